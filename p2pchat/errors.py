@@ -1,0 +1,220 @@
+"""Every error of p2pchat, in one tree.
+
+P2PChatError                     exit 1
+├── UsageError                   exit 2   what was asked cannot be meant
+│   ├── AmbiguousName · NoSuchContact · NoSuchMessage
+│   ├── TextTooLong · BadName · BadInvite · BadAddress · NotNow
+├── NotReached                   exit 3   it is queued; nobody answered in time
+├── Locked                       exit 4   keys are not here
+│   ├── WrongPassphrase · ProfileInUse
+├── Refused                      exit 5   the other side said no
+│   ├── InviteUsed · InviteExpired
+├── ProfileError                 exit 1   something about this profile's folder
+│   ├── NoProfile · ProfileExists · DatabaseNewer · DatabaseDamaged · DiskFull
+├── NodeError                    exit 1   the node process or its socket
+│   ├── NodeGone · VersionMismatch · Busy
+├── MissingPrimitive             exit 1   the installed libraries cannot do what suite 1 needs
+└── PeerError                    never shown: what a peer did, kept inside the program
+    ├── CannotOpen               bytes from outside that do not decode, verify or decrypt
+    ├── LinkLost                 a stream or its connection ended
+    └── Unreachable              no address of a peer answered
+
+A class's docstring is the sentence a user reads when the raiser gives none; `hint` says what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class P2PChatError(Exception):
+    """Something failed."""
+
+    exit_code: ClassVar[int] = 1
+    hint: ClassVar[str] = ""
+
+    def __init__(self, message: str = "", *, hint: str | None = None, candidates: Sequence[str] = ()) -> None:
+        self.message = message or (self.__doc__ or "").strip()
+        self.advice = self.hint if hint is None else hint
+        self.candidates = tuple(candidates)
+        super().__init__(self.message)
+
+    def line(self) -> str:
+        """The whole error on one line: what happened, then what to do."""
+        text = self.message.rstrip(".")
+        if self.candidates:
+            text += ": " + ", ".join(self.candidates)
+        return f"{text}. {self.advice}" if self.advice else f"{text}."
+
+
+class UsageError(P2PChatError):
+    """That command does not make sense."""
+
+    exit_code = 2
+
+
+class AmbiguousName(UsageError):
+    """That name means more than one."""
+
+    hint = "Use the id, or more of it."
+
+
+class NoSuchContact(UsageError):
+    """There is no contact of that name or id."""
+
+    hint = "`p2pchat contacts` lists them."
+
+
+class NoSuchMessage(UsageError):
+    """There is no message with that id."""
+
+    hint = "`p2pchat log CHAT --json` shows the ids."
+
+
+class TextTooLong(UsageError):
+    """A message holds at most 48,000 bytes of UTF-8."""
+
+    hint = "Send it in parts."
+
+
+class BadName(UsageError):
+    """A name has 1 to 64 visible characters."""
+
+
+class BadInvite(UsageError):
+    """This is not a whole invite."""
+
+    hint = "Copy it again, from P2PCHAT: to its last letter."
+
+
+class BadAddress(UsageError):
+    """That is not an address p2pchat can use."""
+
+    hint = "An address looks like /ip4/127.0.0.1/tcp/4001."
+
+
+class NotNow(UsageError):
+    """That cannot be done in this state."""
+
+
+class NotReached(P2PChatError):
+    """Nobody answered in time; it stays queued and is tried again."""
+
+    exit_code = 3
+    hint = "Leave the node running, or try again later."
+
+
+class Locked(P2PChatError):
+    """This profile is locked."""
+
+    exit_code = 4
+    hint = "Unlock it with `p2pchat unlock`."
+
+
+class WrongPassphrase(Locked):
+    """That passphrase does not open this profile."""
+
+    hint = "Try again; nothing was changed."
+
+
+class ProfileInUse(Locked):
+    """Another node is running on this profile."""
+
+    hint = "Stop it with `p2pchat node stop`."
+
+
+class Refused(P2PChatError):
+    """The other side refused."""
+
+    exit_code = 5
+
+
+class InviteUsed(Refused):
+    """That invite was already used."""
+
+    hint = "Ask for a new one; if you did not use it, it may have leaked."
+
+
+class InviteExpired(Refused):
+    """That invite has expired."""
+
+    hint = "Ask for a new one."
+
+
+class ProfileError(P2PChatError):
+    """This profile cannot be used."""
+
+
+class NoProfile(ProfileError):
+    """There is no profile here."""
+
+    hint = "Make one with `p2pchat init --name NAME`."
+
+
+class ProfileExists(ProfileError):
+    """A profile is already there; it was not touched."""
+
+    hint = "Choose another folder with --profile."
+
+
+class DatabaseNewer(ProfileError):
+    """This profile was written by a newer p2pchat."""
+
+    hint = "Update p2pchat; nothing was changed."
+
+
+class DatabaseDamaged(ProfileError):
+    """The profile's database is damaged."""
+
+    hint = "Restore the folder from a copy; nothing was changed."
+
+
+class DiskFull(ProfileError):
+    """The disk is full; nothing was sent and nothing was lost."""
+
+    hint = "Make room and try again."
+
+
+class NodeError(P2PChatError):
+    """The node did not answer as it should."""
+
+
+class NodeGone(NodeError):
+    """The node ended in the middle of this; it may or may not have been done."""
+
+    hint = "Look with `p2pchat log` before you try again."
+
+
+class VersionMismatch(NodeError):
+    """The running node is of another version of p2pchat."""
+
+    hint = "Stop it with `p2pchat node stop`, then try again."
+
+
+class Busy(NodeError):
+    """The node has too much to do just now."""
+
+    hint = "Try again in a moment."
+
+
+class MissingPrimitive(P2PChatError):
+    """The installed cryptography library lacks what p2pchat needs."""
+
+    hint = "Install the versions in requirements/run.lock: `make setup`."
+
+
+class PeerError(P2PChatError):
+    """A peer did not behave."""
+
+
+class CannotOpen(PeerError):
+    """Cannot open."""
+
+
+class LinkLost(PeerError):
+    """The link ended."""
+
+
+class Unreachable(PeerError):
+    """No address answered."""
