@@ -1,0 +1,88 @@
+"""The seam under our protocols: what `direct`, `reach` and `joining` need from a network.
+
+Two implementations: `host.LibP2PHost` (real connections) and the fake world of the tests.
+
+Units: a *peer* is the 32-byte Ed25519 public key of a transport key, as bytes. An *address* is a multiaddr as text,
+without its `/p2p/<peer id>` end: `/ip4/192.0.2.7/tcp/4001`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+
+class Stream(Protocol):
+    """One two-way byte stream with one peer. It has no message borders; `net/frames` makes them.
+
+    One task reads and one task writes at a time.
+    """
+
+    @property
+    def peer(self) -> bytes:
+        """The other side's transport public key, 32 bytes, proven by the connection."""
+        ...
+
+    @property
+    def route(self) -> str:
+        """How the bytes travel: "direct" for now."""
+        ...
+
+    @property
+    def inbound(self) -> bool:
+        """True where the other side opened it."""
+        ...
+
+    async def read(self, at_most: int) -> bytes:
+        """Wait for 1 to `at_most` bytes. b"" means that the other side ended its half.
+
+        A cancelled read loses no bytes. Raises `errors.LinkLost` when the stream or its connection broke.
+        """
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Hand all of `data` to the connection, in order.
+
+        Shielded from cancellation: half a write would ruin the connection for every other stream on it. It ends by
+        itself, with `errors.LinkLost`, when the other side takes nothing for some seconds. Having returned says nothing
+        about arrival.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End both directions. Never raises; may be called twice; shielded from cancellation."""
+        ...
+
+
+Handler = Callable[[Stream], Awaitable[None]]
+"""What to do with one inbound stream: runs in a task of its own; whatever it raises ends only that stream, and its
+return closes the stream."""
+
+
+class Host(Protocol):
+    """This node on the network: it listens, it dials, it carries streams."""
+
+    @property
+    def peer(self) -> bytes:
+        """Our own transport public key, 32 bytes."""
+        ...
+
+    def addresses(self) -> tuple[str, ...]:
+        """Where we can be dialled now, best first; 0.0.0.0 and :: are expanded. Empty while not running."""
+        ...
+
+    def handle(self, protocol: str, handler: Handler) -> None:
+        """Serve `protocol` (such as "/p2pchat/envelope/1") with `handler`; before or while running."""
+        ...
+
+    async def open(self, peer: bytes, addresses: Sequence[str], protocol: str) -> Stream:
+        """A new stream speaking `protocol`, over a connection we have or over one of `addresses`.
+
+        Has a deadline of its own. Raises `errors.Unreachable` where no address answered as this peer, or the peer does
+        not speak `protocol`; never anything else of the network's.
+        """
+        ...
+
+    async def disconnect(self, peer: bytes) -> None:
+        """Close every connection with `peer`; every stream on them ends (`read` gives b"" or LinkLost)."""
+        ...
