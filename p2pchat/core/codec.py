@@ -1,0 +1,158 @@
+"""Canonical msgpack: one way to write a value, and no other is read.
+
+On the wire there are only arrays of fixed positions holding unsigned integers, byte strings, text, nil, booleans and
+arrays. Whatever is not exactly what `encode` would write is refused with `CannotOpen`: longer forms of a number or a
+length, maps, floats, extensions, trailing bytes, deep nesting. What is signed or hashed is always the bytes received.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgpack
+
+from p2pchat.errors import CannotOpen
+
+DEPTH = 8
+U8, U16, U32, U64 = 0xFF, 0xFFFF, 0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF
+
+Shape = Callable[[Any], Any]
+"""A check: returns the value in the form the program uses, or raises `CannotOpen`."""
+
+
+def encode(value: object) -> bytes:
+    """The canonical bytes of a value made of the types above."""
+    packed: bytes = msgpack.packb(value, use_bin_type=True)
+    return packed
+
+
+def decode(data: bytes, most: int) -> Any:
+    """The value of `data`, of at most `most` bytes, or `CannotOpen`."""
+    if len(data) > most:
+        raise CannotOpen
+    try:
+        value = msgpack.unpackb(
+            data,
+            raw=False,
+            strict_map_key=True,
+            use_list=True,
+            max_str_len=most,
+            max_bin_len=most,
+            max_array_len=min(most, 4096),
+            max_map_len=0,
+            max_ext_len=0,
+        )
+        _refuse_strange(value, DEPTH)
+        canonical = encode(value) == data
+    except (ValueError, TypeError, OverflowError, msgpack.UnpackException):
+        raise CannotOpen from None
+    if not canonical:
+        raise CannotOpen
+    return value
+
+
+def _refuse_strange(value: object, depth: int) -> None:
+    if isinstance(value, list):
+        if depth == 0:
+            raise CannotOpen
+        for item in value:
+            _refuse_strange(item, depth - 1)
+    elif isinstance(value, float | dict) or (isinstance(value, int) and value < 0):
+        raise CannotOpen
+
+
+# --- shapes ------------------------------------------------------------------------------------------------------
+
+
+def uint(most: int) -> Shape:
+    """An unsigned integer up to `most`."""
+
+    def check(value: Any) -> int:
+        if type(value) is not int or not 0 <= value <= most:
+            raise CannotOpen
+        return value
+
+    return check
+
+
+def exactly(wanted: int) -> Shape:
+    """One certain number: a version, a kind."""
+
+    def check(value: Any) -> int:
+        if type(value) is not int or value != wanted:
+            raise CannotOpen
+        return value
+
+    return check
+
+
+def binary(size: int) -> Shape:
+    """Exactly `size` bytes."""
+
+    def check(value: Any) -> bytes:
+        if not isinstance(value, bytes) or len(value) != size:
+            raise CannotOpen
+        return value
+
+    return check
+
+
+def binary_upto(most: int, least: int = 0) -> Shape:
+    """Between `least` and `most` bytes."""
+
+    def check(value: Any) -> bytes:
+        if not isinstance(value, bytes) or not least <= len(value) <= most:
+            raise CannotOpen
+        return value
+
+    return check
+
+
+def text(most_bytes: int) -> Shape:
+    """Text of at most `most_bytes` bytes of UTF-8."""
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or len(value.encode()) > most_bytes:
+            raise CannotOpen
+        return value
+
+    return check
+
+
+def boolean(value: Any) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise CannotOpen
+    return value
+
+
+def maybe(shape: Shape) -> Shape:
+    """nil, or what `shape` takes."""
+
+    def check(value: Any) -> Any:
+        return None if value is None else shape(value)
+
+    return check
+
+
+def listing(shape: Shape, most: int) -> Shape:
+    """A list of at most `most` values of one shape, as a tuple."""
+
+    def check(value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list) or len(value) > most:
+            raise CannotOpen
+        return tuple(shape(item) for item in value)
+
+    return check
+
+
+def array(*shapes: Shape, open_end: bool = False) -> Shape:
+    """A list with a shape for each position, as a tuple; `open_end` lets later versions append more."""
+
+    def check(value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list) or len(value) < len(shapes) or (len(value) > len(shapes) and not open_end):
+            raise CannotOpen
+        return tuple(shape(item) for shape, item in zip(shapes, value, strict=False))
+
+    return check

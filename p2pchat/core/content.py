@@ -1,0 +1,147 @@
+"""What is inside an envelope: [1, type, message id, seq, sent at, reply to | nil, expiry, payload, heads].
+
+The payloads stand in one table. A type that is not in it is kept as it came: a newer client may send it, and it must
+not break this one. Later versions may append fields to the array, never change these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from p2pchat.core import primitives as prim
+from p2pchat.core.codec import (
+    U8,
+    U32,
+    U64,
+    Shape,
+    array,
+    binary,
+    binary_upto,
+    boolean,
+    decode,
+    encode,
+    exactly,
+    listing,
+    maybe,
+    text,
+    uint,
+)
+from p2pchat.core.envelope import MOST_CONTENT
+from p2pchat.core.prekeys import MOST_BUNDLE
+from p2pchat.core.text import MOST_TEXT_BYTES, clean_name
+from p2pchat.errors import CannotOpen
+
+TEXT, RECEIPT, BUNDLE, RESET, PROFILE, ADDRESSES = 0, 5, 10, 12, 15, 16
+DELIVERED, READ = 0, 1
+MOST_RECEIPTS = 64
+MOST_OWN_WAYS = 4
+MESSAGE_ID = 16
+VISIBLE = frozenset({TEXT})
+
+_WAYS = listing(array(binary(prim.KEY), binary_upto(128, least=1)), MOST_OWN_WAYS)
+PAYLOADS: dict[int, Shape] = {
+    TEXT: array(text(MOST_TEXT_BYTES), open_end=True),
+    RECEIPT: array(uint(U8), listing(binary(MESSAGE_ID), MOST_RECEIPTS), open_end=True),
+    BUNDLE: array(binary_upto(MOST_BUNDLE), open_end=True),
+    RESET: array(binary(prim.KEY), open_end=True),
+    PROFILE: array(text(1024), boolean, _WAYS, open_end=True),
+    ADDRESSES: array(_WAYS, open_end=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """`sent_at` in ms by the sender's clock; `seq` counts the visible messages of one sender in a chat, from 1;
+    invisible contents have 0. `payload` is a tuple in the type's shape (None for a type unknown here).
+    """
+
+    type: int
+    message_id: bytes
+    seq: int
+    sent_at: int
+    payload: Any
+    reply_to: bytes | None = None
+    expire_s: int = 0
+    heads: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a person tells a contact about themselves. Ways are (transport key, packed address)."""
+
+    name: str
+    read_receipts: bool
+    ways: tuple[tuple[bytes, bytes], ...]
+
+
+def new_message_id(now: int, random: prim.Random) -> bytes:
+    """48 bits of time, 80 of chance: ids of one sender grow, which keeps the store's index cheap."""
+    return now.to_bytes(6, "big") + random(10)
+
+
+def encode_content(content: Content) -> bytes:
+    """The bytes that are padded and sealed."""
+    return encode(
+        [
+            1,
+            content.type,
+            content.message_id,
+            content.seq,
+            content.sent_at,
+            content.reply_to,
+            content.expire_s,
+            content.payload,
+            list(content.heads),
+        ]
+    )
+
+
+_SHAPE = array(
+    exactly(1),
+    uint(U8),
+    binary(MESSAGE_ID),
+    uint(U64),
+    uint(U64),
+    maybe(binary(MESSAGE_ID)),
+    uint(U32),
+    lambda value: value,
+    listing(binary(8), 4),
+    open_end=True,
+)
+# 2^53 ms is far beyond any calendar, and what SQLite and JSON readers hold exactly
+_MOST_TIME = 1 << 53
+_MOST_SEQ = 1 << 53
+
+
+def decode_content(data: bytes) -> Content:
+    """The content of opened bytes, its payload in shape, or `CannotOpen`."""
+    _, kind, message_id, seq, sent_at, reply_to, expire_s, payload, heads = _SHAPE(decode(data, MOST_CONTENT))
+    if sent_at > _MOST_TIME or seq > _MOST_SEQ or (seq == 0) == (kind in VISIBLE):
+        raise CannotOpen
+    shape = PAYLOADS.get(kind)
+    return Content(kind, message_id, seq, sent_at, None if shape is None else shape(payload), reply_to, expire_s, heads)
+
+
+def text_payload(written: str) -> list[object]:
+    """Type 0."""
+    return [written]
+
+
+def receipt_payload(kind: int, ids: Sequence[bytes]) -> list[object]:
+    """Type 5: at most 64 message ids that were delivered (0) or read (1)."""
+    return [kind, list(ids)]
+
+
+def profile_payload(profile: Profile) -> list[object]:
+    """Type 15."""
+    return [profile.name, profile.read_receipts, [list(way) for way in profile.ways[:MOST_OWN_WAYS]]]
+
+
+def read_profile(content: Content) -> Profile:
+    """The profile in a content of type 15, its name cleaned; `CannotOpen` for another type."""
+    if content.type != PROFILE:
+        raise CannotOpen
+    name, receipts, ways = content.payload[:3]
+    return Profile(clean_name(name) or "nameless", receipts, ways)

@@ -1,0 +1,46 @@
+"""What a stranger sees: blobs of three sizes in which every byte looks random.
+
+An envelope is a header and a body of the ratchet (`ratchet.py`) or a sealed first message (`handshake.py`). Its size
+is one of `BUCKETS`; the padding is inside the encryption.
+"""
+
+from __future__ import annotations
+
+from p2pchat.core import primitives as prim
+from p2pchat.errors import CannotOpen
+
+BUCKETS = (4096, 16384, 65536)
+ID = 16
+HEADER_PLAIN = 2350
+HEADER = prim.NONCE + HEADER_PLAIN + prim.TAG
+OVERHEAD = HEADER + prim.NONCE + prim.TAG
+MOST_CONTENT = BUCKETS[-1] - OVERHEAD - 1
+
+
+def envelope_id(envelope: bytes) -> bytes:
+    """The 16 bytes by which acks and refusals name an envelope."""
+    return prim.blake2b(envelope, b"p2pchat1 env")[:ID]
+
+
+def padded(content: bytes) -> bytes:
+    """`content`, of at most `MOST_CONTENT` bytes, padded so that its envelope fills a bucket."""
+    return _to_bucket(content, OVERHEAD)
+
+
+def seal_blob(key: bytes, data: bytes, random: prim.Random) -> bytes:
+    """A whole bucket under one key: nonce || XChaCha20-Poly1305(padded data); for invites and renewals."""
+    return prim.seal(key, _to_bucket(data, prim.NONCE + prim.TAG), b"", random(prim.NONCE))
+
+
+def open_blob(key: bytes, blob: bytes) -> bytes:
+    """The data of `seal_blob`, or `CannotOpen`."""
+    if len(blob) not in BUCKETS:
+        raise CannotOpen
+    return prim.unpad(prim.open_sealed(key, blob, b""))
+
+
+def _to_bucket(data: bytes, overhead: int) -> bytes:
+    for bucket in BUCKETS:
+        if len(data) < bucket - overhead:
+            return prim.pad(data, bucket - overhead)
+    raise ValueError("content is larger than the largest envelope")

@@ -1,0 +1,181 @@
+"""The first message: X3DH with ML-KEM-768 mixed in (PQXDH revision 3), both sides bound into one hash.
+
+The initiator needs only the other side's bundle; the receiver can be away. What comes out is a `Session`: a ratchet
+plus the secrets the pair shares (`pair_root` for hello tags, `sas` for the four words). `th`, the transcript hash,
+names the session and is the associated data of all its messages.
+
+InitialMessage = [1, suite, IK, DK, device certificate, device id, EK, kem ciphertext, spk id, kpk id, opk id | nil,
+okpk id | nil, ratchet header, ratchet body], sealed to a bucket under a key of the invite or of the pair.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from p2pchat.core import primitives as prim
+from p2pchat.core import ratchet
+from p2pchat.core.codec import U8, U32, array, binary, binary_upto, decode, encode, exactly, maybe, uint
+from p2pchat.core.envelope import BUCKETS, HEADER
+from p2pchat.core.identity import DEVICE_ID, Device, verify_device
+from p2pchat.core.prekeys import Bundle, PrekeySet, bundle_digest
+from p2pchat.core.session import Session
+from p2pchat.errors import CannotOpen
+
+_KEY = binary(prim.KEY)
+_INITIAL = array(
+    exactly(1),
+    exactly(prim.SUITE),
+    _KEY,
+    _KEY,
+    binary(prim.SIGNATURE),
+    uint(U8),
+    _KEY,
+    binary(prim.KEM_CIPHERTEXT),
+    uint(U32),
+    uint(U32),
+    maybe(uint(U32)),
+    maybe(uint(U32)),
+    binary(HEADER),
+    binary_upto(BUCKETS[-1], least=prim.NONCE + prim.TAG),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Initial:
+    """A parsed InitialMessage; nothing in it is proven until `respond` has opened its body."""
+
+    identity: bytes
+    device: bytes
+    certificate: bytes
+    device_id: int
+    ephemeral: bytes
+    kem_ciphertext: bytes
+    spk_id: int
+    kpk_id: int
+    opk_id: int | None
+    okpk_id: int | None
+    header: bytes
+    body: bytes
+
+
+def initiate(me: Device, bundle: Bundle, content: bytes, now: int, entropy: prim.Entropy) -> tuple[Session, bytes]:
+    """(session, InitialMessage) against a verified bundle; `now` in milliseconds.
+
+    An expired bundle, and one of ourselves (reflection), raise `CannotOpen`.
+    """
+    if bundle.not_after * 1000 <= now or bundle.identity == me.identity or bundle.device == me.device:
+        raise CannotOpen
+    ephemeral = entropy.random(prim.KEY)
+    public = prim.x25519_public(ephemeral)
+    ciphertext, shared = entropy.encapsulate(bundle.kpk if bundle.okpk is None else bundle.okpk[1])
+    secrets = [
+        prim.x25519(me.device_private, bundle.spk),
+        prim.x25519(ephemeral, bundle.device),
+        prim.x25519(ephemeral, bundle.spk),
+    ]
+    if bundle.opk is not None:
+        secrets.append(prim.x25519(ephemeral, bundle.opk[1]))
+    opk_id = None if bundle.opk is None else bundle.opk[0]
+    okpk_id = None if bundle.okpk is None else bundle.okpk[0]
+    th = _transcript(me.identity, me.device, public, ciphertext, opk_id, okpk_id, bundle.digest)
+    keys = _keys(th, secrets, shared)
+    state = ratchet.initiate(keys.root, keys.header, keys.next_header, bundle.spk, entropy)
+    state, sealed = ratchet.encrypt(state, content, th, entropy.random)
+    message = encode(
+        [
+            1,
+            prim.SUITE,
+            me.identity,
+            me.device,
+            me.certificate,
+            DEVICE_ID,
+            public,
+            ciphertext,
+            bundle.spk_id,
+            bundle.kpk_id,
+            opk_id,
+            okpk_id,
+            sealed[:HEADER],
+            sealed[HEADER:],
+        ]
+    )
+    return Session(th, True, keys.pair_root, keys.sas, state, confirmed=False), message
+
+
+def parse(message: bytes) -> Initial:
+    """The fields of an InitialMessage (already unsealed), its device certificate checked."""
+    _, _, *fields = _INITIAL(decode(message, BUCKETS[-1]))
+    initial = Initial(*fields)
+    verify_device(initial.identity, initial.device_id, initial.device, initial.certificate)
+    return initial
+
+
+def transcript(initial: Initial, prekeys: PrekeySet) -> bytes:
+    """The `th` of a parsed message; a known one is a message that came before."""
+    return _transcript(
+        initial.identity,
+        initial.device,
+        initial.ephemeral,
+        initial.kem_ciphertext,
+        initial.opk_id,
+        initial.okpk_id,
+        bundle_digest(prekeys.bundle),
+    )
+
+
+def respond(me: Device, prekeys: PrekeySet, initial: Initial, entropy: prim.Entropy) -> tuple[Session, bytes]:
+    """(session, the content inside), or `CannotOpen`: only one who holds the device key of `initial` could make it."""
+    if initial.identity == me.identity or initial.device == me.device:
+        raise CannotOpen
+    if initial.spk_id != prekeys.number or initial.kpk_id != prekeys.number:
+        raise CannotOpen
+    one_time = prekeys.number if prekeys.opk is not None else None
+    if initial.opk_id != one_time or initial.okpk_id != one_time:  # leaving the one-time keys out is a downgrade
+        raise CannotOpen
+    kem_seed = prekeys.kpk_seed if prekeys.okpk_seed is None else prekeys.okpk_seed
+    shared = prim.KemKey(kem_seed).decapsulate(initial.kem_ciphertext)
+    secrets = [
+        prim.x25519(prekeys.spk, initial.device),
+        prim.x25519(me.device_private, initial.ephemeral),
+        prim.x25519(prekeys.spk, initial.ephemeral),
+    ]
+    if prekeys.opk is not None:
+        secrets.append(prim.x25519(prekeys.opk, initial.ephemeral))
+    th = transcript(initial, prekeys)
+    keys = _keys(th, secrets, shared)
+    state = ratchet.respond(keys.root, keys.header, keys.next_header, prekeys.spk)
+    opened = ratchet.decrypt(state, initial.header + initial.body, th, _nothing_skipped, entropy)
+    return Session(th, False, keys.pair_root, keys.sas, opened.state, confirmed=True), opened.plaintext
+
+
+def _nothing_skipped(chain: int, number: int) -> bytes | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    root: bytes
+    header: bytes
+    next_header: bytes
+    pair_root: bytes
+    sas: bytes
+
+
+def _keys(th: bytes, secrets: list[bytes], shared: bytes) -> _Keys:
+    ikm = b"\xff" * 32 + b"".join(secrets) + shared
+    material = prim.hkdf(ikm, "x3dh", 160, context=th)
+    return _Keys(*(material[start : start + 32] for start in range(0, 160, 32)))
+
+
+def _transcript(
+    identity: bytes,
+    device: bytes,
+    ephemeral: bytes,
+    ciphertext: bytes,
+    opk_id: int | None,
+    okpk_id: int | None,
+    bundle: bytes,
+) -> bytes:
+    roles = [0, 1]  # the initiator's keys stand first, the receiver's are in the bundle
+    fields = [1, prim.SUITE, identity, device, ephemeral, ciphertext, opk_id, okpk_id, bundle, roles]
+    return prim.blake2b(encode(fields), b"p2pchat1 x3dh th")

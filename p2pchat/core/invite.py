@@ -1,0 +1,138 @@
+"""Invites: what one person hands another so that their nodes can find and trust each other.
+
+[1, kind, digest, secret, expiry (u32 seconds), [[peer, address, role]... <= 3], name hint | nil, check], as text
+"P2PCHAT:" + base32. The digest pins who answers: of the one bundle made for a one-time invite, of IK and DK for a
+reusable one. From the secret come the keys of the joining dialogue (`docs/protocol/joining.md`).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+
+from p2pchat.core import primitives as prim
+from p2pchat.core.codec import U8, U32, array, binary, binary_upto, decode, encode, exactly, listing, maybe, text, uint
+from p2pchat.core.text import clean_name
+from p2pchat.errors import BadInvite, CannotOpen
+
+PREFIX = "P2PCHAT:"
+ONE_TIME, REUSABLE = 0, 1
+ROLE_NODE, ROLE_RELAY = 0, 1
+MOST_WAYS = 3
+MOST_ADDRESS = 128
+MOST_INVITE = 1024
+TAG = 16
+_CHECK = 4
+
+
+@dataclass(frozen=True, slots=True)
+class InviteWay:
+    """Where to knock: a transport key and a packed address. Role 0 is the inviter's node, 1 a relay."""
+
+    peer: bytes
+    address: bytes
+    role: int
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """`expires_at` is in seconds since the epoch. `secret` has 16 bytes (one-time) or 32."""
+
+    kind: int
+    digest: bytes
+    secret: bytes
+    expires_at: int
+    ways: tuple[InviteWay, ...]
+    name: str | None
+
+
+def new_secret(kind: int, random: prim.Random) -> bytes:
+    """16 bytes where the invite is used once (it keeps the QR small), 32 where many may try."""
+    return random(16 if kind == ONE_TIME else 32)
+
+
+def encode_invite(invite: Invite) -> bytes:
+    """The invite's bytes, checksum at the end."""
+    fields = [
+        1,
+        invite.kind,
+        invite.digest,
+        invite.secret,
+        invite.expires_at,
+        [[way.peer, way.address, way.role] for way in invite.ways],
+        invite.name,
+        bytes(_CHECK),
+    ]
+    unchecked = encode(fields)[:-_CHECK]
+    return unchecked + _check(unchecked)
+
+
+_SHAPE = array(
+    exactly(1),
+    uint(REUSABLE),
+    binary(prim.KEY),
+    binary_upto(32, least=16),
+    uint(U32),
+    listing(array(binary(prim.KEY), binary_upto(MOST_ADDRESS, least=1), uint(U8)), MOST_WAYS),
+    maybe(text(32)),
+    binary(_CHECK),
+)
+
+
+def decode_invite(data: bytes) -> Invite:
+    """The invite of `encode_invite`'s bytes, or `CannotOpen`."""
+    _, kind, digest, secret, expires_at, ways, name, check = _SHAPE(decode(data, MOST_INVITE))
+    if check != _check(data[:-_CHECK]) or len(secret) != (16 if kind == ONE_TIME else 32):
+        raise CannotOpen
+    cleaned = None if name is None else clean_name(name) or None
+    return Invite(kind, digest, secret, expires_at, tuple(InviteWay(*way) for way in ways), cleaned)
+
+
+def to_text(data: bytes) -> str:
+    """What a person copies: upper-case base32, fit for an alphanumeric QR."""
+    return PREFIX + base64.b32encode(data).decode("ascii").rstrip("=")
+
+
+def from_text(written: str) -> bytes:
+    """The bytes in an invite's text. White space, line breaks and case do not matter; `BadInvite` if it is damaged."""
+    squeezed = "".join(written.split()).upper()
+    if not squeezed.startswith(PREFIX) or len(squeezed) > 2 * MOST_INVITE or not squeezed.isascii():
+        raise BadInvite
+    body = squeezed[len(PREFIX) :]
+    try:
+        data = base64.b32decode(body + "=" * (-len(body) % 8))
+    except (binascii.Error, ValueError):
+        raise BadInvite from None
+    if to_text(data) != squeezed:  # stray bits in the last letter
+        raise BadInvite
+    return data
+
+
+def read_invite(written: str) -> tuple[Invite, bytes]:
+    """(invite, its bytes) of a text a person pasted, or `BadInvite`."""
+    data = from_text(written)
+    try:
+        return decode_invite(data), data
+    except CannotOpen:
+        raise BadInvite from None
+
+
+def blob_key(secret: bytes) -> bytes:
+    """Seals the bundle and the first message of the joining dialogue."""
+    return prim.hkdf(secret, "inv key", prim.KEY)
+
+
+def hello_key(secret: bytes) -> bytes:
+    """Proves to the other end of a stream that one holds the invite."""
+    return prim.hkdf(secret, "inv hello", prim.KEY)
+
+
+def join_tag(key: bytes, role: str, peer: bytes, other_peer: bytes) -> bytes:
+    """16 bytes for one stream; `role` is "join" for the one who was invited, "offer" for the inviter."""
+    ends = b"".join(sorted((peer, other_peer)))
+    return prim.hmac_sha256(key, role.encode("ascii") + ends)[:TAG]
+
+
+def _check(unchecked: bytes) -> bytes:
+    return prim.blake2b(unchecked, b"p2pchat1 invite")[:_CHECK]

@@ -1,0 +1,308 @@
+"""Every cryptographic primitive of suite 1, and the only importer of nacl and cryptography.
+
+Suite 1 is one indivisible choice: X25519 (RFC 7748), Ed25519 (RFC 8032, verified by libsodium alone), ML-KEM-768
+(FIPS 203), XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha), HKDF and HMAC with SHA-256 (RFC 5869, RFC 2104), BLAKE2b
+(RFC 7693) and Argon2id (RFC 9106). Lengths are in bytes. Whatever a stranger's bytes make fail raises `CannotOpen`,
+with nothing that tells one failure from another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import nacl.bindings as sodium
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from nacl.exceptions import CryptoError
+
+from p2pchat.errors import CannotOpen, MissingPrimitive
+
+try:
+    from cryptography.hazmat.primitives.asymmetric import mlkem
+except ImportError as missing:  # cryptography before 47
+    raise MissingPrimitive("The installed `cryptography` has no ML-KEM-768") from missing
+
+SUITE = 1
+KEY = 32
+NONCE = 24
+TAG = 16
+SIGNATURE = 64
+KEM_SEED = 64
+KEM_PUBLIC = 1184
+KEM_CIPHERTEXT = 1088
+ZERO_KEY = bytes(32)
+
+Random = Callable[[int], bytes]
+Encapsulate = Callable[[bytes], tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Entropy:
+    """The two sources of chance. `random(n)` gives n bytes, `encapsulate(public)` gives (ciphertext, shared secret).
+
+    They are arguments everywhere in the core so that test vectors can be frozen.
+    """
+
+    random: Random
+    encapsulate: Encapsulate
+
+
+def system_entropy() -> Entropy:
+    """The operating system's randomness; what every running program uses."""
+    return Entropy(sodium.randombytes, kem_encapsulate)
+
+
+# --- hashes and key derivation -----------------------------------------------------------------------------------
+
+
+def blake2b(data: bytes, person: bytes, size: int = 32) -> bytes:
+    """BLAKE2b of `data`, personalised with at most 16 bytes (RFC 7693 §2.5)."""
+    return hashlib.blake2b(data, digest_size=size, person=person).digest()
+
+
+def hmac_sha256(key: bytes, data: bytes) -> bytes:
+    """HMAC-SHA256, 32 bytes."""
+    return hmac.digest(key, data, "sha256")
+
+
+def hkdf(ikm: bytes, label: str, length: int, *, salt: bytes = ZERO_KEY, context: bytes = b"") -> bytes:
+    """HKDF-SHA256 with info = "p2pchat/1 " + label + context (RFC 5869)."""
+    info = b"p2pchat/1 " + label.encode("ascii") + context
+    return HKDF(algorithm=hashes.SHA256(), length=length, salt=salt, info=info).derive(ikm)
+
+
+def sha512(data: bytes) -> bytes:
+    """SHA-512, 64 bytes; used by safety numbers alone."""
+    return hashlib.sha512(data).digest()
+
+
+def argon2id(passphrase: bytes, salt: bytes, ops: int, memory_bytes: int) -> bytes:
+    """A 32-byte key from a passphrase (RFC 9106); `salt` is 16 bytes. Slow on purpose."""
+    return sodium.crypto_pwhash_alg(KEY, passphrase, salt, ops, memory_bytes, alg=sodium.crypto_pwhash_ALG_ARGON2ID13)
+
+
+def equal(one: bytes, other: bytes) -> bool:
+    """Compare two secrets without telling by time where they differ."""
+    return hmac.compare_digest(one, other)
+
+
+# --- authenticated encryption ------------------------------------------------------------------------------------
+
+
+def seal(key: bytes, plaintext: bytes, ad: bytes, nonce: bytes) -> bytes:
+    """XChaCha20-Poly1305; the 24-byte nonce is put in front: nonce || ciphertext || tag."""
+    return nonce + sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(plaintext, ad, nonce, key)
+
+
+def open_sealed(key: bytes, sealed: bytes, ad: bytes) -> bytes:
+    """The plaintext of `seal`, or `CannotOpen`."""
+    if len(sealed) < NONCE + TAG:
+        raise CannotOpen
+    try:
+        return sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(sealed[NONCE:], ad, sealed[:NONCE], key)
+    except CryptoError:
+        raise CannotOpen from None
+
+
+def pad(data: bytes, size: int) -> bytes:
+    """ISO/IEC 7816-4 padding to exactly `size` bytes; `data` must be shorter."""
+    if len(data) >= size:
+        raise ValueError("no room for padding")
+    return data + b"\x80" + bytes(size - len(data) - 1)
+
+
+def unpad(padded: bytes) -> bytes:
+    """Undo `pad`. Only ever called on authenticated bytes, so its time tells a stranger nothing."""
+    data = padded.rstrip(b"\0")
+    if not data or data[-1] != 0x80:
+        raise CannotOpen
+    return data[:-1]
+
+
+# --- X25519 ------------------------------------------------------------------------------------------------------
+
+
+def x25519_public(private: bytes) -> bytes:
+    """The public key of 32 random bytes."""
+    return sodium.crypto_scalarmult_base(private)
+
+
+def x25519(private: bytes, public: bytes) -> bytes:
+    """The shared secret; a public key of small order (an all-zero result, RFC 7748 §6.1) raises `CannotOpen`."""
+    try:
+        return sodium.crypto_scalarmult(private, public)
+    except (CryptoError, RuntimeError, TypeError, ValueError):
+        raise CannotOpen from None
+
+
+# --- Ed25519 -----------------------------------------------------------------------------------------------------
+
+
+def sign_public(seed: bytes) -> bytes:
+    """The Ed25519 public key of a 32-byte seed."""
+    return sodium.crypto_sign_seed_keypair(seed)[0]
+
+
+def sign(seed: bytes, label: str, data: bytes) -> bytes:
+    """A 64-byte signature over "p2pchat/1 " + label + 0x00 + data."""
+    secret = sodium.crypto_sign_seed_keypair(seed)[1]
+    return sodium.crypto_sign(_labelled(label, data), secret)[:SIGNATURE]
+
+
+def verify(public: bytes, label: str, data: bytes, signature: bytes) -> None:
+    """Return if the signature holds, else raise `CannotOpen`.
+
+    libsodium alone judges: other libraries accept small-order keys that it refuses, and two verdicts would split peers.
+    """
+    if len(public) != KEY or len(signature) != SIGNATURE:
+        raise CannotOpen
+    try:
+        sodium.crypto_sign_open(signature + _labelled(label, data), public)
+    except (CryptoError, ValueError):
+        raise CannotOpen from None
+
+
+def _labelled(label: str, data: bytes) -> bytes:
+    return b"p2pchat/1 " + label.encode("ascii") + b"\0" + data
+
+
+# --- ML-KEM-768 --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class KemKey:
+    """An ML-KEM-768 private key by its 64-byte seed. Expanding a seed is the dearest step of a ratchet turn, so the
+    object keeps the expanded key for as long as it lives.
+    """
+
+    seed: bytes
+
+    @cached_property
+    def _private(self) -> mlkem.MLKEM768PrivateKey:
+        try:
+            return mlkem.MLKEM768PrivateKey.from_seed_bytes(self.seed)
+        except ValueError:
+            raise CannotOpen from None
+        except UnsupportedAlgorithm as missing:
+            raise MissingPrimitive("The installed `cryptography` cannot do ML-KEM-768") from missing
+
+    @cached_property
+    def public(self) -> bytes:
+        """The 1,184-byte encapsulation key."""
+        return self._private.public_key().public_bytes_raw()
+
+    def decapsulate(self, ciphertext: bytes) -> bytes:
+        """The 32-byte shared secret. A forged ciphertext gives an unrelated one (implicit rejection, FIPS 203)."""
+        try:
+            return self._private.decapsulate(ciphertext)
+        except (ValueError, InternalError):
+            raise CannotOpen from None
+
+
+def kem_encapsulate(public: bytes) -> tuple[bytes, bytes]:
+    """(ciphertext of 1,088 bytes, shared secret of 32 bytes); a non-canonical public key raises `CannotOpen`."""
+    try:
+        secret, ciphertext = mlkem.MLKEM768PublicKey.from_public_bytes(public).encapsulate()
+    except (ValueError, InternalError):
+        raise CannotOpen from None
+    return ciphertext, secret
+
+
+# --- self test ---------------------------------------------------------------------------------------------------
+
+
+def self_test() -> None:
+    """One known answer per primitive (a few ms); a wrong or missing one raises `MissingPrimitive`.
+
+    Run at the start of every process that holds keys: a library that lost an algorithm must stop us there, never
+    make us fall back.
+    """
+    try:
+        for name, check in _KNOWN_ANSWERS:
+            if not check():
+                raise MissingPrimitive(f"The installed cryptography libraries compute {name} wrongly")
+    except (CannotOpen, UnsupportedAlgorithm, AttributeError) as missing:
+        raise MissingPrimitive from missing
+
+
+def _kem_agrees() -> bool:
+    key = KemKey(bytes(KEM_SEED))
+    ciphertext, secret = kem_encapsulate(key.public)
+    known = blake2b(key.public, b"p2pchat1 test") == _hex(
+        "1778680581b71169ebbfd04a2bc6d2f0af34bced31357edbf264055029e676db"
+    )
+    return known and key.decapsulate(ciphertext) == secret
+
+
+def _signature_holds() -> bool:
+    verify(sign_public(_SEQUENCE), "test", b"", sign(_SEQUENCE, "test", b""))
+    return True
+
+
+def _hex(text: str) -> bytes:
+    return bytes.fromhex(text)
+
+
+_SEQUENCE = bytes(range(32))
+_NINE = bytes([9]) + bytes(31)
+_LADIES = (
+    b"Ladies and Gentlemen of the class of '99: If I could offer you "
+    b"only one tip for the future, sunscreen would be it."
+)
+_KNOWN_ANSWERS: tuple[tuple[str, Callable[[], bool]], ...] = (
+    # RFC 7748 §5.2, the first step of the iterated test
+    (
+        "X25519",
+        lambda: x25519(_NINE, _NINE) == _hex("422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079"),
+    ),
+    # RFC 8032 §7.1, test 1: the key; then our own label
+    (
+        "Ed25519",
+        lambda: (
+            sign_public(_hex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"))
+            == _hex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
+            and _signature_holds()
+        ),
+    ),
+    # draft-irtf-cfrg-xchacha-03 §A.3.1, its tag
+    (
+        "XChaCha20-Poly1305",
+        lambda: (
+            seal(bytes(range(0x80, 0xA0)), _LADIES, _hex("50515253c0c1c2c3c4c5c6c7"), bytes(range(0x40, 0x58)))[-TAG:]
+            == _hex("c0875924c1c7987947deafd8780acf49")
+        ),
+    ),
+    # RFC 4231 §4.3
+    (
+        "HMAC-SHA256",
+        lambda: (
+            hmac_sha256(b"Jefe", b"what do ya want for nothing?")
+            == _hex("5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843")
+        ),
+    ),
+    # ours, computed by the definition in RFC 5869 §2 and RFC 7693 §2.5; tests/core compute them a second way
+    (
+        "HKDF-SHA256",
+        lambda: hkdf(_SEQUENCE, "test", 32) == _hex("ada68e6fdc316e3fa6a08a22636f9deb34bec780e5f3ec60c5451f4b557ff587"),
+    ),
+    (
+        "BLAKE2b",
+        lambda: (
+            blake2b(_SEQUENCE, b"p2pchat1 test")
+            == _hex("126e4ef94a33d1a9fa0baf2429789a54d7d1a4dd32ce8931ff9723e751ec9cd8")
+        ),
+    ),
+    (
+        "Argon2id",
+        lambda: (
+            argon2id(b"test", bytes(16), 1, 8192)
+            == _hex("185d9543e6945bb30c6ecb2d1ac58a388ddfe954c34cf395a4fa12f986897662")
+        ),
+    ),
+    ("ML-KEM-768", _kem_agrees),
+)

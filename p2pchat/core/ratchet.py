@@ -1,0 +1,348 @@
+"""The double ratchet with header encryption and an ML-KEM-768 secret in every turn.
+
+Follows Signal, "The Double Ratchet Algorithm" revision 4, §4 (header encryption); the KEM as in SimpleX "PQDR" 1
+(each chain carries the sender's encapsulation key and a ciphertext to the receiver's last one). Names:
+
+* root key: feeds both chains, renewed by each turn          * chain key: one a direction, a step a message
+* turn: a new key pair of the other side has arrived         * skipped key: of a message that has not arrived yet
+
+The state is a frozen value. `encrypt` and `decrypt` return a new one and leave the old untouched, so a failure changes
+nothing and a commit can come before any output is released.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from p2pchat.core import primitives as prim
+from p2pchat.core.codec import U32, U64, array, binary, decode, encode, listing, maybe, uint
+from p2pchat.core.envelope import HEADER, HEADER_PLAIN
+from p2pchat.errors import CannotOpen
+
+MOST_SKIPPED = 20_000
+OLD_CHAINS = 5
+
+FindSkipped = Callable[[int, int], bytes | None]
+"""Looks up the key of a skipped message by (chain, number)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ratchet:
+    """One side's state. Keys are 32 bytes unless said otherwise.
+
+    `chain` counts receiving chains; `old_headers` are the (chain, header key) pairs of the last five before this one.
+    `kem` is our own decapsulation key, `kem_ciphertext` what our current sending chain carries.
+    """
+
+    root: bytes
+    private: bytes
+    public: bytes
+    kem: prim.KemKey | None
+    kem_ciphertext: bytes | None
+    theirs: bytes | None
+    sending: bytes | None
+    receiving: bytes | None
+    sent: int
+    received: int
+    sent_before: int
+    header_out: bytes | None
+    header_in: bytes | None
+    next_header_out: bytes
+    next_header_in: bytes
+    chain: int
+    old_headers: tuple[tuple[int, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What `decrypt` found: the state after it, the plaintext, and what became of skipped keys."""
+
+    state: Ratchet
+    plaintext: bytes
+    skipped: tuple[tuple[int, int, bytes], ...]
+    used: tuple[int, int] | None
+
+
+def initiate(
+    root: bytes, header_out: bytes, next_header_in: bytes, their_prekey: bytes, entropy: prim.Entropy
+) -> Ratchet:
+    """The initiator's state: its first chain goes to the receiver's signed prekey, with no KEM secret yet."""
+    private = entropy.random(prim.KEY)
+    kem = prim.KemKey(entropy.random(prim.KEM_SEED))
+    root, sending, next_header_out = _turn_keys(root, prim.x25519(private, their_prekey) + prim.ZERO_KEY)
+    return Ratchet(
+        root=root,
+        private=private,
+        public=prim.x25519_public(private),
+        kem=kem,
+        kem_ciphertext=None,
+        theirs=their_prekey,
+        sending=sending,
+        receiving=None,
+        sent=0,
+        received=0,
+        sent_before=0,
+        header_out=header_out,
+        header_in=None,
+        next_header_out=next_header_out,
+        next_header_in=next_header_in,
+        chain=0,
+        old_headers=(),
+    )
+
+
+def respond(root: bytes, next_header_in: bytes, next_header_out: bytes, prekey: bytes) -> Ratchet:
+    """The receiver's state: its signed prekey is its first ratchet key."""
+    return Ratchet(
+        root=root,
+        private=prekey,
+        public=prim.x25519_public(prekey),
+        kem=None,
+        kem_ciphertext=None,
+        theirs=None,
+        sending=None,
+        receiving=None,
+        sent=0,
+        received=0,
+        sent_before=0,
+        header_out=None,
+        header_in=None,
+        next_header_out=next_header_out,
+        next_header_in=next_header_in,
+        chain=0,
+        old_headers=(),
+    )
+
+
+def can_send(state: Ratchet) -> bool:
+    """A receiver has no sending chain until the first message has arrived."""
+    return state.sending is not None
+
+
+def encrypt(state: Ratchet, plaintext: bytes, ad: bytes, random: prim.Random) -> tuple[Ratchet, bytes]:
+    """(new state, header || body); the length of the result is that of `plaintext` plus 2,430."""
+    if state.sending is None or state.header_out is None or state.kem is None:
+        raise ValueError("this session cannot send before it has received")
+    key, sending = _chain_step(state.sending)
+    fields = [state.public, state.sent_before, state.sent, state.kem.public, state.kem_ciphertext]
+    packed = encode(fields)
+    plain = packed + bytes(HEADER_PLAIN - len(packed))
+    header = prim.seal(state.header_out, plain, ad, random(prim.NONCE))
+    body = prim.seal(_message_key(key), plaintext, ad + header, random(prim.NONCE))
+    return replace(state, sending=sending, sent=state.sent + 1), header + body
+
+
+def decrypt(state: Ratchet, data: bytes, ad: bytes, find: FindSkipped, entropy: prim.Entropy) -> Opened:
+    """Open header || body, or raise `CannotOpen` with nothing changed.
+
+    A key is only ever derived for a header that authenticated, so a stranger cannot make us work or skip.
+    """
+    sealed_header, body = data[:HEADER], data[HEADER:]
+    if state.header_in is not None and (header := _try_header(state.header_in, sealed_header, ad)) is not None:
+        if header.number < state.received:
+            return _open_skipped(state, state.chain, header.number, sealed_header, body, ad, find)
+        return _open_next(state, header, (), sealed_header, body, ad)
+    if (header := _try_header(state.next_header_in, sealed_header, ad)) is not None:
+        turned, skipped = _turn(state, header, entropy)
+        return _open_next(turned, header, skipped, sealed_header, body, ad)
+    for chain, key in state.old_headers:
+        if (header := _try_header(key, sealed_header, ad)) is not None:
+            return _open_skipped(state, chain, header.number, sealed_header, body, ad, find)
+    raise CannotOpen
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    public: bytes
+    before: int
+    number: int
+    kem_public: bytes
+    kem_ciphertext: bytes | None
+
+
+_HEADER_SHAPE = array(
+    binary(prim.KEY),
+    uint(U32),
+    uint(U32),
+    binary(prim.KEM_PUBLIC),
+    maybe(binary(prim.KEM_CIPHERTEXT)),
+)
+# array head, key, two numbers of 1, 3 or 5 bytes, two byte strings with 3-byte heads; the rest is zeros
+_HEADER_LONGEST = 1 + 34 + 5 + 5 + 3 + prim.KEM_PUBLIC + 3 + prim.KEM_CIPHERTEXT
+
+
+def _try_header(key: bytes, sealed: bytes, ad: bytes) -> _Header | None:
+    """The header if `key` is the one it was sealed under, None if not; `CannotOpen` if it is and makes no sense."""
+    try:
+        plain = prim.open_sealed(key, sealed, ad)
+    except CannotOpen:
+        return None
+    return _parse_header(plain)
+
+
+def _parse_header(plain: bytes) -> _Header:
+    if len(plain) != HEADER_PLAIN:
+        raise CannotOpen
+    # zeros after the object are padding, but a ciphertext may itself end in zeros: find the end by the lengths
+    end = _header_length(plain)
+    if any(plain[end:]):
+        raise CannotOpen
+    return _Header(*_HEADER_SHAPE(decode(plain[:end], _HEADER_LONGEST)))
+
+
+def _header_length(plain: bytes) -> int:
+    widths = {0xCC: 2, 0xCD: 3, 0xCE: 5}
+    end = 1 + 2 + prim.KEY
+    for _ in range(2):
+        end += widths.get(plain[end], 1)
+    end += 3 + prim.KEM_PUBLIC
+    return end + (1 if plain[end] == 0xC0 else 3 + prim.KEM_CIPHERTEXT)
+
+
+def _open_next(
+    state: Ratchet,
+    header: _Header,
+    already: tuple[tuple[int, int, bytes], ...],
+    sealed_header: bytes,
+    body: bytes,
+    ad: bytes,
+) -> Opened:
+    state, skipped = _skip(state, header.number)
+    assert state.receiving is not None
+    key, receiving = _chain_step(state.receiving)
+    plaintext = prim.open_sealed(_message_key(key), body, ad + sealed_header)
+    after = replace(state, receiving=receiving, received=state.received + 1)
+    return Opened(after, plaintext, already + skipped, None)
+
+
+def _open_skipped(
+    state: Ratchet, chain: int, number: int, sealed_header: bytes, body: bytes, ad: bytes, find: FindSkipped
+) -> Opened:
+    key = find(chain, number)
+    if key is None:  # it was opened before, or it is too old
+        raise CannotOpen
+    plaintext = prim.open_sealed(_message_key(key), body, ad + sealed_header)
+    return Opened(state, plaintext, (), (chain, number))
+
+
+def _skip(state: Ratchet, until: int) -> tuple[Ratchet, tuple[tuple[int, int, bytes], ...]]:
+    """Put aside the keys of messages before number `until` of the current receiving chain."""
+    if state.receiving is None or until <= state.received:
+        return state, ()
+    if until - state.received > MOST_SKIPPED:
+        raise CannotOpen
+    skipped = []
+    receiving = state.receiving
+    for number in range(state.received, until):
+        key, receiving = _chain_step(receiving)
+        skipped.append((state.chain, number, key))
+    return replace(state, receiving=receiving, received=until), tuple(skipped)
+
+
+def _turn(state: Ratchet, header: _Header, entropy: prim.Entropy) -> tuple[Ratchet, tuple[tuple[int, int, bytes], ...]]:
+    """The other side has a new key pair: finish its old chain, start its new one, and answer with a pair of ours."""
+    state, skipped = _skip(state, header.before)
+    shared = prim.ZERO_KEY
+    if header.kem_ciphertext is not None:
+        if state.kem is None:
+            raise CannotOpen
+        shared = state.kem.decapsulate(header.kem_ciphertext)
+    elif state.kem is not None:  # only a session's very first chain has no KEM secret
+        raise CannotOpen
+    root, receiving, next_header_in = _turn_keys(state.root, prim.x25519(state.private, header.public) + shared)
+    private = entropy.random(prim.KEY)
+    kem = prim.KemKey(entropy.random(prim.KEM_SEED))
+    ciphertext, fresh = entropy.encapsulate(header.kem_public)
+    root, sending, next_header_out = _turn_keys(root, prim.x25519(private, header.public) + fresh)
+    old = state.old_headers
+    if state.header_in is not None:
+        old = ((state.chain, state.header_in), *old)[:OLD_CHAINS]
+    turned = Ratchet(
+        root=root,
+        private=private,
+        public=prim.x25519_public(private),
+        kem=kem,
+        kem_ciphertext=ciphertext,
+        theirs=header.public,
+        sending=sending,
+        receiving=receiving,
+        sent=0,
+        received=0,
+        sent_before=state.sent,
+        header_out=state.next_header_out,
+        header_in=state.next_header_in,
+        next_header_out=next_header_out,
+        next_header_in=next_header_in,
+        chain=state.chain + 1,
+        old_headers=old,
+    )
+    return turned, skipped
+
+
+def _turn_keys(root: bytes, ikm: bytes) -> tuple[bytes, bytes, bytes]:
+    keys = prim.hkdf(ikm, "dr root", 96, salt=root)
+    return keys[:32], keys[32:64], keys[64:]
+
+
+def _chain_step(chain_key: bytes) -> tuple[bytes, bytes]:
+    """(message key, next chain key)."""
+    return prim.hmac_sha256(chain_key, b"\x01"), prim.hmac_sha256(chain_key, b"\x02")
+
+
+def _message_key(key: bytes) -> bytes:
+    return prim.hkdf(key, "dr msg", prim.KEY)
+
+
+# --- at rest -----------------------------------------------------------------------------------------------------
+
+_KEY = binary(prim.KEY)
+_STATE_SHAPE = array(
+    _KEY,
+    _KEY,
+    maybe(binary(prim.KEM_SEED)),
+    maybe(binary(prim.KEM_CIPHERTEXT)),
+    maybe(_KEY),
+    maybe(_KEY),
+    maybe(_KEY),
+    uint(U32),
+    uint(U32),
+    uint(U32),
+    maybe(_KEY),
+    maybe(_KEY),
+    _KEY,
+    _KEY,
+    uint(U64),
+    listing(array(uint(U64), _KEY), OLD_CHAINS),
+)
+
+
+def dump(state: Ratchet) -> bytes:
+    """The state as bytes for the store (about 1.6 kB). Never put into a backup: an old state re-uses keys."""
+    return encode(
+        [
+            state.root,
+            state.private,
+            None if state.kem is None else state.kem.seed,
+            state.kem_ciphertext,
+            state.theirs,
+            state.sending,
+            state.receiving,
+            state.sent,
+            state.received,
+            state.sent_before,
+            state.header_out,
+            state.header_in,
+            state.next_header_out,
+            state.next_header_in,
+            state.chain,
+            [list(pair) for pair in state.old_headers],
+        ]
+    )
+
+
+def load(data: bytes) -> Ratchet:
+    """The state that `dump` wrote."""
+    root, private, kem_seed, *rest = _STATE_SHAPE(decode(data, 8192))
+    kem = None if kem_seed is None else prim.KemKey(kem_seed)
+    return Ratchet(root, private, prim.x25519_public(private), kem, *rest)

@@ -1,0 +1,86 @@
+"""The shared state of two devices: one ratchet, and the rules by which sessions begin, meet and end.
+
+Several sessions with one contact can be alive: both sides may have begun one at the same time, or one was renewed.
+* For sending both sides take, among those not ending, the one with the smallest `th`: no flip-flop, no negotiation.
+* An ending session is kept for receiving for `LINGER` and then deleted.
+* A session that cannot go on is renewed over a verified stream (`renew_key`), once an hour at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from p2pchat.core import envelope, ratchet
+from p2pchat.core import primitives as prim
+
+DAY = 86_400_000
+LINGER = 14 * DAY
+HELLO = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """`confirmed`: something of the other side's was opened in it. `ends_at`: for receiving only, until then (ms)."""
+
+    th: bytes
+    initiator: bool
+    pair_root: bytes
+    sas: bytes
+    ratchet: ratchet.Ratchet
+    confirmed: bool
+    ends_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An opened envelope: the session after it, the content, keys put aside, and the one that was used up."""
+
+    session: Session
+    content: bytes
+    skipped: tuple[tuple[int, int, bytes], ...]
+    used: tuple[int, int] | None
+
+
+def seal(session: Session, content: bytes, random: prim.Random) -> tuple[Session, bytes]:
+    """(session after, envelope) for `content` of at most `envelope.MOST_CONTENT` bytes."""
+    state, sealed = ratchet.encrypt(session.ratchet, envelope.padded(content), session.th, random)
+    return replace(session, ratchet=state), sealed
+
+
+def open_envelope(session: Session, sealed: bytes, find: ratchet.FindSkipped, entropy: prim.Entropy) -> Received:
+    """Open an envelope in this session, or raise `CannotOpen` with nothing changed."""
+    opened = ratchet.decrypt(session.ratchet, sealed, session.th, find, entropy)
+    content = prim.unpad(opened.plaintext)
+    after = replace(session, ratchet=opened.state, confirmed=True)
+    return Received(after, content, opened.skipped, opened.used)
+
+
+def for_sending(sessions: Iterable[Session]) -> Session | None:
+    """The one both sides agree to send in, or None."""
+    usable = [one for one in sessions if one.ends_at is None and ratchet.can_send(one.ratchet)]
+    return min(usable, key=lambda one: one.th, default=None)
+
+
+def hello_tag(pair_root: bytes, prover_first: bool, peer: bytes, other_peer: bytes, day: int) -> bytes:
+    """The 16 bytes by which one side of a stream proves the pair's secret, without a name or an identity key.
+
+    `prover_first`: the prover's identity key is the smaller of the two. `peer` and `other_peer` are the transport keys
+    of the connection, in any order; `day` is UTC days since the epoch. A tag is good for one pair of hosts, one side
+    and one day.
+    """
+    side = b"\0" if prover_first else b"\1"
+    key = prim.hkdf(pair_root, "presence", prim.KEY, context=side)
+    ends = b"".join(sorted((peer, other_peer)))
+    return prim.hmac_sha256(key, b"hello" + ends + day.to_bytes(4, "big"))[:HELLO]
+
+
+def hello_days(now: int) -> tuple[int, int, int]:
+    """Today, yesterday and tomorrow (UTC): clocks lie by up to a day."""
+    today = now // DAY
+    return today, today - 1, today + 1
+
+
+def renew_key(pair_root: bytes) -> bytes:
+    """Seals the InitialMessage that renews a session between two connected nodes."""
+    return prim.hkdf(pair_root, "renew", prim.KEY)
