@@ -62,15 +62,29 @@ def for_sending(sessions: Iterable[Session]) -> Session | None:
     return min(usable, key=lambda one: one.th, default=None)
 
 
-def hello_tag(pair_root: bytes, prover_first: bool, peer: bytes, other_peer: bytes, day: int) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What a stream's first frame is checked against: a contact, the session's `th`, and the hello key of each side."""
+
+    contact: bytes
+    th: bytes
+    ours: bytes
+    theirs: bytes
+
+
+def pair(contact: bytes, th: bytes, pair_root: bytes, mine: bytes, theirs: bytes) -> Pair:
+    """The hello keys of a session between identities `mine` and `theirs`; each side proves with the key of its own."""
+    keys = [prim.hkdf(pair_root, "presence", prim.KEY, context=side) for side in (b"\0", b"\1")]
+    first = mine < theirs
+    return Pair(contact, th, keys[0 if first else 1], keys[1 if first else 0])
+
+
+def hello_tag(key: bytes, peer: bytes, other_peer: bytes, day: int) -> bytes:
     """The 16 bytes by which one side of a stream proves the pair's secret, without a name or an identity key.
 
-    `prover_first`: the prover's identity key is the smaller of the two. `peer` and `other_peer` are the transport keys
-    of the connection, in any order; `day` is UTC days since the epoch. A tag is good for one pair of hosts, one side
-    and one day.
+    `peer` and `other_peer` are the transport keys of the connection, in any order; `day` is UTC days since the epoch.
+    A tag is good for one pair of hosts, one side and one day.
     """
-    side = b"\0" if prover_first else b"\1"
-    key = prim.hkdf(pair_root, "presence", prim.KEY, context=side)
     ends = b"".join(sorted((peer, other_peer)))
     return prim.hmac_sha256(key, b"hello" + ends + day.to_bytes(4, "big"))[:HELLO]
 

@@ -1,0 +1,84 @@
+"""Frames: the units on a stream between two nodes, u32 length || u8 type || body.
+
+The length counts type and body. Every type has its sizes; what does not fit them ends the stream before a byte of it
+is kept. The parser holds at most one unfinished frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from p2pchat.core.envelope import BUCKETS, ID
+from p2pchat.errors import CannotOpen
+
+HELLO, ENVELOPE, ACKS, REFUSED, PING, PONG, RENEW, BUNDLE, INITIAL, GONE = range(10)
+USED, EXPIRED = 1, 2
+MOST_ACKS = 256
+WRITE = 60_000
+"""Frames are joined into writes of this size: one Noise message, one Yamux frame."""
+
+_SIZES: dict[int, frozenset[int]] = {
+    HELLO: frozenset({16}),
+    ENVELOPE: frozenset(BUCKETS),
+    ACKS: frozenset(range(ID, ID * MOST_ACKS + 1, ID)),
+    REFUSED: frozenset({ID}),
+    PING: frozenset({0}),
+    PONG: frozenset({0}),
+    RENEW: frozenset({0}),
+    BUNDLE: frozenset(BUCKETS),
+    INITIAL: frozenset(BUCKETS),
+    GONE: frozenset({1}),
+}
+_HEAD = 5
+_LONGEST = BUCKETS[-1] + 1
+
+
+class Frame(NamedTuple):
+    """One frame, its length taken off."""
+
+    type: int
+    body: bytes
+
+
+class FrameParser:
+    """Turns the bytes of a stream into frames. After `CannotOpen` the stream is of no more use."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames completed by `data`; unknown types and wrong sizes raise `CannotOpen`."""
+        rest = self._rest
+        rest += data
+        frames: list[Frame] = []
+        start = 0
+        while len(rest) - start >= _HEAD:
+            length = int.from_bytes(rest[start : start + 4], "big")
+            kind = rest[start + 4]
+            sizes = _SIZES.get(kind)
+            if sizes is None or not 1 <= length <= _LONGEST or length - 1 not in sizes:
+                raise CannotOpen
+            end = start + 4 + length
+            if len(rest) < end:
+                break
+            frames.append(Frame(kind, bytes(rest[start + _HEAD : end])))
+            start = end
+        del rest[:start]
+        return frames
+
+
+def pack(frame: Frame) -> bytes:
+    """The bytes of one frame."""
+    return (len(frame.body) + 1).to_bytes(4, "big") + bytes((frame.type,)) + frame.body
+
+
+def acks(ids: Iterable[bytes]) -> list[Frame]:
+    """Ack frames for any number of envelope ids."""
+    every = list(ids)
+    return [Frame(ACKS, b"".join(every[start : start + MOST_ACKS])) for start in range(0, len(every), MOST_ACKS)]
+
+
+def acked_ids(frame: Frame) -> list[bytes]:
+    """The ids in an ack frame."""
+    return [frame.body[start : start + ID] for start in range(0, len(frame.body), ID)]

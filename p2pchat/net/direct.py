@@ -1,0 +1,205 @@
+"""Links: verified streams with contacts, protocol `/p2pchat/envelope/1`.
+
+A link begins with a hello each way: 16 bytes that only the two ends of a pair can make, for this pair of hosts. The
+one who dialled speaks first; to anyone else the other end says nothing and hangs up. After that both sides send
+frames. What the frames mean is the engine's business: here they are only carried, in order, and a dead link is noticed.
+
+If both sides dialled there are two links: each side writes on its newest and reads all.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import trio
+
+from p2pchat.core import wire
+from p2pchat.core.primitives import equal
+from p2pchat.core.session import Pair, hello_days, hello_tag
+from p2pchat.core.wire import Frame
+from p2pchat.errors import CannotOpen, LinkLost
+from p2pchat.net.frames import FrameReader, write_frames
+from p2pchat.net.ports import Host, Stream
+
+PROTOCOL = "/p2pchat/envelope/1"
+PING_AFTER = 10.0
+LOST_AFTER = 25.0
+MOST_QUEUED = 4096
+"""Frames that may wait on one link: the engine's window keeps far below; more means a peer that takes nothing."""
+
+log = logging.getLogger(__name__)
+
+
+class Wire(Protocol):
+    """Who the links belong to: the engine."""
+
+    def pairs(self, contact: bytes | None = None) -> Sequence[Pair]:
+        """The hello keys of one contact, newest session first, or of everybody."""
+        ...
+
+    def now(self) -> int:
+        """The wall clock in ms; hello tags hold a day."""
+        ...
+
+    async def received(self, contact: bytes, th: bytes, route: str, frames: list[Frame]) -> None:
+        """Frames from a contact, in order, on a link whose hello was of session `th`. Waits while too much waits."""
+        ...
+
+    def link_up(self, contact: bytes) -> None:
+        """A link with the contact is there (perhaps not the first)."""
+        ...
+
+    def link_down(self, contact: bytes) -> None:
+        """A link with the contact has ended (perhaps not the last)."""
+        ...
+
+
+@dataclass(eq=False)
+class Link:
+    """One verified stream and what waits to be written on it."""
+
+    stream: Stream
+    contact: bytes
+    th: bytes
+    queue: list[Frame] = field(default_factory=list)
+    wake: trio.Event = field(default_factory=trio.Event)
+    heard: float = 0.0
+
+    def post(self, frames: Sequence[Frame]) -> bool:
+        """Queue frames for writing; False if this link does not take any more."""
+        if len(self.queue) + len(frames) > MOST_QUEUED:
+            return False
+        self.queue.extend(frames)
+        self.wake.set()
+        return True
+
+
+class Links:
+    """Every live link, by contact, newest last."""
+
+    def __init__(self, host: Host, wire_end: Wire) -> None:
+        self._host = host
+        self._wire = wire_end
+        self._links: dict[bytes, list[Link]] = {}
+        host.handle(PROTOCOL, self._accept)
+
+    def newest(self, contact: bytes) -> Link | None:
+        """The link to write on, if there is one."""
+        links = self._links.get(contact)
+        return links[-1] if links else None
+
+    async def drop(self, contact: bytes) -> None:
+        """End every link with a contact."""
+        for link in list(self._links.get(contact, ())):
+            await link.stream.close()
+            await self._host.disconnect(link.stream.peer)
+
+    async def dial(
+        self, contact: bytes, peer: bytes, addresses: Sequence[str], attempt: int, started: Callable[[], None]
+    ) -> None:
+        """Open a link and carry it until it ends. `started` is called once it is verified.
+
+        Raises `Unreachable` or `LinkLost` where there was no link; returns when one ended. A pair can have several
+        sessions: `attempt` picks whose hello to say, so that two sides that disagree meet in the end.
+        """
+        pairs = self._wire.pairs(contact)
+        if not pairs:
+            raise LinkLost
+        pair = pairs[attempt % len(pairs)]
+        stream = await self._host.open(peer, addresses, PROTOCOL)
+        try:
+            reader = FrameReader(stream)
+            day = hello_days(self._wire.now())[0]
+            await write_frames(stream, [Frame(wire.HELLO, hello_tag(pair.ours, self._host.peer, stream.peer, day))])
+            answer = await reader.one()
+            if not self._proves(answer, [pair], stream.peer, ours=False):
+                raise LinkLost
+            started()
+            await self._carry(Link(stream, contact, pair.th), reader)
+        except CannotOpen:
+            raise LinkLost from None
+        finally:
+            await stream.close()
+
+    async def _accept(self, stream: Stream) -> None:
+        reader = FrameReader(stream)
+        try:
+            hello = await reader.one()
+            pair = self._proves(hello, self._wire.pairs(), stream.peer, ours=False)
+            if pair is None:
+                return  # a stranger learns nothing, not even that this is p2pchat's answer
+            day = hello_days(self._wire.now())[0]
+            await write_frames(stream, [Frame(wire.HELLO, hello_tag(pair.ours, self._host.peer, stream.peer, day))])
+            await self._carry(Link(stream, pair.contact, pair.th), reader)
+        except (CannotOpen, LinkLost):
+            return
+
+    def _proves(self, frame: Frame, pairs: Sequence[Pair], peer: bytes, *, ours: bool) -> Pair | None:
+        """The pair whose other side made this hello, or None. Both ends prove with different keys: no reflection."""
+        if frame.type != wire.HELLO:
+            return None
+        days = hello_days(self._wire.now())
+        for pair in pairs:
+            key = pair.ours if ours else pair.theirs
+            if any(equal(frame.body, hello_tag(key, self._host.peer, peer, day)) for day in days):
+                return pair
+        return None
+
+    async def _carry(self, link: Link, reader: FrameReader) -> None:
+        """Run one link until it ends."""
+        link.heard = trio.current_time()
+        self._links.setdefault(link.contact, []).append(link)
+        self._wire.link_up(link.contact)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._write, link, nursery.cancel_scope)
+                nursery.start_soon(self._watch, link, nursery.cancel_scope)
+                await self._read(link, reader)
+                nursery.cancel_scope.cancel()
+        finally:
+            links = self._links[link.contact]
+            links.remove(link)
+            if not links:
+                del self._links[link.contact]
+            self._wire.link_down(link.contact)
+
+    async def _read(self, link: Link, reader: FrameReader) -> None:
+        try:
+            while True:
+                frames = await reader.some()
+                link.heard = trio.current_time()
+                meaning = [frame for frame in frames if frame.type not in (wire.PING, wire.PONG, wire.HELLO)]
+                if any(frame.type == wire.PING for frame in frames):
+                    link.post([Frame(wire.PONG, b"")])
+                if meaning:
+                    await self._wire.received(link.contact, link.th, link.stream.route, meaning)
+        except (LinkLost, CannotOpen):
+            return
+
+    async def _write(self, link: Link, ended: trio.CancelScope) -> None:
+        try:
+            while True:
+                await link.wake.wait()
+                link.wake = trio.Event()
+                frames, link.queue = link.queue, []
+                await write_frames(link.stream, frames)
+        except LinkLost:
+            ended.cancel()
+
+    async def _watch(self, link: Link, ended: trio.CancelScope) -> None:
+        """A cut link sends no goodbye: ask after a silence, give up after a longer one."""
+        while True:
+            silence = trio.current_time() - link.heard
+            if silence >= LOST_AFTER:
+                log.info("a link went silent")
+                ended.cancel()
+                await self._host.disconnect(link.stream.peer)
+                return
+            if silence >= PING_AFTER:
+                link.post([Frame(wire.PING, b"")])
+                await trio.sleep(min(PING_AFTER, LOST_AFTER - silence))
+            else:
+                await trio.sleep(PING_AFTER - silence)

@@ -1,0 +1,57 @@
+"""Frames over a stream: read with a deadline, written in joined pieces."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+import trio
+
+from p2pchat.core.wire import WRITE, Frame, FrameParser, pack
+from p2pchat.errors import LinkLost
+from p2pchat.net.ports import Stream
+
+READ = 131_072
+DEADLINE = 10.0
+"""Seconds that one step of a dialogue may take before we hang up."""
+
+
+class FrameReader:
+    """Whole frames from a stream. Raises `CannotOpen` for bytes that are no frames, `LinkLost` at the stream's end."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._parser = FrameParser()
+        self._waiting: deque[Frame] = deque()
+
+    async def some(self) -> list[Frame]:
+        """Every frame that is there, at least one."""
+        while not self._waiting:
+            data = await self._stream.read(READ)
+            if not data:
+                raise LinkLost
+            self._waiting.extend(self._parser.feed(data))
+        frames = list(self._waiting)
+        self._waiting.clear()
+        return frames
+
+    async def one(self, deadline: float = DEADLINE) -> Frame:
+        """The next frame; `LinkLost` if it takes longer than `deadline` seconds."""
+        with trio.move_on_after(deadline):
+            while not self._waiting:
+                self._waiting.extend(await self.some())
+            return self._waiting.popleft()
+        raise LinkLost
+
+
+async def write_frames(stream: Stream, frames: Iterable[Frame]) -> None:
+    """Write frames in order, joined into pieces of at most `WRITE` bytes (a larger frame goes alone)."""
+    piece = bytearray()
+    for frame in frames:
+        packed = pack(frame)
+        if piece and len(piece) + len(packed) > WRITE:
+            await stream.write(bytes(piece))
+            piece.clear()
+        piece += packed
+    if piece:
+        await stream.write(bytes(piece))

@@ -1,0 +1,185 @@
+"""Joining: the dialogue by which an invite becomes a contact, protocol `/p2pchat/invite/1`.
+
+    joiner                                  inviter
+    HELLO  join tag              →
+                                 ←          HELLO  offer tag        (a wrong join tag: hangs up)
+                                 ←          BUNDLE sealed bundle    or GONE, where the invite is used or expired
+    INITIAL sealed first message →
+                                            commits
+                                 ←          ACKS
+
+The joiner commits its first message before it sends it, and sends the same bytes until they are acked. An inviter
+knows bytes it has accepted before, and acks them again although the invite is gone by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import trio
+
+from p2pchat.core import wire
+from p2pchat.core.envelope import envelope_id
+from p2pchat.core.invite import join_tag
+from p2pchat.core.primitives import equal
+from p2pchat.core.wire import Frame
+from p2pchat.errors import CannotOpen, LinkLost, Unreachable
+from p2pchat.net.frames import DEADLINE, FrameReader, write_frames
+from p2pchat.net.ports import Host, Stream
+from p2pchat.net.reach import FIRST_WAIT, LONGEST_WAIT, Way, jittered
+
+PROTOCOL = "/p2pchat/invite/1"
+COMMIT_DEADLINE = 30.0
+"""Seconds the other side may take to commit a first message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An invite of ours that somebody proved to hold. `gone` is a wire reason, or None while it is open."""
+
+    invite: bytes
+    hello_key: bytes
+    gone: int | None
+
+
+class Doorkeeper(Protocol):
+    """Who the invites belong to: the engine."""
+
+    def offers(self) -> Sequence[Offer]:
+        """Every invite of ours whose hello key is kept, dead ones too."""
+        ...
+
+    async def offer_bundle(self, invite: bytes) -> bytes | None:
+        """The sealed bundle of an open invite."""
+        ...
+
+    async def admit(self, invite: bytes, blob: bytes, peer: bytes) -> bool:
+        """Commit a first message; True if it is on disk, now or before."""
+        ...
+
+    def pending(self, contact: bytes) -> bytes | None:
+        """The first message to a contact that was committed and is not acked, if there is one."""
+        ...
+
+    async def answer_bundle(self, contact: bytes, blob: bytes) -> bytes | None:
+        """Make and commit the first message against the bundle offered; None if the bundle is not the invite's."""
+        ...
+
+    async def joined(self, contact: bytes) -> None:
+        """The inviter has our first message on disk."""
+        ...
+
+    async def refused(self, contact: bytes, reason: int) -> None:
+        """The invite is gone: used by another, or expired."""
+        ...
+
+
+class Joining:
+    """Both sides of the dialogue."""
+
+    def __init__(self, host: Host, keeper: Doorkeeper, nursery: trio.Nursery, random: Callable[[int], bytes]) -> None:
+        self._host = host
+        self._keeper = keeper
+        self._nursery = nursery
+        self._random = random
+        self._tasks: dict[bytes, trio.CancelScope] = {}
+        host.handle(PROTOCOL, self._accept)
+
+    def join(self, contact: bytes, ways: Sequence[Way], hello_key: bytes) -> None:
+        """Keep knocking until the first message is acked or the invite turns out to be gone."""
+        if contact not in self._tasks:
+            scope = self._tasks[contact] = trio.CancelScope()
+            self._nursery.start_soon(self._knock, contact, list(ways), hello_key, scope)
+
+    def forget(self, contact: bytes) -> None:
+        """Stop knocking."""
+        if (scope := self._tasks.pop(contact, None)) is not None:
+            scope.cancel()
+
+    async def _knock(self, contact: bytes, ways: list[Way], hello_key: bytes, scope: trio.CancelScope) -> None:
+        hosts: dict[bytes, list[str]] = {}
+        for peer, address in ways:
+            hosts.setdefault(peer, []).append(address)
+        wait = FIRST_WAIT
+        with scope:
+            while True:
+                for peer, addresses in hosts.items():
+                    try:
+                        stream = await self._host.open(peer, addresses, PROTOCOL)
+                    except Unreachable:
+                        continue
+                    try:
+                        done = await self._ask(contact, stream, hello_key)
+                    except (LinkLost, CannotOpen):
+                        done = False
+                    finally:
+                        await stream.close()
+                    if done:
+                        self._tasks.pop(contact, None)
+                        return
+                await trio.sleep(jittered(wait, self._random))
+                wait = min(2 * wait, LONGEST_WAIT)
+
+    async def _ask(self, contact: bytes, stream: Stream, hello_key: bytes) -> bool:
+        """One dialogue; True when nothing is left to do."""
+        keeper, reader = self._keeper, FrameReader(stream)
+        await write_frames(stream, [Frame(wire.HELLO, join_tag(hello_key, "join", self._host.peer, stream.peer))])
+        hello = await reader.one()
+        expected = join_tag(hello_key, "offer", self._host.peer, stream.peer)
+        if hello.type != wire.HELLO or not equal(hello.body, expected):
+            return False
+        answer = await reader.one()
+        initial = keeper.pending(contact)
+        if answer.type == wire.BUNDLE and initial is None:
+            initial = await keeper.answer_bundle(contact, answer.body)
+        if initial is None:
+            if answer.type == wire.GONE:
+                await keeper.refused(contact, answer.body[0])
+                return True
+            return False
+        await write_frames(stream, [Frame(wire.INITIAL, initial)])
+        try:
+            ack = await reader.one(COMMIT_DEADLINE)
+        except LinkLost:
+            if answer.type == wire.GONE:  # gone, and not by our own first message
+                await keeper.refused(contact, answer.body[0])
+                return True
+            raise
+        if ack.type == wire.ACKS and envelope_id(initial) in wire.acked_ids(ack):
+            await keeper.joined(contact)
+            return True
+        return False
+
+    async def _accept(self, stream: Stream) -> None:
+        reader = FrameReader(stream)
+        try:
+            hello = await reader.one()
+            offer = self._proven(hello, stream.peer)
+            if offer is None:
+                return
+            await write_frames(
+                stream, [Frame(wire.HELLO, join_tag(offer.hello_key, "offer", self._host.peer, stream.peer))]
+            )
+            bundle = None if offer.gone is not None else await self._keeper.offer_bundle(offer.invite)
+            answer = (
+                Frame(wire.GONE, bytes((offer.gone or wire.USED,))) if bundle is None else Frame(wire.BUNDLE, bundle)
+            )
+            await write_frames(stream, [answer])
+            initial = await reader.one(DEADLINE)
+            if initial.type != wire.INITIAL:
+                return
+            if await self._keeper.admit(offer.invite, initial.body, stream.peer):
+                await write_frames(stream, [Frame(wire.ACKS, envelope_id(initial.body))])
+                await reader.one(DEADLINE)  # the joiner hangs up when it has read the ack
+        except (CannotOpen, LinkLost):
+            return
+
+    def _proven(self, hello: Frame, peer: bytes) -> Offer | None:
+        if hello.type != wire.HELLO:
+            return None
+        for offer in self._keeper.offers():
+            if equal(hello.body, join_tag(offer.hello_key, "join", self._host.peer, peer)):
+                return offer
+        return None

@@ -1,0 +1,91 @@
+"""Reach: for every contact that is wanted, find a way to it and keep a link.
+
+Each wanted contact has one task that dials its known transport keys, newest first, and waits between rounds: 1 s,
+doubling to 5 min, with jitter. A nudge (there is something to send) ends the wait, at most once a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import trio
+
+from p2pchat.errors import LinkLost, Unreachable
+from p2pchat.net.direct import Links
+
+FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0
+
+Way = tuple[bytes, str]
+"""(transport key, address)"""
+
+
+def jittered(seconds: float, random: Callable[[int], bytes]) -> float:
+    """Between half and the whole of `seconds`, so that many nodes do not dial in step."""
+    return seconds * (0.5 + int.from_bytes(random(2), "big") / 131_072)
+
+
+@dataclass(eq=False)
+class _Wanted:
+    ways: list[Way]
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    nudged: trio.Event = field(default_factory=trio.Event)
+
+
+class Reach:
+    """Keeps links to the contacts it is told of."""
+
+    def __init__(self, links: Links, nursery: trio.Nursery, random: Callable[[int], bytes]) -> None:
+        self._links = links
+        self._nursery = nursery
+        self._random = random
+        self._wanted: dict[bytes, _Wanted] = {}
+
+    def want(self, contact: bytes, ways: Sequence[Way]) -> None:
+        """Keep a link to the contact by these ways; called again, it takes the new ways and tries at once."""
+        wanted = self._wanted.get(contact)
+        if wanted is None:
+            wanted = self._wanted[contact] = _Wanted(list(ways))
+            self._nursery.start_soon(self._keep, contact, wanted)
+        else:
+            wanted.ways = list(ways)
+            wanted.nudged.set()
+
+    def nudge(self, contact: bytes) -> None:
+        """There is something to send: do not wait for the back-off to end."""
+        if (wanted := self._wanted.get(contact)) is not None:
+            wanted.nudged.set()
+
+    def forget(self, contact: bytes) -> None:
+        """Stop dialling the contact. Links that are there are not touched."""
+        if (wanted := self._wanted.pop(contact, None)) is not None:
+            wanted.scope.cancel()
+
+    async def _keep(self, contact: bytes, wanted: _Wanted) -> None:
+        with wanted.scope:
+            wait, attempt = FIRST_WAIT, 0
+            while True:
+                if self._links.newest(contact) is None and await self._round(contact, wanted, attempt):
+                    wait, attempt = FIRST_WAIT, 0
+                else:
+                    attempt += 1
+                wanted.nudged = trio.Event()
+                await trio.sleep(min(FIRST_WAIT, wait))
+                with trio.move_on_after(jittered(wait, self._random)):
+                    await wanted.nudged.wait()
+                wait = min(2 * wait, LONGEST_WAIT)
+
+    async def _round(self, contact: bytes, wanted: _Wanted, attempt: int) -> bool:
+        """Dial each known host once; True if there was a link (it has ended again by then)."""
+        hosts: dict[bytes, list[str]] = {}
+        for peer, address in wanted.ways:
+            hosts.setdefault(peer, []).append(address)
+        had_link = trio.Event()
+        for peer, addresses in hosts.items():
+            try:
+                await self._links.dial(contact, peer, addresses, attempt, had_link.set)
+            except (LinkLost, Unreachable):
+                continue
+            if had_link.is_set():
+                return True
+        return had_link.is_set()
