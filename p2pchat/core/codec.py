@@ -58,7 +58,7 @@ def _refuse_strange(value: object, depth: int) -> None:
             raise CannotOpen
         for item in value:
             _refuse_strange(item, depth - 1)
-    elif isinstance(value, float | dict) or (isinstance(value, int) and value < 0):
+    elif not (value is None or isinstance(value, bytes | str) or (isinstance(value, int) and value >= 0)):
         raise CannotOpen
 
 

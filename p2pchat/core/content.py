@@ -51,7 +51,7 @@ PAYLOADS: dict[int, Shape] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Content:
     """`sent_at` in ms by the sender's clock; `seq` counts the visible messages of one sender in a chat, from 1;
     invisible contents have 0. `payload` is a tuple in the type's shape (None for a type unknown here).
@@ -118,9 +118,11 @@ _MOST_SEQ = 1 << 53
 def decode_content(data: bytes) -> Content:
     """The content of opened bytes, its payload in shape, or `CannotOpen`."""
     _, kind, message_id, seq, sent_at, reply_to, expire_s, payload, heads = _SHAPE(decode(data, MOST_CONTENT))
-    if sent_at > _MOST_TIME or seq > _MOST_SEQ or (seq == 0) == (kind in VISIBLE):
-        raise CannotOpen
     shape = PAYLOADS.get(kind)
+    if sent_at > _MOST_TIME or seq > _MOST_SEQ:
+        raise CannotOpen
+    if shape is not None and (seq == 0) == (kind in VISIBLE):  # whether a newer type is visible, we cannot know
+        raise CannotOpen
     return Content(kind, message_id, seq, sent_at, None if shape is None else shape(payload), reply_to, expire_s, heads)
 
 

@@ -152,7 +152,7 @@ def _nothing_skipped(chain: int, number: int) -> bytes | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _Keys:
     root: bytes
     header: bytes

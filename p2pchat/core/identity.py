@@ -16,7 +16,7 @@ DEVICE_ID = 1
 _FINGERPRINT_ROUNDS = 5200
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Device:
     """One installation's keys: the identity's seed, the device's private key, and what they prove in public."""
 

@@ -35,7 +35,7 @@ class InviteWay:
     role: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Invite:
     """`expires_at` is in seconds since the epoch. `secret` has 16 bytes (one-time) or 32."""
 

@@ -56,7 +56,7 @@ class Bundle:
         return bundle_digest(self.encoded)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class PrekeySet:
     """The secret half, kept until it is used or expires. One number names all its keys."""
 

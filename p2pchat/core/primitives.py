@@ -3,7 +3,8 @@
 Suite 1 is one indivisible choice: X25519 (RFC 7748), Ed25519 (RFC 8032, verified by libsodium alone), ML-KEM-768
 (FIPS 203), XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha), HKDF and HMAC with SHA-256 (RFC 5869, RFC 2104), BLAKE2b
 (RFC 7693) and Argon2id (RFC 9106). Lengths are in bytes. Whatever a stranger's bytes make fail raises `CannotOpen`,
-with nothing that tells one failure from another.
+with nothing that tells one failure from another. In all of the core, what holds secrets has no `repr`: logs and
+tracebacks must not tell them.
 """
 
 from __future__ import annotations
@@ -174,7 +175,7 @@ def _labelled(label: str, data: bytes) -> bytes:
 # --- ML-KEM-768 --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class KemKey:
     """An ML-KEM-768 private key by its 64-byte seed. Expanding a seed is the dearest step of a ratchet turn, so the
     object keeps the expanded key for as long as it lives.
@@ -226,7 +227,7 @@ def self_test() -> None:
         for name, check in _KNOWN_ANSWERS:
             if not check():
                 raise MissingPrimitive(f"The installed cryptography libraries compute {name} wrongly")
-    except (CannotOpen, UnsupportedAlgorithm, AttributeError) as missing:
+    except (CannotOpen, CryptoError, UnsupportedAlgorithm, InternalError, *_BROKEN) as missing:
         raise MissingPrimitive from missing
 
 
@@ -248,6 +249,8 @@ def _hex(text: str) -> bytes:
     return bytes.fromhex(text)
 
 
+# what a library raises that lost, renamed or forbids an algorithm
+_BROKEN = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 _SEQUENCE = bytes(range(32))
 _NINE = bytes([9]) + bytes(31)
 _LADIES = (

@@ -27,7 +27,7 @@ FindSkipped = Callable[[int, int], bytes | None]
 """Looks up the key of a skipped message by (chain, number)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Ratchet:
     """One side's state. Keys are 32 bytes unless said otherwise.
 
@@ -54,7 +54,7 @@ class Ratchet:
     old_headers: tuple[tuple[int, bytes], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Opened:
     """What `decrypt` found: the state after it, the plaintext, and what became of skipped keys."""
 

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 
 from p2pchat.core import envelope, ratchet
 from p2pchat.core import primitives as prim
+from p2pchat.errors import CannotOpen
 
 DAY = 86_400_000
 LINGER = 14 * DAY
 HELLO = 16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Session:
     """`confirmed`: something of the other side's was opened in it. `ends_at`: for receiving only, until then (ms)."""
 
@@ -32,7 +33,7 @@ class Session:
     ends_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Received:
     """An opened envelope: the session after it, the content, keys put aside, and the one that was used up."""
 
@@ -50,6 +51,8 @@ def seal(session: Session, content: bytes, random: prim.Random) -> tuple[Session
 
 def open_envelope(session: Session, sealed: bytes, find: ratchet.FindSkipped, entropy: prim.Entropy) -> Received:
     """Open an envelope in this session, or raise `CannotOpen` with nothing changed."""
+    if len(sealed) not in envelope.BUCKETS:
+        raise CannotOpen
     opened = ratchet.decrypt(session.ratchet, sealed, session.th, find, entropy)
     content = prim.unpad(opened.plaintext)
     after = replace(session, ratchet=opened.state, confirmed=True)
@@ -91,7 +94,7 @@ def hello_tag(key: bytes, peer: bytes, other_peer: bytes, day: int) -> bytes:
 
 def hello_days(now: int) -> tuple[int, int, int]:
     """Today, yesterday and tomorrow (UTC): clocks lie by up to a day."""
-    today = now // DAY
+    today = max(now // DAY, 1)  # a machine without a clock starts in 1970
     return today, today - 1, today + 1
 
 

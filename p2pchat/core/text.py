@@ -10,21 +10,15 @@ import unicodedata
 
 MOST_NAME = 64
 MOST_TEXT_BYTES = 48_000
-_INVISIBLE = frozenset(
-    [
-        *range(0x202A, 0x202F),  # bidi embeddings and overrides
-        *range(0x2066, 0x206A),  # bidi isolates
-        0x200E,  # bidi marks
-        0x200F,
-        0x061C,
-        0x200B,  # zero-width space, word joiner, byte order mark
-        0x2060,
-        0xFEFF,
-        0x2028,  # line and paragraph separators
-        0x2029,
-        *range(0xE0000, 0xE0080),  # tag characters
-    ]
+_DROPPED = frozenset(["Cc", "Cs", "Co", "Cn", "Zl", "Zp"])
+# Format characters go (bidi controls, soft hyphens, tags, zero-width spaces), but for the two joiners and the signs
+# of Arabic, Syriac and Kaithi that only count as such and are seen
+_FORMAT = frozenset(
+    map(chr, [0x200C, 0x200D, *range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD])
 )
+# Letters and marks that show nothing: Hangul fillers, the grapheme joiner, the Khmer inherent vowels, the empty Braille
+# pattern
+_BLANK = frozenset(map(chr, [0x115F, 0x1160, 0x3164, 0xFFA0, 0x34F, 0x17B4, 0x17B5, 0x2800]))
 _MOST_MARKS = 4
 
 
@@ -35,12 +29,20 @@ def clean_name(name: str) -> str:
     """
     kept: list[str] = []
     marks = 0
-    for char in unicodedata.normalize("NFC", name):
+    for char in unicodedata.normalize("NFC", "".join(filter(_shown, name))):
         category = unicodedata.category(char)
-        if category in ("Cc", "Cs", "Co", "Cn") or ord(char) in _INVISIBLE:
-            continue
-        marks = marks + 1 if category in ("Mn", "Me") else 0
+        if category in ("Mn", "Me"):
+            marks += 1
+        elif category != "Cf":  # a joiner takes no room, so marks after it still fall on the same letter
+            marks = 0
         if marks <= _MOST_MARKS:
             kept.append(char)
     visible = " ".join("".join(kept).split())[:MOST_NAME].strip()
     return visible if any(unicodedata.category(char)[0] not in "ZCM" for char in visible) else ""
+
+
+def _shown(char: str) -> bool:
+    category = unicodedata.category(char)
+    if category == "Cf":
+        return char in _FORMAT
+    return category not in _DROPPED and char not in _BLANK
