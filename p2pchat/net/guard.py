@@ -1,0 +1,296 @@
+"""What stands between py-libp2p 0.8.1 and strangers: each piece contains one of its faults.
+
+| fault as shipped                                                         | contained by                        |
+|--------------------------------------------------------------------------|-------------------------------------|
+| a stream handler raises: the whole node ends                              | StreamGuard                         |
+| any number of inbound streams per peer                                    | StreamGuard                         |
+| a cancelled write leaves half a frame: the connection and all its streams end | GuardedYamux._write_frame       |
+| a write to a peer that takes nothing waits for ever                       | the same, after WRITE_PATIENCE      |
+| a peer that ignores its window fills our memory                           | GuardedYamux._read_data_body        |
+| a read cancelled while it grants new window loses what it had read        | GuardedYamux.take                   |
+| a stream closed by us keeps taking data until the peer closes it too      | GuardedYamux.forget                 |
+| a stranger announces a message of any length: that much memory            | Wire.read, Brief                    |
+| a message that comes in over 100 pieces ends the connection               | Wire.read                           |
+| an identity key of half a million bits: seconds of CPU                    | only_ed25519                        |
+| inbound connections take a slot until the node ends                       | host: its own accept loop, Slots    |
+
+Each has a test in tests/net that fails without it, so that a newer libp2p can retire it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import trio
+from libp2p.abc import IMuxedConn, INetStream, IRawConnection, ISecureConn
+from libp2p.crypto import serialization
+from libp2p.crypto.keys import KeyType
+from libp2p.custom_types import TProtocol, TSecurityOptions
+from libp2p.io.abc import ReadWriteCloser
+from libp2p.io.exceptions import ConnectionClosedError
+from libp2p.network.connection.raw_connection import RawConnection
+from libp2p.peer.id import ID
+from libp2p.protocol_muxer.exceptions import MultiselectClientError, MultiselectError
+from libp2p.stream_muxer.exceptions import MuxedStreamError
+from libp2p.stream_muxer.yamux import yamux
+from libp2p.transport.exceptions import MuxerUpgradeFailure
+from libp2p.transport.upgrader import TransportUpgrader
+
+from p2pchat.errors import LinkLost
+
+log = logging.getLogger("p2pchat.net")
+
+WRITE_PATIENCE = 10.0  # seconds one frame may take to leave this machine before the connection counts as dead
+MAX_WINDOW = 2**20  # bytes a peer may send on one stream before we have read; enough for 10 MB/s at 100 ms
+MAX_READ = 2**16  # the largest piece any layer above the socket has a reason to ask for: a Noise message
+MAX_NEGOTIATION = 1024  # bytes of one multistream-select message; ours are below 40
+_CHUNK = 2**16
+
+
+def shielded(seconds: float) -> trio.CancelScope:
+    """A scope that no cancellation from outside reaches, and that ends by itself after `seconds`."""
+    scope = trio.CancelScope(deadline=trio.current_time() + seconds)
+    scope.shield = True
+    return scope
+
+
+# --- bytes --------------------------------------------------------------------------------------------------------
+
+
+class Wire(ReadWriteCloser):
+    """One TCP connection, as libp2p wants it: `read(n)` gives exactly n bytes, or fewer only at the end."""
+
+    def __init__(self, stream: trio.SocketStream, remote: tuple[str, int]) -> None:
+        self._stream = stream
+        self._remote = remote
+        self._buffer = bytearray()
+        self._writing = trio.Lock()
+
+    async def read(self, n: int | None = None) -> bytes:
+        """Every caller in libp2p reads a length it knows. One above MAX_READ was announced by a peer who means harm."""
+        if n is None or not 0 <= n <= MAX_READ:
+            raise ConnectionClosedError("a peer announced too much", transport="tcp")
+        try:
+            while len(self._buffer) < n:
+                some = await self._stream.receive_some(_CHUNK)
+                if not some:
+                    break
+                self._buffer += some
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise ConnectionClosedError("the TCP connection broke", transport="tcp") from error
+        piece = bytes(self._buffer[:n])
+        del self._buffer[:n]
+        return piece
+
+    async def write(self, data: bytes) -> None:
+        try:
+            async with self._writing:
+                await self._stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise ConnectionClosedError("the TCP connection broke", transport="tcp") from error
+
+    async def close(self) -> None:
+        await self._stream.aclose()
+
+    def abandon(self) -> None:
+        """Close it now, without waiting: whoever reads or writes is woken with an error."""
+        self._stream.socket.close()
+
+    def get_remote_address(self) -> tuple[str, int] | None:
+        return self._remote
+
+
+class Brief(ReadWriteCloser):
+    """A view of a stream for protocol negotiation, which has no size limit of its own."""
+
+    def __init__(self, inner: ReadWriteCloser | INetStream | ISecureConn) -> None:
+        self._inner = inner
+
+    async def read(self, n: int | None = None) -> bytes:
+        if n is None or n > MAX_NEGOTIATION:
+            raise ConnectionClosedError("a peer announced too much", transport="tcp")
+        return await self._inner.read(n)
+
+    async def write(self, data: bytes) -> None:
+        await self._inner.write(data)
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+    def get_remote_address(self) -> tuple[str, int] | None:
+        return self._inner.get_remote_address()
+
+
+# --- the muxer ----------------------------------------------------------------------------------------------------
+
+
+class GuardedYamux(yamux.Yamux):
+    """Yamux that survives cancellation and holds peers to their limits."""
+
+    def __init__(self, conn: ISecureConn, peer_id: ID, wire: Wire, max_unread: int) -> None:
+        super().__init__(conn, peer_id, is_initiator=conn.is_initiator)
+        self._wire = wire
+        self._max_unread = max_unread
+        self.patience = WRITE_PATIENCE
+
+    async def _write_frame(self, data: bytes) -> None:
+        """Write one whole frame. Cancelled only while it waits for its turn; after `patience` the connection ends."""
+        async with self._write_lock:
+            with shielded(self.patience) as scope:
+                await self.secured_conn.write(data)
+            if scope.cancelled_caught:
+                self.abandon()
+                raise ConnectionClosedError("the peer takes nothing", transport="tcp")
+
+    async def _read_data_body(self, length: int) -> bytes:
+        unread = sum(len(buffer) for buffer in self.stream_buffers.values())
+        if unread + length > self._max_unread:
+            log.warning("a peer sent more than it may; its connection is closed")
+            raise trio.TooSlowError  # what makes the read loop of Yamux end the connection
+        return await super()._read_data_body(length)
+
+    def _sweep_stale_streams(self, now: float | None = None) -> int:
+        """Also drop the events that a blocked reader puts back after its stream has gone."""
+        for stream_id in self.stream_events.keys() - self.streams.keys():
+            del self.stream_events[stream_id]
+        return super()._sweep_stale_streams(now)
+
+    async def take(self, stream: yamux.YamuxStream, at_most: int) -> bytes:
+        """Read 1 to `at_most` bytes; libp2p's errors. Only the waiting can be cancelled: what was taken is returned."""
+        data = await self.read_stream(stream.stream_id, at_most)
+        with shielded(WRITE_PATIENCE), suppress(Exception):
+            await stream._auto_tune_and_send_window_update(bytes_read=len(data))
+        return data
+
+    async def forget(self, stream: yamux.YamuxStream) -> None:
+        """After our FIN: drop what is buffered and whatever still comes, and wake a reader."""
+        async with self.streams_lock:
+            stream.recv_closed = stream.closed = True
+            self.stream_buffers.pop(stream.stream_id, None)
+            event = self.stream_events.get(stream.stream_id)
+            if event is not None:
+                event.set()
+            self._finalize_stream_locked(stream, fully_closed=True)
+
+    def abandon(self) -> None:
+        """Close the socket under it at once; the read loop then does the rest."""
+        self._wire.abandon()
+
+
+class Upgrader(TransportUpgrader):
+    """Noise, then GuardedYamux, and nothing else whatever the peer proposes.
+
+    (libp2p's own upgrader builds a plain Yamux whatever class it is given.)
+    """
+
+    def __init__(self, security: TSecurityOptions, max_unread: int) -> None:
+        super().__init__(security, {TProtocol(yamux.PROTOCOL_ID): GuardedYamux})
+        self._max_unread = max_unread
+
+    async def upgrade_security(
+        self, raw_conn: IRawConnection, is_initiator: bool, peer_id: ID | None = None
+    ) -> ISecureConn:
+        conn = await super().upgrade_security(raw_conn, is_initiator, peer_id)
+        assert isinstance(raw_conn, RawConnection)
+        assert isinstance(raw_conn.stream, Wire)
+        vars(conn)["wire"] = raw_conn.stream
+        return conn
+
+    async def upgrade_connection(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
+        selector = self.muxer_multistream._selector
+        try:
+            await selector.select(Brief(conn), conn.is_initiator, self.muxer_multistream.negotiate_timeout)
+        except (MultiselectError, MultiselectClientError) as error:
+            raise MuxerUpgradeFailure("no common muxer") from error
+        return GuardedYamux(conn, peer_id, vars(conn)["wire"], self._max_unread)
+
+
+# --- limits -------------------------------------------------------------------------------------------------------
+
+
+class Slots:
+    """Counts what is open, in all and per place; a slot taken is given back by whoever took it."""
+
+    def __init__(self, total: int, each: int) -> None:
+        self._total = total
+        self._each = each
+        self._open: Counter[str] = Counter()
+
+    def take(self, place: str) -> bool:
+        if self._open.total() >= self._total or self._open[place] >= self._each:
+            return False
+        self._open[place] += 1
+        return True
+
+    def give(self, place: str) -> None:
+        self._open[place] -= 1
+        if not self._open[place]:
+            del self._open[place]
+
+    @property
+    def taken(self) -> int:
+        return self._open.total()
+
+
+class StreamGuard:
+    """Every inbound stream passes here: a cap per peer, and what a handler raises ends no more than its stream."""
+
+    def __init__(self, serve: Callable[[INetStream], Awaitable[None]], slots: Slots) -> None:
+        self._serve = serve
+        self._slots = slots
+
+    async def __call__(self, stream: INetStream) -> None:
+        place = str(stream.muxed_conn.peer_id)
+        if not self._slots.take(place):
+            await reset(stream)
+            return
+        try:
+            await self._serve(stream)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it may only end this stream
+            log.info("a stream handler failed: %s", type(error).__name__)
+            await reset(stream)
+        except BaseExceptionGroup as group:
+            # A failure that met a cancellation: keep the cancellation, drop the failure.
+            _, rest = group.split(Exception)
+            await reset(stream)
+            if rest is not None:
+                raise rest from None
+        finally:
+            self._slots.give(place)
+
+
+async def reset(stream: INetStream) -> None:
+    """End a stream both ways at once; never raises, never waits long."""
+    with shielded(WRITE_PATIENCE), suppress(Exception):
+        await stream.reset()
+
+
+def lost(error: BaseException) -> LinkLost:
+    """Ours for theirs."""
+    return LinkLost(f"the link ended ({type(error).__name__})")
+
+
+def ended_cleanly(muxed: GuardedYamux, error: MuxedStreamError) -> bool:
+    """Whether "end of stream" was the peer's FIN. libp2p says EOF also where the whole connection broke."""
+    return isinstance(error, EOFError) and not muxed.event_shutting_down.is_set()
+
+
+# --- settings that libp2p has only as module constants ------------------------------------------------------------
+
+
+def only_ed25519() -> None:
+    """Refuse every other kind of identity key in the Noise handshake, before it costs anything.
+
+    A handshake has room for an RSA key of half a million bits; checking one signature with it takes seconds. Our peers
+    are Ed25519 keys by definition.
+    """
+    for kind in (KeyType.RSA, KeyType.Secp256k1):
+        serialization.key_type_to_public_key_deserializer.pop(kind.value, None)
+
+
+def limit_windows() -> None:
+    """Let one stream grow to MAX_WINDOW instead of 16 MiB; the same constant bounds a single frame."""
+    yamux.MAX_WINDOW_SIZE = MAX_WINDOW

@@ -1,0 +1,112 @@
+"""Opening the sockets a node listens on.
+
+We open them ourselves, because py-libp2p's listener cannot do what we promise:
+* it sets SO_REUSEPORT, so a port that another node of the same user holds is silently *shared* instead of refused;
+* it leaves `::` dual-stacked, which clashes with 0.0.0.0 on the same port;
+* it lives in a system task of the event loop, so it keeps accepting after the host has been cancelled.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import trio
+
+from p2pchat.errors import NodeError
+from p2pchat.net.addresses import IP, Endpoint
+
+_BACKLOG = 128
+_TRIES = 20
+_NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Open listeners, where they are, and the one port that every wish for "any port" got (0 if there was none)."""
+
+    listeners: tuple[trio.SocketListener, ...]
+    endpoints: tuple[Endpoint, ...]
+    port: int
+
+
+def open_listeners(wanted: Sequence[Endpoint], kept_port: int = 0) -> Listening:
+    """Listen on every endpoint of `wanted`; needs a running event loop, waits for nothing.
+
+    Every endpoint with port 0 gets one and the same port: `kept_port` where that is free, otherwise another free one.
+    Where the machine has no IPv6, `::` is left out as long as something else remains.
+    Raises NodeError where an endpoint cannot be had.
+    """
+    with ExitStack() as undo:
+        sockets: dict[Endpoint, socket.socket] = {}
+        for endpoint in wanted:
+            if endpoint.port:
+                _add(sockets, undo, endpoint.ip, endpoint.port)
+        port = _add_on_one_port(sockets, undo, [endpoint.ip for endpoint in wanted if not endpoint.port], kept_port)
+        if not sockets:
+            raise NodeError("there is no address to listen on", hint="Give one with --listen.")
+        listeners = tuple(trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in sockets.values())
+        undo.pop_all()
+        return Listening(listeners, tuple(sockets), port)
+
+
+def _add_on_one_port(sockets: dict[Endpoint, socket.socket], undo: ExitStack, ips: list[IP], kept_port: int) -> int:
+    if not ips:
+        return 0
+    for attempt in range(_TRIES):
+        port = kept_port if attempt == 0 else 0
+        mine: dict[Endpoint, socket.socket] = {}
+        with ExitStack() as undo_mine:
+            try:
+                for ip in dict.fromkeys(ips):
+                    port = _add(mine, undo_mine, ip, port) or port
+            except _Taken:
+                continue
+            undo.push(undo_mine.pop_all())
+        sockets.update(mine)
+        return port
+    raise NodeError("no port is free to listen on")
+
+
+class _Taken(NodeError):
+    """Another program listens there."""
+
+    hint = "Stop it, or choose another port."
+
+
+def _add(sockets: dict[Endpoint, socket.socket], undo: ExitStack, ip: IP, port: int) -> int:
+    """Open one; return its port, or 0 where this machine has no IPv6 and that is no reason to stop."""
+    if Endpoint(ip, port) in sockets:
+        return port
+    try:
+        sock = _open(ip, port)
+    except OSError as error:
+        if error.errno in _NO_IPV6 and ip == ipaddress.IPv6Address("::"):
+            return 0
+        kind = _Taken if error.errno == errno.EADDRINUSE else NodeError
+        reason = error.strerror or "it is refused"
+        raise kind(f"cannot listen on {Endpoint(ip, port).text()}: {reason}") from error
+    undo.callback(sock.close)
+    bound: int = sock.getsockname()[1]
+    sockets[Endpoint(ip, bound)] = sock
+    return bound
+
+
+def _open(ip: IP, port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET if ip.version == 4 else socket.AF_INET6, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        # A restarted node gets its port back although old connections linger; a second listener is still refused.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if ip.version == 6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((str(ip), port))
+        sock.listen(_BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
