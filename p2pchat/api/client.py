@@ -1,0 +1,201 @@
+"""The API's client for faces that do one thing at a time: plain sockets, no event loop, quick to import.
+
+    with Client.connect(profile) as client:
+        client.call("send", chat="bob", text="hi")
+
+`connect` starts a node where none answers and replaces a node of another version that nobody keeps in the foreground.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from p2pchat import errors, locations
+from p2pchat.api import codec
+from p2pchat.api.codec import JsonObject
+
+if TYPE_CHECKING:
+    from p2pchat.locations import Profile
+
+START_DEADLINE = 30.0
+"""Seconds a node may take until it answers hello (a slow machine imports slowly)."""
+
+HELLO_DEADLINE = 10.0
+"""Seconds a listening node may take for its hello. Other calls may take as long as they ask for."""
+
+_RETRY = 0.05
+_START_AGAIN = 0.5
+
+
+class NoNode(errors.NodeError):
+    """No node is running on this profile."""
+
+    hint = "Start one with `p2pchat node`."
+
+
+class Client:
+    """One connection to a profile's node, after hello."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._splitter = codec.Splitter(codec.MAX_REPLY)
+        self._messages: deque[JsonObject] = deque()
+        self._events: deque[JsonObject] = deque()
+        self._last = 0
+        self.greeting: JsonObject = {}
+
+    @classmethod
+    def connect(cls, profile: Profile, *, start_node: bool = True) -> Client:
+        """A client of this node, started if there is none. Raises NoProfile, NoNode, NodeError, VersionMismatch."""
+        if not profile.exists():
+            raise errors.NoProfile(f"There is no profile in {profile.folder}")
+        deadline = time.monotonic() + START_DEADLINE
+        start_at = 0.0
+        while time.monotonic() < deadline:
+            client = cls._answering(profile)
+            if client is not None:
+                if client.greeting.get("version") == codec.API_VERSION:
+                    return client
+                client._replace(start_node)
+            elif not start_node:
+                raise NoNode()
+            elif time.monotonic() >= start_at:
+                from p2pchat.api import starting
+
+                if starting.start(profile):
+                    continue
+                # Another one holds the profile: it is about to listen, or about to end.
+                start_at = time.monotonic() + _START_AGAIN
+            time.sleep(_RETRY)
+        raise errors.NodeError("The node does not answer", hint=f"{profile.log} may say why.")
+
+    @classmethod
+    def running(cls, profile: Profile) -> Client | None:
+        """A client of the node that runs now, of whatever version; None where none answers."""
+        return cls._answering(profile) if profile.exists() else None
+
+    def call(self, method: str, **params: Any) -> Any:
+        """The result of one method. Raises what the node answered, or NodeGone if it ended meanwhile."""
+        self._last += 1
+        self._send({"jsonrpc": "2.0", "id": self._last, "method": method, "params": params})
+        while True:
+            message = self._receive()
+            if "method" in message:
+                self._events.append(_event(message))
+            elif message.get("id") in (self._last, None):
+                if "error" in message:
+                    raise codec.error_from(message["error"])
+                return message.get("result")
+
+    def events(self) -> Iterator[JsonObject]:
+        """Events as they come, each a dict with its name under "event". Call `subscribe` first. Raises NodeGone."""
+        while True:
+            while self._events:
+                yield self._events.popleft()
+            message = self._receive()
+            if "method" in message:
+                self._events.append(_event(message))
+
+    def wait_for_end(self, seconds: float) -> bool:
+        """Whether the node ended this connection in time (after `stop` or `lock`)."""
+        self._sock.settimeout(seconds)
+        try:
+            while self._sock.recv(1 << 16):
+                pass
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+        return True
+
+    @property
+    def socket(self) -> socket.socket:
+        """The socket itself, for `rpc`, which only passes lines on."""
+        return self._sock
+
+    def close(self) -> None:
+        self._sock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    # --- inside
+
+    @classmethod
+    def _answering(cls, profile: Profile) -> Client | None:
+        """A client that was greeted, or None: nobody listens, or the node is just ending."""
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.connect(str(locations.socket_path(profile.folder)))
+            _check_owner(sock)
+            client = cls(sock)
+            sock.settimeout(HELLO_DEADLINE)
+            client.greeting = client.call("hello", version=codec.API_VERSION)
+            sock.settimeout(None)
+        except (FileNotFoundError, ConnectionRefusedError, errors.NodeGone):
+            sock.close()
+            return None
+        except BaseException:
+            sock.close()
+            raise
+        return client
+
+    def _replace(self, start_node: bool) -> None:
+        """End a node of another version, unless somebody keeps it in the foreground or none may follow."""
+        with self:
+            if self.greeting.get("foreground") or not start_node:
+                raise errors.VersionMismatch()
+            with contextlib.suppress(errors.NodeGone):
+                self.call("stop")
+            self.wait_for_end(HELLO_DEADLINE)
+
+    def _send(self, message: JsonObject) -> None:
+        try:
+            line = codec.encode(message)
+        except UnicodeEncodeError as exc:
+            raise errors.UsageError("That text is not valid UTF-8") from exc
+        if len(line) > codec.MAX_REQUEST:
+            raise errors.TextTooLong()
+        try:
+            self._sock.sendall(line)
+        except OSError as exc:
+            raise errors.NodeGone() from exc
+
+    def _receive(self) -> JsonObject:
+        while not self._messages:
+            try:
+                data = self._sock.recv(1 << 16)
+            except TimeoutError as exc:
+                raise errors.NodeError("The node does not answer", hint="Stop its process and try again.") from exc
+            except OSError as exc:
+                raise errors.NodeGone() from exc
+            if not data:
+                raise errors.NodeGone()
+            self._messages.extend(codec.decode(line) for line in self._splitter.feed(data))
+        return self._messages.popleft()
+
+
+def _event(message: JsonObject) -> JsonObject:
+    params = message.get("params")
+    return {"event": message["method"], **(params if isinstance(params, dict) else {})}
+
+
+def _check_owner(sock: socket.socket) -> None:
+    """Refuse a socket that a process of another user listens on: it would be given the passphrase."""
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _pid, uid, _gid = struct.unpack("3i", credentials)
+    if uid != os.geteuid():
+        raise errors.NodeError(
+            "Another user's process listens on the node's socket", hint="Do not go on; find out who."
+        )

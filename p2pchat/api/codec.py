@@ -1,0 +1,216 @@
+"""The lines on the API's socket: JSON-RPC 2.0, one object a line (UTF-8, newline at the end).
+
+Shared by the server, the clients and the tests; no input or output here. Everything that comes in is decoded strictly,
+because another program of the same user may speak here too: bounded size and nesting, no duplicate keys, no NaN or
+infinity, integers of 64 bits, valid UTF-8, no lone surrogates. Anything else is one error, `BadLine`, which says why.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from p2pchat import errors
+
+API_VERSION = 1
+"""What `hello` compares. Raised when a method's or an event's meaning changes, not when something is added."""
+
+MAX_REQUEST = 1 << 20
+"""Bytes of the longest line a client may send; 48,000 bytes of text take at most 288,000, all escaped."""
+
+MAX_REPLY = 64 << 20
+"""Bytes of the longest line a client accepts from its own node: a long page of long messages."""
+
+MAX_DEPTH = 16
+"""Nesting of arrays and objects in one line."""
+
+JsonObject = dict[str, Any]
+
+
+class BadLine(errors.UsageError):
+    """That line is not a JSON object the API accepts."""
+
+
+def encode(value: JsonObject) -> bytes:
+    """One object as its line, newline included."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+def decode(line: bytes) -> JsonObject:
+    """The object of one line (without or with its newline). Raises BadLine."""
+    try:
+        value = _DECODER.decode(line.decode("utf-8"))
+    except UnicodeDecodeError as exc:
+        raise BadLine("The line is not UTF-8") from exc
+    except RecursionError as exc:
+        raise BadLine("The line is nested too deeply") from exc
+    except ValueError as exc:
+        raise BadLine(f"The line is not JSON the API accepts: {exc}") from exc
+    if not isinstance(value, dict):
+        raise BadLine("The line is not a JSON object")
+    _check_tree(value)
+    return value
+
+
+class Splitter:
+    """Cuts a stream of bytes into lines, never holding more than `limit` bytes of an unfinished one."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._buffer = bytearray()
+        self._searched = 0
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The lines that `data` completes, without their newlines. Raises BadLine at a line over the limit."""
+        self._buffer += data
+        start = 0
+        while (end := self._buffer.find(b"\n", max(start, self._searched))) >= 0:
+            if end - start > self._limit:
+                raise self._too_long()
+            line = bytes(self._buffer[start:end])
+            start = self._searched = end + 1
+            if line.strip():
+                yield line
+        del self._buffer[:start]
+        self._searched = len(self._buffer)
+        if len(self._buffer) > self._limit:
+            raise self._too_long()
+
+    def _too_long(self) -> BadLine:
+        return BadLine(f"A line has at most {self._limit} bytes")
+
+
+# --- errors on the wire ---------------------------------------------------------------------------
+
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
+
+
+def error_object(error: errors.P2PChatError, code: int | None = None) -> JsonObject:
+    """The JSON-RPC error member for one of our errors."""
+    data: JsonObject = {"exit": error.exit_code, "error": type(error).__name__, "hint": error.advice}
+    if error.candidates:
+        data["candidates"] = list(error.candidates)
+    return {"code": -32000 - error.exit_code if code is None else code, "message": error.message, "data": data}
+
+
+def error_from(member: object) -> errors.P2PChatError:
+    """The error that `error_object` wrote; an unknown class becomes its nearest known one, by its exit code."""
+    member = member if isinstance(member, dict) else {}
+    data = member.get("data")
+    data = data if isinstance(data, dict) else {}
+    message = str(member.get("message") or "The node answered with an error")
+    hint = str(data.get("hint") or "")
+    candidates = [str(each) for each in data.get("candidates") or []]
+    kind = _ERRORS.get(str(data.get("error"))) or _BY_EXIT.get(data.get("exit", 1), errors.NodeError)
+    return kind(message, hint=hint, candidates=candidates)
+
+
+def _tree(kind: type[errors.P2PChatError]) -> Iterator[type[errors.P2PChatError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from _tree(child)
+
+
+_ERRORS = {kind.__name__: kind for kind in _tree(errors.P2PChatError)}
+_BY_EXIT: dict[object, type[errors.P2PChatError]] = {
+    2: errors.UsageError,
+    3: errors.NotReached,
+    4: errors.Locked,
+    5: errors.Refused,
+}
+
+
+# --- requests -----------------------------------------------------------------------------------
+
+
+def problem_of_request(request: JsonObject) -> str:
+    """Why this object is no JSON-RPC request, or ""."""
+    if request.get("jsonrpc") != "2.0":
+        return 'A request has "jsonrpc": "2.0"'
+    if not isinstance(request.get("method"), str):
+        return "A request has the name of its method"
+    if not isinstance(request.get("params", {}), dict):
+        return "Arguments go by name, in an object"
+    if "id" in request and usable_id(request["id"]) is None:
+        return "The id of a request is a number or a short text"
+    return ""
+
+
+def usable_id(ident: object) -> int | str | None:
+    """An id to answer with, or None where it is none."""
+    if isinstance(ident, str) and len(ident) <= 256:
+        return ident
+    return ident if isinstance(ident, int) and not isinstance(ident, bool) else None
+
+
+def expects_answer(line: bytes) -> bool:
+    """Whether the server answers this line: everything but a correct notification."""
+    try:
+        request = decode(line)
+    except BadLine:
+        return True
+    return "id" in request or bool(problem_of_request(request))
+
+
+# --- strictness -----------------------------------------------------------------------------------
+
+
+def _object(pairs: list[tuple[str, Any]]) -> JsonObject:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a key appears twice")
+    return made
+
+
+def _constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number")
+
+
+def _integer(digits: str) -> int:
+    # The length first: turning a million digits into an int takes quadratic time.
+    if len(digits) > 20 or not -(1 << 63) <= (value := int(digits)) < 1 << 63:
+        raise ValueError("an integer is out of range")
+    return value
+
+
+def _float(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError("a number is out of range")
+    return value
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_float)
+
+
+def _check_tree(value: JsonObject) -> None:
+    """Refuse deep nesting and lone surrogates (which no UTF-8 can hold), without recursion."""
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for node in level:
+            members = [*node.keys(), *node.values()] if isinstance(node, dict) else node
+            for member in members:
+                if isinstance(member, str):
+                    _check_text(member)
+                elif isinstance(member, dict | list):
+                    below.append(member)
+        if not below:
+            return
+        level = below
+    raise BadLine("The line is nested too deeply")
+
+
+def _check_text(text: str) -> None:
+    if text.isascii():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise BadLine("A text holds half a character (a lone surrogate)") from exc

@@ -1,0 +1,320 @@
+"""Every method and event of the node's API, by name: the one table.
+
+Arguments are checked from it (`check`), and `docs/api.md` is printed from it: `python -m p2pchat.api.methods`.
+The names, fields and meanings are a promise to scripts and bots; add to them freely, change none without raising
+`codec.API_VERSION`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from p2pchat import errors
+from p2pchat.api.codec import API_VERSION, MAX_REQUEST
+
+REQUIRED: Final = "required"
+WAITS: Final = ("saved", "stored", "delivered", "read")
+
+
+@dataclass(frozen=True)
+class Param:
+    """One argument. `kind`: text, integer, number, flag, texts; `choices` narrow a text; default None: nullable."""
+
+    name: str
+    kind: str
+    doc: str
+    default: Any = REQUIRED
+    choices: tuple[str, ...] = ()
+
+    @property
+    def optional(self) -> bool:
+        return self.default is None
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method. `early`: answered before the profile is unlocked and open."""
+
+    name: str
+    doc: str
+    result: str
+    params: tuple[Param, ...] = ()
+    early: bool = False
+
+
+@dataclass(frozen=True)
+class Event:
+    """One notification the node sends to those who subscribed."""
+
+    name: str
+    doc: str
+    params: str
+
+
+_CONTACT = Param("contact", "text", "A contact: its id, a unique prefix of it, or its name.")
+_CHAT = Param("chat", "text", "A chat: its id, a unique prefix of it, or the contact's name.")
+_TIMEOUT = Param("timeout", "number", "Seconds to wait at most.", default=30)
+_MESSAGE_ID = Param("id", "text", "A message: its id or a unique prefix of it.")
+
+_MESSAGE = "{id, chat, from, text, kind, sent_at, received_at, state, route}"
+
+METHODS: Final[tuple[Method, ...]] = (
+    # The node itself.
+    Method(
+        "hello",
+        "Comes first on every connection: the version of the API the client speaks. After another version than the "
+        "node's, only `status` and `stop` are answered.",
+        "{version, program, pid, foreground, state}; `state` is starting, locked or ready",
+        (Param("version", "integer", f"The client's API version; this table is version {API_VERSION}."),),
+        early=True,
+    ),
+    Method("status", "How this node does.", "{running, state, pid, foreground, program, version, …}", early=True),
+    Method("stop", "The node ends, after its current commit.", "{pid}", early=True),
+    Method(
+        "unlock",
+        "Opens a locked profile. An unlocked one stays as it is, whatever the passphrase.",
+        "{locked, addresses}",
+        (Param("passphrase", "text", "The profile's passphrase."),),
+        early=True,
+    ),
+    Method("lock", "Forgets the keys by ending the process that holds them.", "{pid}"),
+    Method(
+        "passphrase",
+        "Changes the passphrase, or takes it away.",
+        "{}",
+        (Param("new", "text", "The new passphrase; null for none.", default=None),),
+    ),
+    Method(
+        "subscribe",
+        "Events come as notifications on this connection from now on; a second call replaces the first.",
+        "{events}",
+        (Param("events", "texts", "Names of events; null means all.", default=None),),
+    ),
+    # Contacts.
+    Method(
+        "invite",
+        "Makes an invite: an offer to become contacts.",
+        "{id, invite, expires_at, reachable, notice}",
+        (
+            Param("reusable", "flag", "Many people may use it; each is asked about.", default=False),
+            Param("ask", "flag", "Ask before whoever uses a one-time invite becomes a contact.", default=False),
+            Param("expires", "integer", "Seconds until it expires.", default=604_800),
+        ),
+    ),
+    Method(
+        "add",
+        "Takes an invite: asks its maker to become contacts.",
+        "{id, name, state}; `state` is waiting or contact",
+        (
+            Param("invite", "text", "The text of the invite."),
+            Param("name", "text", "What to call the contact.", default=None),
+            Param(
+                "wait", "text", "Until the inviter has it, or accepted it.", default=None, choices=("sent", "accepted")
+            ),
+            _TIMEOUT,
+        ),
+    ),
+    Method("contacts", "The contacts.", "[{id, name, state, verified, route}]; `state` is contact, waiting or blocked"),
+    Method("requests", "Who asks to become a contact.", "[{id, name, since, sas}]"),
+    Method("accept", "Accepts a request.", "{id, name, state}", (_CONTACT,)),
+    Method("decline", "Declines a request, without a word to the other side.", "{id}", (_CONTACT,)),
+    Method("block", "Blocks a contact: nothing of theirs is taken any more.", "{id, name, state}", (_CONTACT,)),
+    Method(
+        "rename",
+        "Gives a contact another name, here only.",
+        "{id, name, state}",
+        (_CONTACT, Param("name", "text", "The new name.")),
+    ),
+    Method(
+        "verify",
+        "The safety number to compare with a contact.",
+        "{safety_number, verified, sas}",
+        (_CONTACT, Param("set", "flag", "Note that you compared it and it was the same.", default=False)),
+    ),
+    # Messages.
+    Method(
+        "send",
+        "Sends a text. It is on disk, and will be delivered, when this answers.",
+        "{id, state, route, stored_at}",
+        (
+            _CHAT,
+            Param("text", "text", "At most 48,000 bytes of UTF-8, kept byte for byte."),
+            Param("wait", "text", "The state to wait for.", default="saved", choices=WAITS),
+            _TIMEOUT,
+        ),
+    ),
+    Method(
+        "log",
+        "A chat's last messages, newest last.",
+        f"[{_MESSAGE}]",
+        (
+            _CHAT,
+            Param("limit", "integer", "How many at most.", default=50),
+            Param("search", "text", "Only messages with all these words.", default=None),
+            Param("before", "text", "Only messages before this one (its id).", default=None),
+        ),
+    ),
+    Method(
+        "messages",
+        "Messages in the order they came to this profile, to catch up after `lagged`.",
+        f"[{_MESSAGE}]",
+        (
+            Param("chat", "text", "Only this chat; null for all.", default=None),
+            Param("since", "text", "Only messages that came after this one (its id).", default=None),
+            Param("limit", "integer", "How many at most.", default=None),
+        ),
+    ),
+    Method("delete", "Deletes a message, here only.", "{id}", (_MESSAGE_ID,)),
+    Method(
+        "why", "Why a message is not delivered yet, and what happens next.", "{id, state, reason, next}", (_MESSAGE_ID,)
+    ),
+    Method("doctor", "What works from here and what does not.", "[{check, ok, detail, hint}]"),
+)
+
+EVENTS: Final[tuple[Event, ...]] = (
+    Event("message", "A message was saved: one's own or another's.", _MESSAGE),
+    Event("state", "The state of one's own message changed.", "{id, state, route, at}"),
+    Event("contact", "A contact was added or changed.", "{id, name, state, verified, route}"),
+    Event("request", "Somebody asks to become a contact.", "{id, name, since, sas}"),
+    Event("node", "Something about the node changed.", "{…}"),
+    Event(
+        "lagged",
+        "The client read too slowly and events were dropped; read again from the store (`messages {since}`). "
+        "Comes to every subscriber, asked for or not.",
+        "{}",
+    ),
+)
+
+BY_NAME: Final[Mapping[str, Method]] = {method.name: method for method in METHODS}
+EVENT_NAMES: Final = tuple(event.name for event in EVENTS if event.name != "lagged")
+
+
+class UnknownMethod(errors.UsageError):
+    """The API has no method of that name."""
+
+    hint = "docs/api.md lists them."
+
+
+class BadParams(errors.UsageError):
+    """The arguments do not fit the method."""
+
+    hint = "docs/api.md has the table."
+
+
+def check(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments for the method `name`, complete with defaults. Raises UnknownMethod or BadParams."""
+    method = BY_NAME.get(name)
+    if method is None:
+        raise UnknownMethod(f"There is no method {_quote(name)}")
+    known = {param.name for param in method.params}
+    for given in params:
+        if given not in known:
+            raise BadParams(f"{name} takes no {_quote(given)}")
+    made: dict[str, Any] = {}
+    for param in method.params:
+        if param.name in params:
+            made[param.name] = _checked(name, param, params[param.name])
+        elif param.default is REQUIRED:
+            raise BadParams(f"{name} needs {_quote(param.name)}")
+        else:
+            made[param.name] = param.default
+    return made
+
+
+def _checked(method: str, param: Param, value: object) -> object:
+    if value is None and param.optional:
+        return None
+    if not _fits(param.kind, value):
+        raise BadParams(f"{_quote(param.name)} of {method} must be {_KINDS[param.kind]}")
+    if param.choices and value not in param.choices:
+        raise BadParams(f"{_quote(param.name)} of {method} must be one of {', '.join(param.choices)}")
+    return value
+
+
+def _fits(kind: str, value: object) -> bool:
+    if kind == "text":
+        return isinstance(value, str)
+    if kind == "flag":
+        return isinstance(value, bool)
+    if kind == "integer":  # a bool is an int in Python, and -1 of anything here is a mistake
+        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if kind == "number":
+        return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+_KINDS: Final = {
+    "text": "a text",
+    "flag": "true or false",
+    "integer": "an integer, not negative",
+    "number": "a number, not negative",
+    "texts": "a list of texts",
+}
+
+
+def _quote(name: str) -> str:
+    # What a client sent goes into errors and logs: short, and nothing a terminal obeys.
+    shown = name if name.isprintable() else ascii(name)[1:-1]
+    return f"`{shown[:40]}`"
+
+
+# --- docs/api.md -----------------------------------------------------------------------------------
+
+
+def document() -> str:
+    """The page `docs/api.md`."""
+    lines = [
+        "# The node's API",
+        "",
+        "Printed from `p2pchat/api/methods.py` by `python -m p2pchat.api.methods`; a test keeps the two equal.",
+        "",
+        "JSON-RPC 2.0 over the profile's Unix socket, or over stdin and stdout with `p2pchat rpc`: one JSON object a "
+        f"line, UTF-8, at most {MAX_REQUEST:,} bytes a request. Arguments go by name. Calls of one connection start in "
+        "order, run at the same time and are answered as they finish; match answers by `id`. Times are RFC 3339 in "
+        "UTC, ids lower-case hexadecimal. Ignore fields you do not know in answers and events: more will come.",
+        "",
+        "An error is `{code, message, data}`: `code` is -32000 minus the exit code of the command line, `message` one "
+        "line, `data` is `{exit, error, hint}` and sometimes `candidates`. The codes of JSON-RPC itself (-32700 to "
+        "-32600) mean what they mean there.",
+        "",
+        f"This is version {API_VERSION}. `hello` comes first (over `p2pchat rpc` it may be left out). Until the "
+        "profile is unlocked, only methods marked *early* are answered.",
+        "",
+        "## Methods",
+    ]
+    for method in METHODS:
+        lines += ["", f"### {method.name}", "", method.doc + (" *Early.*" if method.early else ""), ""]
+        if method.params:
+            lines += ["| argument | type | default | |", "|---|---|---|---|"]
+            lines += [f"| `{p.name}` | {_type(p)} | {_default(p)} | {p.doc} |" for p in method.params]
+            lines += [""]
+        lines += [f"Result: {_code(method.result)}"]
+    lines += ["", "## Events", "", "| event | params | |", "|---|---|---|"]
+    lines += [f"| `{event.name}` | `{event.params}` | {event.doc} |" for event in EVENTS]
+    return "\n".join(lines) + "\n"
+
+
+def _type(param: Param) -> str:
+    kind = {"texts": "list of text"}.get(param.kind, param.kind)
+    if param.choices:
+        kind = ", ".join(f"`{choice}`" for choice in param.choices)
+    return kind + (" or null" if param.optional else "")
+
+
+def _default(param: Param) -> str:
+    if param.default is REQUIRED:
+        return "required"
+    return {None: "null", False: "false", True: "true"}.get(param.default, str(param.default))
+
+
+def _code(result: str) -> str:
+    shape, semicolon, rest = result.partition("; ")
+    return f"`{shape}`{semicolon}{rest}"
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(document())

@@ -1,0 +1,378 @@
+"""The API's server: a Unix socket, one task a client, one task a call.
+
+What keeps a client from harming the node:
+
+* Only processes of our own user are served (file modes, and the kernel's word for who is at the other end).
+* Lines are bounded and decoded strictly (`codec`); the arguments are checked against the table (`methods`).
+* A client has so many calls running at most; then its socket is simply not read any further.
+* What waits to be written to a client is bounded. Events for a client that does not read stay in its own bounded
+  channel, the hub drops for it alone and tells it `lagged`. Nothing in the node ever waits for a client.
+* Whatever goes wrong in one connection ends that connection only.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import stat
+import struct
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import trio
+
+from p2pchat import errors
+from p2pchat.api import codec, methods
+from p2pchat.api.codec import JsonObject
+
+log = logging.getLogger(__name__)
+
+MAX_CLIENTS = 64
+MAX_CALLS = 128
+"""Calls of one client that run at the same time."""
+
+MAX_WAITING = 1 << 20
+"""Bytes waiting for one client above which it gets no further events and no new calls."""
+
+JOIN = 64 << 10
+"""Bytes of waiting lines put into one write."""
+
+GRACE = 5.0
+"""Seconds that calls still running have after their client ended its side (`… | nc -U`)."""
+
+
+class EventSource(Protocol):
+    """One subscription: the engine's hub gives it, and so do the tests."""
+
+    async def receive(self) -> JsonObject:
+        """The next event, a dict with its name under "event"; trio.EndOfChannel at the end."""
+
+    def receive_nowait(self) -> JsonObject:
+        """The same at once, or trio.WouldBlock."""
+
+    def close(self) -> None:
+        """No more events are wanted."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What the server asks of the node behind it.
+
+    greeting: the fields of hello's result. call: one method of the table with complete, checked arguments; its result
+    is JSON-able. subscribe: a new source of events. The last two raise errors.Locked while the profile is.
+    """
+
+    greeting: Callable[[], JsonObject]
+    call: Callable[[str, dict[str, Any]], Awaitable[object]]
+    subscribe: Callable[[], Awaitable[EventSource]]
+
+
+def listen(path: Path) -> trio.SocketListener:
+    """Bind the API's socket, mode 0600, in place of a stale one. Only for the holder of the profile's lock."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        pass
+    else:
+        if not (stat.S_ISSOCK(found.st_mode) or stat.S_ISLNK(found.st_mode)):
+            raise errors.NodeError(f"{path} is in the way of the node's socket", hint="Move it away and try again.")
+        path.unlink()
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(str(path))
+        path.chmod(0o600)  # nobody can connect before listen()
+        sock.listen(MAX_CLIENTS)
+    except BaseException:
+        sock.close()
+        raise
+    return trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+
+
+def remove_socket(path: Path) -> None:
+    """Take the socket's name away, at the node's end."""
+    path.unlink(missing_ok=True)
+
+
+class Server:
+    """Serves one backend on one listener."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._connections: set[_Connection] = set()
+        self._changed = trio.Event()
+
+    async def serve(self, listener: trio.SocketListener) -> None:
+        """Until cancelled."""
+        await trio.serve_listeners(self._client, [listener])
+
+    @property
+    def clients(self) -> int:
+        return len(self._connections)
+
+    async def changed(self) -> None:
+        """Until a client comes or goes."""
+        await self._changed.wait()
+
+    async def flush(self, seconds: float) -> None:
+        """Until every answer already given is written, or the time is over."""
+        with trio.move_on_after(seconds):
+            for connection in tuple(self._connections):
+                await connection.flushed()
+
+    async def _client(self, stream: trio.SocketStream) -> None:
+        connection = _Connection(stream, self._backend)
+        try:
+            if not _is_ours(stream):
+                log.warning("refused a client of another user")
+                return
+            if self.clients >= MAX_CLIENTS:
+                await connection.refuse(errors.Busy("Too many programs are connected to this node"))
+                return
+            self._connections.add(connection)
+            self._announce()
+            await connection.run()
+        except Exception as exc:  # noqa: BLE001 - a client's trouble is never the node's
+            _log_failure("a client's connection failed", exc)
+        finally:
+            self._connections.discard(connection)
+            self._announce()
+            await trio.aclose_forcefully(stream)
+
+    def _announce(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+
+async def until_unused(server: Server, seconds: float, keeps_running: Callable[[], bool]) -> None:
+    """Until nobody was connected for `seconds` on end and nothing else wants the node to go on."""
+    while True:
+        while server.clients:
+            await server.changed()
+        with trio.move_on_after(seconds):
+            await server.changed()
+            continue
+        if not server.clients and not keeps_running():
+            return
+
+
+class _Connection:
+    """One client: a reader, a writer, its calls, and at most one subscription."""
+
+    def __init__(self, stream: trio.SocketStream, backend: Backend) -> None:
+        self._stream = stream
+        self._backend = backend
+        self._greeted = False
+        self._agreed = False
+        self._running = 0
+        self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._room = trio.lowlevel.ParkingLot()
+        self._more = trio.Event()
+        self._pump_scope: trio.CancelScope | None = None
+        self._nursery: trio.Nursery
+
+    async def run(self) -> None:
+        """Until the client ends, its calls too."""
+        async with trio.open_nursery() as self._nursery:
+            self._nursery.start_soon(self._write)
+            try:
+                await self._read()
+            except codec.BadLine as exc:  # a line without end: nothing after it can be understood
+                self._put(_failure(None, exc, codec.PARSE_ERROR))
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                self._nursery.cancel_scope.cancel()
+            with trio.move_on_after(GRACE):
+                await self._wait_for(lambda: not self._running and not self._waiting_bytes)
+            self._nursery.cancel_scope.cancel()
+
+    async def refuse(self, error: errors.P2PChatError) -> None:
+        """Say why there is no service."""
+        with trio.move_on_after(GRACE):
+            await self._stream.send_all(_failure(None, error))
+
+    async def flushed(self) -> None:
+        """Until nothing waits to be written."""
+        await self._wait_for(lambda: not self._waiting_bytes)
+
+    # --- in
+
+    async def _read(self) -> None:
+        splitter = codec.Splitter(codec.MAX_REQUEST)
+        while data := await self._stream.receive_some(JOIN):
+            for line in splitter.feed(data):
+                await self._wait_for(lambda: self._running < MAX_CALLS and self._waiting_bytes < MAX_WAITING)
+                self._take(line)
+                # Calls start in the order they came: each takes its first step before the next one exists.
+                await trio.lowlevel.checkpoint()
+
+    def _take(self, line: bytes) -> None:
+        try:
+            request = codec.decode(line)
+        except codec.BadLine as exc:
+            self._put(_failure(None, exc, codec.PARSE_ERROR))
+            return
+        ident, problem = request.get("id"), codec.problem_of_request(request)
+        if problem:
+            self._put(_failure(codec.usable_id(ident), errors.UsageError(problem), codec.INVALID_REQUEST))
+            return
+        method = request["method"]
+        answer = self._put if "id" in request else _no_answer
+        try:
+            arguments = methods.check(method, request.get("params", {}))
+            self._check_greeted(method)
+        except errors.P2PChatError as exc:
+            answer(_failure(ident, exc, _CODES.get(type(exc))))
+            return
+        if method == "hello":
+            answer(_result(ident, self._hello(arguments["version"])))
+            return
+        self._running += 1
+        self._nursery.start_soon(self._call, method, arguments, ident, answer)
+
+    async def _call(
+        self, method: str, arguments: dict[str, Any], ident: object, answer: Callable[[bytes], None]
+    ) -> None:
+        source: EventSource | None = None
+        wanted: tuple[str, ...] = ()
+        try:
+            if method == "subscribe":
+                wanted = _event_names(arguments["events"])
+                source = await self._backend.subscribe()
+                reply = _result(ident, {"events": list(wanted)})
+            else:
+                reply = _result(ident, await self._backend.call(method, arguments))
+        except errors.P2PChatError as exc:
+            reply = _failure(ident, exc, _CODES.get(type(exc)))
+        except Exception as exc:  # noqa: BLE001 - a fault in one call is told and logged, and ends nothing else
+            _log_failure(f"the call {method} failed", exc)
+            error = errors.NodeError("Something went wrong inside the node", hint="Its log says what.")
+            reply = _failure(ident, error, codec.INTERNAL_ERROR)
+        answer(reply)
+        self._running -= 1
+        self._room.unpark_all()
+        if source is not None:
+            await self._pump(source, wanted)
+
+    def _check_greeted(self, method: str) -> None:
+        if method == "hello":
+            return
+        if not self._greeted:
+            raise errors.UsageError("`hello` comes first", hint="Say which version of the API you speak.")
+        if not self._agreed and method not in ("status", "stop"):
+            raise errors.VersionMismatch()
+
+    def _hello(self, version: int) -> JsonObject:
+        self._greeted = True
+        self._agreed = version == codec.API_VERSION
+        return {"version": codec.API_VERSION, **self._backend.greeting()}
+
+    # --- out
+
+    def _put(self, line: bytes) -> None:
+        self._waiting.append(line)
+        self._waiting_bytes += len(line)
+        self._more.set()
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                await self._more.wait()
+                joined = self._joined()
+                await self._stream.send_all(joined)
+                self._waiting_bytes -= len(joined)
+                if not self._waiting:
+                    self._more = trio.Event()
+                self._room.unpark_all()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self._nursery.cancel_scope.cancel()  # the client is gone: nobody is left to answer
+
+    def _joined(self) -> bytes:
+        first = self._waiting.popleft()
+        if not self._waiting:
+            return first
+        lines, size = [first], len(first)
+        while self._waiting and size + len(self._waiting[0]) <= JOIN:
+            lines.append(self._waiting.popleft())
+            size += len(lines[-1])
+        return b"".join(lines)
+
+    async def _pump(self, source: EventSource, wanted: tuple[str, ...]) -> None:
+        if self._pump_scope is not None:
+            self._pump_scope.cancel()
+        with trio.CancelScope() as self._pump_scope:
+            try:
+                while True:
+                    event = await source.receive()
+                    self._put_event(event, wanted)
+                    while self._waiting_bytes < MAX_WAITING:
+                        try:
+                            event = source.receive_nowait()
+                        except trio.WouldBlock:
+                            break
+                        self._put_event(event, wanted)
+                    await self._wait_for(lambda: self._waiting_bytes < MAX_WAITING)
+            except trio.EndOfChannel:
+                pass
+            finally:
+                source.close()
+
+    def _put_event(self, event: JsonObject, wanted: tuple[str, ...]) -> None:
+        name = event["event"]
+        if name in wanted or name == "lagged":
+            params = {key: value for key, value in event.items() if key != "event"}
+            self._put(codec.encode({"jsonrpc": "2.0", "method": name, "params": params}))
+
+    # --- waiting for one another
+
+    async def _wait_for(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            await self._room.park()
+
+
+_CODES: Mapping[type[errors.P2PChatError], int] = {
+    methods.UnknownMethod: codec.METHOD_NOT_FOUND,
+    methods.BadParams: codec.INVALID_PARAMS,
+}
+
+
+def _result(ident: object, result: object) -> bytes:
+    return codec.encode({"jsonrpc": "2.0", "id": ident, "result": result})
+
+
+def _failure(ident: object, error: errors.P2PChatError, code: int | None = None) -> bytes:
+    return codec.encode({"jsonrpc": "2.0", "id": ident, "error": codec.error_object(error, code)})
+
+
+def _no_answer(_line: bytes) -> None:
+    """A notification gets none."""
+
+
+def _event_names(names: list[str] | None) -> tuple[str, ...]:
+    if names is None:
+        return methods.EVENT_NAMES
+    for name in names:
+        if name not in methods.EVENT_NAMES:
+            raise methods.BadParams(f"`events` may hold {', '.join(methods.EVENT_NAMES)}")
+    return tuple(names)
+
+
+def _is_ours(stream: trio.SocketStream) -> bool:
+    """Whether the process at the other end runs as our user (the kernel says so)."""
+    credentials = stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _pid, uid, _gid = struct.unpack("3i", credentials)
+    return bool(uid == os.geteuid())
+
+
+def _log_failure(what: str, exc: BaseException) -> None:
+    """Type and place of an exception, never its text: that may hold what somebody wrote."""
+    while isinstance(exc, BaseExceptionGroup):
+        exc = exc.exceptions[0]
+    place, trace = "", exc.__traceback__
+    while trace is not None:
+        place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    log.error("%s: %s at %s", what, type(exc).__name__, place)

@@ -1,0 +1,72 @@
+"""Start a node in the background, for a face that found none.
+
+The new process tells over a pipe that it listens, or why it cannot; then it lives on its own (see `cli/serve.py`).
+What it prints otherwise goes to the profile's log, which only its owner can read.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from p2pchat import errors
+from p2pchat.api import codec
+
+if TYPE_CHECKING:
+    from p2pchat.locations import Profile
+
+LOG_SIZE = 1 << 20
+"""Bytes above which the log begins anew; the one before is kept."""
+
+
+def start(profile: Profile) -> bool:
+    """Start a detached node. True: it listens. False: another node holds the profile. Raises what hindered it."""
+    folder = profile.folder.absolute()
+    # -P and the folder "/": nothing is imported from wherever the user happens to stand.
+    command = [sys.executable, "-P", "-m", "p2pchat", "--profile", str(folder), "node", "--detached"]
+    with open_log(profile.log) as log:
+        child = subprocess.Popen(  # noqa: S603 - our own program
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd="/",
+            env=_environment(),
+            start_new_session=True,
+        )
+    assert child.stdout is not None
+    with child.stdout:
+        line = child.stdout.readline()
+    child.wait()  # it has forked; the node itself is nobody's child
+    try:
+        told = codec.decode(line)
+    except codec.BadLine as exc:
+        raise errors.NodeError("The node could not start", hint=f"{profile.log} says why.") from exc
+    if told.get("event") == "listening":
+        return True
+    failure = codec.error_from(told.get("error"))
+    if isinstance(failure, errors.ProfileInUse):
+        return False
+    raise failure
+
+
+def open_log(path: Path) -> BinaryIO:
+    """The log, to append to; mode 0600, begun anew when it is large."""
+    try:
+        if path.stat().st_size > LOG_SIZE:
+            path.replace(path.with_name(path.name + ".old"))
+    except FileNotFoundError:
+        pass
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o600), "ab")
+
+
+def _environment() -> dict[str, str]:
+    environment = dict(os.environ)
+    source = Path(__file__).resolve().parents[2]
+    if (source / "pyproject.toml").exists():  # run from its source tree, perhaps without being installed
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(source), environment.get("PYTHONPATH"))))
+    return environment

@@ -1,0 +1,178 @@
+"""Reading a command line.
+
+Global options are taken anywhere: before the verb, after it, between positionals. argparse alone does not do that
+(its sub-parsers overwrite what came before the verb, and options split positionals), so it only reads the options
+here: first the verb is found, then one parser reads all options, global ones and the verb's, and what it leaves over
+are the positionals, bound by hand. After `--` everything is a positional.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from p2pchat import errors
+
+if TYPE_CHECKING:
+    from p2pchat.cli.context import Context
+
+_TAKES_VALUE = ("--profile", "--passphrase-file")
+_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+_LONGEST = 3_660 * 86_400.0
+
+
+@dataclass(frozen=True)
+class Arg:
+    """A positional argument."""
+
+    name: str
+    help: str
+    required: bool = True
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Opt:
+    """An option: its flags and what argparse is to do with it."""
+
+    flags: tuple[str, ...]
+    settings: dict[str, Any]
+
+
+def opt(*flags: str, **settings: Any) -> Opt:
+    """An option, written like argparse's add_argument."""
+    return Opt(flags, settings)
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb of the command line."""
+
+    name: str
+    help: str
+    run: Callable[[Context, argparse.Namespace], int]
+    args: tuple[Arg, ...] = ()
+    opts: tuple[Opt, ...] = ()
+    notes: str = field(default="")
+
+
+GLOBAL = (
+    opt("--profile", metavar="DIR", help="the profile's folder (or P2PCHAT_PROFILE; default: your data folder)"),
+    opt("--json", action="store_true", help="machine output on stdout, one JSON object a line"),
+    opt("--passphrase-file", metavar="F", help="read the passphrase from this file (- is stdin)"),
+    opt("-v", "--verbose", action="count", default=0, help="say more; -vv shows tracebacks"),
+    opt("--version", action="store_true", help="the version, and what to know about it"),
+    opt("-h", "--help", action="store_true", help="this help"),
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise errors.UsageError(message[:1].upper() + message[1:], hint=f"`{self.prog} --help` shows how.")
+
+
+def find_verb(argv: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The verb of a command line and the line without it; None where there is none."""
+    skip = False
+    for index, word in enumerate(argv):
+        if skip:
+            skip = False
+        elif word in _TAKES_VALUE:
+            skip = True
+        elif word == "--":
+            break
+        elif not word.startswith("-"):
+            return word, [*argv[:index], *argv[index + 1 :]]
+    return None, list(argv)
+
+
+def read(verb: Verb | None, words: Sequence[str]) -> argparse.Namespace:
+    """The options and positionals of a line without its verb. Raises UsageError.
+
+    After --help or --version nothing else is checked, and positionals may be missing.
+    """
+    parser = _parser(verb)
+    end = words.index("--") if "--" in words else len(words)
+    found, left = parser.parse_known_args(words[:end])
+    if found.help or found.version:
+        return found
+    for word in left:
+        if _looks_like_option(word):
+            hint = f"`{parser.prog} --help` shows how; put -- before a text that begins with a dash."
+            raise errors.UsageError(f"Unknown option {word}", hint=hint)
+    _bind(parser, verb.args if verb else (), [*left, *words[end + 1 :]], found)
+    return found
+
+
+def help_text(verb: Verb) -> str:
+    """What `p2pchat VERB --help` prints."""
+    return _parser(verb).format_help()
+
+
+def duration(text: str) -> float:
+    """Seconds in `30s`, `5m`, `2h`, `7d`, `1w`, `500ms` or a plain number."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w|)", text.strip())
+    if match is None or not 0 < (seconds := float(match[1]) * _UNITS[match[2]]) <= _LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 30s, 5m, 2h or 7d")
+    return seconds
+
+
+def count(text: str) -> int:
+    """A number of things, at least one."""
+    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
+    return int(text)
+
+
+def _parser(verb: Verb | None) -> _Parser:
+    parser = _Parser(
+        prog=f"p2pchat {verb.name}" if verb else "p2pchat",
+        usage=_usage(verb) if verb else None,
+        description=_description(verb) if verb else None,
+        epilog=verb.notes if verb else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
+        allow_abbrev=False,
+    )
+    if verb and verb.opts:
+        own = parser.add_argument_group("options")
+        for option in verb.opts:
+            own.add_argument(*option.flags, **option.settings)
+    shared = parser.add_argument_group("global options, anywhere on the line")
+    for option in GLOBAL:
+        shared.add_argument(*option.flags, **option.settings)
+    return parser
+
+
+def _usage(verb: Verb) -> str:
+    names = [arg.name if arg.required else f"[{arg.name}]" for arg in verb.args]
+    return " ".join(["p2pchat", verb.name, *names, "[options]" if verb.opts else ""]).rstrip()
+
+
+def _description(verb: Verb) -> str:
+    lines = [verb.help]
+    if verb.args:
+        width = max(len(arg.name) for arg in verb.args)
+        lines += ["", *(f"  {arg.name:<{width}}  {arg.help}" for arg in verb.args)]
+    return "\n".join(lines)
+
+
+def _looks_like_option(word: str) -> bool:
+    """As argparse sees it: `-`, negative numbers and anything with a space are no options."""
+    return len(word) > 1 and word.startswith("-") and " " not in word and not re.fullmatch(r"-\d+(\.\d+)?", word)
+
+
+def _bind(parser: _Parser, args: tuple[Arg, ...], words: list[str], into: argparse.Namespace) -> None:
+    for arg, word in zip(args, words, strict=False):
+        if arg.choices and word not in arg.choices:
+            parser.error(f"{arg.name} is one of {', '.join(arg.choices)}, not {word}")
+        setattr(into, arg.name.lower(), word)
+    for arg in args[len(words) :]:
+        if arg.required:
+            parser.error(f"{arg.name} is missing")
+        setattr(into, arg.name.lower(), None)
+    if len(words) > len(args):
+        parser.error(f"Too many arguments, beginning with {words[len(args)]!r}")

@@ -1,0 +1,81 @@
+"""What the user set: flags, environment and the profile's `config.toml`, each read once and passed down as values."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from p2pchat import errors
+
+FILE = "config.toml"
+
+
+class BadConfig(errors.ProfileError):
+    """The profile's config.toml cannot be used."""
+
+    hint = "Correct it or move it away."
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a face was told on its command line and by its environment."""
+
+    profile: Path
+    json: bool = False
+    passphrase_file: str | None = None
+    verbose: int = 0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `config.toml` says to the node.
+
+    listen: multiaddrs; none means every interface and the port kept in the profile. keep_receiving: go on without a
+    face.
+    """
+
+    listen: tuple[str, ...] = ()
+    keep_receiving: bool = False
+
+
+def profile_folder(flag: str | None, environment: Mapping[str, str]) -> Path:
+    """The profile meant: the flag, else P2PCHAT_PROFILE, else `p2pchat/default` in the user's data folder."""
+    named = flag or environment.get("P2PCHAT_PROFILE")
+    if named:
+        return Path(named).expanduser().absolute()
+    data = environment.get("XDG_DATA_HOME", "")
+    # The XDG rules say: a relative path there is to be ignored.
+    base = Path(data) if os.path.isabs(data) else Path.home() / ".local" / "share"
+    return base / "p2pchat" / "default"
+
+
+def settings(folder: Path) -> Settings:
+    """The settings in a profile's folder. Raises BadConfig, naming what is wrong."""
+    path = folder / FILE
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return Settings()
+    import tomllib
+
+    try:
+        table = tomllib.loads(raw.decode())
+    except ValueError as exc:
+        raise BadConfig(f"{path} is not TOML: {exc}") from exc
+    return _settings(path, table)
+
+
+def _settings(path: Path, table: Mapping[str, Any]) -> Settings:
+    for key in table:
+        if key not in ("listen", "keep_receiving"):
+            raise BadConfig(f"{path} has an unknown setting {key!r}", hint="It knows listen and keep_receiving.")
+    listen = table.get("listen", [])
+    if not isinstance(listen, list) or not all(isinstance(address, str) for address in listen):
+        raise BadConfig(f"In {path}, listen must be a list of addresses")
+    keep = table.get("keep_receiving", False)
+    if not isinstance(keep, bool):
+        raise BadConfig(f"In {path}, keep_receiving must be true or false")
+    return Settings(tuple(listen), keep)
