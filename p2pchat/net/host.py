@@ -1,7 +1,7 @@
 """The node on the network: libp2p behind our own `ports.Host`.
 
 TCP, Noise, Yamux, and nothing else: an empty security option would make py-libp2p accept plaintext. We listen and dial
-ourselves (`listening`, `_accept`, `_dial`) and hand libp2p the open sockets, because its own ways of doing so:
+ourselves (`listening`, `_accept`, `dialling`) and hand libp2p the open sockets, because its own ways of doing so:
 * never give back the slot of an inbound connection, so that the 250th connection ever is the last one;
 * keep accepting after the host was cancelled;
 * wait 250 ms after every dial, remember a failure for a minute, try one address only, and prefer the peer's own word
@@ -42,19 +42,18 @@ from libp2p.protocol_muxer.multiselect_client import MultiselectClient
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as Noise
-from libp2p.stream_muxer.exceptions import MuxedStreamError
-from libp2p.stream_muxer.yamux.yamux import YamuxStream
 from libp2p.tools.anyio_service import background_trio_service
 from libp2p.utils.varint import encode_uvarint
 from multiaddr import Multiaddr
 
-from p2pchat.errors import BadAddress, LinkLost, Unreachable
+from p2pchat.errors import Unreachable
 from p2pchat.net import addresses as addr
-from p2pchat.net import guard
+from p2pchat.net import dialling, guard
 from p2pchat.net.guard import GuardedYamux, Slots, StreamGuard, Wire
 from p2pchat.net.listening import Listening, open_listeners
 from p2pchat.net.ports import Handler, Stream
 from p2pchat.net.quiet import quiet
+from p2pchat.net.streams import STREAM_PATIENCE, LibP2PStream, key_of
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the type stubs of trio that libp2p brings know it only from here
@@ -62,10 +61,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("p2pchat.net")
 
 AGENT = "libp2p"  # says what everyone on the port knows anyway
-_STAGGER = 0.25  # seconds before the next address is tried beside the one that has not answered yet
-_MAX_TARGETS = 8
-_STREAM_PATIENCE = 15.0  # seconds one write may take in all
-_CLOSE_PATIENCE = 1.0
+_CLOSE_PATIENCE = 3.0
 _SOMEWHERE = Multiaddr("/ip4/0.0.0.0/tcp/0")  # libp2p wants the listener's address, for its logs only
 
 
@@ -81,56 +77,6 @@ class Limits:
     handshake: float = 10.0
     negotiation: float = 10.0
     open: float = 10.0  # everything `open` may take
-
-
-class LibP2PStream:
-    """`ports.Stream` over one libp2p stream."""
-
-    route = "direct"
-
-    def __init__(self, stream: NetStream, peer: bytes, *, inbound: bool) -> None:
-        assert isinstance(stream.muxed_stream, YamuxStream)
-        assert isinstance(stream.muxed_conn, GuardedYamux)
-        self.peer = peer
-        self.inbound = inbound
-        self._stream = stream
-        self._inner = stream.muxed_stream
-        self._muxed = stream.muxed_conn
-        self._closed = False
-
-    async def read(self, at_most: int) -> bytes:
-        if self._closed or at_most < 1:
-            raise LinkLost("this stream was closed here")
-        try:
-            return await self._muxed.take(self._inner, at_most)
-        except MuxedStreamError as error:
-            if guard.ended_cleanly(self._muxed, error) and not self._closed:
-                return b""
-            raise guard.lost(error) from error
-        except Exception as error:  # the one error of a stream is ours
-            raise guard.lost(error) from error
-
-    async def write(self, data: bytes) -> None:
-        if self._closed:
-            raise LinkLost("this stream was closed here")
-        with guard.shielded(_STREAM_PATIENCE) as scope:
-            try:
-                await self._stream.write(data)
-            except Exception as error:  # the one error of a stream is ours
-                raise guard.lost(error) from error
-        if scope.cancelled_caught:
-            await guard.reset(self._stream)
-            raise LinkLost("the peer takes nothing")
-
-    async def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        with guard.shielded(_STREAM_PATIENCE):
-            with suppress(Exception):
-                await self._stream.close()
-            with suppress(Exception):
-                await self._muxed.forget(self._inner)
 
 
 class _Swarm(Swarm):
@@ -200,7 +146,7 @@ class LibP2PHost:
     def connected(self) -> tuple[bytes, ...]:
         """The peers there is a live connection with."""
         swarm = self._running.swarm if self._running else None
-        peers = [_key(peer_id) for peer_id in swarm.connections if _live(swarm, peer_id)] if swarm else []
+        peers = [key_of(peer_id) for peer_id in swarm.connections if dialling.live(swarm, peer_id)] if swarm else []
         return tuple(peers)
 
     def handle(self, protocol: str, handler: Handler) -> None:
@@ -233,10 +179,10 @@ class LibP2PHost:
                 task_status.started()
         finally:
             self._running = None
-            with guard.shielded(_CLOSE_PATIENCE + 2):
+            with guard.shielded(_CLOSE_PATIENCE):
                 async with trio.open_nursery() as closing:
                     for conn in running.swarm.get_connections():
-                        closing.start_soon(_drop, running.swarm, conn)
+                        closing.start_soon(dialling.drop, running.swarm, conn)
                 await running.basic.close()
 
     def _build(self) -> tuple[Swarm, BasicHost]:
@@ -293,8 +239,8 @@ class LibP2PHost:
             muxed = await swarm.upgrade_inbound_raw_conn(RawConnection(wire, False), _SOMEWHERE)
             assert isinstance(muxed, GuardedYamux)
             # A peer whose old connections died unnoticed must get in again, so the oldest goes, not the new one.
-            for conn in _live(swarm, muxed.peer_id)[: -self._limits.connections_per_peer]:
-                await _drop(swarm, conn)
+            for conn in dialling.live(swarm, muxed.peer_id)[: -self._limits.connections_per_peer]:
+                await dialling.drop(swarm, conn)
             await muxed.event_closed.wait()
         finally:
             wire.abandon()
@@ -312,7 +258,7 @@ class LibP2PHost:
     def _serve(self, basic: BasicHost, protocol: str, handler: Handler) -> None:
         async def serve(stream: INetStream) -> None:
             assert isinstance(stream, NetStream)
-            ours = LibP2PStream(stream, _key(stream.muxed_conn.peer_id), inbound=True)
+            ours = LibP2PStream(stream, key_of(stream.muxed_conn.peer_id), inbound=True)
             try:
                 await handler(ours)
             finally:
@@ -328,7 +274,7 @@ class LibP2PHost:
             public_key=self._pair.public_key.serialize(),
             protocols=[IDENTIFY],
         ).SerializeToString()
-        with guard.shielded(_STREAM_PATIENCE):
+        with guard.shielded(STREAM_PATIENCE):
             await stream.write(encode_uvarint(len(answer)) + answer)
             await stream.close()
 
@@ -352,7 +298,7 @@ class LibP2PHost:
         raise Unreachable("no answer in time")
 
     async def _open(self, swarm: Swarm, peer: ID, addresses: Sequence[str], protocol: str) -> Stream:
-        old = _live(swarm, peer)
+        old = dialling.live(swarm, peer)
         if old:
             with trio.move_on_after(0.4 * self._limits.open):
                 try:
@@ -364,7 +310,7 @@ class LibP2PHost:
         # None yet, or it is silent: its other end may be gone without a word.
         conn = await self._dial_once(swarm, peer, addresses, instead_of=old)
         for silent in old:
-            await _drop(swarm, silent)
+            await dialling.drop(swarm, silent)
         return await self._speak(conn, protocol)
 
     async def _speak(self, conn: SwarmConn, protocol: str) -> Stream:
@@ -381,7 +327,7 @@ class LibP2PHost:
         except BaseException:
             await guard.reset(stream)
             raise
-        return LibP2PStream(stream, _key(muxed.peer_id), inbound=False)
+        return LibP2PStream(stream, key_of(muxed.peer_id), inbound=False)
 
     async def _dial_once(
         self, swarm: Swarm, peer: ID, addresses: Sequence[str], *, instead_of: list[SwarmConn]
@@ -390,57 +336,22 @@ class LibP2PHost:
         key = peer.to_bytes()
         while key in self._dialling:
             await self._dialling[key].wait()
-            fresh = [conn for conn in _live(swarm, peer) if conn not in instead_of]
+            fresh = [conn for conn in dialling.live(swarm, peer) if conn not in instead_of]
             if fresh:
                 return fresh[-1]
         self._dialling[key] = trio.Event()
         try:
-            return await self._dial(swarm, peer, addresses)
+            return await dialling.dial(swarm, peer, addresses)
         finally:
             self._dialling.pop(key).set()
-
-    async def _dial(self, swarm: Swarm, peer: ID, addresses: Sequence[str]) -> SwarmConn:
-        """Try the addresses in order, the next one when the last has failed or been silent for a moment."""
-        made: list[SwarmConn] = []
-        async with trio.open_nursery() as nursery:
-
-            async def attempt(target: addr.Endpoint, failed: trio.Event) -> None:
-                try:
-                    conn = await self._connect(swarm, peer, target)
-                except Exception as error:  # noqa: BLE001 - one address of several
-                    log.debug("an address did not answer: %s", type(error).__name__)
-                    failed.set()
-                else:
-                    made.append(conn)
-                    nursery.cancel_scope.cancel()
-
-            for target in _targets(addresses):
-                failed = trio.Event()
-                nursery.start_soon(attempt, target, failed)
-                with trio.move_on_after(_STAGGER):
-                    await failed.wait()
-        for extra in made[1:]:
-            await _drop(swarm, extra)
-        if not made:
-            raise Unreachable("no address answered")
-        return made[0]
-
-    async def _connect(self, swarm: Swarm, peer: ID, target: addr.Endpoint) -> SwarmConn:
-        stream = await trio.open_tcp_stream(str(target.ip), target.port)
-        wire = Wire(stream, (str(target.ip), target.port))
-        try:
-            return await swarm.upgrade_outbound_raw_conn(RawConnection(wire, True), peer)
-        except BaseException:
-            wire.abandon()
-            raise
 
     async def disconnect(self, peer: bytes) -> None:
         running = self._running
         if running is None:
             return
         async with trio.open_nursery() as nursery:
-            for conn in _live(running.swarm, ID(addr.multihash(peer))):
-                nursery.start_soon(_drop, running.swarm, conn)
+            for conn in dialling.live(running.swarm, ID(addr.multihash(peer))):
+                nursery.start_soon(dialling.drop, running.swarm, conn)
 
 
 class _Running:
@@ -452,46 +363,6 @@ class _Running:
         self.listeners = listening.listeners
         self.endpoints = listening.endpoints
         self.slots = Slots(limits.inbound, limits.inbound_per_place)
-
-
-def _targets(addresses: Sequence[str]) -> list[addr.Endpoint]:
-    """What of it we dial: no nonsense, nothing twice, not too many."""
-    targets: dict[addr.Endpoint, None] = {}
-    for text in addresses:
-        with suppress(BadAddress):
-            endpoint = addr.parse(text)
-            if addr.dialable(endpoint):
-                targets[endpoint] = None
-    return list(targets)[:_MAX_TARGETS]
-
-
-def _live(swarm: Swarm, peer: ID) -> list[SwarmConn]:
-    """The connections with a peer that can be used, oldest first."""
-    conns = swarm.get_connections(peer)
-    return [
-        conn for conn in conns if isinstance(conn, SwarmConn) and not conn.is_closed and conn.event_started.is_set()
-    ]
-
-
-async def _drop(swarm: Swarm, conn: INetConn) -> None:
-    """Close one connection: politely for a moment, then for certain."""
-    assert isinstance(conn, SwarmConn)
-    muxed = conn.muxed_conn
-    assert isinstance(muxed, GuardedYamux)
-    muxed.patience = _CLOSE_PATIENCE
-    try:
-        with guard.shielded(_CLOSE_PATIENCE), suppress(Exception):
-            await conn.close()
-    finally:
-        muxed.abandon()
-        swarm.remove_conn(conn)
-
-
-def _key(peer: ID) -> bytes:
-    key = addr.peer_from_multihash(peer.to_bytes())
-    if key is None:
-        raise LinkLost("a peer without an Ed25519 key")
-    return key
 
 
 quiet()

@@ -1,0 +1,75 @@
+"""`ports.Stream` over a libp2p stream: one error for all of libp2p's, and no cancellation in the middle of a write."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from libp2p.network.stream.net_stream import NetStream
+from libp2p.peer.id import ID
+from libp2p.stream_muxer.exceptions import MuxedStreamError
+from libp2p.stream_muxer.yamux.yamux import YamuxStream
+
+from p2pchat.errors import LinkLost
+from p2pchat.net import addresses as addr
+from p2pchat.net import guard
+from p2pchat.net.guard import GuardedYamux
+
+STREAM_PATIENCE = 15.0  # seconds one write may take in all
+
+
+class LibP2PStream:
+    """`ports.Stream` over one libp2p stream."""
+
+    route = "direct"
+
+    def __init__(self, stream: NetStream, peer: bytes, *, inbound: bool) -> None:
+        assert isinstance(stream.muxed_stream, YamuxStream)
+        assert isinstance(stream.muxed_conn, GuardedYamux)
+        self.peer = peer
+        self.inbound = inbound
+        self._stream = stream
+        self._inner = stream.muxed_stream
+        self._muxed = stream.muxed_conn
+        self._closed = False
+
+    async def read(self, at_most: int) -> bytes:
+        if self._closed or at_most < 1:
+            raise LinkLost("this stream was closed here")
+        try:
+            return await self._muxed.take(self._inner, at_most)
+        except MuxedStreamError as error:
+            if guard.ended_cleanly(self._muxed, error) and not self._closed:
+                return b""
+            raise guard.lost(error) from error
+        except Exception as error:  # the one error of a stream is ours
+            raise guard.lost(error) from error
+
+    async def write(self, data: bytes) -> None:
+        if self._closed:
+            raise LinkLost("this stream was closed here")
+        with guard.shielded(STREAM_PATIENCE) as scope:
+            try:
+                await self._stream.write(data)
+            except Exception as error:  # the one error of a stream is ours
+                raise guard.lost(error) from error
+        if scope.cancelled_caught:
+            await guard.reset(self._stream)
+            raise LinkLost("the peer takes nothing")
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        with guard.shielded(STREAM_PATIENCE):
+            with suppress(Exception):
+                await self._stream.close()
+            with suppress(Exception):
+                await self._muxed.forget(self._inner)
+
+
+def key_of(peer: ID) -> bytes:
+    """The 32-byte key of a libp2p peer id."""
+    key = addr.peer_from_multihash(peer.to_bytes())
+    if key is None:
+        raise LinkLost("a peer without an Ed25519 key")
+    return key
