@@ -135,6 +135,8 @@ def x25519_public(private: bytes) -> bytes:
 
 def x25519(private: bytes, public: bytes) -> bytes:
     """The shared secret; a public key of small order (an all-zero result, RFC 7748 §6.1) raises `CannotOpen`."""
+    if len(private) != KEY or len(public) != KEY:  # the binding does not look, and would read past the end
+        raise CannotOpen
     try:
         return sodium.crypto_scalarmult(private, public)
     except (CryptoError, RuntimeError, TypeError, ValueError):
