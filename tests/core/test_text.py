@@ -34,7 +34,7 @@ CLEANED = {
     "Vietnamese": ("Nguy\u1ec5n",) * 2,
     "Arabic signs count as format but are seen": ("\u06dd1",) * 2,
     "stacked marks": ("a" + "\u0323" * 30, "\u1ea1" + "\u0323" * 4),
-    "marks stacked through joiners": ("x" + ("\u0323" * 4 + ZWJ) * 10, "x" + "\u0323" * 4 + ZWJ * 10),
+    "marks stacked through joiners": ("x" + ("\u0323" * 4 + ZWJ) * 10, "x" + "\u0323" * 4 + ZWJ),
     "private use and unassigned": ("a\ue000b\U0010ffffc", "abc"),
     "half a surrogate pair": ("a\ud800b", "ab"),
     "markup is left as it is": ("[@click=app.quit]x[/]",) * 2,

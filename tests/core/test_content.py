@@ -1,0 +1,195 @@
+"""What is inside an envelope: each type's shape, and room for types to come."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from p2pchat.core import content
+from p2pchat.core.codec import U32, U64, encode
+from p2pchat.core.content import (
+    ADDRESSES,
+    BUNDLE,
+    DELIVERED,
+    MESSAGE_ID,
+    PROFILE,
+    RECEIPT,
+    RESET,
+    TEXT,
+    Content,
+    Profile,
+    decode_content,
+    encode_content,
+    new_message_id,
+    profile_payload,
+    read_profile,
+    receipt_payload,
+    text_payload,
+)
+from p2pchat.core.envelope import MOST_CONTENT
+from p2pchat.core.text import MOST_TEXT_BYTES
+from p2pchat.errors import CannotOpen
+from tests.core.people import NOW, Chance
+
+ID = bytes(range(MESSAGE_ID))
+WAY = (bytes(32), b"\x04\x7f\0\0\1\x06\x0f\xa1")
+SAID = Content(TEXT, ID, 1, NOW, ("سلام 👩‍💻\0\n",))
+EXAMPLES = {
+    "text": SAID,
+    "empty text": replace(SAID, payload=("",)),
+    "longest text": replace(SAID, payload=("€" * (MOST_TEXT_BYTES // 3),)),
+    "reply that expires": replace(SAID, reply_to=ID, expire_s=U32, heads=(b"12345678",) * 4),
+    "receipt": Content(RECEIPT, ID, 0, NOW, (DELIVERED, (ID,) * 64)),
+    "bundle": Content(BUNDLE, ID, 0, NOW, (bytes(3000),)),
+    "reset": Content(RESET, ID, 0, NOW, (bytes(32),)),
+    "profile": Content(PROFILE, ID, 0, NOW, ("Alice", True, (WAY,) * 4)),
+    "addresses": Content(ADDRESSES, ID, 0, NOW, ((WAY,),)),
+}
+
+
+def listed(value: Any) -> Any:
+    """Tuples as the lists that a decoder would see."""
+    return [listed(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+@pytest.mark.parametrize("case", EXAMPLES)
+def test_what_is_written_is_read(case: str) -> None:
+    one = EXAMPLES[case]
+    data = encode_content(one)
+    assert decode_content(data) == one
+    assert len(data) <= MOST_CONTENT
+
+
+@given(st.text(max_size=2000), st.integers(1, 1 << 53), st.integers(0, 1 << 53))
+def test_text_is_kept_byte_for_byte(written: str, seq: int, sent_at: int) -> None:
+    one = Content(TEXT, ID, seq, sent_at, text_payload(written))
+    back = decode_content(encode_content(one))
+    assert back.payload == (written,)
+    assert (back.seq, back.sent_at) == (seq, sent_at)
+
+
+@pytest.mark.parametrize("case", EXAMPLES)
+def test_later_versions_may_append(case: str) -> None:
+    one = EXAMPLES[case]
+    fields = [1, one.type, one.message_id, one.seq, one.sent_at, one.reply_to, one.expire_s]
+    data = encode([*fields, [*listed(one.payload), "more"], listed(one.heads), "and", ["more"]])
+    if len(data) <= MOST_CONTENT:
+        assert decode_content(data) == one
+
+
+@pytest.mark.parametrize("seq", [0, 7])
+@pytest.mark.parametrize("kind", [1, 4, 13, 255])
+def test_a_type_of_a_newer_client_breaks_nothing(kind: int, seq: int) -> None:
+    one = decode_content(encode_content(Content(kind, ID, seq, NOW, ["file", [1, 2]])))
+    assert (one.type, one.seq, one.payload) == (kind, seq, None)
+
+
+def fields(**changes: Any) -> list[Any]:
+    one: dict[str, Any] = {
+        "version": 1,
+        "type": TEXT,
+        "id": ID,
+        "seq": 1,
+        "sent_at": NOW,
+        "reply_to": None,
+        "expire_s": 0,
+        "payload": ["hi"],
+        "heads": [],
+    }
+    return list((one | changes).values())
+
+
+WRONG: dict[str, list[Any]] = {
+    "version 2": fields(version=2),
+    "type 256": fields(type=256),
+    "short id": fields(id=ID[:-1]),
+    "visible without seq": fields(seq=0),
+    "invisible with seq": fields(type=RECEIPT, payload=[0, []]),
+    "seq beyond what a reader of JSON holds": fields(seq=(1 << 53) + 1),
+    "time beyond any calendar": fields(sent_at=(1 << 53) + 1),
+    "largest time": fields(sent_at=U64),
+    "short reply": fields(reply_to=b""),
+    "expiry too large": fields(expire_s=U32 + 1),
+    "five heads": fields(heads=[bytes(8)] * 5),
+    "short head": fields(heads=[bytes(7)]),
+    "text too long": fields(payload=["x" * (MOST_TEXT_BYTES + 1)]),
+    "text too long in bytes": fields(payload=["€" * (MOST_TEXT_BYTES // 3 + 1)]),
+    "text in bytes": fields(payload=[b"hi"]),
+    "no text": fields(payload=[]),
+    "payload that is no list": fields(payload="hi"),
+    "payload missing": fields(payload=None),
+    "65 receipts": fields(type=RECEIPT, seq=0, payload=[0, [ID] * 65]),
+    "receipt for a short id": fields(type=RECEIPT, seq=0, payload=[0, [b"x"]]),
+    "bundle too long": fields(type=BUNDLE, seq=0, payload=[bytes(4001)]),
+    "short reset": fields(type=RESET, seq=0, payload=[bytes(31)]),
+    "profile with five ways": fields(type=PROFILE, seq=0, payload=["A", True, [list(WAY)] * 5]),
+    "profile with 1 for true": fields(type=PROFILE, seq=0, payload=["A", 1, []]),
+    "profile with a long name": fields(type=PROFILE, seq=0, payload=["A" * 1025, True, []]),
+    "address without bytes": fields(type=ADDRESSES, seq=0, payload=[[[bytes(32), b""]]]),
+    "one field less": fields()[:-1],
+    "nothing": [],
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_contents_are_refused(case: str) -> None:
+    with pytest.raises(CannotOpen):
+        decode_content(encode(WRONG[case]))
+
+
+def test_the_cases_above_fail_for_their_own_reason() -> None:
+    assert decode_content(encode(fields())).payload == ("hi",)
+
+
+def test_what_is_larger_than_an_envelope_is_refused() -> None:
+    with pytest.raises(CannotOpen):
+        decode_content(encode([*fields(), bytes(MOST_CONTENT)]))
+
+
+def test_message_ids_grow_with_time() -> None:
+    chance = Chance("ids")
+    ids = [new_message_id(NOW + step, chance.random) for step in range(100)]
+    assert ids == sorted(ids)
+    assert len({one[6:] for one in ids}) == 100
+    assert all(len(one) == MESSAGE_ID for one in ids)
+
+
+def test_profiles() -> None:
+    profile = Profile("Alice", False, (WAY,) * 4)
+    one = Content(PROFILE, ID, 0, NOW, profile_payload(profile))
+    assert read_profile(decode_content(encode_content(one))) == profile
+
+
+def test_a_profile_tells_at_most_four_ways() -> None:
+    profile = Profile("Alice", True, (WAY,) * 6)
+    one = Content(PROFILE, ID, 0, NOW, profile_payload(profile))
+    assert read_profile(decode_content(encode_content(one))).ways == (WAY,) * 4
+
+
+@pytest.mark.parametrize(("written", "name"), [("\x1b[2JA\u202eb", "[2JAb"), ("\u3164", "nameless"), ("", "nameless")])
+def test_the_name_in_a_profile_is_cleaned(written: str, name: str) -> None:
+    data = encode_content(Content(PROFILE, ID, 0, NOW, profile_payload(Profile(written, True, ()))))
+    assert read_profile(decode_content(data)).name == name
+
+
+def test_no_other_type_is_read_as_a_profile() -> None:
+    with pytest.raises(CannotOpen):
+        read_profile(SAID)
+
+
+def test_receipts() -> None:
+    one = Content(RECEIPT, ID, 0, NOW, receipt_payload(DELIVERED, [ID, ID]))
+    assert decode_content(encode_content(one)).payload == (DELIVERED, (ID, ID))
+
+
+def test_a_content_does_not_show_its_text() -> None:
+    assert "secret plan" not in repr(replace(SAID, payload=("secret plan",)))
+
+
+def test_every_type_has_one_shape() -> None:
+    assert set(content.PAYLOADS) == {one.type for one in EXAMPLES.values()}
+    assert set(content.PAYLOADS) >= content.VISIBLE

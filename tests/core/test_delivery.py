@@ -1,0 +1,89 @@
+"""How far a message has come: every state with every event."""
+
+from __future__ import annotations
+
+from itertools import permutations, product
+
+import pytest
+
+from p2pchat.core.delivery import (
+    DELIVERED,
+    EXPIRED,
+    FAILED,
+    READ,
+    RECEIVED,
+    SAVED,
+    STORED,
+    TRANSITIONS,
+    advance,
+    reached,
+)
+
+STATES = (SAVED, STORED, DELIVERED, READ, FAILED)
+EVENTS = (STORED, DELIVERED, READ, EXPIRED)
+# rows are states, columns events; what is written again changes nothing
+TABLE = {
+    SAVED: (STORED, DELIVERED, READ, FAILED),
+    STORED: (STORED, DELIVERED, READ, FAILED),
+    DELIVERED: (DELIVERED, DELIVERED, READ, DELIVERED),
+    READ: (READ, READ, READ, READ),
+    FAILED: (FAILED, DELIVERED, READ, FAILED),
+    RECEIVED: (RECEIVED, RECEIVED, RECEIVED, RECEIVED),
+}
+
+
+@pytest.mark.parametrize("state", TABLE)
+@pytest.mark.parametrize("column", range(len(EVENTS)))
+def test_the_whole_table(state: str, column: int) -> None:
+    assert advance(state, EVENTS[column]) == TABLE[state][column]
+
+
+def test_the_table_names_no_other_state_or_event() -> None:
+    for (state, event), after in TRANSITIONS.items():
+        assert state in STATES
+        assert event in EVENTS
+        assert after in STATES
+        assert after != state
+
+
+def test_an_unknown_event_changes_nothing() -> None:
+    for state in TABLE:
+        assert advance(state, "tomorrow") == state
+
+
+@pytest.mark.parametrize("state", TABLE)
+@pytest.mark.parametrize("event", EVENTS)
+def test_what_comes_twice_changes_nothing(state: str, event: str) -> None:
+    once = advance(state, event)
+    assert advance(once, event) == once
+
+
+def test_receipts_end_alike_in_any_order() -> None:
+    for order in permutations([STORED, DELIVERED, READ]):
+        state = SAVED
+        for event in order:
+            state = advance(state, event)
+        assert state == READ
+
+
+def test_nothing_undoes_a_receipt() -> None:
+    for events in product(EVENTS, repeat=4):
+        state, told = SAVED, False
+        for event in events:
+            state = advance(state, event)
+            told = told or event in (DELIVERED, READ)
+        assert (state in (DELIVERED, READ)) == told
+
+
+@pytest.mark.parametrize(
+    ("state", "goals"),
+    [
+        (SAVED, {SAVED}),
+        (STORED, {SAVED, STORED}),
+        (DELIVERED, {SAVED, STORED, DELIVERED}),
+        (READ, {SAVED, STORED, DELIVERED, READ}),
+        (FAILED, set()),
+    ],
+)
+def test_reached(state: str, goals: set[str]) -> None:
+    assert {goal for goal in (SAVED, STORED, DELIVERED, READ) if reached(state, goal)} == goals
