@@ -76,10 +76,13 @@ def targets(addresses: Sequence[str]) -> list[addr.Endpoint]:
 
 def live(swarm: Swarm, peer: ID) -> list[SwarmConn]:
     """The connections with a peer that can be used, oldest first."""
-    conns = swarm.get_connections(peer)
-    return [
-        conn for conn in conns if isinstance(conn, SwarmConn) and not conn.is_closed and conn.event_started.is_set()
-    ]
+    return [conn for conn in swarm.get_connections(peer) if isinstance(conn, SwarmConn) and _alive(conn)]
+
+
+def _alive(conn: SwarmConn) -> bool:
+    muxed = conn.muxed_conn
+    assert isinstance(muxed, GuardedYamux)
+    return conn.event_started.is_set() and not conn.is_closed and muxed.alive
 
 
 async def drop(swarm: Swarm, conn: INetConn) -> None:

@@ -8,6 +8,7 @@
 | a write to a peer that takes nothing waits for ever                       | the same, after WRITE_PATIENCE      |
 | a peer that ignores its window fills our memory                           | GuardedYamux._read_data_body        |
 | a read cancelled while it grants new window loses what it had read        | GuardedYamux.take                   |
+| windows grow to 16 MiB a stream before anything was read                  | limit_windows                       |
 | a stream closed by us keeps taking data until the peer closes it too      | GuardedYamux.forget                 |
 | a stranger announces a message of any length: that much memory            | Wire.read, Brief                    |
 | a message that comes in over 100 pieces ends the connection               | Wire.read                           |
@@ -44,7 +45,7 @@ from p2pchat.errors import LinkLost
 log = logging.getLogger("p2pchat.net")
 
 WRITE_PATIENCE = 10.0  # seconds one frame may take to leave this machine before the connection counts as dead
-MAX_WINDOW = 2**20  # bytes a peer may send on one stream before we have read; enough for 10 MB/s at 100 ms
+WINDOW = 2**18  # bytes a peer may send on one stream before we have read: yamux's own least; 2.6 MB/s at 100 ms
 MAX_READ = 2**16  # the largest piece any layer above the socket has a reason to ask for: a Noise message
 MAX_NEGOTIATION = 1024  # bytes of one multistream-select message; ours are below 40
 _CHUNK = 2**16
@@ -135,14 +136,25 @@ class GuardedYamux(yamux.Yamux):
         self._wire = wire
         self._max_unread = max_unread
         self.patience = WRITE_PATIENCE
+        self._abandoned = False
+
+    @property
+    def alive(self) -> bool:
+        """False as soon as one side has seen the connection end; a silent end takes longer to notice."""
+        return not (self._abandoned or self.event_shutting_down.is_set())
 
     async def _write_frame(self, data: bytes) -> None:
         """Write one whole frame. Cancelled only while it waits for its turn; after `patience` the connection ends."""
         async with self._write_lock:
-            with shielded(self.patience) as scope:
-                await self.secured_conn.write(data)
-            if scope.cancelled_caught:
-                self.abandon()
+            written = False
+            try:
+                with shielded(self.patience):
+                    await self.secured_conn.write(data)
+                    written = True
+            finally:
+                if not written:
+                    self.abandon()  # half a frame may be out, so nothing more can be sent
+            if not written:
                 raise ConnectionClosedError("the peer takes nothing", transport="tcp")
 
     async def _read_data_body(self, length: int) -> bytes:
@@ -159,10 +171,17 @@ class GuardedYamux(yamux.Yamux):
         return super()._sweep_stale_streams(now)
 
     async def take(self, stream: yamux.YamuxStream, at_most: int) -> bytes:
-        """Read 1 to `at_most` bytes; libp2p's errors. Only the waiting can be cancelled: what was taken is returned."""
+        """Read 1 to `at_most` bytes; libp2p's errors. Only the waiting can be cancelled: what was taken is returned.
+
+        Grants new window when half of it is used. (libp2p does so after every read: a frame each.)
+        """
         data = await self.read_stream(stream.stream_id, at_most)
-        with shielded(WRITE_PATIENCE), suppress(Exception):
-            await stream._auto_tune_and_send_window_update(bytes_read=len(data))
+        stream._pending_recv_release += len(data)
+        if stream._pending_recv_release >= WINDOW // 2:
+            granted, stream._pending_recv_release = stream._pending_recv_release, 0
+            stream.recv_window += granted
+            with shielded(WRITE_PATIENCE), suppress(Exception):
+                await stream.send_window_update(granted)
         return data
 
     async def forget(self, stream: yamux.YamuxStream) -> None:
@@ -177,6 +196,7 @@ class GuardedYamux(yamux.Yamux):
 
     def abandon(self) -> None:
         """Close the socket under it at once; the read loop then does the rest."""
+        self._abandoned = True
         self._wire.abandon()
 
 
@@ -275,7 +295,7 @@ def lost(error: BaseException) -> LinkLost:
 
 def ended_cleanly(muxed: GuardedYamux, error: MuxedStreamError) -> bool:
     """Whether "end of stream" was the peer's FIN. libp2p says EOF also where the whole connection broke."""
-    return isinstance(error, EOFError) and not muxed.event_shutting_down.is_set()
+    return isinstance(error, EOFError) and muxed.alive
 
 
 # --- settings that libp2p has only as module constants ------------------------------------------------------------
@@ -292,5 +312,6 @@ def only_ed25519() -> None:
 
 
 def limit_windows() -> None:
-    """Let one stream grow to MAX_WINDOW instead of 16 MiB; the same constant bounds a single frame."""
-    yamux.MAX_WINDOW_SIZE = MAX_WINDOW
+    """Keep windows at WINDOW: the many small reads of a negotiation alone make libp2p grow them to 16 MiB a stream.
+    The same constant bounds a single frame."""
+    yamux.MAX_WINDOW_SIZE = WINDOW

@@ -73,7 +73,7 @@ class Limits:
     inbound_per_place: int = 64  # of these, from one IPv4 address or one IPv6 /64
     connections_per_peer: int = 4  # with the same peer; the oldest goes when a further one comes
     streams_per_peer: int = 16  # inbound, open at the same time
-    unread: int = 4 * 2**20  # received on one connection and not read yet
+    unread: int = 24 * guard.WINDOW  # received on one connection and not read yet: more than its windows allow
     handshake: float = 10.0
     negotiation: float = 10.0
     open: float = 10.0  # everything `open` may take
@@ -303,11 +303,11 @@ class LibP2PHost:
             with trio.move_on_after(0.4 * self._limits.open):
                 try:
                     return await self._speak(old[-1], protocol)
-                except ProtocolNotSupportedError:
-                    raise
-                except Exception as error:  # noqa: BLE001 - whatever broke it, there may be a better one
+                except Exception as error:
+                    if dialling.live(swarm, peer)[-1:] == old[-1:]:
+                        raise  # it lives, and says no
                     log.debug("a connection turned out dead: %s", type(error).__name__)
-        # None yet, or it is silent: its other end may be gone without a word.
+        # There is none, or it is silent: its other end may have gone without a word.
         conn = await self._dial_once(swarm, peer, addresses, instead_of=old)
         for silent in old:
             await dialling.drop(swarm, silent)
