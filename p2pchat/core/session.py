@@ -2,6 +2,7 @@
 
 Several sessions with one contact can be alive: both sides may have begun one at the same time, or one was renewed.
 * For sending both sides take, among those not ending, the one with the smallest `th`: no flip-flop, no negotiation.
+  Until something has come back in it, a session of our own making stands behind those that came from the other side.
 * An ending session is kept for receiving for `LINGER` and then deleted.
 * A session that cannot go on is renewed over a verified stream (`renew_key`), once an hour at most.
 """
@@ -60,12 +61,13 @@ def open_envelope(session: Session, sealed: bytes, find: ratchet.FindSkipped, en
 
 
 def for_sending(sessions: Iterable[Session]) -> Session | None:
-    """The one both sides agree to send in, or None."""
+    """The one both sides agree to send in, or None. One that the other side may not have yet comes last."""
     usable = [one for one in sessions if one.ends_at is None and ratchet.can_send(one.ratchet)]
-    return min(usable, key=lambda one: one.th, default=None)
+    certain = [one for one in usable if one.confirmed]
+    return min(certain or usable, key=lambda one: one.th, default=None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Pair:
     """What a stream's first frame is checked against: a contact, the session's `th`, and the hello key of each side."""
 

@@ -17,6 +17,8 @@ from p2pchat.core.delivery import (
     TRANSITIONS,
     advance,
     reached,
+    sources,
+    target,
 )
 
 STATES = (SAVED, STORED, DELIVERED, READ, FAILED)
@@ -87,3 +89,9 @@ def test_nothing_undoes_a_receipt() -> None:
 )
 def test_reached(state: str, goals: set[str]) -> None:
     assert {goal for goal in (SAVED, STORED, DELIVERED, READ) if reached(state, goal)} == goals
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_an_event_leads_to_one_state(event: str) -> None:
+    assert {advance(state, event) for state in sources(event)} == {target(event)}
+    assert set(sources(event)) == {state for state in TABLE if advance(state, event) != state}
