@@ -107,7 +107,7 @@ def error_from(member: object) -> errors.P2PChatError:
     message = str(member.get("message") or "The node answered with an error")
     hint = str(data.get("hint") or "")
     candidates = [str(each) for each in data.get("candidates") or []]
-    kind = _ERRORS.get(str(data.get("error"))) or _BY_EXIT.get(data.get("exit", 1), errors.NodeError)
+    kind = _ERRORS.get(str(data.get("error"))) or _BY_EXIT.get(str(data.get("exit")), errors.NodeError)
     return kind(message, hint=hint, candidates=candidates)
 
 
@@ -118,11 +118,11 @@ def _tree(kind: type[errors.P2PChatError]) -> Iterator[type[errors.P2PChatError]
 
 
 _ERRORS = {kind.__name__: kind for kind in _tree(errors.P2PChatError)}
-_BY_EXIT: dict[object, type[errors.P2PChatError]] = {
-    2: errors.UsageError,
-    3: errors.NotReached,
-    4: errors.Locked,
-    5: errors.Refused,
+_BY_EXIT: dict[str, type[errors.P2PChatError]] = {
+    "2": errors.UsageError,
+    "3": errors.NotReached,
+    "4": errors.Locked,
+    "5": errors.Refused,
 }
 
 

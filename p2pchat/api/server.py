@@ -105,9 +105,11 @@ class Server:
         self._connections: set[_Connection] = set()
         self._changed = trio.Event()
 
-    async def serve(self, listener: trio.SocketListener) -> None:
-        """Until cancelled."""
-        await trio.serve_listeners(self._client, [listener])
+    async def serve(self, listener: trio.SocketListener, accepting: trio.CancelScope | None = None) -> None:
+        """Until cancelled. Cancelling `accepting` only closes the listener: who is connected is served on."""
+        async with trio.open_nursery() as clients:
+            with accepting or trio.CancelScope():
+                await trio.serve_listeners(self._client, [listener], handler_nursery=clients)
 
     @property
     def clients(self) -> int:
@@ -147,7 +149,17 @@ class Server:
         self._changed = trio.Event()
 
 
-async def until_unused(server: Server, seconds: float, keeps_running: Callable[[], bool]) -> None:
+class Clients(Protocol):
+    """Counts its clients: the server, and the test of `until_unused`."""
+
+    @property
+    def clients(self) -> int: ...
+
+    async def changed(self) -> None:
+        """Until the count changes."""
+
+
+async def until_unused(server: Clients, seconds: float, keeps_running: Callable[[], bool]) -> None:
     """Until nobody was connected for `seconds` on end and nothing else wants the node to go on."""
     while True:
         while server.clients:

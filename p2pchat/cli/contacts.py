@@ -1,0 +1,133 @@
+"""Verbs about people: contacts requests accept decline block rename verify."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from p2pchat.cli.context import Context
+from p2pchat.cli.options import Arg, Verb, opt
+from p2pchat.cli.output import Cell, cell, short_date
+
+_CONTACT = Arg("C", "a contact: its id, a unique prefix of it, or its name")
+_STATE_STYLES = {"waiting": "yellow", "blocked": "red"}
+
+
+def contacts(context: Context, _args: Namespace) -> int:
+    """List the contacts."""
+    with context.client() as client:
+        found = client.call("contacts")
+    if context.out.json:
+        for contact in found:
+            context.out.object(contact)
+        return 0
+    if not found:
+        context.out.note("No contacts yet. `p2pchat invite` makes an invite for a friend; `p2pchat add` takes one.")
+    context.out.table([_contact_row(contact) for contact in found])
+    return 0
+
+
+def _contact_row(contact: dict[str, object]) -> list[Cell]:
+    state = str(contact["state"])
+    return [
+        cell(contact["id"], "dim"),
+        cell(state, _STATE_STYLES.get(state, "")),
+        cell("verified" if contact["verified"] else "not verified", "green" if contact["verified"] else "dim"),
+        cell(contact["route"] or "-", "green" if contact["route"] else "dim"),
+        cell(contact["name"], "bold"),
+    ]
+
+
+def requests(context: Context, _args: Namespace) -> int:
+    """List who asks to become a contact."""
+    with context.client() as client:
+        found = client.call("requests")
+    if context.out.json:
+        for request in found:
+            context.out.object(request)
+        return 0
+    if not found:
+        context.out.note("Nobody is asking.")
+    context.out.table(
+        [
+            [
+                cell(request["id"], "dim"),
+                cell(short_date(request["since"])),
+                cell(request["sas"], "cyan"),
+                cell(request["name"], "bold"),
+            ]
+            for request in found
+        ]
+    )
+    if found:
+        context.out.note("Compare the four words, then `p2pchat accept C` or `p2pchat decline C`.")
+    return 0
+
+
+def accept(context: Context, args: Namespace) -> int:
+    """Accept a request."""
+    return _decide(context, "accept", args.c, "is a contact now")
+
+
+def decline(context: Context, args: Namespace) -> int:
+    """Decline a request."""
+    return _decide(context, "decline", args.c, "was declined")
+
+
+def block(context: Context, args: Namespace) -> int:
+    """Block a contact."""
+    return _decide(context, "block", args.c, "is blocked")
+
+
+def _decide(context: Context, method: str, contact: str, now: str) -> int:
+    with context.client() as client:
+        result = client.call(method, contact=contact)
+    if context.out.json:
+        context.out.object(result)
+    else:
+        context.out.line(f"{result.get('name') or contact} {now}.")
+    return 0
+
+
+def rename(context: Context, args: Namespace) -> int:
+    """Give a contact another name."""
+    with context.client() as client:
+        result = client.call("rename", contact=args.c, name=args.name)
+    if context.out.json:
+        context.out.object(result)
+    else:
+        context.out.line(f"{args.c} is called {result.get('name') or args.name} now.")
+    return 0
+
+
+def verify(context: Context, args: Namespace) -> int:
+    """Show a safety number, or note that it was compared."""
+    with context.client() as client:
+        result = client.call("verify", contact=args.c, set=args.set)
+    if context.out.json:
+        context.out.object(result)
+        return 0
+    context.out.line(result["safety_number"])
+    if result.get("sas"):
+        context.out.note(f"In words: {result['sas']}")
+    if result["verified"]:
+        context.out.note("Verified.")
+    else:
+        context.out.note("Compare it over another way, best face to face; then `p2pchat verify C --set`.")
+    return 0
+
+
+VERBS = (
+    Verb("contacts", "list the contacts", contacts),
+    Verb("requests", "list who asks to become a contact", requests),
+    Verb("accept", "accept a request", accept, (_CONTACT,)),
+    Verb("decline", "decline a request, without a word to the other side", decline, (_CONTACT,)),
+    Verb("block", "block a contact", block, (_CONTACT,)),
+    Verb("rename", "give a contact another name, here only", rename, (_CONTACT, Arg("NAME", "the new name"))),
+    Verb(
+        "verify",
+        "show the safety number to compare with a contact",
+        verify,
+        (_CONTACT,),
+        (opt("--set", action="store_true", help="note that you compared it and it was the same"),),
+    ),
+)

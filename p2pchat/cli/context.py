@@ -1,0 +1,95 @@
+"""What every verb is given, and how it reaches the node and reads secrets."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from p2pchat import errors
+from p2pchat.api.client import Client
+from p2pchat.cli.output import Output
+from p2pchat.config import Config
+from p2pchat.locations import Profile
+
+MAX_PASSPHRASE = 1024
+"""Bytes of the longest passphrase."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """One run of the command line."""
+
+    config: Config
+    out: Output
+
+    @property
+    def profile(self) -> Profile:
+        return Profile(self.config.profile)
+
+    def client(self) -> Client:
+        """A client of the profile's node, started and unlocked if need be. Raises Locked where nobody can be asked."""
+        client = Client.connect(self.profile)
+        try:
+            if client.greeting.get("state") == "locked":
+                client.call("unlock", passphrase=self.passphrase())
+        except BaseException:
+            client.close()
+            raise
+        return client
+
+    def passphrase(self) -> str:
+        """The profile's passphrase, from the file that was named or from the person at the terminal."""
+        given = self.given_passphrase()
+        return ask("Passphrase: ") if given is None else given
+
+    def given_passphrase(self) -> str | None:
+        """What --passphrase-file says, or None without it."""
+        name = self.config.passphrase_file
+        return None if name is None else read_passphrase(name)
+
+
+def read_passphrase(name: str) -> str:
+    """The passphrase in a file, or on stdin for `-`: all of it but one newline at the end. Raises UsageError."""
+    try:
+        if name == "-":
+            raw = sys.stdin.buffer.read(MAX_PASSPHRASE + 3)
+        else:
+            with open(name, "rb") as file:
+                raw = file.read(MAX_PASSPHRASE + 3)
+    except OSError as exc:
+        hint = "Name a file that you can read, or - for stdin."
+        raise errors.UsageError(f"Cannot read the passphrase from {name}: {exc.strerror}", hint=hint) from exc
+    raw = raw.removesuffix(b"\n").removesuffix(b"\r")
+    try:
+        return checked_passphrase(raw.decode())
+    except UnicodeDecodeError as exc:
+        raise errors.UsageError("The passphrase is not UTF-8") from exc
+
+
+def checked_passphrase(text: str) -> str:
+    """`text` if it can be a passphrase."""
+    if not text:
+        raise errors.UsageError("The passphrase is empty", hint="For none at all there is --no-passphrase.")
+    if len(text.encode()) > MAX_PASSPHRASE:
+        raise errors.UsageError(f"A passphrase has at most {MAX_PASSPHRASE} bytes")
+    return text
+
+
+def ask(prompt: str) -> str:
+    """A passphrase typed by the person at the terminal. Raises Locked where stdin is none."""
+    if not sys.stdin.isatty():
+        raise errors.Locked(hint="Give the passphrase with --passphrase-file F (- is stdin), or `p2pchat unlock` first.")
+    import getpass
+
+    try:
+        return checked_passphrase(getpass.getpass(prompt))
+    except EOFError as exc:
+        raise errors.Locked("No passphrase was given") from exc
+
+
+def ask_new(prompt: str) -> str:
+    """A new passphrase, typed twice."""
+    first = ask(prompt)
+    if ask("The same again: ") != first:
+        raise errors.UsageError("The two were not the same", hint="Try again; nothing was changed.")
+    return first

@@ -1,0 +1,92 @@
+"""Verbs about invites: invite add."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+
+from p2pchat import errors
+from p2pchat.cli.context import Context
+from p2pchat.cli.options import Arg, Verb, duration, opt
+from p2pchat.cli.output import qr, short_date
+
+_MAX_INVITE = 64 << 10
+
+
+def invite(context: Context, args: Namespace) -> int:
+    """Make an invite; its text is alone on stdout."""
+    with context.client() as client:
+        result = client.call("invite", reusable=args.reusable, ask=args.ask, expires=int(max(1, args.expires)))
+        foreground = client.greeting.get("foreground")
+    out = context.out
+    if out.json:
+        out.object(result)
+    else:
+        out.line(result["invite"])
+    if args.qr:
+        _show_qr(context, result["invite"])
+    if result.get("notice"):
+        out.note(result["notice"])
+    if not out.json:
+        many = "as many people as get it" if args.reusable else "one person"
+        out.note(f"For {many}, until {short_date(result['expires_at'])}. Give it only to those you mean.")
+        if not foreground:
+            out.note("The node keeps running in the background until then; `p2pchat node stop` ends it.")
+    return 0
+
+
+def _show_qr(context: Context, text: str) -> None:
+    out = context.out
+    on_terminal = out.stdout.isatty() and not out.json
+    stream, colour = (out.stdout, out.colour_out) if on_terminal else (out.stderr, out.colour_err)
+    stream.write(qr(text, colour) + "\n")
+    stream.flush()
+
+
+def add(context: Context, args: Namespace) -> int:
+    """Take an invite."""
+    text = _invite_text(args.invite)
+    with context.client() as client:
+        result = client.call("add", invite=text, name=args.name, wait=args.wait, timeout=args.timeout)
+    if context.out.json:
+        context.out.object(result)
+    elif result["state"] == "contact":
+        context.out.line(f"{result['name']} is a contact now.")
+    else:
+        context.out.line(f"{result['name']} was asked. What you send meanwhile waits for the answer.")
+    return 0
+
+
+def _invite_text(given: str) -> str:
+    if given == "-":  # an argument can be seen by other users of the machine, stdin cannot
+        given = sys.stdin.read(_MAX_INVITE)
+    text = "".join(given.split())
+    if not text:
+        raise errors.BadInvite("There is no invite")
+    return text
+
+
+VERBS = (
+    Verb(
+        "invite",
+        "make an invite for a friend",
+        invite,
+        opts=(
+            opt("--reusable", action="store_true", help="for many people; you are asked about each"),
+            opt("--ask", action="store_true", help="ask before whoever uses it becomes a contact"),
+            opt("--expires", type=duration, default=604_800.0, metavar="TIME", help="such as 12h or 7d (the default)"),
+            opt("--qr", action="store_true", help="show it as a QR code too"),
+        ),
+    ),
+    Verb(
+        "add",
+        "take a friend's invite",
+        add,
+        (Arg("INVITE", "the text of the invite, or - to read it from stdin"),),
+        (
+            opt("--name", metavar="ALIAS", help="what to call them"),
+            opt("--wait", choices=("sent", "accepted"), default="sent", help="until they have it, or accepted it"),
+            opt("--timeout", type=duration, default=30.0, metavar="TIME", help="how long to wait (30s)"),
+        ),
+    ),
+)

@@ -1,0 +1,96 @@
+"""From a command line to an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from p2pchat import __version__, errors
+from p2pchat.cli import contacts, demo, doctor, invites, messages, options, profile, rpc, serve
+from p2pchat.cli.context import Context
+from p2pchat.cli.options import Verb
+from p2pchat.cli.output import Output
+from p2pchat.config import Config, profile_folder
+
+GROUPS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
+    ("your profile and its node", (*profile.VERBS, *serve.VERBS)),
+    ("people", (*invites.VERBS, *contacts.VERBS)),
+    ("messages", messages.VERBS),
+    ("and", (*doctor.VERBS, *demo.VERBS, *rpc.VERBS)),
+)
+VERBS = {verb.name: verb for _, verbs in GROUPS for verb in verbs}
+
+VERSION_TEXT = f"p2pchat {__version__}\nIts protocol has had no independent review: do not stake anybody's safety on it yet."
+
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    out = Output.standard("--json" in words)  # for errors before the line is understood
+    verbose = any(word.startswith("-vv") for word in words)
+    try:
+        return _run(words)
+    except errors.P2PChatError as exc:
+        if verbose:
+            _traceback()
+        out.error(exc)
+        return exc.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has enough. What is still buffered must not fail at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as exc:  # noqa: BLE001 - the border: a fault of ours is one line too
+        if verbose:
+            _traceback()
+        hint = "This is a fault in p2pchat; the same with -vv shows where."
+        out.error(errors.P2PChatError(f"{type(exc).__name__}: {exc}", hint=hint))
+        return 1
+
+
+def _run(words: list[str]) -> int:
+    name, rest = options.find_verb(words)
+    verb = None if name is None else VERBS.get(name)
+    if name is not None and verb is None:
+        raise errors.UsageError(f"There is no verb {name}", hint="`p2pchat --help` lists them.")
+    found = options.read(verb, rest)
+    config = Config(
+        profile_folder(found.profile, os.environ), bool(found.json), found.passphrase_file, int(found.verbose)
+    )
+    out = Output.standard(config.json)
+    if found.version:
+        out.line(VERSION_TEXT)
+        return 0
+    if found.help:
+        out.line(options.help_text(verb) if verb else _help())
+        return 0
+    if verb is None:
+        names = " ".join(VERBS)
+        raise errors.UsageError("The screen is not in this version", hint=f"Use the verbs: {names} (`p2pchat --help`).")
+    return verb.run(Context(config, out), found)
+
+
+def _help() -> str:
+    lines = ["p2pchat: private messages between peers, in a terminal", "", "usage: p2pchat VERB [options]"]
+    size = max(map(len, VERBS))
+    for title, verbs in GROUPS:
+        lines += ["", f"{title}:", *(f"  {verb.name:<{size}}  {verb.help}" for verb in verbs)]
+    lines += ["", "global options, anywhere on the line:"]
+    for option in options.GLOBAL:
+        flags = ", ".join(option.flags)
+        metavar = option.settings.get("metavar")
+        lines.append(f"  {flags + (' ' + metavar if metavar else ''):<20}  {option.settings['help']}")
+    lines += ["", "`p2pchat VERB --help` says more. The protocol has had no independent review."]
+    return "\n".join(lines)
+
+
+def _traceback() -> None:
+    import traceback
+
+    from p2pchat.clean import clean
+
+    sys.stderr.write(clean(traceback.format_exc()))

@@ -1,0 +1,242 @@
+"""Verbs about messages: send tail log delete why."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from p2pchat import errors
+from p2pchat.api.client import Client
+from p2pchat.cli.context import Context
+from p2pchat.cli.options import Arg, Verb, count, duration, opt
+from p2pchat.cli.output import MARKS, messages
+
+MAX_TEXT = 48_000
+"""Bytes of UTF-8 in one message."""
+
+_PAGE = 500
+_REMEMBER = 4096
+_CHAT = Arg("CHAT", "a chat: its id, a unique prefix of it, or the contact's name")
+_MESSAGE = Arg("ID", "a message: its id or a unique prefix of it")
+_ORDER = ("saved", "stored", "delivered", "read")
+
+
+def send(context: Context, args: Namespace) -> int:
+    """Send a text."""
+    if args.text is None and context.config.passphrase_file == "-":
+        raise errors.UsageError("Text and passphrase cannot both come from stdin", hint="Give the text as an argument.")
+    text = _checked(_from_stdin(context) if args.text is None else args.text)
+    with context.client() as client:
+        result = client.call("send", chat=args.chat, text=text, wait=args.wait, timeout=args.timeout)
+    if context.out.json:
+        context.out.object(result)
+    else:
+        context.out.line(result["id"])
+    if result["state"] in _ORDER and _ORDER.index(result["state"]) < _ORDER.index(args.wait):
+        raise errors.NotReached(f"It is {result['state']}, not {args.wait} yet")
+    return 0
+
+
+def _from_stdin(context: Context) -> str:
+    if sys.stdin.isatty():
+        context.out.note("Write the message; Ctrl-D on a line of its own sends it.")
+    raw = sys.stdin.buffer.read(MAX_TEXT + 2)  # one more than fits, and the newline
+    try:
+        return raw.removesuffix(b"\n").decode()
+    except UnicodeDecodeError as exc:
+        if len(raw) > MAX_TEXT + 1:
+            raise errors.TextTooLong() from exc
+        raise errors.UsageError("The text is not UTF-8") from exc
+
+
+def _checked(text: str) -> str:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as exc:
+        raise errors.UsageError("The text is not UTF-8") from exc
+    if size > MAX_TEXT:
+        raise errors.TextTooLong()
+    if not text:
+        raise errors.UsageError("There is no text to send")
+    return text
+
+
+def log(context: Context, args: Namespace) -> int:
+    """Show a chat's last messages."""
+    with context.client() as client:
+        found = client.call("log", chat=args.chat, limit=args.limit, search=args.search)
+    if context.out.json:
+        for message in found:
+            context.out.object(message)
+    else:
+        messages(context.out, found)
+        if not found:
+            context.out.note("Nothing found." if args.search else "No messages yet.")
+    return 0
+
+
+def tail(context: Context, args: Namespace) -> int:
+    """Show messages as they come."""
+    with context.client() as client:
+        chat = None if args.chat is None else _chat_id(client, args.chat)
+        printer = _Printer(context, args.count)
+        # Subscribed before reading: what comes in between is seen twice and printed once.
+        client.call("subscribe", events=None if args.events else ["message"])
+        last = args.since
+        if last is None:
+            newest = client.call("messages", chat=chat, limit=1)
+            last = newest[-1]["id"] if newest else None
+        else:
+            last = _catch_up(client, chat, last, printer)
+        for event in client.events() if not printer.done else ():
+            if event["event"] == "lagged":
+                last = _catch_up(client, chat, last, printer)
+            elif event["event"] == "message":
+                message = {key: value for key, value in event.items() if key != "event"}
+                if chat in (None, message["chat"]) and printer.message(message):
+                    last = message["id"]
+            elif args.events:
+                printer.event(event)
+            if printer.done:
+                break
+    return 0
+
+
+def _catch_up(client: Client, chat: str | None, last: str | None, printer: _Printer) -> str | None:
+    """Print what the store has after `last`; the id of the newest."""
+    for message in _stored(client, chat, last):
+        printer.message(message)
+        last = message["id"]
+        if printer.done:
+            break
+    return last
+
+
+def _stored(client: Client, chat: str | None, last: str | None) -> Iterator[dict[str, Any]]:
+    while page := client.call("messages", chat=chat, since=last, limit=_PAGE):
+        yield from page
+        last = page[-1]["id"]
+
+
+def _chat_id(client: Client, name: str) -> str:
+    """The id of the chat meant, by the rule for C and CHAT."""
+    known = client.call("contacts")
+    wanted = name.casefold()
+    exact = [each for each in known if wanted in (each["id"], str(each["name"]).casefold())]
+    found = exact or [each for each in known if wanted and str(each["id"]).startswith(wanted)]
+    if not found:
+        raise errors.NoSuchContact(f"There is no contact {name}")
+    if len(found) > 1:
+        candidates = [f"{each['name']} ({each['id']})" for each in found]
+        raise errors.AmbiguousName(f"{name} means more than one", candidates=candidates)
+    return str(found[0]["id"])
+
+
+class _Printer:
+    """Prints each message once, and counts."""
+
+    def __init__(self, context: Context, limit: int | None) -> None:
+        self._out = context.out
+        self._left = limit
+        self._seen: set[tuple[str, str, str]] = set()
+        self._order: deque[tuple[str, str, str]] = deque()
+        self._today = ""
+        self._names = 0
+
+    @property
+    def done(self) -> bool:
+        return self._left == 0
+
+    def message(self, message: dict[str, Any]) -> bool:
+        """Print one; False if it was printed before."""
+        key = (message["chat"], message["from"], message["id"])
+        if key in self._seen or self.done:
+            return False
+        self._seen.add(key)
+        self._order.append(key)
+        if len(self._order) > _REMEMBER:
+            self._seen.discard(self._order.popleft())
+        if self._out.json:
+            self._out.object(message)
+        else:
+            self._names = max(self._names, min(len(message["from"]), 24))
+            self._today = messages(self._out, [message], today=self._today, names=self._names)
+        if self._left is not None:
+            self._left -= 1
+        return True
+
+    def event(self, event: dict[str, Any]) -> None:
+        """Print something else that happened."""
+        if self._out.json:
+            self._out.object(event)
+        elif event["event"] == "state":
+            mark = MARKS.get(str(event.get("state")), str(event.get("state")))
+            self._out.note(f"{mark}  {event.get('id')}")
+        else:
+            fields = ", ".join(f"{key} {value}" for key, value in event.items() if key != "event" and value is not None)
+            self._out.note(f"{event['event']}: {fields}")
+
+
+def delete(context: Context, args: Namespace) -> int:
+    """Delete a message here."""
+    with context.client() as client:
+        result = client.call("delete", id=args.id)
+    if context.out.json:
+        context.out.object(result)
+    else:
+        context.out.line("Deleted here. The other side keeps its copy.")
+    return 0
+
+
+def why(context: Context, args: Namespace) -> int:
+    """Say why a message is not delivered yet."""
+    with context.client() as client:
+        result = client.call("why", id=args.id)
+    if context.out.json:
+        context.out.object(result)
+        return 0
+    context.out.line(f"{MARKS.get(result['state'], '')} {result['state']}: {result['reason']}".strip())
+    if result.get("next"):
+        context.out.line(f"Next: {result['next']}")
+    return 0
+
+
+VERBS = (
+    Verb(
+        "send",
+        "send a message",
+        send,
+        (_CHAT, Arg("TEXT", "the text; without it stdin is sent", required=False)),
+        (
+            opt("--wait", choices=_ORDER, default="saved", help="the state to wait for (saved)"),
+            opt("--timeout", type=duration, default=30.0, metavar="TIME", help="how long to wait (30s)"),
+        ),
+        "Prints the message's id.  Put -- before a text that begins with a dash.",
+    ),
+    Verb(
+        "tail",
+        "show messages as they come",
+        tail,
+        (Arg("CHAT", "only this chat", required=False),),
+        (
+            opt("--since", metavar="ID", help="begin with what came after this message"),
+            opt("--count", type=count, metavar="N", help="end after so many messages"),
+            opt("--events", action="store_true", help="show what else happens too: states, contacts, requests"),
+        ),
+    ),
+    Verb(
+        "log",
+        "show a chat's last messages",
+        log,
+        (_CHAT,),
+        (
+            opt("--limit", type=count, default=50, metavar="N", help="how many (50)"),
+            opt("--search", metavar="WORDS", help="only messages with all these words"),
+        ),
+    ),
+    Verb("delete", "delete a message, here only", delete, (_MESSAGE,)),
+    Verb("why", "say why a message is not delivered yet, and what happens next", why, (_MESSAGE,)),
+)

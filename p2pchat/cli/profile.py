@@ -1,0 +1,126 @@
+"""Verbs about the profile and its keys: init unlock lock passphrase."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+
+from p2pchat import errors
+from p2pchat.cli.context import Context, ask_new, read_passphrase
+from p2pchat.cli.options import Verb, opt
+
+
+def init(context: Context, args: Namespace) -> int:
+    """Make a profile."""
+    profile = context.profile
+    if profile.exists():
+        raise errors.ProfileExists(f"There is a profile in {profile.folder} already; it was not touched")
+    passphrase = _new_passphrase(context, args.no_passphrase, "Passphrase for the new profile: ")
+
+    from p2pchat.cli import serve
+
+    result = serve.create(profile, args.name, passphrase)
+    if context.out.json:
+        context.out.object(result)
+        return 0
+    context.out.line(f"Made the profile of {args.name} in {profile.folder}")
+    if passphrase is None:
+        context.out.note("It has no passphrase: whoever reads the folder reads the messages. `p2pchat passphrase` sets one.")
+    else:
+        context.out.note("Nobody can recover the passphrase for you.")
+    context.out.note("Next: `p2pchat invite` for a friend, or `p2pchat add INVITE` with theirs.")
+    return 0
+
+
+def _new_passphrase(context: Context, none: bool, prompt: str) -> str | None:
+    given = context.config.passphrase_file
+    if none:
+        if given is not None:
+            raise errors.UsageError("--passphrase-file and --no-passphrase cannot both be meant")
+        return None
+    if given is not None:
+        return read_passphrase(given)
+    if not sys.stdin.isatty():
+        raise errors.UsageError("No passphrase was given", hint="Say --passphrase-file F (- is stdin) or --no-passphrase.")
+    return ask_new(prompt)
+
+
+def unlock(context: Context, _args: Namespace) -> int:
+    """Open a locked profile."""
+    with context.client() as client:  # asks for the passphrase where it is locked
+        status = client.call("status")
+    if context.out.json:
+        context.out.object({"locked": False, "state": status["state"]})
+        return 0
+    context.out.line("Unlocked.")
+    if not status.get("foreground"):
+        context.out.note("The node ends 30 s after its last use, if nothing keeps it; `p2pchat node` runs one that stays.")
+    return 0
+
+
+def lock(context: Context, _args: Namespace) -> int:
+    """Forget the keys: the process that held them ends."""
+    from p2pchat.cli import serve
+
+    ended = serve.end(context.profile, "lock")
+    if context.out.json:
+        context.out.object({"locked": True, "pid": ended})
+    else:
+        context.out.line("Locked." if ended else "No node is running: nothing holds the keys.")
+    return 0
+
+
+def passphrase(context: Context, args: Namespace) -> int:
+    """Change the passphrase, set one, or take it away."""
+    if args.new_passphrase_file is not None and args.no_passphrase:
+        raise errors.UsageError("--new-passphrase-file and --no-passphrase cannot both be meant")
+    if args.new_passphrase_file == "-" == context.config.passphrase_file:
+        raise errors.UsageError("Both passphrases cannot come from stdin", hint="Put one of them into a file.")
+    given = None
+    if args.new_passphrase_file is not None:
+        given = read_passphrase(args.new_passphrase_file)
+    with context.client() as client:
+        if args.no_passphrase:
+            new = None
+        elif given is not None:
+            new = given
+        elif not client.call("status").get("has_passphrase") and context.config.passphrase_file is not None:
+            new = context.passphrase()  # there is no old one that the option could mean
+        elif sys.stdin.isatty():
+            new = ask_new("New passphrase: ")
+        else:
+            hint = "Say --new-passphrase-file F (- is stdin) or --no-passphrase."
+            raise errors.UsageError("No new passphrase was given", hint=hint)
+        client.call("passphrase", new=new)
+    if context.out.json:
+        context.out.object({"passphrase": new is not None})
+    else:
+        context.out.line("The passphrase was taken away." if new is None else "The passphrase was changed.")
+    return 0
+
+
+VERBS = (
+    Verb(
+        "init",
+        "make a profile",
+        init,
+        opts=(
+            opt("--name", required=True, help="your name, as contacts will see it"),
+            opt("--no-passphrase", action="store_true", help="protect it by file permissions only"),
+        ),
+        notes="Asks for a passphrase at a terminal; else say --passphrase-file F or --no-passphrase.",
+    ),
+    Verb("unlock", "open a locked profile", unlock),
+    Verb("lock", "forget the keys: the process that holds them ends", lock),
+    Verb(
+        "passphrase",
+        "change the passphrase, set one, or take it away",
+        passphrase,
+        opts=(
+            opt("--new-passphrase-file", metavar="F", help="read the new one from this file (- is stdin)"),
+            opt("--no-passphrase", action="store_true", help="take it away"),
+        ),
+        notes="--passphrase-file is the one it has now; where it has none, the new one.",
+    ),
+)
+

@@ -1,0 +1,218 @@
+"""The verb node, and the only door of the command line to the heavy modules (imported late, after the lock).
+
+The profile's lock is taken before anything slow: of two nodes started together one ends at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Any
+
+from p2pchat import errors
+from p2pchat.api import codec
+from p2pchat.api.client import Client, NoNode
+from p2pchat.cli.context import Context
+from p2pchat.cli.options import Arg, Verb, opt
+from p2pchat.locations import Profile, ProfileLock
+
+TAKE_OVER = 10.0
+"""Seconds within which a node in the foreground takes over from a lingering one, and within which a node ends."""
+
+_RETRY = 0.05
+
+Announce = Callable[[dict[str, Any]], None]
+
+
+def node(context: Context, args: Namespace) -> int:
+    """Run the profile's node, or ask or stop the one that runs."""
+    if args.action == "status":
+        return _status(context)
+    if args.action == "stop":
+        return _stop(context)
+    return _detached(context) if args.detached else _foreground(context, args)
+
+
+def create(profile: Profile, name: str, passphrase: str | None) -> dict[str, Any]:
+    """Make a profile. Raises ProfileExists, BadName, DiskFull."""
+    from p2pchat.node import create_profile
+
+    return create_profile(profile, name, passphrase)
+
+
+def end(profile: Profile, method: str) -> int | None:
+    """End the running node by `stop` or `lock` and wait for it; its pid, None where none ran."""
+    if not profile.exists():
+        raise errors.NoProfile(f"There is no profile in {profile.folder}")
+    client = Client.running(profile)
+    if client is None:
+        return None
+    with client:
+        pid = int(client.greeting["pid"])
+        with contextlib.suppress(errors.NodeGone):
+            client.call(method)
+        client.wait_for_end(TAKE_OVER)
+    _wait_until_free(profile, pid)
+    return pid
+
+
+# --- in the foreground -----------------------------------------------------------------------------
+
+
+def _foreground(context: Context, args: Namespace) -> int:
+    profile = context.profile
+    if not profile.exists():
+        raise errors.NoProfile(f"There is no profile in {profile.folder}")
+    passphrase = context.given_passphrase()
+    with _taken_over(profile) as lock:
+        from p2pchat import node as heavy
+
+        options = heavy.Options(
+            profile, foreground=True, listen=tuple(args.listen or ()), passphrase=passphrase, verbose=context.config.verbose
+        )
+        heavy.run(options, lock, _announcer(context))
+    return 0
+
+
+def _announcer(context: Context) -> Announce:
+    out = context.out
+
+    def announce(event: dict[str, Any]) -> None:
+        if event["event"] == "listening":
+            return
+        if out.json:
+            out.object(event)
+        elif event["event"] == "locked":
+            out.line("locked")
+            out.note("Unlock it with `p2pchat unlock`.")
+        else:
+            out.line("\n".join(["ready", *event["addresses"]]))
+
+    return announce
+
+
+def _taken_over(profile: Profile) -> ProfileLock:
+    """The profile's lock, from a lingering node if need be. Raises ProfileInUse with the pid of one in the foreground."""
+    deadline = time.monotonic() + TAKE_OVER
+    while True:
+        lock = ProfileLock(profile)
+        try:
+            lock.acquire()
+        except errors.ProfileInUse:
+            if time.monotonic() > deadline:
+                raise
+        else:
+            return lock
+        client = Client.running(profile)
+        if client is None:  # it is about to listen, or about to end
+            time.sleep(_RETRY)
+            continue
+        with client:
+            if client.greeting.get("foreground"):
+                pid = client.greeting.get("pid")
+                raise errors.ProfileInUse(f"Another node is running on this profile, process {pid}")
+            with contextlib.suppress(errors.NodeGone):
+                client.call("stop")
+            client.wait_for_end(max(_RETRY, deadline - time.monotonic()))
+
+
+# --- detached --------------------------------------------------------------------------------------
+
+
+def _detached(context: Context) -> int:
+    """Started by `api.starting`: tell the parent on stdout that it listens or why not, then live on without it."""
+    if os.fork():
+        os._exit(0)  # the one that started us waits for this
+    try:
+        with ProfileLock(context.profile) as lock:
+            from p2pchat import node as heavy
+
+            options = heavy.Options(
+                context.profile, foreground=False, listen=(), passphrase=None, verbose=context.config.verbose
+            )
+            heavy.run(options, lock, _tell_listening)
+    except errors.P2PChatError as exc:
+        _tell({"event": "failed", "error": codec.error_object(exc)})
+        raise
+    return 0
+
+
+def _tell_listening(event: dict[str, Any]) -> None:
+    if event["event"] != "listening":
+        return
+    _tell(event)
+    # From now on nobody reads: let the pipe go.
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
+
+
+def _tell(event: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError):  # the face may be gone
+        os.write(1, json.dumps(event).encode() + b"\n")
+
+
+# --- status, stop ----------------------------------------------------------------------------------
+
+
+def _status(context: Context) -> int:
+    if not context.profile.exists():
+        raise errors.NoProfile(f"There is no profile in {context.profile.folder}")
+    client = Client.running(context.profile)
+    if client is None:
+        if context.out.json:
+            context.out.object({"running": False})
+        raise NoNode()
+    with client:
+        status = client.call("status")
+    if context.out.json:
+        context.out.object(status)
+        return 0
+    where = "in the foreground" if status.get("foreground") else "in the background"
+    context.out.line(f"{status['state']}, process {status['pid']}, {where}, version {status['program']}")
+    for address in status.get("addresses") or ():
+        context.out.line(address)
+    return 0
+
+
+def _stop(context: Context) -> int:
+    pid = end(context.profile, "stop")
+    if context.out.json:
+        context.out.object({"stopped": pid is not None, "pid": pid})
+    else:
+        context.out.line("Stopped." if pid else "No node was running.")
+    return 0
+
+
+def _wait_until_free(profile: Profile, pid: int) -> None:
+    deadline = time.monotonic() + TAKE_OVER
+    while True:
+        try:
+            with ProfileLock(profile):
+                return
+        except errors.ProfileInUse as exc:
+            if time.monotonic() > deadline:
+                hint = f"If it hangs: kill {pid}"
+                raise errors.NodeError(f"The node, process {pid}, does not end", hint=hint) from exc
+        time.sleep(_RETRY)
+
+
+VERBS = (
+    Verb(
+        "node",
+        "run this profile's node in the foreground; or `node status`, `node stop`",
+        node,
+        (Arg("ACTION", "status or stop; without it the node runs", required=False, choices=("status", "stop")),),
+        (
+            opt("--listen", action="append", metavar="MULTIADDR", help="where to listen, such as /ip4/0.0.0.0/tcp/4001"),
+            opt("--detached", action="store_true", help=argparse.SUPPRESS),
+        ),
+        "Prints `ready` and its addresses once it works; SIGTERM and SIGINT end it.",
+    ),
+)

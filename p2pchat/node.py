@@ -1,0 +1,270 @@
+"""The node process: one per profile, joining store, net, engine and API under the profile's lock.
+
+Its life, in order: locked (the keys are not here) → starting → ready → ended. The API answers from the first moment,
+so that a face can unlock it; what needs the open profile waits while it is starting and is refused while it is
+locked. The heavy imports happen after the socket listens, in a thread.
+
+A node ends at SIGTERM, SIGINT or SIGHUP, at `stop`, at `lock` (so that the memory with the keys goes), when its
+profile cannot be opened, and, detached, 30 s after its last client unless something keeps it. It ends cleanly each
+time: answers given are written, the commit in progress is finished, the database is closed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import trio
+
+from p2pchat import __version__, config, errors, locations
+from p2pchat import log as logs
+from p2pchat.api.codec import API_VERSION, JsonObject
+from p2pchat.api.server import Backend, EventSource, Server, listen, remove_socket, until_unused
+from p2pchat.locations import Profile, ProfileLock
+
+log = logging.getLogger(__name__)
+
+LINGER = 30.0
+"""Seconds a detached node stays after its last client."""
+
+FLUSH = 1.0
+"""Seconds that clients have for reading the last answers."""
+
+LOCKED, STARTING, READY = "locked", "starting", "ready"
+
+Announce = Callable[[JsonObject], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run. passphrase: what unlocks the profile at once; None: wait for `unlock` if it needs one."""
+
+    profile: Profile
+    foreground: bool
+    listen: tuple[str, ...] = ()
+    passphrase: str | None = None
+    verbose: int = 0
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What an open profile gives the API."""
+
+    call: Callable[[str, dict[str, Any]], Awaitable[object]]
+    subscribe: Callable[[], EventSource]
+    addresses: Callable[[], Sequence[str]]
+    keeps_running: Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the node is joined from; the tests of its life give others.
+
+    needs_passphrase and unlock (the key from a passphrase; slow; raises WrongPassphrase) and change (the key, the new
+    passphrase or None) are synchronous. open: from the key to the open profile, closed at the end of the context.
+    """
+
+    needs_passphrase: Callable[[], bool]
+    unlock: Callable[[str | None], bytes]
+    change: Callable[[bytes, str | None], None]
+    open: Callable[[bytes], AbstractAsyncContextManager[Opened]]
+
+
+def run(options: Options, lock: ProfileLock, announce: Announce) -> None:
+    """Run the node until it ends; the caller holds `lock`. Raises what kept it from opening the profile.
+
+    announce is told {"event": "listening"}, {"event": "locked"} and {"event": "ready", "addresses": […]}.
+    """
+    harden()
+    logs.set_up(options.verbose, sys.stderr)
+    settings = config.settings(options.profile.folder)
+    trio.run(Node(options, real_parts(options, settings), announce, settings.keep_receiving).run)
+
+
+def harden() -> None:
+    """No core dumps, and no other process of this user reads our memory."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        import ctypes
+
+        pr_set_dumpable = 4
+        ctypes.CDLL(None).prctl(pr_set_dumpable, 0, 0, 0, 0)
+
+
+class Node:
+    """The life of one node process."""
+
+    def __init__(self, options: Options, parts: Parts, announce: Announce, keep_receiving: bool = False) -> None:
+        self._options = options
+        self._parts = parts
+        self._announce = announce
+        self._keep_receiving = keep_receiving
+        self._ending = trio.Event()
+        self._started = trio.Event()
+        self._keyed = trio.Event()
+        self._key_lock = trio.Lock()
+        self._key = b""
+        self._opened: Opened | None = None
+        self._failure: errors.P2PChatError | None = None
+        self._state = LOCKED if options.passphrase is None and parts.needs_passphrase() else STARTING
+
+    async def run(self) -> None:
+        """Until the node is to end. Raises what kept it from opening the profile, or from going on."""
+        path = locations.socket_path(self._options.profile.folder)
+        listener = listen(path)
+        server = Server(Backend(self._greeting, self._call, self._subscribe))
+        accepting = trio.CancelScope()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._end_at_signal)
+            nursery.start_soon(server.serve, listener, accepting)
+            self._announce({"event": "listening"})
+            nursery.start_soon(self._live)
+            if not self._options.foreground:
+                nursery.start_soon(self._end_when_unused, server)
+            await self._ending.wait()
+            # The name goes first: whoever comes now finds no node and starts the next one, rather than losing its
+            # call.
+            remove_socket(path)
+            accepting.cancel()
+            await server.flush(FLUSH)
+            nursery.cancel_scope.cancel()
+        if self._failure is not None:
+            raise self._failure
+
+    def end(self) -> None:
+        """The node is to end, after its current commit."""
+        self._ending.set()
+
+    # --- tasks
+
+    async def _end_at_signal(self) -> None:
+        wanted = [signal.SIGTERM, signal.SIGINT]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup means what it says
+            wanted.append(signal.SIGHUP)
+        with trio.open_signal_receiver(*wanted) as received:
+            async for _ in received:
+                self.end()
+
+    async def _end_when_unused(self, server: Server) -> None:
+        await until_unused(server, LINGER, self._is_kept)
+        self.end()
+
+    def _is_kept(self) -> bool:
+        return self._opened is not None and (self._keep_receiving or self._opened.keeps_running())
+
+    async def _live(self) -> None:
+        try:
+            await self._obtain_key()
+            async with self._parts.open(self._key) as opened:
+                self._opened = opened
+                self._state = READY
+                self._started.set()
+                self._announce({"event": "ready", "addresses": list(opened.addresses())})
+                await trio.sleep_forever()
+        except Exception as exc:  # noqa: BLE001 - whatever it is: faces are told, and the node ends
+            self._failure = _failure(exc)
+            self._started.set()
+            self.end()
+
+    async def _obtain_key(self) -> None:
+        if self._state == LOCKED:
+            self._announce({"event": "locked"})
+            await self._keyed.wait()
+        else:
+            self._key = await trio.to_thread.run_sync(self._parts.unlock, self._options.passphrase)
+
+    # --- the API
+
+    def _greeting(self) -> JsonObject:
+        return {
+            "program": __version__,
+            "pid": os.getpid(),
+            "foreground": self._options.foreground,
+            "state": self._state,
+        }
+
+    async def _call(self, method: str, arguments: dict[str, Any]) -> object:
+        own = _OWN.get(method)
+        if own is not None:
+            return await own(self, **arguments)
+        return await (await self._open_profile()).call(method, arguments)
+
+    async def _subscribe(self) -> EventSource:
+        return (await self._open_profile()).subscribe()
+
+    async def _open_profile(self) -> Opened:
+        if self._state == LOCKED:
+            raise errors.Locked()
+        await self._started.wait()
+        if self._failure is not None:
+            raise self._failure
+        assert self._opened is not None
+        return self._opened
+
+    async def _status(self) -> JsonObject:
+        status: JsonObject = {
+            "running": True,
+            **self._greeting(),
+            "version": API_VERSION,
+            "profile": str(self._options.profile.folder),
+            "has_passphrase": self._parts.needs_passphrase(),
+        }
+        if self._opened is not None:
+            status["addresses"] = list(self._opened.addresses())
+            more = await self._opened.call("status", {})
+            status.update(more if isinstance(more, dict) else {})
+        return status
+
+    async def _stop(self) -> JsonObject:
+        await trio.lowlevel.checkpoint()
+        self.end()
+        return {"pid": os.getpid()}
+
+    async def _lock(self) -> JsonObject:
+        await self._open_profile()
+        if not self._parts.needs_passphrase():
+            hint = "Set one with `p2pchat passphrase`; without it whoever has the folder can open it."
+            raise errors.NotNow("This profile has no passphrase, so there is nothing to lock", hint=hint)
+        return await self._stop()
+
+    async def _unlock(self, passphrase: str) -> JsonObject:
+        async with self._key_lock:
+            if self._state == LOCKED:
+                self._key = await trio.to_thread.run_sync(self._parts.unlock, passphrase)
+                self._state = STARTING
+                self._keyed.set()
+        opened = await self._open_profile()
+        return {"locked": False, "addresses": list(opened.addresses())}
+
+    async def _passphrase(self, new: str | None) -> JsonObject:
+        await self._open_profile()
+        if new == "":
+            raise errors.UsageError("The passphrase is empty", hint="For none at all say null.")
+        async with self._key_lock:
+            await trio.to_thread.run_sync(self._parts.change, self._key, new)
+        return {}
+
+
+_OWN: Mapping[str, Callable[..., Awaitable[JsonObject]]] = {
+    "status": Node._status,
+    "stop": Node._stop,
+    "lock": Node._lock,
+    "unlock": Node._unlock,
+    "passphrase": Node._passphrase,
+}
+
+
+def _failure(exc: BaseException) -> errors.P2PChatError:
+    while isinstance(exc, BaseExceptionGroup):
+        exc = exc.exceptions[0]
+    if isinstance(exc, errors.P2PChatError):
+        return exc
+    log.error("the node failed: %s", type(exc).__name__, exc_info=exc)
+    return errors.NodeError("The node failed", hint="Its log says where; nothing that was saved is lost.")
