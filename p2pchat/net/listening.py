@@ -55,6 +55,9 @@ def open_listeners(wanted: Sequence[Endpoint], kept_port: int = 0) -> Listening:
 
 
 def _add_on_one_port(sockets: dict[Endpoint, socket.socket], undo: ExitStack, ips: list[IP], kept_port: int) -> int:
+    # 0.0.0.0 covers every other IPv4 address, and they cannot share a port; so it is with ::.
+    everywhere = {ip.version for ip in ips if ip.is_unspecified}
+    ips = [ip for ip in dict.fromkeys(ips) if ip.is_unspecified or ip.version not in everywhere]
     if not ips:
         return 0
     for attempt in range(_TRIES):
@@ -62,7 +65,7 @@ def _add_on_one_port(sockets: dict[Endpoint, socket.socket], undo: ExitStack, ip
         mine: dict[Endpoint, socket.socket] = {}
         with ExitStack() as undo_mine:
             try:
-                for ip in dict.fromkeys(ips):
+                for ip in ips:
                     port = _add(mine, undo_mine, ip, port) or port
             except _Taken:
                 continue

@@ -1,0 +1,189 @@
+"""Addresses: text, bytes, and which of our own we hand out."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from p2pchat.errors import BadAddress, CannotOpen
+from p2pchat.net import addresses as addr
+from p2pchat.net.addresses import Endpoint, Interface
+
+PEER = bytes.fromhex("03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8")
+PEER_ID = "12D3KooWA4Xop1JaT3MHxwYMkCepYsv4iPVopMXwCz5iHYdBfeSB"  # go-libp2p, js-libp2p and py-libp2p agree
+
+
+@pytest.mark.parametrize("text", ["/ip4/127.0.0.1/tcp/4001", "/ip6/2001:db8::1/tcp/65535", "/ip4/0.0.0.0/tcp/0"])
+def test_parsing_keeps_the_text(text: str) -> None:
+    assert addr.parse(text).text() == text
+
+
+def test_one_address_has_one_spelling() -> None:
+    assert addr.parse("/ip6/2001:DB8:0:0::1/tcp/00001").text() == "/ip6/2001:db8::1/tcp/1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "/", "nonsense", "127.0.0.1:4001", "/ip4/127.0.0.1", "/ip4/127.0.0.1/tcp", "/ip4/127.0.0.1/tcp/"),
+        *("/ip4/127.0.0.1/udp/1", "/ip4/127.0.0.1/tcp/1/ws", "/dns4/example.org/tcp/1", "ip4/127.0.0.1/tcp/1"),
+        *("/ip4/127.0.0.01/tcp/1", "/ip4/256.0.0.1/tcp/1", "/ip4/::1/tcp/1", "/ip6/127.0.0.1/tcp/1"),
+        *("/ip4/127.0.0.1/tcp/65536", "/ip4/127.0.0.1/tcp/-1", "/ip4/127.0.0.1/tcp/+1", "/ip4/127.0.0.1/tcp/1 "),
+        *("/ip4/127.0.0.1/tcp/\u0661", "/ip4/127.0.0.1/tcp/000001", "/ip6/fe80::1%eth0/tcp/1", "/ip4/1.1.1.1/tcp/1/"),
+        *(f"/ip4/1.1.1.1/tcp/1/p2p/{PEER_ID}", "/ip4/1.1.1.1/tcp/" + "1" * 10_000),
+    ],
+)
+def test_what_is_no_address(text: str) -> None:
+    with pytest.raises(BadAddress) as caught:
+        addr.parse(text)
+    assert len(caught.value.line()) < 300
+
+
+@given(st.text(max_size=60))
+def test_parsing_any_text_ends_in_one_of_two_ways(text: str) -> None:
+    try:
+        addr.parse_full(text)
+    except BadAddress:
+        return
+
+
+def test_peer_ids() -> None:
+    assert addr.peer_id(PEER) == PEER_ID
+    assert addr.peer_from_id(PEER_ID) == PEER
+    assert addr.parse_full(f" /ip4/192.0.2.1/tcp/9/p2p/{PEER_ID}\n") == (PEER, "/ip4/192.0.2.1/tcp/9")
+    assert addr.full(PEER, "/ip4/192.0.2.1/tcp/9") == f"/ip4/192.0.2.1/tcp/9/p2p/{PEER_ID}"
+    with pytest.raises(ValueError, match="32 bytes"):
+        addr.peer_id(PEER[:31])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        PEER_ID[:-1],
+        PEER_ID + "B",
+        PEER_ID[:-1] + "0",  # not a base58 letter
+        "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N",  # a hash, of a key that is not inside
+        "16Uiu2HAm6JLyTDRWXsSvLLwDxSVmCHGK9CZzTWPL3bVs1mjcFcHN",  # a secp256k1 key
+        "12D3KooW" + "z" * 44,  # too large a number
+        " " + PEER_ID[:-1],
+    ],
+)
+def test_what_is_no_peer_id(text: str) -> None:
+    with pytest.raises(BadAddress):
+        addr.peer_from_id(text)
+
+
+def test_a_full_address_says_whose_it_is_and_can_be_dialled() -> None:
+    with pytest.raises(BadAddress, match="whose"):
+        addr.parse_full("/ip4/192.0.2.1/tcp/9")
+    with pytest.raises(BadAddress, match="dialled"):
+        addr.parse_full(f"/ip4/0.0.0.0/tcp/9/p2p/{PEER_ID}")
+
+
+def test_packing_is_the_multiaddr_binary_form() -> None:
+    assert addr.pack("/ip4/192.0.2.1/tcp/4001").hex() == "04c0000201060fa1"
+    assert addr.pack("/ip6/2001:db8::1/tcp/4001").hex() == "2920010db8000000000000000000000001060fa1"
+    for text in ("/ip4/192.0.2.1/tcp/4001", "/ip6/2001:db8::1/tcp/4001", "/ip4/10.0.0.1/tcp/1", "/ip6/::1/tcp/1"):
+        assert addr.unpack(addr.pack(text)) == text
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *("", "04", "06", "04c0000201060f", "04c0000201060fa100", "04c0000201110fa1", "05c0000201060fa1"),
+        *("04c000020106" + "0fa1" * 4, "2904c0000201060fa1", "04" * 20, "29" * 8, "00" * 8, "ff" * 5000),
+        *("0400000000060fa1", "04e0000001060fa1", "04ffffffff060fa1", "04c00002010600" + "00"),
+        *("29" + "00" * 16 + "060fa1", "29ff02" + "00" * 13 + "01060fa1", "29fe80" + "00" * 13 + "01060fa1"),
+        "29" + "00" * 10 + "ffff7f000001" + "060fa1",
+    ],
+)
+def test_hostile_bytes_are_refused(raw: str) -> None:
+    with pytest.raises(CannotOpen):
+        addr.unpack(bytes.fromhex(raw))
+
+
+@given(st.binary(max_size=40))
+def test_unpacking_any_bytes_ends_in_one_of_two_ways(raw: bytes) -> None:
+    try:
+        text = addr.unpack(raw)
+    except CannotOpen:
+        return
+    assert addr.pack(text) == raw
+    assert len(raw) <= addr.MAX_PACKED
+
+
+@pytest.mark.parametrize(
+    ("ip", "expected"),
+    [
+        *(("127.0.0.1", True), ("10.1.2.3", True), ("192.168.1.7", True), ("169.254.1.1", True), ("8.8.8.8", True)),
+        *(("0.0.0.0", False), ("0.1.2.3", False), ("224.0.0.1", False), ("255.255.255.255", False)),
+        *(("240.0.0.1", False), ("::", False), ("::1", True), ("fd00::1", True), ("2606:4700::1", True)),
+        *(("ff02::1", False), ("fe80::1", False), ("::ffff:127.0.0.1", False), ("::ffff:224.0.0.1", False)),
+    ],
+)
+def test_what_may_be_dialled(ip: str, expected: bool) -> None:
+    assert addr.dialable(Endpoint(ipaddress.ip_address(ip), 1)) is expected
+    assert addr.dialable(Endpoint(ipaddress.ip_address(ip), 0)) is False
+
+
+def _machine(*pairs: tuple[str, str]) -> tuple[Interface, ...]:
+    return tuple(Interface(name, ipaddress.ip_address(ip)) for name, ip in pairs)
+
+
+LAPTOP = _machine(
+    *(("lo", "127.0.0.1"), ("lo", "::1"), ("docker0", "172.17.0.1"), ("br-5f2e", "172.18.0.1"), ("wg0", "10.8.0.2")),
+    *(("tailscale0", "100.99.1.2"), ("wlan0", "192.168.1.7"), ("wlan0", "2a00:1450::7"), ("wlan0", "fe80::7")),
+    *(("eth0", "10.0.0.7"), ("wlan0", "fd12::7")),
+)
+SERVER = _machine(("lo", "127.0.0.1"), ("eth0", "8.8.4.4"), ("eth0", "2a00:1450::9"), ("veth12", "169.254.3.4"))
+ALONE = _machine(("lo", "127.0.0.1"), ("lo", "::1"))
+EVERYWHERE = [Endpoint(ipaddress.ip_address("0.0.0.0"), 4001), Endpoint(ipaddress.ip_address("::"), 4001)]
+
+
+def test_expanding_lists_what_can_be_dialled_best_first() -> None:
+    assert addr.expand(EVERYWHERE, LAPTOP) == (
+        "/ip6/2a00:1450::7/tcp/4001",
+        "/ip4/192.168.1.7/tcp/4001",
+        "/ip4/10.0.0.7/tcp/4001",
+        "/ip6/fd12::7/tcp/4001",
+        "/ip4/172.17.0.1/tcp/4001",
+        "/ip4/172.18.0.1/tcp/4001",
+        "/ip4/10.8.0.2/tcp/4001",
+        "/ip4/100.99.1.2/tcp/4001",
+    )
+    assert addr.expand(EVERYWHERE[:1], SERVER) == ("/ip4/8.8.4.4/tcp/4001", "/ip4/169.254.3.4/tcp/4001")
+    assert addr.expand(EVERYWHERE, ALONE) == ("/ip4/127.0.0.1/tcp/4001", "/ip6/::1/tcp/4001")
+    loopback = [Endpoint(ipaddress.ip_address("127.0.0.1"), 5)]
+    assert addr.expand(loopback, LAPTOP) == ("/ip4/127.0.0.1/tcp/5",)
+    assert addr.expand([], LAPTOP) == ()
+
+
+def test_an_invite_takes_one_address_of_each_kind() -> None:
+    def chosen(machine: tuple[Interface, ...], *observed: str) -> tuple[str, ...]:
+        return addr.for_invite(addr.expand(EVERYWHERE, machine), observed=observed, here=machine)
+
+    assert chosen(LAPTOP) == ("/ip6/2a00:1450::7/tcp/4001", "/ip4/192.168.1.7/tcp/4001")
+    assert chosen(LAPTOP, "/ip4/8.8.8.8/tcp/4001") == (
+        "/ip6/2a00:1450::7/tcp/4001",
+        "/ip4/8.8.8.8/tcp/4001",
+        "/ip4/192.168.1.7/tcp/4001",
+    )
+    assert chosen(SERVER) == ("/ip6/2a00:1450::9/tcp/4001", "/ip4/8.8.4.4/tcp/4001")
+    assert chosen(ALONE) == ("/ip4/127.0.0.1/tcp/4001",)
+    assert addr.for_invite(["/ip4/0.0.0.0/tcp/4001"], here=LAPTOP) == ()
+    assert addr.for_invite(["/ip4/172.17.0.1/tcp/1", "/ip4/10.8.0.2/tcp/1"], here=LAPTOP) == ()
+
+
+def test_this_machine_has_a_loopback() -> None:
+    assert ipaddress.ip_address("127.0.0.1") in [interface.ip for interface in addr.interfaces()]
+
+
+def test_neighbourhoods() -> None:
+    assert addr.neighbourhood("192.0.2.1") != addr.neighbourhood("192.0.2.2")
+    assert addr.neighbourhood("2001:db8::1") == addr.neighbourhood("2001:db8::2:3")
+    assert addr.neighbourhood("2001:db8::1") != addr.neighbourhood("2001:db8:0:1::1")
+    assert addr.neighbourhood("fe80::1%eth0") == addr.neighbourhood("fe80::2%eth0")

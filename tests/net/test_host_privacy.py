@@ -1,0 +1,190 @@
+"""What a host gives away: to peers, to whoever knocks, and to the terminal."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import trio
+from libp2p import new_host
+from libp2p.identity.identify.identify import ID as IDENTIFY
+from libp2p.identity.identify.pb.identify_pb2 import Identify
+from libp2p.network.connection import swarm_connection
+from libp2p.peer.id import ID
+from libp2p.peer.peerinfo import PeerInfo
+from libp2p.utils.varint import read_length_prefixed_protobuf
+from multiaddr import Multiaddr
+
+from p2pchat.errors import LinkLost, Unreachable
+from p2pchat.net import addresses as addr
+from p2pchat.net.host import LibP2PHost
+from p2pchat.net.quiet import quiet
+from tests.conftest import run
+from tests.net.hosts import call, make, running, works
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_identify_tells_nothing_but_our_key() -> None:
+    """Asked by libp2p as shipped, which answers the same question with its addresses, library and version."""
+
+    async def main() -> None:
+        b = make(2, listen=addr.DEFAULT_LISTEN)
+        stock = new_host()
+        async with running(b), stock.run(listen_addrs=[]):
+            peer = ID(addr.multihash(b.peer))
+            await stock.connect(PeerInfo(peer, [Multiaddr(f"/ip4/127.0.0.1/tcp/{b.port}")]))
+            stream = await stock.new_stream(peer, [IDENTIFY])
+            answer = Identify()
+            answer.ParseFromString(await read_length_prefixed_protobuf(stream, use_varint_format=True))
+            await stock.close()
+        assert answer.public_key[-32:] == b.peer
+        assert answer.agent_version == "libp2p"
+        assert list(answer.listen_addrs) == []
+        assert not answer.observed_addr
+        assert not answer.signedPeerRecord
+        assert list(answer.protocols) == [IDENTIFY]
+
+    run(main)
+
+
+@pytest.mark.parametrize("protocol", ["/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0"])
+def test_we_serve_nothing_we_do_not_need(protocol: str) -> None:
+    """A push would let anyone write into our peerstore."""
+
+    async def main() -> None:
+        a, b = make(1), make(2)
+        async with running(a, b):
+            with pytest.raises(Unreachable):
+                await call(a, b, protocol)
+
+    run(main)
+
+
+def test_we_ask_nobody_and_remember_nobody() -> None:
+    async def main() -> None:
+        a, b = make(1), make(2)
+        asked = trio.Event()
+
+        async def identify(stream: object) -> None:
+            asked.set()
+
+        b.handle(IDENTIFY, identify)
+        async with running(a, b):
+            for _ in range(3):
+                assert await works(a, b)
+                await a.disconnect(b.peer)
+            assert not asked.is_set()
+            for host in (a, b):
+                assert host._running is not None
+                swarm = host._running.swarm
+                assert swarm.peerstore.peer_ids() == [swarm.self_id]
+                assert not swarm.auto_connector._recent_disconnects
+
+    run(main)
+
+
+def test_no_logger_of_libp2p_is_left() -> None:
+    before = list(logging.root.handlers)
+    noisy = logging.getLogger("libp2p.transport.somewhere")
+    noisy.addHandler(logging.StreamHandler())
+    noisy.setLevel(logging.DEBUG)
+    quiet()
+    assert not noisy.isEnabledFor(logging.CRITICAL)
+    assert not noisy.handlers
+    assert not logging.getLogger("libp2p").propagate
+    assert not logging.getLogger("libp2p.network.connection").isEnabledFor(logging.CRITICAL)
+    # logging.warning(…), as this module has it, would give the root logger a handler on stderr.
+    assert isinstance(vars(swarm_connection)["logging"], logging.Logger)
+    assert logging.root.handlers == before
+
+
+def test_loud_logs_have_no_peers_in_them(caplog: pytest.LogCaptureFixture) -> None:
+    quiet(loud=True)
+    try:
+        with caplog.at_level(logging.WARNING, "p2pchat.libp2p"):
+            logging.getLogger("libp2p.network.swarm").warning(
+                "no answer from %s at %s or %s",
+                "12D3KooWA4Xop1JaT3MHxwYMkCepYsv4iPVopMXwCz5iHYdBfeSB",
+                "/ip4/203.0.113.7/tcp/1",
+                "/ip6/2001:db8::7/tcp/1",
+            )
+    finally:
+        quiet()
+    assert caplog.messages == ["libp2p.network.swarm: no answer from … at /ip4/…/tcp/1 or /ip6/…/tcp/1"]
+
+
+_PROGRAM = """
+import logging, sys, trio
+from p2pchat.net.host import LibP2PHost
+
+async def fail(stream):
+    raise RuntimeError("a secret in an error")
+
+async def main():
+    host = LibP2PHost(bytes(range(32)), ["/ip4/127.0.0.1/tcp/0"])
+    host.handle("/test/fail/1", fail)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(host.run)
+        print(host.port, flush=True)
+        await trio.to_thread.run_sync(sys.stdin.read)
+        nursery.cancel_scope.cancel()
+    assert not logging.root.handlers, logging.root.handlers
+
+trio.run(main)
+"""
+
+
+def test_nothing_is_printed_whatever_arrives() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        for garbage in (
+            b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+            bytes(200_000),
+            b"\xff" * 1000,
+            b"\x13/multistream/1.0.0\n\x07/noise\n" + b"\xff" * 70_000,
+            b"\x13/multistream/1.0.0\n" + b"\xff\xff\xff\xff\x7f" + b"x" * 1000,
+            b"\x13/multistream/1.0.0\n\x03\xff\xff\n",
+            b"",
+        ):
+            with socket.create_connection(("127.0.0.1", port), timeout=30) as knock:
+                try:
+                    knock.sendall(garbage)
+                    knock.shutdown(socket.SHUT_WR)
+                    while knock.recv(65536):
+                        pass
+                except ConnectionError:
+                    pass
+
+        async def talk() -> None:
+            a = make(1)
+            peer, where = LibP2PHost(bytes(range(32))).peer, [f"/ip4/127.0.0.1/tcp/{port}"]
+            async with running(a):
+                for _ in range(2):
+                    stream = await a.open(peer, where, "/test/fail/1")
+                    with suppress(LinkLost):
+                        assert await stream.read(1) == b""
+                with pytest.raises(Unreachable):
+                    await a.open(peer, where, "/test/unknown/1")
+
+        run(talk)
+        _, errors = process.communicate("", timeout=60)
+        assert errors == ""
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.communicate()
