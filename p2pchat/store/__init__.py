@@ -1,0 +1,13 @@
+"""What a profile keeps on disk: one SQLCipher database, and the only SQL of the node.
+
+Everything here is synchronous functions over a `Database`. Nothing opens a transaction of its own except `Database`
+itself: the caller decides what belongs together, writes it under `db.transaction()`, and lets nothing out before that
+returns (the journal rule). The engine guarantees that one thread at a time uses a `Database`.
+
+database    the connection, its settings, transactions, migrations      keys       the file that holds the database key
+contacts    people, and ways to their nodes                             sessions   ratchet states and skipped keys
+prekeys     our prekey secrets, first messages already accepted         invites    invites we made
+messages    what was said, its order, its search index                  outbox     what is not yet known to be delivered
+envelopes   what arrived already                                        meta       single values
+fold        one spelling per word, for searching
+"""

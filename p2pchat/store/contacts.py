@@ -1,0 +1,138 @@
+"""People, and the ways to their nodes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
+from typing import Any
+
+from p2pchat.errors import AmbiguousName, NoSuchContact
+from p2pchat.store.database import Database, Row, Value, assignments
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A person. `state`: waiting (we asked, no answer yet), request (they ask), contact, blocked.
+
+    `identity` and `device` are their public keys, `bundle` their newest prekey bundle as it was sent; None until they
+    are known. `invite` holds the canonical bytes of the invite that still has to be joined, until `invite_until`;
+    `invite_id` is the invite of ours they used.
+    """
+
+    id: bytes
+    name: str
+    named_by_me: bool
+    state: str
+    identity: bytes | None
+    device: bytes | None
+    bundle: bytes | None
+    verified: bool
+    created_at: int
+    heard_at: int | None = None
+    invite: bytes | None = None
+    invite_until: int | None = None
+    invite_id: bytes | None = None
+    read_receipts: bool = True
+    profile_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A packed address of a transport peer (32 bytes). `role`: 0 their own node, 1 a relay."""
+
+    peer: bytes
+    address: bytes
+    role: int
+
+
+_NAMES = tuple(field.name for field in fields(Contact))
+_COLUMNS = ", ".join(_NAMES)
+_CHANGING = frozenset(_NAMES) - {"id"}
+_ADD = f"INSERT INTO contacts ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})"
+_SELECT = f"SELECT {_COLUMNS} FROM contacts "
+_ID = re.compile("[0-9a-f]{1,16}")
+_SHORTEST_PREFIX = 4
+_ADD_WAY = (
+    "INSERT INTO ways (contact, peer, address, role, learned_at) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET role = excluded.role, learned_at = excluded.learned_at"
+)
+
+
+def add(db: Database, contact: Contact) -> None:
+    """Save a new contact; its id and its identity must be new."""
+    db.execute(_ADD, astuple(contact))
+
+
+def get(db: Database, id: bytes) -> Contact | None:
+    """The contact with that id, or None."""
+    return _contact(db.query_one(_SELECT + "WHERE id = ?", (id,)))
+
+
+def by_identity(db: Database, identity: bytes) -> Contact | None:
+    """The contact with that identity key, or None."""
+    return _contact(db.query_one(_SELECT + "WHERE identity = ?", (identity,)))
+
+
+def all(db: Database) -> list[Contact]:
+    """Everybody, oldest first."""
+    return [_made(row) for row in db.query(_SELECT + "ORDER BY created_at, id")]
+
+
+def update(db: Database, id: bytes, **fields: Value) -> None:
+    """Set fields of one contact, by the names of `Contact`."""
+    db.execute(f"UPDATE contacts SET {assignments(fields, _CHANGING)} WHERE id = :id", {**fields, "id": id})
+
+
+def heard(db: Database, id: bytes, at: int) -> None:
+    """Note that something of theirs arrived at `at`."""
+    db.execute("UPDATE contacts SET heard_at = ? WHERE id = ?", (at, id))
+
+
+def remove(db: Database, id: bytes) -> None:
+    """Forget a contact with ways, sessions and outbox.
+
+    The chat stays (see `messages.clear`), and so does what guards against replays: handshakes and envelopes seen.
+    """
+    db.execute("DELETE FROM outbox WHERE contact = ?", (id,))
+    db.execute("DELETE FROM contacts WHERE id = ?", (id,))
+
+
+def find(db: Database, text: str) -> Contact:
+    """Whom a user means: an exact name in any letter case, an id, or at least four digits that begin just one id.
+
+    A name goes before an id. Raises `NoSuchContact`, or `AmbiguousName` with the candidates as "name (id)".
+    """
+    wanted = text.strip().casefold()
+    everybody = all(db)
+    found = [contact for contact in everybody if contact.name.casefold() == wanted]
+    if not found and len(wanted) >= _SHORTEST_PREFIX and _ID.fullmatch(wanted):
+        found = [contact for contact in everybody if contact.id.hex().startswith(wanted)]
+    if not found:
+        raise NoSuchContact
+    if len(found) > 1:
+        raise AmbiguousName(candidates=[f"{contact.name} ({contact.id.hex()})" for contact in found])
+    return found[0]
+
+
+def ways(db: Database, id: bytes) -> list[Way]:
+    """The known ways to a contact, newest first."""
+    rows = db.query(
+        "SELECT peer, address, role FROM ways WHERE contact = ? ORDER BY learned_at DESC, role, peer, address", (id,)
+    )
+    return [Way(*row) for row in rows]
+
+
+def set_ways(db: Database, id: bytes, ways: Iterable[Way], at: int) -> None:
+    """Replace the ways to a contact's own nodes (role 0) by these; those by relays stay, and given ones are added."""
+    db.execute("DELETE FROM ways WHERE contact = ? AND role = 0", (id,))
+    db.executemany(_ADD_WAY, [(id, way.peer, way.address, way.role, at) for way in ways])
+
+
+def _contact(row: Row | None) -> Contact | None:
+    return None if row is None else _made(row)
+
+
+def _made(row: Row) -> Contact:
+    values: dict[str, Any] = dict(zip(_NAMES, row, strict=True))
+    return Contact(**{**values, **{name: bool(values[name]) for name in ("named_by_me", "verified", "read_receipts")}})

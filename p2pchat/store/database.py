@@ -1,0 +1,271 @@
+"""The one connection to a profile's database: its key, its settings, its transactions, its migrations.
+
+Settings, and why:
+
+* `synchronous=FULL` with WAL: a ratchet rolled back by a power cut would use a key twice.
+* `secure_delete=ON` and a TRUNCATE checkpoint: what is deleted leaves the file, not only the tables.
+* `temp_store=MEMORY`: a sorter never spills plaintext to a disk.
+* `cipher_hmac_algorithm=HMAC_SHA256` in place of SHA-512: a quarter more messages a second where the processor has
+  SHA instructions, and as good against forgery.
+* `cipher_memory_security` stays off: it wipes freed memory at more than half of the speed, while the same text lies in
+  Python's own strings, which nobody can wipe.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]  # it ships no types
+
+from p2pchat.errors import DatabaseDamaged, DatabaseNewer, DiskFull, NoProfile, P2PChatError, ProfileExists
+
+Value = bytes | str | int | None
+Row = tuple[Any, ...]
+
+KEY_BYTES = 32
+# Every page of a database up to this size is checked at opening (about 3 ms a MiB); a bigger one as it is read.
+CHECKED_BYTES = 32 << 20
+STATEMENTS_KEPT = 256
+
+# Primary result codes (sqlite.org/rescode.html); an extended code has its own in the low byte.
+_IOERR, _CORRUPT, _FULL, _NOTADB = 10, 11, 13, 26
+
+
+class Database:
+    """One open database. Made by `create` or `open`; one thread at a time.
+
+    Every method raises `DiskFull` when a write cannot reach the disk and `DatabaseDamaged` when a page does not verify;
+    after a `DiskFull` the transaction is undone and the database can still be used.
+    """
+
+    def __init__(self, path: Path, connection: Any) -> None:
+        self.path = path
+        self._connection = connection
+
+    @classmethod
+    def create(cls, path: Path, key: bytes) -> Database:
+        """Make a new database under a 32-byte key and open it. `ProfileExists` if a file is there.
+
+        It is built beside its place and renamed, so that a half-made one is never met at `path`.
+        """
+        if path.exists():
+            raise ProfileExists(f"{path} is already there; it was not touched")
+        draft = path.with_name(path.name + ".new")
+        _remove(draft)
+        with translated():
+            os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            try:
+                with closing(_connect(draft, key)) as connection:
+                    _set_up(connection)
+                    _migrate(connection)
+                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                os.rename(draft, path)
+            finally:
+                _remove(draft)
+            sync_folder(path.parent)
+        return cls.open(path, key)
+
+    @classmethod
+    def open(cls, path: Path, key: bytes) -> Database:
+        """Open the database at `path` with its 32-byte key, and bring it to our schema.
+
+        Raises `NoProfile` (no file), `DatabaseDamaged` (not a database under this key, cut short, or a page does not
+        verify) or `DatabaseNewer`; none of them changes the file.
+        """
+        if not path.exists():
+            raise NoProfile(f"There is no database at {path}")
+        with translated():
+            _look(path, key)
+            connection = _connect(path, key)
+            try:
+                _set_up(connection)
+                _migrate(connection)
+            except BaseException:
+                connection.close()
+                raise
+        return cls(path, connection)
+
+    def execute(self, sql: str, values: Sequence[Value] | Mapping[str, Value] = ()) -> int:
+        """Run one statement; how many rows it changed."""
+        try:
+            return int(self._connection.execute(sql, values).rowcount)
+        except sqlcipher.Error as error:
+            raise _meaning(error) from error
+
+    def insert(self, sql: str, values: Sequence[Value] | Mapping[str, Value] = ()) -> int:
+        """Run one INSERT; the rowid of the new row, or 0 if ON CONFLICT or a WHERE left it out."""
+        try:
+            cursor = self._connection.execute(sql, values)
+        except sqlcipher.Error as error:
+            raise _meaning(error) from error
+        return int(cursor.lastrowid) if cursor.rowcount == 1 else 0
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Value]]) -> int:
+        """Run one statement for every row of values; how many rows changed in all."""
+        try:
+            return int(self._connection.executemany(sql, rows).rowcount)
+        except sqlcipher.Error as error:
+            raise _meaning(error) from error
+
+    def query(self, sql: str, values: Sequence[Value] | Mapping[str, Value] = ()) -> list[Row]:
+        """Every row of a SELECT."""
+        try:
+            rows: list[Row] = self._connection.execute(sql, values).fetchall()
+        except sqlcipher.Error as error:
+            raise _meaning(error) from error
+        return rows
+
+    def query_one(self, sql: str, values: Sequence[Value] | Mapping[str, Value] = ()) -> Row | None:
+        """The first row of a SELECT, or None."""
+        try:
+            row: Row | None = self._connection.execute(sql, values).fetchone()
+        except sqlcipher.Error as error:
+            raise _meaning(error) from error
+        return row
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing: BEGIN IMMEDIATE, the block, `commit`. Any exception undoes the block and goes on."""
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.commit()
+        except BaseException:
+            self._undo()
+            raise
+
+    def commit(self) -> None:
+        """The one COMMIT of the program: after it returns, what the transaction wrote survives a power cut."""
+        self.execute("COMMIT")
+
+    def checkpoint(self) -> None:
+        """Move the write-ahead log into the database and cut it to nothing, so that what was deleted is gone."""
+        self.query("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        """Checkpoint and close; closing twice is harmless."""
+        if self._connection is None:
+            return
+        connection, self._connection = self._connection, None
+        with translated(), closing(connection):
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _undo(self) -> None:
+        # SQLite undoes a transaction by itself after some errors; a second ROLLBACK would then be one more error.
+        if self._connection is not None and self._connection.in_transaction:
+            self.execute("ROLLBACK")
+
+
+def assignments(fields: Collection[str], allowed: frozenset[str]) -> str:
+    """The `a = :a, b = :b` of an UPDATE. `allowed` is the guard: a name outside it is a mistake of ours."""
+    if not fields or not allowed.issuperset(fields):
+        raise ValueError(f"cannot set {sorted(set(fields) - allowed) or 'nothing'}")
+    return ", ".join(f"{name} = :{name}" for name in fields)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename or an unlink in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn errors of SQLite and of the file system into ours."""
+    try:
+        yield
+    except sqlcipher.Error as error:
+        raise _meaning(error) from error
+    except OSError as error:
+        raise DiskFull(f"Cannot write to the profile: {error.strerror}") from error
+
+
+def migrations() -> list[str]:
+    """The scripts that make and change the schema, in order; the n-th (from 1) leads to `user_version` n."""
+    folder = resources.files("p2pchat.store") / "migrations"
+    scripts = sorted((entry.name, entry) for entry in folder.iterdir() if re.fullmatch(r"\d{4}_\w+\.sql", entry.name))
+    return [entry.read_text("utf-8") for _, entry in scripts]
+
+
+def _connect(path: Path, key: bytes, *, read_only: bool = False) -> Any:
+    if len(key) != KEY_BYTES:
+        raise ValueError("a database key has 32 bytes")
+    connection = sqlcipher.connect(
+        f"file:{quote(str(path.absolute()))}?mode={'ro' if read_only else 'rw'}",
+        uri=True,
+        isolation_level=None,  # transactions are ours to begin and end
+        check_same_thread=False,  # the engine's worker threads take turns
+        cached_statements=STATEMENTS_KEPT,
+    )
+    # First of all: a key that does not fit would print to stderr, over the screen.
+    connection.execute("PRAGMA cipher_log_level = NONE")
+    # A raw key skips SQLCipher's own derivation; ours comes from the key file.
+    connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
+    connection.execute("PRAGMA cipher_hmac_algorithm = HMAC_SHA256")
+    return connection
+
+
+def _set_up(connection: Any) -> None:
+    for setting in (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "secure_delete = ON",
+        "temp_store = MEMORY",
+        "foreign_keys = ON",
+    ):
+        connection.execute(f"PRAGMA {setting}")
+
+
+def _look(path: Path, key: bytes) -> None:
+    """Refuse a file that is damaged or newer than we are, before anything could write to it.
+
+    Read-only, since merely closing a writable connection may copy the write-ahead log into the file.
+    """
+    if path.stat().st_size == 0:  # SQLite would take it for a new database
+        raise DatabaseDamaged
+    with closing(_connect(path, key, read_only=True)) as connection:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(migrations()):
+            raise DatabaseNewer
+        if version < 1:
+            raise DatabaseDamaged
+        if path.stat().st_size <= CHECKED_BYTES and connection.execute("PRAGMA cipher_integrity_check").fetchone():
+            raise DatabaseDamaged
+
+
+def _migrate(connection: Any) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    for number, script in enumerate(migrations()[version:], version + 1):
+        try:
+            connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _meaning(error: Exception) -> Exception:
+    """Our error for one of SQLite's, or that one itself if it is a mistake in a statement."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    meaning: type[P2PChatError] | None = {
+        _IOERR: DiskFull,
+        _FULL: DiskFull,
+        _CORRUPT: DatabaseDamaged,
+        _NOTADB: DatabaseDamaged,
+    }.get(code)
+    return meaning() if meaning else error
+
+
+def _remove(path: Path) -> None:
+    for name in (path.name, path.name + "-wal", path.name + "-shm"):
+        path.with_name(name).unlink(missing_ok=True)

@@ -1,0 +1,71 @@
+"""One spelling for what people type in several: applied to a text before indexing and to a query before asking.
+
+The tokenizer of FTS5 drops Latin accents by itself; the rest is here. Changing any of it needs a migration that builds
+the index anew, because a row leaves the index only by the very text it was indexed with.
+"""
+
+# ruff: noqa: RUF001, RUF002 - letters that look alike are what this file is about
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_SAME = str.maketrans(
+    {
+        "ё": "е",
+        "ي": "ی",  # Arabic yeh -> Persian yeh
+        "ى": "ی",  # alef maksura
+        "ك": "ک",  # Arabic kaf -> Persian keheh
+        "ۀ": "ه",  # heh with yeh above
+        "ة": "ه",  # teh marbuta
+        "أ": "ا",
+        "إ": "ا",
+        "آ": "ا",
+        # Left out: joiners and marks that people write or leave out at will.
+        "\u200c": None,  # zero-width non-joiner
+        "\u200d": None,  # zero-width joiner
+        "\u00ad": None,  # soft hyphen
+        "\u0640": None,  # tatweel
+        "\u0670": None,  # superscript alef
+        **{chr(mark): None for mark in range(0x064B, 0x0660)},  # Arabic vowel marks
+        "\0": " ",  # would end a query in the middle
+    }
+)
+# Scripts written without spaces: Thai and Lao, kana, Han, half-width kana.
+_UNSPACED = re.compile(
+    "([\u0e00-\u0eff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])"
+)
+
+
+def fold(text: str) -> str:
+    """NFKC, casefold, ё as е, Arabic ye and kaf as the Persian ones, without joiners and vowel marks."""
+    if text.isascii():
+        return text.lower().replace("\0", " ")
+    # Casefolding can undo a composition ("İ"), hence the second normalisation.
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold().translate(_SAME))
+
+
+def indexed(text: str) -> str:
+    """What the search index sees of a text: folded, and every letter of a script without spaces a word of its own.
+
+    So 本語 is found inside 日本語, as a phrase.
+    """
+    return _spaced(fold(text))
+
+
+def matching(words: str) -> str:
+    """The FTS5 query for what a user typed: every word must be there, the last one may go on. "" if no word is in it.
+
+    Each word is quoted, so nothing in it is syntax.
+    """
+    phrases = ['"' + _spaced(word).replace('"', " ") + '"' for word in fold(words).split() if _has_token(word)]
+    return " AND ".join(phrases) + "*" if phrases else ""
+
+
+def _spaced(folded: str) -> str:
+    return folded if folded.isascii() else _UNSPACED.sub(r" \1 ", folded)
+
+
+def _has_token(word: str) -> bool:
+    return any(unicodedata.category(letter)[0] in "LNM" or unicodedata.category(letter) == "Co" for letter in word)

@@ -1,0 +1,86 @@
+"""The invites this profile made."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, fields
+
+from p2pchat.store.database import Database, Row, Value, assignments
+
+OPEN = "open"
+USED = "used"
+EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class InviteRow:
+    """An invite. `kind`: 0 one-time, 1 reusable. `hello` is what a joiner proves to know, kept after the end so that a
+    late one can be told; `secret`, `bundle` and `encoded` go when the invite is used up. `state`: open, used, expired.
+    """
+
+    id: bytes
+    kind: int
+    secret: bytes | None
+    hello: bytes
+    bundle: bytes | None
+    expires_at: int
+    ask: bool
+    state: str
+    created_at: int
+    encoded: bytes | None = None
+    opk_id: int | None = None
+    okpk_id: int | None = None
+
+
+_NAMES = tuple(field.name for field in fields(InviteRow))
+_COLUMNS = ", ".join(_NAMES)
+_CHANGING = frozenset(_NAMES) - {"id"}
+_ADD = f"INSERT INTO invites ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})"
+_SELECT = f"SELECT {_COLUMNS} FROM invites "
+_EXPIRE = (
+    "UPDATE invites SET state = 'expired', secret = NULL, bundle = NULL, encoded = NULL"
+    " WHERE state = 'open' AND expires_at <= ?"
+)
+_FORGET = "DELETE FROM invites WHERE state <> 'open' AND expires_at <= ?"
+
+FORGET_AFTER = 30 * 24 * 3600 * 1000  # milliseconds after the expiry
+
+
+def add(db: Database, row: InviteRow) -> None:
+    """Save a new invite."""
+    db.execute(_ADD, astuple(row))
+
+
+def get(db: Database, id: bytes) -> InviteRow | None:
+    """The invite with that id, or None."""
+    row = db.query_one(_SELECT + "WHERE id = ?", (id,))
+    return None if row is None else _made(row)
+
+
+def open_invites(db: Database) -> list[InviteRow]:
+    """The invites that can still be used, oldest first. The caller compares `expires_at`."""
+    return [_made(row) for row in db.query(_SELECT + "WHERE state = 'open' ORDER BY created_at, id")]
+
+
+def all(db: Database) -> list[InviteRow]:
+    """Every invite still known, oldest first."""
+    return [_made(row) for row in db.query(_SELECT + "ORDER BY created_at, id")]
+
+
+def update(db: Database, id: bytes, **fields: Value) -> None:
+    """Set fields of one invite, by the names of `InviteRow`."""
+    db.execute(f"UPDATE invites SET {assignments(fields, _CHANGING)} WHERE id = :id", {**fields, "id": id})
+
+
+def expire(db: Database, now: int) -> list[InviteRow]:
+    """End what is past its time and forget its secrets; forget it all 30 days later. The invites that ended now, as
+    they were, so that the caller can delete their one-time prekeys.
+    """
+    ended = [row for row in open_invites(db) if row.expires_at <= now]
+    db.execute(_EXPIRE, (now,))
+    db.execute(_FORGET, (now - FORGET_AFTER,))
+    return ended
+
+
+def _made(row: Row) -> InviteRow:
+    id, kind, secret, hello, bundle, expires_at, ask, *rest = row
+    return InviteRow(id, kind, secret, hello, bundle, expires_at, bool(ask), *rest)

@@ -1,0 +1,260 @@
+"""What was said: rows, their order, their search index.
+
+Order. A screen shows a chat by (place, seq, pk). A new message takes the next place there is. One that comes late,
+whose `seq` is lower than one already there from the same sender, takes the place of the sender's message it belongs
+before: so one sender's messages stand in the order they were written, whatever order two relays delivered them in, and
+nobody's clock is asked.
+
+Deleting leaves (chat, sender, seq) and a hash of the id behind: see `erased` in the schema.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, fields
+
+from p2pchat.errors import AmbiguousName, NoSuchMessage
+from p2pchat.store.database import Database, Row, Value
+from p2pchat.store.fold import indexed, matching
+
+ME = b""
+ID_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """A message. `chat` is a contact's id, `sender` that too or `ME`; `seq` counts the sender's messages in this chat.
+
+    `place` and `pk` are given by `insert`; what they hold before does not matter.
+    """
+
+    id: bytes
+    chat: bytes
+    sender: bytes
+    kind: int
+    seq: int
+    text: str
+    sent_at: int
+    state: str
+    received_at: int | None = None
+    route: str | None = None
+    stored_at: int | None = None
+    delivered_at: int | None = None
+    read_at: int | None = None
+    place: int = 0
+    pk: int = 0
+
+
+_NAMES = tuple(field.name for field in fields(MessageRow))
+_COLUMNS = ", ".join(_NAMES)
+_SELECT = f"SELECT {_COLUMNS} FROM messages "
+_NEXT_PLACE = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'messages'), 0) + 1"
+# One statement: is it erased, where does it go, is it there already. seq 0 is no number, so it is never late.
+_INSERT = f"""
+INSERT INTO messages (id, chat, sender, kind, seq, text, sent_at, state, received_at, route, stored_at, delivered_at,
+                      read_at, place)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
+       coalesce((SELECT place FROM messages WHERE chat = ?2 AND sender = ?3 AND seq > ?5 AND ?5 > 0
+                 ORDER BY seq LIMIT 1), {_NEXT_PLACE})
+WHERE NOT EXISTS (SELECT 1 FROM erased WHERE chat = ?2 AND sender = ?3 AND seq = ?5 AND mark = ?14)
+ON CONFLICT DO NOTHING
+"""
+_INDEX = "INSERT INTO messages_fts (rowid, text) VALUES (?, ?)"
+_UNINDEX = "INSERT INTO messages_fts (messages_fts, rowid, text) VALUES ('delete', ?, ?)"
+_ERASE = "INSERT INTO erased (chat, sender, seq, mark) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+_LAST_SEQ = """
+SELECT max(coalesce((SELECT max(seq) FROM messages WHERE chat = ?1 AND sender = x''), 0),
+           coalesce((SELECT max(seq) FROM erased WHERE chat = ?1 AND sender = x''), 0))
+"""
+_NEWEST = _SELECT + "WHERE chat = ?1 ORDER BY place DESC, seq DESC, pk DESC LIMIT ?2"
+_BEFORE = (
+    _SELECT + "WHERE chat = ?1 AND (place, seq, pk) < (SELECT place, seq, pk FROM messages WHERE pk = ?3)"
+    " ORDER BY place DESC, seq DESC, pk DESC LIMIT ?2"
+)
+_SEARCH = f"""
+SELECT {", ".join("messages." + name for name in _NAMES)}
+FROM messages_fts JOIN messages ON messages.pk = messages_fts.rowid
+WHERE messages_fts MATCH ?1 AND (?2 IS NULL OR chat = ?2)
+ORDER BY messages_fts.rowid DESC LIMIT ?3
+"""
+_TIME_OF = {"stored": "stored_at", "delivered": "delivered_at", "read": "read_at"}
+
+
+def insert(db: Database, row: MessageRow) -> bool:
+    """Save a message and index its text. False if (chat, sender, id) is there or was deleted here."""
+    pk = db.insert(
+        _INSERT,
+        (
+            row.id,
+            row.chat,
+            row.sender,
+            row.kind,
+            row.seq,
+            row.text,
+            row.sent_at,
+            row.state,
+            row.received_at,
+            row.route,
+            row.stored_at,
+            row.delivered_at,
+            row.read_at,
+            _mark(row.id),
+        ),
+    )
+    if not pk:
+        return False
+    db.execute(_INDEX, (pk, indexed(row.text)))
+    return True
+
+
+def next_seq(db: Database, chat: bytes) -> int:
+    """The number of our next message in this chat, from 1; a deleted one's number does not come back."""
+    row = db.query_one(_LAST_SEQ, (chat,))
+    return 1 + (row[0] if row else 0)
+
+
+def next_place(db: Database) -> int:
+    """The place that a message gets which is not late."""
+    row = db.query_one("SELECT " + _NEXT_PLACE)
+    return int(row[0]) if row else 1
+
+
+def get(db: Database, id: bytes) -> list[MessageRow]:
+    """Every message with that id: one, unless a peer repeats ids between chats."""
+    return [MessageRow(*row) for row in db.query(_SELECT + "WHERE id = ? ORDER BY pk", (id,))]
+
+
+def known(db: Database, chat: bytes, sender: bytes, id: bytes) -> bool:
+    """Whether that message is here. One that was deleted is not; `insert` refuses it all the same."""
+    found = db.query_one("SELECT 1 FROM messages WHERE id = ? AND chat = ? AND sender = ?", (id, chat, sender))
+    return found is not None
+
+
+def find(db: Database, prefix_hex: str) -> MessageRow:
+    """The one message whose id begins with these hex digits.
+
+    Raises `NoSuchMessage`, or `AmbiguousName` with at most five ids. The id of a message is given away by its sender,
+    so a stranger can repeat one: then even a whole id is ambiguous, and is never guessed.
+    """
+    digits = prefix_hex.strip().lower()
+    try:
+        if not 0 < len(digits) <= 2 * ID_BYTES:
+            raise NoSuchMessage
+        low, high = (bytes.fromhex(digits.ljust(2 * ID_BYTES, filler)) for filler in "0f")
+    except ValueError:
+        raise NoSuchMessage from None
+    rows = db.query(_SELECT + "WHERE id BETWEEN ? AND ? ORDER BY id, pk LIMIT 5", (low, high))
+    if not rows:
+        raise NoSuchMessage
+    if len(rows) > 1:
+        raise AmbiguousName("That id means more than one", candidates=[bytes(row[0]).hex() for row in rows])
+    return MessageRow(*rows[0])
+
+
+def page(db: Database, chat: bytes, limit: int, before_pk: int | None = None) -> list[MessageRow]:
+    """The newest messages of a chat, or the newest before one of them; newest last."""
+    rows = db.query(_NEWEST, (chat, limit)) if before_pk is None else db.query(_BEFORE, (chat, limit, before_pk))
+    return [MessageRow(*row) for row in reversed(rows)]
+
+
+def since(db: Database, chat: bytes | None, pk: int, limit: int | None = None) -> list[MessageRow]:
+    """What was saved after the message `pk`, in the order it was saved; of one chat or of all. No pk comes twice."""
+    where = "WHERE pk > ?1 " if chat is None else "WHERE pk > ?1 AND chat = ?3 "
+    values: Sequence[bytes | int] = (pk, -1 if limit is None else limit, *(() if chat is None else (chat,)))
+    return [MessageRow(*row) for row in db.query(_SELECT + where + "ORDER BY pk LIMIT ?2", values)]
+
+
+def newest(db: Database, chat: bytes | None, limit: int) -> list[MessageRow]:
+    """The messages saved last, of one chat or of all, in the order they were saved."""
+    where = "" if chat is None else "WHERE chat = ?2 "
+    values: Sequence[bytes | int] = (limit, *(() if chat is None else (chat,)))
+    rows = db.query(_SELECT + where + "ORDER BY pk DESC LIMIT ?1", values)
+    return [MessageRow(*row) for row in reversed(rows)]
+
+
+def search(db: Database, chat: bytes | None, words: str, limit: int) -> list[MessageRow]:
+    """The newest messages that hold all the words (the last may be a beginning), newest last; [] without any word.
+
+    Letter case, accents and the spellings of `store.fold` do not matter; nothing in `words` is syntax.
+    """
+    query = matching(words)
+    if not query:
+        return []
+    return [MessageRow(*row) for row in reversed(db.query(_SEARCH, (query, chat, limit)))]
+
+
+def mine(db: Database, chat: bytes, ids: Iterable[bytes]) -> list[MessageRow]:
+    """Our own messages among these ids, in this chat: what a receipt from there may speak of."""
+    found = (db.query_one(_SELECT + "WHERE id = ? AND chat = ? AND sender = x''", (id, chat)) for id in ids)
+    return [MessageRow(*row) for row in found if row is not None]
+
+
+def set_state(
+    db: Database,
+    chat: bytes,
+    ids: Iterable[bytes],
+    state: str,
+    at: int,
+    *,
+    came_from: Collection[str],
+    route: str | None = None,
+) -> list[bytes]:
+    """Move our messages of this chat to `state` where they are in one of the states `came_from`; the ids that moved.
+
+    `at` goes into the time of that state (stored, delivered, read), the first time only. A `route` is set if given.
+    """
+    time = _TIME_OF.get(state)
+    origins = {f"from{number}": origin for number, origin in enumerate(came_from)}
+    sql = (
+        "UPDATE messages SET state = :state, route = coalesce(:route, route)"
+        + (f", {time} = coalesce({time}, :at)" if time else "")
+        + " WHERE id = :id AND chat = :chat AND sender = x''"
+        + f" AND state IN ({', '.join(':' + name for name in origins)})"
+    )
+    values: dict[str, Value] = {"state": state, "route": route, "at": at, "chat": chat, **origins}
+    return [id for id in ids if db.execute(sql, {**values, "id": id})]
+
+
+def delete(db: Database, pk: int) -> bool:
+    """Delete a message: its row and its words; False if it is not there. Until `db.checkpoint()` the log holds it."""
+    row = db.query_one("SELECT text, chat, sender, seq, id FROM messages WHERE pk = ?", (pk,))
+    if row is None:
+        return False
+    text, chat, sender, seq, id = row
+    db.execute(_UNINDEX, (pk, indexed(text)))
+    db.execute("DELETE FROM messages WHERE pk = ?", (pk,))
+    db.execute(_ERASE, (chat, sender, seq, _mark(id)))
+    return True
+
+
+def clear(db: Database, chat: bytes) -> None:
+    """Delete every message of a chat, and the memory of those deleted before."""
+    rows: list[Row] = db.query("SELECT pk, text FROM messages WHERE chat = ?", (chat,))
+    db.executemany(_UNINDEX, [(pk, indexed(text)) for pk, text in rows])
+    db.execute("DELETE FROM messages WHERE chat = ?", (chat,))
+    db.execute("DELETE FROM erased WHERE chat = ?", (chat,))
+
+
+def missing_before(db: Database, chat: bytes, sender: bytes, seq: int) -> int:
+    """How many of the sender's messages lack between this one and the one before it that is here.
+
+    Before the first one here, all from 1 on lack. What was deleted here does not.
+    """
+    row = db.query_one(
+        "SELECT coalesce(max(seq), 0) FROM messages WHERE chat = ? AND sender = ? AND seq < ?", (chat, sender, seq)
+    )
+    before = int(row[0]) if row else 0
+    gap = seq - before - 1
+    if gap <= 0:
+        return 0
+    row = db.query_one(
+        "SELECT count(DISTINCT seq) FROM erased WHERE chat = ? AND sender = ? AND seq > ? AND seq < ?",
+        (chat, sender, before, seq),
+    )
+    return gap - (int(row[0]) if row else 0)
+
+
+def _mark(id: bytes) -> bytes:
+    # 8 bytes are enough to tell a resent message from another one with the same number.
+    return hashlib.blake2b(id, digest_size=8, person=b"p2pchat1 erased").digest()

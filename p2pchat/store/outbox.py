@@ -1,0 +1,161 @@
+"""What is committed and not yet known to be delivered.
+
+A row holds the content, and the envelope once it is sealed: what is sent again is always the stored envelope, and what
+has to be sealed anew (a renewed session) comes from the content. A row goes at the end-to-end receipt, at the sender's
+delete, or when it expires; an ack of the next hop only slows its retries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
+
+from p2pchat.store.database import Database, Row, Value, assignments
+
+INITIAL = 100
+"""`kind` of a first message for an invite; lower ones are content types."""
+RENEWAL = 101
+"""`kind` of a first message that renews a session."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """Something for one contact. `envelope_id`, `envelope` and `th` (its session) are None until it is sealed; `msg_id`
+    is the message it carries, if any. `next_try` and `expires_at` are times; `pk` is given by `add`.
+    """
+
+    contact: bytes
+    kind: int
+    msg_id: bytes | None
+    content: bytes | None
+    created_at: int
+    next_try: int
+    expires_at: int
+    envelope_id: bytes | None = None
+    envelope: bytes | None = None
+    th: bytes | None = None
+    acked_at: int | None = None
+    attempts: int = 0
+    pk: int = 0
+
+
+_NAMES = tuple(field.name for field in fields(OutboxRow))
+_COLUMNS = ", ".join(_NAMES)
+_NEW = _NAMES[:-1]
+_CHANGING = frozenset(_NEW) - {"contact"}
+_ADD = f"INSERT INTO outbox ({', '.join(_NEW)}) VALUES ({', '.join('?' * len(_NEW))})"
+_SELECT = f"SELECT {_COLUMNS} FROM outbox "
+_SEALED = "WHERE envelope IS NOT NULL "
+
+
+def add(db: Database, row: OutboxRow) -> int:
+    """Queue a row behind the others; its pk."""
+    return db.insert(_ADD, astuple(row)[:-1])
+
+
+def add_all(db: Database, rows: Iterable[OutboxRow]) -> None:
+    """Queue many rows, in order."""
+    db.executemany(_ADD, [astuple(row)[:-1] for row in rows])
+
+
+def due(
+    db: Database, now: int, contact: bytes | None = None, limit: int | None = None, after_pk: int = 0
+) -> list[OutboxRow]:
+    """Sealed rows behind `after_pk` whose next try has come, oldest first; of one contact or of all."""
+    most = -1 if limit is None else limit
+    if contact is None:
+        return _rows(db, _SEALED + "AND next_try <= ? AND pk > ? ORDER BY pk LIMIT ?", now, after_pk, most)
+    where = _SEALED + "AND next_try <= ? AND pk > ? AND contact = ? ORDER BY pk LIMIT ?"
+    return _rows(db, where, now, after_pk, contact, most)
+
+
+def next_due(db: Database) -> int | None:
+    """When the earliest sealed row wants its next try, or None."""
+    row = db.query_one("SELECT min(next_try) FROM outbox WHERE envelope IS NOT NULL")
+    return row[0] if row else None
+
+
+def for_contact(db: Database, contact: bytes, limit: int | None = None, after_pk: int = 0) -> list[OutboxRow]:
+    """The rows of a contact behind `after_pk`, oldest first, sealed or not."""
+    return _rows(
+        db, "WHERE contact = ?1 AND pk > ?2 ORDER BY pk LIMIT ?3", contact, after_pk, -1 if limit is None else limit
+    )
+
+
+def get(db: Database, pk: int) -> OutboxRow | None:
+    """One row, or None."""
+    return _row(db.query_one(_SELECT + "WHERE pk = ?", (pk,)))
+
+
+def by_envelope(db: Database, envelope_id: bytes) -> OutboxRow | None:
+    """The row with that envelope, or None."""
+    return _row(db.query_one(_SELECT + "WHERE envelope_id = ?", (envelope_id,)))
+
+
+def unsealed(db: Database, contact: bytes) -> list[OutboxRow]:
+    """The rows of a contact that wait for a session, oldest first."""
+    return _rows(db, "WHERE contact = ? AND envelope IS NULL ORDER BY pk", contact)
+
+
+def update(db: Database, pk: int, **fields: Value) -> None:
+    """Set fields of one row, by the names of `OutboxRow`."""
+    db.execute(f"UPDATE outbox SET {assignments(fields, _CHANGING)} WHERE pk = :pk", {**fields, "pk": pk})
+
+
+def tried(db: Database, pks: Iterable[int], next_try: int) -> None:
+    """Count one more attempt of these rows and set when the next is due."""
+    db.executemany("UPDATE outbox SET attempts = attempts + 1, next_try = ? WHERE pk = ?", [(next_try, p) for p in pks])
+
+
+def acked(db: Database, envelope_ids: Iterable[bytes], at: int) -> list[OutboxRow]:
+    """Note that the next hop has these envelopes; the rows that were not acked before, as they were."""
+    rows = [by_envelope(db, id) for id in envelope_ids]
+    fresh = list({row.pk: row for row in rows if row is not None and row.acked_at is None}.values())
+    db.executemany("UPDATE outbox SET acked_at = ? WHERE pk = ?", [(at, row.pk) for row in fresh])
+    return fresh
+
+
+def forget_messages(db: Database, contact: bytes, msg_ids: Iterable[bytes]) -> int:
+    """Remove the rows to a contact that carry these messages (a receipt came, or the user deleted them); how many."""
+    return db.executemany("DELETE FROM outbox WHERE msg_id = ? AND contact = ?", [(id, contact) for id in msg_ids])
+
+
+def remove(db: Database, pks: Iterable[int]) -> None:
+    """Remove rows."""
+    db.executemany("DELETE FROM outbox WHERE pk = ?", [(pk,) for pk in pks])
+
+
+def clear(db: Database, contact: bytes, kinds: Iterable[int] | None = None) -> None:
+    """Remove everything for a contact, or what is of these kinds."""
+    if kinds is None:
+        db.execute("DELETE FROM outbox WHERE contact = ?", (contact,))
+    else:
+        db.executemany("DELETE FROM outbox WHERE contact = ? AND kind = ?", [(contact, kind) for kind in kinds])
+
+
+def expired(db: Database, now: int) -> list[OutboxRow]:
+    """The rows past their time, oldest first; the caller fails their messages and removes them."""
+    return _rows(db, "WHERE expires_at <= ? ORDER BY pk", now)
+
+
+def pending_contacts(db: Database) -> set[bytes]:
+    """Everybody for whom something waits."""
+    return {row[0] for row in db.query("SELECT DISTINCT contact FROM outbox")}
+
+
+def has_msg(db: Database, msg_id: bytes) -> bool:
+    """Whether a message still waits for a receipt from somebody."""
+    return db.query_one("SELECT 1 FROM outbox WHERE msg_id = ?", (msg_id,)) is not None
+
+
+def for_message(db: Database, msg_id: bytes) -> list[OutboxRow]:
+    """The rows that carry a message, oldest first."""
+    return _rows(db, "WHERE msg_id = ? ORDER BY pk", msg_id)
+
+
+def _rows(db: Database, where: str, *values: Value) -> list[OutboxRow]:
+    return [OutboxRow(*row) for row in db.query(_SELECT + where, values)]
+
+
+def _row(row: Row | None) -> OutboxRow | None:
+    return None if row is None else OutboxRow(*row)

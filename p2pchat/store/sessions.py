@@ -1,0 +1,102 @@
+"""Ratchet sessions and the message keys they skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
+
+from p2pchat.store.database import Database
+
+SKIPPED_FOR = 30 * 24 * 3600 * 1000  # milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """A session by its transcript hash `th`. `state` is the core's encoded ratchet; `receive_until` is set once another
+    session is used for sending. `pending`: it came with a request that was not answered yet, and is not used before.
+    """
+
+    th: bytes
+    contact: bytes
+    initiator: bool
+    pair_root: bytes
+    sas: bytes
+    state: bytes
+    created_at: int
+    confirmed: bool
+    receive_until: int | None
+    pending: bool
+
+
+_NAMES = tuple(field.name for field in fields(SessionRow))
+_COLUMNS = ", ".join(_NAMES)
+_SAVE = (
+    f"INSERT INTO sessions ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))}) ON CONFLICT (th) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _NAMES if name not in {"th", "created_at"})
+)
+_FOR_CONTACT = f"SELECT {_COLUMNS} FROM sessions WHERE contact = ? ORDER BY rowid"
+_ADD_SKIPPED = "INSERT INTO skipped_keys (th, chain, n, key, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+# Newest first is by chain and number: that is the order in which they were skipped, and the key of the table.
+_SURPLUS = "SELECT chain, n FROM skipped_keys WHERE th = ? ORDER BY chain DESC, n DESC LIMIT -1 OFFSET ?"
+
+
+def save(db: Database, row: SessionRow) -> None:
+    """Save a session, new or changed; its `created_at` stays as it was first saved."""
+    db.execute(_SAVE, astuple(row))
+
+
+def for_contact(db: Database, contact: bytes) -> list[SessionRow]:
+    """The sessions with a contact, oldest first."""
+    return [
+        SessionRow(
+            th, who, bool(initiator), pair_root, sas, state, created_at, bool(confirmed), receive_until, bool(pending)
+        )
+        for th, who, initiator, pair_root, sas, state, created_at, confirmed, receive_until, pending in db.query(
+            _FOR_CONTACT, (contact,)
+        )
+    ]
+
+
+def all_pair_roots(db: Database) -> list[tuple[bytes, bytes, bytes]]:
+    """(contact, th, pair root) of every session: what a hello tag is checked against."""
+    return [(contact, th, root) for contact, th, root in db.query("SELECT contact, th, pair_root FROM sessions")]
+
+
+def remove(db: Database, th: bytes) -> None:
+    """Forget a session with its skipped keys."""
+    db.execute("DELETE FROM sessions WHERE th = ?", (th,))
+
+
+def add_skipped(db: Database, th: bytes, keys: Iterable[tuple[int, int, bytes]], at: int) -> None:
+    """Keep skipped message keys: (chain, n, key)."""
+    db.executemany(_ADD_SKIPPED, [(th, chain, n, key, at) for chain, n, key in keys])
+
+
+def drop_skipped(db: Database, th: bytes, keys: Iterable[tuple[int, int]]) -> None:
+    """Forget message keys that were used: (chain, n)."""
+    db.executemany("DELETE FROM skipped_keys WHERE th = ? AND chain = ? AND n = ?", [(th, *key) for key in keys])
+
+
+def drop_chain(db: Database, th: bytes, chain_below: int) -> None:
+    """Forget the skipped keys of every chain before `chain_below`."""
+    db.execute("DELETE FROM skipped_keys WHERE th = ? AND chain < ?", (th, chain_below))
+
+
+def skipped(db: Database, th: bytes) -> list[tuple[int, int, bytes]]:
+    """The skipped keys of a session, oldest first: (chain, n, key)."""
+    rows = db.query("SELECT chain, n, key FROM skipped_keys WHERE th = ? ORDER BY chain, n", (th,))
+    return [(chain, n, key) for chain, n, key in rows]
+
+
+def trim_skipped(db: Database, th: bytes, keep: int) -> list[tuple[int, int]]:
+    """Forget all but the newest `keep` skipped keys; the (chain, n) that went."""
+    surplus = [(chain, n) for chain, n in db.query(_SURPLUS, (th, keep))]
+    if surplus:
+        drop_skipped(db, th, surplus)
+    return surplus
+
+
+def expire(db: Database, now: int) -> None:
+    """Forget skipped keys older than 30 days, and sessions kept for receiving whose time is over."""
+    db.execute("DELETE FROM skipped_keys WHERE at < ?", (now - SKIPPED_FOR,))
+    db.execute("DELETE FROM sessions WHERE receive_until <= ?", (now,))
