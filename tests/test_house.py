@@ -1,0 +1,392 @@
+"""The house keeps its own rules: what the documents promise about the repository itself is checked here."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import p2pchat
+from p2pchat import errors
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "p2pchat"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+MOST_LINES = 600
+MOST_PUBLIC_METHODS = 15
+
+
+def _run(*command: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def _tracked() -> list[Path]:
+    """Every file of the repository; in a copy without git, every file that is not hidden or made."""
+    listed = _run("git", "ls-files", "-z")
+    if listed.returncode == 0:
+        return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+    folders = ("p2pchat", "tests", "docs", "requirements", "benchmarks")
+    found = [path for folder in folders for path in (ROOT / folder).rglob("*")]
+    return [path for path in [*ROOT.glob("*.*"), ROOT / "Makefile", *found] if path.is_file()]
+
+
+def _texts() -> Iterator[tuple[Path, str]]:
+    for path in _tracked():
+        try:
+            yield path, path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue  # a vector, a picture
+
+
+def _project() -> dict[str, object]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+# --- import contracts --------------------------------------------------------------------------------------------
+
+
+def _lint(folder: Path, *contracts: str) -> subprocess.CompletedProcess[str]:
+    chosen = [argument for contract in contracts for argument in ("--contract", contract)]
+    run = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    return _run(sys.executable, "-c", run, "--no-logo", "--no-cache", *chosen, folder=folder)
+
+
+def test_import_contracts_hold() -> None:
+    result = _lint(ROOT)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("contract", "module", "line"),
+    [
+        ("layers", "core/codec.py", "from p2pchat.store import database"),
+        ("layers", "clean.py", "from p2pchat.core import codec"),
+        ("engine-net", "engine/ports.py", "from p2pchat.net import frames"),
+        ("core-pure", "core/session.py", "import time"),
+        ("core-pure", "core/session.py", "import trio"),
+        ("primitives", "core/session.py", "import nacl.bindings"),
+        ("primitives", "net/frames.py", "import cryptography.hazmat"),
+        ("sql", "engine/ports.py", "import sqlcipher3"),
+        ("libp2p", "engine/ports.py", "import libp2p"),
+        ("faces", "cli/output.py", "def late() -> None:\n    import trio"),
+        ("faces", "cli/output.py", "from p2pchat.engine import ports"),
+        ("cycles", "core/codec.py", "from p2pchat.core import content"),
+    ],
+)
+def test_import_contracts_can_fail(tmp_path: Path, contract: str, module: str, line: str) -> None:
+    shutil.copytree(PACKAGE, tmp_path / "p2pchat", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    with (tmp_path / "p2pchat" / module).open("a") as file:
+        file.write(f"\n{line}\n")
+    result = _lint(tmp_path, contract)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "BROKEN" in result.stdout
+
+
+def test_every_face_is_under_the_contract() -> None:
+    contracts = _project()["tool"]["importlinter"]["contracts"]  # type: ignore[index]
+    faces = next(one for one in contracts if one["id"] == "faces")
+    for face in ("cli", "tui", "bot"):
+        if (PACKAGE / face).is_dir():
+            assert f"p2pchat.{face}" in faces["source_modules"]
+
+
+def test_every_contract_has_its_reason_above_it() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    blocks = text.split("[[tool.importlinter.contracts]]")
+    assert len(blocks) > 5
+    for before in blocks[:-1]:
+        assert before.rstrip().splitlines()[-1].startswith("# ")
+
+
+def test_a_verb_starts_without_the_heavy_libraries() -> None:
+    heavy = ("trio", "libp2p", "nacl", "cryptography", "sqlcipher3", "multiaddr", "segno", "textual")
+    script = (
+        "import sys, p2pchat.cli.main\n"
+        f"print(*[name for name in {heavy!r} if name in sys.modules])\n"
+        "print(*[name for name in sys.modules if name in ('p2pchat.engine', 'p2pchat.store', 'p2pchat.net')])"
+    )
+    result = _run(sys.executable, "-c", script)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == []
+
+
+# --- the code ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_module_keeps_the_habits(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= MOST_LINES, "split it"
+    assert not re.search(r"\b(TODO|FIXME|XXX)\b", text)
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ExceptHandler):
+            assert node.type is not None, f"line {node.lineno}: a bare except"
+        if isinstance(node, ast.ClassDef):
+            methods = [one for one in node.body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
+            public = [one.name for one in methods if not one.name.startswith("_")]
+            assert len(public) <= MOST_PUBLIC_METHODS, f"{node.name} is two classes"
+        assert not isinstance(node, ast.Global), "state belongs to somebody"
+
+
+def _all_errors(base: type[Exception]) -> Iterator[type[Exception]]:
+    yield base
+    for child in base.__subclasses__():
+        if child.__module__ == errors.__name__:
+            yield from _all_errors(child)
+
+
+@pytest.mark.parametrize("error", list(_all_errors(errors.P2PChatError)), ids=lambda error: error.__name__)
+def test_an_error_is_a_sentence_a_person_reads(error: type[errors.P2PChatError]) -> None:
+    text = error.__doc__ or ""
+    assert re.fullmatch(r"[A-Z][^\n]*\.", text), "one sentence, on one line"
+    assert error.hint == "" or re.fullmatch(r"[A-Z`][^\n]*\.", error.hint)
+    assert "\n" not in error().line()
+    assert error.exit_code in range(1, 6)
+    assert error.__name__ in (errors.__doc__ or ""), "the tree at the top of errors.py lacks it"
+
+
+# --- packaging ---------------------------------------------------------------------------------------------------
+
+
+def test_version_is_one() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+", p2pchat.__version__)
+    assert importlib.metadata.version("p2pchat-tui") == p2pchat.__version__
+    assert "version" in _project()["project"]["dynamic"]  # type: ignore[index]
+
+
+def _requirements(name: str) -> dict[str, str]:
+    """Package → the line's requirement, of an .in file; each line must say why."""
+    wanted = {}
+    for line in (ROOT / "requirements" / name).read_text().splitlines():
+        if line and not line.startswith(("#", "-r")):
+            requirement, _, reason = line.partition("#")
+            assert len(reason.split()) >= 2, f"{name}: {line!r} has no reason"
+            wanted[re.split(r"[<>=~! ]", requirement)[0].lower()] = requirement.strip()
+    return wanted
+
+
+def test_dependencies_are_written_down_once() -> None:
+    listed = _project()["project"]["dependencies"]  # type: ignore[index]
+    assert sorted(listed) == sorted(_requirements("run.in").values())
+
+
+_DISTRIBUTION = {"nacl": "pynacl", "trio_typing": "trio-typing"}
+
+
+def _third_party() -> set[str]:
+    found = set()
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+                names = [node.module]
+            found |= {name.split(".")[0] for name in names}
+    return {_DISTRIBUTION.get(name, name) for name in found - sys.stdlib_module_names - {"p2pchat"}}
+
+
+def test_what_is_imported_is_listed_and_what_is_listed_is_imported() -> None:
+    run, dev = set(_requirements("run.in")), set(_requirements("dev.in"))
+    used = _third_party()
+    assert used <= run | {"trio-typing"}
+    assert "trio-typing" in dev  # only for type checkers
+    assert run <= used
+
+
+@pytest.mark.parametrize("lock", ["build", "run", "dev"])
+def test_lock_pins_every_package_with_hashes(lock: str) -> None:
+    text = (ROOT / "requirements" / f"{lock}.lock").read_text()
+    entries = re.split(r"^(?=\S)", text, flags=re.MULTILINE)[1:]
+    assert entries
+    names = set()
+    for entry in entries:
+        pinned = re.match(r"([a-z0-9][a-z0-9._-]*)==([^\s;]+)", entry)
+        assert pinned, entry[:80]
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}\b", entry), f"{pinned[1]} has no hash"
+        names.add(pinned[1])
+    missing = {name.replace("_", "-") for name in _requirements(f"{lock}.in")} - names
+    assert not missing, "make lock"
+
+
+def test_dev_lock_has_the_versions_of_run_lock() -> None:
+    pins = [
+        set(re.findall(r"^\S+==[^\s;]+", (ROOT / "requirements" / f"{name}.lock").read_text(), re.MULTILINE))
+        for name in ("run", "dev")
+    ]
+    assert pins[0] <= pins[1]
+
+
+def test_stand_in_refuses_to_work() -> None:
+    from fastecdsa import curve, keys  # type: ignore[import-untyped,unused-ignore]
+
+    if not importlib.metadata.version("fastecdsa").endswith("+standin"):
+        pytest.fail("make setup installs the stand-in")
+    with pytest.raises(NotImplementedError):
+        keys.gen_private_key(curve.P256)
+
+
+# --- documents ---------------------------------------------------------------------------------------------------
+
+# written in pieces, so that this file does not find itself
+_FORBIDDEN = [
+    "pypi." + "org",
+    "files." + "pythonhosted",
+    "registry." + "npmjs",
+    "deb." + "debian",
+    "/".join(["", "work", "main"]),
+    "/".join(["..", "shared"]),
+    "/".join(["", "tmp", "plan"]),
+    "/".join(["", "opt", "pypi"]),
+    "--index" + "-url ",
+]
+
+
+def test_no_file_names_a_registry_or_a_machine() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {needle}" for path, text in _texts() for needle in _FORBIDDEN if needle in text
+    ]
+    assert not found
+
+
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def _anchors(page: Path) -> set[str]:
+    heads = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in _LINK.findall(page.read_text()):
+        if link.startswith(("http://", "https://")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.is_relative_to(ROOT), link
+        assert target.exists(), link
+        assert not anchor or anchor in _anchors(target), link
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    reached, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in reached or page.suffix != ".md":
+            continue
+        reached.add(page)
+        links = [link.partition("#")[0] for link in _LINK.findall(page.read_text()) if "://" not in link]
+        waiting += [(page.parent / link).resolve() for link in links if link]
+    assert set(PAGES) <= reached
+
+
+def test_glossary_is_in_order_and_its_words_are_used() -> None:
+    rows = re.findall(r"^\| ([^|]+?) \| ", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE)
+    words = [row for row in rows if row not in ("word", "---")]
+    assert len(words) > 30
+    assert [word.casefold() for word in words] == sorted(word.casefold() for word in words)
+    used = "\n".join(path.read_text() for path in [*MODULES, *PAGES] if path.name != "glossary.md").casefold()
+    unused = [part for word in words for part in word.split(", ") if part.casefold() not in used]
+    assert not unused
+
+
+def _targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_make_commands_in_documents_exist() -> None:
+    found = 0
+    for page in PAGES:
+        for target in re.findall(r"(?:`|^|[|;&] *)make ([a-z]+)(?=`| |$)(?: +#|`|$)", page.read_text(), re.MULTILINE):
+            assert target in _targets(), f"{page.name}: make {target}"
+            found += 1
+    assert found > 5
+
+
+def test_bare_make_tells_every_target() -> None:
+    result = _run("make", "--no-print-directory")
+    assert result.returncode == 0
+    told = {line.split()[0] for line in result.stdout.splitlines()[1:]}
+    assert {"setup", "chat", "demo", "test", "check", "bench", "kill", "fmt"} <= told
+
+
+def test_readme_says_what_must_be_said() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert "The protocol has had no independent review" in readme
+    assert "Never `pip install p2pchat`" in readme
+
+
+def test_readme_uses_verbs_that_exist() -> None:
+    listed = _run(sys.executable, "-m", "p2pchat", "--help")
+    assert listed.returncode == 0, listed.stderr
+    verbs = set(re.findall(r"^\$ p2pchat ([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
+    assert len(verbs) >= 6
+    for verb in verbs:
+        assert re.search(rf"\b{verb}\b", listed.stdout), verb
+
+
+@pytest.mark.parametrize(
+    "label", ["devcert", "bundle", "x3dh", "dr root", "dr msg", "inv key", "inv hello", "presence", "renew"]
+)
+def test_labels_of_the_code_are_in_the_encoding_page(label: str) -> None:
+    code = "\n".join(path.read_text() for path in sorted((PACKAGE / "core").glob("*.py")))
+    assert f'"{label}"' in code
+    assert f"| `{label}` |" in (ROOT / "docs/protocol/encoding.md").read_text()
+
+
+def test_code_has_no_label_that_the_page_lacks() -> None:
+    page = (ROOT / "docs/protocol/encoding.md").read_text()
+    for path in sorted((PACKAGE / "core").glob("*.py")):
+        for call in re.finditer(
+            r'\b(?:hkdf|sign|verify)\([^()]*(?:\([^()]*\))?[^()"]*"([a-z0-9 ]+)"', path.read_text()
+        ):
+            assert call[1] == "test" or f"| `{call[1]}` |" in page, f"{path.name}: {call[1]}"
+        for person in re.findall(r'b"(p2pchat1 [a-z0-9 ]+)"', path.read_text()):
+            assert person == "p2pchat1 test" or f"| `{person}` |" in page, f"{path.name}: {person}"
+
+
+def test_frame_types_are_those_of_the_page() -> None:
+    from p2pchat.core import wire
+
+    page = (ROOT / "docs/protocol/direct.md").read_text()
+    told = {int(number): name for number, name in re.findall(r"^\| (\d+) \| (\w+) \|", page, re.MULTILINE)}
+    names = ["hello", "envelope", "acks", "refused", "ping", "pong", "renew", "bundle", "InitialMessage", "gone"]
+    values = [
+        wire.HELLO,
+        wire.ENVELOPE,
+        wire.ACKS,
+        wire.REFUSED,
+        wire.PING,
+        wire.PONG,
+        wire.RENEW,
+        wire.BUNDLE,
+        wire.INITIAL,
+        wire.GONE,
+    ]
+    assert told == dict(zip(values, names, strict=True))
+
+
+def test_limits_of_the_pages_are_those_of_the_code() -> None:
+    from p2pchat.core import content, envelope, invite, prekeys, ratchet, text
+
+    def told(page: str, number: int) -> bool:
+        return f"{number:,}" in (ROOT / "docs/protocol" / page).read_text()
+
+    assert told("encoding.md", envelope.MOST_CONTENT)
+    assert told("encoding.md", invite.MOST_INVITE)
+    assert told("encoding.md", prekeys.MOST_BUNDLE)
+    assert told("content.md", text.MOST_TEXT_BYTES)
+    assert told("encoding.md", content.MOST_RECEIPTS)
+    assert told("ratchet.md", ratchet.MOST_SKIPPED)
+    assert told("ratchet.md", envelope.HEADER)
+    assert all(told("envelope.md", bucket - envelope.OVERHEAD - 1) for bucket in envelope.BUCKETS)
