@@ -39,3 +39,13 @@ def advance(state: str, event: str) -> str:
 def reached(state: str, goal: str) -> bool:
     """Whether a message in `state` has come at least as far as `goal`."""
     return _FAR.get(state, 0) >= _FAR[goal] and state != FAILED
+
+
+def target(event: str) -> str:
+    """The one state that `event` leads to."""
+    return next(after for (_, happened), after in TRANSITIONS.items() if happened == event)
+
+
+def sources(event: str) -> tuple[str, ...]:
+    """The states in which `event` says something new."""
+    return tuple(before for before, happened in TRANSITIONS if happened == event)

@@ -48,8 +48,8 @@ class Wire(Protocol):
         """Frames from a contact, in order, on a link whose hello was of session `th`. Waits while too much waits."""
         ...
 
-    def link_up(self, contact: bytes) -> None:
-        """A link with the contact is there (perhaps not the first)."""
+    def link_up(self, contact: bytes, th: bytes) -> None:
+        """A link with the contact is there (perhaps not the first), by the hello of session `th`."""
         ...
 
     def link_down(self, contact: bytes) -> None:
@@ -115,7 +115,7 @@ class Links:
             day = hello_days(self._wire.now())[0]
             await write_frames(stream, [Frame(wire.HELLO, hello_tag(pair.ours, self._host.peer, stream.peer, day))])
             answer = await reader.one()
-            if not self._proves(answer, [pair], stream.peer, ours=False):
+            if not self._proves(answer, [pair], stream.peer):
                 raise LinkLost
             started()
             await self._carry(Link(stream, contact, pair.th), reader)
@@ -128,7 +128,7 @@ class Links:
         reader = FrameReader(stream)
         try:
             hello = await reader.one()
-            pair = self._proves(hello, self._wire.pairs(), stream.peer, ours=False)
+            pair = self._proves(hello, self._wire.pairs(), stream.peer)
             if pair is None:
                 return  # a stranger learns nothing, not even that this is p2pchat's answer
             day = hello_days(self._wire.now())[0]
@@ -137,14 +137,13 @@ class Links:
         except (CannotOpen, LinkLost):
             return
 
-    def _proves(self, frame: Frame, pairs: Sequence[Pair], peer: bytes, *, ours: bool) -> Pair | None:
+    def _proves(self, frame: Frame, pairs: Sequence[Pair], peer: bytes) -> Pair | None:
         """The pair whose other side made this hello, or None. Both ends prove with different keys: no reflection."""
         if frame.type != wire.HELLO:
             return None
         days = hello_days(self._wire.now())
         for pair in pairs:
-            key = pair.ours if ours else pair.theirs
-            if any(equal(frame.body, hello_tag(key, self._host.peer, peer, day)) for day in days):
+            if any(equal(frame.body, hello_tag(pair.theirs, self._host.peer, peer, day)) for day in days):
                 return pair
         return None
 
@@ -152,7 +151,7 @@ class Links:
         """Run one link until it ends."""
         link.heard = trio.current_time()
         self._links.setdefault(link.contact, []).append(link)
-        self._wire.link_up(link.contact)
+        self._wire.link_up(link.contact, link.th)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write, link, nursery.cancel_scope)

@@ -15,7 +15,6 @@ knows bytes it has accepted before, and acks them again although the invite is g
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import trio
@@ -35,13 +34,23 @@ COMMIT_DEADLINE = 30.0
 """Seconds the other side may take to commit a first message."""
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """An invite of ours that somebody proved to hold. `gone` is a wire reason, or None while it is open."""
+class Offer(Protocol):
+    """An invite of ours that somebody may prove to hold. `gone` is a wire reason, or None while it is open."""
 
-    invite: bytes
-    hello_key: bytes
-    gone: int | None
+    @property
+    def invite(self) -> bytes:
+        """Its id."""
+        ...
+
+    @property
+    def hello_key(self) -> bytes:
+        """What join tags are made with."""
+        ...
+
+    @property
+    def gone(self) -> int | None:
+        """Why it does not work any more."""
+        ...
 
 
 class Doorkeeper(Protocol):
@@ -55,11 +64,11 @@ class Doorkeeper(Protocol):
         """The sealed bundle of an open invite."""
         ...
 
-    async def admit(self, invite: bytes, blob: bytes, peer: bytes) -> bool:
+    async def admit(self, invite: bytes, blob: bytes) -> bool:
         """Commit a first message; True if it is on disk, now or before."""
         ...
 
-    def pending(self, contact: bytes) -> bytes | None:
+    async def pending(self, contact: bytes) -> bytes | None:
         """The first message to a contact that was committed and is not acked, if there is one."""
         ...
 
@@ -131,7 +140,7 @@ class Joining:
         if hello.type != wire.HELLO or not equal(hello.body, expected):
             return False
         answer = await reader.one()
-        initial = keeper.pending(contact)
+        initial = await keeper.pending(contact)
         if answer.type == wire.BUNDLE and initial is None:
             initial = await keeper.answer_bundle(contact, answer.body)
         if initial is None:
@@ -170,7 +179,7 @@ class Joining:
             initial = await reader.one(DEADLINE)
             if initial.type != wire.INITIAL:
                 return
-            if await self._keeper.admit(offer.invite, initial.body, stream.peer):
+            if await self._keeper.admit(offer.invite, initial.body):
                 await write_frames(stream, [Frame(wire.ACKS, envelope_id(initial.body))])
                 await reader.one(DEADLINE)  # the joiner hangs up when it has read the ack
         except (CannotOpen, LinkLost):

@@ -30,6 +30,7 @@ class _Wanted:
     ways: list[Way]
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     nudged: trio.Event = field(default_factory=trio.Event)
+    afresh: bool = False
 
 
 class Reach:
@@ -49,6 +50,12 @@ class Reach:
             self._nursery.start_soon(self._keep, contact, wanted)
         else:
             wanted.ways = list(ways)
+            self.again(contact)
+
+    def again(self, contact: bytes) -> None:
+        """A link has just ended, or something changed: begin with the shortest wait."""
+        if (wanted := self._wanted.get(contact)) is not None:
+            wanted.afresh = True
             wanted.nudged.set()
 
     def nudge(self, contact: bytes) -> None:
@@ -65,15 +72,15 @@ class Reach:
         with wanted.scope:
             wait, attempt = FIRST_WAIT, 0
             while True:
-                if self._links.newest(contact) is None and await self._round(contact, wanted, attempt):
+                wanted.nudged, wanted.afresh = trio.Event(), False
+                linked = self._links.newest(contact) is None and await self._round(contact, wanted, attempt)
+                attempt += 1
+                if linked or wanted.afresh:
                     wait, attempt = FIRST_WAIT, 0
-                else:
-                    attempt += 1
-                wanted.nudged = trio.Event()
-                await trio.sleep(min(FIRST_WAIT, wait))
+                await trio.sleep(jittered(FIRST_WAIT, self._random))
                 with trio.move_on_after(jittered(wait, self._random)):
                     await wanted.nudged.wait()
-                wait = min(2 * wait, LONGEST_WAIT)
+                wait = FIRST_WAIT if wanted.afresh else min(2 * wait, LONGEST_WAIT)
 
     async def _round(self, contact: bytes, wanted: _Wanted, attempt: int) -> bool:
         """Dial each known host once; True if there was a link (it has ended again by then)."""

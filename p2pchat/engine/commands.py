@@ -1,0 +1,339 @@
+"""What a face may ask, by the names of the API's table; plain values go in and out, as `docs/api.md` says."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+
+from p2pchat.core import delivery, wire
+from p2pchat.engine import doctoring, invites, outbound, people, views
+from p2pchat.engine.engine import Engine
+from p2pchat.engine.turn import Turn
+from p2pchat.errors import InviteExpired, InviteUsed, NotReached, UsageError
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store import messages as store_messages
+from p2pchat.store import meta
+from p2pchat.store import outbox as store_outbox
+from p2pchat.store.contacts import Contact
+from p2pchat.store.database import Database
+from p2pchat.store.invites import InviteRow
+from p2pchat.store.messages import MessageRow
+
+Json = dict[str, Any]
+MOST_PAGE = 1000
+_NO_WAY = (
+    "This invite names no address: the node is not reachable from outside as far as it knows. "
+    "Start the node with --listen on an address others can dial, then make the invite anew."
+)
+_DIRECT_ONLY = (
+    "This invite works while this node runs and can be dialled directly (same network, or a forwarded port). "
+    "It tells its reader this node's address."
+)
+
+
+async def call(engine: Engine, method: str, params: dict[str, Any]) -> object:
+    """Run one method of the table with checked parameters."""
+    return await METHODS[method](engine, **params)
+
+
+# --- the profile ----------------------------------------------------------------------------------------------------
+
+
+async def status(engine: Engine) -> Json:
+    """How this node does, as far as the engine knows."""
+    name, contacts = await engine.read(_status)
+    linked = sum(1 for contact in contacts if engine.net.route(contact) is not None)
+    return {"name": name, "addresses": engine.net.listening(), "contacts": len(contacts), "connected": linked}
+
+
+def _status(db: Database) -> tuple[str, list[bytes]]:
+    people_here = [one.id for one in store_contacts.all(db) if one.state == "contact"]
+    return (meta.get(db, "name") or b"").decode(), people_here
+
+
+async def doctor(engine: Engine) -> list[Json]:
+    """What works from here and what does not."""
+    return await doctoring.checks(engine)
+
+
+# --- people ---------------------------------------------------------------------------------------------------------
+
+
+async def invite(engine: Engine, *, reusable: bool = False, ask: bool = False, expires: int = 604_800) -> Json:
+    """A new invite."""
+
+    def make(turn: Turn) -> InviteRow:
+        return invites.make(turn, reusable=reusable, ask=ask, expires_s=expires)
+
+    row = await engine.submit(make)
+    assert row.encoded is not None
+    reachable = bool(engine.net.ways())
+    return {
+        "id": row.id.hex(),
+        "invite": views.invite_text(row.encoded),
+        "expires_at": views.timestamp(row.expires_at),
+        "reachable": reachable,
+        "notice": _DIRECT_ONLY if reachable else _NO_WAY,
+    }
+
+
+async def add(
+    engine: Engine,
+    *,
+    invite: str,
+    name: str | None = None,
+    wait: str | None = None,
+    timeout: float = 30,  # noqa: ASYNC109 - the API's word
+) -> Json:
+    """Become a contact by an invite. Waits until the inviter has our first message (or has accepted)."""
+    contact: Contact = await engine.submit(people.add, invite, name)
+    settled = _accepted if wait == "accepted" else _joined
+
+    async def look() -> Contact | int | None:
+        if (reason := engine.refusals.pop(contact.id, None)) is not None:
+            return reason
+        return await engine.read(settled, contact.id)
+
+    with trio.move_on_after(timeout):
+        found = await engine.watch(contact.id, look)
+        if isinstance(found, Contact):
+            return _brief(found)
+        raise InviteExpired if found == wire.EXPIRED else InviteUsed
+    raise NotReached(
+        f"{contact.name} was not reached within {timeout:g} s; the request stays queued",
+        hint="Leave the node running: it keeps trying.",
+    )
+
+
+def _joined(db: Database, contact_id: bytes) -> Contact | None:
+    contact = store_contacts.get(db, contact_id)
+    if contact is None:  # the invite turned out to be of somebody in the list
+        raise UsageError("That invite is of somebody in your list already")
+    return contact if contact.invite is None and contact.identity is not None else None
+
+
+def _accepted(db: Database, contact_id: bytes) -> Contact | None:
+    contact = _joined(db, contact_id)
+    return contact if contact is not None and contact.state == "contact" else None
+
+
+def _brief(contact: Contact) -> Json:
+    return {"id": contact.id.hex(), "name": contact.name, "state": contact.state}
+
+
+async def contacts(engine: Engine) -> list[Json]:
+    """Contacts, those we wait for, and blocked ones."""
+    everybody = await engine.read(store_contacts.all)
+    return [views.contact(one, engine.net.route(one.id)) for one in everybody if one.state != "request"]
+
+
+async def requests(engine: Engine) -> list[Json]:
+    """Who asks to become a contact, or to begin anew."""
+
+    def asking(turn: Turn) -> list[Json]:
+        return [
+            views.request(one, people.words(turn, one))
+            for one in store_contacts.all(turn.db)
+            if turn.sessions.pending(one.id) is not None and one.state != "blocked"
+        ]
+
+    return await engine.submit(asking)
+
+
+async def accept(engine: Engine, *, contact: str) -> Json:
+    """Say yes to a request."""
+    return _brief(await _on_contact(engine, contact, people.accept))
+
+
+async def decline(engine: Engine, *, contact: str) -> Json:
+    """Say no to a request; nothing goes back."""
+
+    def act(turn: Turn, one: Contact) -> Contact:
+        people.decline(turn, one)
+        return one
+
+    return {"id": (await _on_contact(engine, contact, act)).id.hex()}
+
+
+async def block(engine: Engine, *, contact: str) -> Json:
+    """Take nothing of theirs any more."""
+    return _brief(await _on_contact(engine, contact, people.block))
+
+
+async def rename(engine: Engine, *, contact: str, name: str) -> Json:
+    """Call a contact something else."""
+    return _brief(await _on_contact(engine, contact, lambda turn, one: people.rename(turn, one, name)))
+
+
+async def verify(engine: Engine, *, contact: str, set: bool = False) -> Json:
+    """The safety number; `set` says that both people compared it."""
+
+    def act(turn: Turn, one: Contact) -> Json:
+        number, verified, words = people.verify(turn, one, compared=set)
+        return {"safety_number": number, "verified": verified, "sas": words}
+
+    shown: Json = await _on_contact(engine, contact, act)
+    return shown
+
+
+async def _on_contact(engine: Engine, named: str, act: Callable[[Turn, Contact], Any]) -> Any:
+    def run(turn: Turn) -> Any:
+        return act(turn, store_contacts.find(turn.db, named))
+
+    return await engine.submit(run)
+
+
+# --- messages -------------------------------------------------------------------------------------------------------
+
+
+async def send(
+    engine: Engine,
+    *,
+    chat: str,
+    text: str,
+    wait: str = "saved",
+    timeout: float = 30,  # noqa: ASYNC109
+) -> Json:
+    """Say something. Saved first; then wait as far as was asked."""
+
+    def save(turn: Turn) -> MessageRow:
+        return outbound.send_text(turn, store_contacts.find(turn.db, chat), text)
+
+    row = await engine.submit(save)
+    if wait == delivery.SAVED:
+        return _sent(row)
+
+    async def far_enough() -> MessageRow | None:
+        now = await engine.read(_own, row.chat, row.id)
+        return now if now is None or delivery.reached(now.state, wait) or now.state == delivery.FAILED else None
+
+    with trio.move_on_after(timeout):
+        found: MessageRow = await engine.watch(row.id, far_enough)
+        if delivery.reached(found.state, wait):
+            return _sent(found)
+    raise NotReached(
+        f"Message {row.id.hex()} was not {wait} within {timeout:g} s; it stays queued",
+        hint=f"`p2pchat why {row.id.hex()[:12]}` says why.",
+    )
+
+
+def _own(db: Database, chat: bytes, message_id: bytes) -> MessageRow | None:
+    return next(iter(store_messages.mine(db, chat, [message_id])), None)
+
+
+def _sent(row: MessageRow) -> Json:
+    return {
+        "id": row.id.hex(),
+        "state": row.state,
+        "route": row.route,
+        "stored_at": views.timestamp(row.stored_at),
+    }
+
+
+async def log(
+    engine: Engine, *, chat: str, limit: int = 50, search: str | None = None, before: str | None = None
+) -> list[Json]:
+    """Messages of a chat, newest last."""
+
+    def look(db: Database) -> list[Json]:
+        contact = store_contacts.find(db, chat)
+        most = max(1, min(limit, MOST_PAGE))
+        if search is not None:
+            rows = store_messages.search(db, contact.id, search, most)
+        else:
+            until = None if before is None else store_messages.find(db, before).pk
+            rows = store_messages.page(db, contact.id, most, until)
+        return [views.message(row, contact.name) for row in rows]
+
+    return await engine.read(look)
+
+
+async def messages(
+    engine: Engine, *, chat: str | None = None, since: str | None = None, limit: int | None = None
+) -> list[Json]:
+    """Messages of one chat or of all in the order they were saved; with neither `since` nor `limit`, none."""
+
+    def look(db: Database) -> list[Json]:
+        wanted = None if chat is None else store_contacts.find(db, chat).id
+        names = {one.id: one.name for one in store_contacts.all(db)}
+        if since is not None:
+            rows = store_messages.since(
+                db, wanted, store_messages.find(db, since).pk, min(limit or MOST_PAGE, MOST_PAGE)
+            )
+        else:
+            rows = store_messages.newest(db, wanted, min(limit or 0, MOST_PAGE))
+        return [views.message(row, names.get(row.chat, "unknown")) for row in rows]
+
+    return await engine.read(look)
+
+
+async def delete(engine: Engine, *, id: str) -> Json:
+    """Delete a message here; one of ours that is under way is not sent any more."""
+
+    def erase(turn: Turn) -> bytes:
+        row = store_messages.find(turn.db, id)
+        store_messages.delete(turn.db, row.pk)
+        if row.sender == store_messages.ME:
+            store_outbox.forget_messages(turn.db, row.chat, [row.id])
+        turn.event("state", id=row.id.hex(), chat=row.chat.hex(), state="deleted", route=None, at=None)
+        return row.id
+
+    erased: bytes = await engine.submit(erase)
+    await engine.read(Database.checkpoint)  # only then the words are gone from the log of the database too
+    return {"id": erased.hex()}
+
+
+async def why(engine: Engine, *, id: str) -> Json:
+    """Why a message is not delivered yet, and what happens next."""
+
+    def look(db: Database) -> Json:
+        row = store_messages.find(db, id)
+        contact = store_contacts.get(db, row.chat)
+        reason, following = _why(db, row, contact, engine)
+        return {"id": row.id.hex(), "state": row.state, "reason": reason, "next": following}
+
+    return await engine.read(look)
+
+
+def _why(db: Database, row: MessageRow, contact: Contact | None, engine: Engine) -> tuple[str, str]:
+    if row.sender != store_messages.ME:
+        return "This message was received.", "Nothing."
+    if row.state in (delivery.DELIVERED, delivery.READ):
+        return f"It was {row.state}, as their node confirmed.", "Nothing."
+    if contact is None or contact.state == "blocked":
+        return "Nothing is sent to this contact.", "Nothing."
+    if row.state == delivery.FAILED:
+        return "It was not confirmed in time, or the invite did not work.", "Send it again if it still matters."
+    waiting = store_outbox.for_message(db, row.id)
+    gives_up = f"Tried until {views.timestamp(waiting[0].expires_at)}." if waiting else "Nothing."
+    if contact.identity is None:
+        return f"{contact.name}'s node was not reached with the invite yet.", f"It is tried again and again. {gives_up}"
+    if contact.state == "waiting":
+        return f"{contact.name} has not accepted yet.", f"It leaves as soon as they do. {gives_up}"
+    if engine.net.route(contact.id) is None:
+        return f"There is no link with {contact.name}'s node.", f"It is dialled again within 5 minutes. {gives_up}"
+    if row.state == delivery.STORED:
+        return f"{contact.name}'s node has it; its receipt is missing.", f"It is sent again within a day. {gives_up}"
+    return "It is on its way.", f"An answer is due any moment. {gives_up}"
+
+
+METHODS: dict[str, Callable[..., Awaitable[object]]] = {
+    "status": status,
+    "doctor": doctor,
+    "invite": invite,
+    "add": add,
+    "contacts": contacts,
+    "requests": requests,
+    "accept": accept,
+    "decline": decline,
+    "block": block,
+    "rename": rename,
+    "verify": verify,
+    "send": send,
+    "log": log,
+    "messages": messages,
+    "delete": delete,
+    "why": why,
+}

@@ -1,0 +1,75 @@
+"""The doctor: what works from here and what does not, one line a check."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from p2pchat.engine import views
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store import outbox as store_outbox
+from p2pchat.store.database import Database
+
+if TYPE_CHECKING:
+    from p2pchat.engine.engine import Engine
+
+_LITTLE_ROOM = 100 * 2**20
+_EARLIEST = 1_760_000_000_000  # 2025-10-09: a clock before this program was written is wrong
+
+Check = dict[str, Any]
+
+
+async def checks(engine: Engine) -> list[Check]:
+    """Every check, in the order in which things depend on each other."""
+    return [
+        await engine.read(_store),
+        _clock(engine),
+        _listening(engine),
+        _reachable(engine),
+        *await _contacts(engine),
+    ]
+
+
+def _line(check: str, ok: bool, detail: str, hint: str = "") -> Check:
+    return {"check": check, "ok": ok, "detail": detail, "hint": "" if ok else hint}
+
+
+def _store(db: Database) -> Check:
+    room = shutil.disk_usage(db.path.parent).free
+    detail = f"the database answers; {room // 2**20:,} MiB are free on its disk"
+    return _line("store", room >= _LITTLE_ROOM, detail, "Make room: without it nothing can be sent or received.")
+
+
+def _clock(engine: Engine) -> Check:
+    now = engine.clock()
+    return _line("clock", now > _EARLIEST, f"{views.timestamp(now)}", "Set the clock: links need it right to a day.")
+
+
+def _listening(engine: Engine) -> Check:
+    addresses = engine.net.listening()
+    detail = f"at {len(addresses)} addresses, the first {addresses[0]}" if addresses else "nowhere"
+    return _line("listening", bool(addresses), detail, "Is the port taken? Try `p2pchat node --listen`.")
+
+
+def _reachable(engine: Engine) -> Check:
+    ways = engine.net.ways()
+    detail = "others are given an address of this node" if ways else "there is no address to give to others"
+    hint = "Others cannot dial this node; you can still dial them."
+    return _line("reachability", bool(ways), detail, hint)
+
+
+async def _contacts(engine: Engine) -> list[Check]:
+    everybody, waiting = await engine.read(_people)
+    lines = []
+    for contact in everybody:
+        route, count = engine.net.route(contact.id), waiting.get(contact.id, 0)
+        owed = f"; {count} waiting to be delivered" if count else ""
+        detail = f"{contact.name}: {'linked, ' + route if route else 'no link'}{owed}"
+        hint = "Their node may be off, or neither side can dial the other."
+        lines.append(_line("contact", route is not None, detail, hint))
+    return lines
+
+
+def _people(db: Database) -> tuple[list[store_contacts.Contact], dict[bytes, int]]:
+    everybody = [one for one in store_contacts.all(db) if one.state == "contact"]
+    return everybody, {one.id: len(store_outbox.for_contact(db, one.id)) for one in everybody}

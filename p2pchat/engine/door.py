@@ -1,0 +1,92 @@
+"""The door: what comes of invites, ours and others', goes into turns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from p2pchat.core import wire
+from p2pchat.engine import invites, people
+from p2pchat.engine.turn import Turn
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store import invites as store_invites
+from p2pchat.store import outbox as store_outbox
+from p2pchat.store.database import Database
+
+if TYPE_CHECKING:
+    from p2pchat.engine.engine import Engine
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Offer:
+    """An invite of ours whose hello key is kept. `gone`: why it does not work, as the wire says it, or None."""
+
+    invite: bytes
+    hello_key: bytes
+    gone: int | None
+
+
+class Door:
+    """Answers the joining dialogue, on both sides of it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._offers: list[Offer] = []
+        self._ends: dict[bytes, int] = {}
+
+    def load(self, db: Database, now: int) -> None:
+        """Read our invites again."""
+        rows = store_invites.all(db)
+        self._ends = {row.id: row.expires_at for row in rows if row.state == store_invites.OPEN}
+        self._offers = [Offer(row.id, row.hello, _gone(row.state)) for row in rows]
+
+    def offers(self) -> Sequence[Offer]:
+        """Every invite of ours whose hello key is kept, dead ones too."""
+        now = self._engine.clock()
+        return [
+            Offer(one.invite, one.hello_key, wire.EXPIRED)
+            if one.gone is None and self._ends[one.invite] <= now
+            else one
+            for one in self._offers
+        ]
+
+    async def offer_bundle(self, invite: bytes) -> bytes | None:
+        """The sealed bundle of an open invite."""
+        return await self._engine.submit(invites.offer, invite)
+
+    async def admit(self, invite: bytes, blob: bytes) -> bool:
+        """Commit a first message; True if it is on disk, now or before."""
+        return await self._engine.submit(invites.admit, invite, blob)
+
+    async def pending(self, contact: bytes) -> bytes | None:
+        """The first message that was committed and is not acked."""
+        return await self._engine.read(_pending, contact)
+
+    async def answer_bundle(self, contact: bytes, blob: bytes) -> bytes | None:
+        """Make and commit the first message against the bundle offered."""
+        return await self._engine.submit(invites.answer, contact, blob)
+
+    async def joined(self, contact: bytes) -> None:
+        """The inviter has our first message on disk."""
+        await self._engine.submit(people.joined, contact)
+
+    async def refused(self, contact: bytes, reason: int) -> None:
+        """The invite is used up or expired."""
+        self._engine.refusals[contact] = reason
+        await self._engine.submit(_refused, contact)
+
+
+def _gone(state: str) -> int | None:
+    return {store_invites.USED: wire.USED, store_invites.EXPIRED: wire.EXPIRED}.get(state)
+
+
+def _pending(db: Database, contact: bytes) -> bytes | None:
+    rows = store_outbox.for_contact(db, contact)
+    return next((row.envelope for row in rows if row.kind == store_outbox.INITIAL), None)
+
+
+def _refused(turn: Turn, contact_id: bytes) -> None:
+    contact = store_contacts.get(turn.db, contact_id)
+    if contact is not None and contact.state == "waiting":
+        people.gone(turn, contact)

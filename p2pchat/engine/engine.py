@@ -1,0 +1,301 @@
+"""The engine: every input goes through one queue, one committer and one transaction a turn.
+
+While one turn commits, the next one's inputs gather, so that turns grow with the load and with the disk's slowness,
+without a timer. A turn is: take what waits (at most `MOST_BATCH`), compute and write all of it in one transaction,
+COMMIT, and only then release what came of it: acks and envelopes to the network, events to faces, answers to callers.
+
+A function that raises one of our errors has written nothing, and fails alone. Anything else that is raised undoes the
+turn; its inputs are then run one by one, so that only the guilty one is lost.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import trio
+
+from p2pchat.core import wire
+from p2pchat.core.identity import Device
+from p2pchat.core.primitives import Entropy
+from p2pchat.engine import housekeeping, outbound, people
+from p2pchat.engine.door import Door
+from p2pchat.engine.events import Hub
+from p2pchat.engine.flow import Flow
+from p2pchat.engine.gate import Gate
+from p2pchat.engine.ports import Clock, Net
+from p2pchat.engine.turn import SessionCache, Turn
+from p2pchat.errors import Busy, DatabaseDamaged, NodeError, P2PChatError
+from p2pchat.store import invites as store_invites
+from p2pchat.store import meta
+from p2pchat.store.database import Database
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus  # where the installed type stubs of trio have it
+
+T = TypeVar("T")
+RunSync = Callable[..., Awaitable[Any]]
+Connect = Callable[[Gate, Door, trio.Nursery], Net]
+
+MOST_BATCH = 256
+HIGH_MARK = 512
+"""Inputs from the network that may wait; above it links are not read."""
+MOST_CALLS = 10_000
+LAZY_AFTER = 0.05
+LAZY_MOST = 32
+"""Acks change nothing that anyone waits for: they ride on the next turn, or make one after 50 ms or 32 of them."""
+TICK = 3600.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Input:
+    """One function to run in a turn, and who waits for its result."""
+
+    run: Callable[..., Any]
+    args: tuple[object, ...]
+    result: Any = None
+    error: BaseException | None = None
+    done: trio.Event | None = None
+
+
+@dataclass
+class _Inbox:
+    """What waits for a turn; lazy inputs alone do not make one before `LAZY_AFTER`."""
+
+    waiting: deque[Input] = field(default_factory=deque)
+    lazy: deque[Input] = field(default_factory=deque)
+    wake: trio.Event = field(default_factory=trio.Event)
+    room: trio.Event = field(default_factory=trio.Event)
+
+    def put(self, item: Input, *, lazy: bool = False) -> None:
+        if lazy:
+            self.lazy.append(item)
+        else:
+            self.waiting.append(item)
+        if not lazy or len(self.lazy) in (1, LAZY_MOST):
+            self.wake.set()
+
+    def ready(self) -> bool:
+        return bool(self.waiting) or len(self.lazy) >= LAZY_MOST
+
+    async def take(self) -> list[Input]:
+        """Wait for inputs; acks come last, since a receipt in the same batch makes them needless."""
+        while not self.ready():
+            self.wake = trio.Event()
+            if self.lazy:
+                with trio.move_on_after(LAZY_AFTER):
+                    await self.wake.wait()
+                break
+            await self.wake.wait()
+        batch = [self.waiting.popleft() for _ in range(min(MOST_BATCH, len(self.waiting)))]
+        batch += [self.lazy.popleft() for _ in range(min(MOST_BATCH, len(self.lazy)))]
+        self.room.set()
+        return batch
+
+
+async def in_thread(function: Callable[..., T], *args: object) -> T:
+    """Run a turn in a worker thread, so that the loop goes on while the disk works."""
+    return await trio.to_thread.run_sync(function, *args)
+
+
+class Engine:
+    """One open profile at work. `run` runs it; `call`, `submit` and `read` are how anything is asked of it."""
+
+    def __init__(
+        self, db: Database, clock: Clock, entropy: Entropy, connect: Connect, run_sync: RunSync = in_thread
+    ) -> None:
+        self.db = db
+        self.clock = clock
+        self.entropy = entropy
+        self.me = Device.from_seeds(_seed(db, "identity"), _seed(db, "device"))
+        self.events = Hub()
+        self.sessions = SessionCache(db)
+        self.refusals: dict[bytes, int] = {}
+        self._run_sync = run_sync
+        self._one_at_a_time = trio.Lock()
+        self._inbox = _Inbox()
+        self._changed: dict[bytes, trio.Event] = {}
+        self._connect = connect
+        self.gate = Gate(self)
+        self.door = Door(self)
+        self._net: Net | None = None
+        self._flow: Flow | None = None
+        self._open_until = 0
+
+    @property
+    def net(self) -> Net:
+        """The network; there once `run` has begun."""
+        if self._net is None:
+            raise NodeError("The network is not up yet")
+        return self._net
+
+    @property
+    def flow(self) -> Flow:
+        """What is under way to whom."""
+        if self._flow is None:
+            raise NodeError("The network is not up yet")
+        return self._flow
+
+    async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Until cancelled. The turn in progress is finished, then nothing more is taken."""
+        async with trio.open_nursery() as nursery:
+            self._net = self._connect(self.gate, self.door, nursery)
+            self._flow = Flow(self._net, self._refill)
+            await self._run_sync(self._reload)
+            nursery.start_soon(self._commit)
+            await self.submit(housekeeping.tick)
+            await self.submit(people.resume)
+            await self.submit(people.tell_addresses)
+            nursery.start_soon(self._tick)
+            task_status.started()
+            await trio.sleep_forever()
+
+    # --- asking -----------------------------------------------------------------------------------------------------
+
+    async def submit(self, function: Callable[..., T], *args: object) -> T:
+        """Run `function(turn, *args)` in the next turn; returns once that is on disk and released."""
+        if len(self._inbox.waiting) >= MOST_CALLS:
+            raise Busy
+        item = Input(function, args, done=trio.Event())
+        self._inbox.put(item)
+        assert item.done is not None
+        await item.done.wait()
+        if item.error is not None:
+            raise item.error
+        result: T = item.result
+        return result
+
+    def post(self, function: Callable[..., object], *args: object, lazy: bool = False) -> None:
+        """The same without waiting for it."""
+        self._inbox.put(Input(function, args), lazy=lazy)
+
+    async def room(self) -> None:
+        """Wait while too many inputs wait: whoever feeds from the network stops reading meanwhile."""
+        while len(self._inbox.waiting) >= HIGH_MARK:
+            self._inbox.room = trio.Event()
+            await self._inbox.room.wait()
+
+    async def read(self, function: Callable[..., T], *args: object) -> T:
+        """Run `function(db, *args)`, which writes nothing, between turns."""
+        async with self._one_at_a_time:
+            result: T = await self._run_sync(function, self.db, *args)
+            return result
+
+    async def watch(self, key: bytes, check: Callable[[], Awaitable[T | None]]) -> T:
+        """Wait until `check` finds something; it is asked again after each turn that touched `key`."""
+        while True:
+            event = self._changed.setdefault(key, trio.Event())
+            if (found := await check()) is not None:
+                if not event.statistics().tasks_waiting:
+                    self._changed.pop(key, None)
+                return found
+            await event.wait()
+
+    def keeps_running(self) -> bool:
+        """Whether this node has a reason to stay without a face: an invite made here that can still be used."""
+        return self._open_until > self.clock()
+
+    # --- turning ----------------------------------------------------------------------------------------------------
+
+    async def _commit(self) -> None:
+        while True:
+            batch = await self._inbox.take()
+            async with self._one_at_a_time:
+                with trio.CancelScope(shield=True):
+                    turns = await self._run_sync(self._apply, batch)
+            for turn in turns:
+                self._release(turn)
+            for item in batch:
+                if item.done is not None:
+                    item.done.set()
+
+    def _apply(self, batch: Sequence[Input]) -> list[Turn]:
+        """One transaction for the whole batch; if that fails for no reason of ours, one for each input."""
+        try:
+            return [self._transaction(batch)]
+        except P2PChatError as error:  # the disk: everybody is told, nothing was changed
+            log.error("a turn could not be saved: %s", type(error).__name__)
+            for item in batch:
+                item.result, item.error = None, error
+            return []
+        except Exception as error:  # noqa: BLE001 - one input must not cost the others, nor end the process
+            log.error("a turn failed: %s in %s", type(error).__name__, _where(error))
+            if len(batch) == 1:
+                batch[0].error = NodeError("Something went wrong inside the node")
+                return []
+            return [turn for item in batch for turn in self._apply([item])]
+
+    def _transaction(self, batch: Sequence[Input]) -> Turn:
+        turn = Turn(self.db, self.me, self.clock(), self.entropy, self.net, self.sessions)
+        try:
+            with self.db.transaction():
+                for item in batch:
+                    item.result = item.error = None
+                    try:
+                        item.result = item.run(turn, *item.args)
+                    except (DatabaseDamaged, OSError):
+                        raise
+                    except P2PChatError as error:
+                        if type(error).__name__ == "DiskFull":
+                            raise
+                        item.error = error
+                outbound.finish(turn)
+                self.sessions.write()
+        except BaseException:
+            self.sessions.forget()
+            raise
+        self.sessions.settle()
+        if turn.pairs_changed or turn.offers_changed:
+            self._reload(self.db)
+        return turn
+
+    def _release(self, turn: Turn) -> None:
+        """The turn is on disk: let out what came of it."""
+        for contact, ids in turn.hop_acks.items():
+            self.net.send(contact, wire.acks(ids))
+        self.flow.release(turn.sealed)
+        for output in turn.outputs:
+            output()
+        for event in turn.events:
+            self.events.publish(event)
+        for key in turn.touched:
+            if (waiting := self._changed.pop(key, None)) is not None:
+                waiting.set()
+
+    def _reload(self, db: Database | None = None) -> None:
+        """What hellos and join tags are checked against, after a change and at the start."""
+        self.gate.load(self.db, self.me)
+        self.door.load(self.db, self.clock())
+        ends = [row.expires_at for row in store_invites.open_invites(self.db)]
+        self._open_until = max(ends, default=0)
+
+    def _refill(self, contact: bytes) -> None:
+        self.post(self.flow.rows_due, contact)
+
+    async def _tick(self) -> None:
+        while True:
+            await trio.sleep(TICK)
+            await self.submit(housekeeping.tick)
+            await self.submit(people.tell_addresses)
+            await self.read(Database.checkpoint)
+            self.flow.again()
+
+
+def _seed(db: Database, key: str) -> bytes:
+    seed = meta.get(db, key)
+    if seed is None:
+        raise DatabaseDamaged
+    return seed
+
+
+def _where(error: BaseException) -> str:
+    """File and line, without the text of the error, which may hold what a peer sent."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "?" if trace is None else f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}"

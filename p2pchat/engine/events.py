@@ -1,0 +1,73 @@
+"""Events for faces: every subscriber has a bounded queue, and a slow one is told that it missed some."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import trio
+
+Event = dict[str, Any]
+
+
+class Subscription:
+    """One subscriber's queue."""
+
+    def __init__(self, hub: Hub, capacity: int) -> None:
+        self._hub = hub
+        self._capacity = capacity
+        self._queue: deque[Event] = deque()
+        self._lagged = False
+        self._wake = trio.Event()
+
+    def put(self, event: Event) -> None:
+        """Called by the hub; never waits."""
+        if len(self._queue) >= self._capacity:
+            self._queue.clear()
+            self._lagged = True
+        else:
+            self._queue.append(event)
+        self._wake.set()
+
+    async def receive(self) -> Event:
+        """The next event; {"event": "lagged"} where some were lost: then read the store again."""
+        while not self._queue and not self._lagged:
+            self._wake = trio.Event()
+            await self._wake.wait()
+        return self.receive_nowait()
+
+    def receive_nowait(self) -> Event:
+        """The same at once, or `trio.WouldBlock`."""
+        if self._lagged:
+            self._lagged = False
+            return {"event": "lagged"}
+        if not self._queue:
+            raise trio.WouldBlock
+        return self._queue.popleft()
+
+    def close(self) -> None:
+        """No more events."""
+        self._hub.remove(self)
+
+
+class Hub:
+    """Hands every event to every subscriber."""
+
+    def __init__(self) -> None:
+        self._subscribers: list[Subscription] = []
+
+    def subscribe(self, capacity: int = 1000) -> Subscription:
+        """A new subscriber that may lag `capacity` events behind."""
+        subscription = Subscription(self, capacity)
+        self._subscribers.append(subscription)
+        return subscription
+
+    def remove(self, subscription: Subscription) -> None:
+        """Forget a subscriber; harmless if it is gone."""
+        if subscription in self._subscribers:
+            self._subscribers.remove(subscription)
+
+    def publish(self, event: Event) -> None:
+        """Tell everybody; waits for nobody."""
+        for subscription in self._subscribers:
+            subscription.put(event)

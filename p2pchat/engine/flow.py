@@ -1,0 +1,113 @@
+"""Flow: how many envelopes are under way to each contact, and which come next.
+
+At most `WINDOW` unacked envelopes are on a link; the rest wait in the outbox on disk. A new link begins from the first
+row that is due: what was under way on the old one may arrive twice, which is harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from p2pchat.core.wire import Frame
+from p2pchat.engine import outbound
+from p2pchat.engine.ports import Net
+from p2pchat.engine.turn import Sealed, Turn
+from p2pchat.store import outbox as store_outbox
+
+WINDOW = 63
+"""Envelopes of 4 KiB that fit into Yamux's first window, so that a write never waits for the other side."""
+REFILL = WINDOW // 2
+
+
+@dataclass
+class _Lane:
+    under_way: set[bytes] = field(default_factory=set)
+    sent_to: int = 0
+    behind: bool = False
+    filling: bool = False
+
+
+class Flow:
+    """Writes what is committed, within the window. `refill(contact)` must run `rows_due` in a turn soon."""
+
+    def __init__(self, net: Net, refill: Callable[[bytes], None]) -> None:
+        self._net = net
+        self._refill = refill
+        self._lanes: dict[bytes, _Lane] = {}
+
+    def release(self, sealed: Iterable[Sealed]) -> None:
+        """These rows were just committed: write them if the window has room and nothing older waits."""
+        for one in sealed:
+            lane = self._lanes.get(one.contact)
+            if lane is None:
+                continue  # no link: the next one begins with the outbox
+            if lane.behind or len(lane.under_way) >= WINDOW or one.pk <= lane.sent_to:
+                self._fall_behind(one.contact, lane, one.pk)
+            else:
+                self._write(lane, one)
+
+    def acked(self, contact: bytes, ids: Iterable[bytes]) -> None:
+        """The contact has these; make room and fill it."""
+        lane = self._lanes.get(contact)
+        if lane is not None:
+            lane.under_way.difference_update(ids)
+            self._fill(contact, lane)
+
+    def link_up(self, contact: bytes) -> None:
+        """Begin from the first row that is due."""
+        lane = self._lanes[contact] = _Lane(behind=True)
+        self._fill(contact, lane)
+
+    def link_down(self, contact: bytes) -> None:
+        """Nothing more can be written unless another link is there."""
+        if self._net.route(contact) is None:
+            self._lanes.pop(contact, None)
+        else:
+            self.link_up(contact)
+
+    def again(self) -> None:
+        """Look through the outbox again: retries have become due."""
+        for contact in list(self._lanes):
+            self.link_up(contact)
+
+    def rows_due(self, turn: Turn, contact: bytes) -> None:
+        """Read what comes next, as a function of a turn."""
+        lane = self._lanes.get(contact)
+        if lane is None:
+            return
+        rows = store_outbox.due(turn.db, turn.now, contact, WINDOW, lane.sent_to)
+        found = [
+            Sealed(contact, row.pk, row.envelope_id, Frame(outbound.frame_type(row.kind), row.envelope))
+            for row in rows
+            if row.envelope is not None and row.envelope_id is not None and row.kind != store_outbox.INITIAL
+        ]
+        turn.after(self._filled, contact, lane, found, len(rows) < WINDOW)
+
+    def _filled(self, contact: bytes, lane: _Lane, found: list[Sealed], all_read: bool) -> None:
+        if self._lanes.get(contact) is not lane:
+            return
+        lane.filling = False
+        lane.behind = not all_read
+        for one in found:
+            if len(lane.under_way) >= WINDOW:
+                lane.behind = True
+                break
+            if one.pk > lane.sent_to:
+                self._write(lane, one)
+
+    def _write(self, lane: _Lane, one: Sealed) -> None:
+        if self._net.send(one.contact, [one.frame]):
+            lane.under_way.add(one.envelope_id)
+            lane.sent_to = one.pk
+
+    def _fall_behind(self, contact: bytes, lane: _Lane, pk: int) -> None:
+        # a row sealed anew keeps its place in the outbox: go back to it
+        lane.sent_to = min(lane.sent_to, pk - 1)
+        lane.behind = True
+        self._fill(contact, lane)
+
+    def _fill(self, contact: bytes, lane: _Lane) -> None:
+        if lane.behind and not lane.filling and len(lane.under_way) <= REFILL:
+            lane.filling = True
+            self._refill(contact)

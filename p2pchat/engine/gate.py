@@ -1,0 +1,71 @@
+"""The gate: what comes from links with contacts goes into turns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from p2pchat.core import wire
+from p2pchat.core.identity import Device
+from p2pchat.core.session import Pair, pair
+from p2pchat.core.wire import Frame
+from p2pchat.engine import inbound, people
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store import sessions as store_sessions
+from p2pchat.store.database import Database
+
+if TYPE_CHECKING:
+    from p2pchat.engine.engine import Engine
+
+
+class Gate:
+    """Checks hellos from memory and hands frames to the engine, which may make it wait."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._pairs: dict[bytes, list[Pair]] = {}
+
+    def load(self, db: Database, me: Device) -> None:
+        """Read the pairs again: sessions that may be used, with contacts that may knock."""
+        pairs: dict[bytes, list[Pair]] = {}
+        for contact in store_contacts.all(db):
+            if contact.identity is None or contact.state not in ("contact", "waiting"):
+                continue
+            rows = [row for row in store_sessions.for_contact(db, contact.id) if not row.pending]
+            pairs[contact.id] = [
+                pair(contact.id, row.th, row.pair_root, me.identity, contact.identity) for row in reversed(rows)
+            ]
+        self._pairs = pairs
+
+    def now(self) -> int:
+        """The wall clock, ms."""
+        return self._engine.clock()
+
+    def pairs(self, contact: bytes | None = None) -> Sequence[Pair]:
+        """The pairs of one contact, newest first, or of everybody."""
+        if contact is not None:
+            return self._pairs.get(contact, [])
+        return [one for pairs in self._pairs.values() for one in pairs]
+
+    async def received(self, contact: bytes, th: bytes, route: str, frames: list[Frame]) -> None:
+        """Frames from a contact. Acks free the window at once and are written down lazily."""
+        engine = self._engine
+        for one in frames:
+            if one.type == wire.ACKS:
+                ids = wire.acked_ids(one)
+                engine.flow.acked(contact, ids)
+                engine.post(inbound.frame, contact, th, route, one, lazy=True)
+            else:
+                engine.post(inbound.frame, contact, th, route, one)
+        await engine.room()
+
+    def link_up(self, contact: bytes, th: bytes) -> None:
+        """A link is there: send what waits."""
+        self._engine.post(people.heard, contact, th)
+        self._engine.flow.link_up(contact)
+
+    def link_down(self, contact: bytes) -> None:
+        """A link has ended."""
+        self._engine.flow.link_down(contact)
+        self._engine.net.lost(contact)
+        self._engine.post(people.show, contact)

@@ -1,0 +1,155 @@
+"""From an envelope to a message on disk, in this order:
+
+1. An envelope whose hash is known was received before: ack it again, at most hourly queue its receipt again, stop.
+2. Open it on a copy of a session, decode its content strictly. A failure changes nothing and is answered by `refused`.
+3. In the same transaction: the session's new state, the hash, the content's effect, a receipt in the outbox.
+4. After the commit: the hop ack, then events.
+
+A content that is here already, by (contact, message id), has no effect, but is acked and receipted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from p2pchat.core import content as contents
+from p2pchat.core import delivery, wire
+from p2pchat.core.content import Content, decode_content, read_profile
+from p2pchat.core.envelope import envelope_id
+from p2pchat.core.prekeys import open_bundle
+from p2pchat.core.wire import Frame
+from p2pchat.engine import people, renewal, views
+from p2pchat.engine.turn import Turn
+from p2pchat.errors import CannotOpen
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store import envelopes as store_envelopes
+from p2pchat.store import messages as store_messages
+from p2pchat.store import outbox as store_outbox
+from p2pchat.store.contacts import Contact
+from p2pchat.store.envelopes import SeenRow
+from p2pchat.store.messages import MessageRow
+
+HOUR = 3_600_000
+_DONE_AT_ACK = frozenset({contents.RECEIPT, store_outbox.INITIAL, store_outbox.RENEWAL})
+RETRY_ACKED = HOUR
+"""An acked content whose receipt does not come is sent again after this."""
+
+
+def frame(turn: Turn, contact_id: bytes, th: bytes, route: str, one: Frame) -> None:
+    """Whatever a contact sends on a verified link."""
+    contact = turn.contact(contact_id)
+    if contact is None or contact.state not in ("contact", "waiting"):
+        return  # blocked or removed while the frame was under way
+    if one.type == wire.ENVELOPE:
+        envelope(turn, contact, route, one.body)
+    elif one.type == wire.ACKS:
+        acks(turn, contact_id, route, wire.acked_ids(one))
+    elif one.type == wire.REFUSED:
+        renewal.refused(turn, contact, one.body)
+    elif one.type == wire.RENEW:
+        renewal.asked(turn, contact, th)
+    elif one.type == wire.BUNDLE:
+        renewal.answered(turn, contact, th, one.body)
+    elif one.type == wire.INITIAL:
+        renewal.begun(turn, contact, one.body)
+
+
+def envelope(turn: Turn, contact: Contact, route: str, sealed: bytes) -> None:
+    """One envelope from a contact."""
+    name = envelope_id(sealed)
+    if (seen := store_envelopes.seen(turn.db, name)) is not None:
+        turn.hop_acks.setdefault(contact.id, []).append(name)
+        if seen.msg_id is not None and (seen.receipt_at is None or seen.receipt_at + HOUR <= turn.now):
+            store_envelopes.receipt_queued(turn.db, name, turn.now)
+            turn.receipts.setdefault(contact.id, []).append(seen.msg_id)
+        return
+    opened = turn.sessions.open(contact.id, sealed, turn.entropy)
+    try:
+        content = None if opened is None else decode_content(opened[1].content)
+    except CannotOpen:
+        content = None
+    if opened is None or content is None:
+        turn.after(turn.net.send, contact.id, [Frame(wire.REFUSED, name)])
+        return
+    turn.sessions.keep(contact.id, opened[1], turn.now)
+    turn.hop_acks.setdefault(contact.id, []).append(name)
+    receipted = content.type != contents.RECEIPT
+    owed = content.message_id if receipted else None
+    row = SeenRow(name, contact.id, owed, turn.now, turn.now if receipted else None)
+    store_envelopes.remember(turn.db, [row])
+    if contact.state == "waiting":  # only one who accepted us seals contents for us
+        contact = people.accepted(turn, contact, opened[0])
+    if receipted:
+        turn.receipts.setdefault(contact.id, []).append(content.message_id)
+    if (effect := _EFFECTS.get(content.type)) is not None:
+        effect(turn, contact, content, route)
+
+
+def acks(turn: Turn, contact_id: bytes, route: str, ids: list[bytes]) -> None:
+    """The contact's node has these on disk. Receipts are done with that; contents still wait for theirs."""
+    done, stored = [], []
+    for name in ids:
+        row = store_outbox.by_envelope(turn.db, name)
+        if row is None or row.contact != contact_id or row.acked_at is not None:
+            continue
+        if row.kind in _DONE_AT_ACK:
+            done.append(row.pk)
+        else:
+            store_outbox.update(turn.db, row.pk, acked_at=turn.now, next_try=turn.now + RETRY_ACKED)
+            if row.msg_id is not None:
+                stored.append(row.msg_id)
+    store_outbox.remove(turn.db, done)
+    people.advance(turn, contact_id, stored, delivery.STORED, route)
+
+
+def _text(turn: Turn, contact: Contact, content: Content, route: str) -> None:
+    row = MessageRow(
+        id=content.message_id,
+        chat=contact.id,
+        sender=contact.id,
+        kind=content.type,
+        seq=content.seq,
+        text=content.payload[0],
+        sent_at=content.sent_at,
+        received_at=turn.now,
+        state=delivery.RECEIVED,
+        route=route,
+    )
+    if store_messages.insert(turn.db, row):
+        turn.event("message", **views.message(row, contact.name))
+
+
+def _receipt(turn: Turn, contact: Contact, content: Content, route: str) -> None:
+    kind, ids = content.payload[:2]
+    event = delivery.READ if kind == contents.READ else delivery.DELIVERED
+    store_outbox.forget_messages(turn.db, contact.id, ids)
+    people.advance(turn, contact.id, ids, event, route)
+
+
+def _profile(turn: Turn, contact: Contact, content: Content, route: str) -> None:
+    people.told(turn, contact, read_profile(content))
+
+
+def _addresses(turn: Turn, contact: Contact, content: Content, route: str) -> None:
+    people.moved(turn, contact, content.payload[0])
+
+
+def _bundle(turn: Turn, contact: Contact, content: Content, route: str) -> None:
+    try:
+        bundle = open_bundle(content.payload[0])
+    except CannotOpen:
+        return
+    if bundle.identity == contact.identity and bundle.device == contact.device:
+        store_contacts.update(turn.db, contact.id, bundle=bundle.encoded)
+        turn.forget_contact(contact.id)
+
+
+Effect = Callable[[Turn, Contact, Content, str], None]
+_EFFECTS: dict[int, Effect] = {
+    contents.TEXT: _text,
+    contents.RECEIPT: _receipt,
+    contents.PROFILE: _profile,
+    contents.ADDRESSES: _addresses,
+    contents.BUNDLE: _bundle,
+}
+"""Contents of other types are acked, receipted and otherwise left alone: a newer version may send them."""

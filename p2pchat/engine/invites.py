@@ -1,0 +1,230 @@
+"""Invites of ours and first messages: making, offering, admitting, answering.
+
+One-time: a set of prekeys made for it alone; the first valid first message uses it up, and with it go its secret and
+its private keys, in the same transaction. Accepted on arrival unless the inviter wanted to be asked.
+Reusable: the current set of the rotation; everybody who comes is a request.
+"""
+
+from __future__ import annotations
+
+from p2pchat.core import content as contents
+from p2pchat.core import handshake
+from p2pchat.core.content import Content, decode_content, encode_content, new_message_id, read_profile
+from p2pchat.core.envelope import envelope_id, open_blob, seal_blob
+from p2pchat.core.handshake import Initial
+from p2pchat.core.invite import (
+    MOST_WAYS,
+    ONE_TIME,
+    REUSABLE,
+    ROLE_NODE,
+    Invite,
+    InviteWay,
+    blob_key,
+    decode_invite,
+    encode_invite,
+    hello_key,
+    new_secret,
+)
+from p2pchat.core.prekeys import Bundle, PrekeySet, dump_set, load_set, make_set, open_bundle, person_digest
+from p2pchat.core.session import DAY, Session
+from p2pchat.engine import outbound, people, views
+from p2pchat.engine.turn import Turn
+from p2pchat.errors import CannotOpen, UsageError
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store import envelopes as store_envelopes
+from p2pchat.store import invites as store_invites
+from p2pchat.store import outbox as store_outbox
+from p2pchat.store import prekeys as store_prekeys
+from p2pchat.store.contacts import Contact
+from p2pchat.store.envelopes import SeenRow
+from p2pchat.store.invites import InviteRow
+from p2pchat.store.prekeys import PrekeyRow
+
+ROTATE = 7 * DAY
+KEEP_ROTATED = 30 * DAY
+MOST_EXPIRY_S = 365 * 86_400
+REMEMBER_HANDSHAKE = 400 * DAY
+"""Longer than the prekeys of any invite live, so a first message is known for as long as it could be accepted."""
+
+
+def make(turn: Turn, *, reusable: bool, ask: bool, expires_s: int) -> InviteRow:
+    """A new invite, saved; `expires_s` seconds from now."""
+    if not 60 <= expires_s <= MOST_EXPIRY_S:
+        raise UsageError("An invite lives between a minute and a year")
+    kind = REUSABLE if reusable else ONE_TIME
+    expires_at = turn.now // 1000 + expires_s
+    secret = new_secret(kind, turn.random)
+    if reusable:
+        prekeys, digest = rotation(turn), person_digest(turn.me.identity, turn.me.device)
+    else:
+        prekeys = make_set(turn.me, expires_at, one_time=True, random=turn.random)
+        digest = open_bundle(prekeys.bundle).digest
+        _save(turn, store_prekeys.ONE_TIME, prekeys, expires_at * 1000)
+    ways = tuple(InviteWay(peer, address, ROLE_NODE) for peer, address in turn.net.ways()[:MOST_WAYS])
+    row = InviteRow(
+        id=turn.random(8),
+        kind=kind,
+        secret=secret,
+        hello=hello_key(secret),
+        bundle=None if reusable else prekeys.bundle,
+        expires_at=expires_at * 1000,
+        ask=ask or reusable,
+        state=store_invites.OPEN,
+        created_at=turn.now,
+        encoded=encode_invite(Invite(kind, digest, secret, expires_at, ways, None)),
+        opk_id=prekeys.number,
+    )
+    store_invites.add(turn.db, row)
+    turn.offers_changed = True
+    return row
+
+
+def rotation(turn: Turn) -> PrekeySet:
+    """The prekeys that several people may use, renewed weekly; old ones are kept 30 days more."""
+    newest = store_prekeys.newest(turn.db, store_prekeys.ROTATION)
+    if newest is not None and newest.created_at + ROTATE > turn.now:
+        return load_set(newest.secret)
+    not_after = (turn.now + ROTATE + KEEP_ROTATED) // 1000
+    fresh = make_set(turn.me, not_after, one_time=False, random=turn.random)
+    _save(turn, store_prekeys.ROTATION, fresh, not_after * 1000)
+    for contact in store_contacts.all(turn.db):
+        if contact.state == "contact":
+            outbound.queue(turn, contact, contents.BUNDLE, [fresh.bundle])
+    return fresh
+
+
+def _save(turn: Turn, kind: str, prekeys: PrekeySet, delete_at: int) -> None:
+    store_prekeys.put(turn.db, PrekeyRow(kind, prekeys.number, dump_set(prekeys), turn.now, delete_at))
+
+
+def offer(turn: Turn, invite_id: bytes) -> bytes | None:
+    """The sealed bundle of an open invite."""
+    row = store_invites.get(turn.db, invite_id)
+    if row is None or row.state != store_invites.OPEN or row.secret is None or row.expires_at <= turn.now:
+        return None
+    bundle = row.bundle or rotation(turn).bundle
+    return seal_blob(blob_key(row.secret), bundle, turn.random)
+
+
+def admit(turn: Turn, invite_id: bytes, blob: bytes) -> bool:
+    """A first message to one of our invites; True if it is (or was) taken and may be acked."""
+    name = envelope_id(blob)
+    if store_envelopes.seen(turn.db, name) is not None:
+        return True
+    row = store_invites.get(turn.db, invite_id)
+    if row is None or row.state != store_invites.OPEN or row.secret is None or row.expires_at <= turn.now:
+        if row is not None and row.state == store_invites.USED:
+            turn.event("node", warning="An invite of yours was tried again after its use; it may have leaked.")
+        return False
+    try:
+        initial = handshake.parse(open_blob(blob_key(row.secret), blob))
+        prekeys = _prekeys(turn, row, initial)
+        th = handshake.transcript(initial, prekeys)
+        if store_prekeys.known(turn.db, th) is not None:
+            return True
+        session, inner = handshake.respond(turn.me, prekeys, initial, turn.entropy)
+        content = decode_content(inner)
+        profile = read_profile(content)
+    except CannotOpen:
+        return False
+    known = store_contacts.by_identity(turn.db, initial.identity)
+    if known is not None and known.state == "blocked":
+        return False
+    if row.kind == ONE_TIME:
+        store_invites.update(turn.db, row.id, state=store_invites.USED, secret=None, bundle=None, encoded=None)
+        store_prekeys.delete(turn.db, store_prekeys.ONE_TIME, prekeys.number)
+        turn.offers_changed = True
+    contact = known if known is not None else _newcomer(turn, row, initial, profile.name)
+    store_prekeys.remember(turn.db, th, contact.id, turn.now + REMEMBER_HANDSHAKE)
+    store_envelopes.remember(turn.db, [SeenRow(name, contact.id, None, turn.now)])
+    ask = row.ask if known is None else known.state != "waiting"
+    _welcome(turn, contact, session, ask=ask)
+    people.told(turn, turn.contact(contact.id) or contact, profile)
+    return True
+
+
+def _prekeys(turn: Turn, row: InviteRow, initial: Initial) -> PrekeySet:
+    kind = store_prekeys.ONE_TIME if row.kind == ONE_TIME else store_prekeys.ROTATION
+    found = store_prekeys.get(turn.db, kind, initial.spk_id)
+    if found is None or (row.kind == ONE_TIME and found.id != row.opk_id):
+        raise CannotOpen
+    return load_set(found.secret)
+
+
+def _newcomer(turn: Turn, row: InviteRow, initial: Initial, name: str) -> Contact:
+    contact = Contact(
+        id=turn.random(8),
+        name=name,
+        named_by_me=False,
+        state="request",
+        identity=initial.identity,
+        device=initial.device,
+        bundle=None,
+        verified=False,
+        created_at=turn.now,
+        invite_id=row.id,
+        profile_name=name,
+    )
+    store_contacts.add(turn.db, contact)
+    turn.forget_contact(contact.id)
+    return contact
+
+
+def _welcome(turn: Turn, contact: Contact, session: Session, *, ask: bool) -> None:
+    """Accept on arrival or ask. One who is a contact already and begins anew is always asked about."""
+    if contact.state == "waiting":  # both used an invite of the other: both said yes, and both sessions live
+        turn.sessions.begin(contact.id, session, turn.now)
+        people.connected(turn, contact)
+        return
+    if (before := turn.sessions.pending(contact.id)) is not None:
+        turn.sessions.drop(contact.id, before.th)
+    turn.sessions.begin(contact.id, session, turn.now, pending=True)
+    if ask:
+        turn.event("request", **views.request(contact, people.words(turn, contact)))
+    else:
+        people.begin(turn, contact, session)
+
+
+def answer(turn: Turn, contact_id: bytes, blob: bytes) -> bytes | None:
+    """The first message against the bundle an inviter offered, saved; None if the bundle is not the invite's."""
+    contact = turn.contact(contact_id)
+    if contact is None or contact.invite is None:
+        return None
+    try:
+        invite = decode_invite(contact.invite)
+        bundle = open_bundle(open_blob(blob_key(invite.secret), blob))
+        if invite.digest != _pinned(invite, bundle):
+            return None
+        known = store_contacts.by_identity(turn.db, bundle.identity)
+        if known is not None and known.id != contact_id:
+            _already(turn, contact, known)
+            return None
+        content = _introduction(turn)
+        # whether the invite has expired is the inviter's to say: our clock may be a day ahead
+        session, message = handshake.initiate(turn.me, bundle, content, turn.now - DAY, turn.entropy)
+    except CannotOpen:
+        return None
+    turn.change(contact_id, identity=bundle.identity, device=bundle.device, bundle=bundle.encoded)
+    turn.sessions.begin(contact_id, session, turn.now)
+    turn.pairs_changed = True
+    initial = seal_blob(blob_key(invite.secret), message, turn.random)
+    outbound.queue_initial(turn, contact_id, store_outbox.INITIAL, initial, session.th)
+    return initial
+
+
+def _pinned(invite: Invite, bundle: Bundle) -> bytes:
+    return bundle.digest if invite.kind == ONE_TIME else person_digest(bundle.identity, bundle.device)
+
+
+def _introduction(turn: Turn) -> bytes:
+    payload = contents.profile_payload(outbound.own_profile(turn))
+    return encode_content(Content(contents.PROFILE, new_message_id(turn.now, turn.random), 0, turn.now, payload))
+
+
+def _already(turn: Turn, contact: Contact, known: Contact) -> None:
+    """The invite is of somebody we know by another way: say so, and keep one contact."""
+    outbound.move(turn, contact, known)
+    people.remove(turn, contact)
+    if known.state == "request":
+        people.accept(turn, known)
+    turn.event("node", warning=f"That invite is {known.name}'s, who is in your list already.")

@@ -1,0 +1,182 @@
+"""From a wish to an envelope in the outbox, in one transaction:
+
+1. `send_text` checks chat and text, then takes a number and an id, and saves the message (◷).
+2. `queue` makes the content; where the contact has accepted and a session can send, it is padded and sealed now,
+   else the content waits unsealed in the outbox until `seal_waiting` is called.
+3. After the commit the engine hands what was sealed to `flow`, which writes it if a link is there.
+
+The outbox forgets a content at its end-to-end receipt; receipts themselves, at the hop ack.
+"""
+
+from __future__ import annotations
+
+from p2pchat.core import content as contents
+from p2pchat.core import delivery, wire
+from p2pchat.core.content import Content, Profile, encode_content, new_message_id
+from p2pchat.core.envelope import envelope_id
+from p2pchat.core.session import DAY, Session
+from p2pchat.core.text import MOST_TEXT_BYTES
+from p2pchat.core.wire import Frame
+from p2pchat.engine import views
+from p2pchat.engine.turn import Sealed, Turn
+from p2pchat.errors import NotNow, TextTooLong, UsageError
+from p2pchat.store import messages as store_messages
+from p2pchat.store import meta
+from p2pchat.store import outbox as store_outbox
+from p2pchat.store.contacts import Contact
+from p2pchat.store.messages import MessageRow
+from p2pchat.store.outbox import OutboxRow
+
+KEEP_TRYING = 30 * DAY
+
+
+def send_text(turn: Turn, contact: Contact, text: str) -> MessageRow:
+    """Save a text for a contact and queue it."""
+    if contact.state not in ("contact", "waiting"):
+        raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise UsageError("This text is not valid Unicode") from None
+    if size > MOST_TEXT_BYTES:
+        raise TextTooLong
+    if not text:
+        raise UsageError("There is nothing to send")
+    message_id = new_message_id(turn.now, turn.random)
+    seq = store_messages.next_seq(turn.db, contact.id)
+    row = MessageRow(
+        id=message_id,
+        chat=contact.id,
+        sender=b"",
+        kind=contents.TEXT,
+        seq=seq,
+        text=text,
+        sent_at=turn.now,
+        received_at=None,
+        state=delivery.SAVED,
+        route=None,
+    )
+    store_messages.insert(turn.db, row)
+    queue(turn, contact, contents.TEXT, contents.text_payload(text), message_id=message_id, seq=seq)
+    turn.after(turn.net.nudge, contact.id)
+    turn.event("message", **views.message(row, contact.name))
+    return row
+
+
+def queue(
+    turn: Turn, contact: Contact, kind: int, payload: object, *, message_id: bytes | None = None, seq: int = 0
+) -> None:
+    """Put a content for a contact into the outbox, sealed if that is possible now."""
+    message_id = message_id or new_message_id(turn.now, turn.random)
+    content = encode_content(Content(kind, message_id, seq, turn.now, payload))
+    session = turn.sessions.sending(contact.id) if contact.state == "contact" else None
+    envelope = None if session is None else turn.sessions.seal(contact.id, session, content, turn.entropy)
+    row = OutboxRow(
+        contact=contact.id,
+        kind=kind,
+        msg_id=message_id,
+        content=content,
+        envelope_id=None if envelope is None else envelope_id(envelope),
+        envelope=envelope,
+        th=None if session is None else session.th,
+        created_at=turn.now,
+        next_try=turn.now,
+        expires_at=turn.now + KEEP_TRYING,
+    )
+    _ready(turn, row, store_outbox.add(turn.db, row))
+
+
+def queue_initial(turn: Turn, contact_id: bytes, kind: int, blob: bytes, th: bytes) -> None:
+    """Keep a first message until its ack; it is sent as the same bytes every time."""
+    row = OutboxRow(
+        contact=contact_id,
+        kind=kind,
+        msg_id=None,
+        content=None,
+        envelope_id=envelope_id(blob),
+        envelope=blob,
+        th=th,
+        created_at=turn.now,
+        next_try=turn.now,
+        expires_at=turn.now + KEEP_TRYING,
+    )
+    pk = store_outbox.add(turn.db, row)
+    if kind == store_outbox.RENEWAL:
+        _ready(turn, row, pk)
+
+
+def seal_waiting(turn: Turn, contact: Contact) -> None:
+    """The contact has accepted: seal what waited for that, in its order."""
+    session = turn.sessions.sending(contact.id)
+    if session is not None:
+        _seal_rows(turn, contact.id, session, store_outbox.unsealed(turn.db, contact.id))
+
+
+def seal_again(turn: Turn, contact_id: bytes, session: Session) -> None:
+    """A session was renewed: every content without a receipt goes out in the new one, under the id it had."""
+    _seal_rows(
+        turn,
+        contact_id,
+        session,
+        [row for row in store_outbox.for_contact(turn.db, contact_id) if row.content is not None],
+    )
+
+
+def _seal_rows(turn: Turn, contact_id: bytes, session: Session, rows: list[OutboxRow]) -> None:
+    for row in rows:
+        assert row.content is not None
+        current = turn.sessions.session(contact_id, session.th)
+        envelope = turn.sessions.seal(contact_id, current, row.content, turn.entropy)
+        name = envelope_id(envelope)
+        store_outbox.update(
+            turn.db,
+            row.pk,
+            envelope_id=name,
+            envelope=envelope,
+            th=session.th,
+            acked_at=None,
+            next_try=turn.now,
+        )
+        turn.sealed.append(Sealed(contact_id, row.pk, name, Frame(wire.ENVELOPE, envelope)))
+
+
+def _ready(turn: Turn, row: OutboxRow, pk: int) -> None:
+    if row.envelope is not None and row.envelope_id is not None:
+        turn.sealed.append(Sealed(row.contact, pk, row.envelope_id, Frame(frame_type(row.kind), row.envelope)))
+
+
+def frame_type(kind: int) -> int:
+    """The frame an outbox row travels in."""
+    return wire.INITIAL if kind == store_outbox.RENEWAL else wire.ENVELOPE
+
+
+def move(turn: Turn, old: Contact, new: Contact) -> None:
+    """What was written to `old` goes to `new`: they turned out to be one person."""
+    for row in store_outbox.for_contact(turn.db, old.id):
+        found = [] if row.msg_id is None else store_messages.mine(turn.db, old.id, [row.msg_id])
+        for message in found:
+            store_messages.delete(turn.db, message.pk)
+            send_text(turn, new, message.text)
+    store_outbox.clear(turn.db, old.id)
+
+
+def finish(turn: Turn) -> None:
+    """The end of a turn: one receipt for every 64 contents that were received from a contact."""
+    for contact_id, ids in turn.receipts.items():
+        contact = turn.contact(contact_id)
+        if contact is None or contact.state != "contact":
+            continue
+        for start in range(0, len(ids), contents.MOST_RECEIPTS):
+            some = ids[start : start + contents.MOST_RECEIPTS]
+            queue(turn, contact, contents.RECEIPT, contents.receipt_payload(contents.DELIVERED, some))
+
+
+def own_profile(turn: Turn) -> Profile:
+    """What we tell contacts about ourselves."""
+    name = (meta.get(turn.db, "name") or b"").decode()
+    return Profile(name, True, tuple(turn.net.ways()))
+
+
+def queue_profile(turn: Turn, contact: Contact) -> None:
+    """Tell a contact who we are and where; on acceptance it is the session's first content."""
+    queue(turn, contact, contents.PROFILE, contents.profile_payload(own_profile(turn)))

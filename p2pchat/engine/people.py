@@ -1,0 +1,291 @@
+"""Contacts and requests: how one becomes the other, and what a contact tells about itself.
+
+waiting   we used their invite; nothing but the first message leaves before they accept
+request   they used ours and a person has to say yes; nothing goes back to them before
+contact   both said yes
+blocked   nothing is taken, no link is made; holds for the identity, whatever invite or address it comes by
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from p2pchat.core import content as contents
+from p2pchat.core import delivery
+from p2pchat.core.content import Profile
+from p2pchat.core.identity import safety_number, sas_words
+from p2pchat.core.invite import ROLE_NODE, Invite, decode_invite, hello_key, read_invite
+from p2pchat.core.session import DAY, LINGER, Session
+from p2pchat.core.text import clean_name
+from p2pchat.engine import outbound, views
+from p2pchat.engine.turn import Turn
+from p2pchat.errors import BadName, InviteExpired, NotNow
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store import invites as store_invites
+from p2pchat.store import messages as store_messages
+from p2pchat.store import meta
+from p2pchat.store import outbox as store_outbox
+from p2pchat.store.contacts import Contact, Way
+
+HEARD_WITHIN = 30 * DAY
+
+
+def name_of(written: str) -> str:
+    """A name as it may be kept, or `BadName`."""
+    name = clean_name(written)
+    if not name or name.casefold() == "me":
+        raise BadName
+    return name
+
+
+def add(turn: Turn, written: str, name: str | None) -> Contact:
+    """Begin to join by an invite; the same invite again gives the contact it gave before."""
+    invite, encoded = read_invite(written)
+    alias = None if name is None else name_of(name)
+    for known in store_contacts.all(turn.db):
+        if known.invite == encoded:
+            return known if alias is None else turn.change(known.id, name=alias, named_by_me=True)
+    if any(one.hello == hello_key(invite.secret) for one in store_invites.all(turn.db)):
+        raise NotNow("This is an invite of your own", hint="Give it to somebody else.")
+    # clocks lie by up to a day; whether it has really expired, the inviter says
+    if invite.expires_at * 1000 + DAY < turn.now:
+        raise InviteExpired
+    if not invite.ways:
+        raise NotNow("This invite says nowhere to go", hint="Ask for one made while their node runs.")
+    contact_id = turn.random(8)
+    contact = Contact(
+        id=contact_id,
+        name=alias or invite.name or f"invite-{contact_id.hex()[:4]}",
+        named_by_me=alias is not None,
+        state="waiting",
+        identity=None,
+        device=None,
+        bundle=None,
+        verified=False,
+        created_at=turn.now,
+        invite=encoded,
+        invite_until=invite.expires_at * 1000,
+    )
+    store_contacts.add(turn.db, contact)
+    turn.forget_contact(contact_id)
+    store_contacts.set_ways(
+        turn.db, contact_id, [Way(way.peer, way.address, way.role) for way in invite.ways], turn.now
+    )
+    turn.event("contact", **views.contact(contact, None))
+    knock(turn, contact, invite)
+    return contact
+
+
+def knock(turn: Turn, contact: Contact, invite: Invite) -> None:
+    """Have the network join by this invite."""
+    ways = [(way.peer, way.address) for way in invite.ways if way.role == ROLE_NODE]
+    turn.after(turn.net.join, contact.id, ways, hello_key(invite.secret))
+
+
+def reach(turn: Turn, contact: Contact) -> None:
+    """Have the network keep a link to a contact we have a session with."""
+    ways = [(way.peer, way.address) for way in store_contacts.ways(turn.db, contact.id) if way.role == ROLE_NODE]
+    turn.after(turn.net.reach, contact.id, ways)
+
+
+def resume(turn: Turn) -> None:
+    """At the start: dial whom we owe something or heard of lately, knock again where an invite was not settled."""
+    owed = store_outbox.pending_contacts(turn.db)
+    for contact in store_contacts.all(turn.db):
+        if contact.invite is not None:
+            knock(turn, contact, decode_invite(contact.invite))
+        if contact.identity is not None and contact.state in ("contact", "waiting"):
+            heard = contact.heard_at or contact.created_at
+            if contact.id in owed or heard + HEARD_WITHIN > turn.now:
+                reach(turn, contact)
+
+
+def heard(turn: Turn, contact_id: bytes, th: bytes) -> None:
+    """A link with the contact is there, by the hello of session `th`. If we began that session, the other side can
+    only have its secret from our first message: a missing ack of that has come by this.
+    """
+    contact = turn.contact(contact_id)
+    if contact is None:
+        return
+    store_contacts.heard(turn.db, contact_id, turn.now)
+    show(turn, contact_id)
+    if any(one.th == th and one.initiator for one in turn.sessions.all(contact_id)):
+        joined(turn, contact_id)
+
+
+def show(turn: Turn, contact_id: bytes) -> None:
+    """Tell faces how a contact is reached now."""
+    contact = turn.contact(contact_id)
+    if contact is not None:
+        turn.event("contact", **views.contact(contact, turn.net.route(contact_id)))
+
+
+def joined(turn: Turn, contact_id: bytes) -> None:
+    """The inviter has our first message; what follows goes over links."""
+    contact = turn.contact(contact_id)
+    if contact is None or contact.invite is None:
+        return
+    store_outbox.clear(turn.db, contact_id, [store_outbox.INITIAL])
+    contact = turn.change(contact_id, invite=None, invite_until=None)
+    reach(turn, contact)
+
+
+def accepted(turn: Turn, contact: Contact, session: Session) -> Contact:
+    """They said yes to us: a content of theirs has arrived in a session."""
+    if session.initiator:
+        joined(turn, contact.id)
+    changed = turn.change(contact.id, state="contact")
+    turn.pairs_changed = True
+    turn.event("contact", **views.contact(changed, turn.net.route(contact.id)))
+    outbound.seal_waiting(turn, changed)
+    return changed
+
+
+def connected(turn: Turn, contact: Contact) -> None:
+    """Both sides used an invite of the other at the same time. Ours may still be under way: it stays queued."""
+    changed = turn.change(contact.id, state="contact")
+    turn.pairs_changed = True
+    outbound.queue_profile(turn, changed)
+    outbound.seal_waiting(turn, changed)
+    turn.event("contact", **views.contact(changed, turn.net.route(contact.id)))
+    reach(turn, changed)
+
+
+def accept(turn: Turn, contact: Contact) -> Contact:
+    """We say yes to a request, or to a contact who began anew."""
+    session = turn.sessions.pending(contact.id)
+    if session is None:
+        raise NotNow(f"{contact.name} has not asked", hint="`p2pchat requests` lists who has.")
+    begin(turn, contact, session)
+    changed = turn.contact(contact.id)
+    assert changed is not None
+    return changed
+
+
+def begin(turn: Turn, contact: Contact, session: Session) -> None:
+    """Use the session of a first message that was said yes to; sessions before it end."""
+    for old in turn.sessions.all(contact.id):
+        if old.th != session.th and contact.state == "contact" and old.ends_at is None:
+            turn.sessions.put(contact.id, replace(old, ends_at=turn.now + LINGER))
+    again = contact.state == "contact"
+    turn.sessions.admit(contact.id, session)
+    contact = turn.change(contact.id, state="contact")
+    turn.pairs_changed = True
+    outbound.queue_profile(turn, contact)
+    if again:
+        outbound.seal_again(turn, contact.id, turn.sessions.session(contact.id, session.th))
+    else:
+        outbound.seal_waiting(turn, contact)
+    turn.event("contact", **views.contact(contact, turn.net.route(contact.id)))
+    reach(turn, contact)
+
+
+def decline(turn: Turn, contact: Contact) -> None:
+    """We say no; nothing goes back to them. Of a contact who began anew, only the new beginning is forgotten."""
+    session = turn.sessions.pending(contact.id)
+    if session is None:
+        raise NotNow(f"{contact.name} has not asked", hint="`p2pchat requests` lists who has.")
+    if contact.state == "request":
+        remove(turn, contact)
+    else:
+        turn.sessions.drop(contact.id, session.th)
+
+
+def block(turn: Turn, contact: Contact) -> Contact:
+    """Take nothing of theirs any more, and send nothing. The history stays."""
+    store_outbox.clear(turn.db, contact.id)
+    changed = turn.change(contact.id, state="blocked", invite=None, invite_until=None)
+    turn.pairs_changed = True
+    turn.after(turn.net.forget, contact.id)
+    turn.event("contact", **views.contact(changed, None))
+    return changed
+
+
+def remove(turn: Turn, contact: Contact) -> None:
+    """Forget a contact that never became one."""
+    store_contacts.remove(turn.db, contact.id)
+    turn.sessions.forget(contact.id)
+    turn.forget_contact(contact.id)
+    turn.pairs_changed = True
+    turn.after(turn.net.forget, contact.id)
+
+
+def rename(turn: Turn, contact: Contact, name: str) -> Contact:
+    """Call a contact something else; their own choice of name does not change it any more."""
+    changed = turn.change(contact.id, name=name_of(name), named_by_me=True)
+    turn.event("contact", **views.contact(changed, turn.net.route(contact.id)))
+    return changed
+
+
+def verify(turn: Turn, contact: Contact, *, compared: bool) -> tuple[str, bool, str]:
+    """(safety number, verified, four words) of a contact; `compared` marks it as verified."""
+    if contact.identity is None:
+        raise NotNow(f"{contact.name} has not answered yet", hint="There is nothing to compare before that.")
+    if compared and not contact.verified:
+        contact = turn.change(contact.id, verified=True)
+        turn.event("contact", **views.contact(contact, turn.net.route(contact.id)))
+    assert contact.identity is not None
+    return safety_number(turn.me.identity, contact.identity), contact.verified, words(turn, contact)
+
+
+def words(turn: Turn, contact: Contact) -> str:
+    """The four words of the handshake with a contact or a requester."""
+    session = turn.sessions.pending(contact.id) or turn.sessions.sending(contact.id)
+    if session is None:
+        session = next(iter(turn.sessions.all(contact.id)), None)
+    return "" if session is None else sas_words(session.sas)
+
+
+def told(turn: Turn, contact: Contact, profile: Profile) -> Contact:
+    """A contact told about itself. A name of our own choice stays."""
+    name = contact.name if contact.named_by_me else profile.name
+    changed = turn.change(contact.id, name=name, profile_name=profile.name, read_receipts=profile.read_receipts)
+    if name != contact.name:
+        turn.event("contact", **views.contact(changed, turn.net.route(contact.id)))
+    moved(turn, changed, profile.ways)
+    return changed
+
+
+def moved(turn: Turn, contact: Contact, ways: Sequence[tuple[bytes, bytes]]) -> None:
+    """A contact's nodes are reached by these ways now. None at all changes nothing: it may just not know its own."""
+    if ways:
+        store_contacts.set_ways(turn.db, contact.id, [Way(*way, ROLE_NODE) for way in ways], turn.now)
+        if contact.state == "contact":
+            reach(turn, contact)
+
+
+def gone(turn: Turn, contact: Contact) -> None:
+    """The invite we used does not work. What was written to its maker failed; without that nothing is left of it."""
+    rows = store_outbox.for_contact(turn.db, contact.id)
+    failed = [row.msg_id for row in rows if row.kind == contents.TEXT and row.msg_id is not None]
+    if not failed:
+        remove(turn, contact)
+        return
+    turn.change(contact.id, invite=None, invite_until=None)
+    store_outbox.clear(turn.db, contact.id)
+    advance(turn, contact.id, failed, delivery.EXPIRED, None)
+
+
+def advance(turn: Turn, chat: bytes, ids: Iterable[bytes], event: str, route: str | None) -> None:
+    """Something happened to messages of ours; ids that are none are passed over."""
+    state = delivery.target(event)
+    moved_on = store_messages.set_state(
+        turn.db, chat, ids, state, turn.now, came_from=delivery.sources(event), route=route
+    )
+    at = views.timestamp(turn.now)
+    for message_id in moved_on:
+        turn.touched.add(message_id)
+        turn.event("state", id=message_id.hex(), chat=chat.hex(), state=state, route=route, at=at)
+
+
+def tell_addresses(turn: Turn) -> None:
+    """Tell every contact where we are reached now, if that changed since they were told."""
+    ways = turn.net.ways()
+    told_before = b"".join(peer + address for peer, address in ways)
+    if not ways or meta.get(turn.db, "ways_told") == told_before:
+        return
+    meta.put(turn.db, "ways_told", told_before)
+    for contact in store_contacts.all(turn.db):
+        if contact.state == "contact":
+            outbound.queue(turn, contact, contents.ADDRESSES, [[list(way) for way in ways]])

@@ -1,0 +1,262 @@
+"""One turn of the engine: a batch of inputs, one transaction, then everything that may only happen after it.
+
+Functions of the engine get a `Turn`. They read and write the store through `db`, sessions through `sessions`, and put
+whatever leaves the engine (frames, events, wishes to the network) into `after`, to be run once the turn is committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from p2pchat.core import ratchet
+from p2pchat.core.identity import Device
+from p2pchat.core.primitives import Entropy
+from p2pchat.core.session import Received as Opened
+from p2pchat.core.session import Session, for_sending, open_envelope, seal
+from p2pchat.core.wire import Frame
+from p2pchat.engine.ports import Net
+from p2pchat.errors import CannotOpen, NoSuchContact
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store import sessions as store_sessions
+from p2pchat.store.contacts import Contact
+from p2pchat.store.database import Database, Value
+from p2pchat.store.sessions import SessionRow
+
+Skipped = dict[tuple[int, int], bytes]
+
+
+@dataclass
+class _Known:
+    """The sessions with one contact, in memory between turns."""
+
+    sessions: dict[bytes, Session]
+    skipped: dict[bytes, Skipped]
+    created: dict[bytes, int]
+    pending: set[bytes]
+
+
+class SessionCache:
+    """Sessions by contact, loaded when first needed. What a failed turn touched is forgotten and loaded again."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._known: dict[bytes, _Known] = {}
+        self._touched: dict[tuple[bytes, bytes], None] = {}
+
+    def all(self, contact: bytes) -> list[Session]:
+        """Every session with the contact that it may use, oldest last."""
+        known = self._load(contact)
+        return [one for th, one in known.sessions.items() if th not in known.pending]
+
+    def pending(self, contact: bytes) -> Session | None:
+        """The session of a request that was not answered yet."""
+        known = self._load(contact)
+        return next((known.sessions[th] for th in known.pending), None)
+
+    def sending(self, contact: bytes) -> Session | None:
+        """The session to send in."""
+        return for_sending(self.all(contact))
+
+    def session(self, contact: bytes, th: bytes) -> Session:
+        """One session as it is now in this turn; KeyError if it is not there."""
+        return self._load(contact).sessions[th]
+
+    def put(self, contact: bytes, session: Session) -> None:
+        """Keep a changed session; written once, at the end of the turn."""
+        self._load(contact).sessions[session.th] = session
+        self._touched[contact, session.th] = None
+
+    def begin(self, contact: bytes, session: Session, now: int, *, pending: bool = False) -> None:
+        """Keep a new session; `pending` if it must not be used before a person says yes."""
+        known = self._load(contact)
+        known.created[session.th] = now
+        if pending:
+            known.pending.add(session.th)
+        self.put(contact, session)
+
+    def admit(self, contact: bytes, session: Session) -> None:
+        """A person said yes."""
+        self._load(contact).pending.discard(session.th)
+        self.put(contact, session)
+
+    def drop(self, contact: bytes, th: bytes) -> None:
+        """Forget a session for good."""
+        known = self._load(contact)
+        known.sessions.pop(th, None)
+        known.pending.discard(th)
+        store_sessions.remove(self._db, th)
+
+    def seal(self, contact: bytes, session: Session, content: bytes, entropy: Entropy) -> bytes:
+        """An envelope in this session."""
+        after, envelope = seal(session, content, entropy.random)
+        self.put(contact, after)
+        return envelope
+
+    def open(self, contact: bytes, envelope: bytes, entropy: Entropy) -> tuple[Session, Opened] | None:
+        """The opened envelope and its session; nothing is kept until `keep`. None if no session opens it."""
+        known = self._load(contact)
+        for session in self.all(contact):
+            skipped = known.skipped[session.th]
+            try:
+                return session, open_envelope(session, envelope, _finder(skipped), entropy)
+            except CannotOpen:
+                continue
+        return None
+
+    def keep(self, contact: bytes, opened: Opened, now: int) -> None:
+        """Keep what opening an envelope changed."""
+        th = opened.session.th
+        skipped = self._load(contact).skipped[th]
+        if opened.skipped:
+            store_sessions.add_skipped(self._db, th, list(opened.skipped), now)
+            skipped.update({(chain, number): key for chain, number, key in opened.skipped})
+            if len(skipped) > ratchet.MOST_SKIPPED:
+                for place in store_sessions.trim_skipped(self._db, th, ratchet.MOST_SKIPPED):
+                    skipped.pop(place, None)
+        if opened.used is not None:
+            store_sessions.drop_skipped(self._db, th, [opened.used])
+            del skipped[opened.used]
+        self.put(contact, opened.session)
+
+    def write(self) -> None:
+        """Write what the turn touched."""
+        for contact, th in self._touched:
+            known = self._known[contact]
+            session = known.sessions.get(th)
+            if session is not None:
+                row = _row(contact, session, known.created[th], pending=th in known.pending)
+                store_sessions.save(self._db, row)
+
+    def settle(self) -> None:
+        """The turn is committed."""
+        self._touched.clear()
+
+    def forget(self, contact: bytes | None = None) -> None:
+        """Load again when next needed: one contact, or all that the turn touched."""
+        if contact is not None:
+            self._known.pop(contact, None)
+            for key in [key for key in self._touched if key[0] == contact]:
+                del self._touched[key]
+            return
+        self._known.clear()
+        self._touched.clear()
+
+    def _load(self, contact: bytes) -> _Known:
+        known = self._known.get(contact)
+        if known is None:
+            rows = store_sessions.for_contact(self._db, contact)
+            known = _Known(
+                {row.th: _session(row) for row in reversed(rows)},
+                _AutoSkipped(self._db),
+                {row.th: row.created_at for row in rows},
+                {row.th for row in rows if row.pending},
+            )
+            self._known[contact] = known
+        return known
+
+
+class _AutoSkipped(dict[bytes, Skipped]):
+    """Skipped keys by session, read when a session is first used."""
+
+    def __init__(self, db: Database) -> None:
+        super().__init__()
+        self._db = db
+
+    def __missing__(self, th: bytes) -> Skipped:
+        loaded = {(chain, number): key for chain, number, key in store_sessions.skipped(self._db, th)}
+        self[th] = loaded
+        return loaded
+
+
+def _finder(skipped: Skipped) -> ratchet.FindSkipped:
+    return lambda chain, number: skipped.get((chain, number))
+
+
+def _row(contact: bytes, session: Session, created_at: int, *, pending: bool) -> SessionRow:
+    return SessionRow(
+        th=session.th,
+        contact=contact,
+        initiator=session.initiator,
+        pair_root=session.pair_root,
+        sas=session.sas,
+        state=ratchet.dump(session.ratchet),
+        created_at=created_at,
+        confirmed=session.confirmed,
+        receive_until=session.ends_at,
+        pending=pending,
+    )
+
+
+def _session(row: SessionRow) -> Session:
+    return Session(
+        row.th, row.initiator, row.pair_root, row.sas, ratchet.load(row.state), row.confirmed, row.receive_until
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A row of the outbox that is ready to leave: its frame type and the id that its ack will name."""
+
+    contact: bytes
+    pk: int
+    envelope_id: bytes
+    frame: Frame
+
+
+@dataclass
+class Turn:
+    """What a function of the engine works with. `now` is the same for the whole turn.
+
+    A function raises only before its first write: then it has failed alone, and the rest of the batch goes on.
+    """
+
+    db: Database
+    me: Device
+    now: int
+    entropy: Entropy
+    net: Net
+    sessions: SessionCache
+    outputs: list[Callable[[], object]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    sealed: list[Sealed] = field(default_factory=list)
+    hop_acks: dict[bytes, list[bytes]] = field(default_factory=dict)
+    receipts: dict[bytes, list[bytes]] = field(default_factory=dict)
+    touched: set[bytes] = field(default_factory=set)
+    pairs_changed: bool = False
+    offers_changed: bool = False
+    _people: dict[bytes, Contact | None] = field(default_factory=dict)
+
+    def after(self, output: Callable[..., object], *args: object) -> None:
+        """Run `output(*args)` once this turn is on disk."""
+        self.outputs.append(lambda: output(*args))
+
+    def event(self, name: str, **fields: object) -> None:
+        """Tell the faces, once this turn is on disk."""
+        self.events.append({"event": name, **fields})
+
+    def contact(self, contact_id: bytes) -> Contact | None:
+        """A contact as it is now; read once a turn."""
+        if contact_id not in self._people:
+            self._people[contact_id] = store_contacts.get(self.db, contact_id)
+        return self._people[contact_id]
+
+    def change(self, contact_id: bytes, **fields: Value) -> Contact:
+        """Change fields of a contact; waiters on it look again after the turn."""
+        store_contacts.update(self.db, contact_id, **fields)
+        self._people.pop(contact_id, None)
+        self.touched.add(contact_id)
+        changed = self.contact(contact_id)
+        if changed is None:
+            raise NoSuchContact
+        return changed
+
+    def forget_contact(self, contact_id: bytes) -> None:
+        """A contact was removed or added: do not use what was read before."""
+        self._people.pop(contact_id, None)
+        self.touched.add(contact_id)
+
+    def random(self, size: int) -> bytes:
+        """`size` random bytes."""
+        return self.entropy.random(size)

@@ -1,0 +1,52 @@
+"""How rows look to a face: plain values that JSON can hold, as `docs/api.md` promises them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from p2pchat.core import content as contents
+from p2pchat.core.invite import to_text
+from p2pchat.store.contacts import Contact
+from p2pchat.store.messages import ME, MessageRow
+
+_KINDS = {contents.TEXT: "text"}
+_LATEST = 253_402_300_799_999  # the end of the year 9999, the last that RFC 3339 can write
+
+
+def timestamp(ms: int | None) -> str | None:
+    """RFC 3339, UTC, to the millisecond. A time beyond the calendar, which only a liar sends, is its last one."""
+    if ms is None:
+        return None
+    seconds, rest = divmod(min(ms, _LATEST), 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+
+
+def message(row: MessageRow, name: str) -> dict[str, Any]:
+    """The message object; `name` is the contact's."""
+    return {
+        "id": row.id.hex(),
+        "chat": row.chat.hex(),
+        "from": "me" if row.sender == ME else name,
+        "text": row.text,
+        "kind": _KINDS.get(row.kind, "unknown"),
+        "sent_at": timestamp(row.sent_at),
+        "received_at": timestamp(row.received_at),
+        "state": row.state,
+        "route": row.route,
+    }
+
+
+def contact(one: Contact, route: str | None) -> dict[str, Any]:
+    """A contact; `route` is how a message would travel now, None where no link is there."""
+    return {"id": one.id.hex(), "name": one.name, "state": one.state, "verified": one.verified, "route": route}
+
+
+def request(one: Contact, words: str) -> dict[str, Any]:
+    """A request, with the four words to compare."""
+    return {"id": one.id.hex(), "name": one.name, "since": timestamp(one.created_at), "sas": words}
+
+
+def invite_text(encoded: bytes) -> str:
+    """What a person copies."""
+    return to_text(encoded)
