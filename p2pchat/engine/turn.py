@@ -232,7 +232,7 @@ class Turn:
         """Run `output(*args)` once this turn is on disk."""
         self.outputs.append(lambda: output(*args))
 
-    def event(self, name: str, **fields: object) -> None:
+    def event(self, name: str, /, **fields: object) -> None:
         """Tell the faces, once this turn is on disk."""
         self.events.append({"event": name, **fields})
 

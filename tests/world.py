@@ -1,0 +1,278 @@
+"""A world in memory: any number of real engines with real databases, on a network that the test commands.
+
+Only the host is made up: streams are pairs of in-memory pipes. Everything above it (links, joining, reach, engine,
+store) is the program's own. Time is a `MockClock`'s, so nothing sleeps; chance is the system's.
+
+    with World(tmp_path) as world: ...          (see `run_world`)
+    alice = await world.start("alice")          a profile and its node
+    await befriend(alice, bob)
+    world.cut(alice, bob)                       silence, as of a pulled cable; `world.mend` undoes it
+    await alice.stop() / alice.crash()          a clean end / the power goes; `await world.start("alice")` again
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import trio
+from trio.testing import MockClock, memory_stream_pair
+
+from p2pchat.core.primitives import sign_public, system_entropy
+from p2pchat.engine import commands
+from p2pchat.engine import profile as profiles
+from p2pchat.engine.engine import Engine
+from p2pchat.errors import LinkLost, Unreachable
+from p2pchat.net.network import Network
+from p2pchat.net.ports import Handler, Stream
+from p2pchat.store.database import Database
+
+KEY = bytes(range(32))
+BEGAN = 1_790_000_000_000  # 2026-09-21, in ms
+Json = dict[str, Any]
+
+
+class FakeStream:
+    """One end of a pipe between two hosts."""
+
+    def __init__(self, world: World, here: FakeHost, there: FakeHost, pipe: trio.StapledStream[Any, Any], inbound: bool):
+        self._world, self.here, self.there = world, here, there
+        self._pipe = pipe
+        self._inbound = inbound
+        self._closed = False
+
+    @property
+    def peer(self) -> bytes:
+        return self.there.peer
+
+    @property
+    def route(self) -> str:
+        return "direct"
+
+    @property
+    def inbound(self) -> bool:
+        return self._inbound
+
+    async def read(self, at_most: int) -> bytes:
+        try:
+            data = bytes(await self._pipe.receive_some(at_most))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise LinkLost from None
+        await self._world.unless_cut(self.here, self.there)
+        return data
+
+    async def write(self, data: bytes) -> None:
+        with trio.CancelScope(shield=True):
+            if self._closed:
+                raise LinkLost
+            self._world.traffic.append((self.here.name, self.there.name, data))
+            if self._world.is_cut(self.here, self.there):
+                return  # into the void: nobody tells the writer
+            try:
+                await self._pipe.send_all(data)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                raise LinkLost from None
+
+    async def close(self) -> None:
+        self.end()
+
+    def end(self) -> None:
+        self._closed = True
+        self.here.streams.discard(self)
+        for half in (self._pipe.send_stream, self._pipe.receive_stream):
+            half.close()
+
+
+class FakeHost:
+    """`ports.Host` without sockets."""
+
+    def __init__(self, world: World, name: str, seed: bytes) -> None:
+        self._world = world
+        self.name = name
+        self._peer = sign_public(seed)
+        self._handlers: dict[str, Handler] = {}
+        self.streams: set[FakeStream] = set()
+        self.nursery: trio.Nursery | None = None
+        self.dials = 0
+
+    @property
+    def peer(self) -> bytes:
+        return self._peer
+
+    def addresses(self) -> tuple[str, ...]:
+        return (self._world.address(self.name),)
+
+    def handle(self, protocol: str, handler: Handler) -> None:
+        self._handlers[protocol] = handler
+
+    async def open(self, peer: bytes, addresses: Sequence[str], protocol: str) -> Stream:
+        self.dials += 1
+        there = self._world.listening.get(peer)
+        await trio.lowlevel.checkpoint()
+        if there is None or self.nursery is None or self._world.is_cut(self, there):
+            raise Unreachable
+        if not set(there.addresses()) & set(addresses) or protocol not in there._handlers:
+            raise Unreachable
+        near, far = memory_stream_pair()
+        ours = FakeStream(self._world, self, there, near, inbound=False)
+        theirs = FakeStream(self._world, there, self, far, inbound=True)
+        self.streams.add(ours)
+        there.streams.add(theirs)
+        assert there.nursery is not None
+        there.nursery.start_soon(there._serve, protocol, theirs)
+        return ours
+
+    async def disconnect(self, peer: bytes) -> None:
+        for stream in [one for one in self.streams if one.peer == peer]:
+            stream.end()
+        await trio.lowlevel.checkpoint()
+
+    async def _serve(self, protocol: str, stream: FakeStream) -> None:
+        try:
+            await self._handlers[protocol](stream)
+        finally:
+            stream.end()
+
+
+class WorldNode:
+    """One profile and its running node."""
+
+    def __init__(self, world: World, name: str, folder: Path) -> None:
+        self.world, self.name, self.folder = world, name, folder
+        self.db = Database.open(folder / "p2pchat.db", KEY)
+        self.host = FakeHost(world, name, profiles.transport_seed(self.db))
+        entropy = system_entropy()
+
+        def connect(gate: Any, door: Any, nursery: trio.Nursery) -> Network:
+            self.host.nursery = nursery
+            world.listening[self.host.peer] = self.host
+            return Network(self.host, gate, door, nursery, entropy.random)
+
+        self.engine = Engine(self.db, self.clock, entropy, connect, world.run_sync(self))
+        self._scope = trio.CancelScope()
+        self._ended = trio.Event()
+        self.skew = 0
+
+    def clock(self) -> int:
+        return BEGAN + round(trio.current_time() * 1000) + self.skew
+
+    async def run(self, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+        try:
+            with self._scope:
+                await self.engine.run(task_status=task_status)
+        finally:
+            self._gone()
+            self._ended.set()
+
+    def _gone(self) -> None:
+        self.world.listening.pop(self.host.peer, None)
+        self.host.nursery = None
+        for stream in list(self.host.streams):
+            stream.end()
+
+    async def stop(self) -> None:
+        """End cleanly."""
+        self._scope.cancel()
+        await self._ended.wait()
+        self.db.close()
+
+    async def crash(self) -> None:
+        """The power goes: what is on disk now is all that is left."""
+        left = self.folder.with_name(self.folder.name + ".left")
+        shutil.copytree(self.folder, left)
+        self._scope.cancel()
+        await self._ended.wait()
+        self.db.close()
+        shutil.rmtree(self.folder)
+        left.rename(self.folder)
+
+    async def call(self, method: str, **params: object) -> Any:
+        return await commands.call(self.engine, method, params)
+
+    async def texts(self, chat: str, *, mine: bool = False) -> list[str]:
+        log = await self.call("log", chat=chat, limit=1000)
+        return [one["text"] for one in log if (one["from"] == "me") == mine]
+
+
+class World:
+    """The network, and the folders of all profiles."""
+
+    def __init__(self, folder: Path, nursery: trio.Nursery) -> None:
+        self._folder = folder
+        self._nursery = nursery
+        self.listening: dict[bytes, FakeHost] = {}
+        self.traffic: list[tuple[str, str, bytes]] = []
+        self._cut: set[frozenset[str]] = set()
+        self._mended = trio.Event()
+        self._numbers: dict[str, int] = {}
+
+    def run_sync(self, node: WorldNode) -> Callable[..., Awaitable[Any]]:
+        """Turns run inline: a thread would race the mock clock."""
+
+        async def inline(function: Callable[..., Any], *args: object) -> Any:
+            await trio.lowlevel.checkpoint()
+            return function(*args)
+
+        return inline
+
+    def address(self, name: str) -> str:
+        number = self._numbers.setdefault(name, len(self._numbers) + 1)
+        return f"/ip4/10.0.0.{number}/tcp/4001"
+
+    async def start(self, name: str) -> WorldNode:
+        """Start the node of a profile, made if it is new."""
+        folder = self._folder / name
+        if not folder.exists():
+            folder.mkdir()
+            db = Database.create(folder / "p2pchat.db", KEY)
+            profiles.create(db, name, system_entropy(), BEGAN)
+            db.close()
+        node = WorldNode(self, name, folder)
+        await self._nursery.start(node.run)
+        return node
+
+    def cut(self, one: WorldNode, other: WorldNode) -> None:
+        """Bytes between the two vanish from now on."""
+        self._cut.add(frozenset((one.name, other.name)))
+
+    def mend(self, one: WorldNode, other: WorldNode) -> None:
+        """New bytes pass again; those that vanished do not come back, so open streams end."""
+        self._cut.discard(frozenset((one.name, other.name)))
+        for stream in [*one.host.streams, *other.host.streams]:
+            if {stream.here.name, stream.there.name} == {one.name, other.name}:
+                stream.end()
+        self._mended.set()
+        self._mended = trio.Event()
+
+    def is_cut(self, one: FakeHost, other: FakeHost) -> bool:
+        return frozenset((one.name, other.name)) in self._cut
+
+    async def unless_cut(self, one: FakeHost, other: FakeHost) -> None:
+        while self.is_cut(one, other):
+            await self._mended.wait()
+
+
+def run_world(folder: Path, main: Callable[[World], Awaitable[None]]) -> None:
+    """Run a test in a world of its own; virtual time passes whenever everybody waits."""
+
+    async def inside() -> None:
+        async with trio.open_nursery() as nursery:
+            await main(World(folder, nursery))
+            nursery.cancel_scope.cancel()
+
+    trio.run(inside, clock=MockClock(autojump_threshold=0))
+
+
+async def befriend(inviter: WorldNode, joiner: WorldNode) -> None:
+    """Make the two contacts, under the names of their profiles."""
+    invite = await inviter.call("invite")
+    await joiner.call("add", invite=invite["invite"], wait="accepted", timeout=3600)
+
+
+async def until(check: Callable[[], Awaitable[bool]], patience: float = 3600.0) -> None:
+    """Let virtual time pass until `check` holds; fails after `patience` virtual seconds."""
+    with trio.fail_after(patience):
+        while not await check():
+            await trio.sleep(0.1)
