@@ -1,7 +1,7 @@
 """Logging set-up: quiet, on one line, and without what others could use.
 
 Never logged: plaintext, keys, passphrases (no call site may). Made sure of here: no control characters from outside
-(a log is read in a terminal), ids shortened, addresses of peers only under DEBUG, libp2p's own handlers off.
+(a log is read in a terminal), ids shortened, addresses of peers only under DEBUG. (libp2p's own loggers: `net.quiet`.)
 """
 
 from __future__ import annotations
@@ -47,12 +47,3 @@ def set_up(verbose: int, stream: IO[str]) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(_LEVELS[min(verbose, 2)])
-    quieten_libp2p(verbose)
-
-
-def quieten_libp2p(verbose: int) -> None:
-    """Take libp2p's own handlers off stderr; call again after its import, which puts them there."""
-    library = logging.getLogger("libp2p")
-    library.handlers[:] = []
-    library.propagate = verbose >= 2
-    library.setLevel(logging.DEBUG if verbose >= 2 else logging.CRITICAL)

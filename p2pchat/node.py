@@ -11,15 +11,19 @@ time: answers given are written, the commit in progress is finished, the databas
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import resource
+import shutil
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -27,7 +31,11 @@ from p2pchat import __version__, config, errors, locations
 from p2pchat import log as logs
 from p2pchat.api.codec import API_VERSION, JsonObject
 from p2pchat.api.server import Backend, EventSource, Server, listen, remove_socket, until_unused
-from p2pchat.locations import Profile, ProfileLock
+from p2pchat.locations import Profile, ProfileLock, private_folder
+
+if TYPE_CHECKING:
+    from p2pchat.net.host import LibP2PHost
+    from p2pchat.store.database import Database
 
 log = logging.getLogger(__name__)
 
@@ -268,3 +276,129 @@ def _failure(exc: BaseException) -> errors.P2PChatError:
         return exc
     log.error("the node failed: %s", type(exc).__name__, exc_info=exc)
     return errors.NodeError("The node failed", hint="Its log says where; nothing that was saved is lost.")
+
+
+# --- the parts -------------------------------------------------------------------------------------
+
+
+def create_profile(profile: Profile, name: str, passphrase: str | None) -> JsonObject:
+    """Make a profile: fresh keys, an empty database. Raises ProfileExists, BadName or DiskFull, with nothing made."""
+    harden()
+    from p2pchat.core.identity import Device
+    from p2pchat.core.primitives import KEY, self_test, system_entropy
+    from p2pchat.engine.people import name_of
+    from p2pchat.store import keys, meta
+    from p2pchat.store.database import Database, sync_folder
+
+    self_test()
+    name = name_of(name)
+    random = system_entropy().random
+    profile.make_folder()
+    with ProfileLock(profile):
+        _refuse_existing(profile)
+        # Made beside its place; the database comes last, and a profile is there when its database is.
+        draft = private_folder(profile.folder / "new")
+        try:
+            key = keys.create_keys(draft, None if passphrase is None else passphrase.encode())
+            db = Database.create(draft / profile.database.name, key)
+            try:
+                me = Device.fresh(random)
+                with db.transaction():
+                    meta.put(db, "identity", me.identity_seed)
+                    meta.put(db, "device", me.device_private)
+                    meta.put(db, "transport", random(KEY))
+                    meta.put(db, "name", name.encode())
+            finally:
+                db.close()
+            for made in sorted(draft.iterdir(), key=lambda path: path.name == profile.database.name):
+                made.rename(profile.folder / made.name)
+            sync_folder(profile.folder)
+        finally:
+            shutil.rmtree(draft)
+    return {"name": name, "profile": str(profile.folder), "passphrase": passphrase is not None}
+
+
+def _refuse_existing(profile: Profile) -> None:
+    from p2pchat.store import keys
+
+    for name in (profile.database.name, keys.PLAIN, keys.SLOTS):
+        if (profile.folder / name).exists():
+            raise errors.ProfileExists(f"There is a profile in {profile.folder} already; it was not touched")
+
+
+def real_parts(options: Options, settings: config.Settings) -> Parts:
+    """The node's own parts: the keys of the profile, its database, libp2p, the engine."""
+    from p2pchat.store import keys
+
+    folder = options.profile.folder
+
+    def unlock(passphrase: str | None) -> bytes:
+        return keys.open_keys(folder, None if passphrase is None else passphrase.encode())
+
+    def change(key: bytes, new: str | None) -> None:
+        keys.change_passphrase(folder, key, None if new is None else new.encode())
+
+    return Parts(lambda: keys.needs_passphrase(folder), unlock, change, lambda key: _opened(options, settings, key))
+
+
+@asynccontextmanager
+async def _opened(options: Options, settings: config.Settings, key: bytes) -> AsyncIterator[Opened]:
+    from p2pchat.core.primitives import self_test, system_entropy
+    from p2pchat.engine import commands
+    from p2pchat.engine.engine import Engine
+    from p2pchat.store.database import Database
+
+    self_test()
+    db = await trio.to_thread.run_sync(Database.open, options.profile.database, key)
+    try:
+        # libp2p takes long to import; meanwhile the API answers.
+        await trio.to_thread.run_sync(importlib.import_module, "p2pchat.net.host")
+        from p2pchat.net.addresses import full
+        from p2pchat.net.network import Network
+        from p2pchat.net.quiet import quiet
+        from p2pchat.net.supervisor import Supervisor
+
+        quiet(loud=options.verbose >= 2)
+        entropy = system_entropy()
+        host = _host(db, options.listen or settings.listen)
+        engine = Engine(
+            db, _now, entropy, lambda gate, door, nursery: Network(host, gate, door, nursery, entropy.random)
+        )
+        async with trio.open_nursery() as nursery:
+            await nursery.start(Supervisor(host).run)
+            _keep_port(db, host.port)
+            await nursery.start(engine.run)
+            yield Opened(
+                call=partial(commands.call, engine),
+                subscribe=engine.events.subscribe,
+                addresses=lambda: [full(host.peer, address) for address in host.addresses()],
+                keeps_running=engine.keeps_running,
+            )
+            nursery.cancel_scope.cancel()
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(db.close)
+
+
+def _host(db: Database, wanted: Sequence[str]) -> LibP2PHost:
+    from p2pchat.net.addresses import DEFAULT_LISTEN
+    from p2pchat.net.host import LibP2PHost
+    from p2pchat.store import meta
+
+    seed = meta.get(db, "transport")
+    if seed is None:
+        raise errors.DatabaseDamaged()
+    return LibP2PHost(seed, wanted or DEFAULT_LISTEN, kept_port=meta.get_int(db, "port"))
+
+
+def _keep_port(db: Database, port: int) -> None:
+    """Remember which port was free, so that contacts find this node where it was."""
+    from p2pchat.store import meta
+
+    if port and meta.get_int(db, "port") != port:
+        with db.transaction():
+            meta.put_int(db, "port", port)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -24,17 +24,14 @@ LOG_SIZE = 1 << 20
 
 def start(profile: Profile) -> bool:
     """Start a detached node. True: it listens. False: another node holds the profile. Raises what hindered it."""
-    folder = profile.folder.absolute()
-    # -P and the folder "/": nothing is imported from wherever the user happens to stand.
-    command = [sys.executable, "-P", "-m", "p2pchat", "--profile", str(folder), "node", "--detached"]
     with open_log(profile.log) as log:
         child = subprocess.Popen(  # noqa: S603 - our own program
-            command,
+            command(profile, "node", "--detached"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
             cwd="/",
-            env=_environment(),
+            env=environment(),
             start_new_session=True,
         )
     assert child.stdout is not None
@@ -64,9 +61,15 @@ def open_log(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, flags, 0o600), "ab")
 
 
-def _environment() -> dict[str, str]:
-    environment = dict(os.environ)
+def command(profile: Profile, *words: str) -> list[str]:
+    """The command line of another process of ours. -P: nothing is imported from wherever the user happens to stand."""
+    return [sys.executable, "-P", "-m", "p2pchat", "--profile", str(profile.folder.absolute()), *words]
+
+
+def environment() -> dict[str, str]:
+    """The environment for it."""
+    made = dict(os.environ)
     source = Path(__file__).resolve().parents[2]
     if (source / "pyproject.toml").exists():  # run from its source tree, perhaps without being installed
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(source), environment.get("PYTHONPATH"))))
-    return environment
+        made["PYTHONPATH"] = os.pathsep.join(filter(None, (str(source), made.get("PYTHONPATH"))))
+    return made

@@ -11,6 +11,9 @@ from p2pchat.cli.output import Output
 from p2pchat.config import Config
 from p2pchat.locations import Profile
 
+STDIN = "-"
+"""The file name that means stdin."""
+
 MAX_PASSPHRASE = 1024
 """Bytes of the longest passphrase."""
 
@@ -51,7 +54,7 @@ class Context:
 def read_passphrase(name: str) -> str:
     """The passphrase in a file, or on stdin for `-`: all of it but one newline at the end. Raises UsageError."""
     try:
-        if name == "-":
+        if name == STDIN:
             raw = sys.stdin.buffer.read(MAX_PASSPHRASE + 3)
         else:
             with open(name, "rb") as file:
@@ -78,7 +81,9 @@ def checked_passphrase(text: str) -> str:
 def ask(prompt: str) -> str:
     """A passphrase typed by the person at the terminal. Raises Locked where stdin is none."""
     if not sys.stdin.isatty():
-        raise errors.Locked(hint="Give the passphrase with --passphrase-file F (- is stdin), or `p2pchat unlock` first.")
+        raise errors.Locked(
+            hint="Give the passphrase with --passphrase-file F (- is stdin), or `p2pchat unlock` first."
+        )
     import getpass
 
     try:

@@ -21,7 +21,9 @@ GROUPS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
 )
 VERBS = {verb.name: verb for _, verbs in GROUPS for verb in verbs}
 
-VERSION_TEXT = f"p2pchat {__version__}\nIts protocol has had no independent review: do not stake anybody's safety on it yet."
+VERSION_TEXT = (
+    f"p2pchat {__version__}\nIts protocol has had no independent review: do not stake anybody's safety on it yet."
+)
 
 INTERRUPTED = 130
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from p2pchat import errors
 from p2pchat.api.client import Client
-from p2pchat.cli.context import Context
+from p2pchat.cli.context import STDIN, Context
 from p2pchat.cli.options import Arg, Verb, count, duration, opt
 from p2pchat.cli.output import MARKS, messages
 
@@ -26,7 +26,7 @@ _ORDER = ("saved", "stored", "delivered", "read")
 
 def send(context: Context, args: Namespace) -> int:
     """Send a text."""
-    if args.text is None and context.config.passphrase_file == "-":
+    if args.text is None and context.config.passphrase_file == STDIN:
         raise errors.UsageError("Text and passphrase cannot both come from stdin", hint="Give the text as an argument.")
     text = _checked(_from_stdin(context) if args.text is None else args.text)
     with context.client() as client:

@@ -1,8 +1,8 @@
 """Everything the command line prints.
 
-Data goes to stdout, words about it to stderr where stdout carries data. With --json, stdout holds one object a line, with
-the text exact. Human output is cleaned (`p2pchat.clean`), into pipes too, and what a peer chose (a name, a text) always
-comes last on its line, so that it can never look like a column of ours.
+Data goes to stdout, words about it to stderr where stdout carries data. With --json, stdout holds one object a line,
+with the text exact. Human output is cleaned (`p2pchat.clean`), into pipes too, and what a peer chose (a name, a text)
+always comes last on its line, so that it can never look like a column of ours.
 """
 
 from __future__ import annotations
@@ -128,8 +128,8 @@ def width(text: str) -> int:
 def messages(out: Output, found: Iterable[dict[str, Any]], *, today: str = "", names: int = 0) -> str:
     """Message objects for a person: time, state, sender, text; a line with the date where a day begins.
 
-    `today` is the day of the last line printed before, the result that of the last one now. `names` is the least width of
-    the senders' column.
+    `today` is the day of the last line printed before, the result that of the last one now. `names` is the least
+    width of the senders' column.
     """
     page = list(found)
     marks = max([0, *(width(_mark(message)) for message in page)])

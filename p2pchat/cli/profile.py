@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 
 from p2pchat import errors
-from p2pchat.cli.context import Context, ask_new, read_passphrase
+from p2pchat.cli.context import STDIN, Context, ask_new, read_passphrase
 from p2pchat.cli.options import Verb, opt
 
 
@@ -25,7 +25,9 @@ def init(context: Context, args: Namespace) -> int:
         return 0
     context.out.line(f"Made the profile of {args.name} in {profile.folder}")
     if passphrase is None:
-        context.out.note("It has no passphrase: whoever reads the folder reads the messages. `p2pchat passphrase` sets one.")
+        context.out.note(
+            "It has no passphrase: whoever reads the folder reads the messages. `p2pchat passphrase` sets one."
+        )
     else:
         context.out.note("Nobody can recover the passphrase for you.")
     context.out.note("Next: `p2pchat invite` for a friend, or `p2pchat add INVITE` with theirs.")
@@ -41,7 +43,9 @@ def _new_passphrase(context: Context, none: bool, prompt: str) -> str | None:
     if given is not None:
         return read_passphrase(given)
     if not sys.stdin.isatty():
-        raise errors.UsageError("No passphrase was given", hint="Say --passphrase-file F (- is stdin) or --no-passphrase.")
+        raise errors.UsageError(
+            "No passphrase was given", hint="Say --passphrase-file F (- is stdin) or --no-passphrase."
+        )
     return ask_new(prompt)
 
 
@@ -54,7 +58,9 @@ def unlock(context: Context, _args: Namespace) -> int:
         return 0
     context.out.line("Unlocked.")
     if not status.get("foreground"):
-        context.out.note("The node ends 30 s after its last use, if nothing keeps it; `p2pchat node` runs one that stays.")
+        context.out.note(
+            "The node ends 30 s after its last use, if nothing keeps it; `p2pchat node` runs one that stays."
+        )
     return 0
 
 
@@ -74,7 +80,7 @@ def passphrase(context: Context, args: Namespace) -> int:
     """Change the passphrase, set one, or take it away."""
     if args.new_passphrase_file is not None and args.no_passphrase:
         raise errors.UsageError("--new-passphrase-file and --no-passphrase cannot both be meant")
-    if args.new_passphrase_file == "-" == context.config.passphrase_file:
+    if args.new_passphrase_file == STDIN == context.config.passphrase_file:
         raise errors.UsageError("Both passphrases cannot come from stdin", hint="Put one of them into a file.")
     given = None
     if args.new_passphrase_file is not None:
@@ -123,4 +129,3 @@ VERBS = (
         notes="--passphrase-file is the one it has now; where it has none, the new one.",
     ),
 )
-

@@ -12,15 +12,18 @@ from typing import BinaryIO
 from p2pchat import errors
 from p2pchat.api import codec
 from p2pchat.api.client import Client
-from p2pchat.cli.context import Context
+from p2pchat.cli.context import STDIN, Context
 from p2pchat.cli.options import Verb
 
 
 def rpc(context: Context, _args: Namespace) -> int:
     """Pass lines on until stdin ends and everything asked is answered."""
-    if context.config.passphrase_file == "-":
-        raise errors.UsageError("stdin carries the requests here", hint="Name a file with --passphrase-file, or unlock.")
-    # Said here, so that a bot need not; one that says it too is answered as well. A locked node stays so: bots unlock it.
+    if context.config.passphrase_file == STDIN:
+        raise errors.UsageError(
+            "stdin carries the requests here", hint="Name a file with --passphrase-file, or unlock."
+        )
+    # Said here, so that a bot need not; one that says it too is answered as well. A locked node stays so: bots unlock
+    # it.
     with Client.connect(context.profile) as client:
         if client.greeting.get("state") == "locked" and context.config.passphrase_file is not None:
             client.call("unlock", passphrase=context.passphrase())

@@ -9,7 +9,6 @@ import argparse
 import contextlib
 import json
 import os
-import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable
@@ -74,7 +73,11 @@ def _foreground(context: Context, args: Namespace) -> int:
         from p2pchat import node as heavy
 
         options = heavy.Options(
-            profile, foreground=True, listen=tuple(args.listen or ()), passphrase=passphrase, verbose=context.config.verbose
+            profile,
+            foreground=True,
+            listen=tuple(args.listen or ()),
+            passphrase=passphrase,
+            verbose=context.config.verbose,
         )
         heavy.run(options, lock, _announcer(context))
     return 0
@@ -98,7 +101,7 @@ def _announcer(context: Context) -> Announce:
 
 
 def _taken_over(profile: Profile) -> ProfileLock:
-    """The profile's lock, from a lingering node if need be. Raises ProfileInUse with the pid of one in the foreground."""
+    """The profile's lock, from a lingering node if need be. Raises ProfileInUse where one is in the foreground."""
     deadline = time.monotonic() + TAKE_OVER
     while True:
         lock = ProfileLock(profile)
@@ -210,7 +213,9 @@ VERBS = (
         node,
         (Arg("ACTION", "status or stop; without it the node runs", required=False, choices=("status", "stop")),),
         (
-            opt("--listen", action="append", metavar="MULTIADDR", help="where to listen, such as /ip4/0.0.0.0/tcp/4001"),
+            opt(
+                "--listen", action="append", metavar="MULTIADDR", help="where to listen, such as /ip4/0.0.0.0/tcp/4001"
+            ),
             opt("--detached", action="store_true", help=argparse.SUPPRESS),
         ),
         "Prints `ready` and its addresses once it works; SIGTERM and SIGINT end it.",
