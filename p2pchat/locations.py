@@ -57,8 +57,9 @@ class Profile:
 def runtime_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """The folder of the sockets, made if needed: 0700 and ours, or `ProfileError`.
 
-    `$XDG_RUNTIME_DIR/p2pchat` (XDG base directory specification: a relative path there counts as none), else `p2pchat-<uid>` in the temporary directory. The latter is a place where anybody
-    may put a folder or a link of that name first; such a one is refused, never used.
+    `$XDG_RUNTIME_DIR/p2pchat` (a relative one counts as none, says the XDG base directory specification), else
+    `p2pchat-<uid>` in the temporary directory. The latter is a place where anybody may put a folder or a link of that
+    name first; such a one is refused, never used.
     """
     runtime = environment.get("XDG_RUNTIME_DIR", "")
     if Path(runtime).is_absolute() and Path(runtime).is_dir():

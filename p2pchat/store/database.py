@@ -197,11 +197,11 @@ def migrations() -> list[str]:
     return [entry.read_text("utf-8") for _, entry in scripts]
 
 
-def _connect(path: Path, key: bytes, *, read_only: bool = False) -> Any:
+def _connect(path: Path, key: bytes, mode: str = "mode=rw") -> Any:
     if len(key) != KEY_BYTES:
         raise ValueError("a database key has 32 bytes")
     connection = sqlcipher.connect(
-        f"file:{quote(str(path.absolute()))}?mode={'ro' if read_only else 'rw'}",
+        f"file:{quote(str(path.absolute()))}?{mode}",
         uri=True,
         isolation_level=None,  # transactions are ours to begin and end
         check_same_thread=False,  # the engine's worker threads take turns
@@ -233,7 +233,10 @@ def _look(path: Path, key: bytes) -> None:
     """
     if path.stat().st_size == 0:  # SQLite would take it for a new database
         raise DatabaseDamaged
-    with closing(_connect(path, key, read_only=True)) as connection:
+    log = path.with_name(path.name + "-wal")
+    # Without a log nothing but the file counts, and "immutable" leaves no empty log beside it.
+    mode = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
+    with closing(_connect(path, key, mode)) as connection:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > len(migrations()):
             raise DatabaseNewer

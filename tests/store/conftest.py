@@ -1,0 +1,25 @@
+"""A real database for every test of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from p2pchat.store.database import Database
+
+KEY = bytes(range(32))
+ALICE, BOB = b"alice..1", b"bob....2"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "profile.db"
+
+
+@pytest.fixture
+def db(path: Path) -> Iterator[Database]:
+    database = Database.create(path, KEY)
+    yield database
+    database.close()

@@ -1,0 +1,394 @@
+"""The connection: settings, transactions, and every file it must refuse without touching."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]
+
+from p2pchat.errors import DatabaseDamaged, DatabaseNewer, DiskFull, NoProfile, ProfileExists
+from p2pchat.store import database, meta
+from p2pchat.store.database import Database, assignments
+from tests.store.conftest import KEY
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder, but the shared-memory index, which SQLite makes anew whenever it looks."""
+    return {file.name: file.read_bytes() for file in folder.iterdir() if not file.name.endswith("-shm")}
+
+
+def crashed_copy(db: Database, folder: Path) -> Path:
+    """The files of an open database as a power cut would leave them."""
+    folder.mkdir()
+    for name in (db.path.name, db.path.name + "-wal"):
+        shutil.copy(db.path.with_name(name), folder / name)
+    return folder / db.path.name
+
+
+# --- settings ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pragma", "value"),
+    [
+        ("journal_mode", "wal"),
+        ("synchronous", 2),
+        ("secure_delete", 1),
+        ("temp_store", 2),
+        ("foreign_keys", 1),
+        ("cipher_hmac_algorithm", "HMAC_SHA256"),
+    ],
+)
+def test_settings_hold_after_reopening(db: Database, path: Path, pragma: str, value: object) -> None:
+    db.close()
+    again = Database.open(path, KEY)
+    assert again.query_one(f"PRAGMA {pragma}") == (value,)
+    again.close()
+
+
+def test_files_are_private_and_encrypted(db: Database, path: Path) -> None:
+    meta.put(db, "marker", b"plaintext-marker")
+    for file in path.parent.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) & 0o077 == 0, file
+        assert b"plaintext-marker" not in file.read_bytes()
+        assert b"SQLite format" not in file.read_bytes()
+
+
+def test_close_leaves_one_file_and_may_be_repeated(db: Database, path: Path) -> None:
+    meta.put(db, "a", b"1")
+    db.close()
+    db.close()
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_what_was_committed_is_there_after_a_crash(db: Database, tmp_path: Path) -> None:
+    with db.transaction():
+        meta.put(db, "a", b"1")
+    again = Database.open(crashed_copy(db, tmp_path / "copy"), KEY)
+    assert meta.get(again, "a") == b"1"
+    again.close()
+
+
+# --- transactions --------------------------------------------------------------------------------
+
+
+def test_an_exception_undoes_all(db: Database) -> None:
+    meta.put(db, "a", b"before")
+
+    def change() -> None:
+        with db.transaction():
+            meta.put(db, "a", b"after")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        change()
+    assert meta.get(db, "a") == b"before"
+
+
+def test_crash_before_and_after_the_commit(db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`commit` is the one seam: a cut before it shows nothing, a cut after it all."""
+    copies = []
+    real = db.commit
+
+    def commit() -> None:
+        copies.append(crashed_copy(db, tmp_path / "before"))
+        real()
+        copies.append(crashed_copy(db, tmp_path / "after"))
+
+    monkeypatch.setattr(db, "commit", commit)
+    with db.transaction():
+        meta.put(db, "a", b"1")
+        meta.put(db, "b", b"2")
+    found = []
+    for copy in copies:
+        again = Database.open(copy, KEY)
+        found.append((meta.get(again, "a"), meta.get(again, "b")))
+        again.close()
+    assert found == [(None, None), (b"1", b"2")]
+
+
+def test_a_failing_commit_undoes_all(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def commit() -> None:
+        raise DiskFull
+
+    with monkeypatch.context() as patched:
+        patched.setattr(db, "commit", commit)
+        with pytest.raises(DiskFull), db.transaction():
+            meta.put(db, "a", b"1")
+    with db.transaction():
+        meta.put(db, "b", b"2")
+    assert (meta.get(db, "a"), meta.get(db, "b")) == (None, b"2")
+
+
+def test_no_transaction_in_a_transaction(db: Database) -> None:
+    with pytest.raises(sqlcipher.OperationalError), db.transaction(), db.transaction():
+        pass
+    with db.transaction():
+        meta.put(db, "a", b"1")
+    assert meta.get(db, "a") == b"1"
+
+
+def test_a_mistake_in_a_statement_is_not_dressed_up(db: Database) -> None:
+    for call in (db.execute, db.query, db.query_one, db.insert):
+        with pytest.raises(sqlcipher.OperationalError):
+            call("SELEC")
+    with pytest.raises(sqlcipher.OperationalError):
+        db.executemany("SELEC ?", [(1,)])
+
+
+def test_insert_gives_the_row_or_nothing(db: Database) -> None:
+    sql = "INSERT INTO outbox (contact, kind, created_at, attempts, next_try, expires_at, envelope_id)"
+    sql += " VALUES (x'01', 0, 0, 0, 0, 0, ?) ON CONFLICT DO NOTHING"
+    assert db.insert(sql, (b"1",)) == 1
+    assert db.insert(sql, (b"1",)) == 0
+
+
+def test_assignments_take_known_names_only() -> None:
+    assert assignments(["a", "b"], frozenset("ab")) == "a = :a, b = :b"
+    for names in ([], ["a", "c"], ["a = 1; --"]):
+        with pytest.raises(ValueError, match="cannot set"):
+            assignments(names, frozenset("ab"))
+
+
+# --- a full disk ---------------------------------------------------------------------------------
+
+
+def test_a_full_database_loses_nothing_and_goes_on(db: Database, path: Path) -> None:
+    meta.put(db, "kept", b"1")
+    pages = db.query_one("PRAGMA page_count")
+    assert pages is not None
+    db.query(f"PRAGMA max_page_count = {pages[0] + 3}")
+
+    def change() -> None:
+        with db.transaction():
+            meta.put(db, "small", b"1")
+            meta.put(db, "big", bytes(100_000))
+
+    with pytest.raises(DiskFull):
+        change()
+    assert (meta.get(db, "kept"), meta.get(db, "small")) == (b"1", None)
+    with db.transaction():
+        meta.put(db, "small", b"2")
+    db.close()
+    again = Database.open(path, KEY)
+    assert (meta.get(again, "kept"), meta.get(again, "small"), meta.get(again, "big")) == (b"1", b"2", None)
+    again.close()
+
+
+_FILL = """
+import resource, sys
+from pathlib import Path
+from p2pchat.errors import DiskFull
+from p2pchat.store import meta
+from p2pchat.store.database import Database
+path, most = Path(sys.argv[1]), int(sys.argv[2])
+db = Database.open(path, bytes(range(32)))
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+saved = 0
+try:
+    while saved < 10_000:
+        with db.transaction():
+            meta.put_int(db, "saved", saved + 1)
+            meta.put(db, f"row{saved}", bytes(5000))
+        saved += 1
+except DiskFull:
+    print("full", saved)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+with db.transaction():
+    meta.put(db, "after", b"1")
+print("went on")
+db.close()
+"""
+
+
+def test_a_write_that_fails_in_the_file_system(db: Database, path: Path) -> None:
+    """A file that may not grow is the nearest to a full disk that needs no privileges."""
+    db.close()
+    limit = path.stat().st_size + 500_000
+    done = subprocess.run(
+        [sys.executable, "-c", _FILL, str(path), str(limit)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stderr == ""
+    full, went_on = done.stdout.splitlines()
+    saved = int(full.split()[1])
+    assert saved > 0
+    assert went_on == "went on"
+    again = Database.open(path, KEY)
+    assert meta.get_int(again, "saved") == saved
+    assert meta.get(again, f"row{saved - 1}") == bytes(5000)
+    assert meta.get(again, f"row{saved}") is None
+    assert meta.get(again, "after") == b"1"
+    again.close()
+
+
+def test_create_on_a_full_disk_leaves_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        database, "migrations", lambda: ["PRAGMA max_page_count = 2; CREATE TABLE a (b); CREATE TABLE c (d);"]
+    )
+    with pytest.raises(DiskFull):
+        Database.create(path, KEY)
+    assert list(path.parent.iterdir()) == []
+
+
+# --- files that are refused, untouched -----------------------------------------------------------
+
+
+def test_create_over_something_is_refused(path: Path) -> None:
+    path.write_bytes(b"mine")
+    with pytest.raises(ProfileExists):
+        Database.create(path, KEY)
+    assert path.read_bytes() == b"mine"
+
+
+def test_create_clears_a_half_made_one(path: Path) -> None:
+    path.with_name(path.name + ".new").write_bytes(b"half")
+    Database.create(path, KEY).close()
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_no_file(path: Path) -> None:
+    with pytest.raises(NoProfile):
+        Database.open(path, KEY)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_key_of_another_length(db: Database, path: Path) -> None:
+    db.close()
+    with pytest.raises(ValueError, match="32 bytes"):
+        Database.open(path, KEY[:31])
+
+
+def filled(db: Database) -> None:
+    with db.transaction():
+        for number in range(200):
+            meta.put(db, f"row{number}", os.urandom(500))
+    db.close()
+
+
+def _flip(path: Path, at: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda path: path.write_bytes(b""), id="empty"),
+        pytest.param(lambda path: path.write_bytes(b"hello"), id="text"),
+        pytest.param(lambda path: path.write_bytes(os.urandom(40_960)), id="noise"),
+        pytest.param(lambda path: os.truncate(path, 1000), id="a piece of a page"),
+        pytest.param(lambda path: os.truncate(path, 4096), id="one page"),
+        pytest.param(lambda path: os.truncate(path, path.stat().st_size - 4096), id="a page short"),
+        pytest.param(lambda path: os.truncate(path, path.stat().st_size - 1), id="a byte short"),
+        pytest.param(lambda path: _flip(path, 3), id="a bit of the salt"),
+        pytest.param(lambda path: _flip(path, 2000), id="a bit of the first page"),
+        pytest.param(lambda path: _flip(path, path.stat().st_size // 2), id="a bit in the middle"),
+        pytest.param(lambda path: _flip(path, path.stat().st_size - 1), id="the last bit"),
+    ],
+)
+def test_a_damaged_file(db: Database, path: Path, damage: object, capfd: pytest.CaptureFixture[str]) -> None:
+    filled(db)
+    assert callable(damage)
+    damage(path)
+    before = content(path.parent)
+    with pytest.raises(DatabaseDamaged):
+        Database.open(path, KEY)
+    assert content(path.parent) == before
+    assert capfd.readouterr() == ("", "")
+
+
+def test_another_key(db: Database, path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The key file vouches for the key, so a key that does not fit means a file that is not this database."""
+    filled(db)
+    before = content(path.parent)
+    with pytest.raises(DatabaseDamaged):
+        Database.open(path, bytes(32))
+    assert content(path.parent) == before
+    assert capfd.readouterr() == ("", "")
+
+
+def test_damage_met_while_reading(db: Database, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database too big to be checked at opening tells when the bad page is read."""
+    filled(db)
+    _flip(path, path.stat().st_size - 100)
+    monkeypatch.setattr(database, "CHECKED_BYTES", 0)
+    again = Database.open(path, KEY)
+    with pytest.raises(DatabaseDamaged):
+        again.query("SELECT * FROM meta")
+    again.close()
+
+
+def test_a_newer_database_stays_as_it_is(db: Database, path: Path, tmp_path: Path) -> None:
+    """Also with a log that a crash left: to close a writable connection would copy it into the file."""
+    newer = len(database.migrations()) + 1
+    db.query(f"PRAGMA user_version = {newer}")
+    copy = crashed_copy(db, tmp_path / "copy")
+    before = content(copy.parent)
+    assert len(before) == 2
+    with pytest.raises(DatabaseNewer):
+        Database.open(copy, KEY)
+    assert content(copy.parent) == before
+
+
+# --- migrations ----------------------------------------------------------------------------------
+
+
+def test_migrations_are_numbered_without_a_gap() -> None:
+    folder = Path(database.__file__).parent / "migrations"
+    assert [file.name[:4] for file in sorted(folder.iterdir())] == [
+        f"{number:04}" for number in range(1, len(database.migrations()) + 1)
+    ]
+
+
+def test_every_step_from_version_1_keeps_what_is_there(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripts = [*database.migrations(), "CREATE TABLE later (a INTEGER) STRICT;", "INSERT INTO later VALUES (7);"]
+    monkeypatch.setattr(database, "migrations", lambda: scripts[:1])
+    first = Database.create(path, KEY)
+    meta.put(first, "from", b"version 1")
+    first.close()
+    for version in range(1, len(scripts) + 1):
+        monkeypatch.setattr(database, "migrations", lambda version=version: scripts[:version])
+        step = Database.open(path, KEY)
+        assert step.query_one("PRAGMA user_version") == (version,)
+        assert meta.get(step, "from") == b"version 1"
+        step.close()
+    last = Database.open(path, KEY)
+    assert last.query("SELECT a FROM later") == [(7,)]
+    last.close()
+
+
+def test_a_migration_that_fails_changes_nothing(db: Database, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    db.close()
+    real = database.migrations()
+    broken = "CREATE TABLE later (a INTEGER); INSERT INTO nowhere VALUES (1);"
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "migrations", lambda: [*real, broken])
+        with pytest.raises(sqlcipher.OperationalError):
+            Database.open(path, KEY)
+    again = Database.open(path, KEY)
+    assert again.query_one("PRAGMA user_version") == (len(real),)
+    assert again.query("SELECT 1 FROM sqlite_schema WHERE name = 'later'") == []
+    again.close()
+
+
+# --- meta ----------------------------------------------------------------------------------------
+
+
+def test_meta(db: Database) -> None:
+    assert meta.get(db, "a") is None
+    assert meta.get_int(db, "n", 5) == 5
+    meta.put(db, "a", b"1")
+    meta.put(db, "a", b"2")
+    meta.put_int(db, "n", -(2**63))
+    assert (meta.get(db, "a"), meta.get_int(db, "n")) == (b"2", -(2**63))
+    meta.remove(db, "a")
+    assert meta.get(db, "a") is None
