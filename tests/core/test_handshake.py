@@ -24,7 +24,7 @@ from p2pchat.core.envelope import BUCKETS, HEADER, seal_blob
 from p2pchat.core.identity import DEVICE_ID, Device
 from p2pchat.core.prekeys import Bundle, PrekeySet, make_set, open_bundle
 from p2pchat.errors import CannotOpen
-from tests.core.people import LATER, NOW, Chance, flipped, meet, person
+from tests.core.people import LATER, NOW, Chance, flipped, meet, nothing, person
 
 # positions in an InitialMessage
 SUITE, IDENTITY, DEVICE, CERTIFICATE, DEVICE_NUMBER, EPHEMERAL, KEM, SPK_ID, KPK_ID, OPK_ID, OKPK_ID, HEAD, BODY = (
@@ -335,8 +335,15 @@ def test_both_write_first_and_agree_on_one_session(seed: int) -> None:
     his, from_bob = handshake.initiate(bob.device, bundles[0], b"b", NOW, bob.chance.entropy)
     hers_at_bob, _ = handshake.respond(bob.device, sets[1], handshake.parse(from_alice), bob.chance.entropy)
     his_at_alice, _ = handshake.respond(alice.device, sets[0], handshake.parse(from_bob), alice.chance.entropy)
-    at_alice = session.for_sending([hers, his_at_alice])
-    at_bob = session.for_sending([his, hers_at_bob])
+    # until something came back each writes where the other surely can read, in the session the other began
+    at_alice, at_bob = session.for_sending([hers, his_at_alice]), session.for_sending([his, hers_at_bob])
+    assert at_alice is his_at_alice
+    assert at_bob is hers_at_bob
+    his_at_alice, from_alice = session.seal(his_at_alice, b"", alice.chance.random)
+    hers_at_bob, from_bob = session.seal(hers_at_bob, b"", bob.chance.random)
+    hers = session.open_envelope(hers, from_bob, nothing, alice.chance.entropy).session
+    his = session.open_envelope(his, from_alice, nothing, bob.chance.entropy).session
+    at_alice, at_bob = session.for_sending([hers, his_at_alice]), session.for_sending([his, hers_at_bob])
     assert at_alice is not None
     assert at_bob is not None
     assert at_alice.th == at_bob.th == min(hers.th, his.th)

@@ -92,12 +92,15 @@ def test_a_body_without_padding_is_refused_and_uses_up_no_key() -> None:
 
 
 def test_the_smallest_living_session_that_can_send_is_used() -> None:
-    base = meet("choose").alice.live
+    base = replace(meet("choose").alice.live, confirmed=True)
     one, two, three = (replace(base, th=bytes([n]) * 32) for n in (1, 2, 3))
     assert for_sending([]) is None
     assert for_sending([three, one, two]) is one
     assert for_sending([three, replace(one, ends_at=NOW), two]) is two
     assert for_sending([replace(one, ends_at=NOW)]) is None
+    unsure = replace(one, confirmed=False)
+    assert for_sending([three, unsure, two]) is two, "the other side may not have that one yet"
+    assert for_sending([unsure, replace(two, confirmed=False)]) is unsure
 
 
 def test_a_receiver_that_has_heard_nothing_cannot_send() -> None:
