@@ -1,0 +1,330 @@
+"""A second implementation, written from `docs/protocol/` alone, meets the program.
+
+It knows ours of p2pchat.core but what it is handed: bytes. If a page is wrong or leaves something out, or the code
+leaves the page, the two cannot read each other. It is written for reading beside the pages, not for use: it skips no
+messages and refuses ours politely.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+import nacl.bindings as sodium
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from nacl.exceptions import CryptoError
+
+from p2pchat.core import envelope, handshake, identity, invite, prekeys, primitives, session, wire
+
+NOW = 1_700_000_000_000
+ENTROPY = primitives.system_entropy()
+
+# --- encoding.md -------------------------------------------------------------------------------------------------
+
+
+def pack(value: object) -> bytes:
+    packed: bytes = msgpack.packb(value, use_bin_type=True)
+    return packed
+
+
+def h(person: str, data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=32, person=person.encode().ljust(16, b"\0")).digest()
+
+
+def hkdf(ikm: bytes, label: str, size: int, salt: bytes = bytes(32), context: bytes = b"") -> bytes:
+    return HKDF(hashes.SHA256(), size, salt, b"p2pchat/1 " + label.encode() + context).derive(ikm)
+
+
+def tag(key: bytes, data: bytes) -> bytes:
+    return hmac.new(key, data, hashlib.sha256).digest()
+
+
+def seal(key: bytes, plain: bytes, ad: bytes) -> bytes:
+    nonce = os.urandom(24)
+    return nonce + sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(plain, ad, nonce, key)
+
+
+def unseal(key: bytes, sealed: bytes, ad: bytes) -> bytes:
+    return sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(sealed[24:], ad, sealed[:24], key)
+
+
+def sign(seed: bytes, label: str, data: bytes) -> bytes:
+    _, secret = sodium.crypto_sign_seed_keypair(seed)
+    return sodium.crypto_sign(b"p2pchat/1 " + label.encode() + b"\0" + data, secret)[:64]
+
+
+def check(public: bytes, label: str, data: bytes, signature: bytes) -> None:
+    sodium.crypto_sign_open(signature + b"p2pchat/1 " + label.encode() + b"\0" + data, public)
+
+
+def pad(data: bytes, size: int) -> bytes:
+    assert len(data) < size
+    return data + b"\x80" + b"\0" * (size - len(data) - 1)
+
+
+def unpad(data: bytes) -> bytes:
+    end = data.rindex(b"\x80")
+    assert not any(data[end + 1 :])
+    return data[:end]
+
+
+def bucket(length: int, overhead: int) -> int:
+    return next(size for size in (4096, 16384, 65536) if length + overhead + 1 <= size)
+
+
+def x25519(private: bytes, public: bytes) -> bytes:
+    return sodium.crypto_scalarmult(private, public)
+
+
+# --- ratchet.md --------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Side:
+    """One side of a ratchet that receives everything in order."""
+
+    th: bytes
+    root: bytes
+    private: bytes
+    header_next_in: bytes
+    header_next_out: bytes
+    kem: MLKEM768PrivateKey | None = None
+    ciphertext: bytes | None = None
+    header_in: bytes | None = None
+    header_out: bytes | None = None
+    chain_in: bytes = b""
+    chain_out: bytes = b""
+    sent: int = 0
+    sent_before: int = 0
+
+    def turn(self, theirs: bytes, secret: bytes) -> tuple[bytes, bytes]:
+        keys = hkdf(x25519(self.private, theirs) + secret, "dr root", 96, salt=self.root)
+        self.root = keys[:32]
+        return keys[32:64], keys[64:]
+
+    def new_pairs(self) -> None:
+        self.private, self.kem = os.urandom(32), MLKEM768PrivateKey.generate()
+
+    def encrypt(self, plaintext: bytes) -> bytes:
+        assert self.header_out is not None
+        assert self.kem is not None
+        key, self.chain_out = tag(self.chain_out, b"\x01"), tag(self.chain_out, b"\x02")
+        public = sodium.crypto_scalarmult_base(self.private)
+        kem_public = self.kem.public_key().public_bytes_raw()
+        plain = pack([public, self.sent_before, self.sent, kem_public, self.ciphertext]).ljust(2350, b"\0")
+        self.sent += 1
+        header = seal(self.header_out, plain, self.th)
+        return header + seal(hkdf(key, "dr msg", 32), plaintext, self.th + header)
+
+    def decrypt(self, message: bytes) -> bytes:
+        header, body = message[:2390], message[2390:]
+        try:
+            assert self.header_in is not None
+            unseal(self.header_in, header, self.th)
+        except (AssertionError, CryptoError):
+            self.receive_turn(unseal(self.header_next_in, header, self.th))
+        key, self.chain_in = tag(self.chain_in, b"\x01"), tag(self.chain_in, b"\x02")
+        return unseal(hkdf(key, "dr msg", 32), body, self.th + header)
+
+    def receive_turn(self, plain: bytes) -> None:
+        unpacker = msgpack.Unpacker(raw=False)
+        unpacker.feed(plain)
+        public, _, number, kem_public, ciphertext = unpacker.unpack()
+        assert number == 0
+        assert not any(plain[unpacker.tell() :])
+        assert (ciphertext is None) == (self.kem is None)
+        secret = bytes(32) if self.kem is None else self.kem.decapsulate(ciphertext)
+        self.header_in, self.header_out = self.header_next_in, self.header_next_out
+        self.chain_in, self.header_next_in = self.turn(public, secret)
+        self.new_pairs()
+        fresh, self.ciphertext = MLKEM768PublicKey.from_public_bytes(kem_public).encapsulate()
+        self.chain_out, self.header_next_out = self.turn(public, fresh)
+        self.sent_before, self.sent = self.sent, 0
+
+
+# --- handshake.md ------------------------------------------------------------------------------------------------
+
+
+class Person:
+    """Identity and device, and at most one bundle."""
+
+    def __init__(self) -> None:
+        self.seed, self.device_private = os.urandom(32), os.urandom(32)
+        self.identity = sodium.crypto_sign_seed_keypair(self.seed)[0]
+        self.device = sodium.crypto_scalarmult_base(self.device_private)
+        self.certificate = sign(self.seed, "devcert", pack([self.identity, 1, self.device]))
+
+    def make_bundle(self) -> bytes:
+        self.spk, self.opk = os.urandom(32), os.urandom(32)
+        self.kpk, self.okpk = MLKEM768PrivateKey.generate(), MLKEM768PrivateKey.generate()
+        body = pack(
+            [
+                *(1, [1], self.identity, self.device, self.certificate, 1),
+                *(7, sodium.crypto_scalarmult_base(self.spk), 7, self.kpk.public_key().public_bytes_raw()),
+                [7, sodium.crypto_scalarmult_base(self.opk)],
+                [7, self.okpk.public_key().public_bytes_raw()],
+                *(NOW // 1000 + 60, 1),
+            ]
+        )
+        self.bundle = pack([body, sign(self.seed, "bundle", body)])
+        return self.bundle
+
+    def respond(self, message: bytes) -> tuple[Side, bytes, bytes]:
+        """(ratchet, pair root, content) of an InitialMessage to our bundle."""
+        fields = msgpack.unpackb(message, raw=False)
+        version, suite, their_identity, their_device, certificate, device_id, ek, ct, *rest = fields
+        spk_id, kpk_id, opk_id, okpk_id, header, body = rest
+        assert (version, suite, spk_id, kpk_id, opk_id, okpk_id) == (1, 1, 7, 7, 7, 7)
+        check(their_identity, "devcert", pack([their_identity, device_id, their_device]), certificate)
+        agreements = (
+            x25519(self.spk, their_device)
+            + x25519(self.device_private, ek)
+            + x25519(self.spk, ek)
+            + x25519(self.opk, ek)
+        )
+        digest = h("p2pchat1 bundle", self.bundle)
+        th = h("p2pchat1 x3dh th", pack([1, 1, their_identity, their_device, ek, ct, 7, 7, digest, [0, 1]]))
+        sk = derive(th, agreements, self.okpk.decapsulate(ct))
+        side = Side(th, sk[0:32], self.spk, header_next_in=sk[32:64], header_next_out=sk[64:96])
+        return side, sk[96:128], side.decrypt(header + body)
+
+    def initiate(self, bundle: bytes, content: bytes) -> tuple[Side, bytes, bytes]:
+        """(ratchet, pair root, InitialMessage) against a bundle without one-time prekeys."""
+        body, signature = msgpack.unpackb(bundle, raw=False)
+        fields: list[Any] = msgpack.unpackb(body, raw=False)
+        _, _, ik, dk, certificate, device_id, spk_id, spk, kpk_id, kpk, opk, okpk, _, _ = fields
+        check(ik, "bundle", body, signature)
+        check(ik, "devcert", pack([ik, device_id, dk]), certificate)
+        assert opk is None
+        assert okpk is None
+        ephemeral = os.urandom(32)
+        ek = sodium.crypto_scalarmult_base(ephemeral)
+        secret, ct = MLKEM768PublicKey.from_public_bytes(kpk).encapsulate()
+        agreements = x25519(self.device_private, spk) + x25519(ephemeral, dk) + x25519(ephemeral, spk)
+        digest = h("p2pchat1 bundle", bundle)
+        th = h("p2pchat1 x3dh th", pack([1, 1, self.identity, self.device, ek, ct, None, None, digest, [0, 1]]))
+        sk = derive(th, agreements, secret)
+        side = Side(th, sk[0:32], b"", header_next_in=sk[64:96], header_next_out=b"", header_out=sk[32:64])
+        side.new_pairs()
+        side.chain_out, side.header_next_out = side.turn(spk, bytes(32))
+        first = side.encrypt(content)
+        head = [1, 1, self.identity, self.device, self.certificate, 1, ek, ct, spk_id, kpk_id, None, None]
+        return side, sk[96:128], pack([*head, first[:2390], first[2390:]])
+
+
+def derive(th: bytes, agreements: bytes, secret: bytes) -> bytes:
+    return hkdf(b"\xff" * 32 + agreements + secret, "x3dh", 160, context=th)
+
+
+def envelope_of(side: Side, content: bytes) -> bytes:
+    size = bucket(len(content), 2430)
+    return side.encrypt(pad(content, size - 2430))
+
+
+def converse(side: Side, ours: session.Session) -> None:
+    """Several turns both ways, several messages a chain, in every bucket."""
+    for turn, length in enumerate((1, 1665, 1666, 13953, 13954, 63105)):
+        for number in range(3):
+            said = bytes([turn, number]) + os.urandom(max(0, length - 2))
+            ours, sent = session.seal(ours, said, ENTROPY.random)
+            assert len(sent) in (4096, 16384, 65536)
+            assert unpad(side.decrypt(sent)) == said
+        for _ in range(2):
+            said = os.urandom(length)
+            opened = session.open_envelope(ours, envelope_of(side, said), lambda chain, n: None, ENTROPY)
+            assert opened.content == said
+            ours = opened.session
+
+
+def test_pages_answer_the_programs_first_message() -> None:
+    bob, alice = Person(), identity.Device.fresh(ENTROPY.random)
+    ours, message = handshake.initiate(alice, prekeys.open_bundle(bob.make_bundle()), b"hello bob", NOW, ENTROPY)
+    side, pair_root, content = bob.respond(message)
+    assert content == b"hello bob"
+    assert (side.th, pair_root) == (ours.th, ours.pair_root)
+    answer = envelope_of(side, b"hello alice")
+    opened = session.open_envelope(ours, answer, lambda chain, n: None, ENTROPY)
+    assert opened.content == b"hello alice"
+    converse(side, opened.session)
+
+
+def test_program_answers_the_pages_first_message() -> None:
+    alice, bob = Person(), identity.Device.fresh(ENTROPY.random)
+    kept = prekeys.make_set(bob, NOW // 1000 + 60, one_time=False, random=ENTROPY.random)
+    side, pair_root, message = alice.initiate(kept.bundle, b"hello bob")
+    ours, content = handshake.respond(bob, kept, handshake.parse(message), ENTROPY)
+    assert content == b"hello bob"
+    assert (side.th, pair_root) == (ours.th, ours.pair_root)
+    converse(side, ours)
+
+
+# --- the smaller pages -------------------------------------------------------------------------------------------
+
+
+def test_invite_page() -> None:
+    fields = [1, 0, os.urandom(32), os.urandom(16), NOW // 1000, [[os.urandom(32), bytes(8), 0]], None, bytes(4)]
+    unchecked = pack(fields)[:-4]
+    data = unchecked + h("p2pchat1 invite", unchecked)[:4]
+    text = "P2PCHAT:" + base64.b32encode(data).decode().rstrip("=")
+    read, encoded = invite.read_invite(f"  {text[:40].lower()}\n{text[40:]}\n")
+    assert encoded == data
+    assert (read.digest, read.secret) == (fields[2], fields[3])
+    assert (len(data), len(text)) == (114, 191)
+    ik, dk = os.urandom(32), os.urandom(32)
+    assert prekeys.person_digest(ik, dk) == h("p2pchat1 person", ik + dk)
+
+
+def test_joining_page() -> None:
+    secret, joiner, inviter = os.urandom(16), os.urandom(32), os.urandom(32)
+    peers = b"".join(sorted((joiner, inviter)))
+    key = hkdf(secret, "inv hello", 32)
+    assert invite.hello_key(secret) == key
+    for role in ("join", "offer"):
+        assert invite.join_tag(key, role, joiner, inviter) == tag(key, role.encode() + peers)[:16]
+    data = os.urandom(4055)
+    blob = envelope.seal_blob(invite.blob_key(secret), data, ENTROPY.random)
+    assert len(blob) == 4096
+    assert unpad(unseal(hkdf(secret, "inv key", 32), blob, b"")) == data
+    assert len(envelope.seal_blob(invite.blob_key(secret), data + b"!", ENTROPY.random)) == 16384
+
+
+def test_direct_page() -> None:
+    root, mine, theirs, peer, other = (os.urandom(32) for _ in range(5))
+    pair = session.pair(b"contact!", b"th", root, mine, theirs)
+    sides = [hkdf(root, "presence", 32, context=bytes([side])) for side in (0, 1)]
+    own = 0 if mine < theirs else 1
+    assert (pair.ours, pair.theirs) == (sides[own], sides[1 - own])
+    day = NOW // 86_400_000
+    made = tag(sides[own], b"hello" + b"".join(sorted((peer, other))) + day.to_bytes(4, "big"))[:16]
+    assert session.hello_tag(pair.ours, peer, other, day) == made
+    assert set(session.hello_days(NOW)) == {day - 1, day, day + 1}
+    assert session.renew_key(root) == hkdf(root, "renew", 32)
+    assert wire.pack(wire.Frame(wire.ACKS, bytes(16))) == (17).to_bytes(4, "big") + b"\x02" + bytes(16)
+
+
+def test_identity_page() -> None:
+    one, other = os.urandom(32), os.urandom(32)
+
+    def half(key: bytes) -> str:
+        digest = b"\0\0" + key + key
+        for _ in range(5200):
+            digest = hashlib.sha512(digest + key).digest()
+        return "".join(f"{int.from_bytes(digest[at : at + 5], 'big') % 100_000:05d}" for at in range(0, 30, 5))
+
+    digits = "".join(sorted((half(one), half(other))))
+    shown = identity.safety_number(one, other)
+    assert shown == identity.safety_number(other, one)
+    assert shown.replace(" ", "") == digits
+    assert [len(group) for group in shown.split(" ")] == [5] * 12
+
+
+def test_envelope_page() -> None:
+    sealed = os.urandom(4096)
+    assert envelope.envelope_id(sealed) == h("p2pchat1 env", sealed)[:16]
