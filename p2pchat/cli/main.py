@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
 
 from p2pchat import __version__, errors
-from p2pchat.cli import contacts, demo, doctor, invites, messages, options, profile, rpc, serve
-from p2pchat.cli.context import Context
+from p2pchat.cli import options
 from p2pchat.cli.options import Verb
 from p2pchat.cli.output import Output
 from p2pchat.config import Config, profile_folder
 
-GROUPS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
-    ("your profile and its node", (*profile.VERBS, *serve.VERBS)),
-    ("people", (*invites.VERBS, *contacts.VERBS)),
-    ("messages", messages.VERBS),
-    ("and", (*doctor.VERBS, *demo.VERBS, *rpc.VERBS)),
+GROUPS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
+    ("your profile and its node", {"profile": ("init", "unlock", "lock", "passphrase"), "serve": ("node",)}),
+    (
+        "people",
+        {
+            "invites": ("invite", "add"),
+            "contacts": ("contacts", "requests", "accept", "decline", "block", "rename", "verify"),
+        },
+    ),
+    ("messages", {"messages": ("send", "tail", "log", "delete", "why")}),
+    ("and", {"doctor": ("doctor",), "demo": ("demo",), "rpc": ("rpc",)}),
 )
-VERBS = {verb.name: verb for _, verbs in GROUPS for verb in verbs}
+"""The verbs by the module of theirs, in the order of the help; only the module of the verb that runs is imported."""
+
+MODULES = {verb: module for _, modules in GROUPS for module, verbs in modules.items() for verb in verbs}
 
 VERSION_TEXT = (
     f"p2pchat {__version__}\nIts protocol has had no independent review: do not stake anybody's safety on it yet."
@@ -56,9 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     name, rest = options.find_verb(words)
-    verb = None if name is None else VERBS.get(name)
-    if name is not None and verb is None:
-        raise errors.UsageError(f"There is no verb {name}", hint="`p2pchat --help` lists them.")
+    verb = None if name is None else find(name)
     found = options.read(verb, rest)
     config = Config(
         profile_folder(found.profile, os.environ), bool(found.json), found.passphrase_file, int(found.verbose)
@@ -71,16 +77,28 @@ def _run(words: list[str]) -> int:
         out.line(options.help_text(verb) if verb else _help())
         return 0
     if verb is None:
-        names = " ".join(VERBS)
+        names = " ".join(MODULES)
         raise errors.UsageError("The screen is not in this version", hint=f"Use the verbs: {names} (`p2pchat --help`).")
+    from p2pchat.cli.context import Context
+
     return verb.run(Context(config, out), found)
+
+
+def find(name: str) -> Verb:
+    """The verb of that name. Raises UsageError."""
+    if name not in MODULES:
+        raise errors.UsageError(f"There is no verb {name}", hint="`p2pchat --help` lists them.")
+    module = importlib.import_module(f"p2pchat.cli.{MODULES[name]}")
+    found: Verb = next(verb for verb in module.VERBS if verb.name == name)
+    return found
 
 
 def _help() -> str:
     lines = ["p2pchat: private messages between peers, in a terminal", "", "usage: p2pchat VERB [options]"]
-    size = max(map(len, VERBS))
-    for title, verbs in GROUPS:
-        lines += ["", f"{title}:", *(f"  {verb.name:<{size}}  {verb.help}" for verb in verbs)]
+    size = max(map(len, MODULES))
+    for title, modules in GROUPS:
+        names = [name for verbs in modules.values() for name in verbs]
+        lines += ["", f"{title}:", *(f"  {name:<{size}}  {find(name).help}" for name in names)]
     lines += ["", "global options, anywhere on the line:"]
     for option in options.GLOBAL:
         flags = ", ".join(option.flags)

@@ -17,7 +17,7 @@ from p2pchat.cli.output import MARKS, messages
 MAX_TEXT = 48_000
 """Bytes of UTF-8 in one message."""
 
-_PAGE = 500
+_PAGE = 1000
 _REMEMBER = 4096
 _CHAT = Arg("CHAT", "a chat: its id, a unique prefix of it, or the contact's name")
 _MESSAGE = Arg("ID", "a message: its id or a unique prefix of it")
@@ -35,8 +35,6 @@ def send(context: Context, args: Namespace) -> int:
         context.out.object(result)
     else:
         context.out.line(result["id"])
-    if result["state"] in _ORDER and _ORDER.index(result["state"]) < _ORDER.index(args.wait):
-        raise errors.NotReached(f"It is {result['state']}, not {args.wait} yet")
     return 0
 
 

@@ -1,0 +1,311 @@
+"""What the verb demo tells: the story so far, on this machine alone, with real processes and temporary profiles.
+
+Two people make profiles, become contacts through an invite and talk in several scripts; one node is killed without a
+word and comes back; the safety numbers are compared. Each step is told with its time and route. It ends with 0 only
+if every message arrived once and in order; whatever happens, its processes end and its folders go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from p2pchat import errors
+from p2pchat.api.client import Client
+from p2pchat.api.starting import command, environment
+from p2pchat.cli.context import Context
+from p2pchat.cli.output import MARKS, Output, cell, paint
+from p2pchat.locations import Profile
+
+PATIENCE = 60.0
+"""Seconds that any one step may take on a slow machine."""
+
+LISTEN = "/ip4/127.0.0.1/tcp/0"
+
+TALK = (
+    ("alice", "Hi Bob! Nobody between us, it seems."),
+    ("bob", "Привет, Алиса! Ещё и по-русски можно."),
+    ("alice", "سلام! می‌توانیم فارسی هم بنویسیم؟"),
+    ("bob", "当然可以。中文也没问题。"),
+    ("alice", "👩‍🚀🚀 🎉 ❤️"),
+    ("bob", "Two lines?\nTwo lines."),
+)
+WHILE_AWAY = (
+    ("alice", "Bob? You were cut off."),
+    ("alice", "Я подожду."),
+    ("alice", "This is for when you are back. 🌙"),
+)
+AFTERWARDS = (
+    ("bob", "Back again, and everything is here."),
+    ("alice", "خوش برگشتی!"),
+)
+
+
+class DemoFailed(errors.P2PChatError):
+    """The demo did not end as it should."""
+
+
+@dataclass
+class Person:
+    """One of the two: a profile and its node's process."""
+
+    name: str
+    profile: Profile
+    node: subprocess.Popen[bytes] | None = None
+    client: Client | None = None
+    contact: str = ""
+
+    def call(self, method: str, **params: Any) -> Any:
+        assert self.client is not None
+        return self.client.call(method, **params)
+
+
+@dataclass
+class Story:
+    """Tells each step as it is done."""
+
+    out: Output
+    begun: float = field(default_factory=time.monotonic)
+    told: list[tuple[str, str]] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def step(self, what: str) -> Iterator[dict[str, Any]]:
+        """Time one step; what is put into the dict is told with it."""
+        fields: dict[str, Any] = {}
+        start = time.monotonic()
+        yield fields
+        elapsed = (time.monotonic() - start) * 1000
+        if self.out.json:
+            self.out.object({"step": what, "ms": round(elapsed, 1), **fields})
+            return
+        detail = "".join(f"  {value}" for value in fields.values() if value)
+        self.out.table([[cell(f"{elapsed:8.1f} ms", "dim"), cell(what + detail)]])
+
+    def message(self, sender: str, receiver: str, text: str, elapsed: float, result: dict[str, Any]) -> None:
+        """One message that was sent."""
+        state, route = result["state"], result["route"]
+        if self.out.json:
+            step = {"step": "message", "ms": round(elapsed, 1), "from": sender, "to": receiver, "text": text}
+            self.out.object({**step, "state": state, "route": route})
+            return
+        text = text.replace("\n", " ⏎ ")
+        self.out.table(
+            [
+                [
+                    cell(f"{elapsed:8.1f} ms", "dim"),
+                    cell(f"{MARKS.get(state, ''):<2}", "green" if state == "delivered" else "dim"),
+                    cell(f"{route or '-':<6}", "dim"),
+                    cell(f"{sender:>5} → {receiver:<5}", "bold"),
+                    cell(text),
+                ]
+            ]
+        )
+
+    def heading(self, text: str) -> None:
+        """A line between the parts."""
+        if not self.out.json:
+            self.out.stdout.write("\n" + paint(text, "bold", self.out.colour_out) + "\n")
+
+
+def tell(context: Context) -> int:
+    """Tell the story; everything it made is gone afterwards."""
+    with _ended_by_signals():
+        folder = Path(tempfile.mkdtemp(prefix="p2pchat-demo-"))
+        people = [Person(name, Profile(folder / name)) for name in ("alice", "bob")]
+        try:
+            _chapters(Story(context.out), *people)
+        finally:
+            _clean_up(people, folder)
+    return 0
+
+
+def _chapters(story: Story, alice: Person, bob: Person) -> None:
+    story.heading("Two people, two nodes, this machine only")
+    with story.step("alice and bob make their profiles"):
+        for person in (alice, bob):
+            _init(person)
+    with story.step("both nodes are ready") as fields:
+        fields["alice"], fields["bob"] = _start(alice), _start(bob)
+
+    story.heading("An invite")
+    with story.step("alice makes an invite"):
+        invite = alice.call("invite")["invite"]
+    with story.step("bob takes it, and they are contacts"):
+        bob.contact = bob.call("add", invite=invite, wait="accepted", timeout=PATIENCE)["id"]
+        alice.contact = _wait_for_contact(alice)
+    with story.step("their safety numbers are equal") as fields:
+        fields["safety_number"] = _compare(alice, bob)
+
+    story.heading("A conversation")
+    for sender, text in TALK:
+        _say(story, alice, bob, sender, text)
+
+    story.heading("Bob's node is killed (SIGKILL)")
+    with story.step("bob is gone"):
+        _kill(bob)
+    away = [_say(story, alice, bob, sender, text, wait="saved") for sender, text in WHILE_AWAY]
+    with story.step("bob's node is back") as fields:
+        fields["bob"] = _start(bob)
+    with story.step("what waited for him is delivered") as fields:
+        fields["route"] = _wait_for_delivery(alice, away)
+    for sender, text in AFTERWARDS:
+        _say(story, alice, bob, sender, text)
+    with story.step("their safety numbers are still equal"):
+        _compare(alice, bob)
+
+    _check(story, alice, bob)
+    total = time.monotonic() - story.begun
+    if not story.out.json:
+        story.heading(f"All {len(story.told)} messages arrived once and in order, in {total:.1f} s.")
+
+
+# --- steps -----------------------------------------------------------------------------------------
+
+
+def _init(person: Person) -> None:
+    words = command(person.profile, "init", "--name", person.name, "--no-passphrase")
+    done = subprocess.run(  # noqa: S603 - our own program
+        words, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False
+    )
+    if done.returncode:
+        raise DemoFailed(f"init of {person.name} ended with {done.returncode}: {done.stderr.decode(errors='replace')}")
+
+
+def _start(person: Person) -> str:
+    """Start the person's node; its first address."""
+    words = command(person.profile, "--json", "node", "--listen", LISTEN)
+    # In a session of its own: Ctrl-C comes to us alone, and we end it in order.
+    person.node = subprocess.Popen(  # noqa: S603 - our own program
+        words, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
+    )
+    ready = json.loads(_line(person.node))
+    if ready.get("event") != "ready":
+        raise DemoFailed(f"The node of {person.name} said {ready}")
+    person.client = Client.connect(person.profile, start_node=False)
+    person.client.socket.settimeout(PATIENCE)
+    return str(ready["addresses"][0]) if ready["addresses"] else ""
+
+
+def _line(process: subprocess.Popen[bytes]) -> bytes:
+    """The next line of a process's stdout."""
+    assert process.stdout is not None
+    descriptor, data, deadline = process.stdout.fileno(), b"", time.monotonic() + PATIENCE
+    while not data.endswith(b"\n"):
+        readable, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
+        piece = os.read(descriptor, 65536) if readable else b""
+        if not piece:
+            raise DemoFailed("A node did not become ready")
+        data += piece
+    return data
+
+
+def _say(story: Story, alice: Person, bob: Person, sender: str, text: str, wait: str = "delivered") -> str:
+    """One message; its id."""
+    me, you = (alice, bob) if sender == "alice" else (bob, alice)
+    start = time.monotonic()
+    result = me.call("send", chat=me.contact, text=text, wait=wait, timeout=PATIENCE)
+    story.told.append((sender, text))
+    story.message(sender, you.name, text, (time.monotonic() - start) * 1000, result)
+    return str(result["id"])
+
+
+def _wait_for_contact(alice: Person) -> str:
+    """The id under which alice has bob, once he is a contact of hers."""
+    alice.call("subscribe", events=["contact"])
+    assert alice.client is not None
+    events = alice.client.events()
+    while True:
+        for contact in alice.call("contacts"):
+            if contact["state"] == "contact":
+                return str(contact["id"])
+        next(events)
+
+
+def _wait_for_delivery(alice: Person, ids: list[str]) -> str:
+    """Until alice's node has the receipts of these messages; the route they took."""
+    alice.call("subscribe", events=["state"])
+    assert alice.client is not None
+    events = alice.client.events()
+    while True:
+        found = {each["id"]: each for each in alice.call("log", chat=alice.contact, limit=len(ids))}
+        if all(found[ident]["state"] in ("delivered", "read") for ident in ids):
+            return str(found[ids[-1]]["route"])
+        next(events)
+
+
+def _compare(alice: Person, bob: Person) -> str:
+    numbers = {person.call("verify", contact=person.contact)["safety_number"] for person in (alice, bob)}
+    if len(numbers) != 1:
+        raise DemoFailed("The safety numbers differ")
+    return str(numbers.pop())
+
+
+def _check(story: Story, alice: Person, bob: Person) -> None:
+    """Every message once and in order, at both ends."""
+    for person in (alice, bob):
+        log = person.call("log", chat=person.contact, limit=len(story.told) + 10)
+        seen = [(person.name if each["from"] == "me" else _other(person), each["text"]) for each in log]
+        if seen != story.told:
+            raise DemoFailed(f"What {person.name} has is not what was said, in order: {len(seen)} messages")
+
+
+def _other(person: Person) -> str:
+    return "bob" if person.name == "alice" else "alice"
+
+
+# --- the end ---------------------------------------------------------------------------------------
+
+
+def _kill(person: Person) -> None:
+    if person.client is not None:
+        person.client.close()
+    if person.node is not None:
+        person.node.kill()
+        person.node.wait()
+        if person.node.stdout is not None:
+            person.node.stdout.close()
+    person.node = person.client = None
+
+
+def _clean_up(people: list[Person], folder: Path) -> None:
+    """End what was started and remove what was made; nothing interrupts this."""
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        for person in people:
+            if person.node is not None:
+                person.node.terminate()
+        for person in people:
+            if person.node is not None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    person.node.wait(10)
+            _kill(person)
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the demo as Ctrl-C does."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    previous = {which: signal.signal(which, interrupt) for which in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for which, handler in previous.items():
+            signal.signal(which, handler)
