@@ -40,11 +40,12 @@ class Opt:
 
     flags: tuple[str, ...]
     settings: dict[str, Any]
+    required: bool = False
 
 
-def opt(*flags: str, **settings: Any) -> Opt:
+def opt(*flags: str, required: bool = False, **settings: Any) -> Opt:
     """An option, written like argparse's add_argument."""
-    return Opt(flags, settings)
+    return Opt(flags, settings, required)
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,10 @@ def read(verb: Verb | None, words: Sequence[str]) -> argparse.Namespace:
         if _looks_like_option(word):
             hint = f"`{parser.prog} --help` shows how; put -- before a text that begins with a dash."
             raise errors.UsageError(f"Unknown option {word}", hint=hint)
+    for option in verb.opts if verb else ():
+        # argparse would insist on it before it looked for --help.
+        if option.required and getattr(found, option.flags[-1].lstrip("-").replace("-", "_")) is None:
+            parser.error(f"{option.flags[-1]} is missing")
     _bind(parser, verb.args if verb else (), [*left, *words[end + 1 :]], found)
     return found
 

@@ -1,0 +1,138 @@
+"""A node for the tests of the verbs: the real server on the profile's real socket, with answers from a table."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import trio
+
+from p2pchat import errors
+from p2pchat.api import server
+from p2pchat.api.codec import API_VERSION, JsonObject
+from p2pchat.engine.events import Hub
+from p2pchat.locations import Profile, socket_path
+
+Answer = object | Callable[..., object]
+
+ID = "0123456789abcdef"
+MESSAGE = {
+    "id": "aa" * 16,
+    "chat": ID,
+    "from": "bob",
+    "text": "hi",
+    "kind": "text",
+    "sent_at": "2026-01-02T03:04:05.000Z",
+    "received_at": "2026-01-02T03:04:06.000Z",
+    "state": "received",
+    "route": "direct",
+}
+
+ANSWERS: dict[str, Answer] = {
+    "status": {"running": True, "state": "ready", "pid": 1, "foreground": True, "program": "0", "addresses": ["/x"]},
+    "stop": {"pid": 1},
+    "lock": {"pid": 1},
+    "unlock": {"locked": False, "addresses": []},
+    "passphrase": {},
+    "invite": {
+        "id": ID,
+        "invite": "P2PCHAT:ABC",
+        "expires_at": "2026-01-02T03:04:05.000Z",
+        "reachable": True,
+        "notice": "A notice.",
+    },
+    "add": {"id": ID, "name": "bob", "state": "contact"},
+    "contacts": [{"id": ID, "name": "bob", "state": "contact", "verified": True, "route": "direct"}],
+    "requests": [{"id": ID, "name": "eve", "since": "2026-01-02T03:04:05.000Z", "sas": "one two three four"}],
+    "accept": {"id": ID, "name": "bob", "state": "contact"},
+    "decline": {"id": ID},
+    "block": {"id": ID, "name": "bob", "state": "blocked"},
+    "rename": {"id": ID, "name": "rob", "state": "contact"},
+    "verify": {"safety_number": " ".join(["12345"] * 12), "verified": False, "sas": "one two three four"},
+    "send": {"id": "bb" * 16, "state": "saved", "route": None, "stored_at": None},
+    "log": [MESSAGE],
+    "messages": [],
+    "delete": {"id": "aa" * 16},
+    "why": {"id": "aa" * 16, "state": "saved", "reason": "No link.", "next": "Dialled again."},
+    "doctor": [
+        {"check": "store", "ok": True, "detail": "fine", "hint": ""},
+        {"check": "clock", "ok": False, "detail": "odd", "hint": "Set it."},
+    ],
+}
+
+
+class FakeNode:
+    """Runs in a thread of its own. `answers` may be changed by a test; `calls` is what was asked."""
+
+    def __init__(self, profile: Profile, **greeting: Any) -> None:
+        self.answers = dict(ANSWERS)
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.greeting: JsonObject = {
+            "program": "test",
+            "pid": os.getpid(),
+            "foreground": True,
+            "state": "ready",
+            "version": API_VERSION,
+            **greeting,
+        }
+        self.path = socket_path(profile.folder)
+        self.hub = Hub()
+        self.subscribed = threading.Event()
+        self.ended = threading.Event()
+        self._listening = threading.Event()
+        self._thread = threading.Thread(target=trio.run, args=(self._main,), daemon=True)
+
+    def __enter__(self) -> FakeNode:
+        self._thread.start()
+        assert self._listening.wait(30)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+        self._thread.join(30)
+
+    def publish(self, *events: JsonObject) -> None:
+        """Tell every subscriber."""
+        trio.from_thread.run_sync(lambda: [self.hub.publish(each) for each in events], trio_token=self._token)
+
+    def end(self) -> None:
+        """End like a node that is killed: every connection drops."""
+        if not self.ended.is_set():
+            trio.from_thread.run_sync(self._scope.cancel, trio_token=self._token)
+            self._thread.join(30)
+
+    def drop(self) -> None:
+        """From within an answer: the connection ends before the answer is out."""
+        self._scope.cancel()
+
+    async def _main(self) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        made = server.Server(server.Backend(lambda: dict(self.greeting), self._call, self._subscribe))
+        with trio.CancelScope() as self._scope:
+            listener = server.listen(self.path)
+            self._listening.set()
+            await made.serve(listener)
+        server.remove_socket(self.path)
+        self.ended.set()
+
+    async def _subscribe(self) -> server.EventSource:
+        await trio.lowlevel.checkpoint()
+        source = self.hub.subscribe()
+        self.subscribed.set()
+        return source
+
+    async def _call(self, method: str, arguments: dict[str, Any]) -> object:
+        await trio.lowlevel.checkpoint()
+        self.calls.append((method, arguments))
+        if method in ("stop", "lock"):
+            trio.lowlevel.spawn_system_task(self._end_soon)
+        answer = self.answers[method]
+        if isinstance(answer, errors.P2PChatError):
+            raise answer
+        return answer(**arguments) if callable(answer) else answer
+
+    async def _end_soon(self) -> None:
+        await trio.sleep(0.01)
+        self._scope.cancel()

@@ -1,0 +1,174 @@
+"""Global options before and after every verb and between positionals; positionals, `--`, and what is refused."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+
+from p2pchat import errors
+from p2pchat.cli import options
+from p2pchat.cli.main import MODULES, find
+
+POSITIONALS = {
+    "add": ["P2PCHAT:X"],
+    "accept": ["bob"],
+    "decline": ["bob"],
+    "block": ["bob"],
+    "rename": ["bob", "rob"],
+    "verify": ["bob"],
+    "send": ["bob", "hi there"],
+    "tail": ["bob"],
+    "log": ["bob"],
+    "delete": ["ab12"],
+    "why": ["ab12"],
+    "node": ["status"],
+}
+OWN = {
+    "init": ["--name", "alice", "--no-passphrase"],
+    "node": ["--listen", "/ip4/127.0.0.1/tcp/0", "--listen", "/ip6/::1/tcp/0"],
+    "invite": ["--reusable", "--ask", "--expires", "2d", "--qr"],
+    "add": ["--name", "al", "--wait", "accepted", "--timeout", "5m"],
+    "verify": ["--set"],
+    "send": ["--wait", "read", "--timeout", "1h"],
+    "tail": ["--since", "ab", "--count", "3", "--events"],
+    "log": ["--limit", "7", "--search", "two words"],
+    "passphrase": ["--new-passphrase-file", "n"],
+}
+GLOBALS = [["--profile", "/p"], ["--json"], ["--passphrase-file", "f"], ["-v", "-v"]]
+
+
+def parse(*words: str) -> tuple[str | None, dict[str, object]]:
+    name, rest = options.find_verb(words)
+    return name, vars(options.read(None if name is None else find(name), rest))
+
+
+def test_the_table_of_verbs_is_what_the_modules_have() -> None:
+    assert set(MODULES) == {
+        *("init node unlock lock passphrase invite add contacts requests accept decline block rename".split()),
+        *("verify send tail log delete why doctor demo rpc".split()),
+    }
+    for name in MODULES:
+        assert find(name).name == name
+
+
+@pytest.mark.parametrize("verb", MODULES)
+def test_global_options_go_anywhere(verb: str) -> None:
+    shared = list(itertools.chain(*GLOBALS))
+    positionals, own = POSITIONALS.get(verb, []), OWN.get(verb, [])
+    lines = [
+        [*shared, verb, *own, *positionals],
+        [verb, *shared, *positionals, *own],
+        [verb, *positionals, *own, *shared],
+        [*shared[:3], verb, *positionals[:1], *shared[3:], *own, *positionals[1:]],
+        [f"--profile={shared[1]}", verb, *shared[2:], *own, "--", *positionals],
+    ]
+    found = [parse(*line) for line in lines]
+    assert all(each == found[0] for each in found)
+    name, values = found[0]
+    assert name == verb
+    assert (values["profile"], values["json"], values["passphrase_file"], values["verbose"]) == ("/p", True, "f", 2)
+
+
+@pytest.mark.parametrize("verb", MODULES)
+def test_without_global_options_they_have_their_defaults(verb: str) -> None:
+    _, values = parse(verb, *OWN.get(verb, []), *POSITIONALS.get(verb, []))
+    assert (values["profile"], values["json"], values["passphrase_file"], values["verbose"]) == (None, False, None, 0)
+
+
+def test_the_promised_example() -> None:
+    _, values = parse("send", "bob", "--wait", "read", "hi")
+    assert (values["chat"], values["text"], values["wait"]) == ("bob", "hi", "read")
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--", "-x"], "-x"),
+        (["--", "--json"], "--json"),
+        (["--", "--"], "--"),
+        (["-1"], "-1"),
+        (["- a point"], "- a point"),
+        (["-"], "-"),
+        ([""], ""),
+        (["--", "send"], "send"),
+    ],
+)
+def test_texts_that_look_like_options(words: list[str], text: str) -> None:
+    _, values = parse("--json", "send", "bob", *words)
+    assert (values["chat"], values["text"], values["json"]) == ("bob", text, True)
+
+
+def test_a_value_that_is_named_like_a_verb_is_no_verb() -> None:
+    name, values = parse("--profile", "send", "log", "send")
+    assert (name, values["profile"], values["chat"]) == ("log", "send", "send")
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["send"], "CHAT is missing"),
+        (["send", "bob", "hi", "there"], "Too many arguments"),
+        (["send", "bob", "-x"], "put -- before"),
+        (["send", "bob", "--wai", "read"], "Unknown option --wai"),
+        (["send", "bob", "--wait", "seen"], "invalid choice"),
+        (["send", "bob", "--timeout", "soon"], "30s, 5m"),
+        (["send", "bob", "--timeout", "-1"], "expected one argument|30s"),
+        (["send", "bob", "--timeout", "0"], "30s, 5m"),
+        (["send", "bob", "--timeout", "9999999w"], "30s, 5m"),
+        (["log", "bob", "--limit", "0"], "number from 1"),
+        (["node", "restart"], "one of status, stop"),
+        (["init"], "--name"),
+        (["--nothing"], "Unknown option --nothing"),
+        (["--profile"], "expected one argument"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_usage_error(words: list[str], why: str) -> None:
+    with pytest.raises(errors.UsageError) as caught:
+        parse(*words)
+    assert re.search(why, caught.value.line())
+    assert "\n" not in caught.value.line()
+
+
+def test_there_is_no_such_verb() -> None:
+    with pytest.raises(errors.UsageError, match="no verb relay"):
+        parse("relay")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("30s", 30),
+        ("5m", 300),
+        ("2h", 7200),
+        ("7d", 604_800),
+        ("1w", 604_800),
+        ("1.5", 1.5),
+        ("500ms", 0.5),
+        (" 3 s ", 3),
+    ],
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert options.duration(text) == seconds
+
+
+@pytest.mark.parametrize("verb", MODULES)
+def test_help_names_everything(verb: str) -> None:
+    text = options.help_text(find(verb))
+    for word in [*OWN.get(verb, [])[::1], "--profile", "--json"]:
+        if word.startswith("--"):
+            assert word in text
+    assert "SUPPRESS" not in text
+    assert "--detached" not in text
+
+
+def test_the_default_profile_is_in_the_data_folder(tmp_path: Path) -> None:
+    from p2pchat.config import profile_folder
+
+    env = {"XDG_DATA_HOME": str(tmp_path)}
+    assert profile_folder(None, env) == tmp_path / "p2pchat" / "default"
+    assert profile_folder(None, {**env, "P2PCHAT_PROFILE": "/a"}) == Path("/a")
+    assert profile_folder("/b", {**env, "P2PCHAT_PROFILE": "/a"}) == Path("/b")
+    assert profile_folder(None, {"XDG_DATA_HOME": "relative"}) == Path.home() / ".local/share/p2pchat/default"

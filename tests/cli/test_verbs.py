@@ -1,0 +1,458 @@
+"""Every verb against a node: what it asks, what it prints where, its exit code (the command contract)."""
+
+from __future__ import annotations
+
+import re
+import threading
+from pathlib import Path
+
+import pytest
+
+from p2pchat import errors
+from p2pchat.cli.main import MODULES
+from p2pchat.cli.messages import MAX_TEXT
+from p2pchat.locations import Profile
+from tests.cli.conftest import Run
+from tests.cli.node import ID, MESSAGE, FakeNode
+
+M = "aa" * 16
+SIMPLE = [
+    (["contacts"], "contacts", {}),
+    (["requests"], "requests", {}),
+    (["accept", "bob"], "accept", {"contact": "bob"}),
+    (["decline", "bob"], "decline", {"contact": "bob"}),
+    (["block", "bob"], "block", {"contact": "bob"}),
+    (["rename", "bob", "rob"], "rename", {"contact": "bob", "name": "rob"}),
+    (["verify", "bob"], "verify", {"contact": "bob", "set": False}),
+    (["verify", "bob", "--set"], "verify", {"contact": "bob", "set": True}),
+    (["invite"], "invite", {"reusable": False, "ask": False, "expires": 604_800}),
+    (["invite", "--reusable", "--ask", "--expires", "1h"], "invite", {"reusable": True, "ask": True, "expires": 3600}),
+    (["add", "P2P CHAT:\nX"], "add", {"invite": "P2PCHAT:X", "name": None, "wait": "sent", "timeout": 30.0}),
+    (
+        ["add", "P", "--name", "al", "--wait", "accepted", "--timeout", "5s"],
+        "add",
+        {"invite": "P", "name": "al", "wait": "accepted", "timeout": 5.0},
+    ),
+    (["send", "bob", "hi"], "send", {"chat": "bob", "text": "hi", "wait": "saved", "timeout": 30.0}),
+    (["log", "bob"], "log", {"chat": "bob", "limit": 50, "search": None, "before": None}),
+    (
+        ["log", "bob", "--limit", "3", "--search", "a b"],
+        "log",
+        {"chat": "bob", "limit": 3, "search": "a b", "before": None},
+    ),
+    (["delete", "ab"], "delete", {"id": "ab"}),
+    (["why", "ab"], "why", {"id": "ab"}),
+    (["doctor"], "doctor", {}),
+]
+
+
+@pytest.mark.parametrize(("words", "method", "params"), SIMPLE, ids=lambda value: " ".join(value)[:30])
+def test_what_a_verb_asks_and_its_json(
+    node: FakeNode, p2pchat: Run, words: list[str], method: str, params: dict[str, object]
+) -> None:
+    result = p2pchat(*words, "--json")
+    assert result.code == 0
+    assert node.calls == [(method, params)]
+    expected = node.answers[method]
+    assert result.objects() == (expected if isinstance(expected, list) else [expected])
+    human = p2pchat(*words)
+    assert human.code == 0
+    assert human.out
+    assert "\x1b" not in human.out + human.err  # no terminal, no colour
+
+
+@pytest.mark.parametrize(("words", "method", "params"), SIMPLE, ids=lambda value: " ".join(value)[:30])
+def test_global_options_on_either_side_reach_the_right_profile(
+    node: FakeNode, profile: Profile, p2pchat: Run, words: list[str], method: str, params: dict[str, object]
+) -> None:
+    folder = str(profile.folder)
+    before = p2pchat("--profile", folder, "--json", *words, named=False)
+    after = p2pchat(*words, "--json", "--profile", folder, named=False)
+    assert (before.code, before.out) == (after.code, after.out) == (0, before.out)
+    assert node.calls == [(method, params)] * 2
+    missing = p2pchat(*words, "--profile", folder + "x", named=False)
+    assert missing.code == 1
+    assert "p2pchat init" in missing.err
+
+
+@pytest.mark.parametrize("verb", MODULES)
+def test_version_and_help_work_with_every_verb_without_a_node(p2pchat: Run, verb: str) -> None:
+    for words in (["--version", verb], [verb, "--version"]):
+        result = p2pchat(*words)
+        assert result.code == 0
+        assert "no independent review" in result.out
+    for words in (["--help", verb], [verb, "-h"]):
+        result = p2pchat(*words)
+        assert result.code == 0
+        assert result.out.startswith(f"usage: p2pchat {verb}")
+
+
+def test_p2pchat_alone_points_to_the_verbs(p2pchat: Run) -> None:
+    result = p2pchat()
+    assert (result.code, result.out) == (2, "")
+    assert result.err.count("\n") == 1
+    assert "The screen is not in this version" in result.err
+    assert "send" in result.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.P2PChatError("x"), 1),
+        (errors.NoSuchContact(), 2),
+        (errors.AmbiguousName("bob means more than one", candidates=["bob (12)", "bob (34)"]), 2),
+        (errors.NotReached(), 3),
+        (errors.Locked(), 4),
+        (errors.InviteUsed(), 5),
+    ],
+)
+def test_errors_are_one_line_with_the_right_code(
+    node: FakeNode, p2pchat: Run, error: errors.P2PChatError, code: int
+) -> None:
+    node.answers["add"] = error
+    result = p2pchat("add", "P2PCHAT:X")
+    assert (result.code, result.out) == (code, "")
+    assert result.err == f"p2pchat: {error.line()}\n"
+    verbose = p2pchat("add", "P2PCHAT:X", "-vv")
+    assert verbose.code == code
+    assert "Traceback" in verbose.err
+
+
+def test_an_errors_text_cannot_command_the_terminal(node: FakeNode, p2pchat: Run) -> None:
+    node.answers["contacts"] = errors.P2PChatError("a\x1b[2J\nb\x9b\u202ec")
+    result = p2pchat("contacts")
+    assert result.err.count("\n") == 1
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", result.err)
+
+
+def test_a_fault_of_ours_is_one_line_too(p2pchat: Run, node: FakeNode) -> None:
+    node.answers["contacts"] = 5
+    result = p2pchat("contacts")
+    assert result.code == 1
+    assert result.err.count("\n") == 1
+    assert "Traceback" not in result.err
+    assert "Traceback" in p2pchat("-vv", "contacts").err
+
+
+def test_no_profile(p2pchat: Run, tmp_path: Path) -> None:
+    for words in (["contacts"], ["node"], ["node", "status"], ["node", "stop"], ["lock"], ["unlock"], ["rpc"]):
+        result = p2pchat("--profile", str(tmp_path / "none"), *words)
+        assert (result.code, result.out, result.err.count("\n")) == (1, "", 1)
+        assert "p2pchat init" in result.err
+    assert not (tmp_path / "none").exists()
+
+
+# --- data alone on stdout --------------------------------------------------------------------------
+
+
+def test_the_invite_is_alone_on_stdout(node: FakeNode, p2pchat: Run) -> None:
+    result = p2pchat("invite")
+    assert result.out == "P2PCHAT:ABC\n"
+    assert "A notice." in result.err
+    with_qr = p2pchat("invite", "--qr")
+    assert with_qr.out == "P2PCHAT:ABC\n"
+    assert "█" in with_qr.err
+    as_json = p2pchat("invite", "--qr", "--json")
+    assert len(as_json.objects()) == 1
+    assert "█" in as_json.err
+
+
+def test_the_safety_number_is_alone_on_stdout(node: FakeNode, p2pchat: Run) -> None:
+    result = p2pchat("verify", "bob")
+    assert re.fullmatch(r"(\d{5} ){11}\d{5}\n", result.out)
+    assert "one two three four" in result.err
+
+
+def test_send_prints_the_id(node: FakeNode, p2pchat: Run) -> None:
+    assert p2pchat("send", "bob", "hi").out == "bb" * 16 + "\n"
+
+
+def test_an_invite_may_come_by_stdin(node: FakeNode, p2pchat: Run) -> None:
+    assert p2pchat("add", "-", stdin=b" P2PCHAT:\n X\n").code == 0
+    assert node.calls[0][1]["invite"] == "P2PCHAT:X"
+    assert p2pchat("add", "-").code == 2
+
+
+# --- texts -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stdin", "text"),
+    [
+        (b"hi\n", "hi"),
+        (b"hi", "hi"),
+        (b"two\nlines\n\n", "two\nlines\n"),
+        (b" \r\n", " \r"),
+        ("سلام\u200c👋\n".encode(), "سلام\u200c👋"),
+        (b"x" * MAX_TEXT + b"\n", "x" * MAX_TEXT),
+        (b"\x1b[2J\x00", "\x1b[2J\x00"),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_a_text_from_stdin_loses_one_newline_and_nothing_else(
+    node: FakeNode, p2pchat: Run, stdin: bytes, text: str
+) -> None:
+    assert p2pchat("send", "bob", stdin=stdin).code == 0
+    assert node.calls[0][1]["text"] == text
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "why"),
+    [
+        (["send", "bob"], b"", "no text"),
+        (["send", "bob", ""], b"", "no text"),
+        (["send", "bob"], b"x" * (MAX_TEXT + 1), "48,000"),
+        (["send", "bob"], "й".encode() * MAX_TEXT, "48,000"),
+        (["send", "bob", "й" * (MAX_TEXT // 2 + 1)], b"", "48,000"),
+        (["send", "bob"], b"\xff\xfe", "UTF-8"),
+        (["send", "bob", "a\udc80"], b"", "UTF-8"),
+        (["send", "bob", "--passphrase-file", "-"], b"x", "stdin"),
+    ],
+)
+def test_texts_that_cannot_be_sent(node: FakeNode, p2pchat: Run, words: list[str], stdin: bytes, why: str) -> None:
+    result = p2pchat(*words, stdin=stdin)
+    assert (result.code, result.out, node.calls) == (2, "", [])
+    assert why in result.err
+
+
+def test_json_is_exact_and_harmless(node: FakeNode, p2pchat: Run) -> None:
+    hostile = "a\x1b]52;c;x\x07\x9b31m\x7f\u202eb\u2066\U000e0041\u200c\nЁ \x00"
+    node.answers["log"] = [{**MESSAGE, "text": hostile, "from": "b\x1bob"}]
+    result = p2pchat("log", "bob", "--json")
+    assert result.objects()[0]["text"] == hostile
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\u2066\U000e0041]", result.out)
+    assert "Ё" in result.out  # readable where it is harmless
+    assert result.out.count("\n") == 1
+
+
+def test_human_output_is_cleaned_into_pipes_too(node: FakeNode, p2pchat: Run) -> None:
+    evil = "x\x1b[2J\x9b\x07\u202e\U000e0041\ny"
+    node.answers["contacts"] = [{"id": ID, "name": evil, "state": "contact", "verified": False, "route": None}]
+    node.answers["requests"] = [{"id": ID, "name": evil, "since": "x", "sas": evil}]
+    node.answers["log"] = [{**MESSAGE, "text": evil, "from": evil}]
+    node.answers["doctor"] = [{"check": "c", "ok": False, "detail": evil, "hint": evil}]
+    node.answers["why"] = {"id": M, "state": "saved", "reason": evil, "next": evil}
+    node.answers["rename"] = {"id": ID, "name": evil}
+    node.answers["invite"] = {"invite": evil, "notice": evil, "expires_at": None}
+    for words in (["contacts"], ["requests"], ["log", "b"], ["doctor"], ["why", "a"], ["rename", "b", "c"], ["invite"]):
+        result = p2pchat(*words)
+        assert result.code == 0
+        assert "x" in result.out
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\U000e0041]", result.out + result.err), words
+    assert p2pchat("contacts").out.count("\n") == 1  # a name is one line
+
+
+def test_a_message_cannot_pass_for_one_of_ours(node: FakeNode, p2pchat: Run) -> None:
+    node.answers["log"] = [{**MESSAGE, "text": "hello\n03:04  ✓✓ read  me   I owe you"}]
+    _date, first, second = p2pchat("log", "bob").out.splitlines()
+    assert first.endswith("bob  hello")
+    assert second.startswith(" " * first.index("hello"))
+
+
+# --- tail ------------------------------------------------------------------------------------------
+
+
+def _numbered(number: int, **fields: object) -> dict[str, object]:
+    return {**MESSAGE, "id": f"{number:032x}", "text": str(number), **fields}
+
+
+def test_tail_prints_what_comes_once_and_ends_at_count(node: FakeNode, p2pchat: Run) -> None:
+    def publish() -> None:
+        assert node.subscribed.wait(30)
+        node.publish(
+            *({"event": "message", **_numbered(n)} for n in (1, 2, 2, 1)),
+            {"event": "message", **_numbered(3, chat="ffffffffffffffff")},
+            {"event": "state", "id": "x", "state": "read", "route": None},
+            {"event": "message", **_numbered(4)},
+        )
+
+    helper = threading.Thread(target=publish)
+    helper.start()
+    result = p2pchat("tail", "bob", "--count", "3", "--json")
+    helper.join()
+    assert [each["text"] for each in result.objects()] == ["1", "2", "4"]
+    assert set(result.objects()[0]) == set(MESSAGE)
+
+
+def test_tail_with_events_prints_the_others_too(node: FakeNode, p2pchat: Run) -> None:
+    def publish() -> None:
+        assert node.subscribed.wait(30)
+        node.publish(
+            {"event": "state", "id": "x", "state": "read", "route": "direct", "at": "2026-01-02T03:04:05.000Z"},
+            {"event": "message", **_numbered(1)},
+        )
+
+    helper = threading.Thread(target=publish)
+    helper.start()
+    result = p2pchat("tail", "--events", "--count", "1", "--json")
+    helper.join()
+    state, message = result.objects()
+    assert (state["event"], state["id"], state["state"]) == ("state", "x", "read")
+    assert message["text"] == "1"
+
+
+def test_tail_since_reads_the_store_first(node: FakeNode, p2pchat: Run) -> None:
+    stored = [_numbered(n) for n in range(1, 6)]
+
+    def messages(chat: str | None, since: str | None, limit: int | None) -> object:
+        assert chat == ID
+        start = next(i for i, each in enumerate(stored) if each["id"] == since) + 1
+        return stored[start : start + 2]
+
+    node.answers["messages"] = messages
+    result = p2pchat("tail", "bob", "--since", str(stored[0]["id"]), "--count", "4", "--json")
+    assert [each["text"] for each in result.objects()] == ["2", "3", "4", "5"]
+
+
+def test_tail_reads_again_after_it_lagged(node: FakeNode, p2pchat: Run) -> None:
+    stored = [_numbered(1)]
+
+    def messages(chat: str | None, since: str | None, limit: int | None) -> object:
+        if since is None:
+            return stored[-1:]
+        return [each for each in stored if str(each["id"]) > since]
+
+    node.answers["messages"] = messages
+
+    def publish() -> None:
+        assert node.subscribed.wait(30)
+        node.publish({"event": "message", **_numbered(2)})
+        stored.extend(_numbered(n) for n in (2, 3, 4))
+        node.publish({"event": "lagged"}, {"event": "message", **_numbered(4)}, {"event": "message", **_numbered(5)})
+
+    helper = threading.Thread(target=publish)
+    helper.start()
+    result = p2pchat("tail", "--count", "4", "--json")
+    helper.join()
+    assert [each["text"] for each in result.objects()] == ["2", "3", "4", "5"]
+
+
+@pytest.mark.parametrize(("name", "why"), [("nobody", "no contact"), ("bo", "no contact"), ("", "no contact")])
+def test_tail_of_nobody(node: FakeNode, p2pchat: Run, name: str, why: str) -> None:
+    result = p2pchat("tail", name)
+    assert result.code == 2
+    assert why in result.err
+
+
+def test_tail_of_an_ambiguous_name_shows_the_candidates(node: FakeNode, p2pchat: Run) -> None:
+    bob = {"name": "Bob", "state": "contact", "verified": True, "route": None}
+    node.answers["contacts"] = [{"id": "ab" * 8, **bob}, {"id": "ac" * 8, **bob}]
+    for name in ("bob", "a"):
+        result = p2pchat("tail", name)
+        assert result.code == 2
+        assert f"Bob ({'ab' * 8})" in result.err
+        assert f"Bob ({'ac' * 8})" in result.err
+
+
+# --- the node ends ---------------------------------------------------------------------------------
+
+
+def test_a_node_that_dies_in_the_middle_is_an_error_and_nothing_is_repeated(node: FakeNode, p2pchat: Run) -> None:
+    def answer(**_: object) -> object:
+        node.drop()
+        return None
+
+    node.answers["send"] = answer
+    result = p2pchat("send", "bob", "hi")
+    assert (result.code, result.out) == (1, "")
+    assert "p2pchat log" in result.err
+    assert [name for name, _ in node.calls] == ["send"]
+
+
+# --- passphrases -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def locked(profile: Profile) -> FakeNode:
+    return FakeNode(profile, state="locked")
+
+
+def test_a_locked_node_is_unlocked_with_the_file(locked: FakeNode, p2pchat: Run, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes("пароль \n".encode())
+    with locked as node:
+        assert p2pchat("contacts", "--passphrase-file", str(secret)).code == 0
+        assert node.calls[0] == ("unlock", {"passphrase": "пароль "})
+        assert p2pchat("--passphrase-file", "-", "contacts", stdin=b"pw\n").code == 0
+        assert node.calls[2] == ("unlock", {"passphrase": "pw"})
+
+
+def test_no_verb_prompts_without_a_terminal(locked: FakeNode, p2pchat: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def prompt(*_: object) -> str:
+        raise AssertionError("prompted")
+
+    monkeypatch.setattr("getpass.getpass", prompt)
+    with locked as node:
+        for words in (["contacts"], ["unlock"], ["send", "bob", "x"], ["passphrase"], ["tail"]):
+            result = p2pchat(*words)
+            assert (result.code, result.out, result.err.count("\n")) == (4, "", 1)
+            assert "--passphrase-file" in result.err
+        assert node.calls == []
+    result = p2pchat("--profile", "/nonexistent/x", "init", "--name", "a")
+    assert result.code == 2
+    assert "--no-passphrase" in result.err
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\xff", b"x" * 2000])
+def test_passphrase_files_that_hold_none(locked: FakeNode, p2pchat: Run, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "f").write_bytes(content)
+    with locked as node:
+        assert p2pchat("contacts", "--passphrase-file", str(tmp_path / "f")).code == 2
+        assert p2pchat("contacts", "--passphrase-file", str(tmp_path / "none")).code == 2
+        assert node.calls == []
+
+
+def test_changing_the_passphrase(node: FakeNode, p2pchat: Run, tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    new.write_text("neu\n")
+    for words, stdin, value in (
+        (["--new-passphrase-file", str(new)], b"", "neu"),
+        (["--new-passphrase-file", "-"], b"other", "other"),
+        (["--no-passphrase"], b"", None),
+        (["--passphrase-file", str(new)], b"", "neu"),  # a profile without one: it can only mean the new one
+    ):
+        node.calls.clear()
+        result = p2pchat("passphrase", *words, stdin=stdin)
+        assert result.code == 0
+        assert ("passphrase", {"new": value}) in node.calls
+        assert "neu" not in result.out + result.err
+    assert p2pchat("passphrase").code == 2
+    assert p2pchat("passphrase", "--no-passphrase", "--new-passphrase-file", str(new)).code == 2
+
+
+# --- rpc -------------------------------------------------------------------------------------------
+
+
+def test_rpc_passes_lines_on_and_ends_when_all_is_answered(node: FakeNode, p2pchat: Run) -> None:
+    lines = [
+        b'{"jsonrpc":"2.0","id":1,"method":"contacts"}',
+        b"",
+        b"nonsense",
+        b'{"jsonrpc":"2.0","method":"doctor"}',
+        b'{"jsonrpc":"2.0","id":"h","method":"hello","params":{"version":1}}',
+        b'{"jsonrpc":"2.0","id":2,"method":"send","params":{"chat":"b","text":"\xd1\x91"}}',  # no newline at the end
+    ]
+    result = p2pchat("rpc", stdin=b"\n".join(lines))
+    assert result.code == 0
+    answers = {each["id"]: each for each in result.objects()}
+    assert set(answers) == {1, 2, "h", None}
+    assert answers[1]["result"] == node.answers["contacts"]
+    assert {"contacts", "doctor", "send"} == {name for name, _ in node.calls}
+
+
+def test_rpc_without_a_word_ends(node: FakeNode, p2pchat: Run) -> None:
+    result = p2pchat("rpc")
+    assert (result.code, result.out, node.calls) == (0, "", [])
+
+
+# --- node status, stop, lock -----------------------------------------------------------------------
+
+
+def test_status_and_stop(node: FakeNode, p2pchat: Run) -> None:
+    assert p2pchat("node", "status", "--json").objects() == [node.answers["status"]]
+    assert p2pchat("--json", "node", "stop").objects()[0]["stopped"] is True
+    assert p2pchat("node", "stop", "--json").objects() == [{"stopped": False, "pid": None}]
+    status = p2pchat("node", "status", "--json")
+    assert (status.code, status.objects()) == (1, [{"running": False}])
+    assert "p2pchat node" in status.err
+    assert p2pchat("lock").code == 0
