@@ -345,4 +345,8 @@ def load(data: bytes) -> Ratchet:
     """The state that `dump` wrote."""
     root, private, kem_seed, *rest = _STATE_SHAPE(decode(data, 8192))
     kem = None if kem_seed is None else prim.KemKey(kem_seed)
-    return Ratchet(root, private, prim.x25519_public(private), kem, *rest)
+    state = Ratchet(root, private, prim.x25519_public(private), kem, *rest)
+    for chain in ((state.sending, state.header_out, state.kem), (state.receiving, state.header_in)):
+        if len({part is None for part in chain}) > 1:  # half a chain
+            raise CannotOpen
+    return state

@@ -494,7 +494,16 @@ def test_a_damaged_state_is_refused() -> None:
     dumped = ratchet.dump(talking()[0].state)
     fields = decode(dumped, 8192)
     wrong = [b"", b"\x90", dumped[:-1], dumped + b"\0", encode([*fields, 0]), encode(fields[:-1])]
-    for at, value in ((0, bytes(31)), (2, bytes(63)), (3, bytes(1087)), (7, -1), (7, 1 << 32), (12, None), (15, None)):
+    for at, value in (
+        (0, bytes(31)),
+        (2, bytes(63)),
+        (3, bytes(1087)),
+        (7, -1),
+        (7, 1 << 32),
+        (12, None),
+        (15, None),
+        *((at, None) for at in (2, 5, 6, 10, 11)),
+    ):
         wrong.append(encode([*fields[:at], value, *fields[at + 1 :]]))
     for data in wrong:
         with pytest.raises(CannotOpen):

@@ -1,0 +1,235 @@
+"""The frozen vectors in tests/vectors: each opens to what it says, or is refused."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p2pchat.core import handshake, invite, ratchet, session
+from p2pchat.core import primitives as prim
+from p2pchat.core.content import Content, decode_content, encode_content
+from p2pchat.core.envelope import BUCKETS, open_blob, seal_blob
+from p2pchat.core.identity import Device, safety_number, sas_words, verify_device
+from p2pchat.core.invite import Invite, InviteWay, encode_invite, join_tag, read_invite, to_text
+from p2pchat.core.prekeys import bundle_digest, load_set, make_set, open_bundle
+from p2pchat.core.session import Session, hello_tag, pair, renew_key
+from p2pchat.errors import BadInvite, CannotOpen
+from tests.core.people import meet, nothing
+from tests.vectors import generate
+
+FILES = {path.stem: path for path in sorted(Path(generate.__file__).parent.glob("*.json"))}
+Vector = dict[str, Any]
+
+
+def unhex(value: str) -> bytes:
+    return bytes.fromhex(value)
+
+
+def read(name: str) -> Vector:
+    one: Vector = json.loads(FILES[name].read_text(encoding="utf-8"))
+    return one
+
+
+class Recorded:
+    """Gives out again what was drawn when the vector was made."""
+
+    def __init__(self, one: Vector) -> None:
+        self._random = deque(map(unhex, one["random"]))
+        self._encapsulations = deque(one.get("encapsulations", []))
+        self.entropy = prim.Entropy(self.random, self.encapsulate)
+
+    def random(self, size: int) -> bytes:
+        value = self._random.popleft()
+        assert len(value) == size
+        return value
+
+    def encapsulate(self, public: bytes) -> tuple[bytes, bytes]:
+        ciphertext, secret = map(unhex, self._encapsulations.popleft())
+        return ciphertext, secret
+
+    def is_used_up(self) -> bool:
+        return not self._random and not self._encapsulations
+
+
+def identity(one: Vector) -> None:
+    device = Device.from_seeds(unhex(one["identity_seed"]), unhex(one["device_private"]))
+    assert device.identity.hex() == one["identity"]
+    assert device.device.hex() == one["device"]
+    assert device.certificate.hex() == one["certificate"]
+    verify_device(device.identity, 1, device.device, device.certificate)
+    assert safety_number(device.identity, unhex(one["other"])) == one["safety_number"]
+    assert safety_number(unhex(one["other"]), device.identity) == one["safety_number"]
+
+
+def tags(one: Vector) -> None:
+    secret, here, there = unhex(one["secret"]), unhex(one["here"]), unhex(one["there"])
+    assert invite.blob_key(secret).hex() == one["invite_key"]
+    assert invite.hello_key(secret).hex() == one["invite_hello"]
+    for role in ("join", "offer"):
+        assert join_tag(unhex(one["invite_hello"]), role, here, there).hex() == one[role]
+    hello = pair(b"", bytes(32), secret, unhex(one["mine"]), unhex(one["theirs"]))
+    assert hello_tag(hello.ours, here, there, 20_000).hex() == one["hello_mine"]
+    assert hello_tag(hello.theirs, here, there, 20_000).hex() == one["hello_theirs"]
+    assert renew_key(secret).hex() == one["renew"]
+    assert sas_words(secret) == one["words"]
+
+
+def an_invite(one: Vector) -> None:
+    read_one, data = read_invite(one["text"])
+    assert data.hex() == one["bytes"]
+    ways = tuple(InviteWay(unhex(peer), unhex(address), role) for peer, address, role in one["ways"])
+    expected = Invite(one["kind"], unhex(one["digest"]), unhex(one["secret"]), one["expires_at"], ways, one["name"])
+    assert read_one == expected
+    assert to_text(encode_invite(expected)) == one["text"]
+
+
+def bundle(one: Vector) -> None:
+    opened = open_bundle(unhex(one["bundle"]))
+    device = Device.from_seeds(unhex(one["identity_seed"]), unhex(one["device_private"]))
+    recorded = Recorded(one)
+    again = make_set(device, one["not_after"], one_time=one["one_time"], random=recorded.random)
+    assert again.bundle.hex() == one["bundle"]
+    assert recorded.is_used_up()
+    assert bundle_digest(again.bundle).hex() == one["digest"]
+    assert (opened.identity, opened.device) == (device.identity, device.device)
+
+
+def initial(one: Vector) -> None:
+    receiver = Device.from_seeds(*map(unhex, one["receiver"]))
+    prekeys = load_set(unhex(one["prekeys"]))
+    parsed = handshake.parse(unhex(one["message"]))
+    opened, content = handshake.respond(receiver, prekeys, parsed, prim.system_entropy())
+    assert content.hex() == one["content"]
+    for name in ("th", "pair_root", "sas"):
+        assert getattr(opened, name).hex() == one[name]
+    assert sas_words(opened.sas) == one["words"]
+    recorded = Recorded(one)
+    initiator = Device.from_seeds(*map(unhex, one["initiator"]))
+    made, message = handshake.initiate(initiator, open_bundle(prekeys.bundle), content, one["now"], recorded.entropy)
+    assert message.hex() == one["message"]
+    assert recorded.is_used_up()
+    assert ratchet.dump(made.ratchet).hex() == one["state"]
+
+
+def blob(one: Vector) -> None:
+    content = open_blob(unhex(one["key"]), unhex(one["blob"]))
+    assert content.hex() == one["content"]
+    assert seal_blob(unhex(one["key"]), content, Recorded(one).random).hex() == one["blob"]
+
+
+def find(skipped: dict[tuple[int, int], bytes], chain: int, number: int) -> bytes | None:
+    return skipped.get((chain, number))
+
+
+def conversation(one: Vector) -> None:
+    recorded, ad = Recorded(one), unhex(one["ad"])
+    states = {name: ratchet.load(unhex(state)) for name, state in one["start"].items()}
+    skipped: dict[str, dict[tuple[int, int], bytes]] = {"alice": {}, "bob": {}}
+    sent: list[bytes] = []
+    for step in one["steps"]:
+        who = step["by"]
+        if "send" in step:
+            states[who], sealed = ratchet.encrypt(states[who], step["send"].encode(), ad, recorded.random)
+            assert sealed.hex() == step["sealed"]
+            sent.append(sealed)
+        else:
+            opened = ratchet.decrypt(
+                states[who],
+                sent[step["open"]],
+                ad,
+                partial(find, skipped[who]),
+                recorded.entropy,
+            )
+            assert opened.plaintext.decode() == step["text"]
+            states[who] = opened.state
+            skipped[who].update({(chain, number): key for chain, number, key in opened.skipped})
+    assert recorded.is_used_up()
+    assert {name: ratchet.dump(state).hex() for name, state in states.items()} == one["end"]
+
+
+def an_envelope(one: Vector) -> None:
+    state = ratchet.load(unhex(one["state"]))
+    live = Session(unhex(one["th"]), False, bytes(32), bytes(32), state, confirmed=True)
+    received = session.open_envelope(live, unhex(one["envelope"]), nothing, prim.system_entropy())
+    assert received.content.hex() == one["content"]
+
+
+def a_content(one: Vector) -> None:
+    read_one = decode_content(unhex(one["bytes"]))
+    reply_to = None if one["reply_to"] is None else unhex(one["reply_to"])
+    heads = tuple(map(unhex, one["heads"]))
+    expected = Content(
+        one["type"],
+        unhex(one["message_id"]),
+        one["seq"],
+        one["sent_at"],
+        read_one.payload,
+        reply_to,
+        one["expire_s"],
+        heads,
+    )
+    assert read_one == expected
+    if one["payload"] is None:
+        assert read_one.payload is None
+    else:
+        assert generate.shown(read_one.payload) == one["payload"]
+        assert encode_content(replace(read_one, payload=listed(read_one.payload))).hex() == one["bytes"]
+
+
+def listed(value: Any) -> Any:
+    return [listed(item) for item in value] if isinstance(value, tuple) else value
+
+
+CHECKS: dict[str, Callable[[Vector], None]] = {
+    "identity": identity,
+    "tags": tags,
+    "invite": an_invite,
+    "bundle": bundle,
+    "initial": initial,
+    "blob": blob,
+    "conversation": conversation,
+    "envelope": an_envelope,
+    "content": a_content,
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_vector(name: str) -> None:
+    one = read(name)
+    check = CHECKS[one["object"]]
+    if "refused" not in one:
+        check(one)
+        return
+    with pytest.raises((BadInvite, CannotOpen)) as caught:
+        check(one)
+    assert caught.type is (BadInvite if one["object"] == "invite" else CannotOpen)
+
+
+def test_the_generator_makes_these_files_and_no_others() -> None:
+    made = generate.everything()
+    assert set(made) == set(FILES)
+    for name, one in made.items():
+        assert read(name) == json.loads(json.dumps(one)), name
+
+
+def test_there_is_something_refused_of_everything_that_is_read() -> None:
+    seen = [(one["object"], "refused" in one) for one in map(read, FILES)]
+    for kind in ("invite", "bundle", "initial", "blob", "envelope", "content"):
+        assert (kind, False) in seen
+        assert (kind, True) in seen
+
+
+def test_the_envelopes_that_are_refused_would_open_but_for_one_thing() -> None:
+    """The same people as the generator's: its good envelope opens in the state that refuses the bad ones."""
+    both = meet("vector message", frozen=True)
+    assert ratchet.dump(both.bob.live.ratchet).hex() == read("envelope-ok")["state"]
+    assert len(unhex(read("envelope-ok")["envelope"])) == BUCKETS[0]
+    for name in ("header", "body", "parts", "size", "padding", "jump", "transcript"):
+        assert read(f"envelope-bad-{name}")["state"] == read("envelope-ok")["state"]

@@ -1,0 +1,408 @@
+"""Writes the frozen vectors beside this file: `python -m tests.vectors.generate`.
+
+They pin version 1 of what goes over the wire: a change that makes a test of them fail is another protocol. One file
+holds one object; a file with `"refused": true` holds one that must not open, wrong in one way only. Bytes are
+hexadecimal. Every random value is drawn from a seeded stream, ML-KEM's by the reference in `tests/core`; what a reader
+needs to compute the same (random values in the order drawn, encapsulations) is in the files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from p2pchat.core import handshake, invite, ratchet
+from p2pchat.core import primitives as prim
+from p2pchat.core.codec import decode, encode
+from p2pchat.core.content import PROFILE, RECEIPT, TEXT, Content, Profile, encode_content, profile_payload
+from p2pchat.core.envelope import BUCKETS, HEADER, padded, seal_blob
+from p2pchat.core.identity import DEVICE_ID, Device, safety_number, sas_words
+from p2pchat.core.invite import Invite, InviteWay, encode_invite, join_tag, to_text
+from p2pchat.core.prekeys import PrekeySet, dump_set, make_set, open_bundle
+from p2pchat.core.session import hello_tag, pair, renew_key
+from tests.core.people import LATER, NOW, Chance, flipped, meet, nothing, person
+
+FOLDER = Path(__file__).parent
+Vector = dict[str, Any]
+IPV4 = bytes.fromhex("04c0000201060fa1")  # /ip4/192.0.2.1/tcp/4001
+
+
+class Recorder:
+    """Seeded chance that writes down what it gave."""
+
+    def __init__(self, seed: str) -> None:
+        self._chance = Chance(seed, frozen=True)
+        self.drawn: list[str] = []
+        self.encapsulations: list[list[str]] = []
+        self.entropy = prim.Entropy(self.random, self.encapsulate)
+
+    def random(self, size: int) -> bytes:
+        value = self._chance.random(size)
+        self.drawn.append(value.hex())
+        return value
+
+    def encapsulate(self, public: bytes) -> tuple[bytes, bytes]:
+        ciphertext, secret = self._chance.entropy.encapsulate(public)
+        self.encapsulations.append([ciphertext.hex(), secret.hex()])
+        return ciphertext, secret
+
+
+def vector(kind: str, about: str, /, **fields: Any) -> Vector:
+    plain = {name: value.hex() if isinstance(value, bytes) else value for name, value in fields.items()}
+    return {"object": kind, "about": about, **plain}
+
+
+def refused(kind: str, about: str, /, **fields: Any) -> Vector:
+    return vector(kind, about, refused=True, **fields)
+
+
+# --- people ------------------------------------------------------------------------------------------------------
+
+
+def identities() -> Iterator[tuple[str, Vector]]:
+    alice, bob = person("vector alice").device, person("vector bob").device
+    yield (
+        "identity-ok",
+        vector(
+            "identity",
+            "seeds, what they make public, the certificate, and the safety number with another person",
+            identity_seed=alice.identity_seed,
+            device_private=alice.device_private,
+            identity=alice.identity,
+            device=alice.device,
+            certificate=alice.certificate,
+            other=bob.identity,
+            safety_number=safety_number(alice.identity, bob.identity),
+        ),
+    )
+    secret = bytes(range(32))
+    here, there = b"\x01" * 32, b"\x02" * 32
+    hello = pair(b"", bytes(32), secret, alice.identity, bob.identity)
+    yield (
+        "tags-ok",
+        vector(
+            "tags",
+            "what is derived from an invite's secret and a pair's root (here the same 32 bytes), on day 20,000",
+            secret=secret,
+            here=here,
+            there=there,
+            mine=alice.identity,
+            theirs=bob.identity,
+            invite_key=invite.blob_key(secret),
+            invite_hello=invite.hello_key(secret),
+            join=join_tag(invite.hello_key(secret), "join", here, there),
+            offer=join_tag(invite.hello_key(secret), "offer", here, there),
+            hello_mine=hello_tag(hello.ours, here, there, 20_000),
+            hello_theirs=hello_tag(hello.theirs, here, there, 20_000),
+            renew=renew_key(secret),
+            words=sas_words(secret),
+        ),
+    )
+
+
+# --- invites -----------------------------------------------------------------------------------------------------
+
+
+def invites() -> Iterator[tuple[str, Vector]]:
+    one = Invite(0, b"\xaa" * 32, b"\xbb" * 16, LATER, (InviteWay(bytes(range(32)), IPV4, 0),), None)
+    lasting = replace(one, kind=1, secret=b"\xcc" * 32, name="مریم", ways=(*one.ways, InviteWay(b"\1" * 32, IPV4, 1)))
+    for name, which in (("ok", one), ("reusable-ok", lasting)):
+        data = encode_invite(which)
+        yield (
+            f"invite-{name}",
+            vector(
+                "invite",
+                "one-time, one way, no name" if name == "ok" else "reusable, two ways, a name",
+                text=to_text(data),
+                bytes=data,
+                kind=which.kind,
+                digest=which.digest,
+                secret=which.secret,
+                expires_at=which.expires_at,
+                ways=[[way.peer.hex(), way.address.hex(), way.role] for way in which.ways],
+                name=which.name,
+            ),
+        )
+    good = encode_invite(one)
+    fields = decode(good, invite.MOST_INVITE)[:-1]
+    text = to_text(good)
+
+    def checked(*changed: object) -> str:
+        unchecked = encode([*changed, bytes(4)])[:-4]
+        return to_text(unchecked + invite._check(unchecked))
+
+    longer = good[:3].replace(b"\x98\x01\x00", b"\x98\x01\xcc") + b"\0" + good[3:-4]
+    assert longer[2:4] == b"\xcc\0"
+    yield "invite-bad-checksum", refused("invite", "the checksum is of other bytes", text=to_text(flipped(good, -1)))
+    yield "invite-bad-letter", refused("invite", "one letter of the text is another", text=text[:99] + "7" + text[100:])
+    yield "invite-bad-end", refused("invite", "the last letter is missing", text=text[:-1])
+    yield "invite-bad-version", refused("invite", "version 2", text=checked(2, *fields[1:]))
+    yield "invite-bad-kind", refused("invite", "kind 2", text=checked(1, 2, *fields[2:]))
+    yield "invite-bad-secret", refused("invite", "a reusable one with 16 bytes", text=checked(1, 1, *fields[2:]))
+    yield "invite-bad-more", refused("invite", "a field too many", text=checked(*fields, 0))
+    yield (
+        "invite-bad-canonical",
+        refused("invite", "kind 0 written in two bytes", text=to_text(longer + invite._check(longer))),
+    )
+
+
+# --- bundles and first messages ----------------------------------------------------------------------------------
+
+
+def bundles() -> Iterator[tuple[str, Vector]]:
+    bob, eve = person("vector bob").device, person("vector eve").device
+    for name, one_time in (("one-time", True), ("lasting", False)):
+        recorder = Recorder(f"vector {name} bundle")
+        prekeys = make_set(bob, LATER, one_time=one_time, random=recorder.random)
+        yield (
+            f"bundle-{name}-ok",
+            vector(
+                "bundle",
+                f"a {name} bundle, and the random values it was made of",
+                identity_seed=bob.identity_seed,
+                device_private=bob.device_private,
+                not_after=LATER,
+                one_time=one_time,
+                random=recorder.drawn,
+                bundle=prekeys.bundle,
+                digest=open_bundle(prekeys.bundle).digest,
+            ),
+        )
+    body, signature = decode(prekeys.bundle, 4000)
+    fields = decode(body, 4000)
+
+    def signed(changes: dict[int, Any], by: Device = bob, *more: object) -> bytes:
+        packed = encode([changes.get(at, value) for at, value in enumerate(fields)] + list(more))
+        return encode([packed, prim.sign(by.identity_seed, "bundle", packed)])
+
+    yield "bundle-bad-signature", refused("bundle", "a bit", bundle=encode([body, flipped(signature, 100)]))
+    yield "bundle-bad-signer", refused("bundle", "signed by another", bundle=signed({}, eve))
+    yield "bundle-bad-certificate", refused("bundle", "another's device", bundle=signed({3: eve.device}))
+    yield "bundle-bad-version", refused("bundle", "version 2", bundle=signed({0: 2}))
+    yield "bundle-bad-suite", refused("bundle", "suite 2 only", bundle=signed({1: [2]}))
+    yield "bundle-bad-kem", refused("bundle", "no ML-KEM key", bundle=signed({9: None}))
+    yield "bundle-bad-client", refused("bundle", "for a newer program", bundle=signed({13: 2}))
+    yield "bundle-bad-more", refused("bundle", "a field too many", bundle=signed({}, bob, 0))
+
+
+def initials() -> Iterator[tuple[str, Vector]]:
+    made: dict[bool, tuple[Device, Device, PrekeySet, bytes]] = {}
+    for name, one_time in (("one-time", True), ("lasting", False)):
+        alice, bob = person("vector alice").device, person("vector bob").device
+        prekeys = make_set(bob, LATER, one_time=one_time, random=Chance(f"vector {name} set").random)
+        recorder = Recorder(f"vector {name} initial")
+        opened, message = handshake.initiate(alice, open_bundle(prekeys.bundle), b"hello", NOW, recorder.entropy)
+        made[one_time] = (alice, bob, prekeys, message)
+        yield (
+            f"initial-{name}-ok",
+            vector(
+                "initial",
+                f"a first message to a {name} bundle, and the random values it was made of",
+                initiator=[alice.identity_seed.hex(), alice.device_private.hex()],
+                receiver=[bob.identity_seed.hex(), bob.device_private.hex()],
+                prekeys=dump_set(prekeys),
+                random=recorder.drawn,
+                encapsulations=recorder.encapsulations,
+                now=NOW,
+                message=message,
+                content=b"hello",
+                th=opened.th,
+                pair_root=opened.pair_root,
+                sas=opened.sas,
+                words=sas_words(opened.sas),
+                state=ratchet.dump(opened.ratchet),
+            ),
+        )
+    alice, bob, prekeys, message = made[True]
+    eve = person("vector eve").device
+    fields = decode(message, BUCKETS[-1])
+    low = prim.sign(alice.identity_seed, "devcert", encode([alice.identity, DEVICE_ID, bytes(32)]))
+    eves = prim.sign(eve.identity_seed, "devcert", encode([eve.identity, DEVICE_ID, alice.device]))
+    for name, about, changes in (
+        ("version", "version 2", {0: 2}),
+        ("suite", "suite 2", {1: 2}),
+        ("certificate", "a bit of the certificate", {4: flipped(fields[4], 9)}),
+        ("device", "a device key of small order, rightly certified", {3: bytes(32), 4: low}),
+        ("identity", "another's identity, which certified the device as its own", {2: eve.identity, 4: eves}),
+        ("ephemeral", "an ephemeral key of small order", {6: bytes(32)}),
+        ("kem", "a bit of the ciphertext", {7: flipped(fields[7], 9)}),
+        ("downgrade", "both one-time keys left out", {10: None, 11: None}),
+        ("classical", "the one-time ML-KEM key left out", {11: None}),
+        ("header", "a bit of the header", {12: flipped(fields[12], 999)}),
+        ("body", "a bit of the body", {13: flipped(fields[13], 300)}),
+    ):
+        changed = encode([changes.get(at, value) for at, value in enumerate(fields)])
+        yield (
+            f"initial-bad-{name}",
+            refused(
+                "initial",
+                about,
+                receiver=[bob.identity_seed.hex(), bob.device_private.hex()],
+                prekeys=dump_set(prekeys),
+                message=changed,
+            ),
+        )
+
+
+# --- envelopes ---------------------------------------------------------------------------------------------------
+
+
+def blobs() -> Iterator[tuple[str, Vector]]:
+    key = bytes(range(32))
+    recorder = Recorder("vector blob")
+    blob = seal_blob(key, b"content", recorder.random)
+    yield "blob-ok", vector("blob", "a sealed bucket", key=key, random=recorder.drawn, content=b"content", blob=blob)
+    bare = BUCKETS[0] - prim.NONCE - prim.TAG
+    short = prim.seal(key, prim.pad(b"content", bare - 1), b"", bytes(24))
+    yield "blob-bad-tag", refused("blob", "a bit", key=key, blob=flipped(blob, -1))
+    yield "blob-bad-key", refused("blob", "another key", key=flipped(key, 0), blob=blob)
+    yield "blob-bad-size", refused("blob", "a byte short of a bucket, rightly sealed", key=key, blob=short)
+    yield "blob-bad-padding", refused("blob", "no padding", key=key, blob=prim.seal(key, bytes(bare), b"", bytes(24)))
+
+
+def conversation() -> Iterator[tuple[str, Vector]]:
+    both = meet("vector conversation", frozen=True)
+    recorder = Recorder("vector conversation")
+    ad = both.alice.live.th
+    states = {"alice": both.alice.live.ratchet, "bob": both.bob.live.ratchet}
+    skipped: dict[str, dict[tuple[int, int], bytes]] = {"alice": {}, "bob": {}}
+    steps: list[Vector] = []
+    envelopes: list[bytes] = []
+    start = {name: ratchet.dump(state).hex() for name, state in states.items()}
+    script = "bob 0, alice 1, alice 2, alice 3, >0 alice, >3 bob, >1 bob, alice 4, bob 5, >4 bob, bob 6, >5 alice, "
+    script += "alice 7, >7 bob, >2 bob, bob 8, >8 alice, >6 alice"
+    for step in script.split(", "):
+        first, second = step.split(" ")
+        if first.startswith(">"):
+            found = ratchet.decrypt(
+                states[second],
+                envelopes[int(first[1:])],
+                ad,
+                lambda *which, who=second: skipped[who].get(which),
+                recorder.entropy,
+            )
+            states[second] = found.state
+            skipped[second].update({(chain, number): key for chain, number, key in found.skipped})
+            steps.append({"open": int(first[1:]), "by": second, "text": found.plaintext.decode()})
+        else:
+            text = f"message {second}"
+            states[first], sealed = ratchet.encrypt(states[first], text.encode(), ad, recorder.random)
+            envelopes.append(sealed)
+            steps.append({"send": text, "by": first, "sealed": sealed.hex()})
+    yield (
+        "ratchet-conversation",
+        vector(
+            "conversation",
+            "header || body of nine messages, in both directions, one late by two chains; the text is not padded",
+            ad=ad,
+            start=start,
+            steps=steps,
+            end={name: ratchet.dump(state).hex() for name, state in states.items()},
+            random=recorder.drawn,
+            encapsulations=recorder.encapsulations,
+        ),
+    )
+
+
+def messages() -> Iterator[tuple[str, Vector]]:
+    both = meet("vector message", frozen=True)
+    envelope = both.alice.seal(b"content")
+    fields = {"th": both.alice.live.th, "state": ratchet.dump(both.bob.live.ratchet)}
+    yield "envelope-ok", vector("envelope", "a whole envelope", **fields, envelope=envelope, content=b"content")
+
+    def bad(name: str, about: str, sealed: bytes) -> tuple[str, Vector]:
+        return f"envelope-bad-{name}", refused("envelope", about, **fields, envelope=sealed)
+
+    state = both.alice.live.ratchet
+    far = replace(state, sent=ratchet.MOST_SKIPPED + 2)
+    again = both.alice.seal(b"other")
+    body = padded(b"content")
+    random = Chance("vector bad").random
+    yield bad("header", "a bit of the header", flipped(envelope, 5000))
+    yield bad("body", "a bit of the body", flipped(envelope, 8 * 4000))
+    yield bad("parts", "header of one, body of another", envelope[:HEADER] + again[HEADER:])
+    yield bad(
+        "size", "a byte short of a bucket, rightly sealed", ratchet.encrypt(state, body[:-1], fields["th"], random)[1]
+    )
+    yield bad("padding", "no padding", ratchet.encrypt(state, bytes(len(body)), fields["th"], random)[1])
+    yield bad("jump", "a number 20,001 ahead", ratchet.encrypt(far, body, fields["th"], random)[1])
+    yield bad("transcript", "another transcript", ratchet.encrypt(state, body, bytes(32), random)[1])
+    opened = ratchet.decrypt(both.bob.live.ratchet, envelope, fields["th"], nothing, both.bob.chance.entropy)
+    fields["state"] = ratchet.dump(opened.state)
+    yield bad("replay", "it was opened before", envelope)
+    fields["state"] = ratchet.dump(state)
+    yield bad("mirror", "it comes back to its sender", envelope)
+
+
+# --- contents ----------------------------------------------------------------------------------------------------
+
+
+def contents() -> Iterator[tuple[str, Vector]]:
+    number = bytes(range(16))
+    said = Content(TEXT, number, 1, NOW, ["سلام 👩‍💻\n"], reply_to=bytes(16), expire_s=60, heads=(bytes(8),))
+    receipt = Content(RECEIPT, number, 0, NOW, [0, [number, bytes(16)]])
+    profile = Content(PROFILE, number, 0, NOW, profile_payload(Profile("Alice", True, ((bytes(32), IPV4),))))
+    later = Content(200, number, 7, NOW, ["of a newer client"])
+    for name, one in (("text", said), ("receipt", receipt), ("profile", profile), ("newer", later)):
+        payload = None if one is later else shown(one.payload)
+        yield (
+            f"content-{name}-ok",
+            vector(
+                "content",
+                f"type {one.type}",
+                bytes=encode_content(one),
+                type=one.type,
+                message_id=one.message_id,
+                seq=one.seq,
+                sent_at=one.sent_at,
+                reply_to=None if one.reply_to is None else one.reply_to.hex(),
+                expire_s=one.expire_s,
+                heads=[head.hex() for head in one.heads],
+                payload=payload,
+            ),
+        )
+    fields = [1, TEXT, number, 1, NOW, None, 0, ["hi"], []]
+    for name, about, at, value in (
+        ("version", "version 2", 0, 2),
+        ("id", "an id of 15 bytes", 2, number[:15]),
+        ("seq", "a text without a place in the chat", 3, 0),
+        ("time", "a time beyond any calendar", 4, (1 << 53) + 1),
+        ("text", "a text of 48,001 bytes", 7, ["x" * 48_001]),
+        ("payload", "bytes for a text", 7, [b"hi"]),
+        ("heads", "five heads", 8, [bytes(8)] * 5),
+        ("map", "a map", 7, [{}]),
+    ):
+        changed = encode([value if at == place else field for place, field in enumerate(fields)])
+        yield f"content-bad-{name}", refused("content", about, bytes=changed)
+    good = encode(fields)
+    yield "content-bad-end", refused("content", "a byte too many", bytes=good + b"\0")
+    yield "content-bad-canonical", refused("content", "type 0 in two bytes", bytes=good[:2] + b"\xcc" + good[2:])
+
+
+def shown(value: Any) -> Any:
+    """A payload in JSON: bytes as {"hex": …}."""
+    if isinstance(value, bytes):
+        return {"hex": value.hex()}
+    return [shown(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def everything() -> dict[str, Vector]:
+    """All vectors by file name (without .json)."""
+    made: dict[str, Vector] = {}
+    for source in (identities, invites, bundles, initials, blobs, conversation, messages, contents):
+        for name, one in source():
+            assert name not in made
+            made[name] = one
+    return made
+
+
+def main() -> None:
+    for name, one in everything().items():
+        (FOLDER / f"{name}.json").write_text(json.dumps(one, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
