@@ -1,7 +1,8 @@
 """A world in memory: any number of real engines with real databases, on a network that the test commands.
 
 Only the host is made up: streams are pairs of in-memory pipes. Everything above it (links, joining, reach, engine,
-store) is the program's own. Time is a `MockClock`'s, so nothing sleeps; chance is the system's.
+store) is the program's own. Time is a `MockClock`'s, so nothing sleeps. Chance comes from a seed, but for ML-KEM's,
+which the library keeps to itself; so does the order in which trio runs tasks.
 
     with World(tmp_path) as world: ...          (see `run_world`)
     alice = await world.start("alice")          a profile and its node
@@ -14,13 +15,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
+from importlib import import_module
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import trio
 from trio.testing import MockClock, memory_stream_pair
 
-from p2pchat.core.primitives import sign_public, system_entropy
+from p2pchat.core.primitives import Entropy, kem_encapsulate, sign_public
 from p2pchat.engine import commands
 from p2pchat.engine import profile as profiles
 from p2pchat.engine.engine import Engine
@@ -34,10 +37,16 @@ BEGAN = 1_790_000_000_000  # 2026-09-21, in ms
 Json = dict[str, Any]
 
 
+class PowerCut(BaseException):
+    """The process is gone. Not an Exception: nothing of the program may catch it and go on."""
+
+
 class FakeStream:
     """One end of a pipe between two hosts."""
 
-    def __init__(self, world: World, here: FakeHost, there: FakeHost, pipe: trio.StapledStream[Any, Any], inbound: bool):
+    def __init__(
+        self, world: World, here: FakeHost, there: FakeHost, pipe: Any, inbound: bool
+    ):
         self._world, self.here, self.there = world, here, there
         self._pipe = pipe
         self._inbound = inbound
@@ -143,7 +152,7 @@ class WorldNode:
         self.world, self.name, self.folder = world, name, folder
         self.db = Database.open(folder / "p2pchat.db", KEY)
         self.host = FakeHost(world, name, profiles.transport_seed(self.db))
-        entropy = system_entropy()
+        entropy = world.entropy
 
         def connect(gate: Any, door: Any, nursery: trio.Nursery) -> Network:
             self.host.nursery = nursery
@@ -153,6 +162,7 @@ class WorldNode:
         self.engine = Engine(self.db, self.clock, entropy, connect, world.run_sync(self))
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
+        self.crashed = False
         self.skew = 0
 
     def clock(self) -> int:
@@ -162,9 +172,27 @@ class WorldNode:
         try:
             with self._scope:
                 await self.engine.run(task_status=task_status)
+        except* PowerCut:
+            self.db.close()
+            shutil.rmtree(self.folder)
+            self._left().rename(self.folder)
         finally:
             self._gone()
             self._ended.set()
+
+    def _left(self) -> Path:
+        return self.folder.with_name(self.folder.name + ".left")
+
+    def cut_power(self) -> None:
+        """From inside a step of the program: freeze the disk, let nothing out any more, and end."""
+        shutil.copytree(self.folder, self._left())
+        self.crashed = True
+        self._gone()
+        raise PowerCut
+
+    async def ended(self) -> None:
+        """Wait until this node has ended, however."""
+        await self._ended.wait()
 
     def _gone(self) -> None:
         self.world.listening.pop(self.host.peer, None)
@@ -180,13 +208,12 @@ class WorldNode:
 
     async def crash(self) -> None:
         """The power goes: what is on disk now is all that is left."""
-        left = self.folder.with_name(self.folder.name + ".left")
-        shutil.copytree(self.folder, left)
+        shutil.copytree(self.folder, self._left())
         self._scope.cancel()
         await self._ended.wait()
         self.db.close()
         shutil.rmtree(self.folder)
-        left.rename(self.folder)
+        self._left().rename(self.folder)
 
     async def call(self, method: str, **params: object) -> Any:
         return await commands.call(self.engine, method, params)
@@ -199,7 +226,8 @@ class WorldNode:
 class World:
     """The network, and the folders of all profiles."""
 
-    def __init__(self, folder: Path, nursery: trio.Nursery) -> None:
+    def __init__(self, folder: Path, nursery: trio.Nursery, seed: int) -> None:
+        self.entropy = Entropy(Random(seed).randbytes, kem_encapsulate)
         self._folder = folder
         self._nursery = nursery
         self.listening: dict[bytes, FakeHost] = {}
@@ -221,15 +249,17 @@ class World:
         number = self._numbers.setdefault(name, len(self._numbers) + 1)
         return f"/ip4/10.0.0.{number}/tcp/4001"
 
-    async def start(self, name: str) -> WorldNode:
-        """Start the node of a profile, made if it is new."""
+    async def start(self, name: str, prepare: Callable[[WorldNode], None] | None = None) -> WorldNode:
+        """Start the node of a profile, made if it is new; `prepare` sees it before it runs."""
         folder = self._folder / name
         if not folder.exists():
             folder.mkdir()
             db = Database.create(folder / "p2pchat.db", KEY)
-            profiles.create(db, name, system_entropy(), BEGAN)
+            profiles.create(db, name, self.entropy, BEGAN)
             db.close()
         node = WorldNode(self, name, folder)
+        if prepare is not None:
+            prepare(node)
         await self._nursery.start(node.run)
         return node
 
@@ -254,12 +284,15 @@ class World:
             await self._mended.wait()
 
 
-def run_world(folder: Path, main: Callable[[World], Awaitable[None]]) -> None:
+def run_world(folder: Path, main: Callable[[World], Awaitable[None]], seed: int = 1) -> None:
     """Run a test in a world of its own; virtual time passes whenever everybody waits."""
+    trio_run: Any = import_module("trio._core._run")
+    trio_run._ALLOW_DETERMINISTIC_SCHEDULING = True
+    trio_run._r.seed(seed)
 
     async def inside() -> None:
         async with trio.open_nursery() as nursery:
-            await main(World(folder, nursery))
+            await main(World(folder, nursery, seed))
             nursery.cancel_scope.cancel()
 
     trio.run(inside, clock=MockClock(autojump_threshold=0))
@@ -274,5 +307,5 @@ async def befriend(inviter: WorldNode, joiner: WorldNode) -> None:
 async def until(check: Callable[[], Awaitable[bool]], patience: float = 3600.0) -> None:
     """Let virtual time pass until `check` holds; fails after `patience` virtual seconds."""
     with trio.fail_after(patience):
-        while not await check():
+        while not await check():  # noqa: ASYNC110 - what is waited for is in a database
             await trio.sleep(0.1)

@@ -134,5 +134,10 @@ def join_tag(key: bytes, role: str, peer: bytes, other_peer: bytes) -> bytes:
     return prim.hmac_sha256(key, role.encode("ascii") + ends)[:TAG]
 
 
+def invite_id(encoded: bytes) -> bytes:
+    """8 bytes by which an invite is recognised once its secret is forgotten."""
+    return prim.blake2b(encoded, b"p2pchat1 inv id")[:8]
+
+
 def _check(unchecked: bytes) -> bytes:
     return prim.blake2b(unchecked, b"p2pchat1 invite")[:_CHECK]

@@ -73,8 +73,7 @@ class Door:
 
     async def refused(self, contact: bytes, reason: int) -> None:
         """The invite is used up or expired."""
-        self._engine.refusals[contact] = reason
-        await self._engine.submit(_refused, contact)
+        await self._engine.submit(_refused, contact, reason, self._engine.refusals)
 
 
 def _gone(state: str) -> int | None:
@@ -86,7 +85,9 @@ def _pending(db: Database, contact: bytes) -> bytes | None:
     return next((row.envelope for row in rows if row.kind == store_outbox.INITIAL), None)
 
 
-def _refused(turn: Turn, contact_id: bytes) -> None:
+def _refused(turn: Turn, contact_id: bytes, reason: int, refusals: dict[bytes, int]) -> None:
     contact = store_contacts.get(turn.db, contact_id)
-    if contact is not None and contact.state == "waiting":
+    # a link may have shown meanwhile that it was our own first message that used the invite up
+    if contact is not None and contact.state == "waiting" and contact.invite is not None:
+        turn.after(refusals.__setitem__, contact_id, reason)
         people.gone(turn, contact)

@@ -15,7 +15,7 @@ from p2pchat.core import content as contents
 from p2pchat.core import delivery
 from p2pchat.core.content import Profile
 from p2pchat.core.identity import safety_number, sas_words
-from p2pchat.core.invite import ROLE_NODE, Invite, decode_invite, hello_key, read_invite
+from p2pchat.core.invite import ROLE_NODE, Invite, decode_invite, hello_key, invite_id, read_invite
 from p2pchat.core.session import DAY, LINGER, Session
 from p2pchat.core.text import clean_name
 from p2pchat.engine import outbound, views
@@ -44,7 +44,7 @@ def add(turn: Turn, written: str, name: str | None) -> Contact:
     invite, encoded = read_invite(written)
     alias = None if name is None else name_of(name)
     for known in store_contacts.all(turn.db):
-        if known.invite == encoded:
+        if known.invite_id == invite_id(encoded):
             return known if alias is None else turn.change(known.id, name=alias, named_by_me=True)
     if any(one.hello == hello_key(invite.secret) for one in store_invites.all(turn.db)):
         raise NotNow("This is an invite of your own", hint="Give it to somebody else.")
@@ -65,6 +65,7 @@ def add(turn: Turn, written: str, name: str | None) -> Contact:
         verified=False,
         created_at=turn.now,
         invite=encoded,
+        invite_id=invite_id(encoded),
         invite_until=invite.expires_at * 1000,
     )
     store_contacts.add(turn.db, contact)
@@ -128,6 +129,7 @@ def joined(turn: Turn, contact_id: bytes) -> None:
         return
     store_outbox.clear(turn.db, contact_id, [store_outbox.INITIAL])
     contact = turn.change(contact_id, invite=None, invite_until=None)
+    turn.after(turn.net.joined, contact_id)
     reach(turn, contact)
 
 

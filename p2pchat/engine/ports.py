@@ -45,6 +45,10 @@ class Net(Protocol):
         """Keep knocking at the inviter's ways."""
         ...
 
+    def joined(self, contact: bytes) -> None:
+        """Stop knocking: the inviter has our first message."""
+        ...
+
     def send(self, contact: bytes, frames: Sequence[Frame]) -> bool:
         """Write frames on the newest link; False where there is none."""
         ...

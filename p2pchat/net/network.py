@@ -69,6 +69,10 @@ class Network:
         """Knock at the inviter's ways until the invite is settled."""
         self._joining.join(contact, self._unpacked(ways), hello_key)
 
+    def joined(self, contact: bytes) -> None:
+        """Stop knocking."""
+        self._joining.forget(contact)
+
     def send(self, contact: bytes, frames: Sequence[Frame]) -> bool:
         """Queue frames on the newest link."""
         link = self._links.newest(contact)

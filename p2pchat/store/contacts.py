@@ -17,7 +17,7 @@ class Contact:
 
     `identity` and `device` are their public keys, `bundle` their newest prekey bundle as it was sent; None until they
     are known. `invite` holds the canonical bytes of the invite that still has to be joined, until `invite_until`;
-    `invite_id` is the invite of ours they used.
+    `invite_id` is the invite of ours they used, or the digest of theirs that we used.
     """
 
     id: bytes

@@ -1,0 +1,210 @@
+"""Power cuts at every boundary between a commit and a release, one world for each.
+
+A story is played once to count the boundaries of one node: before and after each COMMIT, and before each thing that is
+let out after it (bytes to the network, a wish to the network, an event or an answer to a face). Then it is played once
+for each of them with the power cut there; the node is started again and the story goes on. In the end nothing that a
+person saw as sent may be missing, nothing may show twice, all is in order, and the session works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from p2pchat.errors import P2PChatError
+from tests.world import World, WorldNode, run_world
+
+Act = Callable[[WorldNode], Awaitable[object]]
+Done = Callable[[WorldNode], Awaitable[bool]]
+LET_OUT = ("send", "reach", "nudge", "forget", "join")
+
+
+class Person:
+    """Somebody who starts the node again whenever it died, and repeats what was not done."""
+
+    def __init__(self, world: World, name: str, cut_at: int | None) -> None:
+        self.world, self.name = world, name
+        self.boundaries = 0
+        self._cut_at = cut_at
+        self._node: WorldNode | None = None
+        self._up = trio.Event()
+
+    async def live(self) -> None:
+        while True:
+            try:
+                node = await self.world.start(self.name, self._watch)
+            except BaseExceptionGroup:
+                raise
+            except RuntimeError:  # the node died before it had started
+                continue
+            self._node = node
+            self._up.set()
+            await node.ended()
+            self._up = trio.Event()
+
+    async def node(self) -> WorldNode:
+        while True:
+            await self._up.wait()
+            if self._node is not None and not self._node.crashed:
+                return self._node
+            await trio.sleep(0.1)
+
+    async def do(self, act: Act, done: Done) -> None:
+        """Do something until it is done, looking first whether it was."""
+        while True:
+            node = await self.node()
+            try:
+                if await self._unless_dead(node, done):
+                    return
+                await self._unless_dead(node, act)
+            except P2PChatError:
+                await trio.sleep(1)
+
+    async def _unless_dead(self, node: WorldNode, act: Act) -> Any:
+        result: Any = None
+
+        async def work(scope: trio.CancelScope) -> None:
+            nonlocal result
+            result = await act(node)
+            scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(work, nursery.cancel_scope)
+            await node.ended()
+            nursery.cancel_scope.cancel()
+        return result
+
+    async def say(self, other: str, text: str) -> None:
+        async def act(node: WorldNode) -> None:
+            await node.call("send", chat=other, text=text)
+
+        async def done(node: WorldNode) -> bool:
+            return text in await node.texts(other, mine=True)
+
+        await self.do(act, done)
+
+    def _watch(self, node: WorldNode) -> None:
+        def boundary() -> None:
+            self.boundaries += 1
+            if self.boundaries - 1 == self._cut_at:
+                node.cut_power()
+
+        commit, publish, connect = node.db.commit, node.engine.events.publish, node.engine._connect
+
+        def watched_commit() -> None:
+            boundary()
+            commit()
+            boundary()
+
+        def watched_publish(event: dict[str, Any]) -> None:
+            boundary()
+            publish(event)
+
+        def watched_connect(*args: Any) -> Any:
+            net = connect(*args)
+            for name in LET_OUT:
+                setattr(net, name, before(getattr(net, name)))
+            return net
+
+        def before(function: Callable[..., Any]) -> Callable[..., Any]:
+            def watched(*args: Any) -> Any:
+                boundary()
+                return function(*args)
+
+            return watched
+
+        for place, name, watched in (
+            (node.db, "commit", watched_commit),
+            (node.engine.events, "publish", watched_publish),
+            (node.engine, "_connect", watched_connect),
+        ):
+            setattr(place, name, watched)
+
+
+async def story(world: World, victim: str, cut_at: int | None) -> int:
+    """alice invites bob; both write, also while the other is silent. How many boundaries the victim's node passed."""
+    alice = Person(world, "alice", cut_at if victim == "alice" else None)
+    bob = Person(world, "bob", cut_at if victim == "bob" else None)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(alice.live)
+        nursery.start_soon(bob.live)
+        with trio.fail_after(24 * 3600):
+            await _play(alice, bob)
+        nursery.cancel_scope.cancel()
+    return (alice if victim == "alice" else bob).boundaries
+
+
+async def _play(alice: Person, bob: Person) -> None:
+    made: list[str] = []
+
+    async def invite(node: WorldNode) -> None:
+        made.append((await node.call("invite"))["invite"])
+
+    async def has_invite(node: WorldNode) -> bool:
+        return bool(made)
+
+    async def add(node: WorldNode) -> None:
+        await node.call("add", invite=made[0], name="alice", wait="accepted", timeout=900)
+
+    async def is_contact(node: WorldNode) -> bool:
+        return any(one["state"] == "contact" for one in await node.call("contacts"))
+
+    await alice.do(invite, has_invite)
+    await bob.do(add, is_contact)
+    await alice.do(_nothing, is_contact)
+    said: dict[str, list[str]] = {"alice": [], "bob": []}
+    for number in range(2):
+        for person, other in ((alice, "bob"), (bob, "alice")):
+            for text in (f"{person.name} {number} first", f"{person.name} {number} second"):
+                await person.say(other, text)
+                said[person.name].append(text)
+        await _all_there(alice, bob, said)
+    for person, other in ((alice, "bob"), (bob, "alice")):
+        await person.say(other, "and still we talk")
+        said[person.name].append("and still we talk")
+    await _all_there(alice, bob, said)
+
+
+async def _nothing(node: WorldNode) -> None:
+    await trio.sleep(1)
+
+
+async def _all_there(alice: Person, bob: Person, said: dict[str, list[str]]) -> None:
+    for person, other in ((alice, bob), (bob, alice)):
+
+        async def delivered(node: WorldNode, chat: str = other.name) -> bool:
+            log = await node.call("log", chat=chat, limit=1000)
+            return all(one["state"] == "delivered" for one in log if one["from"] == "me")
+
+        await person.do(_nothing, delivered)
+    for person, other in ((alice, bob), (bob, alice)):
+        node = await person.node()
+        assert await node.texts(other.name) == said[other.name]
+        assert await node.texts(other.name, mine=True) == said[person.name]
+
+
+@pytest.mark.parametrize("victim", ["alice", "bob"])
+def test_a_power_cut_at_every_boundary_loses_nothing_and_repeats_nothing(tmp_path: Path, victim: str) -> None:
+    boundaries = _played(tmp_path / "count", victim, None)
+    assert boundaries > 40
+    for cut_at in range(boundaries):
+        try:
+            _played(tmp_path / str(cut_at), victim, cut_at)
+        except BaseException as error:
+            raise AssertionError(f"cut at boundary {cut_at} of {boundaries}") from error
+
+
+def _played(folder: Path, victim: str, cut_at: int | None) -> int:
+    passed = 0
+
+    async def main(world: World) -> None:
+        nonlocal passed
+        passed = await story(world, victim, cut_at)
+
+    folder.mkdir()
+    run_world(folder, main)
+    return passed
