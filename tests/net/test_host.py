@@ -318,6 +318,26 @@ def test_cancelling_frees_the_port_and_ends_the_connections() -> None:
     run(main)
 
 
+def test_ending_with_many_connections_takes_no_longer_than_with_one() -> None:
+    """libp2p closes them one after the other, a fifth of a second each."""
+
+    async def main() -> None:
+        a, many = make(1), [make(number) for number in range(10, 30)]
+        async with trio.open_nursery() as others:
+            for b in many:
+                await others.start(b.run)
+            async with trio.open_nursery() as nursery:
+                await nursery.start(a.run)
+                for b in many:
+                    assert await works(a, b)
+                began = trio.current_time()
+                nursery.cancel_scope.cancel()
+            assert trio.current_time() - began < 1
+            others.cancel_scope.cancel()
+
+    run(main, MockClock(autojump_threshold=0.05))
+
+
 def test_a_handler_may_be_added_while_running() -> None:
     async def main() -> None:
         a, b = make(1), make(2)
