@@ -42,6 +42,7 @@ def fold(text: str) -> str:
     """NFKC, casefold, ё as е, Arabic ye and kaf as the Persian ones, without joiners and vowel marks."""
     if text.isascii():
         return text.lower().replace("\0", " ")
+    text = text.encode("utf-8", "ignore").decode("utf-8")  # half of a surrogate pair, from JSON, is no letter
     # Casefolding can undo a composition ("İ"), hence the second normalisation.
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold().translate(_SAME))
 

@@ -20,6 +20,7 @@ from p2pchat.store.fold import indexed, matching
 
 ME = b""
 ID_BYTES = 16
+_SOME = 5  # candidates told
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +51,16 @@ _NAMES = tuple(field.name for field in fields(MessageRow))
 _COLUMNS = ", ".join(_NAMES)
 _SELECT = f"SELECT {_COLUMNS} FROM messages "
 _NEXT_PLACE = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'messages'), 0) + 1"
-# One statement: is it erased, where does it go, is it there already. seq 0 is no number, so it is never late.
+# seq 0 is no number, so it is never late. VALUES and not SELECT, which would first be copied into a table of its own.
 _INSERT = f"""
 INSERT INTO messages (id, chat, sender, kind, seq, text, sent_at, state, received_at, route, stored_at, delivered_at,
                       read_at, place)
-SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
-       coalesce((SELECT place FROM messages WHERE chat = ?2 AND sender = ?3 AND seq > ?5 AND ?5 > 0
-                 ORDER BY seq LIMIT 1), {_NEXT_PLACE})
-WHERE NOT EXISTS (SELECT 1 FROM erased WHERE chat = ?2 AND sender = ?3 AND seq = ?5 AND mark = ?14)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
+        coalesce((SELECT place FROM messages WHERE chat = ?2 AND sender = ?3 AND seq > ?5 AND ?5 > 0
+                  ORDER BY seq LIMIT 1), {_NEXT_PLACE}))
 ON CONFLICT DO NOTHING
 """
+_ERASED = "SELECT 1 FROM erased WHERE chat = ? AND sender = ? AND seq = ? AND mark = ?"
 _INDEX = "INSERT INTO messages_fts (rowid, text) VALUES (?, ?)"
 _UNINDEX = "INSERT INTO messages_fts (messages_fts, rowid, text) VALUES ('delete', ?, ?)"
 _ERASE = "INSERT INTO erased (chat, sender, seq, mark) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
@@ -83,6 +84,8 @@ _TIME_OF = {"stored": "stored_at", "delivered": "delivered_at", "read": "read_at
 
 def insert(db: Database, row: MessageRow) -> bool:
     """Save a message and index its text. False if (chat, sender, id) is there or was deleted here."""
+    if db.query_one(_ERASED, (row.chat, row.sender, row.seq, _mark(row.id))):
+        return False
     pk = db.insert(
         _INSERT,
         (
@@ -99,7 +102,6 @@ def insert(db: Database, row: MessageRow) -> bool:
             row.stored_at,
             row.delivered_at,
             row.read_at,
-            _mark(row.id),
         ),
     )
     if not pk:
@@ -125,17 +127,11 @@ def get(db: Database, id: bytes) -> list[MessageRow]:
     return [MessageRow(*row) for row in db.query(_SELECT + "WHERE id = ? ORDER BY pk", (id,))]
 
 
-def known(db: Database, chat: bytes, sender: bytes, id: bytes) -> bool:
-    """Whether that message is here. One that was deleted is not; `insert` refuses it all the same."""
-    found = db.query_one("SELECT 1 FROM messages WHERE id = ? AND chat = ? AND sender = ?", (id, chat, sender))
-    return found is not None
-
-
 def find(db: Database, prefix_hex: str) -> MessageRow:
-    """The one message whose id begins with these hex digits.
+    """The one message whose id begins with these hex digits. Raises `NoSuchMessage`, or `AmbiguousName` with the ids.
 
-    Raises `NoSuchMessage`, or `AmbiguousName` with at most five ids. The id of a message is given away by its sender,
-    so a stranger can repeat one: then even a whole id is ambiguous, and is never guessed.
+    Who has a message can repeat its id in one of their own. The id then means the one that was here first: nobody can
+    repeat an id before it was sent.
     """
     digits = prefix_hex.strip().lower()
     try:
@@ -144,12 +140,14 @@ def find(db: Database, prefix_hex: str) -> MessageRow:
         low, high = (bytes.fromhex(digits.ljust(2 * ID_BYTES, filler)) for filler in "0f")
     except ValueError:
         raise NoSuchMessage from None
-    rows = db.query(_SELECT + "WHERE id BETWEEN ? AND ? ORDER BY id, pk LIMIT 5", (low, high))
-    if not rows:
+    found = db.query(
+        "SELECT id, min(pk) FROM messages WHERE id BETWEEN ? AND ? GROUP BY id LIMIT ?", (low, high, _SOME)
+    )
+    if not found:
         raise NoSuchMessage
-    if len(rows) > 1:
-        raise AmbiguousName("That id means more than one", candidates=[bytes(row[0]).hex() for row in rows])
-    return MessageRow(*rows[0])
+    if len(found) > 1:
+        raise AmbiguousName("That id means more than one", candidates=[bytes(id).hex() for id, _ in found])
+    return MessageRow(*db.query(_SELECT + "WHERE pk = ?", (found[0][1],))[0])
 
 
 def page(db: Database, chat: bytes, limit: int, before_pk: int | None = None) -> list[MessageRow]:

@@ -53,11 +53,6 @@ def add(db: Database, row: OutboxRow) -> int:
     return db.insert(_ADD, astuple(row)[:-1])
 
 
-def add_all(db: Database, rows: Iterable[OutboxRow]) -> None:
-    """Queue many rows, in order."""
-    db.executemany(_ADD, [astuple(row)[:-1] for row in rows])
-
-
 def due(
     db: Database, now: int, contact: bytes | None = None, limit: int | None = None, after_pk: int = 0
 ) -> list[OutboxRow]:
@@ -69,22 +64,11 @@ def due(
     return _rows(db, where, now, after_pk, contact, most)
 
 
-def next_due(db: Database) -> int | None:
-    """When the earliest sealed row wants its next try, or None."""
-    row = db.query_one("SELECT min(next_try) FROM outbox WHERE envelope IS NOT NULL")
-    return row[0] if row else None
-
-
 def for_contact(db: Database, contact: bytes, limit: int | None = None, after_pk: int = 0) -> list[OutboxRow]:
     """The rows of a contact behind `after_pk`, oldest first, sealed or not."""
     return _rows(
         db, "WHERE contact = ?1 AND pk > ?2 ORDER BY pk LIMIT ?3", contact, after_pk, -1 if limit is None else limit
     )
-
-
-def get(db: Database, pk: int) -> OutboxRow | None:
-    """One row, or None."""
-    return _row(db.query_one(_SELECT + "WHERE pk = ?", (pk,)))
 
 
 def by_envelope(db: Database, envelope_id: bytes) -> OutboxRow | None:
@@ -100,11 +84,6 @@ def unsealed(db: Database, contact: bytes) -> list[OutboxRow]:
 def update(db: Database, pk: int, **fields: Value) -> None:
     """Set fields of one row, by the names of `OutboxRow`."""
     db.execute(f"UPDATE outbox SET {assignments(fields, _CHANGING)} WHERE pk = :pk", {**fields, "pk": pk})
-
-
-def tried(db: Database, pks: Iterable[int], next_try: int) -> None:
-    """Count one more attempt of these rows and set when the next is due."""
-    db.executemany("UPDATE outbox SET attempts = attempts + 1, next_try = ? WHERE pk = ?", [(next_try, p) for p in pks])
 
 
 def acked(db: Database, envelope_ids: Iterable[bytes], at: int) -> list[OutboxRow]:

@@ -63,11 +63,6 @@ def delete(db: Database, kind: str, id: int) -> None:
     db.execute("DELETE FROM prekeys WHERE kind = ? AND id = ?", (kind, id))
 
 
-def delete_later(db: Database, kind: str, id: int, at: int) -> None:
-    """Let `expire` forget a prekey from `at` on."""
-    db.execute("UPDATE prekeys SET delete_at = ? WHERE kind = ? AND id = ?", (at, kind, id))
-
-
 def remember(db: Database, th: bytes, contact: bytes | None, forget_at: int) -> None:
     """Note that the first message with this transcript hash was accepted (again: change what is noted)."""
     db.execute(_REMEMBER, (th, contact, forget_at))

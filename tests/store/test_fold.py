@@ -56,6 +56,7 @@ def test_letters_without_spaces_between_words_stand_alone() -> None:
         ("本語", '" 本  語 "*'),
         ("a\0b", '"a" AND "b"*'),
         ("👍 ok", '"ok"*'),
+        ("a\ud83db", '"ab"*'),
     ],
 )
 def test_query(words: str, query: str) -> None:

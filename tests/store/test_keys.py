@@ -11,6 +11,7 @@ import pytest
 
 from p2pchat.core import primitives as prim
 from p2pchat.errors import (
+    CannotOpen,
     DatabaseDamaged,
     DiskFull,
     Locked,
@@ -167,7 +168,7 @@ def test_slots_look_alike_and_every_one_is_tried(tmp_path: Path) -> None:
             assert len(set(sealed)) > 30  # no slot is zeros
             try:
                 assert prim.open_sealed(derived, sealed, data[:HEAD])[:32] == key
-            except prim.CannotOpen:
+            except CannotOpen:
                 continue
             places.add(slot)
     assert places == set(range(8))

@@ -97,7 +97,6 @@ CREATE TABLE messages (
     kind INTEGER NOT NULL,
     seq INTEGER NOT NULL,
     place INTEGER NOT NULL,
-    text TEXT NOT NULL,
     sent_at INTEGER NOT NULL,
     received_at INTEGER,
     state TEXT NOT NULL,
@@ -105,6 +104,7 @@ CREATE TABLE messages (
     stored_at INTEGER,
     delivered_at INTEGER,
     read_at INTEGER,
+    text TEXT NOT NULL, -- last, so that nobody pages through it on the way to a state
     -- id first: the same index then also finds a message by its id or the beginning of it
     UNIQUE (id, chat, sender)
 ) STRICT;
@@ -129,20 +129,21 @@ CREATE TABLE erased (
     PRIMARY KEY (chat, sender, seq, mark)
 ) STRICT, WITHOUT ROWID;
 
+-- The two big columns are last: looking for what is due does not read them.
 CREATE TABLE outbox (
     pk INTEGER PRIMARY KEY AUTOINCREMENT,
     contact BLOB NOT NULL,
     kind INTEGER NOT NULL,
     msg_id BLOB,
-    content BLOB,
     envelope_id BLOB,
-    envelope BLOB,
     th BLOB,
     created_at INTEGER NOT NULL,
     acked_at INTEGER,
     attempts INTEGER NOT NULL,
     next_try INTEGER NOT NULL,
-    expires_at INTEGER NOT NULL
+    expires_at INTEGER NOT NULL,
+    content BLOB,
+    envelope BLOB
 ) STRICT;
 CREATE INDEX outbox_by_contact ON outbox (contact);
 CREATE INDEX outbox_by_message ON outbox (msg_id) WHERE msg_id IS NOT NULL;

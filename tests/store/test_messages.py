@@ -1,0 +1,376 @@
+"""What was said: its order, its index, its states, and that deleting deletes."""
+
+# ruff: noqa: RUF001 - letters that look alike are searched for
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from p2pchat.errors import AmbiguousName, NoSuchMessage
+from p2pchat.store import messages
+from p2pchat.store.database import Database
+from p2pchat.store.messages import ME, MessageRow
+from tests.store.conftest import ALICE, BOB, KEY
+
+
+def said(
+    seq: int, text: str = "hello", *, chat: bytes = ALICE, sender: bytes | None = None, id: bytes = b""
+) -> MessageRow:
+    who = chat if sender is None else sender
+    return MessageRow(
+        id=id or bytes([len(who)]) + chat[:1] + seq.to_bytes(14, "big"),
+        chat=chat,
+        sender=who,
+        kind=0,
+        seq=seq,
+        text=text,
+        sent_at=1_000 + seq,
+        state="saved" if who == ME else "received",
+    )
+
+
+def save(db: Database, *rows: MessageRow) -> list[bool]:
+    with db.transaction():
+        return [messages.insert(db, row) for row in rows]
+
+
+def seqs(rows: list[MessageRow]) -> list[int]:
+    return [row.seq for row in rows]
+
+
+# --- order ---------------------------------------------------------------------------------------
+
+
+def test_a_row_comes_back_as_it_was(db: Database) -> None:
+    row = MessageRow(b"i" * 16, ALICE, ALICE, 3, 7, "text", 1, "received", 2, "direct", 3, 4, 5)
+    assert save(db, row) == [True]
+    (found,) = messages.get(db, b"i" * 16)
+    assert found == MessageRow(b"i" * 16, ALICE, ALICE, 3, 7, "text", 1, "received", 2, "direct", 3, 4, 5, 1, 1)
+
+
+def test_the_same_message_is_saved_once(db: Database) -> None:
+    assert save(db, said(1), said(1), said(1, chat=BOB), said(1, sender=ME)) == [True, False, True, True]
+    assert len(messages.page(db, ALICE, 10)) == 2
+
+
+def test_late_messages_stand_where_they_belong(db: Database) -> None:
+    save(db, said(1), said(4), said(1, sender=ME), said(2), said(5), said(3))
+    assert [(row.sender, row.seq) for row in messages.page(db, ALICE, 10)] == [
+        (ALICE, 1),
+        (ALICE, 2),
+        (ALICE, 3),
+        (ALICE, 4),
+        (ME, 1),
+        (ALICE, 5),
+    ]
+
+
+def test_numberless_messages_are_never_late(db: Database) -> None:
+    save(db, said(1), said(2), said(0))
+    assert seqs(messages.page(db, ALICE, 10)) == [1, 2, 0]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.permutations(range(1, 9)))
+def test_one_senders_messages_stand_in_their_order_however_they_came(
+    tmp_path_factory: pytest.TempPathFactory, order: list[int]
+) -> None:
+    db = Database.create(tmp_path_factory.mktemp("order") / "profile.db", KEY)
+    for at, seq in enumerate(order):
+        save(db, said(seq), said(at + 1, sender=ME), said(seq, chat=BOB))
+    rows = messages.page(db, ALICE, 100)
+    assert seqs([row for row in rows if row.sender == ALICE]) == sorted(order)
+    assert seqs([row for row in rows if row.sender == ME]) == list(range(1, 9))
+    db.close()
+
+
+def test_a_late_message_uses_the_index(db: Database) -> None:
+    """The place of an insert must not cost more as a chat grows."""
+    plan = db.query(f"EXPLAIN QUERY PLAN {messages._INSERT}", tuple([b""] * 13))
+    steps = [row[3] for row in plan]
+    assert any("messages_by_seq" in step for step in steps)
+    assert not [step for step in steps if "SCAN messages" in step]
+
+
+def test_pages(db: Database) -> None:
+    save(db, *(said(seq) for seq in (1, 2, 3, 4, 7, 6, 5)), said(1, chat=BOB))
+    newest = messages.page(db, ALICE, 3)
+    assert seqs(newest) == [5, 6, 7]
+    older = messages.page(db, ALICE, 3, newest[0].pk)
+    assert seqs(older) == [2, 3, 4]
+    assert seqs(messages.page(db, ALICE, 3, older[0].pk)) == [1]
+    assert messages.page(db, ALICE, 3, messages.page(db, ALICE, 9)[0].pk) == []
+
+
+def test_since_gives_everything_once_in_the_order_it_was_saved(db: Database) -> None:
+    save(db, said(1), said(3), said(1, chat=BOB), said(2))
+    rows = messages.since(db, None, 0)
+    assert [(row.chat, row.seq) for row in rows] == [(ALICE, 1), (ALICE, 3), (BOB, 1), (ALICE, 2)]
+    assert messages.since(db, None, rows[1].pk) == rows[2:]
+    assert seqs(messages.since(db, ALICE, 0)) == [1, 3, 2]
+    assert seqs(messages.since(db, ALICE, rows[0].pk, 1)) == [3]
+    assert messages.since(db, None, rows[-1].pk) == []
+    assert messages.newest(db, None, 2) == rows[2:]
+    assert seqs(messages.newest(db, ALICE, 2)) == [3, 2]
+
+
+def test_no_pk_is_given_twice(db: Database) -> None:
+    """A reader that saw the last message must see the next, also if the last was deleted between."""
+    save(db, said(1), said(2))
+    last = messages.since(db, None, 0)[-1].pk
+    messages.delete(db, last)
+    save(db, said(3))
+    assert seqs(messages.since(db, None, last)) == [3]
+
+
+def test_next_place_is_behind_all(db: Database) -> None:
+    assert messages.next_place(db) == 1
+    save(db, said(1), said(2))
+    assert messages.next_place(db) > max(row.place for row in messages.page(db, ALICE, 9))
+
+
+# --- our numbers, their gaps ---------------------------------------------------------------------
+
+
+def test_next_seq_counts_our_own_in_each_chat(db: Database) -> None:
+    assert messages.next_seq(db, ALICE) == 1
+    save(db, said(1, sender=ME), said(2, sender=ME), said(9), said(5, sender=ME, chat=BOB))
+    assert (messages.next_seq(db, ALICE), messages.next_seq(db, BOB)) == (3, 6)
+
+
+def test_a_deleted_number_does_not_come_back(db: Database) -> None:
+    save(db, said(1, sender=ME), said(2, sender=ME))
+    messages.delete(db, messages.page(db, ALICE, 1)[0].pk)
+    assert messages.next_seq(db, ALICE) == 3
+
+
+def test_missing_before(db: Database) -> None:
+    save(db, said(3), said(4), said(9), said(6, sender=ME))
+    found = {seq: messages.missing_before(db, ALICE, ALICE, seq) for seq in (3, 4, 9)}
+    assert found == {3: 2, 4: 0, 9: 4}
+    save(db, said(7))
+    assert messages.missing_before(db, ALICE, ALICE, 9) == 1
+    messages.delete(db, messages.get(db, said(7).id)[0].pk)
+    assert messages.missing_before(db, ALICE, ALICE, 9) == 3
+
+
+# --- finding -------------------------------------------------------------------------------------
+
+
+def test_find_by_the_beginning_of_an_id(db: Database) -> None:
+    ids = [bytes.fromhex("018f" + "00" * 14), bytes.fromhex("018f" + "ff" * 14), bytes.fromhex("02" * 16)]
+    save(db, *(said(seq, id=id) for seq, id in enumerate(ids, 1)))
+    assert messages.find(db, "02").seq == 3
+    assert messages.find(db, "018f0").seq == 1
+    assert messages.find(db, " 018FF ").seq == 2
+    assert messages.find(db, ids[0].hex()).seq == 1
+    with pytest.raises(AmbiguousName) as ambiguous:
+        messages.find(db, "0")
+    assert ambiguous.value.candidates == tuple(id.hex() for id in ids)
+
+
+@pytest.mark.parametrize("text", ["", "  ", "ff", "xyz", "%", "0" * 33, "é", "01 8f"])
+def test_find_nothing(db: Database, text: str) -> None:
+    save(db, said(1, id=bytes.fromhex("018f" * 8)))
+    with pytest.raises(NoSuchMessage):
+        messages.find(db, text)
+
+
+def test_a_repeated_id_means_the_first(db: Database) -> None:
+    id = bytes(16)
+    save(db, said(1, "mine", sender=ME, id=id), said(1, "theirs", id=id), said(1, "others", chat=BOB, id=id))
+    assert messages.find(db, id.hex()).text == "mine"
+    assert len(messages.get(db, id)) == 3
+
+
+def found(db: Database, words: str, chat: bytes | None = None, limit: int = 10) -> list[int]:
+    return seqs(messages.search(db, chat, words, limit))
+
+
+def test_search_wants_every_word(db: Database) -> None:
+    save(db, said(1, "the quick brown fox"), said(2, "the quick dog"), said(3, "foxes are quick"))
+    assert found(db, "quick fox") == [1, 3]
+    assert found(db, "fox quick") == [1]  # only the last word may go on
+    assert found(db, "QUICK the") == [1, 2]
+    assert found(db, "cat") == []
+    assert found(db, "") == found(db, "  !? ") == []
+
+
+def test_search_in_a_chat_and_everywhere_newest_last(db: Database) -> None:
+    save(db, *(said(seq, "word") for seq in range(1, 6)), said(9, "word", chat=BOB))
+    assert found(db, "word") == [1, 2, 3, 4, 5, 9]
+    assert found(db, "word", ALICE, 2) == [4, 5]
+    assert found(db, "word", BOB) == [9]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Зелёный ёж", "еж"),
+        ("зеленый еж", "ЁЖ"),
+        ("كتاب جديد", "کتاب"),
+        ("من می\u200cخواهم", "میخواهم"),
+        ("Crème brûlée", "creme brulee"),
+        ("Straße", "STRASSE"),
+        ("हिन्दी भाषा", "हिन्दी"),
+        ("我在東京學日本語", "日本"),
+        ("我在東京學日本語", "東京"),
+        ("ภาษาไทย", "ไทย"),
+        ("see https://example.org/a-b", "example.org"),
+        ("don't", "don't"),
+    ],
+)
+def test_search_folds(db: Database, text: str, words: str) -> None:
+    save(db, said(1, text), said(2, "something else"))
+    assert found(db, words) == [1]
+
+
+def test_letters_of_unspaced_scripts_must_follow_one_another(db: Database) -> None:
+    save(db, said(1, "日本語"), said(2, "本日"))
+    assert found(db, "日本") == [1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        '"',
+        '"" ""',
+        "a OR",
+        "NOT a",
+        "a AND AND b",
+        "text:hello",
+        "NEAR(a b)",
+        "hello*",
+        "^hello",
+        "(hello",
+        "{a b}: c",
+        "-hello",
+        "hel\0lo",
+        "'; DROP TABLE messages; --",
+        "\ud83d",
+        "hello\ud83d",
+    ],
+)
+def test_syntax_in_a_search_is_inert(db: Database, words: str) -> None:
+    save(db, said(1, "hello there"))
+    assert found(db, words) in ([], [1])
+    assert found(db, "hello") == [1]
+
+
+@settings(max_examples=150, deadline=None)
+@given(words=st.text())
+def test_no_search_fails(shared: Database, words: str) -> None:
+    messages.search(shared, None, words, 5)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Database:
+    db = Database.create(tmp_path_factory.mktemp("shared") / "profile.db", KEY)
+    save(db, said(1, "hello there"))
+    return db
+
+
+# --- states --------------------------------------------------------------------------------------
+
+
+def test_mine_are_ours_in_that_chat(db: Database) -> None:
+    ours, theirs, elsewhere = said(1, sender=ME), said(2), said(3, sender=ME, chat=BOB)
+    save(db, ours, theirs, elsewhere)
+    rows = messages.mine(db, ALICE, [ours.id, theirs.id, elsewhere.id, bytes(16)])
+    assert [row.id for row in rows] == [ours.id]
+
+
+def test_set_state_moves_only_what_may_move(db: Database) -> None:
+    one, two, theirs, elsewhere = said(1, sender=ME), said(2, sender=ME), said(3), said(4, sender=ME, chat=BOB)
+    save(db, one, two, theirs, elsewhere)
+    every = [one.id, two.id, theirs.id, elsewhere.id, bytes(16)]
+    moved = messages.set_state(db, ALICE, every, "stored", 50, came_from=["saved"], route="direct")
+    assert moved == [one.id, two.id]
+    assert messages.set_state(db, ALICE, every, "stored", 60, came_from=["saved"]) == []
+    assert messages.set_state(db, ALICE, [one.id], "delivered", 70, came_from=["saved", "stored"]) == [one.id]
+    assert messages.set_state(db, ALICE, [two.id], "failed", 80, came_from=["saved", "stored"]) == [two.id]
+    (first, second) = messages.mine(db, ALICE, [one.id, two.id])
+    assert (first.state, first.route, first.stored_at, first.delivered_at) == ("delivered", "direct", 50, 70)
+    assert (second.state, second.stored_at, second.delivered_at, second.read_at) == ("failed", 50, None, None)
+    assert messages.get(db, theirs.id)[0].state == "received"
+    assert messages.get(db, elsewhere.id)[0].state == "saved"
+
+
+def test_the_first_time_stays(db: Database) -> None:
+    save(db, said(1, sender=ME))
+    for at in (10, 20):
+        messages.set_state(db, ALICE, [said(1, sender=ME).id], "read", at, came_from=["saved", "read"])
+    assert messages.page(db, ALICE, 1)[0].read_at == 10
+
+
+# --- deleting ------------------------------------------------------------------------------------
+
+
+def test_a_deleted_message_is_gone_and_stays_away(db: Database) -> None:
+    save(db, said(1, "alpha"), said(2, "beta"))
+    pk = messages.get(db, said(1).id)[0].pk
+    assert messages.delete(db, pk)
+    assert not messages.delete(db, pk)
+    assert found(db, "alpha") == []
+    assert save(db, said(1, "alpha")) == [False]  # the same, sealed anew by its sender
+    assert seqs(messages.page(db, ALICE, 9)) == [2]
+    assert save(db, said(1, "another", id=b"n" * 16)) == [True]  # another with that number is not the same
+
+
+def test_clear_empties_a_chat(db: Database) -> None:
+    save(db, said(1, "alpha"), said(2, "alpha"), said(1, "alpha", chat=BOB))
+    messages.delete(db, messages.get(db, said(1).id)[0].pk)
+    messages.clear(db, ALICE)
+    assert messages.page(db, ALICE, 9) == []
+    assert [row.chat for row in messages.search(db, None, "alpha", 9)] == [BOB]
+    assert save(db, said(1, "alpha")) == [True]
+
+
+def _plain(path: Path) -> bytes:
+    """Every page of a database without its encryption, also what no table points to.
+
+    SQLCipher's page: AES-256-CBC || IV (16) || HMAC (32 with SHA-256); the first begins with 16 bytes of salt.
+    """
+    data, pages = path.read_bytes(), []
+    for start in range(0, len(data), 4096):
+        page = data[start + (0 if start else 16) : start + 4096]
+        cipher = Cipher(algorithms.AES256(KEY), modes.CBC(page[-48:-32])).decryptor()
+        pages.append(cipher.update(page[:-48]) + cipher.finalize())
+    return b"".join(pages)
+
+
+def test_nothing_of_a_deleted_message_is_left(db: Database) -> None:
+    """Neither in the files nor in their decrypted pages: row, free pages, indexes, the words of the search index."""
+    marker, other = "qzvmarkertest", "ykwothertest"
+    chance = random.Random(1)
+    words = ["".join(chance.choices("abcdefghijklmnop", k=7)) for _ in range(400)]
+
+    def text(seq: int) -> str:
+        extra = f"{marker} {marker}{seq}" if seq % 10 == 0 else other if seq % 7 == 0 else ""
+        return " ".join(chance.choices(words, k=8)) + f" {extra} " + ("x" * 6000 if seq % 50 == 0 else "")
+
+    for start in range(0, 1000, 50):
+        save(db, *(said(seq, text(seq)) for seq in range(start + 1, start + 51)))
+    db.checkpoint()
+    assert marker.encode() in _plain(db.path)
+    doomed = messages.search(db, None, marker, 1000)
+    assert len(doomed) == 100
+    with db.transaction():
+        for row in doomed:
+            messages.delete(db, row.pk)
+    db.checkpoint()
+    pages = _plain(db.path)
+    assert pages.count(marker.encode()) == 0
+    assert pages.count(b"markertest") == 0  # words of the index share their beginnings
+    assert b"othertest" in pages
+    assert not any(row.id in pages for row in doomed)
+    assert db.path.with_name(db.path.name + "-wal").read_bytes() == b""
+    assert messages.search(db, None, marker, 9) == []
+    assert len(messages.search(db, None, other, 1000)) > 50
+    db.execute("INSERT INTO messages_fts (messages_fts) VALUES ('integrity-check')")
