@@ -1,0 +1,136 @@
+"""What is not yet delivered, and what arrived already."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]
+
+from p2pchat.store import envelopes, outbox
+from p2pchat.store.database import Database
+from p2pchat.store.envelopes import REMEMBERED_FOR, SeenRow
+from p2pchat.store.outbox import INITIAL, OutboxRow
+from tests.store.conftest import ALICE, BOB
+
+
+def row(number: int, contact: bytes = ALICE, *, sealed: bool = True, **fields: object) -> OutboxRow:
+    made = OutboxRow(contact, 0, b"msg%d" % number, b"content", 1, 10, 1000)
+    if sealed:
+        made = replace(made, envelope_id=b"env%d" % number, envelope=b"envelope", th=b"th")
+    return replace(made, **fields)  # type: ignore[arg-type]
+
+
+def put(db: Database, *rows: OutboxRow) -> list[OutboxRow]:
+    return [replace(one, pk=outbox.add(db, one)) for one in rows]
+
+
+def test_rows_come_back_as_they_were_in_their_order(db: Database) -> None:
+    full = OutboxRow(ALICE, 1, b"m", b"c", 2, 3, 4, b"e", b"envelope", b"t", 5, 6)
+    bare = OutboxRow(ALICE, INITIAL, None, None, 2, 3, 4)
+    rows = put(db, full, bare, row(3, BOB))
+    assert [one.pk for one in rows] == [1, 2, 3]
+    assert outbox.for_contact(db, ALICE) == rows[:2]
+    assert outbox.for_contact(db, ALICE, 1) == rows[:1]
+    assert outbox.for_contact(db, ALICE, after_pk=rows[0].pk) == rows[1:2]
+    assert outbox.by_envelope(db, b"e") == rows[0]
+    assert outbox.by_envelope(db, b"x") is None
+    assert outbox.pending_contacts(db) == {ALICE, BOB}
+
+
+def test_an_envelope_is_there_once(db: Database) -> None:
+    put(db, row(1), row(2, sealed=False), row(3, sealed=False))
+    with pytest.raises(sqlcipher.IntegrityError):
+        outbox.add(db, row(1))
+
+
+def test_due(db: Database) -> None:
+    one, two, three, _, five = put(
+        db, row(1), row(2, BOB, next_try=5), row(3, next_try=11), row(4, sealed=False), row(5, next_try=0)
+    )
+    assert outbox.due(db, 10) == [one, two, five]
+    assert outbox.due(db, 11, ALICE) == [one, three, five]
+    assert outbox.due(db, 11, ALICE, 1) == [one]
+    assert outbox.due(db, 11, ALICE, 1, one.pk) == [three]
+    assert outbox.due(db, 10, after_pk=one.pk) == [two, five]
+    assert outbox.due(db, -1) == []
+
+
+def test_sealing_and_changing(db: Database) -> None:
+    bare, other = put(db, row(1, sealed=False), row(2))
+    assert outbox.unsealed(db, ALICE) == [bare]
+    assert outbox.unsealed(db, BOB) == []
+    outbox.update(db, bare.pk, envelope_id=b"e", envelope=b"sealed", th=b"t", attempts=3)
+    expected = replace(bare, envelope_id=b"e", envelope=b"sealed", th=b"t", attempts=3)
+    assert outbox.for_contact(db, ALICE) == [expected, other]
+    assert outbox.unsealed(db, ALICE) == []
+    for wrong in ("contact", "nothing"):
+        with pytest.raises(ValueError, match="cannot set"):
+            outbox.update(db, bare.pk, **{wrong: 1})
+
+
+def test_an_ack_counts_once(db: Database) -> None:
+    one, two, _ = put(db, row(1), row(2), row(3))
+    assert outbox.acked(db, [b"env1", b"env2", b"env1", b"unknown"], 50) == [one, two]
+    assert outbox.acked(db, [b"env1"], 60) == []
+    assert [one.acked_at for one in outbox.for_contact(db, ALICE)] == [50, 50, None]
+
+
+def test_a_receipt_forgets_only_what_went_to_its_sender(db: Database) -> None:
+    one, two, three = put(db, row(1), row(1, BOB, envelope_id=b"b"), row(2))
+    assert outbox.has_msg(db, b"msg1")
+    assert outbox.for_message(db, b"msg1") == [one, two]
+    assert outbox.forget_messages(db, ALICE, [b"msg1", b"unknown"]) == 1
+    assert outbox.forget_messages(db, ALICE, [b"msg1"]) == 0
+    assert outbox.for_message(db, b"msg1") == [two]
+    assert outbox.for_contact(db, ALICE) == [three]
+    outbox.remove(db, [two.pk, 99])
+    assert not outbox.has_msg(db, b"msg1")
+
+
+def test_clear(db: Database) -> None:
+    _, initial, two = put(db, row(1), row(2, kind=INITIAL), row(3, BOB))
+    outbox.clear(db, ALICE, [0, 5])
+    assert outbox.for_contact(db, ALICE) == [initial]
+    outbox.clear(db, ALICE)
+    assert outbox.pending_contacts(db) == {BOB}
+    assert outbox.for_contact(db, BOB) == [two]
+
+
+def test_expired(db: Database) -> None:
+    one, _, three = put(db, row(1), row(2, expires_at=1001), row(3, BOB, sealed=False))
+    assert outbox.expired(db, 1000) == [one, three]
+    assert outbox.expired(db, 999) == []
+
+
+def test_a_pk_is_not_given_twice(db: Database) -> None:
+    """A sender that remembers how far it went must not pass over what came after."""
+    (one,) = put(db, row(1))
+    outbox.remove(db, [one.pk])
+    (two,) = put(db, row(2))
+    assert two.pk > one.pk
+
+
+def test_looking_for_what_is_due_uses_the_index(db: Database) -> None:
+    plan = db.query(
+        "EXPLAIN QUERY PLAN "
+        + outbox._SELECT
+        + outbox._SEALED
+        + "AND next_try <= 1 AND pk > 1 AND contact = x'' ORDER BY pk"
+    )
+    assert [step[3] for step in plan] == ["SEARCH outbox USING INDEX outbox_by_contact (contact=? AND rowid>?)"]
+
+
+def test_envelopes_seen(db: Database) -> None:
+    one, two = SeenRow(b"1" * 16, ALICE, b"m", 10, 20), SeenRow(b"2" * 16, BOB, None, 11)
+    envelopes.remember(db, [one, two])
+    envelopes.remember(db, [replace(one, at=99)])
+    assert (envelopes.seen(db, b"1" * 16), envelopes.seen(db, b"2" * 16)) == (one, two)
+    assert envelopes.seen(db, b"3" * 16) is None
+    envelopes.receipt_queued(db, b"2" * 16, 30)
+    assert envelopes.seen(db, b"2" * 16) == replace(two, receipt_at=30)
+    envelopes.expire(db, 10 + REMEMBERED_FOR)
+    assert envelopes.seen(db, b"1" * 16) == one
+    envelopes.expire(db, 11 + REMEMBERED_FOR)
+    assert envelopes.seen(db, b"1" * 16) is None
+    assert envelopes.seen(db, b"2" * 16) is not None

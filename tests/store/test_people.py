@@ -1,0 +1,265 @@
+"""Contacts with their ways, sessions with their skipped keys, prekeys, invites."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]
+
+from p2pchat.errors import AmbiguousName, NoSuchContact
+from p2pchat.store import contacts, invites, outbox, prekeys, sessions
+from p2pchat.store.contacts import Contact, Way
+from p2pchat.store.database import Database
+from p2pchat.store.invites import InviteRow
+from p2pchat.store.outbox import OutboxRow
+from p2pchat.store.prekeys import Handshake, PrekeyRow
+from p2pchat.store.sessions import SKIPPED_FOR, SessionRow
+from tests.store.conftest import ALICE, BOB
+
+
+def person(id: bytes = ALICE, name: str = "Alice", **fields: object) -> Contact:
+    made = Contact(id, name, True, "contact", b"identity" + id, b"device", b"bundle", True, 1)
+    return replace(made, **fields)  # type: ignore[arg-type]
+
+
+# --- contacts ------------------------------------------------------------------------------------
+
+
+def test_contacts_come_back_as_they_were(db: Database) -> None:
+    full = Contact(ALICE, "Alice", True, "waiting", b"i", b"d", b"b", True, 1, 2, b"invite", 3, b"used", False, "Al")
+    bare = Contact(BOB, "Bob", False, "request", None, None, None, False, 0)
+    for one in (full, bare):
+        contacts.add(db, one)
+    assert contacts.get(db, ALICE) == full
+    assert contacts.get(db, BOB) == bare
+    assert contacts.all(db) == [bare, full]
+    assert contacts.by_identity(db, b"i") == full
+    assert contacts.by_identity(db, b"x") is contacts.get(db, b"x") is None
+
+
+def test_ids_and_identities_are_unique(db: Database) -> None:
+    contacts.add(db, person())
+    for twin in (person(identity=b"other"), person(BOB, identity=b"identity" + ALICE)):
+        with pytest.raises(sqlcipher.IntegrityError):
+            contacts.add(db, twin)
+    contacts.add(db, person(BOB, identity=None))
+    contacts.add(db, person(b"carol..3", identity=None))
+
+
+def test_a_state_must_be_one(db: Database) -> None:
+    with pytest.raises(sqlcipher.IntegrityError):
+        contacts.add(db, person(state="friend"))
+
+
+def test_update_and_heard(db: Database) -> None:
+    contacts.add(db, person())
+    contacts.add(db, person(BOB, "Bob"))
+    contacts.update(db, ALICE, name="Al", state="blocked", verified=False, bundle=None)
+    contacts.heard(db, ALICE, 99)
+    expected = replace(person(), name="Al", state="blocked", verified=False, bundle=None, heard_at=99)
+    assert contacts.get(db, ALICE) == expected
+    assert contacts.get(db, BOB) == person(BOB, "Bob")
+    for wrong in ("nothing", "name = ''; --"):
+        with pytest.raises(ValueError, match="cannot set"):
+            contacts.update(db, ALICE, **{wrong: b""})
+
+
+def test_find(db: Database) -> None:
+    everybody = [
+        person(bytes.fromhex("aabbccdd00112233"), "Alice"),
+        person(bytes.fromhex("aabbccdd99112233"), "ЁЖИК"),
+        person(bytes.fromhex("0102030405060708"), "alice"),
+        person(bytes.fromhex("1112131415161718"), "aabb"),
+        person(bytes.fromhex("2122232425262728"), "Straße"),
+    ]
+    for one in everybody:
+        contacts.add(db, one)
+    wanted = {
+        "ёжик": 1,
+        " STRASSE ": 4,
+        "0102030405060708": 2,
+        "AABBCCDD0": 0,
+        "0102": 2,
+        "aabb": 3,  # a name goes before an id
+    }
+    assert {text: contacts.find(db, text) for text in wanted} == {text: everybody[n] for text, n in wanted.items()}
+    with pytest.raises(AmbiguousName) as names:
+        contacts.find(db, "ALICE")
+    assert set(names.value.candidates) == {"Alice (aabbccdd00112233)", "alice (0102030405060708)"}
+    with pytest.raises(AmbiguousName) as ids:
+        contacts.find(db, "aabbccdd")
+    assert len(ids.value.candidates) == 2
+    for nobody in ("", " ", "010", "Ali", "ffff", "01020304050607080", "%"):
+        with pytest.raises(NoSuchContact):
+            contacts.find(db, nobody)
+
+
+def test_ways(db: Database) -> None:
+    contacts.add(db, person())
+    contacts.add(db, person(BOB, "Bob"))
+    old, new = Way(b"p" * 32, b"old", 0), Way(b"p" * 32, b"new", 0)
+    relay = Way(b"r" * 32, b"relay", 1)
+    contacts.set_ways(db, ALICE, [old, relay], 10)
+    contacts.set_ways(db, BOB, [old], 10)
+    contacts.set_ways(db, ALICE, [new], 20)
+    assert contacts.ways(db, ALICE) == [new, relay]
+    assert contacts.ways(db, BOB) == [old]
+    contacts.set_ways(db, ALICE, [replace(relay, role=0), replace(relay, role=0)], 30)
+    assert contacts.ways(db, ALICE) == [replace(relay, role=0)]
+    contacts.set_ways(db, ALICE, [], 40)
+    assert contacts.ways(db, ALICE) == []
+
+
+def test_remove_takes_what_hangs_on_a_contact(db: Database) -> None:
+    for id, name in ((ALICE, "Alice"), (BOB, "Bob")):
+        contacts.add(db, person(id, name))
+        contacts.set_ways(db, id, [Way(b"p" * 32, b"a", 0)], 1)
+        sessions.save(db, session(b"t" * 31 + id[:1], id))
+        sessions.add_skipped(db, b"t" * 31 + id[:1], [(0, 0, b"k")], 1)
+        outbox.add(db, OutboxRow(id, 0, None, b"c", 1, 1, 1))
+        prekeys.remember(db, b"h" + id, id, 10)
+    contacts.remove(db, ALICE)
+    assert contacts.all(db) == [person(BOB, "Bob")]
+    left = {
+        id: (contacts.ways(db, id), sessions.for_contact(db, id), outbox.for_contact(db, id)) for id in (ALICE, BOB)
+    }
+    assert left[ALICE] == ([], [], [])
+    assert [len(rows) for rows in left[BOB]] == [1, 1, 1]
+    assert sessions.skipped(db, b"t" * 31 + ALICE[:1]) == []
+    assert prekeys.known(db, b"h" + ALICE) is not None  # or a replayed first message would be accepted
+
+
+# --- sessions ------------------------------------------------------------------------------------
+
+
+def session(th: bytes = b"t" * 32, contact: bytes = ALICE, **fields: object) -> SessionRow:
+    made = SessionRow(th, contact, True, b"root", b"sas", b"state", 5, False, None, False)
+    return replace(made, **fields)  # type: ignore[arg-type]
+
+
+def test_sessions(db: Database) -> None:
+    contacts.add(db, person())
+    contacts.add(db, person(BOB, "Bob"))
+    first, second = session(b"z" * 32), session(b"a" * 32, initiator=False, confirmed=True, pending=True)
+    for row in (first, second, session(b"b" * 32, BOB)):
+        sessions.save(db, row)
+    assert sessions.for_contact(db, ALICE) == [first, second]
+    later = replace(first, state=b"later", confirmed=True, receive_until=9, created_at=0)
+    sessions.save(db, later)
+    assert sessions.for_contact(db, ALICE) == [replace(later, created_at=5), second]
+    assert set(sessions.all_pair_roots(db)) == {
+        (ALICE, b"z" * 32, b"root"),
+        (ALICE, b"a" * 32, b"root"),
+        (BOB, b"b" * 32, b"root"),
+    }
+    sessions.remove(db, b"z" * 32)
+    assert sessions.for_contact(db, ALICE) == [second]
+
+
+def test_a_session_needs_its_contact_by_the_end_of_the_transaction(db: Database) -> None:
+    with db.transaction():
+        sessions.add_skipped(db, b"t" * 32, [(0, 0, b"k")], 1)
+        sessions.save(db, session())
+        contacts.add(db, person())
+    with pytest.raises(sqlcipher.IntegrityError), db.transaction():
+        sessions.save(db, session(b"x" * 32, BOB))
+    assert sessions.for_contact(db, BOB) == []
+
+
+def test_skipped_keys(db: Database) -> None:
+    contacts.add(db, person())
+    th, other = b"t" * 32, b"o" * 32
+    for one in (th, other):
+        sessions.save(db, session(one))
+        sessions.add_skipped(db, one, [(2, 0, b"20"), (1, 5, b"15"), (1, 4, b"14"), (3, 300, b"3")], 7)
+    sessions.drop_skipped(db, th, [(1, 4), (9, 9)])
+    assert sessions.skipped(db, th) == [(1, 5, b"15"), (2, 0, b"20"), (3, 300, b"3")]
+    assert sessions.trim_skipped(db, th, 3) == []
+    assert sessions.trim_skipped(db, th, 2) == [(1, 5)]
+    sessions.drop_chain(db, th, 3)
+    assert sessions.skipped(db, th) == [(3, 300, b"3")]
+    sessions.add_skipped(db, th, [(3, 300, b"again")], 8)
+    assert sessions.skipped(db, th) == [(3, 300, b"3")]
+    assert len(sessions.skipped(db, other)) == 4
+
+
+def test_sessions_expire(db: Database) -> None:
+    contacts.add(db, person())
+    for th, until in ((b"a", None), (b"b", 1000), (b"c", 1001)):
+        sessions.save(db, session(th, receive_until=until))
+    sessions.add_skipped(db, b"a", [(0, 0, b"old")], 999 - SKIPPED_FOR)
+    sessions.add_skipped(db, b"a", [(0, 1, b"young")], 1000 - SKIPPED_FOR)
+    sessions.expire(db, 1000)
+    assert [row.th for row in sessions.for_contact(db, ALICE)] == [b"a", b"c"]
+    assert sessions.skipped(db, b"a") == [(0, 1, b"young")]
+
+
+# --- prekeys and handshakes ----------------------------------------------------------------------
+
+
+def test_prekeys(db: Database) -> None:
+    rows = [
+        PrekeyRow("rotation", 900, b"first", 10, 50),
+        PrekeyRow("rotation", 3, b"second", 20, None),
+        PrekeyRow("one-time", 3, b"other", 30, 51),
+    ]
+    for row in rows:
+        prekeys.put(db, row)
+    assert [prekeys.get(db, row.kind, row.id) for row in rows] == rows
+    assert prekeys.newest(db, "rotation") == rows[1]  # ids are random: the newest is the last made
+    assert prekeys.newest(db, "none") is prekeys.get(db, "one-time", 900) is None
+    with pytest.raises(sqlcipher.IntegrityError):
+        prekeys.put(db, rows[0])
+    prekeys.expire(db, 50)
+    assert [prekeys.get(db, row.kind, row.id) for row in rows] == [None, *rows[1:]]
+    prekeys.delete(db, "one-time", 3)
+    prekeys.delete(db, "one-time", 3)
+    assert prekeys.get(db, "one-time", 3) is None
+
+
+def test_handshakes(db: Database) -> None:
+    assert prekeys.known(db, b"th") is None
+    prekeys.remember(db, b"th", None, 100)
+    assert prekeys.known(db, b"th") == Handshake(b"th", None, 100)
+    prekeys.remember(db, b"th", ALICE, 200)
+    prekeys.expire(db, 199)
+    assert prekeys.known(db, b"th") == Handshake(b"th", ALICE, 200)
+    prekeys.expire(db, 200)
+    assert prekeys.known(db, b"th") is None
+
+
+# --- invites -------------------------------------------------------------------------------------
+
+
+def offer(id: bytes, expires_at: int, state: str = "open", **fields: object) -> InviteRow:
+    made = InviteRow(id, 0, b"secret", b"hello", b"bundle", expires_at, False, state, 1, b"encoded", 7, 8)
+    return replace(made, **fields)  # type: ignore[arg-type]
+
+
+def test_invites(db: Database) -> None:
+    one, two = offer(b"1", 100), offer(b"2", 200, kind=1, ask=True, opk_id=None, okpk_id=None, created_at=0)
+    for row in (one, two):
+        invites.add(db, row)
+    assert (invites.get(db, b"1"), invites.get(db, b"2"), invites.get(db, b"3")) == (one, two, None)
+    assert invites.all(db) == invites.open_invites(db) == [two, one]
+    invites.update(db, b"1", state="used", secret=None, bundle=None, encoded=None)
+    used = replace(one, state="used", secret=None, bundle=None, encoded=None)
+    assert invites.get(db, b"1") == used
+    assert invites.open_invites(db) == [two]
+    assert invites.all(db) == [two, used]
+    with pytest.raises(ValueError, match="cannot set"):
+        invites.update(db, b"1", nothing=b"9")
+
+
+def test_invites_expire_and_keep_what_a_late_joiner_proves(db: Database) -> None:
+    rows = [offer(b"1", 100), offer(b"2", 101), offer(b"3", 100, "used", secret=None)]
+    for row in rows:
+        invites.add(db, row)
+    assert invites.expire(db, 100) == [rows[0]]
+    assert invites.expire(db, 100) == []
+    assert invites.get(db, b"1") == replace(rows[0], state="expired", secret=None, bundle=None, encoded=None)
+    assert invites.open_invites(db) == [rows[1]]
+    assert invites.get(db, b"3") == rows[2]
+    invites.expire(db, 100 + invites.FORGET_AFTER)
+    assert [row.id for row in invites.all(db)] == [b"2"]
