@@ -42,8 +42,8 @@ log = logging.getLogger(__name__)
 LINGER = 30.0
 """Seconds a detached node stays after its last client."""
 
-FLUSH = 1.0
-"""Seconds that clients have for reading the last answers."""
+FLUSH = 0.5
+"""Seconds that calls under way have for their answers, and clients for reading them, once the node is to end."""
 
 LOCKED, STARTING, READY = "locked", "starting", "ready"
 

@@ -120,10 +120,10 @@ class Server:
         await self._changed.wait()
 
     async def flush(self, seconds: float) -> None:
-        """Until every answer already given is written, or the time is over."""
+        """Until every call under way is answered and the answers are written, or the time is over."""
         with trio.move_on_after(seconds):
             for connection in tuple(self._connections):
-                await connection.flushed()
+                await connection.settled()
 
     async def _client(self, stream: trio.SocketStream) -> None:
         connection = _Connection(stream, self._backend)
@@ -198,7 +198,7 @@ class _Connection:
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 self._nursery.cancel_scope.cancel()
             with trio.move_on_after(GRACE):
-                await self._wait_for(lambda: not self._running and not self._waiting_bytes)
+                await self.settled()
             self._nursery.cancel_scope.cancel()
 
     async def refuse(self, error: errors.P2PChatError) -> None:
@@ -206,9 +206,9 @@ class _Connection:
         with trio.move_on_after(GRACE):
             await self._stream.send_all(_failure(None, error))
 
-    async def flushed(self) -> None:
-        """Until nothing waits to be written."""
-        await self._wait_for(lambda: not self._waiting_bytes)
+    async def settled(self) -> None:
+        """Until no call is under way and nothing waits to be written."""
+        await self._wait_for(lambda: not self._running and not self._waiting_bytes)
 
     # --- in
 

@@ -51,14 +51,14 @@ def start(profile: Profile) -> bool:
 
 
 def open_log(path: Path) -> BinaryIO:
-    """The log, to append to; mode 0600, begun anew when it is large."""
-    try:
-        if path.stat().st_size > LOG_SIZE:
-            path.replace(path.with_name(path.name + ".old"))
-    except FileNotFoundError:
-        pass
+    """The log, to append to; mode 0600, begun anew when it is large. Raises ProfileError where it cannot be written."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.fdopen(os.open(path, flags, 0o600), "ab")
+    try:
+        if path.exists() and path.stat().st_size > LOG_SIZE:
+            path.replace(path.with_name(path.name + ".old"))
+        return os.fdopen(os.open(path, flags, 0o600), "ab")
+    except OSError as exc:
+        raise errors.ProfileError(f"Cannot write the log {path}: {exc.strerror}") from exc
 
 
 def command(profile: Profile, *words: str) -> list[str]:

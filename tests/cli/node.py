@@ -95,7 +95,12 @@ class FakeNode:
 
     def publish(self, *events: JsonObject) -> None:
         """Tell every subscriber."""
-        trio.from_thread.run_sync(lambda: [self.hub.publish(each) for each in events], trio_token=self._token)
+
+        def publish_all() -> None:
+            for event in events:
+                self.hub.publish(event)
+
+        trio.from_thread.run_sync(publish_all, trio_token=self._token)
 
     def end(self) -> None:
         """End like a node that is killed: every connection drops."""

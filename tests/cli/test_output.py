@@ -1,0 +1,129 @@
+"""What is printed: colour only for a person who wants it, columns that align, QR codes that can be read."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+import segno
+
+from p2pchat import errors
+from p2pchat.cli.output import Output, cell, messages, paint, qr, short_date, width
+from tests.cli.node import MESSAGE
+
+
+class Stream(io.StringIO):
+    """Text that claims to be a terminal or not."""
+
+    def __init__(self, terminal: bool) -> None:
+        super().__init__()
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+def output(monkeypatch: pytest.MonkeyPatch, terminal: bool, as_json: bool = False) -> tuple[Output, Stream, Stream]:
+    out, err = Stream(terminal), Stream(terminal)
+    monkeypatch.setattr("sys.stdout", out)
+    monkeypatch.setattr("sys.stderr", err)
+    monkeypatch.setenv("TERM", "xterm")
+    return Output.standard(as_json), out, err
+
+
+@pytest.mark.parametrize(
+    ("terminal", "variable", "value", "coloured"),
+    [(True, "X", "", True), (False, "X", "", False), (True, "NO_COLOR", "1", False), (True, "TERM", "dumb", False)],
+)
+def test_colour(monkeypatch: pytest.MonkeyPatch, terminal: bool, variable: str, value: str, coloured: bool) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    made, out, err = output(monkeypatch, terminal)
+    monkeypatch.setenv(variable, value)
+    made = Output.standard(False)
+    made.table([[cell("a", "green")]])
+    made.note("b")
+    made.error(errors.Locked())
+    assert ("\x1b[" in out.getvalue()) == coloured
+    assert ("\x1b[" in err.getvalue()) == coloured
+
+
+def test_an_aside_goes_to_stderr_when_stdout_carries_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    for terminal, as_json, on_stdout in ((True, False, True), (False, False, False), (True, True, False)):
+        made, out, err = output(monkeypatch, terminal, as_json)
+        made.aside("words")
+        assert ("words" in out.getvalue()) == on_stdout
+        assert ("words" in err.getvalue()) == (not on_stdout)
+
+
+def test_columns_align_whatever_is_in_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, out, _ = output(monkeypatch, False)
+    made.table([[cell("a"), cell("x")], [cell("你好"), cell("y")], [cell("e\u0301👩"), cell("z")]])
+    assert [width(line[:-1]) for line in out.getvalue().splitlines()] == [6, 6, 6]
+
+
+@pytest.mark.parametrize(("text", "columns"), [("abc", 3), ("你好", 4), ("e\u0301", 1), ("a\u200cb", 2), ("👍", 2)])
+def test_width(text: str, columns: int) -> None:
+    assert width(text) == columns
+
+
+def test_paint_colours_each_line() -> None:
+    assert paint("a\n\nb", "red", True) == "\x1b[31ma\x1b[0m\n\n\x1b[31mb\x1b[0m"
+    assert paint("a", "", True) == paint("a", "red", False) == "a"
+
+
+def _own(text: str, state: str) -> dict[str, Any]:
+    return {**MESSAGE, "from": "me", "text": text, "state": state, "received_at": None}
+
+
+def test_a_log_for_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    made, out, _ = output(monkeypatch, False)
+    messages(
+        made,
+        [
+            {**MESSAGE, "text": "are we on?"},
+            _own("yes\nof course", "read"),
+            _own("see you", "delivered"),
+            {**_own("late", "saved"), "sent_at": "2026-01-03T00:00:00.000Z"},
+        ],
+    )
+    assert out.getvalue().splitlines() == [
+        "Friday 2 January 2026",
+        "03:04           bob  are we on?",
+        "03:04  ✓✓ read  me   yes",
+        "                     of course",
+        "03:04  ✓✓       me   see you",
+        "Saturday 3 January 2026",
+        "00:00  ◷        me   late",
+    ]
+
+
+@pytest.mark.parametrize("stamp", [None, "", "yesterday", 5, "9999-99-99T00:00:00Z"])
+def test_times_that_are_none(stamp: object) -> None:
+    assert short_date(stamp) == ""
+
+
+def test_short_dates(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert short_date("2001-02-03T04:05:06.000Z").startswith("2001-02-0")
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_the_qr_code_holds_every_dot_and_its_border(colour: bool) -> None:
+    text = "P2PCHAT:" + "ABCDEFGH" * 20
+    lines = qr(text, colour).split("\n")
+    if colour:
+        assert all(line.startswith("\x1b[30;107m") and line.endswith("\x1b[0m") for line in lines)
+        lines = [line.removeprefix("\x1b[30;107m").removesuffix("\x1b[0m") for line in lines]
+    dark = {" ": (0, 0), "▀": (1, 0), "▄": (0, 1), "█": (1, 1)}
+    shown: list[list[int]] = []
+    for line in lines:
+        halves = [dark[char] for char in line]
+        if not colour:  # drawn in light
+            halves = [(1 - top, 1 - bottom) for top, bottom in halves]
+        shown += [[top for top, _ in halves], [bottom for _, bottom in halves]]
+    wanted = [[int(bool(dot)) for dot in row] for row in segno.make(text, micro=False).matrix]
+    size = len(wanted)
+    assert [row[2:-2] for row in shown[2 : 2 + size]] == wanted
+    assert not any(any(row) for row in (*shown[:2], *shown[2 + size : 4 + size]))
+    assert all(not any(row[:2] + row[-2:]) for row in shown)

@@ -1,0 +1,76 @@
+"""Settings are read strictly; the log tells nobody anything."""
+
+from __future__ import annotations
+
+import io
+import logging
+from pathlib import Path
+
+import pytest
+
+from p2pchat import config, log
+
+
+def test_without_a_file_there_are_defaults(tmp_path: Path) -> None:
+    assert config.settings(tmp_path) == config.Settings()
+
+
+def test_settings_are_read(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('listen = ["/ip4/127.0.0.1/tcp/0"]\nkeep_receiving = true\n')
+    assert config.settings(tmp_path) == config.Settings(("/ip4/127.0.0.1/tcp/0",), True)
+
+
+@pytest.mark.parametrize(
+    "text", ["listen = 1", "listen = [1]", "keep_receiving = 1", "lisen = []", "=", "\x00", "\ud800"]
+)
+def test_a_mistake_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.toml").write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(config.BadConfig) as caught:
+        config.settings(tmp_path)
+    assert "config.toml" in caught.value.line()
+
+
+def logged(verbose: int, level: int, message: str, *args: object, exc: bool = False) -> str:
+    stream = io.StringIO()
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    try:
+        log.set_up(verbose, stream)
+        try:
+            if exc:
+                raise ValueError("a secret\x1b[2J")
+            logging.getLogger("p2pchat.x").log(level, message, *args)
+        except ValueError:
+            logging.getLogger("p2pchat.x").log(level, message, *args, exc_info=True)
+    finally:
+        root.handlers[:], root.level = before[0], before[1]
+    return stream.getvalue()
+
+
+def test_a_record_is_one_clean_line() -> None:
+    text = logged(0, logging.WARNING, "from %s", "a\x1b[2J\nb\x9b\u202e")
+    assert text.count("\n") == 1
+    assert not any(char in text for char in "\x1b\x9b\u202e")
+
+
+def test_levels() -> None:
+    assert logged(0, logging.INFO, "x") == ""
+    assert logged(1, logging.INFO, "x")
+    assert logged(1, logging.DEBUG, "x") == ""
+    assert logged(2, logging.DEBUG, "x")
+
+
+def test_ids_are_short_and_addresses_hidden() -> None:
+    peer = "12D3KooWA4Xop1JaT3MHxwYMkCepYsv4iPVopMXwCz5iHYdBfeSB"
+    text = logged(1, logging.INFO, f"/ip4/192.0.2.7/tcp/4001/p2p/{peer} {'ab' * 16}")
+    assert "192.0.2.7" not in text
+    assert peer not in text
+    assert "ab" * 16 not in text
+    assert "192.0.2.7" in logged(2, logging.DEBUG, "/ip4/192.0.2.7/tcp/4001")
+
+
+def test_a_traceback_only_when_everything_is_asked_for() -> None:
+    assert "secret" not in logged(0, logging.ERROR, "x", exc=True)
+    verbose = logged(2, logging.ERROR, "x", exc=True)
+    assert "Traceback" in verbose
+    assert "\x1b" not in verbose

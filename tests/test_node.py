@@ -1,0 +1,349 @@
+"""The life of a node, with small parts in place of keys, database, network and engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from p2pchat import errors, node
+from p2pchat.api.codec import API_VERSION, JsonObject
+from p2pchat.engine.events import Hub
+from p2pchat.locations import Profile, socket_path
+from p2pchat.node import Node, Opened, Options, Parts
+from tests.api.test_server import Peer, request
+from tests.conftest import run
+
+
+class World:
+    """A node and what it is made of; `told` is what it announced, `log` what happened in order."""
+
+    def __init__(self, folder: Path, passphrase: str | None = None, **options: Any) -> None:
+        self.profile = Profile(folder)
+        self.passphrase = passphrase
+        self.keep = False
+        self.told: list[JsonObject] = []
+        self.log: list[str] = []
+        self.opening: Exception | None = None
+        self.gate: trio.Event | None = None
+        self.hub = Hub()
+        parts = Parts(lambda: self.passphrase is not None, self.unlock, self.change, self.open)
+        keep_receiving = options.pop("keep_receiving", False)
+        made = Options(self.profile, **{"foreground": True, **options})
+        self.node = Node(made, parts, self.told.append, keep_receiving)
+
+    def unlock(self, given: str | None) -> bytes:
+        if given != self.passphrase:
+            raise errors.WrongPassphrase()
+        return b"key"
+
+    def change(self, key: bytes, new: str | None) -> None:
+        assert key == b"key"
+        self.passphrase = new
+
+    @asynccontextmanager
+    async def open(self, key: bytes) -> AsyncIterator[Opened]:
+        assert key == b"key"
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.opening is not None:
+            raise self.opening
+        self.log.append("open")
+        try:
+            yield Opened(self.call, self.hub.subscribe, lambda: ["/ip4/127.0.0.1/tcp/1/p2p/x"], lambda: self.keep)
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.lowlevel.checkpoint()
+            self.log.append("closed")
+
+    async def call(self, method: str, arguments: dict[str, Any]) -> object:
+        await trio.lowlevel.checkpoint()
+        if method == "doctor":
+            await trio.sleep_forever()
+        return {"name": "alice"} if method == "status" else [method]
+
+
+@pytest.fixture(autouse=True)
+def _runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+
+async def connect(world: World) -> Peer:
+    peer = Peer(await trio.open_unix_socket(str(socket_path(world.profile.folder))))
+    answer = await peer.ask("hello", version=API_VERSION)
+    assert answer["result"]["pid"] == os.getpid()
+    return peer
+
+
+def live(world: World, test: Callable[[Peer], Awaitable[None]], clock: trio.abc.Clock | None = None) -> None:
+    """Run the node; `test` talks to it, and when it returns the node is ended if it has not."""
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            ended = trio.Event()
+
+            async def whole_life() -> None:
+                try:
+                    await world.node.run()
+                finally:
+                    ended.set()
+
+            nursery.start_soon(whole_life)
+            await trio.testing.wait_all_tasks_blocked()
+            peer = await connect(world)
+            await test(peer)
+            await peer.stream.aclose()
+            world.node.end()
+            await ended.wait()
+
+    try:
+        run(main, clock)
+    except BaseExceptionGroup as group:
+        only, *more = group.exceptions
+        raise (group if more else only) from None
+
+
+def names(told: list[JsonObject]) -> list[object]:
+    return [event["event"] for event in told]
+
+
+def test_an_unprotected_profile_opens_at_once(tmp_path: Path) -> None:
+    world = World(tmp_path)
+
+    async def test(peer: Peer) -> None:
+        assert (await peer.ask("contacts"))["result"] == ["contacts"]
+        status = (await peer.ask("status"))["result"]
+        assert (status["state"], status["name"], status["has_passphrase"]) == ("ready", "alice", False)
+        assert status["addresses"] == ["/ip4/127.0.0.1/tcp/1/p2p/x"]
+
+    live(world, test)
+    assert world.told == [
+        {"event": "listening"},
+        {"event": "ready", "addresses": ["/ip4/127.0.0.1/tcp/1/p2p/x"]},
+    ]
+    assert world.log == ["open", "closed"]
+    assert not socket_path(tmp_path).exists()
+
+
+def test_a_locked_node_answers_three_methods_until_it_is_unlocked(tmp_path: Path) -> None:
+    world = World(tmp_path, passphrase="pw")
+
+    async def test(peer: Peer) -> None:
+        for method, params in (
+            ("contacts", {}),
+            ("send", {"chat": "b", "text": "x"}),
+            ("subscribe", {}),
+            ("lock", {}),
+            ("passphrase", {"new": "x"}),
+        ):
+            assert (await peer.ask(method, **params))["error"]["data"]["error"] == "Locked", method
+        assert (await peer.ask("status"))["result"]["state"] == "locked"
+        assert (await peer.ask("hello", version=API_VERSION))["result"]["state"] == "locked"
+        assert (await peer.ask("unlock", passphrase="no"))["error"]["data"] == {
+            "exit": 4,
+            "error": "WrongPassphrase",
+            "hint": errors.WrongPassphrase.hint,
+        }
+        assert names(world.told) == ["listening", "locked"]
+        assert (await peer.ask("unlock", passphrase="pw"))["result"]["locked"] is False
+        assert names(world.told) == ["listening", "locked", "ready"]
+        assert (await peer.ask("contacts"))["result"] == ["contacts"]
+        assert (await peer.ask("unlock", passphrase="whatever"))["result"]["locked"] is False
+
+    live(world, test)
+
+
+def test_two_unlocks_at_once_open_one_profile(tmp_path: Path) -> None:
+    world = World(tmp_path, passphrase="pw")
+
+    async def test(peer: Peer) -> None:
+        await peer.say(request("unlock", ident=1, passphrase="pw"), request("unlock", ident=2, passphrase="pw"))
+        assert {(await peer.hear())["id"], (await peer.hear())["id"]} == {1, 2}
+
+    live(world, test)
+    assert world.log == ["open", "closed"]
+
+
+def test_a_given_passphrase_unlocks_at_the_start(tmp_path: Path) -> None:
+    world = World(tmp_path, passphrase="pw")
+    world.node = Node(Options(world.profile, foreground=True, passphrase="pw"), world.node._parts, world.told.append)
+
+    async def test(peer: Peer) -> None:
+        assert (await peer.ask("contacts"))["result"] == ["contacts"]
+
+    live(world, test)
+    assert names(world.told) == ["listening", "ready"]
+
+
+def test_a_wrong_given_passphrase_ends_the_node(tmp_path: Path) -> None:
+    world = World(tmp_path, passphrase="pw")
+    made = Node(Options(world.profile, foreground=True, passphrase="no"), world.node._parts, world.told.append)
+    with pytest.raises(errors.WrongPassphrase):
+        run(made.run)
+    assert not socket_path(tmp_path).exists()
+
+
+def test_calls_wait_while_the_profile_opens(tmp_path: Path) -> None:
+    world = World(tmp_path)
+
+    async def main() -> None:
+        world.gate = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(world.node.run)
+            await trio.testing.wait_all_tasks_blocked()
+            peer = await connect(world)
+            await peer.say(request("contacts", ident="early"))
+            assert (await peer.ask("status"))["result"]["state"] == "starting"
+            world.gate.set()
+            assert (await peer.hear())["result"] == ["contacts"]
+            await peer.stream.aclose()
+            world.node.end()
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "told", "raised"),
+    [
+        (errors.DatabaseDamaged(), "DatabaseDamaged", errors.DatabaseDamaged),
+        (ExceptionGroup("x", [ExceptionGroup("y", [errors.DatabaseNewer()])]), "DatabaseNewer", errors.DatabaseNewer),
+        (ValueError("a secret"), "NodeError", errors.NodeError),
+    ],
+)
+def test_a_profile_that_cannot_be_opened_is_told_to_the_caller_and_ends_the_node(
+    tmp_path: Path, trouble: Exception, told: str, raised: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(tmp_path, passphrase="pw")
+    world.opening = trouble
+
+    async def test(peer: Peer) -> None:
+        await peer.say(request("unlock", passphrase="pw"))
+        answer = await peer.hear()
+        assert answer["error"]["data"]["error"] == told
+        assert "secret" not in str(answer)
+
+    with pytest.raises(raised):
+        live(world, test)
+    assert not socket_path(tmp_path).exists()
+
+
+def test_lock_ends_the_process_that_holds_the_keys(tmp_path: Path) -> None:
+    world = World(tmp_path, passphrase="pw")
+
+    async def test(peer: Peer) -> None:
+        await peer.ask("unlock", passphrase="pw")
+        assert (await peer.ask("lock"))["result"] == {"pid": os.getpid()}
+        with pytest.raises(EOFError):
+            await peer.hear()
+
+    live(world, test)
+    assert world.log == ["open", "closed"]
+
+
+def test_there_is_nothing_to_lock_without_a_passphrase(tmp_path: Path) -> None:
+    world = World(tmp_path)
+
+    async def test(peer: Peer) -> None:
+        answer = await peer.ask("lock")
+        assert answer["error"]["data"]["error"] == "NotNow"
+        assert (await peer.ask("passphrase", new=""))["error"]["data"]["exit"] == 2
+        assert (await peer.ask("passphrase", new="pw"))["result"] == {}
+        assert world.passphrase == "pw"
+        assert "result" in await peer.ask("lock")
+
+    live(world, test)
+
+
+def test_stop_answers_then_ends_whatever_is_under_way(tmp_path: Path) -> None:
+    world = World(tmp_path)
+
+    async def test(peer: Peer) -> None:
+        await peer.say(request("doctor", ident="waits for ever"), request("stop", ident="stop"))
+        assert (await peer.hear())["id"] == "stop"
+        with pytest.raises(EOFError):
+            await peer.hear()
+
+    live(world, test)
+    assert world.log == ["open", "closed"]
+
+
+def test_whoever_comes_while_it_ends_finds_no_node(tmp_path: Path) -> None:
+    world = World(tmp_path)
+
+    async def test(peer: Peer) -> None:
+        await peer.ask("stop")
+        with pytest.raises(OSError, match=r"No such file|refused"):
+            await trio.open_unix_socket(str(socket_path(tmp_path)))
+
+    live(world, test)
+
+
+def _life(world: World, script: Callable[[], Awaitable[None]]) -> float:
+    """Virtual seconds from the start of a node to its end."""
+
+    async def main() -> float:
+        start = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(script)
+            await world.node.run()
+            nursery.cancel_scope.cancel()
+        return trio.current_time() - start
+
+    return run(main, clock=trio.testing.MockClock(autojump_threshold=0.05))
+
+
+async def _nothing() -> None:
+    await trio.lowlevel.checkpoint()
+
+
+def test_a_detached_node_ends_when_unused(tmp_path: Path) -> None:
+    assert _life(World(tmp_path, foreground=False), _nothing) == pytest.approx(node.LINGER)
+
+
+def test_a_locked_detached_node_ends_when_unused(tmp_path: Path) -> None:
+    world = World(tmp_path, passphrase="pw", foreground=False)
+    assert _life(world, _nothing) == pytest.approx(node.LINGER)
+    assert world.log == []
+
+
+def test_a_client_keeps_a_detached_node(tmp_path: Path) -> None:
+    world = World(tmp_path, foreground=False)
+
+    async def stay() -> None:
+        await trio.testing.wait_all_tasks_blocked()
+        peer = await connect(world)
+        await trio.sleep(100)
+        await peer.stream.aclose()
+
+    assert _life(world, stay) == pytest.approx(100 + node.LINGER, abs=1)
+
+
+@pytest.mark.parametrize("by_setting", [True, False])
+def test_a_node_with_a_reason_goes_on(tmp_path: Path, by_setting: bool) -> None:
+    world = World(tmp_path, foreground=False, keep_receiving=by_setting)
+    world.keep = not by_setting
+
+    async def end_the_reason() -> None:
+        await trio.sleep(1000)
+        world.keep = False
+        if by_setting:
+            world.node.end()
+
+    lasted = _life(world, end_the_reason)
+    assert 1000 <= lasted <= 1000 + node.LINGER
+
+
+def test_a_node_in_the_foreground_goes_on(tmp_path: Path) -> None:
+    world = World(tmp_path)
+
+    async def end() -> None:
+        await trio.sleep(10_000)
+        world.node.end()
+
+    assert _life(world, end) == pytest.approx(10_000, abs=1)
