@@ -8,13 +8,16 @@ which the library keeps to itself; so does the order in which trio runs tasks.
     alice = await world.start("alice")          a profile and its node
     await befriend(alice, bob)
     world.cut(alice, bob)                       silence, as of a pulled cable; `world.mend` undoes it
+    world.meddle = rule                         every frame passes `rule`, which drops, changes, repeats or keeps it
+    mallory = world.outsider("mallory")         a host without a node, to speak to nodes byte by byte
+    copy = alice.copy(); world.put_back(copy)   a profile restored from an old copy of its folder
     await alice.stop() / alice.crash()          a clean end / the power goes; `await world.start("alice")` again
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from random import Random
@@ -24,12 +27,14 @@ import trio
 from trio.testing import MockClock, memory_stream_pair
 
 from p2pchat.core.primitives import Entropy, kem_encapsulate, sign_public
+from p2pchat.core.wire import Frame, FrameParser, pack
 from p2pchat.engine import commands
 from p2pchat.engine import profile as profiles
 from p2pchat.engine.engine import Engine
-from p2pchat.errors import LinkLost, Unreachable
+from p2pchat.errors import CannotOpen, LinkLost, Unreachable
 from p2pchat.net.network import Network
 from p2pchat.net.ports import Handler, Stream
+from p2pchat.store import contacts as store_contacts
 from p2pchat.store.database import Database
 
 KEY = bytes(range(32))
@@ -44,9 +49,7 @@ class PowerCut(BaseException):
 class FakeStream:
     """One end of a pipe between two hosts."""
 
-    def __init__(
-        self, world: World, here: FakeHost, there: FakeHost, pipe: Any, inbound: bool
-    ):
+    def __init__(self, world: World, here: FakeHost, there: FakeHost, pipe: Any, inbound: bool):
         self._world, self.here, self.there = world, here, there
         self._pipe = pipe
         self._inbound = inbound
@@ -79,10 +82,24 @@ class FakeStream:
             self._world.traffic.append((self.here.name, self.there.name, data))
             if self._world.is_cut(self.here, self.there):
                 return  # into the void: nobody tells the writer
-            try:
-                await self._pipe.send_all(data)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                raise LinkLost from None
+            await self.deliver(self._meddled(data))
+
+    async def deliver(self, data: bytes) -> None:
+        """Let bytes come out at the other end, whatever was written here."""
+        try:
+            await self._pipe.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise LinkLost from None
+
+    def _meddled(self, data: bytes) -> bytes:
+        meddle = self._world.meddle
+        if meddle is None:
+            return data
+        try:
+            frames = FrameParser().feed(data)
+        except CannotOpen:
+            return data
+        return b"".join(pack(out) for frame in frames for out in meddle(self, frame))
 
     async def close(self) -> None:
         self.end()
@@ -92,6 +109,10 @@ class FakeStream:
         self.here.streams.discard(self)
         for half in (self._pipe.send_stream, self._pipe.receive_stream):
             half.close()
+
+
+Meddle = Callable[[FakeStream, Frame], Iterable[Frame]]
+"""What becomes of one frame on its way: the frames that arrive in its place."""
 
 
 class FakeHost:
@@ -163,7 +184,7 @@ class WorldNode:
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
         self.crashed = False
-        self.skew = 0
+        self.skew = 0  # ms by which its clock is wrong
 
     def clock(self) -> int:
         return BEGAN + round(trio.current_time() * 1000) + self.skew
@@ -215,6 +236,17 @@ class WorldNode:
         shutil.rmtree(self.folder)
         self._left().rename(self.folder)
 
+    def copy(self) -> Path:
+        """A copy of the profile's folder as it is now, while the node runs."""
+        kept = self.folder.with_name(self.folder.name + ".copy")
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.copytree(self.folder, kept)
+        return kept
+
+    async def id_of(self, name: str) -> bytes:
+        """The id of a contact or of one who asks."""
+        return await self.engine.read(lambda db: store_contacts.find(db, name).id)
+
     async def call(self, method: str, **params: object) -> Any:
         return await commands.call(self.engine, method, params)
 
@@ -232,6 +264,7 @@ class World:
         self._nursery = nursery
         self.listening: dict[bytes, FakeHost] = {}
         self.traffic: list[tuple[str, str, bytes]] = []
+        self.meddle: Meddle | None = None
         self._cut: set[frozenset[str]] = set()
         self._mended = trio.Event()
         self._numbers: dict[str, int] = {}
@@ -262,6 +295,23 @@ class World:
             prepare(node)
         await self._nursery.start(node.run)
         return node
+
+    def outsider(self, name: str) -> FakeHost:
+        """A host without a node behind it: whatever it says, the test says."""
+        host = FakeHost(self, name, self.entropy.random(32))
+        host.nursery = self._nursery
+        self.listening[host.peer] = host
+        return host
+
+    def put_back(self, copy: Path) -> None:
+        """Put a profile's folder back from a copy; its node must not be running."""
+        folder = copy.with_name(copy.name.removesuffix(".copy"))
+        shutil.rmtree(folder)
+        shutil.copytree(copy, folder)
+
+    def soon(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
+        """Run something beside the test."""
+        self._nursery.start_soon(function, *args)
 
     def cut(self, one: WorldNode, other: WorldNode) -> None:
         """Bytes between the two vanish from now on."""
