@@ -12,7 +12,7 @@ CODE := p2pchat tests $(wildcard benchmarks)
 UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev chat demo test check bench kill fmt lock
+.PHONY: help setup chat demo test check bench kill fmt lock
 
 help: ## this list
 	@echo 'make TARGET, one of:'
@@ -20,7 +20,7 @@ help: ## this list
 
 setup: $(VENV)/run.stamp ## make .venv with .venv/bin/p2pchat; needs python3 (3.11 to 3.13) and make, nothing else
 
-chat: $(VENV)/run.stamp ## open the chat
+chat: $(VENV)/run.stamp ## run p2pchat (the screen comes in a later version; until then it names the verbs)
 	@$(BIN)/p2pchat
 
 demo: $(VENV)/run.stamp ## watch two people meet, talk, crash and come back
