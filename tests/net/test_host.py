@@ -10,6 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from p2pchat.errors import LinkLost, NodeError, Unreachable
 from p2pchat.net import addresses as addr
+from p2pchat.net import dialling
 from p2pchat.net.host import LibP2PHost, Limits
 from p2pchat.net.ports import Host, Stream
 from tests.conftest import run
@@ -127,6 +128,12 @@ def test_who_cannot_be_reached() -> None:
             await a.open(b.peer, b.addresses(), ECHO)
 
     run(main)
+
+
+def test_what_we_dial_is_no_nonsense_nothing_twice_and_not_too_many() -> None:
+    texts = ["", "/ip4/0.0.0.0/tcp/9", "/ip4/224.0.0.1/tcp/9", "/ip4/10.0.0.1/tcp/9", "/ip4/10.0.0.1/tcp/9"]
+    assert [target.text() for target in dialling.targets(texts)] == ["/ip4/10.0.0.1/tcp/9"]
+    assert len(dialling.targets([f"/ip4/10.0.0.1/tcp/{port}" for port in range(1, 1000)])) == 8
 
 
 def test_a_dial_waits_for_nothing() -> None:

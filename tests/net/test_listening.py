@@ -26,6 +26,15 @@ def _listening(*wanted: str, kept_port: int = 0) -> Iterator[Listening]:
             listener.socket.close()
 
 
+def _has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6")
 def test_by_default_one_port_on_ipv4_and_ipv6() -> None:
     async def main() -> None:
         with _listening(*addr.DEFAULT_LISTEN) as opened:
