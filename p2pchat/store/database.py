@@ -13,6 +13,7 @@ Settings, and why:
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -24,25 +25,25 @@ from urllib.parse import quote
 
 from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]  # it ships no types
 
-from p2pchat.errors import DatabaseDamaged, DatabaseNewer, DiskFull, NoProfile, P2PChatError, ProfileExists
+from p2pchat.errors import DatabaseDamaged, DatabaseNewer, DiskFull, NoProfile, ProfileError, ProfileExists
 
 Value = bytes | str | int | None
 Row = tuple[Any, ...]
 
 KEY_BYTES = 32
-# Every page of a database up to this size is checked at opening (about 3 ms a MiB); a bigger one as it is read.
-CHECKED_BYTES = 32 << 20
+# Every page of a database up to this size is checked at opening (5 to 8 ms a MiB); of a bigger one, as it is read.
+CHECKED_BYTES = 8 << 20
 STATEMENTS_KEPT = 256
 
-# Primary result codes (sqlite.org/rescode.html); an extended code has its own in the low byte.
-_IOERR, _CORRUPT, _FULL, _NOTADB = 10, 11, 13, 26
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class Database:
     """One open database. Made by `create` or `open`; one thread at a time.
 
-    Every method raises `DiskFull` when a write cannot reach the disk and `DatabaseDamaged` when a page does not verify;
-    after a `DiskFull` the transaction is undone and the database can still be used.
+    Every method raises `DiskFull` when a write cannot reach the disk, `DatabaseDamaged` when a page does not verify and
+    `ProfileError` when the file may not be used; after a `DiskFull` the transaction is undone and the database can
+    still be used.
     """
 
     def __init__(self, path: Path, connection: Any) -> None:
@@ -187,7 +188,9 @@ def translated() -> Iterator[None]:
     except sqlcipher.Error as error:
         raise _meaning(error) from error
     except OSError as error:
-        raise DiskFull(f"Cannot write to the profile: {error.strerror}") from error
+        if error.errno in _NO_ROOM:
+            raise DiskFull from error
+        raise ProfileError(f"Cannot write to the profile: {error.strerror}") from error
 
 
 def migrations() -> list[str]:
@@ -231,7 +234,7 @@ def _look(path: Path, key: bytes) -> None:
 
     Read-only, since merely closing a writable connection may copy the write-ahead log into the file.
     """
-    if path.stat().st_size == 0:  # SQLite would take it for a new database
+    if not path.is_file() or path.stat().st_size == 0:  # SQLite would take an empty one for a new database
         raise DatabaseDamaged
     log = path.with_name(path.name + "-wal")
     # Without a log nothing but the file counts, and "immutable" leaves no empty log beside it.
@@ -258,15 +261,21 @@ def _migrate(connection: Any) -> None:
 
 
 def _meaning(error: Exception) -> Exception:
-    """Our error for one of SQLite's, or that one itself if it is a mistake in a statement."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    meaning: type[P2PChatError] | None = {
-        _IOERR: DiskFull,
-        _FULL: DiskFull,
-        _CORRUPT: DatabaseDamaged,
-        _NOTADB: DatabaseDamaged,
-    }.get(code)
-    return meaning() if meaning else error
+    """Our error for one of SQLite's (sqlite.org/rescode.html), or that one itself if it is a mistake in a statement."""
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:  # the low byte of an extended code is the primary one
+        case 13:  # FULL
+            return DiskFull()
+        case 10:  # IOERR
+            text = "The disk cannot be read or written; nothing was sent and nothing was lost"
+            return DiskFull(text, hint="Look whether it is full or failing, then try again.")
+        case 11 | 26:  # CORRUPT, NOTADB
+            return DatabaseDamaged()
+        case 5 | 6:  # BUSY, LOCKED
+            return ProfileError("Another program is using the profile's database", hint="End it and try again.")
+        case 3 | 8 | 14 | 23:  # PERM, READONLY, CANTOPEN, AUTH
+            return ProfileError("The profile's database cannot be opened for writing", hint="Look at its permissions.")
+        case _:
+            return error
 
 
 def _remove(path: Path) -> None:

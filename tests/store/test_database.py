@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]
 
-from p2pchat.errors import DatabaseDamaged, DatabaseNewer, DiskFull, NoProfile, ProfileExists
+from p2pchat.errors import DatabaseDamaged, DatabaseNewer, DiskFull, NoProfile, ProfileError, ProfileExists
 from p2pchat.store import database, meta
 from p2pchat.store.database import Database, assignments
 from tests.store.conftest import KEY
@@ -236,6 +237,19 @@ def test_create_on_a_full_disk_leaves_nothing(path: Path, monkeypatch: pytest.Mo
     assert list(path.parent.iterdir()) == []
 
 
+def test_no_room_in_the_file_system_and_other_errors_of_it() -> None:
+    def fail(number: int) -> None:
+        with database.translated():
+            raise OSError(number, os.strerror(number))
+
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        with pytest.raises(DiskFull):
+            fail(number)
+    with pytest.raises(ProfileError, match="Permission denied") as other:
+        fail(errno.EACCES)
+    assert not isinstance(other.value, DiskFull)
+
+
 # --- files that are refused, untouched -----------------------------------------------------------
 
 
@@ -256,6 +270,26 @@ def test_no_file(path: Path) -> None:
     with pytest.raises(NoProfile):
         Database.open(path, KEY)
     assert list(path.parent.iterdir()) == []
+
+
+def test_a_folder_in_its_place(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(DatabaseDamaged):
+        Database.open(path, KEY)
+
+
+def test_a_database_that_may_not_be_written(db: Database) -> None:
+    db.query("PRAGMA query_only = ON")
+    with pytest.raises(ProfileError, match="cannot be opened for writing"):
+        meta.put(db, "a", b"1")
+
+
+def test_another_program_is_writing(db: Database, path: Path) -> None:
+    other = Database.open(path, KEY)
+    other.query("PRAGMA busy_timeout = 0")
+    with db.transaction(), pytest.raises(ProfileError, match="Another program"):
+        other.execute("BEGIN IMMEDIATE")
+    other.close()
 
 
 def test_a_key_of_another_length(db: Database, path: Path) -> None:

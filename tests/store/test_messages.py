@@ -295,6 +295,7 @@ def test_set_state_moves_only_what_may_move(db: Database) -> None:
     assert messages.set_state(db, ALICE, every, "stored", 60, came_from=["saved"]) == []
     assert messages.set_state(db, ALICE, [one.id], "delivered", 70, came_from=["saved", "stored"]) == [one.id]
     assert messages.set_state(db, ALICE, [two.id], "failed", 80, came_from=["saved", "stored"]) == [two.id]
+    assert messages.set_state(db, ALICE, [theirs.id], "read", 90, came_from=["received"]) == []
     (first, second) = messages.mine(db, ALICE, [one.id, two.id])
     assert (first.state, first.route, first.stored_at, first.delivered_at) == ("delivered", "direct", 50, 70)
     assert (second.state, second.stored_at, second.delivered_at, second.read_at) == ("failed", 50, None, None)
