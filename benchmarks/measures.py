@@ -1,0 +1,190 @@
+"""One function a number; each returns the values of its runs, first the program's, then the baseline's."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import trio
+
+from benchmarks import baselines
+from benchmarks.people import Person, Wire, befriend, two_people
+
+ROUND_TRIPS = 300
+FLOOD = 10_000
+CALLS_UNDER_WAY = 120
+IDLE_SECONDS = 20.0
+
+
+def fsync_ms(samples: int = 200) -> float:
+    """The median of an fsync of a small write on the disk the profiles lie on."""
+    with tempfile.TemporaryDirectory() as place, (Path(place) / "file").open("wb") as file:
+        took = []
+        for _ in range(samples):
+            file.write(b"x" * 4096)
+            file.flush()
+            began = time.perf_counter()
+            os.fsync(file.fileno())
+            took.append((time.perf_counter() - began) * 1000)
+    return statistics.median(took)
+
+
+def import_ms() -> float:
+    """A bare interpreter that imports libp2p and trio: what a node cannot be quicker than."""
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import libp2p, trio"], check=True, capture_output=True)
+    return (time.perf_counter() - began) * 1000
+
+
+def import_mb() -> float:
+    """The memory of that interpreter."""
+    code = "import libp2p, trio, os, psutil; print(psutil.Process(os.getpid()).memory_info().rss)"
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return int(run.stdout) / 1e6
+
+
+def ready(alice: Person) -> float:
+    """Milliseconds from the command to `ready`."""
+    alice.stop()
+    alice.start()
+    return alice.ready_ms
+
+
+def idle(alice: Person) -> tuple[float, float]:
+    """(MB, percent of a core) of a node with one link and nothing to do."""
+    assert alice.process is not None
+    process = psutil.Process(alice.process.pid)
+    time.sleep(3)
+    before, began = process.cpu_times(), time.perf_counter()
+    time.sleep(IDLE_SECONDS)
+    after, took = process.cpu_times(), time.perf_counter() - began
+    used = (after.user + after.system) - (before.user + before.system)
+    return process.memory_info().rss / 1e6, 100 * used / took
+
+
+def first_contact() -> float:
+    """Milliseconds from `add` to the receipt of the first message."""
+    with two_people() as (alice, bob), alice.client() as one, bob.client() as two:
+        invite = one.call("invite")["invite"]
+        began = time.perf_counter()
+        two.call("add", invite=invite, name="alice")
+        two.call("send", chat="alice", text="hello", wait="delivered")
+        return (time.perf_counter() - began) * 1000
+
+
+def round_trips(bob: Person) -> list[float]:
+    """Milliseconds from `send` to its receipt on the sender's disk, one at a time, through the API."""
+    took = []
+    with bob.client() as client:
+        for number in range(ROUND_TRIPS):
+            began = time.perf_counter()
+            client.call("send", chat="alice", text=f"message {number}", wait="delivered")
+            took.append((time.perf_counter() - began) * 1000)
+    return took
+
+
+def flood(bob: Person) -> float:
+    """Messages a second, one way, each with its receipt on the sender's disk."""
+    return trio.run(_flood, bob)
+
+
+async def _flood(bob: Person) -> float:
+    calls, events = await Wire.open(bob), await Wire.open(bob)
+    await events.post("subscribe", events=["state"])
+    await events.lines()
+    delivered = 0
+
+    async def listen() -> None:
+        nonlocal delivered
+        while delivered < FLOOD:
+            for one in await events.lines():
+                if one.get("method") == "state" and one["params"]["state"] == "delivered":
+                    delivered += 1
+
+    async def read_answers() -> None:
+        nonlocal room
+        read = 0
+        while read < FLOOD:
+            got = await calls.lines()
+            read += len(got)
+            room += len(got)
+            more.set()
+
+    room, more = CALLS_UNDER_WAY, trio.Event()
+    began = time.perf_counter()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(listen)
+        nursery.start_soon(read_answers)
+        sent = 0
+        while sent < FLOOD:
+            while not room:
+                more = trio.Event()
+                await more.wait()
+            now = min(room, FLOOD - sent)
+            room -= now
+            packed = [calls.packed("send", chat="alice", text=f"message {sent + one}") for one in range(now)]
+            sent += now
+            await calls.write(b"".join(packed))
+    return FLOOD / (time.perf_counter() - began)
+
+
+def percentile(values: list[float], part: float) -> float:
+    """The value below which `part` of the values lie."""
+    return sorted(values)[min(len(values) - 1, int(part * len(values)))]
+
+
+def everything(runs: int) -> list[dict[str, Any]]:
+    """All numbers, medians of `runs`."""
+    results: list[dict[str, Any]] = []
+
+    def add(name: str, unit: str, values: list[float], baseline: str, base: float | None) -> None:
+        value = statistics.median(values)
+        ratio = None if not base else round(value / base, 3)
+        results.append(
+            {
+                "name": name,
+                "value": round(value, 3),
+                "unit": unit,
+                "baseline": baseline,
+                "ratio": ratio,
+                "runs": [round(one, 3) for one in values],
+            }
+        )
+
+    contact = [first_contact() for _ in range(runs)]
+    with two_people() as (alice, bob):
+        befriend(alice, bob)
+        p50, p99, per_second, echo50, echo99, echoes = [], [], [], [], [], []
+        for _ in range(runs):
+            took, raw = round_trips(bob), baselines.echo(ROUND_TRIPS)
+            p50.append(percentile(took, 0.5))
+            p99.append(percentile(took, 0.99))
+            echo50.append(percentile(raw, 0.5))
+            echo99.append(percentile(raw, 0.99))
+        for _ in range(runs):
+            per_second.append(flood(bob))
+            echoes.append(baselines.acked(5 * FLOOD))
+        bob.stop()
+        readies = [ready(alice) for _ in range(runs)]
+        bob.start()
+        idles = [idle(alice) for _ in range(runs)]
+    imports = statistics.median(import_ms() for _ in range(runs))
+    add("node_ready_ms", "ms", readies, f"import libp2p, trio: {imports:.0f} ms", imports)
+    memory = import_mb()
+    add("node_idle_mb", "MB", [one[0] for one in idles], f"import libp2p, trio: {memory:.0f} MB", memory)
+    add("node_idle_cpu_percent", "%", [one[1] for one in idles], "none", None)
+    base = statistics.median(echo50)
+    add("first_contact_ms", "ms", contact, f"raw TCP echo under trio: {base:.3f} ms", base)
+    add("direct_round_trip_ms_p50", "ms", p50, f"raw TCP echo under trio: {base:.3f} ms", base)
+    base = statistics.median(echo99)
+    add("direct_round_trip_ms_p99", "ms", p99, f"raw TCP echo under trio: {base:.3f} ms", base)
+    base = statistics.median(echoes)
+    add("direct_messages_per_s", "1/s", per_second, f"framed acked messages over raw TCP: {base:.0f}/s", base)
+    return results

@@ -1,0 +1,131 @@
+"""Two people for a measurement: real node processes with temporary profiles on loopback, and a quick API client."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from p2pchat.api.client import Client
+from p2pchat.api.codec import API_VERSION
+from p2pchat.locations import Profile, socket_path
+
+COMMAND = (sys.executable, "-m", "p2pchat")
+
+
+@dataclass
+class Person:
+    """A profile with its node."""
+
+    name: str
+    folder: Path
+    environment: dict[str, str]
+    process: subprocess.Popen[str] | None = None
+    ready_ms: float = 0.0
+
+    def start(self) -> None:
+        """Start the node and wait until it is ready."""
+        began = time.perf_counter()
+        self.process = subprocess.Popen(
+            [*COMMAND, "--profile", str(self.folder), "--json", "node", "--listen", "/ip4/127.0.0.1/tcp/0"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=self.environment,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if json.loads(line or "{}").get("event") != "ready":
+            raise RuntimeError(f"{self.name}'s node did not start")
+        self.ready_ms = (time.perf_counter() - began) * 1000
+
+    def stop(self) -> None:
+        """End the node."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait()
+            self.process = None
+
+    def client(self) -> Client:
+        """A connection to the node."""
+        return Client.connect(Profile(self.folder), start_node=False)
+
+    @property
+    def socket(self) -> Path:
+        return socket_path(self.folder)
+
+
+@contextmanager
+def two_people() -> Iterator[tuple[Person, Person]]:
+    """alice and bob, nodes running, not yet contacts. Everything is gone at the end."""
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="p2pchat-bench-")))
+        runtime = place / "run"
+        runtime.mkdir(mode=0o700)
+        os.environ["XDG_RUNTIME_DIR"] = str(runtime)
+        pair = []
+        for name in ("alice", "bob"):
+            person = Person(name, place / name, dict(os.environ))
+            init = ["--profile", str(person.folder), "init", "--name", name, "--no-passphrase"]
+            subprocess.run([*COMMAND, *init], env=person.environment, check=True, capture_output=True)
+            stack.callback(person.stop)
+            person.start()
+            pair.append(person)
+        yield pair[0], pair[1]
+
+
+def befriend(alice: Person, bob: Person) -> None:
+    """Make them contacts."""
+    with alice.client() as one, bob.client() as two:
+        invite = one.call("invite")["invite"]
+        two.call("add", invite=invite, wait="accepted", name="alice")
+
+
+class Wire:
+    """A bare JSON-RPC connection under trio, for many calls under way at once."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self._rest = b""
+        self._last = 0
+
+    @classmethod
+    async def open(cls, person: Person) -> Wire:
+        """Connect and say hello."""
+        wire = cls(await trio.open_unix_socket(str(person.socket)))
+        await wire.post("hello", version=API_VERSION)
+        await wire.lines()
+        return wire
+
+    def packed(self, method: str, **params: Any) -> bytes:
+        """One request as bytes."""
+        self._last += 1
+        return json.dumps({"jsonrpc": "2.0", "id": self._last, "method": method, "params": params}).encode() + b"\n"
+
+    async def post(self, method: str, **params: Any) -> None:
+        """Write a request."""
+        await self._stream.send_all(self.packed(method, **params))
+
+    async def write(self, data: bytes) -> None:
+        """Write packed requests."""
+        await self._stream.send_all(data)
+
+    async def lines(self) -> list[dict[str, Any]]:
+        """Whatever has come, at least one object."""
+        while b"\n" not in self._rest:
+            data = await self._stream.receive_some(1 << 20)
+            if not data:
+                raise RuntimeError("the node hung up")
+            self._rest += data
+        whole, _, self._rest = self._rest.rpartition(b"\n")
+        return [json.loads(line) for line in whole.split(b"\n")]
