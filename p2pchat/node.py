@@ -20,7 +20,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ from p2pchat import __version__, config, errors, locations
 from p2pchat import log as logs
 from p2pchat.api.codec import API_VERSION, JsonObject
 from p2pchat.api.server import Backend, EventSource, Server, listen, remove_socket, until_unused
-from p2pchat.locations import Profile, ProfileLock, private_folder
+from p2pchat.locations import Profile, ProfileLock
 
 if TYPE_CHECKING:
     from p2pchat.net.host import LibP2PHost
@@ -297,8 +297,11 @@ def create_profile(profile: Profile, name: str, passphrase: str | None) -> JsonO
     with ProfileLock(profile):
         _refuse_existing(profile)
         # Made beside its place; the database comes last, and a profile is there when its database is.
-        draft = private_folder(profile.folder / "new")
+        draft = profile.folder / "new"
+        with suppress(FileNotFoundError):  # of an attempt that was cut short
+            shutil.rmtree(draft)
         try:
+            draft.mkdir(mode=0o700)
             key = keys.create_keys(draft, None if passphrase is None else passphrase.encode())
             db = Database.create(draft / profile.database.name, key)
             try:
@@ -314,7 +317,7 @@ def create_profile(profile: Profile, name: str, passphrase: str | None) -> JsonO
                 made.rename(profile.folder / made.name)
             sync_folder(profile.folder)
         finally:
-            shutil.rmtree(draft)
+            shutil.rmtree(draft, ignore_errors=True)
     return {"name": name, "profile": str(profile.folder), "passphrase": passphrase is not None}
 
 
