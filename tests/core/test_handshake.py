@@ -48,7 +48,13 @@ def refused(me: Device, prekeys: PrekeySet, message: bytes) -> None:
 
 
 def forge(
-    claimed: Device, bundle: Bundle, static_secret: bytes, *, with_opk: bool = True, with_okpk: bool = True
+    claimed: Device,
+    bundle: Bundle,
+    static_secret: bytes,
+    *,
+    with_opk: bool = True,
+    with_okpk: bool = True,
+    named: bool = True,
 ) -> bytes:
     """An InitialMessage in the name of `claimed`, of whom only public keys and the certificate are used.
 
@@ -66,6 +72,8 @@ def forge(
     if bundle.opk is not None:
         secrets.append(prim.x25519(ephemeral, bundle.opk[1]))
     ids = (None if bundle.opk is None else bundle.opk[0], None if bundle.okpk is None else bundle.okpk[0])
+    if not named:
+        ids = (None, None)
     public = prim.x25519_public(ephemeral)
     th = handshake._transcript(claimed.identity, claimed.device, public, ciphertext, *ids, bundle.digest)
     keys = handshake._keys(th, secrets, shared)
@@ -151,6 +159,13 @@ def test_leaving_out_one_time_keys_is_refused(with_opk: bool, with_okpk: bool) -
     secret = prim.x25519(alice.device_private, ONE_TIME.bundle.spk)
     refused(bob, prekeys, forge(alice, ONE_TIME.bundle, secret, with_opk=with_opk, with_okpk=with_okpk))
     handshake.respond(bob, prekeys, handshake.parse(forge(alice, ONE_TIME.bundle, secret)), Chance("x").entropy)
+
+
+def test_using_one_time_keys_without_naming_them_is_refused() -> None:
+    """All secrets are right, but the message does not say which keys it used up."""
+    secret = prim.x25519(ONE_TIME.alice.device.device_private, ONE_TIME.bundle.spk)
+    message = forge(ONE_TIME.alice.device, ONE_TIME.bundle, secret, named=False)
+    refused(ONE_TIME.bob.device, ONE_TIME.prekeys, message)
 
 
 def test_claiming_one_time_keys_that_are_not_there_is_refused() -> None:

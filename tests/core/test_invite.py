@@ -201,6 +201,12 @@ def test_a_join_tag_is_for_one_role_and_two_peers() -> None:
     assert tag != join_tag(flipped(key, 0), "join", one, other)
 
 
+def test_an_invite_is_recognised_without_its_secret() -> None:
+    data = encode_invite(SMALL)
+    assert len(invite.invite_id(data)) == 8
+    assert invite.invite_id(data) != invite.invite_id(encode_invite(replace(SMALL, secret=bytes(16))))
+
+
 def test_an_invite_does_not_show_its_secret() -> None:
     assert "bb" * 4 not in repr(SMALL)
     assert repr(SMALL.secret) not in repr(SMALL)

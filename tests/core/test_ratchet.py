@@ -374,6 +374,38 @@ HEADERS: dict[str, Callable[[list[Any]], bytes]] = {
 } | {f"low order {point[:8]}…{point[-2:]}": changed(0, bytes.fromhex(point)) for point in LOW_ORDER_X}
 
 
+# well formed: what is wrong with them shows only when they are followed
+FOLLOWED = {
+    name for name in HEADERS if name.startswith(("as it", "number that", "largest", "KEM key that", "no KEM c"))
+}
+FOLLOWED |= {name for name in HEADERS if name.startswith("low order")}
+
+
+@pytest.mark.parametrize("case", sorted(HEADERS.keys() - FOLLOWED - {"too long", "too short"}))
+def test_a_malformed_header_is_refused_by_itself(case: str) -> None:
+    fields = [bytes(32), 0, 0, bytes(1184), bytes(1088)]
+    packed = HEADERS[case](fields)
+    with pytest.raises(CannotOpen):
+        ratchet._parse_header(packed + bytes(HEADER_PLAIN - len(packed)))
+
+
+def follow(side: Side, header: ratchet._Header) -> None:
+    turned, _ = ratchet._turn(side.state, header, side.chance.entropy)
+    ratchet._skip(turned, header.number)
+
+
+@pytest.mark.parametrize("case", sorted(FOLLOWED - {"as it should be, with a forged body"}))
+def test_a_malicious_header_is_not_followed_into_a_turn(case: str) -> None:
+    alice, bob = talking()
+    bob.receive(alice.send(b""))
+    assert alice.state.kem is not None
+    fields = [alice.state.public, 0, 0, alice.state.kem.public, alice.state.kem_ciphertext]
+    packed = HEADERS[case](fields)
+    header = ratchet._parse_header(packed + bytes(HEADER_PLAIN - len(packed)))
+    with pytest.raises(CannotOpen):
+        follow(bob, header)
+
+
 @pytest.mark.parametrize("new_chain", [False, True])
 @pytest.mark.parametrize("case", HEADERS)
 def test_a_malicious_header_is_refused(case: str, new_chain: bool) -> None:
@@ -401,14 +433,17 @@ def test_a_kem_ciphertext_in_the_first_chain_is_refused() -> None:
     assert bob.receive(alice.send(b"x")) == b"x"
 
 
-def test_a_later_chain_without_kem_ciphertext_is_refused() -> None:
-    """Nobody can fall back to the classical ratchet."""
+def test_nobody_falls_back_to_the_classical_ratchet() -> None:
+    """A contact's program leaves the KEM out of a turn, in all its computing: ours does not follow."""
     alice, bob = talking()
-    honest = alice.state
-    alice.state = replace(honest, kem_ciphertext=None)
-    bob.refuses(alice.send(b"x"))
-    alice.state = honest
-    assert bob.receive(alice.send(b"x")) == b"x"
+    bob.receive(alice.send(b""))
+    sealed = bob.send(b"x")
+    classical = prim.Entropy(alice.chance.random, lambda public: (b"", prim.ZERO_KEY))
+    opened = ratchet.decrypt(alice.state, sealed, AD, nothing, classical)
+    stripped = Side(replace(opened.state, kem_ciphertext=None), "stripped")
+    bob.refuses(stripped.send(b"no longer hybrid"))
+    alice.receive(sealed)
+    assert bob.receive(alice.send(b"hybrid")) == b"hybrid"
 
 
 def test_a_ciphertext_that_ends_in_zeros_is_not_taken_for_padding() -> None:
