@@ -65,14 +65,20 @@ class Meddler:
             await stream.deliver(pack(frame))
         return len(kept)
 
-    def cut_after(self, type: int, sender: WorldNode) -> None:
-        """The next frame of this type is lost, and its connection breaks with it."""
+    def break_at(self, type: int, sender: WorldNode, receiver: WorldNode, times: int = 1) -> None:
+        """The next frames of this type from one to the other are lost, each with its stream."""
+        left = times
 
-        def break_off(stream: FakeStream, frame: Frame) -> list[Frame]:
+        def break_off(stream: FakeStream, frame: Frame) -> list[Frame] | None:
+            nonlocal left
+            ends = (stream.here.name, stream.there.name)
+            if left == 0 or frame.type != type or ends != (sender.name, receiver.name):
+                return None
+            left -= 1
             stream.end()
             return []
 
-        self._add((type,), sender, 1, break_off)
+        self._rules.append(break_off)
 
     def _add(self, types: tuple[int, ...], sender: WorldNode | None, times: int | None, rule: Rule) -> None:
         left = times

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from random import Random
@@ -185,9 +186,19 @@ class WorldNode:
         self._ended = trio.Event()
         self.crashed = False
         self.skew = 0  # ms by which its clock is wrong
+        self._events = self.engine.events.subscribe(100_000)
+        self._heard: list[Json] = []
 
     def clock(self) -> int:
-        return BEGAN + round(trio.current_time() * 1000) + self.skew
+        return BEGAN + round(trio.current_time() * 1000) + self.world.slept + self.skew
+
+    @property
+    def heard(self) -> list[Json]:
+        """Every event since this node was started."""
+        with suppress(trio.WouldBlock):
+            while True:
+                self._heard.append(self._events.receive_nowait())
+        return self._heard
 
     async def run(self, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
         try:
@@ -265,6 +276,8 @@ class World:
         self.listening: dict[bytes, FakeHost] = {}
         self.traffic: list[tuple[str, str, bytes]] = []
         self.meddle: Meddle | None = None
+        self.nodes: dict[str, WorldNode] = {}
+        self.slept = 0
         self._cut: set[frozenset[str]] = set()
         self._mended = trio.Event()
         self._numbers: dict[str, int] = {}
@@ -290,7 +303,7 @@ class World:
             db = Database.create(folder / "p2pchat.db", KEY)
             profiles.create(db, name, self.entropy, BEGAN)
             db.close()
-        node = WorldNode(self, name, folder)
+        node = self.nodes[name] = WorldNode(self, name, folder)
         if prepare is not None:
             prepare(node)
         await self._nursery.start(node.run)
@@ -308,6 +321,11 @@ class World:
         folder = copy.with_name(copy.name.removesuffix(".copy"))
         shutil.rmtree(folder)
         shutil.copytree(copy, folder)
+
+    async def sleep_days(self, days: int) -> None:
+        """All machines sleep for days, and then run for more than an hour: what is due by then happens."""
+        self.slept += days * 86_400_000
+        await trio.sleep(3700)
 
     def soon(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
         """Run something beside the test."""

@@ -1,7 +1,8 @@
 """From an envelope to a message on disk, in this order:
 
 1. An envelope whose hash is known was received before: ack it again, at most hourly queue its receipt again, stop.
-2. Open it on a copy of a session, decode its content strictly. A failure changes nothing and is answered by `refused`.
+2. Open it on a copy of a session. A failure changes nothing and is answered by `refused`. What opens and is no content
+   was sealed so by the contact: it is taken and dropped.
 3. In the same transaction: the session's new state, the hash, the content's effect, a receipt in the outbox.
 4. After the commit: the hop ack, then events.
 
@@ -31,8 +32,8 @@ from p2pchat.store.messages import MessageRow
 
 HOUR = 3_600_000
 _DONE_AT_ACK = frozenset({contents.RECEIPT, store_outbox.INITIAL, store_outbox.RENEWAL})
-RETRY_ACKED = HOUR
-"""An acked content whose receipt does not come is sent again after this."""
+RETRY_ACKED = (HOUR, 6 * HOUR, 24 * HOUR)
+"""An acked content whose receipt does not come is sent again after these, then daily."""
 
 
 def frame(turn: Turn, contact_id: bytes, th: bytes, route: str, one: Frame) -> None:
@@ -64,15 +65,16 @@ def envelope(turn: Turn, contact: Contact, route: str, sealed: bytes) -> None:
             turn.receipts.setdefault(contact.id, []).append(seen.msg_id)
         return
     opened = turn.sessions.open(contact.id, sealed, turn.entropy)
-    try:
-        content = None if opened is None else decode_content(opened[1].content)
-    except CannotOpen:
-        content = None
-    if opened is None or content is None:
+    if opened is None:
         turn.after(turn.net.send, contact.id, [Frame(wire.REFUSED, name)])
         return
     turn.sessions.keep(contact.id, opened[1], turn.now)
     turn.hop_acks.setdefault(contact.id, []).append(name)
+    try:
+        content = decode_content(opened[1].content)
+    except CannotOpen:  # sealed by the contact, and senseless: to refuse it would only make it come again
+        store_envelopes.remember(turn.db, [SeenRow(name, contact.id, None, turn.now)])
+        return
     receipted = content.type != contents.RECEIPT
     owed = content.message_id if receipted else None
     row = SeenRow(name, contact.id, owed, turn.now, turn.now if receipted else None)
@@ -90,14 +92,15 @@ def acks(turn: Turn, contact_id: bytes, route: str, ids: list[bytes]) -> None:
     done, stored = [], []
     for name in ids:
         row = store_outbox.by_envelope(turn.db, name)
-        if row is None or row.contact != contact_id or row.acked_at is not None:
+        if row is None or row.contact != contact_id:
             continue
         if row.kind in _DONE_AT_ACK:
             done.append(row.pk)
-        else:
-            store_outbox.update(turn.db, row.pk, acked_at=turn.now, next_try=turn.now + RETRY_ACKED)
-            if row.msg_id is not None:
-                stored.append(row.msg_id)
+            continue
+        again_at = turn.now + RETRY_ACKED[min(row.attempts, len(RETRY_ACKED) - 1)]
+        store_outbox.update(turn.db, row.pk, acked_at=turn.now, attempts=row.attempts + 1, next_try=again_at)
+        if row.msg_id is not None:
+            stored.append(row.msg_id)
     store_outbox.remove(turn.db, done)
     people.advance(turn, contact_id, stored, delivery.STORED, route)
 
@@ -127,11 +130,11 @@ def _receipt(turn: Turn, contact: Contact, content: Content, route: str) -> None
 
 
 def _profile(turn: Turn, contact: Contact, content: Content, route: str) -> None:
-    people.told(turn, contact, read_profile(content))
+    people.told(turn, contact, content.message_id, read_profile(content))
 
 
 def _addresses(turn: Turn, contact: Contact, content: Content, route: str) -> None:
-    people.moved(turn, contact, content.payload[0])
+    people.moved(turn, contact, content.message_id, content.payload[0])
 
 
 def _bundle(turn: Turn, contact: Contact, content: Content, route: str) -> None:

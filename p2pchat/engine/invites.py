@@ -108,12 +108,14 @@ def offer(turn: Turn, invite_id: bytes) -> bytes | None:
 
 def admit(turn: Turn, invite_id: bytes, blob: bytes) -> bool:
     """A first message to one of our invites; True if it is (or was) taken and may be acked."""
-    name = envelope_id(blob)
+    row = store_invites.get(turn.db, invite_id)
+    if row is None:
+        return False
+    name = _known_as(row, blob)
     if store_envelopes.seen(turn.db, name) is not None:
         return True
-    row = store_invites.get(turn.db, invite_id)
-    if row is None or row.state != store_invites.OPEN or row.secret is None or row.expires_at <= turn.now:
-        if row is not None and row.state == store_invites.USED:
+    if row.state != store_invites.OPEN or row.secret is None or row.expires_at <= turn.now:
+        if row.state == store_invites.USED:
             turn.event("node", warning="An invite of yours was tried again after its use; it may have leaked.")
         return False
     try:
@@ -137,10 +139,13 @@ def admit(turn: Turn, invite_id: bytes, blob: bytes) -> bool:
     contact = known if known is not None else _newcomer(turn, row, initial, profile.name)
     store_prekeys.remember(turn.db, th, contact.id, turn.now + REMEMBER_HANDSHAKE)
     store_envelopes.remember(turn.db, [SeenRow(name, contact.id, None, turn.now)])
-    ask = row.ask if known is None else known.state != "waiting"
-    _welcome(turn, contact, session, ask=ask)
-    people.told(turn, turn.contact(contact.id) or contact, profile)
+    _welcome(turn, contact, session, people.Introduction(initial.device, content.message_id, profile), row)
     return True
+
+
+def _known_as(row: InviteRow, blob: bytes) -> bytes:
+    """A taken first message is known by its invite only: nobody who holds another may ask about envelopes of ours."""
+    return envelope_id(row.hello + blob)
 
 
 def _prekeys(turn: Turn, row: InviteRow, initial: Initial) -> PrekeySet:
@@ -170,19 +175,24 @@ def _newcomer(turn: Turn, row: InviteRow, initial: Initial, name: str) -> Contac
     return contact
 
 
-def _welcome(turn: Turn, contact: Contact, session: Session, *, ask: bool) -> None:
-    """Accept on arrival or ask. One who is a contact already and begins anew is always asked about."""
-    if contact.state == "waiting":  # both used an invite of the other: both said yes, and both sessions live
+def _welcome(turn: Turn, contact: Contact, session: Session, introduction: people.Introduction, row: InviteRow) -> None:
+    """Accept on arrival or ask. One who is a contact already and begins anew is always asked about, and nothing that
+    they say about themselves holds before the answer: whoever stole our device keys could say it in their name.
+    """
+    newcomer = contact.state == "request" and contact.invite_id == row.id
+    if contact.state == "waiting" and contact.device == introduction.device:
+        # both used an invite of the other: both said yes, and both sessions live
         turn.sessions.begin(contact.id, session, turn.now)
-        people.connected(turn, contact)
+        people.connected(turn, contact, introduction)
         return
     if (before := turn.sessions.pending(contact.id)) is not None:
         turn.sessions.drop(contact.id, before.th)
     turn.sessions.begin(contact.id, session, turn.now, pending=True)
-    if ask:
-        turn.event("request", **views.request(contact, people.words(turn, contact)))
-    else:
+    people.introduced(turn, contact, introduction)
+    if newcomer and not row.ask:
         people.begin(turn, contact, session)
+    else:
+        turn.event("request", **views.request(contact, people.words(turn, contact)))
 
 
 def answer(turn: Turn, contact_id: bytes, blob: bytes) -> bytes | None:
@@ -223,8 +233,13 @@ def _introduction(turn: Turn) -> bytes:
 
 def _already(turn: Turn, contact: Contact, known: Contact) -> None:
     """The invite is of somebody we know by another way: say so, and keep one contact."""
+    turn.event("node", warning=f"That invite is {known.name}'s, who is in your list already ({known.state}).")
+    if known.state == "blocked":
+        people.gone(turn, contact)
+        return
+    if known.state == "request":
+        known = people.accept(turn, known)
     outbound.move(turn, contact, known)
     people.remove(turn, contact)
-    if known.state == "request":
-        people.accept(turn, known)
-    turn.event("node", warning=f"That invite is {known.name}'s, who is in your list already.")
+    if known.state == "waiting":  # they have not answered our last one, and may have declined it: begin again by this
+        people.knock_anew(turn, known, contact)

@@ -9,13 +9,15 @@ blocked   nothing is taken, no link is made; holds for the identity, whatever in
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from p2pchat.core import content as contents
 from p2pchat.core import delivery
+from p2pchat.core.codec import array, binary, decode, encode
 from p2pchat.core.content import Profile
 from p2pchat.core.identity import safety_number, sas_words
 from p2pchat.core.invite import ROLE_NODE, Invite, decode_invite, hello_key, invite_id, read_invite
+from p2pchat.core.primitives import KEY
 from p2pchat.core.session import DAY, LINGER, Session
 from p2pchat.core.text import clean_name
 from p2pchat.engine import outbound, views
@@ -29,6 +31,7 @@ from p2pchat.store import outbox as store_outbox
 from p2pchat.store.contacts import Contact, Way
 
 HEARD_WITHIN = 30 * DAY
+_INTRODUCTION = array(binary(KEY), binary(contents.MESSAGE_ID), contents.PAYLOADS[contents.PROFILE])
 
 
 def name_of(written: str) -> str:
@@ -82,6 +85,15 @@ def knock(turn: Turn, contact: Contact, invite: Invite) -> None:
     """Have the network join by this invite."""
     ways = [(way.peer, way.address) for way in invite.ways if way.role == ROLE_NODE]
     turn.after(turn.net.join, contact.id, ways, hello_key(invite.secret))
+
+
+def knock_anew(turn: Turn, contact: Contact, newer: Contact) -> None:
+    """Join somebody we wait for by another invite of theirs; what is left of the last one is forgotten."""
+    assert newer.invite is not None
+    store_outbox.clear(turn.db, contact.id, [store_outbox.INITIAL])
+    turn.change(contact.id, invite=newer.invite, invite_id=newer.invite_id, invite_until=newer.invite_until)
+    turn.after(turn.net.joined, contact.id)
+    knock(turn, contact, decode_invite(newer.invite))
 
 
 def reach(turn: Turn, contact: Contact) -> None:
@@ -144,9 +156,40 @@ def accepted(turn: Turn, contact: Contact, session: Session) -> Contact:
     return changed
 
 
-def connected(turn: Turn, contact: Contact) -> None:
+@dataclass(frozen=True, slots=True, repr=False)
+class Introduction:
+    """What a first message says about its sender: the device key, and the profile with its content's id."""
+
+    device: bytes
+    message_id: bytes
+    profile: Profile
+
+
+def introduced(turn: Turn, contact: Contact, introduction: Introduction) -> None:
+    """Keep an introduction until a person has answered the request."""
+    profile = contents.profile_payload(introduction.profile)
+    meta.put(turn.db, _introduction_key(contact.id), encode([introduction.device, introduction.message_id, profile]))
+
+
+def _introduction_key(contact_id: bytes) -> str:
+    return f"introduction {contact_id.hex()}"
+
+
+def _take_introduction(turn: Turn, contact: Contact) -> Contact:
+    """Believe what a first message said about its sender, now that a person said yes to it."""
+    kept = meta.get(turn.db, _introduction_key(contact.id))
+    if kept is None:
+        return contact
+    meta.remove(turn.db, _introduction_key(contact.id))
+    device, message_id, payload = _INTRODUCTION(decode(kept, len(kept)))
+    profile = Profile(payload[0], payload[1], payload[2])
+    return told(turn, turn.change(contact.id, device=device), message_id, profile)
+
+
+def connected(turn: Turn, contact: Contact, introduction: Introduction) -> None:
     """Both sides used an invite of the other at the same time. Ours may still be under way: it stays queued."""
     changed = turn.change(contact.id, state="contact")
+    changed = told(turn, changed, introduction.message_id, introduction.profile)
     turn.pairs_changed = True
     outbound.queue_profile(turn, changed)
     outbound.seal_waiting(turn, changed)
@@ -172,7 +215,7 @@ def begin(turn: Turn, contact: Contact, session: Session) -> None:
             turn.sessions.put(contact.id, replace(old, ends_at=turn.now + LINGER))
     again = contact.state == "contact"
     turn.sessions.admit(contact.id, session)
-    contact = turn.change(contact.id, state="contact")
+    contact = _take_introduction(turn, turn.change(contact.id, state="contact"))
     turn.pairs_changed = True
     outbound.queue_profile(turn, contact)
     if again:
@@ -188,6 +231,7 @@ def decline(turn: Turn, contact: Contact) -> None:
     session = turn.sessions.pending(contact.id)
     if session is None:
         raise NotNow(f"{contact.name} has not asked", hint="`p2pchat requests` lists who has.")
+    meta.remove(turn.db, _introduction_key(contact.id))
     if contact.state == "request":
         remove(turn, contact)
     else:
@@ -239,17 +283,34 @@ def words(turn: Turn, contact: Contact) -> str:
     return "" if session is None else sas_words(session.sas)
 
 
-def told(turn: Turn, contact: Contact, profile: Profile) -> Contact:
-    """A contact told about itself. A name of our own choice stays."""
+def told(turn: Turn, contact: Contact, message_id: bytes, profile: Profile) -> Contact:
+    """A contact told about itself. A name of our own choice stays, and so does what was said later than this."""
+    if not _is_news(turn, contact, message_id):
+        return contact
     name = contact.name if contact.named_by_me else profile.name
     changed = turn.change(contact.id, name=name, profile_name=profile.name, read_receipts=profile.read_receipts)
     if name != contact.name:
         turn.event("contact", **views.contact(changed, turn.net.route(contact.id)))
-    moved(turn, changed, profile.ways)
+    _moved(turn, changed, profile.ways)
     return changed
 
 
-def moved(turn: Turn, contact: Contact, ways: Sequence[tuple[bytes, bytes]]) -> None:
+def moved(turn: Turn, contact: Contact, message_id: bytes, ways: Sequence[tuple[bytes, bytes]]) -> None:
+    """A contact told where its nodes are."""
+    if _is_news(turn, contact, message_id):
+        _moved(turn, contact, ways)
+
+
+def _is_news(turn: Turn, contact: Contact, message_id: bytes) -> bool:
+    """Contents may arrive late and in any order; the ids of one sender grow with time."""
+    key = f"told {contact.id.hex()}"
+    if message_id <= (meta.get(turn.db, key) or b""):
+        return False
+    meta.put(turn.db, key, message_id)
+    return True
+
+
+def _moved(turn: Turn, contact: Contact, ways: Sequence[tuple[bytes, bytes]]) -> None:
     """A contact's nodes are reached by these ways now. None at all changes nothing: it may just not know its own."""
     if ways:
         store_contacts.set_ways(turn.db, contact.id, [Way(*way, ROLE_NODE) for way in ways], turn.now)
@@ -258,13 +319,21 @@ def moved(turn: Turn, contact: Contact, ways: Sequence[tuple[bytes, bytes]]) -> 
 
 
 def gone(turn: Turn, contact: Contact) -> None:
-    """The invite we used does not work. What was written to its maker failed; without that nothing is left of it."""
+    """The invite we used does not work. What was written to its maker failed; without that nothing is left of it.
+
+    Nobody is behind it any more: an invite of the same person that works must find the way free.
+    """
+    turn.event("node", warning=f"The invite of {contact.name} cannot be used any more.")
     rows = store_outbox.for_contact(turn.db, contact.id)
     failed = [row.msg_id for row in rows if row.kind == contents.TEXT and row.msg_id is not None]
     if not failed:
         remove(turn, contact)
         return
-    turn.change(contact.id, invite=None, invite_until=None)
+    for session in turn.sessions.all(contact.id):
+        turn.sessions.drop(contact.id, session.th)
+    turn.change(contact.id, identity=None, device=None, bundle=None, invite=None, invite_id=None, invite_until=None)
+    turn.pairs_changed = True
+    turn.after(turn.net.forget, contact.id)
     store_outbox.clear(turn.db, contact.id)
     advance(turn, contact.id, failed, delivery.EXPIRED, None)
 

@@ -6,10 +6,11 @@
                                  ←          BUNDLE sealed bundle    or GONE, where the invite is used or expired
     INITIAL sealed first message →
                                             commits
-                                 ←          ACKS
+                                 ←          ACKS, or GONE again
 
 The joiner commits its first message before it sends it, and sends the same bytes until they are acked. An inviter
-knows bytes it has accepted before, and acks them again although the invite is gone by then.
+knows bytes it has accepted before, and acks them again although the invite is gone by then. So it is the second GONE
+that says no; a stream that breaks says nothing.
 """
 
 from __future__ import annotations
@@ -149,13 +150,10 @@ class Joining:
                 return True
             return False
         await write_frames(stream, [Frame(wire.INITIAL, initial)])
-        try:
-            ack = await reader.one(COMMIT_DEADLINE)
-        except LinkLost:
-            if answer.type == wire.GONE:  # gone, and not by our own first message
-                await keeper.refused(contact, answer.body[0])
-                return True
-            raise
+        ack = await reader.one(COMMIT_DEADLINE)
+        if ack.type == wire.GONE:  # gone, and not by our own first message
+            await keeper.refused(contact, ack.body[0])
+            return True
         if ack.type == wire.ACKS and envelope_id(initial) in wire.acked_ids(ack):
             await keeper.joined(contact)
             return True
@@ -181,7 +179,11 @@ class Joining:
                 return
             if await self._keeper.admit(offer.invite, initial.body):
                 await write_frames(stream, [Frame(wire.ACKS, envelope_id(initial.body))])
-                await reader.one(DEADLINE)  # the joiner hangs up when it has read the ack
+            elif bundle is None:
+                await write_frames(stream, [answer])
+            else:
+                return
+            await reader.one(DEADLINE)  # the joiner hangs up when it has read that
         except (CannotOpen, LinkLost):
             return
 
