@@ -280,9 +280,12 @@ class Engine:
     async def _tick(self) -> None:
         while True:
             await trio.sleep(TICK)
-            await self.submit(housekeeping.tick)
-            await self.submit(people.tell_addresses)
-            await self.read(Database.checkpoint)
+            try:
+                await self.submit(housekeeping.tick)
+                await self.submit(people.tell_addresses)
+                await self.read(Database.checkpoint)
+            except P2PChatError as error:  # a full disk now may have room in an hour
+                log.warning("the hourly look could not be saved: %s", type(error).__name__)
             self.flow.again()
 
 

@@ -26,6 +26,7 @@ class _Lane:
     sent_to: int = 0
     behind: bool = False
     filling: bool = False
+    missed: bool = False
 
 
 class Flow:
@@ -68,8 +69,8 @@ class Flow:
 
     def again(self) -> None:
         """Look through the outbox again: retries have become due."""
-        for contact in list(self._lanes):
-            self.link_up(contact)
+        for contact, lane in self._lanes.items():
+            self._fall_behind(contact, lane, 0)
 
     def rows_due(self, turn: Turn, contact: bytes) -> None:
         """Read what comes next, as a function of a turn."""
@@ -88,13 +89,17 @@ class Flow:
         if self._lanes.get(contact) is not lane:
             return
         lane.filling = False
-        lane.behind = not all_read
+        lane.behind = lane.missed or not all_read
+        lane.missed = False
         for one in found:
+            if one.envelope_id in lane.under_way or one.pk <= lane.sent_to:
+                lane.sent_to = max(lane.sent_to, one.pk)
+                continue
             if len(lane.under_way) >= WINDOW:
                 lane.behind = True
                 break
-            if one.pk > lane.sent_to:
-                self._write(lane, one)
+            self._write(lane, one)
+        self._fill(contact, lane)
 
     def _write(self, lane: _Lane, one: Sealed) -> None:
         if self._net.send(one.contact, [one.frame]):
@@ -103,8 +108,9 @@ class Flow:
 
     def _fall_behind(self, contact: bytes, lane: _Lane, pk: int) -> None:
         # a row sealed anew keeps its place in the outbox: go back to it
-        lane.sent_to = min(lane.sent_to, pk - 1)
+        lane.sent_to = max(0, min(lane.sent_to, pk - 1))
         lane.behind = True
+        lane.missed = lane.filling  # what is being read now was read before this
         self._fill(contact, lane)
 
     def _fill(self, contact: bytes, lane: _Lane) -> None:
