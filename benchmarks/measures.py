@@ -19,7 +19,7 @@ from benchmarks.people import Person, Wire, befriend, two_people
 
 ROUND_TRIPS = 300
 FLOOD = 10_000
-CALLS_UNDER_WAY = 120
+CALLS_UNDER_WAY = 500
 IDLE_SECONDS = 20.0
 
 

@@ -32,7 +32,7 @@ from p2pchat.api.codec import JsonObject
 log = logging.getLogger(__name__)
 
 MAX_CLIENTS = 64
-MAX_CALLS = 128
+MAX_CALLS = 512
 """Calls of one client that run at the same time."""
 
 MAX_WAITING = 1 << 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from p2pchat.core import content as contents
@@ -19,7 +20,12 @@ def timestamp(ms: int | None) -> str | None:
     if ms is None:
         return None
     seconds, rest = divmod(min(ms, _LATEST), 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+    return f"{_second(seconds)}.{rest:03d}Z"
+
+
+@lru_cache(maxsize=64)  # what a turn tells about happened in the same second or two
+def _second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def message(row: MessageRow, name: str) -> dict[str, Any]:

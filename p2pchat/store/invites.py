@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
+from operator import attrgetter
 
 from p2pchat.store.database import Database, Row, Value, assignments
 
@@ -33,6 +34,7 @@ class InviteRow:
 
 _NAMES = tuple(field.name for field in fields(InviteRow))
 _COLUMNS = ", ".join(_NAMES)
+_values = attrgetter(*_NAMES)  # astuple copies deeply, at ten times the cost
 _CHANGING = frozenset(_NAMES) - {"id"}
 _ADD = f"INSERT INTO invites ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})"
 _SELECT = f"SELECT {_COLUMNS} FROM invites "
@@ -47,7 +49,7 @@ FORGET_AFTER = 30 * 24 * 3600 * 1000  # milliseconds after the expiry
 
 def add(db: Database, row: InviteRow) -> None:
     """Save a new invite."""
-    db.execute(_ADD, astuple(row))
+    db.execute(_ADD, _values(row))
 
 
 def get(db: Database, id: bytes) -> InviteRow | None:
