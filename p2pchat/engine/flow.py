@@ -70,6 +70,7 @@ class Flow:
     def again(self) -> None:
         """Look through the outbox again: retries have become due."""
         for contact, lane in self._lanes.items():
+            lane.under_way.clear()
             self._fall_behind(contact, lane, 0)
 
     def rows_due(self, turn: Turn, contact: bytes) -> None:

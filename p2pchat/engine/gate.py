@@ -55,6 +55,9 @@ class Gate:
                 ids = wire.acked_ids(one)
                 engine.flow.acked(contact, ids)
                 engine.post(inbound.frame, contact, th, route, one, lazy=True)
+            elif one.type == wire.REFUSED:  # it stays in the outbox, but does not stand in the way of the others
+                engine.flow.acked(contact, [one.body])
+                engine.post(inbound.frame, contact, th, route, one)
             else:
                 engine.post(inbound.frame, contact, th, route, one)
         await engine.room()

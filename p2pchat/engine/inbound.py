@@ -58,7 +58,8 @@ def frame(turn: Turn, contact_id: bytes, th: bytes, route: str, one: Frame) -> N
 def envelope(turn: Turn, contact: Contact, route: str, sealed: bytes) -> None:
     """One envelope from a contact."""
     name = envelope_id(sealed)
-    if (seen := store_envelopes.seen(turn.db, name)) is not None:
+    seen = store_envelopes.seen(turn.db, name)
+    if seen is not None and seen.contact == contact.id:  # who else has it has recorded it, and is told nothing
         turn.hop_acks.setdefault(contact.id, []).append(name)
         if seen.msg_id is not None and (seen.receipt_at is None or seen.receipt_at + HOUR <= turn.now):
             store_envelopes.receipt_queued(turn.db, name, turn.now)

@@ -10,6 +10,8 @@ The outbox forgets a content at its end-to-end receipt; receipts themselves, at 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from p2pchat.core import content as contents
 from p2pchat.core import delivery, wire
 from p2pchat.core.content import Content, Profile, encode_content, new_message_id
@@ -113,13 +115,15 @@ def seal_waiting(turn: Turn, contact: Contact) -> None:
 
 
 def seal_again(turn: Turn, contact_id: bytes, session: Session) -> None:
-    """A session was renewed: every content without a receipt goes out in the new one, under the id it had."""
-    _seal_rows(
-        turn,
-        contact_id,
-        session,
-        [row for row in store_outbox.for_contact(turn.db, contact_id) if row.content is not None],
-    )
+    """A session was renewed: every content without a receipt goes out in the new one, under the id it had.
+
+    The rows go behind the first message of that session, without which the other side could not open them.
+    """
+    rows = [row for row in store_outbox.for_contact(turn.db, contact_id) if row.content is not None]
+    store_outbox.remove(turn.db, [row.pk for row in rows])
+    unsealed = [replace(row, envelope=None, envelope_id=None) for row in rows]
+    moved = [replace(row, pk=store_outbox.add(turn.db, row)) for row in unsealed]
+    _seal_rows(turn, contact_id, session, moved)
 
 
 def _seal_rows(turn: Turn, contact_id: bytes, session: Session, rows: list[OutboxRow]) -> None:

@@ -37,7 +37,8 @@ REMEMBER_HANDSHAKE = 40 * DAY
 
 def refused(turn: Turn, contact: Contact, envelope_name: bytes) -> None:
     """The contact cannot open an envelope of ours: ask for a bundle, if none was asked for within the hour."""
-    if store_outbox.by_envelope(turn.db, envelope_name) is None or contact.state != "contact":
+    row = store_outbox.by_envelope(turn.db, envelope_name)
+    if row is None or row.contact != contact.id or contact.state != "contact":
         return
     key = f"renewal {contact.id.hex()}"
     if turn.now < meta.get_int(turn.db, key) + AT_MOST_EVERY:
@@ -73,15 +74,23 @@ def answered(turn: Turn, contact: Contact, th: bytes, sealed: bytes) -> None:
         bundle = open_bundle(open_blob(renew_key(session.pair_root), sealed))
         if bundle.identity != contact.identity or bundle.device != contact.device:
             return
+        replaced = _shared(turn, contact, session)
         content = encode_content(
-            Content(contents.RESET, new_message_id(turn.now, turn.random), 0, turn.now, [session.th])
+            Content(contents.RESET, new_message_id(turn.now, turn.random), 0, turn.now, [replaced])
         )
         fresh, message = handshake.initiate(turn.me, bundle, content, turn.now - DAY, turn.entropy)
     except CannotOpen:
         return
     blob = seal_blob(renew_key(session.pair_root), message, turn.random)
+    store_outbox.clear(turn.db, contact.id, [store_outbox.RENEWAL])  # of one that did not arrive in its time
     outbound.queue_initial(turn, contact.id, store_outbox.RENEWAL, blob, fresh.th)
-    _replace(turn, contact, session.th, fresh)
+    _replace(turn, contact, replaced, fresh)
+
+
+def _shared(turn: Turn, contact: Contact, of_link: Session) -> bytes:
+    """What a new session replaces: the newest that the other side surely has."""
+    sending = turn.sessions.sending(contact.id)
+    return sending.th if sending is not None and sending.confirmed else of_link.th
 
 
 def begun(turn: Turn, contact: Contact, blob: bytes) -> None:
@@ -110,15 +119,15 @@ def begun(turn: Turn, contact: Contact, blob: bytes) -> None:
 
 
 def _replace(turn: Turn, contact: Contact, old_th: bytes, fresh: Session) -> None:
-    """Send in `fresh` from now on. If both sides renewed the same session at once, two new ones live, and both sides
-    send in the one with the smaller `th`.
+    """Send in `fresh` from now on. If both sides renewed the same session at once, two new ones live, one of each side's
+    making, and both sides send in the one with the smaller `th`.
     """
     key = f"renewed {contact.id.hex()}"
     before = meta.get(turn.db, key) or b""
     sibling = before[32:] if before[:32] == old_th else b""
     meta.put(turn.db, key, old_th + fresh.th)
     for old in turn.sessions.all(contact.id):
-        if old.ends_at is None and old.th != sibling:
+        if old.ends_at is None and (old.th != sibling or old.initiator == fresh.initiator):
             turn.sessions.put(contact.id, replace(old, ends_at=turn.now + LINGER))
     turn.sessions.begin(contact.id, fresh, turn.now)
     turn.pairs_changed = True
