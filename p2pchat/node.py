@@ -11,6 +11,7 @@ time: answers given are written, the commit in progress is finished, the databas
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 import os
@@ -77,12 +78,14 @@ class Parts:
 
     needs_passphrase and unlock (the key from a passphrase; slow; raises WrongPassphrase) and change (the key, the new
     passphrase or None) are synchronous. open: from the key to the open profile, closed at the end of the context.
+    prepare: what takes long and needs no key, done in a thread meanwhile.
     """
 
     needs_passphrase: Callable[[], bool]
     unlock: Callable[[str | None], bytes]
     change: Callable[[bytes, str | None], None]
     open: Callable[[bytes], AbstractAsyncContextManager[Opened]]
+    prepare: Callable[[], object]
 
 
 def run(options: Options, lock: ProfileLock, announce: Announce) -> None:
@@ -91,6 +94,7 @@ def run(options: Options, lock: ProfileLock, announce: Announce) -> None:
     announce is told {"event": "listening"}, {"event": "locked"} and {"event": "ready", "addresses": […]}.
     """
     harden()
+    gc.disable()  # until it is ready: the collector would look again and again at all that is being imported
     logs.set_up(options.verbose, sys.stderr)
     settings = config.settings(options.profile.folder)
     trio.run(Node(options, real_parts(options, settings), announce, settings.keep_receiving).run)
@@ -133,6 +137,7 @@ class Node:
             nursery.start_soon(self._end_at_signal)
             nursery.start_soon(server.serve, listener, accepting)
             self._announce({"event": "listening"})
+            nursery.start_soon(trio.to_thread.run_sync, self._parts.prepare)
             nursery.start_soon(self._live)
             if not self._options.foreground:
                 nursery.start_soon(self._end_when_unused, server)
@@ -172,6 +177,8 @@ class Node:
             await self._obtain_key()
             async with self._parts.open(self._key) as opened:
                 self._opened = opened
+                gc.enable()
+                gc.freeze()  # what was imported stays; looking at it no more saves pauses of tens of milliseconds
                 self._state = READY
                 self._started.set()
                 self._announce({"event": "ready", "addresses": list(opened.addresses())})
@@ -341,7 +348,9 @@ def real_parts(options: Options, settings: config.Settings) -> Parts:
     def change(key: bytes, new: str | None) -> None:
         keys.change_passphrase(folder, key, None if new is None else new.encode())
 
-    return Parts(lambda: keys.needs_passphrase(folder), unlock, change, lambda key: _opened(options, settings, key))
+    return Parts(
+        lambda: keys.needs_passphrase(folder), unlock, change, lambda key: _opened(options, settings, key), _import_net
+    )
 
 
 @asynccontextmanager
@@ -354,8 +363,7 @@ async def _opened(options: Options, settings: config.Settings, key: bytes) -> As
     self_test()
     db = await trio.to_thread.run_sync(Database.open, options.profile.database, key)
     try:
-        # libp2p takes long to import; meanwhile the API answers.
-        await trio.to_thread.run_sync(importlib.import_module, "p2pchat.net.host")
+        await trio.to_thread.run_sync(_import_net)  # most likely under way already
         from p2pchat.net.addresses import full
         from p2pchat.net.network import Network
         from p2pchat.net.quiet import quiet
@@ -381,6 +389,11 @@ async def _opened(options: Options, settings: config.Settings, key: bytes) -> As
     finally:
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(db.close)
+
+
+def _import_net() -> None:
+    """libp2p takes long to import: in a thread, so that the API answers meanwhile."""
+    importlib.import_module("p2pchat.net.host")
 
 
 def _host(db: Database, wanted: Sequence[str]) -> LibP2PHost:

@@ -33,7 +33,7 @@ class World:
         self.opening: Exception | None = None
         self.gate: trio.Event | None = None
         self.hub = Hub()
-        parts = Parts(lambda: self.passphrase is not None, self.unlock, self.change, self.open)
+        parts = Parts(lambda: self.passphrase is not None, self.unlock, self.change, self.open, lambda: None)
         keep_receiving = options.pop("keep_receiving", False)
         made = Options(self.profile, **{"foreground": True, **options})
         self.node = Node(made, parts, self.told.append, keep_receiving)

@@ -158,12 +158,18 @@ METHODS: Final[tuple[Method, ...]] = (
     ),
     Method(
         "messages",
-        "Messages in the order they came to this profile, to catch up after `lagged`.",
+        "Messages in the order they came to this profile, to catch up after `lagged`: those after `since`, or the "
+        "newest.",
         f"[{_MESSAGE}]",
         (
             Param("chat", "text", "Only this chat; null for all.", default=None),
             Param("since", "text", "Only messages that came after this one (its id).", default=None),
-            Param("limit", "integer", "How many at most.", default=None),
+            Param(
+                "limit",
+                "integer",
+                "How many at most (1,000). Without `since` and without this there are none.",
+                default=None,
+            ),
         ),
     ),
     Method("delete", "Deletes a message, here only.", "{id}", (_MESSAGE_ID,)),
@@ -175,10 +181,10 @@ METHODS: Final[tuple[Method, ...]] = (
 
 EVENTS: Final[tuple[Event, ...]] = (
     Event("message", "A message was saved: one's own or another's.", _MESSAGE),
-    Event("state", "The state of one's own message changed.", "{id, state, route, at}"),
+    Event("state", "The state of one's own message changed, or a message was deleted.", "{id, chat, state, route, at}"),
     Event("contact", "A contact was added or changed.", "{id, name, state, verified, route}"),
     Event("request", "Somebody asks to become a contact.", "{id, name, since, sas}"),
-    Event("node", "Something about the node changed.", "{…}"),
+    Event("node", "Something a person should know, in `warning`.", "{warning}"),
     Event(
         "lagged",
         "The client read too slowly and events were dropped; read again from the store (`messages {since}`). "
