@@ -1,11 +1,13 @@
 """Flow: how many envelopes are under way to each contact, and which come next.
 
-At most `WINDOW` unacked envelopes are on a link; the rest wait in the outbox on disk. A new link begins from the first
-row that is due: what was under way on the old one may arrive twice, which is harmless.
+At most `WINDOW` unacked envelopes are on a link. The rest are in the outbox on disk; the next `BACKLOG` of them are
+kept in memory too, so that a flood does not read back what it has just written. A new link begins from the first row
+that is due: what was under way on the old one may arrive twice, which is harmless.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -15,15 +17,17 @@ from p2pchat.engine.ports import Net
 from p2pchat.engine.turn import Sealed, Turn
 from p2pchat.store import outbox as store_outbox
 
-WINDOW = 63
-"""Envelopes of 4 KiB that fit into Yamux's first window, so that a write never waits for the other side."""
+WINDOW = 256
+"""Four of Yamux's windows: enough that the disks of both sides always have the next turn to work on."""
 REFILL = WINDOW // 2
+BACKLOG = 512
 
 
 @dataclass
 class _Lane:
     under_way: set[bytes] = field(default_factory=set)
     sent_to: int = 0
+    backlog: deque[Sealed] = field(default_factory=deque)
     behind: bool = False
     filling: bool = False
     missed: bool = False
@@ -43,8 +47,10 @@ class Flow:
             lane = self._lanes.get(one.contact)
             if lane is None:
                 continue  # no link: the next one begins with the outbox
-            if lane.behind or len(lane.under_way) >= WINDOW or one.pk <= lane.sent_to:
+            if lane.behind or one.pk <= lane.sent_to or len(lane.backlog) >= BACKLOG:
                 self._fall_behind(one.contact, lane, one.pk)
+            elif lane.backlog or len(lane.under_way) >= WINDOW:
+                lane.backlog.append(one)
             else:
                 self._write(lane, one)
 
@@ -53,6 +59,8 @@ class Flow:
         lane = self._lanes.get(contact)
         if lane is not None:
             lane.under_way.difference_update(ids)
+            while lane.backlog and len(lane.under_way) < WINDOW:
+                self._write(lane, lane.backlog.popleft())
             self._fill(contact, lane)
 
     def link_up(self, contact: bytes) -> None:
@@ -108,7 +116,8 @@ class Flow:
             lane.sent_to = one.pk
 
     def _fall_behind(self, contact: bytes, lane: _Lane, pk: int) -> None:
-        # a row sealed anew keeps its place in the outbox: go back to it
+        # from here on the outbox itself says what is next; a row sealed anew keeps its place in it: go back to that
+        lane.backlog.clear()
         lane.sent_to = max(0, min(lane.sent_to, pk - 1))
         lane.behind = True
         lane.missed = lane.filling  # what is being read now was read before this
