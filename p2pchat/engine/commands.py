@@ -8,6 +8,7 @@ from typing import Any
 import trio
 
 from p2pchat.core import delivery, wire
+from p2pchat.core.content import new_message_id
 from p2pchat.engine import doctoring, invites, outbound, people, views
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.turn import Turn
@@ -180,7 +181,7 @@ async def verify(engine: Engine, *, contact: str, set: bool = False) -> Json:
 
 async def _on_contact(engine: Engine, named: str, act: Callable[[Turn, Contact], Any]) -> Any:
     def run(turn: Turn) -> Any:
-        return act(turn, store_contacts.find(turn.db, named))
+        return act(turn, turn.find(named))
 
     return await engine.submit(run)
 
@@ -198,38 +199,30 @@ async def send(
 ) -> Json:
     """Say something. Saved first; then wait as far as was asked."""
 
+    message_id = new_message_id(engine.clock(), engine.entropy.random)
+
     def save(turn: Turn) -> MessageRow:
-        return outbound.send_text(turn, store_contacts.find(turn.db, chat), text)
+        return outbound.send_text(turn, turn.find(chat), text, message_id)
 
-    row = await engine.submit(save)
-    if wait == delivery.SAVED:
-        return _sent(row)
-
-    async def far_enough() -> MessageRow | None:
-        now = await engine.read(_own, row.chat, row.id)
-        return now if now is None or delivery.reached(now.state, wait) or now.state == delivery.FAILED else None
-
-    with trio.move_on_after(timeout):
-        found: MessageRow = await engine.watch(row.id, far_enough)
-        if delivery.reached(found.state, wait):
-            return _sent(found)
+    with engine.follow(message_id) as following:
+        await engine.submit(save)
+        sent = {"id": message_id.hex(), "state": delivery.SAVED, "route": None, "stored_at": None}
+        with trio.move_on_after(timeout):
+            while not delivery.reached(sent["state"] or "", wait):
+                if sent["state"] == delivery.FAILED:
+                    break
+                await following.moved.wait()
+                following.moved = trio.Event()
+                assert following.newest is not None
+                sent |= {key: following.newest[key] for key in ("state", "route")}
+                if sent["state"] != delivery.FAILED:
+                    sent["stored_at"] = sent["stored_at"] or following.newest["at"]
+    if delivery.reached(sent["state"] or "", wait):
+        return sent
     raise NotReached(
-        f"Message {row.id.hex()} was not {wait} within {timeout:g} s; it stays queued",
-        hint=f"`p2pchat why {row.id.hex()[:12]}` says why.",
+        f"Message {message_id.hex()} was not {wait} within {timeout:g} s; it stays queued",
+        hint=f"`p2pchat why {message_id.hex()[:12]}` says why.",
     )
-
-
-def _own(db: Database, chat: bytes, message_id: bytes) -> MessageRow | None:
-    return next(iter(store_messages.mine(db, chat, [message_id])), None)
-
-
-def _sent(row: MessageRow) -> Json:
-    return {
-        "id": row.id.hex(),
-        "state": row.state,
-        "route": row.route,
-        "stored_at": views.timestamp(row.stored_at),
-    }
 
 
 async def log(

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -61,6 +62,14 @@ class Input:
     result: Any = None
     error: BaseException | None = None
     done: trio.Event | None = None
+
+
+@dataclass(eq=False)
+class Following:
+    """How far one message has come, for a caller that waits: its newest state event."""
+
+    newest: dict[str, Any] | None = None
+    moved: trio.Event = field(default_factory=trio.Event)
 
 
 @dataclass
@@ -120,6 +129,7 @@ class Engine:
         self._one_at_a_time = trio.Lock()
         self._inbox = _Inbox()
         self._changed: dict[bytes, trio.Event] = {}
+        self._following: dict[str, Following] = {}
         self._connect = connect
         self.gate = Gate(self)
         self.door = Door(self)
@@ -196,6 +206,15 @@ class Engine:
                 return found
             await event.wait()
 
+    @contextmanager
+    def follow(self, message_id: bytes) -> Iterator[Following]:
+        """Follow a message from before it is saved, without asking the store after every turn."""
+        following = self._following[message_id.hex()] = Following()
+        try:
+            yield following
+        finally:
+            del self._following[message_id.hex()]
+
     def keeps_running(self) -> bool:
         """Whether this node has a reason to stay without a face: an invite made here that can still be used."""
         return self._open_until > self.clock()
@@ -263,6 +282,9 @@ class Engine:
             output()
         for event in turn.events:
             self.events.publish(event)
+            if event["event"] == "state" and (following := self._following.get(event["id"])) is not None:
+                following.newest = event
+                following.moved.set()
         for key in turn.touched:
             if (waiting := self._changed.pop(key, None)) is not None:
                 waiting.set()

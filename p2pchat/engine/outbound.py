@@ -32,7 +32,7 @@ from p2pchat.store.outbox import OutboxRow
 KEEP_TRYING = 30 * DAY
 
 
-def send_text(turn: Turn, contact: Contact, text: str) -> MessageRow:
+def send_text(turn: Turn, contact: Contact, text: str, message_id: bytes | None = None) -> MessageRow:
     """Save a text for a contact and queue it."""
     if contact.state not in ("contact", "waiting"):
         raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
@@ -44,7 +44,7 @@ def send_text(turn: Turn, contact: Contact, text: str) -> MessageRow:
         raise TextTooLong
     if not text:
         raise UsageError("There is nothing to send")
-    message_id = new_message_id(turn.now, turn.random)
+    message_id = message_id or new_message_id(turn.now, turn.random)
     seq = store_messages.next_seq(turn.db, contact.id)
     row = MessageRow(
         id=message_id,

@@ -119,8 +119,8 @@ def begun(turn: Turn, contact: Contact, blob: bytes) -> None:
 
 
 def _replace(turn: Turn, contact: Contact, old_th: bytes, fresh: Session) -> None:
-    """Send in `fresh` from now on. If both sides renewed the same session at once, two new ones live, one of each side's
-    making, and both sides send in the one with the smaller `th`.
+    """Send in `fresh` from now on. If both sides renewed the same session at once, two new ones live, one of each
+    side's making, and both sides send in the one with the smaller `th`.
     """
     key = f"renewed {contact.id.hex()}"
     before = meta.get(turn.db, key) or b""

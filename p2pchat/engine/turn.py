@@ -227,6 +227,7 @@ class Turn:
     pairs_changed: bool = False
     offers_changed: bool = False
     _people: dict[bytes, Contact | None] = field(default_factory=dict)
+    _named: dict[str, bytes] = field(default_factory=dict)
 
     def after(self, output: Callable[..., object], *args: object) -> None:
         """Run `output(*args)` once this turn is on disk."""
@@ -242,10 +243,20 @@ class Turn:
             self._people[contact_id] = store_contacts.get(self.db, contact_id)
         return self._people[contact_id]
 
+    def find(self, named: str) -> Contact:
+        """Whom a user means, as `store.contacts.find`; looked up once a turn."""
+        known = self.contact(self._named[named]) if named in self._named else None
+        if known is None:
+            known = store_contacts.find(self.db, named)
+            self._people[known.id] = known
+            self._named[named] = known.id
+        return known
+
     def change(self, contact_id: bytes, **fields: Value) -> Contact:
         """Change fields of a contact; waiters on it look again after the turn."""
         store_contacts.update(self.db, contact_id, **fields)
         self._people.pop(contact_id, None)
+        self._named.clear()
         self.touched.add(contact_id)
         changed = self.contact(contact_id)
         if changed is None:
@@ -255,6 +266,7 @@ class Turn:
     def forget_contact(self, contact_id: bytes) -> None:
         """A contact was removed or added: do not use what was read before."""
         self._people.pop(contact_id, None)
+        self._named.clear()
         self.touched.add(contact_id)
 
     def random(self, size: int) -> bytes:
