@@ -29,7 +29,7 @@ from p2pchat.engine.flow import Flow
 from p2pchat.engine.gate import Gate
 from p2pchat.engine.ports import Clock, Net
 from p2pchat.engine.turn import SessionCache, Turn
-from p2pchat.errors import Busy, DatabaseDamaged, NodeError, P2PChatError
+from p2pchat.errors import Busy, DatabaseDamaged, NodeError, P2PChatError, ProfileError
 from p2pchat.store import invites as store_invites
 from p2pchat.store import meta
 from p2pchat.store.database import Database
@@ -257,11 +257,9 @@ class Engine:
                     item.result = item.error = None
                     try:
                         item.result = item.run(turn, *item.args)
-                    except (DatabaseDamaged, OSError):
+                    except ProfileError:  # the disk, not the input
                         raise
                     except P2PChatError as error:
-                        if type(error).__name__ == "DiskFull":
-                            raise
                         item.error = error
                 outbound.finish(turn)
                 self.sessions.write()
