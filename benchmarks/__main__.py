@@ -16,10 +16,12 @@ def main() -> None:
     runs = parser.parse_args().runs
     before = fsync_ms()
     results = everything(runs)
-    print(f"fsync: {before:.3f} ms before, {fsync_ms():.3f} ms after; medians of {runs} runs, then the least and most\n")
+    print(
+        f"fsync: {before:.3f} ms before, {fsync_ms():.3f} ms after; medians of {runs} runs, then the least and most\n"
+    )
     for one in results:
         spread = f"{min(one['runs']):g} … {max(one['runs']):g}"
-        ratio = "" if one["ratio"] is None else f"{one['ratio']:g} ×"
+        ratio = "" if one["ratio"] is None else f"{one['ratio']:g} x"
         print(f"{one['name']:26} {one['value']:>10g} {one['unit']:4} {spread:24} {ratio:>10}  {one['baseline']}")
     target = Path(__file__).with_name("results.json")
     target.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

@@ -5,8 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import trio
+
+T = TypeVar("T")
 
 _SERVER = """
 import sys, trio
@@ -51,25 +55,26 @@ def acked(count: int) -> float:
 
     async def main(stream: trio.SocketStream) -> float:
         began = time.perf_counter()
-        sent = done = 0
+        sent = done = acks = 0
         while done < count:
             some = min(_WINDOW - (sent - done), count - sent)
             if some:
                 await stream.send_all(b"".join(number.to_bytes(16, "big") + bytes(184) for number in range(some)))
                 sent += some
-            done += len(await stream.receive_some(65536)) / 16
+            acks += len(await stream.receive_some(65536))
+            done = acks // 16
         return count / (time.perf_counter() - began)
 
     return _against("acked", main)
 
 
-def _against(what: str, main):  # type: ignore[no-untyped-def]
+def _against(what: str, main: Callable[[trio.SocketStream], Awaitable[T]]) -> T:
     process = subprocess.Popen([sys.executable, "-c", _SERVER, what], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         port = int(process.stdout.readline())
 
-        async def run():  # type: ignore[no-untyped-def]
+        async def run() -> T:
             async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
                 return await main(stream)
 

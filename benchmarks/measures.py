@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import trio
 
 from benchmarks import baselines
@@ -45,9 +44,21 @@ def import_ms() -> float:
 
 def import_mb() -> float:
     """The memory of that interpreter."""
-    code = "import libp2p, trio, os, psutil; print(psutil.Process(os.getpid()).memory_info().rss)"
+    code = "import libp2p, trio; print(open('/proc/self/statm').read().split()[1])"
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    return int(run.stdout) / 1e6
+    return int(run.stdout) * os.sysconf("SC_PAGESIZE") / 1e6
+
+
+def resident_mb(pid: int) -> float:
+    """The resident memory of a process (Linux: proc(5))."""
+    pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGESIZE") / 1e6
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process (Linux: proc(5))."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def ready(alice: Person) -> float:
@@ -60,13 +71,12 @@ def ready(alice: Person) -> float:
 def idle(alice: Person) -> tuple[float, float]:
     """(MB, percent of a core) of a node with one link and nothing to do."""
     assert alice.process is not None
-    process = psutil.Process(alice.process.pid)
+    pid = alice.process.pid
     time.sleep(3)
-    before, began = process.cpu_times(), time.perf_counter()
+    before, began = cpu_seconds(pid), time.perf_counter()
     time.sleep(IDLE_SECONDS)
-    after, took = process.cpu_times(), time.perf_counter() - began
-    used = (after.user + after.system) - (before.user + before.system)
-    return process.memory_info().rss / 1e6, 100 * used / took
+    used, took = cpu_seconds(pid) - before, time.perf_counter() - began
+    return resident_mb(pid), 100 * used / took
 
 
 def first_contact() -> float:
@@ -100,6 +110,7 @@ async def _flood(bob: Person) -> float:
     await events.post("subscribe", events=["state"])
     await events.lines()
     delivered = 0
+    room, more = CALLS_UNDER_WAY, trio.Event()
 
     async def listen() -> None:
         nonlocal delivered
@@ -117,7 +128,6 @@ async def _flood(bob: Person) -> float:
             room += len(got)
             more.set()
 
-    room, more = CALLS_UNDER_WAY, trio.Event()
     began = time.perf_counter()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(listen)
