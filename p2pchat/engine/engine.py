@@ -49,16 +49,19 @@ LAZY_AFTER = 0.05
 LAZY_MOST = 32
 """Acks change nothing that anyone waits for: they ride on the next turn, or make one after 50 ms or 32 of them."""
 TICK = 3600.0
+SAVE_AGAIN = 30.0
+"""Seconds until what could not be saved is asked for again, where nothing shows earlier that it can be saved now."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
 class Input:
-    """One function to run in a turn, and who waits for its result."""
+    """One function to run in a turn, and who waits for its result. `sender`: the contact whose frame it is."""
 
     run: Callable[..., Any]
     args: tuple[object, ...]
+    sender: bytes | None = None
     result: Any = None
     error: BaseException | None = None
     done: trio.Event | None = None
@@ -136,6 +139,9 @@ class Engine:
         self._net: Net | None = None
         self._flow: Flow | None = None
         self._open_until = 0
+        self._unsaved: set[bytes] = set()
+        self._failed = trio.Event()
+        self._saved = trio.Event()
 
     @property
     def net(self) -> Net:
@@ -158,6 +164,7 @@ class Engine:
             self._flow = Flow(self._net, self._refill)
             await self._run_sync(self._reload)
             nursery.start_soon(self._commit)
+            nursery.start_soon(self._hear_again)
             await self.submit(housekeeping.tick)
             await self.submit(people.resume)
             await self.submit(people.tell_addresses)
@@ -180,9 +187,11 @@ class Engine:
         result: T = item.result
         return result
 
-    def post(self, function: Callable[..., object], *args: object, lazy: bool = False) -> None:
-        """The same without waiting for it."""
-        self._inbox.put(Input(function, args), lazy=lazy)
+    def post(
+        self, function: Callable[..., object], *args: object, lazy: bool = False, sender: bytes | None = None
+    ) -> None:
+        """The same without waiting for it. `sender` is the contact who says it again if it cannot be saved."""
+        self._inbox.put(Input(function, args, sender), lazy=lazy)
 
     async def room(self) -> None:
         """Wait while too many inputs wait: whoever feeds from the network stops reading meanwhile."""
@@ -229,7 +238,12 @@ class Engine:
                     turns = await self._run_sync(self._apply, batch)
             for turn in turns:
                 self._release(turn)
+            if any(turn.sealed or turn.hop_acks for turn in turns):  # these were written, there is room
+                self._saved.set()
             for item in batch:
+                if item.sender is not None and isinstance(item.error, ProfileError):
+                    self._unsaved.add(item.sender)
+                    self._failed.set()
                 if item.done is not None:
                     item.done.set()
 
@@ -286,6 +300,18 @@ class Engine:
         for key in turn.touched:
             if (waiting := self._changed.pop(key, None)) is not None:
                 waiting.set()
+
+    async def _hear_again(self) -> None:
+        """What a full disk kept from being saved was not acked: its senders say it again on a new link."""
+        while True:
+            self._failed = trio.Event()
+            await self._failed.wait()
+            self._saved = trio.Event()
+            with trio.move_on_after(SAVE_AGAIN):
+                await self._saved.wait()
+            senders, self._unsaved = self._unsaved, set()
+            for contact in senders:
+                self.net.relink(contact)
 
     def _reload(self, db: Database | None = None) -> None:
         """What hellos and join tags are checked against, after a change and at the start."""

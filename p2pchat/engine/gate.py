@@ -54,12 +54,12 @@ class Gate:
             if one.type == wire.ACKS:
                 ids = wire.acked_ids(one)
                 engine.flow.acked(contact, ids)
-                engine.post(inbound.frame, contact, th, route, one, lazy=True)
+                engine.post(inbound.frame, contact, th, route, one, lazy=True, sender=contact)
             elif one.type == wire.REFUSED:  # it stays in the outbox, but does not stand in the way of the others
                 engine.flow.acked(contact, [one.body])
-                engine.post(inbound.frame, contact, th, route, one)
+                engine.post(inbound.frame, contact, th, route, one, sender=contact)
             else:
-                engine.post(inbound.frame, contact, th, route, one)
+                engine.post(inbound.frame, contact, th, route, one, sender=contact)
         await engine.room()
 
     def link_up(self, contact: bytes, th: bytes) -> None:

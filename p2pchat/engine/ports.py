@@ -37,6 +37,10 @@ class Net(Protocol):
         """A link has ended: if it was the last, begin to dial again."""
         ...
 
+    def relink(self, contact: bytes) -> None:
+        """End the links with this contact; the next one begins anew with both outboxes."""
+        ...
+
     def forget(self, contact: bytes) -> None:
         """Stop reaching and joining this contact and end its links."""
         ...

@@ -15,6 +15,7 @@ that says no; a stream that breaks says nothing.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -25,10 +26,12 @@ from p2pchat.core.envelope import envelope_id
 from p2pchat.core.invite import join_tag
 from p2pchat.core.primitives import equal
 from p2pchat.core.wire import Frame
-from p2pchat.errors import CannotOpen, LinkLost, Unreachable
+from p2pchat.errors import CannotOpen, LinkLost, P2PChatError, Unreachable
 from p2pchat.net.frames import DEADLINE, FrameReader, write_frames
 from p2pchat.net.ports import Host, Stream
 from p2pchat.net.reach import FIRST_WAIT, LONGEST_WAIT, Way, jittered
+
+log = logging.getLogger(__name__)
 
 PROTOCOL = "/p2pchat/invite/1"
 COMMIT_DEADLINE = 30.0
@@ -122,7 +125,8 @@ class Joining:
                         continue
                     try:
                         done = await self._ask(contact, stream, hello_key)
-                    except (LinkLost, CannotOpen):
+                    except P2PChatError as error:  # theirs, or our own full disk: later it may be another
+                        log.info("an invite was not settled: %s", type(error).__name__)
                         done = False
                     finally:
                         await stream.close()

@@ -59,6 +59,10 @@ class Network:
         if self._links.newest(contact) is None:
             self._reach.again(contact)
 
+    def relink(self, contact: bytes) -> None:
+        """End the links with a contact; whoever reaches for the other makes the next."""
+        self._nursery.start_soon(self._links.drop, contact)
+
     def forget(self, contact: bytes) -> None:
         """End everything with a contact."""
         self._reach.forget(contact)
