@@ -55,6 +55,7 @@ class FakeStream:
         self._pipe = pipe
         self._inbound = inbound
         self._closed = False
+        self._delivering = trio.Lock()
 
     @property
     def peer(self) -> bytes:
@@ -88,7 +89,8 @@ class FakeStream:
     async def deliver(self, data: bytes) -> None:
         """Let bytes come out at the other end, whatever was written here."""
         try:
-            await self._pipe.send_all(data)
+            async with self._delivering:
+                await self._pipe.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise LinkLost from None
 
@@ -287,6 +289,8 @@ class World:
 
         async def inline(function: Callable[..., Any], *args: object) -> Any:
             await trio.lowlevel.checkpoint()
+            if node.crashed:
+                await trio.sleep_forever()  # a dead process answers nobody
             return function(*args)
 
         return inline
@@ -375,5 +379,7 @@ async def befriend(inviter: WorldNode, joiner: WorldNode) -> None:
 async def until(check: Callable[[], Awaitable[bool]], patience: float = 3600.0) -> None:
     """Let virtual time pass until `check` holds; fails after `patience` virtual seconds."""
     with trio.fail_after(patience):
-        while not await check():  # noqa: ASYNC110 - what is waited for is in a database
-            await trio.sleep(0.1)
+        wait = 0.1
+        while not await check():
+            await trio.sleep(wait)
+            wait = min(1.2 * wait, 60)
