@@ -291,15 +291,14 @@ def _failure(exc: BaseException) -> errors.P2PChatError:
 def create_profile(profile: Profile, name: str, passphrase: str | None) -> JsonObject:
     """Make a profile: fresh keys, an empty database. Raises ProfileExists, BadName or DiskFull, with nothing made."""
     harden()
-    from p2pchat.core.identity import Device
-    from p2pchat.core.primitives import KEY, self_test, system_entropy
+    from p2pchat.core.primitives import self_test, system_entropy
+    from p2pchat.engine import profile as profiles
     from p2pchat.engine.people import name_of
-    from p2pchat.store import keys, meta
+    from p2pchat.store import keys
     from p2pchat.store.database import Database, sync_folder
 
     self_test()
     name = name_of(name)
-    random = system_entropy().random
     profile.make_folder()
     with ProfileLock(profile):
         _refuse_existing(profile)
@@ -312,12 +311,7 @@ def create_profile(profile: Profile, name: str, passphrase: str | None) -> JsonO
             key = keys.create_keys(draft, None if passphrase is None else passphrase.encode())
             db = Database.create(draft / profile.database.name, key)
             try:
-                me = Device.fresh(random)
-                with db.transaction():
-                    meta.put(db, "identity", me.identity_seed)
-                    meta.put(db, "device", me.device_private)
-                    meta.put(db, "transport", random(KEY))
-                    meta.put(db, "name", name.encode())
+                profiles.create(db, name, system_entropy())
             finally:
                 db.close()
             for made in sorted(draft.iterdir(), key=lambda path: path.name == profile.database.name):
@@ -357,6 +351,7 @@ def real_parts(options: Options, settings: config.Settings) -> Parts:
 async def _opened(options: Options, settings: config.Settings, key: bytes) -> AsyncIterator[Opened]:
     from p2pchat.core.primitives import self_test, system_entropy
     from p2pchat.engine import commands
+    from p2pchat.engine import profile as profiles
     from p2pchat.engine.engine import Engine
     from p2pchat.store.database import Database
 
@@ -377,7 +372,7 @@ async def _opened(options: Options, settings: config.Settings, key: bytes) -> As
         )
         async with trio.open_nursery() as nursery:
             await nursery.start(Supervisor(host).run)
-            _keep_port(db, host.port)
+            profiles.keep_port(db, host.port)
             await nursery.start(engine.run)
             yield Opened(
                 call=partial(commands.call, engine),
@@ -397,23 +392,11 @@ def _import_net() -> None:
 
 
 def _host(db: Database, wanted: Sequence[str]) -> LibP2PHost:
+    from p2pchat.engine import profile as profiles
     from p2pchat.net.addresses import DEFAULT_LISTEN
     from p2pchat.net.host import LibP2PHost
-    from p2pchat.store import meta
 
-    seed = meta.get(db, "transport")
-    if seed is None:
-        raise errors.DatabaseDamaged()
-    return LibP2PHost(seed, wanted or DEFAULT_LISTEN, kept_port=meta.get_int(db, "port"))
-
-
-def _keep_port(db: Database, port: int) -> None:
-    """Remember which port was free, so that contacts find this node where it was."""
-    from p2pchat.store import meta
-
-    if port and meta.get_int(db, "port") != port:
-        with db.transaction():
-            meta.put_int(db, "port", port)
+    return LibP2PHost(profiles.transport_seed(db), wanted or DEFAULT_LISTEN, kept_port=profiles.kept_port(db))
 
 
 def _now() -> int:

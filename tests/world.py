@@ -305,7 +305,7 @@ class World:
         if not folder.exists():
             folder.mkdir()
             db = Database.create(folder / "p2pchat.db", KEY)
-            profiles.create(db, name, self.entropy, BEGAN)
+            profiles.create(db, name, self.entropy)
             db.close()
         node = self.nodes[name] = WorldNode(self, name, folder)
         if prepare is not None:

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from p2pchat.core.primitives import KEY, Entropy
 from p2pchat.engine.people import name_of
+from p2pchat.errors import DatabaseDamaged
 from p2pchat.store import meta
 from p2pchat.store.database import Database
 
 
-def create(db: Database, name: str, entropy: Entropy, now: int) -> None:
+def create(db: Database, name: str, entropy: Entropy) -> None:
     """Name and keys of a new person. The transport key is random too: it must not lead to the identity."""
     cleaned = name_of(name)
     with db.transaction():
         meta.put(db, "name", cleaned.encode())
         for key in ("identity", "device", "transport"):
             meta.put(db, key, entropy.random(KEY))
-        meta.put_int(db, "created_at", now)
 
 
 def transport_seed(db: Database) -> bytes:
     """The 32-byte seed of the transport key."""
     seed = meta.get(db, "transport")
-    assert seed is not None
+    if seed is None:
+        raise DatabaseDamaged
     return seed
 
 
@@ -31,7 +32,7 @@ def kept_port(db: Database) -> int:
 
 
 def keep_port(db: Database, port: int) -> None:
-    """Remember the port; contacts know it."""
+    """Remember which port was free, so that contacts find this node where it was."""
     if port and meta.get_int(db, "port") != port:
         with db.transaction():
             meta.put_int(db, "port", port)
