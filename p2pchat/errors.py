@@ -19,13 +19,14 @@ P2PChatError                     exit 1
     ├── LinkLost                 a stream or its connection ended
     └── Unreachable              no address of a peer answered
 
-A class's docstring is the sentence a user reads when the raiser gives none; `hint` says what to do.
+A class's docstring is the sentence a user reads when the raiser gives none; `hint` says what to do. `result` is what
+was done all the same, where that is something: a message that was saved and not delivered in time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 
 class P2PChatError(Exception):
@@ -34,10 +35,18 @@ class P2PChatError(Exception):
     exit_code: ClassVar[int] = 1
     hint: ClassVar[str] = ""
 
-    def __init__(self, message: str = "", *, hint: str | None = None, candidates: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        hint: str | None = None,
+        candidates: Sequence[str] = (),
+        result: Mapping[str, Any] | None = None,
+    ) -> None:
         self.message = message or (self.__doc__ or "").strip()
         self.advice = self.hint if hint is None else hint
         self.candidates = tuple(candidates)
+        self.result = None if result is None else dict(result)
         super().__init__(self.message)
 
     def line(self) -> str:

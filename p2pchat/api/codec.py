@@ -96,6 +96,8 @@ def error_object(error: errors.P2PChatError, code: int | None = None) -> JsonObj
     data: JsonObject = {"exit": error.exit_code, "error": type(error).__name__, "hint": error.advice}
     if error.candidates:
         data["candidates"] = list(error.candidates)
+    if error.result is not None:
+        data["result"] = error.result
     return {"code": -32000 - error.exit_code if code is None else code, "message": error.message, "data": data}
 
 
@@ -108,7 +110,8 @@ def error_from(member: object) -> errors.P2PChatError:
     hint = str(data.get("hint") or "")
     candidates = [str(each) for each in data.get("candidates") or []]
     kind = _ERRORS.get(str(data.get("error"))) or _BY_EXIT.get(str(data.get("exit")), errors.NodeError)
-    return kind(message, hint=hint, candidates=candidates)
+    result = data.get("result")
+    return kind(message, hint=hint, candidates=candidates, result=result if isinstance(result, dict) else None)
 
 
 def _tree(kind: type[errors.P2PChatError]) -> Iterator[type[errors.P2PChatError]]:

@@ -163,7 +163,12 @@ METHODS: Final[tuple[Method, ...]] = (
         f"[{_MESSAGE}]",
         (
             Param("chat", "text", "Only this chat; null for all.", default=None),
-            Param("since", "text", "Only messages that came after this one (its id).", default=None),
+            Param(
+                "since",
+                "text",
+                'Only messages that came after this one (its id); "" for all from the first.',
+                default=None,
+            ),
             Param(
                 "limit",
                 "integer",
@@ -282,8 +287,9 @@ def document() -> str:
         "UTC, ids lower-case hexadecimal. Ignore fields you do not know in answers and events: more will come.",
         "",
         "An error is `{code, message, data}`: `code` is -32000 minus the exit code of the command line, `message` one "
-        "line, `data` is `{exit, error, hint}` and sometimes `candidates`. The codes of JSON-RPC itself (-32700 to "
-        "-32600) mean what they mean there.",
+        "line, `data` is `{exit, error, hint}`, sometimes `candidates`, and `result` where something was done all the "
+        "same: a `send` or `add` that waited in vain has saved what it was asked. The codes of JSON-RPC itself "
+        "(-32700 to -32600) mean what they mean there.",
         "",
         f"This is version {API_VERSION}. `hello` comes first (over `p2pchat rpc` it may be left out). Until the "
         "profile is unlocked, only methods marked *early* are answered.",

@@ -47,7 +47,12 @@ def add(context: Context, args: Namespace) -> int:
     """Take an invite."""
     text = _invite_text(args.invite)
     with context.client() as client:
-        result = client.call("add", invite=text, name=args.name, wait=args.wait, timeout=args.timeout)
+        try:
+            result = client.call("add", invite=text, name=args.name, wait=args.wait, timeout=args.timeout)
+        except errors.NotReached as exc:
+            if context.out.json and exc.result:  # it is queued: scripts go on with its id
+                context.out.object(exc.result)
+            raise
     if context.out.json:
         context.out.object(result)
     elif result["state"] == "contact":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections import deque
-from collections.abc import Iterator
 from typing import Any
 
 from p2pchat import errors
@@ -19,6 +18,7 @@ MAX_TEXT = 48_000
 
 _PAGE = 1000
 _REMEMBER = 4096
+_FOLLOWED = 50
 _CHAT = Arg("CHAT", "a chat: its id, a unique prefix of it, or the contact's name")
 _MESSAGE = Arg("ID", "a message: its id or a unique prefix of it")
 _ORDER = ("saved", "stored", "delivered", "read")
@@ -30,12 +30,20 @@ def send(context: Context, args: Namespace) -> int:
         raise errors.UsageError("Text and passphrase cannot both come from stdin", hint="Give the text as an argument.")
     text = _checked(_from_stdin(context) if args.text is None else args.text)
     with context.client() as client:
-        result = client.call("send", chat=args.chat, text=text, wait=args.wait, timeout=args.timeout)
+        try:
+            _sent(context, client.call("send", chat=args.chat, text=text, wait=args.wait, timeout=args.timeout))
+        except errors.P2PChatError as exc:
+            if exc.result:  # saved, if no more: scripts go on with its id
+                _sent(context, exc.result)
+            raise
+    return 0
+
+
+def _sent(context: Context, result: dict[str, Any]) -> None:
     if context.out.json:
         context.out.object(result)
     else:
         context.out.line(result["id"])
-    return 0
 
 
 def _from_stdin(context: Context) -> str:
@@ -83,19 +91,22 @@ def tail(context: Context, args: Namespace) -> int:
         printer = _Printer(context, args.count)
         # Subscribed before reading: what comes in between is seen twice and printed once.
         client.call("subscribe", events=None if args.events else ["message"])
-        last = args.since
-        if last is None:
-            newest = client.call("messages", chat=chat, limit=1)
-            last = newest[-1]["id"] if newest else None
+        known: deque[str] = deque(maxlen=_FOLLOWED)
+        if args.since is None:
+            known.extend(message["id"] for message in client.call("messages", chat=chat, limit=_FOLLOWED))
         else:
-            last = _catch_up(client, chat, last, printer)
+            _print_page(client.call("messages", chat=chat, since=args.since, limit=_PAGE), known, printer)
+            if known:
+                _catch_up(client, chat, known, printer)
+            else:
+                known.append(args.since)
         for event in client.events() if not printer.done else ():
             if event["event"] == "lagged":
-                last = _catch_up(client, chat, last, printer)
+                _catch_up(client, chat, known, printer)
             elif event["event"] == "message":
                 message = {key: value for key, value in event.items() if key != "event"}
                 if chat in (None, message["chat"]) and printer.message(message):
-                    last = message["id"]
+                    known.append(message["id"])
             elif args.events:
                 printer.event(event)
             if printer.done:
@@ -103,20 +114,23 @@ def tail(context: Context, args: Namespace) -> int:
     return 0
 
 
-def _catch_up(client: Client, chat: str | None, last: str | None, printer: _Printer) -> str | None:
-    """Print what the store has after `last`; the id of the newest."""
-    for message in _stored(client, chat, last):
+def _catch_up(client: Client, chat: str | None, known: deque[str], printer: _Printer) -> None:
+    """Print what the store has after the newest message known; where none is known, all of it."""
+    while not printer.done:
+        try:
+            page = client.call("messages", chat=chat, since=known[-1] if known else "", limit=_PAGE)
+        except errors.NoSuchMessage:  # deleted meanwhile: go on from the one before it
+            known.pop()
+            continue
+        if not page:
+            return
+        _print_page(page, known, printer)
+
+
+def _print_page(page: list[dict[str, Any]], known: deque[str], printer: _Printer) -> None:
+    for message in page:
         printer.message(message)
-        last = message["id"]
-        if printer.done:
-            break
-    return last
-
-
-def _stored(client: Client, chat: str | None, last: str | None) -> Iterator[dict[str, Any]]:
-    while page := client.call("messages", chat=chat, since=last, limit=_PAGE):
-        yield from page
-        last = page[-1]["id"]
+        known.append(message["id"])
 
 
 def _chat_id(client: Client, name: str) -> str:

@@ -12,7 +12,7 @@ from p2pchat.core.content import new_message_id
 from p2pchat.engine import doctoring, invites, outbound, people, views
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.turn import Turn
-from p2pchat.errors import InviteExpired, InviteUsed, NotReached, UsageError
+from p2pchat.errors import InviteExpired, InviteUsed, NotReached, P2PChatError, UsageError
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
 from p2pchat.store import meta
@@ -105,6 +105,7 @@ async def add(
     raise NotReached(
         f"{contact.name} was not reached within {timeout:g} s; the request stays queued",
         hint="Leave the node running: it keeps trying.",
+        result=_brief(contact),
     )
 
 
@@ -219,9 +220,16 @@ async def send(
                     sent["stored_at"] = sent["stored_at"] or following.newest["at"]
     if delivery.reached(sent["state"] or "", wait):
         return sent
+    if sent["state"] == delivery.FAILED:
+        raise P2PChatError(
+            f"Message {message_id.hex()} failed: it cannot be delivered any more",
+            hint=f"`p2pchat why {message_id.hex()[:12]}` says why.",
+            result=sent,
+        )
     raise NotReached(
         f"Message {message_id.hex()} was not {wait} within {timeout:g} s; it stays queued",
         hint=f"`p2pchat why {message_id.hex()[:12]}` says why.",
+        result=sent,
     )
 
 
@@ -246,15 +254,17 @@ async def log(
 async def messages(
     engine: Engine, *, chat: str | None = None, since: str | None = None, limit: int | None = None
 ) -> list[Json]:
-    """Messages of one chat or of all in the order they were saved; with neither `since` nor `limit`, none."""
+    """Messages of one chat or of all in the order they were saved; with neither `since` nor `limit`, none.
+
+    `since` "" is before the first: who followed an empty store has no id to name.
+    """
 
     def look(db: Database) -> list[Json]:
         wanted = None if chat is None else store_contacts.find(db, chat).id
         names = {one.id: one.name for one in store_contacts.all(db)}
         if since is not None:
-            rows = store_messages.since(
-                db, wanted, store_messages.find(db, since).pk, min(limit or MOST_PAGE, MOST_PAGE)
-            )
+            after = store_messages.find(db, since).pk if since else 0
+            rows = store_messages.since(db, wanted, after, min(limit or MOST_PAGE, MOST_PAGE))
         else:
             rows = store_messages.newest(db, wanted, min(limit or 0, MOST_PAGE))
         return [views.message(row, names.get(row.chat, "unknown")) for row in rows]

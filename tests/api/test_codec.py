@@ -97,12 +97,13 @@ def test_the_longest_text_fits_into_a_request_however_it_is_escaped() -> None:
         errors.WrongPassphrase(),
         errors.InviteUsed("Used", hint=""),
         errors.P2PChatError("x", hint="y"),
+        errors.NotReached(result={"id": "ab", "route": None}),
     ],
 )
 def test_errors_survive_the_wire(error: errors.P2PChatError) -> None:
     back = codec.error_from(json.loads(json.dumps(codec.error_object(error))))
     assert type(back) is type(error)
-    assert (back.line(), back.exit_code) == (error.line(), error.exit_code)
+    assert (back.line(), back.exit_code, back.result) == (error.line(), error.exit_code, error.result)
 
 
 @pytest.mark.parametrize(("code", "kind"), [(3, errors.NotReached), (5, errors.Refused), (1, errors.NodeError)])

@@ -327,6 +327,54 @@ def test_tail_reads_again_after_it_lagged(node: FakeNode, p2pchat: Run) -> None:
     assert [each["text"] for each in result.objects()] == ["2", "3", "4", "5"]
 
 
+@pytest.mark.parametrize(
+    ("before", "deleted", "expected"),
+    [(0, 0, ["1", "2", "3"]), (3, 1, ["4", "5", "6"]), (3, 3, ["4", "5", "6"])],
+    ids=["empty", "newest deleted", "all deleted"],
+)
+def test_tail_misses_nothing_after_it_lagged(
+    node: FakeNode, p2pchat: Run, before: int, deleted: int, expected: list[str]
+) -> None:
+    stored = [_numbered(n) for n in range(1, before + 1)]
+    looked = threading.Event()
+
+    def messages(chat: str | None, since: str | None, limit: int | None) -> object:
+        if since is None:
+            newest = stored[-(limit or 0) :]
+            looked.set()
+            return newest
+        if since and since not in [each["id"] for each in stored]:
+            raise errors.NoSuchMessage
+        return [each for each in stored if str(each["id"]) > since]
+
+    node.answers["messages"] = messages
+
+    def publish() -> None:
+        assert node.subscribed.wait(30)
+        assert looked.wait(30)
+        del stored[before - deleted :]
+        stored.extend(_numbered(n) for n in range(before + 1, before + 4))
+        node.publish({"event": "lagged"})
+
+    helper = threading.Thread(target=publish)
+    helper.start()
+    result = p2pchat("tail", "--count", "3", "--json")
+    helper.join()
+    assert [each["text"] for each in result.objects()] == expected
+
+
+def test_what_was_saved_is_told_with_the_error(node: FakeNode, p2pchat: Run) -> None:
+    sent = {"id": M, "state": "saved", "route": None, "stored_at": None}
+    asked = {"id": ID, "name": "bob", "state": "waiting"}
+    node.answers["send"] = errors.NotReached(result=sent)
+    node.answers["add"] = errors.NotReached(result=asked)
+    for words, shown in ((["send", "bob", "hi", "--wait", "read"], sent), (["add", "P2PCHAT:X"], asked)):
+        result = p2pchat(*words, "--json")
+        assert (result.code, result.objects(), result.err.count("\n")) == (3, [shown], 1)
+    assert p2pchat("send", "bob", "hi").out == M + "\n"
+    assert p2pchat("add", "P2PCHAT:X").out == ""
+
+
 @pytest.mark.parametrize(("name", "why"), [("nobody", "no contact"), ("bo", "no contact"), ("", "no contact")])
 def test_tail_of_nobody(node: FakeNode, p2pchat: Run, name: str, why: str) -> None:
     result = p2pchat("tail", name)
