@@ -193,10 +193,16 @@ class Engine:
         """The same without waiting for it. `sender` is the contact who says it again if it cannot be saved."""
         self._inbox.put(Input(function, args, sender), lazy=lazy)
 
+    @property
+    def waiting(self) -> int:
+        """How many inputs wait for a turn."""
+        return len(self._inbox.waiting) + len(self._inbox.lazy)
+
     async def room(self) -> None:
         """Wait while too many inputs wait: whoever feeds from the network stops reading meanwhile."""
-        while len(self._inbox.waiting) >= HIGH_MARK:
-            self._inbox.room = trio.Event()
+        while self.waiting >= HIGH_MARK:
+            if self._inbox.room.is_set():  # others may wait on it already
+                self._inbox.room = trio.Event()
             await self._inbox.room.wait()
 
     async def read(self, function: Callable[..., T], *args: object) -> T:

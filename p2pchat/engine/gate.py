@@ -51,6 +51,7 @@ class Gate:
         """Frames from a contact. Acks free the window at once and are written down lazily."""
         engine = self._engine
         for one in frames:
+            await engine.room()  # before each: one read may hold thousands of the smallest
             if one.type == wire.ACKS:
                 ids = wire.acked_ids(one)
                 engine.flow.acked(contact, ids)
@@ -60,7 +61,6 @@ class Gate:
                 engine.post(inbound.frame, contact, th, route, one, sender=contact)
             else:
                 engine.post(inbound.frame, contact, th, route, one, sender=contact)
-        await engine.room()
 
     def link_up(self, contact: bytes, th: bytes) -> None:
         """A link is there: send what waits."""

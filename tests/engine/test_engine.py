@@ -1,0 +1,53 @@
+"""The engine's inbox, turns and waiters, on a node of the fake world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from p2pchat.core import wire
+from p2pchat.core.wire import Frame
+from p2pchat.engine.engine import HIGH_MARK
+from p2pchat.engine.turn import Turn
+from tests.world import World, befriend, run_world
+
+PATIENCE = 5.0  # virtual seconds
+
+
+def nothing(turn: Turn) -> None:
+    pass
+
+
+def test_everybody_who_waits_for_room_gets_it(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice = await world.start("alice")
+        for _ in range(10 * HIGH_MARK):
+            alice.engine.post(nothing)
+        with trio.fail_after(PATIENCE):
+            async with trio.open_nursery() as links:
+                for _ in range(3):
+                    links.start_soon(alice.engine.room)
+
+    run_world(tmp_path, main)
+
+
+@pytest.mark.parametrize("kind", [wire.RENEW, wire.ACKS, wire.REFUSED])
+def test_a_flood_of_small_frames_waits_on_its_link(tmp_path: Path, kind: int) -> None:
+    """One read of a link holds thousands of the smallest frames: they must not pile up before the committer."""
+
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+        bob_id = await alice.id_of("bob")
+        flood = [Frame(kind, b"" if kind == wire.RENEW else bytes(16))] * 20_000
+        most = 0
+        async with trio.open_nursery() as link:
+            link.start_soon(alice.engine.gate.received, bob_id, bytes(32), "direct", flood)
+            while link.child_tasks:
+                most = max(most, alice.engine.waiting)
+                await trio.lowlevel.checkpoint()
+        assert 0 < most <= HIGH_MARK
+
+    run_world(tmp_path, main)
