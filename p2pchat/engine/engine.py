@@ -57,7 +57,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class Input:
-    """One function to run in a turn, and who waits for its result. `sender`: the contact whose frame it is."""
+    """One function to run in a turn, and who waits for its result. `sender`: the contact whose link it belongs to."""
 
     run: Callable[..., Any]
     args: tuple[object, ...]
@@ -190,7 +190,7 @@ class Engine:
     def post(
         self, function: Callable[..., object], *args: object, lazy: bool = False, sender: bytes | None = None
     ) -> None:
-        """The same without waiting for it. `sender` is the contact who says it again if it cannot be saved."""
+        """The same without waiting for it. If it cannot be saved, links with `sender` begin anew, and with them this."""
         self._inbox.put(Input(function, args, sender), lazy=lazy)
 
     @property
@@ -327,7 +327,7 @@ class Engine:
         self._open_until = max(ends, default=0)
 
     def _refill(self, contact: bytes) -> None:
-        self.post(self.flow.rows_due, contact)
+        self.post(self.flow.rows_due, contact, sender=contact)
 
     async def _tick(self) -> None:
         while True:
