@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -51,9 +53,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has enough. What is still buffered must not fail at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()  # whoever read it has enough
         return 0
+    except OSError as exc:
+        if verbose:
+            _traceback()
+        _forget_output()
+        what = f"{exc.filename or 'The output'} cannot be read or written: {exc.strerror}"
+        out.error(errors.P2PChatError(what, hint="Look at its permissions, and at the room on its disk."))
+        return 1
     except Exception as exc:  # noqa: BLE001 - the border: a fault of ours is one line too
         if verbose:
             _traceback()
@@ -106,6 +114,12 @@ def _help() -> str:
         lines.append(f"  {flags + (' ' + metavar if metavar else ''):<20}  {option.settings['help']}")
     lines += ["", "`p2pchat VERB --help` says more. The protocol has had no independent review."]
     return "\n".join(lines)
+
+
+def _forget_output() -> None:
+    """What is still buffered for stdout must not fail once more at exit."""
+    with contextlib.suppress(io.UnsupportedOperation):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _traceback() -> None:

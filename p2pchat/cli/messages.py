@@ -80,7 +80,7 @@ def log(context: Context, args: Namespace) -> int:
     else:
         messages(context.out, found)
         if not found:
-            context.out.note("Nothing found." if args.search else "No messages yet.")
+            context.out.note("No messages yet." if args.search is None else "Nothing found.")
     return 0
 
 

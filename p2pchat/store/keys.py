@@ -76,7 +76,7 @@ def needs_passphrase(folder: Path) -> bool:
         return True
     if (folder / PLAIN).exists():
         return False
-    raise NoProfile
+    raise NoProfile("The key file of this profile is missing", hint="Restore the folder from a copy.")
 
 
 def open_keys(folder: Path, passphrase: bytes | None) -> bytes:
