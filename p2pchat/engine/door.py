@@ -34,6 +34,7 @@ class Door:
         self._engine = engine
         self._offers: list[Offer] = []
         self._ends: dict[bytes, int] = {}
+        self._told: set[bytes] = set()
 
     def load(self, db: Database, now: int) -> None:
         """Read our invites again."""
@@ -54,6 +55,12 @@ class Door:
     async def offer_bundle(self, invite: bytes) -> bytes | None:
         """The sealed bundle of an open invite."""
         return await self._engine.submit(invites.offer, invite)
+
+    async def tried(self, invite: bytes, peer: bytes) -> None:
+        """Somebody without a first message of an earlier try holds an invite that is gone."""
+        if invite not in self._told:
+            self._told.add(invite)
+            await self._engine.submit(invites.tried, invite, peer)
 
     async def admit(self, invite: bytes, blob: bytes) -> bool:
         """Commit a first message; True if it is on disk, now or before."""

@@ -45,6 +45,7 @@ KEEP_ROTATED = 30 * DAY
 MOST_EXPIRY_S = 365 * 86_400
 REMEMBER_HANDSHAKE = 400 * DAY
 """Longer than the prekeys of any invite live, so a first message is known for as long as it could be accepted."""
+_LEAKED = "An invite of yours was tried again after its use; it may have leaked."
 
 
 def make(turn: Turn, *, reusable: bool, ask: bool, expires_s: int) -> InviteRow:
@@ -106,6 +107,16 @@ def offer(turn: Turn, invite_id: bytes) -> bytes | None:
     return seal_blob(blob_key(row.secret), bundle, turn.random)
 
 
+def tried(turn: Turn, invite_id: bytes, peer: bytes) -> None:
+    """Somebody at `peer` holds an invite that is gone. Who used it may come back for an ack that was lost."""
+    row = store_invites.get(turn.db, invite_id)
+    if row is None or row.state != store_invites.USED:
+        return
+    users = [contact for contact in store_contacts.all(turn.db) if contact.invite_id == invite_id]
+    if not any(way.peer == peer for contact in users for way in store_contacts.ways(turn.db, contact.id)):
+        turn.event("node", warning=_LEAKED)
+
+
 def admit(turn: Turn, invite_id: bytes, blob: bytes) -> bool:
     """A first message to one of our invites; True if it is (or was) taken and may be acked."""
     row = store_invites.get(turn.db, invite_id)
@@ -116,7 +127,7 @@ def admit(turn: Turn, invite_id: bytes, blob: bytes) -> bool:
         return True
     if row.state != store_invites.OPEN or row.secret is None or row.expires_at <= turn.now:
         if row.state == store_invites.USED:
-            turn.event("node", warning="An invite of yours was tried again after its use; it may have leaked.")
+            turn.event("node", warning=_LEAKED)
         return False
     try:
         initial = handshake.parse(open_blob(blob_key(row.secret), blob))
@@ -159,7 +170,7 @@ def _prekeys(turn: Turn, row: InviteRow, initial: Initial) -> PrekeySet:
 def _newcomer(turn: Turn, row: InviteRow, initial: Initial, name: str) -> Contact:
     contact = Contact(
         id=turn.random(8),
-        name=name,
+        name=people.their_name(name),
         named_by_me=False,
         state="request",
         identity=initial.identity,

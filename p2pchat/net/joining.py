@@ -68,6 +68,10 @@ class Doorkeeper(Protocol):
         """The sealed bundle of an open invite."""
         ...
 
+    async def tried(self, invite: bytes, peer: bytes) -> None:
+        """Somebody at `peer` holds an invite that is gone, and hung up when it was told so."""
+        ...
+
     async def admit(self, invite: bytes, blob: bytes) -> bool:
         """Commit a first message; True if it is on disk, now or before."""
         ...
@@ -178,7 +182,12 @@ class Joining:
                 Frame(wire.GONE, bytes((offer.gone or wire.USED,))) if bundle is None else Frame(wire.BUNDLE, bundle)
             )
             await write_frames(stream, [answer])
-            initial = await reader.one(DEADLINE)
+            try:
+                initial = await reader.one(DEADLINE)
+            except LinkLost:
+                if bundle is None:
+                    await self._keeper.tried(offer.invite, stream.peer)
+                return
             if initial.type != wire.INITIAL:
                 return
             if await self._keeper.admit(offer.invite, initial.body):
