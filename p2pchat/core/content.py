@@ -81,6 +81,11 @@ def new_message_id(now: int, random: prim.Random) -> bytes:
     return now.to_bytes(6, "big") + random(10)
 
 
+def newest_message_id(now: int) -> bytes:
+    """The greatest id that can be made at `now`, in ms."""
+    return now.to_bytes(6, "big") + b"\xff" * 10
+
+
 def encode_content(content: Content) -> bytes:
     """The bytes that are padded and sealed."""
     return encode(

@@ -190,7 +190,7 @@ class Engine:
     def post(
         self, function: Callable[..., object], *args: object, lazy: bool = False, sender: bytes | None = None
     ) -> None:
-        """The same without waiting for it. If it cannot be saved, links with `sender` begin anew, and with them this."""
+        """The same without waiting for it. If it cannot be saved, links with `sender` begin anew, and so does this."""
         self._inbox.put(Input(function, args, sender), lazy=lazy)
 
     @property

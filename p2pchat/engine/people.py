@@ -8,13 +8,14 @@ blocked   nothing is taken, no link is made; holds for the identity, whatever in
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from p2pchat.core import content as contents
 from p2pchat.core import delivery
 from p2pchat.core.codec import array, binary, decode, encode
-from p2pchat.core.content import Profile
+from p2pchat.core.content import Profile, newest_message_id
 from p2pchat.core.identity import safety_number, sas_words
 from p2pchat.core.invite import ROLE_NODE, Invite, decode_invite, hello_key, invite_id, read_invite
 from p2pchat.core.primitives import KEY
@@ -31,15 +32,26 @@ from p2pchat.store import outbox as store_outbox
 from p2pchat.store.contacts import Contact, Way
 
 HEARD_WITHIN = 30 * DAY
+_JOINERS = {0x200C: None, 0x200D: None}
 _INTRODUCTION = array(binary(KEY), binary(contents.MESSAGE_ID), contents.PAYLOADS[contents.PROFILE])
 
 
 def name_of(written: str) -> str:
     """A name as it may be kept, or `BadName`."""
     name = clean_name(written)
-    if not name or name.casefold() == "me":
+    if not name or _is_me(name):
         raise BadName
     return name
+
+
+def their_name(cleaned: str) -> str:
+    """What somebody calls themselves, as we may call them: faces and bots take "me" for ourselves."""
+    return "nameless" if _is_me(cleaned) else cleaned
+
+
+def _is_me(name: str) -> bool:
+    seen = unicodedata.normalize("NFKC", name.translate(_JOINERS))
+    return seen.casefold() == "me"
 
 
 def add(turn: Turn, written: str, name: str | None) -> Contact:
@@ -59,7 +71,7 @@ def add(turn: Turn, written: str, name: str | None) -> Contact:
     contact_id = turn.random(8)
     contact = Contact(
         id=contact_id,
-        name=alias or invite.name or f"invite-{contact_id.hex()[:4]}",
+        name=alias or their_name(invite.name or "") or f"invite-{contact_id.hex()[:4]}",
         named_by_me=alias is not None,
         state="waiting",
         identity=None,
@@ -119,7 +131,8 @@ def heard(turn: Turn, contact_id: bytes, th: bytes) -> None:
     only have its secret from our first message: a missing ack of that has come by this.
     """
     contact = turn.contact(contact_id)
-    if contact is None:
+    if contact is None or contact.state == "blocked":  # since its hello was judged
+        turn.after(turn.net.forget, contact_id)
         return
     store_contacts.heard(turn.db, contact_id, turn.now)
     show(turn, contact_id)
@@ -287,7 +300,7 @@ def told(turn: Turn, contact: Contact, message_id: bytes, profile: Profile) -> C
     """A contact told about itself. A name of our own choice stays, and so does what was said later than this."""
     if not _is_news(turn, contact, message_id):
         return contact
-    name = contact.name if contact.named_by_me else profile.name
+    name = contact.name if contact.named_by_me else their_name(profile.name)
     changed = turn.change(contact.id, name=name, profile_name=profile.name, read_receipts=profile.read_receipts)
     if name != contact.name:
         turn.event("contact", **views.contact(changed, turn.net.route(contact.id)))
@@ -302,11 +315,14 @@ def moved(turn: Turn, contact: Contact, message_id: bytes, ways: Sequence[tuple[
 
 
 def _is_news(turn: Turn, contact: Contact, message_id: bytes) -> bool:
-    """Contents may arrive late and in any order; the ids of one sender grow with time."""
+    """Contents may arrive late and in any order; the ids of one sender grow with time.
+
+    An id from the future counts as one of tomorrow: else a clock that was wrong once would silence its owner for long.
+    """
     key = f"told {contact.id.hex()}"
     if message_id <= (meta.get(turn.db, key) or b""):
         return False
-    meta.put(turn.db, key, message_id)
+    meta.put(turn.db, key, min(message_id, newest_message_id(turn.now + DAY)))
     return True
 
 

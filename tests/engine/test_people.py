@@ -1,0 +1,86 @@
+"""People: what a contact may not make us believe, and clocks that go wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from p2pchat.core.session import DAY
+from p2pchat.engine import outbound
+from p2pchat.engine.turn import Turn
+from p2pchat.store import meta
+from tests.world import World, WorldNode, befriend, run_world, until
+
+
+async def call_oneself(node: WorldNode, name: str) -> None:
+    await node.engine.submit(lambda turn: meta.put(turn.db, "name", name.encode()))
+
+
+async def tell_profile(node: WorldNode, to: str) -> None:
+    def queue(turn: Turn) -> None:
+        outbound.queue_profile(turn, turn.find(to))
+
+    await node.engine.submit(queue)
+
+
+@pytest.mark.parametrize("name", ["me", "Me", "\u200bME"])
+def test_nobody_else_is_me(tmp_path: Path, name: str) -> None:
+    """ "from": "me" means us, to people and to bots: a contact of that name could put words into our mouth."""
+
+    async def main(world: World) -> None:
+        alice, bob, carol = [await world.start(who) for who in ("alice", "bob", "carol")]
+        await call_oneself(bob, name)
+        await befriend(alice, bob)
+        await befriend(alice, carol)
+        await call_oneself(carol, name)
+        await tell_profile(carol, "alice")
+        await bob.call("send", chat="alice", text="I owe bob everything", wait="delivered")
+        await carol.call("send", chat="alice", text="and carol the rest", wait="delivered")
+        everything = await alice.call("messages", limit=10)
+        assert len(everything) == 2
+        assert [one for one in everything if one["from"].casefold() == "me"] == []
+        assert [one for one in await alice.call("contacts") if one["name"].casefold() == "me"] == []
+
+    run_world(tmp_path, main)
+
+
+def test_one_whose_clock_was_years_ahead_is_believed_again_within_a_day(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+        bob.skew = 3 * 365 * DAY
+        await call_oneself(bob, "bob of the future")
+        await tell_profile(bob, "alice")
+        await trio.sleep(60)
+        assert [one["name"] for one in await alice.call("contacts")] == ["bob of the future"]
+        bob.skew = 0
+        world.slept += 2 * DAY
+        await call_oneself(bob, "bob of today")
+        await tell_profile(bob, "alice")
+        await trio.sleep(60)
+        assert [one["name"] for one in await alice.call("contacts")] == ["bob of today"]
+
+    run_world(tmp_path, main)
+
+
+def test_a_link_that_was_just_verified_does_not_survive_the_block(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+        bob_id = await alice.id_of("bob")
+        gate = alice.engine.gate
+        judged = gate._pairs
+        await alice.call("block", contact="bob")
+        blocked, gate._pairs = gate._pairs, judged  # bob's hello is judged before the block is saved
+
+        async def linked() -> bool:
+            return alice.engine.net.route(bob_id) is not None
+
+        await until(linked, 60)
+        gate._pairs = blocked
+        await trio.sleep(1)
+        assert not await linked()
+
+    run_world(tmp_path, main)
