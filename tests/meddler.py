@@ -52,6 +52,14 @@ class Meddler:
 
         self._add(types, sender, times, put_aside)
 
+    def watch(self, look: Callable[[FakeStream, Frame], None]) -> None:
+        """Show every frame to a function, and let it pass."""
+
+        def shown(stream: FakeStream, frame: Frame) -> None:
+            look(stream, frame)
+
+        self._rules.insert(0, shown)
+
     def clear(self) -> None:
         """Meddle no more."""
         self._rules.clear()

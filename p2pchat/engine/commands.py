@@ -280,6 +280,7 @@ async def delete(engine: Engine, *, id: str) -> Json:
         store_messages.delete(turn.db, row.pk)
         if row.sender == store_messages.ME:
             store_outbox.forget_messages(turn.db, row.chat, [row.id])
+            turn.after(engine.flow.changed, row.chat)
         turn.event("state", id=row.id.hex(), chat=row.chat.hex(), state="deleted", route=None, at=None)
         return row.id
 

@@ -81,6 +81,12 @@ class Flow:
             lane.under_way.clear()
             self._fall_behind(contact, lane, 0)
 
+    def changed(self, contact: bytes) -> None:
+        """Something was taken out of the outbox: what waits here may be among it, so read it again."""
+        lane = self._lanes.get(contact)
+        if lane is not None and lane.backlog:
+            self._fall_behind(contact, lane, lane.sent_to + 1)
+
     def rows_due(self, turn: Turn, contact: bytes) -> None:
         """Read what comes next, as a function of a turn."""
         lane = self._lanes.get(contact)

@@ -191,14 +191,14 @@ class Links:
     async def _watch(self, link: Link, ended: trio.CancelScope) -> None:
         """A cut link sends no goodbye: ask after a silence, give up after a longer one."""
         while True:
-            silence = trio.current_time() - link.heard
-            if silence >= LOST_AFTER:
+            now, ask_at, lost_at = trio.current_time(), link.heard + PING_AFTER, link.heard + LOST_AFTER
+            if now >= lost_at:
                 log.info("a link went silent")
                 ended.cancel()
                 await self._host.disconnect(link.stream.peer)
                 return
-            if silence >= PING_AFTER:
+            if now >= ask_at:
                 link.post([Frame(wire.PING, b"")])
-                await trio.sleep(min(PING_AFTER, LOST_AFTER - silence))
+                await trio.sleep_until(min(now + PING_AFTER, lost_at))
             else:
-                await trio.sleep(PING_AFTER - silence)
+                await trio.sleep_until(ask_at)
