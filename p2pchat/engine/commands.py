@@ -98,7 +98,7 @@ async def add(
         return await engine.read(settled, contact.id)
 
     with trio.move_on_after(timeout):
-        found = await engine.watch(contact.id, look)
+        found = await engine.watch(look)
         if isinstance(found, Contact):
             return _brief(found)
         raise InviteExpired if found == wire.EXPIRED else InviteUsed

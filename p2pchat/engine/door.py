@@ -13,6 +13,7 @@ from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store.database import Database
+from p2pchat.store.invites import InviteRow
 
 if TYPE_CHECKING:
     from p2pchat.engine.engine import Engine
@@ -32,25 +33,17 @@ class Door:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._offers: list[Offer] = []
-        self._ends: dict[bytes, int] = {}
+        self._rows: Sequence[InviteRow] = ()
         self._told: set[bytes] = set()
 
-    def load(self, db: Database, now: int) -> None:
-        """Read our invites again."""
-        rows = store_invites.all(db)
-        self._ends = {row.id: row.expires_at for row in rows if row.state == store_invites.OPEN}
-        self._offers = [Offer(row.id, row.hello, _gone(row.state)) for row in rows]
+    def use(self, rows: Sequence[InviteRow]) -> None:
+        """These are our invites from now on."""
+        self._rows = rows
 
     def offers(self) -> Sequence[Offer]:
         """Every invite of ours whose hello key is kept, dead ones too."""
         now = self._engine.clock()
-        return [
-            Offer(one.invite, one.hello_key, wire.EXPIRED)
-            if one.gone is None and self._ends[one.invite] <= now
-            else one
-            for one in self._offers
-        ]
+        return [Offer(row.id, row.hello, _gone(row, now)) for row in self._rows]
 
     async def offer_bundle(self, invite: bytes) -> bytes | None:
         """The sealed bundle of an open invite."""
@@ -83,8 +76,10 @@ class Door:
         await self._engine.submit(_refused, contact, reason, self._engine.refusals)
 
 
-def _gone(state: str) -> int | None:
-    return {store_invites.USED: wire.USED, store_invites.EXPIRED: wire.EXPIRED}.get(state)
+def _gone(row: InviteRow, now: int) -> int | None:
+    if row.state == store_invites.USED:
+        return wire.USED
+    return wire.EXPIRED if row.state == store_invites.EXPIRED or row.expires_at <= now else None
 
 
 def _pending(db: Database, contact: bytes) -> bytes | None:

@@ -131,7 +131,7 @@ class Engine:
         self._run_sync = run_sync
         self._one_at_a_time = trio.Lock()
         self._inbox = _Inbox()
-        self._changed: dict[bytes, trio.Event] = {}
+        self._people_changed = trio.Event()
         self._following: dict[str, Following] = {}
         self._connect = connect
         self.gate = Gate(self)
@@ -162,7 +162,7 @@ class Engine:
         async with trio.open_nursery() as nursery:
             self._net = self._connect(self.gate, self.door, nursery)
             self._flow = Flow(self._net, self._refill)
-            await self._run_sync(self._reload)
+            (await self._run_sync(self._look))()
             nursery.start_soon(self._commit)
             nursery.start_soon(self._hear_again)
             await self.submit(housekeeping.tick)
@@ -211,15 +211,13 @@ class Engine:
             result: T = await self._run_sync(function, self.db, *args)
             return result
 
-    async def watch(self, key: bytes, check: Callable[[], Awaitable[T | None]]) -> T:
-        """Wait until `check` finds something; it is asked again after each turn that touched `key`."""
+    async def watch(self, check: Callable[[], Awaitable[T | None]]) -> T:
+        """Wait until `check` finds something; it is asked again after each turn that changed a contact."""
         while True:
-            event = self._changed.setdefault(key, trio.Event())
+            changed = self._people_changed
             if (found := await check()) is not None:
-                if not event.statistics().tasks_waiting:
-                    self._changed.pop(key, None)
                 return found
-            await event.wait()
+            await changed.wait()
 
     @contextmanager
     def follow(self, message_id: bytes) -> Iterator[Following]:
@@ -283,12 +281,12 @@ class Engine:
                         item.error = error
                 outbound.finish(turn)
                 self.sessions.write()
+                if turn.pairs_changed or turn.offers_changed:
+                    turn.outputs.append(self._look())
         except BaseException:
             self.sessions.forget()
             raise
         self.sessions.settle()
-        if turn.pairs_changed or turn.offers_changed:
-            self._reload(self.db)
         return turn
 
     def _release(self, turn: Turn) -> None:
@@ -303,9 +301,9 @@ class Engine:
             if event["event"] == "state" and (following := self._following.get(event["id"])) is not None:
                 following.newest = event
                 following.moved.set()
-        for key in turn.touched:
-            if (waiting := self._changed.pop(key, None)) is not None:
-                waiting.set()
+        if turn.people_changed:
+            self._people_changed.set()
+            self._people_changed = trio.Event()
 
     async def _hear_again(self) -> None:
         """What a full disk kept from being saved was not acked: its senders say it again on a new link."""
@@ -319,12 +317,17 @@ class Engine:
             for contact in senders:
                 self.net.relink(contact)
 
-    def _reload(self, db: Database | None = None) -> None:
-        """What hellos and join tags are checked against, after a change and at the start."""
-        self.gate.load(self.db, self.me)
-        self.door.load(self.db, self.clock())
-        ends = [row.expires_at for row in store_invites.open_invites(self.db)]
-        self._open_until = max(ends, default=0)
+    def _look(self) -> Callable[[], None]:
+        """Read what hellos and join tags are checked against; the result puts it in place, once it is on disk."""
+        pairs, invites = self.gate.read(self.db, self.me), store_invites.all(self.db)
+        ends = [row.expires_at for row in invites if row.state == store_invites.OPEN]
+
+        def use() -> None:
+            self.gate.use(pairs)
+            self.door.use(invites)
+            self._open_until = max(ends, default=0)
+
+        return use
 
     def _refill(self, contact: bytes) -> None:
         self.post(self.flow.rows_due, contact, sender=contact)

@@ -25,8 +25,9 @@ class Gate:
         self._engine = engine
         self._pairs: dict[bytes, list[Pair]] = {}
 
-    def load(self, db: Database, me: Device) -> None:
-        """Read the pairs again: sessions that may be used, with contacts that may knock."""
+    @staticmethod
+    def read(db: Database, me: Device) -> dict[bytes, list[Pair]]:
+        """The pairs by contact: sessions that may be used, newest first, with contacts that may knock."""
         pairs: dict[bytes, list[Pair]] = {}
         for contact in store_contacts.all(db):
             if contact.identity is None or contact.state not in ("contact", "waiting"):
@@ -35,6 +36,10 @@ class Gate:
             pairs[contact.id] = [
                 pair(contact.id, row.th, row.pair_root, me.identity, contact.identity) for row in reversed(rows)
             ]
+        return pairs
+
+    def use(self, pairs: dict[bytes, list[Pair]]) -> None:
+        """Check hellos against these from now on."""
         self._pairs = pairs
 
     def now(self) -> int:

@@ -362,7 +362,6 @@ def advance(turn: Turn, chat: bytes, ids: Iterable[bytes], event: str, route: st
     )
     at = views.timestamp(turn.now)
     for message_id in moved_on:
-        turn.touched.add(message_id)
         turn.event("state", id=message_id.hex(), chat=chat.hex(), state=state, route=route, at=at)
 
 

@@ -38,7 +38,7 @@ class _Known:
 
 
 class SessionCache:
-    """Sessions by contact, loaded when first needed. What a failed turn touched is forgotten and loaded again."""
+    """Sessions by contact, loaded when first needed. After a failed turn all are forgotten and loaded again."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -71,6 +71,7 @@ class SessionCache:
     def begin(self, contact: bytes, session: Session, now: int, *, pending: bool = False) -> None:
         """Keep a new session; `pending` if it must not be used before a person says yes."""
         known = self._load(contact)
+        known.sessions = {session.th: session, **known.sessions}
         known.created[session.th] = now
         if pending:
             known.pending.add(session.th)
@@ -84,7 +85,8 @@ class SessionCache:
     def drop(self, contact: bytes, th: bytes) -> None:
         """Forget a session for good."""
         known = self._load(contact)
-        known.sessions.pop(th, None)
+        for by_th in (known.sessions, known.skipped, known.created):
+            by_th.pop(th, None)
         known.pending.discard(th)
         store_sessions.remove(self._db, th)
 
@@ -134,7 +136,7 @@ class SessionCache:
         self._touched.clear()
 
     def forget(self, contact: bytes | None = None) -> None:
-        """Load again when next needed: one contact, or all that the turn touched."""
+        """Load again when next needed: what is of one contact, or everything."""
         if contact is not None:
             self._known.pop(contact, None)
             for key in [key for key in self._touched if key[0] == contact]:
@@ -223,7 +225,7 @@ class Turn:
     sealed: list[Sealed] = field(default_factory=list)
     hop_acks: dict[bytes, list[bytes]] = field(default_factory=dict)
     receipts: dict[bytes, list[bytes]] = field(default_factory=dict)
-    touched: set[bytes] = field(default_factory=set)
+    people_changed: bool = False
     pairs_changed: bool = False
     offers_changed: bool = False
     _people: dict[bytes, Contact | None] = field(default_factory=dict)
@@ -253,11 +255,11 @@ class Turn:
         return known
 
     def change(self, contact_id: bytes, **fields: Value) -> Contact:
-        """Change fields of a contact; waiters on it look again after the turn."""
+        """Change fields of a contact; who waits for that looks again after the turn."""
         store_contacts.update(self.db, contact_id, **fields)
         self._people.pop(contact_id, None)
         self._named.clear()
-        self.touched.add(contact_id)
+        self.people_changed = True
         changed = self.contact(contact_id)
         if changed is None:
             raise NoSuchContact
@@ -267,7 +269,7 @@ class Turn:
         """A contact was removed or added: do not use what was read before."""
         self._people.pop(contact_id, None)
         self._named.clear()
-        self.touched.add(contact_id)
+        self.people_changed = True
 
     def random(self, size: int) -> bytes:
         """`size` random bytes."""

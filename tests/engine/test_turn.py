@@ -1,0 +1,75 @@
+"""A turn that fails, before and after its commit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from p2pchat.errors import DatabaseDamaged, NodeError
+from p2pchat.store import invites as store_invites
+from p2pchat.store.database import Database
+from tests.world import World, run_world
+
+
+def test_what_was_committed_is_never_told_to_have_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What hellos and join tags are checked against is read in the turn: if that fails, nothing was committed."""
+
+    async def main(world: World) -> None:
+        alice = await world.start("alice")
+        looked = store_invites.all
+
+        def broken(db: Database) -> list[store_invites.InviteRow]:
+            raise DatabaseDamaged
+
+        monkeypatch.setattr(store_invites, "all", broken)
+        with pytest.raises(DatabaseDamaged):
+            await alice.call("invite")
+        monkeypatch.setattr(store_invites, "all", looked)
+        assert await alice.engine.read(looked) == []
+        await alice.call("invite")
+        assert len(alice.engine.door.offers()) == 1
+
+    run_world(tmp_path, main)
+
+
+def test_two_who_wait_for_one_contact_both_hear(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        invite = (await alice.call("invite"))["invite"]
+        await alice.stop()
+        added: list[str] = []
+
+        async def add() -> None:
+            added.append((await bob.call("add", invite=invite, wait="accepted", timeout=3000))["state"])
+
+        async with trio.open_nursery() as faces:
+            for _ in range(5):
+                faces.start_soon(add)
+            await trio.sleep(10)
+            await world.start("alice")
+        assert added == ["contact"] * 5
+
+    run_world(tmp_path, main)
+
+
+def test_a_fault_in_one_input_costs_the_others_nothing(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice = await world.start("alice")
+        ran: list[int] = []
+
+        def faulty(turn: object) -> None:
+            raise ZeroDivisionError
+
+        async def one() -> None:
+            with pytest.raises(NodeError):
+                await alice.engine.submit(faulty)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(one)
+            for number in range(3):
+                nursery.start_soon(alice.engine.submit, lambda turn, number=number: ran.append(number))
+        assert set(ran) == {0, 1, 2}
+
+    run_world(tmp_path, main)
