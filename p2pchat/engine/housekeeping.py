@@ -31,7 +31,8 @@ def tick(turn: Turn) -> None:
         if contact.state == "contact":
             _end_losers(turn, contact.id)
     turn.sessions.write()
-    store_sessions.expire(turn.db, turn.now)
+    for contact_id in store_sessions.expire(turn.db, turn.now):
+        turn.after(turn.net.relink, contact_id)  # a link by the hello of an ended session could not renew
     turn.sessions.forget()
     turn.pairs_changed = True
     invites.rotation(turn)

@@ -61,7 +61,7 @@ def envelope(turn: Turn, contact: Contact, route: str, sealed: bytes) -> None:
     seen = store_envelopes.seen(turn.db, name)
     if seen is not None and seen.contact == contact.id:  # who else has it has recorded it, and is told nothing
         turn.hop_acks.setdefault(contact.id, []).append(name)
-        if seen.msg_id is not None and (seen.receipt_at is None or seen.receipt_at + HOUR <= turn.now):
+        if seen.msg_id is not None and not turn.recent(seen.receipt_at or 0, HOUR):
             store_envelopes.receipt_queued(turn.db, name, turn.now)
             turn.receipts.setdefault(contact.id, []).append(seen.msg_id)
         return

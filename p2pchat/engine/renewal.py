@@ -33,6 +33,8 @@ AT_MOST_EVERY = 3_600_000
 OFFER_FOR = 600_000
 """Milliseconds: one renewal an hour, and how long a bundle made for one is good."""
 REMEMBER_HANDSHAKE = 40 * DAY
+MOST_ENDING = 8
+"""Old sessions kept for receiving: every one is tried at each hello and at each envelope that does not open."""
 
 
 def refused(turn: Turn, contact: Contact, envelope_name: bytes) -> None:
@@ -41,9 +43,10 @@ def refused(turn: Turn, contact: Contact, envelope_name: bytes) -> None:
     if row is None or row.contact != contact.id or contact.state != "contact":
         return
     key = f"renewal {contact.id.hex()}"
-    if turn.now < meta.get_int(turn.db, key) + AT_MOST_EVERY:
+    if turn.recent(meta.get_int(turn.db, key), AT_MOST_EVERY):
         return
     meta.put_int(turn.db, key, turn.now)
+    meta.put_int(turn.db, _unanswered(contact), turn.now)
     turn.after(turn.net.send, contact.id, [Frame(wire.RENEW, b"")])
 
 
@@ -53,7 +56,7 @@ def asked(turn: Turn, contact: Contact, th: bytes) -> None:
     if session is None or contact.state != "contact":
         return
     key = f"renewal offered {contact.id.hex()}"
-    if turn.now < meta.get_int(turn.db, key) + OFFER_FOR:
+    if turn.recent(meta.get_int(turn.db, key), OFFER_FOR):
         return
     meta.put_int(turn.db, key, turn.now)
     until = turn.now + OFFER_FOR
@@ -67,8 +70,8 @@ def asked(turn: Turn, contact: Contact, th: bytes) -> None:
 def answered(turn: Turn, contact: Contact, th: bytes, sealed: bytes) -> None:
     """The bundle we asked for: begin the new session and seal again what was not delivered."""
     session = _session(turn, contact, th)
-    asked_at = meta.get_int(turn.db, f"renewal {contact.id.hex()}")
-    if session is None or contact.state != "contact" or turn.now >= asked_at + AT_MOST_EVERY:
+    asked_at = meta.get_int(turn.db, _unanswered(contact))
+    if session is None or contact.state != "contact" or not turn.recent(asked_at, AT_MOST_EVERY):
         return
     try:
         bundle = open_bundle(open_blob(renew_key(session.pair_root), sealed))
@@ -82,9 +85,14 @@ def answered(turn: Turn, contact: Contact, th: bytes, sealed: bytes) -> None:
     except CannotOpen:
         return
     blob = seal_blob(renew_key(session.pair_root), message, turn.random)
+    meta.remove(turn.db, _unanswered(contact))  # one request, one session
     store_outbox.clear(turn.db, contact.id, [store_outbox.RENEWAL])  # of one that did not arrive in its time
     outbound.queue_initial(turn, contact.id, store_outbox.RENEWAL, blob, fresh.th)
     _replace(turn, contact, replaced, fresh)
+
+
+def _unanswered(contact: Contact) -> str:
+    return f"renewal unanswered {contact.id.hex()}"
 
 
 def _shared(turn: Turn, contact: Contact, of_link: Session) -> bytes:
@@ -130,6 +138,10 @@ def _replace(turn: Turn, contact: Contact, old_th: bytes, fresh: Session) -> Non
         if old.ends_at is None and (old.th != sibling or old.initiator == fresh.initiator):
             turn.sessions.put(contact.id, replace(old, ends_at=turn.now + LINGER))
     turn.sessions.begin(contact.id, fresh, turn.now)
+    ending = [one.th for one in turn.sessions.all(contact.id) if one.ends_at is not None]
+    for th in ending[MOST_ENDING:]:
+        turn.sessions.drop(contact.id, th)
+        turn.after(turn.net.relink, contact.id)  # a link by its hello could not renew any more
     turn.pairs_changed = True
     sending = turn.sessions.sending(contact.id)
     if sending is not None:

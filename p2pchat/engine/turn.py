@@ -271,6 +271,10 @@ class Turn:
         self._named.clear()
         self.people_changed = True
 
+    def recent(self, at: int, within: int) -> bool:
+        """Whether `at` was less than `within` ms ago. A time to come was written by a clock that was wrong: it is not."""
+        return at <= self.now < at + within
+
     def random(self, size: int) -> bytes:
         """`size` random bytes."""
         return self.entropy.random(size)

@@ -98,7 +98,11 @@ def trim_skipped(db: Database, th: bytes, keep: int) -> list[tuple[int, int]]:
     return surplus
 
 
-def expire(db: Database, now: int) -> None:
-    """Forget skipped keys older than 30 days, and sessions kept for receiving whose time is over."""
+def expire(db: Database, now: int) -> set[bytes]:
+    """Forget skipped keys older than 30 days, and sessions kept for receiving whose time is over; the contacts these
+    were with.
+    """
     db.execute("DELETE FROM skipped_keys WHERE at < ?", (now - SKIPPED_FOR,))
+    ended = {contact for (contact,) in db.query("SELECT contact FROM sessions WHERE receive_until <= ?", (now,))}
     db.execute("DELETE FROM sessions WHERE receive_until <= ?", (now,))
+    return ended
