@@ -313,9 +313,11 @@ class World:
         await self._nursery.start(node.run)
         return node
 
-    def outsider(self, name: str) -> FakeHost:
-        """A host without a node behind it: whatever it says, the test says."""
-        host = FakeHost(self, name, self.entropy.random(32))
+    def outsider(self, name: str, seed: bytes | None = None) -> FakeHost:
+        """A host without a node behind it: whatever it says, the test says. With the name and the transport `seed` of a
+        node that is stopped it stands in that one's place.
+        """
+        host = FakeHost(self, name, seed or self.entropy.random(32))
         host.nursery = self._nursery
         self.listening[host.peer] = host
         return host

@@ -1,0 +1,188 @@
+"""Reach: when and whom it dials, on a made-up clock and made-up links."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import pairwise
+from random import Random
+from typing import Any, cast
+
+import trio
+from trio.testing import MockClock
+
+from p2pchat.errors import LinkLost, Unreachable
+from p2pchat.net.reach import LONGEST_WAIT, Reach, jittered
+from tests.conftest import run
+
+CONTACT, OTHER = b"contact!", b"another!"
+HOME, WORK = bytes(32), bytes([1]) * 32
+
+
+class Links:
+    """Stands for `direct.Links`: every dial is written down; `up` says who answers, and for how long."""
+
+    def __init__(self) -> None:
+        self.dials: list[tuple[float, bytes, bytes, tuple[str, ...], int]] = []
+        self.up: dict[bytes, float] = {}
+        self.there: set[bytes] = set()
+        self.ended = 0.0
+
+    def newest(self, contact: bytes) -> object | None:
+        return contact if contact in self.there else None
+
+    async def dial(
+        self, contact: bytes, peer: bytes, addresses: Sequence[str], attempt: int, started: Callable[[], None]
+    ) -> None:
+        self.dials.append((trio.current_time(), contact, peer, tuple(addresses), attempt))
+        await trio.lowlevel.checkpoint()
+        if peer not in self.up:
+            raise Unreachable if len(self.dials) % 2 else LinkLost
+        started()
+        self.there.add(contact)
+        await trio.sleep(self.up[peer])
+        self.there.discard(contact)
+        self.ended = trio.current_time()
+
+    def times(self) -> list[float]:
+        return [at for at, *_ in self.dials]
+
+    def waits(self) -> list[float]:
+        return [later - earlier for earlier, later in pairwise(self.times())]
+
+
+def play(main: Callable[[Links, Reach], Awaitable[None]], seed: int = 1) -> None:
+    async def inside() -> None:
+        links = Links()
+        async with trio.open_nursery() as nursery:
+            await main(links, Reach(cast(Any, links), nursery, Random(seed).randbytes))
+            nursery.cancel_scope.cancel()
+
+    run(inside, MockClock(autojump_threshold=0))
+
+
+def test_the_waits_grow_to_five_minutes_with_jitter() -> None:
+    async def main(links: Links, reach: Reach) -> None:
+        reach.want(CONTACT, [(HOME, "a")])
+        await trio.sleep(24 * 3600)
+        waits = links.waits()
+        assert 1 <= waits[0] <= 2
+        for number, wait in enumerate(waits[:8]):
+            assert 2**number / 2 <= wait <= 2**number + 1
+        late = waits[12:]
+        assert all(LONGEST_WAIT / 2 <= wait <= LONGEST_WAIT + 1 for wait in late)
+        assert max(late) - min(late) > LONGEST_WAIT / 4
+        assert len(links.dials) < 24 * 3600 / 150 + 20
+
+    play(main)
+
+
+def test_two_nodes_do_not_dial_in_step() -> None:
+    found = []
+    for seed in (1, 2):
+
+        async def main(links: Links, reach: Reach) -> None:
+            reach.want(CONTACT, [(HOME, "a")])
+            await trio.sleep(3600)
+            found.append(links.times())
+
+        play(main, seed)
+    assert not set(found[0][2:]) & set(found[1][2:])
+
+
+def test_jitter_is_between_half_and_whole() -> None:
+    assert jittered(10, bytes) == 5
+    assert 9.99 < jittered(10, lambda size: b"\xff" * size) < 10
+
+
+def test_after_a_link_it_begins_with_the_shortest_wait() -> None:
+    async def main(links: Links, reach: Reach) -> None:
+        reach.want(CONTACT, [(HOME, "a")])
+        await trio.sleep(2 * 3600)
+        links.up[HOME] = 1000.0
+        await trio.sleep(400)
+        assert links.there
+        before = len(links.dials)
+        del links.up[HOME]
+        await trio.sleep(1000)  # it ends somewhere in here
+        after = [at - links.ended for at in links.times()[before:]]
+        assert 1 <= after[0] <= 2
+        assert after[1] <= 2 + 3
+        assert after[2] <= 2 + 3 + 5
+
+    play(main)
+
+
+def test_a_link_the_other_side_made_is_enough_until_it_ends() -> None:
+    async def main(links: Links, reach: Reach) -> None:
+        links.there.add(CONTACT)
+        reach.want(CONTACT, [(HOME, "a")])
+        await trio.sleep(3600)
+        assert links.dials == []
+        links.there.clear()
+        reach.again(CONTACT)
+        await trio.sleep(2.1)
+        assert len(links.dials) >= 1
+
+    play(main)
+
+
+def test_a_nudge_ends_the_wait_and_not_more_than_once_a_second() -> None:
+    async def main(links: Links, reach: Reach) -> None:
+        reach.want(CONTACT, [(HOME, "a")])
+        await trio.sleep(3 * 3600)
+        before = len(links.dials)
+        reach.nudge(CONTACT)
+        await trio.sleep(1.1)
+        assert len(links.dials) > before
+        before = len(links.dials)
+        for _ in range(1000):  # a thousand messages in ten seconds
+            reach.nudge(CONTACT)
+            await trio.sleep(0.01)
+        assert len(links.dials) - before <= 21
+        waits = links.waits()
+        await trio.sleep(3600)
+        assert max(links.waits()[len(waits) :]) > 100  # and the back-off was not forgotten by that
+
+    play(main)
+
+
+def test_every_host_is_tried_with_all_its_addresses_newest_first() -> None:
+    async def main(links: Links, reach: Reach) -> None:
+        reach.want(CONTACT, [(WORK, "w1"), (HOME, "h1"), (WORK, "w2")])
+        await trio.sleep(0.1)
+        assert [dial[2:4] for dial in links.dials] == [(WORK, ("w1", "w2")), (HOME, ("h1",))]
+        links.up[HOME] = 10_000.0
+        await trio.sleep(2)
+        assert CONTACT in links.there
+        assert [attempt for *_, attempt in links.dials] == [0, 0, 1, 1]
+
+    play(main)
+
+
+def test_new_ways_are_tried_at_once() -> None:
+    async def main(links: Links, reach: Reach) -> None:
+        reach.want(CONTACT, [(HOME, "old")])
+        await trio.sleep(3600)
+        before = len(links.dials)
+        reach.want(CONTACT, [(HOME, "new")])
+        await trio.sleep(1.1)
+        assert [dial[3] for dial in links.dials[before:]][:1] == [("new",)]
+
+    play(main)
+
+
+def test_the_forgotten_is_not_dialled_and_the_others_are() -> None:
+    async def main(links: Links, reach: Reach) -> None:
+        reach.want(CONTACT, [(HOME, "a")])
+        reach.want(OTHER, [(WORK, "b")])
+        await trio.sleep(100)
+        reach.forget(CONTACT)
+        reach.forget(CONTACT)
+        before = len(links.dials)
+        await trio.sleep(3600)
+        assert {dial[1] for dial in links.dials[before:]} == {OTHER}
+        reach.want(CONTACT, [(HOME, "a")])
+        await trio.sleep(1)
+        assert links.dials[-1][1] == CONTACT
+
+    play(main)
