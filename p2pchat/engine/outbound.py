@@ -30,6 +30,8 @@ from p2pchat.store.messages import MessageRow
 from p2pchat.store.outbox import OutboxRow
 
 KEEP_TRYING = 30 * DAY
+AT_ONCE = 0
+"""The next try of what nobody has acked. No time: a clock that was ahead and is set right would make it wait."""
 
 
 def send_text(turn: Turn, contact: Contact, text: str, message_id: bytes | None = None) -> MessageRow:
@@ -82,7 +84,7 @@ def queue(
         envelope=envelope,
         th=None if session is None else session.th,
         created_at=turn.now,
-        next_try=turn.now,
+        next_try=AT_ONCE,
         expires_at=turn.now + KEEP_TRYING,
     )
     _ready(turn, row, store_outbox.add(turn.db, row))
@@ -99,7 +101,7 @@ def queue_initial(turn: Turn, contact_id: bytes, kind: int, blob: bytes, th: byt
         envelope=blob,
         th=th,
         created_at=turn.now,
-        next_try=turn.now,
+        next_try=AT_ONCE,
         expires_at=turn.now + KEEP_TRYING,
     )
     pk = store_outbox.add(turn.db, row)
@@ -139,7 +141,7 @@ def _seal_rows(turn: Turn, contact_id: bytes, session: Session, rows: list[Outbo
             envelope=envelope,
             th=session.th,
             acked_at=None,
-            next_try=turn.now,
+            next_try=AT_ONCE,
         )
         turn.sealed.append(Sealed(contact_id, row.pk, name, Frame(wire.ENVELOPE, envelope)))
 
