@@ -30,7 +30,6 @@ from p2pchat.store.database import Database
 from tests.meddler import Meddler
 from tests.world import KEY, FakeHost, World, WorldNode, befriend, run_world
 
-
 HOSTILE = "\u202eknil\x1b[2J\u202e" + "z\u0337\u0327\u0322" * 40
 
 
