@@ -357,6 +357,7 @@ async def _opened(options: Options, settings: config.Settings, key: bytes) -> As
 
     self_test()
     db = await trio.to_thread.run_sync(Database.open, options.profile.database, key)
+    close: Callable[[], Awaitable[None]] = partial(trio.to_thread.run_sync, db.close)
     try:
         await trio.to_thread.run_sync(_import_net)  # most likely under way already
         from p2pchat.net.addresses import full
@@ -370,6 +371,7 @@ async def _opened(options: Options, settings: config.Settings, key: bytes) -> As
         engine = Engine(
             db, _now, entropy, lambda gate, door, nursery: Network(host, gate, door, nursery, entropy.random)
         )
+        close = engine.close  # a call under way may be reading, in a thread of its own
         async with trio.open_nursery() as nursery:
             await nursery.start(Supervisor(host).run)
             profiles.keep_port(db, host.port)
@@ -383,7 +385,7 @@ async def _opened(options: Options, settings: config.Settings, key: bytes) -> As
             nursery.cancel_scope.cancel()
     finally:
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(db.close)
+            await close()
 
 
 def _import_net() -> None:

@@ -211,6 +211,11 @@ class Engine:
             result: T = await self._run_sync(function, self.db, *args)
             return result
 
+    async def close(self) -> None:
+        """Close the database, after the turn or the reading in progress. `run` must have ended."""
+        async with self._one_at_a_time:
+            await self._run_sync(self.db.close)
+
     async def watch(self, check: Callable[[], Awaitable[T | None]]) -> T:
         """Wait until `check` finds something; it is asked again after each turn that changed a contact."""
         while True:

@@ -272,7 +272,7 @@ class Turn:
         self.people_changed = True
 
     def recent(self, at: int, within: int) -> bool:
-        """Whether `at` was less than `within` ms ago. A time to come was written by a clock that was wrong: it is not."""
+        """Whether `at` was less than `within` ms ago. A time to come is not: a clock that was wrong wrote it."""
         return at <= self.now < at + within
 
     def random(self, size: int) -> bytes:

@@ -150,6 +150,11 @@ class Database:
         """Move the write-ahead log into the database and cut it to nothing, so that what was deleted is gone."""
         self.query("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    @property
+    def closed(self) -> bool:
+        """True once `close` was called."""
+        return self._connection is None
+
     def close(self) -> None:
         """Checkpoint and close; closing twice is harmless."""
         if self._connection is None:

@@ -70,7 +70,7 @@ def test_a_link_outlives_the_session_of_its_hello(tmp_path: Path) -> None:
     """It stays up for weeks; the session whose secret opened it was renewed and is forgotten by then."""
 
     async def main(world: World) -> None:
-        alice, bob = await friends(world)
+        alice, _ = await friends(world)
         for _ in range(2):
             await change_session(alice, "bob", broken)
             await alice.call("send", chat="bob", text="again")

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
+from p2pchat.core.primitives import system_entropy
+from p2pchat.engine import profile as profiles
+from p2pchat.engine.engine import Engine
+from p2pchat.engine.ports import Net
 from p2pchat.errors import DatabaseDamaged, NodeError
 from p2pchat.store import invites as store_invites
 from p2pchat.store.database import Database
-from tests.world import World, run_world
+from tests.conftest import run
+from tests.world import KEY, World, run_world
 
 
 def test_what_was_committed_is_never_told_to_have_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,3 +80,33 @@ def test_a_fault_in_one_input_costs_the_others_nothing(tmp_path: Path) -> None:
         assert set(ran) == {0, 1, 2}
 
     run_world(tmp_path, main)
+
+
+def test_the_database_is_closed_after_the_reading_in_progress(tmp_path: Path) -> None:
+    """A face may be reading, in a thread of its own, when the node ends."""
+    db = Database.create(tmp_path / "p2pchat.db", KEY)
+    profiles.create(db, "alice", system_entropy())
+    engine = Engine(db, lambda: 0, system_entropy(), no_network)
+    reading, go_on = trio.Event(), threading.Event()
+    rows: list[object] = []
+
+    def slow(db: Database) -> None:
+        trio.from_thread.run_sync(reading.set)
+        go_on.wait()
+        rows.append(db.query_one("SELECT 1"))
+
+    async def main() -> None:
+        async with trio.open_nursery() as faces:
+            faces.start_soon(engine.read, slow)
+            await reading.wait()
+            faces.start_soon(engine.close)
+            await wait_all_tasks_blocked()
+            go_on.set()
+        assert rows == [(1,)]
+        assert db.closed
+
+    run(main)
+
+
+def no_network(gate: object, door: object, nursery: object) -> Net:
+    raise AssertionError
