@@ -9,12 +9,12 @@ test_node_process); what is proven elsewhere is not repeated here:
     profile in use, with the pid       process; two started at once: here
     corrupt, truncated, newer database here (left as it is, put back); process; every damage: store/test_database
     key file missing                   here; damaged: store/test_keys
-    full disk                          here (sending, receiving, joining); store/test_database; engine/test_delivery
+    full disk                          here (sending, receiving, joining); store/test_database; test_delivery
     read-only folder                   here
-    invite damaged, empty, own, known  here; core/test_invite, engine/test_invites
-    invite expired, used twice         here (its maker is told); every order of events: engine/test_invites
+    invite damaged, empty, own, known  here; core/test_invite, test_invites
+    invite expired, used twice         here (its maker is told); every order of events: test_invites
     clock a day off, three days off    here
-    contact unreachable                here (send, add); engine/test_scenarios
+    contact unreachable                here (send, add); test_scenarios
     deep profile path                  process, test_locations
     node killed in mid-call            here (send), process (tail), cli/test_verbs; under traffic: test_kill
     stale socket                       process, api/test_client, api/test_server
@@ -23,7 +23,7 @@ test_node_process); what is proven elsewhere is not repeated here:
     ambiguous, unknown                 everyday; cli/test_verbs (tail)
     text too long, empty, not UTF-8    everyday (48,000 bytes arrive); cli/test_verbs (each way of giving one)
     stdin, stdout closed or full       everyday
-    blocked, declined                  everyday, here; engine/test_invites
+    blocked, declined                  everyday, here; test_invites
     search with syntax in it           everyday; store/test_messages
     hostile names and texts            everyday; cli/test_verbs, test_clean, core/test_text
     what was saved, with --json        here (exit 3 of send and add); cli/test_verbs
