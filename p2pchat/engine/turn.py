@@ -109,8 +109,15 @@ class SessionCache:
 
     def keep(self, contact: bytes, opened: Opened, now: int) -> None:
         """Keep what opening an envelope changed."""
-        th = opened.session.th
-        skipped = self._load(contact).skipped[th]
+        th, ratchet_after = opened.session.th, opened.session.ratchet
+        known = self._load(contact)
+        skipped = known.skipped[th]
+        if skipped and known.sessions[th].ratchet.chain != ratchet_after.chain:
+            # without its chain's header key a skipped key opens nothing here: it would only serve a thief
+            oldest = min(chain for chain, _ in (*ratchet_after.old_headers, (ratchet_after.chain, b"")))
+            store_sessions.drop_chain(self._db, th, oldest)
+            for place in [place for place in skipped if place[0] < oldest]:
+                del skipped[place]
         if opened.skipped:
             store_sessions.add_skipped(self._db, th, list(opened.skipped), now)
             skipped.update({(chain, number): key for chain, number, key in opened.skipped})

@@ -9,7 +9,9 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from p2pchat.core import wire
 from p2pchat.core.primitives import system_entropy
+from p2pchat.core.ratchet import OLD_CHAINS
 from p2pchat.engine import profile as profiles
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.ports import Net
@@ -17,7 +19,8 @@ from p2pchat.errors import DatabaseDamaged, NodeError
 from p2pchat.store import invites as store_invites
 from p2pchat.store.database import Database
 from tests.conftest import run
-from tests.world import KEY, World, run_world
+from tests.meddler import Meddler
+from tests.world import KEY, World, befriend, run_world
 
 
 def test_what_was_committed_is_never_told_to_have_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,3 +113,30 @@ def test_the_database_is_closed_after_the_reading_in_progress(tmp_path: Path) ->
 
 def no_network(gate: object, door: object, nursery: object) -> Net:
     raise AssertionError
+
+
+def test_a_skipped_key_whose_header_key_is_gone_is_forgotten(tmp_path: Path) -> None:
+    """Nothing can be opened with it any more, but by somebody with a recording and this database."""
+
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+        meddler = Meddler(world)
+        meddler.drop(wire.ENVELOPE, sender=bob, times=1)
+        await bob.call("send", chat="alice", text="lost")
+
+        async def turn_around() -> None:
+            await bob.call("send", chat="alice", text="b", wait="delivered")
+            await alice.call("send", chat="bob", text="a", wait="delivered")
+
+        await turn_around()
+        assert await alice.engine.read(kept_keys) == 1
+        for _ in range(OLD_CHAINS + 1):
+            await turn_around()
+        assert await alice.engine.read(kept_keys) == 0
+
+    run_world(tmp_path, main)
+
+
+def kept_keys(db: Database) -> int:
+    return len(db.query("SELECT 1 FROM skipped_keys"))
