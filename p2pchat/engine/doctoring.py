@@ -72,4 +72,4 @@ async def _contacts(engine: Engine) -> list[Check]:
 
 def _people(db: Database) -> tuple[list[store_contacts.Contact], dict[bytes, int]]:
     everybody = [one for one in store_contacts.all(db) if one.state == "contact"]
-    return everybody, {one.id: len(store_outbox.for_contact(db, one.id)) for one in everybody}
+    return everybody, store_outbox.counts(db)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import trio
 
@@ -18,10 +17,6 @@ from p2pchat.net.reach import Reach, Way
 
 log = logging.getLogger(__name__)
 MOST_WAYS = 4
-
-
-class NetworkHost(Host, Protocol):
-    """A host that also says which of its addresses are worth handing out."""
 
 
 class Network:

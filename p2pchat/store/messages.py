@@ -116,12 +116,6 @@ def next_seq(db: Database, chat: bytes) -> int:
     return 1 + (row[0] if row else 0)
 
 
-def next_place(db: Database) -> int:
-    """The place that a message gets which is not late."""
-    row = db.query_one("SELECT " + _NEXT_PLACE)
-    return int(row[0]) if row else 1
-
-
 def get(db: Database, id: bytes) -> list[MessageRow]:
     """Every message with that id: one, unless a peer repeats ids between chats."""
     return [MessageRow(*row) for row in db.query(_SELECT + "WHERE id = ? ORDER BY pk", (id,))]

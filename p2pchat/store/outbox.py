@@ -88,14 +88,6 @@ def update(db: Database, pk: int, **fields: Value) -> None:
     db.execute(f"UPDATE outbox SET {assignments(fields, _CHANGING)} WHERE pk = :pk", {**fields, "pk": pk})
 
 
-def acked(db: Database, envelope_ids: Iterable[bytes], at: int) -> list[OutboxRow]:
-    """Note that the next hop has these envelopes; the rows that were not acked before, as they were."""
-    rows = [by_envelope(db, id) for id in envelope_ids]
-    fresh = list({row.pk: row for row in rows if row is not None and row.acked_at is None}.values())
-    db.executemany("UPDATE outbox SET acked_at = ? WHERE pk = ?", [(at, row.pk) for row in fresh])
-    return fresh
-
-
 def forget_messages(db: Database, contact: bytes, msg_ids: Iterable[bytes]) -> int:
     """Remove the rows to a contact that carry these messages (a receipt came, or the user deleted them); how many."""
     return db.executemany("DELETE FROM outbox WHERE msg_id = ? AND contact = ?", [(id, contact) for id in msg_ids])
@@ -124,9 +116,9 @@ def pending_contacts(db: Database) -> set[bytes]:
     return {row[0] for row in db.query("SELECT DISTINCT contact FROM outbox")}
 
 
-def has_msg(db: Database, msg_id: bytes) -> bool:
-    """Whether a message still waits for a receipt from somebody."""
-    return db.query_one("SELECT 1 FROM outbox WHERE msg_id = ?", (msg_id,)) is not None
+def counts(db: Database) -> dict[bytes, int]:
+    """How much waits, by contact; who is not in it is owed nothing."""
+    return dict(db.query("SELECT contact, count(*) FROM outbox GROUP BY contact"))
 
 
 def for_message(db: Database, msg_id: bytes) -> list[OutboxRow]:

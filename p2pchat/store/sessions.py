@@ -59,11 +59,6 @@ def for_contact(db: Database, contact: bytes) -> list[SessionRow]:
     ]
 
 
-def all_pair_roots(db: Database) -> list[tuple[bytes, bytes, bytes]]:
-    """(contact, th, pair root) of every session: what a hello tag is checked against."""
-    return [(contact, th, root) for contact, th, root in db.query("SELECT contact, th, pair_root FROM sessions")]
-
-
 def remove(db: Database, th: bytes) -> None:
     """Forget a session with its skipped keys."""
     db.execute("DELETE FROM sessions WHERE th = ?", (th,))

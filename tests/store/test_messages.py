@@ -131,12 +131,6 @@ def test_no_pk_is_given_twice(db: Database) -> None:
     assert seqs(messages.since(db, None, last)) == [3]
 
 
-def test_next_place_is_behind_all(db: Database) -> None:
-    assert messages.next_place(db) == 1
-    save(db, said(1), said(2))
-    assert messages.next_place(db) > max(row.place for row in messages.page(db, ALICE, 9))
-
-
 # --- our numbers, their gaps ---------------------------------------------------------------------
 
 

@@ -148,11 +148,6 @@ def test_sessions(db: Database) -> None:
     later = replace(first, state=b"later", confirmed=True, receive_until=9, created_at=0)
     sessions.save(db, later)
     assert sessions.for_contact(db, ALICE) == [replace(later, created_at=5), second]
-    assert set(sessions.all_pair_roots(db)) == {
-        (ALICE, b"z" * 32, b"root"),
-        (ALICE, b"a" * 32, b"root"),
-        (BOB, b"b" * 32, b"root"),
-    }
     sessions.remove(db, b"z" * 32)
     assert sessions.for_contact(db, ALICE) == [second]
 
