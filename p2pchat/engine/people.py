@@ -18,7 +18,7 @@ from p2pchat.core.codec import array, binary, decode, encode
 from p2pchat.core.content import Profile, newest_message_id
 from p2pchat.core.identity import safety_number, sas_words
 from p2pchat.core.invite import ROLE_NODE, Invite, decode_invite, hello_key, invite_id, read_invite
-from p2pchat.core.primitives import KEY
+from p2pchat.core.primitives import KEY, equal
 from p2pchat.core.session import DAY, LINGER, Session
 from p2pchat.core.text import clean_name
 from p2pchat.engine import outbound, views
@@ -61,7 +61,8 @@ def add(turn: Turn, written: str, name: str | None) -> Contact:
     for known in store_contacts.all(turn.db):
         if known.invite_id == invite_id(encoded):
             return known if alias is None else turn.change(known.id, name=alias, named_by_me=True)
-    if any(one.hello == hello_key(invite.secret) for one in store_invites.all(turn.db)):
+    hello = hello_key(invite.secret)
+    if any(equal(one.hello, hello) for one in store_invites.all(turn.db)):
         raise NotNow("This is an invite of your own", hint="Give it to somebody else.")
     # clocks lie by up to a day; whether it has really expired, the inviter says
     if invite.expires_at * 1000 + DAY < turn.now:

@@ -26,7 +26,7 @@ from p2pchat.core.envelope import envelope_id
 from p2pchat.core.invite import join_tag
 from p2pchat.core.primitives import equal
 from p2pchat.core.wire import Frame
-from p2pchat.errors import CannotOpen, LinkLost, P2PChatError, Unreachable
+from p2pchat.errors import LinkLost, P2PChatError, PeerError, Unreachable
 from p2pchat.net.frames import DEADLINE, FrameReader, write_frames
 from p2pchat.net.ports import Host, Stream
 from p2pchat.net.reach import FIRST_WAIT, LONGEST_WAIT, Way, jittered
@@ -197,8 +197,10 @@ class Joining:
             else:
                 return
             await reader.one(DEADLINE)  # the joiner hangs up when it has read that
-        except (CannotOpen, LinkLost):
+        except PeerError:
             return
+        except P2PChatError as error:  # our own full disk, say: they knock again
+            log.warning("a knock could not be answered: %s", type(error).__name__)
 
     def _proven(self, hello: Frame, peer: bytes) -> Offer | None:
         if hello.type != wire.HELLO:

@@ -64,7 +64,7 @@ class Reach:
             wanted.nudged.set()
 
     def forget(self, contact: bytes) -> None:
-        """Stop dialling the contact. Links that are there are not touched."""
+        """Stop dialling the contact, and end a link that was dialled here; those that they dialled are not touched."""
         if (wanted := self._wanted.pop(contact, None)) is not None:
             wanted.scope.cancel()
 
