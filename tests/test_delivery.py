@@ -494,7 +494,8 @@ def test_a_replay_by_another_contact_is_neither_acked_nor_receipted(tmp_path: Pa
         recorded = meddler.of(wire.ENVELOPE, bob)
         meddler.seen.clear()
         for envelope in recorded:
-            carol.engine.net.send(await carol.id_of("alice"), [Frame(wire.ENVELOPE, envelope)])
+            frames = [Frame(wire.ENVELOPE, envelope), Frame(wire.INITIAL, envelope)]
+            carol.engine.net.send(await carol.id_of("alice"), frames)
         await trio.sleep(60)
         to_carol = {frame.type for who, whom, frame in meddler.seen if (who, whom) == ("alice", "carol")}
         assert to_carol - {wire.PING, wire.PONG} == {wire.REFUSED}

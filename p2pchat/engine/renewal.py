@@ -104,7 +104,8 @@ def _shared(turn: Turn, contact: Contact, of_link: Session) -> bytes:
 def begun(turn: Turn, contact: Contact, blob: bytes) -> None:
     """The contact's first message of a new session."""
     name = envelope_id(blob)
-    if store_envelopes.seen(turn.db, name) is not None:
+    seen = store_envelopes.seen(turn.db, name)
+    if seen is not None and seen.contact == contact.id:
         turn.hop_acks.setdefault(contact.id, []).append(name)
         return
     try:
