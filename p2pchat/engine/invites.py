@@ -43,6 +43,8 @@ from p2pchat.store.prekeys import PrekeyRow
 ROTATE = 7 * DAY
 KEEP_ROTATED = 30 * DAY
 MOST_EXPIRY_S = 365 * 86_400
+MOST_REQUESTS = 200
+"""Requests that may wait for an answer: a reusable invite that got into wrong hands must not fill the disk."""
 REMEMBER_HANDSHAKE = 400 * DAY
 """Longer than the prekeys of any invite live, so a first message is known for as long as it could be accepted."""
 _LEAKED = "An invite of yours was tried again after its use; it may have leaked."
@@ -143,6 +145,8 @@ def admit(turn: Turn, invite_id: bytes, blob: bytes) -> bool:
     known = store_contacts.by_identity(turn.db, initial.identity)
     if known is not None and known.state == "blocked":
         return False
+    if known is None and row.kind == REUSABLE and store_contacts.count(turn.db, "request") >= MOST_REQUESTS:
+        return False  # they keep knocking, and come in when there is room again
     if row.kind == ONE_TIME:
         store_invites.update(turn.db, row.id, state=store_invites.USED, secret=None, bundle=None, encoded=None)
         store_prekeys.delete(turn.db, store_prekeys.ONE_TIME, prekeys.number)

@@ -253,8 +253,11 @@ def decline(turn: Turn, contact: Contact) -> None:
 
 
 def block(turn: Turn, contact: Contact) -> Contact:
-    """Take nothing of theirs any more, and send nothing. The history stays."""
+    """Take nothing of theirs any more, and send nothing: what still had to be delivered has failed. History stays."""
+    rows = store_outbox.for_contact(turn.db, contact.id)
+    queued = [row.msg_id for row in rows if row.kind == contents.TEXT and row.msg_id is not None]
     store_outbox.clear(turn.db, contact.id)
+    advance(turn, contact.id, queued, delivery.EXPIRED, None)
     changed = turn.change(contact.id, state="blocked", invite=None, invite_until=None)
     turn.pairs_changed = True
     turn.after(turn.net.forget, contact.id)

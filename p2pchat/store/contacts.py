@@ -81,6 +81,12 @@ def all(db: Database) -> list[Contact]:
     return [_made(row) for row in db.query(_SELECT + "ORDER BY created_at, id")]
 
 
+def count(db: Database, state: str) -> int:
+    """How many are in that state."""
+    row = db.query_one("SELECT count(*) FROM contacts WHERE state = ?", (state,))
+    return int(row[0]) if row else 0
+
+
 def update(db: Database, id: bytes, **fields: Value) -> None:
     """Set fields of one contact, by the names of `Contact`."""
     db.execute(f"UPDATE contacts SET {assignments(fields, _CHANGING)} WHERE id = :id", {**fields, "id": id})

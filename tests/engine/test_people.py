@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import trio
 
 from p2pchat.core.session import DAY
-from p2pchat.engine import outbound
+from p2pchat.engine import invites, outbound
 from p2pchat.engine.turn import Turn
+from p2pchat.errors import NotReached
 from p2pchat.store import meta
 from tests.world import World, WorldNode, befriend, run_world, until
 
@@ -82,5 +84,39 @@ def test_a_link_that_was_just_verified_does_not_survive_the_block(tmp_path: Path
         gate._pairs = blocked
         await trio.sleep(1)
         assert not await linked()
+
+    run_world(tmp_path, main)
+
+
+def test_what_a_blocked_contact_had_not_got_has_failed(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+        await bob.stop()
+        await alice.call("send", chat="bob", text="are you there?")
+        await alice.call("block", contact="bob")
+        assert [one["state"] for one in await alice.call("log", chat="bob")] == ["failed"]
+
+    run_world(tmp_path, main)
+
+
+def test_requests_by_a_reusable_invite_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever finds such an invite can make any number of identities; the disk is ours."""
+    monkeypatch.setattr(invites, "MOST_REQUESTS", 2)
+
+    async def main(world: World) -> None:
+        alice = await world.start("alice")
+        invite = (await alice.call("invite", reusable=True))["invite"]
+        for name in ("bob", "carol", "dave"):
+            joiner = await world.start(name)
+            with suppress(NotReached):
+                await joiner.call("add", invite=invite, timeout=60)
+        assert sorted(one["name"] for one in await alice.call("requests")) == ["bob", "carol"]
+        await alice.call("decline", contact="bob")
+
+        async def dave_is_in() -> bool:
+            return "dave" in [one["name"] for one in await alice.call("requests")]
+
+        await until(dave_is_in)
 
     run_world(tmp_path, main)
