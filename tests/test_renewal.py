@@ -217,8 +217,37 @@ def test_a_renewal_that_came_too_late_is_asked_for_anew(tmp_path: Path) -> None:
         await trio.sleep(3700)
         await until(lambda: all_delivered(alice, "bob"), 2 * 3600)
         assert await bob.texts("alice") == ["a0", "late"]
+        await talk(alice, bob, 1)
+        assert await live_sessions(alice, "bob") == await live_sessions(bob, "alice")
+        assert len(await live_sessions(alice, "bob")) == 1  # the one that never arrived is not waited for
 
     run_world(tmp_path, main)
+
+
+def test_after_one_side_renewed_the_other_may(tmp_path: Path) -> None:
+    """On one link, by whose hello neither of the new sessions is: the second ends the first, it is not beside it."""
+
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        await change_session(alice, "bob", broken)
+        await alice.call("send", chat="bob", text="one", wait="delivered", timeout=60)
+        await talk(alice, bob, 1)
+        first = await session_of(bob, "alice")
+        await change_session(bob, "alice", broken)
+        await bob.call("send", chat="alice", text="two", wait="delivered", timeout=60)
+        await talk(alice, bob, 1)
+        for node, name in ((alice, "bob"), (bob, "alice")):
+            live = await live_sessions(node, name)
+            assert len(live) == 1
+            assert live[0] != first.th
+        assert renewals(alice) == renewals(bob) == 2
+
+    run_world(tmp_path, main)
+
+
+async def live_sessions(node: WorldNode, name: str) -> list[bytes]:
+    contact = await node.id_of(name)
+    return [one.th for one in node.engine.sessions.all(contact) if one.ends_at is None]
 
 
 def test_garbage_makes_nobody_renew(tmp_path: Path) -> None:

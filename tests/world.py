@@ -129,6 +129,7 @@ class FakeHost:
         self.streams: set[FakeStream] = set()
         self.nursery: trio.Nursery | None = None
         self.dials = 0
+        self.disconnected: list[bytes] = []
 
     @property
     def peer(self) -> bytes:
@@ -158,6 +159,7 @@ class FakeHost:
         return ours
 
     async def disconnect(self, peer: bytes) -> None:
+        self.disconnected.append(peer)
         for stream in [one for one in self.streams if one.peer == peer]:
             stream.end()
         await trio.lowlevel.checkpoint()

@@ -76,6 +76,8 @@ def test_a_cut_link_is_noticed_by_both_and_mended(tmp_path: Path) -> None:
             await until(lambda: unlinked(alice), 30)
             await until(lambda: unlinked(bob), 30 - (trio.current_time() - began))
             assert trio.current_time() - began <= 30
+            # its connection with it, or the next stream would be opened on the same dead one
+            assert alice.host.disconnected.pop() == bob.host.peer
             world.mend(alice, bob)
             await bob.call("send", chat="alice", text="mended", wait="delivered", timeout=30)
         await until(lambda: everything_arrived(bob, 5))
