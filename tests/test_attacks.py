@@ -24,6 +24,7 @@ from p2pchat.core.prekeys import Bundle, open_bundle
 from p2pchat.core.primitives import hkdf
 from p2pchat.core.session import hello_days, hello_tag
 from p2pchat.core.wire import Frame, FrameParser, pack
+from p2pchat.engine import inbound
 from p2pchat.engine.turn import Turn
 from p2pchat.errors import LinkLost
 from p2pchat.net import addresses, direct, joining
@@ -383,6 +384,8 @@ def test_addresses_are_told_to_contacts_only(tmp_path: Path) -> None:
         await trio.sleep(3700)
         told = {whom for who, whom, frame in meddler.seen if who == "alice" and frame.type == wire.ENVELOPE}
         assert told == {"bob"}
+        kept = await alice.engine.read(lambda db: db.query("SELECT kind FROM outbox"))
+        assert kept == []  # and nothing of it waits for the others
         # and bob finds her there, although nothing is left of the old place
         world.cut(alice, bob)
         await trio.sleep(60)
@@ -434,6 +437,25 @@ def test_names_are_cleaned_where_they_come_in(tmp_path: Path, sent: str, shown: 
 
 
 # --- 46: a block holds ----------------------------------------------------------------------------------------------
+
+
+def test_nobody_blocked_is_owed_a_receipt(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        meddler = Meddler(world)
+        meddler.drop(wire.ENVELOPE, sender=bob)
+        await bob.call("send", chat="alice", text="in the same moment")
+        await trio.sleep(1)
+        contact = await alice.id_of("bob")
+        pair = alice.engine.gate.pairs(contact)[0]
+        (envelope,) = meddler.of(wire.ENVELOPE, bob)
+        # one turn takes both the message and the block
+        alice.engine.post(inbound.frame, contact, pair.th, "direct", Frame(wire.ENVELOPE, envelope))
+        await alice.call("block", contact="bob")
+        assert await alice.texts("bob") == ["in the same moment"]
+        assert await alice.engine.read(lambda db: db.query("SELECT * FROM outbox")) == []
+
+    run_world(tmp_path, main)
 
 
 def test_what_was_under_way_at_a_block_is_not_taken(tmp_path: Path) -> None:

@@ -214,6 +214,7 @@ def test_a_renewal_that_came_too_late_is_asked_for_anew(tmp_path: Path) -> None:
         await bob.stop()
         await trio.sleep(2 * 3600)  # the bundle has expired, and its prekeys are deleted
         bob = await world.start("bob")
+        assert await bob.engine.read(lambda db: db.query("SELECT id FROM prekeys WHERE kind = 'renewal'")) == []
         await trio.sleep(3700)
         await until(lambda: all_delivered(alice, "bob"), 2 * 3600)
         assert await bob.texts("alice") == ["a0", "late"]
