@@ -1,0 +1,126 @@
+"""People who come again: with an old profile, another invite, another transport key, although they were blocked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from p2pchat.errors import NotReached, UsageError
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store import invites as store_invites
+from p2pchat.store import messages as store_messages
+from p2pchat.store import meta
+from p2pchat.store.database import Database
+from tests.asking import has, linked, names, sessions_of
+from tests.world import KEY, World, WorldNode, befriend, run_world, until
+
+DAY_S = 86_400
+
+
+async def bob_lost_his_contacts(world: World, tmp_path: Path) -> tuple[WorldNode, WorldNode]:
+    """Alice and bob are contacts, and bob's folder is from before that."""
+    bob = await world.start("bob")
+    await bob.stop()
+    copy = bob.copy()
+    alice, bob = await world.start("alice"), await world.start("bob")
+    await befriend(alice, bob)
+    await bob.call("send", chat="alice", text="before", wait="delivered")
+    await bob.stop()
+    world.put_back(copy)
+    return alice, await world.start("bob")
+
+
+def test_who_begins_anew_has_to_be_accepted(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await bob_lost_his_contacts(world, tmp_path)
+        await alice.call("send", chat="bob", text="undelivered")
+        await bob.call("add", invite=(await alice.call("invite"))["invite"], name="alice")
+        asked = await alice.call("requests")
+        assert [one["name"] for one in asked] == ["bob"]
+        assert asked[0]["sas"] == (await bob.call("verify", contact="alice"))["sas"]
+        await trio.sleep(3600)
+        assert await names(bob) == {"alice": "waiting"}
+        await alice.call("accept", contact="bob")
+        await until(lambda: has(bob, "alice", ["undelivered"]))
+        await bob.call("send", chat="alice", text="after", wait="delivered")
+        assert await alice.texts("bob") == ["before", "after"]
+        assert await names(alice) == {"bob": "contact"}
+
+    run_world(tmp_path, main)
+
+
+def test_who_begins_anew_may_be_declined(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await bob_lost_his_contacts(world, tmp_path)
+        await bob.call("add", invite=(await alice.call("invite"))["invite"], name="alice")
+        await alice.call("decline", contact="bob")
+        assert await alice.call("requests") == []
+        assert await names(alice) == {"bob": "contact"}
+        assert len(await sessions_of(alice, "bob")) == 1
+
+    run_world(tmp_path, main)
+
+
+def test_a_beginning_that_was_not_accepted_changes_nothing_of_a_contact(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        bob = await world.start("bob")
+        await bob.stop()
+        copy = bob.copy()
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+        contact = await alice.id_of("bob")
+        ways = await alice.engine.read(ways_of, contact)
+        await bob.stop()
+        world.put_back(copy)
+        thief = await world.start("bob", lambda node: move_house(world, node))
+        await thief.call("add", invite=(await alice.call("invite"))["invite"], name="alice")
+        assert len(await alice.call("requests")) == 1
+        assert await alice.engine.read(ways_of, contact) == ways
+        assert await names(alice) == {"bob": "contact"}
+
+    run_world(tmp_path, main)
+
+
+def move_house(world: World, node: WorldNode) -> None:
+    """Give a profile's next node another name and address."""
+    node.host.name = "thief"
+    with node.db.transaction():
+        meta.put(node.db, "name", b"thief")
+
+
+def ways_of(db: Database, contact: bytes) -> list[Any]:
+    return list(store_contacts.ways(db, contact))
+
+
+def test_blocking_holds_whatever_they_come_with(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+        await alice.call("block", contact="bob")
+        await bob.call("send", chat="alice", text="why?")
+        said = len([one for one in world.traffic if one[0] == "alice"])
+        await trio.sleep(DAY_S)
+        assert len([one for one in world.traffic if one[0] == "alice"]) == said
+        assert not await linked(bob, "alice")
+        await bob.stop()
+        # the same identity, another transport key, no contacts, and a fresh invite
+        db = Database.open(bob.folder / "p2pchat.db", KEY)
+        with db.transaction():
+            meta.put(db, "transport", world.entropy.random(32))
+            for contact in store_contacts.all(db):
+                store_contacts.remove(db, contact.id)
+        db.close()
+        bob = await world.start("bob")
+        for how in ({}, {"ask": True}, {"reusable": True}):
+            invite = (await alice.call("invite", **how))["invite"]
+            with pytest.raises((NotReached, UsageError)):
+                await bob.call("add", invite=invite, timeout=60)
+        assert await alice.call("requests") == []
+        assert await names(alice) == {"bob": "blocked"}
+        assert await alice.engine.read(lambda db: store_messages.newest(db, None, 10)) == []
+        assert [row.state for row in await alice.engine.read(store_invites.all)][1:] == ["open"] * 3
+
+    run_world(tmp_path, main)
