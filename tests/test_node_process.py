@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -15,8 +18,11 @@ from pathlib import Path
 
 import pytest
 
+from p2pchat.core.invite import ONE_TIME, Invite, InviteWay, encode_invite, to_text
+from p2pchat.net.addresses import pack
 from tests.processes import Done, Place, place
 
+NOBODY = "/ip4/127.0.0.1/tcp/9"
 PASSPHRASE = "correct horse, кобыла"
 
 
@@ -196,12 +202,21 @@ def test_a_killed_node_leaves_nothing_in_the_way(here: Place) -> None:
     assert again.hear()["event"] == "ready"
 
 
+def name_now(here: Place) -> str:
+    """What the only contact is called now."""
+    return str(json.loads(here.run("alice", "--json", "contacts").out)["name"])
+
+
 def test_a_verb_whose_node_dies_ends_with_1_and_starts_no_other(here: Place) -> None:
     node = here.node("alice")
     node.hear()
     tail = here.start("alice", "tail", "--events")
-    status = here.run("alice", "--json", "invite")  # something happened, the node answers
-    assert status.code == 0
+    nowhere = Invite(ONE_TIME, bytes(32), bytes(16), 4_000_000_000, (InviteWay(bytes(32), pack(NOBODY), 0),), None)
+    assert here.run("alice", "add", to_text(encode_invite(nowhere)), "--name", "bob", "--timeout", "1s").code == 3
+    names, told = itertools.cycle(("carol", "bob")), tail.process.stdout
+    assert told is not None
+    while not select.select([told], [], [], 0)[0]:  # until it is told something, it may not listen yet
+        assert here.run("alice", "rename", name_now(here), next(names)).code == 0
     node.end(signal.SIGKILL)
     done = tail.wait()
     assert (done.code, done.err.count("\n")) == (1, 1)
