@@ -1,0 +1,111 @@
+"""What the screen knows, as plain data. Made from what the node answers (`seam` has cleaned every string in it)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+ME = "me"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message. `sender` is `me` or the contact's name; `at` is when it was written (ours) or came (others'), in local
+    time. `state`: saved, stored, delivered, read, failed (ours), received (others').
+    """
+
+    id: str
+    chat: str
+    sender: str
+    text: str
+    kind: str
+    at: datetime
+    state: str
+    route: str | None
+
+    @property
+    def mine(self) -> bool:
+        return self.sender == ME
+
+    def moved(self, state: str, route: str | None) -> Message:
+        """The same message in another state; a route once known stays."""
+        return replace(self, state=state, route=route or self.route)
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A chat with one contact. `state`: contact, waiting (they have not answered yet), blocked. `route`: how a message
+    would travel now, None where no link is there. `label` is the name as shown: two that look alike differ in it.
+    """
+
+    id: str
+    name: str
+    label: str
+    state: str
+    verified: bool
+    route: str | None
+    unread: int
+    first_unread: str | None
+    last: Message | None
+    draft: str
+
+    @property
+    def online(self) -> bool:
+        return self.route is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Somebody asks to become a contact. `sas`: four words to compare. `known`: a contact who wants to begin anew (they
+    lost their session, or it is another device): their safety number changes with it.
+    """
+
+    id: str
+    name: str
+    since: datetime
+    sas: str
+    known: bool
+
+
+def time_of(text: str) -> datetime:
+    """Local time of an RFC 3339 timestamp."""
+    return datetime.fromisoformat(text).astimezone()
+
+
+def message_of(params: Mapping[str, Any]) -> Message:
+    """A message object of the API."""
+    at = params["sent_at"] if params["from"] == ME else (params["received_at"] or params["sent_at"])
+    return Message(
+        params["id"],
+        params["chat"],
+        params["from"],
+        params["text"],
+        params["kind"],
+        time_of(at),
+        params["state"],
+        params["route"],
+    )
+
+
+def chat_of(params: Mapping[str, Any], label: str | None = None) -> Chat:
+    """A chat object of the API."""
+    last = params.get("last")
+    return Chat(
+        params["id"],
+        params["name"],
+        label or params["name"],
+        params["state"],
+        bool(params["verified"]),
+        params["route"],
+        int(params.get("unread", 0)),
+        params.get("first_unread"),
+        None if last is None else message_of(last),
+        params.get("draft", ""),
+    )
+
+
+def request_of(params: Mapping[str, Any]) -> Request:
+    """A request object of the API."""
+    return Request(params["id"], params["name"], time_of(params["since"]), params["sas"], bool(params.get("known")))
