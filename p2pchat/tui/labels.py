@@ -1,0 +1,73 @@
+"""Names as they are shown: two that a person could take for one another are told apart by their id.
+
+Whoever asks to be let in chooses their own name, so an "Alice" with a Cyrillic A is one invite away. We do not try to
+say which of two is the true one, only that there are two.
+"""
+# ruff: noqa: RUF001 - letters that look alike are what this file is about
+
+from __future__ import annotations
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from p2pchat.tui.model import Chat
+
+_DIGITS = 4
+"""Hexadecimal digits of the id that are shown, at least."""
+
+# Letters of other alphabets (after casefolding) by the Latin one they are drawn like, and Latin ones like each other.
+_DRAWN_LIKE = {
+    "a": "аαɑ",
+    "b": "вьβ",
+    "c": "сϲ",
+    "d": "ԁ",
+    "e": "еёεє",
+    "h": "нһη",
+    "j": "јϳ",
+    "k": "кκ",
+    "l": "i1|!ıіιӏї",
+    "m": "м",
+    "n": "пո",
+    "o": "0оοσօ",
+    "p": "рρ",
+    "q": "ԛ",
+    "r": "г",
+    "s": "ѕ5",
+    "t": "тτ",
+    "u": "υս",
+    "v": "ν",
+    "w": "ωԝш",
+    "x": "хχ",
+    "y": "уγү",
+    "z": "ζ3з",
+}
+_FOLD = {ord(like): latin for latin, all_like in _DRAWN_LIKE.items() for like in all_like}
+
+
+def skeleton(name: str) -> str:
+    """What remains of a name when everything goes that the eye may miss: two alike have the same."""
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold())
+    # Marks, invisible characters and spaces (categories M, C, Z) hide well.
+    shown = "".join(char for char in folded if unicodedata.category(char)[0] not in "MCZ")
+    return shown.translate(_FOLD).replace("rn", "m")
+
+
+def labels(chats: Sequence[Chat]) -> list[Chat]:
+    """The chats with their labels: the name, and ` ·` with digits of the id where another looks like it."""
+    alike: defaultdict[str, list[str]] = defaultdict(list)
+    for chat in chats:
+        alike[skeleton(chat.name)].append(chat.id)
+    return [_labelled(chat, alike[skeleton(chat.name)]) for chat in chats]
+
+
+def _labelled(chat: Chat, ids: list[str]) -> Chat:
+    label = chat.name
+    if len(ids) > 1:
+        digits = _DIGITS
+        # Somebody with patience finds an id with the same first digits.
+        while digits < len(chat.id) and len({each[:digits] for each in ids}) < len(ids):
+            digits += _DIGITS
+        label = f"{chat.name} ·{chat.id[:digits]}"
+    return chat if chat.label == label else replace(chat, label=label)

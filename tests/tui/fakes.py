@@ -1,0 +1,415 @@
+"""A node that lives in the test: answers like docs/api.md says, keeps everything in memory, and makes the events.
+
+    node = FakeNode()
+    bob = node.friend("Bob")
+    node.says(bob, "hello")                       # a message of theirs, with its events
+    await node.call("send", chat=bob, text="hi")  # as a screen does
+
+It is a `Caller` for screens, and with `node.open` an opener for the seam. Nothing here waits for time: `now` is a clock
+that each thing said moves on by a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from p2pchat import errors
+
+Json = dict[str, Any]
+
+START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+INVITE = "P2PCHAT:TAAQBRBAESSJD7USS6IZEPRDAYI5QWW3CJ45KNKVYZY4IDHSHITQFPQU" + "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567" * 4
+SAFETY_NUMBER = "30463 83243 76764 53147 08656 17959 50903 24356 07526 63958 33415 56473"
+SAS = "anchor velvet tulip orbit"
+STATES = ("saved", "stored", "delivered", "read")
+
+
+class FakeNode:
+    """A node with contacts, messages and requests, that can be locked, die and come back."""
+
+    def __init__(
+        self, *, passphrase: str | None = None, keep_receiving: bool | None = False, now: datetime = START
+    ) -> None:
+        self.now = now
+        self.passphrase = passphrase
+        self.locked = passphrase is not None
+        self.calls: list[tuple[str, Json]] = []
+        self.fail: dict[str, errors.P2PChatError] = {}
+        """The next call of that method raises this (once)."""
+        self.hold: dict[str, asyncio.Event] = {}
+        """A call of that method waits for this before it does anything."""
+        self.on_event: Callable[[Json], None] | None = None
+        self.people: dict[str, Json] = {}
+        self.asking: dict[str, Json] = {}
+        self.history: dict[str, list[Json]] = {}
+        self.read_upto: dict[str, int] = {}
+        self.drafts: dict[str, str] = {}
+        self.settings: Json = {"keep_receiving": keep_receiving, "read_receipts": True}
+        self.reachable = True
+        self.opened = 0
+        self.alive = True
+        self._end = asyncio.Event()
+        self._count = 0
+
+    # --- what a test does with it
+
+    def friend(
+        self, name: str, *, state: str = "contact", verified: bool = False, route: str | None = "direct", id: str = ""
+    ) -> str:
+        """A contact; the id of their chat. `id` may be given, to see two that begin alike."""
+        ident = id or self._id(32)
+        self.people[ident] = {"id": ident, "name": name, "state": state, "verified": verified, "route": route}
+        self.history[ident] = []
+        self.read_upto[ident] = 0
+        self._emit("contact", self.people[ident])
+        return ident
+
+    def says(self, chat: str, text: str, *, ago: timedelta | None = None) -> Json:
+        """They say something; the message object."""
+        return self._message(chat, self.people[chat]["name"], text, "received", ago)
+
+    def said(self, chat: str, text: str, state: str = "delivered", *, ago: timedelta | None = None) -> Json:
+        """We said something, from wherever; the message object."""
+        return self._message(chat, "me", text, state, ago)
+
+    def moves(self, message_id: str, state: str, route: str | None = "direct") -> None:
+        """One of our messages gets another state."""
+        message = self._find_message(message_id)
+        message["state"] = state
+        message["route"] = route
+        self._emit(
+            "state", {"id": message_id, "chat": message["chat"], "state": state, "route": route, "at": self._stamp()}
+        )
+
+    def knocks(self, name: str, *, known: bool = False, id: str = "") -> str:
+        """Somebody asks to become a contact; their id."""
+        ident = id or self._id(32)
+        self.asking[ident] = {"id": ident, "name": name, "since": self._stamp(), "sas": SAS, "known": known}
+        self._emit("request", self.asking[ident])
+        return ident
+
+    def comes(self, contact: str, route: str = "direct") -> None:
+        """A link with a contact comes up."""
+        self._change(contact, route=route)
+
+    def goes(self, contact: str) -> None:
+        """A link with a contact goes down."""
+        self._change(contact, route=None)
+
+    def warns(self, warning: str) -> None:
+        """The node has something to tell."""
+        self._emit("node", {"warning": warning})
+
+    def emit(self, event: str, **params: object) -> None:
+        """Any event at all."""
+        self._emit(event, params)
+
+    def named(self, method: str) -> list[Json]:
+        """The arguments of every call of a method."""
+        return [params for name, params in self.calls if name == method]
+
+    # --- as a link of the seam
+
+    async def open(self) -> FakeNode:
+        """What the seam opens: this node, or NodeError while it is dead."""
+        await asyncio.sleep(0)
+        self.opened += 1
+        if not self.alive:
+            raise errors.NodeError("The node could not start", hint="Its log says why.")
+        return self
+
+    @property
+    def greeting(self) -> Mapping[str, Any]:
+        """What hello answered."""
+        state = "locked" if self.locked else "ready"
+        return {"version": 1, "program": "0", "pid": 1, "foreground": False, "state": state}
+
+    @greeting.setter
+    def greeting(self, value: Mapping[str, Any]) -> None:
+        raise AssertionError("nobody writes a greeting")
+
+    def die(self, *, for_good: bool = False) -> None:
+        """The node ends; with `for_good` it cannot be started again until `revive`."""
+        self.alive = not for_good
+        self.on_event = None
+        self.locked = self.passphrase is not None
+        self._end.set()
+        self._end = asyncio.Event()
+
+    def revive(self) -> None:
+        """It can be started again."""
+        self.alive = True
+
+    async def closed(self) -> None:
+        """Wait for its end."""
+        await self._end.wait()
+
+    async def close(self) -> None:
+        """The connection ends, the node does not."""
+        await asyncio.sleep(0)
+        self.on_event = None
+
+    async def call(self, method: str, **params: Any) -> Any:
+        """Answer a method as the real node does."""
+        self.calls.append((method, params))
+        end = self._end
+        await asyncio.sleep(0)
+        if method in self.hold:
+            await self.hold[method].wait()
+        if not self.alive or end.is_set():
+            raise errors.NodeGone()
+        if method in self.fail:
+            raise self.fail.pop(method)
+        if self.locked and method not in ("unlock", "status", "stop"):
+            raise errors.Locked()
+        answer: Callable[..., Any] | None = getattr(self, f"_do_{method}", None)
+        if answer is None:
+            raise errors.UsageError(f"There is no method {method}")
+        return answer(**params)
+
+    # --- the methods
+
+    def _do_subscribe(self, events: list[str] | None = None) -> Json:
+        return {"events": events or []}
+
+    def _do_unlock(self, passphrase: str) -> Json:
+        if self.locked and passphrase != self.passphrase:
+            raise errors.WrongPassphrase()
+        self.locked = False
+        return {"locked": False, "addresses": []}
+
+    def _do_status(self) -> Json:
+        return {
+            "running": True,
+            **self.greeting,
+            "name": "Me",
+            "has_passphrase": self.passphrase is not None,
+            "addresses": ["/ip4/127.0.0.1/tcp/4001/p2p/12D3KooW"] if self.reachable else [],
+            "keep_receiving": self.settings["keep_receiving"],
+        }
+
+    def _do_settings(self, **changes: bool | None) -> Json:
+        self.settings.update({name: value for name, value in changes.items() if value is not None})
+        return dict(self.settings)
+
+    def _do_lock(self) -> Json:
+        if self.passphrase is None:
+            raise errors.NotNow("This profile has no passphrase, so there is nothing to lock")
+        self.locked = True
+        self.die()
+        return {"pid": 1}
+
+    def _do_chats(self) -> list[Json]:
+        chats = [self._chat(ident) for ident in self.people]
+        return sorted(chats, key=lambda chat: self._activity(chat["id"]), reverse=True)
+
+    def _do_contacts(self) -> list[Json]:
+        return [dict(person) for person in self.people.values()]
+
+    def _do_requests(self) -> list[Json]:
+        return [dict(request) for request in self.asking.values()]
+
+    def _do_read(self, chat: str, upto: str) -> Json:
+        position = [message["id"] for message in self.history[chat]].index(upto) + 1
+        if position > self.read_upto[chat]:
+            self.read_upto[chat] = position
+            self._tell_unread(chat)
+        return {"unread": len(self._unread(chat))}
+
+    def _do_draft(self, chat: str, text: str) -> Json:
+        self.drafts[self._find(chat)] = text
+        return {}
+
+    def _do_log(
+        self,
+        chat: str,
+        limit: int = 50,
+        search: str | None = None,
+        before: str | None = None,
+        after: str | None = None,
+        around: str | None = None,
+    ) -> list[Json]:
+        messages = self.history[self._find(chat)]
+        ids = [message["id"] for message in messages]
+        if search is not None:
+            words = search.casefold().split()
+            found = [each for each in messages if words and all(word in each["text"].casefold() for word in words)]
+        elif before is not None:
+            found = messages[: ids.index(before)]
+        elif after is not None:
+            first = ids.index(after) + 1
+            return [dict(each) for each in messages[first : first + limit]]
+        elif around is not None:
+            middle = ids.index(around)
+            first = max(0, min(middle - limit // 2, len(messages) - limit))
+            return [dict(each) for each in messages[first : first + limit]]
+        else:
+            found = messages
+        return [dict(each) for each in found[-limit:]]
+
+    def _do_messages(self, chat: str | None = None, since: str | None = None, limit: int | None = None) -> list[Json]:
+        del chat, since, limit
+        return []
+
+    def _do_send(self, chat: str, text: str, wait: str = "saved", timeout: float = 30) -> Json:
+        del timeout
+        if len(text.encode()) > 48_000:
+            raise errors.TextTooLong()
+        ident = self._find(chat)
+        if self.people[ident]["state"] == "blocked":
+            raise errors.NotNow("This contact is blocked")
+        message = self._message(ident, "me", text, "saved", None)
+        if self.people[ident]["route"] is not None:
+            for state in STATES[1:3]:
+                self.moves(message["id"], state, self.people[ident]["route"])
+        del wait
+        return {"id": message["id"], "state": message["state"], "route": message["route"], "stored_at": None}
+
+    def _do_invite(self, reusable: bool = False, ask: bool = False, expires: int = 604_800) -> Json:
+        del reusable, ask
+        notice = "" if self.reachable else "Nobody outside this machine can reach this node yet."
+        return {
+            "id": self._id(16),
+            "invite": INVITE,
+            "expires_at": self._stamp(timedelta(seconds=expires)),
+            "reachable": self.reachable,
+            "notice": notice,
+        }
+
+    def _do_add(self, invite: str, name: str | None = None, wait: str | None = None, timeout: float = 30) -> Json:
+        del wait, timeout
+        if not invite.strip().upper().startswith("P2PCHAT:"):
+            raise errors.BadInvite()
+        ident = self.friend(name or "Inviter", state="waiting", route=None)
+        return self._brief(ident)
+
+    def _do_accept(self, contact: str) -> Json:
+        request = self.asking.pop(self._find_request(contact))
+        self.friend(request["name"], id=request["id"])
+        return self._brief(request["id"])
+
+    def _do_decline(self, contact: str) -> Json:
+        return {"id": self.asking.pop(self._find_request(contact))["id"]}
+
+    def _do_block(self, contact: str) -> Json:
+        for ident, request in list(self.asking.items()):
+            if contact in (ident, request["name"]):
+                del self.asking[ident]
+                self.friend(request["name"], state="blocked", route=None, id=ident)
+                return self._brief(ident)
+        ident = self._find(contact)
+        self._change(ident, state="blocked", route=None)
+        return self._brief(ident)
+
+    def _do_rename(self, contact: str, name: str) -> Json:
+        if not name.strip() or len(name) > 64:
+            raise errors.BadName()
+        ident = self._find(contact)
+        self._change(ident, name=name)
+        return self._brief(ident)
+
+    def _do_verify(self, contact: str, set: bool = False) -> Json:
+        ident = self._find(contact)
+        if set:
+            self._change(ident, verified=True)
+        return {"safety_number": SAFETY_NUMBER, "verified": self.people[ident]["verified"], "sas": SAS}
+
+    def _do_delete(self, id: str) -> Json:
+        message = self._find_message(id)
+        chat = message["chat"]
+        position = self.history[chat].index(message)
+        del self.history[chat][position]
+        if position < self.read_upto[chat]:
+            self.read_upto[chat] -= 1
+        self._emit("state", {"id": id, "chat": chat, "state": "deleted", "route": None, "at": None})
+        return {"id": id}
+
+    def _do_why(self, id: str) -> Json:
+        message = self._find_message(id)
+        return {"id": id, "state": message["state"], "reason": "It is on its way.", "next": "An answer is due soon."}
+
+    # --- inside
+
+    def _id(self, digits: int) -> str:
+        self._count += 1
+        # The counter comes first, so that short prefixes differ.
+        return f"{self._count:04x}".ljust(digits, "0")
+
+    def _stamp(self, more: timedelta = timedelta(0)) -> str:
+        return (self.now + more).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    def _message(self, chat: str, sender: str, text: str, state: str, ago: timedelta | None) -> Json:
+        self.now += timedelta(seconds=1)
+        at = self._stamp(-(ago or timedelta(0)))
+        mine = sender == "me"
+        message = {
+            "id": self._id(32),
+            "chat": chat,
+            "from": sender,
+            "text": text,
+            "kind": "text",
+            "sent_at": at,
+            "received_at": None if mine else at,
+            "state": state,
+            "route": None if state == "saved" else "direct",
+        }
+        self.history[chat].append(message)
+        self._emit("message", message)
+        if not mine:
+            self._tell_unread(chat)
+        return message
+
+    def _unread(self, chat: str) -> list[Json]:
+        return [each for each in self.history[chat][self.read_upto[chat] :] if each["from"] != "me"]
+
+    def _tell_unread(self, chat: str) -> None:
+        unread = self._unread(chat)
+        self._emit("chat", {"id": chat, "unread": len(unread), "first_unread": unread[0]["id"] if unread else None})
+
+    def _chat(self, ident: str) -> Json:
+        unread = self._unread(ident)
+        history = self.history[ident]
+        return {
+            **self.people[ident],
+            "unread": len(unread),
+            "first_unread": unread[0]["id"] if unread else None,
+            "last": dict(history[-1]) if history else None,
+            "draft": self.drafts.get(ident, ""),
+        }
+
+    def _activity(self, ident: str) -> str:
+        history = self.history[ident]
+        return str(history[-1]["id"]) if history else ident
+
+    def _change(self, contact: str, **changes: object) -> None:
+        self.people[contact].update(changes)
+        self._emit("contact", self.people[contact])
+
+    def _brief(self, ident: str) -> Json:
+        return {name: self.people[ident][name] for name in ("id", "name", "state")}
+
+    def _find(self, named: str) -> str:
+        for ident, person in self.people.items():
+            if named in (ident, person["name"]):
+                return ident
+        raise errors.NoSuchContact()
+
+    def _find_request(self, named: str) -> str:
+        for ident, request in self.asking.items():
+            if named in (ident, request["name"]):
+                return ident
+        raise errors.NoSuchContact("Nobody of that name asks to become a contact")
+
+    def _find_message(self, ident: str) -> Json:
+        for messages in self.history.values():
+            for message in messages:
+                if message["id"] == ident:
+                    return message
+        raise errors.NoSuchMessage()
+
+    def _emit(self, event: str, params: Mapping[str, object]) -> None:
+        if self.on_event is not None:
+            self.on_event({"event": event, **params})
