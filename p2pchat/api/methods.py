@@ -158,9 +158,9 @@ METHODS: Final[tuple[Method, ...]] = (
     ),
     Method(
         "messages",
-        "Messages in the order they came to this profile, to catch up after `lagged`: those after `since`, or the "
-        "newest.",
-        f"[{_MESSAGE}]",
+        "Messages in the order they came to this profile, to catch up after `lagged`: those after `since` or after "
+        "`position`, or the newest. Each has its position in that order, which only rises.",
+        f"[{_MESSAGE[:-1]}, position}}]",
         (
             Param("chat", "text", "Only this chat; null for all.", default=None),
             Param(
@@ -170,9 +170,16 @@ METHODS: Final[tuple[Method, ...]] = (
                 default=None,
             ),
             Param(
+                "position",
+                "integer",
+                "Only messages after this position; 0 for all from the first. For who keeps the place: a position "
+                "means the same for ever, also when its message was deleted.",
+                default=None,
+            ),
+            Param(
                 "limit",
                 "integer",
-                "How many at most (1,000). Without `since` and without this there are none.",
+                "How many at most (1,000). Without `since`, `position` and this there are none.",
                 default=None,
             ),
         ),

@@ -252,22 +252,30 @@ async def log(
 
 
 async def messages(
-    engine: Engine, *, chat: str | None = None, since: str | None = None, limit: int | None = None
+    engine: Engine,
+    *,
+    chat: str | None = None,
+    since: str | None = None,
+    position: int | None = None,
+    limit: int | None = None,
 ) -> list[Json]:
-    """Messages of one chat or of all in the order they were saved; with neither `since` nor `limit`, none.
+    """Messages of one chat or of all in the order they were saved, each with its position in it.
 
-    `since` "" is before the first: who followed an empty store has no id to name.
+    After the message `since` or after `position`, or else the newest `limit`. `since` "" and `position` 0 are before
+    the first. Unlike an id, a position means one place for ever: a peer can repeat an id, and a message can be deleted.
     """
 
     def look(db: Database) -> list[Json]:
         wanted = None if chat is None else store_contacts.find(db, chat).id
         names = {one.id: one.name for one in store_contacts.all(db)}
+        after = position
         if since is not None:
             after = store_messages.find(db, since).pk if since else 0
+        if after is not None:
             rows = store_messages.since(db, wanted, after, min(limit or MOST_PAGE, MOST_PAGE))
         else:
             rows = store_messages.newest(db, wanted, min(limit or 0, MOST_PAGE))
-        return [views.message(row, names.get(row.chat, "unknown")) for row in rows]
+        return [{**views.message(row, names.get(row.chat, "unknown")), "position": row.pk} for row in rows]
 
     return await engine.read(look)
 
