@@ -1,4 +1,5 @@
 """The API's client for faces that do one thing at a time: plain sockets, no event loop, quick to import.
+`connection` is the one for faces with a loop.
 
     with Client.connect(profile) as client:
         client.call("send", chat="bob", text="hi")
@@ -85,11 +86,11 @@ class Client:
     def call(self, method: str, **params: Any) -> Any:
         """The result of one method. Raises what the node answered, or NodeGone if it ended meanwhile."""
         self._last += 1
-        self._send({"jsonrpc": "2.0", "id": self._last, "method": method, "params": params})
+        self._send(codec.request(self._last, method, params))
         while True:
             message = self._receive()
             if "method" in message:
-                self._events.append(_event(message))
+                self._events.append(codec.event_from(message))
             elif message.get("id") in (self._last, None):
                 if "error" in message:
                     raise codec.error_from(message["error"])
@@ -102,7 +103,7 @@ class Client:
                 yield self._events.popleft()
             message = self._receive()
             if "method" in message:
-                self._events.append(_event(message))
+                self._events.append(codec.event_from(message))
 
     def wait_for_end(self, seconds: float) -> bool:
         """Whether the node ended this connection in time (after `stop` or `lock`)."""
@@ -118,7 +119,7 @@ class Client:
 
     @property
     def socket(self) -> socket.socket:
-        """The socket itself, for `rpc`, which only passes lines on."""
+        """The socket itself, for `rpc`, which only passes lines on, and for `connection`, which goes on with it."""
         return self._sock
 
     def close(self) -> None:
@@ -160,13 +161,7 @@ class Client:
                 self.call("stop")
             self.wait_for_end(HELLO_DEADLINE)
 
-    def _send(self, message: JsonObject) -> None:
-        try:
-            line = codec.encode(message)
-        except UnicodeEncodeError as exc:
-            raise errors.UsageError("That text is not valid UTF-8") from exc
-        if len(line) > codec.MAX_REQUEST:
-            raise errors.TextTooLong()
+    def _send(self, line: bytes) -> None:
         try:
             self._sock.sendall(line)
         except OSError as exc:
@@ -184,11 +179,6 @@ class Client:
                 raise errors.NodeGone()
             self._messages.extend(codec.decode(line) for line in self._splitter.feed(data))
         return self._messages.popleft()
-
-
-def _event(message: JsonObject) -> JsonObject:
-    params = message.get("params")
-    return {"event": message["method"], **(params if isinstance(params, dict) else {})}
 
 
 def _check_owner(sock: socket.socket) -> None:

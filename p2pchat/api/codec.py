@@ -132,6 +132,23 @@ _BY_EXIT: dict[str, type[errors.P2PChatError]] = {
 # --- requests -----------------------------------------------------------------------------------
 
 
+def request(ident: int, method: str, params: JsonObject) -> bytes:
+    """The line of a call, for a client. Raises UsageError or TextTooLong where the node could not read it."""
+    try:
+        line = encode({"jsonrpc": "2.0", "id": ident, "method": method, "params": params})
+    except UnicodeEncodeError as exc:
+        raise errors.UsageError("That text is not valid UTF-8") from exc
+    if len(line) > MAX_REQUEST:
+        raise errors.TextTooLong()
+    return line
+
+
+def event_from(message: JsonObject) -> JsonObject:
+    """The event of a notification: its params, and its name under "event"."""
+    params = message.get("params")
+    return {"event": message["method"], **(params if isinstance(params, dict) else {})}
+
+
 def problem_of_request(request: JsonObject) -> str:
     """Why this object is no JSON-RPC request, or ""."""
     if request.get("jsonrpc") != "2.0":

@@ -1,4 +1,4 @@
-"""Start a node in the background, for a face that found none.
+"""Start a node in the background, for a face that found none; make a profile, for one that found none either.
 
 The new process tells over a pipe that it listens, or why it cannot; then it lives on its own (see `cli/serve.py`).
 What it prints otherwise goes to the profile's log, which only its owner can read.
@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from p2pchat import errors
 from p2pchat.api import codec
@@ -48,6 +48,39 @@ def start(profile: Profile) -> bool:
     if isinstance(failure, errors.ProfileInUse):
         return False
     raise failure
+
+
+def create(profile: Profile, name: str, passphrase: str | None) -> dict[str, Any]:
+    """Make a profile by a process of its own, as `p2pchat init` does: no key is ever in the face's memory.
+
+    The passphrase goes through a pipe. Raises ProfileExists, BadName, UsageError, DiskFull, ProfileError.
+    """
+    try:
+        secret = None if passphrase is None else passphrase.encode() + b"\n"
+    except UnicodeEncodeError as exc:
+        raise errors.UsageError("The passphrase is not valid UTF-8") from exc
+    if passphrase is not None and passphrase.endswith(("\r", "\n")):  # of which the reader would take one away
+        raise errors.UsageError("A passphrase cannot end with a line break")
+    how = "--no-passphrase" if secret is None else "--passphrase-file=-"
+    try:
+        child = subprocess.run(  # noqa: S603 - our own program
+            command(profile, "init", "--json", "--for-face", f"--name={name}", how),
+            input=secret or b"",
+            capture_output=True,
+            cwd="/",
+            env=environment(),
+            check=False,
+        )
+    except ValueError as exc:  # what cannot be a word of a command line: NUL, half a character
+        raise errors.BadName() from exc
+    try:
+        told = codec.decode(child.stdout)
+    except codec.BadLine as exc:
+        words = child.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+        raise errors.ProfileError(f"The profile could not be made: {words[-1]}") from exc
+    if "error" in told:
+        raise codec.error_from(told["error"])
+    return told
 
 
 def open_log(path: Path) -> BinaryIO:

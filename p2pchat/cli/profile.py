@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from argparse import Namespace
 
 from p2pchat import errors
+from p2pchat.api.codec import error_object
 from p2pchat.cli.context import STDIN, Context, ask_new, read_passphrase
 from p2pchat.cli.options import Verb, opt
 
 
 def init(context: Context, args: Namespace) -> int:
     """Make a profile."""
+    try:
+        return _init(context, args)
+    except errors.P2PChatError as exc:
+        if args.for_face:  # `api.starting` reads it there
+            context.out.object({"error": error_object(exc)})
+        raise
+
+
+def _init(context: Context, args: Namespace) -> int:
     profile = context.profile
     if profile.exists():
         raise errors.ProfileExists(f"There is a profile in {profile.folder} already; it was not touched")
@@ -113,6 +124,7 @@ VERBS = (
         opts=(
             opt("--name", required=True, help="your name, as contacts will see it"),
             opt("--no-passphrase", action="store_true", help="protect it by file permissions only"),
+            opt("--for-face", action="store_true", help=argparse.SUPPRESS),
         ),
         notes="Asks for a passphrase at a terminal; else say --passphrase-file F or --no-passphrase.",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import threading
 from collections.abc import Callable
@@ -136,7 +137,8 @@ class FakeNode:
         answer = self.answers[method]
         if isinstance(answer, errors.P2PChatError):
             raise answer
-        return answer(**arguments) if callable(answer) else answer
+        made = answer(**arguments) if callable(answer) else answer
+        return await made if inspect.isawaitable(made) else made
 
     async def _end_soon(self) -> None:
         await trio.sleep(0.01)

@@ -163,6 +163,7 @@ def test_help_names_everything(verb: str) -> None:
             assert word in text
     assert "SUPPRESS" not in text
     assert "--detached" not in text
+    assert "--for-face" not in text
 
 
 def test_the_default_profile_is_in_the_data_folder(tmp_path: Path) -> None:
