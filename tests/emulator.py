@@ -184,6 +184,8 @@ class Emulator:
                 return numbers == [8]  # whether the terminal itself puts right-to-left text in order
             case ">u" | "<u":
                 pass  # the kitty keyboard, which this terminal has not
+            case "t":
+                return numbers in ([22, 2], [23, 2])  # the title is kept, and given back
             case "?$p":
                 answer = 2 if numbers == [2026] else 0
                 self.replies.append(f"\x1b[?{numbers[0]};{answer}$y".encode())
