@@ -1,0 +1,302 @@
+"""The bot itself: connects, reads, hands on, and begins again when its node does.
+
+An event only says that there is something; what is handed on is read from the store, by its position, and the
+bookmark moves when the function is done with it. So nothing is left out after a restart, after `lagged` or after the
+node's death, and only the message in hand at a crash can come twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from p2pchat import config, errors
+from p2pchat import log as logs
+from p2pchat.api.client import Client
+from p2pchat.bot.bookmark import Bookmark, path_of
+from p2pchat.bot.brake import Brake, TooFast
+from p2pchat.bot.ending import Ended, Ending
+from p2pchat.bot.events import Message, Request, State, message_of, request_of, state_of
+from p2pchat.clean import clean_line
+from p2pchat.locations import Profile
+
+log = logging.getLogger(__name__)
+
+PER_MINUTE = 60
+"""Texts a minute in answer to one chat."""
+
+FIRST_DELAY, LONGEST_DELAY = 0.2, 60.0
+"""Seconds between two tries to reach the node again; doubled each time, from the first again after a good minute."""
+
+_PAGE = 200
+_UNLOCK = "Unlock it with `p2pchat unlock`, or keep `p2pchat node --passphrase-file F` running beside the bot."
+
+M = TypeVar("M", bound=Callable[[Message], object])
+R = TypeVar("R", bound=Callable[[Request], object])
+S = TypeVar("S", bound=Callable[[State], object])
+F = TypeVar("F", bound=Callable[[], object])
+
+
+class Bot:
+    """A bot on one profile: that of `profile`, else of --profile on the command line, else as for every verb.
+
+    name: what its bookmark is called; two bots on one profile need two names. per_minute: texts it may say a minute in
+    answer to one chat (`brake`). Its functions run one after the other, in the thread that runs the bot.
+    """
+
+    def __init__(self, profile: str | Path | None = None, *, name: str = "bot", per_minute: int = PER_MINUTE) -> None:
+        named, self._verbose = _command_line(sys.argv[1:])
+        folder = config.profile_folder(named if profile is None else str(profile), os.environ)
+        self.profile = Profile(folder)
+        self._bookmark = path_of(self.profile, name)
+        self._brake = Brake(per_minute, time.monotonic)
+        self._ending = Ending()
+        self._client: Client | None = None
+        self._connected_at = datetime.now(UTC)
+        self._answering = ""
+        self._refused = ""
+        self._again = -1
+        self._asked: set[tuple[str, str]] = set()
+        self._started = False
+        self._on_start: Callable[[], object] | None = None
+        self._on_message: Callable[[Message], object] | None = None
+        self._on_request: Callable[[Request], object] | None = None
+        self._on_state: Callable[[State], object] | None = None
+
+    # --- what it does: decorators, one function each
+
+    def on_start(self, function: F) -> F:
+        """Called once a run, when the node is reached, before anything else."""
+        self._on_start = function
+        return function
+
+    def on_message(self, function: M) -> M:
+        """Called with each text of somebody else, in the order they came."""
+        self._on_message = function
+        return function
+
+    def on_request(self, function: R) -> R:
+        """Called with each wish to become a contact; those still open come again at the next start."""
+        self._on_request = function
+        return function
+
+    def on_state(self, function: S) -> S:
+        """Called when a message gets on, while the bot runs; what it missed is not told again."""
+        self._on_state = function
+        return function
+
+    # --- what it says
+
+    def send(self, chat: str, text: str) -> str:
+        """Send a text; its id. Saved when this returns, delivered when the other side is there.
+
+        Within `on_message` it counts for the chat of that message. Raises TooFast, NoSuchContact, AmbiguousName,
+        TextTooLong, UsageError, NodeGone (it may or may not be saved).
+        """
+        if self._answering:
+            self._brake.take(self._answering)
+            if self._refused == self._answering:
+                self._refused = ""
+        return str(self.call("send", chat=chat, text=text)["id"])
+
+    def call(self, method: str, **params: Any) -> Any:
+        """Any method of docs/api.md; starts a node where none runs. Raises what the node answers, Locked, NodeGone."""
+        if self._client is None:
+            self._client = self._connected(start_node=True)
+        return self._client.call(method, **params)
+
+    # --- its life
+
+    def run(self) -> None:
+        """The whole program: runs until a signal, `stop` or an error, and ends with the exit codes of the verbs.
+
+        An error is one line on stderr. What the bot logs goes there too, if nothing else was set up for logging.
+        """
+        if not logging.getLogger().handlers:
+            logs.set_up(self._verbose, sys.stderr)
+        try:
+            self.work()
+        except errors.P2PChatError as exc:
+            sys.stderr.write(f"p2pchat: {clean_line(exc.line())}\n")
+            sys.exit(exc.exit_code)
+
+    def work(self) -> None:
+        """The same without the end of the program: returns at the end; in the main thread, since it takes signals.
+
+        Raises NoProfile, Locked, ProfileInUse (another bot of this name runs), NodeError and the like at the start;
+        later only what no waiting mends: ProfileError, VersionMismatch.
+        """
+        if not self.profile.exists():
+            raise errors.NoProfile(f"There is no profile in {self.profile.folder}")
+        with Bookmark(self._bookmark) as bookmark, self._ending.by_signals():
+            try:
+                self._live(bookmark)
+            except Ended:
+                log.info("the bot was told to end")
+            finally:
+                self._disconnect()
+
+    def stop(self) -> None:
+        """End the bot after the function that runs now; for these functions, and for other threads."""
+        self._ending.ask()
+
+    # --- inside
+
+    def _live(self, bookmark: Bookmark) -> None:
+        delay = FIRST_DELAY
+        with self._ending.waiting():
+            self._client = self._client or self._connected(start_node=True)
+        while not self._ending.wanted:
+            since = time.monotonic()
+            try:
+                self._serve(bookmark)
+            except errors.VersionMismatch:
+                raise
+            except errors.NodeError as exc:
+                log.warning("the node is gone (%s); looking for it", type(exc).__name__)
+                self._disconnect()
+                if time.monotonic() - since > LONGEST_DELAY:
+                    delay = FIRST_DELAY
+                delay = self._reconnect(delay)
+
+    def _reconnect(self, delay: float) -> float:
+        """Wait and try until the node answers, starting it if need be; the next delay."""
+        start_node = True
+        while True:
+            with self._ending.waiting():
+                time.sleep(delay)  # a signal ends it
+                delay = min(2 * delay, LONGEST_DELAY)
+                try:
+                    self._client = self._connected(start_node=start_node)
+                except errors.Locked:
+                    log.warning("the profile is locked; waiting for `p2pchat unlock`")
+                    start_node = False  # it would be another one that is locked
+                except errors.VersionMismatch:
+                    raise
+                except errors.NodeError as exc:
+                    log.warning("the node is not reached: %s", exc.message)
+                else:
+                    log.info("the node is back")
+                    return delay
+
+    def _connected(self, *, start_node: bool) -> Client:
+        client = Client.connect(self.profile, start_node=start_node)
+        if client.greeting.get("state") == "locked":
+            client.close()
+            raise errors.Locked(hint=_UNLOCK)
+        self._connected_at = datetime.now(UTC)
+        return client
+
+    def _disconnect(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _serve(self, bookmark: Bookmark) -> None:
+        """From a fresh connection to its end. Raises NodeError."""
+        assert self._client is not None
+        if bookmark.position is None:
+            # The first run ever: what is here already was not written to a bot.
+            newest = self.call("messages", limit=1)
+            bookmark.move(newest[0]["position"] if newest else 0)
+        self.call("subscribe", events=self._wanted())
+        if not self._started:
+            self._guarded(self._on_start)
+            self._started = True
+        self._requests()
+        self._messages(bookmark)
+        events = self._client.events()
+        while not self._ending.wanted:
+            with self._ending.waiting():
+                event = next(events)
+            kind = event["event"]
+            if kind in ("request", "lagged"):
+                self._requests()
+            if kind == "lagged" or (kind == "message" and event["from"] != "me"):
+                self._messages(bookmark)
+            if kind == "state":
+                self._guarded(self._on_state, state_of(event))
+
+    def _wanted(self) -> list[str]:
+        handlers = {"message": self._on_message, "request": self._on_request, "state": self._on_state}
+        return [name for name, handler in handlers.items() if handler is not None]
+
+    def _messages(self, bookmark: Bookmark) -> None:
+        """Hand on what came after the bookmark."""
+        while self._on_message is not None and not self._ending.wanted:
+            page = self.call("messages", position=bookmark.position, limit=_PAGE)
+            if not page:
+                return
+            for row in page:
+                if self._ending.wanted:
+                    return
+                if row["from"] != "me" and row["kind"] == "text":
+                    self._message(row)
+                bookmark.move(row["position"])
+
+    def _message(self, row: dict[str, Any]) -> None:
+        message = message_of(row, self)
+        # What waited while the bot was away has an end; only what comes while it answers can be answers to it.
+        self._answering = message.chat if message.received_at >= self._connected_at else ""
+        # Where the node ends in the middle nobody knows what was done: once more then, and not for ever.
+        first = self._again != row["position"]
+        self._again = row["position"]
+        try:
+            self._guarded(self._on_message, message, again=first)
+        finally:
+            self._answering = ""
+
+    def _requests(self) -> None:
+        """Hand on who asks and was not handed on in this run."""
+        if self._on_request is None:
+            return
+        for row in self.call("requests"):
+            key = (row["id"], row["since"])
+            if key not in self._asked and not self._ending.wanted:
+                self._guarded(self._on_request, request_of(row, self))
+                self._asked.add(key)
+
+    def _guarded(self, function: Callable[..., object] | None, *values: object, again: bool = True) -> None:
+        """Call a function of the bot's author: what it raises is logged and ends nothing, except the node's end."""
+        if function is None:
+            return
+        try:
+            function(*values)
+        except errors.NodeGone as exc:
+            _log_failure(function, exc)
+            if again:
+                raise
+        except TooFast as exc:
+            if self._refused != self._answering:  # once: who floods the bot is not to flood its log
+                self._refused = self._answering
+                _log_failure(function, exc)
+        except Exception as exc:  # noqa: BLE001 - the border to code that is not ours
+            _log_failure(function, exc)
+
+
+def _log_failure(function: Callable[..., object], exc: Exception) -> None:
+    """Type and place of an exception, never its text: that may hold what somebody wrote."""
+    place, trace = "", exc.__traceback__
+    while trace is not None:
+        place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    log.error("%s failed: %s at %s", getattr(function, "__name__", "a function"), type(exc).__name__, place)
+
+
+def _command_line(words: Sequence[str]) -> tuple[str | None, int]:
+    """--profile and how often -v, as every verb has them; the rest of the line is the program's own."""
+    profile = None
+    for index, word in enumerate(words):
+        if word == "--profile":
+            profile = next(iter(words[index + 1 :]), "")
+        elif word.startswith("--profile="):
+            profile = word.partition("=")[2]
+    if profile == "":
+        raise errors.UsageError("--profile needs a folder")
+    return profile, sum({"-v": 1, "--verbose": 1, "-vv": 2}.get(word, 0) for word in words)

@@ -1,0 +1,45 @@
+"""The brake: how much a bot may say in answer to one chat.
+
+Two bots that answer each other would do so for ever. A bucket for each chat ends that: a text takes one token, tokens
+come back evenly over a minute, and where there is none the text is refused rather than kept for later. So the last
+answer is missing, and with it the reason for the next one.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from p2pchat import errors
+
+MOST_CHATS = 1000
+"""Chats remembered; a chat that is forgotten has a full bucket again."""
+
+
+class TooFast(errors.NotNow):
+    """Too many texts in answer to one chat within a minute."""
+
+    hint = "Say less, or give the bot a higher `per_minute`."
+
+
+class Brake:
+    """A bucket of `per_minute` tokens for each chat. `clock`: seconds that only rise."""
+
+    def __init__(self, per_minute: int, clock: Callable[[], float]) -> None:
+        if per_minute < 1:
+            raise errors.UsageError("per_minute is at least 1")
+        self._size = float(per_minute)
+        self._clock = clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, chat: str) -> None:
+        """Take a token. Raises TooFast where there is none."""
+        now = self._clock()
+        tokens, then = self._buckets.get(chat, (self._size, now))
+        tokens = min(self._size, tokens + (now - then) * self._size / 60)
+        if tokens < 1:
+            raise TooFast()
+        self._buckets[chat] = (tokens - 1, now)
+        self._buckets.move_to_end(chat)
+        if len(self._buckets) > MOST_CHATS:
+            self._buckets.popitem(last=False)

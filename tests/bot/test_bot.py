@@ -1,0 +1,355 @@
+"""What a bot hands on, in which order and how often; what ends it and what does not."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import signal
+import threading
+
+import pytest
+
+from p2pchat import errors
+from p2pchat.bot import Bot, Message, Request, State, TooFast
+from p2pchat.bot.bookmark import Bookmark, path_of
+from p2pchat.locations import Profile
+from tests.bot.conftest import Meanwhile, Store
+from tests.cli.node import ID, FakeNode
+
+ODD = "  exactly\n\tthis \x1b[2J \u202e\U0001f680 "
+
+
+def gather(bot: Bot, until: str = "end") -> list[Message]:
+    """What it hands on, up to a text."""
+    got: list[Message] = []
+
+    @bot.on_message
+    def remember(message: Message) -> None:
+        got.append(message)
+        if message.text == until:
+            bot.stop()
+
+    return got
+
+
+def said(got: list[Message]) -> list[str]:
+    return [message.text for message in got]
+
+
+def again(bot: Bot) -> Bot:
+    """As after a restart of the program."""
+    return Bot(bot.profile.folder)
+
+
+# --- what is handed on ---------------------------------------------------------------------------------------------
+
+
+def test_texts_come_exact_and_in_order_from_the_first_run_on(bot: Bot, node: FakeNode, store: Store) -> None:
+    store.add("from before there was a bot")
+    got = gather(bot)
+    bot.on_start(lambda: [store.add(text) for text in ("one", ODD, "end")])
+    bot.work()
+    assert said(got) == ["one", ODD, "end"]
+    assert (got[0].sender, got[0].chat, got[0].route) == ("bob", ID, "direct")
+    assert got[0].received_at.year == 2999
+    assert got[0].sent_at.tzinfo is not None
+
+
+def test_what_came_meanwhile_is_handed_on_at_the_next_start_and_nothing_twice(
+    bot: Bot, node: FakeNode, store: Store
+) -> None:
+    first, second = gather(bot), again(bot)
+    bot.on_start(lambda: [store.add(text) for text in ("one", "end", "two")])
+    bot.work()
+    store.add("three")
+    store.add("end")
+    got = gather(second)
+    second.work()
+    assert (said(first), said(got)) == (["one", "end"], ["two", "three", "end"])
+
+
+def test_own_messages_and_other_kinds_are_left_out(bot: Bot, node: FakeNode, store: Store) -> None:
+    got = gather(bot)
+
+    def begin() -> None:
+        store.add("mine", **{"from": "me"})
+        store.add("", kind="unknown")
+        store.add("end")
+
+    bot.on_start(begin)
+    bot.work()
+    assert said(got) == ["end"]
+
+
+def test_an_event_wakes_it_and_lagged_too(bot: Bot, node: FakeNode, store: Store, once_subscribed: Meanwhile) -> None:
+    got = gather(bot)
+    woken = threading.Event()
+    bot.on_state(lambda state: woken.set())
+
+    def meanwhile() -> None:
+        one = store.add("one")
+        node.publish(one, one)  # the store has it once
+        store.add("two", **{"from": "me"})
+        node.publish({"event": "state", "id": "a", "chat": ID, "state": "stored", "route": None, "at": None})
+        assert woken.wait(60)
+        store.add("missed")
+        store.add("end")
+        node.publish({"event": "lagged"})
+
+    once_subscribed(meanwhile)
+    bot.work()
+    assert said(got) == ["one", "missed", "end"]
+
+
+def test_states_are_told(bot: Bot, node: FakeNode, once_subscribed: Meanwhile) -> None:
+    got: list[State] = []
+
+    @bot.on_state
+    def state(change: State) -> None:
+        got.append(change)
+        bot.stop()
+
+    once_subscribed(
+        lambda: node.publish(
+            {"event": "message", "from": "bob"},  # not asked for, and not sent
+            {"event": "state", "id": "aa", "chat": ID, "state": "delivered", "route": "direct", "at": None},
+        )
+    )
+    bot.work()
+    assert got == [State("aa", ID, "delivered", "direct")]
+    assert [method for method, _ in node.calls] == ["messages"]
+
+
+def test_a_request_is_handed_on_once_and_answered(bot: Bot, node: FakeNode, once_subscribed: Meanwhile) -> None:
+    eve = {"id": "ee" * 8, "name": "eve", "since": "2026-01-02T03:04:05.000Z", "sas": "one two three four"}
+    node.answers["requests"] = [eve]
+    got: list[Request] = []
+
+    @bot.on_request
+    def welcome(request: Request) -> None:
+        got.append(request)
+        if request.name == "eve":
+            request.accept()
+        else:
+            request.decline()
+            bot.stop()
+
+    def meanwhile() -> None:
+        node.publish({"event": "request", **eve})
+        node.answers["requests"] = [eve, {**eve, "id": "dd" * 8, "name": "dan"}]
+        node.publish({"event": "request", **eve})
+
+    once_subscribed(meanwhile)
+    bot.work()
+    assert [(request.name, request.sas) for request in got] == [("eve", eve["sas"]), ("dan", eve["sas"])]
+    decided = [call for call in node.calls if call[0] in ("accept", "decline")]
+    assert decided == [("accept", {"contact": eve["id"]}), ("decline", {"contact": "dd" * 8})]
+
+
+# --- what it says --------------------------------------------------------------------------------------------------
+
+
+def test_it_answers_in_the_chat_of_the_message(bot: Bot, node: FakeNode, store: Store) -> None:
+    @bot.on_message
+    def echo(message: Message) -> None:
+        assert message.reply(message.text) == "bb" * 16
+        bot.stop()
+
+    bot.on_start(lambda: store.add(ODD))
+    bot.work()
+    assert store.sent == [(ID, ODD)]
+    assert bot.send("carol", "hi") == "bb" * 16  # also without running
+    assert bot.call("contacts")[0]["name"] == "bob"
+
+
+def test_the_brake_ends_a_talk_of_two_bots(
+    profile: Profile, node: FakeNode, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    bot = Bot(profile.folder, per_minute=5)
+    answered, stop_at = itertools.count(1), 20
+
+    @bot.on_message
+    def echo(message: Message) -> None:
+        if next(answered) == stop_at:
+            bot.stop()
+        store.add(f"their answer to {message.id}")
+        message.reply(message.text)
+
+    bot.on_start(lambda: store.add("hello"))
+    bot.work()
+    assert len(store.sent) == 5
+    assert caplog.text.count("TooFast") == 1
+
+
+def test_what_waited_while_it_was_away_is_answered_whole(profile: Profile, node: FakeNode, store: Store) -> None:
+    bot = Bot(profile.folder, per_minute=2)
+
+    @bot.on_message
+    def echo(message: Message) -> None:
+        message.reply(message.text)
+        if message.text == "end":
+            bot.stop()
+
+    def waited() -> None:
+        for text in ("1", "2", "3", "4", "end"):
+            store.add(text, received_at="2026-01-01T00:00:00.000Z")
+
+    bot.on_start(waited)
+    bot.work()
+    assert [text for _, text in store.sent] == ["1", "2", "3", "4", "end"]
+
+
+# --- what goes wrong -----------------------------------------------------------------------------------------------
+
+
+def test_a_failing_function_is_logged_without_any_text_and_ends_nothing(
+    bot: Bot, node: FakeNode, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    got = gather(bot)
+    remember = bot._on_message
+    assert remember is not None
+
+    @bot.on_message
+    def clumsy(message: Message) -> None:
+        remember(message)
+        if message.text == "secret":
+            raise ValueError(message.text)
+
+    bot.on_start(lambda: [store.add("secret"), store.add("end")])
+    with caplog.at_level(logging.DEBUG):
+        bot.work()
+    assert said(got) == ["secret", "end"]
+    (failure,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert failure.getMessage().startswith("clumsy failed: ValueError at test_bot.py:")
+    assert failure.exc_info is None
+    assert "secret" not in caplog.text
+    assert "secret" not in repr(got[0])
+
+
+def test_where_the_node_ends_in_the_middle_the_message_comes_once_more(
+    bot: Bot, node: FakeNode, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    got = gather(bot)
+    remember = bot._on_message
+    assert remember is not None
+
+    @bot.on_message
+    def echo(message: Message) -> None:
+        remember(message)
+        message.reply(message.text)
+
+    def die(**_: object) -> object:
+        raise errors.NodeGone
+
+    node.answers["send"] = die
+    bot.on_start(lambda: [store.add("one"), store.add("end")])
+    bot.work()
+    assert said(got) == ["one", "one", "end"]
+    assert "looking for it" in caplog.text
+    assert Bookmark(bot._bookmark).position == 10  # the last one was cut off too, and comes at the next start
+
+
+def test_a_locked_profile_is_said(profile: Profile) -> None:
+    with FakeNode(profile, state="locked"), pytest.raises(errors.Locked) as caught:
+        Bot(profile.folder).work()
+    assert "p2pchat unlock" in caught.value.line()
+
+
+def test_it_ends_its_program_with_one_line_and_the_exit_code(
+    profile: Profile, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FakeNode(profile, state="locked"), pytest.raises(SystemExit) as caught:
+        Bot(profile.folder).run()
+    assert caught.value.code == 4
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("\n")) == ("", 1)
+    assert told.err.startswith("p2pchat: This profile is locked. Unlock it")
+
+
+def test_no_profile(profile: Profile) -> None:
+    with pytest.raises(errors.NoProfile):
+        Bot(profile.folder / "none").work()
+    assert not (profile.folder / "none").exists()
+
+
+def test_only_one_bot_of_a_name_runs_on_a_profile(bot: Bot, node: FakeNode) -> None:
+    with Bookmark(path_of(bot.profile, "bot")), pytest.raises(errors.ProfileInUse) as caught:
+        bot.work()
+    assert str(os.getpid()) in caught.value.message
+    other = Bot(bot.profile.folder, name="other")
+    with Bookmark(path_of(bot.profile, "bot")):
+        other.on_start(other.stop)
+        other.work()
+
+
+@pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_the_function_finish(bot: Bot, node: FakeNode, store: Store, which: signal.Signals) -> None:
+    before = signal.getsignal(which)
+
+    @bot.on_message
+    def slow(message: Message) -> None:
+        signal.raise_signal(which)
+        message.reply(message.text)
+
+    bot.on_start(lambda: [store.add("one"), store.add("two")])
+    bot.work()
+    assert [text for _, text in store.sent] == ["one"]
+    assert Bookmark(bot._bookmark).position == 10
+    assert signal.getsignal(which) == before
+
+
+def test_a_second_signal_ends_the_function_too(bot: Bot, node: FakeNode, store: Store) -> None:
+    @bot.on_message
+    def stuck(message: Message) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        message.reply(message.text)
+
+    bot.on_start(lambda: store.add("one"))
+    bot.work()
+    assert store.sent == []
+    assert Bookmark(bot._bookmark).position == 0  # it comes again
+
+
+def test_it_can_be_ended_from_a_thread_while_it_waits(bot: Bot, node: FakeNode, once_subscribed: Meanwhile) -> None:
+    waits = threading.Event()
+    bot.on_message(lambda message: None)
+    node.answers["messages"] = lambda **_: waits.set() or []  # type: ignore[func-returns-value]
+
+    def end() -> None:
+        assert waits.wait(60)
+        bot.stop()
+
+    once_subscribed(end)
+    bot.work()
+
+
+# --- which profile -------------------------------------------------------------------------------------------------
+
+
+def test_the_profile_is_that_of_the_command_line(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("P2PCHAT_PROFILE", str(profile.folder / "environment"))
+    for words, name in (
+        ([], "environment"),
+        (["-x", "--profile", str(profile.folder / "argument"), "-vx"], "argument"),
+        ([f"--profile={profile.folder / 'argument'}"], "argument"),
+    ):
+        monkeypatch.setattr("sys.argv", ["bot.py", *words])
+        assert Bot().profile == Profile(profile.folder / name)
+        assert Bot(profile.folder).profile == profile
+    monkeypatch.setattr("sys.argv", ["bot.py", "--profile"])
+    with pytest.raises(errors.UsageError):
+        Bot()
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a b", "x" * 33])
+def test_a_name_is_a_part_of_a_file_name(profile: Profile, name: str) -> None:
+    with pytest.raises(errors.UsageError):
+        Bot(profile.folder, name=name)
+
+
+def test_a_brake_needs_a_number(profile: Profile) -> None:
+    with pytest.raises(errors.UsageError):
+        Bot(profile.folder, per_minute=0)
+    assert issubclass(TooFast, errors.NotNow)
