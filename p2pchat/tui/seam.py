@@ -45,8 +45,12 @@ class Caller(Protocol):
 class Link(Protocol):
     """A connection to a node, after hello."""
 
-    greeting: Mapping[str, Any]
-    on_event: Callable[[Event], None] | None
+    on_event: Callable[[Event], object] | None
+
+    @property
+    def greeting(self) -> Mapping[str, Any]:
+        """What hello answered."""
+        ...
 
     async def call(self, method: str, **params: Any) -> Any:
         """The result of a method. Raises P2PChatError."""
@@ -147,10 +151,9 @@ class Seam:
     # --- inside
 
     async def _open_real(self) -> Link:
-        from p2pchat.api.connection import Connection  # type: ignore[import-not-found, unused-ignore]
+        from p2pchat.api.connection import Connection
 
-        opened: Link = await Connection.open(self.profile)
-        return opened
+        return await Connection.open(self.profile)
 
     async def _connect(self) -> Link:
         link = await self._open()

@@ -41,7 +41,7 @@ class FakeNode:
         """The next call of that method raises this (once)."""
         self.hold: dict[str, asyncio.Event] = {}
         """A call of that method waits for this before it does anything."""
-        self.on_event: Callable[[Json], None] | None = None
+        self.on_event: Callable[[Json], object] | None = None
         self.people: dict[str, Json] = {}
         self.asking: dict[str, Json] = {}
         self.history: dict[str, list[Json]] = {}
@@ -126,10 +126,6 @@ class FakeNode:
         """What hello answered."""
         state = "locked" if self.locked else "ready"
         return {"version": 1, "program": "0", "pid": 1, "foreground": False, "state": state}
-
-    @greeting.setter
-    def greeting(self, value: Mapping[str, Any]) -> None:
-        raise AssertionError("nobody writes a greeting")
 
     def die(self, *, for_good: bool = False) -> None:
         """The node ends; with `for_good` it cannot be started again until `revive`."""

@@ -1,0 +1,199 @@
+"""What the screen knows now: the chats, the requests, which chat is shown. Events change it; what they changed is told.
+
+Plain data and no widget: what is shown follows from here, and can be tested without a terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from p2pchat.tui.labels import labels
+from p2pchat.tui.model import Chat, Message, Request, chat_of, message_of, request_of
+
+DELETED = "deleted"
+SAVED = "saved"
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """One of our messages is in another state now."""
+
+    chat: str
+    id: str
+    state: str
+    route: str | None
+
+
+@dataclass(slots=True)
+class News:
+    """What a batch of events brought. `listed`: the list of chats looks different. `stale`: events were missed, so
+    everything has to be read again.
+    """
+
+    arrived: list[Message] = field(default_factory=list)
+    moved: list[Moved] = field(default_factory=list)
+    removed: list[Moved] = field(default_factory=list)
+    asked: list[Request] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    people: set[str] = field(default_factory=set)
+    listed: bool = False
+    stale: bool = False
+
+    def incoming(self) -> set[str]:
+        """The chats in which somebody else said something."""
+        return {message.chat for message in self.arrived if not message.mine}
+
+
+class Book:
+    """The chats in order, newest activity first, and the requests."""
+
+    def __init__(self) -> None:
+        self.chats: list[Chat] = []
+        self.requests: list[Request] = []
+        self.current: str | None = None
+        self._unsent: set[str] = set()
+
+    def load(self, chats: Sequence[Mapping[str, Any]], requests: Sequence[Mapping[str, Any]]) -> None:
+        """Everything anew, as the node answered."""
+        self.chats = labels([chat_of(each) for each in chats])
+        self.requests = [request_of(each) for each in requests]
+        if self.chat(self.current) is None:
+            self.current = None
+
+    def chat(self, ident: str | None) -> Chat | None:
+        """The chat of that id, or None."""
+        return next((chat for chat in self.chats if chat.id == ident), None)
+
+    @property
+    def shown(self) -> Chat | None:
+        """The chat on the screen."""
+        return self.chat(self.current)
+
+    def named(self, name: str) -> list[Chat]:
+        """The chats meant by what a person wrote: that label or name, else those that begin so."""
+        wanted = name.strip().casefold()
+        for matches in (
+            lambda chat: wanted in (chat.label.casefold(), chat.id),
+            lambda chat: chat.name.casefold() == wanted,
+            lambda chat: bool(wanted) and chat.label.casefold().startswith(wanted),
+        ):
+            found = [chat for chat in self.chats if matches(chat)]
+            if found:
+                return found
+        return []
+
+    def next_unread(self) -> Chat | None:
+        """The next chat with something unread, going round from the one shown."""
+        ids = [chat.id for chat in self.chats]
+        start = ids.index(self.current) + 1 if self.current in ids else 0
+        order = [*self.chats[start:], *self.chats[:start]]
+        return next((chat for chat in order if chat.unread and chat.id != self.current), None)
+
+    def neighbour(self, step: int) -> Chat | None:
+        """The chat so many places from the one shown, stopping at the ends; the first where none is shown."""
+        if not self.chats:
+            return None
+        ids = [chat.id for chat in self.chats]
+        if self.current not in ids:
+            return self.chats[0]
+        return self.chats[max(0, min(len(ids) - 1, ids.index(self.current) + step))]
+
+    def unread(self) -> int:
+        """Unread messages of all chats."""
+        return sum(chat.unread for chat in self.chats)
+
+    def unsent(self) -> int:
+        """Messages of ours, of those seen since the start, that have not left yet."""
+        return len(self._unsent)
+
+    def keep_draft(self, ident: str, text: str) -> None:
+        """What the composer holds for a chat."""
+        self._change(ident, draft=text)
+
+    def apply(self, events: Iterable[Mapping[str, Any]]) -> News:
+        """Take a batch of events over."""
+        news = News()
+        for event in events:
+            self._apply(event, news)
+        if news.arrived:
+            self._to_the_top(news.arrived)
+        if news.people:
+            self.chats = labels(self.chats)
+        return news
+
+    # --- inside
+
+    def _apply(self, event: Mapping[str, Any], news: News) -> None:
+        kind = event["event"]
+        if kind == "message":
+            self._message(message_of(event), news)
+        elif kind == "state":
+            self._state(event, news)
+        elif kind == "chat":
+            known = self._change(event["id"], unread=int(event["unread"]), first_unread=event["first_unread"])
+            news.listed |= known
+            news.stale |= not known
+        elif kind == "contact":
+            self._contact(event, news)
+        elif kind == "request":
+            request = request_of(event)
+            self.requests = [*(each for each in self.requests if each.id != request.id), request]
+            news.asked.append(request)
+            news.listed = True
+        elif kind == "node":
+            if event.get("warning"):
+                news.warnings.append(str(event["warning"]))
+        elif kind == "lagged":
+            news.stale = True
+
+    def _message(self, message: Message, news: News) -> None:
+        news.arrived.append(message)
+        news.listed = True
+        if message.mine and message.state == SAVED:
+            self._unsent.add(message.id)
+        if not self._change(message.chat, last=message):
+            news.stale = True
+
+    def _state(self, event: Mapping[str, Any], news: News) -> None:
+        moved = Moved(event["chat"], event["id"], event["state"], event["route"])
+        chat = self.chat(moved.chat)
+        if moved.state != SAVED:
+            self._unsent.discard(moved.id)
+        if moved.state == DELETED:
+            news.removed.append(moved)
+            # What is the last one now, only the node knows.
+            news.stale |= chat is not None and chat.last is not None and chat.last.id == moved.id
+            return
+        news.moved.append(moved)
+        if chat is not None and chat.last is not None and chat.last.id == moved.id:
+            self._change(chat.id, last=chat.last.moved(moved.state, moved.route))
+            news.listed = True
+
+    def _contact(self, event: Mapping[str, Any], news: News) -> None:
+        news.people.add(event["id"])
+        news.listed = True
+        if any(request.id == event["id"] for request in self.requests):
+            self.requests = [each for each in self.requests if each.id != event["id"]]
+        known = self._change(
+            event["id"],
+            name=event["name"],
+            state=event["state"],
+            verified=bool(event["verified"]),
+            route=event["route"],
+        )
+        if not known:
+            self.chats = [chat_of(event), *self.chats]
+
+    def _change(self, ident: str, **changes: Any) -> bool:
+        for index, chat in enumerate(self.chats):
+            if chat.id == ident:
+                self.chats[index] = replace(chat, **changes)
+                return True
+        return False
+
+    def _to_the_top(self, arrived: Sequence[Message]) -> None:
+        order = list(dict.fromkeys(message.chat for message in reversed(arrived)))
+        first = [chat for ident in order if (chat := self.chat(ident)) is not None]
+        self.chats = [*first, *(chat for chat in self.chats if chat.id not in order)]

@@ -1,0 +1,150 @@
+"""Slash commands: one table for the composer, its completion, the palette and the help.
+
+A line that begins with a slash is a command; with two it is a text that begins with one. What is no command is never
+sent as a text: a mistyped `/delete` must not arrive at somebody.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+NOTHING, CONTACT, REQUEST, CHOICE, TEXT = "nothing", "contact", "request", "choice", "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One row. `usage`: its arguments as the help writes them. `takes`: what they are, for the completion. `chat`: only
+    with a chat on the screen.
+    """
+
+    name: str
+    says: str
+    usage: str = ""
+    takes: str = NOTHING
+    choices: tuple[str, ...] = ()
+    chat: bool = False
+
+    @property
+    def shown(self) -> str:
+        """As it is written: `/rename NAME`."""
+        return f"/{self.name} {self.usage}".rstrip()
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("help", "every key and command"),
+    Command("invite", "invite a friend"),
+    Command("add", "take an invite that somebody gave you", "[INVITE]", TEXT),
+    Command("requests", "who asks to become a contact"),
+    Command("accept", "accept a request", "[NAME]", REQUEST),
+    Command("decline", "decline a request, without a word to them", "[NAME]", REQUEST),
+    Command("chat", "go to a chat", "NAME", CONTACT),
+    Command("contact", "the contact's page", "[NAME]", CONTACT),
+    Command("verify", "compare safety numbers", "[NAME]", CONTACT),
+    Command("rename", "call this contact something else, here only", "NAME", TEXT, chat=True),
+    Command("block", "take nothing of theirs any more", "[NAME]", CONTACT),
+    Command("search", "search in this chat", "[WORDS]", TEXT, chat=True),
+    Command("copy", "copy the picked message, else the newest", chat=True),
+    Command("delete", "delete the picked message here, else your newest", chat=True),
+    Command("why", "where the picked message is, else your newest", chat=True),
+    Command("theme", "colours", "NAME", CHOICE, ("dark", "light", "contrast", "mono")),
+    Command(
+        "rtl",
+        "who turns right-to-left text: p2pchat or the terminal",
+        "MODE",
+        CHOICE,
+        ("auto", "app", "terminal", "off"),
+    ),
+    Command("keep", "go on receiving when this is closed", "on|off", CHOICE, ("on", "off")),
+    Command("receipts", "tell others that you read what they wrote", "on|off", CHOICE, ("on", "off")),
+    Command("lock", "close and forget the keys until the passphrase is given again"),
+    Command("quit", "leave"),
+)
+
+BY_NAME = {command.name: command for command in COMMANDS}
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """A text to send."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A command with what was written behind it."""
+
+    command: Command
+    rest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """No command of ours; `nearest` may have been meant."""
+
+    name: str
+    nearest: str | None
+
+
+def parse(line: str) -> Say | Run | Unknown:
+    """What a submitted line is."""
+    if not line.startswith("/"):
+        return Say(line)
+    if line.startswith("//"):
+        return Say(line[1:])
+    match = re.match(r"/(\S*)\s*(.*)", line, re.DOTALL)
+    assert match is not None
+    name, rest = match[1], match[2].rstrip()
+    command = BY_NAME.get(name.casefold())
+    if command is not None:
+        return Run(command, rest)
+    near = get_close_matches(name.casefold(), BY_NAME, 1, 0.5)
+    return Unknown(name, near[0] if near else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One way to go on: the whole line then, what to show for it, and what that does."""
+
+    line: str
+    shown: str
+    says: str
+
+
+def completions(line: str, contacts: Sequence[str], requests: Sequence[str]) -> list[Completion]:
+    """How a line that begins with a slash may go on; the names are labels of contacts and of who asks."""
+    if not line.startswith("/") or line.startswith("//") or "\n" in line:
+        return []
+    name, space, rest = line[1:].partition(" ")
+    if not space:
+        return [
+            Completion(f"/{each.name}" + (" " if each.usage else ""), each.shown, each.says)
+            for each in COMMANDS
+            if each.name.startswith(name.casefold())
+        ]
+    command = BY_NAME.get(name.casefold())
+    if command is None:
+        return []
+    offered = {CONTACT: contacts, REQUEST: requests, CHOICE: command.choices}.get(command.takes, ())
+    begun = rest.lstrip().casefold()
+    found = [Completion(f"/{command.name} {each}", each, "") for each in offered if each.casefold().startswith(begun)]
+    # Nothing to choose from, or all is written: then what it does is worth saying still.
+    return found or [Completion(line, command.shown, command.says)]
+
+
+def completed(line: str, found: Sequence[Completion]) -> str:
+    """The line as far as all completions agree; it never gets shorter, or another one."""
+    if not found:
+        return line
+    lines = [each.line.casefold() for each in found]
+    agreed = 0
+    for letters in zip(*lines, strict=False):
+        if len(set(letters)) > 1:
+            break
+        agreed += 1
+    if agreed <= len(line) or not lines[0].startswith(line.casefold()):
+        return line
+    return found[0].line[:agreed]

@@ -1,0 +1,52 @@
+"""What the screen remembers by itself: how it looks. A small file in the profile's folder, no secret in it.
+
+It is ours and rewritten at will, so it is not the user's `config.toml`. What cannot be read counts as not there, and
+what cannot be written is only forgotten: nobody should be kept out of their messages by the colour of the screen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+FILE = "screen.json"
+
+RTL = ("auto", "app", "terminal", "off")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """`theme`: its name, "" for the usual one. `rtl`: who turns right-to-left text. `folded`: the list of chats is."""
+
+    theme: str = ""
+    rtl: str = "auto"
+    folded: bool = False
+
+
+def read(folder: Path) -> Kept:
+    """What was kept in a profile's folder."""
+    try:
+        value = json.loads((folder / FILE).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return Kept()
+    if not isinstance(value, dict):
+        return Kept()
+    known = {
+        field.name: value[field.name]
+        for field in fields(Kept)
+        if field.name in value and type(value[field.name]) is type(field.default)
+    }
+    kept = Kept(**known)
+    return kept if kept.rtl in RTL else Kept(kept.theme, "auto", kept.folded)
+
+
+def write(folder: Path, kept: Kept) -> None:
+    """Keep it; in one step, so that a crash leaves the old one or the new one."""
+    beside = folder / f"{FILE}.new"
+    with contextlib.suppress(OSError):
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
+            json.dump(asdict(kept), file)
+        beside.replace(folder / FILE)

@@ -1,0 +1,141 @@
+"""The one table of keys. The bindings of the screens and the help are both made from it, so they cannot differ.
+
+Not used, because something else takes them: Ctrl+S and Ctrl+Z (the terminal), Ctrl+B alone (tmux, so F2 does the same),
+Ctrl+I, Ctrl+M and Ctrl+H (they are Tab, Enter and Backspace). What readline gives to a line of text stays with it where
+a person would miss it: Ctrl+A, E, W, U, K, D.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.binding import Binding
+
+EVERYWHERE = "everywhere"
+CHATS = "in the chats"
+WRITING = "while writing"
+MESSAGE = "on a message"
+LIST = "in the list of chats"
+
+WHERE = (EVERYWHERE, CHATS, WRITING, MESSAGE, LIST)
+"""In the order of the help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One row: the keys as Textual names them, the action they run, what it does, and where. A row with `told` False
+    works, and is too obvious to be told.
+    """
+
+    keys: tuple[str, ...]
+    action: str
+    says: str
+    where: str
+    told: bool = True
+
+    @property
+    def shown(self) -> str:
+        """The keys as a person reads them."""
+        return " or ".join(shown(key) for key in self.keys)
+
+
+def _key(keys: str, action: str, says: str, where: str, *, told: bool = True) -> Key:
+    return Key(tuple(keys.split()), action, says, where, told)
+
+
+KEYS: tuple[Key, ...] = (
+    _key("f1", "command('help')", "help: every key and command", EVERYWHERE),
+    _key("ctrl+p", "command_palette", "find a command or a chat by its name", EVERYWHERE),
+    _key("ctrl+q", "command('quit')", "leave", EVERYWHERE),
+    # --- the main screen
+    _key("ctrl+n", "command('invite')", "invite a friend", CHATS),
+    _key("ctrl+o", "command('add')", "I have an invite", CHATS),
+    _key("ctrl+r", "command('requests')", "who asks to become a contact", CHATS),
+    _key("ctrl+y", "command('contact')", "the contact's page: safety number, name, block", CHATS),
+    _key("ctrl+f", "command('search')", "search in this chat", CHATS),
+    _key("alt+a", "next_unread", "next chat with something unread", CHATS),
+    *(
+        _key(f"alt+{digit}", f"chat_at({digit})", f"chat {digit} of the list", CHATS, told=digit == 1)
+        for digit in range(1, 10)
+    ),
+    _key("alt+down ctrl+pagedown", "step(1)", "next chat of the list", CHATS),
+    _key("alt+up ctrl+pageup", "step(-1)", "chat before it", CHATS),
+    _key("f2 ctrl+b", "fold", "show or hide the list of chats", CHATS),
+    _key("ctrl+up", "select_message", "pick a message", CHATS),
+    _key("pageup", "scroll_page(-1)", "a page up in the chat", CHATS),
+    _key("pagedown", "scroll_page(1)", "a page down in the chat", CHATS),
+    _key("ctrl+end", "newest", "to the newest message", CHATS),
+    # --- the composer
+    _key("enter", "submit", "send", WRITING),
+    _key("ctrl+j shift+enter", "new_line", "new line", WRITING),
+    _key("tab", "complete", "complete a command or a name", WRITING),
+    _key("up", "up", "pick a message; in a text: line above, earlier text", WRITING),
+    _key("down", "down", "line below, later text", WRITING),
+    _key("ctrl+c", "copy_or_clear", "copy what is selected, else clear the line", WRITING),
+    _key("ctrl+a home", "cursor_line_start", "start of the line", WRITING),
+    _key("ctrl+e end", "cursor_line_end", "end of the line", WRITING),
+    _key("ctrl+left alt+b", "cursor_word_left", "word back", WRITING),
+    _key("ctrl+right alt+f", "cursor_word_right", "word on", WRITING),
+    _key("ctrl+w alt+backspace ctrl+backspace", "delete_word_left", "delete the word before", WRITING),
+    _key("alt+d alt+delete", "delete_word_right", "delete the word after", WRITING),
+    _key("ctrl+u", "delete_to_start_of_line", "delete to the start of the line", WRITING),
+    _key("ctrl+k", "delete_to_end_of_line", "delete to the end of the line", WRITING),
+    _key("ctrl+underscore alt+z", "undo", "undo", WRITING),
+    _key("alt+y", "redo", "redo", WRITING),
+    _key("ctrl+v", "paste", "paste what was copied here", WRITING, told=False),
+    _key("ctrl+x", "cut", "cut what is selected", WRITING, told=False),
+    _key("left", "cursor_left", "left", WRITING, told=False),
+    _key("right", "cursor_right", "right", WRITING, told=False),
+    _key("backspace", "delete_left", "delete the character before", WRITING, told=False),
+    _key("delete ctrl+d", "delete_right", "delete the character after", WRITING, told=False),
+    _key("shift+left", "cursor_left(True)", "select", WRITING, told=False),
+    _key("shift+right", "cursor_right(True)", "select", WRITING, told=False),
+    _key("shift+up", "cursor_up(True)", "select", WRITING, told=False),
+    _key("shift+down", "cursor_down(True)", "select", WRITING, told=False),
+    _key("shift+home", "cursor_line_start(True)", "select", WRITING, told=False),
+    _key("shift+end", "cursor_line_end(True)", "select", WRITING, told=False),
+    _key("ctrl+shift+left", "cursor_word_left(True)", "select", WRITING, told=False),
+    _key("ctrl+shift+right", "cursor_word_right(True)", "select", WRITING, told=False),
+    # --- the list of chats
+    _key("up k", "move(-1)", "up", LIST),
+    _key("down j", "move(1)", "down", LIST),
+    _key("home", "move(-1000000)", "first", LIST, told=False),
+    _key("end", "move(1000000)", "last", LIST, told=False),
+    _key("enter space", "open", "open it", LIST),
+    _key("escape", "leave", "back to writing", LIST),
+)
+
+
+def bindings(where: str) -> list[Binding]:
+    """What a widget or screen of that place binds."""
+    return [Binding(",".join(key.keys), key.action, key.says, show=False) for key in KEYS if key.where == where]
+
+
+_NAMES = {
+    "escape": "Esc",
+    "enter": "Enter",
+    "tab": "Tab",
+    "space": "Space",
+    "backspace": "Backspace",
+    "delete": "Del",
+    "pageup": "PgUp",
+    "pagedown": "PgDn",
+    "home": "Home",
+    "end": "End",
+    "up": "↑",
+    "down": "↓",
+    "left": "←",
+    "right": "→",
+    "underscore": "_",
+    "ctrl": "Ctrl",
+    "alt": "Alt",
+    "shift": "Shift",
+}
+
+
+def shown(key: str) -> str:
+    """One key as a person reads it: `ctrl+n` is Ctrl+N."""
+    *modifiers, last = key.split("+")
+    # Alt+a and Alt+A are two keys to a terminal, but nobody reads them so.
+    name = _NAMES.get(last) or (last.upper() if modifiers or len(last) > 1 else last)
+    return "+".join([*(_NAMES[each] for each in modifiers), name])

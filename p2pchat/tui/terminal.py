@@ -1,0 +1,114 @@
+"""What Textual leaves to us about the terminal: its end, the title, the bell, the mode for right-to-left text.
+
+Nothing that anybody else wrote is ever put into a sequence here, except into OSC 52, and that is base64.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import os
+import select
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from textual.drivers.linux_driver import LinuxDriver
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+BIDI_OURS = "\x1b[8l"
+"""BDSM reset: show the cells as they come, we have turned right-to-left text already."""
+
+BIDI_THEIRS = "\x1b[8h"
+
+KEEP_TITLE = "\x1b[22;2t"
+GIVE_TITLE_BACK = "\x1b[23;2t"
+
+NOTIFY = "\x1b]9;p2pchat: a new message\x1b\\"
+"""OSC 9. Nobody's name and nothing of the text: a notification is read by whoever stands behind."""
+
+BELL = "\a"
+
+MOST_COPIED = 100_000
+"""Bytes; many terminals drop a longer OSC 52 without a word."""
+
+
+def title(unread: int) -> str:
+    """The sequence that sets the title of the window: a number, no name."""
+    return f"\x1b]2;{f'({unread}) ' if unread else ''}p2pchat\x1b\\"
+
+
+def copy(text: str) -> str:
+    """The sequence that puts a text on the clipboard."""
+    return f"\x1b]52;c;{base64.b64encode(text.encode()).decode()}\a"
+
+
+class Outlet:
+    """Where the screen is written to. A terminal that is gone takes nothing any more, and that must stop nothing:
+    Textual's writing thread would die of it, and whoever waits for that thread would wait for ever.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._gone = False
+
+    def write(self, text: str) -> int:
+        """Write all of it, at once; nothing is kept back that could fail later."""
+        data = text.encode("utf-8", "replace")
+        while data and not self._gone:
+            try:
+                data = data[os.write(self._descriptor, data) :]
+            except BlockingIOError:
+                select.select([], [self._descriptor], [])
+            except OSError:
+                self._gone = True
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is left to flush."""
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+
+class Terminal(LinuxDriver):
+    """Textual's driver, writing to stdout (so that stderr can go to a file), at ease with a terminal that vanishes."""
+
+    def __init__(self, app: App[Any], **settings: Any) -> None:
+        super().__init__(app, **settings)
+        assert sys.__stdout__ is not None
+        self._file: Any = Outlet(sys.__stdout__.fileno())
+
+    def start_application_mode(self) -> None:
+        super().start_application_mode()  # type: ignore[no-untyped-call]  # it has no types
+        if self._writer_thread is not None:
+            self.write(KEEP_TITLE + title(0))
+            if getattr(self._app, "turns_text", False):
+                self.write(BIDI_OURS)
+
+    def stop_application_mode(self) -> None:
+        if self._writer_thread is not None:
+            self.write(BIDI_THEIRS + GIVE_TITLE_BACK)
+        super().stop_application_mode()
+
+    def _run_input_thread(self) -> None:
+        # Without a terminal there is nothing more to read; what Textual shows then is a traceback.
+        with contextlib.suppress(OSError):
+            self.run_input_thread()
+
+
+def vanished(descriptor: int) -> bool:
+    """Whether the terminal behind a descriptor is gone. SIGHUP says so, but not to everybody (nohup)."""
+    poll = select.poll()
+    poll.register(descriptor, 0)  # hang-ups and errors are told unasked
+    return bool(poll.poll(0))
+
+
+def on_signals(numbers: tuple[int, ...], end: Callable[[], object]) -> None:
+    """Let `end` run in the loop when one of these signals comes, instead of dying with the terminal as it is."""
+    loop = asyncio.get_running_loop()
+    for number in numbers:
+        loop.add_signal_handler(number, end)
