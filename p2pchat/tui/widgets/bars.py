@@ -1,0 +1,58 @@
+"""What the conversation says of itself: its last row while a message is selected or something newer is below, and the
+words in an empty one.
+"""
+
+from __future__ import annotations
+
+from p2pchat.tui.model import Chat, Message
+from p2pchat.tui.text import STATES, clock, day, displayable_line, width, wrap
+from p2pchat.tui.widgets.rendering import Look, Piece, Row, edge_word
+
+_KEYS = (("y", "copy"), ("d", "delete"), ("w", "why"), ("esc", "back"))
+
+
+def keys(cells: int) -> Row:
+    """The keys of a selected message, as many words as there is room for."""
+    pieces = [Piece(" ", "bar")]
+    for key, says in _KEYS:
+        pieces += [Piece(key, "key"), Piece(f" {says}  ", "bar")]
+    if sum(width(piece.text) for piece in pieces) <= cells:
+        return tuple(pieces)
+    return (Piece(" ", "bar"), *(Piece(f"{key} ", "key") for key, _ in _KEYS))
+
+
+def details(message: Message, look: Look) -> Row:
+    """How far a message has come, by which way, and when it was written or came."""
+    words = [STATES.get(message.state, displayable_line(message.state))] if message.mine else []
+    words += [edge_word(message.route)] if message.route else []
+    words += [f"{day(message.at.date(), look.today)} {clock(message.at)}"]
+    return (Piece(" · ".join(words) + " ", "bar"),)
+
+
+def pill(below: int, plain: bool) -> Row:
+    """What is further down."""
+    arrow = "v" if plain else "↓"
+    return (Piece(f" {arrow} {below} new " if below else f" {arrow} newest ", "pill"),)
+
+
+def note(chat: Chat, look: Look) -> str:
+    """What stands below the messages of somebody who does not answer yet, or cannot; empty for others."""
+    if chat.state == "waiting":
+        return f"{look.drawn(displayable_line(chat.label))} has not answered yet: what you write waits here"
+    if chat.state == "blocked":
+        return f"You have blocked {look.drawn(displayable_line(chat.label))}"
+    return ""
+
+
+def hint(chat: Chat | None, look: Look) -> list[str]:
+    """The words in an empty conversation, wrapped."""
+    if chat is None:
+        return []
+    name = look.drawn(displayable_line(chat.label))
+    if chat.state == "waiting":
+        texts = [f"{name} has not answered yet.", "", "What you write waits here and is sent then."]
+    elif chat.state == "blocked":
+        texts = [f"You have blocked {name}.", "", "Nothing of theirs comes in."]
+    else:
+        texts = [f"Say hello to {name}."]
+    return [line.shown for text in texts for line in wrap(text, max(2, look.cells - 2))]

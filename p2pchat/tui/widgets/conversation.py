@@ -1,0 +1,444 @@
+"""The conversation: a window on a chat of any length, drawn line by line.
+
+Nothing jumps: what is on the screen stays when messages come, when older ones are read, and when the width changes.
+Only what fits is laid out and painted. Text becomes plain segments, never markup, and is cleaned once more on its way.
+
+What it knows is in `feed`, what stands where in `viewport`, how a message looks in `rendering`; here are the keys, the
+mouse and the colours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.message import Message as Posted
+from textual.strip import Strip
+from textual.widget import Widget
+
+from p2pchat.errors import P2PChatError
+from p2pchat.tui.intents import CopyText, DeleteMessage, ExplainMessage, Seen
+from p2pchat.tui.model import Chat, Message
+from p2pchat.tui.text import MARKS, PLAIN_MARKS, day, width
+from p2pchat.tui.widgets import bars
+from p2pchat.tui.widgets.feed import Feed
+from p2pchat.tui.widgets.paging import Source
+from p2pchat.tui.widgets.painting import Painter
+from p2pchat.tui.widgets.rendering import Look, Piece
+from p2pchat.tui.widgets.viewport import Place
+
+__all__ = ["Conversation", "Source"]
+
+ROLES = frozenset(
+    {
+        "gutter",
+        "text",
+        "match",
+        "time",
+        "you",
+        "name-0",
+        "name-1",
+        "name-2",
+        "name-3",
+        "mark",
+        "read",
+        "failed",
+        "route",
+    }
+    | {"note", "date", "unread", "selected", "marker", "bar", "key", "pill", "hint"}
+)
+"""What a piece of the screen can be; each is styled by the component class `conversation--<role>`."""
+_WHEEL = 3
+_SEEN_PAUSE = 0.25
+_DAY_CHECK = 30.0
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()
+
+
+class Conversation(Widget, can_focus=True):
+    """The messages of one chat. It has the focus while a message is selected: give it that to select the newest.
+
+    Posts `Seen`, `CopyText`, `DeleteMessage`, `ExplainMessage`, and `Conversation.Closed` when Esc leaves the messages.
+    """
+
+    ALLOW_SELECT = False  # Textual's own selection would copy names, times and marks as well; y copies a message
+    FOCUS_ON_CLICK = False  # a click on a message selects it; one beside it does not take the focus from the composer
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"conversation--{role}" for role in ROLES}
+    DEFAULT_CSS = """
+    Conversation {
+        width: 1fr; height: 1fr; background: $background; color: $foreground;
+        & > .conversation--time { color: $text-muted; }
+        & > .conversation--you { color: $accent; }
+        & > .conversation--name-0 { color: $primary; text-style: bold; }
+        & > .conversation--name-1 { color: $success; text-style: bold; }
+        & > .conversation--name-2 { color: $warning; text-style: bold; }
+        & > .conversation--name-3 { color: $secondary; text-style: bold; }
+        & > .conversation--mark { color: $text-muted; }
+        & > .conversation--read { color: $accent; text-style: bold; }
+        & > .conversation--failed { color: $error; text-style: bold; }
+        & > .conversation--route { color: $text-muted; text-style: italic; }
+        & > .conversation--note { color: $text-muted; text-style: italic; }
+        & > .conversation--date { color: $text-muted; }
+        & > .conversation--unread { color: $warning; }
+        & > .conversation--match { text-style: bold reverse; }
+        & > .conversation--selected { background: $panel; }
+        & > .conversation--marker { color: $accent; }
+        & > .conversation--bar { color: $text-muted; }
+        & > .conversation--key { color: $foreground; text-style: bold; }
+        & > .conversation--pill { color: $background; background: $primary; text-style: bold; }
+        & > .conversation--hint { color: $text-muted; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", "message above", show=False),
+        Binding("down,j", "move(1)", "message below", show=False),
+        Binding("pageup", "turn(-1)", "a page up", show=False),
+        Binding("pagedown", "turn(1)", "a page down", show=False),
+        Binding("home", "first", "the oldest message read so far", show=False),
+        Binding("end", "last", "the newest message", show=False),
+        Binding("y", "copy", "copy the message", show=False),
+        Binding("d,delete", "delete", "delete the message here", show=False),
+        Binding("w,enter", "explain", "where the message is, and why", show=False),
+        Binding("escape", "leave", "back to writing", show=False),
+    ]
+
+    class Closed(Posted):
+        """Nothing is selected any more: the focus can go back to the composer."""
+
+    def __init__(
+        self,
+        *,
+        rtl: str = "auto",
+        joined_emoji: bool = False,
+        plain: bool = False,
+        clock: Callable[[], datetime] = _now,
+        id: str | None = None,
+    ) -> None:
+        """`rtl`: the setting. `joined_emoji`: see `text.joins_emoji`. `plain`: marks in ASCII."""
+        super().__init__(id=id)
+        self._clock = clock
+        marks = PLAIN_MARKS if plain else MARKS
+        self._plain = plain
+        self._feed = Feed(Look(80, "", "", clock().date(), rtl=rtl, joined=joined_emoji, marks=marks))
+        self._painter = Painter(self._role_style)
+        self._role_styles: dict[str, Style] = {}
+        self._shown: list[Place] | None = None
+        self._seen: str | None = None
+        self._pausing = False
+        self._placed = False  # the size is known
+
+    # ------------------------------------------------------------ what the app tells
+
+    async def open(self, chat: Chat | None, source: Source) -> None:
+        """Show a chat: its end, or the unread line if more is unread than fits. Raises what the source does."""
+        self._seen = None
+        if await self._feed.open(chat, source):
+            self._changed()
+
+    def add(self, messages: Sequence[Message]) -> None:
+        """Messages were saved just now, own ones too. Those of other chats are passed over."""
+        if self._feed.add(messages, self._looked_at()):
+            self._changed()
+
+    def moved(self, id: str, state: str, route: str | None) -> None:
+        """A message's state changed."""
+        if self._feed.moved(id, state, route):
+            self._changed()
+
+    def removed(self, id: str) -> None:
+        """A message was deleted."""
+        if self._feed.removed(id):
+            self._changed()
+
+    def update_chat(self, chat: Chat) -> None:
+        """Something about a chat changed: its name, its state. Any other than the open one is passed over."""
+        if self._feed.update(chat):
+            self._changed()
+
+    async def jump(self, message_id: str) -> None:
+        """Show a message, wherever in the chat, and select it. Raises what the source does (`NoSuchMessage`)."""
+        if await self._feed.jump(message_id):
+            self.focus()
+            self._changed(reveal=True)
+
+    async def reread(self) -> None:
+        """Read what is shown again, after `lagged` or when a message came late. Nothing jumps."""
+        if await self._feed.reread():
+            self._changed()
+
+    def to_end(self) -> None:
+        """Show the newest message, and stay with what comes."""
+        self._work(self._feed.newest())
+
+    def page(self, pages: int) -> None:
+        """Scroll by pages, up if negative: for who has the focus elsewhere."""
+        self._scroll(pages * max(1, self._feed.view.height - 2))
+
+    @property
+    def selected(self) -> Message | None:
+        """The selected message."""
+        return self._feed.selected
+
+    @property
+    def search_marks(self) -> str:
+        """Words to mark wherever they stand."""
+        return self._feed.look.search
+
+    @search_marks.setter
+    def search_marks(self, words: str) -> None:
+        self._feed.restyle(search=words)
+        self._changed()
+
+    # ------------------------------------------------------------ keys
+
+    def action_move(self, by: int) -> None:
+        """The message above or below; through a long one first."""
+        feed, selected = self._feed, self._selected_index()
+        if selected is None:
+            return
+        if by > 0 and feed.view.hidden_below(selected):
+            self.page(1)
+        elif by < 0 and feed.view.hidden_above(selected):
+            self.page(-1)
+        else:
+            self._select(max(0, min(len(feed.window) - 1, selected + by)))
+
+    def action_turn(self, pages: int) -> None:
+        """A page, and the message at its edge."""
+        self.page(pages)
+        rows = self._shown_rows()
+        if rows:
+            self._select(rows[0 if pages < 0 else -1].item)
+
+    def action_first(self) -> None:
+        """The first message in memory; those above it are read meanwhile."""
+        self._select(0)
+
+    def action_last(self) -> None:
+        """The newest message."""
+        self._work(self._select_newest())
+
+    def action_copy(self) -> None:
+        """Copy the text as it was written."""
+        if self.selected is not None:
+            self.post_message(CopyText(self.selected.text))
+
+    def action_delete(self) -> None:
+        """Ask to delete the message."""
+        if self.selected is not None:
+            self.post_message(DeleteMessage(self.selected))
+
+    def action_explain(self) -> None:
+        """Ask where the message is."""
+        if self.selected is not None:
+            self.post_message(ExplainMessage(self.selected))
+
+    def action_leave(self) -> None:
+        """Select nothing."""
+        self._select(None)
+        self.post_message(self.Closed())
+
+    # ------------------------------------------------------------ mouse, focus, size
+
+    def on_click(self, event: events.Click) -> None:
+        place = self._place_at(event.y)
+        if place is None:
+            if self._has_bar() and event.y == self.size.height - 1 and self.selected is None:
+                self.to_end()
+            return
+        message = self._feed.window[place.item]
+        self._select(place.item)
+        self.focus()
+        if event.chain == 2:
+            self.post_message(CopyText(message.text))
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self._scroll(-_WHEEL)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self._scroll(_WHEEL)
+
+    def on_focus(self) -> None:
+        """Somebody comes to pick a message: the newest they see."""
+        if self.selected is None:
+            rows = self._shown_rows()
+            self._select(rows[-1].item if rows else None)
+
+    def on_blur(self) -> None:
+        """They go elsewhere. That the whole terminal lost the focus does not count: it comes back."""
+        if self.app.app_focus:
+            self._select(None)
+
+    def on_mount(self) -> None:
+        self.set_interval(_DAY_CHECK, self._check_day)
+        self.watch(self.app, "app_focus", self._report, init=False)
+        self.app.screen_change_signal.subscribe(self, lambda _: self._report())
+
+    def on_resize(self) -> None:
+        self._painter.cells = self.size.width
+        self._feed.restyle(cells=self.size.width)
+        self._painter.forget()
+        self._changed()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._role_styles.clear()
+        self._painter.forget()
+
+    # ------------------------------------------------------------ drawing
+
+    def render_line(self, y: int) -> Strip:
+        feed, height = self._feed, self.size.height
+        if y == height - 1 and self._has_bar():
+            return self._bar()
+        if not len(feed.window):
+            return self._hint_line(y)
+        rows = self._shown_rows()
+        index = y - (feed.view.height - len(rows))  # what is less than the screen stands at its bottom
+        if not 0 <= index < len(rows):
+            return Strip.blank(self._painter.cells, self._role_style("text"))
+        place = rows[index]
+        message = feed.window[place.item]
+        chosen = feed.selected is message
+        return self._painter.strip(message.id, feed.blocks(place.item), place.row, chosen)
+
+    def _bar(self) -> Strip:
+        feed = self._feed
+        if feed.selected is not None:
+            details = bars.details(feed.selected, feed.look)
+            room = self.size.width - sum(width(piece.text) for piece in details)
+            return self._painter.bar(bars.keys(room), details)
+        if not feed.view.following:
+            top = feed.window[self._shown_rows()[0].item]
+            when = Piece(" " + day(top.at.date(), feed.look.today), "bar")
+            return self._painter.bar((when,), (), bars.pill(feed.unread.below, self._plain))
+        note = bars.note(feed.chat, feed.look) if feed.chat else ""
+        return self._painter.bar((Piece(" " + note, "note"),), ())
+
+    def _hint_line(self, y: int) -> Strip:
+        lines = bars.hint(self._feed.chat, self._feed.look)
+        index = y - (self.size.height - len(lines)) // 2
+        if not 0 <= index < len(lines):
+            return Strip.blank(self._painter.cells, self._role_style("text"))
+        pad = " " * ((self.size.width - width(lines[index])) // 2)
+        return self._painter.paint((Piece(pad + lines[index], "hint"),))
+
+    def _role_style(self, role: str) -> Style:
+        if role not in self._role_styles:
+            self._role_styles[role] = self.get_component_rich_style(f"conversation--{role}")
+        return self._role_styles[role]
+
+    def _has_bar(self) -> bool:
+        """The last row says something: it is then not part of the view, or covers a row of it."""
+        feed = self._feed
+        if not len(feed.window):
+            return False
+        return feed.selected is not None or not feed.view.following or self._has_note()
+
+    def _has_note(self) -> bool:
+        return self._feed.chat is not None and bool(bars.note(self._feed.chat, self._feed.look))
+
+    # ------------------------------------------------------------ inside
+
+    def _changed(self, *, reveal: bool = False) -> None:
+        """Something may look different: draw it, read what will be needed, tell what was seen. `reveal`: a message was
+        selected, it shall be on the screen.
+        """
+        feed = self._feed
+        # While nothing is selected the bar covers the last row instead of taking it, so that it can come and go
+        # without anything moving.
+        taken = 1 if len(feed.window) and (feed.selected is not None or self._has_note()) else 0
+        feed.view.height = max(1, self.size.height - taken)
+        feed.view.settle()
+        if reveal:
+            feed.reveal()
+        if not self._placed and self.size.height:
+            self._placed = True
+            feed.show_unread()
+        if feed.view.following:
+            feed.unread.below = 0
+        self._shown = None
+        self.refresh()
+        if self.is_mounted and feed.needs_page():
+            self._work(feed.extend())
+        self._report()
+
+    def _shown_rows(self) -> list[Place]:
+        if self._shown is None:
+            self._shown = self._feed.view.rows()
+        return self._shown
+
+    def _place_at(self, y: int) -> Place | None:
+        rows = self._shown_rows()
+        if y == self.size.height - 1 and self._has_bar():
+            return None
+        index = y - (self._feed.view.height - len(rows))
+        return rows[index] if 0 <= index < len(rows) else None
+
+    def _selected_index(self) -> int | None:
+        return None if self.selected is None else self._feed.window.index(self.selected.id)
+
+    def _select(self, index: int | None) -> None:
+        self._feed.select(index if len(self._feed.window) else None)
+        self._changed(reveal=True)
+
+    async def _select_newest(self) -> bool:
+        if not await self._feed.newest():
+            return False
+        self._feed.select(len(self._feed.window) - 1 if len(self._feed.window) else None)
+        return True
+
+    def _scroll(self, rows: int) -> None:
+        if self._feed.view.scroll(rows):
+            self._changed()
+
+    def _work(self, step: Coroutine[Any, Any, bool]) -> None:
+        async def work() -> None:
+            try:
+                changed = await step
+            except P2PChatError:
+                return  # the node is gone: the status line says so, and the next movement asks again
+            if changed:
+                self._changed()
+
+        self.run_worker(work(), group="pages")
+
+    def _check_day(self) -> None:
+        today = self._clock().date()
+        if today != self._feed.look.today:
+            self._feed.restyle(today=today)
+            self._changed()
+
+    # ------------------------------------------------------------ what was seen
+
+    def _looked_at(self) -> bool:
+        return self.is_mounted and self.app.app_focus and self.app.screen is self.screen and self.size.height > 0
+
+    def _report(self) -> None:
+        """Tell the newest message of theirs that is before somebody's eyes; a few times a second at most."""
+        feed = self._feed
+        if self._pausing or not feed.unread.waiting or feed.chat is None or not self._looked_at():
+            return
+        id = feed.last_theirs()
+        if id is None:
+            return
+        if feed.view.following:
+            feed.unread.all_seen()
+        if id != self._seen:
+            self._seen = id
+            self._pausing = True
+            self.set_timer(_SEEN_PAUSE, self._report_again)
+            self.post_message(Seen(feed.chat.id, id))
+
+    def _report_again(self) -> None:
+        self._pausing = False
+        self._report()

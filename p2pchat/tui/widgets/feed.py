@@ -1,0 +1,236 @@
+"""What the conversation knows and where it stands: chat, window, view, selection, what is unread. No Textual here.
+
+A page of messages is asked for while events go on coming, and the answer may be older than they are. So what comes
+meanwhile is done at once, and done again when the page is in; everything of it may be done twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from p2pchat.tui.model import Chat, Message
+from p2pchat.tui.widgets.paging import Page, Source, first_page, next_page, wanted
+from p2pchat.tui.widgets.rendering import Look
+from p2pchat.tui.widgets.unread import Unread
+from p2pchat.tui.widgets.viewport import Blocks, Viewport
+from p2pchat.tui.widgets.window import Window
+
+T = TypeVar("T")
+_ABOVE_UNREAD = 2  # rows of what was read before stay above the unread line, so that one sees where one is
+
+
+class Feed:
+    """One chat in a view. The methods answer whether something on the screen may have changed."""
+
+    def __init__(self, look: Look) -> None:
+        self.chat: Chat | None = None
+        self.window = Window()
+        self.blocks = Blocks(self.window, look)
+        self.view = Viewport(self.window, self.blocks)
+        self.unread = Unread()
+        self._selected: str | None = None
+        self._source: Source | None = None
+        self._turn = 0  # counts what was opened: an answer for another chat is for nobody
+        self._loads = 0
+        self._opening = False  # the window is still that of the chat before
+        self._late: list[Callable[[], object]] = []
+
+    # ------------------------------------------------------------ what is shown
+
+    @property
+    def look(self) -> Look:
+        """What all messages have in common."""
+        return self.blocks.look
+
+    def restyle(self, **changes: object) -> None:
+        """Change the look."""
+        self.blocks.look = replace(self.look, **changes)  # type: ignore[arg-type]
+        self.view.settle()
+
+    @property
+    def selected(self) -> Message | None:
+        """The selected message."""
+        index = self.window.index(self._selected)
+        return None if index is None else self.window[index]
+
+    def select(self, index: int | None) -> None:
+        """Select a message, or none."""
+        self._selected = None if index is None else self.window[index].id
+
+    def reveal(self) -> None:
+        """Bring the selected message onto the screen."""
+        index = self.window.index(self._selected)
+        if index is not None:
+            self.view.reveal(index)
+
+    def last_theirs(self) -> str | None:
+        """The newest of their messages that is on the screen or above it."""
+        rows = self.view.rows()
+        theirs = (self.window[index] for index in range(rows[-1].item, -1, -1)) if rows else ()
+        return next((message.id for message in theirs if not message.mine), None)
+
+    def needs_page(self) -> bool:
+        """Whether `extend` has something to do."""
+        return not self._loads and wanted(self.window, self.view) is not None
+
+    # ------------------------------------------------------------ what is read
+
+    async def open(self, chat: Chat | None, source: Source) -> bool:
+        """Show a chat: its end, or the unread line where more is unread than fits. Raises what the source does."""
+        self._turn += 1
+        self._late.clear()
+        turn, self.chat, self._source = self._turn, chat, source
+        page = Page([], True, True)
+        try:
+            if chat is not None:
+                self._opening = True
+                page = await self._asking(first_page(source, chat.id, None))
+                unread = chat.first_unread
+                if unread is not None and turn == self._turn and all(one.id != unread for one in page.messages):
+                    page = await self._asking(first_page(source, chat.id, unread))
+        finally:
+            if turn == self._turn:  # after an error it is empty: better than the messages of another
+                self._opening = False
+                self._selected = None
+                self.view.follow()
+                self.unread = Unread() if chat is None else Unread(chat.first_unread, chat.unread)
+                self._fill(page)
+                self._look_anew()
+                self.show_unread()
+        return turn == self._turn
+
+    def show_unread(self) -> None:
+        """Begin at the unread line if what is below it does not fit, else at the end."""
+        first = self.window.index(self.unread.first)
+        if first is None:
+            self.view.follow()
+        else:
+            self.view.show(first, above=min(_ABOVE_UNREAD, self.view.height // 4))
+
+    async def jump(self, id: str) -> bool:
+        """Show a message, wherever in the chat it is, and select it. Raises what the source does (`NoSuchMessage`)."""
+        if self.window.index(id) is None and not await self._fetch(id):
+            return False
+        index = self.window.index(id)
+        if index is None:
+            return False
+        self._selected = id
+        self.view.show(index, above=self.view.height // 3)
+        return True
+
+    async def newest(self) -> bool:
+        """Show the end. Raises what the source does."""
+        if not self.window.at_end and not await self._fetch(None):
+            return False
+        self.view.follow()
+        self.unread.below = 0
+        return True
+
+    async def reread(self) -> bool:
+        """Read what is shown again: events were lost, or one took its place between others. Nothing jumps."""
+        place = None if self.view.following else self.window[self.view.top().item].id
+        return await self._fetch(place)
+
+    async def extend(self) -> bool:
+        """Read the page above or below that will be needed next. Raises what the source does."""
+        where, turn = wanted(self.window, self.view), self._turn
+        if where is None or self._loads or self.chat is None or self._source is None:
+            return False
+        edge = self._edge(where)
+        page = await self._asking(next_page(self.window, self._source, self.chat.id, where))
+        if turn != self._turn or self._edge(where) != edge:
+            return False
+        if where == "above":
+            self.window.above(page.messages, at_start=page.at_start)
+        else:
+            self.window.below(page.messages, at_end=page.at_end)
+        self._catch_up()
+        return True
+
+    def _edge(self, where: str) -> str | None:
+        return self.window[0 if where == "above" else len(self.window) - 1].id if len(self.window) else None
+
+    async def _fetch(self, id: str | None) -> bool:
+        if self.chat is None or self._source is None:
+            return False
+        turn = self._turn
+        page = await self._asking(first_page(self._source, self.chat.id, id))
+        if turn != self._turn:
+            return False
+        self._fill(page)
+        return True
+
+    def _fill(self, page: Page) -> None:
+        self.window.fill(page.messages, at_start=page.at_start, at_end=page.at_end)
+        self._catch_up()
+
+    async def _asking(self, question: Awaitable[T]) -> T:
+        self._loads += 1
+        try:
+            return await question
+        finally:
+            self._loads -= 1
+
+    def _catch_up(self) -> None:
+        for again in self._late:
+            again()
+        if not self._loads:
+            self._late.clear()
+        self.view.settle()
+
+    # ------------------------------------------------------------ what happens
+
+    def add(self, messages: Sequence[Message], seen: bool) -> bool:
+        """Messages were saved just now. Those of other chats are passed over. `seen`: somebody looks at the screen."""
+        chat = self.chat
+        ours = [message for message in messages if chat is not None and message.chat == chat.id]
+        if not ours:
+            return False
+        if self._loads:
+            self._late.append(lambda: self.window.live(ours, following=self.view.following))
+        if self._opening:
+            return False
+        following = self.view.following
+        new = self.window.live(ours, following=following)
+        if self.unread.came(new, seen=seen, following=following):
+            self._look_anew()
+        return bool(new)
+
+    def moved(self, id: str, state: str, route: str | None) -> bool:
+        """A message's state changed."""
+        if self._loads:
+            self._late.append(lambda: self.window.moved(id, state, route))
+        index = self.window.moved(id, state, route)
+        return index is not None and any(place.item == index for place in self.view.rows())
+
+    def removed(self, id: str) -> bool:
+        """A message was deleted. The one after it is selected if it was."""
+        if self._loads:
+            self._late.append(lambda: self.window.remove(id))
+        self.view.forget(id)
+        index = self.window.remove(id)
+        if index is None:
+            return False
+        if self._selected == id:
+            self._selected = self.window[min(index, len(self.window) - 1)].id if len(self.window) else None
+        self.view.settle()
+        return True
+
+    def update(self, chat: Chat) -> bool:
+        """Something about the open chat changed: its name, its state."""
+        if self.chat is None or self.chat.id != chat.id:
+            return False
+        self.chat = chat
+        self._look_anew()
+        return True
+
+    def _look_anew(self) -> None:
+        chat = self.chat
+        self.restyle(
+            chat="" if chat is None else chat.id,
+            label="" if chat is None else chat.label,
+            first_unread=self.unread.first,
+            unread=self.unread.count,
+        )

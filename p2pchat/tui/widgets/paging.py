@@ -1,0 +1,67 @@
+"""Where the messages of a chat come from, and which of them are asked for."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from p2pchat.tui.model import Message
+from p2pchat.tui.widgets.viewport import Viewport
+from p2pchat.tui.widgets.window import Window
+
+PAGE = 100
+"""Messages a question asks for."""
+NEAR = 40
+"""So few messages between the screen and an end of the window, and the next page is asked for."""
+
+
+class Source(Protocol):
+    """A chat's messages in display order, oldest first, less than `limit` where the chat ends. They may raise any
+    `P2PChatError`.
+    """
+
+    async def newest(self, chat_id: str, limit: int) -> list[Message]: ...
+
+    async def before(self, chat_id: str, message_id: str, limit: int) -> list[Message]: ...
+
+    async def after(self, chat_id: str, message_id: str, limit: int) -> list[Message]: ...
+
+    async def around(self, chat_id: str, message_id: str, limit: int) -> list[Message]: ...
+
+
+class Page(NamedTuple):
+    """Messages, and whether nothing lies above, below them."""
+
+    messages: list[Message]
+    at_start: bool
+    at_end: bool
+
+
+async def first_page(source: Source, chat_id: str, message_id: str | None) -> Page:
+    """The newest messages, or those around one. Raises what the source does."""
+    if message_id is None:
+        messages = await source.newest(chat_id, PAGE)
+        return Page(messages, len(messages) < PAGE, True)
+    messages = await source.around(chat_id, message_id, PAGE)
+    whole = len(messages) < PAGE
+    return Page(messages, whole, whole)
+
+
+def wanted(window: Window, view: Viewport) -> str | None:
+    """Which page is needed next: `above`, `below` or none."""
+    rows = view.rows()
+    if not rows:
+        return None
+    if not window.at_start and rows[0].item < NEAR:
+        return "above"
+    if not window.at_end and rows[-1].item >= len(window) - NEAR:
+        return "below"
+    return None
+
+
+async def next_page(window: Window, source: Source, chat_id: str, where: str) -> Page:
+    """The page `above` or `below` the window. Raises what the source does."""
+    if where == "above":
+        messages = await source.before(chat_id, window[0].id, PAGE)
+        return Page(messages, len(messages) < PAGE, window.at_end)
+    messages = await source.after(chat_id, window[len(window) - 1].id, PAGE)
+    return Page(messages, window.at_start, len(messages) < PAGE)

@@ -1,0 +1,97 @@
+"""From rows of pieces to Textual's strips: laid out and painted once, kept while they stay the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+
+from p2pchat.tui.text import cut, width
+from p2pchat.tui.widgets.rendering import Block, Piece, Row
+from p2pchat.tui.widgets.window import MOST
+
+_MOST_KEPT = 2 * MOST
+_MARKER = "▌"
+
+
+@dataclass(slots=True)
+class _Painted:
+    block: Block
+    plain: list[Strip] | None = None
+    chosen: list[Strip] | None = None
+
+
+class Painter:
+    """Strips of blocks, `cells` wide. `style` answers the style of a role."""
+
+    def __init__(self, style: Callable[[str], Style]) -> None:
+        self._style = style
+        self._kept: dict[str, _Painted] = {}
+        self.cells = 1
+
+    def forget(self) -> None:
+        """Paint everything anew: colours changed, or the width."""
+        self._kept.clear()
+
+    def strip(self, id: str, block: Block, row: int, chosen: bool) -> Strip:
+        """One row of the message `id`, painted; `chosen`: it is the selected one."""
+        kept = self._kept.get(id)
+        if kept is None or kept.block is not block:
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            kept = self._kept[id] = _Painted(block)
+        strips = kept.chosen if chosen else kept.plain
+        if strips is None:
+            strips = [
+                self._chosen(pieces) if chosen and number >= block.lead else self.paint(pieces)
+                for number, pieces in enumerate(block.rows)
+            ]
+            if chosen:
+                kept.chosen = strips
+            else:
+                kept.plain = strips
+        return strips[row]
+
+    def paint(self, row: Row) -> Strip:
+        """A row as a strip, `cells` wide."""
+        return self._filled([Segment(piece.text, self._style(piece.role)) for piece in row], self._style("text"))
+
+    def bar(self, left: Row, right: Row, middle: Row = ()) -> Strip:
+        """One row with something at its left, in its middle and at its right; what does not fit is left out."""
+        cells = self.cells
+        sizes = [sum(width(piece.text) for piece in row) for row in (left, middle, right)]
+        if middle:
+            if sizes[0] > (cells - sizes[1]) // 2 - 1:
+                left, sizes[0] = (), 0
+            start = max(0, (cells - sizes[1]) // 2)
+            return self.paint((*left, Piece(" " * (start - sizes[0]), "bar"), *_cut(middle, cells)))
+        if sizes[0] + sizes[2] > cells:
+            left = _cut(left, cells - sizes[2])
+            sizes[0] = sum(width(piece.text) for piece in left)
+        gap = Piece(" " * max(0, cells - sizes[0] - sizes[2]), "bar")
+        return self.paint((*left, gap, *_cut(right, cells)))
+
+    def _chosen(self, row: Row) -> Strip:
+        over = self._style("selected")
+        ground = Style(bgcolor=over.bgcolor, reverse=over.reverse, bold=over.bold)
+        segments = [Segment(piece.text, self._style(piece.role) + ground) for piece in row]
+        if segments and segments[0].text.startswith(" "):
+            first = segments[0]
+            segments[:1] = [Segment(_MARKER, self._style("marker") + ground), Segment(first.text[1:], first.style)]
+        return self._filled(segments, self._style("text") + ground)
+
+    def _filled(self, segments: list[Segment], style: Style) -> Strip:
+        return Strip(segments).adjust_cell_length(self.cells, style)
+
+
+def _cut(row: Row, cells: int) -> Row:
+    kept = []
+    for piece in row:
+        text = cut(piece.text, cells)
+        if text:
+            kept.append(Piece(text, piece.role))
+        cells -= width(text)
+    return tuple(kept)

@@ -1,0 +1,179 @@
+"""Which rows of the window are on the screen.
+
+The place is kept as a message and an offset in its text, never as a number of lines: so nothing jumps when messages
+come, when older ones are loaded above, or when the width changes. Only what fits on the screen is ever laid out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from p2pchat.tui.model import Message
+from p2pchat.tui.widgets.rendering import Block, Look, lay_out
+from p2pchat.tui.widgets.window import MOST, Window
+
+
+class Place(NamedTuple):
+    """A row of a message: which of the window, and the row in its block."""
+
+    item: int
+    row: int
+
+
+class _LaidOut(NamedTuple):
+    message: Message
+    previous: Message | None
+    look: Look
+    block: Block
+
+
+class Blocks:
+    """The blocks of a window's messages under a look, kept while message, the one above it and the look stay."""
+
+    def __init__(self, window: Window, look: Look) -> None:
+        self._window = window
+        self._kept: dict[str, _LaidOut] = {}
+        self.look = look
+
+    def __call__(self, index: int) -> Block:
+        message = self._window[index]
+        previous = self._window[index - 1] if index else None
+        kept = self._kept.get(message.id)
+        if kept is None or kept.message is not message or kept.previous is not previous or kept.look is not self.look:
+            if len(self._kept) >= 2 * MOST:
+                self._kept.clear()
+            kept = _LaidOut(message, previous, self.look, lay_out(message, previous, self.look))
+            self._kept[message.id] = kept
+        return kept.block
+
+
+class Viewport:
+    """A view of `height` rows on a window. `following`: it shows the end, and stays there."""
+
+    def __init__(self, window: Window, block: Callable[[int], Block]) -> None:
+        self._window = window
+        self._block = block
+        self.height = 1
+        self._anchor: tuple[str, int] | None = None
+
+    @property
+    def following(self) -> bool:
+        """Whether the end is shown, and stays shown when something comes."""
+        return self._anchor is None
+
+    def follow(self) -> None:
+        """Show the end."""
+        self._anchor = None
+
+    def top(self) -> Place:
+        """The first row shown. (0, 0) if there is nothing."""
+        last = self._last_top()
+        if self._anchor is None:
+            return last
+        index = self._window.index(self._anchor[0])
+        if index is None:
+            return last
+        return min(Place(index, self._block(index).row(self._anchor[1])), last)
+
+    def rows(self) -> list[Place]:
+        """What is shown, from above; less than `height` where there is no more."""
+        if not len(self._window):
+            return []
+        index, row = self.top()
+        shown: list[Place] = []
+        while len(shown) < self.height and index < len(self._window):
+            count = len(self._block(index).rows)
+            shown += [Place(index, one) for one in range(row, min(count, row + self.height - len(shown)))]
+            index, row = index + 1, 0
+        return shown
+
+    def scroll(self, rows: int) -> bool:
+        """Down by so many rows, up if negative; False if nothing moved."""
+        if not len(self._window):
+            return False
+        before, followed = self.top(), self.following
+        self._set(self._walk(before, rows))
+        return (self.top(), self.following) != (before, followed)
+
+    def show(self, index: int, above: int = 0) -> None:
+        """Bring a message to the top, with so many rows above it."""
+        self._set(self._walk(Place(index, 0), -above))
+
+    def reveal(self, index: int) -> None:
+        """Scroll no further than needed for a message to be on the screen; its beginning, if it is too long."""
+        top, count = self.top(), len(self._block(index).rows)
+        if Place(index, self._block(index).lead) < top:
+            self._set(self._walk(Place(index, self._block(index).lead), 0 if count > self.height else -1))
+        elif self._distance(top, Place(index, count - 1), self.height) >= self.height:
+            first = self._walk(Place(index, count - 1), 1 - self.height)
+            self._set(min(first, Place(index, 0)))
+
+    def hidden_above(self, index: int) -> bool:
+        """Whether the beginning of a message is above the screen."""
+        return Place(index, self._block(index).lead) < self.top()
+
+    def hidden_below(self, index: int) -> bool:
+        """Whether the end of a message is below the screen."""
+        return self._distance(self.top(), Place(index, len(self._block(index).rows) - 1), self.height) >= self.height
+
+    def forget(self, id: str) -> None:
+        """A message is about to go: if the view hangs on it, it hangs on the next one."""
+        if self._anchor is None or self._anchor[0] != id:
+            return
+        index = self._window.index(id)
+        if index is None or index + 1 >= len(self._window):
+            self._anchor = None
+        else:
+            self._anchor = (self._window[index + 1].id, 0)
+
+    def settle(self) -> None:
+        """After messages came or went, or the size changed: a view that shows the end follows it."""
+        if self._anchor is not None and self._window.index(self._anchor[0]) is None:
+            self._anchor = None
+        if self._anchor is not None and self._window.at_end and self._touches_end():
+            self._anchor = None
+
+    def _touches_end(self) -> bool:
+        assert self._anchor is not None
+        index = self._window.index(self._anchor[0])
+        return index is not None and Place(index, self._block(index).row(self._anchor[1])) >= self._last_top()
+
+    def _set(self, place: Place) -> None:
+        """Begin at a row; at the end of the chat, follow."""
+        last = self._last_top()
+        if place >= last and self._window.at_end:
+            self._anchor = None
+        else:
+            index, row = min(place, last)
+            self._anchor = (self._window[index].id, self._block(index).place(row))
+
+    def _last_top(self) -> Place:
+        """Where the view begins when the last row is at its bottom."""
+        if not len(self._window):
+            return Place(0, 0)
+        last = len(self._window) - 1
+        return self._walk(Place(last, len(self._block(last).rows) - 1), 1 - self.height)
+
+    def _walk(self, place: Place, rows: int) -> Place:
+        """So many rows down or up, as far as there are any."""
+        index, row = place.item, place.row + rows
+        while row < 0 and index > 0:
+            index -= 1
+            row += len(self._block(index).rows)
+        while row >= len(self._block(index).rows):
+            if index == len(self._window) - 1:
+                return Place(index, len(self._block(index).rows) - 1)
+            row -= len(self._block(index).rows)
+            index += 1
+        return Place(index, max(0, row))
+
+    def _distance(self, start: Place, end: Place, most: int) -> int:
+        """Rows from one place down to another, `most` if there are more; 0 if it is above."""
+        if end <= start:
+            return 0
+        rows, index = end.row - start.row, start.item
+        while index < end.item and rows < most + len(self._block(end.item).rows):
+            rows += len(self._block(index).rows)
+            index += 1
+        return min(rows, most) if index == end.item else most

@@ -1,0 +1,116 @@
+"""The part of a chat that is in memory: a few hundred messages in display order, and whether the chat goes on above and
+below them. Plain data; who reads the rest is `conversation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from p2pchat.tui.model import Message
+
+MOST = 400
+"""Messages in memory at most."""
+KEPT = 300
+"""What is left when there are more; the difference is what need not be thrown away each time one comes."""
+
+_FAR = {"saved": 0, "stored": 1, "delivered": 2, "read": 3}
+
+
+class Window:
+    """Messages `[0]` … `[len - 1]` of a chat. `at_start`, `at_end`: nothing lies above, below."""
+
+    def __init__(self) -> None:
+        self._messages: list[Message] = []
+        self._places: dict[str, int] | None = {}
+        self.at_start = True
+        self.at_end = True
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def __getitem__(self, index: int) -> Message:
+        return self._messages[index]
+
+    def index(self, id: str | None) -> int | None:
+        """Where a message is, None if it is not in memory."""
+        if self._places is None:
+            self._places = {message.id: place for place, message in enumerate(self._messages)}
+        return None if id is None else self._places.get(id)
+
+    def fill(self, messages: Iterable[Message], *, at_start: bool, at_end: bool) -> None:
+        """Hold these messages instead."""
+        self._messages = list({message.id: message for message in messages}.values())
+        self._places = None
+        self.at_start, self.at_end = at_start, at_end
+
+    def above(self, messages: Sequence[Message], *, at_start: bool) -> None:
+        """Messages from above the first. What is too many goes at the other end."""
+        new = self._new(messages)
+        self._messages[:0] = new
+        self._places = None
+        self.at_start = at_start or not new  # a source that repeats itself is not asked for ever
+        if len(self._messages) > MOST:
+            del self._messages[KEPT:]
+            self.at_end = False
+
+    def below(self, messages: Sequence[Message], *, at_end: bool) -> None:
+        """Messages from below the last."""
+        before = len(self._messages)
+        self._extend(messages)
+        self.at_end = at_end or len(self._messages) == before
+        self._drop_above()
+
+    def live(self, messages: Sequence[Message], *, following: bool) -> list[Message]:
+        """Messages that came just now, at the end of the chat; answers those that were not there.
+
+        Whoever reads further up keeps what they read: beyond `MOST`, what comes then is not held but read again later.
+        """
+        new = self._new(messages)
+        if self.at_end:
+            if following or len(self._messages) + len(new) <= MOST:
+                self._extend(new[-MOST:])
+                if len(new) > MOST:
+                    del self._messages[:-MOST]
+                    self._places, self.at_start = None, False
+            else:
+                self.at_end = False
+            if following:
+                self._drop_above()
+        return new
+
+    def moved(self, id: str, state: str, route: str | None) -> int | None:
+        """A message's state changed; where it is, None if nothing changed. What was told late changes nothing."""
+        index = self.index(id)
+        if index is None:
+            return None
+        old = self._messages[index]
+        if _FAR.get(state, 9) < _FAR.get(old.state, 0):
+            return None
+        new = old.moved(state, route)
+        self._messages[index] = new
+        return None if new == old else index
+
+    def remove(self, id: str) -> int | None:
+        """A message was deleted; where it was."""
+        index = self.index(id)
+        if index is not None:
+            del self._messages[index]
+            self._places = None
+        return index
+
+    def _new(self, messages: Sequence[Message]) -> list[Message]:
+        fresh = {message.id: message for message in messages}
+        return [message for id, message in fresh.items() if self.index(id) is None]
+
+    def _extend(self, messages: Sequence[Message]) -> None:
+        new = self._new(messages)
+        if self._places is not None:  # the common case: only at the end
+            for place, message in enumerate(new, len(self._messages)):
+                self._places[message.id] = place
+        self._messages.extend(new)
+
+    def _drop_above(self) -> None:
+        if len(self._messages) > MOST:
+            del self._messages[:-KEPT]
+            self._places = None
+            self.at_start = False
