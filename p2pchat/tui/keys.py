@@ -44,15 +44,15 @@ def _key(keys: str, action: str, says: str, where: str, *, told: bool = True) ->
 
 
 KEYS: tuple[Key, ...] = (
-    _key("f1", "command('help')", "help: every key and command", EVERYWHERE),
-    _key("ctrl+p", "command_palette", "find a command or a chat by its name", EVERYWHERE),
-    _key("ctrl+q", "command('quit')", "leave", EVERYWHERE),
+    _key("f1", "app.command('help')", "help: every key and command", EVERYWHERE),
+    _key("ctrl+p", "app.command_palette", "find a command or a chat by its name", EVERYWHERE),
+    _key("ctrl+q", "app.command('quit')", "leave", EVERYWHERE),
     # --- the main screen
-    _key("ctrl+n", "command('invite')", "invite a friend", CHATS),
-    _key("ctrl+o", "command('add')", "I have an invite", CHATS),
-    _key("ctrl+r", "command('requests')", "who asks to become a contact", CHATS),
-    _key("ctrl+y", "command('contact')", "the contact's page: safety number, name, block", CHATS),
-    _key("ctrl+f", "command('search')", "search in this chat", CHATS),
+    _key("ctrl+n", "app.command('invite')", "invite a friend", CHATS),
+    _key("ctrl+o", "app.command('add')", "I have an invite", CHATS),
+    _key("ctrl+r", "app.command('requests')", "who asks to become a contact", CHATS),
+    _key("ctrl+y", "app.command('contact')", "the contact's page: safety number, name, block", CHATS),
+    _key("ctrl+f", "app.command('search')", "search in this chat", CHATS),
     _key("alt+a", "next_unread", "next chat with something unread", CHATS),
     *(
         _key(f"alt+{digit}", f"chat_at({digit})", f"chat {digit} of the list", CHATS, told=digit == 1)
@@ -71,6 +71,8 @@ KEYS: tuple[Key, ...] = (
     _key("tab", "complete", "complete a command or a name", WRITING),
     _key("up", "up", "pick a message; in a text: line above, earlier text", WRITING),
     _key("down", "down", "line below, later text", WRITING),
+    _key("alt+p", "earlier", "what you wrote before in this chat", WRITING),
+    _key("alt+n", "later", "what you wrote after it", WRITING),
     _key("ctrl+c", "copy_or_clear", "copy what is selected, else clear the line", WRITING),
     _key("ctrl+a home", "cursor_line_start", "start of the line", WRITING),
     _key("ctrl+e end", "cursor_line_end", "end of the line", WRITING),
@@ -96,6 +98,17 @@ KEYS: tuple[Key, ...] = (
     _key("shift+end", "cursor_line_end(True)", "select", WRITING, told=False),
     _key("ctrl+shift+left", "cursor_word_left(True)", "select", WRITING, told=False),
     _key("ctrl+shift+right", "cursor_word_right(True)", "select", WRITING, told=False),
+    # --- a selected message
+    _key("up k", "move(-1)", "message above", MESSAGE),
+    _key("down j", "move(1)", "message below", MESSAGE),
+    _key("pageup", "turn(-1)", "a page up", MESSAGE, told=False),
+    _key("pagedown", "turn(1)", "a page down", MESSAGE, told=False),
+    _key("home", "first", "the oldest message read so far", MESSAGE),
+    _key("end", "last", "the newest message", MESSAGE),
+    _key("y", "copy", "copy it", MESSAGE),
+    _key("d delete", "delete", "delete it, here only", MESSAGE),
+    _key("w enter", "explain", "where it is, and why", MESSAGE),
+    _key("escape", "leave", "back to writing", MESSAGE),
     # --- the list of chats
     _key("up k", "move(-1)", "up", LIST),
     _key("down j", "move(1)", "down", LIST),
@@ -108,7 +121,13 @@ KEYS: tuple[Key, ...] = (
 
 def bindings(where: str) -> list[Binding]:
     """What a widget or screen of that place binds."""
-    return [Binding(",".join(key.keys), key.action, key.says, show=False) for key in KEYS if key.where == where]
+    # What works everywhere does so over a dialogue too, which keeps all other keys to itself.
+    first = where == EVERYWHERE
+    return [
+        Binding(",".join(key.keys), key.action, key.says, show=False, priority=first)
+        for key in KEYS
+        if key.where == where
+    ]
 
 
 _NAMES = {

@@ -15,12 +15,13 @@ from typing import Any, ClassVar
 
 from rich.style import Style
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.message import Message as Posted
 from textual.strip import Strip
 from textual.widget import Widget
 
 from p2pchat.errors import P2PChatError
+from p2pchat.tui import keys
 from p2pchat.tui.intents import CopyText, DeleteMessage, ExplainMessage, Seen
 from p2pchat.tui.model import Chat, Message
 from p2pchat.tui.text import MARKS, PLAIN_MARKS, day, width
@@ -96,18 +97,7 @@ class Conversation(Widget, can_focus=True):
         & > .conversation--hint { color: $text-muted; }
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "message above", show=False),
-        Binding("down,j", "move(1)", "message below", show=False),
-        Binding("pageup", "turn(-1)", "a page up", show=False),
-        Binding("pagedown", "turn(1)", "a page down", show=False),
-        Binding("home", "first", "the oldest message read so far", show=False),
-        Binding("end", "last", "the newest message", show=False),
-        Binding("y", "copy", "copy the message", show=False),
-        Binding("d,delete", "delete", "delete the message here", show=False),
-        Binding("w,enter", "explain", "where the message is, and why", show=False),
-        Binding("escape", "leave", "back to writing", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings(keys.MESSAGE)]
 
     class Closed(Posted):
         """Nothing is selected any more: the focus can go back to the composer."""
@@ -272,6 +262,8 @@ class Conversation(Widget, can_focus=True):
         if self.selected is None:
             rows = self._shown_rows()
             self._select(rows[-1].item if rows else None)
+            if not rows:
+                self.post_message(self.Closed())
 
     def on_blur(self) -> None:
         """They go elsewhere. That the whole terminal lost the focus does not count: it comes back."""

@@ -131,6 +131,7 @@ class Feed:
     async def reread(self) -> bool:
         """Read what is shown again: events were lost, or one took its place between others. Nothing jumps."""
         place = None if self.view.following else self.window[self.view.top().item].id
+        self.unread.waiting = True
         return await self._fetch(place)
 
     async def extend(self) -> bool:
