@@ -294,7 +294,7 @@ def test_tail_with_events_prints_the_others_too(node: FakeNode, p2pchat: Run) ->
 def test_tail_since_reads_the_store_first(node: FakeNode, p2pchat: Run) -> None:
     stored = [_numbered(n) for n in range(1, 6)]
 
-    def messages(chat: str | None, since: str | None, limit: int | None) -> object:
+    def messages(chat: str | None, since: str | None, position: int | None, limit: int | None) -> object:
         assert chat == ID
         start = next(i for i, each in enumerate(stored) if each["id"] == since) + 1
         return stored[start : start + 2]
@@ -307,7 +307,7 @@ def test_tail_since_reads_the_store_first(node: FakeNode, p2pchat: Run) -> None:
 def test_tail_reads_again_after_it_lagged(node: FakeNode, p2pchat: Run) -> None:
     stored = [_numbered(1)]
 
-    def messages(chat: str | None, since: str | None, limit: int | None) -> object:
+    def messages(chat: str | None, since: str | None, position: int | None, limit: int | None) -> object:
         if since is None:
             return stored[-1:]
         return [each for each in stored if str(each["id"]) > since]
@@ -338,7 +338,7 @@ def test_tail_misses_nothing_after_it_lagged(
     stored = [_numbered(n) for n in range(1, before + 1)]
     looked = threading.Event()
 
-    def messages(chat: str | None, since: str | None, limit: int | None) -> object:
+    def messages(chat: str | None, since: str | None, position: int | None, limit: int | None) -> object:
         if since is None:
             newest = stored[-(limit or 0) :]
             looked.set()
