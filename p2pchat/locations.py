@@ -45,6 +45,11 @@ class Profile:
         """The node's log."""
         return self.folder / "node.log"
 
+    @property
+    def echo(self) -> Profile:
+        """Where the profile's echo friend is, if it has one (`p2pchat echo`)."""
+        return Profile(self.folder.with_name(self.folder.name + ".echo"))
+
     def exists(self) -> bool:
         """Whether a profile was made here: it has its database."""
         return self.database.exists()

@@ -147,10 +147,13 @@ def _detached(context: Context) -> int:
 
 
 def _tell_listening(event: dict[str, Any]) -> None:
-    if event["event"] != "listening":
-        return
+    if event["event"] == "listening":
+        tell_parent(event)
+
+
+def tell_parent(event: dict[str, Any]) -> None:
+    """A detached process's only word to the one that started it; from then on nobody reads, so the pipe is let go."""
     _tell(event)
-    # From now on nobody reads: let the pipe go.
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.close(null)

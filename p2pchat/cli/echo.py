@@ -1,0 +1,261 @@
+"""The verb echo: a friend for who is alone.
+
+What it makes is real: a profile beside the person's own, with its own keys and node, an invite, a contact. Only one
+such command works on a profile at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from typing import Any
+
+from p2pchat import errors
+from p2pchat import log as logs
+from p2pchat.api import codec, starting
+from p2pchat.api.client import Client
+from p2pchat.cli import serve
+from p2pchat.cli.context import Context
+from p2pchat.cli.options import Verb, opt
+from p2pchat.config import FILE
+from p2pchat.locations import Profile
+
+CONFIG = """\
+# The echo friend of the profile beside this one, made by `p2pchat echo`. `p2pchat echo --remove` deletes this folder.
+listen = ["/ip4/127.0.0.1/tcp/0"]
+keep_receiving = false
+"""
+
+NAME = "echo"
+"""Its name, as the person sees it, and that of its bookmark."""
+
+INVITE_EXPIRES = 600
+PATIENCE = 30.0
+"""Seconds the two may take to become contacts, and the friend to end."""
+
+
+def echo(context: Context, args: Namespace) -> int:
+    """Make, wake or end the echo friend."""
+    try:
+        if args.serve:
+            return _serve(context)
+        with _alone(context.profile):
+            if args.stop or args.remove:
+                return _end(context, args.remove)
+            return _wake(context) if args.wake else _befriend(context)
+    except errors.P2PChatError as exc:
+        if args.for_face:
+            context.out.object({"error": codec.error_object(exc)})
+        raise
+
+
+@contextlib.contextmanager
+def _alone(owner: Profile) -> Iterator[None]:
+    """Wait until no other command makes or ends this profile's friend. Raises NoProfile, or ProfileError."""
+    if not owner.exists():
+        raise errors.NoProfile(f"There is no profile in {owner.folder}")
+    if owner.echo.folder.exists() and not _is_friend(owner.echo):
+        hint = "Move it away; the echo friend lives there."
+        raise errors.ProfileError(f"{owner.echo.folder} is there already, and is no echo friend", hint=hint)
+    descriptor = os.open(owner.folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_friend(friend: Profile) -> bool:
+    """Whether this folder is ours to use and to delete: it has our config, or nothing at all."""
+    try:
+        return (friend.folder / FILE).read_text().startswith(CONFIG.partition("\n")[0])
+    except FileNotFoundError:
+        return not any(friend.folder.iterdir())
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+# --- make, and wake ----------------------------------------------------------------------------------
+
+
+def _befriend(context: Context) -> int:
+    owner, friend = context.profile, context.profile.echo
+    with context.client() as ours:
+        new = not friend.exists()
+        if new:
+            friend.make_folder()
+            (friend.folder / FILE).touch(mode=0o600)
+            (friend.folder / FILE).write_text(CONFIG)  # first, so that it never listens anywhere else
+            starting.create(friend, NAME, None)
+        with Client.connect(friend) as theirs:
+            contact = _contact(ours, theirs) or _become_contacts(ours, theirs)
+            if contact["state"] == "blocked":
+                hint = "`p2pchat echo --remove` deletes it, then `p2pchat echo` makes another one."
+                raise errors.NotNow("You blocked your echo friend", hint=hint)
+            _start(owner)
+    if context.out.json:
+        context.out.object({key: contact[key] for key in ("id", "name", "state")})
+        return 0
+    context.out.line(f"{contact['name']} is {'a contact' if new else 'awake'} now.")
+    whom = NAME if contact["name"] == NAME else contact["id"]
+    context.out.note(f"Write to it: `p2pchat send {whom} hello`. It ends by itself when your node does.")
+    return 0
+
+
+def _contact(ours: Client, theirs: Client) -> dict[str, Any] | None:
+    """The contact that the friend is, if it is one: the one with whom it shares a safety number."""
+    numbers = {_safety_number(theirs, one) for one in theirs.call("contacts")} - {""}
+    for one in ours.call("contacts") if numbers else ():
+        if _safety_number(ours, one) in numbers:
+            return dict(one)
+    return None
+
+
+def _safety_number(client: Client, contact: dict[str, Any]) -> str:
+    try:
+        return str(client.call("verify", contact=contact["id"])["safety_number"])
+    except errors.UsageError:  # they have not answered yet, so there is none
+        return ""
+
+
+def _become_contacts(ours: Client, theirs: Client) -> dict[str, Any]:
+    invite = theirs.call("invite", expires=INVITE_EXPIRES)["invite"]
+    taken = {str(one["name"]).casefold() for one in ours.call("contacts")}
+    name = next(name for name in [NAME, *(f"{NAME} {n}" for n in range(2, len(taken) + 3))] if name not in taken)
+    try:
+        found = ours.call("add", invite=invite, name=None if name == NAME else name, wait="accepted", timeout=PATIENCE)
+    except BaseException:
+        with contextlib.suppress(errors.P2PChatError):  # or its invite keeps it running
+            theirs.call("stop")
+        raise
+    return {**found, "name": name}  # it has told its name, or will
+
+
+def _wake(context: Context) -> int:
+    """Start the friend if there is one and the person's node runs; quietly."""
+    woken = False
+    if context.profile.echo.exists():
+        client = Client.running(context.profile)
+        if client is not None:
+            client.close()
+            _start(context.profile)
+            woken = True
+    if context.out.json:
+        context.out.object({"woken": woken})
+    return 0
+
+
+def _start(owner: Profile) -> None:
+    """Start the friend's process, if it does not run; returns when it answers. Raises what hindered it."""
+    if _running(owner.echo) is not None:
+        return
+    path = owner.echo.folder / "echo.log"
+    with starting.open_log(path) as log:
+        child = subprocess.Popen(  # noqa: S603 - our own program
+            starting.command(owner, NAME, "--serve"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd="/",
+            env=starting.environment(),
+            start_new_session=True,
+        )
+    assert child.stdout is not None
+    with child.stdout:
+        line = child.stdout.readline()
+    try:
+        told = codec.decode(line)
+    except codec.BadLine as exc:
+        raise errors.P2PChatError("The echo friend could not start", hint=f"{path} says why.") from exc
+    if "error" in told:
+        raise codec.error_from(told["error"])
+
+
+def _serve(context: Context) -> int:
+    """The friend's own process: tells its parent on stdout that it answers, or why not, then lives without it."""
+    from p2pchat.bot.echo import friend
+
+    logs.set_up(context.config.verbose, sys.stderr)
+    try:
+        friend(context.profile, lambda: serve.tell_parent({"event": "ready"})).work()
+    except errors.P2PChatError as exc:
+        serve.tell_parent({"error": codec.error_object(exc)})
+        raise
+    return 0
+
+
+# --- end ---------------------------------------------------------------------------------------------
+
+
+def _end(context: Context, remove: bool) -> int:
+    friend = context.profile.echo
+    there = friend.folder.exists()
+    stopped = _stop(friend)
+    if friend.exists():
+        serve.end(friend, "stop")
+    if remove and there:
+        shutil.rmtree(friend.folder)
+    if context.out.json:
+        context.out.object({"stopped": stopped, "removed": remove and there})
+    elif not there:
+        context.out.line("There is no echo friend.")
+    elif remove:
+        context.out.line("The echo friend is gone.")
+        context.out.note("What you wrote to each other stays with you, and its name in your list.")
+    else:
+        context.out.line("The echo friend sleeps." if stopped else "The echo friend was asleep.")
+    return 0
+
+
+def _running(friend: Profile) -> int | None:
+    """The pid of the friend's process."""
+    from p2pchat.bot.bookmark import path_of, runner
+
+    return runner(path_of(friend, NAME))
+
+
+def _stop(friend: Profile) -> bool:
+    """End the friend's process and wait for that; whether there was one."""
+    pid = _running(friend)
+    if pid is None:
+        return False
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+        ended, _, _ = select.select([process], [], [], PATIENCE)
+    except ProcessLookupError:
+        return True
+    finally:
+        os.close(process)
+    if not ended:
+        raise errors.NodeError(f"The echo friend, process {pid}, does not end", hint=f"If it hangs: kill {pid}")
+    return True
+
+
+VERBS = (
+    Verb(
+        "echo",
+        "make or wake an echo friend: a program here that repeats what you write",
+        echo,
+        opts=(
+            opt("--stop", action="store_true", help="let it sleep until the next `p2pchat echo`"),
+            opt("--remove", action="store_true", help="end it and delete its profile"),
+            opt("--wake", action="store_true", help="wake it where there is one, quietly"),
+            opt("--serve", action="store_true", help=argparse.SUPPRESS),
+            opt("--for-face", action="store_true", help=argparse.SUPPRESS),
+        ),
+        notes="It is a profile beside yours, named as yours with .echo behind it. It ends by itself with your node.",
+    ),
+)
