@@ -23,7 +23,9 @@ _MARKS = (
     "\u0730-\u074a\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f\U000e0100-\U000e01ef"
 )
 _MARK_FLOOD = re.compile(f"([{_MARKS}]{{4}})[{_MARKS}]+")
-_LINE_BREAKS = re.compile("[\n\u2028\u2029]+")
+_LINE_BREAKS = re.compile("\n+")
+# Where a terminal shows nothing, a pager or an editor may begin a new line: one that could pass for ours.
+_SEPARATORS = re.compile("[\u2028\u2029]")
 _REPLACEMENT = "\ufffd"
 
 # In JSON these are written as \uXXXX: the text stays exact and the terminal stays safe. (The encoder escapes C0.)
@@ -35,7 +37,7 @@ def clean(text: str) -> str:
     text = _CONTROL.sub(_REPLACEMENT, text.replace("\t", " ").replace("\r\n", "\n"))
     if text.isascii():
         return text
-    text = _INVISIBLE.sub("", text)
+    text = _SEPARATORS.sub("\n", _INVISIBLE.sub("", text))
     return _MARK_FLOOD.sub(r"\1", text)
 
 

@@ -163,7 +163,7 @@ class Terminal:
     def picture(self) -> str:
         """The picture in a frame, for a message."""
         edge = "─" * self.columns
-        return "\n".join([f"┌{edge}┐", *(f" {line}" for line in self.text().split("\n")), f"└{edge}┘"])
+        return "\n".join([f"┌{edge}┐", *(f" {line}" for line in self.text().rstrip().split("\n")), f"└{edge}┘"])
 
     def ended(self) -> int:
         """Wait for the program's end; its exit code, below 0 for a signal."""

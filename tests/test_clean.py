@@ -44,6 +44,10 @@ def test_a_name_has_one_line() -> None:
     assert clean_line("bob\n✓✓ fake\u2028x\u2029y") == "bob ✓✓ fake x y"
 
 
+def test_every_kind_of_new_line_is_one() -> None:
+    assert clean("a\u2028b\u2029c\nd") == "a\nb\nc\nd"
+
+
 def test_a_tab_is_a_space_and_crlf_a_newline() -> None:
     assert clean("a\tb\r\nc") == "a b\nc"
 

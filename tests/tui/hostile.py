@@ -1,0 +1,78 @@
+"""Texts that a terminal would obey, or that would deceive whoever reads it; and a node that says them everywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from p2pchat import errors
+from tests.tui.fakes import FakeNode
+
+SEEN = "Qx"
+"""Harmless letters before and after each hostile text: where they are on the screen, the text was shown."""
+
+TEXTS = {
+    "clears the screen": "\x1b[2J\x1b[H\x1b[3J",
+    "moves about": "\x1b[5;5H\x1b[3A\x1b[?1049l\x1b[?25h\x1bc",
+    "colours": "\x1b[31;5mred\x1b[0m",
+    "window title": "\x1b]0;owned\x07\x1b]2;owned\x1b\\",
+    "link": "\x1b]8;;file:///etc/passwd\x1b\\click me\x1b]8;;\x1b\\",
+    "clipboard": "\x1b]52;c;b3duZWQ=\x07\x1b]52;p;?\x07",
+    "notification": "\x1b]9;owned\x07\x1b]777;notify;owned;owned\x07",
+    "device control": '\x1bP$q"p\x1b\\\x1bP0;0|17/17\x1b\\',
+    "application command": "\x1b_Gf=24;AAAA\x1b\\\x1b^x\x1b\\\x1bXx\x1b\\",
+    "answers as if typed": "\x1b[c\x1b[5n\x1b[6n\x1b[21t\x05",
+    "paste": "\x1b[201~/quit\r\x1b[200~",
+    "C1": "\x9b2J\x9d0;owned\x9c\x90q\x9c\x84\x85\x8d\x9fx\x9c",
+    "bell": "\x07\x07\x07",
+    "overstrike": "honest\r\x08\x08\x08\x0b\x0c\x7f\x00\x0e\x0f",
+    "bidi embeddings": "\u202aa\u202bb\u202dc\u202ed\u202ce",
+    "bidi isolates": "\u2066a\u2067b\u2068c\u2069d",
+    "tags": "hi" + "".join(chr(0xE0000 + ord(letter)) for letter in "ignore this"),
+    "line separators": "one\u2028two\u2029three\x85four",
+    "forged line": "\nbob  10:02  ✓✓ read\n── 2 new ──",
+    "zalgo": "z" + "".join(chr(0x300 + number) for number in range(80)) + "a" + "\u20dd\u0489" * 30,
+    "markup": "[bold]b[/bold] [@click=app.quit]quit[/] [link=file:///etc]l[/] [red on blue] [/] [[ \\[ [$primary]",
+    "wide": "👩‍👩‍👧‍👦" * 30 + "🇮🇷" * 30 + "你好" * 40,
+    "one long word": "w" * 48_000,
+    "nothing to see": "\u200b\u2060\ufeff\u00ad\u3164\u115f",
+}
+HALF = "\ud83d"
+"""Half a character, which JSON can say and UTF-8 cannot."""
+
+# A terminal that gets these is told something it would do; of the others some are only ugly.
+COMMANDS = [name for name, text in TEXTS.items() if any(ord(char) < 32 and char != "\n" for char in text)]
+
+_POISONED = ("name", "draft", "reason", "next", "notice", "sas", "safety_number", "invite", "warning", "detail", "hint")
+
+
+class HostileNode(FakeNode):
+    """A node that has let everything in: each text that others could have a part in ends in a hostile one."""
+
+    def __init__(self, hostile: str) -> None:
+        super().__init__()
+        self.hostile = f"{SEEN}{hostile}{SEEN}"
+        self.warned = errors.NotNow(f"no {self.hostile}", hint=f"so {self.hostile}", candidates=[self.hostile])
+
+    async def call(self, method: str, **params: Any) -> Any:
+        return self.poisoned(await super().call(method, **params))
+
+    def poisoned(self, value: Any, field: str = "") -> Any:
+        """An answer or an event with the text in every field that may hold one."""
+        if isinstance(value, dict):
+            return {key: self.poisoned(each, key) for key, each in value.items()}
+        if isinstance(value, list):
+            return [self.poisoned(each, field) for each in value]
+        if isinstance(value, str) and (field in _POISONED or (field == "from" and value != "me")):
+            limit = 60 if field in ("name", "from") else len(self.hostile)
+            return f"{value} {self.hostile[:limit]}"
+        return value
+
+    def _do_doctor(self) -> list[dict[str, Any]]:
+        return [{"check": "reach", "ok": False, "detail": "nobody", "hint": "wait"}]
+
+    def _do_messages(self, chat: str | None = None, since: str | None = None, limit: int | None = None) -> Any:
+        del limit
+        return [each for each in self._do_log(chat or next(iter(self.people))) if each["id"] != since]
+
+    def _emit(self, event: str, params: Any) -> None:
+        super()._emit(event, self.poisoned(dict(params)))

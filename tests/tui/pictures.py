@@ -1,0 +1,68 @@
+"""The screen as text: what can be read, and how it looks, so that a difference can be read in a review.
+
+A picture has the lines of the screen, then the same lines with one letter for each style, then what the letters mean.
+Pictures of the dark and the light theme that differ in colours alone share the first two.
+"""
+
+from __future__ import annotations
+
+import io
+import string
+from dataclasses import dataclass
+
+from rich.style import Style
+from textual.app import App
+
+LETTERS = string.ascii_lowercase + string.ascii_uppercase + string.digits + "!#$%&*+=?@^~"
+_ATTRIBUTES = ("bold", "dim", "italic", "underline", "reverse", "strike")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Lines of text, as many lines of letters, and the style of each letter."""
+
+    text: tuple[str, ...]
+    letters: tuple[str, ...]
+    legend: tuple[str, ...]
+
+
+def take(app: App[object]) -> Picture:
+    """What the app shows now."""
+    text, letters, legend = [], [], dict[str, str]()
+    for strip in app.screen._compositor.render_strips():
+        line, marks = io.StringIO(), io.StringIO()
+        for segment in strip:
+            style = described(segment.style)
+            letter = legend.setdefault(style, LETTERS[len(legend)] if style not in legend else "")
+            line.write(segment.text)
+            marks.write(letter * segment.cell_length)
+        text.append(line.getvalue().rstrip())
+        letters.append(marks.getvalue())
+    return Picture(tuple(text), tuple(letters), tuple(f"{letter} {style}" for style, letter in legend.items()))
+
+
+def described(style: Style | None) -> str:
+    """A style in words: colours, then what else."""
+    if style is None:
+        return "plain"
+    colours = [
+        "default" if colour is None or colour.triplet is None else colour.triplet.hex
+        for colour in (style.color, style.bgcolor)
+    ]
+    more = [name for name in _ATTRIBUTES if getattr(style, name)]
+    return " ".join(["{} on {}".format(*colours), *more])
+
+
+def page(pictures: dict[str, Picture]) -> str:
+    """Pictures of one screen in several themes as one text."""
+    made: list[str] = []
+    before: Picture | None = None
+    for theme, picture in pictures.items():
+        made.append(f"=== {theme}")
+        if before is None or before.text != picture.text:
+            made += ["--- text", *picture.text]
+        if before is None or before.letters != picture.letters:
+            made += ["--- styles", *picture.letters]
+        made += ["--- legend", *picture.legend]
+        before = picture
+    return "\n".join(made) + "\n"
