@@ -8,12 +8,16 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from p2pchat import __version__, errors
 from p2pchat.cli import options
 from p2pchat.cli.options import Verb
 from p2pchat.cli.output import Output
 from p2pchat.config import Config, profile_folder
+
+if TYPE_CHECKING:
+    from p2pchat.cli.context import Context
 
 GROUPS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
     ("your profile and its node", {"profile": ("init", "unlock", "lock", "passphrase"), "serve": ("node",)}),
@@ -24,7 +28,7 @@ GROUPS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
             "contacts": ("contacts", "requests", "accept", "decline", "block", "rename", "verify"),
         },
     ),
-    ("messages", {"messages": ("send", "tail", "log", "delete", "why")}),
+    ("messages", {"messages": ("send", "tail", "log", "read", "delete", "why")}),
     ("and", {"doctor": ("doctor",), "echo": ("echo",), "demo": ("demo",), "rpc": ("rpc",)}),
 )
 """The verbs by the module of theirs, in the order of the help; only the module of the verb that runs is imported."""
@@ -84,12 +88,21 @@ def _run(words: list[str]) -> int:
     if found.help:
         out.line(options.help_text(verb) if verb else _help())
         return 0
-    if verb is None:
-        names = " ".join(MODULES)
-        raise errors.UsageError("The screen is not in this version", hint=f"Use the verbs: {names} (`p2pchat --help`).")
     from p2pchat.cli.context import Context
 
-    return verb.run(Context(config, out), found)
+    context = Context(config, out)
+    return _screen(context) if verb is None else verb.run(context, found)
+
+
+def _screen(context: Context) -> int:
+    """Without a verb: the screen. Raises UsageError where there is no terminal to show it on."""
+    if context.out.json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        names = " ".join(MODULES)
+        hint = f"Elsewhere there are the verbs: {names} (`p2pchat --help`)."
+        raise errors.UsageError("The screen needs a terminal to be shown on", hint=hint)
+    from p2pchat.tui import launch
+
+    return launch.run(context.profile, context.given_passphrase())
 
 
 def find(name: str) -> Verb:
@@ -102,7 +115,12 @@ def find(name: str) -> Verb:
 
 
 def _help() -> str:
-    lines = ["p2pchat: private messages between peers, in a terminal", "", "usage: p2pchat VERB [options]"]
+    lines = [
+        "p2pchat: private messages between peers, in a terminal",
+        "",
+        "usage: p2pchat            the screen",
+        "       p2pchat VERB [options]",
+    ]
     size = max(map(len, MODULES))
     for title, modules in GROUPS:
         names = [name for verbs in modules.values() for name in verbs]

@@ -25,9 +25,10 @@ class NextUnread(Posted):
 
 @dataclass
 class Submitted(Posted):
-    """Enter in the composer: a text, or a slash command."""
+    """Enter in the composer: a text, or a slash command; `chat` is the one it was written in."""
 
     text: str
+    chat: str | None = None
 
 
 @dataclass

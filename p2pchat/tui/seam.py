@@ -18,7 +18,7 @@ from p2pchat.tui.labels import labels
 if TYPE_CHECKING:
     from p2pchat.locations import Profile
 
-__all__ = ["GONE", "LOCKED", "READY", "STARTING", "Caller", "Event", "Link", "Seam", "cleaned", "labels"]
+__all__ = ["GONE", "LOCKED", "READY", "STARTING", "Away", "Caller", "Event", "Link", "Seam", "cleaned", "labels"]
 
 STARTING, LOCKED, READY, GONE = "starting", "locked", "ready", "gone"
 
@@ -32,6 +32,12 @@ _TEXTS = frozenset({"text", "draft", "invite"})
 """Fields in which a newline means something."""
 
 Event = dict[str, Any]
+
+
+class Away(errors.NodeGone):
+    """The node is not there just now."""
+
+    hint = "It is being started again."
 
 
 class Caller(Protocol):
@@ -104,8 +110,8 @@ class Seam:
         self.profile = profile
         self.state = STARTING
         self.trouble: errors.P2PChatError | None = None
-        self.on_batch: Callable[[list[Event]], None] | None = None
-        self.on_state: Callable[[], None] | None = None
+        self.on_batch: Callable[[list[Event]], object] | None = None
+        self.on_state: Callable[[], object] | None = None
         self._open: Opener = opener or self._open_real
         self._link: Link | None = None
         self._gatherer: Gatherer | None = None
@@ -121,10 +127,12 @@ class Seam:
         self._keeper = asyncio.create_task(self._keep(link), name="seam")
 
     async def call(self, method: str, **params: object) -> Any:
-        """The result of a method, clean. Raises what the node answered, and NodeGone while there is none."""
+        """The result of a method, clean. Raises what the node answered, NodeGone if it ended meanwhile, Away while none
+        is there.
+        """
         link = self._link
         if link is None:
-            raise errors.NodeGone("The node is not there just now", hint="It is being started again.")
+            raise Away()
         try:
             result = cleaned(await link.call(method, **params))
         except errors.P2PChatError as exc:

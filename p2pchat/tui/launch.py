@@ -1,0 +1,75 @@
+"""From the command line to the screen and back.
+
+The node takes longer to start than the screen to import, so it is started first, by a thread, while the imports run.
+Therefore nothing here may import Textual, or anything else that is slow, before that thread is under way.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+from p2pchat import errors, locations
+
+if TYPE_CHECKING:
+    from p2pchat.locations import Profile
+
+
+class Starter:
+    """Starts a profile's node where none answers."""
+
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+        self._error: errors.P2PChatError | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True, name="start-node")
+
+    def begin(self) -> None:
+        """Start it, and do not wait."""
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Until it listens. Raises why it could not be started."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            if not _listens(self._profile):
+                from p2pchat.api import starting
+
+                starting.start(self._profile)
+        except errors.P2PChatError as exc:
+            self._error = exc
+        except OSError as exc:
+            self._error = errors.NodeError(f"The node could not be started: {exc.strerror}")
+
+
+def run(profile: Profile, passphrase: str | None = None) -> int:
+    """Show the screen of a profile until the person leaves; the exit code.
+
+    Raises what hindered it, after the terminal is as it was.
+    """
+    starter = Starter(profile)
+    there = profile.exists()
+    if there:
+        starter.begin()
+    from p2pchat.tui.app import ChatApp
+
+    app = ChatApp(profile, started=starter.wait if there else None, passphrase=passphrase)
+    error = app.run()
+    if app.fault is not None:
+        raise app.fault
+    if error is not None:
+        raise error
+    return 0
+
+
+def _listens(profile: Profile) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        try:
+            sock.connect(str(locations.socket_path(profile.folder)))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,59 @@
+"""What Ctrl+P finds: the commands and the chats. A chat's name is plain text here, never markup."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
+
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
+
+from p2pchat.tui.commands import CHOICE, COMMANDS
+from p2pchat.tui.intents import OpenChat, RunCommand
+from p2pchat.tui.text import displayable_line
+
+if TYPE_CHECKING:
+    from textual.message import Message as Posted
+
+    from p2pchat.tui.desk import Desk
+
+
+class Everything(Provider):
+    """Commands and chats, by what they are called and what they do."""
+
+    async def discover(self) -> Hits:
+        """All of them."""
+        for name, help_text, intent in self._rows():
+            yield DiscoveryHit(Content(name), self._poster(intent), name, help_text)
+
+    async def search(self, query: str) -> Hits:
+        """Those that match."""
+        matcher = self.matcher(query)
+        for name, help_text, intent in self._rows():
+            score = max(matcher.match(name), 0.8 * matcher.match(help_text))
+            if score > 0:
+                yield Hit(score, Content(name), self._poster(intent), name, help_text)
+
+    def _rows(self) -> Iterator[tuple[str, str, Posted]]:
+        for chat in cast("Desk", self.app).book.chats:
+            yield displayable_line(chat.label), "go to this chat", OpenChat(chat.id)
+        for command in COMMANDS:
+            if command.takes == CHOICE:
+                for choice in command.choices:
+                    yield f"/{command.name} {choice}", command.says, RunCommand(command.name, choice)
+            elif not command.usage or command.usage.startswith("["):
+                yield f"/{command.name}", command.says, RunCommand(command.name)
+
+    def _poster(self, intent: Posted) -> _Poster:
+        return _Poster(self, intent)
+
+
+class _Poster:
+    """Posts an intent when it is called."""
+
+    def __init__(self, provider: Provider, intent: Posted) -> None:
+        self._app = provider.app
+        self._intent = intent
+
+    def __call__(self) -> None:
+        self._app.post_message(self._intent)

@@ -1,0 +1,310 @@
+"""Where a person writes: the composer, and above it how a slash command may go on.
+
+Keys are dealt with here at once and not as bindings, which Textual runs a few messages later: who types quickly would
+find the first letters of the next line in the one that Enter has just sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.cells import cell_len
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message as Posted
+from textual.widgets import Static, TextArea
+
+from p2pchat.clean import clean
+from p2pchat.tui.commands import Completion, completed
+from p2pchat.tui.intents import CopyText, DraftChanged, Submitted
+from p2pchat.tui.keys import KEYS, WRITING, bindings
+
+MOST_LINES = 6
+MOST_SHOWN = 6
+"""Ways to go on that are shown at once."""
+
+MOST_REMEMBERED = 100
+"""Texts of one chat that can be had back."""
+
+_ACTIONS = {key: row.action for row in KEYS if row.where == WRITING for key in row.keys}
+_HELD = ("ctrl+", "alt+", "super+", "hyper+", "meta+")
+
+Completer = Callable[[str], Sequence[Completion]]
+
+
+class Composer(TextArea, inherit_bindings=False):
+    """A text on its way. Posts `Submitted`, `DraftChanged`, `CopyText`, `Upwards` and `Completing`."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(WRITING)]
+    DEFAULT_CSS = """
+    Composer {
+        height: auto;
+        max-height: 6;
+        border: none;
+        padding: 0;
+        background: $background;
+        scrollbar-size-vertical: 1;
+        &:focus { border: none; }
+        & .text-area--cursor-line { background: transparent; }
+        & .text-area--placeholder { color: $text-muted; }
+    }
+    """
+
+    class Upwards(Posted):
+        """Up in an empty composer: to the messages."""
+
+    @dataclass
+    class Completing(Posted):
+        """These are the ways to go on; `chosen` is the one Tab has put in."""
+
+        found: Sequence[Completion]
+        chosen: int | None = None
+
+    def __init__(self, completer: Completer | None = None) -> None:
+        super().__init__(highlight_cursor_line=False)
+        self.completer: Completer = completer or (lambda _line: ())
+        self._chat: str | None = None
+        self._told = ""
+        self._history: dict[str | None, list[str]] = {}
+        self._back = 0
+        """How far back in the history the text shown is; 0 is what is being written."""
+        self._kept = ""
+        self._cycle: tuple[Sequence[Completion], int] | None = None
+
+    # --- what the app does with it
+
+    def show(self, chat: str | None, draft: str, placeholder: str) -> None:
+        """Write in this chat from now on. What was written last in the one before is told first."""
+        self.tell()
+        self.placeholder = Content(placeholder)
+        if chat == self._chat:
+            return
+        self._chat = chat
+        self._back = 0
+        self._cycle = None
+        self._told = draft
+        self._put(draft)
+
+    def give_back(self, chat: str | None, text: str) -> bool:
+        """A text that could not be sent, before whatever is written by now; False where another chat is shown."""
+        if chat != self._chat:
+            return False
+        history = self._history.get(chat, [])
+        if history and history[-1] == text:
+            history.pop()
+        now = self.text
+        self.text = f"{text}\n{now}" if now.strip() and now != text else text
+        self.move_cursor(self.document.end)
+        return True
+
+    # --- keys
+
+    async def _on_key(self, event: events.Key) -> None:
+        action = _ACTIONS.get(event.key)
+        if action is not None:
+            event.stop()
+            event.prevent_default()
+            if action != "complete":
+                self._cycle = None
+            await self.run_action(action)
+        elif event.key.startswith(_HELD) or (event.character and not event.is_printable):
+            event.prevent_default()  # it is for somebody else; Textual would write the digit of Alt+1
+        else:
+            self._cycle = None
+
+    async def _on_paste(self, event: events.Paste) -> None:
+        event.stop()
+        event.prevent_default()
+        self._insert(event.text)
+
+    def action_submit(self) -> None:
+        """Hand the text over."""
+        text = self.text
+        if not text.strip():
+            return
+        history = self._history.setdefault(self._chat, [])
+        if not history or history[-1] != text:
+            history.append(text)
+            del history[:-MOST_REMEMBERED]
+        self._back = 0
+        self.text = ""
+        self.post_message(Submitted(text, self._chat))
+
+    def action_new_line(self) -> None:
+        """A new line."""
+        self._insert("\n")
+
+    def action_paste(self) -> None:
+        """What was copied in here, as if the terminal had pasted it."""
+        self._insert(self.app.clipboard)
+
+    def action_copy_or_clear(self) -> None:
+        """Copy the selection; with none, clear, and keep what was written for the key up."""
+        selected = self.selected_text or self.screen.get_selected_text()
+        if selected:
+            self.post_message(CopyText(selected))
+        elif self.text:
+            self._history.setdefault(self._chat, []).append(self.text)
+            self._back = 0
+            self.text = ""
+
+    def action_up(self) -> None:
+        """To the messages, a line up, or to what was written before."""
+        if not self.text:
+            self.post_message(self.Upwards())
+        elif self._at_edge(-1):
+            self._remember(1)
+        else:
+            self.action_cursor_up()
+
+    def action_down(self) -> None:
+        """A line down, or to what was written later."""
+        if self._at_edge(1):
+            self._remember(-1)
+        else:
+            self.action_cursor_down()
+
+    def action_earlier(self) -> None:
+        """What was written before."""
+        self._remember(1)
+
+    def action_later(self) -> None:
+        """What was written after it."""
+        self._remember(-1)
+
+    def action_complete(self) -> None:
+        """Write as much as is certain; again: one of the ways to go on after the other."""
+        if self._cycle is not None:
+            found, at = self._cycle
+            at = (at + 1) % len(found)
+        else:
+            line = self.text
+            found = self.completer(line)
+            if not found:
+                return
+            further = completed(line, found)
+            if further != line:
+                self._put(further)
+                return
+            if len(found) == 1:
+                if found[0].line != line:
+                    self._put(found[0].line)
+                return
+            at = 0
+        self._put(found[at].line)
+        self._cycle = (found, at)
+        self.post_message(self.Completing(found, at))
+
+    # --- inside
+
+    def on_text_area_changed(self, event: TextArea.Changed) -> None:
+        """Tell what is written now, and how it may go on."""
+        event.stop()
+        self.tell()
+        if self._cycle is None:
+            self.post_message(self.Completing(self.completer(self.text)))
+
+    def tell(self) -> None:
+        """Tell what is written now, if it was not told yet."""
+        text = self.text
+        if text != self._told:
+            self._told = text
+            if self._chat is not None:
+                self.post_message(DraftChanged(self._chat, text))
+
+    def _put(self, text: str) -> None:
+        self.text = text
+        self.move_cursor(self.document.end)
+
+    def _insert(self, text: str) -> None:
+        # Terminals paste a return for a new line. And what was copied from a web page may hold an escape sequence.
+        plain = clean(text.replace("\r\n", "\n").replace("\r", "\n"))
+        start, end = self.selection
+        result = self.replace(plain, start, end, maintain_selection_offset=False)
+        self.move_cursor(result.end_location)
+
+    def _at_edge(self, step: int) -> bool:
+        """Whether the cursor is in the first (or last) line as it is wrapped."""
+        navigator, here = self.navigator, self.cursor_location
+        return navigator.is_first_wrapped_line(here) if step < 0 else navigator.is_last_wrapped_line(here)
+
+    def _remember(self, step: int) -> None:
+        history = self._history.get(self._chat, [])
+        at = max(0, min(len(history), self._back + step))
+        if at == self._back:
+            return
+        if self._back == 0:
+            self._kept = self.text
+        self._back = at
+        self.text = history[-at] if at else self._kept
+        self.move_cursor(self.document.end)
+
+
+class Suggestions(Static):
+    """How a command may go on, one line each."""
+
+    DEFAULT_CSS = """
+    Suggestions {
+        display: none;
+        height: auto;
+        padding: 0 1;
+        background: $panel;
+    }
+    """
+
+    def __init__(self) -> None:
+        super().__init__("", markup=False)
+
+    def offer(self, found: Sequence[Completion], chosen: int | None) -> None:
+        """Show these; nothing where there are none."""
+        room = max(1, min(MOST_SHOWN, self.screen.size.height // 4))
+        first = 0 if chosen is None else max(0, min(chosen - room // 2, len(found) - room))
+        shown = found[first : first + room]
+        self.display = bool(shown)
+        if not shown:
+            return
+        size = max(cell_len(each.shown) for each in shown) + 2
+        lines = []
+        for number, each in enumerate(shown, first):
+            style = "reverse" if number == chosen else "bold"
+            gap = " " * (size - cell_len(each.shown))
+            lines.append(Content.assemble((each.shown, style), gap, (each.says, "$text-muted")))
+        more = len(found) - first - len(shown)
+        if more > 0:
+            lines[-1] = Content.assemble(lines[-1], (f"  +{more}", "$text-muted"))
+        self.update(Content("\n").join(lines))
+
+
+class Entry(Vertical):
+    """The composer with its prompt and its suggestions."""
+
+    DEFAULT_CSS = """
+    Entry {
+        height: auto;
+        dock: bottom;
+        background: $background;
+        & > Horizontal { height: auto; padding: 0 1; border-top: solid $boost; }
+        & .prompt { width: 2; color: $accent; text-style: bold; }
+    }
+    """
+
+    def __init__(self, completer: Completer | None = None) -> None:
+        super().__init__()
+        self.composer = Composer(completer)
+        self._suggestions = Suggestions()
+
+    def compose(self) -> ComposeResult:
+        yield self._suggestions
+        with Horizontal():
+            yield Static("›", classes="prompt", markup=False)  # noqa: RUF001
+            yield self.composer
+
+    def on_composer_completing(self, event: Composer.Completing) -> None:
+        """Show the ways to go on."""
+        event.stop()
+        self._suggestions.offer(event.found, event.chosen)

@@ -1,0 +1,95 @@
+"""How a chat, a route and the connection are said in words, the same everywhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
+from typing import Any
+
+from p2pchat.tui.model import Chat
+
+ONLINE, OFFLINE, WAITING, BLOCKED = "●", "○", "…", "✗"
+VERIFIED = "✓"
+
+_ROUTES = {
+    "direct": "direct",
+    "lan": "same network",
+    "punched": "hole-punched",
+    "circuit": "through a relay",
+    "mailbox": "by mailbox",
+}
+
+
+def mark(chat: Chat) -> str:
+    """One character for how a contact can be reached."""
+    if chat.state == "blocked":
+        return BLOCKED
+    if chat.state == "waiting":
+        return WAITING
+    return ONLINE if chat.online else OFFLINE
+
+
+def presence(chat: Chat) -> str:
+    """The same in words."""
+    if chat.state == "blocked":
+        return "blocked"
+    if chat.state == "waiting":
+        return "has not accepted yet"
+    return f"online, {route(chat.route)}" if chat.route else "offline"
+
+
+def route(name: str) -> str:
+    """A route in words; an unknown one by its name."""
+    return _ROUTES.get(name, name)
+
+
+def links(chats: Sequence[Chat]) -> str:
+    """How many are linked by which route: `direct 3, through a relay 1`; `nobody online` where none is."""
+    counted = Counter(chat.route for chat in chats if chat.route and chat.state == "contact")
+    if not counted:
+        return "nobody online"
+    return ", ".join(f"{route(name)} {count}" for name, count in counted.most_common())
+
+
+def outside(addresses: Sequence[str]) -> bool:
+    """Whether one of the node's addresses could be reached from another network."""
+    return any(_is_global(address) for address in addresses)
+
+
+def _is_global(address: str) -> bool:
+    parts = address.split("/")
+    if len(parts) < 3:
+        return False
+    if parts[1].startswith("dns"):
+        return True
+    try:
+        return parts[1] in ("ip4", "ip6") and ip_address(parts[2]).is_global
+    except ValueError:
+        return False
+
+
+def status_line(
+    state: str, trouble: str, chats: Sequence[Chat], unsent: int, facts: Mapping[str, Any]
+) -> tuple[list[str], bool]:
+    """What the status line says, the most important first, and whether something is wrong."""
+    if state == "starting":
+        return ["starting…"], False
+    if state == "locked":
+        return ["locked"], False
+    if state == "gone":
+        return ["node ended, restarting…", *([trouble] if trouble else [])], True
+    said: list[str] = []
+    contacts = [chat for chat in chats if chat.state != "blocked"]
+    if not contacts:
+        said.append("ready, no contacts yet")
+    else:
+        said.append(links(chats))
+    waiting = sum(chat.state == "waiting" for chat in chats)
+    if waiting:
+        said.append(f"waiting {waiting}")
+    if unsent:
+        said.append(f"unsent {unsent}")
+    if "addresses" in facts and not outside(facts["addresses"]):
+        said.append("not reachable from outside")
+    return said, False
