@@ -250,6 +250,43 @@ def test_where_the_node_ends_in_the_middle_the_message_comes_once_more(
     assert Bookmark(bot._bookmark).position == 10  # the last one was cut off too, and comes at the next start
 
 
+class Unlocking(logging.Handler):
+    """Somebody who unlocks the profile when the bot says that it waits for that."""
+
+    def __init__(self, node: FakeNode) -> None:
+        super().__init__()
+        self.node = node
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "locked" in record.getMessage():
+            self.node.greeting["state"] = "ready"
+
+
+def test_it_waits_where_its_node_comes_back_locked(
+    bot: Bot, node: FakeNode, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("p2pchat.bot.bot.FIRST_DELAY", 0.001)
+    unlocking = Unlocking(node)
+    logging.getLogger("p2pchat.bot").addHandler(unlocking)
+    got: list[str] = []
+
+    @bot.on_message
+    def remember(message: Message) -> None:
+        got.append(message.text)
+        if message.text == "restart" and len(got) == 1:
+            node.greeting["state"] = "locked"
+            raise errors.NodeGone
+        if message.text == "end":
+            bot.stop()
+
+    bot.on_start(lambda: [store.add("restart"), store.add("end")])
+    try:
+        bot.work()
+    finally:
+        logging.getLogger("p2pchat.bot").removeHandler(unlocking)
+    assert got == ["restart", "restart", "end"]
+
+
 def test_a_locked_profile_is_said(profile: Profile) -> None:
     with FakeNode(profile, state="locked"), pytest.raises(errors.Locked) as caught:
         Bot(profile.folder).work()

@@ -22,6 +22,7 @@ POSITIONALS = {
     "send": ["bob", "hi there"],
     "tail": ["bob"],
     "log": ["bob"],
+    "read": ["bob", "ab12"],
     "delete": ["ab12"],
     "why": ["ab12"],
     "node": ["status"],
@@ -36,6 +37,7 @@ OWN = {
     "tail": ["--since", "ab", "--count", "3", "--events"],
     "log": ["--limit", "7", "--search", "two words"],
     "passphrase": ["--new-passphrase-file", "n"],
+    "echo": ["--wake"],
 }
 GLOBALS = [["--profile", "/p"], ["--json"], ["--passphrase-file", "f"], ["-v", "-v"]]
 
@@ -48,7 +50,7 @@ def parse(*words: str) -> tuple[str | None, dict[str, object]]:
 def test_the_table_of_verbs_is_what_the_modules_have() -> None:
     promised = """
         init node unlock lock passphrase invite add contacts requests accept decline block rename
-        verify send tail log delete why doctor demo rpc
+        verify send tail log read delete why doctor echo demo rpc
     """
     assert set(MODULES) == set(promised.split())
     for name in MODULES:
@@ -164,6 +166,7 @@ def test_help_names_everything(verb: str) -> None:
     assert "SUPPRESS" not in text
     assert "--detached" not in text
     assert "--for-face" not in text
+    assert "--serve" not in text
 
 
 def test_the_default_profile_is_in_the_data_folder(tmp_path: Path) -> None:

@@ -1,0 +1,65 @@
+"""The echo friend's own parts; the whole of it, with real nodes, is in tests/cli/test_echo.py."""
+
+from __future__ import annotations
+
+import queue
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from p2pchat.bot import Bot, echo
+from p2pchat.locations import Profile
+from tests.bot.conftest import Store
+from tests.cli.node import FakeNode
+
+
+def sleeper() -> subprocess.Popen[bytes]:
+    """A process that ends when its stdin does."""
+    return subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+
+
+def test_it_watches_one_node_after_the_other_until_none_comes(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, looked = echo._node_process, queue.Queue[bool]()
+
+    def told(owner: Profile) -> int | None:
+        found = look(owner)
+        looked.put(found is not None)
+        return found
+
+    monkeypatch.setattr(echo, "_node_process", told)
+    monkeypatch.setattr(echo, "GRACE", 0.0)
+    first, second = sleeper(), sleeper()
+    watching = threading.Thread(target=echo.until_gone, args=(profile,))
+    try:
+        with FakeNode(profile, pid=first.pid) as node:
+            watching.start()
+            assert looked.get(timeout=60)
+            node.greeting["pid"] = second.pid
+            first.communicate(timeout=60)  # the node ended, and another one is there
+            assert looked.get(timeout=60)
+        assert watching.is_alive()
+        second.communicate(timeout=60)
+        assert not looked.get(timeout=60)
+    finally:
+        for process in (first, second):
+            process.kill()
+            process.communicate(timeout=60)
+        watching.join(60)
+    assert not watching.is_alive()
+
+
+def test_it_greets_whom_it_never_wrote_to(bot: Bot, node: FakeNode, store: Store) -> None:
+    people = [{"id": n * 16, "name": n, "state": "contact", "verified": False, "route": None} for n in "abc"]
+    people[2]["state"] = "blocked"
+    node.answers["contacts"] = people
+    node.answers["log"] = lambda chat, **_: [{"from": "a"}, {"from": "me"}] if chat == "a" * 16 else [{"from": "b"}]
+    echo.greet(bot)
+    assert store.sent == [("b" * 16, echo.GREETING)]
+
+
+def test_its_place_is_beside_the_profile(tmp_path: Path) -> None:
+    assert Profile(tmp_path / "default").echo == Profile(tmp_path / "default.echo")
