@@ -132,6 +132,11 @@ class ChatApp(App[errors.P2PChatError]):
         return self.kept.rtl in ("auto", "app")
 
     @property
+    def settled(self) -> bool:
+        """Whether the screen shows what the node knows."""
+        return self.seam.state == READY and bool(self._facts) and (self._reading is None or self._reading.done())
+
+    @property
     def fault(self) -> Exception | None:
         """What ended the app although nobody wanted it."""
         return self._exception

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
+
+from textual.pilot import Pilot
+
+from p2pchat.errors import P2PChatError
+from p2pchat.locations import Profile
+from p2pchat.tui.app import ChatApp
+from p2pchat.tui.seam import Seam
+from tests.processes import PATIENCE
+from tests.tui.fakes import FakeNode
 
 T = TypeVar("T")
 
@@ -12,3 +24,34 @@ T = TypeVar("T")
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run one asyncio test to its end."""
     return asyncio.run(main)
+
+
+async def until(pilot: Pilot[Any], condition: Callable[[], object]) -> None:
+    """Let the app work until something is so."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await pilot.pause()
+
+
+@asynccontextmanager
+async def opened(
+    node: FakeNode,
+    folder: Path,
+    size: tuple[int, int] = (120, 30),
+    *,
+    clock: Callable[[], float] = lambda: 0.0,
+    ready: bool = True,
+    passphrase: str | None = None,
+) -> AsyncIterator[tuple[ChatApp, Pilot[P2PChatError]]]:
+    """The app on this node, with all it shows at first on the screen; `folder` holds its profile."""
+    (folder / "profile.db").touch()
+    profile = Profile(folder)
+
+    def now() -> datetime:
+        return node.now.astimezone()
+
+    app = ChatApp(profile, seam=Seam(profile, node.open), clock=clock, now=now, passphrase=passphrase)
+    async with app.run_test(size=size) as pilot:
+        if ready:
+            await until(pilot, lambda: app.settled)
+        yield app, pilot

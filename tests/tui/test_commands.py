@@ -1,0 +1,79 @@
+"""Slash commands: what a line means, and how it may go on."""
+
+from __future__ import annotations
+
+import pytest
+
+from p2pchat.tui.commands import BY_NAME, COMMANDS, Completion, Run, Say, Unknown, completed, completions, parse
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [("hello", "hello"), ("//help", "/help"), ("///", "//"), (" /help", " /help"), ("a /help", "a /help")],
+)
+def test_a_text_is_sent_as_it_is_but_for_one_of_two_slashes(line: str, text: str) -> None:
+    assert parse(line) == Say(text)
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "rest"),
+    [
+        ("/help", "help", ""),
+        ("/HELP ", "help", ""),
+        ("/rename  Bob the builder ", "rename", "Bob the builder"),
+        ("/search one\ntwo", "search", "one\ntwo"),
+    ],
+)
+def test_a_command_with_what_is_behind_it(line: str, name: str, rest: str) -> None:
+    assert parse(line) == Run(BY_NAME[name], rest)
+
+
+@pytest.mark.parametrize(
+    ("line", "nearest"),
+    [("/hlep", "help"), ("/delte", "delete"), ("/usr/bin/env", None), ("/", None), ("/ hello", None)],
+)
+def test_what_is_no_command_is_not_a_text_either(line: str, nearest: str | None) -> None:
+    meant = parse(line)
+    assert isinstance(meant, Unknown)
+    assert meant.nearest == nearest
+
+
+def lines(found: list[Completion]) -> list[str]:
+    return [each.line for each in found]
+
+
+def test_names_of_commands_are_completed() -> None:
+    assert lines(completions("/he", [], [])) == ["/help"]
+    assert lines(completions("/re", [], [])) == ["/requests", "/rename ", "/receipts "]
+    assert len(completions("/", [], [])) == len(COMMANDS)
+
+
+@pytest.mark.parametrize("line", ["", "hello", "//he", "/help\nme", "/nothing at all"])
+def test_nothing_else_is(line: str) -> None:
+    assert completions(line, ["Bob"], ["Eve"]) == []
+
+
+def test_arguments_are_completed_by_their_kind() -> None:
+    contacts, asking = ["Bob", "bobby", "Carol"], ["Eve"]
+    assert lines(completions("/verify bo", contacts, asking)) == ["/verify Bob", "/verify bobby"]
+    assert lines(completions("/accept ", contacts, asking)) == ["/accept Eve"]
+    assert lines(completions("/theme l", contacts, asking)) == ["/theme light"]
+    # Nothing to choose: the line stays, and says what it does.
+    [only] = completions("/rename Rob", contacts, asking)
+    assert (only.line, only.says) == ("/rename Rob", BY_NAME["rename"].says)
+
+
+def test_as_much_is_written_as_is_certain() -> None:
+    contacts = ["Bob", "bobby", "Carol"]
+    assert completed("/verify b", completions("/verify b", contacts, [])) == "/verify Bob"
+    assert completed("/verify bob", completions("/verify bob", contacts, [])) == "/verify bob"
+    assert completed("/verify bobb", completions("/verify bobb", contacts, [])) == "/verify bobby"
+    assert completed("/zzz", []) == "/zzz"
+    assert completed("/r", completions("/r", [], [])) == "/r"  # rename, requests, rtl and receipts part here
+
+
+def test_every_command_says_what_it_does() -> None:
+    assert len(BY_NAME) == len(COMMANDS)
+    for command in COMMANDS:
+        assert command.says
+        assert command.shown == f"/{command.name} {command.usage}".strip()
