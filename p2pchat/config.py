@@ -34,11 +34,11 @@ class Settings:
     """What `config.toml` says to the node.
 
     listen: multiaddrs; none means every interface and the port kept in the profile. keep_receiving: go on without a
-    face.
+    face; None where it does not say, which leaves it to the profile.
     """
 
     listen: tuple[str, ...] = ()
-    keep_receiving: bool = False
+    keep_receiving: bool | None = None
 
 
 def profile_folder(flag: str | None, environment: Mapping[str, str]) -> Path:
@@ -75,7 +75,7 @@ def _settings(path: Path, table: Mapping[str, Any]) -> Settings:
     listen = table.get("listen", [])
     if not isinstance(listen, list) or not all(isinstance(address, str) for address in listen):
         raise BadConfig(f"In {path}, listen must be a list of addresses")
-    keep = table.get("keep_receiving", False)
-    if not isinstance(keep, bool):
+    keep = table.get("keep_receiving")
+    if keep is not None and not isinstance(keep, bool):
         raise BadConfig(f"In {path}, keep_receiving must be true or false")
     return Settings(tuple(listen), keep)

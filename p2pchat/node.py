@@ -70,6 +70,7 @@ class Opened:
     subscribe: Callable[[], EventSource]
     addresses: Callable[[], Sequence[str]]
     keeps_running: Callable[[], bool]
+    keep_receiving: Callable[[], bool | None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def harden() -> None:
 class Node:
     """The life of one node process."""
 
-    def __init__(self, options: Options, parts: Parts, announce: Announce, keep_receiving: bool = False) -> None:
+    def __init__(self, options: Options, parts: Parts, announce: Announce, keep_receiving: bool | None = None) -> None:
         self._options = options
         self._parts = parts
         self._announce = announce
@@ -170,7 +171,13 @@ class Node:
         self.end()
 
     def _is_kept(self) -> bool:
-        return self._opened is not None and (self._keep_receiving or self._opened.keeps_running())
+        return self._opened is not None and (bool(self._keeps_receiving()) or self._opened.keeps_running())
+
+    def _keeps_receiving(self) -> bool | None:
+        """What config.toml says, else what was answered; None: nobody was asked, or the profile is locked."""
+        if self._keep_receiving is not None or self._opened is None:
+            return self._keep_receiving
+        return self._opened.keep_receiving()
 
     async def _live(self) -> None:
         try:
@@ -230,6 +237,7 @@ class Node:
             "version": API_VERSION,
             "profile": str(self._options.profile.folder),
             "has_passphrase": self._parts.needs_passphrase(),
+            "keep_receiving": self._keeps_receiving(),
         }
         if self._opened is not None:
             status["addresses"] = list(self._opened.addresses())
@@ -258,6 +266,14 @@ class Node:
         opened = await self._open_profile()
         return {"locked": False, "addresses": list(opened.addresses())}
 
+    async def _settings(self, keep_receiving: bool | None, read_receipts: bool | None) -> JsonObject:
+        opened = await self._open_profile()
+        if keep_receiving is not None and self._keep_receiving not in (None, keep_receiving):
+            raise errors.NotNow("The profile's config.toml says it otherwise", hint="Change keep_receiving there.")
+        found = await opened.call("settings", {"keep_receiving": keep_receiving, "read_receipts": read_receipts})
+        settings: JsonObject = dict(found) if isinstance(found, dict) else {}
+        return {**settings, "keep_receiving": self._keeps_receiving()}
+
     async def _passphrase(self, new: str | None) -> JsonObject:
         await self._open_profile()
         if new == "":
@@ -273,6 +289,7 @@ _OWN: Mapping[str, Callable[..., Awaitable[JsonObject]]] = {
     "lock": Node._lock,
     "unlock": Node._unlock,
     "passphrase": Node._passphrase,
+    "settings": Node._settings,
 }
 
 
@@ -381,6 +398,7 @@ async def _opened(options: Options, settings: config.Settings, key: bytes) -> As
                 subscribe=engine.events.subscribe,
                 addresses=lambda: [full(host.peer, address) for address in host.addresses()],
                 keeps_running=engine.keeps_running,
+                keep_receiving=lambda: engine.keep_receiving,
             )
             nursery.cancel_scope.cancel()
     finally:

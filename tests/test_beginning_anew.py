@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import trio
 
+from p2pchat.engine.views import timestamp
 from p2pchat.errors import NotReached, UsageError
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
 from p2pchat.store import messages as store_messages
 from p2pchat.store import meta
 from p2pchat.store.database import Database
-from tests.asking import has, linked, names, sessions_of
+from tests.asking import events_of, has, linked, names, sessions_of
 from tests.world import KEY, World, WorldNode, befriend, run_world, until
 
 DAY_S = 86_400
@@ -39,7 +40,8 @@ def test_who_begins_anew_has_to_be_accepted(tmp_path: Path) -> None:
         await alice.call("send", chat="bob", text="undelivered")
         await bob.call("add", invite=(await alice.call("invite"))["invite"], name="alice")
         asked = await alice.call("requests")
-        assert [one["name"] for one in asked] == ["bob"]
+        assert [(one["name"], one["known"]) for one in asked] == [("bob", True)]
+        assert {key: value for key, value in events_of(alice, "request")[-1].items() if key != "event"} == asked[0]
         assert asked[0]["sas"] == (await bob.call("verify", contact="alice"))["sas"]
         await trio.sleep(3600)
         assert await names(bob) == {"alice": "waiting"}
@@ -48,6 +50,36 @@ def test_who_begins_anew_has_to_be_accepted(tmp_path: Path) -> None:
         await bob.call("send", chat="alice", text="after", wait="delivered")
         assert await alice.texts("bob") == ["before", "after"]
         assert await names(alice) == {"bob": "contact"}
+
+    run_world(tmp_path, main)
+
+
+def test_the_safety_number_is_of_the_person_and_stays_verified(tmp_path: Path) -> None:
+    """Who begins anew has proved the identity that was compared; the four words are of the new beginning."""
+
+    async def main(world: World) -> None:
+        alice, bob = await bob_lost_his_contacts(world, tmp_path)
+        before = await alice.call("verify", contact="bob", set=True)
+        await trio.sleep(60)
+        await bob.call("add", invite=(await alice.call("invite"))["invite"], name="alice")
+        asked = (await alice.call("requests"))[0]
+        added = world.nodes["alice"].clock() - 1000
+        assert asked["since"] >= timestamp(added)  # of the request, not of the contact
+        await alice.call("accept", contact="bob")
+        after = await alice.call("verify", contact="bob")
+        assert (after["safety_number"], after["verified"]) == (before["safety_number"], True)
+        assert after["sas"] == asked["sas"] != before["sas"]
+        assert (await bob.call("verify", contact="alice"))["safety_number"] == after["safety_number"]
+
+    run_world(tmp_path, main)
+
+
+def test_a_stranger_who_asks_is_not_known(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await bob.call("add", invite=(await alice.call("invite", ask=True))["invite"])
+        assert [one["known"] for one in await alice.call("requests")] == [False]
+        assert [one["known"] for one in events_of(alice, "request")] == [False]
 
     run_world(tmp_path, main)
 

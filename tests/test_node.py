@@ -28,13 +28,14 @@ class World:
         self.profile = Profile(folder)
         self.passphrase = passphrase
         self.keep = False
+        self.answered: bool | None = None
         self.told: list[JsonObject] = []
         self.log: list[str] = []
         self.opening: Exception | None = None
         self.gate: trio.Event | None = None
         self.hub = Hub()
         parts = Parts(lambda: self.passphrase is not None, self.unlock, self.change, self.open, lambda: None)
-        keep_receiving = options.pop("keep_receiving", False)
+        keep_receiving = options.pop("keep_receiving", None)
         made = Options(self.profile, **{"foreground": True, **options})
         self.node = Node(made, parts, self.told.append, keep_receiving)
 
@@ -56,7 +57,13 @@ class World:
             raise self.opening
         self.log.append("open")
         try:
-            yield Opened(self.call, self.hub.subscribe, lambda: ["/ip4/127.0.0.1/tcp/1/p2p/x"], lambda: self.keep)
+            yield Opened(
+                self.call,
+                self.hub.subscribe,
+                lambda: ["/ip4/127.0.0.1/tcp/1/p2p/x"],
+                lambda: self.keep,
+                lambda: self.answered,
+            )
         finally:
             with trio.CancelScope(shield=True):
                 await trio.lowlevel.checkpoint()
@@ -66,6 +73,10 @@ class World:
         await trio.lowlevel.checkpoint()
         if method == "doctor":
             await trio.sleep_forever()
+        if method == "settings":
+            if arguments["keep_receiving"] is not None:
+                self.answered = arguments["keep_receiving"]
+            return {"keep_receiving": self.answered, "read_receipts": arguments["read_receipts"] is not False}
         return {"name": "alice"} if method == "status" else [method]
 
 
@@ -337,6 +348,45 @@ def test_a_node_with_a_reason_goes_on(tmp_path: Path, by_setting: bool) -> None:
 
     lasted = _life(world, end_the_reason)
     assert 1000 <= lasted <= 1000 + node.LINGER
+
+
+def test_what_was_answered_counts_at_once(tmp_path: Path) -> None:
+    world = World(tmp_path, foreground=False)
+    status: list[object] = []
+
+    async def answer_and_take_back() -> None:
+        await trio.testing.wait_all_tasks_blocked()
+        for wanted, stays in ((True, 1000), (False, 0)):
+            peer = await connect(world)
+            status.append((await peer.ask("status"))["result"]["keep_receiving"])
+            answer = await peer.ask("settings", keep_receiving=wanted)
+            assert answer["result"] == {"keep_receiving": wanted, "read_receipts": True}
+            status.append((await peer.ask("status"))["result"]["keep_receiving"])
+            await peer.stream.aclose()
+            await trio.sleep(stays)
+
+    assert _life(world, answer_and_take_back) == pytest.approx(1000 + node.LINGER, abs=1)
+    assert status == [None, True, True, False]
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_what_config_toml_says_goes_before_the_answer(tmp_path: Path, written: bool) -> None:
+    world = World(tmp_path, foreground=False, keep_receiving=written)
+    world.answered = not written
+
+    async def ask() -> None:
+        await trio.testing.wait_all_tasks_blocked()
+        peer = await connect(world)
+        assert (await peer.ask("status"))["result"]["keep_receiving"] is written
+        refused = await peer.ask("settings", keep_receiving=not written)
+        assert refused["error"]["data"]["error"] == "NotNow"
+        for params in ({}, {"keep_receiving": written}, {"read_receipts": False}):
+            assert (await peer.ask("settings", **params))["result"]["keep_receiving"] is written
+        await peer.stream.aclose()
+        await trio.sleep(1000)
+        world.node.end()
+
+    assert _life(world, ask) == pytest.approx(1000 if written else node.LINGER, abs=1)
 
 
 def test_a_node_in_the_foreground_goes_on(tmp_path: Path) -> None:

@@ -70,7 +70,23 @@ METHODS: Final[tuple[Method, ...]] = (
         (Param("version", "integer", f"The client's API version; this table is version {API_VERSION}."),),
         early=True,
     ),
-    Method("status", "How this node does.", "{running, state, pid, foreground, program, version, …}", early=True),
+    Method(
+        "status",
+        "How this node does.",
+        "{running, state, pid, foreground, program, version, keep_receiving, …}",
+        early=True,
+    ),
+    Method(
+        "settings",
+        "What was decided; each that is given is changed first. `keep_receiving`: the node goes on when no face is "
+        "there; null until it was answered; a value in config.toml goes before it and cannot be changed here. "
+        "`read_receipts`: contacts are told what was read, and by their profile whether they are.",
+        "{keep_receiving, read_receipts}",
+        (
+            Param("keep_receiving", "flag", "Go on when no face is there.", default=None),
+            Param("read_receipts", "flag", "Tell contacts what was read.", default=None),
+        ),
+    ),
     Method("stop", "The node ends, after its current commit.", "{pid}", early=True),
     Method(
         "unlock",
@@ -117,7 +133,12 @@ METHODS: Final[tuple[Method, ...]] = (
         ),
     ),
     Method("contacts", "The contacts.", "[{id, name, state, verified, route}]; `state` is contact, waiting or blocked"),
-    Method("requests", "Who asks to become a contact.", "[{id, name, since, sas}]"),
+    Method(
+        "requests",
+        "Who asks to become a contact. `known`: it is somebody in the list already who begins anew, without their "
+        "history or on another machine; the safety number stays theirs, the four words are new.",
+        "[{id, name, since, sas, known}]",
+    ),
     Method("accept", "Accepts a request.", "{id, name, state}", (_CONTACT,)),
     Method("decline", "Declines a request, without a word to the other side.", "{id}", (_CONTACT,)),
     Method("block", "Blocks a contact: nothing of theirs is taken any more.", "{id, name, state}", (_CONTACT,)),
@@ -133,7 +154,27 @@ METHODS: Final[tuple[Method, ...]] = (
         "{safety_number, verified, sas}",
         (_CONTACT, Param("set", "flag", "Note that you compared it and it was the same.", default=False)),
     ),
-    # Messages.
+    # Chats and messages.
+    Method(
+        "chats",
+        "The chats as a list shows them, newest activity first. `unread` counts to 1,000, `first_unread` is the id of "
+        "the first such message in the chat's order, `last` its last message or null, `draft` what was begun there.",
+        "[{id, name, state, verified, route, unread, first_unread, last, draft}]; `state` is contact, waiting or "
+        "blocked",
+    ),
+    Method(
+        "read",
+        "A person has read what the contact wrote, up to a message in the order of `log`. What was unread is no more; "
+        "the contact is told, if `read_receipts` is on.",
+        "{unread, first_unread}",
+        (_CHAT, Param("upto", "text", "The last message read (its id); null for all.", default=None)),
+    ),
+    Method(
+        "draft",
+        "Keeps what was begun in a chat and not sent yet.",
+        "{}",
+        (_CHAT, Param("text", "text", 'What was begun; "" forgets it.')),
+    ),
     Method(
         "send",
         "Sends a text. It is on disk, and will be delivered, when this answers.",
@@ -147,13 +188,16 @@ METHODS: Final[tuple[Method, ...]] = (
     ),
     Method(
         "log",
-        "A chat's last messages, newest last.",
+        "A chat's last messages, or those next to one of them, newest last. Of `search`, `before`, `after` and "
+        "`around` one at most.",
         f"[{_MESSAGE}]",
         (
             _CHAT,
             Param("limit", "integer", "How many at most.", default=50),
             Param("search", "text", "Only messages with all these words.", default=None),
             Param("before", "text", "Only messages before this one (its id).", default=None),
+            Param("after", "text", "Only messages after this one (its id), the first of them.", default=None),
+            Param("around", "text", "This message (its id) and those round it.", default=None),
         ),
     ),
     Method(
@@ -194,8 +238,18 @@ METHODS: Final[tuple[Method, ...]] = (
 EVENTS: Final[tuple[Event, ...]] = (
     Event("message", "A message was saved: one's own or another's.", _MESSAGE),
     Event("state", "The state of one's own message changed, or a message was deleted.", "{id, chat, state, route, at}"),
-    Event("contact", "A contact was added or changed.", "{id, name, state, verified, route}"),
-    Event("request", "Somebody asks to become a contact.", "{id, name, since, sas}"),
+    Event(
+        "contact",
+        "A contact was added or changed, or their link came up or went down: `route` is null without one. Of a link "
+        "that does so again and again, no more than about one a second is told.",
+        "{id, name, state, verified, route}",
+    ),
+    Event(
+        "chat",
+        "Something else is unread in a chat: a message came, was read or was deleted.",
+        "{id, unread, first_unread}",
+    ),
+    Event("request", "Somebody asks to become a contact, or begins anew.", "{id, name, since, sas, known}"),
     Event("node", "Something a person should know, in `warning`.", "{warning}"),
     Event(
         "lagged",

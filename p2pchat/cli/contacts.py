@@ -53,12 +53,17 @@ def requests(context: Context, _args: Namespace) -> int:
                 cell(request["id"], "dim"),
                 cell(short_date(request["since"])),
                 cell(request["sas"], "cyan"),
+                cell("begins anew" if request["known"] else "new", "yellow" if request["known"] else ""),
                 cell(request["name"], "bold"),
             ]
             for request in found
         ]
     )
     if found:
+        if any(request["known"] for request in found):
+            context.out.note(
+                "Who begins anew is in your list: they lost their history, or somebody has their keys. Ask."
+            )
         context.out.note("Compare the four words, then `p2pchat accept C` or `p2pchat decline C`.")
     return 0
 

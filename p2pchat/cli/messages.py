@@ -1,4 +1,4 @@
-"""Verbs about messages: send tail log delete why."""
+"""Verbs about messages: send tail log read delete why."""
 
 from __future__ import annotations
 
@@ -192,6 +192,17 @@ class _Printer:
             self._out.note(f"{event['event']}: {fields}")
 
 
+def read(context: Context, args: Namespace) -> int:
+    """Note what a person has read."""
+    with context.client() as client:
+        result = client.call("read", chat=args.chat, upto=args.upto)
+    if context.out.json:
+        context.out.object(result)
+    else:
+        context.out.line(f"{result['unread']} unread." if result["unread"] else "Nothing is unread.")
+    return 0
+
+
 def delete(context: Context, args: Namespace) -> int:
     """Delete a message here."""
     with context.client() as client:
@@ -248,6 +259,12 @@ VERBS = (
             opt("--limit", type=count, default=50, metavar="N", help="how many (50)"),
             opt("--search", metavar="WORDS", help="only messages with all these words"),
         ),
+    ),
+    Verb(
+        "read",
+        "note that a chat was read; the contact is told, unless that is off",
+        read,
+        (_CHAT, Arg("UPTO", "the last message read, its id or a unique prefix of it; without it all", required=False)),
     ),
     Verb("delete", "delete a message, here only", delete, (_MESSAGE,)),
     Verb("why", "say why a message is not delivered yet, and what happens next", why, (_MESSAGE,)),

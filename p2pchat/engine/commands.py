@@ -9,7 +9,7 @@ import trio
 
 from p2pchat.core import delivery, wire
 from p2pchat.core.content import new_message_id
-from p2pchat.engine import doctoring, invites, outbound, people, views
+from p2pchat.engine import chats, doctoring, invites, outbound, people, views
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.turn import Turn
 from p2pchat.errors import InviteExpired, InviteUsed, NotReached, P2PChatError, UsageError
@@ -17,6 +17,7 @@ from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
 from p2pchat.store import meta
 from p2pchat.store import outbox as store_outbox
+from p2pchat.store import sessions as store_sessions
 from p2pchat.store.contacts import Contact
 from p2pchat.store.database import Database
 from p2pchat.store.invites import InviteRow
@@ -134,9 +135,13 @@ async def contacts(engine: Engine) -> list[Json]:
 async def requests(engine: Engine) -> list[Json]:
     """Who asks to become a contact, or to begin anew."""
 
+    def asked_at(turn: Turn, contact_id: bytes) -> int:
+        pending = (row for row in store_sessions.for_contact(turn.db, contact_id) if row.pending)
+        return next((row.created_at for row in pending), turn.now)
+
     def asking(turn: Turn) -> list[Json]:
         return [
-            views.request(one, people.words(turn, one))
+            views.request(one, people.words(turn, one), asked_at(turn, one.id))
             for one in store_contacts.all(turn.db)
             if turn.sessions.pending(one.id) is not None and one.state != "blocked"
         ]
@@ -234,17 +239,30 @@ async def send(
 
 
 async def log(
-    engine: Engine, *, chat: str, limit: int = 50, search: str | None = None, before: str | None = None
+    engine: Engine,
+    *,
+    chat: str,
+    limit: int = 50,
+    search: str | None = None,
+    before: str | None = None,
+    after: str | None = None,
+    around: str | None = None,
 ) -> list[Json]:
-    """Messages of a chat, newest last."""
+    """Messages of a chat, newest last; of `search`, `before`, `after` and `around` one at most."""
+    if sum(one is not None for one in (search, before, after, around)) > 1:
+        raise UsageError("`search`, `before`, `after` and `around` go one at a time")
 
     def look(db: Database) -> list[Json]:
         contact = store_contacts.find(db, chat)
         most = max(1, min(limit, MOST_PAGE))
         if search is not None:
             rows = store_messages.search(db, contact.id, search, most)
+        elif after is not None:
+            rows = store_messages.page_after(db, contact.id, most, store_messages.find_in(db, contact.id, after).pk)
+        elif around is not None:
+            rows = store_messages.page_around(db, contact.id, most, store_messages.find_in(db, contact.id, around))
         else:
-            until = None if before is None else store_messages.find(db, before).pk
+            until = None if before is None else store_messages.find_in(db, contact.id, before).pk
             rows = store_messages.page(db, contact.id, most, until)
         return [views.message(row, contact.name) for row in rows]
 
@@ -286,6 +304,8 @@ async def delete(engine: Engine, *, id: str) -> Json:
     def erase(turn: Turn) -> bytes:
         row = store_messages.find(turn.db, id)
         store_messages.delete(turn.db, row.pk)
+        if row.sender != store_messages.ME and row.read_at is None:
+            turn.unread[row.chat] = None
         if row.sender == store_messages.ME:
             store_outbox.forget_messages(turn.db, row.chat, [row.id])
             turn.after(engine.flow.changed, row.chat)
@@ -348,4 +368,5 @@ METHODS: dict[str, Callable[..., Awaitable[object]]] = {
     "messages": messages,
     "delete": delete,
     "why": why,
+    **chats.METHODS,
 }

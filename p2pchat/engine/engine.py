@@ -22,12 +22,13 @@ import trio
 from p2pchat.core import wire
 from p2pchat.core.identity import Device
 from p2pchat.core.primitives import Entropy
-from p2pchat.engine import housekeeping, outbound, people
+from p2pchat.engine import housekeeping, outbound, people, reading, settings
 from p2pchat.engine.door import Door
 from p2pchat.engine.events import Hub
 from p2pchat.engine.flow import Flow
 from p2pchat.engine.gate import Gate
 from p2pchat.engine.ports import Clock, Net
+from p2pchat.engine.presence import Presence
 from p2pchat.engine.turn import SessionCache, Turn
 from p2pchat.errors import Busy, DatabaseDamaged, NodeError, P2PChatError, ProfileError
 from p2pchat.store import invites as store_invites
@@ -128,6 +129,8 @@ class Engine:
         self.events = Hub()
         self.sessions = SessionCache(db)
         self.refusals: dict[bytes, int] = {}
+        self.keep_receiving = settings.keep_receiving(db)
+        self.presence = Presence(self._show, self._route)
         self._run_sync = run_sync
         self._one_at_a_time = trio.Lock()
         self._inbox = _Inbox()
@@ -165,6 +168,7 @@ class Engine:
             (await self._run_sync(self._look))()
             nursery.start_soon(self._commit)
             nursery.start_soon(self._hear_again)
+            nursery.start_soon(self.presence.run)
             await self.submit(housekeeping.tick)
             await self.submit(people.resume)
             await self.submit(people.tell_addresses)
@@ -285,6 +289,7 @@ class Engine:
                     except P2PChatError as error:
                         item.error = error
                 outbound.finish(turn)
+                reading.finish(turn)
                 self.sessions.write()
                 if turn.pairs_changed or turn.offers_changed:
                     turn.outputs.append(self._look())
@@ -333,6 +338,12 @@ class Engine:
             self._open_until = max(ends, default=0)
 
         return use
+
+    def _show(self, contact: bytes) -> None:
+        self.post(people.show, contact)
+
+    def _route(self, contact: bytes) -> str | None:
+        return self.net.route(contact)
 
     def _refill(self, contact: bytes) -> None:
         self.post(self.flow.rows_due, contact, sender=contact)

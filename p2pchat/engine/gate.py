@@ -71,9 +71,10 @@ class Gate:
         """A link is there: send what waits."""
         self._engine.post(people.heard, contact, th)
         self._engine.flow.link_up(contact)
+        self._engine.presence.changed(contact)
 
     def link_down(self, contact: bytes) -> None:
         """A link has ended."""
         self._engine.flow.link_down(contact)
         self._engine.net.lost(contact)
-        self._engine.post(people.show, contact)
+        self._engine.presence.changed(contact)

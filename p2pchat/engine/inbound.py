@@ -120,6 +120,7 @@ def _text(turn: Turn, contact: Contact, content: Content, route: str) -> None:
         route=route,
     )
     if store_messages.insert(turn.db, row):
+        turn.unread[contact.id] = None
         turn.event("message", **views.message(row, contact.name))
 
 

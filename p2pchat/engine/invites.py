@@ -207,7 +207,7 @@ def _welcome(turn: Turn, contact: Contact, session: Session, introduction: peopl
     if newcomer and not row.ask:
         people.begin(turn, contact, session)
     else:
-        turn.event("request", **views.request(contact, people.words(turn, contact)))
+        turn.event("request", **views.request(contact, people.words(turn, contact), turn.now))
 
 
 def answer(turn: Turn, contact_id: bytes, blob: bytes) -> bytes | None:

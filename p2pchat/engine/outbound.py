@@ -19,7 +19,7 @@ from p2pchat.core.envelope import envelope_id
 from p2pchat.core.session import DAY, Session
 from p2pchat.core.text import MOST_TEXT_BYTES
 from p2pchat.core.wire import Frame
-from p2pchat.engine import views
+from p2pchat.engine import settings, views
 from p2pchat.engine.turn import Sealed, Turn
 from p2pchat.errors import NotNow, TextTooLong, UsageError
 from p2pchat.store import messages as store_messages
@@ -180,7 +180,7 @@ def finish(turn: Turn) -> None:
 def own_profile(turn: Turn) -> Profile:
     """What we tell contacts about ourselves."""
     name = (meta.get(turn.db, "name") or b"").decode()
-    return Profile(name, True, tuple(turn.net.ways()))
+    return Profile(name, settings.read_receipts(turn.db), tuple(turn.net.ways()))
 
 
 def queue_profile(turn: Turn, contact: Contact) -> None:

@@ -136,7 +136,6 @@ def heard(turn: Turn, contact_id: bytes, th: bytes) -> None:
         turn.after(turn.net.forget, contact_id)
         return
     store_contacts.heard(turn.db, contact_id, turn.now)
-    show(turn, contact_id)
     if any(one.th == th and one.initiator for one in turn.sessions.all(contact_id)):
         joined(turn, contact_id)
 
@@ -351,7 +350,8 @@ def gone(turn: Turn, contact: Contact) -> None:
         return
     for session in turn.sessions.all(contact.id):
         turn.sessions.drop(contact.id, session.th)
-    turn.change(contact.id, identity=None, device=None, bundle=None, invite=None, invite_id=None, invite_until=None)
+    nobody = {"identity": None, "device": None, "bundle": None, "verified": False}
+    turn.change(contact.id, **nobody, invite=None, invite_id=None, invite_until=None)
     turn.pairs_changed = True
     turn.after(turn.net.forget, contact.id)
     store_outbox.clear(turn.db, contact.id)

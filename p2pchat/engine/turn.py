@@ -218,6 +218,9 @@ class Sealed:
 class Turn:
     """What a function of the engine works with. `now` is the same for the whole turn.
 
+    `receipts` and `read` are ids of contents that contacts are told of at the turn's end: received, read. `unread` are
+    chats of which something else is unread now.
+
     A function raises only before its first write: then it has failed alone, and the rest of the batch goes on.
     """
 
@@ -232,6 +235,8 @@ class Turn:
     sealed: list[Sealed] = field(default_factory=list)
     hop_acks: dict[bytes, list[bytes]] = field(default_factory=dict)
     receipts: dict[bytes, list[bytes]] = field(default_factory=dict)
+    read: dict[bytes, list[bytes]] = field(default_factory=dict)
+    unread: dict[bytes, None] = field(default_factory=dict)
     people_changed: bool = False
     pairs_changed: bool = False
     offers_changed: bool = False

@@ -48,9 +48,10 @@ def contact(one: Contact, route: str | None) -> dict[str, Any]:
     return {"id": one.id.hex(), "name": one.name, "state": one.state, "verified": one.verified, "route": route}
 
 
-def request(one: Contact, words: str) -> dict[str, Any]:
-    """A request, with the four words to compare."""
-    return {"id": one.id.hex(), "name": one.name, "since": timestamp(one.created_at), "sas": words}
+def request(one: Contact, words: str, since: int) -> dict[str, Any]:
+    """A request that came at `since`, with the four words to compare. `known`: who is in the list and begins anew."""
+    known = one.state != "request"
+    return {"id": one.id.hex(), "name": one.name, "since": timestamp(since), "sas": words, "known": known}
 
 
 def invite_text(encoded: bytes) -> str:

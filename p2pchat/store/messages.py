@@ -27,7 +27,8 @@ _SOME = 5  # candidates told
 class MessageRow:
     """A message. `chat` is a contact's id, `sender` that too or `ME`; `seq` counts the sender's messages in this chat.
 
-    `place` and `pk` are given by `insert`; what they hold before does not matter.
+    `read_at` is when they read ours, or we theirs. `place` and `pk` are given by `insert`; what they hold before does
+    not matter.
     """
 
     id: bytes
@@ -49,6 +50,13 @@ class MessageRow:
 
 _NAMES = tuple(field.name for field in fields(MessageRow))
 _COLUMNS = ", ".join(_NAMES)
+
+
+def columns(table: str) -> str:
+    """The columns of a `MessageRow` in a statement with several tables."""
+    return ", ".join(f"{table}.{name}" for name in _NAMES)
+
+
 _SELECT = f"SELECT {_COLUMNS} FROM messages "
 _NEXT_PLACE = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'messages'), 0) + 1"
 # seq 0 is no number, so it is never late. VALUES and not SELECT, which would first be copied into a table of its own.
@@ -73,8 +81,12 @@ _BEFORE = (
     _SELECT + "WHERE chat = ?1 AND (place, seq, pk) < (SELECT place, seq, pk FROM messages WHERE pk = ?3)"
     " ORDER BY place DESC, seq DESC, pk DESC LIMIT ?2"
 )
+_AFTER = (
+    _SELECT + "WHERE chat = ?1 AND (place, seq, pk) > (SELECT place, seq, pk FROM messages WHERE pk = ?3)"
+    " ORDER BY place, seq, pk LIMIT ?2"
+)
 _SEARCH = f"""
-SELECT {", ".join("messages." + name for name in _NAMES)}
+SELECT {columns("messages")}
 FROM messages_fts JOIN messages ON messages.pk = messages_fts.rowid
 WHERE messages_fts MATCH ?1 AND (?2 IS NULL OR chat = ?2)
 ORDER BY messages_fts.rowid DESC LIMIT ?3
@@ -127,13 +139,7 @@ def find(db: Database, prefix_hex: str) -> MessageRow:
     Who has a message can repeat its id in one of their own. The id then means the one that was here first: nobody can
     repeat an id before it was sent.
     """
-    digits = prefix_hex.strip().lower()
-    try:
-        if not 0 < len(digits) <= 2 * ID_BYTES:
-            raise NoSuchMessage
-        low, high = (bytes.fromhex(digits.ljust(2 * ID_BYTES, filler)) for filler in "0f")
-    except ValueError:
-        raise NoSuchMessage from None
+    low, high = _range(prefix_hex)
     found = db.query(
         "SELECT id, min(pk) FROM messages WHERE id BETWEEN ? AND ? GROUP BY id LIMIT ?", (low, high, _SOME)
     )
@@ -144,10 +150,51 @@ def find(db: Database, prefix_hex: str) -> MessageRow:
     return MessageRow(*db.query(_SELECT + "WHERE pk = ?", (found[0][1],))[0])
 
 
+def _range(prefix_hex: str) -> tuple[bytes, bytes]:
+    digits = prefix_hex.strip().lower()
+    try:
+        if not 0 < len(digits) <= 2 * ID_BYTES:
+            raise NoSuchMessage
+        low, high = (bytes.fromhex(digits.ljust(2 * ID_BYTES, filler)) for filler in "0f")
+    except ValueError:
+        raise NoSuchMessage from None
+    return low, high
+
+
 def page(db: Database, chat: bytes, limit: int, before_pk: int | None = None) -> list[MessageRow]:
     """The newest messages of a chat, or the newest before one of them; newest last."""
     rows = db.query(_NEWEST, (chat, limit)) if before_pk is None else db.query(_BEFORE, (chat, limit, before_pk))
     return [MessageRow(*row) for row in reversed(rows)]
+
+
+def page_after(db: Database, chat: bytes, limit: int, pk: int) -> list[MessageRow]:
+    """The oldest messages of a chat after one of them in its order."""
+    return [MessageRow(*row) for row in db.query(_AFTER, (chat, limit, pk))]
+
+
+def page_around(db: Database, chat: bytes, limit: int, row: MessageRow) -> list[MessageRow]:
+    """A message of a chat and those round it, `limit` in all: half of them before it, where so many are there."""
+    before, after = page(db, chat, limit - 1, row.pk), page_after(db, chat, limit - 1, row.pk)
+    earlier = max(limit // 2, limit - 1 - len(after))
+    kept = before[-earlier:] if earlier else []
+    return [*kept, row, *after[: limit - 1 - len(kept)]]
+
+
+def find_in(db: Database, chat: bytes, prefix_hex: str) -> MessageRow:
+    """As `find`, in one chat, so that nobody in another can take the id over; of two with one id, the contact's."""
+    low, high = _range(prefix_hex)
+    found = db.query(
+        # the plus keeps SQLite from going through the whole chat in place of the few messages with that id
+        _SELECT + "WHERE id BETWEEN ? AND ? AND +chat = ? ORDER BY sender = x'', pk LIMIT ?",
+        (low, high, chat, _SOME),
+    )
+    rows = [MessageRow(*row) for row in found]
+    if not rows:
+        raise NoSuchMessage
+    ids = {row.id for row in rows}
+    if len(ids) > 1:
+        raise AmbiguousName("That id means more than one", candidates=sorted(id.hex() for id in ids))
+    return rows[0]
 
 
 def since(db: Database, chat: bytes | None, pk: int, limit: int | None = None) -> list[MessageRow]:

@@ -46,7 +46,9 @@ ANSWERS: dict[str, Answer] = {
     },
     "add": {"id": ID, "name": "bob", "state": "contact"},
     "contacts": [{"id": ID, "name": "bob", "state": "contact", "verified": True, "route": "direct"}],
-    "requests": [{"id": ID, "name": "eve", "since": "2026-01-02T03:04:05.000Z", "sas": "one two three four"}],
+    "requests": [
+        {"id": ID, "name": "eve", "since": "2026-01-02T03:04:05.000Z", "sas": "one two three four", "known": False}
+    ],
     "accept": {"id": ID, "name": "bob", "state": "contact"},
     "decline": {"id": ID},
     "block": {"id": ID, "name": "bob", "state": "blocked"},
@@ -55,6 +57,7 @@ ANSWERS: dict[str, Answer] = {
     "send": {"id": "bb" * 16, "state": "saved", "route": None, "stored_at": None},
     "log": [MESSAGE],
     "messages": [],
+    "read": {"unread": 2, "first_unread": "aa" * 16},
     "delete": {"id": "aa" * 16},
     "why": {"id": "aa" * 16, "state": "saved", "reason": "No link.", "next": "Dialled again."},
     "doctor": [

@@ -16,6 +16,7 @@ from tests.cli.conftest import Run
 from tests.cli.node import ID, MESSAGE, FakeNode
 
 M = "aa" * 16
+ELSEWHERE = {"before": None, "after": None, "around": None}
 SIMPLE = [
     (["contacts"], "contacts", {}),
     (["requests"], "requests", {}),
@@ -230,7 +231,7 @@ def test_json_is_exact_and_harmless(node: FakeNode, p2pchat: Run) -> None:
 def test_human_output_is_cleaned_into_pipes_too(node: FakeNode, p2pchat: Run) -> None:
     evil = "x\x1b[2J\x9b\x07\u202e\U000e0041\ny"
     node.answers["contacts"] = [{"id": ID, "name": evil, "state": "contact", "verified": False, "route": None}]
-    node.answers["requests"] = [{"id": ID, "name": evil, "since": "x", "sas": evil}]
+    node.answers["requests"] = [{"id": ID, "name": evil, "since": "x", "sas": evil, "known": True}]
     node.answers["log"] = [{**MESSAGE, "text": evil, "from": evil}]
     node.answers["doctor"] = [{"check": "c", "ok": False, "detail": evil, "hint": evil}]
     node.answers["why"] = {"id": M, "state": "saved", "reason": evil, "next": evil}
@@ -506,3 +507,17 @@ def test_status_and_stop(node: FakeNode, p2pchat: Run) -> None:
     assert (status.code, status.objects()) == (1, [{"running": False}])
     assert "p2pchat node" in status.err
     assert p2pchat("lock").code == 0
+
+
+def test_a_request_says_whether_it_is_somebody_in_the_list(node: FakeNode, p2pchat: Run) -> None:
+    assert "begins anew" not in (fresh := p2pchat("requests")).out + fresh.err
+    node.answers["requests"] = [{"id": ID, "name": "eve", "since": "x", "sas": "one two", "known": True}]
+    again = p2pchat("requests")
+    assert "begins anew  eve" in again.out
+    assert "in your list" in again.err
+
+
+def test_read_says_what_is_left(node: FakeNode, p2pchat: Run) -> None:
+    assert p2pchat("read", "bob").out == "2 unread.\n"
+    node.answers["read"] = {"unread": 0, "first_unread": None}
+    assert p2pchat("read", "bob").out == "Nothing is unread.\n"

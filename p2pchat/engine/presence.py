@@ -1,0 +1,52 @@
+"""Who can be reached now: faces are told when a contact's link comes up or goes down.
+
+A link that flaps is no flood: the first change is told at once, then what is true after `HOLD`, and nothing where that
+is what was told last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+
+import trio
+
+HOLD = 1.0
+"""Seconds between two events of one contact."""
+
+
+class Presence:
+    """`tell(contact)` is to make the event; `route(contact)` says how the contact is reached now, None: not at all."""
+
+    def __init__(self, tell: Callable[[bytes], object], route: Callable[[bytes], str | None]) -> None:
+        self._tell = tell
+        self._route = route
+        self._told: dict[bytes, tuple[float, str | None]] = {}
+        self._held: set[bytes] = set()
+        self._wake = trio.Event()
+
+    def changed(self, contact: bytes) -> None:
+        """A link of this contact has come or gone."""
+        at, _ = self._told.get(contact, (-inf, None))
+        if trio.current_time() >= at + HOLD:
+            self._look(contact)
+        else:
+            self._held.add(contact)
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Tell what was held back, in time."""
+        while True:
+            await self._wake.wait()
+            self._wake = trio.Event()
+            await trio.sleep(HOLD)
+            held, self._held = self._held, set()
+            for contact in held:
+                self._look(contact)
+
+    def _look(self, contact: bytes) -> None:
+        route = self._route(contact)
+        _, before = self._told.get(contact, (-inf, None))
+        if route != before:
+            self._told[contact] = (trio.current_time(), route)
+            self._tell(contact)

@@ -1,0 +1,28 @@
+"""What a person decided once, kept in the profile."""
+
+from __future__ import annotations
+
+from p2pchat.store import meta
+from p2pchat.store.database import Database
+
+_KEEP, _RECEIPTS = "keep_receiving", "read_receipts"
+
+
+def keep_receiving(db: Database) -> bool | None:
+    """Whether the node goes on when nobody looks; None where nobody was asked yet."""
+    return None if meta.get(db, _KEEP) is None else bool(meta.get_int(db, _KEEP))
+
+
+def set_keep_receiving(db: Database, wanted: bool) -> None:
+    """Keep the answer."""
+    meta.put_int(db, _KEEP, wanted)
+
+
+def read_receipts(db: Database) -> bool:
+    """Whether contacts are told what was read. They are, until a person says otherwise."""
+    return bool(meta.get_int(db, _RECEIPTS, 1))
+
+
+def set_read_receipts(db: Database, wanted: bool) -> None:
+    """Keep the answer; contacts are to be told of it."""
+    meta.put_int(db, _RECEIPTS, wanted)

@@ -1,0 +1,83 @@
+"""Chats as a list shows them: what is unread, what was said last, what was begun and not sent.
+
+Another's message is unread until it has a `read_at`, so one that comes late counts wherever its place is. The index
+of what is unread holds nothing else: counting is cheap however long a chat is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from p2pchat.store.database import Database
+from p2pchat.store.messages import MessageRow, columns
+
+MOST_COUNTED = 1000
+"""Unread messages of a chat that are counted; whoever sends more does not make every look at it slower."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """What is unread in a chat: how many (at most `MOST_COUNTED`) and the id of the first in the chat's order."""
+
+    count: int = 0
+    first: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRow:
+    """A chat in a list; `last` is the last message in its order."""
+
+    unread: Unread
+    draft: str
+    last: MessageRow | None
+
+
+_UNREAD = "FROM messages INDEXED BY messages_unread WHERE chat = ?1 AND read_at IS NULL AND sender <> x''"
+_COUNT = f"""
+SELECT (SELECT count(*) FROM (SELECT 1 {_UNREAD} LIMIT {MOST_COUNTED})),
+       (SELECT id {_UNREAD} ORDER BY place, seq, pk LIMIT 1)
+"""
+_ALL = f"SELECT pk, id {_UNREAD} ORDER BY place, seq, pk"
+_UP_TO = (
+    f"SELECT pk, id {_UNREAD} AND (place, seq, pk) <= (SELECT place, seq, pk FROM messages WHERE pk = ?2)"
+    " ORDER BY place, seq, pk"
+)
+_LISTED = f"""
+SELECT contacts.id, drafts.text, {columns("messages")}
+FROM contacts LEFT JOIN drafts ON drafts.chat = contacts.id
+LEFT JOIN messages ON messages.pk = (
+    SELECT pk FROM messages WHERE chat = contacts.id ORDER BY place DESC, seq DESC, pk DESC LIMIT 1)
+"""
+_DRAFT = "INSERT INTO drafts (chat, text) VALUES (?, ?) ON CONFLICT (chat) DO UPDATE SET text = excluded.text"
+
+
+def unread(db: Database, chat: bytes) -> Unread:
+    """What is unread in a chat."""
+    row = db.query_one(_COUNT, (chat,))
+    return Unread() if row is None else Unread(*row)
+
+
+def read(db: Database, chat: bytes, up_to: int | None, at: int) -> list[bytes]:
+    """Note that others' messages of a chat were read at `at`, up to the message with this pk (None: all), in the chat's
+    order; the ids of those that were unread.
+    """
+    found = db.query(_ALL, (chat,)) if up_to is None else db.query(_UP_TO, (chat, up_to))
+    db.executemany("UPDATE messages SET read_at = ? WHERE pk = ?", [(at, pk) for pk, _ in found])
+    return [id for _, id in found]
+
+
+def listed(db: Database) -> dict[bytes, ChatRow]:
+    """Every contact's chat."""
+    return {
+        row[0]: ChatRow(unread(db, row[0]), row[1] or "", None if row[2] is None else MessageRow(*row[2:]))
+        for row in db.query(_LISTED)
+    }
+
+
+def keep_draft(db: Database, chat: bytes, text: str) -> bool:
+    """Keep what was begun in a chat; "" forgets it. Whether there was one. Until `db.checkpoint()` the log holds it."""
+    if text:
+        before = db.query_one("SELECT 1 FROM drafts WHERE chat = ?", (chat,))
+        db.execute(_DRAFT, (chat, text))
+        return before is not None
+    return db.execute("DELETE FROM drafts WHERE chat = ?", (chat,)) > 0
