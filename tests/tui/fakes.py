@@ -119,6 +119,8 @@ class FakeNode:
         self.opened += 1
         if not self.alive:
             raise errors.NodeError("The node could not start", hint="Its log says why.")
+        if self._end.is_set():
+            self._end = asyncio.Event()
         return self
 
     @property
@@ -133,7 +135,6 @@ class FakeNode:
         self.on_event = None
         self.locked = self.passphrase is not None
         self._end.set()
-        self._end = asyncio.Event()
 
     def revive(self) -> None:
         """It can be started again."""
