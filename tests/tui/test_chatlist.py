@@ -1,0 +1,169 @@
+"""The list of chats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from textual.app import App, ComposeResult
+from textual.message import Message as Posted
+from textual.pilot import Pilot
+
+from p2pchat.tui import intents
+from p2pchat.tui.model import Chat
+from p2pchat.tui.widgets.chatlist import ChatList
+from tests.tui.conftest import run
+
+
+def chat(ident: str, name: str = "", **more: Any) -> Chat:
+    values: dict[str, Any] = {"state": "contact", "verified": False, "route": "direct", "unread": 0} | more
+    return Chat(id=ident, name=name or ident, label=name or ident, first_unread=None, last=None, draft="", **values)
+
+
+class Desk(App[None]):
+    """A list, and what it posts."""
+
+    CSS = "ChatList { width: 100%; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.chats = ChatList()
+        self.posted: list[Posted] = []
+
+    def compose(self) -> ComposeResult:
+        yield self.chats
+
+    def on_open_chat(self, event: intents.OpenChat) -> None:
+        self.posted.append(event)
+
+    def on_run_command(self, event: intents.RunCommand) -> None:
+        self.posted.append(event)
+
+    def on_chat_list_left(self, event: ChatList.Left) -> None:
+        self.posted.append(event)
+
+    def lines(self) -> list[str]:
+        return [self.chats.render_line(y).text for y in range(self.chats.size.height)]
+
+    def opened(self) -> list[str]:
+        return [each.chat for each in self.posted if isinstance(each, intents.OpenChat)]
+
+
+Steps = Callable[[Desk, Pilot[None]], Coroutine[Any, Any, None]]
+
+
+def at(steps: Steps, size: tuple[int, int] = (24, 8)) -> None:
+    async def main() -> None:
+        desk = Desk()
+        async with desk.run_test(size=size) as pilot:
+            await steps(desk, pilot)
+
+    run(main())
+
+
+def test_a_line_says_presence_name_verified_and_unread() -> None:
+    async def steps(desk: Desk, pilot: Pilot[None]) -> None:
+        desk.chats.show(
+            [
+                chat("a", "Ann", verified=True, unread=2),
+                chat("b", "Bob", route=None),
+                chat("c", "Carol", state="waiting", route=None),
+                chat("d", "Dave", state="blocked", route=None),
+                chat("e", "Eve", unread=5000),
+            ],
+            "a",
+        )
+        assert desk.lines()[:6] == [
+            " ● Ann ✓              2 ",
+            " ○ Bob                  ",
+            " … Carol                ",
+            " ✗ Dave                 ",
+            " ● Eve             999+ ",
+            "                        ",
+        ]
+
+    at(steps)
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 64, "名" * 40, "سلام" * 16, "👨‍👩‍👧" * 20, "\u0300" * 64, "[@click=app.quit]x[/]"]
+)
+@pytest.mark.parametrize("width", [3, 9, 24])
+def test_no_name_breaks_a_line(name: str, width: int) -> None:
+    async def steps(desk: Desk, pilot: Pilot[None]) -> None:
+        desk.chats.show([chat("a", name, unread=3, verified=True)], "a")
+        strip = desk.chats.render_line(0)
+        assert strip.cell_length == width
+        assert not any(segment.style and segment.style.meta for segment in strip)
+
+    at(steps, (width, 4))
+
+
+def test_a_long_name_ends_in_dots_and_keeps_the_count() -> None:
+    async def steps(desk: Desk, pilot: Pilot[None]) -> None:
+        desk.chats.show([chat("a", "n" * 40, unread=12)], None)
+        assert desk.lines()[0] == " ● " + "n" * 16 + "… 12 "
+
+    at(steps)
+
+
+def test_keys_go_through_it_and_open() -> None:
+    async def steps(desk: Desk, pilot: Pilot[None]) -> None:
+        desk.chats.show([chat(name) for name in "abc"], "b")
+        desk.chats.focus()
+        await pilot.press("down", "enter", "k", "k", "k", "enter", "end", "enter", "escape")
+        assert desk.opened() == ["c", "a", "c"]
+        assert isinstance(desk.posted[-1], ChatList.Left)
+
+    at(steps)
+
+
+def test_requests_stand_below_and_can_be_opened() -> None:
+    async def steps(desk: Desk, pilot: Pilot[None]) -> None:
+        desk.chats.show([chat("a")], "a", 2)
+        assert desk.lines()[2].rstrip() == " + requests (2)"
+        desk.chats.focus()
+        await pilot.press("end", "enter")
+        [posted] = desk.posted
+        assert isinstance(posted, intents.RunCommand)
+        assert posted.name == "requests"
+
+    at(steps)
+
+
+def test_a_click_opens_what_it_is_on() -> None:
+    async def steps(desk: Desk, pilot: Pilot[None]) -> None:
+        desk.chats.show([chat(name) for name in "abc"], "a", 1)
+        await pilot.click(ChatList, offset=(5, 1))
+        await pilot.click(ChatList, offset=(5, 7))  # nothing is there
+        await pilot.click(ChatList, offset=(5, 4))
+        assert desk.opened() == ["b"]
+        assert isinstance(desk.posted[-1], intents.RunCommand)
+
+    at(steps)
+
+
+def test_the_cursor_stays_on_its_chat_when_the_order_changes() -> None:
+    async def steps(desk: Desk, pilot: Pilot[None]) -> None:
+        desk.chats.show([chat(name) for name in "abc"], "a")
+        desk.chats.focus()
+        await pilot.press("down")
+        desk.chats.show([chat(name) for name in "cab"], "a")
+        await pilot.press("enter")
+        assert desk.opened() == ["b"]
+
+    at(steps)
+
+
+def test_a_thousand_chats_scroll() -> None:
+    async def steps(desk: Desk, pilot: Pilot[None]) -> None:
+        desk.chats.show([chat(str(number)) for number in range(1000)], "0")
+        desk.chats.focus()
+        await pilot.press("end")
+        await pilot.pause()
+        assert any(" 999 " in line for line in desk.lines())
+        await pilot.press("enter")
+        assert desk.opened() == ["999"]
+
+    at(steps)

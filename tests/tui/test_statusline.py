@@ -1,0 +1,114 @@
+"""The status line and the title of a chat: the truth, and as much of it as fits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+from textual.app import App, ComposeResult
+
+from p2pchat.tui.model import Chat
+from p2pchat.tui.widgets.statusline import ChatTitle, StatusLine, status_text
+from p2pchat.tui.wording import links, outside, presence, status_line
+from tests.tui.conftest import run
+from tests.tui.test_chatlist import chat
+
+PRIVATE = ["/ip4/192.168.1.7/tcp/4001/p2p/12D3", "/ip6/fe80::1/tcp/4001", "/ip4/127.0.0.1/tcp/1"]
+PUBLIC = "/ip4/8.8.8.8/tcp/4001/p2p/12D3"
+
+
+def said(state: str, chats: list[Chat], unsent: int = 0, trouble: str = "", **facts: Any) -> str:
+    parts, wrong = status_line(state, trouble, chats, unsent, facts)
+    assert wrong == (state == "gone")
+    return " · ".join(parts)
+
+
+def test_what_is_true_is_said() -> None:
+    some = [chat("a"), chat("b"), chat("c", route="circuit"), chat("d", state="waiting", route=None)]
+    assert said("starting", []) == "starting…"
+    assert said("locked", some) == "locked"
+    assert said("gone", some) == "node ended, restarting…"
+    assert said("gone", some, trouble="The disk is full.") == "node ended, restarting… · The disk is full."
+    assert said("ready", []) == "ready, no contacts yet"
+    assert said("ready", some) == "direct 2, through a relay 1 · waiting 1"
+    assert said("ready", [chat("a", route=None)], 3) == "nobody online · unsent 3"
+    assert said("ready", [chat("a")], addresses=PRIVATE) == "direct 1 · not reachable from outside"
+    assert said("ready", [chat("a")], addresses=[*PRIVATE, PUBLIC]) == "direct 1"
+    assert said("ready", [chat("a", state="blocked", route=None)]) == "ready, no contacts yet"
+
+
+@pytest.mark.parametrize(
+    ("addresses", "reachable"),
+    [([], False), (PRIVATE, False), ([PUBLIC], True), (["/dns4/x.org/tcp/1"], True), (["", "/ip4/x/tcp/1"], False)],
+)
+def test_only_an_address_of_the_internet_counts(addresses: list[str], reachable: bool) -> None:
+    assert outside(addresses) is reachable
+
+
+def test_a_blocked_contact_is_linked_with_nobody() -> None:
+    assert links([chat("a", state="blocked")]) == "nobody online"
+
+
+def test_what_does_not_fit_goes_hints_first() -> None:
+    parts, hints = ["direct 3", "waiting 2"], ["F1 keys", "Ctrl+P palette"]
+    assert status_text(parts, hints, 60) == "direct 3 · waiting 2" + " " * 16 + "F1 keys · Ctrl+P palette"
+    assert status_text(parts, hints, 32).split("  ")[0] == "direct 3 · waiting 2"
+    assert status_text(parts, hints, 32).endswith("F1 keys")
+    assert status_text(parts, hints, 22).rstrip() == "direct 3 · waiting 2"
+    assert status_text(parts, hints, 12).rstrip() == "direct 3"
+    assert status_text(parts, hints, 5) == "dire…"
+    assert status_text(parts, hints, 0) == ""
+    for width in range(80):
+        assert cell_len(status_text(parts, hints, width)) == width
+
+
+@pytest.mark.parametrize(
+    ("one", "words"),
+    [
+        (chat("a"), "online, direct"),
+        (chat("a", route="lan"), "online, same network"),
+        (chat("a", route="something"), "online, something"),
+        (chat("a", route=None), "offline"),
+        (chat("a", state="waiting", route=None), "has not accepted yet"),
+        (chat("a", state="blocked", route="direct"), "blocked"),
+    ],
+)
+def test_presence_in_words(one: Chat, words: str) -> None:
+    assert presence(one) == words
+
+
+class Desk(App[None]):
+    """A title and a status line."""
+
+    def compose(self) -> ComposeResult:
+        yield ChatTitle()
+        yield StatusLine()
+
+
+def titled(one: Chat | None, width: int) -> str:
+    async def main() -> str:
+        desk = Desk()
+        async with desk.run_test(size=(width, 4)) as pilot:
+            desk.query_one(ChatTitle).show(one)
+            await pilot.pause()
+            return str(desk.query_one(ChatTitle).content)
+
+    return run(main())
+
+
+def test_a_title_says_who_how_and_whether_verified() -> None:
+    assert titled(chat("a", "Bob", verified=True), 60) == "Bob · ● online, direct · ✓ verified"
+    assert titled(chat("a", "Bob"), 60) == "Bob · ● online, direct · not verified"
+    assert titled(chat("a", "Bob", state="waiting", route=None), 60) == "Bob · … has not accepted yet"
+    assert titled(None, 60) == ""
+
+
+def test_a_narrow_title_keeps_the_name_and_the_way() -> None:
+    assert titled(chat("a", "Robert Robertson", verified=True), 42) == "Robert Robertson · ● online, direct · ✓"
+    assert titled(chat("a", "n" * 64), 40).startswith("nnn")
+    assert titled(chat("a", "n" * 64), 40).endswith("… · ● online, direct")
+
+
+def test_a_name_in_the_title_is_no_markup() -> None:
+    assert titled(chat("a", "[@click=app.quit]x[/]"), 60).startswith("[@click=app.quit]x[/] · ")

@@ -1,0 +1,48 @@
+"""What is said to the terminal beside the screen."""
+
+from __future__ import annotations
+
+import base64
+import os
+import pty
+
+from p2pchat.tui import terminal
+
+
+def test_what_is_copied_can_do_nothing_but_be_copied() -> None:
+    sequence = terminal.copy("a\x07\x1b]0;evil\x07\nسلام")
+    assert sequence.startswith("\x1b]52;c;")
+    assert sequence.endswith("\a")
+    encoded = sequence.removeprefix("\x1b]52;c;").removesuffix("\a")
+    assert base64.b64decode(encoded, validate=True).decode() == "a\x07\x1b]0;evil\x07\nسلام"
+
+
+def test_the_title_is_a_number_and_our_name() -> None:
+    assert terminal.title(0) == "\x1b]2;p2pchat\x1b\\"
+    assert terminal.title(12) == "\x1b]2;(12) p2pchat\x1b\\"
+
+
+def test_a_notification_says_nothing_of_anybody() -> None:
+    assert terminal.NOTIFY == "\x1b]9;p2pchat: a new message\x1b\\"
+
+
+def test_the_outlet_writes_all_and_survives_the_end_of_its_terminal() -> None:
+    ours, theirs = pty.openpty()
+    outlet = terminal.Outlet(theirs)
+    assert outlet.write("hello") == 5
+    assert os.read(ours, 100) == b"hello"
+    assert not terminal.vanished(theirs)
+    os.close(ours)
+    assert terminal.vanished(theirs)
+    assert outlet.write("nobody reads this") == 17
+    os.close(theirs)
+    assert outlet.write("nor this") == 8
+    outlet.flush()
+
+
+def test_half_a_character_does_not_stop_the_screen() -> None:
+    ours, theirs = os.pipe()
+    terminal.Outlet(theirs).write("a\ud800b")
+    os.close(theirs)
+    with os.fdopen(ours, "rb") as file:
+        assert file.read() == b"a?b"
