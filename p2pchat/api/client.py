@@ -105,6 +105,11 @@ class Client:
             if "method" in message:
                 self._events.append(codec.event_from(message))
 
+    @property
+    def pending(self) -> bool:
+        """Whether `events` has one at once, without a look at the socket."""
+        return bool(self._events or self._messages)
+
     def wait_for_end(self, seconds: float) -> bool:
         """Whether the node ended this connection in time (after `stop` or `lock`)."""
         self._sock.settimeout(seconds)

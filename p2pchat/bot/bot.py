@@ -150,7 +150,7 @@ class Bot:
 
     def _live(self, bookmark: Bookmark) -> None:
         delay = FIRST_DELAY
-        with self._ending.waiting():
+        with self._ending.interruptible():
             self._client = self._client or self._connected(start_node=True)
         while not self._ending.wanted:
             since = time.monotonic()
@@ -169,9 +169,9 @@ class Bot:
         """Wait and try until the node answers, starting it if need be; the next delay."""
         start_node = True
         while True:
-            with self._ending.waiting():
-                time.sleep(delay)  # a signal ends it
-                delay = min(2 * delay, LONGEST_DELAY)
+            self._ending.wait(seconds=delay)
+            delay = min(2 * delay, LONGEST_DELAY)
+            with self._ending.interruptible():
                 try:
                     self._client = self._connected(start_node=start_node)
                 except errors.Locked:
@@ -213,8 +213,9 @@ class Bot:
         self._messages(bookmark)
         events = self._client.events()
         while not self._ending.wanted:
-            with self._ending.waiting():
-                event = next(events)
+            if not self._client.pending:
+                self._ending.wait(self._client.socket)
+            event = next(events)
             kind = event["event"]
             if kind in ("request", "lagged"):
                 self._requests()

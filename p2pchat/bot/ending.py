@@ -1,13 +1,18 @@
 """How a bot ends: SIGTERM and SIGINT end it at once where it waits, and after its function where one runs.
 
 A second signal ends it in the middle of the function too; the message in hand then comes again at the next start.
+
+Python runs its handler of a signal only between two of its own steps. A signal that comes just before a system call
+blocks would go unheard, so what is waited for is always waited for together with a socket into which signals write.
 """
 
 from __future__ import annotations
 
 import contextlib
+import select
 import signal
-import threading
+import socket
+import time
 from collections.abc import Iterator
 from types import FrameType
 
@@ -23,39 +28,63 @@ class Ending:
 
     def __init__(self) -> None:
         self.wanted = False
-        self._waiting = False
         self._told = False
+        self._interruptible = False
+        self._bell: socket.socket | None = None
+        self._ear: socket.socket | None = None
 
     @contextlib.contextmanager
     def by_signals(self) -> Iterator[None]:
         """Signals end the bot, in here; only in the main thread, as Python has it."""
-        previous = {which: signal.signal(which, self._signalled) for which in SIGNALS}
-        try:
-            yield
-        finally:
-            for which, handler in previous.items():
-                signal.signal(which, handler)
+        self._ear, self._bell = socket.socketpair()
+        with self._ear, self._bell:
+            for end in (self._ear, self._bell):
+                end.setblocking(False)
+            before = signal.set_wakeup_fd(self._bell.fileno(), warn_on_full_buffer=False)
+            previous = {which: signal.signal(which, self._signalled) for which in SIGNALS}
+            try:
+                yield
+            finally:
+                for which, handler in previous.items():
+                    signal.signal(which, handler)
+                signal.set_wakeup_fd(before)
+                self._ear = self._bell = None
+
+    def wait(self, readable: socket.socket | None = None, seconds: float | None = None) -> None:
+        """Until the socket can be read or the time is over. Raises Ended as soon as the bot is to end."""
+        assert self._ear is not None
+        deadline = None if seconds is None else time.monotonic() + seconds
+        sockets = [self._ear] if readable is None else [self._ear, readable]
+        while True:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            found, _, _ = select.select(sockets, [], [], left)
+            if self.wanted:
+                raise Ended
+            if not found or readable in found:
+                return
+            self._ear.recv(4096)  # another signal than ours
 
     @contextlib.contextmanager
-    def waiting(self) -> Iterator[None]:
-        """In here `Ended` is raised as soon as the bot is to end, whatever is being waited for."""
-        self._waiting = True
+    def interruptible(self) -> Iterator[None]:
+        """In here a signal raises `Ended` wherever it is: for what waits by itself and not for long."""
+        self._interruptible = True
         try:
             if self.wanted:
                 raise Ended
             yield
         finally:
-            self._waiting = False
+            self._interruptible = False
 
     def ask(self) -> None:
         """The bot is to end; from its own thread or another one."""
         self.wanted = True
-        main = threading.main_thread()
-        if self._waiting and threading.current_thread() is not main and main.ident is not None:
-            # To that thread and no other: only there it interrupts what it waits for.
-            signal.pthread_kill(main.ident, signal.SIGTERM)
+        bell = self._bell
+        if bell is not None:
+            with contextlib.suppress(OSError):  # full, and so heard; or just closed, and so ended
+                bell.send(b"\0")
 
     def _signalled(self, _number: int, _frame: FrameType | None) -> None:
-        if self._waiting or self._told:
+        again, self._told = self._told, True
+        self.wanted = True
+        if again or self._interruptible:
             raise Ended
-        self._told = self.wanted = True

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -39,20 +41,36 @@ class Store:
         return {"id": "bb" * 16, "state": "saved", "route": None, "stored_at": None}
 
 
+DEADLINE = 60
+"""Seconds for a bot that a failing test leaves waiting for ever."""
+
+
+@pytest.fixture
+def deadline() -> Iterator[None]:
+    def fail(_number: int, _frame: FrameType | None) -> None:
+        pytest.fail("the bot goes on waiting")  # no Exception: the bot does not take it for one of its author's
+
+    previous = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(DEADLINE)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, previous)
+
+
 @pytest.fixture
 def store() -> Store:
     return Store()
 
 
 @pytest.fixture
-def node(profile: Profile, store: Store) -> Iterator[FakeNode]:  # noqa: F811
+def node(profile: Profile, store: Store, deadline: None) -> Iterator[FakeNode]:  # noqa: F811
     with FakeNode(profile) as made:
         made.answers.update(messages=store.messages, send=store.send, requests=[])
         yield made
 
 
 @pytest.fixture
-def bot(profile: Profile) -> Bot:  # noqa: F811
+def bot(profile: Profile, deadline: None) -> Bot:  # noqa: F811
     return Bot(profile.folder)
 
 

@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import signal
+import socket
 import threading
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from p2pchat import errors
 from p2pchat.bot import Bot, Message, Request, State, TooFast
 from p2pchat.bot.bookmark import Bookmark, path_of
+from p2pchat.bot.ending import Ended, Ending
 from p2pchat.locations import Profile
 from tests.bot.conftest import Meanwhile, Store
 from tests.cli.node import ID, FakeNode
@@ -349,17 +351,40 @@ def test_a_second_signal_ends_the_function_too(bot: Bot, node: FakeNode, store: 
     assert Bookmark(bot._bookmark).position == 0  # it comes again
 
 
-def test_it_can_be_ended_from_a_thread_while_it_waits(bot: Bot, node: FakeNode, once_subscribed: Meanwhile) -> None:
-    waits = threading.Event()
-    bot.on_message(lambda message: None)
-    node.answers["messages"] = lambda **_: waits.set() or []  # type: ignore[func-returns-value]
+@pytest.mark.parametrize("signalled", [False, True], ids=["asked", "signalled"])
+def test_it_ends_at_once_where_it_waits(deadline: None, signalled: bool) -> None:
+    ending, waits = Ending(), threading.Event()
 
     def end() -> None:
         assert waits.wait(60)
-        bot.stop()
+        if signalled:
+            os.kill(os.getpid(), signal.SIGTERM)
+        else:
+            ending.ask()
 
-    once_subscribed(end)
-    bot.work()
+    thread = threading.Thread(target=end)
+    silent, other = socket.socketpair()
+    with silent, other, ending.by_signals():
+        thread.start()
+        waits.set()
+        with pytest.raises(Ended):
+            ending.wait(silent)
+    thread.join(60)
+
+
+def test_it_waits_on_where_another_signal_comes(deadline: None) -> None:
+    ending = Ending()
+    one, other = socket.socketpair()
+    with one, other, ending.by_signals():
+        signal.raise_signal(signal.SIGWINCH)  # nobody's: no handler, and no byte
+        previous = signal.signal(signal.SIGUSR1, lambda *_: other.send(b"x"))
+        try:
+            signal.raise_signal(signal.SIGUSR1)
+            ending.wait(one)
+            assert one.recv(1) == b"x"
+            ending.wait(seconds=0)
+        finally:
+            signal.signal(signal.SIGUSR1, previous)
 
 
 # --- which profile -------------------------------------------------------------------------------------------------
