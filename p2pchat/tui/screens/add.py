@@ -1,0 +1,196 @@
+"""Takes an invite: says at once whether a text looks like one, then how it goes."""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar, NamedTuple
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.message import Message as Posted
+from textual.widgets import Input, Label, Static, TextArea
+
+from p2pchat.errors import NotReached, P2PChatError
+from p2pchat.tui.screens.panel import Panel, said
+from p2pchat.tui.seam import Caller
+
+PREFIX = "P2PCHAT:"
+LEAST = 90
+"""Letters of base32 below which no invite can be whole."""
+
+PATIENCE = 30
+"""Seconds to wait for each of the two answers: their computer has it; they said yes."""
+
+_NOT_YET = "They have your request, and have not said yes yet. What you write meanwhile is sent when they do."
+
+# What mail programs, chats and people put round a text: quotes, brackets, marks of a citation, invisible characters.
+_DRESSING = re.compile("[\\s\"'`<>|*_.,;\u00ab\u00bb\u2018-\u201f\u200b-\u200f\u2060\ufeff]+")
+
+
+class Looks(NamedTuple):
+    """`invite`: the text of it, or None where this cannot be one; `words` say so."""
+
+    invite: str | None
+    words: str
+
+
+def looks(text: str) -> Looks:
+    """Whether a text looks like an invite; only the node can say whether it is one."""
+    if not text.strip():
+        return Looks(None, "Paste the whole of it; line breaks and spaces do not matter.")
+    start = text.upper().find(PREFIX)
+    if start < 0:
+        return Looks(None, f"This is no invite: one begins with {PREFIX}")
+    body = _DRESSING.sub("", text[start + len(PREFIX) :]).upper()
+    strange = re.search("[^A-Z2-7]", body)
+    if strange:
+        return Looks(None, f"There is something in it that is not part of an invite: {strange.group()}")
+    if len(body) < LEAST:
+        return Looks(None, "This is the beginning of an invite; the rest is missing.")
+    if len(body) % 8 in (1, 3, 6):
+        return Looks(None, "A letter is missing, or there is one too many: copy it again.")
+    return Looks(PREFIX + body, "✓ This looks like an invite.")
+
+
+class InviteText(TextArea):
+    """Where an invite is pasted: any number of lines, and Enter goes on."""
+
+    class Entered(Posted):
+        """Enter was pressed."""
+
+    def on_key(self, event: events.Key) -> None:
+        """Before the text area takes it for a new line."""
+        if event.key == "enter":
+            event.stop()
+            event.prevent_default()
+            self.post_message(self.Entered())
+
+
+class AddScreen(Panel[str]):
+    """Dismisses with the id of the contact whose chat to open, or None."""
+
+    HEADING = "I have an invite"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "go", "go on"),
+        Binding("tab", "app.focus_next", show=False),
+    ]
+    AUTO_FOCUS = "InviteText"
+    DEFAULT_CSS = """
+    AddScreen {
+        #form { height: auto; }
+        InviteText { height: 7; }
+        #looks { height: auto; color: $text-muted; margin: 0 0 1 0; }
+        #looks.-good { color: $text-success; }
+        #looks.-problem { color: $text-error; }
+        &.-low InviteText { height: 3; }
+        &.-low #looks { margin: 0; }
+    }
+    """
+
+    def __init__(self, seam: Caller, invite: str = "") -> None:
+        super().__init__()
+        self._seam = seam
+        self._given = invite
+        self._added: str | None = None
+        self._done = False
+
+    def body(self) -> ComposeResult:
+        with Vertical(id="form"):
+            yield Label("The text your friend sent you", classes="label", markup=False)
+            yield InviteText(self._given, soft_wrap=True, show_line_numbers=False, tab_behavior="focus")
+            yield Static("", id="looks", markup=False)
+            yield Label("What to call them; empty: as they call themselves", classes="label", markup=False)
+            yield Input(id="name", max_length=64)
+
+    def on_mount(self) -> None:
+        """Look at what came along."""
+        field = self.query_one(InviteText)
+        field.move_cursor(field.document.end)
+        self._look()
+        if self._looks().invite:
+            self.query_one("#name").focus()
+
+    def worded(self, binding: Binding) -> str:
+        if binding.action == "go":
+            if self._done:
+                return "open the chat"
+            return "ask them" if self.focused is not None and self.focused.id == "name" else "go on"
+        return super().worded(binding)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return not (action == "go" and self.busy)
+
+    def on_descendant_focus(self) -> None:
+        """Enter does something else in each field."""
+        self.show_keys()
+
+    def _looks(self) -> Looks:
+        return looks(self.query_one(InviteText).text)
+
+    @on(TextArea.Changed)
+    def _look(self) -> None:
+        seen = self._looks()
+        line = self.query_one("#looks", Static)
+        line.update(seen.words)
+        line.set_class(seen.invite is not None, "-good")
+        line.remove_class("-problem")
+        if not self.busy:
+            self.say("")
+
+    @on(InviteText.Entered)
+    @on(Input.Submitted)
+    def action_go(self) -> None:
+        """On from the invite to the name, from the name to the question, from the answer to the chat."""
+        if self.busy:
+            return
+        if self._done:
+            self.dismiss(self._added)
+            return
+        field = self.query_one(InviteText)
+        seen = looks(field.text)
+        if seen.invite is None:
+            field.focus()
+            self.query_one("#looks").add_class("-problem")
+        elif self.focused is field:
+            self.query_one("#name").focus()
+        else:
+            name = self.query_one("#name", Input).value.strip() or None
+            self.query_one("#form").add_class("hidden")
+            self.begin(self._add(seen.invite, name), "", self._failed)
+
+    async def _add(self, invite: str, name: str | None) -> None:
+        known = self.drawn(name) if name else "them"
+        on_its_own = "Keep this open or close it: it goes on by itself."
+        self.say(f"Asking {known}… {on_its_own}")
+        answer = await self._seam.call("add", invite=invite, name=name, wait="sent", timeout=PATIENCE)
+        if answer["state"] != "contact":
+            self._added = answer["id"]
+            self.say(f"Their computer has your request, and waits for their answer… {on_its_own}")
+            answer = await self._seam.call("add", invite=invite, name=name, wait="accepted", timeout=PATIENCE)
+        self._added = answer["id"]
+        shown = self.drawn(answer["name"])
+        if answer["state"] == "contact":
+            self._ended(f"{shown} is your contact now.")
+        else:
+            self._ended(_NOT_YET)
+
+    def _failed(self, error: P2PChatError) -> None:
+        if not isinstance(error, NotReached) or not error.result:
+            self.query_one("#form").remove_class("hidden")
+            self.say(said(error), "problem")
+            self.query_one(InviteText).focus()
+        elif self._added is None:
+            self._added = error.result["id"]
+            self._ended(
+                "Their computer is not there just now. It is asked again and again while p2pchat runs; what you write "
+                "meanwhile is sent when they answer."
+            )
+        else:
+            self._ended(_NOT_YET)
+
+    def _ended(self, text: str) -> None:
+        self._done = True
+        self.say(text, "good")
+        self.set_focus(None)

@@ -1,0 +1,214 @@
+"""The page of a contact: are they there, is it really them, what they are called here, block."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widgets import Input, Static
+
+from p2pchat.errors import P2PChatError
+from p2pchat.tui import wording
+from p2pchat.tui.model import Chat
+from p2pchat.tui.screens.confirm import ConfirmScreen
+from p2pchat.tui.screens.explain import way
+from p2pchat.tui.screens.panel import Panel, said
+from p2pchat.tui.seam import Caller
+
+_GROUPS_A_LINE = 4
+_WORDS = " The four words are for a quick check; they are new after each new beginning."
+
+
+def block_of(number: str) -> str:
+    """The sixty digits in lines of four groups."""
+    groups = number.split()
+    lines = [groups[start : start + _GROUPS_A_LINE] for start in range(0, len(groups), _GROUPS_A_LINE)]
+    return "\n".join("  ".join(line) for line in lines)
+
+
+def _how(name: str) -> str:
+    return (
+        f"Call {name} or meet, not in this chat, and read the digits to each other. If both see the same, nobody "
+        "sits between you and reads along."
+    )
+
+
+class ContactScreen(Panel[None]):
+    """What it changes is told by the node's events."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "save", "save"),
+        Binding("m", "mark", "mark as verified"),
+        Binding("r", "rename", "rename"),
+        Binding("b", "block", "block"),
+    ]
+    AUTO_FOCUS = ""
+    DEFAULT_CSS = """
+    ContactScreen {
+        #number { text-align: center; padding: 1 2; }
+        #presence { height: auto; }
+        #verified { height: auto; margin: 0 0 1 0; }
+        #verified.-good { color: $text-success; }
+        #name { margin: 0 0 1 0; }
+        &.-low #number { padding: 0; }
+        &.-low #verified, &.-low #name { margin: 0; }
+    }
+    """
+
+    def __init__(self, seam: Caller, chat: Chat) -> None:
+        super().__init__()
+        self._seam = seam
+        self._chat = chat
+        self._words = ""
+        self._number = ""
+        self._renaming = False
+
+    def body(self) -> ComposeResult:
+        yield Input(id="name", max_length=64, classes="hidden")
+        yield Static("", id="presence", markup=False)
+        yield Static("", id="verified", markup=False)
+        yield Static("", id="number", classes="box hidden", markup=False)
+        yield Static("", id="how", classes="para last", markup=False)
+
+    def on_mount(self) -> None:
+        """Ask for the number."""
+        self._show()
+        self.begin(self._read(), "", self._cannot_be_compared)
+
+    async def _read(self) -> None:
+        answer = await self._seam.call("verify", contact=self._chat.id)
+        self._take(answer)
+
+    def _take(self, answer: Mapping[str, Any]) -> None:
+        self._number, self._words = answer["safety_number"], answer["sas"]
+        self._chat = replace(self._chat, verified=answer["verified"])
+        self._show()
+
+    def _cannot_be_compared(self, error: P2PChatError) -> None:
+        self.query_one("#how", Static).update(said(error))
+
+    def news(self, events: Sequence[Mapping[str, Any]]) -> None:
+        for event in events:
+            if event["event"] == "contact" and event["id"] == self._chat.id:
+                name = event["name"]
+                changed = {"label": name, "name": name} if name != self._chat.name else {}
+                self._chat = replace(
+                    self._chat, state=event["state"], verified=event["verified"], route=event["route"], **changed
+                )
+                if not self._number and not self.busy:
+                    self.begin(self._read(), "", self._cannot_be_compared)
+        self._show()
+
+    def _show(self) -> None:
+        chat, name = self._chat, self.drawn(self._chat.label)
+        self.entitle(name)
+        if chat.state == "blocked":
+            here = "You have blocked them: nothing of theirs comes in."
+        elif chat.state == "waiting":
+            here = "They have not answered your request yet. What you write waits."
+        elif chat.route is None:
+            here = "Not there just now. What you write is sent when they are."
+        else:
+            here = f"There now. Messages go {way(chat.route)}."
+        self.query_one("#presence", Static).update(f"{wording.mark(chat)} {here}")
+        verified = self.query_one("#verified", Static)
+        if self._number:
+            verified.update("✓ Verified: you compared the digits below." if chat.verified else "Not verified yet.")
+        verified.set_class(chat.verified, "-good")
+        number = self.query_one("#number", Static)
+        words = f"\n\n{self._words}" if self._words else ""
+        number.update(Content.assemble((block_of(self._number), "bold $text-accent"), words))
+        number.set_class(not self._number, "hidden")
+        if self._number:
+            self.query_one("#how", Static).update(_how(name) + (_WORDS if self._words else ""))
+        self.show_keys()
+
+    # --- keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "save":
+            return self._renaming and not self.busy
+        if action in ("mark", "rename", "block"):
+            return not self._renaming and not self.busy and self._possible(action)
+        return True
+
+    def _possible(self, action: str) -> bool:
+        if action == "mark":
+            return bool(self._number) and not self._chat.verified
+        return action != "block" or self._chat.state != "blocked"
+
+    def worded(self, binding: Binding) -> str:
+        return "leave the name" if binding.action == "back" and self._renaming else super().worded(binding)
+
+    def action_back(self) -> None:
+        if self._renaming:
+            self._rename_ended()
+        else:
+            self.dismiss(None)
+
+    def action_mark(self) -> None:
+        """Verified, after a question."""
+        question = f"Did you and {self.drawn(self._chat.label)} read the sixty digits to each other, and all were same?"
+        more = "By a call or face to face: who could read along here could also change what you write about it here."
+        self._ask(ConfirmScreen(question, "Yes, all the same", "Not yet", more, danger=False), "verify", set=True)
+
+    def action_block(self) -> None:
+        """Block, after a question that says what it does."""
+        question = f"Block {self.drawn(self._chat.label)}?"
+        more = (
+            "Nothing of theirs comes in any more, and what still waits to be sent to them is not sent. They are not "
+            "told. Your messages so far stay here. It cannot be undone here."
+        )
+        self._ask(ConfirmScreen(question, "Block", "Leave as it is", more), "block")
+
+    def _ask(self, question: ConfirmScreen, method: str, **params: object) -> None:
+        async def act() -> None:
+            answer = await self._seam.call(method, contact=self._chat.id, **params)
+            if method == "verify":
+                self._take(answer)
+            else:
+                self._chat = replace(self._chat, state=answer["state"], route=None)
+            self.say("Marked as verified." if method == "verify" else "Blocked.", "good")
+            self._show()
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.begin(act(), "One moment…")
+
+        self.app.push_screen(question, answered)
+
+    # --- the name
+
+    def action_rename(self) -> None:
+        """Another name, here only."""
+        field = self.query_one("#name", Input)
+        field.value = self._chat.name
+        field.remove_class("hidden")
+        field.focus()
+        self._renaming = True
+        self.query_one(".body").scroll_home(animate=False)
+        self.show_keys()
+
+    @on(Input.Submitted)
+    def action_save(self) -> None:
+        """Keep the new name."""
+        if self._renaming and not self.busy:
+            self.begin(self._rename(self.query_one("#name", Input).value.strip()), "One moment…")
+
+    async def _rename(self, name: str) -> None:
+        if name and name != self._chat.name:
+            answer = await self._seam.call("rename", contact=self._chat.id, name=name)
+            self._chat = replace(self._chat, name=answer["name"], label=answer["name"])
+        self._rename_ended()
+
+    def _rename_ended(self) -> None:
+        self._renaming = False
+        self.set_focus(None)
+        self.query_one("#name").add_class("hidden")
+        self.say("")
+        self._show()

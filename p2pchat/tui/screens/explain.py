@@ -1,0 +1,109 @@
+"""Where a message is: how far it has come, by which way, when, and what happens next."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widgets import Static
+
+from p2pchat.tui.model import Message, time_of
+from p2pchat.tui.screens.panel import Panel
+from p2pchat.tui.seam import Caller
+from p2pchat.tui.text import MARKS, clock, cut
+
+_MOST_QUOTED = 200
+
+_WAYS = {
+    "direct": "straight from {one} computer to {other}",
+    "lan": "straight from {one} computer to {other}, within the same network",
+    "punched": "straight from {one} computer to {other}, through both routers",
+    "circuit": "through a relay, which cannot read them",
+    "mailbox": "by a relay that keeps them until they are fetched, and cannot read them",
+}
+_STATES = {
+    "saved": "Saved here, not sent yet.",
+    "stored": "Sent. Their computer has not confirmed it yet.",
+    "delivered": "It is on their computer.",
+    "read": "They have read it.",
+    "failed": "It was not sent.",
+    "received": "It is on your computer.",
+}
+_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+
+
+def way(route: str, *, mine: bool = True) -> str:
+    """A route in words; one that is not known by its name."""
+    one, other = ("your", "theirs") if mine else ("their", "yours")
+    return _WAYS.get(route, "by way of " + route.replace("{", "").replace("}", "")).format(one=one, other=other)
+
+
+def when(at: datetime) -> str:
+    """A moment in words, whatever day it is now."""
+    return f"{at.day} {at:%B %Y}, {clock(at)}"
+
+
+def local(text: str) -> str:
+    """A sentence of the node's with its timestamps as a person here reads them."""
+    return _STAMP.sub(lambda found: when(time_of(found.group())), text)
+
+
+class ExplainScreen(Panel[None]):
+    """What the node says about one message."""
+
+    HEADING = "This message"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "back", show=False),
+        Binding("r", "again", "look again"),
+    ]
+    DEFAULT_CSS = """
+    ExplainScreen {
+        #quoted { color: $text-muted; }
+        #state { text-style: bold; }
+    }
+    """
+
+    def __init__(self, seam: Caller, message: Message) -> None:
+        super().__init__()
+        self._seam = seam
+        self._message = message
+
+    def body(self) -> ComposeResult:
+        quoted = cut(self.drawn(self._message.text[:_MOST_QUOTED]), _MOST_QUOTED // 2)
+        yield Static(quoted, id="quoted", classes="box", markup=False)
+        yield Static("", id="state", classes="para", markup=False)
+        yield Static("", id="facts", classes="para last", markup=False)
+
+    def on_mount(self) -> None:
+        """Ask."""
+        self._show(None)
+        self.action_again()
+
+    def action_again(self) -> None:
+        """Ask again."""
+        if not self.busy:
+            self.begin(self._read(), "")
+
+    async def _read(self) -> None:
+        self._show(await self._seam.call("why", id=self._message.id))
+
+    def _show(self, answer: Mapping[str, Any] | None) -> None:
+        message = self._message
+        state = message.state if answer is None else answer["state"]
+        mark = f"{MARKS[state]} " if message.mine and state in MARKS else ""
+        self.query_one("#state", Static).update(mark + _STATES.get(state, state))
+        lines = []
+        if answer is not None and message.mine:
+            lines += [local(answer["reason"])]
+            if answer["next"] not in ("", "Nothing."):
+                lines += [local(answer["next"])]
+            lines += [""]
+        lines += [f"{'Written' if message.mine else 'Came'} on {when(message.at)}."]
+        if message.route is not None:
+            lines += [f"{'It goes' if state == 'saved' else 'It went'} {way(message.route, mine=message.mine)}."]
+        self.query_one("#facts", Static).update(Content("\n".join(lines)))

@@ -1,0 +1,173 @@
+"""Search in a chat, as one types."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widgets import Input, OptionList
+from textual.widgets.option_list import Option
+
+from p2pchat.errors import P2PChatError
+from p2pchat.tui.model import Chat, Message, message_of
+from p2pchat.tui.rtl import visual
+from p2pchat.tui.screens.panel import MUTED, Panel, said
+from p2pchat.tui.seam import Caller
+from p2pchat.tui.text import clock, displayable_line, has_rtl, is_rtl
+
+LIMIT = 50
+_BEFORE = 24
+_SNIPPET = 160
+_SNIPPET_RTL = 60
+_FRAME = 10
+_LOOK = "bold $text-accent"
+
+
+def folded(text: str) -> tuple[str, list[int]]:
+    """The text as the search sees it, roughly, and for each of its letters where it comes from."""
+    letters: list[str] = []
+    origins: list[int] = []
+    for at, char in enumerate(text):
+        plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", char).casefold())
+        for each in plain:
+            if not unicodedata.combining(each):
+                letters.append(each)
+                origins.append(at)
+    return "".join(letters), origins
+
+
+def matches(text: str, words: str) -> list[tuple[int, int]]:
+    """Where the words are in the text, each as the beginning of a word; first letter, and the one after the last."""
+    seen, origins = folded(text)
+    found = []
+    for word in folded(words)[0].split():
+        for match in re.finditer(rf"(?<!\w){re.escape(word)}", seen):
+            found.append((origins[match.start()], origins[match.end() - 1] + 1))
+    return sorted(found)
+
+
+class FindScreen(Panel[str]):
+    """Dismisses with the id of the message to go to."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "go", "go there"),
+        Binding("up", "move(-1)", show=False),
+        Binding("down", "move(1)", show=False),
+        Binding("pageup", "move(-5)", show=False),
+        Binding("pagedown", "move(5)", show=False),
+    ]
+    AUTO_FOCUS = "Input"
+    DEFAULT_CSS = """
+    FindScreen {
+        .panel { height: 100%; max-height: 24; }
+        .body { height: 100%; overflow: hidden; }
+        OptionList { height: 1fr; margin: 1 0 0 0; }
+        &.-low OptionList { margin: 0; }
+        &.-low Input { border: none; height: 1; padding: 0 1; }
+    }
+    """
+
+    def __init__(self, seam: Caller, chat: Chat, words: str = "") -> None:
+        super().__init__()
+        self._seam = seam
+        self._chat = chat
+        self._wanted = words
+        self._asked: str | None = None
+        self._found: list[Message] = []
+
+    def body(self) -> ComposeResult:
+        yield Input(self._wanted, placeholder="Words to look for")
+        yield OptionList()
+
+    def on_mount(self) -> None:
+        """Begin with the words that came along."""
+        self.query_one(OptionList).can_focus = False  # the arrows move in it while one types
+        self.entitle(f"Search in the chat with {self.drawn(self._chat.label)}")
+        self._search()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "go" or bool(self._found)
+
+    @on(Input.Changed)
+    def _changed(self, event: Input.Changed) -> None:
+        self._wanted = event.value
+        self._search()
+
+    def _search(self) -> None:
+        # One question at a time; what was typed while it was under way is asked when it is answered.
+        if self._asked is None:
+            self.run_worker(self._ask(), group="find")
+
+    async def _ask(self) -> None:
+        while self._asked != self._wanted:
+            self._asked = self._wanted
+            try:
+                await self._show(self._asked)
+            except P2PChatError as exc:
+                self.say(said(exc), "problem")
+        self._asked = None
+
+    async def _show(self, words: str) -> None:
+        raw = []
+        if words.strip():
+            raw = await self._seam.call("log", chat=self._chat.id, search=words, limit=LIMIT)
+        if words != self._wanted:
+            return
+        self._found = [message_of(each) for each in reversed(raw)]
+        listed = self.query_one(OptionList)
+        listed.set_options(Option(self._row(message, words)) for message in self._found)
+        listed.highlighted = 0 if self._found else None
+        if not words.strip():
+            self.say("")
+        elif not self._found:
+            self.say("Nothing found. All the words have to be in one message; the last may be a beginning.")
+        else:
+            more = "The newest " if len(self._found) == LIMIT else ""
+            self.say(f"{more}{len(self._found)} found, the newest first.")
+        self.show_keys()
+
+    def _row(self, message: Message, words: str) -> Content:
+        who = "you" if message.mine else self.drawn(self._chat.label)
+        head = f"{who} · {message.at.day} {message.at:%b %Y} {clock(message.at)}"
+        return Content.assemble((head, MUTED), "\n", self._snippet(message.text, words))
+
+    def _snippet(self, text: str, words: str) -> Content:
+        """The part of the text with the first match, marked."""
+        line = displayable_line(text)
+        first = next(iter(matches(line, words)), (0, 0))[0]
+        start = max(0, first - _BEFORE)
+        if start:  # at the beginning of a word, where one is near
+            start = line.find(" ", start, first) + 1 or start
+        line = ("…" if start else "") + line[start : start + _SNIPPET]
+        marked = matches(line, words)
+        if not has_rtl(line) or not getattr(self.app, "turns_text", True):
+            shown = Content(line)
+            for begin, end in marked:
+                shown = shown.stylize(_LOOK, begin, end)
+            return shown
+        # One line only: two would be put in order as one, and its end would stand above its beginning.
+        glyphs = visual(line[: min(_SNIPPET_RTL, self.size.width - _FRAME)], is_rtl(line))
+        inside = {at for begin, end in marked for at in range(begin, end)}
+        return Content.assemble(*((glyph.text, _LOOK if glyph.origin in inside else "") for glyph in glyphs))
+
+    def action_move(self, lines: int) -> None:
+        """Another one."""
+        listed = self.query_one(OptionList)
+        if self._found:
+            listed.highlighted = max(0, min(len(self._found) - 1, (listed.highlighted or 0) + lines))
+
+    @on(Input.Submitted)
+    def action_go(self) -> None:
+        """To the one chosen, if what is shown is the answer to what is written."""
+        at = self.query_one(OptionList).highlighted
+        if at is not None and self._asked is None:
+            self.dismiss(self._found[at].id)
+
+    @on(OptionList.OptionSelected)
+    def _clicked(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(self._found[event.option_index].id)

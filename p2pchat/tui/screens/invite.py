@@ -1,0 +1,119 @@
+"""Makes an invite and shows it: as a text to copy, as a QR code, and what it can and cannot do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import Static
+
+from p2pchat.errors import P2PChatError
+from p2pchat.tui.intents import CopyText
+from p2pchat.tui.model import time_of
+from p2pchat.tui.screens.panel import Panel, said
+from p2pchat.tui.screens.qr import QrScreen
+from p2pchat.tui.seam import Caller
+
+_ONCE = "It works once, for one person. Whoever has it can become your contact, so send it by a way you trust."
+_MANY = (
+    "It works for many people, until it expires. You are asked about each, but whoever has it can ask: prefer one-time "
+    "invites for friends."
+)
+_REACHABLE = (
+    "It works while p2pchat runs here and your friend's computer can reach this one directly: in the same network, or "
+    "through an open port of your router. Who reads it learns your network address."
+)
+_UNREACHABLE = (
+    "No other computer can reach this one yet, so this invite will not work for somebody far away. Connect to a "
+    "network, then make another."
+)
+
+
+class InviteScreen(Panel[None]):
+    """An invite for one person; `r` makes one for many, and back. One of each kind is made at most."""
+
+    HEADING = "Invite a friend"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("c", "copy", "copy"),
+        Binding("q", "code", "QR code"),
+        Binding("r", "other", "for many people"),
+        Binding("enter", "again", "try again"),
+    ]
+    DEFAULT_CSS = "InviteScreen #invite { color: $text-accent; }"
+
+    def __init__(self, seam: Caller) -> None:
+        super().__init__()
+        self._seam = seam
+        self._reusable = False
+        self._made: dict[bool, Mapping[str, Any]] = {}
+
+    def body(self) -> ComposeResult:
+        yield Static("Send this text to a friend. They paste it into their p2pchat.", classes="para", markup=False)
+        yield Static("", id="invite", classes="box hidden", markup=False)
+        yield Static("", id="terms", classes="para", markup=False)
+        yield Static("", id="notice", classes="note last", markup=False)
+
+    def on_mount(self) -> None:
+        """Make the first one."""
+        self.action_again()
+
+    def worded(self, binding: Binding) -> str:
+        if binding.action == "other":
+            return "for one person" if self._reusable else "for many people"
+        return super().worded(binding)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("copy", "code"):
+            return self._reusable in self._made
+        if action == "other":
+            return not self.busy
+        if action == "again":
+            return not self.busy and self._reusable not in self._made
+        return True
+
+    def action_again(self) -> None:
+        """Make one of the kind chosen."""
+        self.begin(self._make(self._reusable), "Making an invite…", self._failed)
+
+    def action_other(self) -> None:
+        """The other kind; the one shown before stays valid."""
+        self._reusable = not self._reusable
+        if self._reusable in self._made:
+            self._show()
+        else:
+            self.action_again()
+
+    def action_copy(self) -> None:
+        """Copy the text."""
+        self.post_message(CopyText(self._made[self._reusable]["invite"], "Invite copied"))
+        self.say("Copied. Paste it where your friend will read it.", "good")
+
+    def action_code(self) -> None:
+        """The QR code."""
+        self.app.push_screen(QrScreen(self._made[self._reusable]["invite"]))
+
+    async def _make(self, reusable: bool) -> None:
+        self._made[reusable] = await self._seam.call("invite", reusable=reusable)
+        self._show()
+
+    def _show(self) -> None:
+        made = self._made[self._reusable]
+        text = self.query_one("#invite", Static)
+        text.update(made["invite"])
+        text.remove_class("hidden")
+        until = time_of(made["expires_at"])
+        terms = _MANY if self._reusable else _ONCE
+        self.query_one("#terms", Static).update(f"{terms} It expires on {until.day} {until:%B}.")
+        notice = self.query_one("#notice", Static)
+        notice.update((_REACHABLE if made["reachable"] else _UNREACHABLE) if made["notice"] else "")
+        notice.set_class(not made["reachable"], "warn")
+        notice.set_class(not made["notice"], "hidden")
+        self.say("")
+        self.show_keys()
+
+    def _failed(self, error: P2PChatError) -> None:
+        if self._made:  # what was shown is still valid
+            self._reusable = not self._reusable
+        self.say(said(error), "problem")

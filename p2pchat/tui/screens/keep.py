@@ -1,0 +1,24 @@
+"""Asked once, when the window is closed for the first time: does the node go on?"""
+
+from __future__ import annotations
+
+from p2pchat.tui.screens.confirm import Question
+
+
+class KeepScreen(Question):
+    """True: the node goes on when the window is closed. None: not decided now."""
+
+    AUTO_FOCUS = "#yes"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Before you go",
+            (
+                "Keep receiving messages when this window is closed?",
+                "If yes, a small part of p2pchat stays in the background of this computer, and your friends' messages "
+                "come in at any time. If no, they wait with your friends until you open p2pchat again.",
+                "You are asked only once; /keep changes it later.",
+            ),
+            "Yes, keep receiving",
+            "Only while it is open",
+        )

@@ -1,0 +1,321 @@
+"""What all screens share: a panel in the middle with a title, a body, one line that says how it goes, and its keys.
+
+The line of keys is made from the bindings of the screen, so it never promises what is not there, and can be clicked.
+Peers' names come into titles and bodies: every text here is `Content` or has `markup=False`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+from rich.cells import cell_len
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.geometry import Size
+from textual.screen import ModalScreen
+from textual.style import Style
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from p2pchat.errors import P2PChatError
+from p2pchat.tui.keys import shown
+from p2pchat.tui.rtl import visual_line
+from p2pchat.tui.text import displayable_line
+
+Result = TypeVar("Result")
+
+_GAP = 3
+_KEY_STYLE = "bold"
+MUTED = "$foreground 60%"
+"""For parts of a text: `$text-muted` depends on what is behind it, and only a whole widget knows that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A key, what it does, and the action a click on it runs."""
+
+    key: str
+    what: str
+    action: str
+
+    @property
+    def width(self) -> int:
+        return cell_len(self.key) + 1 + cell_len(self.what)
+
+
+def flow(hints: Sequence[Hint], width: int) -> list[list[Hint]]:
+    """The hints in lines of at most `width` cells; one that is wider has a line of its own."""
+    lines: list[list[Hint]] = []
+    used = 0
+    for hint in hints:
+        if lines and used + _GAP + hint.width <= width:
+            lines[-1].append(hint)
+            used += _GAP + hint.width
+        else:
+            lines.append([hint])
+            used = hint.width
+    return lines
+
+
+class Hints(Widget):
+    """The keys of a screen, wrapped between them; each can be clicked."""
+
+    DEFAULT_CSS = """
+    Hints {
+        width: 100%;
+        height: auto;
+        color: $text-muted;
+        link-color: $text-muted;
+        link-style: none;
+        link-color-hover: $text;
+        link-background-hover: transparent;
+        link-style-hover: underline;
+    }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(markup=False)
+        self._hints: tuple[Hint, ...] = ()
+
+    def show(self, hints: Sequence[Hint]) -> None:
+        """Show these instead."""
+        if tuple(hints) != self._hints:
+            self._hints = tuple(hints)
+            self.refresh(layout=True)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return max(1, len(flow(self._hints, width)))
+
+    def render(self) -> Content:
+        lines = [Content(" " * _GAP).join(_drawn(hint) for hint in line) for line in flow(self._hints, self.size.width)]
+        return Content("\n").join(lines)
+
+
+def _drawn(hint: Hint) -> Content:
+    text = Content.assemble((hint.key, _KEY_STYLE), " ", hint.what)
+    return text.stylize(Style.from_meta({"@click": f"screen.{hint.action}"}))
+
+
+def said(error: P2PChatError) -> str:
+    """An error in one line for the screen. Advice that names a command line helps nobody here."""
+    advice = "" if "`" in error.advice else error.advice
+    text = re.sub(r"\s*`[^`]*`", "", error.message).rstrip(".")
+    return f"{text}. {advice}".rstrip()
+
+
+class Panel(ModalScreen[Result]):
+    """A screen of the family. Subclasses give `body`, their BINDINGS with an action each, and dismiss with a result.
+
+    What the node is asked runs through `begin`: the panel says that it waits, shows an error in place, and esc leaves
+    at any time; the node finishes what it was asked.
+    """
+
+    HEADING: ClassVar[str] = ""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "back", "back"),
+        Binding("up", "scroll_by(-1)", show=False),
+        Binding("down", "scroll_by(1)", show=False),
+        Binding("pageup", "scroll_by(-8)", show=False),
+        Binding("pagedown", "scroll_by(8)", show=False),
+    ]
+    AUTO_FOCUS = "*"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-wide")]  # noqa: RUF012 - so it is declared above
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (9, "-low"), (18, "-high")]  # noqa: RUF012
+
+    DEFAULT_CSS = """
+    Panel {
+        align: center middle;
+        background: $background 70%;
+        overflow: hidden;
+
+        .panel {
+            width: 100%;
+            max-width: 72;
+            height: auto;
+            max-height: 100%;
+            border: round $primary;
+            border-title-color: $text-primary;
+            border-title-style: bold;
+            background: $surface;
+            padding: 1 3 0 3;
+        }
+        .body {
+            height: auto;
+            max-height: 100%;
+            scrollbar-size-vertical: 1;
+            scrollbar-background: $surface;
+            scrollbar-background-hover: $surface;
+            scrollbar-color: $panel;
+            background: $surface;
+        }
+        .foot {
+            dock: bottom;
+            height: auto;
+            padding: 1 0 0 0;
+        }
+        .said {
+            display: none;
+            height: auto;
+            margin: 0 0 1 0;
+            color: $text-muted;
+        }
+        .said.-shown { display: block; }
+        .said.-problem { color: $text-error; }
+        .said.-good { color: $text-success; }
+        .para { height: auto; margin: 0 0 1 0; }
+        .note { height: auto; color: $text-muted; margin: 0 0 1 0; }
+        .warn { height: auto; color: $text-warning; margin: 0 0 1 0; }
+        .last { margin: 0; }
+        .label { height: 1; color: $text-muted; }
+        .hidden { display: none; }
+        .box { height: auto; background: $panel; padding: 0 2; margin: 0 0 1 0; }
+        Input, TextArea { background: $surface; border: round $foreground 30%; padding: 0 1; }
+        Input:focus, TextArea:focus { background-tint: transparent; border: round $primary; }
+        OptionList > .option-list--option { padding: 0 1; }
+        OptionList > .option-list--option-highlighted,
+        OptionList:focus > .option-list--option-highlighted {
+            color: $foreground;
+            background: $primary 30%;
+            text-style: $block-cursor-text-style;
+        }
+        OptionList {
+            height: auto;
+            max-height: 100%;
+            border: none;
+            padding: 0;
+            background: $surface;
+            scrollbar-size-vertical: 1;
+        }
+        OptionList:focus { border: none; background-tint: transparent; }
+
+        &.-low .panel { padding: 0 1; }
+        &.-low .foot { padding: 0; }
+        &.-low .para, &.-low .note, &.-low .warn, &.-low .said, &.-low .box { margin: 0; }
+        &.-narrow .panel { padding: 0 1; }
+        &.-low Input { border: none; height: 1; background: $panel; }
+        &.-low TextArea { border: none; background: $panel; }
+        &.-tiny .panel { border: none; padding: 0; }
+        &.-tiny Hints { max-height: 1; }
+        &.-tiny .said { max-height: 2; }
+        &.-tiny .foot { padding: 0; }
+        &.-tiny .para, &.-tiny .note, &.-tiny .warn, &.-tiny .said, &.-tiny .box { margin: 0; }
+    }
+    """
+
+    def __init__(self, heading: str = "") -> None:
+        super().__init__()
+        self._heading = heading or self.HEADING
+        self._busy = False
+
+    # --- what a subclass gives
+
+    def body(self) -> ComposeResult:
+        """The widgets between the title and the keys."""
+        yield from ()
+
+    def news(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Events of the node, while the screen is open."""
+
+    def hints(self) -> list[Hint]:
+        """The keys to show now: those bindings that can be used, in order, esc last."""
+        found: dict[str, Hint] = {}
+        for binding in (each for bindings in self._bindings.key_to_bindings.values() for each in bindings):
+            if binding.show and binding.action not in found and self.check_action(binding.action.partition("(")[0], ()):
+                found[binding.action] = Hint(shown(binding.key), self.worded(binding), binding.action)
+        last = found.pop("back", None)
+        return [*found.values(), *([last] if last else [])]
+
+    def worded(self, binding: Binding) -> str:
+        """What a key does, in words; where that changes, a subclass says how."""
+        return binding.description
+
+    # --- the frame
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="panel") as panel:
+            panel.border_title = Content(self._heading)
+            with VerticalScroll(classes="body", can_focus=False):
+                yield from self.body()
+            with Vertical(classes="foot"):
+                yield Static("", classes="said", markup=False)
+                yield Hints()
+
+    def on_mount(self) -> None:
+        """Show the keys."""
+        self.show_keys()
+
+    def entitle(self, heading: str) -> None:
+        """Another title."""
+        self._heading = heading
+        self.query_one(".panel").border_title = Content(heading)
+
+    def show_keys(self) -> None:
+        """Show the keys as they are now."""
+        self.query_one(Hints).show(self.hints())
+        self.refresh_bindings()
+
+    def say(self, text: str | Content, kind: str = "") -> None:
+        """One line above the keys: `kind` is "problem", "good" or "" (it goes on)."""
+        line = self.query_one(".said", Static)
+        line.update(Content(text) if isinstance(text, str) else text)
+        line.set_class(bool(text), "-shown")
+        line.set_class(kind == "problem", "-problem")
+        line.set_class(kind == "good", "-good")
+
+    def drawn(self, text: str) -> str:
+        """A name or another line of a peer's as it is drawn: nothing in it obeyed, right-to-left letters in order."""
+        line = displayable_line(text)
+        return visual_line(line) if getattr(self.app, "turns_text", True) else line
+
+    @on(Input.Changed)
+    def _typed(self) -> None:
+        if not self._busy:
+            self.say("")
+
+    # --- work
+
+    @property
+    def busy(self) -> bool:
+        """The node was asked and has not answered."""
+        return self._busy
+
+    def begin(self, work: Awaitable[None], waiting: str, failed: Callable[[P2PChatError], None] | None = None) -> None:
+        """Do `work`, saying `waiting` meanwhile. An error is said in place, or given to `failed`."""
+        self._busy = True
+        self.say(waiting)
+        self.show_keys()
+        self.run_worker(self._work(work, failed), group="work", exclusive=True)
+
+    async def _work(self, work: Awaitable[None], failed: Callable[[P2PChatError], None] | None) -> None:
+        try:
+            await work
+        except P2PChatError as exc:
+            self._busy = False
+            if failed is None:
+                self.say(said(exc), "problem")
+            else:
+                failed(exc)
+        finally:
+            self._busy = False
+            if self.is_attached:
+                self.show_keys()
+
+    # --- keys
+
+    def action_back(self) -> None:
+        """Leave without a result."""
+        self.dismiss(None)
+
+    def action_scroll_by(self, lines: int) -> None:
+        """Move the body, where it is higher than the window."""
+        self.query_one(".body", VerticalScroll).scroll_relative(y=lines, animate=False)
+
+    def on_resize(self, _event: events.Resize) -> None:
+        """What wraps otherwise needs another height."""
+        self.query_one(Hints).refresh(layout=True)

@@ -1,0 +1,87 @@
+"""A text as a QR code, on a screen of its own: it needs all the room there is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.text import Text
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from p2pchat.tui.screens.panel import Hint, Hints
+
+BORDER = 2
+BLACK_ON_WHITE = "#000000 on #ffffff"
+"""Whatever the theme says: cameras look for dark on light."""
+
+_GLYPHS = " ▀▄█"
+
+
+def half_blocks(matrix: Sequence[Sequence[int]]) -> list[str]:
+    """Two rows of dots a line, with the border that readers need."""
+    width = len(matrix[0]) + 2 * BORDER
+    blank = [0] * width
+    dots = [blank] * BORDER + [[0] * BORDER + [int(bool(dot)) for dot in row] + [0] * BORDER for row in matrix]
+    dots += [blank] * (BORDER + (len(dots) + BORDER) % 2)
+    return [
+        "".join(_GLYPHS[upper + 2 * lower] for upper, lower in zip(dots[row], dots[row + 1], strict=True))
+        for row in range(0, len(dots), 2)
+    ]
+
+
+class QrScreen(ModalScreen[None]):
+    """Shows the code where the window is large enough, else says how large it has to be."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter,space", "close", "back")]
+    DEFAULT_CSS = """
+    QrScreen {
+        align: center middle;
+        background: $background;
+        overflow: hidden;
+        #code { width: auto; height: auto; max-width: 100%; }
+        Hints { dock: bottom; padding: 0 1; max-height: 1; }
+    }
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        import segno
+
+        self._lines = half_blocks(segno.make(text, micro=False).matrix)
+
+    def compose(self) -> ComposeResult:
+        yield Static("", id="code", markup=False)
+        yield Hints()
+
+    def on_mount(self) -> None:
+        """Show the keys."""
+        self.query_one(Hints).show([Hint("Esc", "back", "close")])
+
+    def on_resize(self, event: events.Resize) -> None:
+        """A larger window may have room for it."""
+        width, height = len(self._lines[0]), len(self._lines)
+        code = self.query_one("#code", Static)
+        # One line is for the keys; where it is just too much, the code is worth more than they are.
+        self.query_one(Hints).display = event.size.height > height or event.size.height < height
+        if event.size.width >= width and event.size.height >= height:
+            code.update(Text("\n".join(self._lines), style=BLACK_ON_WHITE, no_wrap=True))
+        else:
+            code.update(
+                Content(
+                    f"The QR code needs a window of {width} by {height} characters; this one has {event.size.width} by "
+                    f"{event.size.height}. Make it larger, or its letters smaller."
+                )
+            )
+
+    def on_click(self) -> None:
+        """A click anywhere leaves."""
+        self.action_close()
+
+    def action_close(self) -> None:
+        """Leave."""
+        self.dismiss(None)

@@ -1,0 +1,166 @@
+"""Who asks to become a contact: four words to compare, then yes or no."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from p2pchat.errors import P2PChatError
+from p2pchat.tui.model import Request, request_of
+from p2pchat.tui.screens.confirm import ConfirmScreen
+from p2pchat.tui.screens.panel import MUTED, Panel, said
+from p2pchat.tui.seam import Caller
+from p2pchat.tui.text import clock
+
+_NOBODY = "Nobody is asking just now."
+
+
+class RequestsScreen(Panel[str]):
+    """Dismisses with the id of who was accepted last, or None."""
+
+    HEADING = "Who asks to become a contact"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("a,enter", "accept", "accept"),
+        Binding("d", "decline", "decline"),
+        Binding("b", "block", "block"),
+    ]
+    AUTO_FOCUS = "OptionList"
+    DEFAULT_CSS = """
+    RequestsScreen {
+        OptionList { max-height: 8; margin: 0 0 1 0; }
+        #words { text-style: bold; color: $text-accent; text-align: center; padding: 1 2; }
+        &.-low OptionList { max-height: 3; margin: 0; }
+        &.-low #words { padding: 0 1; }
+    }
+    """
+
+    def __init__(self, seam: Caller) -> None:
+        super().__init__()
+        self._seam = seam
+        self._requests: list[Request] = []
+        self._accepted: str | None = None
+
+    def body(self) -> ComposeResult:
+        yield OptionList(classes="hidden")
+        yield Static("", id="known", classes="warn hidden", markup=False)
+        yield Static("", id="words", classes="box hidden", markup=False)
+        yield Static("", id="how", classes="para last", markup=False)
+
+    def on_mount(self) -> None:
+        """Read them."""
+        self.run_worker(self._read(), group="read", exclusive=True)
+
+    def news(self, events: Sequence[Mapping[str, Any]]) -> None:
+        if any(event["event"] in ("request", "contact", "lagged") for event in events):
+            self.run_worker(self._read(), group="read", exclusive=True)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action not in ("accept", "decline", "block") or (self.chosen is not None and not self.busy)
+
+    @property
+    def chosen(self) -> Request | None:
+        """The one the keys are about."""
+        at = self.query_one(OptionList).highlighted if self.is_mounted else None
+        return self._requests[at] if at is not None and at < len(self._requests) else None
+
+    async def _read(self) -> None:
+        try:
+            found = [request_of(each) for each in await self._seam.call("requests")]
+        except P2PChatError as exc:
+            self.say(said(exc), "problem")
+            return
+        before = self.chosen
+        self._requests = found
+        listed = self.query_one(OptionList)
+        listed.set_options(Option(self._row(request)) for request in found)
+        listed.set_class(not found, "hidden")
+        # Whoever comes while somebody reads must not slip under the finger.
+        kept = next((at for at, each in enumerate(found) if before is not None and each.id == before.id), 0)
+        listed.highlighted = kept if found else None
+        if found:
+            listed.focus()
+        self._show()
+
+    def _row(self, request: Request) -> Content:
+        since = f"  {request.since.day} {request.since:%b} {clock(request.since)}"
+        anew = ("  wants to begin anew", "$text-warning") if request.known else ""
+        return Content.assemble((self.drawn(request.name), "bold"), (since, MUTED), anew)
+
+    @on(OptionList.OptionHighlighted)
+    def _show(self) -> None:
+        request = self.chosen
+        words, how, known = (self.query_one(f"#{each}", Static) for each in ("words", "how", "known"))
+        words.set_class(request is None, "hidden")
+        known.set_class(request is None or not request.known, "hidden")
+        if request is None:
+            how.update(_NOBODY)
+        else:
+            name = self.drawn(request.name)
+            words.update(request.sas)
+            known.update(
+                f"{name} is your contact already and wants to begin anew: on another computer, or without their old "
+                "data. Somebody who got at their keys could ask the same. Compare the words again."
+            )
+            how.update(
+                f"Is it really {name}? Call them or meet, and ask for the four words that their p2pchat shows on your "
+                "page. If they are these, it is. Anybody can choose any name."
+            )
+        self.show_keys()
+
+    @on(OptionList.OptionSelected)
+    def action_accept(self) -> None:
+        """Say yes."""
+        request = self.chosen
+        if request is not None and not self.busy:
+            self.begin(self._accept(request), f"Accepting {self.drawn(request.name)}…")
+
+    async def _accept(self, request: Request) -> None:
+        answer = await self._seam.call("accept", contact=request.id)
+        self._accepted = answer["id"]
+        await self._answered(f"{self.drawn(answer['name'])} is your contact now.")
+        if not self._requests:
+            self.dismiss(self._accepted)
+
+    async def _answered(self, text: str) -> None:
+        await self._read()
+        self.say(text, "good")
+
+    def action_decline(self) -> None:
+        """Say no, after a question."""
+        request = self.chosen
+        if request is None:
+            return
+        name = self.drawn(request.name)
+        more = "You stay contacts as before." if request.known else "They can ask again if they have another invite."
+        question = f"Decline {name}? They are not told."
+        self._ask(request, "decline", ConfirmScreen(question, "Decline", "Leave it open", more), "Declined.")
+
+    def action_block(self) -> None:
+        """Never again, after a question."""
+        request = self.chosen
+        if request is None:
+            return
+        question = f"Block {self.drawn(request.name)}? Nothing of theirs is taken any more, and they are not told."
+        more = "This cannot be undone here."
+        self._ask(request, "block", ConfirmScreen(question, "Block", "Leave it open", more), "Blocked.")
+
+    def _ask(self, request: Request, method: str, question: ConfirmScreen, done: str) -> None:
+        async def act() -> None:
+            await self._seam.call(method, contact=request.id)
+            await self._answered(done)
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.begin(act(), "One moment…")
+
+        self.app.push_screen(question, answered)
+
+    def action_back(self) -> None:
+        self.dismiss(self._accepted)

@@ -1,0 +1,54 @@
+"""The passphrase of a locked profile."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import Input, Static
+
+from p2pchat.tui.screens.panel import Panel
+from p2pchat.tui.seam import Caller
+
+
+class UnlockScreen(Panel[bool]):
+    """True once the profile is open, False where esc gave up."""
+
+    HEADING = "Locked"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "go", "unlock"),
+        Binding("escape", "back", "quit"),
+    ]
+    AUTO_FOCUS = "Input"
+    DEFAULT_CSS = "UnlockScreen { background: $background; }"
+
+    def __init__(self, seam: Caller) -> None:
+        super().__init__()
+        self._seam = seam
+
+    def body(self) -> ComposeResult:
+        yield Static("Your passphrase opens your messages.", classes="para", markup=False)
+        yield Input(password=True, placeholder="Passphrase")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "go" or not self.busy
+
+    @on(Input.Submitted)
+    def action_go(self) -> None:
+        """Try it."""
+        passphrase = self.query_one(Input).value
+        if self.busy:
+            return
+        if passphrase:
+            self.begin(self._unlock(passphrase), "Opening… this takes a moment, so that guessing takes long.")
+        else:
+            self.say("Type the passphrase first. Nobody can recover a forgotten one.", "problem")
+
+    async def _unlock(self, passphrase: str) -> None:
+        await self._seam.call("unlock", passphrase=passphrase)
+        self.dismiss(True)
+
+    def action_back(self) -> None:
+        self.dismiss(False)
