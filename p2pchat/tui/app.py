@@ -104,6 +104,7 @@ class ChatApp(App[errors.P2PChatError]):
             "help": self._help,
             "invite": self.people.invite,
             "add": self.people.add,
+            "echo": self.people.echo,
             "requests": self.people.requests,
             "accept": self.people.accept,
             "decline": self.people.decline,
@@ -267,6 +268,7 @@ class ChatApp(App[errors.P2PChatError]):
             self.begin(self._unlock())
         elif self.seam.state == READY:
             self.begin(self.talk.settle())
+            self.run_worker(self.people.wake_echo())
 
     def _take(self, batch: list[Event]) -> None:
         """A batch of events: first what is known, then what is shown."""

@@ -61,6 +61,9 @@ class Book:
         self.requests = [request_of(each) for each in requests]
         if self.chat(self.current) is None:
             self.current = None
+        self._unsent.update(
+            chat.last.id for chat in self.chats if chat.last and chat.last.mine and chat.last.state == SAVED
+        )
 
     def chat(self, ident: str | None) -> Chat | None:
         """The chat of that id, or None."""
@@ -105,7 +108,7 @@ class Book:
         return sum(chat.unread for chat in self.chats)
 
     def unsent(self) -> int:
-        """Messages of ours, of those seen since the start, that have not left yet."""
+        """Messages of ours that have not left yet: the newest of each chat, and those seen since the start."""
         return len(self._unsent)
 
     def keep_draft(self, ident: str, text: str) -> None:

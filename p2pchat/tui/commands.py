@@ -37,6 +37,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("help", "every key and command"),
     Command("invite", "invite a friend"),
     Command("add", "take an invite that somebody gave you", "[INVITE]", TEXT),
+    Command("echo", "write with an echo friend, a stand-in on this computer"),
     Command("requests", "who asks to become a contact"),
     Command("accept", "accept a request", "[NAME]", REQUEST),
     Command("decline", "decline a request, without a word to them", "[NAME]", REQUEST),

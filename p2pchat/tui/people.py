@@ -33,6 +33,23 @@ class People:
         if added is not None and self._app.book.chat(added) is not None:
             await self._talk.open(added)
 
+    async def echo(self, _rest: str) -> None:
+        """/echo: a stand-in on this computer that answers."""
+        from p2pchat.tui.echo import echo_friend
+
+        self._app.say("Making your echo friend: a moment.")
+        ident = await echo_friend(self._app.seam.profile)
+        await self._app.reread()
+        if self._app.book.chat(ident) is not None:
+            await self._talk.open(ident)
+
+    async def wake_echo(self) -> None:
+        """An echo friend sleeps while this profile's node does."""
+        if self._app.seam.profile.echo.exists():
+            from p2pchat.tui.echo import wake_echo
+
+            await wake_echo(self._app.seam.profile)
+
     async def requests(self, _rest: str) -> None:
         """/requests"""
         from p2pchat.tui.screens.requests import RequestsScreen
@@ -87,8 +104,8 @@ class People:
         chat = self._app.meant(name)
         if chat is None:
             return
-        question = f"Block {chat.label}? Nothing of theirs is taken any more. They are not told."
-        if await self._app.ask(ConfirmScreen(question, "Block", "Leave as it is")):
+        more = "Nothing of theirs is taken any more, and what was not delivered is not sent. They are not told."
+        if await self._app.ask(ConfirmScreen(f"Block {chat.label}?", "Block", "Leave as it is", more)):
             await self._app.seam.call("block", contact=chat.id)
             await self._app.reread()
 

@@ -247,9 +247,8 @@ class Talk:
         from p2pchat.tui.screens.confirm import ConfirmScreen
 
         under_way = intent.message.mine and intent.message.state == "saved"
-        more = " It has not left yet, and will not." if under_way else ""
-        question = f"Delete this message here? Others keep theirs.{more}"
-        if await self._app.ask(ConfirmScreen(question, "Delete", "Keep")):
+        more = "It has not left yet, and will not." if under_way else "What others have, they keep."
+        if await self._app.ask(ConfirmScreen("Delete this message here?", "Delete", "Keep", more)):
             await self._app.seam.call("delete", id=intent.message.id)
 
     async def why(self, _rest: str) -> None:

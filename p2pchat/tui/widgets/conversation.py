@@ -186,6 +186,16 @@ class Conversation(Widget, can_focus=True):
         self._feed.restyle(search=words)
         self._changed()
 
+    @property
+    def rtl(self) -> str:
+        """Who turns right-to-left text."""
+        return self._feed.look.rtl
+
+    @rtl.setter
+    def rtl(self, mode: str) -> None:
+        self._feed.restyle(rtl=mode)
+        self._changed()
+
     # ------------------------------------------------------------ keys
 
     def action_move(self, by: int) -> None:
