@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from p2pchat.core.session import DAY
-from p2pchat.engine import invites, outbound
+from p2pchat.engine import invites, outbound, people
 from p2pchat.engine.turn import Turn
 from p2pchat.errors import NotReached
 from p2pchat.store import meta
@@ -118,5 +118,18 @@ def test_requests_by_a_reusable_invite_have_a_limit(tmp_path: Path, monkeypatch:
             return "dave" in [one["name"] for one in await alice.call("requests")]
 
         await until(dave_is_in)
+
+    run_world(tmp_path, main)
+
+
+def test_nobody_is_behind_a_dead_invite_and_nobody_is_verified(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await bob.call("add", invite=(await alice.call("invite", ask=True))["invite"], name="alice")
+        await bob.call("verify", contact="alice", set=True)
+        await bob.call("send", chat="alice", text="hello")
+        await bob.engine.submit(lambda turn: people.gone(turn, turn.find("alice")))
+        (left,) = await bob.call("contacts")
+        assert (left["name"], left["state"], left["verified"]) == ("alice", "waiting", False)
 
     run_world(tmp_path, main)
