@@ -526,8 +526,9 @@ class ChatApp(App[errors.P2PChatError]):
 
     async def _leave(self) -> None:
         self._leaving = True
-        self.main.composer.tell()
-        await asyncio.sleep(0)
+        composer = self.main.composer
+        if composer.chat is not None:
+            self.talk.draft(composer.chat, composer.text)  # what it tells by itself would come too late
         await self.talk.leave()
         await self.seam.close()
         self.exit()

@@ -78,9 +78,14 @@ class Composer(TextArea, inherit_bindings=False):
 
     # --- what the app does with it
 
+    @property
+    def chat(self) -> str | None:
+        """The chat that is written in."""
+        return self._chat
+
     def show(self, chat: str | None, draft: str, placeholder: str) -> None:
         """Write in this chat from now on. What was written last in the one before is told first."""
-        self.tell()
+        self._tell()
         self.placeholder = Content(placeholder)
         if chat == self._chat:
             return
@@ -205,12 +210,11 @@ class Composer(TextArea, inherit_bindings=False):
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
         """Tell what is written now, and how it may go on."""
         event.stop()
-        self.tell()
+        self._tell()
         if self._cycle is None:
             self.post_message(self.Completing(self.completer(self.text)))
 
-    def tell(self) -> None:
-        """Tell what is written now, if it was not told yet."""
+    def _tell(self) -> None:
         text = self.text
         if text != self._told:
             self._told = text

@@ -1,0 +1,808 @@
+"""The app as a whole, on a node in memory: first screens, chats, sending, drafts, the node's death, the end."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from p2pchat import errors
+from p2pchat.locations import Profile
+from p2pchat.tui import kept, terminal
+from p2pchat.tui.app import AWAY, ChatApp
+from p2pchat.tui.screens.confirm import ConfirmScreen
+from p2pchat.tui.screens.help import HelpScreen
+from p2pchat.tui.screens.keep import KeepScreen
+from p2pchat.tui.screens.main import BOTH, WIDE, Empty
+from p2pchat.tui.screens.unlock import UnlockScreen
+from p2pchat.tui.screens.welcome import WelcomeScreen
+from p2pchat.tui.seam import GONE, LOCKED, READY, Seam
+from p2pchat.tui.widgets.statusline import ChatTitle
+from tests.tui.conftest import opened, run, until
+from tests.tui.fakes import FakeNode
+
+Json = dict[str, Any]
+
+
+def notices(app: ChatApp) -> str:
+    """What was said in the corner."""
+    return "\n".join(str(notification.message) for notification in app._notifications)
+
+
+def sent(node: FakeNode) -> list[tuple[str, str]]:
+    """What the node was asked to send: chat and text."""
+    return [(params["chat"], params["text"]) for params in node.named("send")]
+
+
+def is_shown(app: ChatApp, chat: str) -> bool:
+    """Whether this chat is the one on the screen."""
+    return app.book.current == chat
+
+
+def story(node: FakeNode) -> tuple[str, str]:
+    """Bob, with whom one talks last, and Carol, who wrote before."""
+    bob, carol = node.friend("Bob", verified=True), node.friend("Carol", route=None)
+    node.says(carol, "from Carol")
+    node.said(bob, "hello Bob")
+    return bob, carol
+
+
+# --- which screen comes first
+
+
+def test_without_a_profile_one_is_welcomed(tmp_path: Path) -> None:
+    async def main() -> None:
+        app = ChatApp(Profile(tmp_path), seam=Seam(Profile(tmp_path), FakeNode().open))
+        async with app.run_test() as pilot:
+            await until(pilot, lambda: isinstance(app.screen, WelcomeScreen))
+            await pilot.press("escape")
+            await until(pilot, lambda: not app.is_running)
+        assert app.return_value is None
+
+    run(main())
+
+
+def test_a_new_profile_leads_to_where_one_wished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[str, str | None]] = []
+    node = FakeNode()
+
+    def create(profile: Profile, name: str, passphrase: str | None) -> Json:
+        made.append((name, passphrase))
+        (profile.folder / "profile.db").touch()
+        return {}
+
+    monkeypatch.setattr("p2pchat.api.starting.create", create)
+
+    async def main() -> None:
+        app = ChatApp(Profile(tmp_path), seam=Seam(Profile(tmp_path), node.open))
+        async with app.run_test() as pilot:
+            await until(pilot, lambda: isinstance(app.screen, WelcomeScreen))
+            await pilot.press(*"Ann", "enter", "enter")
+            await until(pilot, lambda: node.opened)
+            await pilot.pause()
+            await pilot.press("enter")  # the first offer: invite a friend
+            await until(pilot, lambda: type(app.screen).__name__ == "InviteScreen")
+        assert made == [("Ann", None)]
+
+    run(main())
+
+
+def test_a_locked_profile_asks_for_its_passphrase(tmp_path: Path) -> None:
+    node = FakeNode(passphrase="open sesame")
+    story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path, ready=False) as (app, pilot):
+            await until(pilot, lambda: isinstance(app.screen, UnlockScreen))
+            assert app.main.status.said == "locked"
+            await pilot.press(*"open sesame", "enter")
+            await until(pilot, lambda: app.settled)
+            await until(pilot, lambda: app.screen is app.main)
+            assert app.book.shown is not None
+
+    run(main())
+
+
+def test_who_cannot_unlock_leaves(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(FakeNode(passphrase="x"), tmp_path, ready=False) as (app, pilot):
+            await until(pilot, lambda: isinstance(app.screen, UnlockScreen))
+            await pilot.press("escape")
+            await until(pilot, lambda: not app.is_running)
+
+    run(main())
+
+
+def test_a_passphrase_from_a_file_unlocks_or_ends_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(FakeNode(passphrase="x"), tmp_path, passphrase="x") as (app, _pilot):
+            assert app.seam.state == READY
+        async with opened(FakeNode(passphrase="x"), tmp_path, ready=False, passphrase="y") as (app, pilot):
+            await until(pilot, lambda: not app.is_running)
+            assert isinstance(app.return_value, errors.WrongPassphrase)
+            assert app.return_code == 4
+
+    run(main())
+
+
+def test_what_hinders_the_start_is_the_result(tmp_path: Path) -> None:
+    node = FakeNode()
+    node.die(for_good=True)
+
+    async def main() -> None:
+        async with opened(node, tmp_path, ready=False) as (app, pilot):
+            await until(pilot, lambda: not app.is_running)
+            assert isinstance(app.return_value, errors.NodeError)
+            assert app.return_code == 1
+
+    run(main())
+
+
+def test_with_nobody_there_two_ways_are_shown(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(FakeNode(), tmp_path) as (app, pilot):
+            text = str(app.main.query_one(Empty).content)
+            assert "Invite a friend" in text
+            assert "I have an invite" in text
+            assert app.main.query_one(Empty).display
+            await pilot.press("ctrl+n")
+            await until(pilot, lambda: type(app.screen).__name__ == "InviteScreen")
+            await pilot.press("escape")
+            await pilot.press("ctrl+o")
+            await until(pilot, lambda: type(app.screen).__name__ == "AddScreen")
+
+    run(main())
+
+
+# --- chats
+
+
+def test_the_chat_of_the_last_activity_is_open(tmp_path: Path) -> None:
+    node = FakeNode()
+    bob, _ = story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            assert app.book.current == bob
+            await pilot.pause()
+            assert str(app.main.query_one(ChatTitle).content) == "Bob · ● online, direct · ✓ verified"
+            assert app.main.composer.has_focus
+
+    run(main())
+
+
+def test_keys_change_the_chat(tmp_path: Path) -> None:
+    node = FakeNode()
+    bob, carol = story(node)
+    dave = node.friend("Dave")
+    node.says(bob, "newest")
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            order = [chat.id for chat in app.book.chats]
+            for key, expected in (
+                ("alt+2", order[1]),
+                ("alt+1", order[0]),
+                ("alt+down", order[1]),
+                ("alt+up", order[0]),
+                ("alt+9", order[0]),
+            ):
+                await pilot.press(key)
+                await until(pilot, partial(is_shown, app, expected))
+            await pilot.press(*"/chat car", "tab", "enter")
+            await until(pilot, lambda: app.book.current == carol)
+        assert {bob, carol, dave} == set(order)
+
+    run(main())
+
+
+def test_the_next_unread_and_then_none(tmp_path: Path) -> None:
+    node = FakeNode()
+    _, carol = story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            await pilot.press("alt+a")
+            await until(pilot, lambda: app.book.current == carol)
+            # What is on the screen is read, in front of somebody.
+            await until(pilot, lambda: node.named("read"))
+            await until(pilot, lambda: app.book.unread() == 0)
+            await pilot.press("alt+a")
+            await until(pilot, lambda: "Nothing else is unread" in notices(app))
+            assert app.book.current == carol
+        assert node.named("read")[0]["chat"] == carol
+
+    run(main())
+
+
+def test_a_message_that_arrives_is_shown_and_counted_where_nobody_looks(tmp_path: Path) -> None:
+    node = FakeNode()
+    bob, carol = story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            node.says(carol, "psst")
+            await until(pilot, lambda: app.book.unread() == 2)
+            assert app.book.chats[0].id == carol
+            assert app.book.current == bob
+            node.says(bob, "aloud")
+            await until(pilot, lambda: any(call["chat"] == bob for call in node.named("read")))
+
+    run(main())
+
+
+# --- sending
+
+
+def test_enter_sends_to_the_chat_that_is_shown(tmp_path: Path) -> None:
+    node = FakeNode()
+    bob, carol = story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            await pilot.press(*"hi Bob", "enter")
+            await until(pilot, lambda: sent(node))
+            await pilot.press("alt+2")
+            await until(pilot, lambda: app.book.current == carol)
+            await pilot.press(*"//hi", "enter")
+            await until(pilot, lambda: len(sent(node)) == 2)
+        assert sent(node) == [(bob, "hi Bob"), (carol, "/hi")]
+
+    run(main())
+
+
+def test_a_mistyped_command_is_not_sent_and_comes_back(tmp_path: Path) -> None:
+    node = FakeNode()
+    story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            await pilot.press(*"/delte", "enter")
+            await until(pilot, lambda: "no command /delte" in notices(app))
+            assert "/delete?" in notices(app)
+            assert app.main.composer.text == "/delte"
+        assert sent(node) == []
+
+    run(main())
+
+
+def test_what_the_node_refuses_comes_back(tmp_path: Path) -> None:
+    node = FakeNode()
+    story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            node.fail["send"] = errors.DiskFull()
+            await pilot.press(*"hello", "enter")
+            await until(pilot, lambda: app.main.composer.text == "hello")
+            assert "disk is full" in notices(app)
+            await pilot.press("enter")
+            await until(pilot, lambda: len(sent(node)) == 2)
+            assert app.main.composer.text == ""
+
+    run(main())
+
+
+def test_a_text_for_a_chat_left_meanwhile_becomes_its_draft(tmp_path: Path) -> None:
+    node = FakeNode()
+    bob, carol = story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            node.hold["send"] = asyncio.Event()
+            await pilot.press(*"hello", "enter")
+            await until(pilot, lambda: sent(node))
+            await pilot.press("alt+2")
+            await until(pilot, lambda: app.book.current == carol)
+            node.fail["send"] = errors.Busy()
+            node.hold["send"].set()
+            await until(pilot, lambda: node.drafts.get(bob) == "hello")
+            assert app.main.composer.text == ""
+            await pilot.press("alt+1")
+            await until(pilot, lambda: app.book.current == bob)
+            assert app.main.composer.text == "hello"
+
+    run(main())
+
+
+# --- drafts
+
+
+def test_a_draft_is_kept_and_is_there_again(tmp_path: Path) -> None:
+    node = FakeNode()
+    bob, carol = story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            await pilot.press(*"unfinished")
+            await pilot.press("alt+2")
+            await until(pilot, lambda: app.book.current == carol)
+            assert app.main.composer.text == ""
+            await pilot.press("alt+1")
+            await until(pilot, lambda: app.book.current == bob)
+            assert app.main.composer.text == "unfinished"
+            await until(pilot, lambda: node.drafts.get(bob) == "unfinished")
+        async with opened(node, tmp_path) as (app, _pilot):
+            assert app.main.composer.text == "unfinished"
+
+    run(main())
+
+
+def test_a_draft_goes_when_its_text_is_saved_and_not_before(tmp_path: Path) -> None:
+    node = FakeNode()
+    bob, _ = story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            await pilot.press(*"hello")
+            await until(pilot, lambda: node.drafts.get(bob) == "hello")
+            node.hold["send"] = asyncio.Event()
+            await pilot.press("enter")
+            await until(pilot, lambda: sent(node))
+            await app.talk.keep_drafts()
+            assert node.drafts[bob] == "hello"
+            node.hold["send"].set()
+            await until(pilot, lambda: node.drafts[bob] == "")
+
+    run(main())
+
+
+def test_leaving_keeps_what_was_typed_last(tmp_path: Path) -> None:
+    node = FakeNode()
+    bob, _ = story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            app.main.composer.insert("at the last moment")
+            app.leave_now()
+            await until(pilot, lambda: not app.is_running)
+        assert node.drafts[bob] == "at the last moment"
+
+    run(main())
+
+
+# --- the node dies
+
+
+def test_its_death_is_shown_and_mended(tmp_path: Path) -> None:
+    node = FakeNode()
+    bob, _ = story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            node.die(for_good=True)
+            await until(pilot, lambda: app.seam.state == GONE)
+            await until(pilot, lambda: app.main.status.said.startswith("node ended, restarting…"))
+            assert app.main.status.has_class("-wrong")
+            node.says(bob, "said while we were away")
+            node.revive()
+            await until(pilot, lambda: app.seam.state == READY)
+            await until(pilot, lambda: app.book.chats[0].last and app.book.chats[0].last.text.startswith("said while"))
+            await until(pilot, lambda: app.main.status.said.startswith("direct 1"))
+            assert not app.main.status.has_class("-wrong")
+
+    run(main())
+
+
+def test_what_is_sent_while_it_is_away_comes_back_at_once(tmp_path: Path) -> None:
+    node = FakeNode()
+    story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            node.die(for_good=True)
+            await until(pilot, lambda: app.seam.state == GONE)
+            await pilot.press(*"hello", "enter")
+            await until(pilot, lambda: app.main.composer.text == "hello")
+            assert "Enter sends it again" in notices(app)
+            node.revive()
+            await until(pilot, lambda: app.seam.state == READY)
+            await pilot.pause()
+            assert sent(node) == []  # nothing goes by itself
+            await pilot.press("enter")
+            await until(pilot, lambda: sent(node))
+        assert [message["text"] for message in node.history[node.named("send")[0]["chat"]]][-1] == "hello"
+
+    run(main())
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_what_was_under_way_is_looked_for_never_sent_twice_never_lost(tmp_path: Path, saved: bool) -> None:
+    node = FakeNode()
+    bob, _ = story(node)
+    node.said(bob, "same")  # an older one of the same words is not it
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            node.now = node.now.replace(hour=node.now.hour + 1)
+            node.hold["send"] = asyncio.Event()
+            await pilot.press(*"same", "enter")
+            await until(pilot, lambda: sent(node))
+            if saved:
+                node.said(bob, "same", "saved")
+            node.die()
+            node.hold.pop("send").set()
+            await until(pilot, lambda: node.opened == 2 and app.seam.state == READY)
+            await until(pilot, lambda: app.main.composer.text == ("" if saved else "same"))
+            await until(pilot, lambda: len(node.named("log")) >= 3)
+            await pilot.pause()
+            assert app.main.composer.text == ("" if saved else "same")
+        assert len(sent(node)) == 1
+
+    run(main())
+
+
+def test_two_of_the_same_words_are_two(tmp_path: Path) -> None:
+    node = FakeNode()
+    story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            await pilot.press(*"ok", "enter")
+            await until(pilot, lambda: len(sent(node)) == 1)
+            node.hold["send"] = asyncio.Event()
+            await pilot.press(*"ok", "enter")
+            await until(pilot, lambda: len(sent(node)) == 2)
+            node.die()
+            node.hold.pop("send").set()
+            # The first one was answered for: it cannot stand for the second.
+            await until(pilot, lambda: app.main.composer.text == "ok")
+
+    run(main())
+
+
+# --- the list, sizes
+
+
+def folded(app: ChatApp) -> bool:
+    return not app.main.chat_list.display
+
+
+def test_the_list_folds_away_where_it_is_narrow(tmp_path: Path) -> None:
+    node = FakeNode()
+    story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path, (WIDE, 24)) as (app, pilot):
+            assert not folded(app)
+            await pilot.resize_terminal(WIDE - 1, 24)
+            await pilot.pause()
+            assert folded(app)
+            await pilot.press("f2")
+            await pilot.pause()
+            assert not folded(app)
+            assert app.main.chat_list.has_focus
+            await pilot.press("down", "enter")
+            await until(pilot, lambda: folded(app))
+            assert app.main.composer.has_focus
+            await pilot.resize_terminal(BOTH - 1, 24)
+            await pilot.press("f2")
+            await pilot.pause()
+            assert app.main.chat_list.size.width >= BOTH - 2
+            await pilot.press("escape")
+            await pilot.pause()
+            assert folded(app)
+
+    run(main())
+
+
+def test_a_list_folded_by_hand_stays_so(tmp_path: Path) -> None:
+    node = FakeNode()
+    story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            await pilot.press("ctrl+b")
+            await until(pilot, lambda: folded(app))
+            assert kept.read(tmp_path).folded
+        async with opened(node, tmp_path) as (app, _pilot):
+            assert folded(app)
+
+    run(main())
+
+
+def test_where_the_list_is_away_the_status_line_says_what_it_would(tmp_path: Path) -> None:
+    node = FakeNode()
+    story(node)
+    node.knocks("Eve")
+
+    async def main() -> None:
+        async with opened(node, tmp_path, (80, 24)) as (app, pilot):
+            await pilot.pause()
+            text = str(app.main.status.content)
+            assert "requests (1) Ctrl+R" in text
+            assert "unread 1 Alt+A" in text
+
+    run(main())
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24), (40, 12), (20, 6), (10, 3), (1, 1)])
+def test_no_size_breaks_it(tmp_path: Path, size: tuple[int, int]) -> None:
+    node = FakeNode()
+    bob, _ = story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path, size) as (app, pilot):
+            node.says(bob, "a message that is longer than the screen is wide")
+            await pilot.press(*"hi", "ctrl+j", "/", "f2", "f2", "escape")
+            await pilot.resize_terminal(100, 30)
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            assert app.is_running
+            if size >= (20, 6):
+                assert app.main.conversation.size.height >= 1
+                assert app.main.composer.size.height >= 1
+
+    run(main())
+
+
+# --- calling somebody
+
+
+def written(app: ChatApp, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    sequences: list[str] = []
+    monkeypatch.setattr(app, "write_to_terminal", sequences.append)
+    return sequences
+
+
+def test_who_does_not_look_is_rung_for_once_a_chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = FakeNode()
+    bob, carol = story(node)
+    ring = terminal.BELL + terminal.NOTIFY
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            sequences = written(app, monkeypatch)
+
+            async def arrives(chat: str) -> int:
+                known = len(node.history[chat])
+                node.says(chat, "secret words")
+                await until(pilot, lambda: app.book.chat(chat) and app.book.chats[0].id == chat)
+                await until(pilot, lambda: app.book.chats[0].last and len(node.history[chat]) > known)
+                await until(pilot, lambda: app.book.chats[0].last.id == node.history[chat][-1]["id"])  # type: ignore[union-attr]
+                return sequences.count(ring)
+
+            assert await arrives(bob) == 0
+            app.app_focus = False
+            assert [await arrives(chat) for chat in (bob, bob, carol)] == [1, 1, 2]
+            app.app_focus = True
+            assert await arrives(bob) == 2
+            app.app_focus = False
+            assert await arrives(bob) == 3
+            assert not any("secret" in each or "Bob" in each for each in sequences)
+
+    run(main())
+
+
+def test_who_touches_nothing_for_long_does_not_look_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = FakeNode()
+    bob, _ = story(node)
+    time = [0.0]
+
+    async def main() -> None:
+        async with opened(node, tmp_path, clock=lambda: time[0]) as (app, pilot):
+            sequences = written(app, monkeypatch)
+            time[0] = AWAY + 1
+            node.says(bob, "hi")
+            await until(pilot, lambda: terminal.BELL + terminal.NOTIFY in sequences)
+
+    run(main())
+
+
+def test_the_title_says_how_much_is_unread_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = FakeNode()
+    _, carol = story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            sequences = written(app, monkeypatch)
+            node.says(carol, "one more")
+            await until(pilot, lambda: sequences)
+            assert sequences == [terminal.title(2)]
+
+    run(main())
+
+
+# --- commands
+
+
+def test_a_message_is_deleted_after_a_question(tmp_path: Path) -> None:
+    node = FakeNode()
+    story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            for answer in ("escape", "y"):
+                assert node.named("delete") == []
+                await pilot.press(*"/delete", "enter")
+                await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+                await pilot.press(answer)
+                await until(pilot, lambda: app.screen is app.main)
+            await until(pilot, lambda: node.named("delete"))
+
+    run(main())
+
+
+def test_copy_goes_to_the_clipboard_of_the_terminal(tmp_path: Path) -> None:
+    node = FakeNode()
+    story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            await pilot.press(*"/copy", "enter")
+            await until(pilot, lambda: app.clipboard == "hello Bob")
+
+    run(main())
+
+
+def test_a_look_is_changed_and_kept(tmp_path: Path) -> None:
+    node = FakeNode()
+    story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            await pilot.press(*"/theme light", "enter")
+            await until(pilot, lambda: app.theme == "light")
+            await pilot.press(*"/theme pink", "enter")
+            await until(pilot, lambda: "contrast" in notices(app))
+            await pilot.press(*"/rtl terminal", "enter")
+            await until(pilot, lambda: not app.turns_text)
+            assert app.main.conversation.rtl == "terminal"
+        assert kept.read(tmp_path) == kept.Kept("light", "terminal")
+
+    run(main())
+
+
+def test_who_is_meant_must_be_one(tmp_path: Path) -> None:
+    node = FakeNode()
+    story(node)
+    node.friend("Bobby")
+    node.friend("Bobo")
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            await pilot.press(*"/contact bobb", "enter")
+            await until(pilot, lambda: type(app.screen).__name__ == "ContactScreen")
+            await pilot.press("escape")
+            await until(pilot, lambda: app.screen is app.main)
+            await pilot.press(*"/chat bo", "enter")
+            await until(pilot, lambda: "That may be" in notices(app))
+            await pilot.press(*"/block zed", "enter")
+            await until(pilot, lambda: "no contact called zed" in notices(app))
+        assert node.named("block") == []
+
+    run(main())
+
+
+def test_requests_are_accepted_and_declined_by_name(tmp_path: Path) -> None:
+    node = FakeNode()
+    story(node)
+    node.knocks("Eve")
+    node.knocks("Mallory")
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            await pilot.press(*"/accept", "enter")
+            await until(pilot, lambda: "More than one asks" in notices(app))
+            await pilot.press(*"/decline mallory", "enter")
+            await until(pilot, lambda: len(app.book.requests) == 1)
+            await pilot.press(*"/accept", "enter")
+            await until(pilot, lambda: app.book.shown is not None and app.book.shown.name == "Eve")
+            assert app.book.requests == []
+
+    run(main())
+
+
+def test_blocking_renaming_and_settings(tmp_path: Path) -> None:
+    node = FakeNode()
+    bob, _ = story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            await pilot.press(*"/rename Robert the 2nd", "enter")
+            await until(pilot, lambda: app.book.shown is not None and app.book.shown.label == "Robert the 2nd")
+            await pilot.press(*"/receipts off", "enter")
+            await until(pilot, lambda: node.settings["read_receipts"] is False)
+            await pilot.press(*"/keep on", "enter")
+            await until(pilot, lambda: node.settings["keep_receiving"] is True)
+            await pilot.press(*"/block", "enter")
+            await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+            await pilot.press("y")
+            await until(pilot, lambda: node.people[bob]["state"] == "blocked")
+            await until(pilot, lambda: str(app.main.composer.placeholder).startswith("blocked"))
+
+    run(main())
+
+
+def test_help_opens_over_anything_and_once(tmp_path: Path) -> None:
+    node = FakeNode()
+    story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            await pilot.press("ctrl+n")
+            await until(pilot, lambda: type(app.screen).__name__ == "InviteScreen")
+            await pilot.press("f1")
+            await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+            await pilot.press("f1")
+            await pilot.pause()
+            assert sum(isinstance(screen, HelpScreen) for screen in app.screen_stack) == 1
+
+    run(main())
+
+
+async def palette(app: ChatApp, pilot: Pilot[Any], words: str) -> None:
+    from textual.command import CommandPalette
+    from textual.widgets import OptionList
+
+    await pilot.press("ctrl+p")
+    await until(pilot, lambda: isinstance(app.screen, CommandPalette))
+    await pilot.press(*words)
+    await until(pilot, lambda: app.screen.query_one(OptionList).option_count == 1)
+    await pilot.press("enter", "enter")
+    await until(pilot, lambda: not isinstance(app.screen, CommandPalette))
+
+
+def test_the_palette_finds_chats_and_commands_and_no_markup(tmp_path: Path) -> None:
+    node = FakeNode()
+    story(node)
+    evil = node.friend("[@click=app.exit]zzz[/]")
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            await palette(app, pilot, "zzz")
+            await until(pilot, lambda: app.book.current == evil)
+            await palette(app, pilot, "theme contrast")
+            await until(pilot, lambda: app.theme == "contrast")
+
+    run(main())
+
+
+# --- the end
+
+
+def test_who_has_friends_is_asked_once_whether_to_go_on_receiving(tmp_path: Path) -> None:
+    node = FakeNode(keep_receiving=None)
+    story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            await pilot.press("ctrl+q")
+            await until(pilot, lambda: isinstance(app.screen, KeepScreen))
+            await pilot.press("y")
+            await until(pilot, lambda: not app.is_running)
+        assert node.settings["keep_receiving"] is True
+        async with opened(node, tmp_path) as (app, pilot):
+            await pilot.press("ctrl+q")
+            await until(pilot, lambda: not app.is_running)
+
+    run(main())
+
+
+def test_locking_ends_in_the_question_for_the_passphrase(tmp_path: Path) -> None:
+    node = FakeNode(passphrase="x")
+    story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path, passphrase="x") as (app, pilot):
+            await pilot.press(*"/lock", "enter")
+            await until(pilot, lambda: app.seam.state == LOCKED)
+            await until(pilot, lambda: isinstance(app.screen, UnlockScreen))
+
+    run(main())
+
+
+def test_a_fault_of_ours_shows_no_values(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(FakeNode(), tmp_path) as (app, pilot):
+            app._handle_exception(RuntimeError("a secret is near"))
+            await until(pilot, lambda: not app.is_running)
+            assert app._exit_renderables == []
+            assert isinstance(app.fault, RuntimeError)
+            app._exception = None  # or the test harness raises it
+
+    run(main())
