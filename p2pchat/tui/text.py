@@ -169,8 +169,8 @@ class Line(NamedTuple):
     """Where its paragraph starts."""
 
 
-def wrap(text: str, cells: int) -> list[Line]:
-    """Break a displayable text into lines of at most `cells` (2 or more) cells; newlines stay.
+def wrap(text: str, cells: int, most: int | None = None) -> list[Line]:
+    """Break a displayable text into lines of at most `cells` (2 or more) cells, `most` of them; newlines stay.
 
     Breaks at spaces and beside Chinese, Japanese and Korean characters; a longer word is cut anywhere. The time is
     linear in the length, whatever the text.
@@ -184,6 +184,8 @@ def wrap(text: str, cells: int) -> list[Line]:
             if end < len(paragraph) or cell_len(shown) > cells:
                 shown = shown.rstrip(" ")
             lines.append(Line(offset + start, offset + end, shown, offset))
+            if len(lines) == most:
+                return lines
         offset += len(paragraph) + 1
     return lines
 

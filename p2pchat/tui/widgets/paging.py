@@ -42,8 +42,7 @@ async def first_page(source: Source, chat_id: str, message_id: str | None) -> Pa
         messages = await source.newest(chat_id, PAGE)
         return Page(messages, len(messages) < PAGE, True)
     messages = await source.around(chat_id, message_id, PAGE)
-    whole = len(messages) < PAGE
-    return Page(messages, whole, whole)
+    return Page(messages, not messages, not messages)  # the next questions find the ends
 
 
 def wanted(window: Window, view: Viewport) -> str | None:

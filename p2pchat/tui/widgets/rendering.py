@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -36,6 +37,7 @@ NARROW = 60
 _GROUP = timedelta(minutes=5)
 _LEAST_NAME, _MOST_NAME = 3, 12
 _MOST_TEXT = 100  # longer lines are hard to read
+_MOST_ROWS = 1000  # a text of many empty lines is not worth more; y copies it whole
 _EDGE = 4  # a space, the mark's two cells, a space
 _NAMES = 4
 _ALIKE = {"е": "[её]", "ё": "[её]", "ي": "[يی]", "ی": "[يی]", "ك": "[كک]", "ک": "[كک]"}  # noqa: RUF001 - letters of one sound
@@ -69,12 +71,7 @@ class Block:
         """The row at such a place."""
         if place < 0:
             return max(0, self.lead + place)
-        found = 0
-        for index, start in enumerate(self.starts):
-            if start > place:
-                break
-            found = index
-        return self.lead + found
+        return self.lead + max(0, bisect_right(self.starts, place) - 1)
 
 
 @dataclass(frozen=True)
@@ -214,15 +211,21 @@ def _text_rows(text: str, look: Look) -> tuple[list[list[Piece]], list[int]]:
     if not reordered:
         text = text.replace(JOINER, "")
     directions: dict[int, bool] = {}
-    for line in wrap(text, look.text_cells):
+    ends = [end for _, end in matches]
+    for line in wrap(text, look.text_cells, _MOST_ROWS):
         starts.append(line.start)
+        # Of thousands of matches only those in this line: they stand in order and do not overlap.
+        here = matches[bisect_right(ends, line.start) : bisect_left(matches, (line.end, 0))] if matches else matches
         if not reordered:
-            rows.append(_marked(line.shown, line.start, matches))
+            rows.append(_marked(line.shown, line.start, here))
             continue
         if line.paragraph not in directions:
             end = text.find("\n", line.paragraph)
             directions[line.paragraph] = is_rtl(text[line.paragraph : None if end < 0 else end])
-        rows.append(_visual_row(line.shown, line.start, matches, directions[line.paragraph], look.text_cells))
+        rows.append(_visual_row(line.shown, line.start, here, directions[line.paragraph], look.text_cells))
+    if line.end < len(text):
+        starts.append(max(line.end, line.start + 1))
+        rows.append([Piece(cut("… it goes on: y copies it whole", look.text_cells), "note")])
     return rows, starts
 
 

@@ -104,10 +104,10 @@ class Viewport:
         """Scroll no further than needed for a message to be on the screen; its beginning, if it is too long."""
         top, count = self.top(), len(self._block(index).rows)
         if Place(index, self._block(index).lead) < top:
-            self._set(self._walk(Place(index, self._block(index).lead), 0 if count > self.height else -1))
+            self._set(self._walk(Place(index, self._block(index).lead), 0 if count >= self.height else -1))
         elif self._distance(top, Place(index, count - 1), self.height) >= self.height:
             first = self._walk(Place(index, count - 1), 1 - self.height)
-            self._set(min(first, Place(index, 0)))
+            self._set(min(first, Place(index, self._block(index).lead)))
 
     def hidden_above(self, index: int) -> bool:
         """Whether the beginning of a message is above the screen."""

@@ -1,0 +1,600 @@
+"""The conversation in an app: what is drawn, what keys and mouse do, what it tells."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from rich.cells import cell_len
+from textual.app import App, ComposeResult
+from textual.events import MouseScrollDown as WheelDown
+from textual.events import MouseScrollUp as WheelUp
+from textual.message import Message as Posted
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from p2pchat.errors import NodeGone, NoSuchMessage
+from p2pchat.tui.intents import CopyText, DeleteMessage, ExplainMessage, Seen
+from p2pchat.tui.model import Chat, Message
+from p2pchat.tui.widgets.conversation import Conversation
+from p2pchat.tui.widgets.window import MOST
+from tests.tui.conftest import run
+from tests.tui.conversing import NOW, ListSource, chat, message, messages
+from tests.tui.test_text import HOSTILE
+
+
+class Host(App[None]):
+    """A conversation and something else to type into."""
+
+    AUTO_FOCUS = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conversation = Conversation(clock=lambda: NOW)
+        self.told: list[Posted] = []
+
+    def compose(self) -> ComposeResult:
+        yield self.conversation
+        yield Input(compact=True)
+
+    def on_mount(self) -> None:
+        self.query_one(Input).focus()
+
+    def on_seen(self, intent: Seen) -> None:
+        self.told.append(intent)
+
+    def on_copy_text(self, intent: CopyText) -> None:
+        self.told.append(intent)
+
+    def on_delete_message(self, intent: DeleteMessage) -> None:
+        self.told.append(intent)
+
+    def on_explain_message(self, intent: ExplainMessage) -> None:
+        self.told.append(intent)
+
+    def on_conversation_closed(self, event: Conversation.Closed) -> None:
+        self.told.append(event)
+
+
+class Shown:
+    """The host running, and what a test looks at."""
+
+    def __init__(self, host: Host, pilot: Pilot[None], source: ListSource) -> None:
+        self.host = host
+        self.pilot = pilot
+        self.source = source
+        self.conversation = host.conversation
+
+    def rows(self) -> list[str]:
+        """What is on the screen."""
+        return [self.conversation.render_line(y).text.rstrip() for y in range(self.conversation.size.height)]
+
+    def texts(self) -> list[str]:
+        """The rows that have messages of `messages`."""
+        return [row[row.index("message ") :] for row in self.rows() if "message " in row]
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+        await self.settled()
+
+    async def settled(self) -> None:
+        """All pages that are wanted are read."""
+        await self.host.workers.wait_for_complete()
+        await self.pilot.pause()
+
+    def told(self, kind: type[Posted]) -> list[Posted]:
+        return [one for one in self.host.told if type(one) is kind]
+
+
+@asynccontextmanager
+async def shown(
+    held: list[Message], opened: Chat | None = None, size: tuple[int, int] = (80, 21)
+) -> AsyncIterator[Shown]:
+    """An app of that size with a chat of these messages open; the composer takes one row of it."""
+    host, source = Host(), ListSource(held)
+    async with host.run_test(size=size) as pilot:
+        await host.conversation.open(chat() if opened is None else opened, source)
+        made = Shown(host, pilot, source)
+        await made.settled()
+        yield made
+
+
+def test_it_opens_at_the_end() -> None:
+    async def main() -> None:
+        async with shown(messages(500)) as it:
+            assert it.texts()[-1] == "message 499"
+            assert len(it.rows()) == 20
+            assert it.source.asked[0] == "newest"
+
+    run(main())
+
+
+@pytest.mark.parametrize("size", [(80, 24), (40, 12), (20, 6), (5, 3), (200, 60)])
+def test_every_row_fits_every_size(size: tuple[int, int]) -> None:
+    async def main() -> None:
+        held = [message(number, text, mine=number % 2 == 0) for number, text in enumerate(HOSTILE)]
+        held += [message(100, "שלום"), message(101, "你好" * 50), message(102, "👍" * 200)]
+        async with shown(held, chat(label="Алиса\x1b[2J 👍"), size) as it:
+            for _ in range(30):
+                for y in range(it.conversation.size.height):
+                    strip = it.conversation.render_line(y)
+                    assert strip.cell_length == size[0]
+                    assert cell_len(strip.text) == size[0]
+                    for segment in strip:
+                        assert not segment.control
+                        assert segment.style is None or (segment.style.link is None and not segment.style.meta)
+                        assert all(ord(char) >= 32 and not 127 <= ord(char) < 160 for char in segment.text)
+                        assert not set(segment.text) & set("\u202e\u2066\u2069")
+                it.conversation.page(-1)
+
+    run(main())
+
+
+def test_markup_in_a_message_is_text() -> None:
+    async def main() -> None:
+        async with shown([message(0, "[bold]x[/bold] [@click=app.quit]y[/]")]) as it:
+            assert it.rows()[-1].endswith("[bold]x[/bold] [@click=app.quit]y[/]")
+            await it.pilot.click(Conversation, offset=(30, 19))
+            await it.settled()
+            assert it.conversation.selected is not None
+            assert it.host.is_running
+
+    run(main())
+
+
+def test_what_comes_is_followed_at_the_end_and_leaves_the_view_alone_above() -> None:
+    async def main() -> None:
+        async with shown(messages(200)) as it:
+            it.conversation.add([message(200)])
+            assert it.texts()[-1] == "message 200"
+            it.conversation.page(-1)
+            before = it.texts()[:-1]
+            it.conversation.add(messages(3, 201))
+            assert it.texts()[: len(before)] == before
+            assert "↓ 3 new" in it.rows()[-1]
+            assert "Saturday" in it.rows()[-1] or "Yesterday" in it.rows()[-1], "the day one reads is said"
+            await it.pilot.click(Conversation, offset=(40, 19))
+            await it.settled()
+            assert it.texts()[-1] == "message 203"
+            assert "new" not in it.rows()[-1]
+
+    run(main())
+
+
+def test_older_pages_come_as_one_scrolls_and_nothing_jumps() -> None:
+    async def main() -> None:
+        held = messages(1000)
+        async with shown(held) as it:
+            seen: list[str] = []
+            for _ in range(70):
+                it.conversation.page(-1)
+                at_once = it.texts()
+                await it.settled()
+                assert it.texts() == at_once, "what was read above moved nothing"
+                seen += [text for text in reversed(at_once) if text not in seen]
+            assert seen[-1] == "message 0"
+            numbers = sorted(int(text.split()[1]) for text in seen)
+            assert numbers == list(range(numbers[-1] + 1)), "none was passed over"
+            for _ in range(90):
+                it.conversation.page(1)
+                await it.settled()
+            assert it.texts()[-1] == "message 999"
+
+    run(main())
+
+
+def test_a_flood_is_held_in_a_small_window() -> None:
+    async def main() -> None:
+        async with shown(messages(10)) as it:
+            for batch in range(100):
+                it.conversation.add(messages(50, 10 + 50 * batch))
+            assert it.texts()[-1] == "message 5009"
+            assert len(it.conversation._feed.window) <= MOST
+
+    run(main())
+
+
+def test_other_chats_messages_are_passed_over() -> None:
+    async def main() -> None:
+        async with shown(messages(2)) as it:
+            it.conversation.add([message(7, chat="d" * 64)])
+            assert it.texts() == ["message 0", "message 1"]
+
+    run(main())
+
+
+def test_a_state_moves_on() -> None:
+    async def main() -> None:
+        async with shown([message(0, mine=True, state="saved")]) as it:
+            assert it.rows()[-1].endswith("◷")
+            it.conversation.moved(message(0).id, "delivered", "circuit")
+            assert it.rows()[-1].endswith("through a relay ✓✓")
+
+    run(main())
+
+
+def test_what_happens_while_a_page_is_read_is_not_lost() -> None:
+    async def main() -> None:
+        async with shown(messages(3)) as it:
+            other = "d" * 64
+            source = ListSource([message(0, "own", mine=True, state="saved", chat=other), message(1, chat=other)])
+            source.hold = asyncio.Event()
+            opening = asyncio.create_task(it.conversation.open(chat(id=other), source))
+            await it.pilot.pause()
+            it.conversation.add([message(2, "came meanwhile", chat=other)])
+            it.conversation.moved(message(0).id, "read", None)
+            it.conversation.removed(message(1).id)
+            source.hold.set()
+            await opening
+            assert [row.strip() for row in it.rows() if row][-2:] == [
+                f"you  09:00  own{'✓✓':>63}",
+                "bob  09:20  came meanwhile",
+            ]
+
+    run(main())
+
+
+def test_the_last_chat_asked_for_is_shown() -> None:
+    async def main() -> None:
+        async with shown(messages(3)) as it:
+            slow = ListSource([message(0, "slow", chat="e" * 64)])
+            slow.hold = asyncio.Event()
+            first = asyncio.create_task(it.conversation.open(chat(id="e" * 64), slow))
+            await it.pilot.pause()
+            await it.conversation.open(chat(id="f" * 64), ListSource([message(0, "quick", chat="f" * 64)]))
+            slow.hold.set()
+            await first
+            assert it.rows()[-1].endswith("quick")
+
+    run(main())
+
+
+def test_an_error_shows_nothing_of_another_chat() -> None:
+    async def main() -> None:
+        async with shown(messages(3)) as it:
+            source = ListSource([])
+            source.fail = NodeGone()
+            with pytest.raises(NodeGone):
+                await it.conversation.open(chat(id="d" * 64, label="carol"), source)
+            assert it.texts() == []
+
+    run(main())
+
+
+def test_a_node_that_goes_while_scrolling_ends_nothing() -> None:
+    async def main() -> None:
+        async with shown(messages(500)) as it:
+            it.source.fail = NodeGone()
+            for _ in range(20):
+                it.conversation.page(-1)
+                await it.settled()
+            assert it.host.is_running
+            it.source.fail = None
+            it.conversation.page(1)
+            await it.settled()
+            assert it.source.asked[-1] == "before"
+
+    run(main())
+
+
+# ---------------------------------------------------------------- the unread line, and what was seen
+
+
+def test_unread_ones_are_below_a_line() -> None:
+    async def main() -> None:
+        async with shown(messages(200), chat(unread=60, first_unread=message(140).id)) as it:
+            rows = it.rows()
+            assert " 60 new " in rows[2]
+            assert rows[3].endswith("message 140"), "with a little of what was before"
+            it.conversation.to_end()
+            await it.settled()
+            assert it.texts()[-1] == "message 199"
+
+    run(main())
+
+
+def test_more_unread_than_a_page_opens_where_they_begin() -> None:
+    async def main() -> None:
+        async with shown(messages(900), chat(unread=700, first_unread=message(200).id)) as it:
+            assert it.source.asked[:2] == ["newest", "around"]
+            assert " 700 new " in it.rows()[2]
+            for _ in range(60):
+                it.conversation.page(1)
+                await it.settled()
+            assert it.texts()[-1] == "message 899"
+
+    run(main())
+
+
+def test_what_is_on_the_screen_is_told_as_seen() -> None:
+    async def main() -> None:
+        async with shown(messages(5), chat(unread=2, first_unread=message(3).id)) as it:
+            assert it.told(Seen) == [Seen(chat().id, message(4).id)]
+
+    run(main())
+
+
+def test_what_was_read_before_is_not_told_again() -> None:
+    async def main() -> None:
+        async with shown(messages(5)) as it:
+            assert it.told(Seen) == []
+
+    run(main())
+
+
+def test_nothing_is_seen_while_the_terminal_has_not_the_focus() -> None:
+    async def main() -> None:
+        async with shown(messages(5)) as it:
+            it.host.app_focus = False
+            it.conversation.add(messages(2, 5))
+            await it.settled()
+            assert it.told(Seen) == []
+            assert any(" 2 new " in row for row in it.rows())
+            it.host.app_focus = True
+            await it.settled()
+            assert it.told(Seen) == [Seen(chat().id, message(6).id)]
+            it.conversation.add([message(7, mine=True)])
+            assert not any(" new " in row for row in it.rows()), "who answers has read"
+
+    run(main())
+
+
+def test_what_is_below_the_screen_is_not_seen() -> None:
+    async def main() -> None:
+        async with shown(messages(200)) as it:
+            it.conversation.page(-2)
+            it.conversation.add([message(200)])
+            await it.settled()
+            assert Seen(chat().id, message(200).id) not in it.told(Seen)
+
+    run(main())
+
+
+# ---------------------------------------------------------------- keys and mouse
+
+
+def test_selecting_copying_deleting_explaining() -> None:
+    async def main() -> None:
+        async with shown(messages(50)) as it:
+            it.conversation.focus()
+            await it.settled()
+            assert it.conversation.selected == message(49)
+            await it.press("k", "up", "y")
+            assert it.told(CopyText) == [CopyText("message 47")]
+            assert it.rows()[-1].startswith(" y copy  d delete  w why  esc back")
+            assert it.rows()[-1].endswith("16:50")
+            await it.press("d", "j", "enter")
+            assert it.told(DeleteMessage) == [DeleteMessage(message(47))]
+            assert it.told(ExplainMessage) == [ExplainMessage(message(48))]
+            await it.press("escape")
+            assert it.conversation.selected is None
+            assert len(it.told(Conversation.Closed)) == 1
+
+    run(main())
+
+
+def test_the_selected_one_has_a_marker_that_needs_no_colour() -> None:
+    async def main() -> None:
+        async with shown([message(0, "one\ntwo")]) as it:
+            it.conversation.focus()
+            await it.settled()
+            assert [row[0] for row in it.rows()[-3:-1]] == ["▌", "▌"]
+
+    run(main())
+
+
+def test_pages_home_and_end() -> None:
+    async def main() -> None:
+        async with shown(messages(300)) as it:
+            it.conversation.focus()
+            await it.settled()
+            await it.press("pageup")
+            assert it.conversation.selected is not None
+            assert it.conversation.selected.text in it.texts()[0]
+            for _ in range(4):
+                await it.press("home")
+            assert it.conversation.selected == message(0)
+            await it.press("end")
+            assert it.conversation.selected == message(299)
+
+    run(main())
+
+
+def test_a_long_message_is_read_to_its_end_before_the_next() -> None:
+    async def main() -> None:
+        held = [message(0), message(1, "word " * 600), message(2)]
+        async with shown(held) as it:
+            it.conversation.focus()
+            await it.settled()
+            await it.press("up")
+            first = it.rows()
+            await it.press("down")
+            assert it.conversation.selected == held[1]
+            assert it.rows() != first
+            for _ in range(5):
+                await it.press("down")
+            assert it.conversation.selected == held[2]
+
+    run(main())
+
+
+def test_the_one_below_is_selected_when_the_selected_one_is_deleted() -> None:
+    async def main() -> None:
+        async with shown(messages(5)) as it:
+            it.conversation.focus()
+            await it.settled()
+            await it.press("up")
+            it.conversation.removed(message(3).id)
+            assert it.conversation.selected == message(4)
+            it.conversation.removed(message(4).id)
+            assert it.conversation.selected == message(2)
+
+    run(main())
+
+
+def test_copied_is_what_was_written() -> None:
+    async def main() -> None:
+        text = "سلام، می\u200cخواهم 👨\u200d👩\u200d👧"
+        async with shown([message(0, text)]) as it:
+            it.conversation.focus()
+            await it.settled()
+            await it.press("y")
+            assert it.told(CopyText) == [CopyText(text)]
+
+    run(main())
+
+
+def test_mouse() -> None:
+    async def main() -> None:
+        async with shown(messages(100)) as it:
+            await it.pilot.click(Conversation, offset=(30, 17))
+            await it.settled()
+            assert it.conversation.selected == message(97)
+            assert it.conversation.has_focus
+            await it.pilot.click(Conversation, offset=(30, 5), times=2)
+            await it.settled()
+            assert it.told(CopyText) == [CopyText(it.conversation.selected.text)]
+
+    run(main())
+
+
+def test_the_wheel_scrolls_and_leaves_the_focus() -> None:
+    async def main() -> None:
+        async with shown(messages(100)) as it:
+            await it.pilot._post_mouse_events([WheelUp], Conversation, (10, 10))
+            await it.settled()
+            assert "↓ newest" in it.rows()[-1]
+            assert it.host.query_one(Input).has_focus
+            await it.pilot._post_mouse_events([WheelDown], Conversation, (10, 10))
+            assert it.texts()[-1] == "message 99"
+
+    run(main())
+
+
+def test_an_empty_chat_gives_the_focus_back() -> None:
+    async def main() -> None:
+        async with shown([]) as it:
+            it.conversation.focus()
+            await it.settled()
+            assert len(it.told(Conversation.Closed)) == 1
+
+    run(main())
+
+
+# ---------------------------------------------------------------- jumps, search, hints, size
+
+
+def test_jumping_far_and_coming_back() -> None:
+    async def main() -> None:
+        async with shown(messages(2000)) as it:
+            await it.conversation.jump(message(500).id)
+            await it.settled()
+            assert it.conversation.selected == message(500)
+            assert "message 500" in it.texts()
+            assert it.conversation.has_focus
+            it.conversation.add([message(2000)])
+            assert "message 500" in it.texts()
+            it.source.held.append(message(2000))
+            it.conversation.to_end()
+            await it.settled()
+            assert it.texts()[-1] == "message 2000"
+            with pytest.raises(NoSuchMessage):
+                await it.conversation.jump("f" * 32)
+            assert it.texts()[-1] == "message 2000"
+
+    run(main())
+
+
+def test_what_came_late_takes_its_place_when_it_is_read_again() -> None:
+    async def main() -> None:
+        held = messages(200)
+        async with shown([*held[:150], *held[151:]]) as it:
+            it.conversation.page(-2)
+            before = it.texts()[0]
+            it.source.held = held
+            await it.conversation.reread()
+            await it.settled()
+            assert it.texts()[0] == before
+            assert it.conversation._feed.window.index(message(150).id) is not None
+
+    run(main())
+
+
+def test_search_words_are_marked() -> None:
+    async def main() -> None:
+        async with shown([message(0, "find the word here")]) as it:
+            it.conversation.search_marks = "WORD"
+            strip = it.conversation.render_line(19)
+            (marked,) = [segment for segment in strip if segment.text == "word"]
+            assert marked.style is not None
+            assert marked.style.reverse
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("contact", ["Say hello to bob."]),
+        ("waiting", ["bob has not answered yet.", "What you write waits here and is sent then."]),
+        ("blocked", ["You have blocked bob.", "Nothing of theirs comes in."]),
+    ],
+)
+def test_an_empty_chat_says_what_to_do(state: str, words: list[str]) -> None:
+    async def main() -> None:
+        async with shown([], chat(state)) as it:
+            assert [row.strip() for row in it.rows() if row.strip()] == words
+
+    run(main())
+
+
+def test_who_has_not_answered_is_said_until_they_have() -> None:
+    async def main() -> None:
+        async with shown([message(0, mine=True)], chat("waiting")) as it:
+            assert it.rows()[-1] == " bob has not answered yet: what you write waits here"
+            it.conversation.update_chat(replace(chat(), label="Robert"))
+            assert it.rows()[-1].startswith(" you")
+            it.conversation.add([message(1)])
+            assert it.rows()[-1].startswith(" Robert")
+
+    run(main())
+
+
+def test_no_chat_shows_nothing() -> None:
+    async def main() -> None:
+        async with shown(messages(3)) as it:
+            await it.conversation.open(None, it.source)
+            assert not any(it.rows())
+
+    run(main())
+
+
+def test_another_width_keeps_what_one_reads() -> None:
+    async def main() -> None:
+        held = [message(number, f"message {number} " + "word " * 30) for number in range(300)]
+        async with shown(held) as it:
+            it.conversation.page(-5)
+            await it.settled()
+            top = it.conversation._feed.window[it.conversation._feed.view.top().item]
+            before = it.rows()
+            for size in [(40, 12), (120, 40), (80, 21)]:
+                await it.pilot.resize_terminal(*size)
+                await it.settled()
+                assert it.conversation._feed.window[it.conversation._feed.view.top().item] == top
+            assert it.rows() == before
+
+    run(main())
+
+
+def test_another_theme_paints_anew() -> None:
+    async def main() -> None:
+        async with shown([message(0)]) as it:
+            dark = it.conversation.render_line(19)._segments[-1].style
+            it.host.theme = "textual-light"
+            await it.settled()
+            assert it.conversation.render_line(19)._segments[-1].style != dark
+
+    run(main())
