@@ -84,8 +84,10 @@ class AddScreen(Panel[str]):
         #looks { height: auto; color: $text-muted; margin: 0 0 1 0; }
         #looks.-good { color: $text-success; }
         #looks.-problem { color: $text-error; }
-        &.-low InviteText { height: 3; }
-        &.-low #looks { margin: 0; }
+        &.-low, &.-tiny {
+            InviteText { height: 3; }
+            #looks { margin: 0; }
+        }
     }
     """
 

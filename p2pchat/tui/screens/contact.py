@@ -55,8 +55,10 @@ class ContactScreen(Panel[None]):
         #verified { height: auto; margin: 0 0 1 0; }
         #verified.-good { color: $text-success; }
         #name { margin: 0 0 1 0; }
-        &.-low #number { padding: 0; }
-        &.-low #verified, &.-low #name { margin: 0; }
+        &.-low, &.-tiny {
+            #number { padding: 0; }
+            #verified, #name { margin: 0; }
+        }
     }
     """
 

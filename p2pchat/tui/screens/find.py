@@ -67,8 +67,7 @@ class FindScreen(Panel[str]):
         .panel { height: 100%; max-height: 24; }
         .body { height: 100%; overflow: hidden; }
         OptionList { height: 1fr; margin: 1 0 0 0; }
-        &.-low OptionList { margin: 0; }
-        &.-low Input { border: none; height: 1; padding: 0 1; }
+        &.-low OptionList, &.-tiny OptionList { margin: 0; }
     }
     """
 

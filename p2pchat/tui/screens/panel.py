@@ -109,6 +109,22 @@ def said(error: P2PChatError) -> str:
     return f"{text}. {advice}".rstrip()
 
 
+class Body(VerticalScroll):
+    """What scrolls. Where it became lower, the field one writes in stays in sight."""
+
+    def on_mount(self) -> None:
+        """What it holds may become higher, too."""
+        self.watch(self, "virtual_size", self.on_resize)
+
+    def on_resize(self) -> None:
+        """Its height is known now."""
+        self.call_after_refresh(self._show_focus)
+
+    def _show_focus(self) -> None:
+        if (focused := self.screen.focused) is not None and self in focused.ancestors:
+            self.scroll_to_widget(focused, animate=False)
+
+
 class Panel(ModalScreen[Result]):
     """A screen of the family. Subclasses give `body`, their BINDINGS with an action each, and dismiss with a result.
 
@@ -149,10 +165,14 @@ class Panel(ModalScreen[Result]):
             height: auto;
             max-height: 100%;
             scrollbar-size-vertical: 1;
+            background: $surface;
+        }
+        .body, OptionList, TextArea {
             scrollbar-background: $surface;
             scrollbar-background-hover: $surface;
-            scrollbar-color: $panel;
-            background: $surface;
+            scrollbar-background-active: $surface;
+            scrollbar-color: $boost;
+            scrollbar-corner-color: $surface;
         }
         .foot {
             dock: bottom;
@@ -172,7 +192,7 @@ class Panel(ModalScreen[Result]):
         .note { height: auto; color: $text-muted; margin: 0 0 1 0; }
         .warn { height: auto; color: $text-warning; margin: 0 0 1 0; }
         .last { margin: 0; }
-        .label { height: 1; color: $text-muted; }
+        .label { width: 100%; height: auto; color: $text-muted; }
         .hidden { display: none; }
         .box { height: auto; background: $panel; padding: 0 2; margin: 0 0 1 0; }
         Input, TextArea { background: $surface; border: round $foreground 30%; padding: 0 1; }
@@ -182,8 +202,8 @@ class Panel(ModalScreen[Result]):
         OptionList:focus > .option-list--option-highlighted {
             color: $foreground;
             background: $primary 30%;
-            text-style: $block-cursor-text-style;
         }
+        OptionList:ansi > .option-list--option-highlighted { text-style: bold underline; }
         OptionList {
             height: auto;
             max-height: 100%;
@@ -196,15 +216,18 @@ class Panel(ModalScreen[Result]):
 
         &.-low .panel { padding: 0 1; }
         &.-low .foot { padding: 0; }
-        &.-low .para, &.-low .note, &.-low .warn, &.-low .said, &.-low .box { margin: 0; }
+        &.-low, &.-tiny {
+            .para, .note, .warn, .said, .box { margin: 0; }
+        }
         &.-narrow .panel { padding: 0 1; }
-        &.-low Input { border: none; height: 1; background: $panel; }
-        &.-low TextArea { border: none; background: $panel; }
+        &.-low, &.-tiny {
+            Input, Input:focus { border: none; height: 1; background: $panel; }
+            TextArea, TextArea:focus { border: none; background: $panel; }
+        }
         &.-tiny .panel { border: none; padding: 0; }
         &.-tiny Hints { max-height: 1; }
         &.-tiny .said { max-height: 2; }
         &.-tiny .foot { padding: 0; }
-        &.-tiny .para, &.-tiny .note, &.-tiny .warn, &.-tiny .said, &.-tiny .box { margin: 0; }
     }
     """
 
@@ -240,7 +263,7 @@ class Panel(ModalScreen[Result]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="panel") as panel:
             panel.border_title = Content(self._heading)
-            with VerticalScroll(classes="body", can_focus=False):
+            with Body(classes="body", can_focus=False):
                 yield from self.body()
             with Vertical(classes="foot"):
                 yield Static("", classes="said", markup=False)

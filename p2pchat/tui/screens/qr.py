@@ -42,6 +42,7 @@ class QrScreen(ModalScreen[None]):
     QrScreen {
         align: center middle;
         background: $background;
+        &:ansi { background: ansi_default; }
         overflow: hidden;
         #code { width: auto; height: auto; max-width: 100%; }
         Hints { dock: bottom; padding: 0 1; max-height: 1; }

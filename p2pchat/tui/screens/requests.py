@@ -30,14 +30,18 @@ class RequestsScreen(Panel[str]):
         Binding("a,enter", "accept", "accept"),
         Binding("d", "decline", "decline"),
         Binding("b", "block", "block"),
+        Binding("up,k", "move(-1)", show=False),
+        Binding("down,j", "move(1)", show=False),
     ]
-    AUTO_FOCUS = "OptionList"
+    AUTO_FOCUS = ""
     DEFAULT_CSS = """
     RequestsScreen {
-        OptionList { max-height: 8; margin: 0 0 1 0; }
+        OptionList { max-height: 8; margin: 0 0 1 0; text-wrap: nowrap; text-overflow: ellipsis; }
         #words { text-style: bold; color: $text-accent; text-align: center; padding: 1 2; }
-        &.-low OptionList { max-height: 3; margin: 0; }
-        &.-low #words { padding: 0 1; }
+        &.-low, &.-tiny {
+            OptionList { max-height: 3; margin: 0; }
+            #words { padding: 0; }
+        }
     }
     """
 
@@ -49,12 +53,14 @@ class RequestsScreen(Panel[str]):
 
     def body(self) -> ComposeResult:
         yield OptionList(classes="hidden")
-        yield Static("", id="known", classes="warn hidden", markup=False)
         yield Static("", id="words", classes="box hidden", markup=False)
+        yield Static("", id="known", classes="warn hidden", markup=False)
         yield Static("", id="how", classes="para last", markup=False)
 
     def on_mount(self) -> None:
         """Read them."""
+        # The arrows move in it all the same; the page keys are left for what is below it.
+        self.query_one(OptionList).can_focus = False
         self.run_worker(self._read(), group="read", exclusive=True)
 
     def news(self, events: Sequence[Mapping[str, Any]]) -> None:
@@ -84,14 +90,12 @@ class RequestsScreen(Panel[str]):
         # Whoever comes while somebody reads must not slip under the finger.
         kept = next((at for at, each in enumerate(found) if before is not None and each.id == before.id), 0)
         listed.highlighted = kept if found else None
-        if found:
-            listed.focus()
         self._show()
 
     def _row(self, request: Request) -> Content:
         since = f"  {request.since.day} {request.since:%b} {clock(request.since)}"
         anew = ("  wants to begin anew", "$text-warning") if request.known else ""
-        return Content.assemble((self.drawn(request.name), "bold"), (since, MUTED), anew)
+        return Content.assemble((self.drawn(request.name), "bold"), anew, (since, MUTED))
 
     @on(OptionList.OptionHighlighted)
     def _show(self) -> None:
@@ -114,7 +118,12 @@ class RequestsScreen(Panel[str]):
             )
         self.show_keys()
 
-    @on(OptionList.OptionSelected)
+    def action_move(self, lines: int) -> None:
+        """Another one. (A click only chooses, too.)"""
+        if self._requests:
+            listed = self.query_one(OptionList)
+            listed.highlighted = max(0, min(len(self._requests) - 1, (listed.highlighted or 0) + lines))
+
     def action_accept(self) -> None:
         """Say yes."""
         request = self.chosen

@@ -22,7 +22,7 @@ class UnlockScreen(Panel[bool]):
         Binding("escape", "back", "quit"),
     ]
     AUTO_FOCUS = "Input"
-    DEFAULT_CSS = "UnlockScreen { background: $background; }"
+    DEFAULT_CSS = "UnlockScreen { background: $background; &:ansi { background: ansi_default; } }"
 
     def __init__(self, seam: Caller) -> None:
         super().__init__()

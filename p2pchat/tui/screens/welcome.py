@@ -52,11 +52,11 @@ class WelcomeScreen(Panel[str]):
     DEFAULT_CSS = """
     WelcomeScreen {
         background: $background;
+        &:ansi { background: ansi_default; }
         .step { height: auto; display: none; }
         .step.-now { display: block; }
-        Label { margin: 0; }
         #again-part { height: auto; margin: 1 0 0 0; }
-        &.-low #again-part { margin: 0; }
+        &.-low #again-part, &.-tiny #again-part { margin: 0; }
     }
     """
 
