@@ -99,13 +99,12 @@ def test_the_way_has_a_row_of_its_own_where_there_is_no_room() -> None:
 
 
 def test_the_unread_line() -> None:
-    look = replace(WIDE, first_unread=message(1).id, unread=3)
-    block = lay_out(message(1), message(0), look)
+    block = lay_out(message(1), message(0), WIDE, unread=3)
     assert " 3 new " in shown(block)[0]
     assert width(shown(block)[0]) == 79
-    assert " 3 new " not in shown(lay_out(message(2), message(1), look))[0]
+    assert " 3 new " not in shown(lay_out(message(2), message(1), WIDE))[0]
     near = after(message(0))
-    assert body(lay_out(near, message(0), replace(WIDE, first_unread=near.id)))[0].startswith(" bob"), "a group ends"
+    assert body(lay_out(near, message(0), WIDE, unread=0))[0].startswith(" bob"), "a group ends"
 
 
 def test_a_text_of_endless_lines_is_cut_and_says_so() -> None:
@@ -182,8 +181,8 @@ def holds(block: Block, cells: int) -> None:
 def test_no_row_is_wider_than_the_screen_or_has_a_control_character(
     text: str, name: str, cells: int, mine: bool, rtl: str, joined: bool
 ) -> None:
-    look = Look(cells, name, "c1", NOW.date(), message(0).id, 2, "a سلام", rtl, joined)
-    holds(lay_out(message(0, text, mine=mine, route=name, at=START), None, look), cells)
+    look = Look(cells, name, "c1", NOW.date(), "a سلام", rtl, joined)
+    holds(lay_out(message(0, text, mine=mine, route=name, at=START), None, look, unread=2), cells)
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))

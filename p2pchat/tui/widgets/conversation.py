@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from rich.style import Style
 from textual import events
 from textual.binding import BindingType
+from textual.geometry import Region
 from textual.message import Message as Posted
 from textual.strip import Strip
 from textual.widget import Widget
@@ -135,7 +136,7 @@ class Conversation(Widget, can_focus=True):
     def add(self, messages: Sequence[Message]) -> None:
         """Messages were saved just now, own ones too. Those of other chats are passed over."""
         if self._feed.add(messages, self._looked_at()):
-            self._changed()
+            self._changed(below=not self._feed.view.following)
 
     def moved(self, id: str, state: str, route: str | None) -> None:
         """A message's state changed."""
@@ -351,9 +352,9 @@ class Conversation(Widget, can_focus=True):
 
     # ------------------------------------------------------------ inside
 
-    def _changed(self, *, reveal: bool = False) -> None:
+    def _changed(self, *, reveal: bool = False, below: bool = False) -> None:
         """Something may look different: draw it, read what will be needed, tell what was seen. `reveal`: a message was
-        selected, it shall be on the screen.
+        selected, it shall be on the screen. `below`: only what is below the screen changed.
         """
         feed = self._feed
         # While nothing is selected the bar covers the last row instead of taking it, so that it can come and go
@@ -368,8 +369,11 @@ class Conversation(Widget, can_focus=True):
             feed.show_unread()
         if feed.view.following:
             feed.unread.below = 0
-        self._shown = None
-        self.refresh()
+        before, self._shown = self._shown, None
+        if below and before == self._shown_rows():
+            self.refresh(Region(0, self.size.height - 1, self.size.width, 1))
+        else:
+            self.refresh()
         if self.is_mounted and feed.needs_page():
             self._work(feed.extend())
         self._report()

@@ -96,6 +96,7 @@ class Feed:
                 self._selected = None
                 self.view.follow()
                 self.unread = Unread() if chat is None else Unread(chat.first_unread, chat.unread)
+                self.blocks.unread = (self.unread.first, self.unread.count)
                 self._fill(page)
                 self._look_anew()
                 self.show_unread()
@@ -196,7 +197,8 @@ class Feed:
         following = self.view.following
         new = self.window.live(ours, following=following)
         if self.unread.came(new, seen=seen, following=following):
-            self._look_anew()
+            self.blocks.unread = (self.unread.first, self.unread.count)
+            self.view.settle()
         return bool(new)
 
     def moved(self, id: str, state: str, route: str | None) -> bool:
@@ -229,9 +231,4 @@ class Feed:
 
     def _look_anew(self) -> None:
         chat = self.chat
-        self.restyle(
-            chat="" if chat is None else chat.id,
-            label="" if chat is None else chat.label,
-            first_unread=self.unread.first,
-            unread=self.unread.count,
-        )
+        self.restyle(chat="" if chat is None else chat.id, label="" if chat is None else chat.label)

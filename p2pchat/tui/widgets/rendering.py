@@ -76,14 +76,12 @@ class Block:
 
 @dataclass(frozen=True)
 class Look:
-    """What the looks of all messages depend on. `first_unread` has the unread line above it."""
+    """What the looks of all messages depend on."""
 
     cells: int
     label: str
     chat: str
     today: date
-    first_unread: str | None = None
-    unread: int = 0
     search: str = ""
     rtl: str = "auto"
     joined: bool = False
@@ -128,21 +126,22 @@ def pattern(words: str) -> re.Pattern[str] | None:
     return re.compile(joined, re.IGNORECASE) if joined else None
 
 
-def continues(message: Message, previous: Message | None, look: Look) -> bool:
-    """Whether a message belongs to the one above it: same sender, same day, soon after, nothing between."""
+def continues(message: Message, previous: Message | None) -> bool:
+    """Whether a message belongs to the one above it: same sender, same day, soon after."""
     return (
         previous is not None
         and previous.sender == message.sender
-        and message.id != look.first_unread
         and message.at.date() == previous.at.date()
         and abs(message.at - previous.at) <= _GROUP
     )
 
 
-def lay_out(message: Message, previous: Message | None, look: Look) -> Block:
-    """The rows of `message` below `previous`, each of them `look.cells` wide or less."""
-    grouped = continues(message, previous, look)
-    lead = _lead(message, previous, look, grouped)
+def lay_out(message: Message, previous: Message | None, look: Look, unread: int | None = None) -> Block:
+    """The rows of `message` below `previous`, each of them `look.cells` wide or less. `unread`: the unread line is
+    above it, and says so many.
+    """
+    grouped = unread is None and continues(message, previous)
+    lead = _lead(message, previous, look, grouped, unread)
     if message.kind == "text":
         body, starts = _text_rows(displayable(message.text, joined=look.joined), look)
     else:
@@ -157,15 +156,15 @@ def lay_out(message: Message, previous: Message | None, look: Look) -> Block:
 # ---------------------------------------------------------------- above a message
 
 
-def _lead(message: Message, previous: Message | None, look: Look, grouped: bool) -> list[Row]:
+def _lead(message: Message, previous: Message | None, look: Look, grouped: bool, unread: int | None) -> list[Row]:
     rows: list[Row] = []
     on = message.at.date()
     if previous is None or previous.at.date() != on:
         if previous is not None:
             rows.append(())
         rows += [_centred(day(on, look.today), look.cells, "date"), ()]
-    if message.id == look.first_unread:
-        count = f" {look.unread} new " if look.unread else " new "
+    if unread is not None:
+        count = f" {unread} new " if unread else " new "
         rule = max(0, look.cells - 2 - width(count))
         rows.append((Piece(f" {'─' * (rule // 2)}{count}{'─' * (rule - rule // 2)}", "unread"),))
     if look.narrow and not grouped:

@@ -25,6 +25,7 @@ class _LaidOut(NamedTuple):
     message: Message
     previous: Message | None
     look: Look
+    unread: int | None
     block: Block
 
 
@@ -35,16 +36,25 @@ class Blocks:
         self._window = window
         self._kept: dict[str, _LaidOut] = {}
         self.look = look
+        self.unread: tuple[str | None, int] = (None, 0)
+        """The message with the unread line above it, and how many that says. Nobody else's look depends on it."""
 
     def __call__(self, index: int) -> Block:
         message = self._window[index]
         previous = self._window[index - 1] if index else None
         kept = self._kept.get(message.id)
-        if kept is None or kept.message is not message or kept.previous is not previous or kept.look is not self.look:
+        unread = self.unread[1] if message.id == self.unread[0] else None
+        if (
+            kept is None
+            or kept.message is not message
+            or kept.previous is not previous
+            or kept.look is not self.look
+            or kept.unread != unread
+        ):
             if len(self._kept) >= 2 * MOST:
                 self._kept.clear()
-            kept = _LaidOut(message, previous, self.look, lay_out(message, previous, self.look))
-            self._kept[message.id] = kept
+            block = lay_out(message, previous, self.look, unread)
+            kept = self._kept[message.id] = _LaidOut(message, previous, self.look, unread, block)
         return kept.block
 
 
