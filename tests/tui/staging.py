@@ -21,7 +21,7 @@ OPEN = object()
 SIZES = ((80, 24), (120, 40), (40, 12), (20, 6))
 
 
-class Stage(App[None]):
+class Stage(App[object]):
     """The app. `turns_text` is what the real one says where p2pchat turns right-to-left text."""
 
     turns_text = True
@@ -60,7 +60,7 @@ class Stage(App[None]):
 @asynccontextmanager
 async def stage(
     screen: Screen[Any], size: tuple[int, int] = (80, 24), *, held: bool = False
-) -> AsyncIterator[tuple[Stage, Pilot[None]]]:
+) -> AsyncIterator[tuple[Stage, Pilot[object]]]:
     """The screen on its stage. `held`: its node does not answer yet, so do not wait for that."""
     app = Stage(screen)
     async with app.run_test(size=size) as pilot:
@@ -68,25 +68,25 @@ async def stage(
         yield app, pilot
 
 
-async def settled(pilot: Pilot[None]) -> None:
+async def settled(pilot: Pilot[object]) -> None:
     """Everything that was begun has ended, and is on the screen."""
     await pilot.pause()
     await pilot.app.workers.wait_for_complete()
     await pilot.pause()
 
 
-async def press(pilot: Pilot[None], *keys: str) -> None:
+async def press(pilot: Pilot[object], *keys: str) -> None:
     """Press keys, and let everything they began end."""
     await pilot.press(*keys)
     await settled(pilot)
 
 
-async def type_in(pilot: Pilot[None], text: str) -> None:
+async def type_in(pilot: Pilot[object], text: str) -> None:
     """Type a text."""
     await press(pilot, *("space" if char == " " else char for char in text))
 
 
-async def click_on(app: Stage, pilot: Pilot[None], words: str) -> None:
+async def click_on(app: Stage, pilot: Pilot[object], words: str) -> None:
     """Click where these words stand."""
     for y, line in enumerate(pictures.take(app).text):
         if words in line:

@@ -12,8 +12,9 @@ from textual.containers import Vertical
 from textual.message import Message as Posted
 from textual.widgets import Input, Label, Static, TextArea
 
+from p2pchat.clean import clean, clean_line
 from p2pchat.errors import NotReached, P2PChatError
-from p2pchat.tui.screens.panel import Panel, said
+from p2pchat.tui.screens.panel import Field, Panel, said
 from p2pchat.tui.seam import Caller
 
 PREFIX = "P2PCHAT:"
@@ -40,13 +41,12 @@ def looks(text: str) -> Looks:
     """Whether a text looks like an invite; only the node can say whether it is one."""
     if not text.strip():
         return Looks(None, "Paste the whole of it; line breaks and spaces do not matter.")
-    start = text.upper().find(PREFIX)
-    if start < 0:
+    _, prefix, body = _DRESSING.sub("", text).upper().partition(PREFIX)
+    if not prefix:
         return Looks(None, f"This is no invite: one begins with {PREFIX}")
-    body = _DRESSING.sub("", text[start + len(PREFIX) :]).upper()
     strange = re.search("[^A-Z2-7]", body)
     if strange:
-        return Looks(None, f"There is something in it that is not part of an invite: {strange.group()}")
+        return Looks(None, f"There is something in it that no invite has: {clean_line(strange.group())}")
     if len(body) < LEAST:
         return Looks(None, "This is the beginning of an invite; the rest is missing.")
     if len(body) % 8 in (1, 3, 6):
@@ -66,6 +66,10 @@ class InviteText(TextArea):
             event.stop()
             event.prevent_default()
             self.post_message(self.Entered())
+
+    def on_paste(self, event: events.Paste) -> None:
+        """The clipboard may hold anything."""
+        event.text = clean(event.text)
 
 
 class AddScreen(Panel[str]):
@@ -101,10 +105,10 @@ class AddScreen(Panel[str]):
     def body(self) -> ComposeResult:
         with Vertical(id="form"):
             yield Label("The text your friend sent you", classes="label", markup=False)
-            yield InviteText(self._given, soft_wrap=True, show_line_numbers=False, tab_behavior="focus")
+            yield InviteText(clean(self._given), soft_wrap=True, show_line_numbers=False, tab_behavior="focus")
             yield Static("", id="looks", markup=False)
             yield Label("What to call them; empty: as they call themselves", classes="label", markup=False)
-            yield Input(id="name", max_length=64)
+            yield Field(id="name", max_length=64)
 
     def on_mount(self) -> None:
         """Look at what came along."""

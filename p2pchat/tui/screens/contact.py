@@ -17,7 +17,7 @@ from p2pchat.tui import wording
 from p2pchat.tui.model import Chat
 from p2pchat.tui.screens.confirm import ConfirmScreen
 from p2pchat.tui.screens.explain import way
-from p2pchat.tui.screens.panel import Panel, said
+from p2pchat.tui.screens.panel import Field, Panel, said
 from p2pchat.tui.seam import Caller
 
 _GROUPS_A_LINE = 4
@@ -71,7 +71,7 @@ class ContactScreen(Panel[None]):
         self._renaming = False
 
     def body(self) -> ComposeResult:
-        yield Input(id="name", max_length=64, classes="hidden")
+        yield Field(id="name", max_length=64, classes="hidden")
         yield Static("", id="presence", markup=False)
         yield Static("", id="verified", markup=False)
         yield Static("", id="number", classes="box hidden", markup=False)

@@ -16,7 +16,7 @@ from textual.widgets.option_list import Option
 from p2pchat.errors import P2PChatError
 from p2pchat.tui.model import Chat, Message, message_of
 from p2pchat.tui.rtl import visual
-from p2pchat.tui.screens.panel import MUTED, Panel, said
+from p2pchat.tui.screens.panel import MUTED, Field, Panel, said
 from p2pchat.tui.seam import Caller
 from p2pchat.tui.text import clock, displayable_line, has_rtl, is_rtl
 
@@ -80,7 +80,7 @@ class FindScreen(Panel[str]):
         self._found: list[Message] = []
 
     def body(self) -> ComposeResult:
-        yield Input(self._wanted, placeholder="Words to look for")
+        yield Field(self._wanted, placeholder="Words to look for")
         yield OptionList()
 
     def on_mount(self) -> None:

@@ -23,6 +23,7 @@ from textual.style import Style
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
+from p2pchat.clean import clean_line
 from p2pchat.errors import P2PChatError
 from p2pchat.tui.keys import shown
 from p2pchat.tui.rtl import visual_line
@@ -107,6 +108,14 @@ def said(error: P2PChatError) -> str:
     advice = "" if "`" in error.advice else error.advice
     text = re.sub(r"\s*`[^`]*`", "", error.message).rstrip(".")
     return f"{text}. {advice}".rstrip()
+
+
+class Field(Input):
+    """A line to write in."""
+
+    def on_paste(self, event: events.Paste) -> None:
+        """The clipboard may hold anything, and what stands here is drawn."""
+        event.text = clean_line(event.text)
 
 
 class Body(VerticalScroll):

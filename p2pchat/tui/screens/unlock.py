@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Input, Static
 
-from p2pchat.tui.screens.panel import Panel
+from p2pchat.tui.screens.panel import Field, Panel
 from p2pchat.tui.seam import Caller
 
 
@@ -30,7 +30,7 @@ class UnlockScreen(Panel[bool]):
 
     def body(self) -> ComposeResult:
         yield Static("Your passphrase opens your messages.", classes="para", markup=False)
-        yield Input(password=True, placeholder="Passphrase")
+        yield Field(password=True, placeholder="Passphrase")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return action != "go" or not self.busy

@@ -15,7 +15,7 @@ from textual.widgets import Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
 from p2pchat.errors import BadName, P2PChatError
-from p2pchat.tui.screens.panel import MUTED, Panel, said
+from p2pchat.tui.screens.panel import MUTED, Field, Panel, said
 
 Create = Callable[[str, str | None], Awaitable[None]]
 
@@ -76,7 +76,7 @@ class WelcomeScreen(Panel[str]):
                 markup=False,
             )
             yield Label("Your name, as your friends will see it", classes="label", markup=False)
-            yield Input(id="name", placeholder=self._default, max_length=MOST_NAME)
+            yield Field(id="name", placeholder=self._default, max_length=MOST_NAME)
         with Vertical(id="step-passphrase", classes="step"):
             yield Static(
                 "A passphrase locks your messages on this computer. Without one, whoever has this computer's files "
@@ -90,10 +90,10 @@ class WelcomeScreen(Panel[str]):
                 markup=False,
             )
             yield Label("Passphrase, or Enter for none", classes="label", markup=False)
-            yield Input(id="passphrase", password=True, placeholder="none")
+            yield Field(id="passphrase", password=True, placeholder="none")
             with Vertical(id="again-part", classes="hidden"):
                 yield Label("The same once more", classes="label", markup=False)
-                yield Input(id="again", password=True)
+                yield Field(id="again", password=True)
         with Vertical(id="step-offer", classes="step"):
             yield Static("You can talk to people who gave you an invite, or took yours.", classes="para", markup=False)
             yield OptionList(
