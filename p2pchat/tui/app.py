@@ -219,6 +219,7 @@ class ChatApp(App[errors.P2PChatError]):
         self.run_worker(self._begin())
 
     async def _begin(self) -> None:
+        await self.main.whole()
         if self.profile.exists():
             try:
                 if self._started is not None:
@@ -288,6 +289,8 @@ class ChatApp(App[errors.P2PChatError]):
             self.main.write_in(self.book.shown)
         if news.listed:
             self.main.show_list()
+        if current is None and self.book.chats and not news.stale:
+            self.begin(self.talk.open(self.book.chats[0].id))  # the first there ever was
         self.refresh_status()
         for warning in news.warnings:
             self.say(warning, "warning")
@@ -557,3 +560,4 @@ def tune_gc() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+    gc.enable()  # `launch` did without until here
