@@ -6,7 +6,7 @@
     intents    what widgets and screens ask of the app: one dataclass per intent
     keys       the one table of keys, from which the bindings and the help are made
     commands   slash commands, one table with their help, for the composer, the completion and the palette
-    text       wrapping, widths, right-to-left lines, dates
+    text, rtl  wrapping, widths, dates; right-to-left lines in drawing order
     terminal   what Textual leaves out: clipboard, bell, notification, bidi mode
     screens/   one file a screen; a screen knows intents and model, and asks the node through the seam
     widgets/   one file a widget; a widget knows only model and text, and tells the app by intents

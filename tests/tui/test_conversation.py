@@ -252,6 +252,24 @@ def test_the_last_chat_asked_for_is_shown() -> None:
     run(main())
 
 
+def test_a_page_of_the_chat_before_is_not_put_into_this_one() -> None:
+    async def main() -> None:
+        async with shown(messages(300)) as it:
+            it.source.hold = asyncio.Event()
+            it.conversation.page(-4)
+            await it.pilot.pause()
+            assert it.source.asked[-1] == "before"
+            # Not even where the first message has the same id.
+            same = [replace(one, chat="d" * 64, text="other") for one in messages(100, 200)]
+            await it.conversation.open(chat(id="d" * 64), ListSource(same))
+            it.source.hold.set()
+            await it.settled()
+            held = it.conversation._feed.window
+            assert all(held[index].text == "other" for index in range(len(held)))
+
+    run(main())
+
+
 def test_an_error_shows_nothing_of_another_chat() -> None:
     async def main() -> None:
         async with shown(messages(3)) as it:
@@ -431,6 +449,41 @@ def test_the_one_below_is_selected_when_the_selected_one_is_deleted() -> None:
             assert it.conversation.selected == message(4)
             it.conversation.removed(message(4).id)
             assert it.conversation.selected == message(2)
+
+    run(main())
+
+
+def test_the_selection_outlives_a_look_at_another_window() -> None:
+    async def main() -> None:
+        async with shown(messages(50)) as it:
+            it.conversation.focus()
+            await it.settled()
+            await it.press("up")
+            it.host.app_focus = False
+            await it.settled()
+            it.host.app_focus = True
+            await it.settled()
+            assert it.conversation.selected == message(48)
+            it.host.query_one(Input).focus()
+            await it.settled()
+            assert it.conversation.selected is None
+
+    run(main())
+
+
+def test_a_narrow_screen_says_what_it_has_room_for() -> None:
+    async def main() -> None:
+        held = [message(0, mine=True, route="circuit")]
+        for size, bar in [
+            ((100, 12), "delivered · through a relay · Friday 20 November 09:00"),
+            ((50, 12), "delivered · through a relay · 09:00"),
+            ((40, 12), "delivered · 09:00"),
+        ]:
+            async with shown(held, size=size) as it:
+                it.conversation.focus()
+                await it.settled()
+                assert it.rows()[-1].endswith(bar)
+                assert it.rows()[-1].startswith(" y ")
 
     run(main())
 

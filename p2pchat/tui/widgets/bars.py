@@ -22,11 +22,14 @@ def keys(cells: int) -> Row:
 
 
 def details(message: Message, look: Look) -> Row:
-    """How far a message has come, by which way, and when it was written or came."""
-    words = [STATES.get(message.state, displayable_line(message.state))] if message.mine else []
-    words += [edge_word(message.route)] if message.route else []
-    words += [f"{day(message.at.date(), look.today)} {clock(message.at)}"]
-    return (Piece(" · ".join(words) + " ", "bar"),)
+    """How far a message has come, by which way, and when it was written or came; as much as there is room for."""
+    state = [STATES.get(message.state, displayable_line(message.state))] if message.mine else []
+    way = [edge_word(message.route)] if message.route else []
+    when = clock(message.at)
+    dated = f"{day(message.at.date(), look.today)} {when}"
+    room = look.cells - sum(width(piece.text) for piece in keys(0))
+    choices = [" · ".join(words) + " " for words in ([*state, *way, dated], [*state, *way, when], [*state, when])]
+    return (Piece(next((words for words in choices if width(words) <= room), choices[-1]), "bar"),)
 
 
 def pill(below: int, plain: bool) -> Row:
