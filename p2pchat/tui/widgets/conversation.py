@@ -197,16 +197,6 @@ class Conversation(Widget, can_focus=True):
         self._feed.restyle(rtl=mode)
         self._changed()
 
-    @property
-    def rtl(self) -> str:
-        """The setting: who puts right-to-left text into drawing order."""
-        return self._feed.look.rtl
-
-    @rtl.setter
-    def rtl(self, mode: str) -> None:
-        self._feed.restyle(rtl=mode)
-        self._changed()
-
     # ------------------------------------------------------------ keys
 
     def action_move(self, by: int) -> None:
