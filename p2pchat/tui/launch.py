@@ -6,6 +6,7 @@ Therefore nothing here may import Textual, or anything else that is slow, before
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 from typing import TYPE_CHECKING
@@ -55,6 +56,7 @@ def run(profile: Profile, passphrase: str | None = None) -> int:
     there = profile.exists()
     if there:
         starter.begin()
+    gc.disable()  # nothing that is made from here to the first picture is garbage; `tune_gc` takes it up again
     from p2pchat.tui.app import ChatApp
 
     app = ChatApp(profile, started=starter.wait if there else None, passphrase=passphrase)

@@ -169,7 +169,7 @@ def test_the_chat_of_the_last_activity_is_open(tmp_path: Path) -> None:
         async with opened(node, tmp_path) as (app, pilot):
             assert app.book.current == bob
             await pilot.pause()
-            assert str(app.main.query_one(ChatTitle).content) == "Bob · ● online, direct · ✓ verified"
+            assert str(app.main.query_one(ChatTitle).render()) == "Bob · ● online, direct · ✓ verified"
             assert app.main.composer.has_focus
 
     run(main())
@@ -513,7 +513,7 @@ def test_where_the_list_is_away_the_status_line_says_what_it_would(tmp_path: Pat
     async def main() -> None:
         async with opened(node, tmp_path, (80, 24)) as (app, pilot):
             await pilot.pause()
-            text = str(app.main.status.content)
+            text = str(app.main.status.render())
             assert "requests (1) Ctrl+R" in text
             assert "unread 1 Alt+A" in text
 

@@ -24,7 +24,7 @@ def chat(ident: str, name: str = "", **more: Any) -> Chat:
 class Desk(App[None]):
     """A list, and what it posts."""
 
-    CSS = "ChatList { width: 100%; }"
+    CSS = "ChatList { width: 100%; border: none; }"
 
     def __init__(self) -> None:
         super().__init__()

@@ -92,7 +92,7 @@ def titled(one: Chat | None, width: int) -> str:
         async with desk.run_test(size=(width, 4)) as pilot:
             desk.query_one(ChatTitle).show(one)
             await pilot.pause()
-            return str(desk.query_one(ChatTitle).content)
+            return str(desk.query_one(ChatTitle).render())
 
     return run(main())
 

@@ -1,9 +1,14 @@
-"""The screen one is on nearly always: the list of chats, the conversation, the composer, the status line."""
+"""The screen one is on nearly always: the list of chats, the conversation, the composer, the status line.
+
+It comes in two steps. What a person needs first, a line to write in and the word on how things are, is painted at once;
+the rest is imported and put in place right after it, while the node is still starting.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -13,22 +18,30 @@ from textual.content import Content
 from textual.message import Message as Posted
 from textual.screen import Screen
 from textual.style import Style
+from textual.widget import Widget
 from textual.widgets import Static
 
 from p2pchat.tui.book import Book
 from p2pchat.tui.intents import NextUnread, OpenChat
 from p2pchat.tui.keys import CHATS, bindings
 from p2pchat.tui.model import Chat
-from p2pchat.tui.widgets.chatlist import ChatList
-from p2pchat.tui.widgets.composer import Completer, Composer, Entry
-from p2pchat.tui.widgets.conversation import Conversation
+from p2pchat.tui.widgets.composer import MOST_LINES, Completer, Composer, Entry
 from p2pchat.tui.widgets.statusline import ChatTitle, StatusLine
+
+if TYPE_CHECKING:
+    from p2pchat.tui.widgets.chatlist import ChatList
+    from p2pchat.tui.widgets.conversation import Conversation
 
 WIDE = 100
 """Columns from which the list is there by itself."""
 
 BOTH = 66
 """Columns from which the list and the conversation fit beside each other."""
+
+LIST_WIDTH = 26
+
+LOW, HIGH = 8, 16
+"""Rows under which the title goes, and from which the composer may grow as it likes."""
 
 
 class Empty(Static):
@@ -39,20 +52,16 @@ class Empty(Static):
     """
 
     def __init__(self) -> None:
-        super().__init__("", markup=False)
-
-    def on_mount(self) -> None:
-        """Written once; what is in it never changes."""
         ways = (
             ("Invite a friend", "Ctrl+N", "app.command('invite')"),
             ("I have an invite", "Ctrl+O", "app.command('add')"),
         )
         lines = [Content.assemble(("Nobody is here yet.", "bold")), Content("")]
         for says, key, action in ways:
-            line = Content.assemble((f"{key}", "bold $text-accent"), f"  {says}")
+            line = Content.assemble((key, "bold $text-accent"), f"  {says}")
             lines.append(line.stylize(Style.from_meta({"@click": action})))
         lines += [Content(""), Content.assemble(("F1 shows every key", "$text-muted"))]
-        self.update(Content("\n").join(lines))
+        super().__init__(Content("\n").join(lines), markup=False)
 
 
 class MainScreen(Screen[None]):
@@ -60,25 +69,11 @@ class MainScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(CHATS)]
     AUTO_FOCUS = "Composer"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (BOTH, "-both"), (WIDE, "-wide")]  # noqa: RUF012 - as Textual has them
-    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (8, "-low"), (16, "-high")]  # noqa: RUF012
     DEFAULT_CSS = """
     MainScreen {
         & > #desk { height: 1fr; }
         & ChatList { display: none; }
         & #talk { width: 1fr; }
-        &.-listed ChatList { display: block; }
-        &.-listed.-narrow ChatList { width: 100%; }
-        &.-listed.-narrow #talk { display: none; }
-        &.-listed #talk { border-left: solid $boost; }
-        &.-listed.-narrow #talk { border-left: none; }
-        &.-empty Empty { display: block; }
-        &.-empty Conversation { display: none; }
-        &.-empty ChatTitle { display: none; }
-        &.-low Composer { max-height: 3; }
-        &.-tiny Composer { max-height: 1; }
-        &.-tiny ChatTitle { display: none; }
-        &.-tiny Entry > Horizontal { border-top: none; }
         &:ansi ChatTitle { text-style: reverse; }
         &:ansi StatusLine { text-style: reverse; }
     }
@@ -99,9 +94,14 @@ class MainScreen(Screen[None]):
         self._folded = folded
         self._peeking = False
         """The list is shown although there is little room, until a chat is chosen."""
-        self.chat_list = ChatList()
+        self._rtl = rtl
+        self._desk = Horizontal(id="desk")
+        self._talk = Vertical(id="talk")
         self.chat_title = ChatTitle()
-        self.conversation = Conversation(rtl=rtl)
+        self._list: ChatList | None = None
+        self._conversation: Conversation | None = None
+        self._empty: Empty | None = None
+        self._whole = asyncio.Event()
         self.entry = Entry(completer)
         self.status = StatusLine()
 
@@ -110,25 +110,50 @@ class MainScreen(Screen[None]):
         """Where one writes."""
         return self.entry.composer
 
+    @property
+    def conversation(self) -> Conversation:
+        """The messages of the chat shown; there once the screen is `whole`."""
+        assert self._conversation is not None
+        return self._conversation
+
+    @property
+    def chat_list(self) -> ChatList:
+        """The chats; there once the screen is `whole`."""
+        assert self._list is not None
+        return self._list
+
     def compose(self) -> ComposeResult:
-        with Horizontal(id="desk"):
-            yield self.chat_list
-            with Vertical(id="talk"):
-                yield self.chat_title
-                yield self.conversation
-                yield Empty()
-                yield self.entry
+        with self._desk, self._talk:
+            yield self.entry
         yield self.status
 
     def on_mount(self) -> None:
-        """Show what there is."""
-        self.show_list()
+        """The first picture, then the rest."""
+        self.lay_out()
+        self.call_after_refresh(self._furnish)
+
+    async def whole(self) -> None:
+        """Wait until everything is in its place."""
+        await self._whole.wait()
+
+    async def _furnish(self) -> None:
+        from p2pchat.tui.widgets.chatlist import ChatList
+        from p2pchat.tui.widgets.conversation import Conversation
+
+        self._list, self._conversation, self._empty = ChatList(), Conversation(rtl=self._rtl), Empty()
+        with self.app.batch_update():
+            await self._desk.mount(self._list, before=0)
+            await self._talk.mount(self.chat_title, self._conversation, self._empty, before=0)
+            self._whole.set()
+            self.show_list()
 
     # --- what the app tells
 
     def show_list(self) -> None:
         """The chats, the requests or the one shown changed."""
         book = self._book
+        if not self._whole.is_set():
+            return
         self.chat_list.show(book.chats, book.current, len(book.requests))
         self.chat_title.show(book.shown)
         self.lay_out()
@@ -161,16 +186,31 @@ class MainScreen(Screen[None]):
     @property
     def listed(self) -> bool:
         """Whether the list of chats is on the screen."""
-        if not self._book.chats and not self._book.requests:
+        if not self._whole.is_set() or not (self._book.chats or self._book.requests):
             return False
         return not self._folded if self.size.width >= WIDE else self._peeking
 
     def lay_out(self) -> None:
-        """Lay out by what there is and how much room."""
-        self.set_class(self.listed, "-listed")
-        self.set_class(not self._book.chats, "-empty")
-        if self.chat_list.has_focus and not self.listed:
+        """Lay out by what there is and how much room. Directly, not by classes: a class on the screen makes Textual
+        match every rule with every widget again, and that is most of what the first picture takes.
+        """
+        width, height = self.size
+        self.composer.styles.max_height = 1 if height < LOW else MOST_LINES // 2 if height < HIGH else MOST_LINES
+        if self._empty is None or not self._whole.is_set():
+            return
+        listed, beside, anybody = self.listed, width >= BOTH, bool(self._book.chats)
+        self._show(self.chat_list, listed)
+        self._show(self._talk, not listed or beside)
+        self._show(self._empty, not anybody)
+        self._show(self.conversation, anybody)
+        self._show(self.chat_title, anybody and height >= LOW)
+        self.chat_list.styles.width = LIST_WIDTH if beside else "100%"
+        if self.chat_list.has_focus and not listed:
             self.composer.focus()
+
+    def _show(self, widget: Widget, shown: bool) -> None:
+        if widget.display != shown:
+            widget.display = shown
 
     # --- what the person does
 
@@ -178,12 +218,12 @@ class MainScreen(Screen[None]):
         """The list comes and goes with the room."""
         self.lay_out()
 
-    def on_chat_list_left(self, event: ChatList.Left) -> None:
+    def on_chat_list_left(self, event: Posted) -> None:
         """Back to writing."""
         event.stop()
         self.chosen()
 
-    def on_conversation_closed(self, event: Conversation.Closed) -> None:
+    def on_conversation_closed(self, event: Posted) -> None:
         """Back to writing."""
         event.stop()
         self.composer.focus()
@@ -202,6 +242,8 @@ class MainScreen(Screen[None]):
 
     def action_fold(self) -> None:
         """Show or hide the list."""
+        if not self._whole.is_set():
+            return
         if self.size.width >= WIDE:
             self._folded = not self._folded
             self.post_message(self.Folded(self._folded))
@@ -235,11 +277,13 @@ class MainScreen(Screen[None]):
 
     def action_scroll_page(self, pages: int) -> None:
         """Move the conversation, the focus staying where it is."""
-        self.conversation.page(pages)
+        if self._conversation is not None:
+            self._conversation.page(pages)
 
     def action_newest(self) -> None:
         """To the end of the conversation."""
-        self.conversation.to_end()
+        if self._conversation is not None:
+            self._conversation.to_end()
 
 
 def placeholder(chat: Chat) -> str:

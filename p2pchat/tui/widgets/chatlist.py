@@ -45,6 +45,7 @@ class ChatList(ScrollView, can_focus=True):
         color: $foreground;
         scrollbar-size-vertical: 1;
         overflow-x: hidden;
+        border-right: solid $boost;
         & > .chats--online { color: $success; }
         & > .chats--quiet { color: $secondary; }
         & > .chats--current { background: $boost; text-style: bold; }

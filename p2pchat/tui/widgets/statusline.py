@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
-from textual.widgets import Static
+from textual.widget import Widget
 
 from p2pchat.tui.model import Chat
 from p2pchat.tui.text import displayable_line
@@ -15,7 +15,7 @@ from p2pchat.tui.wording import VERIFIED, mark, presence
 SEPARATOR = " · "
 
 
-class StatusLine(Static):
+class StatusLine(Widget):
     """Says the truth about the connection, as much of it as fits; the keys on the right go first."""
 
     DEFAULT_CSS = """
@@ -30,7 +30,7 @@ class StatusLine(Static):
     """
 
     def __init__(self) -> None:
-        super().__init__("", markup=False)
+        super().__init__()
         self._said: list[str] = []
         self._hints: list[str] = []
 
@@ -39,20 +39,15 @@ class StatusLine(Static):
         if [*said] != self._said or [*hints] != self._hints or wrong != self.has_class("-wrong"):
             self._said, self._hints = list(said), list(hints)
             self.set_class(wrong, "-wrong")
-            self._draw()
-
-    def on_resize(self) -> None:
-        """Another width has room for another part of it."""
-        self._draw()
+            self.refresh()
 
     @property
     def said(self) -> str:
         """What it says about the connection, all of it."""
         return SEPARATOR.join(self._said)
 
-    def _draw(self) -> None:
-        width = self.content_size.width or self.size.width
-        self.update(Content(status_text(self._said, self._hints, width)))
+    def render(self) -> Content:
+        return Content(status_text(self._said, self._hints, self.content_size.width))
 
 
 def status_text(said: Sequence[str], hints: Sequence[str], width: int) -> str:
@@ -74,7 +69,7 @@ def status_text(said: Sequence[str], hints: Sequence[str], width: int) -> str:
     return line + " " * (width - cell_len(line) - cell_len(right)) + right
 
 
-class ChatTitle(Static):
+class ChatTitle(Widget):
     """Who the conversation is with, how they can be reached, and whether it was verified that it is them."""
 
     DEFAULT_CSS = """
@@ -82,38 +77,35 @@ class ChatTitle(Static):
     """
 
     def __init__(self) -> None:
-        super().__init__("", markup=False)
+        super().__init__()
         self._chat: Chat | None = None
 
     def show(self, chat: Chat | None) -> None:
         """Show this chat."""
-        self._chat = chat
-        self._draw()
+        if chat != self._chat:
+            self._chat = chat
+            self.refresh()
 
-    def on_resize(self) -> None:
-        """What does not fit goes from the end."""
-        self._draw()
+    def render(self) -> Content:
+        return Content("") if self._chat is None else title_text(self._chat, self.content_size.width)
 
-    def _draw(self) -> None:
-        chat = self._chat
-        if chat is None:
-            self.update(Content(""))
-            return
-        width = self.content_size.width or self.size.width
-        how = Content.assemble((f"{mark(chat)} {presence(chat)}", "$text-success" if chat.online else "$text-muted"))
-        checked = [Content.assemble(("not verified", "$text-muted")), Content("")]
-        if chat.verified:
-            checked = [Content.assemble((f"{VERIFIED} verified", "$text-success")), Content(VERIFIED)]
-        if chat.state != "contact":
-            checked = [Content("")]
-        # The name is worth more than the word "verified", and the way more than the rest of a long name.
-        name = displayable_line(chat.label)
-        for short in (*checked, Content("")):
-            rest = [part for part in (how, short) if part.cell_length]
-            room = width - sum(part.cell_length + len(SEPARATOR) for part in rest)
-            if room >= min(cell_len(name), 16):
-                break
-        if cell_len(name) > room:
-            name = set_cell_size(name, max(1, room - 1)) + "…"
-        separator = Content.assemble((SEPARATOR, "$text-muted"))
-        self.update(separator.join([Content.assemble((name, "bold")), *rest]))
+
+def title_text(chat: Chat, width: int) -> Content:
+    """The title in `width` cells."""
+    how = Content.assemble((f"{mark(chat)} {presence(chat)}", "$text-success" if chat.online else "$text-muted"))
+    checked = [Content.assemble(("not verified", "$text-muted")), Content("")]
+    if chat.verified:
+        checked = [Content.assemble((f"{VERIFIED} verified", "$text-success")), Content(VERIFIED)]
+    if chat.state != "contact":
+        checked = [Content("")]
+    # The name is worth more than the word "verified", and the way more than the rest of a long name.
+    name = displayable_line(chat.label)
+    for short in (*checked, Content("")):
+        rest = [part for part in (how, short) if part.cell_length]
+        room = width - sum(part.cell_length + len(SEPARATOR) for part in rest)
+        if room >= min(cell_len(name), 16):
+            break
+    if cell_len(name) > room:
+        name = set_cell_size(name, max(1, room - 1)) + "…"
+    separator = Content.assemble((SEPARATOR, "$text-muted"))
+    return separator.join([Content.assemble((name, "bold")), *rest])
