@@ -20,7 +20,7 @@ help: ## this list
 
 setup: $(VENV)/run.stamp ## make .venv with .venv/bin/p2pchat; needs python3 (3.11 to 3.13) and make, nothing else
 
-chat: $(VENV)/run.stamp ## run p2pchat (the screen comes in a later version; until then it names the verbs)
+chat: $(VENV)/run.stamp ## open the screen
 	@$(BIN)/p2pchat
 
 demo: $(VENV)/run.stamp ## watch two people meet, talk, crash and come back

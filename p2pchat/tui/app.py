@@ -1,6 +1,7 @@
 """The app: which screen comes first, who answers which intent, and how it ends.
 
-What is done is in modules by subject: `talk` for messages, `people` for contacts; here is what holds them together.
+What is done is in modules by subject, `talk` for chats, `picking` for one message, `people` for contacts; here is what
+holds them together.
 Nothing in here waits for the node in a handler: keys pass through the app, so whatever takes time is a worker.
 """
 
@@ -30,6 +31,7 @@ from p2pchat.tui.desk import Severity
 from p2pchat.tui.keys import EVERYWHERE, bindings
 from p2pchat.tui.model import Chat
 from p2pchat.tui.people import People
+from p2pchat.tui.picking import Picking
 from p2pchat.tui.screens.main import MainScreen
 from p2pchat.tui.seam import LOCKED, READY, Event, Seam
 from p2pchat.tui.talk import Talk
@@ -85,6 +87,7 @@ class ChatApp(App[errors.P2PChatError]):
         self.now = now
         self.main = MainScreen(self.book, folded=self.kept.folded, rtl=self.kept.rtl, completer=self._completions)
         self.talk = Talk(self)
+        self.picking = Picking(self)
         self.people = People(self, self.talk)
         self._started = started
         self._passphrase = passphrase
@@ -113,10 +116,10 @@ class ChatApp(App[errors.P2PChatError]):
             "verify": self.people.contact,
             "rename": self.people.rename,
             "block": self.people.block,
-            "search": self.talk.search,
-            "copy": self.talk.copy,
-            "delete": self.talk.delete_picked,
-            "why": self.talk.why,
+            "search": self.picking.search,
+            "copy": self.picking.copy,
+            "delete": self.picking.delete_picked,
+            "why": self.picking.why,
             "theme": self._theme,
             "rtl": self._rtl,
             "keep": self._keep,
@@ -149,10 +152,6 @@ class ChatApp(App[errors.P2PChatError]):
     async def ask(self, screen: Screen[Any]) -> Any:
         """Show a screen and wait for what it is dismissed with."""
         return await self.push_screen_wait(screen)
-
-    def after(self, seconds: float, what: Callable[[], None]) -> None:
-        """Do something later."""
-        self.set_timer(seconds, what)
 
     async def _saying(self, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -415,11 +414,11 @@ class ChatApp(App[errors.P2PChatError]):
 
     @on(intents.DeleteMessage)
     def _delete(self, intent: intents.DeleteMessage) -> None:
-        self.begin(self.talk.delete(intent))
+        self.begin(self.picking.delete(intent))
 
     @on(intents.ExplainMessage)
     def _explain(self, intent: intents.ExplainMessage) -> None:
-        self.begin(self.talk.explain(intent))
+        self.begin(self.picking.explain(intent))
 
     @on(intents.ShowContact)
     def _show_contact(self, intent: intents.ShowContact) -> None:

@@ -50,10 +50,6 @@ class Desk(Protocol):
         """Say how things are."""
         ...
 
-    def after(self, seconds: float, what: Callable[[], None]) -> None:
-        """Do something later."""
-        ...
-
     async def reread(self) -> None:
         """Read everything again."""
         ...

@@ -1,4 +1,4 @@
-"""What the app does about what is said: open a chat, send, keep drafts, mark as read, copy, delete, explain, search."""
+"""What the app does about what is said: open a chat, send, keep drafts, mark as read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from p2pchat import errors
 from p2pchat.clean import clean
-from p2pchat.tui.intents import CopyText, DeleteMessage, ExplainMessage, Seen
+from p2pchat.tui.intents import Seen
 from p2pchat.tui.model import Message, message_of
 from p2pchat.tui.seam import READY, Away, Caller
 
@@ -24,7 +24,7 @@ DRAFT_DEADLINE = 2.0
 """Seconds that leaving may take for the drafts."""
 
 _CLOCK_SLACK = timedelta(seconds=2)
-_LOOK_BACK = 50
+LOOK_BACK = 50
 """Newest messages among which one is looked for that may have been saved as the node ended."""
 
 
@@ -64,7 +64,7 @@ class Unsure:
 
 
 class Talk:
-    """The app's hands for messages."""
+    """The app's hands for chats and what is sent in them."""
 
     def __init__(self, app: Desk) -> None:
         self._app = app
@@ -90,6 +90,12 @@ class Talk:
         app.main.chosen()
         app.refresh_status()
         await app.main.conversation.open(chat, self._source)
+
+    async def chat(self, name: str) -> None:
+        """/chat NAME"""
+        chat = self._app.meant(name)
+        if chat is not None:
+            await self.open(chat.id)
 
     async def reread(self) -> None:
         """Events were missed: what is shown is read again."""
@@ -136,7 +142,7 @@ class Talk:
 
     async def _settle(self, unsure: Unsure) -> None:
         try:
-            last = await self._app.seam.call("log", chat=unsure.chat, limit=_LOOK_BACK)
+            last = await self._app.seam.call("log", chat=unsure.chat, limit=LOOK_BACK)
         except errors.NodeGone:
             self._unsure.append(unsure)
             return
@@ -181,7 +187,7 @@ class Talk:
     def _plan(self) -> None:
         if self._drafts and not self._planned:
             self._planned = True
-            self._app.after(DRAFT_PAUSE, self._due)
+            asyncio.get_running_loop().call_later(DRAFT_PAUSE, self._due)
 
     def _due(self) -> None:
         self._planned = False
@@ -211,74 +217,3 @@ class Talk:
                 await asyncio.wait_for(self.keep_drafts(), DRAFT_DEADLINE)
             except TimeoutError:
                 return
-
-    # --- one message
-
-    def picked(self) -> Message | None:
-        """The message a command means: the picked one."""
-        return self._app.main.conversation.selected
-
-    async def newest(self, *, mine: bool) -> Message | None:
-        """The message a command means where none is picked: the newest, or our newest."""
-        chat = self._app.book.shown
-        if chat is None:
-            return None
-        messages = await self._source.newest(chat.id, _LOOK_BACK)
-        return next((each for each in reversed(messages) if each.mine or not mine), None)
-
-    async def copy(self, _rest: str) -> None:
-        """/copy"""
-        message = self.picked() or await self.newest(mine=False)
-        if message is None:
-            self._app.say("There is no message to copy.")
-        else:
-            self._app.copy(CopyText(message.text))
-
-    async def delete_picked(self, _rest: str) -> None:
-        """/delete"""
-        message = self.picked() or await self.newest(mine=True)
-        if message is None:
-            self._app.say("There is no message of yours to delete.")
-        else:
-            await self.delete(DeleteMessage(message))
-
-    async def delete(self, intent: DeleteMessage) -> None:
-        """Delete a message here, after a question."""
-        from p2pchat.tui.screens.confirm import ConfirmScreen
-
-        under_way = intent.message.mine and intent.message.state == "saved"
-        more = "It has not left yet, and will not." if under_way else "What others have, they keep."
-        if await self._app.ask(ConfirmScreen("Delete this message here?", "Delete", "Keep", more)):
-            await self._app.seam.call("delete", id=intent.message.id)
-
-    async def why(self, _rest: str) -> None:
-        """/why"""
-        message = self.picked() or await self.newest(mine=True)
-        if message is None:
-            self._app.say("There is no message of yours here.")
-        else:
-            await self.explain(ExplainMessage(message))
-
-    async def explain(self, intent: ExplainMessage) -> None:
-        """Say where a message is."""
-        from p2pchat.tui.screens.explain import ExplainScreen
-
-        await self._app.ask(ExplainScreen(self._app.seam, intent.message))
-
-    async def search(self, words: str) -> None:
-        """/search: find a message and go to it."""
-        from p2pchat.tui.screens.find import FindScreen
-
-        chat = self._app.book.shown
-        if chat is None:
-            self._app.say("Open a chat first.")
-            return
-        found = await self._app.ask(FindScreen(self._app.seam, chat, words))
-        if found is not None:
-            await self._app.main.conversation.jump(found)
-
-    async def chat(self, name: str) -> None:
-        """/chat NAME"""
-        chat = self._app.meant(name)
-        if chat is not None:
-            await self.open(chat.id)

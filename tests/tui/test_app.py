@@ -169,7 +169,7 @@ def test_the_chat_of_the_last_activity_is_open(tmp_path: Path) -> None:
         async with opened(node, tmp_path) as (app, pilot):
             assert app.book.current == bob
             await pilot.pause()
-            assert str(app.main.query_one(ChatTitle).render()) == "Bob · ● online, direct · ✓ verified"
+            assert str(app.main.query_one(ChatTitle).render()).rstrip() == "Bob · ● online, direct · ✓ verified"
             assert app.main.composer.has_focus
 
     run(main())

@@ -59,6 +59,7 @@ def test_what_does_not_fit_goes_hints_first() -> None:
     assert status_text(parts, hints, 12).rstrip() == "direct 3"
     assert status_text(parts, hints, 5) == "dire…"
     assert status_text(parts, hints, 0) == ""
+    assert status_text([*parts, "not reachable from outside"], hints, 50).split("  ")[0] == "direct 3 · waiting 2"
     for width in range(80):
         assert cell_len(status_text(parts, hints, width)) == width
 
@@ -92,7 +93,7 @@ def titled(one: Chat | None, width: int) -> str:
         async with desk.run_test(size=(width, 4)) as pilot:
             desk.query_one(ChatTitle).show(one)
             await pilot.pause()
-            return str(desk.query_one(ChatTitle).render())
+            return str(desk.query_one(ChatTitle).render()).rstrip()
 
     return run(main())
 

@@ -160,15 +160,15 @@ class MainScreen(Screen[None]):
 
     def show_status(self, said: Sequence[str], wrong: bool) -> None:
         """What the status line says; where the list is away, it says what the list would."""
-        hints = ["F1 keys"]
-        unread = self._book.unread()
+        todo: list[str] = []
         if not self.listed:
-            if unread:
-                hints.insert(0, f"unread {unread} Alt+A")
+            shown = self._book.shown
+            unread = self._book.unread() - (shown.unread if shown else 0)
             if self._book.requests:
-                hints.insert(0, f"requests ({len(self._book.requests)}) Ctrl+R")
-        hints.append("Ctrl+P palette")
-        self.status.show(said, wrong, hints)
+                todo.append(f"requests ({len(self._book.requests)}) Ctrl+R")
+            if unread:
+                todo.append(f"unread {unread} Alt+A")
+        self.status.show([*said[:1], *todo, *said[1:]], wrong, ["F1 keys", "Ctrl+P palette"])
 
     def write_in(self, chat: Chat | None) -> None:
         """The composer belongs to this chat."""

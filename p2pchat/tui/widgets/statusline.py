@@ -13,6 +13,8 @@ from p2pchat.tui.text import displayable_line
 from p2pchat.tui.wording import VERIFIED, mark, presence
 
 SEPARATOR = " · "
+ROOMY = 48
+"""Columns from which the way to the help is always shown."""
 
 
 class StatusLine(Widget):
@@ -51,11 +53,14 @@ class StatusLine(Widget):
 
 
 def status_text(said: Sequence[str], hints: Sequence[str], width: int) -> str:
-    """The line in `width` cells: of what is said as many parts from the front as fit, then as many hints."""
+    """The line in `width` cells: of what is said as many parts from the front as fit, then as many hints. With room for
+    it, the first hint is always there.
+    """
     line = ""
+    kept = 3 + cell_len(hints[0]) if hints and width >= ROOMY else 0
     for part in said:
         longer = f"{line}{SEPARATOR}{part}" if line else part
-        if line and cell_len(longer) > width:
+        if line and cell_len(longer) > width - kept:
             break
         line = longer
     if cell_len(line) > width:
@@ -108,4 +113,5 @@ def title_text(chat: Chat, width: int) -> Content:
     if cell_len(name) > room:
         name = set_cell_size(name, max(1, room - 1)) + "…"
     separator = Content.assemble((SEPARATOR, "$text-muted"))
-    return separator.join([Content.assemble((name, "bold")), *rest])
+    title = separator.join([Content.assemble((name, "bold")), *rest])
+    return title.pad_right(max(0, width - title.cell_length))  # where the bar is reversed text, it is a whole bar
