@@ -160,6 +160,10 @@ class Terminal:
         """Wait until none of these is to be seen; the picture."""
         return self.until(lambda shown: not any(one in shown for one in texts), f"{texts!r} to be gone")
 
+    def clipboard(self) -> str:
+        """What the program copied last."""
+        return self.screen.clipboard
+
     def picture(self) -> str:
         """The picture in a frame, for a message."""
         edge = "─" * self.columns
@@ -247,6 +251,9 @@ class Tmux(Terminal):
     def ask(self, what: str) -> str:
         """One of tmux's formats, such as #{alternate_on}."""
         return self._run("display-message", "-p", what).strip()
+
+    def clipboard(self) -> str:
+        return self._run("show-buffer")
 
     def close(self) -> None:
         self._run("kill-server")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import string
 from dataclasses import dataclass
+from typing import Any
 
 from rich.style import Style
 from textual.app import App
@@ -25,8 +26,13 @@ class Picture:
     letters: tuple[str, ...]
     legend: tuple[str, ...]
 
+    @property
+    def shown(self) -> str:
+        """The text in one piece."""
+        return "\n".join(self.text)
 
-def take(app: App[object]) -> Picture:
+
+def take(app: App[Any]) -> Picture:
     """What the app shows now."""
     text, letters, legend = [], [], dict[str, str]()
     for strip in app.screen._compositor.render_strips():

@@ -1,0 +1,141 @@
+"""The program as a person has it: in a terminal, with keys, from the first run on. What is asked for is on the screen.
+
+The story is told in tmux as well, a terminal of others; everything else in ours, which sees each byte (`terminal`).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+
+from tests.emulator import AT_FIRST
+from tests.processes import Place, place
+from tests.steps import befriended, make, start, texts
+from tests.terminal import Terminal, Tmux, program, terminal
+
+BOTH = ["pty", pytest.param("tmux", marks=pytest.mark.tmux)]
+LOOPBACK = 'listen = ["/ip4/127.0.0.1/tcp/0"]\n'
+
+
+def at_home(here: Place, *names: str) -> None:
+    """Folders for profiles whose nodes stay on this machine."""
+    for name in names:
+        (here.folder / name).mkdir(mode=0o700, exist_ok=True)
+        (here.folder / name / "config.toml").write_text(LOOPBACK)
+
+
+@contextmanager
+def friends(here: Place, *names: str, rows: int = 24, **more: Any) -> Iterator[list[Terminal]]:
+    """Screens of people who are contacts of the first one already."""
+    make(here, *names)
+    at_home(here, *names)
+    nodes = start(here, *names)
+    for name in names[1:]:
+        befriended(here, names[0], name)
+    for node in nodes:
+        assert node.end().code == 0
+    with ExitStack() as stack:
+        yield [stack.enter_context(terminal(here, program(here, name), rows=rows, **more)) for name in names]
+
+
+def node_of(here: Place, name: str) -> int:
+    """The process of somebody's node."""
+    return int(here.run(name, "node", "status", "--json").object()["pid"])
+
+
+def say(screen: Terminal, text: str) -> None:
+    """Type a line and send it."""
+    screen.type(text)
+    screen.press("enter")
+
+
+def line_with(screen: Terminal, *parts: str) -> str:
+    """Wait for one line of the screen that has all of these."""
+
+    def found(shown: str) -> bool:
+        return any(all(part in line for part in parts) for line in shown.split("\n"))
+
+    shown = screen.until(found, f"a line with {parts}")
+    return next(line for line in shown.split("\n") if all(part in line for part in parts))
+
+
+def restored(screen: Terminal) -> None:
+    """The terminal is as it was before the program."""
+    if isinstance(screen, Tmux):
+        assert screen.ask("#{alternate_on} #{cursor_flag} #{mouse_any_flag} #{wrap_flag}") == "0 1 0 1"
+    else:
+        assert screen.screen.modes == AT_FIRST
+        assert not screen.screen.forbidden
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_two_people_from_the_first_run_on(kind: str) -> None:
+    with place() as here:
+        at_home(here, "anna", "boris")
+        with terminal(here, program(here, "anna"), kind) as anna, terminal(here, program(here, "boris"), kind) as boris:
+            # --- first run: a name, no passphrase
+            for screen, name in ((anna, "Anna"), (boris, "Борис")):
+                screen.wait("Welcome", "Your name")
+                say(screen, name)
+                screen.wait("Enter for none")
+                screen.press("enter")
+                screen.wait("Ready", "I have an invite")
+            # --- an invite goes from one to the other
+            anna.press("enter")
+            anna.wait("P2PCHAT:", "copy")
+            anna.type("c")
+            anna.wait("Copied")
+            anna.press("esc")
+            anna.gone("P2PCHAT:")
+            boris.press("down", "enter")
+            boris.wait("The text your friend sent you")
+            boris.paste(anna.clipboard())
+            boris.wait("This looks like an invite")
+            boris.press("enter")
+            boris.wait("Enter ask them")
+            boris.press("enter")
+            boris.wait("Anna is your contact now")
+            boris.press("enter")
+            boris.gone("Anna is your contact now")
+            # --- the first messages
+            boris.wait("Anna", "write a message")
+            say(boris, "привет, Anna")
+            line_with(boris, "привет, Anna", "✓✓")
+            line_with(anna, "Борис", "привет, Anna")
+            say(anna, "hello Boris 🎉")
+            line_with(anna, "hello Boris", "✓✓")
+            line_with(boris, "Anna", "hello Boris")
+            # --- a paste of several lines is one message
+            anna.paste("one\ntwo\n\nthree")
+            anna.wait("› one")
+            anna.press("enter")
+            boris.wait("one", "two", "three")
+            assert texts(here, "boris", "Anna")[-1] == "one\ntwo\n\nthree"
+            # --- every size, and back
+            for columns, rows in ((120, 40), (80, 24), (40, 12), (20, 6), (80, 24)):
+                anna.resize(columns, rows)
+                anna.until(lambda shown: "›" in shown, f"the composer at {columns}x{rows}")
+            line_with(anna, "hello Boris", "✓✓")
+            # --- the node is killed, and what is written meanwhile gets there once
+            os.kill(node_of(here, "anna"), signal.SIGKILL)
+            anna.wait("restarting")
+            anna.type("written while it was away")
+            anna.wait("› written while it was away", "direct 1")
+            anna.press("enter")
+            line_with(boris, "written while it was away")
+            line_with(anna, "written while it was away", "✓✓")
+            # --- a signal ends it; the next time all is there, also what was not sent yet
+            anna.type("not sent yet")
+            anna.wait("› not sent yet")
+            os.kill(anna.pid, signal.SIGTERM)
+            assert anna.ended() == 0
+            restored(anna)
+        with terminal(here, program(here, "anna"), kind) as anna:
+            anna.wait("› not sent yet", "one", "hello Boris", "written while it was away")
+            line_with(anna, "written while it was away", "✓✓")
+        assert texts(here, "boris", "Anna").count("written while it was away") == 1

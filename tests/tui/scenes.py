@@ -1,0 +1,223 @@
+"""Every screen of the program in a state worth looking at, with an invented node: nothing in it changes by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from textual.pilot import Pilot
+from textual.widgets import Input, TextArea
+
+from p2pchat.locations import Profile
+from p2pchat.tui.app import ChatApp
+from p2pchat.tui.screens.welcome import WelcomeScreen
+from p2pchat.tui.seam import Seam
+from tests.processes import PATIENCE
+from tests.tui.conftest import until
+from tests.tui.fakes import FakeNode
+from tests.tui.pictures import take
+
+NOW = datetime(2026, 11, 20, 10, 30, tzinfo=UTC)
+
+Pilot_ = Pilot[Any]
+Act = Callable[[ChatApp, Pilot_], Awaitable[None]]
+
+LATIN = (
+    ("Anna Lindqvist", 1500, "Did you get home all right? The last train was cancelled, I read"),
+    ("me", 1490, "I walked. It took an hour, and it was lovely: snow on the bridges, nobody about"),
+    ("Anna Lindqvist", 55, "are we still on for tonight?"),
+    ("me", 50, "Yes! Seven, at the little place behind the station"),
+    ("me", 49, "I have asked Tomás as well"),
+    ("Anna Lindqvist", 30, "Perfect 🎉 I'll bring the book I promised you, the one about the lighthouse keepers"),
+    ("Anna Lindqvist", 29, "and the 2 photos"),
+)
+RUSSIAN = (
+    ("Мария Орлова", 1500, "Ты уже дома? Говорят, последнюю электричку отменили"),
+    ("me", 1490, "Дошёл пешком. Целый час, зато красота: снег на мостах и вокруг ни души"),
+    ("Мария Орлова", 55, "Вечером всё в силе?"),
+    ("me", 50, "Да! В семь, в том кафе за вокзалом"),
+    ("Мария Орлова", 30, "Отлично 🎉 Захвачу книгу, которую обещала, — про смотрителей маяка"),
+    ("Мария Орлова", 29, "и ещё две фотографии"),
+)
+PERSIAN = (
+    ("سارا رضایی", 1500, "رسیدی خانه؟ شنیدم آخرین قطار را لغو کرده‌اند"),
+    ("me", 1490, "پیاده آمدم. یک ساعت طول کشید، ولی خیلی زیبا بود: برف روی پل‌ها و هیچ‌کس در خیابان نبود"),
+    ("سارا رضایی", 55, "قرار امشب سر جایش است؟"),
+    ("me", 50, "بله! ساعت ۷، همان کافهٔ کوچک پشت ایستگاه (Café Lumière)"),
+    ("سارا رضایی", 30, "عالی 🎉 کتابی را که قول داده بودم می‌آورم، دربارهٔ نگهبانان فانوس دریایی"),
+    ("سارا رضایی", 29, "و دو تا عکس"),
+)
+TALKS = {"latin": LATIN, "russian": RUSSIAN, "persian": PERSIAN}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the node knows, and how one gets to the screen. `talk`: whose conversation is open, None for nobody's."""
+
+    act: Act
+    shows: str
+    talk: str | None = "latin"
+    passphrase: str | None = None
+    profile: bool = True
+
+
+def peopled(talk: str | None, passphrase: str | None = None) -> FakeNode:
+    """A node with some contacts, and a conversation in one of the languages."""
+    node = FakeNode(passphrase=passphrase, now=NOW)
+    if talk is None:
+        return node
+    node.friend("Tomás", route=None)
+    node.said(node.friend("dad", route=None), "call you on Sunday", "saved", ago=timedelta(hours=20))
+    node.friend("李明", state="waiting", route=None)
+    zoe = node.friend("Zoë", verified=True)
+    node.says(zoe, "see you there", ago=timedelta(hours=3))
+    node.says(zoe, "bring a coat", ago=timedelta(hours=2, minutes=10))
+    others = {"latin": "Мария Орлова", "russian": "سارا رضایی", "persian": "Anna Lindqvist"}
+    node.says(node.friend(others[talk], route="circuit"), "👍", ago=timedelta(hours=2))
+    chat = node.friend(TALKS[talk][0][0], verified=True)
+    for sender, minutes, text in TALKS[talk]:
+        ago = timedelta(minutes=minutes)
+        if sender == "me":
+            node.said(chat, text, "read" if minutes > 1000 else "delivered", ago=ago)
+        else:
+            node.says(chat, text, ago=ago)
+    for ident, history in node.history.items():
+        node.read_upto[ident] = len(history) - {zoe: 1, chat: 2}.get(ident, 0)
+    return node
+
+
+@contextlib.asynccontextmanager
+async def on_stage(scene: Scene, folder: Path, columns: int, rows: int) -> AsyncIterator[tuple[ChatApp, Pilot_]]:
+    """The app in the state of a scene; nothing blinks."""
+    node = peopled(scene.talk, scene.passphrase)
+    node.settings["keep_receiving"] = None
+    profile = Profile(folder)
+    if scene.profile:
+        profile.make_folder()
+        profile.database.touch()
+    app = ChatApp(profile, seam=Seam(profile, node.open), now=lambda: NOW, clock=lambda: 0.0)
+    app.animation_level = "none"
+    app.theme = "dark"
+    async with app.run_test(size=(columns, rows), notifications=True) as pilot:
+        await until(pilot, lambda: app.settled or not scene.profile or scene.passphrase)
+        await scene.act(app, pilot)
+        for widget in app.screen.query("*"):
+            if isinstance(widget, Input | TextArea):
+                widget.cursor_blink = False
+        await settled(app, pilot, scene.shows)
+        yield app, pilot
+
+
+async def settled(app: ChatApp, pilot: Pilot_, shows: str = "") -> None:
+    """Until nothing more happens: what must be seen is seen, and nothing moves any more."""
+    before = now = None
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while now is None or now != before or shows not in now.shown or getattr(app.screen, "busy", False):
+                before = now
+                await pilot.pause()
+                now = take(app)
+    except TimeoutError as exc:
+        raise AssertionError(f"waited in vain for {shows!r}\n{now and now.shown}") from exc
+
+
+def press(*keys: str) -> Act:
+    """Keys, one after the other."""
+
+    async def act(app: ChatApp, pilot: Pilot_) -> None:
+        for key in keys:
+            await pilot.press(key)
+            await settled(app, pilot)
+
+    return act
+
+
+def typed(text: str) -> list[str]:
+    """A text as keys."""
+    return [{" ": "space", "/": "slash"}.get(letter, letter) for letter in text]
+
+
+async def asked(app: ChatApp, pilot: Pilot_) -> None:
+    """Two people ask, one of them known already."""
+    node = node_of(app)
+    node.knocks("Grace Hopper")
+    node.knocks("علی")
+    node.knocks("Мария Орлова", known=True)
+    await until(pilot, lambda: len(app.book.requests) == 3)
+    await press("ctrl+r")(app, pilot)
+
+
+async def listed(app: ChatApp, pilot: Pilot_) -> None:
+    """The list of chats has the focus."""
+    await press(*(["f2", "f2"] if app.main.listed else ["f2"]))(app, pilot)
+
+
+async def gone(app: ChatApp, pilot: Pilot_) -> None:
+    """The node has died and cannot be started again."""
+    node_of(app).die(for_good=True)
+    await until(pilot, lambda: app.seam.trouble is not None)
+
+
+def node_of(app: ChatApp) -> FakeNode:
+    """The node of an app on this stage."""
+    node: Any = app.seam._link
+    assert isinstance(node, FakeNode)
+    return node
+
+
+async def welcomed(app: ChatApp, pilot: Pilot_) -> None:
+    """The first run, with a profile that is made at once."""
+
+    async def create(name: str, passphrase: str | None) -> None:
+        await asyncio.sleep(0)
+
+    await app.push_screen(WelcomeScreen(create, default_name="anna"))
+    await settled(app, pilot)
+
+
+def first(*keys: str) -> Act:
+    """Keys of the first run."""
+
+    async def act(app: ChatApp, pilot: Pilot_) -> None:
+        await welcomed(app, pilot)
+        await press(*keys)(app, pilot)
+
+    return act
+
+
+SCENES = {
+    "main-latin": Scene(press(), "2 photos"),
+    "main-russian": Scene(press(), "две фотографии", talk="russian"),
+    "main-persian": Scene(press(), "10:01", talk="persian"),
+    "empty": Scene(press(), "Nobody is here yet", talk=None),
+    "welcome": Scene(first(), "Your name", talk=None),
+    "passphrase": Scene(first(*"Anna", "enter"), "Enter for none", talk=None),
+    "passphrase-twice": Scene(first(*"Anna", "enter", *"secret", "enter"), "once more", talk=None),
+    "offer": Scene(first(*"Anna", "enter", "enter"), "I have an invite", talk=None),
+    "unlock": Scene(press(*"wrong", "enter"), "does not open", passphrase="right"),
+    "invite": Scene(press("ctrl+n"), "P2PCHAT:"),
+    "invite-many": Scene(press("ctrl+n", "r"), "for many people"),
+    "qr": Scene(press("ctrl+n", "q"), "Esc"),
+    "add": Scene(press("ctrl+o"), "your friend sent you"),
+    "requests": Scene(asked, "Grace Hopper"),
+    "contact-latin": Scene(press("ctrl+y"), "30463"),
+    "contact-russian": Scene(press("ctrl+y"), "30463", talk="russian"),
+    "contact-persian": Scene(press("ctrl+y"), "30463", talk="persian"),
+    "find-latin": Scene(press("ctrl+f", *"the"), "lighthouse"),
+    "find-russian": Scene(press("ctrl+f", *"на"), "мостах", talk="russian"),
+    "find-persian": Scene(press("ctrl+f", *"که"), "", talk="persian"),
+    "help": Scene(press("f1"), "Ctrl+P"),
+    "palette": Scene(press("ctrl+p"), "/help"),
+    "confirm": Scene(press("ctrl+up", "d"), "Delete this message"),
+    "explain": Scene(press("ctrl+up", "up", "up", "w"), "on its way"),
+    "selected": Scene(press("ctrl+up", "up"), "copy"),
+    "commands": Scene(press(*typed("/re")), "/rename"),
+    "list": Scene(listed, "dad"),
+    "keep": Scene(press(*typed("/quit"), "enter"), "Keep receiving"),
+    "node-gone": Scene(gone, "restarting"),
+}

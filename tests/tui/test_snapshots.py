@@ -1,0 +1,59 @@
+"""Every screen as it was looked at and found good, in two sizes and two themes.
+
+A difference is a change to look at, not a fault: `P2PCHAT_SNAPSHOTS=write` writes the pictures anew, and the review
+sees what became of them. The pictures depend on the version of Textual, which is pinned.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.tui.conftest import run
+from tests.tui.pictures import page, take
+from tests.tui.scenes import SCENES, on_stage, settled
+
+FOLDER = Path(__file__).parent / "snapshots"
+SIZES = ((80, 24), (120, 40))
+THEMES = ("dark", "light")
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Everybody's clock shows the same, and nothing of this terminal counts."""
+    monkeypatch.setenv("TZ", "UTC")
+    for name in ("NO_COLOR", "TEXTUAL_THEME", "COLORTERM"):
+        monkeypatch.delenv(name, raising=False)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: "{}x{}".format(*size))
+@pytest.mark.parametrize("name", SCENES)
+def test_every_screen_looks_as_it_did(tmp_path: Path, name: str, size: tuple[int, int]) -> None:
+    async def main() -> str:
+        pictures = {}
+        async with on_stage(SCENES[name], tmp_path / "profile", *size) as (app, pilot):
+            for theme in THEMES:
+                app.theme = theme
+                await settled(app, pilot, SCENES[name].shows)
+                pictures[theme] = take(app)
+        return page(pictures)
+
+    made = run(main())
+    kept = FOLDER / f"{name}-{size[0]}x{size[1]}.txt"
+    if os.environ.get("P2PCHAT_SNAPSHOTS") == "write":
+        FOLDER.mkdir(exist_ok=True)
+        kept.write_text(made, encoding="utf-8")
+    assert made == kept.read_text(encoding="utf-8"), f"{kept.name}: look, then P2PCHAT_SNAPSHOTS=write"
+
+
+def test_no_picture_is_of_a_screen_that_is_gone() -> None:
+    wanted = {f"{name}-{columns}x{rows}.txt" for name in SCENES for columns, rows in SIZES}
+    assert {path.name for path in FOLDER.iterdir()} == wanted
