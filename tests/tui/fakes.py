@@ -47,6 +47,7 @@ class FakeNode:
         self.history: dict[str, list[Json]] = {}
         self.read_upto: dict[str, int] = {}
         self.drafts: dict[str, str] = {}
+        self.added: dict[str, str] = {}
         self.settings: Json = {"keep_receiving": keep_receiving, "read_receipts": True}
         self.reachable = True
         self.opened = 0
@@ -280,8 +281,9 @@ class FakeNode:
         del wait, timeout
         if not invite.strip().upper().startswith("P2PCHAT:"):
             raise errors.BadInvite()
-        ident = self.friend(name or "Inviter", state="waiting", route=None)
-        return self._brief(ident)
+        if invite not in self.added:  # the same invite again is the same contact, as with the real node
+            self.added[invite] = self.friend(name or "Inviter", state="waiting", route=None)
+        return self._brief(self.added[invite])
 
     def _do_accept(self, contact: str) -> Json:
         request = self.asking.pop(self._find_request(contact))

@@ -78,6 +78,7 @@ class FindScreen(Panel[str]):
         self._wanted = words
         self._asked: str | None = None
         self._found: list[Message] = []
+        self._going = False
 
     def body(self) -> ComposeResult:
         yield Field(self._wanted, placeholder="Words to look for")
@@ -95,6 +96,7 @@ class FindScreen(Panel[str]):
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
         self._wanted = event.value
+        self._going = False
         self._search()
 
     def _search(self) -> None:
@@ -110,13 +112,13 @@ class FindScreen(Panel[str]):
             except P2PChatError as exc:
                 self.say(said(exc), "problem")
         self._asked = None
+        if self._going:
+            self.action_go()
 
     async def _show(self, words: str) -> None:
         raw = []
         if words.strip():
             raw = await self._seam.call("log", chat=self._chat.id, search=words, limit=LIMIT)
-        if words != self._wanted:
-            return
         self._found = [message_of(each) for each in reversed(raw)]
         listed = self.query_one(OptionList)
         listed.set_options(Option(self._row(message, words)) for message in self._found)
@@ -162,9 +164,10 @@ class FindScreen(Panel[str]):
 
     @on(Input.Submitted)
     def action_go(self) -> None:
-        """To the one chosen, if what is shown is the answer to what is written."""
+        """To the one chosen; where the answer to what is written is still to come, when it has."""
+        self._going = self._asked is not None
         at = self.query_one(OptionList).highlighted
-        if at is not None and self._asked is None:
+        if at is not None and not self._going:
             self.dismiss(self._found[at].id)
 
     @on(OptionList.OptionSelected)
