@@ -1,0 +1,52 @@
+"""From the command line to the screen: the node that is started on the way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from p2pchat import errors
+from p2pchat.api.client import Client
+from p2pchat.locations import Profile
+from p2pchat.tui.launch import Starter
+from tests.processes import PATIENCE, place
+
+
+def test_a_node_is_started_where_none_answers_and_only_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with place() as here:
+        for name, value in here.environment().items():
+            monkeypatch.setenv(name, value)
+        assert here.run("me", "init", "--name", "Alice", "--no-passphrase").code == 0
+        profile = Profile(here.folder / "me")
+        pids = []
+        for _ in range(2):
+            starter = Starter(profile)
+            starter.begin()
+            starter.wait()
+            client = Client.running(profile)
+            assert client is not None
+            with client:
+                pids.append(client.greeting["pid"])
+        assert pids[0] == pids[1]
+        client = Client.running(profile)
+        assert client is not None
+        with client:
+            client.call("stop")
+            assert client.wait_for_end(PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("raised", "seen"), [(errors.DiskFull(), errors.DiskFull), (OSError(12, "Cannot allocate"), errors.NodeError)]
+)
+def test_what_hinders_it_is_raised_to_who_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception, seen: type[errors.P2PChatError]
+) -> None:
+    def start(_profile: Profile) -> bool:
+        raise raised
+
+    monkeypatch.setattr("p2pchat.api.starting.start", start)
+    starter = Starter(Profile(tmp_path))
+    starter.begin()
+    with pytest.raises(seen):
+        starter.wait()
