@@ -100,7 +100,9 @@ def _screen(context: Context) -> int:
         names = " ".join(MODULES)
         hint = f"Elsewhere there are the verbs: {names} (`p2pchat --help`)."
         raise errors.UsageError("The screen needs a terminal to be shown on", hint=hint)
-    if context.config.passphrase_file == "-":
+    from p2pchat.cli.context import STDIN
+
+    if context.config.passphrase_file == STDIN:
         raise errors.UsageError("With the screen, stdin is the keyboard", hint="Name a file for the passphrase.")
     from p2pchat.tui import launch
 
