@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections import deque
 from typing import Any
 
 from p2pchat import errors
@@ -17,8 +16,6 @@ MAX_TEXT = 48_000
 """Bytes of UTF-8 in one message."""
 
 _PAGE = 1000
-_REMEMBER = 4096
-_FOLLOWED = 50
 _CHAT = Arg("CHAT", "a chat: its id, a unique prefix of it, or the contact's name")
 _MESSAGE = Arg("ID", "a message: its id or a unique prefix of it")
 _ORDER = ("saved", "stored", "delivered", "read")
@@ -85,28 +82,25 @@ def log(context: Context, args: Namespace) -> int:
 
 
 def tail(context: Context, args: Namespace) -> int:
-    """Show messages as they come."""
+    """Show messages as they come. An event only says that there is one: it is read from the store, by its position,
+    so that nothing is missed or shown twice, whatever ids peers give and whatever is deleted meanwhile.
+    """
     with context.client() as client:
         chat = None if args.chat is None else _chat_id(client, args.chat)
         printer = _Printer(context, args.count)
-        # Subscribed before reading: what comes in between is seen twice and printed once.
         client.call("subscribe", events=None if args.events else ["message"])
-        known: deque[str] = deque(maxlen=_FOLLOWED)
-        if args.since is None:
-            known.extend(message["id"] for message in client.call("messages", chat=chat, limit=_FOLLOWED))
-        else:
-            _print_page(client.call("messages", chat=chat, since=args.since, limit=_PAGE), known, printer)
-            if known:
-                _catch_up(client, chat, known, printer)
-            else:
-                known.append(args.since)
+        newest = client.call("messages", limit=1)
+        place: int = newest[0]["position"] if newest else 0
+        if args.since is not None:
+            page = client.call("messages", chat=chat, since=args.since, limit=_PAGE)
+            if page:
+                place = _read_on(client, chat, printer.page(page), printer)
         for event in client.events() if not printer.done else ():
-            if event["event"] == "lagged":
-                _catch_up(client, chat, known, printer)
-            elif event["event"] == "message":
-                message = {key: value for key, value in event.items() if key != "event"}
-                if chat in (None, message["chat"]) and printer.message(message):
-                    known.append(message["id"])
+            if event["event"] == "message":
+                if chat in (None, event["chat"]) and not printer.printed(event):
+                    place = _read_on(client, chat, place, printer)
+            elif event["event"] == "lagged":
+                place = _read_on(client, chat, place, printer)
             elif args.events:
                 printer.event(event)
             if printer.done:
@@ -114,23 +108,11 @@ def tail(context: Context, args: Namespace) -> int:
     return 0
 
 
-def _catch_up(client: Client, chat: str | None, known: deque[str], printer: _Printer) -> None:
-    """Print what the store has after the newest message known; where none is known, all of it."""
-    while not printer.done:
-        try:
-            page = client.call("messages", chat=chat, since=known[-1] if known else "", limit=_PAGE)
-        except errors.NoSuchMessage:  # deleted meanwhile: go on from the one before it
-            known.pop()
-            continue
-        if not page:
-            return
-        _print_page(page, known, printer)
-
-
-def _print_page(page: list[dict[str, Any]], known: deque[str], printer: _Printer) -> None:
-    for message in page:
-        printer.message(message)
-        known.append(message["id"])
+def _read_on(client: Client, chat: str | None, place: int, printer: _Printer) -> int:
+    """Print what the store has after `place`; where that ends."""
+    while not printer.done and (page := client.call("messages", chat=chat, position=place, limit=_PAGE)):
+        place = printer.page(page)
+    return place
 
 
 def _chat_id(client: Client, name: str) -> str:
@@ -148,13 +130,12 @@ def _chat_id(client: Client, name: str) -> str:
 
 
 class _Printer:
-    """Prints each message once, and counts."""
+    """Prints messages, and counts them."""
 
     def __init__(self, context: Context, limit: int | None) -> None:
         self._out = context.out
         self._left = limit
-        self._seen: set[tuple[str, str, str]] = set()
-        self._order: deque[tuple[str, str, str]] = deque()
+        self._last_page: frozenset[tuple[str, str, str]] = frozenset()
         self._today = ""
         self._names = 0
 
@@ -162,23 +143,23 @@ class _Printer:
     def done(self) -> bool:
         return self._left == 0
 
-    def message(self, message: dict[str, Any]) -> bool:
-        """Print one; False if it was printed before."""
-        key = (message["chat"], message["from"], message["id"])
-        if key in self._seen or self.done:
-            return False
-        self._seen.add(key)
-        self._order.append(key)
-        if len(self._order) > _REMEMBER:
-            self._seen.discard(self._order.popleft())
-        if self._out.json:
-            self._out.object(message)
-        else:
-            self._names = max(self._names, min(len(message["from"]), 24))
-            self._today = messages(self._out, [message], today=self._today, names=self._names)
-        if self._left is not None:
-            self._left -= 1
-        return True
+    def page(self, page: list[dict[str, Any]]) -> int:
+        """Print some; the position of the last of them."""
+        self._last_page = frozenset(map(_key, page))
+        for message in page if self._left is None else page[: self._left]:
+            shown = {name: value for name, value in message.items() if name != "position"}
+            if self._out.json:
+                self._out.object(shown)
+            else:
+                self._names = max(self._names, min(len(shown["from"]), 24))
+                self._today = messages(self._out, [shown], today=self._today, names=self._names)
+            if self._left is not None:
+                self._left -= 1
+        return int(page[-1]["position"])
+
+    def printed(self, event: dict[str, Any]) -> bool:
+        """Whether the page printed last held the message of this event: then there is no need to ask for it."""
+        return _key(event) in self._last_page
 
     def event(self, event: dict[str, Any]) -> None:
         """Print something else that happened."""
@@ -190,6 +171,10 @@ class _Printer:
         else:
             fields = ", ".join(f"{key} {value}" for key, value in event.items() if key != "event" and value is not None)
             self._out.note(f"{event['event']}: {fields}")
+
+
+def _key(message: dict[str, Any]) -> tuple[str, str, str]:
+    return message["chat"], message["from"], message["id"]
 
 
 def read(context: Context, args: Namespace) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -94,7 +96,7 @@ def test_p2pchat_alone_points_to_the_verbs(p2pchat: Run) -> None:
     result = p2pchat()
     assert (result.code, result.out) == (2, "")
     assert result.err.count("\n") == 1
-    assert "The screen is not in this version" in result.err
+    assert "The screen needs a terminal" in result.err
     assert "send" in result.err
 
 
@@ -256,77 +258,107 @@ def test_a_message_cannot_pass_for_one_of_ours(node: FakeNode, p2pchat: Run) -> 
 
 
 def _numbered(number: int, **fields: object) -> dict[str, object]:
-    return {**MESSAGE, "id": f"{number:032x}", "text": str(number), **fields}
+    sender = fields.pop("sender", MESSAGE["from"])
+    return {**MESSAGE, "id": f"{number:032x}", "text": str(number), "from": sender, **fields}
+
+
+class _Saved:
+    """What a fake node has saved, each with its position: the answers of `messages`. `looked` at the first of them."""
+
+    def __init__(self, node: FakeNode) -> None:
+        self.rows: list[dict[str, object]] = []
+        self.looked = threading.Event()
+        self._node = node
+        self._position = 0
+        node.answers["messages"] = self._answer
+
+    def save(self, *numbers: int, **fields: object) -> None:
+        """Save messages of these numbers, without telling anybody."""
+        for number in numbers:
+            self._position += 1
+            self.rows.append({**_numbered(number, **fields), "position": self._position})
+
+    def tell(self, *numbers: int, **fields: object) -> None:
+        """Save, and tell of each."""
+        self.save(*numbers, **fields)
+        self._node.publish(*({"event": "message", **_numbered(number, **fields)} for number in numbers))
+
+    def _answer(self, chat: str | None, since: str | None, position: int | None, limit: int | None) -> object:
+        rows = [row for row in self.rows if chat in (None, row["chat"])]
+        self.looked.set()
+        if since is not None:
+            start = next((number for number, row in enumerate(rows) if row["id"] == since), None)
+            if start is None:
+                raise errors.NoSuchMessage
+            return rows[start + 1 :][:2]
+        if position is not None:
+            return [row for row in rows if int(str(row["position"])) > position][:2]
+        return rows[-(limit or 0) :]
+
+
+@contextmanager
+def _meanwhile(node: FakeNode, saved: _Saved, happen: Callable[[], None]) -> Iterator[None]:
+    """What happens once a `tail` listens and has looked for the first time."""
+
+    def wait() -> None:
+        assert node.subscribed.wait(30)
+        assert saved.looked.wait(30)
+        happen()
+
+    helper = threading.Thread(target=wait)
+    helper.start()
+    yield
+    helper.join()
 
 
 def test_tail_prints_what_comes_once_and_ends_at_count(node: FakeNode, p2pchat: Run) -> None:
-    def publish() -> None:
-        assert node.subscribed.wait(30)
-        node.publish(
-            *({"event": "message", **_numbered(n)} for n in (1, 2, 2, 1)),
-            {"event": "message", **_numbered(3, chat="ffffffffffffffff")},
-            {"event": "state", "id": "x", "state": "read", "route": None},
-            {"event": "message", **_numbered(4)},
-        )
+    saved = _Saved(node)
 
-    helper = threading.Thread(target=publish)
-    helper.start()
-    result = p2pchat("tail", "bob", "--count", "3", "--json")
-    helper.join()
+    def happen() -> None:
+        saved.tell(1, 2)
+        node.publish(*({"event": "message", **_numbered(n)} for n in (2, 1)))
+        saved.tell(3, chat="ffffffffffffffff")
+        node.publish({"event": "state", "id": "x", "state": "read", "route": None})
+        saved.tell(4)
+
+    with _meanwhile(node, saved, happen):
+        result = p2pchat("tail", "bob", "--count", "3", "--json")
     assert [each["text"] for each in result.objects()] == ["1", "2", "4"]
     assert set(result.objects()[0]) == set(MESSAGE)
 
 
-def test_tail_with_events_prints_the_others_too(node: FakeNode, p2pchat: Run) -> None:
-    def publish() -> None:
-        assert node.subscribed.wait(30)
-        node.publish(
-            {"event": "state", "id": "x", "state": "read", "route": "direct", "at": "2026-01-02T03:04:05.000Z"},
-            {"event": "message", **_numbered(1)},
-        )
+def test_tail_shows_a_message_whose_id_was_seen_before(node: FakeNode, p2pchat: Run) -> None:
+    saved = _Saved(node)
 
-    helper = threading.Thread(target=publish)
-    helper.start()
-    result = p2pchat("tail", "--events", "--count", "1", "--json")
-    helper.join()
+    def happen() -> None:
+        saved.tell(1, 2)
+        saved.tell(1, text="the same id again", sender="eve")
+        saved.tell(3)
+
+    with _meanwhile(node, saved, happen):
+        result = p2pchat("tail", "--count", "4", "--json")
+    assert [each["text"] for each in result.objects()] == ["1", "2", "the same id again", "3"]
+
+
+def test_tail_with_events_prints_the_others_too(node: FakeNode, p2pchat: Run) -> None:
+    saved = _Saved(node)
+
+    def happen() -> None:
+        state = {"event": "state", "id": "x", "state": "read", "route": "direct", "at": "2026-01-02T03:04:05.000Z"}
+        node.publish(state)
+        saved.tell(1)
+
+    with _meanwhile(node, saved, happen):
+        result = p2pchat("tail", "--events", "--count", "1", "--json")
     state, message = result.objects()
     assert (state["event"], state["id"], state["state"]) == ("state", "x", "read")
     assert message["text"] == "1"
 
 
 def test_tail_since_reads_the_store_first(node: FakeNode, p2pchat: Run) -> None:
-    stored = [_numbered(n) for n in range(1, 6)]
-
-    def messages(chat: str | None, since: str | None, position: int | None, limit: int | None) -> object:
-        assert chat == ID
-        start = next(i for i, each in enumerate(stored) if each["id"] == since) + 1
-        return stored[start : start + 2]
-
-    node.answers["messages"] = messages
-    result = p2pchat("tail", "bob", "--since", str(stored[0]["id"]), "--count", "4", "--json")
-    assert [each["text"] for each in result.objects()] == ["2", "3", "4", "5"]
-
-
-def test_tail_reads_again_after_it_lagged(node: FakeNode, p2pchat: Run) -> None:
-    stored = [_numbered(1)]
-
-    def messages(chat: str | None, since: str | None, position: int | None, limit: int | None) -> object:
-        if since is None:
-            return stored[-1:]
-        return [each for each in stored if str(each["id"]) > since]
-
-    node.answers["messages"] = messages
-
-    def publish() -> None:
-        assert node.subscribed.wait(30)
-        node.publish({"event": "message", **_numbered(2)})
-        stored.extend(_numbered(n) for n in (2, 3, 4))
-        node.publish({"event": "lagged"}, {"event": "message", **_numbered(4)}, {"event": "message", **_numbered(5)})
-
-    helper = threading.Thread(target=publish)
-    helper.start()
-    result = p2pchat("tail", "--count", "4", "--json")
-    helper.join()
+    saved = _Saved(node)
+    saved.save(1, 2, 3, 4, 5)
+    result = p2pchat("tail", "bob", "--since", f"{1:032x}", "--count", "4", "--json")
     assert [each["text"] for each in result.objects()] == ["2", "3", "4", "5"]
 
 
@@ -338,31 +370,16 @@ def test_tail_reads_again_after_it_lagged(node: FakeNode, p2pchat: Run) -> None:
 def test_tail_misses_nothing_after_it_lagged(
     node: FakeNode, p2pchat: Run, before: int, deleted: int, expected: list[str]
 ) -> None:
-    stored = [_numbered(n) for n in range(1, before + 1)]
-    looked = threading.Event()
+    saved = _Saved(node)
+    saved.save(*range(1, before + 1))
 
-    def messages(chat: str | None, since: str | None, position: int | None, limit: int | None) -> object:
-        if since is None:
-            newest = stored[-(limit or 0) :]
-            looked.set()
-            return newest
-        if since and since not in [each["id"] for each in stored]:
-            raise errors.NoSuchMessage
-        return [each for each in stored if str(each["id"]) > since]
+    def happen() -> None:
+        del saved.rows[before - deleted :]
+        saved.save(*range(before + 1, before + 4))
+        node.publish({"event": "lagged"}, {"event": "message", **_numbered(before + 3)})
 
-    node.answers["messages"] = messages
-
-    def publish() -> None:
-        assert node.subscribed.wait(30)
-        assert looked.wait(30)
-        del stored[before - deleted :]
-        stored.extend(_numbered(n) for n in range(before + 1, before + 4))
-        node.publish({"event": "lagged"})
-
-    helper = threading.Thread(target=publish)
-    helper.start()
-    result = p2pchat("tail", "--count", "3", "--json")
-    helper.join()
+    with _meanwhile(node, saved, happen):
+        result = p2pchat("tail", "--count", "3", "--json")
     assert [each["text"] for each in result.objects()] == expected
 
 
