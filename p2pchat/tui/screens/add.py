@@ -14,7 +14,7 @@ from textual.widgets import Input, Label, Static, TextArea
 
 from p2pchat.clean import clean, clean_line
 from p2pchat.errors import NotReached, P2PChatError
-from p2pchat.tui.screens.panel import Field, Panel, said
+from p2pchat.tui.screens.panel import Field, Panel, said, unix_lines
 from p2pchat.tui.seam import Caller
 
 PREFIX = "P2PCHAT:"
@@ -69,7 +69,7 @@ class InviteText(TextArea):
 
     def on_paste(self, event: events.Paste) -> None:
         """The clipboard may hold anything."""
-        event.text = clean(event.text)
+        event.text = clean(unix_lines(event.text))
 
 
 class AddScreen(Panel[str]):

@@ -87,8 +87,9 @@ class InviteScreen(Panel[None]):
 
     def action_copy(self) -> None:
         """Copy the text."""
-        self.post_message(CopyText(self._made[self._reusable]["invite"], "Invite copied"))
-        self.say("Copied. Paste it where your friend will read it.", "good")
+        self.post_message(
+            CopyText(self._made[self._reusable]["invite"], "Copied. Paste it where your friend reads it.")
+        )
 
     def action_code(self) -> None:
         """The QR code."""

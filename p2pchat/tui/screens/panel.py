@@ -110,12 +110,17 @@ def said(error: P2PChatError) -> str:
     return f"{text}. {advice}".rstrip()
 
 
+def unix_lines(text: str) -> str:
+    """A pasted text with its lines ended by newlines: most terminals send what Enter sends."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 class Field(Input):
     """A line to write in."""
 
     def on_paste(self, event: events.Paste) -> None:
         """The clipboard may hold anything, and what stands here is drawn."""
-        event.text = clean_line(event.text)
+        event.text = clean_line(unix_lines(event.text))
 
 
 class Body(VerticalScroll):
