@@ -59,18 +59,6 @@ class Feed:
         """Select a message, or none."""
         self._selected = None if index is None else self.window[index].id
 
-    def reveal(self) -> None:
-        """Bring the selected message onto the screen."""
-        index = self.window.index(self._selected)
-        if index is not None:
-            self.view.reveal(index)
-
-    def last_theirs(self) -> str | None:
-        """The newest of their messages that is on the screen or above it."""
-        rows = self.view.rows()
-        theirs = (self.window[index] for index in range(rows[-1].item, -1, -1)) if rows else ()
-        return next((message.id for message in theirs if not message.mine), None)
-
     def needs_page(self) -> bool:
         """Whether `extend` has something to do."""
         return not self._loads and wanted(self.window, self.view) is not None
@@ -232,3 +220,17 @@ class Feed:
     def _look_anew(self) -> None:
         chat = self.chat
         self.restyle(chat="" if chat is None else chat.id, label="" if chat is None else chat.label)
+
+
+def reveal(feed: Feed) -> None:
+    """Bring the selected message onto the screen."""
+    index = None if feed.selected is None else feed.window.index(feed.selected.id)
+    if index is not None:
+        feed.view.reveal(index)
+
+
+def last_theirs(feed: Feed) -> str | None:
+    """The newest of their messages that is on the screen or above it."""
+    rows = feed.view.rows()
+    theirs = (feed.window[index] for index in range(rows[-1].item, -1, -1)) if rows else ()
+    return next((message.id for message in theirs if not message.mine), None)
