@@ -27,7 +27,7 @@ from p2pchat.tui.intents import CopyText, DeleteMessage, ExplainMessage, Seen
 from p2pchat.tui.model import Chat, Message
 from p2pchat.tui.text import MARKS, PLAIN_MARKS, day, width
 from p2pchat.tui.widgets import bars
-from p2pchat.tui.widgets.feed import Feed, last_theirs, reveal
+from p2pchat.tui.widgets.feed import Feed, last_theirs, reveal_selected
 from p2pchat.tui.widgets.paging import Source
 from p2pchat.tui.widgets.painting import Painter
 from p2pchat.tui.widgets.rendering import Look, Piece
@@ -363,7 +363,7 @@ class Conversation(Widget, can_focus=True):
         feed.view.height = max(1, self.size.height - taken)
         feed.view.settle()
         if reveal:
-            reveal(feed)
+            reveal_selected(feed)
         if not self._placed and self.size.height:
             self._placed = True
             feed.show_unread()

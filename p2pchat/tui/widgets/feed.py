@@ -222,7 +222,7 @@ class Feed:
         self.restyle(chat="" if chat is None else chat.id, label="" if chat is None else chat.label)
 
 
-def reveal(feed: Feed) -> None:
+def reveal_selected(feed: Feed) -> None:
     """Bring the selected message onto the screen."""
     index = None if feed.selected is None else feed.window.index(feed.selected.id)
     if index is not None:
