@@ -144,12 +144,17 @@ def respond(me: Device, prekeys: PrekeySet, initial: Initial, entropy: prim.Entr
     th = transcript(initial, prekeys)
     keys = _keys(th, secrets, shared)
     state = ratchet.respond(keys.root, keys.header, keys.next_header, prekeys.spk)
-    opened = ratchet.decrypt(state, initial.header + initial.body, th, _nothing_skipped, entropy)
+    # it is the first of its chain: anybody with an invite may send one, and has nothing to skip
+    opened = ratchet.decrypt(state, initial.header + initial.body, th, _nothing_skipped, entropy, _nothing_to_skip)
     return Session(th, False, keys.pair_root, keys.sas, opened.state, confirmed=True), opened.plaintext
 
 
 def _nothing_skipped(chain: int, number: int) -> bytes | None:
     return None
+
+
+def _nothing_to_skip(count: int) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -25,6 +25,8 @@ OLD_CHAINS = 5
 
 FindSkipped = Callable[[int, int], bytes | None]
 """Looks up the key of a skipped message by (chain, number)."""
+MaySkip = Callable[[int], bool]
+"""Asked, once a header has authenticated, before so many keys are derived to be put aside; no: it cannot be opened."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -133,17 +135,32 @@ def encrypt(state: Ratchet, plaintext: bytes, ad: bytes, random: prim.Random) ->
     return replace(state, sending=sending, sent=state.sent + 1), header + body
 
 
-def decrypt(state: Ratchet, data: bytes, ad: bytes, find: FindSkipped, entropy: prim.Entropy) -> Opened:
+def as_many_as_it_takes(count: int) -> bool:
+    """Skipping within `MOST_SKIPPED` a chain is always fine."""
+    return True
+
+
+def decrypt(
+    state: Ratchet,
+    data: bytes,
+    ad: bytes,
+    find: FindSkipped,
+    entropy: prim.Entropy,
+    may_skip: MaySkip = as_many_as_it_takes,
+) -> Opened:
     """Open header || body, or raise `CannotOpen` with nothing changed.
 
-    A key is only ever derived for a header that authenticated, so a stranger cannot make us work or skip.
+    A key is only ever derived for a header that authenticated, so a stranger cannot make us work or skip; and how much
+    work it is is known before it begins, so that `may_skip` can say no to one who may.
     """
     sealed_header, body = data[:HEADER], data[HEADER:]
     if state.header_in is not None and (header := _try_header(state.header_in, sealed_header, ad)) is not None:
         if header.number < state.received:
             return _open_skipped(state, state.chain, header.number, sealed_header, body, ad, find)
+        _ask(may_skip, _missing(state, header.number))
         return _open_next(state, header, (), sealed_header, body, ad)
     if (header := _try_header(state.next_header_in, sealed_header, ad)) is not None:
+        _ask(may_skip, _missing(state, header.before) + header.number)
         turned, skipped = _turn(state, header, entropy)
         return _open_next(turned, header, skipped, sealed_header, body, ad)
     for chain, key in state.old_headers:
@@ -224,6 +241,16 @@ def _open_skipped(
         raise CannotOpen
     plaintext = prim.open_sealed(_message_key(key), body, ad + sealed_header)
     return Opened(state, plaintext, (), (chain, number))
+
+
+def _missing(state: Ratchet, until: int) -> int:
+    """How many messages before number `until` of the current receiving chain have not come."""
+    return 0 if state.receiving is None else max(0, until - state.received)
+
+
+def _ask(may_skip: MaySkip, count: int) -> None:
+    if count and not may_skip(count):
+        raise CannotOpen
 
 
 def _skip(state: Ratchet, until: int) -> tuple[Ratchet, tuple[tuple[int, int, bytes], ...]]:

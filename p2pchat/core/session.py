@@ -50,11 +50,17 @@ def seal(session: Session, content: bytes, random: prim.Random) -> tuple[Session
     return replace(session, ratchet=state), sealed
 
 
-def open_envelope(session: Session, sealed: bytes, find: ratchet.FindSkipped, entropy: prim.Entropy) -> Received:
+def open_envelope(
+    session: Session,
+    sealed: bytes,
+    find: ratchet.FindSkipped,
+    entropy: prim.Entropy,
+    may_skip: ratchet.MaySkip = ratchet.as_many_as_it_takes,
+) -> Received:
     """Open an envelope in this session, or raise `CannotOpen` with nothing changed."""
     if len(sealed) not in envelope.BUCKETS:
         raise CannotOpen
-    opened = ratchet.decrypt(session.ratchet, sealed, session.th, find, entropy)
+    opened = ratchet.decrypt(session.ratchet, sealed, session.th, find, entropy, may_skip)
     content = prim.unpad(opened.plaintext)
     after = replace(session, ratchet=opened.state, confirmed=True)
     return Received(after, content, opened.skipped, opened.used)

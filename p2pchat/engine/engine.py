@@ -23,6 +23,7 @@ from p2pchat.core import wire
 from p2pchat.core.identity import Device
 from p2pchat.core.primitives import Entropy
 from p2pchat.engine import housekeeping, outbound, people, reading, settings
+from p2pchat.engine.allowance import Allowance
 from p2pchat.engine.door import Door
 from p2pchat.engine.events import Hub
 from p2pchat.engine.flow import Flow
@@ -128,6 +129,7 @@ class Engine:
         self.me = Device.from_seeds(_seed(db, "identity"), _seed(db, "device"))
         self.events = Hub()
         self.sessions = SessionCache(db)
+        self.allowance = Allowance()
         self.refusals: dict[bytes, int] = {}
         self.keep_receiving = settings.keep_receiving(db)
         self.presence = Presence(self._show, self._route)
@@ -277,7 +279,7 @@ class Engine:
             return [turn for item in batch for turn in self._apply([item])]
 
     def _transaction(self, batch: Sequence[Input]) -> Turn:
-        turn = Turn(self.db, self.me, self.clock(), self.entropy, self.net, self.sessions)
+        turn = Turn(self.db, self.me, self.clock(), self.entropy, self.net, self.sessions, self.allowance)
         try:
             with self.db.transaction():
                 for item in batch:
@@ -306,6 +308,8 @@ class Engine:
         self.flow.release(turn.sealed)
         for output in turn.outputs:
             output()
+        for contact, function, args in turn.following:
+            self.post(function, *args, sender=contact)
         for event in turn.events:
             self.events.publish(event)
             if event["event"] == "state" and (following := self._following.get(event["id"])) is not None:

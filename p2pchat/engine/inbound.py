@@ -1,8 +1,9 @@
 """From an envelope to a message on disk, in this order:
 
 1. An envelope whose hash is known was received before: ack it again, at most hourly queue its receipt again, stop.
-2. Open it on a copy of a session. A failure changes nothing and is answered by `refused`. What opens and is no content
-   was sealed so by the contact: it is taken and dropped.
+2. Open it on a copy of a session. A failure changes nothing and is answered by `refused`; so is more work with skipped
+   keys than the contact is allowed (`allowance`). What opens and is no content was sealed so by the contact: it is
+   taken and dropped.
 3. In the same transaction: the session's new state, the hash, the content's effect, a receipt in the outbox.
 4. After the commit: the hop ack, then events.
 
@@ -20,7 +21,7 @@ from p2pchat.core.envelope import envelope_id
 from p2pchat.core.prekeys import open_bundle
 from p2pchat.core.wire import Frame
 from p2pchat.engine import people, renewal, views
-from p2pchat.engine.turn import Turn
+from p2pchat.engine.turn import Skipping, Turn
 from p2pchat.errors import CannotOpen
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import envelopes as store_envelopes
@@ -42,7 +43,7 @@ def frame(turn: Turn, contact_id: bytes, th: bytes, route: str, one: Frame) -> N
     if contact is None or contact.state not in ("contact", "waiting"):
         return  # blocked or removed while the frame was under way
     if one.type == wire.ENVELOPE:
-        envelope(turn, contact, route, one.body)
+        envelope(turn, contact, th, route, one)
     elif one.type == wire.ACKS:
         acks(turn, contact_id, route, wire.acked_ids(one))
     elif one.type == wire.REFUSED:
@@ -55,9 +56,9 @@ def frame(turn: Turn, contact_id: bytes, th: bytes, route: str, one: Frame) -> N
         renewal.begun(turn, contact, one.body)
 
 
-def envelope(turn: Turn, contact: Contact, route: str, sealed: bytes) -> None:
+def envelope(turn: Turn, contact: Contact, th: bytes, route: str, one: Frame) -> None:
     """One envelope from a contact."""
-    name = envelope_id(sealed)
+    name = envelope_id(one.body)
     seen = store_envelopes.seen(turn.db, name)
     if seen is not None and seen.contact == contact.id:  # who else has it has recorded it, and is told nothing
         turn.hop_acks.setdefault(contact.id, []).append(name)
@@ -65,7 +66,11 @@ def envelope(turn: Turn, contact: Contact, route: str, sealed: bytes) -> None:
             store_envelopes.receipt_queued(turn.db, name, turn.now)
             turn.receipts.setdefault(contact.id, []).append(seen.msg_id)
         return
-    opened = turn.sessions.open(contact.id, sealed, turn.entropy)
+    skipping = Skipping(turn, contact.id)
+    opened = turn.sessions.open(contact.id, one.body, turn.entropy, skipping)
+    if opened is None and skipping.later:
+        turn.later(contact.id, frame, contact.id, th, route, one)
+        return
     if opened is None:
         turn.after(turn.net.send, contact.id, [Frame(wire.REFUSED, name)])
         return

@@ -16,6 +16,7 @@ from p2pchat.core.primitives import Entropy
 from p2pchat.core.session import Received as Opened
 from p2pchat.core.session import Session, for_sending, open_envelope, seal
 from p2pchat.core.wire import Frame
+from p2pchat.engine.allowance import A_TURN, Allowance
 from p2pchat.engine.ports import Net
 from p2pchat.errors import CannotOpen, NoSuchContact
 from p2pchat.store import contacts as store_contacts
@@ -96,13 +97,15 @@ class SessionCache:
         self.put(contact, after)
         return envelope
 
-    def open(self, contact: bytes, envelope: bytes, entropy: Entropy) -> tuple[Session, Opened] | None:
+    def open(
+        self, contact: bytes, envelope: bytes, entropy: Entropy, may_skip: ratchet.MaySkip
+    ) -> tuple[Session, Opened] | None:
         """The opened envelope and its session; nothing is kept until `keep`. None if no session opens it."""
         known = self._load(contact)
         for session in self.all(contact):
             skipped = known.skipped[session.th]
             try:
-                return session, open_envelope(session, envelope, _finder(skipped), entropy)
+                return session, open_envelope(session, envelope, _finder(skipped), entropy, may_skip)
             except CannotOpen:
                 continue
         return None
@@ -215,6 +218,26 @@ class Sealed:
 
 
 @dataclass
+class Skipping:
+    """Whether one envelope of a contact may make us put message keys aside. `later`: not in this turn any more."""
+
+    turn: Turn
+    contact: bytes
+    later: bool = False
+
+    def __call__(self, count: int) -> bool:
+        turn = self.turn
+        if count > turn.allowance.left(self.contact, turn.now):
+            return False
+        if count > turn.skippable:
+            self.later = True
+            return False
+        turn.skippable -= count
+        turn.allowance.spend(self.contact, count, turn.now)
+        return True
+
+
+@dataclass
 class Turn:
     """What a function of the engine works with. `now` is the same for the whole turn.
 
@@ -230,6 +253,9 @@ class Turn:
     entropy: Entropy
     net: Net
     sessions: SessionCache
+    allowance: Allowance = field(default_factory=Allowance)
+    skippable: int = field(default_factory=lambda: A_TURN)
+    following: list[tuple[bytes, Callable[..., object], tuple[object, ...]]] = field(default_factory=list)
     outputs: list[Callable[[], object]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     sealed: list[Sealed] = field(default_factory=list)
@@ -246,6 +272,10 @@ class Turn:
     def after(self, output: Callable[..., object], *args: object) -> None:
         """Run `output(*args)` once this turn is on disk."""
         self.outputs.append(lambda: output(*args))
+
+    def later(self, contact: bytes, function: Callable[..., object], *args: object) -> None:
+        """Run `function(turn, *args)` in a turn after this one, if this one is saved; for this contact's sake."""
+        self.following.append((contact, function, args))
 
     def event(self, name: str, /, **fields: object) -> None:
         """Tell the faces, once this turn is on disk."""
