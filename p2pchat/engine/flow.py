@@ -92,7 +92,7 @@ class Flow:
         lane = self._lanes.get(contact)
         if lane is None:
             return
-        rows = store_outbox.due(turn.db, turn.now, contact, WINDOW, lane.sent_to)
+        rows = store_outbox.due(turn.db, turn.now, contact, WINDOW, lane.sent_to, outbound.old_to(turn, contact))
         found = [
             Sealed(contact, row.pk, row.envelope_id, Frame(outbound.frame_type(row.kind), row.envelope))
             for row in rows

@@ -2,7 +2,8 @@
 
 1. `send_text` checks chat and text, then takes a number and an id, and saves the message (◷).
 2. `queue` makes the content; where the contact has accepted and a session can send, it is padded and sealed now,
-   else the content waits unsealed in the outbox until `seal_waiting` is called.
+   else the content waits unsealed in the outbox until `seal_waiting` is called. What waited, and after a renewal what
+   was sealed before it, is sealed in parts, one a turn.
 3. After the commit the engine hands what was sealed to `flow`, which writes it if a link is there.
 
 The outbox forgets a content at its end-to-end receipt; receipts themselves, at the hop ack.
@@ -15,7 +16,7 @@ from dataclasses import replace
 from p2pchat.core import content as contents
 from p2pchat.core import delivery, wire
 from p2pchat.core.content import Content, Profile, encode_content, new_message_id
-from p2pchat.core.envelope import envelope_id
+from p2pchat.core.envelope import BUCKETS, envelope_id
 from p2pchat.core.session import DAY, Session
 from p2pchat.core.text import MOST_TEXT_BYTES
 from p2pchat.core.wire import Frame
@@ -73,7 +74,8 @@ def queue(
     """Put a content for a contact into the outbox, sealed if that is possible now."""
     message_id = message_id or new_message_id(turn.now, turn.random)
     content = encode_content(Content(kind, message_id, seq, turn.now, payload))
-    session = turn.sessions.sending(contact.id) if contact.state == "contact" else None
+    at_once = contact.state == "contact" and _sealing(turn, contact.id) is None  # else behind what waits
+    session = turn.sessions.sending(contact.id) if at_once else None
     envelope = None if session is None else turn.sessions.seal(contact.id, session, content, turn.entropy)
     row = OutboxRow(
         contact=contact.id,
@@ -111,39 +113,80 @@ def queue_initial(turn: Turn, contact_id: bytes, kind: int, blob: bytes, th: byt
 
 def seal_waiting(turn: Turn, contact: Contact) -> None:
     """The contact has accepted: seal what waited for that, in its order."""
-    session = turn.sessions.sending(contact.id)
-    if session is not None:
-        _seal_rows(turn, contact.id, session, store_outbox.unsealed(turn.db, contact.id))
+    _begin_sealing(turn, contact.id, old_to(turn, contact.id))
 
 
-def seal_again(turn: Turn, contact_id: bytes, session: Session) -> None:
+def seal_again(turn: Turn, contact_id: bytes) -> None:
     """A session was renewed: every content without a receipt goes out in the new one, under the id it had.
 
     The rows go behind the first message of that session, without which the other side could not open them.
     """
-    rows = [row for row in store_outbox.for_contact(turn.db, contact_id) if row.content is not None]
-    store_outbox.remove(turn.db, [row.pk for row in rows])
-    unsealed = [replace(row, envelope=None, envelope_id=None) for row in rows]
-    moved = [replace(row, pk=store_outbox.add(turn.db, row)) for row in unsealed]
-    _seal_rows(turn, contact_id, session, moved)
+    _begin_sealing(turn, contact_id, store_outbox.newest(turn.db, contact_id))
 
 
-def _seal_rows(turn: Turn, contact_id: bytes, session: Session, rows: list[OutboxRow]) -> None:
-    for row in rows:
-        assert row.content is not None
-        current = turn.sessions.session(contact_id, session.th)
-        envelope = turn.sessions.seal(contact_id, current, row.content, turn.entropy)
-        name = envelope_id(envelope)
+def _begin_sealing(turn: Turn, contact_id: bytes, old: int) -> None:
+    turn.sealing[contact_id] = old
+    meta.put_int(turn.db, _sealing_key(contact_id), old)
+    seal_more(turn, contact_id)
+
+
+def _sealing_key(contact_id: bytes) -> str:
+    return f"sealing {contact_id.hex()}"
+
+
+def _sealing(turn: Turn, contact_id: bytes) -> int | None:
+    """While what waited for a contact is being sealed: the last row whose envelope, if any, is of an old session."""
+    if contact_id not in turn.sealing:
+        kept = meta.get_int(turn.db, _sealing_key(contact_id), -1)
+        turn.sealing[contact_id] = None if kept < 0 else kept
+    return turn.sealing[contact_id]
+
+
+def old_to(turn: Turn, contact_id: bytes) -> int:
+    """Contents of a contact up to this row have no envelope that may still be sent."""
+    return _sealing(turn, contact_id) or 0
+
+
+def seal_more(turn: Turn, contact_id: bytes) -> None:
+    """Seal what comes next of what waits for that; what is too much for one turn goes on in the next.
+
+    What has been sealed is on disk, and so is that there is more: after a crash it goes on from there. Until the end of
+    it everything new waits behind the rest, so that a sender's messages leave in their order.
+    """
+    old = _sealing(turn, contact_id)
+    if old is None:
+        return
+    contact = turn.contact(contact_id)
+    rows = store_outbox.unsealed(turn.db, contact_id, old, max(0, turn.sealable) // BUCKETS[0] + 2)
+    while rows and contact is not None and contact.state == "contact":
+        if turn.sealable <= 0:
+            if contact_id not in [one for one, function, _ in turn.following if function is seal_more]:
+                turn.later(contact_id, seal_more, contact_id)
+            return
+        session = turn.sessions.sending(contact_id)
+        row = store_outbox.get(turn.db, rows.pop(0))
+        if session is None or row is None:
+            return
+        _seal_row(turn, row, session, behind=old > 0)
+    turn.sealing[contact_id] = None
+    meta.remove(turn.db, _sealing_key(contact_id))
+
+
+def _seal_row(turn: Turn, row: OutboxRow, session: Session, *, behind: bool) -> None:
+    """Seal a row where it is, or `behind` all others."""
+    assert row.content is not None
+    envelope = turn.sessions.seal(row.contact, session, row.content, turn.entropy)
+    turn.sealable -= len(envelope)
+    name = envelope_id(envelope)
+    fresh = replace(row, envelope_id=name, envelope=envelope, th=session.th, acked_at=None, next_try=AT_ONCE)
+    if behind:
+        store_outbox.remove(turn.db, [row.pk])
+        fresh = replace(fresh, pk=store_outbox.add(turn.db, fresh))
+    else:
         store_outbox.update(
-            turn.db,
-            row.pk,
-            envelope_id=name,
-            envelope=envelope,
-            th=session.th,
-            acked_at=None,
-            next_try=AT_ONCE,
+            turn.db, row.pk, envelope_id=name, envelope=envelope, th=session.th, acked_at=None, next_try=AT_ONCE
         )
-        turn.sealed.append(Sealed(contact_id, row.pk, name, Frame(wire.ENVELOPE, envelope)))
+    _ready(turn, fresh, fresh.pk)
 
 
 def _ready(turn: Turn, row: OutboxRow, pk: int) -> None:

@@ -136,6 +136,7 @@ def heard(turn: Turn, contact_id: bytes, th: bytes) -> None:
         turn.after(turn.net.forget, contact_id)
         return
     store_contacts.heard(turn.db, contact_id, turn.now)
+    outbound.seal_more(turn, contact_id)  # a full disk may have ended it
     if any(one.th == th and one.initiator for one in turn.sessions.all(contact_id)):
         joined(turn, contact_id)
 
@@ -232,7 +233,7 @@ def begin(turn: Turn, contact: Contact, session: Session) -> None:
     turn.pairs_changed = True
     outbound.queue_profile(turn, contact)
     if again:
-        outbound.seal_again(turn, contact.id, turn.sessions.session(contact.id, session.th))
+        outbound.seal_again(turn, contact.id)
     else:
         outbound.seal_waiting(turn, contact)
     turn.event("contact", **views.contact(contact, turn.net.route(contact.id)))

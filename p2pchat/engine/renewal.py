@@ -144,9 +144,7 @@ def _replace(turn: Turn, contact: Contact, old_th: bytes, fresh: Session) -> Non
         turn.sessions.drop(contact.id, th)
         turn.after(turn.net.relink, contact.id)  # a link by its hello could not renew any more
     turn.pairs_changed = True
-    sending = turn.sessions.sending(contact.id)
-    if sending is not None:
-        outbound.seal_again(turn, contact.id, sending)
+    outbound.seal_again(turn, contact.id)
     turn.event("contact", **views.contact(contact, turn.net.route(contact.id)), renewed=True)
 
 

@@ -26,6 +26,8 @@ from p2pchat.store.database import Database, Value
 from p2pchat.store.sessions import SessionRow
 
 Skipped = dict[tuple[int, int], bytes]
+SEAL_A_TURN = 1 << 20
+"""Bytes of envelopes that one turn makes of what waited, for all contacts together; the rest goes into later turns."""
 
 
 @dataclass
@@ -254,6 +256,8 @@ class Turn:
     net: Net
     sessions: SessionCache
     allowance: Allowance = field(default_factory=Allowance)
+    sealing: dict[bytes, int | None] = field(default_factory=dict)
+    sealable: int = field(default_factory=lambda: SEAL_A_TURN)
     skippable: int = field(default_factory=lambda: A_TURN)
     following: list[tuple[bytes, Callable[..., object], tuple[object, ...]]] = field(default_factory=list)
     outputs: list[Callable[[], object]] = field(default_factory=list)

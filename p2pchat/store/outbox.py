@@ -48,6 +48,10 @@ _CHANGING = frozenset(_NEW) - {"contact"}
 _ADD = f"INSERT INTO outbox ({', '.join(_NEW)}) VALUES ({', '.join('?' * len(_NEW))})"
 _SELECT = f"SELECT {_COLUMNS} FROM outbox "
 _SEALED = "WHERE envelope IS NOT NULL "
+_UNSEALED = (
+    "SELECT pk FROM outbox WHERE contact = ? AND content IS NOT NULL AND (envelope IS NULL OR pk <= ?)"
+    " ORDER BY pk LIMIT ?"
+)
 
 
 def add(db: Database, row: OutboxRow) -> int:
@@ -56,14 +60,22 @@ def add(db: Database, row: OutboxRow) -> int:
 
 
 def due(
-    db: Database, now: int, contact: bytes | None = None, limit: int | None = None, after_pk: int = 0
+    db: Database,
+    now: int,
+    contact: bytes | None = None,
+    limit: int | None = None,
+    after_pk: int = 0,
+    old_to: int = 0,
 ) -> list[OutboxRow]:
-    """Sealed rows behind `after_pk` whose next try has come, oldest first; of one contact or of all."""
+    """Sealed rows behind `after_pk` whose next try has come, oldest first; of one contact or of all. Of one contact,
+    contents up to `old_to` are left out: they are going to be sealed anew.
+    """
     most = -1 if limit is None else limit
     if contact is None:
         return _rows(db, _SEALED + "AND next_try <= ? AND pk > ? ORDER BY pk LIMIT ?", now, after_pk, most)
-    where = _SEALED + "AND next_try <= ? AND pk > ? AND contact = ? ORDER BY pk LIMIT ?"
-    return _rows(db, where, now, after_pk, contact, most)
+    fresh = "AND (content IS NULL OR pk > ?) "
+    where = _SEALED + "AND next_try <= ? AND pk > ? AND contact = ? " + fresh + "ORDER BY pk LIMIT ?"
+    return _rows(db, where, now, after_pk, contact, old_to, most)
 
 
 def for_contact(db: Database, contact: bytes, limit: int | None = None, after_pk: int = 0) -> list[OutboxRow]:
@@ -78,9 +90,22 @@ def by_envelope(db: Database, envelope_id: bytes) -> OutboxRow | None:
     return _row(db.query_one(_SELECT + "WHERE envelope_id = ?", (envelope_id,)))
 
 
-def unsealed(db: Database, contact: bytes) -> list[OutboxRow]:
-    """The rows of a contact that wait for a session, oldest first."""
-    return _rows(db, "WHERE contact = ? AND envelope IS NULL ORDER BY pk", contact)
+def get(db: Database, pk: int) -> OutboxRow | None:
+    """One row, or None."""
+    return _row(db.query_one(_SELECT + "WHERE pk = ?", (pk,)))
+
+
+def newest(db: Database, contact: bytes) -> int:
+    """The pk of the last row of a contact; 0 if there is none."""
+    row = db.query_one("SELECT max(pk) FROM outbox WHERE contact = ?", (contact,))
+    return 0 if row is None or row[0] is None else int(row[0])
+
+
+def unsealed(db: Database, contact: bytes, old_to: int = 0, limit: int = -1) -> list[int]:
+    """The pks of a contact's contents that have no envelope, or one that is to be made anew (up to `old_to`), oldest
+    first. Not the rows: a month's may be more than fits into memory.
+    """
+    return [pk for (pk,) in db.query(_UNSEALED, (contact, old_to, limit))]
 
 
 def update(db: Database, pk: int, **fields: Value) -> None:

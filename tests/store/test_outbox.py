@@ -10,7 +10,7 @@ from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]
 from p2pchat.store import envelopes, outbox
 from p2pchat.store.database import Database
 from p2pchat.store.envelopes import REMEMBERED_FOR, SeenRow
-from p2pchat.store.outbox import INITIAL, OutboxRow
+from p2pchat.store.outbox import INITIAL, RENEWAL, OutboxRow
 from tests.store.conftest import ALICE, BOB
 
 
@@ -54,12 +54,19 @@ def test_due(db: Database) -> None:
     assert outbox.due(db, 11, ALICE, 1, one.pk) == [three]
     assert outbox.due(db, 10, after_pk=one.pk) == [two, five]
     assert outbox.due(db, -1) == []
+    (renewal,) = put(db, row(6, kind=RENEWAL, content=None))
+    assert outbox.due(db, 11, ALICE, old_to=three.pk) == [five, renewal]
+    assert outbox.due(db, 11, ALICE, old_to=renewal.pk) == [renewal]
 
 
 def test_sealing_and_changing(db: Database) -> None:
     bare, other = put(db, row(1, sealed=False), row(2))
-    assert outbox.unsealed(db, ALICE) == [bare]
-    assert outbox.unsealed(db, BOB) == []
+    assert outbox.unsealed(db, ALICE) == [bare.pk]
+    assert outbox.unsealed(db, ALICE, other.pk) == [bare.pk, other.pk]
+    assert outbox.unsealed(db, ALICE, other.pk, 1) == [bare.pk]
+    assert outbox.unsealed(db, BOB, other.pk) == []
+    assert (outbox.newest(db, ALICE), outbox.newest(db, BOB)) == (other.pk, 0)
+    assert (outbox.get(db, other.pk), outbox.get(db, 99)) == (other, None)
     outbox.update(db, bare.pk, envelope_id=b"e", envelope=b"sealed", th=b"t", attempts=3)
     expected = replace(bare, envelope_id=b"e", envelope=b"sealed", th=b"t", attempts=3)
     assert outbox.for_contact(db, ALICE) == [expected, other]
