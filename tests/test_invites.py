@@ -202,8 +202,8 @@ def test_one_who_was_declined_may_be_invited_again(tmp_path: Path) -> None:
         await bob.call("send", chat="alice", text="kept")
         await alice.call("decline", contact="bob")
         again = (await alice.call("invite"))["invite"]
-        with pytest.raises(UsageError):
-            await bob.call("add", invite=again)
+        waiting = (await bob.call("contacts"))[0]["id"]
+        assert (await bob.call("add", invite=again))["id"] == waiting
         await bob.call("send", chat="alice", text="more", wait="delivered", timeout=600)
         assert await alice.texts("bob") == ["kept", "more"]
         assert await names(bob) == {"alice": "contact"}
@@ -226,6 +226,88 @@ def test_a_reusable_invite_serves_many_until_the_end(tmp_path: Path) -> None:
             await alice.call("accept", contact=f"joiner{number}")
             await joiner.call("send", chat="alice", text=f"I am {number}", wait="delivered", timeout=600)
             assert await alice.texts(f"joiner{number}") == [f"I am {number}"]
+
+    run_world(tmp_path, main)
+
+
+def test_to_add_an_invite_again_knocks_at_once(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        invite = (await alice.call("invite"))["invite"]
+        await alice.stop()
+        for _ in range(5):
+            with pytest.raises(NotReached):
+                await bob.call("add", invite=invite, timeout=3600)
+            alice = await world.start("alice")
+            await alice.stop()
+        await world.start("alice")
+        assert (await bob.call("add", invite=invite, name="alice", timeout=1))["name"] == "alice"
+
+    run_world(tmp_path, main)
+
+
+def test_a_newer_invite_takes_the_place_of_one_that_led_nowhere(tmp_path: Path) -> None:
+    """Alice has moved since: at the old address nobody answers."""
+
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        old = (await alice.call("invite"))["invite"]
+        await alice.stop()
+        with pytest.raises(NotReached):
+            await bob.call("add", invite=old, name="alice", timeout=60)
+        await bob.call("send", chat="alice", text="are you there?")
+        world._numbers["alice"] = 77
+        alice = await world.start("alice")
+        newer = (await alice.call("invite"))["invite"]
+        added = await bob.call("add", invite=newer, name="my alice", wait="accepted", timeout=60)
+        assert await names(bob) == {"my alice": "contact"}
+        assert added["id"] == (await bob.call("contacts"))[0]["id"]
+        await until(lambda: has(alice, "bob", ["are you there?"]), 60)
+
+    run_world(tmp_path, main)
+
+
+def test_an_invite_of_another_node_takes_nobodys_place(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = [await world.start(name) for name in ("alice", "bob", "carol")]
+        invites = [(await node.call("invite"))["invite"] for node in (alice, carol)]
+        await alice.stop()
+        with pytest.raises(NotReached):
+            await bob.call("add", invite=invites[0], name="alice", timeout=60)
+        await bob.call("add", invite=invites[1], name="alice", wait="accepted", timeout=60)
+        assert sorted(one["state"] for one in await bob.call("contacts")) == ["contact", "waiting"]
+
+    run_world(tmp_path, main)
+
+
+@pytest.mark.parametrize("ask", [False, True])
+def test_a_newer_invite_where_the_old_one_was_used_after_all(tmp_path: Path, ask: bool) -> None:
+    """The ack was lost, and alice, who cannot dial bob, has moved."""
+
+    async def main(world: World) -> None:
+        meddler = Meddler(world)
+        alice, bob = await world.start("alice"), await world.start("bob")
+        old = (await alice.call("invite", ask=ask))["invite"]
+        world.listening.pop(bob.host.peer)  # bob is not to be dialled
+        meddler.drop(wire.ACKS, sender=alice)
+        with pytest.raises(NotReached):
+            await bob.call("add", invite=old, name="alice", timeout=5)
+        await alice.stop()
+        await bob.call("send", chat="alice", text="hello")
+        meddler.clear()
+        world._numbers["alice"] = 77
+        alice = await world.start("alice")
+        newer = (await alice.call("invite"))["invite"]
+        waiting = (await bob.call("contacts"))[0]["id"]
+        assert (await bob.call("add", invite=newer, timeout=60))["id"] == waiting
+        await trio.sleep(60)
+        for one in await alice.call("requests"):
+            await alice.call("accept", contact=one["id"])
+        await until(lambda: has(alice, "bob", ["hello"]), 600)
+        await alice.call("send", chat="bob", text="welcome", wait="delivered", timeout=600)
+        assert await names(bob) == {"alice": "contact"}
+        assert await names(alice) == {"bob": "contact"}
+        assert await alice.texts("bob") == ["hello"]
 
     run_world(tmp_path, main)
 
@@ -397,6 +479,25 @@ def test_a_link_that_breaks_after_gone_is_no_refusal(tmp_path: Path, reusable: b
         added = await bob.call("add", invite=invite, name="alice", timeout=60)
         assert added["state"] == "waiting"
         assert [one["name"] for one in await alice.call("requests")] == ["bob"]
+
+    run_world(tmp_path, main)
+
+
+def test_a_joiner_who_comes_for_its_ack_months_later(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        meddler = Meddler(world)
+        alice, bob = await world.start("alice"), await world.start("bob")
+        invite = (await alice.call("invite", ask=True, expires=200 * DAY_S))["invite"]
+        meddler.drop(wire.ACKS, sender=alice)
+        with pytest.raises(NotReached):
+            await bob.call("add", invite=invite, name="alice", timeout=5)
+        await bob.stop()
+        meddler.clear()
+        await world.sleep_days(100)
+        bob = await world.start("bob")
+        assert (await bob.call("add", invite=invite, timeout=60))["state"] == "waiting"
+        await alice.call("accept", contact="bob")
+        await bob.call("send", chat="alice", text="at last", wait="delivered", timeout=600)
 
     run_world(tmp_path, main)
 

@@ -96,7 +96,7 @@ async def add(
     async def look() -> Contact | int | None:
         if (reason := engine.refusals.pop(contact.id, None)) is not None:
             return reason
-        return await engine.read(settled, contact.id)
+        return await engine.read(settled, contact)
 
     with trio.move_on_after(timeout):
         found = await engine.watch(look)
@@ -110,15 +110,17 @@ async def add(
     )
 
 
-def _joined(db: Database, contact_id: bytes) -> Contact | None:
-    contact = store_contacts.get(db, contact_id)
-    if contact is None:  # the invite turned out to be of somebody in the list
+def _joined(db: Database, added: Contact) -> Contact | None:
+    contact = store_contacts.get(db, added.id)
+    if contact is None:  # the invite turned out to be of somebody in the list; who we wait for goes on with it
+        contact = next((one for one in store_contacts.all(db) if one.invite_id == added.invite_id), None)
+    if contact is None:
         raise UsageError("That invite is of somebody in your list already")
     return contact if contact.invite is None and contact.identity is not None else None
 
 
-def _accepted(db: Database, contact_id: bytes) -> Contact | None:
-    contact = _joined(db, contact_id)
+def _accepted(db: Database, added: Contact) -> Contact | None:
+    contact = _joined(db, added)
     return contact if contact is not None and contact.state == "contact" else None
 
 

@@ -153,7 +153,8 @@ def admit(turn: Turn, invite_id: bytes, blob: bytes) -> bool:
         turn.offers_changed = True
     contact = known if known is not None else _newcomer(turn, row, initial, profile.name)
     store_prekeys.remember(turn.db, th, contact.id, turn.now + REMEMBER_HANDSHAKE)
-    store_envelopes.remember(turn.db, [SeenRow(name, contact.id, None, turn.now)])
+    # its ack may be lost: it is known for as long as the invite is, which may be a year
+    store_envelopes.remember(turn.db, [SeenRow(name, contact.id, None, max(turn.now, row.expires_at))])
     _welcome(turn, contact, session, people.Introduction(initial.device, content.message_id, profile), row)
     return True
 
@@ -248,7 +249,8 @@ def _introduction(turn: Turn) -> bytes:
 
 def _already(turn: Turn, contact: Contact, known: Contact) -> None:
     """The invite is of somebody we know by another way: say so, and keep one contact."""
-    turn.event("node", warning=f"That invite is {known.name}'s, who is in your list already ({known.state}).")
+    if known.state != "waiting":
+        turn.event("node", warning=f"That invite is {known.name}'s, who is in your list already ({known.state}).")
     if known.state == "blocked":
         people.gone(turn, contact)
         return

@@ -31,6 +31,8 @@ from p2pchat.store.messages import MessageRow
 from p2pchat.store.outbox import OutboxRow
 
 KEEP_TRYING = 30 * DAY
+_LATEST_COUNTS = frozenset({contents.PROFILE, contents.ADDRESSES, contents.BUNDLE})
+"""Each says all that those of its kind before it said: they are not sent any more, and do not pile up."""
 AT_ONCE = 0
 """The next try of what nobody has acked. No time: a clock that was ahead and is set right would make it wait."""
 
@@ -72,6 +74,8 @@ def queue(
     turn: Turn, contact: Contact, kind: int, payload: object, *, message_id: bytes | None = None, seq: int = 0
 ) -> None:
     """Put a content for a contact into the outbox, sealed if that is possible now."""
+    if kind in _LATEST_COUNTS:
+        store_outbox.clear(turn.db, contact.id, [kind])  # of one that was sealed, a key is skipped
     message_id = message_id or new_message_id(turn.now, turn.random)
     content = encode_content(Content(kind, message_id, seq, turn.now, payload))
     at_once = contact.state == "contact" and _sealing(turn, contact.id) is None  # else behind what waits
@@ -93,7 +97,11 @@ def queue(
 
 
 def queue_initial(turn: Turn, contact_id: bytes, kind: int, blob: bytes, th: bytes) -> None:
-    """Keep a first message until its ack; it is sent as the same bytes every time."""
+    """Keep a first message until its ack; it is sent as the same bytes every time. One for an invite is kept for as
+    long as the inviter may know the invite: it may be just the ack that was lost.
+    """
+    contact = turn.contact(contact_id)
+    known_until = (contact.invite_until or 0) if contact is not None and kind == store_outbox.INITIAL else 0
     row = OutboxRow(
         contact=contact_id,
         kind=kind,
@@ -104,7 +112,7 @@ def queue_initial(turn: Turn, contact_id: bytes, kind: int, blob: bytes, th: byt
         th=th,
         created_at=turn.now,
         next_try=AT_ONCE,
-        expires_at=turn.now + KEEP_TRYING,
+        expires_at=max(turn.now, known_until) + KEEP_TRYING,
     )
     pk = store_outbox.add(turn.db, row)
     if kind == store_outbox.RENEWAL:

@@ -55,11 +55,13 @@ def _is_me(name: str) -> bool:
 
 
 def add(turn: Turn, written: str, name: str | None) -> Contact:
-    """Begin to join by an invite; the same invite again gives the contact it gave before."""
+    """Begin to join by an invite; the same invite again gives the contact it gave before, and knocks at once."""
     invite, encoded = read_invite(written)
     alias = None if name is None else name_of(name)
     for known in store_contacts.all(turn.db):
         if known.invite_id == invite_id(encoded):
+            if known.invite is not None:
+                knock(turn, known, invite)  # who asks again does not want to wait for the back-off
             return known if alias is None else turn.change(known.id, name=alias, named_by_me=True)
     hello = hello_key(invite.secret)
     if any(equal(one.hello, hello) for one in store_invites.all(turn.db)):
@@ -84,14 +86,29 @@ def add(turn: Turn, written: str, name: str | None) -> Contact:
         invite_id=invite_id(encoded),
         invite_until=invite.expires_at * 1000,
     )
+    for known in store_contacts.all(turn.db):
+        if (
+            known.identity is None
+            and known.invite is not None
+            and _nodes(decode_invite(known.invite)) == _nodes(invite)
+        ):
+            return knock_anew(turn, known, contact)  # of the same node, which the other one has never reached
     store_contacts.add(turn.db, contact)
     turn.forget_contact(contact_id)
-    store_contacts.set_ways(
-        turn.db, contact_id, [Way(way.peer, way.address, way.role) for way in invite.ways], turn.now
-    )
+    _set_ways(turn, contact_id, invite)
     turn.event("contact", **views.contact(contact, None))
     knock(turn, contact, invite)
     return contact
+
+
+def _set_ways(turn: Turn, contact_id: bytes, invite: Invite) -> None:
+    ways = [Way(way.peer, way.address, way.role) for way in invite.ways]
+    store_contacts.set_ways(turn.db, contact_id, ways, turn.now)
+
+
+def _nodes(invite: Invite) -> set[bytes]:
+    """Whose invite it claims to be. Nobody else can answer there; all must be the same, lest one more be let in."""
+    return {way.peer for way in invite.ways if way.role == ROLE_NODE}
 
 
 def knock(turn: Turn, contact: Contact, invite: Invite) -> None:
@@ -100,13 +117,23 @@ def knock(turn: Turn, contact: Contact, invite: Invite) -> None:
     turn.after(turn.net.join, contact.id, ways, hello_key(invite.secret))
 
 
-def knock_anew(turn: Turn, contact: Contact, newer: Contact) -> None:
-    """Join somebody we wait for by another invite of theirs; what is left of the last one is forgotten."""
+def knock_anew(turn: Turn, contact: Contact, newer: Contact) -> Contact:
+    """Join somebody we wait for by another invite of theirs; what is left of the last one is forgotten, but for its
+    session: if it was used after all, and only its ack is missing, that makes a link where the new ways lead.
+    """
     assert newer.invite is not None
+    invite = decode_invite(newer.invite)
     store_outbox.clear(turn.db, contact.id, [store_outbox.INITIAL])
-    turn.change(contact.id, invite=newer.invite, invite_id=newer.invite_id, invite_until=newer.invite_until)
+    changed = turn.change(contact.id, invite=newer.invite, invite_id=newer.invite_id, invite_until=newer.invite_until)
+    if newer.named_by_me:
+        changed = turn.change(contact.id, name=newer.name, named_by_me=True)
+    _set_ways(turn, contact.id, invite)
+    turn.event("contact", **views.contact(changed, turn.net.route(contact.id)))
     turn.after(turn.net.joined, contact.id)
-    knock(turn, contact, decode_invite(newer.invite))
+    if changed.identity is not None:
+        reach(turn, changed)
+    knock(turn, changed, invite)
+    return changed
 
 
 def reach(turn: Turn, contact: Contact) -> None:

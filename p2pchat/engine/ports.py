@@ -46,7 +46,7 @@ class Net(Protocol):
         ...
 
     def join(self, contact: bytes, ways: Sequence[PackedWay], hello_key: bytes) -> None:
-        """Keep knocking at the inviter's ways."""
+        """Keep knocking at the inviter's ways; called again, do not wait for the back-off to end."""
         ...
 
     def joined(self, contact: bytes) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import trio
@@ -93,6 +94,12 @@ class Doorkeeper(Protocol):
         ...
 
 
+@dataclass(eq=False)
+class _Knocking:
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    nudged: trio.Event = field(default_factory=trio.Event)
+
+
 class Joining:
     """Both sides of the dialogue."""
 
@@ -101,27 +108,30 @@ class Joining:
         self._keeper = keeper
         self._nursery = nursery
         self._random = random
-        self._tasks: dict[bytes, trio.CancelScope] = {}
+        self._tasks: dict[bytes, _Knocking] = {}
         host.handle(PROTOCOL, self._accept)
 
     def join(self, contact: bytes, ways: Sequence[Way], hello_key: bytes) -> None:
-        """Keep knocking until the first message is acked or the invite turns out to be gone."""
-        if contact not in self._tasks:
-            scope = self._tasks[contact] = trio.CancelScope()
-            self._nursery.start_soon(self._knock, contact, list(ways), hello_key, scope)
+        """Keep knocking until the first message is acked or the invite turns out to be gone; called again, try soon."""
+        if (knocking := self._tasks.get(contact)) is not None:
+            knocking.nudged.set()
+        else:
+            knocking = self._tasks[contact] = _Knocking()
+            self._nursery.start_soon(self._knock, contact, list(ways), hello_key, knocking)
 
     def forget(self, contact: bytes) -> None:
         """Stop knocking."""
-        if (scope := self._tasks.pop(contact, None)) is not None:
-            scope.cancel()
+        if (knocking := self._tasks.pop(contact, None)) is not None:
+            knocking.scope.cancel()
 
-    async def _knock(self, contact: bytes, ways: list[Way], hello_key: bytes, scope: trio.CancelScope) -> None:
+    async def _knock(self, contact: bytes, ways: list[Way], hello_key: bytes, knocking: _Knocking) -> None:
         hosts: dict[bytes, list[str]] = {}
         for peer, address in ways:
             hosts.setdefault(peer, []).append(address)
         wait = FIRST_WAIT
-        with scope:
+        with knocking.scope:
             while True:
+                knocking.nudged = trio.Event()
                 for peer, addresses in hosts.items():
                     try:
                         stream = await self._host.open(peer, addresses, PROTOCOL)
@@ -137,8 +147,9 @@ class Joining:
                     if done:
                         self._tasks.pop(contact, None)
                         return
-                await trio.sleep(jittered(wait, self._random))
-                wait = min(2 * wait, LONGEST_WAIT)
+                with trio.move_on_after(jittered(wait, self._random)):
+                    await knocking.nudged.wait()
+                wait = FIRST_WAIT if knocking.nudged.is_set() else min(2 * wait, LONGEST_WAIT)
 
     async def _ask(self, contact: bytes, stream: Stream, hello_key: bytes) -> bool:
         """One dialogue; True when nothing is left to do."""

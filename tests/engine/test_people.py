@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 import trio
 
+from p2pchat.core import content as contents
 from p2pchat.core.session import DAY
 from p2pchat.engine import invites, outbound, people
 from p2pchat.engine.turn import Turn
 from p2pchat.errors import NotReached
 from p2pchat.store import meta
+from tests.asking import has
 from tests.world import World, WorldNode, befriend, run_world, until
 
 
@@ -131,5 +133,25 @@ def test_nobody_is_behind_a_dead_invite_and_nobody_is_verified(tmp_path: Path) -
         await bob.engine.submit(lambda turn: people.gone(turn, turn.find("alice")))
         (left,) = await bob.call("contacts")
         assert (left["name"], left["state"], left["verified"]) == ("alice", "waiting", False)
+
+    run_world(tmp_path, main)
+
+
+def test_what_a_newer_one_says_too_is_not_kept_for_who_is_away(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+        await trio.sleep(60)
+        await bob.stop()
+        for week in range(3):
+            await world.sleep_days(8)  # new prekeys each time
+            await call_oneself(alice, f"alice {week}")
+            await tell_profile(alice, "bob")
+            await alice.call("send", chat="bob", text=f"{week}")
+        rows = await alice.engine.read(lambda db: db.query("SELECT kind FROM outbox ORDER BY kind"))
+        assert [kind for (kind,) in rows] == [0, 0, 0, contents.BUNDLE, contents.PROFILE]
+        bob = await world.start("bob")
+        await trio.sleep(3600)
+        assert await has(bob, "alice 2", ["0", "1", "2"])
 
     run_world(tmp_path, main)
