@@ -301,8 +301,8 @@ def test_a_newer_invite_where_the_old_one_was_used_after_all(tmp_path: Path, ask
         waiting = (await bob.call("contacts"))[0]["id"]
         assert (await bob.call("add", invite=newer, timeout=60))["id"] == waiting
         await trio.sleep(60)
-        for one in await alice.call("requests"):
-            await alice.call("accept", contact=one["id"])
+        if ask:  # else the first session is all that is needed
+            await alice.call("accept", contact="bob")
         await until(lambda: has(alice, "bob", ["hello"]), 600)
         await alice.call("send", chat="bob", text="welcome", wait="delivered", timeout=600)
         assert await names(bob) == {"alice": "contact"}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import trio
 
 from p2pchat.core import primitives as prim
@@ -221,6 +222,49 @@ def test_a_renewal_that_came_too_late_is_asked_for_anew(tmp_path: Path) -> None:
         await talk(alice, bob, 1)
         assert await live_sessions(alice, "bob") == await live_sessions(bob, "alice")
         assert len(await live_sessions(alice, "bob")) == 1  # the one that never arrived is not waited for
+
+    run_world(tmp_path, main)
+
+
+@pytest.mark.parametrize("lost", [wire.RENEW, wire.BUNDLE, wire.INITIAL])
+def test_what_a_broken_link_took_with_it_is_said_again_on_the_next(tmp_path: Path, lost: int) -> None:
+    """It does not count as another renewal: the hour is not waited for."""
+
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        meddler = Meddler(world)
+        meddler.drop(lost, times=1)
+        await change_session(alice, "bob", broken)
+        await alice.call("send", chat="bob", text="one")
+        await trio.sleep(60)
+        assert not await all_delivered(alice, "bob")
+        await bob.stop()
+        await trio.sleep(1200)
+        await world.start("bob")
+        await until(lambda: all_delivered(alice, "bob"), 400)
+        assert renewals(alice) == 1
+        assert len({bytes(one) for one in meddler.of(wire.INITIAL)}) == 1
+
+    run_world(tmp_path, main)
+
+
+def test_a_bundle_that_was_lost_is_sent_again_and_no_other_is_made(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        meddler = Meddler(world)
+        meddler.drop(wire.BUNDLE)
+        await change_session(alice, "bob", broken)
+        await alice.call("send", chat="bob", text="one")
+        contact = await alice.id_of("bob")
+        for _ in range(9):  # a contact may ask as often as it likes
+            for _ in range(10):
+                alice.engine.net.send(contact, [Frame(wire.RENEW, b"")])
+            await trio.sleep(61)
+        assert 2 <= len(meddler.of(wire.BUNDLE)) <= 10
+        assert len(await bob.engine.read(lambda db: db.query("SELECT id FROM prekeys WHERE kind = 'renewal'"))) == 1
+        meddler.clear()
+        alice.engine.net.send(contact, [Frame(wire.RENEW, b"")])
+        await until(lambda: all_delivered(alice, "bob"), 60)
 
     run_world(tmp_path, main)
 

@@ -9,7 +9,7 @@ from p2pchat.core import wire
 from p2pchat.core.identity import Device
 from p2pchat.core.session import Pair, pair
 from p2pchat.core.wire import Frame
-from p2pchat.engine import inbound, people
+from p2pchat.engine import inbound, people, renewal
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import sessions as store_sessions
 from p2pchat.store.database import Database
@@ -70,6 +70,7 @@ class Gate:
     def link_up(self, contact: bytes, th: bytes) -> None:
         """A link is there: send what waits."""
         self._engine.post(people.heard, contact, th)
+        self._engine.post(renewal.ask_again, contact)
         self._engine.flow.link_up(contact)
         self._engine.presence.changed(contact)
 

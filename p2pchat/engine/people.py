@@ -119,7 +119,7 @@ def knock(turn: Turn, contact: Contact, invite: Invite) -> None:
 
 def knock_anew(turn: Turn, contact: Contact, newer: Contact) -> Contact:
     """Join somebody we wait for by another invite of theirs; what is left of the last one is forgotten, but for its
-    session: if it was used after all, and only its ack is missing, that makes a link where the new ways lead.
+    session: if it was used after all, and only its ack is missing, links are made with that.
     """
     assert newer.invite is not None
     invite = decode_invite(newer.invite)
@@ -130,8 +130,6 @@ def knock_anew(turn: Turn, contact: Contact, newer: Contact) -> Contact:
     _set_ways(turn, contact.id, invite)
     turn.event("contact", **views.contact(changed, turn.net.route(contact.id)))
     turn.after(turn.net.joined, contact.id)
-    if changed.identity is not None:
-        reach(turn, changed)
     knock(turn, changed, invite)
     return changed
 

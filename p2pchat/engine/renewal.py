@@ -30,8 +30,12 @@ from p2pchat.store.envelopes import SeenRow
 from p2pchat.store.prekeys import PrekeyRow
 
 AT_MOST_EVERY = 3_600_000
-OFFER_FOR = 600_000
-"""Milliseconds: one renewal an hour, and how long a bundle made for one is good."""
+OFFER_EVERY = 600_000
+OFFER_FOR = AT_MOST_EVERY
+OFFER_AGAIN = 60_000
+"""Milliseconds: one renewal an hour. How often a bundle is made for one, how long it is good (a first message may have
+to wait for a link), and how often it is sent again to one who asks again.
+"""
 REMEMBER_HANDSHAKE = 40 * DAY
 MOST_ENDING = 8
 """Old sessions kept for receiving: every one is tried at each hello and at each envelope that does not open."""
@@ -50,20 +54,38 @@ def refused(turn: Turn, contact: Contact, envelope_name: bytes) -> None:
     turn.after(turn.net.send, contact.id, [Frame(wire.RENEW, b"")])
 
 
+def ask_again(turn: Turn, contact_id: bytes) -> None:
+    """A new link: the request, or its answer, may have been lost with the last one."""
+    contact = turn.contact(contact_id)
+    if contact is None or contact.state != "contact":
+        return
+    if turn.recent(meta.get_int(turn.db, _unanswered(contact)), AT_MOST_EVERY):
+        turn.after(turn.net.send, contact_id, [Frame(wire.RENEW, b"")])
+
+
 def asked(turn: Turn, contact: Contact, th: bytes) -> None:
     """The contact wants to begin anew: make a bundle for this once."""
     session = _session(turn, contact, th)
     if session is None or contact.state != "contact":
         return
-    key = f"renewal offered {contact.id.hex()}"
-    if turn.recent(meta.get_int(turn.db, key), OFFER_FOR):
-        return
-    meta.put_int(turn.db, key, turn.now)
-    until = turn.now + OFFER_FOR
-    prekeys = make_set(turn.me, until // 1000 + 1, one_time=True, random=turn.random)
-    row = PrekeyRow(store_prekeys.RENEWAL, prekeys.number, dump_set(prekeys), turn.now, until)
-    store_prekeys.put(turn.db, row)
-    sealed = seal_blob(renew_key(session.pair_root), prekeys.bundle, turn.random)
+    made, sent, number = (f"renewal {what} {contact.id.hex()}" for what in ("offered", "sent", "bundle"))
+    if turn.recent(meta.get_int(turn.db, made), OFFER_EVERY):
+        if turn.recent(meta.get_int(turn.db, sent), OFFER_AGAIN):
+            return
+        row = store_prekeys.get(turn.db, store_prekeys.RENEWAL, meta.get_int(turn.db, number))
+        if row is None:  # it was used
+            return
+        bundle = load_set(row.secret).bundle
+    else:
+        until = turn.now + OFFER_FOR
+        prekeys = make_set(turn.me, until // 1000 + 1, one_time=True, random=turn.random)
+        row = PrekeyRow(store_prekeys.RENEWAL, prekeys.number, dump_set(prekeys), turn.now, until)
+        store_prekeys.put(turn.db, row)
+        meta.put_int(turn.db, made, turn.now)
+        meta.put_int(turn.db, number, prekeys.number)
+        bundle = prekeys.bundle
+    meta.put_int(turn.db, sent, turn.now)
+    sealed = seal_blob(renew_key(session.pair_root), bundle, turn.random)
     turn.after(turn.net.send, contact.id, [Frame(wire.BUNDLE, sealed)])
 
 
