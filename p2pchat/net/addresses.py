@@ -27,7 +27,6 @@ IP: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 DEFAULT_LISTEN = ("/ip4/0.0.0.0/tcp/0", "/ip6/::/tcp/0")
 
 _PEER_ID_PREFIX = bytes.fromhex("002408011220")
-_PEER_ID_LENGTH = 52
 _IP4, _IP6, _TCP = 0x04, 0x29, 0x06
 _PACKED_LENGTHS = {_IP4: 8, _IP6: 20}
 MAX_PACKED = 20
@@ -82,17 +81,6 @@ def parse(text: str) -> Endpoint:
     return Endpoint(ip, int(parts[4]))
 
 
-def parse_full(text: str) -> tuple[bytes, str]:
-    """Read a full address into (peer, address). Raises BadAddress, also where it cannot be dialled."""
-    address, found, peer_id = text.strip().rpartition("/p2p/")
-    if not found:
-        raise BadAddress(f"{_shown(text)} does not say whose address it is", hint="It must end in /p2p/<peer id>.")
-    endpoint = parse(address)
-    if not dialable(endpoint):
-        raise BadAddress(f"{_shown(text)} cannot be dialled")
-    return peer_from_id(peer_id), endpoint.text()
-
-
 def full(peer: bytes, address: str) -> str:
     """The text for people: `address` with whose it is."""
     return f"{address}/p2p/{peer_id(peer)}"
@@ -101,18 +89,6 @@ def full(peer: bytes, address: str) -> str:
 def peer_id(peer: bytes) -> str:
     """The `12D3Koo…` text of a 32-byte key."""
     return base58.b58encode(multihash(peer)).decode("ascii")
-
-
-def peer_from_id(text: str) -> bytes:
-    """The 32-byte key inside a peer id. Raises BadAddress where it holds no inlined Ed25519 key."""
-    try:
-        raw = base58.b58decode(text) if len(text) == _PEER_ID_LENGTH else b""
-    except ValueError:
-        raw = b""
-    peer = peer_from_multihash(raw)
-    if peer is None or peer_id(peer) != text:
-        raise BadAddress(f"{_shown(text)} is not a peer id p2pchat can use", hint="It begins with 12D3Koo.")
-    return peer
 
 
 def multihash(peer: bytes) -> bytes:
