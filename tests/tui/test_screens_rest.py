@@ -350,6 +350,7 @@ def test_keep_receiving(key: str, result: bool | None) -> None:
     async def main() -> None:
         async with stage(KeepScreen()) as (app, pilot):
             assert "Keep receiving messages when this window is closed?" in app.words
+            assert "Esc decide later" in app.words
             await press(pilot, key)
             assert app.result is result
 

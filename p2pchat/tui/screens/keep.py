@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+
 from p2pchat.tui.screens.confirm import Question
 
 
 class KeepScreen(Question):
-    """True: the node goes on when the window is closed. None: not decided now."""
+    """True: the node goes on when the window is closed. None: not decided now, asked again the next time."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "back", "decide later")]
     AUTO_FOCUS = "#yes"
 
     def __init__(self) -> None:
