@@ -97,7 +97,7 @@ def test_an_idle_link_stays_and_a_silence_is_broken_by_a_ping(tmp_path: Path) ->
         meddler = Meddler(world)
         await trio.sleep(1000)
         pings = len(meddler.of(wire.PING, alice))
-        assert 1000 / PING_AFTER * 0.4 <= pings <= 1000 / PING_AFTER
+        assert 1000 / PING_AFTER * 0.4 <= pings <= 2 * 1000 / PING_AFTER  # both may have dialled: that makes two links
         assert len(meddler.of(wire.PONG)) == len(meddler.of(wire.PING))
         assert await linked(alice)
         assert meddler.of(wire.HELLO) == []
