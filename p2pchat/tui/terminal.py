@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual.drivers.linux_driver import LinuxDriver
 
 if TYPE_CHECKING:
@@ -74,10 +75,18 @@ class Outlet:
         return self._descriptor
 
 
+def let_alt_digits_through() -> None:
+    """Alt and a digit are keys. Textual takes them for what one terminal's Option key means (Alt+1 would write "¡")."""
+    assert isinstance(ANSI_SEQUENCES_KEYS, dict)
+    for digit in "0123456789":
+        ANSI_SEQUENCES_KEYS.pop(f"\x1b{digit}", None)
+
+
 class Terminal(LinuxDriver):
     """Textual's driver, writing to stdout (so that stderr can go to a file), at ease with a terminal that vanishes."""
 
     def __init__(self, app: App[Any], **settings: Any) -> None:
+        let_alt_digits_through()
         super().__init__(app, **settings)
         assert sys.__stdout__ is not None
         self._file: Any = Outlet(sys.__stdout__.fileno())

@@ -6,6 +6,11 @@ import base64
 import os
 import pty
 
+import pytest
+from textual import events
+from textual._xterm_parser import XTermParser
+from textual.constants import ESCAPE_DELAY
+
 from p2pchat.tui import terminal
 
 
@@ -46,3 +51,16 @@ def test_half_a_character_does_not_stop_the_screen() -> None:
     os.close(theirs)
     with os.fdopen(ours, "rb") as file:
         assert file.read() == b"a?b"
+
+
+def test_alt_and_a_digit_are_a_key_and_no_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal.let_alt_digits_through()
+    now = 0.0
+    monkeypatch.setattr("textual._parser.get_time", lambda: now)
+    parser = XTermParser()
+    typed: list[object] = []
+    for digit in "19":
+        typed += parser.feed(f"\x1b{digit}")
+        now += 10 * ESCAPE_DELAY  # nothing more comes: it was Alt, and not the beginning of something longer
+        typed += parser.tick()
+    assert [event.key for event in typed if isinstance(event, events.Key)] == ["alt+1", "alt+9"]
