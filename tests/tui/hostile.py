@@ -51,7 +51,7 @@ class HostileNode(FakeNode):
     def __init__(self, hostile: str) -> None:
         super().__init__()
         self.hostile = f"{SEEN}{hostile}{SEEN}"
-        self.warned = errors.NotNow(f"no {self.hostile}", hint=f"so {self.hostile}", candidates=[self.hostile])
+        self.warned = errors.NotNow(f"Refused: {self.hostile}", hint=f"so {self.hostile}", candidates=[self.hostile])
 
     async def call(self, method: str, **params: Any) -> Any:
         return self.poisoned(await super().call(method, **params))
@@ -63,7 +63,8 @@ class HostileNode(FakeNode):
         if isinstance(value, list):
             return [self.poisoned(each, field) for each in value]
         if isinstance(value, str) and (field in _POISONED or (field == "from" and value != "me")):
-            limit = 60 if field in ("name", "from") else len(self.hostile)
+            # A name is cut where it comes in, and only a text can be long.
+            limit = {"name": 60, "from": 60, "draft": len(self.hostile)}.get(field, 500)
             return f"{value} {self.hostile[:limit]}"
         return value
 

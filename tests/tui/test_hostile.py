@@ -12,11 +12,11 @@ import sys
 
 import pytest
 
-from tests.emulator import Emulator
+from tests.emulator import AT_FIRST, Emulator
 from tests.processes import place
-from tests.terminal import terminal
+from tests.terminal import Terminal, program, terminal
 from tests.tui.hostile import COMMANDS, HALF, SEEN, TEXTS, HostileNode
-from tests.tui.served import served
+from tests.tui.served import Service, served
 
 # All in one process: the time goes into starting it.
 RUN = """
@@ -86,3 +86,91 @@ def test_every_verb_at_a_node_that_says_half_a_character() -> None:
     for text in said:
         assert text.strip().startswith("p2pchat: ") or SEEN not in text
         assert "Traceback" not in text
+
+
+def everywhere(shown: Terminal, service: Service, node: HostileNode, bob: str) -> None:
+    """Through every screen, with the hostile text on each."""
+    shown.wait("bob", SEEN)
+    # --- what comes while one looks: a message, a warning, a request, all of them said in a corner too
+    service.do(lambda: node.says(bob, node.hostile))
+    service.do(lambda: node.warns("careful"))
+    shown.wait("careful")
+    service.do(lambda: node.knocks("mallory"))
+    shown.wait("mallory")
+    # --- while nobody looks
+    shown.focus(False)
+    service.do(lambda: node.says(bob, "you there?"))
+    shown.press("ctrl+end")
+    shown.wait("you there?")
+    shown.focus(True)
+    # --- what is refused comes back with a reason
+    node.fail["send"] = node.warned
+    shown.press("ctrl+c")  # the draft, which is hostile too
+    shown.wait("write a message")
+    shown.type("refuse this")
+    shown.press("enter")
+    shown.wait("Refused:")
+    shown.press("ctrl+c")
+    shown.gone("refuse this")
+    for key, text in (
+        ("ctrl+r", "mallory"),
+        ("ctrl+y", "anchor"),
+        ("ctrl+n", "P2PCHAT:"),
+        ("ctrl+p", "go to this chat"),
+    ):
+        shown.press(key)
+        shown.wait(text)
+        shown.press("esc")
+        shown.gone("Esc back", "go to this chat")
+    # --- what is found, where a message is, what is asked before it is deleted
+    shown.press("ctrl+f")
+    shown.wait("Esc back")
+    shown.type(SEEN)
+    shown.wait("found")
+    shown.press("esc")
+    shown.gone("Esc back")
+    shown.press("up", "up")
+    shown.wait("esc back")
+    shown.type("w")
+    shown.wait("This message")
+    shown.press("esc")
+    shown.gone("Esc back")
+    shown.press("esc")
+    shown.gone("esc back")
+    shown.type("/why")
+    shown.press("enter")
+    shown.wait("is on its way", "Esc back")
+    shown.press("esc")
+    shown.gone("Esc back")
+    # --- names in the completion of a command, and in a text that says what is wrong
+    shown.type("/chat ")
+    shown.press("tab")
+    shown.wait("› /chat b")
+    shown.press("enter")
+    shown.wait("That may be bob")
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_screen(name: str) -> None:
+    node = HostileNode(TEXTS[name])
+    bob = node.friend("bob")
+    node.friend("b\u043eb")
+    node.says(bob, "hello")
+    node.says(bob, node.hostile)
+    node.said(bob, node.hostile, "saved")
+    node.says(bob, "good night")
+    with (
+        place() as here,
+        served(here.folder / "me", here.environment(), node) as service,
+        terminal(here, program(here, "me"), columns=110, rows=40) as shown,
+    ):
+        everywhere(shown, service, node, bob)
+        shown.press("ctrl+q")
+        assert shown.ended() == 0
+    screen = shown.screen
+    assert not screen.forbidden
+    assert screen.modes == AT_FIRST
+    assert all(re.fullmatch(r"(\([0-9]+\) )?p2pchat", title) for title in screen.titles)
+    assert screen.notices == ["p2pchat: a new message"] * screen.bells
+    assert screen.bells <= 2  # each chat and request once, and not by the text in it
+    assert not screen.clipboard
