@@ -13,7 +13,8 @@ from typing import Any
 
 import trio
 
-from benchmarks import baselines
+from benchmarks import baselines, screen
+from benchmarks.figures import cpu_seconds, percentile, resident_mb
 from benchmarks.people import Person, Wire, befriend, two_people
 
 ROUND_TRIPS = 300
@@ -47,18 +48,6 @@ def import_mb() -> float:
     code = "import libp2p, trio; print(open('/proc/self/statm').read().split()[1])"
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     return int(run.stdout) * os.sysconf("SC_PAGESIZE") / 1e6
-
-
-def resident_mb(pid: int) -> float:
-    """The resident memory of a process (Linux: proc(5))."""
-    pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
-    return int(pages) * os.sysconf("SC_PAGESIZE") / 1e6
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process (Linux: proc(5))."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def ready(alice: Person) -> float:
@@ -145,11 +134,6 @@ async def _flood(bob: Person) -> float:
     return FLOOD / (time.perf_counter() - began)
 
 
-def percentile(values: list[float], part: float) -> float:
-    """The value below which `part` of the values lie."""
-    return sorted(values)[min(len(values) - 1, int(part * len(values)))]
-
-
 def everything(runs: int) -> list[dict[str, Any]]:
     """All numbers, medians of `runs`."""
     results: list[dict[str, Any]] = []
@@ -185,6 +169,7 @@ def everything(runs: int) -> list[dict[str, Any]]:
         readies = [ready(alice) for _ in range(runs)]
         bob.start()
         idles = [idle(alice) for _ in range(runs)]
+    shown = screen.measure(runs)
     imports = statistics.median(import_ms() for _ in range(runs))
     add("node_ready_ms", "ms", readies, f"import libp2p, trio: {imports:.0f} ms", imports)
     memory = import_mb()
@@ -197,4 +182,11 @@ def everything(runs: int) -> list[dict[str, Any]]:
     add("direct_round_trip_ms_p99", "ms", p99, f"raw TCP echo under trio: {base:.3f} ms", base)
     base = statistics.median(echoes)
     add("direct_messages_per_s", "1/s", per_second, f"framed acked messages over raw TCP: {base:.0f}/s", base)
+    base = statistics.median(shown.empty_paint_ms)
+    add("first_paint_ms", "ms", shown.first_paint_ms, f"an empty Textual app: {base:.0f} ms", base)
+    base = statistics.median(shown.empty_mb)
+    add("tui_idle_mb", "MB", shown.idle_mb, f"an empty Textual app: {base:.0f} MB", base)
+    add("chat_100k_open_ms", "ms", shown.chat_open_ms, "none", None)
+    add("search_100k_ms", "ms", shown.search_ms, "none", None)
+    add("key_echo_ms_p99", "ms", shown.key_echo_ms_p99, "none", None)
     return results

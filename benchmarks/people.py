@@ -68,20 +68,27 @@ class Person:
 @contextmanager
 def two_people() -> Iterator[tuple[Person, Person]]:
     """alice and bob, nodes running, not yet contacts. Everything is gone at the end."""
+    with people("alice", "bob") as (alice, bob):
+        yield alice, bob
+
+
+@contextmanager
+def people(*names: str) -> Iterator[list[Person]]:
+    """Each with a node that runs, not yet contacts. Everything is gone at the end."""
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="p2pchat-bench-")))
         runtime = place / "run"
         runtime.mkdir(mode=0o700)
         os.environ["XDG_RUNTIME_DIR"] = str(runtime)
-        pair = []
-        for name in ("alice", "bob"):
+        made = []
+        for name in names:
             person = Person(name, place / name, dict(os.environ))
             init = ["--profile", str(person.folder), "init", "--name", name, "--no-passphrase"]
             subprocess.run([*COMMAND, *init], env=person.environment, check=True, capture_output=True)
             stack.callback(person.stop)
             person.start()
-            pair.append(person)
-        yield pair[0], pair[1]
+            made.append(person)
+        yield made
 
 
 def befriend(alice: Person, bob: Person) -> None:
