@@ -9,6 +9,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p $(FITS) 2>/dev/null && { echo $$p; exit; }; done; python3 $(NEWER) 2>/dev/null && echo python3)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet --no-input
 CODE := p2pchat tests $(wildcard benchmarks)
+# A test of nodes or of a screen mostly waits for them, so there is one more process for tests than there are cores.
+ALL := -n $(shell expr $$(nproc) + 1) --dist worksteal
 UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
@@ -28,14 +30,14 @@ demo: $(VENV)/run.stamp ## watch two people meet, talk, crash and come back
 
 test: $(VENV)/dev.stamp ## run the tests; those in a real terminal only if tmux is here
 	@command -v tmux >/dev/null || echo 'no tmux here: left out are the tests marked tmux (apt-get install tmux)'
-	$(BIN)/python -m pytest $$(command -v tmux >/dev/null || echo "-m not(tmux)")
+	$(BIN)/python -m pytest $(ALL) $$(command -v tmux >/dev/null || echo "-m not(tmux)")
 
 check: $(VENV)/dev.stamp ## everything that must hold before a commit: lint, format, types, imports, tests; needs tmux
 	$(BIN)/ruff check $(CODE) requirements
 	$(BIN)/ruff format --check $(CODE) requirements
 	$(BIN)/mypy $(CODE)
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(ALL)
 
 bench: $(VENV)/run.stamp ## measure, print a table and write benchmarks/results.json (10 minutes, a quiet machine)
 	$(BIN)/python -m benchmarks
