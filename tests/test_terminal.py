@@ -6,6 +6,7 @@ The story is told in tmux as well, a terminal of others; everything else in ours
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -139,3 +140,79 @@ def test_two_people_from_the_first_run_on(kind: str) -> None:
             anna.wait("› not sent yet", "one", "hello Boris", "written while it was away")
             line_with(anna, "written while it was away", "✓✓")
         assert texts(here, "boris", "Anna").count("written while it was away") == 1
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP", "the last key"])
+def test_the_terminal_is_as_it_was_whatever_ends_the_program(how: str) -> None:
+    with place() as here, friends(here, "alice", "bob") as (alice, bob):
+        alice.wait("bob", "online")
+        bob.wait("alice", "online")
+        alice.type("half a sentence")
+        alice.wait("› half a sentence")
+        if how == "the last key":
+            alice.press("ctrl+q")
+            alice.wait("Keep receiving messages")
+            alice.press("down", "enter")
+        else:
+            alice.signal(signal.Signals[how])
+        assert alice.ended() == 0, alice.picture()
+        restored(alice)
+        before, _, after = bytes(alice.raw).rpartition(b"\x1b[?1049l")
+        assert b"\x1b[?2004l" in before[-200:]
+        assert b"\x1b[?1003l" in before[-200:]
+        assert b"\x1b[?25h" in after
+        with terminal(here, program(here, "alice")) as again:
+            again.wait("› half a sentence")
+
+
+def test_a_closed_window_loses_nothing() -> None:
+    with place() as here, friends(here, "alice", "bob") as (alice, bob):
+        alice.wait("bob", "online")
+        bob.wait("alice", "online")
+        say(alice, "before the window closed")
+        line_with(bob, "before the window closed")
+        alice.type("half a sentence")
+        alice.wait("› half a sentence")
+        alice.close()
+        assert alice.ended() == 0
+        with terminal(here, program(here, "alice")) as again:
+            again.wait("› half a sentence", "before the window closed")
+
+
+def test_a_locked_profile_asks_for_its_passphrase() -> None:
+    with place() as here:
+        at_home(here, "anna")
+        with terminal(here, program(here, "anna")) as anna:
+            anna.wait("Your name")
+            say(anna, "Anna")
+            anna.wait("Enter for none")
+            say(anna, "correct horse")
+            anna.wait("The same once more")
+            say(anna, "correct hose")
+            anna.wait("The two differ")
+            say(anna, "correct horse")
+            anna.wait("Ready")
+            anna.press("esc")
+            anna.wait("Nobody is here yet")
+            anna.press("ctrl+q")
+            assert anna.ended() == 0
+        assert here.run("anna", "node", "stop").code in (0, 1)
+        with terminal(here, program(here, "anna")) as anna:
+            anna.wait("Locked")
+            say(anna, "wrong horse")
+            anna.wait("does not open this profile")
+            anna.press("ctrl+u")
+            anna.gone("••")
+            say(anna, "correct horse")
+            anna.wait("Nobody is here yet")
+            for seen in (anna.raw, anna.text().encode()):
+                assert b"horse" not in seen
+
+
+def test_without_colour() -> None:
+    with place() as here, friends(here, "alice", "bob", NO_COLOR="1") as (alice, bob):
+        alice.wait("bob", "online")
+        say(alice, "in black and white")
+        line_with(bob, "in black and white")
+        colours = re.findall(rb"(?:38|48);2;([0-9]+);([0-9]+);([0-9]+)", bytes(alice.raw))
+        assert all(red == green == blue for red, green, blue in colours)

@@ -248,9 +248,18 @@ class FakeNode:
             found = messages
         return [dict(each) for each in found[-limit:]]
 
-    def _do_messages(self, chat: str | None = None, since: str | None = None, limit: int | None = None) -> list[Json]:
-        del chat, since, limit
-        return []
+    def _do_messages(
+        self, chat: str | None = None, since: str | None = None, position: int | None = None, limit: int | None = None
+    ) -> list[Json]:
+        histories = self.history.values() if chat is None else [self.history[self._find(chat)]]
+        # Ids are counted up, so they tell the order in which messages came.
+        found = sorted((each for history in histories for each in history), key=lambda each: str(each["id"]))
+        placed = [{**each, "position": int(each["id"][:4], 16)} for each in found]
+        if since is not None:
+            position = next((each["position"] for each in placed if each["id"] == since), 0)
+        if position is None:
+            return placed[-limit:] if limit else []
+        return [each for each in placed if each["position"] > position][:limit]
 
     def _do_send(self, chat: str, text: str, wait: str = "saved", timeout: float = 30) -> Json:
         del timeout

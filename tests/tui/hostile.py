@@ -64,16 +64,12 @@ class HostileNode(FakeNode):
             return [self.poisoned(each, field) for each in value]
         if isinstance(value, str) and (field in _POISONED or (field == "from" and value != "me")):
             # A name is cut where it comes in, and only a text can be long.
-            limit = {"name": 60, "from": 60, "draft": len(self.hostile)}.get(field, 500)
+            limit = {"name": 60, "from": 60, "draft": len(self.hostile)}.get(field, 200)
             return f"{value} {self.hostile[:limit]}"
         return value
 
     def _do_doctor(self) -> list[dict[str, Any]]:
         return [{"check": "reach", "ok": False, "detail": "nobody", "hint": "wait"}]
-
-    def _do_messages(self, chat: str | None = None, since: str | None = None, limit: int | None = None) -> Any:
-        del limit
-        return [each for each in self._do_log(chat or next(iter(self.people))) if each["id"] != since]
 
     def _emit(self, event: str, params: Any) -> None:
         super()._emit(event, self.poisoned(dict(params)))

@@ -113,7 +113,7 @@ def everywhere(shown: Terminal, service: Service, node: HostileNode, bob: str) -
     shown.press("ctrl+c")
     shown.gone("refuse this")
     for key, text in (
-        ("ctrl+r", "mallory"),
+        ("ctrl+r", "Who asks"),
         ("ctrl+y", "anchor"),
         ("ctrl+n", "P2PCHAT:"),
         ("ctrl+p", "go to this chat"),
