@@ -52,14 +52,19 @@ class Person:
 
     def write(self) -> None:
         """Save message after message. One whose answer was lost is looked up, as a person would, not guessed."""
-        while not self.stop.is_set():
+        unsure = False  # whether the message asked for last was saved: also at the stop it is not left open
+        while unsure or not self.stop.is_set():
             assert self.up.wait(PATIENCE)
             try:
                 with self.client() as client:
-                    while not self.stop.is_set():
+                    while unsure or not self.stop.is_set():
                         text = f"{self.name} {len(self.saved)}"
                         if text not in self._mine(client, limit=5):
+                            if self.stop.is_set():
+                                return
+                            unsure = True
                             client.call("send", chat=self.other, text=text)
+                        unsure = False
                         with self.progress:
                             self.saved.append(text)
                             self.progress.notify_all()
