@@ -16,8 +16,9 @@ import pytest
 
 from tests.emulator import AT_FIRST
 from tests.processes import Place, place
-from tests.steps import befriended, make, start, texts
+from tests.steps import RISKY, befriended, make, new_invite, start, texts
 from tests.terminal import Terminal, Tmux, program, terminal
+from tests.tui.hostile import TEXTS
 
 BOTH = ["pty", pytest.param("tmux", marks=pytest.mark.tmux)]
 LOOPBACK = 'listen = ["/ip4/127.0.0.1/tcp/0"]\n'
@@ -216,3 +217,30 @@ def test_without_colour() -> None:
         line_with(bob, "in black and white")
         colours = re.findall(rb"(?:38|48);2;([0-9]+);([0-9]+);([0-9]+)", bytes(alice.raw))
         assert all(red == green == blue for red, green, blue in colours)
+
+
+def test_what_a_contact_really_sends_is_harmless() -> None:
+    """From a changed name and every hostile text in a real node to the bytes of the screen, and the node's log."""
+    name = "Mal\x1b]0;x\x07\u202elory\u2066\U000e0041[@click=app.quit]\x9b2J"
+    hostile = [text for text in TEXTS.values() if len(text) < 1_000]
+    with place() as here:
+        for folder, called in (("alice", "alice"), ("mallory", name)):
+            assert here.run(folder, "init", "--name", called, "--no-passphrase").code == 0
+        at_home(here, "alice", "mallory")
+        nodes = start(here, "alice", "mallory")
+        assert here.run("mallory", "add", new_invite(here, "alice"), "--name", "alice", "--wait", "accepted").code == 0
+        with terminal(here, program(here, "alice"), columns=100, rows=50) as alice:
+            alice.wait("Mal", "lory", "[@click=app.quit]", "online")
+            for number, text in enumerate(hostile):
+                sent = here.run("mallory", "send", "alice", "--wait", "delivered", stdin=f"({number}) {text}\n")
+                assert sent.code == 0, sent
+                alice.wait(f"({number})")
+            alice.press("ctrl+q")
+            alice.wait("Keep receiving messages")
+            alice.press("enter")
+            assert alice.ended() == 0
+            assert not alice.screen.forbidden
+            assert (alice.screen.bells, alice.screen.notices, alice.screen.clipboard) == (0, [], "")
+        said = "".join(node.end().err for node in nodes)
+        logs = [path.read_text() for path in here.folder.glob("*/node.log")]
+    assert not set(RISKY) & set("".join([said, *logs]).replace("\n", ""))

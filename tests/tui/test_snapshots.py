@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.tui.conftest import run
+from tests.tui.picture import PICTURE, drawn
 from tests.tui.pictures import page, take
 from tests.tui.scenes import SCENES, on_stage, settled
 
@@ -57,3 +58,8 @@ def test_every_screen_looks_as_it_did(tmp_path: Path, name: str, size: tuple[int
 def test_no_picture_is_of_a_screen_that_is_gone() -> None:
     wanted = {f"{name}-{columns}x{rows}.txt" for name in SCENES for columns, rows in SIZES}
     assert {path.name for path in FOLDER.iterdir()} == wanted
+
+
+def test_the_picture_in_the_readme_is_of_this_program(tmp_path: Path) -> None:
+    made = run(drawn(tmp_path / "profile"))
+    assert made == PICTURE.read_text(encoding="utf-8"), "look, then python -m tests.tui.picture"
