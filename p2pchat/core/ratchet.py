@@ -13,7 +13,7 @@ nothing and a commit can come before any output is released.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import U32, U64, array, binary, decode, encode, listing, maybe, uint
@@ -29,7 +29,7 @@ MaySkip = Callable[[int], bool]
 """Asked, once a header has authenticated, before so many keys are derived to be put aside; no: it cannot be opened."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, repr=False)
 class Ratchet:
     """One side's state. Keys are 32 bytes unless said otherwise.
 
@@ -132,7 +132,7 @@ def encrypt(state: Ratchet, plaintext: bytes, ad: bytes, random: prim.Random) ->
     plain = packed + bytes(HEADER_PLAIN - len(packed))
     header = prim.seal(state.header_out, plain, ad, random(prim.NONCE))
     body = prim.seal(_message_key(key), plaintext, ad + header, random(prim.NONCE))
-    return replace(state, sending=sending, sent=state.sent + 1), header + body
+    return _changed(state, sending=sending, sent=state.sent + 1), header + body
 
 
 def as_many_as_it_takes(count: int) -> bool:
@@ -229,7 +229,7 @@ def _open_next(
     assert state.receiving is not None
     key, receiving = _chain_step(state.receiving)
     plaintext = prim.open_sealed(_message_key(key), body, ad + sealed_header)
-    after = replace(state, receiving=receiving, received=state.received + 1)
+    after = _changed(state, receiving=receiving, received=state.received + 1)
     return Opened(after, plaintext, already + skipped, None)
 
 
@@ -264,7 +264,14 @@ def _skip(state: Ratchet, until: int) -> tuple[Ratchet, tuple[tuple[int, int, by
     for number in range(state.received, until):
         key, receiving = _chain_step(receiving)
         skipped.append((state.chain, number, key))
-    return replace(state, receiving=receiving, received=until), tuple(skipped)
+    return _changed(state, receiving=receiving, received=until), tuple(skipped)
+
+
+def _changed(state: Ratchet, **fields: object) -> Ratchet:
+    # `dataclasses.replace`, which would take as long as the step of the chain itself
+    after = object.__new__(Ratchet)
+    vars(after).update(vars(state), **fields)
+    return after
 
 
 def _turn(state: Ratchet, header: _Header, entropy: prim.Entropy) -> tuple[Ratchet, tuple[tuple[int, int, bytes], ...]]:

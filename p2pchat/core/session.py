@@ -10,7 +10,7 @@ Several sessions with one contact can be alive: both sides may have begun one at
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from p2pchat.core import envelope, ratchet
 from p2pchat.core import primitives as prim
@@ -47,7 +47,7 @@ class Received:
 def seal(session: Session, content: bytes, random: prim.Random) -> tuple[Session, bytes]:
     """(session after, envelope) for `content` of at most `envelope.MOST_CONTENT` bytes."""
     state, sealed = ratchet.encrypt(session.ratchet, envelope.padded(content), session.th, random)
-    return replace(session, ratchet=state), sealed
+    return _after(session, state, session.confirmed), sealed
 
 
 def open_envelope(
@@ -62,8 +62,11 @@ def open_envelope(
         raise CannotOpen
     opened = ratchet.decrypt(session.ratchet, sealed, session.th, find, entropy, may_skip)
     content = prim.unpad(opened.plaintext)
-    after = replace(session, ratchet=opened.state, confirmed=True)
-    return Received(after, content, opened.skipped, opened.used)
+    return Received(_after(session, opened.state, True), content, opened.skipped, opened.used)
+
+
+def _after(one: Session, state: ratchet.Ratchet, confirmed: bool) -> Session:
+    return Session(one.th, one.initiator, one.pair_root, one.sas, state, confirmed, one.ends_at)
 
 
 def for_sending(sessions: Iterable[Session]) -> Session | None:
