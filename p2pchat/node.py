@@ -31,7 +31,7 @@ import trio
 from p2pchat import __version__, config, errors, locations
 from p2pchat import log as logs
 from p2pchat.api.codec import API_VERSION, JsonObject
-from p2pchat.api.server import Backend, EventSource, Server, listen, remove_socket, until_unused
+from p2pchat.api.server import Ask, Backend, EventSource, Server, Then, listen, remove_socket, until_unused
 from p2pchat.locations import Profile, ProfileLock
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class Opened:
     addresses: Callable[[], Sequence[str]]
     keeps_running: Callable[[], bool]
     keep_receiving: Callable[[], bool | None] = lambda: None
+    ask: Ask = lambda method, arguments, then: False
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class Node:
         """Until the node is to end. Raises what kept it from opening the profile, or from going on."""
         path = locations.socket_path(self._options.profile.folder)
         listener = listen(path)
-        server = Server(Backend(self._greeting, self._call, self._subscribe))
+        server = Server(Backend(self._greeting, self._call, self._subscribe, self._ask))
         accepting = trio.CancelScope()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._end_at_signal)
@@ -217,6 +218,9 @@ class Node:
         if own is not None:
             return await own(self, **arguments)
         return await (await self._open_profile()).call(method, arguments)
+
+    def _ask(self, method: str, arguments: dict[str, Any], then: Then) -> bool:
+        return self._opened is not None and method not in _OWN and self._opened.ask(method, arguments, then)
 
     async def _subscribe(self) -> EventSource:
         return (await self._open_profile()).subscribe()
@@ -399,6 +403,7 @@ async def _opened(options: Options, settings: config.Settings, key: bytes) -> As
                 addresses=lambda: [full(host.peer, address) for address in host.addresses()],
                 keeps_running=engine.keeps_running,
                 keep_receiving=lambda: engine.keep_receiving,
+                ask=partial(commands.ask, engine),
             )
             nursery.cancel_scope.cancel()
     finally:

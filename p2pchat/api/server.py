@@ -1,4 +1,4 @@
-"""The API's server: a Unix socket, one task a client, one task a call.
+"""The API's server: a Unix socket, one task a client, one task a call (but for those that the backend can do without).
 
 What keeps a client from harming the node:
 
@@ -20,6 +20,7 @@ import struct
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -58,17 +59,23 @@ class EventSource(Protocol):
         """No more events are wanted."""
 
 
+Then = Callable[[object, BaseException | None], None]
+Ask = Callable[[str, dict[str, Any], Then], bool]
+
+
 @dataclass(frozen=True)
 class Backend:
     """What the server asks of the node behind it.
 
     greeting: the fields of hello's result. call: one method of the table with complete, checked arguments; its result
-    is JSON-able. subscribe: a new source of events. The last two raise errors.Locked while the profile is.
+    is JSON-able. subscribe: a new source of events. The last two raise errors.Locked while the profile is. ask: the
+    same as call, telling the result or the error later; False if it does not take this one, which is then called.
     """
 
     greeting: Callable[[], JsonObject]
     call: Callable[[str, dict[str, Any]], Awaitable[object]]
     subscribe: Callable[[], Awaitable[EventSource]]
+    ask: Ask = lambda method, arguments, then: False
 
 
 def listen(path: Path) -> trio.SocketListener:
@@ -171,6 +178,14 @@ async def until_unused(server: Clients, seconds: float, keeps_running: Callable[
             return
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    method: str
+    arguments: dict[str, Any]
+    ident: object
+    answer: Callable[[bytes], None]
+
+
 class _Connection:
     """One client: a reader, a writer, its calls, and at most one subscription."""
 
@@ -216,21 +231,28 @@ class _Connection:
         splitter = codec.Splitter(codec.MAX_REQUEST)
         while data := await self._stream.receive_some(JOIN):
             for line in splitter.feed(data):
-                await self._wait_for(lambda: self._running < MAX_CALLS and self._waiting_bytes < MAX_WAITING)
-                self._take(line)
-                # Calls start in the order they came: each takes its first step before the next one exists.
-                await trio.lowlevel.checkpoint()
+                while self._running >= MAX_CALLS or self._waiting_bytes >= MAX_WAITING:
+                    await self._room.park()
+                call = self._taken(line)
+                if call is None:
+                    continue
+                self._running += 1
+                if not self._backend.ask(call.method, call.arguments, partial(self._end, call)):
+                    self._nursery.start_soon(self._run, call)
+                    # Calls start in the order they came: each takes its first step before the next one exists.
+                    await trio.lowlevel.checkpoint()
 
-    def _take(self, line: bytes) -> None:
+    def _taken(self, line: bytes) -> _Call | None:
+        """The call in a line; None where the line is answered already."""
         try:
             request = codec.decode(line)
         except codec.BadLine as exc:
             self._put(_failure(None, exc, codec.PARSE_ERROR))
-            return
+            return None
         ident, problem = request.get("id"), codec.problem_of_request(request)
         if problem:
             self._put(_failure(codec.usable_id(ident), errors.UsageError(problem), codec.INVALID_REQUEST))
-            return
+            return None
         method = request["method"]
         answer = self._put if "id" in request else _no_answer
         try:
@@ -238,36 +260,34 @@ class _Connection:
             self._check_greeted(method)
         except errors.P2PChatError as exc:
             answer(_failure(ident, exc, _CODES.get(type(exc))))
-            return
+            return None
         if method == "hello":
             answer(_result(ident, self._hello(arguments["version"])))
-            return
-        self._running += 1
-        self._nursery.start_soon(self._call, method, arguments, ident, answer)
+            return None
+        return _Call(method, arguments, ident, answer)
 
-    async def _call(
-        self, method: str, arguments: dict[str, Any], ident: object, answer: Callable[[bytes], None]
-    ) -> None:
+    async def _run(self, call: _Call) -> None:
         source: EventSource | None = None
         wanted: tuple[str, ...] = ()
+        result: object = None
+        error: Exception | None = None
         try:
-            if method == "subscribe":
-                wanted = _event_names(arguments["events"])
+            if call.method == "subscribe":
+                wanted = _event_names(call.arguments["events"])
                 source = await self._backend.subscribe()
-                reply = _result(ident, {"events": list(wanted)})
+                result = {"events": list(wanted)}
             else:
-                reply = _result(ident, await self._backend.call(method, arguments))
-        except errors.P2PChatError as exc:
-            reply = _failure(ident, exc, _CODES.get(type(exc)))
+                result = await self._backend.call(call.method, call.arguments)
         except Exception as exc:  # noqa: BLE001 - a fault in one call is told and logged, and ends nothing else
-            _log_failure(f"the call {method} failed", exc)
-            error = errors.NodeError("Something went wrong inside the node", hint="Its log says what.")
-            reply = _failure(ident, error, codec.INTERNAL_ERROR)
-        answer(reply)
-        self._running -= 1
-        self._room.unpark_all()
+            error = exc
+        self._end(call, result, error)
         if source is not None:
             await self._pump(source, wanted)
+
+    def _end(self, call: _Call, result: object, error: BaseException | None) -> None:
+        call.answer(_reply(call, result, error))
+        self._running -= 1
+        self._room.unpark_all()
 
     def _check_greeted(self, method: str) -> None:
         if method == "hello":
@@ -353,6 +373,19 @@ _CODES: Mapping[type[errors.P2PChatError], int] = {
 
 def _result(ident: object, result: object) -> bytes:
     return codec.encode({"jsonrpc": "2.0", "id": ident, "result": result})
+
+
+def _reply(call: _Call, result: object, error: BaseException | None) -> bytes:
+    try:
+        if error is None:
+            return _result(call.ident, result)
+    except Exception as exc:  # noqa: BLE001 - a result that is no JSON is a fault in the call
+        error = exc
+    if isinstance(error, errors.P2PChatError):
+        return _failure(call.ident, error, _CODES.get(type(error)))
+    _log_failure(f"the call {call.method} failed", error)
+    told = errors.NodeError("Something went wrong inside the node", hint="Its log says what.")
+    return _failure(call.ident, told, codec.INTERNAL_ERROR)
 
 
 def _failure(ident: object, error: errors.P2PChatError, code: int | None = None) -> bytes:

@@ -12,7 +12,7 @@ from p2pchat.core.content import new_message_id
 from p2pchat.engine import chats, doctoring, invites, outbound, people, views
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.turn import Turn
-from p2pchat.errors import InviteExpired, InviteUsed, NotReached, P2PChatError, UsageError
+from p2pchat.errors import Busy, InviteExpired, InviteUsed, NotReached, P2PChatError, UsageError
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
 from p2pchat.store import meta
@@ -38,6 +38,22 @@ _DIRECT_ONLY = (
 async def call(engine: Engine, method: str, params: dict[str, Any]) -> object:
     """Run one method of the table with checked parameters."""
     return await METHODS[method](engine, **params)
+
+
+def ask(
+    engine: Engine, method: str, params: dict[str, Any], then: Callable[[object, BaseException | None], None]
+) -> bool:
+    """Do without a task what waits for nothing but its turn, a `send` that is only to be saved: many may come at once.
+
+    `then` is told its result or its error. False if it is no such call, or cannot be taken now.
+    """
+    if method != "send" or params.get("wait", "saved") != "saved":
+        return False
+    try:
+        engine.ask(_save, params["chat"], params["text"], then=lambda item: then(item.result, item.error))
+    except Busy:
+        return False
+    return True
 
 
 # --- the profile ----------------------------------------------------------------------------------------------------
@@ -208,13 +224,8 @@ async def send(
     """Say something. Saved first; then wait as far as was asked."""
 
     message_id = new_message_id(engine.clock(), engine.entropy.random)
-
-    def save(turn: Turn) -> MessageRow:
-        return outbound.send_text(turn, turn.find(chat), text, message_id)
-
     with engine.follow(message_id) as following:
-        await engine.submit(save)
-        sent = {"id": message_id.hex(), "state": delivery.SAVED, "route": None, "stored_at": None}
+        sent: Json = await engine.submit(_save, chat, text, message_id)
         with trio.move_on_after(timeout):
             while not delivery.reached(sent["state"] or "", wait):
                 if sent["state"] == delivery.FAILED:
@@ -238,6 +249,11 @@ async def send(
         hint=f"`p2pchat why {message_id.hex()[:12]}` says why.",
         result=sent,
     )
+
+
+def _save(turn: Turn, chat: str, text: str, message_id: bytes | None = None) -> Json:
+    row = outbound.send_text(turn, turn.find(chat), text, message_id)
+    return {"id": row.id.hex(), "state": row.state, "route": None, "stored_at": None}
 
 
 async def log(

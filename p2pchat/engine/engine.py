@@ -59,14 +59,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class Input:
-    """One function to run in a turn, and who waits for its result. `sender`: the contact whose link it belongs to."""
+    """One function to run in a turn, and who is told of its end. `sender`: the contact whose link it belongs to."""
 
     run: Callable[..., Any]
     args: tuple[object, ...]
     sender: bytes | None = None
+    then: Callable[[Input], object] | None = None
     result: Any = None
     error: BaseException | None = None
-    done: trio.Event | None = None
 
 
 @dataclass(eq=False)
@@ -182,16 +182,21 @@ class Engine:
 
     async def submit(self, function: Callable[..., T], *args: object) -> T:
         """Run `function(turn, *args)` in the next turn; returns once that is on disk and released."""
-        if len(self._inbox.waiting) >= MOST_CALLS:
-            raise Busy
-        item = Input(function, args, done=trio.Event())
-        self._inbox.put(item)
-        assert item.done is not None
-        await item.done.wait()
+        done = trio.Event()
+        item = self.ask(function, *args, then=lambda _: done.set())
+        await done.wait()
         if item.error is not None:
             raise item.error
         result: T = item.result
         return result
+
+    def ask(self, function: Callable[..., object], *args: object, then: Callable[[Input], object]) -> Input:
+        """The same without waiting: `then` is given the input with its result or error, and must not raise."""
+        if len(self._inbox.waiting) >= MOST_CALLS:
+            raise Busy
+        item = Input(function, args, then=then)
+        self._inbox.put(item)
+        return item
 
     def post(
         self, function: Callable[..., object], *args: object, lazy: bool = False, sender: bytes | None = None
@@ -259,8 +264,8 @@ class Engine:
                 if item.sender is not None and isinstance(item.error, ProfileError):
                     self._unsaved.add(item.sender)
                     self._failed.set()
-                if item.done is not None:
-                    item.done.set()
+                if item.then is not None:
+                    item.then(item)
 
     def _apply(self, batch: Sequence[Input]) -> list[Turn]:
         """One transaction for the whole batch; if that fails for no reason of ours, one for each input."""
