@@ -96,10 +96,7 @@ def envelope(turn: Turn, contact: Contact, th: bytes, route: str, one: Frame) ->
 def acks(turn: Turn, contact_id: bytes, route: str, ids: list[bytes]) -> None:
     """The contact's node has these on disk. Receipts are done with that; contents still wait for theirs."""
     done, stored = [], []
-    for name in ids:
-        row = store_outbox.by_envelope(turn.db, name)
-        if row is None or row.contact != contact_id:
-            continue
+    for row in store_outbox.acked(turn.db, contact_id, ids):
         if row.kind in _DONE_AT_ACK:
             done.append(row.pk)
             continue

@@ -50,7 +50,7 @@ def send_text(turn: Turn, contact: Contact, text: str, message_id: bytes | None 
     if not text:
         raise UsageError("There is nothing to send")
     message_id = message_id or new_message_id(turn.now, turn.random)
-    seq = store_messages.next_seq(turn.db, contact.id)
+    seq = turn.next_seq(contact.id)
     row = MessageRow(
         id=message_id,
         chat=contact.id,

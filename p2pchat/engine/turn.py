@@ -20,6 +20,7 @@ from p2pchat.engine.allowance import A_TURN, Allowance
 from p2pchat.engine.ports import Net
 from p2pchat.errors import CannotOpen, NoSuchContact
 from p2pchat.store import contacts as store_contacts
+from p2pchat.store import messages as store_messages
 from p2pchat.store import sessions as store_sessions
 from p2pchat.store.contacts import Contact
 from p2pchat.store.database import Database, Value
@@ -272,6 +273,7 @@ class Turn:
     offers_changed: bool = False
     _people: dict[bytes, Contact | None] = field(default_factory=dict)
     _named: dict[str, bytes] = field(default_factory=dict)
+    _numbers: dict[bytes, int] = field(default_factory=dict)
 
     def after(self, output: Callable[..., object], *args: object) -> None:
         """Run `output(*args)` once this turn is on disk."""
@@ -300,6 +302,12 @@ class Turn:
             self._named[named] = known.id
         return known
 
+    def next_seq(self, chat: bytes) -> int:
+        """The number of our next message in a chat, as `store.messages.next_seq`; looked up once a turn."""
+        number = self._numbers.get(chat) or store_messages.next_seq(self.db, chat)
+        self._numbers[chat] = number + 1
+        return number
+
     def change(self, contact_id: bytes, **fields: Value) -> Contact:
         """Change fields of a contact; who waits for that looks again after the turn."""
         store_contacts.update(self.db, contact_id, **fields)
@@ -315,6 +323,7 @@ class Turn:
         """A contact was removed or added: do not use what was read before."""
         self._people.pop(contact_id, None)
         self._named.clear()
+        self._numbers.pop(contact_id, None)
         self.people_changed = True
 
     def recent(self, at: int, within: int) -> bool:

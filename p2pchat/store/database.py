@@ -14,6 +14,7 @@ Settings, and why:
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -174,6 +175,16 @@ def assignments(fields: Collection[str], allowed: frozenset[str]) -> str:
     if not fields or not allowed.issuperset(fields):
         raise ValueError(f"cannot set {sorted(set(fields) - allowed) or 'nothing'}")
     return ", ".join(f"{name} = :{name}" for name in fields)
+
+
+AMONG = "(SELECT unhex(value) FROM json_each({}))"
+"""`IN AMONG` is one statement for any number of ids, given as `packed`. (A + before a further column keeps SQLite from
+looking that one up instead: it takes the ids to be many.)"""
+
+
+def packed(ids: Iterable[bytes]) -> str:
+    """Ids as one value of a statement, for `AMONG`."""
+    return json.dumps([id.hex() for id in ids])
 
 
 def sync_folder(folder: Path) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 
 from p2pchat.errors import AmbiguousName, NoSuchMessage
-from p2pchat.store.database import Database, Row, Value
+from p2pchat.store.database import AMONG, Database, Row, Value, packed
 from p2pchat.store.fold import indexed, matching
 
 ME = b""
@@ -60,15 +60,15 @@ def columns(table: str) -> str:
 _SELECT = f"SELECT {_COLUMNS} FROM messages "
 _NEXT_PLACE = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'messages'), 0) + 1"
 # seq 0 is no number, so it is never late. VALUES and not SELECT, which would first be copied into a table of its own.
+# One that was erased here gets no place, and what has none is passed over like one that is here.
 _INSERT = f"""
-INSERT INTO messages (id, chat, sender, kind, seq, text, sent_at, state, received_at, route, stored_at, delivered_at,
-                      read_at, place)
+INSERT OR IGNORE INTO messages
+    (id, chat, sender, kind, seq, text, sent_at, state, received_at, route, stored_at, delivered_at, read_at, place)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
-        coalesce((SELECT place FROM messages WHERE chat = ?2 AND sender = ?3 AND seq > ?5 AND ?5 > 0
-                  ORDER BY seq LIMIT 1), {_NEXT_PLACE}))
-ON CONFLICT DO NOTHING
+        CASE WHEN NOT EXISTS (SELECT 1 FROM erased WHERE chat = ?2 AND sender = ?3 AND seq = ?5 AND mark = ?14)
+        THEN coalesce((SELECT place FROM messages WHERE chat = ?2 AND sender = ?3 AND seq > ?5 AND ?5 > 0
+                       ORDER BY seq LIMIT 1), {_NEXT_PLACE}) END)
 """
-_ERASED = "SELECT 1 FROM erased WHERE chat = ? AND sender = ? AND seq = ? AND mark = ?"
 _INDEX = "INSERT INTO messages_fts (rowid, text) VALUES (?, ?)"
 _UNINDEX = "INSERT INTO messages_fts (messages_fts, rowid, text) VALUES ('delete', ?, ?)"
 _ERASE = "INSERT INTO erased (chat, sender, seq, mark) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
@@ -96,8 +96,6 @@ _TIME_OF = {"stored": "stored_at", "delivered": "delivered_at", "read": "read_at
 
 def insert(db: Database, row: MessageRow) -> bool:
     """Save a message and index its text. False if (chat, sender, id) is there or was deleted here."""
-    if db.query_one(_ERASED, (row.chat, row.sender, row.seq, _mark(row.id))):
-        return False
     pk = db.insert(
         _INSERT,
         (
@@ -114,6 +112,7 @@ def insert(db: Database, row: MessageRow) -> bool:
             row.stored_at,
             row.delivered_at,
             row.read_at,
+            _mark(row.id),
         ),
     )
     if not pk:
@@ -248,11 +247,13 @@ def set_state(
     sql = (
         "UPDATE messages SET state = :state, route = coalesce(:route, route)"
         + (f", {time} = coalesce({time}, :at)" if time else "")
-        + " WHERE id = :id AND chat = :chat AND sender = x''"
-        + f" AND state IN ({', '.join(':' + name for name in origins)})"
+        + f" WHERE id IN {AMONG.format(':ids')} AND +chat = :chat AND +sender = x''"
+        + f" AND state IN ({', '.join(':' + name for name in origins)}) RETURNING id"
     )
-    values: dict[str, Value] = {"state": state, "route": route, "at": at, "chat": chat, **origins}
-    return [id for id in ids if db.execute(sql, {**values, "id": id})]
+    ids = list(dict.fromkeys(ids))
+    values: dict[str, Value] = {"state": state, "route": route, "at": at, "chat": chat, "ids": packed(ids), **origins}
+    moved = {id for (id,) in db.query(sql, values)}
+    return [id for id in ids if id in moved]
 
 
 def delete(db: Database, pk: int) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from operator import attrgetter
 
-from p2pchat.store.database import Database, Row, Value, assignments
+from p2pchat.store.database import AMONG, Database, Row, Value, assignments, packed
 
 INITIAL = 100
 """`kind` of a first message for an invite; lower ones are content types."""
@@ -40,6 +40,16 @@ class OutboxRow:
     pk: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Acked:
+    """What an ack changes of a row, without its big columns."""
+
+    pk: int
+    kind: int
+    msg_id: bytes | None
+    attempts: int
+
+
 _NAMES = tuple(field.name for field in fields(OutboxRow))
 _COLUMNS = ", ".join(_NAMES)
 _NEW = _NAMES[:-1]
@@ -47,6 +57,11 @@ _values = attrgetter(*_NEW)  # astuple copies deeply, at ten times the cost
 _CHANGING = frozenset(_NEW) - {"contact"}
 _ADD = f"INSERT INTO outbox ({', '.join(_NEW)}) VALUES ({', '.join('?' * len(_NEW))})"
 _SELECT = f"SELECT {_COLUMNS} FROM outbox "
+_FORGET = f"DELETE FROM outbox WHERE msg_id IN {AMONG.format('?1')} AND +contact = ?2"
+_ACKED = f"""
+SELECT pk, kind, msg_id, attempts FROM outbox
+WHERE envelope_id IN {AMONG.format("?1")} AND +contact = ?2 ORDER BY pk
+"""
 _SEALED = "WHERE envelope IS NOT NULL "
 _UNSEALED = (
     "SELECT pk FROM outbox WHERE contact = ? AND content IS NOT NULL AND (envelope IS NULL OR pk <= ?)"
@@ -90,6 +105,12 @@ def by_envelope(db: Database, envelope_id: bytes) -> OutboxRow | None:
     return _row(db.query_one(_SELECT + "WHERE envelope_id = ?", (envelope_id,)))
 
 
+def acked(db: Database, contact: bytes, envelope_ids: Iterable[bytes]) -> list[Acked]:
+    """The rows of a contact with these envelopes, oldest first."""
+    values = (packed(envelope_ids), contact)
+    return [Acked(*row) for row in db.query(_ACKED, values)]
+
+
 def get(db: Database, pk: int) -> OutboxRow | None:
     """One row, or None."""
     return _row(db.query_one(_SELECT + "WHERE pk = ?", (pk,)))
@@ -115,7 +136,7 @@ def update(db: Database, pk: int, **fields: Value) -> None:
 
 def forget_messages(db: Database, contact: bytes, msg_ids: Iterable[bytes]) -> int:
     """Remove the rows to a contact that carry these messages (a receipt came, or the user deleted them); how many."""
-    return db.executemany("DELETE FROM outbox WHERE msg_id = ? AND contact = ?", [(id, contact) for id in msg_ids])
+    return db.execute(_FORGET, (packed(msg_ids), contact))
 
 
 def remove(db: Database, pks: Iterable[int]) -> None:

@@ -32,9 +32,10 @@ class SessionRow:
 _NAMES = tuple(field.name for field in fields(SessionRow))
 _COLUMNS = ", ".join(_NAMES)
 _values = attrgetter(*_NAMES)  # astuple copies deeply, at ten times the cost
+_CHANGING = ("state", "confirmed", "receive_until", "pending")  # no other index or page is touched by a change
 _SAVE = (
     f"INSERT INTO sessions ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))}) ON CONFLICT (th) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in _NAMES if name not in {"th", "created_at"})
+    + ", ".join(f"{name} = excluded.{name}" for name in _CHANGING)
 )
 _FOR_CONTACT = f"SELECT {_COLUMNS} FROM sessions WHERE contact = ? ORDER BY rowid"
 _ADD_SKIPPED = "INSERT INTO skipped_keys (th, chain, n, key, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
@@ -43,7 +44,7 @@ _SURPLUS = "SELECT chain, n FROM skipped_keys WHERE th = ? ORDER BY chain DESC, 
 
 
 def save(db: Database, row: SessionRow) -> None:
-    """Save a session, new or changed; its `created_at` stays as it was first saved."""
+    """Save a session, new or changed: of one that is there only what moves on is written."""
     db.execute(_SAVE, _values(row))
 
 

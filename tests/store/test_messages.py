@@ -92,7 +92,7 @@ def test_one_senders_messages_stand_in_their_order_however_they_came(
 
 def test_a_late_message_uses_the_index(db: Database) -> None:
     """The place of an insert must not cost more as a chat grows."""
-    plan = db.query(f"EXPLAIN QUERY PLAN {messages._INSERT}", tuple([b""] * 13))
+    plan = db.query(f"EXPLAIN QUERY PLAN {messages._INSERT}", tuple([b""] * 14))
     steps = [row[3] for row in plan]
     assert any("messages_by_seq" in step for step in steps)
     assert not [step for step in steps if "SCAN messages" in step]
