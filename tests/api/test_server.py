@@ -56,7 +56,9 @@ class World:
         self.gates: dict[str, trio.Event] = {}
         self.running = 0
         self.most_running = 0
-        self.server = Server(Backend(self.greeting, self.call, self.subscribe))
+        self.asked: list[tuple[str, server.Then]] = []
+        self.takes: str | None = None
+        self.server = Server(Backend(self.greeting, self.call, self.subscribe, self.ask))
 
     def greeting(self) -> JsonObject:
         return {"program": "test", "pid": os.getpid(), "foreground": True, "state": "ready"}
@@ -64,6 +66,12 @@ class World:
     async def subscribe(self) -> trio.MemoryReceiveChannel[JsonObject]:
         await trio.lowlevel.checkpoint()
         return self.hub.subscribe()
+
+    def ask(self, method: str, arguments: dict[str, Any], then: server.Then) -> bool:
+        if method != self.takes:
+            return False
+        self.asked.append((arguments["text"], then))
+        return True
 
     async def call(self, method: str, arguments: dict[str, Any]) -> object:
         self.calls.append((method, arguments))
@@ -287,6 +295,30 @@ def test_calls_at_a_time_are_bounded(tmp_path: Path) -> None:
         made.gates["x"].set()
         assert {(await client.hear())["id"] for _ in range(server.MAX_CALLS + 50)} == set(range(server.MAX_CALLS + 50))
         assert made.most_running <= server.MAX_CALLS + 1
+
+    with_peer(tmp_path, test)
+
+
+def test_a_call_that_needs_no_task_is_answered_when_it_is_done(tmp_path: Path) -> None:
+    async def test(made: World, client: Peer) -> None:
+        made.takes = "send"
+        total = server.MAX_CALLS + 50
+        await client.say(*[request("send", ident=i, chat="b", text=str(i)) for i in range(total)])
+        await trio.testing.wait_all_tasks_blocked()
+        assert [text for text, _ in made.asked] == [str(i) for i in range(server.MAX_CALLS)]  # in order, and bounded
+        assert not made.calls
+        made.asked[0][1](None, errors.NoSuchContact())
+        made.asked[1][1]({"state": "saved"}, None)
+        made.asked[2][1](object(), None)
+        assert (await client.hear())["error"]["data"]["error"] == "NoSuchContact"
+        assert await client.hear() == {"jsonrpc": "2.0", "id": 1, "result": {"state": "saved"}}
+        assert (await client.hear())["error"]["code"] == codec.INTERNAL_ERROR
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(made.asked) == server.MAX_CALLS + 3  # there was room for three more
+        made.takes = None
+        for _, then in made.asked[3:]:
+            then({}, None)
+        assert {(await client.hear())["id"] for _ in range(3, total)} == set(range(3, total))
 
     with_peer(tmp_path, test)
 
