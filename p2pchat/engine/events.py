@@ -9,6 +9,9 @@ import trio
 
 Event = dict[str, Any]
 
+CAPACITY = 10_000
+"""One turn can tell a thousand things at once, to one who reads as fast as it can. Subscribers share the events."""
+
 
 class Subscription:
     """One subscriber's queue."""
@@ -56,7 +59,7 @@ class Hub:
     def __init__(self) -> None:
         self._subscribers: list[Subscription] = []
 
-    def subscribe(self, capacity: int = 1000) -> Subscription:
+    def subscribe(self, capacity: int = CAPACITY) -> Subscription:
         """A new subscriber that may lag `capacity` events behind."""
         subscription = Subscription(self, capacity)
         self._subscribers.append(subscription)
