@@ -289,7 +289,7 @@ class World:
     def run_sync(self, node: WorldNode) -> Callable[..., Awaitable[Any]]:
         """Turns run inline: a thread would race the mock clock."""
 
-        async def inline(function: Callable[..., Any], *args: object) -> Any:
+        async def inline(function: Callable[..., Any], *args: object, brief: bool = False) -> Any:
             await trio.lowlevel.checkpoint()
             if node.crashed:
                 await trio.sleep_forever()  # a dead process answers nobody

@@ -50,7 +50,7 @@ def ask(
     if method != "send" or params.get("wait", "saved") != "saved":
         return False
     try:
-        engine.ask(_save, params["chat"], params["text"], then=lambda item: then(item.result, item.error))
+        engine.ask(_save, params["chat"], params["text"], then=lambda item: then(item.result, item.error), brief=True)
     except Busy:
         return False
     return True
@@ -225,7 +225,7 @@ async def send(
 
     message_id = new_message_id(engine.clock(), engine.entropy.random)
     with engine.follow(message_id) as following:
-        sent: Json = await engine.submit(_save, chat, text, message_id)
+        sent: Json = await engine.submit(_save, chat, text, message_id, brief=True)
         with trio.move_on_after(timeout):
             while not delivery.reached(sent["state"] or "", wait):
                 if sent["state"] == delivery.FAILED:

@@ -31,6 +31,7 @@ from p2pchat.engine.gate import Gate
 from p2pchat.engine.ports import Clock, Net
 from p2pchat.engine.presence import Presence
 from p2pchat.engine.turn import SessionCache, Turn
+from p2pchat.engine.worker import SMALL, Worker
 from p2pchat.errors import Busy, DatabaseDamaged, NodeError, P2PChatError, ProfileError
 from p2pchat.store import invites as store_invites
 from p2pchat.store import meta
@@ -59,11 +60,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class Input:
-    """One function to run in a turn, and who is told of its end. `sender`: the contact whose link it belongs to."""
+    """One function to run in a turn, and who is told of its end. `sender`: the contact whose link it belongs to;
+    `brief`: it does little, whatever is in the store (see `Worker`).
+    """
 
     run: Callable[..., Any]
     args: tuple[object, ...]
     sender: bytes | None = None
+    brief: bool = False
     then: Callable[[Input], object] | None = None
     result: Any = None
     error: BaseException | None = None
@@ -112,16 +116,11 @@ class _Inbox:
         return batch
 
 
-async def in_thread(function: Callable[..., T], *args: object) -> T:
-    """Run a turn in a worker thread, so that the loop goes on while the disk works."""
-    return await trio.to_thread.run_sync(function, *args)
-
-
 class Engine:
     """One open profile at work. `run` runs it; `call`, `submit` and `read` are how anything is asked of it."""
 
     def __init__(
-        self, db: Database, clock: Clock, entropy: Entropy, connect: Connect, run_sync: RunSync = in_thread
+        self, db: Database, clock: Clock, entropy: Entropy, connect: Connect, run_sync: RunSync | None = None
     ) -> None:
         self.db = db
         self.clock = clock
@@ -133,7 +132,7 @@ class Engine:
         self.refusals: dict[bytes, int] = {}
         self.keep_receiving = settings.keep_receiving(db)
         self.presence = Presence(self._show, self._route)
-        self._run_sync = run_sync
+        self._run_sync = run_sync or Worker()
         self._one_at_a_time = trio.Lock()
         self._inbox = _Inbox()
         self._people_changed = trio.Event()
@@ -180,29 +179,36 @@ class Engine:
 
     # --- asking -----------------------------------------------------------------------------------------------------
 
-    async def submit(self, function: Callable[..., T], *args: object) -> T:
+    async def submit(self, function: Callable[..., T], *args: object, brief: bool = False) -> T:
         """Run `function(turn, *args)` in the next turn; returns once that is on disk and released."""
         done = trio.Event()
-        item = self.ask(function, *args, then=lambda _: done.set())
+        item = self.ask(function, *args, then=lambda _: done.set(), brief=brief)
         await done.wait()
         if item.error is not None:
             raise item.error
         result: T = item.result
         return result
 
-    def ask(self, function: Callable[..., object], *args: object, then: Callable[[Input], object]) -> Input:
+    def ask(
+        self, function: Callable[..., object], *args: object, then: Callable[[Input], object], brief: bool = False
+    ) -> Input:
         """The same without waiting: `then` is given the input with its result or error, and must not raise."""
         if len(self._inbox.waiting) >= MOST_CALLS:
             raise Busy
-        item = Input(function, args, then=then)
+        item = Input(function, args, None, brief, then)
         self._inbox.put(item)
         return item
 
     def post(
-        self, function: Callable[..., object], *args: object, lazy: bool = False, sender: bytes | None = None
+        self,
+        function: Callable[..., object],
+        *args: object,
+        lazy: bool = False,
+        sender: bytes | None = None,
+        brief: bool = False,
     ) -> None:
         """The same without waiting for it. If it cannot be saved, links with `sender` begin anew, and so does this."""
-        self._inbox.put(Input(function, args, sender), lazy=lazy)
+        self._inbox.put(Input(function, args, sender, brief), lazy=lazy)
 
     @property
     def waiting(self) -> int:
@@ -255,7 +261,8 @@ class Engine:
             batch = await self._inbox.take()
             async with self._one_at_a_time:
                 with trio.CancelScope(shield=True):
-                    turns = await self._run_sync(self._apply, batch)
+                    brief = len(batch) <= SMALL and all(item.brief for item in batch)
+                    turns = await self._run_sync(self._apply, batch, brief=brief)
             for turn in turns:
                 self._release(turn)
             if any(turn.sealed or turn.hop_acks for turn in turns):  # these were written, there is room

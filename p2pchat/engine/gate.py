@@ -60,12 +60,13 @@ class Gate:
             if one.type == wire.ACKS:
                 ids = wire.acked_ids(one)
                 engine.flow.acked(contact, ids)
-                engine.post(inbound.frame, contact, th, route, one, lazy=True, sender=contact)
+                engine.post(inbound.frame, contact, th, route, one, lazy=True, sender=contact, brief=True)
             elif one.type == wire.REFUSED:  # it stays in the outbox, but does not stand in the way of the others
                 engine.flow.acked(contact, [one.body])
                 engine.post(inbound.frame, contact, th, route, one, sender=contact)
             else:
-                engine.post(inbound.frame, contact, th, route, one, sender=contact)
+                brief = one.type == wire.ENVELOPE  # the others seal anew what waits
+                engine.post(inbound.frame, contact, th, route, one, sender=contact, brief=brief)
 
     def link_up(self, contact: bytes, th: bytes) -> None:
         """A link is there: send what waits."""

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from p2pchat.core import wire
 from p2pchat.core.wire import Frame
-from p2pchat.engine.engine import HIGH_MARK
+from p2pchat.engine import commands
+from p2pchat.engine.engine import HIGH_MARK, MOST_CALLS
 from p2pchat.engine.turn import Turn
+from p2pchat.errors import NoSuchContact
 from tests.world import World, befriend, run_world
 
 PATIENCE = 5.0  # virtual seconds
@@ -49,5 +52,32 @@ def test_a_flood_of_small_frames_waits_on_its_link(tmp_path: Path, kind: int) ->
                 most = max(most, alice.engine.waiting)
                 await trio.lowlevel.checkpoint()
         assert 0 < most <= HIGH_MARK
+
+    run_world(tmp_path, main)
+
+
+def test_a_send_that_is_only_to_be_saved_is_taken_without_a_task(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+        told: list[object] = []
+
+        def ask(method: str, **params: object) -> bool:
+            return commands.ask(alice.engine, method, params, lambda result, error: told.append(error or result))
+
+        assert ask("send", chat="bob", text="first")
+        assert ask("send", chat="nobody", text="second")
+        assert ask("send", chat="bob", text="third", wait="saved")
+        assert not told  # not before it is on disk
+        assert not ask("send", chat="bob", text="fourth", wait="stored")
+        assert not ask("contacts")
+        await trio.testing.wait_all_tasks_blocked()
+        first, second, third = told
+        assert isinstance(second, NoSuchContact)
+        log = await alice.call("log", chat="bob")
+        assert [one["id"] for one in log] == [one["id"] for one in (first, third) if isinstance(one, dict)]
+        for _ in range(MOST_CALLS):
+            alice.engine.post(nothing)
+        assert not ask("send", chat="bob", text="too much")
 
     run_world(tmp_path, main)
