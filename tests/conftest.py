@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
+import pytest
 import trio
 from trio.abc import Clock
 
@@ -14,3 +17,10 @@ T = TypeVar("T")
 def run(main: Callable[[], Awaitable[T]], clock: Clock | None = None) -> T:
     """Run one trio test to its end; a MockClock makes its time virtual."""
     return trio.run(main, clock=clock)
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder with a short path, wherever pytest keeps its own: the path of a socket has to fit into 103 bytes."""
+    with tempfile.TemporaryDirectory(prefix="p2p") as folder:
+        yield Path(folder)

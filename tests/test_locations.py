@@ -7,8 +7,6 @@ import socket
 import stat
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,13 +17,6 @@ from p2pchat.locations import Profile, ProfileLock, private_folder, runtime_fold
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
-
-
-@pytest.fixture
-def short() -> Iterator[Path]:
-    """A folder with a short path, wherever pytest keeps its own."""
-    with tempfile.TemporaryDirectory(prefix="p2p") as folder:
-        yield Path(folder)
 
 
 # --- the profile ---------------------------------------------------------------------------------

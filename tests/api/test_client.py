@@ -19,8 +19,8 @@ from tests.cli.node import FakeNode
 
 
 @pytest.fixture
-def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+def profile(tmp_path: Path, short: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short))
     made = Profile(tmp_path / "profile")
     made.make_folder()
     made.database.touch()

@@ -14,8 +14,8 @@ from p2pchat.store import keys
 
 
 @pytest.fixture
-def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+def profile(tmp_path: Path, short: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short))
     return Profile(tmp_path / "profile")
 
 
