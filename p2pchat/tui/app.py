@@ -32,6 +32,7 @@ from p2pchat.tui.keys import EVERYWHERE, bindings
 from p2pchat.tui.model import Chat
 from p2pchat.tui.people import People
 from p2pchat.tui.picking import Picking
+from p2pchat.tui.rtl import drawn_within
 from p2pchat.tui.screens.main import MainScreen
 from p2pchat.tui.seam import LOCKED, READY, Event, Seam
 from p2pchat.tui.talk import Talk
@@ -161,7 +162,7 @@ class ChatApp(App[errors.P2PChatError]):
 
     def say(self, text: str, severity: Severity = "information") -> None:
         """A line for a few seconds, in the corner. Names in it are no markup."""
-        self.notify(text, severity=severity, markup=False)
+        self.notify(drawn_within(text, self.turns_text), severity=severity, markup=False)
 
     def said(self, error: errors.P2PChatError) -> str:
         """An error as this screen says it."""

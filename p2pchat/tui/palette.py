@@ -10,6 +10,7 @@ from textual.content import Content
 
 from p2pchat.tui.commands import CHOICE, COMMANDS
 from p2pchat.tui.intents import OpenChat, RunCommand
+from p2pchat.tui.rtl import visual_line
 from p2pchat.tui.text import displayable_line
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Everything(Provider):
     async def discover(self) -> Hits:
         """All of them."""
         for name, help_text, intent in self._rows():
-            yield DiscoveryHit(Content(name), self._poster(intent), name, help_text)
+            yield DiscoveryHit(Content(self._drawn(name)), self._poster(intent), name, help_text)
 
     async def search(self, query: str) -> Hits:
         """Those that match."""
@@ -32,7 +33,7 @@ class Everything(Provider):
         for name, help_text, intent in self._rows():
             score = max(matcher.match(name), 0.8 * matcher.match(help_text))
             if score > 0:
-                yield Hit(score, Content(name), self._poster(intent), name, help_text)
+                yield Hit(score, Content(self._drawn(name)), self._poster(intent), name, help_text)
 
     def _rows(self) -> Iterator[tuple[str, str, Posted]]:
         for chat in cast("Desk", self.app).book.chats:
@@ -43,6 +44,9 @@ class Everything(Provider):
                     yield f"/{command.name} {choice}", command.says, RunCommand(command.name, choice)
             elif not command.usage or command.usage.startswith("["):
                 yield f"/{command.name}", command.says, RunCommand(command.name)
+
+    def _drawn(self, name: str) -> str:
+        return visual_line(name) if getattr(self.app, "turns_text", True) else name
 
     def _poster(self, intent: Posted) -> _Poster:
         return _Poster(self, intent)

@@ -11,9 +11,9 @@ import unicodedata
 from functools import cache
 from typing import Any, NamedTuple
 
-from rich.cells import split_graphemes
+from rich.cells import cell_len, set_cell_size, split_graphemes
 
-from p2pchat.tui.text import JOINER, has_rtl, is_rtl
+from p2pchat.tui.text import JOINER, displayable_line, has_rtl, is_rtl
 
 _ZWJ = "\u200d"
 # Needed for shaping and ordering only: some terminals draw a box for them.
@@ -61,6 +61,23 @@ def visual_line(text: str) -> str:
     if not has_rtl(text):
         return text
     return "".join(glyph.text for glyph in visual(text, is_rtl(text)))
+
+
+def drawn(text: str, turned: bool, cells: int = 0) -> str:
+    """A peer's name as it is shown: nothing in it obeyed, cut to so many cells where it is longer, and put in order
+    here where the terminal does not (`turned`).
+    """
+    line = displayable_line(text)
+    if cells and cell_len(line) > cells:
+        line = set_cell_size(line, max(1, cells - 1)) + "…"
+    return visual_line(line) if turned else line
+
+
+def drawn_within(text: str, turned: bool) -> str:
+    """A sentence of ours with a peer's name in it: it runs from left to right whatever the name begins with."""
+    if not turned or not has_rtl(text):
+        return text
+    return "".join(glyph.text for glyph in visual(text, False))
 
 
 def _shape(line: str) -> tuple[str, list[int]]:

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 
 from textual.theme import Theme
 
+MUTED = "$foreground 60%"
+"""For parts of a text: `$text-muted` depends on what is behind it, and only a whole widget knows that."""
+
 DARK, LIGHT, CONTRAST, MONO = "dark", "light", "contrast", "mono"
 
 THEMES: tuple[Theme, ...] = (

@@ -25,6 +25,7 @@ from p2pchat.tui.book import Book
 from p2pchat.tui.intents import NextUnread, OpenChat
 from p2pchat.tui.keys import CHATS, bindings
 from p2pchat.tui.model import Chat
+from p2pchat.tui.themes import MUTED
 from p2pchat.tui.widgets.composer import MOST_LINES, Completer, Composer, Entry
 from p2pchat.tui.widgets.statusline import ChatTitle, StatusLine
 
@@ -45,22 +46,35 @@ LOW, HIGH = 8, 16
 
 
 class Empty(Static):
-    """What is there before anybody is: two ways to begin."""
+    """What is there before anybody is: the ways to begin."""
 
     DEFAULT_CSS = """
-    Empty { display: none; height: 1fr; content-align: center middle; text-align: center; padding: 0 2; }
+    Empty {
+        display: none;
+        height: 1fr;
+        content-align: center middle;
+        text-align: center;
+        padding: 0 2;
+        link-style: none;
+        link-color: $foreground;
+        link-background-hover: transparent;
+        link-color-hover: $text-accent;
+        link-style-hover: underline;
+    }
     """
 
     def __init__(self) -> None:
         ways = (
             ("Invite a friend", "Ctrl+N", "app.command('invite')"),
             ("I have an invite", "Ctrl+O", "app.command('add')"),
+            ("Talk to an echo friend", " /echo", "app.command('echo')"),
         )
+        widest = max(len(says) for says, _, _ in ways)
         lines = [Content.assemble(("Nobody is here yet.", "bold")), Content("")]
         for says, key, action in ways:
-            line = Content.assemble((key, "bold $text-accent"), f"  {says}")
+            line = Content.assemble((key, "bold"), f"  {says.ljust(widest)}")
             lines.append(line.stylize(Style.from_meta({"@click": action})))
-        lines += [Content(""), Content.assemble(("F1 shows every key", "$text-muted"))]
+        lines += [Content(""), Content.assemble(("F1 shows every key", MUTED))]
         super().__init__(Content("\n").join(lines), markup=False)
 
 

@@ -26,15 +26,12 @@ from textual.widgets import Input, Static
 from p2pchat.clean import clean_line
 from p2pchat.errors import P2PChatError
 from p2pchat.tui.keys import shown
-from p2pchat.tui.rtl import visual_line
-from p2pchat.tui.text import displayable_line
+from p2pchat.tui.rtl import drawn
 
 Result = TypeVar("Result")
 
 _GAP = 3
 _KEY_STYLE = "bold"
-MUTED = "$foreground 60%"
-"""For parts of a text: `$text-muted` depends on what is behind it, and only a whole widget knows that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,8 +304,7 @@ class Panel(ModalScreen[Result]):
 
     def drawn(self, text: str) -> str:
         """A name or another line of a peer's as it is drawn: nothing in it obeyed, right-to-left letters in order."""
-        line = displayable_line(text)
-        return visual_line(line) if getattr(self.app, "turns_text", True) else line
+        return drawn(text, getattr(self.app, "turns_text", True))
 
     @on(Input.Changed)
     def _typed(self) -> None:

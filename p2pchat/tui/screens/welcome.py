@@ -15,7 +15,8 @@ from textual.widgets import Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
 from p2pchat.errors import BadName, P2PChatError
-from p2pchat.tui.screens.panel import MUTED, Field, Panel, said
+from p2pchat.tui.screens.panel import Field, Panel, said
+from p2pchat.tui.themes import MUTED
 
 Create = Callable[[str, str | None], Awaitable[None]]
 

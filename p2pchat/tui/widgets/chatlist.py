@@ -18,7 +18,7 @@ from textual.strip import Strip
 from p2pchat.tui.intents import OpenChat, RunCommand
 from p2pchat.tui.keys import LIST, bindings
 from p2pchat.tui.model import Chat
-from p2pchat.tui.text import displayable_line
+from p2pchat.tui.rtl import drawn
 from p2pchat.tui.wording import VERIFIED, mark
 
 MOST_COUNTED = 999
@@ -48,11 +48,12 @@ class ChatList(ScrollView, can_focus=True):
         border-right: solid $boost;
         & > .chats--online { color: $success; }
         & > .chats--quiet { color: $secondary; }
-        & > .chats--current { background: $boost; text-style: bold; }
-        & > .chats--cursor { text-style: reverse; }
+        & > .chats--current { background: $panel; text-style: bold; }
+        & > .chats--cursor { background: $primary-muted; }
         & > .chats--unread { color: $accent; text-style: bold; }
         & > .chats--verified { color: $success; }
         & > .chats--requests { color: $warning; text-style: bold; }
+        &:ansi > .chats--cursor { text-style: reverse; }
         &:ansi > .chats--current { text-style: bold underline; }
     }
     """
@@ -124,28 +125,26 @@ class ChatList(ScrollView, can_focus=True):
         width = self.size.width
         row = y + self.scroll_offset.y
         base = self.rich_style
+        if row < len(self._chats) and self._chats[row].id == self._current:
+            base = base + self._part("current")
+        if self.has_focus and row == self._cursor and row < self._rows():
+            base = base + self._part("cursor")
         if row < len(self._chats):
-            strip = self._chat_line(self._chats[row], row, width, base)
+            strip = self._chat_line(self._chats[row], width, base)
         elif self._requests and row == self._rows() - 1:
             style = base + self._part("requests")
             strip = Strip([Segment(set_cell_size(f" + requests ({self._requests})", width), style)], width)
         else:
             strip = Strip([Segment(" " * width, base)], width)
-        if self.has_focus and row == self._cursor and row < self._rows():
-            strip = strip.apply_style(self._part("cursor"))
         return strip
 
-    def _chat_line(self, chat: Chat, row: int, width: int, base: Style) -> Strip:
-        if chat.id == self._current:
-            base = base + self._part("current")
+    def _chat_line(self, chat: Chat, width: int, base: Style) -> Strip:
         quiet = base + self._part("quiet")
         count = "" if not chat.unread else f"{min(chat.unread, MOST_COUNTED)}{'+' * (chat.unread > MOST_COUNTED)}"
         right = f" {count} " if count else " "
         checked = f" {VERIFIED}" if chat.verified else ""
         room = max(1, width - 3 - cell_len(right) - cell_len(checked))
-        name = displayable_line(chat.label)
-        if cell_len(name) > room:
-            name = set_cell_size(name, room - 1) + "…"
+        name = drawn(chat.label, getattr(self.app, "turns_text", True), room)
         gap = max(0, room - cell_len(name))
         named = base + self._part("unread") if chat.unread else (base if chat.state == "contact" else quiet)
         segments = [

@@ -23,6 +23,7 @@ from p2pchat.clean import clean
 from p2pchat.tui.commands import Completion, completed
 from p2pchat.tui.intents import CopyText, DraftChanged, Submitted
 from p2pchat.tui.keys import KEYS, WRITING, bindings
+from p2pchat.tui.themes import MUTED
 
 MOST_LINES = 6
 MOST_SHOWN = 6
@@ -277,10 +278,10 @@ class Suggestions(Static):
         for number, each in enumerate(shown, first):
             style = "reverse" if number == chosen else "bold"
             gap = " " * (size - cell_len(each.shown))
-            lines.append(Content.assemble((each.shown, style), gap, (each.says, "$text-muted")))
+            lines.append(Content.assemble((each.shown, style), gap, (each.says, MUTED)))
         more = len(found) - first - len(shown)
         if more > 0:
-            lines[-1] = Content.assemble(lines[-1], (f"  +{more}", "$text-muted"))
+            lines[-1] = Content.assemble(lines[-1], (f"  +{more}", MUTED))
         self.update(Content("\n").join(lines))
 
 

@@ -9,6 +9,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from p2pchat.tui.model import Chat
+from p2pchat.tui.rtl import drawn
 from p2pchat.tui.text import displayable_line
 from p2pchat.tui.wording import VERIFIED, mark, presence
 
@@ -92,11 +93,13 @@ class ChatTitle(Widget):
             self.refresh()
 
     def render(self) -> Content:
-        return Content("") if self._chat is None else title_text(self._chat, self.content_size.width)
+        if self._chat is None:
+            return Content("")
+        return title_text(self._chat, self.content_size.width, getattr(self.app, "turns_text", True))
 
 
-def title_text(chat: Chat, width: int) -> Content:
-    """The title in `width` cells."""
+def title_text(chat: Chat, width: int, turned: bool = True) -> Content:
+    """The title in `width` cells. `turned`: right-to-left names are put in order here."""
     how = Content.assemble((f"{mark(chat)} {presence(chat)}", "$text-success" if chat.online else "$text-muted"))
     checked = [Content.assemble(("not verified", "$text-muted")), Content("")]
     if chat.verified:
@@ -110,8 +113,7 @@ def title_text(chat: Chat, width: int) -> Content:
         room = width - sum(part.cell_length + len(SEPARATOR) for part in rest)
         if room >= min(cell_len(name), 16):
             break
-    if cell_len(name) > room:
-        name = set_cell_size(name, max(1, room - 1)) + "…"
+    name = drawn(chat.label, turned, max(1, room))
     separator = Content.assemble((SEPARATOR, "$text-muted"))
     title = separator.join([Content.assemble((name, "bold")), *rest])
     return title.pad_right(max(0, width - title.cell_length))  # where the bar is reversed text, it is a whole bar
