@@ -43,6 +43,9 @@ log = logging.getLogger(__name__)
 LINGER = 30.0
 """Seconds a detached node stays after its last client."""
 
+TELLING = 2.0
+"""Seconds a node that failed stays, so that a face hears why in place of a lost call."""
+
 FLUSH = 0.5
 """Seconds that calls under way have for their answers, and clients for reading them, once the node is to end."""
 
@@ -144,6 +147,9 @@ class Node:
             if not self._options.foreground:
                 nursery.start_soon(self._end_when_unused, server)
             await self._ending.wait()
+            if self._failure is not None:
+                with trio.move_on_after(TELLING):
+                    await self._tell_failure(server)
             # The name goes first: whoever comes now finds no node and starts the next one, rather than losing its
             # call.
             remove_socket(path)
@@ -156,6 +162,15 @@ class Node:
     def end(self) -> None:
         """The node is to end, after its current commit."""
         self._ending.set()
+
+    async def _tell_failure(self, server: Server) -> None:
+        """Until those who are connected have heard why there is no service; the face that started us is among them, or
+        about to be.
+        """
+        while not self._options.foreground and not server.clients:
+            await server.changed()
+        while server.clients:
+            await server.changed()
 
     # --- tasks
 
