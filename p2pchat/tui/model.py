@@ -58,8 +58,8 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Somebody asks to become a contact. `sas`: four words to compare. `known`: a contact who wants to begin anew (they
-    lost their session, or it is another device): their safety number changes with it.
+    """Somebody asks to become a contact. `sas`: four words to compare. `known`: a contact who wants to begin anew;
+    their safety number stays, the four words are new.
     """
 
     id: str
