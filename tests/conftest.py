@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,11 @@ import trio
 from trio.abc import Clock
 
 T = TypeVar("T")
+
+
+def pytest_configure() -> None:
+    """A shell that tests in the background ignores SIGINT, and what is ignored is ignored by every child."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run(main: Callable[[], Awaitable[T]], clock: Clock | None = None) -> T:
