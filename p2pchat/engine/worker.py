@@ -1,6 +1,6 @@
 """Where turns run: in a thread, so that the loop goes on while the disk works; but a brief one at once.
 
-Waking a thread and being woken by it takes as long as a third of a small turn. So a turn of few inputs that do little
+Waking a thread and being woken by it takes a good part of a small turn's time. So a turn of few inputs that do little
 runs in the loop's own thread for as long as the last such, wherever they ran, were quick: on a slow disk all go to the
 thread.
 """
