@@ -16,8 +16,9 @@ T = TypeVar("T")
 
 
 def pytest_configure() -> None:
-    """A shell that tests in the background ignores SIGINT, and what is ignored is ignored by every child."""
+    """In the background of a shell SIGINT is ignored, under nohup SIGHUP, and what is ignored is so for every child."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def run(main: Callable[[], Awaitable[T]], clock: Clock | None = None) -> T:
