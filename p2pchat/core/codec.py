@@ -52,13 +52,19 @@ def decode(data: bytes, most: int) -> Any:
     return value
 
 
+_PLAIN = frozenset({bytes, str, bool, type(None)})
+
+
 def _refuse_strange(value: object, depth: int) -> None:
-    if isinstance(value, list):
+    if type(value) in _PLAIN:
+        return
+    if type(value) is list:
         if depth == 0:
             raise CannotOpen
         for item in value:
-            _refuse_strange(item, depth - 1)
-    elif not (value is None or isinstance(value, bytes | str) or (isinstance(value, int) and value >= 0)):
+            if type(item) not in _PLAIN:  # spares most values a call
+                _refuse_strange(item, depth - 1)
+    elif not (type(value) is int and value >= 0):
         raise CannotOpen
 
 

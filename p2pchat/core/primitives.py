@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeAlias
 
 import nacl.bindings as sodium
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
@@ -38,6 +40,8 @@ KEM_PUBLIC = 1184
 KEM_CIPHERTEXT = 1088
 ZERO_KEY = bytes(32)
 
+Keys: TypeAlias = "tuple[bytes, bytes, KemKey]"
+"""An X25519 private key with its public key, and an ML-KEM-768 key."""
 Random = Callable[[int], bytes]
 Encapsulate = Callable[[bytes], tuple[bytes, bytes]]
 
@@ -51,6 +55,21 @@ class Entropy:
 
     random: Random
     encapsulate: Encapsulate
+    ahead: deque[Keys] = field(default_factory=deque, repr=False)
+
+    def keys(self) -> Keys:
+        """New keys, which nobody else gets: made ahead by `prepare`, or made now."""
+        return self.ahead.popleft() if self.ahead else self._made()
+
+    def prepare(self) -> None:
+        """Make the keys of one further `keys` ahead, in a quiet moment: they are the dearest step of a ratchet turn."""
+        keys = self._made()
+        _ = keys[2].public  # expands it
+        self.ahead.append(keys)
+
+    def _made(self) -> Keys:
+        private = self.random(KEY)
+        return private, x25519_public(private), KemKey(self.random(KEM_SEED))
 
 
 def system_entropy() -> Entropy:

@@ -20,6 +20,8 @@ A_MINUTE = 1_000
 """The burst is back after 20 minutes. At 25 µs a key that is half a thousandth of one core."""
 A_TURN = MOST_SKIPPED
 """Keys derived in one turn, for all contacts together. An envelope that finds this used up waits for the next turn."""
+A_BRIEF_TURN = 100
+"""The same in a turn that stops the loop. What needs more goes into a turn of the worker's thread."""
 
 
 class Allowance:

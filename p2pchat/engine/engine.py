@@ -23,14 +23,14 @@ from p2pchat.core import wire
 from p2pchat.core.identity import Device
 from p2pchat.core.primitives import Entropy
 from p2pchat.engine import housekeeping, outbound, people, reading, settings
-from p2pchat.engine.allowance import Allowance
+from p2pchat.engine.allowance import A_BRIEF_TURN, Allowance
 from p2pchat.engine.door import Door
 from p2pchat.engine.events import Hub
 from p2pchat.engine.flow import Flow
 from p2pchat.engine.gate import Gate
 from p2pchat.engine.ports import Clock, Net
 from p2pchat.engine.presence import Presence
-from p2pchat.engine.turn import SessionCache, Turn
+from p2pchat.engine.turn import Memory, SessionCache, Turn
 from p2pchat.engine.worker import SMALL, Worker
 from p2pchat.errors import Busy, DatabaseDamaged, NodeError, P2PChatError, ProfileError
 from p2pchat.store import invites as store_invites
@@ -51,6 +51,8 @@ MOST_CALLS = 10_000
 LAZY_AFTER = 0.05
 LAZY_MOST = 32
 """Acks change nothing that anyone waits for: they ride on the next turn, or make one after 50 ms or 32 of them."""
+KEYS_AHEAD = 4
+A_MOMENT = 0.001
 TICK = 3600.0
 SAVE_AGAIN = 30.0
 """Seconds until what could not be saved is asked for again, where nothing shows earlier that it can be saved now."""
@@ -128,6 +130,7 @@ class Engine:
         self.me = Device.from_seeds(_seed(db, "identity"), _seed(db, "device"))
         self.events = Hub()
         self.sessions = SessionCache(db)
+        self.memory = Memory()
         self.allowance = Allowance()
         self.refusals: dict[bytes, int] = {}
         self.keep_receiving = settings.keep_receiving(db)
@@ -144,6 +147,7 @@ class Engine:
         self._flow: Flow | None = None
         self._open_until = 0
         self._unsaved: set[bytes] = set()
+        self._taken = trio.Event()
         self._failed = trio.Event()
         self._saved = trio.Event()
 
@@ -168,6 +172,7 @@ class Engine:
             self._flow = Flow(self._net, self._refill)
             (await self._run_sync(self._look))()
             nursery.start_soon(self._commit)
+            nursery.start_soon(self._make_keys)
             nursery.start_soon(self._hear_again)
             nursery.start_soon(self.presence.run)
             await self.submit(housekeeping.tick)
@@ -262,9 +267,11 @@ class Engine:
             async with self._one_at_a_time:
                 with trio.CancelScope(shield=True):
                     brief = len(batch) <= SMALL and all(item.brief for item in batch)
-                    turns = await self._run_sync(self._apply, batch, brief=brief)
+                    turns = await self._run_sync(self._apply, batch, brief, brief=brief)
             for turn in turns:
                 self._release(turn)
+            if len(self.entropy.ahead) < KEYS_AHEAD:
+                self._taken.set()
             if any(turn.sealed or turn.hop_acks for turn in turns):  # these were written, there is room
                 self._saved.set()
             for item in batch:
@@ -274,10 +281,20 @@ class Engine:
                 if item.then is not None:
                     item.then(item)
 
-    def _apply(self, batch: Sequence[Input]) -> list[Turn]:
+    async def _make_keys(self) -> None:
+        """Keep ratchet keys ahead: made a moment after a turn that took some, when what came of it has left."""
+        while True:
+            await trio.sleep(A_MOMENT)
+            while len(self.entropy.ahead) < KEYS_AHEAD and not self._inbox.ready():
+                self.entropy.prepare()
+                await trio.lowlevel.checkpoint()
+            self._taken = trio.Event()
+            await self._taken.wait()
+
+    def _apply(self, batch: Sequence[Input], brief: bool = False) -> list[Turn]:
         """One transaction for the whole batch; if that fails for no reason of ours, one for each input."""
         try:
-            return [self._transaction(batch)]
+            return [self._transaction(batch, brief)]
         except P2PChatError as error:  # the disk: everybody is told, nothing was changed
             log.error("a turn could not be saved: %s", type(error).__name__)
             for item in batch:
@@ -288,10 +305,22 @@ class Engine:
             if len(batch) == 1:
                 batch[0].error = NodeError("Something went wrong inside the node")
                 return []
-            return [turn for item in batch for turn in self._apply([item])]
+            return [turn for item in batch for turn in self._apply([item], brief)]
 
-    def _transaction(self, batch: Sequence[Input]) -> Turn:
-        turn = Turn(self.db, self.me, self.clock(), self.entropy, self.net, self.sessions, self.allowance)
+    def _transaction(self, batch: Sequence[Input], brief: bool = False) -> Turn:
+        turn = Turn(
+            self.db,
+            self.me,
+            self.clock(),
+            self.entropy,
+            self.net,
+            self.sessions,
+            self.allowance,
+            self.memory,
+            self.events.listened,
+        )
+        if brief:
+            turn.skippable = min(turn.skippable, A_BRIEF_TURN)
         try:
             with self.db.transaction():
                 for item in batch:
@@ -309,6 +338,7 @@ class Engine:
                     turn.outputs.append(self._look())
         except BaseException:
             self.sessions.forget()
+            self.memory.forget()
             raise
         self.sessions.settle()
         return turn

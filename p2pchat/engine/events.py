@@ -70,6 +70,11 @@ class Hub:
         if subscription in self._subscribers:
             self._subscribers.remove(subscription)
 
+    @property
+    def listened(self) -> bool:
+        """Whether there is anybody to tell."""
+        return bool(self._subscribers)
+
     def publish(self, event: Event) -> None:
         """Tell everybody; waits for nobody."""
         for subscription in self._subscribers:

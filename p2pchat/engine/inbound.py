@@ -1,9 +1,9 @@
 """From an envelope to a message on disk, in this order:
 
-1. An envelope whose hash is known was received before: ack it again, at most hourly queue its receipt again, stop.
-2. Open it on a copy of a session. A failure changes nothing and is answered by `refused`; so is more work with skipped
-   keys than the contact is allowed (`allowance`). What opens and is no content was sealed so by the contact: it is
-   taken and dropped.
+1. Open it on a copy of a session. What opens and is no content was sealed so by the contact: it is taken and dropped.
+2. An envelope opens once. If this one does not, and its hash is known, it was received before: ack it again, at most
+   hourly queue its receipt again, stop. Any other failure changes nothing and is answered by `refused`; so is more work
+   with skipped keys than the contact is allowed (`allowance`).
 3. In the same transaction: the session's new state, the hash, the content's effect, a receipt in the outbox.
 4. After the commit: the hop ack, then events.
 
@@ -59,20 +59,13 @@ def frame(turn: Turn, contact_id: bytes, th: bytes, route: str, one: Frame) -> N
 def envelope(turn: Turn, contact: Contact, th: bytes, route: str, one: Frame) -> None:
     """One envelope from a contact."""
     name = envelope_id(one.body)
-    seen = store_envelopes.seen(turn.db, name)
-    if seen is not None and seen.contact == contact.id:  # who else has it has recorded it, and is told nothing
-        turn.hop_acks.setdefault(contact.id, []).append(name)
-        if seen.msg_id is not None and not turn.recent(seen.receipt_at or 0, HOUR):
-            store_envelopes.receipt_queued(turn.db, name, turn.now)
-            turn.receipts.setdefault(contact.id, []).append(seen.msg_id)
-        return
     skipping = Skipping(turn, contact.id)
     opened = turn.sessions.open(contact.id, one.body, turn.entropy, skipping)
     if opened is None and skipping.later:
         turn.later(contact.id, frame, contact.id, th, route, one)
         return
     if opened is None:
-        turn.after(turn.net.send, contact.id, [Frame(wire.REFUSED, name)])
+        _again_or_refused(turn, contact, name)
         return
     turn.sessions.keep(contact.id, opened[1], turn.now)
     turn.hop_acks.setdefault(contact.id, []).append(name)
@@ -91,6 +84,18 @@ def envelope(turn: Turn, contact: Contact, th: bytes, route: str, one: Frame) ->
         turn.receipts.setdefault(contact.id, []).append(content.message_id)
     if (effect := _EFFECTS.get(content.type)) is not None:
         effect(turn, contact, content, route)
+
+
+def _again_or_refused(turn: Turn, contact: Contact, name: bytes) -> None:
+    """An envelope that opens in no session: one that came before, whose key is gone, or one that never will."""
+    seen = store_envelopes.seen(turn.db, name)
+    if seen is None or seen.contact != contact.id:  # who else has it has recorded it, and is told nothing
+        turn.after(turn.net.send, contact.id, [Frame(wire.REFUSED, name)])
+        return
+    turn.hop_acks.setdefault(contact.id, []).append(name)
+    if seen.msg_id is not None and not turn.recent(seen.receipt_at or 0, HOUR):
+        store_envelopes.receipt_queued(turn.db, name, turn.now)
+        turn.receipts.setdefault(contact.id, []).append(seen.msg_id)
 
 
 def acks(turn: Turn, contact_id: bytes, route: str, ids: list[bytes]) -> None:
@@ -121,7 +126,7 @@ def _text(turn: Turn, contact: Contact, content: Content, route: str) -> None:
         state=delivery.RECEIVED,
         route=route,
     )
-    if store_messages.insert(turn.db, row):
+    if store_messages.insert(turn.db, row) and turn.listened:
         turn.unread[contact.id] = None
         turn.event("message", **views.message(row, contact.name))
 

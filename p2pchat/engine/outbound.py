@@ -66,7 +66,8 @@ def send_text(turn: Turn, contact: Contact, text: str, message_id: bytes | None 
     store_messages.insert(turn.db, row)
     queue(turn, contact, contents.TEXT, contents.text_payload(text), message_id=message_id, seq=seq)
     turn.after(turn.net.nudge, contact.id)
-    turn.event("message", **views.message(row, contact.name))
+    if turn.listened:
+        turn.event("message", **views.message(row, contact.name))
     return row
 
 
@@ -133,7 +134,7 @@ def seal_again(turn: Turn, contact_id: bytes) -> None:
 
 
 def _begin_sealing(turn: Turn, contact_id: bytes, old: int) -> None:
-    turn.sealing[contact_id] = old
+    turn.memory.sealing[contact_id] = old
     meta.put_int(turn.db, _sealing_key(contact_id), old)
     seal_more(turn, contact_id)
 
@@ -144,10 +145,10 @@ def _sealing_key(contact_id: bytes) -> str:
 
 def _sealing(turn: Turn, contact_id: bytes) -> int | None:
     """While what waited for a contact is being sealed: the last row whose envelope, if any, is of an old session."""
-    if contact_id not in turn.sealing:
+    if contact_id not in turn.memory.sealing:
         kept = meta.get_int(turn.db, _sealing_key(contact_id), -1)
-        turn.sealing[contact_id] = None if kept < 0 else kept
-    return turn.sealing[contact_id]
+        turn.memory.sealing[contact_id] = None if kept < 0 else kept
+    return turn.memory.sealing[contact_id]
 
 
 def old_to(turn: Turn, contact_id: bytes) -> int:
@@ -176,7 +177,7 @@ def seal_more(turn: Turn, contact_id: bytes) -> None:
         if session is None or row is None:
             return
         _seal_row(turn, row, session, behind=old > 0)
-    turn.sealing[contact_id] = None
+    turn.memory.sealing[contact_id] = None
     meta.remove(turn.db, _sealing_key(contact_id))
 
 

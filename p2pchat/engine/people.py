@@ -161,6 +161,7 @@ def heard(turn: Turn, contact_id: bytes, th: bytes) -> None:
         turn.after(turn.net.forget, contact_id)
         return
     store_contacts.heard(turn.db, contact_id, turn.now)
+    turn.memory.people.pop(contact_id, None)
     outbound.seal_more(turn, contact_id)  # a full disk may have ended it
     if any(one.th == th and one.initiator for one in turn.sessions.all(contact_id)):
         joined(turn, contact_id)

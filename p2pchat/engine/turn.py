@@ -29,6 +29,8 @@ from p2pchat.store.sessions import SessionRow
 Skipped = dict[tuple[int, int], bytes]
 SEAL_A_TURN = 1 << 20
 """Bytes of envelopes that one turn makes of what waited, for all contacts together; the rest goes into later turns."""
+MOST_NAMES = 1000
+"""Ways of naming contacts that are remembered."""
 
 
 @dataclass
@@ -241,8 +243,26 @@ class Skipping:
 
 
 @dataclass
+class Memory:
+    """What turns have read of people, kept from turn to turn. After a failed turn it is empty and read again.
+
+    `sealing`: see `outbound`.
+    """
+
+    people: dict[bytes, Contact | None] = field(default_factory=dict)
+    named: dict[str, bytes] = field(default_factory=dict)
+    numbers: dict[bytes, int] = field(default_factory=dict)
+    sealing: dict[bytes, int | None] = field(default_factory=dict)
+
+    def forget(self) -> None:
+        """Read again when next needed."""
+        for kept in (self.people, self.named, self.numbers, self.sealing):
+            kept.clear()
+
+
+@dataclass
 class Turn:
-    """What a function of the engine works with. `now` is the same for the whole turn.
+    """What a function of the engine works with. `now` is the same for the whole turn. `listened`: a face wants events.
 
     `receipts` and `read` are ids of contents that contacts are told of at the turn's end: received, read. `unread` are
     chats of which something else is unread now.
@@ -257,7 +277,8 @@ class Turn:
     net: Net
     sessions: SessionCache
     allowance: Allowance = field(default_factory=Allowance)
-    sealing: dict[bytes, int | None] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
+    listened: bool = True
     sealable: int = field(default_factory=lambda: SEAL_A_TURN)
     skippable: int = field(default_factory=lambda: A_TURN)
     following: list[tuple[bytes, Callable[..., object], tuple[object, ...]]] = field(default_factory=list)
@@ -271,9 +292,6 @@ class Turn:
     people_changed: bool = False
     pairs_changed: bool = False
     offers_changed: bool = False
-    _people: dict[bytes, Contact | None] = field(default_factory=dict)
-    _named: dict[str, bytes] = field(default_factory=dict)
-    _numbers: dict[bytes, int] = field(default_factory=dict)
 
     def after(self, output: Callable[..., object], *args: object) -> None:
         """Run `output(*args)` once this turn is on disk."""
@@ -288,31 +306,34 @@ class Turn:
         self.events.append({"event": name, **fields})
 
     def contact(self, contact_id: bytes) -> Contact | None:
-        """A contact as it is now; read once a turn."""
-        if contact_id not in self._people:
-            self._people[contact_id] = store_contacts.get(self.db, contact_id)
-        return self._people[contact_id]
+        """A contact as it is now."""
+        if contact_id not in self.memory.people:
+            self.memory.people[contact_id] = store_contacts.get(self.db, contact_id)
+        return self.memory.people[contact_id]
 
     def find(self, named: str) -> Contact:
-        """Whom a user means, as `store.contacts.find`; looked up once a turn."""
-        known = self.contact(self._named[named]) if named in self._named else None
+        """Whom a user means, as `store.contacts.find`."""
+        names = self.memory.named
+        known = self.contact(names[named]) if named in names else None
         if known is None:
             known = store_contacts.find(self.db, named)
-            self._people[known.id] = known
-            self._named[named] = known.id
+            self.memory.people[known.id] = known
+            if len(names) >= MOST_NAMES:
+                names.clear()
+            names[named] = known.id
         return known
 
     def next_seq(self, chat: bytes) -> int:
-        """The number of our next message in a chat, as `store.messages.next_seq`; looked up once a turn."""
-        number = self._numbers.get(chat) or store_messages.next_seq(self.db, chat)
-        self._numbers[chat] = number + 1
+        """The number of our next message in a chat, as `store.messages.next_seq`."""
+        number = self.memory.numbers.get(chat) or store_messages.next_seq(self.db, chat)
+        self.memory.numbers[chat] = number + 1
         return number
 
     def change(self, contact_id: bytes, **fields: Value) -> Contact:
         """Change fields of a contact; who waits for that looks again after the turn."""
         store_contacts.update(self.db, contact_id, **fields)
-        self._people.pop(contact_id, None)
-        self._named.clear()
+        self.memory.people.pop(contact_id, None)
+        self.memory.named.clear()
         self.people_changed = True
         changed = self.contact(contact_id)
         if changed is None:
@@ -321,9 +342,9 @@ class Turn:
 
     def forget_contact(self, contact_id: bytes) -> None:
         """A contact was removed or added: do not use what was read before."""
-        self._people.pop(contact_id, None)
-        self._named.clear()
-        self._numbers.pop(contact_id, None)
+        self.memory.people.pop(contact_id, None)
+        self.memory.named.clear()
+        self.memory.numbers.pop(contact_id, None)
         self.people_changed = True
 
     def recent(self, at: int, within: int) -> bool:

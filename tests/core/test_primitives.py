@@ -270,6 +270,20 @@ def test_a_signature_has_one_form() -> None:
         prim.verify(prim.sign_public(seed), "x", b"data", signature[:32] + grown.to_bytes(32, "little"))
 
 
+# --- keys made ahead ---------------------------------------------------------------------------------------------
+
+
+def test_keys_made_ahead_are_given_once_and_in_order() -> None:
+    made = prim.Entropy(Chance("keys").random, prim.kem_encapsulate)
+    ahead = prim.Entropy(Chance("keys").random, prim.kem_encapsulate)
+    for _ in range(2):
+        ahead.prepare()
+    assert [ahead.keys() for _ in range(4)] == [made.keys() for _ in range(4)]
+    private, public, kem = made.keys()
+    assert public == prim.x25519_public(private)
+    assert kem != made.keys()[2]
+
+
 # --- ML-KEM-768 --------------------------------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ from p2pchat.core.session import Session
 from p2pchat.core.wire import Frame
 from p2pchat.engine import allowance
 from p2pchat.engine import turn as turns
-from p2pchat.engine.allowance import A_MINUTE, BURST, Allowance
+from p2pchat.engine.allowance import A_BRIEF_TURN, A_MINUTE, BURST, Allowance
 from p2pchat.engine.turn import Turn
 from tests.meddler import Meddler, flipped
 from tests.test_renewal import all_delivered, change_session, friends, renewals, session_of
@@ -142,6 +142,32 @@ def test_one_whose_messages_were_lost_again_and_again_is_read_all_the_same(
     run_world(tmp_path, main)
 
 
+def test_what_needs_many_keys_does_not_stop_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+        await alice.call("send", chat="bob", text="hi", wait="delivered")
+        contact = await alice.id_of("bob")
+        th = alice.engine.gate.pairs(contact)[0].th
+        brief_turns: list[bool] = []
+        transaction = alice.engine._transaction
+
+        def watched(batch: list[object], brief: bool) -> Turn:
+            done = transaction(batch, brief)  # type: ignore[arg-type]
+            brief_turns.extend(brief for message in done.events if message["event"] == "message")
+            return done
+
+        monkeypatch.setattr(alice.engine, "_transaction", watched)
+        for text, ahead in (("few", 10), ("many", A_BRIEF_TURN + 1)):
+            one = Frame(wire.ENVELOPE, await sealed(bob, "alice", text, ahead))
+            await alice.engine.gate.received(contact, th, "direct", [one])
+            await trio.sleep(1)
+        assert brief_turns == [True, False]
+        assert await alice.texts("bob") == ["few", "many"]
+
+    run_world(tmp_path, main)
+
+
 def test_one_turn_does_not_work_for_all_contacts_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, derived: list[int]
 ) -> None:
@@ -165,9 +191,9 @@ def test_one_turn_does_not_work_for_all_contacts_at_once(
         in_turns: list[int] = []
         transaction = alice.engine._transaction
 
-        def watched(batch: list[object]) -> Turn:
+        def watched(batch: list[object], brief: bool) -> Turn:
             before = sum(derived)
-            done = transaction(batch)  # type: ignore[arg-type]
+            done = transaction(batch, brief)  # type: ignore[arg-type]
             in_turns.append(sum(derived) - before)
             return done
 

@@ -15,7 +15,8 @@ from p2pchat.core.ratchet import OLD_CHAINS
 from p2pchat.engine import profile as profiles
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.ports import Net
-from p2pchat.errors import DatabaseDamaged, NodeError
+from p2pchat.engine.turn import Turn
+from p2pchat.errors import DatabaseDamaged, NodeError, NoSuchContact
 from p2pchat.store import invites as store_invites
 from p2pchat.store.database import Database
 from tests.conftest import run
@@ -40,6 +41,28 @@ def test_what_was_committed_is_never_told_to_have_failed(tmp_path: Path, monkeyp
         assert await alice.engine.read(looked) == []
         await alice.call("invite")
         assert len(alice.engine.door.offers()) == 1
+
+    run_world(tmp_path, main)
+
+
+def test_what_a_failed_turn_knew_of_people_is_read_again(tmp_path: Path) -> None:
+    def rename_and_fail(turn: Turn) -> None:
+        turn.change(turn.find("bob").id, name="Robert")
+        raise ValueError
+
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+        sent = await alice.call("send", chat="bob", text="one", wait="delivered")
+        with pytest.raises(NodeError):
+            await alice.engine.submit(rename_and_fail)
+        assert (await alice.call("contacts"))[0]["name"] == "bob"
+        await alice.engine.submit(lambda turn: turn.find("bob"))
+        with pytest.raises(NoSuchContact):
+            await alice.engine.submit(lambda turn: turn.find("Robert"))
+        again = await alice.call("send", chat="bob", text="two", wait="delivered")
+        assert sent["id"] != again["id"]
+        assert await bob.texts("alice") == ["one", "two"]
 
     run_world(tmp_path, main)
 
