@@ -1,0 +1,53 @@
+"""What importing the net does not bring with it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from p2pchat.net import lean
+
+HEAVY = ("aioquic", "dns", "httpx", "miniupnpc", "OpenSSL", "psutil", "requests", "trio_websocket", "zeroconf")
+
+
+def run(script: str) -> str:
+    return subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+
+
+def test_a_node_loads_nothing_it_does_not_use() -> None:
+    found = run(
+        "import sys, p2pchat.net.host, p2pchat.net.network, p2pchat.net.supervisor\n"
+        f"print(*[name for name in {(*HEAVY, *lean.UNUSED)!r} if name in sys.modules])"
+    )
+    assert found.split() == []
+
+
+@pytest.mark.parametrize("name", lean.UNUSED)
+def test_what_is_left_out_is_there_and_libp2p_would_load_it(name: str) -> None:
+    """Otherwise it need not be on the list, or a new libp2p calls it something else."""
+    found = run(f"import sys, libp2p, libp2p.host.basic_host\nprint({name!r} in sys.modules)")
+    assert found.split() == ["True"]
+
+
+def test_whoever_wants_one_afterwards_gets_the_real_one() -> None:
+    assert run("import p2pchat.net, psutil\nprint(psutil.Process().pid > 0)").split() == ["True"]
+
+
+def test_a_stand_in_is_good_for_what_an_import_does_with_it_and_for_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lean, "UNUSED", ("no_such_library",))
+    with lean.leanly():
+        from no_such_library.part import Thing, ThingError  # type: ignore[import-not-found]
+
+        class Ours(Thing):  # type: ignore[misc]
+            kept = Thing.made_from(1, two=2)
+
+        ours = Ours()
+    assert issubclass(ThingError, Exception)
+    with pytest.raises(AttributeError):
+        _ = ours.anything
+    with pytest.raises(ModuleNotFoundError):
+        import no_such_library  # type: ignore[import-not-found]  # noqa: F401
