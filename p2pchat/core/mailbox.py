@@ -259,7 +259,8 @@ def encode_put(put: Put) -> bytes:
 
 def decode_put(body: bytes) -> Put:
     """A deposit."""
-    return Put(*_PUT.unpack_from(body), body[_PUT.size :])
+    number, handle, hours, stamp = _PUT.unpack_from(body)
+    return Put(number, handle, hours, stamp, body[_PUT.size :])
 
 
 def encode_results(results: Iterable[tuple[int, int]]) -> bytes:
@@ -294,7 +295,8 @@ def encode_blob(blob: Blob) -> bytes:
 
 def decode_blob(body: bytes) -> Blob:
     """A blob; handle 65,535 is padding."""
-    return Blob(*_BLOB.unpack_from(body), body[_BLOB.size :])
+    handle, place = _BLOB.unpack_from(body)
+    return Blob(handle, place, body[_BLOB.size :])
 
 
 def encode_end(end: End) -> bytes:
