@@ -225,7 +225,9 @@ class MailboxStore:
             "SELECT qid, count(*), sum(length(blob)) FROM blobs GROUP BY qid"
         ):
             self._add(qid, blobs, size)
-        self._last = max(self._last, self._connection.execute("SELECT coalesce(max(place), 0) FROM blobs").fetchone()[0])
+        self._last = max(
+            self._last, self._connection.execute("SELECT coalesce(max(place), 0) FROM blobs").fetchone()[0]
+        )
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
