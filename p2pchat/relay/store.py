@@ -112,7 +112,7 @@ class MailboxStore:
         return sum(held.blobs for held in self._held.values())
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         """How many bytes they have."""
         return self._total
 
