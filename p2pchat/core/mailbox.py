@@ -7,7 +7,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import U8, U16, U32, U64, array, binary, boolean, decode, encode, exactly, uint
@@ -165,22 +165,25 @@ def check_open(opening: Open, hello: Hello) -> None:
 # --- stamps --------------------------------------------------------------------------------------------------------
 
 
-def make_stamp(relay: bytes, queue: Queue, blob: bytes, now: int, bits: int) -> int:
-    """A stamp for `blob` in an open queue, at `now` ms: 2^bits hashes on average, so some 0.6 s for 20 bits."""
-    start, number = _stamped(relay, queue, blob, now // HOUR_MS), 0
+def make_stamp(relay: bytes, qid: bytes, blob: bytes, now: int, bits: int, first: int = 1) -> int:
+    """A stamp for `blob` in an open queue, at `now` ms: 2^bits hashes on average, so some 0.6 s for 20 bits.
+
+    Tried are the numbers from `first` on; 0 is no stamp.
+    """
+    start, number = _stamped(relay, qid, blob, now // HOUR_MS), first
     while not _begins_with_zeros(start, number, bits):
         number += 1
     return number
 
 
-def stamp_holds(relay: bytes, queue: Queue, blob: bytes, now: int, bits: int, stamp: int) -> bool:
+def stamp_holds(relay: bytes, qid: bytes, blob: bytes, now: int, bits: int, stamp: int) -> bool:
     """Whether the stamp was made for this blob in this queue of this relay, in this hour or the one before."""
     hour = now // HOUR_MS
-    return any(_begins_with_zeros(_stamped(relay, queue, blob, at), stamp, bits) for at in (hour, hour - 1))
+    return any(_begins_with_zeros(_stamped(relay, qid, blob, at), stamp, bits) for at in (hour, hour - 1))
 
 
-def _stamped(relay: bytes, queue: Queue, blob: bytes, hour: int) -> bytes:
-    return relay + queue.id + hour.to_bytes(4, "big") + envelope_id(blob)
+def _stamped(relay: bytes, qid: bytes, blob: bytes, hour: int) -> bytes:
+    return relay + qid + hour.to_bytes(4, "big") + envelope_id(blob)
 
 
 def _begins_with_zeros(start: bytes, stamp: int, bits: int) -> bool:
@@ -236,8 +239,8 @@ def encode_open(opening: Open) -> bytes:
 
 
 def decode_open(body: bytes) -> Open:
-    """Sizes were checked by the parser of the frames, here and below."""
-    handle, role, flags, fetch, put, signature = _OPEN.unpack(body)
+    """An opening, or `CannotOpen`."""
+    handle, role, flags, fetch, put, signature = _unpack(_OPEN, body)
     return Open(handle, role, Queue(fetch, put, flags), signature)
 
 
@@ -248,7 +251,7 @@ def encode_opened(handle: int, code: int) -> bytes:
 
 def decode_opened(body: bytes) -> tuple[int, int]:
     """(handle, code)."""
-    handle, code = _OPENED.unpack(body)
+    handle, code = _unpack(_OPENED, body)
     return handle, code
 
 
@@ -258,9 +261,11 @@ def encode_put(put: Put) -> bytes:
 
 
 def decode_put(body: bytes) -> Put:
-    """A deposit."""
-    number, handle, hours, stamp = _PUT.unpack_from(body)
-    return Put(number, handle, hours, stamp, body[_PUT.size :])
+    """A deposit, or `CannotOpen`."""
+    (number, handle, hours, stamp), blob = _unpack(_PUT, body[: _PUT.size]), body[_PUT.size :]
+    if len(blob) not in BUCKETS:
+        raise CannotOpen
+    return Put(number, handle, hours, stamp, blob)
 
 
 def encode_results(results: Iterable[tuple[int, int]]) -> bytes:
@@ -269,7 +274,9 @@ def encode_results(results: Iterable[tuple[int, int]]) -> bytes:
 
 
 def decode_results(body: bytes) -> list[tuple[int, int]]:
-    """Each (number, code)."""
+    """Each (number, code), or `CannotOpen`."""
+    if not body or len(body) % _RESULT.size:
+        raise CannotOpen
     return list(_RESULT.iter_unpack(body))
 
 
@@ -281,7 +288,7 @@ def encode_fetch(number: int, want: int, queues: Sequence[tuple[int, int]]) -> b
 
 def decode_fetch(body: bytes) -> Fetch:
     """A fetch, or `CannotOpen`."""
-    number, want, *parts = _FETCH.unpack(body)
+    number, want, *parts = _unpack(_FETCH, body)
     if want > MOST_WANTED:
         raise CannotOpen
     pairs = zip(parts[::2], parts[1::2], strict=True)
@@ -294,9 +301,11 @@ def encode_blob(blob: Blob) -> bytes:
 
 
 def decode_blob(body: bytes) -> Blob:
-    """A blob; handle 65,535 is padding."""
-    handle, place = _BLOB.unpack_from(body)
-    return Blob(handle, place, body[_BLOB.size :])
+    """A blob, or `CannotOpen`; handle 65,535 is padding."""
+    (handle, place), blob = _unpack(_BLOB, body[: _BLOB.size]), body[_BLOB.size :]
+    if len(blob) not in BUCKETS:
+        raise CannotOpen
+    return Blob(handle, place, blob)
 
 
 def encode_end(end: End) -> bytes:
@@ -306,7 +315,7 @@ def encode_end(end: End) -> bytes:
 
 def decode_end(body: bytes) -> End:
     """The end of an answer, or `CannotOpen`."""
-    number, code, more = _END.unpack(body)
+    number, code, more = _unpack(_END, body)
     if more > 1:
         raise CannotOpen
     return End(number, code, bool(more))
@@ -318,10 +327,16 @@ def encode_delete(delete: Delete) -> bytes:
 
 
 def decode_delete(body: bytes) -> Delete:
-    """A delete."""
-    return Delete(*_DELETE.unpack(body))
+    """A delete, or `CannotOpen`."""
+    return Delete(*_unpack(_DELETE, body))
 
 
 def padding(units: int) -> int:
     """How many blobs of 4,096 random bytes make an answer of `units` such units a power of two, one at least."""
     return (1 << max(0, units - 1).bit_length()) - units
+
+
+def _unpack(layout: struct.Struct, body: bytes) -> tuple[Any, ...]:
+    if len(body) != layout.size:
+        raise CannotOpen
+    return layout.unpack(body)

@@ -1,7 +1,5 @@
 """One spelling for what people type in several."""
 
-# ruff: noqa: RUF001 - letters that look alike are what this file is about
-
 from __future__ import annotations
 
 import pytest

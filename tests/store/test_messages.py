@@ -1,7 +1,5 @@
 """What was said: its order, its index, its states, and that deleting deletes."""
 
-# ruff: noqa: RUF001 - letters that look alike are searched for
-
 from __future__ import annotations
 
 import random
