@@ -26,7 +26,7 @@ from p2pchat.relay.mailbox import Mailbox
 from p2pchat.relay.store import MailboxStore, Quota
 
 RELAY = b"\xaa" * 32
-NOW = 1_800_000_000_000
+NOW = 1_800_001_234_567  # in the middle of an hour
 PATIENCE = 15.0
 LIMITS = Limits(stamp_bits=4)
 
@@ -157,7 +157,7 @@ class MailClient:
             self.pushed.append(words.decode_blob(frame.body))
         return frame
 
-    async def open(self, handle: int, role: int, keys: Keys, **changes: Any) -> int:
+    async def open(self, handle: int, role: int, keys: Keys, /, **changes: Any) -> int:
         """Open a queue; the code."""
         seed = keys.put if role == words.TO_PUT else keys.fetch
         opening = Open(handle, role, keys.queue, words.sign_open(seed, role, self.hello, keys.queue))
