@@ -25,6 +25,7 @@ GROUPS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
         },
     ),
     ("messages", {"messages": ("send", "tail", "log", "delete", "why")}),
+    ("for others", {"relay": ("relay",)}),
     ("and", {"doctor": ("doctor",), "demo": ("demo",), "rpc": ("rpc",)}),
 )
 """The verbs by the module of theirs, in the order of the help; only the module of the verb that runs is imported."""

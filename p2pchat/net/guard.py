@@ -143,6 +143,11 @@ class GuardedYamux(yamux.Yamux):
         """False as soon as one side has seen the connection end; a silent end takes longer to notice."""
         return not (self._abandoned or self.event_shutting_down.is_set())
 
+    @property
+    def remote(self) -> tuple[str, int] | None:
+        """The address of the other side."""
+        return self._wire.get_remote_address()
+
     async def _write_frame(self, data: bytes) -> None:
         """Write one whole frame. Cancelled only while it waits for its turn; after `patience` the connection ends."""
         async with self._write_lock:

@@ -32,6 +32,12 @@ class LibP2PStream:
         self._muxed = stream.muxed_conn
         self._closed = False
 
+    @property
+    def place(self) -> str:
+        """Where on the network the other side is (`addresses.neighbourhood`), for limits; "" if that is not known."""
+        remote = self._muxed.remote
+        return "" if remote is None else addr.neighbourhood(remote[0])
+
     async def read(self, at_most: int) -> bytes:
         if self._closed or at_most < 1:
             raise LinkLost("this stream was closed here")

@@ -210,7 +210,8 @@ def test_a_long_answer_comes_in_parts(tmp_path: Path, monkeypatch: pytest.Monkey
             blobs = [blob(number, BUCKETS[-1 if number % 4 == 0 else 0]) for number in range(20)]
             await alice.put(0, *blobs)
             await alice.put(1, blob("in the other", BUCKETS[-1]))
-            after, got, more = [0, 0], [], True
+            after, more = [0, 0], True
+            got: list[bytes] = []
             while more:
                 found, _, end = await bob.fetch(512, (0, after[0]), (1, after[1]))
                 assert 0 < sum(len(one.blob) for one in found) <= 100_000
@@ -264,7 +265,7 @@ def test_at_most_so_many_wait_for_their_delete_and_then_it_goes_on(tmp_path: Pat
             alice, bob = await depositor(at), await recipient(at)
             total = 3 * clients.MOST_PUSHED
             await bob.watch((0, 0))
-            got = []
+            got: list[words.Blob] = []
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(alice.put, 0, *(blob(number) for number in range(total)))
                 while len(got) < clients.MOST_PUSHED:
