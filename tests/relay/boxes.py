@@ -125,6 +125,7 @@ class MailClient:
         self._parser = FrameParser(words.FROM_RELAY)
         self._frames: list[Frame] = []
         self._number = 0
+        self._results: dict[int, int] = {}
         self._hello: Hello | None = None
 
     @property
@@ -178,10 +179,9 @@ class MailClient:
         return self._number
 
     async def results(self, numbers: list[int]) -> list[int]:
-        found: dict[int, int] = {}
-        while len(found) < len(numbers):
-            found.update(words.decode_results((await self.answer(words.RESULTS)).body))
-        return [found[number] for number in numbers]
+        while not self._results.keys() >= set(numbers):
+            self._results.update(words.decode_results((await self.answer(words.RESULTS)).body))
+        return [self._results.pop(number) for number in numbers]
 
     async def fetch(self, want: int, *queues: tuple[int, int]) -> tuple[list[Blob], list[Blob], End]:
         """(blobs, padding, end)."""
