@@ -115,8 +115,8 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str], path: str | N
 def example() -> str:
     """A TOML file with every setting, its default and what it means, all commented out."""
     lines = ["# A relay's settings. A line that begins with # says what holds without it.", ""]
-    lines += ["# The environment goes before this file (P2PCHAT_RELAY_ and the name in capitals; lists with commas),"]
-    lines += ["# and flags go before both.", ""]
+    lines += ["# The environment goes before this file: P2PCHAT_RELAY_ and the name in capitals, lists with"]
+    lines += ["# commas. Flags go before both.", ""]
     for one in fields(Config):
         lines += [*_wrapped(one.metadata["about"]), f"#{one.name} = {_toml(one.default)}", ""]
     return "\n".join(lines)
