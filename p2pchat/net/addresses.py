@@ -171,10 +171,14 @@ def circuit(address: str, relay: bytes) -> str:
     return replace(target, relay=relay).text()
 
 
-def twin(address: str) -> str | None:
-    """The WebSocket address on the same port of a raw one, for relays: they serve both there. None: it has none."""
-    target = parse_target(address)
-    return replace(target, over="ws").text() if target.over == "tcp" else None
+def with_twins(addresses: Iterable[str]) -> list[str]:
+    """For relays, which serve WebSocket on the same port: after every raw address that address with /ws, once each."""
+    found: dict[str, None] = {}
+    for target in map(parse_target, addresses):
+        found[target.text()] = None
+        if target.over == "tcp":
+            found[replace(target, over="ws").text()] = None
+    return list(found)
 
 
 def full(peer: bytes, address: str) -> str:
@@ -231,6 +235,11 @@ def pack(address: str) -> bytes:
     if len(packed) > MAX_PACKED:
         raise BadAddress(f"{_shown(address)} is too long")
     return packed
+
+
+def pack_full(peer: bytes, address: str) -> bytes:
+    """The binary form of a full address, for peers with other programs. Raises BadAddress."""
+    return pack(address) + _P2P + multihash(peer)
 
 
 def unpack(raw: bytes) -> str:

@@ -71,8 +71,10 @@ def test_ways_by_name_websocket_and_relay(text: str) -> None:
 def test_other_spellings_of_ways() -> None:
     assert addr.parse_target("/dns4/Relay.EXAMPLE/tcp/0443/tls/ws").text() == "/dns4/relay.example/tcp/443/wss"
     assert addr.circuit("/ip4/192.0.2.1/tcp/9/ws", PEER) == f"/ip4/192.0.2.1/tcp/9/ws{CIRCUIT}"
-    assert addr.twin("/dns4/relay.example/tcp/9") == "/dns4/relay.example/tcp/9/ws"
-    assert addr.twin("/ip4/192.0.2.1/tcp/9/wss") is None
+    assert addr.with_twins(["/dns4/a/tcp/9", "/dns4/a/tcp/9/ws", "/ip4/192.0.2.1/tcp/9/wss"]) == [
+        *("/dns4/a/tcp/9", "/dns4/a/tcp/9/ws", "/ip4/192.0.2.1/tcp/9/wss")
+    ]
+    assert Multiaddr(addr.pack_full(PEER, "/dns4/a/tcp/9")) == Multiaddr(f"/dns4/a/tcp/9/p2p/{PEER_ID}")
     with pytest.raises(BadAddress, match="already"):
         addr.circuit(f"/ip4/192.0.2.1/tcp/9{CIRCUIT}", PEER)
 
