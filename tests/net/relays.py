@@ -37,8 +37,9 @@ class Place:
         self._changed.set()
         self._changed = trio.Event()
 
-    async def until(self, relay: LibP2PHost, held: bool = True) -> None:
-        while self.kept.held(relay.peer) != held:
+    async def until(self, relay: LibP2PHost | bytes, held: bool = True) -> None:
+        peer = relay if isinstance(relay, bytes) else relay.peer
+        while self.kept.held(peer) != held:
             await self._changed.wait()
 
     async def at(self, relay: LibP2PHost) -> None:
