@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+
 import trio
 from libp2p.peer.id import ID
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from p2pchat.net import addresses as addr
+from p2pchat.net.pipes import TcpPipe
 from p2pchat.net.ports import Stream
 from tests.conftest import run
 from tests.net.hosts import ECHO, muxer, read_exactly, until_apart
@@ -158,6 +161,31 @@ def test_nothing_is_left_over() -> None:
             assert here.hop._ends.taken == here.hop._circuits.taken == 0
             assert here.bob._running is not None
             assert here.bob._running.slots.taken == here.bob._running.clients.taken == 0
+
+    run(main)
+
+
+def test_a_connection_that_breaks_ends_its_circuit() -> None:
+    async def main() -> None:
+        async with meeting() as here:
+            for one, other in ((here.alice, here.bob), (here.bob, here.alice)):
+                assert await echoes(await here.call(here.alice, here.bob))
+                muxer(one, other).abandon()
+                await until_no_circuit(here)
+                await until_apart(other, one)
+
+    run(main)
+
+
+def test_the_kernel_watches_every_connection() -> None:
+    async def main() -> None:
+        async with meeting() as here:
+            watched = []
+            for host, other in ((here.relay, here.bob), (here.bob, here.relay)):
+                pipe = muxer(host, other)._wire._pipe
+                assert isinstance(pipe, TcpPipe)
+                watched.append(pipe._stream.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+            assert watched == [1, 1]
 
     run(main)
 

@@ -169,6 +169,7 @@ def test_a_reservation_ends() -> None:
     async def main() -> None:
         async with meeting(CircuitLimits(ttl=1000)) as here:
             here.bobs.kept.forget(here.relay.peer)
+            here.carols.kept.forget(here.relay.peer)
             mock.jump(1001)
             stream = await here.alice.open(here.relay.peer, here.relay.addresses(), circuit.HOP)
             assert await ask(stream, connect_to(here.bob)) == circuit.NO_RESERVATION
@@ -447,8 +448,10 @@ def test_reading_a_message_takes_not_a_byte_more() -> None:
             await stream.write(bytes([len(data)]) + data + b"rest")
             assert await circuit.read_message(stream, HopMessage) == message
             assert await stream.read(100) == b"rest"
-            await stream.write(b"\xff\xff\xff\xff")
-            with pytest.raises(CannotOpen):
-                await circuit.read_message(stream, HopMessage)
+            for announced in (b"\xff\xff\xff\xff", b"\x81\x20"):  # and waits for nothing that is too long
+                other = await here.alice.open(here.bob.peer, (), ECHO)
+                await other.write(announced)
+                with pytest.raises(CannotOpen):
+                    await circuit.read_message(other, HopMessage)
 
     run(main)
