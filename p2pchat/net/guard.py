@@ -14,6 +14,7 @@
 | a message that comes in over 100 pieces ends the connection               | Wire.read                           |
 | an identity key of half a million bits: seconds of CPU                    | only_ed25519                        |
 | inbound connections take a slot until the node ends                       | host: its own accept loop, Slots    |
+| the end of one circuit ends others; a relay serves anybody without limit  | hop: nothing of libp2p's relay      |
 
 Each has a test in tests/net that fails without it, so that a newer libp2p can retire it.
 """

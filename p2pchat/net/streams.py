@@ -39,8 +39,8 @@ class LibP2PStream:
 
     @property
     def place(self) -> str:
-        """Where on the network the other side is (`addresses.neighbourhood`, or by which relay), for limits; never to be
-        written down."""
+        """Where on the network the other side is (`addresses.neighbourhood`, or by which relay it comes), for limits;
+        never to be written down."""
         return self._muxed.place
 
     async def read(self, at_most: int) -> bytes:

@@ -8,6 +8,7 @@ from random import Random
 
 import trio
 from libp2p.relay.circuit_v2.pb.circuit_pb2 import HopMessage, PeerId
+from trio.testing import MockClock
 
 from p2pchat.errors import LinkLost
 from p2pchat.net import addresses as addr
@@ -71,14 +72,19 @@ class Meeting:
 async def meeting(
     limits: CircuitLimits | None = None, relay_limits: Limits | None = None, *, web: bool = False
 ) -> AsyncIterator[Meeting]:
-    """Everybody runs, bob and carol have reserved."""
+    """Everybody runs, bob and carol have reserved. A clock that stands still goes on at the end, whatever it was."""
     async with trio.open_nursery() as nursery:
         here = Meeting(nursery, limits, relay_limits, web)
         for host in (here.relay, here.alice, here.bob, here.carol):
             await nursery.start(host.run)
         await here.bobs.at(here.relay)
         await here.carols.at(here.relay)
-        yield here
+        try:
+            yield here
+        finally:
+            going = trio.lowlevel.current_clock()
+            if isinstance(going, MockClock):
+                going.rate = 10
         nursery.cancel_scope.cancel()
 
 

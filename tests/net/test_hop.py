@@ -158,7 +158,6 @@ def test_no_more_reservations_than_allowed(limits: CircuitLimits) -> None:
                 clock.jump(60)
                 assert await reserve() == circuit.OK
                 assert here.hop.reservations == 2
-            clock.rate = 10
 
     run(main, clock)
 
@@ -173,7 +172,6 @@ def test_a_reservation_ends() -> None:
             mock.jump(1001)
             stream = await here.alice.open(here.relay.peer, here.relay.addresses(), circuit.HOP)
             assert await ask(stream, connect_to(here.bob)) == circuit.NO_RESERVATION
-            mock.rate = 10
 
     run(main, mock)
 
@@ -237,7 +235,6 @@ def test_a_circuit_lasts_so_long(limits: CircuitLimits) -> None:
             mock.jump(3)
             assert await ended(stream)
             assert here.hop.counts.cut == 1
-            mock.rate = 10
 
     run(main, mock)
 
@@ -252,7 +249,6 @@ def test_zero_is_no_limit() -> None:
             await read_exactly(stream, 200_000)
             mock.jump(1000)
             assert await echoes(stream)
-            mock.rate = 10
 
     run(main, mock)
 
@@ -403,7 +399,6 @@ def test_garbage_ends_no_more_than_its_stream(garbage: bytes, protocol: str) -> 
             assert await ended(stream)
             assert await echoes(old)
             assert await echoes(await here.call(here.alice, here.carol))
-            mock.rate = 10
 
     run(main, mock)
 

@@ -37,7 +37,6 @@ def test_a_reservation_is_made_again_after_three_quarters_of_its_time() -> None:
                 assert here.hop.counts.reserved == times
                 assert here.bobs.kept.held(here.relay.peer)
             assert await echoes(await here.call(here.alice, here.bob))
-            mock.rate = 10
 
     run(main, mock)
 
