@@ -13,7 +13,7 @@ import trio
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping, Pong, Request, TextMessage
 
@@ -413,21 +413,35 @@ def test_pings_are_answered_between_and_inside_messages() -> None:
         b"\x88\x80\0\0\0\0",  # a goodbye
     ],
 )
-def test_frames_that_are_none_end_the_connection(frame: bytes) -> None:
-    async def main(web: Web) -> None:
-        await web.stream.send_all(frame)
-        await drain(web.stream)
+def test_frames_that_are_none_end_the_connection_at_once(frame: bytes) -> None:
+    async def main() -> None:
+        web, _, theirs = _pair()
+        await theirs.send_all(frame)
+        with trio.fail_after(5), suppress(websocket.NotWebSocket):
+            assert await web.receive() == b""
 
-    _web(main)
+    run(main)
 
 
 def test_text_is_not_for_us() -> None:
-    async def main(web: Web) -> None:
-        await web.stream.send_all(web.protocol.send(TextMessage(data="hello")))
-        while await web.some():
-            pass
+    async def main() -> None:
+        web, client, theirs = _pair()
+        await theirs.send_all(client.send(TextMessage(data="hello")))
+        with trio.fail_after(5), pytest.raises(websocket.NotWebSocket):
+            await web.receive()
 
-    _web(main)
+    run(main)
+
+
+def _pair() -> tuple[websocket.WebSocket, WSConnection, trio.abc.Stream]:
+    """A server's end, its client's state, and the stream to write to as the client."""
+    server, client = WSConnection(ConnectionType.SERVER), WSConnection(ConnectionType.CLIENT)
+    server.receive_data(client.send(Request(host="a", target="/")))
+    assert len(list(server.events())) == 1
+    client.receive_data(server.send(AcceptConnection()))
+    assert len(list(client.events())) == 1
+    ours, theirs = memory_stream_pair()
+    return websocket.WebSocket(ours, server, lambda: None), client, theirs
 
 
 def test_a_message_of_any_length_takes_no_more_than_its_pieces() -> None:
