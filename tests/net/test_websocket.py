@@ -268,7 +268,7 @@ HTTP = [
     b"GET / HTTP/1.1\r\nHost: \xff\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
     b"GET /" + b"a" * 9000,
     b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 3000,
-    b"GET " + bytes(5000),
+    b"GET " + bytes(9000),
 ]
 
 
