@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 import trio
@@ -248,7 +248,7 @@ class _Circuit:
                 nursery.start_soon(self._watch, nursery.cancel_scope)
 
     async def _pass(self, source: LibP2PStream, sink: LibP2PStream, over: trio.CancelScope) -> None:
-        try:
+        with suppress(LinkLost):
             while data := await source.read(CHUNK):
                 self._heard = trio.current_time()
                 self._bytes += len(data)
@@ -257,11 +257,7 @@ class _Circuit:
                     self._cut(over)
                     return
                 await sink.write(data)
-        except LinkLost:
-            sink.cut()
-        else:
-            if not over.cancel_called:
-                await sink.close()
+            await sink.close()
         source.cut()  # so that nobody is left waiting to write to it
         over.cancel()
 
