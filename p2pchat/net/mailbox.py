@@ -44,7 +44,10 @@ SOON = 1.0
 _LINGER = 5.0  # seconds in which the last deletes go out where nothing is watched any more
 _MOST_ADDRESSES = 4
 _GOOD = 30.0  # seconds after which a stream that ended counts as one that worked
-_PROBLEMS: dict[type[P2PChatError], str] = {CannotOpen: "it does not keep to the protocol", LinkLost: "the connection was lost"}
+_PROBLEMS: dict[type[P2PChatError], str] = {
+    CannotOpen: "it does not keep to the protocol",
+    LinkLost: "the connection was lost",
+}
 
 
 class Mail(Protocol):
