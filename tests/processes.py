@@ -108,6 +108,19 @@ class Place:
         self.started.append(running)
         return running
 
+    def plain(self, *words: str) -> Running:
+        """Start `p2pchat words`, as a person would."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "p2pchat", *words],
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        running = Running(process)
+        self.started.append(running)
+        return running
+
     def run(self, profile: str, *words: str, stdin: str | None = None) -> Done:
         """Run `p2pchat --profile … words` to its end."""
         done = subprocess.run(

@@ -109,7 +109,17 @@ def test_every_contract_has_its_reason_above_it() -> None:
 
 
 def test_a_verb_starts_without_the_heavy_libraries() -> None:
-    heavy = ("trio", "libp2p", "nacl", "cryptography", "sqlcipher3", "multiaddr", "segno", "textual")
+    heavy = (
+        "trio",
+        "libp2p",
+        "nacl",
+        "cryptography",
+        "sqlcipher3",
+        "multiaddr",
+        "segno",
+        "textual",
+        "prometheus_client",
+    )
     script = (
         "import sys, p2pchat.cli.main\n"
         f"print(*[name for name in {heavy!r} if name in sys.modules])\n"
@@ -187,6 +197,7 @@ def test_dependencies_are_written_down_once() -> None:
 _DISTRIBUTION = {
     "nacl": "pynacl",
     "trio_typing": "trio-typing",
+    "prometheus_client": "prometheus-client",
     "arabic_reshaper": "arabic-reshaper",
     "bidi": "python-bidi",
 }

@@ -1,4 +1,4 @@
-"""The verb node, and the only door of the command line to the heavy modules (imported late, after the lock).
+"""The verb node, and the only door of the command line to node and relay, the heavy modules (imported late).
 
 The profile's lock is taken before anything slow: of two nodes started together one ends at once.
 """
@@ -11,7 +11,8 @@ import json
 import os
 import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from p2pchat import errors
@@ -207,6 +208,36 @@ def _wait_until_free(profile: Profile, pid: int) -> None:
                 hint = f"If it hangs: kill {pid}"
                 raise errors.NodeError(f"The node, process {pid}, does not end", hint=hint) from exc
         time.sleep(_RETRY)
+
+
+# --- the relay -------------------------------------------------------------------------------------
+
+
+def run_relay(
+    flags: Mapping[str, Any], environment: Mapping[str, str], path: str | None, announce: Announce, verbose: int
+) -> None:
+    """Run a relay until a signal ends it. Raises UsageError for its settings, ProfileInUse where one runs already."""
+    from p2pchat.relay.config import load
+
+    config = load(flags, environment, path)
+    from p2pchat.relay import server
+
+    server.run(config, announce, verbose)
+
+
+def relay_status(flags: Mapping[str, Any], environment: Mapping[str, str], path: str | None) -> dict[str, Any]:
+    """What the relay of that folder says of itself. Raises NoRelay."""
+    from p2pchat.relay.config import load
+    from p2pchat.relay.folder import Folder
+
+    return Folder(Path(load(flags, environment, path).data).expanduser().absolute()).ask()
+
+
+def relay_example() -> str:
+    """An example of a relay's configuration."""
+    from p2pchat.relay.config import example
+
+    return example()
 
 
 VERBS = (

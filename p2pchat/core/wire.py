@@ -6,7 +6,7 @@ is kept. The parser holds at most one unfinished frame.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from typing import NamedTuple
 
 from p2pchat.core.envelope import BUCKETS, ID
@@ -18,7 +18,10 @@ MOST_ACKS = 256
 WRITE = 60_000
 """Frames are joined into writes of this size: one Noise message, one Yamux frame."""
 
-_SIZES: dict[int, frozenset[int]] = {
+Sizes = Mapping[int, Container[int]]
+"""The sizes that the bodies of each type of frame may have, on one protocol, from one side."""
+
+BETWEEN_NODES: Sizes = {
     HELLO: frozenset({16}),
     ENVELOPE: frozenset(BUCKETS),
     ACKS: frozenset(range(ID, ID * MOST_ACKS + 1, ID)),
@@ -31,7 +34,7 @@ _SIZES: dict[int, frozenset[int]] = {
     GONE: frozenset({1}),
 }
 _HEAD = 5
-_LONGEST = BUCKETS[-1] + 1
+_LONGEST = BUCKETS[-1] + 64  # the longest head that stands before a blob, with room
 
 
 class Frame(NamedTuple):
@@ -44,7 +47,8 @@ class Frame(NamedTuple):
 class FrameParser:
     """Turns the bytes of a stream into frames. After `CannotOpen` the stream is of no more use."""
 
-    def __init__(self) -> None:
+    def __init__(self, sizes: Sizes = BETWEEN_NODES) -> None:
+        self._sizes = sizes
         self._rest = bytearray()
 
     def feed(self, data: bytes) -> list[Frame]:
@@ -56,7 +60,7 @@ class FrameParser:
         while len(rest) - start >= _HEAD:
             length = int.from_bytes(rest[start : start + 4], "big")
             kind = rest[start + 4]
-            sizes = _SIZES.get(kind)
+            sizes = self._sizes.get(kind)
             if sizes is None or not 1 <= length <= _LONGEST or length - 1 not in sizes:
                 raise CannotOpen
             end = start + 4 + length

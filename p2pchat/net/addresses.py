@@ -1,11 +1,16 @@
 """Addresses: as text, as bytes for invites, and which of our own to hand out.
 
-An *address* is the text `/ip4/A/tcp/N` or `/ip6/A/tcp/N`, one spelling for each. A *full address* has `/p2p/<peer id>`
-at its end; it is what people see and type. A *peer* is the 32-byte Ed25519 public key of a transport key; its peer id
-is the key itself, inlined (libp2p peer-ids specification): base58 of `00 24 08 01 12 20 || key`, and so always begins
-with `12D3Koo`.
+An *address* is a text with one spelling, of up to three parts:
 
-The binary form is the multiaddr specification's: ip4 = 04 + 4 bytes, ip6 = 29 + 16 bytes, tcp = 06 + 2 bytes.
+    /ip4/A/tcp/N  /ip6/A/tcp/N  /dns4/NAME/tcp/N  /dns6/…  /dns/…     where
+    (nothing: raw TCP)  /ws  /wss                                     what is spoken there (/tls/ws is read as /wss)
+    /p2p/<peer id>/p2p-circuit                                        not the peer itself, but a relay that leads to it
+
+A *full address* has `/p2p/<peer id>` at its end; it is what people see and type. A *peer* is the 32-byte Ed25519 public
+key of a transport key; its peer id is the key itself, inlined (libp2p peer-ids specification): base58 of
+`00 24 08 01 12 20 || key`, and so always begins with `12D3Koo`.
+
+The binary form is the multiaddr specification's, and has at most 128 bytes.
 
 Nothing here imports libp2p: parsing hostile bytes needs only a few lines, and those are stricter.
 """
@@ -13,8 +18,9 @@ Nothing here imports libp2p: parsing hostile bytes needs only a few lines, and t
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import base58
@@ -27,10 +33,17 @@ IP: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 DEFAULT_LISTEN = ("/ip4/0.0.0.0/tcp/0", "/ip6/::/tcp/0")
 
 _PEER_ID_PREFIX = bytes.fromhex("002408011220")
-_IP4, _IP6, _TCP = 0x04, 0x29, 0x06
-_PACKED_LENGTHS = {_IP4: 8, _IP6: 20}
-MAX_PACKED = 20
-MAX_TEXT = 128
+_PEER_ID_LENGTH = 52
+MAX_PACKED = 128
+MAX_TEXT = 256
+_SHOWN = 128
+_MOST_RELAYS = 2
+
+# Names of multiaddr's protocols and their codes, as the unsigned varints that stand in the binary form.
+_HOSTS = {"ip4": b"\x04", "ip6": b"\x29", "dns": b"\x35", "dns4": b"\x36", "dns6": b"\x37"}
+_OVER = {"tcp": b"", "ws": b"\xdd\x03", "wss": b"\xde\x03"}
+_TCP, _P2P, _CIRCUIT = b"\x06", b"\xa5\x03\x26", b"\xa2\x02"
+_NAME = re.compile(r"(?=.{1,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 
 _VIRTUAL = (
     *("docker", "podman", "br-", "veth", "virbr", "vnet", "lxc", "lxdbr", "cni", "flannel", "cali", "kube", "vmnet"),
@@ -50,6 +63,36 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Name:
+    """A host by its DNS name. `kind`: "dns4" and "dns6" ask for addresses of that version only, "dns" for both."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What an address says: where to connect, what is spoken there ("tcp", "ws", "wss"), and by which relay it goes
+    (its peer key; None: the peer itself is there)."""
+
+    host: IP | Name
+    port: int
+    over: str = "tcp"
+    relay: bytes | None = None
+
+    def text(self) -> str:
+        kind, host = (self.host.kind, self.host.name) if isinstance(self.host, Name) else _of(self.host)
+        over = "" if self.over == "tcp" else f"/{self.over}"
+        relay = "" if self.relay is None else f"/p2p/{peer_id(self.relay)}/p2p-circuit"
+        return f"/{kind}/{host}/tcp/{self.port}{over}{relay}"
+
+    @property
+    def dialable(self) -> bool:
+        """See `dialable`; what a name stands for is judged when it is known."""
+        return self.port != 0 if isinstance(self.host, Name) else dialable(Endpoint(self.host, self.port))
+
+
+@dataclass(frozen=True, slots=True)
 class Interface:
     """One address of one network interface of this machine."""
 
@@ -66,19 +109,76 @@ class Interface:
 
 
 def parse(text: str) -> Endpoint:
-    """Read an address. Raises BadAddress for anything but /ip4|ip6/…/tcp/N, also for a peer id at its end."""
+    """Read an address that a socket can listen on. Raises BadAddress for anything but /ip4|ip6/…/tcp/N."""
+    target = parse_target(text)
+    if isinstance(target.host, Name) or target.over != "tcp" or target.relay is not None:
+        raise BadAddress(f"{_shown(text)} is not an address p2pchat can listen on")
+    return Endpoint(target.host, target.port)
+
+
+def parse_target(text: str) -> Target:
+    """Read any address. Raises BadAddress, also for a peer id at its end."""
     parts = text.split("/") if len(text) <= MAX_TEXT else []
-    if len(parts) != 5 or parts[0] or parts[1] not in ("ip4", "ip6") or parts[3] != "tcp":
+    if len(parts) < 5 or parts[0] or parts[1] not in _HOSTS or parts[3] != "tcp":
         raise BadAddress(f"{_shown(text)} is not an address p2pchat can use")
+    rest = ["wss", *parts[7:]] if parts[5:7] == ["tls", "ws"] else parts[5:]
+    over = rest.pop(0) if rest and rest[0] in ("ws", "wss") else "tcp"
+    relay = None
+    if len(rest) == 3 and rest[0] == "p2p" and rest[2] == "p2p-circuit":
+        relay = peer_from_id(rest[1])
+    elif rest:
+        raise BadAddress(f"{_shown(text)} is not an address p2pchat can use")
+    if not (parts[4].isascii() and parts[4].isdigit() and len(parts[4]) <= 5 and int(parts[4]) < 65536):
+        raise BadAddress(f"{_shown(text)} has no valid port")
+    return Target(_host(text, parts[1], parts[2]), int(parts[4]), over, relay)
+
+
+def _host(text: str, kind: str, written: str) -> IP | Name:
+    if kind.startswith("dns"):
+        name = written.lower()
+        if not _NAME.fullmatch(name):
+            raise BadAddress(f"{_shown(text)} has no valid name")
+        return Name(kind, name)
     try:
-        ip: IP = ipaddress.IPv4Address(parts[2]) if parts[1] == "ip4" else ipaddress.IPv6Address(parts[2])
+        ip: IP = ipaddress.IPv4Address(written) if kind == "ip4" else ipaddress.IPv6Address(written)
     except ValueError:
         raise BadAddress(f"{_shown(text)} has no valid IP address") from None
     if isinstance(ip, ipaddress.IPv6Address) and ip.scope_id is not None:
         raise BadAddress(f"{_shown(text)} names an interface of one machine")
-    if not (parts[4].isascii() and parts[4].isdigit() and len(parts[4]) <= 5 and int(parts[4]) < 65536):
-        raise BadAddress(f"{_shown(text)} has no valid port")
-    return Endpoint(ip, int(parts[4]))
+    return ip
+
+
+def _of(ip: IP) -> tuple[str, str]:
+    return f"ip{ip.version}", str(ip)
+
+
+def parse_full(text: str) -> tuple[bytes, str]:
+    """Read a full address into (peer, address). Raises BadAddress, also where it cannot be dialled."""
+    address, found, peer_id = text.strip().rpartition("/p2p/")
+    if not found:
+        raise BadAddress(f"{_shown(text)} does not say whose address it is", hint="It must end in /p2p/<peer id>.")
+    target = parse_target(address)
+    if not target.dialable:
+        raise BadAddress(f"{_shown(text)} cannot be dialled")
+    return peer_from_id(peer_id), target.text()
+
+
+def circuit(address: str, relay: bytes) -> str:
+    """The address that leads to a peer by the relay at `address`. Raises BadAddress where that is a circuit itself."""
+    target = parse_target(address)
+    if target.relay is not None:
+        raise BadAddress(f"{_shown(address)} is a circuit already")
+    return replace(target, relay=relay).text()
+
+
+def with_twins(addresses: Iterable[str]) -> list[str]:
+    """For relays, which serve WebSocket on the same port: after every raw address that address with /ws, once each."""
+    found: dict[str, None] = {}
+    for target in map(parse_target, addresses):
+        found[target.text()] = None
+        if target.over == "tcp":
+            found[replace(target, over="ws").text()] = None
+    return list(found)
 
 
 def full(peer: bytes, address: str) -> str:
@@ -89,6 +189,18 @@ def full(peer: bytes, address: str) -> str:
 def peer_id(peer: bytes) -> str:
     """The `12D3Koo…` text of a 32-byte key."""
     return base58.b58encode(multihash(peer)).decode("ascii")
+
+
+def peer_from_id(text: str) -> bytes:
+    """The 32-byte key inside a peer id. Raises BadAddress where it holds no inlined Ed25519 key."""
+    try:
+        raw = base58.b58decode(text) if len(text) == _PEER_ID_LENGTH else b""
+    except ValueError:
+        raw = b""
+    peer = peer_from_multihash(raw)
+    if peer is None or peer_id(peer) != text:
+        raise BadAddress(f"{_shown(text)} is not a peer id p2pchat can use", hint="It begins with 12D3Koo.")
+    return peer
 
 
 def multihash(peer: bytes) -> bytes:
@@ -104,30 +216,71 @@ def peer_from_multihash(raw: bytes) -> bytes | None:
 
 
 def _shown(text: str) -> str:
-    return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…"
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 
 # --- bytes, for invites -------------------------------------------------------------------------------------------
 
 
 def pack(address: str) -> bytes:
-    """The binary form, 8 or 20 bytes. Raises BadAddress."""
-    endpoint = parse(address)
-    code = _IP4 if endpoint.ip.version == 4 else _IP6
-    return bytes([code]) + endpoint.ip.packed + bytes([_TCP]) + endpoint.port.to_bytes(2, "big")
+    """The binary form. Raises BadAddress."""
+    target = parse_target(address)
+    if isinstance(target.host, Name):
+        name = target.host.name.encode("ascii")
+        host = _HOSTS[target.host.kind] + bytes([len(name)]) + name
+    else:
+        host = _HOSTS[_of(target.host)[0]] + target.host.packed
+    relay = b"" if target.relay is None else _P2P + multihash(target.relay) + _CIRCUIT
+    packed = host + _TCP + target.port.to_bytes(2, "big") + _OVER[target.over] + relay
+    if len(packed) > MAX_PACKED:
+        raise BadAddress(f"{_shown(address)} is too long")
+    return packed
+
+
+def pack_full(peer: bytes, address: str) -> bytes:
+    """The binary form of a full address, for peers with other programs. Raises BadAddress."""
+    return pack(address) + _P2P + multihash(peer)
 
 
 def unpack(raw: bytes) -> str:
     """The address in hostile bytes. Raises CannotOpen for every other length, protocol or order, or an address that
     may not be dialled."""
-    if not raw or len(raw) != _PACKED_LENGTHS.get(raw[0]) or raw[-3] != _TCP:
+    text = _unpacked(raw) if 0 < len(raw) <= MAX_PACKED else None
+    try:
+        target = None if text is None else parse_target(text)
+    except BadAddress:
+        target = None
+    if target is None or pack(target.text()) != raw:  # one spelling only
         raise CannotOpen("not an address")
-    packed = raw[1:-3]
-    ip: IP = ipaddress.IPv4Address(packed) if raw[0] == _IP4 else ipaddress.IPv6Address(packed)
-    endpoint = Endpoint(ip, int.from_bytes(raw[-2:], "big"))
-    if not dialable(endpoint):
+    if not target.dialable:
         raise CannotOpen("an address that cannot be dialled")
-    return endpoint.text()
+    return target.text()
+
+
+def _unpacked(raw: bytes) -> str | None:
+    kind = next((kind for kind, code in _HOSTS.items() if raw[:1] == code), None)
+    if kind is None:
+        return None
+    begin = 1 if kind.startswith("ip") else 2
+    end = begin + (4 if kind == "ip4" else 16 if kind == "ip6" else raw[1] if len(raw) > 1 else 0)
+    host, tcp, port, rest = raw[begin:end], raw[end : end + 1], raw[end + 1 : end + 3], raw[end + 3 :]
+    if len(host) != end - begin or tcp != _TCP or len(port) != 2:
+        return None
+    if kind.startswith("dns"):
+        written = host.decode("ascii", "replace")
+    else:
+        written = str(ipaddress.IPv4Address(host) if kind == "ip4" else ipaddress.IPv6Address(host))
+    text = f"/{kind}/{written}/tcp/{int.from_bytes(port, 'big')}"
+    for over in ("ws", "wss"):
+        if rest.startswith(_OVER[over]):
+            text, rest = f"{text}/{over}", rest[2:]
+            break
+    if rest:
+        relay = peer_from_multihash(rest[len(_P2P) : -len(_CIRCUIT)])
+        if relay is None or not rest.startswith(_P2P) or not rest.endswith(_CIRCUIT):
+            return None
+        text += f"/p2p/{peer_id(relay)}/p2p-circuit"
+    return text
 
 
 # --- judging ------------------------------------------------------------------------------------------------------
@@ -195,11 +348,17 @@ def expand(bound: Iterable[Endpoint], here: Sequence[Interface] | None = None) -
 
 
 def for_invite(
-    candidates: Sequence[str], *, observed: Sequence[str] = (), here: Sequence[Interface] | None = None
+    candidates: Sequence[str],
+    *,
+    observed: Sequence[str] = (),
+    relays: Sequence[str] = (),
+    here: Sequence[Interface] | None = None,
 ) -> tuple[str, ...]:
-    """The few addresses worth the room in an invite (protocol, "Invite"): a global IPv6, a public IPv4, a private one.
+    """The few addresses worth the room in an invite (protocol, "Invite"): a global IPv6, a public IPv4, circuits by at
+    most two relays, a private one.
 
     `candidates`: what `Host.addresses` says. `observed`: public addresses others saw us at, with the port we listen on.
+    `relays`: circuits we can be reached by, best first; one of each relay is taken.
     Bridges, containers and VPNs are left out; loopback and the like are used only where there is nothing else.
     """
     machine = interfaces() if here is None else here
@@ -211,9 +370,14 @@ def for_invite(
         kind = "private" if not endpoint.ip.is_global else f"public{endpoint.ip.version}"
         if not _last_resort(endpoint.ip):
             chosen.setdefault(kind, endpoint)
-    if chosen:
-        return tuple(endpoint.text() for endpoint in chosen.values())
-    return tuple(endpoint.text() for endpoint in usable[:1])
+    direct = list(chosen.values()) or usable[:1]
+    circuits: dict[bytes | None, str] = {}
+    for target in map(parse_target, relays):
+        if target.dialable and target.relay is not None:
+            circuits.setdefault(target.relay, target.text())
+    public = [endpoint.text() for endpoint in direct if endpoint.ip.is_global]
+    private = [endpoint.text() for endpoint in direct if not endpoint.ip.is_global]
+    return (*public, *list(circuits.values())[:_MOST_RELAYS], *private)
 
 
 def _rank(ip: IP) -> int:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 
 import trio
 from libp2p.abc import INetConn
@@ -15,68 +18,198 @@ from libp2p.peer.id import ID
 
 from p2pchat.errors import BadAddress, Unreachable
 from p2pchat.net import addresses as addr
-from p2pchat.net import guard
+from p2pchat.net import circuit, guard, websocket
+from p2pchat.net.addresses import Name, Target
 from p2pchat.net.guard import GuardedYamux, Wire
+from p2pchat.net.pipes import Pipe, TcpPipe, keep_alive
+from p2pchat.net.ports import Stream
+from p2pchat.net.streams import CircuitPipe, LibP2PStream
 
 log = logging.getLogger("p2pchat.net")
 
 STAGGER = 0.25  # seconds before the next address is tried beside the one that has not answered yet
+WEBSOCKET_AFTER = 1.0  # the same, where it is WebSocket: raw TCP is better where it works at all
+CIRCUITS_AFTER = 0.4  # seconds that the direct addresses have for themselves
+CIRCUIT_STAGGER = 1.0
 _MAX_TARGETS = 8
+_MAX_RELAYS = 4
+_MAX_IPS = 4  # of one name
+_IP_PATIENCE = 2.0  # seconds before the next one of them
 _CLOSE_PATIENCE = 1.0
 
+OpenRelay = Callable[[bytes, Sequence[str], str], Awaitable[Stream]]
+"""(relay, addresses, protocol) → a stream with it"""
 
-async def dial(swarm: Swarm, peer: ID, addresses: Sequence[str]) -> SwarmConn:
-    """A connection with `peer`, proven to be it. Tries the addresses in order, the next one when the last has failed
-    or been silent for a moment. Raises Unreachable."""
-    made: list[SwarmConn] = []
-    async with trio.open_nursery() as nursery:
+_Attempt = tuple[float, Callable[[], Awaitable[SwarmConn]]]
+"""(seconds that the one before it has for itself, what to do)"""
 
-        async def attempt(target: addr.Endpoint, failed: trio.Event) -> None:
-            try:
-                conn = await _connect(swarm, peer, target)
-            except Exception as error:  # noqa: BLE001 - one address of several
-                log.debug("an address did not answer: %s", type(error).__name__)
-                failed.set()
-            else:
-                made.append(conn)
-                nursery.cancel_scope.cancel()
 
-        for target in targets(addresses):
+class Dialler:
+    """Makes connections for a running host. `nursery`: where the circuits it made are looked after."""
+
+    def __init__(
+        self, swarm: Swarm, nursery: trio.Nursery, open_relay: OpenRelay, tls: Callable[[], ssl.SSLContext]
+    ) -> None:
+        self._swarm = swarm
+        self._nursery = nursery
+        self._open_relay = open_relay
+        self._tls = tls
+
+    async def dial(self, peer: ID, addresses: Sequence[str]) -> SwarmConn:
+        """A connection with `peer`, proven to be it. Raises Unreachable.
+
+        Tries raw TCP in the order given, then WebSocket, the next one when the last has failed or been silent for a
+        moment; circuits beside them, when all have failed or had a head start.
+        """
+        found = targets(addresses)
+        direct: list[_Attempt] = [
+            (STAGGER if target.over == "tcp" else WEBSOCKET_AFTER, partial(self._direct, peer, target))
+            for target in found
+            if target.relay is None
+        ]
+        relays = circuits(found, (self._swarm.self_id, peer))
+        by_relay: list[_Attempt] = [(CIRCUIT_STAGGER, partial(self._by_relay, peer, *each)) for each in relays.items()]
+        made: list[SwarmConn] = []
+        async with trio.open_nursery() as nursery:
             failed = trio.Event()
-            nursery.start_soon(attempt, target, failed)
-            with trio.move_on_after(STAGGER):
+            nursery.start_soon(_try, direct, nursery, made, failed)
+            with trio.move_on_after(CIRCUITS_AFTER):
                 await failed.wait()
-    for extra in made[1:]:
-        await drop(swarm, extra)
-    if not made:
-        raise Unreachable("no address answered")
-    return made[0]
+            await _try(by_relay, nursery, made, trio.Event())
+        for extra in made[1:]:
+            await drop(self._swarm, extra)
+        if not made:
+            raise Unreachable("no address answered")
+        return made[0]
+
+    async def _direct(self, peer: ID, target: Target) -> SwarmConn:
+        stream = await _tcp(target)
+        try:
+            keep_alive(stream)
+            pipe: Pipe = TcpPipe(stream)
+            if target.over != "tcp":
+                host = target.host.name if isinstance(target.host, Name) else str(target.host)
+                pipe = await websocket.connect(stream, host, self._tls() if target.over == "wss" else None)
+            wire = Wire(pipe, addr.neighbourhood(stream.socket.getpeername()[0]))
+            return await self._swarm.upgrade_outbound_raw_conn(RawConnection(wire, True), peer)
+        except BaseException:
+            stream.socket.close()
+            raise
+
+    async def _by_relay(self, peer: ID, relay: bytes, addresses: list[str]) -> SwarmConn:
+        stream = await self._open_relay(relay, addresses, circuit.HOP)
+        assert isinstance(stream, LibP2PStream)
+        try:
+            if stream.route != "direct":
+                raise Unreachable("no circuit over a circuit")
+            key = addr.peer_from_multihash(peer.to_bytes())
+            assert key is not None
+            await circuit.connect(stream, key)
+            wire = Wire(CircuitPipe(stream), f"relay {addr.peer_id(relay)}")
+            conn = await self._swarm.upgrade_outbound_raw_conn(RawConnection(wire, True), peer)
+        except BaseException:
+            await stream.kill()
+            raise
+        self._nursery.start_soon(_look_after, stream, conn.muxed_conn)
+        return conn
 
 
-async def _connect(swarm: Swarm, peer: ID, target: addr.Endpoint) -> SwarmConn:
-    stream = await trio.open_tcp_stream(str(target.ip), target.port)
-    wire = Wire(stream, (str(target.ip), target.port))
+async def _try(attempts: list[_Attempt], nursery: trio.Nursery, made: list[SwarmConn], failed: trio.Event) -> None:
+    """Start them one after the other in `nursery`; the first that succeeds ends it. `failed`: set when all have."""
+    left = len(attempts)
+
+    async def run(attempt: Callable[[], Awaitable[SwarmConn]], over: trio.Event) -> None:
+        nonlocal left
+        try:
+            conn = await attempt()
+        except Exception as error:  # noqa: BLE001 - one address of several
+            log.debug("an address did not answer: %s", type(error).__name__)
+            left -= 1
+            over.set()
+            if not left:
+                failed.set()
+        else:
+            made.append(conn)
+            nursery.cancel_scope.cancel()
+
+    over = trio.Event()
+    if not attempts:
+        failed.set()
+    for number, (pause, attempt) in enumerate(attempts):
+        if number:
+            with trio.move_on_after(pause):
+                await over.wait()
+        over = trio.Event()
+        nursery.start_soon(run, attempt, over)
+
+
+async def _look_after(stream: LibP2PStream, muxed: object) -> None:
+    """A circuit that we asked for: when the connection on it is over, tell the relay."""
+    assert isinstance(muxed, GuardedYamux)
     try:
-        return await swarm.upgrade_outbound_raw_conn(RawConnection(wire, True), peer)
-    except BaseException:
-        wire.abandon()
-        raise
+        with stream.carrying():
+            await muxed.event_closed.wait()
+    finally:
+        await stream.kill()
 
 
-def targets(addresses: Sequence[str]) -> list[addr.Endpoint]:
-    """What of it we dial: no nonsense, nothing twice, not too many."""
-    found: dict[addr.Endpoint, None] = {}
+async def _tcp(target: Target) -> trio.SocketStream:
+    if not isinstance(target.host, Name):
+        return await trio.open_tcp_stream(str(target.host), target.port)
+    for ip in await _resolve(target.host, target.port):
+        with trio.move_on_after(_IP_PATIENCE), suppress(OSError):
+            return await trio.open_tcp_stream(ip, target.port)
+    raise Unreachable("nothing answers by this name")
+
+
+async def _resolve(name: Name, port: int) -> list[str]:
+    """The addresses of a name that we dial; the resolver may say anything."""
+    family = {"dns4": trio.socket.AF_INET, "dns6": trio.socket.AF_INET6}.get(name.kind, trio.socket.AF_UNSPEC)
+    found: dict[str, None] = {}
+    for *_, sockaddr in await trio.socket.getaddrinfo(name.name, port, family, trio.socket.SOCK_STREAM):
+        ip = str(sockaddr[0])
+        version = 6 if ":" in ip else 4
+        with suppress(BadAddress):
+            if addr.parse_target(f"/ip{version}/{ip}/tcp/{port}").dialable:
+                found[ip] = None
+    return list(found)[:_MAX_IPS]
+
+
+def targets(addresses: Sequence[str]) -> list[Target]:
+    """What of it we dial: no nonsense, nothing twice, not too many; raw TCP before WebSocket."""
+    found: dict[Target, None] = {}
     for text in addresses:
         with suppress(BadAddress):
-            endpoint = addr.parse(text)
-            if addr.dialable(endpoint):
-                found[endpoint] = None
-    return list(found)[:_MAX_TARGETS]
+            target = addr.parse_target(text)
+            if target.dialable:
+                found[target] = None
+    ordered = sorted(found, key=lambda target: target.over != "tcp")
+    direct = [target for target in ordered if target.relay is None][:_MAX_TARGETS]
+    return direct + [target for target in ordered if target.relay is not None][:_MAX_TARGETS]
+
+
+def circuits(found: Sequence[Target], but: Sequence[ID]) -> dict[bytes, list[str]]:
+    """Of each relay in `found`, none of `but`, the addresses to try."""
+    relays: dict[bytes, list[str]] = {}
+    for target in found:
+        if target.relay is not None and ID(addr.multihash(target.relay)) not in but:
+            relays.setdefault(target.relay, []).append(replace(target, relay=None).text())
+    return {relay: addr.with_twins(ways) for relay, ways in list(relays.items())[:_MAX_RELAYS]}
 
 
 def live(swarm: Swarm, peer: ID) -> list[SwarmConn]:
     """The connections with a peer that can be used, oldest first."""
     return [conn for conn in swarm.get_connections(peer) if isinstance(conn, SwarmConn) and _alive(conn)]
+
+
+def best(swarm: Swarm, peer: ID) -> SwarmConn | None:
+    """The one to use: a direct one, and of these the newest."""
+    return max(live(swarm, peer)[::-1], key=lambda conn: route(conn) == "direct", default=None)
+
+
+def route(conn: SwarmConn) -> str:
+    assert isinstance(conn.muxed_conn, GuardedYamux)
+    return conn.muxed_conn.route
 
 
 def _alive(conn: SwarmConn) -> bool:

@@ -14,6 +14,7 @@
 | a message that comes in over 100 pieces ends the connection               | Wire.read                           |
 | an identity key of half a million bits: seconds of CPU                    | only_ed25519                        |
 | inbound connections take a slot until the node ends                       | host: its own accept loop, Slots    |
+| the end of one circuit ends others; a relay serves anybody without limit  | hop: nothing of libp2p's relay      |
 
 Each has a test in tests/net that fails without it, so that a newer libp2p can retire it.
 """
@@ -21,8 +22,9 @@ Each has a test in tests/net that fails without it, so that a newer libp2p can r
 from __future__ import annotations
 
 import logging
+import struct
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 import trio
@@ -41,14 +43,14 @@ from libp2p.transport.exceptions import MuxerUpgradeFailure
 from libp2p.transport.upgrader import TransportUpgrader
 
 from p2pchat.errors import LinkLost
+from p2pchat.net.limits import WINDOW as WINDOW
+from p2pchat.net.pipes import Pipe
 
 log = logging.getLogger("p2pchat.net")
 
 WRITE_PATIENCE = 10.0  # seconds one frame may take to leave this machine before the connection counts as dead
-WINDOW = 2**18  # bytes a peer may send on one stream before we have read: yamux's own least; 2.6 MB/s at 100 ms
 MAX_READ = 2**16  # the largest piece any layer above the socket has a reason to ask for: a Noise message
 MAX_NEGOTIATION = 1024  # bytes of one multistream-select message; ours are below 40
-_CHUNK = 2**16
 
 
 def shielded(seconds: float) -> trio.CancelScope:
@@ -62,13 +64,20 @@ def shielded(seconds: float) -> trio.CancelScope:
 
 
 class Wire(ReadWriteCloser):
-    """One TCP connection, as libp2p wants it: `read(n)` gives exactly n bytes, or fewer only at the end."""
+    """One pipe, as libp2p wants it: `read(n)` gives exactly n bytes, or fewer only at the end.
 
-    def __init__(self, stream: trio.SocketStream, remote: tuple[str, int]) -> None:
-        self._stream = stream
-        self._remote = remote
+    place: where it comes from, as far as limits go.
+    """
+
+    def __init__(self, pipe: Pipe, place: str = "") -> None:
+        self._pipe = pipe
+        self.place = place
         self._buffer = bytearray()
         self._writing = trio.Lock()
+
+    @property
+    def route(self) -> str:
+        return self._pipe.route
 
     async def read(self, n: int | None = None) -> bytes:
         """Every caller in libp2p reads a length it knows. One above MAX_READ was announced by a peer who means harm."""
@@ -76,12 +85,12 @@ class Wire(ReadWriteCloser):
             raise ConnectionClosedError("a peer announced too much", transport="tcp")
         try:
             while len(self._buffer) < n:
-                some = await self._stream.receive_some(_CHUNK)
+                some = await self._pipe.receive()
                 if not some:
                     break
                 self._buffer += some
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise ConnectionClosedError("the TCP connection broke", transport="tcp") from error
+            raise ConnectionClosedError("the connection broke", transport="tcp") from error
         piece = bytes(self._buffer[:n])
         del self._buffer[:n]
         return piece
@@ -89,19 +98,20 @@ class Wire(ReadWriteCloser):
     async def write(self, data: bytes) -> None:
         try:
             async with self._writing:
-                await self._stream.send_all(data)
+                await self._pipe.send(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise ConnectionClosedError("the TCP connection broke", transport="tcp") from error
+            raise ConnectionClosedError("the connection broke", transport="tcp") from error
 
     async def close(self) -> None:
-        await self._stream.aclose()
+        await self._pipe.close()
 
     def abandon(self) -> None:
         """Close it now, without waiting: whoever reads or writes is woken with an error."""
-        self._stream.socket.close()
+        self._pipe.abandon()
 
     def get_remote_address(self) -> tuple[str, int] | None:
-        return self._remote
+        """libp2p wants to know for its logs only."""
+        return None
 
 
 class Brief(ReadWriteCloser):
@@ -135,8 +145,18 @@ class GuardedYamux(yamux.Yamux):
         super().__init__(conn, peer_id, is_initiator=conn.is_initiator)
         self._wire = wire
         self._max_unread = max_unread
+        self.carried = 0  # streams that carry a connection: each may fill its window besides
         self.patience = WRITE_PATIENCE
         self._abandoned = False
+
+    @property
+    def route(self) -> str:
+        return self._wire.route
+
+    @property
+    def place(self) -> str:
+        """Where the connection comes from, as far as limits go."""
+        return self._wire.place
 
     @property
     def alive(self) -> bool:
@@ -159,7 +179,7 @@ class GuardedYamux(yamux.Yamux):
 
     async def _read_data_body(self, length: int) -> bytes:
         unread = sum(len(buffer) for buffer in self.stream_buffers.values())
-        if unread + length > self._max_unread:
+        if unread + length > self._max_unread + self.carried * WINDOW:
             log.warning("a peer sent more than it may; its connection is closed")
             raise trio.TooSlowError  # what makes the read loop of Yamux end the connection
         return await super()._read_data_body(length)
@@ -193,6 +213,24 @@ class GuardedYamux(yamux.Yamux):
             if event is not None:
                 event.set()
             self._finalize_stream_locked(stream, fully_closed=True)
+
+    def cut(self, stream: yamux.YamuxStream) -> None:
+        """Wake whoever reads or writes a stream with an error, at once. `kill` has still to tell the peer."""
+        stream.reset_received = stream.recv_closed = stream.send_closed = stream.closed = True
+        self.stream_buffers.pop(stream.stream_id, None)
+        event = self.stream_events.get(stream.stream_id)
+        if event is not None:
+            event.set()
+
+    async def kill(self, stream: yamux.YamuxStream) -> None:
+        """End a stream both ways, whatever state it is in; never raises, never waits long."""
+        known = stream.stream_id in self.streams
+        self.cut(stream)
+        with shielded(WRITE_PATIENCE), suppress(Exception):
+            if known:
+                reset = (yamux.TYPE_WINDOW_UPDATE, yamux.FLAG_RST, stream.stream_id, 0)
+                await self._write_frame(struct.pack(yamux.YAMUX_HEADER_FORMAT, 0, *reset))
+            await self._finalize_stream(stream, fully_closed=True)
 
     def abandon(self) -> None:
         """Close the socket under it at once; the read loop then does the rest."""
@@ -232,27 +270,30 @@ class Upgrader(TransportUpgrader):
 
 
 class Slots:
-    """Counts what is open, in all and per place; a slot taken is given back by whoever took it."""
+    """Counts what is open, in all and per place; a slot taken is given back by whoever took it.
 
-    def __init__(self, total: int, each: int) -> None:
+    more: how many a place may have besides `each`.
+    """
+
+    def __init__(self, total: int, each: int, more: Mapping[str, int] | None = None) -> None:
         self._total = total
         self._each = each
+        self._more = {} if more is None else more
         self._open: Counter[str] = Counter()
+        self.taken = 0
 
     def take(self, place: str) -> bool:
-        if self._open.total() >= self._total or self._open[place] >= self._each:
+        if self.taken >= self._total or self._open[place] >= self._each + self._more.get(place, 0):
             return False
         self._open[place] += 1
+        self.taken += 1
         return True
 
     def give(self, place: str) -> None:
         self._open[place] -= 1
+        self.taken -= 1
         if not self._open[place]:
             del self._open[place]
-
-    @property
-    def taken(self) -> int:
-        return self._open.total()
 
 
 class StreamGuard:

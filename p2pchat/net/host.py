@@ -1,7 +1,7 @@
 """The node on the network: libp2p behind our own `ports.Host`.
 
-TCP, Noise, Yamux, and nothing else: an empty security option would make py-libp2p accept plaintext. We listen and dial
-ourselves (`listening`, `_accept`, `dialling`) and hand libp2p the open sockets, because its own ways of doing so:
+Noise and Yamux, and nothing else: an empty security option would make py-libp2p accept plaintext. We listen and dial
+ourselves (`listening`, `_accept`, `dialling`) and hand libp2p the open pipes, because its own ways of doing so:
 * never give back the slot of an inbound connection, so that the 250th connection ever is the last one;
 * keep accepting after the host was cancelled;
 * wait 250 ms after every dial, remember a failure for a minute, try one address only, and prefer the peer's own word
@@ -14,46 +14,42 @@ take no push. `guard` holds what contains the rest.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import ssl
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import trio
-from libp2p.abc import INetConn, INetStream
+from libp2p.abc import INetStream
 from libp2p.crypto.ed25519 import create_new_key_pair
-from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
-from libp2p.host.ping import ID as PING
 from libp2p.identity.identify.identify import ID as IDENTIFY
 from libp2p.identity.identify.pb.identify_pb2 import Identify
-from libp2p.identity.identify_push.identify_push import ID_PUSH as IDENTIFY_PUSH
-from libp2p.network.config import ConnectionConfig
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.stream.net_stream import NetStream
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
-from libp2p.peer.peerstore import PeerStore
 from libp2p.protocol_muxer.exceptions import ProtocolNotSupportedError
 from libp2p.protocol_muxer.multiselect_client import MultiselectClient
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
-from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
-from libp2p.security.noise.transport import Transport as Noise
 from libp2p.tools.anyio_service import background_trio_service
 from libp2p.utils.varint import encode_uvarint
 from multiaddr import Multiaddr
 
 from p2pchat.errors import Unreachable
 from p2pchat.net import addresses as addr
-from p2pchat.net import dialling, guard
+from p2pchat.net import dialling, guard, stack, websocket
+from p2pchat.net.dialling import Dialler
 from p2pchat.net.guard import GuardedYamux, Slots, StreamGuard, Wire
+from p2pchat.net.limits import Limits as Limits
 from p2pchat.net.listening import Listening, open_listeners
+from p2pchat.net.pipes import TcpPipe, keep_alive
 from p2pchat.net.ports import Handler, Stream
 from p2pchat.net.quiet import quiet
-from p2pchat.net.streams import STREAM_PATIENCE, LibP2PStream, key_of
+from p2pchat.net.streams import STREAM_PATIENCE, CircuitPipe, LibP2PStream, key_of
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the type stubs of trio that libp2p brings know it only from here
@@ -65,46 +61,15 @@ _CLOSE_PATIENCE = 3.0
 _SOMEWHERE = Multiaddr("/ip4/0.0.0.0/tcp/0")  # libp2p wants the listener's address, for its logs only
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much strangers may have of us. Times in seconds, sizes in bytes."""
-
-    inbound: int = 250  # connections we have not dialled, handshakes included
-    inbound_per_place: int = 64  # of these, from one IPv4 address or one IPv6 /64
-    connections_per_peer: int = 4  # with the same peer; the oldest goes when a further one comes
-    streams_per_peer: int = 16  # inbound, open at the same time
-    unread: int = 24 * guard.WINDOW  # received on one connection and not read yet: more than its windows allow
-    handshake: float = 10.0
-    negotiation: float = 10.0
-    open: float = 10.0  # everything `open` may take
-
-
-class _Swarm(Swarm):
-    """Without the auto-connector, which dials whoever it has heard of and remembers everyone who ever left."""
-
-    def _schedule_auto_connect(self) -> None:
-        pass
-
-    async def notify_disconnected(self, conn: INetConn) -> None:
-        await self._notify("disconnected", conn)
-
-
-class _Basic(BasicHost):
-    """Without asking every peer to identify itself: that spawns system tasks, and believes what it is told."""
-
-    def _schedule_identify(self, peer_id: ID, *, reason: str) -> None:
-        pass
-
-    async def _push_identify_to_all_peers(self) -> None:
-        pass
-
-
 class LibP2PHost:
     """`ports.Host` with libp2p. `run` may be called again after it ended; handlers stay.
 
     seed: the 32 bytes of the transport key; the same seed is the same peer.
     listen: addresses such as /ip4/0.0.0.0/tcp/0; every one with port 0 gets `kept_port`, or any free port where that is
     0 or taken; `port` tells which. Raises BadAddress for an address we cannot listen on.
+    web: speak WebSocket too on every port we listen on, with whoever begins so.
+    proxies: IP addresses of reverse proxies for WebSocket, which are believed about whom they forward.
+    tls: how to verify the other end of a /wss address; the system's way if not given.
     """
 
     def __init__(
@@ -114,6 +79,9 @@ class LibP2PHost:
         *,
         kept_port: int = 0,
         limits: Limits | None = None,
+        web: bool = False,
+        proxies: Collection[str] = (),
+        tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         self._pair = create_new_key_pair(seed)
         self._peer = self._pair.public_key.to_bytes()
@@ -121,6 +89,10 @@ class LibP2PHost:
         self._listen = [addr.parse(text) for text in listen]
         self._kept_port = kept_port
         self._limits = limits or Limits()
+        self._web = web
+        self._proxies = frozenset(proxies)
+        self._tls = tls or cache(websocket.system_tls)
+        self._relays: dict[str, int] = {}
         self._handlers: dict[str, Handler] = {}
         self._client = MultiselectClient()
         self._running: _Running | None = None
@@ -162,77 +134,84 @@ class LibP2PHost:
         listening = open_listeners(self._listen, self._kept_port)
         self._kept_port = listening.port or self._kept_port
         try:
-            swarm, basic = self._build()
+            swarm, basic = stack.build(self._id, self._pair, self._limits)
+            basic.set_stream_handler(IDENTIFY, self._identify)
+            for name, handler in self._handlers.items():
+                self._serve(basic, name, handler)
+            each = self._limits.streams_per_peer
+            streams = Slots(self._limits.inbound * each, each, self._relays)
+            swarm.set_stream_handler(StreamGuard(partial(self._inbound, basic), streams))
             async with background_trio_service(swarm):
-                await self._accept_until_cancelled(_Running(swarm, basic, listening, self._limits), task_status)
+                await self._accept_until_cancelled(swarm, basic, listening, task_status)
         finally:
             for listener in listening.listeners:
                 listener.socket.close()
             self._running = None
 
-    async def _accept_until_cancelled(self, running: _Running, task_status: TaskStatus[None]) -> None:
+    async def _accept_until_cancelled(
+        self, swarm: Swarm, basic: BasicHost, listening: Listening, task_status: TaskStatus[None]
+    ) -> None:
         try:
             async with trio.open_nursery() as nursery:
+                running = _Running(swarm, basic, listening, self._limits, self._proxies)
+                running.dialler = Dialler(swarm, nursery, partial(self._open_relay, running), self._tls)
                 accept = partial(self._accept, running)
-                await nursery.start(partial(trio.serve_listeners, accept, running.listeners))
+                await nursery.start(partial(trio.serve_listeners, accept, listening.listeners))
                 self._running = running
                 task_status.started()
         finally:
             self._running = None
             with guard.shielded(_CLOSE_PATIENCE):
                 async with trio.open_nursery() as closing:
-                    for conn in running.swarm.get_connections():
-                        closing.start_soon(dialling.drop, running.swarm, conn)
-                await running.basic.close()
-
-    def _build(self) -> tuple[Swarm, BasicHost]:
-        # Nobody may make us forget our own key by showing us a thousand others.
-        store = PeerStore(max_peers=10**6)
-        store.add_key_pair(self._id, self._pair)
-        noise = Noise(self._pair, noise_privkey=create_noise_key_pair().private_key)
-        most = 2 * self._limits.inbound + 1000  # ours are the limits that count; libp2p's are never reached
-        swarm = _Swarm(
-            self._id,
-            store,
-            guard.Upgrader({TProtocol(NOISE): noise}, self._limits.unread),
-            transports=[],
-            connection_config=ConnectionConfig(
-                max_connections=most,
-                high_watermark=most,
-                low_watermark=0,
-                min_connections=0,
-                max_connections_per_peer=2 * self._limits.connections_per_peer + 2,
-                auto_connect_interval=86400.0,
-                inbound_upgrade_timeout=self._limits.handshake,
-                outbound_upgrade_timeout=self._limits.handshake,
-            ),
-        )
-        basic = _Basic(swarm, disable_identify_address_discovery=True)
-        for protocol in (PING, IDENTIFY_PUSH):
-            basic.remove_stream_handler(protocol)
-        basic.set_stream_handler(IDENTIFY, self._identify)
-        for name, handler in self._handlers.items():
-            self._serve(basic, name, handler)
-        streams = Slots(self._limits.inbound * self._limits.streams_per_peer, self._limits.streams_per_peer)
-        swarm.set_stream_handler(StreamGuard(partial(self._inbound, basic), streams))
-        return swarm, basic
+                    for conn in swarm.get_connections():
+                        closing.start_soon(dialling.drop, swarm, conn)
+                await basic.close()
 
     # --- inbound ---------------------------------------------------------------------------------------------------
 
     async def _accept(self, running: _Running, stream: trio.SocketStream) -> None:
         """One inbound connection, from its first byte to its last: its slot is free again when this returns."""
         with suppress(OSError):
-            remote = stream.socket.getpeername()
-            place = addr.neighbourhood(remote[0])
-            if running.slots.take(place):
-                wire = Wire(stream, (remote[0], remote[1]))
+            remote = stream.socket.getpeername()[0]
+            keep_alive(stream)
+            await self._take(running, addr.neighbourhood(remote), partial(self._meet, remote, stream))
+        stream.socket.close()
+
+    async def _take(self, running: _Running, place: str, meet: Callable[[], Awaitable[Wire]]) -> bool:
+        """Carry one inbound connection until it ends; False where there was no room for it."""
+        if not running.slots.take(place):
+            return False
+        try:
+            wire = await meet()
+            if running.clients.take(wire.place):
                 try:
                     await self._shake_hands(running.swarm, wire)
-                except Exception as error:  # noqa: BLE001 - a stranger's bytes must not end the node
-                    log.debug("an inbound connection failed: %s", type(error).__name__)
                 finally:
-                    running.slots.give(place)
-        stream.socket.close()
+                    running.clients.give(wire.place)
+        except Exception as error:  # noqa: BLE001 - a stranger's bytes must not end the node
+            log.debug("an inbound connection failed: %s", type(error).__name__)
+        finally:
+            running.slots.give(place)
+        return True
+
+    async def _meet(self, remote: str, stream: trio.SocketStream) -> Wire:
+        """Find out what a stranger speaks: raw libp2p, or WebSocket, which begins with an HTTP request."""
+        place = addr.neighbourhood(remote)
+        if not self._web:
+            return Wire(TcpPipe(stream), place)
+        with trio.fail_after(self._limits.handshake):
+            head = b""
+            while len(head) < len(websocket.PREFIX) and websocket.PREFIX.startswith(head):
+                some = await stream.receive_some(websocket.MAX_HEAD)
+                if not some:
+                    raise trio.BrokenResourceError
+                head += some
+            if not head.startswith(websocket.PREFIX):
+                return Wire(TcpPipe(stream, head), place)
+            pipe, forwarded = await websocket.accept(stream, head)
+        if remote in self._proxies and forwarded:
+            place = addr.neighbourhood(forwarded[-1])
+        return Wire(pipe, place)
 
     async def _shake_hands(self, swarm: Swarm, wire: Wire) -> None:
         try:
@@ -244,6 +223,29 @@ class LibP2PHost:
             await muxed.event_closed.wait()
         finally:
             wire.abandon()
+
+    def expect_circuits(self, relay: bytes, most: int) -> None:
+        """Let the relay open that many streams more than others may: each carries somebody to us. 0: it is over."""
+        self._relays[addr.peer_id(relay)] = most
+
+    async def adopt(self, stream: Stream, accepted: Callable[[], Awaitable[None]]) -> bool:
+        """Take what comes on `stream`, from a relay, as an inbound connection, and carry it until it ends. `accepted`
+        is called when there is room for it. False where there is none, and then the stream is as it was."""
+        running = self._running
+        assert isinstance(stream, LibP2PStream)
+        if running is None:
+            return False
+
+        async def meet() -> Wire:
+            await accepted()
+            return Wire(CircuitPipe(stream), place)
+
+        place = f"relay {addr.peer_id(stream.peer)}"
+        with stream.carrying():
+            taken = await self._take(running, place, meet)
+        if taken:
+            await stream.kill()
+        return taken
 
     async def _inbound(self, basic: BasicHost, stream: INetStream) -> None:
         """libp2p's own way of doing this reads a protocol name of any length."""
@@ -288,7 +290,7 @@ class LibP2PHost:
             raise Unreachable("that is this node itself")
         with trio.move_on_after(self._limits.open):
             try:
-                return await self._open(running.swarm, ID(addr.multihash(peer)), addresses, protocol)
+                return await self._open(running, ID(addr.multihash(peer)), addresses, protocol)
             except ProtocolNotSupportedError:
                 raise Unreachable("the peer does not speak this protocol") from None
             except Unreachable:
@@ -297,20 +299,26 @@ class LibP2PHost:
                 raise Unreachable(f"no stream could be opened ({type(error).__name__})") from error
         raise Unreachable("no answer in time")
 
-    async def _open(self, swarm: Swarm, peer: ID, addresses: Sequence[str], protocol: str) -> Stream:
+    async def _open_relay(self, running: _Running, relay: bytes, addresses: Sequence[str], protocol: str) -> Stream:
+        return await self._open(running, ID(addr.multihash(relay)), addresses, protocol)
+
+    async def _open(self, running: _Running, peer: ID, addresses: Sequence[str], protocol: str) -> Stream:
+        swarm = running.swarm
         old = dialling.live(swarm, peer)
-        if old:
+        tried = dialling.best(swarm, peer)
+        if tried is not None:
             with trio.move_on_after(0.4 * self._limits.open):
                 try:
-                    return await self._speak(old[-1], protocol)
+                    return await self._speak(tried, protocol)
                 except Exception as error:
-                    if dialling.live(swarm, peer)[-1:] == old[-1:]:
+                    if dialling.best(swarm, peer) == tried:
                         raise  # it lives, and says no
                     log.debug("a connection turned out dead: %s", type(error).__name__)
         # There is none, or it is silent: its other end may have gone without a word.
-        conn = await self._dial_once(swarm, peer, addresses, instead_of=old)
+        conn = await self._dial_once(running, peer, addresses, instead_of=old)
         for silent in old:
-            await dialling.drop(swarm, silent)
+            if tried is not None and dialling.route(silent) == dialling.route(tried):
+                await dialling.drop(swarm, silent)
         return await self._speak(conn, protocol)
 
     async def _speak(self, conn: SwarmConn, protocol: str) -> Stream:
@@ -330,20 +338,29 @@ class LibP2PHost:
         return LibP2PStream(stream, key_of(muxed.peer_id), inbound=False)
 
     async def _dial_once(
-        self, swarm: Swarm, peer: ID, addresses: Sequence[str], *, instead_of: list[SwarmConn]
+        self, running: _Running, peer: ID, addresses: Sequence[str], *, instead_of: list[SwarmConn]
     ) -> SwarmConn:
         """Dial, unless someone else already does: then wait for the result, and dial only if that was none."""
         key = peer.to_bytes()
         while key in self._dialling:
             await self._dialling[key].wait()
-            fresh = [conn for conn in dialling.live(swarm, peer) if conn not in instead_of]
+            fresh = [conn for conn in dialling.live(running.swarm, peer) if conn not in instead_of]
             if fresh:
                 return fresh[-1]
         self._dialling[key] = trio.Event()
         try:
-            return await dialling.dial(swarm, peer, addresses)
+            return await running.dialler.dial(peer, addresses)
         finally:
             self._dialling.pop(key).set()
+
+    async def gone(self, peer: bytes) -> None:
+        """Wait until there is no direct connection with `peer`."""
+        while running := self._running:
+            conn = dialling.best(running.swarm, ID(addr.multihash(peer)))
+            if conn is None or dialling.route(conn) != "direct":
+                return
+            assert isinstance(conn.muxed_conn, GuardedYamux)
+            await conn.muxed_conn.event_closed.wait()
 
     async def disconnect(self, peer: bytes) -> None:
         running = self._running
@@ -357,12 +374,18 @@ class LibP2PHost:
 class _Running:
     """What exists only while a host runs."""
 
-    def __init__(self, swarm: Swarm, basic: BasicHost, listening: Listening, limits: Limits) -> None:
+    dialler: Dialler
+
+    def __init__(
+        self, swarm: Swarm, basic: BasicHost, listening: Listening, limits: Limits, proxies: Collection[str]
+    ) -> None:
         self.swarm = swarm
         self.basic = basic
-        self.listeners = listening.listeners
         self.endpoints = listening.endpoints
-        self.slots = Slots(limits.inbound, limits.inbound_per_place)
+        # Sockets by where they come from, then those who speak on them: a reverse proxy brings many.
+        many = {addr.neighbourhood(proxy): limits.inbound for proxy in proxies}
+        self.slots = Slots(limits.inbound, limits.inbound_per_place, many)
+        self.clients = Slots(limits.inbound, limits.inbound_per_place)
 
 
 quiet()

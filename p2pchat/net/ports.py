@@ -25,7 +25,7 @@ class Stream(Protocol):
 
     @property
     def route(self) -> str:
-        """How the bytes travel: "direct" for now."""
+        """How the bytes travel: "direct", or "circuit": by a relay."""
         ...
 
     @property

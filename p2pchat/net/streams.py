@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
+import trio
 from libp2p.network.stream.net_stream import NetStream
 from libp2p.peer.id import ID
 from libp2p.stream_muxer.exceptions import MuxedStreamError
@@ -13,14 +15,13 @@ from p2pchat.errors import LinkLost
 from p2pchat.net import addresses as addr
 from p2pchat.net import guard
 from p2pchat.net.guard import GuardedYamux
+from p2pchat.net.pipes import CHUNK
 
 STREAM_PATIENCE = 15.0  # seconds one write may take in all
 
 
 class LibP2PStream:
     """`ports.Stream` over one libp2p stream."""
-
-    route = "direct"
 
     def __init__(self, stream: NetStream, peer: bytes, *, inbound: bool) -> None:
         assert isinstance(stream.muxed_stream, YamuxStream)
@@ -31,6 +32,16 @@ class LibP2PStream:
         self._inner = stream.muxed_stream
         self._muxed = stream.muxed_conn
         self._closed = False
+
+    @property
+    def route(self) -> str:
+        return self._muxed.route
+
+    @property
+    def place(self) -> str:
+        """Where on the network the other side is (`addresses.neighbourhood`, or by which relay it comes), for limits;
+        never to be written down."""
+        return self._muxed.place
 
     async def read(self, at_most: int) -> bytes:
         if self._closed or at_most < 1:
@@ -65,6 +76,55 @@ class LibP2PStream:
                 await self._stream.close()
             with suppress(Exception):
                 await self._muxed.forget(self._inner)
+
+    def cut(self) -> None:
+        """Wake whoever reads or writes it with an error, at once; `kill` has still to come."""
+        self._closed = True
+        self._muxed.cut(self._inner)
+
+    async def kill(self) -> None:
+        """End both directions without waiting for anything to arrive. Never raises; shielded from cancellation."""
+        self._closed = True
+        await self._muxed.kill(self._inner)
+
+    @contextmanager
+    def carrying(self) -> Iterator[None]:
+        """While it carries a connection or is half of a circuit: its window comes on top of what may be unread."""
+        self._muxed.carried += 1
+        try:
+            yield
+        finally:
+            self._muxed.carried -= 1
+
+
+class CircuitPipe:
+    """`pipes.Pipe` over a stream with a relay that has been joined to somebody's.
+
+    Whoever made it ends the stream with `kill` when the connection on it is over.
+    """
+
+    route = "circuit"
+
+    def __init__(self, stream: LibP2PStream) -> None:
+        self._stream = stream
+
+    async def receive(self) -> bytes:
+        try:
+            return await self._stream.read(CHUNK)
+        except LinkLost as error:
+            raise trio.BrokenResourceError from error
+
+    async def send(self, data: bytes) -> None:
+        try:
+            await self._stream.write(data)
+        except LinkLost as error:
+            raise trio.BrokenResourceError from error
+
+    async def close(self) -> None:
+        await self._stream.close()
+
+    def abandon(self) -> None:
+        self._stream.cut()
 
 
 def key_of(peer: ID) -> bytes:

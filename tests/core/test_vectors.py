@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from p2pchat.core import handshake, invite, ratchet, session
+from p2pchat.core import handshake, invite, mailbox, ratchet, session
 from p2pchat.core import primitives as prim
 from p2pchat.core.content import Content, decode_content, encode_content
 from p2pchat.core.envelope import BUCKETS, open_blob, seal_blob
@@ -187,6 +187,55 @@ def listed(value: Any) -> Any:
     return [listed(item) for item in value] if isinstance(value, tuple) else value
 
 
+def queue(one: Vector) -> None:
+    for kind in ("fetch", "put"):
+        assert prim.sign_public(unhex(one[f"{kind}_seed"])).hex() == one[kind]
+    keys = unhex(one["fetch"]), unhex(one["put"])
+    assert [mailbox.Queue(*keys, flags).id.hex() for flags in (0, mailbox.BOX, mailbox.STAMPED)] == one["qid"]
+    secret = unhex(one["secret"])
+    assert [seed.hex() for seed in mailbox.invite_box(secret)] == one["box_seeds"]
+    assert mailbox.invite_put(secret).hex() == one["put_seed_of_invite"]
+
+
+def opening(one: Vector) -> None:
+    hello = mailbox.decode_hello(unhex(one["hello"]))
+    opened = mailbox.decode_open(unhex(one["body"]))
+    mailbox.check_open(opened, hello)
+    signature = mailbox.sign_open(unhex(one["seed"]), opened.role, hello, opened.queue)
+    assert mailbox.encode_open(opened._replace(signature=signature)).hex() == one["body"]
+    assert mailbox.encode_hello(hello).hex() == one["hello"]
+
+
+def stamp(one: Vector) -> None:
+    where = unhex(one["relay"]), unhex(one["qid"]), unhex(one["blob"])
+    if not mailbox.stamp_holds(*where, one["now"], one["bits"], one["stamp"]):
+        raise CannotOpen
+    made = mailbox.make_stamp(*where, one["now"] // mailbox.HOUR_MS * mailbox.HOUR_MS, one["bits"])
+    assert "later" in one["about"] or made == one["stamp"]
+
+
+# a value that came over the wire, and the body made of it again
+FRAMES: dict[str, tuple[Callable[[bytes], Any], Callable[[Any], bytes]]] = {
+    "hello": (mailbox.decode_hello, mailbox.encode_hello),
+    "open": (mailbox.decode_open, mailbox.encode_open),
+    "opened": (mailbox.decode_opened, lambda value: mailbox.encode_opened(*value)),
+    "put": (mailbox.decode_put, mailbox.encode_put),
+    "results": (mailbox.decode_results, mailbox.encode_results),
+    "fetch": (mailbox.decode_fetch, lambda value: mailbox.encode_fetch(*value)),
+    "blob": (mailbox.decode_blob, mailbox.encode_blob),
+    "end": (mailbox.decode_end, mailbox.encode_end),
+    "delete": (mailbox.decode_delete, mailbox.encode_delete),
+}
+
+
+def a_frame(one: Vector) -> None:
+    read_it, make_it = FRAMES[one["name"]]
+    value = read_it(unhex(one["body"]))
+    values = list(generate.vars_of(value)) if one["name"] == "hello" else value
+    assert generate.shown(values) == one["values"]
+    assert make_it(value).hex() == one["body"]
+
+
 CHECKS: dict[str, Callable[[Vector], None]] = {
     "identity": identity,
     "tags": tags,
@@ -197,6 +246,10 @@ CHECKS: dict[str, Callable[[Vector], None]] = {
     "conversation": conversation,
     "envelope": an_envelope,
     "content": a_content,
+    "queue": queue,
+    "opening": opening,
+    "stamp": stamp,
+    "frame": a_frame,
 }
 
 
@@ -221,7 +274,7 @@ def test_the_generator_makes_these_files_and_no_others() -> None:
 
 def test_there_is_something_refused_of_everything_that_is_read() -> None:
     seen = [(one["object"], "refused" in one) for one in map(read, FILES)]
-    for kind in ("invite", "bundle", "initial", "blob", "envelope", "content"):
+    for kind in ("invite", "bundle", "initial", "blob", "envelope", "content", "opening", "stamp", "frame"):
         assert (kind, False) in seen
         assert (kind, True) in seen
 

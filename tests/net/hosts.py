@@ -23,9 +23,11 @@ ECHO = "/test/echo/1"
 LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
 
 
-def make(number: int, limits: Limits | None = None, listen: Sequence[str] = LOOPBACK) -> LibP2PHost:
+def make(
+    number: int, limits: Limits | None = None, listen: Sequence[str] = LOOPBACK, *, web: bool = False
+) -> LibP2PHost:
     """A host that echoes. Different numbers are different peers."""
-    host = LibP2PHost(bytes([number]) * 32, listen, limits=limits)
+    host = LibP2PHost(bytes([number]) * 32, listen, limits=limits, web=web)
     host.handle(ECHO, echo)
     return host
 

@@ -7,6 +7,7 @@ import ipaddress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from multiaddr import Multiaddr
 
 from p2pchat.errors import BadAddress, CannotOpen
 from p2pchat.net import addresses as addr
@@ -30,31 +31,125 @@ def test_one_address_has_one_spelling() -> None:
     [
         *("", "/", "nonsense", "127.0.0.1:4001", "/ip4/127.0.0.1", "/ip4/127.0.0.1/tcp", "/ip4/127.0.0.1/tcp/"),
         *("/ip4/127.0.0.1/udp/1", "/ip4/127.0.0.1/tcp/1/ws", "/dns4/example.org/tcp/1", "ip4/127.0.0.1/tcp/1"),
+        f"/ip4/127.0.0.1/tcp/1/p2p/{PEER_ID}/p2p-circuit",
         *("/ip4/127.0.0.01/tcp/1", "/ip4/256.0.0.1/tcp/1", "/ip4/::1/tcp/1", "/ip6/127.0.0.1/tcp/1"),
         *("/ip4/127.0.0.1/tcp/65536", "/ip4/127.0.0.1/tcp/-1", "/ip4/127.0.0.1/tcp/+1", "/ip4/127.0.0.1/tcp/1 "),
         *("/ip4/127.0.0.1/tcp/\u0661", "/ip4/127.0.0.1/tcp/000001", "/ip6/fe80::1%eth0/tcp/1", "/ip4/1.1.1.1/tcp/1/"),
         *(f"/ip4/1.1.1.1/tcp/1/p2p/{PEER_ID}", "/ip4/1.1.1.1/tcp/" + "1" * 10_000),
     ],
 )
-def test_what_is_no_address(text: str) -> None:
+def test_what_cannot_be_listened_on(text: str) -> None:
     with pytest.raises(BadAddress) as caught:
         addr.parse(text)
     assert len(caught.value.line()) < 300
 
 
+CIRCUIT = f"/p2p/{PEER_ID}/p2p-circuit"
+WAYS = {
+    "/ip4/192.0.2.1/tcp/4001/ws": "04c0000201060fa1dd03",
+    "/ip6/2001:db8::1/tcp/443/wss": "2920010db80000000000000000000000010601bbde03",
+    "/dns4/relay.example/tcp/443/wss": "360d72656c61792e6578616d706c650601bbde03",
+    "/dns6/a.b-c.d9/tcp/1": "3708612e622d632e6439060001",
+    "/dns/localhost/tcp/4001/ws": "35096c6f63616c686f7374060fa1dd03",
+    f"/ip4/192.0.2.1/tcp/4001{CIRCUIT}": "04c0000201060fa1a50326002408011220" + PEER.hex() + "a202",
+    f"/dns4/relay.example/tcp/443/wss{CIRCUIT}": "360d72656c61792e6578616d706c650601bbde03a50326002408011220"
+    + PEER.hex()
+    + "a202",
+}
+
+
+@pytest.mark.parametrize("text", WAYS)
+def test_ways_by_name_websocket_and_relay(text: str) -> None:
+    target = addr.parse_target(text)
+    assert target.text() == text
+    assert addr.pack(text).hex() == WAYS[text]
+    assert addr.unpack(addr.pack(text)) == text
+    assert addr.parse_full(f"{text}/p2p/{PEER_ID}") == (PEER, text)
+    assert Multiaddr(text).to_bytes() == addr.pack(text)
+
+
+def test_other_spellings_of_ways() -> None:
+    assert addr.parse_target("/dns4/Relay.EXAMPLE/tcp/0443/tls/ws").text() == "/dns4/relay.example/tcp/443/wss"
+    assert addr.circuit("/ip4/192.0.2.1/tcp/9/ws", PEER) == f"/ip4/192.0.2.1/tcp/9/ws{CIRCUIT}"
+    assert addr.with_twins(["/dns4/a/tcp/9", "/dns4/a/tcp/9/ws", "/ip4/192.0.2.1/tcp/9/wss"]) == [
+        *("/dns4/a/tcp/9", "/dns4/a/tcp/9/ws", "/ip4/192.0.2.1/tcp/9/wss")
+    ]
+    assert Multiaddr(addr.pack_full(PEER, "/dns4/a/tcp/9")) == Multiaddr(f"/dns4/a/tcp/9/p2p/{PEER_ID}")
+    with pytest.raises(BadAddress, match="already"):
+        addr.circuit(f"/ip4/192.0.2.1/tcp/9{CIRCUIT}", PEER)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("/ip4/192.0.2.1/tcp/9/p2p-circuit", f"/p2p/{PEER_ID}/p2p-circuit", f"/ip4/192.0.2.1/tcp/9{CIRCUIT}{CIRCUIT}"),
+        *(f"/ip4/192.0.2.1/tcp/9{CIRCUIT}/ws", "/ip4/192.0.2.1/tcp/9/ws/ws", "/ip4/192.0.2.1/tcp/9/tls"),
+        *("/ip4/192.0.2.1/tcp/9/p2p/Qm/p2p-circuit", "/dns4//tcp/9", "/dns4/a..b/tcp/9", "/dns4/-a/tcp/9"),
+        *("/dns4/192.0.2.1/tcp/9", "/dns4/a_b/tcp/9", "/dns4/ä/tcp/9", "/dns4/a./tcp/9", f"/dns4/{'a' * 64}/tcp/9"),
+        *(
+            "/dns4/a%2f/tcp/9",
+            "/dns4/a\n/tcp/9",
+            "/dns9/a/tcp/9",
+            "/dnsaddr/a/tcp/9",
+            f"/dns4/{'a.' * 90}a/tcp/9/wss/x",
+        ),
+    ],
+)
+def test_what_is_no_way(text: str) -> None:
+    with pytest.raises(BadAddress) as caught:
+        addr.parse_target(text)
+    assert len(caught.value.line()) < 400
+
+
+def test_a_way_has_at_most_128_bytes() -> None:
+    def by(length: int) -> str:
+        return f"/dns4/{'a' * 50}.{'b' * (length - 51)}/tcp/443/wss{CIRCUIT}"
+
+    assert len(addr.pack(by(78))) == addr.MAX_PACKED == 128
+    with pytest.raises(BadAddress, match="too long"):
+        addr.pack(by(79))
+
+
 @given(st.text(max_size=60))
 def test_parsing_any_text_ends_in_one_of_two_ways(text: str) -> None:
     try:
-        addr.parse(text)
+        addr.parse_full(text)
     except BadAddress:
         return
 
 
 def test_peer_ids() -> None:
     assert addr.peer_id(PEER) == PEER_ID
+    assert addr.peer_from_id(PEER_ID) == PEER
+    assert addr.parse_full(f" /ip4/192.0.2.1/tcp/9/p2p/{PEER_ID}\n") == (PEER, "/ip4/192.0.2.1/tcp/9")
     assert addr.full(PEER, "/ip4/192.0.2.1/tcp/9") == f"/ip4/192.0.2.1/tcp/9/p2p/{PEER_ID}"
     with pytest.raises(ValueError, match="32 bytes"):
         addr.peer_id(PEER[:31])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        PEER_ID[:-1],
+        PEER_ID + "B",
+        PEER_ID[:-1] + "0",  # not a base58 letter
+        "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N",  # a hash, of a key that is not inside
+        "16Uiu2HAm6JLyTDRWXsSvLLwDxSVmCHGK9CZzTWPL3bVs1mjcFcHN",  # a secp256k1 key
+        "12D3KooW" + "z" * 44,  # too large a number
+        " " + PEER_ID[:-1],
+    ],
+)
+def test_what_is_no_peer_id(text: str) -> None:
+    with pytest.raises(BadAddress):
+        addr.peer_from_id(text)
+
+
+def test_a_full_address_says_whose_it_is_and_can_be_dialled() -> None:
+    with pytest.raises(BadAddress, match="whose"):
+        addr.parse_full("/ip4/192.0.2.1/tcp/9")
+    with pytest.raises(BadAddress, match="dialled"):
+        addr.parse_full(f"/ip4/0.0.0.0/tcp/9/p2p/{PEER_ID}")
 
 
 def test_packing_is_the_multiaddr_binary_form() -> None:
@@ -62,6 +157,12 @@ def test_packing_is_the_multiaddr_binary_form() -> None:
     assert addr.pack("/ip6/2001:db8::1/tcp/4001").hex() == "2920010db8000000000000000000000001060fa1"
     for text in ("/ip4/192.0.2.1/tcp/4001", "/ip6/2001:db8::1/tcp/4001", "/ip4/10.0.0.1/tcp/1", "/ip6/::1/tcp/1"):
         assert addr.unpack(addr.pack(text)) == text
+
+
+def _one_byte_off(raw: bytes) -> st.SearchStrategy[bytes]:
+    return st.builds(
+        lambda at, byte: raw[:at] + bytes([byte]) + raw[at + 1 :], st.integers(0, len(raw) - 1), st.integers(0, 255)
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,6 +173,20 @@ def test_packing_is_the_multiaddr_binary_form() -> None:
         *("0400000000060fa1", "04e0000001060fa1", "04ffffffff060fa1", "04c00002010600" + "00"),
         *("29" + "00" * 16 + "060fa1", "29ff02" + "00" * 13 + "01060fa1", "29fe80" + "00" * 13 + "01060fa1"),
         "29" + "00" * 10 + "ffff7f000001" + "060fa1",
+        *(
+            "36",
+            "3600060fa1",
+            "360141060fa1",
+            "3605612e62060fa1",
+            "35016106" + "0000",
+            "3601ff060fa1",
+            "36c8" + "61" * 99,
+        ),
+        *("04c0000201060fa1de03dd03", "04c0000201060fa1c003dd03", "04c0000201060fa1a202", "04c0000201060fa1a50326a202"),
+        "04c0000201060fa1a50326002408011220" + "11" * 32,
+        "04c0000201060fa1a50326002408011220" + "11" * 31 + "a202",
+        "04c0000201060fa1a50326002408011220" + "11" * 32 + "a202" + "dd03",
+        "04c0000201060fa1a50326122008011220" + "11" * 32 + "a202",
     ],
 )
 def test_hostile_bytes_are_refused(raw: str) -> None:
@@ -79,7 +194,7 @@ def test_hostile_bytes_are_refused(raw: str) -> None:
         addr.unpack(bytes.fromhex(raw))
 
 
-@given(st.binary(max_size=40))
+@given(st.binary(max_size=40) | st.sampled_from(list(WAYS.values())).map(bytes.fromhex).flatmap(_one_byte_off))
 def test_unpacking_any_bytes_ends_in_one_of_two_ways(raw: bytes) -> None:
     try:
         text = addr.unpack(raw)
@@ -149,6 +264,21 @@ def test_an_invite_takes_one_address_of_each_kind() -> None:
     assert chosen(ALONE) == ("/ip4/127.0.0.1/tcp/4001",)
     assert addr.for_invite(["/ip4/0.0.0.0/tcp/4001"], here=LAPTOP) == ()
     assert addr.for_invite(["/ip4/172.17.0.1/tcp/1", "/ip4/10.8.0.2/tcp/1"], here=LAPTOP) == ()
+
+
+def test_an_invite_takes_circuits_by_two_relays() -> None:
+    first, second, third = (
+        [
+            addr.circuit(address, bytes([number]) * 32)
+            for address in (f"/ip4/192.0.2.{number}/tcp/9", "/dns4/a/tcp/1/wss")
+        ]
+        for number in (1, 2, 3)
+    )
+    relays = [*first, *second, *third]
+    assert addr.for_invite([], relays=relays, here=LAPTOP) == (first[0], second[0])
+    private, public = "/ip4/10.0.0.1/tcp/1", "/ip4/8.8.8.8/tcp/1"
+    assert addr.for_invite([private, public], relays=first, here=ALONE) == (public, first[0], private)
+    assert addr.for_invite([], relays=[public, addr.circuit("/ip4/0.0.0.0/tcp/1", PEER)], here=ALONE) == ()
 
 
 def test_this_machine_has_a_loopback() -> None:

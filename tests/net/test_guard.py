@@ -29,6 +29,7 @@ from p2pchat.errors import LinkLost, Unreachable
 from p2pchat.net import addresses as addr
 from p2pchat.net import guard
 from p2pchat.net.host import LibP2PHost, Limits
+from p2pchat.net.pipes import TcpPipe
 from p2pchat.net.ports import Handler, Stream
 from p2pchat.net.streams import LibP2PStream
 from tests.conftest import run
@@ -332,7 +333,7 @@ def test_windows_do_not_grow_beyond_ours() -> None:
 def test_nobody_makes_us_reserve_what_they_announce() -> None:
     async def main() -> None:
         ours, theirs = memory_stream_pair()
-        wire = guard.Wire(ours, ("192.0.2.1", 1))  # type: ignore[arg-type]
+        wire = guard.Wire(TcpPipe(ours))  # type: ignore[arg-type]
         await theirs.send_all(b"xx")
         with pytest.raises(ConnectionClosedError):
             await wire.read(2**40)

@@ -13,6 +13,7 @@ from p2pchat.net import addresses as addr
 from p2pchat.net import dialling
 from p2pchat.net.host import LibP2PHost, Limits
 from p2pchat.net.ports import Host, Stream
+from p2pchat.net.streams import LibP2PStream
 from tests.conftest import run
 from tests.net.hosts import ECHO, Middle, call, connections, make, read_exactly, running, until_apart, works
 
@@ -387,5 +388,16 @@ def test_nothing_is_left_over_after_connections_end() -> None:
             assert trio.lowlevel.current_statistics().tasks_living <= before
             assert b._running is not None
             assert b._running.slots.taken == 0
+
+    run(main)
+
+
+def test_a_stream_tells_where_on_the_network_the_other_side_is() -> None:
+    async def main() -> None:
+        a, b = make(1), make(2)
+        async with running(a, b):
+            stream = await call(a, b)
+            assert isinstance(stream, LibP2PStream)
+            assert stream.place == "127.0.0.1"
 
     run(main)

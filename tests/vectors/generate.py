@@ -8,13 +8,14 @@ needs to compute the same (random values in the order drawn, encapsulations) is 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from p2pchat.core import handshake, invite, ratchet
+from p2pchat.core import handshake, invite, mailbox, ratchet
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import PROFILE, RECEIPT, TEXT, Content, Profile, encode_content, profile_payload
@@ -382,6 +383,102 @@ def contents() -> Iterator[tuple[str, Vector]]:
     yield "content-bad-canonical", refused("content", "type 0 in two bytes", bytes=good[:2] + b"\xcc" + good[2:])
 
 
+# --- mailboxes ---------------------------------------------------------------------------------------------------
+
+
+def mailboxes() -> Iterator[tuple[str, Vector]]:
+    fetch, put, secret = (bytes((value,)) * 32 for value in (1, 2, 3))
+    keys = prim.sign_public(fetch), prim.sign_public(put)
+    queue, box, invited = (mailbox.Queue(*keys, flags) for flags in (0, mailbox.BOX, mailbox.STAMPED))
+    hello = mailbox.Hello(b"\xaa" * 32, b"\xbb" * 32, 8, 720, 16_384, 1 << 26, token=False)
+    yield (
+        "queue-ok",
+        vector(
+            "queue",
+            "the names of a queue, of a box and of an open queue with the same keys; the seeds of an invite's",
+            fetch_seed=fetch,
+            put_seed=put,
+            fetch=queue.fetch,
+            put=queue.put,
+            qid=[one.id.hex() for one in (queue, box, invited)],
+            secret=secret,
+            box_seeds=[seed.hex() for seed in mailbox.invite_box(secret)],
+            put_seed_of_invite=mailbox.invite_put(secret),
+        ),
+    )
+    said = mailbox.encode_hello(hello)
+    opens = {
+        role: mailbox.Open(7, role, queue, mailbox.sign_open(seed, role, hello, queue))
+        for role, seed in ((mailbox.TO_PUT, put), (mailbox.TO_FETCH, fetch))
+    }
+    for role, opening in opens.items():
+        body = mailbox.encode_open(opening)
+        about = "to fetch" if role else "to deposit"
+        yield f"opening-{role}-ok", vector("opening", about, hello=said, seed=fetch if role else put, body=body)
+    one = opens[mailbox.TO_PUT]
+    other = mailbox.encode_hello(replace(hello, challenge=bytes(32)))
+    for name, about, heard, changed in (
+        ("role", "signed to deposit, opened to fetch", said, one._replace(role=mailbox.TO_FETCH)),
+        ("key", "signed with the other key", said, opens[mailbox.TO_FETCH]._replace(role=mailbox.TO_PUT)),
+        ("flags", "signed for a queue, opened as a box", said, one._replace(queue=box)),
+        ("flag", "a flag that means nothing", said, one._replace(queue=queue._replace(flags=4))),
+        ("number", "role 2", said, one._replace(role=2)),
+        ("challenge", "signed on another stream", other, one),
+        ("relay", "signed for another relay", mailbox.encode_hello(replace(hello, relay=bytes(32))), one),
+        ("version", "the hello has version 2", encode([2, *decode(said, 256)[1:]]), one),
+        ("bits", "a stamp of 41 bits", mailbox.encode_hello(replace(hello, stamp_bits=41)), one),
+    ):
+        body = mailbox.encode_open(changed)
+        yield f"opening-bad-{name}", refused("opening", about, hello=heard, seed=put, body=body)
+    blob = bytes(BUCKETS[0])
+    stamp = mailbox.make_stamp(hello.relay, invited.id, blob, NOW, 8)
+    ours: Vector = {"relay": hello.relay.hex(), "qid": invited.id.hex(), "bits": 8, "stamp": stamp}
+    yield "stamp-ok", vector("stamp", "for 4,096 zeros", **ours, now=NOW, blob=blob)
+    late = NOW + mailbox.HOUR_MS
+    yield "stamp-late-ok", vector("stamp", "the same an hour later", **ours, now=late, blob=blob)
+    for name, about, changes in (
+        ("hour", "two hours later", {"now": NOW + 2 * mailbox.HOUR_MS}),
+        ("soon", "an hour too early", {"now": NOW - mailbox.HOUR_MS}),
+        ("queue", "in another queue", {"qid": queue.id.hex()}),
+        ("relay", "at another relay", {"relay": bytes(32).hex()}),
+        ("blob", "for another blob", {"blob": (b"\1" + blob[1:]).hex()}),
+        ("bits", "where 24 bits are asked", {"bits": 24}),
+    ):
+        yield f"stamp-bad-{name}", refused("stamp", about, **{**ours, "now": NOW, "blob": blob.hex(), **changes})
+    frames: dict[str, tuple[int, bytes, Any]] = {
+        "hello": (mailbox.HELLO, said, list(vars_of(hello))),
+        "opened": (mailbox.OPENED, mailbox.encode_opened(7, mailbox.NOT_ALLOWED), [7, 4]),
+        "put": (mailbox.PUT, mailbox.encode_put(mailbox.Put(9, 7, 720, stamp, blob)), [9, 7, 720, stamp, blob]),
+        "results": (mailbox.RESULTS, mailbox.encode_results([(9, 0), (10, 1)]), [[9, 0], [10, 1]]),
+        "fetch": (
+            mailbox.FETCH,
+            mailbox.encode_fetch(11, 512, [(7, 1 << 63), (8, 0)]),
+            [11, 512, [[7, 1 << 63], [8, 0]]],
+        ),
+        "blob": (mailbox.BLOB, mailbox.encode_blob(mailbox.Blob(7, 1 << 40, blob)), [7, 1 << 40, blob]),
+        "end": (mailbox.END, mailbox.encode_end(mailbox.End(11, 0, more=True)), [11, 0, True]),
+        "delete": (mailbox.DELETE, mailbox.encode_delete(mailbox.Delete(12, 7, 1 << 40)), [12, 7, 1 << 40]),
+    }
+    for name, (kind, body, values) in frames.items():
+        frame = {"name": name, "type": kind}
+        yield f"frame-{name}-ok", vector("frame", f"type {kind}", **frame, body=body, values=shown(values))
+    for name, about, body in (
+        ("fetch", "more wanted than may be", mailbox.encode_fetch(1, 513, [])),
+        ("end", "more is 2", mailbox.encode_end(mailbox.End(1, 0, more=False))[:-1] + b"\2"),
+        ("put", "a blob of 4,095 bytes", mailbox.encode_put(mailbox.Put(1, 7, 1, 0, blob[1:]))),
+        ("blob", "a blob of 4,097 bytes", mailbox.encode_blob(mailbox.Blob(7, 1, blob + b"\0"))),
+        ("results", "none", b""),
+        ("opened", "a byte too many", mailbox.encode_opened(7, 0) + b"\0"),
+        ("delete", "a byte too few", mailbox.encode_delete(mailbox.Delete(1, 7, 1))[1:]),
+    ):
+        yield f"frame-bad-{name}", refused("frame", about, name=name, type=frames[name][0], body=body)
+
+
+def vars_of(value: Any) -> Iterator[Any]:
+    """The fields of a dataclass, in order."""
+    return (getattr(value, field.name) for field in dataclasses.fields(value))
+
+
 def shown(value: Any) -> Any:
     """A payload in JSON: bytes as {"hex": …}."""
     if isinstance(value, bytes):
@@ -392,7 +489,7 @@ def shown(value: Any) -> Any:
 def everything() -> dict[str, Vector]:
     """All vectors by file name (without .json)."""
     made: dict[str, Vector] = {}
-    for source in (identities, invites, bundles, initials, blobs, conversation, messages, contents):
+    for source in (identities, invites, bundles, initials, blobs, conversation, messages, contents, mailboxes):
         for name, one in source():
             assert name not in made
             made[name] = one

@@ -1,0 +1,204 @@
+"""Clients of a relay for measurements, in processes of their own: `python -m benchmarks.mail`.
+
+One JSON object on stdin says what to do; what happened is written to stdout, one object a line. Every client is a host
+with a key of its own and one stream.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import trio
+
+from p2pchat.core import mailbox as words
+from p2pchat.core import primitives as prim
+from p2pchat.core.mailbox import Hello, Open, Put, Queue
+from p2pchat.core.wire import Frame, FrameParser
+from p2pchat.net import addresses as addr
+from p2pchat.net.frames import write_frames
+from p2pchat.net.host import LibP2PHost, Limits
+from p2pchat.net.ports import Stream
+from p2pchat.net.quiet import quiet
+
+PROTOCOL = "/p2pchat/mailbox/1"
+AT_ONCE = 4
+"""Connections made at the same time."""
+PATIENT = Limits(open=60.0, handshake=60.0, negotiation=60.0)
+
+
+def seeds(name: str) -> tuple[bytes, bytes]:
+    """The (fetch, put) seeds of a queue."""
+    return hashlib.sha256(f"fetch {name}".encode()).digest(), hashlib.sha256(f"put {name}".encode()).digest()
+
+
+@dataclass
+class Client:
+    """One stream to the relay."""
+
+    stream: Stream
+    hello: Hello
+    parser: FrameParser
+
+    @classmethod
+    async def connect(cls, host: LibP2PHost, relay: str) -> Client:
+        """Open the stream and hear the hello."""
+        peer, address = addr.parse_full(relay)
+        stream = await host.open(peer, [address], PROTOCOL)
+        parser = FrameParser(words.FROM_RELAY)
+        frames: list[Frame] = []
+        while not frames:
+            frames = parser.feed(await stream.read(65_536))
+        return cls(stream, words.decode_hello(frames[0].body), parser)
+
+    async def frames(self) -> list[Frame]:
+        """What came; an error at the stream's end."""
+        data = await self.stream.read(131_072)
+        if not data:
+            raise RuntimeError("the relay hung up")
+        return self.parser.feed(data)
+
+    async def open(self, handle: int, role: int, name: str) -> None:
+        """Open a queue; the answer is not waited for."""
+        fetch, put = seeds(name)
+        queue = Queue(prim.sign_public(fetch), prim.sign_public(put))
+        signature = words.sign_open(fetch if role == words.TO_FETCH else put, role, self.hello, queue)
+        await write_frames(self.stream, [Frame(words.OPEN, words.encode_open(Open(handle, role, queue, signature)))])
+
+    async def watch(self, handle: int) -> None:
+        """Have everything pushed."""
+        await write_frames(self.stream, [Frame(words.FETCH, words.encode_fetch(0, 0, [(handle, 0)]))])
+
+
+class Crowd:
+    """The clients of one process. Client number n deposits in the queue `to` n, or watches it."""
+
+    def __init__(self, relay: str, role: int, names: list[str]) -> None:
+        self._relay = relay
+        self._role = role
+        self._names = names
+        self.clients: list[Client] = []
+
+    async def connect(self, nursery: trio.Nursery) -> None:
+        """Connect all of them."""
+        limit = trio.CapacityLimiter(AT_ONCE)
+
+        async def one(name: str) -> None:
+            async with limit:
+                host = LibP2PHost(os.urandom(32), ["/ip4/127.0.0.1/tcp/0"], limits=PATIENT)
+                await nursery.start(host.run)
+                client = await Client.connect(host, self._relay)
+                await client.open(0, self._role, name)
+                if self._role == words.TO_FETCH:
+                    await client.watch(0)
+                self.clients.append(client)
+
+        async with trio.open_nursery() as connecting:
+            for name in self._names:
+                connecting.start_soon(one, name)
+
+    async def deposit(self, each: int, window: int) -> None:
+        """Every client deposits so many blobs with at most `window` not acknowledged."""
+        async with trio.open_nursery() as nursery:
+            for client in self.clients:
+                nursery.start_soon(_deposit, client, each, window)
+
+    async def take(self, each: int) -> None:
+        """Every client takes so many pushed blobs and deletes them."""
+        async with trio.open_nursery() as nursery:
+            for client in self.clients:
+                nursery.start_soon(_take, client, each)
+
+
+async def _deposit(client: Client, each: int, window: int) -> None:
+    sent = acked = 0
+    while acked < each:
+        batch: list[Frame] = []
+        while sent < each and sent - acked < window and len(batch) < 14:
+            sent += 1
+            batch.append(Frame(words.PUT, words.encode_put(Put(sent, 0, 720, 0, os.urandom(4096)))))
+        if batch:
+            await write_frames(client.stream, batch)
+        if sent == each or sent - acked >= window:
+            for frame in await client.frames():
+                if frame.type == words.RESULTS:
+                    results = words.decode_results(frame.body)
+                    acked += len(results)
+                    if any(code for _, code in results):
+                        raise RuntimeError(f"turned away: {results}")
+
+
+async def _take(client: Client, each: int) -> None:
+    taken = 0
+    while taken < each:
+        last = 0
+        for frame in await client.frames():
+            if frame.type == words.BLOB:
+                taken += 1
+                last = words.decode_blob(frame.body).place
+        if last:
+            await write_frames(client.stream, [Frame(words.DELETE, words.encode_delete(words.Delete(0, 0, last)))])
+
+
+async def _collect(client: Client, count: int) -> None:
+    """Fetch everything in one queue, one page ahead, and delete it."""
+    taken = 0
+    after = 0
+
+    async def ask() -> None:
+        await write_frames(client.stream, [Frame(words.FETCH, words.encode_fetch(0, 512, [(0, after)]))])
+
+    await ask()
+    while taken < count:
+        for frame in await client.frames():
+            if frame.type == words.BLOB and (blob := words.decode_blob(frame.body)).handle == 0:
+                taken += 1
+                after = blob.place
+            elif frame.type == words.END and taken < count:
+                delete = Frame(words.DELETE, words.encode_delete(words.Delete(0, 0, after)))
+                await ask()
+                await write_frames(client.stream, [delete])
+
+
+def _say(what: str, **more: Any) -> None:
+    print(json.dumps({"said": what, **more}), flush=True)
+
+
+async def _line() -> dict[str, Any]:
+    line = await trio.to_thread.run_sync(sys.stdin.readline)
+    if not line:
+        raise SystemExit
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+async def _main() -> None:
+    quiet()
+    order = await _line()
+    crowd = Crowd(order["relay"], order["role"], order["names"])
+    async with trio.open_nursery() as nursery:
+        await crowd.connect(nursery)
+        _say("connected")
+        while True:
+            order = await _line()
+            if order["do"] == "end":
+                nursery.cancel_scope.cancel()
+                return
+            began = time.perf_counter()
+            match order["do"]:
+                case "deposit":
+                    await crowd.deposit(order["each"], order["window"])
+                case "take":
+                    await crowd.take(order["each"])
+                case _:
+                    await _collect(crowd.clients[0], order["count"])
+            _say("done", seconds=time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    trio.run(_main)

@@ -1,0 +1,79 @@
+"""The verb relay: the headless relay, and how it is."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from typing import Any
+
+from p2pchat.cli.context import Context
+from p2pchat.cli.options import Arg, Verb, opt
+from p2pchat.cli.output import qr
+
+
+def relay(context: Context, args: Namespace) -> int:
+    """Run a relay, or say how the one that runs is."""
+    from p2pchat.cli import serve
+
+    if args.print_config:
+        context.out.line(serve.relay_example())
+        return 0
+    flags = {name: getattr(args, name) for name in ("listen", "data", "metrics")}
+    if args.action == "status":
+        _status(context, serve.relay_status(flags, os.environ, args.config))
+        return 0
+    serve.run_relay(flags, os.environ, args.config, lambda event: _announce(context, event), context.config.verbose)
+    return 0
+
+
+def _announce(context: Context, event: dict[str, Any]) -> None:
+    out, addresses = context.out, event["addresses"]
+    if out.json:
+        out.object({"event": event["event"], "addresses": addresses})
+        return
+    out.line("\n".join(["ready", *addresses]))
+    if not addresses:
+        return
+    out.aside("")
+    out.aside("Whoever wants to use this relay says:")
+    out.aside(f"  p2pchat relays add {addresses[0]}")
+    if not event["public"]:
+        out.aside("Only machines near this one can dial that address. For all others: give a public one as `announce`.")
+    if out.stdout.isatty():
+        out.stdout.write(qr(addresses[0], out.colour_out) + "\n")
+        out.stdout.flush()
+
+
+def _status(context: Context, status: dict[str, Any]) -> None:
+    out = context.out
+    if out.json:
+        out.object(status)
+        return
+    well = "well" if status["healthy"] else "FAILING: its disk or its network does not work"
+    out.line(f"{well}, process {status['pid']}, version {status['version']}, up {status['seconds'] // 60} min")
+    held = f"{status['blobs']} blobs in {status['queues']} queues, {status['bytes'] / 1e6:.1f} MB"
+    out.line(f"{held} of {status['most_bytes'] / 1e6:.0f} MB")
+    out.line(f"{status['clients']} clients, who watch {status['watched']} queues")
+    out.line(f"since its start {status['deposits']} deposits, {status['refused']} turned away")
+    for address in status["addresses"]:
+        out.line(address)
+
+
+VERBS = (
+    Verb(
+        "relay",
+        "run a relay for others; or `relay status`",
+        relay,
+        (Arg("ACTION", "status; without it the relay runs", required=False, choices=("status",)),),
+        (
+            opt(
+                "--listen", action="append", metavar="MULTIADDR", help="where to listen (port 4001 on every interface)"
+            ),
+            opt("--data", metavar="DIR", help="the folder of its key and its store"),
+            opt("--config", metavar="FILE", help="a TOML file with its settings (or P2PCHAT_RELAY_CONFIG)"),
+            opt("--metrics", metavar="HOST:PORT", help="serve Prometheus metrics and /healthz there; off unless given"),
+            opt("--print-config", action="store_true", help="print an example of that file, with every setting"),
+        ),
+        "Prints `ready`, its addresses and what to give to friends; SIGTERM and SIGINT end it when all is answered.",
+    ),
+)

@@ -1,0 +1,359 @@
+"""The words of `/p2pchat/mailbox/1`: queues, frames, stamps (docs/protocol/mailbox.md). Both ends use them, the client
+in a node and the relay; neither needs more than these functions to be sure of the other.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, NamedTuple
+
+from p2pchat.core import primitives as prim
+from p2pchat.core.codec import U8, U16, U32, U64, array, binary, boolean, decode, encode, exactly, uint
+from p2pchat.core.envelope import BUCKETS, envelope_id
+from p2pchat.errors import CannotOpen
+
+PROTOCOL = "/p2pchat/mailbox/1"
+HELLO, TOKEN, OPEN, OPENED, PUT, RESULTS, FETCH, BLOB, END, DELETE, PING, PONG = range(12)
+BOX, STAMPED = 1, 2
+TO_PUT, TO_FETCH = 0, 1
+DONE, QUEUE_FULL, RELAY_FULL, BAD_STAMP, NOT_ALLOWED, MALFORMED, TOO_FAST = range(7)
+NO_HANDLE = 0xFFFF
+QUEUES_A_FETCH = 8
+MOST_WANTED = 512
+MOST_RESULTS = 256
+MOST_HANDLES = 1024
+MOST_TOKEN = 64
+HOUR_MS = 3_600_000
+
+_OPEN = struct.Struct(">HBB32s32s64s")
+_OPENED = struct.Struct(">HB")
+_PUT = struct.Struct(">IHHQ")
+_RESULT = struct.Struct(">IB")
+_FETCH = struct.Struct(">IH" + "HQ" * QUEUES_A_FETCH)
+_BLOB = struct.Struct(">HQ")
+_END = struct.Struct(">IBB")
+_DELETE = struct.Struct(">IHQ")
+_LABELS = {TO_PUT: "mailbox put", TO_FETCH: "mailbox fetch"}
+_HELLO_SHAPE = array(
+    exactly(1),
+    binary(prim.KEY),
+    binary(prim.KEY),
+    uint(U8),
+    uint(U16),
+    uint(U32),
+    uint(U64),
+    boolean,
+    open_end=True,
+)
+_MOST_HELLO = 256
+
+FROM_RELAY: dict[int, frozenset[int] | range] = {
+    HELLO: range(1, _MOST_HELLO + 1),
+    OPENED: frozenset({_OPENED.size}),
+    RESULTS: range(_RESULT.size, _RESULT.size * MOST_RESULTS + 1, _RESULT.size),
+    BLOB: frozenset(_BLOB.size + bucket for bucket in BUCKETS),
+    END: frozenset({_END.size}),
+    PING: frozenset({0}),
+    PONG: frozenset({0}),
+}
+"""The sizes of the bodies that a relay sends, by type; what is not here ends the stream."""
+FROM_CLIENT: dict[int, frozenset[int] | range] = {
+    TOKEN: range(1, MOST_TOKEN + 1),
+    OPEN: frozenset({_OPEN.size}),
+    PUT: frozenset(_PUT.size + bucket for bucket in BUCKETS),
+    FETCH: frozenset({_FETCH.size}),
+    DELETE: frozenset({_DELETE.size}),
+    PING: frozenset({0}),
+    PONG: frozenset({0}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What a relay says of itself. `longest` in hours; `most_blobs` and `most_bytes` are a queue's quota."""
+
+    relay: bytes
+    challenge: bytes
+    stamp_bits: int
+    longest: int
+    most_blobs: int
+    most_bytes: int
+    token: bool
+
+
+class Queue(NamedTuple):
+    """A queue by its public keys."""
+
+    fetch: bytes
+    put: bytes
+    flags: int = 0
+
+    @property
+    def id(self) -> bytes:
+        """Its 32-byte name at any relay."""
+        return prim.blake2b(self.fetch + self.put + bytes((self.flags,)), b"p2pchat1 qid")
+
+
+class Open(NamedTuple):
+    """A client wants to use a queue on this stream."""
+
+    handle: int
+    role: int
+    queue: Queue
+    signature: bytes
+
+
+class Put(NamedTuple):
+    """A deposit: `hours` is how long it shall be kept."""
+
+    number: int
+    handle: int
+    hours: int
+    stamp: int
+    blob: bytes
+
+
+class Fetch(NamedTuple):
+    """A request for `want` blobs of these (handle, after) queues; with `want` 0 what comes is pushed."""
+
+    number: int
+    want: int
+    queues: tuple[tuple[int, int], ...]
+
+
+class Blob(NamedTuple):
+    """A blob of a queue. `place` orders the blobs of one queue."""
+
+    handle: int
+    place: int
+    blob: bytes
+
+
+class End(NamedTuple):
+    """The end of an answer to a fetch; `more` if the queues hold more."""
+
+    number: int
+    code: int
+    more: bool
+
+
+class Delete(NamedTuple):
+    """Everything up to this place is on the recipient's disk."""
+
+    number: int
+    handle: int
+    upto: int
+
+
+# --- what is signed ------------------------------------------------------------------------------------------------
+
+
+def sign_open(seed: bytes, role: int, hello: Hello, queue: Queue) -> bytes:
+    """The 64-byte signature that opens `queue` on the stream of `hello`; `seed` is of its put or of its fetch key."""
+    return prim.sign(seed, _LABELS[role], hello.relay + hello.challenge + queue.id)
+
+
+def check_open(opening: Open, hello: Hello) -> None:
+    """Return if the one who sent it holds the private key for this role, else raise `CannotOpen`."""
+    if opening.role not in _LABELS or opening.queue.flags & ~(BOX | STAMPED):
+        raise CannotOpen
+    key = opening.queue.put if opening.role == TO_PUT else opening.queue.fetch
+    prim.verify(key, _LABELS[opening.role], hello.relay + hello.challenge + opening.queue.id, opening.signature)
+
+
+# --- stamps --------------------------------------------------------------------------------------------------------
+
+
+def make_stamp(relay: bytes, qid: bytes, blob: bytes, now: int, bits: int, first: int = 1) -> int:
+    """A stamp for `blob` in an open queue, at `now` ms: 2^bits hashes on average, so some 0.6 s for 20 bits.
+
+    Tried are the numbers from `first` on; 0 is no stamp.
+    """
+    stamp = find_stamp(relay, qid, blob, now, bits, count(first))
+    assert stamp is not None
+    return stamp
+
+
+def find_stamp(relay: bytes, qid: bytes, blob: bytes, now: int, bits: int, numbers: Iterable[int]) -> int | None:
+    """The first of these numbers that is a stamp, if one is: for who wants to stop in between."""
+    start = _stamped(relay, qid, blob, now // HOUR_MS)
+    return next((number for number in numbers if _begins_with_zeros(start, number, bits)), None)
+
+
+def stamp_holds(relay: bytes, qid: bytes, blob: bytes, now: int, bits: int, stamp: int) -> bool:
+    """Whether the stamp was made for this blob in this queue of this relay, in this hour or the one before."""
+    hour = now // HOUR_MS
+    return any(_begins_with_zeros(_stamped(relay, qid, blob, at), stamp, bits) for at in (hour, hour - 1))
+
+
+def _stamped(relay: bytes, qid: bytes, blob: bytes, hour: int) -> bytes:
+    return relay + qid + hour.to_bytes(4, "big") + envelope_id(blob)
+
+
+def _begins_with_zeros(start: bytes, stamp: int, bits: int) -> bool:
+    digest = prim.blake2b(start + stamp.to_bytes(8, "big"), b"p2pchat1 stamp")
+    return int.from_bytes(digest[:8], "big") >> (64 - bits) == 0
+
+
+# --- keys of an invite ---------------------------------------------------------------------------------------------
+
+
+def invite_box(secret: bytes) -> tuple[bytes, bytes]:
+    """The (fetch, put) seeds of the box in which an invite's bundle lies."""
+    seeds = prim.hkdf(secret, "inv box", 2 * prim.KEY)
+    return seeds[: prim.KEY], seeds[prim.KEY :]
+
+
+def invite_put(secret: bytes) -> bytes:
+    """The put seed of the queue that takes an invite's first message."""
+    return prim.hkdf(secret, "inv put", prim.KEY)
+
+
+# --- bodies --------------------------------------------------------------------------------------------------------
+
+
+def encode_hello(hello: Hello) -> bytes:
+    """Type 0."""
+    return encode(
+        [
+            1,
+            hello.relay,
+            hello.challenge,
+            hello.stamp_bits,
+            hello.longest,
+            hello.most_blobs,
+            hello.most_bytes,
+            hello.token,
+        ]
+    )
+
+
+def decode_hello(body: bytes) -> Hello:
+    """The hello of a relay, or `CannotOpen`."""
+    _, relay, challenge, bits, longest, blobs, size, token = _HELLO_SHAPE(decode(body, _MOST_HELLO))[:8]
+    if bits > 40:  # nobody could pay it
+        raise CannotOpen
+    return Hello(relay, challenge, bits, longest, blobs, size, token)
+
+
+def encode_open(opening: Open) -> bytes:
+    """Type 2."""
+    queue = opening.queue
+    return _OPEN.pack(opening.handle, opening.role, queue.flags, queue.fetch, queue.put, opening.signature)
+
+
+def decode_open(body: bytes) -> Open:
+    """An opening, or `CannotOpen`."""
+    handle, role, flags, fetch, put, signature = _unpack(_OPEN, body)
+    return Open(handle, role, Queue(fetch, put, flags), signature)
+
+
+def encode_opened(handle: int, code: int) -> bytes:
+    """Type 3."""
+    return _OPENED.pack(handle, code)
+
+
+def decode_opened(body: bytes) -> tuple[int, int]:
+    """(handle, code), or `CannotOpen`."""
+    handle, code = _unpack(_OPENED, body)
+    _check_code(code)
+    return handle, code
+
+
+def encode_put(put: Put) -> bytes:
+    """Type 4."""
+    return _PUT.pack(put.number, put.handle, put.hours, put.stamp) + put.blob
+
+
+def decode_put(body: bytes) -> Put:
+    """A deposit, or `CannotOpen`."""
+    (number, handle, hours, stamp), blob = _unpack(_PUT, body[: _PUT.size]), body[_PUT.size :]
+    if len(blob) not in BUCKETS:
+        raise CannotOpen
+    return Put(number, handle, hours, stamp, blob)
+
+
+def encode_results(results: Iterable[tuple[int, int]]) -> bytes:
+    """Type 5: at most 256 of (number, code)."""
+    return b"".join(_RESULT.pack(number, code) for number, code in results)
+
+
+def decode_results(body: bytes) -> list[tuple[int, int]]:
+    """Each (number, code), or `CannotOpen`."""
+    if not body or len(body) % _RESULT.size:
+        raise CannotOpen
+    results = list(_RESULT.iter_unpack(body))
+    for _, code in results:
+        _check_code(code)
+    return results
+
+
+def encode_fetch(number: int, want: int, queues: Sequence[tuple[int, int]]) -> bytes:
+    """Type 6: at most eight (handle, after); the rest is filled up."""
+    filled = [*queues, *[(NO_HANDLE, 0)] * (QUEUES_A_FETCH - len(queues))]
+    return _FETCH.pack(number, want, *(part for pair in filled for part in pair))
+
+
+def decode_fetch(body: bytes) -> Fetch:
+    """A fetch, or `CannotOpen`."""
+    number, want, *parts = _unpack(_FETCH, body)
+    if want > MOST_WANTED:
+        raise CannotOpen
+    pairs = zip(parts[::2], parts[1::2], strict=True)
+    return Fetch(number, want, tuple((handle, after) for handle, after in pairs if handle != NO_HANDLE))
+
+
+def encode_blob(blob: Blob) -> bytes:
+    """Type 7."""
+    return _BLOB.pack(blob.handle, blob.place) + blob.blob
+
+
+def decode_blob(body: bytes) -> Blob:
+    """A blob, or `CannotOpen`; handle 65,535 is padding."""
+    (handle, place), blob = _unpack(_BLOB, body[: _BLOB.size]), body[_BLOB.size :]
+    if len(blob) not in BUCKETS:
+        raise CannotOpen
+    return Blob(handle, place, blob)
+
+
+def encode_end(end: End) -> bytes:
+    """Type 8."""
+    return _END.pack(end.number, end.code, end.more)
+
+
+def decode_end(body: bytes) -> End:
+    """The end of an answer, or `CannotOpen`."""
+    number, code, more = _unpack(_END, body)
+    _check_code(code)
+    if more > 1:
+        raise CannotOpen
+    return End(number, code, bool(more))
+
+
+def encode_delete(delete: Delete) -> bytes:
+    """Type 9."""
+    return _DELETE.pack(delete.number, delete.handle, delete.upto)
+
+
+def decode_delete(body: bytes) -> Delete:
+    """A delete, or `CannotOpen`."""
+    return Delete(*_unpack(_DELETE, body))
+
+
+def padding(units: int) -> int:
+    """How many blobs of 4,096 random bytes make an answer of `units` such units a power of two, one at least."""
+    return (1 << max(0, units - 1).bit_length()) - units
+
+
+def _check_code(code: int) -> None:
+    if code > TOO_FAST:
+        raise CannotOpen
+
+
+def _unpack(layout: struct.Struct, body: bytes) -> tuple[Any, ...]:
+    if len(body) != layout.size:
+        raise CannotOpen
+    return layout.unpack(body)

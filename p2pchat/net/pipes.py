@@ -1,0 +1,76 @@
+"""What a connection runs on: a TCP socket, a WebSocket, or a circuit. `guard.Wire` makes of each what libp2p wants."""
+
+from __future__ import annotations
+
+import socket
+from typing import Protocol
+
+import trio
+
+CHUNK = 2**16
+
+# A cut cable says nothing: the kernel asks after 30 s of silence, and gives up 30 s later.
+_KEEP_ALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPIDLE", 0), 30),
+    (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPINTVL", 0), 10),
+    (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPCNT", 0), 3),
+)
+
+
+class Pipe(Protocol):
+    """Two directions of bytes. One task receives and one sends at a time; a broken one raises trio's
+    BrokenResourceError or ClosedResourceError."""
+
+    @property
+    def route(self) -> str:
+        """ "direct" or "circuit"."""
+        ...
+
+    async def receive(self) -> bytes:
+        """1 to `CHUNK` bytes; b"" at the end."""
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """All of `data`."""
+        ...
+
+    async def close(self) -> None:
+        """Politely."""
+        ...
+
+    def abandon(self) -> None:
+        """Now, without waiting: whoever receives or sends is woken with an error."""
+        ...
+
+
+class TcpPipe:
+    """A TCP connection; `head`: what was received on it already."""
+
+    route = "direct"
+
+    def __init__(self, stream: trio.SocketStream, head: bytes = b"") -> None:
+        self._stream = stream
+        self._head = head
+
+    async def receive(self) -> bytes:
+        if self._head:
+            head, self._head = self._head, b""
+            return head
+        return bytes(await self._stream.receive_some(CHUNK))
+
+    async def send(self, data: bytes) -> None:
+        await self._stream.send_all(data)
+
+    async def close(self) -> None:
+        await self._stream.aclose()
+
+    def abandon(self) -> None:
+        self._stream.socket.close()
+
+
+def keep_alive(stream: trio.SocketStream) -> None:
+    """Let the kernel notice when the other end is gone without a word."""
+    for level, option, value in _KEEP_ALIVE:
+        if option:
+            stream.setsockopt(level, option, value)

@@ -1,0 +1,165 @@
+"""Our places at relays (docs/protocol/circuit.md): reserve, keep, and take who comes by them.
+
+Each wanted relay has one task. It reserves again after three quarters of the time, and as soon as the connection with
+the relay has ended; while that fails it waits 1 s, doubling to 5 min, with jitter.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import trio
+
+from p2pchat.errors import CannotOpen, LinkLost, Unreachable
+from p2pchat.net import addresses as addr
+from p2pchat.net import circuit
+from p2pchat.net.circuit import HopMessage, Status, StopMessage
+from p2pchat.net.host import LibP2PHost
+from p2pchat.net.ports import Stream
+from p2pchat.net.reach import FIRST_WAIT, LONGEST_WAIT, jittered
+
+log = logging.getLogger("p2pchat.net")
+
+REFRESH = 0.75
+MOST_CIRCUITS = 64
+"""Circuits to us that one relay may have open."""
+_SHORTEST, _LONGEST = 120, 24 * 3600  # what a relay may say about its reservation's time, in seconds
+_GOOD = 30.0  # seconds after which a reservation that ended counts as one that worked
+
+
+@dataclass(eq=False)
+class _Wanted:
+    addresses: tuple[str, ...]
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    nudged: trio.Event = field(default_factory=trio.Event)
+    held: bool = False
+    problem: str = ""
+
+
+class Reservations:
+    """Keeps a reservation at every relay it is told of, in `nursery`. `changed` is called whenever one came or went."""
+
+    def __init__(
+        self,
+        host: LibP2PHost,
+        nursery: trio.Nursery,
+        clock: Callable[[], int],
+        random: Callable[[int], bytes],
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._host = host
+        self._nursery = nursery
+        self._clock = clock
+        self._random = random
+        self._changed = changed
+        self._wanted: dict[bytes, _Wanted] = {}
+        host.handle(circuit.STOP, self._stop)
+
+    def want(self, relay: bytes, addresses: Sequence[str]) -> None:
+        """Keep a reservation at a relay; called again, it takes the new addresses and tries at once."""
+        wanted = self._wanted.get(relay)
+        if wanted is None:
+            wanted = self._wanted[relay] = _Wanted(tuple(addresses))
+            self._host.expect_circuits(relay, MOST_CIRCUITS)
+            self._nursery.start_soon(self._keep, relay, wanted)
+        else:
+            wanted.addresses = tuple(addresses)
+            wanted.nudged.set()
+
+    def forget(self, relay: bytes) -> None:
+        """Keep it no longer. What has come by it stays, and the connection with the relay too."""
+        if (wanted := self._wanted.pop(relay, None)) is not None:
+            wanted.scope.cancel()
+            self._host.expect_circuits(relay, 0)
+
+    def ways(self) -> tuple[str, ...]:
+        """The addresses that lead to us by relays now, for `addresses.for_invite`."""
+        held = [(relay, wanted) for relay, wanted in self._wanted.items() if wanted.held]
+        return tuple(addr.circuit(address, relay) for relay, wanted in held for address in wanted.addresses)
+
+    def held(self, relay: bytes) -> bool:
+        """Whether we can be reached there now."""
+        return relay in self._wanted and self._wanted[relay].held
+
+    def problem(self, relay: bytes) -> str:
+        """Why there was no reservation the last time, in words, or ""."""
+        return self._wanted[relay].problem if relay in self._wanted else ""
+
+    async def _keep(self, relay: bytes, wanted: _Wanted) -> None:
+        wait = FIRST_WAIT
+        with wanted.scope:
+            while True:
+                wanted.nudged = trio.Event()
+                began = trio.current_time()
+                try:
+                    seconds = await self._reserve(relay, wanted.addresses)
+                except (CannotOpen, LinkLost, Unreachable) as error:
+                    wanted.problem = str(error) or "no answer"
+                else:
+                    wanted.problem = ""
+                    self._now(wanted, held=True)
+                    if await self._until_due(relay, wanted, REFRESH * seconds):
+                        wait = FIRST_WAIT
+                        continue
+                    if trio.current_time() - began >= _GOOD:
+                        wait = FIRST_WAIT
+                self._now(wanted, held=False)
+                with trio.move_on_after(jittered(wait, self._random)):
+                    await wanted.nudged.wait()
+                wait = min(2 * wait, LONGEST_WAIT)
+
+    async def _until_due(self, relay: bytes, wanted: _Wanted, seconds: float) -> bool:
+        """Wait until the reservation should be made again; False where its connection has ended before."""
+        ended = False
+        async with trio.open_nursery() as nursery:
+            over = nursery.cancel_scope
+            over.deadline = trio.current_time() + seconds
+
+            async def watch() -> None:
+                await wanted.nudged.wait()
+                over.cancel()
+
+            nursery.start_soon(watch)
+            await self._host.gone(relay)
+            ended = True
+            over.cancel()
+        return not ended
+
+    def _now(self, wanted: _Wanted, *, held: bool) -> None:
+        if wanted.held != held:
+            wanted.held = held
+            self._changed()
+
+    async def _reserve(self, relay: bytes, addresses: Sequence[str]) -> float:
+        """Ask once; how many seconds it holds."""
+        stream = await self._host.open(relay, addr.with_twins(addresses), circuit.HOP)
+        try:
+            if stream.route != "direct":
+                raise Unreachable("a relay must be reached without another")
+            await circuit.write_message(stream, HopMessage(type=HopMessage.RESERVE))
+            answer = await circuit.read_message(stream, HopMessage)
+        finally:
+            await stream.close()
+        if answer.type != HopMessage.STATUS or answer.status != circuit.OK:
+            raise Unreachable(f"the relay says no ({circuit.name(answer.status)})")
+        return min(max(answer.reservation.expire - self._clock() // 1000, _SHORTEST), _LONGEST)
+
+    async def _stop(self, stream: Stream) -> None:
+        """A relay brings somebody. Who it is, the connection over the circuit proves; the relay's word is not used."""
+        status: Status.ValueType = circuit.PERMISSION_DENIED
+        if stream.peer in self._wanted and stream.route == "direct":
+            status = circuit.MALFORMED_MESSAGE
+            try:
+                message = await circuit.read_message(stream, StopMessage)
+                circuit.peer_in(message)
+                if message.type == StopMessage.CONNECT:
+                    ok = StopMessage(type=StopMessage.STATUS, status=circuit.OK)
+                    if await self._host.adopt(stream, partial(circuit.write_message, stream, ok)):
+                        return
+                    status = circuit.RESOURCE_LIMIT_EXCEEDED
+            except CannotOpen:
+                log.info("a relay sent nonsense")
+        await circuit.write_message(stream, StopMessage(type=StopMessage.STATUS, status=status))

@@ -1,0 +1,168 @@
+"""What goes to the disk together, and what comes back: the part of the mailbox that runs in a thread.
+
+A batch is one transaction, puts and deletes; its reads come after it, so that whoever asks sees what was acknowledged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from p2pchat.core import mailbox as words
+from p2pchat.core.envelope import BUCKETS
+from p2pchat.core.mailbox import Blob
+from p2pchat.core.primitives import Random
+from p2pchat.errors import P2PChatError
+from p2pchat.relay.clients import Client, Opened
+from p2pchat.relay.store import A_SLICE, Deposit, Kept, MailboxStore
+
+MOST_INPUTS = 2048
+MOST_BYTES = 16 << 20
+"""What may wait for the disk; above it streams are not read."""
+MOST_READS = 8
+"""Fetches and readings for pushes in one batch."""
+MOST_ANSWER = 2 << 20
+"""Bytes of blobs in one answer to a fetch."""
+MOST_REFILL = 1 << 20
+"""Bytes of blobs in one reading for pushes."""
+
+
+class Wanted(NamedTuple):
+    """One queue of a fetch."""
+
+    handle: int
+    qid: bytes
+    after: int
+
+
+class Fetching(NamedTuple):
+    """A fetch under way."""
+
+    client: Client
+    number: int
+    want: int
+    queues: list[Wanted]
+
+
+class Refill(NamedTuple):
+    """What lies behind the last push is wanted."""
+
+    opened: Opened
+    after: int
+    most: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """What waits for the disk."""
+
+    puts: list[tuple[Client, words.Put, Deposit]] = field(default_factory=list)
+    deletes: list[tuple[Client, int]] = field(default_factory=list)
+    upto: dict[bytes, int] = field(default_factory=dict)
+    fetches: list[Fetching] = field(default_factory=list)
+    refills: list[Refill] = field(default_factory=list)
+    tidy: bool = False
+    size: int = 0
+
+    @property
+    def empty(self) -> bool:
+        return not (self.puts or self.deletes or self.tidy)
+
+    @property
+    def full(self) -> bool:
+        return len(self.puts) + len(self.deletes) >= MOST_INPUTS or self.size >= MOST_BYTES
+
+    def put(self, client: Client, put: words.Put, deposit: Deposit) -> None:
+        client.waiting += 1
+        self.puts.append((client, put, deposit))
+        self.size += len(deposit.blob)
+
+    def delete(self, client: Client, number: int, qid: bytes, upto: int) -> None:
+        client.waiting += 1
+        self.deletes.append((client, number))
+        self.upto[qid] = max(upto, self.upto.get(qid, 0))
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a fetch found, padding included."""
+
+    blobs: list[Blob]
+    found: int
+    more: bool
+    code: int = words.DONE
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a batch. `failure`: the last thing that went wrong; `untidy`: there is more to expire."""
+
+    puts: list[Kept]
+    deleted: bool = False
+    answers: list[Answer] = field(default_factory=list)
+    refilled: list[tuple[list[tuple[int, bytes]], bool]] = field(default_factory=list)
+    untidy: bool = False
+    failure: P2PChatError | None = None
+
+
+def apply(store: MailboxStore, batch: Batch, now: int, random: Random) -> Outcome:
+    """To the disk and back. A full or failing disk turns deposits away, keeps what is there and raises nothing."""
+    outcome = Outcome([])
+    if batch.puts or batch.deletes:
+        _change(store, batch, now, outcome)
+    for fetch in batch.fetches:
+        try:
+            outcome.answers.append(_padded(*_found(store, fetch), words.DONE, random))
+        except P2PChatError as error:
+            outcome.failure = error
+            outcome.answers.append(_padded([], False, words.RELAY_FULL, random))
+    for opened, after, most in batch.refills:
+        try:
+            rows = store.fetch(opened.qid, after, most, MOST_REFILL)
+            outcome.refilled.append((rows, store.holds_behind(opened.qid, rows[-1][0] if rows else after)))
+        except P2PChatError as error:
+            outcome.failure = error
+            outcome.refilled.append(([], True))
+    if batch.tidy:
+        try:
+            outcome.untidy = store.expire(now) == A_SLICE
+            if not outcome.untidy:
+                store.checkpoint()
+        except P2PChatError as error:
+            outcome.failure = error
+    return outcome
+
+
+def _change(store: MailboxStore, batch: Batch, now: int, outcome: Outcome) -> None:
+    try:
+        outcome.puts = store.change([deposit for _, _, deposit in batch.puts], batch.upto, now)
+        outcome.deleted = True
+        return
+    except P2PChatError as error:
+        outcome.failure = error
+        outcome.puts = [Kept(words.RELAY_FULL)] * len(batch.puts)
+    if batch.puts and batch.deletes:  # what makes room may succeed alone
+        try:
+            store.change([], batch.upto, now)
+            outcome.deleted = True
+        except P2PChatError as error:
+            outcome.failure = error
+
+
+def _found(store: MailboxStore, fetch: Fetching) -> tuple[list[Blob], bool]:
+    found: list[Blob] = []
+    more, left = False, MOST_ANSWER
+    for handle, qid, after in fetch.queues:
+        rows = store.fetch(qid, after, fetch.want - len(found), left) if left >= BUCKETS[0] else []
+        if found and rows and len(rows[0][1]) > left:
+            rows = []  # the store gives one at least
+        found += [Blob(handle, place, blob) for place, blob in rows]
+        left -= sum(len(blob) for _, blob in rows)
+        more = more or store.holds_behind(qid, rows[-1][0] if rows else after)
+    return found, more
+
+
+def _padded(found: list[Blob], more: bool, code: int, random: Random) -> Answer:
+    units = sum(len(blob.blob) for blob in found) // BUCKETS[0]
+    padding = [Blob(words.NO_HANDLE, 0, random(BUCKETS[0])) for _ in range(words.padding(units))]
+    return Answer(found + padding, len(found), more, code)

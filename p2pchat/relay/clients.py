@@ -1,0 +1,192 @@
+"""One client of the mailbox: what it opened, and what waits to be written to it.
+
+A thousand idle clients have no writer: one is started when something is to be said, and ends when all is said.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import trio
+
+from p2pchat.core.mailbox import Hello
+from p2pchat.core.wire import WRITE, Frame
+from p2pchat.errors import LinkLost
+from p2pchat.net.frames import write_frames
+from p2pchat.net.ports import Stream
+from p2pchat.relay.limits import Bucket
+
+MOST_WAITING = 1 << 20
+"""Bytes that may wait to be written to one client: above it nothing is pushed to it, and it is not read."""
+MOST_OUT = 64 << 20
+"""Bytes that may wait to be written to all: above it nothing is read for them from the disk, and nothing is pushed."""
+MOST_PUSHED = 256
+"""Blobs pushed on one stream that were not deleted yet."""
+SLOW = 2.0
+"""Seconds that one piece may take to be written while others wait for memory,"""
+MUCH = 256 << 10
+"""where so many bytes wait for it."""
+
+
+@dataclass(eq=False, slots=True)
+class Opened:
+    """A queue on one stream. `upto`: the last place pushed; `sent`: places pushed and not deleted yet; `reading`: what
+    lies behind is being read from the disk.
+    """
+
+    client: Client
+    handle: int
+    role: int
+    flags: int
+    qid: bytes
+    watched: bool = False
+    reading: bool = False
+    upto: int = 0
+    sent: list[int] | None = None
+
+
+@dataclass
+class Outgoing:
+    """What waits to be written to all clients together. `room` is called when it is less than `MOST_OUT` again."""
+
+    room: Callable[[], None]
+    total: int = 0
+
+    @property
+    def full(self) -> bool:
+        return self.total >= MOST_OUT
+
+
+class Client:
+    """One stream. `waiting`: how many of its inputs are on their way to the disk; `scope`: cancelled, it ends at once;
+    `reading`: cancelled, it ends when it has its answers; `changed`: whoever waits for anything of it parks there;
+    `behind`: queues of which the disk has more than was pushed.
+    """
+
+    __slots__ = (
+        "_emptied",
+        "_frames",
+        "_nursery",
+        "_outgoing",
+        "began",
+        "behind",
+        "changed",
+        "fetching",
+        "gone",
+        "heard",
+        "hello",
+        "opened",
+        "opens",
+        "out_bytes",
+        "place",
+        "pushed",
+        "puts",
+        "reading",
+        "scope",
+        "stream",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        stream: Stream,
+        hello: Hello,
+        puts: Bucket,
+        place: Bucket,
+        outgoing: Outgoing,
+        nursery: trio.Nursery,
+        emptied: Callable[[Client], None],
+    ) -> None:
+        self.stream = stream
+        self.hello = hello
+        self.puts = puts
+        self.place = place
+        self.heard = trio.current_time()
+        self.opened: dict[int, Opened] = {}
+        self.opens = 0
+        self.waiting = 0
+        self.fetching = False
+        self.pushed = 0
+        self.behind: dict[Opened, None] = {}
+        self.gone = False
+        self.scope = trio.CancelScope()
+        self.reading = trio.CancelScope()
+        self.changed = trio.lowlevel.ParkingLot()
+        self.out_bytes = 0
+        self.began: float | None = None  # when the piece under way was begun
+        self._frames: deque[Frame] = deque()
+        self._outgoing = outgoing
+        self._nursery = nursery
+        self._emptied = emptied
+
+    @property
+    def full(self) -> bool:
+        """Whether more waits for it than it should."""
+        return self.out_bytes >= MOST_WAITING
+
+    @property
+    def may_push(self) -> bool:
+        """Whether more may be pushed to it."""
+        return self.pushed < MOST_PUSHED and not self.full and not self._outgoing.full
+
+    @property
+    def slow(self) -> bool:
+        """Whether it holds much memory for long."""
+        return self.out_bytes > MUCH and self.began is not None and trio.current_time() - self.began > SLOW
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has all its answers."""
+        return not (self.waiting or self.out_bytes)
+
+    def send(self, frame: Frame) -> None:
+        """Write this after what waits already."""
+        if self.gone:
+            return
+        size = len(frame.body) + 5
+        self._frames.append(frame)
+        self.out_bytes += size
+        self._outgoing.total += size
+        if self.began is None:
+            self.began = trio.current_time()
+            self._nursery.start_soon(self._write)
+
+    def close(self) -> None:
+        """Nothing more is sent; what waited is forgotten."""
+        self.gone = True
+        self._frames.clear()
+        self._written(self.out_bytes)
+
+    async def _write(self) -> None:
+        try:
+            while self._frames:
+                self.began = trio.current_time()
+                piece, size = self._next_piece()
+                await write_frames(self.stream, piece)
+                if self.gone:
+                    return
+                self._written(size)
+                if not self._frames:
+                    self._emptied(self)
+        except LinkLost:
+            self.scope.cancel()
+        finally:
+            self.began = None
+
+    def _next_piece(self) -> tuple[list[Frame], int]:
+        piece: list[Frame] = []
+        size = 0
+        while self._frames and (not piece or size + len(self._frames[0].body) + 5 <= WRITE):
+            piece.append(self._frames.popleft())
+            size += len(piece[-1].body) + 5
+        return piece, size
+
+    def _written(self, size: int) -> None:
+        was_full = self._outgoing.full
+        self.out_bytes -= size
+        self._outgoing.total -= size
+        self.changed.unpark_all()
+        if was_full and not self._outgoing.full:
+            self._outgoing.room()

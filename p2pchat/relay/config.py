@@ -1,0 +1,178 @@
+"""What the operator set: flags over environment over file over what is built in. Each setting is a field of `Config`,
+with its bounds and with the words that the example file says about it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from p2pchat import errors
+
+PREFIX = "P2PCHAT_RELAY_"
+SYSTEM_FOLDER = "/var/lib/p2pchat-relay"
+
+
+class BadSetting(errors.UsageError):
+    """The relay's configuration cannot be used."""
+
+    hint = "`p2pchat relay --print-config` shows every setting."
+
+
+def _number(default: int, least: int, most: int, about: str) -> Any:
+    return field(default=default, metadata={"about": about, "least": least, "most": most})
+
+
+def _text(about: str) -> Any:
+    return field(default="", metadata={"about": about})
+
+
+def _texts(default: tuple[str, ...], about: str) -> Any:
+    return field(default=default, metadata={"about": about})
+
+
+@dataclass(frozen=True)
+class Config:
+    """A relay's settings. Their meaning is in the metadata, which is what `--print-config` prints."""
+
+    data: str = _text(
+        "The folder of the relay's key and its store. Without it: systemd's StateDirectory, "
+        f"{SYSTEM_FOLDER} for root, p2pchat-relay in your data folder for anybody else."
+    )
+    listen: tuple[str, ...] = _texts(
+        ("/ip4/0.0.0.0/tcp/4001", "/ip6/::/tcp/4001"),
+        "Where to listen. Port 0 is any free port, which is another one after a restart.",
+    )
+    announce: tuple[str, ...] = _texts(
+        (),
+        "The addresses to give to friends, where they are not those of this machine: behind a forwarded port or in a "
+        "container.",
+    )
+    metrics: str = _text(
+        "HOST:PORT for Prometheus at /metrics and for /healthz. Off unless given; give a local address, there is no "
+        "password. Nothing there names a peer, a queue or an address."
+    )
+    token_file: str = _text(
+        "A file with a word of 1 to 64 bytes that every client must know. Without it all are welcome."
+    )
+    connections: int = _number(
+        8192, 8, 1_000_000, "Connections at the same time. Each takes 60 to 80 kB of memory and one open file."
+    )
+    connections_per_address: int = _number(
+        64, 1, 1_000_000, "Of these, how many from one IPv4 address or one IPv6 /64. People behind one router share it."
+    )
+    total_bytes: int = _number(
+        4 << 30,
+        1 << 20,
+        1 << 50,
+        "Bytes of blobs to keep in all; the file is 20 % larger. When it is full, what has the least time left goes.",
+    )
+    queue_bytes: int = _number(
+        64 << 20, 65_536, 1 << 40, "Bytes one queue may hold. A queue is one contact of one person."
+    )
+    queue_blobs: int = _number(16_384, 1, 10_000_000, "Blobs one queue may hold.")
+    box_blobs: int = _number(
+        8, 1, 10_000, "Blobs the box of an invite may hold, which nobody can empty before its time."
+    )
+    least_free: int = _number(
+        64 << 20, 0, 1 << 50, "Bytes that must stay free on the disk; below it deposits are turned away."
+    )
+    longest_hours: int = _number(
+        30 * 24, 1, 10 * 365 * 24, "Hours after which anything is deleted, whatever was asked for."
+    )
+    address_bytes: int = _number(
+        512 << 20, 65_536, 1 << 50, "Bytes that may be deposited in a day from one IPv4 address or one IPv6 /64."
+    )
+    puts_a_second: int = _number(200, 1, 1_000_000, "Deposits a second that one client may make for long,")
+    puts_burst: int = _number(10_000, 1, 10_000_000, "and how many at once, when it comes back with a full outbox.")
+    stamp_bits: int = _number(
+        18, 0, 40, "What a deposit at an invite costs whoever makes it: 2^bits hashes; 18 is 0.2 s of a laptop."
+    )
+
+
+def load(flags: Mapping[str, Any], environment: Mapping[str, str], path: str | None = None) -> Config:
+    """The settings: `flags` (None: not given), then P2PCHAT_RELAY_…, then the TOML file. Raises BadSetting."""
+    named = path or environment.get(f"{PREFIX}CONFIG")
+    known = {one.name: one for one in fields(Config)}
+    found: dict[str, Any] = {}
+    for name, value in _file(named).items() if named else ():
+        if name not in known:
+            raise BadSetting(f"{named} has an unknown setting {name!r}")
+        found[name] = _checked(known[name], value, f"{named}: {name}")
+    for name, one in known.items():
+        text = environment.get(PREFIX + name.upper())
+        if text is not None:
+            found[name] = _checked(one, _parsed(one, text), PREFIX + name.upper())
+        if flags.get(name) is not None:
+            found[name] = _checked(one, flags[name], f"--{name}")
+    config = Config(**found)
+    return config if config.data else Config(**{**found, "data": str(_default_folder(environment))})
+
+
+def example() -> str:
+    """A TOML file with every setting, its default and what it means, all commented out."""
+    lines = ["# A relay's settings. A line that begins with # says what holds without it.", ""]
+    lines += ["# The environment goes before this file: P2PCHAT_RELAY_ and the name in capitals, lists with"]
+    lines += ["# commas. Flags go before both.", ""]
+    for one in fields(Config):
+        lines += [*_wrapped(one.metadata["about"]), f"#{one.name} = {_toml(one.default)}", ""]
+    return "\n".join(lines)
+
+
+def _wrapped(about: str) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(about, 100, initial_indent="# ", subsequent_indent="# ")
+
+
+def _toml(value: Any) -> str:
+    import json
+
+    return json.dumps(list(value) if isinstance(value, tuple) else value)
+
+
+def _file(path: str) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(Path(path).read_text("utf-8"))
+    except OSError as exc:
+        raise BadSetting(f"{path} cannot be read: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise BadSetting(f"{path} is not TOML: {exc}") from exc
+
+
+def _parsed(one: Field[Any], text: str) -> Any:
+    if isinstance(one.default, tuple):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if isinstance(one.default, int):
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else text
+    return text
+
+
+def _checked(one: Field[Any], value: Any, where: str) -> Any:
+    if isinstance(one.default, tuple):
+        if not isinstance(value, list | tuple) or not all(isinstance(part, str) for part in value):
+            raise BadSetting(f"{where} is a list of texts")
+        return tuple(value)
+    if isinstance(one.default, str):
+        if not isinstance(value, str):
+            raise BadSetting(f"{where} is a text")
+        return value
+    least, most = one.metadata["least"], one.metadata["most"]
+    if type(value) is not int or not least <= value <= most:
+        raise BadSetting(f"{where} is a number from {least} to {most}")
+    return value
+
+
+def _default_folder(environment: Mapping[str, str]) -> Path:
+    given = environment.get("STATE_DIRECTORY", "").split(":")[0]
+    if given:
+        return Path(given)
+    if os.geteuid() == 0 and not environment.get("XDG_DATA_HOME"):
+        return Path(SYSTEM_FOLDER)
+    data = environment.get("XDG_DATA_HOME", "")
+    return (Path(data) if os.path.isabs(data) else Path.home() / ".local" / "share") / "p2pchat-relay"

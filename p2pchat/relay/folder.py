@@ -1,0 +1,115 @@
+"""The relay's folder: its key, its lock, and the socket at which it tells its operator how it is.
+
+Nothing here needs more than the standard library, so that `relay status` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from p2pchat.errors import NodeError, ProfileError, ProfileInUse
+from p2pchat.locations import SOCKET_PATH_BYTES, Profile, ProfileLock, private_folder
+
+KEY = 32
+_PATIENCE = 5.0
+_MOST_STATUS = 1 << 16
+
+
+class NoRelay(NodeError):
+    """No relay is running here."""
+
+    hint = "Start one with `p2pchat relay`, or name its folder with --data."
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A relay by its folder."""
+
+    path: Path
+
+    @property
+    def store(self) -> Path:
+        return self.path / "blobs.db"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Make the folder if need be and hold its lock. Raises ProfileInUse or ProfileError."""
+        private_folder(self.path)
+        lock = ProfileLock(Profile(self.path))
+        try:
+            lock.acquire()
+        except ProfileInUse:
+            what = f"Another relay is running on {self.path} (pid {lock.owner() or 'unknown'})"
+            raise ProfileInUse(what, hint="Give this one a folder of its own with --data.") from None
+        with lock:
+            yield
+
+    def seed(self, fresh: bytes) -> bytes:
+        """The seed of the relay's transport key; `fresh` becomes it where there is none. Raises ProfileError."""
+        path = self.path / "key"
+        try:
+            with suppress(FileNotFoundError):
+                seed = path.read_bytes()
+                if len(seed) != KEY:
+                    raise ProfileError(f"{path} is no key", hint="Restore it, or remove it to become another relay.")
+                return seed
+            # Whole or not there: a relay that came back as another one would be lost to everybody who knows it.
+            draft = path.with_name("key.new")
+            with os.fdopen(os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(fresh)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.rename(path)
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise ProfileError(f"{path} cannot be used: {error.strerror}") from error
+        return fresh
+
+    def listen(self) -> socket.socket:
+        """The listening status socket, for its owner only. The lock must be held."""
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        with self._socket_path() as path:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+            made.bind(path)
+            os.chmod(path, 0o600)
+        made.listen(8)
+        return made
+
+    def ask(self) -> dict[str, Any]:
+        """What the relay that runs here says of itself. Raises NoRelay."""
+        data = b""
+        try:
+            with self._socket_path() as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
+                asked.settimeout(_PATIENCE)
+                asked.connect(path)
+                while len(data) < _MOST_STATUS and (some := asked.recv(65_536)):
+                    data += some
+            status: dict[str, Any] = json.loads(data)
+        except (OSError, ValueError):
+            raise NoRelay(f"No relay is running on {self.path}") from None
+        return status
+
+    @contextmanager
+    def _socket_path(self) -> Iterator[str]:
+        """The socket's path, by way of a descriptor where it is longer than a socket's may be."""
+        plain = self.path / "status.sock"
+        if len(os.fsencode(plain)) <= SOCKET_PATH_BYTES:
+            yield str(plain)
+            return
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            yield f"/proc/self/fd/{descriptor}/{plain.name}"
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,425 @@
+"""The mailbox: what a relay does with deposits, fetches and deletes (docs/protocol/mailbox.md).
+
+One committer for all clients: what waits is one batch and one transaction; only when it is on the disk are results,
+pushes and answers let out. While one batch is on its way the next gathers. Whatever a client makes us remember is
+bounded: its inputs and the answers that wait for it stop it from being read, and a client that takes nothing waits
+alone, until it is let go.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import trio
+
+from p2pchat.core import mailbox as words
+from p2pchat.core.mailbox import Hello
+from p2pchat.core.primitives import Random, equal
+from p2pchat.core.wire import Frame, FrameParser
+from p2pchat.errors import CannotOpen, LinkLost, P2PChatError
+from p2pchat.net.frames import READ, write_frames
+from p2pchat.net.ports import Stream
+from p2pchat.relay.batches import MOST_READS, Answer, Batch, Fetching, Outcome, Wanted, apply
+from p2pchat.relay.clients import SLOW, Client, Opened, Outgoing
+from p2pchat.relay.limits import Bucket, Limits, Places, Spent
+from p2pchat.relay.pushes import Pushes
+from p2pchat.relay.store import Deposit, Kept, MailboxStore
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus  # where the installed type stubs of trio have it
+
+PROTOCOL = words.PROTOCOL
+SILENCE = 180.0
+SWEEP = 30.0
+TOKEN_PATIENCE = 10.0
+A_BREATH = 64
+"""Frames of one client that are taken before others have a turn."""
+
+InThread = Callable[..., Awaitable[Outcome]]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Counts:
+    """What the metrics show: numbers only, of everybody together."""
+
+    deposits: int = 0
+    refused: int = 0
+    fetched: int = 0
+    deletes: int = 0
+
+
+class Mailbox:
+    """Serves `PROTOCOL` on a host. `run` until cancelled; `serve` is the handler of a stream.
+
+    `clock`: ms since the epoch. `place_of`: where on the network a stream comes from, for the limits on one place.
+    `in_thread`: how the disk is waited for.
+    """
+
+    def __init__(
+        self,
+        relay: bytes,
+        store: MailboxStore,
+        limits: Limits,
+        clock: Callable[[], int],
+        random: Random,
+        place_of: Callable[[Stream], str] = lambda stream: "",
+        in_thread: InThread = trio.to_thread.run_sync,
+    ) -> None:
+        self.counts = Counts()
+        self.failing = False
+        self._relay = relay
+        self._store = store
+        self._limits = limits
+        self._clock = clock
+        self._random = random
+        self._place_of = place_of
+        self._in_thread = in_thread
+        self._places = Places(limits.place_bytes, random)
+        self._spent = Spent()
+        self._clients: set[Client] = set()
+        self._outgoing = Outgoing(self._room)
+        self.pushes = Pushes(self._wake_up)
+        self._next = Batch()
+        self._fetches: deque[Fetching] = deque()
+        self._wake = trio.Event()
+        self._taken = trio.lowlevel.ParkingLot()
+        self._left = trio.lowlevel.ParkingLot()
+        self._nursery: trio.Nursery | None = None
+        self._draining = False
+
+    @property
+    def clients(self) -> int:
+        """How many streams there are."""
+        return len(self._clients)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What waits to be written to all clients."""
+        return self._outgoing.total
+
+    async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Commit until cancelled; the batch under way is finished first."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self._sweep)
+            task_status.started()
+            while True:
+                await trio.lowlevel.checkpoint_if_cancelled()
+                batch = await self._next_batch()
+                with trio.CancelScope(shield=True):
+                    outcome = await self._in_thread(apply, self._store, batch, self._clock(), self._random)
+                self._release(batch, outcome)
+
+    async def serve(self, stream: Stream) -> None:
+        """One client, until it ends."""
+        if self._draining or self._nursery is None:
+            return
+        hello, limits = self._hello(), self._limits
+        client = Client(
+            stream,
+            hello,
+            Bucket(limits.puts_burst, limits.puts_a_second),
+            self._places.of(self._place_of(stream)),
+            self._outgoing,
+            self._nursery,
+            self.pushes.catch_up,
+        )
+        self._clients.add(client)
+        try:
+            with client.scope:
+                await write_frames(stream, [Frame(words.HELLO, words.encode_hello(hello))])
+                with client.reading:
+                    await self._read(client)
+                while client.reading.cancelled_caught and not client.settled:
+                    await client.changed.park()
+        except (CannotOpen, LinkLost):
+            return
+        finally:
+            client.close()
+            self._clients.discard(client)
+            self.pushes.forget(client)
+            self._left.unpark_all()
+
+    async def drain(self, patience: float) -> None:
+        """Take nothing new, answer what was taken, and let everybody go; within `patience` seconds."""
+        self._draining = True
+        for client in self._clients:
+            client.reading.cancel()
+        with trio.move_on_after(patience):
+            while self._clients:
+                await self._left.park()
+        for client in self._clients:
+            client.scope.cancel()
+
+    # --- batches
+
+    def _wake_up(self) -> None:
+        self._wake.set()
+
+    def _room(self) -> None:
+        """Memory was short, and is no more."""
+        self._wake_up()
+        for client in self._clients:
+            self.pushes.catch_up(client)
+
+    async def _next_batch(self) -> Batch:
+        """Wait until there is something to do, and take it."""
+        while self._next.empty and (self._outgoing.full or not self._reads):
+            self._wake = trio.Event()
+            with trio.move_on_after(SLOW if self._reads else math.inf):
+                await self._wake.wait()
+            if self._reads and self._outgoing.full:
+                self._let_go_of_the_slow()
+        batch, self._next = self._next, Batch()
+        self._taken.unpark_all()
+        while self._reads and not self._outgoing.full and len(batch.fetches) + len(batch.refills) < MOST_READS:
+            self._add_reading(batch)
+        return batch
+
+    @property
+    def _reads(self) -> bool:
+        return bool(self._fetches) or self.pushes.waiting
+
+    def _add_reading(self, batch: Batch) -> None:
+        """The next fetch or reading for pushes, in turn."""
+        if self.pushes.waiting and (len(batch.refills) <= len(batch.fetches) or not self._fetches):
+            refill = self.pushes.next_refill()
+            if refill is not None:
+                batch.refills.append(refill)
+        else:
+            fetching = self._fetches.popleft()
+            if not fetching.client.gone:
+                batch.fetches.append(fetching)
+
+    # --- in
+
+    def _hello(self) -> Hello:
+        limits, quota = self._limits, self._store.quota
+        return Hello(
+            self._relay,
+            self._random(32),
+            limits.stamp_bits,
+            limits.longest_hours,
+            quota.queue_blobs,
+            quota.queue_bytes,
+            limits.token is not None,
+        )
+
+    async def _read(self, client: Client) -> None:
+        parser = FrameParser(words.FROM_CLIENT)
+        frames = await self._admitted(client, parser)
+        while True:
+            for count, frame in enumerate(frames):
+                if count % A_BREATH == A_BREATH - 1:
+                    await trio.lowlevel.checkpoint()
+                await self._until_room(client, frame.type)
+                self._take(client, frame)
+            data = await client.stream.read(READ)
+            if not data:
+                return
+            client.heard = trio.current_time()
+            frames = parser.feed(data)
+
+    async def _admitted(self, client: Client, parser: FrameParser) -> list[Frame]:
+        """Return, with the frames that came behind it, once the client said the token where there is one."""
+        token = self._limits.token
+        if token is None:
+            return []
+        with trio.move_on_after(TOKEN_PATIENCE):
+            while data := await client.stream.read(READ):
+                frames = parser.feed(data)
+                if frames:
+                    if frames[0].type != words.TOKEN or not equal(frames[0].body, token):
+                        raise CannotOpen
+                    return frames[1:]
+        raise CannotOpen
+
+    async def _until_room(self, client: Client, kind: int) -> None:
+        """Wait while this client, or all of them together, have too much waiting."""
+        fetches = kind == words.FETCH
+        while True:
+            if client.full or (fetches and client.fetching):
+                await client.changed.park()
+            elif self._next.full:
+                await self._taken.park()
+            else:
+                return
+
+    def _take(self, client: Client, frame: Frame) -> None:
+        match frame.type:
+            case words.PUT:
+                self._put(client, words.decode_put(frame.body))
+            case words.DELETE:
+                self._delete(client, words.decode_delete(frame.body))
+            case words.FETCH:
+                self._fetch(client, words.decode_fetch(frame.body))
+            case words.OPEN:
+                self._open(client, words.decode_open(frame.body))
+            case words.PING:
+                client.send(Frame(words.PONG, b""))
+            case words.TOKEN:
+                raise CannotOpen
+
+    def _open(self, client: Client, opening: words.Open) -> None:
+        if opening.handle in client.opened or opening.handle == words.NO_HANDLE:
+            raise CannotOpen
+        code = words.DONE
+        client.opens += 1
+        if client.opens > words.MOST_HANDLES:  # those that failed count: each costs us a check of a signature
+            code = words.TOO_FAST
+        else:
+            try:
+                words.check_open(opening, client.hello)
+            except CannotOpen:
+                code = words.NOT_ALLOWED
+        if code == words.DONE:
+            handle, role, queue, _ = opening
+            client.opened[handle] = Opened(client, handle, role, queue.flags, queue.id)
+        client.send(Frame(words.OPENED, words.encode_opened(opening.handle, code)))
+
+    def _put(self, client: Client, put: words.Put) -> None:
+        opened = client.opened.get(put.handle)
+        now = self._clock()
+        if opened is None or opened.role != words.TO_PUT:
+            code = words.NOT_ALLOWED
+        else:
+            code = self._refusal(client, opened, put, now)
+        if opened is None or code != words.DONE:
+            self.counts.refused += 1
+            self._answer(client, put.number, code)
+            return
+        expires = -(-now // words.HOUR_MS) + put.hours
+        spent = bool(put.stamp) and self._spent.has(opened.qid, put.stamp)
+        self._next.put(client, put, Deposit(opened.qid, put.blob, expires, bool(opened.flags & words.BOX), spent))
+        self._wake_up()
+
+    def _refusal(self, client: Client, opened: Opened, put: words.Put, now: int) -> int:
+        stamped = bool(opened.flags & words.STAMPED)
+        if not 1 <= put.hours <= self._limits.longest_hours or (put.stamp and not stamped):
+            return words.MALFORMED
+        at = trio.current_time()
+        if not client.puts.take(at) or not client.place.take(at, len(put.blob)):
+            return words.TOO_FAST
+        bits = self._limits.stamp_bits
+        if stamped and not words.stamp_holds(self._relay, opened.qid, put.blob, now, bits, put.stamp):
+            return words.BAD_STAMP
+        return words.DONE
+
+    def _delete(self, client: Client, delete: words.Delete) -> None:
+        opened = client.opened.get(delete.handle)
+        if opened is None or opened.role != words.TO_FETCH:
+            self._answer(client, delete.number, words.NOT_ALLOWED)
+            return
+        if opened.sent:
+            confirmed = bisect_right(opened.sent, delete.upto)
+            del opened.sent[:confirmed]
+            client.pushed -= confirmed
+        if opened.flags & words.BOX:
+            self._answer(client, delete.number, words.DONE)
+        else:
+            self._next.delete(client, delete.number, opened.qid, delete.upto)
+            self._wake_up()
+        self.pushes.catch_up(client)
+
+    def _fetch(self, client: Client, fetch: words.Fetch) -> None:
+        queues = [(client.opened.get(handle), after) for handle, after in fetch.queues]
+        mine = [(one, after) for one, after in queues if one is not None and one.role == words.TO_FETCH]
+        if len(mine) < len(queues):
+            self._end(client, fetch.number, words.NOT_ALLOWED)
+        elif fetch.want:
+            client.fetching = True
+            client.waiting += 1
+            wanted = [Wanted(one.handle, one.qid, after) for one, after in mine]
+            self._fetches.append(Fetching(client, fetch.number, fetch.want, wanted))
+            self._wake_up()
+        else:
+            for opened, after in mine:
+                self.pushes.watch(opened, after)
+            self._end(client, fetch.number, words.DONE)
+
+    # --- out
+
+    def _release(self, batch: Batch, outcome: Outcome) -> None:
+        """The batch is on the disk: say so."""
+        self._tell(outcome.failure)
+        results: dict[Client, list[tuple[int, int]]] = {}
+        for (client, put, deposit), kept in zip(batch.puts, outcome.puts, strict=True):
+            results.setdefault(client, []).append((put.number, kept.code))
+            self._kept(put, deposit, kept)
+        code = words.DONE if outcome.deleted else words.RELAY_FULL
+        for client, number in batch.deletes:
+            results.setdefault(client, []).append((number, code))
+        self.counts.deletes += len(batch.deletes)
+        for client, pairs in results.items():
+            client.waiting -= len(pairs)
+            for start in range(0, len(pairs), words.MOST_RESULTS):
+                some = pairs[start : start + words.MOST_RESULTS]
+                client.send(Frame(words.RESULTS, words.encode_results(some)))
+            client.changed.unpark_all()
+        for fetching, answer in zip(batch.fetches, outcome.answers, strict=True):
+            self._answer_fetch(fetching, answer)
+        for refill, (rows, more) in zip(batch.refills, outcome.refilled, strict=True):
+            self.pushes.refilled(refill.opened, rows, more)
+        self._next.tidy = self._next.tidy or outcome.untidy
+
+    def _kept(self, put: words.Put, deposit: Deposit, kept: Kept) -> None:
+        if kept.code != words.DONE:
+            self.counts.refused += 1
+        elif kept.new:
+            self.counts.deposits += 1
+            if put.stamp:
+                self._spent.add(deposit.qid, put.stamp, self._clock())
+            self.pushes.came(deposit.qid, kept.place, deposit.blob)
+
+    def _answer_fetch(self, fetching: Fetching, answer: Answer) -> None:
+        client = fetching.client
+        for blob in answer.blobs:
+            client.send(Frame(words.BLOB, words.encode_blob(blob)))
+        self._end(client, fetching.number, answer.code, answer.more)
+        self.counts.fetched += answer.found
+        client.fetching = False
+        client.waiting -= 1
+        client.changed.unpark_all()
+
+    def _answer(self, client: Client, number: int, code: int) -> None:
+        client.send(Frame(words.RESULTS, words.encode_results([(number, code)])))
+
+    def _end(self, client: Client, number: int, code: int, more: bool = False) -> None:
+        client.send(Frame(words.END, words.encode_end(words.End(number, code, more))))
+
+    # --- housekeeping
+
+    async def _sweep(self) -> None:
+        """Let go of clients that say nothing, and of what is past its time."""
+        while True:
+            await trio.sleep(SWEEP)
+            now = trio.current_time()
+            for client in self._clients:
+                if now - client.heard > SILENCE:
+                    client.scope.cancel()
+                else:
+                    self.pushes.catch_up(client)
+            self._next.tidy = True
+            self._wake_up()
+
+    def _let_go_of_the_slow(self) -> None:
+        """Memory is short: who takes its bytes slower than others wait for them makes room."""
+        for client in self._clients:
+            if client.slow:
+                client.scope.cancel()
+
+    def _tell(self, failure: P2PChatError | None) -> None:
+        """Log when the disk begins to fail and when it is well again, not every time in between."""
+        if failure is not None and not self.failing:
+            log.error("the store: %s", type(failure).__name__)
+        elif failure is None and self.failing:
+            log.warning("the store works again")
+        self.failing = failure is not None

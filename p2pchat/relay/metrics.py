@@ -1,0 +1,116 @@
+"""How the relay is, in numbers of everybody together: for Prometheus, and for a health check.
+
+The HTTP is as little as a scraper needs. It listens nowhere unless asked to, and nothing it says has a label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import trio
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+from p2pchat.errors import NodeError
+from p2pchat.relay.config import BadSetting
+
+_PATIENCE = 5.0
+_MOST_REQUEST = 8192
+_MOST_AT_ONCE = 8
+
+Numbers = Mapping[str, float]
+
+COUNTERS = {
+    "deposits": "Blobs taken",
+    "refused": "Deposits turned away",
+    "fetched": "Blobs given to who asked",
+    "pushed": "Blobs pushed to who watched",
+    "deletes": "Deletes asked for",
+    "restarts": "How often the network was started again",
+}
+GAUGES = {
+    "clients": "Clients connected",
+    "watched": "Queues somebody watches",
+    "queues": "Queues that hold something",
+    "blobs": "Blobs held",
+    "bytes": "Bytes of blobs held",
+    "most_bytes": "Bytes of blobs that may be held",
+    "waiting_bytes": "Bytes waiting to be written to clients",
+    "healthy": "1 while the disk and the network work",
+}
+
+
+class _Relay(Collector):
+    def __init__(self, numbers: Callable[[], Numbers]) -> None:
+        self._numbers = numbers
+
+    def collect(self) -> Iterator[Metric]:
+        numbers = self._numbers()
+        for name, about in COUNTERS.items():
+            yield CounterMetricFamily(f"p2pchat_relay_{name}", about, value=numbers[name])
+        for name, about in GAUGES.items():
+            yield GaugeMetricFamily(f"p2pchat_relay_{name}", about, value=numbers[name])
+
+
+def registry_of(numbers: Callable[[], Numbers]) -> CollectorRegistry:
+    """A registry with the relay's numbers and its process's."""
+    registry = CollectorRegistry()
+    registry.register(_Relay(numbers))
+    ProcessCollector(registry=registry)
+    return registry
+
+
+async def listeners(where: str) -> Sequence[trio.SocketListener]:
+    """Listen at HOST:PORT. Raises BadSetting or NodeError."""
+    host, colon, port = where.rpartition(":")
+    if not colon or not host or not port.isdigit() or not 0 <= int(port) < 65536:
+        raise BadSetting(f"--metrics is HOST:PORT, such as 127.0.0.1:9464, not {where!r}")
+    try:
+        return await trio.open_tcp_listeners(int(port), host=host.strip("[]"))
+    except OSError as exc:
+        raise NodeError(f"Metrics cannot be served at {where}: {exc.strerror}") from exc
+
+
+async def serve(listening: Sequence[trio.SocketListener], numbers: Callable[[], Numbers]) -> None:
+    """Answer `GET /metrics` and `GET /healthz` until cancelled."""
+    registry, at_once = registry_of(numbers), trio.Semaphore(_MOST_AT_ONCE)
+
+    async def answer(stream: trio.SocketStream) -> None:
+        async with stream:
+            with trio.move_on_after(_PATIENCE), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                async with at_once:
+                    await stream.send_all(_respond(await _request(stream), registry, numbers()))
+
+    await trio.serve_listeners(answer, listening)
+
+
+async def _request(stream: trio.SocketStream) -> bytes:
+    data = b""
+    while b"\r\n\r\n" not in data and len(data) < _MOST_REQUEST and (some := await stream.receive_some(4096)):
+        data += some
+    return data
+
+
+def _respond(request: bytes, registry: CollectorRegistry, numbers: Numbers) -> bytes:
+    words = request.split(b"\r\n", 1)[0].split(b" ")
+    if len(words) != 3 or words[0] != b"GET":
+        return _response("405 Method Not Allowed", b"GET only\n")
+    match words[1].split(b"?")[0]:
+        case b"/metrics":
+            return _response("200 OK", generate_latest(registry), CONTENT_TYPE_LATEST)
+        case b"/healthz" if numbers["healthy"]:
+            return _response("200 OK", b"ok\n")
+        case b"/healthz":
+            return _response("503 Service Unavailable", b"the disk or the network fails\n")
+        case _:
+            return _response("404 Not Found", b"/metrics or /healthz\n")
+
+
+def _response(status: str, body: bytes, kind: str = "text/plain; charset=utf-8") -> bytes:
+    head: dict[str, Any] = {"Content-Type": kind, "Content-Length": len(body), "Connection": "close"}
+    lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in head.items()), "", ""]
+    return "\r\n".join(lines).encode() + body

@@ -1,0 +1,208 @@
+"""The relay as a process: key, store, network, mailbox and what its operator asks, under the lock of its folder.
+
+SIGTERM and SIGINT drain it: nobody new is served, what was taken is committed and answered, clients learn it by the end
+of their streams.
+"""
+
+from __future__ import annotations
+
+import gc
+import ipaddress
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from p2pchat import __version__
+from p2pchat import log as logs
+from p2pchat.core.primitives import self_test, system_entropy
+from p2pchat.net import addresses as addr
+from p2pchat.net import guard
+from p2pchat.net.host import LibP2PHost
+from p2pchat.net.host import Limits as HostLimits
+from p2pchat.net.ports import Stream
+from p2pchat.net.quiet import quiet
+from p2pchat.net.streams import LibP2PStream
+from p2pchat.net.supervisor import Supervisor
+from p2pchat.relay import metrics
+from p2pchat.relay.config import BadSetting, Config
+from p2pchat.relay.folder import Folder
+from p2pchat.relay.limits import Limits
+from p2pchat.relay.mailbox import PROTOCOL, Mailbox
+from p2pchat.relay.store import MailboxStore, Quota
+
+DRAIN = 5.0
+"""Seconds in which clients get the answers they wait for when the relay is to end."""
+_SPARE_FILES = 128
+_MOST_TOKEN = 64
+
+Announce = Callable[[dict[str, Any]], None]
+
+log = logging.getLogger(__name__)
+
+
+def run(config: Config, announce: Announce, verbose: int = 0) -> None:
+    """Run until SIGTERM or SIGINT. Raises what keeps it from starting; ProfileInUse where another relay runs there.
+
+    announce is told {"event": "ready", "addresses": […], "public": bool}.
+    """
+    # Not even -vv logs addresses of clients: a relay has none to lose.
+    logs.set_up(min(verbose, 1), sys.stderr)
+    self_test()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    folder = Folder(Path(config.data).expanduser().absolute())
+    with folder.locked():
+        relay = _Relay(config, folder)
+        try:
+            trio.run(relay.run, announce)
+        finally:
+            relay.store.close()
+
+
+def host_limits(config: Config) -> HostLimits:
+    """What strangers may have of the host, for this many clients."""
+    return HostLimits(
+        inbound=config.connections,
+        inbound_per_place=config.connections_per_address,
+        connections_per_peer=2,
+        streams_per_peer=8,
+        unread=4 * guard.WINDOW,
+    )
+
+
+def mailbox_limits(config: Config) -> Limits:
+    """What strangers may have of the mailbox. Raises BadSetting for a bad token."""
+    return Limits(
+        _token(config.token_file),
+        config.stamp_bits,
+        config.longest_hours,
+        config.puts_burst,
+        config.puts_a_second,
+        config.address_bytes,
+    )
+
+
+def quota(config: Config) -> Quota:
+    """What may be kept."""
+    return Quota(config.queue_blobs, config.queue_bytes, config.box_blobs, config.total_bytes, config.least_free)
+
+
+class _Relay:
+    def __init__(self, config: Config, folder: Folder) -> None:
+        random = system_entropy().random
+        limits = mailbox_limits(config)
+        self._config = config
+        self._folder = folder
+        self._host = LibP2PHost(folder.seed(random(32)), config.listen, limits=host_limits(config))
+        for address in config.announce:
+            addr.parse(address)
+        self._supervisor = Supervisor(self._host)
+        self.store = MailboxStore.open(folder.store, quota(config), _now())
+        self._mailbox = Mailbox(self._host.peer, self.store, limits, _now, random, _place_of)
+        self._host.handle(PROTOCOL, self._mailbox.serve)
+        self._began = time.monotonic()
+
+    async def run(self, announce: Announce) -> None:
+        quiet()
+        _allow_files(self._config.connections)
+        http = await metrics.listeners(self._config.metrics) if self._config.metrics else []
+        async with trio.open_nursery() as nursery:
+            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                await nursery.start(self._mailbox.run)
+                await nursery.start(self._supervisor.run)
+                nursery.start_soon(self._tell_operator)
+                if http:
+                    nursery.start_soon(metrics.serve, http, self._numbers)
+                gc.collect()
+                gc.freeze()  # what was imported stays
+                announce({"event": "ready", "addresses": self._addresses(), "public": self._is_public()})
+                async for _ in signals:
+                    break
+            log.info("ending: answering what was taken")
+            await self._mailbox.drain(DRAIN)
+            nursery.cancel_scope.cancel()
+
+    def _addresses(self) -> list[str]:
+        return [addr.full(self._host.peer, one) for one in self._config.announce or self._host.addresses()]
+
+    def _is_public(self) -> bool:
+        """Whether the first address is one that the whole internet can dial."""
+        first = next(iter(self._config.announce or self._host.addresses()), None)
+        return first is not None and ipaddress.ip_address(str(addr.parse(first).ip)).is_global
+
+    def _numbers(self) -> dict[str, float]:
+        return {
+            **asdict(self._mailbox.counts),
+            "pushed": self._mailbox.pushes.pushed,
+            "clients": self._mailbox.clients,
+            "watched": self._mailbox.pushes.watched,
+            "waiting_bytes": self._mailbox.waiting_bytes,
+            "queues": self.store.queues,
+            "blobs": self.store.blobs,
+            "bytes": self.store.size,
+            "most_bytes": self.store.quota.total_bytes,
+            "restarts": self._supervisor.restarts,
+            "healthy": int(not (self._mailbox.failing or self._supervisor.waiting)),
+        }
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "running": True,
+            "version": __version__,
+            "pid": os.getpid(),
+            "seconds": int(time.monotonic() - self._began),
+            "addresses": self._addresses(),
+            **self._numbers(),
+        }
+
+    async def _tell_operator(self) -> None:
+        """Whoever connects to the status socket is told the status, once."""
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(self._folder.listen()))
+
+        async def tell(stream: trio.SocketStream) -> None:
+            with trio.move_on_after(1.0), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await stream.send_all(json.dumps(self._status()).encode() + b"\n")
+            await stream.aclose()
+
+        await trio.serve_listeners(tell, [listener])
+
+
+def _place_of(stream: Stream) -> str:
+    return stream.place if isinstance(stream, LibP2PStream) else ""
+
+
+def _token(path: str) -> bytes | None:
+    if not path:
+        return None
+    try:
+        token = Path(path).read_bytes().removesuffix(b"\n")
+    except OSError as exc:
+        raise BadSetting(f"The token in {path} cannot be read: {exc.strerror}") from exc
+    if not 1 <= len(token) <= _MOST_TOKEN:
+        raise BadSetting(f"The token in {path} has not 1 to {_MOST_TOKEN} bytes")
+    return token
+
+
+def _allow_files(connections: int) -> None:
+    """A connection is an open file, and the usual limit is 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _SPARE_FILES
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        log.warning("only %d files may be open, so there may be fewer connections than %d", hard, connections)
+        wanted = hard
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,452 @@
+"""What a relay does not do for anybody: more than its limits allow, more than joining two who are there, or fall."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+import trio
+from libp2p.relay.circuit_v2.pb.circuit_pb2 import HopMessage, PeerId, StopMessage
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from p2pchat.errors import CannotOpen, LinkLost, Unreachable
+from p2pchat.net import addresses as addr
+from p2pchat.net import circuit
+from p2pchat.net.guard import WINDOW
+from p2pchat.net.hop import CircuitLimits, CircuitRelay
+from p2pchat.net.host import LibP2PHost, Limits
+from p2pchat.net.ports import Stream
+from p2pchat.net.streams import LibP2PStream
+from tests.conftest import run
+from tests.net.hosts import ECHO, connections, make, muxer, read_exactly, running, until_apart, works
+from tests.net.relays import Meeting, Place, ask, clock, connect_to, echoes, ended, meeting, until_no_circuit
+
+# --- no open proxy ------------------------------------------------------------------------------------------------
+
+
+def test_a_reservation_for_another_is_refused() -> None:
+    async def main() -> None:
+        async with meeting() as here:
+            other = make(4)
+            stream = await here.alice.open(here.relay.peer, here.relay.addresses(), circuit.HOP)
+            message = HopMessage(type=HopMessage.RESERVE, peer=PeerId(id=addr.multihash(other.peer)))
+            assert await ask(stream, message) == circuit.PERMISSION_DENIED
+            assert here.hop.reservations == 2
+            own = await here.alice.open(here.relay.peer, (), circuit.HOP)
+            message = HopMessage(type=HopMessage.RESERVE, peer=PeerId(id=addr.multihash(here.alice.peer)))
+            assert await ask(own, message) == circuit.OK
+            assert here.hop.reservations == 3
+
+    run(main)
+
+
+def test_no_circuit_to_whom_nobody_can_reach() -> None:
+    async def main() -> None:
+        async with meeting() as here:
+            stranger = make(4)
+            async with running(stranger):
+                assert await works(here.relay, stranger)  # connected, and has not reserved
+                for host, status in ((stranger, 204), (make(5), 204), (here.relay, 204), (here.alice, 204)):
+                    stream = await here.alice.open(here.relay.peer, here.relay.addresses(), circuit.HOP)
+                    assert await ask(stream, connect_to(host)) == status
+            with pytest.raises(Unreachable):
+                await here.call(here.alice, stranger)
+
+    run(main)
+
+
+def test_a_relay_dials_nobody() -> None:
+    """Bob has reserved and still listens, but his connection with the relay is gone."""
+
+    async def main() -> None:
+        async with meeting() as here:
+            here.bobs.kept.forget(here.relay.peer)
+            await here.bob.disconnect(here.relay.peer)
+            await until_apart(here.relay, here.bob)
+            stream = await here.alice.open(here.relay.peer, here.relay.addresses(), circuit.HOP)
+            message = connect_to(here.bob)
+            message.peer.addrs.append(addr.pack(here.bob.addresses()[0]))
+            assert await ask(stream, message) == circuit.CONNECTION_FAILED
+            assert connections(here.relay, here.bob) == []
+            assert here.hop.counts.failed == 1
+
+    run(main)
+
+
+def test_neither_reservations_nor_circuits_over_a_circuit() -> None:
+    async def main() -> None:
+        async with meeting() as here:
+            nested = CircuitRelay(here.bob, CircuitLimits(), clock)
+            here.bob.handle(circuit.HOP, nested.serve)
+            for message in (HopMessage(type=HopMessage.RESERVE), connect_to(here.carol)):
+                stream = await here.call(here.alice, here.bob, circuit.HOP)
+                assert await ask(stream, message) == circuit.PERMISSION_DENIED
+            assert nested.reservations == 0
+
+    run(main)
+
+
+def test_somebody_else_at_the_other_end_is_noticed() -> None:
+    """A relay that joins us with whom it likes."""
+
+    async def main() -> None:
+        async with meeting() as here:
+            asked: list[bytes] = []
+
+            async def lie(source: bytes, peer: bytes) -> LibP2PStream:
+                asked.append(peer)
+                return await real(source, here.carol.peer)
+
+            real = here.hop._stop
+            here.hop._stop = lie  # type: ignore[method-assign]
+            with pytest.raises(Unreachable):
+                await here.call(here.alice, here.bob)
+            assert asked == [here.bob.peer]
+
+    run(main)
+
+
+# --- limits -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "limits", [CircuitLimits(circuits=1), CircuitLimits(circuits_per_peer=1), CircuitLimits(circuits_per_place=1)]
+)
+def test_no_more_circuits_than_allowed(limits: CircuitLimits) -> None:
+    async def main() -> None:
+        async with meeting(limits) as here:
+            assert await echoes(await here.call(here.alice, here.bob))
+            with pytest.raises(Unreachable):
+                await here.call(here.alice, here.carol)
+            await here.alice.disconnect(here.bob.peer)
+            await until_no_circuit(here)
+            assert await echoes(await here.call(here.alice, here.carol))
+
+    run(main)
+
+
+def test_nor_to_one_peer() -> None:
+    async def main() -> None:
+        async with meeting(CircuitLimits(circuits_per_peer=1)) as here:
+            assert await echoes(await here.call(here.alice, here.bob))
+            with pytest.raises(Unreachable):
+                await here.call(here.carol, here.bob)
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    "limits", [CircuitLimits(reservations=2), CircuitLimits(reservations_per_place=2), CircuitLimits()]
+)
+def test_no_more_reservations_than_allowed(limits: CircuitLimits) -> None:
+    clock = MockClock()
+
+    async def main() -> None:
+        async with meeting(limits) as here:
+
+            async def reserve() -> int:
+                stream = await here.alice.open(here.relay.peer, here.relay.addresses(), circuit.HOP)
+                return await ask(stream, HopMessage(type=HopMessage.RESERVE))
+
+            full = limits != CircuitLimits()
+            assert await reserve() == (circuit.RESOURCE_LIMIT_EXCEEDED if full else circuit.OK)
+            if full:
+                here.bobs.kept.forget(here.relay.peer)
+                clock.rate = 10
+                await here.bob.disconnect(here.relay.peer)  # who is gone holds no place
+                await until_apart(here.relay, here.bob)
+                clock.jump(60)
+                assert await reserve() == circuit.OK
+                assert here.hop.reservations == 2
+
+    run(main, clock)
+
+
+def test_a_reservation_ends() -> None:
+    mock = MockClock()
+
+    async def main() -> None:
+        async with meeting(CircuitLimits(ttl=1000)) as here:
+            here.bobs.kept.forget(here.relay.peer)
+            here.carols.kept.forget(here.relay.peer)
+            mock.jump(1001)
+            stream = await here.alice.open(here.relay.peer, here.relay.addresses(), circuit.HOP)
+            assert await ask(stream, connect_to(here.bob)) == circuit.NO_RESERVATION
+
+    run(main, mock)
+
+
+def test_who_may_reserve_can_be_chosen() -> None:
+    async def main() -> None:
+        async with meeting() as here:
+            here.hop._allowed = lambda peer: peer != here.alice.peer
+            stream = await here.alice.open(here.relay.peer, here.relay.addresses(), circuit.HOP)
+            assert await ask(stream, HopMessage(type=HopMessage.RESERVE)) == circuit.RESERVATION_REFUSED
+            assert await echoes(await here.call(here.alice, here.bob))  # dialling is for everybody
+
+    run(main)
+
+
+def test_a_draining_relay_takes_nothing_new_and_ends_nothing() -> None:
+    async def main() -> None:
+        async with meeting() as here:
+            old = await here.call(here.alice, here.bob)
+            here.hop.drain()
+            with pytest.raises(Unreachable):
+                await here.call(here.alice, here.carol)
+            stream = await here.alice.open(here.relay.peer, (), circuit.HOP)
+            assert await ask(stream, HopMessage(type=HopMessage.RESERVE)) == circuit.RESERVATION_REFUSED
+            assert await echoes(old)
+
+    run(main)
+
+
+def test_a_circuit_carries_so_many_bytes() -> None:
+    async def main() -> None:
+        async with meeting(CircuitLimits(bytes=100_000)) as here:
+            stream = await here.call(here.alice, here.bob)
+            await stream.write(bytes(20_000))
+            await read_exactly(stream, 20_000)
+            with suppress(LinkLost):
+                await stream.write(bytes(100_000))
+            assert await ended(stream)
+            await until_no_circuit(here)
+            assert here.hop.counts.cut == 1
+            await until_apart(here.alice, here.bob)
+            assert await echoes(await here.call(here.alice, here.bob))
+
+    run(main)
+
+
+@pytest.mark.parametrize("limits", [CircuitLimits(duration=25), CircuitLimits(idle=25)])
+def test_a_circuit_lasts_so_long(limits: CircuitLimits) -> None:
+    mock = MockClock()
+
+    async def main() -> None:
+        async with meeting(limits) as here:
+            stream = await here.call(here.alice, here.bob)
+            assert await echoes(stream)
+            for seconds in (1, 23):  # Yamux asks for the other end after half a second, and then every 30
+                await wait_all_tasks_blocked(0.05)
+                assert here.hop.circuits == 1
+                mock.jump(seconds)
+            await wait_all_tasks_blocked(0.05)
+            assert here.hop.circuits == 1
+            mock.jump(3)
+            assert await ended(stream)
+            assert here.hop.counts.cut == 1
+
+    run(main, mock)
+
+
+def test_zero_is_no_limit() -> None:
+    mock = MockClock()
+
+    async def main() -> None:
+        async with meeting(CircuitLimits(bytes=0, duration=0, idle=0)) as here:
+            stream = await here.call(here.alice, here.bob)
+            await stream.write(bytes(200_000))
+            await read_exactly(stream, 200_000)
+            mock.jump(1000)
+            assert await echoes(stream)
+
+    run(main, mock)
+
+
+async def _deaf_peer(here: Meeting, nursery: trio.Nursery) -> LibP2PHost:
+    """A peer who reserves, accepts a circuit and reads nothing of it."""
+    deaf = make(4)
+
+    async def accept(stream: Stream) -> None:
+        await circuit.read_message(stream, StopMessage)
+        await circuit.write_message(stream, StopMessage(type=StopMessage.STATUS, status=circuit.OK))
+        await trio.sleep_forever()
+
+    deaf.handle(circuit.STOP, accept)
+    await nursery.start(deaf.run)
+    stream = await deaf.open(here.relay.peer, here.relay.addresses(), circuit.HOP)
+    assert await ask(stream, HopMessage(type=HopMessage.RESERVE)) == circuit.OK
+    return deaf
+
+
+def test_a_slow_reader_costs_the_relay_a_window_and_then_its_circuit() -> None:
+    mock = MockClock()
+
+    async def main() -> None:
+        async with meeting() as here, trio.open_nursery() as nursery:
+            deaf = await _deaf_peer(here, nursery)
+            good = await here.call(here.alice, here.bob)
+            stream = await here.alice.open(here.relay.peer, (), circuit.HOP)
+            await circuit.connect(stream, deaf.peer)
+            assert isinstance(stream, LibP2PStream)
+            most = 0
+
+            async def pour() -> None:
+                with suppress(LinkLost):
+                    while True:
+                        await stream.write(bytes(50_000))
+
+            async def watch() -> None:
+                nonlocal most
+                while here.hop.circuits == 2:
+                    held = sum(map(len, muxer(here.relay, here.alice).stream_buffers.values()))
+                    most = max(most, held)
+                    await trio.sleep(0.01)
+
+            mock.rate = 20
+            async with trio.open_nursery() as both:
+                both.start_soon(pour)
+                both.start_soon(watch)
+            assert 0 < most <= WINDOW + 1024  # what the negotiation took was granted again
+            assert here.hop.circuits == 1
+            assert await echoes(good)
+            nursery.cancel_scope.cancel()
+
+    run(main, mock)
+
+
+def test_the_windows_of_circuits_come_on_top_of_what_may_be_unread() -> None:
+    """So that whoever makes many circuits to us cannot end our connection with the relay."""
+
+    async def main() -> None:
+        a, b = make(1), make(2, Limits(unread=WINDOW // 2))
+        begun, go = trio.Event(), trio.Event()
+
+        async def carry(stream: Stream) -> None:
+            assert isinstance(stream, LibP2PStream)
+            with stream.carrying():
+                begun.set()
+                await go.wait()
+
+        b.handle("/test/carry/1", carry)
+        async with running(a, b):
+            stream = await a.open(b.peer, b.addresses(), "/test/carry/1")
+            await begun.wait()
+            await stream.write(bytes(WINDOW))
+            await works(a, b)
+            assert sum(map(len, muxer(b, a).stream_buffers.values())) == WINDOW
+            assert muxer(b, a).carried == 1
+            go.set()
+
+    run(main)
+
+
+def test_circuits_do_not_count_as_streams_of_the_relay() -> None:
+    async def main() -> None:
+        async with meeting() as here:
+            few = LibP2PHost(bytes([4]) * 32, ["/ip4/127.0.0.1/tcp/0"], limits=Limits(streams_per_peer=1))
+            few.handle(ECHO, _echo_once)
+            async with trio.open_nursery() as nursery:
+                await nursery.start(few.run)
+                await Place(few, nursery).at(here.relay)
+                assert await echoes(await here.call(here.alice, few))
+                assert await echoes(await here.call(here.carol, few))
+                assert await echoes(await here.call(here.bob, few))
+                nursery.cancel_scope.cancel()
+
+    run(main)
+
+
+async def _echo_once(stream: Stream) -> None:
+    await stream.write(await read_exactly(stream, 14))
+
+
+def test_circuits_take_slots_and_give_them_back() -> None:
+    async def main() -> None:
+        async with meeting() as here:
+            one = make(4, Limits(inbound_per_place=1))
+            async with trio.open_nursery() as nursery:
+                await nursery.start(one.run)
+                await Place(one, nursery).at(here.relay)
+                assert await echoes(await here.call(here.alice, one))
+                with pytest.raises(Unreachable):
+                    await here.call(here.carol, one)
+                await here.alice.disconnect(one.peer)
+                await until_apart(one, here.alice)
+                await until_no_circuit(here)
+                await wait_all_tasks_blocked(0.05)
+                assert await echoes(await here.call(here.carol, one))
+                nursery.cancel_scope.cancel()
+
+    run(main)
+
+
+# --- garbage ------------------------------------------------------------------------------------------------------
+
+GARBAGE = [
+    *(b"\xff\xff\xff\xff\xff\xff\xff\xff", b"\x81\x20" + bytes(4097), b"\x03abc", b"\x00", b"\x02\x08\x09"),
+    *(b"\x02\x08\x01", b"\x06\x08\x01\x12\x02\x0a\x00", b"\x02\x08\x02", b"\x01"),
+    b"\x2c\x08\x01\x12\x28\x0a\x26" + b"\x12\x20" + bytes(37),
+]
+
+
+@pytest.mark.parametrize("protocol", [circuit.HOP, circuit.STOP])
+@pytest.mark.parametrize("garbage", GARBAGE)
+def test_garbage_ends_no_more_than_its_stream(garbage: bytes, protocol: str) -> None:
+    mock = MockClock()
+
+    async def main() -> None:
+        async with meeting() as here:
+            old = await here.call(here.alice, here.bob)
+            if protocol == circuit.HOP:
+                stream = await here.alice.open(here.relay.peer, (), protocol)
+            else:
+                stream = await here.relay.open(here.bob.peer, (), protocol)
+            with suppress(LinkLost):
+                await stream.write(garbage)
+            await wait_all_tasks_blocked(0.05)
+            mock.jump(10)
+            assert await ended(stream)
+            assert await echoes(old)
+            assert await echoes(await here.call(here.alice, here.carol))
+
+    run(main, mock)
+
+
+def test_a_stranger_cannot_pose_as_our_relay() -> None:
+    async def main() -> None:
+        async with meeting() as here:
+            stream = await here.alice.open(here.bob.peer, here.bob.addresses(), circuit.STOP)
+            message = StopMessage(type=StopMessage.CONNECT, peer=PeerId(id=addr.multihash(here.carol.peer)))
+            await circuit.write_message(stream, message)
+            answer = await circuit.read_message(stream, StopMessage)
+            assert answer.status == circuit.PERMISSION_DENIED
+            assert await ended(stream)
+
+    run(main)
+
+
+def test_a_relay_that_answers_nonsense_is_no_way() -> None:
+    async def main() -> None:
+        liar, a = make(9), make(1)
+        answers = [b"\x03abc", b"\xff\xff\xff\xff\xff", b"", b"\x06\x08\x02\x28\xe7\x07\x00"]
+
+        async def lie(stream: Stream) -> None:
+            await stream.write(answers.pop())
+
+        liar.handle(circuit.HOP, lie)
+        async with running(liar, a):
+            for _ in range(len(answers)):
+                way = addr.circuit(liar.addresses()[0], liar.peer)
+                with pytest.raises(Unreachable):
+                    await a.open(make(2).peer, [way], ECHO)
+
+    run(main)
+
+
+def test_reading_a_message_takes_not_a_byte_more() -> None:
+    async def main() -> None:
+        async with meeting() as here:
+            stream = await here.call(here.alice, here.bob)
+            message = connect_to(here.bob)
+            data = message.SerializeToString()
+            await stream.write(bytes([len(data)]) + data + b"rest")
+            assert await circuit.read_message(stream, HopMessage) == message
+            assert await stream.read(100) == b"rest"
+            for announced in (b"\xff\xff\xff\xff", b"\x81\x20"):  # and waits for nothing that is too long
+                other = await here.alice.open(here.bob.peer, (), ECHO)
+                await other.write(announced)
+                with pytest.raises(CannotOpen):
+                    await circuit.read_message(other, HopMessage)
+
+    run(main)

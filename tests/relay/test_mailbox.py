@@ -1,0 +1,530 @@
+"""The mailbox as an honest client sees it: deposits, fetches, pushes, deletes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trio
+
+from p2pchat.core import mailbox as words
+from p2pchat.core.envelope import BUCKETS
+from p2pchat.core.mailbox import BOX, DONE, HOUR_MS, STAMPED, TO_FETCH, TO_PUT
+from p2pchat.core.wire import Frame
+from p2pchat.relay import batches, clients
+from p2pchat.relay.mailbox import SILENCE, SWEEP, TOKEN_PATIENCE
+from p2pchat.relay.store import Quota
+from tests.relay.boxes import LIMITS, NOW, RELAY, Keys, MailClient, Relay, blob, relay, run
+
+BOB = Keys("bob")
+
+
+async def depositor(at: Relay, keys: Keys = BOB) -> MailClient:
+    client = await at.client()
+    assert await client.open(0, TO_PUT, keys) == DONE
+    return client
+
+
+async def recipient(at: Relay, keys: Keys = BOB, room: int = 1 << 18) -> MailClient:
+    client = await at.client(room)
+    assert await client.open(0, TO_FETCH, keys) == DONE
+    return client
+
+
+# --- the story ---------------------------------------------------------------------------------------------------
+
+
+def test_what_was_deposited_is_fetched_in_order_and_deleted(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            alice, bob = await depositor(at), await recipient(at)
+            blobs = [blob(number, BUCKETS[number % 3]) for number in range(6)]
+            assert await alice.put(0, *blobs) == [DONE] * 6
+            found, _, end = await bob.fetch(512, (0, 0))
+            assert [one.blob for one in found] == blobs
+            assert (end.code, end.more) == (DONE, False)
+            rest, _, _ = await bob.fetch(512, (0, found[3].place))
+            assert [one.blob for one in rest] == blobs[4:]
+            assert await bob.delete(0, found[3].place) == DONE
+            again, _, _ = await bob.fetch(512, (0, 0))
+            assert [one.blob for one in again] == blobs[4:]
+            assert await alice.put(0, blobs[0]) == [DONE]  # what was deleted may come again
+
+    run(main)
+
+
+def test_a_hello_says_what_the_relay_is_and_allows(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path, replace(LIMITS, longest_hours=48), Quota(5, 10_000)) as at:
+            one, two = (await at.client()).hello, (await at.client()).hello
+            assert one == replace(two, challenge=one.challenge)
+            assert one.challenge != two.challenge
+            assert (one.relay, one.stamp_bits, one.longest, one.token) == (RELAY, LIMITS.stamp_bits, 48, False)
+            assert (one.most_blobs, one.most_bytes) == (5, 10_000)
+
+    run(main)
+
+
+def test_deposits_survive_the_relay(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            assert await (await depositor(at)).put(0, blob(1)) == [DONE]
+        async with relay(tmp_path) as at:
+            found, _, _ = await (await recipient(at)).fetch(512, (0, 0))
+            assert [one.blob for one in found] == [blob(1)]
+
+    run(main)
+
+
+def test_a_result_comes_after_the_disk_and_never_before(tmp_path: Path) -> None:
+    async def main() -> None:
+        disk = trio.Event()
+
+        async def slow(function, *args):  # type: ignore[no-untyped-def]
+            await disk.wait()
+            return function(*args)
+
+        async with relay(tmp_path, in_thread=slow) as at:
+            alice, bob = await depositor(at), await recipient(at)
+            await bob.watch((0, 0))
+            number = await alice.post(0, blob(1))
+            for client in (alice, bob):
+                await client.ping()
+                assert client.pushed == []
+            with trio.move_on_after(100) as waiting:
+                await alice.frame()
+            assert waiting.cancelled_caught
+            disk.set()
+            assert await alice.results([number]) == [DONE]
+            assert (await bob.next_pushed()).blob == blob(1)
+
+    run(main)
+
+
+def test_the_same_blob_is_kept_and_pushed_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            alice, bob = await depositor(at), await recipient(at)
+            await bob.watch((0, 0))
+            assert await alice.put(0, blob(1), blob(1)) == [DONE, DONE]
+            assert await alice.put(0, blob(1), blob(2)) == [DONE, DONE]
+            assert [(await bob.next_pushed()).blob for _ in range(2)] == [blob(1), blob(2)]
+            await bob.ping()
+            assert bob.pushed == []
+
+    run(main)
+
+
+def test_a_deposit_is_kept_for_its_hours_and_gone_after_them(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            alice, bob = await depositor(at), await recipient(at)
+            assert await alice.put(0, blob(1), hours=1) == [DONE]
+            assert await alice.put(0, blob(2), hours=3) == [DONE]
+            for hours, left in ((1, 2), (2, 1), (4, 0)):
+                at.clock[0] = NOW + hours * HOUR_MS
+                await trio.sleep(2 * SWEEP)
+                await alice.ping()
+                await bob.ping()
+                found, _, _ = await bob.fetch(512, (0, 0))
+                assert len(found) == left, hours
+
+    run(main)
+
+
+@pytest.mark.parametrize("hours", [0, 721])
+def test_hours_that_cannot_be_had_are_refused(tmp_path: Path, hours: int) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            assert await (await depositor(at)).put(0, blob(1), hours=hours) == [words.MALFORMED]
+
+    run(main)
+
+
+def test_quotas_are_codes(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path, quota=Quota(queue_blobs=2, total_bytes=3 * 4096, least_free=0)) as at:
+            alice = await depositor(at)
+            await alice.open(1, TO_PUT, Keys("carol"))
+            assert await alice.put(0, blob(1), blob(2), blob(3)) == [DONE, DONE, words.QUEUE_FULL]
+            assert await alice.put(1, blob(4), blob(5)) == [DONE, words.RELAY_FULL]
+            assert (at.mailbox.counts.deposits, at.mailbox.counts.refused) == (3, 2)
+
+    run(main)
+
+
+# --- fetches -----------------------------------------------------------------------------------------------------
+
+
+def test_eight_queues_are_fetched_at_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            alice, bob = await at.client(), await at.client()
+            for handle in range(8):
+                await alice.open(handle, TO_PUT, Keys(f"queue {handle}"))
+                await bob.open(100 + handle, TO_FETCH, Keys(f"queue {handle}"))
+                assert await alice.put(handle, *(blob(f"{handle} {n}") for n in range(handle))) == [DONE] * handle
+            found, _, end = await bob.fetch(512, *((100 + handle, 0) for handle in range(8)))
+            assert [(one.handle, one.blob) for one in found] == [
+                (100 + handle, blob(f"{handle} {n}")) for handle in range(8) for n in range(handle)
+            ]
+            assert not end.more
+            some, _, end = await bob.fetch(4, (101, 0), (102, 0), (103, 0))
+            assert [one.handle for one in some] == [101, 102, 102, 103]
+            assert end.more
+            none, padding, end = await bob.fetch(5)
+            assert (none, len(padding), end.more) == ([], 1, False)
+
+    run(main)
+
+
+def test_answers_have_the_length_of_a_power_of_two(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            alice, bob = await depositor(at), await recipient(at)
+            counts = []
+            for number in range(6):
+                found, padding, _ = await bob.fetch(512, (0, 0))
+                assert len(found) == number
+                counts.append(len(found) + len(padding))
+                assert all(len(one.blob) == 4096 and one.place == 0 for one in padding)
+                assert len({one.blob for one in padding}) == len(padding)
+                await alice.put(0, blob(number))
+            assert counts == [1, 1, 2, 4, 4, 8]
+            await alice.put(0, blob("large", BUCKETS[-1]))
+            found, padding, _ = await bob.fetch(512, (0, 0))
+            assert sum(len(one.blob) for one in found + padding) == 32 * 4096
+
+    run(main)
+
+
+def test_a_long_answer_comes_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "MOST_ANSWER", 100_000)
+
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            alice, bob = await depositor(at), await recipient(at)
+            await alice.open(1, TO_PUT, Keys("other"))
+            await bob.open(1, TO_FETCH, Keys("other"))
+            blobs = [blob(number, BUCKETS[-1 if number % 4 == 0 else 0]) for number in range(20)]
+            await alice.put(0, *blobs)
+            await alice.put(1, blob("in the other", BUCKETS[-1]))
+            after, more = [0, 0], True
+            got: list[bytes] = []
+            while more:
+                found, _, end = await bob.fetch(512, (0, after[0]), (1, after[1]))
+                assert 0 < sum(len(one.blob) for one in found) <= 100_000
+                more = end.more
+                for one in found:
+                    after[one.handle] = one.place
+                    got.append(one.blob)
+            assert got == [*blobs, blob("in the other", BUCKETS[-1])]
+
+    run(main)
+
+
+# --- pushes ------------------------------------------------------------------------------------------------------
+
+
+def test_a_watcher_gets_what_lies_there_and_what_comes(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            alice, bob = await depositor(at), await recipient(at)
+            await alice.put(0, blob(0), blob(1))
+            first = (await bob.fetch(1, (0, 0)))[0][0]
+            await bob.watch((0, first.place))
+            await alice.put(0, blob(2))
+            got = [await bob.next_pushed() for _ in range(2)]
+            assert [one.blob for one in got] == [blob(1), blob(2)]
+            assert got[0].place < got[1].place
+            await bob.delete(0, got[1].place)
+            assert at.store.blobs == 0
+
+    run(main)
+
+
+def test_two_clients_watch_one_queue(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            alice, one, two = await depositor(at), await recipient(at), await recipient(at)
+            await one.watch((0, 0))
+            await two.watch((0, 0))
+            await alice.put(0, blob(1))
+            assert (await one.next_pushed()) == (await two.next_pushed())
+            await at.gone(one)
+            await alice.put(0, blob(2))
+            assert (await two.next_pushed()).blob == blob(2)
+
+    run(main)
+
+
+def test_at_most_so_many_wait_for_their_delete_and_then_it_goes_on(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            alice, bob = await depositor(at), await recipient(at)
+            total = 3 * clients.MOST_PUSHED
+            await bob.watch((0, 0))
+            got: list[words.Blob] = []
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(alice.put, 0, *(blob(number) for number in range(total)))
+                while len(got) < clients.MOST_PUSHED:
+                    got.append(await bob.next_pushed())
+            await trio.sleep(10)
+            await bob.ping()
+            assert bob.pushed == []
+            while len(got) < total:
+                await bob.delete(0, got[-1].place)
+                got.append(await bob.next_pushed())
+            assert [one.blob for one in got] == [blob(number) for number in range(total)]
+            await bob.delete(0, got[-1].place)
+            assert (at.store.blobs, bob.pushed) == (0, [])
+            await alice.put(0, blob("then"))
+            assert (await bob.next_pushed()).blob == blob("then")
+
+    run(main)
+
+
+def test_a_client_that_was_slow_catches_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It took nothing for a while, so what came was not kept in memory for it; it comes from the disk."""
+    monkeypatch.setattr(clients, "MOST_WAITING", 50_000)
+
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            alice, bob = await depositor(at), await recipient(at, room=10_000)
+            await bob.watch((0, 0))
+            await alice.put(0, *(blob(number) for number in range(100)))
+            assert at.mailbox.waiting_bytes < 60_000 + 4200
+            got = [(await bob.next_pushed()).blob for _ in range(100)]
+            assert got == [blob(number) for number in range(100)]
+            await alice.put(0, blob("then"))
+            assert (await bob.next_pushed()).blob == blob("then")
+
+    run(main)
+
+
+def test_pushes_wait_while_memory_is_short_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "MOST_OUT", 100_000)
+
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            alice = await at.client()
+            watchers = []
+            for number in range(6):
+                keys = Keys(f"queue {number}")
+                await alice.open(number, TO_PUT, keys)
+                watchers.append(await recipient(at, keys, room=5_000))
+                await watchers[-1].watch((0, 0))
+            for number in range(6):
+                await alice.put(number, *(blob(f"{number} {n}") for n in range(20)))
+            assert at.mailbox.waiting_bytes <= 100_000 + 4200
+
+            async def read(number: int) -> None:
+                got = [(await watchers[number].next_pushed()).blob for _ in range(20)]
+                assert got == [blob(f"{number} {n}") for n in range(20)]
+
+            async with trio.open_nursery() as nursery:
+                for number in range(6):
+                    nursery.start_soon(read, number)
+            assert at.mailbox.waiting_bytes == 0
+
+    run(main)
+
+
+# --- boxes and open queues ---------------------------------------------------------------------------------------
+
+
+def test_nobody_empties_a_box_but_time(tmp_path: Path) -> None:
+    async def main() -> None:
+        box = Keys("box", BOX)
+        async with relay(tmp_path) as at:
+            alice, bob = await depositor(at, box), await recipient(at, box)
+            assert await alice.put(0, blob(1), hours=2) == [DONE]
+            assert await bob.delete(0, (1 << 64) - 1) == DONE
+            assert [one.blob for one in (await bob.fetch(8, (0, 0)))[0]] == [blob(1)]
+            at.clock[0] = NOW + 3 * HOUR_MS
+            await trio.sleep(SWEEP + 1)
+            assert (await bob.fetch(8, (0, 0)))[0] == []
+
+    run(main)
+
+
+def test_a_box_that_is_watched_goes_on_after_its_deletes(tmp_path: Path) -> None:
+    async def main() -> None:
+        box = Keys("box", BOX)
+        quota = Quota(box_blobs=2 * clients.MOST_PUSHED, least_free=0)
+        async with relay(tmp_path, quota=quota) as at:
+            alice, bob = await depositor(at, box), await recipient(at, box)
+            await alice.put(0, *(blob(number) for number in range(clients.MOST_PUSHED + 1)))
+            await bob.watch((0, 0))
+            got = [await bob.next_pushed() for _ in range(clients.MOST_PUSHED)]
+            assert await bob.delete(0, got[-1].place) == DONE
+            assert (await bob.next_pushed()).blob == blob(clients.MOST_PUSHED)
+
+    run(main)
+
+
+def test_an_open_queue_takes_stamped_blobs_only(tmp_path: Path) -> None:
+    async def main() -> None:
+        keys = Keys("invite", STAMPED)
+        async with relay(tmp_path) as at:
+            alice = await depositor(at, keys)
+            stamp = words.make_stamp(RELAY, keys.queue.id, blob(1), NOW, LIMITS.stamp_bits)
+            assert await alice.put(0, blob(1), stamp=stamp) == [DONE]
+            assert await alice.put(0, blob(1), stamp=stamp) == [DONE]  # it is there
+
+    run(main)
+
+
+# --- life --------------------------------------------------------------------------------------------------------
+
+
+def test_a_token_is_asked_for_where_there_is_one(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path, replace(LIMITS, token=b"let me in")) as at:
+            client = await at.client()
+            assert client.hello.token
+            await client.send(Frame(words.TOKEN, b"let me in"), Frame(words.PING, b""))
+            assert (await client.frame()).type == words.PONG
+            assert await client.open(0, TO_PUT, BOB) == DONE
+            await trio.sleep(TOKEN_PATIENCE + 1)
+            assert await client.put(0, blob(1)) == [DONE]
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [[Frame(words.TOKEN, b"let me out")], [Frame(words.PING, b"")], []],
+    ids=["wrong", "other", "silence"],
+)
+def test_without_the_token_the_stream_ends(tmp_path: Path, frames: list[Frame]) -> None:
+    async def main() -> None:
+        async with relay(tmp_path, replace(LIMITS, token=b"let me in")) as at:
+            client = await at.client()
+            began = trio.current_time()
+            await client.send(*frames)
+            assert await client.has_ended()
+            assert trio.current_time() - began <= TOKEN_PATIENCE + 0.1
+            assert at.mailbox.clients == 0
+
+    run(main)
+
+
+def test_a_client_that_says_nothing_is_let_go_and_one_that_pings_is_not(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            silent, lively = await at.client(), await at.client()
+            for _ in range(8):
+                await trio.sleep(SILENCE / 4)
+                await lively.ping()
+            assert await silent.has_ended()
+            assert at.mailbox.clients == 1
+
+    run(main)
+
+
+def test_a_clients_end_frees_everything(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            alice = await depositor(at)
+            for _ in range(3):
+                bob = await at.client(room=5_000)
+                for handle in range(4):
+                    await bob.open(handle, TO_FETCH, BOB if handle < 2 else Keys(f"other {handle}"))
+                await bob.watch(*((handle, 0) for handle in range(4)))
+                await alice.put(0, *(blob(number) for number in range(30)))
+                assert at.mailbox.pushes.watched == 3
+                assert at.mailbox.waiting_bytes > 0
+                await at.gone(bob)
+                assert (at.mailbox.clients, at.mailbox.pushes.watched) == (1, 0)
+                assert at.mailbox.waiting_bytes == 0
+            assert not at.mailbox.pushes.waiting
+
+    run(main)
+
+
+def test_draining_finishes_what_was_taken_and_takes_nothing_new(tmp_path: Path) -> None:
+    async def main() -> None:
+        disk = trio.Event()
+
+        async def slow(function, *args):  # type: ignore[no-untyped-def]
+            await disk.wait()
+            return function(*args)
+
+        async with relay(tmp_path, in_thread=slow) as at:
+            alice, idle = await depositor(at), await at.client()
+            number = await alice.post(0, blob(1))
+            await alice.ping()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(at.mailbox.drain, 5.0)
+                assert await idle.has_ended()
+                late = MailClient(at.stream())
+                assert await late.has_ended()
+                disk.set()
+                assert await alice.results([number]) == [DONE]
+                assert await alice.has_ended()
+            assert at.mailbox.clients == 0
+
+    run(main)
+
+
+def test_draining_does_not_wait_for_ever(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            alice, bob = await depositor(at), await recipient(at, room=1_000)
+            await alice.put(0, *(blob(number) for number in range(9)))
+            await bob.send(Frame(words.FETCH, words.encode_fetch(1, 9, [(0, 0)])))
+            await bob.send(Frame(words.PING, b""))
+            await trio.sleep(1)
+            began = trio.current_time()
+            await at.mailbox.drain(3.0)
+            assert trio.current_time() - began == 3.0
+            await at.serving[id(bob.stream)].wait()
+            assert at.mailbox.clients == 0
+
+    run(main)
+
+
+# --- a failing disk ----------------------------------------------------------------------------------------------
+
+
+def test_a_failing_disk_turns_deposits_away_and_the_relay_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            alice, bob = await depositor(at), await recipient(at)
+            assert await alice.put(0, blob(1)) == [DONE]
+            pages = at.store._connection.execute("PRAGMA page_count").fetchone()[0]
+            at.store._connection.execute(f"PRAGMA max_page_count = {pages}").fetchall()
+            for number in range(3):
+                assert await alice.put(0, blob(f"full {number}", BUCKETS[-1])) == [words.RELAY_FULL]
+            assert at.mailbox.failing
+            assert len([one for one in caplog.records if one.name.startswith("p2pchat.relay")]) == 1
+            found, _, _ = await bob.fetch(512, (0, 0))
+            assert [one.blob for one in found] == [blob(1)]
+            assert await bob.delete(0, found[0].place) == DONE
+            at.store._connection.execute("PRAGMA max_page_count = 100000").fetchall()
+            assert await alice.put(0, blob("room", BUCKETS[-1])) == [DONE]
+            assert not at.mailbox.failing
+
+    run(main)
+
+
+def test_a_broken_store_answers_fetches_deletes_and_watches_too(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            alice, bob = await depositor(at), await recipient(at)
+            await alice.put(0, blob(1))
+            at.store._connection.execute("ALTER TABLE blobs RENAME TO away")
+            assert await alice.put(0, blob(2)) == [words.RELAY_FULL]
+            found, padding, end = await bob.fetch(512, (0, 0))
+            assert (found, len(padding), end.code) == ([], 1, words.RELAY_FULL)
+            assert await bob.delete(0, 1 << 62) == words.RELAY_FULL
+            await bob.watch((0, 0))
+            at.store._connection.execute("ALTER TABLE away RENAME TO blobs")
+            await trio.sleep(SWEEP + 1)
+            assert (await bob.next_pushed()).blob == blob(1)
+
+    run(main)

@@ -1,0 +1,523 @@
+"""The mailbox and those who mean harm: outsiders, greedy clients, slow ones, and bytes of any kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from p2pchat.core import mailbox as words
+from p2pchat.core.envelope import BUCKETS
+from p2pchat.core.mailbox import BOX, DONE, HOUR_MS, NOT_ALLOWED, STAMPED, TO_FETCH, TO_PUT, TOO_FAST, Queue
+from p2pchat.core.wire import Frame
+from p2pchat.relay import batches, clients
+from p2pchat.relay.limits import Bucket, Places, Spent
+from p2pchat.relay.store import Quota
+from tests.relay.boxes import LIMITS, NOW, PATIENCE, RELAY, Keys, MailClient, Relay, blob, inline, relay, run
+
+BOB = Keys("bob")
+
+
+async def opened(at: Relay, role: int, keys: Keys = BOB, room: int = 1 << 18) -> MailClient:
+    client = await at.client(room)
+    assert await client.open(0, role, keys) == DONE
+    return client
+
+
+# --- outsiders ---------------------------------------------------------------------------------------------------
+
+
+def test_a_queue_opens_to_the_key_of_the_role_only(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            eve = await at.client()
+            put = words.sign_open(BOB.put, TO_PUT, eve.hello, BOB.queue)
+            fetch = words.sign_open(BOB.fetch, TO_FETCH, eve.hello, BOB.queue)
+            wrong: list[tuple[int, bytes]] = [
+                (TO_FETCH, put),  # who may deposit may not fetch
+                (TO_PUT, fetch),
+                (TO_FETCH, words.sign_open(BOB.put, TO_FETCH, eve.hello, BOB.queue)),
+                (TO_PUT, words.sign_open(b"e" * 32, TO_PUT, eve.hello, BOB.queue)),
+                (2, put),
+                (TO_PUT, bytes(64)),
+            ]
+            for handle, (role, signature) in enumerate(wrong):
+                assert await eve.open(handle, role % 2, BOB, role=role, signature=signature) == NOT_ALLOWED
+                assert await eve.put(handle, blob(1)) == [NOT_ALLOWED]
+                assert (await eve.fetch(1, (handle, 0)))[2].code == NOT_ALLOWED
+            assert at.store.blobs == 0
+
+    run(main)
+
+
+def test_an_opening_overheard_on_another_stream_is_worth_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            bob, eve = await at.client(), await at.client()
+            signature = words.sign_open(BOB.fetch, TO_FETCH, bob.hello, BOB.queue)
+            assert await bob.open(0, TO_FETCH, BOB, signature=signature) == DONE
+            assert await eve.open(0, TO_FETCH, BOB, signature=signature) == NOT_ALLOWED
+
+    run(main)
+
+
+def test_who_knows_a_queues_name_or_public_keys_can_do_nothing(tmp_path: Path) -> None:
+    """Neither with its keys, nor with flags or a partner key of one's own: that is another queue."""
+
+    async def main() -> None:
+        eves = Keys("eve")
+        async with relay(tmp_path) as at:
+            alice, eve = await opened(at, TO_PUT), await at.client()
+            assert await alice.put(0, blob(1)) == [DONE]
+            for handle, queue in enumerate((Queue(eves.queue.fetch, BOB.queue.put), BOB.queue._replace(flags=BOX))):
+                for role, seed in ((TO_FETCH, eves.fetch), (TO_PUT, eves.put)):
+                    at_handle = 2 * handle + role
+                    signature = words.sign_open(seed, role, eve.hello, queue)
+                    code = await eve.open(at_handle, role, eves, queue=queue, signature=signature)
+                    found, _, end = await eve.fetch(8, (at_handle, 0))
+                    assert found == [], (code, end)
+            assert at.store.blobs == 1
+
+    run(main)
+
+
+def test_nobody_without_the_fetch_key_deletes(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            alice = await opened(at, TO_PUT)
+            assert await alice.put(0, blob(1)) == [DONE]
+            assert await alice.delete(0, (1 << 64) - 1) == NOT_ALLOWED
+            assert await alice.delete(7, (1 << 64) - 1) == NOT_ALLOWED
+            assert at.store.blobs == 1
+
+    run(main)
+
+
+def test_who_fetches_may_not_deposit_there(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            bob = await opened(at, TO_FETCH)
+            assert await bob.put(0, blob(1)) == [NOT_ALLOWED]
+            assert at.store.blobs == 0
+
+    run(main)
+
+
+def test_what_waits_before_the_token_is_not_looked_at(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path, replace(LIMITS, token=b"t")) as at:
+            eve = await at.client()
+            opening = words.Open(0, TO_PUT, BOB.queue, words.sign_open(BOB.put, TO_PUT, eve.hello, BOB.queue))
+            await eve.send(Frame(words.OPEN, words.encode_open(opening)), Frame(words.TOKEN, b"t"))
+            assert await eve.has_ended()
+
+    run(main)
+
+
+# --- stamps ------------------------------------------------------------------------------------------------------
+
+
+def stamp(keys: Keys, one: bytes, now: int = NOW, relay: bytes = RELAY, first: int = 1) -> int:
+    return words.make_stamp(relay, keys.queue.id, one, now, 12, first)
+
+
+def test_stamps_of_another_hour_queue_relay_or_blob_are_refused(tmp_path: Path) -> None:
+    async def main() -> None:
+        keys = Keys("invite", STAMPED)
+        async with relay(tmp_path, replace(LIMITS, stamp_bits=12)) as at:
+            eve = await opened(at, TO_PUT, keys)
+            bad = [
+                0,
+                stamp(keys, blob(2)),
+                stamp(Keys("other", STAMPED), blob(1)),
+                stamp(keys, blob(1), NOW - 2 * HOUR_MS),
+                stamp(keys, blob(1), NOW + HOUR_MS),
+                stamp(keys, blob(1), relay=bytes(32)),
+            ]
+            for one in bad:
+                assert await eve.put(0, blob(1), stamp=one) == [words.BAD_STAMP]
+            assert at.store.blobs == 0
+            assert await eve.put(0, blob(1), stamp=stamp(keys, blob(1), NOW - HOUR_MS)) == [DONE]
+
+    run(main)
+
+
+def test_a_stamp_is_worth_one_deposit(tmp_path: Path) -> None:
+    """Otherwise whoever paid once could fill the queue of somebody who keeps emptying it."""
+
+    async def main() -> None:
+        keys = Keys("invite", STAMPED)
+        async with relay(tmp_path, replace(LIMITS, stamp_bits=12)) as at:
+            eve, bob = await opened(at, TO_PUT, keys), await opened(at, TO_FETCH, keys)
+            paid = stamp(keys, blob(1))
+            assert await eve.put(0, blob(1), stamp=paid) == [DONE]
+            await bob.delete(0, 1 << 62)
+            assert await eve.put(0, blob(1), stamp=paid) == [words.BAD_STAMP]
+            at.clock[0] += HOUR_MS
+            assert await eve.put(0, blob(1), stamp=paid) == [words.BAD_STAMP]
+            assert at.store.blobs == 0
+            assert await eve.put(0, blob(1), stamp=stamp(keys, blob(1), first=paid + 1)) == [DONE]
+
+    run(main)
+
+
+def test_a_stamp_where_none_belongs_is_malformed(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            alice = await opened(at, TO_PUT)
+            assert await alice.put(0, blob(1), stamp=stamp(BOB, blob(1))) == [words.MALFORMED]
+
+    run(main)
+
+
+def test_stamps_are_remembered_for_two_hours_and_no_longer() -> None:
+    spent = Spent()
+    spent.add(bytes(32), 1, NOW)
+    spent.add(bytes(32), 2, NOW + HOUR_MS)
+    assert spent.has(bytes(32), 1)
+    spent.add(bytes(32), 3, NOW + 2 * HOUR_MS)
+    assert [spent.has(bytes(32), number) for number in (1, 2, 3)] == [False, True, True]
+    spent.add(bytes(32), 4, NOW + 9 * HOUR_MS)
+    assert [spent.has(bytes(32), number) for number in (3, 4)] == [False, True]
+    assert not spent.has(b"\1" * 32, 4)
+
+
+# --- greed -------------------------------------------------------------------------------------------------------
+
+
+def test_a_stream_opens_so_many_queues_and_failures_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = []
+    check = words.check_open
+
+    def counted(opening: words.Open, hello: words.Hello) -> None:
+        checks.append(opening.handle)
+        check(opening, hello)
+
+    monkeypatch.setattr(words, "check_open", counted)
+
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            eve = await at.client()
+            for handle in range(words.MOST_HANDLES):
+                changes: dict[str, Any] = {"signature": bytes(64)} if handle % 2 else {}
+                assert await eve.open(handle, TO_PUT, BOB, **changes) == (NOT_ALLOWED if handle % 2 else DONE)
+            assert await eve.open(2000, TO_PUT, BOB) == TOO_FAST
+            assert await eve.open(2000, TO_PUT, BOB) == TOO_FAST
+            assert len(checks) == words.MOST_HANDLES  # no signature is checked beyond it
+
+    run(main)
+
+
+@pytest.mark.parametrize("handle", [0, words.NO_HANDLE])
+def test_a_handle_that_is_taken_or_none_ends_the_stream(tmp_path: Path, handle: int) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            eve = await opened(at, TO_PUT)
+            opening = words.Open(handle, TO_PUT, BOB.queue, bytes(64))
+            await eve.send(Frame(words.OPEN, words.encode_open(opening)))
+            assert await eve.has_ended()
+
+    run(main)
+
+
+def test_a_stream_deposits_so_many_a_second(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path, replace(LIMITS, puts_burst=3, puts_a_second=0.5)) as at:
+            eve, alice = await opened(at, TO_PUT), await opened(at, TO_PUT)
+            assert await eve.put(0, *(blob(number) for number in range(5))) == [DONE] * 3 + [TOO_FAST] * 2
+            assert await alice.put(0, blob(9)) == [DONE]
+            await trio.sleep(4)
+            assert await eve.put(0, *(blob(number) for number in range(3, 6))) == [DONE, DONE, TOO_FAST]
+
+    run(main)
+
+
+def test_a_place_deposits_so_much_a_day_whatever_it_calls_itself(tmp_path: Path) -> None:
+    async def main() -> None:
+        place = ["here"]
+        limits = replace(LIMITS, place_bytes=2 * 4096)
+        async with relay(tmp_path, limits, place_of=lambda stream: place[0]) as at:
+            assert await (await opened(at, TO_PUT)).put(0, blob(1)) == [DONE]
+            assert await (await opened(at, TO_PUT, Keys("x"))).put(0, blob(2), blob(3)) == [DONE, TOO_FAST]
+            place[0] = "there"
+            assert await (await opened(at, TO_PUT)).put(0, blob(4)) == [DONE]
+
+    run(main)
+
+
+def test_places_are_remembered_by_a_keyed_hash_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("p2pchat.relay.limits.MOST_PLACES", 2)
+    places = Places(10, bytes)
+    first = places.of("192.0.2.1")
+    assert places.of("192.0.2.1") is first
+    assert b"192.0.2.1" not in b"".join(places._buckets)
+    places.of("192.0.2.2")
+    places.of("192.0.2.1")
+    places.of("192.0.2.3")
+    assert len(places._buckets) == 2
+    assert places.of("192.0.2.1") is first
+    assert Places(10, lambda size: b"\1" * size)._buckets.keys().isdisjoint(places._buckets)
+
+
+def test_a_bucket_fills_with_time_and_no_further() -> None:
+    bucket = Bucket(2, 1.0)
+    assert [bucket.take(0.0) for _ in range(3)] == [True, True, False]
+    assert [bucket.take(1.5) for _ in range(2)] == [True, False]
+    assert [bucket.take(100.0) for _ in range(3)] == [True, True, False]
+
+
+def test_outsiders_fill_a_queue_of_their_own_and_nobody_elses(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path, quota=Quota(queue_blobs=3, least_free=0)) as at:
+            eve = await opened(at, TO_PUT, Keys("eve"))
+            assert (await eve.put(0, *(blob(number) for number in range(9))))[3:] == [words.QUEUE_FULL] * 6
+            assert await (await opened(at, TO_PUT)).put(0, blob(1)) == [DONE]
+
+    run(main)
+
+
+def test_who_asks_for_much_and_reads_nothing_costs_little_memory_and_is_let_go(tmp_path: Path) -> None:
+    """A hundred fetches of 2 MB each are asked for at once; and what eve does not take, others do not wait for."""
+
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            alice = await opened(at, TO_PUT)
+            await alice.put(0, *(blob(number, BUCKETS[-1]) for number in range(40)))
+            eve, bob = await opened(at, TO_FETCH, room=20_000), await opened(at, TO_FETCH)
+            began = trio.current_time()
+            fetch = Frame(words.FETCH, words.encode_fetch(1, 512, [(0, 0)]))
+            await eve.send(*[fetch] * 100)
+            found, _, _ = await bob.fetch(512, (0, 0))
+            assert found
+            assert trio.current_time() - began < 1
+            assert at.mailbox.waiting_bytes < 2 * batches.MOST_ANSWER
+            await at.serving[id(eve.stream)].wait()
+            assert trio.current_time() - began <= PATIENCE + 1
+            assert (at.mailbox.clients, at.mailbox.waiting_bytes) == (2, 0)
+
+    run(main)
+
+
+def test_one_queue_watched_under_a_thousand_handles_is_pushed_to_the_window_and_no_further(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            alice, eve = await opened(at, TO_PUT), await at.client(room=1 << 24)
+            await alice.put(0, *(blob(number) for number in range(100)))
+            for handle in range(256):
+                await eve.open(handle, TO_FETCH, BOB)
+            for handle in range(0, 256, 8):
+                await eve.watch(*((handle + more, 0) for more in range(8)))
+            await trio.sleep(1)
+            await eve.ping()
+            assert len(eve.pushed) == clients.MOST_PUSHED
+            assert at.mailbox.pushes.pushed == clients.MOST_PUSHED
+
+    run(main)
+
+
+def test_reads_for_many_come_a_few_at_a_time(tmp_path: Path) -> None:
+    async def main() -> None:
+        most = [0]
+
+        async def watching(function: Callable[..., Any], *args: Any) -> Any:
+            batch = args[1]
+            most[0] = max(most[0], len(batch.fetches) + len(batch.refills))
+            return await inline(function, *args)
+
+        async with relay(tmp_path, in_thread=watching) as at:
+            alice = await opened(at, TO_PUT)
+            await alice.put(0, blob(1))
+            many = [await opened(at, TO_FETCH) for _ in range(40)]
+
+            async def ask(number: int) -> None:
+                if number % 2:
+                    await many[number].watch((0, 0))
+                    assert (await many[number].next_pushed()).blob == blob(1)
+                else:
+                    assert len((await many[number].fetch(512, (0, 0)))[0]) == 1
+
+            async with trio.open_nursery() as nursery:
+                for number in range(40):
+                    nursery.start_soon(ask, number)
+            assert 1 < most[0] <= batches.MOST_READS
+
+    run(main)
+
+
+def test_while_memory_is_short_the_slow_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "MOST_OUT", 3_000_000)
+
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            alice = await opened(at, TO_PUT)
+            await alice.put(0, *(blob(number, BUCKETS[-1]) for number in range(40)))
+            slow = [await opened(at, TO_FETCH, room=20_000) for _ in range(8)]
+            for eve in slow:
+                await eve.send(Frame(words.FETCH, words.encode_fetch(1, 512, [(0, 0)])))
+            await trio.sleep(0.1)
+            bob = await opened(at, TO_FETCH)
+            began = trio.current_time()
+            found, _, _ = await bob.fetch(512, (0, 0))
+            assert found
+            assert trio.current_time() - began < 2 * PATIENCE / 3
+            assert at.mailbox.clients < 10
+
+    run(main)
+
+
+def test_deposits_wait_for_the_disk_and_do_not_pile_up(tmp_path: Path) -> None:
+    async def main() -> None:
+        disk = trio.Event()
+        sizes: list[int] = []
+
+        async def slow(function: Callable[..., Any], *args: Any) -> Any:
+            await disk.wait()
+            sizes.append(args[1].size)
+            return await inline(function, *args)
+
+        async with relay(tmp_path, in_thread=slow) as at:
+            crowd = [await opened(at, TO_PUT) for _ in range(4)]
+
+            async def flood(eve: MailClient, name: int) -> None:
+                numbers = [await eve.post(0, blob(f"{name} {number}", BUCKETS[-1])) for number in range(150)]
+                await eve.results(numbers)
+
+            async with trio.open_nursery() as nursery:
+                for name, eve in enumerate(crowd):
+                    nursery.start_soon(flood, eve, name)
+                await trio.sleep(1)
+                disk.set()
+            assert sum(sizes) == 600 * BUCKETS[-1]
+            assert max(sizes) <= batches.MOST_BYTES + BUCKETS[-1]
+
+    run(main)
+
+
+# --- any bytes ---------------------------------------------------------------------------------------------------
+
+_handles = st.integers(0, 3) | st.just(words.NO_HANDLE) | st.integers(0, 0xFFFF)
+_u64 = st.integers(0, 3) | st.integers(0, (1 << 64) - 1)
+_numbers = st.integers(0, (1 << 32) - 1)
+_frames = st.one_of(
+    st.builds(
+        lambda number, handle, hours, stamped, size: Frame(
+            words.PUT, words.encode_put(words.Put(number, handle, hours, stamped, blob(number, size)))
+        ),
+        _numbers,
+        _handles,
+        st.integers(0, 800),
+        _u64,
+        st.sampled_from(BUCKETS),
+    ),
+    st.builds(
+        lambda number, want, queues: Frame(words.FETCH, words.encode_fetch(number, want, queues)),
+        _numbers,
+        st.sampled_from([0, 1, 512, 513, 65_535]),
+        st.lists(st.tuples(_handles, _u64), max_size=8),
+    ),
+    st.builds(
+        lambda number, handle, upto: Frame(words.DELETE, words.encode_delete(words.Delete(number, handle, upto))),
+        _numbers,
+        _handles,
+        _u64,
+    ),
+    st.builds(
+        lambda handle, role, flags: Frame(
+            words.OPEN, words.encode_open(words.Open(handle, role, Keys("x", flags).queue, bytes(64)))
+        ),
+        _handles,
+        st.integers(0, 3),
+        st.integers(0, 5),
+    ),
+    st.builds(Frame, st.integers(0, 13), st.binary(max_size=90)),
+    st.just(Frame(words.PING, b"")),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(_frames, max_size=12), st.integers(0, 3))
+def test_any_frames_from_a_client_leave_the_relay_whole(
+    tmp_path_factory: pytest.TempPathFactory, frames: list[Frame], opens: int
+) -> None:
+    async def main() -> None:
+        async with relay(tmp_path_factory.mktemp("fuzz"), quota=Quota(queue_blobs=5, least_free=0)) as at:
+            eve, bob, alice = await at.client(), await opened(at, TO_FETCH), await opened(at, TO_PUT)
+            await bob.watch((0, 0))
+            for handle in range(opens):
+                assert await eve.open(handle, handle % 2, Keys("eve", BOX if handle == 2 else 0)) == DONE
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(eve.has_ended)
+                for frame in frames:
+                    try:
+                        await eve.send(frame)
+                    except Exception:  # noqa: BLE001 - it was let go
+                        break
+                assert await alice.put(0, blob("through")) == [DONE]
+                assert (await bob.next_pushed()).blob == blob("through")
+                await at.gone(eve)
+            there = at.store._connection.execute("SELECT count(*), coalesce(sum(size), 0) FROM blobs").fetchone()
+            assert there == (at.store.blobs, at.store.size)
+            assert (at.mailbox.clients, at.mailbox.waiting_bytes, at.mailbox.pushes.watched) == (2, 0, 1)
+
+    run(main)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.binary(min_size=1, max_size=40), max_size=8))
+def test_any_bytes_from_a_client_end_its_stream_or_nothing(
+    tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes]
+) -> None:
+    async def main() -> None:
+        async with relay(tmp_path_factory.mktemp("fuzz")) as at:
+            eve, alice = await at.client(), await opened(at, TO_PUT)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(eve.has_ended)
+                try:
+                    for piece in pieces:
+                        await eve.stream.write(piece)
+                except Exception:  # noqa: BLE001 - it was let go
+                    pass
+                assert await alice.put(0, blob(1)) == [DONE]
+                await at.gone(eve)
+            assert at.mailbox.clients == 1
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        Frame(words.PUT, bytes(16) + bytes(4097)),
+        Frame(words.PUT, bytes(16) + bytes(65_537)),
+        Frame(words.HELLO, b"\x90"),
+        Frame(words.BLOB, bytes(10 + 4096)),
+        Frame(words.TOKEN, b"unasked"),
+        Frame(12, b""),
+        Frame(words.FETCH, words.encode_fetch(1, 513, [])),
+    ],
+)
+def test_what_the_page_does_not_know_ends_the_stream(tmp_path: Path, frame: Frame) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            eve = await at.client()
+            await eve.send(frame)
+            assert await eve.has_ended()
+            assert at.mailbox.clients == 0
+
+    run(main)
+
+
+def test_a_frame_of_four_gigabytes_costs_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            eve = await at.client()
+            await eve.stream.write(b"\xff\xff\xff\xff\x04")
+            assert await eve.has_ended()
+
+    run(main)

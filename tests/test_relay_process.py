@@ -1,0 +1,314 @@
+"""The relay as a process: real connections, kills, drains, and what is left on its disk."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+import trio
+
+from p2pchat.core.mailbox import DONE, TO_FETCH, TO_PUT
+from p2pchat.errors import P2PChatError
+from p2pchat.net.addresses import parse_full
+from p2pchat.net.host import LibP2PHost
+from p2pchat.relay.mailbox import PROTOCOL
+from tests.processes import PATIENCE, Place, Running, place
+from tests.relay.boxes import Keys, MailClient, blob
+
+BOB = Keys("bob")
+ROUNDS = int(os.environ.get("P2PCHAT_KILL_ROUNDS", "10"))
+LOOPBACK = "/ip4/127.0.0.1/tcp/0"
+
+
+@pytest.fixture
+def here() -> Iterator[Place]:
+    with place() as made:
+        yield made
+
+
+def data(here: Place) -> Path:
+    return here.folder / "relay"
+
+
+def start(here: Place, *words: str) -> tuple[Running, str]:
+    """A relay that is ready, and its address."""
+    running = here.start("unused", "relay", "--data", str(data(here)), "--listen", LOOPBACK, *words)
+    event = running.hear()
+    assert event["event"] == "ready"
+    (address,) = event["addresses"]
+    return running, address
+
+
+@asynccontextmanager
+async def host() -> AsyncIterator[LibP2PHost]:
+    made = LibP2PHost(os.urandom(32), [LOOPBACK])
+    async with trio.open_nursery() as nursery:
+        await nursery.start(made.run)
+        yield made
+        nursery.cancel_scope.cancel()
+
+
+async def connect(by: LibP2PHost, address: str) -> MailClient:
+    peer, where = parse_full(address)
+    return await MailClient(await by.open(peer, [where], PROTOCOL)).greeted()
+
+
+async def opened(by: LibP2PHost, address: str, role: int) -> MailClient:
+    client = await connect(by, address)
+    assert await client.open(0, role, BOB) == DONE
+    return client
+
+
+def run(main: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        with trio.fail_after(PATIENCE):
+            await main()
+
+    trio.run(bounded)
+
+
+def test_deposits_are_pushed_fetched_and_deleted_over_the_network(here: Place) -> None:
+    _, address = start(here)
+
+    async def main() -> None:
+        async with host() as one, host() as two:
+            alice, bob = await opened(one, address, TO_PUT), await opened(two, address, TO_FETCH)
+            assert alice.hello.relay == parse_full(address)[0]
+            assert await alice.put(0, blob(1), blob(2, 65_536)) == [DONE, DONE]
+            found, _, end = await bob.fetch(512, (0, 0))
+            assert [one.blob for one in found] == [blob(1), blob(2, 65_536)]
+            assert not end.more
+            await bob.watch((0, found[-1].place))
+            assert await alice.put(0, blob(3)) == [DONE]
+            pushed = await bob.next_pushed()
+            assert pushed.blob == blob(3)
+            assert await bob.delete(0, pushed.place) == DONE
+            assert (await bob.fetch(512, (0, 0)))[0] == []
+
+    run(main)
+
+
+def test_a_kill_loses_no_deposit_that_was_acknowledged(here: Place) -> None:
+    """The relay is killed with deposits under way; what was answered 0 is there afterwards, whole and in order."""
+    acknowledged: list[bytes] = []
+
+    async def load(address: str, name: int, killed: Callable[[], None]) -> None:
+        async with host() as by:
+            with suppress(P2PChatError):
+                alice = await opened(by, address, TO_PUT)
+                for batch in range(1000):
+                    blobs = [blob(f"{name} {batch} {number}") for number in range(5)]
+                    assert await alice.put(0, *blobs) == [DONE] * 5
+                    acknowledged.extend(blobs)
+                    if batch == 1 + name % 3:
+                        for number in range(20):  # more, unanswered, while it dies
+                            await alice.post(0, blob(f"{name} late {number}"))
+                        killed()
+
+    for name in range(ROUNDS):
+        running, address = start(here)
+
+        async def main(address: str = address, name: int = name, running: Running = running) -> None:
+            await load(address, name, running.process.kill)
+
+        run(main)
+        assert running.wait().code == -signal.SIGKILL
+    assert len(acknowledged) >= 10 * ROUNDS
+    _, address = start(here)
+    kept: list[bytes] = []
+
+    async def collect() -> None:
+        async with host() as by:
+            bob, after, more = await opened(by, address, TO_FETCH), 0, True
+            while more:
+                found, _, end = await bob.fetch(512, (0, after))
+                assert [one.place for one in found] == sorted(one.place for one in found)
+                kept.extend(one.blob for one in found)
+                after, more = found[-1].place if found else after, end.more
+
+    run(collect)
+    assert [one for one in kept if one in set(acknowledged)] == acknowledged
+    assert len(kept) == len(set(kept))
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains_it(here: Place, how: signal.Signals) -> None:
+    running, address = start(here)
+
+    async def main() -> None:
+        async with host() as by:
+            alice = await opened(by, address, TO_PUT)
+            assert await alice.put(0, blob(1)) == [DONE]
+            began = time.monotonic()
+            running.process.send_signal(how)
+            assert await alice.has_ended()
+            assert time.monotonic() - began < PATIENCE / 2
+
+    run(main)
+    done = running.wait()
+    assert (done.code, done.err) == (0, "")
+    assert not list(data(here).glob("*-wal"))
+    again, _ = start(here)
+    assert again.end().code == 0
+
+
+def test_it_stays_the_same_relay(here: Place) -> None:
+    running, first = start(here)
+    running.end()
+    _, second = start(here)
+    assert parse_full(first)[0] == parse_full(second)[0]
+
+
+def test_two_relays_cannot_share_a_folder(here: Place) -> None:
+    running, _ = start(here)
+    done = here.run("unused", "relay", "--data", str(data(here)), "--listen", LOOPBACK)
+    assert (done.code, done.out) == (4, "")
+    assert str(running.pid) in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_its_status_is_told_to_its_operator(here: Place) -> None:
+    words = ("relay", "status", "--data", str(data(here)))
+    done = here.run("unused", *words)
+    assert done.code == 1
+    assert "No relay is running" in done.err
+    running, address = start(here)
+    status = here.run("unused", "--json", *words).object()
+    assert (status["pid"], status["addresses"], status["healthy"]) == (running.pid, [address], 1)
+    shown = here.run("unused", *words)
+    assert shown.code == 0
+    assert address in shown.out
+
+
+def test_a_folder_deeper_than_a_sockets_path_works_too(here: Place) -> None:
+    deep = here.folder / ("d" * 100) / "relay"
+    deep.parent.mkdir()
+    running = here.start("unused", "relay", "--data", str(deep), "--listen", LOOPBACK)
+    running.hear()
+    assert here.run("unused", "--json", "relay", "status", "--data", str(deep)).object()["pid"] == running.pid
+
+
+def test_a_person_is_told_the_line_for_friends(here: Place) -> None:
+    running, address = start(here)
+    running.end()
+    plain = here.plain("relay", "--data", str(data(here)), "--listen", address.partition("/p2p/")[0])
+    assert plain.line() == b"ready"
+    assert plain.line().decode() == address
+    done = plain.end()
+    assert done.code == 0
+    assert f"p2pchat relays add {address}" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--metrics", "nowhere"), "HOST:PORT"),
+        (("--listen", "here"), "not an address"),
+        (("--config", "/nonexistent/file"), "cannot be read"),
+    ],
+)
+def test_what_it_cannot_use_it_says_in_one_line(here: Place, words: tuple[str, ...], said: str) -> None:
+    done = here.run("unused", "relay", "--data", str(data(here)), *words)
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+    assert done.err.count("\n") == 1, done.err
+
+
+def test_a_port_that_is_taken_is_said(here: Place) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"/ip4/127.0.0.1/tcp/{taken.getsockname()[1]}"
+        done = here.run("unused", "relay", "--data", str(data(here)), "--listen", listen)
+    assert done.code == 1
+    assert done.err.count("\n") == 1, done.err
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def get(port: int, path: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+def test_a_seized_relay_holds_no_address_and_no_secret_and_nothing_that_was_fetched(here: Place) -> None:
+    """Everything an hour of use leaves: its disk, its log at its loudest, its metrics, its status."""
+    port = free_port()
+    running, address = start(here, "--metrics", f"127.0.0.1:{port}", "-vv")
+    clients: list[tuple[bytes, int]] = []
+    seen: dict[str, str] = {}
+
+    async def main() -> None:
+        async with host() as one, host() as two:
+            alice, bob = await opened(one, address, TO_PUT), await opened(two, address, TO_FETCH)
+            clients.extend((by.peer, by.port) for by in (one, two))
+            await bob.watch((0, 0))
+            assert await alice.put(0, *(blob(number) for number in range(20)), hours=48) == [DONE] * 20
+            got = [await bob.next_pushed() for _ in range(20)]
+            await bob.delete(0, got[9].place)
+            await alice.send()
+            eve = await connect(two, address)  # one that misbehaves, for the log
+            await eve.stream.write(b"\xff" * 64)
+            assert await eve.has_ended()
+            seen["metrics"] = await trio.to_thread.run_sync(get, port, "/metrics")
+            seen["health"] = await trio.to_thread.run_sync(get, port, "/healthz")
+            seen["status"] = (
+                await trio.to_thread.run_sync(here.run, "x", "--json", "relay", "status", "--data", str(data(here)))
+            ).out
+            # how the disk is found if it is seized while everybody is connected
+            seen["disk"] = everything(data(here))
+
+    run(main)
+    done = running.end()
+    assert done.code == 0
+    assert seen["health"] == "ok\n"
+    assert "p2pchat_relay_deposits_total 20.0" in seen["metrics"]
+    assert not re.search(r"^p2pchat_relay_\w+\{", seen["metrics"], re.MULTILINE)
+    after = everything(data(here))
+    secrets = [BOB.fetch, BOB.put, BOB.queue.fetch, BOB.queue.put]
+    for text in (done.err, done.out, seen["metrics"], seen["disk"], after):
+        raw = text.encode("latin-1", "replace")
+        for peer, client_port in clients:
+            assert peer not in raw
+            assert peer.hex() not in text
+            assert f"tcp/{client_port}" not in text
+        for needle in (*secrets, b"12D3KooW", socket.inet_aton("127.0.0.1"), b"127.0.0.1"):
+            assert needle not in raw, needle
+            assert needle.hex().encode() not in raw
+    assert BOB.queue.id.decode("latin-1") in after
+    assert BOB.queue.id.hex() not in done.err + seen["metrics"] + seen["status"]
+    assert blob(0).decode("latin-1")[:64] not in after  # fetched and deleted
+    assert blob(15).decode("latin-1")[:64] in after
+
+
+def everything(folder: Path) -> str:
+    """What the files in a folder hold, but for the relay's own key."""
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name != "key"]
+    return "".join(path.read_bytes().decode("latin-1") for path in files)
+
+
+def test_the_key_and_the_store_are_for_their_owner_only(here: Place) -> None:
+    start(here)
+    assert data(here).stat().st_mode & 0o777 == 0o700
+    for path in data(here).iterdir():
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_the_example_of_its_settings_is_accepted(here: Place) -> None:
+    example = here.run("unused", "relay", "--print-config")
+    assert example.code == 0
+    file = here.folder / "relay.toml"
+    file.write_text(re.sub(r"^#(?=\w+ = )", "", example.out, flags=re.MULTILINE))
+    running, _ = start(here, "--config", str(file))
+    assert running.end().code == 0
