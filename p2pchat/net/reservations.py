@@ -17,8 +17,7 @@ from p2pchat.errors import CannotOpen, LinkLost, Unreachable
 from p2pchat.net import addresses as addr
 from p2pchat.net import circuit
 from p2pchat.net.circuit import HopMessage, Status, StopMessage
-from p2pchat.net.host import LibP2PHost
-from p2pchat.net.ports import Stream
+from p2pchat.net.ports import RelayedHost, Stream
 from p2pchat.net.reach import FIRST_WAIT, LONGEST_WAIT, jittered
 
 log = logging.getLogger("p2pchat.net")
@@ -44,7 +43,7 @@ class Reservations:
 
     def __init__(
         self,
-        host: LibP2PHost,
+        host: RelayedHost,
         nursery: trio.Nursery,
         clock: Callable[[], int],
         random: Callable[[int], bytes],

@@ -18,22 +18,45 @@ CONTACT, OTHER = b"contact!", b"another!"
 HOME, WORK = bytes(32), bytes([1]) * 32
 
 
+class Link:
+    """Stands for a link, of which only the route counts; it is its own stream."""
+
+    def __init__(self, route: str) -> None:
+        self.route = route
+        self.stream = self
+
+
 class Links:
     """Stands for `direct.Links`: every dial is written down; `up` says who answers, and for how long."""
 
     def __init__(self) -> None:
         self.dials: list[tuple[float, bytes, bytes, tuple[str, ...], int]] = []
         self.up: dict[bytes, float] = {}
+        self.looks: list[tuple[float, str]] = []
+        self.routes: dict[bytes, str] = {}
+        self.came: Callable[[bytes], None] = lambda contact: None
         self.there: set[bytes] = set()
         self.ended = 0.0
 
-    def newest(self, contact: bytes) -> object | None:
-        return contact if contact in self.there else None
+    def best(self, contact: bytes) -> object | None:
+        return Link(self.routes.get(contact, "direct")) if contact in self.there else None
+
+    def each(self, came: Callable[[bytes], None]) -> None:
+        self.came = came
 
     async def dial(
-        self, contact: bytes, peer: bytes, addresses: Sequence[str], attempt: int, started: Callable[[], None]
+        self,
+        contact: bytes,
+        peer: bytes,
+        addresses: Sequence[str],
+        attempt: int,
+        started: Callable[[], None],
+        only: str | None = None,
     ) -> None:
-        self.dials.append((trio.current_time(), contact, peer, tuple(addresses), attempt))
+        if only is not None:
+            self.looks.append((trio.current_time(), only))
+        else:
+            self.dials.append((trio.current_time(), contact, peer, tuple(addresses), attempt))
         await trio.lowlevel.checkpoint()
         if peer not in self.up:
             raise Unreachable if len(self.dials) % 2 else LinkLost
