@@ -151,7 +151,6 @@ class GuardedYamux(yamux.Yamux):
         self.carried = 0  # streams that carry a connection: each may fill its window besides
         self.patience = WRITE_PATIENCE
         self._abandoned = False
-        self._watched = trio.Event()
 
     @property
     def route(self) -> str:
@@ -167,25 +166,27 @@ class GuardedYamux(yamux.Yamux):
         """False as soon as one side has seen the connection end; a silent end takes longer to notice."""
         return not (self._abandoned or self.event_shutting_down.is_set())
 
-    def watch(self) -> None:
-        """From now on end the connection within `PING_AFTER` + `PONG_PATIENCE` of the other end's silence."""
-        self._watched.set()
-
-    async def _measure_rtt_loop(self) -> None:
-        """libp2p asks every 30 s, to size windows that do not grow here, and does not care for the answer."""
-        await self._watched.wait()
-        with suppress(Exception):  # it ends anyway
+    async def watch(self) -> None:
+        """Wait for the end of the connection. One whose other end answers nothing for `PING_AFTER` + `PONG_PATIENCE`
+        seconds is ended. For one task at a time.
+        """
+        ping = struct.pack(yamux.YAMUX_HEADER_FORMAT, 0, yamux.TYPE_PING, yamux.FLAG_SYN, 0, 0)
+        with suppress(Exception):  # of a write: it is over
             while self.alive:
                 self._ping_event = trio.Event()
-                await self._write_frame(
-                    struct.pack(yamux.YAMUX_HEADER_FORMAT, 0, yamux.TYPE_PING, yamux.FLAG_SYN, 0, 0)
-                )
+                await self._write_frame(ping)
                 with trio.move_on_after(PONG_PATIENCE) as waiting:
                     await self._ping_event.wait()
                 if waiting.cancelled_caught:
                     log.info("a connection went silent")
                     self.abandon()
-                await trio.sleep(PING_AFTER)
+                    break
+                with trio.move_on_after(PING_AFTER):
+                    await self.event_closed.wait()
+        await self.event_closed.wait()
+
+    async def _measure_rtt_loop(self) -> None:
+        """libp2p asks every 30 s how long the way is, which nothing here needs, and misses no answer."""
 
     async def _write_frame(self, data: bytes) -> None:
         """Write one whole frame. Cancelled only while it waits for its turn; after `patience` the connection ends."""

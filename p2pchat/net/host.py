@@ -363,8 +363,7 @@ class LibP2PHost:
             if conn is None:
                 return
             assert isinstance(conn.muxed_conn, GuardedYamux)
-            conn.muxed_conn.watch()
-            await conn.muxed_conn.event_closed.wait()
+            await conn.muxed_conn.watch()
 
     async def disconnect(self, peer: bytes, *, only: str | None = None) -> None:
         running = self._running
