@@ -1,19 +1,22 @@
-"""The network as the engine is given it: links, reach and joining, over a host for everybody and one for the hidden."""
+"""The network as the engine is given it: links, reach, joining, mailboxes; over a host for all and one for the hidden."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import trio
 
+from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, TheirQueue
 from p2pchat.core.wire import Frame
 from p2pchat.errors import CannotOpen
 from p2pchat.net import addresses
 from p2pchat.net.direct import Link, Wire
 from p2pchat.net.joining import Doorkeeper
-from p2pchat.net.ports import Relay, RelayedHost
+from p2pchat.net.mailbox import Mail
+from p2pchat.net.mailboxes import Mailboxes
+from p2pchat.net.ports import RelayedHost
 from p2pchat.net.reach import Way
 from p2pchat.net.sides import LEAVE_AFTER, Side
 
@@ -29,7 +32,9 @@ class WireEnd(Wire, Protocol):
 
 
 class Network:
-    """Joins the parts of `net`; addresses are text inside and packed outside."""
+    """Joins the parts of `net`; addresses are text inside and packed outside. Without a `mail` to tell there are no
+    mailboxes.
+    """
 
     def __init__(
         self,
@@ -39,6 +44,7 @@ class Network:
         keeper: Doorkeeper,
         nursery: trio.Nursery,
         random: Callable[[int], bytes],
+        mail: Mail | None = None,
     ) -> None:
         self._nursery = nursery
         self._wire = wire_end
@@ -46,6 +52,9 @@ class Network:
         self._hiding = False
         self._open = Side(host, wire_end, keeper, nursery, random, wire_end.moved)
         self._hidden = Side(hidden_host, wire_end, keeper, nursery, random, wire_end.moved, self._relays.__contains__)
+
+        if mail is not None:
+            self._mailboxes = Mailboxes(host, mail, nursery, wire_end.now, random)
 
     # --- where we are ----------------------------------------------------------------------------------------------
 
@@ -139,6 +148,24 @@ class Network:
         await trio.sleep(LEAVE_AFTER)
         if self._sides(contact)[0] is not side:
             side.forget(contact)
+
+    # --- mailboxes -------------------------------------------------------------------------------------------------
+
+    def watch(self, relay: Relay, queues: Sequence[OwnQueue]) -> None:
+        """Collect from these queues at a relay, and from no others."""
+        self._mailboxes.watch(relay, queues)
+
+    def taken(self, relay: bytes, qid: bytes, upto: int) -> None:
+        """What was collected up to this place is on our disk."""
+        self._mailboxes.taken(relay, qid, upto)
+
+    def deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:
+        """Put blobs into a queue at a relay."""
+        self._mailboxes.deposit(relay, queue, hours, blobs)
+
+    def relay_health(self) -> Mapping[bytes, RelayHealth]:
+        """How it stands with each relay."""
+        return self._mailboxes.relay_health()
 
     # --- addresses -------------------------------------------------------------------------------------------------
 

@@ -54,16 +54,6 @@ class Stream(Protocol):
         ...
 
 
-class Relay(Protocol):
-    """A relay: its key, and its addresses, packed."""
-
-    @property
-    def peer(self) -> bytes: ...
-
-    @property
-    def addresses(self) -> Sequence[bytes]: ...
-
-
 Handler = Callable[[Stream], Awaitable[None]]
 """What to do with one inbound stream: runs in a task of its own; whatever it raises ends only that stream, and its
 return closes the stream."""
