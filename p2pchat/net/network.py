@@ -1,4 +1,4 @@
-"""The network as the engine is given it: links, reach, joining, mailboxes; over a host for all and one for the hidden."""
+"""The network as the engine is given it: links, joining, mailboxes; over one host for all and one for the hidden."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from p2pchat.net.mailbox import Mail
 from p2pchat.net.mailboxes import Mailboxes
 from p2pchat.net.ports import RelayedHost
 from p2pchat.net.reach import Way
+from p2pchat.net.reservations import Known
 from p2pchat.net.sides import LEAVE_AFTER, Side
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class Network:
     ) -> None:
         self._nursery = nursery
         self._wire = wire_end
-        self._relays: dict[bytes, tuple[str, ...]] = {}
+        self._relays: dict[bytes, Known] = {}
         self._hiding = False
         self._open = Side(host, wire_end, keeper, nursery, random, wire_end.moved)
         self._hidden = Side(hidden_host, wire_end, keeper, nursery, random, wire_end.moved, self._relays.__contains__)
@@ -60,9 +61,11 @@ class Network:
 
     def use_relays(self, relays: Sequence[Relay]) -> None:
         """Be reached by circuits of these relays, best first."""
-        found = {relay.peer: self._readable(relay.addresses, circuits=False) for relay in relays}
         self._relays.clear()
-        self._relays.update({peer: ways for peer, ways in found.items() if ways and not self._is_us(peer)})
+        for relay in relays:
+            ways = self._readable(relay.addresses, circuits=False)
+            if ways and not self._is_us(relay.peer):
+                self._relays[relay.peer] = Known(ways, relay.token)
         self._open.relays.use(self._relays)
         if self._hiding:
             self._hidden.relays.use(self._relays)

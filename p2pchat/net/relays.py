@@ -6,13 +6,13 @@ two hold, the others are let go. So a list of two is kept whatever happens, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from math import inf
 
 import trio
 
 from p2pchat.net.ports import RelayedHost
-from p2pchat.net.reservations import Reservations
+from p2pchat.net.reservations import Known, Reservations
 
 AT_ONCE = 2
 """Relays to be reached by at the same time: the end of one is not noticed by those who dial."""
@@ -33,20 +33,20 @@ class Relays:
     ) -> None:
         self._kept = Reservations(host, nursery, clock, random, self._moved)
         self._changed = changed
-        self._relays: dict[bytes, tuple[str, ...]] = {}
+        self._relays: dict[bytes, Known] = {}
         self._asked: dict[bytes, float] = {}  # until when there is hope for one that does not hold
         self._ways: tuple[str, ...] = ()
         self._wake = trio.Event()
         nursery.start_soon(self._run)
 
-    def use(self, relays: Mapping[bytes, Sequence[str]]) -> None:
-        """Be reached by some of these (transport key, addresses), best first."""
+    def use(self, relays: Mapping[bytes, Known]) -> None:
+        """Be reached by some of these, by their transport keys, best first."""
         for relay in self._asked.keys() - relays.keys():
             self._leave(relay)
-        for relay, addresses in relays.items():
-            if relay in self._asked and self._relays[relay] != tuple(addresses):
-                self._kept.want(relay, addresses)
-        self._relays = {relay: tuple(addresses) for relay, addresses in relays.items()}
+        for relay, known in relays.items():
+            if relay in self._asked and self._relays[relay] != known:
+                self._kept.want(relay, known)
+        self._relays = dict(relays)
         self._moved()
 
     def ways(self) -> tuple[str, ...]:
