@@ -161,6 +161,7 @@ class FakeHost:
             by = self._relay_to(there, addresses)
             if by is None or only == "direct":
                 raise Unreachable
+        self._world.opened.append((self.peer, peer, "direct" if by is None else "circuit"))
         near, far = memory_stream_pair()
         ours = FakeStream(self._world, self, there, near, inbound=False, by=by)
         theirs = FakeStream(self._world, there, self, far, inbound=True, by=by)
@@ -353,6 +354,7 @@ class World:
         self._nursery = nursery
         self.listening: dict[bytes, FakeHost] = {}
         self.traffic: list[tuple[str, str, bytes]] = []
+        self.opened: list[tuple[bytes, bytes, str]] = []  # from, to, route
         self.meddle: Meddle | None = None
         self.nodes: dict[str, WorldNode] = {}
         self.slept = 0
