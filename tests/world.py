@@ -230,8 +230,14 @@ class FakeRelay(FakeHost):
         with suppress(LinkLost):
             await circuit.write_message(stream, ok)
 
+    def start(self) -> None:
+        """It is there, with nobody reserved."""
+        self.guests.clear()
+        self.stopped = trio.Event()
+        self._world.listening[self.peer] = self
+
     def stop(self) -> None:
-        """It is gone, with all that it carries; `world.relay(name)` makes another."""
+        """It is gone, with all that it carries."""
         self._world.listening.pop(self.peer)
         self.stopped.set()
         everybody = [host for node in self._world.nodes.values() for host in (node.host, node.hidden)]
@@ -404,7 +410,7 @@ class World:
         """Start a relay."""
         relay = FakeRelay(self, name)
         relay.nursery = self._nursery
-        self.listening[relay.peer] = relay
+        relay.start()
         return relay
 
     def put_back(self, copy: Path) -> None:

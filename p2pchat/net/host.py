@@ -157,7 +157,9 @@ class LibP2PHost:
                 running = _Running(swarm, basic, listening, self._limits, self._proxies)
                 running.dialler = Dialler(swarm, nursery, partial(self._open_relay, running), self._tls)
                 accept = partial(self._accept, running)
-                await nursery.start(partial(trio.serve_listeners, accept, listening.listeners))
+                if listening.listeners:
+                    await nursery.start(partial(trio.serve_listeners, accept, listening.listeners))
+                nursery.start_soon(trio.sleep_forever)  # there may be no listener to wait for
                 self._running = running
                 task_status.started()
         finally:
