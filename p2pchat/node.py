@@ -397,6 +397,7 @@ async def _opened(options: Options, settings: config.Settings, key: bytes) -> As
     try:
         await trio.to_thread.run_sync(_import_net)  # most likely under way already
         from p2pchat.net.addresses import full
+        from p2pchat.net.host import LibP2PHost
         from p2pchat.net.network import Network
         from p2pchat.net.quiet import quiet
         from p2pchat.net.supervisor import Supervisor
@@ -404,12 +405,14 @@ async def _opened(options: Options, settings: config.Settings, key: bytes) -> As
         quiet(loud=options.verbose >= 2)
         entropy = system_entropy()
         host = _host(db, options.listen or settings.listen)
+        hidden = LibP2PHost(profiles.hidden_transport_seed(db, entropy), listen=())
         engine = Engine(
-            db, _now, entropy, lambda gate, door, nursery: Network(host, gate, door, nursery, entropy.random)
+            db, _now, entropy, lambda gate, door, nursery: Network(host, hidden, gate, door, nursery, entropy.random)
         )
         close = engine.close  # a call under way may be reading, in a thread of its own
         async with trio.open_nursery() as nursery:
             await nursery.start(Supervisor(host).run)
+            await nursery.start(Supervisor(hidden).run)
             profiles.keep_port(db, host.port)
             await nursery.start(engine.run)
             yield Opened(

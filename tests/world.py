@@ -10,6 +10,8 @@ which the library keeps to itself; so does the order in which trio runs tasks.
     world.cut(alice, bob)                       silence, as of a pulled cable; `world.mend` undoes it
     world.meddle = rule                         every frame passes `rule`, which drops, changes, repeats or keeps it
     mallory = world.outsider("mallory")         a host without a node, to speak to nodes byte by byte
+    relay = world.relay("hill")                 a relay; alice.use(relay): by it she is reached; relay.stop() kills it
+    alice.host.walled = True                    nobody can dial her, as behind a NAT
     copy = alice.copy(); world.put_back(copy)   a profile restored from an old copy of its folder
     await alice.stop() / alice.crash()          a clean end / the power goes; `await world.start("alice")` again
 """
@@ -32,7 +34,10 @@ from p2pchat.core.wire import Frame, FrameParser, pack
 from p2pchat.engine import commands
 from p2pchat.engine import profile as profiles
 from p2pchat.engine.engine import Engine
+from p2pchat.engine.ports import Relay
 from p2pchat.errors import CannotOpen, LinkLost, Unreachable
+from p2pchat.net import addresses, circuit
+from p2pchat.net.circuit import HopMessage
 from p2pchat.net.network import Network
 from p2pchat.net.ports import Handler, Stream
 from p2pchat.store import contacts as store_contacts
@@ -48,10 +53,12 @@ class PowerCut(BaseException):
 
 
 class FakeStream:
-    """One end of a pipe between two hosts."""
+    """One end of a pipe between two hosts, `by` a relay or directly."""
 
-    def __init__(self, world: World, here: FakeHost, there: FakeHost, pipe: Any, inbound: bool):
-        self._world, self.here, self.there = world, here, there
+    def __init__(
+        self, world: World, here: FakeHost, there: FakeHost, pipe: Any, inbound: bool, by: FakeRelay | None = None
+    ):
+        self._world, self.here, self.there, self.by = world, here, there, by
         self._pipe = pipe
         self._inbound = inbound
         self._closed = False
@@ -63,7 +70,7 @@ class FakeStream:
 
     @property
     def route(self) -> str:
-        return "direct"
+        return "direct" if self.by is None else "circuit"
 
     @property
     def inbound(self) -> bool:
@@ -74,7 +81,7 @@ class FakeStream:
             data = bytes(await self._pipe.receive_some(at_most))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise LinkLost from None
-        await self._world.unless_cut(self.here, self.there)
+        await self._world.unless_cut(self)
         return data
 
     async def write(self, data: bytes) -> None:
@@ -82,7 +89,7 @@ class FakeStream:
             if self._closed:
                 raise LinkLost
             self._world.traffic.append((self.here.name, self.there.name, data))
-            if self._world.is_cut(self.here, self.there):
+            if self._world.is_cut(self.here, self.there, self.by):
                 return  # into the void: nobody tells the writer
             await self.deliver(self._meddled(data))
 
@@ -96,7 +103,7 @@ class FakeStream:
 
     def _meddled(self, data: bytes) -> bytes:
         meddle = self._world.meddle
-        if meddle is None:
+        if meddle is None or isinstance(self.here, FakeRelay) or isinstance(self.there, FakeRelay):
             return data
         try:
             frames = FrameParser().feed(data)
@@ -121,8 +128,10 @@ Meddle = Callable[[FakeStream, Frame], Iterable[Frame]]
 class FakeHost:
     """`ports.Host` without sockets."""
 
-    def __init__(self, world: World, name: str, seed: bytes) -> None:
+    def __init__(self, world: World, name: str, seed: bytes, *, listens: bool = True) -> None:
         self._world = world
+        self._listens = listens
+        self.walled = False
         self.name = name
         self._peer = sign_public(seed)
         self._handlers: dict[str, Handler] = {}
@@ -136,38 +145,103 @@ class FakeHost:
         return self._peer
 
     def addresses(self) -> tuple[str, ...]:
-        return (self._world.address(self.name),)
+        return (self._world.address(self.name),) if self._listens else ()
 
     def handle(self, protocol: str, handler: Handler) -> None:
         self._handlers[protocol] = handler
 
-    async def open(self, peer: bytes, addresses: Sequence[str], protocol: str) -> Stream:
+    async def open(self, peer: bytes, addresses: Sequence[str], protocol: str, *, only: str | None = None) -> Stream:
         self.dials += 1
         there = self._world.listening.get(peer)
         await trio.lowlevel.checkpoint()
-        if there is None or self.nursery is None or self._world.is_cut(self, there):
+        if there is None or self.nursery is None or protocol not in there._handlers:
             raise Unreachable
-        if not set(there.addresses()) & set(addresses) or protocol not in there._handlers:
-            raise Unreachable
+        by = None
+        if only == "circuit" or not self._dials(there, addresses):
+            by = self._relay_to(there, addresses)
+            if by is None or only == "direct":
+                raise Unreachable
+        self._world.opened.append((self.peer, peer, "direct" if by is None else "circuit"))
         near, far = memory_stream_pair()
-        ours = FakeStream(self._world, self, there, near, inbound=False)
-        theirs = FakeStream(self._world, there, self, far, inbound=True)
+        ours = FakeStream(self._world, self, there, near, inbound=False, by=by)
+        theirs = FakeStream(self._world, there, self, far, inbound=True, by=by)
         self.streams.add(ours)
         there.streams.add(theirs)
         assert there.nursery is not None
         there.nursery.start_soon(there._serve, protocol, theirs)
         return ours
 
-    async def disconnect(self, peer: bytes) -> None:
+    def _dials(self, there: FakeHost, known: Sequence[str]) -> bool:
+        return not (there.walled or self._world.is_cut(self, there)) and bool(set(there.addresses()) & set(known))
+
+    def _relay_to(self, there: FakeHost, known: Sequence[str]) -> FakeRelay | None:
+        """The first relay of these addresses that leads there now."""
+        for key in [addresses.parse_target(address).relay for address in known]:
+            relay = self._world.listening.get(key or b"")
+            if not isinstance(relay, FakeRelay) or self._world.is_cut(self, there, relay):
+                continue
+            if there.peer in relay.guests:
+                return relay
+        return None
+
+    async def disconnect(self, peer: bytes, *, only: str | None = None) -> None:
         self.disconnected.append(peer)
-        for stream in [one for one in self.streams if one.peer == peer]:
+        for stream in [one for one in self.streams if one.peer == peer and only in (None, one.route)]:
             stream.end()
         await trio.lowlevel.checkpoint()
+
+    def expect_circuits(self, relay: bytes, most: int) -> None:
+        pass
+
+    async def adopt(self, stream: Stream, accepted: Callable[[], Awaitable[None]]) -> bool:
+        raise NotImplementedError  # circuits of this world are made by `open`
+
+    async def gone(self, peer: bytes) -> None:
+        relay = self._world.listening.get(peer)
+        if isinstance(relay, FakeRelay):
+            await relay.stopped.wait()
 
     async def _serve(self, protocol: str, stream: FakeStream) -> None:
         try:
             await self._handlers[protocol](stream)
         finally:
+            stream.end()
+
+
+class FakeRelay(FakeHost):
+    """A relay: whoever asks can be reached by it until it is stopped."""
+
+    def __init__(self, world: World, name: str) -> None:
+        super().__init__(world, name, world.entropy.random(32))
+        self.guests: set[bytes] = set()
+        self.stopped = trio.Event()
+        self.handle(circuit.HOP, self._reserve)
+
+    @property
+    def known_as(self) -> Relay:
+        """As those who use it know it."""
+        return Relay(self.peer, tuple(addresses.pack(address) for address in self.addresses()))
+
+    async def _reserve(self, stream: Stream) -> None:
+        await circuit.read_message(stream, HopMessage)
+        self.guests.add(stream.peer)
+        reservation = circuit.Reservation(expire=2**40)
+        ok = HopMessage(type=HopMessage.STATUS, status=circuit.OK, reservation=reservation)
+        with suppress(LinkLost):
+            await circuit.write_message(stream, ok)
+
+    def start(self) -> None:
+        """It is there, with nobody reserved."""
+        self.guests.clear()
+        self.stopped = trio.Event()
+        self._world.listening[self.peer] = self
+
+    def stop(self) -> None:
+        """It is gone, with all that it carries."""
+        self._world.listening.pop(self.peer)
+        self.stopped.set()
+        everybody = [host for node in self._world.nodes.values() for host in (node.host, node.hidden)]
+        for stream in [one for host in everybody for one in host.streams if self in (one.by, one.there)]:
             stream.end()
 
 
@@ -177,13 +251,15 @@ class WorldNode:
     def __init__(self, world: World, name: str, folder: Path) -> None:
         self.world, self.name, self.folder = world, name, folder
         self.db = Database.open(folder / "p2pchat.db", KEY)
-        self.host = FakeHost(world, name, profiles.transport_seed(self.db))
         entropy = world.entropy
+        self.host = FakeHost(world, name, profiles.transport_seed(self.db))
+        self.hidden = FakeHost(world, name, profiles.hidden_transport_seed(self.db, entropy), listens=False)
 
         def connect(gate: Any, door: Any, nursery: trio.Nursery) -> Network:
-            self.host.nursery = nursery
-            world.listening[self.host.peer] = self.host
-            return Network(self.host, gate, door, nursery, entropy.random)
+            for host in (self.host, self.hidden):
+                host.nursery = nursery
+                world.listening[host.peer] = host
+            return Network(self.host, self.hidden, gate, door, nursery, entropy.random)
 
         self.engine = Engine(self.db, self.clock, entropy, connect, world.run_sync(self))
         self._scope = trio.CancelScope()
@@ -231,10 +307,11 @@ class WorldNode:
         await self._ended.wait()
 
     def _gone(self) -> None:
-        self.world.listening.pop(self.host.peer, None)
-        self.host.nursery = None
-        for stream in list(self.host.streams):
-            stream.end()
+        for host in (self.host, self.hidden):
+            self.world.listening.pop(host.peer, None)
+            host.nursery = None
+            for stream in list(host.streams):
+                stream.end()
 
     async def stop(self) -> None:
         """End cleanly."""
@@ -258,6 +335,10 @@ class WorldNode:
         shutil.copytree(self.folder, kept)
         return kept
 
+    def use(self, *relays: FakeRelay) -> None:
+        """Be reached by these relays from now on."""
+        self.engine.net.use_relays([relay.known_as for relay in relays])
+
     async def id_of(self, name: str) -> bytes:
         """The id of a contact or of one who asks."""
         return await self.engine.read(lambda db: store_contacts.find(db, name).id)
@@ -279,6 +360,7 @@ class World:
         self._nursery = nursery
         self.listening: dict[bytes, FakeHost] = {}
         self.traffic: list[tuple[str, str, bytes]] = []
+        self.opened: list[tuple[bytes, bytes, str]] = []  # from, to, route
         self.meddle: Meddle | None = None
         self.nodes: dict[str, WorldNode] = {}
         self.slept = 0
@@ -324,6 +406,13 @@ class World:
         self.listening[host.peer] = host
         return host
 
+    def relay(self, name: str) -> FakeRelay:
+        """Start a relay."""
+        relay = FakeRelay(self, name)
+        relay.nursery = self._nursery
+        relay.start()
+        return relay
+
     def put_back(self, copy: Path) -> None:
         """Put a profile's folder back from a copy; its node must not be running."""
         folder = copy.with_name(copy.name.removesuffix(".copy"))
@@ -339,7 +428,7 @@ class World:
         """Run something beside the test."""
         self._nursery.start_soon(function, *args)
 
-    def cut(self, one: WorldNode, other: WorldNode) -> None:
+    def cut(self, one: WorldNode | FakeRelay, other: WorldNode | FakeRelay) -> None:
         """Bytes between the two vanish from now on."""
         self._cut.add(frozenset((one.name, other.name)))
 
@@ -352,11 +441,12 @@ class World:
         self._mended.set()
         self._mended = trio.Event()
 
-    def is_cut(self, one: FakeHost, other: FakeHost) -> bool:
-        return frozenset((one.name, other.name)) in self._cut
+    def is_cut(self, one: FakeHost, other: FakeHost, by: FakeHost | None = None) -> bool:
+        hops = [(one, other)] if by is None else [(one, by), (by, other)]
+        return any(frozenset((here.name, there.name)) in self._cut for here, there in hops)
 
-    async def unless_cut(self, one: FakeHost, other: FakeHost) -> None:
-        while self.is_cut(one, other):
+    async def unless_cut(self, stream: FakeStream) -> None:
+        while self.is_cut(stream.here, stream.there, stream.by):
             await self._mended.wait()
 
 

@@ -117,6 +117,7 @@ METHODS: Final[tuple[Method, ...]] = (
             Param("reusable", "flag", "Many people may use it; each is asked about.", default=False),
             Param("ask", "flag", "Ask before whoever uses a one-time invite becomes a contact.", default=False),
             Param("expires", "integer", "Seconds until it expires.", default=604_800),
+            Param("hide", "flag", "Who uses it never learns this node's network address.", default=False),
         ),
     ),
     Method(
@@ -130,9 +131,15 @@ METHODS: Final[tuple[Method, ...]] = (
                 "wait", "text", "Until the inviter has it, or accepted it.", default=None, choices=("sent", "accepted")
             ),
             _TIMEOUT,
+            Param("hide", "flag", "Its maker never learns this node's network address.", default=False),
         ),
     ),
-    Method("contacts", "The contacts.", "[{id, name, state, verified, route}]; `state` is contact, waiting or blocked"),
+    Method(
+        "contacts",
+        "The contacts. `route`: how a message would go now, null without a link. `hidden`: they never learn this "
+        "node's network address.",
+        "[{id, name, state, verified, route, hidden}]; `state` is contact, waiting or blocked",
+    ),
     Method(
         "requests",
         "Who asks to become a contact. `known`: it is somebody in the list already who begins anew, without their "
@@ -149,6 +156,14 @@ METHODS: Final[tuple[Method, ...]] = (
         (_CONTACT, Param("name", "text", "The new name.")),
     ),
     Method(
+        "hide",
+        "Never shows a contact this node's network address, from now on; or shows it again. They are told where they "
+        "reach this node then: for hidden contacts by its relays only. `notice` says what is missing for that, or is "
+        "empty.",
+        "{id, name, state, hidden, notice}",
+        (_CONTACT, Param("hidden", "flag", "False shows it again.", default=True)),
+    ),
+    Method(
         "verify",
         "The safety number to compare with a contact.",
         "{safety_number, verified, sas}",
@@ -159,8 +174,8 @@ METHODS: Final[tuple[Method, ...]] = (
         "chats",
         "The chats as a list shows them, newest activity first. `unread` counts to 1,000, `first_unread` is the id of "
         "the first such message in the chat's order, `last` its last message or null, `draft` what was begun there.",
-        "[{id, name, state, verified, route, unread, first_unread, last, draft}]; `state` is contact, waiting or "
-        "blocked",
+        "[{id, name, state, verified, route, hidden, unread, first_unread, last, draft}]; `state` is contact, waiting "
+        "or blocked",
     ),
     Method(
         "read",
@@ -242,7 +257,7 @@ EVENTS: Final[tuple[Event, ...]] = (
         "contact",
         "A contact was added or changed, or their link came up or went down: `route` is null without one. Of a link "
         "that does so again and again, no more than about one a second is told.",
-        "{id, name, state, verified, route}",
+        "{id, name, state, verified, route, hidden}",
     ),
     Event(
         "chat",

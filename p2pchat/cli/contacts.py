@@ -1,9 +1,10 @@
-"""Verbs about people: contacts requests accept decline block rename verify."""
+"""Verbs about people: contacts (also hide, show) requests accept decline block rename verify."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 
+from p2pchat import errors
 from p2pchat.cli.context import Context
 from p2pchat.cli.options import Arg, Verb, opt
 from p2pchat.cli.output import Cell, cell, short_date
@@ -12,8 +13,10 @@ _CONTACT = Arg("C", "a contact: its id, a unique prefix of it, or its name")
 _STATE_STYLES = {"waiting": "yellow", "blocked": "red"}
 
 
-def contacts(context: Context, _args: Namespace) -> int:
-    """List the contacts."""
+def contacts(context: Context, args: Namespace) -> int:
+    """List the contacts, or hide this node's address from one."""
+    if args.action is not None:
+        return _hide(context, args.c, hidden=args.action == "hide")
     with context.client() as client:
         found = client.call("contacts")
     if context.out.json:
@@ -26,6 +29,25 @@ def contacts(context: Context, _args: Namespace) -> int:
     return 0
 
 
+def _hide(context: Context, contact: str | None, *, hidden: bool) -> int:
+    if contact is None:
+        raise errors.UsageError("C is missing", hint="`p2pchat contacts` lists whom there is.")
+    with context.client() as client:
+        result = client.call("hide", contact=contact, hidden=hidden)
+    if context.out.json:
+        context.out.object(result)
+        return 0
+    name = result["name"]
+    if hidden:
+        context.out.line(f"{name} is not shown this node's address any more.")
+        context.out.note("What they know of it already, they know.")
+    else:
+        context.out.line(f"{name} is told this node's address again.")
+    if result["notice"]:
+        context.out.note(result["notice"])
+    return 0
+
+
 def _contact_row(contact: dict[str, object]) -> list[Cell]:
     state = str(contact["state"])
     return [
@@ -33,6 +55,7 @@ def _contact_row(contact: dict[str, object]) -> list[Cell]:
         cell(state, _STATE_STYLES.get(state, "")),
         cell("verified" if contact["verified"] else "not verified", "green" if contact["verified"] else "dim"),
         cell(contact["route"] or "-", "green" if contact["route"] else "dim"),
+        cell("hidden" if contact.get("hidden") else "", "dim"),
         cell(contact["name"], "bold"),
     ]
 
@@ -122,7 +145,21 @@ def verify(context: Context, args: Namespace) -> int:
 
 
 VERBS = (
-    Verb("contacts", "list the contacts", contacts),
+    Verb(
+        "contacts",
+        "list the contacts; or `contacts hide C`, `contacts show C`",
+        contacts,
+        (
+            Arg(
+                "ACTION",
+                "hide: C never learns this node's network address; show: they do again",
+                required=False,
+                choices=("hide", "show"),
+            ),
+            Arg("C", _CONTACT.help, required=False),
+        ),
+        notes="A hidden contact meets this node by its relays only. What they know already, they know.",
+    ),
     Verb("requests", "list who asks to become a contact", requests),
     Verb("accept", "accept a request", accept, (_CONTACT,)),
     Verb("decline", "decline a request, without a word to the other side", decline, (_CONTACT,)),

@@ -16,7 +16,8 @@ _MAX_INVITE = 64 << 10
 def invite(context: Context, args: Namespace) -> int:
     """Make an invite; its text is alone on stdout."""
     with context.client() as client:
-        result = client.call("invite", reusable=args.reusable, ask=args.ask, expires=int(max(1, args.expires)))
+        hide = {"hide": True} if args.hide_address else {}
+        result = client.call("invite", reusable=args.reusable, ask=args.ask, expires=int(max(1, args.expires)), **hide)
         foreground = client.greeting.get("foreground")
     out = context.out
     if out.json:
@@ -48,7 +49,8 @@ def add(context: Context, args: Namespace) -> int:
     text = _invite_text(args.invite)
     with context.client() as client:
         try:
-            result = client.call("add", invite=text, name=args.name, wait=args.wait, timeout=args.timeout)
+            hide = {"hide": True} if args.hide_address else {}
+            result = client.call("add", invite=text, name=args.name, wait=args.wait, timeout=args.timeout, **hide)
         except errors.NotReached as exc:
             if context.out.json and exc.result:  # it is queued: scripts go on with its id
                 context.out.object(exc.result)
@@ -80,6 +82,7 @@ VERBS = (
             opt("--reusable", action="store_true", help="for many people; you are asked about each"),
             opt("--ask", action="store_true", help="ask before whoever uses it becomes a contact"),
             opt("--expires", type=duration, default=604_800.0, metavar="TIME", help="such as 12h or 7d (the default)"),
+            opt("--hide-address", action="store_true", help="who uses it never learns this node's network address"),
             opt("--qr", action="store_true", help="show it as a QR code too"),
         ),
     ),
@@ -92,6 +95,7 @@ VERBS = (
             opt("--name", metavar="ALIAS", help="what to call them"),
             opt("--wait", choices=("sent", "accepted"), default="sent", help="until they have it, or accepted it"),
             opt("--timeout", type=duration, default=30.0, metavar="TIME", help="how long to wait (30s)"),
+            opt("--hide-address", action="store_true", help="they never learn this node's network address"),
         ),
     ),
 )

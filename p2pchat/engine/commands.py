@@ -31,8 +31,16 @@ _NO_WAY = (
 )
 _DIRECT_ONLY = (
     "This invite works while this node runs and can be dialled directly (same network, or a forwarded port). "
-    "It tells its reader this node's address."
+    "With a relay it works from everywhere: `p2pchat relays add`. It tells its reader this node's address."
 )
+_BY_RELAY = "This invite works while this node runs, by a relay too. It tells its reader this node's address."
+_HIDDEN = (
+    "This invite works while this node runs, by your relays only. It does not tell its reader this node's address."
+)
+_ONLY_OURS = "Your address is hidden from them: only a relay that both of you use leads there (`p2pchat relays add`)."
+_UNREACHED = "They cannot reach this node until a relay of yours answers: `p2pchat relays add`."
+HIDING = 10.0
+"""Seconds that relays have to take us in for a hidden contact."""
 
 
 async def call(engine: Engine, method: str, params: dict[str, Any]) -> object:
@@ -79,22 +87,36 @@ async def doctor(engine: Engine) -> list[Json]:
 # --- people ---------------------------------------------------------------------------------------------------------
 
 
-async def invite(engine: Engine, *, reusable: bool = False, ask: bool = False, expires: int = 604_800) -> Json:
+async def invite(
+    engine: Engine, *, reusable: bool = False, ask: bool = False, expires: int = 604_800, hide: bool = False
+) -> Json:
     """A new invite."""
 
     def make(turn: Turn) -> InviteRow:
-        return invites.make(turn, reusable=reusable, ask=ask, expires_s=expires)
+        return invites.make(turn, reusable=reusable, ask=ask, expires_s=expires, hidden=hide)
 
+    if hide:
+        await _hidden_ways(engine)
     row = await engine.submit(make)
     assert row.encoded is not None
-    reachable = bool(engine.net.ways())
+    reachable = bool(engine.net.ways(hidden=hide))
+    notice = _HIDDEN if hide else _BY_RELAY if engine.net.relayed() else _DIRECT_ONLY if reachable else _NO_WAY
     return {
         "id": row.id.hex(),
         "invite": views.invite_text(row.encoded),
         "expires_at": views.timestamp(row.expires_at),
         "reachable": reachable,
-        "notice": _DIRECT_ONLY if reachable else _NO_WAY,
+        "notice": notice,
     }
+
+
+async def _hidden_ways(engine: Engine) -> bool:
+    """Wait until hidden contacts can reach us; False where no relay lets them in time."""
+    engine.net.hide()
+    with trio.move_on_after(0 if engine.net.relayed() is None else HIDING):
+        while not engine.net.ways(hidden=True):
+            await engine.whereabouts.moved()
+    return bool(engine.net.ways(hidden=True))
 
 
 async def add(
@@ -104,9 +126,10 @@ async def add(
     name: str | None = None,
     wait: str | None = None,
     timeout: float = 30,  # noqa: ASYNC109 - the API's word
+    hide: bool = False,
 ) -> Json:
     """Become a contact by an invite. Waits until the inviter has our first message (or has accepted)."""
-    contact: Contact = await engine.submit(people.add, invite, name)
+    contact: Contact = await engine.submit(people.add, invite, name, hide)
     settled = _accepted if wait == "accepted" else _joined
 
     async def look() -> Contact | int | None:
@@ -121,7 +144,7 @@ async def add(
         raise InviteExpired if found == wire.EXPIRED else InviteUsed
     raise NotReached(
         f"{contact.name} was not reached within {timeout:g} s; the request stays queued",
-        hint="Leave the node running: it keeps trying.",
+        hint=_ONLY_OURS if contact.hidden else "Leave the node running: it keeps trying.",
         result=_brief(contact),
     )
 
@@ -190,6 +213,14 @@ async def block(engine: Engine, *, contact: str) -> Json:
 async def rename(engine: Engine, *, contact: str, name: str) -> Json:
     """Call a contact something else."""
     return _brief(await _on_contact(engine, contact, lambda turn, one: people.rename(turn, one, name)))
+
+
+async def hide(engine: Engine, *, contact: str, hidden: bool = True) -> Json:
+    """Never show a contact our network address, or show it again."""
+    one: Contact = await engine.read(store_contacts.find, contact)
+    reached = await _hidden_ways(engine) if hidden and not one.hidden else True
+    changed: Contact = await _on_contact(engine, one.id.hex(), lambda turn, one: people.hide(turn, one, hidden=hidden))
+    return {**_brief(changed), "hidden": changed.hidden, "notice": "" if reached else _UNREACHED}
 
 
 async def verify(engine: Engine, *, contact: str, set: bool = False) -> Json:
@@ -380,6 +411,7 @@ METHODS: dict[str, Callable[..., Awaitable[object]]] = {
     "decline": decline,
     "block": block,
     "rename": rename,
+    "hide": hide,
     "verify": verify,
     "send": send,
     "log": log,

@@ -52,9 +52,13 @@ def _listening(engine: Engine) -> Check:
 
 
 def _reachable(engine: Engine) -> Check:
-    ways = engine.net.ways()
+    ways, relayed = engine.net.ways(), engine.net.relayed()
     detail = "others are given an address of this node" if ways else "there is no address to give to others"
-    hint = "Others cannot dial this node; you can still dial them."
+    if relayed:
+        detail = "others are given ways to this node, by relays too"
+    elif relayed is not None:
+        detail += "; no relay of yours answers"
+    hint = "Others cannot dial this node; you can still dial them. A relay makes it reachable: `p2pchat relays add`."
     return _line("reachability", bool(ways), detail, hint)
 
 

@@ -26,6 +26,7 @@ class Offer:
     invite: bytes
     hello_key: bytes
     gone: int | None
+    hidden: bool
 
 
 class Door:
@@ -43,7 +44,7 @@ class Door:
     def offers(self) -> Sequence[Offer]:
         """Every invite of ours whose hello key is kept, dead ones too."""
         now = self._engine.clock()
-        return [Offer(row.id, row.hello, _gone(row, now)) for row in self._rows]
+        return [Offer(row.id, row.hello, _gone(row, now), row.hidden) for row in self._rows]
 
     async def offer_bundle(self, invite: bytes) -> bytes | None:
         """The sealed bundle of an open invite."""

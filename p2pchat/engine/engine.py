@@ -31,8 +31,10 @@ from p2pchat.engine.gate import Gate
 from p2pchat.engine.ports import Clock, Net
 from p2pchat.engine.presence import Presence
 from p2pchat.engine.turn import Memory, SessionCache, Turn
+from p2pchat.engine.whereabouts import Whereabouts
 from p2pchat.engine.worker import SMALL, Worker
 from p2pchat.errors import Busy, DatabaseDamaged, NodeError, P2PChatError, ProfileError
+from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
 from p2pchat.store import meta
 from p2pchat.store.database import Database
@@ -135,6 +137,7 @@ class Engine:
         self.refusals: dict[bytes, int] = {}
         self.keep_receiving = settings.keep_receiving(db)
         self.presence = Presence(self._show, self._route)
+        self.whereabouts = Whereabouts(self._tell_addresses)
         self._run_sync = run_sync or Worker()
         self._one_at_a_time = trio.Lock()
         self._inbox = _Inbox()
@@ -177,7 +180,11 @@ class Engine:
             nursery.start_soon(self.presence.run)
             await self.submit(housekeeping.tick)
             await self.submit(people.resume)
-            await self.submit(people.tell_addresses)
+            if self.net.relayed() is None:
+                await self.submit(people.tell_addresses)
+            else:
+                self.whereabouts.changed()  # when relays had a moment to answer
+            nursery.start_soon(self.whereabouts.run)
             nursery.start_soon(self._tick)
             task_status.started()
             await trio.sleep_forever()
@@ -335,7 +342,7 @@ class Engine:
                 reading.finish(turn)
                 self.sessions.write()
                 if turn.pairs_changed or turn.offers_changed:
-                    turn.outputs.append(self._look())
+                    turn.outputs.insert(0, self._look())  # before whoever is to be reached is
         except BaseException:
             self.sessions.forget()
             self.memory.forget()
@@ -376,11 +383,15 @@ class Engine:
     def _look(self) -> Callable[[], None]:
         """Read what hellos and join tags are checked against; the result puts it in place, once it is on disk."""
         pairs, invites = self.gate.read(self.db, self.me), store_invites.all(self.db)
-        ends = [row.expires_at for row in invites if row.state == store_invites.OPEN]
+        hidden = store_contacts.hidden(self.db)
+        usable = [row for row in invites if row.state == store_invites.OPEN]
+        ends = [row.expires_at for row in usable]
 
         def use() -> None:
-            self.gate.use(pairs)
+            self.gate.use(pairs, hidden)
             self.door.use(invites)
+            if hidden or any(row.hidden for row in usable):
+                self.net.hide()
             self._open_until = max(ends, default=0)
 
         return use
@@ -391,6 +402,12 @@ class Engine:
     def _route(self, contact: bytes) -> str | None:
         return self.net.route(contact)
 
+    async def _tell_addresses(self) -> None:
+        try:
+            await self.submit(people.tell_addresses)
+        except P2PChatError as error:  # it is asked for again every hour
+            log.warning("new addresses could not be saved: %s", type(error).__name__)
+
     def _refill(self, contact: bytes) -> None:
         self.post(self.flow.rows_due, contact, sender=contact)
 
@@ -399,7 +416,7 @@ class Engine:
             await trio.sleep(TICK)
             try:
                 await self.submit(housekeeping.tick)
-                await self.submit(people.tell_addresses)
+                self.whereabouts.changed()
                 await self.read(Database.checkpoint)
             except P2PChatError as error:  # a full disk now may have room in an hour
                 log.warning("the hourly look could not be saved: %s", type(error).__name__)

@@ -24,6 +24,7 @@ class Gate:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._pairs: dict[bytes, list[Pair]] = {}
+        self._hidden: frozenset[bytes] = frozenset()
 
     @staticmethod
     def read(db: Database, me: Device) -> dict[bytes, list[Pair]]:
@@ -38,9 +39,10 @@ class Gate:
             ]
         return pairs
 
-    def use(self, pairs: dict[bytes, list[Pair]]) -> None:
-        """Check hellos against these from now on."""
+    def use(self, pairs: dict[bytes, list[Pair]], hidden: frozenset[bytes]) -> None:
+        """Check hellos against these from now on; these contacts are hidden."""
         self._pairs = pairs
+        self._hidden = hidden
 
     def now(self) -> int:
         """The wall clock, ms."""
@@ -51,6 +53,14 @@ class Gate:
         if contact is not None:
             return self._pairs.get(contact, [])
         return [one for pairs in self._pairs.values() for one in pairs]
+
+    def hidden(self, contact: bytes) -> bool:
+        """Whether the contact must not learn where we are."""
+        return contact in self._hidden
+
+    def moved(self) -> None:
+        """Where others may dial us has changed."""
+        self._engine.whereabouts.changed()
 
     async def received(self, contact: bytes, th: bytes, route: str, frames: list[Frame]) -> None:
         """Frames from a contact. Acks free the window at once and are written down lazily."""

@@ -29,7 +29,7 @@ from p2pchat.core.prekeys import Bundle, PrekeySet, dump_set, load_set, make_set
 from p2pchat.core.session import DAY, Session
 from p2pchat.engine import outbound, people, views
 from p2pchat.engine.turn import Turn
-from p2pchat.errors import CannotOpen, UsageError
+from p2pchat.errors import CannotOpen, NotNow, UsageError
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import envelopes as store_envelopes
 from p2pchat.store import invites as store_invites
@@ -47,13 +47,17 @@ MOST_REQUESTS = 200
 """Requests that may wait for an answer: a reusable invite that got into wrong hands must not fill the disk."""
 REMEMBER_HANDSHAKE = 400 * DAY
 """Longer than the prekeys of any invite live, so a first message is known for as long as it could be accepted."""
+USE_RELAY = "Add one that answers with `p2pchat relays add`."
 _LEAKED = "An invite of yours was tried again after its use; it may have leaked."
 
 
-def make(turn: Turn, *, reusable: bool, ask: bool, expires_s: int) -> InviteRow:
-    """A new invite, saved; `expires_s` seconds from now."""
+def make(turn: Turn, *, reusable: bool, ask: bool, expires_s: int, hidden: bool = False) -> InviteRow:
+    """A new invite, saved; it lives `expires_s` seconds. `hidden`: who uses it does not learn our address."""
     if not 60 <= expires_s <= MOST_EXPIRY_S:
         raise UsageError("An invite lives between a minute and a year")
+    addresses = turn.net.ways(hidden=hidden)[:MOST_WAYS]
+    if hidden and not addresses:
+        raise NotNow("Without a relay nobody finds the way here who must not learn this node's address", hint=USE_RELAY)
     kind = REUSABLE if reusable else ONE_TIME
     expires_at = turn.now // 1000 + expires_s
     secret = new_secret(kind, turn.random)
@@ -63,7 +67,7 @@ def make(turn: Turn, *, reusable: bool, ask: bool, expires_s: int) -> InviteRow:
         prekeys = make_set(turn.me, expires_at, one_time=True, random=turn.random)
         digest = open_bundle(prekeys.bundle).digest
         _save(turn, store_prekeys.ONE_TIME, prekeys, expires_at * 1000)
-    ways = tuple(InviteWay(peer, address, ROLE_NODE) for peer, address in turn.net.ways()[:MOST_WAYS])
+    ways = tuple(InviteWay(peer, address, ROLE_NODE) for peer, address in addresses)
     row = InviteRow(
         id=turn.random(8),
         kind=kind,
@@ -76,6 +80,7 @@ def make(turn: Turn, *, reusable: bool, ask: bool, expires_s: int) -> InviteRow:
         created_at=turn.now,
         encoded=encode_invite(Invite(kind, digest, secret, expires_at, ways, None)),
         opk_id=prekeys.number,
+        hidden=hidden,
     )
     store_invites.add(turn.db, row)
     turn.offers_changed = True
@@ -185,9 +190,11 @@ def _newcomer(turn: Turn, row: InviteRow, initial: Initial, name: str) -> Contac
         created_at=turn.now,
         invite_id=row.id,
         profile_name=name,
+        hidden=row.hidden,
     )
     store_contacts.add(turn.db, contact)
     turn.forget_contact(contact.id)
+    turn.pairs_changed |= row.hidden
     return contact
 
 
@@ -225,7 +232,7 @@ def answer(turn: Turn, contact_id: bytes, blob: bytes) -> bytes | None:
         if known is not None and known.id != contact_id:
             _already(turn, contact, known)
             return None
-        content = _introduction(turn)
+        content = _introduction(turn, contact)
         # whether the invite has expired is the inviter's to say: our clock may be a day ahead
         session, message = handshake.initiate(turn.me, bundle, content, turn.now - DAY, turn.entropy)
     except CannotOpen:
@@ -242,8 +249,8 @@ def _pinned(invite: Invite, bundle: Bundle) -> bytes:
     return bundle.digest if invite.kind == ONE_TIME else person_digest(bundle.identity, bundle.device)
 
 
-def _introduction(turn: Turn) -> bytes:
-    payload = contents.profile_payload(outbound.own_profile(turn))
+def _introduction(turn: Turn, contact: Contact) -> bytes:
+    payload = contents.profile_payload(outbound.own_profile(turn, contact))
     return encode_content(Content(contents.PROFILE, new_message_id(turn.now, turn.random), 0, turn.now, payload))
 
 

@@ -229,12 +229,12 @@ def finish(turn: Turn) -> None:
             queue(turn, contact, contents.RECEIPT, contents.receipt_payload(contents.DELIVERED, some))
 
 
-def own_profile(turn: Turn) -> Profile:
-    """What we tell contacts about ourselves."""
+def own_profile(turn: Turn, contact: Contact) -> Profile:
+    """What we tell a contact about ourselves."""
     name = (meta.get(turn.db, "name") or b"").decode()
-    return Profile(name, settings.read_receipts(turn.db), tuple(turn.net.ways()))
+    return Profile(name, settings.read_receipts(turn.db), tuple(turn.net.ways(hidden=contact.hidden)))
 
 
 def queue_profile(turn: Turn, contact: Contact) -> None:
     """Tell a contact who we are and where; on acceptance it is the session's first content."""
-    queue(turn, contact, contents.PROFILE, contents.profile_payload(own_profile(turn)))
+    queue(turn, contact, contents.PROFILE, contents.profile_payload(own_profile(turn, contact)))

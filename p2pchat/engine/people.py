@@ -54,12 +54,16 @@ def _is_me(name: str) -> bool:
     return seen.casefold() == "me"
 
 
-def add(turn: Turn, written: str, name: str | None) -> Contact:
-    """Begin to join by an invite; the same invite again gives the contact it gave before, and knocks at once."""
+def add(turn: Turn, written: str, name: str | None, hidden: bool = False) -> Contact:
+    """Begin to join by an invite; the same invite again gives the contact it gave before, and knocks at once. `hidden`:
+    its maker must not learn our network address.
+    """
     invite, encoded = read_invite(written)
     alias = None if name is None else name_of(name)
     for known in store_contacts.all(turn.db):
         if known.invite_id == invite_id(encoded):
+            if hidden:
+                hide(turn, known, hidden=True)
             if known.invite is not None:
                 knock(turn, known, invite)  # who asks again does not want to wait for the back-off
             return known if alias is None else turn.change(known.id, name=alias, named_by_me=True)
@@ -85,6 +89,7 @@ def add(turn: Turn, written: str, name: str | None) -> Contact:
         invite=encoded,
         invite_id=invite_id(encoded),
         invite_until=invite.expires_at * 1000,
+        hidden=hidden,
     )
     for known in store_contacts.all(turn.db):
         if (
@@ -95,6 +100,7 @@ def add(turn: Turn, written: str, name: str | None) -> Contact:
             return knock_anew(turn, known, contact)  # of the same node, which the other one has never reached
     store_contacts.add(turn.db, contact)
     turn.forget_contact(contact_id)
+    turn.pairs_changed |= hidden
     _set_ways(turn, contact_id, invite)
     turn.event("contact", **views.contact(contact, None))
     knock(turn, contact, invite)
@@ -125,6 +131,9 @@ def knock_anew(turn: Turn, contact: Contact, newer: Contact) -> Contact:
     invite = decode_invite(newer.invite)
     store_outbox.clear(turn.db, contact.id, [store_outbox.INITIAL])
     changed = turn.change(contact.id, invite=newer.invite, invite_id=newer.invite_id, invite_until=newer.invite_until)
+    if newer.hidden:
+        turn.pairs_changed = True
+        changed = turn.change(contact.id, hidden=True)
     if newer.named_by_me:
         changed = turn.change(contact.id, name=newer.name, named_by_me=True)
     _set_ways(turn, contact.id, invite)
@@ -307,6 +316,26 @@ def rename(turn: Turn, contact: Contact, name: str) -> Contact:
     return changed
 
 
+def hide(turn: Turn, contact: Contact, *, hidden: bool) -> Contact:
+    """Never show a contact our network address any more, or show it again; they are told where they reach us now."""
+    if contact.hidden == hidden:
+        return contact
+    if contact.invite is not None and contact.identity is not None:
+        raise NotNow(f"What {contact.name} is told about you first is on its way already", hint="Wait for the answer.")
+    changed = turn.change(contact.id, hidden=hidden)
+    turn.pairs_changed = True
+    turn.event("contact", **views.contact(changed, turn.net.route(contact.id)))
+    if changed.invite is not None:
+        turn.after(turn.net.joined, contact.id)
+        knock(turn, changed, decode_invite(changed.invite))
+    if changed.state == "contact":
+        store_outbox.clear(turn.db, contact.id, [contents.ADDRESSES])  # what waits says it otherwise
+        outbound.queue_profile(turn, changed)
+    if changed.identity is not None and changed.state in ("contact", "waiting"):
+        reach(turn, changed)
+    return changed
+
+
 def verify(turn: Turn, contact: Contact, *, compared: bool) -> tuple[str, bool, str]:
     """(safety number, verified, four words) of a contact; `compared` marks it as verified."""
     if contact.identity is None:
@@ -397,12 +426,13 @@ def advance(turn: Turn, chat: bytes, ids: Iterable[bytes], event: str, route: st
 
 
 def tell_addresses(turn: Turn) -> None:
-    """Tell every contact where we are reached now, if that changed since they were told."""
-    ways = turn.net.ways()
-    told_before = b"".join(peer + address for peer, address in ways)
-    if not ways or meta.get(turn.db, "ways_told") == told_before:
-        return
-    meta.put(turn.db, "ways_told", told_before)
-    for contact in store_contacts.all(turn.db):
-        if contact.state == "contact":
-            outbound.queue(turn, contact, contents.ADDRESSES, [[list(way) for way in ways]])
+    """Tell every contact where they reach us now, if that changed since they were told."""
+    for hidden, key in ((False, "ways_told"), (True, "hidden_ways_told")):
+        ways = turn.net.ways(hidden=hidden)
+        told_before = b"".join(peer + address for peer, address in ways)
+        if not ways or meta.get(turn.db, key) == told_before:
+            continue
+        meta.put(turn.db, key, told_before)
+        for contact in store_contacts.all(turn.db):
+            if contact.state == "contact" and contact.hidden == hidden:
+                outbound.queue(turn, contact, contents.ADDRESSES, [[list(way) for way in ways]])

@@ -21,12 +21,26 @@ PackedWay = tuple[bytes, bytes]
 class Net(Protocol):
     """The network as the engine sees it. Nothing here waits; what comes of it is told to the `Gate` and the `Door`."""
 
-    def ways(self) -> list[PackedWay]:
-        """Where others may dial us, best first."""
+    def use_relays(self, relays: Sequence[Relay]) -> None:
+        """Be reached by circuits of these relays, best first; called again, the new list counts. Hidden contacts are
+        met by no other.
+        """
+        ...
+
+    def hide(self) -> None:
+        """There are hidden contacts, or will be: have ways for them from now on."""
+        ...
+
+    def ways(self, *, hidden: bool = False) -> list[PackedWay]:
+        """Where others may dial us, best first; for the hidden, circuits of another transport key only."""
         ...
 
     def listening(self) -> list[str]:
         """The same for people: addresses that end in /p2p/<peer id>."""
+        ...
+
+    def relayed(self) -> bool | None:
+        """Whether a relay leads to us now; None where there is none to do so."""
         ...
 
     def reach(self, contact: bytes, ways: Sequence[PackedWay]) -> None:

@@ -14,7 +14,7 @@ def create(db: Database, name: str, entropy: Entropy) -> None:
     cleaned = name_of(name)
     with db.transaction():
         meta.put(db, "name", cleaned.encode())
-        for key in ("identity", "device", "transport"):
+        for key in ("identity", "device", "transport", "hidden_transport"):
             meta.put(db, key, entropy.random(KEY))
 
 
@@ -23,6 +23,18 @@ def transport_seed(db: Database) -> bytes:
     seed = meta.get(db, "transport")
     if seed is None:
         raise DatabaseDamaged
+    return seed
+
+
+def hidden_transport_seed(db: Database, entropy: Entropy) -> bytes:
+    """The seed of the key that hidden contacts know; no other key leads to it. Profiles from before there were hidden
+    contacts get it now.
+    """
+    seed = meta.get(db, "hidden_transport")
+    if seed is None:
+        seed = entropy.random(KEY)
+        with db.transaction():
+            meta.put(db, "hidden_transport", seed)
     return seed
 
 

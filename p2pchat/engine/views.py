@@ -44,8 +44,17 @@ def message(row: MessageRow, name: str) -> dict[str, Any]:
 
 
 def contact(one: Contact, route: str | None) -> dict[str, Any]:
-    """A contact; `route` is how a message would travel now, None where no link is there."""
-    return {"id": one.id.hex(), "name": one.name, "state": one.state, "verified": one.verified, "route": route}
+    """A contact; `route` is how a message would travel now, None where no link is there. `hidden`: they must not learn
+    our network address.
+    """
+    return {
+        "id": one.id.hex(),
+        "name": one.name,
+        "state": one.state,
+        "verified": one.verified,
+        "route": route,
+        "hidden": one.hidden,
+    }
 
 
 def request(one: Contact, words: str, since: int) -> dict[str, Any]:

@@ -29,7 +29,7 @@ log = logging.getLogger("p2pchat.net")
 
 STAGGER = 0.25  # seconds before the next address is tried beside the one that has not answered yet
 WEBSOCKET_AFTER = 1.0  # the same, where it is WebSocket: raw TCP is better where it works at all
-CIRCUITS_AFTER = 0.4  # seconds that the direct addresses have for themselves
+CIRCUITS_AFTER = 0.4  # seconds that the direct addresses have for themselves: who is behind a NAT waits for no more
 CIRCUIT_STAGGER = 1.0
 _MAX_TARGETS = 8
 _MAX_RELAYS = 4
@@ -55,8 +55,8 @@ class Dialler:
         self._open_relay = open_relay
         self._tls = tls
 
-    async def dial(self, peer: ID, addresses: Sequence[str]) -> SwarmConn:
-        """A connection with `peer`, proven to be it. Raises Unreachable.
+    async def dial(self, peer: ID, addresses: Sequence[str], only: str | None = None) -> SwarmConn:
+        """A connection with `peer`, proven to be it, by the route `only` or by any. Raises Unreachable.
 
         Tries raw TCP in the order given, then WebSocket, the next one when the last has failed or been silent for a
         moment; circuits beside them, when all have failed or had a head start.
@@ -65,9 +65,9 @@ class Dialler:
         direct: list[_Attempt] = [
             (STAGGER if target.over == "tcp" else WEBSOCKET_AFTER, partial(self._direct, peer, target))
             for target in found
-            if target.relay is None
+            if target.relay is None and only != "circuit"
         ]
-        relays = circuits(found, (self._swarm.self_id, peer))
+        relays = circuits(found, (self._swarm.self_id, peer)) if only != "direct" else {}
         by_relay: list[_Attempt] = [(CIRCUIT_STAGGER, partial(self._by_relay, peer, *each)) for each in relays.items()]
         made: list[SwarmConn] = []
         async with trio.open_nursery() as nursery:
@@ -197,14 +197,15 @@ def circuits(found: Sequence[Target], but: Sequence[ID]) -> dict[bytes, list[str
     return {relay: addr.with_twins(ways) for relay, ways in list(relays.items())[:_MAX_RELAYS]}
 
 
-def live(swarm: Swarm, peer: ID) -> list[SwarmConn]:
-    """The connections with a peer that can be used, oldest first."""
-    return [conn for conn in swarm.get_connections(peer) if isinstance(conn, SwarmConn) and _alive(conn)]
+def live(swarm: Swarm, peer: ID, only: str | None = None) -> list[SwarmConn]:
+    """The connections with a peer that can be used, by the route `only` or by any, oldest first."""
+    found = [conn for conn in swarm.get_connections(peer) if isinstance(conn, SwarmConn) and _alive(conn)]
+    return [conn for conn in found if only in (None, route(conn))]
 
 
-def best(swarm: Swarm, peer: ID) -> SwarmConn | None:
-    """The one to use: a direct one, and of these the newest."""
-    return max(live(swarm, peer)[::-1], key=lambda conn: route(conn) == "direct", default=None)
+def best(swarm: Swarm, peer: ID, only: str | None = None) -> SwarmConn | None:
+    """The one of `live` to use: a direct one, and of these the newest."""
+    return max(live(swarm, peer, only)[::-1], key=lambda conn: route(conn) == "direct", default=None)
 
 
 def route(conn: SwarmConn) -> str:

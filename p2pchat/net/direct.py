@@ -4,7 +4,8 @@ A link begins with a hello each way: 16 bytes that only the two ends of a pair c
 one who dialled speaks first; to anyone else the other end says nothing and hangs up. After that both sides send
 frames. What the frames mean is the engine's business: here they are only carried, in order, and a dead link is noticed.
 
-If both sides dialled there are two links: each side writes on its newest and reads all.
+If both sides dialled there are two links: each side writes on its newest and reads all. A direct link is better than
+one over a circuit, which is let go soon after.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Protocol
 
 import trio
@@ -27,6 +29,8 @@ from p2pchat.net.ports import Host, Stream
 PROTOCOL = "/p2pchat/envelope/1"
 PING_AFTER = 10.0
 LOST_AFTER = 25.0
+LET_GO_AFTER = 5.0
+"""Seconds until a link over a circuit ends once there is a direct one: what is on its way on it arrives."""
 MOST_QUEUED = 4096
 """Frames that may wait on one link: the engine's window keeps far below; more means a peer that takes nothing."""
 
@@ -56,6 +60,10 @@ class Wire(Protocol):
         """A link with the contact has ended (perhaps not the last)."""
         ...
 
+    def hidden(self, contact: bytes) -> bool:
+        """Whether the contact must not learn where we are."""
+        ...
+
 
 @dataclass(eq=False)
 class Link:
@@ -67,6 +75,7 @@ class Link:
     queue: list[Frame] = field(default_factory=list)
     wake: trio.Event = field(default_factory=trio.Event)
     heard: float = 0.0
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
     def post(self, frames: Sequence[Frame]) -> bool:
         """Queue frames for writing; False if this link does not take any more."""
@@ -78,18 +87,26 @@ class Link:
 
 
 class Links:
-    """Every live link, by contact, newest last."""
+    """Every live link of one host, by contact, newest last. `hidden`: with contacts who are; otherwise with the others.
+    To all else this host is a stranger.
+    """
 
-    def __init__(self, host: Host, wire_end: Wire) -> None:
+    def __init__(self, host: Host, wire_end: Wire, *, hidden: bool = False) -> None:
         self._host = host
         self._wire = wire_end
+        self._hidden = hidden
         self._links: dict[bytes, list[Link]] = {}
+        self._came: Callable[[bytes], None] = lambda contact: None
         host.handle(PROTOCOL, self._accept)
 
-    def newest(self, contact: bytes) -> Link | None:
-        """The link to write on, if there is one."""
-        links = self._links.get(contact)
-        return links[-1] if links else None
+    def best(self, contact: bytes) -> Link | None:
+        """The link to write on, if there is one: the newest direct one, else the newest."""
+        links = self._links.get(contact, ())
+        return max(links[::-1], key=lambda link: link.stream.route == "direct", default=None)
+
+    def each(self, came: Callable[[bytes], None]) -> None:
+        """`came` is to be told of the contact of every link that comes."""
+        self._came = came
 
     async def drop(self, contact: bytes) -> None:
         """End every link with a contact."""
@@ -98,18 +115,25 @@ class Links:
             await self._host.disconnect(link.stream.peer)
 
     async def dial(
-        self, contact: bytes, peer: bytes, addresses: Sequence[str], attempt: int, started: Callable[[], None]
+        self,
+        contact: bytes,
+        peer: bytes,
+        addresses: Sequence[str],
+        attempt: int,
+        started: Callable[[], None],
+        only: str | None = None,
     ) -> None:
-        """Open a link and carry it until it ends. `started` is called once it is verified.
+        """Open a link, by the route `only` or by any, and carry it until it ends. `started` is called once it is
+        verified.
 
         Raises `Unreachable` or `LinkLost` where there was no link; returns when one ended. A pair can have several
         sessions: `attempt` picks whose hello to say, so that two sides that disagree meet in the end.
         """
-        pairs = self._wire.pairs(contact)
+        pairs = self._pairs(contact)
         if not pairs:
             raise LinkLost
         pair = pairs[attempt % len(pairs)]
-        stream = await self._host.open(peer, addresses, PROTOCOL)
+        stream = await self._host.open(peer, addresses, PROTOCOL, only=only)
         try:
             reader = FrameReader(stream)
             day = hello_days(self._wire.now())[0]
@@ -128,7 +152,7 @@ class Links:
         reader = FrameReader(stream)
         try:
             hello = await reader.one()
-            pair = self._proves(hello, self._wire.pairs(), stream.peer)
+            pair = self._proves(hello, self._pairs(), stream.peer)
             if pair is None:
                 return  # a stranger learns nothing, not even that this is p2pchat's answer
             day = hello_days(self._wire.now())[0]
@@ -136,6 +160,9 @@ class Links:
             await self._carry(Link(stream, pair.contact, pair.th), reader)
         except (CannotOpen, LinkLost):
             return
+
+    def _pairs(self, contact: bytes | None = None) -> list[Pair]:
+        return [pair for pair in self._wire.pairs(contact) if self._wire.hidden(pair.contact) == self._hidden]
 
     def _proves(self, frame: Frame, pairs: Sequence[Pair], peer: bytes) -> Pair | None:
         """The pair whose other side made this hello, or None. Both ends prove with different keys: no reflection."""
@@ -152,18 +179,33 @@ class Links:
         link.heard = trio.current_time()
         self._links.setdefault(link.contact, []).append(link)
         self._wire.link_up(link.contact, link.th)
+        self._came(link.contact)
+        self._settle(link.contact)
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._write, link, nursery.cancel_scope)
-                nursery.start_soon(self._watch, link, nursery.cancel_scope)
-                await self._read(link, reader)
-                nursery.cancel_scope.cancel()
+            with link.scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._write, link, nursery.cancel_scope)
+                    nursery.start_soon(self._watch, link, nursery.cancel_scope)
+                    await self._read(link, reader)
+                    nursery.cancel_scope.cancel()
         finally:
             links = self._links[link.contact]
             links.remove(link)
             if not links:
                 del self._links[link.contact]
+            self._settle(link.contact)
             self._wire.link_down(link.contact)
+        if link.scope.cancelled_caught:
+            await self._host.disconnect(link.stream.peer, only="circuit")
+
+    def _settle(self, contact: bytes) -> None:
+        """A link of this contact has come or gone: those over circuits end soon while there is a direct one."""
+        best = self.best(contact)
+        direct = best is not None and best.stream.route == "direct"
+        soon = trio.current_time() + LET_GO_AFTER
+        for link in self._links.get(contact, ()):
+            if link.stream.route != "direct":
+                link.scope.deadline = min(link.scope.deadline, soon) if direct else inf
 
     async def _read(self, link: Link, reader: FrameReader) -> None:
         try:
@@ -195,7 +237,7 @@ class Links:
             if now >= lost_at:
                 log.info("a link went silent")
                 ended.cancel()
-                await self._host.disconnect(link.stream.peer)
+                await self._host.disconnect(link.stream.peer, only=link.stream.route)
                 return
             if now >= ask_at:
                 link.post([Frame(wire.PING, b"")])

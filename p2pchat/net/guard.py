@@ -8,6 +8,7 @@
 | a write to a peer that takes nothing waits for ever                       | the same, after WRITE_PATIENCE      |
 | a peer that ignores its window fills our memory                           | GuardedYamux._read_data_body        |
 | a read cancelled while it grants new window loses what it had read        | GuardedYamux.take                   |
+| a peer that is gone without a word is asked and never missed              | GuardedYamux.watch                  |
 | windows grow to 16 MiB a stream before anything was read                  | limit_windows                       |
 | a stream closed by us keeps taking data until the peer closes it too      | GuardedYamux.forget                 |
 | a stranger announces a message of any length: that much memory            | Wire.read, Brief                    |
@@ -49,6 +50,8 @@ from p2pchat.net.pipes import Pipe
 log = logging.getLogger("p2pchat.net")
 
 WRITE_PATIENCE = 10.0  # seconds one frame may take to leave this machine before the connection counts as dead
+PING_AFTER = 10.0  # seconds between two questions to the other end of a connection that is watched
+PONG_PATIENCE = 15.0  # seconds it may take to answer
 MAX_READ = 2**16  # the largest piece any layer above the socket has a reason to ask for: a Noise message
 MAX_NEGOTIATION = 1024  # bytes of one multistream-select message; ours are below 40
 
@@ -162,6 +165,28 @@ class GuardedYamux(yamux.Yamux):
     def alive(self) -> bool:
         """False as soon as one side has seen the connection end; a silent end takes longer to notice."""
         return not (self._abandoned or self.event_shutting_down.is_set())
+
+    async def watch(self) -> None:
+        """Wait for the end of the connection. One whose other end answers nothing for `PING_AFTER` + `PONG_PATIENCE`
+        seconds is ended. For one task at a time.
+        """
+        ping = struct.pack(yamux.YAMUX_HEADER_FORMAT, 0, yamux.TYPE_PING, yamux.FLAG_SYN, 0, 0)
+        with suppress(Exception):  # of a write: it is over
+            while self.alive:
+                self._ping_event = trio.Event()
+                await self._write_frame(ping)
+                with trio.move_on_after(PONG_PATIENCE) as waiting:
+                    await self._ping_event.wait()
+                if waiting.cancelled_caught:
+                    log.info("a connection went silent")
+                    self.abandon()
+                    break
+                with trio.move_on_after(PING_AFTER):
+                    await self.event_closed.wait()
+        await self.event_closed.wait()
+
+    async def _measure_rtt_loop(self) -> None:
+        """libp2p asks every 30 s how long the way is, which nothing here needs, and misses no answer."""
 
     async def _write_frame(self, data: bytes) -> None:
         """Write one whole frame. Cancelled only while it waits for its turn; after `patience` the connection ends."""

@@ -66,7 +66,8 @@ class LibP2PHost:
 
     seed: the 32 bytes of the transport key; the same seed is the same peer.
     listen: addresses such as /ip4/0.0.0.0/tcp/0; every one with port 0 gets `kept_port`, or any free port where that is
-    0 or taken; `port` tells which. Raises BadAddress for an address we cannot listen on.
+    0 or taken; `port` tells which. None: it is reached over circuits only. Raises BadAddress for an address we cannot
+    listen on.
     web: speak WebSocket too on every port we listen on, with whoever begins so.
     proxies: IP addresses of reverse proxies for WebSocket, which are believed about whom they forward.
     tls: how to verify the other end of a /wss address; the system's way if not given.
@@ -96,7 +97,7 @@ class LibP2PHost:
         self._handlers: dict[str, Handler] = {}
         self._client = MultiselectClient()
         self._running: _Running | None = None
-        self._dialling: dict[bytes, trio.Event] = {}
+        self._dialling: dict[tuple[bytes, str | None], trio.Event] = {}
 
     @property
     def peer(self) -> bytes:
@@ -156,7 +157,9 @@ class LibP2PHost:
                 running = _Running(swarm, basic, listening, self._limits, self._proxies)
                 running.dialler = Dialler(swarm, nursery, partial(self._open_relay, running), self._tls)
                 accept = partial(self._accept, running)
-                await nursery.start(partial(trio.serve_listeners, accept, listening.listeners))
+                if listening.listeners:
+                    await nursery.start(partial(trio.serve_listeners, accept, listening.listeners))
+                nursery.start_soon(trio.sleep_forever)  # there may be no listener to wait for
                 self._running = running
                 task_status.started()
         finally:
@@ -282,7 +285,7 @@ class LibP2PHost:
 
     # --- outbound --------------------------------------------------------------------------------------------------
 
-    async def open(self, peer: bytes, addresses: Sequence[str], protocol: str) -> Stream:
+    async def open(self, peer: bytes, addresses: Sequence[str], protocol: str, *, only: str | None = None) -> Stream:
         running = self._running
         if running is None:
             raise Unreachable("this node is not running")
@@ -290,7 +293,7 @@ class LibP2PHost:
             raise Unreachable("that is this node itself")
         with trio.move_on_after(self._limits.open):
             try:
-                return await self._open(running, ID(addr.multihash(peer)), addresses, protocol)
+                return await self._open(running, ID(addr.multihash(peer)), addresses, protocol, only)
             except ProtocolNotSupportedError:
                 raise Unreachable("the peer does not speak this protocol") from None
             except Unreachable:
@@ -302,20 +305,22 @@ class LibP2PHost:
     async def _open_relay(self, running: _Running, relay: bytes, addresses: Sequence[str], protocol: str) -> Stream:
         return await self._open(running, ID(addr.multihash(relay)), addresses, protocol)
 
-    async def _open(self, running: _Running, peer: ID, addresses: Sequence[str], protocol: str) -> Stream:
+    async def _open(
+        self, running: _Running, peer: ID, addresses: Sequence[str], protocol: str, only: str | None = None
+    ) -> Stream:
         swarm = running.swarm
-        old = dialling.live(swarm, peer)
-        tried = dialling.best(swarm, peer)
+        old = dialling.live(swarm, peer, only)
+        tried = dialling.best(swarm, peer, only)
         if tried is not None:
             with trio.move_on_after(0.4 * self._limits.open):
                 try:
                     return await self._speak(tried, protocol)
                 except Exception as error:
-                    if dialling.best(swarm, peer) == tried:
+                    if dialling.best(swarm, peer, only) == tried:
                         raise  # it lives, and says no
                     log.debug("a connection turned out dead: %s", type(error).__name__)
         # There is none, or it is silent: its other end may have gone without a word.
-        conn = await self._dial_once(running, peer, addresses, instead_of=old)
+        conn = await self._dial_once(running, peer, addresses, only, instead_of=old)
         for silent in old:
             if tried is not None and dialling.route(silent) == dialling.route(tried):
                 await dialling.drop(swarm, silent)
@@ -338,36 +343,36 @@ class LibP2PHost:
         return LibP2PStream(stream, key_of(muxed.peer_id), inbound=False)
 
     async def _dial_once(
-        self, running: _Running, peer: ID, addresses: Sequence[str], *, instead_of: list[SwarmConn]
+        self, running: _Running, peer: ID, addresses: Sequence[str], only: str | None, *, instead_of: list[SwarmConn]
     ) -> SwarmConn:
         """Dial, unless someone else already does: then wait for the result, and dial only if that was none."""
-        key = peer.to_bytes()
+        key = (peer.to_bytes(), only)
         while key in self._dialling:
             await self._dialling[key].wait()
-            fresh = [conn for conn in dialling.live(running.swarm, peer) if conn not in instead_of]
+            fresh = [conn for conn in dialling.live(running.swarm, peer, only) if conn not in instead_of]
             if fresh:
                 return fresh[-1]
         self._dialling[key] = trio.Event()
         try:
-            return await running.dialler.dial(peer, addresses)
+            return await running.dialler.dial(peer, addresses, only)
         finally:
             self._dialling.pop(key).set()
 
     async def gone(self, peer: bytes) -> None:
-        """Wait until there is no direct connection with `peer`."""
+        """Wait until there is no direct connection with `peer`; one that has gone without a word is noticed."""
         while running := self._running:
-            conn = dialling.best(running.swarm, ID(addr.multihash(peer)))
-            if conn is None or dialling.route(conn) != "direct":
+            conn = dialling.best(running.swarm, ID(addr.multihash(peer)), "direct")
+            if conn is None:
                 return
             assert isinstance(conn.muxed_conn, GuardedYamux)
-            await conn.muxed_conn.event_closed.wait()
+            await conn.muxed_conn.watch()
 
-    async def disconnect(self, peer: bytes) -> None:
+    async def disconnect(self, peer: bytes, *, only: str | None = None) -> None:
         running = self._running
         if running is None:
             return
         async with trio.open_nursery() as nursery:
-            for conn in dialling.live(running.swarm, ID(addr.multihash(peer))):
+            for conn in dialling.live(running.swarm, ID(addr.multihash(peer)), only):
                 nursery.start_soon(dialling.drop, running.swarm, conn)
 
 

@@ -57,6 +57,11 @@ class Offer(Protocol):
         """Why it does not work any more."""
         ...
 
+    @property
+    def hidden(self) -> bool:
+        """Whether who uses it must not learn where we are."""
+        ...
+
 
 class Doorkeeper(Protocol):
     """Who the invites belong to: the engine."""
@@ -101,10 +106,19 @@ class _Knocking:
 
 
 class Joining:
-    """Both sides of the dialogue."""
+    """Both sides of the dialogue, at one host. `hidden`: for invites that are; otherwise for the others."""
 
-    def __init__(self, host: Host, keeper: Doorkeeper, nursery: trio.Nursery, random: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        host: Host,
+        keeper: Doorkeeper,
+        nursery: trio.Nursery,
+        random: Callable[[int], bytes],
+        *,
+        hidden: bool = False,
+    ) -> None:
         self._host = host
+        self._hidden = hidden
         self._keeper = keeper
         self._nursery = nursery
         self._random = random
@@ -217,6 +231,8 @@ class Joining:
         if hello.type != wire.HELLO:
             return None
         for offer in self._keeper.offers():
-            if equal(hello.body, join_tag(offer.hello_key, "join", self._host.peer, peer)):
+            if offer.hidden == self._hidden and equal(
+                hello.body, join_tag(offer.hello_key, "join", self._host.peer, peer)
+            ):
                 return offer
         return None

@@ -38,7 +38,7 @@ def open_listeners(wanted: Sequence[Endpoint], kept_port: int = 0) -> Listening:
     """Listen on every endpoint of `wanted`; needs a running event loop, waits for nothing.
 
     Every endpoint with port 0 gets one and the same port: `kept_port` where that is free, otherwise another free one.
-    Where the machine has no IPv6, `::` is left out as long as something else remains.
+    Where the machine has no IPv6, `::` is left out as long as something else remains. Nothing wanted is nothing opened.
     Raises NodeError where an endpoint cannot be had.
     """
     with ExitStack() as undo:
@@ -47,7 +47,7 @@ def open_listeners(wanted: Sequence[Endpoint], kept_port: int = 0) -> Listening:
             if endpoint.port:
                 _add(sockets, undo, endpoint.ip, endpoint.port)
         port = _add_on_one_port(sockets, undo, [endpoint.ip for endpoint in wanted if not endpoint.port], kept_port)
-        if not sockets:
+        if wanted and not sockets:
             raise NodeError("there is no address to listen on", hint="Give one with --listen.")
         listeners = tuple(trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in sockets.values())
         undo.pop_all()

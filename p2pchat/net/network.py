@@ -1,9 +1,10 @@
-"""The network as the engine is given it: links, reach, joining and the mailboxes of relays over one host."""
+"""The network as the engine is given it: links, joining, mailboxes; over one host for all and one for the hidden."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import trio
 
@@ -11,15 +12,24 @@ from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, TheirQueue
 from p2pchat.core.wire import Frame
 from p2pchat.errors import CannotOpen
 from p2pchat.net import addresses
-from p2pchat.net.direct import Links, Wire
-from p2pchat.net.joining import Doorkeeper, Joining
+from p2pchat.net.direct import Link, Wire
+from p2pchat.net.joining import Doorkeeper
 from p2pchat.net.mailbox import Mail
 from p2pchat.net.mailboxes import Mailboxes
-from p2pchat.net.ports import Host
-from p2pchat.net.reach import Reach, Way
+from p2pchat.net.ports import RelayedHost
+from p2pchat.net.reach import Way
+from p2pchat.net.reservations import Known
+from p2pchat.net.sides import LEAVE_AFTER, Side
 
 log = logging.getLogger(__name__)
-MOST_WAYS = 4
+
+
+class WireEnd(Wire, Protocol):
+    """Who the network belongs to: the engine."""
+
+    def moved(self) -> None:
+        """Where others may dial us has changed."""
+        ...
 
 
 class Network:
@@ -29,71 +39,120 @@ class Network:
 
     def __init__(
         self,
-        host: Host,
-        wire_end: Wire,
+        host: RelayedHost,
+        hidden_host: RelayedHost,
+        wire_end: WireEnd,
         keeper: Doorkeeper,
         nursery: trio.Nursery,
         random: Callable[[int], bytes],
         mail: Mail | None = None,
     ) -> None:
-        self._host = host
         self._nursery = nursery
-        self._links = Links(host, wire_end)
-        self._reach = Reach(self._links, nursery, random)
-        self._joining = Joining(host, keeper, nursery, random)
+        self._wire = wire_end
+        self._relays: dict[bytes, Known] = {}
+        self._hiding = False
+        self._open = Side(host, wire_end, keeper, nursery, random, wire_end.moved)
+        self._hidden = Side(hidden_host, wire_end, keeper, nursery, random, wire_end.moved, self._relays.__contains__)
+
         if mail is not None:
             self._mailboxes = Mailboxes(host, mail, nursery, wire_end.now, random)
 
-    def ways(self) -> list[tuple[bytes, bytes]]:
-        """Where others may dial us, best first, at most four."""
-        best = addresses.for_invite(self._host.addresses())[:MOST_WAYS]
-        return [(self._host.peer, addresses.pack(address)) for address in best]
+    # --- where we are ----------------------------------------------------------------------------------------------
+
+    def use_relays(self, relays: Sequence[Relay]) -> None:
+        """Be reached by circuits of these relays, best first."""
+        self._relays.clear()
+        for relay in relays:
+            ways = self._readable(relay.addresses, circuits=False)
+            if ways and not self._is_us(relay.peer):
+                self._relays[relay.peer] = Known(ways, relay.token)
+        self._open.relays.use(self._relays)
+        if self._hiding:
+            self._hidden.relays.use(self._relays)
+
+    def hide(self) -> None:
+        """There are hidden contacts, or will be: have ways for them."""
+        if not self._hiding:
+            self._hiding = True
+            self._hidden.relays.use(self._relays)
+
+    def ways(self, *, hidden: bool = False) -> list[tuple[bytes, bytes]]:
+        """Where others may dial us, best first, at most four; for the hidden, circuits only."""
+        return (self._hidden if hidden else self._open).ways()
 
     def listening(self) -> list[str]:
         """Every address we can be dialled at, with our peer id."""
-        return [addresses.full(self._host.peer, address) for address in self._host.addresses()]
+        return [addresses.full(self._open.host.peer, address) for address in self._open.addresses()]
+
+    def relayed(self) -> bool | None:
+        """Whether a relay leads to us now; None where there is none to do so."""
+        return bool(self._open.relays.ways()) if self._relays else None
+
+    # --- contacts --------------------------------------------------------------------------------------------------
 
     def reach(self, contact: bytes, ways: Sequence[tuple[bytes, bytes]]) -> None:
         """Keep a link with a contact."""
-        self._reach.want(contact, self._unpacked(ways))
+        side, other = self._sides(contact)
+        if other.reach.wants(contact) or other.best(contact) is not None:
+            self._nursery.start_soon(self._leave, other, contact)
+        side.reach.want(contact, self._unpacked(ways))
 
     def nudge(self, contact: bytes) -> None:
         """Try soon, if there is no link."""
-        if self._links.newest(contact) is None:
-            self._reach.nudge(contact)
+        side, _ = self._sides(contact)
+        if side.best(contact) is None:
+            side.reach.nudge(contact)
 
     def lost(self, contact: bytes) -> None:
         """A link has ended: begin to dial again."""
-        if self._links.newest(contact) is None:
-            self._reach.again(contact)
+        side, _ = self._sides(contact)
+        if side.best(contact) is None:
+            side.reach.again(contact)
 
     def relink(self, contact: bytes) -> None:
         """End the links with a contact; whoever reaches for the other makes the next."""
-        self._nursery.start_soon(self._links.drop, contact)
+        for side in self._sides(contact):
+            side.drop(contact)
 
     def forget(self, contact: bytes) -> None:
         """End everything with a contact."""
-        self._reach.forget(contact)
-        self._joining.forget(contact)
-        self._nursery.start_soon(self._links.drop, contact)
+        for side in self._sides(contact):
+            side.forget(contact)
 
     def join(self, contact: bytes, ways: Sequence[tuple[bytes, bytes]], hello_key: bytes) -> None:
         """Knock at the inviter's ways until the invite is settled."""
-        self._joining.join(contact, self._unpacked(ways), hello_key)
+        self._sides(contact)[0].joining.join(contact, self._unpacked(ways), hello_key)
 
     def joined(self, contact: bytes) -> None:
         """Stop knocking."""
-        self._joining.forget(contact)
+        for side in self._sides(contact):
+            side.joining.forget(contact)
 
     def send(self, contact: bytes, frames: Sequence[Frame]) -> bool:
-        """Queue frames on the newest link."""
-        link = self._links.newest(contact)
+        """Queue frames on the best link."""
+        link = self._best(contact)
         return link is not None and link.post(frames)
 
     def route(self, contact: bytes) -> str | None:
-        """The newest link's route."""
-        link = self._links.newest(contact)
+        """The best link's route."""
+        link = self._best(contact)
         return None if link is None else link.stream.route
+
+    def _sides(self, contact: bytes) -> tuple[Side, Side]:
+        """Where we meet a contact, and where not."""
+        return (self._hidden, self._open) if self._wire.hidden(contact) else (self._open, self._hidden)
+
+    def _best(self, contact: bytes) -> Link | None:
+        side, other = self._sides(contact)
+        return side.best(contact) or other.best(contact)
+
+    async def _leave(self, side: Side, contact: bytes) -> None:
+        """The contact is met at the other side now: end what is left at this one, unless they are back."""
+        await trio.sleep(LEAVE_AFTER)
+        if self._sides(contact)[0] is not side:
+            side.forget(contact)
+
+    # --- mailboxes -------------------------------------------------------------------------------------------------
 
     def watch(self, relay: Relay, queues: Sequence[OwnQueue]) -> None:
         """Collect from these queues at a relay, and from no others."""
@@ -111,14 +170,24 @@ class Network:
         """How it stands with each relay."""
         return self._mailboxes.relay_health()
 
+    # --- addresses -------------------------------------------------------------------------------------------------
+
+    def _is_us(self, peer: bytes) -> bool:
+        return peer in (self._open.host.peer, self._hidden.host.peer)
+
     def _unpacked(self, ways: Sequence[tuple[bytes, bytes]]) -> list[Way]:
-        known: list[Way] = []
-        for peer, packed in ways:
+        return [
+            (peer, address) for peer, packed in ways if not self._is_us(peer) for address in self._readable([packed])
+        ]
+
+    def _readable(self, packed: Sequence[bytes], *, circuits: bool = True) -> tuple[str, ...]:
+        known = []
+        for one in packed:
             try:
-                address = addresses.unpack(packed)
+                address = addresses.unpack(one)
             except CannotOpen:
                 log.info("an address of a kind not known here was left out")
                 continue
-            if peer != self._host.peer:
-                known.append((peer, address))
-        return known
+            if circuits or addresses.parse_target(address).relay is None:
+                known.append(address)
+        return tuple(known)

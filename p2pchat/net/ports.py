@@ -75,14 +75,33 @@ class Host(Protocol):
         """Serve `protocol` (such as "/p2pchat/envelope/1") with `handler`; before or while running."""
         ...
 
-    async def open(self, peer: bytes, addresses: Sequence[str], protocol: str) -> Stream:
-        """A new stream speaking `protocol`, over a connection we have or over one of `addresses`.
+    async def open(self, peer: bytes, addresses: Sequence[str], protocol: str, *, only: str | None = None) -> Stream:
+        """A new stream speaking `protocol`, over a connection we have or over one of `addresses`; where `only` names a
+        route, by no other.
 
         Has a deadline of its own. Raises `errors.Unreachable` where no address answered as this peer, or the peer does
         not speak `protocol`; never anything else of the network's.
         """
         ...
 
-    async def disconnect(self, peer: bytes) -> None:
-        """Close every connection with `peer`; every stream on them ends (`read` gives b"" or LinkLost)."""
+    async def disconnect(self, peer: bytes, *, only: str | None = None) -> None:
+        """Close every connection with `peer`, or those of the route `only`; every stream on them ends (`read` gives b""
+        or LinkLost)."""
+        ...
+
+
+class RelayedHost(Host, Protocol):
+    """A host that can be reached over circuits too."""
+
+    def expect_circuits(self, relay: bytes, most: int) -> None:
+        """Let the relay open that many streams more than others may: each carries somebody to us. 0: it is over."""
+        ...
+
+    async def adopt(self, stream: Stream, accepted: Callable[[], Awaitable[None]]) -> bool:
+        """Take what comes on `stream`, from a relay, as an inbound connection, and carry it until it ends. `accepted`
+        is called when there is room for it. False where there is none, and then the stream is as it was."""
+        ...
+
+    async def gone(self, peer: bytes) -> None:
+        """Wait until there is no direct connection with `peer`; one that has gone without a word is noticed."""
         ...

@@ -1,7 +1,8 @@
 """Reach: for every contact that is wanted, find a way to it and keep a link.
 
 Each wanted contact has one task that dials its known transport keys, newest first, and waits between rounds: 1 s,
-doubling to 5 min, with jitter. A nudge (there is something to send) ends the wait, at most once a second.
+doubling to 5 min, with jitter. A nudge (there is something to send) ends the wait, at most once a second. While the
+link is over a circuit, a second task looks for a direct one: at once, when the ways change, and every hour.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from p2pchat.errors import LinkLost, Unreachable
 from p2pchat.net.direct import Links
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0
+LOOK_AGAIN = 3600.0
+"""Seconds between two looks for a direct way."""
 
 Way = tuple[bytes, str]
 """(transport key, address)"""
@@ -31,6 +34,7 @@ class _Wanted:
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     nudged: trio.Event = field(default_factory=trio.Event)
     afresh: bool = False
+    look: trio.Event = field(default_factory=trio.Event)
 
 
 class Reach:
@@ -41,16 +45,22 @@ class Reach:
         self._nursery = nursery
         self._random = random
         self._wanted: dict[bytes, _Wanted] = {}
+        links.each(self._came)
 
     def want(self, contact: bytes, ways: Sequence[Way]) -> None:
         """Keep a link to the contact by these ways; called again, it takes the new ways and tries at once."""
         wanted = self._wanted.get(contact)
         if wanted is None:
             wanted = self._wanted[contact] = _Wanted(list(ways))
-            self._nursery.start_soon(self._keep, contact, wanted)
+            self._nursery.start_soon(self._run, contact, wanted)
         else:
             wanted.ways = list(ways)
+            wanted.look.set()
             self.again(contact)
+
+    def wants(self, contact: bytes) -> bool:
+        """Whether a link with the contact is wanted."""
+        return contact in self._wanted
 
     def again(self, contact: bytes) -> None:
         """A link has just ended, or something changed: begin with the shortest wait."""
@@ -68,21 +78,42 @@ class Reach:
         if (wanted := self._wanted.pop(contact, None)) is not None:
             wanted.scope.cancel()
 
-    async def _keep(self, contact: bytes, wanted: _Wanted) -> None:
+    async def _run(self, contact: bytes, wanted: _Wanted) -> None:
         with wanted.scope:
-            wait, attempt = FIRST_WAIT, 0
-            while True:
-                wanted.nudged, wanted.afresh = trio.Event(), False
-                linked = self._links.newest(contact) is None and await self._round(contact, wanted, attempt)
-                attempt += 1
-                if linked or wanted.afresh:
-                    wait, attempt = FIRST_WAIT, 0
-                await trio.sleep(jittered(FIRST_WAIT, self._random))
-                with trio.move_on_after(jittered(wait, self._random)):
-                    await wanted.nudged.wait()
-                wait = FIRST_WAIT if wanted.afresh else min(2 * wait, LONGEST_WAIT)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._keep, contact, wanted)
+                nursery.start_soon(self._improve, contact, wanted)
 
-    async def _round(self, contact: bytes, wanted: _Wanted, attempt: int) -> bool:
+    async def _keep(self, contact: bytes, wanted: _Wanted) -> None:
+        wait, attempt = FIRST_WAIT, 0
+        while True:
+            wanted.nudged, wanted.afresh = trio.Event(), False
+            linked = self._links.best(contact) is None and await self._round(contact, wanted, attempt)
+            attempt += 1
+            if linked or wanted.afresh:
+                wait, attempt = FIRST_WAIT, 0
+            await trio.sleep(jittered(FIRST_WAIT, self._random))
+            with trio.move_on_after(jittered(wait, self._random)):
+                await wanted.nudged.wait()
+            wait = FIRST_WAIT if wanted.afresh else min(2 * wait, LONGEST_WAIT)
+
+    def _came(self, contact: bytes) -> None:
+        if (wanted := self._wanted.get(contact)) is not None:
+            wanted.look.set()
+
+    async def _improve(self, contact: bytes, wanted: _Wanted) -> None:
+        while True:
+            wanted.look = trio.Event()
+            link = self._links.best(contact)
+            if link is None or link.stream.route == "direct":
+                await wanted.look.wait()
+            else:
+                await self._round(contact, wanted, 0, "direct")
+                with trio.move_on_after(jittered(LOOK_AGAIN, self._random)):
+                    await wanted.look.wait()
+            await trio.sleep(jittered(FIRST_WAIT, self._random))
+
+    async def _round(self, contact: bytes, wanted: _Wanted, attempt: int, only: str | None = None) -> bool:
         """Dial each known host once; True if there was a link (it has ended again by then)."""
         hosts: dict[bytes, list[str]] = {}
         for peer, address in wanted.ways:
@@ -90,7 +121,7 @@ class Reach:
         had_link = trio.Event()
         for peer, addresses in hosts.items():
             try:
-                await self._links.dial(contact, peer, addresses, attempt, had_link.set)
+                await self._links.dial(contact, peer, addresses, attempt, had_link.set, only)
             except (LinkLost, Unreachable):
                 continue
             if had_link.is_set():

@@ -1,7 +1,8 @@
 """Our places at relays (docs/protocol/circuit.md): reserve, keep, and take who comes by them.
 
 Each wanted relay has one task. It reserves again after three quarters of the time, and as soon as the connection with
-the relay has ended; while that fails it waits 1 s, doubling to 5 min, with jitter.
+the relay has ended; while that fails it waits 1 s, doubling to 5 min, with jitter. Where the relay asks for a token, a
+stream with its mailbox, on which nothing else is said, keeps us admitted.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from functools import partial
 
 import trio
 
-from p2pchat.errors import CannotOpen, LinkLost, Unreachable
+from p2pchat.core.wire import Frame
+from p2pchat.errors import CannotOpen, LinkLost, PeerError, Refused, Unreachable
 from p2pchat.net import addresses as addr
-from p2pchat.net import circuit
+from p2pchat.net import circuit, mailstream
 from p2pchat.net.circuit import HopMessage, Status, StopMessage
-from p2pchat.net.host import LibP2PHost
-from p2pchat.net.ports import Stream
+from p2pchat.net.mailstream import MailStream
+from p2pchat.net.ports import RelayedHost, Stream
 from p2pchat.net.reach import FIRST_WAIT, LONGEST_WAIT, jittered
 
 log = logging.getLogger("p2pchat.net")
@@ -30,9 +32,17 @@ _SHORTEST, _LONGEST = 120, 24 * 3600  # what a relay may say about its reservati
 _GOOD = 30.0  # seconds after which a reservation that ended counts as one that worked
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Of a relay: its addresses, best first, and its token, b"" for none."""
+
+    addresses: tuple[str, ...]
+    token: bytes = field(default=b"", repr=False)
+
+
 @dataclass(eq=False)
 class _Wanted:
-    addresses: tuple[str, ...]
+    known: Known
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     nudged: trio.Event = field(default_factory=trio.Event)
     held: bool = False
@@ -44,7 +54,7 @@ class Reservations:
 
     def __init__(
         self,
-        host: LibP2PHost,
+        host: RelayedHost,
         nursery: trio.Nursery,
         clock: Callable[[], int],
         random: Callable[[int], bytes],
@@ -58,15 +68,15 @@ class Reservations:
         self._wanted: dict[bytes, _Wanted] = {}
         host.handle(circuit.STOP, self._stop)
 
-    def want(self, relay: bytes, addresses: Sequence[str]) -> None:
-        """Keep a reservation at a relay; called again, it takes the new addresses and tries at once."""
+    def want(self, relay: bytes, known: Known) -> None:
+        """Keep a reservation at a relay; called again, it goes by what is known now and tries at once."""
         wanted = self._wanted.get(relay)
         if wanted is None:
-            wanted = self._wanted[relay] = _Wanted(tuple(addresses))
+            wanted = self._wanted[relay] = _Wanted(known)
             self._host.expect_circuits(relay, MOST_CIRCUITS)
             self._nursery.start_soon(self._keep, relay, wanted)
         else:
-            wanted.addresses = tuple(addresses)
+            wanted.known = known
             wanted.nudged.set()
 
     def forget(self, relay: bytes) -> None:
@@ -78,7 +88,7 @@ class Reservations:
     def ways(self) -> tuple[str, ...]:
         """The addresses that lead to us by relays now, for `addresses.for_invite`."""
         held = [(relay, wanted) for relay, wanted in self._wanted.items() if wanted.held]
-        return tuple(addr.circuit(address, relay) for relay, wanted in held for address in wanted.addresses)
+        return tuple(addr.circuit(address, relay) for relay, wanted in held for address in wanted.known.addresses)
 
     def held(self, relay: bytes) -> bool:
         """Whether we can be reached there now."""
@@ -95,21 +105,33 @@ class Reservations:
                 wanted.nudged = trio.Event()
                 began = trio.current_time()
                 try:
-                    seconds = await self._reserve(relay, wanted.addresses)
-                except (CannotOpen, LinkLost, Unreachable) as error:
+                    await self._hold(relay, wanted)
+                except (CannotOpen, LinkLost, Refused, Unreachable) as error:
                     wanted.problem = str(error) or "no answer"
-                else:
-                    wanted.problem = ""
-                    self._now(wanted, held=True)
-                    if await self._until_due(relay, wanted, REFRESH * seconds):
-                        wait = FIRST_WAIT
-                        continue
-                    if trio.current_time() - began >= _GOOD:
-                        wait = FIRST_WAIT
+                if wanted.held and trio.current_time() - began >= _GOOD:
+                    wait = FIRST_WAIT
                 self._now(wanted, held=False)
                 with trio.move_on_after(jittered(wait, self._random)):
                     await wanted.nudged.wait()
                 wait = min(2 * wait, LONGEST_WAIT)
+
+    async def _hold(self, relay: bytes, wanted: _Wanted) -> None:
+        """Have a reservation until it is lost."""
+        known, admission = wanted.known, None
+        if known.token:
+            admission = await mailstream.connect(self._host, relay, addr.with_twins(known.addresses), known.token)
+            self._nursery.start_soon(_stay, admission)
+        try:
+            due = True
+            while due:
+                wanted.nudged = trio.Event()
+                seconds = await self._reserve(relay, wanted.known.addresses)
+                wanted.problem = ""
+                self._now(wanted, held=True)
+                due = await self._until_due(relay, wanted, REFRESH * seconds)
+        finally:
+            if admission is not None:
+                admission.end()
 
     async def _until_due(self, relay: bytes, wanted: _Wanted, seconds: float) -> bool:
         """Wait until the reservation should be made again; False where its connection has ended before."""
@@ -163,3 +185,17 @@ class Reservations:
             except CannotOpen:
                 log.info("a relay sent nonsense")
         await circuit.write_message(stream, StopMessage(type=StopMessage.STATUS, status=status))
+
+
+async def _stay(stream: MailStream) -> None:
+    """Keep a stream with a mailbox on which we have nothing to say."""
+    try:
+        await stream.run(_unasked, trio.lowlevel.checkpoint, ())
+    except (PeerError, Refused):
+        log.info("a relay may not know our token any more")
+    finally:
+        await stream.close()
+
+
+def _unasked(frame: Frame) -> None:
+    raise CannotOpen

@@ -18,7 +18,8 @@ class Contact:
 
     `identity` and `device` are their public keys, `bundle` their newest prekey bundle as it was sent; None until they
     are known. `invite` holds the canonical bytes of the invite that still has to be joined, until `invite_until`;
-    `invite_id` is the invite of ours they used, or the digest of theirs that we used.
+    `invite_id` is the invite of ours they used, or the digest of theirs that we used. `hidden`: they must not learn our
+    network address.
     """
 
     id: bytes
@@ -36,6 +37,7 @@ class Contact:
     invite_id: bytes | None = None
     read_receipts: bool = True
     profile_name: str = ""
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Way:
 
 _NAMES = tuple(field.name for field in fields(Contact))
 _COLUMNS = ", ".join(_NAMES)
+_FLAGS = ("named_by_me", "verified", "read_receipts", "hidden")
 _values = attrgetter(*_NAMES)  # astuple copies deeply, at ten times the cost
 _CHANGING = frozenset(_NAMES) - {"id"}
 _ADD = f"INSERT INTO contacts ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})"
@@ -85,6 +88,11 @@ def count(db: Database, state: str) -> int:
     """How many are in that state."""
     row = db.query_one("SELECT count(*) FROM contacts WHERE state = ?", (state,))
     return int(row[0]) if row else 0
+
+
+def hidden(db: Database) -> frozenset[bytes]:
+    """The ids of those who are."""
+    return frozenset(row[0] for row in db.query("SELECT id FROM contacts WHERE hidden"))
 
 
 def update(db: Database, id: bytes, **fields: Value) -> None:
@@ -144,4 +152,4 @@ def _contact(row: Row | None) -> Contact | None:
 
 def _made(row: Row) -> Contact:
     values: dict[str, Any] = dict(zip(_NAMES, row, strict=True))
-    return Contact(**{**values, **{name: bool(values[name]) for name in ("named_by_me", "verified", "read_receipts")}})
+    return Contact(**{**values, **{name: bool(values[name]) for name in _FLAGS}})

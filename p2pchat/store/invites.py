@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from operator import attrgetter
+from typing import Any
 
 from p2pchat.store.database import Database, Row, Value, assignments
 
@@ -16,6 +17,7 @@ EXPIRED = "expired"
 class InviteRow:
     """An invite. `kind`: 0 one-time, 1 reusable. `hello` is what a joiner proves to know, kept after the end so that a
     late one can be told; `secret`, `bundle` and `encoded` go when the invite is used up. `state`: open, used, expired.
+    `hidden`: who uses it must not learn our network address.
     """
 
     id: bytes
@@ -30,6 +32,7 @@ class InviteRow:
     encoded: bytes | None = None
     opk_id: int | None = None
     okpk_id: int | None = None
+    hidden: bool = False
 
 
 _NAMES = tuple(field.name for field in fields(InviteRow))
@@ -84,5 +87,5 @@ def expire(db: Database, now: int) -> list[InviteRow]:
 
 
 def _made(row: Row) -> InviteRow:
-    id, kind, secret, hello, bundle, expires_at, ask, *rest = row
-    return InviteRow(id, kind, secret, hello, bundle, expires_at, bool(ask), *rest)
+    values: dict[str, Any] = dict(zip(_NAMES, row, strict=True))
+    return InviteRow(**{**values, "ask": bool(values["ask"]), "hidden": bool(values["hidden"])})

@@ -86,4 +86,5 @@ def test_left_out_arguments_get_their_defaults() -> None:
         "wait": "saved",
         "timeout": 30,
     }
-    assert json.loads(json.dumps(methods.check("invite", {}))) == {"reusable": False, "ask": False, "expires": 604_800}
+    left_out = {"reusable": False, "ask": False, "expires": 604_800, "hide": False}
+    assert json.loads(json.dumps(methods.check("invite", {}))) == left_out

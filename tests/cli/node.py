@@ -45,7 +45,7 @@ ANSWERS: dict[str, Answer] = {
         "notice": "A notice.",
     },
     "add": {"id": ID, "name": "bob", "state": "contact"},
-    "contacts": [{"id": ID, "name": "bob", "state": "contact", "verified": True, "route": "direct"}],
+    "contacts": [{"id": ID, "name": "bob", "state": "contact", "verified": True, "route": "direct", "hidden": False}],
     "requests": [
         {"id": ID, "name": "eve", "since": "2026-01-02T03:04:05.000Z", "sas": "one two three four", "known": False}
     ],
@@ -53,6 +53,7 @@ ANSWERS: dict[str, Answer] = {
     "decline": {"id": ID},
     "block": {"id": ID, "name": "bob", "state": "blocked"},
     "rename": {"id": ID, "name": "rob", "state": "contact"},
+    "hide": {"id": ID, "name": "bob", "state": "contact", "hidden": True, "notice": ""},
     "verify": {"safety_number": " ".join(["12345"] * 12), "verified": False, "sas": "one two three four"},
     "send": {"id": "bb" * 16, "state": "saved", "route": None, "stored_at": None},
     "log": [MESSAGE],

@@ -19,7 +19,7 @@ from p2pchat.store.database import Database
 from tests.asking import events_of, linked
 from tests.world import World, WorldNode, befriend, run_world, until
 
-FIELDS = ("id", "name", "state", "verified", "route", "unread", "first_unread", "last", "draft")
+FIELDS = ("id", "name", "state", "verified", "route", "hidden", "unread", "first_unread", "last", "draft")
 
 
 async def friends(world: World) -> tuple[WorldNode, WorldNode]:

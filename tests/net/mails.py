@@ -163,7 +163,7 @@ class Lines:
     def handle(self, protocol: str, handler: Handler) -> None:
         raise NotImplementedError
 
-    async def open(self, peer: bytes, addresses: Sequence[str], protocol: str) -> Stream:
+    async def open(self, peer: bytes, addresses: Sequence[str], protocol: str, *, only: str | None = None) -> Stream:
         assert protocol == words.PROTOCOL
         self.dialled.append(trio.current_time() - self.began)
         self.addresses_tried = list(addresses)
@@ -172,7 +172,7 @@ class Lines:
         self.streams.append(line)
         return line
 
-    async def disconnect(self, peer: bytes) -> None:
+    async def disconnect(self, peer: bytes, *, only: str | None = None) -> None:
         self.disconnected += 1
         await trio.lowlevel.checkpoint()
 

@@ -16,7 +16,7 @@ from p2pchat.net import circuit
 from p2pchat.net.hop import CircuitLimits, CircuitRelay
 from p2pchat.net.host import LibP2PHost, Limits
 from p2pchat.net.ports import Stream
-from p2pchat.net.reservations import Reservations
+from p2pchat.net.reservations import Known, Reservations
 from tests.net.hosts import ECHO, make, read_exactly
 
 NOW = 1_790_000_000_000  # 2026-09-21, in ms
@@ -45,7 +45,7 @@ class Place:
 
     async def at(self, relay: LibP2PHost) -> None:
         """Reserve there and wait for it."""
-        self.kept.want(relay.peer, relay.addresses())
+        self.kept.want(relay.peer, Known(relay.addresses()))
         await self.until(relay)
 
 

@@ -26,6 +26,7 @@ from multiaddr import Multiaddr
 
 from p2pchat.net import addresses as addr
 from p2pchat.net.host import LibP2PHost
+from p2pchat.net.reservations import Known
 from tests.conftest import run
 from tests.net.hosts import ECHO, make, running
 from tests.net.relays import Place, echoes, meeting
@@ -67,7 +68,7 @@ def test_our_guests_and_diallers_at_their_relay() -> None:
             assert key is not None
             address = str(host.get_addrs()[0]).partition("/p2p/")[0]
             place = Place(bob, nursery)
-            place.kept.want(key, [address])
+            place.kept.want(key, Known((address,)))
             await place.until(key)
             stream = await alice.open(bob.peer, place.kept.ways(), ECHO)
             assert stream.route == "circuit"

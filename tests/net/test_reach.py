@@ -11,11 +11,19 @@ import trio
 from trio.testing import MockClock
 
 from p2pchat.errors import LinkLost, Unreachable
-from p2pchat.net.reach import Reach, jittered
+from p2pchat.net.reach import LOOK_AGAIN, Reach, jittered
 from tests.conftest import run
 
 CONTACT, OTHER = b"contact!", b"another!"
 HOME, WORK = bytes(32), bytes([1]) * 32
+
+
+class Link:
+    """Stands for a link, of which only the route counts; it is its own stream."""
+
+    def __init__(self, route: str) -> None:
+        self.route = route
+        self.stream = self
 
 
 class Links:
@@ -24,16 +32,31 @@ class Links:
     def __init__(self) -> None:
         self.dials: list[tuple[float, bytes, bytes, tuple[str, ...], int]] = []
         self.up: dict[bytes, float] = {}
+        self.looks: list[tuple[float, str]] = []
+        self.routes: dict[bytes, str] = {}
+        self.came: Callable[[bytes], None] = lambda contact: None
         self.there: set[bytes] = set()
         self.ended = 0.0
 
-    def newest(self, contact: bytes) -> object | None:
-        return contact if contact in self.there else None
+    def best(self, contact: bytes) -> object | None:
+        return Link(self.routes.get(contact, "direct")) if contact in self.there else None
+
+    def each(self, came: Callable[[bytes], None]) -> None:
+        self.came = came
 
     async def dial(
-        self, contact: bytes, peer: bytes, addresses: Sequence[str], attempt: int, started: Callable[[], None]
+        self,
+        contact: bytes,
+        peer: bytes,
+        addresses: Sequence[str],
+        attempt: int,
+        started: Callable[[], None],
+        only: str | None = None,
     ) -> None:
-        self.dials.append((trio.current_time(), contact, peer, tuple(addresses), attempt))
+        if only is not None:
+            self.looks.append((trio.current_time(), only))
+        else:
+            self.dials.append((trio.current_time(), contact, peer, tuple(addresses), attempt))
         await trio.lowlevel.checkpoint()
         if peer not in self.up:
             raise Unreachable if len(self.dials) % 2 else LinkLost
@@ -184,5 +207,70 @@ def test_the_forgotten_is_not_dialled_and_the_others_are() -> None:
         reach.want(CONTACT, [(HOME, "a")])
         await trio.sleep(1)
         assert links.dials[-1][1] == CONTACT
+
+    play(main)
+
+
+def test_while_on_a_circuit_it_looks_for_a_direct_way_and_not_all_the_time() -> None:
+    async def main(links: Links, reach: Reach) -> None:
+        reach.want(CONTACT, [(HOME, "a")])
+        await trio.sleep(1)
+        links.there.add(CONTACT)
+        links.routes[CONTACT] = "circuit"
+        await trio.sleep(1)
+        assert links.looks == []  # it was told of no link
+        links.came(CONTACT)
+        await trio.sleep(1.1)
+        assert [only for _, only in links.looks] == ["direct"]
+        await trio.sleep(LOOK_AGAIN / 2 - 10)
+        assert len(links.looks) == 1
+        await trio.sleep(10 * LOOK_AGAIN)
+        assert 10 <= len(links.looks) <= 22
+        before = len(links.looks)
+        reach.want(CONTACT, [(HOME, "b")])
+        await trio.sleep(2)
+        assert len(links.looks) == before + 1
+        links.routes[CONTACT] = "direct"
+        reach.want(CONTACT, [(HOME, "c")])
+        links.came(CONTACT)
+        await trio.sleep(10 * LOOK_AGAIN)
+        assert len(links.looks) == before + 1
+
+    play(main)
+
+
+def test_one_who_ends_direct_links_at_once_is_dialled_once_a_second_at_most() -> None:
+    async def main(links: Links, reach: Reach) -> None:
+        reach.want(CONTACT, [(HOME, "a")])
+        links.there.add(CONTACT)
+        links.routes[CONTACT] = "circuit"
+        links.up[HOME] = 0.0
+
+        async def come() -> None:
+            while True:
+                links.there.add(CONTACT)
+                links.came(CONTACT)
+                await trio.sleep(0.01)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(come)
+            await trio.sleep(60)
+            nursery.cancel_scope.cancel()
+        assert 10 < len(links.looks) <= 121
+
+    play(main)
+
+
+def test_the_forgotten_is_not_looked_for() -> None:
+    async def main(links: Links, reach: Reach) -> None:
+        reach.want(CONTACT, [(HOME, "a")])
+        await trio.sleep(1)
+        reach.forget(CONTACT)
+        links.there.add(CONTACT)
+        links.routes[CONTACT] = "circuit"
+        assert not reach.wants(CONTACT)
+        links.came(CONTACT)
+        await trio.sleep(3 * LOOK_AGAIN)
+        assert links.looks == []
 
     play(main)

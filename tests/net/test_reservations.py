@@ -15,7 +15,7 @@ from p2pchat.net import addresses as addr
 from p2pchat.net import circuit
 from p2pchat.net.hop import CircuitLimits, CircuitRelay
 from p2pchat.net.ports import Stream
-from p2pchat.net.reservations import MOST_CIRCUITS, Reservations
+from p2pchat.net.reservations import MOST_CIRCUITS, Known, Reservations
 from tests.conftest import run
 from tests.net.hosts import make, running, until_apart
 from tests.net.relays import NOW, Place, clock, echoes, ended, meeting
@@ -53,7 +53,7 @@ def test_a_killed_relay_ends_the_stream_and_gets_its_guests_back() -> None:
             for _ in range(2):
                 async with trio.open_nursery() as life:
                     await life.start(relay.run)
-                    place.kept.want(relay.peer, relay.addresses())
+                    place.kept.want(relay.peer, Known(relay.addresses()))
                     await place.until(relay)
                     (way,) = place.kept.ways()
                     assert way == addr.circuit(relay.addresses()[0], relay.peer)
@@ -104,13 +104,13 @@ def test_while_the_relay_says_no_the_waits_grow_and_a_wish_ends_them() -> None:
             await nursery.start(relay.run)
             await nursery.start(bob.run)
             kept = Reservations(bob, nursery, clock, Random(1).randbytes)
-            kept.want(relay.peer, relay.addresses())
+            kept.want(relay.peer, Known(relay.addresses()))
             while len(times) < 7:
                 times.append(await asked.receive())
             await wait_all_tasks_blocked(0.01)
             assert "reservation refused" in kept.problem(relay.peer)
             assert not kept.held(relay.peer)
-            kept.want(relay.peer, relay.addresses())
+            kept.want(relay.peer, Known(relay.addresses()))
             assert await asked.receive() - times[-1] < 1
             nursery.cancel_scope.cancel()
 
@@ -160,7 +160,7 @@ def test_a_relay_that_answers_nonsense_is_no_place(answer: bytes) -> None:
         relay.handle(circuit.HOP, lie)
         async with running(relay, bob), trio.open_nursery() as nursery:
             kept = Reservations(bob, nursery, clock, Random(1).randbytes)
-            kept.want(relay.peer, relay.addresses())
+            kept.want(relay.peer, Known(relay.addresses()))
             await asked.wait()
             await wait_all_tasks_blocked(0.05)
             assert not kept.held(relay.peer)
@@ -197,7 +197,7 @@ def test_a_relay_is_not_reached_by_another() -> None:
             here.bob.handle(circuit.HOP, nested.serve)
             async with trio.open_nursery() as nursery:
                 kept = Reservations(here.alice, nursery, clock, Random(1).randbytes)
-                kept.want(here.bob.peer, here.ways())
+                kept.want(here.bob.peer, Known(tuple(here.ways())))
                 while not kept.problem(here.bob.peer):
                     await trio.lowlevel.checkpoint()
                 assert not kept.held(here.bob.peer)

@@ -237,7 +237,11 @@ def test_what_an_older_database_holds_counts_as_read(path: Path, monkeypatch: py
     with monkeypatch.context() as older:
         older.setattr(database, "migrations", lambda: scripts[:1])
         before = Database.create(path, KEY)
-        known(before, ALICE)
+        before.execute(
+            "INSERT INTO contacts (id, name, named_by_me, state, verified, created_at, read_receipts, profile_name)"
+            " VALUES (?, 'a', 0, 'contact', 0, 1, 1, '')",
+            (ALICE,),
+        )
         save(
             before,
             said(1),

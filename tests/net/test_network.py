@@ -1,0 +1,287 @@
+"""Two people's networks over real hosts and relays on loopback: falling over, going direct, hiding."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from random import Random
+from typing import TYPE_CHECKING
+
+import trio
+from libp2p.identity.identify.pb.identify_pb2 import Identify
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from p2pchat.core.relays import Relay
+from p2pchat.core.session import Pair, pair
+from p2pchat.core.wire import ENVELOPE, Frame
+from p2pchat.net import addresses as addr
+from p2pchat.net import circuit
+from p2pchat.net.guard import PING_AFTER, PONG_PATIENCE
+from p2pchat.net.hop import CircuitLimits, CircuitRelay
+from p2pchat.net.host import LibP2PHost
+from p2pchat.net.joining import Offer
+from p2pchat.net.network import Network
+from p2pchat.net.reservations import Known
+from tests.conftest import run
+from tests.net.hosts import Middle, connections, make
+from tests.net.relays import NOW, Place, clock, echoes, ended, meeting
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus
+
+ALICE, BOB = b"alice...", b"bob....."
+LETTER = Frame(ENVELOPE, bytes(4096))
+
+
+class Person:
+    """A network, and what it tells: stands for an engine with one contact."""
+
+    def __init__(self, number: int, me: bytes, other: bytes, nursery: trio.Nursery) -> None:
+        self.host = make(number)
+        self.hidden_host = LibP2PHost(bytes([number + 100]) * 32, ())
+        self.other = other
+        self.hides = False
+        self.routes: list[str] = []
+        self.links = 0
+        self._pair = pair(other, b"t" * 32, b"r" * 32, me, other)
+        self._changed = trio.Event()
+        self.network = Network(self.host, self.hidden_host, self, self, nursery, Random(number).randbytes)
+
+    def pairs(self, contact: bytes | None = None) -> Sequence[Pair]:
+        return [self._pair]
+
+    def now(self) -> int:
+        return NOW
+
+    def hidden(self, contact: bytes) -> bool:
+        return self.hides
+
+    def moved(self) -> None:
+        self._wake()
+
+    async def received(self, contact: bytes, th: bytes, route: str, frames: list[Frame]) -> None:
+        self.routes += [route] * len(frames)
+        self._wake()
+        await trio.lowlevel.checkpoint()
+
+    def link_up(self, contact: bytes, th: bytes) -> None:
+        self.links += 1
+        self._wake()
+
+    def link_down(self, contact: bytes) -> None:
+        self.links -= 1
+        self.network.lost(contact)
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        while not holds():
+            await self._changed.wait()
+
+    async def hears(self, by: Person) -> str:
+        """The route of one frame from the other."""
+        count = len(self.routes)
+        assert by.network.send(by.other, [LETTER])
+        await self.until(lambda: len(self.routes) > count)
+        return self.routes[-1]
+
+    # nobody joins here
+
+    def offers(self) -> Sequence[Offer]:
+        return []
+
+    async def offer_bundle(self, invite: bytes) -> bytes | None:
+        raise NotImplementedError
+
+    async def tried(self, invite: bytes, peer: bytes) -> None:
+        raise NotImplementedError
+
+    async def admit(self, invite: bytes, blob: bytes) -> bool:
+        raise NotImplementedError
+
+    async def pending(self, contact: bytes) -> bytes | None:
+        raise NotImplementedError
+
+    async def answer_bundle(self, contact: bytes, blob: bytes) -> bytes | None:
+        raise NotImplementedError
+
+    async def joined(self, contact: bytes) -> None:
+        raise NotImplementedError
+
+    async def refused(self, contact: bytes, reason: int) -> None:
+        raise NotImplementedError
+
+
+class RunningRelay:
+    """A relay that can be killed."""
+
+    def __init__(self, number: int) -> None:
+        self.host = make(number)
+        self.host.handle(circuit.HOP, CircuitRelay(self.host, CircuitLimits(), clock).serve)
+        self._life = trio.CancelScope()
+
+    async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        with self._life:
+            await self.host.run(task_status=task_status)
+
+    def kill(self) -> None:
+        self._life.cancel()
+
+    @property
+    def known_as(self) -> Relay:
+        return Relay(self.host.peer, tuple(addr.pack(address) for address in self.host.addresses()))
+
+
+@asynccontextmanager
+async def people() -> AsyncIterator[tuple[Person, Person, list[RunningRelay]]]:
+    """Alice and bob, who are reached by two relays."""
+    async with trio.open_nursery() as nursery:
+        relays = [RunningRelay(8), RunningRelay(9)]
+        for relay in relays:
+            await nursery.start(relay.run)
+        alice, bob = Person(1, ALICE, BOB, nursery), Person(2, BOB, ALICE, nursery)
+        for person in (alice, bob):
+            for host in (person.host, person.hidden_host):
+                await nursery.start(host.run)
+            person.network.use_relays([relay.known_as for relay in relays])
+            await person.until(lambda person=person: len(circuits(person)) == 2)  # type: ignore[misc]
+        yield alice, bob, relays
+        nursery.cancel_scope.cancel()
+
+
+def circuits(person: Person, *, hidden: bool = False) -> list[tuple[bytes, bytes]]:
+    """The ways that lead by relays."""
+    ways = person.network.ways(hidden=hidden)
+    return [(peer, way) for peer, way in ways if addr.parse_target(addr.unpack(way)).relay is not None]
+
+
+def test_when_the_relay_is_killed_the_link_is_made_by_the_other() -> None:
+    async def main() -> None:
+        async with people() as (alice, bob, relays):
+            alice.network.reach(BOB, circuits(bob))
+            await alice.until(lambda: alice.links == 1)
+            await bob.until(lambda: bob.links == 1)
+            assert await bob.hears(alice) == "circuit"
+            (used,) = [relay for relay in relays if carries(relay, alice, bob)]
+            used.kill()
+            await alice.until(lambda: alice.links == 0)
+            await alice.until(lambda: alice.links == 1)
+            await bob.until(lambda: bob.links == 1)
+            assert await alice.hears(bob) == "circuit"
+            assert len(circuits(bob)) == 1
+
+    run(main, MockClock(rate=10))
+
+
+def carries(relay: RunningRelay, alice: Person, bob: Person) -> bool:
+    """Whether the circuit between the two is this relay's."""
+    (conn,) = connections(alice.host, bob.host)
+    place: str = conn.muxed_conn.place  # type: ignore[attr-defined]
+    return place == f"relay {addr.peer_id(relay.host.peer)}"
+
+
+def test_a_direct_way_that_becomes_known_takes_the_link_and_ends_the_circuit() -> None:
+    async def main() -> None:
+        async with people() as (alice, bob, _):
+            alice.network.reach(BOB, circuits(bob))
+            await alice.until(lambda: alice.network.route(BOB) == "circuit")
+            alice.network.reach(BOB, bob.network.ways())
+            await alice.until(lambda: alice.network.route(BOB) == "direct")
+            await bob.until(lambda: bob.network.route(ALICE) == "direct")
+            assert await bob.hears(alice) == await alice.hears(bob) == "direct"
+            await alice.until(lambda: alice.links == 1)
+            await bob.until(lambda: bob.links == 1)
+            assert alice.network.route(BOB) == bob.network.route(ALICE) == "direct"
+            await until_one_connection(alice, bob)
+            (conn,) = connections(alice.host, bob.host)
+            assert conn.muxed_conn.route == "direct"  # type: ignore[attr-defined]
+            assert await bob.hears(alice) == "direct"
+
+    run(main, MockClock(rate=10))
+
+
+async def until_one_connection(alice: Person, bob: Person) -> None:
+    while len(connections(alice.host, bob.host)) > 1:
+        await trio.lowlevel.checkpoint()
+
+
+def test_hidden_people_are_met_at_another_host_by_circuits_only() -> None:
+    async def main() -> None:
+        async with people() as (alice, bob, _):
+            alice.hides = True
+            assert circuits(alice, hidden=True) == []  # nobody was hidden, nobody needs it
+            alice.network.hide()
+            await alice.until(lambda: len(circuits(alice, hidden=True)) == 2)
+            ways = alice.network.ways(hidden=True)
+            assert ways == circuits(alice, hidden=True)
+            assert {peer for peer, _ in ways} == {alice.hidden_host.peer}
+            assert alice.hidden_host.addresses() == ()
+            alice.network.reach(BOB, bob.network.ways())
+            await alice.until(lambda: alice.links == 1)
+            await bob.until(lambda: bob.links == 1)
+            assert await bob.hears(alice) == await alice.hears(bob) == "circuit"
+            bob.network.reach(ALICE, ways)
+            await wait_all_tasks_blocked(0.05)
+            assert connections(alice.host, bob.host) == []
+            assert [conn.muxed_conn.route for conn in connections(alice.hidden_host, bob.host)] == ["circuit"]  # type: ignore[attr-defined]
+
+    run(main, MockClock(rate=10))
+
+
+# --- a relay that is gone without a word ----------------------------------------------------------------------------
+
+
+def test_a_relay_that_answers_no_more_is_left_with_its_circuits_in_twenty_five_seconds() -> None:
+    mock = MockClock()
+
+    async def main() -> None:
+        async with meeting() as here, trio.open_nursery() as nursery:
+            middle = Middle(here.relay)
+            await nursery.start(middle.run)
+            dave = make(4)
+            await nursery.start(dave.run)
+            place = Place(dave, nursery)
+            place.kept.want(here.relay.peer, Known((middle.address,)))
+            await place.until(here.relay)
+            stream = await here.alice.open(dave.peer, here.ways(), "/test/echo/1")
+            assert await echoes(stream)
+            back = await dave.open(here.alice.peer, (), "/test/echo/1")
+            for _ in range(10):  # as long as it answers
+                mock.jump(PING_AFTER)
+                await wait_all_tasks_blocked(0.05)
+                assert place.kept.held(here.relay.peer)
+            middle.cut = True
+            mock.jump(PING_AFTER)
+            await wait_all_tasks_blocked(0.05)
+            assert place.kept.held(here.relay.peer)
+            mock.jump(PONG_PATIENCE)
+            await place.until(here.relay, held=False)
+            assert await ended(back)
+            assert PING_AFTER + PONG_PATIENCE <= 30
+            nursery.cancel_scope.cancel()
+
+    run(main, mock)
+
+
+# --- identify -------------------------------------------------------------------------------------------------------
+
+
+def test_identify_over_a_circuit_gives_no_address() -> None:
+    async def main() -> None:
+        async with meeting() as here:
+            stream = await here.call(here.alice, here.bob, "/ipfs/id/1.0.0")
+            assert stream.route == "circuit"
+            answer = b""
+            while piece := await stream.read(4096):
+                answer += piece
+            message = Identify.FromString(answer[1:])
+            assert message.public_key
+            assert not message.listen_addrs
+            assert not message.observed_addr
+            assert bytes((127, 0, 0, 1)) not in answer
+            assert b"127.0.0.1" not in answer
+
+    run(main)
