@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -49,6 +50,16 @@ async def fill(here: RelayInMemory, keys: Keys, *names: int | str) -> None:
     await someone.stream.close()
 
 
+def run_for_real(main: Callable[[], Awaitable[None]], clock: MockClock | None = None) -> None:
+    """Run where others take real time: threads, sockets."""
+
+    async def bounded() -> None:
+        with trio.fail_after(300):
+            await main()
+
+    conftest.run(bounded, clock)
+
+
 def collects(scene: Scene, keys: Keys, count: int) -> bool:
     return len(scene.letters.blobs(keys)) == count
 
@@ -64,7 +75,7 @@ def test_what_waits_is_collected_in_order_then_what_comes(tmp_path: Path) -> Non
             await fill(here, BOB, *range(1300))
             async with client(here.stream) as scene:
                 letters = scene.letters
-                scene.boxes.watch(AT_RELAY, [own(BOB), own(CAROL)])
+                scene.boxes.watch(AT_RELAY, [own(BOB), own(CAROL), own(BOB)])
                 await letters.until(lambda: collects(scene, BOB, 1300))
                 assert letters.blobs(BOB) == [blob(number) for number in range(1300)]
                 places = [place for place, _ in letters.came[BOB.queue.id]]
@@ -373,7 +384,7 @@ def test_an_open_queue_is_paid_for(tmp_path: Path) -> None:
             assert len({put.stamp for put in puts}) == 5
             assert [put.stamp for put in puts if put.blob == blob(4)] == [0]
 
-    conftest.run(main)  # the real clock: stamps are made in a thread
+    run_for_real(main)  # the real clock: stamps are made in a thread
 
 
 def test_deposits_in_more_queues_than_a_stream_can_open(tmp_path: Path) -> None:
@@ -506,8 +517,8 @@ def test_one_that_is_not_needed_any_more_is_forgotten(tmp_path: Path) -> None:
             scene.boxes.watch(AT_RELAY, [own(BOB)])
             await trio.sleep(10 * IDLE)
             assert here.mailbox.clients == 1
-            scene.boxes.taken(RELAY, BOB.queue.id, scene.letters.last(BOB))
             scene.boxes.watch(AT_RELAY, [])
+            scene.boxes.taken(RELAY, BOB.queue.id, scene.letters.last(BOB))
             await trio.sleep(10)
             assert here.store.blobs == 0  # the last delete went out
             assert scene.boxes.relay_health() == {}
@@ -578,7 +589,7 @@ def test_everything_ends_with_the_nursery(tmp_path: Path) -> None:
             assert scene.letters.told == ["up"]
             assert scene.letters.lost == []
 
-    conftest.run(main)
+    run_for_real(main)
 
 
 # --- over real connections --------------------------------------------------------------------------------------------
@@ -639,7 +650,7 @@ def test_two_people_by_two_relays(tmp_path: Path) -> None:
                     assert second.store.blobs == 2
             nursery.cancel_scope.cancel()
 
-    conftest.run(main, MockClock(rate=5))
+    run_for_real(main, MockClock(rate=5))
 
 
 def test_where_raw_tcp_is_refused_it_goes_by_websocket(tmp_path: Path) -> None:
@@ -656,7 +667,7 @@ def test_where_raw_tcp_is_refused_it_goes_by_websocket(tmp_path: Path) -> None:
                 assert picky.refused == 1
             nursery.cancel_scope.cancel()
 
-    conftest.run(main)
+    run_for_real(main)
 
 
 def test_after_a_cut_cable_there_is_a_new_connection(tmp_path: Path) -> None:
@@ -678,4 +689,4 @@ def test_after_a_cut_cable_there_is_a_new_connection(tmp_path: Path) -> None:
                 await bob.letters.until(lambda: blob(1) in bob.letters.blobs(BOB))
             nursery.cancel_scope.cancel()
 
-    conftest.run(main, MockClock(rate=10))
+    run_for_real(main, MockClock(rate=10))
