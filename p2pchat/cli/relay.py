@@ -53,10 +53,18 @@ def _status(context: Context, status: dict[str, Any]) -> None:
     out.line(f"{well}, process {status['pid']}, version {status['version']}, up {status['seconds'] // 60} min")
     held = f"{status['blobs']} blobs in {status['queues']} queues, {status['bytes'] / 1e6:.1f} MB"
     out.line(f"{held} of {status['most_bytes'] / 1e6:.0f} MB")
-    out.line(f"{status['clients']} clients, who watch {status['watched']} queues")
-    out.line(f"since its start {status['deposits']} deposits, {status['refused']} turned away")
+    out.line(f"{status['connections']} connections, {status['clients']} clients, who watch {status['watched']} queues")
+    reach = f"{status['reservations']} can be reached by way of it, {status['circuits']} circuits"
+    out.line(f"{reach}; {status['circuit_bytes'] / 1e6:.1f} MB passed on in {status['circuits_joined']}")
+    out.line(f"since its start {status['deposits']} deposits, {_turned_away(status['refused'])}")
+    out.line(f"and {status['reserved']} reservations; of these and circuits {_turned_away(status['circuits_refused'])}")
     for address in status["addresses"]:
         out.line(address)
+
+
+def _turned_away(by_reason: dict[str, int]) -> str:
+    reasons = ", ".join(f"{reason} {count}" for reason, count in by_reason.items() if count)
+    return f"{sum(by_reason.values())} turned away" + (f" ({reasons})" if reasons else "")
 
 
 VERBS = (

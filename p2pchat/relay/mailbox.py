@@ -13,7 +13,7 @@ import math
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import trio
@@ -41,6 +41,16 @@ TOKEN_PATIENCE = 10.0
 A_BREATH = 64
 """Frames of one client that are taken before others have a turn."""
 
+REASONS = {
+    words.QUEUE_FULL: "queue full",
+    words.RELAY_FULL: "relay full",
+    words.BAD_STAMP: "bad stamp",
+    words.NOT_ALLOWED: "not allowed",
+    words.MALFORMED: "malformed",
+    words.TOO_FAST: "too fast",
+}
+"""Why a deposit may be turned away, as the metrics say it."""
+
 InThread = Callable[..., Awaitable[Outcome]]
 
 log = logging.getLogger(__name__)
@@ -48,10 +58,10 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Counts:
-    """What the metrics show: numbers only, of everybody together."""
+    """What the metrics show: numbers only, of everybody together. `refused`: by reason."""
 
     deposits: int = 0
-    refused: int = 0
+    refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS.values(), 0))
     fetched: int = 0
     deletes: int = 0
 
@@ -293,7 +303,7 @@ class Mailbox:
         else:
             code = self._refusal(client, opened, put, now)
         if opened is None or code != words.DONE:
-            self.counts.refused += 1
+            self.counts.refused[REASONS[code]] += 1
             self._answer(client, put.number, code)
             return
         expires = -(-now // words.HOUR_MS) + put.hours
@@ -372,7 +382,7 @@ class Mailbox:
 
     def _kept(self, put: words.Put, deposit: Deposit, kept: Kept) -> None:
         if kept.code != words.DONE:
-            self.counts.refused += 1
+            self.counts.refused[REASONS[kept.code]] += 1
         elif kept.new:
             self.counts.deposits += 1
             if put.stamp:

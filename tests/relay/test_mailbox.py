@@ -149,7 +149,8 @@ def test_quotas_are_codes(tmp_path: Path) -> None:
             await alice.open(1, TO_PUT, Keys("carol"))
             assert await alice.put(0, blob(1), blob(2), blob(3)) == [DONE, DONE, words.QUEUE_FULL]
             assert await alice.put(1, blob(4), blob(5)) == [DONE, words.RELAY_FULL]
-            assert (at.mailbox.counts.deposits, at.mailbox.counts.refused) == (3, 2)
+            refused = {reason: count for reason, count in at.mailbox.counts.refused.items() if count}
+            assert (at.mailbox.counts.deposits, refused) == (3, {"queue full": 1, "relay full": 1})
 
     run(main)
 
