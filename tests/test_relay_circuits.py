@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import trio
 
+from p2pchat.core import mailbox as words
 from p2pchat.core.mailbox import TO_PUT
+from p2pchat.core.wire import Frame
 from p2pchat.errors import Unreachable
 from p2pchat.net import addresses as addr
 from p2pchat.net import circuit
@@ -23,7 +25,7 @@ from tests.net.relays import Place as Guest
 from tests.net.relays import ask, connect_to, echoes, ended
 from tests.processes import Place, place
 from tests.relay.boxes import Keys
-from tests.relay.programs import data, free_port, get, host, opened, run, start
+from tests.relay.programs import connect, data, free_port, get, host, opened, run, start
 
 
 @pytest.fixture
@@ -120,6 +122,35 @@ def test_a_relay_can_pass_nothing_on(here: Place) -> None:
         async with meeting(address) as there:
             with pytest.raises(Unreachable):
                 await there.call()
+
+    run(main)
+
+
+def test_where_a_token_is_asked_for_only_who_said_it_can_be_reached(here: Place) -> None:
+    """A RESERVE has no room for it; so the mailbox is asked."""
+    token = here.folder / "token"
+    token.write_text("let-me.in\n")
+    file = here.folder / "relay.toml"
+    file.write_text(f'token_file = "{token}"\n')
+    _, address = start(here, "--config", str(file))
+    reserve = HopMessage(type=HopMessage.RESERVE)
+
+    async def main() -> None:
+        relay, where = addr.parse_full(address)
+        async with host() as alice, host() as bob:
+            bob.handle(ECHO, echo)
+            there = Meeting(alice, bob, relay, where)
+            assert await there.request(bob, reserve) == circuit.RESERVATION_REFUSED
+            mail = await connect(bob, address)
+            assert mail.hello.token
+            assert await there.request(bob, reserve) == circuit.RESERVATION_REFUSED
+            await mail.send(Frame(words.TOKEN, b"let-me.in"))
+            await mail.ping()
+            assert await there.request(bob, reserve) == circuit.OK
+            assert await there.request(alice, reserve) == circuit.RESERVATION_REFUSED
+            stranger = await connect(alice, address)
+            await stranger.send(Frame(words.PING, b""))
+            assert await stranger.has_ended()
 
     run(main)
 

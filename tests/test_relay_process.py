@@ -15,7 +15,7 @@ import trio
 
 from p2pchat.core.mailbox import DONE, TO_FETCH, TO_PUT
 from p2pchat.errors import P2PChatError
-from p2pchat.net.addresses import parse_full
+from p2pchat.net.addresses import parse_full, parse_relay
 from p2pchat.net.host import LibP2PHost
 from tests.processes import PATIENCE, Place, Running, place
 from tests.relay.boxes import Keys, MailClient, blob
@@ -166,6 +166,23 @@ def test_a_person_is_told_the_line_for_friends(here: Place) -> None:
     done = plain.end()
     assert done.code == 0
     assert f"p2pchat relays add {address}" in done.err
+
+
+def test_the_token_is_part_of_the_line_for_friends(here: Place) -> None:
+    token = here.folder / "token"
+    token.write_text("let-me.in\n")
+    file = here.folder / "relay.toml"
+    file.write_text(f'token_file = "{token}"\n')
+    words = ("relay", "--data", str(data(here)), "--listen", LOOPBACK, "--config", str(file))
+    plain = here.plain(*words)
+    assert plain.line() == b"ready"
+    line = plain.line().decode()
+    status = here.run("unused", "--json", "relay", "status", "--data", str(data(here))).object()
+    assert parse_relay(line)[2] == b"let-me.in"
+    assert status["lines"] == [line]
+    assert status["addresses"] == [line.removesuffix("#let-me.in")]
+    done = plain.end()
+    assert f"p2pchat relays add {line}" in done.err
 
 
 @pytest.mark.parametrize(

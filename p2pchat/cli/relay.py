@@ -27,20 +27,20 @@ def relay(context: Context, args: Namespace) -> int:
 
 
 def _announce(context: Context, event: dict[str, Any]) -> None:
-    out, addresses = context.out, event["addresses"]
+    out, lines = context.out, event["lines"]
     if out.json:
-        out.object({"event": event["event"], "addresses": addresses})
+        out.object(event)
         return
-    out.line("\n".join(["ready", *addresses]))
-    if not addresses:
+    out.line("\n".join(["ready", *lines]))
+    if not lines:
         return
     out.aside("")
     out.aside("Whoever wants to use this relay says:")
-    out.aside(f"  p2pchat relays add {addresses[0]}")
+    out.aside(f"  p2pchat relays add {lines[0]}")
     if not event["public"]:
         out.aside("Only machines near this one can dial that address. For all others: give a public one as `announce`.")
     if out.stdout.isatty():
-        out.stdout.write(qr(addresses[0], out.colour_out) + "\n")
+        out.stdout.write(qr(lines[0], out.colour_out) + "\n")
         out.stdout.flush()
 
 
@@ -58,8 +58,8 @@ def _status(context: Context, status: dict[str, Any]) -> None:
     out.line(f"{reach}; {status['circuit_bytes'] / 1e6:.1f} MB passed on in {status['circuits_joined']}")
     out.line(f"since its start {status['deposits']} deposits, {_turned_away(status['refused'])}")
     out.line(f"and {status['reserved']} reservations; of these and circuits {_turned_away(status['circuits_refused'])}")
-    for address in status["addresses"]:
-        out.line(address)
+    for line in status["lines"]:
+        out.line(line)
 
 
 def _turned_away(by_reason: dict[str, int]) -> str:

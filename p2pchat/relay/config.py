@@ -61,7 +61,9 @@ class Config:
         "password. Nothing there names a peer, a queue or an address."
     )
     token_file: str = _text(
-        "A file with a word of 1 to 64 bytes that every client must know. Without it all are welcome."
+        "A file with a token of 1 to 64 letters, digits and any of . _ ~ - that everybody must have who deposits, "
+        "collects or is to be reached here. It stands behind the # of the line for friends, whose contacts get it from "
+        "their nodes; treat it as something that keeps strangers away, not as a secret. Without it all are welcome."
     )
     connections: int = _number(
         8192, 8, 1_000_000, "Connections at the same time. Each takes 60 to 80 kB of memory and one open file."

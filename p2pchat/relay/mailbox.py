@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 from bisect import bisect_right
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -95,6 +95,7 @@ class Mailbox:
         self._places = Places(limits.place_bytes, random)
         self._spent = Spent()
         self._clients: set[Client] = set()
+        self._admitted: Counter[bytes] = Counter()
         self._outgoing = Outgoing(self._room)
         self.pushes = Pushes(self._wake_up)
         self._next = Batch()
@@ -114,6 +115,10 @@ class Mailbox:
     def waiting_bytes(self) -> int:
         """What waits to be written to all clients."""
         return self._outgoing.total
+
+    def knows(self, peer: bytes) -> bool:
+        """Whether it has said the token, on a stream that is still there; everybody has where there is none."""
+        return self._limits.token is None or peer in self._admitted
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Commit until cancelled; the batch under way is finished first."""
@@ -224,8 +229,18 @@ class Mailbox:
         )
 
     async def _read(self, client: Client) -> None:
-        parser = FrameParser(words.FROM_CLIENT)
-        frames = await self._admitted(client, parser)
+        parser, peer = FrameParser(words.FROM_CLIENT), client.stream.peer
+        frames = await self._heard_token(client, parser)
+        self._admitted[peer] += 1
+        try:
+            await self._take_all(client, parser, frames)
+        finally:
+            self._admitted[peer] -= 1
+            if not self._admitted[peer]:
+                del self._admitted[peer]
+
+    async def _take_all(self, client: Client, parser: FrameParser, frames: list[Frame]) -> None:
+        """These frames and what comes behind them, until the end of the stream."""
         while True:
             for count, frame in enumerate(frames):
                 if count % A_BREATH == A_BREATH - 1:
@@ -238,7 +253,7 @@ class Mailbox:
             client.heard = trio.current_time()
             frames = parser.feed(data)
 
-    async def _admitted(self, client: Client, parser: FrameParser) -> list[Frame]:
+    async def _heard_token(self, client: Client, parser: FrameParser) -> list[Frame]:
         """Return, with the frames that came behind it, once the client said the token where there is one."""
         token = self._limits.token
         if token is None:

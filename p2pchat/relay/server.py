@@ -48,7 +48,6 @@ DRAIN = 5.0
 _STREAMS = 8
 """Streams a client may have open besides its circuits."""
 _SPARE_FILES = 128
-_MOST_TOKEN = 64
 
 Announce = Callable[[dict[str, Any]], None]
 
@@ -58,7 +57,7 @@ log = logging.getLogger(__name__)
 def run(config: Config, announce: Announce, verbose: int = 0) -> None:
     """Run until SIGTERM or SIGINT. Raises what keeps it from starting; ProfileInUse where another relay runs there.
 
-    announce is told {"event": "ready", "addresses": […], "public": bool}.
+    announce is told {"event": "ready", "addresses": […], "lines": [what to give to friends, …], "public": bool}.
     """
     # Not even -vv logs addresses of clients: a relay has none to lose.
     logs.set_up(min(verbose, 1), sys.stderr)
@@ -121,6 +120,7 @@ class _Relay:
         random = system_entropy().random
         limits = mailbox_limits(config)
         self._config = config
+        self._token = limits.token or b""
         self._folder = folder
         self._host = LibP2PHost(
             folder.seed(random(32)), config.listen, limits=host_limits(config), web=True, proxies=_proxies(config)
@@ -130,7 +130,9 @@ class _Relay:
         self.store = MailboxStore.open(folder.store, quota(config), _now())
         self._mailbox = Mailbox(self._host.peer, self.store, limits, _now, random, _place_of)
         self._host.handle(PROTOCOL, self._mailbox.serve)
-        self._hop = CircuitRelay(self._host, circuit_limits(config), _now, announce=self._where)
+        self._hop = CircuitRelay(
+            self._host, circuit_limits(config), _now, allowed=self._mailbox.knows, announce=self._where
+        )
         self._host.handle(circuit.HOP, self._hop.serve)
         self._began = time.monotonic()
 
@@ -148,7 +150,7 @@ class _Relay:
                     nursery.start_soon(metrics.serve, http, self._numbers)
                 gc.collect()
                 gc.freeze()  # what was imported stays
-                announce({"event": "ready", "addresses": self._addresses(), "public": self._is_public()})
+                announce({"event": "ready", **self._found_at(), "public": self._is_public()})
                 async for _ in signals:
                     break
             log.info("ending: answering what was taken")
@@ -161,8 +163,12 @@ class _Relay:
     def _where(self) -> Sequence[str]:
         return self._announced or self._host.addresses()
 
-    def _addresses(self) -> list[str]:
-        return [addr.full(self._host.peer, one) for one in self._where()]
+    def _found_at(self) -> dict[str, list[str]]:
+        peer, where = self._host.peer, self._where()
+        return {
+            "addresses": [addr.full(peer, one) for one in where],
+            "lines": [addr.relay_line(peer, one, self._token) for one in where],
+        }
 
     def _is_public(self) -> bool:
         """Whether the first address is one that the whole internet can dial, as far as that can be seen."""
@@ -201,7 +207,7 @@ class _Relay:
             "version": __version__,
             "pid": os.getpid(),
             "seconds": int(time.monotonic() - self._began),
-            "addresses": self._addresses(),
+            **self._found_at(),
             **self._numbers(),
         }
 
@@ -242,11 +248,11 @@ def _token(path: str) -> bytes | None:
     if not path:
         return None
     try:
-        token = Path(path).read_bytes().removesuffix(b"\n")
+        token = Path(path).read_bytes().strip()
     except OSError as exc:
         raise BadSetting(f"The token in {path} cannot be read: {exc.strerror}") from exc
-    if not 1 <= len(token) <= _MOST_TOKEN:
-        raise BadSetting(f"The token in {path} has not 1 to {_MOST_TOKEN} bytes")
+    if not addr.is_token(token.decode("ascii", "replace")):
+        raise BadSetting(f"What {path} holds is no token: 1 to 64 letters, digits and any of . _ ~ -")
     return token
 
 

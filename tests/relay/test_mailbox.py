@@ -394,6 +394,29 @@ def test_a_token_is_asked_for_where_there_is_one(tmp_path: Path) -> None:
     run(main)
 
 
+def test_a_peer_is_known_while_a_stream_is_there_on_which_it_said_the_token(tmp_path: Path) -> None:
+    peer = b"\xcc" * 32
+
+    async def main() -> None:
+        async with relay(tmp_path / "open") as at:
+            assert at.mailbox.knows(peer)
+        async with relay(tmp_path / "closed", replace(LIMITS, token=b"let me in")) as at:
+            one, two = await at.client(), await at.client()
+            assert not at.mailbox.knows(peer)
+            for client in (one, two):
+                await client.send(Frame(words.TOKEN, b"let me in"))
+                await client.ping()
+            await at.gone(one)
+            assert at.mailbox.knows(peer)
+            assert not at.mailbox.knows(bytes(32))
+            await at.gone(two)
+            assert not at.mailbox.knows(peer)
+
+    (tmp_path / "open").mkdir()
+    (tmp_path / "closed").mkdir()
+    run(main)
+
+
 @pytest.mark.parametrize(
     "frames",
     [[Frame(words.TOKEN, b"let me out")], [Frame(words.PING, b"")], []],
