@@ -66,7 +66,7 @@ class Config:
         "their nodes; treat it as something that keeps strangers away, not as a secret. Without it all are welcome."
     )
     connections: int = _number(
-        8192, 8, 1_000_000, "Connections at the same time. Each takes 60 to 80 kB of memory and one open file."
+        8192, 8, 1_000_000, "Connections at the same time. Each takes some 60 kB of memory and one open file."
     )
     connections_per_address: int = _number(
         64, 1, 1_000_000, "Of these, how many from one IPv4 address or one IPv6 /64. People behind one router share it."

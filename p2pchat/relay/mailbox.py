@@ -233,25 +233,26 @@ class Mailbox:
         frames = await self._heard_token(client, parser)
         self._admitted[peer] += 1
         try:
-            await self._take_all(client, parser, frames)
+            await self._take_all(client, frames)
+            # what was taken is held by nobody while more is waited for
+            while data := await client.stream.read(READ):
+                client.heard = trio.current_time()
+                frames = parser.feed(data)
+                del data
+                await self._take_all(client, frames)
         finally:
             self._admitted[peer] -= 1
             if not self._admitted[peer]:
                 del self._admitted[peer]
 
-    async def _take_all(self, client: Client, parser: FrameParser, frames: list[Frame]) -> None:
-        """These frames and what comes behind them, until the end of the stream."""
-        while True:
-            for count, frame in enumerate(frames):
-                if count % A_BREATH == A_BREATH - 1:
-                    await trio.lowlevel.checkpoint()
-                await self._until_room(client, frame.type)
-                self._take(client, frame)
-            data = await client.stream.read(READ)
-            if not data:
-                return
-            client.heard = trio.current_time()
-            frames = parser.feed(data)
+    async def _take_all(self, client: Client, frames: list[Frame]) -> None:
+        """These frames, in order; the list is empty afterwards."""
+        frames.reverse()
+        while frames:
+            if len(frames) % A_BREATH == 0:
+                await trio.lowlevel.checkpoint()
+            await self._until_room(client, frames[-1].type)
+            self._take(client, frames.pop())
 
     async def _heard_token(self, client: Client, parser: FrameParser) -> list[Frame]:
         """Return, with the frames that came behind it, once the client said the token where there is one."""

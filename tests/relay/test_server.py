@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -44,6 +45,34 @@ def test_settings_that_cannot_be_meant(tmp_path: Path, changes: dict[str, Any], 
     with pytest.raises(P2PChatError, match=said) as caught:
         server._Relay(Config(data=str(tmp_path), **changes), Folder(tmp_path))
     assert isinstance(caught.value, UsageError)
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "connections", "limit"),
+    [
+        (1024, 4096, 500, 1024),
+        (1024, 4096, 2000, 2128),
+        (1024, 4096, 9000, 4096),
+        (1024, resource.RLIM_INFINITY, 9000, 9128),
+        (64, 64, 9000, 64),
+    ],
+)
+def test_it_may_open_as_many_files_as_it_has_connections(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    soft: int,
+    hard: int,
+    connections: int,
+    limit: int,
+) -> None:
+    """Else the last clients would keep the store and the status from opening theirs."""
+    set_to: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (soft, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda which, limits: set_to.append(limits))
+    fitting = server._with_files_for(connections)
+    assert set_to == [(limit, hard)]
+    assert fitting == min(connections, max(1, limit - server._SPARE_FILES))
+    assert ("only" in caplog.text) == (fitting < connections)
 
 
 @pytest.mark.parametrize("text", ["let-me.in", "let-me.in\n", "let-me.in\r\n"])
