@@ -1,7 +1,7 @@
 """Clients of a relay for measurements, in processes of their own: `python -m benchmarks.mail`.
 
-One JSON object on stdin says what to do; what happened is written to stdout, one object a line. Every client is a host
-with a key of its own and one stream.
+One JSON object on stdin says what to do; what happened is written to stdout, one object a line. Every client is one
+connection with a key of its own and one stream, and no host around it, so that thousands fit into a process.
 """
 
 from __future__ import annotations
@@ -15,21 +15,30 @@ from dataclasses import dataclass
 from typing import Any
 
 import trio
+from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
+from libp2p.custom_types import TProtocol
+from libp2p.network.connection.raw_connection import RawConnection
+from libp2p.peer.id import ID
+from libp2p.protocol_muxer.multiselect_client import MultiselectClient
+from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
+from libp2p.security.noise.transport import Transport as Noise
+from libp2p.stream_muxer.yamux.yamux import YamuxStream
 
 from p2pchat.core import mailbox as words
 from p2pchat.core import primitives as prim
 from p2pchat.core.mailbox import Hello, Open, Put, Queue
 from p2pchat.core.wire import Frame, FrameParser
 from p2pchat.net import addresses as addr
+from p2pchat.net import guard, pipes
 from p2pchat.net.frames import write_frames
-from p2pchat.net.host import LibP2PHost, Limits
-from p2pchat.net.ports import Stream
 from p2pchat.net.quiet import quiet
 
 PROTOCOL = "/p2pchat/mailbox/1"
 AT_ONCE = 4
 """Connections made at the same time."""
-PATIENT = Limits(open=60.0, handshake=60.0, negotiation=60.0)
+PING = 60.0
 
 
 def seeds(name: str) -> tuple[bytes, bytes]:
@@ -37,19 +46,61 @@ def seeds(name: str) -> tuple[bytes, bytes]:
     return hashlib.sha256(f"fetch {name}".encode()).digest(), hashlib.sha256(f"put {name}".encode()).digest()
 
 
+class Line:
+    """As much of `ports.Stream` as it takes to measure: a connection and the one stream on it."""
+
+    route = "direct"
+    inbound = False
+
+    def __init__(self, peer: bytes, muxed: guard.GuardedYamux, inner: YamuxStream) -> None:
+        self.peer = peer
+        self._muxed = muxed
+        self._inner = inner
+
+    @classmethod
+    async def open(cls, relay: str, nursery: trio.Nursery) -> Line:
+        """Connect as somebody new. `nursery`: where the connection is looked after."""
+        peer, address = addr.parse_full(relay)
+        target = addr.parse(address)
+        tcp = await trio.open_tcp_stream(str(target.ip), target.port)
+        pair = create_new_key_pair(os.urandom(32))
+        noise = Noise(pair, noise_privkey=create_noise_key_pair().private_key)
+        upgrader = guard.Upgrader({TProtocol(NOISE): noise}, 24 * guard.WINDOW)
+        raw = RawConnection(guard.Wire(pipes.TcpPipe(tcp)), True)
+        theirs = ID(addr.multihash(peer))
+        muxed = await upgrader.upgrade_connection(await upgrader.upgrade_security(raw, True, theirs), theirs)
+        assert isinstance(muxed, guard.GuardedYamux)
+        nursery.start_soon(muxed.start)
+        await muxed.event_started.wait()
+        inner = await muxed.open_stream()
+        communicator = MultiselectCommunicator(guard.Brief(inner))
+        client = MultiselectClient()
+        await client.handshake(communicator)
+        await client.try_select(communicator, TProtocol(PROTOCOL))
+        return cls(peer, muxed, inner)
+
+    async def read(self, at_most: int) -> bytes:
+        return await self._muxed.take(self._inner, at_most)
+
+    async def write(self, data: bytes) -> None:
+        await self._muxed.put(self._inner, data)
+
+    async def close(self) -> None:
+        await self._muxed.close()
+
+
 @dataclass
 class Client:
     """One stream to the relay."""
 
-    stream: Stream
+    stream: Line
     hello: Hello
     parser: FrameParser
 
     @classmethod
-    async def connect(cls, host: LibP2PHost, relay: str) -> Client:
+    async def connect(cls, relay: str, nursery: trio.Nursery) -> Client:
         """Open the stream and hear the hello."""
-        peer, address = addr.parse_full(relay)
-        stream = await host.open(peer, [address], PROTOCOL)
+        stream = await Line.open(relay, nursery)
         parser = FrameParser(words.FROM_RELAY)
         frames: list[Frame] = []
         while not frames:
@@ -90,9 +141,7 @@ class Crowd:
 
         async def one(name: str) -> None:
             async with limit:
-                host = LibP2PHost(os.urandom(32), ["/ip4/127.0.0.1/tcp/0"], limits=PATIENT)
-                await nursery.start(host.run)
-                client = await Client.connect(host, self._relay)
+                client = await Client.connect(self._relay, nursery)
                 await client.open(0, self._role, name)
                 if self._role == words.TO_FETCH:
                     await client.watch(0)
@@ -101,6 +150,13 @@ class Crowd:
         async with trio.open_nursery() as connecting:
             for name in self._names:
                 connecting.start_soon(one, name)
+
+    async def ping(self) -> None:
+        """Say something now and then, so that nobody is let go; the answers are left where they are."""
+        while True:
+            await trio.sleep(PING)
+            for client in self.clients:
+                await write_frames(client.stream, [Frame(words.PING, b"")])
 
     async def deposit(self, each: int, window: int) -> None:
         """Every client deposits so many blobs with at most `window` not acknowledged."""
@@ -182,6 +238,7 @@ async def _main() -> None:
     order = await _line()
     crowd = Crowd(order["relay"], order["role"], order["names"])
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(crowd.ping)
         await crowd.connect(nursery)
         _say("connected")
         while True:

@@ -1,16 +1,16 @@
-"""A relay's numbers: `python -m benchmarks.relay`. A real process, real clients in two others, on this machine's cores.
+"""A relay's numbers: `python -m benchmarks.relay`. A real process, real clients in others, on this machine's cores.
 
 relay_deposits_per_s        4,096-byte blobs persisted, then pushed to a client that deletes them; 8 busy senders
-relay_deposits_per_s_1000   the same with 1,000 clients connected, each sending and each watching
-relay_kb_per_client         resident memory a connected client, over 1,000
-relay_clients_512mb         how many were connected when the relay had 512 MB, of at most `--most`
+the table                   the same with 100, 1,000 and 4,000 clients, each of whom sends or watches
+relay_clients_512mb         how many were connected when the relay had 512 MiB, of at most `--most`
 relay_collect_10k_s         one client fetches and deletes 10,000 blobs of one queue
+
+On a machine that does other work too, the CPU a deposit says more than deposits a second.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import subprocess
@@ -33,6 +33,11 @@ address_bytes = 1099511627776
 puts_a_second = 1000000
 puts_burst = 1000000
 """
+
+
+A_CROWD = 500
+"""Clients in one process."""
+WITHIN_MB = 512 * 1.048576
 
 
 @dataclass
@@ -106,30 +111,58 @@ class Crowd:
         self.process.wait()
 
 
-def deposits(count: int, each: int, window: int) -> dict[str, float]:
-    """`count` senders, each to a watcher of its own."""
+@dataclass(frozen=True)
+class Load:
+    """What so many clients cost. `mb`: resident after all of them sent at once, and `settled_mb` half a minute later;
+    `idle_percent`: of a core, while nothing happens; `connect_ms`: CPU each."""
+
+    clients: int
+    per_s: float
+    cpu_us: float
+    kb: float
+    mb: float
+    settled_mb: float
+    connect_ms: float
+    idle_percent: float
+
+
+def deposits(count: int, each: int, window: int, idle: float = 0.0) -> Load:
+    """`count` clients, half of them senders, each to a watcher of its own. `idle`: seconds to watch them do nothing."""
     with relay() as at, ExitStack() as stack:
-        names = [f"queue {number}" for number in range(count)]
-        base = at.mb
-        crowds = [Crowd(at, role, names) for role in (TO_FETCH, TO_PUT)]
-        for crowd in crowds:
-            stack.callback(crowd.close)
-        for crowd in crowds:
-            crowd.hear()
-        gc.collect()
-        connected = at.mb
+        base, cpu = at.mb, at.cpu
+        crowds = []
+        for start in range(0, count // 2, A_CROWD):
+            names = [f"queue {number}" for number in range(start, min(start + A_CROWD, count // 2))]
+            pair = [Crowd(at, role, names) for role in (TO_FETCH, TO_PUT)]
+            for crowd in pair:
+                stack.callback(crowd.close)
+            for crowd in pair:
+                crowd.hear()
+            crowds.append(pair)
+        connected, connecting = at.mb, at.cpu - cpu
+        time.sleep(idle)
         cpu, began = at.cpu, time.perf_counter()
-        crowds[0].tell(do="take", each=each)
-        crowds[1].tell(do="deposit", each=each, window=window)
-        for crowd in crowds:
+        time.sleep(idle)
+        idled = (at.cpu - cpu) / (time.perf_counter() - began)
+        cpu, began = at.cpu, time.perf_counter()
+        for watchers, senders in crowds:
+            watchers.tell(do="take", each=each)
+            senders.tell(do="deposit", each=each, window=window)
+        for crowd in (crowd for pair in crowds for crowd in pair):
             crowd.hear()
-        took, total = time.perf_counter() - began, count * each
-        return {
-            "per_s": total / took,
-            "relay_us": (at.cpu - cpu) / total * 1e6,
-            "kb": (connected - base) * 1000 / (2 * count),
-            "mb_after": at.mb,
-        }
+        took, total = time.perf_counter() - began, count // 2 * each
+        used, loaded = at.cpu - cpu, at.mb
+        time.sleep(3.5 * idle)
+        return Load(
+            count,
+            total / took,
+            used / total * 1e6,
+            (connected - base) * 1000 / count,
+            loaded,
+            at.mb,
+            connecting / count * 1000,
+            100 * idled,
+        )
 
 
 def collect(count: int) -> float:
@@ -148,40 +181,51 @@ def collect(count: int) -> float:
         return float(fetcher.hear()["seconds"])
 
 
-def clients(most: int, step: int = 500) -> tuple[int, float]:
-    """(how many were connected within 512 MB, MB of the relay then)."""
+def clients(most: int) -> tuple[int, float]:
+    """(how many were connected within 512 MiB, MB of the relay then); each has watched or sent ten blobs."""
     with relay() as at, ExitStack() as stack:
         connected, megabytes = 0, at.mb
         while connected < most:
-            names = [f"queue {connected + number}" for number in range(step)]
-            crowd = Crowd(at, TO_FETCH, names)
-            stack.callback(crowd.close)
-            crowd.hear()
-            if at.mb > 512 * 1.048576:
+            names = [f"queue {connected + number}" for number in range(A_CROWD // 2)]
+            pair = [Crowd(at, role, names) for role in (TO_FETCH, TO_PUT)]
+            for crowd in pair:
+                stack.callback(crowd.close)
+            for crowd in pair:
+                crowd.hear()
+            pair[0].tell(do="take", each=10)
+            pair[1].tell(do="deposit", each=10, window=8)
+            for crowd in pair:
+                crowd.hear()
+            if at.mb > WITHIN_MB:
                 break
-            connected, megabytes = connected + step, at.mb
+            connected, megabytes = connected + A_CROWD, at.mb
         return connected, megabytes
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.relay", description=__doc__)
-    parser.add_argument("--most", type=int, default=4000, help="clients to connect at most (4000)")
+    parser.add_argument("--most", type=int, default=8000, help="clients to connect at most (8000)")
     parser.add_argument("--only", choices=("few", "many", "collect", "clients"), help="measure one thing only")
     args = parser.parse_args()
     os.environ.setdefault("PYTHONPATH", str(Path(__file__).resolve().parent.parent))
     if args.only in (None, "few"):
-        few = deposits(8, 4000, 128)
-        print(f"relay_deposits_per_s       {few['per_s']:8.0f} /s   relay CPU {few['relay_us']:.0f} us each")
+        few = deposits(16, 4000, 128)
+        print(f"relay_deposits_per_s       {few.per_s:8.0f} /s   relay CPU {few.cpu_us:.0f} us each", flush=True)
     if args.only in (None, "many"):
-        many = deposits(500, 40, 8)
-        print(f"relay_deposits_per_s_1000  {many['per_s']:8.0f} /s   relay CPU {many['relay_us']:.0f} us each")
-        print(f"relay_kb_per_client        {many['kb']:8.1f} KB   {many['mb_after']:.0f} MB in all after the load")
+        print("clients  deposits/s  CPU a deposit  CPU a connect  KB a client  MB after the load, later  CPU idle")
+        for count, each in ((100, 200), (1000, 40), (4000, 20)):
+            load = deposits(count, each, 8, idle=10.0)
+            print(
+                f"{load.clients:7d} {load.per_s:11.0f} {load.cpu_us:11.0f} us {load.connect_ms:11.1f} ms"
+                f" {load.kb:12.1f} {load.mb:18.0f} {load.settled_mb:6.0f} {load.idle_percent:8.1f} %",
+                flush=True,
+            )
     if args.only in (None, "collect"):
-        print(f"relay_collect_10k_s        {collect(10_000):8.2f} s")
+        print(f"relay_collect_10k_s        {collect(10_000):8.2f} s", flush=True)
     if args.only in (None, "clients"):
         count, megabytes = clients(args.most)
-        print(f"relay_clients_512mb        {count:8d}      {megabytes:.0f} MB")
+        print(f"relay_clients_512mb        {count:8d}      {megabytes:.0f} MB", flush=True)
 
 
 if __name__ == "__main__":

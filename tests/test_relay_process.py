@@ -7,25 +7,23 @@ import re
 import signal
 import socket
 import time
-import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 import trio
 
 from p2pchat.core.mailbox import DONE, TO_FETCH, TO_PUT
 from p2pchat.errors import P2PChatError
-from p2pchat.net.addresses import parse_full
+from p2pchat.net.addresses import parse_full, parse_relay
 from p2pchat.net.host import LibP2PHost
-from p2pchat.relay.mailbox import PROTOCOL
 from tests.processes import PATIENCE, Place, Running, place
 from tests.relay.boxes import Keys, MailClient, blob
+from tests.relay.programs import LOOPBACK, connect, data, everything, free_port, get, host, run, start
+from tests.relay.programs import opened as opened_by
 
 BOB = Keys("bob")
 ROUNDS = int(os.environ.get("P2PCHAT_KILL_ROUNDS", "10"))
-LOOPBACK = "/ip4/127.0.0.1/tcp/0"
 
 
 @pytest.fixture
@@ -34,45 +32,8 @@ def here() -> Iterator[Place]:
         yield made
 
 
-def data(here: Place) -> Path:
-    return here.folder / "relay"
-
-
-def start(here: Place, *words: str) -> tuple[Running, str]:
-    """A relay that is ready, and its address."""
-    running = here.start("unused", "relay", "--data", str(data(here)), "--listen", LOOPBACK, *words)
-    event = running.hear()
-    assert event["event"] == "ready"
-    (address,) = event["addresses"]
-    return running, address
-
-
-@asynccontextmanager
-async def host() -> AsyncIterator[LibP2PHost]:
-    made = LibP2PHost(os.urandom(32), [LOOPBACK])
-    async with trio.open_nursery() as nursery:
-        await nursery.start(made.run)
-        yield made
-        nursery.cancel_scope.cancel()
-
-
-async def connect(by: LibP2PHost, address: str) -> MailClient:
-    peer, where = parse_full(address)
-    return await MailClient(await by.open(peer, [where], PROTOCOL)).greeted()
-
-
 async def opened(by: LibP2PHost, address: str, role: int) -> MailClient:
-    client = await connect(by, address)
-    assert await client.open(0, role, BOB) == DONE
-    return client
-
-
-def run(main: Callable[[], Awaitable[None]]) -> None:
-    async def bounded() -> None:
-        with trio.fail_after(PATIENCE):
-            await main()
-
-    trio.run(bounded)
+    return await opened_by(by, address, role, BOB)
 
 
 def test_deposits_are_pushed_fetched_and_deleted_over_the_network(here: Place) -> None:
@@ -207,6 +168,23 @@ def test_a_person_is_told_the_line_for_friends(here: Place) -> None:
     assert f"p2pchat relays add {address}" in done.err
 
 
+def test_the_token_is_part_of_the_line_for_friends(here: Place) -> None:
+    token = here.folder / "token"
+    token.write_text("let-me.in\n")
+    file = here.folder / "relay.toml"
+    file.write_text(f'token_file = "{token}"\n')
+    words = ("relay", "--data", str(data(here)), "--listen", LOOPBACK, "--config", str(file))
+    plain = here.plain(*words)
+    assert plain.line() == b"ready"
+    line = plain.line().decode()
+    status = here.run("unused", "--json", "relay", "status", "--data", str(data(here))).object()
+    assert parse_relay(line)[2] == b"let-me.in"
+    assert status["lines"] == [line]
+    assert status["addresses"] == [line.removesuffix("#let-me.in")]
+    done = plain.end()
+    assert f"p2pchat relays add {line}" in done.err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -228,18 +206,6 @@ def test_a_port_that_is_taken_is_said(here: Place) -> None:
         done = here.run("unused", "relay", "--data", str(data(here)), "--listen", listen)
     assert done.code == 1
     assert done.err.count("\n") == 1, done.err
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def get(port: int, path: str) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE) as answer:
-        text: str = answer.read().decode()
-        return text
 
 
 def test_a_seized_relay_holds_no_address_and_no_secret_and_nothing_that_was_fetched(here: Place) -> None:
@@ -274,7 +240,8 @@ def test_a_seized_relay_holds_no_address_and_no_secret_and_nothing_that_was_fetc
     assert done.code == 0
     assert seen["health"] == "ok\n"
     assert "p2pchat_relay_deposits_total 20.0" in seen["metrics"]
-    assert not re.search(r"^p2pchat_relay_\w+\{", seen["metrics"], re.MULTILINE)
+    labels = re.findall(r"^p2pchat_relay_\w+\{(.*)\}", seen["metrics"], re.MULTILINE)
+    assert all(re.fullmatch(r'reason="[a-z ]+"', label) for label in labels)
     after = everything(data(here))
     secrets = [BOB.fetch, BOB.put, BOB.queue.fetch, BOB.queue.put]
     for text in (done.err, done.out, seen["metrics"], seen["disk"], after):
@@ -290,12 +257,6 @@ def test_a_seized_relay_holds_no_address_and_no_secret_and_nothing_that_was_fetc
     assert BOB.queue.id.hex() not in done.err + seen["metrics"] + seen["status"]
     assert blob(0).decode("latin-1")[:64] not in after  # fetched and deleted
     assert blob(15).decode("latin-1")[:64] in after
-
-
-def everything(folder: Path) -> str:
-    """What the files in a folder hold, but for the relay's own key."""
-    files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name != "key"]
-    return "".join(path.read_bytes().decode("latin-1") for path in files)
 
 
 def test_the_key_and_the_store_are_for_their_owner_only(here: Place) -> None:

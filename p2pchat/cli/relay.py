@@ -27,20 +27,20 @@ def relay(context: Context, args: Namespace) -> int:
 
 
 def _announce(context: Context, event: dict[str, Any]) -> None:
-    out, addresses = context.out, event["addresses"]
+    out, lines = context.out, event["lines"]
     if out.json:
-        out.object({"event": event["event"], "addresses": addresses})
+        out.object(event)
         return
-    out.line("\n".join(["ready", *addresses]))
-    if not addresses:
+    out.line("\n".join(["ready", *lines]))
+    if not lines:
         return
     out.aside("")
     out.aside("Whoever wants to use this relay says:")
-    out.aside(f"  p2pchat relays add {addresses[0]}")
+    out.aside(f"  p2pchat relays add {lines[0]}")
     if not event["public"]:
         out.aside("Only machines near this one can dial that address. For all others: give a public one as `announce`.")
     if out.stdout.isatty():
-        out.stdout.write(qr(addresses[0], out.colour_out) + "\n")
+        out.stdout.write(qr(lines[0], out.colour_out) + "\n")
         out.stdout.flush()
 
 
@@ -53,10 +53,18 @@ def _status(context: Context, status: dict[str, Any]) -> None:
     out.line(f"{well}, process {status['pid']}, version {status['version']}, up {status['seconds'] // 60} min")
     held = f"{status['blobs']} blobs in {status['queues']} queues, {status['bytes'] / 1e6:.1f} MB"
     out.line(f"{held} of {status['most_bytes'] / 1e6:.0f} MB")
-    out.line(f"{status['clients']} clients, who watch {status['watched']} queues")
-    out.line(f"since its start {status['deposits']} deposits, {status['refused']} turned away")
-    for address in status["addresses"]:
-        out.line(address)
+    out.line(f"{status['connections']} connections, {status['clients']} clients, who watch {status['watched']} queues")
+    reach = f"{status['reservations']} can be reached by way of it, {status['circuits']} circuits"
+    out.line(f"{reach}; {status['circuit_bytes'] / 1e6:.1f} MB passed on in {status['circuits_joined']}")
+    out.line(f"since its start {status['deposits']} deposits, {_turned_away(status['refused'])}")
+    out.line(f"and {status['reserved']} reservations; of these and circuits {_turned_away(status['circuits_refused'])}")
+    for line in status["lines"]:
+        out.line(line)
+
+
+def _turned_away(by_reason: dict[str, int]) -> str:
+    reasons = ", ".join(f"{reason} {count}" for reason, count in by_reason.items() if count)
+    return f"{sum(by_reason.values())} turned away" + (f" ({reasons})" if reasons else "")
 
 
 VERBS = (

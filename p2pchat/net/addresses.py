@@ -6,7 +6,8 @@ An *address* is a text with one spelling, of up to three parts:
     (nothing: raw TCP)  /ws  /wss                                     what is spoken there (/tls/ws is read as /wss)
     /p2p/<peer id>/p2p-circuit                                        not the peer itself, but a relay that leads to it
 
-A *full address* has `/p2p/<peer id>` at its end; it is what people see and type. A *peer* is the 32-byte Ed25519 public
+A *full address* has `/p2p/<peer id>` at its end; it is what people see and type. The *line* of a relay is its full
+address and, where its operator asks for one, `#` and the token that opens it. A *peer* is the 32-byte Ed25519 public
 key of a transport key; its peer id is the key itself, inlined (libp2p peer-ids specification): base58 of
 `00 24 08 01 12 20 || key`, and so always begins with `12D3Koo`.
 
@@ -43,6 +44,7 @@ _MOST_RELAYS = 2
 _HOSTS = {"ip4": b"\x04", "ip6": b"\x29", "dns": b"\x35", "dns4": b"\x36", "dns6": b"\x37"}
 _OVER = {"tcp": b"", "ws": b"\xdd\x03", "wss": b"\xde\x03"}
 _TCP, _P2P, _CIRCUIT = b"\x06", b"\xa5\x03\x26", b"\xa2\x02"
+_TOKEN = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 _NAME = re.compile(r"(?=.{1,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 
 _VIRTUAL = (
@@ -161,6 +163,29 @@ def parse_full(text: str) -> tuple[bytes, str]:
     if not target.dialable:
         raise BadAddress(f"{_shown(text)} cannot be dialled")
     return peer_from_id(peer_id), target.text()
+
+
+def parse_relay(text: str) -> tuple[bytes, str, bytes]:
+    """Read the line of a relay into (peer, address, token); the token is b"" where there is none. Raises BadAddress."""
+    line, hash_, token = text.strip().partition("#")
+    if hash_ and not is_token(token):
+        raise BadAddress(
+            "What stands behind the # is no relay's token", hint="It has 1 to 64 letters, digits and any of . _ ~ -"
+        )
+    peer, address = parse_full(line)
+    if parse_target(address).relay is not None:
+        raise BadAddress(f"{_shown(line)} leads to a peer by a relay", hint="A relay itself is reached directly.")
+    return peer, address, token.encode("ascii")
+
+
+def relay_line(peer: bytes, address: str, token: bytes = b"") -> str:
+    """What people are given to use a relay: what `parse_relay` reads."""
+    return full(peer, address) + (f"#{token.decode('ascii')}" if token else "")
+
+
+def is_token(text: str) -> bool:
+    """Whether it may be a relay's token: 1 to 64 of the characters that an address in the web need not escape."""
+    return _TOKEN.fullmatch(text) is not None
 
 
 def circuit(address: str, relay: bytes) -> str:

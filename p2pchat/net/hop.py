@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 
@@ -27,6 +27,19 @@ log = logging.getLogger("p2pchat.net")
 
 _SWEEP = 30.0
 _MOST_TOLD = 4
+REASONS = tuple(
+    circuit.name(status)
+    for status in (
+        circuit.RESERVATION_REFUSED,
+        circuit.RESOURCE_LIMIT_EXCEEDED,
+        circuit.PERMISSION_DENIED,
+        circuit.CONNECTION_FAILED,
+        circuit.NO_RESERVATION,
+        circuit.MALFORMED_MESSAGE,
+        circuit.UNEXPECTED_MESSAGE,
+    )
+)
+"""Why a request may be refused, as the metrics say it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +62,11 @@ class CircuitLimits:
 
 @dataclass
 class CircuitCounts:
-    """What the metrics show: numbers only, of everybody together, since the start."""
+    """What the metrics show: numbers only, of everybody together, since the start. `refused`: by reason."""
 
     reserved: int = 0
-    refused: int = 0
+    refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
     joined: int = 0
-    failed: int = 0
     cut: int = 0
     bytes: int = 0
 
@@ -93,6 +105,7 @@ class CircuitRelay:
         self._ends = Slots(2 * limits.circuits, limits.circuits_per_peer)
         self._swept = -_SWEEP
         self._draining = False
+        self._ended = trio.lowlevel.ParkingLot()
 
     @property
     def reservations(self) -> int:
@@ -107,6 +120,17 @@ class CircuitRelay:
     def drain(self) -> None:
         """Take nothing new from now on; what is joined stays."""
         self._draining = True
+
+    async def idle(self) -> None:
+        """Wait until there is no circuit."""
+        while self.circuits:
+            await self._ended.park()
+
+    async def run(self) -> None:
+        """Forget who is late or gone, until cancelled; without it that happens only when somebody reserves."""
+        while True:
+            await trio.sleep(_SWEEP)
+            self._sweep(trio.current_time())
 
     async def serve(self, stream: Stream) -> None:
         """One request, and the circuit if it becomes one."""
@@ -125,7 +149,7 @@ class CircuitRelay:
             await self._refuse(stream, circuit.MALFORMED_MESSAGE)
 
     async def _refuse(self, stream: Stream, status: Status.ValueType) -> None:
-        self.counts.refused += 1
+        self.counts.refused[circuit.name(status)] += 1
         await circuit.write_message(stream, HopMessage(type=HopMessage.STATUS, status=status))
 
     # --- reservations ----------------------------------------------------------------------------------------------
@@ -188,6 +212,7 @@ class CircuitRelay:
             await self._refuse(stream, circuit.NO_RESERVATION)
             return
         with ExitStack() as slots:
+            slots.callback(self._ended.unpark_all)
             for counted, place in ((self._circuits, stream.place), (self._ends, stream.peer), (self._ends, peer)):
                 where = place if isinstance(place, str) else place.hex()
                 if self._draining or not counted.take(where):
@@ -198,7 +223,6 @@ class CircuitRelay:
                 other = await self._stop(stream.peer, peer)
             except (CannotOpen, LinkLost, Unreachable) as error:
                 log.debug("a circuit could not be made: %s", type(error).__name__)
-                self.counts.failed += 1
                 await self._refuse(stream, circuit.CONNECTION_FAILED)
                 return
             try:

@@ -154,6 +154,7 @@ class LibP2PHost:
     ) -> None:
         try:
             async with trio.open_nursery() as nursery:
+                stack.run_tasks_in(swarm, nursery)
                 running = _Running(swarm, basic, listening, self._limits, self._proxies)
                 running.dialler = Dialler(swarm, nursery, partial(self._open_relay, running), self._tls)
                 accept = partial(self._accept, running)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
+import trio
 from libp2p.abc import INetConn
 from libp2p.crypto.keys import KeyPair
 from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
@@ -38,6 +41,16 @@ class _Basic(BasicHost):
 
     async def _push_identify_to_all_peers(self) -> None:
         pass
+
+
+def run_tasks_in(swarm: Swarm, nursery: trio.Nursery) -> None:
+    """Carry connections in `nursery`. libp2p looks for the parent of every task among all there are, so that the
+    thousandth connection would cost several times what the first did."""
+
+    def run_task(run: Callable[[], Awaitable[None]], *, name: str | None = None) -> None:
+        nursery.start_soon(run, name=name)
+
+    vars(swarm.manager)["run_task"] = run_task
 
 
 def build(me: ID, pair: KeyPair, limits: Limits) -> tuple[Swarm, BasicHost]:

@@ -60,7 +60,7 @@ class LibP2PStream:
             raise LinkLost("this stream was closed here")
         with guard.shielded(STREAM_PATIENCE) as scope:
             try:
-                await self._stream.write(data)
+                await self._muxed.put(self._inner, data)
             except Exception as error:  # the one error of a stream is ours
                 raise guard.lost(error) from error
         if scope.cancelled_caught:

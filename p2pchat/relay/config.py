@@ -48,18 +48,25 @@ class Config:
     )
     announce: tuple[str, ...] = _texts(
         (),
-        "The addresses to give to friends, where they are not those of this machine: behind a forwarded port or in a "
-        "container.",
+        "The addresses to give to friends, where they are not those of this machine: behind a forwarded port, in a "
+        "container, or by name. Behind a web server that adds TLS also /dns/NAME/tcp/443/wss.",
+    )
+    proxies: tuple[str, ...] = _texts(
+        (),
+        "IP addresses of web servers that pass WebSocket on to this relay. They are believed about whose connection it "
+        "is (X-Forwarded-For), so that the limits hold for each of their clients.",
     )
     metrics: str = _text(
         "HOST:PORT for Prometheus at /metrics and for /healthz. Off unless given; give a local address, there is no "
         "password. Nothing there names a peer, a queue or an address."
     )
     token_file: str = _text(
-        "A file with a word of 1 to 64 bytes that every client must know. Without it all are welcome."
+        "A file with a token of 1 to 64 letters, digits and any of . _ ~ - that everybody must have who deposits, "
+        "collects or is to be reached here. It stands behind the # of the line for friends, whose contacts get it from "
+        "their nodes; treat it as something that keeps strangers away, not as a secret. Without it all are welcome."
     )
     connections: int = _number(
-        8192, 8, 1_000_000, "Connections at the same time. Each takes 60 to 80 kB of memory and one open file."
+        8192, 8, 1_000_000, "Connections at the same time. Each takes some 60 kB of memory and one open file."
     )
     connections_per_address: int = _number(
         64, 1, 1_000_000, "Of these, how many from one IPv4 address or one IPv6 /64. People behind one router share it."
@@ -90,6 +97,36 @@ class Config:
     puts_burst: int = _number(10_000, 1, 10_000_000, "and how many at once, when it comes back with a full outbox.")
     stamp_bits: int = _number(
         18, 0, 40, "What a deposit at an invite costs whoever makes it: 2^bits hashes; 18 is 0.2 s of a laptop."
+    )
+    reservations: int = _number(
+        4096,
+        0,
+        1_000_000,
+        "Clients that others may reach by way of this relay at the same time: each holds a reservation. 0: nobody.",
+    )
+    reservations_per_address: int = _number(
+        64, 1, 1_000_000, "Of these, how many from one IPv4 address or one IPv6 /64."
+    )
+    reservation_seconds: int = _number(
+        3600, 300, 86_400, "How long a reservation holds; clients make it again after three quarters of it."
+    )
+    circuits: int = _number(
+        256,
+        0,
+        100_000,
+        "Circuits at the same time: connections between two clients that this relay passes on, sealed. Each takes some "
+        "20 kB of memory, and up to 512 kB where a reader is slow. 0: none.",
+    )
+    circuits_per_client: int = _number(16, 1, 1000, "Of these, how many one client may have, whoever began them.")
+    circuits_per_address: int = _number(
+        32, 1, 100_000, "And how many may be begun from one IPv4 address or one IPv6 /64."
+    )
+    circuit_bytes: int = _number(
+        256 << 20, 0, 1 << 50, "Bytes one circuit may carry, both ways together, before it is cut. 0: no limit."
+    )
+    circuit_seconds: int = _number(0, 0, 31_536_000, "Seconds after which a circuit is cut. 0: no limit.")
+    circuit_idle_seconds: int = _number(
+        180, 0, 31_536_000, "Seconds without a byte after which a circuit is cut. 0: no limit."
     )
 
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 import logging
 import math
 from bisect import bisect_right
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import trio
@@ -41,6 +41,16 @@ TOKEN_PATIENCE = 10.0
 A_BREATH = 64
 """Frames of one client that are taken before others have a turn."""
 
+REASONS = {
+    words.QUEUE_FULL: "queue full",
+    words.RELAY_FULL: "relay full",
+    words.BAD_STAMP: "bad stamp",
+    words.NOT_ALLOWED: "not allowed",
+    words.MALFORMED: "malformed",
+    words.TOO_FAST: "too fast",
+}
+"""Why a deposit may be turned away, as the metrics say it."""
+
 InThread = Callable[..., Awaitable[Outcome]]
 
 log = logging.getLogger(__name__)
@@ -48,10 +58,10 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Counts:
-    """What the metrics show: numbers only, of everybody together."""
+    """What the metrics show: numbers only, of everybody together. `refused`: by reason."""
 
     deposits: int = 0
-    refused: int = 0
+    refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS.values(), 0))
     fetched: int = 0
     deletes: int = 0
 
@@ -85,6 +95,7 @@ class Mailbox:
         self._places = Places(limits.place_bytes, random)
         self._spent = Spent()
         self._clients: set[Client] = set()
+        self._admitted: Counter[bytes] = Counter()
         self._outgoing = Outgoing(self._room)
         self.pushes = Pushes(self._wake_up)
         self._next = Batch()
@@ -104,6 +115,10 @@ class Mailbox:
     def waiting_bytes(self) -> int:
         """What waits to be written to all clients."""
         return self._outgoing.total
+
+    def knows(self, peer: bytes) -> bool:
+        """Whether it has said the token, on a stream that is still there; everybody has where there is none."""
+        return self._limits.token is None or peer in self._admitted
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Commit until cancelled; the batch under way is finished first."""
@@ -214,21 +229,32 @@ class Mailbox:
         )
 
     async def _read(self, client: Client) -> None:
-        parser = FrameParser(words.FROM_CLIENT)
-        frames = await self._admitted(client, parser)
-        while True:
-            for count, frame in enumerate(frames):
-                if count % A_BREATH == A_BREATH - 1:
-                    await trio.lowlevel.checkpoint()
-                await self._until_room(client, frame.type)
-                self._take(client, frame)
-            data = await client.stream.read(READ)
-            if not data:
-                return
-            client.heard = trio.current_time()
-            frames = parser.feed(data)
+        parser, peer = FrameParser(words.FROM_CLIENT), client.stream.peer
+        frames = await self._heard_token(client, parser)
+        self._admitted[peer] += 1
+        try:
+            await self._take_all(client, frames)
+            # what was taken is held by nobody while more is waited for
+            while data := await client.stream.read(READ):
+                client.heard = trio.current_time()
+                frames = parser.feed(data)
+                del data
+                await self._take_all(client, frames)
+        finally:
+            self._admitted[peer] -= 1
+            if not self._admitted[peer]:
+                del self._admitted[peer]
 
-    async def _admitted(self, client: Client, parser: FrameParser) -> list[Frame]:
+    async def _take_all(self, client: Client, frames: list[Frame]) -> None:
+        """These frames, in order; the list is empty afterwards."""
+        frames.reverse()
+        while frames:
+            if len(frames) % A_BREATH == 0:
+                await trio.lowlevel.checkpoint()
+            await self._until_room(client, frames[-1].type)
+            self._take(client, frames.pop())
+
+    async def _heard_token(self, client: Client, parser: FrameParser) -> list[Frame]:
         """Return, with the frames that came behind it, once the client said the token where there is one."""
         token = self._limits.token
         if token is None:
@@ -293,7 +319,7 @@ class Mailbox:
         else:
             code = self._refusal(client, opened, put, now)
         if opened is None or code != words.DONE:
-            self.counts.refused += 1
+            self.counts.refused[REASONS[code]] += 1
             self._answer(client, put.number, code)
             return
         expires = -(-now // words.HOUR_MS) + put.hours
@@ -372,7 +398,7 @@ class Mailbox:
 
     def _kept(self, put: words.Put, deposit: Deposit, kept: Kept) -> None:
         if kept.code != words.DONE:
-            self.counts.refused += 1
+            self.counts.refused[REASONS[kept.code]] += 1
         elif kept.new:
             self.counts.deposits += 1
             if put.stamp:

@@ -1,6 +1,7 @@
 """How the relay is, in numbers of everybody together: for Prometheus, and for a health check.
 
-The HTTP is as little as a scraper needs. It listens nowhere unless asked to, and nothing it says has a label.
+The HTTP is as little as a scraper needs. It listens nowhere unless asked to. The only label is the reason of a refusal,
+one of a few words that are known before anybody connects.
 """
 
 from __future__ import annotations
@@ -22,24 +23,35 @@ _PATIENCE = 5.0
 _MOST_REQUEST = 8192
 _MOST_AT_ONCE = 8
 
-Numbers = Mapping[str, float]
+Numbers = Mapping[str, Any]
+"""A number by name; of what is in `BY_REASON`, numbers by reason."""
 
 COUNTERS = {
     "deposits": "Blobs taken",
-    "refused": "Deposits turned away",
     "fetched": "Blobs given to who asked",
     "pushed": "Blobs pushed to who watched",
     "deletes": "Deletes asked for",
+    "reserved": "Reservations given or renewed",
+    "circuits_joined": "Circuits that came about",
+    "circuits_cut": "Circuits cut for a limit",
+    "circuit_bytes": "Bytes passed on in circuits",
     "restarts": "How often the network was started again",
 }
+BY_REASON = {
+    "refused": "Deposits turned away",
+    "circuits_refused": "Reservations and circuits turned away",
+}
 GAUGES = {
-    "clients": "Clients connected",
+    "clients": "Clients of the mailbox",
     "watched": "Queues somebody watches",
     "queues": "Queues that hold something",
     "blobs": "Blobs held",
     "bytes": "Bytes of blobs held",
     "most_bytes": "Bytes of blobs that may be held",
     "waiting_bytes": "Bytes waiting to be written to clients",
+    "connections": "Peers connected",
+    "reservations": "Clients that others may reach by way of this relay",
+    "circuits": "Circuits there are",
     "healthy": "1 while the disk and the network work",
 }
 
@@ -52,6 +64,11 @@ class _Relay(Collector):
         numbers = self._numbers()
         for name, about in COUNTERS.items():
             yield CounterMetricFamily(f"p2pchat_relay_{name}", about, value=numbers[name])
+        for name, about in BY_REASON.items():
+            family = CounterMetricFamily(f"p2pchat_relay_{name}", about, labels=("reason",))
+            for reason, count in numbers[name].items():
+                family.add_metric((reason,), count)
+            yield family
         for name, about in GAUGES.items():
             yield GaugeMetricFamily(f"p2pchat_relay_{name}", about, value=numbers[name])
 

@@ -1,11 +1,12 @@
-"""The relay as a process: key, store, network, mailbox and what its operator asks, under the lock of its folder.
+"""The relay as a process: key, store, network, mailbox, circuits, what its operator asks, under the lock of its folder.
 
 SIGTERM and SIGINT drain it: nobody new is served, what was taken is committed and answered, clients learn it by the end
-of their streams.
+of their streams; circuits have as long to end by themselves.
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import ipaddress
 import json
@@ -15,9 +16,9 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,10 @@ import trio
 from p2pchat import __version__
 from p2pchat import log as logs
 from p2pchat.core.primitives import self_test, system_entropy
+from p2pchat.errors import BadAddress
 from p2pchat.net import addresses as addr
-from p2pchat.net import guard
+from p2pchat.net import circuit, guard
+from p2pchat.net.hop import CircuitLimits, CircuitRelay
 from p2pchat.net.host import LibP2PHost
 from p2pchat.net.host import Limits as HostLimits
 from p2pchat.net.ports import Stream
@@ -42,9 +45,11 @@ from p2pchat.relay.mailbox import PROTOCOL, Mailbox
 from p2pchat.relay.store import MailboxStore, Quota
 
 DRAIN = 5.0
-"""Seconds in which clients get the answers they wait for when the relay is to end."""
+"""Seconds in which clients get the answers they wait for, and circuits end, when the relay is to end."""
+_STREAMS = 8
+"""Streams a client may have open besides its circuits."""
 _SPARE_FILES = 128
-_MOST_TOKEN = 64
+_MEMORY_EVERY = 30.0
 
 Announce = Callable[[dict[str, Any]], None]
 
@@ -54,12 +59,13 @@ log = logging.getLogger(__name__)
 def run(config: Config, announce: Announce, verbose: int = 0) -> None:
     """Run until SIGTERM or SIGINT. Raises what keeps it from starting; ProfileInUse where another relay runs there.
 
-    announce is told {"event": "ready", "addresses": […], "public": bool}.
+    announce is told {"event": "ready", "addresses": […], "lines": [what to give to friends, …], "public": bool}.
     """
     # Not even -vv logs addresses of clients: a relay has none to lose.
     logs.set_up(min(verbose, 1), sys.stderr)
     self_test()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    config = replace(config, connections=_with_files_for(config.connections))
     folder = Folder(Path(config.data).expanduser().absolute())
     with folder.locked():
         relay = _Relay(config, folder)
@@ -75,7 +81,7 @@ def host_limits(config: Config) -> HostLimits:
         inbound=config.connections,
         inbound_per_place=config.connections_per_address,
         connections_per_peer=2,
-        streams_per_peer=8,
+        streams_per_peer=_STREAMS + config.circuits_per_client,
         unread=4 * guard.WINDOW,
     )
 
@@ -92,6 +98,21 @@ def mailbox_limits(config: Config) -> Limits:
     )
 
 
+def circuit_limits(config: Config) -> CircuitLimits:
+    """What clients may have of the circuits."""
+    return CircuitLimits(
+        reservations=config.reservations,
+        reservations_per_place=config.reservations_per_address,
+        ttl=config.reservation_seconds,
+        circuits=config.circuits,
+        circuits_per_peer=config.circuits_per_client,
+        circuits_per_place=config.circuits_per_address,
+        bytes=config.circuit_bytes,
+        duration=config.circuit_seconds,
+        idle=config.circuit_idle_seconds,
+    )
+
+
 def quota(config: Config) -> Quota:
     """What may be kept."""
     return Quota(config.queue_blobs, config.queue_bytes, config.box_blobs, config.total_bytes, config.least_free)
@@ -102,47 +123,75 @@ class _Relay:
         random = system_entropy().random
         limits = mailbox_limits(config)
         self._config = config
+        self._token = limits.token or b""
         self._folder = folder
-        self._host = LibP2PHost(folder.seed(random(32)), config.listen, limits=host_limits(config))
-        for address in config.announce:
-            addr.parse(address)
+        self._host = LibP2PHost(
+            folder.seed(random(32)), config.listen, limits=host_limits(config), web=True, proxies=_proxies(config)
+        )
+        self._announced = [_announced(address) for address in config.announce]
         self._supervisor = Supervisor(self._host)
         self.store = MailboxStore.open(folder.store, quota(config), _now())
         self._mailbox = Mailbox(self._host.peer, self.store, limits, _now, random, _place_of)
         self._host.handle(PROTOCOL, self._mailbox.serve)
+        self._hop = CircuitRelay(
+            self._host, circuit_limits(config), _now, allowed=self._mailbox.knows, announce=self._where
+        )
+        self._host.handle(circuit.HOP, self._hop.serve)
         self._began = time.monotonic()
 
     async def run(self, announce: Announce) -> None:
         quiet()
-        _allow_files(self._config.connections)
         http = await metrics.listeners(self._config.metrics) if self._config.metrics else []
         async with trio.open_nursery() as nursery:
             with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
                 await nursery.start(self._mailbox.run)
                 await nursery.start(self._supervisor.run)
+                nursery.start_soon(self._hop.run)
                 nursery.start_soon(self._tell_operator)
+                nursery.start_soon(_give_memory_back)
                 if http:
                     nursery.start_soon(metrics.serve, http, self._numbers)
                 gc.collect()
                 gc.freeze()  # what was imported stays
-                announce({"event": "ready", "addresses": self._addresses(), "public": self._is_public()})
+                announce({"event": "ready", **self._found_at(), "public": self._is_public()})
                 async for _ in signals:
                     break
             log.info("ending: answering what was taken")
-            await self._mailbox.drain(DRAIN)
+            self._hop.drain()
+            with trio.move_on_after(DRAIN):
+                await self._mailbox.drain(DRAIN)
+                await self._hop.idle()
             nursery.cancel_scope.cancel()
 
-    def _addresses(self) -> list[str]:
-        return [addr.full(self._host.peer, one) for one in self._config.announce or self._host.addresses()]
+    def _where(self) -> Sequence[str]:
+        return self._announced or self._host.addresses()
+
+    def _found_at(self) -> dict[str, list[str]]:
+        peer, where = self._host.peer, self._where()
+        return {
+            "addresses": [addr.full(peer, one) for one in where],
+            "lines": [addr.relay_line(peer, one, self._token) for one in where],
+        }
 
     def _is_public(self) -> bool:
-        """Whether the first address is one that the whole internet can dial."""
-        first = next(iter(self._config.announce or self._host.addresses()), None)
-        return first is not None and ipaddress.ip_address(str(addr.parse(first).ip)).is_global
+        """Whether the first address is one that the whole internet can dial, as far as that can be seen."""
+        for address in self._where():
+            host = addr.parse_target(address).host
+            return isinstance(host, addr.Name) or host.is_global
+        return False
 
-    def _numbers(self) -> dict[str, float]:
+    def _numbers(self) -> dict[str, Any]:
+        circuits = self._hop.counts
         return {
             **asdict(self._mailbox.counts),
+            "connections": len(self._host.connected()),
+            "reservations": self._hop.reservations,
+            "circuits": self._hop.circuits,
+            "reserved": circuits.reserved,
+            "circuits_joined": circuits.joined,
+            "circuits_refused": circuits.refused,
+            "circuits_cut": circuits.cut,
+            "circuit_bytes": circuits.bytes,
             "pushed": self._mailbox.pushes.pushed,
             "clients": self._mailbox.clients,
             "watched": self._mailbox.pushes.watched,
@@ -161,7 +210,7 @@ class _Relay:
             "version": __version__,
             "pid": os.getpid(),
             "seconds": int(time.monotonic() - self._began),
-            "addresses": self._addresses(),
+            **self._found_at(),
             **self._numbers(),
         }
 
@@ -178,30 +227,58 @@ class _Relay:
 
 
 def _place_of(stream: Stream) -> str:
+    """By another relay come people from many places, of whom nothing is known but their keys."""
+    if stream.route != "direct":
+        return f"{stream.route} {stream.peer.hex()}"
     return stream.place if isinstance(stream, LibP2PStream) else ""
+
+
+def _announced(address: str) -> str:
+    target = addr.parse_target(address)
+    if target.relay is not None or not target.dialable:
+        raise BadAddress(f"{address} is no address of a relay that others can dial")
+    return target.text()
+
+
+def _proxies(config: Config) -> list[str]:
+    try:
+        return [str(ipaddress.ip_address(proxy)) for proxy in config.proxies]
+    except ValueError as exc:
+        raise BadSetting(f"proxies: {exc}") from exc
 
 
 def _token(path: str) -> bytes | None:
     if not path:
         return None
     try:
-        token = Path(path).read_bytes().removesuffix(b"\n")
+        token = Path(path).read_bytes().strip()
     except OSError as exc:
         raise BadSetting(f"The token in {path} cannot be read: {exc.strerror}") from exc
-    if not 1 <= len(token) <= _MOST_TOKEN:
-        raise BadSetting(f"The token in {path} has not 1 to {_MOST_TOKEN} bytes")
+    if not addr.is_token(token.decode("ascii", "replace")):
+        raise BadSetting(f"What {path} holds is no token: 1 to 64 letters, digits and any of . _ ~ -")
     return token
 
 
-def _allow_files(connections: int) -> None:
-    """A connection is an open file, and the usual limit is 1,024."""
+async def _give_memory_back() -> None:
+    """What a burst needed is free again, in pieces between what is in use, and glibc keeps such pieces: after 1,000
+    clients sent at once, a quarter of all there was."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
+    while trim is not None:
+        await trio.sleep(_MEMORY_EVERY)
+        trim(0)
+
+
+def _with_files_for(connections: int) -> int:
+    """How many connections there may be. Each is an open file, of which the system first allows 1,024 as a rule."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + _SPARE_FILES
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        log.warning("only %d files may be open, so there may be fewer connections than %d", hard, connections)
-        wanted = hard
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if hard == resource.RLIM_INFINITY or hard >= wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+        return connections
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    fitting = max(1, hard - _SPARE_FILES)
+    log.warning("only %d files may be open (ulimit -Hn), so %d connections, not %d", hard, fitting, connections)
+    return fitting
 
 
 def _now() -> int:

@@ -152,6 +152,37 @@ def test_a_full_address_says_whose_it_is_and_can_be_dialled() -> None:
         addr.parse_full(f"/ip4/0.0.0.0/tcp/9/p2p/{PEER_ID}")
 
 
+@pytest.mark.parametrize("where", ["/ip4/192.0.2.1/tcp/9", "/dns/relay.example/tcp/443/wss"])
+@pytest.mark.parametrize("token", [b"", b"x", b"Az09._~-", b"t" * 64])
+def test_the_line_of_a_relay(where: str, token: bytes) -> None:
+    line = addr.relay_line(PEER, where, token)
+    assert line == f"{where}/p2p/{PEER_ID}" + (f"#{token.decode()}" if token else "")
+    assert addr.parse_relay(f" {line}\n") == (PEER, where, token)
+
+
+@pytest.mark.parametrize("token", ["", "t" * 65, "a b", "a#b", "a/b", "ä", "a\nb", "%41", " a"])
+def test_what_is_no_token_is_said_without_repeating_it(token: str) -> None:
+    with pytest.raises(BadAddress, match="behind the #") as caught:
+        addr.parse_relay(f"/ip4/192.0.2.1/tcp/9/p2p/{PEER_ID}#{token}")
+    assert len(token) < 3 or token not in caught.value.line()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "whose"),
+        ("#token", "whose"),
+        ("/ip4/192.0.2.1/tcp/9", "whose"),
+        (f"/ip4/0.0.0.0/tcp/9/p2p/{PEER_ID}", "dialled"),
+        (f"/ip4/192.0.2.1/tcp/9{CIRCUIT}/p2p/{PEER_ID}#t", "by a relay"),
+        (f"p2p/{PEER_ID}", "whose"),
+    ],
+)
+def test_what_is_no_line_of_a_relay(text: str, said: str) -> None:
+    with pytest.raises(BadAddress, match=said):
+        addr.parse_relay(text)
+
+
 def test_packing_is_the_multiaddr_binary_form() -> None:
     assert addr.pack("/ip4/192.0.2.1/tcp/4001").hex() == "04c0000201060fa1"
     assert addr.pack("/ip6/2001:db8::1/tcp/4001").hex() == "2920010db8000000000000000000000001060fa1"

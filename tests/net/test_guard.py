@@ -23,7 +23,7 @@ from libp2p.stream_muxer.mplex.mplex import MPLEX_PROTOCOL_ID, Mplex
 from libp2p.stream_muxer.yamux import yamux
 from libp2p.transport.tcp.tcp import TCP
 from multiaddr import Multiaddr
-from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from p2pchat.errors import LinkLost, Unreachable
 from p2pchat.net import addresses as addr
@@ -169,7 +169,8 @@ class _Sink:
 
     is_initiator = True
 
-    def __init__(self) -> None:
+    def __init__(self, cord: _Cord | None = None) -> None:
+        self.wire = cord or _Cord()
         self.go = trio.Event()
         self.written = b""
         self.begun = trio.Event()
@@ -187,14 +188,14 @@ class _Cord:
         self.abandoned = True
 
 
-def _muxer(sink: _Sink, cord: _Cord) -> guard.GuardedYamux:
-    return guard.GuardedYamux(sink, ID(b"x"), cord, 1000)  # type: ignore[arg-type]
+def _muxer(sink: _Sink) -> guard.GuardedYamux:
+    return guard.GuardedYamux(sink, ID(b"x"), 1000)  # type: ignore[arg-type]
 
 
 def test_a_frame_once_begun_is_written_to_its_end() -> None:
     async def main() -> None:
         sink = _Sink()
-        muxed = _muxer(sink, _Cord())
+        muxed = _muxer(sink)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(muxed._write_frame, b"frame")
             await sink.begun.wait()
@@ -208,7 +209,7 @@ def test_a_frame_once_begun_is_written_to_its_end() -> None:
 def test_a_frame_that_waits_for_its_turn_can_be_cancelled() -> None:
     async def main() -> None:
         sink = _Sink()
-        muxed = _muxer(sink, _Cord())
+        muxed = _muxer(sink)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(muxed._write_frame, b"first")
             await sink.begun.wait()
@@ -228,7 +229,7 @@ def test_a_peer_that_takes_nothing_loses_its_connection() -> None:
         with trio.CancelScope() as outer:
             outer.cancel()
             with guard.shielded(60), pytest.raises(ConnectionClosedError):
-                await _muxer(_Sink(), cord)._write_frame(b"frame")
+                await _muxer(_Sink(cord))._write_frame(b"frame")
         assert cord.abandoned
         assert trio.current_time() - start == guard.WRITE_PATIENCE
 
@@ -330,10 +331,15 @@ def test_windows_do_not_grow_beyond_ours() -> None:
     assert yamux.MAX_WINDOW_SIZE == guard.WINDOW
 
 
+def _sockets() -> tuple[trio.SocketStream, trio.SocketStream]:
+    one, two = trio.socket.socketpair()
+    return trio.SocketStream(one), trio.SocketStream(two)
+
+
 def test_nobody_makes_us_reserve_what_they_announce() -> None:
     async def main() -> None:
-        ours, theirs = memory_stream_pair()
-        wire = guard.Wire(TcpPipe(ours))  # type: ignore[arg-type]
+        ours, theirs = _sockets()
+        wire = guard.Wire(TcpPipe(ours))
         await theirs.send_all(b"xx")
         with pytest.raises(ConnectionClosedError):
             await wire.read(2**40)

@@ -68,7 +68,7 @@ def test_a_relay_dials_nobody() -> None:
             message.peer.addrs.append(addr.pack(here.bob.addresses()[0]))
             assert await ask(stream, message) == circuit.CONNECTION_FAILED
             assert connections(here.relay, here.bob) == []
-            assert here.hop.counts.failed == 1
+            assert here.hop.counts.refused["connection failed"] == 1
 
     run(main)
 
@@ -199,6 +199,50 @@ def test_a_draining_relay_takes_nothing_new_and_ends_nothing() -> None:
             assert await echoes(old)
 
     run(main)
+
+
+def test_its_last_circuits_can_be_waited_for() -> None:
+    async def main() -> None:
+        async with meeting() as here:
+            await here.hop.idle()
+            streams = [await here.call(here.alice, peer) for peer in (here.bob, here.carol)]
+            seen: list[int] = []
+
+            async def wait() -> None:
+                await here.hop.idle()
+                seen.append(here.hop.circuits)
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(wait)
+                for peer in (here.bob, here.carol):
+                    await wait_all_tasks_blocked()
+                    assert seen == []
+                    await here.alice.disconnect(peer.peer)
+            assert seen == [0]
+            assert [await ended(stream) for stream in streams] == [True, True]
+
+    run(main)
+
+
+def test_who_is_gone_is_forgotten_though_nobody_reserves() -> None:
+    mock = MockClock()
+
+    async def main() -> None:
+        async with meeting() as here, trio.open_nursery() as nursery:
+            nursery.start_soon(here.hop.run)
+            await wait_all_tasks_blocked()
+            here.bobs.kept.forget(here.relay.peer)
+            mock.rate = 10
+            await here.bob.disconnect(here.relay.peer)
+            await until_apart(here.relay, here.bob)
+            mock.rate = 0
+            assert here.hop.reservations == 2
+            mock.jump(31)
+            await wait_all_tasks_blocked(0.05)
+            assert here.hop.reservations == 1
+            nursery.cancel_scope.cancel()
+
+    run(main, mock)
 
 
 def test_a_circuit_carries_so_many_bytes() -> None:

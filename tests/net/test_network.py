@@ -16,10 +16,10 @@ from p2pchat.core.session import Pair, pair
 from p2pchat.core.wire import ENVELOPE, Frame
 from p2pchat.net import addresses as addr
 from p2pchat.net import circuit
-from p2pchat.net.guard import PING_AFTER, PONG_PATIENCE
 from p2pchat.net.hop import CircuitLimits, CircuitRelay
 from p2pchat.net.host import LibP2PHost
 from p2pchat.net.joining import Offer
+from p2pchat.net.muxer import PING_AFTER, PONG_PATIENCE
 from p2pchat.net.network import Network
 from p2pchat.net.reservations import Known
 from tests.conftest import run

@@ -149,7 +149,8 @@ def test_quotas_are_codes(tmp_path: Path) -> None:
             await alice.open(1, TO_PUT, Keys("carol"))
             assert await alice.put(0, blob(1), blob(2), blob(3)) == [DONE, DONE, words.QUEUE_FULL]
             assert await alice.put(1, blob(4), blob(5)) == [DONE, words.RELAY_FULL]
-            assert (at.mailbox.counts.deposits, at.mailbox.counts.refused) == (3, 2)
+            refused = {reason: count for reason, count in at.mailbox.counts.refused.items() if count}
+            assert (at.mailbox.counts.deposits, refused) == (3, {"queue full": 1, "relay full": 1})
 
     run(main)
 
@@ -390,6 +391,29 @@ def test_a_token_is_asked_for_where_there_is_one(tmp_path: Path) -> None:
             await trio.sleep(TOKEN_PATIENCE + 1)
             assert await client.put(0, blob(1)) == [DONE]
 
+    run(main)
+
+
+def test_a_peer_is_known_while_a_stream_is_there_on_which_it_said_the_token(tmp_path: Path) -> None:
+    peer = b"\xcc" * 32
+
+    async def main() -> None:
+        async with relay(tmp_path / "open") as at:
+            assert at.mailbox.knows(peer)
+        async with relay(tmp_path / "closed", replace(LIMITS, token=b"let me in")) as at:
+            one, two = await at.client(), await at.client()
+            assert not at.mailbox.knows(peer)
+            for client in (one, two):
+                await client.send(Frame(words.TOKEN, b"let me in"))
+                await client.ping()
+            await at.gone(one)
+            assert at.mailbox.knows(peer)
+            assert not at.mailbox.knows(bytes(32))
+            await at.gone(two)
+            assert not at.mailbox.knows(peer)
+
+    (tmp_path / "open").mkdir()
+    (tmp_path / "closed").mkdir()
     run(main)
 
 

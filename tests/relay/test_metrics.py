@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import trio
@@ -12,11 +13,14 @@ from p2pchat.errors import NodeError
 from p2pchat.relay import metrics
 from p2pchat.relay.config import BadSetting
 
-NUMBERS = {name: float(at) for at, name in enumerate([*metrics.COUNTERS, *metrics.GAUGES], start=1)}
+NUMBERS: dict[str, Any] = {
+    **{name: float(at) for at, name in enumerate([*metrics.COUNTERS, *metrics.GAUGES], start=1)},
+    **{name: {"too fast": 1, "no reservation": 2} for name in metrics.BY_REASON},
+}
 
 
 @asynccontextmanager
-async def served(numbers: dict[str, float]) -> AsyncIterator[int]:
+async def served(numbers: dict[str, Any]) -> AsyncIterator[int]:
     listening = await metrics.listeners("127.0.0.1:0")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(metrics.serve, listening, lambda: numbers)
@@ -41,7 +45,7 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
     trio.run(bounded)
 
 
-def test_every_number_is_there_and_none_has_a_label() -> None:
+def test_every_number_is_there_and_the_only_label_is_the_reason_of_a_refusal() -> None:
     async def main() -> None:
         async with served(NUMBERS) as port:
             head, _, body = (await ask(port, b"GET /metrics HTTP/1.1\r\n\r\n")).decode().partition("\r\n\r\n")
@@ -51,6 +55,9 @@ def test_every_number_is_there_and_none_has_a_label() -> None:
                 assert float(lines[f"p2pchat_relay_{name}_total"]) == NUMBERS[name]
             for name in metrics.GAUGES:
                 assert float(lines[f"p2pchat_relay_{name}"]) == NUMBERS[name]
+            for name in metrics.BY_REASON:
+                for reason, count in NUMBERS[name].items():
+                    assert float(lines.pop(f'p2pchat_relay_{name}_total{{reason="{reason}"}}')) == count
             assert not any("{" in name for name in lines)
 
     run(main)
