@@ -327,40 +327,34 @@ def words(turn: Turn, contact: Contact) -> str:
 
 def told(turn: Turn, contact: Contact, message_id: bytes, profile: Profile) -> Contact:
     """A contact told about itself. A name of our own choice stays, and so does what was said later than this."""
-    if not _is_news(turn, contact, message_id):
-        return contact
-    name = contact.name if contact.named_by_me else their_name(profile.name)
-    changed = turn.change(contact.id, name=name, profile_name=profile.name, read_receipts=profile.read_receipts)
-    if name != contact.name:
-        turn.event("contact", **views.contact(changed, turn.net.route(contact.id)))
-    _moved(turn, changed, profile.ways)
-    return changed
+    if _is_news(turn, contact, "name", message_id):
+        name = contact.name if contact.named_by_me else their_name(profile.name)
+        before = contact.name
+        contact = turn.change(contact.id, name=name, profile_name=profile.name, read_receipts=profile.read_receipts)
+        if name != before:
+            turn.event("contact", **views.contact(contact, turn.net.route(contact.id)))
+    moved(turn, contact, message_id, profile.ways)
+    return contact
 
 
 def moved(turn: Turn, contact: Contact, message_id: bytes, ways: Sequence[tuple[bytes, bytes]]) -> None:
-    """A contact told where its nodes are."""
-    if _is_news(turn, contact, message_id):
-        _moved(turn, contact, ways)
+    """A contact told where its nodes are. None at all changes nothing: it may just not know its own."""
+    if _is_news(turn, contact, "ways", message_id) and ways:
+        store_contacts.set_ways(turn.db, contact.id, [Way(*way, ROLE_NODE) for way in ways], turn.now)
+        if contact.state == "contact":
+            reach(turn, contact)
 
 
-def _is_news(turn: Turn, contact: Contact, message_id: bytes) -> bool:
+def _is_news(turn: Turn, contact: Contact, what: str, message_id: bytes) -> bool:
     """Contents may arrive late and in any order; the ids of one sender grow with time.
 
     An id from the future counts as one of tomorrow: else a clock that was wrong once would silence its owner for long.
     """
-    key = f"told {contact.id.hex()}"
+    key = f"told {what} {contact.id.hex()}"
     if message_id <= (meta.get(turn.db, key) or b""):
         return False
     meta.put(turn.db, key, min(message_id, newest_message_id(turn.now + DAY)))
     return True
-
-
-def _moved(turn: Turn, contact: Contact, ways: Sequence[tuple[bytes, bytes]]) -> None:
-    """A contact's nodes are reached by these ways now. None at all changes nothing: it may just not know its own."""
-    if ways:
-        store_contacts.set_ways(turn.db, contact.id, [Way(*way, ROLE_NODE) for way in ways], turn.now)
-        if contact.state == "contact":
-            reach(turn, contact)
 
 
 def gone(turn: Turn, contact: Contact) -> None:

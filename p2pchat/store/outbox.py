@@ -2,7 +2,7 @@
 
 A row holds the content, and the envelope once it is sealed: what is sent again is always the stored envelope, and what
 has to be sealed anew (a renewed session) comes from the content. A row goes at the end-to-end receipt, at the sender's
-delete, or when it expires; an ack of the next hop only slows its retries.
+delete, or when it expires; an ack of the next hop only slows its retries. What lies at relays: see `deposits`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ INITIAL = 100
 """`kind` of a first message for an invite; lower ones are content types."""
 RENEWAL = 101
 """`kind` of a first message that renews a session."""
+BOX = 102
+"""`kind` of the sealed bundle of an invite of ours, for its box at relays; its `contact` is the invite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,13 @@ class Acked:
 
 _NAMES = tuple(field.name for field in fields(OutboxRow))
 _COLUMNS = ", ".join(_NAMES)
+
+
+def columns(table: str) -> str:
+    """The columns of an `OutboxRow` in a statement with several tables."""
+    return ", ".join(f"{table}.{name}" for name in _NAMES)
+
+
 _NEW = _NAMES[:-1]
 _values = attrgetter(*_NEW)  # astuple copies deeply, at ten times the cost
 _CHANGING = frozenset(_NEW) - {"contact"}
