@@ -7,6 +7,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, NamedTuple
 
 from p2pchat.core import primitives as prim
@@ -14,6 +15,7 @@ from p2pchat.core.codec import U8, U16, U32, U64, array, binary, boolean, decode
 from p2pchat.core.envelope import BUCKETS, envelope_id
 from p2pchat.errors import CannotOpen
 
+PROTOCOL = "/p2pchat/mailbox/1"
 HELLO, TOKEN, OPEN, OPENED, PUT, RESULTS, FETCH, BLOB, END, DELETE, PING, PONG = range(12)
 BOX, STAMPED = 1, 2
 TO_PUT, TO_FETCH = 0, 1
@@ -170,10 +172,15 @@ def make_stamp(relay: bytes, qid: bytes, blob: bytes, now: int, bits: int, first
 
     Tried are the numbers from `first` on; 0 is no stamp.
     """
-    start, number = _stamped(relay, qid, blob, now // HOUR_MS), first
-    while not _begins_with_zeros(start, number, bits):
-        number += 1
-    return number
+    stamp = find_stamp(relay, qid, blob, now, bits, count(first))
+    assert stamp is not None
+    return stamp
+
+
+def find_stamp(relay: bytes, qid: bytes, blob: bytes, now: int, bits: int, numbers: Iterable[int]) -> int | None:
+    """The first of these numbers that is a stamp, if one is: for who wants to stop in between."""
+    start = _stamped(relay, qid, blob, now // HOUR_MS)
+    return next((number for number in numbers if _begins_with_zeros(start, number, bits)), None)
 
 
 def stamp_holds(relay: bytes, qid: bytes, blob: bytes, now: int, bits: int, stamp: int) -> bool:
@@ -250,8 +257,9 @@ def encode_opened(handle: int, code: int) -> bytes:
 
 
 def decode_opened(body: bytes) -> tuple[int, int]:
-    """(handle, code)."""
+    """(handle, code), or `CannotOpen`."""
     handle, code = _unpack(_OPENED, body)
+    _check_code(code)
     return handle, code
 
 
@@ -277,7 +285,10 @@ def decode_results(body: bytes) -> list[tuple[int, int]]:
     """Each (number, code), or `CannotOpen`."""
     if not body or len(body) % _RESULT.size:
         raise CannotOpen
-    return list(_RESULT.iter_unpack(body))
+    results = list(_RESULT.iter_unpack(body))
+    for _, code in results:
+        _check_code(code)
+    return results
 
 
 def encode_fetch(number: int, want: int, queues: Sequence[tuple[int, int]]) -> bytes:
@@ -316,6 +327,7 @@ def encode_end(end: End) -> bytes:
 def decode_end(body: bytes) -> End:
     """The end of an answer, or `CannotOpen`."""
     number, code, more = _unpack(_END, body)
+    _check_code(code)
     if more > 1:
         raise CannotOpen
     return End(number, code, bool(more))
@@ -334,6 +346,11 @@ def decode_delete(body: bytes) -> Delete:
 def padding(units: int) -> int:
     """How many blobs of 4,096 random bytes make an answer of `units` such units a power of two, one at least."""
     return (1 << max(0, units - 1).bit_length()) - units
+
+
+def _check_code(code: int) -> None:
+    if code > TOO_FAST:
+        raise CannotOpen
 
 
 def _unpack(layout: struct.Struct, body: bytes) -> tuple[Any, ...]:

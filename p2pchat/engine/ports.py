@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
+from p2pchat.core.relays import OwnQueue as OwnQueue
+from p2pchat.core.relays import Relay as Relay
+from p2pchat.core.relays import RelayHealth as RelayHealth
+from p2pchat.core.relays import TheirQueue as TheirQueue
 from p2pchat.core.wire import Frame
 
 Clock = Callable[[], int]
@@ -13,46 +16,6 @@ Clock = Callable[[], int]
 
 PackedWay = tuple[bytes, bytes]
 """(transport key, packed address): the engine keeps and sends addresses without reading them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Relay:
-    """A relay: its transport key, packed addresses, best first, and the access token where its operator gave one."""
-
-    peer: bytes
-    addresses: tuple[bytes, ...]
-    token: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class OwnQueue:
-    """A queue we collect from: whoever has `fetch_seed` may fetch and delete. `after` the last place we have."""
-
-    fetch_seed: bytes
-    put: bytes
-    flags: int = 0
-    after: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class TheirQueue:
-    """A queue we deposit in."""
-
-    fetch: bytes
-    put_seed: bytes
-    flags: int = 0
-
-
-RelayState = Literal["connected", "connecting", "unreachable", "refused"]
-
-
-@dataclass(frozen=True, slots=True)
-class RelayHealth:
-    """How it stands with a relay now: for people, never a reason to trust it. `problem` is a clean line or empty."""
-
-    state: RelayState
-    since: int
-    problem: str = ""
 
 
 class Net(Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import trio
 
-from p2pchat.core.wire import WRITE, Frame, FrameParser, pack
+from p2pchat.core.wire import BETWEEN_NODES, WRITE, Frame, FrameParser, Sizes, pack
 from p2pchat.errors import LinkLost
 from p2pchat.net.ports import Stream
 
@@ -17,11 +17,14 @@ DEADLINE = 10.0
 
 
 class FrameReader:
-    """Whole frames from a stream. Raises `CannotOpen` for bytes that are no frames, `LinkLost` at the stream's end."""
+    """Whole frames from a stream. Raises `CannotOpen` for bytes that are no frames, `LinkLost` at the stream's end.
 
-    def __init__(self, stream: Stream) -> None:
+    sizes: what the other side may send.
+    """
+
+    def __init__(self, stream: Stream, sizes: Sizes = BETWEEN_NODES) -> None:
         self._stream = stream
-        self._parser = FrameParser()
+        self._parser = FrameParser(sizes)
         self._waiting: deque[Frame] = deque()
 
     async def some(self) -> list[Frame]:

@@ -1,17 +1,20 @@
-"""The network as the engine is given it: links, reach and joining over one host."""
+"""The network as the engine is given it: links, reach, joining and the mailboxes of relays over one host."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import trio
 
+from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, TheirQueue
 from p2pchat.core.wire import Frame
 from p2pchat.errors import CannotOpen
 from p2pchat.net import addresses
 from p2pchat.net.direct import Links, Wire
 from p2pchat.net.joining import Doorkeeper, Joining
+from p2pchat.net.mailbox import Mail
+from p2pchat.net.mailboxes import Mailboxes
 from p2pchat.net.ports import Host
 from p2pchat.net.reach import Reach, Way
 
@@ -20,16 +23,26 @@ MOST_WAYS = 4
 
 
 class Network:
-    """Joins the parts of `net`; addresses are text inside and packed outside."""
+    """Joins the parts of `net`; addresses are text inside and packed outside. Without a `mail` to tell there are no
+    mailboxes.
+    """
 
     def __init__(
-        self, host: Host, wire_end: Wire, keeper: Doorkeeper, nursery: trio.Nursery, random: Callable[[int], bytes]
+        self,
+        host: Host,
+        wire_end: Wire,
+        keeper: Doorkeeper,
+        nursery: trio.Nursery,
+        random: Callable[[int], bytes],
+        mail: Mail | None = None,
     ) -> None:
         self._host = host
         self._nursery = nursery
         self._links = Links(host, wire_end)
         self._reach = Reach(self._links, nursery, random)
         self._joining = Joining(host, keeper, nursery, random)
+        if mail is not None:
+            self._mailboxes = Mailboxes(host, mail, nursery, wire_end.now, random)
 
     def ways(self) -> list[tuple[bytes, bytes]]:
         """Where others may dial us, best first, at most four."""
@@ -81,6 +94,22 @@ class Network:
         """The newest link's route."""
         link = self._links.newest(contact)
         return None if link is None else link.stream.route
+
+    def watch(self, relay: Relay, queues: Sequence[OwnQueue]) -> None:
+        """Collect from these queues at a relay, and from no others."""
+        self._mailboxes.watch(relay, queues)
+
+    def taken(self, relay: bytes, qid: bytes, upto: int) -> None:
+        """What was collected up to this place is on our disk."""
+        self._mailboxes.taken(relay, qid, upto)
+
+    def deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:
+        """Put blobs into a queue at a relay."""
+        self._mailboxes.deposit(relay, queue, hours, blobs)
+
+    def relay_health(self) -> Mapping[bytes, RelayHealth]:
+        """How it stands with each relay."""
+        return self._mailboxes.relay_health()
 
     def _unpacked(self, ways: Sequence[tuple[bytes, bytes]]) -> list[Way]:
         known: list[Way] = []

@@ -34,7 +34,7 @@ from p2pchat.relay.store import Deposit, Kept, MailboxStore
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
 
-PROTOCOL = "/p2pchat/mailbox/1"
+PROTOCOL = words.PROTOCOL
 SILENCE = 180.0
 SWEEP = 30.0
 TOKEN_PATIENCE = 10.0
