@@ -405,7 +405,10 @@ async def _opened(options: Options, settings: config.Settings, key: bytes) -> As
         entropy = system_entropy()
         host = _host(db, options.listen or settings.listen)
         engine = Engine(
-            db, _now, entropy, lambda gate, door, nursery: Network(host, gate, door, nursery, entropy.random)
+            db,
+            _now,
+            entropy,
+            lambda gate, door, mail, nursery: Network(host, gate, door, nursery, entropy.random, mail),
         )
         close = engine.close  # a call under way may be reading, in a thread of its own
         async with trio.open_nursery() as nursery:

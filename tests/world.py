@@ -180,10 +180,10 @@ class WorldNode:
         self.host = FakeHost(world, name, profiles.transport_seed(self.db))
         entropy = world.entropy
 
-        def connect(gate: Any, door: Any, nursery: trio.Nursery) -> Network:
+        def connect(gate: Any, door: Any, mail: Any, nursery: trio.Nursery) -> Network:
             self.host.nursery = nursery
             world.listening[self.host.peer] = self.host
-            return Network(self.host, gate, door, nursery, entropy.random)
+            return Network(self.host, gate, door, nursery, entropy.random, mail)
 
         self.engine = Engine(self.db, self.clock, entropy, connect, world.run_sync(self))
         self._scope = trio.CancelScope()

@@ -44,7 +44,10 @@ SOON = 1.0
 _LINGER = 5.0  # seconds in which the last deletes go out where nothing is watched any more
 _MOST_ADDRESSES = 4
 _GOOD = 30.0  # seconds after which a stream that ended counts as one that worked
-_PROBLEMS: dict[type[P2PChatError], str] = {CannotOpen: "it does not keep to the protocol", LinkLost: "the connection was lost"}
+_PROBLEMS: dict[type[P2PChatError], str] = {
+    CannotOpen: "it does not keep to the protocol",
+    LinkLost: "the connection was lost",
+}
 
 
 class Mail(Protocol):
@@ -84,6 +87,7 @@ class Mailbox:
         random: Callable[[int], bytes],
     ) -> None:
         self.health = RelayHealth("connecting", clock())
+        self._longest: int | None = None
         self._peer = peer
         self._host = host
         self._mail = mail
@@ -219,7 +223,7 @@ class Mailbox:
 
     def _now(self, state: RelayState, problem: str = "") -> None:
         since = self.health.since if self.health.state == state else self._clock()
-        self.health = RelayHealth(state, since, problem)
+        self.health = RelayHealth(state, since, problem, self._longest)
 
     def _way(self) -> tuple[list[str], bytes]:
         """Where to dial, and the token."""
@@ -241,6 +245,7 @@ class Mailbox:
         depositing = Depositing(stream, self._deposits, self._report, self._clock, self._random)
         self._collecting, self._depositing = collecting, depositing
         collecting.watch(self._watched.values())
+        self._longest = stream.hello.longest
         self._now("connected")
         if not self._up:
             self._up = True

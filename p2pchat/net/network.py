@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import trio
 
+from p2pchat.core.mailbox import MOST_TOKEN
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, TheirQueue
 from p2pchat.core.wire import Frame
-from p2pchat.errors import CannotOpen
+from p2pchat.errors import BadAddress, CannotOpen
 from p2pchat.net import addresses
 from p2pchat.net.direct import Links, Wire
 from p2pchat.net.joining import Doorkeeper, Joining
@@ -106,6 +107,26 @@ class Network:
     def deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:
         """Put blobs into a queue at a relay."""
         self._mailboxes.deposit(relay, queue, hours, blobs)
+
+    def relay_at(self, written: str) -> Relay:
+        """The relay that a person means by MULTIADDR or MULTIADDR#TOKEN. Raises BadAddress."""
+        text, _, word = written.strip().partition("#")
+        peer, address = addresses.parse_full(text)
+        token = word.encode("utf-8", "surrogatepass")
+        if addresses.parse_target(address).relay is not None:
+            raise BadAddress("A relay cannot be reached by another relay")
+        if len(token) > MOST_TOKEN:
+            raise BadAddress(f"A relay's token has at most {MOST_TOKEN} bytes")
+        if peer == self._host.peer:
+            raise BadAddress("That is this node itself")
+        return Relay(peer, (addresses.pack(address),), token)
+
+    def address_of(self, relay: Relay) -> str:
+        """Where a relay is, for people."""
+        try:
+            return addresses.full(relay.peer, addresses.unpack(relay.addresses[0]))
+        except CannotOpen:  # of a kind that is not known here
+            return f"/p2p/{addresses.peer_id(relay.peer)}"
 
     def relay_health(self) -> Mapping[bytes, RelayHealth]:
         """How it stands with each relay."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from p2pchat.core import mailbox
 from p2pchat.store.database import AMONG, Database, Value, packed
 from p2pchat.store.outbox import BOX, INITIAL, OutboxRow, columns
-from p2pchat.store.queues import TheirQueue
+from p2pchat.store.queues import TheirQueueRow
 
 _HOUR = 3_600_000  # milliseconds
 AGAIN = (_HOUR, 6 * _HOUR, 24 * _HOUR)
@@ -64,12 +64,21 @@ WHERE contact = ?1 AND EXISTS (SELECT 1 FROM deposits WHERE outbox = pk) AND NOT
 _AMONG = f"AND envelope_id IN {AMONG.format('?3')} "
 
 
-def due(db: Database, now: int, queue: TheirQueue, limit: int, after_pk: int = 0, old_to: int = 0) -> list[OutboxRow]:
+def due(
+    db: Database, now: int, queue: TheirQueueRow, limit: int, after_pk: int = 0, old_to: int = 0
+) -> list[OutboxRow]:
     """What belongs into a queue, behind `after_pk` and oldest first, and does not lie there, or is to be deposited
     again. Contents up to `old_to` are left out: they are going to be sealed anew.
     """
     values = (queue.id, queue.owner, after_pk, old_to, now, limit)
     return [OutboxRow(*row) for row in db.query(_DUE % _KINDS[queue.flags], values)]
+
+
+def takes(queue: TheirQueueRow, kind: int) -> bool:
+    """Whether rows of this kind go into that queue."""
+    if queue.flags == 0:
+        return kind not in (INITIAL, BOX)
+    return kind == (BOX if queue.flags == mailbox.BOX else INITIAL)
 
 
 def note(db: Database, deposits: Iterable[tuple[bytes, int, int]], now: int) -> None:

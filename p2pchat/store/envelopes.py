@@ -39,11 +39,6 @@ def remember(db: Database, rows: Iterable[SeenRow]) -> None:
     db.executemany(_REMEMBER, [(row.id, row.contact, row.msg_id, row.at, row.receipt_at) for row in rows])
 
 
-def receipt_queued(db: Database, id: bytes, at: int) -> None:
-    """Note that the receipt for an envelope was queued (again)."""
-    db.execute("UPDATE envelopes_seen SET receipt_at = ? WHERE id = ?", (at, id))
-
-
 def owe_receipt(db: Database, id: bytes) -> None:
     """Note that the receipt for an envelope is to be queued (again)."""
     db.execute("UPDATE envelopes_seen SET receipt_at = NULL WHERE id = ?", (id,))

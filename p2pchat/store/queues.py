@@ -13,7 +13,7 @@ from p2pchat.store.database import Database
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class OwnQueue:
+class OwnQueueRow:
     """A queue of ours at one relay, for a `contact` or of an `invite`. `put_seed` is what the contact is given (None of
     an invite's: it follows from the secret). `read_until` is set once nobody is told of it any more.
     """
@@ -42,7 +42,7 @@ class OwnQueue:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class TheirQueue:
+class TheirQueueRow:
     """A queue we deposit in: of a `contact`, or the box of an `invite` of ours. `until`: no deposit after it. `id` is
     given by `deposit_in`.
     """
@@ -86,7 +86,7 @@ _CHANGE_THEIRS = (
 # --- ours -----------------------------------------------------------------------------------------------------------
 
 
-def collect_from(db: Database, row: OwnQueue) -> None:
+def collect_from(db: Database, row: OwnQueueRow) -> None:
     """Save a new queue of ours."""
     db.execute(
         _ADD_OWN,
@@ -107,53 +107,52 @@ def collect_from(db: Database, row: OwnQueue) -> None:
     )
 
 
-def own(db: Database) -> list[tuple[bytes, OwnQueue]]:
+def own(db: Database) -> list[tuple[bytes, OwnQueueRow]]:
     """Every queue we collect from, with its name."""
     rows = db.query(_OWN.replace("SELECT", "SELECT qid,") + "ORDER BY made_at, qid")
     return [(qid, _own(row)) for qid, *row in rows]
 
 
-def announced(db: Database, contact: bytes) -> list[OwnQueue]:
+def announced(db: Database, contact: bytes) -> list[OwnQueueRow]:
     """The queues that a contact is told to use, the oldest first."""
     rows = db.query(_OWN + "WHERE contact = ? AND read_until IS NULL ORDER BY made_at, qid", (contact,))
     return [_own(row) for row in rows]
 
 
-def retire(db: Database, row: OwnQueue, read_until: int) -> None:
+def retire(db: Database, row: OwnQueueRow, read_until: int) -> None:
     """Nobody is told of this queue any more; it is read until then."""
-    db.execute("UPDATE own_queues SET read_until = ? WHERE qid = ?", (read_until, row.qid))
+    db.execute("UPDATE own_queues SET read_until = ? WHERE relay = ? AND qid = ?", (read_until, row.relay, row.qid))
 
 
-def move(db: Database, relay: bytes, addresses: tuple[bytes, ...], token: bytes) -> None:
-    """A relay is reached by other addresses now, or wants to hear something else."""
-    db.execute("UPDATE own_queues SET addresses = ?, token = ? WHERE relay = ?", (relays.pack(addresses), token, relay))
+def move(db: Database, row: OwnQueueRow, addresses: tuple[bytes, ...], token: bytes) -> None:
+    """The relay of a queue of ours is reached by other addresses now, or wants to hear something else."""
+    values = (relays.pack(addresses), token, row.relay, row.qid)
+    db.execute("UPDATE own_queues SET addresses = ?, token = ? WHERE relay = ? AND qid = ?", values)
 
 
 def collect_no_more(db: Database, *, contact: bytes | None = None, invite: bytes | None = None) -> bool:
     """Forget our queues for a contact, or of an invite; whether there were any."""
-    if contact is not None:
-        return db.execute("DELETE FROM own_queues WHERE contact = ?", (contact,)) > 0
-    return db.execute("DELETE FROM own_queues WHERE invite = ?", (invite,)) > 0
+    return db.execute("DELETE FROM own_queues WHERE contact = ? OR invite = ?", (contact, invite)) > 0
 
 
 # --- others' --------------------------------------------------------------------------------------------------------
 
 
-def theirs(db: Database, contact: bytes | None = None) -> list[TheirQueue]:
+def theirs(db: Database, contact: bytes | None = None) -> list[TheirQueueRow]:
     """Every queue we deposit in, or those of a contact."""
     if contact is None:
-        return [TheirQueue(*row) for row in db.query(_THEIRS + "ORDER BY id")]
-    return [TheirQueue(*row) for row in db.query(_THEIRS + "WHERE contact = ? ORDER BY id", (contact,))]
+        return [TheirQueueRow(*row) for row in db.query(_THEIRS + "ORDER BY id")]
+    return [TheirQueueRow(*row) for row in db.query(_THEIRS + "WHERE contact = ? ORDER BY id", (contact,))]
 
 
-def deposit_in(db: Database, row: TheirQueue) -> None:
+def deposit_in(db: Database, row: TheirQueueRow) -> None:
     """Deposit in this queue too; one that is there keeps its id, and so what is known to lie in it."""
     known = (row.contact, row.invite, row.relay, row.fetch, row.put_seed, row.flags)
     if not db.execute(_CHANGE_THEIRS, (row.address, row.token, row.until, *known)):
         db.execute(_ADD_THEIRS, (row.contact, row.invite, row.relay, row.address, row.token, *known[3:], row.until))
 
 
-def deposit_no_more(db: Database, contact: bytes, flags: int, but: Collection[TheirQueue] = ()) -> bool:
+def deposit_no_more(db: Database, contact: bytes, flags: int, but: Collection[TheirQueueRow] = ()) -> bool:
     """Forget a contact's queues with these flags `but` some; whether there were others. What is known to lie in them
     is forgotten too: it is deposited again elsewhere.
     """
@@ -165,12 +164,17 @@ def deposit_no_more(db: Database, contact: bytes, flags: int, but: Collection[Th
     return bool(gone)
 
 
+def leave_box(db: Database, invite: bytes) -> None:
+    """Forget where the boxes of an invite of ours are."""
+    db.execute("DELETE FROM their_queues WHERE invite = ?", (invite,))
+
+
 def expire(db: Database, now: int) -> bool:
     """Forget the queues whose time is over; whether there were any."""
     ended = db.execute("DELETE FROM own_queues WHERE read_until <= ?", (now,))
     return ended + db.execute("DELETE FROM their_queues WHERE until <= ?", (now,)) > 0
 
 
-def _own(row: Sequence[Any]) -> OwnQueue:
+def _own(row: Sequence[Any]) -> OwnQueueRow:
     contact, invite, relay, addresses, *rest = row
-    return OwnQueue(contact, invite, relay, relays.unpack(addresses), *rest)
+    return OwnQueueRow(contact, invite, relay, relays.unpack(addresses), *rest)

@@ -127,7 +127,7 @@ def test_envelopes_seen(db: Database) -> None:
     envelopes.remember(db, [replace(one, at=99)])
     assert (envelopes.seen(db, b"1" * 16), envelopes.seen(db, b"2" * 16)) == (one, two)
     assert envelopes.seen(db, b"3" * 16) is None
-    envelopes.receipt_queued(db, b"2" * 16, 30)
+    envelopes.receipts_queued(db, [b"2" * 16], 30)
     assert envelopes.seen(db, b"2" * 16) == replace(two, receipt_at=30)
     envelopes.expire(db, 10 + REMEMBERED_FOR)
     assert envelopes.seen(db, b"1" * 16) == one

@@ -13,7 +13,7 @@ from p2pchat.store import contacts, deposits, invites, outbox, queues
 from p2pchat.store.database import Database
 from p2pchat.store.deposits import Deposit, Stored
 from p2pchat.store.outbox import INITIAL
-from p2pchat.store.queues import OwnQueue, TheirQueue
+from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
 from tests.store.conftest import ALICE, BOB
 from tests.store.test_outbox import put, row
 from tests.store.test_people import offer, person
@@ -30,18 +30,18 @@ def people(db: Database) -> None:
     invites.add(db, offer(INVITE, 1000))
 
 
-def ours(number: int, **fields: object) -> OwnQueue:
+def ours(number: int, **fields: object) -> OwnQueueRow:
     put_seed = bytes((number,)) * 32
-    made = OwnQueue(ALICE, None, R1, (b"here",), b"", b"f" * 32, sign_public(put_seed), put_seed, 0, number)
+    made = OwnQueueRow(ALICE, None, R1, (b"here",), b"", b"f" * 32, sign_public(put_seed), put_seed, 0, number)
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
-def theirs(number: int = 1, **fields: object) -> TheirQueue:
-    made = TheirQueue(ALICE, None, R1, b"there", b"", bytes((number,)) * 32, b"put seed", 0, 1000)
+def theirs(number: int = 1, **fields: object) -> TheirQueueRow:
+    made = TheirQueueRow(ALICE, None, R1, b"there", b"", bytes((number,)) * 32, b"put seed", 0, 1000)
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
-def use(db: Database, *rows: TheirQueue) -> list[TheirQueue]:
+def use(db: Database, *rows: TheirQueueRow) -> list[TheirQueueRow]:
     before = {one.id for one in queues.theirs(db)}
     for one in rows:
         queues.deposit_in(db, one)
@@ -59,6 +59,7 @@ def test_our_queues_come_back_as_they_were(db: Database) -> None:
     assert queues.own(db) == [(each.qid, each) for each in (one, of_invite)]
     assert one.qid == Queue(sign_public(b"f" * 32), one.put, 0).id
     assert "f" * 32 not in repr(one)
+    queues.collect_from(db, replace(of_invite, relay=R2))  # one queue at several relays
     with pytest.raises(sqlcipher.IntegrityError):
         queues.collect_from(db, one)
 
@@ -77,9 +78,9 @@ def test_a_retired_queue_is_read_for_a_while_and_not_announced(db: Database) -> 
 
 
 def test_a_relay_that_moved_is_read_where_it_is(db: Database) -> None:
-    for each in (ours(1), ours(2, relay=R2)):
+    for each in (ours(1), ours(1, relay=R2)):
         queues.collect_from(db, each)
-    queues.move(db, R1, (b"new", b"place"), b"word")
+    queues.move(db, ours(1), (b"new", b"place"), b"word")
     assert [(one.addresses, one.token) for _, one in queues.own(db)] == [
         ((b"new", b"place"), b"word"),
         ((b"here",), b""),
@@ -93,9 +94,11 @@ def test_queues_end_with_those_whose_they_are(db: Database) -> None:
     assert queues.collect_no_more(db, contact=BOB)
     assert not queues.collect_no_more(db, contact=BOB)
     assert queues.collect_no_more(db, invite=INVITE)
+    queues.leave_box(db, INVITE)
     contacts.remove(db, ALICE)
     assert queues.own(db) == []
-    assert [one.owner for one in queues.theirs(db)] == [BOB, INVITE]
+    assert [one.owner for one in queues.theirs(db)] == [BOB]
+    use(db, theirs(4, contact=None, invite=INVITE, flags=BOX))
     invites.update(db, INVITE, state="used")
     invites.expire(db, 1000 + invites.FORGET_AFTER)
     assert [one.owner for one in queues.theirs(db)] == [BOB]

@@ -12,7 +12,7 @@ CREATE TABLE relays (
 -- while after we left that. `read_until` is NULL while others are told to deposit in it. The put key of an invite's
 -- comes from its secret: only its public half is kept.
 CREATE TABLE own_queues (
-    qid BLOB PRIMARY KEY,
+    qid BLOB NOT NULL,
     contact BLOB REFERENCES contacts (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
     invite BLOB REFERENCES invites (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
     relay BLOB NOT NULL,
@@ -24,6 +24,7 @@ CREATE TABLE own_queues (
     flags INTEGER NOT NULL,
     made_at INTEGER NOT NULL,
     read_until INTEGER,
+    PRIMARY KEY (relay, qid),
     CHECK ((contact IS NULL) <> (invite IS NULL))
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX own_queues_by_contact ON own_queues (contact);
