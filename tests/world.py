@@ -10,6 +10,7 @@ which the library keeps to itself; so does the order in which trio runs tasks.
     world.cut(alice, bob)                       silence, as of a pulled cable; `world.mend` undoes it
     world.meddle = rule                         every frame passes `rule`, which drops, changes, repeats or keeps it
     mallory = world.outsider("mallory")         a host without a node, to speak to nodes byte by byte
+    first = world.mailbox("first")              a relay that keeps envelopes, see `tests.mailboxes`
     copy = alice.copy(); world.put_back(copy)   a profile restored from an old copy of its folder
     await alice.stop() / alice.crash()          a clean end / the power goes; `await world.start("alice")` again
 """
@@ -37,6 +38,7 @@ from p2pchat.net.network import Network
 from p2pchat.net.ports import Handler, Stream
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store.database import Database
+from tests.mailboxes import MailNetwork, MailRelay
 
 KEY = bytes(range(32))
 BEGAN = 1_790_000_000_000  # 2026-09-21, in ms
@@ -183,6 +185,8 @@ class WorldNode:
         def connect(gate: Any, door: Any, mail: Any, nursery: trio.Nursery) -> Network:
             self.host.nursery = nursery
             world.listening[self.host.peer] = self.host
+            if world.mailboxes:
+                return MailNetwork(self, gate, door, mail, nursery)
             return Network(self.host, gate, door, nursery, entropy.random, mail)
 
         self.engine = Engine(self.db, self.clock, entropy, connect, world.run_sync(self))
@@ -281,6 +285,7 @@ class World:
         self.traffic: list[tuple[str, str, bytes]] = []
         self.meddle: Meddle | None = None
         self.nodes: dict[str, WorldNode] = {}
+        self.mailboxes: dict[bytes, MailRelay] = {}
         self.slept = 0
         self._cut: set[frozenset[str]] = set()
         self._mended = trio.Event()
@@ -323,6 +328,12 @@ class World:
         host.nursery = self._nursery
         self.listening[host.peer] = host
         return host
+
+    def mailbox(self, name: str, token: str = "") -> MailRelay:
+        """A relay's mailbox; to be made before the nodes."""
+        relay = MailRelay(self, name, token)
+        self.mailboxes[relay.peer] = relay
+        return relay
 
     def put_back(self, copy: Path) -> None:
         """Put a profile's folder back from a copy; its node must not be running."""

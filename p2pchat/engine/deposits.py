@@ -81,7 +81,7 @@ class Deposits:
             self._open(row.id)
 
     def reached(self, owner: bytes) -> list[int]:
-        """The queues of a contact whose relays take what they are given, as far as we know."""
+        """The queues of a contact whose relays take what they are given, as far as we know. From any thread."""
         return [row.id for row in self._of.get(owner, ()) if row.flags == 0 and row.id not in self._pausing]
 
     def get(self, id: int) -> TheirQueueRow | None:

@@ -23,7 +23,7 @@ import trio
 from p2pchat.core import wire
 from p2pchat.core.identity import Device
 from p2pchat.core.primitives import KEY, Entropy
-from p2pchat.engine import housekeeping, outbound, people, reading, settings
+from p2pchat.engine import housekeeping, outbound, people, reading, relays, settings
 from p2pchat.engine.allowance import Allowance
 from p2pchat.engine.door import Door
 from p2pchat.engine.events import Hub
@@ -119,10 +119,19 @@ class _Inbox:
 
 
 class Engine:
-    """One open profile at work. `run` runs it; `call`, `submit` and `read` are how anything is asked of it."""
+    """One open profile at work. `run` runs it; `call`, `submit` and `read` are how anything is asked of it.
+
+    relays: addresses of some that are used in this run besides those of the profile.
+    """
 
     def __init__(
-        self, db: Database, clock: Clock, entropy: Entropy, connect: Connect, run_sync: RunSync | None = None
+        self,
+        db: Database,
+        clock: Clock,
+        entropy: Entropy,
+        connect: Connect,
+        run_sync: RunSync | None = None,
+        relays: Sequence[str] = (),
     ) -> None:
         self.db = db
         self.clock = clock
@@ -140,6 +149,7 @@ class Engine:
         self._people_changed = trio.Event()
         self._following: dict[str, Following] = {}
         self._connect = connect
+        self._relays = relays
         self.gate = Gate(self)
         self.door = Door(self)
         self.mail = Mail(self)
@@ -175,6 +185,7 @@ class Engine:
             nursery.start_soon(self._hear_again)
             nursery.start_soon(self.presence.run)
             nursery.start_soon(self.mail.run)
+            await self.submit(relays.begin, [self.net.relay_at(written) for written in self._relays])
             await self.submit(housekeeping.tick)
             await self.submit(people.resume)
             await self.submit(people.tell_addresses)

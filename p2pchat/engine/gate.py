@@ -60,6 +60,7 @@ class Gate:
             if one.type == wire.ACKS:
                 ids = wire.acked_ids(one)
                 engine.flow.acked(contact, ids)
+                engine.mail.acked(contact)
                 engine.post(inbound.frame, contact, th, route, one, lazy=True, sender=contact, brief=True)
             elif one.type == wire.REFUSED:  # it stays in the outbox, but does not stand in the way of the others
                 engine.flow.acked(contact, [one.body])

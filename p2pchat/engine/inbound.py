@@ -154,10 +154,12 @@ def acks(turn: Turn, contact_id: bytes, route: str, ids: list[bytes]) -> None:
     people.advance(turn, contact_id, stored, delivery.STORED, route)
 
 
-def deposited(
-    turn: Turn, owner: bytes, relay: bytes, some: Sequence[tuple[int, bytes]], reached: Sequence[int]
-) -> None:
-    """[(queue, envelope id)] of a contact, or of an invite, are on a relay's disk; `reached`: as for `settle`."""
+Reached = Callable[[bytes], Sequence[int]]
+"""The queues of a contact whose relays take what they are given, as far as we know now."""
+
+
+def deposited(turn: Turn, owner: bytes, relay: bytes, some: Sequence[tuple[int, bytes]], reached: Reached) -> None:
+    """[(queue, envelope id)] of a contact, or of an invite, are on a relay's disk."""
     health = turn.net.relay_health().get(relay)
     hours = KEEP_HOURS if health is None or health.longest is None else min(KEEP_HOURS, health.longest)
     until = turn.now + hours * HOUR
@@ -165,10 +167,10 @@ def deposited(
     settle(turn, owner, reached, [envelope_id for _, envelope_id in some])
 
 
-def settle(turn: Turn, owner: bytes, reached: Sequence[int], envelope_ids: Sequence[bytes] | None) -> None:
-    """What lies in every queue that can be `reached` is stored; among these envelopes, or (None) of all."""
+def settle(turn: Turn, owner: bytes, reached: Reached, envelope_ids: Sequence[bytes] | None = None) -> None:
+    """What lies in every queue that can be reached, and in one at least, is stored; among these envelopes or of all."""
     done, stored = [], []
-    for row in store_deposits.stored(turn.db, owner, reached, envelope_ids):
+    for row in store_deposits.stored(turn.db, owner, reached(owner), envelope_ids):
         if row.kind == contents.RECEIPT:
             done.append(row.pk)
         elif row.msg_id is not None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from p2pchat.core import content as contents
 from p2pchat.core import mailbox
 from p2pchat.core.invite import ROLE_RELAY, decode_invite
-from p2pchat.core.primitives import sign_public
+from p2pchat.core.primitives import KEY, sign_public
 from p2pchat.engine import inbound, invites, outbound
 from p2pchat.engine.alarm import Alarms
 from p2pchat.engine.deposits import Deposits
@@ -69,6 +69,7 @@ class Mail:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._nobodys = OwnQueue(engine.entropy.random(KEY), sign_public(engine.entropy.random(KEY)))
         self._watched: Mapping[bytes, Watched] = {}
         self._taken: dict[tuple[bytes, bytes], int] = {}
         self._stalled: set[bytes] = set()
@@ -78,9 +79,8 @@ class Mail:
 
     # --- what is wanted
 
-    @staticmethod
-    def read(db: Database) -> Known:
-        """What the store says."""
+    def read(self, db: Database) -> Known:
+        """What the store says. A relay of ours without a queue gets one that nobody knows: so we hear how it does."""
         watched: dict[bytes, Watched] = {}
         ours = {row.peer: Relay(row.peer, row.addresses, row.token) for row in store_relays.all(db)}
 
@@ -101,6 +101,8 @@ class Mail:
             for way in invite.ways:
                 if way.role == ROLE_RELAY and (contact.id, way.peer) not in opened:
                     at(way.peer, (way.address,), way.token).add(Source("box", contact.id), box)
+        for peer in ours.keys() - watched.keys():
+            at(peer, (), b"").add(Source("nobody", b""), self._nobodys)
         return Known(watched, theirs)
 
     def use(self, known: Known) -> None:
@@ -136,7 +138,7 @@ class Mail:
         """What came from a queue we watch."""
         engine, watched = self._engine, self._watched.get(relay)
         source = None if watched is None else watched.sources.get(qid)
-        if source is None:
+        if source is None or source.kind == "nobody":
             return
         brief = source.kind == "contact"
         for place, blob in blobs:
@@ -151,7 +153,7 @@ class Mail:
             if (row := self.deposits.get(queue)) is not None:
                 by_owner.setdefault(row.owner, []).append((queue, envelope_id))
         for owner, some in by_owner.items():
-            reached = self.deposits.reached(owner)
+            reached = self.deposits.reached
             self._engine.post(inbound.deposited, owner, relay, some, reached, lazy=True, brief=True)
         self._settle(paused)
 
@@ -168,7 +170,7 @@ class Mail:
 
     def _settle(self, owners: Iterable[bytes]) -> None:
         for owner in owners:  # what lies elsewhere does not wait for this relay any more
-            self._engine.post(inbound.settle, owner, self.deposits.reached(owner), None)
+            self._engine.post(inbound.settle, owner, self.deposits.reached)
 
     # --- links
 
@@ -186,6 +188,12 @@ class Mail:
         if self._engine.net.route(contact) is None:
             self._stalled.discard(contact)
             self.deposits.unlinked(contact)
+
+    def acked(self, contact: bytes) -> None:
+        """The link with this contact works."""
+        if contact in self._stalled:
+            self._stalled.discard(contact)
+            self.deposits.linked(contact)
 
     # --- after a turn
 
@@ -233,10 +241,7 @@ class Mail:
         before, now = self._progress.pop(contact, None), self._engine.flow.progress(contact)
         if self._engine.net.route(contact) is None:
             return
-        if now is None or now != before:
-            self._stalled.discard(contact)
-            self.deposits.linked(contact)
-        elif contact not in self._stalled:
+        if now == before is not None and contact not in self._stalled:
             self._stalled.add(contact)
             self.deposits.unlinked(contact)
         if now is not None:

@@ -31,9 +31,11 @@ LEFT_AFTER = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Whose queue something came from: a contact's, an invite's of ours, or the box of one that a contact gave us."""
+    """Whose queue something came from: a contact's, an invite's of ours, the box of one that a contact gave us, or
+    nobody's.
+    """
 
-    kind: Literal["contact", "invite", "box"]
+    kind: Literal["contact", "invite", "box", "nobody"]
     owner: bytes
 
 

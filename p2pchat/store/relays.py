@@ -34,7 +34,7 @@ def put(db: Database, row: RelayRow) -> None:
 
 def all(db: Database) -> list[RelayRow]:
     """Every relay, the one that was added first first."""
-    rows = db.query("SELECT peer, addresses, token, kept, added_at FROM relays ORDER BY added_at, peer")
+    rows = db.query("SELECT peer, addresses, token, kept, added_at FROM relays ORDER BY number")
     return [_made(row) for row in rows]
 
 

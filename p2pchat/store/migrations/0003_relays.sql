@@ -1,12 +1,13 @@
--- The relays that keep envelopes for us. `addresses`: packed addresses, best first, as canonical msgpack. `kept` is 0 for
+-- The relays that keep envelopes for us, best first. `addresses`: packed addresses, best first, as canonical msgpack. `kept` is 0 for
 -- one of a single run.
 CREATE TABLE relays (
-    peer BLOB PRIMARY KEY,
+    number INTEGER PRIMARY KEY,
+    peer BLOB NOT NULL UNIQUE,
     addresses BLOB NOT NULL,
     token BLOB NOT NULL,
     kept INTEGER NOT NULL,
     added_at INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- Where we collect: a contact's queues, and those of our invites. Each says where its relay is, since it is read for a
 -- while after we left that. `read_until` is NULL while others are told to deposit in it. The put key of an invite's
