@@ -259,6 +259,11 @@ class Collecting:
             self._to_delete[opened] = None
             self._freed.unpark_all()
 
+    def find(self, qid: bytes) -> Watched | None:
+        """A queue on this stream."""
+        opened = self._queues.get(qid)
+        return None if opened is None else opened.watched
+
     async def delete(self) -> None:
         """Let the relay delete what we have; one answer a queue is waited for at a time."""
         while True:

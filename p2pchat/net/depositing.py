@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import trio
 
@@ -153,11 +152,11 @@ class Depositing:
         self._stream.ask(words.PUT, words.encode_put(Put(number, handle, hours, stamp, deposit.blob)))
 
     def _open(self, queue: TheirQueue) -> bool:
-        """Whether the queue is open; with it those of the next deposits are opened."""
+        """Whether the queue is open; with it those of all deposits that wait are opened."""
         if queue in self._handles:
             return True
-        soon: Iterable[Deposit] = islice(self._deposits.waiting, MOST_UNANSWERED)
-        wanted = {queue: None} | {deposit.queue: None for deposit in soon if deposit.queue not in self._handles}
+        waiting = self._deposits.waiting
+        wanted = {queue: None} | {deposit.queue: None for deposit in waiting if deposit.queue not in self._handles}
         new = list(wanted)[: self._stream.room]
         if not new:
             return False

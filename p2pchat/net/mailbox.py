@@ -118,9 +118,10 @@ class Mailbox:
         before, self._watched = self._watched, {}
         new: list[Watched] = []
         for own in queues[:MOST_WATCHED]:
-            watched = known.get((own.fetch_seed, own.put, own.flags))
+            key = (own.fetch_seed, own.put, own.flags)
+            watched = known.get(key)
             if watched is None:
-                watched = Watched(own)
+                watched = known[key] = Watched(own)
                 new.append(watched)
             watched.taken = max(watched.taken, own.after)
             self._watched[watched.qid] = watched
@@ -133,8 +134,10 @@ class Mailbox:
         self._call()
 
     def taken(self, qid: bytes, upto: int) -> None:
-        """What came up to this place is on our disk."""
+        """What came up to this place is on our disk, also of a queue that is not watched any more."""
         watched = self._watched.get(qid)
+        if watched is None and self._collecting is not None:
+            watched = self._collecting.find(qid)
         if watched is not None and upto > watched.taken:
             watched.taken = upto
             if self._collecting is not None:
@@ -201,10 +204,8 @@ class Mailbox:
         finally:
             self._collecting = self._depositing = None
             await stream.close()
-            if stream.silent:
-                await self._host.disconnect(
-                    self._peer
-                )  # or the next stream would be opened on the same dead connection
+            if stream.silent:  # or the next one would be opened on the same dead connection
+                await self._host.disconnect(self._peer)
         self._deposits.again()
         return True
 

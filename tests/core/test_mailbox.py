@@ -23,6 +23,7 @@ QUEUE = Queue(prim.sign_public(FETCH), prim.sign_public(PUT))
 HELLO = Hello(RELAY, b"\xbb" * 32, 8, 720, 16_384, 1 << 26, token=True)
 
 u8, u16, u32, u64 = (st.integers(0, (1 << bits) - 1) for bits in (8, 16, 32, 64))
+codes = st.integers(mailbox.DONE, mailbox.TOO_FAST)
 keys = st.binary(min_size=32, max_size=32)
 blobs = st.sampled_from(BUCKETS).map(bytes)
 queues = st.builds(Queue, keys, keys, u8)
@@ -51,7 +52,9 @@ def test_fetches(number: int, want: int, wanted: list[tuple[int, int]]) -> None:
 
 
 @given(
-    st.builds(End, u32, u8, st.booleans()), st.builds(Delete, u32, u16, u64), st.lists(st.tuples(u32, u8), min_size=1)
+    st.builds(End, u32, codes, st.booleans()),
+    st.builds(Delete, u32, u16, u64),
+    st.lists(st.tuples(u32, codes), min_size=1),
 )
 def test_answers(end: End, delete: Delete, results: list[tuple[int, int]]) -> None:
     assert mailbox.decode_end(mailbox.encode_end(end)) == end
@@ -59,6 +62,16 @@ def test_answers(end: End, delete: Delete, results: list[tuple[int, int]]) -> No
     assert mailbox.decode_results(mailbox.encode_results(results)) == results
     handle, code = results[0][0] & 0xFFFF, results[0][1]
     assert mailbox.decode_opened(mailbox.encode_opened(handle, code)) == (handle, code)
+
+
+def test_codes_that_the_page_does_not_name_are_refused() -> None:
+    for refused in (
+        lambda: mailbox.decode_end(mailbox.encode_end(End(1, 7, False))),
+        lambda: mailbox.decode_opened(mailbox.encode_opened(1, 7)),
+        lambda: mailbox.decode_results(mailbox.encode_results([(1, 0), (2, 7)])),
+    ):
+        with pytest.raises(CannotOpen):
+            refused()
 
 
 DECODERS: list[Callable[[bytes], Any]] = [

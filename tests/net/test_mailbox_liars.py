@@ -1,0 +1,480 @@
+"""Relays that lie, fall silent or send nonsense: the stream ends, it is said so, and what we remember stays small."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from p2pchat.core import mailbox as words
+from p2pchat.core.mailbox import DONE, STAMPED
+from p2pchat.net.collecting import MOST_PLACE, MOST_PUSHED, PAGE
+from p2pchat.net.depositing import MOST_STAMP_BITS
+from p2pchat.net.frames import DEADLINE
+from p2pchat.net.mailstream import LOOK, LOST_AFTER, MOST_PINGS, PING_AFTER, STUCK_AFTER
+from tests.net.mails import AT_RELAY, HELLO, Liar, Scene, lied_to, own, theirs
+from tests.relay.boxes import Keys, blob, run
+
+BOB = Keys("bob")
+HONEST = b"\x55" * 16_384
+A_DAY = 24
+
+Say = Callable[[Liar], Awaitable[None]]
+
+
+async def silence(liar: Liar) -> None:
+    """Read, and say nothing any more."""
+    while await liar.stream.read(65_536):
+        pass
+
+
+# --- what ends a stream at once, and is called by its name ------------------------------------------------------------
+
+
+async def another_key(liar: Liar) -> None:
+    await liar.greet(relay=b"\x01" * 32)
+
+
+async def another_version(liar: Liar) -> None:
+    body = words.encode_hello(HELLO)
+    await liar.say((words.HELLO, body[:1] + b"\x02" + body[2:]))
+
+
+async def a_hello_that_is_none(liar: Liar) -> None:
+    await liar.say((words.HELLO, b"hello"))
+
+
+async def no_hello_first(liar: Liar) -> None:
+    await liar.say((words.PONG, b""))
+
+
+async def unpayable_stamps(liar: Liar) -> None:
+    await liar.greet(stamp_bits=41)
+
+
+async def two_hellos(liar: Liar) -> None:
+    await liar.greet()
+    await liar.greet()
+
+
+async def a_frame_that_is_too_long(liar: Liar) -> None:
+    await liar.greet()
+    await liar.stream.write(b"\x7f\xff\xff\xff" + bytes(65_536))
+
+
+async def a_blob_of_no_size(liar: Liar) -> None:
+    await liar.greet()
+    await liar.say((words.BLOB, bytes(10 + 4095)))
+
+
+async def a_frame_of_the_other_side(liar: Liar) -> None:
+    await liar.greet()
+    await liar.say((words.TOKEN, b"token"))
+
+
+async def a_type_that_is_unknown(liar: Liar) -> None:
+    await liar.greet()
+    await liar.say((12, b""))
+
+
+async def a_pong_for_nothing(liar: Liar) -> None:
+    await liar.greet()
+    await liar.say((words.PONG, b""))
+
+
+async def pings_without_end(liar: Liar) -> None:
+    await liar.greet()
+    await liar.say(*[(words.PING, b"")] * (MOST_PINGS + 2))
+
+
+async def opened_without_open(liar: Liar) -> None:
+    await liar.greet()
+    await liar.say((words.OPENED, words.encode_opened(8, DONE)))
+
+
+async def opened_twice(liar: Liar) -> None:
+    await liar.greet()
+    opens = await liar.hear_opens()
+    await liar.say((words.OPENED, words.encode_opened(opens[0].handle, DONE)))
+
+
+async def a_code_that_is_unknown(liar: Liar) -> None:
+    await liar.greet()
+    await liar.say((words.OPENED, words.encode_opened(0, 7)))
+
+
+async def a_result_for_nothing(liar: Liar) -> None:
+    await liar.greet()
+    await liar.hear_opens()
+    await liar.say((words.RESULTS, words.encode_results([(77, DONE)])))
+
+
+async def an_end_of_nothing(liar: Liar) -> None:
+    await liar.greet()
+    await liar.hear_opens()
+    await liar.end((await liar.hear_fetch()).number + 1)
+
+
+async def a_blob_before_it_was_asked_for(liar: Liar) -> None:
+    await liar.greet()
+    await liar.blob(0, 1)
+    await silence(liar)
+
+
+async def a_blob_of_an_unknown_queue(liar: Liar) -> None:
+    await liar.greet()
+    await liar.following(BOB)
+    await liar.blob(8, 1)
+
+
+async def padding_that_was_not_asked_for(liar: Liar) -> None:
+    await liar.greet()
+    await liar.following(BOB)
+    await liar.blob(words.NO_HANDLE, 0)
+
+
+async def a_blob_of_a_queue_that_we_made_up(liar: Liar) -> None:
+    await liar.greet()
+    ours = await liar.following(BOB)
+    await liar.blob((ours + 1) % 8, 1)
+
+
+async def a_place_twice(liar: Liar) -> None:
+    await liar.greet()
+    ours = await liar.following(BOB)
+    await liar.blob(ours, 5)
+    await liar.blob(ours, 5)
+
+
+async def a_place_that_goes_back(liar: Liar) -> None:
+    await liar.greet()
+    opens = await liar.hear_opens()
+    await liar.hear_fetch()
+    ours = next(one.handle for one in opens if one.queue == BOB.queue)
+    await liar.blob(ours, 5)
+    await liar.blob(ours, 4)
+
+
+async def a_place_before_the_first(liar: Liar) -> None:
+    await liar.greet()
+    await liar.blob(await liar.following(BOB), 0)
+
+
+async def a_place_beyond_all(liar: Liar) -> None:
+    await liar.greet()
+    await liar.blob(await liar.following(BOB), MOST_PLACE + 1)
+
+
+async def more_of_nothing(liar: Liar) -> None:
+    await liar.greet()
+    await liar.hear_opens()
+    fetch = await liar.hear_fetch()
+    await liar.blob(words.NO_HANDLE, 0)
+    await liar.end(fetch.number, more=True)
+
+
+async def padding_without_end(liar: Liar) -> None:
+    await liar.greet()
+    await liar.hear_opens()
+    await liar.hear_fetch()
+    for _ in range(PAGE // 65_536 + 1):
+        await liar.blob(words.NO_HANDLE, 0, 65_536)
+
+
+async def pushes_without_end(liar: Liar) -> None:
+    await liar.greet()
+    ours = await liar.following(BOB)
+    for place in range(1, MOST_PUSHED + 2):
+        await liar.blob(ours, place)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        another_key,
+        another_version,
+        a_hello_that_is_none,
+        no_hello_first,
+        unpayable_stamps,
+        two_hellos,
+        a_frame_that_is_too_long,
+        a_blob_of_no_size,
+        a_frame_of_the_other_side,
+        a_type_that_is_unknown,
+        a_pong_for_nothing,
+        pings_without_end,
+        opened_without_open,
+        opened_twice,
+        a_code_that_is_unknown,
+        a_result_for_nothing,
+        an_end_of_nothing,
+        a_blob_before_it_was_asked_for,
+        a_blob_of_an_unknown_queue,
+        padding_that_was_not_asked_for,
+        a_blob_of_a_queue_that_we_made_up,
+        a_place_twice,
+        a_place_that_goes_back,
+        a_place_before_the_first,
+        a_place_beyond_all,
+        more_of_nothing,
+        padding_without_end,
+        pushes_without_end,
+    ],
+)
+def test_a_relay_that_does_not_keep_to_the_protocol_is_left(script: Say) -> None:
+    """At once, and not for ever: it is tried again, later and later. An honest relay begins where we are."""
+
+    async def lie(liar: Liar) -> None:
+        await script(liar)
+        await silence(liar)
+
+    async def honest(liar: Liar) -> None:
+        await liar.greet()
+        await liar.blob(await liar.following(BOB), MOST_PLACE, len(HONEST))
+        while True:
+            await liar.hear(words.PING)
+            await liar.say((words.PONG, b""))
+
+    async def main() -> None:
+        async with lied_to(*[lie] * 8, honest) as scene:
+            scene.boxes.watch(AT_RELAY, [own(BOB)])
+            await wait_all_tasks_blocked()
+            assert scene.health == ("refused", "it does not keep to the protocol")
+            assert scene.letters.told in (["up", "down"], [])
+            assert len(scene.lines.dialled) == 1
+            assert scene.lines.streams[0].closed
+            came = scene.letters.came
+            await scene.letters.until(lambda: any((MOST_PLACE, HONEST) in blobs for blobs in came.values()))
+            assert len(scene.lines.dialled) == 9
+            assert 2**5 < scene.lines.dialled[-1] < 2**9
+            assert scene.health == ("connected", "")
+
+    run(main)
+
+
+# --- silence ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("deposits", [False, True])
+def test_no_hello_is_no_answer(deposits: bool) -> None:
+    async def main() -> None:
+        async with lied_to(silence) as scene:
+            if deposits:
+                scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(1, blob(1))])
+            else:
+                scene.boxes.watch(AT_RELAY, [own(BOB)])
+            await trio.sleep(DEADLINE - 0.1)
+            assert scene.health == ("connecting", "")
+            await trio.sleep(0.2)
+            assert scene.health == ("unreachable", "the connection was lost")
+            assert scene.letters.lost == ([1] if deposits else [])
+            assert scene.letters.told == []
+
+    run(main)
+
+
+async def health_after(scene: Scene, least: float, most: float) -> None:
+    """The relay is given up after so many seconds."""
+    await scene.letters.until_told("up")
+    began = trio.current_time()
+    await scene.letters.until_told("up", "down")
+    assert least <= trio.current_time() - began <= most
+    assert scene.health == ("unreachable", "the connection was lost")
+
+
+def test_one_that_is_silent_after_its_hello_is_left() -> None:
+    async def main() -> None:
+        async def hello_only(liar: Liar) -> None:
+            await liar.greet()
+            await silence(liar)
+
+        for deposits in (False, True):
+            async with lied_to(hello_only) as scene:
+                if deposits:
+                    scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(1, blob(1))])
+                else:
+                    scene.boxes.watch(AT_RELAY, [own(BOB)])
+                await health_after(scene, LOST_AFTER, LOST_AFTER + LOOK)
+                assert scene.letters.lost == ([1] if deposits else [])
+
+    run(main)
+
+
+def test_one_that_answers_no_ping_is_left() -> None:
+    async def quiet(liar: Liar) -> None:
+        await liar.greet()
+        await liar.following(BOB)
+        await silence(liar)
+
+    async def main() -> None:
+        async with lied_to(quiet) as scene:
+            scene.boxes.watch(AT_RELAY, [own(BOB)])
+            await health_after(scene, PING_AFTER + LOST_AFTER, PING_AFTER + LOST_AFTER + 2 * LOOK)
+            assert scene.lines.disconnected == 1
+
+    run(main)
+
+
+def test_one_that_pings_and_answers_nothing_is_left() -> None:
+    async def babble(liar: Liar) -> None:
+        await liar.greet()
+        while True:
+            await trio.sleep(10)
+            await liar.say((words.PING, b""))
+
+    async def main() -> None:
+        async with lied_to(babble) as scene:
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(1, blob(1))])
+            await health_after(scene, STUCK_AFTER, STUCK_AFTER + LOOK)
+            assert scene.letters.lost == [1]
+
+    run(main)
+
+
+def test_pings_are_answered() -> None:
+    async def main() -> None:
+        async def pinging(liar: Liar) -> None:
+            await liar.greet()
+            await liar.following(BOB)
+            for _ in range(500):
+                await trio.sleep(30)
+                await liar.say((words.PING, b""))
+                await liar.hear(words.PONG)
+            done.set()
+            await silence(liar)
+
+        done = trio.Event()
+        async with lied_to(pinging) as scene:
+            scene.boxes.watch(AT_RELAY, [own(BOB)])
+            await done.wait()
+            assert scene.letters.told == ["up"]
+
+    run(main)
+
+
+def test_one_that_takes_nothing_is_left() -> None:
+    """It never reads, so what we write has nowhere to go."""
+
+    async def deaf(liar: Liar) -> None:
+        await liar.greet()
+        await trio.sleep_forever()
+
+    async def main() -> None:
+        async with lied_to(deaf, room=4096) as scene:
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(number, blob(number)) for number in range(100)])
+            await health_after(scene, 1, LOST_AFTER + LOOK)
+            assert scene.letters.lost == list(range(100))
+
+    run(main)
+
+
+# --- what it may do, and what we make of it ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [words.NOT_ALLOWED, words.TOO_FAST, words.RELAY_FULL])
+@pytest.mark.parametrize("at", ["open", "fetch"])
+def test_one_that_does_not_let_us_collect_is_asked_again_later(at: str, code: int) -> None:
+    async def refuse(liar: Liar) -> None:
+        await liar.greet()
+        if at == "open":
+            await liar.say((words.OPENED, words.encode_opened(0, code)))
+        else:
+            await liar.hear_opens()
+            await liar.end((await liar.hear_fetch()).number, code)
+        await silence(liar)
+
+    async def main() -> None:
+        async with lied_to(refuse) as scene:
+            scene.boxes.watch(AT_RELAY, [own(BOB)])
+            await scene.letters.until_told("up", "down")
+            assert scene.health == ("refused", "it does not let us collect")
+            await trio.sleep(60)
+            assert 3 < len(scene.lines.dialled) < 10
+
+    run(main)
+
+
+def test_stamps_that_cost_too_much_are_not_made() -> None:
+    async def dear(liar: Liar) -> None:
+        await liar.greet(stamp_bits=MOST_STAMP_BITS + 1)
+        await liar.hear_opens()
+        put = words.decode_put(await liar.hear(words.PUT))
+        await liar.say((words.RESULTS, words.encode_results([(put.number, DONE)])))
+        await silence(liar)
+
+    async def main() -> None:
+        async with lied_to(dear) as scene:
+            scene.boxes.deposit(AT_RELAY, theirs(Keys("invited", STAMPED)), A_DAY, [(1, blob(1)), (2, blob(2))])
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(3, blob(3))])
+            await scene.letters.until(lambda: len(scene.letters.codes) == 3)
+            assert scene.letters.codes == {1: words.BAD_STAMP, 2: words.BAD_STAMP, 3: DONE}
+
+    run(main)
+
+
+def test_answers_before_a_lie_count_and_the_rest_is_given_back() -> None:
+    async def half(liar: Liar) -> None:
+        await liar.greet()
+        puts = [words.decode_put(await liar.hear(words.PUT)).number for _ in range(10)]
+        await liar.say((words.RESULTS, words.encode_results([(number, DONE) for number in puts[:5]])))
+        await liar.say((words.RESULTS, words.encode_results([(puts[0], DONE)])))  # a second time
+        await silence(liar)
+
+    async def main() -> None:
+        async with lied_to(half) as scene:
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(number, blob(number)) for number in range(10)])
+            await scene.letters.until_told("up", "down")
+            assert scene.letters.codes == dict.fromkeys(range(5), DONE)
+            await scene.letters.until(lambda: scene.letters.lost == list(range(5, 10)))
+            assert scene.health == ("refused", "it does not keep to the protocol")
+
+    run(main)
+
+
+def test_a_relay_that_invents_without_end_is_read_as_fast_as_we_work() -> None:
+    """Page after page of inventions: no more is held than there is room for, and its end is told."""
+    sent = 0
+
+    async def invent(liar: Liar) -> None:
+        nonlocal sent
+        await liar.greet()
+        opens = await liar.hear_opens()
+        ours = next(one.handle for one in opens if one.queue == BOB.queue)
+        place = 0
+        while True:
+            fetch = await liar.hear_fetch()
+            for _ in range(PAGE // 65_536):
+                place, sent = place + 1, sent + 65_536
+                await liar.blob(ours, place, 65_536)
+            await liar.end(fetch.number, more=True)
+
+    async def main() -> None:
+        async with lied_to(invent) as scene:
+            held = scene.letters.held = trio.Event()
+            scene.boxes.watch(AT_RELAY, [own(BOB)])
+            await trio.sleep(10)
+            assert len(scene.letters.batches) == 1
+            assert 2 * PAGE <= sent <= 5 * PAGE
+            held.set()
+            await scene.letters.until(lambda: len(scene.letters.came[BOB.queue.id]) > 1000)
+
+    run(main)
+
+
+def test_a_relay_that_wants_a_token_and_says_something_else() -> None:
+    async def main() -> None:
+        async def deny(liar: Liar) -> None:
+            await liar.greet(token=True)
+            assert await liar.hear(words.TOKEN) == b"token"
+            await liar.say((words.RESULTS, words.encode_results([(1, DONE)])))
+            await silence(liar)
+
+        async with lied_to(deny) as scene:
+            scene.boxes.watch(replace(AT_RELAY, token=b"token"), [own(BOB)])
+            await wait_all_tasks_blocked()
+            assert scene.health == ("refused", "it does not keep to the protocol")
+
+    run(main)
