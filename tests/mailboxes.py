@@ -14,7 +14,7 @@ ones uses another queue. The protocol itself is tested with the real relay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from random import Random
@@ -25,11 +25,9 @@ import trio
 from p2pchat.core import mailbox
 from p2pchat.core.primitives import sign_public
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, RelayState, TheirQueue
-from p2pchat.engine.door import Door
-from p2pchat.engine.gate import Gate
 from p2pchat.engine.mail import Mail
 from p2pchat.net import addresses
-from p2pchat.net.network import Network
+from p2pchat.net.mailboxes import Mailboxes
 
 if TYPE_CHECKING:
     from tests.world import World, WorldNode
@@ -200,14 +198,13 @@ class _Use:
     wake: trio.Event = field(default_factory=trio.Event)
 
 
-class MailNetwork(Network):
-    """The network of a node in a world with such relays; what it does with others is the program's own."""
+class FakeMailboxes(Mailboxes):
+    """A node's end of these relays."""
 
-    def __init__(self, node: WorldNode, gate: Gate, door: Door, mail: Mail, nursery: trio.Nursery) -> None:
-        super().__init__(node.host, gate, door, nursery, node.world.entropy.random, mail)
+    def __init__(self, node: WorldNode, mail: Mail, nursery: trio.Nursery) -> None:
+        super().__init__(node.host, mail, nursery, node.clock, node.world.entropy.random)
         self._world = node.world
         self._name = node.name
-        self._clock: Callable[[], int] = node.clock
         self._told = mail
         self._tasks = nursery
         self._uses: dict[bytes, _Use] = {}
@@ -229,7 +226,7 @@ class MailNetwork(Network):
         use.deposits += [(number, queue, blob) for number, blob in blobs]
         use.wake.set()
 
-    def relay_health(self) -> Mapping[bytes, RelayHealth]:
+    def relay_health(self) -> dict[bytes, RelayHealth]:
         return {peer: use.health for peer, use in self._uses.items()}
 
     def _use(self, relay: Relay) -> _Use:

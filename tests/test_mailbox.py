@@ -105,15 +105,15 @@ def test_a_backlog_is_never_whole_in_memory(tmp_path: Path) -> None:
             relay.cut(alice)
         await flood(alice, "bob", 1000)
         most = 0
-        net: Any = alice.engine.net
-        deposit = net.deposit
+        boxes: Any = alice.engine.net.mailboxes
+        deposit = boxes.deposit
 
         def watched(*args: Any) -> None:
             nonlocal most
             deposit(*args)
             most = max(most, len(alice.engine.mail.deposits._under_way))
 
-        net.deposit = watched
+        boxes.deposit = watched
         for relay in relays:
             relay.mend(alice)
         await until(lambda: all_in(alice, "bob", "stored", 1000), 60)

@@ -38,7 +38,7 @@ from p2pchat.net.network import Network
 from p2pchat.net.ports import Handler, Stream
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store.database import Database
-from tests.mailboxes import MailNetwork, MailRelay
+from tests.mailboxes import FakeMailboxes, MailRelay
 
 KEY = bytes(range(32))
 BEGAN = 1_790_000_000_000  # 2026-09-21, in ms
@@ -185,9 +185,10 @@ class WorldNode:
         def connect(gate: Any, door: Any, mail: Any, nursery: trio.Nursery) -> Network:
             self.host.nursery = nursery
             world.listening[self.host.peer] = self.host
+            net = Network(self.host, gate, door, nursery, entropy.random, mail)
             if world.mailboxes:
-                return MailNetwork(self, gate, door, mail, nursery)
-            return Network(self.host, gate, door, nursery, entropy.random, mail)
+                net.mailboxes = FakeMailboxes(self, mail, nursery)
+            return net
 
         self.engine = Engine(self.db, self.clock, entropy, connect, world.run_sync(self))
         self._scope = trio.CancelScope()

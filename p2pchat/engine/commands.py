@@ -86,9 +86,9 @@ async def doctor(engine: Engine) -> list[Json]:
 async def relays(engine: Engine, *, add: str | None = None, remove: str | None = None) -> list[Json]:
     """The relays of this profile with their health; first one may be removed, and one added."""
     if remove is not None:
-        await engine.submit(relaying.leave, engine.net.relay_at(remove).peer)
+        await engine.submit(relaying.leave, engine.net.mailboxes.relay_at(remove).peer)
     if add is not None:
-        relay = engine.net.relay_at(add)
+        relay = engine.net.mailboxes.relay_at(add)
         await engine.submit(relaying.use, relay)
         with trio.move_on_after(ANSWERS_WITHIN):
             while _health(engine, relay.peer).state == "connecting":  # noqa: ASYNC110 - a first failure is told nobody
@@ -102,13 +102,13 @@ async def relays(engine: Engine, *, add: str | None = None, remove: str | None =
 
 
 def _health(engine: Engine, peer: bytes) -> RelayHealth:
-    return engine.net.relay_health().get(peer, RelayHealth("connecting", engine.clock()))
+    return engine.net.mailboxes.relay_health().get(peer, RelayHealth("connecting", engine.clock()))
 
 
 def _relay(engine: Engine, row: RelayRow, *, used: bool) -> Json:
     health = _health(engine, row.peer)
     return {
-        "address": engine.net.address_of(Relay(row.peer, row.addresses, row.token)),
+        "address": engine.net.mailboxes.address_of(Relay(row.peer, row.addresses, row.token)),
         "state": health.state,
         "since": views.timestamp(health.since),
         "problem": health.problem,

@@ -185,7 +185,7 @@ class Engine:
             nursery.start_soon(self._hear_again)
             nursery.start_soon(self.presence.run)
             nursery.start_soon(self.mail.run)
-            await self.submit(relays.begin, [self.net.relay_at(written) for written in self._relays])
+            await self.submit(relays.begin, [self.net.mailboxes.relay_at(written) for written in self._relays])
             await self.submit(housekeeping.tick)
             await self.submit(people.resume)
             await self.submit(people.tell_addresses)

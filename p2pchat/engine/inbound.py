@@ -160,7 +160,7 @@ Reached = Callable[[bytes], Sequence[int]]
 
 def deposited(turn: Turn, owner: bytes, relay: bytes, some: Sequence[tuple[int, bytes]], reached: Reached) -> None:
     """[(queue, envelope id)] of a contact, or of an invite, are on a relay's disk."""
-    health = turn.net.relay_health().get(relay)
+    health = turn.net.mailboxes.relay_health().get(relay)
     hours = KEEP_HOURS if health is None or health.longest is None else min(KEEP_HOURS, health.longest)
     until = turn.now + hours * HOUR
     store_deposits.note(turn.db, [(envelope_id, queue, until) for queue, envelope_id in some], turn.now)

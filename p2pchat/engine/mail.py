@@ -113,7 +113,7 @@ class Mail:
             if old is None or (old.relay, old.queues) != (watched.relay, watched.queues):
                 self._watch(watched)
         for relay in before.keys() - known.watched.keys():
-            self._engine.net.watch(before[relay].relay, ())
+            self._engine.net.mailboxes.watch(before[relay].relay, ())
         places = {(relay, qid) for relay, watched in known.watched.items() for qid in watched.queues}
         self._taken = {place: upto for place, upto in self._taken.items() if place in places}
         owners = self.deposits.owners
@@ -124,7 +124,7 @@ class Mail:
     def _watch(self, watched: Watched) -> None:
         relay = watched.relay
         queues = [replace(one, after=self._taken.get((relay.peer, qid), 0)) for qid, one in watched.queues.items()]
-        self._engine.net.watch(relay, queues)
+        self._engine.net.mailboxes.watch(relay, queues)
 
     async def run(self) -> None:
         """Keep time, until cancelled."""
@@ -217,17 +217,17 @@ class Mail:
     def taken(self, relay: bytes, qid: bytes, upto: int) -> None:
         """What came up to this place is on disk."""
         self._taken[relay, qid] = max(upto, self._taken.get((relay, qid), 0))
-        self._engine.net.taken(relay, qid, upto)
+        self._engine.net.mailboxes.taken(relay, qid, upto)
 
     def hear_again(self, relay: bytes) -> None:
         """What concerned this relay could not be saved: let it come again, and read again what it is to be given."""
         if (watched := self._watched.get(relay)) is not None:
-            self._engine.net.watch(watched.relay, ())
+            self._engine.net.mailboxes.watch(watched.relay, ())
             self._watch(watched)
         self.deposits.begin_anew(relay)
 
     def _deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:
-        self._engine.net.deposit(relay, queue, hours, blobs)
+        self._engine.net.mailboxes.deposit(relay, queue, hours, blobs)
 
     # --- time
 

@@ -51,8 +51,13 @@ class Mailboxes(Protocol):
         ...
 
 
-class Net(Mailboxes, Protocol):
+class Net(Protocol):
     """The network as the engine sees it. Nothing here waits; what comes of it is told to `Gate`, `Door` and `Mail`."""
+
+    @property
+    def mailboxes(self) -> Mailboxes:
+        """Those of relays."""
+        ...
 
     def ways(self) -> list[PackedWay]:
         """Where others may dial us, best first."""

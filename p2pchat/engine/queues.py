@@ -41,7 +41,7 @@ class Source:
 
 def ours(turn: Turn) -> list[Relay]:
     """The relays of our own that are used, best first."""
-    health = turn.net.relay_health()
+    health = turn.net.mailboxes.relay_health()
 
     def dead(peer: bytes) -> bool:
         known = health.get(peer)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import trio
 
-from p2pchat.core.mailbox import MOST_TOKEN
-from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, TheirQueue
 from p2pchat.core.wire import Frame
-from p2pchat.errors import BadAddress, CannotOpen
+from p2pchat.errors import CannotOpen
 from p2pchat.net import addresses
 from p2pchat.net.direct import Links, Wire
 from p2pchat.net.joining import Doorkeeper, Joining
@@ -43,7 +41,7 @@ class Network:
         self._reach = Reach(self._links, nursery, random)
         self._joining = Joining(host, keeper, nursery, random)
         if mail is not None:
-            self._mailboxes = Mailboxes(host, mail, nursery, wire_end.now, random)
+            self.mailboxes = Mailboxes(host, mail, nursery, wire_end.now, random)
 
     def ways(self) -> list[tuple[bytes, bytes]]:
         """Where others may dial us, best first, at most four."""
@@ -95,42 +93,6 @@ class Network:
         """The newest link's route."""
         link = self._links.newest(contact)
         return None if link is None else link.stream.route
-
-    def watch(self, relay: Relay, queues: Sequence[OwnQueue]) -> None:
-        """Collect from these queues at a relay, and from no others."""
-        self._mailboxes.watch(relay, queues)
-
-    def taken(self, relay: bytes, qid: bytes, upto: int) -> None:
-        """What was collected up to this place is on our disk."""
-        self._mailboxes.taken(relay, qid, upto)
-
-    def deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:
-        """Put blobs into a queue at a relay."""
-        self._mailboxes.deposit(relay, queue, hours, blobs)
-
-    def relay_at(self, written: str) -> Relay:
-        """The relay that a person means by MULTIADDR or MULTIADDR#TOKEN. Raises BadAddress."""
-        text, _, word = written.strip().partition("#")
-        peer, address = addresses.parse_full(text)
-        token = word.encode("utf-8", "surrogatepass")
-        if addresses.parse_target(address).relay is not None:
-            raise BadAddress("A relay cannot be reached by another relay")
-        if len(token) > MOST_TOKEN:
-            raise BadAddress(f"A relay's token has at most {MOST_TOKEN} bytes")
-        if peer == self._host.peer:
-            raise BadAddress("That is this node itself")
-        return Relay(peer, (addresses.pack(address),), token)
-
-    def address_of(self, relay: Relay) -> str:
-        """Where a relay is, for people."""
-        try:
-            return addresses.full(relay.peer, addresses.unpack(relay.addresses[0]))
-        except CannotOpen:  # of a kind that is not known here
-            return f"/p2p/{addresses.peer_id(relay.peer)}"
-
-    def relay_health(self) -> Mapping[bytes, RelayHealth]:
-        """How it stands with each relay."""
-        return self._mailboxes.relay_health()
 
     def _unpacked(self, ways: Sequence[tuple[bytes, bytes]]) -> list[Way]:
         known: list[Way] = []
