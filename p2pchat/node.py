@@ -407,7 +407,10 @@ async def _opened(options: Options, settings: config.Settings, key: bytes) -> As
         host = _host(db, options.listen or settings.listen)
         hidden = LibP2PHost(profiles.hidden_transport_seed(db, entropy), listen=())
         engine = Engine(
-            db, _now, entropy, lambda gate, door, nursery: Network(host, hidden, gate, door, nursery, entropy.random)
+            db,
+            _now,
+            entropy,
+            lambda gate, door, mail, nursery: Network(host, hidden, gate, door, nursery, entropy.random, mail),
         )
         close = engine.close  # a call under way may be reading, in a thread of its own
         async with trio.open_nursery() as nursery:

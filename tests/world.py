@@ -12,6 +12,7 @@ which the library keeps to itself; so does the order in which trio runs tasks.
     mallory = world.outsider("mallory")         a host without a node, to speak to nodes byte by byte
     relay = world.relay("hill")                 a relay; alice.use(relay): by it she is reached; relay.stop() kills it
     alice.host.walled = True                    nobody can dial her, as behind a NAT
+    first = world.mailbox("first")              a relay that keeps envelopes, see `tests.mailboxes`
     copy = alice.copy(); world.put_back(copy)   a profile restored from an old copy of its folder
     await alice.stop() / alice.crash()          a clean end / the power goes; `await world.start("alice")` again
 """
@@ -42,6 +43,7 @@ from p2pchat.net.network import Network
 from p2pchat.net.ports import Handler, Stream
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store.database import Database
+from tests.mailboxes import FakeMailboxes, MailRelay
 
 KEY = bytes(range(32))
 BEGAN = 1_790_000_000_000  # 2026-09-21, in ms
@@ -255,11 +257,14 @@ class WorldNode:
         self.host = FakeHost(world, name, profiles.transport_seed(self.db))
         self.hidden = FakeHost(world, name, profiles.hidden_transport_seed(self.db, entropy), listens=False)
 
-        def connect(gate: Any, door: Any, nursery: trio.Nursery) -> Network:
+        def connect(gate: Any, door: Any, mail: Any, nursery: trio.Nursery) -> Network:
             for host in (self.host, self.hidden):
                 host.nursery = nursery
                 world.listening[host.peer] = host
-            return Network(self.host, self.hidden, gate, door, nursery, entropy.random)
+            net = Network(self.host, self.hidden, gate, door, nursery, entropy.random, mail)
+            if world.mailboxes:
+                net.mailboxes = FakeMailboxes(self, mail, nursery)
+            return net
 
         self.engine = Engine(self.db, self.clock, entropy, connect, world.run_sync(self))
         self._scope = trio.CancelScope()
@@ -363,6 +368,7 @@ class World:
         self.opened: list[tuple[bytes, bytes, str]] = []  # from, to, route
         self.meddle: Meddle | None = None
         self.nodes: dict[str, WorldNode] = {}
+        self.mailboxes: dict[bytes, MailRelay] = {}
         self.slept = 0
         self._cut: set[frozenset[str]] = set()
         self._mended = trio.Event()
@@ -411,6 +417,12 @@ class World:
         relay = FakeRelay(self, name)
         relay.nursery = self._nursery
         relay.start()
+        return relay
+
+    def mailbox(self, name: str, token: str = "") -> MailRelay:
+        """A relay's mailbox; to be made before the nodes."""
+        relay = MailRelay(self, name, token)
+        self.mailboxes[relay.peer] = relay
         return relay
 
     def put_back(self, copy: Path) -> None:

@@ -29,24 +29,62 @@ from p2pchat.core.codec import (
     uint,
 )
 from p2pchat.core.envelope import MOST_CONTENT
+from p2pchat.core.mailbox import MOST_TOKEN
 from p2pchat.core.prekeys import MOST_BUNDLE
 from p2pchat.core.text import MOST_TEXT_BYTES, clean_name
 from p2pchat.errors import CannotOpen
 
-TEXT, RECEIPT, BUNDLE, RESET, PROFILE, ADDRESSES = 0, 5, 10, 12, 15, 16
+TEXT, RECEIPT, QUEUES, BUNDLE, RESET, PROFILE, ADDRESSES = 0, 5, 9, 10, 12, 15, 16
 DELIVERED, READ = 0, 1
 MOST_RECEIPTS = 64
 MOST_OWN_WAYS = 4
+MOST_QUEUES = 4
 MESSAGE_ID = 16
 VISIBLE = frozenset({TEXT})
+# 2^53 ms is far beyond any calendar, and what SQLite and JSON readers hold exactly
+_MOST_TIME = 1 << 53
+_MOST_SEQ = 1 << 53
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Announced:
+    """A queue in which the sender collects: the relay's transport key, packed address and access token (b"": none), the
+    public key that fetches, the seed of the one that puts, and until when (ms) it is read at least.
+    """
+
+    relay: bytes
+    address: bytes
+    token: bytes
+    fetch: bytes
+    put_seed: bytes
+    until: int
+
 
 _WAYS = listing(array(binary(prim.KEY), binary_upto(128, least=1)), MOST_OWN_WAYS)
+_QUEUE = array(
+    binary(prim.KEY),
+    binary_upto(128, least=1),
+    binary_upto(MOST_TOKEN),
+    binary(prim.KEY),
+    binary(prim.KEY),
+    uint(_MOST_TIME),
+)
+_QUEUES = listing(_QUEUE, MOST_QUEUES)
+_PROFILE = array(text(1024), boolean, _WAYS, open_end=True)
+_PROFILE_WITH_QUEUES = array(text(1024), boolean, _WAYS, _QUEUES, open_end=True)
+
+
+def _profile(value: Any) -> Any:
+    return (_PROFILE_WITH_QUEUES if isinstance(value, list) and len(value) > 3 else _PROFILE)(value)
+
+
 PAYLOADS: dict[int, Shape] = {
     TEXT: array(text(MOST_TEXT_BYTES), open_end=True),
     RECEIPT: array(uint(U8), listing(binary(MESSAGE_ID), MOST_RECEIPTS), open_end=True),
+    QUEUES: array(_QUEUES, open_end=True),
     BUNDLE: array(binary_upto(MOST_BUNDLE), open_end=True),
     RESET: array(binary(prim.KEY), open_end=True),
-    PROFILE: array(text(1024), boolean, _WAYS, open_end=True),
+    PROFILE: _profile,
     ADDRESSES: array(_WAYS, open_end=True),
 }
 
@@ -69,11 +107,14 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a person tells a contact about themselves. Ways are (transport key, packed address)."""
+    """What a person tells a contact about themselves. Ways are (transport key, packed address); `queues` is None where
+    nothing is said about them.
+    """
 
     name: str
     read_receipts: bool
     ways: tuple[tuple[bytes, bytes], ...]
+    queues: tuple[Announced, ...] | None = None
 
 
 def new_message_id(now: int, random: prim.Random) -> bytes:
@@ -115,9 +156,6 @@ _SHAPE = array(
     listing(binary(8), 4),
     open_end=True,
 )
-# 2^53 ms is far beyond any calendar, and what SQLite and JSON readers hold exactly
-_MOST_TIME = 1 << 53
-_MOST_SEQ = 1 << 53
 
 
 def decode_content(data: bytes) -> Content:
@@ -143,12 +181,28 @@ def receipt_payload(kind: int, ids: Sequence[bytes]) -> list[object]:
 
 def profile_payload(profile: Profile) -> list[object]:
     """Type 15."""
-    return [profile.name, profile.read_receipts, [list(way) for way in profile.ways[:MOST_OWN_WAYS]]]
+    said: list[object] = [profile.name, profile.read_receipts, [list(way) for way in profile.ways[:MOST_OWN_WAYS]]]
+    return said if profile.queues is None else said + queues_payload(profile.queues)
+
+
+def queues_payload(queues: Sequence[Announced]) -> list[object]:
+    """Type 9: where to deposit for us from now on, best first."""
+    return [[[one.relay, one.address, one.token, one.fetch, one.put_seed, one.until] for one in queues[:MOST_QUEUES]]]
 
 
 def read_profile(content: Content) -> Profile:
     """The profile in a content of type 15, its name cleaned; `CannotOpen` for another type."""
     if content.type != PROFILE:
         raise CannotOpen
-    name, receipts, ways = content.payload[:3]
-    return Profile(clean_name(name) or "nameless", receipts, ways)
+    return profile_of(content.payload)
+
+
+def profile_of(payload: Sequence[Any]) -> Profile:
+    """The profile in a payload of type 15."""
+    name, receipts, ways, *rest = payload
+    return Profile(clean_name(name) or "nameless", receipts, ways, queues_of(rest) if rest else None)
+
+
+def queues_of(payload: Sequence[Any]) -> tuple[Announced, ...]:
+    """The queues in a payload of type 9."""
+    return tuple(Announced(*one) for one in payload[0])

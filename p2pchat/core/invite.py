@@ -1,8 +1,9 @@
 """Invites: what one person hands another so that their nodes can find and trust each other.
 
-[1, kind, digest, secret, expiry (u32 seconds), [[peer, address, role]... <= 3], name hint | nil, check], as text
-"P2PCHAT:" + base32. The digest pins who answers: of the one bundle made for a one-time invite, of IK and DK for a
-reusable one. From the secret come the keys of the joining dialogue (`docs/protocol/joining.md`).
+[1, kind, digest, secret, expiry (u32 seconds), [[peer, address, role] or [peer, address, 1, token]... <= 3],
+name hint | nil, check], as text "P2PCHAT:" + base32. The digest pins who answers: of the one bundle made for a
+one-time invite, of IK and DK for a reusable one. From the secret come the keys of the joining dialogue
+(`docs/protocol/joining.md`) and of the queues at relays (`docs/protocol/mailbox.md`).
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
+from typing import Any
 
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import U8, U32, array, binary, binary_upto, decode, encode, exactly, listing, maybe, text, uint
+from p2pchat.core.mailbox import MOST_TOKEN
 from p2pchat.core.text import clean_name
 from p2pchat.errors import BadInvite, CannotOpen
 
@@ -28,11 +31,14 @@ _CHECK = 4
 
 @dataclass(frozen=True, slots=True)
 class InviteWay:
-    """Where to knock: a transport key and a packed address. Role 0 is the inviter's node, 1 a relay."""
+    """Where to knock: a transport key and a packed address. Role 0 is the inviter's node, 1 a relay, whose operator may
+    want to hear a token.
+    """
 
     peer: bytes
     address: bytes
     role: int
+    token: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -60,12 +66,23 @@ def encode_invite(invite: Invite) -> bytes:
         invite.digest,
         invite.secret,
         invite.expires_at,
-        [[way.peer, way.address, way.role] for way in invite.ways],
+        [[way.peer, way.address, way.role, *([way.token] if way.token else [])] for way in invite.ways],
         invite.name,
         bytes(_CHECK),
     ]
     unchecked = encode(fields)[:-_CHECK]
     return unchecked + _check(unchecked)
+
+
+_NODE_WAY = array(binary(prim.KEY), binary_upto(MOST_ADDRESS, least=1), uint(U8))
+_RELAY_WAY = array(
+    binary(prim.KEY), binary_upto(MOST_ADDRESS, least=1), exactly(ROLE_RELAY), binary_upto(MOST_TOKEN, least=1)
+)
+
+
+def _way(value: Any) -> InviteWay:
+    shape = _RELAY_WAY if isinstance(value, list) and len(value) > 3 else _NODE_WAY
+    return InviteWay(*shape(value))
 
 
 _SHAPE = array(
@@ -74,7 +91,7 @@ _SHAPE = array(
     binary(prim.KEY),
     binary_upto(32, least=16),
     uint(U32),
-    listing(array(binary(prim.KEY), binary_upto(MOST_ADDRESS, least=1), uint(U8)), MOST_WAYS),
+    listing(_way, MOST_WAYS),
     maybe(text(32)),
     binary(_CHECK),
 )
@@ -86,7 +103,7 @@ def decode_invite(data: bytes) -> Invite:
     if check != _check(data[:-_CHECK]) or len(secret) != (16 if kind == ONE_TIME else 32):
         raise CannotOpen
     cleaned = None if name is None else clean_name(name) or None
-    return Invite(kind, digest, secret, expires_at, tuple(InviteWay(*way) for way in ways), cleaned)
+    return Invite(kind, digest, secret, expires_at, ways, cleaned)
 
 
 def to_text(data: bytes) -> str:

@@ -53,9 +53,10 @@ RelayState = Literal["connected", "connecting", "unreachable", "refused"]
 @dataclass(frozen=True, slots=True)
 class RelayHealth:
     """How it stands with a relay now: for people, never a reason to trust it. `since`: when it came to this state.
-    `problem` is a clean line or empty.
+    `problem` is a clean line or empty. `longest`: the hours for which it keeps what is deposited; None before it said.
     """
 
     state: RelayState
     since: int
     problem: str = ""
+    longest: int | None = None

@@ -29,7 +29,7 @@ async def chats(engine: Engine) -> list[Json]:
 
     found = await engine.read(look)
     found.sort(key=lambda pair: (_active(*pair), pair[0].id), reverse=True)
-    return [_chat(one, row, engine.net.route(one.id)) for one, row in found]
+    return [_chat(one, row, engine.route(one.id)) for one, row in found]
 
 
 def _active(contact: Contact, row: ChatRow) -> int:

@@ -9,22 +9,29 @@ import trio
 
 from p2pchat.core import delivery, wire
 from p2pchat.core.content import new_message_id
-from p2pchat.engine import chats, doctoring, invites, outbound, people, views
+from p2pchat.engine import chats, doctoring, invites, outbound, people, queues, views
+from p2pchat.engine import relays as relaying
 from p2pchat.engine.engine import Engine
+from p2pchat.engine.ports import Relay, RelayHealth
 from p2pchat.engine.turn import Turn
 from p2pchat.errors import Busy, InviteExpired, InviteUsed, NotReached, P2PChatError, UsageError
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
 from p2pchat.store import meta
 from p2pchat.store import outbox as store_outbox
+from p2pchat.store import relays as store_relays
 from p2pchat.store import sessions as store_sessions
 from p2pchat.store.contacts import Contact
 from p2pchat.store.database import Database
 from p2pchat.store.invites import InviteRow
 from p2pchat.store.messages import MessageRow
+from p2pchat.store.relays import RelayRow
 
 Json = dict[str, Any]
 MOST_PAGE = 1000
+ANSWERS_WITHIN = 10.0
+LOOK_EVERY = 0.05
+"""Seconds that a relay which was just added has to answer its caller, and between two looks whether it has."""
 _NO_WAY = (
     "This invite names no address: the node is not reachable from outside as far as it knows. "
     "Start the node with --listen on an address others can dial, then make the invite anew."
@@ -82,6 +89,40 @@ def _status(db: Database) -> tuple[str, list[bytes]]:
 async def doctor(engine: Engine) -> list[Json]:
     """What works from here and what does not."""
     return await doctoring.checks(engine)
+
+
+async def relays(engine: Engine, *, add: str | None = None, remove: str | None = None) -> list[Json]:
+    """The relays of this profile with their health; first one may be removed, and one added."""
+    if remove is not None:
+        await engine.submit(relaying.leave, engine.net.mailboxes.relay_at(remove).peer)
+    if add is not None:
+        relay = engine.net.mailboxes.relay_at(add)
+        await engine.submit(relaying.use, relay)
+        with trio.move_on_after(ANSWERS_WITHIN):
+            while _health(engine, relay.peer).state == "connecting":  # noqa: ASYNC110 - a first failure is told nobody
+                await trio.sleep(LOOK_EVERY)
+
+    def listed(turn: Turn) -> list[Json]:
+        used = {relay.peer for relay in queues.ours(turn)}
+        return [_relay(engine, row, used=row.peer in used) for row in store_relays.all(turn.db)]
+
+    return await engine.submit(listed)
+
+
+def _health(engine: Engine, peer: bytes) -> RelayHealth:
+    return engine.net.mailboxes.relay_health().get(peer, RelayHealth("connecting", engine.clock()))
+
+
+def _relay(engine: Engine, row: RelayRow, *, used: bool) -> Json:
+    health = _health(engine, row.peer)
+    return {
+        "address": engine.net.mailboxes.address_of(Relay(row.peer, row.addresses, row.token)),
+        "state": health.state,
+        "since": views.timestamp(health.since),
+        "problem": health.problem,
+        "used": used,
+        "kept": row.kept,
+    }
 
 
 # --- people ---------------------------------------------------------------------------------------------------------
@@ -170,7 +211,7 @@ def _brief(contact: Contact) -> Json:
 async def contacts(engine: Engine) -> list[Json]:
     """Contacts, those we wait for, and blocked ones."""
     everybody = await engine.read(store_contacts.all)
-    return [views.contact(one, engine.net.route(one.id)) for one in everybody if one.state != "request"]
+    return [views.contact(one, engine.route(one.id)) for one in everybody if one.state != "request"]
 
 
 async def requests(engine: Engine) -> list[Json]:
@@ -418,5 +459,6 @@ METHODS: dict[str, Callable[..., Awaitable[object]]] = {
     "messages": messages,
     "delete": delete,
     "why": why,
+    "relays": relays,
     **chats.METHODS,
 }

@@ -12,7 +12,6 @@ from p2pchat.engine.turn import Turn
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
 from p2pchat.store import outbox as store_outbox
-from p2pchat.store.database import Database
 from p2pchat.store.invites import InviteRow
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ class Door:
 
     async def pending(self, contact: bytes) -> bytes | None:
         """The first message that was committed and is not acked."""
-        return await self._engine.read(_pending, contact)
+        return await self._engine.read(store_outbox.initial, contact)
 
     async def answer_bundle(self, contact: bytes, blob: bytes) -> bytes | None:
         """Make and commit the first message against the bundle offered."""
@@ -81,11 +80,6 @@ def _gone(row: InviteRow, now: int) -> int | None:
     if row.state == store_invites.USED:
         return wire.USED
     return wire.EXPIRED if row.state == store_invites.EXPIRED or row.expires_at <= now else None
-
-
-def _pending(db: Database, contact: bytes) -> bytes | None:
-    rows = store_outbox.for_contact(db, contact)
-    return next((row.envelope for row in rows if row.kind == store_outbox.INITIAL), None)
 
 
 def _refused(turn: Turn, contact_id: bytes, reason: int, refusals: dict[bytes, int]) -> None:

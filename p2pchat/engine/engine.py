@@ -15,22 +15,24 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
 from p2pchat.core import wire
 from p2pchat.core.identity import Device
-from p2pchat.core.primitives import Entropy
-from p2pchat.engine import housekeeping, outbound, people, reading, settings
+from p2pchat.core.primitives import KEY, Entropy
+from p2pchat.engine import housekeeping, outbound, people, reading, relays, settings
 from p2pchat.engine.allowance import A_BRIEF_TURN, Allowance
 from p2pchat.engine.door import Door
 from p2pchat.engine.events import Hub
 from p2pchat.engine.flow import Flow
 from p2pchat.engine.gate import Gate
+from p2pchat.engine.mail import Mail
 from p2pchat.engine.ports import Clock, Net
 from p2pchat.engine.presence import Presence
-from p2pchat.engine.turn import Memory, SessionCache, Turn
+from p2pchat.engine.turn import Memory, Sealed, SessionCache, Turn
 from p2pchat.engine.whereabouts import Whereabouts
 from p2pchat.engine.worker import SMALL, Worker
 from p2pchat.errors import Busy, DatabaseDamaged, NodeError, P2PChatError, ProfileError
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 RunSync = Callable[..., Awaitable[Any]]
-Connect = Callable[[Gate, Door, trio.Nursery], Net]
+Connect = Callable[[Gate, Door, Mail, trio.Nursery], Net]
 
 MOST_BATCH = 256
 HIGH_MARK = 512
@@ -64,8 +66,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class Input:
-    """One function to run in a turn, and who is told of its end. `sender`: the contact whose link it belongs to;
-    `brief`: it does little, whatever is in the store (see `Worker`).
+    """One function to run in a turn, and who is told of its end. `sender`: the contact whose link it belongs to, or the
+    relay; `brief`: it does little, whatever is in the store (see `Worker`).
     """
 
     run: Callable[..., Any]
@@ -121,10 +123,19 @@ class _Inbox:
 
 
 class Engine:
-    """One open profile at work. `run` runs it; `call`, `submit` and `read` are how anything is asked of it."""
+    """One open profile at work. `run` runs it; `call`, `submit` and `read` are how anything is asked of it.
+
+    relays: addresses of some that are used in this run besides those of the profile.
+    """
 
     def __init__(
-        self, db: Database, clock: Clock, entropy: Entropy, connect: Connect, run_sync: RunSync | None = None
+        self,
+        db: Database,
+        clock: Clock,
+        entropy: Entropy,
+        connect: Connect,
+        run_sync: RunSync | None = None,
+        relays: Sequence[str] = (),
     ) -> None:
         self.db = db
         self.clock = clock
@@ -136,7 +147,7 @@ class Engine:
         self.allowance = Allowance()
         self.refusals: dict[bytes, int] = {}
         self.keep_receiving = settings.keep_receiving(db)
-        self.presence = Presence(self._show, self._route)
+        self.presence = Presence(self._show, self.route)
         self.whereabouts = Whereabouts(self._tell_addresses)
         self._run_sync = run_sync or Worker()
         self._one_at_a_time = trio.Lock()
@@ -144,8 +155,10 @@ class Engine:
         self._people_changed = trio.Event()
         self._following: dict[str, Following] = {}
         self._connect = connect
+        self._relays = relays
         self.gate = Gate(self)
         self.door = Door(self)
+        self.mail = Mail(self)
         self._net: Net | None = None
         self._flow: Flow | None = None
         self._open_until = 0
@@ -171,13 +184,16 @@ class Engine:
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled. The turn in progress is finished, then nothing more is taken."""
         async with trio.open_nursery() as nursery:
-            self._net = self._connect(self.gate, self.door, nursery)
+            self._net = self._connect(self.gate, self.door, self.mail, nursery)
             self._flow = Flow(self._net, self._refill)
             (await self._run_sync(self._look))()
+            (await self._run_sync(self._look_at_mail))()
             nursery.start_soon(self._commit)
             nursery.start_soon(self._make_keys)
             nursery.start_soon(self._hear_again)
             nursery.start_soon(self.presence.run)
+            nursery.start_soon(self.mail.run)
+            await self.submit(relays.begin, [self.net.mailboxes.relay_at(written) for written in self._relays])
             await self.submit(housekeeping.tick)
             await self.submit(people.resume)
             if self.net.relayed() is None:
@@ -219,7 +235,7 @@ class Engine:
         sender: bytes | None = None,
         brief: bool = False,
     ) -> None:
-        """The same without waiting for it. If it cannot be saved, links with `sender` begin anew, and so does this."""
+        """The same without waiting for it. If it cannot be saved, what `sender` says begins anew, and so does this."""
         self._inbox.put(Input(function, args, sender, brief), lazy=lazy)
 
     @property
@@ -262,6 +278,10 @@ class Engine:
         finally:
             del self._following[message_id.hex()]
 
+    def route(self, contact: bytes) -> str | None:
+        """How a message to this contact would travel now; None where it would wait here."""
+        return self.net.route(contact) or ("mailbox" if contact in self.mail.deposits.owners else None)
+
     def keeps_running(self) -> bool:
         """Whether this node has a reason to stay without a face: an invite made here that can still be used."""
         return self._open_until > self.clock()
@@ -279,7 +299,7 @@ class Engine:
                 self._release(turn)
             if len(self.entropy.ahead) < KEYS_AHEAD:
                 self._taken.set()
-            if any(turn.sealed or turn.hop_acks for turn in turns):  # these were written, there is room
+            if any(turn.sealed or turn.hop_acks or turn.taken for turn in turns):  # these were written, there is room
                 self._saved.set()
             for item in batch:
                 if item.sender is not None and isinstance(item.error, ProfileError):
@@ -322,6 +342,7 @@ class Engine:
             self.entropy,
             self.net,
             self.sessions,
+            self.route,
             self.allowance,
             self.memory,
             self.events.listened,
@@ -343,6 +364,8 @@ class Engine:
                 self.sessions.write()
                 if turn.pairs_changed or turn.offers_changed:
                     turn.outputs.insert(0, self._look())  # before whoever is to be reached is
+                if turn.mail_changed:
+                    turn.outputs.append(self._look_at_mail())
         except BaseException:
             self.sessions.forget()
             self.memory.forget()
@@ -354,7 +377,16 @@ class Engine:
         """The turn is on disk: let out what came of it."""
         for contact, ids in turn.hop_acks.items():
             self.net.send(contact, wire.acks(ids))
-        self.flow.release(turn.sealed)
+        by_contact: dict[bytes, list[Sealed]] = {}
+        for sealed in turn.sealed:
+            by_contact.setdefault(sealed.contact, []).append(sealed)
+        for contact, some in by_contact.items():
+            self.flow.release(contact, some)
+            self.mail.release(contact, some)
+        for contact in turn.owing:
+            self.mail.owing(contact)
+        for (relay, qid), upto in turn.taken.items():
+            self.mail.taken(relay, qid, upto)
         for output in turn.outputs:
             output()
         for contact, function, args in turn.following:
@@ -369,7 +401,9 @@ class Engine:
             self._people_changed = trio.Event()
 
     async def _hear_again(self) -> None:
-        """What a full disk kept from being saved was not acked: its senders say it again on a new link."""
+        """What a full disk kept from being saved was not acked: its senders say it again on a new link, and relays have
+        it still.
+        """
         while True:
             self._failed = trio.Event()
             await self._failed.wait()
@@ -377,8 +411,11 @@ class Engine:
             with trio.move_on_after(SAVE_AGAIN):
                 await self._saved.wait()
             senders, self._unsaved = self._unsaved, set()
-            for contact in senders:
-                self.net.relink(contact)
+            for sender in senders:
+                if len(sender) == KEY:
+                    self.mail.hear_again(sender)
+                else:
+                    self.net.relink(sender)
 
     def _look(self) -> Callable[[], None]:
         """Read what hellos and join tags are checked against; the result puts it in place, once it is on disk."""
@@ -396,11 +433,11 @@ class Engine:
 
         return use
 
+    def _look_at_mail(self) -> Callable[[], None]:
+        return partial(self.mail.use, self.mail.read(self.db))
+
     def _show(self, contact: bytes) -> None:
         self.post(people.show, contact)
-
-    def _route(self, contact: bytes) -> str | None:
-        return self.net.route(contact)
 
     async def _tell_addresses(self) -> None:
         try:
@@ -421,6 +458,7 @@ class Engine:
             except P2PChatError as error:  # a full disk now may have room in an hour
                 log.warning("the hourly look could not be saved: %s", type(error).__name__)
             self.flow.again()
+            self.mail.deposits.again()
 
 
 def _seed(db: Database, key: str) -> bytes:

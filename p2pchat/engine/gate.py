@@ -70,6 +70,7 @@ class Gate:
             if one.type == wire.ACKS:
                 ids = wire.acked_ids(one)
                 engine.flow.acked(contact, ids)
+                engine.mail.acked(contact)
                 engine.post(inbound.frame, contact, th, route, one, lazy=True, sender=contact, brief=True)
             elif one.type == wire.REFUSED:  # it stays in the outbox, but does not stand in the way of the others
                 engine.flow.acked(contact, [one.body])
@@ -82,11 +83,13 @@ class Gate:
         """A link is there: send what waits."""
         self._engine.post(people.heard, contact, th)
         self._engine.post(renewal.ask_again, contact)
-        self._engine.flow.link_up(contact)
+        may_lie_elsewhere = self._engine.mail.link_up(contact)
+        self._engine.flow.link_up(contact, hold=may_lie_elsewhere)
         self._engine.presence.changed(contact)
 
     def link_down(self, contact: bytes) -> None:
         """A link has ended."""
         self._engine.flow.link_down(contact)
+        self._engine.mail.link_down(contact)
         self._engine.net.lost(contact)
         self._engine.presence.changed(contact)

@@ -14,6 +14,7 @@ from p2pchat.store import envelopes as store_envelopes
 from p2pchat.store import invites as store_invites
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import prekeys as store_prekeys
+from p2pchat.store import queues as store_queues
 from p2pchat.store import sessions as store_sessions
 
 
@@ -23,8 +24,8 @@ def tick(turn: Turn) -> None:
         if row.kind == contents.TEXT and row.msg_id is not None:
             people.advance(turn, row.contact, [row.msg_id], delivery.EXPIRED, None)
         store_outbox.remove(turn.db, [row.pk])
-    if store_invites.expire(turn.db, turn.now):
-        turn.offers_changed = True
+    for invite in store_invites.expire(turn.db, turn.now):
+        invites.ended(turn, invite)
     store_prekeys.expire(turn.db, turn.now)
     store_envelopes.expire(turn.db, turn.now)
     for contact in store_contacts.all(turn.db):
@@ -36,6 +37,9 @@ def tick(turn: Turn) -> None:
     turn.sessions.forget()
     turn.pairs_changed = True
     invites.rotation(turn)
+    turn.mail_changed |= store_queues.expire(turn.db, turn.now)
+    for contact in store_contacts.all(turn.db):
+        people.tell_queues(turn, contact)
 
 
 def _end_losers(turn: Turn, contact_id: bytes) -> None:

@@ -2,17 +2,18 @@
 
 1. Open it on a copy of a session. What opens and is no content was sealed so by the contact: it is taken and dropped.
 2. An envelope opens once. If this one does not, and its hash is known, it was received before: ack it again, at most
-   hourly queue its receipt again, stop. Any other failure changes nothing and is answered by `refused`; so is more work
-   with skipped keys than the contact is allowed (`allowance`).
-3. In the same transaction: the session's new state, the hash, the content's effect, a receipt in the outbox.
-4. After the commit: the hop ack, then events.
+   hourly queue its receipt again, stop. Any other failure changes nothing and is answered by `refused` on a link, by
+   nothing if it came from a relay; so is more work with skipped keys than the contact is allowed (`allowance`).
+3. In the same transaction: the session's new state, the hash, the content's effect, a receipt in the outbox, or the
+   note that it is owed, where it would go by a relay.
+4. After the commit: the hop ack, if there is a link, or the relay's leave to delete; then events.
 
 A content that is here already, by (contact, message id), has no effect, but is acked and receipted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from p2pchat.core import content as contents
 from p2pchat.core import delivery, wire
@@ -21,9 +22,11 @@ from p2pchat.core.envelope import envelope_id
 from p2pchat.core.prekeys import open_bundle
 from p2pchat.core.wire import Frame
 from p2pchat.engine import people, renewal, views
+from p2pchat.engine.deposits import KEEP_HOURS
 from p2pchat.engine.turn import Skipping, Turn
 from p2pchat.errors import CannotOpen
 from p2pchat.store import contacts as store_contacts
+from p2pchat.store import deposits as store_deposits
 from p2pchat.store import envelopes as store_envelopes
 from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
@@ -32,6 +35,8 @@ from p2pchat.store.envelopes import SeenRow
 from p2pchat.store.messages import MessageRow
 
 HOUR = 3_600_000
+MAILBOX = "mailbox"
+"""The route of what lay at a relay."""
 _DONE_AT_ACK = frozenset({contents.RECEIPT, store_outbox.INITIAL, store_outbox.RENEWAL})
 RETRY_ACKED = (HOUR, 6 * HOUR, 24 * HOUR)
 """An acked content whose receipt does not come is sent again after these, then daily."""
@@ -57,45 +62,86 @@ def frame(turn: Turn, contact_id: bytes, th: bytes, route: str, one: Frame) -> N
 
 
 def envelope(turn: Turn, contact: Contact, th: bytes, route: str, one: Frame) -> None:
-    """One envelope from a contact."""
+    """One envelope from a contact on a link."""
     name = envelope_id(one.body)
-    skipping = Skipping(turn, contact.id)
-    opened = turn.sessions.open(contact.id, one.body, turn.entropy, skipping)
-    if opened is None and skipping.later:
+    taken = _take(turn, contact, route, name, one.body)
+    if taken is None:
         turn.later(contact.id, frame, contact.id, th, route, one)
+    elif not taken:
+        turn.after(turn.net.send, contact.id, [Frame(wire.REFUSED, name)])
+
+
+def mailed(turn: Turn, contact_id: bytes, blob: bytes) -> None:
+    """One blob from the queue of a contact at a relay: an envelope, or the first message of a renewed session. A relay
+    can put anything there; what does not open is dropped without a word.
+    """
+    contact = turn.contact(contact_id)
+    if contact is None or contact.state not in ("contact", "waiting"):
         return
+    taken = _take(turn, contact, MAILBOX, envelope_id(blob), blob)
+    if taken is None:  # until then it is only in memory: what a crash takes, its sender deposits again
+        turn.later(contact_id, mailed, contact_id, blob)
+    elif not taken:
+        renewal.begun(turn, contact, blob)
+    elif not turn.recent(contact.heard_at or 0, HOUR):
+        store_contacts.heard(turn.db, contact_id, turn.now)
+        turn.forget_contact(contact_id)
+
+
+def _take(turn: Turn, contact: Contact, route: str, name: bytes, blob: bytes) -> bool | None:
+    """Whether an envelope was taken, now or before; None if it has to wait for the next turn."""
+    skipping = Skipping(turn, contact.id)
+    opened = turn.sessions.open(contact.id, blob, turn.entropy, skipping)
     if opened is None:
-        _again_or_refused(turn, contact, name)
-        return
+        return None if skipping.later else _taken_before(turn, contact, route, name)
     turn.sessions.keep(contact.id, opened[1], turn.now)
     turn.hop_acks.setdefault(contact.id, []).append(name)
     try:
         content = decode_content(opened[1].content)
     except CannotOpen:  # sealed by the contact, and senseless: to refuse it would only make it come again
         store_envelopes.remember(turn.db, [SeenRow(name, contact.id, None, turn.now)])
-        return
+        return True
     receipted = content.type != contents.RECEIPT
+    later = receipted and _tells_later(turn, contact, route)
     owed = content.message_id if receipted else None
-    row = SeenRow(name, contact.id, owed, turn.now, turn.now if receipted else None)
+    row = SeenRow(name, contact.id, owed, turn.now, turn.now if receipted and not later else None)
     store_envelopes.remember(turn.db, [row])
     if contact.state == "waiting":  # only one who accepted us seals contents for us
         contact = people.accepted(turn, contact, opened[0])
-    if receipted:
+    elif opened[0].initiator and not opened[0].confirmed:
+        people.arrived(turn, contact, opened[0])
+    if later:
+        turn.owing[contact.id] = None
+    elif receipted:
         turn.receipts.setdefault(contact.id, []).append(content.message_id)
     if (effect := _EFFECTS.get(content.type)) is not None:
         effect(turn, contact, content, route)
+    return True
 
 
-def _again_or_refused(turn: Turn, contact: Contact, name: bytes) -> None:
-    """An envelope that opens in no session: one that came before, whose key is gone, or one that never will."""
+def _tells_later(turn: Turn, contact: Contact, route: str) -> bool:
+    """Whether a receipt has to wait for others: it would go by a relay."""
+    return route == MAILBOX and turn.net.route(contact.id) is None
+
+
+def _owe_again(turn: Turn, contact: Contact, route: str, name: bytes, msg_id: bytes) -> None:
+    if _tells_later(turn, contact, route):
+        store_envelopes.owe_receipt(turn.db, name)
+        turn.owing[contact.id] = None
+    else:
+        store_envelopes.receipts_queued(turn.db, [name], turn.now)
+        turn.receipts.setdefault(contact.id, []).append(msg_id)
+
+
+def _taken_before(turn: Turn, contact: Contact, route: str, name: bytes) -> bool:
+    """Whether an envelope that opens in no session came before, and its key is gone: then it is acked again."""
     seen = store_envelopes.seen(turn.db, name)
     if seen is None or seen.contact != contact.id:  # who else has it has recorded it, and is told nothing
-        turn.after(turn.net.send, contact.id, [Frame(wire.REFUSED, name)])
-        return
+        return False
     turn.hop_acks.setdefault(contact.id, []).append(name)
     if seen.msg_id is not None and not turn.recent(seen.receipt_at or 0, HOUR):
-        store_envelopes.receipt_queued(turn.db, name, turn.now)
-        turn.receipts.setdefault(contact.id, []).append(seen.msg_id)
+        _owe_again(turn, contact, route, name, seen.msg_id)
+    return True
 
 
 def acks(turn: Turn, contact_id: bytes, route: str, ids: list[bytes]) -> None:
@@ -111,6 +157,32 @@ def acks(turn: Turn, contact_id: bytes, route: str, ids: list[bytes]) -> None:
             stored.append(row.msg_id)
     store_outbox.remove(turn.db, done)
     people.advance(turn, contact_id, stored, delivery.STORED, route)
+
+
+Reached = Callable[[bytes], Sequence[int]]
+"""The queues of a contact whose relays take what they are given, as far as we know now."""
+
+
+def deposited(turn: Turn, owner: bytes, relay: bytes, some: Sequence[tuple[int, bytes]], reached: Reached) -> None:
+    """[(queue, envelope id)] of a contact, or of an invite, are on a relay's disk."""
+    health = turn.net.mailboxes.relay_health().get(relay)
+    hours = KEEP_HOURS if health is None or health.longest is None else min(KEEP_HOURS, health.longest)
+    until = turn.now + hours * HOUR
+    store_deposits.note(turn.db, [(envelope_id, queue, until) for queue, envelope_id in some], turn.now)
+    settle(turn, owner, reached, [envelope_id for _, envelope_id in some])
+
+
+def settle(turn: Turn, owner: bytes, reached: Reached, envelope_ids: Sequence[bytes] | None = None) -> None:
+    """What lies in every queue that can be reached, and in one at least, is stored; among these envelopes or of all."""
+    done, stored = [], []
+    for row in store_deposits.stored(turn.db, owner, reached(owner), envelope_ids):
+        if row.kind == contents.RECEIPT:
+            done.append(row.pk)
+        elif row.msg_id is not None:
+            stored.append(row.msg_id)
+        turn.people_changed |= row.kind == store_outbox.BOX
+    store_outbox.remove(turn.db, done)
+    people.advance(turn, owner, stored, delivery.STORED, MAILBOX)
 
 
 def _text(turn: Turn, contact: Contact, content: Content, route: str) -> None:
@@ -139,7 +211,12 @@ def _receipt(turn: Turn, contact: Contact, content: Content, route: str) -> None
 
 
 def _profile(turn: Turn, contact: Contact, content: Content, route: str) -> None:
-    people.told(turn, contact, content.message_id, read_profile(content))
+    people.tell_queues(turn, people.told(turn, contact, content.message_id, read_profile(content)))
+
+
+def _queues(turn: Turn, contact: Contact, content: Content, route: str) -> None:
+    people.collects(turn, contact, content.message_id, contents.queues_of(content.payload))
+    people.tell_queues(turn, contact)
 
 
 def _addresses(turn: Turn, contact: Contact, content: Content, route: str) -> None:
@@ -162,6 +239,7 @@ _EFFECTS: dict[int, Effect] = {
     contents.RECEIPT: _receipt,
     contents.PROFILE: _profile,
     contents.ADDRESSES: _addresses,
+    contents.QUEUES: _queues,
     contents.BUNDLE: _bundle,
 }
 """Contents of other types are acked, receipted and otherwise left alone: a newer version may send them."""

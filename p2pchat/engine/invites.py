@@ -7,16 +7,20 @@ Reusable: the current set of the rotation; everybody who comes is a request.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from p2pchat.core import content as contents
-from p2pchat.core import handshake
+from p2pchat.core import handshake, mailbox
+from p2pchat.core.codec import array, binary, binary_upto, decode, encode
 from p2pchat.core.content import Content, decode_content, encode_content, new_message_id, read_profile
-from p2pchat.core.envelope import envelope_id, open_blob, seal_blob
+from p2pchat.core.envelope import BUCKETS, envelope_id, open_blob, seal_blob
 from p2pchat.core.handshake import Initial
 from p2pchat.core.invite import (
     MOST_WAYS,
     ONE_TIME,
     REUSABLE,
     ROLE_NODE,
+    ROLE_RELAY,
     Invite,
     InviteWay,
     blob_key,
@@ -25,9 +29,20 @@ from p2pchat.core.invite import (
     hello_key,
     new_secret,
 )
-from p2pchat.core.prekeys import Bundle, PrekeySet, dump_set, load_set, make_set, open_bundle, person_digest
+from p2pchat.core.prekeys import (
+    MOST_BUNDLE,
+    Bundle,
+    PrekeySet,
+    dump_set,
+    load_set,
+    make_set,
+    open_bundle,
+    person_digest,
+)
+from p2pchat.core.primitives import KEY, sign_public
 from p2pchat.core.session import DAY, Session
-from p2pchat.engine import outbound, people, views
+from p2pchat.engine import outbound, people, queues, views
+from p2pchat.engine.ports import Relay
 from p2pchat.engine.turn import Turn
 from p2pchat.errors import CannotOpen, NotNow, UsageError
 from p2pchat.store import contacts as store_contacts
@@ -35,10 +50,12 @@ from p2pchat.store import envelopes as store_envelopes
 from p2pchat.store import invites as store_invites
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import prekeys as store_prekeys
+from p2pchat.store import queues as store_queues
 from p2pchat.store.contacts import Contact
 from p2pchat.store.envelopes import SeenRow
 from p2pchat.store.invites import InviteRow
 from p2pchat.store.prekeys import PrekeyRow
+from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
 
 ROTATE = 7 * DAY
 KEEP_ROTATED = 30 * DAY
@@ -55,8 +72,8 @@ def make(turn: Turn, *, reusable: bool, ask: bool, expires_s: int, hidden: bool 
     """A new invite, saved; it lives `expires_s` seconds. `hidden`: who uses it does not learn our address."""
     if not 60 <= expires_s <= MOST_EXPIRY_S:
         raise UsageError("An invite lives between a minute and a year")
-    addresses = turn.net.ways(hidden=hidden)[:MOST_WAYS]
-    if hidden and not addresses:
+    addresses, relays = turn.net.ways(hidden=hidden), queues.ours(turn)
+    if hidden and not addresses and not relays:
         raise NotNow("Without a relay nobody finds the way here who must not learn this node's address", hint=USE_RELAY)
     kind = REUSABLE if reusable else ONE_TIME
     expires_at = turn.now // 1000 + expires_s
@@ -67,7 +84,10 @@ def make(turn: Turn, *, reusable: bool, ask: bool, expires_s: int, hidden: bool 
         prekeys = make_set(turn.me, expires_at, one_time=True, random=turn.random)
         digest = open_bundle(prekeys.bundle).digest
         _save(turn, store_prekeys.ONE_TIME, prekeys, expires_at * 1000)
-    ways = tuple(InviteWay(peer, address, ROLE_NODE) for peer, address in addresses)
+    ways = (
+        *(InviteWay(peer, address, ROLE_NODE) for peer, address in addresses[: MOST_WAYS - len(relays)]),
+        *(InviteWay(relay.peer, relay.addresses[0], ROLE_RELAY, relay.token) for relay in relays),
+    )
     row = InviteRow(
         id=turn.random(8),
         kind=kind,
@@ -84,7 +104,70 @@ def make(turn: Turn, *, reusable: bool, ask: bool, expires_s: int, hidden: bool 
     )
     store_invites.add(turn.db, row)
     turn.offers_changed = True
+    if relays:
+        _put_into_boxes(turn, row, relays)
     return row
+
+
+def _put_into_boxes(turn: Turn, row: InviteRow, relays: Sequence[Relay]) -> None:
+    """Leave the bundle where who has the invite finds it, and collect what they put into its queue."""
+    assert row.secret is not None
+    fetch_seed = turn.random(KEY)
+    put = sign_public(mailbox.invite_put(row.secret))
+    box_fetch, box_put = mailbox.invite_box(row.secret)
+    for relay in relays:
+        store_queues.collect_from(
+            turn.db,
+            OwnQueueRow(
+                None,
+                row.id,
+                relay.peer,
+                relay.addresses,
+                relay.token,
+                fetch_seed,
+                put,
+                None,
+                mailbox.STAMPED,
+                turn.now,
+            ),
+        )
+        store_queues.deposit_in(
+            turn.db,
+            TheirQueueRow(
+                None,
+                row.id,
+                relay.peer,
+                relay.addresses[0],
+                relay.token,
+                sign_public(box_fetch),
+                box_put,
+                mailbox.BOX,
+                row.expires_at,
+            ),
+        )
+    _fill_boxes(turn, row, sign_public(fetch_seed))
+    turn.mail_changed = True
+
+
+def _fill_boxes(turn: Turn, row: InviteRow, fetch: bytes) -> None:
+    assert row.secret is not None
+    bundle = row.bundle or rotation(turn).bundle
+    blob = seal_blob(blob_key(row.secret), encode([bundle, fetch]), turn.random)
+    outbound.queue_box(turn, row.id, blob, row.expires_at)
+
+
+def _leave_boxes(turn: Turn, invite_id: bytes) -> None:
+    """The bundle is of no use any more."""
+    store_outbox.clear(turn.db, invite_id)
+    store_queues.leave_box(turn.db, invite_id)
+    turn.mail_changed = True
+
+
+def ended(turn: Turn, row: InviteRow) -> None:
+    """An invite has expired: what it has at relays is left alone."""
+    _leave_boxes(turn, row.id)
+    store_queues.collect_no_more(turn.db, invite=row.id)
+    turn.offers_changed = True
 
 
 def rotation(turn: Turn) -> PrekeySet:
@@ -98,6 +181,12 @@ def rotation(turn: Turn) -> PrekeySet:
     for contact in store_contacts.all(turn.db):
         if contact.state == "contact":
             outbound.queue(turn, contact, contents.BUNDLE, [fresh.bundle])
+    fetches = {row.invite: row.fetch for _, row in store_queues.own(turn.db) if row.invite is not None}
+    for row in store_invites.open_invites(turn.db):
+        if row.kind == REUSABLE and row.id in fetches:
+            store_outbox.clear(turn.db, row.id)
+            _fill_boxes(turn, row, fetches[row.id])
+            turn.mail_changed = True
     return fresh
 
 
@@ -155,6 +244,7 @@ def admit(turn: Turn, invite_id: bytes, blob: bytes) -> bool:
     if row.kind == ONE_TIME:
         store_invites.update(turn.db, row.id, state=store_invites.USED, secret=None, bundle=None, encoded=None)
         store_prekeys.delete(turn.db, store_prekeys.ONE_TIME, prekeys.number)
+        _leave_boxes(turn, row.id)
         turn.offers_changed = True
     contact = known if known is not None else _newcomer(turn, row, initial, profile.name)
     store_prekeys.remember(turn.db, th, contact.id, turn.now + REMEMBER_HANDSHAKE)
@@ -162,6 +252,16 @@ def admit(turn: Turn, invite_id: bytes, blob: bytes) -> bool:
     store_envelopes.remember(turn.db, [SeenRow(name, contact.id, None, max(turn.now, row.expires_at))])
     _welcome(turn, contact, session, people.Introduction(initial.device, content.message_id, profile), row)
     return True
+
+
+def mailed(turn: Turn, invite_id: bytes, blob: bytes) -> None:
+    """A blob from the queue of an invite of ours: a first message, or anything that a relay puts there."""
+    if admit(turn, invite_id, blob):
+        return
+    row = store_invites.get(turn.db, invite_id)
+    if row is not None and row.state == store_invites.USED:  # it was said once, which is enough where anything may come
+        store_queues.collect_no_more(turn.db, invite=invite_id)
+        turn.mail_changed = True
 
 
 def _known_as(row: InviteRow, blob: bytes) -> bytes:
@@ -223,25 +323,64 @@ def answer(turn: Turn, contact_id: bytes, blob: bytes) -> bytes | None:
     contact = turn.contact(contact_id)
     if contact is None or contact.invite is None:
         return None
+    invite = decode_invite(contact.invite)
     try:
-        invite = decode_invite(contact.invite)
-        bundle = open_bundle(open_blob(blob_key(invite.secret), blob))
-        if invite.digest != _pinned(invite, bundle):
-            return None
-        known = store_contacts.by_identity(turn.db, bundle.identity)
-        if known is not None and known.id != contact_id:
-            _already(turn, contact, known)
-            return None
-        content = _introduction(turn, contact)
-        # whether the invite has expired is the inviter's to say: our clock may be a day ahead
-        session, message = handshake.initiate(turn.me, bundle, content, turn.now - DAY, turn.entropy)
+        return _first_message(turn, contact, invite, open_blob(blob_key(invite.secret), blob))
     except CannotOpen:
         return None
-    turn.change(contact_id, identity=bundle.identity, device=bundle.device, bundle=bundle.encoded)
-    turn.sessions.begin(contact_id, session, turn.now)
+
+
+def boxed(turn: Turn, contact_id: bytes, relay: bytes, blob: bytes) -> None:
+    """A blob from the box of an invite that we use: the bundle, and where to put the first message. Whatever else lies
+    there was put there by the relay, or by somebody else with the invite.
+    """
+    contact = turn.contact(contact_id)
+    if contact is None or contact.invite is None:
+        return
+    invite = decode_invite(contact.invite)
+    way = next((way for way in invite.ways if way.role == ROLE_RELAY and way.peer == relay), None)
+    if way is None:
+        return
+    try:
+        bundle, fetch = _BOX(decode(open_blob(blob_key(invite.secret), blob), BUCKETS[-1]))
+        if _first_message(turn, contact, invite, bundle) is None:
+            return
+    except CannotOpen:
+        return
+    until = max(turn.now, contact.invite_until or 0) + outbound.KEEP_TRYING
+    put_seed = mailbox.invite_put(invite.secret)
+    store_queues.deposit_in(
+        turn.db,
+        TheirQueueRow(contact_id, None, relay, way.address, way.token, fetch, put_seed, mailbox.STAMPED, until),
+    )
+    turn.mail_changed = True
+
+
+_BOX = array(binary_upto(MOST_BUNDLE), binary(KEY), open_end=True)
+
+
+def _first_message(turn: Turn, contact: Contact, invite: Invite, offered: bytes) -> bytes | None:
+    """The first message for an invite, made against this bundle unless it was made before; the same by every way. None
+    if it is of somebody we know. Raises `CannotOpen`, with nothing changed.
+    """
+    bundle = open_bundle(offered)
+    if invite.digest != _pinned(invite, bundle):
+        raise CannotOpen
+    pending = store_outbox.initial(turn.db, contact.id)
+    if pending is not None:
+        return pending
+    known = store_contacts.by_identity(turn.db, bundle.identity)
+    if known is not None and known.id != contact.id:
+        _already(turn, contact, known)
+        return None
+    content = _introduction(turn, contact)
+    # whether the invite has expired is the inviter's to say: our clock may be a day ahead
+    session, message = handshake.initiate(turn.me, bundle, content, turn.now - DAY, turn.entropy)
+    turn.change(contact.id, identity=bundle.identity, device=bundle.device, bundle=bundle.encoded)
+    turn.sessions.begin(contact.id, session, turn.now)
     turn.pairs_changed = True
     initial = seal_blob(blob_key(invite.secret), message, turn.random)
-    outbound.queue_initial(turn, contact_id, store_outbox.INITIAL, initial, session.th)
+    outbound.queue_initial(turn, contact.id, store_outbox.INITIAL, initial, session.th)
     return initial
 
 

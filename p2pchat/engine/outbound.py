@@ -4,13 +4,15 @@
 2. `queue` makes the content; where the contact has accepted and a session can send, it is padded and sealed now,
    else the content waits unsealed in the outbox until `seal_waiting` is called. What waited, and after a renewal what
    was sealed before it, is sealed in parts, one a turn.
-3. After the commit the engine hands what was sealed to `flow`, which writes it if a link is there.
+3. After the commit the engine hands what was sealed to `flow`, which writes it if a link is there, and to `mail`, which
+   deposits it if not.
 
-The outbox forgets a content at its end-to-end receipt; receipts themselves, at the hop ack.
+The outbox forgets a content at its end-to-end receipt; receipts themselves, at the hop ack or when relays have them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from p2pchat.core import content as contents
@@ -20,9 +22,10 @@ from p2pchat.core.envelope import BUCKETS, envelope_id
 from p2pchat.core.session import DAY, Session
 from p2pchat.core.text import MOST_TEXT_BYTES
 from p2pchat.core.wire import Frame
-from p2pchat.engine import settings, views
+from p2pchat.engine import queues, settings, views
 from p2pchat.engine.turn import Sealed, Turn
 from p2pchat.errors import NotNow, TextTooLong, UsageError
+from p2pchat.store import envelopes as store_envelopes
 from p2pchat.store import messages as store_messages
 from p2pchat.store import meta
 from p2pchat.store import outbox as store_outbox
@@ -31,8 +34,9 @@ from p2pchat.store.messages import MessageRow
 from p2pchat.store.outbox import OutboxRow
 
 KEEP_TRYING = 30 * DAY
-_LATEST_COUNTS = frozenset({contents.PROFILE, contents.ADDRESSES, contents.BUNDLE})
+_LATEST_COUNTS = frozenset({contents.PROFILE, contents.ADDRESSES, contents.QUEUES, contents.BUNDLE})
 """Each says all that those of its kind before it said: they are not sent any more, and do not pile up."""
+OWED_A_TURN = 64 * contents.MOST_RECEIPTS
 AT_ONCE = 0
 """The next try of what nobody has acked. No time: a clock that was ahead and is set right would make it wait."""
 
@@ -120,6 +124,22 @@ def queue_initial(turn: Turn, contact_id: bytes, kind: int, blob: bytes, th: byt
         _ready(turn, row, pk)
 
 
+def queue_box(turn: Turn, invite_id: bytes, blob: bytes, until: int) -> None:
+    """Keep the sealed bundle of an invite of ours for its boxes."""
+    row = OutboxRow(
+        contact=invite_id,
+        kind=store_outbox.BOX,
+        msg_id=None,
+        content=None,
+        envelope_id=envelope_id(blob),
+        envelope=blob,
+        created_at=turn.now,
+        next_try=AT_ONCE,
+        expires_at=until,
+    )
+    _ready(turn, row, store_outbox.add(turn.db, row))
+
+
 def seal_waiting(turn: Turn, contact: Contact) -> None:
     """The contact has accepted: seal what waited for that, in its order."""
     _begin_sealing(turn, contact.id, old_to(turn, contact.id))
@@ -199,12 +219,19 @@ def _seal_row(turn: Turn, row: OutboxRow, session: Session, *, behind: bool) -> 
 
 
 def _ready(turn: Turn, row: OutboxRow, pk: int) -> None:
-    if row.envelope is not None and row.envelope_id is not None:
-        turn.sealed.append(Sealed(row.contact, pk, row.envelope_id, Frame(frame_type(row.kind), row.envelope)))
+    turn.sealed += ready([row], pk)
 
 
-def frame_type(kind: int) -> int:
-    """The frame an outbox row travels in."""
+def ready(rows: Iterable[OutboxRow], pk: int | None = None) -> list[Sealed]:
+    """Of these rows, those that are sealed, as they leave; `pk` of the one that has just been added."""
+    return [
+        Sealed(row.contact, row.kind, pk or row.pk, row.envelope_id, Frame(_frame_type(row.kind), row.envelope))
+        for row in rows
+        if row.envelope is not None and row.envelope_id is not None
+    ]
+
+
+def _frame_type(kind: int) -> int:
     return wire.INITIAL if kind == store_outbox.RENEWAL else wire.ENVELOPE
 
 
@@ -229,10 +256,22 @@ def finish(turn: Turn) -> None:
             queue(turn, contact, contents.RECEIPT, contents.receipt_payload(contents.DELIVERED, some))
 
 
+def tell_owed(turn: Turn, contact_id: bytes) -> None:
+    """Queue the receipts that waited for others; what is too much for one turn goes on in the next."""
+    owed = store_envelopes.owed(turn.db, contact_id, OWED_A_TURN)
+    store_envelopes.receipts_queued(turn.db, [id for id, _ in owed], turn.now)
+    if owed:
+        turn.receipts.setdefault(contact_id, []).extend(msg_id for _, msg_id in owed)
+    if len(owed) == OWED_A_TURN:
+        turn.later(contact_id, tell_owed, contact_id)
+
+
 def own_profile(turn: Turn, contact: Contact) -> Profile:
-    """What we tell a contact about ourselves."""
+    """What we tell a contact about ourselves, and where we collect what it leaves for us."""
     name = (meta.get(turn.db, "name") or b"").decode()
-    return Profile(name, settings.read_receipts(turn.db), tuple(turn.net.ways(hidden=contact.hidden)))
+    queues.refresh(turn, contact)
+    ways = tuple(turn.net.ways(hidden=contact.hidden))
+    return Profile(name, settings.read_receipts(turn.db), ways, queues.announced(turn, contact) or None)
 
 
 def queue_profile(turn: Turn, contact: Contact) -> None:

@@ -15,13 +15,14 @@ from dataclasses import dataclass, replace
 from p2pchat.core import content as contents
 from p2pchat.core import delivery
 from p2pchat.core.codec import array, binary, decode, encode
-from p2pchat.core.content import Profile, newest_message_id
+from p2pchat.core.content import Announced, Profile, newest_message_id
 from p2pchat.core.identity import safety_number, sas_words
 from p2pchat.core.invite import ROLE_NODE, Invite, decode_invite, hello_key, invite_id, read_invite
+from p2pchat.core.mailbox import STAMPED
 from p2pchat.core.primitives import KEY, equal
 from p2pchat.core.session import DAY, LINGER, Session
 from p2pchat.core.text import clean_name
-from p2pchat.engine import outbound, views
+from p2pchat.engine import outbound, queues, views
 from p2pchat.engine.turn import Turn
 from p2pchat.errors import BadName, InviteExpired, NotNow
 from p2pchat.store import contacts as store_contacts
@@ -29,6 +30,7 @@ from p2pchat.store import invites as store_invites
 from p2pchat.store import messages as store_messages
 from p2pchat.store import meta
 from p2pchat.store import outbox as store_outbox
+from p2pchat.store import queues as store_queues
 from p2pchat.store.contacts import Contact, Way
 
 HEARD_WITHIN = 30 * DAY
@@ -95,6 +97,7 @@ def add(turn: Turn, written: str, name: str | None, hidden: bool = False) -> Con
         if (
             known.identity is None
             and known.invite is not None
+            and _nodes(invite)
             and _nodes(decode_invite(known.invite)) == _nodes(invite)
         ):
             return knock_anew(turn, known, contact)  # of the same node, which the other one has never reached
@@ -118,9 +121,11 @@ def _nodes(invite: Invite) -> set[bytes]:
 
 
 def knock(turn: Turn, contact: Contact, invite: Invite) -> None:
-    """Have the network join by this invite."""
+    """Have the network join by this invite; at its relays, what lies in the box is looked for too."""
     ways = [(way.peer, way.address) for way in invite.ways if way.role == ROLE_NODE]
-    turn.after(turn.net.join, contact.id, ways, hello_key(invite.secret))
+    if ways:
+        turn.after(turn.net.join, contact.id, ways, hello_key(invite.secret))
+    turn.mail_changed = True
 
 
 def knock_anew(turn: Turn, contact: Contact, newer: Contact) -> Contact:
@@ -129,7 +134,7 @@ def knock_anew(turn: Turn, contact: Contact, newer: Contact) -> Contact:
     """
     assert newer.invite is not None
     invite = decode_invite(newer.invite)
-    store_outbox.clear(turn.db, contact.id, [store_outbox.INITIAL])
+    _forget_first(turn, contact.id)
     changed = turn.change(contact.id, invite=newer.invite, invite_id=newer.invite_id, invite_until=newer.invite_until)
     if newer.hidden:
         turn.pairs_changed = True
@@ -137,7 +142,7 @@ def knock_anew(turn: Turn, contact: Contact, newer: Contact) -> Contact:
     if newer.named_by_me:
         changed = turn.change(contact.id, name=newer.name, named_by_me=True)
     _set_ways(turn, contact.id, invite)
-    turn.event("contact", **views.contact(changed, turn.net.route(contact.id)))
+    turn.event("contact", **views.contact(changed, turn.route(contact.id)))
     turn.after(turn.net.joined, contact.id)
     knock(turn, changed, invite)
     return changed
@@ -171,6 +176,7 @@ def heard(turn: Turn, contact_id: bytes, th: bytes) -> None:
         return
     store_contacts.heard(turn.db, contact_id, turn.now)
     turn.memory.people.pop(contact_id, None)
+    outbound.tell_owed(turn, contact_id)
     outbound.seal_more(turn, contact_id)  # a full disk may have ended it
     if any(one.th == th and one.initiator for one in turn.sessions.all(contact_id)):
         joined(turn, contact_id)
@@ -180,7 +186,7 @@ def show(turn: Turn, contact_id: bytes) -> None:
     """Tell faces how a contact is reached now."""
     contact = turn.contact(contact_id)
     if contact is not None:
-        turn.event("contact", **views.contact(contact, turn.net.route(contact_id)))
+        turn.event("contact", **views.contact(contact, turn.route(contact_id)))
 
 
 def joined(turn: Turn, contact_id: bytes) -> None:
@@ -188,10 +194,23 @@ def joined(turn: Turn, contact_id: bytes) -> None:
     contact = turn.contact(contact_id)
     if contact is None or contact.invite is None:
         return
-    store_outbox.clear(turn.db, contact_id, [store_outbox.INITIAL])
+    _forget_first(turn, contact_id)
     contact = turn.change(contact_id, invite=None, invite_until=None)
     turn.after(turn.net.joined, contact_id)
     reach(turn, contact)
+
+
+def _forget_first(turn: Turn, contact_id: bytes) -> None:
+    """Our first message is not sent any more."""
+    store_outbox.clear(turn.db, contact_id, [store_outbox.INITIAL])
+    store_queues.deposit_no_more(turn.db, contact_id, STAMPED)
+    turn.mail_changed = True
+
+
+def arrived(turn: Turn, contact: Contact, session: Session) -> None:
+    """A session that we began has brought something: its first message is there."""
+    store_outbox.clear_renewal(turn.db, contact.id, session.th)
+    joined(turn, contact.id)
 
 
 def accepted(turn: Turn, contact: Contact, session: Session) -> Contact:
@@ -200,7 +219,7 @@ def accepted(turn: Turn, contact: Contact, session: Session) -> Contact:
         joined(turn, contact.id)
     changed = turn.change(contact.id, state="contact")
     turn.pairs_changed = True
-    turn.event("contact", **views.contact(changed, turn.net.route(contact.id)))
+    turn.event("contact", **views.contact(changed, turn.route(contact.id)))
     outbound.seal_waiting(turn, changed)
     return changed
 
@@ -231,8 +250,7 @@ def _take_introduction(turn: Turn, contact: Contact) -> Contact:
         return contact
     meta.remove(turn.db, _introduction_key(contact.id))
     device, message_id, payload = _INTRODUCTION(decode(kept, len(kept)))
-    profile = Profile(payload[0], payload[1], payload[2])
-    return told(turn, turn.change(contact.id, device=device), message_id, profile)
+    return told(turn, turn.change(contact.id, device=device), message_id, contents.profile_of(payload))
 
 
 def connected(turn: Turn, contact: Contact, introduction: Introduction) -> None:
@@ -242,7 +260,7 @@ def connected(turn: Turn, contact: Contact, introduction: Introduction) -> None:
     turn.pairs_changed = True
     outbound.queue_profile(turn, changed)
     outbound.seal_waiting(turn, changed)
-    turn.event("contact", **views.contact(changed, turn.net.route(contact.id)))
+    turn.event("contact", **views.contact(changed, turn.route(contact.id)))
     reach(turn, changed)
 
 
@@ -271,7 +289,7 @@ def begin(turn: Turn, contact: Contact, session: Session) -> None:
         outbound.seal_again(turn, contact.id)
     else:
         outbound.seal_waiting(turn, contact)
-    turn.event("contact", **views.contact(contact, turn.net.route(contact.id)))
+    turn.event("contact", **views.contact(contact, turn.route(contact.id)))
     reach(turn, contact)
 
 
@@ -293,6 +311,7 @@ def block(turn: Turn, contact: Contact) -> Contact:
     queued = [row.msg_id for row in rows if row.kind == contents.TEXT and row.msg_id is not None]
     store_outbox.clear(turn.db, contact.id)
     advance(turn, contact.id, queued, delivery.EXPIRED, None)
+    queues.leave(turn, contact.id)
     changed = turn.change(contact.id, state="blocked", invite=None, invite_until=None)
     turn.pairs_changed = True
     turn.after(turn.net.forget, contact.id)
@@ -305,14 +324,14 @@ def remove(turn: Turn, contact: Contact) -> None:
     store_contacts.remove(turn.db, contact.id)
     turn.sessions.forget(contact.id)
     turn.forget_contact(contact.id)
-    turn.pairs_changed = True
+    turn.pairs_changed = turn.mail_changed = True
     turn.after(turn.net.forget, contact.id)
 
 
 def rename(turn: Turn, contact: Contact, name: str) -> Contact:
     """Call a contact something else; their own choice of name does not change it any more."""
     changed = turn.change(contact.id, name=name_of(name), named_by_me=True)
-    turn.event("contact", **views.contact(changed, turn.net.route(contact.id)))
+    turn.event("contact", **views.contact(changed, turn.route(contact.id)))
     return changed
 
 
@@ -342,7 +361,7 @@ def verify(turn: Turn, contact: Contact, *, compared: bool) -> tuple[str, bool, 
         raise NotNow(f"{contact.name} has not answered yet", hint="There is nothing to compare before that.")
     if compared and not contact.verified:
         contact = turn.change(contact.id, verified=True)
-        turn.event("contact", **views.contact(contact, turn.net.route(contact.id)))
+        turn.event("contact", **views.contact(contact, turn.route(contact.id)))
     assert contact.identity is not None
     return safety_number(turn.me.identity, contact.identity), contact.verified, words(turn, contact)
 
@@ -357,40 +376,42 @@ def words(turn: Turn, contact: Contact) -> str:
 
 def told(turn: Turn, contact: Contact, message_id: bytes, profile: Profile) -> Contact:
     """A contact told about itself. A name of our own choice stays, and so does what was said later than this."""
-    if not _is_news(turn, contact, message_id):
-        return contact
-    name = contact.name if contact.named_by_me else their_name(profile.name)
-    changed = turn.change(contact.id, name=name, profile_name=profile.name, read_receipts=profile.read_receipts)
-    if name != contact.name:
-        turn.event("contact", **views.contact(changed, turn.net.route(contact.id)))
-    _moved(turn, changed, profile.ways)
-    return changed
+    if _is_news(turn, contact, "name", message_id):
+        name = contact.name if contact.named_by_me else their_name(profile.name)
+        before = contact.name
+        contact = turn.change(contact.id, name=name, profile_name=profile.name, read_receipts=profile.read_receipts)
+        if name != before:
+            turn.event("contact", **views.contact(contact, turn.route(contact.id)))
+    moved(turn, contact, message_id, profile.ways)
+    if profile.queues is not None:
+        collects(turn, contact, message_id, profile.queues)
+    return contact
 
 
 def moved(turn: Turn, contact: Contact, message_id: bytes, ways: Sequence[tuple[bytes, bytes]]) -> None:
-    """A contact told where its nodes are."""
-    if _is_news(turn, contact, message_id):
-        _moved(turn, contact, ways)
+    """A contact told where its nodes are. None at all changes nothing: it may just not know its own."""
+    if _is_news(turn, contact, "ways", message_id) and ways:
+        store_contacts.set_ways(turn.db, contact.id, [Way(*way, ROLE_NODE) for way in ways], turn.now)
+        if contact.state == "contact":
+            reach(turn, contact)
 
 
-def _is_news(turn: Turn, contact: Contact, message_id: bytes) -> bool:
+def collects(turn: Turn, contact: Contact, message_id: bytes, theirs: tuple[Announced, ...]) -> None:
+    """A contact told where it collects what we leave for it."""
+    if _is_news(turn, contact, "queues", message_id):
+        queues.told(turn, contact, theirs)
+
+
+def _is_news(turn: Turn, contact: Contact, what: str, message_id: bytes) -> bool:
     """Contents may arrive late and in any order; the ids of one sender grow with time.
 
     An id from the future counts as one of tomorrow: else a clock that was wrong once would silence its owner for long.
     """
-    key = f"told {contact.id.hex()}"
+    key = f"told {what} {contact.id.hex()}"
     if message_id <= (meta.get(turn.db, key) or b""):
         return False
     meta.put(turn.db, key, min(message_id, newest_message_id(turn.now + DAY)))
     return True
-
-
-def _moved(turn: Turn, contact: Contact, ways: Sequence[tuple[bytes, bytes]]) -> None:
-    """A contact's nodes are reached by these ways now. None at all changes nothing: it may just not know its own."""
-    if ways:
-        store_contacts.set_ways(turn.db, contact.id, [Way(*way, ROLE_NODE) for way in ways], turn.now)
-        if contact.state == "contact":
-            reach(turn, contact)
 
 
 def gone(turn: Turn, contact: Contact) -> None:
@@ -406,6 +427,7 @@ def gone(turn: Turn, contact: Contact) -> None:
         return
     for session in turn.sessions.all(contact.id):
         turn.sessions.drop(contact.id, session.th)
+    queues.leave(turn, contact.id)
     nobody = {"identity": None, "device": None, "bundle": None, "verified": False}
     turn.change(contact.id, **nobody, invite=None, invite_id=None, invite_until=None)
     turn.pairs_changed = True
@@ -423,6 +445,13 @@ def advance(turn: Turn, chat: bytes, ids: Iterable[bytes], event: str, route: st
     at = views.timestamp(turn.now)
     for message_id in moved_on:
         turn.event("state", id=message_id.hex(), chat=chat.hex(), state=state, route=route, at=at)
+
+
+def tell_queues(turn: Turn, contact: Contact) -> None:
+    """Tell a contact where we collect, if that has changed. One who has not accepted yet hears it then."""
+    told = contact.state == "contact" or (contact.state == "waiting" and contact.identity is not None)
+    if told and queues.refresh(turn, contact):
+        outbound.queue(turn, contact, contents.QUEUES, contents.queues_payload(queues.announced(turn, contact)))
 
 
 def tell_addresses(turn: Turn) -> None:

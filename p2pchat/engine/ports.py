@@ -18,8 +18,46 @@ PackedWay = tuple[bytes, bytes]
 """(transport key, packed address): the engine keeps and sends addresses without reading them."""
 
 
+class Mailboxes(Protocol):
+    """The mailboxes of relays as the engine sees them. Nothing here waits; what comes of it is told to `Mail`."""
+
+    def watch(self, relay: Relay, queues: Sequence[OwnQueue]) -> None:
+        """Collect from these queues at this relay, what lies there and what comes, as `Mail.collected`; called again,
+        the new list counts; an empty one ends it. The relay need not be one of ours: a box of an invite, queues of a
+        relay that we left.
+        """
+        ...
+
+    def taken(self, relay: bytes, qid: bytes, upto: int) -> None:
+        """What was collected up to this place is on our disk: the relay can delete it."""
+        ...
+
+    def deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:
+        """Put blobs into a queue; each has a number of the caller's, whose end is told to `Mail` once, in any order.
+        Stamps are made where the queue's flags ask for them.
+        """
+        ...
+
+    def relay_at(self, written: str) -> Relay:
+        """The relay that a person means by MULTIADDR or MULTIADDR#TOKEN. Raises BadAddress."""
+        ...
+
+    def address_of(self, relay: Relay) -> str:
+        """Where a relay is, for people: its best address, which ends in /p2p/<peer id>."""
+        ...
+
+    def relay_health(self) -> Mapping[bytes, RelayHealth]:
+        """By transport key: every relay that we watch or deposit at now."""
+        ...
+
+
 class Net(Protocol):
-    """The network as the engine sees it. Nothing here waits; what comes of it is told to the `Gate` and the `Door`."""
+    """The network as the engine sees it. Nothing here waits; what comes of it is told to `Gate`, `Door` and `Mail`."""
+
+    @property
+    def mailboxes(self) -> Mailboxes:
+        """Those of relays."""
+        ...
 
     def use_relays(self, relays: Sequence[Relay]) -> None:
         """Be reached by circuits of these relays, best first; called again, the new list counts. Hidden contacts are
@@ -77,53 +115,4 @@ class Net(Protocol):
 
     def route(self, contact: bytes) -> str | None:
         """How a message would travel now; None where no link is there."""
-        ...
-
-
-class Mailboxes(Protocol):
-    """The mailboxes of relays as the engine sees them. Nothing here waits; what comes of it is told to `Mail`."""
-
-    def watch(self, relay: Relay, queues: Sequence[OwnQueue]) -> None:
-        """Collect from these queues at this relay, what lies there and what comes, as `Mail.collected`; called again,
-        the new list counts; an empty one ends it. The relay need not be one of ours: a box of an invite, queues of a
-        relay that we left.
-        """
-        ...
-
-    def taken(self, relay: bytes, qid: bytes, upto: int) -> None:
-        """What was collected up to this place is on our disk: the relay can delete it."""
-        ...
-
-    def deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:
-        """Put blobs into a queue; each has a number of the caller's, whose end is told to `Mail` once, in any order.
-        Stamps are made where the queue's flags ask for them.
-        """
-        ...
-
-    def relay_health(self) -> Mapping[bytes, RelayHealth]:
-        """By transport key: every relay that we watch or deposit at now."""
-        ...
-
-
-class Mail(Protocol):
-    """What comes of `watch` and `deposit`: the engine's end of the mailboxes. Nothing here raises."""
-
-    async def collected(self, relay: bytes, qid: bytes, blobs: Sequence[tuple[int, bytes]]) -> None:
-        """(place, blob) in order of place, from one of the queues we watch; waits while too much waits."""
-        ...
-
-    def deposited(self, relay: bytes, done: Sequence[tuple[int, int]]) -> None:
-        """(number, code of `core.mailbox`): 0 is on the relay's disk."""
-        ...
-
-    def undeposited(self, relay: bytes, numbers: Sequence[int]) -> None:
-        """The relay was not reached, or the stream ended before its answer: perhaps it is there, perhaps not."""
-        ...
-
-    def relay_up(self, relay: bytes) -> None:
-        """The relay answers: what waits for it can be deposited now."""
-        ...
-
-    def relay_down(self, relay: bytes) -> None:
-        """The relay does not answer any more."""
         ...

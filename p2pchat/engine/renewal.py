@@ -167,7 +167,7 @@ def _replace(turn: Turn, contact: Contact, old_th: bytes, fresh: Session) -> Non
         turn.after(turn.net.relink, contact.id)  # a link by its hello could not renew any more
     turn.pairs_changed = True
     outbound.seal_again(turn, contact.id)
-    turn.event("contact", **views.contact(contact, turn.net.route(contact.id)), renewed=True)
+    turn.event("contact", **views.contact(contact, turn.route(contact.id)), renewed=True)
 
 
 def _session(turn: Turn, contact: Contact, th: bytes) -> Session | None:

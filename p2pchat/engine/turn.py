@@ -214,9 +214,10 @@ def _session(row: SessionRow) -> Session:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A row of the outbox that is ready to leave: its frame type and the id that its ack will name."""
+    """A row of the outbox that is ready to leave: its frame and the id that its ack will name."""
 
     contact: bytes
+    kind: int
     pk: int
     envelope_id: bytes
     frame: Frame
@@ -264,8 +265,10 @@ class Memory:
 class Turn:
     """What a function of the engine works with. `now` is the same for the whole turn. `listened`: a face wants events.
 
-    `receipts` and `read` are ids of contents that contacts are told of at the turn's end: received, read. `unread` are
-    chats of which something else is unread now.
+    `receipts` and `read` are ids of contents that contacts are told of at the turn's end: received, read. `owing` are
+    contacts who are told later, since it goes by a relay. `unread` are chats of which something else is unread now.
+    `taken`: up to which place what came from a (relay, queue) is on disk with this turn. `route`: how a message to a
+    contact would travel.
 
     A function raises only before its first write: then it has failed alone, and the rest of the batch goes on.
     """
@@ -276,6 +279,7 @@ class Turn:
     entropy: Entropy
     net: Net
     sessions: SessionCache
+    route: Callable[[bytes], str | None]
     allowance: Allowance = field(default_factory=Allowance)
     memory: Memory = field(default_factory=Memory)
     listened: bool = True
@@ -287,11 +291,14 @@ class Turn:
     sealed: list[Sealed] = field(default_factory=list)
     hop_acks: dict[bytes, list[bytes]] = field(default_factory=dict)
     receipts: dict[bytes, list[bytes]] = field(default_factory=dict)
+    owing: dict[bytes, None] = field(default_factory=dict)
     read: dict[bytes, list[bytes]] = field(default_factory=dict)
     unread: dict[bytes, None] = field(default_factory=dict)
     people_changed: bool = False
     pairs_changed: bool = False
     offers_changed: bool = False
+    mail_changed: bool = False
+    taken: dict[tuple[bytes, bytes], int] = field(default_factory=dict)
 
     def after(self, output: Callable[..., object], *args: object) -> None:
         """Run `output(*args)` once this turn is on disk."""

@@ -87,6 +87,7 @@ class Mailbox:
         random: Callable[[int], bytes],
     ) -> None:
         self.health = RelayHealth("connecting", clock())
+        self._longest: int | None = None
         self._peer = peer
         self._host = host
         self._mail = mail
@@ -223,7 +224,7 @@ class Mailbox:
 
     def _now(self, state: RelayState, problem: str = "") -> None:
         since = self.health.since if self.health.state == state else self._clock()
-        self.health = RelayHealth(state, since, problem)
+        self.health = RelayHealth(state, since, problem, self._longest)
 
     def _way(self) -> tuple[list[str], bytes]:
         """Where to dial, and the token."""
@@ -245,6 +246,7 @@ class Mailbox:
         depositing = Depositing(stream, self._deposits, self._report, self._clock, self._random)
         self._collecting, self._depositing = collecting, depositing
         collecting.watch(self._watched.values())
+        self._longest = stream.hello.longest
         self._now("connected")
         if not self._up:
             self._up = True

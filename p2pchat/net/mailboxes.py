@@ -6,7 +6,10 @@ from collections.abc import Callable, Sequence
 
 import trio
 
+from p2pchat.core.mailbox import MOST_TOKEN
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, TheirQueue
+from p2pchat.errors import BadAddress, CannotOpen
+from p2pchat.net import addresses
 from p2pchat.net.mailbox import Mail, Mailbox
 from p2pchat.net.ports import Host
 
@@ -46,6 +49,26 @@ class Mailboxes:
     def relay_health(self) -> dict[bytes, RelayHealth]:
         """By transport key: every relay that we watch or deposit at now."""
         return {peer: mailbox.health for peer, mailbox in self._mailboxes.items()}
+
+    def relay_at(self, written: str) -> Relay:
+        """The relay that a person means by MULTIADDR or MULTIADDR#TOKEN. Raises BadAddress."""
+        text, _, word = written.strip().partition("#")
+        peer, address = addresses.parse_full(text)
+        token = word.encode("utf-8", "surrogatepass")
+        if addresses.parse_target(address).relay is not None:
+            raise BadAddress("A relay cannot be reached by another relay")
+        if len(token) > MOST_TOKEN:
+            raise BadAddress(f"A relay's token has at most {MOST_TOKEN} bytes")
+        if peer == self._host.peer:
+            raise BadAddress("That is this node itself")
+        return Relay(peer, (addresses.pack(address),), token)
+
+    def address_of(self, relay: Relay) -> str:
+        """Where a relay is, for people: its best address, which ends in /p2p/<peer id>."""
+        try:
+            return addresses.full(relay.peer, addresses.unpack(relay.addresses[0]))
+        except CannotOpen:  # of a kind that is not known here
+            return f"/p2p/{addresses.peer_id(relay.peer)}"
 
     def _of(self, relay: Relay) -> Mailbox:
         mailbox = self._mailboxes.get(relay.peer)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import trio
 
-from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, TheirQueue
+from p2pchat.core.relays import Relay
 from p2pchat.core.wire import Frame
 from p2pchat.errors import CannotOpen
 from p2pchat.net import addresses
@@ -55,7 +55,7 @@ class Network:
         self._hidden = Side(hidden_host, wire_end, keeper, nursery, random, wire_end.moved, self._relays.__contains__)
 
         if mail is not None:
-            self._mailboxes = Mailboxes(host, mail, nursery, wire_end.now, random)
+            self.mailboxes = Mailboxes(host, mail, nursery, wire_end.now, random)
 
     # --- where we are ----------------------------------------------------------------------------------------------
 
@@ -151,24 +151,6 @@ class Network:
         await trio.sleep(LEAVE_AFTER)
         if self._sides(contact)[0] is not side:
             side.forget(contact)
-
-    # --- mailboxes -------------------------------------------------------------------------------------------------
-
-    def watch(self, relay: Relay, queues: Sequence[OwnQueue]) -> None:
-        """Collect from these queues at a relay, and from no others."""
-        self._mailboxes.watch(relay, queues)
-
-    def taken(self, relay: bytes, qid: bytes, upto: int) -> None:
-        """What was collected up to this place is on our disk."""
-        self._mailboxes.taken(relay, qid, upto)
-
-    def deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:
-        """Put blobs into a queue at a relay."""
-        self._mailboxes.deposit(relay, queue, hours, blobs)
-
-    def relay_health(self) -> Mapping[bytes, RelayHealth]:
-        """How it stands with each relay."""
-        return self._mailboxes.relay_health()
 
     # --- addresses -------------------------------------------------------------------------------------------------
 

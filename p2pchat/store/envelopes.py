@@ -12,8 +12,8 @@ REMEMBERED_FOR = 60 * 24 * 3600 * 1000  # milliseconds
 
 @dataclass(frozen=True, slots=True)
 class SeenRow:
-    """An envelope that was accepted `at`, from whom, and the message in it if a receipt is owed for it; `receipt_at`
-    is when its receipt was queued last.
+    """An envelope that was accepted `at`, from whom, and the message in it if it gets a receipt; `receipt_at` is when
+    that was queued last, None while it is owed.
     """
 
     id: bytes
@@ -39,9 +39,30 @@ def remember(db: Database, rows: Iterable[SeenRow]) -> None:
     db.executemany(_REMEMBER, [(row.id, row.contact, row.msg_id, row.at, row.receipt_at) for row in rows])
 
 
-def receipt_queued(db: Database, id: bytes, at: int) -> None:
-    """Note that the receipt for an envelope was queued (again)."""
-    db.execute("UPDATE envelopes_seen SET receipt_at = ? WHERE id = ?", (at, id))
+def owe_receipt(db: Database, id: bytes) -> None:
+    """Note that the receipt for an envelope is to be queued (again)."""
+    db.execute("UPDATE envelopes_seen SET receipt_at = NULL WHERE id = ?", (id,))
+
+
+def owed(db: Database, contact: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+    """(envelope id, message id) of a contact's envelopes whose receipt is owed, those that came first first."""
+    found = db.query(
+        "SELECT id, msg_id FROM envelopes_seen WHERE contact = ? AND receipt_at IS NULL AND msg_id IS NOT NULL"
+        " ORDER BY at, msg_id LIMIT ?",
+        (contact, limit),
+    )
+    return [(id, msg_id) for id, msg_id in found]
+
+
+def creditors(db: Database) -> list[bytes]:
+    """Whoever is owed a receipt."""
+    found = db.query("SELECT DISTINCT contact FROM envelopes_seen WHERE receipt_at IS NULL AND msg_id IS NOT NULL")
+    return [contact for (contact,) in found]
+
+
+def receipts_queued(db: Database, ids: Iterable[bytes], at: int) -> None:
+    """Note that the receipts for these envelopes were queued."""
+    db.executemany("UPDATE envelopes_seen SET receipt_at = ? WHERE id = ?", [(at, id) for id in ids])
 
 
 def expire(db: Database, now: int) -> None:

@@ -2,7 +2,7 @@
 
 A row holds the content, and the envelope once it is sealed: what is sent again is always the stored envelope, and what
 has to be sealed anew (a renewed session) comes from the content. A row goes at the end-to-end receipt, at the sender's
-delete, or when it expires; an ack of the next hop only slows its retries.
+delete, or when it expires; an ack of the next hop only slows its retries. What lies at relays: see `deposits`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ INITIAL = 100
 """`kind` of a first message for an invite; lower ones are content types."""
 RENEWAL = 101
 """`kind` of a first message that renews a session."""
+BOX = 102
+"""`kind` of the sealed bundle of an invite of ours, for its box at relays; its `contact` is the invite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,13 @@ class Acked:
 
 _NAMES = tuple(field.name for field in fields(OutboxRow))
 _COLUMNS = ", ".join(_NAMES)
+
+
+def columns(table: str) -> str:
+    """The columns of an `OutboxRow` in a statement with several tables."""
+    return ", ".join(f"{table}.{name}" for name in _NAMES)
+
+
 _NEW = _NAMES[:-1]
 _values = attrgetter(*_NEW)  # astuple copies deeply, at ten times the cost
 _CHANGING = frozenset(_NEW) - {"contact"}
@@ -62,6 +71,7 @@ _ACKED = f"""
 SELECT pk, kind, msg_id, attempts FROM outbox
 WHERE envelope_id IN {AMONG.format("?1")} AND +contact = ?2 ORDER BY pk
 """
+_NOWHERE_ELSE = "AND NOT EXISTS (SELECT 1 FROM deposits WHERE outbox = pk) "
 _SEALED = "WHERE envelope IS NOT NULL "
 _UNSEALED = (
     "SELECT pk FROM outbox WHERE contact = ? AND content IS NOT NULL AND (envelope IS NULL OR pk <= ?)"
@@ -81,14 +91,17 @@ def due(
     limit: int | None = None,
     after_pk: int = 0,
     old_to: int = 0,
+    *,
+    elsewhere: bool = True,
 ) -> list[OutboxRow]:
     """Sealed rows behind `after_pk` whose next try has come, oldest first; of one contact or of all. Of one contact,
-    contents up to `old_to` are left out: they are going to be sealed anew.
+    contents up to `old_to` are left out: they are going to be sealed anew; without `elsewhere` also what lies at a
+    relay.
     """
     most = -1 if limit is None else limit
     if contact is None:
         return _rows(db, _SEALED + "AND next_try <= ? AND pk > ? ORDER BY pk LIMIT ?", now, after_pk, most)
-    fresh = "AND (content IS NULL OR pk > ?) "
+    fresh = "AND (content IS NULL OR pk > ?) " + ("" if elsewhere else _NOWHERE_ELSE)
     where = _SEALED + "AND next_try <= ? AND pk > ? AND contact = ? " + fresh + "ORDER BY pk LIMIT ?"
     return _rows(db, where, now, after_pk, contact, old_to, most)
 
@@ -114,6 +127,12 @@ def acked(db: Database, contact: bytes, envelope_ids: Iterable[bytes]) -> list[A
 def get(db: Database, pk: int) -> OutboxRow | None:
     """One row, or None."""
     return _row(db.query_one(_SELECT + "WHERE pk = ?", (pk,)))
+
+
+def initial(db: Database, contact: bytes) -> bytes | None:
+    """The first message for the invite of a contact, or None."""
+    row = db.query_one("SELECT envelope FROM outbox WHERE contact = ? AND kind = ?", (contact, INITIAL))
+    return None if row is None else row[0]
 
 
 def newest(db: Database, contact: bytes) -> int:
@@ -150,6 +169,11 @@ def clear(db: Database, contact: bytes, kinds: Iterable[int] | None = None) -> N
         db.execute("DELETE FROM outbox WHERE contact = ?", (contact,))
     else:
         db.executemany("DELETE FROM outbox WHERE contact = ? AND kind = ?", [(contact, kind) for kind in kinds])
+
+
+def clear_renewal(db: Database, contact: bytes, th: bytes) -> None:
+    """The first message of the renewed session `th` has arrived."""
+    db.execute("DELETE FROM outbox WHERE contact = ? AND kind = ? AND th = ?", (contact, RENEWAL, th))
 
 
 def expired(db: Database, now: int) -> list[OutboxRow]:

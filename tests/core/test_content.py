@@ -16,16 +16,21 @@ from p2pchat.core.content import (
     BUNDLE,
     DELIVERED,
     MESSAGE_ID,
+    MOST_QUEUES,
     PROFILE,
+    QUEUES,
     RECEIPT,
     RESET,
     TEXT,
+    Announced,
     Content,
     Profile,
     decode_content,
     encode_content,
     new_message_id,
     profile_payload,
+    queues_of,
+    queues_payload,
     read_profile,
     receipt_payload,
     text_payload,
@@ -37,6 +42,7 @@ from tests.core.people import NOW, Chance
 
 ID = bytes(range(MESSAGE_ID))
 WAY = (bytes(32), b"\x04\x7f\0\0\1\x06\x0f\xa1")
+QUEUE = (*WAY, b"a token", b"f" * 32, b"p" * 32, NOW)
 SAID = Content(TEXT, ID, 1, NOW, ("سلام 👩‍💻\0\n",))
 EXAMPLES = {
     "text": SAID,
@@ -46,7 +52,9 @@ EXAMPLES = {
     "receipt": Content(RECEIPT, ID, 0, NOW, (DELIVERED, (ID,) * 64)),
     "bundle": Content(BUNDLE, ID, 0, NOW, (bytes(3000),)),
     "reset": Content(RESET, ID, 0, NOW, (bytes(32),)),
-    "profile": Content(PROFILE, ID, 0, NOW, ("Alice", True, (WAY,) * 4)),
+    "profile": Content(PROFILE, ID, 0, NOW, ("Alice", True, (WAY,) * 4, (QUEUE,))),
+    "queues": Content(QUEUES, ID, 0, NOW, ((QUEUE,) * MOST_QUEUES,)),
+    "no queues": Content(QUEUES, ID, 0, NOW, ((),)),
     "addresses": Content(ADDRESSES, ID, 0, NOW, ((WAY,),)),
 }
 
@@ -129,6 +137,13 @@ WRONG: dict[str, list[Any]] = {
     "profile with five ways": fields(type=PROFILE, seq=0, payload=["A", True, [list(WAY)] * 5]),
     "profile with 1 for true": fields(type=PROFILE, seq=0, payload=["A", 1, []]),
     "profile with a long name": fields(type=PROFILE, seq=0, payload=["A" * 1025, True, []]),
+    "profile with a text for queues": fields(type=PROFILE, seq=0, payload=["A", True, [], "queues"]),
+    "profile with half a queue": fields(type=PROFILE, seq=0, payload=["A", True, [], [list(WAY)]]),
+    "five queues": fields(type=QUEUES, seq=0, payload=[[list(QUEUE)] * 5]),
+    "a queue with a field too many": fields(type=QUEUES, seq=0, payload=[[[*QUEUE, 0]]]),
+    "a queue with a long token": fields(type=QUEUES, seq=0, payload=[[[*WAY, bytes(65), *QUEUE[3:]]]]),
+    "a queue without an address": fields(type=QUEUES, seq=0, payload=[[[bytes(32), b"", *QUEUE[2:]]]]),
+    "a queue for ever": fields(type=QUEUES, seq=0, payload=[[[*QUEUE[:-1], (1 << 53) + 1]]]),
     "address without bytes": fields(type=ADDRESSES, seq=0, payload=[[[bytes(32), b""]]]),
     "one field less": fields()[:-1],
     "nothing": [],
@@ -162,6 +177,20 @@ def test_profiles() -> None:
     profile = Profile("Alice", False, (WAY,) * 4)
     one = Content(PROFILE, ID, 0, NOW, profile_payload(profile))
     assert read_profile(decode_content(encode_content(one))) == profile
+
+
+@pytest.mark.parametrize("queues", [None, (), (Announced(*QUEUE),) * 4])
+def test_a_profile_may_tell_queues(queues: tuple[Announced, ...] | None) -> None:
+    profile = Profile("Alice", True, (WAY,), queues)
+    one = Content(PROFILE, ID, 0, NOW, profile_payload(profile))
+    assert read_profile(decode_content(encode_content(one))) == profile
+
+
+def test_queues() -> None:
+    said = tuple(replace(Announced(*QUEUE), until=number) for number in range(6))
+    one = decode_content(encode_content(Content(QUEUES, ID, 0, NOW, queues_payload(said))))
+    assert queues_of(one.payload) == said[:4]
+    assert repr(said[0].put_seed) not in repr(said[0])
 
 
 def test_a_profile_tells_at_most_four_ways() -> None:

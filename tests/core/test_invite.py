@@ -14,6 +14,7 @@ from p2pchat.core.codec import U32, encode
 from p2pchat.core.invite import (
     ONE_TIME,
     REUSABLE,
+    ROLE_RELAY,
     Invite,
     InviteWay,
     decode_invite,
@@ -39,7 +40,7 @@ def signed(fields: list[object]) -> bytes:
 
 
 def fields_of(one: Invite) -> list[object]:
-    ways: list[object] = [[way.peer, way.address, way.role] for way in one.ways]
+    ways = [[way.peer, way.address, way.role, *([way.token] if way.token else [])] for way in one.ways]
     return [1, one.kind, one.digest, one.secret, one.expires_at, ways, one.name]
 
 
@@ -50,8 +51,9 @@ def test_a_small_invite_fits_a_terminal() -> None:
     assert set(to_text(data)) <= set(string.ascii_uppercase + string.digits + ":"), "what an alphanumeric QR holds"
 
 
-WAYS = st.builds(
-    InviteWay, st.binary(min_size=32, max_size=32), st.binary(min_size=1, max_size=128), st.integers(0, 255)
+KEYS, ADDRESSES = st.binary(min_size=32, max_size=32), st.binary(min_size=1, max_size=128)
+WAYS = st.builds(InviteWay, KEYS, ADDRESSES, st.integers(0, 255)) | st.builds(
+    InviteWay, KEYS, ADDRESSES, st.just(ROLE_RELAY), st.binary(max_size=64)
 )
 INVITES = st.builds(
     Invite,
@@ -152,6 +154,8 @@ WRONG: dict[str, list[object]] = {
     "the secret of a reusable one": [*fields_of(SMALL)[:3], b"\xbb" * 32, *fields_of(SMALL)[4:]],
     "the secret of a one-time one": [1, REUSABLE, *fields_of(SMALL)[2:]],
     "an expiry after 2106": [*fields_of(SMALL)[:4], U32 + 1, *fields_of(SMALL)[5:]],
+    "a token for a node": [*fields_of(SMALL)[:5], [[bytes(32), IPV4, 0, b"word"]], None],
+    "an empty token": [*fields_of(SMALL)[:5], [[bytes(32), IPV4, 1, b""]], None],
     "four ways": [*fields_of(SMALL)[:5], [[bytes(32), IPV4, 0]] * 4, None],
     "a way without address": [*fields_of(SMALL)[:5], [[bytes(32), b"", 0]], None],
     "a long address": [*fields_of(SMALL)[:5], [[bytes(32), bytes(129), 0]], None],

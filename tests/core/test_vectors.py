@@ -84,7 +84,9 @@ def tags(one: Vector) -> None:
 def an_invite(one: Vector) -> None:
     read_one, data = read_invite(one["text"])
     assert data.hex() == one["bytes"]
-    ways = tuple(InviteWay(unhex(peer), unhex(address), role) for peer, address, role in one["ways"])
+    ways = tuple(
+        InviteWay(unhex(peer), unhex(address), role, *map(unhex, token)) for peer, address, role, *token in one["ways"]
+    )
     expected = Invite(one["kind"], unhex(one["digest"]), unhex(one["secret"]), one["expires_at"], ways, one["name"])
     assert read_one == expected
     assert to_text(encode_invite(expected)) == one["text"]

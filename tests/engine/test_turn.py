@@ -134,7 +134,7 @@ def test_the_database_is_closed_after_the_reading_in_progress(tmp_path: Path) ->
     run(main)
 
 
-def no_network(gate: object, door: object, nursery: object) -> Net:
+def no_network(gate: object, door: object, mail: object, nursery: object) -> Net:
     raise AssertionError
 
 

@@ -400,6 +400,23 @@ def test_every_step_from_version_1_keeps_what_is_there(path: Path, monkeypatch: 
     last.close()
 
 
+def test_what_contacts_told_last_counts_for_each_kind_of_news(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = database.migrations()
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "migrations", lambda: real[:2])
+        old = Database.create(path, KEY)
+        meta.put(old, "told 00ff", b"an id")
+        meta.put(old, "ways_told", b"ours")
+        old.close()
+    db = Database.open(path, KEY)
+    assert db.query("SELECT key, value FROM meta ORDER BY key") == [
+        ("told name 00ff", b"an id"),
+        ("told ways 00ff", b"an id"),
+        ("ways_told", b"ours"),
+    ]
+    db.close()
+
+
 def test_a_migration_that_fails_changes_nothing(db: Database, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     db.close()
     real = database.migrations()

@@ -127,10 +127,29 @@ def test_envelopes_seen(db: Database) -> None:
     envelopes.remember(db, [replace(one, at=99)])
     assert (envelopes.seen(db, b"1" * 16), envelopes.seen(db, b"2" * 16)) == (one, two)
     assert envelopes.seen(db, b"3" * 16) is None
-    envelopes.receipt_queued(db, b"2" * 16, 30)
+    envelopes.receipts_queued(db, [b"2" * 16], 30)
     assert envelopes.seen(db, b"2" * 16) == replace(two, receipt_at=30)
     envelopes.expire(db, 10 + REMEMBERED_FOR)
     assert envelopes.seen(db, b"1" * 16) == one
     envelopes.expire(db, 11 + REMEMBERED_FOR)
     assert envelopes.seen(db, b"1" * 16) is None
     assert envelopes.seen(db, b"2" * 16) is not None
+
+
+def test_receipts_that_are_owed(db: Database) -> None:
+    rows = [
+        SeenRow(b"1", ALICE, b"m1", 2),
+        SeenRow(b"2", ALICE, b"m2", 1),
+        SeenRow(b"3", ALICE, b"m3", 1, 1),
+        SeenRow(b"4", ALICE, None, 1),
+        SeenRow(b"5", BOB, b"m5", 1, 1),
+    ]
+    envelopes.remember(db, rows)
+    assert envelopes.creditors(db) == [ALICE]
+    assert envelopes.owed(db, ALICE, 9) == [(b"2", b"m2"), (b"1", b"m1")]
+    assert envelopes.owed(db, ALICE, 1) == [(b"2", b"m2")]
+    envelopes.owe_receipt(db, b"5")
+    assert sorted(envelopes.creditors(db)) == [ALICE, BOB]
+    envelopes.receipts_queued(db, [b"1", b"2", b"5"], 9)
+    assert envelopes.creditors(db) == []
+    assert envelopes.seen(db, b"5") == SeenRow(b"5", BOB, b"m5", 1, 9)

@@ -18,7 +18,18 @@ from typing import Any
 from p2pchat.core import handshake, invite, mailbox, ratchet
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import decode, encode
-from p2pchat.core.content import PROFILE, RECEIPT, TEXT, Content, Profile, encode_content, profile_payload
+from p2pchat.core.content import (
+    PROFILE,
+    QUEUES,
+    RECEIPT,
+    TEXT,
+    Announced,
+    Content,
+    Profile,
+    encode_content,
+    profile_payload,
+    queues_payload,
+)
 from p2pchat.core.envelope import BUCKETS, HEADER, padded, seal_blob
 from p2pchat.core.identity import DEVICE_ID, Device, safety_number, sas_words
 from p2pchat.core.invite import Invite, InviteWay, encode_invite, join_tag, to_text
@@ -110,20 +121,28 @@ def identities() -> Iterator[tuple[str, Vector]]:
 def invites() -> Iterator[tuple[str, Vector]]:
     one = Invite(0, b"\xaa" * 32, b"\xbb" * 16, LATER, (InviteWay(bytes(range(32)), IPV4, 0),), None)
     lasting = replace(one, kind=1, secret=b"\xcc" * 32, name="مریم", ways=(*one.ways, InviteWay(b"\1" * 32, IPV4, 1)))
-    for name, which in (("ok", one), ("reusable-ok", lasting)):
+    by_relay = replace(one, ways=(InviteWay(b"\1" * 32, IPV4, 1, b"let me in"), InviteWay(b"\2" * 32, IPV4, 1)))
+    for name, about, which in (
+        ("ok", "one-time, one way, no name", one),
+        ("reusable-ok", "reusable, two ways, a name", lasting),
+        ("relays-ok", "one-time, by two relays, of which one wants a token", by_relay),
+    ):
         data = encode_invite(which)
         yield (
             f"invite-{name}",
             vector(
                 "invite",
-                "one-time, one way, no name" if name == "ok" else "reusable, two ways, a name",
+                about,
                 text=to_text(data),
                 bytes=data,
                 kind=which.kind,
                 digest=which.digest,
                 secret=which.secret,
                 expires_at=which.expires_at,
-                ways=[[way.peer.hex(), way.address.hex(), way.role] for way in which.ways],
+                ways=[
+                    [way.peer.hex(), way.address.hex(), way.role, *([way.token.hex()] if way.token else [])]
+                    for way in which.ways
+                ],
                 name=which.name,
             ),
         )
@@ -143,6 +162,13 @@ def invites() -> Iterator[tuple[str, Vector]]:
     yield "invite-bad-version", refused("invite", "version 2", text=checked(2, *fields[1:]))
     yield "invite-bad-kind", refused("invite", "kind 2", text=checked(1, 2, *fields[2:]))
     yield "invite-bad-secret", refused("invite", "a reusable one with 16 bytes", text=checked(1, 1, *fields[2:]))
+    for name, about, way in (
+        ("token", "a token for the inviter's node", [b"\1" * 32, IPV4, 0, b"let me in"]),
+        ("no-token", "an empty token", [b"\1" * 32, IPV4, 1, b""]),
+        ("long-token", "a token of 65 bytes", [b"\1" * 32, IPV4, 1, bytes(65)]),
+        ("way", "a way with a field too many", [b"\1" * 32, IPV4, 1, b"let me in", 0]),
+    ):
+        yield f"invite-bad-{name}", refused("invite", about, text=checked(*fields[:5], [way], *fields[6:]))
     yield "invite-bad-more", refused("invite", "a field too many", text=checked(*fields, 0))
     yield (
         "invite-bad-canonical",
@@ -346,8 +372,21 @@ def contents() -> Iterator[tuple[str, Vector]]:
     said = Content(TEXT, number, 1, NOW, ["سلام 👩‍💻\n"], reply_to=bytes(16), expire_s=60, heads=(bytes(8),))
     receipt = Content(RECEIPT, number, 0, NOW, [0, [number, bytes(16)]])
     profile = Content(PROFILE, number, 0, NOW, profile_payload(Profile("Alice", True, ((bytes(32), IPV4),))))
+    queues = (
+        Announced(b"\1" * 32, IPV4, b"let me in", b"\2" * 32, b"\3" * 32, LATER * 1000),
+        Announced(b"\4" * 32, IPV4, b"", b"\5" * 32, b"\6" * 32, LATER * 1000),
+    )
+    told = Content(QUEUES, number, 0, NOW, queues_payload(queues))
+    whole = Profile("Alice", True, ((bytes(32), IPV4),), queues)
     later = Content(200, number, 7, NOW, ["of a newer client"])
-    for name, one in (("text", said), ("receipt", receipt), ("profile", profile), ("newer", later)):
+    for name, one in (
+        ("text", said),
+        ("receipt", receipt),
+        ("profile", profile),
+        ("queues", told),
+        ("profile-queues", replace(profile, payload=profile_payload(whole))),
+        ("newer", later),
+    ):
         payload = None if one is later else shown(one.payload)
         yield (
             f"content-{name}-ok",
@@ -377,6 +416,18 @@ def contents() -> Iterator[tuple[str, Vector]]:
         ("map", "a map", 7, [{}]),
     ):
         changed = encode([value if at == place else field for place, field in enumerate(fields)])
+        yield f"content-bad-{name}", refused("content", about, bytes=changed)
+    way = [bytes(32), IPV4]
+    queue = [*way, b"", b"\2" * 32, b"\3" * 32, NOW]
+    for name, about, kind, payload in (
+        ("queue", "a queue without a time", QUEUES, [[queue[:-1]]]),
+        ("queue-more", "a queue with a field too many", QUEUES, [[[*queue, 0]]]),
+        ("queue-token", "a token of 65 bytes", QUEUES, [[[*way, bytes(65), *queue[3:]]]]),
+        ("queue-time", "a queue that is read for ever", QUEUES, [[[*queue[:-1], (1 << 53) + 1]]]),
+        ("queues", "five queues", QUEUES, [[queue] * 5]),
+        ("profile-queues", "a profile with a text for queues", PROFILE, ["Alice", True, [way], "queues"]),
+    ):
+        changed = encode([1, kind, number, 0, *fields[4:7], payload, []])
         yield f"content-bad-{name}", refused("content", about, bytes=changed)
     good = encode(fields)
     yield "content-bad-end", refused("content", "a byte too many", bytes=good + b"\0")

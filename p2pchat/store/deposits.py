@@ -1,0 +1,107 @@
+"""What lies at relays: which envelope of the outbox in which queue, until when, and when it is deposited again.
+
+A deposit is no proof that the recipient will find it: a relay may lose it, or lie. So until the end-to-end receipt the
+same bytes are deposited again, after an hour, six hours, and daily.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from p2pchat.core import mailbox
+from p2pchat.store.database import AMONG, Database, Value, packed
+from p2pchat.store.outbox import BOX, INITIAL, OutboxRow, columns
+from p2pchat.store.queues import TheirQueueRow
+
+_HOUR = 3_600_000  # milliseconds
+AGAIN = (_HOUR, 6 * _HOUR, 24 * _HOUR)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A row of the outbox that lies at relays, without its big columns."""
+
+    pk: int
+    kind: int
+    msg_id: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """Where a message lies: the relay's transport key, and until when."""
+
+    relay: bytes
+    until: int
+
+
+# of an envelope that is still to be sent, in a queue that is still used
+_NOTE = f"""
+INSERT INTO deposits (outbox, queue, until, attempts, next_try)
+SELECT pk, ?2, ?3, 1, ?4 + {AGAIN[0]} FROM outbox
+WHERE envelope_id = ?1 AND EXISTS (SELECT 1 FROM their_queues WHERE id = ?2)
+ON CONFLICT DO UPDATE SET until = excluded.until, attempts = attempts + 1,
+    next_try = ?4 + CASE attempts WHEN 1 THEN {AGAIN[1]} ELSE {AGAIN[2]} END
+"""
+_DUE = f"""
+SELECT {columns("outbox")} FROM outbox LEFT JOIN deposits ON deposits.outbox = outbox.pk AND deposits.queue = ?1
+WHERE contact = ?2 AND pk > ?3 AND envelope IS NOT NULL AND (content IS NULL OR pk > ?4)
+    AND outbox.next_try <= ?5 AND coalesce(deposits.next_try, 0) <= ?5 AND %s
+ORDER BY pk LIMIT ?6
+"""
+_KINDS = {
+    0: f"kind NOT IN ({INITIAL}, {BOX})",
+    mailbox.BOX: f"kind = {BOX}",
+    mailbox.STAMPED: f"kind = {INITIAL}",
+}
+_STORED = """
+SELECT pk, kind, msg_id FROM outbox
+WHERE contact = ?1 AND EXISTS (SELECT 1 FROM deposits WHERE outbox = pk) AND NOT EXISTS (
+    SELECT 1 FROM json_each(?2) AS queue
+    WHERE NOT EXISTS (SELECT 1 FROM deposits WHERE outbox = pk AND deposits.queue = queue.value))
+"""
+_AMONG = f"AND envelope_id IN {AMONG.format('?3')} "
+
+
+def due(
+    db: Database, now: int, queue: TheirQueueRow, limit: int, after_pk: int = 0, old_to: int = 0
+) -> list[OutboxRow]:
+    """What belongs into a queue, behind `after_pk` and oldest first, and does not lie there, or is to be deposited
+    again. Contents up to `old_to` are left out: they are going to be sealed anew.
+    """
+    values = (queue.id, queue.owner, after_pk, old_to, now, limit)
+    return [OutboxRow(*row) for row in db.query(_DUE % _KINDS[queue.flags], values)]
+
+
+def takes(queue: TheirQueueRow, kind: int) -> bool:
+    """Whether rows of this kind go into that queue."""
+    if queue.flags == 0:
+        return kind not in (INITIAL, BOX)
+    return kind == (BOX if queue.flags == mailbox.BOX else INITIAL)
+
+
+def note(db: Database, deposits: Iterable[tuple[bytes, int, int]], now: int) -> None:
+    """(envelope id, queue, until) lie at their relays."""
+    db.executemany(_NOTE, [(envelope_id, queue, until, now) for envelope_id, queue, until in deposits])
+
+
+def stored(
+    db: Database, contact: bytes, queues: Collection[int], envelope_ids: Iterable[bytes] | None = None
+) -> list[Stored]:
+    """What is for a contact and lies in each of these queues, and in one at least; among those envelopes or of all."""
+    values: list[Value] = [contact, json.dumps(sorted(queues))]
+    if envelope_ids is not None:
+        values.append(packed(envelope_ids))
+    sql = _STORED + ("" if envelope_ids is None else _AMONG) + "ORDER BY pk"
+    return [Stored(*row) for row in db.query(sql, values)]
+
+
+def of(db: Database, pk: int) -> list[Deposit]:
+    """Where a row of the outbox lies, the longest first."""
+    rows = db.query(
+        "SELECT relay, deposits.until FROM deposits JOIN their_queues ON their_queues.id = queue WHERE outbox = ?"
+        " ORDER BY deposits.until DESC, relay",
+        (pk,),
+    )
+    return [Deposit(*row) for row in rows]

@@ -1,0 +1,180 @@
+"""Queues at relays: our own, where we collect, and others', where we deposit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from p2pchat.core.mailbox import Queue
+from p2pchat.core.primitives import sign_public
+from p2pchat.store import relays
+from p2pchat.store.database import Database
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class OwnQueueRow:
+    """A queue of ours at one relay, for a `contact` or of an `invite`. `put_seed` is what the contact is given (None of
+    an invite's: it follows from the secret). `read_until` is set once nobody is told of it any more.
+    """
+
+    contact: bytes | None
+    invite: bytes | None
+    relay: bytes
+    addresses: tuple[bytes, ...]
+    token: bytes
+    fetch_seed: bytes
+    put: bytes
+    put_seed: bytes | None
+    flags: int
+    made_at: int
+    read_until: int | None = None
+
+    @property
+    def fetch(self) -> bytes:
+        """The public key that fetches."""
+        return sign_public(self.fetch_seed)
+
+    @property
+    def qid(self) -> bytes:
+        """Its name at the relay."""
+        return Queue(self.fetch, self.put, self.flags).id
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TheirQueueRow:
+    """A queue we deposit in: of a `contact`, or the box of an `invite` of ours. `until`: no deposit after it. `id` is
+    given by `deposit_in`.
+    """
+
+    contact: bytes | None
+    invite: bytes | None
+    relay: bytes
+    address: bytes
+    token: bytes
+    fetch: bytes
+    put_seed: bytes
+    flags: int
+    until: int
+    id: int = 0
+
+    @property
+    def owner(self) -> bytes:
+        """Whose rows of the outbox go there: the contact, or the invite."""
+        return self.contact or self.invite or b""
+
+
+_OWN = (
+    "SELECT contact, invite, relay, addresses, token, fetch_seed, put, put_seed, flags, made_at, read_until"
+    " FROM own_queues "
+)
+_ADD_OWN = (
+    "INSERT INTO own_queues (qid, contact, invite, relay, addresses, token, fetch_seed, put, put_seed, flags, made_at,"
+    " read_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_THEIRS = "SELECT contact, invite, relay, address, token, fetch, put_seed, flags, until, id FROM their_queues "
+_ADD_THEIRS = (
+    "INSERT INTO their_queues (contact, invite, relay, address, token, fetch, put_seed, flags, until)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_CHANGE_THEIRS = (
+    "UPDATE their_queues SET address = ?, token = ?, until = ?"
+    " WHERE contact IS ? AND invite IS ? AND relay = ? AND fetch = ? AND put_seed = ? AND flags = ?"
+)
+
+
+# --- ours -----------------------------------------------------------------------------------------------------------
+
+
+def collect_from(db: Database, row: OwnQueueRow) -> None:
+    """Save a new queue of ours."""
+    db.execute(
+        _ADD_OWN,
+        (
+            row.qid,
+            row.contact,
+            row.invite,
+            row.relay,
+            relays.pack(row.addresses),
+            row.token,
+            row.fetch_seed,
+            row.put,
+            row.put_seed,
+            row.flags,
+            row.made_at,
+            row.read_until,
+        ),
+    )
+
+
+def own(db: Database) -> list[tuple[bytes, OwnQueueRow]]:
+    """Every queue we collect from, with its name."""
+    rows = db.query(_OWN.replace("SELECT", "SELECT qid,") + "ORDER BY made_at, qid")
+    return [(qid, _own(row)) for qid, *row in rows]
+
+
+def announced(db: Database, contact: bytes) -> list[OwnQueueRow]:
+    """The queues that a contact is told to use, the oldest first."""
+    rows = db.query(_OWN + "WHERE contact = ? AND read_until IS NULL ORDER BY made_at, qid", (contact,))
+    return [_own(row) for row in rows]
+
+
+def retire(db: Database, row: OwnQueueRow, read_until: int) -> None:
+    """Nobody is told of this queue any more; it is read until then."""
+    db.execute("UPDATE own_queues SET read_until = ? WHERE relay = ? AND qid = ?", (read_until, row.relay, row.qid))
+
+
+def move(db: Database, row: OwnQueueRow, addresses: tuple[bytes, ...], token: bytes) -> None:
+    """The relay of a queue of ours is reached by other addresses now, or wants to hear something else."""
+    values = (relays.pack(addresses), token, row.relay, row.qid)
+    db.execute("UPDATE own_queues SET addresses = ?, token = ? WHERE relay = ? AND qid = ?", values)
+
+
+def collect_no_more(db: Database, *, contact: bytes | None = None, invite: bytes | None = None) -> bool:
+    """Forget our queues for a contact, or of an invite; whether there were any."""
+    return db.execute("DELETE FROM own_queues WHERE contact = ? OR invite = ?", (contact, invite)) > 0
+
+
+# --- others' --------------------------------------------------------------------------------------------------------
+
+
+def theirs(db: Database, contact: bytes | None = None) -> list[TheirQueueRow]:
+    """Every queue we deposit in, or those of a contact."""
+    if contact is None:
+        return [TheirQueueRow(*row) for row in db.query(_THEIRS + "ORDER BY id")]
+    return [TheirQueueRow(*row) for row in db.query(_THEIRS + "WHERE contact = ? ORDER BY id", (contact,))]
+
+
+def deposit_in(db: Database, row: TheirQueueRow) -> None:
+    """Deposit in this queue too; one that is there keeps its id, and so what is known to lie in it."""
+    known = (row.contact, row.invite, row.relay, row.fetch, row.put_seed, row.flags)
+    if not db.execute(_CHANGE_THEIRS, (row.address, row.token, row.until, *known)):
+        db.execute(_ADD_THEIRS, (row.contact, row.invite, row.relay, row.address, row.token, *known[3:], row.until))
+
+
+def deposit_no_more(db: Database, contact: bytes, flags: int, but: Collection[TheirQueueRow] = ()) -> bool:
+    """Forget a contact's queues with these flags `but` some; whether there were others. What is known to lie in them
+    is forgotten too: it is deposited again elsewhere.
+    """
+    kept = {(row.relay, row.fetch, row.put_seed) for row in but}
+    gone = [
+        row.id for row in theirs(db, contact) if row.flags == flags and (row.relay, row.fetch, row.put_seed) not in kept
+    ]
+    db.executemany("DELETE FROM their_queues WHERE id = ?", [(id,) for id in gone])
+    return bool(gone)
+
+
+def leave_box(db: Database, invite: bytes) -> None:
+    """Forget where the boxes of an invite of ours are."""
+    db.execute("DELETE FROM their_queues WHERE invite = ?", (invite,))
+
+
+def expire(db: Database, now: int) -> bool:
+    """Forget the queues whose time is over; whether there were any."""
+    ended = db.execute("DELETE FROM own_queues WHERE read_until <= ?", (now,))
+    return ended + db.execute("DELETE FROM their_queues WHERE until <= ?", (now,)) > 0
+
+
+def _own(row: Sequence[Any]) -> OwnQueueRow:
+    contact, invite, relay, addresses, *rest = row
+    return OwnQueueRow(contact, invite, relay, relays.unpack(addresses), *rest)

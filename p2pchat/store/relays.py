@@ -1,0 +1,58 @@
+"""The relays that keep envelopes for this profile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from p2pchat.core.codec import decode, encode
+from p2pchat.store.database import Database, Row
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RelayRow:
+    """A relay by its transport key; `addresses` are packed, best first; `token` is its operator's, or empty. `kept`:
+    for longer than this run.
+    """
+
+    peer: bytes
+    addresses: tuple[bytes, ...]
+    token: bytes
+    kept: bool
+    added_at: int
+
+
+_PUT = (
+    "INSERT INTO relays (peer, addresses, token, kept, added_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (peer) DO UPDATE"
+    " SET addresses = excluded.addresses, token = excluded.token, kept = excluded.kept"
+)
+
+
+def put(db: Database, row: RelayRow) -> None:
+    """Save a relay; one that is there keeps its place among the others."""
+    db.execute(_PUT, (row.peer, pack(row.addresses), row.token, row.kept, row.added_at))
+
+
+def all(db: Database) -> list[RelayRow]:
+    """Every relay, the one that was added first first."""
+    rows = db.query("SELECT peer, addresses, token, kept, added_at FROM relays ORDER BY number")
+    return [_made(row) for row in rows]
+
+
+def remove(db: Database, peer: bytes) -> None:
+    """Forget a relay; its queues say themselves where they are."""
+    db.execute("DELETE FROM relays WHERE peer = ?", (peer,))
+
+
+def pack(addresses: tuple[bytes, ...]) -> bytes:
+    """Packed addresses as one value."""
+    return encode(list(addresses))
+
+
+def unpack(value: bytes) -> tuple[bytes, ...]:
+    """The addresses of `pack`."""
+    return tuple(decode(value, len(value)))
+
+
+def _made(row: Row) -> RelayRow:
+    peer, addresses, token, kept, added_at = row
+    return RelayRow(peer, unpack(addresses), token, bool(kept), added_at)

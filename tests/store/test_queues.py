@@ -1,0 +1,180 @@
+"""Queues at relays, ours and others', and what lies in these."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]
+
+from p2pchat.core.mailbox import BOX, STAMPED, Queue
+from p2pchat.core.primitives import sign_public
+from p2pchat.store import contacts, deposits, invites, outbox, queues
+from p2pchat.store.database import Database
+from p2pchat.store.deposits import Deposit, Stored
+from p2pchat.store.outbox import INITIAL
+from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
+from tests.store.conftest import ALICE, BOB
+from tests.store.test_outbox import put, row
+from tests.store.test_people import offer, person
+
+INVITE = b"invite.1"
+R1, R2 = b"1" * 32, b"2" * 32
+HOUR, DAY = 3_600_000, 86_400_000
+
+
+@pytest.fixture(autouse=True)
+def people(db: Database) -> None:
+    contacts.add(db, person(ALICE))
+    contacts.add(db, person(BOB, "Bob"))
+    invites.add(db, offer(INVITE, 1000))
+
+
+def ours(number: int, **fields: object) -> OwnQueueRow:
+    put_seed = bytes((number,)) * 32
+    made = OwnQueueRow(ALICE, None, R1, (b"here",), b"", b"f" * 32, sign_public(put_seed), put_seed, 0, number)
+    return replace(made, **fields)  # type: ignore[arg-type]
+
+
+def theirs(number: int = 1, **fields: object) -> TheirQueueRow:
+    made = TheirQueueRow(ALICE, None, R1, b"there", b"", bytes((number,)) * 32, b"put seed", 0, 1000)
+    return replace(made, **fields)  # type: ignore[arg-type]
+
+
+def use(db: Database, *rows: TheirQueueRow) -> list[TheirQueueRow]:
+    before = {one.id for one in queues.theirs(db)}
+    for one in rows:
+        queues.deposit_in(db, one)
+    return [one for one in queues.theirs(db) if one.id not in before]
+
+
+# --- ours ---------------------------------------------------------------------------------------------------------
+
+
+def test_our_queues_come_back_as_they_were(db: Database) -> None:
+    one = ours(1, addresses=(b"here", b"there"), token=b"a word", read_until=50)
+    of_invite = ours(2, contact=None, invite=INVITE, put_seed=None, flags=STAMPED)
+    for each in (of_invite, one):
+        queues.collect_from(db, each)
+    assert queues.own(db) == [(each.qid, each) for each in (one, of_invite)]
+    assert one.qid == Queue(sign_public(b"f" * 32), one.put, 0).id
+    assert "f" * 32 not in repr(one)
+    queues.collect_from(db, replace(of_invite, relay=R2))  # one queue at several relays
+    with pytest.raises(sqlcipher.IntegrityError):
+        queues.collect_from(db, one)
+
+
+def test_a_retired_queue_is_read_for_a_while_and_not_announced(db: Database) -> None:
+    old, new = ours(1), ours(2)
+    for each in (old, new):
+        queues.collect_from(db, each)
+    queues.retire(db, old, 100)
+    assert queues.announced(db, ALICE) == [new]
+    assert queues.announced(db, BOB) == []
+    assert not queues.expire(db, 99)
+    assert [one for _, one in queues.own(db)] == [replace(old, read_until=100), new]
+    assert queues.expire(db, 100)
+    assert [one for _, one in queues.own(db)] == [new]
+
+
+def test_a_relay_that_moved_is_read_where_it_is(db: Database) -> None:
+    for each in (ours(1), ours(1, relay=R2)):
+        queues.collect_from(db, each)
+    queues.move(db, ours(1), (b"new", b"place"), b"word")
+    assert [(one.addresses, one.token) for _, one in queues.own(db)] == [
+        ((b"new", b"place"), b"word"),
+        ((b"here",), b""),
+    ]
+
+
+def test_queues_end_with_those_whose_they_are(db: Database) -> None:
+    for each in (ours(1), ours(2, contact=BOB), ours(3, contact=None, invite=INVITE, put_seed=None)):
+        queues.collect_from(db, each)
+    use(db, theirs(1), theirs(2, contact=BOB), theirs(3, contact=None, invite=INVITE, flags=BOX))
+    assert queues.collect_no_more(db, contact=BOB)
+    assert not queues.collect_no_more(db, contact=BOB)
+    assert queues.collect_no_more(db, invite=INVITE)
+    queues.leave_box(db, INVITE)
+    contacts.remove(db, ALICE)
+    assert queues.own(db) == []
+    assert [one.owner for one in queues.theirs(db)] == [BOB]
+    use(db, theirs(4, contact=None, invite=INVITE, flags=BOX))
+    invites.update(db, INVITE, state="used")
+    invites.expire(db, 1000 + invites.FORGET_AFTER)
+    assert [one.owner for one in queues.theirs(db)] == [BOB]
+
+
+# --- others' ------------------------------------------------------------------------------------------------------
+
+
+def test_a_newer_list_replaces_the_older_but_what_stays(db: Database) -> None:
+    one, two, first = use(db, theirs(1), theirs(2, relay=R2), theirs(3, flags=STAMPED))
+    three = theirs(4)
+    assert queues.deposit_no_more(db, ALICE, 0, [two, three])
+    use(db, replace(two, address=b"moved", token=b"word", until=2000), three)
+    found = queues.theirs(db, ALICE)
+    assert found[:2] == [replace(two, address=b"moved", token=b"word", until=2000), first]
+    assert [replace(each, id=0) for each in found[2:]] == [three]
+    assert not queues.deposit_no_more(db, ALICE, 0, found)
+    assert queues.deposit_no_more(db, ALICE, STAMPED)
+    assert one not in queues.theirs(db)
+
+
+def test_theirs_end_in_time(db: Database) -> None:
+    one, two = use(db, theirs(1, until=10), theirs(2, until=11))
+    assert queues.expire(db, 10)
+    assert queues.theirs(db) == [two]
+    assert one.until == 10
+
+
+# --- deposits -----------------------------------------------------------------------------------------------------
+
+
+def test_what_belongs_into_which_queue(db: Database) -> None:
+    pair, first, box = use(db, theirs(1), theirs(2, flags=STAMPED), theirs(3, contact=None, invite=INVITE, flags=BOX))
+    text, _, initial, bundle = put(
+        db, row(1), row(2, BOB), row(3, kind=INITIAL, content=None), row(4, INVITE, kind=outbox.BOX, content=None)
+    )
+    put(db, row(5, sealed=False), row(6, next_try=11))
+    assert deposits.due(db, 10, pair, 9) == [text]
+    assert deposits.due(db, 10, first, 9) == [initial]
+    assert deposits.due(db, 10, box, 9) == [bundle]
+    assert deposits.due(db, 10, pair, 9, after_pk=text.pk) == []
+    assert deposits.due(db, 10, pair, 9, old_to=text.pk) == []
+    assert len(deposits.due(db, 11, pair, 1)) == 1
+
+
+def test_a_deposit_is_repeated_after_an_hour_six_and_daily(db: Database) -> None:
+    one, two = use(db, theirs(1), theirs(2, relay=R2))
+    (text,) = put(db, row(1, next_try=0))
+    now = 1000
+    for pause in (HOUR, 6 * HOUR, DAY, DAY):
+        deposits.note(db, [(b"env1", one.id, now + 9)], now)
+        assert deposits.due(db, now + pause - 1, one, 9) == []
+        assert deposits.due(db, now + pause, one, 9) == [text]
+        assert deposits.due(db, now, two, 9) == [text]
+        now += pause
+
+
+def test_what_lies_in_every_queue_that_is_asked_for(db: Database) -> None:
+    one, two = use(db, theirs(1), theirs(2, relay=R2))
+    texts = put(db, row(1), row(2), row(3))
+    deposits.note(db, [(b"env1", one.id, 5), (b"env2", one.id, 5), (b"env2", two.id, 7)], 0)
+    deposits.note(db, [(b"gone", one.id, 5), (b"env3", 99, 5)], 0)
+    first, second = [Stored(text.pk, 0, text.msg_id) for text in texts[:2]]
+    assert deposits.stored(db, ALICE, [one.id]) == [first, second]
+    assert deposits.stored(db, ALICE, [one.id, two.id]) == [second]
+    assert deposits.stored(db, ALICE, [one.id], [b"env1", b"env3"]) == [first]
+    assert deposits.stored(db, ALICE, []) == [first, second]  # in one at least
+    assert deposits.stored(db, BOB, []) == []
+    assert deposits.of(db, texts[1].pk) == [Deposit(R2, 7), Deposit(R1, 5)]
+    assert deposits.of(db, texts[2].pk) == []
+
+
+def test_deposits_end_with_their_message_and_with_their_queue(db: Database) -> None:
+    one, two = use(db, theirs(1), theirs(2, relay=R2))
+    first, second = put(db, row(1), row(2))
+    deposits.note(db, [(b"env1", one.id, 5), (b"env2", one.id, 5), (b"env2", two.id, 5)], 0)
+    outbox.remove(db, [first.pk])
+    queues.deposit_no_more(db, ALICE, 0, [two])
+    assert db.query("SELECT outbox, queue FROM deposits") == [(second.pk, two.id)]
