@@ -111,8 +111,8 @@ METHODS: Final[tuple[Method, ...]] = (
     # Contacts.
     Method(
         "invite",
-        "Makes an invite: an offer to become contacts.",
-        "{id, invite, expires_at, reachable, notice}",
+        "Makes an invite: an offer to become contacts. `reachable`: it leads here; `relayed`: by a relay too.",
+        "{id, invite, expires_at, reachable, relayed, notice}",
         (
             Param("reusable", "flag", "Many people may use it; each is asked about.", default=False),
             Param("ask", "flag", "Ask before whoever uses a one-time invite becomes a contact.", default=False),

@@ -40,10 +40,8 @@ _DIRECT_ONLY = (
     "This invite works while this node runs and can be dialled directly (same network, or a forwarded port). "
     "With a relay it works from everywhere: `p2pchat relays add`. It tells its reader this node's address."
 )
-_BY_RELAY = "This invite works while this node runs, by a relay too. It tells its reader this node's address."
-_HIDDEN = (
-    "This invite works while this node runs, by your relays only. It does not tell its reader this node's address."
-)
+_BY_RELAY = "This invite works from everywhere, by your relays. It tells its reader this node's address."
+_HIDDEN = "This invite works by your relays only. It does not tell its reader this node's address."
 _ONLY_OURS = "Your address is hidden from them: only a relay that both of you use leads there (`p2pchat relays add`)."
 _UNREACHED = "They cannot reach this node until a relay of yours answers: `p2pchat relays add`."
 HIDING = 10.0
@@ -140,13 +138,14 @@ async def invite(
         await _hidden_ways(engine)
     row = await engine.submit(make)
     assert row.encoded is not None
-    reachable = bool(engine.net.ways(hidden=hide))
-    notice = _HIDDEN if hide else _BY_RELAY if engine.net.relayed() else _DIRECT_ONLY if reachable else _NO_WAY
+    reachable, relayed = bool(engine.net.ways(hidden=hide)), hide or bool(engine.net.relayed())
+    notice = _HIDDEN if hide else _BY_RELAY if relayed else _DIRECT_ONLY if reachable else _NO_WAY
     return {
         "id": row.id.hex(),
         "invite": views.invite_text(row.encoded),
         "expires_at": views.timestamp(row.expires_at),
         "reachable": reachable,
+        "relayed": relayed,
         "notice": notice,
     }
 

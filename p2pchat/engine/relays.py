@@ -1,4 +1,4 @@
-"""The relays that keep envelopes for us, and by whose circuits we are reached: which ones. How it stands with them, the net knows."""
+"""Which relays keep envelopes for us and lend us circuits to be reached by. How it stands with them, the net knows."""
 
 from __future__ import annotations
 

@@ -38,6 +38,7 @@ class Message:
 class Chat:
     """A chat with one contact. `state`: contact, waiting (they have not answered yet), blocked. `route`: how a message
     would travel now, None where no link is there. `label` is the name as shown: two that look alike differ in it.
+    `hidden`: our network address is never shown to them.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Chat:
     first_unread: str | None
     last: Message | None
     draft: str
+    hidden: bool = False
 
     @property
     def online(self) -> bool:
@@ -103,6 +105,7 @@ def chat_of(params: Mapping[str, Any], label: str | None = None) -> Chat:
         params.get("first_unread"),
         None if last is None else message_of(last),
         params.get("draft", ""),
+        bool(params.get("hidden")),
     )
 
 

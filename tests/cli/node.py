@@ -42,6 +42,7 @@ ANSWERS: dict[str, Answer] = {
         "invite": "P2PCHAT:ABC",
         "expires_at": "2026-01-02T03:04:05.000Z",
         "reachable": True,
+        "relayed": False,
         "notice": "A notice.",
     },
     "add": {"id": ID, "name": "bob", "state": "contact"},

@@ -50,6 +50,7 @@ class FakeNode:
         self.added: dict[str, str] = {}
         self.settings: Json = {"keep_receiving": keep_receiving, "read_receipts": True}
         self.reachable = True
+        self.relayed = False
         self.opened = 0
         self.alive = True
         self._end = asyncio.Event()
@@ -62,7 +63,14 @@ class FakeNode:
     ) -> str:
         """A contact; the id of their chat. `id` may be given, to see two that begin alike."""
         ident = id or self._id(32)
-        self.people[ident] = {"id": ident, "name": name, "state": state, "verified": verified, "route": route}
+        self.people[ident] = {
+            "id": ident,
+            "name": name,
+            "state": state,
+            "verified": verified,
+            "route": route,
+            "hidden": False,
+        }
         self.history[ident] = []
         self.read_upto[ident] = 0
         self._emit("contact", self.people[ident])
@@ -283,6 +291,7 @@ class FakeNode:
             "invite": INVITE,
             "expires_at": self._stamp(timedelta(seconds=expires)),
             "reachable": self.reachable,
+            "relayed": self.relayed,
             "notice": notice,
         }
 
@@ -318,6 +327,11 @@ class FakeNode:
         ident = self._find(contact)
         self._change(ident, name=name)
         return self._brief(ident)
+
+    def _do_hide(self, contact: str, hidden: bool = True) -> Json:
+        ident = self._find(contact)
+        self._change(ident, hidden=hidden)
+        return {**self._brief(ident), "hidden": hidden, "notice": ""}
 
     def _do_verify(self, contact: str, set: bool = False) -> Json:
         ident = self._find(contact)

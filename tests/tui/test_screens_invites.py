@@ -56,6 +56,17 @@ def test_what_an_invite_is_good_for_is_said() -> None:
     run(main())
 
 
+def test_with_a_relay_an_invite_is_good_everywhere() -> None:
+    async def main() -> None:
+        node = Offerer()
+        node.relayed = True
+        async with stage(InviteScreen(node), (80, 30)) as (app, _pilot):
+            assert "It works from everywhere, by your relays." in app.words
+            assert "directly" not in app.words
+
+    run(main())
+
+
 def test_for_many_and_back_makes_one_of_each() -> None:
     async def main() -> None:
         node = Offerer()

@@ -223,7 +223,7 @@ def test_what_the_page_says() -> None:
             assert "● There now. Messages go straight from your computer to theirs." in app.words
             assert "Call bob or meet, not in this chat, and read the digits to each other." in app.words
             assert SAS in app.words
-            assert "m mark as verified r rename b block Esc back" in app.words
+            assert "m mark as verified r rename h hide my address b block Esc back" in app.words
             tell(app, node, bob, route=None, verified=True)
             await _pilot.pause()
             assert "○ Not there just now." in app.words
@@ -308,6 +308,29 @@ def test_block_says_what_it_does_first() -> None:
             assert node.people[bob]["state"] == "blocked"
             assert "You have blocked them" in app.words
             assert "b block" not in app.words
+
+    run(main())
+
+
+def test_the_address_is_hidden_and_shown_again_after_a_question() -> None:
+    async def main() -> None:
+        node = FakeNode()
+        bob = node.friend("bob")
+        async with stage(page(node, bob)) as (app, pilot):
+            assert "never learn" not in app.words
+            await press(pilot, "h")
+            assert "What they know already, they know" in app.words
+            await press(pilot, "escape")
+            assert node.named("hide") == []
+            await press(pilot, "h", "left", "enter")
+            assert node.people[bob]["hidden"]
+            assert "They never learn your network address." in app.words
+            assert "h show my address" in app.words
+            await press(pilot, "h", "left", "enter")
+            assert not node.people[bob]["hidden"]
+            assert "h hide my address" in app.words
+            await press(pilot, "b", "left", "enter")
+            assert "my address" not in app.words
 
     run(main())
 

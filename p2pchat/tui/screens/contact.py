@@ -1,4 +1,4 @@
-"""The page of a contact: are they there, is it really them, what they are called here, block."""
+"""The page of a contact: are they there, is it really them, what they are called here, what they may know, block."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ class ContactScreen(Panel[None]):
         Binding("enter", "save", "save"),
         Binding("m", "mark", "mark as verified"),
         Binding("r", "rename", "rename"),
+        Binding("h", "hide", "hide my address"),
         Binding("b", "block", "block"),
     ]
     AUTO_FOCUS = ""
@@ -100,7 +101,12 @@ class ContactScreen(Panel[None]):
                 name = event["name"]
                 changed = {"label": name, "name": name} if name != self._chat.name else {}
                 self._chat = replace(
-                    self._chat, state=event["state"], verified=event["verified"], route=event["route"], **changed
+                    self._chat,
+                    state=event["state"],
+                    verified=event["verified"],
+                    route=event["route"],
+                    hidden=bool(event.get("hidden")),
+                    **changed,
                 )
                 if not self._number and not self.busy:
                     self.begin(self._read(), "", self._cannot_be_compared)
@@ -117,6 +123,8 @@ class ContactScreen(Panel[None]):
             here = "Not there just now. What you write is sent when they are."
         else:
             here = f"There now. Messages go {way(chat.route)}."
+        if chat.hidden and chat.state != "blocked":
+            here += " They never learn your network address."
         self.query_one("#presence", Static).update(f"{wording.mark(chat)} {here}")
         verified = self.query_one("#verified", Static)
         if self._number:
@@ -135,16 +143,18 @@ class ContactScreen(Panel[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "save":
             return self._renaming and not self.busy
-        if action in ("mark", "rename", "block"):
+        if action in ("mark", "rename", "hide", "block"):
             return not self._renaming and not self.busy and self._possible(action)
         return True
 
     def _possible(self, action: str) -> bool:
         if action == "mark":
             return bool(self._number) and not self._chat.verified
-        return action != "block" or self._chat.state != "blocked"
+        return action not in ("hide", "block") or self._chat.state != "blocked"
 
     def worded(self, binding: Binding) -> str:
+        if binding.action == "hide" and self._chat.hidden:
+            return "show my address"
         return "leave the name" if binding.action == "back" and self._renaming else super().worded(binding)
 
     def action_back(self) -> None:
@@ -159,6 +169,20 @@ class ContactScreen(Panel[None]):
         more = "By a call or face to face: who could read along here could also change what you write about it here."
         self._ask(ConfirmScreen(question, "Yes, all the same", "Not yet", more, danger=False), "verify", set=True)
 
+    def action_hide(self) -> None:
+        """Hide the network address from them or show it again, after a question that says what it does."""
+        name, hidden = self.drawn(self._chat.label), self._chat.hidden
+        if hidden:
+            question, yes = f"Show {name} your network address again?", "Show it"
+            more = "They are told where this computer is, and messages go straight between you where that works."
+        else:
+            question, yes = f"Never show {name} your network address from now on?", "Hide it"
+            more = (
+                "They reach you by your relays only, so messages take longer. What they know already, they know: to "
+                "hide it from the beginning, add people by `p2pchat add --hide-address`."
+            )
+        self._ask(ConfirmScreen(question, yes, "Leave as it is", more, danger=False), "hide", hidden=not hidden)
+
     def action_block(self) -> None:
         """Block, after a question that says what it does."""
         question = f"Block {self.drawn(self._chat.label)}?"
@@ -171,11 +195,16 @@ class ContactScreen(Panel[None]):
     def _ask(self, question: ConfirmScreen, method: str, **params: object) -> None:
         async def act() -> None:
             answer = await self._seam.call(method, contact=self._chat.id, **params)
+            done = "Blocked."
             if method == "verify":
                 self._take(answer)
+                done = "Marked as verified."
+            elif method == "hide":
+                self._chat = replace(self._chat, hidden=answer["hidden"])
+                done = answer["notice"] or ("Hidden." if answer["hidden"] else "Shown.")
             else:
                 self._chat = replace(self._chat, state=answer["state"], route=None)
-            self.say("Marked as verified." if method == "verify" else "Blocked.", "good")
+            self.say(done, "good")
             self._show()
 
         def answered(yes: bool | None) -> None:

@@ -25,6 +25,7 @@ _REACHABLE = (
     "It works while p2pchat runs here and your friend's computer can reach this one directly: in the same network, or "
     "through an open port of your router. Who reads it learns your network address."
 )
+_RELAYED = "It works from everywhere, by your relays. Who reads it learns your network address."
 _UNREACHABLE = (
     "No other computer can reach this one yet, so this invite will not work for somebody far away. Connect to a "
     "network, then make another."
@@ -108,7 +109,8 @@ class InviteScreen(Panel[None]):
         terms = _MANY if self._reusable else _ONCE
         self.query_one("#terms", Static).update(f"{terms} It expires on {until.day} {until:%B}.")
         notice = self.query_one("#notice", Static)
-        notice.update((_REACHABLE if made["reachable"] else _UNREACHABLE) if made["notice"] else "")
+        reached = _RELAYED if made.get("relayed") else _REACHABLE if made["reachable"] else _UNREACHABLE
+        notice.update(reached if made["notice"] else "")
         notice.set_class(not made["reachable"], "warn")
         notice.set_class(not made["notice"], "hidden")
         self.say("")
