@@ -1,8 +1,9 @@
 """What the verb demo tells: the story so far, on this machine alone, with real processes and temporary profiles.
 
 Two people make profiles, become contacts through an invite and talk in several scripts; one node is killed without a
-word and comes back; the safety numbers are compared. Each step is told with its time and route. It ends with 0 only
-if every message arrived once and in order; whatever happens, its processes end and its folders go.
+word and comes back; the safety numbers are compared. Then two relays: what is written for who is away waits there, and
+goes on waiting at one when the other is killed. Each step is told with its time and route. It ends with 0 only if every
+message arrived once and in order; whatever happens, its processes end and its folders go.
 """
 
 from __future__ import annotations
@@ -52,6 +53,17 @@ AFTERWARDS = (
     ("alice", "خوش برگشتی!"),
 )
 
+TOLD = (
+    ("alice", "I have relays now."),
+    ("bob", "Me too."),
+)
+FOR_LATER = (
+    ("alice", "You are away, so this waits at two relays."),
+    ("alice", "Они не знают, от кого это и кому."),
+)
+FOUND = (("bob", "Found it. Now you are away."),)
+WITH_ONE_RELAY = (("alice", "One relay is gone. This waits at the other one."),)
+
 
 class DemoFailed(errors.P2PChatError):
     """The demo did not end as it should."""
@@ -70,6 +82,14 @@ class Person:
     def call(self, method: str, **params: Any) -> Any:
         assert self.client is not None
         return self.client.call(method, **params)
+
+
+@dataclass
+class RelayProcess:
+    """A relay that runs on this machine."""
+
+    process: subprocess.Popen[bytes]
+    address: str
 
 
 @dataclass
@@ -123,15 +143,22 @@ def tell(context: Context) -> int:
     """Tell the story; everything it made is gone afterwards."""
     with _ended_by_signals():
         folder = Path(tempfile.mkdtemp(prefix="p2pchat-demo-"))
-        people = [Person(name, Profile(folder / name)) for name in ("alice", "bob")]
+        alice, bob = people = [Person(name, Profile(folder / name)) for name in ("alice", "bob")]
+        relays: list[RelayProcess] = []
+        story = Story(context.out)
         try:
-            _chapters(Story(context.out), *people)
+            _face_to_face(story, alice, bob)
+            _by_relays(story, alice, bob, relays, folder)
+            _check(story, alice, bob)
+            total = time.monotonic() - story.begun
+            if not story.out.json:
+                story.heading(f"All {len(story.told)} messages arrived once and in order, in {total:.1f} s.")
         finally:
-            _clean_up(people, folder)
+            _clean_up(people, relays, folder)
     return 0
 
 
-def _chapters(story: Story, alice: Person, bob: Person) -> None:
+def _face_to_face(story: Story, alice: Person, bob: Person) -> None:
     story.heading("Two people, two nodes, this machine only")
     with story.step("alice and bob make their profiles"):
         for person in (alice, bob):
@@ -165,10 +192,50 @@ def _chapters(story: Story, alice: Person, bob: Person) -> None:
     with story.step("their safety numbers are still equal"):
         _compare(alice, bob)
 
-    _check(story, alice, bob)
-    total = time.monotonic() - story.begun
-    if not story.out.json:
-        story.heading(f"All {len(story.told)} messages arrived once and in order, in {total:.1f} s.")
+
+def _by_relays(story: Story, alice: Person, bob: Person, relays: list[RelayProcess], folder: Path) -> None:
+    story.heading("Two relays")
+    with story.step("two relays are ready"):
+        for name in ("hill", "shore"):
+            relays.append(_start_relay(alice.profile, folder / name))
+    with story.step("alice and bob use both"):
+        for person in (alice, bob):
+            for relay in relays:
+                person.call("relays", add=relay.address)
+    for sender, text in TOLD:  # and with it, before it, where to leave what is for later
+        _say(story, alice, bob, sender, text)
+
+    story.heading("They are never there together")
+    with story.step("bob goes"):
+        _end(bob)
+    for sender, text in FOR_LATER:
+        _say(story, alice, bob, sender, text, wait="stored")
+    with story.step("alice goes"):
+        _end(alice)
+    with story.step("bob comes, and finds what waited") as fields:
+        _start(bob)
+        fields["route"] = _wait_for_message(bob, FOR_LATER[-1][1])
+    for sender, text in FOUND:
+        _say(story, alice, bob, sender, text, wait="stored")
+    with story.step("bob goes"):
+        _end(bob)
+    with story.step("alice comes, and finds his answer") as fields:
+        _start(alice)
+        fields["route"] = _wait_for_message(alice, FOUND[-1][1])
+
+    story.heading("One relay is killed (SIGKILL)")
+    with story.step("the first relay is gone"):
+        relays[0].process.kill()
+        relays[0].process.wait()
+    for sender, text in WITH_ONE_RELAY:
+        _say(story, alice, bob, sender, text, wait="stored")
+    with story.step("alice goes"):
+        _end(alice)
+    with story.step("bob comes, and finds it at the other relay") as fields:
+        _start(bob)
+        fields["route"] = _wait_for_message(bob, WITH_ONE_RELAY[-1][1])
+    with story.step("alice is back too"):
+        _start(alice)
 
 
 # --- steps -----------------------------------------------------------------------------------------
@@ -196,6 +263,16 @@ def _start(person: Person) -> str:
     person.client = Client.connect(person.profile, start_node=False)
     person.client.socket.settimeout(PATIENCE)
     return str(ready["addresses"][0]) if ready["addresses"] else ""
+
+
+def _start_relay(unused: Profile, folder: Path) -> RelayProcess:
+    """Start a relay, which has a folder of its own and no profile."""
+    words = command(unused, "--json", "relay", "--listen", LISTEN, "--data", str(folder))
+    process = subprocess.Popen(  # noqa: S603 - our own program
+        words, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
+    )
+    ready = json.loads(_line(process))
+    return RelayProcess(process, str(ready["addresses"][0]))
 
 
 def _line(process: subprocess.Popen[bytes]) -> bytes:
@@ -230,6 +307,18 @@ def _wait_for_contact(alice: Person) -> str:
         for contact in alice.call("contacts"):
             if contact["state"] == "contact":
                 return str(contact["id"])
+        next(events)
+
+
+def _wait_for_message(person: Person, text: str) -> str:
+    """Until a message has come; its route."""
+    person.call("subscribe", events=["message"])
+    assert person.client is not None
+    events = person.client.events()
+    while True:
+        newest = person.call("log", chat=person.contact, limit=1)
+        if newest and newest[0]["text"] == text:
+            return str(newest[0]["route"])
         next(events)
 
 
@@ -279,7 +368,16 @@ def _kill(person: Person) -> None:
     person.node = person.client = None
 
 
-def _clean_up(people: list[Person], folder: Path) -> None:
+def _end(person: Person) -> None:
+    """Let a node end in order."""
+    if person.node is not None:
+        person.node.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            person.node.wait(10)
+    _kill(person)
+
+
+def _clean_up(people: list[Person], relays: list[RelayProcess], folder: Path) -> None:
     """End what was started and remove what was made; nothing interrupts this."""
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -287,10 +385,12 @@ def _clean_up(people: list[Person], folder: Path) -> None:
             if person.node is not None:
                 person.node.terminate()
         for person in people:
-            if person.node is not None:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    person.node.wait(10)
-            _kill(person)
+            _end(person)
+        for relay in relays:
+            relay.process.kill()
+            relay.process.wait()
+            if relay.process.stdout is not None:
+                relay.process.stdout.close()
         shutil.rmtree(folder, ignore_errors=True)
     finally:
         signal.signal(signal.SIGINT, previous)
