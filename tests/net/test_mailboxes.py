@@ -276,6 +276,26 @@ def test_a_queue_that_is_watched_again_begins_where_its_owner_says(tmp_path: Pat
     run(main)
 
 
+def test_what_waits_in_a_queue_that_is_dropped_is_not_handed_on(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as here:
+            await fill(here, BOB, *range(40))
+            await fill(here, CAROL, *range(40))
+            async with client(here.stream) as scene:
+                held = scene.letters.held = trio.Event()
+                scene.boxes.watch(AT_RELAY, [own(BOB), own(CAROL)])
+                await wait_all_tasks_blocked()
+                (first,) = scene.letters.came
+                kept, dropped = (BOB, CAROL) if first == BOB.queue.id else (CAROL, BOB)
+                scene.boxes.watch(AT_RELAY, [own(kept)])
+                held.set()
+                await trio.sleep(10)
+                assert collects(scene, kept, 40)
+                assert collects(scene, dropped, 0)
+
+    run(main)
+
+
 def test_more_queues_than_a_stream_has_room_for(tmp_path: Path) -> None:
     async def main() -> None:
         async with relay(tmp_path) as here, client(here.stream) as scene:
@@ -347,6 +367,7 @@ def test_codes_are_handed_on(tmp_path: Path) -> None:
             scene.boxes.deposit(AT_RELAY, bad, A_DAY, [(101, blob(1))])
             await scene.letters.until(lambda: len(codes) == 12)
             assert codes[100] == codes[101] == words.NOT_ALLOWED
+            assert len(scene.lines.streams[0].of(words.PUT)) == 11  # what was refused once is not tried on this stream
             assert scene.letters.told == ["up"]
 
     run(main)
@@ -396,7 +417,7 @@ def test_deposits_in_more_queues_than_a_stream_can_open(tmp_path: Path) -> None:
             await scene.letters.until(lambda: len(scene.letters.codes) == 1100)
             assert set(scene.letters.codes.values()) == {DONE}
             assert here.store.blobs == 1100
-            assert len(scene.lines.streams) == 2
+            assert [len(line.of(words.PUT)) for line in scene.lines.streams] == [1024, 76]
             assert all(len(line.of(words.OPEN)) <= words.MOST_HANDLES for line in scene.lines.streams)
             assert scene.letters.told == ["up"]
 
