@@ -14,6 +14,7 @@ from p2pchat.core.mailbox import DONE, STAMPED
 from p2pchat.net.collecting import MOST_PLACE, MOST_PUSHED, PAGE, ROOM
 from p2pchat.net.depositing import MOST_STAMP_BITS, MOST_UNANSWERED, MOST_UNANSWERED_BYTES
 from p2pchat.net.frames import DEADLINE
+from p2pchat.net.mailbox import IDLE
 from p2pchat.net.mailstream import LOOK, LOST_AFTER, MOST_PINGS, PING_AFTER, STUCK_AFTER
 from tests.net.mails import AT_RELAY, HELLO, RELAY, Liar, Scene, lied_to, own, theirs
 from tests.relay.boxes import Keys, blob, run
@@ -490,13 +491,19 @@ def test_one_that_gets_on_slowly_is_kept() -> None:
                 await trio.sleep(15)
                 await liar.say((words.PING, b""))
             await liar.say((words.RESULTS, words.encode_results([(number, DONE)])))
-        await silence(liar)
+        while True:
+            await liar.hear(words.PING)
+            await liar.say((words.PONG, b""))
 
     async def main() -> None:
         async with lied_to(slow) as scene:
             scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(number, blob(number)) for number in range(10)])
             await scene.letters.until(lambda: len(scene.letters.codes) == 10)
             assert scene.letters.told == ["up"]
+            await trio.sleep(IDLE - 1)  # the last answer counts, not the last call
+            assert scene.health == ("connected", "")
+            await trio.sleep(2)
+            assert scene.boxes.relay_health() == {}
 
     run(main)
 

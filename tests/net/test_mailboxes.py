@@ -27,7 +27,7 @@ from p2pchat.net.reach import FIRST_WAIT, LONGEST_WAIT
 from p2pchat.relay.store import Quota
 from tests import conftest
 from tests.net.hosts import Middle, make, running
-from tests.net.mails import AT_RELAY, RELAY, Letters, Scene, client, own, serving, theirs, unreachable
+from tests.net.mails import AT_RELAY, RELAY, WHERE, Letters, Scene, client, own, serving, theirs, unreachable
 from tests.relay.boxes import LIMITS, NOW, Keys, blob, relay, run
 from tests.relay.boxes import Relay as RelayInMemory
 
@@ -195,6 +195,21 @@ def test_it_begins_behind_what_the_disk_has_and_lets_that_be_deleted(tmp_path: P
                 assert scene.letters.blobs(BOB) == [blob(3)]
                 await trio.sleep(1)
                 assert here.store.blobs == 1
+
+    run(main)
+
+
+def test_a_list_says_again_what_the_disk_has(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as here:
+            await fill(here, BOB, 1, 2, 3)
+            async with client(here.stream) as scene:
+                scene.boxes.watch(AT_RELAY, [own(BOB)])
+                await scene.letters.until(lambda: collects(scene, BOB, 3))
+                scene.boxes.watch(AT_RELAY, [own(BOB, after=scene.letters.came[BOB.queue.id][1][0])])
+                await scene.lines.streams[0].close()
+                await scene.letters.until(lambda: len(scene.letters.blobs(BOB)) > 3)
+                assert scene.letters.blobs(BOB)[3:] == [blob(3)]
 
     run(main)
 
@@ -478,6 +493,45 @@ def test_attempts_are_further_and_further_apart() -> None:
             assert scene.health == ("unreachable", "No address answered.")
             assert scene.letters.told == []
             assert scene.lines.addresses_tried == ["/ip4/10.0.0.9/tcp/4001", "/ip4/10.0.0.9/tcp/4001/ws"]
+
+    run(main)
+
+
+def test_a_stream_that_was_good_is_made_again_soon_and_one_that_was_not_later(tmp_path: Path) -> None:
+    async def main() -> None:
+        for seconds, soon in ((60, True), (1, False)):
+            async with relay(tmp_path) as here, client(here.stream) as scene:
+                scene.boxes.watch(AT_RELAY, [own(BOB)])
+                for number in range(8):
+                    await scene.letters.until_told(*["up", "down"] * number, "up")
+                    await trio.sleep(seconds)
+                    await scene.lines.streams[-1].close()
+                waits = [after - before - seconds for before, after in pairwise(scene.lines.dialled)]
+                assert (max(waits) <= FIRST_WAIT) == soon
+
+    run(main)
+
+
+def test_which_addresses_are_dialled() -> None:
+    """Where we watch, its own; else as the deposit names them. No nonsense, no circuits, few, and WebSocket besides."""
+
+    async def main() -> None:
+        stranger = [f"/ip4/10.0.0.{number}/tcp/4001" for number in range(1, 8)]
+        circuit = addr.circuit(stranger[0], b"\x03" * 32)
+        named = replace(AT_RELAY, addresses=(b"\xff", *map(addr.pack, [circuit, *stranger])))
+        async with client(unreachable) as scene:
+            scene.boxes.deposit(named, theirs(BOB), A_DAY, numbered(1))
+            await wait_all_tasks_blocked()
+            assert scene.lines.addresses_tried == [each + over for each in stranger[:4] for over in ("", "/ws")]
+            await trio.sleep(2 * SOON)
+            scene.boxes.watch(AT_RELAY, [own(BOB)])
+            await wait_all_tasks_blocked()
+            assert scene.lines.addresses_tried == [WHERE, WHERE + "/ws"]
+            await trio.sleep(2 * SOON)
+            scene.boxes.deposit(named, theirs(BOB), A_DAY, [(7, blob(7))])
+            await wait_all_tasks_blocked()
+            assert scene.lines.addresses_tried == [WHERE, WHERE + "/ws"]
+            assert len(scene.lines.dialled) >= 3
 
     run(main)
 
