@@ -162,7 +162,8 @@ class Mailbox:
         self._wanted_until = max(self._wanted_until, trio.current_time() + seconds)
 
     async def _give_back(self, numbers: Sequence[int]) -> None:
-        await trio.lowlevel.checkpoint()  # not in the call: it is not over yet
+        """In a task of its own: the call is not over yet."""
+        await trio.lowlevel.checkpoint()
         self._mail.undeposited(self._peer, numbers)
 
     def _call(self) -> None:

@@ -11,11 +11,12 @@ from trio.testing import wait_all_tasks_blocked
 
 from p2pchat.core import mailbox as words
 from p2pchat.core.mailbox import DONE, STAMPED
-from p2pchat.net.collecting import MOST_PLACE, MOST_PUSHED, PAGE
-from p2pchat.net.depositing import MOST_STAMP_BITS
+from p2pchat.net.collecting import MOST_PLACE, MOST_PUSHED, PAGE, ROOM
+from p2pchat.net.depositing import MOST_STAMP_BITS, MOST_UNANSWERED, MOST_UNANSWERED_BYTES
 from p2pchat.net.frames import DEADLINE
+from p2pchat.net.mailbox import IDLE
 from p2pchat.net.mailstream import LOOK, LOST_AFTER, MOST_PINGS, PING_AFTER, STUCK_AFTER
-from tests.net.mails import AT_RELAY, HELLO, Liar, Scene, lied_to, own, theirs
+from tests.net.mails import AT_RELAY, HELLO, RELAY, Liar, Scene, lied_to, own, theirs
 from tests.relay.boxes import Keys, blob, run
 
 BOB = Keys("bob")
@@ -431,6 +432,184 @@ def test_answers_before_a_lie_count_and_the_rest_is_given_back() -> None:
             await scene.letters.until(lambda: scene.letters.lost == list(range(5, 10)))
             assert scene.health == ("refused", "it does not keep to the protocol")
 
+    run(main)
+
+
+def test_nothing_comes_of_an_eight_before_its_turn() -> None:
+    async def early(liar: Liar) -> None:
+        await liar.greet()
+        opens = await liar.hear_opens(16)
+        await liar.hear_fetch()
+        second = await liar.hear_fetch()
+        real = {keys.queue for keys in every}
+        handles = [one.handle for one in opens if one.queue in real and (one.handle, 0) in second.queues]
+        await liar.blob(handles[0], 1)
+        await silence(liar)
+
+    async def main() -> None:
+        async with lied_to(early) as scene:
+            scene.boxes.watch(AT_RELAY, [own(keys) for keys in every])
+            await wait_all_tasks_blocked()
+            assert scene.health == ("refused", "it does not keep to the protocol")
+            assert scene.letters.came == {}
+
+    every = [Keys(f"friend {number}") for number in range(16)]
+    run(main)
+
+
+def test_no_more_is_under_way_than_it_answers() -> None:
+    """It answers nothing: so many deposits go out, and so many bytes."""
+
+    async def main() -> None:
+        heard: list[int] = []
+
+        async def mute(liar: Liar) -> None:
+            await liar.greet()
+            while True:
+                heard.append(len(await liar.hear(words.PUT)))
+
+        for size, most in ((4096, MOST_UNANSWERED), (65_536, MOST_UNANSWERED_BYTES // 65_536)):
+            heard.clear()
+            async with lied_to(mute) as scene:
+                blobs = [(number, blob(number, size)) for number in range(400)]
+                scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, blobs)
+                await trio.sleep(10)
+                assert len(heard) == most
+
+    run(main)
+
+
+def test_one_that_gets_on_slowly_is_kept() -> None:
+    """An answer now and then, which is less than all that are waited for: longer in all than any patience."""
+
+    async def slow(liar: Liar) -> None:
+        await liar.greet()
+        await liar.hear_opens()
+        numbers = [words.decode_put(await liar.hear(words.PUT)).number for _ in range(10)]
+        for number in numbers:
+            for _ in range(6):
+                await trio.sleep(15)
+                await liar.say((words.PING, b""))
+            await liar.say((words.RESULTS, words.encode_results([(number, DONE)])))
+        while True:
+            await liar.hear(words.PING)
+            await liar.say((words.PONG, b""))
+
+    async def main() -> None:
+        async with lied_to(slow) as scene:
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(number, blob(number)) for number in range(10)])
+            await scene.letters.until(lambda: len(scene.letters.codes) == 10)
+            assert scene.letters.told == ["up"]
+            await trio.sleep(IDLE - 1)  # the last answer counts, not the last call
+            assert scene.health == ("connected", "")
+            await trio.sleep(2)
+            assert scene.boxes.relay_health() == {}
+
+    run(main)
+
+
+def test_one_delete_a_queue_is_under_way_and_one_that_failed_is_made_again() -> None:
+    heard: list[int] = []
+
+    async def first(liar: Liar) -> None:
+        await liar.greet()
+        ours = await liar.following(BOB)
+        for place in (1, 2, 3):
+            await liar.blob(ours, place)
+        number, _, upto = words.decode_delete(await liar.hear(words.DELETE))
+        heard.append(upto)
+        await trio.sleep(10)
+        await liar.say((words.RESULTS, words.encode_results([(number, DONE)])))
+        number, _, upto = words.decode_delete(await liar.hear(words.DELETE))
+        heard.append(upto)
+        await liar.say((words.RESULTS, words.encode_results([(number, words.RELAY_FULL)])))
+        with trio.move_on_after(10):
+            heard.append(words.decode_delete(await liar.hear(words.DELETE)).upto)
+
+    async def second(liar: Liar) -> None:
+        await liar.greet()
+        heard.append(-words.decode_delete(await liar.hear(words.DELETE)).upto)
+        done.set()
+        await silence(liar)
+
+    async def main() -> None:
+        async with lied_to(first, second) as scene:
+            scene.boxes.watch(AT_RELAY, [own(BOB)])
+            await scene.letters.until(lambda: len(scene.letters.came.get(BOB.queue.id, ())) == 3)
+            for place in (1, 2, 3):
+                scene.boxes.taken(RELAY, BOB.queue.id, place)
+                await trio.sleep(1)
+            await done.wait()
+            assert heard == [1, 3, -3]
+
+    done = trio.Event()
+    run(main)
+
+
+def test_while_we_do_not_read_silence_is_ours() -> None:
+    """It pushes more than there is room for; it is read again when there is, and has not gone in between."""
+    sent = 0
+
+    async def push(liar: Liar) -> None:
+        nonlocal sent
+        await liar.greet()
+        ours = await liar.following(BOB)
+        following.set()
+        await liar.hear_opens()
+        put = words.decode_put(await liar.hear(words.PUT))
+        for place in range(1, ROOM // 65_536 + 3):  # the last ones are on the way, and stay there
+            await liar.blob(ours, place, 65_536)
+            sent += 65_536
+        await liar.say((words.RESULTS, words.encode_results([(put.number, DONE)])))
+        await silence(liar)
+
+    async def main() -> None:
+        async with lied_to(push) as scene:
+            held = scene.letters.held = trio.Event()
+            scene.boxes.watch(AT_RELAY, [own(BOB)])
+            await following.wait()
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(1, blob(1))])
+            await trio.sleep(2 * STUCK_AFTER)
+            assert sent > ROOM
+            assert scene.letters.codes == {}
+            assert scene.letters.told == ["up"]
+            held.set()
+            await scene.letters.until(lambda: scene.letters.codes == {1: DONE})
+            await scene.letters.until(lambda: len(scene.letters.came[BOB.queue.id]) == ROOM // 65_536 + 2)
+            assert scene.letters.told == ["up"]
+
+    following = trio.Event()
+    run(main)
+
+
+def test_what_was_under_way_goes_out_again_on_the_next_stream_of_our_own_wish() -> None:
+    """A queue that is watched no more sends something: a new stream begins, and nobody is told."""
+
+    async def first(liar: Liar) -> None:
+        await liar.greet()
+        ours = await liar.following(BOB)
+        following.set()
+        await liar.hear(words.PUT)
+        await liar.blob(ours, 1)
+        await silence(liar)
+
+    async def second(liar: Liar) -> None:
+        await liar.greet()
+        put = words.decode_put(await liar.hear(words.PUT))
+        await liar.say((words.RESULTS, words.encode_results([(put.number, DONE)])))
+        await silence(liar)
+
+    async def main() -> None:
+        async with lied_to(first, second) as scene:
+            scene.boxes.watch(AT_RELAY, [own(BOB), own(Keys("carol"))])
+            await following.wait()
+            scene.boxes.watch(AT_RELAY, [own(Keys("carol"))])
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(1, blob(1))])
+            await scene.letters.until(lambda: scene.letters.codes == {1: DONE})
+            assert scene.letters.told == ["up"]
+            assert scene.letters.came == {}
+
+    following = trio.Event()
     run(main)
 
 

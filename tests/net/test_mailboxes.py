@@ -27,7 +27,7 @@ from p2pchat.net.reach import FIRST_WAIT, LONGEST_WAIT
 from p2pchat.relay.store import Quota
 from tests import conftest
 from tests.net.hosts import Middle, make, running
-from tests.net.mails import AT_RELAY, RELAY, Letters, Scene, client, own, serving, theirs, unreachable
+from tests.net.mails import AT_RELAY, RELAY, WHERE, Letters, Scene, client, own, serving, theirs, unreachable
 from tests.relay.boxes import LIMITS, NOW, Keys, blob, relay, run
 from tests.relay.boxes import Relay as RelayInMemory
 
@@ -199,6 +199,21 @@ def test_it_begins_behind_what_the_disk_has_and_lets_that_be_deleted(tmp_path: P
     run(main)
 
 
+def test_a_list_says_again_what_the_disk_has(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as here:
+            await fill(here, BOB, 1, 2, 3)
+            async with client(here.stream) as scene:
+                scene.boxes.watch(AT_RELAY, [own(BOB)])
+                await scene.letters.until(lambda: collects(scene, BOB, 3))
+                scene.boxes.watch(AT_RELAY, [own(BOB, after=scene.letters.came[BOB.queue.id][1][0])])
+                await scene.lines.streams[0].close()
+                await scene.letters.until(lambda: len(scene.letters.blobs(BOB)) > 3)
+                assert scene.letters.blobs(BOB)[3:] == [blob(3)]
+
+    run(main)
+
+
 def test_deletes_are_gathered(tmp_path: Path) -> None:
     async def main() -> None:
         async with relay(tmp_path) as here:
@@ -276,6 +291,26 @@ def test_a_queue_that_is_watched_again_begins_where_its_owner_says(tmp_path: Pat
     run(main)
 
 
+def test_what_waits_in_a_queue_that_is_dropped_is_not_handed_on(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as here:
+            await fill(here, BOB, *range(40))
+            await fill(here, CAROL, *range(40))
+            async with client(here.stream) as scene:
+                held = scene.letters.held = trio.Event()
+                scene.boxes.watch(AT_RELAY, [own(BOB), own(CAROL)])
+                await wait_all_tasks_blocked()
+                (first,) = scene.letters.came
+                kept, dropped = (BOB, CAROL) if first == BOB.queue.id else (CAROL, BOB)
+                scene.boxes.watch(AT_RELAY, [own(kept)])
+                held.set()
+                await trio.sleep(10)
+                assert collects(scene, kept, 40)
+                assert collects(scene, dropped, 0)
+
+    run(main)
+
+
 def test_more_queues_than_a_stream_has_room_for(tmp_path: Path) -> None:
     async def main() -> None:
         async with relay(tmp_path) as here, client(here.stream) as scene:
@@ -347,6 +382,7 @@ def test_codes_are_handed_on(tmp_path: Path) -> None:
             scene.boxes.deposit(AT_RELAY, bad, A_DAY, [(101, blob(1))])
             await scene.letters.until(lambda: len(codes) == 12)
             assert codes[100] == codes[101] == words.NOT_ALLOWED
+            assert len(scene.lines.streams[0].of(words.PUT)) == 11  # what was refused once is not tried on this stream
             assert scene.letters.told == ["up"]
 
     run(main)
@@ -396,7 +432,7 @@ def test_deposits_in_more_queues_than_a_stream_can_open(tmp_path: Path) -> None:
             await scene.letters.until(lambda: len(scene.letters.codes) == 1100)
             assert set(scene.letters.codes.values()) == {DONE}
             assert here.store.blobs == 1100
-            assert len(scene.lines.streams) == 2
+            assert [len(line.of(words.PUT)) for line in scene.lines.streams] == [1024, 76]
             assert all(len(line.of(words.OPEN)) <= words.MOST_HANDLES for line in scene.lines.streams)
             assert scene.letters.told == ["up"]
 
@@ -457,6 +493,45 @@ def test_attempts_are_further_and_further_apart() -> None:
             assert scene.health == ("unreachable", "No address answered.")
             assert scene.letters.told == []
             assert scene.lines.addresses_tried == ["/ip4/10.0.0.9/tcp/4001", "/ip4/10.0.0.9/tcp/4001/ws"]
+
+    run(main)
+
+
+def test_a_stream_that_was_good_is_made_again_soon_and_one_that_was_not_later(tmp_path: Path) -> None:
+    async def main() -> None:
+        for seconds, soon in ((60, True), (1, False)):
+            async with relay(tmp_path) as here, client(here.stream) as scene:
+                scene.boxes.watch(AT_RELAY, [own(BOB)])
+                for number in range(8):
+                    await scene.letters.until_told(*["up", "down"] * number, "up")
+                    await trio.sleep(seconds)
+                    await scene.lines.streams[-1].close()
+                waits = [after - before - seconds for before, after in pairwise(scene.lines.dialled)]
+                assert (max(waits) <= FIRST_WAIT) == soon
+
+    run(main)
+
+
+def test_which_addresses_are_dialled() -> None:
+    """Where we watch, its own; else as the deposit names them. No nonsense, no circuits, few, and WebSocket besides."""
+
+    async def main() -> None:
+        stranger = [f"/ip4/10.0.0.{number}/tcp/4001" for number in range(1, 8)]
+        circuit = addr.circuit(stranger[0], b"\x03" * 32)
+        named = replace(AT_RELAY, addresses=(b"\xff", *map(addr.pack, [circuit, *stranger])))
+        async with client(unreachable) as scene:
+            scene.boxes.deposit(named, theirs(BOB), A_DAY, numbered(1))
+            await wait_all_tasks_blocked()
+            assert scene.lines.addresses_tried == [each + over for each in stranger[:4] for over in ("", "/ws")]
+            await trio.sleep(2 * SOON)
+            scene.boxes.watch(AT_RELAY, [own(BOB)])
+            await wait_all_tasks_blocked()
+            assert scene.lines.addresses_tried == [WHERE, WHERE + "/ws"]
+            await trio.sleep(2 * SOON)
+            scene.boxes.deposit(named, theirs(BOB), A_DAY, [(7, blob(7))])
+            await wait_all_tasks_blocked()
+            assert scene.lines.addresses_tried == [WHERE, WHERE + "/ws"]
+            assert len(scene.lines.dialled) >= 3
 
     run(main)
 
