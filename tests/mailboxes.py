@@ -217,7 +217,9 @@ class FakeMailboxes(Mailboxes):
         use.wake.set()
 
     def taken(self, relay: bytes, qid: bytes, upto: int) -> None:
-        if self._uses[relay].health.state == "connected":
+        use = self._uses[relay]
+        own = use.watched.get(qid)
+        if use.health.state == "connected" and own is not None and not own.flags & mailbox.BOX:
             self._world.mailboxes[relay].delete(qid, upto)
 
     def deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:

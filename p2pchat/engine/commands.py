@@ -9,6 +9,7 @@ import trio
 
 from p2pchat.core import delivery, wire
 from p2pchat.core.content import new_message_id
+from p2pchat.core.invite import ROLE_RELAY, decode_invite
 from p2pchat.engine import chats, doctoring, invites, outbound, people, queues, views
 from p2pchat.engine import relays as relaying
 from p2pchat.engine.engine import Engine
@@ -16,6 +17,7 @@ from p2pchat.engine.ports import Relay, RelayHealth
 from p2pchat.engine.turn import Turn
 from p2pchat.errors import Busy, InviteExpired, InviteUsed, NotReached, P2PChatError, UsageError
 from p2pchat.store import contacts as store_contacts
+from p2pchat.store import deposits as store_deposits
 from p2pchat.store import messages as store_messages
 from p2pchat.store import meta
 from p2pchat.store import outbox as store_outbox
@@ -34,18 +36,23 @@ LOOK_EVERY = 0.05
 """Seconds that a relay which was just added has to answer its caller, and between two looks whether it has."""
 _NO_WAY = (
     "This invite names no address: the node is not reachable from outside as far as it knows. "
-    "Start the node with --listen on an address others can dial, then make the invite anew."
+    "Add a relay (`p2pchat relays add`), or start the node with --listen on an address others can dial; then make the "
+    "invite anew."
 )
 _DIRECT_ONLY = (
     "This invite works while this node runs and can be dialled directly (same network, or a forwarded port). "
-    "With a relay it works from everywhere: `p2pchat relays add`. It tells its reader this node's address."
+    "With a relay it works from everywhere, also while this node is off: `p2pchat relays add`. "
+    "It tells its reader this node's address."
 )
-_BY_RELAY = "This invite works from everywhere, by your relays. It tells its reader this node's address."
-_HIDDEN = "This invite works by your relays only. It does not tell its reader this node's address."
+_BY_RELAY = "This invite works from everywhere, by your relays."
+_TELLING = " It tells its reader this node's address."
+_HIDING = " It does not tell its reader this node's address."
 _ONLY_OURS = "Your address is hidden from them: only a relay that both of you use leads there (`p2pchat relays add`)."
 _UNREACHED = "They cannot reach this node until a relay of yours answers: `p2pchat relays add`."
 HIDING = 10.0
 """Seconds that relays have to take us in for a hidden contact."""
+_BOXED_WITHIN = 5.0
+"""Seconds in which relays take an invite's bundle, or its maker is told that they have not."""
 
 
 async def call(engine: Engine, method: str, params: dict[str, Any]) -> object:
@@ -138,14 +145,20 @@ async def invite(
         await _hidden_ways(engine)
     row = await engine.submit(make)
     assert row.encoded is not None
-    reachable, relayed = bool(engine.net.ways(hidden=hide)), hide or bool(engine.net.relayed())
-    notice = _HIDDEN if hide else _BY_RELAY if relayed else _DIRECT_ONLY if reachable else _NO_WAY
+    relays = len([way for way in decode_invite(row.encoded).ways if way.role == ROLE_RELAY])
+    boxes = await _boxes(engine, row.id, relays)
+    reachable, relayed = bool(engine.net.ways(hidden=hide)), hide or relays > 0 or bool(engine.net.relayed())
+    if relayed:
+        notice = (_by_relays(boxes, relays) if relays else _BY_RELAY) + (_HIDING if hide else _TELLING)
+    else:
+        notice = _DIRECT_ONLY if reachable else _NO_WAY
     return {
         "id": row.id.hex(),
         "invite": views.invite_text(row.encoded),
         "expires_at": views.timestamp(row.expires_at),
-        "reachable": reachable,
+        "reachable": reachable or boxes > 0,
         "relayed": relayed,
+        "relays": boxes,
         "notice": notice,
     }
 
@@ -157,6 +170,32 @@ async def _hidden_ways(engine: Engine) -> bool:
         while not engine.net.ways(hidden=True):
             await engine.whereabouts.moved()
     return bool(engine.net.ways(hidden=True))
+
+
+async def _boxes(engine: Engine, invite_id: bytes, wanted: int) -> int:
+    """At how many relays the bundle of an invite lies, as soon as it is all of them or patience ends."""
+    found = 0
+
+    def look(db: Database) -> int:
+        return sum(len(store_deposits.of(db, row.pk)) for row in store_outbox.for_contact(db, invite_id))
+
+    async def enough() -> bool | None:
+        nonlocal found
+        found = await engine.read(look)
+        return True if found >= wanted else None
+
+    with trio.move_on_after(_BOXED_WITHIN if wanted else 0):
+        await engine.watch(enough)
+    return found
+
+
+def _by_relays(boxes: int, relays: int) -> str:
+    count = "a relay" if boxes == 1 else f"{boxes} relays"
+    if boxes == relays:
+        return f"This invite works also while this node is off: {count} can be asked for it."
+    if boxes:
+        return f"This invite works also while this node is off, by {count}; another did not answer yet."
+    return "None of your relays has taken this invite yet: leave this node running until one does, or they are reached."
 
 
 async def add(
@@ -182,11 +221,25 @@ async def add(
         if isinstance(found, Contact):
             return _brief(found)
         raise InviteExpired if found == wire.EXPIRED else InviteUsed
+    boxes = await engine.read(_asked_at, contact)
+    if boxes:
+        count = "a relay" if boxes == 1 else f"{boxes} relays"
+        raise NotReached(
+            f"{contact.name} did not answer within {timeout:g} s; the request lies at {count} for them",
+            hint="They find it when their node runs.",
+            result=_brief(contact),
+        )
     raise NotReached(
         f"{contact.name} was not reached within {timeout:g} s; the request stays queued",
         hint=_ONLY_OURS if contact.hidden else "Leave the node running: it keeps trying.",
         result=_brief(contact),
     )
+
+
+def _asked_at(db: Database, contact: Contact) -> int:
+    """At how many relays our first message lies."""
+    rows = store_outbox.for_contact(db, contact.id)
+    return sum(len(store_deposits.of(db, row.pk)) for row in rows if row.kind == store_outbox.INITIAL)
 
 
 def _joined(db: Database, added: Contact) -> Contact | None:

@@ -255,11 +255,13 @@ def admit(turn: Turn, invite_id: bytes, blob: bytes) -> bool:
 
 
 def mailed(turn: Turn, invite_id: bytes, blob: bytes) -> None:
-    """A blob from the queue of an invite of ours: a first message, or anything that a relay puts there."""
-    if admit(turn, invite_id, blob):
-        return
+    """A blob from the queue of an invite of ours: a first message, or anything that a relay puts there. After the use
+    nobody can tell these apart; so one is told, and the queue is left.
+    """
     row = store_invites.get(turn.db, invite_id)
-    if row is not None and row.state == store_invites.USED:  # it was said once, which is enough where anything may come
+    if row is None or not store_queues.has_queue(turn.db, invite_id):
+        return
+    if not admit(turn, invite_id, blob) and row.state == store_invites.USED:
         store_queues.collect_no_more(turn.db, invite=invite_id)
         turn.mail_changed = True
 

@@ -164,6 +164,11 @@ def deposit_no_more(db: Database, contact: bytes, flags: int, but: Collection[Th
     return bool(gone)
 
 
+def has_queue(db: Database, invite: bytes) -> bool:
+    """Whether we collect from a queue of this invite of ours."""
+    return db.query_one("SELECT 1 FROM own_queues WHERE invite = ?", (invite,)) is not None
+
+
 def leave_box(db: Database, invite: bytes) -> None:
     """Forget where the boxes of an invite of ours are."""
     db.execute("DELETE FROM their_queues WHERE invite = ?", (invite,))

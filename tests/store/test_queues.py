@@ -93,7 +93,9 @@ def test_queues_end_with_those_whose_they_are(db: Database) -> None:
     use(db, theirs(1), theirs(2, contact=BOB), theirs(3, contact=None, invite=INVITE, flags=BOX))
     assert queues.collect_no_more(db, contact=BOB)
     assert not queues.collect_no_more(db, contact=BOB)
+    assert queues.has_queue(db, INVITE)
     assert queues.collect_no_more(db, invite=INVITE)
+    assert not queues.has_queue(db, INVITE)
     queues.leave_box(db, INVITE)
     contacts.remove(db, ALICE)
     assert queues.own(db) == []
