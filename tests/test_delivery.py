@@ -243,7 +243,7 @@ def test_a_thousand_each_way_go_through_the_window(tmp_path: Path) -> None:
 
         def look(stream: Any, frame: Frame) -> None:
             node = alice if stream.here.name == "alice" else bob
-            links = node.engine.net._links._links  # type: ignore[attr-defined]
+            links = node.engine.net._open.links._links  # type: ignore[attr-defined]
             waiting = sum(len(link.queue) for group in links.values() for link in group)
             most[node.name] = max(most[node.name], waiting)
 
