@@ -14,7 +14,7 @@ ALL := -n $(shell expr $$(nproc) + 1) --dist worksteal
 UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help setup chat demo test check bench kill fmt lock
+.PHONY: help setup chat demo test check bench kill churn fmt lock
 
 help: ## this list
 	@echo 'make TARGET, one of:'
@@ -44,6 +44,9 @@ bench: $(VENV)/run.stamp ## measure, print a table and write benchmarks/results.
 
 kill: $(VENV)/dev.stamp ## end nodes with kill -9 under traffic, a hundred times
 	P2PCHAT_KILL_ROUNDS=100 $(BIN)/python -m pytest -m kill tests/test_kill.py
+
+churn: $(VENV)/dev.stamp ## let 6,000 people meet at a relay and leave, and look whether it is as before
+	P2PCHAT_CHURN_MEETINGS=3000 $(BIN)/python -m pytest -m churn tests/test_relay_churn.py
 
 fmt: $(VENV)/dev.stamp ## format the code, and mend what the linter can mend
 	$(BIN)/ruff check --fix $(CODE) requirements

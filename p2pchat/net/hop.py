@@ -106,6 +106,7 @@ class CircuitRelay:
         self._swept = -_SWEEP
         self._draining = False
         self._ended = trio.lowlevel.ParkingLot()
+        host.when_gone(self._release)
 
     @property
     def reservations(self) -> int:
@@ -127,7 +128,7 @@ class CircuitRelay:
             await self._ended.park()
 
     async def run(self) -> None:
-        """Forget who is late or gone, until cancelled; without it that happens only when somebody reserves."""
+        """Forget who is late, until cancelled; without it that happens only when somebody reserves."""
         while True:
             await trio.sleep(_SWEEP)
             self._sweep(trio.current_time())
@@ -189,14 +190,13 @@ class CircuitRelay:
         return Limit(duration=duration, data=size) if duration or size else None
 
     def _sweep(self, now: float) -> None:
-        """Forget who is late or gone; not at every request, since it looks at everybody."""
+        """Forget who is late; not at every request, since it looks at everybody."""
         if now < self._swept + _SWEEP and len(self._reserved) < self._limits.reservations:
             return
         if now < self._swept + 1:
             return
         self._swept = now
-        here = set(self._host.connected())
-        for peer in [peer for peer, held in self._reserved.items() if held.until <= now or peer not in here]:
+        for peer in [peer for peer, held in self._reserved.items() if held.until <= now]:
             self._release(peer)
 
     def _release(self, peer: bytes) -> None:

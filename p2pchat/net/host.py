@@ -95,6 +95,7 @@ class LibP2PHost:
         self._tls = tls or cache(websocket.system_tls)
         self._relays: dict[str, int] = {}
         self._handlers: dict[str, Handler] = {}
+        self._farewells: list[Callable[[bytes], None]] = []
         self._client = MultiselectClient()
         self._running: _Running | None = None
         self._dialling: dict[tuple[bytes, str | None], trio.Event] = {}
@@ -121,6 +122,14 @@ class LibP2PHost:
         swarm = self._running.swarm if self._running else None
         peers = [key_of(peer_id) for peer_id in swarm.connections if dialling.live(swarm, peer_id)] if swarm else []
         return tuple(peers)
+
+    def is_connected(self, peer: bytes) -> bool:
+        """Whether there is a live connection with it."""
+        return self._running is not None and bool(dialling.live(self._running.swarm, ID(addr.multihash(peer))))
+
+    def when_gone(self, told: Callable[[bytes], None]) -> None:
+        """Have `told` called with every peer whose last connection, one that it made, has ended."""
+        self._farewells.append(told)
 
     def handle(self, protocol: str, handler: Handler) -> None:
         self._handlers[protocol] = handler
@@ -224,9 +233,17 @@ class LibP2PHost:
             # A peer whose old connections died unnoticed must get in again, so the oldest goes, not the new one.
             for conn in dialling.live(swarm, muxed.peer_id)[: -self._limits.connections_per_peer]:
                 await dialling.drop(swarm, conn)
-            await muxed.event_closed.wait()
+            try:
+                await muxed.event_closed.wait()
+            finally:
+                self._say_farewell(key_of(muxed.peer_id))
         finally:
             wire.abandon()
+
+    def _say_farewell(self, peer: bytes) -> None:
+        if not self.is_connected(peer):
+            for told in self._farewells:
+                told(peer)
 
     def expect_circuits(self, relay: bytes, most: int) -> None:
         """Let the relay open that many streams more than others may: each carries somebody to us. 0: it is over."""

@@ -54,7 +54,7 @@ class Refill(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """What waits for the disk."""
+    """What waits for the disk. `tidy`: what is past its time goes; `probe`: try whether it can be written again."""
 
     puts: list[tuple[Client, words.Put, Deposit]] = field(default_factory=list)
     deletes: list[tuple[Client, int]] = field(default_factory=list)
@@ -62,6 +62,7 @@ class Batch:
     fetches: list[Fetching] = field(default_factory=list)
     refills: list[Refill] = field(default_factory=list)
     tidy: bool = False
+    probe: bool = False
     size: int = 0
 
     @property
@@ -95,13 +96,15 @@ class Answer:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a batch. `failure`: the last thing that went wrong; `untidy`: there is more to expire."""
+    """What became of a batch. `failure`: the last thing that went wrong; `wrote`: nothing did, and there is something
+    on the disk that was not; `untidy`: there is more to expire."""
 
     puts: list[Kept]
     deleted: bool = False
     answers: list[Answer] = field(default_factory=list)
     refilled: list[tuple[list[tuple[int, bytes]], bool]] = field(default_factory=list)
     untidy: bool = False
+    wrote: bool = False
     failure: P2PChatError | None = None
 
 
@@ -128,8 +131,11 @@ def apply(store: MailboxStore, batch: Batch, now: int, random: Random) -> Outcom
             outcome.untidy = store.expire(now) == A_SLICE
             if not outcome.untidy:
                 store.checkpoint()
+            if batch.probe:
+                store.probe()
         except P2PChatError as error:
             outcome.failure = error
+    outcome.wrote = outcome.failure is None and (batch.probe or any(kept.new for kept in outcome.puts))
     return outcome
 
 

@@ -22,7 +22,7 @@ from p2pchat.core import mailbox as words
 from p2pchat.core.mailbox import Hello
 from p2pchat.core.primitives import Random, equal
 from p2pchat.core.wire import Frame, FrameParser
-from p2pchat.errors import CannotOpen, LinkLost, P2PChatError
+from p2pchat.errors import CannotOpen, LinkLost
 from p2pchat.net.frames import READ, write_frames
 from p2pchat.net.ports import Stream
 from p2pchat.relay.batches import MOST_READS, Answer, Batch, Fetching, Outcome, Wanted, apply
@@ -375,7 +375,7 @@ class Mailbox:
 
     def _release(self, batch: Batch, outcome: Outcome) -> None:
         """The batch is on the disk: say so."""
-        self._tell(outcome.failure)
+        self._tell(outcome)
         results: dict[Client, list[tuple[int, int]]] = {}
         for (client, put, deposit), kept in zip(batch.puts, outcome.puts, strict=True):
             results.setdefault(client, []).append((put.number, kept.code))
@@ -434,6 +434,7 @@ class Mailbox:
                 else:
                     self.pushes.catch_up(client)
             self._next.tidy = True
+            self._next.probe = self.failing
             self._wake_up()
 
     def _let_go_of_the_slow(self) -> None:
@@ -442,10 +443,12 @@ class Mailbox:
             if client.slow:
                 client.scope.cancel()
 
-    def _tell(self, failure: P2PChatError | None) -> None:
-        """Log when the disk begins to fail and when it is well again, not every time in between."""
-        if failure is not None and not self.failing:
-            log.error("the store: %s", type(failure).__name__)
-        elif failure is None and self.failing:
+    def _tell(self, outcome: Outcome) -> None:
+        """Log when the disk begins to fail and when it is well again, not every time in between. To be read is no sign
+        of health: a full disk can be."""
+        if outcome.failure is not None and not self.failing:
+            log.error("the store: %s", type(outcome.failure).__name__)
+            self.failing = True
+        elif outcome.wrote and self.failing:
             log.warning("the store works again")
-        self.failing = failure is not None
+            self.failing = False

@@ -50,6 +50,7 @@ GAUGES = {
     "most_bytes": "Bytes of blobs that may be held",
     "waiting_bytes": "Bytes waiting to be written to clients",
     "connections": "Peers connected",
+    "tasks": "Tasks in the process",
     "reservations": "Clients that others may reach by way of this relay",
     "circuits": "Circuits there are",
     "healthy": "1 while the disk and the network work",

@@ -185,6 +185,7 @@ class _Relay:
         return {
             **asdict(self._mailbox.counts),
             "connections": len(self._host.connected()),
+            "tasks": trio.lowlevel.current_statistics().tasks_living,
             "reservations": self._hop.reservations,
             "circuits": self._hop.circuits,
             "reserved": circuits.reserved,

@@ -197,6 +197,11 @@ class MailboxStore:
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             self._freed = False
 
+    def probe(self) -> None:
+        """Write what is there already, to see whether writing works."""
+        with self._transaction():
+            self._connection.execute("UPDATE places SET above = ?", (self._above,))
+
     def close(self) -> None:
         """Checkpoint and close."""
         with _translated():

@@ -11,7 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from p2pchat.errors import CannotOpen, LinkLost, Unreachable
 from p2pchat.net import addresses as addr
-from p2pchat.net import circuit
+from p2pchat.net import circuit, dialling
 from p2pchat.net.guard import WINDOW
 from p2pchat.net.hop import CircuitLimits, CircuitRelay
 from p2pchat.net.host import LibP2PHost, Limits
@@ -63,12 +63,14 @@ def test_a_relay_dials_nobody() -> None:
             here.bobs.kept.forget(here.relay.peer)
             await here.bob.disconnect(here.relay.peer)
             await until_apart(here.relay, here.bob)
+            while here.hop.reservations == 2:
+                await trio.lowlevel.checkpoint()
             stream = await here.alice.open(here.relay.peer, here.relay.addresses(), circuit.HOP)
             message = connect_to(here.bob)
             message.peer.addrs.append(addr.pack(here.bob.addresses()[0]))
-            assert await ask(stream, message) == circuit.CONNECTION_FAILED
+            assert await ask(stream, message) == circuit.NO_RESERVATION
             assert connections(here.relay, here.bob) == []
-            assert here.hop.counts.refused["connection failed"] == 1
+            assert here.hop.counts.refused["no reservation"] == 1
 
     run(main)
 
@@ -224,25 +226,46 @@ def test_its_last_circuits_can_be_waited_for() -> None:
     run(main)
 
 
-def test_who_is_gone_is_forgotten_though_nobody_reserves() -> None:
+def test_who_is_gone_is_forgotten_at_once_and_who_is_late_soon() -> None:
     mock = MockClock()
 
     async def main() -> None:
-        async with meeting() as here, trio.open_nursery() as nursery:
+        async with meeting(CircuitLimits(ttl=1000)) as here, trio.open_nursery() as nursery:
             nursery.start_soon(here.hop.run)
-            await wait_all_tasks_blocked()
             here.bobs.kept.forget(here.relay.peer)
+            here.carols.kept.forget(here.relay.peer)
             mock.rate = 10
+            second = await here.bob.open(here.relay.peer, here.relay.addresses(), ECHO)
             await here.bob.disconnect(here.relay.peer)
-            await until_apart(here.relay, here.bob)
+            while here.hop.reservations == 2:
+                await trio.lowlevel.checkpoint()
+            assert await ended(second)
             mock.rate = 0
-            assert here.hop.reservations == 2
-            mock.jump(31)
             await wait_all_tasks_blocked(0.05)
             assert here.hop.reservations == 1
+            mock.jump(1031)
+            await wait_all_tasks_blocked(0.05)
+            assert here.hop.reservations == 0
             nursery.cancel_scope.cancel()
 
     run(main, mock)
+
+
+def test_who_has_another_connection_is_not_gone() -> None:
+    async def main() -> None:
+        async with meeting() as here:
+            (old,) = connections(here.bob, here.relay)
+            assert here.bob._running is not None
+            await here.bob._running.dialler.dial(old.muxed_conn.peer_id, here.relay.addresses())
+            assert len(connections(here.relay, here.bob)) == 2
+            await dialling.drop(here.bob._running.swarm, old)
+            while len(connections(here.relay, here.bob)) == 2:
+                await trio.lowlevel.checkpoint()
+            await wait_all_tasks_blocked()
+            assert here.hop.reservations == 2
+            assert await echoes(await here.call(here.alice, here.bob))
+
+    run(main)
 
 
 def test_a_circuit_carries_so_many_bytes() -> None:

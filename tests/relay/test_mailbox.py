@@ -529,8 +529,24 @@ def test_a_failing_disk_turns_deposits_away_and_the_relay_lives(
             found, _, _ = await bob.fetch(512, (0, 0))
             assert [one.blob for one in found] == [blob(1)]
             assert await bob.delete(0, found[0].place) == DONE
+            assert at.mailbox.failing  # to read and to delete is no sign of health
             at.store._connection.execute("PRAGMA max_page_count = 100000").fetchall()
             assert await alice.put(0, blob("room", BUCKETS[-1])) == [DONE]
+            assert not at.mailbox.failing
+
+    run(main)
+
+
+def test_a_disk_that_works_again_is_noticed_though_nobody_deposits(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            alice = await depositor(at)
+            at.store._connection.execute("PRAGMA query_only = ON").fetchall()
+            assert await alice.put(0, blob(1)) == [words.RELAY_FULL]
+            await trio.sleep(2 * SWEEP)
+            assert at.mailbox.failing
+            at.store._connection.execute("PRAGMA query_only = OFF").fetchall()
+            await trio.sleep(SWEEP + 1)
             assert not at.mailbox.failing
 
     run(main)
