@@ -111,8 +111,8 @@ METHODS: Final[tuple[Method, ...]] = (
     # Contacts.
     Method(
         "invite",
-        "Makes an invite: an offer to become contacts. `reachable`: it leads here; `relayed`: by a relay too; `relays`: "
-        "how many hold it, so that it works while this node is off.",
+        "Makes an invite: an offer to become contacts. `reachable`: it leads here; `relayed`: by a relay too; "
+        "`relays`: how many hold it, so that it works while this node is off.",
         "{id, invite, expires_at, reachable, relayed, relays, notice}",
         (
             Param("reusable", "flag", "Many people may use it; each is asked about.", default=False),
