@@ -64,7 +64,7 @@ def test_a_message_is_stored_at_both_relays_then_delivered(tmp_path: Path) -> No
         bob = await world.start("bob")
         await until(lambda: has(bob, "alice", ["hello"]), 5)
         assert (await bob.call("log", chat="alice"))[0]["route"] == "mailbox"
-        await until(lambda: all_delivered(alice, "bob"), 61)
+        await until(lambda: all_delivered(alice, "bob"), 75)
         moved = [(one["state"], one["route"]) for one in events_of(alice, "state")]
         assert moved == [("stored", "mailbox"), ("delivered", "mailbox")]
         assert [relay.blobs() for relay in relays] == [[], []]

@@ -419,6 +419,7 @@ def test_who_was_asked_meanwhile_hears_the_newest(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob = await world.start("alice"), await world.start("bob")
         await bob.call("add", invite=(await alice.call("invite", ask=True))["invite"], name="alice")
+        await trio.sleep(1)  # which of two was said later, their times say
         await bob.call("settings", read_receipts=False)
         await alice.call("accept", contact="bob")
 
