@@ -112,7 +112,7 @@ METHODS: Final[tuple[Method, ...]] = (
     Method(
         "invite",
         "Makes an invite: an offer to become contacts.",
-        "{id, invite, expires_at, reachable, notice}",
+        "{id, invite, expires_at, reachable, relays, notice}; `relays`: at how many it lies, to be asked for there",
         (
             Param("reusable", "flag", "Many people may use it; each is asked about.", default=False),
             Param("ask", "flag", "Ask before whoever uses a one-time invite becomes a contact.", default=False),
@@ -132,7 +132,12 @@ METHODS: Final[tuple[Method, ...]] = (
             _TIMEOUT,
         ),
     ),
-    Method("contacts", "The contacts.", "[{id, name, state, verified, route}]; `state` is contact, waiting or blocked"),
+    Method(
+        "contacts",
+        "The contacts. `route` is how a message would travel now: `direct`, `circuit` or another kind of link, "
+        "`mailbox` where there is no link but a relay that keeps it for them, null where it would wait here.",
+        "[{id, name, state, verified, route}]; `state` is contact, waiting or blocked",
+    ),
     Method(
         "requests",
         "Who asks to become a contact. `known`: it is somebody in the list already who begins anew, without their "
@@ -230,7 +235,22 @@ METHODS: Final[tuple[Method, ...]] = (
     ),
     Method("delete", "Deletes a message, here only.", "{id}", (_MESSAGE_ID,)),
     Method(
-        "why", "Why a message is not delivered yet, and what happens next.", "{id, state, reason, next}", (_MESSAGE_ID,)
+        "why",
+        "Why a message is not delivered yet, and what happens next. `relays`: at how many it lies, `until` when.",
+        "{id, state, reason, next, relays, until}",
+        (_MESSAGE_ID,),
+    ),
+    # Relays.
+    Method(
+        "relays",
+        "The relays this profile uses, best first, and how it stands with them. `state` is connected, connecting, "
+        "unreachable or refused; `used`: it is one of the two where envelopes wait for us; `kept`: for longer than "
+        "this run. One may be removed first, and one added, which waits a moment for its answer.",
+        "[{address, state, since, problem, used, kept}]",
+        (
+            Param("add", "text", "The address of a relay, with `#` and its token where it wants one.", default=None),
+            Param("remove", "text", "The address of one of them.", default=None),
+        ),
     ),
     Method("doctor", "What works from here and what does not.", "[{check, ok, detail, hint}]"),
 )
@@ -240,8 +260,8 @@ EVENTS: Final[tuple[Event, ...]] = (
     Event("state", "The state of one's own message changed, or a message was deleted.", "{id, chat, state, route, at}"),
     Event(
         "contact",
-        "A contact was added or changed, or their link came up or went down: `route` is null without one. Of a link "
-        "that does so again and again, no more than about one a second is told.",
+        "A contact was added or changed, or their link came up or went down: `route` is `mailbox` or null without one. "
+        "Of a link that does so again and again, no more than about one a second is told.",
         "{id, name, state, verified, route}",
     ),
     Event(

@@ -115,6 +115,8 @@ class ContactScreen(Panel[None]):
             here = "They have not answered your request yet. What you write waits."
         elif chat.route is None:
             here = "Not there just now. What you write is sent when they are."
+        elif not chat.online:
+            here = "Not there just now. What you write waits for them at their relays."
         else:
             here = f"There now. Messages go {way(chat.route)}."
         self.query_one("#presence", Static).update(f"{wording.mark(chat)} {here}")
