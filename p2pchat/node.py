@@ -56,11 +56,14 @@ Announce = Callable[[JsonObject], None]
 
 @dataclass(frozen=True)
 class Options:
-    """How to run. passphrase: what unlocks the profile at once; None: wait for `unlock` if it needs one."""
+    """How to run. passphrase: what unlocks the profile at once; None: wait for `unlock` if it needs one. relays: the
+    addresses of some for this run.
+    """
 
     profile: Profile
     foreground: bool
     listen: tuple[str, ...] = ()
+    relays: tuple[str, ...] = ()
     passphrase: str | None = None
     verbose: int = 0
 
@@ -411,6 +414,7 @@ async def _opened(options: Options, settings: config.Settings, key: bytes) -> As
             _now,
             entropy,
             lambda gate, door, mail, nursery: Network(host, hidden, gate, door, nursery, entropy.random, mail),
+            relays=options.relays,
         )
         close = engine.close  # a call under way may be reading, in a thread of its own
         async with trio.open_nursery() as nursery:

@@ -43,7 +43,7 @@ async def asked(node: WorldNode, invite: str, **options: Any) -> None:
     """Add an invite whose maker does not answer in time."""
     with pytest.raises(NotReached) as failed:
         await node.call("add", invite=invite, name="alice", **{"timeout": 5, **options})
-    assert "lies at" in str(failed.value)
+    assert "stored at" in str(failed.value)
 
 
 async def is_contact(node: WorldNode, name: str) -> bool:

@@ -137,8 +137,9 @@ METHODS: Final[tuple[Method, ...]] = (
     ),
     Method(
         "contacts",
-        "The contacts. `route`: how a message would go now, null without a link. `hidden`: they never learn this "
-        "node's network address.",
+        "The contacts. `route` is how a message would travel now: `direct`, `circuit` or another kind of link, "
+        "`mailbox` where there is no link but a relay that keeps it for them, null where it would wait here. `hidden`: "
+        "they never learn this node's network address.",
         "[{id, name, state, verified, route, hidden}]; `state` is contact, waiting or blocked",
     ),
     Method(
@@ -246,7 +247,22 @@ METHODS: Final[tuple[Method, ...]] = (
     ),
     Method("delete", "Deletes a message, here only.", "{id}", (_MESSAGE_ID,)),
     Method(
-        "why", "Why a message is not delivered yet, and what happens next.", "{id, state, reason, next}", (_MESSAGE_ID,)
+        "why",
+        "Why a message is not delivered yet, and what happens next. `relays`: at how many it lies, `until` when.",
+        "{id, state, reason, next, relays, until}",
+        (_MESSAGE_ID,),
+    ),
+    # Relays.
+    Method(
+        "relays",
+        "The relays this profile uses, best first, and how it stands with them. `state` is connected, connecting, "
+        "unreachable or refused; `used`: it is one of the two where envelopes wait for us; `kept`: for longer than "
+        "this run. One may be removed first, and one added, which waits a moment for its answer.",
+        "[{address, state, since, problem, used, kept}]",
+        (
+            Param("add", "text", "The address of a relay, with `#` and its token where it wants one.", default=None),
+            Param("remove", "text", "The address of one of them.", default=None),
+        ),
     ),
     Method("doctor", "What works from here and what does not.", "[{check, ok, detail, hint}]"),
 )
@@ -256,8 +272,8 @@ EVENTS: Final[tuple[Event, ...]] = (
     Event("state", "The state of one's own message changed, or a message was deleted.", "{id, chat, state, route, at}"),
     Event(
         "contact",
-        "A contact was added or changed, or their link came up or went down: `route` is null without one. Of a link "
-        "that does so again and again, no more than about one a second is told.",
+        "A contact was added or changed, or their link came up or went down: `route` is `mailbox` or null without one. "
+        "Of a link that does so again and again, no more than about one a second is told.",
         "{id, name, state, verified, route, hidden}",
     ),
     Event(

@@ -77,6 +77,7 @@ def _foreground(context: Context, args: Namespace) -> int:
             profile,
             foreground=True,
             listen=tuple(args.listen or ()),
+            relays=tuple(args.relay or ()),
             passphrase=passphrase,
             verbose=context.config.verbose,
         )
@@ -250,6 +251,7 @@ VERBS = (
             opt(
                 "--listen", action="append", metavar="MULTIADDR", help="where to listen, such as /ip4/0.0.0.0/tcp/4001"
             ),
+            opt("--relay", action="append", metavar="MULTIADDR", help="a relay to use in this run, besides those kept"),
             opt("--detached", action="store_true", help=argparse.SUPPRESS),
         ),
         "Prints `ready` and its addresses once it works; SIGTERM and SIGINT end it.",

@@ -10,7 +10,7 @@ import trio
 from p2pchat.core import delivery, wire
 from p2pchat.core.content import new_message_id
 from p2pchat.core.invite import ROLE_RELAY, decode_invite
-from p2pchat.engine import chats, doctoring, invites, outbound, people, queues, views
+from p2pchat.engine import chats, doctoring, explaining, invites, outbound, people, queues, views
 from p2pchat.engine import relays as relaying
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.ports import Relay, RelayHealth
@@ -26,7 +26,6 @@ from p2pchat.store import sessions as store_sessions
 from p2pchat.store.contacts import Contact
 from p2pchat.store.database import Database
 from p2pchat.store.invites import InviteRow
-from p2pchat.store.messages import MessageRow
 from p2pchat.store.relays import RelayRow
 
 Json = dict[str, Any]
@@ -81,14 +80,21 @@ def ask(
 
 async def status(engine: Engine) -> Json:
     """How this node does, as far as the engine knows."""
-    name, contacts = await engine.read(_status)
+    name, contacts, peers = await engine.read(_status)
     linked = sum(1 for contact in contacts if engine.net.route(contact) is not None)
-    return {"name": name, "addresses": engine.net.listening(), "contacts": len(contacts), "connected": linked}
+    return {
+        "name": name,
+        "addresses": engine.net.listening(),
+        "contacts": len(contacts),
+        "connected": linked,
+        "relays": len(peers),
+        "relays_connected": sum(1 for peer in peers if _health(engine, peer).state == "connected"),
+    }
 
 
-def _status(db: Database) -> tuple[str, list[bytes]]:
+def _status(db: Database) -> tuple[str, list[bytes], list[bytes]]:
     people_here = [one.id for one in store_contacts.all(db) if one.state == "contact"]
-    return (meta.get(db, "name") or b"").decode(), people_here
+    return (meta.get(db, "name") or b"").decode(), people_here, [row.peer for row in store_relays.all(db)]
 
 
 async def doctor(engine: Engine) -> list[Json]:
@@ -221,11 +227,10 @@ async def add(
         if isinstance(found, Contact):
             return _brief(found)
         raise InviteExpired if found == wire.EXPIRED else InviteUsed
-    boxes = await engine.read(_asked_at, contact)
-    if boxes:
-        count = "a relay" if boxes == 1 else f"{boxes} relays"
+    asked = await engine.read(explaining.first_message, contact)
+    if asked:
         raise NotReached(
-            f"{contact.name} did not answer within {timeout:g} s; the request lies at {count} for them",
+            f"{contact.name} did not answer within {timeout:g} s; the request is {explaining.stored(asked)}",
             hint="They find it when their node runs.",
             result=_brief(contact),
         )
@@ -234,12 +239,6 @@ async def add(
         hint=_ONLY_OURS if contact.hidden else "Leave the node running: it keeps trying.",
         result=_brief(contact),
     )
-
-
-def _asked_at(db: Database, contact: Contact) -> int:
-    """At how many relays our first message lies."""
-    rows = store_outbox.for_contact(db, contact.id)
-    return sum(len(store_deposits.of(db, row.pk)) for row in rows if row.kind == store_outbox.INITIAL)
 
 
 def _joined(db: Database, added: Contact) -> Contact | None:
@@ -464,33 +463,9 @@ async def why(engine: Engine, *, id: str) -> Json:
 
     def look(db: Database) -> Json:
         row = store_messages.find(db, id)
-        contact = store_contacts.get(db, row.chat)
-        reason, following = _why(db, row, contact, engine)
-        return {"id": row.id.hex(), "state": row.state, "reason": reason, "next": following}
+        return explaining.why(db, row, store_contacts.get(db, row.chat), engine.net)
 
     return await engine.read(look)
-
-
-def _why(db: Database, row: MessageRow, contact: Contact | None, engine: Engine) -> tuple[str, str]:
-    if row.sender != store_messages.ME:
-        return "This message was received.", "Nothing."
-    if row.state in (delivery.DELIVERED, delivery.READ):
-        return f"It was {row.state}, as their node confirmed.", "Nothing."
-    if contact is None or contact.state == "blocked":
-        return "Nothing is sent to this contact.", "Nothing."
-    if row.state == delivery.FAILED:
-        return "It was not confirmed in time, or the invite did not work.", "Send it again if it still matters."
-    waiting = store_outbox.for_message(db, row.id)
-    gives_up = f"Tried until {views.timestamp(waiting[0].expires_at)}." if waiting else "Nothing."
-    if contact.identity is None:
-        return f"{contact.name}'s node was not reached with the invite yet.", f"It is tried again and again. {gives_up}"
-    if contact.state == "waiting":
-        return f"{contact.name} has not accepted yet.", f"It leaves as soon as they do. {gives_up}"
-    if engine.net.route(contact.id) is None:
-        return f"There is no link with {contact.name}'s node.", f"It is dialled again within 5 minutes. {gives_up}"
-    if row.state == delivery.STORED:
-        return f"{contact.name}'s node has it; its receipt is missing.", f"It is sent again within a day. {gives_up}"
-    return "It is on its way.", f"An answer is due any moment. {gives_up}"
 
 
 METHODS: dict[str, Callable[..., Awaitable[object]]] = {

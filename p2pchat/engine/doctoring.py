@@ -6,8 +6,10 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from p2pchat.engine import views
+from p2pchat.engine.ports import Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import outbox as store_outbox
+from p2pchat.store import relays as store_relays
 from p2pchat.store.database import Database
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ async def checks(engine: Engine) -> list[Check]:
         _clock(engine),
         _listening(engine),
         _reachable(engine),
+        *await engine.read(_relays, engine),
         *await _contacts(engine),
     ]
 
@@ -62,15 +65,32 @@ def _reachable(engine: Engine) -> Check:
     return _line("reachability", bool(ways), detail, hint)
 
 
+def _relays(db: Database, engine: Engine) -> list[Check]:
+    rows = store_relays.all(db)
+    if not rows:
+        detail = "none: what is written waits here until both are there. `p2pchat relays add` uses one"
+        return [_line("relays", True, detail)]
+    lines = []
+    for row in rows:
+        relay = Relay(row.peer, row.addresses, row.token)
+        health = engine.net.mailboxes.relay_health().get(row.peer)
+        state = "connecting" if health is None else health.state
+        problem = "" if health is None or not health.problem else f": {health.problem}"
+        detail = f"{engine.net.mailboxes.address_of(relay)} {state}{problem}"
+        hint = "What others leave for you there waits; with a second relay it comes by that one."
+        lines.append(_line("relay", state == "connected", detail, hint))
+    return lines
+
+
 async def _contacts(engine: Engine) -> list[Check]:
     everybody, waiting = await engine.read(_people)
     lines = []
     for contact in everybody:
-        route, count = engine.net.route(contact.id), waiting.get(contact.id, 0)
+        link, count = engine.net.route(contact.id), waiting.get(contact.id, 0)
         owed = f"; {count} waiting to be delivered" if count else ""
-        detail = f"{contact.name}: {'linked, ' + route if route else 'no link'}{owed}"
-        hint = "Their node may be off, or neither side can dial the other."
-        lines.append(_line("contact", route is not None, detail, hint))
+        way = f"linked, {link}" if link else "no link, by mailbox" if engine.route(contact.id) else "no link"
+        hint = "Their node may be off, or neither side can dial the other; with a relay messages reach them later."
+        lines.append(_line("contact", engine.route(contact.id) is not None, f"{contact.name}: {way}{owed}", hint))
     return lines
 
 

@@ -28,6 +28,12 @@ def _second(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
+def day(ms: int) -> str:
+    """A day as people write it, UTC: `21 Dec`."""
+    at = datetime.fromtimestamp(min(ms, _LATEST) // 1000, UTC)
+    return f"{at.day} {at:%b}"
+
+
 def message(row: MessageRow, name: str) -> dict[str, Any]:
     """The message object; `name` is the contact's."""
     return {

@@ -34,11 +34,15 @@ class Message:
         return replace(self, state=state, route=route or self.route)
 
 
+MAILBOX = "mailbox"
+"""The route by relays that keep messages until they are fetched."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chat:
     """A chat with one contact. `state`: contact, waiting (they have not answered yet), blocked. `route`: how a message
-    would travel now, None where no link is there. `label` is the name as shown: two that look alike differ in it.
-    `hidden`: our network address is never shown to them.
+    would travel now, by which link or by mailbox; None where it would wait here. `label` is the name as shown: two that
+    look alike differ in it. `hidden`: our network address is never shown to them.
     """
 
     id: str
@@ -55,7 +59,8 @@ class Chat:
 
     @property
     def online(self) -> bool:
-        return self.route is not None
+        """Whether a link is there."""
+        return self.route not in (None, MAILBOX)
 
 
 @dataclass(frozen=True, slots=True)

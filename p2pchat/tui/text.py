@@ -65,7 +65,7 @@ ROUTES: Mapping[str, str] = {
     "lan": "same network",
     "punched": "direct",
     "circuit": "through a relay",
-    "mailbox": "from the mailbox",
+    "mailbox": "by mailbox",
 }
 
 

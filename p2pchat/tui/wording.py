@@ -36,7 +36,9 @@ def presence(chat: Chat) -> str:
         return "blocked"
     if chat.state == "waiting":
         return "has not accepted yet"
-    return f"online, {route(chat.route)}" if chat.route else "offline"
+    if chat.route is None:
+        return "offline"
+    return f"{'online' if chat.online else 'offline'}, {route(chat.route)}"
 
 
 def route(name: str) -> str:
@@ -46,7 +48,7 @@ def route(name: str) -> str:
 
 def links(chats: Sequence[Chat]) -> str:
     """How many are linked by which route: `direct 3, through a relay 1`; `nobody online` where none is."""
-    counted = Counter(chat.route for chat in chats if chat.route and chat.state == "contact")
+    counted = Counter(chat.route for chat in chats if chat.route and chat.online and chat.state == "contact")
     if not counted:
         return "nobody online"
     return ", ".join(f"{route(name)} {count}" for name, count in counted.most_common())
@@ -90,6 +92,14 @@ def status_line(
         said.append(f"waiting {waiting}")
     if unsent:
         said.append(f"unsent {unsent}")
-    if "addresses" in facts and not outside(facts["addresses"]):
+    if facts.get("relays"):
+        said.append(_relays(facts["relays_connected"], facts["relays"]))
+    elif "addresses" in facts and not outside(facts["addresses"]):
         said.append("not reachable from outside")
     return said, False
+
+
+def _relays(connected: int, known: int) -> str:
+    if not connected:
+        return "no relay answers"
+    return "relay connected" if connected == known == 1 else f"relays {connected}/{known}"

@@ -43,6 +43,7 @@ ANSWERS: dict[str, Answer] = {
         "expires_at": "2026-01-02T03:04:05.000Z",
         "reachable": True,
         "relayed": False,
+        "relays": 0,
         "notice": "A notice.",
     },
     "add": {"id": ID, "name": "bob", "state": "contact"},
@@ -61,7 +62,24 @@ ANSWERS: dict[str, Answer] = {
     "messages": [],
     "read": {"unread": 2, "first_unread": "aa" * 16},
     "delete": {"id": "aa" * 16},
-    "why": {"id": "aa" * 16, "state": "saved", "reason": "No link.", "next": "Dialled again."},
+    "why": {
+        "id": "aa" * 16,
+        "state": "saved",
+        "reason": "No link.",
+        "next": "Dialled again.",
+        "relays": 0,
+        "until": None,
+    },
+    "relays": [
+        {
+            "address": "/ip4/192.0.2.9/tcp/4001/p2p/12D3KooWA",
+            "state": "connected",
+            "since": "2026-01-02T03:04:05.000Z",
+            "problem": "",
+            "used": True,
+            "kept": True,
+        }
+    ],
     "doctor": [
         {"check": "store", "ok": True, "detail": "fine", "hint": ""},
         {"check": "clock", "ok": False, "detail": "odd", "hint": "Set it."},

@@ -26,10 +26,11 @@ POSITIONALS = {
     "delete": ["ab12"],
     "why": ["ab12"],
     "node": ["status"],
+    "relays": ["add", "/ip4/192.0.2.9/tcp/4001/p2p/12D3KooWA#word"],
 }
 OWN = {
     "init": ["--name", "alice", "--no-passphrase"],
-    "node": ["--listen", "/ip4/127.0.0.1/tcp/0", "--listen", "/ip6/::1/tcp/0"],
+    "node": ["--listen", "/ip4/127.0.0.1/tcp/0", "--listen", "/ip6/::1/tcp/0", "--relay", "/ip4/192.0.2.9/tcp/4001"],
     "invite": ["--reusable", "--ask", "--expires", "2d", "--qr"],
     "add": ["--name", "al", "--wait", "accepted", "--timeout", "5m"],
     "verify": ["--set"],
@@ -50,7 +51,7 @@ def parse(*words: str) -> tuple[str | None, dict[str, object]]:
 def test_the_table_of_verbs_is_what_the_modules_have() -> None:
     promised = """
         init node unlock lock passphrase invite add contacts requests accept decline block rename
-        verify send tail log read delete why doctor echo demo rpc
+        verify send tail log read delete why relays relay doctor echo demo rpc
     """
     assert set(MODULES) == set(promised.split())
     for name in MODULES:
@@ -136,8 +137,8 @@ def test_what_cannot_be_meant_is_a_usage_error(words: list[str], why: str) -> No
 
 
 def test_there_is_no_such_verb() -> None:
-    with pytest.raises(errors.UsageError, match="no verb relay"):
-        parse("relay")
+    with pytest.raises(errors.UsageError, match="no verb fly"):
+        parse("fly")
 
 
 @pytest.mark.parametrize(

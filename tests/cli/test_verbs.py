@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -64,6 +65,9 @@ SIMPLE = [
     (["delete", "ab"], "delete", {"id": "ab"}),
     (["why", "ab"], "why", {"id": "ab"}),
     (["doctor"], "doctor", {}),
+    (["relays"], "relays", {"add": None, "remove": None}),
+    (["relays", "add", "/ip4/x#word"], "relays", {"add": "/ip4/x#word", "remove": None}),
+    (["relays", "remove", "/ip4/x"], "relays", {"add": None, "remove": "/ip4/x"}),
 ]
 
 
@@ -554,3 +558,20 @@ def test_read_says_what_is_left(node: FakeNode, p2pchat: Run) -> None:
     assert p2pchat("read", "bob").out == "2 unread.\n"
     node.answers["read"] = {"unread": 0, "first_unread": None}
     assert p2pchat("read", "bob").out == "Nothing is unread.\n"
+
+
+def test_relays_and_how_they_do(node: FakeNode, p2pchat: Run) -> None:
+    assert p2pchat("relays").out == "connected  -  /ip4/192.0.2.9/tcp/4001/p2p/12D3KooWA\n"
+    (one,) = cast(list[dict[str, object]], node.answers["relays"])
+    more = {"state": "unreachable", "used": False, "kept": False, "problem": "no answer\x1b[2J"}
+    node.answers["relays"] = [{**one, **more}]
+    added = p2pchat("relays", "add", "/ip4/x")
+    assert added.code == 0
+    assert "in reserve, for this run, no answer" in added.out
+    assert "\x1b" not in added.out
+    assert "not answered yet" in added.err
+    node.answers["relays"] = []
+    assert "No relays" in p2pchat("relays").err
+    missing = p2pchat("relays", "add")
+    assert (missing.code, "Which relay" in missing.err) == (2, True)
+    assert p2pchat("relays", "take", "/ip4/x").code == 2

@@ -51,6 +51,7 @@ class FakeNode:
         self.settings: Json = {"keep_receiving": keep_receiving, "read_receipts": True}
         self.reachable = True
         self.relayed = False
+        self.relays = 0
         self.opened = 0
         self.alive = True
         self._end = asyncio.Event()
@@ -195,6 +196,8 @@ class FakeNode:
             "has_passphrase": self.passphrase is not None,
             "addresses": ["/ip4/127.0.0.1/tcp/4001/p2p/12D3KooW"] if self.reachable else [],
             "keep_receiving": self.settings["keep_receiving"],
+            "relays": self.relays,
+            "relays_connected": self.relays,
         }
 
     def _do_settings(self, **changes: bool | None) -> Json:
@@ -285,13 +288,14 @@ class FakeNode:
 
     def _do_invite(self, reusable: bool = False, ask: bool = False, expires: int = 604_800) -> Json:
         del reusable, ask
-        notice = "" if self.reachable else "Nobody outside this machine can reach this node yet."
+        notice = "" if self.reachable and not self.relays else "What can be said about where it works."
         return {
             "id": self._id(16),
             "invite": INVITE,
             "expires_at": self._stamp(timedelta(seconds=expires)),
-            "reachable": self.reachable,
+            "reachable": self.reachable or self.relays > 0,
             "relayed": self.relayed,
+            "relays": self.relays,
             "notice": notice,
         }
 
@@ -351,7 +355,16 @@ class FakeNode:
 
     def _do_why(self, id: str) -> Json:
         message = self._find_message(id)
-        return {"id": id, "state": message["state"], "reason": "It is on its way.", "next": "An answer is due soon."}
+        lies = message["state"] == "stored" and message["route"] == "mailbox"
+        reason = "It is stored at 2 relays until 21 Dec." if lies else "It is on its way."
+        return {
+            "id": id,
+            "state": message["state"],
+            "reason": reason,
+            "next": "An answer is due soon.",
+            "relays": 2 if lies else 0,
+            "until": "2026-12-21T10:00:00.000Z" if lies else None,
+        }
 
     # --- inside
 

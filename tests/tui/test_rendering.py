@@ -87,14 +87,14 @@ def test_others_have_no_state() -> None:
 
 
 def test_the_way_is_told_where_it_was_not_straight() -> None:
-    assert body(lay_out(message(0, route="mailbox"), None, WIDE))[0].endswith("from the mailbox")
+    assert body(lay_out(message(0, route="mailbox"), None, WIDE))[0].endswith("by mailbox")
     assert body(lay_out(message(0, mine=True, route="circuit"), None, WIDE))[0].endswith("through a relay ✓✓")
     assert body(lay_out(message(0, route="pigeon" * 9), None, WIDE))[0].endswith("pigeonpigeonpig…")
 
 
 def test_the_way_has_a_row_of_its_own_where_there_is_no_room() -> None:
-    block = lay_out(message(0, "x" * 62, route="mailbox"), None, WIDE)
-    assert body(block)[-1].strip() == "from the mailbox"
+    block = lay_out(message(0, "x" * 62, route="circuit"), None, WIDE)
+    assert body(block)[-1].strip() == "through a relay"
     assert len(block.starts) == len(block.rows) - block.lead
 
 

@@ -52,6 +52,9 @@ def test_what_an_invite_is_good_for_is_said() -> None:
             await press(pilot, "r")
             assert "No other computer can reach this one yet" in app.words
             assert "You are asked about each" in app.words
+        node.relays = 2
+        async with stage(InviteScreen(node), (80, 30)) as (app, pilot):
+            assert "It works from everywhere, also while p2pchat does not run here" in app.words
 
     run(main())
 

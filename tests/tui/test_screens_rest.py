@@ -283,6 +283,19 @@ def test_it_can_look_again_and_says_the_way() -> None:
     run(main())
 
 
+def test_what_lies_at_relays_says_until_when() -> None:
+    async def main() -> None:
+        node = FakeNode()
+        message = node.said(node.friend("bob", route=None), "hello")
+        node.moves(message["id"], "stored", "mailbox")
+        async with stage(explained(node, message)) as (app, _pilot):
+            assert "✓ Sent. It waits at a relay for their computer." in app.words
+            assert "It is stored at 2 relays until 21 Dec." in app.words
+            assert "by a relay that keeps them until they are fetched" in app.words
+
+    run(main())
+
+
 def test_a_message_of_theirs_and_one_that_is_gone() -> None:
     async def main() -> None:
         node = FakeNode()

@@ -35,6 +35,12 @@ def test_what_is_true_is_said() -> None:
     assert said("ready", [chat("a", route=None)], 3) == "nobody online · unsent 3"
     assert said("ready", [chat("a")], addresses=PRIVATE) == "direct 1 · not reachable from outside"
     assert said("ready", [chat("a")], addresses=[*PRIVATE, PUBLIC]) == "direct 1"
+    assert said("ready", [chat("a", route="mailbox"), chat("b")]) == "direct 1"
+    assert said("ready", [chat("a", route="mailbox")]) == "nobody online"
+    relays: dict[str, Any] = {"addresses": PRIVATE, "relays": 2}
+    assert said("ready", [chat("a")], **relays, relays_connected=1) == "direct 1 · relays 1/2"
+    assert said("ready", [chat("a")], **relays, relays_connected=0) == "direct 1 · no relay answers"
+    assert said("ready", [chat("a")], relays=1, relays_connected=1) == "direct 1 · relay connected"
     assert said("ready", [chat("a", state="blocked", route=None)]) == "ready, no contacts yet"
 
 
@@ -44,6 +50,13 @@ def test_what_is_true_is_said() -> None:
 )
 def test_only_an_address_of_the_internet_counts(addresses: list[str], reachable: bool) -> None:
     assert outside(addresses) is reachable
+
+
+def test_who_is_reached_by_mailbox_is_not_there() -> None:
+    assert presence(chat("a", route="mailbox")) == "offline, by mailbox"
+    assert not chat("a", route="mailbox").online
+    assert presence(chat("a", route=None)) == "offline"
+    assert presence(chat("a")) == "online, direct"
 
 
 def test_a_blocked_contact_is_linked_with_nobody() -> None:

@@ -121,6 +121,8 @@ class ContactScreen(Panel[None]):
             here = "They have not answered your request yet. What you write waits."
         elif chat.route is None:
             here = "Not there just now. What you write is sent when they are."
+        elif not chat.online:
+            here = "Not there just now. What you write waits for them at their relays."
         else:
             here = f"There now. Messages go {way(chat.route)}."
         if chat.hidden and chat.state != "blocked":

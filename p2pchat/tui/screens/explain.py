@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Static
 
-from p2pchat.tui.model import Message, time_of
+from p2pchat.tui.model import MAILBOX, Message, time_of
 from p2pchat.tui.screens.panel import Panel
 from p2pchat.tui.seam import Caller
 from p2pchat.tui.text import MARKS, clock, cut
@@ -34,6 +34,7 @@ _STATES = {
     "failed": "It was not sent.",
     "received": "It is on your computer.",
 }
+_AT_RELAYS = "Sent. It waits at a relay for their computer."
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 
 
@@ -96,7 +97,8 @@ class ExplainScreen(Panel[None]):
         message = self._message
         state = message.state if answer is None else answer["state"]
         mark = f"{MARKS[state]} " if message.mine and state in MARKS else ""
-        self.query_one("#state", Static).update(mark + _STATES.get(state, state))
+        at_relays = state == "stored" and (message.route == MAILBOX if answer is None else bool(answer["relays"]))
+        self.query_one("#state", Static).update(mark + (_AT_RELAYS if at_relays else _STATES.get(state, state)))
         lines = []
         if answer is not None and message.mine:
             lines += [local(answer["reason"])]

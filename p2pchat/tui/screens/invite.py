@@ -23,12 +23,17 @@ _MANY = (
 )
 _REACHABLE = (
     "It works while p2pchat runs here and your friend's computer can reach this one directly: in the same network, or "
-    "through an open port of your router. Who reads it learns your network address."
+    "through an open port of your router. With a relay (`p2pchat relays add`) it would work from everywhere. Who reads "
+    "it learns your network address."
 )
 _RELAYED = "It works from everywhere, by your relays. Who reads it learns your network address."
 _UNREACHABLE = (
     "No other computer can reach this one yet, so this invite will not work for somebody far away. Connect to a "
-    "network, then make another."
+    "network, or use a relay (`p2pchat relays add`), then make another."
+)
+_BY_RELAYS = (
+    "It works from everywhere, also while p2pchat does not run here: your relays keep it for your friend. Who reads it "
+    "learns where your relays are, and your network address if others can reach you at it."
 )
 
 
@@ -109,8 +114,16 @@ class InviteScreen(Panel[None]):
         terms = _MANY if self._reusable else _ONCE
         self.query_one("#terms", Static).update(f"{terms} It expires on {until.day} {until:%B}.")
         notice = self.query_one("#notice", Static)
-        reached = _RELAYED if made.get("relayed") else _REACHABLE if made["reachable"] else _UNREACHABLE
-        notice.update(reached if made["notice"] else "")
+        works = (
+            _BY_RELAYS
+            if made["relays"]
+            else _RELAYED
+            if made["relayed"]
+            else _REACHABLE
+            if made["reachable"]
+            else _UNREACHABLE
+        )
+        notice.update(works if made["notice"] else "")
         notice.set_class(not made["reachable"], "warn")
         notice.set_class(not made["notice"], "hidden")
         self.say("")

@@ -306,4 +306,4 @@ def placeholder(chat: Chat) -> str:
         return "blocked: nothing can be sent"
     if chat.state == "waiting":
         return "leaves as soon as they accept"
-    return "write a message" if chat.online else "leaves as soon as they are online"
+    return "leaves as soon as they are online" if chat.route is None else "write a message"

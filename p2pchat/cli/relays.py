@@ -1,0 +1,57 @@
+"""The verb relays: which relays keep envelopes for this profile, and how it stands with them."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+from p2pchat import errors
+from p2pchat.cli.context import Context
+from p2pchat.cli.options import Arg, Verb
+from p2pchat.cli.output import Cell, cell
+
+_STYLES = {"connected": "green", "connecting": "yellow", "unreachable": "red", "refused": "red"}
+
+
+def relays(context: Context, args: Namespace) -> int:
+    """List the relays, after one was added or removed."""
+    if args.action is not None and args.address is None:
+        hint = "`p2pchat relays` lists them; whoever runs one says what to add."
+        raise errors.UsageError(f"Which relay is to be {_DONE[args.action]}?", hint=hint)
+    with context.client() as client:
+        found = client.call("relays", **({} if args.action is None else {args.action: args.address}))
+    if context.out.json:
+        for relay in found:
+            context.out.object(relay)
+        return 0
+    if not found:
+        context.out.note("No relays: a message waits here until both of you are there. `p2pchat relays add` uses one.")
+    context.out.table([_row(relay) for relay in found])
+    if args.action == "add" and not any(relay["state"] == "connected" for relay in found):
+        context.out.note("It has not answered yet; it is tried again and again.")
+    return 0
+
+
+_DONE = {"add": "added", "remove": "removed"}
+
+
+def _row(relay: dict[str, Any]) -> list[Cell]:
+    state = str(relay["state"])
+    about = [] if relay["used"] else ["in reserve"]
+    about += [] if relay["kept"] else ["for this run"]
+    about += [relay["problem"]] if relay["problem"] else []
+    return [cell(state, _STYLES.get(state, "")), cell(", ".join(about) or "-", "dim"), cell(relay["address"])]
+
+
+VERBS = (
+    Verb(
+        "relays",
+        "list the relays that keep messages for you; or add or remove one",
+        relays,
+        (
+            Arg("ACTION", "add or remove; without it they are listed", required=False, choices=("add", "remove")),
+            Arg("ADDRESS", "where it is, /…/p2p/<peer id>; with #TOKEN where it wants one", required=False),
+        ),
+        notes="Two relays are used at a time, so that the loss of one loses nothing; more are kept in reserve.",
+    ),
+)

@@ -1,0 +1,97 @@
+"""Why a message is where it is, and what happens next, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from p2pchat.core import delivery
+from p2pchat.engine import views
+from p2pchat.engine.ports import Net
+from p2pchat.store import deposits as store_deposits
+from p2pchat.store import messages as store_messages
+from p2pchat.store import outbox as store_outbox
+from p2pchat.store import queues as store_queues
+from p2pchat.store.contacts import Contact
+from p2pchat.store.database import Database
+from p2pchat.store.deposits import Deposit
+from p2pchat.store.messages import MessageRow
+from p2pchat.store.outbox import OutboxRow
+
+Json = dict[str, Any]
+_NOTHING = "Nothing."
+
+
+def why(db: Database, row: MessageRow, contact: Contact | None, net: Net) -> Json:
+    """The answer to `why`."""
+    waiting = store_outbox.for_message(db, row.id) if row.sender == store_messages.ME else []
+    lies = [deposit for one in waiting for deposit in store_deposits.of(db, one.pk)]
+    reason, following = _why(db, row, contact, net, waiting, lies)
+    return {
+        "id": row.id.hex(),
+        "state": row.state,
+        "reason": reason,
+        "next": following,
+        "relays": len(lies),
+        "until": views.timestamp(max((one.until for one in lies), default=None)),
+    }
+
+
+def _why(
+    db: Database,
+    row: MessageRow,
+    contact: Contact | None,
+    net: Net,
+    waiting: list[OutboxRow],
+    lies: list[Deposit],
+) -> tuple[str, str]:
+    if row.sender != store_messages.ME:
+        return "This message was received.", _NOTHING
+    if row.state in (delivery.DELIVERED, delivery.READ):
+        return f"It was {row.state}, as their node confirmed.", _NOTHING
+    if contact is None or contact.state == "blocked":
+        return "Nothing is sent to this contact.", _NOTHING
+    if row.state == delivery.FAILED:
+        return "It was not confirmed in time, or the invite did not work.", "Send it again if it still matters."
+    gives_up = f"Tried until {views.timestamp(waiting[0].expires_at)}." if waiting else _NOTHING
+    asked = first_message(db, contact)
+    if asked:
+        reason = f"Your request to {contact.name} is {stored(asked)}."
+        return reason, f"They find it when their node runs; this leaves when they have accepted. {gives_up}"
+    if contact.identity is None:
+        return f"{contact.name}'s node was not reached with the invite yet.", f"It is tried again and again. {gives_up}"
+    if contact.state == "waiting":
+        return f"{contact.name} has not accepted yet.", f"It leaves as soon as they do. {gives_up}"
+    if net.route(contact.id) is not None:
+        if row.state == delivery.STORED and not lies:
+            return (
+                f"{contact.name}'s node has it; its receipt is missing.",
+                f"It is sent again within a day. {gives_up}",
+            )
+        return "It is on its way.", f"An answer is due any moment. {gives_up}"
+    return _without_link(db, row, contact, lies, gives_up)
+
+
+def _without_link(
+    db: Database, row: MessageRow, contact: Contact, lies: list[Deposit], gives_up: str
+) -> tuple[str, str]:
+    if lies:
+        following = f"{contact.name}'s node finds it there as soon as it runs; its receipt follows within minutes."
+        return f"It is {stored(lies)}.", f"{following} {gives_up}"
+    if row.state == delivery.STORED:
+        return f"{contact.name}'s node has it; its receipt is missing.", f"It is sent again within a day. {gives_up}"
+    no_link = f"There is no link with {contact.name}'s node"
+    if any(queue.flags == 0 for queue in store_queues.theirs(db, contact.id)):
+        return f"{no_link}, and their relays have not taken it yet.", f"Both are tried again and again. {gives_up}"
+    return f"{no_link}.", f"It is dialled again within 5 minutes. {gives_up}"
+
+
+def first_message(db: Database, contact: Contact) -> list[Deposit]:
+    """Where our first message to a contact lies."""
+    rows = [row for row in store_outbox.for_contact(db, contact.id) if row.kind == store_outbox.INITIAL]
+    return [deposit for row in rows for deposit in store_deposits.of(db, row.pk)]
+
+
+def stored(lies: list[Deposit]) -> str:
+    """`stored at 2 relays until 21 Dec`."""
+    count = "a relay" if len(lies) == 1 else f"{len(lies)} relays"
+    return f"stored at {count} until {views.day(max(one.until for one in lies))}"
