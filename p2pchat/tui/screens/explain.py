@@ -99,9 +99,9 @@ class ExplainScreen(Panel[None]):
         self.query_one("#state", Static).update(mark + _STATES.get(state, state))
         lines = []
         if answer is not None and message.mine:
-            lines += [local(answer["reason"])]
+            lines += [self.drawn(local(answer["reason"]))]
             if answer["next"] not in ("", "Nothing."):
-                lines += [local(answer["next"])]
+                lines += [self.drawn(local(answer["next"]))]
             lines += [""]
         lines += [f"{'Written' if message.mine else 'Came'} on {when(message.at)}."]
         if message.route is not None:
