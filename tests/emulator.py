@@ -59,6 +59,8 @@ class Emulator:
     titles: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     clipboard: str = ""
+    overrun: int = 0
+    """Characters beyond the edge where nothing wraps: the program has counted cells otherwise than terminals do."""
     replies: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -131,6 +133,7 @@ class Emulator:
             return
         if self._x + width > self.columns:
             if "wrap" not in self.modes:
+                self.overrun += 1
                 return
             self._x = 0
             self._newline()

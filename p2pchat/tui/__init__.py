@@ -12,7 +12,7 @@
     wording    presence, routes and the state of the connection in words
     themes     the looks; `kept` remembers them
     text, rtl  wrapping, widths, dates; right-to-left lines in drawing order
-    terminal   what Textual leaves out: clipboard, bell, notification, bidi mode
+    terminal   what Textual leaves out: clipboard, safe pastes, bell, notification, bidi mode
     screens/   one file a screen; a screen knows intents and model, and asks the node through the seam
     widgets/   one file a widget; a widget knows only model and text, and tells the app by intents
 

@@ -36,6 +36,7 @@ from p2pchat.tui.rtl import drawn_within
 from p2pchat.tui.screens.main import MainScreen
 from p2pchat.tui.seam import LOCKED, READY, Event, Seam
 from p2pchat.tui.talk import Talk
+from p2pchat.tui.text import displayable_line, joins_emoji
 
 if TYPE_CHECKING:
     from p2pchat.locations import Profile
@@ -86,7 +87,13 @@ class ChatApp(App[errors.P2PChatError]):
         self.book = Book()
         self.kept = kept.read(profile.folder)
         self.now = now
-        self.main = MainScreen(self.book, folded=self.kept.folded, rtl=self.kept.rtl, completer=self._completions)
+        self.main = MainScreen(
+            self.book,
+            folded=self.kept.folded,
+            rtl=self.kept.rtl,
+            joined=joins_emoji(os.environ),
+            completer=self._completions,
+        )
         self.talk = Talk(self)
         self.picking = Picking(self)
         self.people = People(self, self.talk)
@@ -162,7 +169,7 @@ class ChatApp(App[errors.P2PChatError]):
 
     def say(self, text: str, severity: Severity = "information") -> None:
         """A line for a few seconds, in the corner. Names in it are no markup."""
-        self.notify(drawn_within(text, self.turns_text), severity=severity, markup=False)
+        self.notify(drawn_within(displayable_line(text), self.turns_text), severity=severity, markup=False)
 
     def said(self, error: errors.P2PChatError) -> str:
         """An error as this screen says it."""
@@ -531,7 +538,7 @@ class ChatApp(App[errors.P2PChatError]):
         self._leaving = True
         composer = self.main.composer
         if composer.chat is not None:
-            self.talk.draft(composer.chat, composer.text)  # what it tells by itself would come too late
+            self.talk.draft(composer.chat, composer.written)  # what it tells by itself would come too late
         await self.talk.leave()
         await self.seam.close()
         self.exit()

@@ -13,11 +13,10 @@ from typing import Any, NamedTuple
 
 from rich.cells import cell_len, set_cell_size, split_graphemes
 
-from p2pchat.tui.text import JOINER, displayable_line, has_rtl, is_rtl
+from p2pchat.tui.text import JOINER, ZWJ, displayable_line, has_rtl, is_rtl
 
-_ZWJ = "\u200d"
 # Needed for shaping and ordering only: some terminals draw a box for them.
-_SPENT = dict.fromkeys(map(ord, f"\u200c\u200e\u200f\u061c{_ZWJ}{JOINER}"))
+_SPENT = dict.fromkeys(map(ord, f"\u200c\u200e\u200f\u061c{ZWJ}{JOINER}"))
 _BRACKETS = {"(": ")", "[": "]", "{": "}", "«": "»"}
 _LIGATURES = ("ARABIC LIGATURE ALLAH",)  # wider than the one cell everyone counts
 
@@ -82,11 +81,11 @@ def drawn_within(text: str, turned: bool) -> str:
 
 def _shape(line: str) -> tuple[str, list[int]]:
     """The line with joining forms, and for each of its characters the index in the line it came from."""
-    line = line.replace(JOINER, _ZWJ)
+    line = line.replace(JOINER, ZWJ)
     shaped = _reshaper().reshape(line)
     origins, index = [], 0
     for char in shaped:
-        while index < len(line) - 1 and line[index] == _ZWJ != char:
+        while index < len(line) - 1 and line[index] == ZWJ != char:
             index += 1
         origins.append(min(index, len(line) - 1))
         # lam and alef become one sign; nothing else changes the count

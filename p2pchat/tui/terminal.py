@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import codecs
 import contextlib
 import os
 import select
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
+from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 
 if TYPE_CHECKING:
@@ -47,6 +49,10 @@ def copy(text: str) -> str:
     return f"\x1b]52;c;{base64.b64encode(text.encode()).decode()}\a"
 
 
+_LOOK_UP = 0.1
+"""Seconds after which it is looked whether the screen ends, or a key was ESC alone."""
+
+
 class Outlet:
     """Where the screen is written to. A terminal that is gone takes nothing any more, and that must stop nothing:
     Textual's writing thread would die of it, and whoever waits for that thread would wait for ever.
@@ -73,6 +79,50 @@ class Outlet:
 
     def fileno(self) -> int:
         return self._descriptor
+
+
+class Pastes:
+    """Takes the escape character out of what is pasted. Textual looks for sequences there too, and what it does not
+    know becomes keys: a text that hides an ESC before a return would send itself. Not every terminal sifts its
+    clipboard.
+    """
+
+    BEGIN, END = "\x1b[200~", "\x1b[201~"
+
+    def __init__(self) -> None:
+        self._within = False
+        self._before = ""
+        """The last characters outside: a paste may begin in them."""
+        self._held = ""
+        """Of a paste, what may be the beginning of its end."""
+
+    def sift(self, typed: str) -> str:
+        """A piece of what the terminal sends."""
+        left, sifted = self._held + typed, ""
+        self._held = ""
+        while left:
+            piece, left = self._paste(left) if self._within else self._keys(left)
+            sifted += piece
+        return sifted
+
+    def _keys(self, typed: str) -> tuple[str, str]:
+        joined = self._before + typed
+        at = joined.find(self.BEGIN)
+        if at < 0:
+            self._before = joined[1 - len(self.BEGIN) :]
+            return typed, ""
+        self._within, end = True, at + len(self.BEGIN) - len(self._before)
+        self._before = ""
+        return typed[:end], typed[end:]
+
+    def _paste(self, typed: str) -> tuple[str, str]:
+        text, end, rest = typed.partition(self.END)
+        if end:
+            self._within = False
+        else:
+            begun = next((size for size in range(len(self.END) - 1, 0, -1) if text.endswith(self.END[:size])), 0)
+            text, self._held = text[: len(text) - begun], text[len(text) - begun :]
+        return text.replace("\x1b", "") + end, rest
 
 
 def let_alt_digits_through() -> None:
@@ -102,6 +152,26 @@ class Terminal(LinuxDriver):
         if self._writer_thread is not None:
             self.write(BIDI_THEIRS + GIVE_TITLE_BACK)
         super().stop_application_mode()
+
+    def run_input_thread(self) -> None:
+        """Textual's own, except that pastes are sifted and that no byte can end it."""
+        parser, pastes = XTermParser(self._debug), Pastes()
+        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+
+        def read() -> bool:
+            data = b"-"
+            if select.select([self.fileno], [], [], _LOOK_UP)[0]:
+                data = os.read(self.fileno, 4096)
+                if typed := pastes.sift(decode(data)):
+                    for event in parser.feed(typed):
+                        self.process_message(event)
+            for event in parser.tick():
+                self.process_message(event)
+            return bool(data)
+
+        while not self.exit_event.is_set() and read():
+            pass
+        read()  # what was typed at the end is not for the shell
 
     def _run_input_thread(self) -> None:
         # Without a terminal there is nothing more to read; what Textual shows then is a traceback.

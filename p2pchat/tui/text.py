@@ -22,8 +22,12 @@ _MOST_ZERO_WIDTH = 4  # marks on one letter; more paint over the lines above and
 _MOST_JOINS = 3  # a family of four
 JOINER = "\u034f"
 """In a displayable text, in place of the zero-width joiner of Arabic letters: what follows that one is not counted."""
+UNSEEN = frozenset("\u200c\u200d\u200e\u200f\u061c")
+"""ZWNJ, ZWJ and the marks of direction: Persian and others are written with them. Keys for them are letters to us, to
+Textual they are not, since nothing is to be seen.
+"""
 _DROPPED = frozenset(["\u00ad", JOINER])
-_ZWJ, _VARIATION = "\u200d", "\ufe0f"
+ZWJ, _VARIATION = "\u200d", "\ufe0f"
 # Characters that are one cell everywhere, and the newline: Latin, Greek, Cyrillic, common signs.
 _SIMPLE = re.compile("[\n -~\u00a0-\u00ac\u00ae-\u02ff\u0370-\u0377\u0384-\u0482\u048a-\u052f\u2013-\u2022\u2026]*")
 _RTL = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
@@ -103,11 +107,23 @@ def displayable_line(text: str, *, joined: bool = False) -> str:
     return displayable(text, joined=joined).replace("\n", " ")
 
 
+def writable(text: str, *, joined: bool = False) -> str:
+    """A text as it stands where one writes: with something in place of its joiners that counts for nothing, unless the
+    terminal joins. `written` gives the text back.
+    """
+    return text if joined else text.replace(ZWJ, JOINER)
+
+
+def written(text: str) -> str:
+    """The text that somebody wrote."""
+    return text.replace(JOINER, ZWJ)
+
+
 def _bounded(text: str, joined: bool) -> str:
     kept: list[str] = []
     zeros = joins = 0
     for index, char in enumerate(text):
-        if char == _ZWJ:
+        if char == ZWJ:
             before, after = text[index - 1 : index], text[index + 1 : index + 2]
             if joined and _emoji(before) and _emoji(after) and joins < _MOST_JOINS:
                 joins += 1
@@ -124,7 +140,7 @@ def _bounded(text: str, joined: bool) -> str:
                 continue
         else:
             zeros = 0
-            if text[index - 1 : index] != _ZWJ:
+            if text[index - 1 : index] != ZWJ:
                 joins = 0
         kept.append(char)
     return "".join(kept)

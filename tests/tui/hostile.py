@@ -1,9 +1,19 @@
-"""Texts that a terminal would obey, or that would deceive whoever reads it; and a node that says them everywhere."""
+"""Texts that a terminal would obey, or that would deceive whoever reads it; a node that says them everywhere; and what
+the program has to show them on.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import importlib
+import pkgutil
+import sys
+from pathlib import Path
 from typing import Any
 
+from textual.widget import Widget
+
+import p2pchat.tui
 from p2pchat import errors
 from tests.tui.fakes import FakeNode
 
@@ -48,12 +58,18 @@ _POISONED = ("name", "draft", "reason", "next", "notice", "sas", "safety_number"
 class HostileNode(FakeNode):
     """A node that has let everything in: each text that others could have a part in ends in a hostile one."""
 
-    def __init__(self, hostile: str) -> None:
-        super().__init__()
+    def __init__(self, hostile: str, *, passphrase: str | None = None, keep_receiving: bool | None = False) -> None:
+        super().__init__(passphrase=passphrase, keep_receiving=keep_receiving)
         self.hostile = f"{SEEN}{hostile}{SEEN}"
+        self.refusing: set[str] = set()
+        """Methods that are always refused, with a reason."""
+        self.stirring = False
+        """Whoever asks for the newest message hears of everything at once."""
         self.warned = errors.NotNow(f"Refused: {self.hostile}", hint=f"so {self.hostile}", candidates=[self.hostile])
 
     async def call(self, method: str, **params: Any) -> Any:
+        if method in self.refusing:
+            raise self.warned
         return self.poisoned(await super().call(method, **params))
 
     def poisoned(self, value: Any, field: str = "") -> Any:
@@ -68,8 +84,83 @@ class HostileNode(FakeNode):
             return f"{value} {self.hostile[:limit]}"
         return value
 
+    def meet(self) -> str:
+        """Two people who look alike and a conversation, all of it before anybody looked; the id of the first."""
+        told, self.on_event = self.on_event, None
+        bob = self.friend("bob")
+        self.friend("b\u043eb")
+        self.says(bob, "hello")
+        self.says(bob, self.hostile)
+        self.said(bob, self.hostile, "saved")
+        self.says(bob, "good night")
+        self.on_event = told
+        self.emit("lagged")
+        return bob
+
+    def stir(self) -> None:
+        """Something of everything happens."""
+        bob = next(iter(self.people))
+        self.warns("careful")
+        self.knocks("peggy")
+        self.comes(bob)
+        self.says(bob, self.hostile)
+
+    def _do_messages(
+        self, chat: str | None = None, since: str | None = None, position: int | None = None, limit: int | None = None
+    ) -> list[dict[str, Any]]:
+        if self.stirring and limit == 1:
+            asyncio.get_running_loop().call_soon(self.stir)
+        return super()._do_messages(chat, since, position, limit)
+
     def _do_doctor(self) -> list[dict[str, Any]]:
         return [{"check": "reach", "ok": False, "detail": "nobody", "hint": "wait"}]
 
     def _emit(self, event: str, params: Any) -> None:
         super()._emit(event, self.poisoned(dict(params)))
+
+
+# --- what the program has to show them on
+
+_NOTING = """
+import sys
+from textual.widget import Widget
+
+painted = set()
+
+def note(kind):
+    for each in kind.__subclasses__():
+        paints = each.__dict__.get("render_lines")
+        if paints is not None:
+            each.render_lines = noting(paints)
+        note(each)
+
+def noting(paints):
+    def render_lines(widget, crop):
+        painted.update(f"{one.__module__}.{one.__name__}" for one in type(widget).__mro__)
+        return paints(widget, crop)
+    return render_lines
+
+Widget.render_lines = noting(Widget.render_lines)
+import textual.widgets._option_list, textual.widgets._text_area
+note(Widget)
+from p2pchat.cli.main import main
+code = main(sys.argv[2:])
+open(sys.argv[1], "w").write("\\n".join(painted))
+sys.exit(code)
+"""
+
+
+def noting(painted: Path, *words: str) -> list[str]:
+    """The command line of the program that, at its end, writes down which kinds of widgets it has painted."""
+    return [sys.executable, "-c", _NOTING, str(painted), *words]
+
+
+def kinds() -> set[str]:
+    """Every screen and widget of ours."""
+    for module in pkgutil.walk_packages(p2pchat.tui.__path__, "p2pchat.tui."):
+        importlib.import_module(module.name)
+    found, left = set[str](), [Widget]
+    while left:
+        left += (kind := left.pop()).__subclasses__()
+        found.add(f"{kind.__module__}.{kind.__name__}")
+    return {name for name in found if name.startswith("p2pchat.tui.")}

@@ -6,7 +6,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 from textual import events
+from textual._xterm_parser import XTermParser
 from textual.app import App, ComposeResult
 from textual.message import Message as Posted
 from textual.pilot import Pilot
@@ -128,6 +130,32 @@ def test_a_paste_cannot_command_the_terminal() -> None:
         await paste(desk, pilot, "a\x1b]52;c;aGk=\x07\x9b2Jb")
         assert not set(desk.composer.text) & set("\x1b\x07\x9b")
         assert desk.composer.text.startswith("a")
+
+    at(steps)
+
+
+def test_letters_that_nobody_sees_are_letters() -> None:
+    async def steps(desk: Desk, pilot: Pilot[None]) -> None:
+        for event in XTermParser().feed("می\u200cروم\u200f"):
+            desk.post_message(event)
+        await pilot.pause()
+        assert desk.composer.text == "می\u200cروم\u200f"
+
+    at(steps)
+
+
+def test_joined_emoji_are_shown_apart_and_sent_joined() -> None:
+    async def steps(desk: Desk, pilot: Pilot[None]) -> None:
+        family = "👩\u200d👩\u200d👧"
+        desk.composer.show("eve", family, "write")
+        assert cell_len(desk.composer.text) == 6  # as wide as a terminal draws it that does not join
+        await paste(desk, pilot, family)
+        assert desk.composer.written == 2 * family
+        await pilot.press("enter")
+        assert desk.sent() == [(2 * family, "eve")]
+        assert desk.drafts()[0] == ("eve", 2 * family)
+        desk.composer.give_back("eve", family)
+        assert (cell_len(desk.composer.text), desk.composer.written) == (6, family)
 
     at(steps)
 

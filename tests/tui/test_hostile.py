@@ -12,11 +12,14 @@ import sys
 
 import pytest
 
+from p2pchat.clean import clean
 from tests.emulator import AT_FIRST, Emulator
 from tests.processes import place
-from tests.terminal import Terminal, program, terminal
-from tests.tui.hostile import COMMANDS, HALF, SEEN, TEXTS, HostileNode
-from tests.tui.served import Service, served
+from tests.terminal import Terminal, terminal
+from tests.tui.fakes import INVITE
+from tests.tui.hostile import COMMANDS, HALF, SEEN, TEXTS, HostileNode, kinds, noting
+from tests.tui.served import served
+from tests.tui.walk import everywhere, first_run
 
 # All in one process: the time goes into starting it.
 RUN = """
@@ -29,18 +32,23 @@ VERBS = (
     ["contacts"],
     ["requests"],
     ["log", "{bob}"],
-    ["log", "{bob}", "--json"],
-    ["contacts", "--json"],
+    ["log", "{bob}", "--search", SEEN],
     ["verify", "{bob}"],
-    ["invite"],
+    ["invite", "--qr"],
     ["why", "{message}"],
+    ["doctor"],
+    ["tail", "--since", "{first}", "--count", "1"],
+    ["tail", "--events", "--count", "1"],
+    ["add", INVITE],
     ["rename", "{bob}", "robert"],
     ["accept", "{mallory}"],
-    ["doctor"],
-    ["node", "status"],
+    ["decline", "{trudy}"],
+    ["block", "{eve}"],
     ["send", "{bob}", "hi"],
-    ["tail", "--since", "{first}", "--count", "1"],
+    ["node", "status"],
 )
+MUTE = {"node", "accept", "decline", "block"}
+"""For a person these say the name that was given on the command line, or none."""
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -51,18 +59,18 @@ def test_the_terminal_of_these_tests_would_notice(name: str) -> None:
     assert noticed or screen.cells()[0][0].style
 
 
-def run_verbs(hostile: str) -> tuple[list[str], set[str], Emulator]:
-    """What each verb printed about a node full of `hostile`, which verbs failed, and the terminal afterwards."""
+def run_verbs(hostile: str, *options: str) -> tuple[list[str], set[str]]:
+    """What each verb printed about a node full of `hostile`, and which verbs failed."""
     node = HostileNode(hostile)
+    node.refusing, node.stirring = {"send"}, True
     bob = node.friend("bob")
     first = node.says(bob, "hello")["id"]
     message = node.says(bob, node.hostile)["id"]
-    mallory = node.knocks("mallory")
-    node.fail["send"] = node.warned
-    ids = {"bob": bob, "first": first, "message": message, "mallory": mallory}
+    ids = {"bob": bob, "first": first, "message": message, "eve": node.friend("eve")}
+    ids |= {name: node.knocks(name) for name in ("mallory", "trudy")}
     with place() as here, served(here.folder / "me", here.environment(), node):
-        profile = ["--profile", str(here.folder / "me")]
-        lines = [[word.format(**ids) for word in verb] + profile for verb in VERBS]
+        more = ["--profile", str(here.folder / "me"), *options]
+        lines = [[word.format(**ids) for word in verb] + more for verb in VERBS]
         with terminal(here, [sys.executable, "-c", RUN, json.dumps(lines)], columns=1_000, rows=1_000) as shown:
             assert shown.ended() == 0, shown.picture()
     screen = shown.screen
@@ -71,106 +79,65 @@ def run_verbs(hostile: str) -> tuple[list[str], set[str], Emulator]:
     parts = re.split("== ([a-z]+) ([0-9]+) ==", shown.text())
     assert parts[1::3] == [verb[0] for verb in VERBS]
     failed = {verb for verb, code in zip(parts[1::3], parts[2::3], strict=True) if code != "0"}
-    return parts[:-1:3], failed, screen
+    return parts[:-1:3], failed
+
+
+def silent(said: list[str]) -> set[str]:
+    """The verbs that did not say the hostile text."""
+    return {verb[0] for verb, text in zip(VERBS, said, strict=True) if SEEN not in text}
 
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_every_verb(name: str) -> None:
-    said, failed, _ = run_verbs(TEXTS[name])
+    said, failed = run_verbs(TEXTS[name])
     assert failed == {"send"}
-    assert {verb[0] for verb, text in zip(VERBS, said, strict=True) if SEEN not in text} <= {"node", "accept"}
+    assert silent(said) <= MUTE
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_verb_for_a_machine(name: str) -> None:
+    said, failed = run_verbs(TEXTS[name], "--json")
+    assert failed == {"send"}
+    assert silent(said) <= {"node", "decline"}
 
 
 def test_every_verb_at_a_node_that_says_half_a_character() -> None:
-    said, _, _ = run_verbs(HALF)
+    said, _ = run_verbs(HALF)
     for text in said:
         assert text.strip().startswith("p2pchat: ") or SEEN not in text
         assert "Traceback" not in text
 
 
-def everywhere(shown: Terminal, service: Service, node: HostileNode, bob: str) -> None:
-    """Through every screen, with the hostile text on each."""
-    shown.wait("bob", SEEN)
-    # --- what comes while one looks: a message, a warning, a request, all of them said in a corner too
-    service.do(lambda: node.says(bob, node.hostile))
-    service.do(lambda: node.warns("careful"))
-    shown.wait("careful")
-    service.do(lambda: node.knocks("mallory"))
-    shown.wait("mallory")
-    # --- while nobody looks
-    shown.focus(False)
-    service.do(lambda: node.says(bob, "you there?"))
-    shown.press("ctrl+end")
-    shown.wait("you there?")
-    shown.focus(True)
-    # --- what is refused comes back with a reason
-    node.fail["send"] = node.warned
-    shown.press("ctrl+c")  # the draft, which is hostile too
-    shown.wait("write a message")
-    shown.type("refuse this")
-    shown.press("enter")
-    shown.wait("Refused:")
-    shown.press("ctrl+c")
-    shown.gone("refuse this")
-    for key, text in (
-        ("ctrl+r", "Who asks"),
-        ("ctrl+y", "anchor"),
-        ("ctrl+n", "P2PCHAT:"),
-        ("ctrl+p", "go to this chat"),
-    ):
-        shown.press(key)
-        shown.wait(text)
-        shown.press("esc")
-        shown.gone("╭─", "go to this chat")
-    # --- what is found, where a message is, what is asked before it is deleted
-    shown.press("ctrl+f")
-    shown.wait("Esc back")
-    shown.type(SEEN)
-    shown.wait("found")
-    shown.press("esc")
-    shown.gone("╭─")
-    shown.press("up", "up")
-    shown.wait("esc back")
-    shown.type("w")
-    shown.wait("This message")
-    shown.press("esc")
-    shown.gone("╭─")
-    shown.press("esc")
-    shown.gone("esc back")
-    shown.type("/why")
-    shown.press("enter")
-    shown.wait("is on its way", "Esc back")
-    shown.press("esc")
-    shown.gone("╭─")
-    # --- names in the completion of a command, and in a text that says what is wrong
-    shown.type("/chat ")
-    shown.press("tab")
-    shown.wait("› /chat b")
-    shown.press("enter")
-    shown.wait("That may be bob")
-
-
 @pytest.mark.parametrize("name", TEXTS)
 def test_every_screen(name: str) -> None:
-    node = HostileNode(TEXTS[name])
-    bob = node.friend("bob")
-    node.friend("b\u043eb")
-    node.says(bob, "hello")
-    node.says(bob, node.hostile)
-    node.said(bob, node.hostile, "saved")
-    node.says(bob, "good night")
-    with (
-        place() as here,
-        served(here.folder / "me", here.environment(), node) as service,
-        terminal(here, program(here, "me"), columns=110, rows=40) as shown,
-    ):
-        everywhere(shown, service, node, bob)
-        shown.press("ctrl+q")
-        assert shown.ended() == 0
-    screen = shown.screen
-    assert not screen.forbidden
-    assert screen.modes == AT_FIRST
-    assert all(re.fullmatch(r"(\([0-9]+\) )?p2pchat", title) for title in screen.titles)
-    assert screen.notices == ["p2pchat: a new message"] * screen.bells
-    assert screen.bells <= 2  # each chat and request once, and not by the text in it
-    assert not screen.clipboard
+    node = HostileNode(TEXTS[name], passphrase="right", keep_receiving=None)
+    with place() as here:
+        begun, whole = here.folder / "begun", here.folder / "whole"
+        (here.folder / "file").touch()
+        named = node.hostile.translate({0: " ", ord("/"): " "}).encode()[:200].decode(errors="ignore")
+        unwritable, environment = here.folder / "file" / f"{named}{SEEN}", {"LOGNAME": named}
+        with terminal(here, noting(begun, "--profile", str(unwritable)), columns=110, rows=40, **environment) as shown:
+            first_run(shown, node.hostile)
+            harmless(shown)
+        profile = here.folder / "me"
+        with (
+            served(profile, here.environment(), node) as service,
+            terminal(here, noting(whole, "--profile", str(profile)), columns=110, rows=40) as shown,
+        ):
+            everywhere(shown, service, node)
+            harmless(shown)
+        screen = shown.screen
+        assert all(re.fullmatch(r"(\([0-9]+\) )?p2pchat", title) for title in screen.titles)
+        assert screen.notices == ["p2pchat: a new message"] * screen.bells
+        assert screen.bells <= 2  # each chat and request once, and not by the text in it
+        assert screen.clipboard == clean(node.hostile)
+        missed = kinds() - {*begun.read_text().split(), *whole.read_text().split()}
+        assert not missed
+
+
+def harmless(shown: Terminal) -> None:
+    """The program ends, having commanded nothing, and leaves the terminal as it was."""
+    assert shown.ended() == 0, shown.picture()
+    assert not shown.screen.forbidden
+    assert not shown.screen.overrun
+    assert shown.screen.modes == AT_FIRST

@@ -9,7 +9,7 @@ from textual.widgets import Input
 
 from p2pchat.errors import BadName, DiskFull, NodeGone
 from p2pchat.tui.screens.unlock import UnlockScreen
-from p2pchat.tui.screens.welcome import WelcomeScreen
+from p2pchat.tui.screens.welcome import WelcomeScreen, user_name
 from tests.tui.conftest import run
 from tests.tui.fakes import FakeNode
 from tests.tui.staging import OPEN, SIZES, click_on, press, settled, stage, type_in
@@ -236,3 +236,10 @@ def test_unlock_can_be_left_at_any_time() -> None:
             assert app.result is False
 
     run(main())
+
+
+def test_the_name_the_system_knows_is_harmless(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "anna\x1b[2J\u202e\udcff")
+    assert user_name() == "anna\ufffd[2J\ufffd"
+    monkeypatch.setenv("LOGNAME", "a" * 1_000)
+    assert user_name() == "a" * 64

@@ -239,6 +239,7 @@ def test_what_looks_like_an_invite(text: str) -> None:
         (INVITE[8:], "one begins with P2PCHAT:"),
         (INVITE[:60], "the rest is missing"),
         (INVITE[:105], "A letter is missing"),
+        (INVITE + INVITE[8:] * 30, "too long"),
         (INVITE[:50] + "1" + INVITE[51:], "no invite has: 1"),
         (INVITE + "\x1b[2J", "no invite has: \ufffd"),
     ],

@@ -22,7 +22,7 @@ from p2pchat.tui.screens.find import LIMIT, FindScreen, matches
 from p2pchat.tui.screens.help import HelpScreen
 from p2pchat.tui.screens.invite import InviteScreen
 from p2pchat.tui.screens.keep import KeepScreen
-from p2pchat.tui.screens.panel import Hint, flow, said
+from p2pchat.tui.screens.panel import Field, Hint, flow, said
 from p2pchat.tui.screens.qr import QrScreen
 from p2pchat.tui.screens.requests import RequestsScreen
 from p2pchat.tui.screens.unlock import UnlockScreen
@@ -460,3 +460,27 @@ def test_a_paste_cannot_command_the_terminal() -> None:
                 assert "\x9b" not in app.text
 
     run(main())
+
+
+def test_a_line_takes_letters_that_nobody_sees_and_as_much_of_a_paste_as_fits() -> None:
+    async def main() -> None:
+        from textual import events
+        from textual._xterm_parser import XTermParser
+
+        async with stage(finder(talk())) as (app, pilot):
+            field = app.screen.query_one(Field)
+            for event in XTermParser().feed("می\u200cروم"):
+                app.post_message(event)
+            await settled(pilot)
+            assert field.value == "می\u200cروم"
+            field.max_length = 12
+            app.post_message(events.Paste(" 👩\u200d👩\u200d👧 and more"))
+            await settled(pilot)
+            assert field.value == "می\u200cروم 👩👩👧 a"  # without joiners: nobody agrees on how wide those are
+
+    run(main())
+
+
+def test_an_error_is_harmless_wherever_it_comes_from_and_no_flood() -> None:
+    assert said(P2PChatError("No\x1b[2J\nway\x9b")) == "No\ufffd[2J way\ufffd."
+    assert len(said(P2PChatError("w" * 48_000))) == 300

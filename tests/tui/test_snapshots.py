@@ -27,7 +27,7 @@ THEMES = ("dark", "light")
 def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Everybody's clock shows the same, and nothing of this terminal counts."""
     monkeypatch.setenv("TZ", "UTC")
-    for name in ("NO_COLOR", "TEXTUAL_THEME", "COLORTERM"):
+    for name in ("NO_COLOR", "TEXTUAL_THEME", "COLORTERM", "TERM", "TERM_PROGRAM", "TMUX"):
         monkeypatch.delenv(name, raising=False)
     time.tzset()
     yield

@@ -64,3 +64,21 @@ def test_alt_and_a_digit_are_a_key_and_no_letter(monkeypatch: pytest.MonkeyPatch
         now += 10 * ESCAPE_DELAY  # nothing more comes: it was Alt, and not the beginning of something longer
         typed += parser.tick()
     assert [event.key for event in typed if isinstance(event, events.Key)] == ["alt+1", "alt+9"]
+
+
+PASTED = "\x1b[200~see\x1b[31mred\x1bO\rmore\x1b\x1b[201~"
+SIFTED = "\x1b[200~see[31mredO\rmore\x1b[201~"
+
+
+@pytest.mark.parametrize("size", range(1, len(PASTED) + 1))
+def test_what_is_pasted_presses_no_keys(size: int) -> None:
+    typed = f"\x1b[Aab{PASTED}\x1b[B{PASTED}\x1b"
+    pastes = terminal.Pastes()
+    sifted = "".join(pastes.sift(typed[at : at + size]) for at in range(0, len(typed), size))
+    assert sifted == f"\x1b[Aab{SIFTED}\x1b[B{SIFTED}\x1b"
+
+
+def test_a_paste_is_one_event() -> None:
+    seen = list(XTermParser().feed(terminal.Pastes().sift(f"{PASTED}x")))
+    assert [type(event) for event in seen] == [events.Paste, events.Key]
+    assert getattr(seen[0], "text", "") == "see[31mredO\rmore"

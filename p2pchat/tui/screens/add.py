@@ -16,10 +16,11 @@ from p2pchat.clean import clean, clean_line
 from p2pchat.errors import NotReached, P2PChatError
 from p2pchat.tui.screens.panel import Field, Panel, said, unix_lines
 from p2pchat.tui.seam import Caller
+from p2pchat.tui.text import writable
 
 PREFIX = "P2PCHAT:"
-LEAST = 90
-"""Letters of base32 below which no invite can be whole."""
+LEAST, MOST = 90, 4_000
+"""Letters of base32 below which no invite can be whole, and which none nearly has."""
 
 PATIENCE = 30
 """Seconds to wait for each of the two answers: their computer has it; they said yes."""
@@ -27,7 +28,7 @@ PATIENCE = 30
 _NOT_YET = "They have your request, and have not said yes yet. What you write meanwhile is sent when they do."
 
 # What mail programs, chats and people put round a text: quotes, brackets, marks of a citation, invisible characters.
-_DRESSING = re.compile("[\\s\"'`<>|*_.,;\u00ab\u00bb\u2018-\u201f\u200b-\u200f\u2060\ufeff]+")
+_DRESSING = re.compile("[\\s\"'`<>|*_.,;\u00ab\u00bb\u2018-\u201f\u034f\u200b-\u200f\u2060\ufeff]+")
 
 
 class Looks(NamedTuple):
@@ -49,6 +50,8 @@ def looks(text: str) -> Looks:
         return Looks(None, f"There is something in it that no invite has: {clean_line(strange.group())}")
     if len(body) < LEAST:
         return Looks(None, "This is the beginning of an invite; the rest is missing.")
+    if len(body) > MOST:
+        return Looks(None, "This is too long for an invite: paste it once, and nothing else.")
     if len(body) % 8 in (1, 3, 6):
         return Looks(None, "A letter is missing, or there is one too many: copy it again.")
     return Looks(PREFIX + body, "✓ This looks like an invite.")
@@ -69,7 +72,7 @@ class InviteText(TextArea):
 
     def on_paste(self, event: events.Paste) -> None:
         """The clipboard may hold anything."""
-        event.text = clean(unix_lines(event.text))
+        event.text = writable(clean(unix_lines(event.text)))
 
 
 class AddScreen(Panel[str]):
@@ -105,7 +108,9 @@ class AddScreen(Panel[str]):
     def body(self) -> ComposeResult:
         with Vertical(id="form"):
             yield Label("The text your friend sent you", classes="label", markup=False)
-            yield InviteText(clean(self._given), soft_wrap=True, show_line_numbers=False, tab_behavior="focus")
+            yield InviteText(
+                writable(clean(self._given)), soft_wrap=True, show_line_numbers=False, tab_behavior="focus"
+            )
             yield Static("", id="looks", markup=False)
             yield Label("What to call them; empty: as they call themselves", classes="label", markup=False)
             yield Field(id="name", max_length=64)

@@ -17,7 +17,7 @@ from p2pchat.tui import wording
 from p2pchat.tui.model import Chat
 from p2pchat.tui.screens.confirm import ConfirmScreen
 from p2pchat.tui.screens.explain import way
-from p2pchat.tui.screens.panel import Field, Panel, said
+from p2pchat.tui.screens.panel import Field, Panel, one_line, said
 from p2pchat.tui.seam import Caller
 
 _GROUPS_A_LINE = 4
@@ -70,6 +70,7 @@ class ContactScreen(Panel[None]):
         self._words = ""
         self._number = ""
         self._renaming = False
+        self._before = ""
 
     def body(self) -> ComposeResult:
         yield Field(id="name", max_length=64, classes="hidden")
@@ -88,7 +89,7 @@ class ContactScreen(Panel[None]):
         self._take(answer)
 
     def _take(self, answer: Mapping[str, Any]) -> None:
-        self._number, self._words = answer["safety_number"], answer["sas"]
+        self._number, self._words = self.drawn(answer["safety_number"]), self.drawn(answer["sas"])
         self._chat = replace(self._chat, verified=answer["verified"])
         self._show()
 
@@ -220,7 +221,7 @@ class ContactScreen(Panel[None]):
     def action_rename(self) -> None:
         """Another name, here only."""
         field = self.query_one("#name", Input)
-        field.value = self._chat.name
+        field.value = self._before = one_line(self._chat.name)
         field.remove_class("hidden")
         field.focus()
         self._renaming = True
@@ -234,7 +235,7 @@ class ContactScreen(Panel[None]):
             self.begin(self._rename(self.query_one("#name", Input).value.strip()), "One moment…")
 
     async def _rename(self, name: str) -> None:
-        if name and name != self._chat.name:
+        if name and name != self._before:
             answer = await self._seam.call("rename", contact=self._chat.id, name=name)
             self._chat = replace(self._chat, name=answer["name"], label=answer["name"])
         self._rename_ended()

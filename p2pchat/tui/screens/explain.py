@@ -101,9 +101,9 @@ class ExplainScreen(Panel[None]):
         self.query_one("#state", Static).update(mark + (_AT_RELAYS if at_relays else _STATES.get(state, state)))
         lines = []
         if answer is not None and message.mine:
-            lines += [local(answer["reason"])]
+            lines += [self.drawn(local(answer["reason"]))]
             if answer["next"] not in ("", "Nothing."):
-                lines += [local(answer["next"])]
+                lines += [self.drawn(local(answer["next"]))]
             lines += [""]
         lines += [f"{'Written' if message.mine else 'Came'} on {when(message.at)}."]
         if message.route is not None:

@@ -108,7 +108,7 @@ class InviteScreen(Panel[None]):
     def _show(self) -> None:
         made = self._made[self._reusable]
         text = self.query_one("#invite", Static)
-        text.update(made["invite"])
+        text.update(self.drawn(made["invite"]))
         text.remove_class("hidden")
         until = time_of(made["expires_at"])
         terms = _MANY if self._reusable else _ONCE

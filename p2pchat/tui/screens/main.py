@@ -101,14 +101,22 @@ class MainScreen(Screen[None]):
             self.folded = folded
 
     def __init__(
-        self, book: Book, *, folded: bool = False, rtl: str = "auto", completer: Completer | None = None
+        self,
+        book: Book,
+        *,
+        folded: bool = False,
+        rtl: str = "auto",
+        joined: bool = False,
+        completer: Completer | None = None,
     ) -> None:
+        """`rtl`: the setting. `joined`: the terminal joins emoji (`text.joins_emoji`)."""
         super().__init__()
         self._book = book
         self._folded = folded
         self._peeking = False
         """The list is shown although there is little room, until a chat is chosen."""
         self._rtl = rtl
+        self._joined = joined
         self._desk = Horizontal(id="desk")
         self._talk = Vertical(id="talk")
         self.chat_title = ChatTitle()
@@ -116,7 +124,7 @@ class MainScreen(Screen[None]):
         self._conversation: Conversation | None = None
         self._empty: Empty | None = None
         self._whole = asyncio.Event()
-        self.entry = Entry(completer)
+        self.entry = Entry(completer, joined=joined)
         self.status = StatusLine()
 
     @property
@@ -154,7 +162,8 @@ class MainScreen(Screen[None]):
         from p2pchat.tui.widgets.chatlist import ChatList
         from p2pchat.tui.widgets.conversation import Conversation
 
-        self._list, self._conversation, self._empty = ChatList(), Conversation(rtl=self._rtl), Empty()
+        self._list, self._empty = ChatList(), Empty()
+        self._conversation = Conversation(rtl=self._rtl, joined_emoji=self._joined)
         with self.app.batch_update():
             await self._desk.mount(self._list, before=0)
             await self._talk.mount(self.chat_title, self._conversation, self._empty, before=0)

@@ -27,11 +27,13 @@ from p2pchat.clean import clean_line
 from p2pchat.errors import P2PChatError
 from p2pchat.tui.keys import shown
 from p2pchat.tui.rtl import drawn
+from p2pchat.tui.text import JOINER, UNSEEN, ZWJ, cut, displayable_line
 
 Result = TypeVar("Result")
 
 _GAP = 3
 _KEY_STYLE = "bold"
+_MOST_SAID = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +103,12 @@ def _drawn(hint: Hint) -> Content:
 
 
 def said(error: P2PChatError) -> str:
-    """An error in one line for the screen. Advice that names a command line helps nobody here."""
+    """An error in one line for the screen, not longer than anybody reads. Advice that names a command line helps nobody
+    here. Not every error came through the seam: a path, or what another process said, may be in it.
+    """
     advice = "" if "`" in error.advice else error.advice
     text = re.sub(r"\s*`[^`]*`", "", error.message).rstrip(".")
-    return f"{text}. {advice}".rstrip()
+    return cut(displayable_line(f"{text}. {advice}".rstrip()), _MOST_SAID)
 
 
 def unix_lines(text: str) -> str:
@@ -112,12 +116,33 @@ def unix_lines(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def one_line(text: str) -> str:
+    """A text as a `Field` can show it: without the joiners that terminals and Textual count in different ways."""
+    return displayable_line(text).replace(JOINER, "")
+
+
 class Field(Input):
     """A line to write in."""
 
+    def on_key(self, event: events.Key) -> None:
+        """Letters that nobody sees."""
+        if event.character in UNSEEN - {ZWJ}:
+            event.stop()
+            event.prevent_default()
+            self.insert_text_at_cursor(event.character)
+
     def on_paste(self, event: events.Paste) -> None:
-        """The clipboard may hold anything, and what stands here is drawn."""
-        event.text = clean_line(unix_lines(event.text))
+        """The clipboard may hold anything, and what stands here is drawn. What is too long is cut: Textual would drop
+        all of it.
+        """
+        text = clean_line(unix_lines(event.text))
+        if not self.password:
+            text = one_line(text)
+        event.text = text[: self._room()] if self.max_length else text
+
+    def _room(self) -> int:
+        start, end = sorted(self.selection)
+        return (self.max_length or 0) - len(self.value) + end - start
 
 
 class Body(VerticalScroll):

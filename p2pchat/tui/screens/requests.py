@@ -108,7 +108,7 @@ class RequestsScreen(Panel[str]):
             how.update(_NOBODY)
         else:
             name = self.drawn(request.name)
-            words.update(request.sas)
+            words.update(self.drawn(request.sas))
             known.update(
                 f"{name} is your contact already and wants to begin anew: on another computer, or without their old "
                 "data. Somebody who got at their keys could ask the same. Compare the words again."

@@ -16,6 +16,7 @@ from textual.widgets.option_list import Option
 
 from p2pchat.errors import BadName, P2PChatError
 from p2pchat.tui.screens.panel import Field, Panel, said
+from p2pchat.tui.text import displayable_line
 from p2pchat.tui.themes import MUTED
 
 Create = Callable[[str, str | None], Awaitable[None]]
@@ -35,7 +36,7 @@ _OFFERS = (
 def user_name() -> str:
     """What the system calls this person; empty where it does not know."""
     try:
-        return getpass.getuser()[:MOST_NAME]
+        return displayable_line(getpass.getuser())[:MOST_NAME]
     except (OSError, KeyError, ImportError):
         return ""
 

@@ -23,6 +23,7 @@ from p2pchat.clean import clean
 from p2pchat.tui.commands import Completion, completed
 from p2pchat.tui.intents import CopyText, DraftChanged, Submitted
 from p2pchat.tui.keys import KEYS, WRITING, bindings
+from p2pchat.tui.text import UNSEEN, displayable_line, writable, written
 from p2pchat.tui.themes import MUTED
 
 MOST_LINES = 6
@@ -66,8 +67,10 @@ class Composer(TextArea, inherit_bindings=False):
         found: Sequence[Completion]
         chosen: int | None = None
 
-    def __init__(self, completer: Completer | None = None) -> None:
+    def __init__(self, completer: Completer | None = None, *, joined: bool = False) -> None:
+        """`joined`: see `text.joins_emoji`."""
         super().__init__(highlight_cursor_line=False)
+        self._joined = joined
         self.completer: Completer = completer or (lambda _line: ())
         self._chat: str | None = None
         self._told = ""
@@ -83,6 +86,11 @@ class Composer(TextArea, inherit_bindings=False):
     def chat(self) -> str | None:
         """The chat that is written in."""
         return self._chat
+
+    @property
+    def written(self) -> str:
+        """What is written, as it is meant to be sent; `text` is what stands on the screen."""
+        return written(self.text)
 
     def show(self, chat: str | None, draft: str, placeholder: str) -> None:
         """Write in this chat from now on. What was written last in the one before is told first."""
@@ -100,6 +108,7 @@ class Composer(TextArea, inherit_bindings=False):
         """A text that could not be sent, before whatever is written by now; False where another chat is shown."""
         if chat != self._chat:
             return False
+        text = writable(text, joined=self._joined)
         history = self._history.get(chat, [])
         if history and history[-1] == text:
             history.pop()
@@ -118,6 +127,9 @@ class Composer(TextArea, inherit_bindings=False):
             if action != "complete":
                 self._cycle = None
             await self.run_action(action)
+        elif event.character in UNSEEN:
+            event.prevent_default()
+            self._insert(event.character)
         elif event.key.startswith(_HELD) or (event.character and not event.is_printable):
             event.prevent_default()  # it is for somebody else; Textual would write the digit of Alt+1
         else:
@@ -139,7 +151,7 @@ class Composer(TextArea, inherit_bindings=False):
             del history[:-MOST_REMEMBERED]
         self._back = 0
         self.text = ""
-        self.post_message(Submitted(text, self._chat))
+        self.post_message(Submitted(written(text), self._chat))
 
     def action_new_line(self) -> None:
         """A new line."""
@@ -153,7 +165,7 @@ class Composer(TextArea, inherit_bindings=False):
         """Copy the selection; with none, clear, and keep what was written for the key up."""
         selected = self.selected_text or self.screen.get_selected_text()
         if selected:
-            self.post_message(CopyText(selected))
+            self.post_message(CopyText(written(selected)))
         elif self.text:
             self._history.setdefault(self._chat, []).append(self.text)
             self._back = 0
@@ -189,7 +201,7 @@ class Composer(TextArea, inherit_bindings=False):
             found, at = self._cycle
             at = (at + 1) % len(found)
         else:
-            line = self.text
+            line = self.written
             found = self.completer(line)
             if not found:
                 return
@@ -213,22 +225,22 @@ class Composer(TextArea, inherit_bindings=False):
         event.stop()
         self._tell()
         if self._cycle is None:
-            self.post_message(self.Completing(self.completer(self.text)))
+            self.post_message(self.Completing(self.completer(self.written)))
 
     def _tell(self) -> None:
-        text = self.text
+        text = self.written
         if text != self._told:
             self._told = text
             if self._chat is not None:
                 self.post_message(DraftChanged(self._chat, text))
 
     def _put(self, text: str) -> None:
-        self.text = text
+        self.text = writable(text, joined=self._joined)
         self.move_cursor(self.document.end)
 
     def _insert(self, text: str) -> None:
         # Terminals paste a return for a new line. And what was copied from a web page may hold an escape sequence.
-        plain = clean(text.replace("\r\n", "\n").replace("\r", "\n"))
+        plain = writable(clean(text.replace("\r\n", "\n").replace("\r", "\n")), joined=self._joined)
         start, end = self.selection
         result = self.replace(plain, start, end, maintain_selection_offset=False)
         self.move_cursor(result.end_location)
@@ -273,12 +285,12 @@ class Suggestions(Static):
         self.display = bool(shown)
         if not shown:
             return
-        size = max(cell_len(each.shown) for each in shown) + 2
+        names = [displayable_line(each.shown) for each in shown]
+        size = max(map(cell_len, names)) + 2
         lines = []
-        for number, each in enumerate(shown, first):
+        for number, (name, each) in enumerate(zip(names, shown, strict=True), first):
             style = "reverse" if number == chosen else "bold"
-            gap = " " * (size - cell_len(each.shown))
-            lines.append(Content.assemble((each.shown, style), gap, (each.says, MUTED)))
+            lines.append(Content.assemble((name, style), " " * (size - cell_len(name)), (each.says, MUTED)))
         more = len(found) - first - len(shown)
         if more > 0:
             lines[-1] = Content.assemble(lines[-1], (f"  +{more}", MUTED))
@@ -298,9 +310,9 @@ class Entry(Vertical):
     }
     """
 
-    def __init__(self, completer: Completer | None = None) -> None:
+    def __init__(self, completer: Completer | None = None, *, joined: bool = False) -> None:
         super().__init__()
-        self.composer = Composer(completer)
+        self.composer = Composer(completer, joined=joined)
         self._suggestions = Suggestions()
 
     def compose(self) -> ComposeResult:

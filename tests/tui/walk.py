@@ -1,0 +1,248 @@
+"""A walk through the whole program, screen by screen, with a hostile text on each: see `test_hostile`.
+
+Each step waits until the text is where others could have put it, so that what is not shown does not pass for harmless.
+"""
+
+from __future__ import annotations
+
+from tests.terminal import Terminal
+from tests.tui.fakes import INVITE
+from tests.tui.hostile import SEEN, HostileNode
+from tests.tui.served import Service
+
+_REFUSAL = "│   Refused:"
+"""In a panel; the same may stand in a corner still."""
+_FIELD = "│   │ "
+"""Where one writes in a panel."""
+
+
+def first_run(shown: Terminal, hostile: str) -> None:
+    """The system has a hostile name for the person, and no profile can be made in a folder that is called so."""
+    shown.wait("Your name", SEEN)
+    shown.press("enter")
+    shown.wait("Enter for none")
+    shown.press("enter")
+    _reads(shown, f"{SEEN} cannot be used")
+    shown.press("esc")
+    shown.wait("Your name")
+    _fill(shown, hostile)
+    shown.press("enter")
+    shown.wait("Enter for none")
+    shown.paste(pasted(hostile))
+    shown.wait("•")
+    shown.press("esc")
+    shown.wait("Your name")
+    shown.press("esc")
+
+
+def everywhere(shown: Terminal, service: Service, node: HostileNode) -> None:
+    """From the passphrase to the last question."""
+    _unlock(shown, node)
+    bob = service.do(node.meet)
+    shown.wait("bob", SEEN)
+    _news(shown, service, node, bob)
+    _refused(shown, node)
+    _people(shown, node)
+    _invites(shown, node)
+    _messages(shown)
+    _commands(shown)
+    shown.press("ctrl+q")
+    shown.wait("Keep receiving messages")
+    shown.press("enter")
+
+
+def pasted(text: str) -> str:
+    """A clipboard with the text in it. No terminal lets what is pasted end its own paste."""
+    return f"{SEEN}{text}{SEEN}".replace("\x1b[201~", "")
+
+
+def _unlock(shown: Terminal, node: HostileNode) -> None:
+    node.fail["unlock"] = node.warned
+    shown.wait("Locked")
+    shown.paste(pasted(node.hostile))
+    shown.wait("•")
+    shown.press("enter")
+    shown.wait(_REFUSAL, SEEN)
+    shown.press("ctrl+u")
+    shown.gone("•")
+    shown.type("right")
+    shown.press("enter")
+    shown.wait("Nobody is here yet")
+
+
+def _news(shown: Terminal, service: Service, node: HostileNode, bob: str) -> None:
+    """What comes while one looks, all of it said in a corner too; then while nobody looks."""
+    service.do(lambda: node.says(bob, node.hostile))
+    service.do(lambda: node.warns("careful"))
+    shown.wait("careful", SEEN)
+    service.do(lambda: node.knocks("mallory"))
+    shown.wait("mallory")
+    shown.focus(False)
+    service.do(lambda: node.says(bob, "you there?"))
+    shown.press("ctrl+end")
+    shown.wait("you there?")
+    shown.focus(True)
+
+
+def _refused(shown: Terminal, node: HostileNode) -> None:
+    """A text comes back with the reason."""
+    node.fail["send"] = node.warned
+    _clear(shown)
+    shown.type("refuse this")
+    shown.press("enter")
+    shown.wait("Refused:")
+    shown.press("ctrl+c")
+    shown.gone("refuse this")
+
+
+def _people(shown: Terminal, node: HostileNode) -> None:
+    """Who asks, the page of a contact, and the questions about both."""
+    node.fail["accept"] = node.warned
+    shown.press("ctrl+r")
+    shown.wait("Who asks")
+    _reads(shown, f"Is it really mallory {SEEN}")
+    shown.type("a")
+    shown.wait(_REFUSAL)
+    _questions(shown, d="Decline mallory", b="Block mallory")
+    _back(shown)
+    node.fail["rename"] = node.warned
+    shown.press("ctrl+y")
+    shown.wait("anchor", f"─ bob {SEEN}")
+    _reads(shown, f"Call bob {SEEN}")
+    _questions(shown, m="Did you and bob", b="Block bob")
+    shown.type("r")
+    shown.wait("Enter save")
+    shown.press("home")
+    shown.wait(f"{_FIELD}bob {SEEN}")
+    shown.press("ctrl+k")
+    shown.gone(f"{_FIELD}bob {SEEN}")
+    _fill(shown, node.hostile)
+    shown.press("enter")
+    shown.wait(_REFUSAL)
+    shown.press("esc")
+    shown.wait("r rename")
+    _back(shown)
+
+
+def _invites(shown: Terminal, node: HostileNode) -> None:
+    """One that is made, with its code, and one that is taken."""
+    shown.press("ctrl+n")
+    shown.wait("P2PCHAT:", "c copy")
+    shown.type("q")
+    shown.wait("Esc back")
+    shown.gone("c copy")
+    shown.press("esc")
+    shown.wait("c copy")
+    node.fail["invite"] = node.warned
+    shown.type("r")
+    shown.wait(_REFUSAL)
+    _back(shown)
+    shown.press("ctrl+o")
+    shown.wait("your friend sent you")
+    shown.paste(pasted(node.hostile))
+    shown.wait("This is no invite")
+    shown.paste(f"P2PCHAT:{pasted(node.hostile)}")
+    words = ("that no invite has", "the rest is missing", "too long for an invite")
+    shown.until(lambda text: any(one in text for one in words), "a word about the invite")
+    _back(shown)
+    node.fail["add"] = node.warned
+    shown.type(f"/add {INVITE}")
+    shown.press("enter")
+    shown.wait("Enter ask them")
+    _fill(shown, node.hostile)
+    shown.press("enter")
+    shown.wait(_REFUSAL, "Enter go on")
+    shown.press("enter")
+    shown.wait("Enter ask them")
+    shown.press("enter")
+    shown.wait("have not said yes yet", "Enter open the chat")
+    shown.press("enter")
+    shown.gone("╭─")
+    shown.wait("What you write waits here")
+    shown.press("alt+2")
+    shown.wait("you there?")
+    _clear(shown)
+
+
+def _messages(shown: Terminal) -> None:
+    """What is found, where a message is, what is asked before it is deleted, and what is copied."""
+    shown.press("ctrl+f")
+    shown.wait("Esc back", f"Search in the chat with bob {SEEN}")
+    shown.type(SEEN)
+    shown.wait("found")
+    _back(shown)
+    shown.press("up")
+    shown.wait("esc back")
+    shown.press("up")
+    for key, text in (("w", f"│     {SEEN}"), ("d", "Delete this message")):
+        shown.type(key)
+        shown.wait(text)
+        _back(shown)
+    shown.type("y")
+    shown.wait("Copied")
+    shown.press("esc")
+    shown.gone("esc back")
+    shown.type("/why")
+    shown.press("enter")
+    shown.wait("is on its way", "Esc back")
+    _back(shown)
+
+
+def _commands(shown: Terminal) -> None:
+    """The help; names in the palette, in the completion of a command, and in a text that says what is wrong."""
+    shown.press("f1")
+    shown.wait("Keys everywhere")
+    _back(shown)
+    shown.press("ctrl+p")
+    shown.wait("go to this chat", SEEN)
+    shown.press("esc")
+    shown.gone("go to this chat")
+    shown.type("/cha")
+    shown.wait("/chat NAME")
+    shown.type("t b")
+    shown.press("tab")
+    shown.wait(f"› /chat bob {SEEN}")
+    _clear(shown)
+    shown.type("/chat b")
+    shown.press("enter")
+    shown.wait("That may be bob")
+
+
+def _reads(shown: Terminal, words: str) -> None:
+    """Wait until the panel says this, wherever its lines break."""
+
+    def there(_text: str) -> bool:
+        left, right = shown.columns // 2 - 32, shown.columns // 2 + 32
+        rows = ["".join(cell.text for cell in line[left:right]) for line in shown.screen.cells()]
+        return words in " ".join(" ".join(rows).replace("│", " ").split())
+
+    shown.until(there, repr(words))
+
+
+def _fill(shown: Terminal, hostile: str) -> None:
+    """Into an empty field, from the clipboard; its beginning is to be seen."""
+    shown.paste(pasted(hostile))
+    shown.press("home")
+    shown.wait(f"{_FIELD}{SEEN}")
+
+
+def _questions(shown: Terminal, **asked: str) -> None:
+    """Keys that ask something with a name in it first."""
+    for key, question in asked.items():
+        shown.type(key)
+        shown.wait("Sure?")
+        _reads(shown, f"{question} {SEEN}")
+        shown.press("esc")
+        shown.gone("Sure?")
+
+
+def _clear(shown: Terminal) -> None:
+    """Away with the draft, which is hostile too."""
+    shown.press("ctrl+c")
+    shown.wait("write a message")
+
+
+def _back(shown: Terminal) -> None:
+    """Leave a panel."""
+    shown.press("esc")
+    shown.gone("╭─")
