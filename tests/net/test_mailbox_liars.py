@@ -560,13 +560,14 @@ def test_while_we_do_not_read_silence_is_ours() -> None:
         for place in range(1, ROOM // 65_536 + 3):  # the last ones are on the way, and stay there
             await liar.blob(ours, place, 65_536)
             sent += 65_536
+        await held.wait()
         await trio.sleep(LOST_AFTER - LOOK)
         await liar.say((words.RESULTS, words.encode_results([(put.number, DONE)])))
         await silence(liar)
 
     async def main() -> None:
         async with lied_to(push) as scene:
-            held = scene.letters.held = trio.Event()
+            scene.letters.held = held
             scene.boxes.watch(AT_RELAY, [own(BOB)])
             await following.wait()
             scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(1, blob(1))])
@@ -579,7 +580,7 @@ def test_while_we_do_not_read_silence_is_ours() -> None:
             await scene.letters.until(lambda: len(scene.letters.came[BOB.queue.id]) == ROOM // 65_536 + 2)
             assert scene.letters.told == ["up"]
 
-    following = trio.Event()
+    following, held = trio.Event(), trio.Event()
     run(main)
 
 
