@@ -20,9 +20,8 @@ from p2pchat.net.mailstream import MailStream
 MOST_WAITING = 4096
 MOST_WAITING_BYTES = 32 << 20
 """What may wait for one relay, those included that it has not answered yet."""
-MOST_UNANSWERED = 256
-MOST_UNANSWERED_BYTES = 1 << 20
-"""What may be on its way on one stream."""
+MOST_UNANSWERED = 1 << 20
+"""Bytes that may be on their way on one stream, above which the next one waits."""
 MOST_STAMP_BITS = 26
 """A minute's work; what costs more is not paid."""
 A_TRY = 1 << 14
@@ -120,7 +119,7 @@ class Depositing:
 
     def _send(self) -> None:
         waiting = self._deposits.waiting
-        while len(self._sent) < MOST_UNANSWERED and self._sent_bytes < MOST_UNANSWERED_BYTES:
+        while self._sent_bytes < MOST_UNANSWERED:
             while waiting and waiting[0].queue.flags & words.STAMPED:
                 self._to_stamp.append(waiting.popleft())
                 self._stampless.unpark_all()

@@ -208,7 +208,6 @@ class MailStream:
             await trio.sleep(LOOK)
             now = trio.current_time()
             if self._full:
-                self._heard = now
                 self._owed = dict.fromkeys(self._owed, now)
             elif self._owed:
                 longest = min(self._owed.values())
