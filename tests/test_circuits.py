@@ -10,7 +10,7 @@ from p2pchat.core.invite import read_invite
 from p2pchat.core.wire import ENVELOPE
 from p2pchat.engine.whereabouts import HOLD, SETTLE
 from p2pchat.net import addresses
-from p2pchat.net.direct import LET_GO_AFTER
+from p2pchat.net.direct import LET_GO_AFTER, LOST_AFTER
 from p2pchat.net.reach import LOOK_AGAIN
 from p2pchat.store import contacts as store_contacts
 from tests.meddler import Meddler
@@ -199,6 +199,30 @@ def test_who_can_be_dialled_is_not_met_by_a_relay(tmp_path: Path) -> None:
         await befriend(alice, bob)
         sent = await alice.call("send", chat="bob", text="hi", wait="delivered")
         assert sent["route"] == "direct"
+
+    run_world(tmp_path, main)
+
+
+def test_a_circuit_that_goes_silent_takes_no_direct_link_with_it(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        hill = world.relay("hill")
+        alice, bob = await behind_nats(world, hill)
+        await befriend(alice, bob)
+        await alice.call("send", chat="bob", text="begin", wait="delivered")
+        await trio.sleep(60)
+        world.cut(alice, hill)
+        contact, net = await alice.id_of("bob"), alice.engine.net
+        circuit = net._open.links.best(contact)  # type: ignore[attr-defined]
+        await trio.sleep(circuit.heard + LOST_AFTER - LET_GO_AFTER / 2 - trio.current_time())
+        assert await route(alice) == "circuit"
+        bob.host.walled = False
+        rows = await alice.engine.read(lambda db: store_contacts.ways(db, contact))
+        net.reach(contact, [(row.peer, row.address) for row in rows])
+        await until(lambda: goes(alice, "direct"), LET_GO_AFTER / 2)
+        streams = {stream for stream in alice.host.streams if stream.route == "direct" and stream.peer == bob.host.peer}
+        await trio.sleep(LET_GO_AFTER)
+        assert streams <= alice.host.streams
+        assert await route(alice) == await route(bob) == "direct"
 
     run_world(tmp_path, main)
 

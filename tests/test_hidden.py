@@ -297,6 +297,23 @@ def test_hiding_from_a_contact_moves_the_link_and_showing_moves_it_back(tmp_path
     run_world(tmp_path, main)
 
 
+def test_the_link_that_is_there_tells_of_the_other_host(tmp_path: Path) -> None:
+    """One who uses no relay, and cannot be dialled, has to come."""
+
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        bob.host.walled = True
+        await reached_by(alice, world.relay("hill"))
+        await befriend(alice, bob)
+        await bob.call("send", chat="alice", text="before", wait="delivered")
+        await alice.call("hide", contact="bob")
+        await trio.sleep(LEAVE_AFTER)
+        await until(lambda: goes(bob, "circuit"), 60)
+        await talk(alice, bob, "hidden")
+
+    run_world(tmp_path, main)
+
+
 def test_what_waits_for_one_who_is_away_does_not_tell_it_after_all(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         hill = world.relay("hill")

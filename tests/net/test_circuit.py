@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import socket
 
+import pytest
 import trio
 from libp2p.peer.id import ID
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from p2pchat.errors import Unreachable
 from p2pchat.net import addresses as addr
 from p2pchat.net.pipes import TcpPipe
 from p2pchat.net.ports import Stream
@@ -84,6 +86,23 @@ def test_a_direct_connection_is_better_than_an_older_or_newer_circuit() -> None:
             assert (await here.alice.open(here.bob.peer, (), ECHO)).route == "direct"
             await here.alice._running.dialler.dial(ID(addr.multihash(here.bob.peer)), here.ways())
             assert (await here.alice.open(here.bob.peer, (), ECHO)).route == "direct"
+
+    run(main)
+
+
+def test_a_route_can_be_asked_for() -> None:
+    async def main() -> None:
+        async with meeting() as here:
+            everything = [*here.ways(), *here.bob.addresses()]
+            assert (await here.alice.open(here.bob.peer, everything, ECHO, only="circuit")).route == "circuit"
+            with pytest.raises(Unreachable):
+                await here.alice.open(here.bob.peer, here.ways(), ECHO, only="direct")
+            assert (await here.alice.open(here.bob.peer, everything, ECHO, only="direct")).route == "direct"
+            assert (await here.alice.open(here.bob.peer, (), ECHO, only="circuit")).route == "circuit"
+            await here.alice.disconnect(here.bob.peer, only="direct")
+            assert (await here.alice.open(here.bob.peer, (), ECHO)).route == "circuit"
+            with pytest.raises(Unreachable):
+                await here.alice.open(here.bob.peer, (), ECHO, only="direct")
 
     run(main)
 

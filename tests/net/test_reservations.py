@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import pairwise
 from random import Random
 
@@ -10,9 +11,12 @@ import trio
 from libp2p.relay.circuit_v2.pb.circuit_pb2 import HopMessage, Reservation
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from p2pchat.core import mailbox as words
+from p2pchat.core.wire import Frame
 from p2pchat.errors import LinkLost, Unreachable
 from p2pchat.net import addresses as addr
 from p2pchat.net import circuit
+from p2pchat.net.frames import FrameReader, write_frames
 from p2pchat.net.hop import CircuitLimits, CircuitRelay
 from p2pchat.net.ports import Stream
 from p2pchat.net.reservations import MOST_CIRCUITS, Known, Reservations
@@ -204,5 +208,52 @@ def test_a_relay_is_not_reached_by_another() -> None:
                 nursery.cancel_scope.cancel()
             await here.alice.disconnect(here.bob.peer)
             await until_apart(here.bob, here.alice)
+
+    run(main)
+
+
+def test_a_token_is_said_before_and_as_long_as_the_reservation_is_wanted() -> None:
+    """As relays want it that ask for one: they admit whoever has said it on a stream that is still there."""
+
+    async def main() -> None:
+        relay, bob = make(9), make(2)
+        admitted: set[bytes] = set()
+        said, left = trio.open_memory_channel[bytes](9), trio.Event()
+
+        async def mailbox(stream: Stream) -> None:
+            hello = words.Hello(relay.peer, bytes(32), 0, 1, 1, 4096, True)
+            reader = FrameReader(stream, words.FROM_CLIENT)
+            await write_frames(stream, [Frame(words.HELLO, words.encode_hello(hello))])
+            with suppress(LinkLost):
+                while frame := await reader.one(60):
+                    if frame.type == words.TOKEN:
+                        said[0].send_nowait(frame.body)
+                        if frame.body != b"sesame":
+                            return
+                        admitted.add(stream.peer)
+                    else:
+                        await write_frames(stream, [Frame(words.PONG, b"")])
+            admitted.clear()
+            left.set()
+
+        hop = CircuitRelay(relay, CircuitLimits(), clock, allowed=admitted.__contains__)
+        relay.handle(circuit.HOP, hop.serve)
+        relay.handle(words.PROTOCOL, mailbox)
+        async with running(relay, bob), trio.open_nursery() as nursery:
+            place = Place(bob, nursery)
+            place.kept.want(relay.peer, Known(relay.addresses()))
+            while not place.kept.problem(relay.peer):
+                await trio.lowlevel.checkpoint()
+            place.kept.want(relay.peer, Known(relay.addresses(), b"open"))
+            assert await said[1].receive() == b"open"
+            while "token" not in place.kept.problem(relay.peer):
+                await trio.lowlevel.checkpoint()
+            place.kept.want(relay.peer, Known(relay.addresses(), b"sesame"))
+            assert await said[1].receive() == b"sesame"
+            await place.until(relay)
+            assert admitted == {bob.peer}
+            place.kept.forget(relay.peer)
+            await left.wait()
+            nursery.cancel_scope.cancel()
 
     run(main)
