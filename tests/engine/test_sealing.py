@@ -41,8 +41,8 @@ class Watched:
         self.begun = trio.Event()
         transaction = node.engine._transaction
 
-        def watched(batch: Sequence[Any]) -> Turn:
-            turn = transaction(batch)
+        def watched(batch: Sequence[Any], brief: bool) -> Turn:
+            turn = transaction(batch, brief)
             self.sealed.append(A_PART - turn.sealable // BUCKETS[0])
             self.more.append(len(turn.following))
             if turn.following:
