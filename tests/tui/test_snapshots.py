@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from textual.widgets import Input, TextArea
 
 from tests.tui.conftest import run
 from tests.tui.picture import PICTURE, drawn
@@ -25,8 +26,10 @@ THEMES = ("dark", "light")
 
 @pytest.fixture(autouse=True)
 def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Everybody's clock shows the same, and nothing of this terminal counts."""
+    """Everybody's clock shows the same, nothing of this terminal counts, and no cursor blinks: it may take a while."""
     monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.setattr(Input, "_toggle_cursor", lambda _: None)
+    monkeypatch.setattr(TextArea, "_toggle_cursor_blink_visible", lambda _: None)
     for name in ("NO_COLOR", "TEXTUAL_THEME", "COLORTERM", "TERM", "TERM_PROGRAM", "TMUX"):
         monkeypatch.delenv(name, raising=False)
     time.tzset()
