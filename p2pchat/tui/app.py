@@ -48,6 +48,8 @@ STATUS_PAUSE = 60.0
 """Seconds after which the node is asked how it does, beside what it tells by itself."""
 
 GC_PAUSE = 1.0
+REST = 20.0
+"""Seconds without a key after which a pause for the whole of the memory is felt by nobody."""
 WATCH_PAUSE = 1.0
 
 Doing = Callable[[str], Awaitable[None]]
@@ -218,6 +220,7 @@ class ChatApp(App[errors.P2PChatError]):
         self.main.write_in(None)
         self.refresh_status()
         self.set_timer(GC_PAUSE, tune_gc)
+        self.set_interval(REST, self._rest)
         self.set_interval(STATUS_PAUSE, self._ask_status)
         if not self.is_headless:
             assert sys.__stdin__ is not None
@@ -554,6 +557,10 @@ class ChatApp(App[errors.P2PChatError]):
             self._touched = self._clock()
         await super().on_event(event)
 
+    def _rest(self) -> None:
+        if self._clock() - self._touched >= REST and gc.get_count()[2]:
+            gc.collect()
+
     def _fatal_error(self) -> None:
         # Textual would print a traceback with the values of all variables: texts, names, perhaps a passphrase, and
         # whatever sequences are in them. `launch` says in one line that it is our fault.
@@ -561,10 +568,10 @@ class ChatApp(App[errors.P2PChatError]):
 
 
 def tune_gc() -> None:
-    """Take what the start made out of the collector's sight, and let it run more rarely: its pauses were the whole of
-    the slowest keys.
+    """Take what the start made out of the collector's sight, and let it look at little at a time: its pauses were the
+    whole of the slowest keys. At all there is, it looks when nobody types.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    gc.set_threshold(5_000, 5, 1_000)
     gc.enable()  # `launch` did without until here

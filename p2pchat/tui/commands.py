@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import NamedTuple
 
 NOTHING, CONTACT, REQUEST, CHOICE, TEXT = "nothing", "contact", "request", "choice", "text"
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """One row. `usage`: its arguments as the help writes them. `takes`: what they are, for the completion. `chat`: only
     with a chat on the screen.
     """
@@ -67,23 +66,20 @@ COMMANDS: tuple[Command, ...] = (
 BY_NAME = {command.name: command for command in COMMANDS}
 
 
-@dataclass(frozen=True, slots=True)
-class Say:
+class Say(NamedTuple):
     """A text to send."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """A command with what was written behind it."""
 
     command: Command
     rest: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(NamedTuple):
     """No command of ours; `nearest` may have been meant."""
 
     name: str
@@ -106,8 +102,7 @@ def parse(line: str) -> Say | Run | Unknown:
     return Unknown(name, near[0] if near else None)
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(NamedTuple):
     """One way to go on: the whole line then, what to show for it, and what that does."""
 
     line: str
