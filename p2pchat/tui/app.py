@@ -304,8 +304,9 @@ class ChatApp(App[errors.P2PChatError]):
         self.refresh_status()
         for warning in news.warnings:
             self.say(warning, "warning")
-        for request in news.asked:
-            self.say(f"{request.name} asks to become a contact (Ctrl+R).")
+        if not getattr(self.screen, "LISTS_REQUESTS", False):
+            for request in news.asked:
+                self.say(f"{request.name} asks to become a contact (Ctrl+R).")
         self._ring(news)
         if news.stale:
             self.run_worker(self.reread())

@@ -54,6 +54,7 @@ class People:
         """/requests"""
         from p2pchat.tui.screens.requests import RequestsScreen
 
+        self._app.clear_notifications()  # on a small screen they would lie over the page they speak of
         accepted = await self._app.ask(RequestsScreen(self._app.seam))
         await self._app.reread()
         if accepted is not None and self._app.book.chat(accepted) is not None:

@@ -356,12 +356,16 @@ class FakeNode:
     def _do_why(self, id: str) -> Json:
         message = self._find_message(id)
         lies = message["state"] == "stored" and message["route"] == "mailbox"
-        reason = "It is stored at 2 relays until 21 Dec." if lies else "It is on its way."
+        reason, following = "It is on its way.", "An answer is due any moment."
+        if lies:
+            reason, following = "It is stored at 2 relays until 21 Dec.", "Their node finds it there."
+        elif message["state"] in ("delivered", "read"):
+            reason, following = f"It was {message['state']}, as their node confirmed.", "Nothing."
         return {
             "id": id,
             "state": message["state"],
             "reason": reason,
-            "next": "An answer is due soon.",
+            "next": following,
             "relays": 2 if lies else 0,
             "until": "2026-12-21T10:00:00.000Z" if lies else None,
         }

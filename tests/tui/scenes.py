@@ -57,13 +57,16 @@ TALKS = {"latin": LATIN, "russian": RUSSIAN, "persian": PERSIAN}
 
 @dataclass(frozen=True)
 class Scene:
-    """What the node knows, and how one gets to the screen. `talk`: whose conversation is open, None for nobody's."""
+    """What the node knows, and how one gets to the screen. `talk`: whose conversation is open, None for nobody's.
+    `recoloured`: whether what is open takes another theme.
+    """
 
     act: Act
     shows: str
     talk: str | None = "latin"
     passphrase: str | None = None
     profile: bool = True
+    recoloured: bool = True
 
 
 def peopled(talk: str | None, passphrase: str | None = None) -> FakeNode:
@@ -92,7 +95,9 @@ def peopled(talk: str | None, passphrase: str | None = None) -> FakeNode:
 
 
 @contextlib.asynccontextmanager
-async def on_stage(scene: Scene, folder: Path, columns: int, rows: int) -> AsyncIterator[tuple[ChatApp, Pilot_]]:
+async def on_stage(
+    scene: Scene, folder: Path, columns: int, rows: int, theme: str = "dark"
+) -> AsyncIterator[tuple[ChatApp, Pilot_]]:
     """The app in the state of a scene; nothing blinks."""
     node = peopled(scene.talk, scene.passphrase)
     node.settings["keep_receiving"] = None
@@ -102,7 +107,7 @@ async def on_stage(scene: Scene, folder: Path, columns: int, rows: int) -> Async
         profile.database.touch()
     app = ChatApp(profile, seam=Seam(profile, node.open), now=lambda: NOW, clock=lambda: 0.0)
     app.animation_level = "none"
-    app.theme = "dark"
+    app.theme = theme
     async with app.run_test(size=(columns, rows), notifications=True) as pilot:
         await until(pilot, lambda: app.settled or not scene.profile or scene.passphrase)
         await scene.act(app, pilot)
@@ -212,9 +217,9 @@ SCENES = {
     "find-russian": Scene(press("ctrl+f", *"на"), "мостах", talk="russian"),
     "find-persian": Scene(press("ctrl+f", *"که"), "", talk="persian"),
     "help": Scene(press("f1"), "Ctrl+P"),
-    "palette": Scene(press("ctrl+p"), "/help"),
+    "palette": Scene(press("ctrl+p"), "/help", recoloured=False),
     "confirm": Scene(press("ctrl+up", "d"), "Delete this message"),
-    "explain": Scene(press("ctrl+up", "up", "up", "w"), "on its way"),
+    "explain": Scene(press("ctrl+up", "up", "up", "w"), "node confirmed"),
     "selected": Scene(press("ctrl+up", "up"), "copy"),
     "commands": Scene(press(*typed("/re")), "/rename"),
     "list": Scene(listed, "dad"),

@@ -18,6 +18,7 @@ from p2pchat.tui.screens.confirm import ConfirmScreen
 from p2pchat.tui.screens.help import HelpScreen
 from p2pchat.tui.screens.keep import KeepScreen
 from p2pchat.tui.screens.main import BOTH, WIDE, Empty
+from p2pchat.tui.screens.requests import RequestsScreen
 from p2pchat.tui.screens.unlock import UnlockScreen
 from p2pchat.tui.screens.welcome import WelcomeScreen
 from p2pchat.tui.seam import GONE, LOCKED, READY, Seam
@@ -693,6 +694,24 @@ def test_requests_are_accepted_and_declined_by_name(tmp_path: Path) -> None:
             await pilot.press(*"/accept", "enter")
             await until(pilot, lambda: app.book.shown is not None and app.book.shown.name == "Eve")
             assert app.book.requests == []
+
+    run(main())
+
+
+def test_nothing_lies_over_the_page_of_requests(tmp_path: Path) -> None:
+    node = FakeNode()
+    story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            node.knocks("Eve")
+            await until(pilot, lambda: "Eve asks" in notices(app))
+            await pilot.press("ctrl+r")
+            await until(pilot, lambda: isinstance(app.screen, RequestsScreen))
+            assert notices(app) == ""
+            node.knocks("Mallory")
+            await until(pilot, lambda: len(app.book.requests) == 2)
+            assert notices(app) == ""
 
     run(main())
 
