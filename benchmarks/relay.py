@@ -42,10 +42,11 @@ WITHIN_MB = 512 * 1.048576
 
 @dataclass
 class Relay:
-    """A relay process."""
+    """A relay process, with its folder."""
 
     process: subprocess.Popen[str]
     address: str
+    data: str
 
     @property
     def mb(self) -> float:
@@ -55,13 +56,19 @@ class Relay:
     def cpu(self) -> float:
         return cpu_seconds(self.process.pid)
 
+    def status(self) -> dict[str, Any]:
+        """What `relay status` says."""
+        words = [sys.executable, "-m", "p2pchat", "--json", "relay", "status", "--data", self.data]
+        said: dict[str, Any] = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+        return said
+
 
 @contextmanager
-def relay() -> Iterator[Relay]:
+def relay(settings: str = SETTINGS) -> Iterator[Relay]:
     """A fresh relay."""
     with tempfile.TemporaryDirectory(prefix="p2pchat-bench-") as place:
         file = Path(place) / "relay.toml"
-        file.write_text(SETTINGS)
+        file.write_text(settings)
         words = [
             "relay",
             "--json",
@@ -75,7 +82,7 @@ def relay() -> Iterator[Relay]:
         process = subprocess.Popen([sys.executable, "-m", "p2pchat", *words], stdout=subprocess.PIPE, text=True)
         try:
             assert process.stdout is not None
-            yield Relay(process, json.loads(process.stdout.readline())["addresses"][0])
+            yield Relay(process, json.loads(process.stdout.readline())["addresses"][0], f"{place}/data")
         finally:
             process.terminate()
             process.wait()
