@@ -39,7 +39,7 @@ check: $(VENV)/dev.stamp ## everything that must hold before a commit: lint, for
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest $(ALL)
 
-bench: $(VENV)/run.stamp ## measure, print a table and write benchmarks/results.json (10 minutes, a quiet machine)
+bench: $(VENV)/run.stamp ## measure, print a table and write benchmarks/results.json (20 minutes, a quiet machine)
 	$(BIN)/python -m benchmarks
 
 kill: $(VENV)/dev.stamp ## end nodes with kill -9 under traffic, a hundred times

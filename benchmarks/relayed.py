@@ -9,10 +9,11 @@ failover_relay_s            the relay that carries the circuit is killed, until 
 
 from __future__ import annotations
 
-import json
+import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import trio
@@ -173,16 +174,32 @@ def failover() -> float:
             return time.perf_counter() - began
 
 
+@dataclass(frozen=True)
+class Relayed:
+    """The values of each run."""
+
+    first_contact_ms: list[float]
+    round_trip_ms: list[float]
+    offline_pickup_ms: list[float]
+    collect_s: list[float]
+    failover_s: list[float]
+
+
+def measure(runs: int) -> Relayed:
+    """Everything of the table above; of the round trips the medians."""
+    with two_with_relays() as (alice, bob, _):
+        contacts = [meet(alice, bob)]
+        trips = [statistics.median(round_trips(bob)) for _ in range(runs)]
+        pickups = [offline_pickup(alice, bob, number) for number in range(runs)]
+        collected = [collect(alice, bob) for _ in range(runs)]
+    contacts += [first_contact() for _ in range(runs - 1)]
+    return Relayed(contacts, trips, pickups, collected, [failover() for _ in range(runs)])
+
+
 def main() -> None:
     """Measure once and print: `python -m benchmarks.relayed`."""
-    print(json.dumps({"relay_first_contact_ms": first_contact()}), flush=True)
-    with two_with_relays() as (alice, bob, _):
-        meet(alice, bob)
-        took = sorted(round_trips(bob))
-        print(json.dumps({"circuit_round_trip_ms": took[len(took) // 2]}), flush=True)
-        print(json.dumps({"offline_pickup_ms": offline_pickup(alice, bob, 0)}), flush=True)
-        print(json.dumps({"collect_10k_s": collect(alice, bob)}), flush=True)
-    print(json.dumps({"failover_relay_s": failover()}), flush=True)
+    for name, (value,) in vars(measure(1)).items():
+        print(f"{name:20} {value:10.3f}")
 
 
 if __name__ == "__main__":
