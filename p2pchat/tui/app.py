@@ -130,6 +130,7 @@ class ChatApp(App[errors.P2PChatError]):
             "copy": self.picking.copy,
             "delete": self.picking.delete_picked,
             "why": self.picking.why,
+            "relays": self.people.relays,
             "theme": self._theme,
             "rtl": self._rtl,
             "keep": self._keep,

@@ -49,6 +49,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("copy", "copy the picked message, else the newest", chat=True),
     Command("delete", "delete the picked message here, else your newest", chat=True),
     Command("why", "where the picked message is, else your newest", chat=True),
+    Command("relays", "what keeps messages while you are away; use one more", "[ADDRESS]", TEXT),
     Command("theme", "colours", "NAME", CHOICE, ("dark", "light", "contrast", "mono")),
     Command(
         "rtl",

@@ -1,4 +1,4 @@
-"""What the app does about people: invite, take an invite, requests, the page of a contact."""
+"""What the app does about people: invite, take an invite, requests, the page of a contact, relays to meet at."""
 
 from __future__ import annotations
 
@@ -97,6 +97,12 @@ class People:
             return
         await self._app.seam.call("rename", contact=chat.id, name=name)
         await self._app.reread()
+
+    async def relays(self, address: str) -> None:
+        """/relays [ADDRESS]"""
+        from p2pchat.tui.screens.relays import RelaysScreen
+
+        await self._app.ask(RelaysScreen(self._app.seam, address))
 
     async def block(self, name: str) -> None:
         """/block [NAME], after a question."""

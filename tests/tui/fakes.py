@@ -52,6 +52,7 @@ class FakeNode:
         self.reachable = True
         self.relayed = False
         self.relays = 0
+        self.listed_relays: list[Json] = []
         self.opened = 0
         self.alive = True
         self._end = asyncio.Event()
@@ -100,6 +101,12 @@ class FakeNode:
         self.asking[ident] = {"id": ident, "name": name, "since": self._stamp(), "sas": SAS, "known": known}
         self._emit("request", self.asking[ident])
         return ident
+
+    def lends(self, address: str, state: str = "connected", problem: str | None = None) -> None:
+        """A relay this profile uses; from the third on it is in reserve."""
+        used = len(self.listed_relays) < 2
+        row = {"address": address, "state": state, "since": None, "problem": problem, "used": used, "kept": True}
+        self.listed_relays.append(row)
 
     def comes(self, contact: str, route: str = "direct") -> None:
         """A link with a contact comes up."""
@@ -369,6 +376,12 @@ class FakeNode:
             "relays": 2 if lies else 0,
             "until": "2026-12-21T10:00:00.000Z" if lies else None,
         }
+
+    def _do_relays(self, add: str | None = None, remove: str | None = None) -> list[Json]:
+        self.listed_relays = [row for row in self.listed_relays if row["address"] != remove]
+        if add is not None:
+            self.lends(add.partition("#")[0])
+        return self.listed_relays
 
     # --- inside
 

@@ -52,7 +52,20 @@ HALF = "\ud83d"
 # A terminal that gets these is told something it would do; of the others some are only ugly.
 COMMANDS = [name for name, text in TEXTS.items() if any(ord(char) < 32 and char != "\n" for char in text)]
 
-_POISONED = ("name", "draft", "reason", "next", "notice", "sas", "safety_number", "invite", "warning", "detail", "hint")
+_POISONED = (
+    "name",
+    "draft",
+    "reason",
+    "next",
+    "notice",
+    "sas",
+    "safety_number",
+    "invite",
+    "warning",
+    "detail",
+    "hint",
+    "problem",
+)
 
 
 class HostileNode(FakeNode):

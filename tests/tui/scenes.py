@@ -157,6 +157,19 @@ async def asked(app: ChatApp, pilot: Pilot_) -> None:
     await press("ctrl+r")(app, pilot)
 
 
+async def relayed(app: ChatApp, pilot: Pilot_) -> None:
+    """Three relays, one of them out of reach."""
+    node = node_of(app)
+    node.lends("/ip4/203.0.113.5/tcp/4001/p2p/12D3KooWQGm56z2o9uDVrPUbmBwEvfKGZH7m5RXKG9Gs41xEncbj")
+    node.lends(
+        "/dns4/relay.example/tcp/443/p2p/12D3KooWGVn3b8U323qG68s32Vx3dvZLcYYwix7PcMS6FuUGGcWP",
+        "unreachable",
+        "nobody answers there",
+    )
+    node.lends("/ip6/2001:db8::7/tcp/4001/p2p/12D3KooWSuN6Zq5GfLxwV9BBHsaw9hV9ibQJjyPcTxBnm5sAa4o9")
+    await press(*typed("/relays"), "enter")(app, pilot)
+
+
 async def listed(app: ChatApp, pilot: Pilot_) -> None:
     """The list of chats has the focus."""
     await press(*(["f2", "f2"] if app.main.listed else ["f2"]))(app, pilot)
@@ -210,6 +223,8 @@ SCENES = {
     "qr": Scene(press("ctrl+n", "q"), "Esc"),
     "add": Scene(press("ctrl+o"), "your friend sent you"),
     "requests": Scene(asked, "Grace Hopper"),
+    "relays": Scene(relayed, "in reserve"),
+    "relays-none": Scene(press(*typed("/relays"), "enter"), "The line of a relay"),
     "contact-latin": Scene(press("ctrl+y"), "30463"),
     "contact-russian": Scene(press("ctrl+y"), "30463", talk="russian"),
     "contact-persian": Scene(press("ctrl+y"), "30463", talk="persian"),
