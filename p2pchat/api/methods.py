@@ -257,12 +257,26 @@ METHODS: Final[tuple[Method, ...]] = (
         "relays",
         "The relays this profile uses, best first, and how it stands with them. `state` is connected, connecting, "
         "unreachable or refused; `used`: it is one of the two where envelopes wait for us; `kept`: for longer than "
-        "this run. One may be removed first, and one added, which waits a moment for its answer.",
-        "[{address, state, since, problem, used, kept}]",
+        "this run; `contact`: whose node it is, or null. At the end those that contacts offer and that are not used, "
+        "with the state offered. One may be removed first, and one added, which waits a moment for its answer.",
+        "[{address, state, since, problem, used, kept, contact}]",
         (
-            Param("add", "text", "The address of a relay, with `#` and its token where it wants one.", default=None),
+            Param(
+                "add",
+                "text",
+                "The address of a relay, with `#` and its token where it wants one; or a contact who offers to be one.",
+                default=None,
+            ),
             Param("remove", "text", "The address of one of them.", default=None),
         ),
+    ),
+    Method(
+        "offer",
+        "Whether this node is a small relay for its contacts, in `relay`: null until a person answered, here. "
+        "`reachable`: a contact has reached it from outside at a public address. `notice` says in words what is so, "
+        "what it shows, and what can be done.",
+        "{relay, reachable, notice}",
+        (Param("answer", "flag", "Be one from now on, or no more.", default=None),),
     ),
     Method("doctor", "What works from here and what does not.", "[{check, ok, detail, hint}]"),
 )
@@ -282,6 +296,12 @@ EVENTS: Final[tuple[Event, ...]] = (
         "{id, unread, first_unread}",
     ),
     Event("request", "Somebody asks to become a contact, or begins anew.", "{id, name, since, sas, known}"),
+    Event(
+        "offer",
+        "The internet reaches this node, as a contact has shown: it could be a relay for contacts, if a person says so "
+        "by `offer`. `notice` says in words what that means. Once.",
+        "{notice}",
+    ),
     Event("node", "Something a person should know, in `warning`.", "{warning}"),
     Event(
         "lagged",

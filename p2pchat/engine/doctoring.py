@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from p2pchat.engine import views
+from p2pchat.engine import offering, views
 from p2pchat.engine.ports import Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import outbox as store_outbox
@@ -29,6 +29,7 @@ async def checks(engine: Engine) -> list[Check]:
         _listening(engine),
         _reachable(engine),
         *await engine.read(_relays, engine),
+        _line("offer", True, await engine.read(offering.notice)),
         *await _contacts(engine),
     ]
 
