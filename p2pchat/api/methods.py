@@ -72,8 +72,8 @@ METHODS: Final[tuple[Method, ...]] = (
     ),
     Method(
         "status",
-        "How this node does.",
-        "{running, state, pid, foreground, program, version, keep_receiving, …}",
+        "How this node does. `could_relay`: a person is to be asked whether it shall be a relay (`offer`).",
+        "{running, state, pid, foreground, program, version, keep_receiving, could_relay, …}",
         early=True,
     ),
     Method(
@@ -274,7 +274,7 @@ METHODS: Final[tuple[Method, ...]] = (
         "offer",
         "Whether this node is a small relay for its contacts, in `relay`: null until a person answered, here. "
         "`reachable`: a contact has reached it from outside at a public address. `notice` says in words what is so, "
-        "what it shows, and what can be done.",
+        "what it means, and what it shows.",
         "{relay, reachable, notice}",
         (Param("answer", "flag", "Be one from now on, or no more.", default=None),),
     ),
@@ -296,12 +296,6 @@ EVENTS: Final[tuple[Event, ...]] = (
         "{id, unread, first_unread}",
     ),
     Event("request", "Somebody asks to become a contact, or begins anew.", "{id, name, since, sas, known}"),
-    Event(
-        "offer",
-        "The internet reaches this node, as a contact has shown: it could be a relay for contacts, if a person says so "
-        "by `offer`. `notice` says in words what that means. Once.",
-        "{notice}",
-    ),
     Event("node", "Something a person should know, in `warning`.", "{warning}"),
     Event(
         "lagged",

@@ -16,6 +16,8 @@ def offer(context: Context, args: Namespace) -> int:
         context.out.object(found)
     else:
         context.out.line(found["notice"])
+        if args.answer is None:
+            context.out.note("`p2pchat offer no` ends it." if found["relay"] else "`p2pchat offer yes`, or `no`.")
     return 0
 
 

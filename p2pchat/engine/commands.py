@@ -81,7 +81,7 @@ def ask(
 
 async def status(engine: Engine) -> Json:
     """How this node does, as far as the engine knows."""
-    name, contacts, peers = await engine.read(_status)
+    name, contacts, peers, could_relay = await engine.read(_status)
     linked = sum(1 for contact in contacts if engine.net.route(contact) is not None)
     return {
         "name": name,
@@ -90,12 +90,13 @@ async def status(engine: Engine) -> Json:
         "connected": linked,
         "relays": len(peers),
         "relays_connected": sum(1 for peer in peers if _health(engine, peer).state == "connected"),
+        "could_relay": could_relay,
     }
 
 
-def _status(db: Database) -> tuple[str, list[bytes], list[bytes]]:
-    people_here = [one.id for one in store_contacts.all(db) if one.state == "contact"]
-    return (meta.get(db, "name") or b"").decode(), people_here, [row.peer for row in store_relays.all(db)]
+def _status(db: Database) -> tuple[str, list[bytes], list[bytes], bool]:
+    name, relays = (meta.get(db, "name") or b"").decode(), [row.peer for row in store_relays.all(db)]
+    return name, [one.id for one in store_contacts.all(db) if one.state == "contact"], relays, offering.is_asked(db)
 
 
 async def doctor(engine: Engine) -> list[Json]:

@@ -29,7 +29,7 @@ async def checks(engine: Engine) -> list[Check]:
         _listening(engine),
         _reachable(engine),
         *await engine.read(_relays, engine),
-        _line("offer", True, await engine.read(offering.notice)),
+        _line("offer", True, await engine.read(offering.state)),
         *await _contacts(engine),
     ]
 

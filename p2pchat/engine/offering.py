@@ -26,17 +26,10 @@ from p2pchat.store.contacts import Contact
 from p2pchat.store.database import Database
 
 _FOUND, _TOKEN = "found_at", "relay_token"
-_COULD = (
-    "Your contacts reach this node from outside, so it could be a relay for them: while it runs it would keep sealed "
-    "messages for who is away, 256 MB at most, and connect those who cannot reach each other. It can read none of it. "
-    "Its address goes to your contacts, and by them to those who write to them. `p2pchat offer yes`, or `no`."
+_WHAT = (
+    "A relay keeps sealed messages for who is away, 256 MB at most, and connects those who cannot reach each other. It "
+    "can read none of it. Its address goes to your contacts, and by them to those who write to them."
 )
-_IS = (
-    "This node is a relay for your contacts while it runs. Its address goes to them, and by them to those who write to "
-    "them. `p2pchat offer no` ends it."
-)
-_UNFOUND = " Nobody has reached it from outside yet; until then it is of use only to those who can dial it."
-_IS_NOT = "This node is nobody's relay. `p2pchat offer yes` makes it one for your contacts."
 _HIDING = (
     " You hide your address from somebody: they are not told of it, but may learn from others that there is a relay at "
     "this address."
@@ -62,13 +55,9 @@ class Offering:
 
 
 def found(turn: Turn, address: bytes) -> None:
-    """A contact has reached us from outside at this address of ours; the first time, a person is asked."""
-    known = meta.get(turn.db, _FOUND)
-    if known == address:
-        return
-    meta.put(turn.db, _FOUND, address)
-    if known is None and settings.relay_for_contacts(turn.db) is None:
-        turn.event("offer", notice=notice(turn.db))
+    """A contact has reached us from outside at this address of ours."""
+    if meta.get(turn.db, _FOUND) != address:
+        meta.put(turn.db, _FOUND, address)
 
 
 def reachable(db: Database) -> bool:
@@ -76,13 +65,25 @@ def reachable(db: Database) -> bool:
     return meta.get(db, _FOUND) is not None
 
 
+def is_asked(db: Database) -> bool:
+    """Whether a person is to be asked: it could be one, and nobody has said yes or no."""
+    return reachable(db) and settings.relay_for_contacts(db) is None
+
+
+def state(db: Database) -> str:
+    """Whether this node is a relay for its contacts, in a line for people."""
+    if is_asked(db):
+        return "Your contacts reach this node from outside: it could be a relay for them."
+    if not settings.relay_for_contacts(db):
+        return "This node is nobody's relay."
+    if not reachable(db):
+        return "This node is a relay for your contacts; nobody has reached it from outside yet."
+    return "This node is a relay for your contacts."
+
+
 def notice(db: Database) -> str:
-    """What there is to say about being a relay now, to a person."""
-    answer = settings.relay_for_contacts(db)
-    hiding = _HIDING if _hides(db) else ""
-    if answer:
-        return _IS + ("" if reachable(db) else _UNFOUND) + hiding
-    return _COULD + hiding if answer is None and reachable(db) else _IS_NOT + hiding
+    """The same, with what it means and what it shows."""
+    return f"{state(db)} {_WHAT}{_HIDING if _hides(db) else ''}"
 
 
 def _hides(db: Database) -> bool:

@@ -342,7 +342,7 @@ def test_events_come_to_subscribers_only_and_as_asked(tmp_path: Path) -> None:
     async def main() -> None:
         async with world(tmp_path) as made, peer(made) as all_of_them, peer(made) as some, peer(made) as none:
             assert (await all_of_them.ask("subscribe"))["result"] == {
-                "events": ["message", "state", "contact", "chat", "request", "offer", "node"]
+                "events": ["message", "state", "contact", "chat", "request", "node"]
             }
             assert (await some.ask("subscribe", events=["state"]))["result"] == {"events": ["state"]}
             made.hub.publish({"event": "message", "id": "1", "text": "a"})

@@ -48,6 +48,7 @@ class FakeNode:
         self.read_upto: dict[str, int] = {}
         self.drafts: dict[str, str] = {}
         self.added: dict[str, str] = {}
+        self.offer: Json = {"relay": None, "reachable": False, "notice": "What it means."}
         self.settings: Json = {"keep_receiving": keep_receiving, "read_receipts": True}
         self.reachable = True
         self.relayed = False
@@ -198,7 +199,13 @@ class FakeNode:
             "keep_receiving": self.settings["keep_receiving"],
             "relays": self.relays,
             "relays_connected": self.relays,
+            "could_relay": self.offer["reachable"] and self.offer["relay"] is None,
         }
+
+    def _do_offer(self, answer: bool | None = None) -> Json:
+        if answer is not None:
+            self.offer["relay"] = answer
+        return dict(self.offer)
 
     def _do_settings(self, **changes: bool | None) -> Json:
         self.settings.update({name: value for name, value in changes.items() if value is not None})
