@@ -69,3 +69,22 @@ def test_bob_takes_alice_as_his_relay_and_carol_writes_to_him_there(here: Place)
     until(lambda: not (here.folder / "alice" / "relay.db").exists())
     until(lambda: relays(here, "bob") == [])
     assert [alice.end().code, bob.end().code] == [0, 0]
+
+
+def test_what_is_kept_for_others_may_be_broken_and_the_node_goes_on(here: Place) -> None:
+    assert here.run("alice", "init", "--name", "alice", "--no-passphrase").code == 0
+    alice, store = node(here, "alice"), here.folder / "alice" / "relay.db"
+    assert here.run("alice", "offer", "yes").code == 0
+    until(store.exists)
+    alice.end()
+    store.write_bytes(b"nonsense" * 1024)
+    alice = node(here, "alice")
+    assert "is a relay" in here.run("alice", "offer").out
+    assert here.run("alice", "doctor").code == 0
+    assert here.run("alice", "offer", "no").code == 0
+    until(lambda: not store.exists())
+    assert here.run("alice", "offer", "yes").code == 0
+    until(store.exists)
+    done = alice.end()
+    assert done.code == 0
+    assert "the relay for contacts failed: DatabaseDamaged" in done.err
