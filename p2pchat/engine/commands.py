@@ -121,7 +121,7 @@ async def relays(engine: Engine, *, add: str | None = None, remove: str | None =
     added.
     """
     if remove is not None:
-        await engine.submit(relaying.leave, engine.net.mailboxes.relay_at(remove).peer)
+        await engine.submit(offering.leave, engine.net.mailboxes.relay_at(remove).peer)
     if add is not None:
         relay = await _add_relay(engine, add)
         with trio.move_on_after(ANSWERS_WITHIN):
@@ -133,8 +133,9 @@ async def relays(engine: Engine, *, add: str | None = None, remove: str | None =
         rows, offers = store_relays.all(turn.db), offering.offers(turn.db)
         whose = {known.relay.peer: one.name for one, known in offers if known.taken}
         listed = [{**_relay(engine, row, used=row.peer in used), "contact": whose.get(row.peer)} for row in rows]
+        peers = {row.peer for row in rows}
         for one, known in offers:
-            if not known.taken:
+            if known.relay.peer not in peers:
                 address = engine.net.mailboxes.address_of(known.relay)
                 listed.append({**_OFFERED, "address": address, "contact": one.name})
         return listed

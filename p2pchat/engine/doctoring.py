@@ -29,7 +29,7 @@ async def checks(engine: Engine) -> list[Check]:
         _listening(engine),
         _reachable(engine),
         *await engine.read(_relays, engine),
-        _line("offer", True, await engine.read(offering.state)),
+        await engine.read(_offer),
         *await _contacts(engine),
     ]
 
@@ -81,6 +81,11 @@ def _relays(db: Database, engine: Engine) -> list[Check]:
         hint = "What others leave for you there waits; with a second relay it comes by that one."
         lines.append(_line("relay", state == "connected", detail, hint))
     return lines
+
+
+def _offer(db: Database) -> Check:
+    more = " `p2pchat offer` says more." if offering.is_asked(db) else ""
+    return _line("offer", True, offering.state(db) + more)
 
 
 async def _contacts(engine: Engine) -> list[Check]:

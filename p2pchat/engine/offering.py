@@ -2,7 +2,7 @@
 
 A contact who dials this node at a public address, from another network, shows that the internet reaches it: so nobody
 has to dial anything for anybody to find that out. Then a person is asked, once. After a yes the node runs a small relay
-(`until` a no), and contacts from whom no address is hidden are told its address and token.
+until a no, and contacts from whom no address is hidden are told its address and token.
 """
 
 from __future__ import annotations
@@ -191,6 +191,14 @@ def take(turn: Turn, contact: Contact) -> Relay:
     relays.use(turn, known.relay)
     _keep(turn, contact, replace(known, taken=True))
     return known.relay
+
+
+def leave(turn: Turn, peer: bytes) -> None:
+    """Use a relay no more, whosever it is."""
+    relays.leave(turn, peer)
+    for contact, known in offers(turn.db):
+        if known.relay.peer == peer:
+            _keep(turn, contact, replace(known, taken=False))
 
 
 def _leave(turn: Turn, contact: Contact) -> None:

@@ -93,7 +93,7 @@ def test_who_was_reached_from_outside_is_asked(tmp_path: Path) -> None:
         assert (answer["relay"], answer["reachable"]) == (None, True)
         assert "could be a relay" in answer["notice"]
         assert "You hide" not in answer["notice"]
-        assert answer["notice"].startswith(await doctor(alice))
+        assert "`p2pchat offer` says more" in await doctor(alice)
         assert "not" not in (await alice.call("offer", answer=True))["notice"].partition("A relay")[0]
         assert not await is_asked(alice)
 
@@ -185,6 +185,9 @@ def test_contacts_hear_of_it_once_and_take_it_if_they_like(tmp_path: Path) -> No
         (taken,) = await bob.call("relays", add="alice")
         assert (taken["address"], taken["contact"], taken["used"]) == (address, "alice", True)
         assert await tokens(bob) == [await alice.engine.read(offering.token)]
+        (left,) = await bob.call("relays", remove=address)
+        assert (left["state"], await tokens(bob)) == ("offered", [])
+        await bob.call("relays", add="alice")
         await alice.call("offer", answer=False)
         await hears_no_more(bob)
         assert await tokens(bob) == []
@@ -313,6 +316,7 @@ def test_a_contact_says_nothing_about_relays_of_others(tmp_path: Path) -> None:
         await says(world, bob, Relay(ours.peer, (elsewhere,), b"another"))
         with pytest.raises(NotNow, match="one of yours already"):
             await bob.call("relays", add="alice")
+        assert len(await bob.call("relays")) == 1
         await says(world, bob, None)
         assert await bob.engine.read(store_relays.all) == before
 
