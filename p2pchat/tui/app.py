@@ -107,6 +107,7 @@ class ChatApp(App[errors.P2PChatError]):
         """Chats that were rung for since somebody looked last."""
         self._titled = 0
         self._facts: dict[str, Any] = {}
+        self._offered = False
         self._reading: asyncio.Task[None] | None = None
         self._read_again = False
         self._leaving = False
@@ -135,6 +136,7 @@ class ChatApp(App[errors.P2PChatError]):
             "rtl": self._rtl,
             "keep": self._keep,
             "receipts": self._receipts,
+            "offer": self._offer,
             "lock": self._lock,
             "quit": self._quit,
         }
@@ -371,6 +373,9 @@ class ChatApp(App[errors.P2PChatError]):
         except errors.NodeGone:
             return
         self.refresh_status()
+        if self._facts.get("could_relay") and not self._offered:
+            self._offered = True
+            self.say("Your contacts reach this computer: it could be a small relay for them. /offer asks you once.")
 
     def refresh_status(self) -> None:
         """Say how things are: in the status line, and unread messages in the window's title."""
@@ -507,6 +512,15 @@ class ChatApp(App[errors.P2PChatError]):
             settings = await self.seam.call("settings")
         is_on = bool(settings[setting])
         self.say(f"{says}: {'yes' if is_on else 'no'}. /{name} {'off' if is_on else 'on'} changes it.")
+
+    async def _offer(self, _rest: str) -> None:
+        from p2pchat.tui.screens.confirm import Question
+
+        offer = await self.seam.call("offer")
+        answer = await self.ask(Question("A relay for your contacts", (offer["notice"],), "Yes, be one", "No"))
+        if answer is not None:
+            await self.seam.call("offer", answer=answer)
+            self.say("This node is a relay for your contacts." if answer else "This node is nobody's relay.")
 
     async def _lock(self, _rest: str) -> None:
         await self.talk.leave()

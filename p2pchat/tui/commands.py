@@ -60,6 +60,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("keep", "go on receiving when this is closed", "on|off", CHOICE, ("on", "off")),
     Command("receipts", "tell others that you read what they wrote", "on|off", CHOICE, ("on", "off")),
+    Command("offer", "be a small relay for your contacts, or not"),
     Command("lock", "close and forget the keys until the passphrase is given again"),
     Command("quit", "leave"),
 )

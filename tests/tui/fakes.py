@@ -48,6 +48,7 @@ class FakeNode:
         self.read_upto: dict[str, int] = {}
         self.drafts: dict[str, str] = {}
         self.added: dict[str, str] = {}
+        self.offer: Json = {"relay": None, "reachable": False, "notice": "What it means."}
         self.settings: Json = {"keep_receiving": keep_receiving, "read_receipts": True}
         self.reachable = True
         self.relayed = False
@@ -102,11 +103,11 @@ class FakeNode:
         self._emit("request", self.asking[ident])
         return ident
 
-    def lends(self, address: str, state: str = "connected", problem: str | None = None) -> None:
-        """A relay this profile uses; from the third on it is in reserve."""
-        used = len(self.listed_relays) < 2
-        row = {"address": address, "state": state, "since": None, "problem": problem, "used": used, "kept": True}
-        self.listed_relays.append(row)
+    def lends(self, address: str, state: str = "connected", problem: str = "", contact: str | None = None) -> None:
+        """A relay this profile uses, from the third on in reserve; or one that a contact offers."""
+        row = {"address": address, "state": state, "since": None, "problem": problem, "contact": contact}
+        is_ours = state != "offered"
+        self.listed_relays.append({**row, "used": is_ours and len(self.listed_relays) < 2, "kept": is_ours})
 
     def comes(self, contact: str, route: str = "direct") -> None:
         """A link with a contact comes up."""
@@ -205,7 +206,13 @@ class FakeNode:
             "keep_receiving": self.settings["keep_receiving"],
             "relays": self.relays,
             "relays_connected": self.relays,
+            "could_relay": self.offer["reachable"] and self.offer["relay"] is None,
         }
+
+    def _do_offer(self, answer: bool | None = None) -> Json:
+        if answer is not None:
+            self.offer["relay"] = answer
+        return dict(self.offer)
 
     def _do_settings(self, **changes: bool | None) -> Json:
         self.settings.update({name: value for name, value in changes.items() if value is not None})
@@ -379,6 +386,10 @@ class FakeNode:
 
     def _do_relays(self, add: str | None = None, remove: str | None = None) -> list[Json]:
         self.listed_relays = [row for row in self.listed_relays if row["address"] != remove]
+        for row in self.listed_relays:
+            if add is not None and row["contact"] == add:
+                row |= {"state": "connected", "used": True, "kept": True}
+                return self.listed_relays
         if add is not None:
             self.lends(add.partition("#")[0])
         return self.listed_relays

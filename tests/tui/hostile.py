@@ -65,6 +65,7 @@ _POISONED = (
     "detail",
     "hint",
     "problem",
+    "contact",
 )
 
 

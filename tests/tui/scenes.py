@@ -158,7 +158,7 @@ async def asked(app: ChatApp, pilot: Pilot_) -> None:
 
 
 async def relayed(app: ChatApp, pilot: Pilot_) -> None:
-    """Three relays, one of them out of reach."""
+    """Three relays, one of them out of reach, and one that a contact offers to be."""
     node = node_of(app)
     node.lends("/ip4/203.0.113.5/tcp/4001/p2p/12D3KooWQGm56z2o9uDVrPUbmBwEvfKGZH7m5RXKG9Gs41xEncbj")
     node.lends(
@@ -167,6 +167,9 @@ async def relayed(app: ChatApp, pilot: Pilot_) -> None:
         "nobody answers there",
     )
     node.lends("/ip6/2001:db8::7/tcp/4001/p2p/12D3KooWSuN6Zq5GfLxwV9BBHsaw9hV9ibQJjyPcTxBnm5sAa4o9")
+    node.lends(
+        "/ip4/198.51.100.9/tcp/40123/p2p/12D3KooWF7wtWb1wRv6Vea9pU2MyT9jRd2LRHnTwUt2Eb4VC1zZe", "offered", contact="Zoë"
+    )
     await press(*typed("/relays"), "enter")(app, pilot)
 
 

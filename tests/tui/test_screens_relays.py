@@ -96,6 +96,27 @@ def test_one_is_left_after_a_question() -> None:
     run(main())
 
 
+def test_one_that_a_contact_offers_is_taken_by_a_key() -> None:
+    async def main() -> None:
+        node = FakeNode()
+        node.lends(HILL)
+        node.lends(LAKE, "offered", contact="Zoë")
+        async with stage(RelaysScreen(node)) as (app, pilot):
+            assert "offered lake.example:443 of Zoë" in app.words
+            assert "u use it" not in app.words
+            await press(pilot, "u", "down", "d")
+            assert app.screen.__class__ is RelaysScreen
+            assert node.named("relays") == [{}]
+            assert "u use it" in app.words
+            assert "d leave it" not in app.words
+            await press(pilot, "u")
+            assert node.named("relays")[-1] == {"add": "Zoë"}
+            assert "connected lake.example:443 of Zoë" in app.words
+            assert "Used from now on" in app.words
+
+    run(main())
+
+
 def test_esc_goes_back_to_the_list_and_then_away() -> None:
     async def main() -> None:
         node = FakeNode()

@@ -19,6 +19,8 @@ from p2pchat.tui.screens.panel import Field, Panel, said
 from p2pchat.tui.seam import Caller
 from p2pchat.tui.themes import MUTED
 
+OFFERED = "offered"
+
 LOOK_AGAIN = 2.0
 """Seconds after which the node is asked again: it does not tell by itself."""
 
@@ -36,7 +38,7 @@ _PROBLEM = "$text-error"
 
 class Relay(NamedTuple):
     """How it stands with one. `used`: it is one of the two where envelopes wait for us. `kept`: for longer than this
-    run.
+    run. `contact`: whose node it is, or "".
     """
 
     address: str
@@ -44,6 +46,12 @@ class Relay(NamedTuple):
     problem: str
     used: bool
     kept: bool
+    contact: str
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether we use it, or keep it in reserve."""
+        return self.state != OFFERED
 
     @property
     def place(self) -> str:
@@ -54,7 +62,7 @@ class Relay(NamedTuple):
 
 def relay_of(row: Mapping[str, Any]) -> Relay:
     """From the node's answer."""
-    return Relay(row["address"], row["state"], row["problem"] or "", row["used"], row["kept"])
+    return Relay(row["address"], row["state"], row["problem"] or "", row["used"], row["kept"], row["contact"] or "")
 
 
 class RelaysScreen(Panel[None]):
@@ -64,6 +72,7 @@ class RelaysScreen(Panel[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "use", "use it"),
         Binding("a", "another", "add one"),
+        Binding("u", "take", "use it"),
         Binding("d", "leave", "leave it"),
         Binding("up,k", "move(-1)", show=False),
         Binding("down,j", "move(1)", show=False),
@@ -117,14 +126,15 @@ class RelaysScreen(Panel[None]):
         listed.set_class(not found, "hidden")
         kept = next((at for at, one in enumerate(found) if before is not None and one.address == before.address), 0)
         listed.highlighted = kept if found else None
-        self.query_one("#why", Static).update(_TWO if len(found) == 1 else _WHY)
+        self.query_one("#why", Static).update(_TWO if sum(one.is_ours for one in found) == 1 else _WHY)
         if first or not found:
             self._open(self._asked or not found)
         self.show_keys()
 
     def _row(self, relay: Relay) -> Content:
-        about = [] if relay.used else ["in reserve"]
-        about += [] if relay.kept else ["for this run"]
+        about = [f"of {relay.contact}"] if relay.contact else []
+        about += [] if relay.used or not relay.is_ours else ["in reserve"]
+        about += [] if relay.kept or not relay.is_ours else ["for this run"]
         about += [relay.problem] if relay.problem else []
         return Content.assemble(
             (f"{relay.state:13}", _STYLES.get(relay.state, _PROBLEM)),
@@ -151,8 +161,10 @@ class RelaysScreen(Panel[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "use":
             return self.writing and not self.busy
-        if action in ("another", "leave", "move"):
-            return not self.writing and not self.busy and (action == "another" or self.chosen is not None)
+        if action in ("another", "take", "leave"):
+            chosen = self.chosen
+            fits = action == "another" or (chosen is not None and chosen.is_ours == (action == "leave"))
+            return not self.writing and not self.busy and fits
         return True
 
     def on_key(self, event: events.Key) -> None:
@@ -166,6 +178,7 @@ class RelaysScreen(Panel[None]):
         if self._relays:
             listed = self.query_one(OptionList)
             listed.highlighted = max(0, min(len(self._relays) - 1, (listed.highlighted or 0) + lines))
+            self.show_keys()
 
     def action_another(self) -> None:
         """Write the line of another one."""
@@ -176,17 +189,22 @@ class RelaysScreen(Panel[None]):
         """Use what is written."""
         address = self.query_one(Field).value.strip()
         if address and not self.busy:
-            self.begin(self._use(address), "Asking it…")
+            self.begin(self._use(address, address.partition("#")[0]), "Asking it…")
 
-    async def _use(self, address: str) -> None:
-        rows = await self._seam.call("relays", add=address)
+    def action_take(self) -> None:
+        """Use the one that a contact offers to be."""
+        relay = self.chosen
+        if relay is not None and not relay.is_ours and not self.busy:
+            self.begin(self._use(relay.contact, relay.address), "Asking it…")
+
+    async def _use(self, what: str, address: str) -> None:
+        rows = await self._seam.call("relays", add=what)
         field = self.query_one(Field)
         with field.prevent(Input.Changed):  # typing takes away what was said
             field.value = ""
         self._take(rows)
         self._open(False)
-        there = any(row["state"] == "connected" and row["address"] == address.partition("#")[0] for row in rows)
-        if there:
+        if any(row["state"] == "connected" and row["address"] == address for row in rows):
             self.say("Used from now on: invites and messages go by it, too.", "good")
         else:
             self.say("It has not answered yet; it is tried again and again.")
@@ -194,7 +212,7 @@ class RelaysScreen(Panel[None]):
     def action_leave(self) -> None:
         """Use it no longer, after a question."""
         relay = self.chosen
-        if relay is None:
+        if relay is None or not relay.is_ours:
             return
         more = "Your contacts are told; what still comes by it is fetched for a while."
         question = ConfirmScreen(f"Leave the relay at {self.drawn(relay.place)}?", "Leave it", "Go on using it", more)
