@@ -103,6 +103,7 @@ class People:
         from p2pchat.tui.screens.relays import RelaysScreen
 
         await self._app.ask(RelaysScreen(self._app.seam, address))
+        await self._app.reread()
 
     async def block(self, name: str) -> None:
         """/block [NAME], after a question."""
