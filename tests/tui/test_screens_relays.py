@@ -46,7 +46,7 @@ def test_an_address_may_come_along() -> None:
 
 
 def test_how_it_stands_with_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("p2pchat.tui.screens.relays.LOOK_AGAIN", 0.01)
+    monkeypatch.setattr("p2pchat.tui.screens.relays.LOOK_AGAIN", 0.2)
 
     async def main() -> None:
         node = FakeNode()

@@ -117,6 +117,8 @@ class RelaysScreen(Panel[None]):
             self._take(await self._seam.call("relays"))
         except P2PChatError as exc:
             self.say(said(exc), "problem")
+            if self._relays is None and not self.writing:
+                self._open(True)
 
     def _take(self, rows: list[dict[str, Any]]) -> None:
         before, first = self.chosen, self._relays is None
