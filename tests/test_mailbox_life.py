@@ -179,10 +179,12 @@ def test_receipts_that_are_owed_survive_a_crash(tmp_path: Path) -> None:
         alice, bob, (first,) = await apart(world, 1)
         await alice.call("send", chat="bob", text="hello")
         await until(lambda: has(bob, "alice", ["hello"]), 0.5)
+        assert bob.engine.keeps_running()  # a node that nobody looks at stays for it
         await bob.crash()
         assert first.deposited_by("bob") == []
         bob = await world.start("bob")
         await until(lambda: all_delivered(alice, "bob"), 75)
+        assert not bob.engine.keeps_running()
 
     run_world(tmp_path, main)
 

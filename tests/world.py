@@ -25,7 +25,7 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import trio
 from trio.testing import MockClock, memory_stream_pair
@@ -48,6 +48,12 @@ from tests.mailboxes import FakeMailboxes, MailRelay
 KEY = bytes(range(32))
 BEGAN = 1_790_000_000_000  # 2026-09-21, in ms
 Json = dict[str, Any]
+
+
+class Named(Protocol):
+    """Somebody in this world, there or not."""
+
+    name: str
 
 
 class PowerCut(BaseException):
@@ -440,7 +446,7 @@ class World:
         """Run something beside the test."""
         self._nursery.start_soon(function, *args)
 
-    def cut(self, one: WorldNode | FakeRelay, other: WorldNode | FakeRelay) -> None:
+    def cut(self, one: Named, other: Named) -> None:
         """Bytes between the two vanish from now on."""
         self._cut.add(frozenset((one.name, other.name)))
 

@@ -283,8 +283,10 @@ class Engine:
         return self.net.route(contact) or ("mailbox" if contact in self.mail.deposits.owners else None)
 
     def keeps_running(self) -> bool:
-        """Whether this node has a reason to stay without a face: an invite made here that can still be used."""
-        return self._open_until > self.clock()
+        """Whether this node has a reason to stay without a face: an invite made here that can still be used, or
+        something that is about to leave for relays.
+        """
+        return self._open_until > self.clock() or self.mail.busy
 
     # --- turning ----------------------------------------------------------------------------------------------------
 
@@ -382,11 +384,7 @@ class Engine:
             by_contact.setdefault(sealed.contact, []).append(sealed)
         for contact, some in by_contact.items():
             self.flow.release(contact, some)
-            self.mail.release(contact, some)
-        for contact in turn.owing:
-            self.mail.owing(contact)
-        for (relay, qid), upto in turn.taken.items():
-            self.mail.taken(relay, qid, upto)
+        self.mail.release(turn, by_contact)
         for output in turn.outputs:
             output()
         for contact, function, args in turn.following:
@@ -412,7 +410,7 @@ class Engine:
                 await self._saved.wait()
             senders, self._unsaved = self._unsaved, set()
             for sender in senders:
-                if len(sender) == KEY:
+                if len(sender) == KEY:  # a relay; the ids of contacts are shorter
                     self.mail.hear_again(sender)
                 else:
                     self.net.relink(sender)

@@ -266,9 +266,9 @@ class Turn:
     """What a function of the engine works with. `now` is the same for the whole turn. `listened`: a face wants events.
 
     `receipts` and `read` are ids of contents that contacts are told of at the turn's end: received, read. `owing` are
-    contacts who are told later, since it goes by a relay. `unread` are chats of which something else is unread now.
-    `taken`: up to which place what came from a (relay, queue) is on disk with this turn. `route`: how a message to a
-    contact would travel.
+    contacts who are told later, since it goes by a relay, `told` those whose time has come. `unread` are chats of which
+    something else is unread now. `taken`: up to which place what came from a (relay, queue) is on disk with this turn.
+    `route`: how a message to a contact would travel.
 
     A function raises only before its first write: then it has failed alone, and the rest of the batch goes on.
     """
@@ -292,6 +292,7 @@ class Turn:
     hop_acks: dict[bytes, list[bytes]] = field(default_factory=dict)
     receipts: dict[bytes, list[bytes]] = field(default_factory=dict)
     owing: dict[bytes, None] = field(default_factory=dict)
+    told: set[bytes] = field(default_factory=set)
     read: dict[bytes, list[bytes]] = field(default_factory=dict)
     unread: dict[bytes, None] = field(default_factory=dict)
     people_changed: bool = False
