@@ -29,6 +29,7 @@ from p2pchat.engine.door import Door
 from p2pchat.engine.events import Hub
 from p2pchat.engine.flow import Flow
 from p2pchat.engine.gate import Gate
+from p2pchat.engine.ids import MessageIds
 from p2pchat.engine.mail import Mail
 from p2pchat.engine.ports import Clock, Net
 from p2pchat.engine.presence import Presence
@@ -140,6 +141,7 @@ class Engine:
         self.db = db
         self.clock = clock
         self.entropy = entropy
+        self.message_ids = MessageIds(entropy.random)
         self.me = Device.from_seeds(_seed(db, "identity"), _seed(db, "device"))
         self.events = Hub()
         self.sessions = SessionCache(db)
@@ -342,6 +344,7 @@ class Engine:
             self.me,
             self.clock(),
             self.entropy,
+            self.message_ids,
             self.net,
             self.sessions,
             self.route,

@@ -17,6 +17,7 @@ from p2pchat.core.session import Received as Opened
 from p2pchat.core.session import Session, for_sending, open_envelope, seal
 from p2pchat.core.wire import Frame
 from p2pchat.engine.allowance import A_TURN, Allowance
+from p2pchat.engine.ids import MessageIds
 from p2pchat.engine.ports import Net
 from p2pchat.errors import CannotOpen, NoSuchContact
 from p2pchat.store import contacts as store_contacts
@@ -277,6 +278,7 @@ class Turn:
     me: Device
     now: int
     entropy: Entropy
+    message_ids: MessageIds
     net: Net
     sessions: SessionCache
     route: Callable[[bytes], str | None]
@@ -362,3 +364,7 @@ class Turn:
     def random(self, size: int) -> bytes:
         """`size` random bytes."""
         return self.entropy.random(size)
+
+    def new_message_id(self) -> bytes:
+        """An id greater than all before it."""
+        return self.message_ids.new(self.now)
