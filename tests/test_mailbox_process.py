@@ -1,143 +1,140 @@
-"""Real relays and real nodes: two people who are never there at the same time, and relays that are killed."""
+"""Real relays and real nodes: two people who are never there at the same time, relays that are killed or put back."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.processes import Place, Running, place
-from tests.steps import failed, fine, make, new_invite, start, texts, why
-
-LOOPBACK = "/ip4/127.0.0.1/tcp/0"
+from p2pchat.errors import P2PChatError
+from tests.persons import Relay, gathered, people, relays
+from tests.processes import Place
+from tests.steps import failed, fine, why
 
 
 @pytest.fixture
-def here() -> Iterator[Place]:
-    with place() as made:
+def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    with gathered(monkeypatch) as made:
         yield made
 
 
-def relay(here: Place, name: str, *words: str) -> tuple[Running, str]:
-    """A relay that is ready, and its address."""
-    running = here.start("unused", "relay", "--data", str(data(here, name)), "--listen", LOOPBACK, *words)
-    event = running.hear()
-    assert event["event"] == "ready"
-    return running, event["addresses"][0]
-
-
-def data(here: Place, name: str) -> Path:
-    return here.folder / name
-
-
-def blobs(here: Place, name: str) -> int:
-    """How many a relay has on its disk."""
-    with sqlite3.connect(f"file:{data(here, name) / 'blobs.db'}?mode=ro", uri=True) as db:
-        return int(db.execute("SELECT count(*) FROM blobs").fetchone()[0])
-
-
-def node(here: Place, name: str, *words: str) -> Running:
-    running = here.node(name, *words)
-    assert running.hear()["event"] == "ready"
-    return running
-
-
-def arrives(here: Place, name: str, chat: str, *expected: str) -> None:
-    """Wait until these have come, in this order."""
-    tail = here.start(name, "tail", chat, "--since", "", "--events")
-    came: list[str] = []
-    while came != list(expected):
-        event = tail.hear()
-        if event.get("from") not in (None, "me"):
-            came.append(event["text"])
-        assert came == list(expected[: len(came)])
-    tail.end(signal.SIGINT)
-
-
-def moves(here: Place, name: str, contact: str, state: str) -> None:
-    """Wait until a contact is in that state."""
-    tail = here.start(name, "tail", "--events")
-    while True:
-        if {one["name"]: one["state"] for one in fine(here.run(name, "contacts", "--json"))}.get(contact) == state:
-            break
-        tail.hear()
-    tail.end(signal.SIGINT)
-
-
 def test_from_an_invite_to_a_talk_with_one_of_them_always_away(here: Place) -> None:
-    first, second = relay(here, "first"), relay(here, "second")
-    make(here, "alice", "bob")
-    alice = node(here, "alice")
-    for _, address in (first, second):
-        added = fine(here.run("alice", "relays", "add", address, "--json"))
-    assert [one["state"] for one in added] == ["connected", "connected"]
-    invite = new_invite(here, "alice")
-    assert (blobs(here, "first"), blobs(here, "second")) == (1, 1)
-    assert alice.end().code == 0
+    first, second = used = relays(here, "first", "second")
+    alice, bob = people(here, "alice", "bob")
+    alice.start()
+    alice.use(*used)
+    invite = alice.call("invite")["invite"]
+    assert [one.blobs() for one in used] == [1, 1]
+    alice.end()
 
-    bob = node(here, "bob")
-    asked = here.run("bob", "add", invite, "--name", "alice", "--timeout", "5s")
-    failed(asked, 3, "the request is stored at 2 relays until")
-    early = here.run("bob", "send", "alice", "are you there?", "--json").object()
+    bob.start()
+    failed(
+        here.run("bob", "add", invite, "--name", "alice", "--timeout", "5s"),
+        3,
+        "the request is stored at 2 relays until",
+    )
+    early = bob.say("alice", "are you there?", wait="saved")
     assert "Your request to alice is stored at 2 relays" in why(here, "bob", early["id"])
-    assert bob.end().code == 0
+    bob.end()
 
-    alice = node(here, "alice")
-    moves(here, "alice", "bob", "contact")
-    sent = fine(here.run("alice", "send", "bob", "welcome, Боб", "--wait", "stored", "--json"))[0]
+    alice.start()
+    alice.has("bob")
+    sent = alice.say("bob", "welcome, Боб")
     assert (sent["state"], sent["route"]) == ("stored", "mailbox")
     assert "stored at 2 relays until" in why(here, "alice", sent["id"])
-    assert fine(here.run("alice", "contacts", "--json"))[0]["route"] == "mailbox"
-    assert alice.end().code == 0
+    assert alice.route("bob") == "mailbox"
+    alice.end()
 
-    bob = node(here, "bob")
-    moves(here, "bob", "alice", "contact")
-    arrives(here, "bob", "alice", "welcome, Боб")
+    bob.start()
+    bob.has("alice")
+    bob.hears("alice", "welcome, Боб")
     more = [f"{number}" for number in range(20)]
-    for text in more:
-        fine(here.run("bob", "send", "alice", text, "--wait", "stored", "--json"))
-    assert bob.end().code == 0
+    bob.say("alice", *more)
+    bob.end()
 
-    # one relay is gone for good; the other has everything
-    first[0].end(signal.SIGKILL)
-    alice = node(here, "alice")
-    arrives(here, "alice", "bob", "are you there?", *more)
-    states = {one["state"] for one in fine(here.run("alice", "relays", "--json"))}
-    assert states in ({"connected", "connecting"}, {"connected", "unreachable"})
-    sent = fine(here.run("alice", "send", "bob", "by one relay", "--wait", "stored", "--json"))[0]
-    assert sent["state"] == "stored"
-    assert alice.end().code == 0
-    bob = node(here, "bob")
-    arrives(here, "bob", "alice", "welcome, Боб", "by one relay")
-    assert bob.end().code == 0
-    assert second[0].end().code == 0
+    first.end(signal.SIGKILL)  # the other has everything
+    alice.start()
+    alice.hears("bob", "are you there?", *more)
+    assert {one["state"] for one in alice.call("relays")} > {"connected"}
+    assert alice.say("bob", "by one relay")["state"] == "stored"
+    alice.end()
+
+    first.start()  # with all that it had taken, which alice has by now
+    bob.start()
+    bob.hears("alice", "welcome, Боб", "by one relay")
+    bob.say("alice", "and back")
+    bob.end()
+    second.end(signal.SIGKILL)
+    alice.start()
+    alice.hears("bob", "are you there?", *more, "and back")
+
+
+def test_a_relay_is_killed_and_put_back_from_a_backup(here: Place) -> None:
+    """While nobody hears from the other: by the one relay comes again what was deleted there, by the other the rest."""
+    first, second = used = relays(here, "first", "second")
+    alice, bob = people(here, "alice", "bob")
+    alice.start()
+    alice.use(*used)
+    bob.start()
+    bob.call("add", invite=alice.call("invite")["invite"], name="alice", wait="accepted", timeout=60)
+    alice.has("bob")
+    bob.use(*used)
+    bob.say("alice", "I have relays", wait="delivered")
+    bob.end()
+
+    before = [f"before {number}" for number in range(6)]
+    alice.say("bob", *before)
+    backup = first.back_up()
+    alice.end()
+    bob.start()
+    bob.hears("alice", *before)
+    bob.end()
+    alice.start()
+    after = [f"after {number}" for number in range(6)]
+    assert alice.say("bob", *after)["state"] == "stored"
+    alice.end()
+
+    first.end(signal.SIGKILL)
+    first.put_back(backup)
+    assert first.blobs() >= len(before)
+    first.start()
+    bob.start()
+    bob.hears("alice", *before, *after)
+    second.end(signal.SIGKILL)
+    assert bob.say("alice", "by the one that was put back")["state"] == "stored"
+    bob.end()
+    alice.start()
+    alice.hears("bob", "I have relays", "by the one that was put back")
+    alice.say("bob", "and so again")
+    alice.end()
+    bob.start()
+    bob.hears("alice", *before, *after, "and so again")
 
 
 def test_both_there_and_nothing_but_a_relay_between_them(here: Place) -> None:
     """Their nodes listen, but the invite names only the relay: it is made while nobody can dial its maker."""
-    running, address = relay(here, "relay", "--config", str(with_token(here, "let-me.in")))
-    make(here, "alice", "bob")
+    relay = Relay(here, "relay")
+    relay.start("--config", str(with_token(here, "let-me.in")))
+    alice, bob = people(here, "alice", "bob")
     failed(here.run("alice", "relays", "add", "nonsense"), 2, "nonsense")
-    (refused,) = fine(here.run("alice", "relays", "add", address, "--json"))
+    (refused,) = fine(here.run("alice", "relays", "add", relay.address, "--json"))
     assert refused["state"] == "refused"
-    start(here, "bob")
     assert here.run("alice", "node", "stop").code == 0
-    alice = node(here, "alice", "--relay", f"{address}#let-me.in")
-    (kept,) = fine(here.run("alice", "relays", "--json"))
+    bob.start()
+    alice.start("--relay", f"{relay.address}#let-me.in")
+    (kept,) = alice.call("relays")
     assert kept["kept"]
-    invite = new_invite(here, "alice")
-    added = fine(here.run("bob", "add", invite, "--name", "alice", "--wait", "accepted", "--json"))
-    assert added[0]["state"] == "contact"
-    assert alice.end().code == 0
-    fine(here.run("bob", "send", "alice", "while you were out", "--wait", "stored", "--json"))
-    node(here, "alice")
-    arrives(here, "alice", "bob", "while you were out")
-    assert texts(here, "bob", "alice") == ["while you were out"]
-    assert running.end().code == 0
+    added = bob.call("add", invite=alice.call("invite")["invite"], name="alice", wait="accepted", timeout=60)
+    assert added["state"] == "contact"
+    alice.end()
+    bob.say("alice", "while you were out")
+    with pytest.raises(P2PChatError):
+        bob.call("relays", add="/ip4/127.0.0.1/tcp/1")
+    alice.start()
+    alice.hears("bob", "while you were out")
 
 
 def with_token(here: Place, word: str) -> Path:
