@@ -31,11 +31,15 @@ class Person:
     node: Running | None = None
     client: Client | None = None
 
+    @property
+    def profile(self) -> Path:
+        return self.here.folder / self.name
+
     def start(self, *words: str) -> None:
         """Start the node, and be told what happens."""
         self.node = self.here.node(self.name, *words)
         assert self.node.hear()["event"] == "ready"
-        self.client = Client.connect(Profile(self.here.folder / self.name), start_node=False)
+        self.client = Client.connect(Profile(self.profile), start_node=False)
         self.client.socket.settimeout(PATIENCE)
         self.call("subscribe", events=EVENTS)
 
@@ -123,8 +127,12 @@ class Relay:
 
     def blobs(self) -> int:
         """How many are on its disk."""
+        return len(self.rows("SELECT qid FROM blobs"))
+
+    def rows(self, query: str) -> list[Any]:
+        """What its store answers."""
         with self._store() as db:
-            return int(db.execute("SELECT count(*) FROM blobs").fetchone()[0])
+            return db.execute(query).fetchall()
 
     def back_up(self) -> Path:
         """A copy of its store, made while it runs."""
