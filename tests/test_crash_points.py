@@ -1,14 +1,16 @@
 """Power cuts at every boundary between a commit and a release, one world for each.
 
 A story is played once to count the boundaries of one node: before and after each COMMIT, and before each thing that is
-let out after it (bytes to the network, a wish to the network, an event or an answer to a face). Then it is played once
-for each of them with the power cut there; the node is started again and the story goes on. In the end nothing that a
-person saw as sent may be missing, nothing may show twice, all is in order, and the session works.
+let out after it (bytes to the network, blobs to a relay, a wish to the network, an event or an answer to a face). Then
+it is played once for each of them with the power cut there; the node is started again and the story goes on. In the end
+nothing that a person saw as sent may be missing, nothing may show twice, all is in order, and the session works.
+
+The story is played over links, and by two relays without a link, of which one may do everything wrong.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,13 @@ import pytest
 import trio
 
 from p2pchat.errors import P2PChatError
+from tests.mailboxes import MailRelay
 from tests.world import World, WorldNode, run_world
 
 Act = Callable[[WorldNode], Awaitable[object]]
 Done = Callable[[WorldNode], Awaitable[bool]]
 LET_OUT = ("send", "reach", "nudge", "forget", "join")
+LET_OUT_BY_RELAY = ("watch", "taken", "deposit")
 
 
 class Person:
@@ -87,6 +91,15 @@ class Person:
 
         await self.do(act, done)
 
+    async def use(self, relay: MailRelay) -> None:
+        async def act(node: WorldNode) -> None:
+            await node.call("relays", add=relay.address)
+
+        async def done(node: WorldNode) -> bool:
+            return relay.address in [one["address"] for one in await node.call("relays")]
+
+        await self.do(act, done)
+
     def _watch(self, node: WorldNode) -> None:
         def boundary() -> None:
             self.boundaries += 1
@@ -106,8 +119,9 @@ class Person:
 
         def watched_connect(*args: Any) -> Any:
             net = connect(*args)
-            for name in LET_OUT:
-                setattr(net, name, before(getattr(net, name)))
+            for part, names in ((net, LET_OUT), (net.mailboxes, LET_OUT_BY_RELAY)):
+                for name in names:
+                    setattr(part, name, before(getattr(part, name)))
             return net
 
         def before(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -125,20 +139,26 @@ class Person:
             setattr(place, name, watched)
 
 
-async def story(world: World, victim: str, cut_at: int | None) -> int:
-    """alice invites bob; both write, also while the other is silent. How many boundaries the victim's node passed."""
+async def story(world: World, victim: str, cut_at: int | None, relays: Sequence[MailRelay] = ()) -> int:
+    """alice invites bob; both write, also while the other is silent. Where there are relays, there are no links. How
+    many boundaries the victim's node passed.
+    """
     alice = Person(world, "alice", cut_at if victim == "alice" else None)
     bob = Person(world, "bob", cut_at if victim == "bob" else None)
+    if relays:
+        world.cut(alice, bob)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(alice.live)
         nursery.start_soon(bob.live)
-        with trio.fail_after(24 * 3600):
-            await _play(alice, bob)
+        with trio.fail_after(6 * 3600):
+            for relay in relays:
+                await alice.use(relay)
+            await _play(alice, bob, rounds=1 if relays else 2)
         nursery.cancel_scope.cancel()
     return (alice if victim == "alice" else bob).boundaries
 
 
-async def _play(alice: Person, bob: Person) -> None:
+async def _play(alice: Person, bob: Person, rounds: int) -> None:
     made: list[str] = []
 
     async def invite(node: WorldNode) -> None:
@@ -157,7 +177,7 @@ async def _play(alice: Person, bob: Person) -> None:
     await bob.do(add, is_contact)
     await alice.do(_nothing, is_contact)
     said: dict[str, list[str]] = {"alice": [], "bob": []}
-    for number in range(2):
+    for number in range(rounds):
         for person, other in ((alice, "bob"), (bob, "alice")):
             for text in (f"{person.name} {number} first", f"{person.name} {number} second"):
                 await person.say(other, text)
@@ -192,19 +212,57 @@ def test_a_power_cut_at_every_boundary_loses_nothing_and_repeats_nothing(tmp_pat
     boundaries = _played(tmp_path / "count", victim, None)
     assert boundaries > 40
     for cut_at in range(boundaries):
-        try:
-            _played(tmp_path / str(cut_at), victim, cut_at)
-        except BaseException as error:
-            raise AssertionError(f"cut at boundary {cut_at} of {boundaries}") from error
+        _played(tmp_path / str(cut_at), victim, cut_at)
 
 
-def _played(folder: Path, victim: str, cut_at: int | None) -> int:
+@pytest.mark.parametrize("victim", ["alice", "bob"])
+def test_a_power_cut_at_every_boundary_between_two_who_have_only_relays(tmp_path: Path, victim: str) -> None:
+    boundaries = _played(tmp_path / "count", victim, None, relays=2)
+    assert boundaries > 40
+    for cut_at in range(boundaries):
+        _played(tmp_path / str(cut_at), victim, cut_at, relays=2)
+
+
+@pytest.mark.parametrize("lie", ["drops", "withholds", "repeats", "reorders", "invents", "delays", "dies", "restored"])
+@pytest.mark.parametrize("victim", ["alice", "bob"])
+def test_a_power_cut_while_one_of_two_relays_does_everything_wrong(tmp_path: Path, victim: str, lie: str) -> None:
+    """At some boundaries, since all of them were tried with relays that do well."""
+    boundaries = _played(tmp_path / "count", victim, None, relays=2, lie=lie)
+    for cut_at in range(0, boundaries, 19):
+        _played(tmp_path / str(cut_at), victim, cut_at, relays=2, lie=lie)
+
+
+def _played(folder: Path, victim: str, cut_at: int | None, *, relays: int = 0, lie: str = "") -> int:
     passed = 0
 
     async def main(world: World) -> None:
         nonlocal passed
-        passed = await story(world, victim, cut_at)
+        used = [world.mailbox(f"relay {number}") for number in range(relays)]
+        if lie in ("dies", "restored"):
+            world.soon(_spoil, used[0], lie)
+        elif lie:
+            setattr(used[0].lies, lie, {"invents": 2, "delays": 100.0}.get(lie, True))
+        passed = await story(world, victim, cut_at, used)
 
     folder.mkdir()
-    run_world(folder, main)
+    try:
+        run_world(folder, main)
+    except BaseException as error:
+        raise AssertionError(f"cut at boundary {cut_at}") from error
     return passed
+
+
+async def _spoil(relay: MailRelay, how: str) -> None:
+    """Whenever something lies there: it is gone for a while, or as it was before."""
+    copy = relay.copy()
+    while True:
+        await trio.sleep(7)
+        if how == "dies" and relay.blobs():
+            relay.stop()
+            relay.disk.queues.clear()
+            await trio.sleep(200)
+            relay.start()
+        elif how == "restored" and relay.blobs():
+            newer = relay.copy()
+            relay.put_back(copy)
+            copy = newer

@@ -22,6 +22,7 @@ from p2pchat.errors import DiskFull, TextTooLong, UsageError
 from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store.database import Database
+from tests.asking import has
 from tests.meddler import Meddler, flipped
 from tests.world import World, WorldNode, befriend, run_world, until
 
@@ -531,6 +532,22 @@ def test_a_known_type_in_another_shape_is_taken_and_dropped(tmp_path: Path, wron
         assert meddler.of(wire.REFUSED) == meddler.of(wire.ENVELOPE, bob) == []
         assert await bob.texts("alice") == ["begin"]
         await alice.call("send", chat="bob", text="still fine", wait="delivered")
+
+    run_world(tmp_path, main)
+
+
+def test_one_id_from_two_contacts_is_two_messages(tmp_path: Path) -> None:
+    """Whoever guesses the id of what another is about to say cannot take its place."""
+
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        carol = await world.start("carol")
+        await befriend(bob, carol)
+        message_id = await say(carol, "bob", contents.TEXT, ["from carol"], seq=1)
+        await until(lambda: has(bob, "carol", ["from carol"]), 10)
+        await say(alice, "bob", contents.TEXT, ["from alice"], seq=2, message_id=message_id)
+        await until(lambda: has(bob, "alice", ["begin", "from alice"]), 10)
+        assert await bob.texts("carol") == ["from carol"]
 
     run_world(tmp_path, main)
 

@@ -168,7 +168,7 @@ def test_receipts_by_a_relay_wait_for_company(tmp_path: Path) -> None:
             assert len(first.deposited_by("bob")) == 1
             await trio.sleep(61)
         assert min(waits) >= mail.RECEIPTS_AFTER
-        assert len({int(wait) for wait in waits}) > 6  # any time within the minute
+        assert len({int(wait) for wait in waits}) > 4  # any time within the minute
         assert max(waits) > 30
 
     run_world(tmp_path, main)
@@ -179,10 +179,12 @@ def test_receipts_that_are_owed_survive_a_crash(tmp_path: Path) -> None:
         alice, bob, (first,) = await apart(world, 1)
         await alice.call("send", chat="bob", text="hello")
         await until(lambda: has(bob, "alice", ["hello"]), 0.5)
+        assert bob.engine.keeps_running()  # a node that nobody looks at stays for it
         await bob.crash()
         assert first.deposited_by("bob") == []
         bob = await world.start("bob")
         await until(lambda: all_delivered(alice, "bob"), 75)
+        assert not bob.engine.keeps_running()
 
     run_world(tmp_path, main)
 
@@ -315,7 +317,6 @@ def test_another_relay_is_told_and_what_was_not_delivered_goes_there(tmp_path: P
         assert await bob.texts("alice") == []
         for relay in (first, second):
             await bob.call("relays", remove=relay.address)
-            await trio.sleep(1)  # which of two lists is newer, their times say
         await bob.call("relays", add=third.address)
         await until(lambda: has(bob, "alice", ["at the second only"]), 120)
         assert "alice" in {who for who, _, _ in third.given}

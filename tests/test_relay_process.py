@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
-import trio
 
 from p2pchat.core.mailbox import DONE, TO_FETCH, TO_PUT
 from p2pchat.errors import P2PChatError
@@ -19,7 +18,7 @@ from p2pchat.net.addresses import parse_full, parse_relay
 from p2pchat.net.host import LibP2PHost
 from tests.processes import PATIENCE, Place, Running, place
 from tests.relay.boxes import Keys, MailClient, blob
-from tests.relay.programs import LOOPBACK, connect, data, everything, free_port, get, host, run, start
+from tests.relay.programs import LOOPBACK, data, host, run, start
 from tests.relay.programs import opened as opened_by
 
 BOB = Keys("bob")
@@ -206,57 +205,6 @@ def test_a_port_that_is_taken_is_said(here: Place) -> None:
         done = here.run("unused", "relay", "--data", str(data(here)), "--listen", listen)
     assert done.code == 1
     assert done.err.count("\n") == 1, done.err
-
-
-def test_a_seized_relay_holds_no_address_and_no_secret_and_nothing_that_was_fetched(here: Place) -> None:
-    """Everything an hour of use leaves: its disk, its log at its loudest, its metrics, its status."""
-    port = free_port()
-    running, address = start(here, "--metrics", f"127.0.0.1:{port}", "-vv")
-    clients: list[tuple[bytes, int]] = []
-    seen: dict[str, str] = {}
-
-    async def main() -> None:
-        async with host() as one, host() as two:
-            alice, bob = await opened(one, address, TO_PUT), await opened(two, address, TO_FETCH)
-            clients.extend((by.peer, by.port) for by in (one, two))
-            await bob.watch((0, 0))
-            assert await alice.put(0, *(blob(number) for number in range(20)), hours=48) == [DONE] * 20
-            got = [await bob.next_pushed() for _ in range(20)]
-            await bob.delete(0, got[9].place)
-            await alice.send()
-            eve = await connect(two, address)  # one that misbehaves, for the log
-            await eve.stream.write(b"\xff" * 64)
-            assert await eve.has_ended()
-            seen["metrics"] = await trio.to_thread.run_sync(get, port, "/metrics")
-            seen["health"] = await trio.to_thread.run_sync(get, port, "/healthz")
-            seen["status"] = (
-                await trio.to_thread.run_sync(here.run, "x", "--json", "relay", "status", "--data", str(data(here)))
-            ).out
-            # how the disk is found if it is seized while everybody is connected
-            seen["disk"] = everything(data(here))
-
-    run(main)
-    done = running.end()
-    assert done.code == 0
-    assert seen["health"] == "ok\n"
-    assert "p2pchat_relay_deposits_total 20.0" in seen["metrics"]
-    labels = re.findall(r"^p2pchat_relay_\w+\{(.*)\}", seen["metrics"], re.MULTILINE)
-    assert all(re.fullmatch(r'reason="[a-z ]+"', label) for label in labels)
-    after = everything(data(here))
-    secrets = [BOB.fetch, BOB.put, BOB.queue.fetch, BOB.queue.put]
-    for text in (done.err, done.out, seen["metrics"], seen["disk"], after):
-        raw = text.encode("latin-1", "replace")
-        for peer, client_port in clients:
-            assert peer not in raw
-            assert peer.hex() not in text
-            assert f"tcp/{client_port}" not in text
-        for needle in (*secrets, b"12D3KooW", socket.inet_aton("127.0.0.1"), b"127.0.0.1"):
-            assert needle not in raw, needle
-            assert needle.hex().encode() not in raw
-    assert BOB.queue.id.decode("latin-1") in after
-    assert BOB.queue.id.hex() not in done.err + seen["metrics"] + seen["status"]
-    assert blob(0).decode("latin-1")[:64] not in after  # fetched and deleted
-    assert blob(15).decode("latin-1")[:64] in after
 
 
 def test_the_key_and_the_store_are_for_their_owner_only(here: Place) -> None:

@@ -25,7 +25,7 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import trio
 from trio.testing import MockClock, memory_stream_pair
@@ -47,7 +47,15 @@ from tests.mailboxes import FakeMailboxes, MailRelay
 
 KEY = bytes(range(32))
 BEGAN = 1_790_000_000_000  # 2026-09-21, in ms
+MOST_AT_ONCE = 200_000
+"""Steps of tasks at one moment of virtual time; with all that the tests do in a moment it is less than a tenth."""
 Json = dict[str, Any]
+
+
+class Named(Protocol):
+    """Somebody in this world, there or not."""
+
+    name: str
 
 
 class PowerCut(BaseException):
@@ -448,7 +456,7 @@ class World:
         """Run something beside the test."""
         self._nursery.start_soon(function, *args)
 
-    def cut(self, one: WorldNode | FakeRelay, other: WorldNode | FakeRelay) -> None:
+    def cut(self, one: Named, other: Named) -> None:
         """Bytes between the two vanish from now on."""
         self._cut.add(frozenset((one.name, other.name)))
 
@@ -476,12 +484,32 @@ def run_world(folder: Path, main: Callable[[World], Awaitable[None]], seed: int 
     trio_run._ALLOW_DETERMINISTIC_SCHEDULING = True
     trio_run._r.seed(seed)
 
-    async def inside() -> None:
-        async with trio.open_nursery() as nursery:
-            await main(World(folder, nursery, seed))
-            nursery.cancel_scope.cancel()
+    watch = _Watch()
 
-    trio.run(inside, clock=MockClock(autojump_threshold=0))
+    async def inside() -> None:
+        with watch.scope:
+            async with trio.open_nursery() as nursery:
+                await main(World(folder, nursery, seed))
+                nursery.cancel_scope.cancel()
+
+    trio.run(inside, clock=MockClock(autojump_threshold=0), instruments=[watch])
+    assert not watch.scope.cancelled_caught, "it went round and round, and no time passed"
+
+
+class _Watch(trio.abc.Instrument):
+    """Cancels what goes round for ever without letting time pass: no deadline would ever come."""
+
+    def __init__(self) -> None:
+        self.scope = trio.CancelScope()
+        self._now = 0.0
+        self._steps = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        now = trio.current_time()
+        self._steps = self._steps + 1 if now == self._now else 0
+        self._now = now
+        if self._steps > MOST_AT_ONCE:
+            self.scope.cancel()
 
 
 async def befriend(inviter: WorldNode, joiner: WorldNode) -> None:

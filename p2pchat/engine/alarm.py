@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from math import inf
 from typing import Generic, TypeVar
 
@@ -18,6 +18,9 @@ class Alarms(Generic[K]):
         self._ring = ring
         self._times: dict[K, float] = {}
         self._sooner = trio.Event()
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._times)
 
     def set(self, what: K, seconds: float) -> None:
         """In so many seconds, unless it is set already."""

@@ -9,7 +9,6 @@ from typing import Any
 import trio
 
 from p2pchat.core import delivery, wire
-from p2pchat.core.content import new_message_id
 from p2pchat.core.invite import ROLE_RELAY, decode_invite
 from p2pchat.engine import chats, doctoring, explaining, invites, offering, outbound, people, queues, settings, views
 from p2pchat.engine import relays as relaying
@@ -383,7 +382,7 @@ async def send(
 ) -> Json:
     """Say something. Saved first; then wait as far as was asked."""
 
-    message_id = new_message_id(engine.clock(), engine.entropy.random)
+    message_id = engine.message_ids.new(engine.clock())
     with engine.follow(message_id) as following:
         sent: Json = await engine.submit(_save, chat, text, message_id, brief=True)
         with trio.move_on_after(timeout):

@@ -49,7 +49,7 @@ class Deposits:
         self._linked: set[bytes] = set()
         self._pauses: dict[int, float] = {}  # of lanes that pause, or did before they last took something
         self._pausing: set[int] = set()
-        self._under_way: dict[int, tuple[int, bytes]] = {}
+        self._unanswered: dict[int, tuple[int, bytes]] = {}
         self._number = 0
 
     # --- queues and their owners
@@ -124,7 +124,7 @@ class Deposits:
         taken: list[tuple[int, bytes]] = []
         refused: dict[int, int] = {}
         for number, code in done:
-            queue, envelope_id = self._under_way.pop(number, (0, b""))
+            queue, envelope_id = self._unanswered.pop(number, (0, b""))
             if code == mailbox.DONE and queue in self._queues:
                 taken.append((queue, envelope_id))
                 self._pauses.pop(queue, None)
@@ -137,8 +137,13 @@ class Deposits:
 
     def lost(self, numbers: Iterable[int]) -> set[bytes]:
         """These were not answered; the owners of queues that pause now."""
-        queues = {self._under_way.pop(number, (0, b""))[0] for number in numbers}
+        queues = {self._unanswered.pop(number, (0, b""))[0] for number in numbers}
         return {self._stop(queue, UNREACHED_PAUSE) for queue in queues if queue in self._queues}
+
+    @property
+    def under_way(self) -> bool:
+        """Whether an answer is waited for."""
+        return bool(self._unanswered)
 
     def begin_anew(self, relay: bytes) -> None:
         """The relay is there again, or what was read could not be noted: begin with what is due."""
@@ -163,7 +168,7 @@ class Deposits:
         blobs: list[tuple[int, bytes]] = []
         for one in sealed:
             self._number += 1
-            self._under_way[self._number] = id, one.envelope_id
+            self._unanswered[self._number] = id, one.envelope_id
             blobs.append((self._number, one.frame.body))
         hours = KEEP_HOURS
         if row.flags == mailbox.BOX:

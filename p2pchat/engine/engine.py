@@ -29,6 +29,7 @@ from p2pchat.engine.door import Door
 from p2pchat.engine.events import Hub
 from p2pchat.engine.flow import Flow
 from p2pchat.engine.gate import Gate
+from p2pchat.engine.ids import MessageIds
 from p2pchat.engine.mail import Mail
 from p2pchat.engine.offering import Offering
 from p2pchat.engine.ports import Clock, Net
@@ -141,6 +142,7 @@ class Engine:
         self.db = db
         self.clock = clock
         self.entropy = entropy
+        self.message_ids = MessageIds(entropy.random)
         self.me = Device.from_seeds(_seed(db, "identity"), _seed(db, "device"))
         self.events = Hub()
         self.sessions = SessionCache(db)
@@ -285,10 +287,10 @@ class Engine:
         return self.net.route(contact) or ("mailbox" if contact in self.mail.deposits.owners else None)
 
     def keeps_running(self) -> bool:
-        """Whether this node has a reason to stay without a face: an invite made here that can still be used, or being a
-        relay for contacts.
+        """Whether this node has a reason to stay without a face: an invite made here that can still be used, being a
+        relay for contacts, or something that is about to leave for relays.
         """
-        return self.offering.wanted or self._open_until > self.clock()
+        return self.offering.wanted or self._open_until > self.clock() or self.mail.busy
 
     # --- turning ----------------------------------------------------------------------------------------------------
 
@@ -344,6 +346,7 @@ class Engine:
             self.me,
             self.clock(),
             self.entropy,
+            self.message_ids,
             self.net,
             self.sessions,
             self.route,
@@ -388,11 +391,7 @@ class Engine:
             by_contact.setdefault(sealed.contact, []).append(sealed)
         for contact, some in by_contact.items():
             self.flow.release(contact, some)
-            self.mail.release(contact, some)
-        for contact in turn.owing:
-            self.mail.owing(contact)
-        for (relay, qid), upto in turn.taken.items():
-            self.mail.taken(relay, qid, upto)
+        self.mail.release(turn, by_contact)
         for output in turn.outputs:
             output()
         for contact, function, args in turn.following:
@@ -418,7 +417,7 @@ class Engine:
                 await self._saved.wait()
             senders, self._unsaved = self._unsaved, set()
             for sender in senders:
-                if len(sender) == KEY:
+                if len(sender) == KEY:  # a relay; the ids of contacts are shorter
                     self.mail.hear_again(sender)
                 else:
                     self.net.relink(sender)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from p2pchat.core import content as contents
 from p2pchat.core import handshake, mailbox
 from p2pchat.core.codec import array, binary, binary_upto, decode, encode
-from p2pchat.core.content import Content, decode_content, encode_content, new_message_id, read_profile
+from p2pchat.core.content import Content, decode_content, encode_content, read_profile
 from p2pchat.core.envelope import BUCKETS, envelope_id, open_blob, seal_blob
 from p2pchat.core.handshake import Initial
 from p2pchat.core.invite import (
@@ -392,7 +392,7 @@ def _pinned(invite: Invite, bundle: Bundle) -> bytes:
 
 def _introduction(turn: Turn, contact: Contact) -> bytes:
     payload = contents.profile_payload(outbound.own_profile(turn, contact))
-    return encode_content(Content(contents.PROFILE, new_message_id(turn.now, turn.random), 0, turn.now, payload))
+    return encode_content(Content(contents.PROFILE, turn.new_message_id(), 0, turn.now, payload))
 
 
 def _already(turn: Turn, contact: Contact, known: Contact) -> None:

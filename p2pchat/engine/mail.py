@@ -50,9 +50,8 @@ class Watched:
     queues: dict[bytes, OwnQueue] = field(default_factory=dict)
     sources: dict[bytes, Source] = field(default_factory=dict)
 
-    def add(self, source: Source, queue: OwnQueue) -> None:
+    def add(self, qid: bytes, source: Source, queue: OwnQueue) -> None:
         """One queue more."""
-        qid = queue.queue.id
         self.queues[qid], self.sources[qid] = queue, source
 
 
@@ -87,9 +86,9 @@ class Mail:
         def at(peer: bytes, addresses: tuple[bytes, ...], token: bytes) -> Watched:
             return watched.setdefault(peer, Watched(ours.get(peer, Relay(peer, addresses, token))))
 
-        for _, row in store_queues.own(db):
+        for qid, row in store_queues.own(db):
             source = Source("invite", row.invite or b"") if row.contact is None else Source("contact", row.contact)
-            at(row.relay, row.addresses, row.token).add(source, OwnQueue(row.fetch_seed, row.put, row.flags))
+            at(row.relay, row.addresses, row.token).add(qid, source, OwnQueue(row.fetch_seed, row.put, row.flags))
         theirs = store_queues.theirs(db)
         opened = {(row.contact, row.relay) for row in theirs if row.flags == mailbox.STAMPED}
         for contact in store_contacts.all(db):
@@ -100,9 +99,9 @@ class Mail:
             box = OwnQueue(fetch_seed, sign_public(put_seed), mailbox.BOX)
             for way in invite.ways:
                 if way.role == ROLE_RELAY and (contact.id, way.peer) not in opened:
-                    at(way.peer, (way.address,), way.token).add(Source("box", contact.id), box)
+                    at(way.peer, (way.address,), way.token).add(box.queue.id, Source("box", contact.id), box)
         for peer in ours.keys() - watched.keys():
-            at(peer, (), b"").add(Source("nobody", b""), self._nobodys)
+            at(peer, (), b"").add(self._nobodys.queue.id, Source("nobody", b""), self._nobodys)
         return Known(watched, theirs)
 
     def use(self, known: Known) -> None:
@@ -126,10 +125,15 @@ class Mail:
         queues = [replace(one, after=self._taken.get((relay.peer, qid), 0)) for qid, one in watched.queues.items()]
         self._engine.net.mailboxes.watch(relay, queues)
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is about to leave for relays, within a minute or so."""
+        return self.deposits.under_way or any(alarm[0] == "receipts" for alarm in self._alarms)
+
     async def run(self) -> None:
         """Keep time, until cancelled."""
         for contact in await self._engine.read(store_envelopes.creditors):
-            self.owing(contact)
+            self._owe(contact)
         await self._alarms.run()
 
     # --- from the network
@@ -197,27 +201,30 @@ class Mail:
 
     # --- after a turn
 
-    def release(self, contact: bytes, sealed: Sequence[Sealed]) -> None:
-        """These were just committed, and written if there is a link."""
+    def release(self, turn: Turn, sealed: Mapping[bytes, Sequence[Sealed]]) -> None:
+        """A turn is on disk: these are for contacts, and written where there is a link."""
+        for contact, some in sealed.items():
+            self._release(contact, some, receipts=contact in turn.told)
+        for contact in turn.owing:
+            self._owe(contact)
+        for (relay, qid), upto in turn.taken.items():
+            self._taken[relay, qid] = max(upto, self._taken.get((relay, qid), 0))
+            self._engine.net.mailboxes.taken(relay, qid, upto)
+
+    def _release(self, contact: bytes, sealed: Sequence[Sealed], *, receipts: bool) -> None:
         if self._engine.net.route(contact) is not None:
             if contact in self.deposits.owners:
                 self._watch_acks(contact)
             if contact not in self._stalled:
                 return
-        at_once = [one for one in sealed if one.kind != contents.RECEIPT]
+        at_once = [one for one in sealed if receipts or one.kind != contents.RECEIPT]
         if len(at_once) < len(sealed):
-            self.owing(contact)
+            self._owe(contact)
         self.deposits.release(contact, at_once)
 
-    def owing(self, contact: bytes) -> None:
-        """Receipts are to be deposited for this contact, after a while."""
+    def _owe(self, contact: bytes) -> None:
         share = int.from_bytes(self._engine.entropy.random(2), "big") / 0xFFFF
         self._alarms.set(("receipts", contact), RECEIPTS_AFTER + share * (RECEIPTS_BEFORE - RECEIPTS_AFTER))
-
-    def taken(self, relay: bytes, qid: bytes, upto: int) -> None:
-        """What came up to this place is on disk."""
-        self._taken[relay, qid] = max(upto, self._taken.get((relay, qid), 0))
-        self._engine.net.mailboxes.taken(relay, qid, upto)
 
     def hear_again(self, relay: bytes) -> None:
         """What concerned this relay could not be saved: let it come again, and read again what it is to be given."""
@@ -266,7 +273,8 @@ class Mail:
 
     def _receipts(self, turn: Turn, contact: bytes) -> None:
         outbound.tell_owed(turn, contact)
-        turn.after(self.deposits.look, contact)
+        turn.told.add(contact)
+        turn.after(self.deposits.look, contact)  # and those that people caused by reading
 
 
 def _take(turn: Turn, source: Source, relay: bytes, qid: bytes, place: int, blob: bytes) -> None:

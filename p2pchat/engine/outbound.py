@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from p2pchat.core import content as contents
 from p2pchat.core import delivery, wire
-from p2pchat.core.content import Content, Profile, encode_content, new_message_id
+from p2pchat.core.content import Content, Profile, encode_content
 from p2pchat.core.envelope import BUCKETS, envelope_id
 from p2pchat.core.session import DAY, Session
 from p2pchat.core.text import MOST_TEXT_BYTES
@@ -53,7 +53,7 @@ def send_text(turn: Turn, contact: Contact, text: str, message_id: bytes | None 
         raise TextTooLong
     if not text:
         raise UsageError("There is nothing to send")
-    message_id = message_id or new_message_id(turn.now, turn.random)
+    message_id = message_id or turn.new_message_id()
     seq = turn.next_seq(contact.id)
     row = MessageRow(
         id=message_id,
@@ -81,7 +81,7 @@ def queue(
     """Put a content for a contact into the outbox, sealed if that is possible now."""
     if kind in _LATEST_COUNTS:
         store_outbox.clear(turn.db, contact.id, [kind])  # of one that was sealed, a key is skipped
-    message_id = message_id or new_message_id(turn.now, turn.random)
+    message_id = message_id or turn.new_message_id()
     content = encode_content(Content(kind, message_id, seq, turn.now, payload))
     at_once = contact.state == "contact" and _sealing(turn, contact.id) is None  # else behind what waits
     session = turn.sessions.sending(contact.id) if at_once else None

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from p2pchat.core import content as contents
 from p2pchat.core import handshake, wire
-from p2pchat.core.content import Content, decode_content, encode_content, new_message_id
+from p2pchat.core.content import Content, decode_content, encode_content
 from p2pchat.core.envelope import envelope_id, open_blob, seal_blob
 from p2pchat.core.prekeys import dump_set, load_set, make_set, open_bundle
 from p2pchat.core.session import DAY, LINGER, Session, renew_key
@@ -100,9 +100,7 @@ def answered(turn: Turn, contact: Contact, th: bytes, sealed: bytes) -> None:
         if bundle.identity != contact.identity or bundle.device != contact.device:
             return
         replaced = _shared(turn, contact, session)
-        content = encode_content(
-            Content(contents.RESET, new_message_id(turn.now, turn.random), 0, turn.now, [replaced])
-        )
+        content = encode_content(Content(contents.RESET, turn.new_message_id(), 0, turn.now, [replaced]))
         fresh, message = handshake.initiate(turn.me, bundle, content, turn.now - DAY, turn.entropy)
     except CannotOpen:
         return

@@ -17,6 +17,7 @@ from p2pchat.core.session import Received as Opened
 from p2pchat.core.session import Session, for_sending, open_envelope, seal
 from p2pchat.core.wire import Frame
 from p2pchat.engine.allowance import A_TURN, Allowance
+from p2pchat.engine.ids import MessageIds
 from p2pchat.engine.ports import Net
 from p2pchat.errors import CannotOpen, NoSuchContact
 from p2pchat.store import contacts as store_contacts
@@ -266,9 +267,9 @@ class Turn:
     """What a function of the engine works with. `now` is the same for the whole turn. `listened`: a face wants events.
 
     `receipts` and `read` are ids of contents that contacts are told of at the turn's end: received, read. `owing` are
-    contacts who are told later, since it goes by a relay. `unread` are chats of which something else is unread now.
-    `taken`: up to which place what came from a (relay, queue) is on disk with this turn. `route`: how a message to a
-    contact would travel.
+    contacts who are told later, since it goes by a relay, `told` those whose time has come. `unread` are chats of which
+    something else is unread now. `taken`: up to which place what came from a (relay, queue) is on disk with this turn.
+    `route`: how a message to a contact would travel.
 
     A function raises only before its first write: then it has failed alone, and the rest of the batch goes on.
     """
@@ -277,6 +278,7 @@ class Turn:
     me: Device
     now: int
     entropy: Entropy
+    message_ids: MessageIds
     net: Net
     sessions: SessionCache
     route: Callable[[bytes], str | None]
@@ -292,6 +294,7 @@ class Turn:
     hop_acks: dict[bytes, list[bytes]] = field(default_factory=dict)
     receipts: dict[bytes, list[bytes]] = field(default_factory=dict)
     owing: dict[bytes, None] = field(default_factory=dict)
+    told: set[bytes] = field(default_factory=set)
     read: dict[bytes, list[bytes]] = field(default_factory=dict)
     unread: dict[bytes, None] = field(default_factory=dict)
     people_changed: bool = False
@@ -361,3 +364,7 @@ class Turn:
     def random(self, size: int) -> bytes:
         """`size` random bytes."""
         return self.entropy.random(size)
+
+    def new_message_id(self) -> bytes:
+        """An id greater than all before it."""
+        return self.message_ids.new(self.now)

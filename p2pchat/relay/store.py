@@ -1,9 +1,12 @@
 """The relay's disk: blobs by queue, and nothing else. SQLite, its own file, nothing of a node's.
 
 * `synchronous=FULL`: a deposit is acknowledged after the commit, and then survives a power cut.
-* `secure_delete=ON` and a TRUNCATE checkpoint after deletes: a seized disk does not hold what was fetched.
-* Times on disk are whole hours. Places grow whatever happens: the disk holds one number that no place has reached yet,
-  and they begin with the minute, so that a store from an old copy goes on above what it gave out later.
+* `secure_delete=ON` and a TRUNCATE checkpoint after writes: a seized disk does not hold what was fetched.
+* Nothing on disk says in which order blobs of different queues came, so that nothing says which queues one person fills
+  at the same time: rows lie by queue, times are whole hours, and pages of the file are given out in no order.
+* Places grow whatever happens. They are an epoch and a count within the queue. An epoch begins with an hour or with the
+  process, and then with the minute, so that a store from an old copy goes on above what it gave out later; the disk
+  holds the last one that was used.
 
 How much a queue holds is counted in memory, from the disk at the start.
 """
@@ -28,9 +31,11 @@ SCHEMA = 1
 A_SLICE = 1000
 """Blobs that `expire` removes in one transaction."""
 _MINUTE_MS = 60_000
-_MINUTE_BITS = 32
+_SUB_BITS = 6  # epochs in a minute
+_COUNT_BITS = 30
 _STEP = 16
-_AHEAD = 1 << _MINUTE_BITS
+_MOST_COUNTED = 1 << 16  # queues whose count of this epoch is remembered
+_SCATTERED = 1024  # pages by which the file grows
 _MOST = (1 << 63) - 1  # SQLite's integers are signed
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -45,20 +50,21 @@ _SETTINGS = (
 )
 _TABLES = """
 CREATE TABLE blobs (
-    pk INTEGER PRIMARY KEY,
     qid BLOB NOT NULL,
     place INTEGER NOT NULL,
     name BLOB NOT NULL, -- the hash of the blob: the same one is kept once a queue
     expires INTEGER NOT NULL, -- in hours since the epoch
     size INTEGER NOT NULL,
-    blob BLOB NOT NULL
-) STRICT;
-CREATE INDEX blobs_by_place ON blobs (qid, place, size);
-CREATE UNIQUE INDEX blobs_by_name ON blobs (qid, name);
-CREATE INDEX blobs_by_expiry ON blobs (expires);
-CREATE TABLE places (above INTEGER NOT NULL) STRICT; -- no place has reached this number
+    blob BLOB NOT NULL,
+    PRIMARY KEY (qid, place)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX blobs_by_name ON blobs (qid, name, size); -- the size, to count without reading blobs
+CREATE INDEX blobs_by_expiry ON blobs (expires, name);
+CREATE TABLE places (epoch INTEGER NOT NULL) STRICT; -- the last that was used
 INSERT INTO places VALUES (0);
+CREATE TABLE spare (number INTEGER PRIMARY KEY, page BLOB NOT NULL) STRICT; -- see _scatter; always empty
 """
+_SYSTEM = random.SystemRandom()
 
 
 @dataclass(frozen=True)
@@ -106,9 +112,10 @@ class MailboxStore:
     _held: dict[bytes, _Held] = field(default_factory=dict)
     _blobs: int = 0
     _size: int = 0
-    _last: int = 0
-    _above: int = 0
-    _freed: bool = False
+    _epoch: int = 0
+    _used: int = 0
+    _counts: dict[bytes, int] = field(default_factory=dict)
+    _written: bool = False
     _undo: list[tuple[bytes, int, int]] = field(default_factory=list)
 
     @classmethod
@@ -148,14 +155,14 @@ class MailboxStore:
         """
         with self._transaction():
             roomy = self._has_room()
+            if deposits and roomy:
+                self._scatter(sum(len(one.blob) // BUCKETS[0] + 1 for one in deposits))
             kept = [self._put(one, now, roomy) for one in deposits]
-            above = self._above
-            if self._last >= above and deposits:
-                above = self._last + _AHEAD
-                self._connection.execute("UPDATE places SET above = ?", (above,))
+            if self._epoch > self._used:
+                self._connection.execute("UPDATE places SET epoch = ?", (self._epoch,))
             for qid, upto in deletes.items():
                 self._remove("qid = ? AND place <= ?", (qid, min(upto, _MOST)))
-        self._above = above
+        self._used = self._epoch
         return kept
 
     def fetch(self, qid: bytes, after: int, most: int, most_bytes: int) -> list[tuple[int, bytes]]:
@@ -186,21 +193,24 @@ class MailboxStore:
         before = self._blobs
         with self._transaction():
             self._remove(
-                "pk IN (SELECT pk FROM blobs WHERE expires <= ? ORDER BY expires LIMIT ?)", (now // HOUR_MS, A_SLICE)
+                "(qid, place) IN (SELECT qid, place FROM blobs WHERE expires <= ? ORDER BY expires LIMIT ?)",
+                (now // HOUR_MS, A_SLICE),
             )
         return before - self._blobs
 
     def checkpoint(self) -> None:
-        """Cut the write-ahead log to nothing if anything was deleted, so that it is gone from the file."""
-        if self._freed:
+        """Cut the write-ahead log to nothing if anything was written: it holds what was deleted, and in which order
+        everything came.
+        """
+        if self._written:
             with _translated():
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            self._freed = False
+            self._written = False
 
     def probe(self) -> None:
         """Write what is there already, to see whether writing works."""
         with self._transaction():
-            self._connection.execute("UPDATE places SET above = ?", (self._above,))
+            self._connection.execute("UPDATE places SET epoch = ?", (self._used,))
 
     def close(self) -> None:
         """Checkpoint and close."""
@@ -213,11 +223,11 @@ class MailboxStore:
         name = envelope_id(one.blob)
         refusal = BAD_STAMP if one.spent else self._refusal(one, roomy)
         if refusal == DONE:
-            place = self._next_place(now)
+            place = self._next_place(one.qid, now)
             expires = max(one.expires, now // HOUR_MS + 1)
             made = self._connection.execute(
                 "INSERT INTO blobs (qid, place, name, expires, size, blob) VALUES (?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT (qid, name) DO NOTHING",
+                "ON CONFLICT (qid, name, size) DO NOTHING",
                 (one.qid, place, name, expires, len(one.blob), one.blob),
             )
             if made.rowcount == 1:
@@ -245,26 +255,39 @@ class MailboxStore:
 
     def _make_room(self, size: int, expires: int) -> bool:
         """Give up blobs whose time is nearly over for one that has longer to live."""
-        freed, victims = 0, []
-        for pk, length in self._connection.execute(
-            "SELECT pk, size FROM blobs WHERE expires < ? ORDER BY expires, pk LIMIT ?",
+        freed = 0
+        victims: list[tuple[bytes, int]] = []
+        for qid, place, length in self._connection.execute(
+            "SELECT qid, place, size FROM blobs WHERE expires < ? ORDER BY expires, name LIMIT ?",
             (expires, BUCKETS[-1] // BUCKETS[0]),
-        ):
-            victims.append(pk)
+        ).fetchall():
+            victims.append((qid, place))
             freed += length
             if freed >= size:
-                self._remove(f"pk IN ({','.join('?' * len(victims))})", victims)
+                for victim in victims:
+                    self._remove("qid = ? AND place = ?", victim)
                 return True
         return False
+
+    def _scatter(self, pages: int) -> None:
+        """Have so many free pages in the file, in no order. SQLite gives out pages of a growing file one after the
+        other, and whoever reads the disk would see in which order blobs came that still lie there.
+        """
+        if self._connection.execute("PRAGMA freelist_count").fetchone()[0] >= pages:
+            return
+        numbers = list(range(max(pages, _SCATTERED)))
+        self._connection.executemany("INSERT INTO spare VALUES (?, zeroblob(4096))", ((one,) for one in numbers))
+        _SYSTEM.shuffle(numbers)
+        self._connection.executemany("DELETE FROM spare WHERE number = ?", ((one,) for one in numbers))
 
     def _remove(self, where: str, values: Sequence[object]) -> None:
         for qid, size in self._connection.execute(
             f"DELETE FROM blobs WHERE {where} RETURNING qid, size", values
         ).fetchall():
             self._add(qid, -1, -size)
-            self._freed = True
 
     def _add(self, qid: bytes, blobs: int, size: int) -> None:
+        self._written = True
         self._undo.append((qid, blobs, size))
         self._tally(qid, blobs, size)
 
@@ -277,20 +300,26 @@ class MailboxStore:
         if not held.blobs:
             del self._held[qid]
 
-    def _next_place(self, now: int) -> int:
-        # the step tells whoever watches places less about how much comes for others
-        step = 1 + random.randrange(_STEP)  # noqa: S311 - no secret
-        self._last = max(self._last + step, now // _MINUTE_MS << _MINUTE_BITS)
-        return self._last
+    def _next_place(self, qid: bytes, now: int) -> int:
+        epoch = now // HOUR_MS * (HOUR_MS // _MINUTE_MS) << _SUB_BITS
+        # the step hides from whoever has the disk how much a queue held that is not there any more
+        step = 1 + _SYSTEM.randrange(_STEP)
+        count = self._counts.get(qid, 0) + step
+        if epoch > self._epoch or count >> _COUNT_BITS or len(self._counts) >= _MOST_COUNTED:
+            self._epoch = max(epoch, self._epoch + 1)
+            self._counts.clear()
+            count = step
+        self._counts[qid] = count
+        return self._epoch << _COUNT_BITS | count
 
     def _count(self, now: int) -> None:
         for qid, blobs, size in self._connection.execute(
-            "SELECT qid, count(*), sum(size) FROM blobs INDEXED BY blobs_by_place GROUP BY qid"
+            "SELECT qid, count(*), sum(size) FROM blobs INDEXED BY blobs_by_name GROUP BY qid"
         ):
             self._tally(qid, blobs, size)
-        (self._above,) = self._connection.execute("SELECT above FROM places").fetchone()
+        (self._used,) = self._connection.execute("SELECT epoch FROM places").fetchone()
         # the next minute: whatever this minute's places were in a later life of an old copy, they are smaller
-        self._last = max(self._above, now // _MINUTE_MS + 1 << _MINUTE_BITS)
+        self._epoch = max(self._used + 1, now // _MINUTE_MS + 1 << _SUB_BITS)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

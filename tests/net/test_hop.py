@@ -75,6 +75,35 @@ def test_a_relay_dials_nobody() -> None:
     run(main)
 
 
+def test_addresses_in_a_request_are_dialled_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay that looked whether they lead somewhere would be a way into its own machine, its network, and to what a
+    cloud tells its machines at 169.254.169.254.
+    """
+    inside = ("/ip4/127.0.0.1/tcp/22", "/ip4/10.0.0.1/tcp/80", "/ip4/169.254.169.254/tcp/80", "/ip6/::1/tcp/22")
+    dialled: list[object] = []
+
+    async def dial(*where: object, **how: object) -> None:
+        dialled.append(where)
+        raise OSError
+
+    async def main() -> None:
+        async with meeting() as here:
+            streams = [await here.alice.open(here.relay.peer, here.relay.addresses(), circuit.HOP) for _ in range(2)]
+            monkeypatch.setattr(trio, "open_tcp_stream", dial)
+            where = [addr.pack(one) for one in (*inside, *here.bob.addresses())]
+            to = PeerId(id=addr.multihash(make(4).peer), addrs=where)
+            assert await ask(streams[0], HopMessage(type=HopMessage.CONNECT, peer=to)) == circuit.NO_RESERVATION
+            own = PeerId(id=addr.multihash(here.alice.peer), addrs=where)
+            await circuit.write_message(streams[1], HopMessage(type=HopMessage.RESERVE, peer=own))
+            answer = await circuit.read_message(streams[1], HopMessage)
+            assert answer.status == circuit.OK
+            assert not set(where) & set(answer.reservation.addrs)
+            await wait_all_tasks_blocked()
+            assert dialled == []
+
+    run(main)
+
+
 def test_neither_reservations_nor_circuits_over_a_circuit() -> None:
     async def main() -> None:
         async with meeting() as here:

@@ -69,8 +69,8 @@ def free_port() -> int:
         return port
 
 
-def get(port: int, path: str) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE) as answer:
+def get(port: int, path: str, at: str = "127.0.0.1") -> str:
+    with urllib.request.urlopen(f"http://{at}:{port}{path}", timeout=PATIENCE) as answer:
         text: str = answer.read().decode()
         return text
 

@@ -87,6 +87,29 @@ def test_who_knows_a_queues_name_or_public_keys_can_do_nothing(tmp_path: Path) -
     run(main)
 
 
+def test_nothing_tells_a_stranger_whether_a_queue_holds_anything(tmp_path: Path) -> None:
+    """One that is full, one that nobody ever used, and a name that was made up are answered alike."""
+
+    async def main() -> None:
+        async with relay(tmp_path, quota=Quota(queue_blobs=1, least_free=0)) as at:
+            assert await (await opened(at, TO_PUT)).put(0, blob(1)) == [DONE]
+            answers = []
+            for keys in (BOB, Keys("nobody")):
+                eve = await at.client()
+                signature = words.sign_open(b"e" * 32, TO_FETCH, eve.hello, keys.queue)
+                told: list[object] = []
+                for role in (TO_FETCH, TO_PUT):
+                    told.append(await eve.open(role, role, keys, signature=signature))
+                    found, padding, end = await eve.fetch(512, (role, 0))
+                    told += [len(found), padding, end.code, end.more, await eve.delete(role, (1 << 64) - 1)]
+                    told += await eve.put(role, blob(2))
+                answers.append(told)
+            assert answers[0] == answers[1]
+            assert at.store.blobs == 1
+
+    run(main)
+
+
 def test_nobody_without_the_fetch_key_deletes(tmp_path: Path) -> None:
     async def main() -> None:
         async with relay(tmp_path) as at:
