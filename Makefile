@@ -14,7 +14,7 @@ ALL := -n $(shell expr $$(nproc) + 1) --dist worksteal
 UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help setup chat demo test check bench kill churn fmt lock
+.PHONY: help setup chat demo test check lab bench kill churn fmt lock
 
 help: ## this list
 	@echo 'make TARGET, one of:'
@@ -38,6 +38,9 @@ check: $(VENV)/dev.stamp ## everything that must hold before a commit: lint, for
 	$(BIN)/mypy $(CODE)
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest $(ALL)
+
+lab: $(VENV)/dev.stamp ## people behind routers, relays that fail or lie, in network namespaces; needs root, ip and nft
+	$(BIN)/python -m pytest $(ALL) tests/lab
 
 bench: $(VENV)/run.stamp ## measure, print a table and write benchmarks/results.json (10 minutes, a quiet machine)
 	$(BIN)/python -m benchmarks

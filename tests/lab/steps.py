@@ -1,0 +1,42 @@
+"""Steps of the tests in the lab: relays, people, and what they must see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.lab.topology import Lab
+from tests.processes import Running
+from tests.steps import make
+
+PORT = 4001
+
+
+def relay(lab: Lab, name: str, *words: str) -> tuple[Running, str]:
+    """Start a relay on its machine, its folder named as itself; the process and its full address."""
+    data, listen = str(lab.place.folder / name), f"/ip4/0.0.0.0/tcp/{PORT}"
+    running = lab.place.start(name, "relay", "--data", data, "--listen", listen, *words)
+    ready = running.hear()
+    assert ready["event"] == "ready"
+    (address,) = ready["addresses"]
+    assert f"/{lab[name].address}/" in address
+    return running, address
+
+
+def node(lab: Lab, name: str, *words: str) -> Running:
+    """Start somebody's node, which is ready."""
+    running = lab.place.start(name, "node", *words)
+    assert running.hear()["event"] == "ready"
+    return running
+
+
+def settle(lab: Lab, *names: str) -> list[Running]:
+    """Give these people a profile and a node."""
+    make(lab.place, *names)
+    return [node(lab, name) for name in names]
+
+
+def wait_for(tail: Running, wanted: Callable[[dict[str, Any]], bool]) -> None:
+    """Wait until a tail says what is wanted."""
+    while not wanted(tail.hear()):
+        pass
