@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from tests.lab.topology import Lab
-from tests.processes import Running
+from tests.processes import Place, Running
 from tests.steps import make
 
 PORT = 4001
@@ -20,6 +22,22 @@ def relay(lab: Lab, name: str, *words: str) -> tuple[Running, str]:
     assert ready["event"] == "ready"
     (address,) = ready["addresses"]
     assert f"/{lab[name].address}/" in address
+    return running, address
+
+
+def lying(here: Place, name: str, lie: str, listen: str) -> tuple[Running, str]:
+    """Start a relay that lies (tests/lab/liar.py) where a profile of this name is; the process and its full address."""
+    words = ("-m", "tests.lab.liar", lie, "--data", str(here.folder / name), "--listen", listen)
+    process = subprocess.Popen(
+        [*here.within.get(name, ()), sys.executable, *words],
+        env=here.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    running = Running(process)
+    here.started.append(running)
+    (address,) = running.hear()["addresses"]
     return running, address
 
 
