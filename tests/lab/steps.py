@@ -11,13 +11,13 @@ from tests.lab.topology import Lab
 from tests.processes import Place, Running
 from tests.steps import make
 
-PORT = 4001
+ANYWHERE = "/ip4/0.0.0.0/tcp/4001"
 
 
 def relay(lab: Lab, name: str, *words: str) -> tuple[Running, str]:
     """Start a relay on its machine, its folder named as itself; the process and its full address."""
-    data, listen = str(lab.place.folder / name), f"/ip4/0.0.0.0/tcp/{PORT}"
-    running = lab.place.start(name, "relay", "--data", data, "--listen", listen, *words)
+    data = str(lab.place.folder / name)
+    running = lab.place.start(name, "relay", "--data", data, "--listen", ANYWHERE, *words)
     ready = running.hear()
     assert ready["event"] == "ready"
     (address,) = ready["addresses"]
