@@ -59,8 +59,12 @@ def test_nobody_outside_can_dial_into_a_home(lab: Lab) -> None:
     failed(lab.place.run("alice", "add", invite, "--timeout", "5s"), 3)
 
 
-def test_everybody_reaches_both_relays(lab: Lab) -> None:
-    addresses = [relay(lab, name)[1] for name in ("relay1", "relay2")]
+def test_everybody_reaches_both_relays_over_tcp_and_websocket(lab: Lab) -> None:
+    addresses = []
+    for name in ("relay1", "relay2"):
+        _, address = relay(lab, name)
+        where, peer = address.split("/p2p/")
+        addresses += [address, f"{where}/ws/p2p/{peer}"]
     for person in ("alice", "bob"):
         assert reached(lab, person, *addresses) == addresses
 
