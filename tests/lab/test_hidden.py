@@ -42,10 +42,8 @@ def test_only_who_is_not_hidden_is_known(town: Town, hides: str) -> None:
         town.lab.public(person)
     town.settle("carol", "dave")
     addresses = {name: town.verb(name, "node", "status")[0]["addresses"][0] for name in ("carol", "dave")}
-    (made,) = town.verb("carol", "invite", *([HIDE] if hides == "carol" else []))
-    town.verb(
-        "dave", "add", made["invite"], "--name", "carol", "--wait", "accepted", *([HIDE] if hides == "dave" else [])
-    )
+    invite = town.invited("carol", *([HIDE] if hides == "carol" else []))
+    town.verb("dave", "add", invite, "--name", "carol", "--wait", "accepted", *([HIDE] if hides == "dave" else []))
     route = "direct" if hides == "nobody" else "circuit"
     for by, to in (("carol", "dave"), ("dave", "carol")):
         assert town.say(by, to, "hello", "delivered")["route"] == route

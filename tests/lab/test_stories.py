@@ -12,7 +12,6 @@ import pytest
 from tests.lab.liar import LIES
 from tests.lab.topology import Lab
 from tests.lab.town import RELAYS, Town
-from tests.steps import new_invite
 
 FAIL_OVER = 10.0
 """Seconds in which the next message must be with the other side when a relay was killed: a promise of the program."""
@@ -62,10 +61,9 @@ def test_two_who_are_never_on_together(town: Town) -> None:
     for relay in RELAYS:
         town.open(relay)
     town.settle("alice", "bob")
-    invite = new_invite(town.lab.place, "alice")
+    invite = town.invited("alice")
     town.off("alice")
-    town.verb("bob", "add", invite, "--name", "alice")
-    town.say("bob", "alice", "found your invite")
+    town.ask("bob", "alice", invite)
     town.off("bob")
     town.on("alice")
     town.until("alice", lambda client: bool(client.call("contacts")))
@@ -131,7 +129,7 @@ def test_a_home_is_cut_off(met: Town) -> None:
     for number in range(3):
         met.say("alice", "bob", f"alice meanwhile {number}")
         met.say("bob", "alice", f"bob meanwhile {number}")
-    met.until("bob", lambda client: not any(one["state"] == "connected" for one in client.call("relays")))
+    met.until("bob", lambda client: client.call("contacts")[0]["route"] != "circuit")
     met.lab.mend("bob")
     met.say("alice", "bob", "after", "delivered")
     met.agree("alice", "bob")
@@ -142,9 +140,9 @@ def test_a_relay_is_restored_from_a_backup(met: Town) -> None:
     met.off("bob")
     for number in range(3):
         met.say("alice", "bob", f"in the backup {number}", "stored")
-    data, backup = met.lab.place.folder / "relay1", met.lab.place.folder / "backup"
+    data, backup = met.folder("relay1"), met.folder("backup")
     met.off("relay1")
-    shutil.copytree(data, backup)
+    shutil.copytree(data, backup, ignore=shutil.ignore_patterns("*.sock"))
     met.open("relay1")
     met.on("bob")
     met.until_heard("bob", "alice")
@@ -170,9 +168,9 @@ def test_a_relay_that(town: Town, lie: str) -> None:
     town.open("relay1", lie)
     town.open("relay2")
     town.settle("alice", "bob")
-    invite = new_invite(town.lab.place, "alice")
+    invite = town.invited("alice")
     town.off("alice")
-    town.verb("bob", "add", invite, "--name", "alice")
+    town.ask("bob", "alice", invite)
     town.off("bob")
     town.on("alice")
     town.until("alice", lambda client: bool(client.call("contacts")))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import select
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from p2pchat.api.client import Client
@@ -13,18 +16,23 @@ from p2pchat.locations import Profile
 from tests.lab.steps import ANYWHERE, lying, node, relay
 from tests.lab.topology import Lab
 from tests.processes import PATIENCE, Running
-from tests.steps import fine, make, new_invite
+from tests.steps import fine, make
 
 RELAYS = ("relay1", "relay2")
+LOOK = 0.25
+"""Seconds until one looks again where no event comes."""
 
 
 @dataclass
 class Town:
-    """Alice and Bob, who know both relays. `said`: by whom, what, in order; `running`: nodes and relays by name."""
+    """Alice and Bob, who know both relays. `said`: by whom, what, in order; `running`: nodes and relays by name;
+    `honest`: the relays that do not lie.
+    """
 
     lab: Lab
     running: dict[str, Running] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
+    honest: set[str] = field(default_factory=set)
     said: dict[str, list[str]] = field(default_factory=dict)
 
     # --- relays
@@ -35,6 +43,16 @@ class Town:
             self.running[name], self.addresses[name] = lying(self.lab.place, name, lie, ANYWHERE)
         else:
             self.running[name], self.addresses[name] = relay(self.lab, name)
+            self.honest.add(name)
+
+    def holds(self, name: str) -> int:
+        """How many blobs lie at a relay."""
+        status = self.lab.place.run("unused", "--json", "relay", "status", "--data", str(self.folder(name))).object()
+        return int(status["blobs"])
+
+    def folder(self, name: str) -> Path:
+        """Where somebody keeps what they have."""
+        return self.lab.place.folder / name
 
     # --- people
 
@@ -61,9 +79,22 @@ class Town:
         printed: list[Any] = fine(self.lab.place.run(person, *words, "--json"))
         return printed
 
+    def invited(self, person: str, *words: str) -> str:
+        """An invite of somebody's, the first, that all honest relays hold."""
+        made = self.lab.place.run(person, "invite", "--json", *words).object()
+        self.until(person, lambda _: all(self.holds(relay) for relay in self.honest))
+        return str(made["invite"])
+
+    def ask(self, by: str, of: str, invite: str) -> None:
+        """Take the invite of somebody who is away, say something, and wait until all honest relays hold the request."""
+        done = self.lab.place.run(by, "add", invite, "--name", of, "--timeout", "1s")
+        assert done.code == 3, done
+        self.say(by, of, "found your invite")
+        self.until(by, lambda _: all(self.holds(relay) >= 2 for relay in self.honest))  # the bundle is the other one
+
     def befriend(self, inviter: str, joiner: str) -> None:
         """Both are on; the joiner adds the inviter."""
-        (added,) = self.verb(joiner, "add", new_invite(self.lab.place, inviter), "--wait", "accepted")
+        (added,) = self.verb(joiner, "add", self.invited(inviter), "--wait", "accepted")
         assert (added["name"], added["state"]) == (inviter, "contact")
 
     def say(self, by: str, to: str, text: str, wait: str = "saved", timeout: float = PATIENCE) -> dict[str, Any]:
@@ -76,17 +107,21 @@ class Town:
     # --- what they see
 
     def until(self, person: str, holds: Callable[[Client], bool]) -> None:
-        """Wait until it holds at somebody's node, looking again at every event."""
+        """Wait until it holds at somebody's node, looking again at every event, and often for what no event tells."""
+        deadline = time.monotonic() + PATIENCE
         with self.client(person) as client:
             client.call("subscribe")
             events = client.events()
             while not holds(client):
-                next(events)
+                assert time.monotonic() < deadline, f"{person} waited in vain"
+                if client.pending or select.select([client.socket], [], [], LOOK)[0]:
+                    next(events)
 
     def until_connected(self, *people: str) -> None:
-        """Wait until these people's nodes are connected with all their relays."""
+        """Wait until these people's nodes are connected with all their relays, or want nothing of one that lies."""
+        settled = ("connected", "refused")
         for person in people:
-            self.until(person, lambda client: all(one["state"] == "connected" for one in client.call("relays")))
+            self.until(person, lambda client: all(one["state"] in settled for one in client.call("relays")))
 
     def until_heard(self, person: str, by: str) -> None:
         """Wait until somebody has every text that the other one has said."""
