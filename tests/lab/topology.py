@@ -236,7 +236,8 @@ def laboratory() -> Iterator[Lab]:
 
 
 def _forward(machine: Machine) -> None:
-    machine.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+    switch = "/proc/sys/net/ipv4/ip_forward"  # a container may see it read-only, and `ip netns exec` has its own mounts
+    machine.run("sh", "-c", f"test -w {switch} || mount -o remount,bind,rw /proc/sys; echo 1 > {switch}")
 
 
 def _remove(machine: Machine) -> None:

@@ -104,6 +104,12 @@ class Town:
         assert isinstance(sent, dict)
         return sent
 
+    def leave_word(self, by: str, to: str, *said: str) -> None:
+        """Send texts, and wait until they are all at relays, or there."""
+        for text in said:
+            self.say(by, to, text)
+        self.until(by, lambda client: all(one["state"] != "saved" for one in _waiting(client, to)))
+
     # --- what they see
 
     def until(self, person: str, holds: Callable[[Client], bool]) -> None:
