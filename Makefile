@@ -28,7 +28,8 @@ chat: $(VENV)/run.stamp ## open the screen
 demo: $(VENV)/run.stamp ## watch two people meet, talk, crash and come back
 	@$(BIN)/p2pchat demo
 
-test: $(VENV)/dev.stamp ## run the tests; those in a real terminal only if tmux is here
+test: $(VENV)/dev.stamp ## run the tests but the lab; those in a real terminal only if tmux is here
+	@echo 'left out is the lab, which needs root: make lab'
 	@command -v tmux >/dev/null || echo 'no tmux here: left out are the tests marked tmux (apt-get install tmux)'
 	$(BIN)/python -m pytest $(ALL) $$(command -v tmux >/dev/null || echo "-m not(tmux)")
 
@@ -40,7 +41,7 @@ check: $(VENV)/dev.stamp ## everything that must hold before a commit: lint, for
 	$(BIN)/python -m pytest $(ALL)
 
 lab: $(VENV)/dev.stamp ## people behind routers, relays that fail or lie, in network namespaces; needs root, ip and nft
-	$(BIN)/python -m pytest $(ALL) tests/lab
+	$(BIN)/python -m pytest $(ALL) -p no:cacheprovider tests/lab
 
 bench: $(VENV)/run.stamp ## measure, print a table and write benchmarks/results.json (10 minutes, a quiet machine)
 	$(BIN)/python -m benchmarks

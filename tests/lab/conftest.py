@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from tests.lab.topology import Lab, laboratory
 from tests.lab.town import Town
+
+
+def pytest_configure() -> None:
+    """Who ends the lab with SIGTERM, as `timeout` does, wants it removed as after Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture

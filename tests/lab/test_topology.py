@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -144,11 +145,21 @@ def test_a_test_that_fails_leaves_nothing_behind() -> None:
     assert not {machine.namespace for machine in lab.machines.values()} & namespaces()
 
 
-def test_a_lab_whose_process_was_killed_is_removed_by_the_next() -> None:
+def ended(how: int) -> str:
+    """A machine of a lab whose process was ended by a signal."""
     with subprocess.Popen([sys.executable, "-c", ABANDONED], cwd=SOURCE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         left = process.stdout.readline().strip()
         assert left in namespaces()
-        process.kill()
+        process.send_signal(how)
+    return left
+
+
+def test_a_lab_that_is_interrupted_removes_itself() -> None:
+    assert ended(signal.SIGINT) not in namespaces()
+
+
+def test_a_lab_whose_process_was_killed_is_removed_by_the_next() -> None:
+    left = ended(signal.SIGKILL)
     with laboratory():
         assert left not in namespaces()

@@ -8,8 +8,8 @@ The internet is one namespace that forwards, and knows no private address. A hom
 port for every destination, and drops whatever was not asked for from inside: nobody outside can begin. The public
 addresses are global ones (so that nothing here treats them as private), and no packet leaves the namespaces.
 
-Needs root, `ip` (iproute2) and `nft` (nftables). Each lab has namespaces of its own, so several can run at once; they
-go with it, and with the next lab if this process was killed.
+Each lab has namespaces of its own, so several can run at once; they go with it, and with the next lab if this process
+was killed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ from typing import Any
 
 from tests.processes import Place, place
 
-NEEDS = "the lab needs root and the commands `ip` (iproute2) and `nft` (nftables)"
+NEEDS = (
+    "the lab needs root with CAP_SYS_ADMIN and CAP_NET_ADMIN, to make network namespaces, "
+    "and the commands `ip` (iproute2) and `nft` (nftables)"
+)
 
 _NAME = "p2pchat-lab-{pid}-{lab}-{machine}"
 _LABS = count()
