@@ -13,6 +13,7 @@ from typing import Any
 
 from p2pchat.api.client import Client
 from p2pchat.locations import Profile
+from p2pchat.relay.folder import Folder
 from tests.lab.steps import ANYWHERE, lying, node, relay
 from tests.lab.topology import Lab
 from tests.processes import PATIENCE, Running
@@ -47,8 +48,7 @@ class Town:
 
     def holds(self, name: str) -> int:
         """How many blobs lie at a relay."""
-        status = self.lab.place.run("unused", "--json", "relay", "status", "--data", str(self.folder(name))).object()
-        return int(status["blobs"])
+        return int(Folder(self.folder(name)).ask()["blobs"])
 
     def folder(self, name: str) -> Path:
         """Where somebody keeps what they have."""
