@@ -43,7 +43,7 @@ check: $(VENV)/dev.stamp ## everything that must hold before a commit: lint, for
 lab: $(VENV)/dev.stamp ## people behind routers, relays that fail or lie, in network namespaces; needs root, ip and nft
 	$(BIN)/python -m pytest $(ALL) -p no:cacheprovider tests/lab
 
-bench: $(VENV)/run.stamp ## measure, print a table and write benchmarks/results.json (10 minutes, a quiet machine)
+bench: $(VENV)/run.stamp ## measure, print a table and write benchmarks/results.json (20 minutes, a quiet machine)
 	$(BIN)/python -m benchmarks
 
 kill: $(VENV)/dev.stamp ## end nodes with kill -9 under traffic, a hundred times

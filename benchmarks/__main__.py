@@ -12,7 +12,7 @@ from benchmarks.measures import everything, fsync_ms
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--runs", type=int, default=5, help="how often each is measured (the median counts)")
+    parser.add_argument("--runs", type=int, default=3, help="how often each is measured (the median counts)")
     runs = parser.parse_args().runs
     before = fsync_ms()
     results = everything(runs)
@@ -22,7 +22,7 @@ def main() -> None:
     for one in results:
         spread = f"{min(one['runs']):g} … {max(one['runs']):g}"
         ratio = "" if one["ratio"] is None else f"{one['ratio']:g} x"
-        print(f"{one['name']:26} {one['value']:>10g} {one['unit']:4} {spread:24} {ratio:>10}  {one['baseline']}")
+        print(f"{one['name']:28} {one['value']:>10g} {one['unit']:4} {spread:24} {ratio:>10}  {one['baseline']}")
     target = Path(__file__).with_name("results.json")
     target.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import trio
 
-from benchmarks import baselines, screen
+from benchmarks import baselines, relay, relayed, screen
 from benchmarks.figures import cpu_seconds, percentile, resident_mb
 from benchmarks.people import Person, Wire, befriend, two_people
 
@@ -105,6 +105,8 @@ async def _flood(bob: Person) -> float:
         nonlocal delivered
         while delivered < FLOOD:
             for one in await events.lines():
+                if one.get("method") == "lagged":
+                    raise RuntimeError("this reads too slowly")
                 if one.get("method") == "state" and one["params"]["state"] == "delivered":
                     delivered += 1
 
@@ -170,18 +172,37 @@ def everything(runs: int) -> list[dict[str, Any]]:
         bob.start()
         idles = [idle(alice) for _ in range(runs)]
     shown = screen.measure(runs)
+    away = relayed.measure(runs)
+    relays = relay.measure(runs)
     imports = statistics.median(import_ms() for _ in range(runs))
-    add("node_ready_ms", "ms", readies, f"import libp2p, trio: {imports:.0f} ms", imports)
+    imported = f"import libp2p, trio: {imports:.0f} ms"
+    add("node_ready_ms", "ms", readies, imported, imports)
     memory = import_mb()
     add("node_idle_mb", "MB", [one[0] for one in idles], f"import libp2p, trio: {memory:.0f} MB", memory)
     add("node_idle_cpu_percent", "%", [one[1] for one in idles], "none", None)
     base = statistics.median(echo50)
-    add("first_contact_ms", "ms", contact, f"raw TCP echo under trio: {base:.3f} ms", base)
-    add("direct_round_trip_ms_p50", "ms", p50, f"raw TCP echo under trio: {base:.3f} ms", base)
+    echoed = f"raw TCP echo under trio: {base:.3f} ms"
+    add("first_contact_ms", "ms", contact, echoed, base)
+    add("relay_first_contact_ms", "ms", away.first_contact_ms, echoed, base)
+    add("direct_round_trip_ms_p50", "ms", p50, echoed, base)
+    add("circuit_round_trip_ms_p50", "ms", away.round_trip_ms, echoed, base)
     base = statistics.median(echo99)
     add("direct_round_trip_ms_p99", "ms", p99, f"raw TCP echo under trio: {base:.3f} ms", base)
     base = statistics.median(echoes)
-    add("direct_messages_per_s", "1/s", per_second, f"framed acked messages over raw TCP: {base:.0f}/s", base)
+    acked = f"framed acked messages over raw TCP: {base:.0f}/s"
+    add("direct_messages_per_s", "1/s", per_second, acked, base)
+    add("offline_pickup_ms", "ms", away.offline_pickup_ms, imported, imports)
+    add("collect_10k_s", "s", away.collect_s, f"the same, {relayed.MESSAGES / base:.2f} s", relayed.MESSAGES / base)
+    add("failover_relay_s", "s", away.failover_s, "none", None)
+    add("relay_deposits_per_s", "1/s", [load.per_s for load in relays.few], acked, base)
+    alone = statistics.median(load.cpu_us for load in relays.few)
+    for load in relays.crowds:
+        few = f"{relay.FEW} busy clients: {alone:.0f} us"
+        add(f"relay_deposits_per_s_{load.clients}", "1/s", [load.per_s], acked, base)
+        add(f"relay_deposit_cpu_us_{load.clients}", "us", [load.cpu_us], few, alone)
+        add(f"relay_kb_per_client_{load.clients}", "kB", [load.kb], "none", None)
+    add("relay_kb_per_client", "kB", [relays.crowds[-1].kb], "none", None)
+    add("relay_clients_512mb", "", [float(relays.clients)], f"measured up to {relay.MOST}", None)
     base = statistics.median(shown.empty_paint_ms)
     add("first_paint_ms", "ms", shown.first_paint_ms, f"an empty Textual app: {base:.0f} ms", base)
     base = statistics.median(shown.empty_mb)

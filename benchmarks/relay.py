@@ -42,10 +42,11 @@ WITHIN_MB = 512 * 1.048576
 
 @dataclass
 class Relay:
-    """A relay process."""
+    """A relay process, with its folder."""
 
     process: subprocess.Popen[str]
     address: str
+    data: str
 
     @property
     def mb(self) -> float:
@@ -55,13 +56,19 @@ class Relay:
     def cpu(self) -> float:
         return cpu_seconds(self.process.pid)
 
+    def status(self) -> dict[str, Any]:
+        """What `relay status` says."""
+        words = [sys.executable, "-m", "p2pchat", "--json", "relay", "status", "--data", self.data]
+        said: dict[str, Any] = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+        return said
+
 
 @contextmanager
-def relay() -> Iterator[Relay]:
+def relay(settings: str = SETTINGS) -> Iterator[Relay]:
     """A fresh relay."""
     with tempfile.TemporaryDirectory(prefix="p2pchat-bench-") as place:
         file = Path(place) / "relay.toml"
-        file.write_text(SETTINGS)
+        file.write_text(settings)
         words = [
             "relay",
             "--json",
@@ -75,7 +82,7 @@ def relay() -> Iterator[Relay]:
         process = subprocess.Popen([sys.executable, "-m", "p2pchat", *words], stdout=subprocess.PIPE, text=True)
         try:
             assert process.stdout is not None
-            yield Relay(process, json.loads(process.stdout.readline())["addresses"][0])
+            yield Relay(process, json.loads(process.stdout.readline())["addresses"][0], f"{place}/data")
         finally:
             process.terminate()
             process.wait()
@@ -202,19 +209,42 @@ def clients(most: int) -> tuple[int, float]:
         return connected, megabytes
 
 
+FEW = 16
+CROWDS = ((100, 200), (1000, 40), (4000, 20))
+"""Clients, and deposits of each."""
+MOST = 6000
+
+
+@dataclass(frozen=True)
+class Relays:
+    """The values of each run; those of the crowds are measured once."""
+
+    few: list[Load]
+    crowds: list[Load]
+    clients: int
+    clients_mb: float
+
+
+def measure(runs: int) -> Relays:
+    """Everything but what one client collects."""
+    os.environ.setdefault("PYTHONPATH", str(Path(__file__).resolve().parent.parent))
+    few = [deposits(FEW, 4000, 128) for _ in range(runs)]
+    return Relays(few, [deposits(count, each, 8, idle=10.0) for count, each in CROWDS], *clients(MOST))
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.relay", description=__doc__)
-    parser.add_argument("--most", type=int, default=8000, help="clients to connect at most (8000)")
+    parser.add_argument("--most", type=int, default=MOST, help=f"clients to connect at most ({MOST})")
     parser.add_argument("--only", choices=("few", "many", "collect", "clients"), help="measure one thing only")
     args = parser.parse_args()
     os.environ.setdefault("PYTHONPATH", str(Path(__file__).resolve().parent.parent))
     if args.only in (None, "few"):
-        few = deposits(16, 4000, 128)
+        few = deposits(FEW, 4000, 128)
         print(f"relay_deposits_per_s       {few.per_s:8.0f} /s   relay CPU {few.cpu_us:.0f} us each", flush=True)
     if args.only in (None, "many"):
         print("clients  deposits/s  CPU a deposit  CPU a connect  KB a client  MB after the load, later  CPU idle")
-        for count, each in ((100, 200), (1000, 40), (4000, 20)):
+        for count, each in CROWDS:
             load = deposits(count, each, 8, idle=10.0)
             print(
                 f"{load.clients:7d} {load.per_s:11.0f} {load.cpu_us:11.0f} us {load.connect_ms:11.1f} ms"

@@ -13,44 +13,53 @@ from __future__ import annotations
 
 import re
 
+# Compiled when they are first needed, and kept by `re`: every start would pay for it, and most texts need none of them.
+
 # C0 but newline, DEL, C1, and lone surrogates (from undecodable arguments or file names).
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]"
 # Bidi embeddings and overrides, isolates, tag characters: invisible, and they only ever deceive here.
-_INVISIBLE = re.compile("[\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
+_INVISIBLE = "[\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]"
 # More marks on one letter than any script uses paint over the lines above and below ("zalgo").
 _MARKS = (
     "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e8\u06ea-\u06ed"
     "\u0730-\u074a\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f\U000e0100-\U000e01ef"
 )
-_MARK_FLOOD = re.compile(f"([{_MARKS}]{{4}})[{_MARKS}]+")
-_LINE_BREAKS = re.compile("\n+")
+_MARK_FLOOD = f"([{_MARKS}]{{4}})[{_MARKS}]+"
+_LINE_BREAKS = "\n+"
 # Where a terminal shows nothing, a pager or an editor may begin a new line: one that could pass for ours.
-_SEPARATORS = re.compile("[\u2028\u2029]")
+_SEPARATORS = "[\u2028\u2029]"
 _REPLACEMENT = "\ufffd"
 
 # In JSON these are written as \uXXXX: the text stays exact and the terminal stays safe. (The encoder escapes C0.)
-_JSON_RISKY = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\U000e0000-\U000e007f]")
+_JSON_RISKY = "[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\U000e0000-\U000e007f]"
+
+
+def harmless(text: str) -> bool:
+    """Whether nothing need be done, seen at once: most texts are plain ASCII on one line."""
+    return text.isascii() and text.isprintable()
 
 
 def clean(text: str) -> str:
     """`text` without anything a terminal would obey or hide; newlines stay, a tab becomes a space."""
-    text = _CONTROL.sub(_REPLACEMENT, text.replace("\t", " ").replace("\r\n", "\n"))
+    if harmless(text):
+        return text
+    text = re.sub(_CONTROL, _REPLACEMENT, text.replace("\t", " ").replace("\r\n", "\n"))
     if text.isascii():
         return text
-    text = _SEPARATORS.sub("\n", _INVISIBLE.sub("", text))
-    return _MARK_FLOOD.sub(r"\1", text)
+    text = re.sub(_SEPARATORS, "\n", re.sub(_INVISIBLE, "", text))
+    return re.sub(_MARK_FLOOD, r"\1", text)
 
 
 def clean_line(text: str) -> str:
     """`clean`, and on one line: for names, errors, log lines and everything in a table."""
-    return _LINE_BREAKS.sub(" ", clean(text))
+    return text if harmless(text) else re.sub(_LINE_BREAKS, " ", clean(text))
 
 
 def escape_json(encoded: str) -> str:
     """Already encoded JSON with the risky characters in it written as escapes; it decodes to the same."""
     if encoded.isascii() and "\x7f" not in encoded:
         return encoded
-    return _JSON_RISKY.sub(_escape, encoded)
+    return re.sub(_JSON_RISKY, _escape, encoded)
 
 
 def _escape(match: re.Match[str]) -> str:

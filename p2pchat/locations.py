@@ -31,6 +31,11 @@ class Profile:
         object.__setattr__(self, "folder", Path(os.path.realpath(self.folder)))
 
     @property
+    def relay_store(self) -> Path:
+        """What the node keeps for others, where it is a relay for its contacts."""
+        return self.folder / "relay.db"
+
+    @property
     def database(self) -> Path:
         """The database."""
         return self.folder / "profile.db"

@@ -35,6 +35,10 @@ from p2pchat.api.server import Ask, Backend, EventSource, Server, Then, listen, 
 from p2pchat.locations import Profile, ProfileLock
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from p2pchat.core.primitives import Entropy
+    from p2pchat.engine.engine import Engine
     from p2pchat.net.host import LibP2PHost
     from p2pchat.store.database import Database
 
@@ -422,6 +426,7 @@ async def _opened(options: Options, settings: config.Settings, key: bytes) -> As
             await nursery.start(Supervisor(hidden).run)
             profiles.keep_port(db, host.port)
             await nursery.start(engine.run)
+            nursery.start_soon(_relay_for_contacts, engine, host, options.profile.relay_store, entropy)
             yield Opened(
                 call=partial(commands.call, engine),
                 subscribe=engine.events.subscribe,
@@ -434,6 +439,37 @@ async def _opened(options: Options, settings: config.Settings, key: bytes) -> As
     finally:
         with trio.CancelScope(shield=True):
             await close()
+
+
+async def _relay_for_contacts(engine: Engine, host: LibP2PHost, store: Path, entropy: Entropy) -> None:
+    """Be a relay for contacts while a person wants it; what is kept for others goes when nobody does any more."""
+    from p2pchat.engine import offering
+
+    while True:
+        changed = engine.offering.changed
+        if engine.offering.wanted:
+            await trio.to_thread.run_sync(importlib.import_module, "p2pchat.relay.small")
+            from p2pchat.relay.small import SmallRelay
+
+            relay = SmallRelay(host, store, await engine.read(offering.token), _now, entropy.random)
+            try:
+                await relay.run(changed.wait)
+            except Exception as exc:  # noqa: BLE001 - what others want of us must not end the node
+                log.error("the relay for contacts failed: %s", type(exc).__name__)
+                engine.events.publish({"event": "node", "warning": _NO_RELAY})
+                await changed.wait()
+        else:
+            await trio.to_thread.run_sync(_remove_store, store)
+            await changed.wait()
+
+
+_NO_RELAY = "This node cannot be a relay for your contacts now; its log says why. Your own messages are not touched."
+
+
+def _remove_store(path: Path) -> None:
+    """Delete what was kept for others: they have put it elsewhere too, or put it there now."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def _import_net() -> None:

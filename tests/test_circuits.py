@@ -137,11 +137,11 @@ def test_contacts_hear_of_a_new_relay_and_not_of_every_flutter(tmp_path: Path) -
         meddler = Meddler(world)
         for _ in range(20):
             alice.use()
-            await trio.sleep(1)
+            await trio.sleep(1.4)
             alice.use(hill)
-            await trio.sleep(1)
+            await trio.sleep(1.3)
         await trio.sleep(2 * HOLD)
-        assert 1 <= len(meddler.of(ENVELOPE, alice)) <= 4  # 40 changes in 40 seconds
+        assert 1 <= len(meddler.of(ENVELOPE, alice)) <= 4  # 40 changes in a minute
         assert await all_told(alice, bob)
 
     run_world(tmp_path, main)

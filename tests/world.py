@@ -192,6 +192,9 @@ class FakeHost:
             stream.end()
         await trio.lowlevel.checkpoint()
 
+    def found_at(self, peer: bytes) -> str:
+        return self._world.found.get(self.name, "")
+
     def expect_circuits(self, relay: bytes, most: int) -> None:
         pass
 
@@ -369,6 +372,7 @@ class World:
         self.meddle: Meddle | None = None
         self.nodes: dict[str, WorldNode] = {}
         self.mailboxes: dict[bytes, MailRelay] = {}
+        self.found: dict[str, str] = {}  # by name, public addresses at which somebody comes in
         self.slept = 0
         self._cut: set[frozenset[str]] = set()
         self._mended = trio.Event()
@@ -388,6 +392,10 @@ class World:
     def address(self, name: str) -> str:
         number = self._numbers.setdefault(name, len(self._numbers) + 1)
         return f"/ip4/10.0.0.{number}/tcp/4001"
+
+    def move(self, name: str) -> None:
+        """Have a node at another address from now on; it is not told."""
+        self._numbers[name] = 100 + self._numbers[name]
 
     async def start(self, name: str, prepare: Callable[[WorldNode], None] | None = None) -> WorldNode:
         """Start the node of a profile, made if it is new; `prepare` sees it before it runs."""

@@ -72,8 +72,8 @@ METHODS: Final[tuple[Method, ...]] = (
     ),
     Method(
         "status",
-        "How this node does.",
-        "{running, state, pid, foreground, program, version, keep_receiving, …}",
+        "How this node does. `could_relay`: a person is to be asked whether it shall be a relay (`offer`).",
+        "{running, state, pid, foreground, program, version, keep_receiving, could_relay, …}",
         early=True,
     ),
     Method(
@@ -257,12 +257,26 @@ METHODS: Final[tuple[Method, ...]] = (
         "relays",
         "The relays this profile uses, best first, and how it stands with them. `state` is connected, connecting, "
         "unreachable or refused; `used`: it is one of the two where envelopes wait for us; `kept`: for longer than "
-        "this run. One may be removed first, and one added, which waits a moment for its answer.",
-        "[{address, state, since, problem, used, kept}]",
+        "this run; `contact`: whose node it is, or null. At the end those that contacts offer and that are not used, "
+        "with the state offered. One may be removed first, and one added, which waits a moment for its answer.",
+        "[{address, state, since, problem, used, kept, contact}]",
         (
-            Param("add", "text", "The address of a relay, with `#` and its token where it wants one.", default=None),
+            Param(
+                "add",
+                "text",
+                "The address of a relay, with `#` and its token where it wants one; or a contact who offers to be one.",
+                default=None,
+            ),
             Param("remove", "text", "The address of one of them.", default=None),
         ),
+    ),
+    Method(
+        "offer",
+        "Whether this node is a small relay for its contacts, in `relay`: null until a person answered, here. "
+        "`reachable`: a contact has reached it from outside at a public address. `notice` says in words what is so, "
+        "what it means, and what it shows.",
+        "{relay, reachable, notice}",
+        (Param("answer", "flag", "Be one from now on, or no more.", default=None),),
     ),
     Method("doctor", "What works from here and what does not.", "[{check, ok, detail, hint}]"),
 )

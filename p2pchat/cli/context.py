@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from p2pchat import errors
-from p2pchat.api.client import Client
 from p2pchat.cli.output import Output
 from p2pchat.config import Config
 from p2pchat.locations import Profile
+
+if TYPE_CHECKING:
+    from p2pchat.api.client import Client
 
 STDIN = "-"
 """The file name that means stdin."""
@@ -31,6 +34,8 @@ class Context:
 
     def client(self) -> Client:
         """A client of the profile's node, started and unlocked if need be. Raises Locked where nobody can be asked."""
+        from p2pchat.api.client import Client  # the screen's first picture does not wait for it
+
         client = Client.connect(self.profile)
         try:
             if client.greeting.get("state") == "locked":

@@ -11,8 +11,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from p2pchat import errors
 
@@ -24,8 +23,7 @@ _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0,
 _LONGEST = 3_660 * 86_400.0
 
 
-@dataclass(frozen=True)
-class Arg:
+class Arg(NamedTuple):
     """A positional argument."""
 
     name: str
@@ -34,8 +32,7 @@ class Arg:
     choices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Opt:
+class Opt(NamedTuple):
     """An option: its flags and what argparse is to do with it."""
 
     flags: tuple[str, ...]
@@ -48,8 +45,7 @@ def opt(*flags: str, required: bool = False, **settings: Any) -> Opt:
     return Opt(flags, settings, required)
 
 
-@dataclass(frozen=True)
-class Verb:
+class Verb(NamedTuple):
     """One verb of the command line."""
 
     name: str
@@ -57,7 +53,7 @@ class Verb:
     run: Callable[[Context, argparse.Namespace], int]
     args: tuple[Arg, ...] = ()
     opts: tuple[Opt, ...] = ()
-    notes: str = field(default="")
+    notes: str = ""
 
 
 GLOBAL = (

@@ -37,8 +37,9 @@ _DONE = {"add": "added", "remove": "removed"}
 
 def _row(relay: dict[str, Any]) -> list[Cell]:
     state = str(relay["state"])
-    about = [] if relay["used"] else ["in reserve"]
-    about += [] if relay["kept"] else ["for this run"]
+    about = [] if relay["used"] or state == "offered" else ["in reserve"]
+    about += [] if relay["kept"] or state == "offered" else ["for this run"]
+    about += [f"{relay['contact']}'s"] if relay["contact"] else []
     about += [relay["problem"]] if relay["problem"] else []
     return [cell(state, _STYLES.get(state, "")), cell(", ".join(about) or "-", "dim"), cell(relay["address"])]
 
@@ -50,7 +51,11 @@ VERBS = (
         relays,
         (
             Arg("ACTION", "add or remove; without it they are listed", required=False, choices=("add", "remove")),
-            Arg("ADDRESS", "where it is, /…/p2p/<peer id>; with #TOKEN where it wants one", required=False),
+            Arg(
+                "ADDRESS",
+                "where it is, /…/p2p/<peer id>; with #TOKEN where it wants one; or a contact who offers to be one",
+                required=False,
+            ),
         ),
         notes="Two relays are used at a time, so that the loss of one loses nothing; more are kept in reserve.",
     ),

@@ -31,10 +31,11 @@ from p2pchat.core.codec import (
 from p2pchat.core.envelope import MOST_CONTENT
 from p2pchat.core.mailbox import MOST_TOKEN
 from p2pchat.core.prekeys import MOST_BUNDLE
+from p2pchat.core.relays import Relay
 from p2pchat.core.text import MOST_TEXT_BYTES, clean_name
 from p2pchat.errors import CannotOpen
 
-TEXT, RECEIPT, QUEUES, BUNDLE, RESET, PROFILE, ADDRESSES = 0, 5, 9, 10, 12, 15, 16
+TEXT, RECEIPT, QUEUES, BUNDLE, RESET, PROFILE, ADDRESSES, RELAY = 0, 5, 9, 10, 12, 15, 16, 17
 DELIVERED, READ = 0, 1
 MOST_RECEIPTS = 64
 MOST_OWN_WAYS = 4
@@ -86,6 +87,9 @@ PAYLOADS: dict[int, Shape] = {
     RESET: array(binary(prim.KEY), open_end=True),
     PROFILE: _profile,
     ADDRESSES: array(_WAYS, open_end=True),
+    RELAY: array(
+        binary(prim.KEY), listing(binary_upto(128, least=1), MOST_OWN_WAYS), binary_upto(MOST_TOKEN), open_end=True
+    ),
 }
 
 
@@ -190,6 +194,12 @@ def queues_payload(queues: Sequence[Announced]) -> list[object]:
     return [[[one.relay, one.address, one.token, one.fetch, one.put_seed, one.until] for one in queues[:MOST_QUEUES]]]
 
 
+def relay_payload(relay: Relay | None) -> list[object]:
+    """Type 17: the relay that the sender is for the recipient, at most four addresses; None: none any more."""
+    known = relay or Relay(bytes(prim.KEY), ())
+    return [known.peer, list(known.addresses[:MOST_OWN_WAYS]), known.token]
+
+
 def read_profile(content: Content) -> Profile:
     """The profile in a content of type 15, its name cleaned; `CannotOpen` for another type."""
     if content.type != PROFILE:
@@ -201,6 +211,11 @@ def profile_of(payload: Sequence[Any]) -> Profile:
     """The profile in a payload of type 15."""
     name, receipts, ways, *rest = payload
     return Profile(clean_name(name) or "nameless", receipts, ways, queues_of(rest) if rest else None)
+
+
+def relay_of(payload: Sequence[Any]) -> Relay:
+    """The relay in a payload of type 17; without an address there is none."""
+    return Relay(*payload)
 
 
 def queues_of(payload: Sequence[Any]) -> tuple[Announced, ...]:

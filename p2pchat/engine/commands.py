@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import trio
@@ -10,12 +11,12 @@ import trio
 from p2pchat.core import delivery, wire
 from p2pchat.core.content import new_message_id
 from p2pchat.core.invite import ROLE_RELAY, decode_invite
-from p2pchat.engine import chats, doctoring, explaining, invites, outbound, people, queues, views
+from p2pchat.engine import chats, doctoring, explaining, invites, offering, outbound, people, queues, settings, views
 from p2pchat.engine import relays as relaying
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.ports import Relay, RelayHealth
 from p2pchat.engine.turn import Turn
-from p2pchat.errors import Busy, InviteExpired, InviteUsed, NotReached, P2PChatError, UsageError
+from p2pchat.errors import Busy, InviteExpired, InviteUsed, NoSuchContact, NotReached, P2PChatError, UsageError
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import deposits as store_deposits
 from p2pchat.store import messages as store_messages
@@ -80,7 +81,7 @@ def ask(
 
 async def status(engine: Engine) -> Json:
     """How this node does, as far as the engine knows."""
-    name, contacts, peers = await engine.read(_status)
+    name, contacts, peers, could_relay = await engine.read(_status)
     linked = sum(1 for contact in contacts if engine.net.route(contact) is not None)
     return {
         "name": name,
@@ -89,12 +90,13 @@ async def status(engine: Engine) -> Json:
         "connected": linked,
         "relays": len(peers),
         "relays_connected": sum(1 for peer in peers if _health(engine, peer).state == "connected"),
+        "could_relay": could_relay,
     }
 
 
-def _status(db: Database) -> tuple[str, list[bytes], list[bytes]]:
-    people_here = [one.id for one in store_contacts.all(db) if one.state == "contact"]
-    return (meta.get(db, "name") or b"").decode(), people_here, [row.peer for row in store_relays.all(db)]
+def _status(db: Database) -> tuple[str, list[bytes], list[bytes], bool]:
+    name, relays = (meta.get(db, "name") or b"").decode(), [row.peer for row in store_relays.all(db)]
+    return name, [one.id for one in store_contacts.all(db) if one.state == "contact"], relays, offering.is_asked(db)
 
 
 async def doctor(engine: Engine) -> list[Json]:
@@ -102,22 +104,57 @@ async def doctor(engine: Engine) -> list[Json]:
     return await doctoring.checks(engine)
 
 
+async def offer(engine: Engine, *, answer: bool | None = None) -> Json:
+    """Whether this node is a relay for its contacts, after a person's answer if there is one."""
+    if answer is not None:
+        await engine.submit(offering.answered, engine.offering, answer)
+
+    def said(db: Database) -> Json:
+        answer, reachable = settings.relay_for_contacts(db), offering.reachable(db)
+        return {"relay": answer, "reachable": reachable, "notice": offering.notice(db)}
+
+    return await engine.read(said)
+
+
 async def relays(engine: Engine, *, add: str | None = None, remove: str | None = None) -> list[Json]:
-    """The relays of this profile with their health; first one may be removed, and one added."""
+    """The relays of this profile with their health, and those that contacts offer; first one may be removed, and one
+    added.
+    """
     if remove is not None:
-        await engine.submit(relaying.leave, engine.net.mailboxes.relay_at(remove).peer)
+        await engine.submit(offering.leave, engine.net.mailboxes.relay_at(remove).peer)
     if add is not None:
-        relay = engine.net.mailboxes.relay_at(add)
-        await engine.submit(relaying.use, relay)
+        relay = await _add_relay(engine, add)
         with trio.move_on_after(ANSWERS_WITHIN):
             while _health(engine, relay.peer).state == "connecting":  # noqa: ASYNC110 - a first failure is told nobody
                 await trio.sleep(LOOK_EVERY)
 
-    def listed(turn: Turn) -> list[Json]:
+    def all_of_them(turn: Turn) -> list[Json]:
         used = {relay.peer for relay in queues.ours(turn)}
-        return [_relay(engine, row, used=row.peer in used) for row in store_relays.all(turn.db)]
+        rows, offers = store_relays.all(turn.db), offering.offers(turn.db)
+        whose = {known.relay.peer: one.name for one, known in offers if known.taken}
+        listed = [{**_relay(engine, row, used=row.peer in used), "contact": whose.get(row.peer)} for row in rows]
+        peers = {row.peer for row in rows}
+        for one, known in offers:
+            if known.relay.peer not in peers:
+                address = engine.net.mailboxes.address_of(known.relay)
+                listed.append({**_OFFERED, "address": address, "contact": one.name})
+        return listed
 
-    return await engine.submit(listed)
+    return await engine.submit(all_of_them)
+
+
+async def _add_relay(engine: Engine, named: str) -> Relay:
+    """Use the relay that a person means by its address, or by the contact who is it."""
+    if not named.startswith("/"):
+        with suppress(NoSuchContact):
+            found: Relay = await _on_contact(engine, named, offering.take)
+            return found
+    relay = engine.net.mailboxes.relay_at(named)
+    await engine.submit(relaying.use, relay)
+    return relay
+
+
+_OFFERED: Json = {"state": "offered", "since": None, "problem": "", "used": False, "kept": False}
 
 
 def _health(engine: Engine, peer: bytes) -> RelayHealth:
@@ -487,5 +524,6 @@ METHODS: dict[str, Callable[..., Awaitable[object]]] = {
     "delete": delete,
     "why": why,
     "relays": relays,
+    "offer": offer,
     **chats.METHODS,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from p2pchat.engine import views
+from p2pchat.engine import offering, views
 from p2pchat.engine.ports import Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import outbox as store_outbox
@@ -29,6 +29,7 @@ async def checks(engine: Engine) -> list[Check]:
         _listening(engine),
         _reachable(engine),
         *await engine.read(_relays, engine),
+        await engine.read(_offer),
         *await _contacts(engine),
     ]
 
@@ -80,6 +81,11 @@ def _relays(db: Database, engine: Engine) -> list[Check]:
         hint = "What others leave for you there waits; with a second relay it comes by that one."
         lines.append(_line("relay", state == "connected", detail, hint))
     return lines
+
+
+def _offer(db: Database) -> Check:
+    more = " `p2pchat offer` says more." if offering.is_asked(db) else ""
+    return _line("offer", True, offering.state(db) + more)
 
 
 async def _contacts(engine: Engine) -> list[Check]:

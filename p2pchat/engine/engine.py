@@ -23,13 +23,14 @@ import trio
 from p2pchat.core import wire
 from p2pchat.core.identity import Device
 from p2pchat.core.primitives import KEY, Entropy
-from p2pchat.engine import housekeeping, outbound, people, reading, relays, settings
+from p2pchat.engine import housekeeping, offering, outbound, people, reading, relays, settings
 from p2pchat.engine.allowance import A_BRIEF_TURN, Allowance
 from p2pchat.engine.door import Door
 from p2pchat.engine.events import Hub
 from p2pchat.engine.flow import Flow
 from p2pchat.engine.gate import Gate
 from p2pchat.engine.mail import Mail
+from p2pchat.engine.offering import Offering
 from p2pchat.engine.ports import Clock, Net
 from p2pchat.engine.presence import Presence
 from p2pchat.engine.turn import Memory, Sealed, SessionCache, Turn
@@ -147,6 +148,7 @@ class Engine:
         self.allowance = Allowance()
         self.refusals: dict[bytes, int] = {}
         self.keep_receiving = settings.keep_receiving(db)
+        self.offering = Offering(bool(settings.relay_for_contacts(db)))
         self.presence = Presence(self._show, self.route)
         self.whereabouts = Whereabouts(self._tell_addresses)
         self._run_sync = run_sync or Worker()
@@ -197,7 +199,7 @@ class Engine:
             await self.submit(housekeeping.tick)
             await self.submit(people.resume)
             if self.net.relayed() is None:
-                await self.submit(people.tell_addresses)
+                await self.submit(offering.tell_addresses)
             else:
                 self.whereabouts.changed()  # when relays had a moment to answer
             nursery.start_soon(self.whereabouts.run)
@@ -283,8 +285,10 @@ class Engine:
         return self.net.route(contact) or ("mailbox" if contact in self.mail.deposits.owners else None)
 
     def keeps_running(self) -> bool:
-        """Whether this node has a reason to stay without a face: an invite made here that can still be used."""
-        return self._open_until > self.clock()
+        """Whether this node has a reason to stay without a face: an invite made here that can still be used, or being a
+        relay for contacts.
+        """
+        return self.offering.wanted or self._open_until > self.clock()
 
     # --- turning ----------------------------------------------------------------------------------------------------
 
@@ -359,6 +363,8 @@ class Engine:
                         raise
                     except P2PChatError as error:
                         item.error = error
+                if turn.pairs_changed:
+                    offering.settle(turn)
                 outbound.finish(turn)
                 reading.finish(turn)
                 self.sessions.write()
@@ -441,7 +447,7 @@ class Engine:
 
     async def _tell_addresses(self) -> None:
         try:
-            await self.submit(people.tell_addresses)
+            await self.submit(offering.tell_addresses)
         except P2PChatError as error:  # it is asked for again every hour
             log.warning("new addresses could not be saved: %s", type(error).__name__)
 

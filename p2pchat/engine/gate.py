@@ -9,7 +9,7 @@ from p2pchat.core import wire
 from p2pchat.core.identity import Device
 from p2pchat.core.session import Pair, pair
 from p2pchat.core.wire import Frame
-from p2pchat.engine import inbound, people, renewal
+from p2pchat.engine import inbound, offering, people, renewal
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import sessions as store_sessions
 from p2pchat.store.database import Database
@@ -61,6 +61,10 @@ class Gate:
     def moved(self) -> None:
         """Where others may dial us has changed."""
         self._engine.whereabouts.changed()
+
+    def found(self, address: bytes) -> None:
+        """A contact has reached us at this public address of ours, from outside."""
+        self._engine.post(offering.found, address)
 
     async def received(self, contact: bytes, th: bytes, route: str, frames: list[Frame]) -> None:
         """Frames from a contact. Acks free the window at once and are written down lazily."""

@@ -21,7 +21,7 @@ from p2pchat.core.content import Content, decode_content, read_profile
 from p2pchat.core.envelope import envelope_id
 from p2pchat.core.prekeys import open_bundle
 from p2pchat.core.wire import Frame
-from p2pchat.engine import people, renewal, views
+from p2pchat.engine import offering, people, renewal, views
 from p2pchat.engine.deposits import KEEP_HOURS
 from p2pchat.engine.turn import Skipping, Turn
 from p2pchat.errors import CannotOpen
@@ -233,6 +233,10 @@ def _bundle(turn: Turn, contact: Contact, content: Content, route: str) -> None:
         turn.forget_contact(contact.id)
 
 
+def _relay(turn: Turn, contact: Contact, content: Content, route: str) -> None:
+    offering.told(turn, contact, content.message_id, contents.relay_of(content.payload))
+
+
 Effect = Callable[[Turn, Contact, Content, str], None]
 _EFFECTS: dict[int, Effect] = {
     contents.TEXT: _text,
@@ -241,5 +245,6 @@ _EFFECTS: dict[int, Effect] = {
     contents.ADDRESSES: _addresses,
     contents.QUEUES: _queues,
     contents.BUNDLE: _bundle,
+    contents.RELAY: _relay,
 }
 """Contents of other types are acked, receipted and otherwise left alone: a newer version may send them."""

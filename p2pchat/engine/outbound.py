@@ -34,7 +34,7 @@ from p2pchat.store.messages import MessageRow
 from p2pchat.store.outbox import OutboxRow
 
 KEEP_TRYING = 30 * DAY
-_LATEST_COUNTS = frozenset({contents.PROFILE, contents.ADDRESSES, contents.QUEUES, contents.BUNDLE})
+_LATEST_COUNTS = frozenset({contents.PROFILE, contents.ADDRESSES, contents.QUEUES, contents.BUNDLE, contents.RELAY})
 """Each says all that those of its kind before it said: they are not sent any more, and do not pile up."""
 OWED_A_TURN = 64 * contents.MOST_RECEIPTS
 AT_ONCE = 0

@@ -376,7 +376,7 @@ def words(turn: Turn, contact: Contact) -> str:
 
 def told(turn: Turn, contact: Contact, message_id: bytes, profile: Profile) -> Contact:
     """A contact told about itself. A name of our own choice stays, and so does what was said later than this."""
-    if _is_news(turn, contact, "name", message_id):
+    if is_news(turn, contact, "name", message_id):
         name = contact.name if contact.named_by_me else their_name(profile.name)
         before = contact.name
         contact = turn.change(contact.id, name=name, profile_name=profile.name, read_receipts=profile.read_receipts)
@@ -390,7 +390,7 @@ def told(turn: Turn, contact: Contact, message_id: bytes, profile: Profile) -> C
 
 def moved(turn: Turn, contact: Contact, message_id: bytes, ways: Sequence[tuple[bytes, bytes]]) -> None:
     """A contact told where its nodes are. None at all changes nothing: it may just not know its own."""
-    if _is_news(turn, contact, "ways", message_id) and ways:
+    if is_news(turn, contact, "ways", message_id) and ways:
         store_contacts.set_ways(turn.db, contact.id, [Way(*way, ROLE_NODE) for way in ways], turn.now)
         if contact.state == "contact":
             reach(turn, contact)
@@ -398,11 +398,11 @@ def moved(turn: Turn, contact: Contact, message_id: bytes, ways: Sequence[tuple[
 
 def collects(turn: Turn, contact: Contact, message_id: bytes, theirs: tuple[Announced, ...]) -> None:
     """A contact told where it collects what we leave for it."""
-    if _is_news(turn, contact, "queues", message_id):
+    if is_news(turn, contact, "queues", message_id):
         queues.told(turn, contact, theirs)
 
 
-def _is_news(turn: Turn, contact: Contact, what: str, message_id: bytes) -> bool:
+def is_news(turn: Turn, contact: Contact, what: str, message_id: bytes) -> bool:
     """Contents may arrive late and in any order; the ids of one sender grow with time.
 
     An id from the future counts as one of tomorrow: else a clock that was wrong once would silence its owner for long.

@@ -42,6 +42,10 @@ class Mailboxes(Protocol):
         """The relay that a person means by MULTIADDR or MULTIADDR#TOKEN. Raises BadAddress."""
         ...
 
+    def is_us(self, relay: bytes) -> bool:
+        """Whether the relay with this transport key is this node."""
+        ...
+
     def address_of(self, relay: Relay) -> str:
         """Where a relay is, for people: its best address, which ends in /p2p/<peer id>."""
         ...
@@ -69,8 +73,10 @@ class Net(Protocol):
         """There are hidden contacts, or will be: have ways for them from now on."""
         ...
 
-    def ways(self, *, hidden: bool = False) -> list[PackedWay]:
-        """Where others may dial us, best first; for the hidden, circuits of another transport key only."""
+    def ways(self, *, hidden: bool = False, relayed: bool = True) -> list[PackedWay]:
+        """Where others may dial us, best first; for the hidden, circuits of another transport key only. Not `relayed`:
+        without circuits.
+        """
         ...
 
     def listening(self) -> list[str]:

@@ -128,7 +128,7 @@ def told(turn: Turn, contact: Contact, queues: tuple[Announced, ...]) -> None:
             contact.id, None, one.relay, one.address, one.token, one.fetch, one.put_seed, flags=0, until=one.until
         )
         for one in queues
-        if one.until > turn.now
+        if one.until > turn.now and not turn.net.mailboxes.is_us(one.relay)  # who uses our relay is here when a link is
     ]
     store_queues.deposit_no_more(turn.db, contact.id, 0, rows)
     for row in rows:

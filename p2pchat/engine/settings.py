@@ -5,7 +5,7 @@ from __future__ import annotations
 from p2pchat.store import meta
 from p2pchat.store.database import Database
 
-_KEEP, _RECEIPTS = "keep_receiving", "read_receipts"
+_KEEP, _RECEIPTS, _RELAY = "keep_receiving", "read_receipts", "relay_for_contacts"
 
 
 def keep_receiving(db: Database) -> bool | None:
@@ -26,3 +26,13 @@ def read_receipts(db: Database) -> bool:
 def set_read_receipts(db: Database, wanted: bool) -> None:
     """Keep the answer; contacts are to be told of it."""
     meta.put_int(db, _RECEIPTS, wanted)
+
+
+def relay_for_contacts(db: Database) -> bool | None:
+    """Whether this node is a relay for its contacts; None where nobody was asked yet."""
+    return None if meta.get(db, _RELAY) is None else bool(meta.get_int(db, _RELAY))
+
+
+def set_relay_for_contacts(db: Database, wanted: bool) -> None:
+    """Keep the answer."""
+    meta.put_int(db, _RELAY, wanted)

@@ -338,6 +338,20 @@ def neighbourhood(ip: str) -> str:
     return parsed.packed[:8].hex()
 
 
+def from_outside(here: str, there: str) -> bool:
+    """Whether a connection from the IP address `there` to `here` shows that the internet reaches us: both are public,
+    and not of one network.
+    """
+    try:
+        ends = [ipaddress.ip_address(ip.partition("%")[0]) for ip in (here, there)]
+    except ValueError:
+        return False
+    if ends[0].version != ends[1].version or not all(ip.is_global and not ip.is_multicast for ip in ends):
+        return False
+    near = 3 if ends[0].version == 4 else 6
+    return ends[0].packed[:near] != ends[1].packed[:near]
+
+
 # --- our own ------------------------------------------------------------------------------------------------------
 
 

@@ -23,6 +23,7 @@ from p2pchat.core.primitives import equal
 from p2pchat.core.session import Pair, hello_days, hello_tag
 from p2pchat.core.wire import Frame
 from p2pchat.errors import CannotOpen, LinkLost
+from p2pchat.net import addresses
 from p2pchat.net.frames import FrameReader, write_frames
 from p2pchat.net.ports import Host, Stream
 
@@ -62,6 +63,10 @@ class Wire(Protocol):
 
     def hidden(self, contact: bytes) -> bool:
         """Whether the contact must not learn where we are."""
+        ...
+
+    def found(self, address: bytes) -> None:
+        """A contact has reached us at this public address of ours (packed), from outside."""
         ...
 
 
@@ -118,7 +123,7 @@ class Links:
         self,
         contact: bytes,
         peer: bytes,
-        addresses: Sequence[str],
+        known: Sequence[str],
         attempt: int,
         started: Callable[[], None],
         only: str | None = None,
@@ -133,7 +138,7 @@ class Links:
         if not pairs:
             raise LinkLost
         pair = pairs[attempt % len(pairs)]
-        stream = await self._host.open(peer, addresses, PROTOCOL, only=only)
+        stream = await self._host.open(peer, known, PROTOCOL, only=only)
         try:
             reader = FrameReader(stream)
             day = hello_days(self._wire.now())[0]
@@ -157,6 +162,8 @@ class Links:
                 return  # a stranger learns nothing, not even that this is p2pchat's answer
             day = hello_days(self._wire.now())[0]
             await write_frames(stream, [Frame(wire.HELLO, hello_tag(pair.ours, self._host.peer, stream.peer, day))])
+            if stream.route == "direct" and (address := self._host.found_at(stream.peer)):
+                self._wire.found(addresses.pack(address))
             await self._carry(Link(stream, pair.contact, pair.th), reader)
         except (CannotOpen, LinkLost):
             return

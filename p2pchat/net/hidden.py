@@ -34,6 +34,9 @@ class HiddenHost:
         known = [address for address in addresses if self._leads_by_ours(address)]
         return await self._host.open(peer, known, protocol, only="circuit")
 
+    def found_at(self, peer: bytes) -> str:
+        return ""
+
     async def disconnect(self, peer: bytes, *, only: str | None = None) -> None:
         await self._host.disconnect(peer, only=only)
 

@@ -13,10 +13,11 @@ take no push. `guard` holds what contains the rest.
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
@@ -131,7 +132,16 @@ class LibP2PHost:
         """Have `told` called with every peer whose last connection, one that it made, has ended."""
         self._farewells.append(told)
 
-    def handle(self, protocol: str, handler: Handler) -> None:
+    def found_at(self, peer: bytes) -> str:
+        return self._running.found.get(peer, "") if self._running else ""
+
+    def handle(self, protocol: str, handler: Handler | None) -> None:
+        """None: serve it no more; streams that are open go on."""
+        if handler is None:
+            del self._handlers[protocol]
+            if self._running:
+                self._running.basic.remove_stream_handler(TProtocol(protocol))
+            return
         self._handlers[protocol] = handler
         if self._running:
             self._serve(self._running.basic, protocol, handler)
@@ -185,20 +195,22 @@ class LibP2PHost:
     async def _accept(self, running: _Running, stream: trio.SocketStream) -> None:
         """One inbound connection, from its first byte to its last: its slot is free again when this returns."""
         with suppress(OSError):
-            remote = stream.socket.getpeername()[0]
+            remote, (here, port, *_) = stream.socket.getpeername()[0], stream.socket.getsockname()
             keep_alive(stream)
-            await self._take(running, addr.neighbourhood(remote), partial(self._meet, remote, stream))
+            found = addr.Endpoint(ipaddress.ip_address(here), port).text() if addr.from_outside(here, remote) else ""
+            await self._take(running, addr.neighbourhood(remote), partial(self._meet, remote, stream), found)
         stream.socket.close()
 
-    async def _take(self, running: _Running, place: str, meet: Callable[[], Awaitable[Wire]]) -> bool:
-        """Carry one inbound connection until it ends; False where there was no room for it."""
+    async def _take(self, running: _Running, place: str, meet: Callable[[], Awaitable[Wire]], found: str = "") -> bool:
+        """Carry one inbound connection until it ends; False where there was no room for it. `found`: at which public
+        address of ours it came in from outside."""
         if not running.slots.take(place):
             return False
         try:
             wire = await meet()
             if running.clients.take(wire.place):
                 try:
-                    await self._shake_hands(running.swarm, wire)
+                    await self._shake_hands(running, wire, found)
                 finally:
                     running.clients.give(wire.place)
         except Exception as error:  # noqa: BLE001 - a stranger's bytes must not end the node
@@ -226,7 +238,8 @@ class LibP2PHost:
             place = addr.neighbourhood(forwarded[-1])
         return Wire(pipe, place)
 
-    async def _shake_hands(self, swarm: Swarm, wire: Wire) -> None:
+    async def _shake_hands(self, running: _Running, wire: Wire, found: str) -> None:
+        swarm = running.swarm
         try:
             muxed = await swarm.upgrade_inbound_raw_conn(RawConnection(wire, False), _SOMEWHERE)
             assert isinstance(muxed, GuardedYamux)
@@ -234,7 +247,8 @@ class LibP2PHost:
             for conn in dialling.live(swarm, muxed.peer_id)[: -self._limits.connections_per_peer]:
                 await dialling.drop(swarm, conn)
             try:
-                await muxed.event_closed.wait()
+                with running.finding(key_of(muxed.peer_id), found):
+                    await muxed.event_closed.wait()
             finally:
                 self._say_farewell(key_of(muxed.peer_id))
         finally:
@@ -409,6 +423,18 @@ class _Running:
         many = {addr.neighbourhood(proxy): limits.inbound for proxy in proxies}
         self.slots = Slots(limits.inbound, limits.inbound_per_place, many)
         self.clients = Slots(limits.inbound, limits.inbound_per_place)
+        self.found: dict[bytes, str] = {}
+
+    @contextmanager
+    def finding(self, peer: bytes, address: str) -> Iterator[None]:
+        """While a connection lives by which a peer has found us at a public address; nothing if that is ""."""
+        if address:
+            self.found[peer] = address
+        try:
+            yield
+        finally:
+            if address:
+                self.found.pop(peer, None)
 
 
 quiet()

@@ -59,9 +59,13 @@ class Mailboxes:
             raise BadAddress("A relay cannot be reached by another relay")
         if len(token) > MOST_TOKEN:
             raise BadAddress(f"A relay's token has at most {MOST_TOKEN} bytes")
-        if peer == self._host.peer:
+        if self.is_us(peer):
             raise BadAddress("That is this node itself")
         return Relay(peer, (addresses.pack(address),), token)
+
+    def is_us(self, relay: bytes) -> bool:
+        """Whether the relay with this transport key is this node."""
+        return relay == self._host.peer
 
     def address_of(self, relay: Relay) -> str:
         """Where a relay is, for people: its best address, which ends in /p2p/<peer id>."""

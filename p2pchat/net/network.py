@@ -76,9 +76,9 @@ class Network:
             self._hiding = True
             self._hidden.relays.use(self._relays)
 
-    def ways(self, *, hidden: bool = False) -> list[tuple[bytes, bytes]]:
-        """Where others may dial us, best first, at most four; for the hidden, circuits only."""
-        return (self._hidden if hidden else self._open).ways()
+    def ways(self, *, hidden: bool = False, relayed: bool = True) -> list[tuple[bytes, bytes]]:
+        """Where others may dial us, best first, at most four; for the hidden, circuits only; else without, if asked."""
+        return (self._hidden if hidden else self._open).ways(relayed=relayed)
 
     def listening(self) -> list[str]:
         """Every address we can be dialled at, with our peer id."""

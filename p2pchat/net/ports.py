@@ -84,6 +84,11 @@ class Host(Protocol):
         """
         ...
 
+    def found_at(self, peer: bytes) -> str:
+        """Our public address at which this peer has reached us from outside, by a connection that lives; "" if it has
+        not."""
+        ...
+
     async def disconnect(self, peer: bytes, *, only: str | None = None) -> None:
         """Close every connection with `peer`, or those of the route `only`; every stream on them ends (`read` gives b""
         or LinkLost)."""

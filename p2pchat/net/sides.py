@@ -48,9 +48,10 @@ class Side:
         """Where this side can be dialled, best first."""
         return (*self.host.addresses(), *self.relays.ways())
 
-    def ways(self) -> list[tuple[bytes, bytes]]:
-        """The few of them that are given to others, packed."""
-        best = addresses.for_invite(self.host.addresses(), relays=self.relays.ways())[:MOST_WAYS]
+    def ways(self, *, relayed: bool = True) -> list[tuple[bytes, bytes]]:
+        """The few of them that are given to others, packed; circuits among them if `relayed`."""
+        circuits = self.relays.ways() if relayed else ()
+        best = addresses.for_invite(self.host.addresses(), relays=circuits)[:MOST_WAYS]
         return [(self.host.peer, addresses.pack(address)) for address in best]
 
     def best(self, contact: bytes) -> Link | None:

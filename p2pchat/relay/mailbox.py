@@ -25,6 +25,7 @@ from p2pchat.core.wire import Frame, FrameParser
 from p2pchat.errors import CannotOpen, LinkLost
 from p2pchat.net.frames import READ, write_frames
 from p2pchat.net.ports import Stream
+from p2pchat.net.streams import LibP2PStream
 from p2pchat.relay.batches import MOST_READS, Answer, Batch, Fetching, Outcome, Wanted, apply
 from p2pchat.relay.clients import SLOW, Client, Opened, Outgoing
 from p2pchat.relay.limits import Bucket, Limits, Places, Spent
@@ -452,3 +453,12 @@ class Mailbox:
         elif outcome.wrote and self.failing:
             log.warning("the store works again")
             self.failing = False
+
+
+def place_of(stream: Stream) -> str:
+    """Where on the network a stream comes from. By another relay come people from many places, of whom nothing is known
+    but their keys.
+    """
+    if stream.route != "direct":
+        return f"{stream.route} {stream.peer.hex()}"
+    return stream.place if isinstance(stream, LibP2PStream) else ""

@@ -33,15 +33,13 @@ from p2pchat.net import circuit, guard
 from p2pchat.net.hop import CircuitLimits, CircuitRelay
 from p2pchat.net.host import LibP2PHost
 from p2pchat.net.host import Limits as HostLimits
-from p2pchat.net.ports import Stream
 from p2pchat.net.quiet import quiet
-from p2pchat.net.streams import LibP2PStream
 from p2pchat.net.supervisor import Supervisor
 from p2pchat.relay import metrics
 from p2pchat.relay.config import BadSetting, Config
 from p2pchat.relay.folder import Folder
 from p2pchat.relay.limits import Limits
-from p2pchat.relay.mailbox import PROTOCOL, Mailbox
+from p2pchat.relay.mailbox import PROTOCOL, Mailbox, place_of
 from p2pchat.relay.store import MailboxStore, Quota
 
 DRAIN = 5.0
@@ -131,7 +129,7 @@ class _Relay:
         self._announced = [_announced(address) for address in config.announce]
         self._supervisor = Supervisor(self._host)
         self.store = MailboxStore.open(folder.store, quota(config), _now())
-        self._mailbox = Mailbox(self._host.peer, self.store, limits, _now, random, _place_of)
+        self._mailbox = Mailbox(self._host.peer, self.store, limits, _now, random, place_of)
         self._host.handle(PROTOCOL, self._mailbox.serve)
         self._hop = CircuitRelay(
             self._host, circuit_limits(config), _now, allowed=self._mailbox.knows, announce=self._where
@@ -225,13 +223,6 @@ class _Relay:
             await stream.aclose()
 
         await trio.serve_listeners(tell, [listener])
-
-
-def _place_of(stream: Stream) -> str:
-    """By another relay come people from many places, of whom nothing is known but their keys."""
-    if stream.route != "direct":
-        return f"{stream.route} {stream.peer.hex()}"
-    return stream.place if isinstance(stream, LibP2PStream) else ""
 
 
 def _announced(address: str) -> str:

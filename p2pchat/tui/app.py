@@ -48,6 +48,8 @@ STATUS_PAUSE = 60.0
 """Seconds after which the node is asked how it does, beside what it tells by itself."""
 
 GC_PAUSE = 1.0
+REST = 20.0
+"""Seconds without a key after which a pause for the whole of the memory is felt by nobody."""
 WATCH_PAUSE = 1.0
 
 Doing = Callable[[str], Awaitable[None]]
@@ -105,6 +107,7 @@ class ChatApp(App[errors.P2PChatError]):
         """Chats that were rung for since somebody looked last."""
         self._titled = 0
         self._facts: dict[str, Any] = {}
+        self._offered = False
         self._reading: asyncio.Task[None] | None = None
         self._read_again = False
         self._leaving = False
@@ -128,10 +131,12 @@ class ChatApp(App[errors.P2PChatError]):
             "copy": self.picking.copy,
             "delete": self.picking.delete_picked,
             "why": self.picking.why,
+            "relays": self.people.relays,
             "theme": self._theme,
             "rtl": self._rtl,
             "keep": self._keep,
             "receipts": self._receipts,
+            "offer": self._offer,
             "lock": self._lock,
             "quit": self._quit,
         }
@@ -218,6 +223,7 @@ class ChatApp(App[errors.P2PChatError]):
         self.main.write_in(None)
         self.refresh_status()
         self.set_timer(GC_PAUSE, tune_gc)
+        self.set_interval(REST, self._rest)
         self.set_interval(STATUS_PAUSE, self._ask_status)
         if not self.is_headless:
             assert sys.__stdin__ is not None
@@ -301,8 +307,9 @@ class ChatApp(App[errors.P2PChatError]):
         self.refresh_status()
         for warning in news.warnings:
             self.say(warning, "warning")
-        for request in news.asked:
-            self.say(f"{request.name} asks to become a contact (Ctrl+R).")
+        if not getattr(self.screen, "LISTS_REQUESTS", False):
+            for request in news.asked:
+                self.say(f"{request.name} asks to become a contact (Ctrl+R).")
         self._ring(news)
         if news.stale:
             self.run_worker(self.reread())
@@ -366,6 +373,9 @@ class ChatApp(App[errors.P2PChatError]):
         except errors.NodeGone:
             return
         self.refresh_status()
+        if self._facts.get("could_relay") and not self._offered:
+            self._offered = True
+            self.say("Your contacts reach this computer: it could be a small relay for them. /offer asks you once.")
 
     def refresh_status(self) -> None:
         """Say how things are: in the status line, and unread messages in the window's title."""
@@ -503,6 +513,15 @@ class ChatApp(App[errors.P2PChatError]):
         is_on = bool(settings[setting])
         self.say(f"{says}: {'yes' if is_on else 'no'}. /{name} {'off' if is_on else 'on'} changes it.")
 
+    async def _offer(self, _rest: str) -> None:
+        from p2pchat.tui.screens.confirm import Question
+
+        offer = await self.seam.call("offer")
+        answer = await self.ask(Question("A relay for your contacts", (offer["notice"],), "Yes, be one", "No"))
+        if answer is not None:
+            await self.seam.call("offer", answer=answer)
+            self.say("This node is a relay for your contacts." if answer else "This node is nobody's relay.")
+
     async def _lock(self, _rest: str) -> None:
         await self.talk.leave()
         await self.seam.call("lock")
@@ -554,6 +573,10 @@ class ChatApp(App[errors.P2PChatError]):
             self._touched = self._clock()
         await super().on_event(event)
 
+    def _rest(self) -> None:
+        if self._clock() - self._touched >= REST and gc.get_count()[2]:
+            gc.collect()
+
     def _fatal_error(self) -> None:
         # Textual would print a traceback with the values of all variables: texts, names, perhaps a passphrase, and
         # whatever sequences are in them. `launch` says in one line that it is our fault.
@@ -561,10 +584,10 @@ class ChatApp(App[errors.P2PChatError]):
 
 
 def tune_gc() -> None:
-    """Take what the start made out of the collector's sight, and let it run more rarely: its pauses were the whole of
-    the slowest keys.
+    """Take what the start made out of the collector's sight, and let it look at little at a time: its pauses were the
+    whole of the slowest keys. At all there is, it looks when nobody types.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    gc.set_threshold(5_000, 5, 1_000)
     gc.enable()  # `launch` did without until here

@@ -6,8 +6,8 @@ Plain data and no widget: what is shown follows from here, and can be tested wit
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from p2pchat.tui.labels import labels
 from p2pchat.tui.model import Chat, Message, Request, chat_of, message_of, request_of
@@ -16,8 +16,7 @@ DELETED = "deleted"
 SAVED = "saved"
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(NamedTuple):
     """One of our messages is in another state now."""
 
     chat: str
@@ -192,7 +191,7 @@ class Book:
     def _change(self, ident: str, **changes: Any) -> bool:
         for index, chat in enumerate(self.chats):
             if chat.id == ident:
-                self.chats[index] = replace(chat, **changes)
+                self.chats[index] = chat._replace(**changes)
                 return True
         return False
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import NamedTuple
 
 NOTHING, CONTACT, REQUEST, CHOICE, TEXT = "nothing", "contact", "request", "choice", "text"
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """One row. `usage`: its arguments as the help writes them. `takes`: what they are, for the completion. `chat`: only
     with a chat on the screen.
     """
@@ -50,6 +49,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("copy", "copy the picked message, else the newest", chat=True),
     Command("delete", "delete the picked message here, else your newest", chat=True),
     Command("why", "where the picked message is, else your newest", chat=True),
+    Command("relays", "what keeps messages while you are away; use one more", "[ADDRESS]", TEXT),
     Command("theme", "colours", "NAME", CHOICE, ("dark", "light", "contrast", "mono")),
     Command(
         "rtl",
@@ -60,6 +60,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("keep", "go on receiving when this is closed", "on|off", CHOICE, ("on", "off")),
     Command("receipts", "tell others that you read what they wrote", "on|off", CHOICE, ("on", "off")),
+    Command("offer", "be a small relay for your contacts, or not"),
     Command("lock", "close and forget the keys until the passphrase is given again"),
     Command("quit", "leave"),
 )
@@ -67,23 +68,20 @@ COMMANDS: tuple[Command, ...] = (
 BY_NAME = {command.name: command for command in COMMANDS}
 
 
-@dataclass(frozen=True, slots=True)
-class Say:
+class Say(NamedTuple):
     """A text to send."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """A command with what was written behind it."""
 
     command: Command
     rest: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(NamedTuple):
     """No command of ours; `nearest` may have been meant."""
 
     name: str
@@ -106,8 +104,7 @@ def parse(line: str) -> Say | Run | Unknown:
     return Unknown(name, near[0] if near else None)
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(NamedTuple):
     """One way to go on: the whole line then, what to show for it, and what that does."""
 
     line: str

@@ -54,6 +54,10 @@ class Desk(Protocol):
         """Read everything again."""
         ...
 
+    def clear_notifications(self) -> None:
+        """Take away what was said."""
+        ...
+
     async def ask(self, screen: Screen[Any]) -> Any:
         """Show a screen; what it was dismissed with."""
         ...

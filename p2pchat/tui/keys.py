@@ -7,7 +7,7 @@ a person would miss it: Ctrl+A, E, W, U, K, D.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from textual.binding import Binding
 
@@ -21,8 +21,7 @@ WHERE = (EVERYWHERE, CHATS, WRITING, MESSAGE, LIST)
 """In the order of the help."""
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """One row: the keys as Textual names them, the action they run, what it does, and where. A row with `told` False
     works, and is too obvious to be told.
     """

@@ -10,7 +10,6 @@ from __future__ import annotations
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 
 from p2pchat.tui.model import Chat
 
@@ -70,4 +69,4 @@ def _labelled(chat: Chat, ids: list[str]) -> Chat:
         while digits < len(chat.id) and len({each[:digits] for each in ids}) < len(ids):
             digits += _DIGITS
         label = f"{chat.name} ·{chat.id[:digits]}"
-    return chat if chat.label == label else replace(chat, label=label)
+    return chat if chat.label == label else chat._replace(label=label)

@@ -1,4 +1,4 @@
-"""What the app does about people: invite, take an invite, requests, the page of a contact."""
+"""What the app does about people: invite, take an invite, requests, the page of a contact, relays to meet at."""
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ class People:
         """/requests"""
         from p2pchat.tui.screens.requests import RequestsScreen
 
+        self._app.clear_notifications()  # on a small screen they would lie over the page they speak of
         accepted = await self._app.ask(RequestsScreen(self._app.seam))
         await self._app.reread()
         if accepted is not None and self._app.book.chat(accepted) is not None:
@@ -95,6 +96,13 @@ class People:
             self._app.say("Write the new name behind it: /rename Bob")
             return
         await self._app.seam.call("rename", contact=chat.id, name=name)
+        await self._app.reread()
+
+    async def relays(self, address: str) -> None:
+        """/relays [ADDRESS]"""
+        from p2pchat.tui.screens.relays import RelaysScreen
+
+        await self._app.ask(RelaysScreen(self._app.seam, address))
         await self._app.reread()
 
     async def block(self, name: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from p2pchat import errors
-from p2pchat.clean import clean, clean_line
+from p2pchat.clean import clean, clean_line, harmless
 from p2pchat.tui.labels import labels
 
 if TYPE_CHECKING:
@@ -24,6 +24,11 @@ STARTING, LOCKED, READY, GONE = "starting", "locked", "ready", "gone"
 
 BATCH_INTERVAL = 0.05
 """Seconds between two batches of events at least. One message each made a flood cost more than half a second a key."""
+
+FLOOD = 25
+"""Events in a batch after which the next one takes its time: nobody reads so fast, but somebody may be writing."""
+
+FLOOD_INTERVAL = 0.1
 
 BACK_OFF = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds to wait before each try to get the node back; the last one again and again."""
@@ -75,19 +80,18 @@ Opener = Callable[[], Awaitable[Link]]
 
 
 class Gatherer:
-    """Hands events on in batches: the first at once, then at most one batch an interval."""
+    """Hands events on in batches: the first at once, then at most one batch an interval, half as many in a flood."""
 
     def __init__(
         self,
         deliver: Callable[[list[Event]], None],
         clock: Callable[[], float],
         later: Callable[[float, Callable[[], None]], object],
-        interval: float = BATCH_INTERVAL,
     ) -> None:
         self._deliver = deliver
         self._clock = clock
         self._later = later
-        self._interval = interval
+        self._interval = BATCH_INTERVAL
         self._held: list[Event] = []
         self._last = float("-inf")
 
@@ -100,6 +104,7 @@ class Gatherer:
     def _flush(self) -> None:
         held, self._held = self._held, []
         self._last = self._clock()
+        self._interval = FLOOD_INTERVAL if len(held) > FLOOD else BATCH_INTERVAL
         self._deliver(held)
 
 
@@ -221,6 +226,8 @@ class Seam:
 def cleaned(value: Any, field: str = "") -> Any:
     """`value` with every string in it harmless for a terminal; `field` is the key it stood under."""
     if isinstance(value, str):
+        if harmless(value):
+            return value
         return clean(value) if field in _TEXTS else clean_line(value)
     if isinstance(value, dict):
         return {key: cleaned(each, key) for key, each in value.items()}

@@ -11,9 +11,10 @@ import codecs
 import contextlib
 import os
 import select
+import string
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual._xterm_parser import XTermParser
@@ -125,18 +126,25 @@ class Pastes:
         return text.replace("\x1b", "") + end, rest
 
 
-def let_alt_digits_through() -> None:
-    """Alt and a digit are keys. Textual takes them for what one terminal's Option key means (Alt+1 would write "¡")."""
+class _Key(NamedTuple):
+    value: str
+
+
+def know_alt() -> None:
+    """Alt with a letter or a digit is a key, and a whole one. Textual takes the digits for what one terminal's Option
+    key means (Alt+1 would write "¡"), and after a letter waits a tenth of a second whether more comes.
+    """
     assert isinstance(ANSI_SEQUENCES_KEYS, dict)
-    for digit in "0123456789":
-        ANSI_SEQUENCES_KEYS.pop(f"\x1b{digit}", None)
+    for char in f"{string.ascii_lowercase}{string.digits}":
+        if char not in "bf":  # it knows those two: a word on, a word back
+            ANSI_SEQUENCES_KEYS[f"\x1b{char}"] = (_Key(f"alt+{char}"),)
 
 
 class Terminal(LinuxDriver):
     """Textual's driver, writing to stdout (so that stderr can go to a file), at ease with a terminal that vanishes."""
 
     def __init__(self, app: App[Any], **settings: Any) -> None:
-        let_alt_digits_through()
+        know_alt()
         super().__init__(app, **settings)
         assert sys.__stdout__ is not None
         self._file: Any = Outlet(sys.__stdout__.fileno())

@@ -78,8 +78,10 @@ ANSWERS: dict[str, Answer] = {
             "problem": "",
             "used": True,
             "kept": True,
+            "contact": None,
         }
     ],
+    "offer": {"relay": None, "reachable": True, "notice": "A notice."},
     "doctor": [
         {"check": "store", "ok": True, "detail": "fine", "hint": ""},
         {"check": "clock", "ok": False, "detail": "odd", "hint": "Set it."},

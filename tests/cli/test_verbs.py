@@ -68,6 +68,9 @@ SIMPLE = [
     (["relays"], "relays", {"add": None, "remove": None}),
     (["relays", "add", "/ip4/x#word"], "relays", {"add": "/ip4/x#word", "remove": None}),
     (["relays", "remove", "/ip4/x"], "relays", {"add": None, "remove": "/ip4/x"}),
+    (["offer"], "offer", {"answer": None}),
+    (["offer", "yes"], "offer", {"answer": True}),
+    (["offer", "no"], "offer", {"answer": False}),
 ]
 
 
@@ -575,3 +578,19 @@ def test_relays_and_how_they_do(node: FakeNode, p2pchat: Run) -> None:
     missing = p2pchat("relays", "add")
     assert (missing.code, "Which relay" in missing.err) == (2, True)
     assert p2pchat("relays", "take", "/ip4/x").code == 2
+
+
+def test_a_relay_that_a_contact_is(node: FakeNode, p2pchat: Run) -> None:
+    (one,) = cast(list[dict[str, object]], node.answers["relays"])
+    node.answers["relays"] = [
+        {**one, "contact": "bob"},
+        {**one, "contact": "eve\x1b[2J", "state": "offered", "since": None, "used": False, "kept": False},
+    ]
+    ours, offered = p2pchat("relays").out.splitlines()
+    assert ours.split("  ")[:2] == ["connected", "bob's"]
+    assert offered.split()[:2] == ["offered", "eve\ufffd[2J's"]
+
+
+def test_the_offer_says_what_the_node_says(node: FakeNode, p2pchat: Run) -> None:
+    assert p2pchat("offer", "yes").out == "A notice.\n"
+    assert p2pchat("offer", "perhaps").code == 2

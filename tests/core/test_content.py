@@ -16,10 +16,12 @@ from p2pchat.core.content import (
     BUNDLE,
     DELIVERED,
     MESSAGE_ID,
+    MOST_OWN_WAYS,
     MOST_QUEUES,
     PROFILE,
     QUEUES,
     RECEIPT,
+    RELAY,
     RESET,
     TEXT,
     Announced,
@@ -56,6 +58,8 @@ EXAMPLES = {
     "queues": Content(QUEUES, ID, 0, NOW, ((QUEUE,) * MOST_QUEUES,)),
     "no queues": Content(QUEUES, ID, 0, NOW, ((),)),
     "addresses": Content(ADDRESSES, ID, 0, NOW, ((WAY,),)),
+    "relay": Content(RELAY, ID, 0, NOW, (bytes(32), (b"somewhere",) * MOST_OWN_WAYS, b"word")),
+    "no relay": Content(RELAY, ID, 0, NOW, (bytes(32), (), b"")),
 }
 
 
@@ -145,6 +149,10 @@ WRONG: dict[str, list[Any]] = {
     "a queue without an address": fields(type=QUEUES, seq=0, payload=[[[bytes(32), b"", *QUEUE[2:]]]]),
     "a queue for ever": fields(type=QUEUES, seq=0, payload=[[[*QUEUE[:-1], (1 << 53) + 1]]]),
     "address without bytes": fields(type=ADDRESSES, seq=0, payload=[[[bytes(32), b""]]]),
+    "relay with an address without bytes": fields(type=RELAY, seq=0, payload=[bytes(32), [b""], b""]),
+    "relay with five addresses": fields(type=RELAY, seq=0, payload=[bytes(32), [b"somewhere"] * 5, b""]),
+    "relay with a long token": fields(type=RELAY, seq=0, payload=[bytes(32), [], bytes(65)]),
+    "relay with a short key": fields(type=RELAY, seq=0, payload=[bytes(31), [], b""]),
     "one field less": fields()[:-1],
     "nothing": [],
 }

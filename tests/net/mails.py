@@ -163,6 +163,9 @@ class Lines:
     def handle(self, protocol: str, handler: Handler) -> None:
         raise NotImplementedError
 
+    def found_at(self, peer: bytes) -> str:
+        return ""
+
     async def open(self, peer: bytes, addresses: Sequence[str], protocol: str, *, only: str | None = None) -> Stream:
         assert protocol == words.PROTOCOL
         self.dialled.append(trio.current_time() - self.began)

@@ -321,3 +321,23 @@ def test_neighbourhoods() -> None:
     assert addr.neighbourhood("2001:db8::1") == addr.neighbourhood("2001:db8::2:3")
     assert addr.neighbourhood("2001:db8::1") != addr.neighbourhood("2001:db8:0:1::1")
     assert addr.neighbourhood("fe80::1%eth0") == addr.neighbourhood("fe80::2%eth0")
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "outside"),
+    [
+        ("198.41.0.4", "193.0.14.129", True),
+        ("2001:503:ba3e::2:30", "2001:7fd::1", True),
+        ("2001:503:ba3e::2:30%eth0", "2001:7fd::1", True),
+        ("198.41.0.4", "198.41.0.9", False),  # of one network
+        ("2001:503:ba3e::1", "2001:503:ba3e:7::1", False),
+        ("192.168.1.2", "193.0.14.129", False),
+        ("198.41.0.4", "10.0.0.1", False),
+        ("127.0.0.1", "127.0.0.1", False),
+        ("198.41.0.4", "2001:7fd::1", False),
+        ("fe80::1%eth0", "fe80::2%eth0", False),
+        ("", "193.0.14.129", False),
+    ],
+)
+def test_who_comes_from_outside(here: str, there: str, outside: bool) -> None:
+    assert addr.from_outside(here, there) is outside

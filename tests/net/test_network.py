@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import TYPE_CHECKING
 
+import pytest
 import trio
 from libp2p.identity.identify.pb.identify_pb2 import Identify
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -43,6 +44,7 @@ class Person:
         self.hides = False
         self.routes: list[str] = []
         self.links = 0
+        self.found_at: list[str] = []
         self._pair = pair(other, b"t" * 32, b"r" * 32, me, other)
         self._changed = trio.Event()
         self.network = Network(self.host, self.hidden_host, self, self, nursery, Random(number).randbytes)
@@ -55,6 +57,9 @@ class Person:
 
     def hidden(self, contact: bytes) -> bool:
         return self.hides
+
+    def found(self, address: bytes) -> None:
+        self.found_at.append(addr.unpack(address))
 
     def moved(self) -> None:
         self._wake()
@@ -199,6 +204,27 @@ def test_a_direct_way_that_becomes_known_takes_the_link_and_ends_the_circuit() -
             (conn,) = connections(alice.host, bob.host)
             assert conn.muxed_conn.route == "direct"  # type: ignore[attr-defined]
             assert await bob.hears(alice) == "direct"
+
+    run(main, MockClock(rate=10))
+
+
+def test_a_contact_who_comes_from_outside_shows_where_we_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a connection that they made; not by one of ours, nor by a relay."""
+    monkeypatch.setattr(addr, "from_outside", lambda here, there: here == there == "127.0.0.1")
+
+    async def main() -> None:
+        async with people() as (alice, bob, _):
+            alice.network.reach(BOB, circuits(bob))
+            await bob.until(lambda: bob.links == 1)
+            assert bob.found_at == []
+            alice.network.reach(BOB, bob.network.ways())
+            await bob.until(lambda: bob.network.route(ALICE) == "direct")
+            assert bob.found_at == list(bob.host.addresses())
+            assert alice.found_at == []
+            assert bob.host.found_at(alice.host.peer) == bob.host.addresses()[0]
+            await alice.host.disconnect(bob.host.peer)
+            while bob.host.found_at(alice.host.peer):
+                await trio.lowlevel.checkpoint()
 
     run(main, MockClock(rate=10))
 

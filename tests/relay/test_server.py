@@ -14,6 +14,7 @@ from p2pchat.net.ports import Stream
 from p2pchat.relay import server
 from p2pchat.relay.config import BadSetting, Config
 from p2pchat.relay.folder import Folder
+from p2pchat.relay.mailbox import place_of
 
 
 @dataclass
@@ -27,8 +28,8 @@ class Coming:
 def test_who_comes_by_another_relay_shares_a_place_with_nobody() -> None:
     """Else one of them could use up what all of them may deposit in a day."""
     one, two = (cast(Stream, Coming(bytes([key]) * 32, "circuit")) for key in (1, 2))
-    assert server._place_of(one) != server._place_of(two)
-    assert server._place_of(one) == server._place_of(cast(Stream, Coming(one.peer, "circuit")))
+    assert place_of(one) != place_of(two)
+    assert place_of(one) == place_of(cast(Stream, Coming(one.peer, "circuit")))
 
 
 @pytest.mark.parametrize(

@@ -48,10 +48,12 @@ class FakeNode:
         self.read_upto: dict[str, int] = {}
         self.drafts: dict[str, str] = {}
         self.added: dict[str, str] = {}
+        self.offer: Json = {"relay": None, "reachable": False, "notice": "What it means."}
         self.settings: Json = {"keep_receiving": keep_receiving, "read_receipts": True}
         self.reachable = True
         self.relayed = False
         self.relays = 0
+        self.listed_relays: list[Json] = []
         self.opened = 0
         self.alive = True
         self._end = asyncio.Event()
@@ -100,6 +102,12 @@ class FakeNode:
         self.asking[ident] = {"id": ident, "name": name, "since": self._stamp(), "sas": SAS, "known": known}
         self._emit("request", self.asking[ident])
         return ident
+
+    def lends(self, address: str, state: str = "connected", problem: str = "", contact: str | None = None) -> None:
+        """A relay this profile uses, from the third on in reserve; or one that a contact offers."""
+        row = {"address": address, "state": state, "since": None, "problem": problem, "contact": contact}
+        is_ours = state != "offered"
+        self.listed_relays.append({**row, "used": is_ours and len(self.listed_relays) < 2, "kept": is_ours})
 
     def comes(self, contact: str, route: str = "direct") -> None:
         """A link with a contact comes up."""
@@ -198,7 +206,13 @@ class FakeNode:
             "keep_receiving": self.settings["keep_receiving"],
             "relays": self.relays,
             "relays_connected": self.relays,
+            "could_relay": self.offer["reachable"] and self.offer["relay"] is None,
         }
+
+    def _do_offer(self, answer: bool | None = None) -> Json:
+        if answer is not None:
+            self.offer["relay"] = answer
+        return dict(self.offer)
 
     def _do_settings(self, **changes: bool | None) -> Json:
         self.settings.update({name: value for name, value in changes.items() if value is not None})
@@ -356,15 +370,29 @@ class FakeNode:
     def _do_why(self, id: str) -> Json:
         message = self._find_message(id)
         lies = message["state"] == "stored" and message["route"] == "mailbox"
-        reason = "It is stored at 2 relays until 21 Dec." if lies else "It is on its way."
+        reason, following = "It is on its way.", "An answer is due any moment."
+        if lies:
+            reason, following = "It is stored at 2 relays until 21 Dec.", "Their node finds it there."
+        elif message["state"] in ("delivered", "read"):
+            reason, following = f"It was {message['state']}, as their node confirmed.", "Nothing."
         return {
             "id": id,
             "state": message["state"],
             "reason": reason,
-            "next": "An answer is due soon.",
+            "next": following,
             "relays": 2 if lies else 0,
             "until": "2026-12-21T10:00:00.000Z" if lies else None,
         }
+
+    def _do_relays(self, add: str | None = None, remove: str | None = None) -> list[Json]:
+        self.listed_relays = [row for row in self.listed_relays if row["address"] != remove]
+        for row in self.listed_relays:
+            if add is not None and row["contact"] == add:
+                row |= {"state": "connected", "used": True, "kept": True}
+                return self.listed_relays
+        if add is not None:
+            self.lends(add.partition("#")[0])
+        return self.listed_relays
 
     # --- inside
 

@@ -52,7 +52,21 @@ HALF = "\ud83d"
 # A terminal that gets these is told something it would do; of the others some are only ugly.
 COMMANDS = [name for name, text in TEXTS.items() if any(ord(char) < 32 and char != "\n" for char in text)]
 
-_POISONED = ("name", "draft", "reason", "next", "notice", "sas", "safety_number", "invite", "warning", "detail", "hint")
+_POISONED = (
+    "name",
+    "draft",
+    "reason",
+    "next",
+    "notice",
+    "sas",
+    "safety_number",
+    "invite",
+    "warning",
+    "detail",
+    "hint",
+    "problem",
+    "contact",
+)
 
 
 class HostileNode(FakeNode):
@@ -141,7 +155,7 @@ def noting(paints):
     return render_lines
 
 Widget.render_lines = noting(Widget.render_lines)
-import textual.widgets._option_list, textual.widgets._text_area
+import textual.widgets._option_list, textual.widgets._text_area, p2pchat.tui.widgets.conversation
 note(Widget)
 from p2pchat.cli.main import main
 code = main(sys.argv[2:])

@@ -57,13 +57,16 @@ TALKS = {"latin": LATIN, "russian": RUSSIAN, "persian": PERSIAN}
 
 @dataclass(frozen=True)
 class Scene:
-    """What the node knows, and how one gets to the screen. `talk`: whose conversation is open, None for nobody's."""
+    """What the node knows, and how one gets to the screen. `talk`: whose conversation is open, None for nobody's.
+    `recoloured`: whether what is open takes another theme.
+    """
 
     act: Act
     shows: str
     talk: str | None = "latin"
     passphrase: str | None = None
     profile: bool = True
+    recoloured: bool = True
 
 
 def peopled(talk: str | None, passphrase: str | None = None) -> FakeNode:
@@ -92,7 +95,9 @@ def peopled(talk: str | None, passphrase: str | None = None) -> FakeNode:
 
 
 @contextlib.asynccontextmanager
-async def on_stage(scene: Scene, folder: Path, columns: int, rows: int) -> AsyncIterator[tuple[ChatApp, Pilot_]]:
+async def on_stage(
+    scene: Scene, folder: Path, columns: int, rows: int, theme: str = "dark"
+) -> AsyncIterator[tuple[ChatApp, Pilot_]]:
     """The app in the state of a scene; nothing blinks."""
     node = peopled(scene.talk, scene.passphrase)
     node.settings["keep_receiving"] = None
@@ -102,7 +107,7 @@ async def on_stage(scene: Scene, folder: Path, columns: int, rows: int) -> Async
         profile.database.touch()
     app = ChatApp(profile, seam=Seam(profile, node.open), now=lambda: NOW, clock=lambda: 0.0)
     app.animation_level = "none"
-    app.theme = "dark"
+    app.theme = theme
     async with app.run_test(size=(columns, rows), notifications=True) as pilot:
         await until(pilot, lambda: app.settled or not scene.profile or scene.passphrase)
         await scene.act(app, pilot)
@@ -150,6 +155,22 @@ async def asked(app: ChatApp, pilot: Pilot_) -> None:
     node.knocks("Мария Орлова", known=True)
     await until(pilot, lambda: len(app.book.requests) == 3)
     await press("ctrl+r")(app, pilot)
+
+
+async def relayed(app: ChatApp, pilot: Pilot_) -> None:
+    """Three relays, one of them out of reach, and one that a contact offers to be."""
+    node = node_of(app)
+    node.lends("/ip4/203.0.113.5/tcp/4001/p2p/12D3KooWQGm56z2o9uDVrPUbmBwEvfKGZH7m5RXKG9Gs41xEncbj")
+    node.lends(
+        "/dns4/relay.example/tcp/443/p2p/12D3KooWGVn3b8U323qG68s32Vx3dvZLcYYwix7PcMS6FuUGGcWP",
+        "unreachable",
+        "nobody answers there",
+    )
+    node.lends("/ip6/2001:db8::7/tcp/4001/p2p/12D3KooWSuN6Zq5GfLxwV9BBHsaw9hV9ibQJjyPcTxBnm5sAa4o9")
+    node.lends(
+        "/ip4/198.51.100.9/tcp/40123/p2p/12D3KooWF7wtWb1wRv6Vea9pU2MyT9jRd2LRHnTwUt2Eb4VC1zZe", "offered", contact="Zoë"
+    )
+    await press(*typed("/relays"), "enter")(app, pilot)
 
 
 async def listed(app: ChatApp, pilot: Pilot_) -> None:
@@ -205,6 +226,8 @@ SCENES = {
     "qr": Scene(press("ctrl+n", "q"), "Esc"),
     "add": Scene(press("ctrl+o"), "your friend sent you"),
     "requests": Scene(asked, "Grace Hopper"),
+    "relays": Scene(relayed, "in reserve"),
+    "relays-none": Scene(press(*typed("/relays"), "enter"), "The line of a relay"),
     "contact-latin": Scene(press("ctrl+y"), "30463"),
     "contact-russian": Scene(press("ctrl+y"), "30463", talk="russian"),
     "contact-persian": Scene(press("ctrl+y"), "30463", talk="persian"),
@@ -212,9 +235,9 @@ SCENES = {
     "find-russian": Scene(press("ctrl+f", *"на"), "мостах", talk="russian"),
     "find-persian": Scene(press("ctrl+f", *"که"), "", talk="persian"),
     "help": Scene(press("f1"), "Ctrl+P"),
-    "palette": Scene(press("ctrl+p"), "/help"),
+    "palette": Scene(press("ctrl+p"), "/help", recoloured=False),
     "confirm": Scene(press("ctrl+up", "d"), "Delete this message"),
-    "explain": Scene(press("ctrl+up", "up", "up", "w"), "on its way"),
+    "explain": Scene(press("ctrl+up", "up", "up", "w"), "node confirmed"),
     "selected": Scene(press("ctrl+up", "up"), "copy"),
     "commands": Scene(press(*typed("/re")), "/rename"),
     "list": Scene(listed, "dad"),

@@ -14,10 +14,11 @@ from p2pchat import errors
 from p2pchat.locations import Profile
 from p2pchat.tui import kept, terminal
 from p2pchat.tui.app import AWAY, ChatApp
-from p2pchat.tui.screens.confirm import ConfirmScreen
+from p2pchat.tui.screens.confirm import ConfirmScreen, Question
 from p2pchat.tui.screens.help import HelpScreen
 from p2pchat.tui.screens.keep import KeepScreen
 from p2pchat.tui.screens.main import BOTH, WIDE, Empty
+from p2pchat.tui.screens.requests import RequestsScreen
 from p2pchat.tui.screens.unlock import UnlockScreen
 from p2pchat.tui.screens.welcome import WelcomeScreen
 from p2pchat.tui.seam import GONE, LOCKED, READY, Seam
@@ -697,6 +698,24 @@ def test_requests_are_accepted_and_declined_by_name(tmp_path: Path) -> None:
     run(main())
 
 
+def test_nothing_lies_over_the_page_of_requests(tmp_path: Path) -> None:
+    node = FakeNode()
+    story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            node.knocks("Eve")
+            await until(pilot, lambda: "Eve asks" in notices(app))
+            await pilot.press("ctrl+r")
+            await until(pilot, lambda: isinstance(app.screen, RequestsScreen))
+            assert notices(app) == ""
+            node.knocks("Mallory")
+            await until(pilot, lambda: len(app.book.requests) == 2)
+            assert notices(app) == ""
+
+    run(main())
+
+
 def test_blocking_renaming_and_settings(tmp_path: Path) -> None:
     node = FakeNode()
     bob, _ = story(node)
@@ -779,6 +798,28 @@ def test_who_has_friends_is_asked_once_whether_to_go_on_receiving(tmp_path: Path
         async with opened(node, tmp_path) as (app, pilot):
             await pilot.press("ctrl+q")
             await until(pilot, lambda: not app.is_running)
+
+    run(main())
+
+
+@pytest.mark.parametrize(("key", "said"), [("y", True), ("n", False), ("escape", None)])
+def test_who_could_be_a_relay_hears_it_and_is_asked_by_a_command(tmp_path: Path, key: str, said: bool | None) -> None:
+    node = FakeNode()
+    story(node)
+    node.offer["reachable"] = True
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            await until(pilot, lambda: "could be a small relay" in notices(app))
+            await pilot.press(*"/offer", "enter")
+            await until(pilot, lambda: isinstance(app.screen, Question))
+            assert "What it means." in [str(text.render()) for text in app.screen.query(".para")]
+            await pilot.press(key)
+            await until(pilot, lambda: app.screen is app.main)
+            await until(pilot, lambda: node.offer["relay"] is said)
+        async with opened(node, tmp_path) as (app, pilot):
+            await until(pilot, lambda: app.settled)
+            assert ("could be a small relay" in notices(app)) is (said is None)
 
     run(main())
 

@@ -291,8 +291,7 @@ def test_the_keys_of_readline() -> None:
 
 
 def shown(desk: Desk) -> list[str]:
-    box = desk.entry.query_one(Suggestions)
-    return str(box.content).split("\n") if box.display else []
+    return [line for box in desk.entry.query(Suggestions) if box.display for line in str(box.content).split("\n")]
 
 
 def test_tab_completes_and_the_ways_to_go_on_are_shown() -> None:

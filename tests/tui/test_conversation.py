@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
@@ -186,7 +185,7 @@ def test_a_page_of_the_chat_before_is_not_put_into_this_one() -> None:
             await it.pilot.pause()
             assert it.source.asked[-1] == "before"
             # Not even where the first message has the same id.
-            same = [replace(one, chat="d" * 64, text="other") for one in messages(100, 200)]
+            same = [one._replace(chat="d" * 64, text="other") for one in messages(100, 200)]
             await it.conversation.open(chat(id="d" * 64), ListSource(same))
             it.source.hold.set()
             await it.settled()
@@ -368,7 +367,7 @@ def test_who_has_not_answered_is_said_until_they_have() -> None:
     async def main() -> None:
         async with shown([message(0, mine=True)], chat("waiting")) as it:
             assert it.rows()[-1] == " bob has not answered yet: what you write waits here"
-            it.conversation.update_chat(replace(chat(), label="Robert"))
+            it.conversation.update_chat(chat()._replace(label="Robert"))
             assert it.rows()[-1].startswith(" you")
             it.conversation.add([message(1)])
             assert it.rows()[-1].startswith(" Robert")

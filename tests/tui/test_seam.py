@@ -13,7 +13,7 @@ import pytest
 from p2pchat import errors
 from p2pchat.api.client import Client
 from p2pchat.locations import Profile
-from p2pchat.tui.seam import BATCH_INTERVAL, GONE, LOCKED, READY, Away, Event, Gatherer, Seam, cleaned
+from p2pchat.tui.seam import BATCH_INTERVAL, FLOOD_INTERVAL, GONE, LOCKED, READY, Away, Event, Gatherer, Seam, cleaned
 from tests.processes import PATIENCE, place
 from tests.tui.conftest import run
 from tests.tui.fakes import FakeNode
@@ -49,10 +49,13 @@ def test_the_first_event_goes_on_at_once_and_a_flood_in_batches() -> None:
     assert len(time.due) == 1
     time.go_on()
     assert batches[1] == (100.0 + BATCH_INTERVAL, 500)
+    gatherer.put({"event": "more"})
+    time.go_on()
+    assert [batches[2][0], batches[2][1]] == [pytest.approx(100.0 + BATCH_INTERVAL + FLOOD_INTERVAL), 1]
     time.now += 10
     gatherer.put({"event": "late"})
     time.go_on()
-    assert batches[2] == (110.0 + BATCH_INTERVAL, 1)
+    assert batches[3] == (time.now, 1)
     assert time.due == []
 
 

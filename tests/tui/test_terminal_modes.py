@@ -9,7 +9,6 @@ import pty
 import pytest
 from textual import events
 from textual._xterm_parser import XTermParser
-from textual.constants import ESCAPE_DELAY
 
 from p2pchat.tui import terminal
 
@@ -53,17 +52,17 @@ def test_half_a_character_does_not_stop_the_screen() -> None:
         assert file.read() == b"a?b"
 
 
-def test_alt_and_a_digit_are_a_key_and_no_letter(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal.let_alt_digits_through()
-    now = 0.0
-    monkeypatch.setattr("textual._parser.get_time", lambda: now)
+def test_alt_and_a_letter_or_digit_is_a_key_at_once() -> None:
+    terminal.know_alt()
     parser = XTermParser()
-    typed: list[object] = []
-    for digit in "19":
-        typed += parser.feed(f"\x1b{digit}")
-        now += 10 * ESCAPE_DELAY  # nothing more comes: it was Alt, and not the beginning of something longer
-        typed += parser.tick()
-    assert [event.key for event in typed if isinstance(event, events.Key)] == ["alt+1", "alt+9"]
+    typed = [event for char in "19any" for event in parser.feed(f"\x1b{char}")]
+    assert [(event.key, event.character) for event in typed if isinstance(event, events.Key)] == [
+        ("alt+1", None),
+        ("alt+9", None),
+        ("alt+a", None),
+        ("alt+n", None),
+        ("alt+y", None),
+    ]
 
 
 PASTED = "\x1b[200~see\x1b[31mred\x1bO\rmore\x1b\x1b[201~"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -134,7 +132,7 @@ class AgainstAList(RuleBasedStateMachine):
     def move(self, data: st.DataObject, state: str) -> None:
         place = data.draw(st.integers(0, len(self.chat) - 1))
         if self.window.moved(self.chat[place].id, state, None) is not None:
-            self.chat[place] = replace(self.chat[place], state=state)
+            self.chat[place] = self.chat[place]._replace(state=state)
 
     def place(self) -> int:
         return next(place for place, one in enumerate(self.chat) if one.id == self.window[0].id)

@@ -44,6 +44,7 @@ def everywhere(shown: Terminal, service: Service, node: HostileNode) -> None:
     _refused(shown, node)
     _people(shown, node)
     _invites(shown, node)
+    _relays(shown, node)
     _messages(shown)
     _commands(shown)
     shown.press("ctrl+q")
@@ -162,6 +163,25 @@ def _invites(shown: Terminal, node: HostileNode) -> None:
     shown.press("alt+2")
     shown.wait("you there?")
     _clear(shown)
+
+
+def _relays(shown: Terminal, node: HostileNode) -> None:
+    """One that is refused, one that is taken and has something to say, and whether to leave it."""
+    node.fail["relays"] = node.warned
+    shown.type("/relays")
+    shown.press("enter")
+    shown.wait("The line of a relay", _REFUSAL)
+    _fill(shown, node.hostile)
+    shown.press("ctrl+k")
+    shown.gone(f"{_FIELD}{SEEN}")
+    node.lends("/ip4/192.0.2.1/tcp/1/p2p/a", "unreachable", "no", "bob")
+    shown.paste("/ip4/192.0.2.2/tcp/1/p2p/b\n")
+    shown.press("enter")
+    shown.wait("Used from now on", f"192.0.2.1:1  of bob {SEEN}", "a add one")
+    shown.type("d")
+    shown.wait("Leave the relay at 192.0.2.1:1?")
+    shown.press("esc")
+    _back(shown)
 
 
 def _messages(shown: Terminal) -> None:

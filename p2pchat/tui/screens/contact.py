@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from textual import on
@@ -90,7 +89,7 @@ class ContactScreen(Panel[None]):
 
     def _take(self, answer: Mapping[str, Any]) -> None:
         self._number, self._words = self.drawn(answer["safety_number"]), self.drawn(answer["sas"])
-        self._chat = replace(self._chat, verified=answer["verified"])
+        self._chat = self._chat._replace(verified=answer["verified"])
         self._show()
 
     def _cannot_be_compared(self, error: P2PChatError) -> None:
@@ -101,8 +100,7 @@ class ContactScreen(Panel[None]):
             if event["event"] == "contact" and event["id"] == self._chat.id:
                 name = event["name"]
                 changed = {"label": name, "name": name} if name != self._chat.name else {}
-                self._chat = replace(
-                    self._chat,
+                self._chat = self._chat._replace(
                     state=event["state"],
                     verified=event["verified"],
                     route=event["route"],
@@ -203,10 +201,10 @@ class ContactScreen(Panel[None]):
                 self._take(answer)
                 done = "Marked as verified."
             elif method == "hide":
-                self._chat = replace(self._chat, hidden=answer["hidden"])
+                self._chat = self._chat._replace(hidden=answer["hidden"])
                 done = answer["notice"] or ("Hidden." if answer["hidden"] else "Shown.")
             else:
-                self._chat = replace(self._chat, state=answer["state"], route=None)
+                self._chat = self._chat._replace(state=answer["state"], route=None)
             self.say(done, "good")
             self._show()
 
@@ -237,7 +235,7 @@ class ContactScreen(Panel[None]):
     async def _rename(self, name: str) -> None:
         if name and name != self._before:
             answer = await self._seam.call("rename", contact=self._chat.id, name=name)
-            self._chat = replace(self._chat, name=answer["name"], label=answer["name"])
+            self._chat = self._chat._replace(name=answer["name"], label=answer["name"])
         self._rename_ended()
 
     def _rename_ended(self) -> None:

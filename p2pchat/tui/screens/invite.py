@@ -23,13 +23,13 @@ _MANY = (
 )
 _REACHABLE = (
     "It works while p2pchat runs here and your friend's computer can reach this one directly: in the same network, or "
-    "through an open port of your router. With a relay (`p2pchat relays add`) it would work from everywhere. Who reads "
+    "through an open port of your router. With a relay (/relays) it would work from everywhere. Who reads "
     "it learns your network address."
 )
 _RELAYED = "It works from everywhere, by your relays. Who reads it learns your network address."
 _UNREACHABLE = (
     "No other computer can reach this one yet, so this invite will not work for somebody far away. Connect to a "
-    "network, or use a relay (`p2pchat relays add`), then make another."
+    "network, or use a relay (/relays), then make another."
 )
 _BY_RELAYS = (
     "It works from everywhere, also while p2pchat does not run here: your relays keep it for your friend. Who reads it "

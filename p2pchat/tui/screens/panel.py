@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from rich.cells import cell_len
 from textual import events, on
@@ -36,8 +35,7 @@ _KEY_STYLE = "bold"
 _MOST_SAID = 300
 
 
-@dataclass(frozen=True, slots=True)
-class Hint:
+class Hint(NamedTuple):
     """A key, what it does, and the action a click on it runs."""
 
     key: str

@@ -27,6 +27,7 @@ class RequestsScreen(Panel[str]):
     """Dismisses with the id of who was accepted last, or None."""
 
     HEADING = "Who asks to become a contact"
+    LISTS_REQUESTS = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a,enter", "accept", "accept"),
         Binding("d", "decline", "decline"),

@@ -67,10 +67,11 @@ class ChatList(ScrollView, can_focus=True):
         self._current: str | None = None
         self._requests = 0
         self._cursor = 0
+        self._styles: dict[str, Style] = {}
 
     def show(self, chats: Sequence[Chat], current: str | None, requests: int = 0) -> None:
         """Show these."""
-        at = self._cursor_id()
+        at, before = self._cursor_id(), self._looks()
         self._chats, self._current, self._requests = list(chats), current, requests
         ids = [chat.id for chat in self._chats]
         if self.has_focus and at in ids:
@@ -78,12 +79,14 @@ class ChatList(ScrollView, can_focus=True):
         elif current in ids:
             self._cursor = ids.index(current)
         self._cursor = max(0, min(self._cursor, self._rows() - 1))
-        self.virtual_size = Size(self.size.width, self._rows())
-        self.refresh()
+        self.on_resize()
+        self._refresh_changed(before, self._looks())
 
     def on_resize(self) -> None:
         """As wide as the widget; nothing is scrolled sideways."""
-        self.virtual_size = Size(self.size.width, self._rows())
+        size = Size(self.size.width, self._rows())
+        if size != self.virtual_size:
+            self.virtual_size = size
 
     def on_focus(self) -> None:
         """The cursor begins at the chat shown."""
@@ -121,10 +124,36 @@ class ChatList(ScrollView, can_focus=True):
 
     # --- drawing
 
+    def notify_style_update(self) -> None:
+        """Another theme."""
+        super().notify_style_update()
+        self._styles.clear()
+
+    def _looks(self) -> list[object]:
+        """For each row, all that its looks depend on."""
+        looks: list[object] = [
+            (chat.label, chat.verified, chat.online, chat.state, chat.unread, chat.id == self._current)
+            for chat in self._chats
+        ]
+        if self._requests:
+            looks += [None, self._requests]
+        if self._cursor < len(looks):
+            looks[self._cursor] = (looks[self._cursor], self.has_focus)
+        return looks
+
+    def _refresh_changed(self, before: list[object], now: list[object]) -> None:
+        """What looks as it did is not drawn again: in a flood that is all of it."""
+        if len(before) != len(now):
+            self.refresh()
+            return
+        for row, (old, new) in enumerate(zip(before, now, strict=True)):
+            if old != new:
+                self.refresh_line(row)
+
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         row = y + self.scroll_offset.y
-        base = self.rich_style
+        base = self._part("")
         if row < len(self._chats) and self._chats[row].id == self._current:
             base = base + self._part("current")
         if self.has_focus and row == self._cursor and row < self._rows():
@@ -159,7 +188,11 @@ class ChatList(ScrollView, can_focus=True):
         return Strip(segments).adjust_cell_length(width, base)
 
     def _part(self, name: str) -> Style:
-        return self.get_component_rich_style(f"chats--{name}", partial=True)
+        """The style of a component class, "" for that of the list; worked out once a theme."""
+        if name not in self._styles:
+            parts = self.get_component_rich_style(f"chats--{name}", partial=True) if name else self.rich_style
+            self._styles[name] = parts
+        return self._styles[name]
 
     def _rows(self) -> int:
         # An empty line stands between the chats and the requests.

@@ -316,12 +316,15 @@ class Entry(Vertical):
         self._suggestions = Suggestions()
 
     def compose(self) -> ComposeResult:
-        yield self._suggestions
         with Horizontal():
             yield Static("›", classes="prompt", markup=False)  # noqa: RUF001
             yield self.composer
 
-    def on_composer_completing(self, event: Composer.Completing) -> None:
+    async def on_composer_completing(self, event: Composer.Completing) -> None:
         """Show the ways to go on."""
         event.stop()
+        if not self._suggestions.is_attached:
+            if not event.found:
+                return
+            await self.mount(self._suggestions, before=0)
         self._suggestions.offer(event.found, event.chosen)

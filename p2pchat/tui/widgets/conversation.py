@@ -299,6 +299,17 @@ class Conversation(Widget, can_focus=True):
 
     # ------------------------------------------------------------ drawing
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The lines of a region. Textual's own way puts borders, padding and opacity round each, which are not here:
+        most of what a flood took.
+        """
+        strips = [self.render_line(y) for y in crop.line_range]
+        _, ground = self.background_colors
+        for each in self.get_line_filters():
+            strips = [strip.apply_filter(each, ground) for strip in strips]
+        left, right = crop.column_span
+        return strips if (left, right) == (0, self.size.width) else [strip.crop(left, right) for strip in strips]
+
     def render_line(self, y: int) -> Strip:
         feed, height = self._feed, self.size.height
         if y == height - 1 and self._has_bar():
@@ -370,11 +381,12 @@ class Conversation(Widget, can_focus=True):
         if feed.view.following:
             feed.unread.below = 0
         before, self._shown = self._shown, None
-        if below and before == self._shown_rows():
+        rows = self._shown_rows()
+        if below and before == rows:
             self.refresh(Region(0, self.size.height - 1, self.size.width, 1))
         else:
             self.refresh()
-        if self.is_mounted and feed.needs_page():
+        if self.is_mounted and feed.needs_page(rows):
             self._work(feed.extend())
         self._report()
 
@@ -434,7 +446,7 @@ class Conversation(Widget, can_focus=True):
         feed = self._feed
         if self._pausing or not feed.unread.waiting or feed.chat is None or not self._looked_at():
             return
-        id = last_theirs(feed)
+        id = last_theirs(feed, self._shown_rows())
         if id is None:
             return
         if feed.view.following:

@@ -14,7 +14,7 @@ from p2pchat.tui.model import Chat, Message
 from p2pchat.tui.widgets.paging import Page, Source, first_page, next_page, wanted
 from p2pchat.tui.widgets.rendering import Look
 from p2pchat.tui.widgets.unread import Unread
-from p2pchat.tui.widgets.viewport import Blocks, Viewport
+from p2pchat.tui.widgets.viewport import Blocks, Place, Viewport
 from p2pchat.tui.widgets.window import Window
 
 T = TypeVar("T")
@@ -59,9 +59,9 @@ class Feed:
         """Select a message, or none."""
         self._selected = None if index is None else self.window[index].id
 
-    def needs_page(self) -> bool:
-        """Whether `extend` has something to do."""
-        return not self._loads and wanted(self.window, self.view) is not None
+    def needs_page(self, rows: Sequence[Place]) -> bool:
+        """Whether `extend` has something to do; `rows` are those on the screen."""
+        return not self._loads and wanted(self.window, rows) is not None
 
     # ------------------------------------------------------------ what is read
 
@@ -125,7 +125,7 @@ class Feed:
 
     async def extend(self) -> bool:
         """Read the page above or below that will be needed next. Raises what the source does."""
-        where, turn = wanted(self.window, self.view), self._turn
+        where, turn = wanted(self.window, self.view.rows()), self._turn
         if where is None or self._loads or self.chat is None or self._source is None:
             return False
         edge = self._edge(where)
@@ -229,8 +229,7 @@ def reveal_selected(feed: Feed) -> None:
         feed.view.reveal(index)
 
 
-def last_theirs(feed: Feed) -> str | None:
-    """The newest of their messages that is on the screen or above it."""
-    rows = feed.view.rows()
+def last_theirs(feed: Feed, rows: Sequence[Place]) -> str | None:
+    """The newest of their messages that is on the screen, which shows these rows, or above it."""
     theirs = (feed.window[index] for index in range(rows[-1].item, -1, -1)) if rows else ()
     return next((message.id for message in theirs if not message.mine), None)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from p2pchat.tui.model import Message
-from p2pchat.tui.widgets.viewport import Viewport
+from p2pchat.tui.widgets.viewport import Place
 from p2pchat.tui.widgets.window import Window
 
 PAGE = 100
@@ -45,9 +46,8 @@ async def first_page(source: Source, chat_id: str, message_id: str | None) -> Pa
     return Page(messages, not messages, not messages)  # the next questions find the ends
 
 
-def wanted(window: Window, view: Viewport) -> str | None:
-    """Which page is needed next: `above`, `below` or none."""
-    rows = view.rows()
+def wanted(window: Window, rows: Sequence[Place]) -> str | None:
+    """Which page is needed next where these rows are shown: `above`, `below` or none."""
     if not rows:
         return None
     if not window.at_start and rows[0].item < NEAR:

@@ -11,9 +11,9 @@ from textual.strip import Strip
 
 from p2pchat.tui.text import cut, width
 from p2pchat.tui.widgets.rendering import Block, Piece, Row
-from p2pchat.tui.widgets.window import MOST
 
-_MOST_KEPT = 2 * MOST
+_MOST_KEPT = 150
+"""Messages of a few screens. A strip is thirty objects, and the collector looks at each that is kept."""
 _MARKER = "▌"
 
 

@@ -35,7 +35,8 @@ from p2pchat.tui.text import (
 
 NARROW = 60
 _GROUP = timedelta(minutes=5)
-_LEAST_NAME, _MOST_NAME = 3, 12
+_LEAST_NAME = 3
+_MOST_NAME = range(12, 21)  # by how wide the conversation is
 _MOST_TEXT = 100  # longer lines are hard to read
 _MOST_ROWS = 1000  # a text of many empty lines is not worth more; y copies it whole
 _EDGE = 4  # a space, the mark's two cells, a space
@@ -90,7 +91,7 @@ class Look:
     def __post_init__(self) -> None:
         label = displayable_line(self.label, joined=self.joined)
         narrow = self.cells < NARROW
-        most = max(4, self.cells - 10) if narrow else _MOST_NAME
+        most = max(4, self.cells - 10) if narrow else min(max(_MOST_NAME[0], self.cells // 5), _MOST_NAME[-1])
         name = cut(label, most)
         set_ = object.__setattr__  # worked out once, for all messages
         set_(self, "narrow", narrow)

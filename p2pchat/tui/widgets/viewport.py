@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 from p2pchat.tui.model import Message
 from p2pchat.tui.widgets.rendering import Block, Look, lay_out
-from p2pchat.tui.widgets.window import MOST, Window
+from p2pchat.tui.widgets.window import Window
+
+_MOST_KEPT = 300
 
 
 class Place(NamedTuple):
@@ -51,7 +53,7 @@ class Blocks:
             or kept.look is not self.look
             or kept.unread != unread
         ):
-            if len(self._kept) >= 2 * MOST:
+            if len(self._kept) >= _MOST_KEPT:
                 self._kept.clear()
             block = lay_out(message, previous, self.look, unread)
             kept = self._kept[message.id] = _LaidOut(message, previous, self.look, unread, block)

@@ -1,0 +1,237 @@
+"""The relays that keep messages while one of two people is away: how it stands with each, one more, one fewer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Input, Label, OptionList, Static
+from textual.widgets.option_list import Option
+
+from p2pchat.errors import P2PChatError
+from p2pchat.tui.screens.confirm import ConfirmScreen
+from p2pchat.tui.screens.panel import Field, Panel, said
+from p2pchat.tui.seam import Caller
+from p2pchat.tui.themes import MUTED
+
+OFFERED = "offered"
+
+LOOK_AGAIN = 2.0
+"""Seconds after which the node is asked again: it does not tell by itself."""
+
+MOST = 1_024
+"""Letters of an address; the node says what is wrong with one."""
+
+_WHY = (
+    "A relay keeps what friends write while you are away, and can read none of it. Whoever runs one, with "
+    "`p2pchat relay`, has a line to give to you."
+)
+_TWO = "A second one, of somebody else, is worth having: each keeps everything, so the loss of one loses nothing."
+_STYLES = {"connected": "$text-success", "connecting": "$text-warning"}
+_PROBLEM = "$text-error"
+
+
+class Relay(NamedTuple):
+    """How it stands with one. `used`: it is one of the two where envelopes wait for us. `kept`: for longer than this
+    run. `contact`: whose node it is, or "".
+    """
+
+    address: str
+    state: str
+    problem: str
+    used: bool
+    kept: bool
+    contact: str
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether we use it, or keep it in reserve."""
+        return self.state != OFFERED
+
+    @property
+    def place(self) -> str:
+        """Where it is, without its transport and key."""
+        parts = self.address.partition("#")[0].split("/")
+        return f"{parts[2]}:{parts[4]}" if len(parts) > 4 and parts[4].isdecimal() else self.address
+
+
+def relay_of(row: Mapping[str, Any]) -> Relay:
+    """From the node's answer."""
+    return Relay(row["address"], row["state"], row["problem"] or "", row["used"], row["kept"], row["contact"] or "")
+
+
+class RelaysScreen(Panel[None]):
+    """The list; `a` shows the line to write another one in, which is there at once where there is none."""
+
+    HEADING = "Relays"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "use", "use it"),
+        Binding("a", "another", "add one"),
+        Binding("u", "take", "use it"),
+        Binding("d", "leave", "leave it"),
+        Binding("up,k", "move(-1)", show=False),
+        Binding("down,j", "move(1)", show=False),
+    ]
+    AUTO_FOCUS = ""
+    DEFAULT_CSS = """
+    RelaysScreen {
+        OptionList { max-height: 8; margin: 0 0 1 0; text-wrap: nowrap; text-overflow: ellipsis; }
+        #form { height: auto; }
+        &.-low, &.-tiny {
+            OptionList { max-height: 4; margin: 0; }
+        }
+    }
+    """
+
+    def __init__(self, seam: Caller, address: str = "") -> None:
+        super().__init__()
+        self._seam = seam
+        self._given = address
+        self._relays: list[Relay] | None = None
+        self._asked = bool(address)
+
+    def body(self) -> ComposeResult:
+        yield OptionList(classes="hidden")
+        with Vertical(id="form", classes="hidden"):
+            yield Label("The line of a relay: /…/p2p/…", classes="label", markup=False)
+            yield Field(self._given, id="address", max_length=MOST)
+        yield Static("", id="why", classes="note last", markup=False)
+
+    def on_mount(self) -> None:
+        """Read them, again and again."""
+        self.query_one(OptionList).can_focus = False
+        self._look()
+        self.set_interval(LOOK_AGAIN, self._look)
+
+    def _look(self) -> None:
+        if not self.busy:
+            self.run_worker(self._read(), group="read", exclusive=True)
+
+    async def _read(self) -> None:
+        try:
+            self._take(await self._seam.call("relays"))
+        except P2PChatError as exc:
+            self.say(said(exc), "problem")
+            if self._relays is None and not self.writing:
+                self._open(True)
+
+    def _take(self, rows: list[dict[str, Any]]) -> None:
+        before, first = self.chosen, self._relays is None
+        self._relays = found = [relay_of(row) for row in rows]
+        listed = self.query_one(OptionList)
+        listed.set_options(Option(self._row(one)) for one in found)
+        listed.set_class(not found, "hidden")
+        kept = next((at for at, one in enumerate(found) if before is not None and one.address == before.address), 0)
+        listed.highlighted = kept if found else None
+        self.query_one("#why", Static).update(_TWO if sum(one.is_ours for one in found) == 1 else _WHY)
+        if first or not found:
+            self._open(self._asked or not found)
+        self.show_keys()
+
+    def _row(self, relay: Relay) -> Content:
+        about = [f"of {relay.contact}"] if relay.contact else []
+        about += [] if relay.used or not relay.is_ours else ["in reserve"]
+        about += [] if relay.kept or not relay.is_ours else ["for this run"]
+        about += [relay.problem] if relay.problem else []
+        return Content.assemble(
+            (f"{relay.state:13}", _STYLES.get(relay.state, _PROBLEM)),
+            (self.drawn(relay.place), "bold"),
+            (f"  {self.drawn(', '.join(about))}", MUTED),
+        )
+
+    @property
+    def chosen(self) -> Relay | None:
+        """The one the keys are about."""
+        at = self.query_one(OptionList).highlighted if self.is_mounted else None
+        return self._relays[at] if self._relays and at is not None and at < len(self._relays) else None
+
+    @property
+    def writing(self) -> bool:
+        """Whether the line to write in is there."""
+        return self.is_mounted and not self.query_one("#form").has_class("hidden")
+
+    def _open(self, shown: bool) -> None:
+        self.query_one("#form").set_class(not shown, "hidden")
+        self.set_focus(self.query_one(Field) if shown else None)
+        self.show_keys()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "use":
+            return self.writing and not self.busy
+        if action in ("another", "take", "leave"):
+            chosen = self.chosen
+            fits = action == "another" or (chosen is not None and chosen.is_ours == (action == "leave"))
+            return not self.writing and not self.busy and fits
+        return True
+
+    def on_key(self, event: events.Key) -> None:
+        """The arrows choose while nothing is written."""
+        if event.key in ("up", "down") and not self.writing:
+            event.stop()
+            self.action_move(-1 if event.key == "up" else 1)
+
+    def action_move(self, lines: int) -> None:
+        """Another one."""
+        if self._relays:
+            listed = self.query_one(OptionList)
+            listed.highlighted = max(0, min(len(self._relays) - 1, (listed.highlighted or 0) + lines))
+            self.show_keys()
+
+    def action_another(self) -> None:
+        """Write the line of another one."""
+        self._open(True)
+
+    @on(Input.Submitted)
+    def action_use(self) -> None:
+        """Use what is written."""
+        address = self.query_one(Field).value.strip()
+        if address and not self.busy:
+            self.begin(self._use(address, address.partition("#")[0]), "Asking it…")
+
+    def action_take(self) -> None:
+        """Use the one that a contact offers to be."""
+        relay = self.chosen
+        if relay is not None and not relay.is_ours and not self.busy:
+            self.begin(self._use(relay.contact, relay.address), "Asking it…")
+
+    async def _use(self, what: str, address: str) -> None:
+        rows = await self._seam.call("relays", add=what)
+        field = self.query_one(Field)
+        with field.prevent(Input.Changed):  # typing takes away what was said
+            field.value = ""
+        self._take(rows)
+        self._open(False)
+        if any(row["state"] == "connected" and row["address"] == address for row in rows):
+            self.say("Used from now on: invites and messages go by it, too.", "good")
+        else:
+            self.say("It has not answered yet; it is tried again and again.")
+
+    def action_leave(self) -> None:
+        """Use it no longer, after a question."""
+        relay = self.chosen
+        if relay is None or not relay.is_ours:
+            return
+        more = "Your contacts are told; what still comes by it is fetched for a while."
+        question = ConfirmScreen(f"Leave the relay at {self.drawn(relay.place)}?", "Leave it", "Go on using it", more)
+
+        async def leave() -> None:
+            self._take(await self._seam.call("relays", remove=relay.address))
+            self.say("Left.", "good")
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.begin(leave(), "One moment…")
+
+        self.app.push_screen(question, answered)
+
+    def action_back(self) -> None:
+        """Back to the list, or away."""
+        if self.writing and self._relays:
+            self._open(False)
+        else:
+            self.dismiss(None)

@@ -1,0 +1,132 @@
+"""The page of relays."""
+
+from __future__ import annotations
+
+import pytest
+from textual.widgets import Input
+
+from p2pchat.errors import UsageError
+from p2pchat.tui.screens.confirm import ConfirmScreen
+from p2pchat.tui.screens.relays import RelaysScreen
+from tests.tui.conftest import run, until
+from tests.tui.fakes import FakeNode
+from tests.tui.staging import SIZES, press, stage, type_in
+
+HILL = "/ip4/203.0.113.5/tcp/4001/p2p/12D3KooWQGm56z2o9uDVrPUbmBwEvfKGZH7m5RXKG9Gs41xEncbj"
+LAKE = "/dns4/lake.example/tcp/443/p2p/12D3KooWGVn3b8U323qG68s32Vx3dvZLcYYwix7PcMS6FuUGGcWP"
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_first_one_is_written_at_once(size: tuple[int, int]) -> None:
+    async def main() -> None:
+        node = FakeNode()
+        async with stage(RelaysScreen(node), size) as (app, pilot):
+            assert isinstance(app.screen.focused, Input)
+            app.screen.focused.value = f" {HILL}#secret "
+            await press(pilot, "enter")
+            assert node.named("relays")[-1] == {"add": f"{HILL}#secret"}
+            assert "connected 203" in app.words
+            assert app.screen.focused is None
+            assert "Used from now on" in app.words
+
+    run(main())
+
+
+def test_an_address_may_come_along() -> None:
+    async def main() -> None:
+        node = FakeNode()
+        node.lends(LAKE)
+        async with stage(RelaysScreen(node, HILL)) as (app, pilot):
+            assert isinstance(app.screen.focused, Input)
+            await press(pilot, "enter")
+            assert [row["address"] for row in node.listed_relays] == [LAKE, HILL]
+            assert "secret" not in app.words
+
+    run(main())
+
+
+def test_how_it_stands_with_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("p2pchat.tui.screens.relays.LOOK_AGAIN", 0.2)
+
+    async def main() -> None:
+        node = FakeNode()
+        node.lends(HILL, "unreachable", "nobody answers there")
+        node.lends(LAKE)
+        node.lends("/ip6/2001:db8::7/tcp/1/p2p/c")
+        async with stage(RelaysScreen(node)) as (app, pilot):
+            assert "unreachable 203.0.113.5:4001 nobody answers there" in app.words
+            assert "connected lake.example:443" in app.words
+            assert "2001:db8::7:1 in reserve" in app.words
+            assert "Enter use it" not in app.words
+            node.listed_relays[0]["state"] = "connected"
+            await until(pilot, lambda: "connected 203.0.113.5:4001" in app.words)
+
+    run(main())
+
+
+def test_what_is_wrong_with_an_address_is_said_and_it_can_be_mended() -> None:
+    async def main() -> None:
+        node = FakeNode()
+        async with stage(RelaysScreen(node)) as (app, pilot):
+            node.fail["relays"] = UsageError("That is no address of a relay")
+            await type_in(pilot, "hill")
+            await press(pilot, "enter")
+            assert "That is no address of a relay" in app.words
+            assert isinstance(app.screen.focused, Input)
+            assert app.screen.focused.value == "hill"
+            assert node.listed_relays == []
+
+    run(main())
+
+
+def test_one_is_left_after_a_question() -> None:
+    async def main() -> None:
+        node = FakeNode()
+        node.lends(HILL)
+        node.lends(LAKE)
+        async with stage(RelaysScreen(node)) as (app, pilot):
+            await press(pilot, "down", "d")
+            assert isinstance(app.screen, ConfirmScreen)
+            assert "Leave the relay at lake.example:443?" in app.words
+            await press(pilot, "escape")
+            assert len(node.listed_relays) == 2
+            await press(pilot, "d", "left", "enter")
+            assert [row["address"] for row in node.listed_relays] == [HILL]
+
+    run(main())
+
+
+def test_one_that_a_contact_offers_is_taken_by_a_key() -> None:
+    async def main() -> None:
+        node = FakeNode()
+        node.lends(HILL)
+        node.lends(LAKE, "offered", contact="Zoë")
+        async with stage(RelaysScreen(node)) as (app, pilot):
+            assert "offered lake.example:443 of Zoë" in app.words
+            assert "u use it" not in app.words
+            await press(pilot, "u", "down", "d")
+            assert app.screen.__class__ is RelaysScreen
+            assert node.named("relays") == [{}]
+            assert "u use it" in app.words
+            assert "d leave it" not in app.words
+            await press(pilot, "u")
+            assert node.named("relays")[-1] == {"add": "Zoë"}
+            assert "connected lake.example:443 of Zoë" in app.words
+            assert "Used from now on" in app.words
+
+    run(main())
+
+
+def test_esc_goes_back_to_the_list_and_then_away() -> None:
+    async def main() -> None:
+        node = FakeNode()
+        node.lends(HILL)
+        async with stage(RelaysScreen(node)) as (app, pilot):
+            await press(pilot, "a")
+            assert isinstance(app.screen.focused, Input)
+            await press(pilot, "escape")
+            assert app.screen.focused is None
+            await press(pilot, "escape")
+            assert app.result is None
+
+    run(main())
