@@ -14,7 +14,7 @@ ALL := -n $(shell expr $$(nproc) + 1) --dist worksteal
 UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help setup chat demo test check bench kill churn fmt lock
+.PHONY: help setup chat demo test check lab bench kill churn fmt lock
 
 help: ## this list
 	@echo 'make TARGET, one of:'
@@ -28,7 +28,8 @@ chat: $(VENV)/run.stamp ## open the screen
 demo: $(VENV)/run.stamp ## watch two people meet, talk, crash and come back
 	@$(BIN)/p2pchat demo
 
-test: $(VENV)/dev.stamp ## run the tests; those in a real terminal only if tmux is here
+test: $(VENV)/dev.stamp ## run the tests but the lab; those in a real terminal only if tmux is here
+	@echo 'left out is the lab, which needs root: make lab'
 	@command -v tmux >/dev/null || echo 'no tmux here: left out are the tests marked tmux (apt-get install tmux)'
 	$(BIN)/python -m pytest $(ALL) $$(command -v tmux >/dev/null || echo "-m not(tmux)")
 
@@ -38,6 +39,9 @@ check: $(VENV)/dev.stamp ## everything that must hold before a commit: lint, for
 	$(BIN)/mypy $(CODE)
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest $(ALL)
+
+lab: $(VENV)/dev.stamp ## people behind routers, relays that fail or lie, in network namespaces; needs root, ip and nft
+	$(BIN)/python -m pytest $(ALL) -p no:cacheprovider tests/lab
 
 bench: $(VENV)/run.stamp ## measure, print a table and write benchmarks/results.json (20 minutes, a quiet machine)
 	$(BIN)/python -m benchmarks

@@ -83,6 +83,8 @@ class Place:
 
     folder: Path
     started: list[Running] = field(default_factory=list)
+    within: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Profile → the command that runs others where this profile's machine is; without one that is this machine."""
 
     def environment(self) -> dict[str, str]:
         """What processes here are given."""
@@ -95,10 +97,15 @@ class Place:
             "PYTHONPATH": str(SOURCE),
         }
 
+    def command(self, profile: str, *words: str) -> list[str]:
+        """The command line of `p2pchat --profile … words`."""
+        python = (*self.within.get(profile, ()), sys.executable)
+        return [*python, "-m", "p2pchat", "--profile", str(self.folder / profile), *words]
+
     def start(self, profile: str, *words: str, stdin: int = subprocess.DEVNULL) -> Running:
         """Start `p2pchat --json --profile … words`."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "p2pchat", "--json", "--profile", str(self.folder / profile), *words],
+            self.command(profile, "--json", *words),
             env=self.environment(),
             stdin=stdin,
             stdout=subprocess.PIPE,
@@ -124,7 +131,7 @@ class Place:
     def run(self, profile: str, *words: str, stdin: str | None = None) -> Done:
         """Run `p2pchat --profile … words` to its end."""
         done = subprocess.run(
-            [sys.executable, "-m", "p2pchat", "--profile", str(self.folder / profile), *words],
+            self.command(profile, *words),
             env=self.environment(),
             input=None if stdin is None else stdin.encode(),
             stdin=subprocess.DEVNULL if stdin is None else None,

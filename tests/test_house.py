@@ -336,7 +336,13 @@ def test_bare_make_tells_every_target() -> None:
     result = _run("make", "--no-print-directory")
     assert result.returncode == 0
     told = {line.split()[0] for line in result.stdout.splitlines()[1:]}
-    assert {"setup", "chat", "demo", "test", "check", "bench", "kill", "fmt"} <= told
+    assert {"setup", "chat", "demo", "test", "check", "lab", "bench", "kill", "fmt"} <= told
+
+
+def test_ci_runs_the_lab_which_cannot_be_skipped() -> None:
+    assert re.search(r"^exec .* make lab ", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+    for path in sorted((ROOT / "tests/lab").glob("*.py")):
+        assert not re.search(r"\b(skip|skipif|xfail|importorskip)\b", path.read_text()), path.name
 
 
 def test_readme_says_what_must_be_said() -> None:

@@ -51,7 +51,7 @@ def recorded(world: World) -> Recording:
 # --- what a folder and its key hold ---------------------------------------------------------------------------------
 
 
-def pages(file: Path) -> bytes:
+def pages(file: Path, key: bytes = KEY) -> bytes:
     """A database file with every page decrypted, the free ones too (AES-256-CBC, IV and MAC at each page's end)."""
     data = file.read_bytes()
     opened = []
@@ -59,7 +59,7 @@ def pages(file: Path) -> bytes:
         page = data[start : start + _PAGE]
         iv = page[_PAGE - _RESERVED : _PAGE - _RESERVED + 16]
         sealed = page[_SALT if start == 0 else 0 : _PAGE - _RESERVED]
-        decryptor = Cipher(algorithms.AES(KEY), modes.CBC(iv)).decryptor()
+        decryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).decryptor()
         opened.append(decryptor.update(sealed) + decryptor.finalize())
     return b"".join(opened)
 

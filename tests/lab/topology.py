@@ -1,0 +1,260 @@
+"""A small internet in network namespaces: machines with public addresses, and homes behind routers that hide them.
+
+    relay1 11.0.1.2 ──┐              ┌── 11.0.3.2 router ── 192.168.1.0/24, alice is .2
+                      ├── internet ──┤
+    relay2 11.0.2.2 ──┘              └── 11.0.4.2 router ── 192.168.1.0/24, bob is .2 too
+
+The internet is one namespace that forwards, and knows no private address. A home's router masquerades, with another
+port for every destination, and drops whatever was not asked for from inside: nobody outside can begin. The public
+addresses are global ones (so that nothing here treats them as private), and no packet leaves the namespaces.
+
+Each lab has namespaces of its own, so several can run at once; they go with it, and with the next lab if this process
+was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from tests.processes import Place, place
+
+NEEDS = (
+    "the lab needs root with CAP_SYS_ADMIN and CAP_NET_ADMIN, to make network namespaces, "
+    "and the commands `ip` (iproute2) and `nft` (nftables)"
+)
+
+_NAME = "p2pchat-lab-{pid}-{lab}-{machine}"
+_LABS = count()
+
+# Which pairs of addresses the packets had that this machine sent, received or forwarded; and which interfaces are cut.
+_WATCH = """
+table inet watch {
+    set seen {
+        type ipv4_addr . ipv4_addr; size 65535; flags dynamic; counter;
+    }
+    set cut {
+        type ifname;
+    }
+    chain in {
+        type filter hook prerouting priority raw;
+        update @seen { ip saddr . ip daddr }
+    }
+    chain out {
+        type filter hook output priority raw;
+        update @seen { ip saddr . ip daddr }
+    }
+    chain through {
+        type filter hook forward priority filter;
+        iifname @cut drop
+        oifname @cut drop
+    }
+}
+"""
+_ROUTER = """
+table ip router {
+    counter refused { }
+    chain translate {
+        type nat hook postrouting priority srcnat;
+        oifname "wan" masquerade fully-random
+    }
+    chain through {
+        type filter hook forward priority filter; policy drop;
+        iifname "lan" accept
+        ct state established,related accept
+        counter name refused
+    }
+    chain in {
+        type filter hook input priority filter; policy drop;
+        iifname != "wan" accept
+        ct state established,related accept
+        counter name refused
+    }
+}
+"""
+
+
+class NoLab(Exception):
+    """The lab cannot be made here."""
+
+
+def _run(*command: str, given: str | None = None) -> str:
+    try:
+        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
+    except OSError as exc:
+        raise NoLab(f"{NEEDS}: {exc}") from exc
+    if done.returncode != 0:
+        raise NoLab(f"{NEEDS}: {' '.join(command)} ended with {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
+
+
+@dataclass
+class Machine:
+    """One namespace. `address`: its own; `seen_as`: what the internet sees it as."""
+
+    namespace: str
+    address: str = ""
+    seen_as: str = ""
+
+    @property
+    def inside(self) -> tuple[str, ...]:
+        """The command that runs others on this machine."""
+        return ("ip", "netns", "exec", self.namespace)
+
+    def run(self, *command: str, given: str | None = None) -> str:
+        """Run a command there to its end; its stdout. Raises NoLab where it fails."""
+        return _run(*self.inside, *command, given=given)
+
+    def ip(self, *words: str) -> None:
+        """`ip words` there."""
+        _run("ip", "-n", self.namespace, *words)
+
+    def pids(self) -> list[int]:
+        """What runs there."""
+        return [int(pid) for pid in _run("ip", "netns", "pids", self.namespace).split()]
+
+    def talked(self) -> dict[tuple[str, str], int]:
+        """(from, to) → how many packets this machine has sent, received or forwarded."""
+        (found,) = _named(self.run("nft", "-j", "list", "set", "inet", "watch", "seen"), "set")
+        pairs = (one["elem"] for one in found.get("elem", ()))
+        return {tuple(one["val"]["concat"]): one["counter"]["packets"] for one in pairs}
+
+    def refused(self) -> int:
+        """How many packets this router has turned away."""
+        (found,) = _named(self.run("nft", "-j", "list", "counter", "ip", "router", "refused"), "counter")
+        packets: int = found["packets"]
+        return packets
+
+    def move(self, address: str) -> None:
+        """Give a machine in a home another address of that network; what it had is gone."""
+        self.ip("addr", "flush", "dev", "lan")
+        self.ip("addr", "add", f"{address}/24", "dev", "lan")
+        self.ip("route", "add", "default", "via", "192.168.1.1")
+        self.address = address
+
+
+def _named(text: str, kind: str) -> list[Any]:
+    return [one[kind] for one in json.loads(text)["nftables"] if kind in one]
+
+
+@dataclass
+class Lab:
+    """The internet, who is on it, and the place where their profiles and the relays' folders are. `going` is what is to
+    be undone at the end."""
+
+    place: Place
+    going: ExitStack
+    machines: dict[str, Machine] = field(default_factory=dict)
+    _number: int = field(default_factory=lambda: next(_LABS))
+    _uplinks: int = 0
+
+    def __getitem__(self, name: str) -> Machine:
+        return self.machines[name]
+
+    def internet(self) -> None:
+        """What all others are connected to: the first to be made."""
+        machine = self._new("internet")
+        _forward(machine)
+        machine.ip("route", "add", "unreachable", "192.168.0.0/16")
+
+    def public(self, name: str) -> Machine:
+        """A machine that everybody can dial."""
+        return self._connected(self._new(name), name)
+
+    def home(self, name: str) -> Machine:
+        """Somebody at home, as 192.168.1.2 behind a router (`router-NAME`)."""
+        router = self._connected(self._new(f"router-{name}"), name)
+        _forward(router)
+        router.run("nft", "-f", "-", given=_ROUTER)
+        router.ip("link", "add", "lan", "type", "bridge")
+        router.ip("addr", "add", "192.168.1.1/24", "dev", "lan")
+        router.ip("link", "set", "lan", "up")
+        return self.housemate(name, of=name, number=2)
+
+    def housemate(self, name: str, *, of: str, number: int) -> Machine:
+        """One more machine in a home, as 192.168.1.NUMBER."""
+        router, machine = self[f"router-{of}"], self._new(name)
+        port = f"port{number}"
+        _run(*f"ip link add {port} netns {router.namespace} type veth peer lan netns {machine.namespace}".split())
+        router.ip("link", "set", port, "master", "lan")
+        router.ip("link", "set", port, "up")
+        machine.ip("link", "set", "lan", "up")
+        machine.move(f"192.168.1.{number}")
+        machine.seen_as = router.seen_as
+        return machine
+
+    def cut(self, name: str) -> None:
+        """Whatever goes to or comes from somebody over the internet is lost in silence."""
+        self["internet"].run("nft", "add", "element", "inet", "watch", "cut", f'{{ "{name}" }}')
+
+    def mend(self, name: str) -> None:
+        """End a cut."""
+        self["internet"].run("nft", "delete", "element", "inet", "watch", "cut", f'{{ "{name}" }}')
+
+    def _new(self, name: str) -> Machine:
+        machine = Machine(_NAME.format(pid=os.getpid(), lab=self._number, machine=name))
+        _run("ip", "netns", "add", machine.namespace)
+        self.going.callback(_remove, machine)
+        self.machines[name] = machine
+        self.place.within[name] = machine.inside
+        machine.ip("link", "set", "lo", "up")
+        machine.run("nft", "-f", "-", given=_WATCH)
+        return machine
+
+    def _connected(self, machine: Machine, name: str) -> Machine:
+        """Give it a line to the internet, whose end there is called `name`."""
+        internet = self["internet"]
+        self._uplinks += 1
+        network = f"11.0.{self._uplinks}"
+        _run(*f"ip link add {name} netns {internet.namespace} type veth peer wan netns {machine.namespace}".split())
+        internet.ip("addr", "add", f"{network}.1/24", "dev", name)
+        internet.ip("link", "set", name, "up")
+        machine.ip("addr", "add", f"{network}.2/24", "dev", "wan")
+        machine.ip("link", "set", "wan", "up")
+        machine.ip("route", "add", "default", "via", f"{network}.1")
+        machine.address = machine.seen_as = f"{network}.2"
+        return machine
+
+
+@contextmanager
+def laboratory() -> Iterator[Lab]:
+    """Two relays, and Alice and Bob at home; gone afterwards, with all that ran there."""
+    _remove_leftovers()
+    with ExitStack() as going, place() as here:
+        lab = Lab(here, going)
+        lab.internet()
+        for relay in ("relay1", "relay2"):
+            lab.public(relay)
+        for person in ("alice", "bob"):
+            lab.home(person)
+        yield lab
+
+
+def _forward(machine: Machine) -> None:
+    switch = "/proc/sys/net/ipv4/ip_forward"  # a container may see it read-only, and `ip netns exec` has its own mounts
+    machine.run("sh", "-c", f"test -w {switch} || mount -o remount,bind,rw /proc/sys; echo 1 > {switch}")
+
+
+def _remove(machine: Machine) -> None:
+    for pid in machine.pids():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    _run("ip", "netns", "delete", machine.namespace)
+
+
+def _remove_leftovers() -> None:
+    """Of labs whose process was killed."""
+    pattern = re.compile(_NAME.format(pid=r"(\d+)", lab=r"\d+", machine=".*"))
+    for line in _run("ip", "netns", "list").splitlines():
+        found = pattern.fullmatch(line.split()[0])
+        if found and not os.path.exists(f"/proc/{found[1]}"):
+            with suppress(NoLab):  # another lab removes it at this moment
+                _remove(Machine(found[0]))
