@@ -395,3 +395,25 @@ def test_a_first_message_that_a_relay_loses_is_deposited_again(tmp_path: Path) -
         assert not any(row.flags == STAMPED for row in await their_queues(bob))
 
     run_world(tmp_path, main)
+
+
+def test_the_first_message_goes_to_every_relay_of_the_invite(tmp_path: Path) -> None:
+    """One of them has lost the box. It is the one that is left when the inviter comes back."""
+
+    async def main(world: World) -> None:
+        alice, (forgetful, other) = await with_relays(world, "bob")
+        bob = world.nodes["bob"]
+        made = await alice.call("invite")
+        await alice.stop()
+        forgetful.disk.queues.clear()
+        await asked(bob, made["invite"])
+
+        async def held() -> bool:
+            return any(forgetful.disk.queues.values())
+
+        await until(held, 60)
+        other.stop()
+        alice = await world.start("alice")
+        await until(lambda: is_contact(alice, "bob"), 60)
+
+    run_world(tmp_path, main)

@@ -333,15 +333,15 @@ def answer(turn: Turn, contact_id: bytes, blob: bytes) -> bytes | None:
 
 
 def boxed(turn: Turn, contact_id: bytes, relay: bytes, blob: bytes) -> None:
-    """A blob from the box of an invite that we use: the bundle, and where to put the first message. Whatever else lies
-    there was put there by the relay, or by somebody else with the invite.
+    """A blob from the box of an invite that we use: the bundle, and where to put the first message, at each relay of
+    the invite. Whatever else lies there was put there by the relay, or by somebody else with the invite.
     """
     contact = turn.contact(contact_id)
     if contact is None or contact.invite is None:
         return
     invite = decode_invite(contact.invite)
-    way = next((way for way in invite.ways if way.role == ROLE_RELAY and way.peer == relay), None)
-    if way is None:
+    ways = [way for way in invite.ways if way.role == ROLE_RELAY]
+    if relay not in {way.peer for way in ways}:
         return
     try:
         bundle, fetch = _BOX(decode(open_blob(blob_key(invite.secret), blob), BUCKETS[-1]))
@@ -351,10 +351,9 @@ def boxed(turn: Turn, contact_id: bytes, relay: bytes, blob: bytes) -> None:
         return
     until = max(turn.now, contact.invite_until or 0) + outbound.KEEP_TRYING
     put_seed = mailbox.invite_put(invite.secret)
-    store_queues.deposit_in(
-        turn.db,
-        TheirQueueRow(contact_id, None, relay, way.address, way.token, fetch, put_seed, mailbox.STAMPED, until),
-    )
+    for way in ways:
+        row = TheirQueueRow(contact_id, None, way.peer, way.address, way.token, fetch, put_seed, mailbox.STAMPED, until)
+        store_queues.deposit_in(turn.db, row)
     turn.mail_changed = True
 
 
