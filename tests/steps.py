@@ -6,6 +6,7 @@ import json
 import os
 import select
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -98,3 +99,10 @@ def following(here: Place, name: str, chat: str, *words: str) -> Running:
 
 def why(here: Place, name: str, message: str) -> str:
     return str(fine(here.run(name, "why", message, "--json"))[0]["reason"])
+
+
+def until(check: Callable[[], bool]) -> None:
+    """Look again and again until it is so."""
+    deadline = time.monotonic() + PATIENCE
+    while not check():
+        assert time.monotonic() < deadline

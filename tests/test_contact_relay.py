@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.processes import PATIENCE, Place, Running, place
+from tests.processes import Place, Running, place
+from tests.steps import until
 
 
 @pytest.fixture
@@ -34,12 +34,6 @@ def relays(here: Place, name: str) -> list[Any]:
     done = here.run(name, "--json", "relays")
     assert done.code == 0, done.err
     return [json.loads(line) for line in done.out.splitlines()]
-
-
-def until(check: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not check():
-        assert time.monotonic() < deadline
 
 
 def test_bob_takes_alice_as_his_relay_and_carol_writes_to_him_there(here: Place) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.persons import Relay, gathered, people, relays
 from tests.processes import Place
-from tests.steps import failed, why
+from tests.steps import failed, until, why
 
 
 @pytest.fixture
@@ -26,24 +26,20 @@ def test_from_an_invite_to_a_talk_with_one_of_them_always_away(here: Place) -> N
     alice.start()
     alice.use(*used)
     invite = alice.call("invite")["invite"]
-    assert [one.blobs() for one in used] == [1, 1]
+    until(lambda: [one.blobs() for one in used] == [1, 1])
     alice.end()
 
     bob.start()
-    failed(
-        here.run("bob", "add", invite, "--name", "alice", "--timeout", "5s"),
-        3,
-        "the request is stored at 2 relays until",
-    )
+    failed(here.run("bob", "add", invite, "--name", "alice", "--timeout", "5s"), 3, "alice did not answer within 5 s")
     early = bob.say("alice", "are you there?", wait="saved")
-    assert "Your request to alice is stored at 2 relays" in why(here, "bob", early["id"])
+    until(lambda: "Your request to alice is stored at 2 relays" in why(here, "bob", early["id"]))
     bob.end()
 
     alice.start()
     alice.has("bob")
     sent = alice.say("bob", "welcome, Боб")
     assert (sent["state"], sent["route"]) == ("stored", "mailbox")
-    assert "stored at 2 relays until" in why(here, "alice", sent["id"])
+    until(lambda: "stored at 2 relays until" in why(here, "alice", sent["id"]))
     assert alice.route("bob") == "mailbox"
     alice.end()
 
@@ -52,6 +48,7 @@ def test_from_an_invite_to_a_talk_with_one_of_them_always_away(here: Place) -> N
     bob.hears("alice", "welcome, Боб")
     more = [f"{number}" for number in range(20)]
     bob.say("alice", *more)
+    until(lambda: all(one.blobs() >= len(more) for one in used))
     bob.end()
 
     backup = first.back_up()
@@ -66,7 +63,8 @@ def test_from_an_invite_to_a_talk_with_one_of_them_always_away(here: Place) -> N
     first.start()
     bob.start()
     bob.hears("alice", "welcome, Боб", "by one relay")
-    bob.say("alice", "and back")
+    sent = bob.say("alice", "and back")
+    until(lambda: "stored at 2 relays until" in why(here, "bob", sent["id"]))
     bob.end()
     second.end(signal.SIGKILL)
     alice.start()
