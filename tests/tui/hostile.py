@@ -46,6 +46,23 @@ TEXTS = {
     "one long word": "w" * 48_000,
     "nothing to see": "\u200b\u2060\ufeff\u00ad\u3164\u115f",
 }
+_NAME = 60
+"""Characters of the hostile text that are in a name, which is cut where it comes in."""
+
+
+def together() -> dict[str, str]:
+    """The same texts, as many at once as a name holds: a walk through the whole program takes a while."""
+    found: list[tuple[list[str], str]] = []
+    for name, text in TEXTS.items():
+        for place, (names, texts) in enumerate(found):
+            if len(SEEN + texts + text + SEEN) <= _NAME:
+                found[place] = ([*names, name], texts + text)
+                break
+        else:
+            found.append(([name], text))
+    return {", ".join(names): texts for names, texts in found}
+
+
 HALF = "\ud83d"
 """Half a character, which JSON can say and UTF-8 cannot."""
 
@@ -94,7 +111,7 @@ class HostileNode(FakeNode):
             return [self.poisoned(each, field) for each in value]
         if isinstance(value, str) and (field in _POISONED or (field == "from" and value != "me")):
             # A name is cut where it comes in, and only a text can be long.
-            limit = {"name": 60, "from": 60, "draft": len(self.hostile)}.get(field, 200)
+            limit = {"name": _NAME, "from": _NAME, "draft": len(self.hostile)}.get(field, 200)
             return f"{value} {self.hostile[:limit]}"
         return value
 

@@ -17,7 +17,7 @@ from tests.emulator import AT_FIRST, Emulator
 from tests.processes import place
 from tests.terminal import Terminal, terminal
 from tests.tui.fakes import INVITE
-from tests.tui.hostile import COMMANDS, HALF, SEEN, TEXTS, HostileNode, kinds, noting
+from tests.tui.hostile import COMMANDS, HALF, SEEN, TEXTS, HostileNode, kinds, noting, together
 from tests.tui.served import served
 from tests.tui.walk import everywhere, first_run
 
@@ -108,9 +108,9 @@ def test_every_verb_at_a_node_that_says_half_a_character() -> None:
         assert "Traceback" not in text
 
 
-@pytest.mark.parametrize("name", TEXTS)
-def test_every_screen(name: str) -> None:
-    node = HostileNode(TEXTS[name], passphrase="right", keep_receiving=None)
+@pytest.mark.parametrize("text", [pytest.param(text, id=names) for names, text in together().items()])
+def test_every_screen(text: str) -> None:
+    node = HostileNode(text, passphrase="right", keep_receiving=None)
     with place() as here:
         begun, whole = here.folder / "begun", here.folder / "whole"
         (here.folder / "file").touch()
