@@ -111,31 +111,28 @@ def last(client: Client) -> str:
     return str(rows[0]["text"]) if rows else ""
 
 
-def collect(alice: Person, bob: Person) -> float:
+def collect(alice: Person, bob: Person, run: int) -> float:
     """`collect_10k_s`; alice stays off until all of them are at a relay, and bob is off when she comes back."""
     alice.stop()
-    trio.run(_deposit, bob)
+    texts = [f"run {run}, waiting {number}" for number in range(MESSAGES)]
+    trio.run(_deposit, bob, texts)
     bob.stop()
     alice.start()
     began = time.perf_counter()
     with alice.client() as client:
-        wait_until(lambda: last(client) == _text(MESSAGES - 1))
+        wait_until(lambda: last(client) == texts[-1])
         took = time.perf_counter() - began
         rows: list[dict[str, Any]] = []
         while len(page := client.call("messages", since=rows[-1]["id"] if rows else "", limit=1000)):
             rows += page
-    waited = [row["text"] for row in rows if row["text"].startswith("waiting ")]
-    if waited != [_text(number) for number in range(MESSAGES)]:
+    waited = [row["text"] for row in rows if row["text"].startswith(f"run {run},")]
+    if waited != texts:
         raise RuntimeError(f"{len(waited)} of {MESSAGES} came, or in another order")
     bob.start()
     return took
 
 
-def _text(number: int) -> str:
-    return f"waiting {number}"
-
-
-async def _deposit(bob: Person) -> None:
+async def _deposit(bob: Person, texts: list[str]) -> None:
     calls, events = await Wire.open(bob), await Wire.open(bob)
     await events.post("subscribe", events=["state"])
     await events.lines()
@@ -143,8 +140,8 @@ async def _deposit(bob: Person) -> None:
 
     async def write() -> None:
         for start in range(0, MESSAGES, CALLS_UNDER_WAY):
-            some = range(start, start + CALLS_UNDER_WAY)
-            await calls.write(b"".join(calls.packed("send", chat="alice", text=_text(number)) for number in some))
+            some = texts[start : start + CALLS_UNDER_WAY]
+            await calls.write(b"".join(calls.packed("send", chat="alice", text=text) for text in some))
             answers = 0
             while answers < CALLS_UNDER_WAY:
                 answers += len(await calls.lines())
@@ -191,7 +188,7 @@ def measure(runs: int) -> Relayed:
         contacts = [meet(alice, bob)]
         trips = [statistics.median(round_trips(bob)) for _ in range(runs)]
         pickups = [offline_pickup(alice, bob, number) for number in range(runs)]
-        collected = [collect(alice, bob) for _ in range(runs)]
+        collected = [collect(alice, bob, number) for number in range(runs)]
     contacts += [first_contact() for _ in range(runs - 1)]
     return Relayed(contacts, trips, pickups, collected, [failover() for _ in range(runs)])
 
