@@ -32,7 +32,7 @@ _WHY = (
     "`p2pchat relay`, has a line to give to you."
 )
 _TWO = "A second one, of somebody else, is worth having: each keeps everything, so the loss of one loses nothing."
-_STYLES = {"connected": "$text-success", "connecting": "$text-warning"}
+_STYLES = {"connected": "$text-success", "connecting": "$text-warning", OFFERED: "$text-accent"}
 _PROBLEM = "$text-error"
 
 
