@@ -180,7 +180,8 @@ def test_tail_follows_messages_and_events(pair: Place) -> None:
     assert "event" not in message
     while (mine := events.hear()).get("id") != sent:  # states of what other tests have sent may come late
         pass
-    assert (mine["text"], mine["from"], mine["state"]) == ("live", "me", "saved")
+    assert (mine["text"], mine["from"]) == ("live", "me")
+    assert mine["state"] in ("saved", "stored", "delivered")  # as it is when tail reads it, which may be a little later
     hear_state(events, sent, "delivered")
     assert plain.end(signal.SIGINT).err == ""
 
