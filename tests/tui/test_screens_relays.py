@@ -79,6 +79,22 @@ def test_what_is_wrong_with_an_address_is_said_and_it_can_be_mended() -> None:
     run(main())
 
 
+def test_it_can_be_written_in_where_they_cannot_be_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("p2pchat.tui.screens.relays.LOOK_AGAIN", 0.2)
+
+    async def main() -> None:
+        node = FakeNode()
+        node.lends(LAKE)
+        node.fail["relays"] = UsageError("Not now")
+        async with stage(RelaysScreen(node)) as (app, pilot):
+            assert "Not now" in app.words
+            assert isinstance(app.screen.focused, Input)
+            await until(pilot, lambda: "lake.example:443" in app.words)  # what is begun is not taken away
+            assert isinstance(app.screen.focused, Input)
+
+    run(main())
+
+
 def test_one_is_left_after_a_question() -> None:
     async def main() -> None:
         node = FakeNode()

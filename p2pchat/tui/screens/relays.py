@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -130,7 +130,7 @@ class RelaysScreen(Panel[None]):
         listed.highlighted = kept if found else None
         self.query_one("#why", Static).update(_TWO if sum(one.is_ours for one in found) == 1 else _WHY)
         if first or not found:
-            self._open(self._asked or not found)
+            self._open(self._asked or self.writing or not found)
         self.show_keys()
 
     def _row(self, relay: Relay) -> Content:
@@ -168,12 +168,6 @@ class RelaysScreen(Panel[None]):
             fits = action == "another" or (chosen is not None and chosen.is_ours == (action == "leave"))
             return not self.writing and not self.busy and fits
         return True
-
-    def on_key(self, event: events.Key) -> None:
-        """The arrows choose while nothing is written."""
-        if event.key in ("up", "down") and not self.writing:
-            event.stop()
-            self.action_move(-1 if event.key == "up" else 1)
 
     def action_move(self, lines: int) -> None:
         """Another one."""
