@@ -2,18 +2,28 @@
 
 Never logged: plaintext, keys, passphrases (no call site may). Made sure of here: no control characters from outside
 (a log is read in a terminal), ids shortened, addresses of peers only under DEBUG. (libp2p's own loggers: `net.quiet`.)
+What peers can cause again and again fills no disk: of lines that differ only in their arguments a few are written, then
+one in `REPEAT_SECONDS`, with how many were left out.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable
 from typing import IO
 
 from p2pchat.clean import clean_line
 
 _ID = re.compile(r"\b(?:12D3Koo|Qm)\w{20,}|\b[0-9a-f]{16,}\b")
 _ADDRESS = re.compile(r"/(ip4|ip6|dns|dns4|dns6|dnsaddr|onion3)/[^\s/]+")
+REPEATS = 5
+"""Lines of one kind that are written at once,"""
+REPEAT_SECONDS = 60.0
+"""and seconds until there is room for one more."""
+_MAX_KINDS = 256
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 
@@ -40,10 +50,54 @@ def shorten(text: str, hide_addresses: bool) -> str:
     return _ADDRESS.sub(r"/\1/…", text) if hide_addresses else text
 
 
+class Repeats(logging.Filter):
+    """Leaves out what repeats too often. A kind of line is its logger, its level and its text without the arguments.
+
+    clock: seconds. Records of DEBUG are all let through.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._kinds: OrderedDict[tuple[str, int, str], _Kind] = OrderedDict()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno <= logging.DEBUG:
+            return True
+        now, name = self._clock(), (record.name, record.levelno, str(record.msg))
+        kind = self._kinds.setdefault(name, _Kind(now))
+        self._kinds.move_to_end(name)
+        if len(self._kinds) > _MAX_KINDS:
+            self._kinds.popitem(last=False)
+        kind.room = min(REPEATS, kind.room + (now - kind.at) / REPEAT_SECONDS)
+        kind.at = now
+        if kind.room < 1:
+            kind.left_out += 1
+            return False
+        kind.room -= 1
+        if kind.left_out:
+            record.msg = f"{record.getMessage()} ({kind.left_out} more like this were left out)"
+            record.args, kind.left_out = (), 0
+        return True
+
+
+class _Kind:
+    """How often a kind of line may still be written, and how many were not."""
+
+    __slots__ = ("at", "left_out", "room")
+
+    def __init__(self, now: float) -> None:
+        self.room: float = REPEATS
+        self.at = now
+        self.left_out = 0
+
+
 def set_up(verbose: int, stream: IO[str]) -> None:
     """Log to `stream` from now on: warnings, with 1 progress too, with 2 everything and tracebacks."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(Formatter(with_traceback=verbose >= 2))
+    if verbose < 2:
+        handler.addFilter(Repeats())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(_LEVELS[min(verbose, 2)])

@@ -4,6 +4,7 @@ What keeps a client from harming the node:
 
 * Only processes of our own user are served (file modes, and the kernel's word for who is at the other end).
 * Lines are bounded and decoded strictly (`codec`); the arguments are checked against the table (`methods`).
+* A client says `hello` within `HELLO_TIMEOUT`. Where there is no room for a further one, the oldest that has not goes.
 * A client has so many calls running at most; then its socket is simply not read any further.
 * What waits to be written to a client is bounded. Events for a client that does not read stay in its own bounded
   channel, the hub drops for it alone and tells it `lagged`. Nothing in the node ever waits for a client.
@@ -13,6 +14,7 @@ What keeps a client from harming the node:
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import stat
@@ -33,6 +35,12 @@ from p2pchat.api.codec import JsonObject
 log = logging.getLogger(__name__)
 
 MAX_CLIENTS = 64
+HELLO_TIMEOUT = 10.0
+"""Seconds in which a client says `hello`."""
+
+MAX_LINES = 64
+"""Lines of one client that are read before others have a turn."""
+
 MAX_CALLS = 512
 """Calls of one client that run at the same time."""
 
@@ -109,7 +117,7 @@ class Server:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._connections: set[_Connection] = set()
+        self._connections: dict[_Connection, None] = {}  # oldest first
         self._changed = trio.Event()
 
     async def serve(self, listener: trio.SocketListener, accepting: trio.CancelScope | None = None) -> None:
@@ -138,18 +146,27 @@ class Server:
             if not _is_ours(stream):
                 log.warning("refused a client of another user")
                 return
-            if self.clients >= MAX_CLIENTS:
+            if self.clients >= MAX_CLIENTS and not self._end_a_silent_one():
                 await connection.refuse(errors.Busy("Too many programs are connected to this node"))
                 return
-            self._connections.add(connection)
+            self._connections[connection] = None
             self._announce()
             await connection.run()
         except Exception as exc:  # noqa: BLE001 - a client's trouble is never the node's
             _log_failure("a client's connection failed", exc)
         finally:
-            self._connections.discard(connection)
+            self._connections.pop(connection, None)
             self._announce()
             await trio.aclose_forcefully(stream)
+
+    def _end_a_silent_one(self) -> bool:
+        """Make room for a client; False where all have said `hello`."""
+        silent = next((connection for connection in self._connections if not connection.greeted), None)
+        if silent is None:
+            return False
+        del self._connections[silent]
+        silent.end()
+        return True
 
     def _announce(self) -> None:
         self._changed.set()
@@ -192,7 +209,8 @@ class _Connection:
     def __init__(self, stream: trio.SocketStream, backend: Backend) -> None:
         self._stream = stream
         self._backend = backend
-        self._greeted = False
+        self.greeted = False
+        self._greeting = trio.CancelScope()
         self._agreed = False
         self._running = 0
         self._waiting: deque[bytes] = deque()
@@ -207,7 +225,9 @@ class _Connection:
         async with trio.open_nursery() as self._nursery:
             self._nursery.start_soon(self._write)
             try:
-                await self._read()
+                self._greeting.deadline = trio.current_time() + HELLO_TIMEOUT
+                with self._greeting:
+                    await self._read()
             except codec.BadLine as exc:  # a line without end: nothing after it can be understood
                 self._put(_failure(None, exc, codec.PARSE_ERROR))
             except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -215,6 +235,10 @@ class _Connection:
             with trio.move_on_after(GRACE):
                 await self.settled()
             self._nursery.cancel_scope.cancel()
+
+    def end(self) -> None:
+        """Read nothing more; what it asked is answered."""
+        self._greeting.cancel()
 
     async def refuse(self, error: errors.P2PChatError) -> None:
         """Say why there is no service."""
@@ -230,7 +254,9 @@ class _Connection:
     async def _read(self) -> None:
         splitter = codec.Splitter(codec.MAX_REQUEST)
         while data := await self._stream.receive_some(JOIN):
-            for line in splitter.feed(data):
+            for number, line in enumerate(splitter.feed(data), start=1):
+                if number % MAX_LINES == 0:
+                    await trio.lowlevel.checkpoint()
                 while self._running >= MAX_CALLS or self._waiting_bytes >= MAX_WAITING:
                     await self._room.park()
                 call = self._taken(line)
@@ -292,13 +318,14 @@ class _Connection:
     def _check_greeted(self, method: str) -> None:
         if method == "hello":
             return
-        if not self._greeted:
+        if not self.greeted:
             raise errors.UsageError("`hello` comes first", hint="Say which version of the API you speak.")
         if not self._agreed and method not in ("status", "stop"):
             raise errors.VersionMismatch()
 
     def _hello(self, version: int) -> JsonObject:
-        self._greeted = True
+        self.greeted = True
+        self._greeting.deadline = math.inf
         self._agreed = version == codec.API_VERSION
         return {"version": codec.API_VERSION, **self._backend.greeting()}
 

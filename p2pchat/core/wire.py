@@ -1,11 +1,12 @@
 """Frames: the units on a stream between two nodes, u32 length || u8 type || body.
 
 The length counts type and body. Every type has its sizes; what does not fit them ends the stream before a byte of it
-is kept. The parser holds at most one unfinished frame.
+is kept. The parser holds at most one unfinished frame, and what it was told not to take apart yet.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Container, Iterable, Mapping
 from typing import NamedTuple
 
@@ -51,13 +52,15 @@ class FrameParser:
         self._sizes = sizes
         self._rest = bytearray()
 
-    def feed(self, data: bytes) -> list[Frame]:
-        """The frames completed by `data`; unknown types and wrong sizes raise `CannotOpen`."""
+    def feed(self, data: bytes, at_most: int = sys.maxsize) -> list[Frame]:
+        """The frames completed by `data`, or the first `at_most` of them: the next call, with b"" perhaps, gives more.
+        Unknown types and wrong sizes raise `CannotOpen`.
+        """
         rest = self._rest
         rest += data
         frames: list[Frame] = []
         start = 0
-        while len(rest) - start >= _HEAD:
+        while len(rest) - start >= _HEAD and len(frames) < at_most:
             length = int.from_bytes(rest[start : start + 4], "big")
             kind = rest[start + 4]
             sizes = self._sizes.get(kind)

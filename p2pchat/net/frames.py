@@ -12,6 +12,8 @@ from p2pchat.errors import LinkLost
 from p2pchat.net.ports import Stream
 
 READ = 131_072
+MAX_FRAMES = 64
+"""Frames of one stream that are taken apart before others have a turn."""
 DEADLINE = 10.0
 """Seconds that one step of a dialogue may take before we hang up."""
 
@@ -26,14 +28,19 @@ class FrameReader:
         self._stream = stream
         self._parser = FrameParser(sizes)
         self._waiting: deque[Frame] = deque()
+        self._more = False  # whether the parser may have whole frames that were not taken
 
     async def some(self) -> list[Frame]:
-        """Every frame that is there, at least one."""
+        """The frames that are there, at least one and not too many at once."""
         while not self._waiting:
-            data = await self._stream.read(READ)
-            if not data:
+            if self._more:
+                await trio.lowlevel.checkpoint()
+                data = b""
+            elif not (data := await self._stream.read(READ)):
                 raise LinkLost
-            self._waiting.extend(self._parser.feed(data))
+            frames = self._parser.feed(data, MAX_FRAMES)
+            self._more = len(frames) == MAX_FRAMES
+            self._waiting.extend(frames)
         frames = list(self._waiting)
         self._waiting.clear()
         return frames

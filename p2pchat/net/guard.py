@@ -10,7 +10,8 @@
 | every frame costs six locks and ten formatted log lines; the last is kept | muxer, Sealed: our own loops        |
 | a read cancelled while it grants new window loses what it had read        | GuardedYamux.take                   |
 | a peer that is gone without a word is asked and never missed              | GuardedYamux.watch                  |
-| windows grow to 16 MiB a stream before anything was read                  | limit_windows                       |
+| windows grow to 16 MiB a stream before anything was read, counted twice   | muxer: Substream                    |
+| empty messages, frames for no stream, pings, resets, `ls`: any number     | budget: Account, charged everywhere |
 | a stream closed by us keeps taking data until the peer closes it too      | GuardedYamux.forget                 |
 | a stranger announces a message of any length: that much memory            | Wire.read, Brief                    |
 | a message that comes in over 100 pieces ends the connection               | Wire.read, Wire.message             |
@@ -72,15 +73,19 @@ class Upgrader(TransportUpgrader):
         assert isinstance(raw_conn, RawConnection)
         assert isinstance(raw_conn.stream, Wire)
         assert isinstance(conn, SecureSession)
+        if is_initiator:
+            raw_conn.stream.account.prove()  # we chose to dial it
         return Sealed(conn, raw_conn.stream)
 
     async def upgrade_connection(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
+        assert isinstance(conn, Sealed)
         selector = self.muxer_multistream._selector
         try:
-            await selector.select(Brief(conn), conn.is_initiator, self.muxer_multistream.negotiate_timeout)
+            await selector.select(
+                Brief(conn, conn.wire.account), conn.is_initiator, self.muxer_multistream.negotiate_timeout
+            )
         except (MultiselectError, MultiselectClientError) as error:
             raise MuxerUpgradeFailure("no common muxer") from error
-        assert isinstance(conn, Sealed)
         return GuardedYamux(conn, peer_id, self._max_unread)
 
 
@@ -157,7 +162,7 @@ def ended_cleanly(muxed: GuardedYamux, error: MuxedStreamError) -> bool:
     return isinstance(error, EOFError) and muxed.alive
 
 
-# --- settings that libp2p has only as module constants ------------------------------------------------------------
+# --- settings that libp2p has only as a module's tables -----------------------------------------------------------
 
 
 def only_ed25519() -> None:
@@ -168,9 +173,3 @@ def only_ed25519() -> None:
     """
     for kind in (KeyType.RSA, KeyType.Secp256k1):
         serialization.key_type_to_public_key_deserializer.pop(kind.value, None)
-
-
-def limit_windows() -> None:
-    """Keep windows at WINDOW: the many small reads of a negotiation alone make libp2p grow them to 16 MiB a stream.
-    The same constant bounds a single frame."""
-    yamux.MAX_WINDOW_SIZE = WINDOW

@@ -284,8 +284,9 @@ class LibP2PHost:
 
     async def _inbound(self, basic: BasicHost, stream: INetStream) -> None:
         """libp2p's own way of doing this reads a protocol name of any length."""
+        assert isinstance(stream.muxed_conn, GuardedYamux)
         _, handler = await basic.multiselect.negotiate(
-            MultiselectCommunicator(guard.Brief(stream)), int(self._limits.negotiation)
+            MultiselectCommunicator(guard.Brief(stream, stream.muxed_conn.account)), int(self._limits.negotiation)
         )
         if handler is None:
             await guard.reset(stream)
@@ -439,4 +440,3 @@ class _Running:
 
 quiet()
 guard.only_ed25519()
-guard.limit_windows()

@@ -18,6 +18,7 @@ from libp2p.peer.id import ID
 from libp2p.stream_muxer.exceptions import MuxedStreamEOF, MuxedStreamError, MuxedStreamReset
 from libp2p.stream_muxer.yamux import yamux
 
+from p2pchat.net import budget
 from p2pchat.net.limits import WINDOW
 from p2pchat.net.wire import WRITE_PATIENCE, Sealed, shielded
 
@@ -32,12 +33,28 @@ _MOST_FRAME = 60_000 + _HEAD.size  # a joined write of ours, and so one Noise me
 _SYN, _ACK, _FIN, _RST = yamux.FLAG_SYN, yamux.FLAG_ACK, yamux.FLAG_FIN, yamux.FLAG_RST
 
 
+class Substream(yamux.YamuxStream):
+    """libp2p's stream, whose window has one account: libp2p's negotiation reads as we do, by `GuardedYamux.take`.
+
+    `recv_window`: bytes that the other end may still send. With what is buffered and what was read since the last
+    update of the window, that is `WINDOW`, always.
+    """
+
+    async def read(self, n: int | None = -1) -> bytes:
+        conn = self.muxed_conn
+        assert isinstance(conn, GuardedYamux)
+        if n == 0:
+            return b""
+        return await conn.take(self, WINDOW if n is None or n < 0 else n)
+
+
 class GuardedYamux(yamux.Yamux):
     """Yamux that survives cancellation and holds peers to their limits."""
 
     def __init__(self, conn: Sealed, peer_id: ID, max_unread: int) -> None:
         super().__init__(conn, peer_id, is_initiator=conn.is_initiator)
         self._sealed = conn
+        self.account = conn.wire.account
         self._max_unread = max_unread
         self.carried = 0  # streams that carry a connection: each may fill its window besides
         self.patience = WRITE_PATIENCE
@@ -108,8 +125,10 @@ class GuardedYamux(yamux.Yamux):
 
     async def _take_in(self, data: bytes) -> bool:
         """What one message holds: frames, or pieces of them. False where it ends the connection."""
-        at = 0
+        at, account = 0, self.account
         while at < len(data):
+            if account.due:
+                await account.settle()
             if self._left:
                 piece = data[at : at + self._left]
                 at += len(piece)
@@ -129,8 +148,10 @@ class GuardedYamux(yamux.Yamux):
         """What a frame's head says; False where nothing after it can be understood or believed."""
         if version or kind > yamux.TYPE_GO_AWAY:
             return False
+        self.account.charge(budget.FRAME)
         if kind == yamux.TYPE_PING:
             if flags & _SYN:
+                self.account.charge(budget.PONG)
                 await self._write_frame(_HEAD.pack(0, yamux.TYPE_PING, _ACK, 0, length))
             elif flags & _ACK:
                 self._ping_event.set()
@@ -146,8 +167,7 @@ class GuardedYamux(yamux.Yamux):
                 self._wake_writer(stream_id)
             self._ended(stream_id, flags)
             return True
-        unread = sum(map(len, self.stream_buffers.values()))
-        if length > WINDOW or unread + length > self._max_unread + self.carried * WINDOW:
+        if length and not self._may_send(stream_id, length):
             log.warning("a peer sent more than it may; its connection is closed")
             return False
         self._coming, self._left = (stream_id, flags), length
@@ -155,14 +175,21 @@ class GuardedYamux(yamux.Yamux):
             self._ended(stream_id, flags)
         return True
 
+    def _may_send(self, stream_id: int, length: int) -> bool:
+        """Whether so many bytes fit into what was granted to a stream, and to all of them together. One that is gone
+        may have been granted a whole window before it went."""
+        stream = self.streams.get(stream_id)
+        unread = sum(map(len, self.stream_buffers.values()))
+        granted = WINDOW if stream is None else stream.recv_window
+        return length <= granted and unread + length <= self._max_unread + self.carried * WINDOW
+
     async def _opened(self, stream_id: int) -> bool:
         """The other end begins a stream; False where that is none of its numbers, or taken."""
         if stream_id == 0 or stream_id % 2 == self.next_stream_id % 2 or stream_id in self.streams:
             return False
-        stream = yamux.YamuxStream(stream_id, self, False)
-        self.streams[stream_id] = stream
-        self.stream_buffers[stream_id] = bytearray()
-        self.stream_events[stream_id] = trio.Event()
+        self.account.charge(budget.STREAM)
+        stream = Substream(stream_id, self, False)
+        self._add(stream)
         await self._write_frame(_HEAD.pack(0, yamux.TYPE_WINDOW_UPDATE, _ACK, stream_id, 0))
         await self.new_stream_send_channel.send(stream)
         return True
@@ -176,6 +203,9 @@ class GuardedYamux(yamux.Yamux):
             buffer += piece
             self.streams[stream_id].recv_window -= len(piece)
             self.stream_events[stream_id].set()
+            self.account.carried(len(piece))
+        else:
+            self.account.charge(len(piece) / budget.BYTES_A_UNIT)
         if not self._left:
             self._ended(stream_id, flags)
 
@@ -229,6 +259,27 @@ class GuardedYamux(yamux.Yamux):
         return data
 
     # --- out -------------------------------------------------------------------------------------------------------
+
+    async def open_stream(self) -> Substream:
+        """Begin a stream. Raises MuxedStreamError where the connection ends."""
+        await self.stream_backlog_semaphore.acquire()
+        stream = Substream(self.next_stream_id, self, True)
+        stream._owns_backlog_slot = True
+        self.next_stream_id += 2
+        try:
+            if not self.alive:
+                raise MuxedStreamError("Connection is shutting down")
+            self._add(stream)
+            await self._write_frame(_HEAD.pack(0, yamux.TYPE_WINDOW_UPDATE, _SYN, stream.stream_id, 0))
+        except Exception as error:
+            self._finalize_stream_locked(stream, fully_closed=True)
+            raise MuxedStreamError(f"no stream could be begun: {type(error).__name__}") from error
+        return stream
+
+    def _add(self, stream: Substream) -> None:
+        self.streams[stream.stream_id] = stream
+        self.stream_buffers[stream.stream_id] = bytearray()
+        self.stream_events[stream.stream_id] = trio.Event()
 
     async def put(self, stream: yamux.YamuxStream, data: bytes) -> None:
         """Write all of `data`. Raises MuxedStreamError, also where the other end makes no room for `WINDOW_PATIENCE`;

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import trio
+
+if TYPE_CHECKING:
+    from p2pchat.net.budget import Account
 
 CHUNK = 2**16
 
@@ -42,6 +45,10 @@ class Pipe(Protocol):
 
     def abandon(self) -> None:
         """Now, without waiting: whoever receives or sends is woken with an error."""
+        ...
+
+    def bill(self, account: Account) -> None:
+        """Charge what it costs to make bytes of what comes to `account`, where that is not one read of a socket."""
         ...
 
 
@@ -83,6 +90,9 @@ class TcpPipe:
 
     def abandon(self) -> None:
         self._stream.socket.close()
+
+    def bill(self, account: Account) -> None:
+        pass
 
 
 _BUFFERS: trio.lowlevel.RunVar[bytearray] = trio.lowlevel.RunVar("p2pchat_receive")

@@ -14,6 +14,7 @@ from libp2p.stream_muxer.yamux.yamux import YamuxStream
 from p2pchat.errors import LinkLost
 from p2pchat.net import addresses as addr
 from p2pchat.net import guard
+from p2pchat.net.budget import Account
 from p2pchat.net.guard import GuardedYamux
 from p2pchat.net.pipes import CHUNK
 
@@ -42,6 +43,11 @@ class LibP2PStream:
         """Where on the network the other side is (`addresses.neighbourhood`, or by which relay it comes), for limits;
         never to be written down."""
         return self._muxed.place
+
+    @property
+    def account(self) -> Account:
+        """What the connection may cost: of a contact's, say `prove`."""
+        return self._muxed.account
 
     async def read(self, at_most: int) -> bytes:
         if self._closed or at_most < 1:
@@ -125,6 +131,9 @@ class CircuitPipe:
 
     def abandon(self) -> None:
         self._stream.cut()
+
+    def bill(self, account: Account) -> None:
+        pass
 
 
 def key_of(peer: ID) -> bytes:

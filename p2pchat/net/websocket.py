@@ -1,34 +1,32 @@
 """WebSocket (RFC 6455) as one more pipe under Noise, for networks that let through only what looks like the web.
 
-Binary messages carry the bytes; where one ends means nothing. wsproto keeps the protocol's state, we move the bytes:
-libp2p's own way buffers whole messages of any size, and its listener cannot share our socket.
+Binary messages carry the bytes; where one ends means nothing. wsproto answers the HTTP request that it begins with;
+the frames are ours (`webframes`), because a frame costs wsproto 50 to 90 microseconds, which strangers could make us
+spend. libp2p's own way buffers whole messages of any size, and its listener cannot share our socket.
 """
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import trio
 from wsproto import ConnectionType, WSConnection
-from wsproto.events import (
-    AcceptConnection,
-    BytesMessage,
-    CloseConnection,
-    Event,
-    Ping,
-    Pong,
-    RejectData,
-    Request,
-)
+from wsproto.events import AcceptConnection, Event, RejectData, Request
 
+from p2pchat.net import webframes
+from p2pchat.net.budget import FRAME, PONG, Account
 from p2pchat.net.pipes import CHUNK
+from p2pchat.net.webframes import BINARY, CLOSE, PING, BadFrame, Decoder, encode
 
 MAX_HEAD = 8192
 """Bytes of an HTTP request or answer; a reverse proxy's are below 2,000."""
 PREFIX = b"GET "
+_END_OF_HEAD = b"\r\n\r\n"
 _CLOSE_PATIENCE = 1.0
+_NORMAL = (1000).to_bytes(2, "big")  # why a connection is closed (RFC 6455, §7.4)
 _PONG_PATIENCE = 10.0
 _REFUSAL = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
@@ -38,80 +36,69 @@ class NotWebSocket(trio.BrokenResourceError):
 
 
 class WebSocket:
-    """`pipes.Pipe` over an upgraded connection."""
+    """`pipes.Pipe` over an upgraded connection. client: whether we are; head: what came behind the upgrade."""
 
     route = "direct"
 
-    def __init__(self, transport: trio.abc.Stream, protocol: WSConnection, cut: Callable[[], None]) -> None:
+    def __init__(
+        self, transport: trio.abc.Stream, cut: Callable[[], None], *, client: bool = False, head: bytes = b""
+    ) -> None:
         self._transport = transport
-        self._protocol = protocol
         self._cut = cut
+        self._client = client
+        self._decoder = Decoder(masked=not client)
+        self._decoder.feed(head)
         self._sending = trio.Lock()
-        self._received = bytearray()
+        self._account: Account | None = None
         self._ended = False
 
+    def bill(self, account: Account) -> None:
+        self._account = account
+
     async def receive(self) -> bytes:
-        while True:
-            ping = self._sort()
-            if ping is not None:
-                await self._pong(ping)
-            if self._received:
-                piece = bytes(self._received[:CHUNK])
-                del self._received[: len(piece)]
-                return piece
-            if self._ended:
-                return b""
-            data = await self._transport.receive_some(CHUNK)
-            if not data:
-                self._ended = True
-                continue
+        while not self._ended:
             try:
-                self._protocol.receive_data(data)
-            except Exception as error:
+                piece = self._decoder.next()
+            except BadFrame as error:
                 raise NotWebSocket from error
+            if piece is None:
+                data = await self._transport.receive_some(CHUNK)
+                self._ended = not data
+                self._decoder.feed(data)
+                continue
+            await self._charge(FRAME)
+            if piece.opcode == BINARY and piece.data:
+                return piece.data
+            if piece.opcode == PING:
+                await self._charge(PONG)
+                await self._pong(piece.data)
+            self._ended = piece.opcode == CLOSE
+        return b""
 
-    def _sort(self) -> Ping | None:
-        """Take what has come apart; the last ping is the only one that has to be answered."""
-        ping = None
-        try:
-            for event in self._protocol.events():
-                if isinstance(event, BytesMessage):
-                    self._received += event.data
-                elif isinstance(event, Ping):
-                    ping = event
-                elif isinstance(event, CloseConnection):
-                    self._ended = True
-                    return None
-                elif not isinstance(event, Pong):
-                    raise NotWebSocket
-        except NotWebSocket:
-            raise
-        except Exception as error:  # whatever wsproto says about bytes that are no frames
-            raise NotWebSocket from error
-        return ping
+    async def _charge(self, units: float) -> None:
+        if self._account is not None:
+            self._account.charge(units)
+            if self._account.due:
+                await self._account.settle()
 
-    async def _pong(self, ping: Ping) -> None:
+    async def _pong(self, data: bytes) -> None:
         """Not to be cancelled: half a frame would break everything after it."""
         with trio.CancelScope(deadline=trio.current_time() + _PONG_PATIENCE, shield=True) as scope:
-            await self._send(ping.response())
+            await self._send(webframes.PONG, data)
         if scope.cancelled_caught:
             raise trio.BrokenResourceError
 
     async def send(self, data: bytes) -> None:
-        await self._send(BytesMessage(data=data))
+        await self._send(BINARY, data)
 
-    async def _send(self, event: Event) -> None:
+    async def _send(self, opcode: int, data: bytes) -> None:
         async with self._sending:
-            try:
-                framed = self._protocol.send(event)
-            except Exception as error:
-                raise trio.BrokenResourceError from error
-            await self._transport.send_all(framed)
+            await self._transport.send_all(encode(opcode, data, os.urandom(4) if self._client else b""))
 
     async def close(self) -> None:
         try:
             with trio.move_on_after(_CLOSE_PATIENCE), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                await self._send(CloseConnection(code=1000))
+                await self._send(CLOSE, _NORMAL)
         finally:
             self._cut()
 
@@ -126,7 +113,7 @@ async def accept(stream: trio.SocketStream, head: bytes) -> tuple[WebSocket, tup
     """
     protocol = WSConnection(ConnectionType.SERVER)
     try:
-        request = await _event(stream, protocol, head)
+        request, rest = await _event(stream, protocol, head)
         if not isinstance(request, Request):
             raise NotWebSocket
     except NotWebSocket:
@@ -134,7 +121,7 @@ async def accept(stream: trio.SocketStream, head: bytes) -> tuple[WebSocket, tup
             await stream.send_all(_REFUSAL)
         raise
     await stream.send_all(protocol.send(AcceptConnection()))
-    return WebSocket(stream, protocol, stream.socket.close), _forwarded(request.extra_headers)
+    return WebSocket(stream, stream.socket.close, head=rest), _forwarded(request.extra_headers)
 
 
 async def connect(stream: trio.SocketStream, host: str, tls: ssl.SSLContext | None) -> WebSocket:
@@ -147,9 +134,10 @@ async def connect(stream: trio.SocketStream, host: str, tls: ssl.SSLContext | No
         transport = trio.SSLStream(stream, tls, server_hostname=host, https_compatible=True)
     protocol = WSConnection(ConnectionType.CLIENT)
     await transport.send_all(protocol.send(Request(host=f"[{host}]" if ":" in host else host, target="/")))
-    if not isinstance(await _event(transport, protocol, b""), AcceptConnection):
+    answer, rest = await _event(transport, protocol, b"")
+    if not isinstance(answer, AcceptConnection):
         raise NotWebSocket
-    return WebSocket(transport, protocol, stream.socket.close)
+    return WebSocket(transport, stream.socket.close, client=True, head=rest)
 
 
 def system_tls() -> ssl.SSLContext:
@@ -160,24 +148,27 @@ def system_tls() -> ssl.SSLContext:
     return context
 
 
-async def _event(transport: trio.abc.Stream, protocol: WSConnection, head: bytes) -> Event:
-    """The first thing the other side says, in at most MAX_HEAD bytes."""
-    size = 0
+async def _event(transport: trio.abc.Stream, protocol: WSConnection, head: bytes) -> tuple[Event, bytes]:
+    """The first thing the other side says, in at most MAX_HEAD bytes, and what came behind it."""
+    said = bytearray(head)
     while True:
-        try:
-            if head:
-                protocol.receive_data(head)
-            for event in protocol.events():
-                if not isinstance(event, RejectData):
-                    return event
-        except Exception as error:  # wsproto and h11 have several for what is no HTTP
-            raise NotWebSocket from error
-        size += len(head)
-        if size >= MAX_HEAD:
+        end = said.find(_END_OF_HEAD) + len(_END_OF_HEAD)
+        if end >= len(_END_OF_HEAD):
+            break
+        if len(said) >= MAX_HEAD:
             raise NotWebSocket
-        head = bytes(await transport.receive_some(MAX_HEAD - size))
-        if not head:
+        some = await transport.receive_some(MAX_HEAD - len(said))
+        if not some:
             raise NotWebSocket
+        said += some
+    try:
+        protocol.receive_data(bytes(said[:end]))
+        for event in protocol.events():
+            if not isinstance(event, RejectData):
+                return event, bytes(said[end:])
+    except Exception as error:  # wsproto and h11 have several for what is no HTTP
+        raise NotWebSocket from error
+    raise NotWebSocket
 
 
 def _forwarded(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, ...]:

@@ -9,11 +9,15 @@ from libp2p.io.exceptions import ConnectionClosedError
 from libp2p.security.noise.io import MAX_PLAINTEXT_LENGTH, NoiseTransportReadWriter
 from libp2p.security.secure_session import SecureSession
 
+from p2pchat.net import budget
+from p2pchat.net.budget import Account
 from p2pchat.net.pipes import Pipe
 
 WRITE_PATIENCE = 10.0  # seconds one frame may take to leave this machine before the connection counts as dead
 MAX_READ = 2**16  # the largest piece any layer above the socket has a reason to ask for: a Noise message
 MAX_NEGOTIATION = 1024  # bytes of one multistream-select message; ours are below 40
+MAX_READS = 100  # by libp2p, before Noise is agreed on: a negotiation and a handshake take 10
+MAX_ROUNDS = 16  # answers to one negotiation: other implementations ask for a handful of protocols
 _LENGTH = 2  # bytes that say how long a Noise message is
 
 
@@ -27,13 +31,16 @@ def shielded(seconds: float) -> trio.CancelScope:
 class Wire(ReadWriteCloser):
     """One pipe, as libp2p wants it: `read(n)` gives exactly n bytes, or fewer only at the end.
 
-    One task reads and one writes at a time. place: where it comes from, as far as limits go.
+    One task reads and one writes at a time. place: where it comes from, as far as limits go. account: what it may cost.
     """
 
     def __init__(self, pipe: Pipe, place: str = "") -> None:
         self._pipe = pipe
         self.place = place
+        self.account = Account(place)
+        pipe.bill(self.account)
         self._buffer = bytearray()
+        self._reads = 0
 
     @property
     def route(self) -> str:
@@ -43,6 +50,12 @@ class Wire(ReadWriteCloser):
         """Every caller in libp2p reads a length it knows. One above MAX_READ was announced by a peer who means harm."""
         if n is None or not 0 <= n <= MAX_READ:
             raise ConnectionClosedError("a peer announced too much", transport="tcp")
+        self._reads += 1
+        if self._reads > MAX_READS:
+            raise ConnectionClosedError("a peer asks too often", transport="tcp")
+        self.account.charge(budget.READ)
+        if self.account.due:
+            await self.account.settle()
         await self._until(n)
         return self._taken(0, n)
 
@@ -63,6 +76,9 @@ class Wire(ReadWriteCloser):
                     return False
                 self._buffer += some
                 del some  # it would be kept for as long as the next one is waited for
+                self.account.charge(budget.RECEIVE)
+                if self.account.due:
+                    await self.account.settle()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise ConnectionClosedError("the connection broke", transport="tcp") from error
         return True
@@ -111,14 +127,20 @@ class Sealed(SecureSession):
         self._rest = b""  # of a message that was not asked for whole
 
     async def message(self) -> bytes:
-        """What came, as far as one message goes; b"" at the end. Raises ConnectionClosedError, and Noise's own errors
-        for what was not sealed by the other end."""
-        while not self._rest:
+        """What came, as far as one message goes; b"" at the end. Raises ConnectionClosedError, also for a message that
+        holds nothing, and Noise's own errors for what was not sealed by the other end."""
+        if not self._rest:
+            account = self.wire.account
+            if account.due:
+                await account.settle()
             sealed = await self.wire.message()
             if not sealed:
                 return b""
             self._rest = self._noise.decrypt(sealed)
             del sealed
+            account.charge(budget.MESSAGE)
+            if not self._rest:
+                raise ConnectionClosedError("an empty message", transport="tcp")
         message, self._rest = self._rest, b""
         return message
 
@@ -145,10 +167,14 @@ class Sealed(SecureSession):
 
 
 class Brief(ReadWriteCloser):
-    """A view of a stream for protocol negotiation, which has no size limit of its own."""
+    """A view of a stream for protocol negotiation, which has no limits of its own: on sizes, and on how often a peer
+    may ask. account: what each answer is charged to.
+    """
 
-    def __init__(self, inner: ReadWriteCloser | INetStream | ISecureConn) -> None:
+    def __init__(self, inner: ReadWriteCloser | INetStream | ISecureConn, account: Account | None = None) -> None:
         self._inner = inner
+        self._account = account
+        self._rounds = 0
 
     async def read(self, n: int | None = None) -> bytes:
         if n is None or n > MAX_NEGOTIATION:
@@ -156,6 +182,13 @@ class Brief(ReadWriteCloser):
         return await self._inner.read(n)
 
     async def write(self, data: bytes) -> None:
+        self._rounds += 1
+        if self._rounds > MAX_ROUNDS:
+            raise ConnectionClosedError("a peer asks too often", transport="tcp")
+        if self._account is not None:
+            self._account.charge(budget.ROUND)
+            if self._account.due:
+                await self._account.settle()
         await self._inner.write(data)
 
     async def close(self) -> None:

@@ -14,6 +14,7 @@ import trio
 from p2pchat.core.mailbox import Hello
 from p2pchat.core.wire import WRITE, Frame
 from p2pchat.errors import LinkLost
+from p2pchat.net.budget import Account
 from p2pchat.net.frames import write_frames
 from p2pchat.net.ports import Stream
 from p2pchat.relay.limits import Bucket
@@ -70,6 +71,7 @@ class Client:
         "_frames",
         "_nursery",
         "_outgoing",
+        "account",
         "began",
         "behind",
         "changed",
@@ -98,8 +100,10 @@ class Client:
         outgoing: Outgoing,
         nursery: trio.Nursery,
         emptied: Callable[[Client], None],
+        account: Account,
     ) -> None:
         self.stream = stream
+        self.account = account
         self.hello = hello
         self.puts = puts
         self.place = place

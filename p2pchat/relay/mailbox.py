@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING
 import trio
 
 from p2pchat.core import mailbox as words
+from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.mailbox import Hello
 from p2pchat.core.primitives import Random, equal
 from p2pchat.core.wire import Frame, FrameParser
 from p2pchat.errors import CannotOpen, LinkLost
-from p2pchat.net.frames import READ, write_frames
+from p2pchat.net.budget import Account, TooMuchWork
+from p2pchat.net.frames import MAX_FRAMES, READ, write_frames
 from p2pchat.net.ports import Stream
 from p2pchat.net.streams import LibP2PStream
 from p2pchat.relay.batches import MOST_READS, Answer, Batch, Fetching, Outcome, Wanted, apply
@@ -39,8 +41,8 @@ PROTOCOL = words.PROTOCOL
 SILENCE = 180.0
 SWEEP = 30.0
 TOKEN_PATIENCE = 10.0
-A_BREATH = 64
-"""Frames of one client that are taken before others have a turn."""
+COSTS = {words.PING: 40, words.OPEN: 100, words.FETCH: 200, words.DELETE: 30, words.PUT: 40}
+"""What a frame is charged, in units of `net.budget`. A deposit carries something: its bytes pay for it."""
 
 REASONS = {
     words.QUEUE_FULL: "queue full",
@@ -71,7 +73,7 @@ class Mailbox:
     """Serves `PROTOCOL` on a host. `run` until cancelled; `serve` is the handler of a stream.
 
     `clock`: ms since the epoch. `place_of`: where on the network a stream comes from, for the limits on one place.
-    `in_thread`: how the disk is waited for.
+    `account_of`: what its connection may cost. `in_thread`: how the disk is waited for.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Mailbox:
         random: Random,
         place_of: Callable[[Stream], str] = lambda stream: "",
         in_thread: InThread = trio.to_thread.run_sync,
+        account_of: Callable[[Stream], Account] = lambda stream: Account(),
     ) -> None:
         self.counts = Counts()
         self.failing = False
@@ -93,6 +96,7 @@ class Mailbox:
         self._random = random
         self._place_of = place_of
         self._in_thread = in_thread
+        self._account_of = account_of
         self._places = Places(limits.place_bytes, random)
         self._spent = Spent()
         self._clients: set[Client] = set()
@@ -147,6 +151,7 @@ class Mailbox:
             self._outgoing,
             self._nursery,
             self.pushes.catch_up,
+            self._account_of(stream),
         )
         self._clients.add(client)
         try:
@@ -156,7 +161,7 @@ class Mailbox:
                     await self._read(client)
                 while client.reading.cancelled_caught and not client.settled:
                     await client.changed.park()
-        except (CannotOpen, LinkLost):
+        except (CannotOpen, LinkLost, TooMuchWork):
             return
         finally:
             client.close()
@@ -234,26 +239,29 @@ class Mailbox:
         frames = await self._heard_token(client, parser)
         self._admitted[peer] += 1
         try:
-            await self._take_all(client, frames)
+            await self._take_all(client, parser, frames)
             # what was taken is held by nobody while more is waited for
             while data := await client.stream.read(READ):
                 client.heard = trio.current_time()
-                frames = parser.feed(data)
+                frames = parser.feed(data, MAX_FRAMES)
                 del data
-                await self._take_all(client, frames)
+                await self._take_all(client, parser, frames)
         finally:
             self._admitted[peer] -= 1
             if not self._admitted[peer]:
                 del self._admitted[peer]
 
-    async def _take_all(self, client: Client, frames: list[Frame]) -> None:
-        """These frames, in order; the list is empty afterwards."""
-        frames.reverse()
+    async def _take_all(self, client: Client, parser: FrameParser, frames: list[Frame]) -> None:
+        """These frames, in order, and what the parser has besides; the list is empty afterwards."""
         while frames:
-            if len(frames) % A_BREATH == 0:
-                await trio.lowlevel.checkpoint()
-            await self._until_room(client, frames[-1].type)
-            self._take(client, frames.pop())
+            frames.reverse()
+            while frames:
+                await self._until_room(client, frames[-1].type)
+                client.account.charge(COSTS.get(frames[-1].type, 0))
+                if client.account.due:
+                    await client.account.settle()
+                self._take(client, frames.pop())
+            frames += parser.feed(b"", MAX_FRAMES)
 
     async def _heard_token(self, client: Client, parser: FrameParser) -> list[Frame]:
         """Return, with the frames that came behind it, once the client said the token where there is one."""
@@ -262,7 +270,7 @@ class Mailbox:
             return []
         with trio.move_on_after(TOKEN_PATIENCE):
             while data := await client.stream.read(READ):
-                frames = parser.feed(data)
+                frames = parser.feed(data, MAX_FRAMES)
                 if frames:
                     if frames[0].type != words.TOKEN or not equal(frames[0].body, token):
                         raise CannotOpen
@@ -349,6 +357,7 @@ class Mailbox:
             confirmed = bisect_right(opened.sent, delete.upto)
             del opened.sent[:confirmed]
             client.pushed -= confirmed
+            client.account.carried(confirmed * BUCKETS[0])
         if opened.flags & words.BOX:
             self._answer(client, delete.number, words.DONE)
         else:
@@ -453,6 +462,12 @@ class Mailbox:
         elif outcome.wrote and self.failing:
             log.warning("the store works again")
             self.failing = False
+
+
+def account_of(stream: Stream) -> Account:
+    """What the connection of a stream may cost."""
+    assert isinstance(stream, LibP2PStream)
+    return stream.account
 
 
 def place_of(stream: Stream) -> str:

@@ -19,9 +19,10 @@ from prometheus_client.registry import Collector
 from p2pchat.errors import NodeError
 from p2pchat.relay.config import BadSetting
 
-_PATIENCE = 5.0
-_MOST_REQUEST = 8192
-_MOST_AT_ONCE = 8
+_TIMEOUT = 5.0  # seconds that a scraper has to ask, and then to take its answer
+_MAX_REQUEST = 8192
+_MAX_SCRAPES = 8  # at the same time
+_MAX_SILENT = 64  # connections that have not asked: the oldest goes when a further one comes
 
 Numbers = Mapping[str, Any]
 """A number by name; of what is in `BY_REASON`, numbers by reason."""
@@ -35,6 +36,7 @@ COUNTERS = {
     "circuits_joined": "Circuits that came about",
     "circuits_cut": "Circuits cut for a limit",
     "circuit_bytes": "Bytes passed on in circuits",
+    "floods_ended": "Connections ended for the work they made",
     "restarts": "How often the network was started again",
 }
 BY_REASON = {
@@ -53,6 +55,7 @@ GAUGES = {
     "tasks": "Tasks in the process",
     "reservations": "Clients that others may reach by way of this relay",
     "circuits": "Circuits there are",
+    "longest_turn_seconds": "The longest turn of the loop in the last half minute or a little more",
     "healthy": "1 while the disk and the network work",
 }
 
@@ -94,30 +97,56 @@ async def listeners(where: str) -> Sequence[trio.SocketListener]:
 
 
 async def serve(listening: Sequence[trio.SocketListener], numbers: Callable[[], Numbers]) -> None:
-    """Answer `GET /metrics` and `GET /healthz` until cancelled."""
-    registry, at_once = registry_of(numbers), trio.Semaphore(_MOST_AT_ONCE)
+    """Answer `GET /metrics` and `GET /healthz` until cancelled. A health check waits for nobody."""
+    registry, scrapes = registry_of(numbers), trio.Semaphore(_MAX_SCRAPES)
+    silent: dict[trio.CancelScope, None] = {}  # oldest first
+
+    async def ask(stream: trio.SocketStream) -> bytes:
+        if len(silent) >= _MAX_SILENT:
+            oldest = next(iter(silent))
+            del silent[oldest]
+            oldest.cancel()
+        with trio.move_on_after(_TIMEOUT) as scope:
+            silent[scope] = None
+            try:
+                return await _request(stream)
+            finally:
+                silent.pop(scope, None)
+        return b""
 
     async def answer(stream: trio.SocketStream) -> None:
         async with stream:
-            with trio.move_on_after(_PATIENCE), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                async with at_once:
-                    await stream.send_all(_respond(await _request(stream), registry, numbers()))
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                request = await ask(stream)
+                if not request:
+                    return
+                with trio.move_on_after(_TIMEOUT):
+                    if _path(request) == b"/metrics":
+                        async with scrapes:
+                            await stream.send_all(_respond(request, registry, numbers()))
+                    else:
+                        await stream.send_all(_respond(request, registry, numbers()))
 
     await trio.serve_listeners(answer, listening)
 
 
 async def _request(stream: trio.SocketStream) -> bytes:
     data = b""
-    while b"\r\n\r\n" not in data and len(data) < _MOST_REQUEST and (some := await stream.receive_some(4096)):
+    while b"\r\n\r\n" not in data and len(data) < _MAX_REQUEST and (some := await stream.receive_some(4096)):
         data += some
     return data
 
 
-def _respond(request: bytes, registry: CollectorRegistry, numbers: Numbers) -> bytes:
+def _path(request: bytes) -> bytes:
+    """What is asked for; b"" where it is not a GET."""
     words = request.split(b"\r\n", 1)[0].split(b" ")
-    if len(words) != 3 or words[0] != b"GET":
-        return _response("405 Method Not Allowed", b"GET only\n")
-    match words[1].split(b"?")[0]:
+    return words[1].split(b"?")[0] if len(words) == 3 and words[0] == b"GET" else b""
+
+
+def _respond(request: bytes, registry: CollectorRegistry, numbers: Numbers) -> bytes:
+    match _path(request):
+        case b"":
+            return _response("405 Method Not Allowed", b"GET only\n")
         case b"/metrics":
             return _response("200 OK", generate_latest(registry), CONTENT_TYPE_LATEST)
         case b"/healthz" if numbers["healthy"]:

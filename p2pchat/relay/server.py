@@ -30,6 +30,7 @@ from p2pchat.core.primitives import self_test, system_entropy
 from p2pchat.errors import BadAddress
 from p2pchat.net import addresses as addr
 from p2pchat.net import circuit, guard
+from p2pchat.net.budget import work
 from p2pchat.net.hop import CircuitLimits, CircuitRelay
 from p2pchat.net.host import LibP2PHost
 from p2pchat.net.host import Limits as HostLimits
@@ -39,7 +40,7 @@ from p2pchat.relay import metrics
 from p2pchat.relay.config import BadSetting, Config
 from p2pchat.relay.folder import Folder
 from p2pchat.relay.limits import Limits
-from p2pchat.relay.mailbox import PROTOCOL, Mailbox, place_of
+from p2pchat.relay.mailbox import PROTOCOL, Mailbox, account_of, place_of
 from p2pchat.relay.store import MailboxStore, Quota
 
 DRAIN = 5.0
@@ -129,7 +130,7 @@ class _Relay:
         self._announced = [_announced(address) for address in config.announce]
         self._supervisor = Supervisor(self._host)
         self.store = MailboxStore.open(folder.store, quota(config), _now())
-        self._mailbox = Mailbox(self._host.peer, self.store, limits, _now, random, place_of)
+        self._mailbox = Mailbox(self._host.peer, self.store, limits, _now, random, place_of, account_of=account_of)
         self._host.handle(PROTOCOL, self._mailbox.serve)
         self._hop = CircuitRelay(
             self._host, circuit_limits(config), _now, allowed=self._mailbox.knows, announce=self._where
@@ -199,6 +200,8 @@ class _Relay:
             "blobs": self.store.blobs,
             "bytes": self.store.size,
             "most_bytes": self.store.quota.total_bytes,
+            "floods_ended": work().ended,
+            "longest_turn_seconds": round(work().turns.longest, 6),
             "restarts": self._supervisor.restarts,
             "healthy": int(not (self._mailbox.failing or self._supervisor.waiting)),
         }

@@ -15,7 +15,7 @@ from p2pchat.net import circuit
 from p2pchat.net.hop import CircuitLimits, CircuitRelay
 from p2pchat.net.host import LibP2PHost
 from p2pchat.relay.limits import Limits
-from p2pchat.relay.mailbox import PROTOCOL, Mailbox, place_of
+from p2pchat.relay.mailbox import PROTOCOL, Mailbox, account_of, place_of
 from p2pchat.relay.store import MailboxStore, Quota
 
 QUOTA = Quota(queue_blobs=2_048, queue_bytes=16 << 20, total_bytes=256 << 20, least_free=1 << 30)
@@ -47,7 +47,9 @@ class SmallRelay:
         """Serve until `until` returns, and answer what was taken. Raises ProfileError where there can be no store."""
         store = await trio.to_thread.run_sync(MailboxStore.open, self._path, QUOTA, self._clock())
         try:
-            mailbox = Mailbox(self._host.peer, store, self._limits, self._clock, self._random, place_of)
+            mailbox = Mailbox(
+                self._host.peer, store, self._limits, self._clock, self._random, place_of, account_of=account_of
+            )
             # contacts know our addresses; others with the token are not told those inside our network
             hop = CircuitRelay(self._host, CIRCUITS, self._clock, allowed=mailbox.knows, announce=tuple)
             async with trio.open_nursery() as nursery:

@@ -28,6 +28,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from p2pchat.errors import LinkLost, Unreachable
 from p2pchat.net import addresses as addr
 from p2pchat.net import guard
+from p2pchat.net.budget import Account
 from p2pchat.net.host import LibP2PHost, Limits
 from p2pchat.net.pipes import TcpPipe
 from p2pchat.net.ports import Handler, Stream
@@ -184,6 +185,9 @@ class _Sink:
 class _Cord:
     abandoned = False
 
+    def __init__(self) -> None:
+        self.account = Account()
+
     def abandon(self) -> None:
         self.abandoned = True
 
@@ -327,10 +331,6 @@ def test_a_peer_that_ignores_its_window_is_cut_off() -> None:
     run(main)
 
 
-def test_windows_do_not_grow_beyond_ours() -> None:
-    assert yamux.MAX_WINDOW_SIZE == guard.WINDOW
-
-
 def _sockets() -> tuple[trio.SocketStream, trio.SocketStream]:
     one, two = trio.socket.socketpair()
     return trio.SocketStream(one), trio.SocketStream(two)
@@ -367,13 +367,17 @@ def test_a_protocol_name_has_a_limit() -> None:
 
 def test_nor_has_the_negotiation_of_the_muxer_none() -> None:
     async def main() -> None:
-        class Secured:
+        class Secured(guard.Sealed):
             is_initiator = False
+
+            def __init__(self) -> None:
+                self.wire = _Cord()  # type: ignore[assignment]
 
             async def write(self, data: bytes) -> None:
                 await trio.lowlevel.checkpoint()
 
-            async def read(self, n: int) -> bytes:
+            async def read(self, n: int | None = None) -> bytes:
+                assert n is not None
                 assert n <= guard.MAX_NEGOTIATION
                 await trio.lowlevel.checkpoint()
                 return b"\xff" * n
@@ -381,11 +385,11 @@ def test_nor_has_the_negotiation_of_the_muxer_none() -> None:
         announced = iter(b"\xff\xff\x3f")
 
         class Announcing(Secured):
-            async def read(self, n: int) -> bytes:
+            async def read(self, n: int | None = None) -> bytes:
                 return bytes([next(announced)]) if n == 1 else await super().read(n)
 
         with pytest.raises(Exception, match=r"muxer|too much"):
-            await guard.Upgrader({}, 1000).upgrade_connection(Announcing(), ID(b"x"))  # type: ignore[arg-type]
+            await guard.Upgrader({}, 1000).upgrade_connection(Announcing(), ID(b"x"))
 
     run(main)
 

@@ -14,6 +14,7 @@ from libp2p.stream_muxer.exceptions import MuxedStreamEOF, MuxedStreamError, Mux
 from libp2p.stream_muxer.yamux import yamux
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from p2pchat.net.budget import Account
 from p2pchat.net.limits import WINDOW
 from p2pchat.net.muxer import WINDOW_PATIENCE, GuardedYamux
 from tests.conftest import run
@@ -32,6 +33,9 @@ class Wire:
     """Where the muxer's connection would be."""
 
     abandoned = False
+
+    def __init__(self) -> None:
+        self.account = Account()
 
     def abandon(self) -> None:
         self.abandoned = True

@@ -441,7 +441,7 @@ def _pair() -> tuple[websocket.WebSocket, WSConnection, trio.abc.Stream]:
     client.receive_data(server.send(AcceptConnection()))
     assert len(list(client.events())) == 1
     ours, theirs = memory_stream_pair()
-    return websocket.WebSocket(ours, server, lambda: None), client, theirs
+    return websocket.WebSocket(ours, lambda: None), client, theirs
 
 
 def test_a_message_of_any_length_takes_no_more_than_its_pieces() -> None:
