@@ -37,19 +37,19 @@ READ = 25
 BYTES_A_UNIT = 40
 """Bytes for an open stream that pay one unit; as many cost one where there is no such stream."""
 
-SLICE = 500
+SLICE = 250
 """Units of one connection after which others have a turn."""
-MAX_TURN_SECONDS = 0.005
+MAX_TURN_SECONDS = 0.002
 """How long a turn of the loop may have lasted when parsing still goes on in it."""
-_THROUGH = 16  # tasks let through in one turn once it has become long
+_THROUGH = 4  # tasks let through in one turn once it has become long
 
 START = 5_000
 """Units every account begins with, wherever it comes from: enough to be greeted and to open a few queues."""
 BURST, RATE = 30_000, 50_000
 """Units an account may save up, and how many it gets in a second, while its place has them."""
-PLACE_BURST, PLACE_RATE = 500_000, 100_000
+PLACE_BURST, PLACE_RATE = 100_000, 100_000
 """The same for all connections from one place together, beyond what each begins with,"""
-ALL_BURST, ALL_RATE = 500_000, 250_000
+ALL_BURST, ALL_RATE = 250_000, 250_000
 """and for all strangers together: a quarter of a core."""
 TRICKLE = 20
 """Units a second that an account gets in any case, so that nobody's pings depend on what others do."""

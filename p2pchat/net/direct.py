@@ -26,6 +26,7 @@ from p2pchat.errors import CannotOpen, LinkLost
 from p2pchat.net import addresses
 from p2pchat.net.frames import FrameReader, write_frames
 from p2pchat.net.ports import Host, Stream
+from p2pchat.net.streams import LibP2PStream
 
 PROTOCOL = "/p2pchat/envelope/1"
 PING_AFTER = 10.0
@@ -184,6 +185,8 @@ class Links:
     async def _carry(self, link: Link, reader: FrameReader) -> None:
         """Run one link until it ends."""
         link.heard = trio.current_time()
+        if isinstance(link.stream, LibP2PStream):
+            link.stream.account.prove()
         self._links.setdefault(link.contact, []).append(link)
         self._wire.link_up(link.contact, link.th)
         self._came(link.contact)

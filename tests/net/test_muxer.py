@@ -189,6 +189,70 @@ def test_a_message_that_was_read_is_kept_by_nobody() -> None:
     run(main)
 
 
+# --- windows ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("read", [0, 1, 60, WINDOW // 2, WINDOW - 1])
+@pytest.mark.parametrize("more", [0, 1])
+def test_what_was_granted_may_come_in_one_frame_and_not_a_byte_more(read: int, more: int) -> None:
+    """js-libp2p sends all it may at once. Reads are of both kinds: libp2p's, which negotiate, and ours."""
+
+    async def main() -> None:
+        async with muxer() as (peer, muxed):
+            peer.says(frame(UPDATE, SYN, 1), frame(DATA, 0, 1, bytes(read)))
+            stream = await accepted(muxed)
+            left = read
+            while left:
+                left -= len(await (stream.read(min(left, 7)) if left < 60 else muxed.take(stream, left - 40)))
+            grants = [struct.unpack(yamux.YAMUX_HEADER_FORMAT, one)[4] for one in peer.written[1:]]
+            granted = WINDOW - read + sum(grants)
+            assert granted == stream.recv_window
+            assert granted > WINDOW // 2
+            peer.says(frame(DATA, 0, 1, bytes(granted + more)), frame(UPDATE, SYN, 3))
+            if more:
+                await muxed.event_closed.wait()
+            else:
+                assert (await accepted(muxed)).stream_id == 3
+                assert len(await muxed.take(stream, WINDOW)) == granted
+
+    run(main)
+
+
+def test_windows_have_one_account_however_often_they_are_used_up() -> None:
+    async def main() -> None:
+        async with muxer() as (peer, muxed):
+            peer.says(frame(UPDATE, SYN, 1))
+            stream = await accepted(muxed)
+            for _ in range(5):
+                peer.says(frame(DATA, 0, 1, bytes(stream.recv_window)))
+                await wait_all_tasks_blocked()
+                assert stream.recv_window == 0
+                while muxed.stream_buffers[1]:
+                    await stream.read(50_000)
+                assert stream.recv_window + stream._pending_recv_release == WINDOW
+            assert muxed.alive
+
+    run(main)
+
+
+def test_a_stream_of_ours_has_the_same_window() -> None:
+    async def main() -> None:
+        async with muxer() as (peer, muxed):
+            stream = await muxed.open_stream()
+            assert peer.written == [frame(UPDATE, SYN, stream.stream_id)]
+            peer.says(frame(DATA, 0, stream.stream_id, bytes(60)), frame(DATA, 0, stream.stream_id, bytes(WINDOW - 60)))
+            assert len(await stream.read(60)) == 60
+            await wait_all_tasks_blocked()
+            assert len(await stream.read()) == WINDOW - 60
+            peer.says(frame(DATA, 0, stream.stream_id, bytes(WINDOW + 1)))
+            await muxed.event_closed.wait()
+            with pytest.raises(MuxedStreamError):
+                await muxed.open_stream()
+            assert muxed.stream_backlog_semaphore.value == 255
+
+    run(main)
+
+
 # --- out ----------------------------------------------------------------------------------------------------------
 
 
