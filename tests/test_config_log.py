@@ -69,6 +69,30 @@ def test_ids_are_short_and_addresses_hidden() -> None:
     assert "192.0.2.7" in logged(2, logging.DEBUG, "/ip4/192.0.2.7/tcp/4001")
 
 
+def test_what_repeats_is_counted_and_not_written() -> None:
+    now, repeats, written = [0.0], log.Repeats(lambda: now[0]), list[str]()
+
+    def say(text: str, *args: object, level: int = logging.WARNING) -> None:
+        record = logging.LogRecord("p2pchat.net", level, "", 0, text, args, None)
+        if repeats.filter(record):
+            written.append(record.getMessage())
+
+    for number in range(1_000):
+        say("a peer did %s", number)
+    assert written == [f"a peer did {number}" for number in range(log.REPEATS)]
+    say("something else")
+    now[0] += log.REPEAT_SECONDS
+    say("a peer did %s", "it again")
+    say("a peer did %s", "once more")
+    assert written[log.REPEATS :] == ["something else", "a peer did it again (995 more like this were left out)"]
+    for number in range(10):
+        say("everything %s", number, level=logging.DEBUG)
+    assert len(written) == log.REPEATS + 12
+    for number in range(10_000):
+        say(f"kind {number}")
+    assert len(repeats._kinds) <= 256
+
+
 def test_a_traceback_only_when_everything_is_asked_for() -> None:
     assert "secret" not in logged(0, logging.ERROR, "x", exc=True)
     verbose = logged(2, logging.ERROR, "x", exc=True)

@@ -19,10 +19,10 @@ from prometheus_client.registry import Collector
 from p2pchat.errors import NodeError
 from p2pchat.relay.config import BadSetting
 
-_TIMEOUT = 5.0  # seconds that a scraper has to ask, and then to take its answer
+TIMEOUT = 5.0  # seconds that a scraper has to ask, and then to take its answer
 _MAX_REQUEST = 8192
 _MAX_SCRAPES = 8  # at the same time
-_MAX_SILENT = 64  # connections that have not asked: the oldest goes when a further one comes
+MAX_SILENT = 64  # connections that have not asked: the oldest goes when a further one comes
 
 Numbers = Mapping[str, Any]
 """A number by name; of what is in `BY_REASON`, numbers by reason."""
@@ -102,11 +102,11 @@ async def serve(listening: Sequence[trio.SocketListener], numbers: Callable[[], 
     silent: dict[trio.CancelScope, None] = {}  # oldest first
 
     async def ask(stream: trio.SocketStream) -> bytes:
-        if len(silent) >= _MAX_SILENT:
+        if len(silent) >= MAX_SILENT:
             oldest = next(iter(silent))
             del silent[oldest]
             oldest.cancel()
-        with trio.move_on_after(_TIMEOUT) as scope:
+        with trio.move_on_after(TIMEOUT) as scope:
             silent[scope] = None
             try:
                 return await _request(stream)
@@ -120,7 +120,7 @@ async def serve(listening: Sequence[trio.SocketListener], numbers: Callable[[], 
                 request = await ask(stream)
                 if not request:
                     return
-                with trio.move_on_after(_TIMEOUT):
+                with trio.move_on_after(TIMEOUT):
                     if _path(request) == b"/metrics":
                         async with scrapes:
                             await stream.send_all(_respond(request, registry, numbers()))

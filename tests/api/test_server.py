@@ -8,7 +8,7 @@ import socket
 import stat
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from p2pchat.api import codec, server
 from p2pchat.api.codec import JsonObject
 from p2pchat.api.server import Backend, Server
 from tests.conftest import run
+from tests.turns import counted
 
 
 class Hub:
@@ -557,3 +558,48 @@ def test_a_node_that_is_kept_goes_on_until_it_is_not() -> None:
 
     kept = iter([True, True, True, False])
     assert unused_after(nobody, lambda: next(kept)) == pytest.approx(120)
+
+
+def test_silent_programs_keep_nobody_out(tmp_path: Path) -> None:
+    """As many as there may be connect and say nothing; who has said hello stays, whoever comes."""
+
+    async def main() -> None:
+        async with world(tmp_path) as made, peer(made) as first, AsyncExitStack() as stack:
+            silent = [await stack.enter_async_context(peer(made, hello=False)) for _ in range(2 * server.MAX_CLIENTS)]
+            for face in [first, *[await stack.enter_async_context(peer(made)) for _ in range(3)]]:
+                assert "result" in await face.ask("status")
+            assert made.server.clients == server.MAX_CLIENTS
+            await _until_ended(silent[0])
+
+    run(main, trio.testing.MockClock())
+
+
+def test_hello_has_a_time(tmp_path: Path) -> None:
+    clock = trio.testing.MockClock()
+
+    async def main() -> None:
+        async with world(tmp_path) as made, peer(made, hello=False) as silent, peer(made) as face:
+            while made.server.clients < 2:
+                await trio.lowlevel.checkpoint()
+            clock.jump(server.HELLO_TIMEOUT)
+            await _until_ended(silent)
+            clock.jump(10 * server.HELLO_TIMEOUT)
+            assert "result" in await face.ask("status")
+
+    run(main, clock)
+
+
+def test_lines_are_taken_in_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(made: World, client: Peer) -> None:
+        with counted(monkeypatch, server.codec, "decode") as steps:
+            await client.stream.send_all(b"x\n" * 10_000)
+            while steps.calls < 10_000:
+                await client.stream.receive_some(1 << 20)
+        assert steps.most <= server.MAX_LINES
+
+    with_peer(tmp_path, test)
+
+
+async def _until_ended(client: Peer) -> None:
+    with suppress(trio.BrokenResourceError):
+        assert await client.stream.receive_some(1) == b""

@@ -20,6 +20,7 @@ from p2pchat.core import primitives as prim
 from p2pchat.core.mailbox import Blob, End, Hello, Open, Put, Queue
 from p2pchat.core.wire import Frame, FrameParser, pack
 from p2pchat.errors import LinkLost
+from p2pchat.net.budget import Account
 from p2pchat.net.ports import Stream
 from p2pchat.relay.limits import Limits
 from p2pchat.relay.mailbox import Mailbox
@@ -278,11 +279,14 @@ async def relay(
     quota: Quota | None = None,
     place_of: Callable[[Stream], str] = lambda stream: "",
     in_thread: Callable[..., Awaitable[Any]] = inline,
+    account_of: Callable[[Stream], Account] = lambda stream: Account(),
 ) -> AsyncIterator[Relay]:
     """A relay with its store in `folder`; the same folder is the same relay."""
     clock = [NOW]
     store = MailboxStore.open(folder / "blobs.db", quota or replace(Quota(), least_free=0), NOW)
-    mailbox = Mailbox(RELAY, store, limits, lambda: clock[0], prim.system_entropy().random, place_of, in_thread)
+    mailbox = Mailbox(
+        RELAY, store, limits, lambda: clock[0], prim.system_entropy().random, place_of, in_thread, account_of
+    )
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(mailbox.run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,15 @@ from p2pchat.core import mailbox as words
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.mailbox import BOX, DONE, HOUR_MS, NOT_ALLOWED, STAMPED, TO_FETCH, TO_PUT, TOO_FAST, Queue
 from p2pchat.core.wire import Frame
+from p2pchat.errors import LinkLost
+from p2pchat.net import budget
+from p2pchat.net.budget import Account
 from p2pchat.relay import batches, clients
 from p2pchat.relay.limits import Bucket, Places, Spent
+from p2pchat.relay.mailbox import COSTS, Mailbox
 from p2pchat.relay.store import Quota
 from tests.relay.boxes import LIMITS, NOW, PATIENCE, RELAY, Keys, MailClient, Relay, blob, inline, relay, run
+from tests.turns import counted
 
 BOB = Keys("bob")
 
@@ -340,6 +346,50 @@ def test_one_queue_watched_under_a_thousand_handles_is_pushed_to_the_window_and_
             await eve.ping()
             assert len(eve.pushed) == clients.MOST_PUSHED
             assert at.mailbox.pushes.pushed == clients.MOST_PUSHED
+
+    run(main)
+
+
+def test_frames_that_carry_nothing_are_taken_in_slices_and_then_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many pings as a window holds, of one connection: what it may cost comes with time."""
+
+    async def main() -> None:
+        account = Account()
+        async with relay(tmp_path, account_of=lambda stream: account) as at:
+            eve, bob, began = await at.client(), await at.client(), trio.current_time()
+            with counted(monkeypatch, Mailbox, "_take") as steps:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(eve.send, *[Frame(words.PING, b"")] * 10_000)
+                    for _ in range(10_000):
+                        await eve.answer(words.PONG)
+            assert steps.most <= budget.SLICE / COSTS[words.PING] + 1
+            cost = 10_000 * COSTS[words.PING] - budget.BURST
+            assert trio.current_time() - began > cost / budget.PLACE_RATE
+            await bob.ping()
+
+    run(main)
+
+
+def test_a_connection_that_only_pings_is_let_go(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            eve = await at.client()
+
+            async def read() -> None:
+                with suppress(LinkLost):
+                    while await eve.stream.read(1 << 16):
+                        pass
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(read)
+                with suppress(LinkLost):
+                    while True:
+                        await eve.send(*[Frame(words.PING, b"")] * 1_000)
+            assert budget.work().ended
+            bob = await at.client()
+            await bob.ping()
 
     run(main)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from p2pchat.errors import NodeError
 from p2pchat.relay import metrics
@@ -103,3 +104,32 @@ def test_a_port_that_is_taken_is_said() -> None:
                 await metrics.listeners(f"127.0.0.1:{port}")
 
     run(main)
+
+
+def test_a_health_check_waits_for_nobody() -> None:
+    """Three hundred connect and say nothing; as many as there may be scrapes ask and read nothing."""
+
+    async def main() -> None:
+        async with served(NUMBERS) as port, trio.open_nursery() as nursery:
+            began, silent = trio.current_time(), []
+            for _ in range(300):
+                silent.append(await trio.open_tcp_stream("127.0.0.1", port))
+            assert b"200 OK" in await ask(port, b"GET /healthz HTTP/1.1\r\n\r\n")
+            assert b"200 OK" in await ask(port, b"GET /metrics HTTP/1.1\r\n\r\n")
+            assert trio.current_time() == began
+            ended = 0
+
+            async def count(stream: trio.SocketStream) -> None:
+                nonlocal ended
+                assert await stream.receive_some(1) == b""
+                ended += 1
+
+            for stream in silent:
+                nursery.start_soon(count, stream)
+            while ended < 300 - metrics.MAX_SILENT:  # the oldest have made room
+                await trio.lowlevel.checkpoint()
+            assert trio.current_time() == began
+            clock.jump(metrics.TIMEOUT)
+
+    clock = MockClock()
+    trio.run(main, clock=clock)
