@@ -14,7 +14,7 @@ ALL := -n $(shell expr $$(nproc) + 1) --dist worksteal
 UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help setup chat demo test check lab bench kill churn fmt lock
+.PHONY: help setup chat demo test check lab bench attack kill churn fmt lock
 
 help: ## this list
 	@echo 'make TARGET, one of:'
@@ -45,6 +45,9 @@ lab: $(VENV)/dev.stamp ## people behind routers, relays that fail or lie, in net
 
 bench: $(VENV)/run.stamp ## measure, print a table and write benchmarks/results.json (20 minutes, a quiet machine)
 	$(BIN)/python -m benchmarks
+
+attack: $(VENV)/run.stamp ## flood a relay and a node as strangers could, and print what an honest user notices; SHORT=1: a few floods
+	$(BIN)/python -m benchmarks.attack $(if $(SHORT),--short)
 
 kill: $(VENV)/dev.stamp ## end nodes with kill -9 under traffic, a hundred times
 	P2PCHAT_KILL_ROUNDS=100 $(BIN)/python -m pytest -m kill tests/test_kill.py

@@ -591,7 +591,7 @@ def test_hello_has_a_time(tmp_path: Path) -> None:
 
 def test_lines_are_taken_in_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(made: World, client: Peer) -> None:
-        with counted(monkeypatch, server.codec, "decode") as steps:
+        with counted(monkeypatch, codec, "decode") as steps:
             await client.stream.send_all(b"x\n" * 10_000)
             while steps.calls < 10_000:
                 await client.stream.receive_some(1 << 20)
