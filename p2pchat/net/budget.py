@@ -38,7 +38,9 @@ BYTES_A_UNIT = 40
 """Bytes for an open stream that pay one unit; as many cost one where there is no such stream."""
 
 SLICE = 250
-"""Units of one connection after which others have a turn."""
+"""Units of one connection after which others have a turn,"""
+SHORT_SLICE = 100
+"""and after which they have one where this turn of the loop has lasted long: a message or two are always taken."""
 MAX_TURN_SECONDS = 0.002
 """How long a turn of the loop may have lasted when parsing still goes on in it."""
 _THROUGH = 4  # tasks let through in one turn once it has become long
@@ -225,7 +227,12 @@ class Account:
     @property
     def due(self) -> bool:
         """Whether to `settle` before anything else is parsed."""
-        return self._slice >= SLICE or self._left < 0 or self._turns.late
+        spent = self._slice
+        return spent >= SLICE or self._left < 0 or (spent >= SHORT_SLICE and self._turns.late)
+
+    def rested(self) -> None:
+        """Others have just had a turn."""
+        self._slice = 0
 
     async def settle(self) -> None:
         """Give others a turn, and wait until this is out of debt. Raises TooMuchWork where that is not to be."""
