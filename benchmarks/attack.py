@@ -102,6 +102,10 @@ class Target:
         """Ask whether it is well."""
         raise NotImplementedError
 
+    def remark(self) -> str:
+        """What it says of itself after all of it."""
+        return ""
+
     def measure(self, seconds: float) -> Times:
         """Do these for so long, each in a thread of its own."""
         times, until = Times(), time.monotonic() + seconds
@@ -150,6 +154,12 @@ class RelayTarget(Target):
     def health(self) -> None:
         with urllib.request.urlopen(f"http://127.0.0.1:{self._metrics}/healthz", timeout=20) as answer:
             assert answer.read() == b"ok\n"
+
+    def remark(self) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._metrics}/metrics", timeout=20) as answer:
+            lines = [line.split() for line in answer.read().decode().splitlines()]
+        found = [float(line[1]) for line in lines if line[0] == "p2pchat_relay_longest_turn_seconds"]
+        return f"the longest turn of its loop lately: {1000 * found[0]:.0f} ms" if found else ""
 
 
 class NodeTarget(Target):
@@ -248,6 +258,7 @@ def floods(target: Target, kinds: list[str], counts: tuple[int, ...], seconds: f
             if not missing:
                 break
         good = good and not missing
+    print(target.remark(), flush=True)
     return good
 
 
@@ -264,10 +275,11 @@ def main() -> None:
 
     columns = "".join(f"{name + ': p50':>14}{'max':>7}" for name in ("new", "put", "health"))
     print(f"{'milliseconds':14}{columns}  new/peace    CPU  missed")
+    counts = (MANY,) if given.short else (1, MANY)
     with relay() as target:
-        good = floods(target, wanted(SHORT_RELAY if given.short else RELAY), (1, MANY), given.seconds)
+        good = floods(target, wanted(SHORT_RELAY if given.short else RELAY), counts, given.seconds)
     with node() as person:
-        good = floods(person, wanted(SHORT_NODE if given.short else NODE), (1, MANY), given.seconds) and good
+        good = floods(person, wanted(SHORT_NODE if given.short else NODE), counts, given.seconds) and good
     sys.exit(0 if good else 1)
 
 
