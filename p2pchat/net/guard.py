@@ -35,6 +35,7 @@ from libp2p.crypto import serialization
 from libp2p.crypto.keys import KeyType
 from libp2p.custom_types import TProtocol, TSecurityOptions
 from libp2p.network.connection.raw_connection import RawConnection
+from libp2p.network.stream.net_stream import NetStream
 from libp2p.peer.id import ID
 from libp2p.protocol_muxer.exceptions import MultiselectClientError, MultiselectError
 from libp2p.security.secure_session import SecureSession
@@ -46,6 +47,7 @@ from libp2p.transport.upgrader import TransportUpgrader
 from p2pchat.errors import LinkLost
 from p2pchat.net.limits import WINDOW as WINDOW
 from p2pchat.net.muxer import GuardedYamux as GuardedYamux
+from p2pchat.net.muxer import Substream
 from p2pchat.net.wire import MAX_NEGOTIATION as MAX_NEGOTIATION
 from p2pchat.net.wire import WRITE_PATIENCE as WRITE_PATIENCE
 from p2pchat.net.wire import Brief as Brief
@@ -128,7 +130,7 @@ class StreamGuard:
 
     async def __call__(self, stream: INetStream) -> None:
         place = str(stream.muxed_conn.peer_id)
-        if not self._slots.take(place):
+        if _is_over(stream) or not self._slots.take(place):
             await reset(stream)
             return
         try:
@@ -144,6 +146,12 @@ class StreamGuard:
                 raise rest from None
         finally:
             self._slots.give(place)
+
+
+def _is_over(stream: INetStream) -> bool:
+    """Whether the other end has reset it already: nothing is worth beginning then."""
+    inner = stream.muxed_stream if isinstance(stream, NetStream) else None
+    return isinstance(inner, Substream) and inner.reset_received
 
 
 async def reset(stream: INetStream) -> None:

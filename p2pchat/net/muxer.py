@@ -188,6 +188,7 @@ class GuardedYamux(yamux.Yamux):
         if stream_id == 0 or stream_id % 2 == self.next_stream_id % 2 or stream_id in self.streams:
             return False
         self.account.charge(budget.STREAM)
+        await self.account.settle()  # and then to what comes behind it: a reset at once saves us the rest
         stream = Substream(stream_id, self, False)
         self._add(stream)
         await self._write_frame(_HEAD.pack(0, yamux.TYPE_WINDOW_UPDATE, _ACK, stream_id, 0))
