@@ -46,6 +46,13 @@ def create(profile: Profile, name: str, passphrase: str | None) -> dict[str, Any
     return create_profile(profile, name, passphrase)
 
 
+def salvage(profile: Profile, passphrase: str | None) -> dict[str, Any]:
+    """Make a new database of what can be read of a damaged one. Raises ProfileInUse, WrongPassphrase, DiskFull."""
+    from p2pchat.node import salvage_profile
+
+    return salvage_profile(profile, passphrase)
+
+
 def end(profile: Profile, method: str) -> int | None:
     """End the running node by `stop` or `lock` and wait for it; its pid, None where none ran."""
     if not profile.exists():
