@@ -60,7 +60,7 @@ def columns(table: str) -> str:
 
 
 _SELECT = f"SELECT {_COLUMNS} FROM messages "
-_ONLY_PK = "SELECT pk FROM messages INDEXED BY messages_in_order "
+_INDEXED = "INDEXED BY messages_in_order"
 _NEXT_PLACE = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'messages'), 0) + 1"
 # seq 0 is no number, so it is never late. VALUES and not SELECT, which would first be copied into a table of its own.
 # One that was erased here gets no place, and what has none is passed over like one that is here.
@@ -94,6 +94,12 @@ FROM messages_fts JOIN messages ON messages.pk = messages_fts.rowid
 WHERE messages_fts MATCH ?1 AND (?2 IS NULL OR chat = ?2)
 ORDER BY messages_fts.rowid DESC LIMIT ?3
 """
+# A message has its pk as its place, unless it came late: so each half has an index in the order of the pk.
+_IN_TIME, _LATE = (
+    f"{_SELECT}INDEXED BY {index} WHERE chat = ?1 AND place {sign} pk AND {key} > ?2 ORDER BY {key} {{order}} LIMIT ?3"
+    for index, sign, key in (("messages_in_order", "=", "place"), ("messages_late", "<>", "pk"))
+)
+_SAVED_IN_CHAT = f"SELECT * FROM ({_IN_TIME}) UNION ALL SELECT * FROM ({_LATE}) ORDER BY pk {{order}} LIMIT ?3"
 _TIME_OF = {"stored": "stored_at", "delivered": "delivered_at", "read": "read_at"}
 
 
@@ -201,16 +207,18 @@ def find_in(db: Database, chat: bytes, prefix_hex: str) -> MessageRow:
 
 def since(db: Database, chat: bytes | None, pk: int, limit: int | None = None) -> list[MessageRow]:
     """What was saved after the message `pk`, in the order it was saved; of one chat or of all. No pk comes twice."""
-    where = "WHERE pk > ?1 " if chat is None else "WHERE pk > ?1 AND chat = ?3 "
-    values: Sequence[bytes | int] = (pk, -1 if limit is None else limit, *(() if chat is None else (chat,)))
-    return _rows(db, _SELECT + where + "ORDER BY pk LIMIT ?2", values)
+    return _saved(db, chat, pk, -1 if limit is None else limit, "ASC")
 
 
 def newest(db: Database, chat: bytes | None, limit: int) -> list[MessageRow]:
     """The messages saved last, of one chat or of all, in the order they were saved."""
-    where = "" if chat is None else "WHERE chat = ?2 "
-    values: Sequence[bytes | int] = (limit, *(() if chat is None else (chat,)))
-    return _rows(db, _SELECT + where + "ORDER BY pk DESC LIMIT ?1", values)[::-1]
+    return _saved(db, chat, 0, limit, "DESC")[::-1]
+
+
+def _saved(db: Database, chat: bytes | None, after_pk: int, limit: int, order: str) -> list[MessageRow]:
+    if chat is None:
+        return _rows(db, _SELECT + f"WHERE pk > ? ORDER BY pk {order} LIMIT ?", (after_pk, limit))
+    return _rows(db, _SAVED_IN_CHAT.format(order=order), (chat, after_pk, limit))
 
 
 def search(db: Database, chat: bytes | None, words: str, limit: int) -> list[MessageRow]:
@@ -236,7 +244,8 @@ def _rows(db: Database, sql: str, values: Sequence[Value]) -> list[MessageRow]:
     try:
         return [MessageRow(*row) for row in db.query(sql, values)]
     except DatabaseDamaged:
-        return list(_readable(db, db.query(sql.replace(_SELECT, _ONLY_PK, 1), values)))
+        indexed_sql = sql if _INDEXED in sql else sql.replace("FROM messages ", f"FROM messages {_INDEXED} ", 1)
+        return list(_readable(db, db.query(indexed_sql.replace(_COLUMNS, "pk"), values)))
 
 
 def _readable(db: Database, pks: Iterable[Row]) -> Iterator[MessageRow]:

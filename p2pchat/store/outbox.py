@@ -178,7 +178,7 @@ def clear_renewal(db: Database, contact: bytes, th: bytes) -> None:
 
 def expired(db: Database, now: int) -> list[OutboxRow]:
     """The rows past their time, oldest first; the caller fails their messages and removes them."""
-    return _rows(db, "WHERE expires_at <= ? ORDER BY pk", now)
+    return _rows(db, "WHERE expires_at <= ? ORDER BY expires_at, pk", now)
 
 
 def pending_contacts(db: Database) -> set[bytes]:
