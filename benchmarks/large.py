@@ -1,9 +1,9 @@
-"""A profile that was used for years: `python -m benchmarks.large [CONTACTS MESSAGES]`.
+"""A profile that was used for years: `python -m benchmarks.large [CONTACTS [MESSAGES [MINUTES]]]`.
 
 It makes a profile of 2,000 contacts and 1,000,000 messages, with two relays, three generations of queues for each
 contact and 50,000 messages that wait, starts its node and says what that costs: CPU seconds until it is ready, memory,
-and CPU in the minute after that, with everybody unreachable. Nothing of it leaves this machine: every address is a port
-of 127.0.0.1 at which nobody listens.
+and CPU in the minutes after that, with everybody unreachable. Nothing of it leaves this machine: every address is a
+port of 127.0.0.1 at which nobody listens.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from p2pchat.core import content as contents
 from p2pchat.core import handshake, ratchet
 from p2pchat.core.content import Content, encode_content
 from p2pchat.core.identity import Device
-from p2pchat.core.prekeys import make_set, open_bundle
+from p2pchat.core.prekeys import dump_set, make_set, open_bundle
 from p2pchat.core.primitives import KEY, sign_public, system_entropy
 from p2pchat.net.addresses import pack
-from p2pchat.store import contacts, keys, messages, outbox, queues, relays, sessions
+from p2pchat.store import contacts, keys, messages, meta, outbox, prekeys, queues, relays, sessions
 from p2pchat.store.contacts import Contact, Way
 from p2pchat.store.database import Database
 from p2pchat.store.messages import ME, MessageRow
 from p2pchat.store.outbox import OutboxRow
+from p2pchat.store.prekeys import PrekeyRow
 from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
 from p2pchat.store.relays import RelayRow
 from p2pchat.store.sessions import SessionRow
@@ -37,7 +38,6 @@ NOBODY = pack("/ip4/127.0.0.1/tcp/9")
 RELAYS = 2
 GENERATIONS = 3
 WAITING_EACH = 25
-WATCH_SECONDS = 60.0
 
 
 def fill(database: Path, key: bytes, people: int, said: int) -> None:
@@ -47,7 +47,10 @@ def fill(database: Path, key: bytes, people: int, said: int) -> None:
     state = _ratchet_state(now)
     relay_keys = [os.urandom(KEY) for _ in range(RELAYS)]
     ids = [os.urandom(8) for _ in range(people)]
+    me = Device.from_seeds(*(meta.get(db, name) or b"" for name in ("identity", "device")))
+    rotation = make_set(me, now // 1000 + 37 * 86_400, one_time=False, random=os.urandom)
     with db.transaction():
+        prekeys.put(db, PrekeyRow(prekeys.ROTATION, rotation.number, dump_set(rotation), now, now + 37 * DAY))
         for peer in relay_keys:
             relays.put(db, RelayRow(peer, (NOBODY,), b"", True, now))
         for number, contact in enumerate(ids):
@@ -76,9 +79,9 @@ def _ratchet_state(now: int) -> bytes:
     """The ratchet of a session that has just begun: nothing is ever opened in the copies of it."""
     entropy = system_entropy()
     alice, bob = (Device.from_seeds(os.urandom(KEY), os.urandom(KEY)) for _ in range(2))
-    prekeys = make_set(bob, now // 1000 + 86_400, one_time=True, random=entropy.random)
+    offered = make_set(bob, now // 1000 + 86_400, one_time=True, random=entropy.random)
     content = encode_content(Content(contents.TEXT, os.urandom(16), 1, now, ["hello"]))
-    session, _ = handshake.initiate(alice, open_bundle(prekeys.bundle), content, now - DAY, entropy)
+    session, _ = handshake.initiate(alice, open_bundle(offered.bundle), content, now - DAY, entropy)
     return ratchet.dump(session.ratchet)
 
 
@@ -112,9 +115,7 @@ def _add_person(db: Database, contact: bytes, number: int, now: int, state: byte
                     ends,
                 ),
             )
-        row = TheirQueueRow(
-            contact, None, os.urandom(KEY), NOBODY, b"", os.urandom(KEY), os.urandom(KEY), 0, now + 30 * DAY
-        )
+        row = TheirQueueRow(contact, None, relay, NOBODY, b"", os.urandom(KEY), os.urandom(KEY), 0, now + 30 * DAY)
         queues.deposit_in(db, row)
     for _ in range(WAITING_EACH):
         outbox.add(
@@ -134,7 +135,7 @@ def _add_person(db: Database, contact: bytes, number: int, now: int, state: byte
         )
 
 
-def main(people: int, said: int) -> None:
+def main(people: int = 2_000, said: int = 1_000_000, minutes: int = 8) -> None:
     """Make it, start it, and print what that costs."""
     with tempfile.TemporaryDirectory(prefix="p2pchat-bench-") as place:
         folder, runtime = Path(place) / "large", Path(place) / "run"
@@ -151,9 +152,11 @@ def main(people: int, said: int) -> None:
         try:
             ready = cpu_seconds(person.process.pid)
             print(f"ready after {person.ready_ms / 1000:.2f} s, {ready:.2f} s of CPU")
-            time.sleep(WATCH_SECONDS)
-            after = cpu_seconds(person.process.pid) - ready
-            print(f"then {100 * after / WATCH_SECONDS:.1f} % CPU in {WATCH_SECONDS:.0f} s, {memory_mb(person):.0f} MB")
+            for minute in range(1, minutes + 1):
+                before = cpu_seconds(person.process.pid)
+                time.sleep(60)
+                used = cpu_seconds(person.process.pid) - before
+                print(f"minute {minute}: {100 * used / 60:.1f} % CPU, {memory_mb(person):.0f} MB", flush=True)
         finally:
             person.stop()
 
@@ -172,4 +175,4 @@ def memory_mb(person: Person) -> float:
 
 
 if __name__ == "__main__":
-    main(*[int(word) for word in sys.argv[1:3]] or (2_000, 1_000_000))
+    main(*map(int, sys.argv[1:]))

@@ -113,6 +113,14 @@ def for_contact(db: Database, contact: bytes, limit: int | None = None, after_pk
     )
 
 
+def messages_for(db: Database, contact: bytes, kind: int) -> list[bytes]:
+    """The ids of the messages of that kind that wait for a contact, oldest first."""
+    found = db.query(
+        "SELECT msg_id FROM outbox WHERE contact = ? AND kind = ? AND msg_id IS NOT NULL ORDER BY pk", (contact, kind)
+    )
+    return [msg_id for (msg_id,) in found]
+
+
 def by_envelope(db: Database, envelope_id: bytes) -> OutboxRow | None:
     """The row with that envelope, or None."""
     return _row(db.query_one(_SELECT + "WHERE envelope_id = ?", (envelope_id,)))
