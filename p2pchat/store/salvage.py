@@ -247,8 +247,8 @@ class _Walk:
         if not all(isinstance(end, bytes) for end in ends):
             return None  # of text: such tables are small
         first, last = (int.from_bytes(end[:_KEY_PREFIX_BYTES].ljust(_KEY_PREFIX_BYTES, b"\0"), "big") for end in ends)
-        # keys are random: n rows are a n-th of all keys apart, and some are much closer
-        if last - first <= _PREFIXES // (16 * (self._found + 1)):
+        # keys are random: n rows are a n-th of all keys apart, and a page that can be read holds several
+        if last - first <= _PREFIXES // (self._found + 1):
             return None
         middle = ((first + last) // 2).to_bytes(_KEY_PREFIX_BYTES, "big")
         return (middle, *(b"",) * (len(self._table.key) - 1))
