@@ -1,4 +1,4 @@
-"""How much work strangers may make us do (docs/decisions/0028-work-of-strangers.md).
+"""How much work strangers may make us do (docs/decisions/0029-work-of-strangers.md).
 
 Every connection has an `Account`. What costs work and carries nothing is charged to it, in microseconds of a core as
 measured; what carries data for an open stream pays for itself. An account fills up with time. What it gets comes out of
