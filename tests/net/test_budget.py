@@ -27,7 +27,7 @@ from tests.net.test_muxer import DATA, PING, SYN, UPDATE, Peer, accepted, frame
 from tests.net.test_muxer import muxer as fake_muxer
 from tests.turns import counted
 
-A_SLICE = budget.SLICE // budget.FRAME + 1
+A_SLICE = 64
 """Heads of frames that one task may read before others have a turn."""
 
 
