@@ -13,11 +13,12 @@ Settings, and why:
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from importlib import resources
 from pathlib import Path
@@ -50,6 +51,9 @@ class Database:
     def __init__(self, path: Path, connection: Any) -> None:
         self.path = path
         self._connection = connection
+        self._inode = _inode(path)
+        self.guard: Callable[[], None] = lambda: None
+        """Called before and after each COMMIT: raises where the file that is written is not the profile's any more."""
 
     @classmethod
     def create(cls, path: Path, key: bytes) -> Database:
@@ -145,11 +149,17 @@ class Database:
 
     def commit(self) -> None:
         """The one COMMIT of the program: after it returns, what the transaction wrote survives a power cut."""
+        self.guard()
         self.execute("COMMIT")
+        self.guard()  # or the file went in between, and the caller must not acknowledge what is in it
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the database and cut it to nothing, so that what was deleted is gone."""
         self.query("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def files(self) -> list[Path]:
+        """The files that hold what is committed: the database and its write-ahead log."""
+        return [self.path, self.path.with_name(self.path.name + "-wal")]
 
     @property
     def closed(self) -> bool:
@@ -161,6 +171,10 @@ class Database:
         if self._connection is None:
             return
         connection, self._connection = self._connection, None
+        if _inode(self.path) != self._inode:
+            # SQLite deletes the log by its name, which by now may be that of another database. Never closed, it stays.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+            return
         with translated(), closing(connection):
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -292,6 +306,13 @@ def _meaning(error: Exception) -> Exception:
             return ProfileError("The profile's database cannot be opened for writing", hint="Look at its permissions.")
         case _:
             return error
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
 
 
 def _remove(path: Path) -> None:
