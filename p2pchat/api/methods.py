@@ -258,8 +258,10 @@ METHODS: Final[tuple[Method, ...]] = (
         "The relays this profile uses, best first, and how it stands with them. `state` is connected, connecting, "
         "unreachable or refused; `used`: it is one of the two where envelopes wait for us; `kept`: for longer than "
         "this run; `contact`: whose node it is, or null. At the end those that contacts offer and that are not used, "
-        "with the state offered. One may be removed first, and one added, which waits a moment for its answer.",
-        "[{address, state, since, problem, used, kept, contact}]",
+        "with the state offered. One may be removed first, and one added, which waits a moment for its answer; its row "
+        "says `added`. Of a relay that is in the list already, a token or an address that works is not given up "
+        "(NotNow), unless `replace`.",
+        "[{address, state, since, problem, used, kept, contact, added}]",
         (
             Param(
                 "add",
@@ -268,6 +270,7 @@ METHODS: Final[tuple[Method, ...]] = (
                 default=None,
             ),
             Param("remove", "text", "The address of one of them.", default=None),
+            Param("replace", "flag", "What is added takes the place of the relay's entry.", default=False),
         ),
     ),
     Method(

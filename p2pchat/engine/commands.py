@@ -115,23 +115,34 @@ async def offer(engine: Engine, *, answer: bool | None = None) -> Json:
     return await engine.read(said)
 
 
-async def relays(engine: Engine, *, add: str | None = None, remove: str | None = None) -> list[Json]:
+async def relays(
+    engine: Engine, *, add: str | None = None, remove: str | None = None, replace: bool = False
+) -> list[Json]:
     """The relays of this profile with their health, and those that contacts offer; first one may be removed, and one
     added.
     """
+    added: Relay | None = None
     if remove is not None:
         await engine.submit(offering.leave, engine.net.mailboxes.relay_at(remove).peer)
     if add is not None:
-        relay = await _add_relay(engine, add)
-        with trio.move_on_after(ANSWERS_WITHIN):
-            while _health(engine, relay.peer).state == "connecting":  # noqa: ASYNC110 - a first failure is told nobody
+        added = await _add_relay(engine, add, replace)
+        is_used = added.peer in await engine.submit(_used_relays)
+        with trio.move_on_after(ANSWERS_WITHIN if is_used else 0):
+            while _health(engine, added.peer).state == "connecting":  # noqa: ASYNC110 - a first failure is told nobody
                 await trio.sleep(LOOK_EVERY)
 
     def all_of_them(turn: Turn) -> list[Json]:
-        used = {relay.peer for relay in queues.ours(turn)}
+        used = _used_relays(turn)
         rows, offers = store_relays.all(turn.db), offering.offers(turn.db)
         whose = {known.relay.peer: one.name for one, known in offers if known.taken}
-        listed = [{**_relay(engine, row, used=row.peer in used), "contact": whose.get(row.peer)} for row in rows]
+        listed = [
+            {
+                **_relay(engine, row, used=row.peer in used),
+                "contact": whose.get(row.peer),
+                "added": added is not None and row.peer == added.peer,
+            }
+            for row in rows
+        ]
         peers = {row.peer for row in rows}
         for one, known in offers:
             if known.relay.peer not in peers:
@@ -142,18 +153,23 @@ async def relays(engine: Engine, *, add: str | None = None, remove: str | None =
     return await engine.submit(all_of_them)
 
 
-async def _add_relay(engine: Engine, named: str) -> Relay:
+def _used_relays(turn: Turn) -> set[bytes]:
+    return {relay.peer for relay in queues.ours(turn)}
+
+
+async def _add_relay(engine: Engine, named: str, replace: bool) -> Relay:
     """Use the relay that a person means by its address, or by the contact who is it."""
     if not named.startswith("/"):
         with suppress(NoSuchContact):
             found: Relay = await _on_contact(engine, named, offering.take)
             return found
     relay = engine.net.mailboxes.relay_at(named)
-    await engine.submit(relaying.use, relay)
+    health = engine.net.mailboxes.relay_health().get(relay.peer)
+    await engine.submit(lambda turn: relaying.add(turn, relay, health, replace=replace))
     return relay
 
 
-_OFFERED: Json = {"state": "offered", "since": None, "problem": "", "used": False, "kept": False}
+_OFFERED: Json = {"state": "offered", "since": None, "problem": "", "used": False, "kept": False, "added": False}
 
 
 def _health(engine: Engine, peer: bytes) -> RelayHealth:
@@ -404,10 +420,17 @@ async def send(
             result=sent,
         )
     raise NotReached(
-        f"Message {message_id.hex()} was not {wait} within {timeout:g} s; it stays queued",
+        f"Message {message_id.hex()} was not {wait} within {timeout:g} s; {_SO_FAR[sent['state']]}",
         hint=f"`p2pchat why {message_id.hex()[:12]}` says why.",
         result=sent,
     )
+
+
+_SO_FAR = {
+    "saved": "it is saved here and sent as soon as it can be",
+    "stored": "their relays have it, until their node fetches it",
+    "delivered": "it was delivered, and nobody has read it yet",
+}
 
 
 def _save(turn: Turn, chat: str, text: str, message_id: bytes | None = None) -> Json:

@@ -65,9 +65,9 @@ SIMPLE = [
     (["delete", "ab"], "delete", {"id": "ab"}),
     (["why", "ab"], "why", {"id": "ab"}),
     (["doctor"], "doctor", {}),
-    (["relays"], "relays", {"add": None, "remove": None}),
-    (["relays", "add", "/ip4/x#word"], "relays", {"add": "/ip4/x#word", "remove": None}),
-    (["relays", "remove", "/ip4/x"], "relays", {"add": None, "remove": "/ip4/x"}),
+    (["relays"], "relays", {"add": None, "remove": None, "replace": False}),
+    (["relays", "add", "/ip4/x#word"], "relays", {"add": "/ip4/x#word", "remove": None, "replace": False}),
+    (["relays", "remove", "/ip4/x"], "relays", {"add": None, "remove": "/ip4/x", "replace": False}),
     (["offer"], "offer", {"answer": None}),
     (["offer", "yes"], "offer", {"answer": True}),
     (["offer", "no"], "offer", {"answer": False}),
@@ -568,16 +568,29 @@ def test_relays_and_how_they_do(node: FakeNode, p2pchat: Run) -> None:
     (one,) = cast(list[dict[str, object]], node.answers["relays"])
     more = {"state": "unreachable", "used": False, "kept": False, "problem": "no answer\x1b[2J"}
     node.answers["relays"] = [{**one, **more}]
-    added = p2pchat("relays", "add", "/ip4/x")
-    assert added.code == 0
-    assert "in reserve, for this run, no answer" in added.out
-    assert "\x1b" not in added.out
-    assert "not answered yet" in added.err
+    reserve = p2pchat("relays")
+    assert "in reserve, for this run, no answer" in reserve.out
+    assert "\x1b" not in reserve.out
     node.answers["relays"] = []
     assert "No relays" in p2pchat("relays").err
     missing = p2pchat("relays", "add")
     assert (missing.code, "Which relay" in missing.err) == (2, True)
     assert p2pchat("relays", "take", "/ip4/x").code == 2
+
+
+@pytest.mark.parametrize(
+    ("state", "used", "code"),
+    [("connected", True, 0), ("unreachable", True, 3), ("connecting", True, 3), ("refused", True, 5)]
+    + [("connecting", False, 0), ("refused", False, 5)],
+)
+def test_adding_a_relay_ends_as_it_went(node: FakeNode, p2pchat: Run, state: str, used: bool, code: int) -> None:
+    (one,) = cast(list[dict[str, object]], node.answers["relays"])
+    node.answers["relays"] = [one, {**one, "state": state, "used": used, "problem": "no\x1b[2J", "added": True}]
+    result = p2pchat("relays", "add", "/ip4/x")
+    assert result.code == code
+    assert ("in the list" in result.err) is bool(code)
+    assert "\x1b" not in result.err
+    assert p2pchat("relays", "remove", "/ip4/x", "--replace").code == 2
 
 
 def test_a_relay_that_a_contact_is(node: FakeNode, p2pchat: Run) -> None:
