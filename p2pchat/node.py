@@ -306,13 +306,14 @@ class Node:
     async def _stop(self) -> JsonObject:
         await trio.lowlevel.checkpoint()
         self.end()
-        return {"pid": os.getpid()}
+        return {"stopped": True, "pid": os.getpid()}
 
     async def _lock(self) -> JsonObject:
         await self._open_profile()
         if not self._parts.needs_passphrase():
             raise errors.nothing_to_lock()
-        return await self._stop()
+        self.end()
+        return {"locked": True, "pid": os.getpid()}
 
     async def _unlock(self, passphrase: str) -> JsonObject:
         async with self._key_lock:
@@ -321,7 +322,7 @@ class Node:
                 self._state = STARTING
                 self._keyed.set()
         opened = await self._open_profile()
-        return {"locked": False, "addresses": list(opened.addresses())}
+        return {"locked": False, "addresses": list(opened.addresses()), "state": self._state}
 
     async def _settings(self, keep_receiving: bool | None, read_receipts: bool | None) -> JsonObject:
         opened = await self._open_profile()
@@ -337,7 +338,7 @@ class Node:
             raise errors.UsageError("The passphrase is empty", hint="For none at all say null.")
         async with self._key_lock:
             await trio.to_thread.run_sync(self._parts.change, self._key, new)
-        return {}
+        return {"passphrase": new is not None}
 
 
 _OWN: Mapping[str, Callable[..., Awaitable[JsonObject]]] = {

@@ -247,7 +247,7 @@ def test_lock_ends_the_process_that_holds_the_keys(tmp_path: Path) -> None:
 
     async def test(peer: Peer) -> None:
         await peer.ask("unlock", passphrase="pw")
-        assert (await peer.ask("lock"))["result"] == {"pid": os.getpid()}
+        assert (await peer.ask("lock"))["result"] == {"locked": True, "pid": os.getpid()}
         with pytest.raises(EOFError):
             await peer.hear()
 
@@ -262,7 +262,7 @@ def test_there_is_nothing_to_lock_without_a_passphrase(tmp_path: Path) -> None:
         answer = await peer.ask("lock")
         assert answer["error"]["data"]["error"] == "NotNow"
         assert (await peer.ask("passphrase", new=""))["error"]["data"]["exit"] == 2
-        assert (await peer.ask("passphrase", new="pw"))["result"] == {}
+        assert (await peer.ask("passphrase", new="pw"))["result"] == {"passphrase": True}
         assert world.passphrase == "pw"
         assert "result" in await peer.ask("lock")
 
@@ -404,8 +404,11 @@ def test_a_socket_that_is_gone_is_made_anew_and_found(tmp_path: Path, short: Pat
     async def lose_it() -> None:
         await trio.testing.wait_all_tasks_blocked()
         before = await connect(world)
-        for trouble in (lambda: socket_path(tmp_path).unlink(), lambda: shutil.rmtree(short)):
-            trouble()
+        for folder_too in (False, True):
+            if folder_too:
+                shutil.rmtree(short)
+            else:
+                socket_path(tmp_path).unlink()
             await trio.sleep(node.LOOK + 1)
             path = noted_socket(world.profile, os.getpid())
             assert path is not None

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
 import trio
 
 from p2pchat.core import delivery, wire
 from p2pchat.core.invite import ROLE_RELAY, decode_invite
-from p2pchat.engine import chats, doctoring, explaining, invites, offering, outbound, people, queues, settings, views
-from p2pchat.engine import relays as relaying
+from p2pchat.engine import chats, doctoring, explaining, invites, offering, outbound, people, relay_commands, views
 from p2pchat.engine.engine import Engine
-from p2pchat.engine.ports import Relay, RelayHealth
 from p2pchat.engine.turn import Turn
-from p2pchat.errors import Busy, InviteExpired, InviteUsed, NoSuchContact, NotReached, P2PChatError, UsageError
+from p2pchat.errors import Busy, InviteExpired, InviteUsed, NotReached, P2PChatError, UsageError
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import deposits as store_deposits
 from p2pchat.store import messages as store_messages
@@ -26,13 +23,9 @@ from p2pchat.store import sessions as store_sessions
 from p2pchat.store.contacts import Contact
 from p2pchat.store.database import Database
 from p2pchat.store.invites import InviteRow
-from p2pchat.store.relays import RelayRow
 
 Json = dict[str, Any]
 MOST_PAGE = 1000
-ANSWERS_WITHIN = 10.0
-LOOK_EVERY = 0.05
-"""Seconds that a relay which was just added has to answer its caller, and between two looks whether it has."""
 _NO_WAY = (
     "This invite names no address: the node is not reachable from outside as far as it knows. "
     "Add a relay (`p2pchat relays add`), or start the node with --listen on an address others can dial; then make the "
@@ -88,7 +81,7 @@ async def status(engine: Engine) -> Json:
         "contacts": len(contacts),
         "connected": linked,
         "relays": len(peers),
-        "relays_connected": sum(1 for peer in peers if _health(engine, peer).state == "connected"),
+        "relays_connected": sum(1 for peer in peers if relay_commands.health(engine, peer).state == "connected"),
         "could_relay": could_relay,
     }
 
@@ -101,91 +94,6 @@ def _status(db: Database) -> tuple[str, list[bytes], list[bytes], bool]:
 async def doctor(engine: Engine) -> list[Json]:
     """What works from here and what does not."""
     return await doctoring.checks(engine)
-
-
-async def offer(engine: Engine, *, answer: bool | None = None) -> Json:
-    """Whether this node is a relay for its contacts, after a person's answer if there is one."""
-    if answer is not None:
-        await engine.submit(offering.answered, engine.offering, answer)
-
-    def said(db: Database) -> Json:
-        answer, reachable = settings.relay_for_contacts(db), offering.reachable(db)
-        return {"relay": answer, "reachable": reachable, "notice": offering.notice(db)}
-
-    return await engine.read(said)
-
-
-async def relays(
-    engine: Engine, *, add: str | None = None, remove: str | None = None, replace: bool = False
-) -> list[Json]:
-    """The relays of this profile with their health, and those that contacts offer; first one may be removed, and one
-    added.
-    """
-    added: Relay | None = None
-    if remove is not None:
-        await engine.submit(offering.leave, engine.net.mailboxes.relay_at(remove).peer)
-    if add is not None:
-        added = await _add_relay(engine, add, replace)
-        is_used = added.peer in await engine.submit(_used_relays)
-        with trio.move_on_after(ANSWERS_WITHIN if is_used else 0):
-            while _health(engine, added.peer).state == "connecting":  # noqa: ASYNC110 - a first failure is told nobody
-                await trio.sleep(LOOK_EVERY)
-
-    def all_of_them(turn: Turn) -> list[Json]:
-        used = _used_relays(turn)
-        rows, offers = store_relays.all(turn.db), offering.offers(turn.db)
-        whose = {known.relay.peer: one.name for one, known in offers if known.taken}
-        listed = [
-            {
-                **_relay(engine, row, used=row.peer in used),
-                "contact": whose.get(row.peer),
-                "added": added is not None and row.peer == added.peer,
-            }
-            for row in rows
-        ]
-        peers = {row.peer for row in rows}
-        for one, known in offers:
-            if known.relay.peer not in peers:
-                address = engine.net.mailboxes.address_of(known.relay)
-                listed.append({**_OFFERED, "address": address, "contact": one.name})
-        return listed
-
-    return await engine.submit(all_of_them)
-
-
-def _used_relays(turn: Turn) -> set[bytes]:
-    return {relay.peer for relay in queues.ours(turn)}
-
-
-async def _add_relay(engine: Engine, named: str, replace: bool) -> Relay:
-    """Use the relay that a person means by its address, or by the contact who is it."""
-    if not named.startswith("/"):
-        with suppress(NoSuchContact):
-            found: Relay = await _on_contact(engine, named, offering.take)
-            return found
-    relay = engine.net.mailboxes.relay_at(named)
-    health = engine.net.mailboxes.relay_health().get(relay.peer)
-    await engine.submit(lambda turn: relaying.add(turn, relay, health, replace=replace))
-    return relay
-
-
-_OFFERED: Json = {"state": "offered", "since": None, "problem": "", "used": False, "kept": False, "added": False}
-
-
-def _health(engine: Engine, peer: bytes) -> RelayHealth:
-    return engine.net.mailboxes.relay_health().get(peer, RelayHealth("connecting", engine.clock()))
-
-
-def _relay(engine: Engine, row: RelayRow, *, used: bool) -> Json:
-    health = _health(engine, row.peer)
-    return {
-        "address": engine.net.mailboxes.address_of(Relay(row.peer, row.addresses, row.token)),
-        "state": health.state,
-        "since": views.timestamp(health.since),
-        "problem": health.problem,
-        "used": used,
-        "kept": row.kept,
-    }
 
 
 # --- people ---------------------------------------------------------------------------------------------------------
@@ -545,7 +453,6 @@ METHODS: dict[str, Callable[..., Awaitable[object]]] = {
     "messages": messages,
     "delete": delete,
     "why": why,
-    "relays": relays,
-    "offer": offer,
     **chats.METHODS,
+    **relay_commands.METHODS,
 }

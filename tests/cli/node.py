@@ -33,10 +33,27 @@ MESSAGE = {
 
 ANSWERS: dict[str, Answer] = {
     "status": {"running": True, "state": "ready", "pid": 1, "foreground": True, "program": "0", "addresses": ["/x"]},
-    "stop": {"pid": 1},
-    "lock": {"pid": 1},
-    "unlock": {"locked": False, "addresses": []},
-    "passphrase": {},
+    "stop": {"stopped": True, "pid": 1},
+    "lock": {"locked": True, "pid": 1},
+    "unlock": {"locked": False, "addresses": [], "state": "ready"},
+    "passphrase": {"passphrase": True},
+    "name": {"name": "alice"},
+    "settings": {"keep_receiving": None, "read_receipts": True},
+    "chats": [
+        {
+            "id": ID,
+            "name": "bob",
+            "state": "contact",
+            "verified": True,
+            "route": "direct",
+            "hidden": False,
+            "kind": "direct",
+            "unread": 2,
+            "first_unread": "aa" * 16,
+            "last": MESSAGE,
+            "draft": "",
+        }
+    ],
     "invite": {
         "id": ID,
         "invite": "P2PCHAT:ABC",

@@ -26,6 +26,8 @@ POSITIONALS = {
     "delete": ["ab12"],
     "why": ["ab12"],
     "node": ["status"],
+    "name": ["new name"],
+    "settings": ["read_receipts", "yes"],
     "relays": ["add", "/ip4/192.0.2.9/tcp/4001/p2p/12D3KooWA#word"],
 }
 OWN = {
@@ -35,7 +37,7 @@ OWN = {
     "add": ["--name", "al", "--wait", "accepted", "--timeout", "5m"],
     "verify": ["--set"],
     "send": ["--wait", "read", "--timeout", "1h"],
-    "tail": ["--since", "ab", "--count", "3", "--events"],
+    "tail": ["--since", "ab", "--count", "3", "--events", "--theirs"],
     "log": ["--limit", "7", "--search", "two words"],
     "passphrase": ["--new-passphrase-file", "n"],
     "echo": ["--wake"],
@@ -50,8 +52,8 @@ def parse(*words: str) -> tuple[str | None, dict[str, object]]:
 
 def test_the_table_of_verbs_is_what_the_modules_have() -> None:
     promised = """
-        init node unlock lock passphrase invite add contacts requests accept decline block rename
-        verify send tail log read delete why relays relay offer doctor echo demo rpc
+        init name settings node unlock lock passphrase invite add contacts requests accept decline block rename
+        verify chats send tail log read delete why relays relay offer doctor echo demo rpc
     """
     assert set(MODULES) == set(promised.split())
     for name in MODULES:
