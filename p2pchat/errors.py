@@ -179,12 +179,6 @@ class ProfileGone(ProfileError):
     hint = "That node ends; nothing that came afterwards was acknowledged."
 
 
-class WrongKey(ProfileError):
-    """The key file of this profile does not belong to its database."""
-
-    hint = "Put back the key file that was beside it; nothing was changed."
-
-
 class DatabaseNewer(ProfileError):
     """This profile was written by a newer p2pchat."""
 
@@ -195,6 +189,12 @@ class DatabaseDamaged(ProfileError):
     """The profile's database is damaged."""
 
     hint = "Restore the folder from a copy; nothing was changed."
+
+
+class WrongKey(DatabaseDamaged):
+    """The key file of this profile does not open its database: it is another's, or the database's start is damaged."""
+
+    hint = "Put back the key file that was beside it, or the folder from a copy; nothing was changed."
 
 
 class DiskFull(ProfileError):

@@ -27,7 +27,7 @@ from urllib.parse import quote
 
 from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]  # it ships no types
 
-from p2pchat.errors import DatabaseDamaged, DatabaseNewer, DiskFull, NoProfile, ProfileError, ProfileExists
+from p2pchat.errors import DatabaseDamaged, DatabaseNewer, DiskFull, NoProfile, ProfileError, ProfileExists, WrongKey
 
 Value = bytes | str | int | None
 Row = tuple[Any, ...]
@@ -36,6 +36,7 @@ KEY_BYTES = 32
 # Every page of a database up to this size is checked at opening (5 to 8 ms a MiB); of a bigger one, as it is read.
 CHECKED_BYTES = 8 << 20
 STATEMENTS_KEPT = 256
+PAGE_BYTES = 4096
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -270,13 +271,25 @@ def _look(path: Path, key: bytes) -> None:
     # Without a log nothing but the file counts, and "immutable" leaves no empty log beside it.
     mode = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
     with closing(_connect(path, key, mode)) as connection:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        try:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+        except sqlcipher.DatabaseError:
+            if not _any_page_verifies(path, key, mode):
+                raise WrongKey from None
+            raise
         if version > len(migrations()):
             raise DatabaseNewer
         if version < 1:
             raise DatabaseDamaged
         if path.stat().st_size <= CHECKED_BYTES and connection.execute("PRAGMA cipher_integrity_check").fetchone():
             raise DatabaseDamaged
+
+
+def _any_page_verifies(path: Path, key: bytes, mode: str) -> bool:
+    """Whether the key fits any page of the file: under a wrong one, or without its first 16 bytes, none verifies."""
+    with closing(_connect(path, key, mode)) as connection:
+        failures = sum(1 for _ in connection.execute("PRAGMA cipher_integrity_check"))
+    return failures < path.stat().st_size // PAGE_BYTES
 
 
 def _migrate(connection: Any) -> None:

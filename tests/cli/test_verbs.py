@@ -654,8 +654,14 @@ def test_relays_and_how_they_do(node: FakeNode, p2pchat: Run) -> None:
 
 @pytest.mark.parametrize(
     ("state", "used", "code"),
-    [("connected", True, 0), ("unreachable", True, 3), ("connecting", True, 3), ("refused", True, 5)]
-    + [("connecting", False, 0), ("refused", False, 5)],
+    [
+        ("connected", True, 0),
+        ("unreachable", True, 3),
+        ("connecting", True, 3),
+        ("refused", True, 5),
+        ("connecting", False, 0),
+        ("refused", False, 5),
+    ],
 )
 def test_adding_a_relay_ends_as_it_went(node: FakeNode, p2pchat: Run, state: str, used: bool, code: int) -> None:
     (one,) = cast(list[dict[str, object]], node.answers["relays"])
