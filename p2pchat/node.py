@@ -56,8 +56,7 @@ TELLING = 2.0
 FLUSH = 0.5
 """Seconds that calls under way have for their answers, and clients for reading them, once the node is to end."""
 
-LOOK = 1.0
-"""Seconds between two looks whether the profile and the node's socket are still there."""
+LOOK = 1.0  # seconds between two looks whether the profile and the node's socket are still there
 
 LOCKED, STARTING, READY = "locked", "starting", "ready"
 
@@ -366,11 +365,17 @@ def _failure(exc: BaseException) -> errors.P2PChatError:
 def create_profile(profile: Profile, name: str, passphrase: str | None) -> JsonObject:
     """Make a profile. Raises ProfileExists, ProfileInUse, BadName or DiskFull, with nothing made."""
     harden()
-    from p2pchat.core.primitives import self_test
     from p2pchat.engine import new_profile
 
-    self_test()
     return new_profile.create(profile, name, passphrase)
+
+
+def salvage_profile(profile: Profile, passphrase: str | None) -> JsonObject:
+    """Replace a damaged database by a new one of what can be read of it. Raises what `new_profile.salvaged` does."""
+    harden()
+    from p2pchat.engine import new_profile
+
+    return new_profile.salvaged(profile, passphrase)
 
 
 def real_parts(options: Options, settings: config.Settings, guard: ProfileGuard) -> Parts:

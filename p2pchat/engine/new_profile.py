@@ -1,4 +1,4 @@
-"""Make a profile's folder: its keys and its database, whole or not at all.
+"""Make a profile's folder, its keys and its database, whole or not at all; and put a salvaged database in its place.
 
 Both are made in the folder `new`, then moved to their places, the key first and the database last: a profile is there
 when its database is. An attempt that ends early, at whatever step, is cleaned up by the next one.
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from p2pchat import errors
-from p2pchat.core.primitives import system_entropy
+from p2pchat.core.primitives import self_test, system_entropy
 from p2pchat.engine import profile as profiles
 from p2pchat.engine.people import name_of
 from p2pchat.locations import Profile, ProfileLock
@@ -29,6 +29,7 @@ NODE_ENDS = 5.0
 
 def create(profile: Profile, name: str, passphrase: str | None) -> dict[str, Any]:
     """Make a profile. Raises ProfileExists, ProfileInUse, BadName, DiskFull or ProfileError, with nothing made."""
+    self_test()
     name = name_of(name)
     profile.make_folder()
     lock = ProfileLock(profile)
@@ -53,6 +54,25 @@ def create(profile: Profile, name: str, passphrase: str | None) -> dict[str, Any
             raise
         shutil.rmtree(draft, ignore_errors=True)
     return {"name": name, "profile": str(profile.folder), "passphrase": passphrase is not None}
+
+
+def salvaged(profile: Profile, passphrase: str | None) -> dict[str, Any]:
+    """Replace a damaged database by a new one of what can be read of it; no node may run. What `salvage` tells.
+
+    Raises ProfileInUse, WrongPassphrase, and what `salvage` does.
+    """
+    from p2pchat.store.salvage import salvage
+
+    with ProfileLock(profile):
+        key = keys.open_keys(profile.folder, None if passphrase is None else passphrase.encode())
+        done = salvage(profile.database, key)
+    return {
+        "damaged": str(done.damaged),
+        "messages": done.rows["messages"],
+        "contacts": done.rows["contacts"],
+        "incomplete": done.incomplete,
+        "unsent": done.unsent,
+    }
 
 
 def _clean_up(profile: Profile, draft: Path) -> None:

@@ -53,7 +53,7 @@ def parse(*words: str) -> tuple[str | None, dict[str, object]]:
 def test_the_table_of_verbs_is_what_the_modules_have() -> None:
     promised = """
         init name settings node unlock lock passphrase invite add contacts requests accept decline block rename
-        verify chats send tail log read delete why relays relay offer doctor echo demo rpc
+        verify chats send tail log read delete why relays relay offer doctor salvage echo demo rpc
     """
     assert set(MODULES) == set(promised.split())
     for name in MODULES:
