@@ -42,14 +42,56 @@ class Settings:
 
 
 def profile_folder(flag: str | None, environment: Mapping[str, str]) -> Path:
-    """The profile meant: the flag, else P2PCHAT_PROFILE, else `p2pchat/default` in the user's data folder."""
+    """The profile meant: the flag, else P2PCHAT_PROFILE, else `p2pchat/default` in the user's data folder.
+
+    Raises UsageError where nobody can tell which folder that is.
+    """
     named = flag or environment.get("P2PCHAT_PROFILE")
     if named:
-        return Path(named).expanduser().absolute()
+        return _absolute(_expanded(named, environment))
     data = environment.get("XDG_DATA_HOME", "")
     # The XDG rules say: a relative path there is to be ignored.
-    base = Path(data) if os.path.isabs(data) else Path.home() / ".local" / "share"
+    base = Path(data) if os.path.isabs(data) else _home(environment) / ".local" / "share"
     return base / "p2pchat" / "default"
+
+
+def _expanded(named: str, environment: Mapping[str, str]) -> Path:
+    if not named.startswith("~"):
+        return Path(named)
+    user, _, rest = named[1:].partition("/")
+    if not user:
+        return _home(environment) / rest
+    import pwd
+
+    try:
+        return Path(pwd.getpwnam(user).pw_dir) / rest
+    except (KeyError, ValueError):
+        raise errors.UsageError(f"There is no user {user} whose folder {named} could be in", hint=_SAY_WHERE) from None
+
+
+def _home(environment: Mapping[str, str]) -> Path:
+    """The home folder: HOME, else what the user database says. Raises UsageError where there is none."""
+    home = environment.get("HOME", "")
+    if not os.path.isabs(home):
+        import pwd
+
+        try:
+            home = pwd.getpwuid(os.getuid()).pw_dir
+        except KeyError:
+            home = ""
+    if not os.path.isabs(home):
+        raise errors.UsageError("There is no home folder to keep the profile in", hint=_SAY_WHERE)
+    return Path(home)
+
+
+_SAY_WHERE = "Say where with --profile DIR or P2PCHAT_PROFILE."
+
+
+def _absolute(path: Path) -> Path:
+    try:
+        return path.absolute()
+    except OSError:  # the current folder was deleted
+        raise errors.UsageError(f"{path} is relative to a folder that is gone", hint=_SAY_WHERE) from None
 
 
 def settings(folder: Path) -> Settings:
@@ -59,6 +101,8 @@ def settings(folder: Path) -> Settings:
         raw = path.read_bytes()
     except FileNotFoundError:
         return Settings()
+    except OSError as exc:
+        raise BadConfig(f"{path} cannot be read: {exc.strerror}") from exc
     import tomllib
 
     try:

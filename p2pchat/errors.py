@@ -10,9 +10,9 @@ P2PChatError                     exit 1
 ├── Refused                      exit 5   the other side said no
 │   ├── InviteUsed · InviteExpired
 ├── ProfileError                 exit 1   something about this profile's folder
-│   ├── NoProfile · ProfileExists · DatabaseNewer · DatabaseDamaged · DiskFull
+│   ├── NoProfile · ProfileExists · ProfileGone · WrongKey · DatabaseNewer · DatabaseDamaged · DiskFull
 ├── NodeError                    exit 1   the node process or its socket
-│   ├── NodeGone · VersionMismatch · Busy
+│   ├── NodeGone · NodeSilent · VersionMismatch · Busy
 ├── MissingPrimitive             exit 1   the installed libraries cannot do what suite 1 needs
 └── PeerError                    never shown: what a peer did, kept inside the program
     ├── CannotOpen               bytes from outside that do not decode, verify or decrypt
@@ -107,6 +107,12 @@ class NotNow(UsageError):
     """That cannot be done in this state."""
 
 
+def nothing_to_lock() -> NotNow:
+    """The error for locking a profile that has no passphrase."""
+    hint = "Set one with `p2pchat passphrase`; without it whoever has the folder can open it."
+    return NotNow("This profile has no passphrase, so there is nothing to lock", hint=hint)
+
+
 class NotReached(P2PChatError):
     """Nobody answered in time; it stays queued and is tried again."""
 
@@ -167,6 +173,12 @@ class ProfileExists(ProfileError):
     hint = "Choose another folder with --profile."
 
 
+class ProfileGone(ProfileError):
+    """The profile was deleted, moved or replaced while its node was running."""
+
+    hint = "That node ends; nothing that came afterwards was acknowledged."
+
+
 class DatabaseNewer(ProfileError):
     """This profile was written by a newer p2pchat."""
 
@@ -177,6 +189,12 @@ class DatabaseDamaged(ProfileError):
     """The profile's database is damaged."""
 
     hint = "`p2pchat salvage` saves what can be read; nothing was changed."
+
+
+class WrongKey(DatabaseDamaged):
+    """The key file of this profile does not open its database: it is another's, or the database's start is damaged."""
+
+    hint = "Put back the key file that was beside it, or the folder from a copy; nothing was changed."
 
 
 class DiskFull(ProfileError):
@@ -193,6 +211,12 @@ class NodeGone(NodeError):
     """The node ended in the middle of this; it may or may not have been done."""
 
     hint = "Look with `p2pchat log` before you try again."
+
+
+class NodeSilent(NodeError):
+    """The node runs but does not answer."""
+
+    hint = "End it with `p2pchat node stop`, then try again."
 
 
 class VersionMismatch(NodeError):

@@ -7,6 +7,9 @@ locked. The heavy imports happen after the socket listens, in a thread.
 A node ends at SIGTERM, SIGINT or SIGHUP, at `stop`, at `lock` (so that the memory with the keys goes), when its
 profile cannot be opened, and, detached, 30 s after its last client unless something keeps it. It ends cleanly each
 time: answers given are written, the commit in progress is finished, the database is closed.
+
+It also ends, with an error, when its profile is deleted, moved or replaced under it. From that moment no transaction
+commits, so that nothing is acknowledged which nobody will find again.
 """
 
 from __future__ import annotations
@@ -16,23 +19,23 @@ import importlib
 import logging
 import os
 import resource
-import shutil
 import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
 
-from p2pchat import __version__, config, errors, locations
+from p2pchat import __version__, config, errors
 from p2pchat import log as logs
 from p2pchat.api.codec import API_VERSION, JsonObject
-from p2pchat.api.server import Ask, Backend, EventSource, Server, Then, listen, remove_socket, until_unused
-from p2pchat.locations import Profile, ProfileLock
+from p2pchat.api.listening import NodeSocket
+from p2pchat.api.server import Ask, Backend, EventSource, Server, Then, until_unused
+from p2pchat.locations import Profile, ProfileGuard, ProfileLock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,6 +55,8 @@ TELLING = 2.0
 
 FLUSH = 0.5
 """Seconds that calls under way have for their answers, and clients for reading them, once the node is to end."""
+
+LOOK = 1.0  # seconds between two looks whether the profile and the node's socket are still there
 
 LOCKED, STARTING, READY = "locked", "starting", "ready"
 
@@ -109,7 +114,9 @@ def run(options: Options, lock: ProfileLock, announce: Announce) -> None:
     gc.disable()  # until it is ready: the collector would look again and again at all that is being imported
     logs.set_up(options.verbose, sys.stderr)
     settings = config.settings(options.profile.folder)
-    trio.run(Node(options, real_parts(options, settings), announce, settings.keep_receiving).run)
+    guard = ProfileGuard()
+    guard.keep(lock.path, lock.identity)
+    trio.run(Node(options, real_parts(options, settings, guard), announce, settings.keep_receiving, guard).run)
 
 
 def harden() -> None:
@@ -125,11 +132,20 @@ def harden() -> None:
 class Node:
     """The life of one node process."""
 
-    def __init__(self, options: Options, parts: Parts, announce: Announce, keep_receiving: bool | None = None) -> None:
+    def __init__(
+        self,
+        options: Options,
+        parts: Parts,
+        announce: Announce,
+        keep_receiving: bool | None = None,
+        guard: ProfileGuard | None = None,
+    ) -> None:
         self._options = options
         self._parts = parts
         self._announce = announce
         self._keep_receiving = keep_receiving
+        self._guard = guard or ProfileGuard()
+        self._socket = NodeSocket(options.profile)
         self._ending = trio.Event()
         self._started = trio.Event()
         self._keyed = trio.Event()
@@ -141,13 +157,11 @@ class Node:
 
     async def run(self) -> None:
         """Until the node is to end. Raises what kept it from opening the profile, or from going on."""
-        path = locations.socket_path(self._options.profile.folder)
-        listener = listen(path)
         server = Server(Backend(self._greeting, self._call, self._subscribe, self._ask))
-        accepting = trio.CancelScope()
         async with trio.open_nursery() as nursery:
+            self._socket.open(server, nursery)
             nursery.start_soon(self._end_at_signal)
-            nursery.start_soon(server.serve, listener, accepting)
+            nursery.start_soon(self._keep_looking, server, nursery)
             self._announce({"event": "listening"})
             nursery.start_soon(trio.to_thread.run_sync, self._parts.prepare)
             nursery.start_soon(self._live)
@@ -159,8 +173,7 @@ class Node:
                     await self._tell_failure(server)
             # The name goes first: whoever comes now finds no node and starts the next one, rather than losing its
             # call.
-            remove_socket(path)
-            accepting.cancel()
+            self._socket.close()
             await server.flush(FLUSH)
             nursery.cancel_scope.cancel()
         if self._failure is not None:
@@ -189,6 +202,19 @@ class Node:
             async for _ in received:
                 self.end()
 
+    async def _keep_looking(self, server: Server, nursery: trio.Nursery) -> None:
+        """Look after the socket, and end the node when its profile is gone."""
+        while not self._ending.is_set():
+            await trio.sleep(LOOK)
+            try:
+                self._guard.check()
+                self._socket.look(server, nursery)
+            except errors.ProfileGone as exc:
+                log.error("%s; the node ends", exc.message)
+                self._fail(exc)
+            except errors.NodeError as exc:
+                log.error("%s", exc.message)  # tried again at the next look
+
     async def _end_when_unused(self, server: Server) -> None:
         await until_unused(server, LINGER, self._is_kept)
         self.end()
@@ -214,9 +240,12 @@ class Node:
                 self._announce({"event": "ready", "addresses": list(opened.addresses())})
                 await trio.sleep_forever()
         except Exception as exc:  # noqa: BLE001 - whatever it is: faces are told, and the node ends
-            self._failure = _failure(exc)
-            self._started.set()
-            self.end()
+            self._fail(_failure(exc))
+
+    def _fail(self, why: errors.P2PChatError) -> None:
+        self._failure = self._failure or why
+        self._started.set()
+        self.end()
 
     async def _obtain_key(self) -> None:
         if self._state == LOCKED:
@@ -242,7 +271,9 @@ class Node:
         return await (await self._open_profile()).call(method, arguments)
 
     def _ask(self, method: str, arguments: dict[str, Any], then: Then) -> bool:
-        return self._opened is not None and method not in _OWN and self._opened.ask(method, arguments, then)
+        if self._opened is None or self._failure is not None or method in _OWN:
+            return False
+        return self._opened.ask(method, arguments, then)
 
     async def _subscribe(self) -> EventSource:
         return (await self._open_profile()).subscribe()
@@ -274,14 +305,14 @@ class Node:
     async def _stop(self) -> JsonObject:
         await trio.lowlevel.checkpoint()
         self.end()
-        return {"pid": os.getpid()}
+        return {"stopped": True, "pid": os.getpid()}
 
     async def _lock(self) -> JsonObject:
         await self._open_profile()
         if not self._parts.needs_passphrase():
-            hint = "Set one with `p2pchat passphrase`; without it whoever has the folder can open it."
-            raise errors.NotNow("This profile has no passphrase, so there is nothing to lock", hint=hint)
-        return await self._stop()
+            raise errors.nothing_to_lock()
+        self.end()
+        return {"locked": True, "pid": os.getpid()}
 
     async def _unlock(self, passphrase: str) -> JsonObject:
         async with self._key_lock:
@@ -290,7 +321,7 @@ class Node:
                 self._state = STARTING
                 self._keyed.set()
         opened = await self._open_profile()
-        return {"locked": False, "addresses": list(opened.addresses())}
+        return {"locked": False, "addresses": list(opened.addresses()), "state": self._state}
 
     async def _settings(self, keep_receiving: bool | None, read_receipts: bool | None) -> JsonObject:
         opened = await self._open_profile()
@@ -306,7 +337,7 @@ class Node:
             raise errors.UsageError("The passphrase is empty", hint="For none at all say null.")
         async with self._key_lock:
             await trio.to_thread.run_sync(self._parts.change, self._key, new)
-        return {}
+        return {"passphrase": new is not None}
 
 
 _OWN: Mapping[str, Callable[..., Awaitable[JsonObject]]] = {
@@ -332,69 +363,22 @@ def _failure(exc: BaseException) -> errors.P2PChatError:
 
 
 def create_profile(profile: Profile, name: str, passphrase: str | None) -> JsonObject:
-    """Make a profile: fresh keys, an empty database. Raises ProfileExists, BadName or DiskFull, with nothing made."""
+    """Make a profile. Raises ProfileExists, ProfileInUse, BadName or DiskFull, with nothing made."""
     harden()
-    from p2pchat.core.primitives import self_test, system_entropy
-    from p2pchat.engine import profile as profiles
-    from p2pchat.engine.people import name_of
-    from p2pchat.store import keys
-    from p2pchat.store.database import Database, sync_folder
+    from p2pchat.engine import new_profile
 
-    self_test()
-    name = name_of(name)
-    profile.make_folder()
-    with ProfileLock(profile):
-        _refuse_existing(profile)
-        # Made beside its place; the database comes last, and a profile is there when its database is.
-        draft = profile.folder / "new"
-        with suppress(FileNotFoundError):  # of an attempt that was cut short
-            shutil.rmtree(draft)
-        try:
-            draft.mkdir(mode=0o700)
-            key = keys.create_keys(draft, None if passphrase is None else passphrase.encode())
-            db = Database.create(draft / profile.database.name, key)
-            try:
-                profiles.create(db, name, system_entropy())
-            finally:
-                db.close()
-            for made in sorted(draft.iterdir(), key=lambda path: path.name == profile.database.name):
-                made.rename(profile.folder / made.name)
-            sync_folder(profile.folder)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-    return {"name": name, "profile": str(profile.folder), "passphrase": passphrase is not None}
-
-
-def _refuse_existing(profile: Profile) -> None:
-    from p2pchat.store import keys
-
-    for name in (profile.database.name, keys.PLAIN, keys.SLOTS):
-        if (profile.folder / name).exists():
-            raise errors.ProfileExists(f"There is a profile in {profile.folder} already; it was not touched")
+    return new_profile.create(profile, name, passphrase)
 
 
 def salvage_profile(profile: Profile, passphrase: str | None) -> JsonObject:
-    """Replace a damaged database by a new one of what can be read of it; no node may run. What `salvage` tells.
-
-    Raises ProfileInUse, WrongPassphrase, and what `salvage` does.
-    """
+    """Replace a damaged database by a new one of what can be read of it. Raises what `new_profile.salvaged` does."""
     harden()
-    from p2pchat.store import keys
-    from p2pchat.store.salvage import salvage
+    from p2pchat.engine import new_profile
 
-    with ProfileLock(profile):
-        key = keys.open_keys(profile.folder, None if passphrase is None else passphrase.encode())
-        done = salvage(profile.database, key)
-    return {
-        "damaged": str(done.damaged),
-        "messages": done.rows["messages"],
-        "contacts": done.rows["contacts"],
-        "incomplete": done.incomplete,
-        "unsent": done.unsent,
-    }
+    return new_profile.salvaged(profile, passphrase)
 
 
-def real_parts(options: Options, settings: config.Settings) -> Parts:
+def real_parts(options: Options, settings: config.Settings, guard: ProfileGuard) -> Parts:
     """The node's own parts: the keys of the profile, its database, libp2p, the engine."""
     from p2pchat.store import keys
 
@@ -406,13 +390,16 @@ def real_parts(options: Options, settings: config.Settings) -> Parts:
     def change(key: bytes, new: str | None) -> None:
         keys.change_passphrase(folder, key, None if new is None else new.encode())
 
-    return Parts(
-        lambda: keys.needs_passphrase(folder), unlock, change, lambda key: _opened(options, settings, key), _import_net
-    )
+    def opened(key: bytes) -> AbstractAsyncContextManager[Opened]:
+        return _opened(options, settings, key, guard)
+
+    return Parts(lambda: keys.needs_passphrase(folder), unlock, change, opened, _import_net)
 
 
 @asynccontextmanager
-async def _opened(options: Options, settings: config.Settings, key: bytes) -> AsyncIterator[Opened]:
+async def _opened(
+    options: Options, settings: config.Settings, key: bytes, guard: ProfileGuard
+) -> AsyncIterator[Opened]:
     from p2pchat.core.primitives import self_test, system_entropy
     from p2pchat.engine import commands
     from p2pchat.engine import profile as profiles
@@ -421,6 +408,9 @@ async def _opened(options: Options, settings: config.Settings, key: bytes) -> As
 
     self_test()
     db = await trio.to_thread.run_sync(Database.open, options.profile.database, key)
+    for path in db.files():
+        guard.keep(path)
+    db.guard = guard.check
     close: Callable[[], Awaitable[None]] = partial(trio.to_thread.run_sync, db.close)
     try:
         await trio.to_thread.run_sync(_import_net)  # most likely under way already

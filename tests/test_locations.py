@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from p2pchat.errors import NodeError, ProfileError, ProfileInUse
-from p2pchat.locations import Profile, ProfileLock, private_folder, runtime_folder, socket_path
+from p2pchat.errors import ProfileError, ProfileGone, ProfileInUse
+from p2pchat.locations import (
+    SOCKET_PATH_BYTES,
+    LockHolder,
+    Profile,
+    ProfileGuard,
+    ProfileLock,
+    forget_socket,
+    lock_holder,
+    note_socket,
+    noted_socket,
+    private_folder,
+    runtime_folder,
+    socket_address,
+    socket_path,
+    socket_places,
+)
 
 
 def mode(path: Path) -> int:
@@ -73,11 +90,44 @@ def test_sockets_differ_by_profile_and_not_by_name(tmp_path: Path, short: Path) 
     assert one != socket_path(tmp_path / "two", environment)
 
 
-def test_a_runtime_folder_too_deep_for_a_socket_is_refused(tmp_path: Path) -> None:
+def test_a_runtime_folder_too_deep_for_an_address_holds_a_socket_too(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 90)
     deep.mkdir()
-    with pytest.raises(NodeError, match="too long"):
-        socket_path(tmp_path, {"XDG_RUNTIME_DIR": str(deep)})
+    path = socket_path(tmp_path, {"XDG_RUNTIME_DIR": str(deep)})
+    assert len(os.fsencode(path)) > SOCKET_PATH_BYTES
+    with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as calling:
+        with socket_address(path) as address:
+            listening.bind(address)
+        listening.listen()
+        with socket_address(path) as address:
+            calling.connect(address)
+
+
+def test_a_node_has_a_place_for_its_socket_whatever_its_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile = Profile(tmp_path)
+    (tmp_path / "file").touch()
+    for runtime, temporary in (("", "/nowhere"), ("/nowhere", str(tmp_path / "file")), (str(tmp_path / "file"), "")):
+        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+        monkeypatch.setenv("TMPDIR", temporary)
+        *_, in_tmp, last = socket_places(profile)
+        assert in_tmp.parent == Path(f"/tmp/p2pchat-{os.getuid()}")
+        assert last == tmp_path / "node.sock"
+
+
+def test_where_a_node_listens_is_noted_for_that_node_only(tmp_path: Path) -> None:
+    profile = Profile(tmp_path)
+    assert noted_socket(profile, os.getpid()) is None
+    note_socket(profile, Path("/a path\udcff/x.sock"))
+    assert mode(profile.socket_note) == 0o600
+    assert noted_socket(profile, None, os.getpid()) == Path("/a path\udcff/x.sock")
+    assert noted_socket(profile, os.getpid() + 1) is None
+    forget_socket(profile)
+    assert noted_socket(profile, os.getpid()) is None
+    for damaged in (b"", b"1", b"x\ny\n", f"{os.getpid()}".encode()):
+        profile.socket_note.write_bytes(damaged)
+        assert noted_socket(profile, os.getpid()) is None
 
 
 # --- private folders -----------------------------------------------------------------------------
@@ -216,6 +266,51 @@ def test_a_lock_that_is_a_link_is_refused(profile: Profile, tmp_path: Path) -> N
     with pytest.raises(ProfileError):
         ProfileLock(profile).acquire()
     assert (tmp_path / "victim").read_text() == "precious"
+
+
+def test_the_kernel_says_who_holds_it_whatever_the_file_says(profile: Profile) -> None:
+    assert lock_holder(profile.lock) is None
+    profile.lock.write_text("1\n")  # left by a process that is gone
+    assert lock_holder(profile.lock) is None
+    with holder(profile) as other:
+        profile.lock.write_text("1\n")
+        assert lock_holder(profile.lock) == LockHolder(other.pid, 1, is_certain=True)
+        with pytest.raises(ProfileInUse, match=f"pid {other.pid}"):
+            ProfileLock(profile).acquire()
+        other.kill()
+    assert lock_holder(profile.lock) is None
+    with ProfileLock(profile):  # of this process the kernel does not speak
+        assert lock_holder(profile.lock) == LockHolder(os.getpid(), os.getpid(), is_certain=False)
+
+
+def test_whoever_only_looks_keeps_nobody_from_the_lock(profile: Profile) -> None:
+    profile.lock.touch()
+    with open(profile.lock) as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        later = threading.Timer(0.02, fcntl.flock, (looking, fcntl.LOCK_UN))
+        later.start()
+        ProfileLock(profile).acquire()
+        later.join()
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced", "moved"])
+def test_a_guard_notices_that_an_open_file_is_nobodys_any_more(profile: Profile, how: str) -> None:
+    guard = ProfileGuard()
+    with ProfileLock(profile) as lock:
+        guard.keep(lock.path, lock.identity)
+        guard.keep(profile.database)  # which is not there: nothing to watch
+        guard.check()
+        assert guard.is_same(lock.path)
+        if how == "deleted":
+            lock.path.unlink()
+        elif how == "replaced":
+            (profile.folder / "other").touch()
+            (profile.folder / "other").rename(lock.path)
+        else:
+            profile.folder.rename(profile.folder.with_name("elsewhere"))
+        with pytest.raises(ProfileGone, match=how):
+            guard.check()
+        assert not guard.is_same(lock.path)
 
 
 def test_no_folder_no_lock(tmp_path: Path) -> None:

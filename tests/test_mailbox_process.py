@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,8 +78,17 @@ def test_both_there_and_nothing_but_a_relay_between_them(here: Place) -> None:
     relay.start("--config", str(with_token(here, "let-me.in")))
     alice, bob = people(here, "alice", "bob")
     bob.start()
-    (refused,) = bob.call("relays", add=relay.address)
-    assert refused["state"] == "refused"
+    for words, code, state in (
+        ((relay.address,), 5, "refused"),
+        ((f"{relay.address}#wrong",), 5, "refused"),
+        ((f"{relay.address}#let-me.in",), 0, "connected"),
+        ((f"{relay.address}#wrong", "--replace"), 5, "refused"),
+        ((re.sub(r"/tcp/[0-9]+", "/tcp/9", relay.address) + "#let-me.in", "--replace"), 3, "unreachable"),
+    ):
+        done = here.run("bob", "relays", "add", *words, "--json")
+        assert (done.code, done.object()["state"]) == (code, state), done
+    for worse in (relay.address, f"{relay.address}#wrong"):
+        assert here.run("bob", "relays", "add", worse).code == 2
     bob.call("relays", remove=relay.address)
     alice.start("--relay", f"{relay.address}#let-me.in")
     (used,) = alice.call("relays")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ import trio.testing
 from p2pchat import errors, node
 from p2pchat.api.codec import API_VERSION, JsonObject
 from p2pchat.engine.events import Hub
-from p2pchat.locations import Profile, socket_path
+from p2pchat.locations import Profile, ProfileGuard, noted_socket, socket_path
 from p2pchat.node import Node, Opened, Options, Parts
 from tests.api.test_server import Peer, request
 from tests.conftest import run
@@ -83,6 +84,7 @@ class World:
 @pytest.fixture(autouse=True)
 def _runtime(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(short))
+    monkeypatch.setattr(node, "LOOK", 500.0)  # hours pass here, and each look costs a virtual clock a real moment
 
 
 async def connect(world: World) -> Peer:
@@ -113,11 +115,7 @@ def live(world: World, test: Callable[[Peer], Awaitable[None]], clock: trio.abc.
             world.node.end()
             await ended.wait()
 
-    try:
-        run(main, clock)
-    except BaseExceptionGroup as group:
-        only, *more = group.exceptions
-        raise (group if more else only) from None
+    _unwrapped(lambda: run(main, clock))
 
 
 def names(told: list[JsonObject]) -> list[object]:
@@ -249,7 +247,7 @@ def test_lock_ends_the_process_that_holds_the_keys(tmp_path: Path) -> None:
 
     async def test(peer: Peer) -> None:
         await peer.ask("unlock", passphrase="pw")
-        assert (await peer.ask("lock"))["result"] == {"pid": os.getpid()}
+        assert (await peer.ask("lock"))["result"] == {"locked": True, "pid": os.getpid()}
         with pytest.raises(EOFError):
             await peer.hear()
 
@@ -264,7 +262,7 @@ def test_there_is_nothing_to_lock_without_a_passphrase(tmp_path: Path) -> None:
         answer = await peer.ask("lock")
         assert answer["error"]["data"]["error"] == "NotNow"
         assert (await peer.ask("passphrase", new=""))["error"]["data"]["exit"] == 2
-        assert (await peer.ask("passphrase", new="pw"))["result"] == {}
+        assert (await peer.ask("passphrase", new="pw"))["result"] == {"passphrase": True}
         assert world.passphrase == "pw"
         assert "result" in await peer.ask("lock")
 
@@ -397,3 +395,76 @@ def test_a_node_in_the_foreground_goes_on(tmp_path: Path) -> None:
         world.node.end()
 
     assert _life(world, end) == pytest.approx(10_000, abs=1)
+
+
+def test_a_socket_that_is_gone_is_made_anew_and_found(tmp_path: Path, short: Path) -> None:
+    world = World(tmp_path)
+    places: list[Path | None] = []
+
+    async def lose_it() -> None:
+        await trio.testing.wait_all_tasks_blocked()
+        before = await connect(world)
+        for folder_too in (False, True):
+            if folder_too:
+                shutil.rmtree(short)
+            else:
+                socket_path(tmp_path).unlink()
+            await trio.sleep(node.LOOK + 1)
+            path = noted_socket(world.profile, os.getpid())
+            assert path is not None
+            places.append(path)
+            peer = Peer(await trio.open_unix_socket(str(path)))
+            assert "result" in await peer.ask("hello", version=API_VERSION)
+            await peer.stream.aclose()
+        assert "result" in await before.ask("status")  # who was connected is served on
+        world.node.end()
+
+    first = socket_path(tmp_path)
+    _life(world, lose_it)
+    assert places[0] == first
+    assert places[1] != first
+    assert not any(path is not None and path.exists() for path in places)
+    assert noted_socket(world.profile, os.getpid()) is None
+
+
+def test_a_socket_of_the_next_node_is_left_alone(tmp_path: Path) -> None:
+    world = World(tmp_path)
+
+    async def be_replaced() -> None:
+        await trio.testing.wait_all_tasks_blocked()
+        socket_path(tmp_path).unlink()
+        socket_path(tmp_path).touch()
+        world.node.end()
+
+    _life(world, be_replaced)
+    assert socket_path(tmp_path).exists()
+
+
+def test_a_node_whose_profile_is_gone_refuses_everything_and_ends(tmp_path: Path) -> None:
+    guard, world = ProfileGuard(), World(tmp_path)
+    world.profile.database.touch()
+    guard.keep(world.profile.database)
+    world.node = Node(Options(world.profile, foreground=True), world.node._parts, world.told.append, guard=guard)
+    answers: list[Any] = []
+
+    async def delete_it() -> None:
+        await trio.testing.wait_all_tasks_blocked()
+        peer = await connect(world)
+        assert "result" in await peer.ask("contacts")
+        world.profile.database.unlink()
+        await trio.sleep(node.LOOK + 1)
+        answers.append((await peer.ask("contacts"))["error"]["data"]["error"])
+        await peer.stream.aclose()
+
+    with pytest.raises(errors.ProfileGone):
+        _unwrapped(lambda: _life(world, delete_it))
+    assert answers == ["ProfileGone"]
+    assert world.log == ["open", "closed"]
+
+
+def _unwrapped(run_it: Callable[[], object]) -> None:
+    try:
+        run_it()
+    except BaseExceptionGroup as group:
+        only, *more = group.exceptions
+        raise (group if more else only) from None

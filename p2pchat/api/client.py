@@ -10,24 +10,22 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
-import struct
 import time
 from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from p2pchat import errors, locations
-from p2pchat.api import codec
+from p2pchat import errors
+from p2pchat.api import codec, finding
 from p2pchat.api.codec import JsonObject
 
 if TYPE_CHECKING:
     from p2pchat.locations import Profile
 
 START_DEADLINE = 30.0
-"""Seconds a node may take until it answers hello (a slow machine imports slowly)."""
+"""Seconds a node may take from its lock to its socket (a slow machine imports slowly)."""
 
 HELLO_DEADLINE = 10.0
 """Seconds a listening node may take for its hello. Other calls may take as long as they ask for."""
@@ -55,19 +53,27 @@ class Client:
 
     @classmethod
     def connect(cls, profile: Profile, *, start_node: bool = True) -> Client:
-        """A client of this node, started if there is none. Raises NoProfile, NoNode, NodeError, VersionMismatch."""
+        """A client of this node, started if there is none. Raises NoProfile, NoNode, NodeSilent, VersionMismatch."""
         if not profile.exists():
             raise errors.NoProfile(f"There is no profile in {profile.folder}")
-        deadline = time.monotonic() + START_DEADLINE
+        began = time.monotonic()
         start_at = 0.0
-        while time.monotonic() < deadline:
-            client = cls._answering(profile)
+        while True:
+            node = finding.find(profile)
+            client = None if node is None else cls._answering(profile, node)
             if client is not None:
                 if client.greeting.get("version") == codec.API_VERSION:
                     return client
                 client._replace(start_node)
+            elif node is not None:
+                # It starts, it ends, or its socket is gone: that one is back soon.
+                patience = START_DEADLINE if node.socket is None else finding.SOCKET_BACK_SECONDS
+                if time.monotonic() - began > patience:
+                    raise finding.silent(node)
             elif not start_node:
                 raise NoNode()
+            elif time.monotonic() - began > START_DEADLINE:
+                raise errors.NodeError("A node was started and does not stay", hint=f"{profile.log} may say why.")
             elif time.monotonic() >= start_at:
                 from p2pchat.api import starting
 
@@ -76,12 +82,22 @@ class Client:
                 # Another one holds the profile: it is about to listen, or about to end.
                 start_at = time.monotonic() + _START_AGAIN
             time.sleep(_RETRY)
-        raise errors.NodeError("The node does not answer", hint=f"{profile.log} may say why.")
 
     @classmethod
-    def running(cls, profile: Profile) -> Client | None:
-        """A client of the node that runs now, of whatever version; None where none answers."""
-        return cls._answering(profile) if profile.exists() else None
+    def running(cls, profile: Profile, patience: float = 0) -> Client | None:
+        """A client of the node that runs now, of whatever version; None where none runs.
+
+        Raises NodeError, with its pid, where one runs and does not answer within `patience` seconds.
+        """
+        deadline = time.monotonic() + patience
+        while (node := finding.find(profile) if profile.exists() else None) is not None:
+            client = cls._answering(profile, node)
+            if client is not None:
+                return client
+            if time.monotonic() > deadline:
+                raise finding.silent(node)
+            time.sleep(_RETRY)
+        return None
 
     def call(self, method: str, **params: Any) -> Any:
         """The result of one method. Raises what the node answered, or NodeGone if it ended meanwhile."""
@@ -139,19 +155,22 @@ class Client:
     # --- inside
 
     @classmethod
-    def _answering(cls, profile: Profile) -> Client | None:
+    def _answering(cls, profile: Profile, node: finding.RunningNode) -> Client | None:
         """A client that was greeted, or None: nobody listens, or the node is just ending."""
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock = finding.dial(profile, node)
+        if sock is None:
+            return None
+        client = cls(sock)
         try:
-            sock.connect(str(locations.socket_path(profile.folder)))
-            _check_owner(sock)
-            client = cls(sock)
             sock.settimeout(HELLO_DEADLINE)
             client.greeting = client.call("hello", version=codec.API_VERSION)
             sock.settimeout(None)
-        except (FileNotFoundError, ConnectionRefusedError, errors.NodeGone):
+        except errors.NodeGone:
             sock.close()
             return None
+        except errors.NodeSilent:
+            sock.close()
+            raise finding.silent(node) from None
         except BaseException:
             sock.close()
             raise
@@ -177,20 +196,10 @@ class Client:
             try:
                 data = self._sock.recv(1 << 16)
             except TimeoutError as exc:
-                raise errors.NodeError("The node does not answer", hint="Stop its process and try again.") from exc
+                raise errors.NodeSilent() from exc
             except OSError as exc:
                 raise errors.NodeGone() from exc
             if not data:
                 raise errors.NodeGone()
             self._messages.extend(codec.decode(line) for line in self._splitter.feed(data))
         return self._messages.popleft()
-
-
-def _check_owner(sock: socket.socket) -> None:
-    """Refuse a socket that a process of another user listens on: it would be given the passphrase."""
-    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _pid, uid, _gid = struct.unpack("3i", credentials)
-    if uid != os.geteuid():
-        raise errors.NodeError(
-            "Another user's process listens on the node's socket", hint="Do not go on; find out who."
-        )

@@ -87,19 +87,25 @@ METHODS: Final[tuple[Method, ...]] = (
             Param("read_receipts", "flag", "Tell contacts what was read.", default=None),
         ),
     ),
-    Method("stop", "The node ends, after its current commit.", "{pid}", early=True),
+    Method(
+        "name",
+        "What contacts see as this profile's name; one that is given becomes it first, and they are told.",
+        "{name}",
+        (Param("name", "text", "The new name.", default=None),),
+    ),
+    Method("stop", "The node ends, after its current commit.", "{stopped, pid}", early=True),
     Method(
         "unlock",
         "Opens a locked profile. An unlocked one stays as it is, whatever the passphrase.",
-        "{locked, addresses}",
+        "{locked, addresses, state}",
         (Param("passphrase", "text", "The profile's passphrase."),),
         early=True,
     ),
-    Method("lock", "Forgets the keys by ending the process that holds them.", "{pid}"),
+    Method("lock", "Forgets the keys by ending the process that holds them.", "{locked, pid}"),
     Method(
         "passphrase",
-        "Changes the passphrase, or takes it away.",
-        "{}",
+        "Changes the passphrase, or takes it away. `passphrase`: whether there is one now.",
+        "{passphrase}",
         (Param("new", "text", "The new passphrase; null for none.", default=None),),
     ),
     Method(
@@ -176,8 +182,8 @@ METHODS: Final[tuple[Method, ...]] = (
         "chats",
         "The chats as a list shows them, newest activity first. `unread` counts to 1,000, `first_unread` is the id of "
         "the first such message in the chat's order, `last` its last message or null, `draft` what was begun there.",
-        "[{id, name, state, verified, route, hidden, unread, first_unread, last, draft}]; `state` is contact, waiting "
-        "or blocked",
+        "[{id, name, state, verified, route, hidden, kind, unread, first_unread, last, draft}]; `state` is contact, "
+        "waiting or blocked, `kind` direct",
     ),
     Method(
         "read",
@@ -258,8 +264,10 @@ METHODS: Final[tuple[Method, ...]] = (
         "The relays this profile uses, best first, and how it stands with them. `state` is connected, connecting, "
         "unreachable or refused; `used`: it is one of the two where envelopes wait for us; `kept`: for longer than "
         "this run; `contact`: whose node it is, or null. At the end those that contacts offer and that are not used, "
-        "with the state offered. One may be removed first, and one added, which waits a moment for its answer.",
-        "[{address, state, since, problem, used, kept, contact}]",
+        "with the state offered. One may be removed first, and one added, which waits a moment for its answer; its row "
+        "says `added`. Of a relay that is in the list already, a token or an address that works is not given up "
+        "(NotNow), unless `replace`.",
+        "[{address, state, since, problem, used, kept, contact, added}]",
         (
             Param(
                 "add",
@@ -268,6 +276,7 @@ METHODS: Final[tuple[Method, ...]] = (
                 default=None,
             ),
             Param("remove", "text", "The address of one of them.", default=None),
+            Param("replace", "flag", "What is added takes the place of the relay's entry.", default=False),
         ),
     ),
     Method(

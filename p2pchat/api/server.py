@@ -31,6 +31,7 @@ import trio
 from p2pchat import errors
 from p2pchat.api import codec, methods
 from p2pchat.api.codec import JsonObject
+from p2pchat.locations import socket_address
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,10 @@ class Backend:
 
 
 def listen(path: Path) -> trio.SocketListener:
-    """Bind the API's socket, mode 0600, in place of a stale one. Only for the holder of the profile's lock."""
+    """Bind the API's socket, mode 0600, in place of a stale one. Only for the holder of the profile's lock.
+
+    Raises OSError, or NodeError where something else than a socket has its name.
+    """
     try:
         found = path.lstat()
     except FileNotFoundError:
@@ -98,18 +102,14 @@ def listen(path: Path) -> trio.SocketListener:
         path.unlink()
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        sock.bind(str(path))
+        with socket_address(path) as address:
+            sock.bind(address)
         path.chmod(0o600)  # nobody can connect before listen()
         sock.listen(MAX_CLIENTS)
     except BaseException:
         sock.close()
         raise
     return trio.SocketListener(trio.socket.from_stdlib_socket(sock))
-
-
-def remove_socket(path: Path) -> None:
-    """Take the socket's name away, at the node's end."""
-    path.unlink(missing_ok=True)
 
 
 class Server:

@@ -21,7 +21,7 @@ from typing import Any
 
 from p2pchat import errors
 from p2pchat import log as logs
-from p2pchat.api import codec, starting
+from p2pchat.api import codec, finding, starting
 from p2pchat.api.client import Client
 from p2pchat.cli import serve
 from p2pchat.cli.context import Context
@@ -143,12 +143,9 @@ def _become_contacts(ours: Client, theirs: Client) -> dict[str, Any]:
 def _wake(context: Context) -> int:
     """Start the friend if there is one and the person's node runs; quietly."""
     woken = False
-    if context.profile.echo.exists():
-        client = Client.running(context.profile)
-        if client is not None:
-            client.close()
-            _start(context.profile)
-            woken = True
+    if context.profile.echo.exists() and finding.listens(context.profile):
+        _start(context.profile)
+        woken = True
     if context.out.json:
         context.out.object({"woken": woken})
     return 0

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from p2pchat.cli.context import Context
 
 GROUPS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
-    ("your profile and its node", {"profile": ("init", "unlock", "lock", "passphrase"), "serve": ("node",)}),
+    (
+        "your profile and its node",
+        {"profile": ("init", "name", "settings", "unlock", "lock", "passphrase"), "serve": ("node",)},
+    ),
     (
         "people",
         {
@@ -28,7 +31,7 @@ GROUPS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
             "contacts": ("contacts", "requests", "accept", "decline", "block", "rename", "verify"),
         },
     ),
-    ("messages", {"messages": ("send", "tail", "log", "read", "delete", "why")}),
+    ("messages", {"messages": ("chats", "send", "tail", "log", "read", "delete", "why")}),
     ("relays", {"relays": ("relays",), "relay": ("relay",), "offer": ("offer",)}),
     ("and", {"doctor": ("doctor", "salvage"), "echo": ("echo",), "demo": ("demo",), "rpc": ("rpc",)}),
 )
@@ -46,7 +49,7 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    out = Output.standard("--json" in words)  # for errors before the line is understood
+    out = Output.standard("--json" in words[: words.index("--") if "--" in words else None])
     verbose = any(word.startswith("-vv") for word in words)
     try:
         return _run(words)
@@ -64,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if verbose:
             _traceback()
         _forget_output()
-        what = f"{exc.filename or 'The output'} cannot be read or written: {exc.strerror}"
+        what = f"{_file_of(exc)} cannot be read or written: {exc.strerror or type(exc).__name__}"
         out.error(errors.P2PChatError(what, hint="Look at its permissions, and at the room on its disk."))
         return 1
     except Exception as exc:  # noqa: BLE001 - the border: a fault of ours is one line too
@@ -139,9 +142,13 @@ def _help() -> str:
     return "\n".join(lines)
 
 
+def _file_of(error: OSError) -> str:
+    return os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "The output"
+
+
 def _forget_output() -> None:
     """What is still buffered for stdout must not fail once more at exit."""
-    with contextlib.suppress(io.UnsupportedOperation):
+    with contextlib.suppress(io.UnsupportedOperation, OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -150,4 +157,5 @@ def _traceback() -> None:
 
     from p2pchat.clean import clean
 
-    sys.stderr.write(clean(traceback.format_exc()))
+    with contextlib.suppress(OSError):
+        sys.stderr.write(clean(traceback.format_exc()))

@@ -1,8 +1,9 @@
-"""Verbs about messages: send tail log read delete why."""
+"""Verbs about messages: chats send tail log read delete why."""
 
 from __future__ import annotations
 
 import sys
+import time
 from argparse import Namespace
 from typing import Any
 
@@ -10,7 +11,7 @@ from p2pchat import errors
 from p2pchat.api.client import Client
 from p2pchat.cli.context import STDIN, Context
 from p2pchat.cli.options import Arg, Verb, count, duration, opt
-from p2pchat.cli.output import MARKS, messages
+from p2pchat.cli.output import MARKS, Cell, cell, messages, short_date
 
 MAX_TEXT = 48_000
 """Bytes of UTF-8 in one message."""
@@ -18,6 +19,8 @@ MAX_TEXT = 48_000
 _PAGE = 1000
 _CHAT = Arg("CHAT", "a chat: its id, a unique prefix of it, or the contact's name")
 _MESSAGE = Arg("ID", "a message: its id or a unique prefix of it")
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
+"""Seconds between two looks whether the node is back."""
 _ORDER = ("saved", "stored", "delivered", "read")
 
 
@@ -62,8 +65,8 @@ def _checked(text: str) -> str:
         raise errors.UsageError("The text is not UTF-8") from exc
     if size > MAX_TEXT:
         raise errors.TextTooLong()
-    if not text:
-        raise errors.UsageError("There is no text to send")
+    if not text.strip():
+        raise errors.UsageError("There is nothing to send but white space" if text else "There is no text to send")
     return text
 
 
@@ -82,37 +85,104 @@ def log(context: Context, args: Namespace) -> int:
 
 
 def tail(context: Context, args: Namespace) -> int:
-    """Show messages as they come. An event only says that there is one: it is read from the store, by its position,
-    so that nothing is missed or shown twice, whatever ids peers give and whatever is deleted meanwhile.
+    """Show messages as they come, over every restart of the node.
+
+    An event only says that there is one: it is read from the store, by its position, so that nothing is missed or shown
+    twice, whatever ids peers give, whatever is deleted meanwhile, and whenever the node ends.
     """
-    with context.client() as client:
-        chat = None if args.chat is None else _chat_id(client, args.chat)
-        printer = _Printer(context, args.count)
-        client.call("subscribe", events=None if args.events else ["message"])
+    tailing = _Tail(context, args)
+    client = context.client()
+    while True:
+        with client:
+            try:
+                tailing.follow(client)
+                return 0
+            except (errors.NodeGone, errors.NodeSilent):
+                context.out.note("The node ended. Waiting until it is back; nothing that comes meanwhile is missed.")
+        client = _reconnected(context)
+
+
+def _reconnected(context: Context) -> Client:
+    """The profile's next node, as soon as there is one that is open; started where nobody else does it.
+
+    A locked one is waited for: only a person, or the file with the passphrase, can open it.
+    """
+    wait, start_node = _FIRST_WAIT, False
+    while True:
+        time.sleep(wait)
+        wait = min(2 * wait, _LONGEST_WAIT)
+        try:
+            client = Client.connect(context.profile, start_node=start_node)
+        except errors.VersionMismatch:
+            raise
+        except errors.NodeError:
+            start_node = not context.profile.has_passphrase or _has_passphrase_file(context)
+            continue
+        if client.greeting.get("state") != "locked":
+            return client
+        if _has_passphrase_file(context):
+            client.call("unlock", passphrase=context.passphrase())
+            return client
+        client.close()
+
+
+def _has_passphrase_file(context: Context) -> bool:
+    return context.config.passphrase_file not in (None, STDIN)
+
+
+class _Tail:
+    """What `tail` shows, and how far it has come."""
+
+    def __init__(self, context: Context, args: Namespace) -> None:
+        self._args = args
+        self._chat: str | None = None
+        self._place: int | None = None
+        self._printer = _Printer(context, args.count, theirs_only=args.theirs)
+
+    def follow(self, client: Client) -> None:
+        """Print what comes, until enough has come. Raises NodeGone."""
+        if self._place is None:
+            self._begin(client)
+        else:
+            self._subscribe(client)
+            if self._args.events:
+                self._printer.event({"event": "lagged"})  # what else happened meanwhile nobody can say
+            self._read_on(client)
+        for event in client.events() if not self._printer.done else ():
+            if event["event"] == "message":
+                if self._chat in (None, event["chat"]) and not self._printer.printed(event):
+                    self._read_on(client)
+            elif event["event"] == "lagged":
+                self._read_on(client)
+            elif self._args.events:
+                self._printer.event(event)
+            if self._printer.done:
+                break
+
+    def _begin(self, client: Client) -> None:
+        if self._args.chat is not None and self._chat is None:
+            self._chat = _chat_id(client, self._args.chat)
+        self._subscribe(client)
         newest = client.call("messages", limit=1)
         place: int = newest[0]["position"] if newest else 0
-        if args.since is not None:
-            page = client.call("messages", chat=chat, since=args.since, limit=_PAGE)
+        if self._args.since is not None:
+            page = client.call("messages", chat=self._chat, since=self._args.since, limit=_PAGE)
             if page:
-                place = _read_on(client, chat, printer.page(page), printer)
-        for event in client.events() if not printer.done else ():
-            if event["event"] == "message":
-                if chat in (None, event["chat"]) and not printer.printed(event):
-                    place = _read_on(client, chat, place, printer)
-            elif event["event"] == "lagged":
-                place = _read_on(client, chat, place, printer)
-            elif args.events:
-                printer.event(event)
-            if printer.done:
-                break
-    return 0
+                self._place = self._printer.page(page)
+                self._read_on(client)
+                return
+        self._place = place
 
+    def _subscribe(self, client: Client) -> None:
+        client.call("subscribe", events=None if self._args.events else ["message"])
 
-def _read_on(client: Client, chat: str | None, place: int, printer: _Printer) -> int:
-    """Print what the store has after `place`; where that ends."""
-    while not printer.done and (page := client.call("messages", chat=chat, position=place, limit=_PAGE)):
-        place = printer.page(page)
-    return place
+    def _read_on(self, client: Client) -> None:
+        """Print what the store has after our place."""
+        while not self._printer.done:
+            page = client.call("messages", chat=self._chat, position=self._place, limit=_PAGE)
+            if not page:
+                return
+            self._place = self._printer.page(page)
 
 
 def _chat_id(client: Client, name: str) -> str:
@@ -132,8 +202,9 @@ def _chat_id(client: Client, name: str) -> str:
 class _Printer:
     """Prints messages, and counts them."""
 
-    def __init__(self, context: Context, limit: int | None) -> None:
+    def __init__(self, context: Context, limit: int | None, *, theirs_only: bool = False) -> None:
         self._out = context.out
+        self._theirs_only = theirs_only
         self._left = limit
         self._last_page: frozenset[tuple[str, str, str]] = frozenset()
         self._today = ""
@@ -146,7 +217,8 @@ class _Printer:
     def page(self, page: list[dict[str, Any]]) -> int:
         """Print some; the position of the last of them."""
         self._last_page = frozenset(map(_key, page))
-        for message in page if self._left is None else page[: self._left]:
+        wanted = [message for message in page if not (self._theirs_only and message["from"] == "me")]
+        for message in wanted if self._left is None else wanted[: self._left]:
             shown = {name: value for name, value in message.items() if name != "position"}
             if self._out.json:
                 self._out.object(shown)
@@ -175,6 +247,31 @@ class _Printer:
 
 def _key(message: dict[str, Any]) -> tuple[str, str, str]:
     return message["chat"], message["from"], message["id"]
+
+
+def chats(context: Context, _args: Namespace) -> int:
+    """List the chats with what is unread in them."""
+    with context.client() as client:
+        found = client.call("chats")
+    if context.out.json:
+        for chat in found:
+            context.out.object(chat)
+        return 0
+    if not found:
+        context.out.note("No chats yet. `p2pchat invite` makes an invite for a friend; `p2pchat add` takes one.")
+    context.out.table([_chat_row(chat) for chat in found])
+    return 0
+
+
+def _chat_row(chat: dict[str, Any]) -> list[Cell]:
+    last, unread = chat["last"] or {}, int(chat["unread"])
+    when = short_date(last.get("received_at") or last.get("sent_at"))
+    return [
+        cell(chat["id"], "dim"),
+        cell(f"{unread} unread" if unread else "-", "yellow" if unread else "dim"),
+        cell(when or "-", "dim"),
+        cell(chat["name"], "bold"),
+    ]
 
 
 def read(context: Context, args: Namespace) -> int:
@@ -213,6 +310,7 @@ def why(context: Context, args: Namespace) -> int:
 
 
 VERBS = (
+    Verb("chats", "list the chats, newest first, with what is unread", chats),
     Verb(
         "send",
         "send a message",
@@ -230,10 +328,12 @@ VERBS = (
         tail,
         (Arg("CHAT", "only this chat", required=False),),
         (
-            opt("--since", metavar="ID", help="begin with what came after this message"),
+            opt("--since", "--after", metavar="ID", help="begin with what came after this message"),
+            opt("--theirs", action="store_true", help="only messages of others, none of your own"),
             opt("--count", type=count, metavar="N", help="end after so many messages"),
             opt("--events", action="store_true", help="show what else happens too: states, contacts, requests"),
         ),
+        "Goes on when the node is restarted or replaced, after the last message it showed.",
     ),
     Verb(
         "log",

@@ -92,19 +92,15 @@ def read(verb: Verb | None, words: Sequence[str]) -> argparse.Namespace:
     After --help or --version nothing else is checked, and positionals may be missing.
     """
     parser = _parser(verb)
-    end = words.index("--") if "--" in words else len(words)
-    found, left = parser.parse_known_args(words[:end])
+    given, positionals = _split(parser, verb, words)
+    found = parser.parse_args(given)
     if found.help or found.version:
         return found
-    for word in left:
-        if _looks_like_option(word):
-            hint = f"`{parser.prog} --help` shows how; put -- before a text that begins with a dash."
-            raise errors.UsageError(f"Unknown option {word}", hint=hint)
     for option in verb.opts if verb else ():
         # argparse would insist on it before it looked for --help.
         if option.required and getattr(found, option.flags[-1].lstrip("-").replace("-", "_")) is None:
             parser.error(f"{option.flags[-1]} is missing")
-    _bind(parser, verb.args if verb else (), [*left, *words[end + 1 :]], found)
+    _bind(parser, verb.args if verb else (), positionals, found)
     return found
 
 
@@ -161,9 +157,37 @@ def _description(verb: Verb) -> str:
     return "\n".join(lines)
 
 
-def _looks_like_option(word: str) -> bool:
-    """As argparse sees it: `-`, negative numbers and anything with a space are no options."""
-    return len(word) > 1 and word.startswith("-") and " " not in word and not re.fullmatch(r"-\d+(\.\d+)?", word)
+def _split(parser: _Parser, verb: Verb | None, words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Tell options from positionals; each option is given to argparse whole, its value joined to it.
+
+    argparse itself takes `-hi` for `-h -i` and `-hi there` for help. A word that begins with a dash and is no option is
+    an error, except where nobody can mean one: `-`, a negative number, anything with a space in it.
+    """
+    takes_value = {
+        flag: option.settings.get("action") in (None, "append")
+        for option in (*GLOBAL, *(verb.opts if verb else ()))
+        for flag in option.flags
+    }
+    given: list[str] = []
+    positionals: list[str] = []
+    left = iter(words)
+    for word in left:
+        flag, equals, _ = word.partition("=")
+        if word == "--":
+            positionals += left
+        elif takes_value.get(word):
+            value = next(left, None)
+            if value is None or value in takes_value or (value.startswith("--") and " " not in value):
+                parser.error(f"{word} is without its value")
+            given.append(f"{word}={value}")
+        elif word in takes_value or re.fullmatch("-v+", word) or (equals and takes_value.get(flag)):
+            given.append(word)
+        elif len(word) < 2 or word[0] != "-" or re.search(r"\s", word) or re.fullmatch(r"-\d+(\.\d+)?", word):
+            positionals.append(word)
+        else:
+            hint = f"`{parser.prog} --help` shows how; put -- before a text that begins with a dash."
+            raise errors.UsageError(f"Unknown option {word}", hint=hint)
+    return given, positionals
 
 
 def _bind(parser: _Parser, args: tuple[Arg, ...], words: list[str], into: argparse.Namespace) -> None:

@@ -1,12 +1,13 @@
 """Everything the command line prints.
 
 Data goes to stdout, words about it to stderr where stdout carries data. With --json, stdout holds one object a line,
-with the text exact. Human output is cleaned (`p2pchat.clean`), into pipes too, and what a peer chose (a name, a text)
-always comes last on its line, so that it can never look like a column of ours.
+with the text exact, and an error is an object on stderr. Human output is cleaned (`p2pchat.clean`), into pipes too, and
+what a peer chose (a name, a text) always comes last on its line, so that it can never look like a column of ours.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -69,14 +70,22 @@ class Output:
     # --- stderr
 
     def note(self, text: str) -> None:
-        """Words for a person, beside the data."""
-        self.stderr.write(paint(clean(text), "dim", self.colour_err) + "\n")
-        self.stderr.flush()
+        """Words for a person, beside the data. Nobody may be there to read them."""
+        with contextlib.suppress(OSError):
+            self.stderr.write(paint(clean(text), "dim", self.colour_err) + "\n")
+            self.stderr.flush()
 
     def error(self, error: errors.P2PChatError) -> None:
-        """One line: what happened and what to do."""
-        self.stderr.write(paint("p2pchat: ", "red", self.colour_err) + clean_line(error.line()) + "\n")
-        self.stderr.flush()
+        """One line: what happened and what to do; with --json an object, as on the API. Nobody may be there to read."""
+        if self.json:
+            from p2pchat.api.codec import error_object
+
+            line = escape_json(json.dumps({"error": error_object(error)}))
+        else:
+            line = paint("p2pchat: ", "red", self.colour_err) + clean_line(error.line())
+        with contextlib.suppress(OSError):
+            self.stderr.write(line + "\n")
+            self.stderr.flush()
 
     def aside(self, text: str) -> None:
         """Words that stand on stdout when a person reads it there, and on stderr when stdout carries data."""

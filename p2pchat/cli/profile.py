@@ -1,4 +1,4 @@
-"""Verbs about the profile and its keys: init unlock lock passphrase."""
+"""Verbs about the profile and its keys: init name settings unlock lock passphrase."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from argparse import Namespace
 from p2pchat import errors
 from p2pchat.api.codec import error_object
 from p2pchat.cli.context import STDIN, Context, ask_new, read_passphrase
-from p2pchat.cli.options import Verb, opt
+from p2pchat.cli.options import Arg, Verb, opt
+from p2pchat.cli.output import cell
 
 
 def init(context: Context, args: Namespace) -> int:
@@ -34,7 +35,9 @@ def _init(context: Context, args: Namespace) -> int:
     if context.out.json:
         context.out.object(result)
         return 0
-    context.out.line(f"Made the profile of {args.name} in {profile.folder}")
+    context.out.line(f"Made the profile of {result['name']} in {profile.folder}")
+    if result["name"] != args.name:
+        context.out.note("The name was made shorter or cleaned; `p2pchat name` changes it.")
     if passphrase is None:
         context.out.note(
             "It has no passphrase: whoever reads the folder reads the messages. `p2pchat passphrase` sets one."
@@ -60,12 +63,50 @@ def _new_passphrase(context: Context, none: bool, prompt: str) -> str | None:
     return ask_new(prompt)
 
 
+def name(context: Context, args: Namespace) -> int:
+    """Say what contacts see as this profile's name, or change it."""
+    with context.client() as client:
+        result = client.call("name", name=args.name)
+    if context.out.json:
+        context.out.object(result)
+        return 0
+    context.out.line(result["name"])
+    if args.name is not None:
+        context.out.note("Your contacts are told. Whoever gave you a name of their own keeps that.")
+    return 0
+
+
+def settings(context: Context, args: Namespace) -> int:
+    """Say what was decided, or change one thing of it."""
+    change = {}
+    if args.value is not None:
+        if args.value.lower() not in _FLAGS:
+            raise errors.UsageError(f"{args.value} is neither yes nor no")
+        change[args.key] = _FLAGS[args.value.lower()]
+    with context.client() as client:
+        found = client.call("settings", **change)
+    if context.out.json:
+        context.out.object(found)
+    elif args.key is not None:
+        context.out.line(_in_words(found[args.key]))
+    else:
+        context.out.table([[cell(key), cell(_in_words(value))] for key, value in found.items()])
+    return 0
+
+
+_FLAGS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
+
+
+def _in_words(value: object) -> str:
+    return {"True": "yes", "False": "no", "None": "not decided"}.get(str(value), str(value))
+
+
 def unlock(context: Context, _args: Namespace) -> int:
     """Open a locked profile."""
     with context.client() as client:  # asks for the passphrase where it is locked
         status = client.call("status")
     if context.out.json:
-        context.out.object({"locked": False, "state": status["state"]})
+        context.out.object({"locked": False, "addresses": status.get("addresses", []), "state": status["state"]})
         return 0
     context.out.line("Unlocked.")
     if not status.get("foreground"):
@@ -127,6 +168,26 @@ VERBS = (
             opt("--for-face", action="store_true", help=argparse.SUPPRESS),
         ),
         notes="Asks for a passphrase at a terminal; else say --passphrase-file F or --no-passphrase.",
+    ),
+    Verb(
+        "name",
+        "say or change your own name, as contacts see it",
+        name,
+        (Arg("NAME", "the new name; without it the name is said", required=False),),
+    ),
+    Verb(
+        "settings",
+        "say what was decided, or change it",
+        settings,
+        (
+            Arg(
+                "KEY",
+                "keep_receiving: the node goes on when nothing uses it; read_receipts: contacts learn what was read",
+                required=False,
+                choices=("keep_receiving", "read_receipts"),
+            ),
+            Arg("VALUE", "yes or no", required=False),
+        ),
     ),
     Verb("unlock", "open a locked profile", unlock),
     Verb("lock", "forget the keys: the process that holds them ends", lock),

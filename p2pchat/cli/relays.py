@@ -7,7 +7,7 @@ from typing import Any
 
 from p2pchat import errors
 from p2pchat.cli.context import Context
-from p2pchat.cli.options import Arg, Verb
+from p2pchat.cli.options import Arg, Verb, opt
 from p2pchat.cli.output import Cell, cell
 
 _STYLES = {"connected": "green", "connecting": "yellow", "unreachable": "red", "refused": "red"}
@@ -18,18 +18,34 @@ def relays(context: Context, args: Namespace) -> int:
     if args.action is not None and args.address is None:
         hint = "`p2pchat relays` lists them; whoever runs one says what to add."
         raise errors.UsageError(f"Which relay is to be {_DONE[args.action]}?", hint=hint)
+    if args.replace and args.action != "add":
+        raise errors.UsageError("--replace is for `relays add`")
+    asked = {} if args.action is None else {args.action: args.address}
     with context.client() as client:
-        found = client.call("relays", **({} if args.action is None else {args.action: args.address}))
+        found = client.call("relays", **asked, **({"replace": True} if args.replace else {}))
     if context.out.json:
         for relay in found:
             context.out.object(relay)
-        return 0
-    if not found:
-        context.out.note("No relays: a message waits here until both of you are there. `p2pchat relays add` uses one.")
-    context.out.table([_row(relay) for relay in found])
-    if args.action == "add" and not any(relay["state"] == "connected" for relay in found):
-        context.out.note("It has not answered yet; it is tried again and again.")
+    else:
+        if not found:
+            context.out.note("No relays: a message waits here until both are online. `p2pchat relays add` uses one.")
+        context.out.table([_row(relay) for relay in found])
+    for relay in found:
+        if relay.get("added"):
+            _judge(context, relay)
     return 0
+
+
+def _judge(context: Context, relay: dict[str, Any]) -> None:
+    """Say what became of the relay that was added. Raises Refused or NotReached."""
+    kept = "it is kept in the list and tried again"
+    hint = f"`p2pchat relays remove {str(relay['address']).partition('#')[0]}` takes it away."
+    if relay["state"] == "refused":
+        raise errors.Refused(f"The relay refused: {relay['problem']}; {kept}", hint=hint)
+    if not relay["used"]:
+        context.out.note("It is in reserve: it is used when one of the others fails.")
+    elif relay["state"] != "connected":
+        raise errors.NotReached(f"The relay was not reached; {kept}", hint=hint)
 
 
 _DONE = {"add": "added", "remove": "removed"}
@@ -57,6 +73,8 @@ VERBS = (
                 required=False,
             ),
         ),
-        notes="Two relays are used at a time, so that the loss of one loses nothing; more are kept in reserve.",
+        (opt("--replace", action="store_true", help="put the address and token in the place of those in the list"),),
+        "Exits with 3 if the relay that was added is not reached, with 5 if it refuses.\n"
+        "Two relays are used at a time, so that the loss of one loses nothing; more are kept in reserve.",
     ),
 )

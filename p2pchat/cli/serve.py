@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from p2pchat import errors
-from p2pchat.api import codec
+from p2pchat.api import codec, finding
 from p2pchat.api.client import Client, NoNode
 from p2pchat.cli.context import Context
 from p2pchat.cli.options import Arg, Verb, opt
@@ -65,18 +65,36 @@ def salvage(profile: Profile, passphrase: str | None) -> dict[str, Any]:
 
 def end(profile: Profile, method: str) -> int | None:
     """End the running node by `stop` or `lock` and wait for it; its pid, None where none ran."""
-    if not profile.exists():
-        raise errors.NoProfile(f"There is no profile in {profile.folder}")
-    client = Client.running(profile)
-    if client is None:
+    node = finding.find(profile)
+    if node is None:
+        if not profile.exists():
+            raise errors.NoProfile(f"There is no profile in {profile.folder}")
         return None
+    try:
+        client = Client.running(profile, finding.SOCKET_BACK_SECONDS)
+    except errors.NodeSilent:
+        client = None
+    if client is not None and _asked_to_end(client, method):
+        finding.wait_until_free(profile, node.pid, TAKE_OVER)
+    elif (still := finding.find(profile)) is not None:
+        if method == "lock" and not profile.has_passphrase:
+            raise errors.nothing_to_lock()
+        finding.terminate(profile, still, TAKE_OVER)
+    return node.pid
+
+
+def _asked_to_end(client: Client, method: str) -> bool:
+    """Ask the node to end by `stop` or `lock`; whether it heard. Raises what it answers."""
     with client:
-        pid = int(client.greeting["pid"])
-        with contextlib.suppress(errors.NodeGone):
+        client.socket.settimeout(TAKE_OVER)
+        try:
             client.call(method)
+        except errors.NodeGone:
+            return True
+        except errors.NodeSilent:
+            return False
         client.wait_for_end(TAKE_OVER)
-    _wait_until_free(profile, pid)
-    return pid
+    return True
 
 
 # --- in the foreground -----------------------------------------------------------------------------
@@ -131,17 +149,19 @@ def _taken_over(profile: Profile) -> ProfileLock:
                 raise
         else:
             return lock
-        client = Client.running(profile)
-        if client is None:  # it is about to listen, or about to end
-            time.sleep(_RETRY)
+        try:
+            client = Client.running(profile, max(0.0, deadline - time.monotonic()))
+        except errors.NodeSilent as exc:
+            raise errors.ProfileInUse(exc.message) from exc
+        if client is None:  # it has just ended
             continue
         with client:
             if client.greeting.get("foreground"):
                 pid = client.greeting.get("pid")
-                raise errors.ProfileInUse(f"Another node is running on this profile, process {pid}")
+                raise errors.ProfileInUse(f"Another node is running on this profile (pid {pid})")
             with contextlib.suppress(errors.NodeGone):
                 client.call("stop")
-            client.wait_for_end(max(_RETRY, deadline - time.monotonic()))
+            client.wait_for_end(max(0.05, deadline - time.monotonic()))
 
 
 # --- detached --------------------------------------------------------------------------------------
@@ -189,7 +209,12 @@ def _tell(event: dict[str, Any]) -> None:
 def _status(context: Context) -> int:
     if not context.profile.exists():
         raise errors.NoProfile(f"There is no profile in {context.profile.folder}")
-    client = Client.running(context.profile)
+    try:
+        client = Client.running(context.profile, finding.SOCKET_BACK_SECONDS)
+    except errors.NodeSilent:
+        if context.out.json and (node := finding.find(context.profile)) is not None:
+            context.out.object({"running": True, "pid": node.pid, "state": "silent"})
+        raise
     if client is None:
         if context.out.json:
             context.out.object({"running": False})
@@ -213,19 +238,6 @@ def _stop(context: Context) -> int:
     else:
         context.out.line("Stopped." if pid else "No node was running.")
     return 0
-
-
-def _wait_until_free(profile: Profile, pid: int) -> None:
-    deadline = time.monotonic() + TAKE_OVER
-    while True:
-        try:
-            with ProfileLock(profile):
-                return
-        except errors.ProfileInUse as exc:
-            if time.monotonic() > deadline:
-                hint = f"If it hangs: kill {pid}"
-                raise errors.NodeError(f"The node, process {pid}, does not end", hint=hint) from exc
-        time.sleep(_RETRY)
 
 
 # --- the relay -------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from p2pchat.engine import outbound, reading, views
+from p2pchat.engine import outbound, people, reading, views
 from p2pchat.engine import settings as kept
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.turn import Turn
@@ -13,6 +13,7 @@ from p2pchat.errors import UsageError
 from p2pchat.store import chats as store_chats
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
+from p2pchat.store import meta
 from p2pchat.store.chats import ChatRow
 from p2pchat.store.contacts import Contact
 from p2pchat.store.database import Database
@@ -41,6 +42,7 @@ def _active(contact: Contact, row: ChatRow) -> int:
 def _chat(contact: Contact, row: ChatRow, route: str | None) -> Json:
     return {
         **views.contact(contact, route),
+        "kind": "direct",
         **reading.shown(row.unread),
         "last": None if row.last is None else views.message(row.last, contact.name),
         "draft": row.draft,
@@ -82,9 +84,7 @@ async def settings(engine: Engine, *, keep_receiving: bool | None = None, read_r
             turn.after(setattr, engine, "keep_receiving", keep_receiving)
         if read_receipts is not None and read_receipts != kept.read_receipts(turn.db):
             kept.set_read_receipts(turn.db, read_receipts)
-            for contact in store_contacts.all(turn.db):
-                if contact.identity is not None and contact.state in ("contact", "waiting"):
-                    outbound.queue_profile(turn, contact)
+            _tell_contacts(turn)
 
     if keep_receiving is not None or read_receipts is not None:
         await engine.submit(change)
@@ -93,9 +93,30 @@ async def settings(engine: Engine, *, keep_receiving: bool | None = None, read_r
     )
 
 
+async def name(engine: Engine, *, name: str | None = None) -> Json:
+    """What contacts see as our name, after a change if one is given; they are told."""
+
+    def change(turn: Turn, new: str) -> None:
+        if (meta.get(turn.db, "name") or b"").decode() != new:
+            meta.put(turn.db, "name", new.encode())
+            _tell_contacts(turn)
+
+    if name is not None:
+        await engine.submit(change, people.name_of(name))
+    return {"name": await engine.read(lambda db: (meta.get(db, "name") or b"").decode())}
+
+
+def _tell_contacts(turn: Turn) -> None:
+    """Send the profile to everybody who has one of ours."""
+    for contact in store_contacts.all(turn.db):
+        if contact.identity is not None and contact.state in ("contact", "waiting"):
+            outbound.queue_profile(turn, contact)
+
+
 METHODS: dict[str, Callable[..., Awaitable[object]]] = {
     "chats": chats,
     "read": read,
     "draft": draft,
     "settings": settings,
+    "name": name,
 }

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
 import trio
 
 from p2pchat.core import delivery, wire
 from p2pchat.core.invite import ROLE_RELAY, decode_invite
-from p2pchat.engine import chats, doctoring, explaining, invites, offering, outbound, people, queues, settings, views
-from p2pchat.engine import relays as relaying
+from p2pchat.engine import chats, doctoring, explaining, invites, offering, outbound, people, relay_commands, views
 from p2pchat.engine.engine import Engine
-from p2pchat.engine.ports import Relay, RelayHealth
 from p2pchat.engine.turn import Turn
-from p2pchat.errors import Busy, InviteExpired, InviteUsed, NoSuchContact, NotReached, P2PChatError, UsageError
+from p2pchat.errors import Busy, InviteExpired, InviteUsed, NotReached, P2PChatError, UsageError
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import deposits as store_deposits
 from p2pchat.store import messages as store_messages
@@ -26,13 +23,9 @@ from p2pchat.store import sessions as store_sessions
 from p2pchat.store.contacts import Contact
 from p2pchat.store.database import Database
 from p2pchat.store.invites import InviteRow
-from p2pchat.store.relays import RelayRow
 
 Json = dict[str, Any]
 MOST_PAGE = 1000
-ANSWERS_WITHIN = 10.0
-LOOK_EVERY = 0.05
-"""Seconds that a relay which was just added has to answer its caller, and between two looks whether it has."""
 _NO_WAY = (
     "This invite names no address: the node is not reachable from outside as far as it knows. "
     "Add a relay (`p2pchat relays add`), or start the node with --listen on an address others can dial; then make the "
@@ -88,7 +81,7 @@ async def status(engine: Engine) -> Json:
         "contacts": len(contacts),
         "connected": linked,
         "relays": len(peers),
-        "relays_connected": sum(1 for peer in peers if _health(engine, peer).state == "connected"),
+        "relays_connected": sum(1 for peer in peers if relay_commands.health(engine, peer).state == "connected"),
         "could_relay": could_relay,
     }
 
@@ -101,75 +94,6 @@ def _status(db: Database) -> tuple[str, list[bytes], list[bytes], bool]:
 async def doctor(engine: Engine) -> list[Json]:
     """What works from here and what does not."""
     return await doctoring.checks(engine)
-
-
-async def offer(engine: Engine, *, answer: bool | None = None) -> Json:
-    """Whether this node is a relay for its contacts, after a person's answer if there is one."""
-    if answer is not None:
-        await engine.submit(offering.answered, engine.offering, answer)
-
-    def said(db: Database) -> Json:
-        answer, reachable = settings.relay_for_contacts(db), offering.reachable(db)
-        return {"relay": answer, "reachable": reachable, "notice": offering.notice(db)}
-
-    return await engine.read(said)
-
-
-async def relays(engine: Engine, *, add: str | None = None, remove: str | None = None) -> list[Json]:
-    """The relays of this profile with their health, and those that contacts offer; first one may be removed, and one
-    added.
-    """
-    if remove is not None:
-        await engine.submit(offering.leave, engine.net.mailboxes.relay_at(remove).peer)
-    if add is not None:
-        relay = await _add_relay(engine, add)
-        with trio.move_on_after(ANSWERS_WITHIN):
-            while _health(engine, relay.peer).state == "connecting":  # noqa: ASYNC110 - a first failure is told nobody
-                await trio.sleep(LOOK_EVERY)
-
-    def all_of_them(turn: Turn) -> list[Json]:
-        used = {relay.peer for relay in queues.ours(turn)}
-        rows, offers = store_relays.all(turn.db), offering.offers(turn.db)
-        whose = {known.relay.peer: one.name for one, known in offers if known.taken}
-        listed = [{**_relay(engine, row, used=row.peer in used), "contact": whose.get(row.peer)} for row in rows]
-        peers = {row.peer for row in rows}
-        for one, known in offers:
-            if known.relay.peer not in peers:
-                address = engine.net.mailboxes.address_of(known.relay)
-                listed.append({**_OFFERED, "address": address, "contact": one.name})
-        return listed
-
-    return await engine.submit(all_of_them)
-
-
-async def _add_relay(engine: Engine, named: str) -> Relay:
-    """Use the relay that a person means by its address, or by the contact who is it."""
-    if not named.startswith("/"):
-        with suppress(NoSuchContact):
-            found: Relay = await _on_contact(engine, named, offering.take)
-            return found
-    relay = engine.net.mailboxes.relay_at(named)
-    await engine.submit(relaying.use, relay)
-    return relay
-
-
-_OFFERED: Json = {"state": "offered", "since": None, "problem": "", "used": False, "kept": False}
-
-
-def _health(engine: Engine, peer: bytes) -> RelayHealth:
-    return engine.net.mailboxes.relay_health().get(peer, RelayHealth("connecting", engine.clock()))
-
-
-def _relay(engine: Engine, row: RelayRow, *, used: bool) -> Json:
-    health = _health(engine, row.peer)
-    return {
-        "address": engine.net.mailboxes.address_of(Relay(row.peer, row.addresses, row.token)),
-        "state": health.state,
-        "since": views.timestamp(health.since),
-        "problem": health.problem,
-        "used": used,
-        "kept": row.kept,
-    }
 
 
 # --- people ---------------------------------------------------------------------------------------------------------
@@ -404,10 +328,17 @@ async def send(
             result=sent,
         )
     raise NotReached(
-        f"Message {message_id.hex()} was not {wait} within {timeout:g} s; it stays queued",
+        f"Message {message_id.hex()} was not {wait} within {timeout:g} s; {_SO_FAR[sent['state']]}",
         hint=f"`p2pchat why {message_id.hex()[:12]}` says why.",
         result=sent,
     )
+
+
+_SO_FAR = {
+    "saved": "it is saved here and sent as soon as it can be",
+    "stored": "their relays have it, until their node fetches it",
+    "delivered": "it was delivered, and nobody has read it yet",
+}
 
 
 def _save(turn: Turn, chat: str, text: str, message_id: bytes | None = None) -> Json:
@@ -522,7 +453,6 @@ METHODS: dict[str, Callable[..., Awaitable[object]]] = {
     "messages": messages,
     "delete": delete,
     "why": why,
-    "relays": relays,
-    "offer": offer,
     **chats.METHODS,
+    **relay_commands.METHODS,
 }

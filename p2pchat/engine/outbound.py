@@ -51,7 +51,7 @@ def send_text(turn: Turn, contact: Contact, text: str, message_id: bytes | None 
         raise UsageError("This text is not valid Unicode") from None
     if size > MOST_TEXT_BYTES:
         raise TextTooLong
-    if not text:
+    if not text.strip():
         raise UsageError("There is nothing to send")
     message_id = message_id or turn.new_message_id()
     seq = turn.next_seq(contact.id)

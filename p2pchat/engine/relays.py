@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from p2pchat.engine import people
-from p2pchat.engine.ports import Relay
+from p2pchat.engine.ports import Relay, RelayHealth
 from p2pchat.engine.turn import Turn
 from p2pchat.errors import NotNow, UsageError
 from p2pchat.store import contacts as store_contacts
@@ -29,6 +29,31 @@ def use(turn: Turn, relay: Relay, *, kept: bool = True) -> None:
         kept |= known.kept
     store_relays.put(turn.db, RelayRow(relay.peer, addresses[:MOST_ADDRESSES], relay.token, kept, turn.now))
     _changed(turn)
+
+
+def add(turn: Turn, relay: Relay, health: RelayHealth | None, *, replace: bool) -> None:
+    """Use a relay that a person named. Of one that is there already nothing that works is given up, unless `replace`.
+
+    health: how it stands with that relay now, if anything is known. Raises NotNow.
+    """
+    known = next((row for row in store_relays.all(turn.db) if row.peer == relay.peer), None)
+    if known is None:
+        use(turn, relay)
+    elif replace:
+        store_relays.put(turn.db, RelayRow(relay.peer, relay.addresses, relay.token, True, turn.now))
+        _changed(turn)
+    else:
+        state = "connecting" if health is None else health.state
+        if known.token and not relay.token:
+            raise NotNow("This relay is in your list with a token, which this address lacks", hint=_REPLACE)
+        if known.token != relay.token and known.token and state != "refused":
+            raise NotNow("This relay is in your list with another token, which it has not refused", hint=_REPLACE)
+        if state == "connected" and not (set(relay.addresses) <= set(known.addresses) and relay.token == known.token):
+            raise NotNow("This relay is in your list and answers, by another address or token", hint=_REPLACE)
+        use(turn, relay)
+
+
+_REPLACE = "Nothing was changed; `p2pchat relays add ADDRESS --replace` puts this in its place."
 
 
 def leave(turn: Turn, peer: bytes) -> None:

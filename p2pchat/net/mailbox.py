@@ -8,6 +8,7 @@
 | connected   | it ended by our own wish                          | connecting, with all that was to be deposited   |
 | waiting     | 1 s, doubling to 5 min, with jitter               | connecting                                      |
 | waiting     | a call, more than a second after the last attempt | connecting at once                              |
+| any         | its token or its addresses become others          | connecting at once                              |
 | any         | nothing is watched, nor deposited for two minutes | over                                            |
 """
 
@@ -106,6 +107,7 @@ class Mailbox:
         self._collecting: Collecting | None = None
         self._depositing: Depositing | None = None
         self._called = trio.Event()
+        self._anew = False
 
     # --- what the engine wants
 
@@ -113,6 +115,8 @@ class Mailbox:
         """Collect from these, and no others; the first `MOST_WATCHED` count."""
         if len(queues) > MOST_WATCHED:
             log.warning("more queues at one relay than can be watched")
+        if self._ours is not None and _is_reached_otherwise(self._ours, relay):
+            self._begin_anew()
         self._ours = relay
         known = {(one.own.fetch_seed, one.own.put, one.own.flags): one for one in self._watched.values()}
         before, self._watched = self._watched, {}
@@ -166,6 +170,12 @@ class Mailbox:
         await trio.lowlevel.checkpoint()
         self._mail.undeposited(self._peer, numbers)
 
+    def _begin_anew(self) -> None:
+        """Whether the relay takes another token, and answers at another address, only a new connection tells."""
+        self._anew = True
+        self._now("connecting")
+        self._called.set()
+
     def _call(self) -> None:
         if not self._waiting or trio.current_time() - self._attempted > SOON:
             self._called.set()
@@ -181,7 +191,11 @@ class Mailbox:
         wait = FIRST_WAIT
         while self._wanted:
             self._attempted = trio.current_time()
-            if await self._attempt():
+            if self._anew:
+                self._anew = False
+                await self._host.disconnect(self._peer)  # or the way before would be used once more
+            if await self._attempt() or self._anew:
+                self._waiting = False
                 continue
             if trio.current_time() - self._attempted >= _GOOD:
                 wait = FIRST_WAIT
@@ -215,7 +229,8 @@ class Mailbox:
         if isinstance(failure, CannotOpen):
             log.info("a relay does not keep to the protocol")
         state: RelayState = "refused" if isinstance(failure, CannotOpen | Refused) else "unreachable"
-        self._now(state, _PROBLEMS.get(type(failure), failure.message))
+        if not self._anew:  # what failed is the way before
+            self._now(state, _PROBLEMS.get(type(failure), failure.message))
         if self._up:
             self._up = False
             self._mail.relay_down(self._peer)
@@ -283,9 +298,13 @@ class Mailbox:
 
     async def _until_idle(self, stream: MailStream) -> None:
         """End a stream that nobody needs any more."""
-        while self._wanted:
+        while self._wanted and not self._anew:
             self._called = trio.Event()
             later = math.inf if self._watched else max(self._wanted_until, trio.current_time() + mailstream.LOOK)
             with trio.move_on_at(later):
                 await self._called.wait()
         stream.end()
+
+
+def _is_reached_otherwise(before: Relay, now: Relay) -> bool:
+    return before.token != now.token or set(before.addresses) != set(now.addresses)

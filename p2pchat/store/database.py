@@ -17,11 +17,12 @@ So a connection that met one is replaced: the damage costs what is on the page, 
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from importlib import resources
 from pathlib import Path
@@ -30,7 +31,7 @@ from urllib.parse import quote
 
 from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]  # it ships no types
 
-from p2pchat.errors import DatabaseDamaged, DatabaseNewer, DiskFull, NoProfile, ProfileError, ProfileExists
+from p2pchat.errors import DatabaseDamaged, DatabaseNewer, DiskFull, NoProfile, ProfileError, ProfileExists, WrongKey
 
 SqlError: type[Exception] = sqlcipher.Error
 Value = bytes | str | int | None
@@ -40,6 +41,7 @@ KEY_BYTES = 32
 # Every page of a database up to this size is checked at opening (5 to 8 ms a MiB); of a bigger one, as it is read.
 CHECKED_BYTES = 8 << 20
 STATEMENTS_KEPT = 256
+PAGE_BYTES = 4096
 CACHE_KIB = 4096
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -56,6 +58,9 @@ class Database:
     def __init__(self, path: Path, connection: Any, key: bytes) -> None:
         self.path = path
         self._connection = connection
+        self._inode = _inode(path)
+        self.guard: Callable[[], None] = lambda: None
+        """Called before and after each COMMIT: raises where the file that is written is not the profile's any more."""
         self._key = key
         self._met_damage = False
 
@@ -150,11 +155,17 @@ class Database:
 
     def commit(self) -> None:
         """The one COMMIT of the program: after it returns, what the transaction wrote survives a power cut."""
+        self.guard()
         self.execute("COMMIT")
+        self.guard()  # or the file went in between, and the caller must not acknowledge what is in it
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the database and cut it to nothing, so that what was deleted is gone."""
         self.query("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def files(self) -> list[Path]:
+        """The files that hold what is committed: the database and its write-ahead log."""
+        return [self.path, self.path.with_name(self.path.name + "-wal")]
 
     def damaged_pages(self) -> int:
         """Count the pages that do not verify, as `damaged_pages` does: beside this connection, in any thread."""
@@ -170,6 +181,10 @@ class Database:
         if self._connection is None:
             return
         connection, self._connection = self._connection, None
+        if _inode(self.path) != self._inode:
+            # SQLite deletes the log by its name, which by now may be that of another database. Never closed, it stays.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+            return
         with translated(), closing(connection):
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -309,13 +324,25 @@ def _look(path: Path, key: bytes) -> None:
     # Without a log nothing but the file counts, and "immutable" leaves no empty log beside it.
     mode = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
     with closing(connect(path, key, mode)) as connection:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        try:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+        except sqlcipher.DatabaseError:
+            if not _any_page_verifies(path, key, mode):
+                raise WrongKey from None
+            raise
         if version > len(migrations()):
             raise DatabaseNewer
         if version < 1:
             raise DatabaseDamaged
         if path.stat().st_size <= CHECKED_BYTES and connection.execute("PRAGMA cipher_integrity_check").fetchone():
             raise DatabaseDamaged
+
+
+def _any_page_verifies(path: Path, key: bytes, mode: str) -> bool:
+    """Whether the key fits any page of the file: under a wrong one, or without its first 16 bytes, none verifies."""
+    with closing(connect(path, key, mode)) as connection:
+        failures = len(connection.execute("PRAGMA cipher_integrity_check").fetchall())
+    return failures < path.stat().st_size // PAGE_BYTES
 
 
 def damaged_pages(path: Path, key: bytes) -> int:
@@ -355,6 +382,13 @@ def meaning(error: Exception) -> Exception:
             return ProfileError("The profile's database cannot be opened for writing", hint="Look at its permissions.")
         case _:
             return error
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
 
 
 def remove(path: Path) -> None:

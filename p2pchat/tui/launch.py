@@ -7,11 +7,10 @@ Therefore nothing here may import Textual, or anything else that is slow, before
 from __future__ import annotations
 
 import gc
-import socket
 import threading
 from typing import TYPE_CHECKING
 
-from p2pchat import errors, locations
+from p2pchat import errors
 
 if TYPE_CHECKING:
     from p2pchat.locations import Profile
@@ -37,9 +36,9 @@ class Starter:
 
     def _run(self) -> None:
         try:
-            if not _listens(self._profile):
-                from p2pchat.api import starting
+            from p2pchat.api import finding, starting
 
+            if not finding.listens(self._profile):
                 starting.start(self._profile)
         except errors.P2PChatError as exc:
             self._error = exc
@@ -66,12 +65,3 @@ def run(profile: Profile, passphrase: str | None = None) -> int:
     if error is not None:
         raise error
     return 0
-
-
-def _listens(profile: Profile) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        try:
-            sock.connect(str(locations.socket_path(profile.folder)))
-        except OSError:
-            return False
-    return True

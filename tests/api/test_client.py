@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from p2pchat import errors
-from p2pchat.api import starting
+from p2pchat.api import finding, starting
 from p2pchat.api.client import Client, NoNode
-from p2pchat.locations import Profile, socket_path
+from p2pchat.locations import Profile, ProfileLock, socket_path
 from tests.cli.node import FakeNode
 
 
@@ -59,23 +59,56 @@ def test_no_node_where_none_may_be_started(profile: Profile) -> None:
     assert Client.running(profile) is None
 
 
-def test_a_stale_socket_is_no_node(profile: Profile) -> None:
+def test_a_socket_without_a_lock_is_no_node(profile: Profile) -> None:
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(socket_path(profile.folder)))
-    assert Client.running(profile) is None
+        stale.listen()
+        assert Client.running(profile) is None
+        assert not finding.listens(profile)
 
 
-def test_a_node_that_just_ends_is_no_node(profile: Profile) -> None:
-    with socket.socket(socket.AF_UNIX) as listener:
+def test_a_node_that_does_not_answer_is_named_with_its_pid(profile: Profile) -> None:
+    with ProfileLock(profile), pytest.raises(errors.NodeSilent, match=f"process {os.getpid()}"):
+        Client.running(profile)
+
+
+def test_a_node_whose_socket_is_back_soon_is_waited_for(profile: Profile) -> None:
+    with FakeNode(profile) as node:
+        aside = node.path.with_name("aside")
+        node.path.rename(aside)
+        assert not finding.listens(profile)
+        back = threading.Timer(0.1, aside.rename, (node.path,))
+        back.start()
+        with Client.connect(profile) as client:
+            assert client.call("contacts")
+        back.join()
+
+
+def test_a_node_is_found_from_another_environment(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeNode(profile) as node:
+        monkeypatch.delenv("XDG_RUNTIME_DIR")
+        monkeypatch.setenv("TMPDIR", "/nowhere")
+        with Client.connect(profile, start_node=False) as client:
+            assert client.call("contacts")
+        profile.folder.rename(profile.folder.with_name("renamed"))
+        with Client.connect(Profile(profile.folder.with_name("renamed")), start_node=False) as client:
+            assert client.call("contacts")
+        assert [name for name, _ in node.calls] == ["contacts", "contacts"]
+
+
+def test_a_node_that_just_ends_is_none_when_it_has_let_go(profile: Profile) -> None:
+    lock = ProfileLock(profile)
+    with socket.socket(socket.AF_UNIX) as listener, lock:
         listener.bind(str(socket_path(profile.folder)))
         listener.listen()
 
         def hang_up() -> None:
             listener.accept()[0].close()
+            lock.release()
 
         helper = threading.Thread(target=hang_up)
         helper.start()
-        assert Client.running(profile) is None
+        assert Client.running(profile, patience=30) is None
         helper.join()
 
 

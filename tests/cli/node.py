@@ -14,7 +14,7 @@ from p2pchat import errors
 from p2pchat.api import server
 from p2pchat.api.codec import API_VERSION, JsonObject
 from p2pchat.engine.events import Hub
-from p2pchat.locations import Profile, socket_path
+from p2pchat.locations import Profile, ProfileLock, note_socket, socket_path
 
 Answer = object | Callable[..., object]
 
@@ -33,10 +33,27 @@ MESSAGE = {
 
 ANSWERS: dict[str, Answer] = {
     "status": {"running": True, "state": "ready", "pid": 1, "foreground": True, "program": "0", "addresses": ["/x"]},
-    "stop": {"pid": 1},
-    "lock": {"pid": 1},
-    "unlock": {"locked": False, "addresses": []},
-    "passphrase": {},
+    "stop": {"stopped": True, "pid": 1},
+    "lock": {"locked": True, "pid": 1},
+    "unlock": {"locked": False, "addresses": [], "state": "ready"},
+    "passphrase": {"passphrase": True},
+    "name": {"name": "alice"},
+    "settings": {"keep_receiving": None, "read_receipts": True},
+    "chats": [
+        {
+            "id": ID,
+            "name": "bob",
+            "state": "contact",
+            "verified": True,
+            "route": "direct",
+            "hidden": False,
+            "kind": "direct",
+            "unread": 2,
+            "first_unread": "aa" * 16,
+            "last": MESSAGE,
+            "draft": "",
+        }
+    ],
     "invite": {
         "id": ID,
         "invite": "P2PCHAT:ABC",
@@ -104,6 +121,8 @@ class FakeNode:
             **greeting,
         }
         self.path = socket_path(profile.folder)
+        self._profile = profile
+        self._lock = ProfileLock(profile)
         self.hub = Hub()
         self.subscribed = threading.Event()
         self.ended = threading.Event()
@@ -111,6 +130,7 @@ class FakeNode:
         self._thread = threading.Thread(target=trio.run, args=(self._main,), daemon=True)
 
     def __enter__(self) -> FakeNode:
+        self._lock.acquire()
         self._thread.start()
         assert self._listening.wait(30)
         return self
@@ -143,9 +163,11 @@ class FakeNode:
         made = server.Server(server.Backend(lambda: dict(self.greeting), self._call, self._subscribe))
         with trio.CancelScope() as self._scope:
             listener = server.listen(self.path)
+            note_socket(self._profile, self.path)
             self._listening.set()
             await made.serve(listener)
-        server.remove_socket(self.path)
+        self.path.unlink(missing_ok=True)
+        self._lock.release()
         self.ended.set()
 
     async def _subscribe(self) -> server.EventSource:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import cast
 import pytest
 
 from p2pchat import errors
+from p2pchat.api import methods
 from p2pchat.cli.main import MODULES
 from p2pchat.cli.messages import MAX_TEXT
 from p2pchat.locations import Profile
@@ -65,9 +67,14 @@ SIMPLE = [
     (["delete", "ab"], "delete", {"id": "ab"}),
     (["why", "ab"], "why", {"id": "ab"}),
     (["doctor"], "doctor", {}),
-    (["relays"], "relays", {"add": None, "remove": None}),
-    (["relays", "add", "/ip4/x#word"], "relays", {"add": "/ip4/x#word", "remove": None}),
-    (["relays", "remove", "/ip4/x"], "relays", {"add": None, "remove": "/ip4/x"}),
+    (["chats"], "chats", {}),
+    (["name"], "name", {"name": None}),
+    (["name", "new"], "name", {"name": "new"}),
+    (["settings"], "settings", {"keep_receiving": None, "read_receipts": None}),
+    (["settings", "read_receipts", "no"], "settings", {"keep_receiving": None, "read_receipts": False}),
+    (["relays"], "relays", {"add": None, "remove": None, "replace": False}),
+    (["relays", "add", "/ip4/x#word"], "relays", {"add": "/ip4/x#word", "remove": None, "replace": False}),
+    (["relays", "remove", "/ip4/x"], "relays", {"add": None, "remove": "/ip4/x", "replace": False}),
     (["offer"], "offer", {"answer": None}),
     (["offer", "yes"], "offer", {"answer": True}),
     (["offer", "no"], "offer", {"answer": False}),
@@ -210,7 +217,7 @@ def test_an_invite_may_come_by_stdin(node: FakeNode, p2pchat: Run) -> None:
         (b"hi\n", "hi"),
         (b"hi", "hi"),
         (b"two\nlines\n\n", "two\nlines\n"),
-        (b" \r\n", " \r"),
+        (b" x\r\n", " x\r"),
         ("سلام\u200c👋\n".encode(), "سلام\u200c👋"),
         (b"x" * MAX_TEXT + b"\n", "x" * MAX_TEXT),
         (b"\x1b[2J\x00", "\x1b[2J\x00"),
@@ -229,6 +236,8 @@ def test_a_text_from_stdin_loses_one_newline_and_nothing_else(
     [
         (["send", "bob"], b"", "no text"),
         (["send", "bob", ""], b"", "no text"),
+        (["send", "bob", " \t\u2003"], b"", "white space"),
+        (["send", "bob"], b" \r\n\n", "white space"),
         (["send", "bob"], b"x" * (MAX_TEXT + 1), "48,000"),
         (["send", "bob"], "й".encode() * MAX_TEXT, "48,000"),
         (["send", "bob", "й" * (MAX_TEXT // 2 + 1)], b"", "48,000"),
@@ -378,6 +387,39 @@ def test_tail_with_events_prints_the_others_too(node: FakeNode, p2pchat: Run) ->
     assert message["text"] == "1"
 
 
+def test_tail_goes_on_with_the_next_node(
+    node: FakeNode, profile: Profile, p2pchat: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("p2pchat.cli.messages._FIRST_WAIT", 0.01)
+    saved, after = _Saved(node), FakeNode(profile)
+    after.answers = node.answers
+
+    def happen() -> None:
+        saved.tell(1)
+        saved.save(2)  # of which the node that ends tells nobody
+        node.end()
+        saved.save(3)
+        after.__enter__()
+        assert after.subscribed.wait(30)
+        saved._node = after
+        saved.tell(4)
+
+    with _meanwhile(node, saved, happen):
+        result = p2pchat("tail", "--count", "4", "--json")
+    after.__exit__()
+    assert [each["text"] for each in result.objects()] == ["1", "2", "3", "4"]
+    assert "is back" in result.err
+
+
+def test_tail_of_the_others_only(node: FakeNode, p2pchat: Run) -> None:
+    saved = _Saved(node)
+    saved.save(0, 1)
+    saved.save(2, sender="me")
+    saved.save(3)
+    result = p2pchat("tail", "--theirs", "--after", f"{0:032x}", "--count", "2", "--json")
+    assert [each["text"] for each in result.objects()] == ["1", "3"]
+
+
 def test_tail_since_reads_the_store_first(node: FakeNode, p2pchat: Run) -> None:
     saved = _Saved(node)
     saved.save(1, 2, 3, 4, 5)
@@ -404,6 +446,38 @@ def test_tail_misses_nothing_after_it_lagged(
     with _meanwhile(node, saved, happen):
         result = p2pchat("tail", "--count", "3", "--json")
     assert [each["text"] for each in result.objects()] == expected
+
+
+def test_with_json_an_error_is_an_object_on_stderr(node: FakeNode, p2pchat: Run) -> None:
+    node.answers["why"] = errors.AmbiguousName("x\x1b\u202e", candidates=["a\x9b", "b"])
+    for words, kind, code in (
+        (["why", "ab"], "AmbiguousName", 2),
+        (["fly"], "UsageError", 2),
+        (["send", "bob", "-hi"], "UsageError", 2),
+    ):
+        result = p2pchat("--json", *words)
+        (line,) = result.err.splitlines()
+        told = json.loads(line)["error"]
+        assert (result.code, result.out, told["data"]["error"], told["data"]["exit"]) == (code, "", kind, code)
+        assert set(told) == {"code", "message", "data"}
+        assert line.isprintable()
+    assert p2pchat("why", "ab").err.startswith("p2pchat: ")
+
+
+def test_the_shapes_of_what_ends_and_opens_are_those_of_the_api(node: FakeNode, p2pchat: Run) -> None:
+    for words in (["unlock"], ["passphrase", "--no-passphrase"], ["lock"]):
+        shape = set(re.findall("[a-z]+", methods.BY_NAME[words[0]].result.partition(";")[0]))
+        (told,) = p2pchat(*words, "--json").objects()
+        assert set(told) == shape
+
+
+def test_chats_name_and_settings_for_people(node: FakeNode, p2pchat: Run) -> None:
+    assert "2 unread" in p2pchat("chats").out
+    assert p2pchat("name", "alice").out == "alice\n"
+    assert p2pchat("settings").out == "keep_receiving  not decided\nread_receipts   yes\n"
+    assert p2pchat("settings", "read_receipts").out == "yes\n"
+    assert p2pchat("settings", "read_receipts", "maybe").code == 2
+    assert p2pchat("settings", "colour").code == 2
 
 
 def test_what_was_saved_is_told_with_the_error(node: FakeNode, p2pchat: Run) -> None:
@@ -568,16 +642,35 @@ def test_relays_and_how_they_do(node: FakeNode, p2pchat: Run) -> None:
     (one,) = cast(list[dict[str, object]], node.answers["relays"])
     more = {"state": "unreachable", "used": False, "kept": False, "problem": "no answer\x1b[2J"}
     node.answers["relays"] = [{**one, **more}]
-    added = p2pchat("relays", "add", "/ip4/x")
-    assert added.code == 0
-    assert "in reserve, for this run, no answer" in added.out
-    assert "\x1b" not in added.out
-    assert "not answered yet" in added.err
+    reserve = p2pchat("relays")
+    assert "in reserve, for this run, no answer" in reserve.out
+    assert "\x1b" not in reserve.out
     node.answers["relays"] = []
     assert "No relays" in p2pchat("relays").err
     missing = p2pchat("relays", "add")
     assert (missing.code, "Which relay" in missing.err) == (2, True)
     assert p2pchat("relays", "take", "/ip4/x").code == 2
+
+
+@pytest.mark.parametrize(
+    ("state", "used", "code"),
+    [
+        ("connected", True, 0),
+        ("unreachable", True, 3),
+        ("connecting", True, 3),
+        ("refused", True, 5),
+        ("connecting", False, 0),
+        ("refused", False, 5),
+    ],
+)
+def test_adding_a_relay_ends_as_it_went(node: FakeNode, p2pchat: Run, state: str, used: bool, code: int) -> None:
+    (one,) = cast(list[dict[str, object]], node.answers["relays"])
+    node.answers["relays"] = [one, {**one, "state": state, "used": used, "problem": "no\x1b[2J", "added": True}]
+    result = p2pchat("relays", "add", "/ip4/x")
+    assert result.code == code
+    assert ("in the list" in result.err) is bool(code)
+    assert "\x1b" not in result.err
+    assert p2pchat("relays", "remove", "/ip4/x", "--replace").code == 2
 
 
 def test_a_relay_that_a_contact_is(node: FakeNode, p2pchat: Run) -> None:

@@ -19,7 +19,7 @@ from p2pchat.store.database import Database
 from tests.asking import events_of, linked
 from tests.world import World, WorldNode, befriend, run_world, until
 
-FIELDS = ("id", "name", "state", "verified", "route", "hidden", "unread", "first_unread", "last", "draft")
+FIELDS = ("id", "name", "state", "verified", "route", "hidden", "kind", "unread", "first_unread", "last", "draft")
 
 
 async def friends(world: World) -> tuple[WorldNode, WorldNode]:
@@ -45,6 +45,32 @@ async def unread(node: WorldNode, name: str) -> tuple[int, str | None]:
 
 async def states(node: WorldNode, name: str) -> list[str]:
     return [one["state"] for one in await node.call("log", chat=name)]
+
+
+def test_ones_own_name_is_told_to_contacts(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        assert await alice.call("name") == {"name": "alice"}
+        assert await alice.call("name", name=" Alice Liddell ") == {"name": "Alice Liddell"}
+        await trio.sleep(60)
+        assert [one["name"] for one in await bob.call("contacts")] == ["Alice Liddell"]
+        for bad in ("", "me", "\u202e"):
+            with pytest.raises(UsageError):
+                await alice.call("name", name=bad)
+        assert await alice.call("name") == {"name": "Alice Liddell"}
+
+    run_world(tmp_path, main)
+
+
+def test_white_space_alone_is_not_sent(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, _ = await friends(world)
+        for nothing in ("", " ", "\n\t\u2003"):
+            with pytest.raises(UsageError, match="nothing to send"):
+                await alice.call("send", chat="bob", text=nothing)
+        assert await alice.call("log", chat="bob") == []
+
+    run_world(tmp_path, main)
 
 
 def overhear(node: WorldNode, monkeypatch: pytest.MonkeyPatch) -> list[Content]:

@@ -70,6 +70,28 @@ def test_the_same_relay_again_moves_or_tells_another_token(tmp_path: Path) -> No
     run_world(tmp_path, main)
 
 
+def test_an_entry_that_works_is_not_given_up_unasked(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        relay = world.mailbox("relay", token="word")
+        alice = await world.start("alice")
+        (one,) = await alice.call("relays", add=relay.address)
+        assert (one["state"], one["added"]) == ("connected", True)
+        before = await alice.engine.read(store_relays.all)
+        dead = plain(relay).replace("4001", "9")
+        for worse in (plain(relay), f"{plain(relay)}#another", f"{dead}#word", dead):
+            with pytest.raises(NotNow, match="in your list") as caught:
+                await alice.call("relays", add=worse)
+            assert "--replace" in caught.value.advice
+            assert await alice.engine.read(store_relays.all) == before
+        (again,) = await alice.call("relays", add=relay.address)
+        assert again["state"] == "connected"
+        await alice.call("relays", add=f"{dead}#another", replace=True)
+        (row,) = await alice.engine.read(store_relays.all)
+        assert (row.token, len(row.addresses)) == (b"another", 1)
+
+    run_world(tmp_path, main)
+
+
 @pytest.mark.parametrize(
     "written",
     [

@@ -1,0 +1,86 @@
+"""The node's socket: bound in the first place that has room for it, noted in the profile, made anew where it is gone.
+
+It goes without the node's doing: the runtime folder of a login session is deleted with the session, and temporary
+folders are swept. Whoever looks for the node reads the note (`finding`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+from p2pchat import errors
+from p2pchat.api.server import listen
+from p2pchat.locations import forget_socket, note_socket, noted_socket, socket_places
+
+if TYPE_CHECKING:
+    from p2pchat.api.server import Server
+    from p2pchat.locations import Profile
+
+log = logging.getLogger(__name__)
+
+
+class NodeSocket:
+    """The socket of one profile's node. Only for the holder of the profile's lock."""
+
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+        self._path: Path | None = None
+        self._inode = 0
+        self._accepting = trio.CancelScope()
+
+    def open(self, server: Server, nursery: trio.Nursery) -> None:
+        """Listen, note where, and serve in `nursery`. Raises NodeError where no place can hold a socket."""
+        listener = self._bind()
+        before, self._accepting = self._accepting, trio.CancelScope()
+        nursery.start_soon(server.serve, listener, self._accepting)
+        before.cancel()  # whoever is connected by the old one is served on
+
+    def look(self, server: Server, nursery: trio.Nursery) -> None:
+        """Listen anew if the socket's name is gone or another's; note again where that is not noted."""
+        if not self._is_ours():
+            log.warning("the node's socket was gone; it is made anew")
+            self.open(server, nursery)
+        elif noted_socket(self._profile, os.getpid()) != self._path:
+            self._note()
+
+    def close(self) -> None:
+        """Take the name away and accept nobody any more; whoever is connected is served on."""
+        if self._path is not None and self._is_ours():
+            self._path.unlink(missing_ok=True)
+        forget_socket(self._profile)
+        self._accepting.cancel()
+
+    def _bind(self) -> trio.SocketListener:
+        trouble: Exception | None = None
+        for path in socket_places(self._profile):
+            try:
+                listener = listen(path)
+            except (OSError, errors.NodeError) as exc:
+                trouble = trouble or exc
+                continue
+            self._path, self._inode = path, os.lstat(path).st_ino
+            self._note()
+            return listener
+        if isinstance(trouble, errors.NodeError):
+            raise trouble
+        reason = trouble.strerror if isinstance(trouble, OSError) else ""
+        raise errors.NodeError(f"The node's socket cannot be made: {reason}") from trouble
+
+    def _note(self) -> None:
+        assert self._path is not None
+        try:
+            note_socket(self._profile, self._path)
+        except OSError as exc:  # a full disk: faces with the same environment find it all the same
+            log.warning("where the node listens cannot be noted: %s", exc.strerror)
+
+    def _is_ours(self) -> bool:
+        assert self._path is not None
+        try:
+            return os.lstat(self._path).st_ino == self._inode
+        except OSError:
+            return False
