@@ -35,7 +35,7 @@ from p2pchat.core.relays import Relay
 from p2pchat.core.text import MOST_TEXT_BYTES, clean_name
 from p2pchat.errors import CannotOpen
 
-TEXT, RECEIPT, QUEUES, BUNDLE, RESET, PROFILE, ADDRESSES, RELAY = 0, 5, 9, 10, 12, 15, 16, 17
+TEXT, RECEIPT, QUEUES, BUNDLE, RESET, PROFILE, ADDRESSES, RELAY, REQUEST = 0, 5, 9, 10, 12, 15, 16, 17, 18
 DELIVERED, READ = 0, 1
 MOST_RECEIPTS = 64
 MOST_OWN_WAYS = 4
@@ -85,6 +85,7 @@ PAYLOADS: dict[int, Shape] = {
     QUEUES: array(_QUEUES, open_end=True),
     BUNDLE: array(binary_upto(MOST_BUNDLE), open_end=True),
     RESET: array(binary(prim.KEY), open_end=True),
+    REQUEST: array(binary_upto(MOST_BUNDLE), _QUEUES, open_end=True),
     PROFILE: _profile,
     ADDRESSES: array(_WAYS, open_end=True),
     RELAY: array(

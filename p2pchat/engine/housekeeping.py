@@ -7,7 +7,7 @@ from dataclasses import replace
 from p2pchat.core import content as contents
 from p2pchat.core import delivery
 from p2pchat.core.session import LINGER
-from p2pchat.engine import invites, people
+from p2pchat.engine import invites, outbound, people, renewal
 from p2pchat.engine.turn import Turn
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import envelopes as store_envelopes
@@ -24,6 +24,8 @@ def tick(turn: Turn) -> None:
         if row.kind == contents.TEXT and row.msg_id is not None:
             people.advance(turn, row.contact, [row.msg_id], delivery.EXPIRED, None)
         store_outbox.remove(turn.db, [row.pk])
+        if row.kind == store_outbox.RENEWAL and (contact := turn.contact(row.contact)) is not None:
+            renewal.lapsed(turn, contact, row.th or b"")
     for invite in store_invites.expire(turn.db, turn.now):
         invites.ended(turn, invite)
     store_prekeys.expire(turn.db, turn.now)
@@ -31,6 +33,7 @@ def tick(turn: Turn) -> None:
     for contact in store_contacts.all(turn.db):
         if contact.state == "contact":
             _end_losers(turn, contact.id)
+    renewal.look_after(turn)
     turn.sessions.write()
     for contact_id in store_sessions.expire(turn.db, turn.now):
         turn.after(turn.net.relink, contact_id)  # a link by the hello of an ended session could not renew
@@ -43,7 +46,14 @@ def tick(turn: Turn) -> None:
 
 
 def _end_losers(turn: Turn, contact_id: bytes) -> None:
-    """Of sessions that both sides surely have, one is used for sending; the others end."""
-    live = [one for one in turn.sessions.all(contact_id) if one.ends_at is None and one.confirmed]
-    for session in sorted(live, key=lambda one: one.th)[1:]:
+    """Of sessions that both sides surely have, one is used for sending; the others end, and so do those of our own
+    making whose first message is not under way any more. What waits in one of them is sealed in the one that is used.
+    """
+    live = [one for one in turn.sessions.all(contact_id) if one.ends_at is None]
+    sure = sorted((one for one in live if one.confirmed), key=lambda one: one.th)
+    under_way = store_outbox.sessions_begun(turn.db, contact_id)
+    losers = [one for one in live if not one.confirmed and one.th not in under_way] if sure else []
+    for session in sure[1:] + losers:
         turn.sessions.put(contact_id, replace(session, ends_at=turn.now + LINGER))
+    if sure and store_outbox.sealed_otherwise(turn.db, contact_id, sure[0].th):
+        outbound.seal_again(turn, contact_id)

@@ -381,7 +381,7 @@ def _first_message(turn: Turn, contact: Contact, invite: Invite, offered: bytes)
     turn.sessions.begin(contact.id, session, turn.now)
     turn.pairs_changed = True
     initial = seal_blob(blob_key(invite.secret), message, turn.random)
-    outbound.queue_initial(turn, contact.id, store_outbox.INITIAL, initial, session.th)
+    outbound.queue_initial(turn, contact.id, initial, session.th)
     return initial
 
 

@@ -207,12 +207,6 @@ def _forget_first(turn: Turn, contact_id: bytes) -> None:
     turn.mail_changed = True
 
 
-def arrived(turn: Turn, contact: Contact, session: Session) -> None:
-    """A session that we began has brought something: its first message is there."""
-    store_outbox.clear_renewal(turn.db, contact.id, session.th)
-    joined(turn, contact.id)
-
-
 def accepted(turn: Turn, contact: Contact, session: Session) -> Contact:
     """They said yes to us: a content of theirs has arrived in a session."""
     if session.initiator:

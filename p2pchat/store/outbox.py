@@ -17,6 +17,8 @@ INITIAL = 100
 """`kind` of a first message for an invite; lower ones are content types."""
 RENEWAL = 101
 """`kind` of a first message that renews a session."""
+REQUEST = 103
+"""`kind` of a request for a new session."""
 BOX = 102
 """`kind` of the sealed bundle of an invite of ours, for its box at relays; its `contact` is the invite."""
 
@@ -50,6 +52,7 @@ class Acked:
     kind: int
     msg_id: bytes | None
     attempts: int
+    th: bytes | None
 
 
 _NAMES = tuple(field.name for field in fields(OutboxRow))
@@ -68,7 +71,7 @@ _ADD = f"INSERT INTO outbox ({', '.join(_NEW)}) VALUES ({', '.join('?' * len(_NE
 _SELECT = f"SELECT {_COLUMNS} FROM outbox "
 _FORGET = f"DELETE FROM outbox WHERE msg_id IN {AMONG.format('?1')} AND +contact = ?2"
 _ACKED = f"""
-SELECT pk, kind, msg_id, attempts FROM outbox
+SELECT pk, kind, msg_id, attempts, th FROM outbox
 WHERE envelope_id IN {AMONG.format("?1")} AND +contact = ?2 ORDER BY pk
 """
 _NOWHERE_ELSE = "AND NOT EXISTS (SELECT 1 FROM deposits WHERE outbox = pk) "
@@ -131,8 +134,25 @@ def get(db: Database, pk: int) -> OutboxRow | None:
 
 def initial(db: Database, contact: bytes) -> bytes | None:
     """The first message for the invite of a contact, or None."""
-    row = db.query_one("SELECT envelope FROM outbox WHERE contact = ? AND kind = ?", (contact, INITIAL))
+    return first_of(db, contact, INITIAL)
+
+
+def first_of(db: Database, contact: bytes, kind: int) -> bytes | None:
+    """What is to begin a session with a contact, of this kind; or None."""
+    row = db.query_one("SELECT envelope FROM outbox WHERE contact = ? AND kind = ?", (contact, kind))
     return None if row is None else row[0]
+
+
+def sessions_begun(db: Database, contact: bytes) -> set[bytes]:
+    """The sessions with a contact whose first message is kept."""
+    found = db.query("SELECT th FROM outbox WHERE contact = ? AND kind IN (?, ?)", (contact, INITIAL, RENEWAL))
+    return {th for (th,) in found if th is not None}
+
+
+def sealed_otherwise(db: Database, contact: bytes, th: bytes) -> bool:
+    """Whether a content for a contact is sealed in another session than `th`."""
+    sql = "SELECT 1 FROM outbox WHERE contact = ? AND content IS NOT NULL AND envelope IS NOT NULL AND th <> ? LIMIT 1"
+    return db.query_one(sql, (contact, th)) is not None
 
 
 def newest(db: Database, contact: bytes) -> int:
