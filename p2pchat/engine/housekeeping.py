@@ -20,10 +20,12 @@ from p2pchat.store import sessions as store_sessions
 
 def tick(turn: Turn) -> None:
     """Everything that is due."""
-    for row in store_outbox.expired(turn.db, turn.now):
+    expired = store_outbox.expired(turn.db, turn.now)
+    for row in expired:
         if row.kind == contents.TEXT and row.msg_id is not None:
             people.advance(turn, row.contact, [row.msg_id], delivery.EXPIRED, None)
         store_outbox.remove(turn.db, [row.pk])
+    for row in expired:  # only now, since it seals again what is left
         if row.kind == store_outbox.RENEWAL and (contact := turn.contact(row.contact)) is not None:
             renewal.lapsed(turn, contact, row.th or b"")
     for invite in store_invites.expire(turn.db, turn.now):
