@@ -45,6 +45,9 @@ VISIBLE = frozenset({TEXT})
 # 2^53 ms is far beyond any calendar, and what SQLite and JSON readers hold exactly
 _MOST_TIME = 1 << 53
 _MOST_SEQ = 1 << 53
+EPOCH = 1 << 24
+LAST_EPOCH = (1 << 29) - 1
+"""`seq` is epoch * `EPOCH` + the number in it. A profile begins in epoch 0, each start from a copy in a later one."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -96,8 +99,8 @@ PAYLOADS: dict[int, Shape] = {
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Content:
-    """`sent_at` in ms by the sender's clock; `seq` counts the visible messages of one sender in a chat, from 1;
-    invisible contents have 0. `payload` is a tuple in the type's shape (None for a type unknown here).
+    """`sent_at` in ms by the sender's clock; `seq` counts the visible messages of one sender in a chat, from 1 in each
+    epoch; invisible contents have 0. `payload` is a tuple in the type's shape (None for a type unknown here).
     """
 
     type: int

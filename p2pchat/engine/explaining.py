@@ -11,6 +11,7 @@ from p2pchat.store import deposits as store_deposits
 from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import queues as store_queues
+from p2pchat.store import renewals as store_renewals
 from p2pchat.store.contacts import Contact
 from p2pchat.store.database import Database
 from p2pchat.store.deposits import Deposit
@@ -61,6 +62,8 @@ def _why(
         return f"{contact.name}'s node was not reached with the invite yet.", f"It is tried again and again. {gives_up}"
     if contact.state == "waiting":
         return f"{contact.name} has not accepted yet.", f"It leaves as soon as they do. {gives_up}"
+    if store_renewals.get(db, contact.id).wanted_at is not None:
+        return _renewing(db, contact, net.route(contact.id) is not None, gives_up)
     if net.route(contact.id) is not None:
         if row.state == delivery.STORED and not lies:
             return (
@@ -69,6 +72,15 @@ def _why(
             )
         return "It is on its way.", f"An answer is due any moment. {gives_up}"
     return _without_link(db, row, contact, lies, gives_up)
+
+
+def _renewing(db: Database, contact: Contact, linked: bool, gives_up: str) -> tuple[str, str]:
+    reason = f"The session with {contact.name} has to be made anew: one of you was put back from a copy, or lost much."
+    if linked:
+        return reason, f"That is under way over the link, and tried again within the hour. {gives_up}"
+    if any(queue.flags == 0 for queue in store_queues.theirs(db, contact.id)):
+        return reason, f"Their node is asked by relays, and answers when it runs. {gives_up}"
+    return reason, f"It is done as soon as there is a link. {gives_up}"
 
 
 def _without_link(

@@ -14,6 +14,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 
+from p2pchat.core.content import EPOCH
 from p2pchat.errors import AmbiguousName, NoSuchMessage
 from p2pchat.store.database import AMONG, Database, Row, Value, packed
 from p2pchat.store.fold import indexed, matching
@@ -59,14 +60,17 @@ def columns(table: str) -> str:
 
 _SELECT = f"SELECT {_COLUMNS} FROM messages "
 _NEXT_PLACE = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'messages'), 0) + 1"
-# seq 0 is no number, so it is never late. VALUES and not SELECT, which would first be copied into a table of its own.
-# One that was erased here gets no place, and what has none is passed over like one that is here.
+# seq 0 is no number, so it is never late; nor is one whose number another message has: its sender counts again, from an
+# old copy of their profile, and this one is new. VALUES and not SELECT, which would first be copied into a table of its
+# own. One that was erased here gets no place, and what has none is passed over like one that is here.
 _INSERT = f"""
 INSERT OR IGNORE INTO messages
     (id, chat, sender, kind, seq, text, sent_at, state, received_at, route, stored_at, delivered_at, read_at, place)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
         CASE WHEN NOT EXISTS (SELECT 1 FROM erased WHERE chat = ?2 AND sender = ?3 AND seq = ?5 AND mark = ?14)
         THEN coalesce((SELECT place FROM messages WHERE chat = ?2 AND sender = ?3 AND seq > ?5 AND ?5 > 0
+                       AND NOT EXISTS (SELECT 1 FROM messages WHERE chat = ?2 AND sender = ?3 AND seq = ?5)
+                       AND NOT EXISTS (SELECT 1 FROM erased WHERE chat = ?2 AND sender = ?3 AND seq = ?5)
                        ORDER BY seq LIMIT 1), {_NEXT_PLACE}) END)
 """
 _INDEX = "INSERT INTO messages_fts (rowid, text) VALUES (?, ?)"
@@ -279,12 +283,13 @@ def clear(db: Database, chat: bytes) -> None:
 def missing_before(db: Database, chat: bytes, sender: bytes, seq: int) -> int:
     """How many of the sender's messages lack between this one and the one before it that is here.
 
-    Before the first one here, all from 1 on lack. What was deleted here does not.
+    Before the first one here, all from 1 on lack. What was deleted here does not. How far an epoch went that another
+    follows, nobody knows (see `core.content.EPOCH`): what lacks at its end is not counted.
     """
     row = db.query_one(
         "SELECT coalesce(max(seq), 0) FROM messages WHERE chat = ? AND sender = ? AND seq < ?", (chat, sender, seq)
     )
-    before = int(row[0]) if row else 0
+    before = max(int(row[0]) if row else 0, seq - seq % EPOCH)
     gap = seq - before - 1
     if gap <= 0:
         return 0
