@@ -70,6 +70,7 @@ def envelope(turn: Turn, contact: Contact, th: bytes, route: str, one: Frame) ->
     if taken is None:
         turn.later(contact.id, frame, contact.id, th, route, one)
     elif not taken:
+        renewal.strange(turn, contact)
         turn.after(turn.net.send, contact.id, [Frame(wire.REFUSED, name)])
 
 

@@ -52,8 +52,11 @@ REMEMBER_HANDSHAKE = 40 * DAY
 MAX_ENDING = 8
 """Old sessions kept for receiving: every one is tried at each hello and at each envelope that does not open."""
 MANY = 6
+STRANGE_EVERY = 300_000
 TELL_EVERY = 7 * DAY
-"""So many renewals with one contact within a day are told to a person, once a week at most."""
+"""So many renewals with one contact within a day, or other signs of two copies at work (each five minutes one counts),
+are told to a person, once a week at most. Times in ms.
+"""
 
 
 def allowed(turn: Turn, until: int, every: int) -> int | None:
@@ -72,7 +75,10 @@ def allowed(turn: Turn, until: int, every: int) -> int | None:
 def refused(turn: Turn, contact: Contact, envelope_name: bytes) -> None:
     """The contact cannot open an envelope of ours, or cannot use a first message."""
     row = store_outbox.by_envelope(turn.db, envelope_name)
-    if row is None or row.contact != contact.id or contact.state != "contact":
+    if contact.state != "contact":
+        return
+    if row is None or row.contact != contact.id:
+        strange(turn, contact)
         return
     if row.kind == store_outbox.RENEWAL:
         lapsed(turn, contact, row.th or b"")
@@ -127,6 +133,10 @@ def look_after(turn: Turn) -> None:
                 _ask(turn, contact)
         elif not turn.recent(state.requested_at or 0, REQUEST_EVERY):
             request(turn, contact)
+    for contact_id in store_outbox.unacked(turn.db, turn.now - ANSWER_WITHIN):
+        contact = turn.contact(contact_id)
+        if contact is not None and contact.state == "contact" and turn.net.route(contact_id) is not None:
+            strange(turn, contact)
 
 
 # --- over a link ------------------------------------------------------------------------------------------------------
@@ -383,8 +393,17 @@ def _settled(turn: Turn, contact_id: bytes) -> None:
     store_renewals.put(turn.db, replace(state, wanted_at=None, unread_at=None, asked_at=None, said_at=None))
 
 
+def strange(turn: Turn, contact: Contact) -> None:
+    """Something that two copies of a profile at work do to each other: an envelope that opens nowhere, a refusal of one
+    that is not ours, nothing acked for an hour on a link that lives.
+    """
+    times = _times(store_renewals.get(turn.db, contact.id))
+    if not (times and turn.recent(times[-1], STRANGE_EVERY)):
+        _count(turn, contact)
+
+
 def _count(turn: Turn, contact: Contact) -> None:
-    """Tell a person of a session that breaks again and again: two copies of a profile do that to each other."""
+    """Tell a person of a session that breaks again and again."""
     state = store_renewals.get(turn.db, contact.id)
     before = [at for at in _times(state) if turn.recent(at, DAY)]
     lately = [*before[1 - MANY :], turn.now]
@@ -397,7 +416,7 @@ def _count(turn: Turn, contact: Contact) -> None:
 
 
 BREAKS = (
-    "The session with {name} had to be renewed again and again today. "
+    "The session with {name} broke again and again today. "
     "Perhaps your profile or theirs runs in two places at once: end one of them."
 )
 

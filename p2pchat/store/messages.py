@@ -60,6 +60,7 @@ def columns(table: str) -> str:
 
 _SELECT = f"SELECT {_COLUMNS} FROM messages "
 _NEXT_PLACE = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'messages'), 0) + 1"
+# Between two epochs of a sender ids, which hold a time, say what is late: two copies of a profile may take turns.
 # seq 0 is no number, so it is never late; nor is one whose number another message has: its sender counts again, from an
 # old copy of their profile, and this one is new. VALUES and not SELECT, which would first be copied into a table of its
 # own. One that was erased here gets no place, and what has none is passed over like one that is here.
@@ -69,6 +70,7 @@ INSERT OR IGNORE INTO messages
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
         CASE WHEN NOT EXISTS (SELECT 1 FROM erased WHERE chat = ?2 AND sender = ?3 AND seq = ?5 AND mark = ?14)
         THEN coalesce((SELECT place FROM messages WHERE chat = ?2 AND sender = ?3 AND seq > ?5 AND ?5 > 0
+                       AND (seq / {EPOCH} = ?5 / {EPOCH} OR id > ?1)
                        AND NOT EXISTS (SELECT 1 FROM messages WHERE chat = ?2 AND sender = ?3 AND seq = ?5)
                        AND NOT EXISTS (SELECT 1 FROM erased WHERE chat = ?2 AND sender = ?3 AND seq = ?5)
                        ORDER BY seq LIMIT 1), {_NEXT_PLACE}) END)

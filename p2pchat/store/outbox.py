@@ -143,6 +143,13 @@ def first_of(db: Database, contact: bytes, kind: int) -> bytes | None:
     return None if row is None else row[0]
 
 
+def unacked(db: Database, before: int) -> list[bytes]:
+    """For whom something that was sealed before that time lies at no relay and was never acked."""
+    where = f"{_SEALED}AND acked_at IS NULL AND created_at < ? {_NOWHERE_ELSE}"
+    found = db.query("SELECT DISTINCT contact FROM outbox " + where, (before,))
+    return [contact for (contact,) in found]
+
+
 def sessions_begun(db: Database, contact: bytes) -> set[bytes]:
     """The sessions with a contact whose first message is kept."""
     found = db.query("SELECT th FROM outbox WHERE contact = ? AND kind IN (?, ?)", (contact, INITIAL, RENEWAL))
