@@ -78,8 +78,12 @@ _PROFILE = array(text(1024), boolean, _WAYS, open_end=True)
 _PROFILE_WITH_QUEUES = array(text(1024), boolean, _WAYS, _QUEUES, open_end=True)
 
 
+_INTRODUCTION = array(text(1024), boolean, _WAYS, _QUEUES, binary(prim.KEY), open_end=True)
+_PROFILES = {3: _PROFILE, 4: _PROFILE_WITH_QUEUES}
+
+
 def _profile(value: Any) -> Any:
-    return (_PROFILE_WITH_QUEUES if isinstance(value, list) and len(value) > 3 else _PROFILE)(value)
+    return _PROFILES.get(len(value) if isinstance(value, list) else 3, _INTRODUCTION)(value)
 
 
 PAYLOADS: dict[int, Shape] = {
@@ -191,6 +195,16 @@ def profile_payload(profile: Profile) -> list[object]:
     """Type 15."""
     said: list[object] = [profile.name, profile.read_receipts, [list(way) for way in profile.ways[:MOST_OWN_WAYS]]]
     return said if profile.queues is None else said + queues_payload(profile.queues)
+
+
+def introduction_payload(profile: Profile, mark: bytes) -> list[object]:
+    """Type 15 in a first message; `mark` is of the invite that it is for (`invite.invite_mark`)."""
+    return [*profile_payload(Profile(profile.name, profile.read_receipts, profile.ways, profile.queues or ())), mark]
+
+
+def mark_of(payload: Sequence[Any]) -> bytes | None:
+    """The invite that a payload of type 15 is for, if it says so."""
+    return payload[4] if len(payload) > 4 else None
 
 
 def queues_payload(queues: Sequence[Announced]) -> list[object]:

@@ -55,7 +55,7 @@ def _why(
         return "It was not confirmed in time, or the invite did not work.", "Send it again if it still matters."
     gives_up = f"Tried until {views.timestamp(waiting[0].expires_at)}." if waiting else _NOTHING
     asked = first_message(db, contact)
-    if asked:
+    if asked and contact.state == "waiting":
         reason = f"Your request to {contact.name} is {stored(asked)}."
         return reason, f"They find it when their node runs; this leaves when they have accepted. {gives_up}"
     if contact.identity is None:
@@ -86,6 +86,8 @@ def _renewing(db: Database, contact: Contact, linked: bool, gives_up: str) -> tu
 def _without_link(
     db: Database, row: MessageRow, contact: Contact, lies: list[Deposit], gives_up: str
 ) -> tuple[str, str]:
+    if store_renewals.get(db, contact.id).began_anew and not lies:
+        return f"{contact.name} was asked to begin anew with you.", f"It leaves at once when they accept. {gives_up}"
     if lies:
         following = f"{contact.name}'s node finds it there as soon as it runs; its receipt follows within minutes."
         return f"It is {stored(lies)}.", f"{following} {gives_up}"

@@ -15,6 +15,7 @@ from p2pchat.store import invites as store_invites
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import prekeys as store_prekeys
 from p2pchat.store import queues as store_queues
+from p2pchat.store import renewals as store_renewals
 from p2pchat.store import sessions as store_sessions
 
 
@@ -53,7 +54,8 @@ def _end_losers(turn: Turn, contact_id: bytes) -> None:
     """
     live = [one for one in turn.sessions.all(contact_id) if one.ends_at is None]
     sure = sorted((one for one in live if one.confirmed), key=lambda one: one.th)
-    under_way = store_outbox.sessions_begun(turn.db, contact_id)
+    under_way = store_outbox.sessions_begun(turn.db, contact_id, store_outbox.INITIAL, store_outbox.RENEWAL)
+    under_way |= renewal.began_anew(store_renewals.get(turn.db, contact_id))
     losers = [one for one in live if not one.confirmed and one.th not in under_way] if sure else []
     for session in sure[1:] + losers:
         turn.sessions.put(contact_id, replace(session, ends_at=turn.now + LINGER))

@@ -114,7 +114,7 @@ def _take(turn: Turn, contact: Contact, route: str, name: bytes, blob: bytes) ->
         contact = people.accepted(turn, contact, opened[0])
     elif opened[0].initiator and not opened[0].confirmed:
         renewal.arrived(turn, contact, opened[0].th)
-        people.joined(turn, contact.id)
+        people.came(turn, contact, opened[0].th)
     if later:
         turn.owing[contact.id] = None
     elif receipted:

@@ -255,12 +255,13 @@ _FRAMES = {store_outbox.RENEWAL: wire.INITIAL, store_outbox.REQUEST: wire.REQUES
 
 
 def move(turn: Turn, old: Contact, new: Contact) -> None:
-    """What was written to `old` goes to `new`: they turned out to be one person."""
+    """What was written to `old` and has not left is for `new`: they are one person. It keeps its ids and its place."""
     for row in store_outbox.for_contact(turn.db, old.id):
-        found = [] if row.msg_id is None else store_messages.mine(turn.db, old.id, [row.msg_id])
-        for message in found:
-            store_messages.delete(turn.db, message.pk)
-            send_text(turn, new, message.text)
+        for message in [] if row.msg_id is None else store_messages.mine(turn.db, old.id, [row.msg_id]):
+            seq = turn.next_seq(new.id)
+            store_messages.move(turn.db, message.pk, new.id, seq)
+            queue(turn, new, contents.TEXT, contents.text_payload(message.text), message_id=message.id, seq=seq)
+            turn.event("message", **views.message(replace(message, chat=new.id, seq=seq), new.name))
     store_outbox.clear(turn.db, old.id)
 
 

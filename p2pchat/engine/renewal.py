@@ -22,6 +22,7 @@ from p2pchat.core import handshake, wire
 from p2pchat.core.content import Content, decode_content, encode_content
 from p2pchat.core.envelope import envelope_id, open_blob, seal_blob
 from p2pchat.core.prekeys import Bundle, PrekeySet, dump_set, load_set, make_set, open_bundle
+from p2pchat.core.primitives import KEY
 from p2pchat.core.session import DAY, LINGER, STANDING, Session, renew_key, standing_root
 from p2pchat.core.wire import Frame
 from p2pchat.engine import outbound, people, queues, views
@@ -354,20 +355,26 @@ def arrived(turn: Turn, contact: Contact, th: bytes) -> None:
     if not session.confirmed:
         session = replace(session, confirmed=True)
         turn.sessions.put(contact.id, session)
-    if any(one.ends_at is None for one in known[: [one.th for one in known].index(th)]):
+    state = store_renewals.get(turn.db, contact.id)
+    anew = th in began_anew(state)  # they said yes to that: it replaces whatever there was
+    if not anew and any(one.ends_at is None for one in known[: [one.th for one in known].index(th)]):
         return  # a newer one has taken its place meanwhile
     _settled(turn, contact.id)
     store_outbox.clear(turn.db, contact.id, [store_outbox.REQUEST])
-    state = store_renewals.get(turn.db, contact.id)
-    if session.ends_at is None and state.began_anew != th:
+    if session.ends_at is None and not anew:
         return
     # it was given up, or began by an invite beside one that was used
     turn.sessions.put(contact.id, replace(session, ends_at=None))
     _end(turn, contact, lambda old: old.th != th)
-    if state.began_anew == th:
-        store_renewals.put(turn.db, replace(state, began_anew=b""))
+    if anew:
+        store_renewals.put(turn.db, replace(store_renewals.get(turn.db, contact.id), began_anew=b""))
         turn.event("contact", **views.contact(contact, turn.route(contact.id)), renewed=True)
     outbound.seal_again(turn, contact.id)
+
+
+def began_anew(state: RenewalRow) -> set[bytes]:
+    """The sessions that we began by fresh invites of a contact, and that nothing has come in yet."""
+    return {state.began_anew[at : at + KEY] for at in range(0, len(state.began_anew), KEY)}
 
 
 def lapsed(turn: Turn, contact: Contact, th: bytes) -> None:

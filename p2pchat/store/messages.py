@@ -274,6 +274,11 @@ def delete(db: Database, pk: int) -> bool:
     return True
 
 
+def move(db: Database, pk: int, chat: bytes, seq: int) -> None:
+    """Put a message of ours into another chat, where it was, under its id."""
+    db.execute("UPDATE messages SET chat = ?, seq = ? WHERE pk = ?", (chat, seq, pk))
+
+
 def clear(db: Database, chat: bytes) -> None:
     """Delete every message of a chat, and the memory of those deleted before."""
     rows: list[Row] = db.query("SELECT pk, text FROM messages WHERE chat = ?", (chat,))

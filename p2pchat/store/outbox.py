@@ -150,10 +150,10 @@ def unacked(db: Database, before: int) -> list[bytes]:
     return [contact for (contact,) in found]
 
 
-def sessions_begun(db: Database, contact: bytes) -> set[bytes]:
-    """The sessions with a contact whose first message is kept."""
-    found = db.query("SELECT th FROM outbox WHERE contact = ? AND kind IN (?, ?)", (contact, INITIAL, RENEWAL))
-    return {th for (th,) in found if th is not None}
+def sessions_begun(db: Database, contact: bytes, *kinds: int) -> set[bytes]:
+    """The sessions with a contact whose first message, of one of these kinds, is kept."""
+    found = db.query("SELECT kind, th FROM outbox WHERE contact = ? AND content IS NULL", (contact,))
+    return {th for kind, th in found if kind in kinds and th is not None}
 
 
 def sealed_otherwise(db: Database, contact: bytes, th: bytes) -> bool:

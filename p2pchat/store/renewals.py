@@ -19,7 +19,7 @@ class RenewalRow:
     asks_until, answers_until   how far what we ask and what we answer has used up what it may (see `renewal.allowed`)
     offered_at, offered   when the bundle we made for the contact was sent last, and its number
     replaced       the session that was renewed last and the one in its place, one behind the other; or empty
-    began_anew     the session that we began by a fresh invite, until something has come in it; or empty
+    began_anew     the sessions that we began by fresh invites, one behind the other, until something has come in one
     lately         the times of the last renewals, 8 bytes each, oldest first
     told_at        when a person was told that the session breaks again and again
     """
