@@ -192,3 +192,21 @@ def test_a_power_cut_or_a_clean_end_is_no_copy(tmp_path: Path) -> None:
         assert rows[0][0] % EPOCH == 1 < rows[0][0]
 
     run_world(tmp_path, main)
+
+
+def test_a_relay_that_invents_makes_nobody_renew_more_than_daily(tmp_path: Path) -> None:
+    """What does not open may be the relay's own: the answer comes at the hourly look, and once a day."""
+
+    async def main(world: World) -> None:
+        alice, bob = await by_relay(world)
+        (relay,) = world.mailboxes.values()
+        relay.lies.invents = 2
+        for number in range(40):
+            await alice.call("send", chat="bob", text=f"{number}")
+            await trio.sleep(HOUR)
+        await until(lambda: all_delivered(alice, "bob"), DAY_S)
+        assert len(await bob.texts("alice")) == 40
+        assert 1 <= sum(1 for one in alice.heard if one.get("renewed")) <= 4  # each of the two asked, on two days
+        assert warnings(alice) == warnings(bob) == []
+
+    run_world(tmp_path, main)
