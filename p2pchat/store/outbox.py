@@ -116,6 +116,14 @@ def for_contact(db: Database, contact: bytes, limit: int | None = None, after_pk
     )
 
 
+def messages_for(db: Database, contact: bytes, kind: int) -> list[bytes]:
+    """The ids of the messages of that kind that wait for a contact, oldest first."""
+    found = db.query(
+        "SELECT msg_id FROM outbox WHERE contact = ? AND kind = ? AND msg_id IS NOT NULL ORDER BY pk", (contact, kind)
+    )
+    return [msg_id for (msg_id,) in found]
+
+
 def by_envelope(db: Database, envelope_id: bytes) -> OutboxRow | None:
     """The row with that envelope, or None."""
     return _row(db.query_one(_SELECT + "WHERE envelope_id = ?", (envelope_id,)))
@@ -154,6 +162,15 @@ def sessions_begun(db: Database, contact: bytes, *kinds: int) -> set[bytes]:
     """The sessions with a contact whose first message, of one of these kinds, is kept."""
     found = db.query("SELECT kind, th FROM outbox WHERE contact = ? AND content IS NULL", (contact,))
     return {th for kind, th in found if kind in kinds and th is not None}
+
+
+def astray(db: Database) -> list[bytes]:
+    """For whom a content is sealed in a session that has ended or is not there."""
+    sql = (
+        "SELECT DISTINCT contact FROM outbox WHERE content IS NOT NULL AND envelope IS NOT NULL"
+        " AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.th = outbox.th AND receive_until IS NULL)"
+    )
+    return [contact for (contact,) in db.query(sql)]
 
 
 def sealed_otherwise(db: Database, contact: bytes, th: bytes) -> bool:
@@ -205,7 +222,7 @@ def clear_renewal(db: Database, contact: bytes, th: bytes) -> None:
 
 def expired(db: Database, now: int) -> list[OutboxRow]:
     """The rows past their time, oldest first; the caller fails their messages and removes them."""
-    return _rows(db, "WHERE expires_at <= ? ORDER BY pk", now)
+    return _rows(db, "WHERE expires_at <= ? ORDER BY expires_at, pk", now)
 
 
 def pending_contacts(db: Database) -> set[bytes]:
