@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 import trio
 
+from p2pchat.engine.turn import Turn
 from p2pchat.engine.views import timestamp
-from p2pchat.errors import NotReached, UsageError
+from p2pchat.errors import InviteUsed, NotReached, UsageError
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
 from p2pchat.store import messages as store_messages
 from p2pchat.store import meta
 from p2pchat.store.database import Database
 from tests.asking import events_of, has, linked, names, sessions_of
+from tests.test_renewal import live_sessions
 from tests.world import KEY, World, WorldNode, befriend, run_world, until
 
 DAY_S = 86_400
@@ -154,5 +156,115 @@ def test_blocking_holds_whatever_they_come_with(tmp_path: Path) -> None:
         assert await names(alice) == {"bob": "blocked"}
         assert await alice.engine.read(lambda db: store_messages.newest(db, None, 10)) == []
         assert [row.state for row in await alice.engine.read(store_invites.all)][1:] == ["open"] * 3
+
+    run_world(tmp_path, main)
+
+
+@pytest.mark.parametrize("reusable", [False, True])
+@pytest.mark.parametrize("asks", ["alice", "bob"])
+@pytest.mark.parametrize("dead", [False, True])
+def test_two_contacts_begin_anew_by_a_fresh_invite(tmp_path: Path, asks: str, dead: bool, reusable: bool) -> None:
+    """Either way round, whether their sessions still work or not."""
+
+    async def main(world: World) -> None:
+        nodes = {name: await world.start(name) for name in ("alice", "bob")}
+        await befriend(nodes["alice"], nodes["bob"])
+        asking, asked = nodes.pop(asks), next(iter(nodes.values()))
+        if dead:
+            await kill_sessions(asking, asked.name)
+            await asking.call("send", chat=asked.name, text="undelivered")
+            await asked.call("send", chat=asking.name, text="undelivered")
+        invite = (await asked.call("invite", reusable=reusable))["invite"]
+        added = await asking.call("add", invite=invite, timeout=120)
+        assert (added["name"], added["state"], added["anew"]) == (asked.name, "contact", True)
+        (request,) = await asked.call("requests")
+        assert (request["name"], request["known"]) == (asking.name, True)
+        assert await names(asking) == {asked.name: "contact"}
+        if not dead:  # what is there goes on
+            await asking.call("send", chat=asked.name, text="undelivered", wait="delivered")
+            await asked.call("send", chat=asking.name, text="undelivered", wait="delivered")
+        await asked.call("accept", contact=asking.name)
+        await until(lambda: has(asked, asking.name, ["undelivered"]))
+        await until(lambda: has(asking, asked.name, ["undelivered"]))
+        for one, other in ((asking, asked), (asked, asking)):
+            await one.call("send", chat=other.name, text="after", wait="delivered")
+            assert (await one.call("verify", contact=other.name))["sas"] == request["sas"]
+        live = [await live_sessions(asking, asked.name), await live_sessions(asked, asking.name)]
+        assert live[0] == live[1]
+        assert len(live[0]) == 1
+        assert await asked.call("requests") == []
+
+    run_world(tmp_path, main)
+
+
+async def kill_sessions(node: WorldNode, name: str) -> None:
+    """Nothing is left by which the two know each other."""
+    contact = await node.id_of(name)
+
+    def kill(turn: Turn) -> None:
+        for session in turn.sessions.all(contact):
+            turn.sessions.drop(contact, session.th)
+        turn.change(contact, device=turn.random(32))
+        turn.pairs_changed = True
+
+    await node.engine.submit(kill)
+
+
+def test_beginning_anew_goes_by_relays_too_and_may_be_refused_in_silence(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        relay = world.mailbox("relay")
+        alice, bob = await world.start("alice"), await world.start("bob")
+        world.cut(alice, bob)
+        await alice.call("relays", add=relay.address)
+        await befriend(alice, bob)
+        invite = (await alice.call("invite"))["invite"]
+        with pytest.raises(NotReached) as raised:
+            await bob.call("add", invite=invite, timeout=60)
+        assert (raised.value.result or {})["anew"]
+        await until(lambda: asked_by(alice, "bob"))
+        await alice.call("decline", contact="bob")
+        await bob.call("send", chat="alice", text="as before", wait="delivered", timeout=3600)
+        again = (await alice.call("invite"))["invite"]
+        with pytest.raises(NotReached):
+            await bob.call("add", invite=again, timeout=60)
+        await until(lambda: asked_by(alice, "bob"))
+        await alice.call("accept", contact="bob")
+        await bob.call("send", chat="alice", text="in the new session", wait="delivered", timeout=3600)
+        assert not (await bob.call("add", invite=again, wait="accepted"))["anew"]
+        assert len(bob.host.streams) == 0
+
+    run_world(tmp_path, main)
+
+
+async def asked_by(node: WorldNode, name: str) -> bool:
+    return [one["name"] for one in await node.call("requests")] == [name]
+
+
+def test_one_who_blocked_us_is_silent_when_we_begin_anew(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+        invite = (await alice.call("invite"))["invite"]
+        await alice.call("block", contact="bob")
+        with pytest.raises(NotReached):
+            await bob.call("add", invite=invite, timeout=60)
+        assert await alice.call("requests") == []
+        with pytest.raises(UsageError, match="blocked"):
+            await alice.call("add", invite=(await bob.call("invite"))["invite"], timeout=60)
+
+    run_world(tmp_path, main)
+
+
+def test_an_invite_that_was_used_by_somebody_else_leaves_a_contact_as_it_is(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, carol = [await world.start(name) for name in ("alice", "bob", "carol")]
+        await befriend(alice, bob)
+        invite = (await alice.call("invite"))["invite"]
+        await bob.stop()
+        await carol.call("add", invite=invite, wait="accepted")
+        bob = await world.start("bob")
+        with pytest.raises((InviteUsed, NotReached)):
+            await bob.call("add", invite=invite, timeout=60)
+        await bob.call("send", chat="alice", text="as before", wait="delivered")
 
     run_world(tmp_path, main)

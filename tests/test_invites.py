@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from p2pchat.core import wire
-from p2pchat.errors import BadInvite, InviteExpired, InviteUsed, NotNow, NotReached, UsageError
+from p2pchat.errors import BadInvite, InviteExpired, InviteUsed, NotNow, NotReached
 from p2pchat.store import invites as store_invites
 from tests.asking import events_of, has, names, sessions_of
 from tests.meddler import Meddler
@@ -370,24 +370,6 @@ async def both_are_contacts(alice: WorldNode, bob: WorldNode) -> bool:
     return await names(alice) == {"bob": "contact"} and await names(bob) == {"alice": "contact"}
 
 
-def test_an_invite_of_a_contact_changes_nothing(tmp_path: Path) -> None:
-    async def main(world: World) -> None:
-        alice, bob = await world.start("alice"), await world.start("bob")
-        await befriend(alice, bob)
-        for reusable in (False, True):
-            invite = (await alice.call("invite", reusable=reusable))["invite"]
-            with pytest.raises(UsageError):
-                await bob.call("add", invite=invite, name="alice too")
-        assert any("already" in one["warning"] for one in events_of(bob, "node"))
-        assert await names(bob) == {"alice": "contact"}
-        assert await alice.call("requests") == []
-        await bob.call("send", chat="alice", text="as before", wait="delivered")
-        still_open = await alice.engine.read(store_invites.open_invites)
-        assert len(still_open) == 2  # nothing was used up
-
-    run_world(tmp_path, main)
-
-
 def test_what_was_written_to_a_contact_under_another_invite_reaches_them(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob = await world.start("alice"), await world.start("bob")
@@ -397,9 +379,11 @@ def test_what_was_written_to_a_contact_under_another_invite_reaches_them(tmp_pat
         with pytest.raises(NotReached):
             await bob.call("add", invite=invite, name="who is this", timeout=5)
         await bob.call("send", chat="who is this", text="hello stranger")
+        sent = (await bob.call("log", chat="who is this"))[0]["id"]
         alice = await world.start("alice")
         await until(lambda: has(alice, "bob", ["hello stranger"]))
         assert await names(bob) == {"alice": "contact"}
+        assert [one["id"] for one in await bob.call("log", chat="alice")] == [sent]  # it is the same message
 
     run_world(tmp_path, main)
 

@@ -12,7 +12,7 @@ import trio
 from p2pchat.core.invite import ROLE_NODE, ROLE_RELAY, Invite, decode_invite, from_text
 from p2pchat.core.mailbox import STAMPED
 from p2pchat.engine import invites
-from p2pchat.errors import NotReached, UsageError
+from p2pchat.errors import NotReached
 from p2pchat.store import outbox as store_outbox
 from tests.asking import events_of, has, names
 from tests.mailboxes import MailRelay
@@ -325,9 +325,11 @@ def test_an_inviter_whom_nobody_can_dial(tmp_path: Path, monkeypatch: pytest.Mon
         assert [way.role for way in invite_of(first).ways] == [ROLE_RELAY, ROLE_RELAY]
         added = await bob.call("add", invite=first["invite"], name="alice", wait="accepted", timeout=5)
         assert added["state"] == "contact"
-        with pytest.raises(UsageError, match="in your list already"):
+        with pytest.raises(NotReached, match="stored at 2 relays"):
             await bob.call("add", invite=second["invite"], timeout=5)
         assert await names(bob) == {"alice": "contact"}
+        await trio.sleep(60)
+        assert [one["known"] for one in await alice.call("requests")] == [True]
 
     run_world(tmp_path, main)
 

@@ -42,6 +42,7 @@ from p2pchat.net.circuit import HopMessage
 from p2pchat.net.network import Network
 from p2pchat.net.ports import Handler, Stream
 from p2pchat.store import contacts as store_contacts
+from p2pchat.store import instance
 from p2pchat.store.database import Database
 from tests.mailboxes import FakeMailboxes, MailRelay
 
@@ -302,14 +303,24 @@ class WorldNode:
                 await self.engine.run(task_status=task_status)
         except* PowerCut:
             self.db.close()
-            shutil.rmtree(self.folder)
-            self._left().rename(self.folder)
+            self._thaw()
         finally:
             self._gone()
             self._ended.set()
 
     def _left(self) -> Path:
         return self.folder.with_name(self.folder.name + ".left")
+
+    def _thaw(self) -> None:
+        """Put back what was on disk. The file that says which copy this is stays what it is: nothing was copied."""
+        for folder, gone in ((self.folder, Path.unlink), (self._left(), self._put)):
+            for file in folder.iterdir():
+                if file.name != instance.NAME:
+                    gone(file)
+        shutil.rmtree(self._left())
+
+    def _put(self, file: Path) -> None:
+        file.rename(self.folder / file.name)
 
     def cut_power(self) -> None:
         """From inside a step of the program: freeze the disk, let nothing out any more, and end."""
@@ -341,8 +352,7 @@ class WorldNode:
         self._scope.cancel()
         await self._ended.wait()
         self.db.close()
-        shutil.rmtree(self.folder)
-        self._left().rename(self.folder)
+        self._thaw()
 
     def copy(self) -> Path:
         """A copy of the profile's folder as it is now, while the node runs."""

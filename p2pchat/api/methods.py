@@ -129,8 +129,9 @@ METHODS: Final[tuple[Method, ...]] = (
     ),
     Method(
         "add",
-        "Takes an invite: asks its maker to become contacts.",
-        "{id, name, state}; `state` is waiting or contact",
+        "Takes an invite: asks its maker to become contacts. Where its maker is a contact already, they are asked to "
+        "begin anew (`anew`); what is there goes on until they accept.",
+        "{id, name, state, anew}; `state` is waiting or contact",
         (
             Param("invite", "text", "The text of the invite."),
             Param("name", "text", "What to call the contact.", default=None),

@@ -57,6 +57,8 @@ def add(context: Context, args: Namespace) -> int:
             raise
     if context.out.json:
         context.out.object(result)
+    elif result.get("anew"):
+        context.out.line(f"{result['name']} is in your list already, and was asked to begin anew: they have to accept.")
     elif result["state"] == "contact":
         context.out.line(f"{result['name']} is a contact now.")
     else:

@@ -35,7 +35,7 @@ from p2pchat.core.relays import Relay
 from p2pchat.core.text import MOST_TEXT_BYTES, clean_name
 from p2pchat.errors import CannotOpen
 
-TEXT, RECEIPT, QUEUES, BUNDLE, RESET, PROFILE, ADDRESSES, RELAY = 0, 5, 9, 10, 12, 15, 16, 17
+TEXT, RECEIPT, QUEUES, BUNDLE, RESET, PROFILE, ADDRESSES, RELAY, REQUEST = 0, 5, 9, 10, 12, 15, 16, 17, 18
 DELIVERED, READ = 0, 1
 MOST_RECEIPTS = 64
 MOST_OWN_WAYS = 4
@@ -45,6 +45,9 @@ VISIBLE = frozenset({TEXT})
 # 2^53 ms is far beyond any calendar, and what SQLite and JSON readers hold exactly
 _MOST_TIME = 1 << 53
 _MOST_SEQ = 1 << 53
+EPOCH = 1 << 24
+LAST_EPOCH = (1 << 29) - 1
+"""`seq` is epoch * `EPOCH` + the number in it. A profile begins in epoch 0, each start from a copy in a later one."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -75,8 +78,12 @@ _PROFILE = array(text(1024), boolean, _WAYS, open_end=True)
 _PROFILE_WITH_QUEUES = array(text(1024), boolean, _WAYS, _QUEUES, open_end=True)
 
 
+_INTRODUCTION = array(text(1024), boolean, _WAYS, _QUEUES, binary(prim.KEY), open_end=True)
+_PROFILES = {3: _PROFILE, 4: _PROFILE_WITH_QUEUES}
+
+
 def _profile(value: Any) -> Any:
-    return (_PROFILE_WITH_QUEUES if isinstance(value, list) and len(value) > 3 else _PROFILE)(value)
+    return _PROFILES.get(len(value) if isinstance(value, list) else 3, _INTRODUCTION)(value)
 
 
 PAYLOADS: dict[int, Shape] = {
@@ -85,6 +92,7 @@ PAYLOADS: dict[int, Shape] = {
     QUEUES: array(_QUEUES, open_end=True),
     BUNDLE: array(binary_upto(MOST_BUNDLE), open_end=True),
     RESET: array(binary(prim.KEY), open_end=True),
+    REQUEST: array(binary_upto(MOST_BUNDLE), _QUEUES, open_end=True),
     PROFILE: _profile,
     ADDRESSES: array(_WAYS, open_end=True),
     RELAY: array(
@@ -95,8 +103,8 @@ PAYLOADS: dict[int, Shape] = {
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Content:
-    """`sent_at` in ms by the sender's clock; `seq` counts the visible messages of one sender in a chat, from 1;
-    invisible contents have 0. `payload` is a tuple in the type's shape (None for a type unknown here).
+    """`sent_at` in ms by the sender's clock; `seq` counts the visible messages of one sender in a chat, from 1 in each
+    epoch; invisible contents have 0. `payload` is a tuple in the type's shape (None for a type unknown here).
     """
 
     type: int
@@ -187,6 +195,16 @@ def profile_payload(profile: Profile) -> list[object]:
     """Type 15."""
     said: list[object] = [profile.name, profile.read_receipts, [list(way) for way in profile.ways[:MOST_OWN_WAYS]]]
     return said if profile.queues is None else said + queues_payload(profile.queues)
+
+
+def introduction_payload(profile: Profile, mark: bytes) -> list[object]:
+    """Type 15 in a first message; `mark` is of the invite that it is for (`invite.invite_mark`)."""
+    return [*profile_payload(Profile(profile.name, profile.read_receipts, profile.ways, profile.queues or ())), mark]
+
+
+def mark_of(payload: Sequence[Any]) -> bytes | None:
+    """The invite that a payload of type 15 is for, if it says so."""
+    return payload[4] if len(payload) > 4 else None
 
 
 def queues_payload(queues: Sequence[Announced]) -> list[object]:

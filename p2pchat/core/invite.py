@@ -145,6 +145,13 @@ def hello_key(secret: bytes) -> bytes:
     return prim.hkdf(secret, "inv hello", prim.KEY)
 
 
+def invite_mark(hello: bytes) -> bytes:
+    """What a first message says about the invite it is for, by the key of `hello_key`: one who is handed it, and hands
+    it on to somebody else, is found out by that.
+    """
+    return prim.blake2b(hello, b"p2pchat1 invite")
+
+
 def join_tag(key: bytes, role: str, peer: bytes, other_peer: bytes) -> bytes:
     """16 bytes for one stream; `role` is "join" for the one who was invited, "offer" for the inviter."""
     ends = b"".join(sorted((peer, other_peer)))

@@ -3,22 +3,26 @@
 Several sessions with one contact can be alive: both sides may have begun one at the same time, or one was renewed.
 * For sending both sides take, among those not ending, the one with the smallest `th`: no flip-flop, no negotiation.
   Until something has come back in it, a session of our own making stands behind those that came from the other side.
-* An ending session is kept for receiving for `LINGER` and then deleted.
-* A session that cannot go on is renewed over a verified stream (`renew_key`), once an hour at most.
+* An ending session is kept for receiving for `LINGER` and then deleted, but never before a later one is confirmed.
+* A session that cannot go on is renewed, over a verified stream (`renew_key`) or by relays alone (`standing_root`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from p2pchat.core import envelope, ratchet
 from p2pchat.core import primitives as prim
+from p2pchat.core.identity import Device
 from p2pchat.errors import CannotOpen
 
 DAY = 86_400_000
 LINGER = 14 * DAY
 HELLO = 16
+STANDING = bytes(prim.KEY)
+"""In place of a session's `th` where two people meet by their standing root, which no session has."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -109,6 +113,16 @@ def hello_days(now: int) -> tuple[int, int, int]:
     return today, today - 1, today + 1
 
 
+@lru_cache(maxsize=10_000)
+def standing_root(me: Device, identity: bytes, device: bytes) -> bytes:
+    """The pair root that two people have whatever became of their sessions: from the device keys that each has pinned.
+
+    By it a node that was put back from an old copy, and knows no session of today, is still met and renewed with.
+    """
+    sides = b"".join(sorted((me.identity, identity)))
+    return prim.hkdf(prim.x25519(me.device_private, device), "standing", prim.KEY, context=sides)
+
+
 def renew_key(pair_root: bytes) -> bytes:
-    """Seals the InitialMessage that renews a session between two connected nodes."""
+    """Seals what renews a session: a bundle, a request for a new session, an InitialMessage."""
     return prim.hkdf(pair_root, "renew", prim.KEY)

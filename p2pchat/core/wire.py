@@ -13,7 +13,7 @@ from typing import NamedTuple
 from p2pchat.core.envelope import BUCKETS, ID
 from p2pchat.errors import CannotOpen
 
-HELLO, ENVELOPE, ACKS, REFUSED, PING, PONG, RENEW, BUNDLE, INITIAL, GONE = range(10)
+HELLO, ENVELOPE, ACKS, REFUSED, PING, PONG, RENEW, BUNDLE, INITIAL, GONE, REQUEST = range(11)
 USED, EXPIRED = 1, 2
 MOST_ACKS = 256
 WRITE = 60_000
@@ -33,6 +33,7 @@ BETWEEN_NODES: Sizes = {
     BUNDLE: frozenset(BUCKETS),
     INITIAL: frozenset(BUCKETS),
     GONE: frozenset({1}),
+    REQUEST: frozenset(BUCKETS),
 }
 _HEAD = 5
 _LONGEST = BUCKETS[-1] + 64  # the longest head that stands before a blob, with room

@@ -19,6 +19,7 @@ from p2pchat.store import messages as store_messages
 from p2pchat.store import meta
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import relays as store_relays
+from p2pchat.store import renewals as store_renewals
 from p2pchat.store import sessions as store_sessions
 from p2pchat.store.contacts import Contact
 from p2pchat.store.database import Database
@@ -178,41 +179,58 @@ async def add(
     settled = _accepted if wait == "accepted" else _joined
 
     async def look() -> Contact | int | None:
-        if (reason := engine.refusals.pop(contact.id, None)) is not None:
-            return reason
+        now = await engine.read(_who, contact)
+        for one in (contact, now):
+            if one is not None and (reason := engine.refusals.pop(one.id, None)) is not None:
+                return reason
         return await engine.read(settled, contact)
 
     with trio.move_on_after(timeout):
         found = await engine.watch(look)
         if isinstance(found, Contact):
-            return _brief(found)
+            return {**_brief(found), "anew": await engine.read(_begins_anew, found)}
         raise InviteExpired if found == wire.EXPIRED else InviteUsed
+    contact = await engine.read(_who, contact) or contact
     asked = await engine.read(explaining.first_message, contact)
+    result = {**_brief(contact), "anew": await engine.read(_begins_anew, contact)}
     if asked:
         raise NotReached(
             f"{contact.name} did not answer within {timeout:g} s; the request is {explaining.stored(asked)}",
             hint="They find it when their node runs.",
-            result=_brief(contact),
+            result=result,
         )
     raise NotReached(
         f"{contact.name} was not reached within {timeout:g} s; the request stays queued",
         hint=_ONLY_OURS if contact.hidden else "Leave the node running: it keeps trying.",
-        result=_brief(contact),
+        result=result,
     )
 
 
-def _joined(db: Database, added: Contact) -> Contact | None:
+def _who(db: Database, added: Contact) -> Contact | None:
+    """Who goes on with an invite that was added: another contact, if it turned out to be of somebody in the list."""
     contact = store_contacts.get(db, added.id)
-    if contact is None:  # the invite turned out to be of somebody in the list; who we wait for goes on with it
+    if contact is None or contact.invite_id != added.invite_id:
         contact = next((one for one in store_contacts.all(db) if one.invite_id == added.invite_id), None)
+    return contact
+
+
+def _joined(db: Database, added: Contact) -> Contact | None:
+    contact = _who(db, added)
     if contact is None:
-        raise UsageError("That invite is of somebody in your list already")
+        raise UsageError("That invite is of somebody whom you blocked, or it was given up")
     return contact if contact.invite is None and contact.identity is not None else None
 
 
 def _accepted(db: Database, added: Contact) -> Contact | None:
     contact = _joined(db, added)
-    return contact if contact is not None and contact.state == "contact" else None
+    if contact is None or contact.state != "contact" or _begins_anew(db, contact):
+        return None
+    return contact
+
+
+def _begins_anew(db: Database, contact: Contact) -> bool:
+    """Whether a contact was asked to begin anew, and has not accepted."""
+    return bool(store_renewals.get(db, contact.id).began_anew)
 
 
 def _brief(contact: Contact) -> Json:

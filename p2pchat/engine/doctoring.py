@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from p2pchat.engine import offering, views
+from p2pchat.engine import copies, offering, renewal, views
 from p2pchat.engine.ports import Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import relays as store_relays
+from p2pchat.store import renewals as store_renewals
 from p2pchat.store.database import Database
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ async def checks(engine: Engine) -> list[Check]:
     return [
         await _store(engine),
         _clock(engine),
+        *await engine.read(_copies, engine),
         _listening(engine),
         _reachable(engine),
         *await engine.read(_relays, engine),
@@ -52,6 +54,28 @@ async def _store(engine: Engine) -> Check:
 def _clock(engine: Engine) -> Check:
     now = engine.clock()
     return _line("clock", now > _EARLIEST, f"{views.timestamp(now)}", "Set the clock: links need it right to a day.")
+
+
+def _copies(db: Database, engine: Engine) -> list[Check]:
+    """Whether this profile was put back from a copy, as long as somebody does not know it; and sessions that break
+    again and again.
+    """
+    lines, now = [], engine.clock()
+    waiting = [one.name for one in _contacts_of(db) if store_renewals.get(db, one.id).wanted_at is not None]
+    if copies.restored_at(db) and waiting:
+        who = f"{len(waiting)} contacts" if len(waiting) > 1 else waiting[0]
+        detail = f"this profile was put back from a copy ({views.day(copies.restored_at(db))}); {who} still to be told"
+        hint = "New sessions are made by themselves, over a link or by relays. Do not run the other copy."
+        lines.append(_line("copy", False, detail, hint))
+    for contact in _contacts_of(db):
+        if renewal.breaks(now, store_renewals.get(db, contact.id)):
+            detail = renewal.BREAKS.format(name=contact.name)
+            lines.append(_line("copy", False, detail, "A profile works in one place at a time."))
+    return lines
+
+
+def _contacts_of(db: Database) -> list[store_contacts.Contact]:
+    return [one for one in store_contacts.all(db) if one.state == "contact"]
 
 
 def _listening(engine: Engine) -> Check:
@@ -106,5 +130,4 @@ async def _contacts(engine: Engine) -> list[Check]:
 
 
 def _people(db: Database) -> tuple[list[store_contacts.Contact], dict[bytes, int]]:
-    everybody = [one for one in store_contacts.all(db) if one.state == "contact"]
-    return everybody, store_outbox.counts(db)
+    return _contacts_of(db), store_outbox.counts(db)

@@ -85,6 +85,6 @@ def _gone(row: InviteRow, now: int) -> int | None:
 def _refused(turn: Turn, contact_id: bytes, reason: int, refusals: dict[bytes, int]) -> None:
     contact = store_contacts.get(turn.db, contact_id)
     # a link may have shown meanwhile that it was our own first message that used the invite up
-    if contact is not None and contact.state == "waiting" and contact.invite is not None:
+    if contact is not None and contact.state in ("waiting", "contact") and contact.invite is not None:
         turn.after(refusals.__setitem__, contact_id, reason)
         people.gone(turn, contact)

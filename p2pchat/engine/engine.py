@@ -25,6 +25,7 @@ from p2pchat.core.identity import Device
 from p2pchat.core.primitives import KEY, Entropy
 from p2pchat.engine import housekeeping, offering, outbound, people, reading, relays, settings
 from p2pchat.engine.allowance import A_BRIEF_TURN, Allowance
+from p2pchat.engine.copies import Copies
 from p2pchat.engine.door import Door
 from p2pchat.engine.events import Hub
 from p2pchat.engine.flow import Flow
@@ -148,6 +149,7 @@ class Engine:
         self.sessions = SessionCache(db)
         self.memory = Memory()
         self.allowance = Allowance()
+        self.copies = Copies()
         self.refusals: dict[bytes, int] = {}
         self.keep_receiving = settings.keep_receiving(db)
         self.offering = Offering(bool(settings.relay_for_contacts(db)))
@@ -198,6 +200,8 @@ class Engine:
             nursery.start_soon(self.presence.run)
             nursery.start_soon(self.mail.run)
             await self.submit(relays.begin, [self.net.mailboxes.relay_at(written) for written in self._relays])
+            await self.submit(self.copies.look)
+            await self._mark_copy()
             await self.submit(housekeeping.tick)
             await self.submit(people.resume)
             if self.net.relayed() is None:
@@ -458,10 +462,15 @@ class Engine:
     def _refill(self, contact: bytes) -> None:
         self.post(self.flow.rows_due, contact, sender=contact)
 
+    async def _mark_copy(self) -> None:
+        await self.submit(self.copies.prepare)
+        await self.submit(self.copies.write)
+
     async def _tick(self) -> None:
         while True:
             await trio.sleep(TICK)
             try:
+                await self._mark_copy()
                 await self.submit(housekeeping.tick)
                 self.whereabouts.changed()
                 await self.read(Database.checkpoint)

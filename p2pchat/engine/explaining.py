@@ -11,6 +11,7 @@ from p2pchat.store import deposits as store_deposits
 from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import queues as store_queues
+from p2pchat.store import renewals as store_renewals
 from p2pchat.store.contacts import Contact
 from p2pchat.store.database import Database
 from p2pchat.store.deposits import Deposit
@@ -54,13 +55,15 @@ def _why(
         return "It was not confirmed in time, or the invite did not work.", "Send it again if it still matters."
     gives_up = f"Tried until {views.timestamp(waiting[0].expires_at)}." if waiting else _NOTHING
     asked = first_message(db, contact)
-    if asked:
+    if asked and contact.state == "waiting":
         reason = f"Your request to {contact.name} is {stored(asked)}."
         return reason, f"They find it when their node runs; this leaves when they have accepted. {gives_up}"
     if contact.identity is None:
         return f"{contact.name}'s node was not reached with the invite yet.", f"It is tried again and again. {gives_up}"
     if contact.state == "waiting":
         return f"{contact.name} has not accepted yet.", f"It leaves as soon as they do. {gives_up}"
+    if store_renewals.get(db, contact.id).wanted_at is not None:
+        return _renewing(db, contact, net.route(contact.id) is not None, gives_up)
     if net.route(contact.id) is not None:
         if row.state == delivery.STORED and not lies:
             return (
@@ -71,9 +74,20 @@ def _why(
     return _without_link(db, row, contact, lies, gives_up)
 
 
+def _renewing(db: Database, contact: Contact, linked: bool, gives_up: str) -> tuple[str, str]:
+    reason = f"The session with {contact.name} has to be made anew: one of you was put back from a copy, or lost much."
+    if linked:
+        return reason, f"That is under way over the link, and tried again within the hour. {gives_up}"
+    if any(queue.flags == 0 for queue in store_queues.theirs(db, contact.id)):
+        return reason, f"Their node is asked by relays, and answers when it runs. {gives_up}"
+    return reason, f"It is done as soon as there is a link. {gives_up}"
+
+
 def _without_link(
     db: Database, row: MessageRow, contact: Contact, lies: list[Deposit], gives_up: str
 ) -> tuple[str, str]:
+    if store_renewals.get(db, contact.id).began_anew and not lies:
+        return f"{contact.name} was asked to begin anew with you.", f"It leaves at once when they accept. {gives_up}"
     if lies:
         following = f"{contact.name}'s node finds it there as soon as it runs; its receipt follows within minutes."
         return f"It is {stored(lies)}.", f"{following} {gives_up}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from p2pchat.core import wire
 from p2pchat.core.identity import Device
-from p2pchat.core.session import Pair, pair
+from p2pchat.core.session import STANDING, Pair, pair, standing_root
 from p2pchat.core.wire import Frame
 from p2pchat.engine import inbound, offering, people, renewal
 from p2pchat.store import contacts as store_contacts
@@ -28,7 +28,9 @@ class Gate:
 
     @staticmethod
     def read(db: Database, me: Device) -> dict[bytes, list[Pair]]:
-        """The pairs by contact: sessions that may be used, newest first, with contacts that may knock."""
+        """The pairs by contact: sessions that may be used, newest first, with contacts that may knock; last, by what a
+        contact with an old copy of their profile is known still.
+        """
         pairs: dict[bytes, list[Pair]] = {}
         for contact in store_contacts.all(db):
             if contact.identity is None or contact.state not in ("contact", "waiting"):
@@ -37,6 +39,9 @@ class Gate:
             pairs[contact.id] = [
                 pair(contact.id, row.th, row.pair_root, me.identity, contact.identity) for row in reversed(rows)
             ]
+            if contact.state == "contact" and contact.device is not None:
+                root = standing_root(me, contact.identity, contact.device)
+                pairs[contact.id].append(pair(contact.id, STANDING, root, me.identity, contact.identity))
         return pairs
 
     def use(self, pairs: dict[bytes, list[Pair]], hidden: frozenset[bytes]) -> None:

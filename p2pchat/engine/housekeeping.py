@@ -7,7 +7,7 @@ from dataclasses import replace
 from p2pchat.core import content as contents
 from p2pchat.core import delivery
 from p2pchat.core.session import LINGER
-from p2pchat.engine import invites, people
+from p2pchat.engine import invites, outbound, people, renewal
 from p2pchat.engine.turn import Turn
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import envelopes as store_envelopes
@@ -15,23 +15,29 @@ from p2pchat.store import invites as store_invites
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import prekeys as store_prekeys
 from p2pchat.store import queues as store_queues
+from p2pchat.store import renewals as store_renewals
 from p2pchat.store import sessions as store_sessions
 
 
 def tick(turn: Turn) -> None:
     """Everything that is due."""
-    for row in store_outbox.expired(turn.db, turn.now):
+    expired = store_outbox.expired(turn.db, turn.now)
+    for row in expired:
         if row.kind == contents.TEXT and row.msg_id is not None:
             people.advance(turn, row.contact, [row.msg_id], delivery.EXPIRED, None)
         store_outbox.remove(turn.db, [row.pk])
+    for row in expired:  # only now, since it seals again what is left
+        if row.kind == store_outbox.RENEWAL and (contact := turn.contact(row.contact)) is not None:
+            renewal.lapsed(turn, contact, row.th or b"")
     for invite in store_invites.expire(turn.db, turn.now):
         invites.ended(turn, invite)
     store_prekeys.expire(turn.db, turn.now)
     store_envelopes.expire(turn.db, turn.now)
-    for contact_id in store_sessions.rivals(turn.db):
+    for contact_id in dict.fromkeys([*store_sessions.rivals(turn.db), *store_outbox.astray(turn.db)]):
         contact = turn.contact(contact_id)
         if contact is not None and contact.state == "contact":
             _end_losers(turn, contact_id)
+    renewal.look_after(turn)
     turn.sessions.write()
     for contact_id in store_sessions.expire(turn.db, turn.now):
         turn.after(turn.net.relink, contact_id)  # a link by the hello of an ended session could not renew
@@ -44,7 +50,15 @@ def tick(turn: Turn) -> None:
 
 
 def _end_losers(turn: Turn, contact_id: bytes) -> None:
-    """Of sessions that both sides surely have, one is used for sending; the others end."""
-    live = [one for one in turn.sessions.all(contact_id) if one.ends_at is None and one.confirmed]
-    for session in sorted(live, key=lambda one: one.th)[1:]:
+    """Of sessions that both sides surely have, one is used for sending; the others end, and so do those of our own
+    making whose first message is not under way any more. What waits in one of them is sealed in the one that is used.
+    """
+    live = [one for one in turn.sessions.all(contact_id) if one.ends_at is None]
+    sure = sorted((one for one in live if one.confirmed), key=lambda one: one.th)
+    under_way = store_outbox.sessions_begun(turn.db, contact_id, store_outbox.INITIAL, store_outbox.RENEWAL)
+    under_way |= renewal.began_anew(store_renewals.get(turn.db, contact_id))
+    losers = [one for one in live if not one.confirmed and one.th not in under_way] if sure else []
+    for session in sure[1:] + losers:
         turn.sessions.put(contact_id, replace(session, ends_at=turn.now + LINGER))
+    if sure and store_outbox.sealed_otherwise(turn.db, contact_id, sure[0].th):
+        outbound.seal_again(turn, contact_id)

@@ -37,7 +37,7 @@ from p2pchat.store.messages import MessageRow
 HOUR = 3_600_000
 MAILBOX = "mailbox"
 """The route of what lay at a relay."""
-_DONE_AT_ACK = frozenset({contents.RECEIPT, store_outbox.INITIAL, store_outbox.RENEWAL})
+_DONE_AT_ACK = frozenset({contents.RECEIPT, store_outbox.INITIAL, store_outbox.RENEWAL, store_outbox.REQUEST})
 RETRY_ACKED = (HOUR, 6 * HOUR, 24 * HOUR)
 """An acked content whose receipt does not come is sent again after these, then daily."""
 
@@ -57,8 +57,10 @@ def frame(turn: Turn, contact_id: bytes, th: bytes, route: str, one: Frame) -> N
         renewal.asked(turn, contact, th)
     elif one.type == wire.BUNDLE:
         renewal.answered(turn, contact, th, one.body)
-    elif one.type == wire.INITIAL:
-        renewal.begun(turn, contact, one.body)
+    elif one.type == wire.INITIAL and not renewal.begun(turn, contact, one.body):
+        turn.after(turn.net.send, contact.id, [Frame(wire.REFUSED, envelope_id(one.body))])
+    elif one.type == wire.REQUEST:
+        renewal.requested(turn, contact, one.body)
 
 
 def envelope(turn: Turn, contact: Contact, th: bytes, route: str, one: Frame) -> None:
@@ -68,12 +70,13 @@ def envelope(turn: Turn, contact: Contact, th: bytes, route: str, one: Frame) ->
     if taken is None:
         turn.later(contact.id, frame, contact.id, th, route, one)
     elif not taken:
+        renewal.strange(turn, contact)
         turn.after(turn.net.send, contact.id, [Frame(wire.REFUSED, name)])
 
 
 def mailed(turn: Turn, contact_id: bytes, blob: bytes) -> None:
-    """One blob from the queue of a contact at a relay: an envelope, or the first message of a renewed session. A relay
-    can put anything there; what does not open is dropped without a word.
+    """One blob from the queue of a contact at a relay: an envelope, the first message of a renewed session, or a
+    request for one. A relay can put anything there; what is none of these is dropped, and noted.
     """
     contact = turn.contact(contact_id)
     if contact is None or contact.state not in ("contact", "waiting"):
@@ -82,7 +85,8 @@ def mailed(turn: Turn, contact_id: bytes, blob: bytes) -> None:
     if taken is None:  # until then it is only in memory: what a crash takes, its sender deposits again
         turn.later(contact_id, mailed, contact_id, blob)
     elif not taken:
-        renewal.begun(turn, contact, blob)
+        if not renewal.begun(turn, contact, blob) and not renewal.requested(turn, contact, blob):
+            renewal.unread(turn, contact)
     elif not turn.recent(contact.heard_at or 0, HOUR):
         store_contacts.heard(turn.db, contact_id, turn.now)
         turn.forget_contact(contact_id)
@@ -109,7 +113,8 @@ def _take(turn: Turn, contact: Contact, route: str, name: bytes, blob: bytes) ->
     if contact.state == "waiting":  # only one who accepted us seals contents for us
         contact = people.accepted(turn, contact, opened[0])
     elif opened[0].initiator and not opened[0].confirmed:
-        people.arrived(turn, contact, opened[0])
+        renewal.arrived(turn, contact, opened[0].th)
+        people.came(turn, contact, opened[0].th)
     if later:
         turn.owing[contact.id] = None
     elif receipted:
@@ -150,6 +155,9 @@ def acks(turn: Turn, contact_id: bytes, route: str, ids: list[bytes]) -> None:
     for row in store_outbox.acked(turn.db, contact_id, ids):
         if row.kind in _DONE_AT_ACK:
             done.append(row.pk)
+            contact = turn.contact(contact_id)
+            if row.kind == store_outbox.RENEWAL and contact is not None:
+                renewal.arrived(turn, contact, row.th or b"")
             continue
         again_at = turn.now + RETRY_ACKED[min(row.attempts, len(RETRY_ACKED) - 1)]
         store_outbox.update(turn.db, row.pk, acked_at=turn.now, attempts=row.attempts + 1, next_try=again_at)

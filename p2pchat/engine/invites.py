@@ -8,6 +8,7 @@ Reusable: the current set of the rotation; everybody who comes is a request.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from p2pchat.core import content as contents
 from p2pchat.core import handshake, mailbox
@@ -27,6 +28,7 @@ from p2pchat.core.invite import (
     decode_invite,
     encode_invite,
     hello_key,
+    invite_mark,
     new_secret,
 )
 from p2pchat.core.prekeys import (
@@ -39,9 +41,10 @@ from p2pchat.core.prekeys import (
     open_bundle,
     person_digest,
 )
-from p2pchat.core.primitives import KEY, sign_public
+from p2pchat.core.primitives import KEY, equal, sign_public
 from p2pchat.core.session import DAY, Session
-from p2pchat.engine import outbound, people, queues, views
+from p2pchat.engine import introductions, outbound, people, queues, views
+from p2pchat.engine.introductions import Introduction
 from p2pchat.engine.ports import Relay
 from p2pchat.engine.turn import Turn
 from p2pchat.errors import CannotOpen, NotNow, UsageError
@@ -234,6 +237,9 @@ def admit(turn: Turn, invite_id: bytes, blob: bytes) -> bool:
         session, inner = handshake.respond(turn.me, prekeys, initial, turn.entropy)
         content = decode_content(inner)
         profile = read_profile(content)
+        mark = contents.mark_of(content.payload)
+        if mark is not None and not equal(mark, invite_mark(row.hello)):
+            raise CannotOpen  # written for another invite: whoever it was given to has passed it on
     except CannotOpen:
         return False
     known = store_contacts.by_identity(turn.db, initial.identity)
@@ -250,7 +256,7 @@ def admit(turn: Turn, invite_id: bytes, blob: bytes) -> bool:
     store_prekeys.remember(turn.db, th, contact.id, turn.now + REMEMBER_HANDSHAKE)
     # its ack may be lost: it is known for as long as the invite is, which may be a year
     store_envelopes.remember(turn.db, [SeenRow(name, contact.id, None, max(turn.now, row.expires_at))])
-    _welcome(turn, contact, session, people.Introduction(initial.device, content.message_id, profile), row)
+    _welcome(turn, contact, session, Introduction(initial.device, content.message_id, profile), row)
     return True
 
 
@@ -300,7 +306,7 @@ def _newcomer(turn: Turn, row: InviteRow, initial: Initial, name: str) -> Contac
     return contact
 
 
-def _welcome(turn: Turn, contact: Contact, session: Session, introduction: people.Introduction, row: InviteRow) -> None:
+def _welcome(turn: Turn, contact: Contact, session: Session, introduction: Introduction, row: InviteRow) -> None:
     """Accept on arrival or ask. One who is a contact already and begins anew is always asked about, and nothing that
     they say about themselves holds before the answer: whoever stole our device keys could say it in their name.
     """
@@ -313,7 +319,7 @@ def _welcome(turn: Turn, contact: Contact, session: Session, introduction: peopl
     if (before := turn.sessions.pending(contact.id)) is not None:
         turn.sessions.drop(contact.id, before.th)
     turn.sessions.begin(contact.id, session, turn.now, pending=True)
-    people.introduced(turn, contact, introduction)
+    introductions.keep(turn, contact.id, introduction)
     if newcomer and not row.ask:
         people.begin(turn, contact, session)
     else:
@@ -327,7 +333,7 @@ def answer(turn: Turn, contact_id: bytes, blob: bytes) -> bytes | None:
         return None
     invite = decode_invite(contact.invite)
     try:
-        return _first_message(turn, contact, invite, open_blob(blob_key(invite.secret), blob))
+        return _first_message(turn, contact, invite, open_blob(blob_key(invite.secret), blob), at_node=True)
     except CannotOpen:
         return None
 
@@ -345,14 +351,16 @@ def boxed(turn: Turn, contact_id: bytes, relay: bytes, blob: bytes) -> None:
         return
     try:
         bundle, fetch = _BOX(decode(open_blob(blob_key(invite.secret), blob), BUCKETS[-1]))
-        if _first_message(turn, contact, invite, bundle) is None:
-            return
+        if _first_message(turn, contact, invite, bundle, at_node=False) is None:
+            contact = _who_begins_anew(turn, contact)
+            if contact is None:
+                return
     except CannotOpen:
         return
     until = max(turn.now, contact.invite_until or 0) + outbound.KEEP_TRYING
     put_seed = mailbox.invite_put(invite.secret)
     for way in ways:
-        row = TheirQueueRow(contact_id, None, way.peer, way.address, way.token, fetch, put_seed, mailbox.STAMPED, until)
+        row = TheirQueueRow(contact.id, None, way.peer, way.address, way.token, fetch, put_seed, mailbox.STAMPED, until)
         store_queues.deposit_in(turn.db, row)
     turn.mail_changed = True
 
@@ -360,9 +368,17 @@ def boxed(turn: Turn, contact_id: bytes, relay: bytes, blob: bytes) -> None:
 _BOX = array(binary_upto(MOST_BUNDLE), binary(KEY), open_end=True)
 
 
-def _first_message(turn: Turn, contact: Contact, invite: Invite, offered: bytes) -> bytes | None:
+def _who_begins_anew(turn: Turn, waiting: Contact) -> Contact | None:
+    """The contact who goes on with an invite that was used for somebody else as it seemed."""
+    found = (one for one in store_contacts.all(turn.db) if one.invite_id == waiting.invite_id and one.id != waiting.id)
+    contact = next(found, None)
+    return contact if contact is not None and store_outbox.initial(turn.db, contact.id) is not None else None
+
+
+def _first_message(turn: Turn, contact: Contact, invite: Invite, offered: bytes, *, at_node: bool) -> bytes | None:
     """The first message for an invite, made against this bundle unless it was made before; the same by every way. None
-    if it is of somebody we know. Raises `CannotOpen`, with nothing changed.
+    if it is of somebody we know. Raises `CannotOpen`, with nothing changed. `at_node`: it was offered by one whose
+    transport key the invite names.
     """
     bundle = open_bundle(offered)
     if invite.digest != _pinned(invite, bundle):
@@ -372,38 +388,65 @@ def _first_message(turn: Turn, contact: Contact, invite: Invite, offered: bytes)
         return pending
     known = store_contacts.by_identity(turn.db, bundle.identity)
     if known is not None and known.id != contact.id:
-        _already(turn, contact, known)
+        proven = at_node and _is_theirs(turn, invite, known)
+        _already(turn, contact, known, bundle, proven=proven, foreign=at_node and not proven)
         return None
-    content = _introduction(turn, contact)
-    # whether the invite has expired is the inviter's to say: our clock may be a day ahead
-    session, message = handshake.initiate(turn.me, bundle, content, turn.now - DAY, turn.entropy)
+    session, initial = _initiated(turn, contact, invite, bundle)
     turn.change(contact.id, identity=bundle.identity, device=bundle.device, bundle=bundle.encoded)
     turn.sessions.begin(contact.id, session, turn.now)
     turn.pairs_changed = True
-    initial = seal_blob(blob_key(invite.secret), message, turn.random)
-    outbound.queue_initial(turn, contact.id, store_outbox.INITIAL, initial, session.th)
+    outbound.queue_initial(turn, contact.id, initial, session.th)
     return initial
+
+
+def _initiated(turn: Turn, contact: Contact, invite: Invite, bundle: Bundle) -> tuple[Session, bytes]:
+    """A new session by an invite, and its first message, sealed."""
+    content = _introduction(turn, contact, invite)
+    # whether the invite has expired is the inviter's to say: our clock may be a day ahead
+    session, message = handshake.initiate(turn.me, bundle, content, turn.now - DAY, turn.entropy)
+    return session, seal_blob(blob_key(invite.secret), message, turn.random)
 
 
 def _pinned(invite: Invite, bundle: Bundle) -> bytes:
     return bundle.digest if invite.kind == ONE_TIME else person_digest(bundle.identity, bundle.device)
 
 
-def _introduction(turn: Turn, contact: Contact) -> bytes:
-    payload = contents.profile_payload(outbound.own_profile(turn, contact))
+def _introduction(turn: Turn, contact: Contact, invite: Invite) -> bytes:
+    mark = invite_mark(hello_key(invite.secret))
+    payload = contents.introduction_payload(outbound.own_profile(turn, contact), mark)
     return encode_content(Content(contents.PROFILE, turn.new_message_id(), 0, turn.now, payload))
 
 
-def _already(turn: Turn, contact: Contact, known: Contact) -> None:
-    """The invite is of somebody we know by another way: say so, and keep one contact."""
-    if known.state != "waiting":
-        turn.event("node", warning=f"That invite is {known.name}'s, who is in your list already ({known.state}).")
-    if known.state == "blocked":
-        people.gone(turn, contact)
-        return
-    if known.state == "request":
+def _is_theirs(turn: Turn, invite: Invite, known: Contact) -> bool:
+    """Whether the invite's maker, who has just answered under a transport key of the invite, is this contact: who has
+    named that key as their own, in a session that nobody else can write in. A bundle proves nothing: many have it.
+    """
+    peers = {way.peer for way in invite.ways if way.role == ROLE_NODE}
+    return bool(peers) and peers <= introductions.named_hosts(turn, known.id)
+
+
+def _already(turn: Turn, contact: Contact, known: Contact, bundle: Bundle, *, proven: bool, foreign: bool) -> None:
+    """The invite is of somebody we know by another way: keep one contact. What was written to its maker is for them
+    only if it is proven that they are its maker; `foreign`: it came from a host that they have not named.
+    """
+    if known.state == "request" and proven:  # they asked us, and we used an invite of theirs: both said yes
         known = people.accept(turn, known)
-    outbound.move(turn, contact, known)
-    people.remove(turn, contact)
-    if known.state == "waiting":  # they have not answered our last one, and may have declined it: begin again by this
-        people.knock_anew(turn, known, contact)
+    # one who came later than the invite: each used one of the other, and that is all
+    before = store_contacts.was_there_before(turn.db, known.id, contact.id)
+    if known.state == "contact" and before and contact.invite is not None:
+        try:
+            session, blob = _initiated(turn, known, decode_invite(contact.invite), bundle)
+        except CannotOpen:
+            return
+        people.begin_anew(turn, known, session, blob, contact, bundle.device)
+    elif known.state == "waiting" and not foreign:
+        # they have not answered our last one, and may have declined it: begin again by this
+        known = people.knock_anew(turn, known, contact if proven else replace(contact, named_by_me=False))
+    else:
+        warning = f"That invite names {known.name}, who is in your list already ({known.state}). It is not used."
+        turn.event("node", warning=warning)
+    if proven and known.state in ("contact", "waiting"):
+        outbound.move(turn, contact, known)
+    people.not_sent(turn, contact)
+    if known.state == "request" or known.state == "contact":
+        turn.change(known.id, invite_id=contact.invite_id)

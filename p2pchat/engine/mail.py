@@ -92,7 +92,7 @@ class Mail:
         theirs = store_queues.theirs(db)
         opened = {(row.contact, row.relay) for row in theirs if row.flags == mailbox.STAMPED}
         for contact in store_contacts.all(db):
-            if contact.invite is None or contact.state != "waiting":
+            if contact.invite is None or contact.state not in ("waiting", "contact"):
                 continue
             invite = decode_invite(contact.invite)
             fetch_seed, put_seed = mailbox.invite_box(invite.secret)

@@ -101,12 +101,24 @@ def queue(
     _ready(turn, row, store_outbox.add(turn.db, row))
 
 
-def queue_initial(turn: Turn, contact_id: bytes, kind: int, blob: bytes, th: bytes) -> None:
-    """Keep a first message until its ack; it is sent as the same bytes every time. One for an invite is kept for as
-    long as the inviter may know the invite: it may be just the ack that was lost.
+def queue_initial(turn: Turn, contact_id: bytes, blob: bytes, th: bytes) -> None:
+    """Keep the first message for an invite until its ack, for as long as the inviter may know the invite: it may be
+    just the ack that was lost.
     """
     contact = turn.contact(contact_id)
-    known_until = (contact.invite_until or 0) if contact is not None and kind == store_outbox.INITIAL else 0
+    known_until = (contact.invite_until or 0) if contact is not None else 0
+    _add_first(turn, contact_id, store_outbox.INITIAL, blob, th, max(turn.now, known_until) + KEEP_TRYING)
+
+
+def queue_first(turn: Turn, contact_id: bytes, kind: int, blob: bytes, th: bytes, until: int) -> None:
+    """Keep what is to begin a new session, a first message or a request for one, until it has arrived or `until`; it is
+    sent as the same bytes every time.
+    """
+    row, pk = _add_first(turn, contact_id, kind, blob, th, until)
+    _ready(turn, row, pk)
+
+
+def _add_first(turn: Turn, contact_id: bytes, kind: int, blob: bytes, th: bytes, until: int) -> tuple[OutboxRow, int]:
     row = OutboxRow(
         contact=contact_id,
         kind=kind,
@@ -117,11 +129,9 @@ def queue_initial(turn: Turn, contact_id: bytes, kind: int, blob: bytes, th: byt
         th=th,
         created_at=turn.now,
         next_try=AT_ONCE,
-        expires_at=max(turn.now, known_until) + KEEP_TRYING,
+        expires_at=until,
     )
-    pk = store_outbox.add(turn.db, row)
-    if kind == store_outbox.RENEWAL:
-        _ready(turn, row, pk)
+    return row, store_outbox.add(turn.db, row)
 
 
 def queue_box(turn: Turn, invite_id: bytes, blob: bytes, until: int) -> None:
@@ -151,6 +161,12 @@ def seal_again(turn: Turn, contact_id: bytes) -> None:
     The rows go behind the first message of that session, without which the other side could not open them.
     """
     _begin_sealing(turn, contact_id, store_outbox.newest(turn.db, contact_id))
+
+
+def seal_one_again(turn: Turn, row: OutboxRow, session: Session) -> None:
+    """The session of this row is not used any more: seal it in another, behind all others."""
+    if _sealing(turn, row.contact) is None:  # else it is about to be
+        _seal_row(turn, row, session, behind=True)
 
 
 def _begin_sealing(turn: Turn, contact_id: bytes, old: int) -> None:
@@ -232,16 +248,20 @@ def ready(rows: Iterable[OutboxRow], pk: int | None = None) -> list[Sealed]:
 
 
 def _frame_type(kind: int) -> int:
-    return wire.INITIAL if kind == store_outbox.RENEWAL else wire.ENVELOPE
+    return _FRAMES.get(kind, wire.ENVELOPE)
+
+
+_FRAMES = {store_outbox.RENEWAL: wire.INITIAL, store_outbox.REQUEST: wire.REQUEST}
 
 
 def move(turn: Turn, old: Contact, new: Contact) -> None:
-    """What was written to `old` goes to `new`: they turned out to be one person."""
+    """What was written to `old` and has not left is for `new`: they are one person. It keeps its ids and its place."""
     for row in store_outbox.for_contact(turn.db, old.id):
-        found = [] if row.msg_id is None else store_messages.mine(turn.db, old.id, [row.msg_id])
-        for message in found:
-            store_messages.delete(turn.db, message.pk)
-            send_text(turn, new, message.text)
+        for message in [] if row.msg_id is None else store_messages.mine(turn.db, old.id, [row.msg_id]):
+            seq = turn.next_seq(new.id)
+            store_messages.move(turn.db, message.pk, new.id, seq)
+            queue(turn, new, contents.TEXT, contents.text_payload(message.text), message_id=message.id, seq=seq)
+            turn.event("message", **views.message(replace(message, chat=new.id, seq=seq), new.name))
     store_outbox.clear(turn.db, old.id)
 
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from p2pchat.core import content as contents
 from p2pchat.core import delivery
-from p2pchat.core.codec import array, binary, decode, encode
 from p2pchat.core.content import Announced, Profile, newest_message_id
 from p2pchat.core.identity import safety_number, sas_words
 from p2pchat.core.invite import ROLE_NODE, Invite, decode_invite, hello_key, invite_id, read_invite
@@ -22,7 +21,8 @@ from p2pchat.core.mailbox import STAMPED
 from p2pchat.core.primitives import KEY, equal
 from p2pchat.core.session import DAY, LINGER, Session
 from p2pchat.core.text import clean_name
-from p2pchat.engine import outbound, queues, views
+from p2pchat.engine import introductions, outbound, queues, views
+from p2pchat.engine.introductions import Introduction
 from p2pchat.engine.turn import Turn
 from p2pchat.errors import BadName, InviteExpired, NotNow
 from p2pchat.store import contacts as store_contacts
@@ -31,11 +31,11 @@ from p2pchat.store import messages as store_messages
 from p2pchat.store import meta
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import queues as store_queues
+from p2pchat.store import renewals as store_renewals
 from p2pchat.store.contacts import Contact, Way
 
 HEARD_WITHIN = 30 * DAY
 _JOINERS = {0x200C: None, 0x200D: None}
-_INTRODUCTION = array(binary(KEY), binary(contents.MESSAGE_ID), contents.PAYLOADS[contents.PROFILE])
 
 
 def name_of(written: str) -> str:
@@ -134,7 +134,7 @@ def knock_anew(turn: Turn, contact: Contact, newer: Contact) -> Contact:
     """
     assert newer.invite is not None
     invite = decode_invite(newer.invite)
-    _forget_first(turn, contact.id)
+    forget_first(turn, contact.id)
     changed = turn.change(contact.id, invite=newer.invite, invite_id=newer.invite_id, invite_until=newer.invite_until)
     if newer.hidden:
         turn.pairs_changed = True
@@ -179,7 +179,7 @@ def heard(turn: Turn, contact_id: bytes, th: bytes) -> None:
     outbound.tell_owed(turn, contact_id)
     outbound.seal_more(turn, contact_id)  # a full disk may have ended it
     if any(one.th == th and one.initiator for one in turn.sessions.all(contact_id)):
-        joined(turn, contact_id)
+        came(turn, contact, th)
 
 
 def show(turn: Turn, contact_id: bytes) -> None:
@@ -194,23 +194,55 @@ def joined(turn: Turn, contact_id: bytes) -> None:
     contact = turn.contact(contact_id)
     if contact is None or contact.invite is None:
         return
-    _forget_first(turn, contact_id)
+    forget_first(turn, contact_id)
     contact = turn.change(contact_id, invite=None, invite_until=None)
     turn.after(turn.net.joined, contact_id)
     reach(turn, contact)
 
 
-def _forget_first(turn: Turn, contact_id: bytes) -> None:
+def came(turn: Turn, contact: Contact, th: bytes) -> None:
+    """The other side has the session `th`, which we began: it has our first message, if it is that one's."""
+    begun = store_outbox.sessions_begun(turn.db, contact.id, store_outbox.INITIAL)
+    if contact.state == "waiting" or not begun or th in begun:
+        joined(turn, contact.id)
+
+
+def begin_anew(turn: Turn, contact: Contact, session: Session, blob: bytes, by: Contact, device: bytes) -> None:
+    """Ask a contact to begin anew, by the fresh invite of theirs that `by` was made for; `device` is the key that their
+    identity certifies now. Until they have said yes the sessions that are there go on.
+    """
+    forget_first(turn, contact.id)
+    if by.hidden:
+        contact = hide(turn, contact, hidden=True)
+    turn.change(contact.id, device=device, invite=by.invite, invite_id=by.invite_id, invite_until=by.invite_until)
+    turn.sessions.begin(contact.id, session, turn.now)
+    state = store_renewals.get(turn.db, contact.id)
+    store_renewals.put(turn.db, replace(state, began_anew=(session.th + state.began_anew)[: MAX_ANEW * KEY]))
+    turn.pairs_changed = True
+    outbound.queue_initial(turn, contact.id, blob, session.th)
+    turn.event("node", warning=ASKED_ANEW.format(name=contact.name))
+    assert by.invite is not None
+    turn.after(turn.net.joined, contact.id)
+    knock(turn, contact, decode_invite(by.invite))
+
+
+MAX_ANEW = 4
+"""Sessions begun by fresh invites of one contact that may still be accepted."""
+ASKED_ANEW = "{name} is in your list already: they are asked to begin anew with you, and have to accept."
+
+
+def give_up_anew(turn: Turn, contact: Contact) -> Contact:
+    """Ask a contact no more to begin anew; if they were asked already, they may still accept."""
+    forget_first(turn, contact.id)
+    turn.after(turn.net.joined, contact.id)
+    return turn.change(contact.id, invite=None, invite_until=None)
+
+
+def forget_first(turn: Turn, contact_id: bytes) -> None:
     """Our first message is not sent any more."""
     store_outbox.clear(turn.db, contact_id, [store_outbox.INITIAL])
     store_queues.deposit_no_more(turn.db, contact_id, STAMPED)
     turn.mail_changed = True
-
-
-def arrived(turn: Turn, contact: Contact, session: Session) -> None:
-    """A session that we began has brought something: its first message is there."""
-    store_outbox.clear_renewal(turn.db, contact.id, session.th)
-    joined(turn, contact.id)
 
 
 def accepted(turn: Turn, contact: Contact, session: Session) -> Contact:
@@ -224,33 +256,14 @@ def accepted(turn: Turn, contact: Contact, session: Session) -> Contact:
     return changed
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Introduction:
-    """What a first message says about its sender: the device key, and the profile with its content's id."""
-
-    device: bytes
-    message_id: bytes
-    profile: Profile
-
-
-def introduced(turn: Turn, contact: Contact, introduction: Introduction) -> None:
-    """Keep an introduction until a person has answered the request."""
-    profile = contents.profile_payload(introduction.profile)
-    meta.put(turn.db, _introduction_key(contact.id), encode([introduction.device, introduction.message_id, profile]))
-
-
-def _introduction_key(contact_id: bytes) -> str:
-    return f"introduction {contact_id.hex()}"
-
-
 def _take_introduction(turn: Turn, contact: Contact) -> Contact:
     """Believe what a first message said about its sender, now that a person said yes to it."""
-    kept = meta.get(turn.db, _introduction_key(contact.id))
-    if kept is None:
+    introduction = introductions.kept(turn, contact.id)
+    if introduction is None:
         return contact
-    meta.remove(turn.db, _introduction_key(contact.id))
-    device, message_id, payload = _INTRODUCTION(decode(kept, len(kept)))
-    return told(turn, turn.change(contact.id, device=device), message_id, contents.profile_of(payload))
+    introductions.forget(turn, contact.id)
+    changed = turn.change(contact.id, device=introduction.device)
+    return told(turn, changed, introduction.message_id, introduction.profile)
 
 
 def connected(turn: Turn, contact: Contact, introduction: Introduction) -> None:
@@ -282,6 +295,9 @@ def begin(turn: Turn, contact: Contact, session: Session) -> None:
             turn.sessions.put(contact.id, replace(old, ends_at=turn.now + LINGER))
     again = contact.state == "contact"
     turn.sessions.admit(contact.id, session)
+    store_outbox.clear(turn.db, contact.id, [store_outbox.RENEWAL, store_outbox.REQUEST])
+    state = store_renewals.get(turn.db, contact.id)
+    store_renewals.put(turn.db, replace(state, wanted_at=None, unread_at=None, asked_at=None))
     contact = _take_introduction(turn, turn.change(contact.id, state="contact"))
     turn.pairs_changed = True
     outbound.queue_profile(turn, contact)
@@ -298,7 +314,7 @@ def decline(turn: Turn, contact: Contact) -> None:
     session = turn.sessions.pending(contact.id)
     if session is None:
         raise NotNow(f"{contact.name} has not asked", hint="`p2pchat requests` lists who has.")
-    meta.remove(turn.db, _introduction_key(contact.id))
+    introductions.forget(turn, contact.id)
     if contact.state == "request":
         remove(turn, contact)
     else:
@@ -338,6 +354,8 @@ def hide(turn: Turn, contact: Contact, *, hidden: bool) -> Contact:
     """Never show a contact our network address any more, or show it again; they are told where they reach us now."""
     if contact.hidden == hidden:
         return contact
+    if contact.state == "contact" and contact.invite is not None:
+        contact = give_up_anew(turn, contact)
     if contact.invite is not None and contact.identity is not None:
         raise NotNow(f"What {contact.name} is told about you first is on its way already", hint="Wait for the answer.")
     changed = turn.change(contact.id, hidden=hidden)
@@ -414,11 +432,20 @@ def is_news(turn: Turn, contact: Contact, what: str, message_id: bytes) -> bool:
 
 
 def gone(turn: Turn, contact: Contact) -> None:
-    """The invite we used does not work. What was written to its maker failed; without that nothing is left of it.
-
-    Nobody is behind it any more: an invite of the same person that works must find the way free.
+    """The invite we used does not work; see `not_sent`. Nobody is behind it any more: an invite of the same person that
+    works must find the way free. Of a contact who was to begin anew, only that is forgotten.
     """
     turn.event("node", warning=f"The invite of {contact.name} cannot be used any more.")
+    if contact.state == "contact":
+        give_up_anew(turn, contact)
+        return
+    not_sent(turn, contact)
+
+
+def not_sent(turn: Turn, contact: Contact) -> None:
+    """Somebody whom we waited for is not there. What was written to them has failed, and stays in their chat, from
+    where a person may send it again; where nothing was written nothing is left of them.
+    """
     rows = store_outbox.for_contact(turn.db, contact.id)
     failed = [row.msg_id for row in rows if row.kind == contents.TEXT and row.msg_id is not None]
     if not failed:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from p2pchat.core import ratchet
+from p2pchat.core.content import EPOCH
 from p2pchat.core.identity import Device
 from p2pchat.core.primitives import Entropy
 from p2pchat.core.session import Received as Opened
@@ -22,6 +23,7 @@ from p2pchat.engine.ports import Net
 from p2pchat.errors import CannotOpen, NoSuchContact
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
+from p2pchat.store import meta
 from p2pchat.store import sessions as store_sessions
 from p2pchat.store.contacts import Contact
 from p2pchat.store.database import Database, Value
@@ -30,6 +32,8 @@ from p2pchat.store.sessions import SessionRow
 Skipped = dict[tuple[int, int], bytes]
 SEAL_A_TURN = 1 << 20
 """Bytes of envelopes that one turn makes of what waited, for all contacts together; the rest goes into later turns."""
+EPOCH_KEY = "epoch"
+"""Where `store.meta` has the epoch of this copy of the profile; see `copies`."""
 MOST_NAMES = 1000
 """Ways of naming contacts that are remembered."""
 
@@ -334,8 +338,11 @@ class Turn:
         return known
 
     def next_seq(self, chat: bytes) -> int:
-        """The number of our next message in a chat, as `store.messages.next_seq`."""
-        number = self.memory.numbers.get(chat) or store_messages.next_seq(self.db, chat)
+        """The number of our next message in a chat, as `store.messages.next_seq`, in this copy's epoch at least."""
+        number = self.memory.numbers.get(chat)
+        if number is None:
+            first = meta.get_int(self.db, EPOCH_KEY) * EPOCH + 1
+            number = max(store_messages.next_seq(self.db, chat), first)
         self.memory.numbers[chat] = number + 1
         return number
 

@@ -94,6 +94,13 @@ def hidden(db: Database) -> frozenset[bytes]:
     return frozenset(row[0] for row in db.query("SELECT id FROM contacts WHERE hidden"))
 
 
+def was_there_before(db: Database, id: bytes, other: bytes) -> bool:
+    """Whether a contact was added before another one."""
+    sql = "SELECT 1 FROM contacts WHERE id = ? AND rowid < (SELECT rowid FROM contacts WHERE id = ?)"
+    found = db.query_one(sql, (id, other))
+    return found is not None
+
+
 def update(db: Database, id: bytes, **fields: Value) -> None:
     """Set fields of one contact, by the names of `Contact`."""
     db.execute(f"UPDATE contacts SET {assignments(fields, _CHANGING)} WHERE id = :id", {**fields, "id": id})

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from itertools import islice
 
+from p2pchat.core.content import EPOCH
 from p2pchat.errors import AmbiguousName, DatabaseDamaged, NoSuchMessage
 from p2pchat.store.database import AMONG, Database, Row, Value, packed
 from p2pchat.store.fold import indexed, matching
@@ -62,14 +63,19 @@ def columns(table: str) -> str:
 _SELECT = f"SELECT {_COLUMNS} FROM messages "
 _INDEXED = "INDEXED BY messages_in_order"
 _NEXT_PLACE = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'messages'), 0) + 1"
-# seq 0 is no number, so it is never late. VALUES and not SELECT, which would first be copied into a table of its own.
-# One that was erased here gets no place, and what has none is passed over like one that is here.
+# Between two epochs of a sender ids, which hold a time, say what is late: two copies of a profile may take turns.
+# seq 0 is no number, so it is never late; nor is one whose number another message has: its sender counts again, from an
+# old copy of their profile, and this one is new. VALUES and not SELECT, which would first be copied into a table of its
+# own. One that was erased here gets no place, and what has none is passed over like one that is here.
 _INSERT = f"""
 INSERT OR IGNORE INTO messages
     (id, chat, sender, kind, seq, text, sent_at, state, received_at, route, stored_at, delivered_at, read_at, place)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
         CASE WHEN NOT EXISTS (SELECT 1 FROM erased WHERE chat = ?2 AND sender = ?3 AND seq = ?5 AND mark = ?14)
         THEN coalesce((SELECT place FROM messages WHERE chat = ?2 AND sender = ?3 AND seq > ?5 AND ?5 > 0
+                       AND (seq / {EPOCH} = ?5 / {EPOCH} OR id > ?1)
+                       AND NOT EXISTS (SELECT 1 FROM messages WHERE chat = ?2 AND sender = ?3 AND seq = ?5)
+                       AND NOT EXISTS (SELECT 1 FROM erased WHERE chat = ?2 AND sender = ?3 AND seq = ?5)
                        ORDER BY seq LIMIT 1), {_NEXT_PLACE}) END)
 """
 _INDEX = "INSERT INTO messages_fts (rowid, text) VALUES (?, ?)"
@@ -301,6 +307,11 @@ def delete(db: Database, pk: int) -> bool:
     return True
 
 
+def move(db: Database, pk: int, chat: bytes, seq: int) -> None:
+    """Put a message of ours into another chat, where it was, under its id."""
+    db.execute("UPDATE messages SET chat = ?, seq = ? WHERE pk = ?", (chat, seq, pk))
+
+
 def clear(db: Database, chat: bytes) -> None:
     """Delete every message of a chat, and the memory of those deleted before."""
     rows: list[Row] = db.query("SELECT pk, text FROM messages WHERE chat = ?", (chat,))
@@ -312,12 +323,13 @@ def clear(db: Database, chat: bytes) -> None:
 def missing_before(db: Database, chat: bytes, sender: bytes, seq: int) -> int:
     """How many of the sender's messages lack between this one and the one before it that is here.
 
-    Before the first one here, all from 1 on lack. What was deleted here does not.
+    Before the first one here, all from 1 on lack. What was deleted here does not. How far an epoch went that another
+    follows, nobody knows (see `core.content.EPOCH`): what lacks at its end is not counted.
     """
     row = db.query_one(
         "SELECT coalesce(max(seq), 0) FROM messages WHERE chat = ? AND sender = ? AND seq < ?", (chat, sender, seq)
     )
-    before = int(row[0]) if row else 0
+    before = max(int(row[0]) if row else 0, seq - seq % EPOCH)
     gap = seq - before - 1
     if gap <= 0:
         return 0

@@ -17,6 +17,8 @@ INITIAL = 100
 """`kind` of a first message for an invite; lower ones are content types."""
 RENEWAL = 101
 """`kind` of a first message that renews a session."""
+REQUEST = 103
+"""`kind` of a request for a new session."""
 BOX = 102
 """`kind` of the sealed bundle of an invite of ours, for its box at relays; its `contact` is the invite."""
 
@@ -50,6 +52,7 @@ class Acked:
     kind: int
     msg_id: bytes | None
     attempts: int
+    th: bytes | None
 
 
 _NAMES = tuple(field.name for field in fields(OutboxRow))
@@ -68,7 +71,7 @@ _ADD = f"INSERT INTO outbox ({', '.join(_NEW)}) VALUES ({', '.join('?' * len(_NE
 _SELECT = f"SELECT {_COLUMNS} FROM outbox "
 _FORGET = f"DELETE FROM outbox WHERE msg_id IN {AMONG.format('?1')} AND +contact = ?2"
 _ACKED = f"""
-SELECT pk, kind, msg_id, attempts FROM outbox
+SELECT pk, kind, msg_id, attempts, th FROM outbox
 WHERE envelope_id IN {AMONG.format("?1")} AND +contact = ?2 ORDER BY pk
 """
 _NOWHERE_ELSE = "AND NOT EXISTS (SELECT 1 FROM deposits WHERE outbox = pk) "
@@ -139,8 +142,41 @@ def get(db: Database, pk: int) -> OutboxRow | None:
 
 def initial(db: Database, contact: bytes) -> bytes | None:
     """The first message for the invite of a contact, or None."""
-    row = db.query_one("SELECT envelope FROM outbox WHERE contact = ? AND kind = ?", (contact, INITIAL))
+    return first_of(db, contact, INITIAL)
+
+
+def first_of(db: Database, contact: bytes, kind: int) -> bytes | None:
+    """What is to begin a session with a contact, of this kind; or None."""
+    row = db.query_one("SELECT envelope FROM outbox WHERE contact = ? AND kind = ?", (contact, kind))
     return None if row is None else row[0]
+
+
+def unacked(db: Database, before: int) -> list[bytes]:
+    """For whom something that was sealed before that time lies at no relay and was never acked."""
+    where = f"{_SEALED}AND acked_at IS NULL AND created_at < ? {_NOWHERE_ELSE}"
+    found = db.query("SELECT DISTINCT contact FROM outbox " + where, (before,))
+    return [contact for (contact,) in found]
+
+
+def sessions_begun(db: Database, contact: bytes, *kinds: int) -> set[bytes]:
+    """The sessions with a contact whose first message, of one of these kinds, is kept."""
+    found = db.query("SELECT kind, th FROM outbox WHERE contact = ? AND content IS NULL", (contact,))
+    return {th for kind, th in found if kind in kinds and th is not None}
+
+
+def astray(db: Database) -> list[bytes]:
+    """For whom a content is sealed in a session that has ended or is not there."""
+    sql = (
+        "SELECT DISTINCT contact FROM outbox WHERE content IS NOT NULL AND envelope IS NOT NULL"
+        " AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.th = outbox.th AND receive_until IS NULL)"
+    )
+    return [contact for (contact,) in db.query(sql)]
+
+
+def sealed_otherwise(db: Database, contact: bytes, th: bytes) -> bool:
+    """Whether a content for a contact is sealed in another session than `th`."""
+    sql = "SELECT 1 FROM outbox WHERE contact = ? AND content IS NOT NULL AND envelope IS NOT NULL AND th <> ? LIMIT 1"
+    return db.query_one(sql, (contact, th)) is not None
 
 
 def newest(db: Database, contact: bytes) -> int:

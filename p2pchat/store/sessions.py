@@ -39,6 +39,12 @@ _SAVE = (
 )
 _FOR_CONTACT = f"SELECT {_COLUMNS} FROM sessions WHERE contact = ? ORDER BY rowid"
 _ADD_SKIPPED = "INSERT INTO skipped_keys (th, chain, n, key, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+_ENDED = """
+SELECT th, contact FROM sessions AS ended WHERE receive_until <= ?1 AND (NOT confirmed OR EXISTS (
+    SELECT 1 FROM sessions AS later WHERE later.contact = ended.contact AND later.confirmed AND NOT later.pending
+        AND (later.receive_until IS NULL OR later.receive_until > ended.receive_until
+            OR (later.receive_until = ended.receive_until AND later.rowid > ended.rowid))))
+"""
 # Newest first is by chain and number: that is the order in which they were skipped, and the key of the table.
 _SURPLUS = "SELECT chain, n FROM skipped_keys WHERE th = ? ORDER BY chain DESC, n DESC LIMIT -1 OFFSET ?"
 
@@ -95,19 +101,19 @@ def trim_skipped(db: Database, th: bytes, keep: int) -> list[tuple[int, int]]:
 
 
 def rivals(db: Database) -> list[bytes]:
-    """The contacts with whom several confirmed sessions are alive, none of them ending."""
+    """The contacts with whom several sessions are alive, none of them ending, and one at least is confirmed."""
     found = db.query(
-        "SELECT contact FROM sessions WHERE receive_until IS NULL AND confirmed AND NOT pending"
-        " GROUP BY contact HAVING count(*) > 1"
+        "SELECT contact FROM sessions WHERE receive_until IS NULL AND NOT pending"
+        " GROUP BY contact HAVING count(*) > 1 AND max(confirmed)"
     )
     return [contact for (contact,) in found]
 
 
 def expire(db: Database, now: int) -> set[bytes]:
     """Forget skipped keys older than 30 days, and sessions kept for receiving whose time is over; the contacts these
-    were with.
+    were with. A confirmed one stays until a later one is confirmed: it may be all that the two have in common.
     """
     db.execute("DELETE FROM skipped_keys WHERE at < ?", (now - SKIPPED_FOR,))
-    ended = {contact for (contact,) in db.query("SELECT contact FROM sessions WHERE receive_until <= ?", (now,))}
-    db.execute("DELETE FROM sessions WHERE receive_until <= ?", (now,))
-    return ended
+    ended = db.query(_ENDED, (now,))
+    db.executemany("DELETE FROM sessions WHERE th = ?", [(th,) for th, _ in ended])
+    return {contact for _, contact in ended}

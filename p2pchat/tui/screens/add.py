@@ -182,7 +182,9 @@ class AddScreen(Panel[str]):
             answer = await self._seam.call("add", invite=invite, name=name, wait="accepted", timeout=PATIENCE)
         self._added = answer["id"]
         shown = self.drawn(answer["name"])
-        if answer["state"] == "contact":
+        if answer["anew"]:
+            self._ended(f"{shown} is in your list already, and was asked to begin anew: they have to accept.")
+        elif answer["state"] == "contact":
             self._ended(f"{shown} is your contact now.")
         else:
             self._ended(_NOT_YET)
