@@ -356,7 +356,7 @@ def hide(turn: Turn, contact: Contact, *, hidden: bool) -> Contact:
 
 
 def verify(turn: Turn, contact: Contact, *, compared: bool) -> tuple[str, bool, str]:
-    """(safety number, verified, four words) of a contact; `compared` marks it as verified."""
+    """(safety number, verified, eight words) of a contact; `compared` marks it as verified."""
     if contact.identity is None:
         raise NotNow(f"{contact.name} has not answered yet", hint="There is nothing to compare before that.")
     if compared and not contact.verified:
@@ -367,7 +367,7 @@ def verify(turn: Turn, contact: Contact, *, compared: bool) -> tuple[str, bool, 
 
 
 def words(turn: Turn, contact: Contact) -> str:
-    """The four words of the handshake with a contact or a requester."""
+    """The eight words of the handshake with a contact or a requester."""
     session = turn.sessions.pending(contact.id) or turn.sessions.sending(contact.id)
     if session is None:
         session = next(iter(turn.sessions.all(contact.id)), None)
