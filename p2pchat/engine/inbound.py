@@ -114,6 +114,7 @@ def _take(turn: Turn, contact: Contact, route: str, name: bytes, blob: bytes) ->
         turn.owing[contact.id] = None
     elif receipted:
         turn.receipts.setdefault(contact.id, []).append(content.message_id)
+    turn.clock_hints.written(contact.id, content.sent_at, turn.now)
     if (effect := _EFFECTS.get(content.type)) is not None:
         effect(turn, contact, content, route)
     return True
@@ -207,6 +208,9 @@ def _receipt(turn: Turn, contact: Contact, content: Content, route: str) -> None
     kind, ids = content.payload[:2]
     event = delivery.READ if kind == contents.READ else delivery.DELIVERED
     store_outbox.forget_messages(turn.db, contact.id, ids)
+    if kind == contents.DELIVERED and content.sent_at < turn.now - HOUR:  # slow, or from a clock that is behind ours
+        for message in store_messages.mine(turn.db, contact.id, ids[:1]):
+            turn.clock_hints.answered(contact.id, content.sent_at, message.sent_at, turn.now)
     people.advance(turn, contact.id, ids, event, route)
 
 

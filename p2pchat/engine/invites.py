@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from p2pchat.core import content as contents
 from p2pchat.core import handshake, mailbox
-from p2pchat.core.codec import array, binary, binary_upto, decode, encode
+from p2pchat.core.codec import U32, array, binary, binary_upto, decode, encode
 from p2pchat.core.content import Content, decode_content, encode_content, read_profile
 from p2pchat.core.envelope import BUCKETS, envelope_id, open_blob, seal_blob
 from p2pchat.core.handshake import Initial
@@ -64,6 +64,7 @@ MOST_REQUESTS = 200
 """Requests that may wait for an answer: a reusable invite that got into wrong hands must not fill the disk."""
 REMEMBER_HANDSHAKE = 400 * DAY
 """Longer than the prekeys of any invite live, so a first message is known for as long as it could be accepted."""
+SET_CLOCK = "Set the clock; `p2pchat doctor` says more about it."
 USE_RELAY = "Add one that answers with `p2pchat relays add`."
 _LEAKED = "An invite of yours was tried again after its use; it may have leaked."
 
@@ -72,6 +73,8 @@ def make(turn: Turn, *, reusable: bool, ask: bool, expires_s: int, hidden: bool 
     """A new invite, saved; it lives `expires_s` seconds. `hidden`: who uses it does not learn our address."""
     if not 60 <= expires_s <= MOST_EXPIRY_S:
         raise UsageError("An invite lives between a minute and a year")
+    if turn.now // 1000 + expires_s > U32:
+        raise NotNow(f"This machine's clock says {views.day(turn.now)}, and an invite ends by 2106", hint=SET_CLOCK)
     addresses, relays = turn.net.ways(hidden=hidden), queues.ours(turn)
     if hidden and not addresses and not relays:
         raise NotNow("Without a relay nobody finds the way here who must not learn this node's address", hint=USE_RELAY)
@@ -172,8 +175,8 @@ def ended(turn: Turn, row: InviteRow) -> None:
 
 def rotation(turn: Turn) -> PrekeySet:
     """The prekeys that several people may use, renewed weekly; old ones are kept 30 days more."""
-    newest = store_prekeys.newest(turn.db, store_prekeys.ROTATION)
-    if newest is not None and newest.created_at + ROTATE > turn.now:
+    newest = store_prekeys.newest(turn.db, store_prekeys.ROTATION, turn.now)
+    if newest is not None and turn.recent(newest.created_at, ROTATE):
         return load_set(newest.secret)
     not_after = (turn.now + ROTATE + KEEP_ROTATED) // 1000
     fresh = make_set(turn.me, not_after, one_time=False, random=turn.random)
@@ -188,6 +191,16 @@ def rotation(turn: Turn) -> PrekeySet:
             _fill_boxes(turn, row, fetches[row.id])
             turn.mail_changed = True
     return fresh
+
+
+def rotated_ahead(turn: Turn) -> bool:
+    """Whether there are prekeys of the rotation that were made by a clock which was ahead."""
+    return store_prekeys.ahead(turn.db, store_prekeys.ROTATION, turn.now)
+
+
+def redate_rotation(turn: Turn) -> None:
+    """Prekeys that a clock far ahead made live no longer than others made now."""
+    store_prekeys.redate(turn.db, store_prekeys.ROTATION, turn.now, turn.now + ROTATE + KEEP_ROTATED)
 
 
 def _save(turn: Turn, kind: str, prekeys: PrekeySet, delete_at: int) -> None:

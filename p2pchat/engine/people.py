@@ -34,6 +34,7 @@ from p2pchat.store import queues as store_queues
 from p2pchat.store.contacts import Contact, Way
 
 HEARD_WITHIN = 30 * DAY
+TELL_AGAIN_AFTER = 7 * DAY
 _JOINERS = {0x200C: None, 0x200D: None}
 _INTRODUCTION = array(binary(KEY), binary(contents.MESSAGE_ID), contents.PAYLOADS[contents.PROFILE])
 
@@ -162,7 +163,7 @@ def resume(turn: Turn) -> None:
             knock(turn, contact, decode_invite(contact.invite))
         if contact.identity is not None and contact.state in ("contact", "waiting"):
             heard = contact.heard_at or contact.created_at
-            if contact.id in owed or heard + HEARD_WITHIN > turn.now:
+            if contact.id in owed or heard + HEARD_WITHIN > turn.passed:
                 reach(turn, contact)
 
 
@@ -405,12 +406,15 @@ def collects(turn: Turn, contact: Contact, message_id: bytes, theirs: tuple[Anno
 def is_news(turn: Turn, contact: Contact, what: str, message_id: bytes) -> bool:
     """Contents may arrive late and in any order; the ids of one sender grow with time.
 
-    An id from the future counts as one of tomorrow: else a clock that was wrong once would silence its owner for long.
+    An id from the future counts as one of tomorrow: else a clock that was wrong once, theirs or ours, would silence its
+    owner for long. What was noted by a clock of ours that was ahead does not count any more.
     """
     key = f"told {what} {contact.id.hex()}"
-    if message_id <= (meta.get(turn.db, key) or b""):
+    tomorrow = newest_message_id(turn.now + DAY)
+    known = meta.get(turn.db, key) or b""
+    if message_id <= known <= tomorrow:
         return False
-    meta.put(turn.db, key, min(message_id, newest_message_id(turn.now + DAY)))
+    meta.put(turn.db, key, min(message_id, tomorrow))
     return True
 
 
@@ -455,13 +459,17 @@ def tell_queues(turn: Turn, contact: Contact) -> None:
 
 
 def tell_addresses(turn: Turn) -> None:
-    """Tell every contact where they reach us now, if that changed since they were told."""
+    """Tell every contact where they reach us now, if that changed since they were told, and once a week all the same:
+    news that somebody ignored once, since a clock was wrong, must not be lost for good.
+    """
     for hidden, key in ((False, "ways_told"), (True, "hidden_ways_told")):
         ways = turn.net.ways(hidden=hidden)
         told_before = b"".join(peer + address for peer, address in ways)
-        if not ways or meta.get(turn.db, key) == told_before:
+        told_lately = turn.recent(meta.get_int(turn.db, f"{key}_at"), TELL_AGAIN_AFTER)
+        if not ways or (told_lately and meta.get(turn.db, key) == told_before):
             continue
         meta.put(turn.db, key, told_before)
+        meta.put_int(turn.db, f"{key}_at", turn.now)
         for contact in store_contacts.all(turn.db):
             if contact.state == "contact" and contact.hidden == hidden:
                 outbound.queue(turn, contact, contents.ADDRESSES, [[list(way) for way in ways]])

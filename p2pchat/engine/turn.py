@@ -17,6 +17,7 @@ from p2pchat.core.session import Received as Opened
 from p2pchat.core.session import Session, for_sending, open_envelope, seal
 from p2pchat.core.wire import Frame
 from p2pchat.engine.allowance import A_TURN, Allowance
+from p2pchat.engine.clock_hints import ClockHints
 from p2pchat.engine.ids import MessageIds
 from p2pchat.engine.ports import Net
 from p2pchat.errors import CannotOpen, NoSuchContact
@@ -269,7 +270,8 @@ class Turn:
     `receipts` and `read` are ids of contents that contacts are told of at the turn's end: received, read. `owing` are
     contacts who are told later, since it goes by a relay, `told` those whose time has come. `unread` are chats of which
     something else is unread now. `taken`: up to which place what came from a (relay, queue) is on disk with this turn.
-    `route`: how a message to a contact would travel.
+    `route`: how a message to a contact would travel. `passed`, `latest`, `agreed`: see `clock_watch`; what ends at a
+    deadline ends by `passed`, never by `now`.
 
     A function raises only before its first write: then it has failed alone, and the rest of the batch goes on.
     """
@@ -285,6 +287,10 @@ class Turn:
     allowance: Allowance = field(default_factory=Allowance)
     memory: Memory = field(default_factory=Memory)
     listened: bool = True
+    passed: int = 0
+    latest: int = 0
+    agreed: bool = True
+    clock_hints: ClockHints = field(default_factory=ClockHints)
     sealable: int = field(default_factory=lambda: SEAL_A_TURN)
     skippable: int = field(default_factory=lambda: A_TURN)
     following: list[tuple[bytes, Callable[..., object], tuple[object, ...]]] = field(default_factory=list)
@@ -368,3 +374,7 @@ class Turn:
     def new_message_id(self) -> bytes:
         """An id greater than all before it."""
         return self.message_ids.new(self.now)
+
+    def __post_init__(self) -> None:
+        self.passed = self.passed or self.now
+        self.latest = self.latest or self.now
