@@ -336,7 +336,7 @@ def create_profile(profile: Profile, name: str, passphrase: str | None) -> JsonO
     harden()
     from p2pchat.core.primitives import self_test, system_entropy
     from p2pchat.engine import profile as profiles
-    from p2pchat.engine.people import name_of
+    from p2pchat.engine.names import name_of
     from p2pchat.store import keys
     from p2pchat.store.database import Database, sync_folder
 

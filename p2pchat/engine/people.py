@@ -8,7 +8,6 @@ blocked   nothing is taken, no link is made; holds for the identity, whatever in
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,10 +20,11 @@ from p2pchat.core.invite import ROLE_NODE, Invite, decode_invite, hello_key, inv
 from p2pchat.core.mailbox import STAMPED
 from p2pchat.core.primitives import KEY, equal
 from p2pchat.core.session import DAY, LINGER, Session
-from p2pchat.core.text import clean_name
-from p2pchat.engine import outbound, queues, views
+from p2pchat.engine import names, outbound, queues, views
+from p2pchat.engine.names import name_of as name_of
+from p2pchat.engine.names import their_name as their_name
 from p2pchat.engine.turn import Turn
-from p2pchat.errors import BadName, InviteExpired, NotNow
+from p2pchat.errors import InviteExpired, NotNow
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
 from p2pchat.store import messages as store_messages
@@ -35,26 +35,9 @@ from p2pchat.store.contacts import Contact, Way
 
 HEARD_WITHIN = 30 * DAY
 TELL_AGAIN_AFTER = 7 * DAY
-_JOINERS = {0x200C: None, 0x200D: None}
+MAX_DECLINED = 1000
+"""Identities remembered as declined, for each invite."""
 _INTRODUCTION = array(binary(KEY), binary(contents.MESSAGE_ID), contents.PAYLOADS[contents.PROFILE])
-
-
-def name_of(written: str) -> str:
-    """A name as it may be kept, or `BadName`."""
-    name = clean_name(written)
-    if not name or _is_me(name):
-        raise BadName
-    return name
-
-
-def their_name(cleaned: str) -> str:
-    """What somebody calls themselves, as we may call them: faces and bots take "me" for ourselves."""
-    return "nameless" if _is_me(cleaned) else cleaned
-
-
-def _is_me(name: str) -> bool:
-    seen = unicodedata.normalize("NFKC", name.translate(_JOINERS))
-    return seen.casefold() == "me"
 
 
 def add(turn: Turn, written: str, name: str | None, hidden: bool = False) -> Contact:
@@ -69,7 +52,7 @@ def add(turn: Turn, written: str, name: str | None, hidden: bool = False) -> Con
                 hide(turn, known, hidden=True)
             if known.invite is not None:
                 knock(turn, known, invite)  # who asks again does not want to wait for the back-off
-            return known if alias is None else turn.change(known.id, name=alias, named_by_me=True)
+            return known if alias is None else rename(turn, known, alias)
     hello = hello_key(invite.secret)
     if any(equal(one.hello, hello) for one in store_invites.all(turn.db)):
         raise NotNow("This is an invite of your own", hint="Give it to somebody else.")
@@ -79,9 +62,10 @@ def add(turn: Turn, written: str, name: str | None, hidden: bool = False) -> Con
     if not invite.ways:
         raise NotNow("This invite says nowhere to go", hint="Ask for one made while their node runs.")
     contact_id = turn.random(8)
+    wanted = alias or their_name(invite.name or "") or f"invite-{contact_id.hex()[:4]}"
     contact = Contact(
         id=contact_id,
-        name=alias or their_name(invite.name or "") or f"invite-{contact_id.hex()[:4]}",
+        name=names.free(turn, contact_id, wanted),
         named_by_me=alias is not None,
         state="waiting",
         identity=None,
@@ -301,6 +285,8 @@ def decline(turn: Turn, contact: Contact) -> None:
         raise NotNow(f"{contact.name} has not asked", hint="`p2pchat requests` lists who has.")
     meta.remove(turn.db, _introduction_key(contact.id))
     if contact.state == "request":
+        if contact.invite_id is not None and contact.identity is not None:
+            store_invites.decline(turn.db, contact.invite_id, contact.identity, MAX_DECLINED)
         remove(turn, contact)
     else:
         turn.sessions.drop(contact.id, session.th)
@@ -323,6 +309,7 @@ def block(turn: Turn, contact: Contact) -> Contact:
 def remove(turn: Turn, contact: Contact) -> None:
     """Forget a contact that never became one."""
     store_contacts.remove(turn.db, contact.id)
+    meta.forget_about(turn.db, contact.id)
     turn.sessions.forget(contact.id)
     turn.forget_contact(contact.id)
     turn.pairs_changed = turn.mail_changed = True
@@ -331,7 +318,7 @@ def remove(turn: Turn, contact: Contact) -> None:
 
 def rename(turn: Turn, contact: Contact, name: str) -> Contact:
     """Call a contact something else; their own choice of name does not change it any more."""
-    changed = turn.change(contact.id, name=name_of(name), named_by_me=True)
+    changed = turn.change(contact.id, name=names.given(turn, contact.id, name_of(name)), named_by_me=True)
     turn.event("contact", **views.contact(changed, turn.route(contact.id)))
     return changed
 
@@ -378,7 +365,7 @@ def words(turn: Turn, contact: Contact) -> str:
 def told(turn: Turn, contact: Contact, message_id: bytes, profile: Profile) -> Contact:
     """A contact told about itself. A name of our own choice stays, and so does what was said later than this."""
     if is_news(turn, contact, "name", message_id):
-        name = contact.name if contact.named_by_me else their_name(profile.name)
+        name = contact.name if contact.named_by_me else names.free(turn, contact.id, their_name(profile.name))
         before = contact.name
         contact = turn.change(contact.id, name=name, profile_name=profile.name, read_receipts=profile.read_receipts)
         if name != before:

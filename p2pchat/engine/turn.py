@@ -131,6 +131,7 @@ class SessionCache:
         if opened.skipped:
             store_sessions.add_skipped(self._db, th, list(opened.skipped), now)
             skipped.update({(chain, number): key for chain, number, key in opened.skipped})
+            self._bound_skipped(known, th)
             if len(skipped) > ratchet.MOST_SKIPPED:
                 for place in store_sessions.trim_skipped(self._db, th, ratchet.MOST_SKIPPED):
                     skipped.pop(place, None)
@@ -138,6 +139,17 @@ class SessionCache:
             store_sessions.drop_skipped(self._db, th, [opened.used])
             del skipped[opened.used]
         self.put(contact, opened.session)
+
+    def _bound_skipped(self, known: _Known, th: bytes) -> None:
+        """A contact's sessions have as many skipped keys together as one may have; those of other sessions go first."""
+        total = sum(len(known.skipped[session]) for session in known.sessions)
+        for session in known.sessions:
+            if session != th and total > ratchet.MOST_SKIPPED:
+                surplus = total - ratchet.MOST_SKIPPED
+                keep = max(0, len(known.skipped[session]) - surplus)
+                for place in store_sessions.trim_skipped(self._db, session, keep):
+                    known.skipped[session].pop(place, None)
+                    total -= 1
 
     def write(self) -> None:
         """Write what the turn touched."""

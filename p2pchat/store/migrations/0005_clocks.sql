@@ -1,9 +1,0 @@
--- Texts that failed at their deadline. Where the clock turns out to have been ahead, they are taken up again.
-CREATE TABLE failed_in_time (
-    chat BLOB NOT NULL REFERENCES contacts (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
-    msg_id BLOB NOT NULL,
-    failed_at INTEGER NOT NULL,
-    expires_at INTEGER NOT NULL,
-    PRIMARY KEY (chat, msg_id)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX failed_in_time_by_time ON failed_in_time (failed_at);
