@@ -87,6 +87,17 @@ def test_what_waits_outlives_a_wrong_clock(tmp_path: Path, skew: int, wrong_for:
     run_world(tmp_path, main)
 
 
+def test_the_first_run_after_an_update_believes_no_clock_at_once(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, _ = await waiting_pair(world)
+        await alice.engine.submit(lambda turn: turn.db.execute("DELETE FROM meta WHERE key LIKE 'clock_%'"))
+        alice = await restart(world, alice, 40 * DAY)
+        await trio.sleep(60)
+        assert await states(alice, "bob") == ["saved"] * 2
+
+    run_world(tmp_path, main)
+
+
 def test_what_is_truly_old_fails_after_an_hour(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, _ = await waiting_pair(world)

@@ -58,7 +58,7 @@ _CHAT = Param("chat", "text", "A chat: its id, a unique prefix of it, or the con
 _TIMEOUT = Param("timeout", "number", "Seconds to wait at most.", default=30)
 _MESSAGE_ID = Param("id", "text", "A message: its id or a unique prefix of it.")
 
-_MESSAGE = "{id, chat, from, text, kind, sent_at, received_at, state, route}"
+_MESSAGE = "{id, chat, from, text, kind, sent_at, received_at, state, route, late}"
 
 METHODS: Final[tuple[Method, ...]] = (
     # The node itself.

@@ -14,6 +14,7 @@ A content that is here already, by (contact, message id), has no effect, but is 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from p2pchat.core import content as contents
 from p2pchat.core import delivery, wire
@@ -201,7 +202,8 @@ def _text(turn: Turn, contact: Contact, content: Content, route: str) -> None:
     )
     if store_messages.insert(turn.db, row) and turn.listened:
         turn.unread[contact.id] = None
-        turn.event("message", **views.message(row, contact.name))
+        late = store_messages.is_late(turn.db, row)
+        turn.event("message", **views.message(replace(row, late=late), contact.name))
 
 
 def _receipt(turn: Turn, contact: Contact, content: Content, route: str) -> None:

@@ -299,8 +299,8 @@ class Turn:
     allowance: Allowance = field(default_factory=Allowance)
     memory: Memory = field(default_factory=Memory)
     listened: bool = True
-    passed: int = 0
-    latest: int = 0
+    passed: int = -1
+    latest: int = -1
     agreed: bool = True
     clock_hints: ClockHints = field(default_factory=ClockHints)
     sealable: int = field(default_factory=lambda: SEAL_A_TURN)
@@ -388,5 +388,5 @@ class Turn:
         return self.message_ids.new(self.now)
 
     def __post_init__(self) -> None:
-        self.passed = self.passed or self.now
-        self.latest = self.latest or self.now
+        self.passed = self.now if self.passed < 0 else self.passed
+        self.latest = self.now if self.latest < 0 else self.latest

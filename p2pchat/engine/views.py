@@ -46,6 +46,7 @@ def message(row: MessageRow, name: str) -> dict[str, Any]:
         "received_at": timestamp(row.received_at),
         "state": row.state,
         "route": row.route,
+        "late": bool(row.late),
     }
 
 

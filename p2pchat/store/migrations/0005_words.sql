@@ -8,6 +8,9 @@ CREATE TABLE failed_in_time (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX failed_in_time_by_time ON failed_in_time (failed_at);
 
+-- A contact can leave a number out and use it later: such a message stands where it belongs, and came after our answer.
+ALTER TABLE messages ADD COLUMN late INTEGER NOT NULL DEFAULT 0;
+
 -- How many first messages an invite has taken on one day, and whom a person has declined who came by it.
 ALTER TABLE invites ADD COLUMN admitted_on INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE invites ADD COLUMN admitted INTEGER NOT NULL DEFAULT 0;
