@@ -34,14 +34,14 @@ async def clock_line(node: WorldNode) -> dict[str, object]:
     return next(line for line in await node.call("doctor") if line["check"] == "clock")
 
 
-async def waiting_pair(world: World) -> tuple[WorldNode, WorldNode]:
+async def waiting_pair(world: World, seconds: int = 3700) -> tuple[WorldNode, WorldNode]:
     """Two contacts with a relay each way; one of them is gone, and two texts wait for it."""
     relay = world.mailbox("relay")
     alice, bob = await world.start("alice"), await world.start("bob")
     for node in (alice, bob):
         await node.call("relays", add=relay.address)
     await befriend(alice, bob)
-    await trio.sleep(3700)
+    await trio.sleep(seconds)
     await bob.stop()
     relay.stop()
     for number in range(2):
@@ -83,6 +83,19 @@ def test_what_waits_outlives_a_wrong_clock(tmp_path: Path, skew: int, wrong_for:
             carol = await world.start("carol")
             await carol.call("add", invite=invite["invite"], wait="accepted", timeout=3600)
         await all_arrive(world, alice, 3)
+
+    run_world(tmp_path, main)
+
+
+def test_a_run_of_a_minute_is_enough_to_know_a_clock_that_is_behind(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, _ = await waiting_pair(world, 60)
+        alice = await restart(world, alice, -31 * DAY)
+        await alice.call("send", chat="bob", text="2")
+        await trio.sleep(4000)
+        alice = await restart(world, alice, 0)
+        await trio.sleep(7200)
+        assert await states(alice, "bob") == ["saved"] * 3
 
     run_world(tmp_path, main)
 
@@ -160,7 +173,7 @@ def test_a_jump_is_named_until_the_clock_agrees(tmp_path: Path) -> None:
         assert "it jumped ahead by 40 days" in str(line["detail"])
         alice.skew = -3 * DAY
         await trio.sleep(60)
-        assert "3 days behind what it said before" in str((await clock_line(alice))["detail"])
+        assert "43 days behind what it said before" in str((await clock_line(alice))["detail"])
         await trio.sleep(3700)
         assert (await clock_line(alice))["ok"]
         alice = await restart(world, alice, YEAR_2106)

@@ -6,7 +6,7 @@ they move apart, the wall clock has jumped. Three times come of it, in ms since 
 now      the wall clock, for what people see
 sure     a time that has surely passed: the wall clock once it has agreed with the monotonic one for an hour, and until
          then what was sure before. Whatever is deleted or given up at a deadline is measured by it
-latest   the wall clock, or the greatest time that was ever sure, until a day has shown that this was wrong: how long
+latest   the wall clock, or the greatest time that it ever showed, until a day has shown that this was wrong: how long
          something new is kept is counted from it, so that a clock which is behind gives nothing a shorter life
 
 What is sure outlives the process. A run that ends within its first hour leaves the time it saw; the next run believes
@@ -81,11 +81,11 @@ class ClockWatch:
         self.agreed = False
         self.jump: Jump | None = None
         self.behind = 0
-        """By how many ms the clock is behind a time that was sure; 0 where it is not, or that was refuted."""
+        """By how many ms the clock is behind a time that it showed; 0 otherwise, and once it has agreed for an hour."""
 
     @property
     def latest(self) -> int:
-        """The later of the wall clock and the greatest time that was sure."""
+        """The later of the wall clock and the greatest time that it showed."""
         return max(self.now, self._greatest)
 
     @property
@@ -116,8 +116,8 @@ class ClockWatch:
         elif monotonic - at >= AGREED_AFTER_SECONDS:
             self.agreed, self.jump, self.behind = True, None, 0
             self.sure = self._seen = wall
-            believed = wall > self._greatest or monotonic - at >= REFUTED_AFTER_SECONDS
-            self._greatest = wall if believed else self._greatest
+            refuted = monotonic - at >= REFUTED_AFTER_SECONDS
+            self._greatest = wall if refuted else max(wall, self._greatest)
 
     def _begin_anew(self, jump: Jump, monotonic: float) -> None:
         self._epoch = jump.at, monotonic
@@ -133,13 +133,13 @@ class ClockWatch:
         self.now = wall
         if self._seen > self.sure and wall >= self._seen + HOUR:
             self.sure = self._seen  # two runs, an hour apart, saw the same clock go on
-            self._greatest = max(self._greatest, self.sure)
         if not self.sure <= self._seen <= wall or self._seen == self.sure:
             self._seen = wall
         self._compare()
 
     def _compare(self) -> None:
         self.behind = self._greatest - self.now if self.now < self._greatest - HOUR else 0
+        self._greatest = max(self._greatest, self.now)
 
     def unsaved(self) -> None:
         """What `save` wrote is undone."""
