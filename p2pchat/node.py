@@ -414,6 +414,7 @@ async def _opened(
     close: Callable[[], Awaitable[None]] = partial(trio.to_thread.run_sync, db.close)
     try:
         await trio.to_thread.run_sync(_import_net)  # most likely under way already
+        from p2pchat.engine.clock_watch import boot_time
         from p2pchat.net.addresses import full
         from p2pchat.net.host import LibP2PHost
         from p2pchat.net.network import Network
@@ -430,6 +431,7 @@ async def _opened(
             entropy,
             lambda gate, door, mail, nursery: Network(host, hidden, gate, door, nursery, entropy.random, mail),
             relays=options.relays,
+            monotonic=boot_time,
         )
         close = engine.close  # a call under way may be reading, in a thread of its own
         async with trio.open_nursery() as nursery:

@@ -57,7 +57,7 @@ def test_who_begins_anew_has_to_be_accepted(tmp_path: Path) -> None:
 
 
 def test_the_safety_number_is_of_the_person_and_stays_verified(tmp_path: Path) -> None:
-    """Who begins anew has proved the identity that was compared; the four words are of the new beginning."""
+    """Who begins anew has proved the identity that was compared; the eight words are of the new beginning."""
 
     async def main(world: World) -> None:
         alice, bob = await bob_lost_his_contacts(world, tmp_path)

@@ -163,7 +163,7 @@ def test_a_request_is_shown_with_the_words_both_see(tmp_path: Path, how: dict[st
         asked = await alice.call("requests")
         assert [one["name"] for one in asked] == ["bob"]
         assert [one["sas"] for one in events_of(alice, "request")] == [asked[0]["sas"]]
-        assert len(asked[0]["sas"].split()) == 4
+        assert len(asked[0]["sas"].split()) == 8
         assert asked[0]["sas"] == (await bob.call("verify", contact="alice"))["sas"]
         assert await names(alice) == {}
         await alice.call("accept", contact="bob")

@@ -58,7 +58,7 @@ _CHAT = Param("chat", "text", "A chat: its id, a unique prefix of it, or the con
 _TIMEOUT = Param("timeout", "number", "Seconds to wait at most.", default=30)
 _MESSAGE_ID = Param("id", "text", "A message: its id or a unique prefix of it.")
 
-_MESSAGE = "{id, chat, from, text, kind, sent_at, received_at, state, route}"
+_MESSAGE = "{id, chat, from, text, kind, sent_at, received_at, state, route, late}"
 
 METHODS: Final[tuple[Method, ...]] = (
     # The node itself.
@@ -152,7 +152,7 @@ METHODS: Final[tuple[Method, ...]] = (
     Method(
         "requests",
         "Who asks to become a contact. `known`: it is somebody in the list already who begins anew, without their "
-        "history or on another machine; the safety number stays theirs, the four words are new.",
+        "history or on another machine; the safety number stays theirs, the eight words are new.",
         "[{id, name, since, sas, known}]",
     ),
     Method("accept", "Accepts a request.", "{id, name, state}", (_CONTACT,)),

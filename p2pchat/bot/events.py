@@ -39,7 +39,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Somebody asks to become a contact. `sas`: four words that both sides see, to compare by voice."""
+    """Somebody asks to become a contact. `sas`: eight words that both sides see, to compare by voice."""
 
     id: str
     name: str

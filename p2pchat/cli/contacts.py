@@ -87,7 +87,10 @@ def requests(context: Context, _args: Namespace) -> int:
             context.out.note(
                 "Who begins anew is in your list: they lost their history, or somebody has their keys. Ask."
             )
-        context.out.note("Compare the four words, then `p2pchat accept C` or `p2pchat decline C`.")
+        context.out.note(
+            "Compare the eight words by voice, then `p2pchat accept C` or `p2pchat decline C`. To verify a contact, "
+            "compare the safety number as well: `p2pchat verify C`."
+        )
     return 0
 
 
@@ -136,7 +139,7 @@ def verify(context: Context, args: Namespace) -> int:
         return 0
     context.out.line(result["safety_number"])
     if result.get("sas"):
-        context.out.note(f"In words: {result['sas']}")
+        context.out.note(f"Words of this handshake: {result['sas']}")
     if result["verified"]:
         context.out.note("Verified.")
     else:

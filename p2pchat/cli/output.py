@@ -166,6 +166,8 @@ def _message(out: Output, message: dict[str, Any], when: datetime | None, marks:
     # A text of several lines stays in its column: none of them can pass for a line of ours.
     indent = "\n" + " " * (5 + 2 + marks + 2 + senders + 2)
     text = indent.join(clean(message["text"]).split("\n"))
+    if message.get("late"):  # it stands before what was answered since
+        head.append(paint("(came late)", "yellow", out.colour_out))
     out.stdout.write("  ".join([*head, text]).rstrip() + "\n")
 
 

@@ -7,6 +7,7 @@ stored      delivered  → delivered
 delivered   read       → read
 saved/stored expired   → failed                 30 days without a receipt
 failed      delivered  → delivered              a receipt that came late after all
+failed      resumed    → saved                  it had failed by a clock that was wrong
 
 Everything may arrive twice and in any order: what is not in the table changes nothing.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 SAVED, STORED, DELIVERED, READ, FAILED, RECEIVED = "saved", "stored", "delivered", "read", "failed", "received"
 EXPIRED = "expired"
+RESUMED = "resumed"
 
 TRANSITIONS: dict[tuple[str, str], str] = {
     (SAVED, STORED): STORED,
@@ -27,6 +29,7 @@ TRANSITIONS: dict[tuple[str, str], str] = {
     (DELIVERED, READ): READ,
     (FAILED, DELIVERED): DELIVERED,
     (FAILED, READ): READ,
+    (FAILED, RESUMED): SAVED,
 }
 _FAR = {SAVED: 0, FAILED: 0, STORED: 1, DELIVERED: 2, READ: 3}
 

@@ -1,7 +1,7 @@
 """The first message: X3DH with ML-KEM-768 mixed in (PQXDH revision 3), both sides bound into one hash.
 
 The initiator needs only the other side's bundle; the receiver can be away. What comes out is a `Session`: a ratchet
-plus the secrets the pair shares (`pair_root` for hello tags, `sas` for the four words). `th`, the transcript hash,
+plus the secrets the pair shares (`pair_root` for hello tags, `sas` for the eight words). `th`, the transcript hash,
 names the session and is the associated data of all its messages.
 
 InitialMessage = [1, suite, IK, DK, device certificate, device id, EK, kem ciphertext, spk id, kpk id, opk id | nil,

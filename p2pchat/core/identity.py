@@ -7,6 +7,7 @@ and only agrees on secrets. Neither is ever a libp2p key.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import encode
@@ -14,6 +15,11 @@ from p2pchat.core.words import WORDS
 
 DEVICE_ID = 1
 _FINGERPRINT_ROUNDS = 5200
+SAS_WORDS = 8
+_WORD_BITS = 11
+_SAS_SALT = b"p2pchat1 words\0\0"
+_SAS_PASSES = 2
+_SAS_MEMORY_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -67,7 +73,14 @@ def _fingerprint(key: bytes, stable_id: bytes) -> str:
     return "".join(f"{int.from_bytes(chunk, 'big') % 100_000:05d}" for chunk in chunks)
 
 
+@lru_cache(maxsize=512)
 def sas_words(secret: bytes) -> str:
-    """Four words from the first 44 bits of a handshake's SAS secret; both sides show the same."""
-    bits = int.from_bytes(secret[:6], "big") >> 4
-    return " ".join(WORDS[(bits >> shift) & 0x7FF] for shift in (33, 22, 11, 0))
+    """Eight words (88 bits) from a handshake's 32-byte SAS secret; both sides show the same.
+
+    Argon2id comes before the words, so that each try of somebody who searches for equal words costs 20 ms and 16 MiB.
+    A result is remembered, since faces ask for it again and again.
+    """
+    stretched = prim.argon2id(secret, _SAS_SALT, _SAS_PASSES, _SAS_MEMORY_BYTES)
+    number = int.from_bytes(stretched, "big") >> (8 * len(stretched) - SAS_WORDS * _WORD_BITS)
+    shifts = range((SAS_WORDS - 1) * _WORD_BITS, -1, -_WORD_BITS)
+    return " ".join(WORDS[(number >> shift) % len(WORDS)] for shift in shifts)

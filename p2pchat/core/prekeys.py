@@ -79,7 +79,7 @@ def person_digest(identity: bytes, device: bytes) -> bytes:
 
 
 def make_set(me: Device, not_after: int, *, one_time: bool, random: prim.Random) -> PrekeySet:
-    """Fresh prekeys whose bundle is valid until `not_after` (seconds since the epoch)."""
+    """Fresh prekeys whose bundle is valid until `not_after` (seconds since the epoch; the last is in 2106)."""
     number = int.from_bytes(random(4), "big")
     spk, kpk = random(prim.KEY), prim.KemKey(random(prim.KEM_SEED))
     opk = random(prim.KEY) if one_time else None
@@ -98,7 +98,7 @@ def make_set(me: Device, not_after: int, *, one_time: bool, random: prim.Random)
             kpk.public,
             None if opk is None else [number, prim.x25519_public(opk)],
             None if okpk is None else [number, okpk.public],
-            not_after,
+            min(not_after, U32),
             MIN_CLIENT,
         ]
     )

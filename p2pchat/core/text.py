@@ -22,8 +22,9 @@ _BLANK = frozenset(map(chr, [0x115F, 0x1160, 0x3164, 0xFFA0, 0x34F, 0x17B4, 0x17
 _MOST_MARKS = 4
 
 
-def clean_name(name: str) -> str:
-    """A name that cannot break out of its line: NFC, no controls, no bidi, no stacked marks, at most 64 characters.
+def clean_name(name: str, limit: int | None = MOST_NAME) -> str:
+    """A name that cannot break out of its line: NFC, no controls, no bidi, no stacked marks, at most 64 characters, or
+    of any length where `limit` is None.
 
     Empty if nothing visible is left.
     """
@@ -37,7 +38,7 @@ def clean_name(name: str) -> str:
             marks = 0
         if marks <= _MOST_MARKS:
             kept.append(char)
-    visible = " ".join("".join(kept).split())[:MOST_NAME].strip()
+    visible = " ".join("".join(kept).split())[:limit].strip()
     return visible if any(unicodedata.category(char)[0] not in "ZCM" for char in visible) else ""
 
 

@@ -448,7 +448,8 @@ async def why(engine: Engine, *, id: str) -> Json:
 
     def look(db: Database) -> Json:
         row = store_messages.find(db, id)
-        return explaining.why(db, row, store_contacts.get(db, row.chat), engine.net)
+        apart = engine.clock_hints.apart(row.chat)
+        return explaining.why(db, row, store_contacts.get(db, row.chat), engine.net, apart)
 
     return await engine.read(look)
 

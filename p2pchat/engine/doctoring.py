@@ -6,6 +6,8 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from p2pchat.engine import copies, offering, renewal, views
+from p2pchat.engine.clock_hints import spell
+from p2pchat.engine.clock_watch import HOUR
 from p2pchat.engine.ports import Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import outbox as store_outbox
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 _LITTLE_ROOM = 100 * 2**20
 _EARLIEST = 1_760_000_000_000  # 2025-10-09: a clock before this program was written is wrong
+
+_LATEST = 1000 * 2**32  # 2106-02-07: invites and bundles hold seconds in 32 bits
+_SET_CLOCK = "Set the clock: links need it right to a day. Nothing is given up before it was right for an hour."
 
 Check = dict[str, Any]
 
@@ -52,8 +57,17 @@ async def _store(engine: Engine) -> Check:
 
 
 def _clock(engine: Engine) -> Check:
-    now = engine.clock()
-    return _line("clock", now > _EARLIEST, f"{views.timestamp(now)}", "Set the clock: links need it right to a day.")
+    now, watch = engine.clock(), engine.clock_watch
+    detail, right = f"{views.timestamp(now)}", _EARLIEST < now < _LATEST
+    if watch.behind:
+        detail, right = f"{detail}: {spell(watch.behind)} behind what it said before", False
+    elif watch.jump is not None and abs(watch.jump.by) > HOUR:
+        way = "ahead" if watch.jump.by > 0 else "back"
+        detail, right = f"{detail}: it jumped {way} by {spell(watch.jump.by)} within the last hour", False
+    elif abs(apart := engine.clock_hints.median()) > HOUR:
+        way = "behind" if apart > 0 else "ahead of"
+        detail, right = f"{detail}: {spell(apart)} {way} your contacts'", False
+    return _line("clock", right, detail, _SET_CLOCK)
 
 
 def _copies(db: Database, engine: Engine) -> list[Check]:

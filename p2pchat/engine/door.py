@@ -41,9 +41,12 @@ class Door:
         self._rows = rows
 
     def offers(self) -> Sequence[Offer]:
-        """Every invite of ours whose hello key is kept, dead ones too."""
-        now = self._engine.clock()
-        return [Offer(row.id, row.hello, _gone(row, now), row.hidden) for row in self._rows]
+        """Every invite of ours whose hello key is kept, dead ones too. One that has ended only by a clock that may be
+        wrong is not there: who was told so would give up.
+        """
+        now, passed = self._engine.clock(), self._engine.clock_watch.passed
+        doubtful = {row.id for row in self._rows if row.state == store_invites.OPEN and passed < row.expires_at <= now}
+        return [Offer(row.id, row.hello, _gone(row, now), row.hidden) for row in self._rows if row.id not in doubtful]
 
     async def offer_bundle(self, invite: bytes) -> bytes | None:
         """The sealed bundle of an open invite."""

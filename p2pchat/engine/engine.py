@@ -25,6 +25,8 @@ from p2pchat.core.identity import Device
 from p2pchat.core.primitives import KEY, Entropy
 from p2pchat.engine import housekeeping, offering, outbound, people, reading, relays, settings
 from p2pchat.engine.allowance import A_BRIEF_TURN, Allowance
+from p2pchat.engine.clock_hints import ClockHints
+from p2pchat.engine.clock_watch import ClockWatch, Monotonic
 from p2pchat.engine.copies import Copies
 from p2pchat.engine.door import Door
 from p2pchat.engine.events import Hub
@@ -128,7 +130,7 @@ class _Inbox:
 class Engine:
     """One open profile at work. `run` runs it; `call`, `submit` and `read` are how anything is asked of it.
 
-    relays: addresses of some that are used in this run besides those of the profile.
+    relays: addresses used in this run besides those of the profile. monotonic: see `ClockWatch`.
     """
 
     def __init__(
@@ -139,17 +141,20 @@ class Engine:
         connect: Connect,
         run_sync: RunSync | None = None,
         relays: Sequence[str] = (),
+        monotonic: Monotonic | None = None,
     ) -> None:
         self.db = db
         self.clock = clock
         self.entropy = entropy
-        self.message_ids = MessageIds(entropy.random)
+        self.message_ids = MessageIds(entropy.random, meta.get(db, "greatest_message_id"))
+        self.clock_watch = ClockWatch(db, clock, monotonic, partial(self.post, housekeeping.jumped))
         self.me = Device.from_seeds(_seed(db, "identity"), _seed(db, "device"))
         self.events = Hub()
         self.sessions = SessionCache(db)
         self.memory = Memory()
         self.allowance = Allowance()
         self.copies = Copies()
+        self.clock_hints = ClockHints()
         self.refusals: dict[bytes, int] = {}
         self.keep_receiving = settings.keep_receiving(db)
         self.offering = Offering(bool(settings.relay_for_contacts(db)))
@@ -192,6 +197,7 @@ class Engine:
         async with trio.open_nursery() as nursery:
             self._net = self._connect(self.gate, self.door, self.mail, nursery)
             self._flow = Flow(self._net, self._refill)
+            self.clock_watch.look()
             (await self._run_sync(self._look))()
             (await self._run_sync(self._look_at_mail))()
             nursery.start_soon(self._commit)
@@ -210,6 +216,7 @@ class Engine:
                 self.whereabouts.changed()  # when relays had a moment to answer
             nursery.start_soon(self.whereabouts.run)
             nursery.start_soon(self._tick)
+            nursery.start_soon(self.clock_watch.run, self._look_after)
             task_status.started()
             await trio.sleep_forever()
 
@@ -308,6 +315,7 @@ class Engine:
             batch = await self._inbox.take()
             async with self._one_at_a_time:
                 with trio.CancelScope(shield=True):
+                    self.clock_watch.look()
                     brief = len(batch) <= SMALL and all(item.brief for item in batch)
                     turns = await self._run_sync(self._apply, batch, brief, brief=brief)
             for turn in turns:
@@ -362,6 +370,10 @@ class Engine:
             self.allowance,
             self.memory,
             self.events.listened,
+            self.clock_watch.passed,
+            self.clock_watch.latest,
+            self.clock_watch.agreed,
+            self.clock_hints,
         )
         if brief:
             turn.skippable = min(turn.skippable, A_BRIEF_TURN)
@@ -379,6 +391,8 @@ class Engine:
                     offering.settle(turn)
                 outbound.finish(turn)
                 reading.finish(turn)
+                self.clock_watch.save(self.db)
+                self.message_ids.save(self.db)
                 self.sessions.write()
                 if turn.pairs_changed or turn.offers_changed:
                     turn.outputs.insert(0, self._look())  # before whoever is to be reached is
@@ -387,6 +401,8 @@ class Engine:
         except BaseException:
             self.sessions.forget()
             self.memory.forget()
+            self.clock_watch.unsaved()
+            self.message_ids.unsaved()
             raise
         self.sessions.settle()
         return turn
@@ -466,16 +482,19 @@ class Engine:
         await self.submit(self.copies.prepare)
         await self.submit(self.copies.write)
 
+    async def _look_after(self) -> None:
+        try:
+            await self._mark_copy()
+            await self.submit(housekeeping.tick)
+            self.whereabouts.changed()
+            await self.read(Database.checkpoint)
+        except P2PChatError as error:  # a full disk now may have room in an hour
+            log.warning("the hourly look could not be saved: %s", type(error).__name__)
+
     async def _tick(self) -> None:
         while True:
             await trio.sleep(TICK)
-            try:
-                await self._mark_copy()
-                await self.submit(housekeeping.tick)
-                self.whereabouts.changed()
-                await self.read(Database.checkpoint)
-            except P2PChatError as error:  # a full disk now may have room in an hour
-                log.warning("the hourly look could not be saved: %s", type(error).__name__)
+            await self._look_after()
             self.flow.again()
             self.mail.deposits.again()
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from p2pchat.core import delivery
 from p2pchat.engine import views
+from p2pchat.engine.clock_hints import spell
+from p2pchat.engine.clock_watch import DAY
 from p2pchat.engine.ports import Net
 from p2pchat.store import deposits as store_deposits
 from p2pchat.store import messages as store_messages
@@ -22,11 +24,14 @@ Json = dict[str, Any]
 _NOTHING = "Nothing."
 
 
-def why(db: Database, row: MessageRow, contact: Contact | None, net: Net) -> Json:
-    """The answer to `why`."""
+def why(db: Database, row: MessageRow, contact: Contact | None, net: Net, apart: int = 0) -> Json:
+    """The answer to `why`. `apart`: how far the contact's clock is ahead of ours, in ms, as far as that is known."""
     waiting = store_outbox.for_message(db, row.id) if row.sender == store_messages.ME else []
     lies = [deposit for one in waiting for deposit in store_deposits.of(db, one.pk)]
     reason, following = _why(db, row, contact, net, waiting, lies)
+    if abs(apart) >= DAY and contact is not None and net.route(contact.id) is None and waiting:
+        way = "behind" if apart > 0 else "ahead of"
+        reason += f" Your clock is {spell(apart)} {way} {contact.name}'s, and a link needs them within a day."
     return {
         "id": row.id.hex(),
         "state": row.state,

@@ -1,4 +1,7 @@
-"""What time does: expiry, rotation, forgetting. Run at the start and every hour."""
+"""What time does: expiry, rotation, forgetting. Run at the start and every hour.
+
+What ends at a deadline ends by `turn.passed`, which a clock that jumped does not move (see `clock_watch`).
+"""
 
 from __future__ import annotations
 
@@ -6,47 +9,92 @@ from dataclasses import replace
 
 from p2pchat.core import content as contents
 from p2pchat.core import delivery
-from p2pchat.core.session import LINGER
+from p2pchat.core.session import DAY, LINGER
 from p2pchat.engine import invites, outbound, people, renewal
+from p2pchat.engine.clock_watch import Jump
 from p2pchat.engine.turn import Turn
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import envelopes as store_envelopes
 from p2pchat.store import invites as store_invites
+from p2pchat.store import messages as store_messages
+from p2pchat.store import meta
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import prekeys as store_prekeys
 from p2pchat.store import queues as store_queues
 from p2pchat.store import renewals as store_renewals
 from p2pchat.store import sessions as store_sessions
 
+TAKEN_UP_FOR = 60 * DAY
+"""For so long a text that failed at its deadline is taken up again if the clock turns out to have been ahead."""
+
 
 def tick(turn: Turn) -> None:
     """Everything that is due."""
-    expired = store_outbox.expired(turn.db, turn.now)
+    _resume_failed(turn)
+    expired = store_outbox.expired(turn.db, turn.passed)
     for row in expired:
         if row.kind == contents.TEXT and row.msg_id is not None:
             people.advance(turn, row.contact, [row.msg_id], delivery.EXPIRED, None)
+            store_outbox.failed(turn.db, row, turn.now)
         store_outbox.remove(turn.db, [row.pk])
     for row in expired:  # only now, since it seals again what is left
         if row.kind == store_outbox.RENEWAL and (contact := turn.contact(row.contact)) is not None:
             renewal.lapsed(turn, contact, row.th or b"")
-    for invite in store_invites.expire(turn.db, turn.now):
+    store_outbox.forget_failed(turn.db, turn.passed - TAKEN_UP_FOR)
+    until = turn.now + outbound.KEEP_TRYING
+    if turn.agreed and lasting(turn, "outbox_ahead_since", store_outbox.kept_longer(turn.db, until + DAY)):
+        store_outbox.keep_at_most(turn.db, until, DAY)
+    for invite in store_invites.expire(turn.db, turn.passed):
         invites.ended(turn, invite)
-    store_prekeys.expire(turn.db, turn.now)
-    store_envelopes.expire(turn.db, turn.now)
+    store_prekeys.expire(turn.db, turn.passed, turn.now)
+    store_envelopes.expire(turn.db, turn.passed)
     for contact_id in dict.fromkeys([*store_sessions.rivals(turn.db), *store_outbox.astray(turn.db)]):
         contact = turn.contact(contact_id)
         if contact is not None and contact.state == "contact":
             _end_losers(turn, contact_id)
     renewal.look_after(turn)
     turn.sessions.write()
-    for contact_id in store_sessions.expire(turn.db, turn.now):
+    for contact_id in store_sessions.expire(turn.db, turn.passed):
         turn.after(turn.net.relink, contact_id)  # a link by the hello of an ended session could not renew
     turn.sessions.forget()
     turn.pairs_changed = True
+    if turn.agreed and lasting(turn, "prekeys_ahead_since", invites.rotated_ahead(turn)):
+        invites.redate_rotation(turn)
     invites.rotation(turn)
-    turn.mail_changed |= store_queues.expire(turn.db, turn.now)
+    turn.mail_changed |= store_queues.expire(turn.db, turn.passed)
     for each in store_contacts.all(turn.db):
         people.tell_queues(turn, each)
+
+
+def lasting(turn: Turn, key: str, present: bool) -> bool:
+    """Whether times too far ahead have been `present` for a day, noted under `key`: a clock that is behind for an hour
+    must not take true ones for such.
+    """
+    since = meta.get_int(turn.db, key)
+    if not present:
+        meta.remove(turn.db, key)
+    elif not 0 < since <= turn.now:
+        meta.put_int(turn.db, key, turn.now)
+    return present and 0 < since <= turn.now - DAY
+
+
+def jumped(turn: Turn, jump: Jump) -> None:
+    """The clock was set. What was queued by its old time keeps the life that it had left; what failed by a time that
+    was wrong is taken up again.
+    """
+    if jump.was_set and jump.by > 0:
+        store_outbox.postpone(turn.db, jump.since, jump.until, jump.by)
+    _resume_failed(turn)
+
+
+def _resume_failed(turn: Turn) -> None:
+    """Queue again what failed by a clock that was ahead."""
+    for contact_id, message_id, expires_at in store_outbox.failed_too_early(turn.db, turn.now):
+        contact = turn.contact(contact_id)
+        for message in store_messages.mine(turn.db, contact_id, [message_id]):
+            if contact is not None and contact.state in ("contact", "waiting") and message.state == delivery.FAILED:
+                outbound.resume(turn, contact, message, expires_at)
+                people.advance(turn, contact_id, [message_id], delivery.RESUMED, None)
 
 
 def _end_losers(turn: Turn, contact_id: bytes) -> None:

@@ -14,6 +14,7 @@ A content that is here already, by (contact, message id), has no effect, but is 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from p2pchat.core import content as contents
 from p2pchat.core import delivery, wire
@@ -119,6 +120,7 @@ def _take(turn: Turn, contact: Contact, route: str, name: bytes, blob: bytes) ->
         turn.owing[contact.id] = None
     elif receipted:
         turn.receipts.setdefault(contact.id, []).append(content.message_id)
+    turn.clock_hints.written(contact.id, content.sent_at, turn.now)
     if (effect := _EFFECTS.get(content.type)) is not None:
         effect(turn, contact, content, route)
     return True
@@ -208,13 +210,17 @@ def _text(turn: Turn, contact: Contact, content: Content, route: str) -> None:
     )
     if store_messages.insert(turn.db, row) and turn.listened:
         turn.unread[contact.id] = None
-        turn.event("message", **views.message(row, contact.name))
+        late = store_messages.is_late(turn.db, row)
+        turn.event("message", **views.message(replace(row, late=late), contact.name))
 
 
 def _receipt(turn: Turn, contact: Contact, content: Content, route: str) -> None:
     kind, ids = content.payload[:2]
     event = delivery.READ if kind == contents.READ else delivery.DELIVERED
     store_outbox.forget_messages(turn.db, contact.id, ids)
+    if kind == contents.DELIVERED and content.sent_at < turn.now - HOUR:  # slow, or from a clock that is behind ours
+        for message in store_messages.mine(turn.db, contact.id, ids[:1]):
+            turn.clock_hints.answered(contact.id, content.sent_at, message.sent_at, turn.now)
     people.advance(turn, contact.id, ids, event, route)
 
 

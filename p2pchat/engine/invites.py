@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from p2pchat.core import content as contents
 from p2pchat.core import handshake, mailbox
-from p2pchat.core.codec import array, binary, binary_upto, decode, encode
+from p2pchat.core.codec import U32, array, binary, binary_upto, decode, encode
 from p2pchat.core.content import Content, decode_content, encode_content, read_profile
 from p2pchat.core.envelope import BUCKETS, envelope_id, open_blob, seal_blob
 from p2pchat.core.handshake import Initial
@@ -43,7 +43,7 @@ from p2pchat.core.prekeys import (
 )
 from p2pchat.core.primitives import KEY, equal, sign_public
 from p2pchat.core.session import DAY, Session
-from p2pchat.engine import introductions, outbound, people, queues, views
+from p2pchat.engine import introductions, names, outbound, people, queues, views
 from p2pchat.engine.introductions import Introduction
 from p2pchat.engine.ports import Relay
 from p2pchat.engine.turn import Turn
@@ -51,6 +51,7 @@ from p2pchat.errors import CannotOpen, NotNow, UsageError
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import envelopes as store_envelopes
 from p2pchat.store import invites as store_invites
+from p2pchat.store import meta
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import prekeys as store_prekeys
 from p2pchat.store import queues as store_queues
@@ -65,8 +66,13 @@ KEEP_ROTATED = 30 * DAY
 MOST_EXPIRY_S = 365 * 86_400
 MOST_REQUESTS = 200
 """Requests that may wait for an answer: a reusable invite that got into wrong hands must not fill the disk."""
+MAX_ADMITTED_A_DAY = 300
+"""First messages that a reusable invite takes on one day, from whomever: what it adds to the store is bounded."""
+MAX_ASKED_A_DAY = 5
+"""Of these, from one identity. Somebody who lost their data may ask anew; nobody has to do so all day."""
 REMEMBER_HANDSHAKE = 400 * DAY
 """Longer than the prekeys of any invite live, so a first message is known for as long as it could be accepted."""
+SET_CLOCK = "Set the clock; `p2pchat doctor` says more about it."
 USE_RELAY = "Add one that answers with `p2pchat relays add`."
 _LEAKED = "An invite of yours was tried again after its use; it may have leaked."
 
@@ -75,6 +81,8 @@ def make(turn: Turn, *, reusable: bool, ask: bool, expires_s: int, hidden: bool 
     """A new invite, saved; it lives `expires_s` seconds. `hidden`: who uses it does not learn our address."""
     if not 60 <= expires_s <= MOST_EXPIRY_S:
         raise UsageError("An invite lives between a minute and a year")
+    if turn.now // 1000 + expires_s > U32:
+        raise NotNow(f"This machine's clock says {views.day(turn.now)}, and an invite ends by 2106", hint=SET_CLOCK)
     addresses, relays = turn.net.ways(hidden=hidden), queues.ours(turn)
     if hidden and not addresses and not relays:
         raise NotNow("Without a relay nobody finds the way here who must not learn this node's address", hint=USE_RELAY)
@@ -175,8 +183,8 @@ def ended(turn: Turn, row: InviteRow) -> None:
 
 def rotation(turn: Turn) -> PrekeySet:
     """The prekeys that several people may use, renewed weekly; old ones are kept 30 days more."""
-    newest = store_prekeys.newest(turn.db, store_prekeys.ROTATION)
-    if newest is not None and newest.created_at + ROTATE > turn.now:
+    newest = store_prekeys.newest(turn.db, store_prekeys.ROTATION, turn.now)
+    if newest is not None and turn.recent(newest.created_at, ROTATE):
         return load_set(newest.secret)
     not_after = (turn.now + ROTATE + KEEP_ROTATED) // 1000
     fresh = make_set(turn.me, not_after, one_time=False, random=turn.random)
@@ -191,6 +199,16 @@ def rotation(turn: Turn) -> PrekeySet:
             _fill_boxes(turn, row, fetches[row.id])
             turn.mail_changed = True
     return fresh
+
+
+def rotated_ahead(turn: Turn) -> bool:
+    """Whether there are prekeys of the rotation that were made by a clock which was ahead."""
+    return store_prekeys.ahead(turn.db, store_prekeys.ROTATION, turn.now)
+
+
+def redate_rotation(turn: Turn) -> None:
+    """Prekeys that a clock far ahead made live no longer than others made now."""
+    store_prekeys.redate(turn.db, store_prekeys.ROTATION, turn.now, turn.now + ROTATE + KEEP_ROTATED)
 
 
 def _save(turn: Turn, kind: str, prekeys: PrekeySet, delete_at: int) -> None:
@@ -247,16 +265,39 @@ def admit(turn: Turn, invite_id: bytes, blob: bytes) -> bool:
         return False
     if known is None and row.kind == REUSABLE and store_contacts.count(turn.db, "request") >= MOST_REQUESTS:
         return False  # they keep knocking, and come in when there is room again
+    if store_invites.was_declined(turn.db, row.id, initial.identity):
+        return True  # quietly: nothing is kept, and they need not come again
+    if row.kind == REUSABLE and not _has_room(turn, row, known):
+        return False
     if row.kind == ONE_TIME:
         store_invites.update(turn.db, row.id, state=store_invites.USED, secret=None, bundle=None, encoded=None)
         store_prekeys.delete(turn.db, store_prekeys.ONE_TIME, prekeys.number)
         _leave_boxes(turn, row.id)
         turn.offers_changed = True
     contact = known if known is not None else _newcomer(turn, row, initial, profile.name)
-    store_prekeys.remember(turn.db, th, contact.id, turn.now + REMEMBER_HANDSHAKE)
-    # its ack may be lost: it is known for as long as the invite is, which may be a year
-    store_envelopes.remember(turn.db, [SeenRow(name, contact.id, None, max(turn.now, row.expires_at))])
+    # for as long as its prekeys are there: without them it cannot be accepted again
+    deleted = turn.now + (ROTATE + KEEP_ROTATED + DAY if row.kind == REUSABLE else REMEMBER_HANDSHAKE)
+    store_prekeys.remember(turn.db, th, contact.id, deleted)
+    # its ack may be lost: it is known for as long as the invite is; by a reusable one, for as long as any envelope
+    known_from = turn.now if row.kind == REUSABLE else max(turn.now, row.expires_at)
+    store_envelopes.remember(turn.db, [SeenRow(name, contact.id, None, known_from)])
     _welcome(turn, contact, session, Introduction(initial.device, content.message_id, profile), row)
+    return True
+
+
+def _has_room(turn: Turn, row: InviteRow, known: Contact | None) -> bool:
+    """Whether this invite, and this identity, may add one more first message today; counts it if so."""
+    today = turn.now // DAY
+    admitted = row.admitted if row.admitted_on == today else 0
+    if admitted >= MAX_ADMITTED_A_DAY:
+        return False
+    if known is not None:
+        day, asked = divmod(meta.get_int(turn.db, f"asked {known.id.hex()}"), 1000)
+        asked = asked if day == today else 1
+        if asked >= MAX_ASKED_A_DAY:
+            return False
+        meta.put_int(turn.db, f"asked {known.id.hex()}", today * 1000 + asked + 1)
+    store_invites.update(turn.db, row.id, admitted_on=today, admitted=admitted + 1)
     return True
 
 
@@ -286,9 +327,10 @@ def _prekeys(turn: Turn, row: InviteRow, initial: Initial) -> PrekeySet:
 
 
 def _newcomer(turn: Turn, row: InviteRow, initial: Initial, name: str) -> Contact:
+    contact_id = turn.random(8)
     contact = Contact(
-        id=turn.random(8),
-        name=people.their_name(name),
+        id=contact_id,
+        name=names.free(turn, contact_id, names.their_name(name), asks=row.ask),
         named_by_me=False,
         state="request",
         identity=initial.identity,
@@ -317,12 +359,12 @@ def _welcome(turn: Turn, contact: Contact, session: Session, introduction: Intro
         people.connected(turn, contact, introduction)
         return
     if (before := turn.sessions.pending(contact.id)) is not None:
-        turn.sessions.drop(contact.id, before.th)
+        turn.sessions.drop(contact.id, before.th)  # who asks again has lost the last one; it rang once
     turn.sessions.begin(contact.id, session, turn.now, pending=True)
     introductions.keep(turn, contact.id, introduction)
     if newcomer and not row.ask:
         people.begin(turn, contact, session)
-    else:
+    elif before is None:
         turn.event("request", **views.request(contact, people.words(turn, contact), turn.now))
 
 

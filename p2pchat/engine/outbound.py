@@ -75,14 +75,37 @@ def send_text(turn: Turn, contact: Contact, text: str, message_id: bytes | None 
     return row
 
 
+def resume(turn: Turn, contact: Contact, message: MessageRow, expires_at: int) -> None:
+    """Queue a text of ours that had failed, under the id and the number it had."""
+    queue(
+        turn,
+        contact,
+        contents.TEXT,
+        contents.text_payload(message.text),
+        message_id=message.id,
+        seq=message.seq,
+        sent_at=message.sent_at,
+        expires_at=expires_at,
+    )
+    turn.after(turn.net.nudge, contact.id)
+
+
 def queue(
-    turn: Turn, contact: Contact, kind: int, payload: object, *, message_id: bytes | None = None, seq: int = 0
+    turn: Turn,
+    contact: Contact,
+    kind: int,
+    payload: object,
+    *,
+    message_id: bytes | None = None,
+    seq: int = 0,
+    sent_at: int | None = None,
+    expires_at: int | None = None,
 ) -> None:
     """Put a content for a contact into the outbox, sealed if that is possible now."""
     if kind in _LATEST_COUNTS:
         store_outbox.clear(turn.db, contact.id, [kind])  # of one that was sealed, a key is skipped
     message_id = message_id or turn.new_message_id()
-    content = encode_content(Content(kind, message_id, seq, turn.now, payload))
+    content = encode_content(Content(kind, message_id, seq, turn.now if sent_at is None else sent_at, payload))
     at_once = contact.state == "contact" and _sealing(turn, contact.id) is None  # else behind what waits
     session = turn.sessions.sending(contact.id) if at_once else None
     envelope = None if session is None else turn.sessions.seal(contact.id, session, content, turn.entropy)
@@ -96,7 +119,7 @@ def queue(
         th=None if session is None else session.th,
         created_at=turn.now,
         next_try=AT_ONCE,
-        expires_at=turn.now + KEEP_TRYING,
+        expires_at=turn.latest + KEEP_TRYING if expires_at is None else expires_at,
     )
     _ready(turn, row, store_outbox.add(turn.db, row))
 
@@ -107,7 +130,7 @@ def queue_initial(turn: Turn, contact_id: bytes, blob: bytes, th: bytes) -> None
     """
     contact = turn.contact(contact_id)
     known_until = (contact.invite_until or 0) if contact is not None else 0
-    _add_first(turn, contact_id, store_outbox.INITIAL, blob, th, max(turn.now, known_until) + KEEP_TRYING)
+    _add_first(turn, contact_id, store_outbox.INITIAL, blob, th, max(turn.latest, known_until) + KEEP_TRYING)
 
 
 def queue_first(turn: Turn, contact_id: bytes, kind: int, blob: bytes, th: bytes, until: int) -> None:

@@ -8,7 +8,6 @@ blocked   nothing is taken, no link is made; holds for the identity, whatever in
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -20,11 +19,12 @@ from p2pchat.core.invite import ROLE_NODE, Invite, decode_invite, hello_key, inv
 from p2pchat.core.mailbox import STAMPED
 from p2pchat.core.primitives import KEY, equal
 from p2pchat.core.session import DAY, LINGER, Session
-from p2pchat.core.text import clean_name
-from p2pchat.engine import introductions, outbound, queues, views
+from p2pchat.engine import introductions, names, outbound, queues, views
 from p2pchat.engine.introductions import Introduction
+from p2pchat.engine.names import name_of as name_of
+from p2pchat.engine.names import their_name as their_name
 from p2pchat.engine.turn import Turn
-from p2pchat.errors import BadName, InviteExpired, NotNow
+from p2pchat.errors import InviteExpired, NotNow
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
 from p2pchat.store import messages as store_messages
@@ -35,25 +35,9 @@ from p2pchat.store import renewals as store_renewals
 from p2pchat.store.contacts import Contact, Way
 
 HEARD_WITHIN = 30 * DAY
-_JOINERS = {0x200C: None, 0x200D: None}
-
-
-def name_of(written: str) -> str:
-    """A name as it may be kept, or `BadName`."""
-    name = clean_name(written)
-    if not name or _is_me(name):
-        raise BadName
-    return name
-
-
-def their_name(cleaned: str) -> str:
-    """What somebody calls themselves, as we may call them: faces and bots take "me" for ourselves."""
-    return "nameless" if _is_me(cleaned) else cleaned
-
-
-def _is_me(name: str) -> bool:
-    seen = unicodedata.normalize("NFKC", name.translate(_JOINERS))
-    return seen.casefold() == "me"
+TELL_AGAIN_AFTER = 7 * DAY
+MAX_DECLINED = 1000
+"""Identities remembered as declined, for each invite."""
 
 
 def add(turn: Turn, written: str, name: str | None, hidden: bool = False) -> Contact:
@@ -68,7 +52,7 @@ def add(turn: Turn, written: str, name: str | None, hidden: bool = False) -> Con
                 hide(turn, known, hidden=True)
             if known.invite is not None:
                 knock(turn, known, invite)  # who asks again does not want to wait for the back-off
-            return known if alias is None else turn.change(known.id, name=alias, named_by_me=True)
+            return known if alias is None else rename(turn, known, alias)
     hello = hello_key(invite.secret)
     if any(equal(one.hello, hello) for one in store_invites.all(turn.db)):
         raise NotNow("This is an invite of your own", hint="Give it to somebody else.")
@@ -78,9 +62,10 @@ def add(turn: Turn, written: str, name: str | None, hidden: bool = False) -> Con
     if not invite.ways:
         raise NotNow("This invite says nowhere to go", hint="Ask for one made while their node runs.")
     contact_id = turn.random(8)
+    wanted = alias or their_name(invite.name or "") or f"invite-{contact_id.hex()[:4]}"
     contact = Contact(
         id=contact_id,
-        name=alias or their_name(invite.name or "") or f"invite-{contact_id.hex()[:4]}",
+        name=names.free(turn, contact_id, wanted),
         named_by_me=alias is not None,
         state="waiting",
         identity=None,
@@ -162,7 +147,7 @@ def resume(turn: Turn) -> None:
             knock(turn, contact, decode_invite(contact.invite))
         if contact.identity is not None and contact.state in ("contact", "waiting"):
             heard = contact.heard_at or contact.created_at
-            if contact.id in owed or heard + HEARD_WITHIN > turn.now:
+            if contact.id in owed or heard + HEARD_WITHIN > turn.passed:
                 reach(turn, contact)
 
 
@@ -316,6 +301,8 @@ def decline(turn: Turn, contact: Contact) -> None:
         raise NotNow(f"{contact.name} has not asked", hint="`p2pchat requests` lists who has.")
     introductions.forget(turn, contact.id)
     if contact.state == "request":
+        if contact.invite_id is not None and contact.identity is not None:
+            store_invites.decline(turn.db, contact.invite_id, contact.identity, MAX_DECLINED)
         remove(turn, contact)
     else:
         turn.sessions.drop(contact.id, session.th)
@@ -337,6 +324,7 @@ def block(turn: Turn, contact: Contact) -> Contact:
 def remove(turn: Turn, contact: Contact) -> None:
     """Forget a contact that never became one."""
     store_contacts.remove(turn.db, contact.id)
+    meta.forget_about(turn.db, contact.id)
     turn.sessions.forget(contact.id)
     turn.forget_contact(contact.id)
     turn.pairs_changed = turn.mail_changed = True
@@ -345,7 +333,7 @@ def remove(turn: Turn, contact: Contact) -> None:
 
 def rename(turn: Turn, contact: Contact, name: str) -> Contact:
     """Call a contact something else; their own choice of name does not change it any more."""
-    changed = turn.change(contact.id, name=name_of(name), named_by_me=True)
+    changed = turn.change(contact.id, name=names.given(turn, contact.id, name_of(name)), named_by_me=True)
     turn.event("contact", **views.contact(changed, turn.route(contact.id)))
     return changed
 
@@ -373,7 +361,7 @@ def hide(turn: Turn, contact: Contact, *, hidden: bool) -> Contact:
 
 
 def verify(turn: Turn, contact: Contact, *, compared: bool) -> tuple[str, bool, str]:
-    """(safety number, verified, four words) of a contact; `compared` marks it as verified."""
+    """(safety number, verified, eight words) of a contact; `compared` marks it as verified."""
     if contact.identity is None:
         raise NotNow(f"{contact.name} has not answered yet", hint="There is nothing to compare before that.")
     if compared and not contact.verified:
@@ -384,7 +372,7 @@ def verify(turn: Turn, contact: Contact, *, compared: bool) -> tuple[str, bool, 
 
 
 def words(turn: Turn, contact: Contact) -> str:
-    """The four words of the handshake with a contact or a requester."""
+    """The eight words of the handshake with a contact or a requester."""
     session = turn.sessions.pending(contact.id) or turn.sessions.sending(contact.id)
     if session is None:
         session = next(iter(turn.sessions.all(contact.id)), None)
@@ -394,7 +382,7 @@ def words(turn: Turn, contact: Contact) -> str:
 def told(turn: Turn, contact: Contact, message_id: bytes, profile: Profile) -> Contact:
     """A contact told about itself. A name of our own choice stays, and so does what was said later than this."""
     if is_news(turn, contact, "name", message_id):
-        name = contact.name if contact.named_by_me else their_name(profile.name)
+        name = contact.name if contact.named_by_me else names.free(turn, contact.id, their_name(profile.name))
         before = contact.name
         contact = turn.change(contact.id, name=name, profile_name=profile.name, read_receipts=profile.read_receipts)
         if name != before:
@@ -422,12 +410,15 @@ def collects(turn: Turn, contact: Contact, message_id: bytes, theirs: tuple[Anno
 def is_news(turn: Turn, contact: Contact, what: str, message_id: bytes) -> bool:
     """Contents may arrive late and in any order; the ids of one sender grow with time.
 
-    An id from the future counts as one of tomorrow: else a clock that was wrong once would silence its owner for long.
+    An id from the future counts as one of tomorrow: else a clock that was wrong once, theirs or ours, would silence its
+    owner for long. What was noted by a clock of ours that was ahead does not count any more.
     """
     key = f"told {what} {contact.id.hex()}"
-    if message_id <= (meta.get(turn.db, key) or b""):
+    tomorrow = newest_message_id(turn.now + DAY)
+    known = meta.get(turn.db, key) or b""
+    if message_id <= known <= tomorrow:
         return False
-    meta.put(turn.db, key, min(message_id, newest_message_id(turn.now + DAY)))
+    meta.put(turn.db, key, min(message_id, tomorrow))
     return True
 
 
@@ -481,13 +472,17 @@ def tell_queues(turn: Turn, contact: Contact) -> None:
 
 
 def tell_addresses(turn: Turn) -> None:
-    """Tell every contact where they reach us now, if that changed since they were told."""
+    """Tell every contact where they reach us now, if that changed since they were told, and once a week all the same:
+    news that somebody ignored once, since a clock was wrong, must not be lost for good.
+    """
     for hidden, key in ((False, "ways_told"), (True, "hidden_ways_told")):
         ways = turn.net.ways(hidden=hidden)
         told_before = b"".join(peer + address for peer, address in ways)
-        if not ways or meta.get(turn.db, key) == told_before:
+        told_lately = turn.recent(meta.get_int(turn.db, f"{key}_at"), TELL_AGAIN_AFTER)
+        if not ways or (told_lately and meta.get(turn.db, key) == told_before):
             continue
         meta.put(turn.db, key, told_before)
+        meta.put_int(turn.db, f"{key}_at", turn.now)
         for contact in store_contacts.all(turn.db):
             if contact.state == "contact" and contact.hidden == hidden:
                 outbound.queue(turn, contact, contents.ADDRESSES, [[list(way) for way in ways]])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from p2pchat.core.primitives import KEY, Entropy
-from p2pchat.engine.people import name_of
+from p2pchat.engine.names import name_of
 from p2pchat.errors import DatabaseDamaged
 from p2pchat.store import meta
 from p2pchat.store.database import Database

@@ -60,7 +60,7 @@ def relays_for(turn: Turn, contact: Contact) -> list[Relay]:
     found = {
         row.relay: Relay(row.relay, (row.address,), row.token)
         for row in store_queues.theirs(turn.db, contact.id)
-        if row.flags == 0 and row.until > turn.now
+        if row.flags == 0 and row.until > turn.passed
     }
     if not found and contact.invite is not None:
         found = {relay.peer: relay for relay in of_invite(decode_invite(contact.invite))}
@@ -128,7 +128,7 @@ def told(turn: Turn, contact: Contact, queues: tuple[Announced, ...]) -> None:
             contact.id, None, one.relay, one.address, one.token, one.fetch, one.put_seed, flags=0, until=one.until
         )
         for one in queues
-        if one.until > turn.now and not turn.net.mailboxes.is_us(one.relay)  # who uses our relay is here when a link is
+        if one.until > turn.passed and not turn.net.mailboxes.is_us(one.relay)
     ]
     store_queues.deposit_no_more(turn.db, contact.id, 0, rows)
     for row in rows:

@@ -18,6 +18,7 @@ from p2pchat.core.session import Received as Opened
 from p2pchat.core.session import Session, for_sending, open_envelope, seal
 from p2pchat.core.wire import Frame
 from p2pchat.engine.allowance import A_TURN, Allowance
+from p2pchat.engine.clock_hints import ClockHints
 from p2pchat.engine.ids import MessageIds
 from p2pchat.engine.ports import Net
 from p2pchat.errors import CannotOpen, NoSuchContact
@@ -134,6 +135,7 @@ class SessionCache:
         if opened.skipped:
             store_sessions.add_skipped(self._db, th, list(opened.skipped), now)
             skipped.update({(chain, number): key for chain, number, key in opened.skipped})
+            self._bound_skipped(known, th)
             if len(skipped) > ratchet.MOST_SKIPPED:
                 for place in store_sessions.trim_skipped(self._db, th, ratchet.MOST_SKIPPED):
                     skipped.pop(place, None)
@@ -141,6 +143,17 @@ class SessionCache:
             store_sessions.drop_skipped(self._db, th, [opened.used])
             del skipped[opened.used]
         self.put(contact, opened.session)
+
+    def _bound_skipped(self, known: _Known, th: bytes) -> None:
+        """A contact's sessions have as many skipped keys together as one may have; those of other sessions go first."""
+        total = sum(len(known.skipped[session]) for session in known.sessions)
+        for session in known.sessions:
+            if session != th and total > ratchet.MOST_SKIPPED:
+                surplus = total - ratchet.MOST_SKIPPED
+                keep = max(0, len(known.skipped[session]) - surplus)
+                for place in store_sessions.trim_skipped(self._db, session, keep):
+                    known.skipped[session].pop(place, None)
+                    total -= 1
 
     def write(self) -> None:
         """Write what the turn touched."""
@@ -273,7 +286,8 @@ class Turn:
     `receipts` and `read` are ids of contents that contacts are told of at the turn's end: received, read. `owing` are
     contacts who are told later, since it goes by a relay, `told` those whose time has come. `unread` are chats of which
     something else is unread now. `taken`: up to which place what came from a (relay, queue) is on disk with this turn.
-    `route`: how a message to a contact would travel.
+    `route`: how a message to a contact would travel. `passed`, `latest`, `agreed`: see `clock_watch`; what ends at a
+    deadline ends by `passed`, never by `now`.
 
     A function raises only before its first write: then it has failed alone, and the rest of the batch goes on.
     """
@@ -289,6 +303,10 @@ class Turn:
     allowance: Allowance = field(default_factory=Allowance)
     memory: Memory = field(default_factory=Memory)
     listened: bool = True
+    passed: int = -1
+    latest: int = -1
+    agreed: bool = True
+    clock_hints: ClockHints = field(default_factory=ClockHints)
     sealable: int = field(default_factory=lambda: SEAL_A_TURN)
     skippable: int = field(default_factory=lambda: A_TURN)
     following: list[tuple[bytes, Callable[..., object], tuple[object, ...]]] = field(default_factory=list)
@@ -375,3 +393,7 @@ class Turn:
     def new_message_id(self) -> bytes:
         """An id greater than all before it."""
         return self.message_ids.new(self.now)
+
+    def __post_init__(self) -> None:
+        self.passed = self.now if self.passed < 0 else self.passed
+        self.latest = self.now if self.latest < 0 else self.latest

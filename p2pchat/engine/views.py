@@ -46,6 +46,7 @@ def message(row: MessageRow, name: str) -> dict[str, Any]:
         "received_at": timestamp(row.received_at),
         "state": row.state,
         "route": row.route,
+        "late": bool(row.late),
     }
 
 
@@ -64,7 +65,7 @@ def contact(one: Contact, route: str | None) -> dict[str, Any]:
 
 
 def request(one: Contact, words: str, since: int) -> dict[str, Any]:
-    """A request that came at `since`, with the four words to compare. `known`: who is in the list and begins anew."""
+    """A request that came at `since`, with the eight words to compare. `known`: who is in the list and begins anew."""
     known = one.state != "request"
     return {"id": one.id.hex(), "name": one.name, "since": timestamp(since), "sas": words, "known": known}
 

@@ -56,6 +56,7 @@ _CHANGING = frozenset(_NAMES) - {"id"}
 _ADD = f"INSERT INTO contacts ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})"
 _SELECT = f"SELECT {_COLUMNS} FROM contacts "
 _ID = re.compile("[0-9a-f]{1,16}")
+_WHOLE_ID = re.compile("[0-9a-f]{16}")
 _SHORTEST_PREFIX = 4
 _ADD_WAY = (
     "INSERT INTO ways (contact, peer, address, role, learned_at) VALUES (?, ?, ?, ?, ?)"
@@ -120,14 +121,26 @@ def remove(db: Database, id: bytes) -> None:
     db.execute("DELETE FROM contacts WHERE id = ?", (id,))
 
 
-def find(db: Database, text: str) -> Contact:
-    """Whom a user means: an exact name in any letter case, an id, or at least four digits that begin just one id.
+def names(db: Database) -> list[tuple[bytes, str, str]]:
+    """(id, name, state) of everybody."""
+    return [(id, name, state) for id, name, state in db.query("SELECT id, name, state FROM contacts ORDER BY rowid")]
 
-    A name goes before an id. Raises `NoSuchContact`, or `AmbiguousName` with the candidates as "name (id)".
+
+def find(db: Database, text: str) -> Contact:
+    """Whom a user means. A whole id (16 digits) means that contact and nobody else. Anything else is an exact name, a
+    name in another letter case, or at least four digits that begin just one id, in this order.
+
+    Raises `NoSuchContact`, or `AmbiguousName` with the candidates as "name (id)".
     """
     wanted = text.strip().casefold()
+    if _WHOLE_ID.fullmatch(wanted):
+        whole = get(db, bytes.fromhex(wanted))
+        if whole is None:
+            raise NoSuchContact
+        return whole
     everybody = db.query("SELECT id, name FROM contacts")
-    found = [(id, name) for id, name in everybody if name.casefold() == wanted]
+    found = [(id, name) for id, name in everybody if name == text.strip()]
+    found = found or [(id, name) for id, name in everybody if name.casefold() == wanted]
     if not found and len(wanted) >= _SHORTEST_PREFIX and _ID.fullmatch(wanted):
         found = [(id, name) for id, name in everybody if id.hex().startswith(wanted)]
     if len(found) > 1:

@@ -17,7 +17,7 @@ EXPIRED = "expired"
 class InviteRow:
     """An invite. `kind`: 0 one-time, 1 reusable. `hello` is what a joiner proves to know, kept after the end so that a
     late one can be told; `secret`, `bundle` and `encoded` go when the invite is used up. `state`: open, used, expired.
-    `hidden`: who uses it must not learn our network address.
+    `hidden`: who uses it must not learn our network address. `admitted`: first messages taken on the day `admitted_on`.
     """
 
     id: bytes
@@ -33,6 +33,8 @@ class InviteRow:
     opk_id: int | None = None
     okpk_id: int | None = None
     hidden: bool = False
+    admitted_on: int = 0
+    admitted: int = 0
 
 
 _NAMES = tuple(field.name for field in fields(InviteRow))
@@ -76,12 +78,26 @@ def update(db: Database, id: bytes, **fields: Value) -> None:
     db.execute(f"UPDATE invites SET {assignments(fields, _CHANGING)} WHERE id = :id", {**fields, "id": id})
 
 
+def decline(db: Database, id: bytes, identity: bytes, limit: int) -> None:
+    """Note that who has this identity was declined, unless `limit` are noted for this invite already."""
+    count = "(SELECT count(*) FROM declined WHERE invite = ?1) < ?3"
+    there = "EXISTS (SELECT 1 FROM invites WHERE id = ?1)"
+    sql = f"INSERT INTO declined (invite, identity) SELECT ?1, ?2 WHERE {count} AND {there} ON CONFLICT DO NOTHING"
+    db.execute(sql, (id, identity, limit))
+
+
+def was_declined(db: Database, id: bytes, identity: bytes) -> bool:
+    """Whether a person declined who has this identity, come by this invite."""
+    return db.query_one("SELECT 1 FROM declined WHERE invite = ? AND identity = ?", (id, identity)) is not None
+
+
 def expire(db: Database, now: int) -> list[InviteRow]:
     """End what is past its time and forget its secrets; forget it all 30 days later. The invites that ended now, as
     they were, so that the caller can delete their one-time prekeys.
     """
     ended = [row for row in open_invites(db) if row.expires_at <= now]
     db.execute(_EXPIRE, (now,))
+    db.execute("DELETE FROM declined WHERE invite IN (SELECT id FROM invites WHERE state <> 'open')")
     db.execute(_FORGET, (now - FORGET_AFTER,))
     return ended
 

@@ -30,8 +30,8 @@ _SOME = 5  # candidates told
 class MessageRow:
     """A message. `chat` is a contact's id, `sender` that too or `ME`; `seq` counts the sender's messages in this chat.
 
-    `read_at` is when they read ours, or we theirs. `place` and `pk` are given by `insert`; what they hold before does
-    not matter.
+    `read_at` is when they read ours, or we theirs. `late`: it came after messages of ours that it stands before.
+    `late`, `place` and `pk` are given by `insert`; what they hold before does not matter.
     """
 
     id: bytes
@@ -49,6 +49,7 @@ class MessageRow:
     read_at: int | None = None
     place: int = 0
     pk: int = 0
+    late: int = 0
 
 
 _NAMES = tuple(field.name for field in fields(MessageRow))
@@ -77,6 +78,11 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
                        AND NOT EXISTS (SELECT 1 FROM messages WHERE chat = ?2 AND sender = ?3 AND seq = ?5)
                        AND NOT EXISTS (SELECT 1 FROM erased WHERE chat = ?2 AND sender = ?3 AND seq = ?5)
                        ORDER BY seq LIMIT 1), {_NEXT_PLACE}) END)
+"""
+_OUT_OF_ORDER = "SELECT 1 FROM messages WHERE pk = ? AND place < pk"
+_MARK_LATE = """
+UPDATE messages SET late = 1 WHERE pk = ?1 AND EXISTS (
+    SELECT 1 FROM messages AS ours WHERE ours.chat = ?2 AND ours.sender = x'' AND ours.place > messages.place)
 """
 _INDEX = "INSERT INTO messages_fts (rowid, text) VALUES (?, ?)"
 _UNINDEX = "INSERT INTO messages_fts (messages_fts, rowid, text) VALUES ('delete', ?, ?)"
@@ -132,8 +138,18 @@ def insert(db: Database, row: MessageRow) -> bool:
     )
     if not pk:
         return False
+    if row.sender != ME and db.query_one(_OUT_OF_ORDER, (pk,)) is not None:
+        db.execute(_MARK_LATE, (pk, row.chat))
     db.execute(_INDEX, (pk, indexed(row.text)))
     return True
+
+
+def is_late(db: Database, row: MessageRow) -> bool:
+    """Whether a message that was saved stands before messages of ours that were here before it."""
+    found = db.query_one(
+        "SELECT late FROM messages WHERE id = ? AND chat = ? AND sender = ?", (row.id, row.chat, row.sender)
+    )
+    return found is not None and bool(found[0])
 
 
 def next_seq(db: Database, chat: bytes) -> int:

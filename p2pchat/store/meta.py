@@ -32,3 +32,8 @@ def put_int(db: Database, key: str, value: int) -> None:
 def remove(db: Database, key: str) -> None:
     """Forget what is under `key`."""
     db.execute("DELETE FROM meta WHERE key = ?", (key,))
+
+
+def forget_about(db: Database, contact: bytes) -> None:
+    """Forget every value whose key names this contact: the last word of such keys is its id in hexadecimal."""
+    db.execute("DELETE FROM meta WHERE key LIKE ?", (f"% {contact.hex()}",))

@@ -225,6 +225,48 @@ def expired(db: Database, now: int) -> list[OutboxRow]:
     return _rows(db, "WHERE expires_at <= ? ORDER BY expires_at, pk", now)
 
 
+def failed(db: Database, row: OutboxRow, at: int) -> None:
+    """Note that the text of a row failed at its deadline."""
+    values = (row.contact, row.msg_id, at, row.expires_at)
+    db.execute(
+        "INSERT OR REPLACE INTO failed_in_time (chat, msg_id, failed_at, expires_at) VALUES (?, ?, ?, ?)", values
+    )
+
+
+def failed_too_early(db: Database, now: int) -> list[tuple[bytes, bytes, int]]:
+    """(contact, message id, deadline) of texts that failed by a clock ahead of `now`, and whose deadline is to come."""
+    where = "WHERE failed_at > ?1 AND expires_at > ?1 ORDER BY chat, msg_id"
+    found = db.query(f"SELECT chat, msg_id, expires_at FROM failed_in_time {where}", (now,))
+    db.execute("DELETE FROM failed_in_time WHERE failed_at > ?1 AND expires_at > ?1", (now,))
+    return [(chat, msg_id, expires_at) for chat, msg_id, expires_at in found]
+
+
+def forget_failed(db: Database, before: int) -> None:
+    """Forget which texts failed before a time."""
+    db.execute("DELETE FROM failed_in_time WHERE failed_at < ?", (before,))
+
+
+def kept_longer(db: Database, until: int) -> bool:
+    """Whether there are contents that are kept for longer than until then."""
+    return db.query_one("SELECT 1 FROM outbox WHERE expires_at > ? AND kind < ?", (until, INITIAL)) is not None
+
+
+def keep_at_most(db: Database, until: int, slack: int) -> None:
+    """Contents that a wrong clock keeps for longer than until `until` (with some slack) are kept until then."""
+    db.execute("UPDATE outbox SET expires_at = ?1 WHERE expires_at > ?2 AND kind < ?3", (until, until + slack, INITIAL))
+
+
+def postpone(db: Database, since: int, until: int, by: int) -> None:
+    """The clock was set ahead by `by` ms: what was queued from `since` to `until` by the old time lives so
+    much longer.
+    """
+    db.execute(
+        "UPDATE outbox SET created_at = created_at + ?3, expires_at = expires_at + ?3"
+        " WHERE created_at BETWEEN ?1 AND ?2 AND kind <> ?4",
+        (since, until, by, BOX),
+    )
+
+
 def pending_contacts(db: Database) -> set[bytes]:
     """Everybody for whom something waits."""
     return {row[0] for row in db.query("SELECT DISTINCT contact FROM outbox")}

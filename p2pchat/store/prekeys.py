@@ -53,9 +53,21 @@ def get(db: Database, kind: str, id: int) -> PrekeyRow | None:
     return _made(db.query_one(_SELECT + "WHERE kind = ? AND id = ?", (kind, id)))
 
 
-def newest(db: Database, kind: str) -> PrekeyRow | None:
-    """The prekeys of that kind that were made last, or None."""
-    return _made(db.query_one(_SELECT + "WHERE kind = ? ORDER BY created_at DESC, id LIMIT 1", (kind,)))
+def newest(db: Database, kind: str, now: int) -> PrekeyRow | None:
+    """The prekeys of that kind that were made last, or None. Those that a clock ahead of `now` made do not count."""
+    where = "WHERE kind = ? AND created_at <= ? ORDER BY created_at DESC, id LIMIT 1"
+    return _made(db.query_one(_SELECT + where, (kind, now)))
+
+
+def ahead(db: Database, kind: str, now: int) -> bool:
+    """Whether there are prekeys of that kind with a time to come."""
+    return db.query_one("SELECT 1 FROM prekeys WHERE kind = ? AND created_at > ?", (kind, now)) is not None
+
+
+def redate(db: Database, kind: str, now: int, delete_at: int) -> None:
+    """Prekeys of that kind with a time to come count as made now, and are deleted at `delete_at` or before."""
+    sql = "UPDATE prekeys SET created_at = ?2, delete_at = min(delete_at, ?3) WHERE kind = ?1 AND created_at > ?2"
+    db.execute(sql, (kind, now, delete_at))
 
 
 def delete(db: Database, kind: str, id: int) -> None:
@@ -74,10 +86,12 @@ def known(db: Database, th: bytes) -> Handshake | None:
     return None if row is None else Handshake(*row)
 
 
-def expire(db: Database, now: int) -> None:
-    """Forget the prekeys and the handshakes whose time has come."""
-    db.execute("DELETE FROM prekeys WHERE delete_at <= ?", (now,))
-    db.execute("DELETE FROM handshakes WHERE forget_at <= ?", (now,))
+def expire(db: Database, passed: int, now: int) -> None:
+    """Forget the prekeys and the handshakes whose time has `passed`. Prekeys of a renewal live for an hour, and whoever
+    misses them asks again: they go by the clock as it is `now`.
+    """
+    db.execute("DELETE FROM prekeys WHERE delete_at <= ?1 OR (kind = ?2 AND delete_at <= ?3)", (passed, RENEWAL, now))
+    db.execute("DELETE FROM handshakes WHERE forget_at <= ?", (passed,))
 
 
 def _made(row: Row | None) -> PrekeyRow | None:

@@ -64,8 +64,8 @@ class Chat(NamedTuple):
 
 
 class Request(NamedTuple):
-    """Somebody asks to become a contact. `sas`: four words to compare. `known`: a contact who wants to begin anew;
-    their safety number stays, the four words are new.
+    """Somebody asks to become a contact. `sas`: eight words to compare. `known`: a contact who wants to begin anew;
+    their safety number stays, the eight words are new.
     """
 
     id: str

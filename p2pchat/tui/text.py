@@ -52,6 +52,8 @@ _MONTHS = (
 )
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
+_WORDS_A_ROW = 4
+
 MARKS: Mapping[str, str] = {"saved": "◷", "stored": "✓", "delivered": "✓✓", "read": "✓✓", "failed": "✗"}
 """How far a message of ours has come; the look of `read` differs in more than colour."""
 PLAIN_MARKS: Mapping[str, str] = {"saved": "..", "stored": "+", "delivered": "++", "read": "+R", "failed": "!!"}
@@ -307,3 +309,10 @@ def relative(at: datetime, now: datetime) -> str:
     count = max(1, round(abs(seconds) / size))
     words = f"{count} {unit}{'s' if count != 1 else ''}"
     return f"in {words}" if seconds > 0 else f"{words} ago"
+
+
+def rows_of(words: str) -> str:
+    """Words to compare, in rows of four."""
+    each = words.split()
+    rows = [each[start : start + _WORDS_A_ROW] for start in range(0, len(each), _WORDS_A_ROW)]
+    return "\n".join(" ".join(row) for row in rows)

@@ -124,7 +124,12 @@ def test_states_are_told(bot: Bot, node: FakeNode, once_subscribed: Meanwhile) -
 
 
 def test_a_request_is_handed_on_once_and_answered(bot: Bot, node: FakeNode, once_subscribed: Meanwhile) -> None:
-    eve = {"id": "ee" * 8, "name": "eve", "since": "2026-01-02T03:04:05.000Z", "sas": "one two three four"}
+    eve = {
+        "id": "ee" * 8,
+        "name": "eve",
+        "since": "2026-01-02T03:04:05.000Z",
+        "sas": "one two three four five six seven eight",
+    }
     node.answers["requests"] = [eve]
     got: list[Request] = []
 

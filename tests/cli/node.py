@@ -66,14 +66,24 @@ ANSWERS: dict[str, Answer] = {
     "add": {"id": ID, "name": "bob", "state": "contact"},
     "contacts": [{"id": ID, "name": "bob", "state": "contact", "verified": True, "route": "direct", "hidden": False}],
     "requests": [
-        {"id": ID, "name": "eve", "since": "2026-01-02T03:04:05.000Z", "sas": "one two three four", "known": False}
+        {
+            "id": ID,
+            "name": "eve",
+            "since": "2026-01-02T03:04:05.000Z",
+            "sas": "one two three four five six seven eight",
+            "known": False,
+        }
     ],
     "accept": {"id": ID, "name": "bob", "state": "contact"},
     "decline": {"id": ID},
     "block": {"id": ID, "name": "bob", "state": "blocked"},
     "rename": {"id": ID, "name": "rob", "state": "contact"},
     "hide": {"id": ID, "name": "bob", "state": "contact", "hidden": True, "notice": ""},
-    "verify": {"safety_number": " ".join(["12345"] * 12), "verified": False, "sas": "one two three four"},
+    "verify": {
+        "safety_number": " ".join(["12345"] * 12),
+        "verified": False,
+        "sas": "one two three four five six seven eight",
+    },
     "send": {"id": "bb" * 16, "state": "saved", "route": None, "stored_at": None},
     "log": [MESSAGE],
     "messages": [],

@@ -19,6 +19,7 @@ from p2pchat.engine import allowance
 from p2pchat.engine import turn as turns
 from p2pchat.engine.allowance import A_BRIEF_TURN, A_MINUTE, BURST, Allowance
 from p2pchat.engine.turn import Turn
+from p2pchat.store import sessions as store_sessions
 from tests.meddler import Meddler, flipped
 from tests.test_renewal import all_delivered, change_session, friends, renewals, session_of
 from tests.world import World, WorldNode, befriend, run_world, until
@@ -205,5 +206,37 @@ def test_one_turn_does_not_work_for_all_contacts_at_once(
         for other in others:  # nobody was refused for another's sake
             assert sorted(await alice.texts(other.name)) == ["first", "second"]
         assert [renewals(other) for other in others] == [0, 0, 0]
+
+    run_world(tmp_path, main)
+
+
+def test_all_sessions_of_a_contact_have_as_many_skipped_keys_as_one_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each envelope that opens nowhere is tried with all of them: that must not grow with the sessions."""
+
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+        contact = await alice.id_of("bob")
+        monkeypatch.setattr(ratchet, "MOST_SKIPPED", 50)
+
+        def act(turn: Turn) -> int:
+            live = turn.sessions.sending(contact)
+            assert live is not None
+            others = [bytes([number]) * len(live.th) for number in range(4)]
+            for th in others:
+                turn.sessions.begin(contact, replace(live, th=th), turn.now)
+            turn.sessions.write()
+            turn.sessions.forget()
+            known = turn.sessions._load(contact)
+            for th in [*others, live.th]:
+                store_sessions.add_skipped(turn.db, th, [(0, number, bytes(32)) for number in range(40)], turn.now)
+                assert len(known.skipped[th]) == 40
+            turn.sessions._bound_skipped(known, live.th)
+            assert len(known.skipped[live.th]) == 40
+            return sum(len(store_sessions.skipped(turn.db, th)) for th in [*others, live.th])
+
+        assert await alice.engine.submit(act) == 50
 
     run_world(tmp_path, main)

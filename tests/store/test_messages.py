@@ -57,6 +57,14 @@ def test_the_same_message_is_saved_once(db: Database) -> None:
     assert len(messages.page(db, ALICE, 10)) == 2
 
 
+def test_what_came_after_our_answer_is_marked_as_late(db: Database) -> None:
+    save(db, said(1), said(4), said(3), said(1, sender=ME), said(2), said(5))
+    late = {(row.sender, row.seq) for row in messages.page(db, ALICE, 10) if row.late}
+    assert late == {(ALICE, 2)}  # 3 came out of order as well, but before we had answered
+    assert messages.is_late(db, said(2))
+    assert not messages.is_late(db, said(3))
+
+
 def test_late_messages_stand_where_they_belong(db: Database) -> None:
     save(db, said(1), said(4), said(1, sender=ME), said(2), said(5), said(3))
     assert [(row.sender, row.seq) for row in messages.page(db, ALICE, 10)] == [

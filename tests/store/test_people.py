@@ -215,11 +215,11 @@ def test_prekeys(db: Database) -> None:
     for row in rows:
         prekeys.put(db, row)
     assert [prekeys.get(db, row.kind, row.id) for row in rows] == rows
-    assert prekeys.newest(db, "rotation") == rows[1]  # ids are random: the newest is the last made
-    assert prekeys.newest(db, "none") is prekeys.get(db, "one-time", 900) is None
+    assert prekeys.newest(db, "rotation", 10**15) == rows[1]  # ids are random: the newest is the last made
+    assert prekeys.newest(db, "none", 10**15) is prekeys.get(db, "one-time", 900) is None
     with pytest.raises(sqlcipher.IntegrityError):
         prekeys.put(db, rows[0])
-    prekeys.expire(db, 50)
+    prekeys.expire(db, 50, 50)
     assert [prekeys.get(db, row.kind, row.id) for row in rows] == [None, *rows[1:]]
     prekeys.delete(db, "one-time", 3)
     prekeys.delete(db, "one-time", 3)
@@ -231,9 +231,9 @@ def test_handshakes(db: Database) -> None:
     prekeys.remember(db, b"th", None, 100)
     assert prekeys.known(db, b"th") == Handshake(b"th", None, 100)
     prekeys.remember(db, b"th", ALICE, 200)
-    prekeys.expire(db, 199)
+    prekeys.expire(db, 199, 199)
     assert prekeys.known(db, b"th") == Handshake(b"th", ALICE, 200)
-    prekeys.expire(db, 200)
+    prekeys.expire(db, 200, 200)
     assert prekeys.known(db, b"th") is None
 
 

@@ -23,7 +23,7 @@ Json = dict[str, Any]
 START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 INVITE = "P2PCHAT:TAAQBRBAESSJD7USS6IZEPRDAYI5QWW3CJ45KNKVYZY4IDHSHITQFPQU" + "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567" * 4
 SAFETY_NUMBER = "30463 83243 76764 53147 08656 17959 50903 24356 07526 63958 33415 56473"
-SAS = "anchor velvet tulip orbit"
+SAS = "anchor velvet tulip orbit candy mosquito raven fossil"
 STATES = ("saved", "stored", "delivered", "read")
 
 

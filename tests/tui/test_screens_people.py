@@ -40,8 +40,9 @@ def test_how_to_compare_is_said() -> None:
         node = FakeNode()
         node.knocks("carol")
         async with stage(RequestsScreen(node)) as (app, _pilot):
-            assert SAS in app.words
-            assert "Call them or meet, and ask for the four words that their p2pchat shows on your page." in app.words
+            assert all(" ".join(row) in app.words for row in (SAS.split()[:4], SAS.split()[4:]))
+            assert "Call them or meet, and ask for the eight words that their p2pchat shows on your page." in app.words
+            assert "If they see you asking too, somebody is between you: decline." in app.words
             assert "begin anew" not in app.words
 
     run(main())
@@ -222,7 +223,7 @@ def test_what_the_page_says() -> None:
             assert "Not verified yet." in app.words
             assert "● There now. Messages go straight from your computer to theirs." in app.words
             assert "Call bob or meet, not in this chat, and read the digits to each other." in app.words
-            assert SAS in app.words
+            assert all(" ".join(row) in app.words for row in (SAS.split()[:4], SAS.split()[4:]))
             assert "m mark as verified r rename h hide my address b block Esc back" in app.words
             tell(app, node, bob, route=None, verified=True)
             await _pilot.pause()

@@ -18,9 +18,13 @@ from p2pchat.tui.screens.confirm import ConfirmScreen
 from p2pchat.tui.screens.explain import way
 from p2pchat.tui.screens.panel import Field, Panel, one_line, said
 from p2pchat.tui.seam import Caller
+from p2pchat.tui.text import rows_of
 
 _GROUPS_A_LINE = 4
-_WORDS = " The four words are for a quick check; they are new after each new beginning."
+_WORDS = (
+    " The eight words are for a quick check by voice and change with each new beginning; the digits stay, and only "
+    "they verify."
+)
 
 
 def block_of(number: str) -> str:
@@ -132,7 +136,7 @@ class ContactScreen(Panel[None]):
             verified.update("✓ Verified: you compared the digits below." if chat.verified else "Not verified yet.")
         verified.set_class(chat.verified, "-good")
         number = self.query_one("#number", Static)
-        words = f"\n\n{self._words}" if self._words else ""
+        words = f"\n\n{rows_of(self._words)}" if self._words else ""
         number.update(Content.assemble((block_of(self._number), "bold $text-accent"), words))
         number.set_class(not self._number, "hidden")
         if self._number:

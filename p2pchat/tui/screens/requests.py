@@ -1,4 +1,4 @@
-"""Who asks to become a contact: four words to compare, then yes or no."""
+"""Who asks to become a contact: eight words to compare, then yes or no."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from p2pchat.tui.model import Request, request_of
 from p2pchat.tui.screens.confirm import ConfirmScreen
 from p2pchat.tui.screens.panel import Panel, said
 from p2pchat.tui.seam import Caller
-from p2pchat.tui.text import clock
+from p2pchat.tui.text import clock, rows_of
 from p2pchat.tui.themes import MUTED
 
 _NOBODY = "Nobody is asking just now."
@@ -109,14 +109,15 @@ class RequestsScreen(Panel[str]):
             how.update(_NOBODY)
         else:
             name = self.drawn(request.name)
-            words.update(self.drawn(request.sas))
+            words.update(rows_of(self.drawn(request.sas)))
             known.update(
                 f"{name} is your contact already and wants to begin anew: on another computer, or without their old "
                 "data. Somebody who got at their keys could ask the same. Compare the words again."
             )
             how.update(
-                f"Is it really {name}? Call them or meet, and ask for the four words that their p2pchat shows on your "
-                "page. If they are these, it is. Anybody can choose any name."
+                f"Is it really {name}? Call them or meet, and ask for the eight words that their p2pchat shows on "
+                "your page. If they are these, it is. If they see you asking too, somebody is between you: decline. "
+                "Anybody can choose any name."
             )
         self.show_keys()
 

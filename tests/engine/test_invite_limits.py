@@ -1,0 +1,110 @@
+"""What holders of a reusable invite can add to a profile is bounded, and goes again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import trio
+
+from p2pchat.core import content as contents
+from p2pchat.core import handshake
+from p2pchat.core.content import Content, Profile, encode_content, new_message_id, profile_payload
+from p2pchat.core.envelope import open_blob, seal_blob
+from p2pchat.core.identity import Device
+from p2pchat.core.invite import Invite, blob_key, read_invite
+from p2pchat.core.prekeys import open_bundle
+from p2pchat.engine import invites
+from tests.world import World, WorldNode, befriend, run_world
+
+TABLES = ("contacts", "handshakes", "envelopes_seen", "sessions", "declined")
+
+
+async def reusable(node: WorldNode) -> tuple[bytes, Invite]:
+    made = await node.call("invite", reusable=True)
+    return bytes.fromhex(made["id"]), read_invite(made["invite"])[0]
+
+
+async def ask(world: World, node: WorldNode, invite_id: bytes, invite: Invite, who: Device) -> bool:
+    """One more first message of `who`; whether it is acked."""
+    offered = await node.engine.submit(invites.offer, invite_id)
+    assert offered is not None
+    key, random = blob_key(invite.secret), world.entropy.random
+    profile = profile_payload(Profile("mallory", True, (), None))
+    content = encode_content(Content(contents.PROFILE, new_message_id(node.clock(), random), 0, node.clock(), profile))
+    bundle = open_bundle(open_blob(key, offered))
+    _, message = handshake.initiate(who, bundle, content, node.clock(), world.entropy)
+    return await node.engine.submit(invites.admit, invite_id, seal_blob(key, message, random))
+
+
+async def rows(node: WorldNode) -> dict[str, int]:
+    return {
+        table: (await node.engine.read(lambda db, table=table: db.query(f"SELECT count(*) FROM {table}")))[0][0]
+        for table in TABLES
+    }
+
+
+def rings(node: WorldNode) -> int:
+    return len([one for one in node.heard if one["event"] == "request"])
+
+
+def test_one_identity_asks_and_rings_a_few_times_a_day_and_once_declined_not_at_all(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice = await world.start("alice")
+        invite_id, invite = await reusable(alice)
+        mallory = Device.fresh(world.entropy.random)
+        answers = [await ask(world, alice, invite_id, invite, mallory) for _ in range(50)]
+        assert answers.count(True) == invites.MAX_ASKED_A_DAY
+        assert rings(alice) == 1
+        found = await rows(alice)
+        assert (found["contacts"], found["sessions"]) == (1, 1)
+        assert max(found.values()) <= invites.MAX_ASKED_A_DAY
+        await alice.call("decline", contact="mallory")
+        before = await rows(alice)
+        assert all([await ask(world, alice, invite_id, invite, mallory) for _ in range(50)])  # acked, and forgotten
+        assert await rows(alice) == before
+        assert rings(alice) == 1
+        assert await alice.call("requests") == []
+        assert await alice.engine.read(lambda db: db.query("SELECT key FROM meta WHERE key LIKE 'asked %'")) == []
+        other_id, other = await reusable(alice)
+        assert await ask(world, alice, other_id, other, mallory)  # by another invite they may ask again
+        assert len(await alice.call("requests")) == 1
+
+    run_world(tmp_path, main)
+
+
+def test_many_identities_add_a_bounded_number_a_day_and_the_rows_go_again(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice = await world.start("alice")
+        invite_id, invite = await reusable(alice)
+        taken = 0
+        for _ in range(invites.MAX_ADMITTED_A_DAY + 20):
+            taken += await ask(world, alice, invite_id, invite, Device.fresh(world.entropy.random))
+            for request in await alice.call("requests"):
+                await alice.call("decline", contact=request["id"])
+        assert taken == invites.MAX_ADMITTED_A_DAY
+        assert max((await rows(alice)).values()) == taken
+        await world.sleep_days(1)
+        assert await ask(world, alice, invite_id, invite, Device.fresh(world.entropy.random))
+        for _ in range(2):
+            await world.sleep_days(62)
+        found = await rows(alice)
+        assert (found["handshakes"], found["envelopes_seen"]) == (0, 0)
+
+    run_world(tmp_path, main)
+
+
+def test_nothing_is_left_of_a_contact_that_was_removed(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        invite = await alice.call("invite", ask=True)
+        await bob.call("add", invite=invite["invite"], wait=None)
+        await trio.sleep(60)
+        (request,) = await alice.call("requests")
+        await alice.call("decline", contact=request["id"])
+        left = await alice.engine.read(
+            lambda db: db.query("SELECT key FROM meta WHERE key LIKE ?", (f"%{request['id']}",))
+        )
+        assert left == []
+        await befriend(alice, bob)
+
+    run_world(tmp_path, main)
