@@ -201,10 +201,11 @@ def _begins_with_zeros(start: bytes, stamp: int, bits: int) -> bool:
 # --- keys of an invite ---------------------------------------------------------------------------------------------
 
 
-def invite_box(secret: bytes) -> tuple[bytes, bytes]:
-    """The (fetch, put) seeds of the box in which an invite's bundle lies."""
-    seeds = prim.hkdf(secret, "inv box", 2 * prim.KEY)
-    return seeds[: prim.KEY], seeds[prim.KEY :]
+def invite_box(secret: bytes) -> bytes:
+    """The fetch seed of the box in which an invite's bundle lies. The put key is the inviter's own: the invite names
+    its public half, so that nobody who merely holds the invite can write there.
+    """
+    return prim.hkdf(secret, "inv box", prim.KEY)
 
 
 def invite_put(secret: bytes) -> bytes:
