@@ -265,7 +265,10 @@ class FakeMailboxes(Mailboxes):
     async def _exchange(self, peer: bytes, use: _Use, there: MailRelay) -> None:
         deposits, use.deposits = use.deposits, []
         if deposits:
-            done = [(number, there.put(self._name, queue.queue.id, blob, queue.flags == mailbox.BOX)) for number, queue, blob in deposits]
+            done = [
+                (number, there.put(self._name, queue.queue.id, blob, queue.flags == mailbox.BOX))
+                for number, queue, blob in deposits
+            ]
             self._told.deposited(peer, done)
         for qid in list(use.watched):
             found = there.fetch(qid, use.seen.get(qid, 0))

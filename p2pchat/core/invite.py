@@ -1,9 +1,9 @@
 """Invites: what one person hands another so that their nodes can find and trust each other.
 
 [1, kind, digest, secret, expiry (u32 seconds), [[peer, address, role] or [peer, address, 1, token]... <= 3],
-name hint | nil, writer (only where a way is a relay), check], as text "P2PCHAT:" + base32. The digest pins who answers: of the one bundle made for a
-one-time invite, of IK and DK for a reusable one. From the secret come the keys of the joining dialogue
-(`docs/protocol/joining.md`) and of the queues at relays (`docs/protocol/mailbox.md`).
+name hint | nil, writer (only where a way is a relay), check], as text "P2PCHAT:" + base32. The digest pins who answers:
+of the one bundle made for a one-time invite, of IK and DK for a reusable one. From the secret come the keys of the
+joining dialogue (`docs/protocol/joining.md`) and of the queues at relays (`docs/protocol/mailbox.md`).
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class InviteWay:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Invite:
-    """`expires_at` is in seconds since the epoch. `secret` has 16 bytes (one-time) or 32. `writer` is the public put key
-    of the invite's box at its relays; None where it names no relay.
+    """`expires_at` is in seconds since the epoch. `secret` has 16 bytes (one-time) or 32. `writer` is the public put
+    key of the invite's box at its relays; None where it names no relay.
     """
 
     kind: int

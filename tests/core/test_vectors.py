@@ -202,6 +202,10 @@ def queue(one: Vector) -> None:
     assert mailbox.invite_put(secret).hex() == one["put_seed_of_invite"]
 
 
+def box(one: Vector) -> None:
+    invite.check_box(*(unhex(one[name]) for name in ("identity", "invite", "bundle", "fetch", "signature")))
+
+
 def opening(one: Vector) -> None:
     hello = mailbox.decode_hello(unhex(one["hello"]))
     opened = mailbox.decode_open(unhex(one["body"]))
@@ -252,6 +256,7 @@ CHECKS: dict[str, Callable[[Vector], None]] = {
     "envelope": an_envelope,
     "content": a_content,
     "queue": queue,
+    "box": box,
     "opening": opening,
     "stamp": stamp,
     "frame": a_frame,

@@ -122,7 +122,9 @@ def invites() -> Iterator[tuple[str, Vector]]:
     one = Invite(0, b"\xaa" * 32, b"\xbb" * 16, LATER, (InviteWay(bytes(range(32)), IPV4, 0),), None)
     lasting = replace(one, kind=1, secret=b"\xcc" * 32, name="مریم", ways=(*one.ways, InviteWay(b"\1" * 32, IPV4, 1)))
     lasting = replace(lasting, writer=b"\xdd" * 32)
-    by_relay = replace(one, writer=b"\xee" * 32, ways=(InviteWay(b"\1" * 32, IPV4, 1, b"let me in"), InviteWay(b"\2" * 32, IPV4, 1)))
+    by_relay = replace(
+        one, writer=b"\xee" * 32, ways=(InviteWay(b"\1" * 32, IPV4, 1, b"let me in"), InviteWay(b"\2" * 32, IPV4, 1))
+    )
     for name, about, which in (
         ("ok", "one-time, one way, no name", one),
         ("reusable-ok", "reusable, two ways, a name", lasting),
@@ -463,6 +465,14 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
             put_seed_of_invite=mailbox.invite_put(secret),
         ),
     )
+    for name, about, whose in (
+        ("ok", "what lies in the box of an invite", b"an invite"),
+        ("bad-invite", "of another", b"!"),
+    ):
+        signature = invite.sign_box(secret, b"an invite", b"a bundle", queue.fetch)
+        fields = {"identity": prim.sign_public(secret), "invite": whose, "bundle": b"a bundle", "fetch": queue.fetch}
+        make = vector if name == "ok" else refused
+        yield f"box-{name}", make("box", about, signature=signature, **fields)
     said = mailbox.encode_hello(hello)
     opens = {
         role: mailbox.Open(7, role, queue, mailbox.sign_open(seed, role, hello, queue))
