@@ -75,16 +75,15 @@ class Terms:
         """The code for a deposit at `now` ms of the relay's own time; DONE where it may go to the disk."""
         if not 1 <= put.hours <= self.limits.longest_hours:
             return words.MALFORMED
+        needed, invited = self.needs_stamp(opened), opened.flags & words.STAMPED
+        if needed and not invited and not put.stamp:
+            return words.STAMP_NEEDED  # it comes again, and counts then
         at = trio.current_time()
         if not client.puts.take(at) or not self._deposits.take(client.origin, at, len(put.blob)):
             return words.TOO_FAST
-        if not self.needs_stamp(opened):
+        if not needed:
             return words.DONE
-        bits = self.limits.stamp_bits
-        if not opened.flags & words.STAMPED:
-            if not put.stamp:
-                return words.STAMP_NEEDED
-            bits = words.crowded_bits(bits, put.blob)
+        bits = self.limits.stamp_bits if invited else words.crowded_bits(self.limits.stamp_bits, put.blob)
         times = {now, self._clock.wall()}  # one of them may be wrong, and nothing is lost where both hold
         if any(words.stamp_holds(self._relay, opened.qid, put.blob, time, bits, put.stamp) for time in times):
             return words.DONE
