@@ -481,7 +481,7 @@ _NO_RELAY = "This node cannot be a relay for your contacts now; its log says why
 
 def _remove_store(path: Path) -> None:
     """Delete what was kept for others: they have put it elsewhere too, or put it there now."""
-    for suffix in ("", "-wal", "-shm", "-journal"):
+    for suffix in ("", "-wal", "-shm", "-journal", "-in-use"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 

@@ -141,10 +141,12 @@ class MailRelay:
             return "unreachable"
         return "connected" if token == self.token else "refused"
 
-    def put(self, node: str, qid: bytes, blob: bytes) -> int:
-        """Keep a blob; the code of the protocol."""
+    def put(self, node: str, qid: bytes, blob: bytes, box: bool = False) -> int:
+        """Keep a blob, in a box instead of what is there; the code of the protocol."""
         self.given.append((node, qid, blob))
         if self.answers == mailbox.DONE and not self.lies.drops:
+            if box and blob not in self.disk.queues.get(qid, {}).values():
+                self.disk.queues.pop(qid, None)
             if self.lies.delays or self.lies.reorders:
                 self._held.append((qid, blob))
                 if len(self._held) == 1:
@@ -263,7 +265,10 @@ class FakeMailboxes(Mailboxes):
     async def _exchange(self, peer: bytes, use: _Use, there: MailRelay) -> None:
         deposits, use.deposits = use.deposits, []
         if deposits:
-            done = [(number, there.put(self._name, queue.queue.id, blob)) for number, queue, blob in deposits]
+            done = [
+                (number, there.put(self._name, queue.queue.id, blob, queue.flags == mailbox.BOX))
+                for number, queue, blob in deposits
+            ]
             self._told.deposited(peer, done)
         for qid in list(use.watched):
             found = there.fetch(qid, use.seen.get(qid, 0))

@@ -42,6 +42,7 @@ class Running:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
         self._rest = b""
+        self._logged = b""
 
     @property
     def pid(self) -> int:
@@ -66,6 +67,17 @@ class Running:
         line, self._rest = self._rest.split(b"\n", 1)
         return line
 
+    def until_said(self, text: str) -> None:
+        """Wait until its stderr has this."""
+        assert self.process.stderr is not None
+        deadline = time.monotonic() + PATIENCE
+        while text.encode() not in self._logged:
+            readable, _, _ = select.select([self.process.stderr], [], [], max(0.0, deadline - time.monotonic()))
+            piece = os.read(self.process.stderr.fileno(), 65536) if readable else b""
+            if not piece:
+                raise TimeoutError(f"{self.process.args!r} did not say {text!r}, but {self._logged!r}")
+            self._logged += piece
+
     def end(self, how: int = signal.SIGTERM) -> Done:
         """Send a signal and wait."""
         self.process.send_signal(how)
@@ -74,7 +86,7 @@ class Running:
     def wait(self) -> Done:
         """Wait for its end."""
         out, err = self.process.communicate(timeout=PATIENCE)
-        return Done(self.process.returncode, (self._rest + out).decode(), err.decode())
+        return Done(self.process.returncode, (self._rest + out).decode(), (self._logged + err).decode())
 
 
 @dataclass

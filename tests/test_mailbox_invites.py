@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import trio
 
-from p2pchat.core.invite import ROLE_NODE, ROLE_RELAY, Invite, decode_invite, from_text
-from p2pchat.core.mailbox import STAMPED
-from p2pchat.engine import invites
+from p2pchat.core.codec import decode, encode
+from p2pchat.core.envelope import open_blob, seal_blob
+from p2pchat.core.invite import ROLE_NODE, ROLE_RELAY, Invite, blob_key, decode_invite, from_text
+from p2pchat.core.mailbox import BOX, STAMPED, Queue, invite_box, invite_put
+from p2pchat.core.primitives import sign_public
 from p2pchat.errors import NotReached
 from p2pchat.store import outbox as store_outbox
 from tests.asking import events_of, has, names
@@ -260,29 +262,49 @@ def test_a_box_with_something_else_in_it(tmp_path: Path, both: bool) -> None:
     run_world(tmp_path, main)
 
 
-def test_the_bundle_of_somebody_else_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who has the invite can put a box of their own there, but not the bundle that it pins."""
+@pytest.mark.parametrize("forged", ["queue", "bundle", "other invite"])
+def test_what_the_inviter_did_not_sign_for_this_invite_is_passed_over(tmp_path: Path, forged: str) -> None:
+    """A relay whose operator has the invite can put anything into the box: the true bundle with a queue of its own,
+    where it would read who joins; a bundle of its own; or what lies in the box of another invite.
+    """
 
     async def main(world: World) -> None:
-        alice, relays = await with_relays(world, "bob", "mallory")
+        alice, (relay,) = await with_relays(world, "bob", "mallory", count=1)
         bob, mallory = world.nodes["bob"], world.nodes["mallory"]
-        for relay in relays:
-            await mallory.call("relays", add=relay.address)
-        made = await alice.call("invite")
-        secret = invite_of(made).secret
+        await mallory.call("relays", add=relay.address)
+        made, other = [await alice.call("invite", reusable=True) for _ in range(2)]
+        mine = await mallory.call("invite", reusable=True)
 
-        def same_secret(*_: Any) -> bytes:
-            return secret
+        def box_of(one: dict[str, Any]) -> tuple[bytes, list[Any]]:
+            invite = invite_of(one)
+            assert invite.writer is not None
+            qid = Queue(sign_public(invite_box(invite.secret)), invite.writer, BOX).id
+            (blob,) = relay.disk.queues[qid].values()
+            return qid, decode(open_blob(blob_key(invite.secret), blob), len(blob))
 
-        monkeypatch.setattr(invites, "new_secret", same_secret)
-        for relay in relays:
-            relay.disk.queues.clear()
-        assert (await mallory.call("invite"))["relays"] == 2
+        qid, (bundle, fetch, signature) = box_of(made)
+        trap = Queue(sign_public(b"m" * 32), sign_public(invite_put(invite_of(made).secret)), STAMPED)
+        content = {
+            "queue": [bundle, trap.fetch, signature],
+            "bundle": box_of(mine)[1],
+            "other invite": box_of(other)[1],
+        }[forged]
+        true = relay.disk.queues[qid]
+        relay.disk.queues[qid] = {1: seal_blob(blob_key(invite_of(made).secret), encode(content), world.entropy.random)}
         with pytest.raises(NotReached):
-            await bob.call("add", invite=made["invite"], name="alice", timeout=5)
+            await bob.call("add", invite=made["invite"], name="alice", timeout=60)
         assert await their_queues(bob) == []
+        assert relay.deposited_by("bob") == []
+        relay.disk.queues[qid] = {place + 10: blob for place, blob in true.items()}
+        relay.change()
+        await until(lambda: has_request(alice, "bob"), 60)
+        assert fetch in {row.fetch for row in await their_queues(bob)}
 
     run_world(tmp_path, main)
+
+
+async def has_request(node: WorldNode, name: str) -> bool:
+    return name in [one["name"] for one in await node.call("requests")]
 
 
 @pytest.mark.parametrize("slow", ["relay", "direct"])
@@ -342,10 +364,7 @@ def test_the_boxes_of_a_reusable_invite_get_the_new_bundle(tmp_path: Path) -> No
         made = await alice.call("invite", reusable=True, expires=60 * 86_400)
         await world.sleep_days(8)
         await trio.sleep(60)
-        assert [len(relay.blobs()) for relay in relays] == [2, 2]
-        for relay in relays:  # the first of them has had its time
-            for queue in relay.disk.queues.values():
-                del queue[min(queue)]
+        assert [len(relay.blobs()) for relay in relays] == [1, 1]  # the new one replaces the old one
         await world.sleep_days(35)
         bob = await world.start("bob")
         await asked(bob, made["invite"])

@@ -19,7 +19,7 @@ from p2pchat.errors import P2PChatError
 from p2pchat.net.host import LibP2PHost
 from tests.processes import Place, Running, place
 from tests.relay.boxes import Keys, blob
-from tests.relay.programs import data, free_port, get, host, opened, run, start
+from tests.relay.programs import free_port, get, host, opened, run, start
 
 BOB = Keys("bob")
 SENDERS = 4
@@ -137,7 +137,7 @@ def test_a_full_disk_turns_deposits_away_and_all_that_is_there_stays_whole(here:
         async with host() as one, host() as two:
             alice = await opened(one, address, TO_PUT, BOB)
             assert await alice.put(0, *kept) == [DONE] * 30
-            limit((data(here) / "blobs.db-wal").stat().st_size)
+            limit(65_536)  # also with an empty log it does not take a large blob
             for number in range(5):
                 assert await alice.put(0, blob(f"late {number}", 65_536)) == [RELAY_FULL]
             assert await everything(two, address, BOB) == kept

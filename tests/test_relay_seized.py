@@ -136,6 +136,7 @@ def test_a_seized_relay_shares_nothing_with_those_who_used_it_but_sealed_blobs(h
         "blobs",
         "places",
         "spare",
+        "clock",
     }
     left = disk(relay)
     sealed = {value for row in kept for value in row[:3]}

@@ -22,7 +22,14 @@ def relay(context: Context, args: Namespace) -> int:
     if args.action == "status":
         _status(context, serve.relay_status(flags, os.environ, args.config))
         return 0
-    serve.run_relay(flags, os.environ, args.config, lambda event: _announce(context, event), context.config.verbose)
+    serve.run_relay(
+        flags,
+        os.environ,
+        args.config,
+        lambda event: _announce(context, event),
+        context.config.verbose,
+        trust_clock=args.trust_clock,
+    )
     return 0
 
 
@@ -58,6 +65,9 @@ def _status(context: Context, status: dict[str, Any]) -> None:
     out.line(f"{reach}; {status['circuit_bytes'] / 1e6:.1f} MB passed on in {status['circuits_joined']}")
     out.line(f"since its start {status['deposits']} deposits, {_turned_away(status['refused'])}")
     out.line(f"and {status['reserved']} reservations; of these and circuits {_turned_away(status['circuits_refused'])}")
+    if status["clock_held"]:
+        step = f"its clock has jumped by {status['clock_step_hours']:+d} hours, and nothing is deleted by it"
+        out.line(f"{step} until it has run evenly for a day; if it is right: restart with --trust-clock")
     for line in status["lines"]:
         out.line(line)
 
@@ -80,8 +90,10 @@ VERBS = (
             opt("--data", metavar="DIR", help="the folder of its key and its store"),
             opt("--config", metavar="FILE", help="a TOML file with its settings (or P2PCHAT_RELAY_CONFIG)"),
             opt("--metrics", metavar="HOST:PORT", help="serve Prometheus metrics and /healthz there; off unless given"),
+            opt("--trust-clock", action="store_true", help="this machine's clock is right, though it has jumped"),
             opt("--print-config", action="store_true", help="print an example of that file, with every setting"),
         ),
-        "Prints `ready`, its addresses and what to give to friends; SIGTERM and SIGINT end it when all is answered.",
+        "Prints `ready`, its addresses and what to give to friends; SIGTERM and SIGINT end it when all is answered; "
+        "SIGHUP reads the token and the limits again.",
     ),
 )

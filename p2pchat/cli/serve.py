@@ -12,6 +12,7 @@ import os
 import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -244,7 +245,13 @@ def _stop(context: Context) -> int:
 
 
 def run_relay(
-    flags: Mapping[str, Any], environment: Mapping[str, str], path: str | None, announce: Announce, verbose: int
+    flags: Mapping[str, Any],
+    environment: Mapping[str, str],
+    path: str | None,
+    announce: Announce,
+    verbose: int,
+    *,
+    trust_clock: bool = False,
 ) -> None:
     """Run a relay until a signal ends it. Raises UsageError for its settings, ProfileInUse where one runs already."""
     from p2pchat.relay.config import load
@@ -252,7 +259,8 @@ def run_relay(
     config = load(flags, environment, path)
     from p2pchat.relay import server
 
-    server.run(config, announce, verbose)
+    reload = partial(load, flags, environment, path)
+    server.run(config, announce, verbose, reload=reload, trust_clock=trust_clock)
 
 
 def relay_status(flags: Mapping[str, Any], environment: Mapping[str, str], path: str | None) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """Invites: what one person hands another so that their nodes can find and trust each other.
 
 [1, kind, digest, secret, expiry (u32 seconds), [[peer, address, role] or [peer, address, 1, token]... <= 3],
-name hint | nil, check], as text "P2PCHAT:" + base32. The digest pins who answers: of the one bundle made for a
-one-time invite, of IK and DK for a reusable one. From the secret come the keys of the joining dialogue
-(`docs/protocol/joining.md`) and of the queues at relays (`docs/protocol/mailbox.md`).
+name hint | nil, writer (only where a way is a relay), check], as text "P2PCHAT:" + base32. The digest pins who answers:
+of the one bundle made for a one-time invite, of IK and DK for a reusable one. From the secret come the keys of the
+joining dialogue (`docs/protocol/joining.md`) and of the queues at relays (`docs/protocol/mailbox.md`).
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ class InviteWay:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Invite:
-    """`expires_at` is in seconds since the epoch. `secret` has 16 bytes (one-time) or 32."""
+    """`expires_at` is in seconds since the epoch. `secret` has 16 bytes (one-time) or 32. `writer` is the public put
+    key of the invite's box at its relays; None where it names no relay.
+    """
 
     kind: int
     digest: bytes
@@ -51,6 +53,7 @@ class Invite:
     expires_at: int
     ways: tuple[InviteWay, ...]
     name: str | None
+    writer: bytes | None = None
 
 
 def new_secret(kind: int, random: prim.Random) -> bytes:
@@ -68,6 +71,7 @@ def encode_invite(invite: Invite) -> bytes:
         invite.expires_at,
         [[way.peer, way.address, way.role, *([way.token] if way.token else [])] for way in invite.ways],
         invite.name,
+        *([invite.writer] if invite.writer is not None else []),
         bytes(_CHECK),
     ]
     unchecked = encode(fields)[:-_CHECK]
@@ -85,7 +89,7 @@ def _way(value: Any) -> InviteWay:
     return InviteWay(*shape(value))
 
 
-_SHAPE = array(
+_FIELDS = (
     exactly(1),
     uint(REUSABLE),
     binary(prim.KEY),
@@ -93,17 +97,22 @@ _SHAPE = array(
     uint(U32),
     listing(_way, MOST_WAYS),
     maybe(text(32)),
-    binary(_CHECK),
 )
+_SHAPE = array(*_FIELDS, binary(_CHECK))
+_SHAPE_WITH_BOX = array(*_FIELDS, binary(prim.KEY), binary(_CHECK))
 
 
 def decode_invite(data: bytes) -> Invite:
     """The invite of `encode_invite`'s bytes, or `CannotOpen`."""
-    _, kind, digest, secret, expires_at, ways, name, check = _SHAPE(decode(data, MOST_INVITE))
+    value = decode(data, MOST_INVITE)
+    with_box = isinstance(value, list) and len(value) > len(_FIELDS) + 1
+    _, kind, digest, secret, expires_at, ways, name, *writer, check = (_SHAPE_WITH_BOX if with_box else _SHAPE)(value)
+    if writer and not any(way.role == ROLE_RELAY for way in ways):
+        raise CannotOpen
     if check != _check(data[:-_CHECK]) or len(secret) != (16 if kind == ONE_TIME else 32):
         raise CannotOpen
     cleaned = None if name is None else clean_name(name) or None
-    return Invite(kind, digest, secret, expires_at, ways, cleaned)
+    return Invite(kind, digest, secret, expires_at, ways, cleaned, writer[0] if writer else None)
 
 
 def to_text(data: bytes) -> str:
@@ -161,6 +170,26 @@ def join_tag(key: bytes, role: str, peer: bytes, other_peer: bytes) -> bytes:
 def invite_id(encoded: bytes) -> bytes:
     """8 bytes by which an invite is recognised once its secret is forgotten."""
     return prim.blake2b(encoded, b"p2pchat1 inv id")[:8]
+
+
+def sign_box(identity_seed: bytes, invite: bytes, bundle: bytes, fetch: bytes) -> bytes:
+    """The inviter's 64-byte signature of what lies in the box of `invite` (its bytes): the encoded bundle, and the
+    public fetch key of the queue for first messages. Without it, whoever holds the invite could name a queue of their
+    own and read there who joins.
+    """
+    return prim.sign(identity_seed, _BOX_LABEL, _boxed(invite, bundle, fetch))
+
+
+def check_box(identity: bytes, invite: bytes, bundle: bytes, fetch: bytes, signature: bytes) -> None:
+    """Return if `identity`, which the invite must pin, signed this for the box of `invite`, else raise `CannotOpen`."""
+    prim.verify(identity, _BOX_LABEL, _boxed(invite, bundle, fetch), signature)
+
+
+_BOX_LABEL = "invite box"
+
+
+def _boxed(invite: bytes, bundle: bytes, fetch: bytes) -> bytes:
+    return encode([prim.blake2b(invite, b"p2pchat1 inv box"), bundle, fetch])
 
 
 def _check(unchecked: bytes) -> bytes:

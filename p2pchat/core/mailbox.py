@@ -19,7 +19,7 @@ PROTOCOL = "/p2pchat/mailbox/1"
 HELLO, TOKEN, OPEN, OPENED, PUT, RESULTS, FETCH, BLOB, END, DELETE, PING, PONG = range(12)
 BOX, STAMPED = 1, 2
 TO_PUT, TO_FETCH = 0, 1
-DONE, QUEUE_FULL, RELAY_FULL, BAD_STAMP, NOT_ALLOWED, MALFORMED, TOO_FAST = range(7)
+DONE, QUEUE_FULL, RELAY_FULL, BAD_STAMP, NOT_ALLOWED, MALFORMED, TOO_FAST, STAMP_NEEDED = range(8)
 NO_HANDLE = 0xFFFF
 QUEUES_A_FETCH = 8
 MOST_WANTED = 512
@@ -45,6 +45,7 @@ _HELLO_SHAPE = array(
     uint(U16),
     uint(U32),
     uint(U64),
+    boolean,
     boolean,
     open_end=True,
 )
@@ -73,7 +74,9 @@ FROM_CLIENT: dict[int, frozenset[int] | range] = {
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """What a relay says of itself. `longest` in hours; `most_blobs` and `most_bytes` are a queue's quota."""
+    """What a relay says of itself. `longest` in hours; `most_blobs` and `most_bytes` are a queue's quota; `crowded`:
+    every deposit needs a stamp for now.
+    """
 
     relay: bytes
     challenge: bytes
@@ -82,6 +85,7 @@ class Hello:
     most_blobs: int
     most_bytes: int
     token: bool
+    crowded: bool = False
 
 
 class Queue(NamedTuple):
@@ -189,6 +193,11 @@ def stamp_holds(relay: bytes, qid: bytes, blob: bytes, now: int, bits: int, stam
     return any(_begins_with_zeros(_stamped(relay, qid, blob, at), stamp, bits) for at in (hour, hour - 1))
 
 
+def crowded_bits(bits: int, blob: bytes) -> int:
+    """What a deposit of `blob` costs at a crowded relay whose stamps have `bits`: as much for each 4,096 bytes."""
+    return bits + (len(blob) // BUCKETS[0]).bit_length() - 1
+
+
 def _stamped(relay: bytes, qid: bytes, blob: bytes, hour: int) -> bytes:
     return relay + qid + hour.to_bytes(4, "big") + envelope_id(blob)
 
@@ -201,10 +210,11 @@ def _begins_with_zeros(start: bytes, stamp: int, bits: int) -> bool:
 # --- keys of an invite ---------------------------------------------------------------------------------------------
 
 
-def invite_box(secret: bytes) -> tuple[bytes, bytes]:
-    """The (fetch, put) seeds of the box in which an invite's bundle lies."""
-    seeds = prim.hkdf(secret, "inv box", 2 * prim.KEY)
-    return seeds[: prim.KEY], seeds[prim.KEY :]
+def invite_box(secret: bytes) -> bytes:
+    """The fetch seed of the box in which an invite's bundle lies. The put key is the inviter's own: the invite names
+    its public half, so that nobody who merely holds the invite can write there.
+    """
+    return prim.hkdf(secret, "inv box", prim.KEY)
 
 
 def invite_put(secret: bytes) -> bytes:
@@ -227,16 +237,17 @@ def encode_hello(hello: Hello) -> bytes:
             hello.most_blobs,
             hello.most_bytes,
             hello.token,
+            hello.crowded,
         ]
     )
 
 
 def decode_hello(body: bytes) -> Hello:
     """The hello of a relay, or `CannotOpen`."""
-    _, relay, challenge, bits, longest, blobs, size, token = _HELLO_SHAPE(decode(body, _MOST_HELLO))[:8]
+    _, relay, challenge, bits, longest, blobs, size, token, crowded = _HELLO_SHAPE(decode(body, _MOST_HELLO))[:9]
     if bits > 40:  # nobody could pay it
         raise CannotOpen
-    return Hello(relay, challenge, bits, longest, blobs, size, token)
+    return Hello(relay, challenge, bits, longest, blobs, size, token, crowded)
 
 
 def encode_open(opening: Open) -> bytes:
@@ -349,7 +360,7 @@ def padding(units: int) -> int:
 
 
 def _check_code(code: int) -> None:
-    if code > TOO_FAST:
+    if code > STAMP_NEEDED:
         raise CannotOpen
 
 

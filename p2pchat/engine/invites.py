@@ -25,11 +25,13 @@ from p2pchat.core.invite import (
     Invite,
     InviteWay,
     blob_key,
+    check_box,
     decode_invite,
     encode_invite,
     hello_key,
     invite_mark,
     new_secret,
+    sign_box,
 )
 from p2pchat.core.prekeys import (
     MOST_BUNDLE,
@@ -41,7 +43,7 @@ from p2pchat.core.prekeys import (
     open_bundle,
     person_digest,
 )
-from p2pchat.core.primitives import KEY, equal, sign_public
+from p2pchat.core.primitives import KEY, SIGNATURE, equal, sign_public
 from p2pchat.core.session import DAY, Session
 from p2pchat.engine import introductions, names, outbound, people, queues, views
 from p2pchat.engine.introductions import Introduction
@@ -99,6 +101,8 @@ def make(turn: Turn, *, reusable: bool, ask: bool, expires_s: int, hidden: bool 
         *(InviteWay(peer, address, ROLE_NODE) for peer, address in addresses[: MOST_WAYS - len(relays)]),
         *(InviteWay(relay.peer, relay.addresses[0], ROLE_RELAY, relay.token) for relay in relays),
     )
+    writer_seed = turn.random(KEY)
+    writer = sign_public(writer_seed) if relays else None
     row = InviteRow(
         id=turn.random(8),
         kind=kind,
@@ -109,23 +113,25 @@ def make(turn: Turn, *, reusable: bool, ask: bool, expires_s: int, hidden: bool 
         ask=ask or reusable,
         state=store_invites.OPEN,
         created_at=turn.now,
-        encoded=encode_invite(Invite(kind, digest, secret, expires_at, ways, None)),
+        encoded=encode_invite(Invite(kind, digest, secret, expires_at, ways, None, writer)),
         opk_id=prekeys.number,
         hidden=hidden,
     )
     store_invites.add(turn.db, row)
     turn.offers_changed = True
     if relays:
-        _put_into_boxes(turn, row, relays)
+        _put_into_boxes(turn, row, relays, writer_seed)
     return row
 
 
-def _put_into_boxes(turn: Turn, row: InviteRow, relays: Sequence[Relay]) -> None:
-    """Leave the bundle where who has the invite finds it, and collect what they put into its queue."""
+def _put_into_boxes(turn: Turn, row: InviteRow, relays: Sequence[Relay], writer_seed: bytes) -> None:
+    """Leave the bundle where whoever has the invite finds it, and collect what they put into its queue. `writer_seed`
+    is the private half of the invite's `writer`: only who has it can put anything into the box.
+    """
     assert row.secret is not None
     fetch_seed = turn.random(KEY)
     put = sign_public(mailbox.invite_put(row.secret))
-    box_fetch, box_put = mailbox.invite_box(row.secret)
+    box_fetch = sign_public(mailbox.invite_box(row.secret))
     for relay in relays:
         store_queues.collect_from(
             turn.db,
@@ -150,8 +156,8 @@ def _put_into_boxes(turn: Turn, row: InviteRow, relays: Sequence[Relay]) -> None
                 relay.peer,
                 relay.addresses[0],
                 relay.token,
-                sign_public(box_fetch),
-                box_put,
+                box_fetch,
+                writer_seed,
                 mailbox.BOX,
                 row.expires_at,
             ),
@@ -162,8 +168,10 @@ def _put_into_boxes(turn: Turn, row: InviteRow, relays: Sequence[Relay]) -> None
 
 def _fill_boxes(turn: Turn, row: InviteRow, fetch: bytes) -> None:
     assert row.secret is not None
+    assert row.encoded is not None
     bundle = row.bundle or rotation(turn).bundle
-    blob = seal_blob(blob_key(row.secret), encode([bundle, fetch]), turn.random)
+    signature = sign_box(turn.me.identity_seed, row.encoded, bundle, fetch)
+    blob = seal_blob(blob_key(row.secret), encode([bundle, fetch, signature]), turn.random)
     outbound.queue_box(turn, row.id, blob, row.expires_at)
 
 
@@ -382,7 +390,7 @@ def answer(turn: Turn, contact_id: bytes, blob: bytes) -> bytes | None:
 
 def boxed(turn: Turn, contact_id: bytes, relay: bytes, blob: bytes) -> None:
     """A blob from the box of an invite that we use: the bundle, and where to put the first message, at each relay of
-    the invite. Whatever else lies there was put there by the relay, or by somebody else with the invite.
+    the invite. Whatever the inviter did not sign for this invite was put there by the relay, and changes nothing.
     """
     contact = turn.contact(contact_id)
     if contact is None or contact.invite is None:
@@ -392,7 +400,8 @@ def boxed(turn: Turn, contact_id: bytes, relay: bytes, blob: bytes) -> None:
     if relay not in {way.peer for way in ways}:
         return
     try:
-        bundle, fetch = _BOX(decode(open_blob(blob_key(invite.secret), blob), BUCKETS[-1]))
+        bundle, fetch, signature = _BOX(decode(open_blob(blob_key(invite.secret), blob), BUCKETS[-1]))[:3]
+        check_box(_pinned_bundle(invite, bundle).identity, contact.invite, bundle, fetch, signature)
         if _first_message(turn, contact, invite, bundle, at_node=False) is None:
             contact = _who_begins_anew(turn, contact)
             if contact is None:
@@ -407,7 +416,7 @@ def boxed(turn: Turn, contact_id: bytes, relay: bytes, blob: bytes) -> None:
     turn.mail_changed = True
 
 
-_BOX = array(binary_upto(MOST_BUNDLE), binary(KEY), open_end=True)
+_BOX = array(binary_upto(MOST_BUNDLE), binary(KEY), binary(SIGNATURE), open_end=True)
 
 
 def _who_begins_anew(turn: Turn, waiting: Contact) -> Contact | None:
@@ -422,9 +431,7 @@ def _first_message(turn: Turn, contact: Contact, invite: Invite, offered: bytes,
     if it is of somebody we know. Raises `CannotOpen`, with nothing changed. `at_node`: it was offered by one whose
     transport key the invite names.
     """
-    bundle = open_bundle(offered)
-    if invite.digest != _pinned(invite, bundle):
-        raise CannotOpen
+    bundle = _pinned_bundle(invite, offered)
     pending = store_outbox.initial(turn.db, contact.id)
     if pending is not None:
         return pending
@@ -449,8 +456,13 @@ def _initiated(turn: Turn, contact: Contact, invite: Invite, bundle: Bundle) -> 
     return session, seal_blob(blob_key(invite.secret), message, turn.random)
 
 
-def _pinned(invite: Invite, bundle: Bundle) -> bytes:
-    return bundle.digest if invite.kind == ONE_TIME else person_digest(bundle.identity, bundle.device)
+def _pinned_bundle(invite: Invite, offered: bytes) -> Bundle:
+    """The bundle that was offered for an invite. Raises `CannotOpen` where the invite does not pin it."""
+    bundle = open_bundle(offered)
+    digest = bundle.digest if invite.kind == ONE_TIME else person_digest(bundle.identity, bundle.device)
+    if invite.digest != digest:
+        raise CannotOpen
+    return bundle
 
 
 def _introduction(turn: Turn, contact: Contact, invite: Invite) -> bytes:

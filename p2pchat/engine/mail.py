@@ -95,8 +95,9 @@ class Mail:
             if contact.invite is None or contact.state not in ("waiting", "contact"):
                 continue
             invite = decode_invite(contact.invite)
-            fetch_seed, put_seed = mailbox.invite_box(invite.secret)
-            box = OwnQueue(fetch_seed, sign_public(put_seed), mailbox.BOX)
+            if invite.writer is None:  # no relay, or made before boxes had a writer
+                continue
+            box = OwnQueue(mailbox.invite_box(invite.secret), invite.writer, mailbox.BOX)
             for way in invite.ways:
                 if way.role == ROLE_RELAY and (contact.id, way.peer) not in opened:
                     at(way.peer, (way.address,), way.token).add(box.queue.id, Source("box", contact.id), box)

@@ -24,6 +24,12 @@ MOST_UNANSWERED = 1 << 20
 """Bytes that may be on their way on one stream, above which the next one waits."""
 MOST_STAMP_BITS = 26
 """A minute's work; what costs more is not paid."""
+MAX_CROWDED_STAMP_BITS = 22
+"""What is paid for a deposit that is not at an invite: four seconds. A relay that asks for more would have us work for
+nothing all the time.
+"""
+UNSTAMPED_AFTER_SECONDS = 3600.0
+"""When to try again without stamps at a relay that was crowded."""
 A_TRY = 1 << 14
 """Numbers that are tried for a stamp before we look whether it is still needed: some hundredths of a second."""
 
@@ -97,10 +103,11 @@ class Depositing:
         self._clock = clock
         self._random = random
         self._handles: dict[TheirQueue, int] = {}
+        self._crowded_at = trio.current_time() if stream.hello.crowded else -UNSTAMPED_AFTER_SECONDS
         self._codes: dict[int, int] = {}  # of handles that the relay has refused
         self._to_stamp: deque[Deposit] = deque()
         self._stamped: deque[tuple[Deposit, int]] = deque()
-        self._sent: dict[int, Deposit] = {}
+        self._sent: dict[int, tuple[Deposit, int]] = {}  # with their stamps
         self._sent_bytes = 0
         self._changed = trio.lowlevel.ParkingLot()
         self._stampless = trio.lowlevel.ParkingLot()
@@ -120,7 +127,7 @@ class Depositing:
     def _send(self) -> None:
         waiting = self._deposits.waiting
         while self._sent_bytes < MOST_UNANSWERED:
-            while waiting and waiting[0].queue.flags & words.STAMPED:
+            while waiting and (waiting[0].queue.flags & words.STAMPED or self._crowded):
                 self._to_stamp.append(waiting.popleft())
                 self._stampless.unpark_all()
             if self._stamped:
@@ -146,7 +153,7 @@ class Depositing:
             return
         number = self._stream.number()
         hours = max(1, min(deposit.hours, self._stream.hello.longest))
-        self._sent[number] = deposit
+        self._sent[number] = deposit, stamp
         self._sent_bytes += len(deposit.blob)
         self._stream.ask(words.PUT, words.encode_put(Put(number, handle, hours, stamp, deposit.blob)))
 
@@ -171,13 +178,21 @@ class Depositing:
             while not self._to_stamp:
                 await self._stampless.park()
             deposit = self._to_stamp.popleft()
-            if self._stream.hello.stamp_bits > MOST_STAMP_BITS:
+            bits, most = self._stream.hello.stamp_bits, MOST_STAMP_BITS
+            if not deposit.queue.flags & words.STAMPED:
+                bits, most = words.crowded_bits(bits, deposit.blob), MAX_CROWDED_STAMP_BITS
+            if bits > most:
                 self._tell([(deposit, words.BAD_STAMP)])
             else:
-                self._stamped.append((deposit, await self._stamp(deposit)))
+                self._stamped.append((deposit, await self._stamp(deposit, bits)))
                 self.look()
 
-    async def _stamp(self, deposit: Deposit) -> int:
+    @property
+    def _crowded(self) -> bool:
+        """Whether the relay wants a stamp for every deposit, as far as we know."""
+        return trio.current_time() - self._crowded_at < UNSTAMPED_AFTER_SECONDS
+
+    async def _stamp(self, deposit: Deposit, bits: int) -> int:
         hello, qid = self._stream.hello, deposit.queue.queue.id
         begin = 1 + int.from_bytes(self._random(6), "big")  # a stamp is worth one deposit, also of the same blob
         while True:
@@ -187,7 +202,7 @@ class Depositing:
                 qid,
                 deposit.blob,
                 self._clock(),
-                hello.stamp_bits,
+                bits,
                 range(begin, begin + A_TRY),
             )
             if stamp is not None:
@@ -204,15 +219,23 @@ class Depositing:
     def results(self, results: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
         """Answers came; those which are to something else."""
         done: list[tuple[Deposit, int]] = []
+        unpaid: list[Deposit] = []
         others: list[tuple[int, int]] = []
         for number, code in results:
-            deposit = self._sent.pop(number, None)
+            deposit, stamp = self._sent.pop(number, (None, 0))
             if deposit is None:
                 others.append((number, code))
+                continue
+            self._sent_bytes -= len(deposit.blob)
+            if code == words.STAMP_NEEDED and not stamp:
+                unpaid.append(deposit)
             else:
-                self._sent_bytes -= len(deposit.blob)
                 done.append((deposit, code))
-        if done:
+        if unpaid:
+            self._crowded_at = trio.current_time()
+            self._to_stamp.extend(unpaid)
+            self._stampless.unpark_all()
+        if done or unpaid:
             self._stream.answered(words.PUT, left=bool(self._sent))
             self._tell(done)
             self.look()

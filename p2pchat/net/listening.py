@@ -22,6 +22,7 @@ from p2pchat.net.addresses import IP, Endpoint
 
 _BACKLOG = 128
 _TRIES = 20
+_IPFS_PORT = 4001
 _NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
 
 
@@ -78,7 +79,18 @@ def _add_on_one_port(sockets: dict[Endpoint, socket.socket], undo: ExitStack, ip
 class _Taken(NodeError):
     """Another program listens there."""
 
-    hint = "Stop it, or choose another port."
+
+def _advice(error: OSError, port: int) -> str:
+    """What to do about an address that cannot be had."""
+    match error.errno:
+        case errno.EADDRINUSE:
+            ipfs = " (IPFS uses 4001 too)" if port == _IPFS_PORT else ""
+            return f"Another program listens there{ipfs}: stop it, or choose another port with --listen."
+        case errno.EADDRNOTAVAIL:
+            return "This machine has no such address: give one of its own with --listen, or 0.0.0.0 (IPv6: ::) for all."
+        case errno.EACCES:
+            return "A port below 1024 needs a privilege: choose a higher one with --listen."
+    return "Choose another address with --listen."
 
 
 def _add(sockets: dict[Endpoint, socket.socket], undo: ExitStack, ip: IP, port: int) -> int:
@@ -92,7 +104,7 @@ def _add(sockets: dict[Endpoint, socket.socket], undo: ExitStack, ip: IP, port: 
             return 0
         kind = _Taken if error.errno == errno.EADDRINUSE else NodeError
         reason = error.strerror or "it is refused"
-        raise kind(f"cannot listen on {Endpoint(ip, port).text()}: {reason}") from error
+        raise kind(f"cannot listen on {Endpoint(ip, port).text()}: {reason}", hint=_advice(error, port)) from error
     undo.callback(sock.close)
     bound: int = sock.getsockname()[1]
     sockets[Endpoint(ip, bound)] = sock

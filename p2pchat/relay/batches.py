@@ -12,8 +12,9 @@ from p2pchat.core import mailbox as words
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.mailbox import Blob
 from p2pchat.core.primitives import Random
-from p2pchat.errors import P2PChatError
+from p2pchat.errors import DiskFull, P2PChatError
 from p2pchat.relay.clients import Client, Opened
+from p2pchat.relay.clock import Seen
 from p2pchat.relay.store import A_SLICE, Deposit, Kept, MailboxStore
 
 MOST_INPUTS = 2048
@@ -54,7 +55,9 @@ class Refill(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """What waits for the disk. `tidy`: what is past its time goes; `probe`: try whether it can be written again."""
+    """What waits for the disk. `tidy`: what is past its time goes, and what the clock says is noted (`seen`); `probe`:
+    try whether it can be written again.
+    """
 
     puts: list[tuple[Client, words.Put, Deposit]] = field(default_factory=list)
     deletes: list[tuple[Client, int]] = field(default_factory=list)
@@ -62,6 +65,7 @@ class Batch:
     fetches: list[Fetching] = field(default_factory=list)
     refills: list[Refill] = field(default_factory=list)
     tidy: bool = False
+    seen: Seen | None = None
     probe: bool = False
     size: int = 0
 
@@ -128,13 +132,14 @@ def apply(store: MailboxStore, batch: Batch, now: int, random: Random) -> Outcom
             outcome.refilled.append(([], True))
     if batch.tidy:
         try:
-            outcome.untidy = store.expire(now) == A_SLICE
+            outcome.untidy = store.expire(now, batch.seen) == A_SLICE
             if not outcome.untidy:
                 store.checkpoint()
-            if batch.probe:
-                store.probe()
+            if batch.probe and batch.seen is not None:
+                store.note(batch.seen)
         except P2PChatError as error:
             outcome.failure = error
+            _make_way(store, error)
     outcome.wrote = outcome.failure is None and (batch.probe or any(kept.new for kept in outcome.puts))
     return outcome
 
@@ -147,12 +152,21 @@ def _change(store: MailboxStore, batch: Batch, now: int, outcome: Outcome) -> No
     except P2PChatError as error:
         outcome.failure = error
         outcome.puts = [Kept(words.RELAY_FULL)] * len(batch.puts)
-    if batch.puts and batch.deletes:  # what makes room may succeed alone
+    made_way = _make_way(store, outcome.failure)
+    if batch.deletes and (batch.puts or made_way):  # what makes room may succeed alone
         try:
             store.change([], batch.upto, now)
             outcome.deleted = True
         except P2PChatError as error:
             outcome.failure = error
+
+
+def _make_way(store: MailboxStore, failure: P2PChatError) -> bool:
+    """On a full disk, use the room that is kept for deleting; whether there was any."""
+    try:
+        return isinstance(failure, DiskFull) and store.make_way()
+    except P2PChatError:
+        return True
 
 
 def _found(store: MailboxStore, fetch: Fetching) -> tuple[list[Blob], bool]:

@@ -17,7 +17,7 @@ from p2pchat.errors import LinkLost
 from p2pchat.net.budget import Account
 from p2pchat.net.frames import write_frames
 from p2pchat.net.ports import Stream
-from p2pchat.relay.limits import Bucket
+from p2pchat.relay.limits import Bucket, Origin
 
 MOST_WAITING = 1 << 20
 """Bytes that may wait to be written to one client: above it nothing is pushed to it, and it is not read."""
@@ -81,8 +81,8 @@ class Client:
         "hello",
         "opened",
         "opens",
+        "origin",
         "out_bytes",
-        "place",
         "pushed",
         "puts",
         "reading",
@@ -96,7 +96,7 @@ class Client:
         stream: Stream,
         hello: Hello,
         puts: Bucket,
-        place: Bucket,
+        origin: Origin,
         outgoing: Outgoing,
         nursery: trio.Nursery,
         emptied: Callable[[Client], None],
@@ -106,7 +106,7 @@ class Client:
         self.account = account
         self.hello = hello
         self.puts = puts
-        self.place = place
+        self.origin = origin
         self.heard = trio.current_time()
         self.opened: dict[int, Opened] = {}
         self.opens = 0

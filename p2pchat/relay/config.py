@@ -75,15 +75,13 @@ class Config:
         4 << 30,
         1 << 20,
         1 << 50,
-        "Bytes of blobs to keep in all; the file is 20 % larger. When it is full, what has the least time left goes.",
+        "Bytes of blobs to keep in all; the file is 20 % larger. Above three quarters of it every deposit costs its "
+        "sender work; when it is full, those who hold most give way.",
     )
     queue_bytes: int = _number(
         64 << 20, 65_536, 1 << 40, "Bytes one queue may hold. A queue is one contact of one person."
     )
     queue_blobs: int = _number(16_384, 1, 10_000_000, "Blobs one queue may hold.")
-    box_blobs: int = _number(
-        8, 1, 10_000, "Blobs the box of an invite may hold, which nobody can empty before its time."
-    )
     least_free: int = _number(
         64 << 20, 0, 1 << 50, "Bytes that must stay free on the disk; below it deposits are turned away."
     )

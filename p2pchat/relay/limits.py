@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
 
-from p2pchat.core.mailbox import HOUR_MS
 from p2pchat.core.primitives import Random, hmac_sha256
+from p2pchat.net import places
+from p2pchat.relay.holdings import Source
 
-MOST_PLACES = 65_536
+MAX_PLACES = 1 << 16
+CIRCUITS_FACTOR = 4
 MOST_SPENT = 1 << 18
-_DAY = 86_400.0
+DAY_SECONDS = 86_400.0
+STAMP_SECONDS = 7_200.0
+"""A stamp is good in the hour it names and in the next."""
+_CROWDS = 256
+_LOOKED_AT = 64
 
 
 @dataclass(frozen=True)
@@ -29,63 +36,127 @@ class Limits:
 
 
 class Bucket:
-    """A token bucket: `burst` at once, then so many a second."""
+    """A token bucket: `burst` at once, then `rate` a second."""
 
-    __slots__ = ("_at", "_burst", "_left", "_rate")
+    __slots__ = ("_at", "_left", "burst", "rate")
 
-    def __init__(self, burst: float, a_second: float) -> None:
-        self._burst = burst
-        self._rate = a_second
+    def __init__(self, burst: float, rate: float) -> None:
+        self.burst = burst
+        self.rate = rate
         self._left = float(burst)
         self._at: float | None = None
 
-    def take(self, now: float, amount: float = 1.0) -> bool:
-        """Whether `amount` more is allowed at `now` (seconds)."""
+    def left(self, now: float) -> float:
+        """How much is allowed at `now` (seconds)."""
         if self._at is not None:
-            self._left = min(self._burst, self._left + (now - self._at) * self._rate)
+            left = self._left + (now - self._at) * self.rate
+            self._left = left if left < self.burst else self.burst
         self._at = now
-        if self._left < amount:
+        return self._left
+
+    def take(self, now: float, amount: float = 1.0) -> bool:
+        """Whether `amount` more is allowed at `now`."""
+        if self.left(now) < amount:
             return False
         self._left -= amount
         return True
 
+    def give(self, amount: float) -> None:
+        """Take back what was not used; more than there was can be taken (a negative amount) where it has happened."""
+        left = self._left + amount
+        self._left = left if left < self.burst else self.burst
 
-class Places:
-    """What each place on the network may still deposit today: in memory only, and by a keyed hash, so that nothing that
-    lists who was here exists for longer than a connection.
+
+class Origin(NamedTuple):
+    """Where a client is on the network: the networks around it as keyed hashes, the widest first and its own place
+    last; and the same with how many times the budget of one place each of them has."""
+
+    names: Source
+    weighted: tuple[tuple[bytes, int], ...]
+
+
+class Origins:
+    """Names places by a key that dies with the process, so that nothing that lists who was here exists for longer."""
+
+    def __init__(self, random: Random) -> None:
+        self._key = random(32)
+
+    def of(self, place: str) -> Origin:
+        """The origin of a place (see `net.places`). Those who come by other relays are one network."""
+        around, factors = places.networks(place)[::-1], places.factors(place)[::-1]
+        if place.startswith("circuit "):
+            around, factors = ("circuits", place), (CIRCUITS_FACTOR, 1)
+        names = tuple(hmac_sha256(self._key, one.encode())[:16] for one in around)
+        return Origin(names, tuple(zip(names, factors, strict=True)))
+
+
+class Budget:
+    """What each place, and each network around it, may still use: `each` at once for a place, then `rate` a second.
+
+    Bounded: what is whole again is forgotten first, which gives nobody anything. Where too many are in use, new ones
+    share `_CROWDS` buckets: a flood of places exhausts what its own places have.
     """
 
-    def __init__(self, a_day: int, random: Random) -> None:
-        self._a_day = a_day
-        self._key = random(32)
-        self._buckets: OrderedDict[bytes, Bucket] = OrderedDict()
+    def __init__(self, each: float, rate: float) -> None:
+        self._each = each
+        self._rate = rate
+        self._buckets: dict[bytes, Bucket] = {}
 
-    def of(self, place: str) -> Bucket:
-        """The bucket of bytes of a place (an address or a network); the one unused for longest is forgotten first."""
-        name = hmac_sha256(self._key, place.encode())[:16]
-        bucket = self._buckets.get(name)
-        if bucket is None:
-            bucket = self._buckets[name] = Bucket(self._a_day, self._a_day / _DAY)
-            if len(self._buckets) > MOST_PLACES:
-                self._buckets.popitem(last=False)
-        self._buckets.move_to_end(name)
-        return bucket
+    def take(self, origin: Origin, now: float, amount: float = 1.0) -> bool:
+        """Whether `amount` more is allowed there at `now` (seconds), and in every network around it."""
+        found = []
+        for name, factor in origin.weighted:
+            bucket = self._buckets.get(name) or self._new(name, factor, now)
+            if bucket.left(now) < amount:
+                return False
+            found.append(bucket)
+        for bucket in found:
+            bucket.give(-amount)
+        return True
+
+    def give(self, origin: Origin, now: float, amount: float) -> None:
+        """Take back what was not used."""
+        for name, factor in origin.weighted:
+            (self._buckets.get(name) or self._new(name, factor, now)).give(amount)
+
+    def resize(self, each: float, rate: float) -> None:
+        """From now on it is so much."""
+        for bucket in self._buckets.values():
+            factor = round(bucket.burst / self._each)
+            bucket.burst, bucket.rate = each * factor, rate * factor
+        self._each, self._rate = each, rate
+
+    def _new(self, name: bytes, factor: int, now: float) -> Bucket:
+        if len(self._buckets) >= MAX_PLACES:
+            self._forget(now)
+        if len(self._buckets) >= MAX_PLACES:
+            name = b"crowd" + bytes((name[0] % _CROWDS, factor))
+        found = self._buckets.get(name)
+        if found is None:
+            found = self._buckets[name] = Bucket(self._each * factor, self._rate * factor)
+        return found
+
+    def _forget(self, now: float) -> None:
+        for name in list(islice(self._buckets, _LOOKED_AT)):
+            bucket = self._buckets.pop(name)
+            if bucket.left(now) < bucket.burst:
+                self._buckets[name] = bucket  # behind the others
 
 
 class Spent:
-    """The stamps that were used in this hour and the one before: each is worth one deposit."""
+    """The stamps that were used in the last two hours of uptime: each is worth one deposit."""
 
     def __init__(self) -> None:
-        self._hour = 0
+        self._turn = 0
         self._now: set[bytes] = set()
         self._before: set[bytes] = set()
 
-    def add(self, qid: bytes, stamp: int, now: int) -> None:
-        """This stamp was used in this queue at `now` ms."""
-        hour = now // HOUR_MS
-        if hour != self._hour or len(self._now) >= MOST_SPENT:
-            self._before = self._now if hour - self._hour <= 1 else set()
-            self._hour, self._now = hour, set()
+    def add(self, qid: bytes, stamp: int, now: float) -> None:
+        """This stamp was used in this queue at `now`, in seconds that nobody can set."""
+        turn = int(now // STAMP_SECONDS)
+        if turn != self._turn or len(self._now) >= MOST_SPENT:
+            self._before = self._now if turn - self._turn <= 1 else set()
+            self._turn, self._now = turn, set()
         self._now.add(_spent(qid, stamp))
 
     def has(self, qid: bytes, stamp: int) -> bool:

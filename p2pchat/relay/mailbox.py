@@ -13,26 +13,28 @@ import math
 from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 
 from p2pchat.core import mailbox as words
 from p2pchat.core.envelope import BUCKETS
-from p2pchat.core.mailbox import Hello
 from p2pchat.core.primitives import Random, equal
 from p2pchat.core.wire import Frame, FrameParser
-from p2pchat.errors import CannotOpen, LinkLost
+from p2pchat.errors import CannotOpen, DiskFull, LinkLost, P2PChatError
 from p2pchat.net.budget import Account, TooMuchWork
 from p2pchat.net.frames import MAX_FRAMES, READ, write_frames
 from p2pchat.net.ports import Stream
 from p2pchat.net.streams import LibP2PStream
 from p2pchat.relay.batches import MOST_READS, Answer, Batch, Fetching, Outcome, Wanted, apply
 from p2pchat.relay.clients import SLOW, Client, Opened, Outgoing
-from p2pchat.relay.limits import Bucket, Limits, Places, Spent
+from p2pchat.relay.clock import RelayClock, uptime
+from p2pchat.relay.limits import Bucket, Limits
 from p2pchat.relay.pushes import Pushes
-from p2pchat.relay.store import Deposit, Kept, MailboxStore
+from p2pchat.relay.store import Deposit, Kept, MailboxStore, Quota
+from p2pchat.relay.terms import Terms
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
@@ -43,6 +45,8 @@ SWEEP = 30.0
 TOKEN_PATIENCE = 10.0
 COSTS = {words.PING: 40, words.OPEN: 100, words.FETCH: 200, words.DELETE: 30, words.PUT: 40}
 """What a frame is charged, in units of `net.budget`. A deposit carries something: its bytes pay for it."""
+A_PAUSE = 0.25
+"""Seconds after which a client that has fetched a lot is looked at again."""
 
 REASONS = {
     words.QUEUE_FULL: "queue full",
@@ -51,7 +55,9 @@ REASONS = {
     words.NOT_ALLOWED: "not allowed",
     words.MALFORMED: "malformed",
     words.TOO_FAST: "too fast",
+    words.STAMP_NEEDED: "stamp needed",
 }
+WRONG_TOKEN = "wrong token"  # noqa: S105 - the reason of a refusal
 """Why a deposit may be turned away, as the metrics say it."""
 
 InThread = Callable[..., Awaitable[Outcome]]
@@ -64,7 +70,7 @@ class Counts:
     """What the metrics show: numbers only, of everybody together. `refused`: by reason."""
 
     deposits: int = 0
-    refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS.values(), 0))
+    refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys((*REASONS.values(), WRONG_TOKEN), 0))
     fetched: int = 0
     deletes: int = 0
 
@@ -72,8 +78,9 @@ class Counts:
 class Mailbox:
     """Serves `PROTOCOL` on a host. `run` until cancelled; `serve` is the handler of a stream.
 
-    `clock`: ms since the epoch. `place_of`: where on the network a stream comes from, for the limits on one place.
-    `account_of`: what its connection may cost. `in_thread`: how the disk is waited for.
+    `clock`: ms since the epoch, `uptime`: seconds that nobody can set; `trust_clock`: the operator says that it is
+    right (see `clock.RelayClock`). `place_of`: where on the network a stream comes from, for the limits on one place.
+    `account_of`: what its connection may cost. `in_thread`: how the disk is waited for. Raises what the store raises.
     """
 
     def __init__(
@@ -86,19 +93,23 @@ class Mailbox:
         place_of: Callable[[Stream], str] = lambda stream: "",
         in_thread: InThread = trio.to_thread.run_sync,
         account_of: Callable[[Stream], Account] = lambda stream: Account(),
+        uptime: Callable[[], float] = uptime,
+        *,
+        trust_clock: bool = False,
     ) -> None:
         self.counts = Counts()
-        self.failing = False
+        self._failing = False
         self._relay = relay
         self._store = store
         self._limits = limits
-        self._clock = clock
+        self.clock = RelayClock(clock, uptime, store.seen, trust=trust_clock)
+        with suppress(DiskFull):  # it is noted when there is room
+            store.note(self.clock.seen)
         self._random = random
         self._place_of = place_of
         self._in_thread = in_thread
         self._account_of = account_of
-        self._places = Places(limits.place_bytes, random)
-        self._spent = Spent()
+        self._terms = Terms(relay, store, limits, self.clock, random)
         self._clients: set[Client] = set()
         self._admitted: Counter[bytes] = Counter()
         self._outgoing = Outgoing(self._room)
@@ -117,13 +128,34 @@ class Mailbox:
         return len(self._clients)
 
     @property
+    def failing(self) -> bool:
+        """Whether its disk does not work."""
+        return self._failing or self._store.damaged
+
+    @property
     def waiting_bytes(self) -> int:
         """What waits to be written to all clients."""
         return self._outgoing.total
 
     def knows(self, peer: bytes) -> bool:
         """Whether it has said the token, on a stream that is still there; everybody has where there is none."""
-        return self._limits.token is None or peer in self._admitted
+        return self._terms.limits.token is None or peer in self._admitted
+
+    def limit(self, limits: Limits, quota: Quota) -> None:
+        """From now on these limits hold; clients that are there stay, also where the token is another one."""
+        self._terms.limit(limits)
+        self._store.limit(quota)
+
+    async def check(self) -> None:
+        """Read the whole store where its last end was none; what is wrong is logged, and nothing new is kept then."""
+        if not self._store.unchecked:
+            return
+        log.info("the last end was none: checking the store")
+        try:
+            options: dict[str, Any] = {"abandon_on_cancel": True}  # the type stubs do not know it
+            await trio.to_thread.run_sync(self._store.check, **options)
+        except P2PChatError as error:
+            log.error("the store was checked: %s", error.line())
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Commit until cancelled; the batch under way is finished first."""
@@ -135,19 +167,19 @@ class Mailbox:
                 await trio.lowlevel.checkpoint_if_cancelled()
                 batch = await self._next_batch()
                 with trio.CancelScope(shield=True):
-                    outcome = await self._in_thread(apply, self._store, batch, self._clock(), self._random)
+                    outcome = await self._in_thread(apply, self._store, batch, self.clock.now(), self._random)
                 self._release(batch, outcome)
 
     async def serve(self, stream: Stream) -> None:
         """One client, until it ends."""
         if self._draining or self._nursery is None:
             return
-        hello, limits = self._hello(), self._limits
+        hello, limits = self._terms.hello(), self._terms.limits
         client = Client(
             stream,
             hello,
             Bucket(limits.puts_burst, limits.puts_a_second),
-            self._places.of(self._place_of(stream)),
+            self._terms.origin(self._place_of(stream)),
             self._outgoing,
             self._nursery,
             self.pushes.catch_up,
@@ -222,18 +254,6 @@ class Mailbox:
 
     # --- in
 
-    def _hello(self) -> Hello:
-        limits, quota = self._limits, self._store.quota
-        return Hello(
-            self._relay,
-            self._random(32),
-            limits.stamp_bits,
-            limits.longest_hours,
-            quota.queue_blobs,
-            quota.queue_bytes,
-            limits.token is not None,
-        )
-
     async def _read(self, client: Client) -> None:
         parser, peer = FrameParser(words.FROM_CLIENT), client.stream.peer
         frames = await self._heard_token(client, parser)
@@ -265,14 +285,17 @@ class Mailbox:
 
     async def _heard_token(self, client: Client, parser: FrameParser) -> list[Frame]:
         """Return, with the frames that came behind it, once the client said the token where there is one."""
-        token = self._limits.token
+        token = self._terms.limits.token
         if token is None:
             return []
         with trio.move_on_after(TOKEN_PATIENCE):
             while data := await client.stream.read(READ):
                 frames = parser.feed(data, MAX_FRAMES)
                 if frames:
+                    await self._terms.until_guess(client.origin)
                     if frames[0].type != words.TOKEN or not equal(frames[0].body, token):
+                        self._terms.guessed(client.origin)
+                        self.counts.refused[WRONG_TOKEN] += 1
                         raise CannotOpen
                     return frames[1:]
         raise CannotOpen
@@ -285,6 +308,8 @@ class Mailbox:
                 await client.changed.park()
             elif self._next.full:
                 await self._taken.park()
+            elif fetches and not self._terms.may_fetch(client.origin):
+                await trio.sleep(A_PAUSE)
             else:
                 return
 
@@ -322,31 +347,22 @@ class Mailbox:
 
     def _put(self, client: Client, put: words.Put) -> None:
         opened = client.opened.get(put.handle)
-        now = self._clock()
+        now = self.clock.now()
         if opened is None or opened.role != words.TO_PUT:
             code = words.NOT_ALLOWED
         else:
-            code = self._refusal(client, opened, put, now)
+            if put.stamp and not self._terms.needs_stamp(opened):
+                put = put._replace(stamp=0)
+            code = self._terms.refusal(client, opened, put, now)
         if opened is None or code != words.DONE:
             self.counts.refused[REASONS[code]] += 1
             self._answer(client, put.number, code)
             return
         expires = -(-now // words.HOUR_MS) + put.hours
-        spent = bool(put.stamp) and self._spent.has(opened.qid, put.stamp)
-        self._next.put(client, put, Deposit(opened.qid, put.blob, expires, bool(opened.flags & words.BOX), spent))
+        spent = bool(put.stamp) and self._terms.spent.has(opened.qid, put.stamp)
+        box, source = bool(opened.flags & words.BOX), client.origin.names
+        self._next.put(client, put, Deposit(opened.qid, put.blob, expires, box, spent, source))
         self._wake_up()
-
-    def _refusal(self, client: Client, opened: Opened, put: words.Put, now: int) -> int:
-        stamped = bool(opened.flags & words.STAMPED)
-        if not 1 <= put.hours <= self._limits.longest_hours or (put.stamp and not stamped):
-            return words.MALFORMED
-        at = trio.current_time()
-        if not client.puts.take(at) or not client.place.take(at, len(put.blob)):
-            return words.TOO_FAST
-        bits = self._limits.stamp_bits
-        if stamped and not words.stamp_holds(self._relay, opened.qid, put.blob, now, bits, put.stamp):
-            return words.BAD_STAMP
-        return words.DONE
 
     def _delete(self, client: Client, delete: words.Delete) -> None:
         opened = client.opened.get(delete.handle)
@@ -368,6 +384,8 @@ class Mailbox:
     def _fetch(self, client: Client, fetch: words.Fetch) -> None:
         queues = [(client.opened.get(handle), after) for handle, after in fetch.queues]
         mine = [(one, after) for one, after in queues if one is not None and one.role == words.TO_FETCH]
+        if len(mine) < len(queues) or not fetch.want:
+            self._terms.fetched(client.origin, 0)
         if len(mine) < len(queues):
             self._end(client, fetch.number, words.NOT_ALLOWED)
         elif fetch.want:
@@ -412,7 +430,7 @@ class Mailbox:
         elif kept.new:
             self.counts.deposits += 1
             if put.stamp:
-                self._spent.add(deposit.qid, put.stamp, self._clock())
+                self._terms.spent.add(deposit.qid, put.stamp, trio.current_time())
             self.pushes.came(deposit.qid, kept.place, deposit.blob)
 
     def _answer_fetch(self, fetching: Fetching, answer: Answer) -> None:
@@ -421,6 +439,7 @@ class Mailbox:
             client.send(Frame(words.BLOB, words.encode_blob(blob)))
         self._end(client, fetching.number, answer.code, answer.more)
         self.counts.fetched += answer.found
+        self._terms.fetched(client.origin, sum(len(blob.blob) for blob in answer.blobs))
         client.fetching = False
         client.waiting -= 1
         client.changed.unpark_all()
@@ -444,7 +463,9 @@ class Mailbox:
                 else:
                     self.pushes.catch_up(client)
             self._next.tidy = True
-            self._next.probe = self.failing
+            self._next.seen = self.clock.seen
+            self._next.probe = self._failing
+            self._terms.tell()
             self._wake_up()
 
     def _let_go_of_the_slow(self) -> None:
@@ -456,12 +477,12 @@ class Mailbox:
     def _tell(self, outcome: Outcome) -> None:
         """Log when the disk begins to fail and when it is well again, not every time in between. To be read is no sign
         of health: a full disk can be."""
-        if outcome.failure is not None and not self.failing:
+        if outcome.failure is not None and not self._failing:
             log.error("the store: %s", type(outcome.failure).__name__)
-            self.failing = True
-        elif outcome.wrote and self.failing:
+            self._failing = True
+        elif outcome.wrote and self._failing:
             log.warning("the store works again")
-            self.failing = False
+            self._failing = False
 
 
 def account_of(stream: Stream) -> Account:

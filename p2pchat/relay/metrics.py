@@ -57,6 +57,7 @@ GAUGES = {
     "circuits": "Circuits there are",
     "longest_turn_seconds": "The longest turn of the loop in the last half minute or a little more",
     "healthy": "1 while the disk and the network work",
+    "clock_held": "1 while the clock has stepped and nothing is deleted by it",
 }
 
 
@@ -150,7 +151,8 @@ def _respond(request: bytes, registry: CollectorRegistry, numbers: Numbers) -> b
         case b"/metrics":
             return _response("200 OK", generate_latest(registry), CONTENT_TYPE_LATEST)
         case b"/healthz" if numbers["healthy"]:
-            return _response("200 OK", b"ok\n")
+            about = b": but the clock has stepped and is not believed" if numbers["clock_held"] else b""
+            return _response("200 OK", b"ok" + about + b"\n")
         case b"/healthz":
             return _response("503 Service Unavailable", b"the disk or the network fails\n")
         case _:

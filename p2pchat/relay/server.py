@@ -1,7 +1,7 @@
 """The relay as a process: key, store, network, mailbox, circuits, what its operator asks, under the lock of its folder.
 
 SIGTERM and SIGINT drain it: nobody new is served, what was taken is committed and answered, clients learn it by the end
-of their streams; circuits have as long to end by themselves.
+of their streams; circuits have as long to end by themselves. SIGHUP reads the settings again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ import trio
 from p2pchat import __version__
 from p2pchat import log as logs
 from p2pchat.core.primitives import self_test, system_entropy
-from p2pchat.errors import BadAddress
+from p2pchat.errors import BadAddress, P2PChatError
 from p2pchat.net import addresses as addr
 from p2pchat.net import circuit, guard
 from p2pchat.net.budget import work
@@ -45,6 +45,8 @@ from p2pchat.relay.store import MailboxStore, Quota
 
 DRAIN = 5.0
 """Seconds in which clients get the answers they wait for, and circuits end, when the relay is to end."""
+RESERVE_BYTES = 80 << 20
+"""On the disk, for the time when it is full: the database's log, 64 MB as a rule, and what it takes to delete."""
 _STREAMS = 8
 """Streams a client may have open besides its circuits."""
 _SPARE_FILES = 128
@@ -55,11 +57,28 @@ Announce = Callable[[dict[str, Any]], None]
 log = logging.getLogger(__name__)
 
 
-def run(config: Config, announce: Announce, verbose: int = 0) -> None:
+RELOADED = frozenset(
+    {"token_file", "total_bytes", "queue_bytes", "queue_blobs", "least_free", "longest_hours", "address_bytes"}
+    | {"puts_a_second", "puts_burst", "stamp_bits"}
+)
+"""Settings that SIGHUP changes. The others are those of the host and its circuits, which are made at the start."""
+
+
+def run(
+    config: Config,
+    announce: Announce,
+    verbose: int = 0,
+    *,
+    reload: Callable[[], Config] | None = None,
+    trust_clock: bool = False,
+) -> None:
     """Run until SIGTERM or SIGINT. Raises what keeps it from starting; ProfileInUse where another relay runs there.
 
+    reload reads the settings again, for SIGHUP; it may raise P2PChatError. trust_clock: the operator says that the
+    machine's clock is right.
     announce is told {"event": "ready", "addresses": […], "lines": [what to give to friends, …], "public": bool}.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes, or an operator who is too early
     # Not even -vv logs addresses of clients: a relay has none to lose.
     logs.set_up(min(verbose, 1), sys.stderr)
     self_test()
@@ -67,9 +86,11 @@ def run(config: Config, announce: Announce, verbose: int = 0) -> None:
     config = replace(config, connections=_with_files_for(config.connections))
     folder = Folder(Path(config.data).expanduser().absolute())
     with folder.locked():
-        relay = _Relay(config, folder)
+        relay = _Relay(config, folder, trust_clock=trust_clock)
         try:
-            trio.run(relay.run, announce)
+            trio.run(relay.run, announce, reload or (lambda: config))
+        except BaseExceptionGroup as group:
+            raise _reason(group) or group from None
         finally:
             relay.store.close()
 
@@ -114,11 +135,24 @@ def circuit_limits(config: Config) -> CircuitLimits:
 
 def quota(config: Config) -> Quota:
     """What may be kept."""
-    return Quota(config.queue_blobs, config.queue_bytes, config.box_blobs, config.total_bytes, config.least_free)
+    reserve = min(RESERVE_BYTES, config.total_bytes // 16)
+    return Quota(config.queue_blobs, config.queue_bytes, config.total_bytes, config.least_free, reserve)
+
+
+def _reason(group: BaseExceptionGroup[BaseException]) -> P2PChatError | None:
+    """What a person should read of what ended several tasks at once."""
+    found = group.subgroup(P2PChatError)
+    while found is not None:
+        first = found.exceptions[0]
+        if isinstance(first, P2PChatError):
+            return first
+        assert isinstance(first, BaseExceptionGroup)
+        found = first
+    return None
 
 
 class _Relay:
-    def __init__(self, config: Config, folder: Folder) -> None:
+    def __init__(self, config: Config, folder: Folder, *, trust_clock: bool = False) -> None:
         random = system_entropy().random
         limits = mailbox_limits(config)
         self._config = config
@@ -130,7 +164,9 @@ class _Relay:
         self._announced = [_announced(address) for address in config.announce]
         self._supervisor = Supervisor(self._host)
         self.store = MailboxStore.open(folder.store, quota(config), _now())
-        self._mailbox = Mailbox(self._host.peer, self.store, limits, _now, random, place_of, account_of=account_of)
+        self._mailbox = Mailbox(
+            self._host.peer, self.store, limits, _now, random, place_of, account_of=account_of, trust_clock=trust_clock
+        )
         self._host.handle(PROTOCOL, self._mailbox.serve)
         self._hop = CircuitRelay(
             self._host, circuit_limits(config), _now, allowed=self._mailbox.knows, announce=self._where
@@ -138,14 +174,15 @@ class _Relay:
         self._host.handle(circuit.HOP, self._hop.serve)
         self._began = time.monotonic()
 
-    async def run(self, announce: Announce) -> None:
+    async def run(self, announce: Announce, reload: Callable[[], Config]) -> None:
         quiet()
         http = await metrics.listeners(self._config.metrics) if self._config.metrics else []
         async with trio.open_nursery() as nursery:
-            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
                 await nursery.start(self._mailbox.run)
                 await nursery.start(self._supervisor.run)
                 nursery.start_soon(self._hop.run)
+                nursery.start_soon(self._mailbox.check)
                 nursery.start_soon(self._tell_operator)
                 nursery.start_soon(_give_memory_back)
                 if http:
@@ -153,14 +190,31 @@ class _Relay:
                 gc.collect()
                 gc.freeze()  # what was imported stays
                 announce({"event": "ready", **self._found_at(), "public": self._is_public()})
-                async for _ in signals:
-                    break
+                async for number in signals:
+                    if number != signal.SIGHUP:
+                        break
+                    self._reload(reload)
             log.info("ending: answering what was taken")
             self._hop.drain()
             with trio.move_on_after(DRAIN):
                 await self._mailbox.drain(DRAIN)
                 await self._hop.idle()
             nursery.cancel_scope.cancel()
+
+    def _reload(self, reload: Callable[[], Config]) -> None:
+        """Read token and limits again. A file that is wrong changes nothing."""
+        try:
+            config = reload()
+            limits = mailbox_limits(config)
+        except P2PChatError as error:
+            log.error("SIGHUP: nothing was changed: %s", error.line())
+            return
+        changed = {one.name for one in fields(Config) if getattr(config, one.name) != getattr(self._config, one.name)}
+        self._mailbox.limit(limits, quota(config))
+        self._token = limits.token or b""
+        self._config = replace(config, **{name: getattr(self._config, name) for name in changed - RELOADED})
+        later = f"; after a restart: {', '.join(sorted(changed - RELOADED))}" if changed - RELOADED else ""
+        log.warning("SIGHUP: token and limits were read again%s", later)
 
     def _where(self) -> Sequence[str]:
         return self._announced or self._host.addresses()
@@ -203,6 +257,7 @@ class _Relay:
             "floods_ended": work().ended,
             "longest_turn_seconds": round(work().turns.longest, 6),
             "restarts": self._supervisor.restarts,
+            "clock_held": int(self._mailbox.clock.held),
             "healthy": int(not (self._mailbox.failing or self._supervisor.waiting)),
         }
 
@@ -214,6 +269,7 @@ class _Relay:
             "seconds": int(time.monotonic() - self._began),
             **self._found_at(),
             **self._numbers(),
+            "clock_step_hours": self._mailbox.clock.step_hours,
         }
 
     async def _tell_operator(self) -> None:

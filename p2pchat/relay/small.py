@@ -54,6 +54,7 @@ class SmallRelay:
             hop = CircuitRelay(self._host, CIRCUITS, self._clock, allowed=mailbox.knows, announce=tuple)
             async with trio.open_nursery() as nursery:
                 await nursery.start(mailbox.run)
+                nursery.start_soon(mailbox.check)
                 nursery.start_soon(hop.run)
                 with self._served(mailbox, hop):
                     await until()

@@ -8,12 +8,12 @@
   process, and then with the minute, so that a store from an old copy goes on above what it gave out later; the disk
   holds the last one that was used.
 
-How much a queue holds is counted in memory, from the disk at the start.
+How much a queue holds is counted in memory, from the disk at the start, and so is from where it came (`holdings`): when
+the store is full, those give way who hold most.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import random
 import sqlite3
@@ -25,9 +25,12 @@ from typing import NamedTuple
 
 from p2pchat.core.envelope import BUCKETS, envelope_id
 from p2pchat.core.mailbox import BAD_STAMP, DONE, HOUR_MS, QUEUE_FULL, RELAY_FULL
-from p2pchat.errors import DatabaseDamaged, DatabaseNewer, DiskFull, P2PChatError, ProfileError
+from p2pchat.errors import DatabaseDamaged
+from p2pchat.relay import disk
+from p2pchat.relay.clock import Seen
+from p2pchat.relay.disk import Reserve, translated
+from p2pchat.relay.holdings import Holdings, Source
 
-SCHEMA = 1
 A_SLICE = 1000
 """Blobs that `expire` removes in one transaction."""
 _MINUTE_MS = 60_000
@@ -37,55 +40,33 @@ _STEP = 16
 _MOST_COUNTED = 1 << 16  # queues whose count of this epoch is remembered
 _SCATTERED = 1024  # pages by which the file grows
 _MOST = (1 << 63) - 1  # SQLite's integers are signed
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-
-_SETTINGS = (
-    "page_size = 4096",  # a blob of 4,096 bytes is one page and a little; larger ones cost more at every commit
-    "journal_mode = WAL",
-    "synchronous = FULL",
-    "secure_delete = ON",
-    "temp_store = MEMORY",
-    "cache_size = -16384",  # 16 MB
-    "wal_autocheckpoint = 16384",  # 64 MB: each costs several fsyncs
-)
-_TABLES = """
-CREATE TABLE blobs (
-    qid BLOB NOT NULL,
-    place INTEGER NOT NULL,
-    name BLOB NOT NULL, -- the hash of the blob: the same one is kept once a queue
-    expires INTEGER NOT NULL, -- in hours since the epoch
-    size INTEGER NOT NULL,
-    blob BLOB NOT NULL,
-    PRIMARY KEY (qid, place)
-) STRICT, WITHOUT ROWID;
-CREATE UNIQUE INDEX blobs_by_name ON blobs (qid, name, size); -- the size, to count without reading blobs
-CREATE INDEX blobs_by_expiry ON blobs (expires, name);
-CREATE TABLE places (epoch INTEGER NOT NULL) STRICT; -- the last that was used
-INSERT INTO places VALUES (0);
-CREATE TABLE spare (number INTEGER PRIMARY KEY, page BLOB NOT NULL) STRICT; -- see _scatter; always empty
-"""
 _SYSTEM = random.SystemRandom()
 
 
 @dataclass(frozen=True)
 class Quota:
-    """How much a queue, a box and all together may hold; with less than `least_free` on the disk nothing is kept."""
+    """How many bytes or blobs a queue and all together may hold; with less than `least_free` on the disk nothing is
+    kept. `reserve`: bytes of the file that gives way on a full disk.
+    """
 
     queue_blobs: int = 16_384
     queue_bytes: int = 64 << 20
-    box_blobs: int = 8
     total_bytes: int = 4 << 30
     least_free: int = 64 << 20
+    reserve: int = 0
 
 
 class Deposit(NamedTuple):
-    """A blob for a queue until an hour. `box`: its queue is one that nobody can empty. `spent`: its stamp was used."""
+    """A blob for a queue until an hour. `box`: it replaces what its queue holds. `spent`: its stamp was used. `source`:
+    where it comes from, see `holdings`.
+    """
 
     qid: bytes
     blob: bytes
     expires: int
     box: bool = False
     spent: bool = False
+    source: Source = ()
 
 
 class Kept(NamedTuple):
@@ -96,12 +77,6 @@ class Kept(NamedTuple):
     new: bool = False
 
 
-@dataclass(slots=True)
-class _Held:
-    blobs: int = 0
-    size: int = 0
-
-
 @dataclass
 class MailboxStore:
     """The open store; one thread at a time. Whatever raises has changed nothing."""
@@ -109,50 +84,69 @@ class MailboxStore:
     path: Path
     quota: Quota
     _connection: sqlite3.Connection
-    _held: dict[bytes, _Held] = field(default_factory=dict)
-    _blobs: int = 0
-    _size: int = 0
+    _reserve: Reserve
+    _holdings: Holdings
+    unchecked: bool = False
+    """Whether it was not closed when it was last used, so that `check` is due."""
+    seen: Seen | None = None
+    """What the clock said when it was last used."""
+    damaged: bool = False
+    """Whether `check` has found so."""
     _epoch: int = 0
     _used: int = 0
     _counts: dict[bytes, int] = field(default_factory=dict)
     _written: bool = False
-    _undo: list[tuple[bytes, int, int]] = field(default_factory=list)
+    _undo: list[tuple[bytes, int, int, Source]] = field(default_factory=list)
 
     @classmethod
     def open(cls, path: Path, quota: Quota, now: int) -> MailboxStore:
-        """Open or make the store at `path`; `now` in ms. Raises DatabaseDamaged, DatabaseNewer or ProfileError."""
-        with _translated():
-            os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-            connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-            try:
-                _set_up(connection)
-                store = cls(path, quota, connection)
+        """Open or make the store at `path`; `now` in ms. What it holds is counted by an index; the rest is not read.
+
+        Raises DatabaseDamaged, DatabaseNewer, DiskFull or ProfileError.
+        """
+        connection = disk.connect(path)
+        store = cls(path, quota, connection, Reserve(path, quota.reserve), Holdings(quota.total_bytes))
+        try:
+            with translated():
+                store._holdings.begin(now // HOUR_MS)
                 store._count(now)
-            except BaseException:
-                connection.close()
-                raise
+                store.unchecked = store._in_use.exists()
+                with suppress(OSError):  # a full disk
+                    store._in_use.touch(0o600)
+        except BaseException:
+            connection.close()
+            raise
+        store._reserve.keep(quota.least_free)
         return store
+
+    @property
+    def _in_use(self) -> Path:
+        """A file that is there from the opening to a good end."""
+        return self.path.with_name(self.path.name + "-in-use")
 
     @property
     def blobs(self) -> int:
         """How many blobs there are."""
-        return self._blobs
+        return self._holdings.blobs
 
     @property
     def size(self) -> int:
         """How many bytes they have."""
-        return self._size
+        return self._holdings.size
 
     @property
     def queues(self) -> int:
         """How many queues hold something."""
-        return len(self._held)
+        return self._holdings.queues
 
     def change(self, deposits: Sequence[Deposit], deletes: Mapping[bytes, int], now: int) -> list[Kept]:
         """In one transaction: keep what the quotas allow, then remove, of each queue, everything up to a place.
 
         Raises DiskFull, DatabaseDamaged or another P2PChatError; `now` in ms.
         """
+        if deposits and self.damaged:
+            raise disk.damaged()
+        self._holdings.hour = max(self._holdings.hour, now // HOUR_MS)
         with self._transaction():
             roomy = self._has_room()
             if deposits and roomy:
@@ -169,7 +163,8 @@ class MailboxStore:
         """(place, blob) behind `after`, in order: at most so many, and so many bytes unless it is only one."""
         found: list[tuple[int, bytes]] = []
         size = 0
-        with _translated():
+        self._holdings.read(qid)
+        with translated():
             cursor = self._connection.execute(
                 "SELECT place, blob FROM blobs WHERE qid = ? AND place > ? ORDER BY place LIMIT ?",
                 (qid, min(after, _MOST), most),
@@ -184,90 +179,137 @@ class MailboxStore:
 
     def holds_behind(self, qid: bytes, after: int) -> bool:
         """Whether the queue has anything behind `after`."""
-        with _translated():
+        with translated():
             query = "SELECT 1 FROM blobs WHERE qid = ? AND place > ? LIMIT 1"
             return self._connection.execute(query, (qid, min(after, _MOST))).fetchone() is not None
 
-    def expire(self, now: int) -> int:
-        """Remove what is past its time, at most `A_SLICE`; how many blobs it were."""
-        before = self._blobs
+    def expire(self, now: int, seen: Seen | None = None) -> int:
+        """Remove what is past its time, at most `A_SLICE`, and note what the clock says; how many blobs it were."""
+        before = self.blobs
+        self._holdings.hour = max(self._holdings.hour, now // HOUR_MS)
         with self._transaction():
+            if seen is not None and seen != self.seen:
+                self._connection.execute("DELETE FROM clock")
+                self._connection.execute("INSERT INTO clock VALUES (?, ?, ?)", seen)
             self._remove(
                 "(qid, place) IN (SELECT qid, place FROM blobs WHERE expires <= ? ORDER BY expires LIMIT ?)",
                 (now // HOUR_MS, A_SLICE),
             )
-        return before - self._blobs
+        self.seen = seen or self.seen
+        return before - self.blobs
+
+    def limit(self, quota: Quota) -> None:
+        """From now on it may hold so much; what it holds already stays. For the thread that changes it, or where none
+        does."""
+        self.quota = quota
+        self._holdings.total = quota.total_bytes
+
+    def note(self, seen: Seen) -> None:
+        """Note what the clock says, whether it is news or not: so it shows too whether the disk can be written."""
+        with self._transaction():
+            self._connection.execute("DELETE FROM clock")
+            self._connection.execute("INSERT INTO clock VALUES (?, ?, ?)", seen)
+        self.seen = seen
+
+    def holds(self, qid: bytes) -> bool:
+        """Whether a queue holds something."""
+        return self._holdings.of(qid)[0] > 0
 
     def checkpoint(self) -> None:
         """Cut the write-ahead log to nothing if anything was written: it holds what was deleted, and in which order
         everything came.
         """
         if self._written:
-            with _translated():
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            self._written = False
+            with translated():
+                busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            self._written = bool(busy)
+        self._reserve.keep(self.quota.least_free)
 
-    def probe(self) -> None:
-        """Write what is there already, to see whether writing works."""
-        with self._transaction():
-            self._connection.execute("UPDATE places SET epoch = ?", (self._used,))
+    def make_way(self) -> bool:
+        """The disk is full: free the room that was kept for this, and fold the log in; whether there was any."""
+        if not self._reserve.give_up():
+            return False
+        with translated():
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return True
+
+    def check(self) -> None:
+        """Read all of it, in any thread, which may take minutes. Raises DatabaseDamaged: from then on nothing new is
+        kept, and it is checked again when it is next used."""
+        try:
+            disk.check(self.path)
+        except DatabaseDamaged:
+            self.damaged = True
+            raise
+        self.unchecked = False
 
     def close(self) -> None:
         """Checkpoint and close."""
-        with _translated():
+        with translated():
             self._connection.close()  # SQLite's own checkpoint at the end removes the log
+            if not (self.damaged or self.unchecked):
+                self._in_use.unlink(missing_ok=True)
 
     # --- inside
 
     def _put(self, one: Deposit, now: int, roomy: bool) -> Kept:
         name = envelope_id(one.blob)
         refusal = BAD_STAMP if one.spent else self._refusal(one, roomy)
+        expires = max(one.expires, now // HOUR_MS + 1)
         if refusal == DONE:
             place = self._next_place(one.qid, now)
-            expires = max(one.expires, now // HOUR_MS + 1)
             made = self._connection.execute(
                 "INSERT INTO blobs (qid, place, name, expires, size, blob) VALUES (?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT (qid, name, size) DO NOTHING",
                 (one.qid, place, name, expires, len(one.blob), one.blob),
             )
             if made.rowcount == 1:
-                self._add(one.qid, 1, len(one.blob))
+                self._written = True
+                source = self._holdings.add(one.qid, len(one.blob), one.source)
+                self._undo.append((one.qid, 1, len(one.blob), source))
+                if one.box:
+                    self._remove("qid = ? AND place < ?", (one.qid, place))
                 return Kept(DONE, place, new=True)
         known = self._connection.execute(
-            "SELECT place FROM blobs WHERE qid = ? AND name = ?", (one.qid, name)
+            "SELECT place, expires FROM blobs WHERE qid = ? AND name = ?", (one.qid, name)
         ).fetchone()
-        return Kept(refusal) if known is None else Kept(DONE, known[0])
+        if known is None:
+            return Kept(refusal)
+        if known[1] < expires:  # who deposits it again counts on the later time
+            self._connection.execute(
+                "UPDATE blobs SET expires = ? WHERE qid = ? AND place = ?", (expires, one.qid, known[0])
+            )
+        return Kept(DONE, known[0])
 
     def _refusal(self, one: Deposit, roomy: bool) -> int:
-        held = self._held.get(one.qid)
-        most = self.quota.box_blobs if one.box else self.quota.queue_blobs
-        if held and (held.blobs >= most or held.size + len(one.blob) > self.quota.queue_bytes):
+        blobs, size = (0, 0) if one.box else self._holdings.of(one.qid)
+        if blobs >= self.quota.queue_blobs or (blobs and size + len(one.blob) > self.quota.queue_bytes):
             return QUEUE_FULL
-        if not roomy:
-            return RELAY_FULL
-        if self._size + len(one.blob) > self.quota.total_bytes and not self._make_room(len(one.blob), one.expires):
+        if not roomy or not self._make_room(one):
             return RELAY_FULL
         return DONE
 
     def _has_room(self) -> bool:
-        disk = os.statvfs(self.path)
-        return disk.f_bavail * disk.f_frsize >= self.quota.least_free
+        there = os.statvfs(self.path)
+        return there.f_bavail * there.f_frsize >= self.quota.least_free + self._reserve.missing
 
-    def _make_room(self, size: int, expires: int) -> bool:
-        """Give up blobs whose time is nearly over for one that has longer to live."""
-        freed = 0
-        victims: list[tuple[bytes, int]] = []
-        for qid, place, length in self._connection.execute(
-            "SELECT qid, place, size FROM blobs WHERE expires < ? ORDER BY expires, name LIMIT ?",
-            (expires, BUCKETS[-1] // BUCKETS[0]),
-        ).fetchall():
-            victims.append((qid, place))
-            freed += length
-            if freed >= size:
-                for victim in victims:
-                    self._remove("qid = ? AND place = ?", victim)
-                return True
-        return False
+    def _make_room(self, one: Deposit) -> bool:
+        """Whether there is room for a deposit, if need be since those who hold most gave way. Else nothing changed."""
+        size = len(one.blob)
+        if self.size + size <= self.quota.total_bytes:
+            return True
+        before = len(self._undo)
+        self._connection.execute("SAVEPOINT room")
+        while self.size + size > self.quota.total_bytes:
+            queue = self._holdings.gives_way(size, one.source)
+            if queue is None:
+                self._connection.execute("ROLLBACK TO room")
+                self._revert(before)
+                break
+            newest = "SELECT place FROM blobs WHERE qid = ?1 ORDER BY place DESC LIMIT 1"
+            self._remove(f"qid = ?1 AND place = ({newest})", (queue,))
+        self._connection.execute("RELEASE room")
+        return self.size + size <= self.quota.total_bytes
 
     def _scatter(self, pages: int) -> None:
         """Have so many free pages in the file, in no order. SQLite gives out pages of a growing file one after the
@@ -284,21 +326,19 @@ class MailboxStore:
         for qid, size in self._connection.execute(
             f"DELETE FROM blobs WHERE {where} RETURNING qid, size", values
         ).fetchall():
-            self._add(qid, -1, -size)
+            self._written = True
+            taken = self._holdings.remove(qid, size)
+            for number, (source, part) in enumerate(taken, start=1):
+                self._undo.append((qid, -(number == len(taken)), -part, source))
 
-    def _add(self, qid: bytes, blobs: int, size: int) -> None:
-        self._written = True
-        self._undo.append((qid, blobs, size))
-        self._tally(qid, blobs, size)
-
-    def _tally(self, qid: bytes, blobs: int, size: int) -> None:
-        held = self._held.setdefault(qid, _Held())
-        held.blobs += blobs
-        held.size += size
-        self._blobs += blobs
-        self._size += size
-        if not held.blobs:
-            del self._held[qid]
+    def _revert(self, down_to: int) -> None:
+        """Count as before the last changes."""
+        while len(self._undo) > down_to:
+            qid, blobs, size, source = self._undo.pop()
+            if size > 0:
+                self._holdings.take_back(qid, size, source, blobs)
+            else:
+                self._holdings.add(qid, -size, source, -blobs)
 
     def _next_place(self, qid: bytes, now: int) -> int:
         epoch = now // HOUR_MS * (HOUR_MS // _MINUTE_MS) << _SUB_BITS
@@ -316,7 +356,11 @@ class MailboxStore:
         for qid, blobs, size in self._connection.execute(
             "SELECT qid, count(*), sum(size) FROM blobs INDEXED BY blobs_by_name GROUP BY qid"
         ):
-            self._tally(qid, blobs, size)
+            self._holdings.add(qid, size, (), blobs)
+        clock = self._connection.execute("SELECT hour, ahead, settled FROM clock").fetchone()
+        if clock is not None:
+            self.seen = Seen(*clock)
+            self._holdings.begin(self.seen.hour)
         (self._used,) = self._connection.execute("SELECT epoch FROM places").fetchone()
         # the next minute: whatever this minute's places were in a later life of an old copy, they are smaller
         self._epoch = max(self._used + 1, now // _MINUTE_MS + 1 << _SUB_BITS)
@@ -324,7 +368,7 @@ class MailboxStore:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         self._undo.clear()
-        with _translated():
+        with translated():
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
                 yield
@@ -333,44 +377,5 @@ class MailboxStore:
                 with suppress(sqlite3.Error):
                     if self._connection.in_transaction:
                         self._connection.execute("ROLLBACK")
-                for qid, blobs, size in reversed(self._undo):
-                    self._tally(qid, -blobs, -size)
+                self._revert(0)
                 raise
-
-
-def _set_up(connection: sqlite3.Connection) -> None:
-    for setting in _SETTINGS:
-        connection.execute(f"PRAGMA {setting}").fetchall()
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA:
-        raise DatabaseNewer("The relay's store was written by a newer p2pchat")
-    if version == 0:
-        connection.executescript(f"BEGIN;{_TABLES}PRAGMA user_version = {SCHEMA};COMMIT;")
-    if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-        raise _damaged()
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise _meaning(error) from error
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise DiskFull from error
-        raise ProfileError(f"Cannot use the relay's data: {error.strerror}") from error
-
-
-def _meaning(error: sqlite3.Error) -> P2PChatError:
-    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
-        case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_FULL:
-            return DiskFull("The relay's disk is full or failing", hint="Deposits are turned away; make room.")
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR:
-            return _damaged()
-        case _:
-            return P2PChatError("The relay's store cannot be used", hint="Is another relay using it? Who owns it?")
-
-
-def _damaged() -> DatabaseDamaged:
-    return DatabaseDamaged("The relay's store is damaged", hint="Move it away; senders deposit again.")

@@ -25,6 +25,7 @@ from p2pchat.core.invite import (
     read_invite,
     to_text,
 )
+from p2pchat.core.primitives import sign_public
 from p2pchat.errors import BadInvite, CannotOpen
 from tests.core.people import Chance, flipped
 
@@ -41,7 +42,7 @@ def signed(fields: list[object]) -> bytes:
 
 def fields_of(one: Invite) -> list[object]:
     ways = [[way.peer, way.address, way.role, *([way.token] if way.token else [])] for way in one.ways]
-    return [1, one.kind, one.digest, one.secret, one.expires_at, ways, one.name]
+    return [1, one.kind, one.digest, one.secret, one.expires_at, ways, one.name, *([one.writer] if one.writer else [])]
 
 
 def test_a_small_invite_fits_a_terminal() -> None:
@@ -79,6 +80,28 @@ def test_what_is_written_is_read(one: Invite) -> None:
     data = encode_invite(one)
     assert decode_invite(data) == one
     assert read_invite(to_text(data)) == (one, data)
+
+
+def test_a_box_has_a_writer_only_where_there_is_a_relay() -> None:
+    by_relay = replace(SMALL, ways=(replace(WAY, role=ROLE_RELAY),), writer=b"\xdd" * 32)
+    assert decode_invite(encode_invite(by_relay)) == by_relay
+    for refused in (replace(SMALL, writer=b"\xdd" * 32), replace(by_relay, writer=b"\xdd" * 31)):
+        with pytest.raises(CannotOpen):
+            decode_invite(encode_invite(refused))
+
+
+def test_what_lies_in_a_box_is_signed_as_a_whole_and_for_one_invite() -> None:
+    seed, other = b"\1" * 32, b"\2" * 32
+    signed_box = (b"an invite", b"a bundle", b"a fetch key")
+    signature = invite.sign_box(seed, *signed_box)
+    invite.check_box(sign_public(seed), *signed_box, signature)
+    for changed in range(3):
+        parts = [*signed_box]
+        parts[changed] += b"!"
+        with pytest.raises(CannotOpen):
+            invite.check_box(sign_public(seed), parts[0], parts[1], parts[2], signature)
+    with pytest.raises(CannotOpen):
+        invite.check_box(sign_public(other), *signed_box, signature)
 
 
 def test_white_space_and_case_do_not_matter() -> None:

@@ -66,9 +66,9 @@ def test_answers(end: End, delete: Delete, results: list[tuple[int, int]]) -> No
 
 def test_codes_that_the_page_does_not_name_are_refused() -> None:
     for refused in (
-        lambda: mailbox.decode_end(mailbox.encode_end(End(1, 7, False))),
-        lambda: mailbox.decode_opened(mailbox.encode_opened(1, 7)),
-        lambda: mailbox.decode_results(mailbox.encode_results([(1, 0), (2, 7)])),
+        lambda: mailbox.decode_end(mailbox.encode_end(End(1, 8, False))),
+        lambda: mailbox.decode_opened(mailbox.encode_opened(1, 8)),
+        lambda: mailbox.decode_results(mailbox.encode_results([(1, 0), (2, 8)])),
     ):
         with pytest.raises(CannotOpen):
             refused()

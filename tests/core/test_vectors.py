@@ -87,7 +87,10 @@ def an_invite(one: Vector) -> None:
     ways = tuple(
         InviteWay(unhex(peer), unhex(address), role, *map(unhex, token)) for peer, address, role, *token in one["ways"]
     )
-    expected = Invite(one["kind"], unhex(one["digest"]), unhex(one["secret"]), one["expires_at"], ways, one["name"])
+    writer = None if one["writer"] is None else unhex(one["writer"])
+    expected = Invite(
+        one["kind"], unhex(one["digest"]), unhex(one["secret"]), one["expires_at"], ways, one["name"], writer
+    )
     assert read_one == expected
     assert to_text(encode_invite(expected)) == one["text"]
 
@@ -195,8 +198,12 @@ def queue(one: Vector) -> None:
     keys = unhex(one["fetch"]), unhex(one["put"])
     assert [mailbox.Queue(*keys, flags).id.hex() for flags in (0, mailbox.BOX, mailbox.STAMPED)] == one["qid"]
     secret = unhex(one["secret"])
-    assert [seed.hex() for seed in mailbox.invite_box(secret)] == one["box_seeds"]
+    assert mailbox.invite_box(secret).hex() == one["box_fetch_seed"]
     assert mailbox.invite_put(secret).hex() == one["put_seed_of_invite"]
+
+
+def box(one: Vector) -> None:
+    invite.check_box(*(unhex(one[name]) for name in ("identity", "invite", "bundle", "fetch", "signature")))
 
 
 def opening(one: Vector) -> None:
@@ -249,6 +256,7 @@ CHECKS: dict[str, Callable[[Vector], None]] = {
     "envelope": an_envelope,
     "content": a_content,
     "queue": queue,
+    "box": box,
     "opening": opening,
     "stamp": stamp,
     "frame": a_frame,

@@ -104,7 +104,7 @@ async def opened_twice(liar: Liar) -> None:
 
 async def a_code_that_is_unknown(liar: Liar) -> None:
     await liar.greet()
-    await liar.say((words.OPENED, words.encode_opened(0, 7)))
+    await liar.say((words.OPENED, words.encode_opened(0, 8)))
 
 
 async def a_result_for_nothing(liar: Liar) -> None:

@@ -15,11 +15,11 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from p2pchat.core import mailbox as words
-from p2pchat.core.mailbox import BOX, DONE, QUEUE_FULL, STAMPED, TOO_FAST, Put
+from p2pchat.core.mailbox import BAD_STAMP, BOX, DONE, QUEUE_FULL, STAMPED, TOO_FAST, Put
 from p2pchat.core.wire import Frame
 from p2pchat.net import addresses as addr
 from p2pchat.net.collecting import GATHER, PAGE, ROOM
-from p2pchat.net.depositing import MOST_WAITING
+from p2pchat.net.depositing import MAX_CROWDED_STAMP_BITS, MOST_WAITING
 from p2pchat.net.mailbox import IDLE, MOST_WATCHED, SOON
 from p2pchat.net.mailboxes import Mailboxes
 from p2pchat.net.mailstream import LOOK, LOST_AFTER, PING_AFTER
@@ -421,6 +421,41 @@ def test_an_open_queue_is_paid_for(tmp_path: Path) -> None:
             assert [put.stamp for put in puts if put.blob == blob(4)] == [0]
 
     run_for_real(main)  # the real clock: stamps are made in a thread
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_crowded_relay_gets_stamps_for_every_deposit(tmp_path: Path, before: bool) -> None:
+    """Whether it says so in its hello or while we are there."""
+
+    async def main() -> None:
+        limits, quota = replace(LIMITS, stamp_bits=6), Quota(total_bytes=40 * 4096, least_free=0)
+        async with relay(tmp_path, limits, quota) as here, client(here.stream) as scene:
+            if before:
+                await fill(here, Keys("others"), *range(100, 131))
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(0, blob("first"))])
+            await scene.letters.until(lambda: scene.letters.codes == {0: DONE})
+            if not before:
+                await fill(here, Keys("others"), *range(100, 131))
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(number, blob(number)) for number in (1, 2, 3)])
+            await scene.letters.until(lambda: len(scene.letters.codes) == 4)
+            assert set(scene.letters.codes.values()) == {DONE}
+            puts = [words.decode_put(frame.body) for frame in scene.lines.streams[0].of(words.PUT)]
+            assert all(put.stamp for put in puts[-3:])
+            assert here.mailbox.counts.refused["stamp needed"] == (0 if before else 3)
+
+    run_for_real(main)  # the real clock: stamps are made in a thread
+
+
+def test_what_a_crowded_relay_may_cost_has_a_bound(tmp_path: Path) -> None:
+    async def main() -> None:
+        limits = replace(LIMITS, stamp_bits=MAX_CROWDED_STAMP_BITS + 1)
+        quota = Quota(total_bytes=5 * 4096, least_free=0)
+        async with relay(tmp_path, limits, quota) as here, client(here.stream) as scene:
+            await fill(here, Keys("others"), *range(4))
+            scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, numbered(1))
+            await scene.letters.until(lambda: scene.letters.codes == {0: BAD_STAMP})
+
+    run(main)
 
 
 def test_deposits_in_more_queues_than_a_stream_can_open(tmp_path: Path) -> None:

@@ -237,12 +237,13 @@ async def inline(function: Callable[..., Any], *args: Any) -> Any:
 
 @dataclass
 class Relay:
-    """A mailbox that runs. `now` is its wall clock, in ms."""
+    """A mailbox that runs. `clock` is its wall clock, in ms; `uptime` goes with it, unless it is set, in seconds."""
 
     mailbox: Mailbox
     store: MailboxStore
     nursery: trio.Nursery
     clock: list[int]
+    uptime: list[float]
     serving: dict[int, trio.Event] = field(default_factory=dict)
 
     def stream(self, room: int = 1 << 18) -> PipeStream:
@@ -280,17 +281,27 @@ async def relay(
     place_of: Callable[[Stream], str] = lambda stream: "",
     in_thread: Callable[..., Awaitable[Any]] = inline,
     account_of: Callable[[Stream], Account] = lambda stream: Account(),
+    now: int = NOW,
 ) -> AsyncIterator[Relay]:
     """A relay with its store in `folder`; the same folder is the same relay."""
-    clock = [NOW]
-    store = MailboxStore.open(folder / "blobs.db", quota or replace(Quota(), least_free=0), NOW)
+    clock = [now]
+    uptime: list[float] = []
+    store = MailboxStore.open(folder / "blobs.db", quota or replace(Quota(), least_free=0), now)
     mailbox = Mailbox(
-        RELAY, store, limits, lambda: clock[0], prim.system_entropy().random, place_of, in_thread, account_of
+        RELAY,
+        store,
+        limits,
+        lambda: clock[0],
+        prim.system_entropy().random,
+        place_of,
+        in_thread,
+        account_of,
+        lambda: uptime[0] if uptime else clock[0] / 1000,
     )
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(mailbox.run)
-            yield Relay(mailbox, store, nursery, clock)
+            yield Relay(mailbox, store, nursery, clock, uptime)
             nursery.cancel_scope.cancel()
     finally:
         store.close()

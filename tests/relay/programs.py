@@ -76,6 +76,6 @@ def get(port: int, path: str, at: str = "127.0.0.1") -> str:
 
 
 def everything(folder: Path) -> str:
-    """What the files in a folder hold, but for the relay's own key."""
-    files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name != "key"]
+    """What the files in a folder hold, but for the relay's own key and the room it reserves."""
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name not in ("key", "reserve")]
     return "".join(path.read_bytes().decode("latin-1") for path in files)

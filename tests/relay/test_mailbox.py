@@ -350,17 +350,21 @@ def test_nobody_empties_a_box_but_time(tmp_path: Path) -> None:
     run(main)
 
 
-def test_a_box_that_is_watched_goes_on_after_its_deletes(tmp_path: Path) -> None:
+def test_what_its_writer_puts_into_a_box_replaces_what_is_there(tmp_path: Path) -> None:
+    """Who watches it gets each, and a delete moves nothing."""
+
     async def main() -> None:
         box = Keys("box", BOX)
-        quota = Quota(box_blobs=2 * clients.MOST_PUSHED, least_free=0)
-        async with relay(tmp_path, quota=quota) as at:
+        async with relay(tmp_path) as at:
             alice, bob = await depositor(at, box), await recipient(at, box)
-            await alice.put(0, *(blob(number) for number in range(clients.MOST_PUSHED + 1)))
             await bob.watch((0, 0))
-            got = [await bob.next_pushed() for _ in range(clients.MOST_PUSHED)]
-            assert await bob.delete(0, got[-1].place) == DONE
-            assert (await bob.next_pushed()).blob == blob(clients.MOST_PUSHED)
+            for number in range(clients.MOST_PUSHED + 10):
+                assert await alice.put(0, blob(number)) == [DONE]
+                pushed = await bob.next_pushed()
+                assert pushed.blob == blob(number)
+                assert await bob.delete(0, pushed.place) == DONE
+            assert at.store.blobs == 1
+            assert [one.blob for one in (await bob.fetch(8, (0, 0)))[0]] == [blob(clients.MOST_PUSHED + 9)]
 
     run(main)
 
@@ -373,6 +377,49 @@ def test_an_open_queue_takes_stamped_blobs_only(tmp_path: Path) -> None:
             stamp = words.make_stamp(RELAY, keys.queue.id, blob(1), NOW, LIMITS.stamp_bits)
             assert await alice.put(0, blob(1), stamp=stamp) == [DONE]
             assert await alice.put(0, blob(1), stamp=stamp) == [DONE]  # it is there
+
+    run(main)
+
+
+# --- clocks -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("days", [40, -40])
+def test_a_clock_that_is_set_wrong_while_it_runs_shortens_nothing(tmp_path: Path, days: int) -> None:
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            alice = await depositor(at)
+            at.uptime.append(NOW / 1000)
+            assert await alice.put(0, blob("before"), hours=720) == [DONE]
+            at.clock[0] += days * 24 * HOUR_MS
+            await trio.sleep(SWEEP + 1)
+            assert await alice.put(0, blob("wrong"), hours=720) == [DONE]
+            at.clock[0] = NOW
+            await trio.sleep(SWEEP + 1)
+            assert not at.mailbox.clock.held
+            at.uptime.clear()
+            at.clock[0] += 719 * HOUR_MS
+            await trio.sleep(SWEEP + 1)
+            assert at.store.blobs == 2
+
+    run(main)
+
+
+@pytest.mark.parametrize("days", [40, -40])
+def test_a_clock_that_is_wrong_at_a_start_deletes_nothing(tmp_path: Path, days: int) -> None:
+    """Also of what is acknowledged meanwhile, and by a store that has never known the right time."""
+
+    async def started(now: int, *more: str) -> int:
+        async with relay(tmp_path, now=now) as at:
+            alice = await depositor(at)
+            assert await alice.put(0, *map(blob, more), hours=720) == [DONE] * len(more)
+            await trio.sleep(SWEEP + 1)
+            return at.store.blobs
+
+    async def main() -> None:
+        wrong = NOW + days * 24 * HOUR_MS
+        for now, more, held in ((wrong, "1", 1), (NOW, "2", 2), (wrong, "3", 3), (NOW + HOUR_MS, "4", 4)):
+            assert await started(now, more) == held
 
     run(main)
 

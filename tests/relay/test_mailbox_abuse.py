@@ -19,10 +19,11 @@ from p2pchat.core.mailbox import BOX, DONE, HOUR_MS, NOT_ALLOWED, STAMPED, TO_FE
 from p2pchat.core.wire import Frame
 from p2pchat.errors import LinkLost
 from p2pchat.net import budget
+from p2pchat.net.addresses import neighbourhood
 from p2pchat.net.budget import Account
-from p2pchat.relay import batches, clients
-from p2pchat.relay.limits import Bucket, Places, Spent
-from p2pchat.relay.mailbox import COSTS, Mailbox
+from p2pchat.relay import batches, clients, terms
+from p2pchat.relay.limits import STAMP_SECONDS, Bucket, Budget, Origin, Origins, Spent
+from p2pchat.relay.mailbox import COSTS, WRONG_TOKEN, Mailbox
 from p2pchat.relay.store import Quota
 from tests.relay.boxes import LIMITS, NOW, PATIENCE, RELAY, Keys, MailClient, Relay, blob, inline, relay, run
 from tests.turns import counted
@@ -196,25 +197,120 @@ def test_a_stamp_is_worth_one_deposit(tmp_path: Path) -> None:
     run(main)
 
 
-def test_a_stamp_where_none_belongs_is_malformed(tmp_path: Path) -> None:
+def test_a_stamp_that_is_not_needed_is_not_looked_at(tmp_path: Path) -> None:
     async def main() -> None:
         async with relay(tmp_path) as at:
             alice = await opened(at, TO_PUT)
-            assert await alice.put(0, blob(1), stamp=stamp(BOB, blob(1))) == [words.MALFORMED]
+            assert await alice.put(0, blob(1), stamp=1) == [DONE]
+
+    run(main)
+
+
+def test_a_crowded_relay_asks_for_a_stamp_with_every_deposit(tmp_path: Path) -> None:
+    """But a box that is there is renewed without; and a larger blob costs more."""
+
+    async def main() -> None:
+        box = Keys("box", BOX)
+        async with relay(tmp_path, replace(LIMITS, stamp_bits=8), Quota(total_bytes=40 * 4096, least_free=0)) as at:
+            alice, writer = await opened(at, TO_PUT), await opened(at, TO_PUT, box)
+            assert not alice.hello.crowded
+            assert await writer.put(0, blob("box")) == [DONE]
+            assert await alice.put(0, *(blob(number) for number in range(30))) == [DONE] * 30
+            assert await alice.put(0, blob(30)) == [words.STAMP_NEEDED]
+            assert (await at.client()).hello.crowded
+            bits = [words.crowded_bits(8, blob(1, size)) for size in BUCKETS]
+            assert bits == [8, 10, 12]
+            paid = words.make_stamp(RELAY, BOB.queue.id, blob(30), NOW, 8)
+            assert await alice.put(0, blob(31), stamp=paid) == [words.BAD_STAMP]
+            assert await alice.put(0, blob(30), stamp=paid) == [DONE]
+            assert await writer.put(0, blob("another")) == [DONE]
+            other = await opened(at, TO_PUT, Keys("other box", BOX))
+            assert await other.put(0, blob("box")) == [words.STAMP_NEEDED]
+            assert at.mailbox.counts.refused["stamp needed"] == 2
+            bob = await opened(at, TO_FETCH)
+            await bob.delete(0, 1 << 62)
+            assert await alice.put(0, blob(32)) == [DONE]
+
+    run(main)
+
+
+def test_stamps_hold_by_the_clock_and_by_the_relays_own_time(tmp_path: Path) -> None:
+    """A clock that stepped is wrong, or was: what costs nobody anything is allowed by both."""
+
+    async def main() -> None:
+        keys = Keys("invite", STAMPED)
+        async with relay(tmp_path, replace(LIMITS, stamp_bits=12)) as at:
+            eve = await opened(at, TO_PUT, keys)
+            at.uptime.append(at.clock[0] / 1000)  # which stands still
+            at.clock[0] += 40 * 24 * HOUR_MS
+            for number, time in enumerate((NOW, at.clock[0])):
+                assert await eve.put(0, blob(number), stamp=stamp(keys, blob(number), time)) == [DONE]
+            assert at.mailbox.clock.held
 
     run(main)
 
 
 def test_stamps_are_remembered_for_two_hours_and_no_longer() -> None:
-    spent = Spent()
-    spent.add(bytes(32), 1, NOW)
-    spent.add(bytes(32), 2, NOW + HOUR_MS)
+    spent, hours = Spent(), STAMP_SECONDS / 2
+    spent.add(bytes(32), 1, 0)
+    spent.add(bytes(32), 2, 2 * hours)
     assert spent.has(bytes(32), 1)
-    spent.add(bytes(32), 3, NOW + 2 * HOUR_MS)
+    spent.add(bytes(32), 3, 4 * hours)
     assert [spent.has(bytes(32), number) for number in (1, 2, 3)] == [False, True, True]
-    spent.add(bytes(32), 4, NOW + 9 * HOUR_MS)
+    spent.add(bytes(32), 4, 11 * hours)
     assert [spent.has(bytes(32), number) for number in (3, 4)] == [False, True]
     assert not spent.has(b"\1" * 32, 4)
+
+
+# --- tokens and egress -------------------------------------------------------------------------------------------
+
+
+def test_wrong_tokens_are_slowed_by_place_counted_and_told_now_and_then(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        place = ["192.0.2.1"]
+        async with relay(tmp_path, replace(LIMITS, token=b"sesame"), place_of=lambda stream: place[0]) as at:
+
+            async def says(token: bytes) -> float:
+                began = trio.current_time()
+                client = await at.client()
+                await client.send(Frame(words.TOKEN, token), Frame(words.PING, b""))
+                with suppress(LinkLost):
+                    assert (await client.frame()).type == words.PONG
+                return trio.current_time() - began
+
+            quick = [await says(b"guess") for _ in range(terms.GUESSES)]
+            assert max(quick) < 0.1
+            assert await says(b"guess") > 1
+            place[0] = "198.51.100.1"
+            assert await says(b"sesame") < 0.1
+            assert at.mailbox.counts.refused[WRONG_TOKEN] == terms.GUESSES + 1
+            await trio.sleep(100)
+            assert [record.getMessage() for record in caplog.records] == ["21 wrong tokens since this was last said"]
+
+    run(main)
+
+
+def test_who_fetches_the_same_again_and_again_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a first collection of the most that a queue holds does not."""
+    monkeypatch.setattr(terms, "EGRESS_BYTES", 8 << 20)
+    monkeypatch.setattr(terms, "EGRESS_RATE", 1 << 20)
+
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            alice, bob = await opened(at, TO_PUT), await opened(at, TO_FETCH)
+            await alice.put(0, *(blob(number, BUCKETS[-1]) for number in range(32)))
+            began = trio.current_time()
+            for _ in range(4):
+                assert len((await bob.fetch(512, (0, 0)))[0]) == 32
+            assert trio.current_time() - began < 0.1
+            for _ in range(2):
+                assert len((await bob.fetch(512, (0, 0)))[0]) == 32
+            assert trio.current_time() - began > 3
+            assert await bob.delete(0, 1) == DONE  # it is served otherwise
+
+    run(main)
 
 
 # --- greed -------------------------------------------------------------------------------------------------------
@@ -280,18 +376,51 @@ def test_a_place_deposits_so_much_a_day_whatever_it_calls_itself(tmp_path: Path)
     run(main)
 
 
-def test_places_are_remembered_by_a_keyed_hash_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("p2pchat.relay.limits.MOST_PLACES", 2)
-    places = Places(10, bytes)
-    first = places.of("192.0.2.1")
-    assert places.of("192.0.2.1") is first
-    assert b"192.0.2.1" not in b"".join(places._buckets)
-    places.of("192.0.2.2")
-    places.of("192.0.2.1")
-    places.of("192.0.2.3")
-    assert len(places._buckets) == 2
-    assert places.of("192.0.2.1") is first
-    assert Places(10, lambda size: b"\1" * size)._buckets.keys().isdisjoint(places._buckets)
+def origin(ip: str, key: int = 0) -> Origin:
+    return Origins(lambda size: bytes([key]) * size).of(neighbourhood(ip))
+
+
+def test_places_are_named_by_a_keyed_hash() -> None:
+    assert origin("192.0.2.1") == origin("192.0.2.1")
+    assert origin("192.0.2.1").names[0] == origin("192.0.2.2").names[0]
+    assert b"192.0.2" not in b"".join(origin("192.0.2.1").names)
+    assert set(origin("192.0.2.1", key=1).names).isdisjoint(origin("192.0.2.1").names)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "most"),
+    [("192.0.2.{}", 40), ("2001:db8:0:{:x}::1", 20), ("2001:db8:0:{:x}00::1", 40), ("203.0.{}.1", 250)],
+)
+def test_many_places_of_one_network_have_no_more_than_it_has(pattern: str, most: int) -> None:
+    budget = Budget(10, 0.001)
+    places = [origin(pattern.format(number)) for number in range(1, 26)]
+    assert sum(budget.take(place, 0.0) for place in places for _ in range(11)) == most
+
+
+def test_who_come_by_other_relays_are_one_network() -> None:
+    budget, origins = Budget(10, 0.001), Origins(bytes)
+    places = [origins.of(f"circuit {number:064x}") for number in range(25)]
+    assert sum(budget.take(place, 0.0) for place in places for _ in range(11)) == 40
+
+
+def test_a_flood_of_places_makes_nobody_forget_what_was_used_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("p2pchat.relay.limits.MAX_PLACES", 64)
+    budget, greedy = Budget(10, 1.0), origin("192.0.2.1")
+    assert budget.take(greedy, 0.0, 10)
+    for number in range(2000):
+        budget.take(origin(f"10.{number >> 8}.{number & 255}.1"), 0.0, 10)
+    assert not budget.take(greedy, 1.0, 10)
+    assert len(budget._buckets) <= 64 + 2 * 256
+    for number in range(2000):  # those that are whole again are forgotten, and new ones have all of theirs
+        assert budget.take(origin(f"11.{number >> 8}.{number & 255}.1"), 1000.0 + 20 * number, 10)
+
+
+def test_new_limits_hold_for_those_who_are_there() -> None:
+    budget, here = Budget(10, 1.0), origin("192.0.2.1")
+    assert budget.take(here, 0.0, 10)
+    budget.resize(2, 1.0)
+    assert not budget.take(here, 100.0, 3)
+    assert budget.take(here, 100.0, 2)
 
 
 def test_a_bucket_fills_with_time_and_no_further() -> None:

@@ -11,15 +11,19 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pchat.core.envelope import BUCKETS
+from p2pchat.core.envelope import BUCKETS, envelope_id
 from p2pchat.core.mailbox import BAD_STAMP, DONE, HOUR_MS, QUEUE_FULL, RELAY_FULL
 from p2pchat.errors import DatabaseDamaged, DatabaseNewer, DiskFull, P2PChatError, ProfileError
+from p2pchat.relay import disk
 from p2pchat.relay import store as module
+from p2pchat.relay.batches import Batch, apply
+from p2pchat.relay.clock import Seen
 from p2pchat.relay.store import Deposit, Kept, MailboxStore, Quota
 from tests.relay.boxes import NOW, blob
 
@@ -119,29 +123,26 @@ def test_a_queue_has_a_quota_of_blobs_and_of_bytes(tmp_path: Path) -> None:
         assert put(store, deposit(8))[0].code == DONE
 
 
-def test_a_box_has_a_quota_of_its_own(tmp_path: Path) -> None:
-    with opened(tmp_path, replace(ROOMY, box_blobs=1)) as store:
-        assert [one.code for one in put(store, deposit(1, box=True), deposit(2, box=True))] == [DONE, QUEUE_FULL]
+def test_a_box_holds_what_its_writer_put_there_last(tmp_path: Path) -> None:
+    with opened(tmp_path, replace(ROOMY, queue_bytes=BUCKETS[-1])) as store:
+        first, large, again = (
+            put(store, one)[0]
+            for one in (deposit(1, box=True), deposit(2, box=True, size=BUCKETS[-1]), deposit(1, box=True))
+        )
+        assert first.place < large.place < again.place
+        assert everything(store) == [(again.place, blob(1))]
+        assert put(store, deposit(1, box=True)) == [Kept(DONE, again.place)]
+        assert (store.blobs, store.size) == (1, 4096)
 
 
-def test_a_full_relay_gives_up_what_has_the_least_time_left(tmp_path: Path) -> None:
-    with opened(tmp_path, replace(ROOMY, total_bytes=3 * 4096)) as store:
-        put(store, deposit(1, hours=10), deposit(2, hours=5), deposit(3, TWO, hours=20))
-        assert put(store, deposit(4, hours=5)) == [Kept(RELAY_FULL)]  # nobody has less
-        assert put(store, deposit(5, TWO, hours=6))[0].code == DONE
-        assert [one for _, one in everything(store)] == [blob(1)]
-        assert put(store, deposit(6, TWO, hours=30))[0].code == DONE
-        assert [one for _, one in everything(store, TWO)] == [blob(3), blob(6)]
-        assert store.size == 3 * 4096
-        assert put(store, deposit(7, hours=100, size=BUCKETS[-1])) == [Kept(RELAY_FULL)]
-        assert store.blobs == 3  # nothing was given up in vain
-
-
-def test_one_large_blob_takes_the_room_of_many_small_ones(tmp_path: Path) -> None:
-    with opened(tmp_path, replace(ROOMY, total_bytes=20 * 4096)) as store:
-        put(store, *(deposit(number, hours=1 + number) for number in range(20)))
-        assert put(store, deposit("large", TWO, hours=50, size=BUCKETS[-1]))[0].code == DONE
-        assert [one for _, one in everything(store)] == [blob(number) for number in range(16, 20)]
+def test_a_repeated_deposit_prolongs_and_never_shortens(tmp_path: Path) -> None:
+    with opened(tmp_path, replace(ROOMY, queue_blobs=1)) as store:
+        put(store, deposit(1, hours=5))
+        assert [put(store, deposit(1, hours=hours))[0].code for hours in (9, 2)] == [DONE, DONE]  # in a full queue too
+        store.expire(NOW + 8 * HOUR_MS)
+        assert store.blobs == 1
+        store.expire(NOW + 9 * HOUR_MS)
+        assert store.blobs == 0
 
 
 def test_a_used_stamp_gets_nothing_kept_but_what_is_there_is_there(tmp_path: Path) -> None:
@@ -364,25 +365,151 @@ def test_nothing_is_kept_where_the_disk_is_nearly_full(tmp_path: Path) -> None:
         assert len(everything(store)) == 1
 
 
+def test_on_a_full_disk_deletes_get_the_room_that_was_kept_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_up = disk.Reserve.give_up
+
+    def freed(reserve: disk.Reserve) -> bool:
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        return give_up(reserve)
+
+    monkeypatch.setattr(disk.Reserve, "give_up", freed)
+    with opened(tmp_path, replace(ROOMY, reserve=1 << 20)) as store:
+        put(store, *(deposit(number) for number in range(50)))
+        reserve = tmp_path / "reserve"
+        assert reserve.stat().st_size == 1 << 20
+        batch = Batch()
+        batch.upto[ONE] = 1 << 62
+        batch.deletes.append((cast(Any, None), 1))
+        with files_of_at_most((tmp_path / "blobs.db-wal").stat().st_size):
+            assert apply(store, batch, NOW, bytes).deleted
+        assert store.blobs == 0
+        assert not reserve.exists()
+        assert apply(store, Batch(tidy=True), NOW, bytes).failure is None
+        assert reserve.exists()
+
+
 def test_a_damaged_file_is_refused_and_not_touched(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         put(store, *(deposit(number) for number in range(200)))
     path = tmp_path / "blobs.db"
     whole = path.read_bytes()
-    for at in (0, 100, whole.index(ONE) // 4096 * 4096):
-        damaged = whole[:at] + b"\xff" * 4096 + whole[at + 4096 :]
+    for damaged in (b"\xff" * 4096 + whole[4096:], b"no database" * 1000):
         path.write_bytes(damaged)
         with pytest.raises(DatabaseDamaged):
             MailboxStore.open(path, ROOMY, NOW)
         assert path.read_bytes() == damaged
-    path.write_bytes(b"no database" * 1000)
-    with pytest.raises(DatabaseDamaged):
-        MailboxStore.open(path, ROOMY, NOW)
+
+
+def test_after_an_end_that_was_none_it_is_read_whole_and_damage_is_found(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        put(store, *(deposit(number) for number in range(200)))
+        assert not store.unchecked
+    path = tmp_path / "blobs.db"
+    whole = path.read_bytes()
+    at = whole.index(ONE) // 4096 * 4096
+    path.write_bytes(whole[:at] + b"\xff" * 4096 + whole[at + 4096 :])
+    (tmp_path / "blobs.db-in-use").touch()
+    with opened(tmp_path) as store:
+        assert store.unchecked
+        with pytest.raises(DatabaseDamaged):
+            store.check()
+        with pytest.raises(DatabaseDamaged):
+            put(store, deposit("new", TWO))
+    with opened(tmp_path) as store:
+        assert store.unchecked  # it is checked until it is whole
+    path.write_bytes(whole)
+    with opened(tmp_path) as store:
+        store.check()
+    with opened(tmp_path) as store:
+        assert not store.unchecked
+
+
+def test_to_open_it_reads_little_of_what_it_holds(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        put(store, *(deposit(number, size=BUCKETS[-1]) for number in range(60)))
+    read: list[str] = []
+    connect = sqlite3.connect
+
+    def counted(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*args, **options)
+        connection.set_trace_callback(read.append)
+        return connection
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite3, "connect", counted)
+        with opened(tmp_path) as store:
+            assert store.blobs == 60
+    assert not any("_check" in statement for statement in read)
+    (count,) = [statement for statement in read if "count(*)" in statement]
+    plan = connect(tmp_path / "blobs.db").execute(f"EXPLAIN QUERY PLAN {count}").fetchall()
+    assert all("COVERING INDEX" in step[-1] for step in plan)
+
+
+_OLD_TABLES = {
+    "released": disk._BLOBS + "INSERT INTO places VALUES (0);"
+    "CREATE TABLE spare (number INTEGER PRIMARY KEY, page BLOB NOT NULL) STRICT;",
+    "draft": """
+        CREATE TABLE blobs (pk INTEGER PRIMARY KEY, qid BLOB NOT NULL, place INTEGER NOT NULL, name BLOB NOT NULL,
+            expires INTEGER NOT NULL, size INTEGER NOT NULL, blob BLOB NOT NULL) STRICT;
+        CREATE INDEX blobs_by_place ON blobs (qid, place, size);
+        CREATE UNIQUE INDEX blobs_by_name ON blobs (qid, name);
+        CREATE INDEX blobs_by_expiry ON blobs (expires);
+        CREATE TABLE places (above INTEGER NOT NULL) STRICT;
+        INSERT INTO places VALUES (123456789012345);
+    """,
+    "unknown": "CREATE TABLE blobs (something TEXT); CREATE TABLE places (else TEXT);",
+}
+
+
+@pytest.mark.parametrize("build", _OLD_TABLES)
+def test_the_store_of_an_older_build_is_taken_over_or_named(tmp_path: Path, build: str) -> None:
+    path = tmp_path / "blobs.db"
+    old = sqlite3.connect(path)
+    old.executescript(_OLD_TABLES[build].replace("else TEXT", "other TEXT") + "PRAGMA user_version = 1;")
+    if build == "unknown":
+        old.close()
+        with pytest.raises(ProfileError, match="older") as refused:
+            MailboxStore.open(path, ROOMY, NOW)
+        assert not isinstance(refused.value, DatabaseDamaged)
+        return
+    names = "(qid, place, name, expires, size, blob)"
+    for number in range(3):
+        row = (ONE, 123456789012000 + number, envelope_id(blob(number)), HOUR + 5, 4096, blob(number))
+        old.execute(f"INSERT INTO blobs {names} VALUES (?, ?, ?, ?, ?, ?)", row)
+    old.commit()
+    old.close()
+    for _ in range(2):
+        with opened(tmp_path) as store:
+            assert [one for _, one in everything(store)] == [blob(number) for number in range(3)]
+            assert store.seen is None
+            assert put(store, deposit(2))[0] == Kept(DONE, 123456789012002)
+    with opened(tmp_path) as store:
+        assert put(store, deposit(9))[0].place > 123456789012345
+
+
+def test_what_the_clock_says_is_kept(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        store.note(Seen(HOUR, 0, None))
+        store.expire(NOW, Seen(HOUR + 1, 3, 0))
+    with opened(tmp_path) as store:
+        assert store.seen == Seen(HOUR + 1, 3, 0)
+
+
+def test_other_errors_of_the_database_are_no_damage(tmp_path: Path) -> None:
+    for name, code in (("SQLITE_ERROR", 1), ("SQLITE_READONLY", 8), ("SQLITE_CANTOPEN", 14), ("SQLITE_FULL", 13)):
+        error = sqlite3.OperationalError(name)
+        error.sqlite_errorcode = code
+        with pytest.raises(P2PChatError) as caught, disk.translated():
+            raise error
+        assert not isinstance(caught.value, DatabaseDamaged), name
 
 
 def test_a_newer_file_is_refused(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
-        store._connection.execute(f"PRAGMA user_version = {module.SCHEMA + 1}")
+        store._connection.execute(f"PRAGMA user_version = {disk.SCHEMA + 1}")
     with pytest.raises(DatabaseNewer):
         MailboxStore.open(tmp_path / "blobs.db", ROOMY, NOW)
 

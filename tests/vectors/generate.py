@@ -121,7 +121,10 @@ def identities() -> Iterator[tuple[str, Vector]]:
 def invites() -> Iterator[tuple[str, Vector]]:
     one = Invite(0, b"\xaa" * 32, b"\xbb" * 16, LATER, (InviteWay(bytes(range(32)), IPV4, 0),), None)
     lasting = replace(one, kind=1, secret=b"\xcc" * 32, name="مریم", ways=(*one.ways, InviteWay(b"\1" * 32, IPV4, 1)))
-    by_relay = replace(one, ways=(InviteWay(b"\1" * 32, IPV4, 1, b"let me in"), InviteWay(b"\2" * 32, IPV4, 1)))
+    lasting = replace(lasting, writer=b"\xdd" * 32)
+    by_relay = replace(
+        one, writer=b"\xee" * 32, ways=(InviteWay(b"\1" * 32, IPV4, 1, b"let me in"), InviteWay(b"\2" * 32, IPV4, 1))
+    )
     for name, about, which in (
         ("ok", "one-time, one way, no name", one),
         ("reusable-ok", "reusable, two ways, a name", lasting),
@@ -144,6 +147,7 @@ def invites() -> Iterator[tuple[str, Vector]]:
                     for way in which.ways
                 ],
                 name=which.name,
+                writer=which.writer,
             ),
         )
     good = encode_invite(one)
@@ -170,6 +174,10 @@ def invites() -> Iterator[tuple[str, Vector]]:
     ):
         yield f"invite-bad-{name}", refused("invite", about, text=checked(*fields[:5], [way], *fields[6:]))
     yield "invite-bad-more", refused("invite", "a field too many", text=checked(*fields, 0))
+    yield (
+        "invite-bad-writer",
+        refused("invite", "the writer of a box where no way is a relay", text=checked(*fields, b"\xee" * 32)),
+    )
     yield (
         "invite-bad-canonical",
         refused("invite", "kind 0 written in two bytes", text=to_text(longer + invite._check(longer))),
@@ -453,10 +461,18 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
             put=queue.put,
             qid=[one.id.hex() for one in (queue, box, invited)],
             secret=secret,
-            box_seeds=[seed.hex() for seed in mailbox.invite_box(secret)],
+            box_fetch_seed=mailbox.invite_box(secret),
             put_seed_of_invite=mailbox.invite_put(secret),
         ),
     )
+    for name, about, whose in (
+        ("ok", "what lies in the box of an invite", b"an invite"),
+        ("bad-invite", "of another", b"!"),
+    ):
+        signature = invite.sign_box(secret, b"an invite", b"a bundle", queue.fetch)
+        fields = {"identity": prim.sign_public(secret), "invite": whose, "bundle": b"a bundle", "fetch": queue.fetch}
+        make = vector if name == "ok" else refused
+        yield f"box-{name}", make("box", about, signature=signature, **fields)
     said = mailbox.encode_hello(hello)
     opens = {
         role: mailbox.Open(7, role, queue, mailbox.sign_open(seed, role, hello, queue))

@@ -1,0 +1,120 @@
+"""The relay's own time, by which it deletes: it goes on evenly whatever somebody does to the clock of the machine.
+
+A machine without a battery wakes up in the past, and who answers its time queries can send it anywhere. So the hour
+that was last seen is on the disk, and a step of the clock is not followed: what is held keeps the time that is left to
+it, as if the clock had always been wrong by that much (`ahead`). After a day in which clock and uptime agree, the step
+is believed, since a relay that was off for a week should delete what has expired meanwhile. A store that never had such
+a day keeps its own time instead: there is no telling which of the two clocks was right.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from p2pchat.core.mailbox import HOUR_MS
+
+MAX_STEP_MS = HOUR_MS
+"""The clock may leave the uptime by so much in a day before it is not believed."""
+AGREEMENT_SECONDS = 86_400.0
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # counts while the machine sleeps
+
+log = logging.getLogger(__name__)
+
+
+class Seen(NamedTuple):
+    """What the disk knows, in hours: the relay's own hour, how far the clock was ahead of it, and how far it was the
+    last time it was believed (None: it never was)."""
+
+    hour: int
+    ahead: int
+    settled: int | None
+
+
+def uptime() -> float:
+    """Seconds that nobody can set, also while the machine sleeps."""
+    return time.clock_gettime(_CLOCK)
+
+
+class RelayClock:
+    """Tells the relay's own time, in ms, from the machine's clock (ms since the epoch) and its uptime (seconds).
+
+    seen: what the disk knows, None for a new store. trust: the operator says that the clock is right.
+    """
+
+    def __init__(
+        self, wall: Callable[[], int], uptime: Callable[[], float], seen: Seen | None, *, trust: bool = False
+    ) -> None:
+        self.held = False
+        """Whether the clock has stepped and is not believed yet."""
+        self._wall = wall
+        self._uptime = uptime
+        self._ahead = self._settled = 0
+        self._sure = trust
+        self._begin()
+        if seen is not None and not trust:
+            self._go_on(seen)
+
+    def now(self) -> int:
+        """The relay's own time."""
+        now, up = self._wall(), self._uptime()
+        step = now - int(up * 1000) - self._reference
+        if not -MAX_STEP_MS <= step <= MAX_STEP_MS:
+            self._stepped(step)
+        elif up - self._since >= AGREEMENT_SECONDS:
+            self._agreed()
+        return now - self._ahead
+
+    def wall(self) -> int:
+        """What the machine's clock says, believed or not."""
+        return self._wall()
+
+    @property
+    def seen(self) -> Seen:
+        """What the disk should know."""
+        hour, settled = self.now() // HOUR_MS, round(self._settled / HOUR_MS) if self._sure else None
+        return Seen(hour, round(self._ahead / HOUR_MS), settled)
+
+    @property
+    def step_hours(self) -> int:
+        """By how many hours the clock stepped, while it is not believed."""
+        return round((self._ahead - self._settled) / HOUR_MS) if self.held else 0
+
+    # --- inside
+
+    def _begin(self) -> None:
+        self._since = self._uptime()
+        self._reference = self._wall() - int(self._since * 1000)
+
+    def _go_on(self, seen: Seen) -> None:
+        """Go on from the hour that the disk knows."""
+        self._ahead = seen.ahead * HOUR_MS
+        self._sure = seen.settled is not None
+        self._settled = self._ahead if seen.settled is None else seen.settled * HOUR_MS
+        off = self._wall() // HOUR_MS - (seen.hour + seen.ahead)
+        if -1 <= off <= 1:
+            self.held = self._ahead != self._settled
+        else:
+            self._stepped(off * HOUR_MS)
+
+    def _stepped(self, by: int) -> None:
+        was_held = self.held
+        self._ahead += by
+        self._begin()
+        self.held = abs(self._ahead - self._settled) > MAX_STEP_MS
+        if not self.held:
+            log.warning("the clock is where it was again")
+            self._ahead = self._settled
+        if was_held or not self.held:
+            return
+        about = "what is held keeps the time it has left, until the clock has agreed with the uptime for a day"
+        log.warning("the clock stepped by %+d hours: %s; or start with --trust-clock", self.step_hours, about)
+
+    def _agreed(self) -> None:
+        if self.held and self._sure:
+            log.warning("the clock has agreed with the uptime for a day: it is believed again")
+            self._ahead = self._settled
+        self._settled, self._sure, self.held = self._ahead, True, False
+        self._begin()

@@ -1,0 +1,262 @@
+"""Who holds how much of a relay's store, by queue and by where it came from, and who gives way when it is full.
+
+Room is shared by max-min fairness: a deposit may take the place of what the network, or the queue, that holds most has;
+never of one that holds no more than the depositor would, or less than it is sure of. So those who fill a relay push out
+each other, and where nobody has to give way it is the sender who hears code 2.
+
+All of it is in memory, and places are keyed hashes: nothing on the disk says where a blob came from. After a restart
+nobody knows; then each queue counts for itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from heapq import nlargest
+from typing import NamedTuple
+
+Source = tuple[bytes, ...]
+"""Where deposits come from: names of networks, the widest first and the place itself last; () is unknown."""
+
+SURE_OF_NETWORK = 16
+SURE_OF_PLACE = 64
+"""A network, and a place or a queue of unknown origin, is sure of this part of the store: nothing of what it has there
+is given up before its time."""
+READ_WITHIN_HOURS = 7 * 24
+"""Queues that somebody read in these hours are given up last."""
+UNREAD_AFTER_HOURS = 3 * 24
+"""After a restart readers have so long to come back; then queues of unknown origin that nobody reads may give way."""
+MAX_NETWORKS = 1 << 16
+MAX_INSIDE = 1 << 10
+"""Networks, and places within one, that are told apart; those beyond share `_CROWDS` entries."""
+_CROWDS = 256
+MAX_READ = 1 << 17
+_RANKED = 64
+_USES = 1024
+"""A ranking of many is used so often before it is made anew."""
+
+
+class _Share(NamedTuple):
+    """What one source has in a queue: under which names it is counted, and in which networks, its place last."""
+
+    names: Source
+    networks: tuple[_Network, ...]
+
+
+@dataclass(slots=True)
+class _Queue:
+    """What a queue holds, and from where: one source nearly always."""
+
+    blobs: int = 0
+    size: int = 0
+    shares: tuple[_Share, ...] = ()
+
+
+@dataclass(eq=False, slots=True)
+class _Network:
+    """A network, with those inside it; or a place, with what it has in each queue. `order`: the greediest of these,
+    where there are many; `uses`: how often it is still used before it is made anew.
+    """
+
+    name: bytes = b""
+    size: int = 0
+    inside: dict[bytes, _Network] = field(default_factory=dict)
+    queues: dict[bytes, int] = field(default_factory=dict)
+    networks_order: list[_Network] = field(default_factory=list)
+    queues_order: list[bytes] = field(default_factory=list)
+    uses: int = 0
+
+    def greediest(self) -> _Network:
+        """The one inside that holds most, or nearly so where there are many."""
+        if len(self.inside) <= _RANKED:
+            return max(self.inside.values(), key=_size)
+        if self.uses:
+            self.uses -= 1
+            least = self.networks_order[-1].size
+            best = max(self.networks_order, key=_size)
+            if best.size > least:
+                return best
+        self.networks_order = nlargest(_RANKED, self.inside.values(), key=_size)
+        self.uses = _USES
+        return self.networks_order[0]
+
+
+def _size(network: _Network) -> int:
+    return network.size
+
+
+@dataclass(slots=True)
+class Holdings:
+    """Counts what a store of `total` bytes holds. `hour`: the hour it is now, by the relay's own time."""
+
+    total: int
+    hour: int = 0
+    blobs: int = 0
+    size: int = 0
+    _queues: dict[bytes, _Queue] = field(default_factory=dict)
+    _networks: _Network = field(default_factory=_Network)
+    _unknown: _Network = field(default_factory=_Network)
+    _read: dict[bytes, int] = field(default_factory=dict)
+    _began: int = 0
+
+    def begin(self, hour: int) -> None:
+        """It is this hour as the relay starts."""
+        self.hour = self._began = hour
+
+    @property
+    def queues(self) -> int:
+        """How many queues hold something."""
+        return len(self._queues)
+
+    def of(self, qid: bytes) -> tuple[int, int]:
+        """(blobs, bytes) of a queue."""
+        held = self._queues.get(qid)
+        return (held.blobs, held.size) if held is not None else (0, 0)
+
+    def add(self, qid: bytes, size: int, source: Source = (), blobs: int = 1) -> Source:
+        """Count so many more; the source under which they are counted."""
+        held = self._queues.get(qid)
+        if held is None:
+            held = self._queues[qid] = _Queue()
+        for share in held.shares:
+            if share.names == source:
+                break
+        else:
+            share = self._share(held, source)
+        for network in share.networks:
+            network.size += size
+        queues = share.networks[-1].queues
+        queues[qid] = queues.get(qid, 0) + size
+        held.blobs += blobs
+        held.size += size
+        self.blobs += blobs
+        self.size += size
+        return share.names
+
+    def remove(self, qid: bytes, size: int, blobs: int = 1) -> list[tuple[Source, int]]:
+        """Count so many less of a queue; of whom, and how much: of those who have most there."""
+        held, taken = self._queues[qid], []
+        while size:
+            share = held.shares[0]
+            if len(held.shares) > 1:
+                share = max(held.shares, key=lambda one: one.networks[-1].queues[qid])
+            part = min(size, share.networks[-1].queues[qid])
+            size -= part
+            self._take_back(held, qid, part, share, 0 if size else blobs)
+            taken.append((share.names, part))
+        return taken
+
+    def take_back(self, qid: bytes, size: int, source: Source, blobs: int = 1) -> None:
+        """Count so many less of a queue and a source, as `add` has said it."""
+        held = self._queues[qid]
+        (share,) = [one for one in held.shares if one.names == source]
+        self._take_back(held, qid, size, share, blobs)
+
+    def read(self, qid: bytes) -> None:
+        """Somebody who may has read this queue, or waits for what comes there."""
+        if self._read.get(qid) != self.hour:
+            self._read.pop(qid, None)
+            if len(self._read) >= MAX_READ:
+                del self._read[next(iter(self._read))]
+            self._read[qid] = self.hour
+
+    def is_read(self, qid: bytes) -> bool:
+        """Whether somebody read it lately."""
+        return self.hour - self._read.get(qid, -READ_WITHIN_HOURS) < READ_WITHIN_HOURS
+
+    def gives_way(self, size: int, source: Source) -> bytes | None:
+        """The queue that has to give up something for `size` more bytes from `source`; None: nobody has to."""
+        sure = self.total // SURE_OF_PLACE
+        mine = self._networks.inside.get(source[0]) if source else None
+        own = size + (mine.size if mine is not None else 0)
+        unknown = self._largest(self._unknown) if self._unknown.queues else None
+        if unknown is not None:
+            greediest = self._networks.greediest().size if self._networks.inside else 0
+            if self._unknown.queues[unknown] > max(own, greediest, sure):
+                return unknown
+        found = self._greedy(size, source)
+        if found is None and unknown is not None and source and own <= sure:
+            waited = self.hour - self._began >= UNREAD_AFTER_HOURS
+            return unknown if waited and not self.is_read(unknown) else None
+        return found
+
+    # --- inside
+
+    def _greedy(self, size: int, path: Source) -> bytes | None:
+        """Go down from the widest networks to the greediest place, as long as that is another than the depositor's."""
+        network, sure = self._networks, self.total // SURE_OF_NETWORK
+        while network.inside:
+            mine = network.inside.get(path[0]) if path else None
+            best = network.greediest()
+            if path and (best is mine or size + (mine.size if mine is not None else 0) >= best.size):
+                if mine is None:
+                    return None
+                network, path = mine, path[1:]
+            elif best.size > sure:
+                while best.inside:
+                    best = best.greediest()
+                return self._largest(best)
+            else:
+                return None
+            sure = self.total // SURE_OF_PLACE
+        return None
+
+    def _share(self, held: _Queue, source: Source) -> _Share:
+        """A new share of a queue, and the networks it counts in, made where they are not there."""
+        if not source:
+            share = _Share(source, (self._unknown,))
+        else:
+            network, most, path = self._networks, MAX_NETWORKS, []
+            for name in source:
+                found = network.inside.get(name)
+                if found is None:
+                    told_apart = name if len(network.inside) < most else b"crowd" + bytes((name[0] % _CROWDS,))
+                    found = network.inside.setdefault(told_apart, _Network(told_apart))
+                path.append(found)
+                network, most = found, MAX_INSIDE
+            share = _Share(tuple(found.name for found in path), tuple(path))
+            for known in held.shares:
+                if known.names == share.names:
+                    return known
+        held.shares = (*held.shares, share)
+        return share
+
+    def _take_back(self, held: _Queue, qid: bytes, size: int, share: _Share, blobs: int) -> None:
+        for network in share.networks:
+            network.size -= size
+        queues = share.networks[-1].queues
+        queues[qid] -= size
+        if not queues[qid]:
+            del queues[qid]
+            held.shares = tuple(one for one in held.shares if one is not share) if len(held.shares) > 1 else ()
+            if share.names and not share.networks[-1].size:
+                self._prune(share)
+        held.blobs -= blobs
+        held.size -= size
+        self.blobs -= blobs
+        self.size -= size
+        if not held.blobs:
+            del self._queues[qid]
+
+    def _prune(self, share: _Share) -> None:
+        """Forget a place that has nothing left, and the networks around it where they have nothing."""
+        around = self._networks
+        for network in share.networks:
+            if not network.size:
+                del around.inside[network.name]
+                around.uses = 0
+                return
+            around = network
+
+    def _largest(self, place: _Network) -> bytes:
+        """The queue in which a place has most: one that nobody reads, if there is one."""
+
+        def greed(qid: bytes) -> tuple[bool, int]:
+            return not self.is_read(qid), place.queues[qid]
+
+        if len(place.queues) <= _RANKED:
+            return max(place.queues, key=greed)
+        while place.queues_order and place.queues_order[-1] not in place.queues:
+            place.queues_order.pop()
+        if not place.queues_order:
+            place.queues_order = nlargest(_RANKED, place.queues, key=greed)[::-1]
+        return place.queues_order[-1]

@@ -1,0 +1,135 @@
+"""What clients may do at this moment: the price of a deposit, and what their place on the network may still use."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import trio
+
+from p2pchat.core import mailbox as words
+from p2pchat.core.mailbox import Hello
+from p2pchat.core.primitives import Random
+from p2pchat.errors import CannotOpen
+from p2pchat.relay.batches import MOST_ANSWER
+from p2pchat.relay.clients import Client, Opened
+from p2pchat.relay.clock import RelayClock
+from p2pchat.relay.limits import DAY_SECONDS, Budget, Limits, Origin, Origins, Spent
+from p2pchat.relay.store import MailboxStore
+
+CROWDED = 3, 4
+"""Above this part of all it may hold, every deposit needs a stamp."""
+EGRESS_BYTES, EGRESS_RATE = 256 << 20, 8 << 20
+"""Bytes of answers to fetches that one place gets at once, and then a second."""
+GUESSES, GUESS_RATE = 20, 0.2
+"""Wrong tokens that may come from one place at once, and then a second; each check after these waits for its turn."""
+TURNS_OF_A_GUESS = 3
+TELL_GUESSES_SECONDS = 600.0
+
+log = logging.getLogger(__name__)
+
+
+class Terms:
+    """The limits of one mailbox, and what was used of them."""
+
+    def __init__(self, relay: bytes, store: MailboxStore, limits: Limits, clock: RelayClock, random: Random) -> None:
+        self.limits = limits
+        self.spent = Spent()
+        self._relay = relay
+        self._store = store
+        self._clock = clock
+        self._random = random
+        self._origins = Origins(random)
+        self._deposits = Budget(limits.place_bytes, limits.place_bytes / DAY_SECONDS)
+        self._egress = Budget(EGRESS_BYTES, EGRESS_RATE)
+        self._guesses = Budget(GUESSES, GUESS_RATE)
+        self._guessed = 0
+        self._told = -math.inf
+
+    def limit(self, limits: Limits) -> None:
+        """These limits hold from now on."""
+        self.limits = limits
+        self._deposits.resize(limits.place_bytes, limits.place_bytes / DAY_SECONDS)
+
+    def hello(self) -> Hello:
+        """What a new stream is told, with a challenge of its own."""
+        limits, quota = self.limits, self._store.quota
+        return Hello(
+            self._relay,
+            self._random(32),
+            limits.stamp_bits,
+            limits.longest_hours,
+            quota.queue_blobs,
+            quota.queue_bytes,
+            limits.token is not None,
+            self.crowded,
+        )
+
+    def origin(self, place: str) -> Origin:
+        """Where a client is on the network, as far as limits go."""
+        return self._origins.of(place)
+
+    # --- deposits
+
+    def refusal(self, client: Client, opened: Opened, put: words.Put, now: int) -> int:
+        """The code for a deposit at `now` ms of the relay's own time; DONE where it may go to the disk."""
+        if not 1 <= put.hours <= self.limits.longest_hours:
+            return words.MALFORMED
+        needed, invited = self.needs_stamp(opened), opened.flags & words.STAMPED
+        if needed and not invited and not put.stamp:
+            return words.STAMP_NEEDED  # it comes again, and counts then
+        at = trio.current_time()
+        if not client.puts.take(at) or not self._deposits.take(client.origin, at, len(put.blob)):
+            return words.TOO_FAST
+        if not needed:
+            return words.DONE
+        bits = self.limits.stamp_bits if invited else words.crowded_bits(self.limits.stamp_bits, put.blob)
+        times = {now, self._clock.wall()}  # one of them may be wrong, and nothing is lost where both hold
+        if any(words.stamp_holds(self._relay, opened.qid, put.blob, time, bits, put.stamp) for time in times):
+            return words.DONE
+        return words.BAD_STAMP
+
+    @property
+    def crowded(self) -> bool:
+        """Whether it holds so much that every deposit needs a stamp."""
+        part, whole = CROWDED
+        return self._store.size * whole > self._store.quota.total_bytes * part
+
+    def needs_stamp(self, opened: Opened) -> bool:
+        """Whether a deposit in this queue needs a stamp now. Who replaces what lies in a box needs none."""
+        if opened.flags & words.STAMPED:
+            return True
+        return self.crowded and not (opened.flags & words.BOX and self._store.holds(opened.qid))
+
+    # --- fetches
+
+    def may_fetch(self, origin: Origin) -> bool:
+        """Whether its place may get an answer now; then that is set aside until `fetched`."""
+        return self._egress.take(origin, trio.current_time(), MOST_ANSWER)
+
+    def fetched(self, origin: Origin, size: int) -> None:
+        """The answer had so many bytes."""
+        self._egress.give(origin, trio.current_time(), MOST_ANSWER - size)
+
+    # --- tokens
+
+    async def until_guess(self, origin: Origin) -> None:
+        """Wait while there were too many wrong tokens from its place. Raises CannotOpen where that takes too long."""
+        for _ in range(TURNS_OF_A_GUESS):
+            if self._guesses.take(origin, trio.current_time()):
+                self._guesses.give(origin, trio.current_time(), 1)
+                return
+            await trio.sleep(1 / GUESS_RATE)
+        raise CannotOpen
+
+    def guessed(self, origin: Origin) -> None:
+        """A wrong token came from there."""
+        self._guesses.take(origin, trio.current_time())
+        self._guessed += 1
+
+    def tell(self) -> None:
+        """Log how many wrong tokens there were, now and then."""
+        now = trio.current_time()
+        if self._guessed and now - self._told >= TELL_GUESSES_SECONDS:
+            log.warning("%d wrong tokens since this was last said", self._guessed)
+            self._guessed, self._told = 0, now
