@@ -327,15 +327,17 @@ def dialable(endpoint: Endpoint) -> bool:
 
 
 def neighbourhood(ip: str) -> str:
-    """What counts as one place when we limit connections: an IPv4 address, or an IPv6 /64, since one customer has all
-    of those."""
+    """What counts as one place when we limit what strangers have (`places`): an IPv4 address, also one in IPv6
+    clothing, or the 16 hex digits of an IPv6 /64, since one customer has all of those."""
     try:
         parsed = ipaddress.ip_address(ip.partition("%")[0])
     except ValueError:
         return ip
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return str(parsed)
-    return parsed.packed[:8].hex()
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is None:
+            return parsed.packed[:8].hex()
+        parsed = parsed.ipv4_mapped
+    return str(parsed)
 
 
 def from_outside(here: str, there: str) -> bool:

@@ -16,7 +16,7 @@
 | a message that comes in over 100 pieces ends the connection               | Wire.read, Wire.message             |
 | an identity key of half a million bits: seconds of CPU                    | only_ed25519                        |
 | the thousandth connection costs several times what the first did         | stack.run_tasks_in                  |
-| inbound connections take a slot until the node ends                       | host: its own accept loop, Slots    |
+| inbound connections take a slot until the node ends                       | host: its own accept loop, PlaceSums |
 | the end of one circuit ends others; a relay serves anybody without limit  | hop: nothing of libp2p's relay      |
 
 Each has a test in tests/net that fails without it, so that a newer libp2p can retire it.
@@ -25,8 +25,7 @@ Each has a test in tests/net that fails without it, so that a newer libp2p can r
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from libp2p.abc import IMuxedConn, INetStream, IRawConnection, ISecureConn
@@ -45,6 +44,7 @@ from libp2p.transport.upgrader import TransportUpgrader
 from p2pchat.errors import LinkLost
 from p2pchat.net.limits import WINDOW as WINDOW
 from p2pchat.net.muxer import GuardedYamux as GuardedYamux
+from p2pchat.net.places import PlaceSums
 from p2pchat.net.wire import MAX_NEGOTIATION as MAX_NEGOTIATION
 from p2pchat.net.wire import WRITE_PATIENCE as WRITE_PATIENCE
 from p2pchat.net.wire import Brief as Brief
@@ -87,37 +87,10 @@ class Upgrader(TransportUpgrader):
 # --- limits -------------------------------------------------------------------------------------------------------
 
 
-class Slots:
-    """Counts what is open, in all and per place; a slot taken is given back by whoever took it.
-
-    more: how many a place may have besides `each`.
-    """
-
-    def __init__(self, total: int, each: int, more: Mapping[str, int] | None = None) -> None:
-        self._total = total
-        self._each = each
-        self._more = {} if more is None else more
-        self._open: Counter[str] = Counter()
-        self.taken = 0
-
-    def take(self, place: str) -> bool:
-        if self.taken >= self._total or self._open[place] >= self._each + self._more.get(place, 0):
-            return False
-        self._open[place] += 1
-        self.taken += 1
-        return True
-
-    def give(self, place: str) -> None:
-        self._open[place] -= 1
-        self.taken -= 1
-        if not self._open[place]:
-            del self._open[place]
-
-
 class StreamGuard:
     """Every inbound stream passes here: a cap per peer, and what a handler raises ends no more than its stream."""
 
-    def __init__(self, serve: Callable[[INetStream], Awaitable[None]], slots: Slots) -> None:
+    def __init__(self, serve: Callable[[INetStream], Awaitable[None]], slots: PlaceSums) -> None:
         self._serve = serve
         self._slots = slots
 

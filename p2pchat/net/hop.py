@@ -17,9 +17,9 @@ from p2pchat.errors import BadAddress, CannotOpen, LinkLost, Unreachable
 from p2pchat.net import addresses as addr
 from p2pchat.net import circuit
 from p2pchat.net.circuit import HopMessage, Limit, PeerId, Reservation, Status, StopMessage
-from p2pchat.net.guard import Slots
 from p2pchat.net.host import LibP2PHost
 from p2pchat.net.pipes import CHUNK
+from p2pchat.net.places import PlaceSums
 from p2pchat.net.ports import Stream
 from p2pchat.net.streams import LibP2PStream
 
@@ -100,9 +100,9 @@ class CircuitRelay:
         self._allowed = allowed
         self._announce = announce or host.addresses
         self._reserved: dict[bytes, _Reserved] = {}
-        self._places = Slots(limits.reservations, limits.reservations_per_place)
-        self._circuits = Slots(limits.circuits, limits.circuits_per_place)
-        self._ends = Slots(2 * limits.circuits, limits.circuits_per_peer)
+        self._places = PlaceSums(limits.reservations, limits.reservations_per_place)
+        self._circuits = PlaceSums(limits.circuits, limits.circuits_per_place)
+        self._ends = PlaceSums(2 * limits.circuits, limits.circuits_per_peer)
         self._swept = -_SWEEP
         self._draining = False
         self._ended = trio.lowlevel.ParkingLot()

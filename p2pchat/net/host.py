@@ -44,10 +44,11 @@ from p2pchat.errors import Unreachable
 from p2pchat.net import addresses as addr
 from p2pchat.net import dialling, guard, stack, websocket
 from p2pchat.net.dialling import Dialler
-from p2pchat.net.guard import GuardedYamux, Slots, StreamGuard, Wire
+from p2pchat.net.guard import GuardedYamux, StreamGuard, Wire
 from p2pchat.net.limits import Limits as Limits
 from p2pchat.net.listening import Listening, open_listeners
 from p2pchat.net.pipes import TcpPipe, keep_alive
+from p2pchat.net.places import PlaceSums
 from p2pchat.net.ports import Handler, Stream
 from p2pchat.net.quiet import quiet
 from p2pchat.net.streams import STREAM_PATIENCE, CircuitPipe, LibP2PStream, key_of
@@ -159,7 +160,7 @@ class LibP2PHost:
             for name, handler in self._handlers.items():
                 self._serve(basic, name, handler)
             each = self._limits.streams_per_peer
-            streams = Slots(self._limits.inbound * each, each, self._relays)
+            streams = PlaceSums(self._limits.inbound * each, each, self._relays)
             swarm.set_stream_handler(StreamGuard(partial(self._inbound, basic), streams))
             async with background_trio_service(swarm):
                 await self._accept_until_cancelled(swarm, basic, listening, task_status)
@@ -421,8 +422,8 @@ class _Running:
         self.endpoints = listening.endpoints
         # Sockets by where they come from, then those who speak on them: a reverse proxy brings many.
         many = {addr.neighbourhood(proxy): limits.inbound for proxy in proxies}
-        self.slots = Slots(limits.inbound, limits.inbound_per_place, many)
-        self.clients = Slots(limits.inbound, limits.inbound_per_place)
+        self.slots = PlaceSums(limits.inbound, limits.inbound_per_place, many)
+        self.clients = PlaceSums(limits.inbound, limits.inbound_per_place)
         self.found: dict[bytes, str] = {}
 
     @contextmanager

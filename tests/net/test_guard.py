@@ -30,6 +30,7 @@ from p2pchat.net import addresses as addr
 from p2pchat.net import guard
 from p2pchat.net.host import LibP2PHost, Limits
 from p2pchat.net.pipes import TcpPipe
+from p2pchat.net.places import PlaceSums
 from p2pchat.net.ports import Handler, Stream
 from p2pchat.net.streams import LibP2PStream
 from tests.conftest import run
@@ -89,7 +90,7 @@ def test_a_cancelled_handler_that_also_failed_is_only_cancelled() -> None:
                 await trio.lowlevel.checkpoint()
 
         with pytest.raises(BaseExceptionGroup) as caught:
-            await guard.StreamGuard(both, guard.Slots(1, 1))(Stream())  # type: ignore[arg-type]
+            await guard.StreamGuard(both, PlaceSums(1, 1))(Stream())  # type: ignore[arg-type]
         assert [type(each) for each in caught.value.exceptions] == [KeyboardInterrupt]
 
     run(main)
@@ -496,14 +497,6 @@ def test_a_crowd_of_peers_does_not_make_us_forget_ourselves() -> None:
             assert await works(a, b)
 
     run(main)
-
-
-def test_slots_count_in_all_and_per_place() -> None:
-    slots = guard.Slots(3, 2)
-    assert [slots.take(place) for place in ("a", "a", "a", "b", "c")] == [True, True, False, True, False]
-    slots.give("a")
-    assert slots.take("c")
-    assert slots.taken == 3
 
 
 # --- who may speak with us ----------------------------------------------------------------------------------------

@@ -498,7 +498,7 @@ def test_a_proxy_that_we_know_is_believed_about_its_clients(proxies: tuple[str, 
             while web.got != MULTISTREAM:
                 assert await web.some()
             assert c._running is not None
-            assert list(c._running.clients._open) == [expected]
+            assert c._running.clients.held(expected) == 1
 
     run(main)
 

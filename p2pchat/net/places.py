@@ -1,0 +1,95 @@
+"""Places: where on the network somebody is, as far as limits go, and how much each place may have.
+
+A *place* is what `addresses.neighbourhood` says: an IPv4 address, the 16 hex digits of an IPv6 /64, or any other word
+(a peer id, "relay" and a peer id). One line at home often has a whole IPv6 /56 and a company a /48; a hosting company
+gives out IPv4 by the /24. So places lie in networks, and what is limited for a place is limited for its networks too:
+the sum of all that is in one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+_IPV6_PLACE = re.compile(r"[0-9a-f]{16}")
+_IPV4_PLACE = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
+FACTORS_IPV4 = (1, 4)
+"""How many times the bound of one place the networks around it may have: the /32, the /24."""
+FACTORS_IPV6 = (1, 2, 4)
+"""The same for the /64, the /56, the /48."""
+
+
+def networks(place: str) -> tuple[str, ...]:
+    """The place and the networks it lies in, the smallest first: /32 and /24, or /64, /56 and /48; else itself."""
+    if _IPV4_PLACE.fullmatch(place):
+        return place, place.rpartition(".")[0] + ".0/24"
+    if _IPV6_PLACE.fullmatch(place):
+        return place, place[:14] + "/56", place[:12] + "/48"
+    return (place,)
+
+
+def factors(place: str) -> tuple[int, ...]:
+    """For each of `networks(place)`: how many times the bound of one place it may have."""
+    return {2: FACTORS_IPV4, 3: FACTORS_IPV6}.get(len(networks(place)), (1,))
+
+
+def bounds(place: str, each: float) -> tuple[tuple[str, float], ...]:
+    """Each of `networks(place)` with its bound, where a place itself may have `each`."""
+    return tuple((network, factor * each) for network, factor in zip(networks(place), factors(place), strict=True))
+
+
+class PlaceSums:
+    """Adds up amounts by place, by network and in all, each with its bound.
+
+    total: bound of all places together. each: bound of one place. more: what a place may have besides `each`; it is
+    counted for itself alone, since a reverse proxy must not use up what its neighbours may have.
+    Amounts are whatever the caller counts: connections, bytes. Nothing is kept for a place that has nothing.
+    """
+
+    def __init__(self, total: int, each: int, more: Mapping[str, int] | None = None) -> None:
+        self._total = total
+        self._each = each
+        self._more = {} if more is None else more
+        self._held: dict[str, int] = {}
+        self.taken = 0
+
+    def full(self, place: str, amount: int = 1) -> str | None:
+        """The smallest network around `place` that has no room for `amount`; "" for all together; None: it fits."""
+        for network, most in self._bounds(place):
+            if self._held.get(network, 0) + amount > most:
+                return network
+        return "" if self.taken + amount > self._total else None
+
+    def take(self, place: str, amount: int = 1) -> bool:
+        """Add `amount` to the place and its networks; False, and nothing is added, where one of them has no room."""
+        if self.full(place, amount) is not None:
+            return False
+        self.add(place, amount)
+        return True
+
+    def add(self, place: str, amount: int = 1) -> None:
+        """Add `amount` without asking whether it fits."""
+        self.taken += amount
+        for network in self._counted(place):
+            self._held[network] = self._held.get(network, 0) + amount
+
+    def give(self, place: str, amount: int = 1) -> None:
+        """Take back what was added."""
+        self.taken -= amount
+        for network in self._counted(place):
+            left = self._held[network] - amount
+            if left:
+                self._held[network] = left
+            else:
+                del self._held[network]
+
+    def held(self, network: str) -> int:
+        """What a place or network has now."""
+        return self._held.get(network, 0)
+
+    def _bounds(self, place: str) -> tuple[tuple[str, float], ...]:
+        more = self._more.get(place, 0)
+        return ((place, self._each + more),) if more else bounds(place, self._each)
+
+    def _counted(self, place: str) -> tuple[str, ...]:
+        return (place,) if self._more.get(place, 0) else networks(place)
