@@ -46,6 +46,7 @@ _HELLO_SHAPE = array(
     uint(U32),
     uint(U64),
     boolean,
+    uint(U8),
     open_end=True,
 )
 _MOST_HELLO = 256
@@ -73,7 +74,9 @@ FROM_CLIENT: dict[int, frozenset[int] | range] = {
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """What a relay says of itself. `longest` in hours; `most_blobs` and `most_bytes` are a queue's quota."""
+    """What a relay says of itself. `longest` in hours; `most_blobs` and `most_bytes` are a queue's quota.
+    `spread`: seconds among which its clients choose when to come back, where it ends their connections.
+    """
 
     relay: bytes
     challenge: bytes
@@ -82,6 +85,7 @@ class Hello:
     most_blobs: int
     most_bytes: int
     token: bool
+    spread: int = 0
 
 
 class Queue(NamedTuple):
@@ -227,16 +231,17 @@ def encode_hello(hello: Hello) -> bytes:
             hello.most_blobs,
             hello.most_bytes,
             hello.token,
+            hello.spread,
         ]
     )
 
 
 def decode_hello(body: bytes) -> Hello:
     """The hello of a relay, or `CannotOpen`."""
-    _, relay, challenge, bits, longest, blobs, size, token = _HELLO_SHAPE(decode(body, _MOST_HELLO))[:8]
+    _, relay, challenge, bits, longest, blobs, size, token, spread = _HELLO_SHAPE(decode(body, _MOST_HELLO))[:9]
     if bits > 40:  # nobody could pay it
         raise CannotOpen
-    return Hello(relay, challenge, bits, longest, blobs, size, token)
+    return Hello(relay, challenge, bits, longest, blobs, size, token, spread)
 
 
 def encode_open(opening: Open) -> bytes:

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 PROTOCOL = words.PROTOCOL
 SILENCE = 180.0
 SWEEP = 30.0
+CLIENTS_A_SECOND = 64
+"""Clients that are let in within a second without anybody's waiting: over so many seconds a crowd comes back."""
+MAX_SPREAD_SECONDS = 30
 TOKEN_PATIENCE = 10.0
 A_BREATH = 64
 """Frames of one client that are taken before others have a turn."""
@@ -71,7 +74,7 @@ class Mailbox:
     """Serves `PROTOCOL` on a host. `run` until cancelled; `serve` is the handler of a stream.
 
     `clock`: ms since the epoch. `place_of`: where on the network a stream comes from, for the limits on one place.
-    `in_thread`: how the disk is waited for.
+    `in_thread`: how the disk is waited for. `vouch`: is told every peer that has said the token or opened a queue.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Mailbox:
         random: Random,
         place_of: Callable[[Stream], str] = lambda stream: "",
         in_thread: InThread = trio.to_thread.run_sync,
+        vouch: Callable[[bytes], None] = lambda peer: None,
     ) -> None:
         self.counts = Counts()
         self.failing = False
@@ -93,6 +97,7 @@ class Mailbox:
         self._random = random
         self._place_of = place_of
         self._in_thread = in_thread
+        self._vouch = vouch
         self._places = Places(limits.place_bytes, random)
         self._spent = Spent()
         self._clients: set[Client] = set()
@@ -227,6 +232,7 @@ class Mailbox:
             quota.queue_blobs,
             quota.queue_bytes,
             limits.token is not None,
+            min(MAX_SPREAD_SECONDS, len(self._clients) // CLIENTS_A_SECOND),
         )
 
     async def _read(self, client: Client) -> None:
@@ -266,6 +272,7 @@ class Mailbox:
                 if frames:
                     if frames[0].type != words.TOKEN or not equal(frames[0].body, token):
                         raise CannotOpen
+                    self._vouch(client.stream.peer)
                     return frames[1:]
         raise CannotOpen
 
@@ -309,6 +316,8 @@ class Mailbox:
                 code = words.NOT_ALLOWED
         if code == words.DONE:
             handle, role, queue, _ = opening
+            if not client.opened:
+                self._vouch(client.stream.peer)
             client.opened[handle] = Opened(client, handle, role, queue.flags, queue.id)
         client.send(Frame(words.OPENED, words.encode_opened(opening.handle, code)))
 
