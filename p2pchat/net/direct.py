@@ -185,6 +185,7 @@ class Links:
         """Run one link until it ends."""
         link.heard = trio.current_time()
         self._links.setdefault(link.contact, []).append(link)
+        self._host.vouch(link.stream.peer)
         self._wire.link_up(link.contact, link.th)
         self._came(link.contact)
         self._settle(link.contact)

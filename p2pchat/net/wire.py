@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import trio
 from libp2p.abc import INetStream, ISecureConn
+from libp2p.connection_types import ConnectionType
+from libp2p.crypto.ed25519 import Ed25519PublicKey
+from libp2p.crypto.keys import KeyPair
 from libp2p.io.abc import ReadWriteCloser
 from libp2p.io.exceptions import ConnectionClosedError
-from libp2p.security.noise.io import MAX_PLAINTEXT_LENGTH, NoiseTransportReadWriter
-from libp2p.security.secure_session import SecureSession
+from libp2p.peer.id import ID
+from libp2p.security.base_session import BaseSession
+from libp2p.security.noise.io import MAX_PLAINTEXT_LENGTH
+from multiaddr import Multiaddr
 
+from p2pchat.core.primitives import CountingCipher
+from p2pchat.net import addresses as addr
 from p2pchat.net.pipes import Pipe
 
 WRITE_PATIENCE = 10.0  # seconds one frame may take to leave this machine before the connection counts as dead
@@ -38,6 +45,11 @@ class Wire(ReadWriteCloser):
     @property
     def route(self) -> str:
         return self._pipe.route
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that have come and were not read."""
+        return len(self._buffer)
 
     async def read(self, n: int | None = None) -> bytes:
         """Every caller in libp2p reads a length it knows. One above MAX_READ was announced by a peer who means harm."""
@@ -91,33 +103,47 @@ class Wire(ReadWriteCloser):
         return None
 
 
-class Sealed(SecureSession):
-    """libp2p's `SecureSession` after its handshake, without the five layers that each read of 12 bytes goes through
-    there: a message is taken from the wire, opened, and handed on whole. One task writes at a time.
+class Sealed(BaseSession):
+    """What libp2p calls a `SecureSession`, without the five layers that each read of 12 bytes goes through there: a
+    message is taken from the wire, opened, and handed on whole. One task writes at a time.
     """
 
-    def __init__(self, session: SecureSession, wire: Wire) -> None:
-        assert isinstance(session.conn, NoiseTransportReadWriter)
+    def __init__(
+        self,
+        wire: Wire,
+        me: ID,
+        pair: KeyPair,
+        peer: bytes,
+        send: CountingCipher,
+        receive: CountingCipher,
+        *,
+        dialled: bool,
+    ) -> None:
         super().__init__(
-            local_peer=session.local_peer,
-            local_private_key=session.local_private_key,
-            remote_peer=session.remote_peer,
-            remote_permanent_pubkey=session.remote_permanent_pubkey,
-            is_initiator=session.is_initiator,
-            conn=session.conn,
+            local_peer=me,
+            local_private_key=pair.private_key,
+            remote_peer=ID(addr.multihash(peer)),
+            remote_permanent_pubkey=Ed25519PublicKey.from_bytes(peer),
+            is_initiator=dialled,
         )
         self.wire = wire
-        self._noise = session.conn.noise_state
+        self._send = send
+        self._receive = receive
         self._rest = b""  # of a message that was not asked for whole
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that have come and were not read, as far as they are opened."""
+        return len(self._rest)
+
     async def message(self) -> bytes:
-        """What came, as far as one message goes; b"" at the end. Raises ConnectionClosedError, and Noise's own errors
-        for what was not sealed by the other end."""
+        """What came, as far as one message goes; b"" at the end. Raises ConnectionClosedError, and CannotOpen for what
+        was not sealed by the other end."""
         while not self._rest:
             sealed = await self.wire.message()
             if not sealed:
                 return b""
-            self._rest = self._noise.decrypt(sealed)
+            self._rest = self._receive.decrypt(sealed)
             del sealed
         message, self._rest = self._rest, b""
         return message
@@ -136,12 +162,21 @@ class Sealed(SecureSession):
     async def write(self, data: bytes) -> None:
         pieces = []
         for start in range(0, len(data), MAX_PLAINTEXT_LENGTH):
-            sealed = self._noise.encrypt(data[start : start + MAX_PLAINTEXT_LENGTH])
+            sealed = self._send.encrypt(data[start : start + MAX_PLAINTEXT_LENGTH])
             pieces += [len(sealed).to_bytes(_LENGTH, "big"), sealed]
         await self.wire.write(b"".join(pieces))
 
     async def close(self) -> None:
         await self.wire.close()
+
+    def get_remote_address(self) -> tuple[str, int] | None:
+        return None
+
+    def get_transport_addresses(self) -> list[Multiaddr]:
+        return []
+
+    def get_connection_type(self) -> ConnectionType:
+        return ConnectionType.UNKNOWN
 
 
 class Brief(ReadWriteCloser):

@@ -129,7 +129,7 @@ class _Relay:
         self._announced = [_announced(address) for address in config.announce]
         self._supervisor = Supervisor(self._host)
         self.store = MailboxStore.open(folder.store, quota(config), _now())
-        self._mailbox = Mailbox(self._host.peer, self.store, limits, _now, random, place_of)
+        self._mailbox = Mailbox(self._host.peer, self.store, limits, _now, random, place_of, vouch=self._host.vouch)
         self._host.handle(PROTOCOL, self._mailbox.serve)
         self._hop = CircuitRelay(
             self._host, circuit_limits(config), _now, allowed=self._mailbox.knows, announce=self._where
@@ -190,6 +190,9 @@ class _Relay:
             "circuits_joined": circuits.joined,
             "circuits_refused": circuits.refused,
             "circuits_cut": circuits.cut,
+            "circuits_evicted": circuits.evicted,
+            "connections_refused": self._host.refused,
+            "connections_ended": self._host.ended,
             "circuit_bytes": circuits.bytes,
             "pushed": self._mailbox.pushes.pushed,
             "clients": self._mailbox.clients,
