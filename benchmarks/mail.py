@@ -16,14 +16,8 @@ from typing import Any
 
 import trio
 from libp2p.crypto.ed25519 import create_new_key_pair
-from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
-from libp2p.custom_types import TProtocol
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.peer.id import ID
-from libp2p.protocol_muxer.multiselect_client import MultiselectClient
-from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
-from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
-from libp2p.security.noise.transport import Transport as Noise
 from libp2p.stream_muxer.yamux.yamux import YamuxStream
 
 from p2pchat.core import mailbox as words
@@ -31,8 +25,10 @@ from p2pchat.core import primitives as prim
 from p2pchat.core.mailbox import Hello, Open, Put, Queue
 from p2pchat.core.wire import Frame, FrameParser
 from p2pchat.net import addresses as addr
-from p2pchat.net import guard, pipes
+from p2pchat.net import guard, handshake, pipes
+from p2pchat.net.budget import Account
 from p2pchat.net.frames import write_frames
+from p2pchat.net.handshake import Identity
 from p2pchat.net.quiet import quiet
 
 PROTOCOL = "/p2pchat/mailbox/1"
@@ -64,8 +60,8 @@ class Line:
         target = addr.parse(address)
         tcp = await trio.open_tcp_stream(str(target.ip), target.port)
         pair = create_new_key_pair(os.urandom(32))
-        noise = Noise(pair, noise_privkey=create_noise_key_pair().private_key)
-        upgrader = guard.Upgrader({TProtocol(NOISE): noise}, 24 * guard.WINDOW)
+        me = ID(addr.multihash(pair.public_key.to_bytes()))
+        upgrader = guard.Upgrader(me, pair, Identity(pair, os.urandom(32)), 24 * guard.WINDOW)
         raw = RawConnection(guard.Wire(pipes.TcpPipe(tcp)), True)
         theirs = ID(addr.multihash(peer))
         muxed = await upgrader.upgrade_connection(await upgrader.upgrade_security(raw, True, theirs), theirs)
@@ -73,11 +69,9 @@ class Line:
         nursery.start_soon(muxed.start)
         await muxed.event_started.wait()
         inner = await muxed.open_stream()
-        communicator = MultiselectCommunicator(guard.Brief(inner))
-        client = MultiselectClient()
-        await client.handshake(communicator)
-        await client.try_select(communicator, TProtocol(PROTOCOL))
-        return cls(peer, muxed, inner)
+        made = cls(peer, muxed, inner)
+        await handshake.propose(_Channel(made), PROTOCOL.encode())
+        return made
 
     async def read(self, at_most: int) -> bytes:
         return await self._muxed.take(self._inner, at_most)
@@ -87,6 +81,23 @@ class Line:
 
     async def close(self) -> None:
         await self._muxed.close()
+
+
+class _Channel:
+    """A stream while its ends agree on a protocol."""
+
+    waiting = 0
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self.account = Account()
+        self.write = line.write
+
+    async def read(self, n: int | None = None) -> bytes:
+        data = b""
+        while len(data) < (n or 0):
+            data += await self._line.read((n or 0) - len(data))
+        return data
 
 
 @dataclass

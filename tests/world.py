@@ -201,6 +201,9 @@ class FakeHost:
             stream.end()
         await trio.lowlevel.checkpoint()
 
+    def vouch(self, peer: bytes) -> None:
+        pass
+
     def found_at(self, peer: bytes) -> str:
         return self._world.found.get(self.name, "")
 

@@ -47,6 +47,7 @@ _HELLO_SHAPE = array(
     uint(U64),
     boolean,
     boolean,
+    uint(U8),
     open_end=True,
 )
 _MOST_HELLO = 256
@@ -75,7 +76,8 @@ FROM_CLIENT: dict[int, frozenset[int] | range] = {
 @dataclass(frozen=True, slots=True)
 class Hello:
     """What a relay says of itself. `longest` in hours; `most_blobs` and `most_bytes` are a queue's quota; `crowded`:
-    every deposit needs a stamp for now.
+    every deposit needs a stamp for now. `spread`: seconds among which its clients choose when to come back, where it
+    ends their connections.
     """
 
     relay: bytes
@@ -86,6 +88,7 @@ class Hello:
     most_bytes: int
     token: bool
     crowded: bool = False
+    spread: int = 0
 
 
 class Queue(NamedTuple):
@@ -238,16 +241,17 @@ def encode_hello(hello: Hello) -> bytes:
             hello.most_bytes,
             hello.token,
             hello.crowded,
+            hello.spread,
         ]
     )
 
 
 def decode_hello(body: bytes) -> Hello:
     """The hello of a relay, or `CannotOpen`."""
-    _, relay, challenge, bits, longest, blobs, size, token, crowded = _HELLO_SHAPE(decode(body, _MOST_HELLO))[:9]
-    if bits > 40:  # nobody could pay it
+    hello = Hello(*_HELLO_SHAPE(decode(body, _MOST_HELLO))[1:10])
+    if hello.stamp_bits > 40:  # nobody could pay it
         raise CannotOpen
-    return Hello(relay, challenge, bits, longest, blobs, size, token, crowded)
+    return hello
 
 
 def encode_open(opening: Open) -> bytes:

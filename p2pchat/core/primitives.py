@@ -18,8 +18,9 @@ from functools import cached_property
 from typing import TypeAlias
 
 import nacl.bindings as sodium
-from cryptography.exceptions import InternalError, UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from nacl.exceptions import CryptoError
 
@@ -129,6 +130,31 @@ def open_sealed(key: bytes, sealed: bytes, ad: bytes) -> bytes:
         raise CannotOpen from None
 
 
+class CountingCipher:
+    """ChaCha20-Poly1305 (RFC 8439) with a counter for nonce, for one direction (Noise Protocol Framework §5.1): what
+    the transport of libp2p is sealed with."""
+
+    __slots__ = ("_aead", "_count")
+
+    def __init__(self, key: bytes) -> None:
+        self._aead = ChaCha20Poly1305(key)
+        self._count = 0
+
+    def encrypt(self, plaintext: bytes, ad: bytes = b"") -> bytes:
+        """Ciphertext and tag."""
+        self._count += 1
+        return self._aead.encrypt(bytes(4) + (self._count - 1).to_bytes(8, "little"), plaintext, ad)
+
+    def decrypt(self, sealed: bytes, ad: bytes = b"") -> bytes:
+        """The plaintext of the next `encrypt` of the other end, or `CannotOpen`."""
+        try:
+            plaintext = self._aead.decrypt(bytes(4) + self._count.to_bytes(8, "little"), sealed, ad)
+        except InvalidTag:
+            raise CannotOpen from None
+        self._count += 1
+        return plaintext
+
+
 def pad(data: bytes, size: int) -> bytes:
     """ISO/IEC 7816-4 padding to exactly `size` bytes; `data` must be shorter."""
     if len(data) >= size:
@@ -185,6 +211,16 @@ def verify(public: bytes, label: str, data: bytes, signature: bytes) -> None:
         raise CannotOpen
     try:
         sodium.crypto_sign_open(signature + _labelled(label, data), public)
+    except (CryptoError, ValueError):
+        raise CannotOpen from None
+
+
+def verify_plain(public: bytes, data: bytes, signature: bytes) -> None:
+    """The same for another protocol's signature, which is over `data` as it is: libp2p's, in its Noise handshake."""
+    if len(public) != KEY or len(signature) != SIGNATURE:
+        raise CannotOpen
+    try:
+        sodium.crypto_sign_open(signature + data, public)
     except (CryptoError, ValueError):
         raise CannotOpen from None
 

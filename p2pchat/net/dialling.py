@@ -45,11 +45,18 @@ _Attempt = tuple[float, Callable[[], Awaitable[SwarmConn]]]
 
 
 class Dialler:
-    """Makes connections for a running host. `nursery`: where the circuits it made are looked after."""
+    """Makes connections for a running host. `nursery`: where the circuits it made are looked after. reach_seconds: how
+    long a TCP connection may take to come about."""
 
     def __init__(
-        self, swarm: Swarm, nursery: trio.Nursery, open_relay: OpenRelay, tls: Callable[[], ssl.SSLContext]
+        self,
+        swarm: Swarm,
+        nursery: trio.Nursery,
+        open_relay: OpenRelay,
+        tls: Callable[[], ssl.SSLContext],
+        reach_seconds: float,
     ) -> None:
+        self._reach_seconds = reach_seconds
         self._swarm = swarm
         self._nursery = nursery
         self._open_relay = open_relay
@@ -83,7 +90,8 @@ class Dialler:
         return made[0]
 
     async def _direct(self, peer: ID, target: Target) -> SwarmConn:
-        stream = await _tcp(target)
+        with trio.fail_after(self._reach_seconds):
+            stream = await _tcp(target)
         try:
             keep_alive(stream)
             pipe: Pipe = TcpPipe(stream)
@@ -217,6 +225,15 @@ def _alive(conn: SwarmConn) -> bool:
     muxed = conn.muxed_conn
     assert isinstance(muxed, GuardedYamux)
     return conn.event_started.is_set() and not conn.is_closed and muxed.alive
+
+
+def abandon(swarm: Swarm, conn: INetConn) -> None:
+    """End one connection at once, without a word: its tasks see a closed socket."""
+    assert isinstance(conn, SwarmConn)
+    assert isinstance(conn.muxed_conn, GuardedYamux)
+    conn.event_closed.set()
+    conn.muxed_conn.abandon()
+    swarm.remove_conn(conn)
 
 
 async def drop(swarm: Swarm, conn: INetConn) -> None:

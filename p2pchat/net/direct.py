@@ -188,6 +188,7 @@ class Links:
         if isinstance(link.stream, LibP2PStream):
             link.stream.account.prove()
         self._links.setdefault(link.contact, []).append(link)
+        self._host.vouch(link.stream.peer)
         self._wire.link_up(link.contact, link.th)
         self._came(link.contact)
         self._settle(link.contact)

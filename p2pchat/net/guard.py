@@ -13,7 +13,7 @@
 | windows grow to 16 MiB a stream before anything was read, counted twice   | muxer: Substream                    |
 | empty messages, frames for no stream, pings, resets, `ls`: any number     | budget: Account, charged everywhere |
 | a stream closed by us keeps taking data until the peer closes it too      | GuardedYamux.forget                 |
-| a stranger announces a message of any length: that much memory            | Wire.read, Brief                    |
+| a stranger announces a message of any length: that much memory            | Wire.read, handshake                |
 | a message that comes in over 100 pieces ends the connection               | Wire.read, Wire.message             |
 | an identity key of half a million bits: seconds of CPU                    | only_ed25519                        |
 | the thousandth connection costs several times what the first did         | stack.run_tasks_in                  |
@@ -31,26 +31,24 @@ from contextlib import suppress
 
 from libp2p.abc import IMuxedConn, INetStream, IRawConnection, ISecureConn
 from libp2p.crypto import serialization
-from libp2p.crypto.keys import KeyType
-from libp2p.custom_types import TProtocol, TSecurityOptions
+from libp2p.crypto.keys import KeyPair, KeyType
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.stream.net_stream import NetStream
 from libp2p.peer.id import ID
-from libp2p.protocol_muxer.exceptions import MultiselectClientError, MultiselectError
-from libp2p.security.secure_session import SecureSession
 from libp2p.stream_muxer.exceptions import MuxedStreamError
-from libp2p.stream_muxer.yamux import yamux
-from libp2p.transport.exceptions import MuxerUpgradeFailure
+from libp2p.transport.exceptions import SecurityUpgradeFailure
 from libp2p.transport.upgrader import TransportUpgrader
 
 from p2pchat.errors import LinkLost
+from p2pchat.net import addresses as addr
+from p2pchat.net import handshake
+from p2pchat.net.handshake import Identity
 from p2pchat.net.limits import WINDOW as WINDOW
 from p2pchat.net.muxer import GuardedYamux as GuardedYamux
 from p2pchat.net.muxer import Substream
 from p2pchat.net.places import PlaceSums
 from p2pchat.net.wire import MAX_NEGOTIATION as MAX_NEGOTIATION
 from p2pchat.net.wire import WRITE_PATIENCE as WRITE_PATIENCE
-from p2pchat.net.wire import Brief as Brief
 from p2pchat.net.wire import Sealed as Sealed
 from p2pchat.net.wire import Wire as Wire
 from p2pchat.net.wire import shielded as shielded
@@ -61,34 +59,44 @@ log = logging.getLogger("p2pchat.net")
 
 
 class Upgrader(TransportUpgrader):
-    """Noise, then GuardedYamux, and nothing else whatever the peer proposes.
+    """Noise, then GuardedYamux, and nothing else whatever the peer proposes, by our own `handshake`.
 
     (libp2p's own upgrader builds a plain Yamux whatever class it is given.)
     """
 
-    def __init__(self, security: TSecurityOptions, max_unread: int) -> None:
-        super().__init__(security, {TProtocol(yamux.PROTOCOL_ID): GuardedYamux})
+    def __init__(self, me: ID, pair: KeyPair, identity: Identity, max_unread: int) -> None:
+        super().__init__({}, {})
+        self._me = me
+        self._pair = pair
+        self._identity = identity
         self._max_unread = max_unread
 
     async def upgrade_security(self, raw_conn: IRawConnection, is_initiator: bool, peer_id: ID | None = None) -> Sealed:
-        conn = await super().upgrade_security(raw_conn, is_initiator, peer_id)
+        """As the one who has dialled `peer_id`."""
         assert isinstance(raw_conn, RawConnection)
         assert isinstance(raw_conn.stream, Wire)
-        assert isinstance(conn, SecureSession)
-        if is_initiator:
-            raw_conn.stream.account.prove()  # we chose to dial it
-        return Sealed(conn, raw_conn.stream)
+        assert is_initiator
+        wire = raw_conn.stream
+        wire.account.prove()  # we chose to dial it
+        found, send, receive = await handshake.secure_outbound(wire, self._identity)
+        if peer_id is None or addr.multihash(found) != peer_id.to_bytes():
+            raise SecurityUpgradeFailure("somebody else answers there")
+        return Sealed(wire, self._me, self._pair, found, send, receive, dialled=True)
 
     async def upgrade_connection(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
+        """The same."""
         assert isinstance(conn, Sealed)
-        selector = self.muxer_multistream._selector
-        try:
-            await selector.select(
-                Brief(conn, conn.wire.account), conn.is_initiator, self.muxer_multistream.negotiate_timeout
-            )
-        except (MultiselectError, MultiselectClientError) as error:
-            raise MuxerUpgradeFailure("no common muxer") from error
+        await handshake.propose(conn, handshake.YAMUX)
         return GuardedYamux(conn, peer_id, self._max_unread)
+
+    async def take_in(self, wire: Wire, turn: Callable[[], Awaitable[None]]) -> GuardedYamux:
+        """As the one who was dialled. Whose key it is, is proven; nothing reads the connection yet. turn: see
+        `handshake.secure_inbound`."""
+        found, send, receive = await handshake.secure_inbound(wire, self._identity, turn)
+        conn = Sealed(wire, self._me, self._pair, found, send, receive, dialled=False)
+        if said := await handshake.answer(conn, handshake.YAMUX):
+            await conn.write(said)
+        return GuardedYamux(conn, conn.remote_peer, self._max_unread)
 
 
 # --- limits -------------------------------------------------------------------------------------------------------

@@ -34,6 +34,9 @@ class HiddenHost:
         known = [address for address in addresses if self._leads_by_ours(address)]
         return await self._host.open(peer, known, protocol, only="circuit")
 
+    def vouch(self, peer: bytes) -> None:
+        self._host.vouch(peer)
+
     def found_at(self, peer: bytes) -> str:
         return ""
 

@@ -2,29 +2,37 @@
 
 A relay joins connections it has and never makes one: `Host.open` is asked without any address. Every circuit is one
 task with its own two streams; nothing else refers to them, so that the end of one circuit is the end of nothing else.
+
+Nobody can take all circuits to somebody: a pair of peers has two at most, and where a peer, a place or the whole relay
+has as many as it may, a circuit of the greediest source ends for the new one (`admission`). A circuit that has lasted
+longer than its target waits for a proof counts as proven, and so does, from its beginning, one between two who had one
+before that lasted.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import trio
 
 from p2pchat.errors import BadAddress, CannotOpen, LinkLost, Unreachable
 from p2pchat.net import addresses as addr
 from p2pchat.net import circuit
+from p2pchat.net.admission import Pool, Remembered, Slot, greediest
 from p2pchat.net.circuit import HopMessage, Limit, PeerId, Reservation, Status, StopMessage
 from p2pchat.net.host import LibP2PHost
 from p2pchat.net.pipes import CHUNK
-from p2pchat.net.places import PlaceSums
 from p2pchat.net.ports import Stream
 from p2pchat.net.streams import LibP2PStream
 
 log = logging.getLogger("p2pchat.net")
 
+LASTING_SECONDS = 15.0
+"""How long a circuit must have been there to count as one that its target wants: targets wait 10 s for a proof."""
 _SWEEP = 30.0
 _MOST_TOLD = 4
 REASONS = tuple(
@@ -46,7 +54,8 @@ REASONS = tuple(
 class CircuitLimits:
     """What peers may have of a relay. Seconds and bytes; of `bytes`, `duration` and `idle` 0 means no limit.
 
-    A place is an IPv4 address or an IPv6 /64. What is on its way takes at most 512 KiB a circuit.
+    A place is an IPv4 address or an IPv6 /64; the networks around it have bounds of their own (`places`). What is on
+    its way takes at most 512 KiB a circuit.
     """
 
     reservations: int = 4096
@@ -55,6 +64,7 @@ class CircuitLimits:
     circuits: int = 256
     circuits_per_peer: int = 16  # of which it is one end
     circuits_per_place: int = 32  # asked for from there
+    circuits_per_pair: int = 2  # asked for by one peer, to one other
     bytes: int = 2**28  # both ways together
     duration: float = 0.0
     idle: float = 180.0
@@ -68,13 +78,32 @@ class CircuitCounts:
     refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
     joined: int = 0
     cut: int = 0
+    evicted: int = 0
     bytes: int = 0
 
 
-@dataclass(slots=True)
-class _Reserved:
-    until: float
-    place: str
+class _Reserved(Slot):
+    """A reservation. until: in trio's seconds."""
+
+    __slots__ = ("until",)
+
+    def __init__(self, place: str, end: Callable[[], None], until: float) -> None:
+        super().__init__(place, end)
+        self.until = until
+
+
+class _Asked(Slot):
+    """A circuit that was asked for, until it is over. ends: the two peers. connection: by which it was asked for.
+    scope: cancelled, it ends. forget: is told that it has to make room.
+    """
+
+    __slots__ = ("connection", "ends", "scope")
+
+    def __init__(self, stream: LibP2PStream, target: bytes, forget: Callable[[_Asked], None]) -> None:
+        super().__init__(stream.place, partial(forget, self))
+        self.scope = trio.CancelScope()
+        self.ends = (stream.peer, target)
+        self.connection = stream.connection
 
 
 class CircuitRelay:
@@ -100,9 +129,10 @@ class CircuitRelay:
         self._allowed = allowed
         self._announce = announce or host.addresses
         self._reserved: dict[bytes, _Reserved] = {}
-        self._places = PlaceSums(limits.reservations, limits.reservations_per_place)
-        self._circuits = PlaceSums(limits.circuits, limits.circuits_per_place)
-        self._ends = PlaceSums(2 * limits.circuits, limits.circuits_per_peer)
+        self._reservations = Pool(limits.reservations, limits.reservations_per_place)
+        self._circuits = Pool(limits.circuits, limits.circuits_per_place)
+        self._of_peer: dict[bytes, dict[_Asked, None]] = {}
+        self._lasted = Remembered()
         self._swept = -_SWEEP
         self._draining = False
         self._ended = trio.lowlevel.ParkingLot()
@@ -165,10 +195,14 @@ class CircuitRelay:
         if self._draining or not self._allowed(stream.peer):
             await self._refuse(stream, circuit.RESERVATION_REFUSED)
             return
-        if not self._places.take(stream.place):
+        reserved = _Reserved(stream.place, partial(self._lose, stream.peer), now + self._limits.ttl)
+        if not self._reservations.admit(reserved):
             await self._refuse(stream, circuit.RESOURCE_LIMIT_EXCEEDED)
             return
-        self._reserved[stream.peer] = _Reserved(now + self._limits.ttl, stream.place)
+        self._reserved[stream.peer] = reserved
+        if self._lasted.has(stream.peer):
+            self._reservations.prove(reserved)
+        self._host.vouch(stream.peer)
         self.counts.reserved += 1
         reservation = Reservation(expire=self._clock() // 1000 + self._limits.ttl, addrs=self._told())
         await circuit.write_message(
@@ -202,7 +236,13 @@ class CircuitRelay:
     def _release(self, peer: bytes) -> None:
         held = self._reserved.pop(peer, None)
         if held is not None:
-            self._places.give(held.place)
+            self._reservations.release(held)
+
+    def _lose(self, peer: bytes) -> None:
+        """A reservation has to make room. Its peer learns it by the end of its connection, and looks elsewhere."""
+        self.counts.evicted += 1
+        self._reserved.pop(peer, None)
+        self._host.abandon(peer)
 
     # --- circuits --------------------------------------------------------------------------------------------------
 
@@ -211,28 +251,84 @@ class CircuitRelay:
         if held is None or held.until <= trio.current_time() or peer == stream.peer:
             await self._refuse(stream, circuit.NO_RESERVATION)
             return
-        with ExitStack() as slots:
-            slots.callback(self._ended.unpark_all)
-            for counted, place in ((self._circuits, stream.place), (self._ends, stream.peer), (self._ends, peer)):
-                where = place if isinstance(place, str) else place.hex()
-                if self._draining or not counted.take(where):
-                    await self._refuse(stream, circuit.RESOURCE_LIMIT_EXCEEDED)
-                    return
-                slots.callback(counted.give, where)
-            try:
-                other = await self._stop(stream.peer, peer)
-            except (CannotOpen, LinkLost, Unreachable) as error:
-                log.debug("a circuit could not be made: %s", type(error).__name__)
-                await self._refuse(stream, circuit.CONNECTION_FAILED)
-                return
-            try:
-                ok = HopMessage(type=HopMessage.STATUS, status=circuit.OK, limit=self._limit())
-                await circuit.write_message(stream, ok)
-                self.counts.joined += 1
-                await _Circuit(stream, other, self._limits, self.counts).run()
-            finally:
+        asked = _Asked(stream, peer, self._make_room)
+        if self._draining or not self._admit(asked):
+            await self._refuse(stream, circuit.RESOURCE_LIMIT_EXCEEDED)
+            return
+        try:
+            with asked.scope:
+                await self._join(stream, peer, asked)
+        finally:
+            self._forget(asked)
+            self._ended.unpark_all()
+            if asked.scope.cancelled_caught:
                 await stream.kill()
-                await other.kill()
+
+    async def _join(self, stream: LibP2PStream, peer: bytes, asked: _Asked) -> None:
+        try:
+            other = await self._stop(stream.peer, peer)
+        except (CannotOpen, LinkLost, Unreachable) as error:
+            log.debug("a circuit could not be made: %s", type(error).__name__)
+            await self._refuse(stream, circuit.CONNECTION_FAILED)
+            return
+        try:
+            ok = HopMessage(type=HopMessage.STATUS, status=circuit.OK, limit=self._limit())
+            await circuit.write_message(stream, ok)
+            self.counts.joined += 1
+            await _Circuit(stream, other, self._limits, self.counts, partial(self._lasts, asked)).run()
+        finally:
+            await stream.kill()
+            await other.kill()
+
+    def _admit(self, asked: _Asked) -> bool:
+        """Find room for a circuit, at the cost of others; False where there is none."""
+        source, target = asked.ends
+        pair = [other for other in self._of_peer.get(source, ()) if other.ends == asked.ends]
+        while len(pair) >= self._limits.circuits_per_pair:
+            # Who comes back by a new connection has lost the old one, and the relay may not have noticed yet.
+            lost = next((other for other in pair if other.connection is not asked.connection), None)
+            if lost is None:
+                return False
+            pair.remove(lost)
+            self._circuits.evict(lost)
+        for peer in (target, source):
+            while len(self._of_peer.get(peer, ())) >= self._limits.circuits_per_peer:
+                victim = greediest(self._of_peer[peer], asked.place)
+                if victim is None:
+                    return False
+                self._circuits.evict(victim)
+        if not self._circuits.admit(asked):
+            return False
+        for peer in asked.ends:
+            self._of_peer.setdefault(peer, {})[asked] = None
+        if self._lasted.has(*asked.ends):
+            self._circuits.prove(asked)
+        return True
+
+    def _make_room(self, asked: _Asked) -> None:
+        self.counts.evicted += 1
+        self._forget(asked)
+        asked.scope.cancel()
+
+    def _forget(self, asked: _Asked) -> None:
+        """It is over, or will be at once: its slots are free."""
+        self._circuits.release(asked)
+        for peer in asked.ends:
+            held = self._of_peer.get(peer)
+            if held is not None:
+                held.pop(asked, None)
+                if not held:
+                    del self._of_peer[peer]
+
+    def _lasts(self, asked: _Asked) -> None:
+        """Its target wants it: it has had the time to end it."""
+        source, target = asked.ends
+        self._circuits.prove(asked)
+        self._lasted.add(source, target)
+        self._lasted.add(target)
+        if (held := self._reserved.get(target)) is not None:
+            self._reservations.prove(held)
+        self._host.vouch(source)
 
     async def _stop(self, source: bytes, peer: bytes) -> LibP2PStream:
         """A stream with `peer`, over a connection that is there, and ready to carry `source`'s circuit."""
@@ -255,7 +351,15 @@ class CircuitRelay:
 class _Circuit:
     """Two streams, joined until one of them ends or has had enough."""
 
-    def __init__(self, one: LibP2PStream, other: LibP2PStream, limits: CircuitLimits, counts: CircuitCounts) -> None:
+    def __init__(
+        self,
+        one: LibP2PStream,
+        other: LibP2PStream,
+        limits: CircuitLimits,
+        counts: CircuitCounts,
+        lasts: Callable[[], None],
+    ) -> None:
+        self._lasts = lasts
         self._one = one
         self._other = other
         self._limits = limits
@@ -270,6 +374,11 @@ class _Circuit:
                 nursery.start_soon(self._pass, self._one, self._other, nursery.cancel_scope)
                 nursery.start_soon(self._pass, self._other, self._one, nursery.cancel_scope)
                 nursery.start_soon(self._watch, nursery.cancel_scope)
+                nursery.start_soon(self._until_it_lasts)
+
+    async def _until_it_lasts(self) -> None:
+        await trio.sleep(LASTING_SECONDS)
+        self._lasts()
 
     async def _pass(self, source: LibP2PStream, sink: LibP2PStream, over: trio.CancelScope) -> None:
         with suppress(LinkLost):

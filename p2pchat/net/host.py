@@ -1,7 +1,7 @@
 """The node on the network: libp2p behind our own `ports.Host`.
 
 Noise and Yamux, and nothing else: an empty security option would make py-libp2p accept plaintext. We listen and dial
-ourselves (`listening`, `_accept`, `dialling`) and hand libp2p the open pipes, because its own ways of doing so:
+ourselves (`listening`, `inbound`, `dialling`) and hand libp2p the open pipes, because its own ways of doing so:
 * never give back the slot of an inbound connection, so that the 250th connection ever is the last one;
 * keep accepting after the host was cancelled;
 * wait 250 ms after every dial, remember a failure for a minute, try one address only, and prefer the peer's own word
@@ -13,45 +13,40 @@ take no push. `guard` holds what contains the rest.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import trio
 from libp2p.abc import INetStream
 from libp2p.crypto.ed25519 import create_new_key_pair
-from libp2p.custom_types import TProtocol
+from libp2p.custom_types import StreamHandlerFn, TProtocol
 from libp2p.host.basic_host import BasicHost
 from libp2p.identity.identify.identify import ID as IDENTIFY
 from libp2p.identity.identify.pb.identify_pb2 import Identify
-from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.stream.net_stream import NetStream
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
-from libp2p.protocol_muxer.exceptions import ProtocolNotSupportedError
-from libp2p.protocol_muxer.multiselect_client import MultiselectClient
-from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 from libp2p.tools.anyio_service import background_trio_service
 from libp2p.utils.varint import encode_uvarint
 from multiaddr import Multiaddr
 
 from p2pchat.errors import Unreachable
 from p2pchat.net import addresses as addr
-from p2pchat.net import dialling, guard, stack, websocket
+from p2pchat.net import dialling, guard, handshake, stack, websocket
+from p2pchat.net.admission import Remembered
 from p2pchat.net.dialling import Dialler
-from p2pchat.net.guard import GuardedYamux, StreamGuard, Wire
+from p2pchat.net.guard import GuardedYamux, StreamGuard
+from p2pchat.net.inbound import Hospitality, Inbound
 from p2pchat.net.limits import Limits as Limits
 from p2pchat.net.listening import Listening, open_listeners
-from p2pchat.net.pipes import TcpPipe, keep_alive
 from p2pchat.net.places import PlaceSums
 from p2pchat.net.ports import Handler, Stream
 from p2pchat.net.quiet import quiet
-from p2pchat.net.streams import STREAM_PATIENCE, CircuitPipe, LibP2PStream, key_of
+from p2pchat.net.streams import STREAM_PATIENCE, LibP2PStream, Talk, key_of
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the type stubs of trio that libp2p brings know it only from here
@@ -63,7 +58,7 @@ _CLOSE_PATIENCE = 3.0
 _SOMEWHERE = Multiaddr("/ip4/0.0.0.0/tcp/0")  # libp2p wants the listener's address, for its logs only
 
 
-class LibP2PHost:
+class LibP2PHost(Hospitality):
     """`ports.Host` with libp2p. `run` may be called again after it ended; handlers stay.
 
     seed: the 32 bytes of the transport key; the same seed is the same peer.
@@ -96,9 +91,9 @@ class LibP2PHost:
         self._proxies = frozenset(proxies)
         self._tls = tls or cache(websocket.system_tls)
         self._relays: dict[str, int] = {}
+        self._proven = Remembered()
         self._handlers: dict[str, Handler] = {}
         self._farewells: list[Callable[[bytes], None]] = []
-        self._client = MultiselectClient()
         self._running: _Running | None = None
         self._dialling: dict[tuple[bytes, str | None], trio.Event] = {}
 
@@ -134,7 +129,7 @@ class LibP2PHost:
         self._farewells.append(told)
 
     def found_at(self, peer: bytes) -> str:
-        return self._running.found.get(peer, "") if self._running else ""
+        return self._running.inbound.found.get(peer, "") if self._running else ""
 
     def handle(self, protocol: str, handler: Handler | None) -> None:
         """None: serve it no more; streams that are open go on."""
@@ -161,12 +156,12 @@ class LibP2PHost:
                 self._serve(basic, name, handler)
             each = self._limits.streams_per_peer
             streams = PlaceSums(self._limits.inbound * each, each, self._relays)
-            swarm.set_stream_handler(StreamGuard(partial(self._inbound, basic), streams))
+            swarm.set_stream_handler(StreamGuard(partial(self._negotiate, basic), streams))
             async with background_trio_service(swarm):
                 await self._accept_until_cancelled(swarm, basic, listening, task_status)
         finally:
             for listener in listening.listeners:
-                listener.socket.close()
+                listener.close()
             self._running = None
 
     async def _accept_until_cancelled(
@@ -175,85 +170,25 @@ class LibP2PHost:
         try:
             async with trio.open_nursery() as nursery:
                 stack.run_tasks_in(swarm, nursery)
-                running = _Running(swarm, basic, listening, self._limits, self._proxies)
-                running.dialler = Dialler(swarm, nursery, partial(self._open_relay, running), self._tls)
-                accept = partial(self._accept, running)
-                if listening.listeners:
-                    await nursery.start(partial(trio.serve_listeners, accept, listening.listeners))
-                nursery.start_soon(trio.sleep_forever)  # there may be no listener to wait for
-                self._running = running
+                inbound = Inbound(
+                    swarm, self._limits, self._proven, self._say_farewell, web=self._web, proxies=self._proxies
+                )
+                running = _Running(swarm, basic, listening, inbound)
+                running.dialler = Dialler(
+                    swarm, nursery, partial(self._open_relay, running), self._tls, self._limits.open
+                )
+                nursery.start_soon(inbound.run, listening.listeners)
+                self._running, self._inbound = running, inbound
                 task_status.started()
         finally:
-            self._running = None
+            self._running = self._inbound = None
+            # All at once and without a word: thousands of goodbyes would take longer than who stops us waits.
+            for conn in swarm.get_connections():
+                dialling.abandon(swarm, conn)
             with guard.shielded(_CLOSE_PATIENCE):
-                async with trio.open_nursery() as closing:
-                    for conn in swarm.get_connections():
-                        closing.start_soon(dialling.drop, swarm, conn)
                 await basic.close()
 
     # --- inbound ---------------------------------------------------------------------------------------------------
-
-    async def _accept(self, running: _Running, stream: trio.SocketStream) -> None:
-        """One inbound connection, from its first byte to its last: its slot is free again when this returns."""
-        with suppress(OSError):
-            remote, (here, port, *_) = stream.socket.getpeername()[0], stream.socket.getsockname()
-            keep_alive(stream)
-            found = addr.Endpoint(ipaddress.ip_address(here), port).text() if addr.from_outside(here, remote) else ""
-            await self._take(running, addr.neighbourhood(remote), partial(self._meet, remote, stream), found)
-        stream.socket.close()
-
-    async def _take(self, running: _Running, place: str, meet: Callable[[], Awaitable[Wire]], found: str = "") -> bool:
-        """Carry one inbound connection until it ends; False where there was no room for it. `found`: at which public
-        address of ours it came in from outside."""
-        if not running.slots.take(place):
-            return False
-        try:
-            wire = await meet()
-            if running.clients.take(wire.place):
-                try:
-                    await self._shake_hands(running, wire, found)
-                finally:
-                    running.clients.give(wire.place)
-        except Exception as error:  # noqa: BLE001 - a stranger's bytes must not end the node
-            log.debug("an inbound connection failed: %s", type(error).__name__)
-        finally:
-            running.slots.give(place)
-        return True
-
-    async def _meet(self, remote: str, stream: trio.SocketStream) -> Wire:
-        """Find out what a stranger speaks: raw libp2p, or WebSocket, which begins with an HTTP request."""
-        place = addr.neighbourhood(remote)
-        if not self._web:
-            return Wire(TcpPipe(stream), place)
-        with trio.fail_after(self._limits.handshake):
-            head = b""
-            while len(head) < len(websocket.PREFIX) and websocket.PREFIX.startswith(head):
-                some = await stream.receive_some(websocket.MAX_HEAD)
-                if not some:
-                    raise trio.BrokenResourceError
-                head += some
-            if not head.startswith(websocket.PREFIX):
-                return Wire(TcpPipe(stream, head), place)
-            pipe, forwarded = await websocket.accept(stream, head)
-        if remote in self._proxies and forwarded:
-            place = addr.neighbourhood(forwarded[-1])
-        return Wire(pipe, place)
-
-    async def _shake_hands(self, running: _Running, wire: Wire, found: str) -> None:
-        swarm = running.swarm
-        try:
-            muxed = await swarm.upgrade_inbound_raw_conn(RawConnection(wire, False), _SOMEWHERE)
-            assert isinstance(muxed, GuardedYamux)
-            # A peer whose old connections died unnoticed must get in again, so the oldest goes, not the new one.
-            for conn in dialling.live(swarm, muxed.peer_id)[: -self._limits.connections_per_peer]:
-                await dialling.drop(swarm, conn)
-            try:
-                with running.finding(key_of(muxed.peer_id), found):
-                    await muxed.event_closed.wait()
-            finally:
-                self._say_farewell(key_of(muxed.peer_id))
-        finally:
-            wire.abandon()
 
     def _say_farewell(self, peer: bytes) -> None:
         if not self.is_connected(peer):
@@ -267,32 +202,23 @@ class LibP2PHost:
     async def adopt(self, stream: Stream, accepted: Callable[[], Awaitable[None]]) -> bool:
         """Take what comes on `stream`, from a relay, as an inbound connection, and carry it until it ends. `accepted`
         is called when there is room for it. False where there is none, and then the stream is as it was."""
-        running = self._running
         assert isinstance(stream, LibP2PStream)
-        if running is None:
-            return False
+        return self._running is not None and await self._running.inbound.adopt(stream, accepted)
 
-        async def meet() -> Wire:
-            await accepted()
-            return Wire(CircuitPipe(stream), place)
+    async def _negotiate(self, basic: BasicHost, stream: INetStream) -> None:
+        """libp2p's own way of doing this reads a protocol name of any length, byte by byte through five layers."""
+        assert isinstance(stream, NetStream)
+        talk = Talk(stream)
+        handlers = {str(name).encode(): handler for name, handler in basic.multiselect.handlers.items()}
 
-        place = f"relay {addr.peer_id(stream.peer)}"
-        with stream.carrying():
-            taken = await self._take(running, place, meet)
-        if taken:
-            await stream.kill()
-        return taken
+        async def look_up(name: bytes) -> StreamHandlerFn | None:
+            return handlers.get(name)
 
-    async def _inbound(self, basic: BasicHost, stream: INetStream) -> None:
-        """libp2p's own way of doing this reads a protocol name of any length."""
-        assert isinstance(stream.muxed_conn, GuardedYamux)
-        _, handler = await basic.multiselect.negotiate(
-            MultiselectCommunicator(guard.Brief(stream, stream.muxed_conn.account)), int(self._limits.negotiation)
-        )
-        if handler is None:
-            await guard.reset(stream)
-        else:
-            await handler(stream)
+        with trio.fail_after(self._limits.negotiation):
+            handler, said = await handshake.choose(talk, look_up, [name.decode() for name in handlers])
+            if said:
+                await talk.write(said)
+        await handler(stream)
 
     def _serve(self, basic: BasicHost, protocol: str, handler: Handler) -> None:
         async def serve(stream: INetStream) -> None:
@@ -325,11 +251,9 @@ class LibP2PHost:
             raise Unreachable("this node is not running")
         if peer == self._peer:
             raise Unreachable("that is this node itself")
-        with trio.move_on_after(self._limits.open):
+        with trio.move_on_after(self._limits.open + self._limits.queue):
             try:
                 return await self._open(running, ID(addr.multihash(peer)), addresses, protocol, only)
-            except ProtocolNotSupportedError:
-                raise Unreachable("the peer does not speak this protocol") from None
             except Unreachable:
                 raise
             except Exception as error:
@@ -368,9 +292,9 @@ class LibP2PHost:
         with guard.shielded(guard.WRITE_PATIENCE):
             stream = await conn.new_stream()
         try:
-            communicator = MultiselectCommunicator(guard.Brief(stream))
-            await self._client.handshake(communicator)
-            await self._client.try_select(communicator, TProtocol(protocol))
+            assert isinstance(stream, NetStream)
+            with trio.fail_after(self._limits.open):
+                await handshake.propose(Talk(stream), protocol.encode())
         except BaseException:
             await guard.reset(stream)
             raise
@@ -415,28 +339,11 @@ class _Running:
 
     dialler: Dialler
 
-    def __init__(
-        self, swarm: Swarm, basic: BasicHost, listening: Listening, limits: Limits, proxies: Collection[str]
-    ) -> None:
+    def __init__(self, swarm: Swarm, basic: BasicHost, listening: Listening, inbound: Inbound) -> None:
         self.swarm = swarm
         self.basic = basic
+        self.inbound = inbound
         self.endpoints = listening.endpoints
-        # Sockets by where they come from, then those who speak on them: a reverse proxy brings many.
-        many = {addr.neighbourhood(proxy): limits.inbound for proxy in proxies}
-        self.slots = PlaceSums(limits.inbound, limits.inbound_per_place, many)
-        self.clients = PlaceSums(limits.inbound, limits.inbound_per_place)
-        self.found: dict[bytes, str] = {}
-
-    @contextmanager
-    def finding(self, peer: bytes, address: str) -> Iterator[None]:
-        """While a connection lives by which a peer has found us at a public address; nothing if that is ""."""
-        if address:
-            self.found[peer] = address
-        try:
-            yield
-        finally:
-            if address:
-                self.found.pop(peer, None)
 
 
 quiet()

@@ -199,6 +199,7 @@ class Joining:
             offer = self._proven(hello, stream.peer)
             if offer is None:
                 return
+            self._host.vouch(stream.peer)
             await write_frames(
                 stream, [Frame(wire.HELLO, join_tag(offer.hello_key, "offer", self._host.peer, stream.peer))]
             )

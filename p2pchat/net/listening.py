@@ -10,19 +10,28 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from math import inf
 
 import trio
 
 from p2pchat.errors import NodeError
 from p2pchat.net.addresses import IP, Endpoint
 
-_BACKLOG = 128
+log = logging.getLogger("p2pchat.net")
+
+_BACKLOG = 1024
+"""Connections that may wait to be accepted; the kernel has a bound of its own (net.core.somaxconn)."""
+_ACCEPTED_AT_ONCE = 64
+_NO_FILES_SECONDS = 0.1  # to wait where the process has no file left for a connection
 _TRIES = 20
 _IPFS_PORT = 4001
+_WARN_SECONDS = 60.0
+_NO_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 _NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
 
 
@@ -30,13 +39,13 @@ _NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
 class Listening:
     """Open listeners, where they are, and the one port that every wish for "any port" got (0 if there was none)."""
 
-    listeners: tuple[trio.SocketListener, ...]
+    listeners: tuple[socket.socket, ...]
     endpoints: tuple[Endpoint, ...]
     port: int
 
 
 def open_listeners(wanted: Sequence[Endpoint], kept_port: int = 0) -> Listening:
-    """Listen on every endpoint of `wanted`; needs a running event loop, waits for nothing.
+    """Listen on every endpoint of `wanted`; waits for nothing.
 
     Every endpoint with port 0 gets one and the same port: `kept_port` where that is free, otherwise another free one.
     Where the machine has no IPv6, `::` is left out as long as something else remains. Nothing wanted is nothing opened.
@@ -50,9 +59,34 @@ def open_listeners(wanted: Sequence[Endpoint], kept_port: int = 0) -> Listening:
         port = _add_on_one_port(sockets, undo, [endpoint.ip for endpoint in wanted if not endpoint.port], kept_port)
         if wanted and not sockets:
             raise NodeError("there is no address to listen on", hint="Give one with --listen.")
-        listeners = tuple(trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in sockets.values())
         undo.pop_all()
-        return Listening(listeners, tuple(sockets), port)
+        return Listening(tuple(sockets.values()), tuple(sockets), port)
+
+
+async def accept(listener: socket.socket, came: Callable[[socket.socket], None]) -> None:
+    """Hand every connection that comes to `came`, until cancelled.
+
+    (trio takes one at each turn of the loop. When a crowd comes back, the kernel's queue overflows meanwhile, and
+    whoever finds no room there tries again a second later.)
+    """
+    warned = -inf
+    while True:
+        await trio.lowlevel.wait_readable(listener.fileno())
+        for _ in range(_ACCEPTED_AT_ONCE):
+            try:
+                connection, _ = listener.accept()
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno in _NO_FILES:
+                    if trio.current_time() - warned >= _WARN_SECONDS:
+                        warned = trio.current_time()
+                        log.warning("connections are waiting, and no file is left for them (ulimit -n)")
+                    await trio.sleep(_NO_FILES_SECONDS)
+                break
+            connection.setblocking(False)
+            came(connection)
+        await trio.lowlevel.checkpoint()
 
 
 def _add_on_one_port(sockets: dict[Endpoint, socket.socket], undo: ExitStack, ips: list[IP], kept_port: int) -> int:

@@ -4,9 +4,12 @@
 |-------------|---------------------------------------------------|-------------------------------------------------|
 | connecting  | hello, and the token where it wants one           | connected; `relay_up`                           |
 | connecting  | none                                              | waiting; deposits are given back                |
+| connecting  | no answer for 10 s                                | the same, while the attempt goes on             |
 | connected   | the stream ends, or the relay does not keep to it | waiting; the same, and `relay_down`             |
 | connected   | it ended by our own wish                          | connecting, with all that was to be deposited   |
-| waiting     | 1 s, doubling to 5 min, with jitter               | connecting                                      |
+| waiting     | 1 s, doubling to 5 min, with jitter; the first    | connecting                                      |
+|             | time any of the seconds that the relay had asked  |                                                 |
+|             | for, where many are to come back                  |                                                 |
 | waiting     | a call, more than a second after the last attempt | connecting at once                              |
 | any         | its token or its addresses become others          | connecting at once                              |
 | any         | nothing is watched, nor deposited for two minutes | over                                            |
@@ -25,7 +28,7 @@ import trio
 from p2pchat.core import mailbox as words
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, RelayState, TheirQueue
 from p2pchat.core.wire import Frame
-from p2pchat.errors import CannotOpen, LinkLost, P2PChatError, PeerError, Refused
+from p2pchat.errors import CannotOpen, LinkLost, P2PChatError, PeerError, Refused, Unreachable
 from p2pchat.net import addresses as addr
 from p2pchat.net import mailstream
 from p2pchat.net.collecting import Collecting, MadeUp, Watched
@@ -42,6 +45,8 @@ IDLE = 120.0
 """Seconds after the last deposit at a relay that is not watched."""
 SOON = 1.0
 """Seconds after an attempt before the next call may make one."""
+LATE = 10.0
+"""Seconds after which a relay that has not answered is treated as one that will not: others are tried meanwhile."""
 _LINGER = 5.0  # seconds in which the last deletes go out where nothing is watched any more
 _MOST_ADDRESSES = 4
 _GOOD = 30.0  # seconds after which a stream that ended counts as one that worked
@@ -104,6 +109,7 @@ class Mailbox:
         self._attempted = -math.inf
         self._waiting = False
         self._up = False
+        self._spread = 0  # what the last relay's hello said about coming back
         self._collecting: Collecting | None = None
         self._depositing: Depositing | None = None
         self._called = trio.Event()
@@ -191,26 +197,34 @@ class Mailbox:
         wait = FIRST_WAIT
         while self._wanted:
             self._attempted = trio.current_time()
+            self._spread = 0
             if self._anew:
                 self._anew = False
                 await self._host.disconnect(self._peer)  # or the way before would be used once more
             if await self._attempt() or self._anew:
                 self._waiting = False
                 continue
+            pause = jittered(wait, self._random)
             if trio.current_time() - self._attempted >= _GOOD:
                 wait = FIRST_WAIT
-            with trio.move_on_after(jittered(wait, self._random)):
+                pause = jittered(wait, self._random) + self._spread * int.from_bytes(self._random(2), "big") / 65_536
+            with trio.move_on_after(pause):
                 await self._called.wait()
             self._waiting = False
             wait = min(2 * wait, LONGEST_WAIT)
 
     async def _attempt(self) -> bool:
         """One stream, until it ends; whether that was our own wish."""
+        late = trio.CancelScope()
+        self._nursery.start_soon(self._give_up_waiting, late)
         try:
             stream = await mailstream.connect(self._host, self._peer, *self._way())
         except (PeerError, Refused) as error:
             self._failed(error)
             return False
+        finally:
+            late.cancel()
+        self._waiting = False
         try:
             await self._carry(stream)
         except (PeerError, Refused) as error:
@@ -219,10 +233,17 @@ class Mailbox:
         finally:
             self._collecting = self._depositing = None
             await stream.close()
+            self._spread = 0 if stream.silent else stream.hello.spread
             if stream.silent:  # or the next one would be opened on the same dead connection
                 await self._host.disconnect(self._peer)
         self._deposits.again()
         return True
+
+    async def _give_up_waiting(self, until: trio.CancelScope) -> None:
+        """Give back what is to be deposited where a relay lets us wait: a crowd may have come to it."""
+        with until:
+            await trio.sleep(LATE)
+            self._failed(Unreachable("no answer yet"))
 
     def _failed(self, failure: P2PChatError) -> None:
         self._waiting, self._called = True, trio.Event()

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 _IPV6_PLACE = re.compile(r"[0-9a-f]{16}")
 _IPV4_PLACE = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
-FACTORS_IPV4 = (1, 4)
+FACTORS_IPV4 = (1, 8)
 """How many times the bound of one place the networks around it may have: the /32, the /24."""
 FACTORS_IPV6 = (1, 2, 4)
 """The same for the /64, the /56, the /48."""

@@ -84,6 +84,11 @@ class Host(Protocol):
         """
         ...
 
+    def vouch(self, peer: bytes) -> None:
+        """A peer has proven something on a connection that it made: a verified link, say. The connections that it has
+        now stay, whoever else comes; and when it comes again, it is known."""
+        ...
+
     def found_at(self, peer: bytes) -> str:
         """Our public address at which this peer has reached us from outside, by a connection that lives; "" if it has
         not."""

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import trio
-from libp2p.abc import INetConn
+from libp2p.abc import IMuxedConn, INetConn
 from libp2p.crypto.keys import KeyPair
-from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
-from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
 from libp2p.host.ping import ID as PING
 from libp2p.identity.identify_push.identify_push import ID_PUSH as IDENTIFY_PUSH
 from libp2p.network.config import ConnectionConfig
+from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStore
-from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
-from libp2p.security.noise.transport import Transport as Noise
 
+from p2pchat.core.primitives import system_entropy
 from p2pchat.net import guard
+from p2pchat.net.handshake import Identity
 from p2pchat.net.limits import Limits
 
 
@@ -31,6 +30,22 @@ class _Swarm(Swarm):
 
     async def notify_disconnected(self, conn: INetConn) -> None:
         await self._notify("disconnected", conn)
+
+    async def _notify(self, method: str, *args: object) -> None:
+        """libp2p opens a nursery each time, also for nobody."""
+        if self.notifees:
+            await super()._notify(method, *args)
+
+    async def add_conn(self, muxed_conn: IMuxedConn, direction: str = "unknown") -> SwarmConn:
+        """Begin to carry a connection. (libp2p's way counts all connections each time, keeps a table of how well each
+        does that nothing here reads, and asks managers that are not there.)"""
+        conn = SwarmConn(muxed_conn, self, direction=direction)
+        for started, run in ((muxed_conn.event_started, muxed_conn.start), (conn.event_started, conn.start)):
+            self.manager.run_task(run)
+            await started.wait()
+        self.connections.setdefault(muxed_conn.peer_id, []).append(conn)
+        await self.notify_connected(conn)
+        return conn
 
 
 class _Basic(BasicHost):
@@ -58,12 +73,12 @@ def build(me: ID, pair: KeyPair, limits: Limits) -> tuple[Swarm, BasicHost]:
     # Nobody may make us forget our own key by showing us a thousand others.
     store = PeerStore(max_peers=10**6)
     store.add_key_pair(me, pair)
-    noise = Noise(pair, noise_privkey=create_noise_key_pair().private_key)
+    identity = Identity(pair, system_entropy().random(32))
     most = 2 * limits.inbound + 1000  # ours are the limits that count; libp2p's are never reached
     swarm = _Swarm(
         me,
         store,
-        guard.Upgrader({TProtocol(NOISE): noise}, limits.unread),
+        guard.Upgrader(me, pair, identity, limits.unread),
         transports=[],
         connection_config=ConnectionConfig(
             max_connections=most,
@@ -73,10 +88,11 @@ def build(me: ID, pair: KeyPair, limits: Limits) -> tuple[Swarm, BasicHost]:
             max_connections_per_peer=2 * limits.connections_per_peer + 2,
             auto_connect_interval=86400.0,
             inbound_upgrade_timeout=limits.handshake,
-            outbound_upgrade_timeout=limits.handshake,
+            outbound_upgrade_timeout=limits.queue,
         ),
     )
     basic = _Basic(swarm, disable_identify_address_discovery=True)
     for protocol in (PING, IDENTIFY_PUSH):
         basic.remove_stream_handler(protocol)
+    swarm.notifees.clear()  # who keeps books on peers; each costs every connection and stream two tasks
     return swarm, basic

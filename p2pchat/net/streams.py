@@ -49,6 +49,11 @@ class LibP2PStream:
         """What the connection may cost: of a contact's, say `prove`."""
         return self._muxed.account
 
+    @property
+    def connection(self) -> object:
+        """What all streams of one connection have in common: to be compared, not to be used."""
+        return self._muxed
+
     async def read(self, at_most: int) -> bytes:
         if self._closed or at_most < 1:
             raise LinkLost("this stream was closed here")
@@ -101,6 +106,39 @@ class LibP2PStream:
             yield
         finally:
             self._muxed.carried -= 1
+
+
+class Talk:
+    """A stream while its two ends agree on a protocol: a `handshake.Channel`."""
+
+    def __init__(self, stream: NetStream) -> None:
+        assert isinstance(stream.muxed_stream, YamuxStream)
+        assert isinstance(stream.muxed_conn, GuardedYamux)
+        self._inner = stream.muxed_stream
+        self._muxed = stream.muxed_conn
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that have come and were not read."""
+        return len(self._muxed.stream_buffers.get(self._inner.stream_id, b""))
+
+    @property
+    def account(self) -> Account:
+        """What the connection may cost."""
+        return self._muxed.account
+
+    async def read(self, n: int | None = None) -> bytes:
+        """n bytes, never more. Raises what libp2p does, also at the end."""
+        assert n is not None
+        data = b""
+        while len(data) < n:
+            data += await self._muxed.take(self._inner, n - len(data))
+        return data
+
+    async def write(self, data: bytes) -> None:
+        """All of `data`. Raises what libp2p does."""
+        with guard.shielded(STREAM_PATIENCE):
+            await self._muxed.put(self._inner, data)
 
 
 class CircuitPipe:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import trio
-from libp2p.abc import INetStream, ISecureConn
+from libp2p.connection_types import ConnectionType
+from libp2p.crypto.ed25519 import Ed25519PublicKey
+from libp2p.crypto.keys import KeyPair
 from libp2p.io.abc import ReadWriteCloser
 from libp2p.io.exceptions import ConnectionClosedError
-from libp2p.security.noise.io import MAX_PLAINTEXT_LENGTH, NoiseTransportReadWriter
-from libp2p.security.secure_session import SecureSession
+from libp2p.peer.id import ID
+from libp2p.security.base_session import BaseSession
+from libp2p.security.noise.io import MAX_PLAINTEXT_LENGTH
+from multiaddr import Multiaddr
 
+from p2pchat.core.primitives import CountingCipher
+from p2pchat.net import addresses as addr
 from p2pchat.net import budget
 from p2pchat.net.budget import Account
 from p2pchat.net.pipes import Pipe
@@ -17,7 +23,6 @@ WRITE_PATIENCE = 10.0  # seconds one frame may take to leave this machine before
 MAX_READ = 2**16  # the largest piece any layer above the socket has a reason to ask for: a Noise message
 MAX_NEGOTIATION = 1024  # bytes of one multistream-select message; ours are below 40
 MAX_READS = 100  # by libp2p, before Noise is agreed on: a negotiation and a handshake take 10
-MAX_ROUNDS = 16  # answers to one negotiation: other implementations ask for a handful of protocols
 _LENGTH = 2  # bytes that say how long a Noise message is
 
 
@@ -45,6 +50,11 @@ class Wire(ReadWriteCloser):
     @property
     def route(self) -> str:
         return self._pipe.route
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that have come and were not read."""
+        return len(self._buffer)
 
     async def read(self, n: int | None = None) -> bytes:
         """Every caller in libp2p reads a length it knows. One above MAX_READ was announced by a peer who means harm."""
@@ -108,28 +118,47 @@ class Wire(ReadWriteCloser):
         return None
 
 
-class Sealed(SecureSession):
-    """libp2p's `SecureSession` after its handshake, without the five layers that each read of 12 bytes goes through
-    there: a message is taken from the wire, opened, and handed on whole. One task writes at a time.
+class Sealed(BaseSession):
+    """What libp2p calls a `SecureSession`, without the five layers that each read of 12 bytes goes through there: a
+    message is taken from the wire, opened, and handed on whole. One task writes at a time.
     """
 
-    def __init__(self, session: SecureSession, wire: Wire) -> None:
-        assert isinstance(session.conn, NoiseTransportReadWriter)
+    def __init__(
+        self,
+        wire: Wire,
+        me: ID,
+        pair: KeyPair,
+        peer: bytes,
+        send: CountingCipher,
+        receive: CountingCipher,
+        *,
+        dialled: bool,
+    ) -> None:
         super().__init__(
-            local_peer=session.local_peer,
-            local_private_key=session.local_private_key,
-            remote_peer=session.remote_peer,
-            remote_permanent_pubkey=session.remote_permanent_pubkey,
-            is_initiator=session.is_initiator,
-            conn=session.conn,
+            local_peer=me,
+            local_private_key=pair.private_key,
+            remote_peer=ID(addr.multihash(peer)),
+            remote_permanent_pubkey=Ed25519PublicKey.from_bytes(peer),
+            is_initiator=dialled,
         )
         self.wire = wire
-        self._noise = session.conn.noise_state
+        self._send = send
+        self._receive = receive
         self._rest = b""  # of a message that was not asked for whole
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that have come and were not read, as far as they are opened."""
+        return len(self._rest)
+
+    @property
+    def account(self) -> Account:
+        """What the connection may cost."""
+        return self.wire.account
 
     async def message(self) -> bytes:
         """What came, as far as one message goes; b"" at the end. Raises ConnectionClosedError, also for a message that
-        holds nothing, and Noise's own errors for what was not sealed by the other end."""
+        holds nothing, and CannotOpen for what was not sealed by the other end."""
         if not self._rest:
             account = self.wire.account
             if account.due:
@@ -137,7 +166,7 @@ class Sealed(SecureSession):
             sealed = await self.wire.message()
             if not sealed:
                 return b""
-            self._rest = self._noise.decrypt(sealed)
+            self._rest = self._receive.decrypt(sealed)
             del sealed
             account.charge(budget.MESSAGE)
             if not self._rest:
@@ -159,41 +188,18 @@ class Sealed(SecureSession):
     async def write(self, data: bytes) -> None:
         pieces = []
         for start in range(0, len(data), MAX_PLAINTEXT_LENGTH):
-            sealed = self._noise.encrypt(data[start : start + MAX_PLAINTEXT_LENGTH])
+            sealed = self._send.encrypt(data[start : start + MAX_PLAINTEXT_LENGTH])
             pieces += [len(sealed).to_bytes(_LENGTH, "big"), sealed]
         await self.wire.write(b"".join(pieces))
 
     async def close(self) -> None:
         await self.wire.close()
 
-
-class Brief(ReadWriteCloser):
-    """A view of a stream for protocol negotiation, which has no limits of its own: on sizes, and on how often a peer
-    may ask. account: what each answer is charged to.
-    """
-
-    def __init__(self, inner: ReadWriteCloser | INetStream | ISecureConn, account: Account | None = None) -> None:
-        self._inner = inner
-        self._account = account
-        self._rounds = 0
-
-    async def read(self, n: int | None = None) -> bytes:
-        if n is None or n > MAX_NEGOTIATION:
-            raise ConnectionClosedError("a peer announced too much", transport="tcp")
-        return await self._inner.read(n)
-
-    async def write(self, data: bytes) -> None:
-        self._rounds += 1
-        if self._rounds > MAX_ROUNDS:
-            raise ConnectionClosedError("a peer asks too often", transport="tcp")
-        if self._account is not None:
-            self._account.charge(budget.ROUND)
-            if self._account.due:
-                await self._account.settle()
-        await self._inner.write(data)
-
-    async def close(self) -> None:
-        await self._inner.close()
-
     def get_remote_address(self) -> tuple[str, int] | None:
-        return self._inner.get_remote_address()
+        return None
+
+    def get_transport_addresses(self) -> list[Multiaddr]:
+        return []
+
+    def get_connection_type(self) -> ConnectionType:
+        return ConnectionType.UNKNOWN

@@ -80,7 +80,8 @@ class Mailbox:
 
     `clock`: ms since the epoch, `uptime`: seconds that nobody can set; `trust_clock`: the operator says that it is
     right (see `clock.RelayClock`). `place_of`: where on the network a stream comes from, for the limits on one place.
-    `account_of`: what its connection may cost. `in_thread`: how the disk is waited for. Raises what the store raises.
+    `account_of`: what its connection may cost. `vouch`: is told every peer that has said the token or opened a queue.
+    `in_thread`: how the disk is waited for. Raises what the store raises.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Mailbox:
         uptime: Callable[[], float] = uptime,
         *,
         trust_clock: bool = False,
+        vouch: Callable[[bytes], None] = lambda peer: None,
     ) -> None:
         self.counts = Counts()
         self._failing = False
@@ -109,6 +111,7 @@ class Mailbox:
         self._place_of = place_of
         self._in_thread = in_thread
         self._account_of = account_of
+        self._vouch = vouch
         self._terms = Terms(relay, store, limits, self.clock, random)
         self._clients: set[Client] = set()
         self._admitted: Counter[bytes] = Counter()
@@ -174,7 +177,7 @@ class Mailbox:
         """One client, until it ends."""
         if self._draining or self._nursery is None:
             return
-        hello, limits = self._terms.hello(), self._terms.limits
+        hello, limits = self._terms.hello(len(self._clients)), self._terms.limits
         client = Client(
             stream,
             hello,
@@ -297,6 +300,7 @@ class Mailbox:
                         self._terms.guessed(client.origin)
                         self.counts.refused[WRONG_TOKEN] += 1
                         raise CannotOpen
+                    self._vouch(client.stream.peer)
                     return frames[1:]
         raise CannotOpen
 
@@ -342,6 +346,8 @@ class Mailbox:
                 code = words.NOT_ALLOWED
         if code == words.DONE:
             handle, role, queue, _ = opening
+            if not client.opened:
+                self._vouch(client.stream.peer)
             client.opened[handle] = Opened(client, handle, role, queue.flags, queue.id)
         client.send(Frame(words.OPENED, words.encode_opened(opening.handle, code)))
 

@@ -35,6 +35,7 @@ COUNTERS = {
     "reserved": "Reservations given or renewed",
     "circuits_joined": "Circuits that came about",
     "circuits_cut": "Circuits cut for a limit",
+    "circuits_evicted": "Reservations and circuits ended to make room for others",
     "circuit_bytes": "Bytes passed on in circuits",
     "floods_ended": "Connections ended for the work they made",
     "restarts": "How often the network was started again",
@@ -42,6 +43,8 @@ COUNTERS = {
 BY_REASON = {
     "refused": "Deposits turned away",
     "circuits_refused": "Reservations and circuits turned away",
+    "connections_refused": "Connections turned away, where all that are there have proven something",
+    "connections_ended": "Connections ended: to make room, or since they proved nothing",
 }
 GAUGES = {
     "clients": "Clients of the mailbox",

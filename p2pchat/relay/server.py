@@ -165,7 +165,15 @@ class _Relay:
         self._supervisor = Supervisor(self._host)
         self.store = MailboxStore.open(folder.store, quota(config), _now())
         self._mailbox = Mailbox(
-            self._host.peer, self.store, limits, _now, random, place_of, account_of=account_of, trust_clock=trust_clock
+            self._host.peer,
+            self.store,
+            limits,
+            _now,
+            random,
+            place_of,
+            account_of=account_of,
+            trust_clock=trust_clock,
+            vouch=self._host.vouch,
         )
         self._host.handle(PROTOCOL, self._mailbox.serve)
         self._hop = CircuitRelay(
@@ -245,6 +253,9 @@ class _Relay:
             "circuits_joined": circuits.joined,
             "circuits_refused": circuits.refused,
             "circuits_cut": circuits.cut,
+            "circuits_evicted": circuits.evicted,
+            "connections_refused": self._host.refused,
+            "connections_ended": self._host.ended,
             "circuit_bytes": circuits.bytes,
             "pushed": self._mailbox.pushes.pushed,
             "clients": self._mailbox.clients,

@@ -48,7 +48,14 @@ class SmallRelay:
         store = await trio.to_thread.run_sync(MailboxStore.open, self._path, QUOTA, self._clock())
         try:
             mailbox = Mailbox(
-                self._host.peer, store, self._limits, self._clock, self._random, place_of, account_of=account_of
+                self._host.peer,
+                store,
+                self._limits,
+                self._clock,
+                self._random,
+                place_of,
+                account_of=account_of,
+                vouch=self._host.vouch,
             )
             # contacts know our addresses; others with the token are not told those inside our network
             hop = CircuitRelay(self._host, CIRCUITS, self._clock, allowed=mailbox.knows, announce=tuple)

@@ -28,6 +28,10 @@ TELL_GUESSES_SECONDS = 600.0
 
 log = logging.getLogger(__name__)
 
+CLIENTS_A_SECOND = 64
+"""Clients that are let in within a second without anybody's waiting: over so many seconds a crowd comes back."""
+MAX_SPREAD_SECONDS = 30
+
 
 class Terms:
     """The limits of one mailbox, and what was used of them."""
@@ -51,8 +55,8 @@ class Terms:
         self.limits = limits
         self._deposits.resize(limits.place_bytes, limits.place_bytes / DAY_SECONDS)
 
-    def hello(self) -> Hello:
-        """What a new stream is told, with a challenge of its own."""
+    def hello(self, clients: int = 0) -> Hello:
+        """What a new stream is told, with a challenge of its own. clients: how many there are."""
         limits, quota = self.limits, self._store.quota
         return Hello(
             self._relay,
@@ -63,6 +67,7 @@ class Terms:
             quota.queue_bytes,
             limits.token is not None,
             self.crowded,
+            min(MAX_SPREAD_SECONDS, clients // CLIENTS_A_SECOND),
         )
 
     def origin(self, place: str) -> Origin:

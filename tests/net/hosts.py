@@ -26,9 +26,15 @@ LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
 def make(
     number: int, limits: Limits | None = None, listen: Sequence[str] = LOOPBACK, *, web: bool = False
 ) -> LibP2PHost:
-    """A host that echoes. Different numbers are different peers."""
+    """A host that echoes, for whom whoever asks for an echo has proven something. Different numbers are different
+    peers."""
     host = LibP2PHost(bytes([number]) * 32, listen, limits=limits, web=web)
-    host.handle(ECHO, echo)
+
+    async def prove(stream: Stream) -> None:
+        host.vouch(stream.peer)
+        await echo(stream)
+
+    host.handle(ECHO, prove)
     return host
 
 

@@ -163,6 +163,9 @@ class Lines:
     def handle(self, protocol: str, handler: Handler) -> None:
         raise NotImplementedError
 
+    def vouch(self, peer: bytes) -> None:
+        pass
+
     def found_at(self, peer: bytes) -> str:
         return ""
 

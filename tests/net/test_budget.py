@@ -6,21 +6,21 @@ from contextlib import suppress
 
 import pytest
 import trio
-from libp2p.io.exceptions import ConnectionClosedError
 from libp2p.stream_muxer.exceptions import MuxedStreamReset
 from trio.testing import MockClock
 
 from p2pchat.core import wire
 from p2pchat.core.wire import Frame, pack
-from p2pchat.errors import LinkLost
-from p2pchat.net import budget, frames
+from p2pchat.errors import CannotOpen, LinkLost
+from p2pchat.net import budget, frames, handshake
 from p2pchat.net.budget import Account, TooMuchWork
 from p2pchat.net.frames import FrameReader
+from p2pchat.net.handshake import MAX_PROPOSALS
 from p2pchat.net.muxer import GuardedYamux
 from p2pchat.net.streams import LibP2PStream
 from p2pchat.net.webframes import Decoder
 from p2pchat.net.websocket import WebSocket
-from p2pchat.net.wire import MAX_READS, MAX_ROUNDS, Brief, Wire
+from p2pchat.net.wire import MAX_READS, Wire
 from tests.conftest import run
 from tests.net.hosts import call, make, muxer, running, works
 from tests.net.test_muxer import DATA, PING, SYN, UPDATE, Peer, accepted, frame
@@ -249,7 +249,7 @@ def test_an_empty_noise_message_ends_the_connection() -> None:
         async with running(a, b):
             assert await works(a, b)
             ours, theirs = muxer(a, b), muxer(b, a)
-            sealed = ours._sealed._noise.encrypt(b"")
+            sealed = ours._sealed._send.encrypt(b"")
             await ours._sealed.wire.write(len(sealed).to_bytes(2, "big") + sealed)
             await theirs.event_closed.wait()
             assert await works(a, b)
@@ -270,7 +270,7 @@ def test_a_negotiation_has_so_many_rounds() -> None:
             with suppress(MuxedStreamReset):
                 while True:
                     got += await muxer(a, b).take(stream, 10_000)
-            assert got.count(b"na\n") <= MAX_ROUNDS
+            assert got.count(b"na\n") <= MAX_PROPOSALS
             assert await works(a, b)
 
     run(main)
@@ -291,19 +291,28 @@ def test_before_noise_a_peer_may_ask_so_often() -> None:
 
 
 def test_rounds_are_charged() -> None:
-    class Sink:
+    class Proposing:
+        """Names that nobody speaks, for ever."""
+
+        waiting = 1
+
+        def __init__(self) -> None:
+            self.account = Account()
+            self._said = b"\x13/multistream/1.0.0\n" + b"\x03/x\n" * MAX_PROPOSALS
+
+        async def read(self, n: int | None = None) -> bytes:
+            read, self._said = self._said[:n], self._said[n or 0 :]
+            return read
+
         async def write(self, data: bytes) -> None:
             await trio.lowlevel.checkpoint()
 
     async def main() -> None:
-        account = Account()
-        before = account._left
-        brief = Brief(Sink(), account)  # type: ignore[arg-type]
-        for _ in range(MAX_ROUNDS):
-            await brief.write(b"na")
-        assert before - account._left == MAX_ROUNDS * budget.ROUND
-        with pytest.raises(ConnectionClosedError):
-            await brief.write(b"na")
+        channel = Proposing()
+        before = channel.account._left
+        with pytest.raises(CannotOpen):
+            await handshake.answer(channel, b"/y")
+        assert before - channel.account._left == MAX_PROPOSALS * budget.ROUND
 
     run(main)
 

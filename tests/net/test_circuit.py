@@ -177,9 +177,9 @@ def test_nothing_is_left_over() -> None:
                 for other in others:
                     assert muxer(host, other).carried == 0
                     assert len(muxer(host, other).streams) == 0
-            assert here.hop._ends.taken == here.hop._circuits.taken == 0
+            assert here.hop.circuits == len(here.hop._of_peer) == 0
             assert here.bob._running is not None
-            assert here.bob._running.slots.taken == here.bob._running.clients.taken == 0
+            assert here.bob._running.inbound.by_relay.taken == 0
 
     run(main)
 

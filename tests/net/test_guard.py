@@ -366,35 +366,6 @@ def test_a_protocol_name_has_a_limit() -> None:
     run(main)
 
 
-def test_nor_has_the_negotiation_of_the_muxer_none() -> None:
-    async def main() -> None:
-        class Secured(guard.Sealed):
-            is_initiator = False
-
-            def __init__(self) -> None:
-                self.wire = _Cord()  # type: ignore[assignment]
-
-            async def write(self, data: bytes) -> None:
-                await trio.lowlevel.checkpoint()
-
-            async def read(self, n: int | None = None) -> bytes:
-                assert n is not None
-                assert n <= guard.MAX_NEGOTIATION
-                await trio.lowlevel.checkpoint()
-                return b"\xff" * n
-
-        announced = iter(b"\xff\xff\x3f")
-
-        class Announcing(Secured):
-            async def read(self, n: int | None = None) -> bytes:
-                return bytes([next(announced)]) if n == 1 else await super().read(n)
-
-        with pytest.raises(Exception, match=r"muxer|too much"):
-            await guard.Upgrader({}, 1000).upgrade_connection(Announcing(), ID(b"x"))
-
-    run(main)
-
-
 def test_a_message_may_come_in_many_small_pieces() -> None:
     async def main() -> None:
         a, b = make(1), make(2)
@@ -474,6 +445,8 @@ def test_a_silent_stranger_is_closed_and_others_are_served_meanwhile() -> None:
 
 @pytest.mark.parametrize("limits", [Limits(inbound=3), Limits(inbound_per_place=3)])
 def test_no_more_connections_than_allowed(limits: Limits) -> None:
+    """All who are there have proven something: they asked for an echo."""
+
     async def main() -> None:
         b = make(2, limits)
         many = [make(number) for number in range(10, 14)]
@@ -482,6 +455,7 @@ def test_no_more_connections_than_allowed(limits: Limits) -> None:
                 assert await works(a, b)
             with pytest.raises(Unreachable):
                 await call(many[3], b)
+            assert sum(b.refused.values()) == 1
             await many[0].disconnect(b.peer)
             await until_apart(b, many[0])
             assert await works(many[3], b)

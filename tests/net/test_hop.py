@@ -13,7 +13,7 @@ from p2pchat.errors import CannotOpen, LinkLost, Unreachable
 from p2pchat.net import addresses as addr
 from p2pchat.net import circuit, dialling
 from p2pchat.net.guard import WINDOW
-from p2pchat.net.hop import CircuitLimits, CircuitRelay
+from p2pchat.net.hop import LASTING_SECONDS, CircuitLimits, CircuitRelay
 from p2pchat.net.host import LibP2PHost, Limits
 from p2pchat.net.ports import Stream
 from p2pchat.net.streams import LibP2PStream
@@ -143,34 +143,130 @@ def test_somebody_else_at_the_other_end_is_noticed() -> None:
 @pytest.mark.parametrize(
     "limits", [CircuitLimits(circuits=1), CircuitLimits(circuits_per_peer=1), CircuitLimits(circuits_per_place=1)]
 )
-def test_no_more_circuits_than_allowed(limits: CircuitLimits) -> None:
+def test_a_further_circuit_takes_the_place_of_one_that_has_not_lasted(limits: CircuitLimits) -> None:
+    mock = MockClock()
+
     async def main() -> None:
         async with meeting(limits) as here:
-            assert await echoes(await here.call(here.alice, here.bob))
-            with pytest.raises(Unreachable):
-                await here.call(here.alice, here.carol)
-            await here.alice.disconnect(here.bob.peer)
-            await until_no_circuit(here)
-            assert await echoes(await here.call(here.alice, here.carol))
+            first = await here.call(here.alice, here.bob)
+            assert await echoes(first)
+            second = await here.call(here.alice, here.carol)
+            assert await echoes(second)
+            assert await ended(first)
+            assert here.hop.counts.evicted == 1
+            await lasting(here, mock)
+            with pytest.raises(Unreachable):  # nobody has fewer than they: alice's own has lasted
+                await here.call(here.alice, here.bob)
+            assert await echoes(second)
 
-    run(main)
+    run(main, mock)
 
 
-def test_nor_to_one_peer() -> None:
+async def lasting(here: Meeting, mock: MockClock) -> None:
+    """Wait until the circuits there are count as ones that their targets want."""
+    await wait_all_tasks_blocked(0.05)
+    mock.jump(LASTING_SECONDS)
+    await wait_all_tasks_blocked(0.05)
+
+
+# --- nobody takes all circuits ------------------------------------------------------------------------------------
+
+
+async def _circuit(stranger: LibP2PHost, here: Meeting) -> tuple[LibP2PStream, int]:
+    """Ask the relay for a circuit to bob and say nothing on it; the stream, and what the relay answers."""
+    stream = await stranger.open(here.relay.peer, here.relay.addresses(), circuit.HOP)
+    assert isinstance(stream, LibP2PStream)
+    return stream, await ask(stream, connect_to(here.bob))
+
+
+def test_two_peers_have_two_circuits_at_most() -> None:
     async def main() -> None:
-        async with meeting(CircuitLimits(circuits_per_peer=1)) as here:
+        async with meeting() as here:
+            stranger = make(4)
+            async with running(stranger):
+                statuses = [(await _circuit(stranger, here))[1] for _ in range(5)]
+                assert statuses == [circuit.OK, circuit.OK, *[circuit.RESOURCE_LIMIT_EXCEEDED] * 3]
+                assert here.hop.circuits == 2
+                await stranger.disconnect(here.relay.peer)
             assert await echoes(await here.call(here.alice, here.bob))
-            with pytest.raises(Unreachable):
-                await here.call(here.carol, here.bob)
 
     run(main)
 
 
-@pytest.mark.parametrize(
-    "limits", [CircuitLimits(reservations=2), CircuitLimits(reservations_per_place=2), CircuitLimits()]
-)
-def test_no_more_reservations_than_allowed(limits: CircuitLimits) -> None:
-    clock = MockClock()
+def test_who_comes_back_by_another_connection_takes_the_place_of_what_was_lost() -> None:
+    """The relay has not noticed yet that the old connection is gone."""
+
+    async def main() -> None:
+        async with meeting() as here:
+            old = make(4)
+            async with running(old):
+                kept = [await _circuit(old, here) for _ in range(2)]
+                back = make(4)  # the same key
+                async with running(back):
+                    assert (await _circuit(back, here))[1] == circuit.OK
+                assert await ended(kept[0][0])
+
+    run(main)
+
+
+@pytest.mark.parametrize("limits", [CircuitLimits(), CircuitLimits(circuits=32, circuits_per_peer=4)])
+def test_strangers_from_many_places_keep_no_friend_out(limits: CircuitLimits, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever they open to bob, also at a small relay of four circuits a peer: a friend gets through."""
+
+    async def main() -> None:
+        async with meeting(limits) as here:
+            strangers = [make(number) for number in range(20, 30)]
+            places = {host.peer: f"198.51.100.{number % 8}" for number, host in enumerate(strangers)}
+            real = LibP2PStream.place
+            monkeypatch.setattr(
+                LibP2PStream,
+                "place",
+                property(lambda self: places.get(self.peer) or real.fget(self)),  # type: ignore[attr-defined]
+            )
+            async with running(*strangers):
+                for stranger in strangers * 2:
+                    assert (await _circuit(stranger, here))[1] == circuit.OK
+                assert here.hop.circuits == limits.circuits_per_peer
+                friend = await here.call(here.alice, here.bob)
+                assert await echoes(friend)
+                for stranger in strangers:
+                    await stranger.disconnect(here.relay.peer)
+                assert await echoes(friend)
+
+    run(main)
+
+
+def test_the_target_ends_a_circuit_on_which_nothing_is_proven() -> None:
+    mock = MockClock()
+
+    async def main() -> None:
+        async with meeting() as here:
+            stranger = make(4)
+            async with trio.open_nursery() as nursery:
+                await nursery.start(stranger.run)
+                silent, _ = await _circuit(stranger, here)
+                # a whole handshake on it, and a stream that asks for nothing
+                with pytest.raises(Unreachable):
+                    await here.call(stranger, here.bob, "/test/unknown/1")
+                friend = await here.call(here.alice, here.bob)
+                assert await echoes(friend)
+                assert here.hop.circuits == 3
+                await wait_all_tasks_blocked(0.05)
+                mock.jump(10)
+                assert await ended(silent)
+                await until_no_circuit(here, left=1)
+                assert here.bob.ended["no proof"] == 2
+                assert await echoes(friend)
+                mock.rate = 10
+                nursery.cancel_scope.cancel()
+
+    run(main, mock)
+
+
+@pytest.mark.parametrize("limits", [CircuitLimits(reservations=2), CircuitLimits(reservations_per_place=2)])
+def test_a_further_reservation_takes_the_place_of_one_that_brought_nobody(limits: CircuitLimits) -> None:
+    """Whoever loses it learns so by the end of its connection."""
+    mock = MockClock()
 
     async def main() -> None:
         async with meeting(limits) as here:
@@ -179,18 +275,19 @@ def test_no_more_reservations_than_allowed(limits: CircuitLimits) -> None:
                 stream = await here.alice.open(here.relay.peer, here.relay.addresses(), circuit.HOP)
                 return await ask(stream, HopMessage(type=HopMessage.RESERVE))
 
-            full = limits != CircuitLimits()
-            assert await reserve() == (circuit.RESOURCE_LIMIT_EXCEEDED if full else circuit.OK)
-            if full:
-                here.bobs.kept.forget(here.relay.peer)
-                clock.rate = 10
-                await here.bob.disconnect(here.relay.peer)  # who is gone holds no place
-                await until_apart(here.relay, here.bob)
-                clock.jump(60)
-                assert await reserve() == circuit.OK
-                assert here.hop.reservations == 2
+            here.carols.kept.forget(here.relay.peer)
+            assert await echoes(await here.call(here.alice, here.bob))
+            await lasting(here, mock)  # now bob's place is proven
+            assert await reserve() == circuit.OK
+            assert here.hop.reservations == 2
+            mock.rate = 10
+            await until_apart(here.relay, here.carol)
+            stream = await here.carol.open(here.relay.peer, here.relay.addresses(), circuit.HOP)
+            assert await ask(stream, HopMessage(type=HopMessage.RESERVE)) == circuit.OK
+            await until_apart(here.relay, here.alice)
+            assert here.bobs.kept.held(here.relay.peer)
 
-    run(main, clock)
+    run(main, mock)
 
 
 def test_a_reservation_ends() -> None:
@@ -453,7 +550,7 @@ async def _echo_once(stream: Stream) -> None:
 def test_circuits_take_slots_and_give_them_back() -> None:
     async def main() -> None:
         async with meeting() as here:
-            one = make(4, Limits(inbound_per_place=1))
+            one = make(4, Limits(circuits_per_relay=1))
             async with trio.open_nursery() as nursery:
                 await nursery.start(one.run)
                 await Place(one, nursery).at(here.relay)

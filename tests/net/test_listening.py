@@ -23,7 +23,7 @@ def _listening(*wanted: str, kept_port: int = 0) -> Iterator[Listening]:
         yield opened
     finally:
         for listener in opened.listeners:
-            listener.socket.close()
+            listener.close()
 
 
 def _has_ipv6() -> bool:

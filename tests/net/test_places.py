@@ -22,14 +22,14 @@ def test_the_networks_around_a_place(ip: str, found: tuple[str, ...]) -> None:
 
 
 def test_each_network_has_a_bound_of_its_own() -> None:
-    assert bounds("192.0.2.7", 10) == (("192.0.2.7", 10), ("192.0.2.0/24", 40))
+    assert bounds("192.0.2.7", 10) == (("192.0.2.7", 10), ("192.0.2.0/24", 80))
     assert [most for _, most in bounds(neighbourhood("2001:db8::1"), 10)] == [10, 20, 40]
     assert bounds("12D3KooW", 10) == (("12D3KooW", 10),)
 
 
 @pytest.mark.parametrize(
     ("pattern", "most"),
-    [("192.0.2.{}", 40), ("2001:db8:0:{:x}::1", 20), ("2001:db8:0:{:x}00::1", 40), ("203.0.{}.1", 250)],
+    [("192.0.2.{}", 80), ("2001:db8:0:{:x}::1", 20), ("2001:db8:0:{:x}00::1", 40), ("203.0.{}.1", 250)],
 )
 def test_many_places_of_one_network_have_no_more_than_it_has(pattern: str, most: int) -> None:
     sums = PlaceSums(1000, 10)

@@ -286,7 +286,7 @@ def test_http_that_is_no_websocket_is_refused_in_http(garbage: bytes) -> None:
                     assert (await drain(stream))[:12] in (b"HTTP/1.1 400", b"")
             assert await works(a, c)
             assert c._running is not None
-            assert c._running.slots.taken == 1
+            assert c._running.inbound.direct.taken == 1
 
     run(main)
 
@@ -498,7 +498,7 @@ def test_a_proxy_that_we_know_is_believed_about_its_clients(proxies: tuple[str, 
             while web.got != MULTISTREAM:
                 assert await web.some()
             assert c._running is not None
-            assert c._running.clients.held(expected) == 1
+            assert c._running.inbound.direct.held(expected) == 1
 
     run(main)
 
@@ -520,6 +520,9 @@ def test_a_proxy_brings_many_and_each_place_has_its_limit() -> None:
         async with running(c), await tcp(c) as one, await tcp(c) as two, await tcp(c) as three:
             assert await come(b"192.0.2.1", one)
             assert await come(b"192.0.2.2", two)
-            assert not await come(b"192.0.2.1", three)
+            assert await come(b"192.0.2.1", three)
+            assert await drain(one) == b""  # the oldest of this place made room
+            assert c._running is not None
+            assert c._running.inbound.direct.taken == 2
 
     run(main)
