@@ -58,6 +58,8 @@ def _status(context: Context, status: dict[str, Any]) -> None:
     out.line(f"{reach}; {status['circuit_bytes'] / 1e6:.1f} MB passed on in {status['circuits_joined']}")
     out.line(f"since its start {status['deposits']} deposits, {_turned_away(status['refused'])}")
     out.line(f"and {status['reserved']} reservations; of these and circuits {_turned_away(status['circuits_refused'])}")
+    if status["websocket"] != "/":
+        out.line(f"WebSocket at {status['websocket']} only, a web server without pages everywhere else")
     for line in status["lines"]:
         out.line(line)
 

@@ -1,4 +1,4 @@
-"""The words of `/p2pchat/mailbox/1`: queues, frames, stamps (docs/protocol/mailbox.md). Both ends use them, the client
+"""The words of a relay's mailbox: queues, frames, stamps (docs/protocol/mailbox.md). Both ends use them, the client
 in a node and the relay; neither needs more than these functions to be sure of the other.
 """
 
@@ -11,12 +11,12 @@ from itertools import count
 from typing import Any, NamedTuple
 
 from p2pchat.core import primitives as prim
-from p2pchat.core.codec import U8, U16, U32, U64, array, binary, boolean, decode, encode, exactly, uint
+from p2pchat.core.codec import U8, U16, U32, U64, array, binary, decode, encode, exactly, uint
 from p2pchat.core.envelope import BUCKETS, envelope_id
 from p2pchat.errors import CannotOpen
 
-PROTOCOL = "/p2pchat/mailbox/1"
-HELLO, TOKEN, OPEN, OPENED, PUT, RESULTS, FETCH, BLOB, END, DELETE, PING, PONG = range(12)
+HELLO = 0
+OPEN, OPENED, PUT, RESULTS, FETCH, BLOB, END, DELETE, PING, PONG = range(2, 12)
 BOX, STAMPED = 1, 2
 TO_PUT, TO_FETCH = 0, 1
 DONE, QUEUE_FULL, RELAY_FULL, BAD_STAMP, NOT_ALLOWED, MALFORMED, TOO_FAST = range(7)
@@ -45,7 +45,6 @@ _HELLO_SHAPE = array(
     uint(U16),
     uint(U32),
     uint(U64),
-    boolean,
     open_end=True,
 )
 _MOST_HELLO = 256
@@ -61,7 +60,6 @@ FROM_RELAY: dict[int, frozenset[int] | range] = {
 }
 """The sizes of the bodies that a relay sends, by type; what is not here ends the stream."""
 FROM_CLIENT: dict[int, frozenset[int] | range] = {
-    TOKEN: range(1, MOST_TOKEN + 1),
     OPEN: frozenset({_OPEN.size}),
     PUT: frozenset(_PUT.size + bucket for bucket in BUCKETS),
     FETCH: frozenset({_FETCH.size}),
@@ -81,7 +79,6 @@ class Hello:
     longest: int
     most_blobs: int
     most_bytes: int
-    token: bool
 
 
 class Queue(NamedTuple):
@@ -226,17 +223,16 @@ def encode_hello(hello: Hello) -> bytes:
             hello.longest,
             hello.most_blobs,
             hello.most_bytes,
-            hello.token,
         ]
     )
 
 
 def decode_hello(body: bytes) -> Hello:
     """The hello of a relay, or `CannotOpen`."""
-    _, relay, challenge, bits, longest, blobs, size, token = _HELLO_SHAPE(decode(body, _MOST_HELLO))[:8]
+    _, relay, challenge, bits, longest, blobs, size = _HELLO_SHAPE(decode(body, _MOST_HELLO))[:7]
     if bits > 40:  # nobody could pay it
         raise CannotOpen
-    return Hello(relay, challenge, bits, longest, blobs, size, token)
+    return Hello(relay, challenge, bits, longest, blobs, size)
 
 
 def encode_open(opening: Open) -> bytes:

@@ -7,8 +7,9 @@ ourselves (`listening`, `_accept`, `dialling`) and hand libp2p the open pipes, b
 * wait 250 ms after every dial, remember a failure for a minute, try one address only, and prefer the peer's own word
   about where it lives to ours.
 
-Identify tells nothing: no address, no library, no version, none of our protocols; we never ask others, never push, and
-take no push. `guard` holds what contains the rest.
+To a stranger it is any libp2p host (`plain`): our protocols have names that only those can say who are expected, and
+whoever connects speaks first. What others say of themselves is forgotten, asked for or pushed; we never push. `guard`
+holds what contains the rest.
 """
 
 from __future__ import annotations
@@ -26,8 +27,6 @@ from libp2p.abc import INetStream
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
-from libp2p.identity.identify.identify import ID as IDENTIFY
-from libp2p.identity.identify.pb.identify_pb2 import Identify
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.stream.net_stream import NetStream
@@ -37,27 +36,26 @@ from libp2p.protocol_muxer.exceptions import ProtocolNotSupportedError
 from libp2p.protocol_muxer.multiselect_client import MultiselectClient
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 from libp2p.tools.anyio_service import background_trio_service
-from libp2p.utils.varint import encode_uvarint
 from multiaddr import Multiaddr
 
-from p2pchat.errors import Unreachable
+from p2pchat.errors import NotServed, Unreachable
 from p2pchat.net import addresses as addr
-from p2pchat.net import dialling, guard, stack, websocket
+from p2pchat.net import dialling, guard, plain, stack, web, websocket
 from p2pchat.net.dialling import Dialler
 from p2pchat.net.guard import GuardedYamux, Slots, StreamGuard, Wire
 from p2pchat.net.limits import Limits as Limits
 from p2pchat.net.listening import Listening, open_listeners
 from p2pchat.net.pipes import TcpPipe, keep_alive
-from p2pchat.net.ports import Handler, Stream
+from p2pchat.net.ports import Caller, Handler, Recognizer, Stream
 from p2pchat.net.quiet import quiet
-from p2pchat.net.streams import STREAM_PATIENCE, CircuitPipe, LibP2PStream, key_of
+from p2pchat.net.streams import CircuitPipe, LibP2PStream, key_of
+from p2pchat.net.wire import GREETING
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the type stubs of trio that libp2p brings know it only from here
 
 log = logging.getLogger("p2pchat.net")
 
-AGENT = "libp2p"  # says what everyone on the port knows anyway
 _CLOSE_PATIENCE = 3.0
 _SOMEWHERE = Multiaddr("/ip4/0.0.0.0/tcp/0")  # libp2p wants the listener's address, for its logs only
 
@@ -69,7 +67,7 @@ class LibP2PHost:
     listen: addresses such as /ip4/0.0.0.0/tcp/0; every one with port 0 gets `kept_port`, or any free port where that is
     0 or taken; `port` tells which. None: it is reached over circuits only. Raises BadAddress for an address we cannot
     listen on.
-    web: speak WebSocket too on every port we listen on, with whoever begins so.
+    web_path: the path of the WebSocket on every port we listen on, where HTTP is spoken too; "/": any path; "": none.
     proxies: IP addresses of reverse proxies for WebSocket, which are believed about whom they forward.
     tls: how to verify the other end of a /wss address; the system's way if not given.
     """
@@ -81,7 +79,7 @@ class LibP2PHost:
         *,
         kept_port: int = 0,
         limits: Limits | None = None,
-        web: bool = False,
+        web_path: str = "",
         proxies: Collection[str] = (),
         tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
@@ -91,11 +89,12 @@ class LibP2PHost:
         self._listen = [addr.parse(text) for text in listen]
         self._kept_port = kept_port
         self._limits = limits or Limits()
-        self._web = web
+        self._web_path = web_path
         self._proxies = frozenset(proxies)
         self._tls = tls or cache(websocket.system_tls)
         self._relays: dict[str, int] = {}
         self._handlers: dict[str, Handler] = {}
+        self._recognizers: list[Recognizer] = []
         self._farewells: list[Callable[[bytes], None]] = []
         self._client = MultiselectClient()
         self._running: _Running | None = None
@@ -124,7 +123,7 @@ class LibP2PHost:
         peers = [key_of(peer_id) for peer_id in swarm.connections if dialling.live(swarm, peer_id)] if swarm else []
         return tuple(peers)
 
-    def is_connected(self, peer: bytes) -> bool:
+    def _is_connected(self, peer: bytes) -> bool:
         """Whether there is a live connection with it."""
         return self._running is not None and bool(dialling.live(self._running.swarm, ID(addr.multihash(peer))))
 
@@ -136,15 +135,15 @@ class LibP2PHost:
         return self._running.found.get(peer, "") if self._running else ""
 
     def handle(self, protocol: str, handler: Handler | None) -> None:
-        """None: serve it no more; streams that are open go on."""
+        """Serve everybody who says this name, which is not listed. None: serve it no more; streams that are open go
+        on."""
         if handler is None:
             del self._handlers[protocol]
-            if self._running:
-                self._running.basic.remove_stream_handler(TProtocol(protocol))
-            return
-        self._handlers[protocol] = handler
-        if self._running:
-            self._serve(self._running.basic, protocol, handler)
+        else:
+            self._handlers[protocol] = handler
+
+    def recognize(self, recognizer: Recognizer) -> None:
+        self._recognizers.append(recognizer)
 
     # --- running ---------------------------------------------------------------------------------------------------
 
@@ -155,26 +154,27 @@ class LibP2PHost:
         self._kept_port = listening.port or self._kept_port
         try:
             swarm, basic = stack.build(self._id, self._pair, self._limits)
-            basic.set_stream_handler(IDENTIFY, self._identify)
-            for name, handler in self._handlers.items():
-                self._serve(basic, name, handler)
             each = self._limits.streams_per_peer
             streams = Slots(self._limits.inbound * each, each, self._relays)
-            swarm.set_stream_handler(StreamGuard(partial(self._inbound, basic), streams))
+            bound = [endpoint.text() for endpoint in listening.endpoints]
+            courtesies = plain.Courtesies(self._id, self._pair, bound)
+            swarm.set_stream_handler(StreamGuard(partial(self._inbound, courtesies), streams))
+            running = _Running(swarm, basic, listening, self._limits, self._proxies, courtesies)
             async with background_trio_service(swarm):
-                await self._accept_until_cancelled(swarm, basic, listening, task_status)
+                await self._accept_until_cancelled(running, listening, task_status)
         finally:
             for listener in listening.listeners:
                 listener.socket.close()
             self._running = None
 
     async def _accept_until_cancelled(
-        self, swarm: Swarm, basic: BasicHost, listening: Listening, task_status: TaskStatus[None]
+        self, running: _Running, listening: Listening, task_status: TaskStatus[None]
     ) -> None:
+        swarm = running.swarm
         try:
             async with trio.open_nursery() as nursery:
                 stack.run_tasks_in(swarm, nursery)
-                running = _Running(swarm, basic, listening, self._limits, self._proxies)
+                running.nursery = nursery
                 running.dialler = Dialler(swarm, nursery, partial(self._open_relay, running), self._tls)
                 accept = partial(self._accept, running)
                 if listening.listeners:
@@ -188,17 +188,19 @@ class LibP2PHost:
                 async with trio.open_nursery() as closing:
                     for conn in swarm.get_connections():
                         closing.start_soon(dialling.drop, swarm, conn)
-                await basic.close()
+                await running.basic.close()
 
     # --- inbound ---------------------------------------------------------------------------------------------------
 
     async def _accept(self, running: _Running, stream: trio.SocketStream) -> None:
         """One inbound connection, from its first byte to its last: its slot is free again when this returns."""
         with suppress(OSError):
-            remote, (here, port, *_) = stream.socket.getpeername()[0], stream.socket.getsockname()
+            (remote, from_port, *_), (here, port, *_) = stream.socket.getpeername(), stream.socket.getsockname()
             keep_alive(stream)
             found = addr.Endpoint(ipaddress.ip_address(here), port).text() if addr.from_outside(here, remote) else ""
-            await self._take(running, addr.neighbourhood(remote), partial(self._meet, remote, stream), found)
+            await self._take(
+                running, addr.neighbourhood(remote), partial(self._meet, (remote, from_port), stream), found
+            )
         stream.socket.close()
 
     async def _take(self, running: _Running, place: str, meet: Callable[[], Awaitable[Wire]], found: str = "") -> bool:
@@ -219,24 +221,21 @@ class LibP2PHost:
             running.slots.give(place)
         return True
 
-    async def _meet(self, remote: str, stream: trio.SocketStream) -> Wire:
-        """Find out what a stranger speaks: raw libp2p, or WebSocket, which begins with an HTTP request."""
-        place = addr.neighbourhood(remote)
-        if not self._web:
-            return Wire(TcpPipe(stream), place)
+    async def _meet(self, remote: tuple[str, int], stream: trio.SocketStream) -> Wire:
+        """Find out what a stranger speaks: raw libp2p, which begins with its greeting, or HTTP, where we do."""
+        place = addr.neighbourhood(remote[0])
+        if not self._web_path:
+            return Wire(TcpPipe(stream), place, remote, inbound=True)
         with trio.fail_after(self._limits.handshake):
-            head = b""
-            while len(head) < len(websocket.PREFIX) and websocket.PREFIX.startswith(head):
-                some = await stream.receive_some(websocket.MAX_HEAD)
-                if not some:
-                    raise trio.BrokenResourceError
-                head += some
-            if not head.startswith(websocket.PREFIX):
-                return Wire(TcpPipe(stream, head), place)
-            pipe, forwarded = await websocket.accept(stream, head)
-        if remote in self._proxies and forwarded:
+            head = bytes(await stream.receive_some(web.MAX_HEAD))
+            if not head:
+                raise trio.BrokenResourceError
+            if head[:1] == GREETING[:1]:
+                return Wire(TcpPipe(stream, head), place, remote, inbound=True)
+            pipe, forwarded = await websocket.accept(stream, head, self._web_path)
+        if remote[0] in self._proxies and forwarded:
             place = addr.neighbourhood(forwarded[-1])
-        return Wire(pipe, place)
+        return Wire(pipe, place, remote, inbound=True)
 
     async def _shake_hands(self, running: _Running, wire: Wire, found: str) -> None:
         swarm = running.swarm
@@ -246,6 +245,8 @@ class LibP2PHost:
             # A peer whose old connections died unnoticed must get in again, so the oldest goes, not the new one.
             for conn in dialling.live(swarm, muxed.peer_id)[: -self._limits.connections_per_peer]:
                 await dialling.drop(swarm, conn)
+            ask = partial(self._speak_with, running, muxed.peer_id, plain.NAMES[0])
+            running.nursery.start_soon(running.courtesies.ask_back, muxed, ask)
             try:
                 with running.finding(key_of(muxed.peer_id), found):
                     await muxed.event_closed.wait()
@@ -255,7 +256,7 @@ class LibP2PHost:
             wire.abandon()
 
     def _say_farewell(self, peer: bytes) -> None:
-        if not self.is_connected(peer):
+        if not self._is_connected(peer):
             for told in self._farewells:
                 told(peer)
 
@@ -273,7 +274,7 @@ class LibP2PHost:
 
         async def meet() -> Wire:
             await accepted()
-            return Wire(CircuitPipe(stream), place)
+            return Wire(CircuitPipe(stream), place, inbound=True)
 
         place = f"relay {addr.peer_id(stream.peer)}"
         with stream.carrying():
@@ -282,38 +283,34 @@ class LibP2PHost:
             await stream.kill()
         return taken
 
-    async def _inbound(self, basic: BasicHost, stream: INetStream) -> None:
-        """libp2p's own way of doing this reads a protocol name of any length."""
-        _, handler = await basic.multiselect.negotiate(
-            MultiselectCommunicator(guard.Brief(stream)), int(self._limits.negotiation)
-        )
+    async def _inbound(self, courtesies: plain.Courtesies, stream: INetStream) -> None:
+        """One stream that a peer opened, from its first byte to its last."""
+        assert isinstance(stream, NetStream)
+        assert isinstance(stream.muxed_conn, GuardedYamux)
+        caller = Caller(key_of(stream.muxed_conn.peer_id), stream.muxed_conn.route)
+        handler = None
+        with trio.move_on_after(self._limits.negotiation):
+            handler = await plain.choose(stream, partial(self._look_up, courtesies, caller, stream.muxed_conn))
         if handler is None:
             await guard.reset(stream)
-        else:
-            await handler(stream)
+            return
+        ours = LibP2PStream(stream, caller.peer, inbound=True)
+        try:
+            await handler(ours)
+        finally:
+            await ours.close()
 
-    def _serve(self, basic: BasicHost, protocol: str, handler: Handler) -> None:
-        async def serve(stream: INetStream) -> None:
-            assert isinstance(stream, NetStream)
-            ours = LibP2PStream(stream, key_of(stream.muxed_conn.peer_id), inbound=True)
-            try:
-                await handler(ours)
-            finally:
-                await ours.close()
-
-        basic.set_stream_handler(TProtocol(protocol), serve)
-
-    async def _identify(self, stream: INetStream) -> None:
-        """Answer what every libp2p node is asked, with what the asker knows already: our key. (identify 1.0.0)"""
-        answer = Identify(
-            protocol_version="ipfs/0.1.0",
-            agent_version=AGENT,
-            public_key=self._pair.public_key.serialize(),
-            protocols=[IDENTIFY],
-        ).SerializeToString()
-        with guard.shielded(STREAM_PATIENCE):
-            await stream.write(encode_uvarint(len(answer)) + answer)
-            await stream.close()
+    async def _look_up(
+        self, courtesies: plain.Courtesies, caller: Caller, muxed: GuardedYamux, name: str
+    ) -> Handler | None:
+        if (courtesy := courtesies.handlers.get(name)) is not None:
+            return courtesy
+        handler = self._handlers.get(name)
+        for recognizer in self._recognizers:
+            handler = handler or await recognizer(name, caller)
+        if handler is not None:
+            courtesies.expected.add(muxed)
+        return handler
 
     # --- outbound --------------------------------------------------------------------------------------------------
 
@@ -327,7 +324,7 @@ class LibP2PHost:
             try:
                 return await self._open(running, ID(addr.multihash(peer)), addresses, protocol, only)
             except ProtocolNotSupportedError:
-                raise Unreachable("the peer does not speak this protocol") from None
+                raise NotServed("it answers, and does not know what we ask for") from None
             except Unreachable:
                 raise
             except Exception as error:
@@ -357,6 +354,9 @@ class LibP2PHost:
             if tried is not None and dialling.route(silent) == dialling.route(tried):
                 await dialling.drop(swarm, silent)
         return await self._speak(conn, protocol)
+
+    async def _speak_with(self, running: _Running, peer: ID, protocol: str) -> Stream:
+        return await self._speak(dialling.live(running.swarm, peer)[-1], protocol)
 
     async def _speak(self, conn: SwarmConn, protocol: str) -> Stream:
         muxed = conn.muxed_conn
@@ -412,10 +412,18 @@ class _Running:
     """What exists only while a host runs."""
 
     dialler: Dialler
+    nursery: trio.Nursery
 
     def __init__(
-        self, swarm: Swarm, basic: BasicHost, listening: Listening, limits: Limits, proxies: Collection[str]
+        self,
+        swarm: Swarm,
+        basic: BasicHost,
+        listening: Listening,
+        limits: Limits,
+        proxies: Collection[str],
+        courtesies: plain.Courtesies,
     ) -> None:
+        self.courtesies = courtesies
         self.swarm = swarm
         self.basic = basic
         self.endpoints = listening.endpoints

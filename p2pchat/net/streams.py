@@ -43,6 +43,11 @@ class LibP2PStream:
         never to be written down."""
         return self._muxed.place
 
+    @property
+    def remote(self) -> tuple[str, int] | None:
+        """The IP address and port at the other end; None over a circuit. Never to be written down."""
+        return self._muxed.remote
+
     async def read(self, at_most: int) -> bytes:
         if self._closed or at_most < 1:
             raise LinkLost("this stream was closed here")

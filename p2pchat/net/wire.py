@@ -14,6 +14,7 @@ from p2pchat.net.pipes import Pipe
 WRITE_PATIENCE = 10.0  # seconds one frame may take to leave this machine before the connection counts as dead
 MAX_READ = 2**16  # the largest piece any layer above the socket has a reason to ask for: a Noise message
 MAX_NEGOTIATION = 1024  # bytes of one multistream-select message; ours are below 40
+GREETING = b"\x13/multistream/1.0.0\n"
 _LENGTH = 2  # bytes that say how long a Noise message is
 
 
@@ -27,13 +28,20 @@ def shielded(seconds: float) -> trio.CancelScope:
 class Wire(ReadWriteCloser):
     """One pipe, as libp2p wants it: `read(n)` gives exactly n bytes, or fewer only at the end.
 
-    One task reads and one writes at a time. place: where it comes from, as far as limits go.
+    One task reads and one writes at a time. place: where it comes from, as far as limits go. remote: IP address and
+    port of the other end, for telling it where it is seen. inbound: nothing is sent before the other side has said
+    libp2p's greeting (py-libp2p greets whoever connects, so that one scan of the banners finds all of it).
     """
 
-    def __init__(self, pipe: Pipe, place: str = "") -> None:
+    def __init__(
+        self, pipe: Pipe, place: str = "", remote: tuple[str, int] | None = None, *, inbound: bool = False
+    ) -> None:
         self._pipe = pipe
         self.place = place
+        self.remote = remote
         self._buffer = bytearray()
+        self._ungreeted = inbound
+        self._heard = self._held = b""
 
     @property
     def route(self) -> str:
@@ -44,7 +52,13 @@ class Wire(ReadWriteCloser):
         if n is None or not 0 <= n <= MAX_READ:
             raise ConnectionClosedError("a peer announced too much", transport="tcp")
         await self._until(n)
-        return self._taken(0, n)
+        piece = self._taken(0, n)
+        if self._ungreeted and len(self._heard) < len(GREETING):
+            self._heard += piece
+            if self._heard == GREETING:
+                self._ungreeted = False
+                await self.write(self._held)
+        return piece
 
     async def message(self) -> bytes:
         """The next Noise message, still sealed, without its length; b"" at the end."""
@@ -74,6 +88,9 @@ class Wire(ReadWriteCloser):
         return piece
 
     async def write(self, data: bytes) -> None:
+        if self._ungreeted:
+            self._held += data
+            return
         try:
             await self._pipe.send(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:

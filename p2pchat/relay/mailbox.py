@@ -20,7 +20,7 @@ import trio
 
 from p2pchat.core import mailbox as words
 from p2pchat.core.mailbox import Hello
-from p2pchat.core.primitives import Random, equal
+from p2pchat.core.primitives import Random
 from p2pchat.core.wire import Frame, FrameParser
 from p2pchat.errors import CannotOpen, LinkLost
 from p2pchat.net.frames import READ, write_frames
@@ -35,10 +35,8 @@ from p2pchat.relay.store import Deposit, Kept, MailboxStore
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
 
-PROTOCOL = words.PROTOCOL
 SILENCE = 180.0
 SWEEP = 30.0
-TOKEN_PATIENCE = 10.0
 A_BREATH = 64
 """Frames of one client that are taken before others have a turn."""
 
@@ -68,7 +66,7 @@ class Counts:
 
 
 class Mailbox:
-    """Serves `PROTOCOL` on a host. `run` until cancelled; `serve` is the handler of a stream.
+    """Serves `names.mailbox_name` on a host. `run` until cancelled; `serve` is the handler of a stream.
 
     `clock`: ms since the epoch. `place_of`: where on the network a stream comes from, for the limits on one place.
     `in_thread`: how the disk is waited for.
@@ -118,7 +116,7 @@ class Mailbox:
         return self._outgoing.total
 
     def knows(self, peer: bytes) -> bool:
-        """Whether it has said the token, on a stream that is still there; everybody has where there is none."""
+        """Whether it knows the token, since it has a stream here; everybody counts where there is none."""
         return self._limits.token is None or peer in self._admitted
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -149,6 +147,7 @@ class Mailbox:
             self.pushes.catch_up,
         )
         self._clients.add(client)
+        self._admitted[stream.peer] += 1
         try:
             with client.scope:
                 await write_frames(stream, [Frame(words.HELLO, words.encode_hello(hello))])
@@ -161,6 +160,9 @@ class Mailbox:
         finally:
             client.close()
             self._clients.discard(client)
+            self._admitted[stream.peer] -= 1
+            if not self._admitted[stream.peer]:
+                del self._admitted[stream.peer]
             self.pushes.forget(client)
             self._left.unpark_all()
 
@@ -226,25 +228,16 @@ class Mailbox:
             limits.longest_hours,
             quota.queue_blobs,
             quota.queue_bytes,
-            limits.token is not None,
         )
 
     async def _read(self, client: Client) -> None:
-        parser, peer = FrameParser(words.FROM_CLIENT), client.stream.peer
-        frames = await self._heard_token(client, parser)
-        self._admitted[peer] += 1
-        try:
+        parser = FrameParser(words.FROM_CLIENT)
+        # what was taken is held by nobody while more is waited for
+        while data := await client.stream.read(READ):
+            client.heard = trio.current_time()
+            frames = parser.feed(data)
+            del data
             await self._take_all(client, frames)
-            # what was taken is held by nobody while more is waited for
-            while data := await client.stream.read(READ):
-                client.heard = trio.current_time()
-                frames = parser.feed(data)
-                del data
-                await self._take_all(client, frames)
-        finally:
-            self._admitted[peer] -= 1
-            if not self._admitted[peer]:
-                del self._admitted[peer]
 
     async def _take_all(self, client: Client, frames: list[Frame]) -> None:
         """These frames, in order; the list is empty afterwards."""
@@ -254,20 +247,6 @@ class Mailbox:
                 await trio.lowlevel.checkpoint()
             await self._until_room(client, frames[-1].type)
             self._take(client, frames.pop())
-
-    async def _heard_token(self, client: Client, parser: FrameParser) -> list[Frame]:
-        """Return, with the frames that came behind it, once the client said the token where there is one."""
-        token = self._limits.token
-        if token is None:
-            return []
-        with trio.move_on_after(TOKEN_PATIENCE):
-            while data := await client.stream.read(READ):
-                frames = parser.feed(data)
-                if frames:
-                    if frames[0].type != words.TOKEN or not equal(frames[0].body, token):
-                        raise CannotOpen
-                    return frames[1:]
-        raise CannotOpen
 
     async def _until_room(self, client: Client, kind: int) -> None:
         """Wait while this client, or all of them together, have too much waiting."""
@@ -292,8 +271,6 @@ class Mailbox:
                 self._open(client, words.decode_open(frame.body))
             case words.PING:
                 client.send(Frame(words.PONG, b""))
-            case words.TOKEN:
-                raise CannotOpen
 
     def _open(self, client: Client, opening: words.Open) -> None:
         if opening.handle in client.opened or opening.handle == words.NO_HANDLE:

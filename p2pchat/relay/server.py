@@ -26,10 +26,11 @@ import trio
 
 from p2pchat import __version__
 from p2pchat import log as logs
-from p2pchat.core.primitives import self_test, system_entropy
+from p2pchat.core.names import hop_name, mailbox_name, relay_pass, web_path
+from p2pchat.core.primitives import self_test, sign_public, system_entropy
 from p2pchat.errors import BadAddress
 from p2pchat.net import addresses as addr
-from p2pchat.net import circuit, guard
+from p2pchat.net import guard
 from p2pchat.net.hop import CircuitLimits, CircuitRelay
 from p2pchat.net.host import LibP2PHost
 from p2pchat.net.host import Limits as HostLimits
@@ -39,7 +40,7 @@ from p2pchat.relay import metrics
 from p2pchat.relay.config import BadSetting, Config
 from p2pchat.relay.folder import Folder
 from p2pchat.relay.limits import Limits
-from p2pchat.relay.mailbox import PROTOCOL, Mailbox, place_of
+from p2pchat.relay.mailbox import Mailbox, place_of
 from p2pchat.relay.store import MailboxStore, Quota
 
 DRAIN = 5.0
@@ -123,18 +124,21 @@ class _Relay:
         self._config = config
         self._token = limits.token or b""
         self._folder = folder
+        seed = folder.seed(random(32))
+        peer = sign_public(seed)
+        self._pass = relay_pass(peer, self._token)
         self._host = LibP2PHost(
-            folder.seed(random(32)), config.listen, limits=host_limits(config), web=True, proxies=_proxies(config)
+            seed, config.listen, limits=host_limits(config), web_path=web_path(self._pass), proxies=_proxies(config)
         )
         self._announced = [_announced(address) for address in config.announce]
         self._supervisor = Supervisor(self._host)
         self.store = MailboxStore.open(folder.store, quota(config), _now())
-        self._mailbox = Mailbox(self._host.peer, self.store, limits, _now, random, place_of)
-        self._host.handle(PROTOCOL, self._mailbox.serve)
+        self._mailbox = Mailbox(peer, self.store, limits, _now, random, place_of)
+        self._host.handle(mailbox_name(peer, self._token), self._mailbox.serve)
         self._hop = CircuitRelay(
             self._host, circuit_limits(config), _now, allowed=self._mailbox.knows, announce=self._where
         )
-        self._host.handle(circuit.HOP, self._hop.serve)
+        self._host.handle(hop_name(self._pass), self._hop.serve)
         self._began = time.monotonic()
 
     async def run(self, announce: Announce) -> None:
@@ -209,6 +213,7 @@ class _Relay:
             "version": __version__,
             "pid": os.getpid(),
             "seconds": int(time.monotonic() - self._began),
+            "websocket": web_path(self._pass),
             **self._found_at(),
             **self._numbers(),
         }

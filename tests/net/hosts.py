@@ -27,7 +27,7 @@ def make(
     number: int, limits: Limits | None = None, listen: Sequence[str] = LOOPBACK, *, web: bool = False
 ) -> LibP2PHost:
     """A host that echoes. Different numbers are different peers."""
-    host = LibP2PHost(bytes([number]) * 32, listen, limits=limits, web=web)
+    host = LibP2PHost(bytes([number]) * 32, listen, limits=limits, web_path="/" if web else "")
     host.handle(ECHO, echo)
     return host
 

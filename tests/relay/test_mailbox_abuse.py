@@ -132,17 +132,6 @@ def test_who_fetches_may_not_deposit_there(tmp_path: Path) -> None:
     run(main)
 
 
-def test_what_waits_before_the_token_is_not_looked_at(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with relay(tmp_path, replace(LIMITS, token=b"t")) as at:
-            eve = await at.client()
-            opening = words.Open(0, TO_PUT, BOB.queue, words.sign_open(BOB.put, TO_PUT, eve.hello, BOB.queue))
-            await eve.send(Frame(words.OPEN, words.encode_open(opening)), Frame(words.TOKEN, b"t"))
-            assert await eve.has_ended()
-
-    run(main)
-
-
 # --- stamps ------------------------------------------------------------------------------------------------------
 
 
@@ -520,7 +509,7 @@ def test_any_bytes_from_a_client_end_its_stream_or_nothing(
         Frame(words.PUT, bytes(16) + bytes(65_537)),
         Frame(words.HELLO, b"\x90"),
         Frame(words.BLOB, bytes(10 + 4096)),
-        Frame(words.TOKEN, b"unasked"),
+        Frame(1, b"x"),
         Frame(12, b""),
         Frame(words.FETCH, words.encode_fetch(1, 513, [])),
     ],
