@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from noise.connection import Keypair, NoiseConnection
 
 from p2pchat.core import mailbox as words
+from p2pchat.core.names import MAILBOX
 from p2pchat.core.primitives import sign_public
 
 MULTISTREAM = b"\x13/multistream/1.0.0\n"
@@ -186,7 +187,7 @@ class Mail:
 
     def __init__(self, conn: Conn, role: int) -> None:
         self.conn = conn
-        self.stream = conn.open(words.PROTOCOL)
+        self.stream = conn.open(MAILBOX)
         self._number = 0
         kind, body = self._frame()
         assert kind == words.HELLO

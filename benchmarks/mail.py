@@ -23,6 +23,7 @@ from libp2p.stream_muxer.yamux.yamux import YamuxStream
 from p2pchat.core import mailbox as words
 from p2pchat.core import primitives as prim
 from p2pchat.core.mailbox import Hello, Open, Put, Queue
+from p2pchat.core.names import MAILBOX
 from p2pchat.core.wire import Frame, FrameParser
 from p2pchat.net import addresses as addr
 from p2pchat.net import guard, handshake, pipes
@@ -31,7 +32,6 @@ from p2pchat.net.frames import write_frames
 from p2pchat.net.handshake import Identity
 from p2pchat.net.quiet import quiet
 
-PROTOCOL = "/p2pchat/mailbox/1"
 AT_ONCE = 4
 """Connections made at the same time."""
 PING = 60.0
@@ -70,7 +70,7 @@ class Line:
         await muxed.event_started.wait()
         inner = await muxed.open_stream()
         made = cls(peer, muxed, inner)
-        await handshake.propose(_Channel(made), PROTOCOL.encode())
+        await handshake.propose(_Channel(made), MAILBOX.encode())
         return made
 
     async def read(self, at_most: int) -> bytes:

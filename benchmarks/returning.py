@@ -35,6 +35,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from nacl.signing import SigningKey
 
 from p2pchat.core import mailbox as words
+from p2pchat.core.names import MAILBOX
 from p2pchat.core.primitives import sign_public
 
 SETTINGS = """
@@ -219,8 +220,8 @@ class Client:
 
     async def _watch(self) -> None:
         self._stream = bytearray()
-        await self._write(_MULTISTREAM + _named(words.PROTOCOL), flags=1)
-        await self._read(len(_MULTISTREAM) + len(_named(words.PROTOCOL)))
+        await self._write(_MULTISTREAM + _named(MAILBOX), flags=1)
+        await self._read(len(_MULTISTREAM) + len(_named(MAILBOX)))
         hello = words.decode_hello(await self._until(words.HELLO))
         assert hello.relay == self._relay
         said = b""

@@ -18,6 +18,7 @@ P2PChatError                     exit 1
     ├── CannotOpen               bytes from outside that do not decode, verify or decrypt
     ├── LinkLost                 a stream or its connection ended
     └── Unreachable              no address of a peer answered
+        └── NotServed            it answered, and knows nothing by the name we said
 
 A class's docstring is the sentence a user reads when the raiser gives none; `hint` says what to do. `result` is what
 was done all the same, where that is something: a message that was saved and not delivered in time.
@@ -251,3 +252,7 @@ class LinkLost(PeerError):
 
 class Unreachable(PeerError):
     """No address answered."""
+
+
+class NotServed(Unreachable):
+    """The other side answered, and does not serve us."""

@@ -20,14 +20,15 @@ from p2pchat.core.content import Content, Profile, encode_content, new_message_i
 from p2pchat.core.envelope import BUCKETS, open_blob, seal_blob
 from p2pchat.core.identity import Device
 from p2pchat.core.invite import blob_key, hello_key, join_tag, read_invite
+from p2pchat.core.names import join_name, link_name
 from p2pchat.core.prekeys import Bundle, open_bundle
 from p2pchat.core.primitives import hkdf
-from p2pchat.core.session import hello_days, hello_tag
+from p2pchat.core.session import hello_days
 from p2pchat.core.wire import Frame, FrameParser, pack
 from p2pchat.engine import inbound
 from p2pchat.engine.turn import Turn
-from p2pchat.errors import LinkLost
-from p2pchat.net import addresses, direct, joining
+from p2pchat.errors import LinkLost, NotServed
+from p2pchat.net import addresses
 from p2pchat.net.frames import FrameReader
 from tests.meddler import Meddler, flipped
 from tests.world import World, WorldNode, befriend, run_world
@@ -78,7 +79,8 @@ def test_with_alices_own_keys_nobody_is_bob_to_alice(tmp_path: Path) -> None:
         written = (await alice.call("invite", reusable=True))["invite"]
         invite = read_invite(written)[0]
         for device in (posing, replace(posing, device_private=world.entropy.random(32))):
-            stream = await thief.open(alice.host.peer, alice.host.addresses(), joining.PROTOCOL)
+            name = join_name(hello_key(invite.secret), alice.host.peer)
+            stream = await thief.open(alice.host.peer, alice.host.addresses(), name)
             reader = FrameReader(stream)
             tag = join_tag(hello_key(invite.secret), "join", thief.peer, stream.peer)
             await stream.write(pack(Frame(wire.HELLO, tag)))
@@ -91,11 +93,8 @@ def test_with_alices_own_keys_nobody_is_bob_to_alice(tmp_path: Path) -> None:
         # by a link, with whatever keys can be made of them
         for root in (stolen.identity_seed, stolen.device_private, hkdf(stolen.device_private, "hello", 32)):
             for day in hello_days(alice.clock()):
-                stream = await thief.open(alice.host.peer, alice.host.addresses(), direct.PROTOCOL)
-                hello = hello_tag(root, thief.peer, stream.peer, day)
-                await stream.write(pack(Frame(wire.HELLO, hello)))
-                with pytest.raises(LinkLost):
-                    await FrameReader(stream).one()
+                with pytest.raises(NotServed):
+                    await thief.open(alice.host.peer, alice.host.addresses(), link_name(root, alice.host.peer, day))
 
     run_world(tmp_path, main)
 
@@ -126,13 +125,14 @@ def test_somebody_elses_transport_key_in_a_profile_misleads_nobody(tmp_path: Pat
         bob_id = await alice.id_of((await alice.call("contacts"))[0]["id"])
         await bob.stop()
         await alice.call("send", chat=bob_id.hex(), text="for bob only")
-        said = len(world.traffic)
+        said, dialled = len(world.traffic), alice.host.dials
         await trio.sleep(600)
+        assert alice.host.dials > dialled
         routes = {one["id"]: one["route"] for one in await alice.call("contacts")}
         assert routes[bob_id.hex()] is None
-        # she knocked at carol's with what was meant for bob, which means nothing to carol, who said nothing
+        # she knocked at carol's by bob's name, which means nothing there, and so nothing more was said
         streams = [data for who, whom, data in world.traffic[said:] if (who, whom) == ("alice", "carol")]
-        assert any(len(data) == 21 for data in streams)
+        assert not any(len(data) == 21 for data in streams)
         assert [one for one in await carol.call("log", chat="alice") if one["text"] != "for carol"] == []
         states = [one["state"] for one in await alice.call("log", chat=bob_id.hex())]
         assert states[-1] == "saved"
@@ -230,7 +230,8 @@ async def a_whole_story(world: World) -> list[WorldNode]:
     await alice.call("send", chat="robert-green", text=PLAINTEXTS[1], wait="delivered", timeout=60)
     contact = await bob.id_of("alicia-blue")
     bob.engine.net.send(contact, [Frame(wire.ENVELOPE, bytes(4096)), Frame(wire.INITIAL, bytes(4096))])
-    await world.outsider("mallory").open(alice.host.peer, alice.host.addresses(), direct.PROTOCOL)
+    with pytest.raises(NotServed):
+        await world.outsider("mallory").open(alice.host.peer, alice.host.addresses(), "/p2pchat/envelope/1")
     await trio.sleep(30)
     with pytest.raises(Exception, match="inside the node"):
         await alice.engine.submit(fail_with, PLAINTEXTS[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,12 +11,13 @@ import trio
 from p2pchat.core import content as contents
 from p2pchat.core import wire
 from p2pchat.core.invite import hello_key, join_tag, read_invite
+from p2pchat.core.names import join_name, link_name
 from p2pchat.core.session import Pair, hello_days, hello_tag
 from p2pchat.core.wire import Frame, pack
 from p2pchat.engine import profile
 from p2pchat.engine.ports import Relay
-from p2pchat.errors import LinkLost, NotNow, NotReached
-from p2pchat.net import addresses, direct, joining
+from p2pchat.errors import LinkLost, NotNow, NotReached, NotServed
+from p2pchat.net import addresses
 from p2pchat.net.frames import FrameReader
 from p2pchat.net.ports import Stream
 from p2pchat.net.sides import LEAVE_AFTER
@@ -197,12 +198,13 @@ def test_an_invite_by_no_relay_of_ours_is_not_joined_in_hiding(tmp_path: Path) -
 # --- who knocks where the address is guessed ------------------------------------------------------------------------
 
 
-async def answered(stream: Stream, frame: Frame) -> bool:
-    """Whether there is a word back."""
+async def answered(opening: Awaitable[Stream], frame: Frame) -> bool:
+    """Whether the name is known there, and there is a word back."""
     try:
+        stream = await opening
         await stream.write(pack(frame))
         await FrameReader(stream).one()
-    except LinkLost:
+    except (LinkLost, NotServed):
         return False
     return True
 
@@ -221,13 +223,15 @@ def test_a_hidden_contact_who_dials_our_address_is_a_stranger(tmp_path: Path, hi
         await bob.stop()
         spy = world.outsider("bob", profile.transport_seed(Database.open(bob.folder / "p2pchat.db", KEY)))
         ways = [*alice.host.addresses(), *(addresses.circuit(way, hill.peer) for way in hill.addresses())]
+        today = hello_days(alice.clock())[0]
         for only in ("direct", "circuit"):
-            stream = await spy.open(alice.host.peer, ways, direct.PROTOCOL, only=only)
-            tag = hello_tag(pair.ours, spy.peer, alice.host.peer, hello_days(alice.clock())[0])
+            stream = spy.open(alice.host.peer, ways, link_name(pair.ours, alice.host.peer, today), only=only)
+            tag = hello_tag(pair.ours, spy.peer, alice.host.peer, today)
             assert await answered(stream, Frame(wire.HELLO, tag)) is not hidden
         if hidden:
-            stream = await spy.open(alice.hidden.peer, ways, direct.PROTOCOL, only="circuit")
-            tag = hello_tag(pair.ours, spy.peer, alice.hidden.peer, hello_days(alice.clock())[0])
+            name = link_name(pair.ours, alice.hidden.peer, today)
+            stream = spy.open(alice.hidden.peer, ways, name, only="circuit")
+            tag = hello_tag(pair.ours, spy.peer, alice.hidden.peer, today)
             assert await answered(stream, Frame(wire.HELLO, tag))
 
     run_world(tmp_path, main)
@@ -242,7 +246,7 @@ def test_a_hidden_invite_is_unknown_where_the_address_is(tmp_path: Path, hidden:
         spy: FakeHost = world.outsider("spy")
         ways = [*alice.host.addresses(), *(addresses.circuit(way, hill.peer) for way in hill.addresses())]
         for only in ("direct", "circuit"):
-            stream = await spy.open(alice.host.peer, ways, joining.PROTOCOL, only=only)
+            stream = spy.open(alice.host.peer, ways, join_name(hello_key(secret), alice.host.peer), only=only)
             tag = join_tag(hello_key(secret), "join", spy.peer, alice.host.peer)
             assert await answered(stream, Frame(wire.HELLO, tag)) is not hidden
 
@@ -258,8 +262,10 @@ def test_the_hidden_host_answers_nobody_who_comes_directly(tmp_path: Path) -> No
         await befriend_hidden(alice, bob, hides=alice)
         pair: Pair = bob.engine.gate.pairs(await bob.id_of("alice"))[0]
         alice.hidden._listens = True
-        stream = await hill.open(alice.hidden.peer, alice.hidden.addresses(), direct.PROTOCOL)
-        tag = hello_tag(pair.ours, hill.peer, alice.hidden.peer, hello_days(alice.clock())[0])
+        today = hello_days(alice.clock())[0]
+        name = link_name(pair.ours, alice.hidden.peer, today)
+        stream = hill.open(alice.hidden.peer, alice.hidden.addresses(), name)
+        tag = hello_tag(pair.ours, hill.peer, alice.hidden.peer, today)
         assert not await answered(stream, Frame(wire.HELLO, tag))
 
     run_world(tmp_path, main)

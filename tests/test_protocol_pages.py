@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, 
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from nacl.exceptions import CryptoError
 
-from p2pchat.core import envelope, handshake, identity, invite, prekeys, primitives, session, wire
+from p2pchat.core import envelope, handshake, identity, invite, names, prekeys, primitives, session, wire
+from p2pchat.net import addresses
 
 NOW = 1_700_000_000_000
 ENTROPY = primitives.system_entropy()
@@ -307,6 +308,30 @@ def test_direct_page() -> None:
     assert set(session.hello_days(NOW)) == {day - 1, day, day + 1}
     assert session.renew_key(root) == hkdf(root, "renew", 32)
     assert wire.pack(wire.Frame(wire.ACKS, bytes(16))) == (17).to_bytes(4, "big") + b"\x02" + bytes(16)
+
+
+def name(key: bytes, what: bytes) -> str:
+    return "/" + base64.b32encode(tag(key, what)[:16]).decode().rstrip("=").lower()
+
+
+def test_names_page() -> None:
+    key, host, token = os.urandom(32), os.urandom(32), b"friends.only"
+    assert names.link_name(key, host, 20_000) == name(key, b"link" + host + (20_000).to_bytes(4, "big"))
+    assert names.join_name(key, host) == name(key, b"name" + host)
+    of_token = hkdf(token, "relay token", 32, context=host)
+    assert names.mailbox_name(host, token) == name(of_token, b"mailbox")
+    opened = tag(of_token, b"pass")[:10]
+    assert names.relay_pass(host, token) == opened
+    assert names.hop_name(opened) == name(opened, b"hop")
+    assert names.web_path(opened) == name(opened, b"web")
+    assert len(name(key, b"")) == 27
+    text = f"/ip4/192.0.2.7/tcp/4001/wss/pass/{base64.b32encode(opened).decode().lower()}"
+    packed = bytes.fromhex("04c0000207060fa1de038180c001") + opened
+    assert (addresses.pack(text), addresses.unpack(packed)) == (packed, text)
+    assert (names.mailbox_name(host, b""), names.hop_name(b"")) == (
+        "/p2pchat/mailbox/1",
+        "/libp2p/circuit/relay/0.2.0/hop",
+    )
 
 
 def test_identity_page() -> None:

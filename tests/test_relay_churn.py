@@ -12,13 +12,13 @@ import trio
 from libp2p.peer.id import ID
 
 from p2pchat.core.mailbox import DONE, TO_FETCH, TO_PUT
+from p2pchat.core.names import MAILBOX
 from p2pchat.net import addresses as addr
 from p2pchat.net import circuit, dialling
 from p2pchat.net.circuit import HopMessage, StopMessage
 from p2pchat.net.guard import GuardedYamux
 from p2pchat.net.host import LibP2PHost
 from p2pchat.net.ports import Stream
-from p2pchat.relay.mailbox import PROTOCOL
 from tests.net.hosts import echo
 from tests.net.relays import ask, echoes
 from tests.processes import Place, place
@@ -111,7 +111,7 @@ class Town:
                     self._muxer(one).abandon()
 
     async def _mail(self, by: LibP2PHost, role: int, keys: Keys) -> MailClient:
-        client = await MailClient(await by.open(self._relay, [self._where], PROTOCOL)).greeted()
+        client = await MailClient(await by.open(self._relay, [self._where], MAILBOX)).greeted()
         assert await client.open(0, role, keys) == DONE
         return client
 

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 import trio
 
-from p2pchat.core import mailbox as words
+from p2pchat.core import names
 from p2pchat.core.mailbox import TO_PUT
-from p2pchat.core.wire import Frame
-from p2pchat.errors import Unreachable
+from p2pchat.errors import NotServed, Unreachable
 from p2pchat.net import addresses as addr
 from p2pchat.net import circuit
 from p2pchat.net.circuit import HopMessage
@@ -25,8 +24,8 @@ from tests.net.hosts import ECHO, echo
 from tests.net.relays import Place as Guest
 from tests.net.relays import ask, connect_to, echoes, ended
 from tests.processes import Place, place
-from tests.relay.boxes import Keys
-from tests.relay.programs import connect, data, free_port, get, host, opened, run, start
+from tests.relay.boxes import Keys, MailClient
+from tests.relay.programs import data, free_port, get, host, opened, run, start
 
 
 @pytest.fixture
@@ -43,13 +42,14 @@ class Meeting:
     bob: LibP2PHost
     relay: bytes
     where: str
+    hop: str = names.HOP
 
     async def call(self) -> Stream:
         return await self.alice.open(self.bob.peer, [addr.circuit(self.where, self.relay)], ECHO)
 
     async def request(self, by: LibP2PHost, message: HopMessage) -> int:
         """What the relay answers."""
-        return await ask(await by.open(self.relay, [self.where], circuit.HOP), message)
+        return await ask(await by.open(self.relay, [self.where], self.hop), message)
 
 
 @asynccontextmanager
@@ -141,17 +141,15 @@ def test_where_a_token_is_asked_for_only_who_said_it_can_be_reached(here: Place)
         async with host() as alice, host() as bob:
             bob.handle(ECHO, echo)
             there = Meeting(alice, bob, relay, where)
+            there.hop = names.hop_name(names.relay_pass(relay, b"let-me.in"))
             assert await there.request(bob, reserve) == circuit.RESERVATION_REFUSED
-            mail = await connect(bob, address)
-            assert mail.hello.token
-            assert await there.request(bob, reserve) == circuit.RESERVATION_REFUSED
-            await mail.send(Frame(words.TOKEN, b"let-me.in"))
-            await mail.ping()
+            stream = await bob.open(relay, [where], names.mailbox_name(relay, b"let-me.in"))
+            await MailClient(stream).greeted()
             assert await there.request(bob, reserve) == circuit.OK
             assert await there.request(alice, reserve) == circuit.RESERVATION_REFUSED
-            stranger = await connect(alice, address)
-            await stranger.send(Frame(words.PING, b""))
-            assert await stranger.has_ended()
+            for unknown in (names.MAILBOX, names.HOP, names.mailbox_name(relay, b"let-me-in")):
+                with pytest.raises(NotServed):
+                    await alice.open(relay, [where], unknown)
 
     run(main)
 

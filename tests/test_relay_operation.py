@@ -9,9 +9,12 @@ from collections.abc import Iterator
 import pytest
 
 from p2pchat.core.mailbox import DONE, QUEUE_FULL, TO_PUT
+from p2pchat.core.names import mailbox_name
+from p2pchat.errors import NotServed
+from p2pchat.net.addresses import parse_full
 from tests.processes import Place, place
 from tests.relay.boxes import Keys, blob
-from tests.relay.programs import connect, data, free_port, get, host, opened, run, start
+from tests.relay.programs import data, free_port, get, host, opened, run, start
 
 BOB = Keys("bob")
 
@@ -68,7 +71,11 @@ def test_a_hangup_reads_token_and_limits_again_and_drops_nobody(here: Place) -> 
             settings.write_text(f'queue_blobs = 3\nconnections = 99\ntoken_file = "{token}"\n')
             hang_up("after a restart: connections")
             assert await alice.put(0, blob(3), blob(4)) == [DONE, QUEUE_FULL]
-            assert (await connect(two, address)).hello.token
+            peer, at = parse_full(address)
+            with pytest.raises(NotServed):
+                await two.open(peer, [at], mailbox_name(peer, b""))
+            stream = await two.open(peer, [at], mailbox_name(peer, b"sesame"))
+            await stream.close()
 
     run(main)
     assert get(port, "/healthz") == "ok\n"

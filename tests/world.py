@@ -36,11 +36,11 @@ from p2pchat.engine import commands
 from p2pchat.engine import profile as profiles
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.ports import Relay
-from p2pchat.errors import CannotOpen, LinkLost, Unreachable
+from p2pchat.errors import CannotOpen, LinkLost, NotServed, Unreachable
 from p2pchat.net import addresses, circuit
 from p2pchat.net.circuit import HopMessage
 from p2pchat.net.network import Network
-from p2pchat.net.ports import Handler, Stream
+from p2pchat.net.ports import Caller, Handler, Recognizer, Stream
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import instance
 from p2pchat.store.database import Database
@@ -146,6 +146,7 @@ class FakeHost:
         self.name = name
         self._peer = sign_public(seed)
         self._handlers: dict[str, Handler] = {}
+        self._recognizers: list[Recognizer] = []
         self.streams: set[FakeStream] = set()
         self.nursery: trio.Nursery | None = None
         self.dials = 0
@@ -161,25 +162,47 @@ class FakeHost:
     def handle(self, protocol: str, handler: Handler) -> None:
         self._handlers[protocol] = handler
 
+    def recognize(self, recognizer: Recognizer) -> None:
+        self._recognizers.append(recognizer)
+
+    def answer_to_anything(self, handler: Handler) -> None:
+        """For who plays another's host: take every name for its own from now on."""
+
+        async def recognize(name: str, caller: Caller) -> Handler:
+            return handler
+
+        self._recognizers = [recognize]
+
+    async def _serving(self, protocol: str, caller: Caller) -> Handler:
+        for recognizer in self._recognizers:
+            if (found := await recognizer(protocol, caller)) is not None:
+                return found
+        if protocol not in self._handlers:
+            raise NotServed
+        return self._handlers[protocol]
+
     async def open(self, peer: bytes, addresses: Sequence[str], protocol: str, *, only: str | None = None) -> Stream:
         self.dials += 1
         there = self._world.listening.get(peer)
         await trio.lowlevel.checkpoint()
-        if there is None or self.nursery is None or protocol not in there._handlers:
+        if there is None or self.nursery is None:
             raise Unreachable
         by = None
         if only == "circuit" or not self._dials(there, addresses):
             by = self._relay_to(there, addresses)
             if by is None or only == "direct":
                 raise Unreachable
-        self._world.opened.append((self.peer, peer, "direct" if by is None else "circuit"))
+        route = "direct" if by is None else "circuit"
+        handler = await there._serving(protocol, Caller(self.peer, route))
+        if there.nursery is None or self.nursery is None:  # gone meanwhile
+            raise Unreachable
+        self._world.opened.append((self.peer, peer, route))
         near, far = memory_stream_pair()
         ours = FakeStream(self._world, self, there, near, inbound=False, by=by)
         theirs = FakeStream(self._world, there, self, far, inbound=True, by=by)
         self.streams.add(ours)
         there.streams.add(theirs)
-        assert there.nursery is not None
-        there.nursery.start_soon(there._serve, protocol, theirs)
+        there.nursery.start_soon(there._serve, handler, theirs)
         return ours
 
     def _dials(self, there: FakeHost, known: Sequence[str]) -> bool:
@@ -218,9 +241,9 @@ class FakeHost:
         if isinstance(relay, FakeRelay):
             await relay.stopped.wait()
 
-    async def _serve(self, protocol: str, stream: FakeStream) -> None:
+    async def _serve(self, handler: Handler, stream: FakeStream) -> None:
         try:
-            await self._handlers[protocol](stream)
+            await handler(stream)
         finally:
             stream.end()
 

@@ -68,6 +68,8 @@ def _status(context: Context, status: dict[str, Any]) -> None:
     if status["clock_held"]:
         step = f"its clock has jumped by {status['clock_step_hours']:+d} hours, and nothing is deleted by it"
         out.line(f"{step} until it has run evenly for a day; if it is right: restart with --trust-clock")
+    if status["websocket"] != "/":
+        out.line(f"WebSocket at {status['websocket']} only, a web server without pages everywhere else")
     for line in status["lines"]:
         out.line(line)
 

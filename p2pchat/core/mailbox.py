@@ -1,4 +1,4 @@
-"""The words of `/p2pchat/mailbox/1`: queues, frames, stamps (docs/protocol/mailbox.md). Both ends use them, the client
+"""The words of a relay's mailbox: queues, frames, stamps (docs/protocol/mailbox.md). Both ends use them, the client
 in a node and the relay; neither needs more than these functions to be sure of the other.
 """
 
@@ -15,8 +15,8 @@ from p2pchat.core.codec import U8, U16, U32, U64, array, binary, boolean, decode
 from p2pchat.core.envelope import BUCKETS, envelope_id
 from p2pchat.errors import CannotOpen
 
-PROTOCOL = "/p2pchat/mailbox/1"
-HELLO, TOKEN, OPEN, OPENED, PUT, RESULTS, FETCH, BLOB, END, DELETE, PING, PONG = range(12)
+HELLO = 0
+OPEN, OPENED, PUT, RESULTS, FETCH, BLOB, END, DELETE, PING, PONG = range(2, 12)
 BOX, STAMPED = 1, 2
 TO_PUT, TO_FETCH = 0, 1
 DONE, QUEUE_FULL, RELAY_FULL, BAD_STAMP, NOT_ALLOWED, MALFORMED, TOO_FAST, STAMP_NEEDED = range(8)
@@ -46,7 +46,6 @@ _HELLO_SHAPE = array(
     uint(U32),
     uint(U64),
     boolean,
-    boolean,
     uint(U8),
     open_end=True,
 )
@@ -63,7 +62,6 @@ FROM_RELAY: dict[int, frozenset[int] | range] = {
 }
 """The sizes of the bodies that a relay sends, by type; what is not here ends the stream."""
 FROM_CLIENT: dict[int, frozenset[int] | range] = {
-    TOKEN: range(1, MOST_TOKEN + 1),
     OPEN: frozenset({_OPEN.size}),
     PUT: frozenset(_PUT.size + bucket for bucket in BUCKETS),
     FETCH: frozenset({_FETCH.size}),
@@ -86,7 +84,6 @@ class Hello:
     longest: int
     most_blobs: int
     most_bytes: int
-    token: bool
     crowded: bool = False
     spread: int = 0
 
@@ -239,7 +236,6 @@ def encode_hello(hello: Hello) -> bytes:
             hello.longest,
             hello.most_blobs,
             hello.most_bytes,
-            hello.token,
             hello.crowded,
             hello.spread,
         ]
@@ -248,7 +244,7 @@ def encode_hello(hello: Hello) -> bytes:
 
 def decode_hello(body: bytes) -> Hello:
     """The hello of a relay, or `CannotOpen`."""
-    hello = Hello(*_HELLO_SHAPE(decode(body, _MOST_HELLO))[1:10])
+    hello = Hello(*_HELLO_SHAPE(decode(body, _MOST_HELLO))[1:9])
     if hello.stamp_bits > 40:  # nobody could pay it
         raise CannotOpen
     return hello

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,20 +33,30 @@ class Door:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._rows: Sequence[InviteRow] = ()
+        self._rows: dict[bytes, InviteRow] = {}
+        self._followers: list[Callable[[Iterable[bytes]], None]] = []
         self._told: set[bytes] = set()
 
     def use(self, rows: Sequence[InviteRow]) -> None:
         """These are our invites from now on."""
-        self._rows = rows
+        old, self._rows = self._rows, {row.id: row for row in rows}
+        changed = old.keys() ^ self._rows.keys()
+        for told in self._followers:
+            told(changed)
 
-    def offers(self) -> Sequence[Offer]:
-        """Every invite of ours whose hello key is kept, dead ones too. One that has ended only by a clock that may be
+    def follow_offers(self, changed: Callable[[Iterable[bytes]], None]) -> None:
+        """Have `changed` told of the invites there are, by id, and from then on of those that came or went."""
+        self._followers.append(changed)
+        changed(self._rows)
+
+    def offer(self, invite: bytes) -> Offer | None:
+        """An invite of ours whose hello key is kept, a dead one too. One that has ended only by a clock that may be
         wrong is not there: who was told so would give up.
         """
-        now, passed = self._engine.clock(), self._engine.clock_watch.passed
-        doubtful = {row.id for row in self._rows if row.state == store_invites.OPEN and passed < row.expires_at <= now}
-        return [Offer(row.id, row.hello, _gone(row, now), row.hidden) for row in self._rows if row.id not in doubtful]
+        row, now, passed = self._rows.get(invite), self._engine.clock(), self._engine.clock_watch.passed
+        if row is None or (row.state == store_invites.OPEN and passed < row.expires_at <= now):
+            return None
+        return Offer(row.id, row.hello, _gone(row, now), row.hidden)
 
     async def offer_bundle(self, invite: bytes) -> bytes | None:
         """The sealed bundle of an open invite."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from p2pchat.core import wire
@@ -25,6 +25,7 @@ class Gate:
         self._engine = engine
         self._pairs: dict[bytes, list[Pair]] = {}
         self._hidden: frozenset[bytes] = frozenset()
+        self._followers: list[Callable[[Iterable[bytes]], None]] = []
 
     @staticmethod
     def read(db: Database, me: Device) -> dict[bytes, list[Pair]]:
@@ -46,18 +47,25 @@ class Gate:
 
     def use(self, pairs: dict[bytes, list[Pair]], hidden: frozenset[bytes]) -> None:
         """Check hellos against these from now on; these contacts are hidden."""
+        old = self._pairs
+        changed = {one for one in old.keys() | pairs.keys() if old.get(one) != pairs.get(one)} | self._hidden ^ hidden
         self._pairs = pairs
         self._hidden = hidden
+        for told in self._followers:
+            told(changed)
+
+    def follow(self, changed: Callable[[Iterable[bytes]], None]) -> None:
+        """Have `changed` told of the contacts there are, and from then on of those whose pairs or hiding changed."""
+        self._followers.append(changed)
+        changed(self._pairs)
 
     def now(self) -> int:
         """The wall clock, ms."""
         return self._engine.clock()
 
-    def pairs(self, contact: bytes | None = None) -> Sequence[Pair]:
-        """The pairs of one contact, newest first, or of everybody."""
-        if contact is not None:
-            return self._pairs.get(contact, [])
-        return [one for pairs in self._pairs.values() for one in pairs]
+    def pairs(self, contact: bytes) -> Sequence[Pair]:
+        """The pairs of one contact, newest first."""
+        return self._pairs.get(contact, ())
 
     def hidden(self, contact: bytes) -> bool:
         """Whether the contact must not learn where we are."""

@@ -1,9 +1,10 @@
 """Addresses: as text, as bytes for invites, and which of our own to hand out.
 
-An *address* is a text with one spelling, of up to three parts:
+An *address* is a text with one spelling, of up to four parts:
 
     /ip4/A/tcp/N  /ip6/A/tcp/N  /dns4/NAME/tcp/N  /dns6/…  /dns/…     where
     (nothing: raw TCP)  /ws  /wss                                     what is spoken there (/tls/ws is read as /wss)
+    /pass/<16 of a-z and 2-7>                                         what opens a relay with a token (`core.names`)
     /p2p/<peer id>/p2p-circuit                                        not the peer itself, but a relay that leads to it
 
 A *full address* has `/p2p/<peer id>` at its end; it is what people see and type. The *line* of a relay is its full
@@ -18,15 +19,17 @@ Nothing here imports libp2p: parsing hostile bytes needs only a few lines, and t
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import base58
 import ifaddr
 
+from p2pchat.core.names import PASS
 from p2pchat.errors import BadAddress, CannotOpen
 
 IP: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -44,6 +47,8 @@ _MOST_RELAYS = 2
 _HOSTS = {"ip4": b"\x04", "ip6": b"\x29", "dns": b"\x35", "dns4": b"\x36", "dns6": b"\x37"}
 _OVER = {"tcp": b"", "ws": b"\xdd\x03", "wss": b"\xde\x03"}
 _TCP, _P2P, _CIRCUIT = b"\x06", b"\xa5\x03\x26", b"\xa2\x02"
+_PASS = b"\x81\x80\xc0\x01"  # 0x300001, from the range for private use
+_PASS_TEXT = re.compile(r"[a-z2-7]{16}")
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 _NAME = re.compile(r"(?=.{1,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -74,19 +79,21 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What an address says: where to connect, what is spoken there ("tcp", "ws", "wss"), and by which relay it goes
-    (its peer key; None: the peer itself is there)."""
+    """What an address says: where to connect, what is spoken there ("tcp", "ws", "wss"), with which pass (b"": none),
+    and by which relay it goes (its peer key; None: the peer itself is there)."""
 
     host: IP | Name
     port: int
     over: str = "tcp"
     relay: bytes | None = None
+    relay_pass: bytes = field(default=b"", repr=False)
 
     def text(self) -> str:
         kind, host = (self.host.kind, self.host.name) if isinstance(self.host, Name) else _of(self.host)
         over = "" if self.over == "tcp" else f"/{self.over}"
+        opened = f"/pass/{base64.b32encode(self.relay_pass).decode('ascii').lower()}" if self.relay_pass else ""
         relay = "" if self.relay is None else f"/p2p/{peer_id(self.relay)}/p2p-circuit"
-        return f"/{kind}/{host}/tcp/{self.port}{over}{relay}"
+        return f"/{kind}/{host}/tcp/{self.port}{over}{opened}{relay}"
 
     @property
     def dialable(self) -> bool:
@@ -113,7 +120,7 @@ class Interface:
 def parse(text: str) -> Endpoint:
     """Read an address that a socket can listen on. Raises BadAddress for anything but /ip4|ip6/…/tcp/N."""
     target = parse_target(text)
-    if isinstance(target.host, Name) or target.over != "tcp" or target.relay is not None:
+    if isinstance(target.host, Name) or target.over != "tcp" or target.relay is not None or target.relay_pass:
         raise BadAddress(f"{_shown(text)} is not an address p2pchat can listen on")
     return Endpoint(target.host, target.port)
 
@@ -125,14 +132,16 @@ def parse_target(text: str) -> Target:
         raise BadAddress(f"{_shown(text)} is not an address p2pchat can use")
     rest = ["wss", *parts[7:]] if parts[5:7] == ["tls", "ws"] else parts[5:]
     over = rest.pop(0) if rest and rest[0] in ("ws", "wss") else "tcp"
-    relay = None
+    relay, relay_pass = None, b""
+    if len(rest) > 1 and rest[0] == "pass" and _PASS_TEXT.fullmatch(rest[1]):
+        relay_pass, rest = base64.b32decode(rest[1].upper()), rest[2:]
     if len(rest) == 3 and rest[0] == "p2p" and rest[2] == "p2p-circuit":
         relay = peer_from_id(rest[1])
     elif rest:
         raise BadAddress(f"{_shown(text)} is not an address p2pchat can use")
     if not (parts[4].isascii() and parts[4].isdigit() and len(parts[4]) <= 5 and int(parts[4]) < 65536):
         raise BadAddress(f"{_shown(text)} has no valid port")
-    return Target(_host(text, parts[1], parts[2]), int(parts[4]), over, relay)
+    return Target(_host(text, parts[1], parts[2]), int(parts[4]), over, relay, relay_pass)
 
 
 def _host(text: str, kind: str, written: str) -> IP | Name:
@@ -196,6 +205,16 @@ def circuit(address: str, relay: bytes) -> str:
     return replace(target, relay=relay).text()
 
 
+def with_pass(addresses: Iterable[str], relay_pass: bytes) -> tuple[str, ...]:
+    """The addresses of a relay with its pass in each, b"" for none."""
+    return tuple(replace(parse_target(address), relay_pass=relay_pass).text() for address in addresses)
+
+
+def pass_of(addresses: Iterable[str]) -> bytes:
+    """The pass in the first of a relay's addresses that holds one, b"" where none does."""
+    return next(filter(None, (parse_target(address).relay_pass for address in addresses)), b"")
+
+
 def with_twins(addresses: Iterable[str]) -> list[str]:
     """For relays, which serve WebSocket on the same port: after every raw address that address with /ws, once each."""
     found: dict[str, None] = {}
@@ -256,7 +275,8 @@ def pack(address: str) -> bytes:
     else:
         host = _HOSTS[_of(target.host)[0]] + target.host.packed
     relay = b"" if target.relay is None else _P2P + multihash(target.relay) + _CIRCUIT
-    packed = host + _TCP + target.port.to_bytes(2, "big") + _OVER[target.over] + relay
+    opened = _PASS + target.relay_pass if target.relay_pass else b""
+    packed = host + _TCP + target.port.to_bytes(2, "big") + _OVER[target.over] + opened + relay
     if len(packed) > MAX_PACKED:
         raise BadAddress(f"{_shown(address)} is too long")
     return packed
@@ -300,6 +320,9 @@ def _unpacked(raw: bytes) -> str | None:
         if rest.startswith(_OVER[over]):
             text, rest = f"{text}/{over}", rest[2:]
             break
+    if rest.startswith(_PASS):
+        relay_pass, rest = rest[len(_PASS) : len(_PASS) + PASS], rest[len(_PASS) + PASS :]
+        text += f"/pass/{base64.b32encode(relay_pass).decode('ascii').lower()}"
     if rest:
         relay = peer_from_multihash(rest[len(_P2P) : -len(_CIRCUIT)])
         if relay is None or not rest.startswith(_P2P) or not rest.endswith(_CIRCUIT):

@@ -26,11 +26,11 @@ from libp2p.relay.circuit_v2.pb.circuit_pb2 import (
 )
 from libp2p.utils.varint import encode_uvarint
 
+from p2pchat.core.names import HOP
 from p2pchat.errors import CannotOpen, LinkLost, Unreachable
 from p2pchat.net import addresses as addr
 from p2pchat.net.ports import Stream
 
-HOP = "/libp2p/circuit/relay/0.2.0/hop"
 STOP = "/libp2p/circuit/relay/0.2.0/stop"
 MAX_MESSAGE = 4096
 PATIENCE = 10.0

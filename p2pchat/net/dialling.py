@@ -16,6 +16,7 @@ from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 
+from p2pchat.core.names import hop_name, web_path
 from p2pchat.errors import BadAddress, Unreachable
 from p2pchat.net import addresses as addr
 from p2pchat.net import circuit, guard, websocket
@@ -97,7 +98,8 @@ class Dialler:
             pipe: Pipe = TcpPipe(stream)
             if target.over != "tcp":
                 host = target.host.name if isinstance(target.host, Name) else str(target.host)
-                pipe = await websocket.connect(stream, host, self._tls() if target.over == "wss" else None)
+                tls = self._tls() if target.over == "wss" else None
+                pipe = await websocket.connect(stream, host, tls, web_path(target.relay_pass))
             wire = Wire(pipe, addr.neighbourhood(stream.socket.getpeername()[0]))
             return await self._swarm.upgrade_outbound_raw_conn(RawConnection(wire, True), peer)
         except BaseException:
@@ -105,7 +107,7 @@ class Dialler:
             raise
 
     async def _by_relay(self, peer: ID, relay: bytes, addresses: list[str]) -> SwarmConn:
-        stream = await self._open_relay(relay, addresses, circuit.HOP)
+        stream = await self._open_relay(relay, addresses, hop_name(addr.pass_of(addresses)))
         assert isinstance(stream, LibP2PStream)
         try:
             if stream.route != "direct":

@@ -1,8 +1,9 @@
-"""Links: verified streams with contacts, protocol `/p2pchat/envelope/1`.
+"""Links: verified streams with contacts (docs/protocol/direct.md).
 
-A link begins with a hello each way: 16 bytes that only the two ends of a pair can make, for this pair of hosts. The
-one who dialled speaks first; to anyone else the other end says nothing and hangs up. After that both sides send
-frames. What the frames mean is the engine's business: here they are only carried, in order, and a dead link is noticed.
+A link is asked for by a name that only the two ends of a pair can make, and begins with a hello each way: 16 bytes
+that only they can make, for this pair of hosts. The one who dialled speaks first; to anyone else the other end is any
+libp2p host. After that both sides send frames. What the frames mean is the engine's business: here they are only
+carried, in order, and a dead link is noticed.
 
 If both sides dialled there are two links: each side writes on its newest and reads all. A direct link is better than
 one over a circuit, which is let go soon after.
@@ -11,24 +12,26 @@ one over a circuit, which is let go soon after.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from typing import Protocol
 
 import trio
 
 from p2pchat.core import wire
+from p2pchat.core.names import link_name
 from p2pchat.core.primitives import equal
 from p2pchat.core.session import Pair, hello_days, hello_tag
 from p2pchat.core.wire import Frame
 from p2pchat.errors import CannotOpen, LinkLost
 from p2pchat.net import addresses
 from p2pchat.net.frames import FrameReader, write_frames
-from p2pchat.net.ports import Host, Stream
+from p2pchat.net.namebook import NameBook
+from p2pchat.net.ports import Caller, Handler, Host, Stream
 from p2pchat.net.streams import LibP2PStream
 
-PROTOCOL = "/p2pchat/envelope/1"
 PING_AFTER = 10.0
 LOST_AFTER = 25.0
 LET_GO_AFTER = 5.0
@@ -42,8 +45,13 @@ log = logging.getLogger(__name__)
 class Wire(Protocol):
     """Who the links belong to: the engine."""
 
-    def pairs(self, contact: bytes | None = None) -> Sequence[Pair]:
-        """The hello keys of one contact, newest session first, or of everybody."""
+    def pairs(self, contact: bytes) -> Sequence[Pair]:
+        """The hello keys of one contact, newest session first."""
+        ...
+
+    def follow(self, changed: Callable[[Iterable[bytes]], None]) -> None:
+        """`changed` is to be told of the contacts that there are, at once, and then of those whose pairs have changed,
+        or whether they are hidden."""
         ...
 
     def now(self) -> int:
@@ -103,7 +111,9 @@ class Links:
         self._hidden = hidden
         self._links: dict[bytes, list[Link]] = {}
         self._came: Callable[[bytes], None] = lambda contact: None
-        host.handle(PROTOCOL, self._accept)
+        self._book: NameBook[Pair] = NameBook(lambda pair, day: link_name(pair.theirs, host.peer, day))
+        wire_end.follow(self._learn)
+        host.recognize(self._recognize)
 
     def best(self, contact: bytes) -> Link | None:
         """The link to write on, if there is one: the newest direct one, else the newest."""
@@ -139,13 +149,13 @@ class Links:
         if not pairs:
             raise LinkLost
         pair = pairs[attempt % len(pairs)]
-        stream = await self._host.open(peer, known, PROTOCOL, only=only)
+        day = hello_days(self._wire.now())[0]
+        stream = await self._host.open(peer, known, link_name(pair.ours, peer, day), only=only)
         try:
             reader = FrameReader(stream)
-            day = hello_days(self._wire.now())[0]
             await write_frames(stream, [Frame(wire.HELLO, hello_tag(pair.ours, self._host.peer, stream.peer, day))])
             answer = await reader.one()
-            if not self._proves(answer, [pair], stream.peer):
+            if not self._proves(answer, pair, stream.peer):
                 raise LinkLost
             started()
             await self._carry(Link(stream, contact, pair.th), reader)
@@ -154,13 +164,20 @@ class Links:
         finally:
             await stream.close()
 
-    async def _accept(self, stream: Stream) -> None:
+    def _learn(self, contacts: Iterable[bytes]) -> None:
+        for contact in contacts:
+            self._book.put(contact, self._pairs(contact))
+
+    async def _recognize(self, name: str, caller: Caller) -> Handler | None:
+        pair = await self._book.find(name, hello_days(self._wire.now()))
+        return None if pair is None else partial(self._accept, pair)
+
+    async def _accept(self, pair: Pair, stream: Stream) -> None:
         reader = FrameReader(stream)
         try:
             hello = await reader.one()
-            pair = self._proves(hello, self._pairs(), stream.peer)
-            if pair is None:
-                return  # a stranger learns nothing, not even that this is p2pchat's answer
+            if not self._proves(hello, pair, stream.peer):
+                return
             day = hello_days(self._wire.now())[0]
             await write_frames(stream, [Frame(wire.HELLO, hello_tag(pair.ours, self._host.peer, stream.peer, day))])
             if stream.route == "direct" and (address := self._host.found_at(stream.peer)):
@@ -169,18 +186,15 @@ class Links:
         except (CannotOpen, LinkLost):
             return
 
-    def _pairs(self, contact: bytes | None = None) -> list[Pair]:
-        return [pair for pair in self._wire.pairs(contact) if self._wire.hidden(pair.contact) == self._hidden]
+    def _pairs(self, contact: bytes) -> Sequence[Pair]:
+        return self._wire.pairs(contact) if self._wire.hidden(contact) == self._hidden else ()
 
-    def _proves(self, frame: Frame, pairs: Sequence[Pair], peer: bytes) -> Pair | None:
-        """The pair whose other side made this hello, or None. Both ends prove with different keys: no reflection."""
-        if frame.type != wire.HELLO:
-            return None
-        days = hello_days(self._wire.now())
-        for pair in pairs:
-            if any(equal(frame.body, hello_tag(pair.theirs, self._host.peer, peer, day)) for day in days):
-                return pair
-        return None
+    def _proves(self, frame: Frame, pair: Pair, peer: bytes) -> bool:
+        """Whether the other side of the pair made this hello. Both ends prove with different keys: no reflection."""
+        return frame.type == wire.HELLO and any(
+            equal(frame.body, hello_tag(pair.theirs, self._host.peer, peer, day))
+            for day in hello_days(self._wire.now())
+        )
 
     async def _carry(self, link: Link, reader: FrameReader) -> None:
         """Run one link until it ends."""

@@ -19,7 +19,7 @@ from libp2p.security.noise.pb.noise_pb2 import NoiseHandshakePayload
 from libp2p.utils.varint import encode_uvarint
 
 from p2pchat.core.primitives import CountingCipher, hmac_sha256, system_entropy, verify_plain, x25519, x25519_public
-from p2pchat.errors import CannotOpen, Unreachable
+from p2pchat.errors import CannotOpen, NotServed
 from p2pchat.net import budget
 from p2pchat.net.budget import Account
 
@@ -28,7 +28,7 @@ _MULTISTREAM = b"/multistream/1.0.0"
 _NOT_AVAILABLE, _LIST = b"na", b"ls"
 MAX_PROPOSALS = 64
 """Protocols that the other end may propose before one that we speak; each is charged to its connection besides."""
-_MAX_LINE = 127  # bytes of a line of multistream-select, which all have a length of one byte then; ours are below 20
+_MAX_LINE = 1024  # bytes of a line of multistream-select; ours are below 40
 _PROTOCOL = b"Noise_XX_25519_ChaChaPoly_SHA256"
 _SIGNED = b"noise-libp2p-static-key:"
 _ED25519 = b"\x08\x01\x12\x20"  # a PublicKey protobuf of this kind, before its 32 bytes
@@ -37,10 +37,6 @@ _MAX_PAYLOAD = 1024  # of a handshake message; ours have 104 bytes, and extensio
 
 
 Chosen = TypeVar("Chosen")
-
-
-class NotServed(Unreachable):
-    """The other end speaks, and not this protocol."""
 
 
 class Channel(Protocol):
@@ -67,6 +63,10 @@ def line(word: bytes) -> bytes:
     return encode_uvarint(len(word) + 1) + word + b"\n"
 
 
+GREETING = line(_MULTISTREAM)
+"""What whoever has connected says first."""
+
+
 async def propose(channel: Channel, protocol: bytes, more: bytes = b"") -> None:
     """Agree on one protocol with whoever we have connected to. more: what is sent behind it, before the answer."""
     await channel.write(line(_MULTISTREAM) + line(protocol) + more)
@@ -88,14 +88,22 @@ async def answer(channel: Channel, protocol: bytes) -> bytes:
 
 
 async def choose(
-    channel: Channel, look_up: Callable[[bytes], Awaitable[Chosen | None]], listed: Sequence[str] = ()
+    channel: Channel,
+    look_up: Callable[[bytes], Awaitable[Chosen | None]],
+    listed: Sequence[str] = (),
+    *,
+    greet: bool = False,
 ) -> tuple[Chosen, bytes]:
     """Agree on a protocol with whoever has connected: what `look_up` gives for its name, and what is left to be written
-    before anything else, as `answer` does. listed: the names that are told to whoever asks for them.
+    before anything else, as `answer` does. listed: the names that are told to whoever asks for them. greet: speak first
+    where nothing has come yet, as py-libp2p does on a stream.
     """
+    said = line(_MULTISTREAM)
+    if greet and not channel.waiting:
+        await channel.write(said)
+        said = b""
     if await _line(channel) != _MULTISTREAM:
         raise CannotOpen("no multistream-select")
-    said = line(_MULTISTREAM)
     for _ in range(MAX_PROPOSALS):
         if said and not channel.waiting:  # who proposes only when it was answered
             await channel.write(said)
@@ -118,11 +126,19 @@ async def choose(
 
 
 async def _line(channel: Channel) -> bytes:
-    length = await channel.read(1)
-    if not length or not 0 < length[0] <= _MAX_LINE:
+    length, shift = 0, 0
+    while True:  # a varint of two bytes at most
+        byte = await channel.read(1)
+        if not byte or shift > 7:
+            raise CannotOpen("no line of multistream-select")
+        length |= (byte[0] & 0x7F) << shift
+        if byte[0] < 0x80:
+            break
+        shift += 7
+    if not 0 < length <= _MAX_LINE:
         raise CannotOpen("no line of multistream-select")
-    read = await channel.read(length[0])
-    if len(read) < length[0] or not read.endswith(b"\n"):
+    read = await channel.read(length)
+    if len(read) < length or not read.endswith(b"\n"):
         raise CannotOpen("no line of multistream-select")
     return read[:-1]
 

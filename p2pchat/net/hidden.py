@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from p2pchat.net import addresses as addr
-from p2pchat.net.ports import Handler, Host, Stream
+from p2pchat.net.ports import Caller, Handler, Host, Recognizer, Stream
 
 
 class HiddenHost:
@@ -27,8 +27,8 @@ class HiddenHost:
     def addresses(self) -> tuple[str, ...]:
         return ()
 
-    def handle(self, protocol: str, handler: Handler) -> None:
-        self._host.handle(protocol, partial(_over_circuit, handler))
+    def recognize(self, recognizer: Recognizer) -> None:
+        self._host.recognize(partial(_over_circuit, recognizer))
 
     async def open(self, peer: bytes, addresses: Sequence[str], protocol: str, *, only: str | None = None) -> Stream:
         known = [address for address in addresses if self._leads_by_ours(address)]
@@ -48,6 +48,5 @@ class HiddenHost:
         return relay is not None and self._ours(relay)
 
 
-async def _over_circuit(handler: Handler, stream: Stream) -> None:
-    if stream.route == "circuit":
-        await handler(stream)
+async def _over_circuit(recognizer: Recognizer, name: str, caller: Caller) -> Handler | None:
+    return await recognizer(name, caller) if caller.route == "circuit" else None

@@ -107,7 +107,7 @@ class _Asked(Slot):
 
 
 class CircuitRelay:
-    """Serves `circuit.HOP` on a host: `host.handle(circuit.HOP, relay.serve)`.
+    """Serves circuits on a host: `host.handle(names.hop_name(…), relay.serve)`.
 
     clock: UTC in ms. allowed: who may reserve; everybody if not given. announce: the relay's own addresses, told with a
     reservation; those of the host if not given.

@@ -7,8 +7,9 @@ ourselves (`listening`, `inbound`, `dialling`) and hand libp2p the open pipes, b
 * wait 250 ms after every dial, remember a failure for a minute, try one address only, and prefer the peer's own word
   about where it lives to ours.
 
-Identify tells nothing: no address, no library, no version, none of our protocols; we never ask others, never push, and
-take no push. `guard` holds what contains the rest.
+To a stranger it is any libp2p host (`plain`): our protocols have names that only those can say who are expected, and
+whoever connects speaks first. What others say of themselves is forgotten, asked for or pushed; we never push. `guard`
+holds what contains the rest.
 """
 
 from __future__ import annotations
@@ -22,21 +23,16 @@ from typing import TYPE_CHECKING
 import trio
 from libp2p.abc import INetStream
 from libp2p.crypto.ed25519 import create_new_key_pair
-from libp2p.custom_types import StreamHandlerFn, TProtocol
 from libp2p.host.basic_host import BasicHost
-from libp2p.identity.identify.identify import ID as IDENTIFY
-from libp2p.identity.identify.pb.identify_pb2 import Identify
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.stream.net_stream import NetStream
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.tools.anyio_service import background_trio_service
-from libp2p.utils.varint import encode_uvarint
-from multiaddr import Multiaddr
 
-from p2pchat.errors import Unreachable
+from p2pchat.errors import CannotOpen, Unreachable
 from p2pchat.net import addresses as addr
-from p2pchat.net import dialling, guard, handshake, stack, websocket
+from p2pchat.net import dialling, guard, handshake, plain, stack, websocket
 from p2pchat.net.admission import Remembered
 from p2pchat.net.dialling import Dialler
 from p2pchat.net.guard import GuardedYamux, StreamGuard
@@ -44,18 +40,16 @@ from p2pchat.net.inbound import Hospitality, Inbound
 from p2pchat.net.limits import Limits as Limits
 from p2pchat.net.listening import Listening, open_listeners
 from p2pchat.net.places import PlaceSums
-from p2pchat.net.ports import Handler, Stream
+from p2pchat.net.ports import Caller, Handler, Recognizer, Stream
 from p2pchat.net.quiet import quiet
-from p2pchat.net.streams import STREAM_PATIENCE, LibP2PStream, Talk, key_of
+from p2pchat.net.streams import LibP2PStream, Talk, key_of
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the type stubs of trio that libp2p brings know it only from here
 
 log = logging.getLogger("p2pchat.net")
 
-AGENT = "libp2p"  # says what everyone on the port knows anyway
 _CLOSE_PATIENCE = 3.0
-_SOMEWHERE = Multiaddr("/ip4/0.0.0.0/tcp/0")  # libp2p wants the listener's address, for its logs only
 
 
 class LibP2PHost(Hospitality):
@@ -65,7 +59,7 @@ class LibP2PHost(Hospitality):
     listen: addresses such as /ip4/0.0.0.0/tcp/0; every one with port 0 gets `kept_port`, or any free port where that is
     0 or taken; `port` tells which. None: it is reached over circuits only. Raises BadAddress for an address we cannot
     listen on.
-    web: speak WebSocket too on every port we listen on, with whoever begins so.
+    web_path: the path of the WebSocket on every port we listen on, where HTTP is spoken too; "/": any path; "": none.
     proxies: IP addresses of reverse proxies for WebSocket, which are believed about whom they forward.
     tls: how to verify the other end of a /wss address; the system's way if not given.
     """
@@ -77,7 +71,7 @@ class LibP2PHost(Hospitality):
         *,
         kept_port: int = 0,
         limits: Limits | None = None,
-        web: bool = False,
+        web_path: str = "",
         proxies: Collection[str] = (),
         tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
@@ -87,12 +81,13 @@ class LibP2PHost(Hospitality):
         self._listen = [addr.parse(text) for text in listen]
         self._kept_port = kept_port
         self._limits = limits or Limits()
-        self._web = web
+        self.web_path = web_path
         self._proxies = frozenset(proxies)
         self._tls = tls or cache(websocket.system_tls)
         self._relays: dict[str, int] = {}
         self._proven = Remembered()
         self._handlers: dict[str, Handler] = {}
+        self._recognizers: list[Recognizer] = []
         self._farewells: list[Callable[[bytes], None]] = []
         self._running: _Running | None = None
         self._dialling: dict[tuple[bytes, str | None], trio.Event] = {}
@@ -120,7 +115,7 @@ class LibP2PHost(Hospitality):
         peers = [key_of(peer_id) for peer_id in swarm.connections if dialling.live(swarm, peer_id)] if swarm else []
         return tuple(peers)
 
-    def is_connected(self, peer: bytes) -> bool:
+    def _is_connected(self, peer: bytes) -> bool:
         """Whether there is a live connection with it."""
         return self._running is not None and bool(dialling.live(self._running.swarm, ID(addr.multihash(peer))))
 
@@ -132,15 +127,15 @@ class LibP2PHost(Hospitality):
         return self._running.inbound.found.get(peer, "") if self._running else ""
 
     def handle(self, protocol: str, handler: Handler | None) -> None:
-        """None: serve it no more; streams that are open go on."""
+        """Serve everybody who says this name, which is not listed. None: serve it no more; streams that are open go
+        on."""
         if handler is None:
             del self._handlers[protocol]
-            if self._running:
-                self._running.basic.remove_stream_handler(TProtocol(protocol))
-            return
-        self._handlers[protocol] = handler
-        if self._running:
-            self._serve(self._running.basic, protocol, handler)
+        else:
+            self._handlers[protocol] = handler
+
+    def recognize(self, recognizer: Recognizer) -> None:
+        self._recognizers.append(recognizer)
 
     # --- running ---------------------------------------------------------------------------------------------------
 
@@ -151,27 +146,42 @@ class LibP2PHost(Hospitality):
         self._kept_port = listening.port or self._kept_port
         try:
             swarm, basic = stack.build(self._id, self._pair, self._limits)
-            basic.set_stream_handler(IDENTIFY, self._identify)
-            for name, handler in self._handlers.items():
-                self._serve(basic, name, handler)
             each = self._limits.streams_per_peer
             streams = PlaceSums(self._limits.inbound * each, each, self._relays)
-            swarm.set_stream_handler(StreamGuard(partial(self._negotiate, basic), streams))
+            bound = [endpoint.text() for endpoint in listening.endpoints]
+            courtesies = plain.Courtesies(self._id, self._pair, bound)
+            swarm.set_stream_handler(StreamGuard(partial(self._negotiate, courtesies), streams))
             async with background_trio_service(swarm):
-                await self._accept_until_cancelled(swarm, basic, listening, task_status)
+                await self._accept_until_cancelled(swarm, basic, listening, courtesies, task_status)
         finally:
             for listener in listening.listeners:
                 listener.close()
             self._running = None
 
     async def _accept_until_cancelled(
-        self, swarm: Swarm, basic: BasicHost, listening: Listening, task_status: TaskStatus[None]
+        self,
+        swarm: Swarm,
+        basic: BasicHost,
+        listening: Listening,
+        courtesies: plain.Courtesies,
+        task_status: TaskStatus[None],
     ) -> None:
         try:
             async with trio.open_nursery() as nursery:
                 stack.run_tasks_in(swarm, nursery)
+
+                def met(muxed: GuardedYamux) -> None:
+                    ask = partial(self._speak_with, running, muxed.peer_id, plain.NAMES[0])
+                    nursery.start_soon(courtesies.ask_back, muxed, ask)
+
                 inbound = Inbound(
-                    swarm, self._limits, self._proven, self._say_farewell, web=self._web, proxies=self._proxies
+                    swarm,
+                    self._limits,
+                    self._proven,
+                    self._say_farewell,
+                    met,
+                    web_path=lambda: self.web_path,
+                    proxies=self._proxies,
                 )
                 running = _Running(swarm, basic, listening, inbound)
                 running.dialler = Dialler(
@@ -191,7 +201,7 @@ class LibP2PHost(Hospitality):
     # --- inbound ---------------------------------------------------------------------------------------------------
 
     def _say_farewell(self, peer: bytes) -> None:
-        if not self.is_connected(peer):
+        if not self._is_connected(peer):
             for told in self._farewells:
                 told(peer)
 
@@ -205,43 +215,40 @@ class LibP2PHost(Hospitality):
         assert isinstance(stream, LibP2PStream)
         return self._running is not None and await self._running.inbound.adopt(stream, accepted)
 
-    async def _negotiate(self, basic: BasicHost, stream: INetStream) -> None:
-        """libp2p's own way of doing this reads a protocol name of any length, byte by byte through five layers."""
+    async def _negotiate(self, courtesies: plain.Courtesies, stream: INetStream) -> None:
+        """Serve one stream that a peer opened, from its first byte to its last. (libp2p's own way of agreeing on a
+        protocol reads a name of any length, byte by byte through five layers.)"""
         assert isinstance(stream, NetStream)
+        assert isinstance(stream.muxed_conn, GuardedYamux)
         talk = Talk(stream)
-        handlers = {str(name).encode(): handler for name, handler in basic.multiselect.handlers.items()}
+        caller = Caller(key_of(stream.muxed_conn.peer_id), stream.muxed_conn.route)
+        look_up = partial(self._look_up, courtesies, caller, stream.muxed_conn)
+        try:
+            with trio.fail_after(self._limits.negotiation):
+                handler, said = await handshake.choose(talk, look_up, plain.NAMES, greet=True)
+                if said:
+                    await talk.write(said)
+        except (trio.TooSlowError, CannotOpen):
+            await guard.reset(stream)
+            return
+        ours = LibP2PStream(stream, caller.peer, inbound=True)
+        try:
+            await handler(ours)
+        finally:
+            await ours.close()
 
-        async def look_up(name: bytes) -> StreamHandlerFn | None:
-            return handlers.get(name)
-
-        with trio.fail_after(self._limits.negotiation):
-            handler, said = await handshake.choose(talk, look_up, [name.decode() for name in handlers])
-            if said:
-                await talk.write(said)
-        await handler(stream)
-
-    def _serve(self, basic: BasicHost, protocol: str, handler: Handler) -> None:
-        async def serve(stream: INetStream) -> None:
-            assert isinstance(stream, NetStream)
-            ours = LibP2PStream(stream, key_of(stream.muxed_conn.peer_id), inbound=True)
-            try:
-                await handler(ours)
-            finally:
-                await ours.close()
-
-        basic.set_stream_handler(TProtocol(protocol), serve)
-
-    async def _identify(self, stream: INetStream) -> None:
-        """Answer what every libp2p node is asked, with what the asker knows already: our key. (identify 1.0.0)"""
-        answer = Identify(
-            protocol_version="ipfs/0.1.0",
-            agent_version=AGENT,
-            public_key=self._pair.public_key.serialize(),
-            protocols=[IDENTIFY],
-        ).SerializeToString()
-        with guard.shielded(STREAM_PATIENCE):
-            await stream.write(encode_uvarint(len(answer)) + answer)
-            await stream.close()
+    async def _look_up(
+        self, courtesies: plain.Courtesies, caller: Caller, muxed: GuardedYamux, word: bytes
+    ) -> Handler | None:
+        name = word.decode("utf-8", "replace")
+        if (courtesy := courtesies.handlers.get(name)) is not None:
+            return courtesy
+        handler = self._handlers.get(name)
+        for recognizer in self._recognizers:
+            handler = handler or await recognizer(name, caller)
+        if handler is not None:
+            courtesies.expected.add(muxed)
+        return handler
 
     # --- outbound --------------------------------------------------------------------------------------------------
 
@@ -283,6 +290,9 @@ class LibP2PHost(Hospitality):
             if tried is not None and dialling.route(silent) == dialling.route(tried):
                 await dialling.drop(swarm, silent)
         return await self._speak(conn, protocol)
+
+    async def _speak_with(self, running: _Running, peer: ID, protocol: str) -> Stream:
+        return await self._speak(dialling.live(running.swarm, peer)[-1], protocol)
 
     async def _speak(self, conn: SwarmConn, protocol: str) -> Stream:
         muxed = conn.muxed_conn

@@ -25,7 +25,7 @@ import trio
 from libp2p.network.swarm import Swarm
 
 from p2pchat.net import addresses as addr
-from p2pchat.net import dialling, guard, listening, websocket
+from p2pchat.net import dialling, guard, handshake, listening, web, websocket
 from p2pchat.net.admission import REFUSALS, Pool, Remembered, Slot
 from p2pchat.net.arrivals import Arrivals
 from p2pchat.net.guard import GuardedYamux, Wire
@@ -76,7 +76,9 @@ class Guest(Slot):
 
 
 class Inbound:
-    """Takes connections in for one run of a host. `gone` is told every peer whose connection has ended."""
+    """Takes connections in for one run of a host. `gone` is told every peer whose connection has ended, `met` every
+    connection that was secured. `web_path` gives that of `LibP2PHost`.
+    """
 
     def __init__(
         self,
@@ -84,8 +86,9 @@ class Inbound:
         limits: Limits,
         proven: Remembered,
         gone: Callable[[bytes], None],
+        met: Callable[[GuardedYamux], None] = lambda muxed: None,
         *,
-        web: bool = False,
+        web_path: Callable[[], str] = str,
         proxies: Collection[str] = (),
     ) -> None:
         # Sockets by where they come from, until a reverse proxy, which brings many, says for whom.
@@ -98,7 +101,8 @@ class Inbound:
         self._limits = limits
         self._proven = proven
         self._gone = gone
-        self._web = web
+        self._met = met
+        self._web_path = web_path
         self._proxies = proxies
         self._arrivals = Arrivals()
         self._guests: dict[Guest, Pool] = {}
@@ -144,7 +148,7 @@ class Inbound:
         """One socket; its slot is free again when this returns."""
         stream = None
         try:
-            remote, (here, port, *_) = sock.getpeername()[0], sock.getsockname()
+            (remote, from_port, *_), (here, port, *_) = sock.getpeername(), sock.getsockname()
             guest = Guest(addr.neighbourhood(remote), self._arrivals.number(), sock)
             if not self.direct.admit(guest):
                 return
@@ -153,7 +157,7 @@ class Inbound:
                 keep_alive(stream)
                 outside = addr.from_outside(here, remote)
                 found = addr.Endpoint(ipaddress.ip_address(here), port).text() if outside else ""
-                await self._carry(self.direct, guest, partial(self._meet, guest, remote, stream), found)
+                await self._carry(self.direct, guest, partial(self._meet, guest, (remote, from_port), stream), found)
             finally:
                 self.direct.release(guest)
         except OSError:
@@ -184,27 +188,24 @@ class Inbound:
             await stream.kill()
         return True
 
-    async def _meet(self, guest: Guest, remote: str, stream: trio.SocketStream) -> Wire:
-        """Find out what a stranger speaks: raw libp2p, or WebSocket, which begins with an HTTP request."""
-        if not self._web:
-            return Wire(TcpPipe(stream), guest.place)
-        head = b""
-        while len(head) < len(websocket.PREFIX) and websocket.PREFIX.startswith(head):
-            some = await stream.receive_some(websocket.MAX_HEAD)
-            if not some:
-                raise trio.BrokenResourceError
-            head += some
-        if not head.startswith(websocket.PREFIX):
-            return Wire(TcpPipe(stream, head), guest.place)
+    async def _meet(self, guest: Guest, remote: tuple[str, int], stream: trio.SocketStream) -> Wire:
+        """Find out what a stranger speaks: raw libp2p, which begins with its greeting, or HTTP, where we do."""
+        if not (path := self._web_path()):
+            return Wire(TcpPipe(stream), guest.place, remote)
+        head = bytes(await stream.receive_some(web.MAX_HEAD))
+        if not head:
+            raise trio.BrokenResourceError
+        if head[:1] == handshake.GREETING[:1]:
+            return Wire(TcpPipe(stream, head), guest.place, remote)
         await self._turn(guest)
-        pipe, forwarded = await websocket.accept(stream, head)
-        if remote in self._proxies and forwarded:
+        pipe, forwarded = await websocket.accept(stream, head, path)
+        if remote[0] in self._proxies and forwarded:
             self.direct.release(guest)
             guest.place, guest.gone = addr.neighbourhood(forwarded[-1]), False
             if not self.direct.admit(guest):
                 guest.gone = True
                 raise trio.BrokenResourceError
-        return Wire(pipe, guest.place)
+        return Wire(pipe, guest.place, remote)
 
     async def _carry(self, pool: Pool, guest: Guest, meet: Callable[[], Awaitable[Wire]], found: str = "") -> None:
         """Secure one connection and carry it until it ends. `found`: at which public address of ours it came in from
@@ -245,6 +246,7 @@ class Inbound:
         self._by_peer.setdefault(peer, set()).add(guest)
         try:
             await self._swarm.add_conn(muxed, "inbound")
+            self._met(muxed)
             if self._proven.has(peer):
                 pool.prove(guest)
             if found:

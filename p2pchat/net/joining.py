@@ -1,8 +1,10 @@
-"""Joining: the dialogue by which an invite becomes a contact, protocol `/p2pchat/invite/1`.
+"""Joining: the dialogue by which an invite becomes a contact (docs/protocol/joining.md).
+
+The joiner asks for it by a name that only holders of the invite can make; to anyone else there is nothing here.
 
     joiner                                  inviter
     HELLO  join tag              →
-                                 ←          HELLO  offer tag        (a wrong join tag: hangs up)
+                                 ←          HELLO  offer tag        (a wrong join tag: it hangs up)
                                  ←          BUNDLE sealed bundle    or GONE, where the invite is used or expired
     INITIAL sealed first message →
                                             commits
@@ -16,8 +18,9 @@ that says no; a stream that breaks says nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import trio
@@ -25,16 +28,17 @@ import trio
 from p2pchat.core import wire
 from p2pchat.core.envelope import envelope_id
 from p2pchat.core.invite import join_tag
+from p2pchat.core.names import join_name
 from p2pchat.core.primitives import equal
 from p2pchat.core.wire import Frame
 from p2pchat.errors import LinkLost, P2PChatError, PeerError, Unreachable
 from p2pchat.net.frames import DEADLINE, FrameReader, write_frames
-from p2pchat.net.ports import Host, Stream
+from p2pchat.net.namebook import NameBook
+from p2pchat.net.ports import Caller, Handler, Host, Stream
 from p2pchat.net.reach import FIRST_WAIT, LONGEST_WAIT, Way, jittered
 
 log = logging.getLogger(__name__)
 
-PROTOCOL = "/p2pchat/invite/1"
 COMMIT_DEADLINE = 30.0
 """Seconds the other side may take to commit a first message."""
 
@@ -66,8 +70,13 @@ class Offer(Protocol):
 class Doorkeeper(Protocol):
     """Who the invites belong to: the engine."""
 
-    def offers(self) -> Sequence[Offer]:
-        """Every invite of ours whose hello key is kept, dead ones too."""
+    def offer(self, invite: bytes) -> Offer | None:
+        """An invite of ours whose hello key is kept, a dead one too."""
+        ...
+
+    def follow_offers(self, changed: Callable[[Iterable[bytes]], None]) -> None:
+        """`changed` is to be told of the invites that there are, by their ids, at once, and then of those that came
+        or went."""
         ...
 
     async def offer_bundle(self, invite: bytes) -> bytes | None:
@@ -123,7 +132,9 @@ class Joining:
         self._nursery = nursery
         self._random = random
         self._tasks: dict[bytes, _Knocking] = {}
-        host.handle(PROTOCOL, self._accept)
+        self._book: NameBook[tuple[bytes, bytes]] = NameBook(lambda offer, day: join_name(offer[1], host.peer))
+        keeper.follow_offers(self._learn)
+        host.recognize(self._recognize)
 
     def join(self, contact: bytes, ways: Sequence[Way], hello_key: bytes) -> None:
         """Keep knocking until the first message is acked or the invite turns out to be gone; called again, try soon."""
@@ -148,7 +159,7 @@ class Joining:
                 knocking.nudged = trio.Event()
                 for peer, addresses in hosts.items():
                     try:
-                        stream = await self._host.open(peer, addresses, PROTOCOL)
+                        stream = await self._host.open(peer, addresses, join_name(hello_key, peer))
                     except Unreachable:
                         continue
                     try:
@@ -192,12 +203,25 @@ class Joining:
             return True
         return False
 
-    async def _accept(self, stream: Stream) -> None:
+    def _learn(self, invites: Iterable[bytes]) -> None:
+        for invite in invites:
+            offer = self._offer(invite)
+            self._book.put(invite, () if offer is None else [(invite, offer.hello_key)])
+
+    def _offer(self, invite: bytes) -> Offer | None:
+        offer = self._keeper.offer(invite)
+        return None if offer is None or offer.hidden != self._hidden else offer
+
+    async def _recognize(self, name: str, caller: Caller) -> Handler | None:
+        found = await self._book.find(name, (0,))
+        offer = None if found is None else self._offer(found[0])
+        return None if offer is None else partial(self._accept, offer)
+
+    async def _accept(self, offer: Offer, stream: Stream) -> None:
         reader = FrameReader(stream)
         try:
             hello = await reader.one()
-            offer = self._proven(hello, stream.peer)
-            if offer is None:
+            if not self._proves(hello, offer, stream.peer):
                 return
             self._host.vouch(stream.peer)
             await write_frames(
@@ -228,12 +252,6 @@ class Joining:
         except P2PChatError as error:  # our own full disk, say: they knock again
             log.warning("a knock could not be answered: %s", type(error).__name__)
 
-    def _proven(self, hello: Frame, peer: bytes) -> Offer | None:
-        if hello.type != wire.HELLO:
-            return None
-        for offer in self._keeper.offers():
-            if offer.hidden == self._hidden and equal(
-                hello.body, join_tag(offer.hello_key, "join", self._host.peer, peer)
-            ):
-                return offer
-        return None
+    def _proves(self, hello: Frame, offer: Offer, peer: bytes) -> bool:
+        expected = join_tag(offer.hello_key, "join", self._host.peer, peer)
+        return hello.type == wire.HELLO and equal(hello.body, expected)

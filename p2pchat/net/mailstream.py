@@ -12,8 +12,10 @@ import trio
 
 from p2pchat.core import mailbox as words
 from p2pchat.core.mailbox import Hello, Open, Queue
+from p2pchat.core.names import mailbox_name, relay_pass
 from p2pchat.core.wire import Frame
-from p2pchat.errors import CannotOpen, LinkLost, P2PChatError, PeerError, Refused
+from p2pchat.errors import CannotOpen, LinkLost, NotServed, P2PChatError, PeerError, Refused
+from p2pchat.net.addresses import with_pass
 from p2pchat.net.frames import FrameReader, write_frames
 from p2pchat.net.ports import Host, Stream
 
@@ -31,12 +33,16 @@ MOST_PINGS = 64
 
 
 async def connect(host: Host, relay: bytes, addresses: Sequence[str], token: bytes) -> MailStream:
-    """A stream on which the relay said hello, and took the token where it wants one.
+    """A stream on which the relay said hello.
 
     Raises `Unreachable` or `LinkLost` where it does not answer, `CannotOpen` for a hello that is none, and `Refused`
     where it does not take the token, or wants one and there is none.
     """
-    stream = await host.open(relay, addresses, words.PROTOCOL)
+    known = with_pass(addresses, relay_pass(relay, token))
+    try:
+        stream = await host.open(relay, known, mailbox_name(relay, token))
+    except NotServed:
+        raise Refused("it does not take our token" if token else "it serves only those who have its token") from None
     try:
         reader = FrameReader(stream, words.FROM_RELAY)
         frame = await reader.one()
@@ -45,25 +51,10 @@ async def connect(host: Host, relay: bytes, addresses: Sequence[str], token: byt
         hello = words.decode_hello(frame.body)
         if hello.relay != relay:
             raise CannotOpen
-        if hello.token:
-            await _show(stream, reader, token)
     except BaseException:
         await stream.close()
         raise
     return MailStream(stream, reader, hello)
-
-
-async def _show(stream: Stream, reader: FrameReader, token: bytes) -> None:
-    """A right token is answered with nothing: the answer to a ping behind it says that it was."""
-    if not token:
-        raise Refused("it serves only those who have its token")
-    await write_frames(stream, [Frame(words.TOKEN, token), Frame(words.PING, b"")])
-    try:
-        answer = await reader.one()
-    except LinkLost:
-        raise Refused("it does not take our token") from None
-    if answer.type != words.PONG:
-        raise CannotOpen
 
 
 class MailStream:

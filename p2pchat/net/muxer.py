@@ -74,6 +74,11 @@ class GuardedYamux(yamux.Yamux):
         return self._sealed.wire.place
 
     @property
+    def remote(self) -> tuple[str, int] | None:
+        """IP address and port of the other end; None over a circuit."""
+        return self._sealed.wire.remote
+
+    @property
     def alive(self) -> bool:
         """False as soon as one side has seen the connection end; a silent end takes longer to notice."""
         return not (self._abandoned or self.event_shutting_down.is_set())

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import trio
 
+from p2pchat.core.names import relay_pass
 from p2pchat.core.relays import Relay
 from p2pchat.core.wire import Frame
 from p2pchat.errors import CannotOpen
@@ -65,7 +66,8 @@ class Network:
         for relay in relays:
             ways = self._readable(relay.addresses, circuits=False)
             if ways and not self._is_us(relay.peer):
-                self._relays[relay.peer] = Known(ways, relay.token)
+                opened = addresses.with_pass(ways, relay_pass(relay.peer, relay.token))
+                self._relays[relay.peer] = Known(opened, relay.token)
         self._open.relays.use(self._relays)
         if self._hiding:
             self._hidden.relays.use(self._relays)

@@ -9,7 +9,7 @@ without its `/p2p/<peer id>` end: `/ip4/192.0.2.7/tcp/4001`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class Stream(Protocol):
@@ -59,6 +59,17 @@ Handler = Callable[[Stream], Awaitable[None]]
 return closes the stream."""
 
 
+class Caller(NamedTuple):
+    """Who opened a stream that has no protocol yet: the transport key, and by which route it comes."""
+
+    peer: bytes
+    route: str
+
+
+Recognizer = Callable[[str, Caller], Awaitable[Handler | None]]
+"""What a protocol's name, as a caller said it, means: the handler, or None where it means nothing to us."""
+
+
 class Host(Protocol):
     """This node on the network: it listens, it dials, it carries streams."""
 
@@ -71,16 +82,17 @@ class Host(Protocol):
         """Where we can be dialled now, best first; 0.0.0.0 and :: are expanded. Empty while not running."""
         ...
 
-    def handle(self, protocol: str, handler: Handler) -> None:
-        """Serve `protocol` (such as "/p2pchat/envelope/1") with `handler`; before or while running."""
+    def recognize(self, recognizer: Recognizer) -> None:
+        """Ask this one too what a name means that somebody says; before or while running. The first that knows it
+        counts; where none does, the answer is that of any libp2p host."""
         ...
 
     async def open(self, peer: bytes, addresses: Sequence[str], protocol: str, *, only: str | None = None) -> Stream:
         """A new stream speaking `protocol`, over a connection we have or over one of `addresses`; where `only` names a
         route, by no other.
 
-        Has a deadline of its own. Raises `errors.Unreachable` where no address answered as this peer, or the peer does
-        not speak `protocol`; never anything else of the network's.
+        Has a deadline of its own. Raises `errors.Unreachable` where no address answered as this peer, and of these
+        `errors.NotServed` where the peer answers and does not know `protocol`; never anything else of the network's.
         """
         ...
 

@@ -14,13 +14,14 @@ from functools import partial
 
 import trio
 
+from p2pchat.core.names import hop_name
 from p2pchat.core.wire import Frame
 from p2pchat.errors import CannotOpen, LinkLost, PeerError, Refused, Unreachable
 from p2pchat.net import addresses as addr
 from p2pchat.net import circuit, mailstream
 from p2pchat.net.circuit import HopMessage, Status, StopMessage
 from p2pchat.net.mailstream import MailStream
-from p2pchat.net.ports import RelayedHost, Stream
+from p2pchat.net.ports import Caller, Handler, RelayedHost, Stream
 from p2pchat.net.reach import FIRST_WAIT, LONGEST_WAIT, jittered
 
 log = logging.getLogger("p2pchat.net")
@@ -34,7 +35,7 @@ _GOOD = 30.0  # seconds after which a reservation that ended counts as one that 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Of a relay: its addresses, best first, and its token, b"" for none."""
+    """Of a relay: its addresses with its pass, best first, and its token, b"" for none."""
 
     addresses: tuple[str, ...]
     token: bytes = field(default=b"", repr=False)
@@ -66,7 +67,7 @@ class Reservations:
         self._random = random
         self._changed = changed
         self._wanted: dict[bytes, _Wanted] = {}
-        host.handle(circuit.STOP, self._stop)
+        host.recognize(self._recognize)
 
     def want(self, relay: bytes, known: Known) -> None:
         """Keep a reservation at a relay; called again, it goes by what is known now and tries at once."""
@@ -157,7 +158,7 @@ class Reservations:
 
     async def _reserve(self, relay: bytes, addresses: Sequence[str]) -> float:
         """Ask once; how many seconds it holds."""
-        stream = await self._host.open(relay, addr.with_twins(addresses), circuit.HOP)
+        stream = await self._host.open(relay, addr.with_twins(addresses), hop_name(addr.pass_of(addresses)))
         try:
             if stream.route != "direct":
                 raise Unreachable("a relay must be reached without another")
@@ -169,21 +170,24 @@ class Reservations:
             raise Unreachable(f"the relay says no ({circuit.name(answer.status)})")
         return min(max(answer.reservation.expire - self._clock() // 1000, _SHORTEST), _LONGEST)
 
+    async def _recognize(self, name: str, caller: Caller) -> Handler | None:
+        """To all but our relays we are a host without circuits."""
+        expected = name == circuit.STOP and caller.peer in self._wanted and caller.route == "direct"
+        return self._stop if expected else None
+
     async def _stop(self, stream: Stream) -> None:
         """A relay brings somebody. Who it is, the connection over the circuit proves; the relay's word is not used."""
-        status: Status.ValueType = circuit.PERMISSION_DENIED
-        if stream.peer in self._wanted and stream.route == "direct":
-            status = circuit.MALFORMED_MESSAGE
-            try:
-                message = await circuit.read_message(stream, StopMessage)
-                circuit.peer_in(message)
-                if message.type == StopMessage.CONNECT:
-                    ok = StopMessage(type=StopMessage.STATUS, status=circuit.OK)
-                    if await self._host.adopt(stream, partial(circuit.write_message, stream, ok)):
-                        return
-                    status = circuit.RESOURCE_LIMIT_EXCEEDED
-            except CannotOpen:
-                log.info("a relay sent nonsense")
+        status: Status.ValueType = circuit.MALFORMED_MESSAGE
+        try:
+            message = await circuit.read_message(stream, StopMessage)
+            circuit.peer_in(message)
+            if message.type == StopMessage.CONNECT:
+                ok = StopMessage(type=StopMessage.STATUS, status=circuit.OK)
+                if await self._host.adopt(stream, partial(circuit.write_message, stream, ok)):
+                    return
+                status = circuit.RESOURCE_LIMIT_EXCEEDED
+        except CannotOpen:
+            log.info("a relay sent nonsense")
         await circuit.write_message(stream, StopMessage(type=StopMessage.STATUS, status=status))
 
 

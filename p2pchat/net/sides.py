@@ -7,9 +7,11 @@ they know no other transport key of ours, and to them the open side is a strange
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import trio
 
+from p2pchat.errors import BadAddress
 from p2pchat.net import addresses
 from p2pchat.net.direct import Link, Links, Wire
 from p2pchat.net.hidden import HiddenHost
@@ -51,8 +53,11 @@ class Side:
     def ways(self, *, relayed: bool = True) -> list[tuple[bytes, bytes]]:
         """The few of them that are given to others, packed; circuits among them if `relayed`."""
         circuits = self.relays.ways() if relayed else ()
-        best = addresses.for_invite(self.host.addresses(), relays=circuits)[:MOST_WAYS]
-        return [(self.host.peer, addresses.pack(address)) for address in best]
+        ways = []
+        for address in addresses.for_invite(self.host.addresses(), relays=circuits)[:MOST_WAYS]:
+            with suppress(BadAddress):  # a relay's name and pass may be too long together
+                ways.append((self.host.peer, addresses.pack(address)))
+        return ways
 
     def best(self, contact: bytes) -> Link | None:
         """The link to write on."""

@@ -54,6 +54,11 @@ class LibP2PStream:
         """What all streams of one connection have in common: to be compared, not to be used."""
         return self._muxed
 
+    @property
+    def remote(self) -> tuple[str, int] | None:
+        """The IP address and port at the other end; None over a circuit. Never to be written down."""
+        return self._muxed.remote
+
     async def read(self, at_most: int) -> bytes:
         if self._closed or at_most < 1:
             raise LinkLost("this stream was closed here")

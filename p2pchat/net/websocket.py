@@ -9,26 +9,24 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 
 import trio
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Event, RejectData, Request
 
-from p2pchat.net import webframes
+from p2pchat.net import web, webframes
 from p2pchat.net.budget import FRAME, PONG, Account
 from p2pchat.net.pipes import CHUNK
 from p2pchat.net.webframes import BINARY, CLOSE, PING, BadFrame, Decoder, encode
 
-MAX_HEAD = 8192
-"""Bytes of an HTTP request or answer; a reverse proxy's are below 2,000."""
-PREFIX = b"GET "
 _END_OF_HEAD = b"\r\n\r\n"
 _CLOSE_PATIENCE = 1.0
 _NORMAL = (1000).to_bytes(2, "big")  # why a connection is closed (RFC 6455, §7.4)
 _PONG_PATIENCE = 10.0
-_REFUSAL = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+MAX_UNREAD = 2**20
+"""Bytes behind a refused request that are read and forgotten."""
 
 
 class NotWebSocket(trio.BrokenResourceError):
@@ -106,26 +104,42 @@ class WebSocket:
         self._cut()
 
 
-async def accept(stream: trio.SocketStream, head: bytes) -> tuple[WebSocket, tuple[str, ...]]:
-    """Answer a client whose first bytes were `head`. Also gives who it was forwarded for, nearest last, as it says.
+async def accept(stream: trio.SocketStream, head: bytes, path: str) -> tuple[WebSocket, tuple[str, ...]]:
+    """Answer a client whose first bytes were `head` as a web server does, until it asks for the WebSocket at `path`
+    ("/": at any path). Also gives who it was forwarded for, nearest last, as it says.
 
-    Has no deadline of its own. Raises NotWebSocket, having said so in HTTP.
+    Has no deadline of its own. Raises NotWebSocket, having answered in HTTP.
     """
+    asked = await web.until_upgrade(stream, head, path)
+    if asked is None:
+        await _linger(stream)
+        raise NotWebSocket
+    request, rest = asked
     protocol = WSConnection(ConnectionType.SERVER)
     try:
-        request, rest = await _event(stream, protocol, head)
-        if not isinstance(request, Request):
+        asked_event, rest = await _event(stream, protocol, request.raw + rest)
+        if not isinstance(asked_event, Request):
             raise NotWebSocket
     except NotWebSocket:
-        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            await stream.send_all(_REFUSAL)
+        await stream.send_all(web.answer(400, stays=False))
+        await _linger(stream)
         raise
     await stream.send_all(protocol.send(AcceptConnection()))
-    return WebSocket(stream, stream.socket.close, head=rest), _forwarded(request.extra_headers)
+    return WebSocket(stream, stream.socket.close, head=rest), _forwarded(request.headers.get("x-forwarded-for", ""))
 
 
-async def connect(stream: trio.SocketStream, host: str, tls: ssl.SSLContext | None) -> WebSocket:
-    """Ask whoever is at the other end of `stream` for a WebSocket; with `tls` it must prove to be `host` first.
+async def _linger(stream: trio.SocketStream) -> None:
+    """Let the answer arrive: closing with bytes unread would turn it into a reset on its way."""
+    with suppress(trio.BrokenResourceError, trio.ClosedResourceError), trio.move_on_after(_CLOSE_PATIENCE):
+        await stream.send_eof()
+        left = MAX_UNREAD
+        while left > 0 and (some := await stream.receive_some(min(left, CHUNK))):
+            left -= len(some)
+
+
+async def connect(stream: trio.SocketStream, host: str, tls: ssl.SSLContext | None, path: str = "/") -> WebSocket:
+    """Ask whoever is at the other end of `stream` for a WebSocket at `path`; with `tls` it must prove to be `host`
+    first.
 
     Has no deadline of its own. Raises NotWebSocket, or what trio and ssl do.
     """
@@ -133,7 +147,7 @@ async def connect(stream: trio.SocketStream, host: str, tls: ssl.SSLContext | No
     if tls is not None:
         transport = trio.SSLStream(stream, tls, server_hostname=host, https_compatible=True)
     protocol = WSConnection(ConnectionType.CLIENT)
-    await transport.send_all(protocol.send(Request(host=f"[{host}]" if ":" in host else host, target="/")))
+    await transport.send_all(protocol.send(Request(host=f"[{host}]" if ":" in host else host, target=path)))
     answer, rest = await _event(transport, protocol, b"")
     if not isinstance(answer, AcceptConnection):
         raise NotWebSocket
@@ -155,9 +169,9 @@ async def _event(transport: trio.abc.Stream, protocol: WSConnection, head: bytes
         end = said.find(_END_OF_HEAD) + len(_END_OF_HEAD)
         if end >= len(_END_OF_HEAD):
             break
-        if len(said) >= MAX_HEAD:
+        if len(said) >= web.MAX_HEAD:
             raise NotWebSocket
-        some = await transport.receive_some(MAX_HEAD - len(said))
+        some = await transport.receive_some(web.MAX_HEAD - len(said))
         if not some:
             raise NotWebSocket
         said += some
@@ -171,6 +185,5 @@ async def _event(transport: trio.abc.Stream, protocol: WSConnection, head: bytes
     raise NotWebSocket
 
 
-def _forwarded(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, ...]:
-    values = [value for name, value in headers if name.lower() == b"x-forwarded-for"]
-    return tuple(part.strip() for part in b",".join(values).decode("ascii", "replace").split(",") if part.strip())
+def _forwarded(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())

@@ -37,13 +37,15 @@ class Wire(ReadWriteCloser):
     """One pipe, as libp2p wants it: `read(n)` gives exactly n bytes, or fewer only at the end.
 
     One task reads and one writes at a time. place: where it comes from, as far as limits go. account: what it may cost.
+    remote: IP address and port of the other end, for telling it where it is seen.
     """
 
-    def __init__(self, pipe: Pipe, place: str = "") -> None:
+    def __init__(self, pipe: Pipe, place: str = "", remote: tuple[str, int] | None = None) -> None:
         self._pipe = pipe
         self.place = place
         self.account = Account(place)
         pipe.bill(self.account)
+        self.remote = remote
         self._buffer = bytearray()
         self._reads = 0
 

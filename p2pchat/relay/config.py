@@ -63,7 +63,8 @@ class Config:
     token_file: str = _text(
         "A file with a token of 1 to 64 letters, digits and any of . _ ~ - that everybody must have who deposits, "
         "collects or is to be reached here. It stands behind the # of the line for friends, whose contacts get it from "
-        "their nodes; treat it as something that keeps strangers away, not as a secret. Without it all are welcome."
+        "their nodes; treat it as something that keeps strangers away, not as a secret. Without it all are welcome, "
+        "and whoever asks this port learns that it is a relay."
     )
     connections: int = _number(
         8192, 8, 1_000_000, "Connections at the same time. Each takes some 60 kB of memory and one open file."

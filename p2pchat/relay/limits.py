@@ -22,9 +22,9 @@ _LOOKED_AT = 64
 
 @dataclass(frozen=True)
 class Limits:
-    """`token`: what every client must say first; None: open to all. `stamp_bits`: the price of a deposit at an invite.
-    `longest_hours`: how long anything is kept. Puts: how many one stream may make, at once and a second. `place_bytes`:
-    how much may be deposited from one network address in a day.
+    """`token`: what clients must know to be served; None: open to all. `stamp_bits`: the price of a deposit at an
+    invite. `longest_hours`: how long anything is kept. Puts: how many one stream may make, at once and a second.
+    `place_bytes`: how much may be deposited from one network address in a day.
     """
 
     token: bytes | None = None

@@ -21,7 +21,7 @@ import trio
 
 from p2pchat.core import mailbox as words
 from p2pchat.core.envelope import BUCKETS
-from p2pchat.core.primitives import Random, equal
+from p2pchat.core.primitives import Random
 from p2pchat.core.wire import Frame, FrameParser
 from p2pchat.errors import CannotOpen, DiskFull, LinkLost, P2PChatError
 from p2pchat.net.budget import Account, TooMuchWork
@@ -39,10 +39,8 @@ from p2pchat.relay.terms import Terms
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
 
-PROTOCOL = words.PROTOCOL
 SILENCE = 180.0
 SWEEP = 30.0
-TOKEN_PATIENCE = 10.0
 COSTS = {words.PING: 40, words.OPEN: 100, words.FETCH: 200, words.DELETE: 30, words.PUT: 40}
 """What a frame is charged, in units of `net.budget`. A deposit carries something: its bytes pay for it."""
 A_PAUSE = 0.25
@@ -57,7 +55,6 @@ REASONS = {
     words.TOO_FAST: "too fast",
     words.STAMP_NEEDED: "stamp needed",
 }
-WRONG_TOKEN = "wrong token"  # noqa: S105 - the reason of a refusal
 """Why a deposit may be turned away, as the metrics say it."""
 
 InThread = Callable[..., Awaitable[Outcome]]
@@ -70,13 +67,13 @@ class Counts:
     """What the metrics show: numbers only, of everybody together. `refused`: by reason."""
 
     deposits: int = 0
-    refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys((*REASONS.values(), WRONG_TOKEN), 0))
+    refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS.values(), 0))
     fetched: int = 0
     deletes: int = 0
 
 
 class Mailbox:
-    """Serves `PROTOCOL` on a host. `run` until cancelled; `serve` is the handler of a stream.
+    """Serves `names.mailbox_name` on a host. `run` until cancelled; `serve` is the handler of a stream.
 
     `clock`: ms since the epoch, `uptime`: seconds that nobody can set; `trust_clock`: the operator says that it is
     right (see `clock.RelayClock`). `place_of`: where on the network a stream comes from, for the limits on one place.
@@ -141,7 +138,7 @@ class Mailbox:
         return self._outgoing.total
 
     def knows(self, peer: bytes) -> bool:
-        """Whether it has said the token, on a stream that is still there; everybody has where there is none."""
+        """Whether it knows the token, since it has a stream here; everybody counts where there is none."""
         return self._terms.limits.token is None or peer in self._admitted
 
     def limit(self, limits: Limits, quota: Quota) -> None:
@@ -189,6 +186,9 @@ class Mailbox:
             self._account_of(stream),
         )
         self._clients.add(client)
+        self._admitted[stream.peer] += 1
+        if limits.token is not None:
+            self._vouch(stream.peer)  # it knows the token, or it would not know the name
         try:
             with client.scope:
                 await write_frames(stream, [Frame(words.HELLO, words.encode_hello(hello))])
@@ -201,6 +201,9 @@ class Mailbox:
         finally:
             client.close()
             self._clients.discard(client)
+            self._admitted[stream.peer] -= 1
+            if not self._admitted[stream.peer]:
+                del self._admitted[stream.peer]
             self.pushes.forget(client)
             self._left.unpark_all()
 
@@ -258,21 +261,13 @@ class Mailbox:
     # --- in
 
     async def _read(self, client: Client) -> None:
-        parser, peer = FrameParser(words.FROM_CLIENT), client.stream.peer
-        frames = await self._heard_token(client, parser)
-        self._admitted[peer] += 1
-        try:
+        parser = FrameParser(words.FROM_CLIENT)
+        # what was taken is held by nobody while more is waited for
+        while data := await client.stream.read(READ):
+            client.heard = trio.current_time()
+            frames = parser.feed(data, MAX_FRAMES)
+            del data
             await self._take_all(client, parser, frames)
-            # what was taken is held by nobody while more is waited for
-            while data := await client.stream.read(READ):
-                client.heard = trio.current_time()
-                frames = parser.feed(data, MAX_FRAMES)
-                del data
-                await self._take_all(client, parser, frames)
-        finally:
-            self._admitted[peer] -= 1
-            if not self._admitted[peer]:
-                del self._admitted[peer]
 
     async def _take_all(self, client: Client, parser: FrameParser, frames: list[Frame]) -> None:
         """These frames, in order, and what the parser has besides; the list is empty afterwards."""
@@ -285,24 +280,6 @@ class Mailbox:
                     await client.account.settle()
                 self._take(client, frames.pop())
             frames += parser.feed(b"", MAX_FRAMES)
-
-    async def _heard_token(self, client: Client, parser: FrameParser) -> list[Frame]:
-        """Return, with the frames that came behind it, once the client said the token where there is one."""
-        token = self._terms.limits.token
-        if token is None:
-            return []
-        with trio.move_on_after(TOKEN_PATIENCE):
-            while data := await client.stream.read(READ):
-                frames = parser.feed(data, MAX_FRAMES)
-                if frames:
-                    await self._terms.until_guess(client.origin)
-                    if frames[0].type != words.TOKEN or not equal(frames[0].body, token):
-                        self._terms.guessed(client.origin)
-                        self.counts.refused[WRONG_TOKEN] += 1
-                        raise CannotOpen
-                    self._vouch(client.stream.peer)
-                    return frames[1:]
-        raise CannotOpen
 
     async def _until_room(self, client: Client, kind: int) -> None:
         """Wait while this client, or all of them together, have too much waiting."""
@@ -329,8 +306,6 @@ class Mailbox:
                 self._open(client, words.decode_open(frame.body))
             case words.PING:
                 client.send(Frame(words.PONG, b""))
-            case words.TOKEN:
-                raise CannotOpen
 
     def _open(self, client: Client, opening: words.Open) -> None:
         if opening.handle in client.opened or opening.handle == words.NO_HANDLE:
@@ -471,7 +446,6 @@ class Mailbox:
             self._next.tidy = True
             self._next.seen = self.clock.seen
             self._next.probe = self._failing
-            self._terms.tell()
             self._wake_up()
 
     def _let_go_of_the_slow(self) -> None:

@@ -26,21 +26,23 @@ import trio
 
 from p2pchat import __version__
 from p2pchat import log as logs
-from p2pchat.core.primitives import self_test, system_entropy
+from p2pchat.core.names import hop_name, mailbox_name, relay_pass, web_path
+from p2pchat.core.primitives import self_test, sign_public, system_entropy
 from p2pchat.errors import BadAddress, P2PChatError
 from p2pchat.net import addresses as addr
-from p2pchat.net import circuit, guard
+from p2pchat.net import guard
 from p2pchat.net.budget import work
 from p2pchat.net.hop import CircuitLimits, CircuitRelay
 from p2pchat.net.host import LibP2PHost
 from p2pchat.net.host import Limits as HostLimits
+from p2pchat.net.ports import Handler
 from p2pchat.net.quiet import quiet
 from p2pchat.net.supervisor import Supervisor
 from p2pchat.relay import metrics
 from p2pchat.relay.config import BadSetting, Config
 from p2pchat.relay.folder import Folder
 from p2pchat.relay.limits import Limits
-from p2pchat.relay.mailbox import PROTOCOL, Mailbox, account_of, place_of
+from p2pchat.relay.mailbox import Mailbox, account_of, place_of
 from p2pchat.relay.store import MailboxStore, Quota
 
 DRAIN = 5.0
@@ -158,14 +160,17 @@ class _Relay:
         self._config = config
         self._token = limits.token or b""
         self._folder = folder
+        seed = folder.seed(random(32))
+        peer = sign_public(seed)
+        self._pass = relay_pass(peer, self._token)
         self._host = LibP2PHost(
-            folder.seed(random(32)), config.listen, limits=host_limits(config), web=True, proxies=_proxies(config)
+            seed, config.listen, limits=host_limits(config), web_path=web_path(self._pass), proxies=_proxies(config)
         )
         self._announced = [_announced(address) for address in config.announce]
         self._supervisor = Supervisor(self._host)
         self.store = MailboxStore.open(folder.store, quota(config), _now())
         self._mailbox = Mailbox(
-            self._host.peer,
+            peer,
             self.store,
             limits,
             _now,
@@ -175,11 +180,10 @@ class _Relay:
             trust_clock=trust_clock,
             vouch=self._host.vouch,
         )
-        self._host.handle(PROTOCOL, self._mailbox.serve)
         self._hop = CircuitRelay(
             self._host, circuit_limits(config), _now, allowed=self._mailbox.knows, announce=self._where
         )
-        self._host.handle(circuit.HOP, self._hop.serve)
+        self._serve_names(self._mailbox.serve, self._hop.serve)
         self._began = time.monotonic()
 
     async def run(self, announce: Announce, reload: Callable[[], Config]) -> None:
@@ -209,6 +213,19 @@ class _Relay:
                 await self._hop.idle()
             nursery.cancel_scope.cancel()
 
+    def _serve_names(self, mailbox: Handler | None, hop: Handler | None) -> None:
+        self._host.handle(mailbox_name(self._host.peer, self._token), mailbox)
+        self._host.handle(hop_name(self._pass), hop)
+
+    def _name_it(self, token: bytes) -> None:
+        """Be found by this token from now on; who is connected stays."""
+        if token == self._token:
+            return
+        self._serve_names(None, None)
+        self._token, self._pass = token, relay_pass(self._host.peer, token)
+        self._host.web_path = web_path(self._pass)
+        self._serve_names(self._mailbox.serve, self._hop.serve)
+
     def _reload(self, reload: Callable[[], Config]) -> None:
         """Read token and limits again. A file that is wrong changes nothing."""
         try:
@@ -219,7 +236,7 @@ class _Relay:
             return
         changed = {one.name for one in fields(Config) if getattr(config, one.name) != getattr(self._config, one.name)}
         self._mailbox.limit(limits, quota(config))
-        self._token = limits.token or b""
+        self._name_it(limits.token or b"")
         self._config = replace(config, **{name: getattr(self._config, name) for name in changed - RELOADED})
         later = f"; after a restart: {', '.join(sorted(changed - RELOADED))}" if changed - RELOADED else ""
         log.warning("SIGHUP: token and limits were read again%s", later)
@@ -278,6 +295,7 @@ class _Relay:
             "version": __version__,
             "pid": os.getpid(),
             "seconds": int(time.monotonic() - self._began),
+            "websocket": web_path(self._pass),
             **self._found_at(),
             **self._numbers(),
             "clock_step_hours": self._mailbox.clock.step_hours,

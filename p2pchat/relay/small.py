@@ -11,11 +11,11 @@ from pathlib import Path
 
 import trio
 
-from p2pchat.net import circuit
+from p2pchat.core.names import hop_name, mailbox_name, relay_pass
 from p2pchat.net.hop import CircuitLimits, CircuitRelay
 from p2pchat.net.host import LibP2PHost
 from p2pchat.relay.limits import Limits
-from p2pchat.relay.mailbox import PROTOCOL, Mailbox, account_of, place_of
+from p2pchat.relay.mailbox import Mailbox, account_of, place_of
 from p2pchat.relay.store import MailboxStore, Quota
 
 QUOTA = Quota(queue_blobs=2_048, queue_bytes=16 << 20, total_bytes=256 << 20, least_free=1 << 30)
@@ -39,6 +39,7 @@ class SmallRelay:
     ) -> None:
         self._host = host
         self._path = store
+        self._token = token
         self._limits = Limits(token, longest_hours=_HOURS, puts_burst=1_000, puts_a_second=20.0, place_bytes=64 << 20)
         self._clock = clock
         self._random = random
@@ -73,10 +74,12 @@ class SmallRelay:
 
     @contextmanager
     def _served(self, mailbox: Mailbox, hop: CircuitRelay) -> Iterator[None]:
-        self._host.handle(PROTOCOL, mailbox.serve)
-        self._host.handle(circuit.HOP, hop.serve)
+        peer, token = self._host.peer, self._token
+        handlers = {mailbox_name(peer, token): mailbox.serve, hop_name(relay_pass(peer, token)): hop.serve}
+        for name, serve in handlers.items():
+            self._host.handle(name, serve)
         try:
             yield
         finally:
-            self._host.handle(PROTOCOL, None)
-            self._host.handle(circuit.HOP, None)
+            for name in handlers:
+                self._host.handle(name, None)

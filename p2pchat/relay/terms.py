@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import math
 
 import trio
 
 from p2pchat.core import mailbox as words
 from p2pchat.core.mailbox import Hello
 from p2pchat.core.primitives import Random
-from p2pchat.errors import CannotOpen
 from p2pchat.relay.batches import MOST_ANSWER
 from p2pchat.relay.clients import Client, Opened
 from p2pchat.relay.clock import RelayClock
@@ -21,10 +19,6 @@ CROWDED = 3, 4
 """Above this part of all it may hold, every deposit needs a stamp."""
 EGRESS_BYTES, EGRESS_RATE = 256 << 20, 8 << 20
 """Bytes of answers to fetches that one place gets at once, and then a second."""
-GUESSES, GUESS_RATE = 20, 0.2
-"""Wrong tokens that may come from one place at once, and then a second; each check after these waits for its turn."""
-TURNS_OF_A_GUESS = 3
-TELL_GUESSES_SECONDS = 600.0
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +40,6 @@ class Terms:
         self._origins = Origins(random)
         self._deposits = Budget(limits.place_bytes, limits.place_bytes / DAY_SECONDS)
         self._egress = Budget(EGRESS_BYTES, EGRESS_RATE)
-        self._guesses = Budget(GUESSES, GUESS_RATE)
-        self._guessed = 0
-        self._told = -math.inf
 
     def limit(self, limits: Limits) -> None:
         """These limits hold from now on."""
@@ -65,7 +56,6 @@ class Terms:
             limits.longest_hours,
             quota.queue_blobs,
             quota.queue_bytes,
-            limits.token is not None,
             self.crowded,
             min(MAX_SPREAD_SECONDS, clients // CLIENTS_A_SECOND),
         )
@@ -115,26 +105,3 @@ class Terms:
     def fetched(self, origin: Origin, size: int) -> None:
         """The answer had so many bytes."""
         self._egress.give(origin, trio.current_time(), MOST_ANSWER - size)
-
-    # --- tokens
-
-    async def until_guess(self, origin: Origin) -> None:
-        """Wait while there were too many wrong tokens from its place. Raises CannotOpen where that takes too long."""
-        for _ in range(TURNS_OF_A_GUESS):
-            if self._guesses.take(origin, trio.current_time()):
-                self._guesses.give(origin, trio.current_time(), 1)
-                return
-            await trio.sleep(1 / GUESS_RATE)
-        raise CannotOpen
-
-    def guessed(self, origin: Origin) -> None:
-        """A wrong token came from there."""
-        self._guesses.take(origin, trio.current_time())
-        self._guessed += 1
-
-    def tell(self) -> None:
-        """Log how many wrong tokens there were, now and then."""
-        now = trio.current_time()
-        if self._guessed and now - self._told >= TELL_GUESSES_SECONDS:
-            log.warning("%d wrong tokens since this was last said", self._guessed)
-            self._guessed, self._told = 0, now

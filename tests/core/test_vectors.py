@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from p2pchat.core import handshake, invite, mailbox, ratchet, session
+from p2pchat.core import handshake, invite, mailbox, names, ratchet, session
 from p2pchat.core import primitives as prim
 from p2pchat.core.content import Content, decode_content, encode_content
 from p2pchat.core.envelope import BUCKETS, open_blob, seal_blob
@@ -79,6 +79,18 @@ def tags(one: Vector) -> None:
     assert hello_tag(hello.theirs, here, there, 20_000).hex() == one["hello_theirs"]
     assert renew_key(secret).hex() == one["renew"]
     assert sas_words(secret) == one["words"]
+
+
+def some_names(one: Vector) -> None:
+    there, secret, token = unhex(one["there"]), unhex(one["secret"]), one["token"].encode()
+    hello = pair(b"", bytes(32), secret, unhex(one["mine"]), unhex(one["theirs"]))
+    assert names.link_name(hello.ours, there, 20_000) == one["link_mine"]
+    assert names.link_name(hello.theirs, there, 20_000) == one["link_theirs"]
+    assert names.join_name(invite.hello_key(secret), there) == one["join"]
+    assert names.mailbox_name(there, token) == one["mailbox"]
+    assert names.relay_pass(there, token).hex() == one["relay_pass"]
+    assert names.hop_name(unhex(one["relay_pass"])) == one["hop"]
+    assert names.web_path(unhex(one["relay_pass"])) == one["path"]
 
 
 def an_invite(one: Vector) -> None:
@@ -248,6 +260,7 @@ def a_frame(one: Vector) -> None:
 CHECKS: dict[str, Callable[[Vector], None]] = {
     "identity": identity,
     "tags": tags,
+    "names": some_names,
     "invite": an_invite,
     "bundle": bundle,
     "initial": initial,

@@ -13,7 +13,7 @@ from p2pchat.core.content import Content, new_message_id
 from p2pchat.core.relays import Relay
 from p2pchat.engine import inbound, offering, outbound
 from p2pchat.engine.turn import Turn
-from p2pchat.errors import NotNow
+from p2pchat.errors import NotNow, NotServed
 from p2pchat.net import addresses
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import queues as store_queues
@@ -109,8 +109,8 @@ def test_a_stranger_is_no_proof(tmp_path: Path) -> None:
         alice, _ = await friends(world)
         world.found["alice"] = PUBLIC
         spy = world.outsider("spy")
-        stream = await spy.open(alice.host.peer, alice.host.addresses(), "/p2pchat/envelope/1")
-        await stream.close()
+        with pytest.raises(NotServed):
+            await spy.open(alice.host.peer, alice.host.addresses(), "/p2pchat/envelope/1")
         await trio.sleep(60)
         assert not (await alice.call("offer"))["reachable"]
 

@@ -12,20 +12,20 @@ import sys
 import trio
 
 from p2pchat.core.mailbox import FROM_RELAY, HELLO, decode_hello
+from p2pchat.core.names import MAILBOX
 from p2pchat.core.wire import FrameParser
 from p2pchat.errors import LinkLost, Unreachable
 from p2pchat.net.addresses import parse_full, peer_id
 from p2pchat.net.frames import READ
 from p2pchat.net.host import LibP2PHost
 from p2pchat.net.quiet import quiet
-from p2pchat.relay.mailbox import PROTOCOL
 
 
 async def ask(by: LibP2PHost, address: str) -> str:
     """The peer id in the hello of the mailbox at `address`; "" where nobody answers."""
     peer, where = parse_full(address)
     try:
-        stream = await by.open(peer, [where], PROTOCOL)
+        stream = await by.open(peer, [where], MAILBOX)
         (hello,) = FrameParser(FROM_RELAY).feed(await stream.read(READ))
     except (LinkLost, Unreachable):
         return ""

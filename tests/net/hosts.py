@@ -28,7 +28,7 @@ def make(
 ) -> LibP2PHost:
     """A host that echoes, for whom whoever asks for an echo has proven something. Different numbers are different
     peers."""
-    host = LibP2PHost(bytes([number]) * 32, listen, limits=limits, web=web)
+    host = LibP2PHost(bytes([number]) * 32, listen, limits=limits, web_path="/" if web else "")
 
     async def prove(stream: Stream) -> None:
         host.vouch(stream.peer)

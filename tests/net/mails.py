@@ -16,14 +16,15 @@ from typing import Any
 import trio
 
 from p2pchat.core import mailbox as words
+from p2pchat.core import names
 from p2pchat.core.mailbox import Hello
 from p2pchat.core.relays import OwnQueue, Relay, TheirQueue
 from p2pchat.core.wire import Frame, FrameParser, pack
-from p2pchat.errors import LinkLost, Unreachable
+from p2pchat.errors import LinkLost, NotServed, Unreachable
 from p2pchat.net import addresses as addr
 from p2pchat.net.host import LibP2PHost
 from p2pchat.net.mailboxes import Mailboxes
-from p2pchat.net.ports import Handler, Stream
+from p2pchat.net.ports import Recognizer, Stream
 from p2pchat.relay.mailbox import Mailbox
 from p2pchat.relay.store import MailboxStore, Quota
 from tests.relay.boxes import LIMITS, NOW, Keys, Pipe, PipeStream
@@ -123,7 +124,7 @@ async def serving(host: LibP2PHost, folder: Path) -> AsyncIterator[Served]:
     """A relay on this host; the same folder is the same relay's."""
     store = MailboxStore.open(folder / f"{host.peer.hex()[:8]}.db", replace(Quota(), least_free=0), NOW)
     mailbox = Mailbox(host.peer, store, LIMITS, lambda: NOW, Random(5).randbytes)
-    host.handle(words.PROTOCOL, mailbox.serve)
+    host.handle(names.MAILBOX, mailbox.serve)
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(mailbox.run)
@@ -141,7 +142,7 @@ async def serving(host: LibP2PHost, folder: Path) -> AsyncIterator[Served]:
 class Lines:
     """A host whose streams lead where the test says: `there` gives the next one, or raises Unreachable.
 
-    dialled: when, in seconds since the beginning. cut: bytes vanish, both ways.
+    dialled: when, in seconds since the beginning. cut: bytes vanish, both ways. token: what the relay asks for.
     """
 
     there: Callable[[], PipeStream]
@@ -152,6 +153,7 @@ class Lines:
     streams: list[_Line] = field(default_factory=list)
     began: float = field(default_factory=trio.current_time)
     patience: float = 0.0
+    token: bytes = b""
 
     def addresses(self) -> tuple[str, ...]:
         return ()
@@ -160,7 +162,7 @@ class Lines:
         """Since the beginning."""
         return round(1000 * (trio.current_time() - self.began))
 
-    def handle(self, protocol: str, handler: Handler) -> None:
+    def recognize(self, recognizer: Recognizer) -> None:
         raise NotImplementedError
 
     def vouch(self, peer: bytes) -> None:
@@ -170,7 +172,8 @@ class Lines:
         return ""
 
     async def open(self, peer: bytes, addresses: Sequence[str], protocol: str, *, only: str | None = None) -> Stream:
-        assert protocol == words.PROTOCOL
+        if protocol != names.mailbox_name(peer, self.token):
+            raise NotServed
         self.dialled.append(trio.current_time() - self.began)
         self.addresses_tried = list(addresses)
         await trio.sleep(self.patience)
@@ -238,10 +241,10 @@ class Scene:
 
 
 @asynccontextmanager
-async def client(there: Callable[[], PipeStream]) -> AsyncIterator[Scene]:
-    """A client whose streams lead `there`."""
+async def client(there: Callable[[], PipeStream], token: bytes = b"") -> AsyncIterator[Scene]:
+    """A client whose streams lead `there`, where they ask for this token."""
     letters = Letters()
-    lines = Lines(there)
+    lines = Lines(there, token=token)
     async with trio.open_nursery() as nursery:
         letters.boxes = Mailboxes(lines, letters, nursery, lambda: NOW + lines.milliseconds(), Random(1).randbytes)
         yield Scene(letters.boxes, letters, lines, nursery)
@@ -250,7 +253,7 @@ async def client(there: Callable[[], PipeStream]) -> AsyncIterator[Scene]:
 
 # --- relays that lie --------------------------------------------------------------------------------------------------
 
-HELLO = Hello(RELAY, b"\x77" * 32, 4, 720, 16_384, 64 << 20, False)
+HELLO = Hello(RELAY, b"\x77" * 32, 4, 720, 16_384, 64 << 20)
 
 
 class Liar:

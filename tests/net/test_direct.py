@@ -9,11 +9,12 @@ import pytest
 import trio
 
 from p2pchat.core import wire
+from p2pchat.core.names import link_name
 from p2pchat.core.session import Pair, hello_days, hello_tag
 from p2pchat.core.wire import Frame, pack
 from p2pchat.engine import profile
-from p2pchat.errors import LinkLost
-from p2pchat.net.direct import LOST_AFTER, MOST_QUEUED, PING_AFTER, PROTOCOL, Link
+from p2pchat.errors import LinkLost, NotServed
+from p2pchat.net.direct import LOST_AFTER, MOST_QUEUED, PING_AFTER, Link
 from p2pchat.net.frames import DEADLINE, FrameReader
 from p2pchat.net.ports import Stream
 from p2pchat.store.database import Database
@@ -48,8 +49,10 @@ def tag(pair: Pair, host: FakeHost, peer: bytes, now: int, days: int = 0) -> byt
     return hello_tag(pair.ours, host.peer, peer, hello_days(now)[0] + days)
 
 
-async def open_to(host: FakeHost, node: WorldNode, protocol: str = PROTOCOL) -> Stream:
-    return await host.open(node.host.peer, node.host.addresses(), protocol)
+async def open_to(host: FakeHost, node: WorldNode, pair: Pair, days: int = 0) -> Stream:
+    """A stream by the name that the owner of `pair` says on that day."""
+    name = link_name(pair.ours, node.host.peer, hello_days(node.clock())[0] + days)
+    return await host.open(node.host.peer, node.host.addresses(), name)
 
 
 async def says_nothing(stream: Stream, within: float = DEADLINE + 1) -> float:
@@ -125,7 +128,7 @@ def test_one_who_answers_no_ping_is_left(tmp_path: Path) -> None:
                     await stream.write(bytes((byte,)))
             ends.append(trio.current_time() - began)
 
-        bob_host.handle(PROTOCOL, half_open)
+        bob_host.answer_to_anything(half_open)
         await alice.call("send", chat="bob", text="hello?")
         await trio.sleep(60)
         assert ends
@@ -168,7 +171,7 @@ def test_one_of_two_links_ends_and_the_other_carries_on(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob = await friends(world)
         pair = await pair_of(bob, "alice")
-        second = await open_to(bob.host, alice)
+        second = await open_to(bob.host, alice, pair)
         await second.write(pack(Frame(wire.HELLO, tag(pair, bob.host, alice.host.peer, bob.clock()))))
         assert (await FrameReader(second).one()).type == wire.HELLO
         # alice writes on the newer one from now on, and nobody reads it
@@ -207,11 +210,11 @@ def test_what_a_link_may_hold_is_bounded() -> None:
         pack(Frame(wire.HELLO, bytes(16))) + pack(Frame(wire.PING, b"")) * 1000,
     ],
 )
-def test_a_stranger_gets_no_byte(tmp_path: Path, first: bytes) -> None:
+def test_who_knows_the_name_and_no_hello_gets_no_byte(tmp_path: Path, first: bytes) -> None:
     async def main(world: World) -> None:
-        alice, _ = await friends(world)
+        alice, bob = await friends(world)
         mallory = world.outsider("mallory")
-        stream = await open_to(mallory, alice)
+        stream = await open_to(mallory, alice, await pair_of(bob, "alice"))
         if first:
             await stream.write(first)
         assert await says_nothing(stream) <= DEADLINE
@@ -224,7 +227,8 @@ def test_many_silent_streams_end_and_disturb_nobody(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob = await friends(world)
         mallory = world.outsider("mallory")
-        streams = [await open_to(mallory, alice) for _ in range(200)]
+        pair = await pair_of(bob, "alice")
+        streams = [await open_to(mallory, alice, pair) for _ in range(200)]
         for number, stream in enumerate(streams):
             await stream.write(pack(Frame(wire.HELLO, bytes(16)))[: number % 21])
         await bob.call("send", chat="alice", text="through", wait="delivered", timeout=5)
@@ -240,10 +244,10 @@ def test_a_tag_holds_for_one_pair_of_hosts(tmp_path: Path) -> None:
         pair = await pair_of(bob, "alice")
         good = tag(pair, bob.host, alice.host.peer, bob.clock())
         mallory = world.outsider("mallory")
-        stolen = await open_to(mallory, alice)
+        stolen = await open_to(mallory, alice, pair)
         await stolen.write(pack(Frame(wire.HELLO, good)))  # as recorded, by another host
         await says_nothing(stolen)
-        own = await open_to(bob.host, alice)  # the same bytes are good on a connection of bob's
+        own = await open_to(bob.host, alice, pair)  # the same bytes are good on a connection of bob's
         await own.write(pack(Frame(wire.HELLO, good)))
         assert (await FrameReader(own).one()).type == wire.HELLO
 
@@ -255,7 +259,9 @@ def test_a_tag_that_comes_back_proves_nothing(tmp_path: Path) -> None:
         alice, bob = await friends(world)
         pair = await pair_of(alice, "bob")
         # alice's own tag, sent back to her on a stream with bob's host
-        stream = await open_to(bob.host, alice)
+        with pytest.raises(NotServed):
+            await open_to(bob.host, alice, pair)  # nor does her own name
+        stream = await open_to(bob.host, alice, await pair_of(bob, "alice"))
         await stream.write(pack(Frame(wire.HELLO, tag(pair, bob.host, alice.host.peer, alice.clock()))))
         await says_nothing(stream)
         await bob.stop()
@@ -270,7 +276,7 @@ def test_a_tag_that_comes_back_proves_nothing(tmp_path: Path) -> None:
             except LinkLost:
                 return
 
-        impostor.handle(PROTOCOL, echo)
+        impostor.answer_to_anything(echo)
         await alice.call("send", chat="bob", text="secret")
         await trio.sleep(60)
         assert heard  # she dialled, said hello, and nothing more

@@ -11,17 +11,12 @@ from pathlib import Path
 
 import pytest
 import trio
-from libp2p import new_host
 from libp2p.identity.identify.identify import ID as IDENTIFY
 from libp2p.identity.identify.pb.identify_pb2 import Identify
 from libp2p.network.connection import swarm_connection
-from libp2p.peer.id import ID
-from libp2p.peer.peerinfo import PeerInfo
-from libp2p.utils.varint import read_length_prefixed_protobuf
-from multiaddr import Multiaddr
+from libp2p.utils.varint import encode_uvarint
 
 from p2pchat.errors import LinkLost, Unreachable
-from p2pchat.net import addresses as addr
 from p2pchat.net.host import LibP2PHost
 from p2pchat.net.quiet import quiet
 from tests.conftest import run
@@ -30,38 +25,19 @@ from tests.net.hosts import call, make, running, works
 ROOT = Path(__file__).parents[2]
 
 
-def test_identify_tells_nothing_but_our_key() -> None:
-    """Asked by libp2p as shipped, which answers the same question with its addresses, library and version."""
-
-    async def main() -> None:
-        b = make(2, listen=addr.DEFAULT_LISTEN)
-        stock = new_host()
-        async with running(b), stock.run(listen_addrs=[]):
-            peer = ID(addr.multihash(b.peer))
-            await stock.connect(PeerInfo(peer, [Multiaddr(f"/ip4/127.0.0.1/tcp/{b.port}")]))
-            stream = await stock.new_stream(peer, [IDENTIFY])
-            answer = Identify()
-            answer.ParseFromString(await read_length_prefixed_protobuf(stream, use_varint_format=True))
-            await stock.close()
-        assert answer.public_key[-32:] == b.peer
-        assert answer.agent_version == "libp2p"
-        assert list(answer.listen_addrs) == []
-        assert not answer.observed_addr
-        assert not answer.signedPeerRecord
-        assert list(answer.protocols) == [IDENTIFY]
-
-    run(main)
-
-
-@pytest.mark.parametrize("protocol", ["/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0"])
-def test_we_serve_nothing_we_do_not_need(protocol: str) -> None:
+def test_what_is_pushed_is_forgotten() -> None:
     """A push would let anyone write into our peerstore."""
 
     async def main() -> None:
         a, b = make(1), make(2)
         async with running(a, b):
-            with pytest.raises(Unreachable):
-                await call(a, b, protocol)
+            stream = await call(a, b, "/ipfs/id/push/1.0.0")
+            said = Identify(public_key=a._pair.public_key.serialize(), listen_addrs=[b"\x04\x0a\0\0\x01\x06\0\x01"])
+            await stream.write(encode_uvarint(said.ByteSize()) + said.SerializeToString())
+            await stream.close()
+            assert await works(a, b)
+            assert b._running is not None
+            assert b._running.swarm.peerstore.peer_ids() == [b._running.swarm.self_id]
 
     run(main)
 

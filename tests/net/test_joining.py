@@ -19,12 +19,13 @@ from p2pchat.core.content import Content, Profile, encode_content, new_message_i
 from p2pchat.core.envelope import envelope_id, open_blob, seal_blob
 from p2pchat.core.identity import Device
 from p2pchat.core.invite import Invite, blob_key, hello_key, join_tag, read_invite
+from p2pchat.core.names import join_name
 from p2pchat.core.prekeys import make_set, open_bundle
 from p2pchat.core.wire import Frame, pack
 from p2pchat.engine import profile
-from p2pchat.errors import InviteExpired, InviteUsed, LinkLost, NotReached
+from p2pchat.errors import InviteExpired, InviteUsed, LinkLost, NotReached, NotServed
 from p2pchat.net.frames import DEADLINE, FrameReader
-from p2pchat.net.joining import COMMIT_DEADLINE, PROTOCOL
+from p2pchat.net.joining import COMMIT_DEADLINE
 from p2pchat.net.ports import Stream
 from p2pchat.store.database import Database
 from tests.meddler import Meddler
@@ -43,7 +44,8 @@ class Knocker:
         self.me = Device.fresh(world.entropy.random)
 
     async def open(self, node: WorldNode) -> tuple[Stream, FrameReader]:
-        stream = await self.host.open(node.host.peer, node.host.addresses(), PROTOCOL)
+        name = join_name(hello_key(self.invite.secret), node.host.peer)
+        stream = await self.host.open(node.host.peer, node.host.addresses(), name)
         return stream, FrameReader(stream)
 
     async def hello(self, stream: Stream, reader: FrameReader) -> Frame:
@@ -92,7 +94,7 @@ async def requests(node: WorldNode) -> list[str]:
 
 
 @pytest.mark.parametrize("first", [b"", pack(Frame(wire.HELLO, bytes(16))), pack(Frame(wire.INITIAL, bytes(4096)))])
-def test_who_does_not_hold_the_invite_gets_no_byte(tmp_path: Path, first: bytes) -> None:
+def test_who_knows_the_name_and_no_join_tag_gets_no_byte(tmp_path: Path, first: bytes) -> None:
     async def main(world: World) -> None:
         alice = await world.start("alice")
         knocker = Knocker(world, "mallory", (await alice.call("invite"))["invite"])
@@ -354,7 +356,7 @@ def play_inviter(host: FakeHost, talk: Callable[[Stream, FrameReader], Awaitable
             while True:
                 heard.extend(await reader.some())
 
-    host.handle(PROTOCOL, serve)
+    host.answer_to_anything(serve)
     return heard
 
 
@@ -487,9 +489,7 @@ def test_gone_is_told_only_to_a_holder(tmp_path: Path, reason: int, error: type[
         with pytest.raises(error):
             await carol.call("add", invite=written)
         await world.sleep_days(32)  # by then nobody is told anything
-        stream, reader = await knocker.open(alice)
-        key = hello_key(knocker.invite.secret)
-        await stream.write(pack(Frame(wire.HELLO, join_tag(key, "join", knocker.host.peer, stream.peer))))
-        await hangs_up(reader)
+        with pytest.raises(NotServed):
+            await knocker.open(alice)
 
     run_world(tmp_path, main)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 from typing import TYPE_CHECKING
@@ -45,18 +45,28 @@ class Person:
         self.routes: list[str] = []
         self.links = 0
         self.found_at: list[str] = []
+        self._followers: list[Callable[[Iterable[bytes]], None]] = []
         self._pair = pair(other, b"t" * 32, b"r" * 32, me, other)
         self._changed = trio.Event()
         self.network = Network(self.host, self.hidden_host, self, self, nursery, Random(number).randbytes)
 
-    def pairs(self, contact: bytes | None = None) -> Sequence[Pair]:
+    def pairs(self, contact: bytes) -> Sequence[Pair]:
         return [self._pair]
+
+    def follow(self, changed: Callable[[Iterable[bytes]], None]) -> None:
+        self._followers.append(changed)
+        changed([self.other])
 
     def now(self) -> int:
         return NOW
 
     def hidden(self, contact: bytes) -> bool:
         return self.hides
+
+    def hide(self) -> None:
+        self.hides = True
+        for told in self._followers:
+            told([self.other])
 
     def found(self, address: bytes) -> None:
         self.found_at.append(addr.unpack(address))
@@ -95,8 +105,11 @@ class Person:
 
     # nobody joins here
 
-    def offers(self) -> Sequence[Offer]:
-        return []
+    def offer(self, invite: bytes) -> Offer | None:
+        raise NotImplementedError
+
+    def follow_offers(self, changed: Callable[[Iterable[bytes]], None]) -> None:
+        pass
 
     async def offer_bundle(self, invite: bytes) -> bytes | None:
         raise NotImplementedError
@@ -238,7 +251,7 @@ async def until_one_connection(alice: Person, bob: Person) -> None:
 def test_hidden_people_are_met_at_another_host_by_circuits_only() -> None:
     async def main() -> None:
         async with people() as (alice, bob, _):
-            alice.hides = True
+            alice.hide()
             assert circuits(alice, hidden=True) == []  # nobody was hidden, nobody needs it
             alice.network.hide()
             await alice.until(lambda: len(circuits(alice, hidden=True)) == 2)
@@ -304,7 +317,7 @@ def test_identify_over_a_circuit_gives_no_address() -> None:
             answer = b""
             while piece := await stream.read(4096):
                 answer += piece
-            message = Identify.FromString(answer[1:])
+            message = Identify.FromString(answer[2:])
             assert message.public_key
             assert not message.listen_addrs
             assert not message.observed_addr

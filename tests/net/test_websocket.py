@@ -17,12 +17,13 @@ from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping, Pong, Request, TextMessage
 
+from p2pchat.core import names
 from p2pchat.errors import Unreachable
 from p2pchat.net import addresses as addr
 from p2pchat.net import dialling, websocket
 from p2pchat.net.host import LibP2PHost, Limits
 from tests.conftest import run
-from tests.net.hosts import ECHO, Middle, connections, make, read_exactly, running, until_apart, works
+from tests.net.hosts import ECHO, Middle, connections, echo, make, read_exactly, running, until_apart, works
 from tests.net.relays import echoes, meeting
 
 
@@ -259,21 +260,18 @@ def test_the_systems_way_verifies() -> None:
 
 # --- strangers ----------------------------------------------------------------------------------------------------
 
-HTTP = [
-    b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-    b"GET / HTTP/1.1\r\n\r\n",
-    b"GET \r\n\r\n",
-    b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
-    b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 1\r\n\r\n",
-    b"GET / HTTP/1.1\r\nHost: \xff\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
-    b"GET /" + b"a" * 9000,
-    b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 3000,
-    b"GET " + bytes(9000),
-]
 
-
-@pytest.mark.parametrize("garbage", HTTP)
-def test_http_that_is_no_websocket_is_refused_in_http(garbage: bytes) -> None:
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET \r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 1\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 3000,
+        bytes(9000),
+    ],
+)
+def test_http_that_is_no_websocket_frees_its_slot(garbage: bytes) -> None:
     async def main() -> None:
         a, c = make(1), make(9, Limits(inbound=2), web=True)
         async with running(a, c):
@@ -282,11 +280,30 @@ def test_http_that_is_no_websocket_is_refused_in_http(garbage: bytes) -> None:
                 async with stream:
                     with suppress(trio.BrokenResourceError):
                         await stream.send_all(garbage)
-                    # What we never read may turn our answer into a reset on its way.
-                    assert (await drain(stream))[:12] in (b"HTTP/1.1 400", b"")
+                        await stream.send_eof()
+                    assert (await drain(stream)).startswith(b"HTTP/1.1 40")
             assert await works(a, c)
             assert c._running is not None
             assert c._running.inbound.direct.taken == 1
+
+    run(main)
+
+
+def test_with_a_token_there_is_a_websocket_at_its_path_only() -> None:
+    """Everywhere else is a web server without a site, to whoever asks for a WebSocket too."""
+    opened = names.relay_pass(bytes(32), b"token")
+
+    async def main() -> None:
+        a = make(1)
+        c = LibP2PHost(bytes([9]) * 32, ["/ip4/127.0.0.1/tcp/0"], web_path=names.web_path(opened))
+        c.handle(ECHO, echo)
+        async with running(a, c):
+            (known,) = addr.with_pass([ws(c)], opened)
+            assert await echoes(await a.open(c.peer, [known], ECHO))
+            await a.disconnect(c.peer)
+            for other in (ws(c), *addr.with_pass([ws(c)], bytes(10))):
+                with pytest.raises(Unreachable):
+                    await a.open(c.peer, [other], ECHO)
 
     run(main)
 
@@ -490,7 +507,7 @@ def test_a_server_that_speaks_something_else_is_no_way(answer: bytes) -> None:
 @pytest.mark.parametrize(("proxies", "expected"), [(("127.0.0.1",), "192.0.2.7"), ((), "127.0.0.1")])
 def test_a_proxy_that_we_know_is_believed_about_its_clients(proxies: tuple[str, ...], expected: str) -> None:
     async def main() -> None:
-        c = LibP2PHost(bytes([9]) * 32, ["/ip4/127.0.0.1/tcp/0"], web=True, proxies=proxies)
+        c = LibP2PHost(bytes([9]) * 32, ["/ip4/127.0.0.1/tcp/0"], web_path="/", proxies=proxies)
         async with running(c), await tcp(c) as stream:
             web = Web(stream)
             await web.upgrade([(b"X-Forwarded-For", b"10.0.0.1"), (b"x-forwarded-for", b"198.51.100.1, 192.0.2.7")])
@@ -506,7 +523,7 @@ def test_a_proxy_that_we_know_is_believed_about_its_clients(proxies: tuple[str, 
 def test_a_proxy_brings_many_and_each_place_has_its_limit() -> None:
     async def main() -> None:
         limits = Limits(inbound_per_place=1)
-        c = LibP2PHost(bytes([9]) * 32, ["/ip4/127.0.0.1/tcp/0"], limits=limits, web=True, proxies=["127.0.0.1"])
+        c = LibP2PHost(bytes([9]) * 32, ["/ip4/127.0.0.1/tcp/0"], limits=limits, web_path="/", proxies=["127.0.0.1"])
 
         async def come(client: bytes, stream: trio.SocketStream) -> bool:
             web = Web(stream)

@@ -12,9 +12,9 @@ from pathlib import Path
 import trio
 
 from p2pchat.core.mailbox import DONE
+from p2pchat.core.names import MAILBOX
 from p2pchat.net.addresses import parse_full
 from p2pchat.net.host import LibP2PHost
-from p2pchat.relay.mailbox import PROTOCOL
 from tests.processes import PATIENCE, Place, Running
 from tests.relay.boxes import Keys, MailClient
 
@@ -45,7 +45,7 @@ async def host() -> AsyncIterator[LibP2PHost]:
 
 async def connect(by: LibP2PHost, address: str) -> MailClient:
     peer, where = parse_full(address)
-    return await MailClient(await by.open(peer, [where], PROTOCOL)).greeted()
+    return await MailClient(await by.open(peer, [where], MAILBOX)).greeted()
 
 
 async def opened(by: LibP2PHost, address: str, role: int, keys: Keys) -> MailClient:

@@ -13,7 +13,7 @@ from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.mailbox import BOX, DONE, HOUR_MS, STAMPED, TO_FETCH, TO_PUT
 from p2pchat.core.wire import Frame
 from p2pchat.relay import batches, clients
-from p2pchat.relay.mailbox import SILENCE, SWEEP, TOKEN_PATIENCE
+from p2pchat.relay.mailbox import SILENCE, SWEEP
 from p2pchat.relay.store import Quota
 from tests.relay.boxes import LIMITS, NOW, RELAY, Keys, MailClient, Relay, blob, relay, run
 
@@ -60,7 +60,7 @@ def test_a_hello_says_what_the_relay_is_and_allows(tmp_path: Path) -> None:
             one, two = (await at.client()).hello, (await at.client()).hello
             assert one == replace(two, challenge=one.challenge)
             assert one.challenge != two.challenge
-            assert (one.relay, one.stamp_bits, one.longest, one.token) == (RELAY, LIMITS.stamp_bits, 48, False)
+            assert (one.relay, one.stamp_bits, one.longest) == (RELAY, LIMITS.stamp_bits, 48)
             assert (one.most_blobs, one.most_bytes) == (5, 10_000)
 
     run(main)
@@ -427,32 +427,15 @@ def test_a_clock_that_is_wrong_at_a_start_deletes_nothing(tmp_path: Path, days: 
 # --- life --------------------------------------------------------------------------------------------------------
 
 
-def test_a_token_is_asked_for_where_there_is_one(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with relay(tmp_path, replace(LIMITS, token=b"let me in")) as at:
-            client = await at.client()
-            assert client.hello.token
-            await client.send(Frame(words.TOKEN, b"let me in"), Frame(words.PING, b""))
-            assert (await client.frame()).type == words.PONG
-            assert await client.open(0, TO_PUT, BOB) == DONE
-            await trio.sleep(TOKEN_PATIENCE + 1)
-            assert await client.put(0, blob(1)) == [DONE]
-
-    run(main)
-
-
-def test_a_peer_is_known_while_a_stream_is_there_on_which_it_said_the_token(tmp_path: Path) -> None:
+def test_a_peer_is_known_while_it_has_a_stream_here(tmp_path: Path) -> None:
     peer = b"\xcc" * 32
 
     async def main() -> None:
         async with relay(tmp_path / "open") as at:
             assert at.mailbox.knows(peer)
         async with relay(tmp_path / "closed", replace(LIMITS, token=b"let me in")) as at:
-            one, two = await at.client(), await at.client()
             assert not at.mailbox.knows(peer)
-            for client in (one, two):
-                await client.send(Frame(words.TOKEN, b"let me in"))
-                await client.ping()
+            one, two = await at.client(), await at.client()
             await at.gone(one)
             assert at.mailbox.knows(peer)
             assert not at.mailbox.knows(bytes(32))
@@ -461,24 +444,6 @@ def test_a_peer_is_known_while_a_stream_is_there_on_which_it_said_the_token(tmp_
 
     (tmp_path / "open").mkdir()
     (tmp_path / "closed").mkdir()
-    run(main)
-
-
-@pytest.mark.parametrize(
-    "frames",
-    [[Frame(words.TOKEN, b"let me out")], [Frame(words.PING, b"")], []],
-    ids=["wrong", "other", "silence"],
-)
-def test_without_the_token_the_stream_ends(tmp_path: Path, frames: list[Frame]) -> None:
-    async def main() -> None:
-        async with relay(tmp_path, replace(LIMITS, token=b"let me in")) as at:
-            client = await at.client()
-            began = trio.current_time()
-            await client.send(*frames)
-            assert await client.has_ended()
-            assert trio.current_time() - began <= TOKEN_PATIENCE + 0.1
-            assert at.mailbox.clients == 0
-
     run(main)
 
 

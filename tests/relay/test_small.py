@@ -10,10 +10,10 @@ from random import Random
 import pytest
 import trio
 
-from p2pchat.core.mailbox import PROTOCOL
+from p2pchat.core.names import hop_name, mailbox_name, relay_pass
 from p2pchat.errors import LinkLost, Refused, Unreachable
 from p2pchat.net import addresses as addr
-from p2pchat.net import circuit, mailstream
+from p2pchat.net import mailstream
 from p2pchat.net.host import LibP2PHost
 from p2pchat.net.reservations import Known
 from p2pchat.relay.small import SmallRelay
@@ -40,7 +40,7 @@ class Contacts:
 
     async def begin(self) -> None:
         self.nursery.start_soon(self.serve)
-        while circuit.HOP not in self.alice._handlers:
+        while not self.alice._handlers.keys() - {ECHO}:
             await trio.lowlevel.checkpoint()
 
 
@@ -67,12 +67,13 @@ def test_a_contact_is_reached_by_it_and_a_stranger_is_not(tmp_path: Path) -> Non
     async def main() -> None:
         async with contacts(tmp_path) as here:
             place = Place(here.bob, here.nursery)
-            place.kept.want(here.alice.peer, Known(here.alice.addresses(), TOKEN))
+            opened = addr.with_pass(here.alice.addresses(), relay_pass(here.alice.peer, TOKEN))
+            place.kept.want(here.alice.peer, Known(opened, TOKEN))
             await place.until(here.alice)
-            ways = [addr.circuit(address, here.alice.peer) for address in here.alice.addresses()]
+            ways = [addr.circuit(address, here.alice.peer) for address in opened]
             assert await echoes(await here.carol.open(here.bob.peer, ways, ECHO))
             others = Place(here.eve, here.nursery)
-            others.kept.want(here.alice.peer, Known(here.alice.addresses()))
+            others.kept.want(here.alice.peer, Known(opened))
             while not others.kept.problem(here.alice.peer):
                 await trio.lowlevel.checkpoint()
             assert "reservation refused" in others.kept.problem(here.alice.peer)
@@ -97,18 +98,18 @@ def test_the_mailbox_opens_with_the_token_only(tmp_path: Path) -> None:
 def test_after_a_no_it_is_gone_and_after_a_yes_back(tmp_path: Path) -> None:
     async def main() -> None:
         async with contacts(tmp_path) as here:
-            assert await speaks(here.bob, here.alice, circuit.HOP)
+            assert await speaks(here.bob, here.alice, hop_name(relay_pass(here.alice.peer, TOKEN)))
             stream = await mailstream.connect(here.bob, here.alice.peer, here.alice.addresses(), TOKEN)
             here.over.set()
             with pytest.raises(LinkLost):
                 await stream.run(lambda frame: None, trio.lowlevel.checkpoint, ())
             await here.ended.wait()
-            assert not await speaks(here.bob, here.alice, circuit.HOP)
-            assert not await speaks(here.bob, here.alice, PROTOCOL)
+            assert not await speaks(here.bob, here.alice, hop_name(relay_pass(here.alice.peer, TOKEN)))
+            assert not await speaks(here.bob, here.alice, mailbox_name(here.alice.peer, TOKEN))
             assert await speaks(here.bob, here.alice, ECHO)
             assert (tmp_path / "relay.db").exists()
             here.over = trio.Event()
             await here.begin()  # and yes again
-            assert await speaks(here.bob, here.alice, PROTOCOL)
+            assert await speaks(here.bob, here.alice, mailbox_name(here.alice.peer, TOKEN))
 
     run(main)

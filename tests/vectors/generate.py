@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from p2pchat.core import handshake, invite, mailbox, ratchet
+from p2pchat.core import handshake, invite, mailbox, names, ratchet
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import (
@@ -111,6 +111,26 @@ def identities() -> Iterator[tuple[str, Vector]]:
             hello_theirs=hello_tag(hello.theirs, here, there, 20_000),
             renew=renew_key(secret),
             words=sas_words(secret),
+        ),
+    )
+    opened = names.relay_pass(there, b"let-me.in")
+    yield (
+        "names-ok",
+        vector(
+            "names",
+            "the names by which one asks `there`, with the same secrets, on day 20,000, and of a relay with a token",
+            secret=secret,
+            there=there,
+            mine=alice.identity,
+            theirs=bob.identity,
+            link_mine=names.link_name(hello.ours, there, 20_000),
+            link_theirs=names.link_name(hello.theirs, there, 20_000),
+            join=names.join_name(invite.hello_key(secret), there),
+            token="let-me.in",
+            mailbox=names.mailbox_name(there, b"let-me.in"),
+            relay_pass=opened,
+            hop=names.hop_name(opened),
+            path=names.web_path(opened),
         ),
     )
 
@@ -449,7 +469,7 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
     fetch, put, secret = (bytes((value,)) * 32 for value in (1, 2, 3))
     keys = prim.sign_public(fetch), prim.sign_public(put)
     queue, box, invited = (mailbox.Queue(*keys, flags) for flags in (0, mailbox.BOX, mailbox.STAMPED))
-    hello = mailbox.Hello(b"\xaa" * 32, b"\xbb" * 32, 8, 720, 16_384, 1 << 26, token=False)
+    hello = mailbox.Hello(b"\xaa" * 32, b"\xbb" * 32, 8, 720, 16_384, 1 << 26)
     yield (
         "queue-ok",
         vector(

@@ -1,0 +1,69 @@
+"""Names of protocols that only the two ends of a stream can make (docs/protocol/names.md).
+
+A constant name is an oracle: whoever asks for it learns what runs here. So every name is derived from a secret that
+both ends have, and from the host that is asked; to anybody else that host knows nothing but what every libp2p host
+knows.
+"""
+
+from __future__ import annotations
+
+import base64
+
+from p2pchat.core import primitives as prim
+
+NAME = 16
+"""Bytes of a name before they are written as text: 26 characters behind a slash."""
+PASS = 10
+"""Bytes of a relay's pass."""
+MAILBOX = "/p2pchat/mailbox/1"
+"""The mailbox of a relay without a token: whoever runs one wants it to be found."""
+HOP = "/libp2p/circuit/relay/0.2.0/hop"
+"""Circuits of a relay without a token, as libp2p names them."""
+
+
+def link_name(key: bytes, host: bytes, day: int) -> str:
+    """The name by which the side of a pair that proves itself with `key` asks `host` for a link.
+
+    key: that side's hello key (`session.pair`). host: the transport key of the host that is asked. day: UTC days since
+    the epoch.
+    """
+    return _name(key, b"link" + host + day.to_bytes(4, "big"))
+
+
+def join_name(hello_key: bytes, host: bytes) -> str:
+    """The name by which whoever holds an invite asks the inviter's `host` for the joining dialogue."""
+    return _name(hello_key, b"name" + host)
+
+
+def mailbox_name(relay: bytes, token: bytes) -> str:
+    """The name of the mailbox at a relay; `token` is b"" where it has none."""
+    return _name(_relay_key(relay, token), b"mailbox") if token else MAILBOX
+
+
+def relay_pass(relay: bytes, token: bytes) -> bytes:
+    """What opens a relay with a token to those who come by it to somebody else, without the token itself; b"" where it
+    has none.
+    """
+    return prim.hmac_sha256(_relay_key(relay, token), b"pass")[:PASS] if token else b""
+
+
+def hop_name(relay_pass: bytes) -> str:
+    """The name by which a relay with this pass (b"": none) serves reservations and circuits."""
+    return _name(relay_pass, b"hop") if relay_pass else HOP
+
+
+def web_path(relay_pass: bytes) -> str:
+    """The only path at which a relay with this pass takes WebSocket; "/" where it has none and takes it at any."""
+    return "/" + _text(prim.hmac_sha256(relay_pass, b"web")[:NAME]) if relay_pass else "/"
+
+
+def _relay_key(relay: bytes, token: bytes) -> bytes:
+    return prim.hkdf(token, "relay token", prim.KEY, context=relay)
+
+
+def _name(key: bytes, what: bytes) -> str:
+    return "/" + _text(prim.hmac_sha256(key, what)[:NAME])
+
+
+def _text(data: bytes) -> str:
+    return base64.b32encode(data).decode("ascii").rstrip("=").lower()
