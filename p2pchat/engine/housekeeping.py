@@ -7,7 +7,7 @@ from dataclasses import replace
 from p2pchat.core import content as contents
 from p2pchat.core import delivery
 from p2pchat.core.session import LINGER
-from p2pchat.engine import invites, people
+from p2pchat.engine import invites, people, queues
 from p2pchat.engine.turn import Turn
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import envelopes as store_envelopes
@@ -37,7 +37,8 @@ def tick(turn: Turn) -> None:
     turn.sessions.forget()
     turn.pairs_changed = True
     invites.rotation(turn)
-    turn.mail_changed |= store_queues.expire(turn.db, turn.now)
+    turn.mail_of.update(dict.fromkeys(store_queues.expire(turn.db, turn.now)))
+    queues.take_up(turn)
     for contact in store_contacts.all(turn.db):
         people.tell_queues(turn, contact)
 

@@ -71,21 +71,22 @@ def envelope(turn: Turn, contact: Contact, th: bytes, route: str, one: Frame) ->
         turn.after(turn.net.send, contact.id, [Frame(wire.REFUSED, name)])
 
 
-def mailed(turn: Turn, contact_id: bytes, blob: bytes) -> None:
+def mailed(turn: Turn, contact_id: bytes, blob: bytes) -> bool:
     """One blob from the queue of a contact at a relay: an envelope, or the first message of a renewed session. A relay
-    can put anything there; what does not open is dropped without a word.
+    can put anything there; what does not open is dropped without a word. False where it has to wait for another turn.
     """
     contact = turn.contact(contact_id)
     if contact is None or contact.state not in ("contact", "waiting"):
-        return
+        return True
     taken = _take(turn, contact, MAILBOX, envelope_id(blob), blob)
-    if taken is None:  # until then it is only in memory: what a crash takes, its sender deposits again
-        turn.later(contact_id, mailed, contact_id, blob)
-    elif not taken:
+    if taken is None:
+        return False
+    if not taken:
         renewal.begun(turn, contact, blob)
     elif not turn.recent(contact.heard_at or 0, HOUR):
         store_contacts.heard(turn.db, contact_id, turn.now)
         turn.forget_contact(contact_id)
+    return True
 
 
 def _take(turn: Turn, contact: Contact, route: str, name: bytes, blob: bytes) -> bool | None:

@@ -30,13 +30,15 @@ MOST_PINGS = 64
 """Pings that a relay may send at once, and then one a second."""
 
 
-async def connect(host: Host, relay: bytes, addresses: Sequence[str], token: bytes) -> MailStream:
-    """A stream on which the relay said hello, and took the token where it wants one.
+async def connect(
+    host: Host, relay: bytes, addresses: Sequence[str], token: bytes, *, only: str | None = None, chosen: bool = True
+) -> MailStream:
+    """A stream on which the relay said hello, and took the token where it wants one. only, chosen: as in `Host.open`.
 
     Raises `Unreachable` or `LinkLost` where it does not answer, `CannotOpen` for a hello that is none, and `Refused`
     where it does not take the token, or wants one and there is none.
     """
-    stream = await host.open(relay, addresses, words.PROTOCOL)
+    stream = await host.open(relay, addresses, words.PROTOCOL, only=only, chosen=chosen, relay=True)
     try:
         reader = FrameReader(stream, words.FROM_RELAY)
         frame = await reader.one()

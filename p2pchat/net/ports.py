@@ -75,9 +75,21 @@ class Host(Protocol):
         """Serve `protocol` (such as "/p2pchat/envelope/1") with `handler`; before or while running."""
         ...
 
-    async def open(self, peer: bytes, addresses: Sequence[str], protocol: str, *, only: str | None = None) -> Stream:
+    async def open(
+        self,
+        peer: bytes,
+        addresses: Sequence[str],
+        protocol: str,
+        *,
+        only: str | None = None,
+        chosen: bool = False,
+        relay: bool = False,
+    ) -> Stream:
         """A new stream speaking `protocol`, over a connection we have or over one of `addresses`; where `only` names a
         route, by no other.
+
+        chosen: a person here gave the addresses, so they are dialled wherever they lead; else local ones only where the
+        peer can be near, more strictly if it is a `relay`.
 
         Has a deadline of its own. Raises `errors.Unreachable` where no address answered as this peer, or the peer does
         not speak `protocol`; never anything else of the network's.

@@ -157,7 +157,7 @@ class Reservations:
 
     async def _reserve(self, relay: bytes, addresses: Sequence[str]) -> float:
         """Ask once; how many seconds it holds."""
-        stream = await self._host.open(relay, addr.with_twins(addresses), circuit.HOP)
+        stream = await self._host.open(relay, addr.with_twins(addresses), circuit.HOP, chosen=True, relay=True)
         try:
             if stream.route != "direct":
                 raise Unreachable("a relay must be reached without another")

@@ -32,3 +32,10 @@ def put_int(db: Database, key: str, value: int) -> None:
 def remove(db: Database, key: str) -> None:
     """Forget what is under `key`."""
     db.execute("DELETE FROM meta WHERE key = ?", (key,))
+
+
+def beginning(db: Database, prefix: str) -> list[tuple[str, bytes]]:
+    """What is under the keys that begin so, and these."""
+    after = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+    rows = db.query("SELECT key, value FROM meta WHERE key >= ? AND key < ? ORDER BY key", (prefix, after))
+    return [(key, value) for key, value in rows]

@@ -166,7 +166,7 @@ class Lines:
     def found_at(self, peer: bytes) -> str:
         return ""
 
-    async def open(self, peer: bytes, addresses: Sequence[str], protocol: str, *, only: str | None = None) -> Stream:
+    async def open(self, peer: bytes, addresses: Sequence[str], protocol: str, **how: object) -> Stream:
         assert protocol == words.PROTOCOL
         self.dialled.append(trio.current_time() - self.began)
         self.addresses_tried = list(addresses)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -168,21 +169,24 @@ def test_names_are_looked_up_and_what_they_stand_for_is_judged(monkeypatch: pyte
     async def main() -> None:
         a, c = make(1), make(9, web=True)
 
-        async def look_up(name: str, port: int, *rest: object) -> list[tuple[object, ...]]:
-            await trio.lowlevel.checkpoint()
+        def look_up(name: str, port: None, *rest: object) -> list[tuple[object, ...]]:
             assert name == "relay.example"
-            return [(0, 0, 0, "", (ip, port)) for ip in said]
+            return [(0, 0, 0, "", (ip, 0)) for ip in said]
 
-        monkeypatch.setattr(trio.socket, "getaddrinfo", look_up)
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
         async with running(a, c):
             name = addr.Name("dns4", "relay.example")
-            assert await dialling._resolve(name, 9) == ["127.0.0.1"]
+            assert await dialling._resolve(name, 9, chosen=True) == ["127.0.0.1"]
+            assert await dialling._resolve(name, 9, chosen=False) == []
             for over in ("", "/ws"):
-                assert await echoes(await a.open(c.peer, [f"/dns4/relay.example/tcp/{c.port}{over}"], ECHO))
+                where = [f"/dns4/relay.example/tcp/{c.port}{over}"]
+                assert await echoes(await a.open(c.peer, where, ECHO, chosen=True))
                 await a.disconnect(c.peer)
+                with pytest.raises(Unreachable):
+                    await a.open(c.peer, where, ECHO)
             said.clear()
             with pytest.raises(Unreachable):
-                await a.open(c.peer, [f"/dns4/relay.example/tcp/{c.port}"], ECHO)
+                await a.open(c.peer, ["/dns/relay.example/tcp/9"], ECHO, chosen=True)
 
     run(main)
 
