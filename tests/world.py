@@ -487,6 +487,10 @@ class World:
         """Run something beside the test."""
         self._nursery.start_soon(function, *args)
 
+    async def run_beside(self, function: Callable[..., Awaitable[object]]) -> None:
+        """The same, and wait until it has started."""
+        await self._nursery.start(function)
+
     def cut(self, one: Named, other: Named) -> None:
         """Bytes between the two vanish from now on."""
         self._cut.add(frozenset((one.name, other.name)))

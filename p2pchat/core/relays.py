@@ -16,8 +16,8 @@ class Relay:
     """A relay: its transport key, packed addresses, best first, and the access token where its operator gave one.
 
     chosen: a person here gave it to us; of any other we know only what a contact or an invite says. hidden: what is
-    there is of hidden contacts, so the relay is met with a transport key that is used for nothing else. contact: the one
-    whom it is used for, where it is hidden and not chosen.
+    there is of hidden contacts, so the relay is met with a transport key that is used for nothing else. contact: for
+    whom it is used, where it is hidden and not chosen.
     """
 
     peer: bytes

@@ -19,8 +19,8 @@ PackedWay = tuple[bytes, bytes]
 
 
 class Mailboxes(Protocol):
-    """The mailboxes of relays as the engine sees them. Nothing here waits; what comes of it is told to `Mail`. Where only
-    bytes name one, they are its `Relay.mailbox`.
+    """The mailboxes of relays as the engine sees them. Nothing here waits; what comes of it is told to `Mail`. Where
+    only bytes name one, they are its `Relay.mailbox`.
     """
 
     def watch(self, relay: Relay, queues: Sequence[OwnQueue]) -> None:
@@ -31,7 +31,7 @@ class Mailboxes(Protocol):
         ...
 
     def change(self, relay: Relay, add: Sequence[OwnQueue], drop: Sequence[bytes]) -> None:
-        """Collect from these queues besides, or with what is known of them now, and from those (their names) no more."""
+        """Collect from these queues besides, or with what is known of them now; from those, by name, no more."""
         ...
 
     def taken(self, relay: bytes, qid: bytes, upto: int) -> None:

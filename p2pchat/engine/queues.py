@@ -4,8 +4,8 @@ They lie at relays of our own. Who has none uses those of the contact, for that 
 choose learns of anybody else. For a contact from whom we hide there are none at relays that we did not choose: they
 would see us come.
 
-What a contact says of relays makes us go there, so it is bounded: so many new places a day. What goes beyond that waits,
-the newest word of it only, until the hour in which it is allowed.
+What a contact says of relays makes us go there, so it is bounded: so many new places a day. What goes beyond that
+waits, the newest word of it only, until the hour in which it is allowed.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _leave_foreign(turn: Turn, contact: Contact) -> bool:
 
 
 def renew(turn: Turn, contact: Contact) -> None:
-    """Have other queues for a contact from the next `refresh` on: whoever knows the old ones is to see no connection."""
+    """Have other queues for a contact from the next `refresh` on, which nobody has seen us collect from."""
     for row in store_queues.announced(turn.db, contact.id):
         store_queues.retire(turn.db, row, turn.now + READ_ON)
 

@@ -54,7 +54,7 @@ class Mailboxes:
             self._of(relay).watch(relay, queues)
 
     def change(self, relay: Relay, add: Sequence[OwnQueue], drop: Sequence[bytes]) -> None:
-        """Collect from these queues besides, or with what is known of them now; from those, by their names, no more."""
+        """Collect from these queues besides, or with what is known of them now; from those, by name, no more."""
         if add or relay.mailbox in self._mailboxes:
             self._of(relay).change(relay, add, drop)
 
