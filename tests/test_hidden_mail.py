@@ -80,10 +80,8 @@ def test_a_relay_that_both_chose_carries_it_and_sees_another_key(tmp_path: Path)
         assert sent["route"] == "mailbox"
         contact = await alice.id_of("bob")
         his = {qid for qid, row in await alice.engine.read(store_queues.own) if row.contact == contact}
-        his |= {
-            TheirQueue(row.fetch, row.put_seed).queue.id
-            for row in await alice.engine.read(store_queues.theirs, contact)
-        }
+        theirs = await alice.engine.read(store_queues.theirs, contact)
+        his |= {TheirQueue(row.fetch, row.put_seed).queue.id for row in theirs}
         await alice.stop()
         bob = await world.start("bob")
         await until(lambda: heard(bob, "alice", "to bob"), 3600)

@@ -49,6 +49,11 @@ LONGEST_FOREIGN_WAIT = 3600.0
 """Seconds to which the waits between attempts grow, where no person here chose the relay."""
 UNWATCHED_AFTER = 60.0
 """Seconds for which a relay may have answered before it is said that some queues there are not watched."""
+ALONE_SECONDS = 3600.0
+"""For how long no further streams are asked for, once a relay has refused some."""
+ALONE_TURN = 300.0
+"""Seconds between two turns of what is not watched, where there is one stream for everything."""
+_MAX_REFUSED = 3  # further streams, one after the other, before that
 _LINGER = 5.0  # seconds in which the last deletes go out where nothing is watched any more
 _MOST_ADDRESSES = 4
 _GOOD = 30.0  # seconds after which a stream that ended counts as one that worked
@@ -118,6 +123,8 @@ class Mailbox:
         self._theirs: Relay | None = None  # as the one who deposits does
         self._shares = Shares(random, self._grown)
         self._turning = False
+        self._refused = 0
+        self._alone_until = -math.inf
         self._more: trio.Nursery | None = None
         self._deposits = Deposits()
         self._wanted_until = -math.inf
@@ -208,6 +215,8 @@ class Mailbox:
         wait, longest = FIRST_WAIT, LONGEST_WAIT if self._chosen else LONGEST_FOREIGN_WAIT
         while self._wanted:
             self._attempted = trio.current_time()
+            if self._alone:
+                await self._take_a_turn()
             if await self._attempt():
                 continue
             if trio.current_time() - self._attempted >= _GOOD:
@@ -290,7 +299,8 @@ class Mailbox:
 
         take = partial(self._take, stream, collecting, depositing)
         idle = partial(self._until_idle, stream)
-        tasks = (collecting.deliver, collecting.delete, depositing.send, depositing.stamp, idle)
+        turn = partial(self._until_turn, stream)
+        tasks = (collecting.deliver, collecting.delete, depositing.send, depositing.stamp, idle, turn)
         await stream.run(take, collecting.room, tasks)
 
     def _take(self, stream: MailStream, collecting: Collecting, depositing: Depositing, frame: Frame) -> None:
@@ -342,6 +352,8 @@ class Mailbox:
                 await self._carry_share(share)
                 wait = FIRST_WAIT
                 continue
+            if not share.queues:
+                break
             if trio.current_time() - began >= _GOOD:
                 wait = FIRST_WAIT
             await trio.sleep(jittered(wait, self._random))
@@ -350,7 +362,7 @@ class Mailbox:
 
     async def _carry_share(self, share: Share) -> None:
         """One stream, until it ends by our own wish."""
-        stream = await self._connect()
+        stream = await self._connect_more()
         collecting = Collecting(stream, share.made_up, partial(self._mail.collected, self._name))
 
         async def until_left() -> None:
@@ -370,23 +382,61 @@ class Mailbox:
         wait, turns = FIRST_WAIT, self._shares.turns
         while True:
             await self._up.wait()
+            if self._alone:
+                await trio.sleep_until(self._alone_until)
+                self._shares.unfold()
+                continue
             turns.changed = trio.Event()
-            due = turns.due()
-            if not due:
+            if not turns.due():
                 with trio.move_on_at(turns.next()):
                     await turns.changed.wait()
                 await trio.sleep(SOON)  # others may follow
-                continue
-            try:
-                turns.had(due, await self._read(due))
+            elif await self._take_a_turn():
                 wait = FIRST_WAIT
-            except (PeerError, Refused):
+            else:
                 await trio.sleep(jittered(wait, self._random))
                 wait = min(2 * wait, LONGEST_WAIT)
 
+    async def _take_a_turn(self) -> bool:
+        """Read those whose turn it is; whether that worked."""
+        due = self._shares.turns.due()
+        if due:
+            try:
+                self._shares.turns.had(due, await self._read(due))
+            except (PeerError, Refused):
+                return False
+        return True
+
+    @property
+    def _alone(self) -> bool:
+        """Whether there is one stream for everything."""
+        return trio.current_time() < self._alone_until
+
+    async def _connect_more(self) -> MailStream:
+        """A further stream. Where several are refused while the first works, the relay has no more for us."""
+        try:
+            stream = await self._connect()
+        except (PeerError, Refused):
+            self._refused += 1
+            if self._refused >= _MAX_REFUSED and self._up.is_set() and not self._alone:
+                log.warning("a relay gives us one stream only")
+                self._alone_until = trio.current_time() + ALONE_SECONDS
+                self._shares.fold()
+                self._begin_more()
+            raise
+        self._refused = 0
+        return stream
+
+    async def _until_turn(self, stream: MailStream) -> None:
+        """End a stream that is the only one when others are to have their turn."""
+        while True:
+            await trio.sleep(ALONE_TURN)
+            if self._alone and self._shares.turns.due():
+                stream.end()
+
     async def _read(self, due: Sequence[Watched]) -> Sequence[Watched]:
         """Read these once; in which of them there was something."""
-        stream = await self._connect()
+        stream = await (self._connect() if self._alone else self._connect_more())
         collecting = Collecting(
             stream, self._shares.turns.made_up, partial(self._mail.collected, self._name), follow=False
         )

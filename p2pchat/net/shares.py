@@ -94,6 +94,7 @@ class Shares:
     def __init__(self, random: Callable[[int], bytes], grown: Callable[[Share], object]) -> None:
         self.first = Share(random)
         self.turns = Turns(random)
+        self.max_streams = MAX_STREAMS
         self._random = random
         self._grown = grown
         self._shares = [self.first]
@@ -153,6 +154,28 @@ class Shares:
         """A share but the first has no queue any more."""
         self._shares.remove(share)
 
+    def fold(self) -> None:
+        """The relay gives us one stream only: read in turn all that is not on it."""
+        self.max_streams = 1
+        for share in self._shares[1:]:
+            for watched in list(share.queues.values()):
+                del share.queues[watched.qid]
+                self._of[watched.qid] = None
+                self.turns.add(watched)
+            share.left.set()
+
+    def unfold(self) -> None:
+        """Ask for more streams again."""
+        self.max_streams = MAX_STREAMS
+        told = [watched for watched in self.turns.queues.values() if not watched.own.retired]
+        for watched in told:
+            share = next((one for one in self._shares[1:] if one.has_room), None) or self._grow()
+            if share is None:
+                return
+            self.turns.drop(watched.qid)
+            self._of[watched.qid] = share
+            share.queues[watched.qid] = watched
+
     def _place(self, watched: Watched) -> Share | None:
         """Give a queue its place; None where it is read in turn."""
         share = self._room_for(watched)
@@ -165,7 +188,7 @@ class Shares:
 
     def _room_for(self, watched: Watched) -> Share | None:
         known = [one for one in self._shares if one.collecting is not None and one.collecting.find(watched.qid)]
-        for share in (*known, *self._shares):
+        for share in (*known, *self._shares[: self.max_streams]):
             if share.has_room:
                 return None if watched.own.retired and share is not self.first else share
         if watched.own.retired:
@@ -174,7 +197,10 @@ class Shares:
         if retired:
             self._let_turn(min(retired, key=lambda one: one.own.retired))
             return self.first
-        if len(self._shares) >= MAX_STREAMS:
+        return self._grow()
+
+    def _grow(self) -> Share | None:
+        if len(self._shares) >= self.max_streams:
             return None
         share = Share(self._random)
         self._shares.append(share)
@@ -189,8 +215,9 @@ class Shares:
     def _fill(self, new: dict[Share, list[Watched]]) -> None:
         """Where there is room again, watch what had to take turns."""
         waiting = sorted(self.turns.queues.values(), key=lambda one: (one.own.retired != 0, -one.own.retired))
-        for watched in waiting if any(share.has_room for share in self._shares) else ():
-            share = next((one for one in self._shares if one.has_room), None)
+        shares = self._shares[: self.max_streams]
+        for watched in waiting if any(share.has_room for share in shares) else ():
+            share = next((one for one in shares if one.has_room), None)
             if share is None or (watched.own.retired and not self.first.has_room):
                 return
             share = self.first if watched.own.retired else share
