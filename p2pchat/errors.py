@@ -176,7 +176,7 @@ class DatabaseNewer(ProfileError):
 class DatabaseDamaged(ProfileError):
     """The profile's database is damaged."""
 
-    hint = "Restore the folder from a copy; nothing was changed."
+    hint = "`p2pchat salvage` saves what can be read; nothing was changed."
 
 
 class DiskFull(ProfileError):

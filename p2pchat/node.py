@@ -373,6 +373,27 @@ def _refuse_existing(profile: Profile) -> None:
             raise errors.ProfileExists(f"There is a profile in {profile.folder} already; it was not touched")
 
 
+def salvage_profile(profile: Profile, passphrase: str | None) -> JsonObject:
+    """Replace a damaged database by a new one of what can be read of it; no node may run. What `salvage` tells.
+
+    Raises ProfileInUse, WrongPassphrase, and what `salvage` does.
+    """
+    harden()
+    from p2pchat.store import keys
+    from p2pchat.store.salvage import salvage
+
+    with ProfileLock(profile):
+        key = keys.open_keys(profile.folder, None if passphrase is None else passphrase.encode())
+        done = salvage(profile.database, key)
+    return {
+        "damaged": str(done.damaged),
+        "messages": done.rows["messages"],
+        "contacts": done.rows["contacts"],
+        "incomplete": done.incomplete,
+        "unsent": done.unsent,
+    }
+
+
 def real_parts(options: Options, settings: config.Settings) -> Parts:
     """The node's own parts: the keys of the profile, its database, libp2p, the engine."""
     from p2pchat.store import keys

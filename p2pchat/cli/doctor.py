@@ -1,10 +1,11 @@
-"""The verb doctor: what works from here and what does not."""
+"""The verbs doctor and salvage: what works from here and what does not, and saving what can be read."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 
-from p2pchat.cli.context import Context
+from p2pchat import errors
+from p2pchat.cli.context import Context, ask
 from p2pchat.cli.options import Verb
 from p2pchat.cli.output import cell
 
@@ -26,4 +27,39 @@ def doctor(context: Context, _args: Namespace) -> int:
     return 0
 
 
-VERBS = (Verb("doctor", "say what works from here and what does not", doctor),)
+def salvage(context: Context, _args: Namespace) -> int:
+    """Make a new database of everything that can be read of a damaged one."""
+    profile = context.profile
+    if not profile.exists():
+        raise errors.NoProfile(f"There is no profile in {profile.folder}")
+
+    from p2pchat.cli import serve
+
+    given = context.given_passphrase()
+    try:
+        done = serve.salvage(profile, given)
+    except errors.Locked as exc:
+        if given is not None or isinstance(exc, errors.ProfileInUse):
+            raise
+        done = serve.salvage(profile, ask("Passphrase: "))
+    if context.out.json:
+        context.out.object(done)
+        return 0
+    context.out.line(f"Saved {done['messages']:,} messages and {done['contacts']:,} contacts in a new database.")
+    if done["incomplete"]:
+        context.out.note(f"Some of this could not be read: {', '.join(done['incomplete'])}.")
+    if done["unsent"]:
+        context.out.note(f"{done['unsent']:,} messages of yours were not sent; they are marked as failed.")
+    context.out.note(f"The damaged database is kept as {done['damaged']}; delete it when you miss nothing.")
+    return 0
+
+
+VERBS = (
+    Verb("doctor", "say what works from here and what does not", doctor),
+    Verb(
+        "salvage",
+        "save what can be read of a damaged database",
+        salvage,
+        notes="Stop the node first; nothing else may have the profile open.",
+    ),
+)

@@ -30,7 +30,7 @@ GROUPS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
     ),
     ("messages", {"messages": ("send", "tail", "log", "read", "delete", "why")}),
     ("relays", {"relays": ("relays",), "relay": ("relay",), "offer": ("offer",)}),
-    ("and", {"doctor": ("doctor",), "echo": ("echo",), "demo": ("demo",), "rpc": ("rpc",)}),
+    ("and", {"doctor": ("doctor", "salvage"), "echo": ("echo",), "demo": ("demo",), "rpc": ("rpc",)}),
 )
 """The verbs by the module of theirs, in the order of the help; only the module of the verb that runs is imported."""
 

@@ -25,6 +25,9 @@ from p2pchat.locations import Profile, ProfileLock
 TAKE_OVER = 10.0
 """Seconds within which a node in the foreground takes over from a lingering one, and within which a node ends."""
 
+FAILED_NODE_SECONDS = 3.0
+"""A node that cannot open its profile stays a little, to say so; for so long `salvage` waits for its end."""
+
 _RETRY = 0.05
 
 Announce = Callable[[dict[str, Any]], None]
@@ -44,6 +47,20 @@ def create(profile: Profile, name: str, passphrase: str | None) -> dict[str, Any
     from p2pchat.node import create_profile
 
     return create_profile(profile, name, passphrase)
+
+
+def salvage(profile: Profile, passphrase: str | None) -> dict[str, Any]:
+    """Make a new database of what can be read of a damaged one. Raises ProfileInUse, WrongPassphrase, DiskFull."""
+    from p2pchat.node import salvage_profile
+
+    deadline = time.monotonic() + FAILED_NODE_SECONDS
+    while True:
+        try:
+            return salvage_profile(profile, passphrase)
+        except errors.ProfileInUse:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(_RETRY)
 
 
 def end(profile: Profile, method: str) -> int | None:

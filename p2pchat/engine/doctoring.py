@@ -28,7 +28,7 @@ Check = dict[str, Any]
 async def checks(engine: Engine) -> list[Check]:
     """Every check, in the order in which things depend on each other."""
     return [
-        await engine.read(_store),
+        await _store(engine),
         _clock(engine),
         _listening(engine),
         _reachable(engine),
@@ -43,9 +43,14 @@ def _line(check: str, ok: bool, detail: str, hint: str = "") -> Check:
     return {"check": check, "ok": ok, "detail": detail, "hint": "" if ok else hint}
 
 
-def _store(db: Database) -> Check:
-    room = shutil.disk_usage(db.path.parent).free
-    detail = f"the database answers; {room // 2**20:,} MiB are free on its disk"
+async def _store(engine: Engine) -> Check:
+    damaged = await engine.beside(engine.db.damaged_pages)
+    if damaged:
+        pages = "one page of the database is" if damaged == 1 else f"{damaged:,} pages of the database are"
+        hint = "Stop the node, then `p2pchat salvage` makes a new database of everything that can be read."
+        return _line("store", False, f"{pages} damaged, and what stands there cannot be read", hint)
+    room = shutil.disk_usage(engine.db.path.parent).free
+    detail = f"every page of the database verifies; {room // 2**20:,} MiB are free on its disk"
     return _line("store", room >= _LITTLE_ROOM, detail, "Make room: without it nothing can be sent or received.")
 
 

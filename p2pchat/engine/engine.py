@@ -260,6 +260,11 @@ class Engine:
             result: T = await self._run_sync(function, self.db, *args)
             return result
 
+    async def beside(self, function: Callable[[], T]) -> T:
+        """Run `function`, which may take seconds and has a database connection of its own, while turns go on."""
+        result: T = await self._run_sync(function)
+        return result
+
     async def close(self) -> None:
         """Close the database, after the turn or the reading in progress. `run` must have ended."""
         async with self._one_at_a_time:

@@ -28,9 +28,10 @@ def tick(turn: Turn) -> None:
         invites.ended(turn, invite)
     store_prekeys.expire(turn.db, turn.now)
     store_envelopes.expire(turn.db, turn.now)
-    for contact in store_contacts.all(turn.db):
-        if contact.state == "contact":
-            _end_losers(turn, contact.id)
+    for contact_id in store_sessions.rivals(turn.db):
+        contact = turn.contact(contact_id)
+        if contact is not None and contact.state == "contact":
+            _end_losers(turn, contact_id)
     turn.sessions.write()
     for contact_id in store_sessions.expire(turn.db, turn.now):
         turn.after(turn.net.relink, contact_id)  # a link by the hello of an ended session could not renew
@@ -39,8 +40,8 @@ def tick(turn: Turn) -> None:
     invites.rotation(turn)
     turn.mail_of.update(dict.fromkeys(store_queues.expire(turn.db, turn.now)))
     queues.take_up(turn)
-    for contact in store_contacts.all(turn.db):
-        people.tell_queues(turn, contact)
+    for each in store_contacts.all(turn.db):
+        people.tell_queues(turn, each)
 
 
 def _end_losers(turn: Turn, contact_id: bytes) -> None:

@@ -307,8 +307,7 @@ def decline(turn: Turn, contact: Contact) -> None:
 
 def block(turn: Turn, contact: Contact) -> Contact:
     """Take nothing of theirs any more, and send nothing: what still had to be delivered has failed. History stays."""
-    rows = store_outbox.for_contact(turn.db, contact.id)
-    queued = [row.msg_id for row in rows if row.kind == contents.TEXT and row.msg_id is not None]
+    queued = store_outbox.messages_for(turn.db, contact.id, contents.TEXT)
     store_outbox.clear(turn.db, contact.id)
     advance(turn, contact.id, queued, delivery.EXPIRED, None)
     queues.leave(turn, contact.id)

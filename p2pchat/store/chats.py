@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from p2pchat.errors import DatabaseDamaged
 from p2pchat.store.database import Database
-from p2pchat.store.messages import MessageRow, columns
+from p2pchat.store.messages import MessageRow, columns, page
 
 MOST_COUNTED = 1000
 """Unread messages of a chat that are counted; whoever sends more does not make every look at it slower."""
@@ -67,11 +68,20 @@ def read(db: Database, chat: bytes, up_to: int | None, at: int) -> list[bytes]:
 
 
 def listed(db: Database) -> dict[bytes, ChatRow]:
-    """Every contact's chat."""
+    """Every contact's chat; one whose last message stands on a page that does not verify is shown without it."""
+    try:
+        rows = db.query(_LISTED)
+    except DatabaseDamaged:
+        rows = db.query("SELECT contacts.id, drafts.text FROM contacts LEFT JOIN drafts ON chat = contacts.id")
+        return {chat: ChatRow(unread(db, chat), draft or "", _last(db, chat)) for chat, draft in rows}
     return {
         row[0]: ChatRow(unread(db, row[0]), row[1] or "", None if row[2] is None else MessageRow(*row[2:]))
-        for row in db.query(_LISTED)
+        for row in rows
     }
+
+
+def _last(db: Database, chat: bytes) -> MessageRow | None:
+    return next(iter(page(db, chat, 1)), None)
 
 
 def keep_draft(db: Database, chat: bytes, text: str) -> bool:

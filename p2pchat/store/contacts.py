@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import Any
 
 from p2pchat.errors import AmbiguousName, NoSuchContact
 from p2pchat.store.database import Database, Row, Value, assignments
@@ -51,7 +50,7 @@ class Way:
 
 _NAMES = tuple(field.name for field in fields(Contact))
 _COLUMNS = ", ".join(_NAMES)
-_FLAGS = ("named_by_me", "verified", "read_receipts", "hidden")
+_FLAGS = tuple(_NAMES.index(name) for name in ("named_by_me", "verified", "read_receipts", "hidden"))
 _values = attrgetter(*_NAMES)  # astuple copies deeply, at ten times the cost
 _CHANGING = frozenset(_NAMES) - {"id"}
 _ADD = f"INSERT INTO contacts ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})"
@@ -151,5 +150,7 @@ def _contact(row: Row | None) -> Contact | None:
 
 
 def _made(row: Row) -> Contact:
-    values: dict[str, Any] = dict(zip(_NAMES, row, strict=True))
-    return Contact(**{**values, **{name: bool(values[name]) for name in _FLAGS}})
+    values = list(row)  # all contacts are read at a start: no dictionary is made of each
+    for place in _FLAGS:
+        values[place] = bool(values[place])
+    return Contact(*values)

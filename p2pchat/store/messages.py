@@ -11,10 +11,12 @@ Deleting leaves (chat, sender, seq) and a hash of the id behind: see `erased` in
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
+from itertools import islice
 
-from p2pchat.errors import AmbiguousName, NoSuchMessage
+from p2pchat.errors import AmbiguousName, DatabaseDamaged, NoSuchMessage
 from p2pchat.store.database import AMONG, Database, Row, Value, packed
 from p2pchat.store.fold import indexed, matching
 
@@ -58,6 +60,7 @@ def columns(table: str) -> str:
 
 
 _SELECT = f"SELECT {_COLUMNS} FROM messages "
+_INDEXED = "INDEXED BY messages_in_order"
 _NEXT_PLACE = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'messages'), 0) + 1"
 # seq 0 is no number, so it is never late. VALUES and not SELECT, which would first be copied into a table of its own.
 # One that was erased here gets no place, and what has none is passed over like one that is here.
@@ -91,6 +94,12 @@ FROM messages_fts JOIN messages ON messages.pk = messages_fts.rowid
 WHERE messages_fts MATCH ?1 AND (?2 IS NULL OR chat = ?2)
 ORDER BY messages_fts.rowid DESC LIMIT ?3
 """
+# A message has its pk as its place, unless it came late: so each half has an index in the order of the pk.
+_IN_TIME, _LATE = (
+    f"{_SELECT}INDEXED BY {index} WHERE chat = ?1 AND place {sign} pk AND {key} > ?2 ORDER BY {key} {{order}} LIMIT ?3"
+    for index, sign, key in (("messages_in_order", "=", "place"), ("messages_late", "<>", "pk"))
+)
+_SAVED_IN_CHAT = f"SELECT * FROM ({_IN_TIME}) UNION ALL SELECT * FROM ({_LATE}) ORDER BY pk {{order}} LIMIT ?3"
 _TIME_OF = {"stored": "stored_at", "delivered": "delivered_at", "read": "read_at"}
 
 
@@ -162,13 +171,13 @@ def _range(prefix_hex: str) -> tuple[bytes, bytes]:
 
 def page(db: Database, chat: bytes, limit: int, before_pk: int | None = None) -> list[MessageRow]:
     """The newest messages of a chat, or the newest before one of them; newest last."""
-    rows = db.query(_NEWEST, (chat, limit)) if before_pk is None else db.query(_BEFORE, (chat, limit, before_pk))
-    return [MessageRow(*row) for row in reversed(rows)]
+    rows = _rows(db, _NEWEST, (chat, limit)) if before_pk is None else _rows(db, _BEFORE, (chat, limit, before_pk))
+    return rows[::-1]
 
 
 def page_after(db: Database, chat: bytes, limit: int, pk: int) -> list[MessageRow]:
     """The oldest messages of a chat after one of them in its order."""
-    return [MessageRow(*row) for row in db.query(_AFTER, (chat, limit, pk))]
+    return _rows(db, _AFTER, (chat, limit, pk))
 
 
 def page_around(db: Database, chat: bytes, limit: int, row: MessageRow) -> list[MessageRow]:
@@ -198,17 +207,18 @@ def find_in(db: Database, chat: bytes, prefix_hex: str) -> MessageRow:
 
 def since(db: Database, chat: bytes | None, pk: int, limit: int | None = None) -> list[MessageRow]:
     """What was saved after the message `pk`, in the order it was saved; of one chat or of all. No pk comes twice."""
-    where = "WHERE pk > ?1 " if chat is None else "WHERE pk > ?1 AND chat = ?3 "
-    values: Sequence[bytes | int] = (pk, -1 if limit is None else limit, *(() if chat is None else (chat,)))
-    return [MessageRow(*row) for row in db.query(_SELECT + where + "ORDER BY pk LIMIT ?2", values)]
+    return _saved(db, chat, pk, -1 if limit is None else limit, "ASC")
 
 
 def newest(db: Database, chat: bytes | None, limit: int) -> list[MessageRow]:
     """The messages saved last, of one chat or of all, in the order they were saved."""
-    where = "" if chat is None else "WHERE chat = ?2 "
-    values: Sequence[bytes | int] = (limit, *(() if chat is None else (chat,)))
-    rows = db.query(_SELECT + where + "ORDER BY pk DESC LIMIT ?1", values)
-    return [MessageRow(*row) for row in reversed(rows)]
+    return _saved(db, chat, 0, limit, "DESC")[::-1]
+
+
+def _saved(db: Database, chat: bytes | None, after_pk: int, limit: int, order: str) -> list[MessageRow]:
+    if chat is None:
+        return _rows(db, _SELECT + f"WHERE pk > ? ORDER BY pk {order} LIMIT ?", (after_pk, limit))
+    return _rows(db, _SAVED_IN_CHAT.format(order=order), (chat, after_pk, limit))
 
 
 def search(db: Database, chat: bytes | None, words: str, limit: int) -> list[MessageRow]:
@@ -219,7 +229,30 @@ def search(db: Database, chat: bytes | None, words: str, limit: int) -> list[Mes
     query = matching(words)
     if not query:
         return []
-    return [MessageRow(*row) for row in reversed(db.query(_SEARCH, (query, chat, limit)))]
+    try:
+        return [MessageRow(*row) for row in reversed(db.query(_SEARCH, (query, chat, limit)))]
+    except DatabaseDamaged:
+        hits = db.query("SELECT rowid FROM messages_fts WHERE messages_fts MATCH ? ORDER BY rowid DESC", (query,))
+        found = (row for row in _readable(db, hits) if chat is None or row.chat == chat)
+        return list(islice(found, limit))[::-1]
+
+
+def _rows(db: Database, sql: str, values: Sequence[Value]) -> list[MessageRow]:
+    """The messages that a statement which begins with `_SELECT` finds. Where one stands on a page that does not verify,
+    the others are given all the same: their order and their pks are in an index.
+    """
+    try:
+        return [MessageRow(*row) for row in db.query(sql, values)]
+    except DatabaseDamaged:
+        indexed_sql = sql if _INDEXED in sql else sql.replace("FROM messages ", f"FROM messages {_INDEXED} ", 1)
+        return list(_readable(db, db.query(indexed_sql.replace(_COLUMNS, "pk"), values)))
+
+
+def _readable(db: Database, pks: Iterable[Row]) -> Iterator[MessageRow]:
+    """The messages with these pks, but for those on pages that do not verify."""
+    for (pk,) in pks:
+        with suppress(DatabaseDamaged):
+            yield from (MessageRow(*row) for row in db.query(_SELECT + "WHERE pk = ?", (pk,)))
 
 
 def mine(db: Database, chat: bytes, ids: Iterable[bytes]) -> list[MessageRow]:

@@ -113,6 +113,14 @@ def for_contact(db: Database, contact: bytes, limit: int | None = None, after_pk
     )
 
 
+def messages_for(db: Database, contact: bytes, kind: int) -> list[bytes]:
+    """The ids of the messages of that kind that wait for a contact, oldest first."""
+    found = db.query(
+        "SELECT msg_id FROM outbox WHERE contact = ? AND kind = ? AND msg_id IS NOT NULL ORDER BY pk", (contact, kind)
+    )
+    return [msg_id for (msg_id,) in found]
+
+
 def by_envelope(db: Database, envelope_id: bytes) -> OutboxRow | None:
     """The row with that envelope, or None."""
     return _row(db.query_one(_SELECT + "WHERE envelope_id = ?", (envelope_id,)))
@@ -178,7 +186,7 @@ def clear_renewal(db: Database, contact: bytes, th: bytes) -> None:
 
 def expired(db: Database, now: int) -> list[OutboxRow]:
     """The rows past their time, oldest first; the caller fails their messages and removes them."""
-    return _rows(db, "WHERE expires_at <= ? ORDER BY pk", now)
+    return _rows(db, "WHERE expires_at <= ? ORDER BY expires_at, pk", now)
 
 
 def pending_contacts(db: Database) -> set[bytes]:

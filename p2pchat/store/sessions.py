@@ -94,6 +94,15 @@ def trim_skipped(db: Database, th: bytes, keep: int) -> list[tuple[int, int]]:
     return surplus
 
 
+def rivals(db: Database) -> list[bytes]:
+    """The contacts with whom several confirmed sessions are alive, none of them ending."""
+    found = db.query(
+        "SELECT contact FROM sessions WHERE receive_until IS NULL AND confirmed AND NOT pending"
+        " GROUP BY contact HAVING count(*) > 1"
+    )
+    return [contact for (contact,) in found]
+
+
 def expire(db: Database, now: int) -> set[bytes]:
     """Forget skipped keys older than 30 days, and sessions kept for receiving whose time is over; the contacts these
     were with.

@@ -51,7 +51,7 @@ def parse(*words: str) -> tuple[str | None, dict[str, object]]:
 def test_the_table_of_verbs_is_what_the_modules_have() -> None:
     promised = """
         init node unlock lock passphrase invite add contacts requests accept decline block rename
-        verify send tail log read delete why relays relay offer doctor echo demo rpc
+        verify send tail log read delete why relays relay offer doctor salvage echo demo rpc
     """
     assert set(MODULES) == set(promised.split())
     for name in MODULES:

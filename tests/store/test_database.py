@@ -361,6 +361,36 @@ def test_damage_met_while_reading(db: Database, path: Path, monkeypatch: pytest.
     again.close()
 
 
+def test_damage_costs_what_stands_on_its_page(db: Database, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One page that does not verify does not end the connection for all the others, in a transaction or outside."""
+    filled(db)
+    _flip(path, path.stat().st_size - 100)
+    monkeypatch.setattr(database, "CHECKED_BYTES", 0)
+    again = Database.open(path, KEY)
+    with pytest.raises(DatabaseDamaged):
+        again.query("SELECT * FROM meta")
+    meta.put(again, "after", b"1")
+
+    def write() -> None:
+        with again.transaction():
+            meta.put(again, "undone", b"1")
+            again.query("SELECT * FROM meta")
+
+    with pytest.raises(DatabaseDamaged):
+        write()
+    with again.transaction():
+        assert meta.get(again, "after") == b"1"
+        assert meta.get(again, "undone") is None
+        meta.put(again, "after", b"2")
+    assert again.damaged_pages() == 1
+    assert meta.get(again, "after") == b"2"
+    again.close()
+
+
+def test_the_page_cache_does_not_grow_with_traffic_for_hours(db: Database) -> None:
+    assert db.query_one("PRAGMA cache_size") == (-database.CACHE_KIB,)
+
+
 def test_a_newer_database_stays_as_it_is(db: Database, path: Path, tmp_path: Path) -> None:
     """Also with a log that a crash left: to close a writable connection would copy it into the file."""
     newer = len(database.migrations()) + 1

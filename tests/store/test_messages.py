@@ -369,3 +369,39 @@ def test_nothing_of_a_deleted_message_is_left(db: Database) -> None:
     assert messages.search(db, None, marker, 9) == []
     assert len(messages.search(db, None, other, 1000)) > 50
     db.execute("INSERT INTO messages_fts (messages_fts) VALUES ('integrity-check')")
+
+
+def test_the_newest_of_a_chat_are_found_without_reading_the_chat(db: Database) -> None:
+    """A late message has the place of another one, and is found by when it was saved all the same."""
+    numbers = [1, 2, 3, 5, 6, 4, 7]  # 4 came late
+    with db.transaction():
+        for number in numbers:
+            for chat in (ALICE, BOB):
+                id = number.to_bytes(16, "big")
+                messages.insert(db, MessageRow(id, chat, chat, 0, number, f"text {number}", number, "received"))
+    saved = [row.seq for row in messages.since(db, ALICE, 0)]
+    assert saved == numbers
+    assert [row.seq for row in messages.newest(db, ALICE, 3)] == [6, 4, 7]
+    assert [row.seq for row in messages.since(db, ALICE, messages.newest(db, ALICE, 3)[0].pk)] == [4, 7]
+    assert [row.seq for row in messages.since(db, ALICE, 0, 2)] == [1, 2]
+    for order in ("ASC", "DESC"):
+        plan = db.query("EXPLAIN QUERY PLAN " + messages._SAVED_IN_CHAT.format(order=order), (ALICE, 0, 3))
+        steps = [step for *_, step in plan]
+        assert [step for step in steps if step.startswith("SCAN messages")] == []
+        assert sum("messages_in_order (chat=? AND place>?)" in step for step in steps) == 1
+        assert sum("messages_late (chat=? AND pk>?)" in step for step in steps) == 1
+
+
+@pytest.mark.parametrize(
+    ("statement", "index"),
+    [
+        ("SELECT pk FROM outbox WHERE expires_at <= 5 ORDER BY expires_at, pk", "outbox_by_expiry"),
+        ("DELETE FROM envelopes_seen WHERE at < 5", "envelopes_by_time"),
+        ("DELETE FROM handshakes WHERE forget_at <= 5", "handshakes_by_time"),
+        ("DELETE FROM skipped_keys WHERE at < 5", "skipped_by_time"),
+        ("DELETE FROM sessions WHERE receive_until <= 5", "sessions_ending"),
+    ],
+)
+def test_forgetting_reads_no_whole_table(db: Database, statement: str, index: str) -> None:
+    steps = [step for *_, step in db.query("EXPLAIN QUERY PLAN " + statement)]
+    assert any(index in step for step in steps), steps

@@ -138,6 +138,19 @@ def session(th: bytes = b"t" * 32, contact: bytes = ALICE, **fields: object) -> 
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
+def test_rivals_are_confirmed_sessions_that_live_side_by_side(db: Database) -> None:
+    for contact in (ALICE, BOB):
+        contacts.add(db, person(contact, contact.decode()))
+    alive = session(b"a" * 32, confirmed=True)
+    others = [session(b"b" * 32), session(b"c" * 32, confirmed=True, pending=True)]
+    ending = session(b"d" * 32, confirmed=True, receive_until=9)
+    for row in (alive, *others, ending, session(b"e" * 32, BOB, confirmed=True)):
+        sessions.save(db, row)
+    assert sessions.rivals(db) == []
+    sessions.save(db, session(b"f" * 32, confirmed=True))
+    assert sessions.rivals(db) == [ALICE]
+
+
 def test_sessions(db: Database) -> None:
     contacts.add(db, person())
     contacts.add(db, person(BOB, "Bob"))

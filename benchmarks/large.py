@@ -1,0 +1,178 @@
+"""A profile that was used for years: `python -m benchmarks.large [CONTACTS [MESSAGES [MINUTES]]]`.
+
+It makes a profile of 2,000 contacts and 1,000,000 messages, with two relays, three generations of queues for each
+contact and 50,000 messages that wait, starts its node and says what that costs: CPU seconds until it is ready, memory,
+and CPU in the minutes after that, with everybody unreachable. Nothing of it leaves this machine: every address is a
+port of 127.0.0.1 at which nobody listens.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.people import COMMAND, Person
+from p2pchat.core import content as contents
+from p2pchat.core import handshake, ratchet
+from p2pchat.core.content import Content, encode_content
+from p2pchat.core.identity import Device
+from p2pchat.core.prekeys import dump_set, make_set, open_bundle
+from p2pchat.core.primitives import KEY, sign_public, system_entropy
+from p2pchat.net.addresses import pack
+from p2pchat.store import contacts, keys, messages, meta, outbox, prekeys, queues, relays, sessions
+from p2pchat.store.contacts import Contact, Way
+from p2pchat.store.database import Database
+from p2pchat.store.messages import ME, MessageRow
+from p2pchat.store.outbox import OutboxRow
+from p2pchat.store.prekeys import PrekeyRow
+from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
+from p2pchat.store.relays import RelayRow
+from p2pchat.store.sessions import SessionRow
+
+DAY = 86_400_000
+NOBODY = pack("/ip4/127.0.0.1/tcp/9")
+RELAYS = 2
+GENERATIONS = 3
+WAITING_EACH = 25
+
+
+def fill(database: Path, key: bytes, people: int, said: int) -> None:
+    """Fill the empty database of a new profile."""
+    db = Database.open(database, key)
+    now = time.time_ns() // 1_000_000
+    state = _ratchet_state(now)
+    relay_keys = [os.urandom(KEY) for _ in range(RELAYS)]
+    ids = [os.urandom(8) for _ in range(people)]
+    me = Device.from_seeds(*(meta.get(db, name) or b"" for name in ("identity", "device")))
+    rotation = make_set(me, now // 1000 + 37 * 86_400, one_time=False, random=os.urandom)
+    with db.transaction():
+        prekeys.put(db, PrekeyRow(prekeys.ROTATION, rotation.number, dump_set(rotation), now, now + 37 * DAY))
+        for peer in relay_keys:
+            relays.put(db, RelayRow(peer, (NOBODY,), b"", True, now))
+        for number, contact in enumerate(ids):
+            _add_person(db, contact, number, now, state, relay_keys)
+    for start in range(0, said, 10_000):
+        with db.transaction():
+            for number in range(start, min(start + 10_000, said)):
+                chat = ids[number % people]
+                mine = number % 3 == 0
+                row = MessageRow(
+                    os.urandom(16),
+                    chat,
+                    ME if mine else chat,
+                    0,
+                    number + 1,
+                    f"message {number}, and some words that people write",
+                    now - DAY,
+                    "read" if mine else "received",
+                    read_at=now,
+                )
+                messages.insert(db, row)
+    db.close()
+
+
+def _ratchet_state(now: int) -> bytes:
+    """The ratchet of a session that has just begun: nothing is ever opened in the copies of it."""
+    entropy = system_entropy()
+    alice, bob = (Device.from_seeds(os.urandom(KEY), os.urandom(KEY)) for _ in range(2))
+    offered = make_set(bob, now // 1000 + 86_400, one_time=True, random=entropy.random)
+    content = encode_content(Content(contents.TEXT, os.urandom(16), 1, now, ["hello"]))
+    session, _ = handshake.initiate(alice, open_bundle(offered.bundle), content, now - DAY, entropy)
+    return ratchet.dump(session.ratchet)
+
+
+def _add_person(db: Database, contact: bytes, number: int, now: int, state: bytes, relay_keys: list[bytes]) -> None:
+    identity, device = sign_public(os.urandom(KEY)), sign_public(os.urandom(KEY))
+    made = Contact(
+        contact, f"person {number}", False, "contact", identity, device, os.urandom(2500), False, now, heard_at=now
+    )
+    contacts.add(db, made)
+    contacts.set_ways(db, contact, [Way(os.urandom(KEY), NOBODY, 0)], now)
+    th = os.urandom(KEY)
+    sessions.save(db, SessionRow(th, contact, True, os.urandom(KEY), os.urandom(16), state, now, True, None, False))
+    for relay in relay_keys:
+        for generation in range(GENERATIONS):
+            put_seed = os.urandom(KEY)
+            at = now - generation * 7 * DAY
+            ends = None if generation == 0 else at + 21 * DAY
+            queues.collect_from(
+                db,
+                OwnQueueRow(
+                    contact,
+                    None,
+                    relay,
+                    (NOBODY,),
+                    b"",
+                    os.urandom(KEY),
+                    sign_public(put_seed),
+                    put_seed,
+                    0,
+                    at,
+                    ends,
+                ),
+            )
+        row = TheirQueueRow(contact, None, relay, NOBODY, b"", os.urandom(KEY), os.urandom(KEY), 0, now + 30 * DAY)
+        queues.deposit_in(db, row)
+    for _ in range(WAITING_EACH):
+        outbox.add(
+            db,
+            OutboxRow(
+                contact,
+                0,
+                os.urandom(16),
+                os.urandom(100),
+                now,
+                now + DAY,
+                now + 30 * DAY,
+                os.urandom(16),
+                os.urandom(4096),
+                th,
+            ),
+        )
+
+
+def main(people: int = 2_000, said: int = 1_000_000, minutes: int = 8) -> None:
+    """Make it, start it, and print what that costs."""
+    with tempfile.TemporaryDirectory(prefix="p2pchat-bench-") as place:
+        folder, runtime = Path(place) / "large", Path(place) / "run"
+        runtime.mkdir(mode=0o700)
+        os.environ["XDG_RUNTIME_DIR"] = str(runtime)
+        person = Person("large", folder, dict(os.environ))
+        init = ["--profile", str(folder), "init", "--name", "large", "--no-passphrase"]
+        subprocess.run([*COMMAND, *init], env=person.environment, check=True, capture_output=True)
+        fill(folder / "profile.db", keys.open_keys(folder, None), people, said)
+        size = (folder / "profile.db").stat().st_size
+        print(f"{people:,} contacts, {said:,} messages, {size / 2**20:.0f} MiB")
+        person.start()
+        assert person.process is not None
+        try:
+            ready = cpu_seconds(person.process.pid)
+            print(f"ready after {person.ready_ms / 1000:.2f} s, {ready:.2f} s of CPU")
+            for minute in range(1, minutes + 1):
+                before = cpu_seconds(person.process.pid)
+                time.sleep(60)
+                used = cpu_seconds(person.process.pid) - before
+                print(f"minute {minute}: {100 * used / 60:.1f} % CPU, {memory_mb(person):.0f} MB", flush=True)
+        finally:
+            person.stop()
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has used, in user and system time (proc(5), fields 14 and 15 of stat)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_mb(person: Person) -> float:
+    """Resident memory of a person's node."""
+    assert person.process is not None
+    status = Path(f"/proc/{person.process.pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1000
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

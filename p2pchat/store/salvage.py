@@ -1,0 +1,254 @@
+"""Make a new database of everything that can be read of a damaged one.
+
+SQLCipher refuses a page whose HMAC does not verify, and with it what stands on the page: some rows of a table, or the
+way to a part of a table. Every table is therefore walked from both ends of its key. Where both walks meet such a page,
+the keys between them are halved again and again, until what is left lies on pages that cannot be read. Indices and the
+search index are made anew from the rows.
+
+The damaged database is kept beside the new one, under another name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from p2pchat.core import delivery
+from p2pchat.errors import DatabaseDamaged, NoProfile
+from p2pchat.store import database
+from p2pchat.store.database import Database, Row, Value
+from p2pchat.store.fold import indexed
+
+MAX_FAILURES = 20_000
+"""Reads of unreadable pages in one table, a millisecond each, before what is left between two of them is given up."""
+MAX_FRUITLESS = 500
+"""The same for a table of which nothing could be read so far."""
+_BATCHES = (1, 512, 32, 1)
+"""Rows asked for at once: one first, since most reads between unreadable pages fail; after a failure fewer again."""
+_SEARCH_INDEX = "messages_fts"
+_KEY_PREFIX_BYTES = 8
+_PREFIXES = 1 << 8 * _KEY_PREFIX_BYTES
+_UNDELIVERED = (
+    f"UPDATE messages SET state = '{delivery.FAILED}' WHERE sender = x'' AND state = '{delivery.SAVED}'"
+    " AND NOT EXISTS (SELECT 1 FROM outbox WHERE msg_id = messages.id)"
+)
+
+
+@dataclass
+class Salvaged:
+    """What came of it. `rows` are those kept, by table; `incomplete` names tables with pages that cannot be read.
+    `unsent`: messages of ours that waited to be sent and now count as failed, since what was to be sent is lost.
+    `damaged` is where the damaged database is kept.
+    """
+
+    damaged: Path
+    rows: dict[str, int] = field(default_factory=dict)
+    incomplete: list[str] = field(default_factory=list)
+    unsent: int = 0
+
+
+def salvage(path: Path, key: bytes) -> Salvaged:
+    """Replace the database at `path` by a new one of what can be read of it.
+
+    Nobody else may have it open. A crash leaves the damaged database or the new one in its place, never half of one.
+    Raises `NoProfile` where there is none, `DatabaseDamaged` where not even its list of tables can be read, and
+    `DiskFull`; nothing is replaced then.
+    """
+    if not path.exists():
+        raise NoProfile(f"There is no database at {path}")
+    draft, done = path.with_name(path.name + ".salvaged"), Salvaged(_free_name(path))
+    with database.translated():
+        database.remove(draft)
+        try:
+            with closing(_Reader(path, key)) as reader:
+                reader.fold_log_in()
+                _copy(reader, draft, key, done)
+            Database.open(draft, key).close()  # brings it to our schema, and proves that it opens
+            os.link(path, done.damaged)
+            os.replace(draft, path)
+            database.sync_folder(path.parent)
+        finally:
+            database.remove(draft)
+    return done
+
+
+def _free_name(path: Path) -> Path:
+    number = 1
+    while (name := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    return name
+
+
+class _Reader:
+    """Reads a damaged database; a connection that met a damaged page is replaced."""
+
+    def __init__(self, path: Path, key: bytes) -> None:
+        self._path, self._key = path, key
+        self._connection = database.connect(path, key)
+        self.numbers: dict[str, int] = {}  # the highest rowid that a table has had, where the database keeps it
+
+    def fold_log_in(self) -> None:
+        """Move the write-ahead log into the file: pages are copied as they are, so damage does not hinder it."""
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def query(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
+        """Every row of a SELECT. Raises `DatabaseDamaged`."""
+        try:
+            rows: list[Row] = self._connection.execute(sql, values).fetchall()
+        except database.SqlError as error:
+            self._connection.close()
+            self._connection = database.connect(self._path, self._key)
+            raise database.meaning(error) from error
+        return rows
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A table and how it is walked: by `key`, the columns that order it."""
+
+    name: str
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+
+    def select(self, lower: Row | None, upper: Row | None, *, backwards: bool) -> str:
+        """A statement for rows between two keys, both left out, with the key in front."""
+        marks = f"({', '.join('?' * len(self.key))})"
+        bounds = [f"({', '.join(self.key)}) {sign} {marks}" for sign, key in ((">", lower), ("<", upper)) if key]
+        where = f" WHERE {' AND '.join(bounds)}" if bounds else ""
+        order = ", ".join(name + (" DESC" if backwards else "") for name in self.key)
+        return f"SELECT {', '.join((*self.key, *self.columns))} FROM {self.name}{where} ORDER BY {order} LIMIT ?"
+
+
+def _copy(reader: _Reader, draft: Path, key: bytes, done: Salvaged) -> None:
+    version = int(reader.query("PRAGMA user_version")[0][0])
+    if not 1 <= version <= len(database.migrations()):
+        raise DatabaseDamaged
+    with closing(database.connect_new(draft, key, version)) as fresh:
+        fresh.execute("PRAGMA foreign_keys = OFF")
+        fresh.execute("BEGIN IMMEDIATE")
+        tables = _tables(fresh)
+        with suppress(DatabaseDamaged):
+            reader.numbers = dict(reader.query("SELECT name, seq FROM sqlite_sequence"))
+        for table in tables:
+            walk = _Walk(reader, table)
+            done.rows[table.name] = _fill(fresh, table, walk.rows())
+            if walk.incomplete:
+                done.incomplete.append(table.name)
+        for table in tables:
+            _drop_orphans(fresh, table.name)
+        _keep_numbering(reader, fresh)
+        fresh.executemany(
+            f"INSERT INTO {_SEARCH_INDEX} (rowid, text) VALUES (?, ?)",
+            ((pk, indexed(text)) for pk, text in fresh.execute("SELECT pk, text FROM messages").fetchall()),
+        )
+        done.unsent = fresh.execute(_UNDELIVERED).rowcount
+        fresh.execute("COMMIT")
+        fresh.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _tables(fresh: Any) -> list[_Table]:
+    """The tables that hold rows of ours, from the new database, whose schema is whole."""
+    listed = fresh.execute("PRAGMA table_list").fetchall()
+    tables = []
+    for _, name, kind, _, without_rowid, _ in listed:
+        if kind != "table" or name.startswith("sqlite_") or name.startswith(_SEARCH_INDEX):
+            continue
+        columns = fresh.execute(f"PRAGMA table_info({name})").fetchall()
+        primary = sorted((place, column) for _, column, _, _, _, place in columns if place)
+        key = tuple(column for _, column in primary) if without_rowid else ("rowid",)
+        tables.append(_Table(name, tuple(column for _, column, *_ in columns), key))
+    return tables
+
+
+def _fill(fresh: Any, table: _Table, rows: Iterator[Row]) -> int:
+    names, marks = ", ".join(table.columns), ", ".join("?" * len(table.columns))
+    # a row that breaks a rule of the schema can only come of damage
+    statement = f"INSERT OR IGNORE INTO {table.name} ({names}) VALUES ({marks})"
+    return sum(fresh.execute(statement, row[len(table.key) :]).rowcount for row in rows)
+
+
+def _drop_orphans(fresh: Any, name: str) -> None:
+    """Drop rows that belong to a row that could not be read."""
+    for _, _, parent, column, of_parent, *_ in fresh.execute(f"PRAGMA foreign_key_list({name})").fetchall():
+        fresh.execute(
+            f"DELETE FROM {name} WHERE {column} IS NOT NULL AND {column} NOT IN (SELECT {of_parent} FROM {parent})"
+        )
+
+
+def _keep_numbering(reader: _Reader, fresh: Any) -> None:
+    """Keep numbers of rows that are gone from being given again."""
+    for name, number in reader.numbers.items():
+        fresh.execute("DELETE FROM sqlite_sequence WHERE name = ?", (name,))
+        fresh.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (name, number))
+
+
+class _Walk:
+    """One table of a damaged database, row by row."""
+
+    def __init__(self, reader: _Reader, table: _Table) -> None:
+        self._reader = reader
+        self._table = table
+        self._found = self._failures = 0
+        self.incomplete = False
+
+    def rows(self) -> Iterator[Row]:
+        """Every row that can be read, each with its key in front; some may come twice."""
+        waiting: list[tuple[Row | None, Row | None]] = [(None, None)]
+        while waiting and self._failures < (MAX_FAILURES if self._found else MAX_FRUITLESS):
+            lower, upper = waiting.pop()
+            lower, whole = yield from self._from_one_end(lower, upper, backwards=False)
+            if whole:
+                continue
+            upper, whole = yield from self._from_one_end(lower, upper, backwards=True)
+            if whole:
+                continue
+            self.incomplete = True
+            if (middle := self._between(lower, upper)) is not None:
+                waiting += [(middle, upper), (lower, middle)]
+
+    def _from_one_end(
+        self, lower: Row | None, upper: Row | None, *, backwards: bool
+    ) -> Generator[Row, None, tuple[Row | None, bool]]:
+        """Yield rows until a page cannot be read; return the bound that was reached, and whether that was the end."""
+        place = 0
+        while place < len(_BATCHES):
+            size = _BATCHES[place]
+            sql = self._table.select(lower, upper, backwards=backwards)
+            bounds = [value for key in (lower, upper) if key for value in key]
+            try:
+                rows = self._reader.query(sql, [*bounds, size])
+            except DatabaseDamaged:
+                self._failures += 1
+                place = place + 1 if place else len(_BATCHES)
+                continue
+            self._found += len(rows)
+            yield from rows
+            if len(rows) < size:
+                return None, True
+            key = rows[-1][: len(self._table.key)]
+            lower, upper = (lower, key) if backwards else (key, upper)
+            place = place or 1
+        return (upper if backwards else lower), False
+
+    def _between(self, lower: Row | None, upper: Row | None) -> Row | None:
+        """A key in the middle of two, where a page of the table may lie between them; None where none fits."""
+        if self._table.key == ("rowid",):
+            first = lower[0] if lower else 0
+            last = upper[0] if upper else max(self._reader.numbers.get(self._table.name, 0), first + 1_000) + 1
+            return ((first + last) // 2,) if last - first > 1 else None
+        ends = [key[0] if key else fallback for key, fallback in ((lower, b""), (upper, b"\xff" * _KEY_PREFIX_BYTES))]
+        if not all(isinstance(end, bytes) for end in ends):
+            return None  # of text: such tables are small
+        first, last = (int.from_bytes(end[:_KEY_PREFIX_BYTES].ljust(_KEY_PREFIX_BYTES, b"\0"), "big") for end in ends)
+        # keys are random: n rows are a n-th of all keys apart, and a page that can be read holds several
+        if last - first <= _PREFIXES // (self._found + 1):
+            return None
+        middle = ((first + last) // 2).to_bytes(_KEY_PREFIX_BYTES, "big")
+        return (middle, *(b"",) * (len(self._table.key) - 1))

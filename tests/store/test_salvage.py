@@ -1,0 +1,218 @@
+"""A damaged database: what can be read of it is read, and makes a new one."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from p2pchat.errors import DatabaseDamaged, DiskFull, NoProfile
+from p2pchat.store import chats, contacts, database, envelopes, messages, meta, outbox
+from p2pchat.store.contacts import Contact
+from p2pchat.store.database import Database
+from p2pchat.store.envelopes import SeenRow
+from p2pchat.store.messages import ME, MessageRow
+from p2pchat.store.outbox import OutboxRow
+from p2pchat.store.salvage import salvage
+from tests.store.conftest import ALICE, BOB, KEY
+
+PAGE = 4096
+MANY = 3000
+
+
+@pytest.fixture
+def filled(db: Database, path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A database of some hundred pages, too big to be checked at opening."""
+    monkeypatch.setattr(database, "CHECKED_BYTES", 0)
+    with db.transaction():
+        for contact in (ALICE, BOB):
+            contacts.add(db, Contact(contact, contact.decode(), False, "contact", contact * 4, None, None, False, 1))
+        for number in range(1, MANY + 1):
+            chat = (ALICE, BOB)[number % 2]
+            messages.insert(db, message(number, chat))
+        envelopes.remember(db, [SeenRow(os.urandom(16), ALICE, None, 1) for _ in range(MANY)])
+        meta.put(db, "name", b"carol")
+    db.close()
+    return path
+
+
+def message(number: int, chat: bytes, sender: bytes | None = None, state: str = "received") -> MessageRow:
+    id = number.to_bytes(16, "big")
+    return MessageRow(id, chat, chat if sender is None else sender, 0, number, f"word{number} " * 9, number, state)
+
+
+def damage(path: Path, *pages: int) -> None:
+    """Change one byte of pages, counted from 1 as SQLite does."""
+    with path.open("r+b") as file:
+        for page in pages:
+            file.seek((page - 1) * PAGE + 1000)
+            byte = file.read(1)
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte[0] ^ 1]))
+
+
+KEYS = {"messages": ("pk", "messages_in_order"), "envelopes_seen": ("id", "envelopes_by_time")}
+"""The key of a table, and an index that holds all of them."""
+
+
+def leaves(path: Path, table: str, count: int) -> list[int]:
+    """The numbers of pages that hold rows, tried one by one: this SQLite has no table of its pages."""
+    db = Database.open(path, KEY)
+    total = db.query("PRAGMA page_count")[0][0]
+    db.close()
+    copy, found = path.with_name("trial.db"), list[int]()
+    for page in range(total // 2, total):
+        copy.write_bytes(path.read_bytes())
+        damage(copy, page)
+        if 0 < unreadable(copy, table) < MANY // 10:
+            found.append(page)
+        if len(found) == count:
+            break
+    return found
+
+
+def unreadable(path: Path, table: str) -> int:
+    """How many rows cannot be read one by one; 0 where all can, or not even their keys."""
+    key, index = KEYS[table]
+    db = Database.open(path, KEY)
+    lost = 0
+    try:
+        if whole(db, table):
+            return 0
+        for (value,) in db.query(f"SELECT {key} FROM {table} INDEXED BY {index}"):
+            try:
+                db.query(f"SELECT * FROM {table} NOT INDEXED WHERE {key} = ?", (value,))
+            except DatabaseDamaged:
+                lost += 1
+    except DatabaseDamaged:
+        return 0
+    finally:
+        db.close()
+    return lost
+
+
+def whole(db: Database, table: str) -> bool:
+    """Whether every row can be read."""
+    try:
+        db.query(f"SELECT * FROM {table} NOT INDEXED")
+    except DatabaseDamaged:
+        return False
+    return True
+
+
+def test_nothing_is_lost_of_a_whole_one(filled: Path) -> None:
+    done = salvage(filled, KEY)
+    assert (done.incomplete, done.unsent) == ([], 0)
+    assert done.rows["messages"] == done.rows["envelopes_seen"] == MANY
+    again = Database.open(filled, KEY)
+    assert again.damaged_pages() == 0
+    assert again.query("PRAGMA integrity_check") == [("ok",)]
+    assert meta.get(again, "name") == b"carol"
+    assert [row.text for row in messages.search(again, None, "word2999", 9)] == ["word2999 " * 9]
+    assert messages.page(again, ALICE, MANY) == [
+        replace(message(number, ALICE), pk=number, place=number) for number in range(2, MANY + 1, 2)
+    ]
+    again.execute("INSERT INTO messages_fts (messages_fts) VALUES ('integrity-check')")
+    again.close()
+    assert done.damaged.exists()
+
+
+def test_damage_is_found_read_round_and_salvaged(filled: Path) -> None:
+    """Two bad pages of messages: a chat shows the others, and the new database lacks nothing else."""
+    damage(filled, *leaves(filled, "messages", count=2))
+    db = Database.open(filled, KEY)
+    assert db.damaged_pages() == 2
+    shown = len(messages.page(db, ALICE, MANY)) + len(messages.page(db, BOB, MANY))
+    assert MANY - 100 < shown < MANY
+    assert len(messages.since(db, None, 0)) == len(messages.newest(db, None, MANY)) == shown
+    assert len(messages.search(db, None, "word", MANY)) == shown
+    assert set(chats.listed(db)) == {ALICE, BOB}
+    with db.transaction():
+        messages.insert(db, message(MANY + 1, ALICE))
+    db.close()
+    done = salvage(filled, KEY)
+    assert done.incomplete == ["messages"]
+    assert done.rows["messages"] == shown + 1
+    assert done.rows["envelopes_seen"] == MANY
+    again = Database.open(filled, KEY)
+    assert again.damaged_pages() == 0
+    assert len(messages.search(again, None, "word", MANY + 1)) == shown + 1
+    again.close()
+
+
+def test_a_table_whose_key_is_no_number_is_walked_round_damage_too(filled: Path) -> None:
+    (page,) = leaves(filled, "envelopes_seen", count=1)
+    damage(filled, page)
+    lost = unreadable(filled, "envelopes_seen")
+    done = salvage(filled, KEY)
+    assert done.incomplete == ["envelopes_seen"]
+    assert MANY - lost <= done.rows["envelopes_seen"] <= MANY - lost + 1  # one stands on the page above
+
+
+def test_what_belonged_to_a_lost_row_goes_and_what_waited_has_failed(db: Database, path: Path) -> None:
+    """The outbox cannot be read: what was to be sent from it is not called saved any more."""
+    with db.transaction():
+        contacts.add(db, Contact(ALICE, "alice", False, "contact", ALICE * 4, None, None, False, 1))
+        for number in (1, 2):
+            messages.insert(db, message(number, ALICE, ME, "saved"))
+            outbox.add(db, OutboxRow(ALICE, 0, number.to_bytes(16, "big"), b"x", 1, 1, 1))
+        chats.keep_draft(db, ALICE, "draft")
+    root = db.query("SELECT rootpage FROM sqlite_master WHERE name = 'outbox'")[0][0]
+    db.close()
+    damage(path, root)
+    done = salvage(path, KEY)
+    assert (done.incomplete, done.unsent) == (["outbox"], 2)
+    again = Database.open(path, KEY)
+    assert {row.state for row in messages.page(again, ALICE, 9)} == {"failed"}
+    contacts_root = again.query("SELECT rootpage FROM sqlite_master WHERE name = 'contacts'")[0][0]
+    again.close()
+    damage(path, contacts_root)
+    done = salvage(path, KEY)
+    assert done.damaged.name == "profile.db.damaged-2"
+    again = Database.open(path, KEY)
+    assert again.query("SELECT count(*) FROM drafts") == [(0,)]
+    assert again.query("PRAGMA foreign_key_check") == []
+    again.close()
+
+
+def test_numbers_are_not_given_again(filled: Path) -> None:
+    db = Database.open(filled, KEY)
+    messages.delete(db, MANY)
+    db.close()
+    salvage(filled, KEY)
+    again = Database.open(filled, KEY)
+    messages.insert(again, message(MANY + 5, ALICE))
+    assert messages.newest(again, None, 1)[0].pk == MANY + 1
+    again.close()
+
+
+@pytest.mark.parametrize("page", [1, 2])
+def test_what_cannot_be_read_at_all_stays_as_it_is(filled: Path, page: int) -> None:
+    """The list of tables stands on the first pages."""
+    damage(filled, page)
+    before = filled.read_bytes()
+    try:
+        salvage(filled, KEY)
+    except DatabaseDamaged:
+        assert filled.read_bytes() == before
+        assert [file.name for file in filled.parent.iterdir() if "salvaged" in file.name] == []
+
+
+def test_a_full_disk_replaces_nothing(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise DiskFull
+
+    before = filled.read_bytes()
+    monkeypatch.setattr(database, "sync_folder", full)
+    monkeypatch.setattr("p2pchat.store.salvage._keep_numbering", full)
+    with pytest.raises(DiskFull):
+        salvage(filled, KEY)
+    assert filled.read_bytes() == before
+    assert [file.name for file in filled.parent.iterdir()] == [filled.name]
+
+
+def test_no_database(path: Path) -> None:
+    with pytest.raises(NoProfile):
+        salvage(path, KEY)
