@@ -208,6 +208,8 @@ class Mailbox:
         """Until it is not wanted any more."""
         async with self._with_host() as self._host, trio.open_nursery() as self._more:
             self._begin_more()
+            for share in self._shares.further:
+                self._more.start_soon(self._keep_share, share)
             await self._keep_first()
             self._more.cancel_scope.cancel()
 

@@ -107,6 +107,11 @@ class Shares:
     def __iter__(self) -> Iterator[Watched]:
         return iter(list(self._by_keys.values()))
 
+    @property
+    def further(self) -> list[Share]:
+        """All but the first."""
+        return self._shares[1:]
+
     def find(self, qid: bytes) -> tuple[Watched, Collecting | None] | None:
         """A queue that is watched, or was on a stream that lives; and who collects from it now."""
         if qid in self._of:

@@ -14,9 +14,9 @@ from p2pchat.core.relays import OwnQueue
 from p2pchat.net import shares
 from p2pchat.net.mailbox import ALONE_SECONDS, ALONE_TURN, UNWATCHED_AFTER
 from p2pchat.net.shares import FIRST_RETIRED_TURN, LAST_RETIRED_TURN, MAX_STREAMS
-from tests.net.mails import AT_RELAY, RELAY, PipeStream, Scene, client, own, unreachable
+from tests.net.mails import AT_RELAY, RELAY, Scene, client, own, unreachable
 from tests.net.test_mailboxes import fill
-from tests.relay.boxes import Keys, relay, run
+from tests.relay.boxes import Keys, PipeStream, relay, run
 
 
 @pytest.fixture(autouse=True)
@@ -75,9 +75,9 @@ def test_retired_ones_take_turns_the_newest_first_and_empty_ones_seldom(tmp_path
             newest = [{keys.queue for keys in some} for some in (old[24:], old[8:24], old[:8])]
             read = [one - {keys.queue for keys in every} for one in opened(scene)[1:]]
             assert [len(one & each) for one, each in zip(read, newest, strict=True)] == [16, 16, 8]
-            await trio.sleep(2 * 86_400)
+            await trio.sleep(86_400)
             reads = sum(old[0].queue in one for one in opened(scene))
-            assert 2 * 86_400 / LAST_RETIRED_TURN <= reads <= 14
+            assert 86_400 / LAST_RETIRED_TURN <= reads <= 12
 
     run(main)
 
