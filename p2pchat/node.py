@@ -425,11 +425,12 @@ async def _opened(
         entropy = system_entropy()
         host = _host(db, options.listen or settings.listen)
         hidden = LibP2PHost(profiles.hidden_transport_seed(db, entropy), listen=())
+        random = entropy.random
         engine = Engine(
             db,
             _now,
             entropy,
-            lambda gate, door, mail, nursery: Network(host, hidden, gate, door, nursery, entropy.random, mail),
+            lambda gate, door, mail, nursery: Network(host, hidden, gate, door, nursery, random, mail, _new_host),
             relays=options.relays,
             monotonic=boot_time,
         )
@@ -452,6 +453,20 @@ async def _opened(
     finally:
         with trio.CancelScope(shield=True):
             await close()
+
+
+@asynccontextmanager
+async def _new_host() -> AsyncIterator[LibP2PHost]:
+    """A host with a key that nobody has seen, for the mail of hidden contacts."""
+    from p2pchat.core.primitives import KEY, system_entropy
+    from p2pchat.net.host import LibP2PHost
+    from p2pchat.net.supervisor import Supervisor
+
+    host = LibP2PHost(system_entropy().random(KEY), listen=())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(Supervisor(host).run)
+        yield host
+        nursery.cancel_scope.cancel()
 
 
 async def _relay_for_contacts(engine: Engine, host: LibP2PHost, store: Path, entropy: Entropy) -> None:

@@ -218,11 +218,15 @@ class FakeMailboxes(Mailboxes):
         use.seen = {qid: max(use.seen.get(qid, 0), own.after) for qid, own in use.watched.items()}
         use.wake.set()
 
+    def change(self, relay: Relay, add: Sequence[OwnQueue], drop: Sequence[bytes]) -> None:
+        known = self._use(relay).watched
+        self.watch(relay, [*(own for qid, own in known.items() if qid not in drop), *add])
+
     def taken(self, relay: bytes, qid: bytes, upto: int) -> None:
         use = self._uses[relay]
         own = use.watched.get(qid)
         if use.health.state == "connected" and own is not None and not own.flags & mailbox.BOX:
-            self._world.mailboxes[relay].delete(qid, upto)
+            self._world.mailboxes[use.relay.peer].delete(qid, upto)
 
     def deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:
         assert 1 <= hours <= 30 * 24
@@ -234,13 +238,16 @@ class FakeMailboxes(Mailboxes):
         return {peer: use.health for peer, use in self._uses.items()}
 
     def _use(self, relay: Relay) -> _Use:
-        if relay.peer not in self._uses:
-            self._uses[relay.peer] = _Use(relay, health=RelayHealth("connecting", self._clock()))
-            self._tasks.start_soon(self._serve, relay.peer, self._uses[relay.peer])
-        return self._uses[relay.peer]
+        name = relay.mailbox
+        if name not in self._uses:
+            self._uses[name] = _Use(relay, health=RelayHealth("connecting", self._clock()))
+            self._tasks.start_soon(self._serve, name, self._uses[name])
+        return self._uses[name]
 
     async def _serve(self, peer: bytes, use: _Use) -> None:
-        there = self._world.mailboxes.get(peer)
+        there = self._world.mailboxes.get(use.relay.peer)
+        if use.relay.hidden and not use.relay.chosen:
+            there = None  # no circuit leads there
         while True:
             use.wake = trio.Event()
             await trio.lowlevel.checkpoint()  # nothing is answered within a call

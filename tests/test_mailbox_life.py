@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import trio
 from p2pchat.core import wire
 from p2pchat.core.mailbox import DONE, QUEUE_FULL, Queue
 from p2pchat.core.primitives import sign_public
-from p2pchat.engine import mail
+from p2pchat.engine import inbound, mail
+from p2pchat.engine.turn import Turn
 from p2pchat.errors import DiskFull
+from p2pchat.store.contacts import Contact
 from p2pchat.store.queues import OwnQueueRow
 from tests.asking import events_of, has, sessions_of
 from tests.mailboxes import MailRelay
@@ -465,5 +468,43 @@ def test_a_renewal_that_lost_its_link_arrives_by_relays(tmp_path: Path, lie: str
         assert {one.th for one in await sessions_of(bob, "alice")} - before != set()
         await until(lambda: all_delivered(alice, "bob"), 4 * 3600)
         await until(lambda: nothing_owed(alice), 4 * 3600)
+
+    run_world(tmp_path, main)
+
+
+def test_what_was_put_off_stays_at_the_relay_until_it_is_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The power goes after one turn has put off what came, and before the next has saved it."""
+
+    async def main(world: World) -> None:
+        relay = world.mailbox("relay")
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+        await alice.call("relays", add=relay.address)
+        await trio.sleep(60)
+        await alice.stop()
+        await bob.call("send", chat="alice", text="put off", wait="stored", timeout=600)
+        await bob.stop()
+        seen = 0
+
+        def take(turn: Turn, contact: Contact, route: str, name: bytes, blob: bytes) -> bool | None:
+            nonlocal seen
+            seen += 1
+            if seen == 1:
+                return None
+            world.nodes["alice"].cut_power()
+            return None
+
+        with monkeypatch.context() as patched:
+            patched.setattr(inbound, "_take", take)
+            with suppress(RuntimeError):  # it may die before it has started
+                await world.start("alice")
+            await world.nodes["alice"].ended()
+        assert relay.blobs() != []
+        alice = await world.start("alice")
+        await trio.sleep(10)
+        assert await alice.texts("bob") == ["put off"]
+        assert relay.blobs() == []
 
     run_world(tmp_path, main)

@@ -20,8 +20,8 @@ which the library keeps to itself; so does the order in which trio runs tasks.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from random import Random
@@ -181,8 +181,18 @@ class FakeHost:
             raise NotServed
         return self._handlers[protocol]
 
-    async def open(self, peer: bytes, addresses: Sequence[str], protocol: str, *, only: str | None = None) -> Stream:
+    async def open(
+        self,
+        peer: bytes,
+        addresses: Sequence[str],
+        protocol: str,
+        *,
+        only: str | None = None,
+        chosen: bool = False,
+        relay: bool = False,
+    ) -> Stream:
         self.dials += 1
+        self._world.dialled.append((self.peer, peer, tuple(addresses)))
         there = self._world.listening.get(peer)
         await trio.lowlevel.checkpoint()
         if there is None or self.nursery is None:
@@ -280,7 +290,7 @@ class FakeRelay(FakeHost):
         """It is gone, with all that it carries."""
         self._world.listening.pop(self.peer)
         self.stopped.set()
-        everybody = [host for node in self._world.nodes.values() for host in (node.host, node.hidden)]
+        everybody = [host for node in self._world.nodes.values() for host in node.hosts]
         for stream in [one for host in everybody for one in host.streams if self in (one.by, one.there)]:
             stream.end()
 
@@ -295,11 +305,13 @@ class WorldNode:
         self.host = FakeHost(world, name, profiles.transport_seed(self.db))
         self.hidden = FakeHost(world, name, profiles.hidden_transport_seed(self.db, entropy), listens=False)
 
+        self.others: list[FakeHost] = []  # for the mail of hidden contacts
+
         def connect(gate: Any, door: Any, mail: Any, nursery: trio.Nursery) -> Network:
             for host in (self.host, self.hidden):
                 host.nursery = nursery
                 world.listening[host.peer] = host
-            net = Network(self.host, self.hidden, gate, door, nursery, entropy.random, mail)
+            net = Network(self.host, self.hidden, gate, door, nursery, entropy.random, mail, self._new_host)
             if world.mailboxes:
                 net.mailboxes = FakeMailboxes(self, mail, nursery)
             return net
@@ -311,6 +323,21 @@ class WorldNode:
         self.skew = 0  # ms by which its clock is wrong
         self._events = self.engine.events.subscribe(100_000)
         self._heard: list[Json] = []
+
+    @asynccontextmanager
+    async def _new_host(self) -> AsyncIterator[FakeHost]:
+        host = FakeHost(self.world, self.name, self.world.entropy.random(32), listens=False)
+        host.nursery = self.host.nursery
+        self.others.append(host)
+        try:
+            yield host
+        finally:
+            self._end(host)
+
+    @property
+    def hosts(self) -> list[FakeHost]:
+        """Every host that this node has had since it was started, the open one first."""
+        return [self.host, self.hidden, *self.others]
 
     def clock(self) -> int:
         return BEGAN + round(trio.current_time() * 1000) + self.world.slept + self.skew
@@ -360,11 +387,14 @@ class WorldNode:
         await self._ended.wait()
 
     def _gone(self) -> None:
-        for host in (self.host, self.hidden):
+        for host in self.hosts:
             self.world.listening.pop(host.peer, None)
-            host.nursery = None
-            for stream in list(host.streams):
-                stream.end()
+            self._end(host)
+
+    def _end(self, host: FakeHost) -> None:
+        host.nursery = None
+        for stream in list(host.streams):
+            stream.end()
 
     async def stop(self) -> None:
         """End cleanly."""
@@ -413,6 +443,7 @@ class World:
         self.listening: dict[bytes, FakeHost] = {}
         self.traffic: list[tuple[str, str, bytes]] = []
         self.opened: list[tuple[bytes, bytes, str]] = []  # from, to, route
+        self.dialled: list[tuple[bytes, bytes, tuple[str, ...]]] = []  # from, to, by which addresses; reached or not
         self.meddle: Meddle | None = None
         self.nodes: dict[str, WorldNode] = {}
         self.mailboxes: dict[bytes, MailRelay] = {}
@@ -491,6 +522,10 @@ class World:
     def soon(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
         """Run something beside the test."""
         self._nursery.start_soon(function, *args)
+
+    async def run_beside(self, function: Callable[..., Awaitable[object]]) -> None:
+        """The same, and wait until it has started."""
+        await self._nursery.start(function)
 
     def cut(self, one: Named, other: Named) -> None:
         """Bytes between the two vanish from now on."""

@@ -13,8 +13,8 @@ from p2pchat.engine import outbound
 from p2pchat.engine.lanes import Lanes, Sizes
 from p2pchat.engine.ports import Clock, Relay, TheirQueue
 from p2pchat.engine.turn import Sealed, Turn
+from p2pchat.engine.watching import Outlet
 from p2pchat.store import deposits as store_deposits
-from p2pchat.store.queues import TheirQueueRow
 
 WINDOW = 128
 """Half a megabyte of the smallest, for each queue: there are as many as contacts, twice."""
@@ -44,8 +44,9 @@ class Deposits:
         self._clock = clock
         self._pause = pause
         self._lanes: Lanes[int] = Lanes(SIZES, self._write, self._due, refill)
-        self._queues: dict[int, TheirQueueRow] = {}
-        self._of: dict[bytes, list[TheirQueueRow]] = {}
+        self._queues: dict[int, Outlet] = {}
+        self._of: dict[bytes, list[Outlet]] = {}
+        self._at: dict[bytes, set[int]] = {}
         self._linked: set[bytes] = set()
         self._pauses: dict[int, float] = {}  # of lanes that pause, or did before they last took something
         self._pausing: set[int] = set()
@@ -54,37 +55,51 @@ class Deposits:
 
     # --- queues and their owners
 
-    def use(self, rows: Iterable[TheirQueueRow]) -> None:
-        """These are the queues from now on."""
-        before, self._queues = self._queues, {row.id: row for row in rows}
-        self.owners = frozenset(row.owner for row in self._queues.values() if row.flags == 0)
-        self._of = {}
-        for row in self._queues.values():
-            self._of.setdefault(row.owner, []).append(row)
-        for id in before.keys() - self._queues.keys():
-            self._lanes.end(id)
-            self._pauses.pop(id, None)
-            self._pausing.discard(id)
-        for id in self._queues.keys() - before.keys():
-            self._open(id)
+    def use(self, owner: bytes, outlets: Sequence[Outlet]) -> None:
+        """These are the queues of a contact, or the boxes of an invite, from now on."""
+        before = {one.row.id: one for one in self._of.pop(owner, ())}
+        after = {one.row.id: one for one in outlets}
+        for id, one in before.items():
+            self._at[one.relay.mailbox].discard(id)
+            if not self._at[one.relay.mailbox]:
+                del self._at[one.relay.mailbox]
+            if id not in after:
+                del self._queues[id]
+                self._lanes.end(id)
+                self._pauses.pop(id, None)
+                self._pausing.discard(id)
+        if after:
+            self._of[owner] = list(outlets)
+        if any(one.row.flags == 0 and one.sure for one in outlets) != (owner in self.owners):
+            self.owners ^= {owner}
+        for id, one in after.items():
+            self._queues[id] = one
+            self._at.setdefault(one.relay.mailbox, set()).add(id)
+            if id not in before:
+                self._open(id)
+
+    def known(self) -> set[bytes]:
+        """Of whom there are queues."""
+        return set(self._of)
 
     def linked(self, owner: bytes) -> None:
         """What is for this contact goes by a link."""
         self._linked.add(owner)
-        for row in self._of.get(owner, ()):
-            self._lanes.end(row.id)
+        for one in self._of.get(owner, ()):
+            self._lanes.end(one.row.id)
 
     def unlinked(self, owner: bytes) -> None:
         """There is no link with this contact, or none that works."""
         self._linked.discard(owner)
-        for row in self._of.get(owner, ()):
-            self._open(row.id)
+        for one in self._of.get(owner, ()):
+            self._open(one.row.id)
 
     def reached(self, owner: bytes) -> list[int]:
         """The queues of a contact whose relays take what they are given, as far as we know. From any thread."""
-        return [row.id for row in self._of.get(owner, ()) if row.flags == 0 and row.id not in self._pausing]
+        rows = [one.row for one in self._of.get(owner, ())]
+        return [row.id for row in rows if row.flags == 0 and row.id not in self._pausing]
 
-    def get(self, id: int) -> TheirQueueRow | None:
+    def get(self, id: int) -> Outlet | None:
         """A queue that is used, or None."""
         return self._queues.get(id)
 
@@ -92,13 +107,14 @@ class Deposits:
 
     def release(self, owner: bytes, sealed: Sequence[Sealed]) -> None:
         """These rows were just committed."""
-        for row in self._of.get(owner, ()):
+        for outlet in self._of.get(owner, ()):
+            row = outlet.row
             self._lanes.release(row.id, [one for one in sealed if store_deposits.takes(row, one.kind)])
 
     def look(self, owner: bytes) -> None:
         """Something has become due."""
-        for row in self._of.get(owner, ()):
-            self._lanes.look(row.id)
+        for one in self._of.get(owner, ()):
+            self._lanes.look(one.row.id)
 
     def read(self, turn: Turn, id: int) -> None:
         """Read what comes next in a queue, as a function of a turn."""
@@ -146,8 +162,10 @@ class Deposits:
         return bool(self._unanswered)
 
     def begin_anew(self, relay: bytes) -> None:
-        """The relay is there again, or what was read could not be noted: begin with what is due."""
-        for id in [row.id for row in self._queues.values() if row.relay == relay]:
+        """The relay is there again, or what was read could not be noted: begin with what is due. relay: the name of its
+        mailbox.
+        """
+        for id in sorted(self._at.get(relay, ())):
             self._lanes.end(id)
             self.resume(id)
 
@@ -157,14 +175,15 @@ class Deposits:
             self._pausing.add(id)
             self._pauses[id] = min(max(seconds, 2 * self._pauses.get(id, 0.0)), LONGEST_PAUSE)
             self._pause(id, self._pauses[id])
-        return self._queues[id].owner
+        return self._queues[id].row.owner
 
     def _open(self, id: int) -> None:
-        if self._queues[id].owner not in self._linked and id not in self._pausing and id not in self._lanes:
+        if self._queues[id].row.owner not in self._linked and id not in self._pausing and id not in self._lanes:
             self._lanes.begin(id)
 
     def _write(self, id: int, sealed: list[Sealed]) -> bool:
-        row = self._queues[id]
+        outlet = self._queues[id]
+        row = outlet.row
         blobs: list[tuple[int, bytes]] = []
         for one in sealed:
             self._number += 1
@@ -173,13 +192,13 @@ class Deposits:
         hours = KEEP_HOURS
         if row.flags == mailbox.BOX:
             hours = max(1, min(hours, -(-(row.until - self._clock()) // mailbox.HOUR_MS)))
-        relay = Relay(row.relay, (row.address,), row.token)
-        self._put(relay, TheirQueue(row.fetch, row.put_seed, row.flags), hours, blobs)
+        self._put(outlet.relay, TheirQueue(row.fetch, row.put_seed, row.flags), hours, blobs)
         return True
 
     def _due(self, turn: Turn, id: int, after_pk: int, most: int) -> tuple[list[Sealed], bool]:
-        row = self._queues.get(id)
-        if row is None:
+        outlet = self._queues.get(id)
+        if outlet is None:
             return [], True
+        row = outlet.row
         rows = store_deposits.due(turn.db, turn.now, row, most, after_pk, outbound.old_to(turn, row.owner))
         return outbound.ready(rows), len(rows) < most

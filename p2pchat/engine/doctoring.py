@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from p2pchat.engine import copies, offering, renewal, views
+from p2pchat.engine import copies, explaining, offering, renewal, views
 from p2pchat.engine.clock_hints import spell
 from p2pchat.engine.clock_watch import HOUR
 from p2pchat.engine.ports import Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import outbox as store_outbox
+from p2pchat.store import queues as store_queues
 from p2pchat.store import relays as store_relays
 from p2pchat.store import renewals as store_renewals
 from p2pchat.store.database import Database
@@ -23,6 +25,7 @@ _EARLIEST = 1_760_000_000_000  # 2025-10-09: a clock before this program was wri
 
 _LATEST = 1000 * 2**32  # 2106-02-07: invites and bundles hold seconds in 32 bits
 _SET_CLOCK = "Set the clock: links need it right to a day. Nothing is given up before it was right for an hour."
+_OF_YOUR_OWN = "Use a relay of your own: `p2pchat relays add`. Then all your contacts leave things there."
 
 Check = dict[str, Any]
 
@@ -36,6 +39,7 @@ async def checks(engine: Engine) -> list[Check]:
         _listening(engine),
         _reachable(engine),
         *await engine.read(_relays, engine),
+        *_foreign(engine),
         await engine.read(_offer),
         *await _contacts(engine),
     ]
@@ -118,12 +122,24 @@ def _relays(db: Database, engine: Engine) -> list[Check]:
     for row in rows:
         relay = Relay(row.peer, row.addresses, row.token)
         health = engine.net.mailboxes.relay_health().get(row.peer)
+        hidden = engine.net.mailboxes.relay_health().get(replace(relay, hidden=True).mailbox)
+        unwatched = sum(one.unwatched for one in (health, hidden) if one is not None)
         state = "connecting" if health is None else health.state
         problem = "" if health is None or not health.problem else f": {health.problem}"
         detail = f"{engine.net.mailboxes.address_of(relay)} {state}{problem}"
         hint = "What others leave for you there waits; with a second relay it comes by that one."
-        lines.append(_line("relay", state == "connected", detail, hint))
+        if unwatched:
+            detail += f"; {unwatched:,} of your contacts' queues there are not watched, only read now and then"
+            hint = "It gives you too few streams: with another relay fewer queues are at each."
+        lines.append(_line("relay", state == "connected" and not unwatched, detail, hint))
     return lines
+
+
+def _foreign(engine: Engine) -> list[Check]:
+    """Where there is no relay of our own, we collect at those of contacts."""
+    waiting = engine.mail.in_turn
+    detail = f"you collect at so many relays of your contacts that {waiting} take turns, ten minutes each"
+    return [_line("relays", False, detail, _OF_YOUR_OWN)] if waiting else []
 
 
 def _offer(db: Database) -> Check:
@@ -132,16 +148,31 @@ def _offer(db: Database) -> Check:
 
 
 async def _contacts(engine: Engine) -> list[Check]:
-    everybody, waiting = await engine.read(_people)
+    everybody, waiting, apart = await engine.read(_people)
     lines = []
     for contact in everybody:
         link, count = engine.net.route(contact.id), waiting.get(contact.id, 0)
         owed = f"; {count} waiting to be delivered" if count else ""
         way = f"linked, {link}" if link else "no link, by mailbox" if engine.route(contact.id) else "no link"
         hint = "Their node may be off, or neither side can dial the other; with a relay messages reach them later."
-        lines.append(_line("contact", engine.route(contact.id) is not None, f"{contact.name}: {way}{owed}", hint))
+        if contact.id in apart:
+            way += apart[contact.id]
+            hint = "Mail of those you hide from goes by relays of yours only: `p2pchat relays add` one that they use."
+        good = engine.route(contact.id) is not None
+        lines.append(_line("contact", good, f"{contact.name}: {way}{owed}", hint))
     return lines
 
 
-def _people(db: Database) -> tuple[list[store_contacts.Contact], dict[bytes, int]]:
-    return _contacts_of(db), store_outbox.counts(db)
+def _people(db: Database) -> tuple[list[store_contacts.Contact], dict[bytes, int], dict[bytes, str]]:
+    everybody = _contacts_of(db)
+    return everybody, store_outbox.counts(db), {one.id: _apart(db, one) for one in everybody if one.hidden}
+
+
+def _apart(db: Database, contact: store_contacts.Contact) -> str:
+    """What mail cannot do for a hidden contact."""
+    cannot = []
+    if explaining.is_out_of_reach(db, contact):
+        cannot.append("nothing is left at their relays")
+    if not store_queues.announced(db, contact.id):
+        cannot.append("nothing can be left for you")
+    return f"; you hide your address from them, so {' and '.join(cannot)}" if cannot else ""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,7 +23,7 @@ import trio
 from p2pchat.core import wire
 from p2pchat.core.identity import Device
 from p2pchat.core.primitives import KEY, Entropy
-from p2pchat.engine import housekeeping, offering, outbound, people, reading, relays, settings
+from p2pchat.engine import housekeeping, offering, outbound, people, reading, relays, settings, watching
 from p2pchat.engine.allowance import A_BRIEF_TURN, Allowance
 from p2pchat.engine.clock_hints import ClockHints
 from p2pchat.engine.clock_watch import ClockWatch, Monotonic
@@ -396,8 +396,8 @@ class Engine:
                 self.sessions.write()
                 if turn.pairs_changed or turn.offers_changed:
                     turn.outputs.insert(0, self._look())  # before whoever is to be reached is
-                if turn.mail_changed:
-                    turn.outputs.append(self._look_at_mail())
+                if turn.mail_changed or turn.mail_of:
+                    turn.outputs.append(self._look_at_mail(None if turn.mail_changed else turn.mail_of))
         except BaseException:
             self.sessions.forget()
             self.memory.forget()
@@ -442,7 +442,7 @@ class Engine:
                 await self._saved.wait()
             senders, self._unsaved = self._unsaved, set()
             for sender in senders:
-                if len(sender) == KEY:  # a relay; the ids of contacts are shorter
+                if len(sender) >= KEY:  # a relay's mailbox; the ids of contacts are shorter
                     self.mail.hear_again(sender)
                 else:
                     self.net.relink(sender)
@@ -463,8 +463,8 @@ class Engine:
 
         return use
 
-    def _look_at_mail(self) -> Callable[[], None]:
-        return partial(self.mail.use, self.mail.read(self.db))
+    def _look_at_mail(self, owners: Collection[bytes] | None = None) -> Callable[[], None]:
+        return partial(self.mail.use, watching.read(self.db, owners))
 
     def _show(self, contact: bytes) -> None:
         self.post(people.show, contact)

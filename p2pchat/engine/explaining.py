@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from p2pchat.core import delivery
-from p2pchat.engine import views
+from p2pchat.engine import views, watching
 from p2pchat.engine.clock_hints import spell
 from p2pchat.engine.clock_watch import DAY
 from p2pchat.engine.ports import Net
@@ -22,6 +22,10 @@ from p2pchat.store.outbox import OutboxRow
 
 Json = dict[str, Any]
 _NOTHING = "Nothing."
+_HIDDEN = (
+    "It leaves when a circuit by a relay of yours leads to them or to their relay. `p2pchat relays add` with their"
+    " relay's address uses it at once, and shows your address to that relay."
+)
 
 
 def why(db: Database, row: MessageRow, contact: Contact | None, net: Net, apart: int = 0) -> Json:
@@ -99,9 +103,20 @@ def _without_link(
     if row.state == delivery.STORED:
         return f"{contact.name}'s node has it; its receipt is missing.", f"It is sent again within a day. {gives_up}"
     no_link = f"There is no link with {contact.name}'s node"
+    if is_out_of_reach(db, contact):
+        reason = f"{no_link}, and you hide your address from {contact.name}: none of their relays is one of yours."
+        return reason, f"{_HIDDEN} {gives_up}"
     if any(queue.flags == 0 for queue in store_queues.theirs(db, contact.id)):
         return f"{no_link}, and their relays have not taken it yet.", f"Both are tried again and again. {gives_up}"
     return f"{no_link}.", f"It is dialled again within 5 minutes. {gives_up}"
+
+
+def is_out_of_reach(db: Database, contact: Contact) -> bool:
+    """Whether a hidden contact collects only at relays to which we do not go."""
+    if not contact.hidden:
+        return False
+    theirs = {queue.relay for queue in store_queues.theirs(db, contact.id) if queue.flags == 0}
+    return not theirs & watching.ours(db).keys()
 
 
 def first_message(db: Database, contact: Contact) -> list[Deposit]:

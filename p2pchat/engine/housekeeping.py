@@ -10,7 +10,7 @@ from dataclasses import replace
 from p2pchat.core import content as contents
 from p2pchat.core import delivery
 from p2pchat.core.session import DAY, LINGER
-from p2pchat.engine import invites, outbound, people, renewal
+from p2pchat.engine import invites, outbound, people, queues, renewal
 from p2pchat.engine.clock_watch import Jump
 from p2pchat.engine.turn import Turn
 from p2pchat.store import contacts as store_contacts
@@ -61,7 +61,8 @@ def tick(turn: Turn) -> None:
     if turn.agreed and lasting(turn, "prekeys_ahead_since", invites.rotated_ahead(turn)):
         invites.redate_rotation(turn)
     invites.rotation(turn)
-    turn.mail_changed |= store_queues.expire(turn.db, turn.passed)
+    turn.mail_of.update(dict.fromkeys(store_queues.expire(turn.db, turn.passed)))
+    queues.take_up(turn)
     for each in store_contacts.all(turn.db):
         people.tell_queues(turn, each)
 

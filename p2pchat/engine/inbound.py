@@ -75,22 +75,24 @@ def envelope(turn: Turn, contact: Contact, th: bytes, route: str, one: Frame) ->
         turn.after(turn.net.send, contact.id, [Frame(wire.REFUSED, name)])
 
 
-def mailed(turn: Turn, contact_id: bytes, blob: bytes) -> None:
+def mailed(turn: Turn, contact_id: bytes, blob: bytes) -> bool:
     """One blob from the queue of a contact at a relay: an envelope, the first message of a renewed session, or a
-    request for one. A relay can put anything there; what is none of these is dropped, and noted.
+    request for one. A relay can put anything there; what is none of these is dropped, and noted. False where it has to
+    wait for another turn.
     """
     contact = turn.contact(contact_id)
     if contact is None or contact.state not in ("contact", "waiting"):
-        return
+        return True
     taken = _take(turn, contact, MAILBOX, envelope_id(blob), blob)
-    if taken is None:  # until then it is only in memory: what a crash takes, its sender deposits again
-        turn.later(contact_id, mailed, contact_id, blob)
-    elif not taken:
+    if taken is None:
+        return False
+    if not taken:
         if not renewal.begun(turn, contact, blob) and not renewal.requested(turn, contact, blob):
             renewal.unread(turn, contact)
     elif not turn.recent(contact.heard_at or 0, HOUR):
         store_contacts.heard(turn.db, contact_id, turn.now)
         turn.forget_contact(contact_id)
+    return True
 
 
 def _take(turn: Turn, contact: Contact, route: str, name: bytes, blob: bytes) -> bool | None:

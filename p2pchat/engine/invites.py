@@ -163,7 +163,7 @@ def _put_into_boxes(turn: Turn, row: InviteRow, relays: Sequence[Relay], writer_
             ),
         )
     _fill_boxes(turn, row, sign_public(fetch_seed))
-    turn.mail_changed = True
+    turn.mail_of[row.id] = None
 
 
 def _fill_boxes(turn: Turn, row: InviteRow, fetch: bytes) -> None:
@@ -179,13 +179,14 @@ def _leave_boxes(turn: Turn, invite_id: bytes) -> None:
     """The bundle is of no use any more."""
     store_outbox.clear(turn.db, invite_id)
     store_queues.leave_box(turn.db, invite_id)
-    turn.mail_changed = True
+    turn.mail_of[invite_id] = None
 
 
 def ended(turn: Turn, row: InviteRow) -> None:
     """An invite has expired: what it has at relays is left alone."""
     _leave_boxes(turn, row.id)
     store_queues.collect_no_more(turn.db, invite=row.id)
+    turn.mail_of[row.id] = None
     turn.offers_changed = True
 
 
@@ -205,7 +206,7 @@ def rotation(turn: Turn) -> PrekeySet:
         if row.kind == REUSABLE and row.id in fetches:
             store_outbox.clear(turn.db, row.id)
             _fill_boxes(turn, row, fetches[row.id])
-            turn.mail_changed = True
+            turn.mail_of[row.id] = None
     return fresh
 
 
@@ -318,7 +319,7 @@ def mailed(turn: Turn, invite_id: bytes, blob: bytes) -> None:
         return
     if not admit(turn, invite_id, blob) and row.state == store_invites.USED:
         store_queues.collect_no_more(turn.db, invite=invite_id)
-        turn.mail_changed = True
+        turn.mail_of[invite_id] = None
 
 
 def _known_as(row: InviteRow, blob: bytes) -> bytes:
@@ -413,7 +414,7 @@ def boxed(turn: Turn, contact_id: bytes, relay: bytes, blob: bytes) -> None:
     for way in ways:
         row = TheirQueueRow(contact.id, None, way.peer, way.address, way.token, fetch, put_seed, mailbox.STAMPED, until)
         store_queues.deposit_in(turn.db, row)
-    turn.mail_changed = True
+    turn.mail_of[contact_id] = None
 
 
 _BOX = array(binary_upto(MOST_BUNDLE), binary(KEY), binary(SIGNATURE), open_end=True)

@@ -1,7 +1,11 @@
 """Mail: what comes from mailboxes goes into turns, and what is committed goes to mailboxes where no link takes it.
 
-Which queues are watched and deposited in follows from the store alone: whoever changes relays, queues or invites says
-so in its turn (`mail_changed`), and all of it is read again.
+Which queues are watched and deposited in follows from the store alone: whoever changes relays says so in its turn
+(`mail_changed`), and all of it is read again; whoever changes what is of a contact or an invite names it (`mail_of`),
+and that is.
+
+Relays that nobody here chose are there for one contact each, or a few. `MAX_FOREIGN` of them are watched at a time:
+where there are more they take turns, each contact's first ones before anybody's second.
 """
 
 from __future__ import annotations
@@ -11,8 +15,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from p2pchat.core import content as contents
-from p2pchat.core import mailbox
-from p2pchat.core.invite import ROLE_RELAY, decode_invite
 from p2pchat.core.primitives import KEY, sign_public
 from p2pchat.engine import inbound, invites, outbound
 from p2pchat.engine.alarm import Alarms
@@ -20,16 +22,14 @@ from p2pchat.engine.deposits import Deposits
 from p2pchat.engine.ports import OwnQueue, Relay, TheirQueue
 from p2pchat.engine.queues import Source
 from p2pchat.engine.turn import Sealed, Turn
-from p2pchat.store import contacts as store_contacts
+from p2pchat.engine.watching import Inlet, Known
 from p2pchat.store import envelopes as store_envelopes
-from p2pchat.store import queues as store_queues
-from p2pchat.store import relays as store_relays
-from p2pchat.store.database import Database
-from p2pchat.store.queues import TheirQueueRow
 
 if TYPE_CHECKING:
     from p2pchat.engine.engine import Engine
 
+NOBODY = b""
+"""Whose queue it is where nobody knows it."""
 UNACKED = 10.0
 """Seconds in which a link has to bring an ack of what is under way on it; else it counts as none."""
 LET_BY = 20.0
@@ -39,28 +39,39 @@ RECEIPTS_AFTER, RECEIPTS_BEFORE = 1.0, 60.0
 deposits belong together (Martiny et al., "Improving Signal's Sealed Sender", NDSS 2021).
 """
 
-Alarm = tuple[Literal["acks", "let by", "receipts"], bytes] | tuple[Literal["pause"], int]
+MAX_FOREIGN = 64
+"""Relays that nobody here chose which are watched at a time."""
+FOREIGN_TURN = 600.0
+"""Seconds until others have their turn."""
+
+Alarm = tuple[Literal["acks", "let by", "receipts"], bytes] | tuple[Literal["pause"], int] | tuple[Literal["turn"]]
+Place = tuple[bytes, bytes]
+"""(name of a mailbox, name of a queue)"""
 
 
 @dataclass
 class Watched:
-    """What is collected at one relay."""
+    """What is collected from one mailbox. active: it is watched now; no relay but a chosen one needs not be."""
 
     relay: Relay
     queues: dict[bytes, OwnQueue] = field(default_factory=dict)
     sources: dict[bytes, Source] = field(default_factory=dict)
-
-    def add(self, qid: bytes, source: Source, queue: OwnQueue) -> None:
-        """One queue more."""
-        self.queues[qid], self.sources[qid] = queue, source
+    active: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the store says about mailboxes: what to watch, by relay, and what to deposit in."""
+@dataclass
+class Taking:
+    """How far a queue is taken. upto: the last place that is on disk, or was put off; off: those that were put off, and
+    are in memory only.
+    """
 
-    watched: Mapping[bytes, Watched]
-    theirs: Sequence[TheirQueueRow]
+    upto: int = 0
+    off: set[int] = field(default_factory=set)
+
+    @property
+    def on_disk(self) -> int:
+        """Up to where everything is: the relay can delete that."""
+        return min(self.off) - 1 if self.off else self.upto
 
 
 class Mail:
@@ -69,8 +80,10 @@ class Mail:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._nobodys = OwnQueue(engine.entropy.random(KEY), sign_public(engine.entropy.random(KEY)))
-        self._watched: Mapping[bytes, Watched] = {}
-        self._taken: dict[tuple[bytes, bytes], int] = {}
+        self._watched: dict[bytes, Watched] = {}
+        self._inlets: dict[bytes, dict[Place, Inlet]] = {}
+        self._taken: dict[Place, Taking] = {}
+        self._turn = 0
         self._stalled: set[bytes] = set()
         self._progress: dict[bytes, int | None] = {}
         self._alarms: Alarms[Alarm] = Alarms(self._ring)
@@ -78,53 +91,97 @@ class Mail:
 
     # --- what is wanted
 
-    def read(self, db: Database) -> Known:
-        """What the store says. A relay of ours without a queue gets one that nobody knows: so we hear how it does."""
-        watched: dict[bytes, Watched] = {}
-        ours = {row.peer: Relay(row.peer, row.addresses, row.token) for row in store_relays.all(db)}
-
-        def at(peer: bytes, addresses: tuple[bytes, ...], token: bytes) -> Watched:
-            return watched.setdefault(peer, Watched(ours.get(peer, Relay(peer, addresses, token))))
-
-        for qid, row in store_queues.own(db):
-            source = Source("invite", row.invite or b"") if row.contact is None else Source("contact", row.contact)
-            at(row.relay, row.addresses, row.token).add(qid, source, OwnQueue(row.fetch_seed, row.put, row.flags))
-        theirs = store_queues.theirs(db)
-        opened = {(row.contact, row.relay) for row in theirs if row.flags == mailbox.STAMPED}
-        for contact in store_contacts.all(db):
-            if contact.invite is None or contact.state not in ("waiting", "contact"):
-                continue
-            invite = decode_invite(contact.invite)
-            if invite.writer is None:  # no relay, or made before boxes had a writer
-                continue
-            box = OwnQueue(mailbox.invite_box(invite.secret), invite.writer, mailbox.BOX)
-            for way in invite.ways:
-                if way.role == ROLE_RELAY and (contact.id, way.peer) not in opened:
-                    at(way.peer, (way.address,), way.token).add(box.queue.id, Source("box", contact.id), box)
-        for peer in ours.keys() - watched.keys():
-            at(peer, (), b"").add(self._nobodys.queue.id, Source("nobody", b""), self._nobodys)
-        return Known(watched, theirs)
-
     def use(self, known: Known) -> None:
-        """Watch and deposit there from now on."""
-        before, self._watched = self._watched, known.watched
-        for relay, watched in known.watched.items():
-            old = before.get(relay)
-            if old is None or (old.relay, old.queues) != (watched.relay, watched.queues):
-                self._watch(watched)
-        for relay in before.keys() - known.watched.keys():
-            self._engine.net.mailboxes.watch(before[relay].relay, ())
-        places = {(relay, qid) for relay, watched in known.watched.items() for qid in watched.queues}
-        self._taken = {place: upto for place, upto in self._taken.items() if place in places}
+        """Watch and deposit as the store says from now on."""
+        inlets, outlets = dict(known.inlets), dict(known.outlets)
+        if known.whole:
+            for owner in self._inlets.keys() - inlets.keys() - {NOBODY}:
+                inlets[owner] = ()
+            for owner in self.deposits.known() - outlets.keys():
+                outlets[owner] = ()
+        changes: dict[bytes, _Change] = {}
+        for owner, some in inlets.items():
+            self._change(owner, some, changes)
+        self._change(NOBODY, self._for_nobody(known.ours), changes)
         owners = self.deposits.owners
-        self.deposits.use(known.theirs)
+        for owner, ways in outlets.items():
+            self.deposits.use(owner, ways)
+        self._tell(changes)
         for contact in owners ^ self.deposits.owners:
             self._engine.presence.changed(contact)
 
-    def _watch(self, watched: Watched) -> None:
-        relay = watched.relay
-        queues = [replace(one, after=self._taken.get((relay.peer, qid), 0)) for qid, one in watched.queues.items()]
-        self._engine.net.mailboxes.watch(relay, queues)
+    def _change(self, owner: bytes, inlets: Sequence[Inlet], changes: dict[bytes, _Change]) -> None:
+        """These are somebody's from now on."""
+        before = self._inlets.pop(owner, {})
+        after = {(inlet.relay.mailbox, inlet.qid): inlet for inlet in inlets}
+        if after:
+            self._inlets[owner] = after
+        for (name, qid), inlet in after.items():
+            watched = self._watched.setdefault(name, Watched(inlet.relay))
+            if before.pop((name, qid), None) != inlet:
+                watched.queues[qid], watched.sources[qid] = inlet.queue, inlet.source
+                changes.setdefault(name, _Change()).add(qid, relay=inlet.relay)
+        for name, qid in before:
+            del self._watched[name].queues[qid], self._watched[name].sources[qid]
+            self._taken.pop((name, qid), None)
+            changes.setdefault(name, _Change()).drop.append(qid)
+
+    def _for_nobody(self, ours: Mapping[bytes, Relay]) -> list[Inlet]:
+        """A relay of ours without a queue gets one that nobody knows: so we hear how it does."""
+        qid, nobody = self._nobodys.queue.id, Source("nobody", NOBODY)
+        bare = [relay for peer, relay in ours.items() if peer not in self._watched or not self._has_other(peer, qid)]
+        return [Inlet(relay, qid, nobody, self._nobodys) for relay in bare]
+
+    def _has_other(self, name: bytes, qid: bytes) -> bool:
+        queues = self._watched[name].queues
+        return len(queues) > (qid in queues)
+
+    def _tell(self, changes: Mapping[bytes, _Change]) -> None:
+        """Have the net watch what is to be watched now."""
+        boxes = self._engine.net.mailboxes
+        for name, change in changes.items():
+            watched = self._watched[name]
+            watched.relay = change.relay or watched.relay
+            if watched.active:
+                add = [self._with_place(name, qid) for qid in change.new if qid in watched.queues]
+                boxes.change(watched.relay, add, [qid for qid in change.drop if qid not in watched.queues])
+            if not watched.queues:
+                del self._watched[name]
+        wanted = self._wanted()
+        for name, watched in self._watched.items():
+            if watched.active != (name in wanted):
+                watched.active = name in wanted
+                queues = [self._with_place(name, qid) for qid in watched.queues] if watched.active else []
+                boxes.watch(watched.relay, queues)
+
+    def _wanted(self) -> set[bytes]:
+        """The mailboxes that are to be watched now."""
+        foreign = [name for name, watched in self._watched.items() if not watched.relay.chosen]
+        if len(foreign) > MAX_FOREIGN:
+            self._alarms.set(("turn",), FOREIGN_TURN)
+            ranks = self._ranks()
+            foreign.sort(key=lambda name: (ranks[name], name))
+            begin = self._turn % len(foreign)
+            foreign = [*foreign[begin:], *foreign[:begin]][:MAX_FOREIGN]
+        return {name for name, watched in self._watched.items() if watched.relay.chosen}.union(foreign)
+
+    def _ranks(self) -> dict[bytes, int]:
+        """Of each mailbox, whether it is somebody's first, second …"""
+        ranks: dict[bytes, int] = {}
+        for inlets in self._inlets.values():
+            for rank, name in enumerate(dict.fromkeys(name for name, _ in inlets)):
+                ranks[name] = min(rank, ranks.get(name, rank))
+        return ranks
+
+    @property
+    def in_turn(self) -> int:
+        """How many relays that nobody here chose have to wait for their turn to be watched."""
+        return sum(not watched.active for watched in self._watched.values())
+
+    def _with_place(self, name: bytes, qid: bytes) -> OwnQueue:
+        taking = self._taken.get((name, qid))
+        queue = self._watched[name].queues[qid]
+        return queue if taking is None else replace(queue, after=taking.on_disk)
 
     @property
     def busy(self) -> bool:
@@ -155,8 +212,8 @@ class Mail:
         taken, paused = self.deposits.results(done)
         by_owner: dict[bytes, list[tuple[int, bytes]]] = {}
         for queue, envelope_id in taken:
-            if (row := self.deposits.get(queue)) is not None:
-                by_owner.setdefault(row.owner, []).append((queue, envelope_id))
+            if (outlet := self.deposits.get(queue)) is not None:
+                by_owner.setdefault(outlet.row.owner, []).append((queue, envelope_id))
         for owner, some in by_owner.items():
             reached = self.deposits.reached
             self._engine.post(inbound.deposited, owner, relay, some, reached, lazy=True, brief=True)
@@ -208,9 +265,15 @@ class Mail:
             self._release(contact, some, receipts=contact in turn.told)
         for contact in turn.owing:
             self._owe(contact)
-        for (relay, qid), upto in turn.taken.items():
-            self._taken[relay, qid] = max(upto, self._taken.get((relay, qid), 0))
-            self._engine.net.mailboxes.taken(relay, qid, upto)
+        for (name, qid), places in turn.taken.items():
+            taking = self._taken.setdefault((name, qid), Taking())
+            for place, on_disk in places.items():
+                taking.upto = max(taking.upto, place)
+                if on_disk:
+                    taking.off.discard(place)
+                else:
+                    taking.off.add(place)
+            self._engine.net.mailboxes.taken(name, qid, taking.on_disk)
 
     def _release(self, contact: bytes, sealed: Sequence[Sealed], *, receipts: bool) -> None:
         if self._engine.net.route(contact) is not None:
@@ -231,7 +294,11 @@ class Mail:
         """What concerned this relay could not be saved: let it come again, and read again what it is to be given."""
         if (watched := self._watched.get(relay)) is not None:
             self._engine.net.mailboxes.watch(watched.relay, ())
-            self._watch(watched)
+            for qid in watched.queues:
+                if (taking := self._taken.get((relay, qid))) is not None:  # it comes again, and what was put off too
+                    self._taken[relay, qid] = Taking(taking.on_disk)
+            watched.active = False
+            self._tell({})
         self.deposits.begin_anew(relay)
 
     def _deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:
@@ -256,8 +323,8 @@ class Mail:
             self._watch_acks(contact)
 
     def _refill(self, queue: int) -> None:
-        row = self.deposits.get(queue)
-        self._engine.post(self.deposits.read, queue, sender=None if row is None else row.relay)
+        outlet = self.deposits.get(queue)
+        self._engine.post(self.deposits.read, queue, sender=None if outlet is None else outlet.relay.mailbox)
 
     def _pause(self, queue: int, seconds: float) -> None:
         self._alarms.set(("pause", queue), seconds)
@@ -269,6 +336,9 @@ class Mail:
             self._engine.flow.let_go(alarm[1])
         elif alarm[0] == "acks":
             self._look_at_acks(alarm[1])
+        elif alarm[0] == "turn":
+            self._turn += MAX_FOREIGN
+            self._tell({})
         else:
             self._engine.post(self._receipts, alarm[1])
 
@@ -278,11 +348,28 @@ class Mail:
         turn.after(self.deposits.look, contact)  # and those that people caused by reading
 
 
-def _take(turn: Turn, source: Source, relay: bytes, qid: bytes, place: int, blob: bytes) -> None:
+@dataclass
+class _Change:
+    """What is to be said of one mailbox to the net."""
+
+    relay: Relay | None = None
+    new: list[bytes] = field(default_factory=list)
+    drop: list[bytes] = field(default_factory=list)
+
+    def add(self, qid: bytes, relay: Relay) -> None:
+        """One queue more, or one that is another now."""
+        self.new.append(qid)
+        self.relay = relay
+
+
+def _take(turn: Turn, source: Source, name: bytes, qid: bytes, place: int, blob: bytes) -> None:
+    done = True
     if source.kind == "contact":
-        inbound.mailed(turn, source.owner, blob)
+        done = inbound.mailed(turn, source.owner, blob)
     elif source.kind == "invite":
         invites.mailed(turn, source.owner, blob)
     else:
-        invites.boxed(turn, source.owner, relay, blob)
-    turn.taken[relay, qid] = place
+        invites.boxed(turn, source.owner, name[:KEY], blob)
+    turn.taken.setdefault((name, qid), {})[place] = done
+    if not done:  # until then it is in memory only, and the relay keeps it
+        turn.later(name, _take, source, name, qid, place, blob)

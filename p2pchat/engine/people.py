@@ -110,7 +110,7 @@ def knock(turn: Turn, contact: Contact, invite: Invite) -> None:
     ways = [(way.peer, way.address) for way in invite.ways if way.role == ROLE_NODE]
     if ways:
         turn.after(turn.net.join, contact.id, ways, hello_key(invite.secret))
-    turn.mail_changed = True
+    turn.mail_of[contact.id] = None
 
 
 def knock_anew(turn: Turn, contact: Contact, newer: Contact) -> Contact:
@@ -227,7 +227,7 @@ def forget_first(turn: Turn, contact_id: bytes) -> None:
     """Our first message is not sent any more."""
     store_outbox.clear(turn.db, contact_id, [store_outbox.INITIAL])
     store_queues.deposit_no_more(turn.db, contact_id, STAMPED)
-    turn.mail_changed = True
+    turn.mail_of[contact_id] = None
 
 
 def accepted(turn: Turn, contact: Contact, session: Session) -> Contact:
@@ -327,7 +327,8 @@ def remove(turn: Turn, contact: Contact) -> None:
     meta.forget_about(turn.db, contact.id)
     turn.sessions.forget(contact.id)
     turn.forget_contact(contact.id)
-    turn.pairs_changed = turn.mail_changed = True
+    turn.pairs_changed = True
+    turn.mail_of[contact.id] = None
     turn.after(turn.net.forget, contact.id)
 
 
@@ -348,6 +349,9 @@ def hide(turn: Turn, contact: Contact, *, hidden: bool) -> Contact:
         raise NotNow(f"What {contact.name} is told about you first is on its way already", hint="Wait for the answer.")
     changed = turn.change(contact.id, hidden=hidden)
     turn.pairs_changed = True
+    turn.mail_of[contact.id] = None
+    queues.renew(turn, changed)
+    tell_queues(turn, changed)  # before the profile, which says nothing of queues where there are none
     turn.event("contact", **views.contact(changed, turn.net.route(contact.id)))
     if changed.invite is not None:
         turn.after(turn.net.joined, contact.id)

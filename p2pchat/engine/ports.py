@@ -19,13 +19,19 @@ PackedWay = tuple[bytes, bytes]
 
 
 class Mailboxes(Protocol):
-    """The mailboxes of relays as the engine sees them. Nothing here waits; what comes of it is told to `Mail`."""
+    """The mailboxes of relays as the engine sees them. Nothing here waits; what comes of it is told to `Mail`. Where
+    only bytes name one, they are its `Relay.mailbox`.
+    """
 
     def watch(self, relay: Relay, queues: Sequence[OwnQueue]) -> None:
         """Collect from these queues at this relay, what lies there and what comes, as `Mail.collected`; called again,
         the new list counts; an empty one ends it. The relay need not be one of ours: a box of an invite, queues of a
         relay that we left.
         """
+        ...
+
+    def change(self, relay: Relay, add: Sequence[OwnQueue], drop: Sequence[bytes]) -> None:
+        """Collect from these queues besides, or with what is known of them now; from those, by name, no more."""
         ...
 
     def taken(self, relay: bytes, qid: bytes, upto: int) -> None:
@@ -51,7 +57,7 @@ class Mailboxes(Protocol):
         ...
 
     def relay_health(self) -> Mapping[bytes, RelayHealth]:
-        """By transport key: every relay that we watch or deposit at now."""
+        """By `Relay.mailbox`: every relay that we watch or deposit at now."""
         ...
 
 

@@ -285,7 +285,8 @@ class Turn:
 
     `receipts` and `read` are ids of contents that contacts are told of at the turn's end: received, read. `owing` are
     contacts who are told later, since it goes by a relay, `told` those whose time has come. `unread` are chats of which
-    something else is unread now. `taken`: up to which place what came from a (relay, queue) is on disk with this turn.
+    something else is unread now. `taken`: of what came from a (mailbox, queue), by place, whether it is on disk with
+    this turn, or was put off. `mail_of`: contacts and invites whose queues changed; `mail_changed`: those of all did.
     `route`: how a message to a contact would travel. `passed`, `latest`, `agreed`: see `clock_watch`; what ends at a
     deadline ends by `passed`, never by `now`.
 
@@ -323,14 +324,17 @@ class Turn:
     pairs_changed: bool = False
     offers_changed: bool = False
     mail_changed: bool = False
-    taken: dict[tuple[bytes, bytes], int] = field(default_factory=dict)
+    mail_of: dict[bytes, None] = field(default_factory=dict)
+    taken: dict[tuple[bytes, bytes], dict[int, bool]] = field(default_factory=dict)
 
     def after(self, output: Callable[..., object], *args: object) -> None:
         """Run `output(*args)` once this turn is on disk."""
         self.outputs.append(lambda: output(*args))
 
     def later(self, contact: bytes, function: Callable[..., object], *args: object) -> None:
-        """Run `function(turn, *args)` in a turn after this one, if this one is saved; for this contact's sake."""
+        """Run `function(turn, *args)` in a turn after this one, if this one is saved; for the sake of this contact, or
+        mailbox.
+        """
         self.following.append((contact, function, args))
 
     def event(self, name: str, /, **fields: object) -> None:

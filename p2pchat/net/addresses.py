@@ -22,7 +22,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -33,6 +33,7 @@ from p2pchat.core.names import PASS
 from p2pchat.errors import BadAddress, CannotOpen
 
 IP: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPNetwork: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 DEFAULT_LISTEN = ("/ip4/0.0.0.0/tcp/0", "/ip6/::/tcp/0")
 
@@ -51,6 +52,13 @@ _PASS = b"\x81\x80\xc0\x01"  # 0x300001, from the range for private use
 _PASS_TEXT = re.compile(r"[a-z2-7]{16}")
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 _NAME = re.compile(r"(?=.{1,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+
+# RFC 1918, 1122 (loopback), 3927 (link-local), 6598 (behind a carrier's NAT); RFC 4291 and 4193 for IPv6
+_LOCAL: tuple[IPNetwork, ...] = (
+    *map(ipaddress.IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "169.254.0.0/16")),
+    *map(ipaddress.IPv4Network, ("100.64.0.0/10",)),
+    *map(ipaddress.IPv6Network, ("::1/128", "fe80::/10", "fc00::/7")),
+)
 
 _VIRTUAL = (
     *("docker", "podman", "br-", "veth", "virbr", "vnet", "lxc", "lxdbr", "cni", "flannel", "cali", "kube", "vmnet"),
@@ -103,10 +111,13 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """One address of one network interface of this machine."""
+    """One address of one network interface of this machine. prefix: how many of its bits name its network; None where
+    the system does not say.
+    """
 
     name: str
     ip: IP
+    prefix: int | None = None
 
     @property
     def virtual(self) -> bool:
@@ -215,12 +226,16 @@ def pass_of(addresses: Iterable[str]) -> bytes:
     return next(filter(None, (parse_target(address).relay_pass for address in addresses)), b"")
 
 
-def with_twins(addresses: Iterable[str]) -> list[str]:
-    """For relays, which serve WebSocket on the same port: after every raw address that address with /ws, once each."""
+def with_twins(addresses: Iterable[str], *, chosen: bool = True) -> list[str]:
+    """For relays, which serve WebSocket on the same port: after every raw address that address with /ws, once each.
+
+    Not `chosen`: somebody else named them. Then a local address gets none: no machine in a house or a company is sent
+    an HTTP request because a contact says so.
+    """
     found: dict[str, None] = {}
     for target in map(parse_target, addresses):
         found[target.text()] = None
-        if target.over == "tcp":
+        if target.over == "tcp" and (chosen or isinstance(target.host, Name) or not is_local(target.host)):
             found[replace(target, over="ws").text()] = None
     return list(found)
 
@@ -349,6 +364,34 @@ def dialable(endpoint: Endpoint) -> bool:
     return not ip.is_link_local and ip.ipv4_mapped is None
 
 
+def is_local(ip: IP) -> bool:
+    """Whether it means something else on every network: private, loopback, link-local, or behind a carrier's NAT."""
+    return _block(ip) is not None
+
+
+def dialled_for_others(ip: IP, here: Collection[Interface], *, relay: bool) -> bool:
+    """Whether an address that somebody else named is dialled from this machine, whose addresses are `here`: else they
+    could have us try the ports of any network that we can reach.
+
+    A local address is one where this machine has an address in the same block of private addresses, since people of
+    one house or one company meet there. A relay must be on the very network. Loopback is dialled by a node that is to
+    be found there itself; it is in `here` then.
+    """
+    block = _block(ip)
+    if block is None:
+        return True
+    near = [one for one in here if one.ip in block]
+    if not relay or ip.is_loopback:
+        return bool(near)
+    return any(
+        one.prefix is not None and ip in ipaddress.ip_network((one.ip, one.prefix), strict=False) for one in near
+    )
+
+
+def _block(ip: IP) -> IPNetwork | None:
+    return next((block for block in _LOCAL if ip in block), None)
+
+
 def neighbourhood(ip: str) -> str:
     """What counts as one place when we limit what strangers have (`places`): an IPv4 address, also one in IPv6
     clothing, or the 16 hex digits of an IPv6 /64, since one customer has all of those."""
@@ -386,8 +429,21 @@ def interfaces() -> tuple[Interface, ...]:
     for adapter in ifaddr.get_adapters():
         for entry in adapter.ips:
             text = entry.ip if isinstance(entry.ip, str) else entry.ip[0]
-            found.append(Interface(adapter.name, ipaddress.ip_address(text.partition("%")[0])))
+            found.append(Interface(adapter.name, ipaddress.ip_address(text.partition("%")[0]), entry.network_prefix))
     return tuple(found)
+
+
+def found_here(ours: Iterable[str], machine: Sequence[Interface] | None = None) -> tuple[Interface, ...]:
+    """This machine's own addresses, for `dialled_for_others`: loopback only where `ours`, at which this node can be
+    dialled, has it too.
+    """
+    alone = any(_is_loopback(parse_target(address)) for address in ours)
+    known = interfaces() if machine is None else machine
+    return tuple(one for one in known if alone or not one.ip.is_loopback)
+
+
+def _is_loopback(target: Target) -> bool:
+    return not isinstance(target.host, Name) and target.host.is_loopback
 
 
 def expand(bound: Iterable[Endpoint], here: Sequence[Interface] | None = None) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
 """What is collected on one stream to a relay: the queues we watch, a page at a time, then as it comes.
 
 Queues are opened and fetched in eights. Each eight is fetched until nothing is left, then followed: what comes is
-pushed. A page is asked for as soon as there is room for it, while those before are still being worked on. Every step of
-the relay's is held against what it was asked for: whatever was not raises `CannotOpen`.
+pushed. Without `follow` each is read once. A page is asked for as soon as there is room for it, while those before are
+still being worked on. Every step of the relay's is held against what it was asked for: whatever was not raises
+`CannotOpen`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from p2pchat.core import mailbox as words
 from p2pchat.core.mailbox import Blob, Delete, End, Queue
 from p2pchat.core.primitives import sign_public
 from p2pchat.core.relays import OwnQueue
+from p2pchat.core.wire import Frame
 from p2pchat.errors import CannotOpen, Refused
 from p2pchat.net.mailstream import MailStream
 
@@ -30,6 +32,8 @@ MOST_PLACE = (1 << 63) - 1
 """Places go to a database, whose integers are signed."""
 GATHER = 0.05
 """Seconds between two deletes in the same queue."""
+WIND_UP = 20.0
+"""Seconds in which the last that was read is to be on our disk, and deleted; else it comes again the next time."""
 
 Collected = Callable[[bytes, Sequence[tuple[int, bytes]]], Awaitable[None]]
 """(qid, [(place, blob)]): waits while too much waits"""
@@ -98,9 +102,13 @@ class _Fetch:
 
 
 class Collecting:
-    """One stream's share of `Mailboxes.watch`. collected: what is done with what came."""
+    """One stream's share of `Mailboxes.watch`. collected: what is done with what came. follow: whether to stay, once
+    what lies there is read.
+    """
 
-    def __init__(self, stream: MailStream, made_up: MadeUp, collected: Collected) -> None:
+    def __init__(self, stream: MailStream, made_up: MadeUp, collected: Collected, *, follow: bool = True) -> None:
+        self._follow = follow
+        self._found: set[_Opened] = set()
         self._stream = stream
         self._made_up = made_up
         self._collected = collected
@@ -164,6 +172,23 @@ class Collecting:
 
     # --- what the relay says
 
+    def take(self, frame: Frame) -> None:
+        """What the relay says on a stream on which nothing is deposited. Raises CannotOpen, and Refused."""
+        match frame.type:
+            case words.BLOB:
+                self.blob(words.decode_blob(frame.body))
+            case words.END:
+                self.end(words.decode_end(frame.body))
+            case words.OPENED:
+                handle, code = words.decode_opened(frame.body)
+                self._stream.opened(handle)
+                self.opened(handle, code)
+            case words.RESULTS:
+                if not all(self.result(*one) for one in words.decode_results(frame.body)):
+                    raise CannotOpen
+            case _:
+                raise CannotOpen
+
     def opened(self, handle: int, code: int) -> bool:
         """Whether this handle is of ours. Raises `Refused` where we may not use it."""
         if handle not in self._opened:
@@ -184,6 +209,7 @@ class Collecting:
             if opened is None:
                 return
             fetch.found += 1
+            self._found.add(opened)
         elif opened is not None and opened.following:
             opened.pushed.append(blob.place)
             self._pushed += 1
@@ -213,11 +239,12 @@ class Collecting:
             if not fetch.found:  # so it would go on for ever
                 raise CannotOpen
             self._to_fetch.appendleft(fetch.group)
-        elif fetch.want:
+        elif fetch.want and self._follow:
             for opened in fetch.group:
                 opened.following = True
             self._ask(fetch.group, 0)
         self._fetch()
+        self._freed.unpark_all()
 
     def result(self, number: int, code: int) -> bool:
         """Whether this is the answer to a delete of ours."""
@@ -250,7 +277,19 @@ class Collecting:
                 await self._collected(watched.qid, blobs)
             self._size -= sum(len(blob) for _, blob in blobs)
             self._went.unpark_all()
+            self._freed.unpark_all()
             self._fetch()
+
+    async def read(self) -> list[Watched]:
+        """Wait until all that lies there is on our disk and deleted, for some seconds at most; where there was
+        something.
+        """
+        while self._fetches or self._to_fetch:
+            await self._freed.park()
+        with trio.move_on_after(WIND_UP):
+            while self._size or self._deletes or any(one.watched.deleted < one.seen for one in self._found):
+                await self._freed.park()
+        return [opened.watched for opened in self._found]
 
     def taken(self, watched: Watched) -> None:
         """What came up to `watched.taken` is on our disk."""

@@ -6,7 +6,7 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import trio
@@ -20,8 +20,9 @@ from p2pchat.core.names import hop_name, web_path
 from p2pchat.errors import BadAddress, Unreachable
 from p2pchat.net import addresses as addr
 from p2pchat.net import circuit, guard, websocket
-from p2pchat.net.addresses import Name, Target
+from p2pchat.net.addresses import Interface, Name, Target
 from p2pchat.net.guard import GuardedYamux, Wire
+from p2pchat.net.lookups import lookups
 from p2pchat.net.pipes import Pipe, TcpPipe, keep_alive
 from p2pchat.net.ports import Stream
 from p2pchat.net.streams import CircuitPipe, LibP2PStream
@@ -35,19 +36,29 @@ CIRCUIT_STAGGER = 1.0
 _MAX_TARGETS = 8
 _MAX_RELAYS = 4
 _MAX_IPS = 4  # of one name
+_FAMILIES = {"dns4": trio.socket.AF_INET, "dns6": trio.socket.AF_INET6}
 _IP_PATIENCE = 2.0  # seconds before the next one of them
 _CLOSE_PATIENCE = 1.0
 
-OpenRelay = Callable[[bytes, Sequence[str], str], Awaitable[Stream]]
-"""(relay, addresses, protocol) → a stream with it"""
+OpenRelay = Callable[[bytes, Sequence[str], str, bool], Awaitable[Stream]]
+"""(relay, addresses, protocol, whether a person here chose it) → a stream with it"""
 
-_Attempt = tuple[float, Callable[[], Awaitable[SwarmConn]]]
-"""(seconds that the one before it has for itself, what to do)"""
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """What to do, and the seconds that the one before it has for itself. steady: the next one waits for its own pause
+    even if this one fails at once, so that nobody can tell from what follows whether a port here was open.
+    """
+
+    pause: float
+    run: Callable[[], Awaitable[SwarmConn]]
+    steady: bool = False
 
 
 class Dialler:
     """Makes connections for a running host. `nursery`: where the circuits it made are looked after. reach_seconds: how
-    long a TCP connection may take to come about."""
+    long a TCP connection may take to come about. `ours`: the addresses at which it can be dialled itself.
+    """
 
     def __init__(
         self,
@@ -56,33 +67,45 @@ class Dialler:
         open_relay: OpenRelay,
         tls: Callable[[], ssl.SSLContext],
         reach_seconds: float,
+        ours: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._reach_seconds = reach_seconds
         self._swarm = swarm
         self._nursery = nursery
         self._open_relay = open_relay
         self._tls = tls
+        self._ours = ours
 
-    async def dial(self, peer: ID, addresses: Sequence[str], only: str | None = None) -> SwarmConn:
+    async def dial(
+        self, peer: ID, addresses: Sequence[str], only: str | None = None, *, chosen: bool = False, relay: bool = False
+    ) -> SwarmConn:
         """A connection with `peer`, proven to be it, by the route `only` or by any. Raises Unreachable.
 
         Tries raw TCP in the order given, then WebSocket, the next one when the last has failed or been silent for a
-        moment; circuits beside them, when all have failed or had a head start.
+        moment; circuits beside them, when all have failed or had a head start. Local addresses that were not `chosen`
+        here are left out, but for those of people, or a `relay`, that can be near (`addresses.dialled_for_others`).
         """
         found = targets(addresses)
-        direct: list[_Attempt] = [
-            (STAGGER if target.over == "tcp" else WEBSOCKET_AFTER, partial(self._direct, peer, target))
+        here = addr.found_here(self._ours()) if not chosen and any(map(_local, found)) else None
+        direct = [
+            _Attempt(
+                STAGGER if target.over == "tcp" else WEBSOCKET_AFTER,
+                partial(self._direct, peer, target, chosen),
+                steady=not chosen and _local(target),
+            )
             for target in found
-            if target.relay is None and only != "circuit"
+            if target.relay is None and only != "circuit" and _may_dial(target, here, relay=relay)
         ]
-        relays = circuits(found, (self._swarm.self_id, peer)) if only != "direct" else {}
-        by_relay: list[_Attempt] = [(CIRCUIT_STAGGER, partial(self._by_relay, peer, *each)) for each in relays.items()]
+        relays = circuits(found, (self._swarm.self_id, peer), chosen=chosen) if only != "direct" else {}
+        by_relay = [_Attempt(CIRCUIT_STAGGER, partial(self._by_relay, peer, *each, chosen)) for each in relays.items()]
         made: list[SwarmConn] = []
         async with trio.open_nursery() as nursery:
             failed = trio.Event()
             nursery.start_soon(_try, direct, nursery, made, failed)
             with trio.move_on_after(CIRCUITS_AFTER):
                 await failed.wait()
+                if any(attempt.steady for attempt in direct):
+                    await trio.sleep_forever()
             await _try(by_relay, nursery, made, trio.Event())
         for extra in made[1:]:
             await drop(self._swarm, extra)
@@ -90,9 +113,9 @@ class Dialler:
             raise Unreachable("no address answered")
         return made[0]
 
-    async def _direct(self, peer: ID, target: Target) -> SwarmConn:
+    async def _direct(self, peer: ID, target: Target, chosen: bool) -> SwarmConn:
         with trio.fail_after(self._reach_seconds):
-            stream = await _tcp(target)
+            stream = await _tcp(target, chosen=chosen)
         try:
             keep_alive(stream)
             pipe: Pipe = TcpPipe(stream)
@@ -106,8 +129,8 @@ class Dialler:
             stream.socket.close()
             raise
 
-    async def _by_relay(self, peer: ID, relay: bytes, addresses: list[str]) -> SwarmConn:
-        stream = await self._open_relay(relay, addresses, hop_name(addr.pass_of(addresses)))
+    async def _by_relay(self, peer: ID, relay: bytes, addresses: list[str], chosen: bool) -> SwarmConn:
+        stream = await self._open_relay(relay, addresses, hop_name(addr.pass_of(addresses)), chosen)
         assert isinstance(stream, LibP2PStream)
         try:
             if stream.route != "direct":
@@ -145,12 +168,12 @@ async def _try(attempts: list[_Attempt], nursery: trio.Nursery, made: list[Swarm
     over = trio.Event()
     if not attempts:
         failed.set()
-    for number, (pause, attempt) in enumerate(attempts):
-        if number:
-            with trio.move_on_after(pause):
-                await over.wait()
+    for before, attempt in zip([None, *attempts], attempts, strict=False):
+        if before is not None:
+            with trio.move_on_after(attempt.pause):
+                await (trio.Event() if before.steady else over).wait()
         over = trio.Event()
-        nursery.start_soon(run, attempt, over)
+        nursery.start_soon(run, attempt.run, over)
 
 
 async def _look_after(stream: LibP2PStream, muxed: object) -> None:
@@ -163,24 +186,37 @@ async def _look_after(stream: LibP2PStream, muxed: object) -> None:
         await stream.kill()
 
 
-async def _tcp(target: Target) -> trio.SocketStream:
+def _local(target: Target) -> bool:
+    return not isinstance(target.host, Name) and addr.is_local(target.host)
+
+
+def _may_dial(target: Target, here: Sequence[Interface] | None, *, relay: bool) -> bool:
+    """Whether an address is dialled from `here`; None: from anywhere. A name is judged when it is known."""
+    if here is None or isinstance(target.host, Name):
+        return True
+    return addr.dialled_for_others(target.host, here, relay=relay)
+
+
+async def _tcp(target: Target, *, chosen: bool) -> trio.SocketStream:
     if not isinstance(target.host, Name):
         return await trio.open_tcp_stream(str(target.host), target.port)
-    for ip in await _resolve(target.host, target.port):
+    for ip in await _resolve(target.host, target.port, chosen=chosen):
         with trio.move_on_after(_IP_PATIENCE), suppress(OSError):
             return await trio.open_tcp_stream(ip, target.port)
     raise Unreachable("nothing answers by this name")
 
 
-async def _resolve(name: Name, port: int) -> list[str]:
-    """The addresses of a name that we dial; the resolver may say anything."""
-    family = {"dns4": trio.socket.AF_INET, "dns6": trio.socket.AF_INET6}.get(name.kind, trio.socket.AF_UNSPEC)
+async def _resolve(name: Name, port: int, *, chosen: bool) -> list[str]:
+    """The addresses of a name that we dial; the resolver may say anything, and so may the owner of a name that a person
+    here did not give: it leads to no local address.
+    """
+    family = _FAMILIES.get(name.kind, trio.socket.AF_UNSPEC)
     found: dict[str, None] = {}
-    for *_, sockaddr in await trio.socket.getaddrinfo(name.name, port, family, trio.socket.SOCK_STREAM):
-        ip = str(sockaddr[0])
+    for ip in await lookups(chosen=chosen).addresses(name.name, family):
         version = 6 if ":" in ip else 4
         with suppress(BadAddress):
-            if addr.parse_target(f"/ip{version}/{ip}/tcp/{port}").dialable:
+            target = addr.parse_target(f"/ip{version}/{ip}/tcp/{port}")
+            if target.dialable and (chosen or not _local(target)):
                 found[ip] = None
     return list(found)[:_MAX_IPS]
 
@@ -198,13 +234,13 @@ def targets(addresses: Sequence[str]) -> list[Target]:
     return direct + [target for target in ordered if target.relay is not None][:_MAX_TARGETS]
 
 
-def circuits(found: Sequence[Target], but: Sequence[ID]) -> dict[bytes, list[str]]:
-    """Of each relay in `found`, none of `but`, the addresses to try."""
+def circuits(found: Sequence[Target], but: Sequence[ID], *, chosen: bool = False) -> dict[bytes, list[str]]:
+    """Of each relay in `found`, none of `but`, the addresses to try; `chosen`: a person here gave them."""
     relays: dict[bytes, list[str]] = {}
     for target in found:
         if target.relay is not None and ID(addr.multihash(target.relay)) not in but:
             relays.setdefault(target.relay, []).append(replace(target, relay=None).text())
-    return {relay: addr.with_twins(ways) for relay, ways in list(relays.items())[:_MAX_RELAYS]}
+    return {relay: addr.with_twins(ways, chosen=chosen) for relay, ways in list(relays.items())[:_MAX_RELAYS]}
 
 
 def live(swarm: Swarm, peer: ID, only: str | None = None) -> list[SwarmConn]:

@@ -1,7 +1,9 @@
-"""The host that hidden contacts know: it has a transport key of its own and is met over circuits only.
+"""Two hosts for hidden contacts: the one they know, and those that fetch and bring their mail.
 
-A hidden contact must not learn our address. It would, from who answers there: so another host answers them, which
-listens nowhere. It would also learn it from a relay of its own, if we went there: so we go by relays that are ours.
+A hidden contact must not learn our address. It would, from who answers there: so another host answers them, with a
+transport key of its own, and listens nowhere. It would also learn it from a relay of its own, if we went there: so we
+go by relays that a person here chose, at the addresses that a person here gave. What they say of such a relay is not
+used: an address of theirs behind its name would see us come.
 """
 
 from __future__ import annotations
@@ -12,11 +14,14 @@ from functools import partial
 from p2pchat.net import addresses as addr
 from p2pchat.net.ports import Caller, Handler, Host, Recognizer, Stream
 
+Ours = Callable[[bytes], Sequence[str]]
+"""The addresses of a relay (its transport key) as a person here gave them; none where it is none of ours."""
+
 
 class HiddenHost:
-    """`ports.Host` over another, by circuits only. `ours`: whether a relay (its transport key) is one of our own."""
+    """`ports.Host` over another, by circuits of our own relays only."""
 
-    def __init__(self, host: Host, ours: Callable[[bytes], bool]) -> None:
+    def __init__(self, host: Host, ours: Ours) -> None:
         self._host = host
         self._ours = ours
 
@@ -30,9 +35,19 @@ class HiddenHost:
     def recognize(self, recognizer: Recognizer) -> None:
         self._host.recognize(partial(_over_circuit, recognizer))
 
-    async def open(self, peer: bytes, addresses: Sequence[str], protocol: str, *, only: str | None = None) -> Stream:
-        known = [address for address in addresses if self._leads_by_ours(address)]
-        return await self._host.open(peer, known, protocol, only="circuit")
+    async def open(
+        self,
+        peer: bytes,
+        addresses: Sequence[str],
+        protocol: str,
+        *,
+        only: str | None = None,
+        chosen: bool = False,
+        relay: bool = False,
+    ) -> Stream:
+        relays = dict.fromkeys(addr.parse_target(address).relay for address in addresses)
+        known = [addr.circuit(way, by) for by in relays if by is not None for way in self._ours(by)]
+        return await self._host.open(peer, known, protocol, only="circuit", chosen=True)
 
     def vouch(self, peer: bytes) -> None:
         self._host.vouch(peer)
@@ -43,9 +58,10 @@ class HiddenHost:
     async def disconnect(self, peer: bytes, *, only: str | None = None) -> None:
         await self._host.disconnect(peer, only=only)
 
-    def _leads_by_ours(self, address: str) -> bool:
-        relay = addr.parse_target(address).relay
-        return relay is not None and self._ours(relay)
+
+def circuits_by(relays: Sequence[tuple[bytes, Sequence[str]]], to: bytes) -> list[str]:
+    """The addresses that may lead to a peer by these relays, none of which is the peer itself."""
+    return [addr.circuit(way, relay) for relay, ways in relays if relay != to for way in ways]
 
 
 async def _over_circuit(recognizer: Recognizer, name: str, caller: Caller) -> Handler | None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
@@ -90,7 +91,7 @@ class LibP2PHost(Hospitality):
         self._recognizers: list[Recognizer] = []
         self._farewells: list[Callable[[bytes], None]] = []
         self._running: _Running | None = None
-        self._dialling: dict[tuple[bytes, str | None], trio.Event] = {}
+        self._dialling: dict[_Dial, trio.Event] = {}
 
     @property
     def peer(self) -> bytes:
@@ -184,9 +185,8 @@ class LibP2PHost(Hospitality):
                     proxies=self._proxies,
                 )
                 running = _Running(swarm, basic, listening, inbound)
-                running.dialler = Dialler(
-                    swarm, nursery, partial(self._open_relay, running), self._tls, self._limits.open
-                )
+                open_relay = partial(self._open_relay, running)
+                running.dialler = Dialler(swarm, nursery, open_relay, self._tls, self._limits.open, self.addresses)
                 nursery.start_soon(inbound.run, listening.listeners)
                 self._running, self._inbound = running, inbound
                 task_status.started()
@@ -252,7 +252,16 @@ class LibP2PHost(Hospitality):
 
     # --- outbound --------------------------------------------------------------------------------------------------
 
-    async def open(self, peer: bytes, addresses: Sequence[str], protocol: str, *, only: str | None = None) -> Stream:
+    async def open(
+        self,
+        peer: bytes,
+        addresses: Sequence[str],
+        protocol: str,
+        *,
+        only: str | None = None,
+        chosen: bool = False,
+        relay: bool = False,
+    ) -> Stream:
         running = self._running
         if running is None:
             raise Unreachable("this node is not running")
@@ -260,20 +269,22 @@ class LibP2PHost(Hospitality):
             raise Unreachable("that is this node itself")
         with trio.move_on_after(self._limits.open + self._limits.queue):
             try:
-                return await self._open(running, ID(addr.multihash(peer)), addresses, protocol, only)
+                dial = _Dial(ID(addr.multihash(peer)), tuple(addresses), only, chosen, relay)
+                return await self._open(running, dial, protocol)
             except Unreachable:
                 raise
             except Exception as error:
                 raise Unreachable(f"no stream could be opened ({type(error).__name__})") from error
         raise Unreachable("no answer in time")
 
-    async def _open_relay(self, running: _Running, relay: bytes, addresses: Sequence[str], protocol: str) -> Stream:
-        return await self._open(running, ID(addr.multihash(relay)), addresses, protocol)
-
-    async def _open(
-        self, running: _Running, peer: ID, addresses: Sequence[str], protocol: str, only: str | None = None
+    async def _open_relay(
+        self, running: _Running, relay: bytes, addresses: Sequence[str], protocol: str, chosen: bool
     ) -> Stream:
-        swarm = running.swarm
+        dial = _Dial(ID(addr.multihash(relay)), tuple(addresses), None, chosen, relay=True)
+        return await self._open(running, dial, protocol)
+
+    async def _open(self, running: _Running, dial: _Dial, protocol: str) -> Stream:
+        swarm, peer, only = running.swarm, dial.peer, dial.only
         old = dialling.live(swarm, peer, only)
         tried = dialling.best(swarm, peer, only)
         if tried is not None:
@@ -285,7 +296,7 @@ class LibP2PHost(Hospitality):
                         raise  # it lives, and says no
                     log.debug("a connection turned out dead: %s", type(error).__name__)
         # There is none, or it is silent: its other end may have gone without a word.
-        conn = await self._dial_once(running, peer, addresses, only, instead_of=old)
+        conn = await self._dial_once(running, dial, instead_of=old)
         for silent in old:
             if tried is not None and dialling.route(silent) == dialling.route(tried):
                 await dialling.drop(swarm, silent)
@@ -310,21 +321,23 @@ class LibP2PHost(Hospitality):
             raise
         return LibP2PStream(stream, key_of(muxed.peer_id), inbound=False)
 
-    async def _dial_once(
-        self, running: _Running, peer: ID, addresses: Sequence[str], only: str | None, *, instead_of: list[SwarmConn]
-    ) -> SwarmConn:
-        """Dial, unless someone else already does: then wait for the result, and dial only if that was none."""
-        key = (peer.to_bytes(), only)
-        while key in self._dialling:
-            await self._dialling[key].wait()
-            fresh = [conn for conn in dialling.live(running.swarm, peer, only) if conn not in instead_of]
+    async def _dial_once(self, running: _Running, dial: _Dial, *, instead_of: list[SwarmConn]) -> SwarmConn:
+        """Dial, unless someone else already does the same: then wait for the result, and dial only if that was none.
+
+        Who knows other addresses of the peer waits for nobody: what one person says must not hold up another.
+        """
+        while dial in self._dialling:
+            await self._dialling[dial].wait()
+            fresh = [conn for conn in dialling.live(running.swarm, dial.peer, dial.only) if conn not in instead_of]
             if fresh:
                 return fresh[-1]
-        self._dialling[key] = trio.Event()
+        self._dialling[dial] = trio.Event()
         try:
-            return await running.dialler.dial(peer, addresses, only)
+            return await running.dialler.dial(
+                dial.peer, dial.addresses, dial.only, chosen=dial.chosen, relay=dial.relay
+            )
         finally:
-            self._dialling.pop(key).set()
+            self._dialling.pop(dial).set()
 
     async def gone(self, peer: bytes) -> None:
         """Wait until there is no direct connection with `peer`; one that has gone without a word is noticed."""
@@ -342,6 +355,17 @@ class LibP2PHost(Hospitality):
         async with trio.open_nursery() as nursery:
             for conn in dialling.live(running.swarm, ID(addr.multihash(peer)), only):
                 nursery.start_soon(dialling.drop, running.swarm, conn)
+
+
+@dataclass(frozen=True, slots=True)
+class _Dial:
+    """What is dialled: see `Host.open`."""
+
+    peer: ID
+    addresses: tuple[str, ...]
+    only: str | None
+    chosen: bool
+    relay: bool
 
 
 class _Running:

@@ -32,15 +32,17 @@ MOST_PINGS = 64
 """Pings that a relay may send at once, and then one a second."""
 
 
-async def connect(host: Host, relay: bytes, addresses: Sequence[str], token: bytes) -> MailStream:
-    """A stream on which the relay said hello.
+async def connect(
+    host: Host, relay: bytes, addresses: Sequence[str], token: bytes, *, only: str | None = None, chosen: bool = True
+) -> MailStream:
+    """A stream on which the relay said hello. only, chosen: as in `Host.open`.
 
     Raises `Unreachable` or `LinkLost` where it does not answer, `CannotOpen` for a hello that is none, and `Refused`
     where it does not take the token, or wants one and there is none.
     """
     known = with_pass(addresses, relay_pass(relay, token))
     try:
-        stream = await host.open(relay, known, mailbox_name(relay, token))
+        stream = await host.open(relay, known, mailbox_name(relay, token), only=only, chosen=chosen, relay=True)
     except NotServed:
         raise Refused("it does not take our token" if token else "it serves only those who have its token") from None
     try:

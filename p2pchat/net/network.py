@@ -16,7 +16,7 @@ from p2pchat.net import addresses
 from p2pchat.net.direct import Link, Wire
 from p2pchat.net.joining import Doorkeeper
 from p2pchat.net.mailbox import Mail
-from p2pchat.net.mailboxes import Mailboxes
+from p2pchat.net.mailboxes import Mailboxes, NewHost
 from p2pchat.net.ports import RelayedHost
 from p2pchat.net.reach import Way
 from p2pchat.net.reservations import Known
@@ -35,7 +35,7 @@ class WireEnd(Wire, Protocol):
 
 class Network:
     """Joins the parts of `net`; addresses are text inside and packed outside. Without a `mail` to tell there are no
-    mailboxes.
+    mailboxes; without a `new_host` none for hidden contacts.
     """
 
     def __init__(
@@ -47,16 +47,17 @@ class Network:
         nursery: trio.Nursery,
         random: Callable[[int], bytes],
         mail: Mail | None = None,
+        new_host: NewHost | None = None,
     ) -> None:
         self._nursery = nursery
         self._wire = wire_end
         self._relays: dict[bytes, Known] = {}
         self._hiding = False
         self._open = Side(host, wire_end, keeper, nursery, random, wire_end.moved)
-        self._hidden = Side(hidden_host, wire_end, keeper, nursery, random, wire_end.moved, self._relays.__contains__)
+        self._hidden = Side(hidden_host, wire_end, keeper, nursery, random, wire_end.moved, self._where)
 
         if mail is not None:
-            self.mailboxes = Mailboxes(host, mail, nursery, wire_end.now, random)
+            self.mailboxes = Mailboxes(host, mail, nursery, wire_end.now, random, new_host, self._all_relays)
 
     # --- where we are ----------------------------------------------------------------------------------------------
 
@@ -155,6 +156,13 @@ class Network:
             side.forget(contact)
 
     # --- addresses -------------------------------------------------------------------------------------------------
+
+    def _where(self, relay: bytes) -> tuple[str, ...]:
+        known = self._relays.get(relay)
+        return () if known is None else known.addresses
+
+    def _all_relays(self) -> list[tuple[bytes, tuple[str, ...]]]:
+        return [(relay, known.addresses) for relay, known in self._relays.items()]
 
     def _is_us(self, peer: bytes) -> bool:
         return peer in (self._open.host.peer, self._hidden.host.peer)

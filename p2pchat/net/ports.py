@@ -87,9 +87,21 @@ class Host(Protocol):
         counts; where none does, the answer is that of any libp2p host."""
         ...
 
-    async def open(self, peer: bytes, addresses: Sequence[str], protocol: str, *, only: str | None = None) -> Stream:
+    async def open(
+        self,
+        peer: bytes,
+        addresses: Sequence[str],
+        protocol: str,
+        *,
+        only: str | None = None,
+        chosen: bool = False,
+        relay: bool = False,
+    ) -> Stream:
         """A new stream speaking `protocol`, over a connection we have or over one of `addresses`; where `only` names a
         route, by no other.
+
+        chosen: a person here gave the addresses, so they are dialled wherever they lead; else local ones only where the
+        peer can be near, more strictly if it is a `relay`.
 
         Has a deadline of its own. Raises `errors.Unreachable` where no address answered as this peer, and of these
         `errors.NotServed` where the peer answers and does not know `protocol`; never anything else of the network's.

@@ -158,7 +158,8 @@ class Reservations:
 
     async def _reserve(self, relay: bytes, addresses: Sequence[str]) -> float:
         """Ask once; how many seconds it holds."""
-        stream = await self._host.open(relay, addr.with_twins(addresses), hop_name(addr.pass_of(addresses)))
+        known, name = addr.with_twins(addresses), hop_name(addr.pass_of(addresses))
+        stream = await self._host.open(relay, known, name, chosen=True, relay=True)
         try:
             if stream.route != "direct":
                 raise Unreachable("a relay must be reached without another")

@@ -14,7 +14,7 @@ import trio
 from p2pchat.errors import BadAddress
 from p2pchat.net import addresses
 from p2pchat.net.direct import Link, Links, Wire
-from p2pchat.net.hidden import HiddenHost
+from p2pchat.net.hidden import HiddenHost, Ours
 from p2pchat.net.joining import Doorkeeper, Joining
 from p2pchat.net.ports import Host, RelayedHost
 from p2pchat.net.reach import Reach
@@ -26,7 +26,7 @@ LEAVE_AFTER = 10.0
 
 
 class Side:
-    """Links, reach, joining and relays of one host. `ours`: which relays are, for the hidden side."""
+    """Links, reach, joining and relays of one host. `ours`: where our relays are, for the hidden side."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Side:
         nursery: trio.Nursery,
         random: Callable[[int], bytes],
         moved: Callable[[], None],
-        ours: Callable[[bytes], bool] | None = None,
+        ours: Ours | None = None,
     ) -> None:
         self._nursery = nursery
         hidden = ours is not None

@@ -37,3 +37,10 @@ def remove(db: Database, key: str) -> None:
 def forget_about(db: Database, contact: bytes) -> None:
     """Forget every value whose key names this contact: the last word of such keys is its id in hexadecimal."""
     db.execute("DELETE FROM meta WHERE key LIKE ?", (f"% {contact.hex()}",))
+
+
+def beginning(db: Database, prefix: str) -> list[tuple[str, bytes]]:
+    """What is under the keys that begin so, and these."""
+    after = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+    rows = db.query("SELECT key, value FROM meta WHERE key >= ? AND key < ? ORDER BY key", (prefix, after))
+    return [(key, value) for key, value in rows]

@@ -15,7 +15,8 @@ from p2pchat.store.database import Database
 @dataclass(frozen=True, slots=True, repr=False)
 class OwnQueueRow:
     """A queue of ours at one relay, for a `contact` or of an `invite`. `put_seed` is what the contact is given (None of
-    an invite's: it follows from the secret). `read_until` is set once nobody is told of it any more.
+    an invite's: it follows from the secret). `read_until` is set once nobody is told of it any more. `chosen`: a person
+    here chose the relay; else the contact named it.
     """
 
     contact: bytes | None
@@ -29,6 +30,7 @@ class OwnQueueRow:
     flags: int
     made_at: int
     read_until: int | None = None
+    chosen: bool = True
 
     @property
     def fetch(self) -> bytes:
@@ -65,12 +67,12 @@ class TheirQueueRow:
 
 
 _OWN = (
-    "SELECT contact, invite, relay, addresses, token, fetch_seed, put, put_seed, flags, made_at, read_until"
+    "SELECT contact, invite, relay, addresses, token, fetch_seed, put, put_seed, flags, made_at, read_until, chosen"
     " FROM own_queues "
 )
 _ADD_OWN = (
     "INSERT INTO own_queues (qid, contact, invite, relay, addresses, token, fetch_seed, put, put_seed, flags, made_at,"
-    " read_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " read_until, chosen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _THEIRS = "SELECT contact, invite, relay, address, token, fetch, put_seed, flags, until, id FROM their_queues "
 _ADD_THEIRS = (
@@ -103,13 +105,15 @@ def collect_from(db: Database, row: OwnQueueRow) -> None:
             row.flags,
             row.made_at,
             row.read_until,
+            row.chosen,
         ),
     )
 
 
-def own(db: Database) -> list[tuple[bytes, OwnQueueRow]]:
-    """Every queue we collect from, with its name."""
-    rows = db.query(_OWN.replace("SELECT", "SELECT qid,") + "ORDER BY made_at, qid")
+def own(db: Database, owner: bytes | None = None) -> list[tuple[bytes, OwnQueueRow]]:
+    """Every queue we collect from, with its name; or those for a contact, or of an invite."""
+    of, values = ("", ()) if owner is None else ("WHERE contact = ?1 OR invite = ?1 ", (owner,))
+    rows = db.query(_OWN.replace("SELECT", "SELECT qid,") + of + "ORDER BY made_at, qid", values)
     return [(qid, _own(row)) for qid, *row in rows]
 
 
@@ -124,10 +128,10 @@ def retire(db: Database, row: OwnQueueRow, read_until: int) -> None:
     db.execute("UPDATE own_queues SET read_until = ? WHERE relay = ? AND qid = ?", (read_until, row.relay, row.qid))
 
 
-def move(db: Database, row: OwnQueueRow, addresses: tuple[bytes, ...], token: bytes) -> None:
-    """The relay of a queue of ours is reached by other addresses now, or wants to hear something else."""
-    values = (relays.pack(addresses), token, row.relay, row.qid)
-    db.execute("UPDATE own_queues SET addresses = ?, token = ? WHERE relay = ? AND qid = ?", values)
+def move(db: Database, row: OwnQueueRow, addresses: tuple[bytes, ...], token: bytes, *, chosen: bool) -> None:
+    """The relay of a queue of ours is reached by other addresses now, wants another word, or was chosen meanwhile."""
+    values = (relays.pack(addresses), token, chosen, row.relay, row.qid)
+    db.execute("UPDATE own_queues SET addresses = ?, token = ?, chosen = ? WHERE relay = ? AND qid = ?", values)
 
 
 def collect_no_more(db: Database, *, contact: bytes | None = None, invite: bytes | None = None) -> bool:
@@ -138,11 +142,10 @@ def collect_no_more(db: Database, *, contact: bytes | None = None, invite: bytes
 # --- others' --------------------------------------------------------------------------------------------------------
 
 
-def theirs(db: Database, contact: bytes | None = None) -> list[TheirQueueRow]:
-    """Every queue we deposit in, or those of a contact."""
-    if contact is None:
-        return [TheirQueueRow(*row) for row in db.query(_THEIRS + "ORDER BY id")]
-    return [TheirQueueRow(*row) for row in db.query(_THEIRS + "WHERE contact = ? ORDER BY id", (contact,))]
+def theirs(db: Database, owner: bytes | None = None) -> list[TheirQueueRow]:
+    """Every queue we deposit in, or those of a contact, or the boxes of an invite."""
+    of, values = ("", ()) if owner is None else ("WHERE contact = ?1 OR invite = ?1 ", (owner,))
+    return [TheirQueueRow(*row) for row in db.query(_THEIRS + of + "ORDER BY id", values)]
 
 
 def deposit_in(db: Database, row: TheirQueueRow) -> None:
@@ -174,12 +177,33 @@ def leave_box(db: Database, invite: bytes) -> None:
     db.execute("DELETE FROM their_queues WHERE invite = ?", (invite,))
 
 
-def expire(db: Database, now: int) -> bool:
-    """Forget the queues whose time is over; whether there were any."""
-    ended = db.execute("DELETE FROM own_queues WHERE read_until <= ?", (now,))
-    return ended + db.execute("DELETE FROM their_queues WHERE until <= ?", (now,)) > 0
+def expire(db: Database, now: int) -> set[bytes]:
+    """Forget the queues whose time is over; the contacts and invites whose they were."""
+    owners: set[bytes] = set()
+    for queues in ("own_queues WHERE read_until <= ?", "their_queues WHERE until <= ?"):
+        owners.update(owner for (owner,) in db.query("SELECT coalesce(contact, invite) FROM " + queues, (now,)))
+        db.execute("DELETE FROM " + queues, (now,))
+    return owners
+
+
+def retired(db: Database, contact: bytes, *, chosen: bool) -> list[tuple[bytes, bytes]]:
+    """(relay, name) of the queues for a contact that nobody is told of any more, where the relay was `chosen` here or
+    was not, the newest first.
+    """
+    rows = db.query(
+        "SELECT relay, qid FROM own_queues WHERE contact = ? AND read_until IS NOT NULL AND chosen = ?"
+        " ORDER BY read_until DESC, made_at DESC, qid",
+        (contact, chosen),
+    )
+    return [(relay, qid) for relay, qid in rows]
+
+
+def drop(db: Database, queues: Collection[tuple[bytes, bytes]]) -> None:
+    """Collect from these, by (relay, name), no more."""
+    db.executemany("DELETE FROM own_queues WHERE relay = ? AND qid = ?", queues)
 
 
 def _own(row: Sequence[Any]) -> OwnQueueRow:
     contact, invite, relay, addresses, *rest = row
+    rest[-1] = bool(rest[-1])
     return OwnQueueRow(contact, invite, relay, relays.unpack(addresses), *rest)

@@ -171,7 +171,7 @@ class Lines:
     def found_at(self, peer: bytes) -> str:
         return ""
 
-    async def open(self, peer: bytes, addresses: Sequence[str], protocol: str, *, only: str | None = None) -> Stream:
+    async def open(self, peer: bytes, addresses: Sequence[str], protocol: str, **how: object) -> Stream:
         if protocol != names.mailbox_name(peer, self.token):
             raise NotServed
         self.dialled.append(trio.current_time() - self.began)

@@ -341,3 +341,35 @@ def test_neighbourhoods() -> None:
 )
 def test_who_comes_from_outside(here: str, there: str, outside: bool) -> None:
     assert addr.from_outside(here, there) is outside
+
+
+def test_local_addresses_of_others_are_dialled_from_nearby_only() -> None:
+    def interface(ip: str, prefix: int) -> Interface:
+        return Interface("eth0", ipaddress.ip_address(ip), prefix)
+
+    here = [interface("192.168.1.7", 24), interface("fd00:1::7", 64)]
+
+    def dialled(ip: str, *, relay: bool) -> bool:
+        return addr.dialled_for_others(ipaddress.ip_address(ip), here, relay=relay)
+
+    for ip in ("8.8.8.8", "2a00::1", "192.168.1.9", "fd00:1::9"):
+        assert dialled(ip, relay=False)
+        assert dialled(ip, relay=True)
+    for ip in ("192.168.7.1", "fd00:2::1"):  # of one house or company, perhaps
+        assert dialled(ip, relay=False)
+        assert not dialled(ip, relay=True)
+    for ip in ("10.0.0.1", "172.16.0.1", "100.64.0.1", "127.0.0.1", "169.254.169.254", "::1"):
+        assert not dialled(ip, relay=False)
+        assert not dialled(ip, relay=True)
+
+
+def test_loopback_is_dialled_for_others_by_who_is_found_there() -> None:
+    machine = _machine(("lo", "127.0.0.1"), ("eth0", "192.168.1.7"))
+    assert [one.name for one in addr.found_here(["/ip4/192.168.1.7/tcp/1"], machine)] == ["eth0"]
+    assert [one.name for one in addr.found_here(["/ip4/127.0.0.1/tcp/1"], machine)] == ["lo", "eth0"]
+
+
+def test_no_local_address_that_others_name_is_sent_an_http_request() -> None:
+    named = ["/ip4/192.168.1.1/tcp/80", "/ip4/8.8.8.8/tcp/80", "/ip4/10.0.0.1/tcp/80/ws"]
+    twins = addr.with_twins(named, chosen=False)
+    assert twins == [named[0], named[1], named[1] + "/ws", named[2]]

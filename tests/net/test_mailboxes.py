@@ -20,10 +20,11 @@ from p2pchat.core.wire import Frame
 from p2pchat.net import addresses as addr
 from p2pchat.net.collecting import GATHER, PAGE, ROOM
 from p2pchat.net.depositing import MAX_CROWDED_STAMP_BITS, MOST_WAITING
-from p2pchat.net.mailbox import IDLE, MOST_WATCHED, SOON
+from p2pchat.net.mailbox import IDLE, SOON
 from p2pchat.net.mailboxes import Mailboxes
 from p2pchat.net.mailstream import LOOK, LOST_AFTER, PING_AFTER
 from p2pchat.net.reach import FIRST_WAIT, LONGEST_WAIT
+from p2pchat.net.shares import MOST_WATCHED
 from p2pchat.relay.store import Quota
 from tests import conftest
 from tests.net.hosts import Middle, make, running

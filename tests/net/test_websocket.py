@@ -20,7 +20,7 @@ from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping
 from p2pchat.core import names
 from p2pchat.errors import Unreachable
 from p2pchat.net import addresses as addr
-from p2pchat.net import dialling, websocket
+from p2pchat.net import dialling, lookups, websocket
 from p2pchat.net.host import LibP2PHost, Limits
 from tests.conftest import run
 from tests.net.hosts import ECHO, Middle, connections, echo, make, read_exactly, running, until_apart, works
@@ -136,7 +136,7 @@ def test_a_relay_known_by_its_raw_address_is_also_tried_by_websocket() -> None:
 
             async def dial() -> None:
                 way = addr.circuit(f"/ip4/127.0.0.1/tcp/{port}", here.relay.peer)
-                stream = await here.alice.open(here.bob.peer, [way], ECHO)
+                stream = await here.alice.open(here.bob.peer, [way], ECHO, chosen=True)
                 assert await echoes(stream)
                 clock.rate = 10
                 nursery.cancel_scope.cancel()
@@ -169,21 +169,24 @@ def test_names_are_looked_up_and_what_they_stand_for_is_judged(monkeypatch: pyte
     async def main() -> None:
         a, c = make(1), make(9, web=True)
 
-        async def look_up(name: str, port: int, *rest: object) -> list[tuple[object, ...]]:
-            await trio.lowlevel.checkpoint()
+        def look_up(name: str, family: int) -> list[str]:
             assert name == "relay.example"
-            return [(0, 0, 0, "", (ip, port)) for ip in said]
+            return list(said)
 
-        monkeypatch.setattr(trio.socket, "getaddrinfo", look_up)
+        monkeypatch.setattr(lookups, "_resolve", look_up)
         async with running(a, c):
             name = addr.Name("dns4", "relay.example")
-            assert await dialling._resolve(name, 9) == ["127.0.0.1"]
+            assert await dialling._resolve(name, 9, chosen=True) == ["127.0.0.1"]
+            assert await dialling._resolve(name, 9, chosen=False) == []
             for over in ("", "/ws"):
-                assert await echoes(await a.open(c.peer, [f"/dns4/relay.example/tcp/{c.port}{over}"], ECHO))
+                where = [f"/dns4/relay.example/tcp/{c.port}{over}"]
+                assert await echoes(await a.open(c.peer, where, ECHO, chosen=True))
                 await a.disconnect(c.peer)
+                with pytest.raises(Unreachable):
+                    await a.open(c.peer, where, ECHO)
             said.clear()
             with pytest.raises(Unreachable):
-                await a.open(c.peer, [f"/dns4/relay.example/tcp/{c.port}"], ECHO)
+                await a.open(c.peer, ["/dns/relay.example/tcp/9"], ECHO, chosen=True)
 
     run(main)
 
@@ -243,10 +246,10 @@ def test_wss_goes_to_whom_the_system_trusts_by_that_name(tmp_path: Path, name: s
             nursery.start_soon(trio.serve_listeners, proxy, listeners)
             address = f"/dns4/localhost/tcp/{listeners[0].socket.getsockname()[1]}/wss"
             if name == "localhost" and trusted:
-                assert await echoes(await a.open(c.peer, [address], ECHO))
+                assert await echoes(await a.open(c.peer, [address], ECHO, chosen=True))
             else:
                 with pytest.raises(Unreachable):
-                    await a.open(c.peer, [address], ECHO)
+                    await a.open(c.peer, [address], ECHO, chosen=True)
             nursery.cancel_scope.cancel()
 
     run(main)

@@ -73,17 +73,17 @@ def test_a_retired_queue_is_read_for_a_while_and_not_announced(db: Database) -> 
     assert queues.announced(db, BOB) == []
     assert not queues.expire(db, 99)
     assert [one for _, one in queues.own(db)] == [replace(old, read_until=100), new]
-    assert queues.expire(db, 100)
+    assert queues.expire(db, 100) == {ALICE}
     assert [one for _, one in queues.own(db)] == [new]
 
 
 def test_a_relay_that_moved_is_read_where_it_is(db: Database) -> None:
     for each in (ours(1), ours(1, relay=R2)):
         queues.collect_from(db, each)
-    queues.move(db, ours(1), (b"new", b"place"), b"word")
-    assert [(one.addresses, one.token) for _, one in queues.own(db)] == [
-        ((b"new", b"place"), b"word"),
-        ((b"here",), b""),
+    queues.move(db, ours(1), (b"new", b"place"), b"word", chosen=False)
+    assert [(one.addresses, one.token, one.chosen) for _, one in queues.own(db)] == [
+        ((b"new", b"place"), b"word", False),
+        ((b"here",), b"", True),
     ]
 
 
