@@ -59,9 +59,19 @@ def salvage(profile: Profile, passphrase: str | None) -> dict[str, Any]:
         try:
             return salvage_profile(profile, passphrase)
         except errors.ProfileInUse:
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or _is_in_use(profile):
                 raise
         time.sleep(_RETRY)
+
+
+def _is_in_use(profile: Profile) -> bool:
+    """Whether a node runs that has opened the profile: it will not end soon, unlike one that could not open it."""
+    with contextlib.suppress(errors.NodeError):
+        client = Client.running(profile)
+        if client is not None:
+            with client:
+                return client.greeting.get("state") == "ready"
+    return False
 
 
 def end(profile: Profile, method: str) -> int | None:

@@ -219,7 +219,7 @@ class Database:
     def _replace_connection(self) -> None:
         """Open another connection, then close this one: the last one to close would write into the damaged file.
 
-        Raises `ProfileGone` and keeps the old one open if another file is at the path by now: nothing is written to that.
+        Raises `ProfileGone` and keeps the old one open if another file is at the path by now: that one is not written.
         """
         self._check_file()
         with translated():
