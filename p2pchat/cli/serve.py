@@ -52,6 +52,7 @@ def create(profile: Profile, name: str, passphrase: str | None) -> dict[str, Any
 
 def salvage(profile: Profile, passphrase: str | None) -> dict[str, Any]:
     """Make a new database of what can be read of a damaged one. Raises ProfileInUse, WrongPassphrase, DiskFull."""
+    _refuse_while_open(profile)
     from p2pchat.node import salvage_profile
 
     deadline = time.monotonic() + FAILED_NODE_SECONDS
@@ -59,19 +60,19 @@ def salvage(profile: Profile, passphrase: str | None) -> dict[str, Any]:
         try:
             return salvage_profile(profile, passphrase)
         except errors.ProfileInUse:
-            if time.monotonic() > deadline or _is_in_use(profile):
+            if time.monotonic() > deadline:
                 raise
         time.sleep(_RETRY)
 
 
-def _is_in_use(profile: Profile) -> bool:
-    """Whether a node runs that has opened the profile: it will not end soon, unlike one that could not open it."""
+def _refuse_while_open(profile: Profile) -> None:
+    """Raise ProfileInUse if a node has opened the profile: it will not end soon, unlike one that could not open it."""
     with contextlib.suppress(errors.NodeError):
         client = Client.running(profile)
         if client is not None:
             with client:
-                return client.greeting.get("state") == "ready"
-    return False
+                if client.greeting.get("state") == "ready":
+                    raise errors.ProfileInUse(f"A node has this profile open (process {client.greeting.get('pid')})")
 
 
 def end(profile: Profile, method: str) -> int | None:
