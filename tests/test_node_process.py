@@ -71,9 +71,6 @@ def test_init_makes_a_private_profile_once(here: Place) -> None:
 
 @pytest.mark.parametrize("name", ["", " ", "\u202e", "x\x1b" * 100, "me"])
 def test_init_refuses_names_that_are_none(here: Place, name: str) -> None:
-    if name.startswith("x"):
-        assert here.run("new", "--json", "init", "--name", name, "--no-passphrase").object()["name"] == "x" * 64
-        return
     one_line(here.run("new", "init", "--name", name, "--no-passphrase"), 2)
     assert not (here.folder / "new" / "profile.db").exists()
     assert here.run("new", "init", "--name", "x", "--no-passphrase").code == 0

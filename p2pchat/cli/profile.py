@@ -37,7 +37,7 @@ def _init(context: Context, args: Namespace) -> int:
         return 0
     context.out.line(f"Made the profile of {result['name']} in {profile.folder}")
     if result["name"] != args.name:
-        context.out.note("The name was made shorter or cleaned; `p2pchat name` changes it.")
+        context.out.note("Signs that are not shown were left out of the name; `p2pchat name` changes it.")
     if passphrase is None:
         context.out.note(
             "It has no passphrase: whoever reads the folder reads the messages. `p2pchat passphrase` sets one."

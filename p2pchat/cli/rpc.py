@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import socket
 import sys
 import threading
@@ -27,8 +28,18 @@ def rpc(context: Context, _args: Namespace) -> int:
     with Client.connect(context.profile) as client:
         if client.greeting.get("state") == "locked" and context.config.passphrase_file is not None:
             client.call("unlock", passphrase=context.passphrase())
-        _Proxy(client, sys.stdin.buffer, sys.stdout.buffer).run()
+        _Proxy(client, _unshared(sys.stdin.buffer), sys.stdout.buffer).run()
     return 0
+
+
+def _unshared(stream: BinaryIO) -> BinaryIO:
+    """A reader of the same file with a buffer of its own. At exit Python closes that of `sys.stdin`, and aborts where a
+    thread is still reading in it, as ours is when the node ended first.
+    """
+    try:
+        return open(stream.fileno(), "rb", closefd=False)
+    except io.UnsupportedOperation:
+        return stream  # it is no file
 
 
 class _Proxy:

@@ -52,6 +52,7 @@ def create(profile: Profile, name: str, passphrase: str | None) -> dict[str, Any
 
 def salvage(profile: Profile, passphrase: str | None) -> dict[str, Any]:
     """Make a new database of what can be read of a damaged one. Raises ProfileInUse, WrongPassphrase, DiskFull."""
+    _refuse_while_open(profile)
     from p2pchat.node import salvage_profile
 
     deadline = time.monotonic() + FAILED_NODE_SECONDS
@@ -62,6 +63,16 @@ def salvage(profile: Profile, passphrase: str | None) -> dict[str, Any]:
             if time.monotonic() > deadline:
                 raise
         time.sleep(_RETRY)
+
+
+def _refuse_while_open(profile: Profile) -> None:
+    """Raise ProfileInUse if a node has opened the profile: it will not end soon, unlike one that could not open it."""
+    with contextlib.suppress(errors.NodeError):
+        client = Client.running(profile)
+        if client is not None:
+            with client:
+                if client.greeting.get("state") == "ready":
+                    raise errors.ProfileInUse(f"A node has this profile open (process {client.greeting.get('pid')})")
 
 
 def end(profile: Profile, method: str) -> int | None:

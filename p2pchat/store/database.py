@@ -31,7 +31,16 @@ from urllib.parse import quote
 
 from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]  # it ships no types
 
-from p2pchat.errors import DatabaseDamaged, DatabaseNewer, DiskFull, NoProfile, ProfileError, ProfileExists, WrongKey
+from p2pchat.errors import (
+    DatabaseDamaged,
+    DatabaseNewer,
+    DiskFull,
+    NoProfile,
+    ProfileError,
+    ProfileExists,
+    ProfileGone,
+    WrongKey,
+)
 
 SqlError: type[Exception] = sqlcipher.Error
 Value = bytes | str | int | None
@@ -208,10 +217,15 @@ class Database:
         return ours
 
     def _replace_connection(self) -> None:
-        """Open another connection, then close this one: the last one to close would write into the damaged file."""
+        """Open another connection, then close this one: the last one to close would write into the damaged file.
+
+        Raises `ProfileGone` and keeps the old one open if another file is at the path by now: that one is not written.
+        """
+        self._check_file()
         with translated():
             fresh = connect(self.path, self._key)
             try:
+                self._check_file()  # connecting opens the file and writes nothing; the settings do
                 _set_up(fresh)
             except BaseException:
                 fresh.close()
@@ -219,6 +233,10 @@ class Database:
             old, self._connection, self._met_damage = self._connection, fresh, False
             with suppress(sqlcipher.Error):
                 old.close()
+
+    def _check_file(self) -> None:
+        if _inode(self.path) != self._inode:
+            raise ProfileGone(f"{self.path} was deleted, moved or replaced while it was open")
 
 
 def assignments(fields: Collection[str], allowed: frozenset[str]) -> str:

@@ -63,7 +63,7 @@ ANSWERS: dict[str, Answer] = {
         "relays": 0,
         "notice": "A notice.",
     },
-    "add": {"id": ID, "name": "bob", "state": "contact"},
+    "add": {"id": ID, "name": "bob", "state": "contact", "anew": False},
     "contacts": [{"id": ID, "name": "bob", "state": "contact", "verified": True, "route": "direct", "hidden": False}],
     "requests": [
         {

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]
 
-from p2pchat.errors import DatabaseDamaged, DatabaseNewer, DiskFull, NoProfile, ProfileError, ProfileExists
+from p2pchat.errors import DatabaseDamaged, DatabaseNewer, DiskFull, NoProfile, ProfileError, ProfileExists, ProfileGone
 from p2pchat.store import database, meta
 from p2pchat.store.database import Database, assignments
 from tests.store.conftest import KEY
@@ -385,6 +385,30 @@ def test_damage_costs_what_stands_on_its_page(db: Database, path: Path, monkeypa
     assert again.damaged_pages() == 1
     assert meta.get(again, "after") == b"2"
     again.close()
+
+
+def test_damage_never_leads_to_writing_into_another_database(
+    db: Database, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A damaged database makes us connect again, by its path, where a copy may have been put meanwhile."""
+    filled(db)
+    copy = tmp_path / "copy.db"
+    shutil.copyfile(path, copy)
+    _flip(path, path.stat().st_size - 100)
+    monkeypatch.setattr(database, "CHECKED_BYTES", 0)
+    again = Database.open(path, KEY)
+    with pytest.raises(DatabaseDamaged):
+        again.query("SELECT * FROM meta")
+    for leftover in again.files()[1:]:
+        leftover.unlink(missing_ok=True)
+    path.with_name(path.name + "-shm").unlink(missing_ok=True)
+    os.replace(copy, path)
+    before = content(path.parent)
+    for _ in range(2):
+        with pytest.raises(ProfileGone):
+            meta.put(again, "after", b"1")
+    again.close()
+    assert content(path.parent) == before
 
 
 def test_the_page_cache_does_not_grow_with_traffic_for_hours(db: Database) -> None:

@@ -138,16 +138,18 @@ def session(th: bytes = b"t" * 32, contact: bytes = ALICE, **fields: object) -> 
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
-def test_rivals_are_confirmed_sessions_that_live_side_by_side(db: Database) -> None:
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_rivals_live_side_by_side_with_a_confirmed_session(db: Database, confirmed: bool) -> None:
     for contact in (ALICE, BOB):
         contacts.add(db, person(contact, contact.decode()))
     alive = session(b"a" * 32, confirmed=True)
-    others = [session(b"b" * 32), session(b"c" * 32, confirmed=True, pending=True)]
+    pending = session(b"c" * 32, confirmed=True, pending=True)
     ending = session(b"d" * 32, confirmed=True, receive_until=9)
-    for row in (alive, *others, ending, session(b"e" * 32, BOB, confirmed=True)):
+    nobody_answered = [session(b"e" * 32, BOB), session(b"g" * 32, BOB)]
+    for row in (alive, pending, ending, *nobody_answered):
         sessions.save(db, row)
     assert sessions.rivals(db) == []
-    sessions.save(db, session(b"f" * 32, confirmed=True))
+    sessions.save(db, session(b"f" * 32, confirmed=confirmed))
     assert sessions.rivals(db) == [ALICE]
 
 

@@ -319,7 +319,7 @@ class FakeNode:
             raise errors.BadInvite()
         if invite not in self.added:  # the same invite again is the same contact, as with the real node
             self.added[invite] = self.friend(name or "Inviter", state="waiting", route=None)
-        return self._brief(self.added[invite])
+        return {**self._brief(self.added[invite]), "anew": False}
 
     def _do_accept(self, contact: str) -> Json:
         request = self.asking.pop(self._find_request(contact))

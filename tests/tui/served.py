@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from p2pchat import errors
 from p2pchat.api import codec
-from p2pchat.locations import socket_path
+from p2pchat.locations import Profile, ProfileLock, note_socket, socket_path
 from tests.processes import PATIENCE
 from tests.tui.fakes import FakeNode
 
@@ -128,9 +128,12 @@ def served(folder: Path, environment: Mapping[str, str], node: FakeNode) -> Iter
     """A node for the profile in `folder`, which is made up as well; `environment` says where sockets are."""
     folder.mkdir(mode=0o700, exist_ok=True)
     (folder / "profile.db").touch(mode=0o600)  # all that a face may know of a profile is that it is there
+    profile, path = Profile(folder), socket_path(folder, environment)
     service = Service(node)
-    service.begin(socket_path(folder, environment))
-    try:
-        yield service
-    finally:
-        service.end()
+    with ProfileLock(profile):
+        service.begin(path)
+        note_socket(profile, path)
+        try:
+            yield service
+        finally:
+            service.end()
