@@ -205,7 +205,7 @@ async def kill_sessions(node: WorldNode, name: str) -> None:
         for session in turn.sessions.all(contact):
             turn.sessions.drop(contact, session.th)
         turn.change(contact, device=turn.random(32))
-        turn.pairs_changed = True
+        turn.pairs_of.add(contact)
 
     await node.engine.submit(kill)
 

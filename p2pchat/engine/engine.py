@@ -199,6 +199,7 @@ class Engine:
             self._flow = Flow(self._net, self._refill)
             self.clock_watch.look()
             (await self._run_sync(self._look))()
+            (await self._run_sync(self._look_at_invites))()
             (await self._run_sync(self._look_at_mail))()
             nursery.start_soon(self._commit)
             nursery.start_soon(self._make_keys)
@@ -387,15 +388,17 @@ class Engine:
                         raise
                     except P2PChatError as error:
                         item.error = error
-                if turn.pairs_changed:
-                    offering.settle(turn)
+                if turn.pairs_of:
+                    offering.settle(turn, turn.pairs_of)
                 outbound.finish(turn)
                 reading.finish(turn)
                 self.clock_watch.save(self.db)
                 self.message_ids.save(self.db)
                 self.sessions.write()
-                if turn.pairs_changed or turn.offers_changed:
-                    turn.outputs.insert(0, self._look())  # before whoever is to be reached is
+                if turn.pairs_of:
+                    turn.outputs.insert(0, self._look(turn.pairs_of))  # before whoever is to be reached is
+                if turn.offers_changed:
+                    turn.outputs.insert(0, self._look_at_invites())
                 if turn.mail_changed or turn.mail_of:
                     turn.outputs.append(self._look_at_mail(None if turn.mail_changed else turn.mail_of))
         except BaseException:
@@ -447,19 +450,29 @@ class Engine:
                 else:
                     self.net.relink(sender)
 
-    def _look(self) -> Callable[[], None]:
-        """Read what hellos and join tags are checked against; the result puts it in place, once it is on disk."""
-        pairs, invites = self.gate.read(self.db, self.me), store_invites.all(self.db)
-        hidden = store_contacts.hidden(self.db)
-        usable = [row for row in invites if row.state == store_invites.OPEN]
-        ends = [row.expires_at for row in usable]
+    def _look(self, of: Collection[bytes] | None = None) -> Callable[[], None]:
+        """Read what hellos of these contacts, or of everybody, are checked against; the result puts it in place, once
+        it is on disk.
+        """
+        pairs, hidden = self.gate.read(self.db, self.me, of), store_contacts.hidden(self.db)
 
         def use() -> None:
-            self.gate.use(pairs, hidden)
-            self.door.use(invites)
-            if hidden or any(row.hidden for row in usable):
+            self.gate.use(pairs, hidden, of)
+            if hidden:
                 self.net.hide()
-            self._open_until = max(ends, default=0)
+
+        return use
+
+    def _look_at_invites(self) -> Callable[[], None]:
+        """The same for invites."""
+        invites = store_invites.all(self.db)
+        usable = [row for row in invites if row.state == store_invites.OPEN]
+
+        def use() -> None:
+            self.door.use(invites)
+            if any(row.hidden for row in usable):
+                self.net.hide()
+            self._open_until = max((row.expires_at for row in usable), default=0)
 
         return use
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from p2pchat.core import wire
@@ -28,13 +28,14 @@ class Gate:
         self._followers: list[Callable[[Iterable[bytes]], None]] = []
 
     @staticmethod
-    def read(db: Database, me: Device) -> dict[bytes, list[Pair]]:
-        """The pairs by contact: sessions that may be used, newest first, with contacts that may knock; last, by what a
-        contact with an old copy of their profile is known still.
+    def read(db: Database, me: Device, of: Collection[bytes] | None = None) -> dict[bytes, list[Pair]]:
+        """The pairs of these contacts, or of everybody: sessions that may be used, newest first, with contacts that may
+        knock; last, by what a contact with an old copy of their profile is known still.
         """
+        contacts = store_contacts.all(db) if of is None else [store_contacts.get(db, id) for id in of]
         pairs: dict[bytes, list[Pair]] = {}
-        for contact in store_contacts.all(db):
-            if contact.identity is None or contact.state not in ("contact", "waiting"):
+        for contact in contacts:
+            if contact is None or contact.identity is None or contact.state not in ("contact", "waiting"):
                 continue
             rows = [row for row in store_sessions.for_contact(db, contact.id) if not row.pending]
             pairs[contact.id] = [
@@ -45,11 +46,16 @@ class Gate:
                 pairs[contact.id].append(pair(contact.id, STANDING, root, me.identity, contact.identity))
         return pairs
 
-    def use(self, pairs: dict[bytes, list[Pair]], hidden: frozenset[bytes]) -> None:
-        """Check hellos against these from now on; these contacts are hidden."""
+    def use(self, pairs: dict[bytes, list[Pair]], hidden: frozenset[bytes], of: Collection[bytes] | None) -> None:
+        """Check hellos of these contacts, or of everybody, against these from now on; those are hidden."""
         old = self._pairs
-        changed = {one for one in old.keys() | pairs.keys() if old.get(one) != pairs.get(one)} | self._hidden ^ hidden
-        self._pairs = pairs
+        read = old.keys() | pairs.keys() if of is None else of
+        changed = {one for one in read if old.get(one) != pairs.get(one)} | self._hidden ^ hidden
+        for one in read:
+            if one in pairs:
+                old[one] = pairs[one]
+            else:
+                old.pop(one, None)
         self._hidden = hidden
         for told in self._followers:
             told(changed)

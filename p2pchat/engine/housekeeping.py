@@ -10,7 +10,7 @@ from dataclasses import replace
 from p2pchat.core import content as contents
 from p2pchat.core import delivery
 from p2pchat.core.session import DAY, LINGER
-from p2pchat.engine import invites, outbound, people, queues, renewal
+from p2pchat.engine import invites, offering, outbound, people, queues, renewal
 from p2pchat.engine.clock_watch import Jump
 from p2pchat.engine.turn import Turn
 from p2pchat.store import contacts as store_contacts
@@ -56,8 +56,9 @@ def tick(turn: Turn) -> None:
     turn.sessions.write()
     for contact_id in store_sessions.expire(turn.db, turn.passed):
         turn.after(turn.net.relink, contact_id)  # a link by the hello of an ended session could not renew
+        turn.pairs_of.add(contact_id)
     turn.sessions.forget()
-    turn.pairs_changed = True
+    offering.settle(turn)
     if turn.agreed and lasting(turn, "prekeys_ahead_since", invites.rotated_ahead(turn)):
         invites.redate_rotation(turn)
     invites.rotation(turn)

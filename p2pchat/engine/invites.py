@@ -353,7 +353,8 @@ def _newcomer(turn: Turn, row: InviteRow, initial: Initial, name: str) -> Contac
     )
     store_contacts.add(turn.db, contact)
     turn.forget_contact(contact.id)
-    turn.pairs_changed |= row.hidden
+    if row.hidden:
+        turn.pairs_of.add(contact.id)
     return contact
 
 
@@ -444,7 +445,7 @@ def _first_message(turn: Turn, contact: Contact, invite: Invite, offered: bytes,
     session, initial = _initiated(turn, contact, invite, bundle)
     turn.change(contact.id, identity=bundle.identity, device=bundle.device, bundle=bundle.encoded)
     turn.sessions.begin(contact.id, session, turn.now)
-    turn.pairs_changed = True
+    turn.pairs_of.add(contact.id)
     outbound.queue_initial(turn, contact.id, initial, session.th)
     return initial
 

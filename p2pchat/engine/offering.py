@@ -7,6 +7,7 @@ until a no, and contacts from whom no address is hidden are told its address and
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import trio
@@ -110,14 +111,15 @@ def tell_addresses(turn: Turn) -> None:
     settle(turn)
 
 
-def settle(turn: Turn) -> None:
-    """Tell contacts about our relay what they do not know yet; leave those of contacts who are none, or from whom we
-    hide.
+def settle(turn: Turn, of: Collection[bytes] | None = None) -> None:
+    """Tell these contacts, or all, about our relay what they do not know yet; leave those of contacts who are none, or
+    from whom we hide.
     """
     wanted = settings.relay_for_contacts(turn.db)
     ways = turn.net.ways(relayed=False) if wanted else []
     ours = Relay(ways[0][0], tuple(address for _, address in ways), token(turn.db)) if ways else None
-    for contact in store_contacts.all(turn.db):
+    known = store_contacts.all(turn.db) if of is None else [turn.contact(one) for one in of]
+    for contact in filter(None, known):
         at_ease = contact.state == "contact" and not contact.hidden
         if not at_ease:
             _leave(turn, contact)

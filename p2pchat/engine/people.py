@@ -88,7 +88,8 @@ def add(turn: Turn, written: str, name: str | None, hidden: bool = False) -> Con
             return knock_anew(turn, known, contact)  # of the same node, which the other one has never reached
     store_contacts.add(turn.db, contact)
     turn.forget_contact(contact_id)
-    turn.pairs_changed |= hidden
+    if hidden:
+        turn.pairs_of.add(contact_id)
     _set_ways(turn, contact_id, invite)
     turn.event("contact", **views.contact(contact, None))
     knock(turn, contact, invite)
@@ -122,7 +123,7 @@ def knock_anew(turn: Turn, contact: Contact, newer: Contact) -> Contact:
     forget_first(turn, contact.id)
     changed = turn.change(contact.id, invite=newer.invite, invite_id=newer.invite_id, invite_until=newer.invite_until)
     if newer.hidden:
-        turn.pairs_changed = True
+        turn.pairs_of.add(contact.id)
         changed = turn.change(contact.id, hidden=True)
     if newer.named_by_me:
         changed = turn.change(contact.id, name=newer.name, named_by_me=True)
@@ -203,7 +204,7 @@ def begin_anew(turn: Turn, contact: Contact, session: Session, blob: bytes, by: 
     turn.sessions.begin(contact.id, session, turn.now)
     state = store_renewals.get(turn.db, contact.id)
     store_renewals.put(turn.db, replace(state, began_anew=(session.th + state.began_anew)[: MAX_ANEW * KEY]))
-    turn.pairs_changed = True
+    turn.pairs_of.add(contact.id)
     outbound.queue_initial(turn, contact.id, blob, session.th)
     turn.event("node", warning=ASKED_ANEW.format(name=contact.name))
     assert by.invite is not None
@@ -235,7 +236,7 @@ def accepted(turn: Turn, contact: Contact, session: Session) -> Contact:
     if session.initiator:
         joined(turn, contact.id)
     changed = turn.change(contact.id, state="contact")
-    turn.pairs_changed = True
+    turn.pairs_of.add(contact.id)
     turn.event("contact", **views.contact(changed, turn.route(contact.id)))
     outbound.seal_waiting(turn, changed)
     return changed
@@ -255,7 +256,7 @@ def connected(turn: Turn, contact: Contact, introduction: Introduction) -> None:
     """Both sides used an invite of the other at the same time. Ours may still be under way: it stays queued."""
     changed = turn.change(contact.id, state="contact")
     changed = told(turn, changed, introduction.message_id, introduction.profile)
-    turn.pairs_changed = True
+    turn.pairs_of.add(contact.id)
     outbound.queue_profile(turn, changed)
     outbound.seal_waiting(turn, changed)
     turn.event("contact", **views.contact(changed, turn.route(contact.id)))
@@ -284,7 +285,7 @@ def begin(turn: Turn, contact: Contact, session: Session) -> None:
     state = store_renewals.get(turn.db, contact.id)
     store_renewals.put(turn.db, replace(state, wanted_at=None, unread_at=None, asked_at=None))
     contact = _take_introduction(turn, turn.change(contact.id, state="contact"))
-    turn.pairs_changed = True
+    turn.pairs_of.add(contact.id)
     outbound.queue_profile(turn, contact)
     if again:
         outbound.seal_again(turn, contact.id)
@@ -315,7 +316,7 @@ def block(turn: Turn, contact: Contact) -> Contact:
     advance(turn, contact.id, queued, delivery.EXPIRED, None)
     queues.leave(turn, contact.id)
     changed = turn.change(contact.id, state="blocked", invite=None, invite_until=None)
-    turn.pairs_changed = True
+    turn.pairs_of.add(contact.id)
     turn.after(turn.net.forget, contact.id)
     turn.event("contact", **views.contact(changed, None))
     return changed
@@ -327,7 +328,7 @@ def remove(turn: Turn, contact: Contact) -> None:
     meta.forget_about(turn.db, contact.id)
     turn.sessions.forget(contact.id)
     turn.forget_contact(contact.id)
-    turn.pairs_changed = True
+    turn.pairs_of.add(contact.id)
     turn.mail_of[contact.id] = None
     turn.after(turn.net.forget, contact.id)
 
@@ -348,7 +349,7 @@ def hide(turn: Turn, contact: Contact, *, hidden: bool) -> Contact:
     if contact.invite is not None and contact.identity is not None:
         raise NotNow(f"What {contact.name} is told about you first is on its way already", hint="Wait for the answer.")
     changed = turn.change(contact.id, hidden=hidden)
-    turn.pairs_changed = True
+    turn.pairs_of.add(contact.id)
     turn.mail_of[contact.id] = None
     queues.renew(turn, changed)
     tell_queues(turn, changed)  # before the profile, which says nothing of queues where there are none
@@ -451,7 +452,7 @@ def not_sent(turn: Turn, contact: Contact) -> None:
     queues.leave(turn, contact.id)
     nobody = {"identity": None, "device": None, "bundle": None, "verified": False}
     turn.change(contact.id, **nobody, invite=None, invite_id=None, invite_until=None)
-    turn.pairs_changed = True
+    turn.pairs_of.add(contact.id)
     turn.after(turn.net.forget, contact.id)
     store_outbox.clear(turn.db, contact.id)
     advance(turn, contact.id, failed, delivery.EXPIRED, None)

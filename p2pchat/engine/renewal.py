@@ -333,7 +333,7 @@ def _replace(turn: Turn, contact: Contact, old_th: bytes, fresh: Session) -> Non
     for th in ending[MAX_ENDING:]:
         turn.sessions.drop(contact.id, th)
         turn.after(turn.net.relink, contact.id)  # a link by its hello could not renew any more
-    turn.pairs_changed = True
+    turn.pairs_of.add(contact.id)
     outbound.seal_again(turn, contact.id)
     _count(turn, contact)
     turn.event("contact", **views.contact(contact, turn.route(contact.id)), renewed=True)

@@ -286,7 +286,8 @@ class Turn:
     `receipts` and `read` are ids of contents that contacts are told of at the turn's end: received, read. `owing` are
     contacts who are told later, since it goes by a relay, `told` those whose time has come. `unread` are chats of which
     something else is unread now. `taken`: of what came from a (mailbox, queue), by place, whether it is on disk with
-    this turn, or was put off. `mail_of`: contacts and invites whose queues changed; `mail_changed`: those of all did.
+    this turn, or was put off. `pairs_of`: contacts whose sessions, state or hiding
+    changed; `mail_of`: contacts and invites whose queues changed; `mail_changed`: those of all did.
     `route`: how a message to a contact would travel. `passed`, `latest`, `agreed`: see `clock_watch`; what ends at a
     deadline ends by `passed`, never by `now`.
 
@@ -321,7 +322,7 @@ class Turn:
     read: dict[bytes, list[bytes]] = field(default_factory=dict)
     unread: dict[bytes, None] = field(default_factory=dict)
     people_changed: bool = False
-    pairs_changed: bool = False
+    pairs_of: set[bytes] = field(default_factory=set)
     offers_changed: bool = False
     mail_changed: bool = False
     mail_of: dict[bytes, None] = field(default_factory=dict)

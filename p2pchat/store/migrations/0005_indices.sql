@@ -9,3 +9,6 @@ CREATE INDEX sessions_ending ON sessions (receive_until) WHERE receive_until IS 
 -- Of most messages the place is the pk, so `messages_in_order` finds those of a chat in the order they were saved. Only
 -- for those that came late it does not.
 CREATE INDEX messages_late ON messages (chat, pk) WHERE place <> pk;
+
+-- Who is hidden is looked at whenever somebody's sessions change.
+CREATE INDEX contacts_hidden ON contacts (id) WHERE hidden;
