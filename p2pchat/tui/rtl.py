@@ -39,6 +39,8 @@ def visual(line: str, rtl: bool) -> list[Glyph]:
     algorithm.get_embedding_levels("".join(shaped[start] for start, _, _ in spans), storage)
     for char, span in zip(storage["chars"], spans, strict=True):
         char["span"] = span
+        # Python knows no direction of a character newer than itself; by Unicode's defaults it has that of its block.
+        char["type"] = char["type"] or ("R" if has_rtl(char["ch"]) else "L")
     algorithm.explicit_embed_and_overrides(storage)
     algorithm.resolve_weak_types(storage)
     _resolve_brackets(storage["chars"], storage["base_dir"])

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,6 +72,14 @@ def test_drawing_order_loses_no_letter_and_takes_no_more_room(raw: str, rtl: boo
     assert mirrored == sorted(kept)
     assert sum(width(glyph.text) for glyph in glyphs) <= width(line)
     assert all(0 <= glyph.origin < len(line) for glyph in glyphs)
+
+
+@pytest.mark.parametrize(
+    ("char", "shown"), [("\U00010b36", "a ג{}א b"), ("\u05ff", "a ג{}א b"), ("\u0378", "a א{}ג b")]
+)
+def test_a_character_that_nobody_has_assigned_yet_has_the_direction_of_its_block(char: str, shown: str) -> None:
+    assert unicodedata.bidirectional(char) == ""
+    assert visual_line(f"a א{char}ג b") == shown.format(char)
 
 
 def test_the_libraries_come_with_the_first_text_that_needs_them() -> None:
