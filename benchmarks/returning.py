@@ -35,7 +35,6 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from nacl.signing import SigningKey
 
 from p2pchat.core import mailbox as words
-from p2pchat.core.names import MAILBOX
 from p2pchat.core.primitives import sign_public
 
 SETTINGS = """
@@ -44,6 +43,7 @@ connections_per_address = 20000
 reservations = 20000
 """
 QUEUES = 8
+_MAILBOX = "/p2pchat/mailbox/1"  # of a relay without a token
 _MULTISTREAM = b"\x13/multistream/1.0.0\n"
 _NOISE = b"Noise_XX_25519_ChaChaPoly_SHA256"
 _GATHER = 0.01
@@ -220,8 +220,8 @@ class Client:
 
     async def _watch(self) -> None:
         self._stream = bytearray()
-        await self._write(_MULTISTREAM + _named(MAILBOX), flags=1)
-        await self._read(len(_MULTISTREAM) + len(_named(MAILBOX)))
+        await self._write(_MULTISTREAM + _named(_MAILBOX), flags=1)
+        await self._read(len(_MULTISTREAM) + len(_named(_MAILBOX)))
         hello = words.decode_hello(await self._until(words.HELLO))
         assert hello.relay == self._relay
         said = b""
