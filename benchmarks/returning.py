@@ -35,7 +35,6 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from nacl.signing import SigningKey
 
 from p2pchat.core import mailbox as words
-from p2pchat.core.names import MAILBOX
 from p2pchat.core.primitives import sign_public
 
 SETTINGS = """
@@ -44,9 +43,11 @@ connections_per_address = 20000
 reservations = 20000
 """
 QUEUES = 8
+_MAILBOX = "/p2pchat/mailbox/1"  # of a relay without a token
 _MULTISTREAM = b"\x13/multistream/1.0.0\n"
 _NOISE = b"Noise_XX_25519_ChaChaPoly_SHA256"
 _GATHER = 0.01
+_STREAM = b"\0\0\0\1"
 
 
 def _named(name: str) -> bytes:
@@ -194,14 +195,15 @@ class Client:
     # --- Yamux, one stream, whose window is never used up
 
     async def _write(self, data: bytes, flags: int = 0) -> None:
-        await self._say(bytes([0, 0]) + flags.to_bytes(2, "big") + b"\0\0\0\1" + len(data).to_bytes(4, "big") + data)
+        await self._say(bytes([0, 0]) + flags.to_bytes(2, "big") + _STREAM + len(data).to_bytes(4, "big") + data)
 
     async def _read(self, size: int) -> bytes:
         while len(self._stream) < size:
             head = await self._hear(12)
             length = int.from_bytes(head[8:], "big")
             if head[1] == 0:
-                self._stream += await self._hear(length)
+                data = await self._hear(length)
+                self._stream += data if head[4:8] == _STREAM else b""  # a host may ask who we are, on another stream
             elif head[1] == 2 and head[3] == 1:
                 await self._say(b"\0\2\0\2\0\0\0\0" + head[8:])
         read = bytes(self._stream[:size])
@@ -220,8 +222,8 @@ class Client:
 
     async def _watch(self) -> None:
         self._stream = bytearray()
-        await self._write(_MULTISTREAM + _named(MAILBOX), flags=1)
-        await self._read(len(_MULTISTREAM) + len(_named(MAILBOX)))
+        await self._write(_MULTISTREAM + _named(_MAILBOX), flags=1)
+        await self._read(len(_MULTISTREAM) + len(_named(_MAILBOX)))
         hello = words.decode_hello(await self._until(words.HELLO))
         assert hello.relay == self._relay
         said = b""

@@ -11,7 +11,9 @@ from p2pchat.net import places
 from p2pchat.relay.holdings import Source
 
 MAX_PLACES = 1 << 16
-CIRCUITS_FACTOR = 4
+NETWORK_FACTOR = 4
+"""How many times the budget of one place a network around it may have at most, and all who come by other relays: of
+bytes, which last, a network has less in proportion than of connections (`places.FACTORS_IPV4`)."""
 MOST_SPENT = 1 << 18
 DAY_SECONDS = 86_400.0
 STAMP_SECONDS = 7_200.0
@@ -83,9 +85,10 @@ class Origins:
 
     def of(self, place: str) -> Origin:
         """The origin of a place (see `net.places`). Those who come by other relays are one network."""
-        around, factors = places.networks(place)[::-1], places.factors(place)[::-1]
+        around = places.networks(place)[::-1]
+        factors = [min(factor, NETWORK_FACTOR) for factor in places.factors(place)[::-1]]
         if place.startswith("circuit "):
-            around, factors = ("circuits", place), (CIRCUITS_FACTOR, 1)
+            around, factors = ("circuits", place), [NETWORK_FACTOR, 1]
         names = tuple(hmac_sha256(self._key, one.encode())[:16] for one in around)
         return Origin(names, tuple(zip(names, factors, strict=True)))
 
