@@ -48,14 +48,18 @@ def pair() -> Iterator[Place]:
 # --- what is said, and to whom ---------------------------------------------------------------------
 
 
-def test_names_that_mean_two_or_nobody(pair: Place) -> None:
+def test_a_name_means_one_contact_or_nobody(pair: Place) -> None:
     make(pair, "erin")
     for _ in range(2):
         failed(pair.run("erin", "add", foreign_invite(), "--name", "Twin", "--timeout", "0.1s"), 3)
-    ids = [one["id"] for one in fine(pair.run("erin", "contacts", "--json"))]
-    for words in (["send", "twin", "hi"], ["log", "TWIN"], ["tail", "twin"], ["verify", "twin"], ["block", "twin"]):
-        failed(pair.run("erin", *words), 2, *(f"Twin ({one})" for one in ids))
-    assert pair.run("erin", "send", ids[0][:8], "by the beginning of an id").code == 0
+    names = {one["name"]: one["id"] for one in fine(pair.run("erin", "contacts", "--json"))}
+    second = next(name for name in names if name != "Twin")
+    assert second == f"Twin ({names[second][:4]})"
+    for chat, name in (("TWIN", "Twin"), (second, second), (names[second][:8], second)):
+        assert pair.run("erin", "send", chat, f"for {names[name]}").code == 0
+    for name, ident in names.items():
+        said = fine(pair.run("erin", "log", ident, "--json"))
+        assert {one["text"] for one in said} == {f"for {ident}"}, name
     for words in (["send", "nobody", "hi"], ["log", "nobody"], ["tail", "nobody"], ["rename", "nobody", "x"]):
         failed(pair.run("erin", *words), 2, "no contact", "p2pchat contacts")
     for words in (["why", "ab" * 16], ["delete", "ab"], ["why", "xyz"], ["tail", "--since", "ab" * 16]):
@@ -98,7 +102,7 @@ def test_stdin_and_stdout_that_are_not_there(pair: Place) -> None:
     ):
         done = run(words, redirection)
         assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (code, b"", 1), done
-        assert done.stderr.startswith(b"p2pchat: ")
+        assert done.stderr.startswith(b'{"error": ' if "--json" in words else b"p2pchat: ")
         assert word in done.stderr, done
     for redirection in (">&-", "2>&-", "<&- >&- 2>&-"):
         done = run("log alice --json", redirection)
