@@ -96,13 +96,12 @@ def test_two_meet_by_it_over_tcp_and_websocket(here: Place, over: str) -> None:
 def test_what_it_turns_away_it_counts_by_reason(here: Place) -> None:
     port = free_port()
     file = here.folder / "relay.toml"
-    file.write_text("reservations = 1\n")
+    file.write_text("circuits = 0\n")
     _, address = start(here, "--metrics", f"127.0.0.1:{port}", "--config", str(file))
 
     async def main() -> None:
         async with meeting(address) as there, host() as eve:
-            reserve = HopMessage(type=HopMessage.RESERVE)
-            assert await there.request(eve, reserve) == circuit.RESOURCE_LIMIT_EXCEEDED
+            assert await there.request(eve, connect_to(there.bob)) == circuit.RESOURCE_LIMIT_EXCEEDED
             assert await there.request(eve, connect_to(there.alice)) == circuit.NO_RESERVATION
             metrics = await trio.to_thread.run_sync(get, port, "/metrics")
             for reason in ("resource limit exceeded", "no reservation"):

@@ -206,7 +206,7 @@ def test_open_has_a_deadline() -> None:
 
                 nursery.start_soon(dial)
                 await wait_all_tasks_blocked(0.05)
-                clock.jump(30)
+                clock.jump(Limits().open + Limits().queue)
 
     run(main, clock)
 
