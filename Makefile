@@ -14,7 +14,7 @@ ALL := -n $(shell expr $$(nproc) + 1) --dist worksteal
 UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help setup chat demo test check lab bench attack kill churn fmt lock
+.PHONY: help setup chat demo test check lab bench attack kill churn crash fmt lock
 
 help: ## this list
 	@echo 'make TARGET, one of:'
@@ -51,6 +51,9 @@ attack: $(VENV)/run.stamp ## flood a relay and a node as strangers could, and pr
 
 kill: $(VENV)/dev.stamp ## end nodes with kill -9 under traffic, a hundred times
 	P2PCHAT_KILL_ROUNDS=100 $(BIN)/python -m pytest -m kill tests/test_kill.py
+
+crash: $(VENV)/dev.stamp ## cut the power of a node at every boundary between a commit and what it lets out
+	P2PCHAT_CRASH_STRIDE=1 $(BIN)/python -m pytest $(ALL) tests/test_crash_points.py
 
 churn: $(VENV)/dev.stamp ## let 6,000 people meet at a relay and leave, and look whether it is as before
 	P2PCHAT_CHURN_MEETINGS=3000 $(BIN)/python -m pytest -m churn tests/test_relay_churn.py

@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Offer:
-    """An invite of ours whose hello key is kept. `gone`: why it does not work, as the wire says it, or None."""
+    """An invite of ours whose hello key is kept. `gone`: why it does not work, as the wire says it, or None.
+    `doubtful`: it may not have ended yet.
+    """
 
     invite: bytes
     hello_key: bytes
     gone: int | None
     hidden: bool
+    doubtful: bool
 
 
 class Door:
@@ -51,12 +54,13 @@ class Door:
 
     def offer(self, invite: bytes) -> Offer | None:
         """An invite of ours whose hello key is kept, a dead one too. One that has ended only by a clock that may be
-        wrong is not there: who was told so would give up.
+        wrong is doubtful: who was told that it has ended would give up.
         """
         row, now, passed = self._rows.get(invite), self._engine.clock(), self._engine.clock_watch.passed
-        if row is None or (row.state == store_invites.OPEN and passed < row.expires_at <= now):
+        if row is None:
             return None
-        return Offer(row.id, row.hello, _gone(row, now), row.hidden)
+        doubtful = row.state == store_invites.OPEN and passed < row.expires_at <= now
+        return Offer(row.id, row.hello, _gone(row, now), row.hidden, doubtful)
 
     async def offer_bundle(self, invite: bytes) -> bytes | None:
         """The sealed bundle of an open invite."""

@@ -66,6 +66,11 @@ class Offer(Protocol):
         """Whether who uses it must not learn where we are."""
         ...
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether it is not known if it works still: nobody is answered then."""
+        ...
+
 
 class Doorkeeper(Protocol):
     """Who the invites belong to: the engine."""
@@ -215,7 +220,7 @@ class Joining:
     async def _recognize(self, name: str, caller: Caller) -> Handler | None:
         found = await self._book.find(name, (0,))
         offer = None if found is None else self._offer(found[0])
-        return None if offer is None else partial(self._accept, offer)
+        return None if offer is None or offer.doubtful else partial(self._accept, offer)
 
     async def _accept(self, offer: Offer, stream: Stream) -> None:
         reader = FrameReader(stream)
