@@ -385,7 +385,19 @@ def test_frame_types_are_those_of_the_page() -> None:
 
     page = (ROOT / "docs/protocol/direct.md").read_text()
     told = {int(number): name for number, name in re.findall(r"^\| (\d+) \| (\w+) \|", page, re.MULTILINE)}
-    names = ["hello", "envelope", "acks", "refused", "ping", "pong", "renew", "bundle", "InitialMessage", "gone"]
+    names = [
+        "hello",
+        "envelope",
+        "acks",
+        "refused",
+        "ping",
+        "pong",
+        "renew",
+        "bundle",
+        "InitialMessage",
+        "gone",
+        "request",
+    ]
     values = [
         wire.HELLO,
         wire.ENVELOPE,
@@ -397,6 +409,7 @@ def test_frame_types_are_those_of_the_page() -> None:
         wire.BUNDLE,
         wire.INITIAL,
         wire.GONE,
+        wire.REQUEST,
     ]
     assert told == dict(zip(values, names, strict=True))
 
