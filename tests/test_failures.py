@@ -38,6 +38,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,7 +48,7 @@ import pytest
 import trio
 
 from p2pchat.errors import NotReached
-from p2pchat.store import keys
+from p2pchat.store import keys, meta
 from p2pchat.store.database import Database
 from tests.processes import PATIENCE, Done, Place, Running, place
 from tests.steps import (
