@@ -45,7 +45,11 @@ class RunningNode:
     @property
     def name(self) -> str:
         """The node in the words of an error."""
-        return "The node" if self.pid is None else f"The node, process {self.pid},"
+        return _named(self.pid)
+
+
+def _named(pid: int | None) -> str:
+    return "The node" if pid is None else f"The node, process {pid},"
 
 
 def find(profile: Profile) -> RunningNode | None:
@@ -137,8 +141,8 @@ def wait_until_free(profile: Profile, pid: int | None, seconds: float) -> None:
         if holder is None or (pid is not None and holder.pid != pid):
             return
         if time.monotonic() > deadline:
-            hint = f"If it hangs: `kill -9 {holder.pid}`."
-            raise errors.NodeError(f"The node, process {holder.pid}, does not end", hint=hint)
+            hint = f"If it hangs: `kill -9 {holder.pid}`." if holder.is_certain else ""
+            raise errors.NodeError(f"{_named(holder.pid)} does not end", hint=hint)
         time.sleep(_LOOK_AGAIN)
 
 

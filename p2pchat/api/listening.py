@@ -6,6 +6,7 @@ folders are swept. Whoever looks for the node reads the note (`finding`).
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from pathlib import Path
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_FOR_GOOD = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+"""What hinders the database as well: that error says so, and the node ends."""
+
 
 class NodeSocket:
     """The socket of one profile's node. Only for the holder of the profile's lock."""
@@ -31,6 +35,7 @@ class NodeSocket:
         self._profile = profile
         self._path: Path | None = None
         self._inode = 0
+        self._is_unnoted = False
         self._accepting = trio.CancelScope()
 
     def open(self, server: Server, nursery: trio.Nursery) -> None:
@@ -76,7 +81,11 @@ class NodeSocket:
         try:
             note_socket(self._profile, self._path)
         except OSError as exc:  # a full disk: faces with the same environment find it all the same
-            log.warning("where the node listens cannot be noted: %s", exc.strerror)
+            if not self._is_unnoted and exc.errno not in _FOR_GOOD:
+                log.warning("where the node listens cannot be noted: %s", exc.strerror)
+            self._is_unnoted = True
+        else:
+            self._is_unnoted = False
 
     def _is_ours(self) -> bool:
         assert self._path is not None

@@ -14,7 +14,8 @@ ME = "me"
 
 class Message(NamedTuple):
     """A message. `sender` is `me` or the contact's name; `at` is when it was written (ours) or came (others'), in local
-    time. `state`: saved, stored, delivered, read, failed (ours), received (others').
+    time. `state`: saved, stored, delivered, read, failed (ours), received (others'). `late`: it came after messages of
+    ours that it stands before.
     """
 
     id: str
@@ -25,6 +26,7 @@ class Message(NamedTuple):
     at: datetime
     state: str
     route: str | None
+    late: bool = False
 
     @property
     def mine(self) -> bool:
@@ -92,6 +94,7 @@ def message_of(params: Mapping[str, Any]) -> Message:
         time_of(at),
         params["state"],
         params["route"],
+        params["late"],
     )
 
 

@@ -29,6 +29,7 @@ MESSAGE = {
     "received_at": "2026-01-02T03:04:06.000Z",
     "state": "received",
     "route": "direct",
+    "late": False,
 }
 
 ANSWERS: dict[str, Answer] = {

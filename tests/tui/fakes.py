@@ -418,6 +418,7 @@ class FakeNode:
             "received_at": None if mine else at,
             "state": state,
             "route": None if state == "saved" else "direct",
+            "late": False,
         }
         self.history[chat].append(message)
         self._emit("message", message)

@@ -66,6 +66,14 @@ def test_a_narrow_screen_has_the_name_above() -> None:
     assert lay_out(after(message(0)), message(0), NARROW).lead == 0
 
 
+@pytest.mark.parametrize("look", [WIDE, NARROW])
+def test_what_came_after_ours_and_stands_before_says_so(look: Look) -> None:
+    block = lay_out(message(0)._replace(late=True), None, look)
+    assert roles(block, "late") == ["came late"]
+    assert body(block)[-1].endswith(" came late")
+    assert roles(lay_out(message(0), None, look), "late") == []
+
+
 @pytest.mark.parametrize(
     ("state", "mark", "role"),
     [("saved", "◷", "mark"), ("stored", "✓", "mark"), ("delivered", "✓✓", "mark"), ("read", "✓✓", "read")],

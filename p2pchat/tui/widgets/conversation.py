@@ -50,6 +50,7 @@ ROLES = frozenset(
         "read",
         "failed",
         "route",
+        "late",
     }
     | {"note", "date", "unread", "selected", "marker", "bar", "key", "pill", "hint"}
 )
@@ -86,6 +87,7 @@ class Conversation(Widget, can_focus=True):
         & > .conversation--read { color: $accent; text-style: bold; }
         & > .conversation--failed { color: $error; text-style: bold; }
         & > .conversation--route { color: $text-muted; text-style: italic; }
+        & > .conversation--late { color: $warning; text-style: italic; }
         & > .conversation--note { color: $text-muted; text-style: italic; }
         & > .conversation--date { color: $text-muted; }
         & > .conversation--unread { color: $warning; }

@@ -263,8 +263,10 @@ def _visual_row(shown: str, start: int, matches: list[tuple[int, int]], rtl: boo
 
 
 def _put_edge(message: Message, look: Look, body: list[list[Piece]], starts: list[int]) -> None:
-    """At the right of the last row: how far it has come, and by which way if not straight."""
-    words = [] if message.route in (None, "direct") else [Piece(edge_word(message.route), "route")]
+    """At the right of the last row: how far it has come, by which way if not straight, and whether it came late."""
+    words = [Piece("came late", "late")] if message.late else []
+    if message.route not in (None, "direct"):
+        words.append(Piece(edge_word(message.route), "route"))
     if message.mine and message.state in look.marks:
         role = {"read": "read", "failed": "failed"}.get(message.state, "mark")
         if message.state == "failed":
