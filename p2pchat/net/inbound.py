@@ -231,7 +231,7 @@ class Inbound:
         """Wait until those who came earlier had their turn; that costs no time of its handshake. Raises where nobody
         waits any more."""
         left, guest.shaking.deadline = guest.shaking.deadline - trio.current_time(), inf
-        await self._arrivals.turn(guest.number)
+        await self._arrivals.turn(guest.number, guest.place)
         guest.shaking.deadline = trio.current_time() + left
         if guest.hung_up:
             raise trio.BrokenResourceError
