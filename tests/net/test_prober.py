@@ -109,12 +109,15 @@ async def end_of(stream: INetStream) -> str:
     return f"{heard!r}"
 
 
-def alike(ask: Callable[[Target], Awaitable[object]]) -> None:
-    """Both give the same."""
+def alike(ask: Callable[[Target], Awaitable[object]], attempts: int = 1) -> None:
+    """Both give the same. attempts: of these one must, where the plain host itself does not always give the same."""
 
     async def main() -> None:
         async with targets() as (ours, stock):
             with trio.fail_after(50):
+                for _ in range(attempts - 1):
+                    if await ask(ours) == await ask(stock):
+                        return
                 assert await ask(ours) == await ask(stock)
 
     run(main)
@@ -210,7 +213,7 @@ def test_pings_come_back_and_too_many_do_not() -> None:
         await two.close_write()
         return heard, await end_of(one), await end_of(two)
 
-    alike(ask)
+    alike(ask, attempts=3)  # a reset may overtake, and be overtaken by, the end of the stream
 
 
 @pytest.mark.parametrize("pushed", [b"", b"\x05hello", encode_uvarint(40) + bytes(40)])
