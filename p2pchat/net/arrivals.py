@@ -2,6 +2,10 @@
 
 Without it everybody who comes at once is served at once: each a bit in turn, so that all are ready at the very end,
 when the first have long given up.
+
+A place on the network, and the networks around it (`places`), have a number of turns a second in that order. Whoever
+comes from where more are asked for is let through more slowly, beside the others: a stranger who connects again and
+again delays nobody from elsewhere by more than a turn or two.
 """
 
 from __future__ import annotations
@@ -11,8 +15,16 @@ from itertools import count
 
 import trio
 
+from p2pchat.net import places
+from p2pchat.net.budget import work
+
 AT_ONCE = 8
 """How many go on before the loop has been round once: each works for a millisecond or less."""
+LATE_AT_ONCE = 2
+"""How many besides of those who come from where more is asked for than is given."""
+TURN = 5_000
+"""What a turn takes of a budget that its place has for them (`budget.PLACE_BURST`, `budget.PLACE_RATE`): 20 at once,
+then 20 a second, which is ten handshakes."""
 
 
 class Arrivals:
@@ -22,16 +34,17 @@ class Arrivals:
         self._numbers = count()
         self._order = count()
         self._waiting: list[tuple[int, int, trio.Event]] = []
+        self._late: list[tuple[int, int, trio.Event]] = []
         self._wake = trio.Event()
 
     def number(self) -> int:
         """Those with a lower number are let through first."""
         return next(self._numbers)
 
-    async def turn(self, number: int) -> None:
+    async def turn(self, number: int, place: str) -> None:
         """Wait for a turn."""
         event = trio.Event()
-        heapq.heappush(self._waiting, (number, next(self._order), event))
+        heapq.heappush(self._waiting if _in_time(place) else self._late, (number, next(self._order), event))
         self._wake.set()
         await event.wait()
 
@@ -39,8 +52,21 @@ class Arrivals:
         """Give turns."""
         while True:
             await self._wake.wait()
-            for _ in range(min(AT_ONCE, len(self._waiting))):
-                heapq.heappop(self._waiting)[2].set()
-            if not self._waiting:
+            for waiting, most in ((self._waiting, AT_ONCE), (self._late, LATE_AT_ONCE)):
+                for _ in range(min(most, len(waiting))):
+                    heapq.heappop(waiting)[2].set()
+            if not self._waiting and not self._late:
                 self._wake = trio.Event()
             await trio.lowlevel.checkpoint()
+
+
+def _in_time(place: str) -> bool:
+    """Whether a place and all networks around it have a turn left, which is taken then."""
+    now = trio.current_time()
+    around = zip(places.networks(place), places.factors(place), strict=True)
+    found = [(work().of(f"turns {network}"), TURN / factor) for network, factor in around]
+    if any(budget.look(now) < units for budget, units in found):
+        return False
+    for budget, units in found:
+        budget.draw(units)
+    return True

@@ -102,13 +102,13 @@ async def choose(
     if greet and not channel.waiting:
         await channel.write(said)
         said = b""
-    if await _line(channel) != _MULTISTREAM:
+    if await _line(channel, linger=greet) != _MULTISTREAM:
         raise CannotOpen("no multistream-select")
     for _ in range(MAX_PROPOSALS):
         if said and not channel.waiting:  # who proposes only when it was answered
             await channel.write(said)
             said = b""
-        word = await _line(channel)
+        word = await _line(channel, linger=greet)
         channel.account.charge(budget.ROUND)
         if channel.account.due:
             await channel.account.settle()
@@ -125,7 +125,8 @@ async def choose(
     raise CannotOpen("the other end speaks nothing that we speak")
 
 
-async def _line(channel: Channel) -> bytes:
+async def _line(channel: Channel, *, linger: bool = False) -> bytes:
+    """One line. linger: refuse an empty one only when more has come, as py-libp2p does on a stream."""
     length, shift = 0, 0
     while True:  # a varint of two bytes at most
         byte = await channel.read(1)
@@ -135,6 +136,8 @@ async def _line(channel: Channel) -> bytes:
         if byte[0] < 0x80:
             break
         shift += 7
+    if linger and not length:
+        await channel.read(1)
     if not 0 < length <= _MAX_LINE:
         raise CannotOpen("no line of multistream-select")
     read = await channel.read(length)

@@ -197,7 +197,7 @@ class Inbound:
             raise trio.BrokenResourceError
         if head[:1] == handshake.GREETING[:1]:
             return Wire(TcpPipe(stream, head), guest.place, remote)
-        await self._turn(guest)
+        await self._wait(guest)  # who has said all it has to say over HTTP may be answered still
         pipe, forwarded = await websocket.accept(stream, head, path)
         if remote[0] in self._proxies and forwarded:
             self.direct.release(guest)
@@ -228,13 +228,16 @@ class Inbound:
                 wire.abandon()
 
     async def _turn(self, guest: Guest) -> None:
-        """Wait until those who came earlier had their turn; that costs no time of its handshake. Raises where nobody
-        waits any more."""
-        left, guest.shaking.deadline = guest.shaking.deadline - trio.current_time(), inf
-        await self._arrivals.turn(guest.number)
-        guest.shaking.deadline = trio.current_time() + left
+        """Wait for a turn of a handshake. Raises where nobody waits for us any more."""
+        await self._wait(guest)
         if guest.hung_up:
             raise trio.BrokenResourceError
+
+    async def _wait(self, guest: Guest) -> None:
+        """Wait until those who came earlier had their turn; that costs no time of its handshake."""
+        left, guest.shaking.deadline = guest.shaking.deadline - trio.current_time(), inf
+        await self._arrivals.turn(guest.number, guest.place)
+        guest.shaking.deadline = trio.current_time() + left
 
     async def _stay(self, pool: Pool, guest: Guest, muxed: GuardedYamux, found: str) -> None:
         peer = key_of(muxed.peer_id)

@@ -63,7 +63,7 @@ class Outgoing:
 class Client:
     """One stream. `waiting`: how many of its inputs are on their way to the disk; `scope`: cancelled, it ends at once;
     `reading`: cancelled, it ends when it has its answers; `changed`: whoever waits for anything of it parks there;
-    `behind`: queues of which the disk has more than was pushed.
+    `behind`: queues of which the disk has more than was pushed; `held`: what is sent waits for `let_out`.
     """
 
     __slots__ = (
@@ -78,6 +78,7 @@ class Client:
         "fetching",
         "gone",
         "heard",
+        "held",
         "hello",
         "opened",
         "opens",
@@ -115,6 +116,7 @@ class Client:
         self.pushed = 0
         self.behind: dict[Opened, None] = {}
         self.gone = False
+        self.held = False
         self.scope = trio.CancelScope()
         self.reading = trio.CancelScope()
         self.changed = trio.lowlevel.ParkingLot()
@@ -153,7 +155,13 @@ class Client:
         self._frames.append(frame)
         self.out_bytes += size
         self._outgoing.total += size
-        if self.began is None:
+        if not self.held:
+            self.let_out()
+
+    def let_out(self) -> None:
+        """Begin to write what waits."""
+        self.held = False
+        if self.began is None and self._frames:
             self.began = trio.current_time()
             self._nursery.start_soon(self._write)
 

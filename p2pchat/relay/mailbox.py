@@ -267,10 +267,14 @@ class Mailbox:
             client.heard = trio.current_time()
             frames = parser.feed(data, MAX_FRAMES)
             del data
-            await self._take_all(client, parser, frames)
+            try:
+                await self._take_all(client, parser, frames)
+            finally:
+                client.let_out()
 
     async def _take_all(self, client: Client, parser: FrameParser, frames: list[Frame]) -> None:
-        """These frames, in order, and what the parser has besides; the list is empty afterwards."""
+        """These frames, in order, and what the parser has besides; the list is empty afterwards. What is answered at
+        once is written together: each write costs more than the rest."""
         while frames:
             frames.reverse()
             while frames:
@@ -278,6 +282,7 @@ class Mailbox:
                 client.account.charge(COSTS.get(frames[-1].type, 0))
                 if client.account.due:
                     await client.account.settle()
+                client.held = True
                 self._take(client, frames.pop())
             frames += parser.feed(b"", MAX_FRAMES)
 
@@ -286,10 +291,13 @@ class Mailbox:
         fetches = kind == words.FETCH
         while True:
             if client.full or (fetches and client.fetching):
+                client.let_out()
                 await client.changed.park()
             elif self._next.full:
+                client.let_out()
                 await self._taken.park()
             elif fetches and not self._terms.may_fetch(client.origin):
+                client.let_out()
                 await trio.sleep(A_PAUSE)
             else:
                 return

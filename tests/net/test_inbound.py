@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from p2pchat.net import handshake
-from p2pchat.net.arrivals import AT_ONCE, Arrivals
+from p2pchat.net.arrivals import AT_ONCE, LATE_AT_ONCE, Arrivals
 from p2pchat.net.host import LibP2PHost, Limits
 from p2pchat.net.ports import Stream
 from tests.conftest import run
@@ -121,9 +121,9 @@ def test_half_a_handshake_is_ended_and_the_wait_for_a_turn_costs_nothing_of_it()
             let_in = inbound._arrivals.turn
             go = trio.Event()
 
-            async def wait(number: int) -> None:
+            async def wait(number: int, place: str) -> None:
                 await go.wait()
-                await let_in(number)
+                await let_in(number, place)
 
             inbound._arrivals.turn = wait  # type: ignore[method-assign]
             mute = await trio.open_tcp_stream("127.0.0.1", b.port)
@@ -154,7 +154,7 @@ def test_turns_are_given_in_the_order_of_arrival_a_few_at_a_time() -> None:
         rounds: list[int] = []
 
         async def come(number: int) -> None:
-            await arrivals.turn(number)
+            await arrivals.turn(number, f"place {number}")
             had.append(number)
 
         numbers = [arrivals.number() for _ in range(5 * AT_ONCE)]
@@ -173,6 +173,34 @@ def test_turns_are_given_in_the_order_of_arrival_a_few_at_a_time() -> None:
     run(main)
 
 
+@pytest.mark.parametrize("greedy", ["192.0.2.1", "192.0.2.{}", "20010db80000{:04x}", "relay"])
+def test_who_asks_for_many_turns_delays_nobody_from_elsewhere(greedy: str) -> None:
+    async def main() -> None:
+        arrivals, had = Arrivals(), list[str]()
+
+        async def come(number: int, place: str) -> None:
+            await arrivals.turn(number, place)
+            had.append(place)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(arrivals.run)
+            for number in range(400):
+                nursery.start_soon(come, arrivals.number(), greedy.format(number % 200))
+            await wait_all_tasks_blocked()
+            had.clear()
+            for number in range(100):
+                nursery.start_soon(come, arrivals.number(), greedy.format(number))
+            nursery.start_soon(come, arrivals.number(), "198.51.100.1")
+            while "198.51.100.1" not in had:
+                await trio.lowlevel.checkpoint()
+            assert len(had) <= 2 * LATE_AT_ONCE + 1
+            while len(had) < 101:  # and all have a turn at last
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+
+    run(main, MockClock())
+
+
 def test_nothing_is_worked_out_for_who_has_hung_up(monkeypatch: pytest.MonkeyPatch) -> None:
     worked: list[object] = []
 
@@ -183,9 +211,9 @@ def test_nothing_is_worked_out_for_who_has_hung_up(monkeypatch: pytest.MonkeyPat
             inbound = b._running.inbound
             let_in, go = inbound._arrivals.turn, trio.Event()
 
-            async def wait(number: int) -> None:
+            async def wait(number: int, place: str) -> None:
                 await go.wait()
-                await let_in(number)
+                await let_in(number, place)
 
             inbound._arrivals.turn = wait  # type: ignore[method-assign]
             monkeypatch.setattr(handshake.Responder, "second", lambda self, first: worked.append(first))

@@ -30,6 +30,7 @@ from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.utils import encode_delim, read_delim
 from libp2p.utils.varint import encode_uvarint, read_length_prefixed_protobuf
 from multiaddr import Multiaddr
+from trio.testing import MockClock
 
 from p2pchat.core import names
 from p2pchat.net import addresses as addr
@@ -109,15 +110,18 @@ async def end_of(stream: INetStream) -> str:
     return f"{heard!r}"
 
 
-def alike(ask: Callable[[Target], Awaitable[object]]) -> None:
-    """Both give the same."""
+def alike(ask: Callable[[Target], Awaitable[object]], attempts: int = 1, clock: MockClock | None = None) -> None:
+    """Both give the same. attempts: of these one must, where the plain host itself does not always give the same."""
 
     async def main() -> None:
         async with targets() as (ours, stock):
             with trio.fail_after(50):
+                for _ in range(attempts - 1):
+                    if await ask(ours) == await ask(stock):
+                        return
                 assert await ask(ours) == await ask(stock)
 
-    run(main)
+    run(main, clock)
 
 
 def test_a_list_and_every_name_that_can_be_guessed() -> None:
@@ -137,6 +141,8 @@ def test_a_list_and_every_name_that_can_be_guessed() -> None:
         encode_delim(b"ls"),
         b"\x05hello",
         b"\x00",
+        b"\x00and more",
+        encode_delim(GREETING) + b"\x00",
         encode_delim(GREETING) + b"\x03/ab",
         encode_delim(GREETING) + b"\xff" * 11,
     ],
@@ -144,10 +150,11 @@ def test_a_list_and_every_name_that_can_be_guessed() -> None:
 def test_what_is_no_negotiation_ends_alike(said: bytes) -> None:
     async def ask(target: Target) -> object:
         stream = await target.open()
+        began = trio.current_time()
         await stream.write(said)
-        return await end_of(stream)
+        return await end_of(stream), trio.current_time() - began > 9
 
-    alike(ask)
+    alike(ask, clock=MockClock(rate=6))
 
 
 def test_a_stream_on_which_nothing_is_said_is_greeted() -> None:
@@ -210,7 +217,7 @@ def test_pings_come_back_and_too_many_do_not() -> None:
         await two.close_write()
         return heard, await end_of(one), await end_of(two)
 
-    alike(ask)
+    alike(ask, attempts=3)  # a reset may overtake, and be overtaken by, the end of the stream
 
 
 @pytest.mark.parametrize("pushed", [b"", b"\x05hello", encode_uvarint(40) + bytes(40)])

@@ -10,12 +10,12 @@ import trio
 
 from p2pchat.core import mailbox as words
 from p2pchat.core.envelope import BUCKETS
-from p2pchat.core.mailbox import BOX, DONE, HOUR_MS, STAMPED, TO_FETCH, TO_PUT
+from p2pchat.core.mailbox import BOX, DONE, HOUR_MS, STAMPED, TO_FETCH, TO_PUT, Open
 from p2pchat.core.wire import Frame
 from p2pchat.relay import batches, clients
 from p2pchat.relay.mailbox import SILENCE, SWEEP
 from p2pchat.relay.store import Quota
-from tests.relay.boxes import LIMITS, NOW, RELAY, Keys, MailClient, Relay, blob, relay, run
+from tests.relay.boxes import LIMITS, NOW, RELAY, Keys, MailClient, PipeStream, Relay, blob, relay, run
 
 BOB = Keys("bob")
 
@@ -580,5 +580,33 @@ def test_a_broken_store_answers_fetches_deletes_and_watches_too(tmp_path: Path) 
             at.store._connection.execute("ALTER TABLE away RENAME TO blobs")
             await trio.sleep(SWEEP + 1)
             assert (await bob.next_pushed()).blob == blob(1)
+
+    run(main)
+
+
+def test_what_is_answered_at_once_is_written_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the opens cost so much that others have their turns between them."""
+    written: list[int] = []
+    write = PipeStream.write
+
+    async def noted(self: PipeStream, data: bytes) -> None:
+        written.append(len(data))
+        await write(self, data)
+
+    async def main() -> None:
+        async with relay(tmp_path) as at:
+            alice = await at.client()
+            queues = [(handle, Keys(f"queue {handle}")) for handle in range(8)]
+            opens = [
+                Open(handle, TO_FETCH, keys.queue, words.sign_open(keys.fetch, TO_FETCH, alice.hello, keys.queue))
+                for handle, keys in queues
+            ]
+            frames = [Frame(words.OPEN, words.encode_open(opening)) for opening in opens]
+            monkeypatch.setattr(PipeStream, "write", noted)
+            await alice.send(*frames, Frame(words.PING, b""))
+            answers = [await alice.answer(words.OPENED) for _ in opens]
+            await alice.answer(words.PONG)
+            assert len(written) == 2, written  # ours, and the relay's
+            assert {words.decode_opened(answer.body)[1] for answer in answers} == {DONE}
 
     run(main)
