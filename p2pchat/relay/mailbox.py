@@ -278,10 +278,10 @@ class Mailbox:
         while frames:
             frames.reverse()
             while frames:
-                await self._until_room(client, frames[-1].type)
                 client.account.charge(COSTS.get(frames[-1].type, 0))
                 if client.account.due:
                     await client.account.settle()
+                await self._until_room(client, frames[-1].type)  # last, or others take the room meanwhile
                 client.held = True
                 self._take(client, frames.pop())
             frames += parser.feed(b"", MAX_FRAMES)
