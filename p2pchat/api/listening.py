@@ -36,6 +36,7 @@ class NodeSocket:
         self._path: Path | None = None
         self._inode = 0
         self._is_unnoted = False
+        self._closed = False
         self._accepting = trio.CancelScope()
 
     def open(self, server: Server, nursery: trio.Nursery) -> None:
@@ -47,6 +48,8 @@ class NodeSocket:
 
     def look(self, server: Server, nursery: trio.Nursery) -> None:
         """Listen anew if the socket's name is gone or another's; note again where that is not noted."""
+        if self._closed:
+            return
         if not self._is_ours():
             log.warning("the node's socket was gone; it is made anew")
             self.open(server, nursery)
@@ -55,6 +58,7 @@ class NodeSocket:
 
     def close(self) -> None:
         """Take the name away and accept nobody any more; whoever is connected is served on."""
+        self._closed = True
         if self._path is not None and self._is_ours():
             self._path.unlink(missing_ok=True)
         forget_socket(self._profile)

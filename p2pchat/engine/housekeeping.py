@@ -58,6 +58,7 @@ def tick(turn: Turn) -> None:
         turn.after(turn.net.relink, contact_id)  # a link by the hello of an ended session could not renew
         turn.pairs_of.add(contact_id)
     turn.sessions.forget()
+    turn.offers_changed = True  # what is remembered of invites that are gone ends too
     offering.settle(turn)
     if turn.agreed and lasting(turn, "prekeys_ahead_since", invites.rotated_ahead(turn)):
         invites.redate_rotation(turn)

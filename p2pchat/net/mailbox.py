@@ -155,12 +155,12 @@ class Mailbox:
 
     def watch(self, relay: Relay, queues: Sequence[OwnQueue]) -> None:
         """Collect from these, and no others."""
-        if self._ours is not None and _is_reached_otherwise(self._ours, relay):
-            self._begin_anew()
         self.change(relay, *self._shares.replaced(queues))
 
     def change(self, relay: Relay, add: Iterable[OwnQueue], drop: Iterable[bytes]) -> None:
         """Collect from these besides, or with what is known of them now, and from those (their names) no more."""
+        if self._ours is not None and _is_reached_otherwise(self._ours, relay):
+            self._begin_anew()
         self._ours = relay
         watched = bool(self._shares)
         self._shares.change(add, drop)

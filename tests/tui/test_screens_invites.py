@@ -264,7 +264,7 @@ class Invited(FakeNode):
         return answer
 
 
-BOB = {"id": "b0b", "name": "bob"}
+BOB = {"id": "b0b", "name": "bob", "anew": False}
 WAITING, CONTACT = BOB | {"state": "waiting"}, BOB | {"state": "contact"}
 LATE = NotReached("bob was not reached within 30 s", result=WAITING)
 
