@@ -310,7 +310,7 @@ def test_a_used_invite_is_refused_and_its_maker_is_told(here: Place) -> None:
 
 def test_an_expired_invite(here: Place) -> None:
     make(here, "alice", "bob")
-    (alice,) = start(here, "alice")
+    alice, _ = start(here, "alice", "bob")
     invite = new_invite(here, "alice")
     failed(here.run("bob", "add", foreign_invite(expires_in=-2 * DAY_S)), 5, "expired", "Ask for a new one")
     alice.end()

@@ -62,8 +62,9 @@ class Town:
         for person in people:
             self.said[person] = []
             self.on(person)
-            for address in self.addresses.values():
-                self.verb(person, "relays", "add", address)
+            for name, address in self.addresses.items():
+                done = self.lab.place.run(person, "relays", "add", address, "--json")
+                assert done.code == 0 or (done.code == 5 and name not in self.honest), done  # what a liar says may show
         self.until_connected(*people)
 
     def on(self, person: str) -> None:
