@@ -35,7 +35,7 @@ from p2pchat.core import mailbox as words
 
 HONEST = "127.0.0.1"
 MANY = 32
-TRIES = 3
+TRIES = 5
 QUIET = 0.3
 """Seconds of peace before each flood."""
 SETTLE = 0.3
