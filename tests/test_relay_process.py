@@ -22,7 +22,7 @@ from tests.relay.programs import LOOPBACK, data, host, run, start
 from tests.relay.programs import opened as opened_by
 
 BOB = Keys("bob")
-ROUNDS = int(os.environ.get("P2PCHAT_KILL_ROUNDS", "4"))
+ROUNDS = int(os.environ.get("P2PCHAT_KILL_ROUNDS", "10"))
 
 
 @pytest.fixture

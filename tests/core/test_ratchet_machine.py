@@ -316,4 +316,4 @@ class Network(RuleBasedStateMachine):
 
 
 TestNetwork = Network.TestCase
-TestNetwork.settings = settings(max_examples=50, stateful_step_count=60)
+TestNetwork.settings = settings(max_examples=150, stateful_step_count=60)
