@@ -10,7 +10,6 @@ from statistics import median_low
 
 from p2pchat.engine.clock_watch import DAY, HOUR
 
-KEEP_FOR = DAY
 MAX_CONTACTS = 1000
 
 
