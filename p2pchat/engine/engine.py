@@ -23,7 +23,7 @@ import trio
 from p2pchat.core import wire
 from p2pchat.core.identity import Device
 from p2pchat.core.primitives import KEY, Entropy
-from p2pchat.engine import housekeeping, offering, outbound, people, reading, relays, settings, watching
+from p2pchat.engine import housekeeping, offering, outbound, people, reading, relays, settings, walk, watching
 from p2pchat.engine.allowance import A_BRIEF_TURN, Allowance
 from p2pchat.engine.clock_hints import ClockHints
 from p2pchat.engine.clock_watch import ClockWatch, Monotonic
@@ -198,9 +198,12 @@ class Engine:
             self._net = self._connect(self.gate, self.door, self.mail, nursery)
             self._flow = Flow(self._net, self._refill)
             self.clock_watch.look()
-            (await self._run_sync(self._look))()
+            hidden, (first, *others) = await self.read(store_contacts.hidden), await self.read(walk.order)
+            self.gate.hide(hidden)
+            if hidden:
+                self.net.hide()
             (await self._run_sync(self._look_at_invites))()
-            (await self._run_sync(self._look_at_mail))()
+            (await self._run_sync(self._look_at_mail, await self.read(store_invites.ids)))()
             nursery.start_soon(self._commit)
             nursery.start_soon(self._make_keys)
             nursery.start_soon(self._hear_again)
@@ -210,7 +213,7 @@ class Engine:
             await self.submit(self.copies.look)
             await self._mark_copy()
             await self.submit(housekeeping.tick)
-            await self.submit(people.resume)
+            await self.submit(walk.begin, first)
             if self.net.relayed() is None:
                 await self.submit(offering.tell_addresses)
             else:
@@ -218,6 +221,7 @@ class Engine:
             nursery.start_soon(self.whereabouts.run)
             nursery.start_soon(self._tick)
             nursery.start_soon(self.clock_watch.run, self._look_after)
+            nursery.start_soon(walk.through, others, self.submit, walk.begin)
             task_status.started()
             await trio.sleep_forever()
 
@@ -450,10 +454,8 @@ class Engine:
                 else:
                     self.net.relink(sender)
 
-    def _look(self, of: Collection[bytes] | None = None) -> Callable[[], None]:
-        """Read what hellos of these contacts, or of everybody, are checked against; the result puts it in place, once
-        it is on disk.
-        """
+    def _look(self, of: Collection[bytes]) -> Callable[[], None]:
+        """Read what hellos of these contacts are checked against; the result puts it in place, once it is on disk."""
         pairs, hidden = self.gate.read(self.db, self.me, of), store_contacts.hidden(self.db)
 
         def use() -> None:
@@ -480,7 +482,8 @@ class Engine:
         return partial(self.mail.use, watching.read(self.db, owners))
 
     def _show(self, contact: bytes) -> None:
-        self.post(people.show, contact)
+        if self.events.listened:  # else nobody is told, and a face that comes asks how everybody is reached
+            self.post(people.show, contact)
 
     async def _tell_addresses(self) -> None:
         try:
@@ -499,6 +502,7 @@ class Engine:
         try:
             await self._mark_copy()
             await self.submit(housekeeping.tick)
+            await walk.through(await self.read(walk.order), self.submit, housekeeping.look_at)
             self.whereabouts.changed()
             await self.read(Database.checkpoint)
         except P2PChatError as error:  # a full disk now may have room in an hour

@@ -140,15 +140,19 @@ def reach(turn: Turn, contact: Contact) -> None:
     turn.after(turn.net.reach, contact.id, ways)
 
 
-def resume(turn: Turn) -> None:
-    """At the start: dial whom we owe something or heard of lately, knock again where an invite was not settled."""
-    owed = store_outbox.pending_contacts(turn.db)
-    for contact in store_contacts.all(turn.db):
+def resume(turn: Turn, contact_ids: Iterable[bytes]) -> None:
+    """At the start: of these, dial whom we owe something or heard of lately, knock again where an invite was not
+    settled.
+    """
+    for contact_id in contact_ids:
+        contact = store_contacts.get(turn.db, contact_id)  # not remembered: all of them are asked for
+        if contact is None:
+            continue
         if contact.invite is not None:
             knock(turn, contact, decode_invite(contact.invite))
         if contact.identity is not None and contact.state in ("contact", "waiting"):
             heard = contact.heard_at or contact.created_at
-            if contact.id in owed or heard + HEARD_WITHIN > turn.passed:
+            if heard + HEARD_WITHIN > turn.passed or store_outbox.is_owed(turn.db, contact_id):
                 reach(turn, contact)
 
 
