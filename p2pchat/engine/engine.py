@@ -23,7 +23,18 @@ import trio
 from p2pchat.core import wire
 from p2pchat.core.identity import Device
 from p2pchat.core.primitives import KEY, Entropy
-from p2pchat.engine import housekeeping, offering, outbound, people, reading, relays, settings, walk, watching
+from p2pchat.engine import (
+    housekeeping,
+    offering,
+    outbound,
+    people,
+    reading,
+    relays,
+    settings,
+    walk,
+    watching,
+    whereabouts,
+)
 from p2pchat.engine.allowance import A_BRIEF_TURN, Allowance
 from p2pchat.engine.clock_hints import ClockHints
 from p2pchat.engine.clock_watch import ClockWatch, Monotonic
@@ -162,6 +173,7 @@ class Engine:
         self.whereabouts = Whereabouts(self._tell_addresses)
         self._run_sync = run_sync or Worker()
         self._one_at_a_time = trio.Lock()
+        self._telling = trio.Lock()
         self._inbox = _Inbox()
         self._people_changed = trio.Event()
         self._following: dict[str, Following] = {}
@@ -214,14 +226,16 @@ class Engine:
             await self._mark_copy()
             await self.submit(housekeeping.tick)
             await self.submit(walk.begin, first)
-            if self.net.relayed() is None:
-                await self.submit(offering.tell_addresses)
-            else:
+            if self.net.relayed() is not None:
                 self.whereabouts.changed()  # when relays had a moment to answer
+            elif others:
+                nursery.start_soon(self._tell_addresses)
+            else:
+                await self._tell_addresses()
             nursery.start_soon(self.whereabouts.run)
             nursery.start_soon(self._tick)
             nursery.start_soon(self.clock_watch.run, self._look_after)
-            nursery.start_soon(walk.through, others, self.submit, walk.begin)
+            nursery.start_soon(walk.through, [(), *others], self.submit, walk.begin)
             task_status.started()
             await trio.sleep_forever()
 
@@ -486,8 +500,14 @@ class Engine:
             self.post(people.show, contact)
 
     async def _tell_addresses(self) -> None:
+        """Tell all contacts where they reach us; what was not told to the end is told anew."""
         try:
-            await self.submit(offering.tell_addresses)
+            async with self._telling:
+                untold = await self.submit(whereabouts.untold_addresses)
+                if untold or self.offering.wanted:
+                    tell = partial(offering.tell_addresses, addresses=untold)
+                    await walk.through(await self.read(walk.order), self.submit, tell)
+                    await self.submit(whereabouts.addresses_told, untold)
         except P2PChatError as error:  # it is asked for again every hour
             log.warning("new addresses could not be saved: %s", type(error).__name__)
 

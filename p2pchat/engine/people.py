@@ -35,7 +35,6 @@ from p2pchat.store import renewals as store_renewals
 from p2pchat.store.contacts import Contact, Way
 
 HEARD_WITHIN = 30 * DAY
-TELL_AGAIN_AFTER = 7 * DAY
 MAX_DECLINED = 1000
 """Identities remembered as declined, for each invite."""
 
@@ -478,20 +477,3 @@ def tell_queues(turn: Turn, contact: Contact) -> None:
     told = contact.state == "contact" or (contact.state == "waiting" and contact.identity is not None)
     if told and queues.refresh(turn, contact):
         outbound.queue(turn, contact, contents.QUEUES, contents.queues_payload(queues.announced(turn, contact)))
-
-
-def tell_addresses(turn: Turn) -> None:
-    """Tell every contact where they reach us now, if that changed since they were told, and once a week all the same:
-    news that somebody ignored once, since a clock was wrong, must not be lost for good.
-    """
-    for hidden, key in ((False, "ways_told"), (True, "hidden_ways_told")):
-        ways = turn.net.ways(hidden=hidden)
-        told_before = b"".join(peer + address for peer, address in ways)
-        told_lately = turn.recent(meta.get_int(turn.db, f"{key}_at"), TELL_AGAIN_AFTER)
-        if not ways or (told_lately and meta.get(turn.db, key) == told_before):
-            continue
-        meta.put(turn.db, key, told_before)
-        meta.put_int(turn.db, f"{key}_at", turn.now)
-        for contact in store_contacts.all(turn.db):
-            if contact.state == "contact" and contact.hidden == hidden:
-                outbound.queue(turn, contact, contents.ADDRESSES, [[list(way) for way in ways]])

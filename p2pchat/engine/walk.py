@@ -1,8 +1,8 @@
 """Going through all contacts, a few in each turn.
 
-What has to be done for every contact, at the start and every hour, would hold up a profile of thousands for seconds if
-one turn did it. So it is done for `SLICE` of them at a time, those talked with last first, and a person's own calls come
-in between.
+What has to be done for every contact, at the start, every hour or when we are reached elsewhere, would hold up a
+profile of thousands for seconds if one turn did it. So it is done for `SLICE` of them at a time, those talked with last
+first, and a person's own calls come in between.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Submit = Callable[..., Awaitable[object]]
 
 
 def order(db: Database) -> list[Sequence[bytes]]:
-    """Every contact's id in slices, those heard of last first; the first slice may be empty."""
+    """Every contact's id in slices, those heard of last first; there is one slice at least, which may be empty."""
     ids = store_contacts.latest_first(db)
     return [ids[start : start + SLICE] for start in range(0, max(1, len(ids)), SLICE)]
 
@@ -51,8 +51,9 @@ async def through(
     slices: Sequence[Sequence[bytes]], submit: Submit, function: Callable[[Turn, Sequence[bytes]], object]
 ) -> None:
     """Run `function(turn, ids)` for one slice after the other; what cannot be saved is tried again."""
-    for ids in slices:
-        await trio.sleep(PAUSE_SECONDS)
+    for number, ids in enumerate(slices):
+        if number:
+            await trio.sleep(PAUSE_SECONDS)
         while True:
             try:
                 await submit(function, ids)
