@@ -16,12 +16,13 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
 from p2pchat.core import wire
-from p2pchat.core.identity import Device
+from p2pchat.core.identity import Device, sas_words
 from p2pchat.core.primitives import KEY, Entropy
 from p2pchat.engine import (
     housekeeping,
@@ -31,6 +32,7 @@ from p2pchat.engine import (
     reading,
     relays,
     settings,
+    views,
     walk,
     watching,
     whereabouts,
@@ -48,13 +50,14 @@ from p2pchat.engine.mail import Mail
 from p2pchat.engine.offering import Offering
 from p2pchat.engine.ports import Clock, Net
 from p2pchat.engine.presence import Presence
-from p2pchat.engine.turn import Memory, Sealed, SessionCache, Turn
+from p2pchat.engine.turn import Memory, Request, Sealed, SessionCache, Turn
 from p2pchat.engine.whereabouts import Whereabouts
 from p2pchat.engine.worker import SMALL, Worker
 from p2pchat.errors import Busy, DatabaseDamaged, NodeError, P2PChatError, ProfileError
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
 from p2pchat.store import meta
+from p2pchat.store import sessions as store_sessions
 from p2pchat.store.database import Database
 
 if TYPE_CHECKING:
@@ -174,6 +177,7 @@ class Engine:
         self._run_sync = run_sync or Worker()
         self._one_at_a_time = trio.Lock()
         self._telling = trio.Lock()
+        self._requests_in, self._requests = trio.open_memory_channel[Request](inf)
         self._inbox = _Inbox()
         self._people_changed = trio.Event()
         self._following: dict[str, Following] = {}
@@ -221,6 +225,7 @@ class Engine:
             nursery.start_soon(self._hear_again)
             nursery.start_soon(self.presence.run)
             nursery.start_soon(self.mail.run)
+            nursery.start_soon(self._tell_requests)
             await self.submit(relays.begin, [self.net.mailboxes.relay_at(written) for written in self._relays])
             await self.submit(self.copies.look)
             await self._mark_copy()
@@ -235,7 +240,7 @@ class Engine:
             nursery.start_soon(self.whereabouts.run)
             nursery.start_soon(self._tick)
             nursery.start_soon(self.clock_watch.run, self._look_after)
-            nursery.start_soon(walk.through, [(), *others], self.submit, walk.begin)
+            nursery.start_soon(walk.through, others, self.submit, walk.begin)
             task_status.started()
             await trio.sleep_forever()
 
@@ -350,6 +355,14 @@ class Engine:
                 if item.then is not None:
                     item.then(item)
 
+    async def _tell_requests(self) -> None:
+        """Tell faces who asks, with the words of the handshake: these cost 45 ms each, in which turns go on."""
+        async for request in self._requests:
+            words = await self.beside(partial(sas_words, request.sas))
+            if await self.read(store_sessions.is_pending, request.th):  # it may have been answered meanwhile
+                event = views.request(request.contact, words, request.since)
+                self.events.publish({"event": "request", **event})
+
     async def _make_keys(self) -> None:
         """Keep ratchet keys ahead: made a moment after a turn that took some, when what came of it has left."""
         while True:
@@ -442,6 +455,9 @@ class Engine:
             output()
         for contact, function, args in turn.following:
             self.post(function, *args, sender=contact)
+        for request in turn.requests:
+            if self.events.listened:  # else a face that comes asks who there is
+                self._requests_in.send_nowait(request)
         for event in turn.events:
             self.events.publish(event)
             if event["event"] == "state" and (following := self._following.get(event["id"])) is not None:

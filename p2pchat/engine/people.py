@@ -14,7 +14,6 @@ from dataclasses import replace
 from p2pchat.core import content as contents
 from p2pchat.core import delivery
 from p2pchat.core.content import Announced, Profile, newest_message_id
-from p2pchat.core.identity import safety_number, sas_words
 from p2pchat.core.invite import ROLE_NODE, Invite, decode_invite, hello_key, invite_id, read_invite
 from p2pchat.core.mailbox import STAMPED
 from p2pchat.core.primitives import KEY, equal
@@ -368,23 +367,25 @@ def hide(turn: Turn, contact: Contact, *, hidden: bool) -> Contact:
     return changed
 
 
-def verify(turn: Turn, contact: Contact, *, compared: bool) -> tuple[str, bool, str]:
-    """(safety number, verified, eight words) of a contact; `compared` marks it as verified."""
+def verify(turn: Turn, contact: Contact, *, compared: bool) -> tuple[bytes, bool, bytes | None]:
+    """(identity, verified, secret of the words) of a contact; `compared` marks it as verified."""
     if contact.identity is None:
         raise NotNow(f"{contact.name} has not answered yet", hint="There is nothing to compare before that.")
     if compared and not contact.verified:
         contact = turn.change(contact.id, verified=True)
         turn.event("contact", **views.contact(contact, turn.route(contact.id)))
     assert contact.identity is not None
-    return safety_number(turn.me.identity, contact.identity), contact.verified, words(turn, contact)
+    return contact.identity, contact.verified, words_secret(turn, contact)
 
 
-def words(turn: Turn, contact: Contact) -> str:
-    """The eight words of the handshake with a contact or a requester."""
+def words_secret(turn: Turn, contact: Contact) -> bytes | None:
+    """What the eight words of the handshake with a contact or a requester are made of, which takes long: not in a turn.
+    None where there is no session.
+    """
     session = turn.sessions.pending(contact.id) or turn.sessions.sending(contact.id)
     if session is None:
         session = next(iter(turn.sessions.all(contact.id)), None)
-    return "" if session is None else sas_words(session.sas)
+    return None if session is None else session.sas
 
 
 def told(turn: Turn, contact: Contact, message_id: bytes, profile: Profile) -> Contact:

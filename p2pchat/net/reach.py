@@ -38,6 +38,7 @@ def jittered(seconds: float, random: Callable[[int], bytes]) -> float:
 @dataclass(eq=False)
 class _Wanted:
     ways: list[Way]
+    turn: float | None = None
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     nudged: trio.Event = field(default_factory=trio.Event)
     afresh: bool = False
@@ -73,7 +74,7 @@ class Reach:
         """Keep a link to the contact by these ways; called again, it takes the new ways and tries at once."""
         wanted = self._wanted.get(contact)
         if wanted is None:
-            wanted = self._wanted[contact] = _Wanted(list(ways))
+            wanted = self._wanted[contact] = _Wanted(list(ways), self._pace.reserve())
             self._nursery.start_soon(self._run, contact, wanted)
         else:
             wanted.ways = list(ways)
@@ -122,8 +123,9 @@ class Reach:
 
     async def _turn(self, contact: bytes, wanted: _Wanted) -> None:
         """Wait until a round may begin; at once where there was a nudge, or there is a link and nothing to dial."""
-        if self._links.best(contact) is None and (at := self._pace.reserve()) > trio.current_time():
-            with trio.move_on_at(at):
+        turn, wanted.turn = wanted.turn, None
+        if self._links.best(contact) is None:
+            with trio.move_on_at(self._pace.reserve() if turn is None else turn):
                 await wanted.nudged.wait()
 
     def _came(self, contact: bytes) -> None:
