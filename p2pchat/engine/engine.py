@@ -37,6 +37,7 @@ from p2pchat.engine.mail import Mail
 from p2pchat.engine.offering import Offering
 from p2pchat.engine.ports import Clock, Net
 from p2pchat.engine.presence import Presence
+from p2pchat.engine.storage_limits import DEFAULT_LIMITS, Limits, StorageLimits
 from p2pchat.engine.turn import Memory, Sealed, SessionCache, Turn
 from p2pchat.engine.whereabouts import Whereabouts
 from p2pchat.engine.worker import SMALL, Worker
@@ -131,6 +132,7 @@ class Engine:
     """One open profile at work. `run` runs it; `call`, `submit` and `read` are how anything is asked of it.
 
     relays: addresses used in this run besides those of the profile. monotonic: see `ClockWatch`.
+    storage_limits: what one contact may have us store.
     """
 
     def __init__(
@@ -142,6 +144,7 @@ class Engine:
         run_sync: RunSync | None = None,
         relays: Sequence[str] = (),
         monotonic: Monotonic | None = None,
+        storage_limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.db = db
         self.clock = clock
@@ -155,6 +158,7 @@ class Engine:
         self.allowance = Allowance()
         self.copies = Copies()
         self.clock_hints = ClockHints()
+        self.storage_limits = StorageLimits(storage_limits)
         self.refusals: dict[bytes, int] = {}
         self.keep_receiving = settings.keep_receiving(db)
         self.offering = Offering(bool(settings.relay_for_contacts(db)))
@@ -375,6 +379,7 @@ class Engine:
             self.clock_watch.latest,
             self.clock_watch.agreed,
             self.clock_hints,
+            self.storage_limits,
         )
         if brief:
             turn.skippable = min(turn.skippable, A_BRIEF_TURN)

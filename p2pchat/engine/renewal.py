@@ -136,6 +136,8 @@ def look_after(turn: Turn) -> None:
             request(turn, contact)
     for contact_id in store_outbox.unacked(turn.db, turn.now - ANSWER_WITHIN):
         contact = turn.contact(contact_id)
+        if turn.storage_limits.is_told_full(contact_id, turn.now):
+            continue
         if contact is not None and contact.state == "contact" and turn.net.route(contact_id) is not None:
             strange(turn, contact)
 
