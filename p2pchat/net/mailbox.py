@@ -38,7 +38,7 @@ from p2pchat.net import addresses as addr
 from p2pchat.net import mailstream
 from p2pchat.net.collecting import Collecting, Watched
 from p2pchat.net.depositing import Deposit, Depositing, Deposits
-from p2pchat.net.mailstream import MailStream
+from p2pchat.net.mailstream import MailStream, SaidHour
 from p2pchat.net.ports import Host
 from p2pchat.net.reach import FIRST_WAIT, LONGEST_WAIT, jittered
 from p2pchat.net.shares import Share, Shares
@@ -114,8 +114,7 @@ class Mailbox:
     ) -> None:
         self._health = RelayHealth("connecting", clock())
         self._longest: int | None = None
-        self._hour = 0  # what the relay's clock said, and when
-        self._hour_said = 0.0
+        self._hour = SaidHour()
         self._peer = known.peer
         self._name = known.mailbox
         self._apart = known.hidden and not known.chosen
@@ -148,15 +147,10 @@ class Mailbox:
     @property
     def health(self) -> RelayHealth:
         """How it stands with the relay now."""
-        health = replace(self._health, hours_ahead=self._hours_ahead())
+        health = replace(self._health, hours_ahead=self._hour.ahead(self._clock()))
         if health.state != "connected" or health.since + 1000 * UNWATCHED_AFTER > self._clock():
             return health
         return replace(health, unwatched=self._shares.unwatched())
-
-    def _hours_ahead(self) -> int | None:
-        """How far the relay's clock is ahead of ours now, by what it said last; a hint for people."""
-        since = int((trio.current_time() - self._hour_said) * 1000)
-        return self._hour + (since - self._clock()) // words.HOUR_MS if self._hour else None
 
     # --- what the engine wants
 
@@ -337,8 +331,7 @@ class Mailbox:
         depositing = Depositing(stream, self._deposits, self._report, self._clock, self._random)
         first.collecting, self._depositing = collecting, depositing
         collecting.watch(first.queues.values())
-        self._longest, hour = stream.hello.longest, stream.hello.hour
-        self._hour, self._hour_said = hour, trio.current_time()
+        self._longest, self._hour = stream.hello.longest, SaidHour(stream.hello.hour)
         self._now("connected")
         if not self._up.is_set():
             self._up.set()
