@@ -338,9 +338,8 @@ class Mailbox:
             self._mail.relay_up(self._name)
 
         take = partial(self._take, stream, collecting, depositing)
-        idle = partial(self._until_idle, stream)
-        turn = partial(self._until_turn, stream)
-        tasks = (collecting.deliver, collecting.delete, depositing.send, depositing.stamp, idle, turn)
+        ends = partial(self._until_idle, stream), partial(self._until_turn, stream)
+        tasks = (collecting.deliver, collecting.delete, depositing.send, depositing.stamp, *ends)
         await stream.run(take, collecting.room, tasks)
 
     def _take(self, stream: MailStream, collecting: Collecting, depositing: Depositing, frame: Frame) -> None:
