@@ -454,7 +454,8 @@ async def why(engine: Engine, *, id: str) -> Json:
     def look(db: Database) -> Json:
         row = store_messages.find(db, id)
         apart = engine.clock_hints.apart(row.chat)
-        return explaining.why(db, row, store_contacts.get(db, row.chat), engine.net, apart)
+        full = engine.storage_limits.is_told_full(row.chat, engine.clock())
+        return explaining.why(db, row, store_contacts.get(db, row.chat), engine.net, apart, full=full)
 
     return await engine.read(look)
 

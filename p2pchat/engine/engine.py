@@ -1,7 +1,7 @@
 """The engine: every input goes through one queue, one committer and one transaction a turn.
 
 While one turn commits, the next one's inputs gather, so that turns grow with the load and with the disk's slowness,
-without a timer. A turn is: take what waits (at most `MOST_BATCH`), compute and write all of it in one transaction,
+without a timer. A turn is: take what waits (at most `MAX_BATCH`), compute and write all of it in one transaction,
 COMMIT, and only then release what came of it: acks and envelopes to the network, events to faces, answers to callers.
 
 A function that raises one of our errors has written nothing, and fails alone. Anything else that is raised undoes the
@@ -11,7 +11,6 @@ turn; its inputs are then run one by one, so that only the guilty one is lost.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -46,10 +45,12 @@ from p2pchat.engine.events import Hub
 from p2pchat.engine.flow import Flow
 from p2pchat.engine.gate import Gate
 from p2pchat.engine.ids import MessageIds
+from p2pchat.engine.inbox import Inbox, Input
 from p2pchat.engine.mail import Mail
 from p2pchat.engine.offering import Offering
 from p2pchat.engine.ports import Clock, Net
 from p2pchat.engine.presence import Presence
+from p2pchat.engine.storage_limits import DEFAULT_LIMITS, Limits, StorageLimits
 from p2pchat.engine.turn import Memory, Request, Sealed, SessionCache, Turn
 from p2pchat.engine.whereabouts import Whereabouts
 from p2pchat.engine.worker import SMALL, Worker
@@ -67,13 +68,9 @@ T = TypeVar("T")
 RunSync = Callable[..., Awaitable[Any]]
 Connect = Callable[[Gate, Door, Mail, trio.Nursery], Net]
 
-MOST_BATCH = 256
 HIGH_MARK = 512
 """Inputs from the network that may wait; above it links are not read."""
 MOST_CALLS = 10_000
-LAZY_AFTER = 0.05
-LAZY_MOST = 32
-"""Acks change nothing that anyone waits for: they ride on the next turn, or make one after 50 ms or 32 of them."""
 KEYS_AHEAD = 4
 A_MOMENT = 0.001
 TICK = 3600.0
@@ -84,21 +81,6 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
-class Input:
-    """One function to run in a turn, and who is told of its end. `sender`: the contact whose link it belongs to, or the
-    relay; `brief`: it does little, whatever is in the store (see `Worker`).
-    """
-
-    run: Callable[..., Any]
-    args: tuple[object, ...]
-    sender: bytes | None = None
-    brief: bool = False
-    then: Callable[[Input], object] | None = None
-    result: Any = None
-    error: BaseException | None = None
-
-
-@dataclass(eq=False)
 class Following:
     """How far one message has come, for a caller that waits: its newest state event."""
 
@@ -106,45 +88,11 @@ class Following:
     moved: trio.Event = field(default_factory=trio.Event)
 
 
-@dataclass
-class _Inbox:
-    """What waits for a turn; lazy inputs alone do not make one before `LAZY_AFTER`."""
-
-    waiting: deque[Input] = field(default_factory=deque)
-    lazy: deque[Input] = field(default_factory=deque)
-    wake: trio.Event = field(default_factory=trio.Event)
-    room: trio.Event = field(default_factory=trio.Event)
-
-    def put(self, item: Input, *, lazy: bool = False) -> None:
-        if lazy:
-            self.lazy.append(item)
-        else:
-            self.waiting.append(item)
-        if not lazy or len(self.lazy) in (1, LAZY_MOST):
-            self.wake.set()
-
-    def ready(self) -> bool:
-        return bool(self.waiting) or len(self.lazy) >= LAZY_MOST
-
-    async def take(self) -> list[Input]:
-        """Wait for inputs; acks come last, since a receipt in the same batch makes them needless."""
-        while not self.ready():
-            self.wake = trio.Event()
-            if self.lazy:
-                with trio.move_on_after(LAZY_AFTER):
-                    await self.wake.wait()
-                break
-            await self.wake.wait()
-        batch = [self.waiting.popleft() for _ in range(min(MOST_BATCH, len(self.waiting)))]
-        batch += [self.lazy.popleft() for _ in range(min(MOST_BATCH, len(self.lazy)))]
-        self.room.set()
-        return batch
-
-
 class Engine:
     """One open profile at work. `run` runs it; `call`, `submit` and `read` are how anything is asked of it.
 
     relays: addresses used in this run besides those of the profile. monotonic: see `ClockWatch`.
+    storage_limits: what one contact may have us store.
     """
 
     def __init__(
@@ -156,6 +104,7 @@ class Engine:
         run_sync: RunSync | None = None,
         relays: Sequence[str] = (),
         monotonic: Monotonic | None = None,
+        storage_limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.db = db
         self.clock = clock
@@ -169,6 +118,7 @@ class Engine:
         self.allowance = Allowance()
         self.copies = Copies()
         self.clock_hints = ClockHints()
+        self.storage_limits = StorageLimits(storage_limits)
         self.refusals: dict[bytes, int] = {}
         self.keep_receiving = settings.keep_receiving(db)
         self.offering = Offering(bool(settings.relay_for_contacts(db)))
@@ -178,7 +128,7 @@ class Engine:
         self._one_at_a_time = trio.Lock()
         self._telling = trio.Lock()
         self._requests_in, self._requests = trio.open_memory_channel[Request](inf)
-        self._inbox = _Inbox()
+        self._inbox = Inbox()
         self._people_changed = trio.Event()
         self._following: dict[str, Following] = {}
         self._connect = connect
@@ -406,6 +356,7 @@ class Engine:
             self.clock_watch.latest,
             self.clock_watch.agreed,
             self.clock_hints,
+            self.storage_limits,
         )
         if brief:
             turn.skippable = min(turn.skippable, A_BRIEF_TURN)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from p2pchat.core import content as contents
 from p2pchat.core import delivery
 from p2pchat.core.session import DAY, LINGER
-from p2pchat.engine import invites, offering, outbound, people, queues, renewal
+from p2pchat.engine import invites, offering, outbound, people, queues, renewal, withholding
 from p2pchat.engine.clock_watch import Jump
 from p2pchat.engine.turn import Turn
 from p2pchat.store import contacts as store_contacts
@@ -53,6 +53,8 @@ def tick(turn: Turn) -> None:
         contact = turn.contact(contact_id)
         if contact is not None and contact.state == "contact":
             _end_losers(turn, contact_id)
+    turn.storage_limits.look_at_disk(turn.db)
+    withholding.look_again(turn)
     renewal.look_after(turn)
     turn.sessions.write()
     for contact_id in store_sessions.expire(turn.db, turn.passed):

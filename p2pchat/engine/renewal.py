@@ -141,6 +141,7 @@ def look_at(turn: Turn, contact: Contact) -> None:
     if (
         contact.state == "contact"
         and turn.net.route(contact.id) is not None
+        and not turn.storage_limits.is_told_full(contact.id, turn.now)
         and store_outbox.has_unacked(turn.db, contact.id, turn.now - ANSWER_WITHIN)
     ):
         strange(turn, contact)

@@ -82,6 +82,7 @@ class LibP2PHost(Hospitality):
         self._listen = [addr.parse(text) for text in listen]
         self._kept_port = kept_port
         self._limits = limits or Limits()
+        self._streams: PlaceSums | None = None
         self.web_path = web_path
         self._proxies = frozenset(proxies)
         self._tls = tls or cache(websocket.system_tls)
@@ -148,7 +149,7 @@ class LibP2PHost(Hospitality):
         try:
             swarm, basic = stack.build(self._id, self._pair, self._limits)
             each = self._limits.streams_per_peer
-            streams = PlaceSums(self._limits.inbound * each, each, self._relays)
+            streams = self._streams = PlaceSums(self._limits.inbound * each, each, self._relays)
             bound = [endpoint.text() for endpoint in listening.endpoints]
             courtesies = plain.Courtesies(self._id, self._pair, bound)
             swarm.set_stream_handler(StreamGuard(partial(self._negotiate, courtesies), streams))
@@ -382,3 +383,12 @@ class _Running:
 
 quiet()
 guard.only_ed25519()
+
+
+def set_limits(host: LibP2PHost, limits: Limits) -> None:
+    """These limits hold for whoever comes from now on; who is here stays."""
+    host._limits = limits
+    if host._streams is not None:
+        host._streams.resize(limits.inbound * limits.streams_per_peer, limits.streams_per_peer)
+    if host._running is not None:
+        host._running.inbound.limit(limits)

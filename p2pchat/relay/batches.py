@@ -15,7 +15,7 @@ from p2pchat.core.primitives import Random
 from p2pchat.errors import DiskFull, P2PChatError
 from p2pchat.relay.clients import Client, Opened
 from p2pchat.relay.clock import Seen
-from p2pchat.relay.store import A_SLICE, Deposit, Kept, MailboxStore
+from p2pchat.relay.store import MAX_EXPIRED_AT_ONCE, Deposit, Kept, MailboxStore
 
 MOST_INPUTS = 2048
 MOST_BYTES = 16 << 20
@@ -132,7 +132,7 @@ def apply(store: MailboxStore, batch: Batch, now: int, random: Random) -> Outcom
             outcome.refilled.append(([], True))
     if batch.tidy:
         try:
-            outcome.untidy = store.expire(now, batch.seen) == A_SLICE
+            outcome.untidy = store.expire(now, batch.seen) == MAX_EXPIRED_AT_ONCE
             if not outcome.untidy:
                 store.checkpoint()
             if batch.probe and batch.seen is not None:

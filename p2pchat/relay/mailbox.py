@@ -43,7 +43,7 @@ SILENCE = 180.0
 SWEEP = 30.0
 COSTS = {words.PING: 40, words.OPEN: 100, words.FETCH: 200, words.DELETE: 30, words.PUT: 40}
 """What a frame is charged, in units of `net.budget`. A deposit carries something: its bytes pay for it."""
-A_PAUSE = 0.25
+LOOK_AGAIN_SECONDS = 0.25
 """Seconds after which a client that has fetched a lot is looked at again."""
 
 REASONS = {
@@ -298,7 +298,7 @@ class Mailbox:
                 await self._taken.park()
             elif fetches and not self._terms.may_fetch(client.origin):
                 client.let_out()
-                await trio.sleep(A_PAUSE)
+                await trio.sleep(LOOK_AGAIN_SECONDS)
             else:
                 return
 

@@ -33,7 +33,7 @@ from p2pchat.net import addresses as addr
 from p2pchat.net import guard
 from p2pchat.net.budget import work
 from p2pchat.net.hop import CircuitLimits, CircuitRelay
-from p2pchat.net.host import LibP2PHost
+from p2pchat.net.host import LibP2PHost, set_limits
 from p2pchat.net.host import Limits as HostLimits
 from p2pchat.net.ports import Handler
 from p2pchat.net.quiet import quiet
@@ -61,9 +61,12 @@ log = logging.getLogger(__name__)
 
 RELOADED = frozenset(
     {"token_file", "total_bytes", "queue_bytes", "queue_blobs", "least_free", "longest_hours", "address_bytes"}
-    | {"puts_a_second", "puts_burst", "stamp_bits"}
+    | {"puts_a_second", "puts_burst", "stamp_bits", "connections", "connections_per_address"}
+    | {"reservations", "reservations_per_address", "reservation_seconds"}
+    | {"circuits", "circuits_per_client", "circuits_per_address"}
+    | {"circuit_bytes", "circuit_seconds", "circuit_idle_seconds"}
 )
-"""Settings that SIGHUP changes. The others are those of the host and its circuits, which are made at the start."""
+"""Settings that SIGHUP changes, for whoever comes from then on. The others are where the relay is, and its files."""
 
 
 def run(
@@ -230,12 +233,15 @@ class _Relay:
         """Read token and limits again. A file that is wrong changes nothing."""
         try:
             config = reload()
+            config = replace(config, connections=_with_files_for(config.connections))
             limits = mailbox_limits(config)
         except P2PChatError as error:
             log.error("SIGHUP: nothing was changed: %s", error.line())
             return
         changed = {one.name for one in fields(Config) if getattr(config, one.name) != getattr(self._config, one.name)}
         self._mailbox.limit(limits, quota(config))
+        set_limits(self._host, host_limits(config))
+        self._hop.limit(circuit_limits(config))
         self._name_it(limits.token or b"")
         self._config = replace(config, **{name: getattr(self._config, name) for name in changed - RELOADED})
         later = f"; after a restart: {', '.join(sorted(changed - RELOADED))}" if changed - RELOADED else ""

@@ -31,7 +31,7 @@ from p2pchat.relay.clock import Seen
 from p2pchat.relay.disk import Reserve, translated
 from p2pchat.relay.holdings import Holdings, Source
 
-A_SLICE = 1000
+MAX_EXPIRED_AT_ONCE = 1000
 """Blobs that `expire` removes in one transaction."""
 _MINUTE_MS = 60_000
 _SUB_BITS = 6  # epochs in a minute
@@ -184,7 +184,9 @@ class MailboxStore:
             return self._connection.execute(query, (qid, min(after, _MOST))).fetchone() is not None
 
     def expire(self, now: int, seen: Seen | None = None) -> int:
-        """Remove what is past its time, at most `A_SLICE`, and note what the clock says; how many blobs it were."""
+        """Remove what is past its time, at most `MAX_EXPIRED_AT_ONCE`; how many blobs that were. Note what the clock
+        says.
+        """
         before = self.blobs
         self._holdings.hour = max(self._holdings.hour, now // HOUR_MS)
         with self._transaction():
@@ -193,7 +195,7 @@ class MailboxStore:
                 self._connection.execute("INSERT INTO clock VALUES (?, ?, ?)", seen)
             self._remove(
                 "(qid, place) IN (SELECT qid, place FROM blobs WHERE expires <= ? ORDER BY expires LIMIT ?)",
-                (now // HOUR_MS, A_SLICE),
+                (now // HOUR_MS, MAX_EXPIRED_AT_ONCE),
             )
         self.seen = seen or self.seen
         return before - self.blobs
