@@ -83,7 +83,17 @@ class TcpPipe:
                 return data
 
     async def send(self, data: bytes) -> None:
-        await self._stream.send_all(data)
+        # not trio's way, which has a turn of the loop for every write, also where all of it goes at once
+        sock = self._stream.socket
+        with memoryview(data) as view:
+            sent = 0
+            while sent < len(data):
+                try:
+                    sent += os.write(sock.fileno(), view[sent:])
+                except BlockingIOError:
+                    await trio.lowlevel.wait_writable(sock.fileno())
+                except OSError as error:
+                    raise trio.BrokenResourceError from error
 
     async def close(self) -> None:
         await self._stream.aclose()
