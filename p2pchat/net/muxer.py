@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import trio
@@ -365,9 +365,12 @@ class GuardedYamux(yamux.Yamux):
         try:
             written = False
             try:
-                with shielded(self.patience):
-                    await self.secured_conn.write(data)
-                    written = True
+                write, rest = self._begin(data)
+                written = not rest
+                if rest:
+                    with shielded(self.patience):
+                        await write(rest)
+                        written = True
             finally:
                 if not written:
                     self.abandon()  # half a frame may be out, so nothing more can be sent
@@ -375,6 +378,17 @@ class GuardedYamux(yamux.Yamux):
                 raise ConnectionClosedError("the peer takes nothing", transport="tcp")
         finally:
             self._write_lock.release()
+
+    def _begin(self, data: bytes) -> tuple[Callable[[bytes], Awaitable[None]], bytes]:
+        """Write what goes at once, as nearly everything does: a scope would cost more. Gives (what writes the rest, the
+        rest)."""
+        if isinstance(self._sealed, Sealed):
+            return self._sealed.wire.write, self._sealed.write_now(data)
+        return self.secured_conn.write, data
+
+    def goes_at_once(self, stream: yamux.YamuxStream, size: int) -> bool:
+        """Whether `put` waits for nothing but room in the socket, and that for `patience` at most."""
+        return size <= min(stream.send_window, _MOST_FRAME - 2 * _HEAD.size) and not self._write_lock.locked()
 
     # --- the end of streams ----------------------------------------------------------------------------------------
 

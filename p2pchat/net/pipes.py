@@ -84,16 +84,19 @@ class TcpPipe:
 
     async def send(self, data: bytes) -> None:
         # not trio's way, which has a turn of the loop for every write, also where all of it goes at once
-        sock = self._stream.socket
-        with memoryview(data) as view:
-            sent = 0
-            while sent < len(data):
-                try:
-                    sent += os.write(sock.fileno(), view[sent:])
-                except BlockingIOError:
-                    await trio.lowlevel.wait_writable(sock.fileno())
-                except OSError as error:
-                    raise trio.BrokenResourceError from error
+        sent = self.send_now(data)
+        while sent < len(data):
+            await trio.lowlevel.wait_writable(self._stream.socket.fileno())
+            sent += self.send_now(data[sent:])
+
+    def send_now(self, data: bytes) -> int:
+        """Send what goes without waiting; how many bytes those were. Raises BrokenResourceError."""
+        try:
+            return os.write(self._stream.socket.fileno(), data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise trio.BrokenResourceError from error
 
     async def close(self) -> None:
         await self._stream.aclose()

@@ -79,14 +79,20 @@ class LibP2PStream:
         if self._closed:
             raise LinkLost("this stream was closed here")
         data, self._head = self._head + data, b""
+        if self._muxed.goes_at_once(self._inner, len(data)):
+            await self._put(data)
+            return
         with guard.shielded(STREAM_PATIENCE) as scope:
-            try:
-                await self._muxed.put(self._inner, data)
-            except Exception as error:  # the one error of a stream is ours
-                raise guard.lost(error) from error
+            await self._put(data)
         if scope.cancelled_caught:
             await guard.reset(self._stream)
             raise LinkLost("the peer takes nothing")
+
+    async def _put(self, data: bytes) -> None:
+        try:
+            await self._muxed.put(self._inner, data)
+        except Exception as error:  # the one error of a stream is ours
+            raise guard.lost(error) from error
 
     async def close(self) -> None:
         if self._closed:
