@@ -52,17 +52,20 @@ class Substream(yamux.YamuxStream):
         return await conn.take(self, WINDOW if n is None or n < 0 else n)
 
     async def close(self) -> None:
-        await self._acknowledge()
+        await acknowledge(self)
         await super().close()
 
     async def reset(self) -> None:
-        await self._acknowledge()
+        await acknowledge(self)
         await super().reset()
 
-    async def _acknowledge(self) -> None:
-        conn = self.muxed_conn
-        assert isinstance(conn, GuardedYamux)
-        await conn.acknowledge(self)
+
+async def acknowledge(stream: yamux.YamuxStream) -> None:
+    """Tell the other end by a frame of its own that its stream has come, unless it was told."""
+    conn = stream.muxed_conn
+    assert isinstance(conn, GuardedYamux)
+    if acknowledgement := conn._acknowledgement(stream):
+        await conn._write_frame(acknowledgement)
 
 
 class GuardedYamux(yamux.Yamux):
@@ -224,14 +227,9 @@ class GuardedYamux(yamux.Yamux):
         if self.serve is not None:
             self.serve(stream)
         else:
-            await self.acknowledge(stream)
+            await acknowledge(stream)
             await self.new_stream_send_channel.send(stream)
         return True
-
-    async def acknowledge(self, stream: yamux.YamuxStream) -> None:
-        """Tell the other end by a frame of its own that its stream has come, unless it was told."""
-        if acknowledgement := self._acknowledgement(stream):
-            await self._write_frame(acknowledgement)
 
     def _acknowledgement(self, stream: yamux.YamuxStream) -> bytes:
         """The frame that has to go before whatever else is sent on a stream; b"" where it has gone."""
@@ -276,7 +274,7 @@ class GuardedYamux(yamux.Yamux):
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         while not (data := self._taken(stream, at_most)):
-            await self.acknowledge(stream)  # whoever began it may wait for that
+            await acknowledge(stream)  # whoever began it may wait for that
             event = self.stream_events[stream.stream_id]
             await event.wait()
             if self.stream_events.get(stream.stream_id) is event:
@@ -425,7 +423,7 @@ class GuardedYamux(yamux.Yamux):
         self.cut(stream)
         with shielded(WRITE_PATIENCE), suppress(Exception):
             if known:
-                await self.acknowledge(stream)
+                await acknowledge(stream)
                 await self._write_frame(_HEAD.pack(0, yamux.TYPE_WINDOW_UPDATE, _RST, stream.stream_id, 0))
             await self._finalize_stream(stream, fully_closed=True)
 

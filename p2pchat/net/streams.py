@@ -16,6 +16,7 @@ from p2pchat.net import addresses as addr
 from p2pchat.net import guard
 from p2pchat.net.budget import Account
 from p2pchat.net.guard import GuardedYamux
+from p2pchat.net.muxer import acknowledge
 from p2pchat.net.pipes import CHUNK
 
 STREAM_PATIENCE = 15.0  # seconds one write may take in all
@@ -157,7 +158,7 @@ class Talk:
     async def write(self, data: bytes) -> None:
         """All of `data`. Raises what libp2p does."""
         with guard.shielded(STREAM_PATIENCE):
-            await self._muxed.acknowledge(self._inner)  # by itself, as libp2p does
+            await acknowledge(self._inner)  # by itself, as libp2p does
             await self._muxed.put(self._inner, data)
 
 

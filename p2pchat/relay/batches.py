@@ -117,7 +117,7 @@ def apply(store: MailboxStore, batch: Batch, now: int, random: Random) -> Outcom
     """To the disk and back. A full or failing disk turns deposits away, keeps what is there and raises nothing."""
     outcome = Outcome([])
     for qid in batch.watched:
-        store.is_read(qid)
+        store.fetch(qid, 0, 0, 0)
     if batch.puts or batch.deletes:
         _change(store, batch, now, outcome)
     for fetch in batch.fetches:

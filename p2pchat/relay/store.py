@@ -160,11 +160,12 @@ class MailboxStore:
         return kept
 
     def fetch(self, qid: bytes, after: int, most: int, most_bytes: int) -> list[tuple[int, bytes]]:
-        """(place, blob) behind `after`, in order: at most so many, and so many bytes unless it is only one."""
+        """(place, blob) behind `after`, in order: at most so many, and so many bytes unless it is only one.
+        That the queue is read is noted; with `most` 0, nothing else is done."""
         found: list[tuple[int, bytes]] = []
         size = 0
         self._holdings.read(qid)
-        if not self.holds(qid):
+        if not most or not self.holds(qid):
             return found
         with translated():
             cursor = self._connection.execute(
@@ -214,10 +215,6 @@ class MailboxStore:
             self._connection.execute("DELETE FROM clock")
             self._connection.execute("INSERT INTO clock VALUES (?, ?, ?)", seen)
         self.seen = seen
-
-    def is_read(self, qid: bytes) -> None:
-        """Somebody who may reads this queue, or waits for what comes there: see `holdings`."""
-        self._holdings.read(qid)
 
     def holds(self, qid: bytes) -> bool:
         """Whether a queue holds something. For any thread."""
