@@ -279,6 +279,16 @@ class Memory:
             kept.clear()
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Who asks, in which session, since when; `sas` is what the words of the handshake are made of."""
+
+    contact: Contact
+    th: bytes
+    sas: bytes
+    since: int
+
+
 @dataclass
 class Turn:
     """What a function of the engine works with. `now` is the same for the whole turn. `listened`: a face wants events.
@@ -314,6 +324,7 @@ class Turn:
     following: list[tuple[bytes, Callable[..., object], tuple[object, ...]]] = field(default_factory=list)
     outputs: list[Callable[[], object]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     sealed: list[Sealed] = field(default_factory=list)
     hop_acks: dict[bytes, list[bytes]] = field(default_factory=dict)
     receipts: dict[bytes, list[bytes]] = field(default_factory=dict)
