@@ -160,10 +160,13 @@ class MailboxStore:
         return kept
 
     def fetch(self, qid: bytes, after: int, most: int, most_bytes: int) -> list[tuple[int, bytes]]:
-        """(place, blob) behind `after`, in order: at most so many, and so many bytes unless it is only one."""
+        """(place, blob) behind `after`, in order: at most so many, and so many bytes unless it is only one.
+        That the queue is read is noted; with `most` 0, nothing else is done."""
         found: list[tuple[int, bytes]] = []
         size = 0
         self._holdings.read(qid)
+        if not most or not self.holds(qid):
+            return found
         with translated():
             cursor = self._connection.execute(
                 "SELECT place, blob FROM blobs WHERE qid = ? AND place > ? ORDER BY place LIMIT ?",
@@ -179,6 +182,8 @@ class MailboxStore:
 
     def holds_behind(self, qid: bytes, after: int) -> bool:
         """Whether the queue has anything behind `after`."""
+        if not self.holds(qid):
+            return False
         with translated():
             query = "SELECT 1 FROM blobs WHERE qid = ? AND place > ? LIMIT 1"
             return self._connection.execute(query, (qid, min(after, _MOST))).fetchone() is not None
@@ -214,7 +219,7 @@ class MailboxStore:
         self.seen = seen
 
     def holds(self, qid: bytes) -> bool:
-        """Whether a queue holds something."""
+        """Whether a queue holds something. For any thread."""
         return self._holdings.of(qid)[0] > 0
 
     def checkpoint(self) -> None:
