@@ -10,13 +10,13 @@ again delays nobody from elsewhere by more than a turn or two.
 
 from __future__ import annotations
 
-import heapq
 from itertools import count
 
 import trio
 
 from p2pchat.net import places
 from p2pchat.net.budget import work
+from p2pchat.net.fairness import FairQueue
 
 AT_ONCE = 8
 """How many go on before the loop has been round once: each works for a millisecond or less."""
@@ -33,9 +33,8 @@ class Arrivals:
 
     def __init__(self) -> None:
         self._numbers = count()
-        self._order = count()
-        self._waiting: list[tuple[int, int, trio.Event]] = []
-        self._late: list[tuple[int, int, trio.Event]] = []
+        self._waiting: FairQueue[trio.Event] = FairQueue()
+        self._late: FairQueue[trio.Event] = FairQueue()
         self._wake = trio.Event()
 
     def number(self) -> int:
@@ -45,7 +44,7 @@ class Arrivals:
     async def turn(self, number: int, place: str) -> None:
         """Wait for a turn."""
         event = trio.Event()
-        heapq.heappush(self._waiting if _in_time(place) else self._late, (number, next(self._order), event))
+        (self._waiting if _in_time(place) else self._late).put(place, event, number)
         self._wake.set()
         await event.wait()
 
@@ -55,7 +54,7 @@ class Arrivals:
             await self._wake.wait()
             for waiting, most in ((self._waiting, AT_ONCE), (self._late, LATE_AT_ONCE)):
                 for _ in range(min(most, len(waiting))):
-                    heapq.heappop(waiting)[2].set()
+                    waiting.take().set()
             if not self._waiting and not self._late:
                 self._wake = trio.Event()
             await trio.lowlevel.checkpoint()
