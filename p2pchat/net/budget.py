@@ -13,6 +13,7 @@ then others have their turn: first who comes from where little was asked for (`f
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import time
 from collections import OrderedDict
@@ -45,6 +46,7 @@ SHORT_SLICE = 100
 """and after which they have one where this turn of the loop has lasted long: a message or two are always taken."""
 MAX_TURN_SECONDS = 0.002
 """How long a turn of the loop may have lasted when parsing still goes on in it."""
+_SHARE_SECONDS = 0.1  # over which the busy share of the loop is averaged
 _THROUGH = 4  # tasks let through in one turn once it has become long
 
 START = 5_000
@@ -105,6 +107,9 @@ class Turns(trio.abc.Instrument):
         self._began = time.perf_counter()
         self._longest = [0.0, 0.0]  # of this half minute and the one before
         self._half_minute = 0
+        self._idle_since = self._began
+        self.busy_share = 0.0
+        """Of the time lately: how much of it the loop worked."""
         self._waiting: FairQueue[trio.Event] = FairQueue()
         self._letting_through = False
 
@@ -122,10 +127,14 @@ class Turns(trio.abc.Instrument):
     def after_io_wait(self, timeout: float) -> None:
         """A turn begins. (Called by trio.)"""
         self._began = time.perf_counter()
+        self.busy_share *= math.exp((self._idle_since - self._began) / _SHARE_SECONDS)
 
     def before_io_wait(self, timeout: float) -> None:
         """A turn ends."""
-        self._count(time.perf_counter() - self._began)
+        self._idle_since = time.perf_counter()
+        took = self._idle_since - self._began
+        self.busy_share = 1 - (1 - self.busy_share) * math.exp(-took / _SHARE_SECONDS)
+        self._count(took)
 
     def _count(self, took: float) -> None:
         half_minute = int(time.perf_counter() / 30)
