@@ -43,7 +43,9 @@ BYTES_A_UNIT = 40
 SLICE = 250
 """Units of one connection after which others have a turn,"""
 SHORT_SLICE = 100
-"""and after which they have one where this turn of the loop has lasted long: a message or two are always taken."""
+"""and after which they have one where this turn of the loop has lasted long: a message or two are always taken. A
+connection that has not used what every account begins with has no such short ones: each turn more is a tenth of what
+its message costs."""
 MAX_TURN_SECONDS = 0.002
 """How long a turn of the loop may have lasted when parsing still goes on in it."""
 _SHARE_SECONDS = 0.1  # over which the busy share of the loop is averaged
@@ -209,7 +211,19 @@ class Account:
     place: where it comes from (`addresses.neighbourhood`, or by which relay).
     """
 
-    __slots__ = ("_at", "_budgets", "_burst", "_indebted", "_left", "_place", "_rate", "_slice", "_turns", "_work")
+    __slots__ = (
+        "_at",
+        "_budgets",
+        "_burst",
+        "_indebted",
+        "_left",
+        "_new",
+        "_place",
+        "_rate",
+        "_slice",
+        "_turns",
+        "_work",
+    )
 
     def __init__(self, place: str = "") -> None:
         self._work = work()
@@ -221,6 +235,7 @@ class Account:
         self._left: float = START
         self._at = trio.current_time()
         self._slice: float = 0
+        self._new: float = START  # units to be done without short slices
         self._indebted: float | None = None  # since when
         self._draw(BURST - START)
 
@@ -244,16 +259,30 @@ class Account:
     def due(self) -> bool:
         """Whether to `settle` before anything else is parsed."""
         spent = self._slice
-        return spent >= SLICE or self._left < 0 or (spent >= SHORT_SLICE and self._turns.late)
+        if spent >= SLICE or self._left < 0:
+            return True
+        return spent >= SHORT_SLICE and self._new <= 0 and self._turns.late
+
+    @property
+    def solvent(self) -> bool:
+        """Whether it is out of debt."""
+        return self._left >= 0
 
     def received(self) -> None:
         """Bytes were taken from a socket; others have had a turn before."""
-        self._left -= RECEIVE
-        self._slice = SHORT_SLICE if self._turns.late else RECEIVE  # late: others have theirs before these are parsed
+        self.rested()
+        self.charge(RECEIVE)
+        if self._new <= 0 and self._turns.late:
+            self._slice = SHORT_SLICE  # others have a turn before these bytes are parsed
+
+    def rested(self) -> None:
+        """Others have just had a turn."""
+        self._new -= self._slice
+        self._slice = 0
 
     async def settle(self) -> None:
         """Give others a turn, and wait until this is out of debt. Raises TooMuchWork where that is not to be."""
-        self._slice = 0
+        self.rested()
         if self._left < self._burst / 2:
             self._fill(trio.current_time())
         else:

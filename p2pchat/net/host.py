@@ -88,6 +88,7 @@ class LibP2PHost(Hospitality):
         self._relays: dict[str, int] = {}
         self._proven = Remembered()
         self._handlers: dict[str, Handler] = {}
+        self._speakers: set[Handler] = set()
         self._recognizers: list[Recognizer] = []
         self._farewells: list[Callable[[bytes], None]] = []
         self._running: _Running | None = None
@@ -127,13 +128,15 @@ class LibP2PHost(Hospitality):
     def found_at(self, peer: bytes) -> str:
         return self._running.inbound.found.get(peer, "") if self._running else ""
 
-    def handle(self, protocol: str, handler: Handler | None) -> None:
+    def handle(self, protocol: str, handler: Handler | None, *, speaks_first: bool = False) -> None:
         """Serve everybody who says this name, which is not listed. None: serve it no more; streams that are open go
-        on."""
+        on. speaks_first: the handler writes as soon as it begins, and the answer to the name goes with that."""
         if handler is None:
             del self._handlers[protocol]
-        else:
-            self._handlers[protocol] = handler
+            return
+        self._handlers[protocol] = handler
+        if speaks_first:
+            self._speakers.add(handler)
 
     def recognize(self, recognizer: Recognizer) -> None:
         self._recognizers.append(recognizer)
@@ -226,12 +229,13 @@ class LibP2PHost(Hospitality):
         try:
             with trio.fail_after(self._limits.negotiation):
                 handler, said = await handshake.choose(talk, look_up, plain.NAMES, greet=True)
-                if said:
+                if handler not in self._speakers:
                     await talk.write(said)
+                    said = b""
         except (trio.TooSlowError, CannotOpen):
             await guard.reset(stream)
             return
-        ours = LibP2PStream(stream, caller.peer, inbound=True)
+        ours = LibP2PStream(stream, caller.peer, inbound=True, head=said)
         try:
             await handler(ours)
         finally:

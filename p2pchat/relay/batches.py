@@ -55,8 +55,8 @@ class Refill(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """What waits for the disk. `tidy`: what is past its time goes, and what the clock says is noted (`seen`); `probe`:
-    try whether it can be written again.
+    """What waits for the disk. `watched`: queues that somebody has begun to watch; `tidy`: what is past its time goes,
+    and what the clock says is noted (`seen`); `probe`: try whether it can be written again.
     """
 
     puts: list[tuple[Client, words.Put, Deposit]] = field(default_factory=list)
@@ -64,6 +64,7 @@ class Batch:
     upto: dict[bytes, int] = field(default_factory=dict)
     fetches: list[Fetching] = field(default_factory=list)
     refills: list[Refill] = field(default_factory=list)
+    watched: list[bytes] = field(default_factory=list)
     tidy: bool = False
     seen: Seen | None = None
     probe: bool = False
@@ -115,6 +116,8 @@ class Outcome:
 def apply(store: MailboxStore, batch: Batch, now: int, random: Random) -> Outcome:
     """To the disk and back. A full or failing disk turns deposits away, keeps what is there and raises nothing."""
     outcome = Outcome([])
+    for qid in batch.watched:
+        store.is_read(qid)
     if batch.puts or batch.deletes:
         _change(store, batch, now, outcome)
     for fetch in batch.fetches:

@@ -52,6 +52,8 @@ RESERVE_BYTES = 80 << 20
 _STREAMS = 8
 """Streams a client may have open besides its circuits."""
 _SPARE_FILES = 128
+_GC_THRESHOLD = 10_000
+"""Objects after which the collector looks for cycles: a connection makes hundreds that stay, and few cycles."""
 _MEMORY_EVERY = 30.0
 
 Announce = Callable[[dict[str, Any]], None]
@@ -201,6 +203,7 @@ class _Relay:
                     nursery.start_soon(metrics.serve, http, self._numbers)
                 gc.collect()
                 gc.freeze()  # what was imported stays
+                gc.set_threshold(_GC_THRESHOLD, 10, 10)
                 announce({"event": "ready", **self._found_at(), "public": self._is_public()})
                 async for number in signals:
                     if number != signal.SIGHUP:
@@ -214,7 +217,7 @@ class _Relay:
             nursery.cancel_scope.cancel()
 
     def _serve_names(self, mailbox: Handler | None, hop: Handler | None) -> None:
-        self._host.handle(mailbox_name(self._host.peer, self._token), mailbox)
+        self._host.handle(mailbox_name(self._host.peer, self._token), mailbox, speaks_first=True)
         self._host.handle(hop_name(self._pass), hop)
 
     def _name_it(self, token: bytes) -> None:

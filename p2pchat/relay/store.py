@@ -164,6 +164,8 @@ class MailboxStore:
         found: list[tuple[int, bytes]] = []
         size = 0
         self._holdings.read(qid)
+        if not self.holds(qid):
+            return found
         with translated():
             cursor = self._connection.execute(
                 "SELECT place, blob FROM blobs WHERE qid = ? AND place > ? ORDER BY place LIMIT ?",
@@ -179,6 +181,8 @@ class MailboxStore:
 
     def holds_behind(self, qid: bytes, after: int) -> bool:
         """Whether the queue has anything behind `after`."""
+        if not self.holds(qid):
+            return False
         with translated():
             query = "SELECT 1 FROM blobs WHERE qid = ? AND place > ? LIMIT 1"
             return self._connection.execute(query, (qid, min(after, _MOST))).fetchone() is not None
@@ -211,8 +215,12 @@ class MailboxStore:
             self._connection.execute("INSERT INTO clock VALUES (?, ?, ?)", seen)
         self.seen = seen
 
+    def is_read(self, qid: bytes) -> None:
+        """Somebody who may reads this queue, or waits for what comes there: see `holdings`."""
+        self._holdings.read(qid)
+
     def holds(self, qid: bytes) -> bool:
-        """Whether a queue holds something."""
+        """Whether a queue holds something. For any thread."""
         return self._holdings.of(qid)[0] > 0
 
     def checkpoint(self) -> None:
