@@ -88,8 +88,7 @@ class Wire(ReadWriteCloser):
                     return False
                 self._buffer += some
                 del some  # it would be kept for as long as the next one is waited for
-                self.account.rested()
-                self.account.charge(budget.RECEIVE)
+                self.account.received()
                 if self.account.due:
                     await self.account.settle()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
