@@ -50,13 +50,13 @@ attack: $(VENV)/run.stamp ## flood a relay and a node as strangers could, and pr
 	$(BIN)/python -m benchmarks.attack $(if $(SHORT),--short)
 
 kill: $(VENV)/dev.stamp ## end nodes with kill -9 under traffic, a hundred times
-	P2PCHAT_KILL_ROUNDS=100 $(BIN)/python -m pytest -m kill tests/test_kill.py
+	P2PCHAT_KILL_ROUNDS=100 $(BIN)/python -m pytest -m kill tests/process/test_kill.py
 
 crash: $(VENV)/dev.stamp ## cut the power of a node at every boundary between a commit and what it lets out
-	P2PCHAT_CRASH_STRIDE=1 $(BIN)/python -m pytest $(ALL) tests/test_crash_points.py
+	P2PCHAT_CRASH_STRIDE=1 $(BIN)/python -m pytest $(ALL) tests/world/test_crash_points.py
 
 churn: $(VENV)/dev.stamp ## let 6,000 people meet at a relay and leave, and look whether it is as before
-	P2PCHAT_CHURN_MEETINGS=3000 $(BIN)/python -m pytest -m churn tests/test_relay_churn.py
+	P2PCHAT_CHURN_MEETINGS=3000 $(BIN)/python -m pytest -m churn tests/process/test_relay_churn.py
 
 fmt: $(VENV)/dev.stamp ## format the code, and mend what the linter can mend
 	$(BIN)/ruff check --fix $(CODE) requirements

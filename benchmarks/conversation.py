@@ -22,7 +22,7 @@ from pathlib import Path
 from textual.app import App, ComposeResult
 
 from benchmarks.figures import percentile
-from p2pchat.engine import views
+from p2pchat.engine.runtime import views
 from p2pchat.store import messages as store
 from p2pchat.store.database import Database
 from p2pchat.tui.model import Chat, Message, message_of

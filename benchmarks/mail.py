@@ -22,15 +22,16 @@ from libp2p.stream_muxer.yamux.yamux import YamuxStream
 
 from p2pchat.core import mailbox as words
 from p2pchat.core import primitives as prim
+from p2pchat.core.frames import Frame, FrameParser
 from p2pchat.core.mailbox import Hello, Open, Put, Queue
 from p2pchat.core.names import MAILBOX
-from p2pchat.core.wire import Frame, FrameParser
 from p2pchat.net import addresses as addr
-from p2pchat.net import guard, handshake, pipes
-from p2pchat.net.budget import Account
+from p2pchat.net.admission.budget import Account
 from p2pchat.net.frames import write_frames
-from p2pchat.net.handshake import Identity
-from p2pchat.net.quiet import quiet
+from p2pchat.net.libp2p import handshake, hardening
+from p2pchat.net.libp2p.handshake import Identity
+from p2pchat.net.libp2p.log_filter import quiet
+from p2pchat.net.transport import pipes
 
 AT_ONCE = 4
 """Connections made at the same time."""
@@ -48,7 +49,7 @@ class Line:
     route = "direct"
     inbound = False
 
-    def __init__(self, peer: bytes, muxed: guard.GuardedYamux, inner: YamuxStream) -> None:
+    def __init__(self, peer: bytes, muxed: hardening.GuardedYamux, inner: YamuxStream) -> None:
         self.peer = peer
         self._muxed = muxed
         self._inner = inner
@@ -61,11 +62,11 @@ class Line:
         tcp = await trio.open_tcp_stream(str(target.ip), target.port)
         pair = create_new_key_pair(os.urandom(32))
         me = ID(addr.multihash(pair.public_key.to_bytes()))
-        upgrader = guard.Upgrader(me, pair, Identity(pair, os.urandom(32)), 24 * guard.WINDOW)
-        raw = RawConnection(guard.Wire(pipes.TcpPipe(tcp)), True)
+        upgrader = hardening.Upgrader(me, pair, Identity(pair, os.urandom(32)), 24 * hardening.WINDOW)
+        raw = RawConnection(hardening.Wire(pipes.TcpPipe(tcp)), True)
         theirs = ID(addr.multihash(peer))
         muxed = await upgrader.upgrade_connection(await upgrader.upgrade_security(raw, True, theirs), theirs)
-        assert isinstance(muxed, guard.GuardedYamux)
+        assert isinstance(muxed, hardening.GuardedYamux)
         nursery.start_soon(muxed.start)
         await muxed.event_started.wait()
         inner = await muxed.open_stream()

@@ -19,7 +19,7 @@ from benchmarks.figures import percentile, resident_mb
 from benchmarks.people import Person, befriend, people
 from p2pchat.store import contacts, keys, messages
 from p2pchat.store.database import Database
-from tests.terminal import Terminal
+from tests.support.terminal import Terminal
 
 MANY = 100_000
 KEYS = 300

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import IO
 
-from p2pchat.clean import clean_line
+from p2pchat.sanitize import clean_line
 
 _ID = re.compile(r"\b(?:12D3Koo|Qm)\w{20,}|\b[0-9a-f]{16,}\b")
 _ADDRESS = re.compile(r"/(ip4|ip6|dns|dns4|dns6|dnsaddr|onion3)/[^\s/]+")

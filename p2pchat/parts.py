@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from p2pchat.core.primitives import Entropy
     from p2pchat.engine.engine import Engine
-    from p2pchat.engine.storage_limits import Limits
-    from p2pchat.net.host import LibP2PHost
+    from p2pchat.engine.runtime.storage_limits import Limits
+    from p2pchat.net.libp2p.host import LibP2PHost
     from p2pchat.store.database import Database
 
 log = logging.getLogger("p2pchat.node")
@@ -97,9 +97,9 @@ async def _opened(
     options: Options, settings: config.Settings, key: bytes, guard: ProfileGuard
 ) -> AsyncIterator[Opened]:
     from p2pchat.core.primitives import self_test, system_entropy
-    from p2pchat.engine import commands
-    from p2pchat.engine import profile as profiles
+    from p2pchat.engine.contacts import profile as profiles
     from p2pchat.engine.engine import Engine
+    from p2pchat.engine.methods import table
     from p2pchat.store.database import Database
 
     self_test()
@@ -110,11 +110,11 @@ async def _opened(
     close: Callable[[], Awaitable[None]] = partial(trio.to_thread.run_sync, db.close)
     try:
         await trio.to_thread.run_sync(_import_net)  # most likely under way already
-        from p2pchat.engine.clock_watch import boot_time
+        from p2pchat.engine.runtime.clock_watch import boot_time
         from p2pchat.net.addresses import full
-        from p2pchat.net.host import LibP2PHost
+        from p2pchat.net.libp2p.host import LibP2PHost
+        from p2pchat.net.libp2p.log_filter import quiet
         from p2pchat.net.network import Network
-        from p2pchat.net.quiet import quiet
         from p2pchat.net.supervisor import Supervisor
 
         quiet(loud=options.verbose >= 2)
@@ -139,12 +139,12 @@ async def _opened(
             await nursery.start(engine.run)
             nursery.start_soon(_relay_for_contacts, engine, host, options.profile.relay_store, entropy)
             yield Opened(
-                call=partial(commands.call, engine),
+                call=partial(table.call, engine),
                 subscribe=engine.events.subscribe,
                 addresses=lambda: [full(host.peer, address) for address in host.addresses()],
                 keeps_running=engine.keeps_running,
                 keep_receiving=lambda: engine.keep_receiving,
-                ask=partial(commands.ask, engine),
+                ask=partial(table.ask, engine),
             )
             nursery.cancel_scope.cancel()
     finally:
@@ -153,7 +153,7 @@ async def _opened(
 
 
 def _storage_limits(settings: config.Settings) -> Limits:
-    from p2pchat.engine.storage_limits import DEFAULT_LIMITS, Limits
+    from p2pchat.engine.runtime.storage_limits import DEFAULT_LIMITS, Limits
 
     daily, unread = settings.contact_daily_mib, settings.contact_unread_mib
     return Limits(
@@ -166,7 +166,7 @@ def _storage_limits(settings: config.Settings) -> Limits:
 async def _new_host() -> AsyncIterator[LibP2PHost]:
     """A host with a key that nobody has seen, for the mail of hidden contacts."""
     from p2pchat.core.primitives import KEY, system_entropy
-    from p2pchat.net.host import LibP2PHost
+    from p2pchat.net.libp2p.host import LibP2PHost
     from p2pchat.net.supervisor import Supervisor
 
     host = LibP2PHost(system_entropy().random(KEY), listen=())
@@ -178,15 +178,15 @@ async def _new_host() -> AsyncIterator[LibP2PHost]:
 
 async def _relay_for_contacts(engine: Engine, host: LibP2PHost, store: Path, entropy: Entropy) -> None:
     """Be a relay for contacts while a person wants it; what is kept for others goes when nobody does any more."""
-    from p2pchat.engine import offering
+    from p2pchat.engine.contacts import contact_relays
 
     while True:
         changed = engine.offering.changed
         if engine.offering.wanted:
-            await trio.to_thread.run_sync(importlib.import_module, "p2pchat.relay.small")
-            from p2pchat.relay.small import SmallRelay
+            await trio.to_thread.run_sync(importlib.import_module, "p2pchat.relay.embedded")
+            from p2pchat.relay.embedded import SmallRelay
 
-            relay = SmallRelay(host, store, await engine.read(offering.token), _now, entropy.random)
+            relay = SmallRelay(host, store, await engine.read(contact_relays.token), _now, entropy.random)
             try:
                 await relay.run(changed.wait)
             except Exception as exc:  # noqa: BLE001 - what others want of us must not end the node
@@ -209,13 +209,13 @@ def _remove_store(path: Path) -> None:
 
 def _import_net() -> None:
     """libp2p takes long to import: in a thread, so that the API answers meanwhile."""
-    importlib.import_module("p2pchat.net.host")
+    importlib.import_module("p2pchat.net.libp2p.host")
 
 
 def _host(db: Database, wanted: Sequence[str]) -> LibP2PHost:
-    from p2pchat.engine import profile as profiles
+    from p2pchat.engine.contacts import profile as profiles
     from p2pchat.net.addresses import DEFAULT_LISTEN
-    from p2pchat.net.host import LibP2PHost
+    from p2pchat.net.libp2p.host import LibP2PHost
 
     return LibP2PHost(profiles.transport_seed(db), wanted or DEFAULT_LISTEN, kept_port=profiles.kept_port(db))
 

@@ -69,14 +69,14 @@ def test_import_contracts_hold() -> None:
     ("contract", "module", "line"),
     [
         ("layers", "core/codec.py", "from p2pchat.store import database"),
-        ("layers", "clean.py", "from p2pchat.core import codec"),
-        ("engine-net", "engine/ports.py", "from p2pchat.net import frames"),
+        ("layers", "sanitize.py", "from p2pchat.core import codec"),
+        ("engine-net", "engine/runtime/ports.py", "from p2pchat.net import frames"),
         ("core-pure", "core/session.py", "import time"),
         ("core-pure", "core/session.py", "import trio"),
         ("primitives", "core/session.py", "import nacl.bindings"),
         ("primitives", "net/frames.py", "import cryptography.hazmat"),
-        ("sql", "engine/ports.py", "import sqlcipher3"),
-        ("libp2p", "engine/ports.py", "import libp2p"),
+        ("sql", "engine/runtime/ports.py", "import sqlcipher3"),
+        ("libp2p", "engine/runtime/ports.py", "import libp2p"),
         ("faces", "cli/output.py", "def late() -> None:\n    import trio"),
         ("faces", "cli/output.py", "from p2pchat.engine import ports"),
         ("cycles", "core/codec.py", "from p2pchat.core import content"),
@@ -381,25 +381,25 @@ def test_code_has_no_label_that_the_page_lacks() -> None:
 
 
 def test_frame_types_are_those_of_the_page() -> None:
-    from p2pchat.core import wire
+    from p2pchat.core import frames
 
     page = (ROOT / "docs/protocol/direct.md").read_text()
     told = {int(number): name for number, name in re.findall(r"^\| (\d+) \| (\w+) \|", page, re.MULTILINE)}
     names = ["hello", "envelope", "acks", "refused", "ping", "pong", "renew", "bundle", "InitialMessage"]
     names += ["gone", "request", "full"]
     values = [
-        wire.HELLO,
-        wire.ENVELOPE,
-        wire.ACKS,
-        wire.REFUSED,
-        wire.PING,
-        wire.PONG,
-        wire.RENEW,
-        wire.BUNDLE,
-        wire.INITIAL,
-        wire.GONE,
-        wire.REQUEST,
-        wire.FULL,
+        frames.HELLO,
+        frames.ENVELOPE,
+        frames.ACKS,
+        frames.REFUSED,
+        frames.PING,
+        frames.PONG,
+        frames.RENEW,
+        frames.BUNDLE,
+        frames.INITIAL,
+        frames.GONE,
+        frames.REQUEST,
+        frames.FULL,
     ]
     assert told == dict(zip(values, names, strict=True))
 

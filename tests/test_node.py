@@ -15,7 +15,7 @@ import trio.testing
 
 from p2pchat import errors, node
 from p2pchat.api.codec import API_VERSION, JsonObject
-from p2pchat.engine.events import Hub
+from p2pchat.engine.runtime.events import Hub
 from p2pchat.locations import Profile, ProfileGuard, noted_socket, socket_path
 from p2pchat.node import Node
 from p2pchat.parts import Opened, Options, Parts

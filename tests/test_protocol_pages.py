@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, 
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from nacl.exceptions import CryptoError
 
-from p2pchat.core import envelope, handshake, identity, invite, names, prekeys, primitives, session, wire
+from p2pchat.core import envelope, frames, handshake, identity, invite, names, prekeys, primitives, session
 from p2pchat.net import addresses
 
 NOW = 1_700_000_000_000
@@ -307,7 +307,7 @@ def test_direct_page() -> None:
     assert session.hello_tag(pair.ours, peer, other, day) == made
     assert set(session.hello_days(NOW)) == {day - 1, day, day + 1}
     assert session.renew_key(root) == hkdf(root, "renew", 32)
-    assert wire.pack(wire.Frame(wire.ACKS, bytes(16))) == (17).to_bytes(4, "big") + b"\x02" + bytes(16)
+    assert frames.pack(frames.Frame(frames.ACKS, bytes(16))) == (17).to_bytes(4, "big") + b"\x02" + bytes(16)
 
 
 def name(key: bytes, what: bytes) -> str:

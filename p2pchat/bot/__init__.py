@@ -14,7 +14,7 @@ A bot is a face like the others: a client of the profile's node that holds no ke
 """
 
 from p2pchat.bot.bot import Bot
-from p2pchat.bot.brake import TooFast
 from p2pchat.bot.events import Message, Request, State
+from p2pchat.bot.rate_limit import TooFast
 
 __all__ = ["Bot", "Message", "Request", "State", "TooFast"]

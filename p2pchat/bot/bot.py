@@ -20,11 +20,11 @@ from p2pchat import config, errors
 from p2pchat import log as logs
 from p2pchat.api.client import Client
 from p2pchat.bot.bookmark import Bookmark, path_of
-from p2pchat.bot.brake import Brake, TooFast
-from p2pchat.bot.ending import Ended, Ending
 from p2pchat.bot.events import Message, Request, State, message_of, request_of, state_of
-from p2pchat.clean import clean_line
+from p2pchat.bot.rate_limit import Brake, TooFast
+from p2pchat.bot.shutdown import Ended, Ending
 from p2pchat.locations import Profile
+from p2pchat.sanitize import clean_line
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from p2pchat.cli.options import Verb
 
 def demo(context: Context, _args: Namespace) -> int:
     """Tell the story so far, with real processes."""
-    from p2pchat.cli import story  # what it needs, no other verb does
+    from p2pchat.cli import demo_script  # what it needs, no other verb does
 
-    return story.tell(context)
+    return demo_script.tell(context)
 
 
 VERBS = (Verb("demo", "watch two people meet, talk, crash and come back", demo),)

@@ -155,7 +155,7 @@ def _forget_output() -> None:
 def _traceback() -> None:
     import traceback
 
-    from p2pchat.clean import clean
+    from p2pchat.sanitize import clean
 
     with contextlib.suppress(OSError):
         sys.stderr.write(clean(traceback.format_exc()))

@@ -1,8 +1,8 @@
 """Everything the command line prints.
 
 Data goes to stdout, words about it to stderr where stdout carries data. With --json, stdout holds one object a line,
-with the text exact, and an error is an object on stderr. Human output is cleaned (`p2pchat.clean`), into pipes too, and
-what a peer chose (a name, a text) always comes last on its line, so that it can never look like a column of ours.
+with the text exact, and an error is an object on stderr. Human output is cleaned (`p2pchat.sanitize`), into pipes too,
+and what a peer chose (a name, a text) always comes last on its line, so that it can never look like a column of ours.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
-from p2pchat.clean import clean, clean_line, escape_json
+from p2pchat.sanitize import clean, clean_line, escape_json
 
 if TYPE_CHECKING:
     from p2pchat import errors

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import encode
-from p2pchat.core.words import WORDS
+from p2pchat.core.safety_words import WORDS
 
 DEVICE_ID = 1
 _FINGERPRINT_ROUNDS = 5200

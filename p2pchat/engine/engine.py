@@ -20,40 +20,30 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
-from p2pchat.core import wire
+from p2pchat.core import frames
 from p2pchat.core.identity import Device, sas_words
 from p2pchat.core.primitives import KEY, Entropy
-from p2pchat.engine import (
-    housekeeping,
-    offering,
-    outbound,
-    people,
-    reading,
-    relays,
-    settings,
-    views,
-    walk,
-    watching,
-    whereabouts,
-)
-from p2pchat.engine.allowance import A_BRIEF_TURN, Allowance
-from p2pchat.engine.clock_hints import ClockHints
-from p2pchat.engine.clock_watch import ClockWatch, Monotonic
-from p2pchat.engine.copies import Copies
-from p2pchat.engine.door import Door
-from p2pchat.engine.events import Hub
-from p2pchat.engine.flow import Flow
-from p2pchat.engine.gate import Gate
-from p2pchat.engine.ids import MessageIds
-from p2pchat.engine.inbox import Inbox, Input
-from p2pchat.engine.mail import Mail
-from p2pchat.engine.offering import Offering
-from p2pchat.engine.ports import Clock, Net
-from p2pchat.engine.presence import Presence
-from p2pchat.engine.storage_limits import DEFAULT_LIMITS, Limits, StorageLimits
-from p2pchat.engine.turn import Memory, Request, Sealed, SessionCache, Turn
-from p2pchat.engine.whereabouts import Whereabouts
-from p2pchat.engine.worker import SMALL, Worker
+from p2pchat.engine.contacts import address_updates, contact_relays, contacts, housekeeping, own_relays, walk
+from p2pchat.engine.contacts.address_updates import Whereabouts
+from p2pchat.engine.contacts.contact_relays import Offering
+from p2pchat.engine.contacts.copies import Copies
+from p2pchat.engine.contacts.presence import Presence
+from p2pchat.engine.delivery import mailbox_queues, outbound, read_receipts
+from p2pchat.engine.delivery.link_sender import Flow
+from p2pchat.engine.receiving.invite_handler import Door
+from p2pchat.engine.receiving.link_handler import Gate
+from p2pchat.engine.receiving.mailbox_handler import Mail
+from p2pchat.engine.runtime import settings, views
+from p2pchat.engine.runtime.clock_hints import ClockHints
+from p2pchat.engine.runtime.clock_watch import ClockWatch, Monotonic
+from p2pchat.engine.runtime.events import Hub
+from p2pchat.engine.runtime.inbox import Inbox, Input
+from p2pchat.engine.runtime.message_ids import MessageIds
+from p2pchat.engine.runtime.ports import Clock, Net
+from p2pchat.engine.runtime.skip_budget import A_BRIEF_TURN, Allowance
+from p2pchat.engine.runtime.storage_limits import DEFAULT_LIMITS, Limits, StorageLimits
+from p2pchat.engine.runtime.transaction import Memory, Request, Sealed, SessionCache, Turn
+from p2pchat.engine.runtime.worker import SMALL, Worker
 from p2pchat.errors import Busy, DatabaseDamaged, NodeError, P2PChatError, ProfileError
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
@@ -176,7 +166,7 @@ class Engine:
             nursery.start_soon(self.presence.run)
             nursery.start_soon(self.mail.run)
             nursery.start_soon(self._tell_requests)
-            await self.submit(relays.begin, [self.net.mailboxes.relay_at(written) for written in self._relays])
+            await self.submit(own_relays.begin, [self.net.mailboxes.relay_at(written) for written in self._relays])
             await self.submit(self.copies.look)
             await self._mark_copy()
             await self.submit(housekeeping.tick)
@@ -371,9 +361,9 @@ class Engine:
                     except P2PChatError as error:
                         item.error = error
                 if turn.pairs_of:
-                    offering.settle(turn, turn.pairs_of)
+                    contact_relays.settle(turn, turn.pairs_of)
                 outbound.finish(turn)
-                reading.finish(turn)
+                read_receipts.finish(turn)
                 self.clock_watch.save(self.db)
                 self.message_ids.save(self.db)
                 self.sessions.write()
@@ -395,7 +385,7 @@ class Engine:
     def _release(self, turn: Turn) -> None:
         """The turn is on disk: let out what came of it."""
         for contact, ids in turn.hop_acks.items():
-            self.net.send(contact, wire.acks(ids))
+            self.net.send(contact, frames.acks(ids))
         by_contact: dict[bytes, list[Sealed]] = {}
         for sealed in turn.sealed:
             by_contact.setdefault(sealed.contact, []).append(sealed)
@@ -460,21 +450,21 @@ class Engine:
         return use
 
     def _look_at_mail(self, owners: Collection[bytes] | None = None) -> Callable[[], None]:
-        return partial(self.mail.use, watching.read(self.db, owners))
+        return partial(self.mail.use, mailbox_queues.read(self.db, owners))
 
     def _show(self, contact: bytes) -> None:
         if self.events.listened:  # else nobody is told, and a face that comes asks how everybody is reached
-            self.post(people.show, contact)
+            self.post(contacts.show, contact)
 
     async def _tell_addresses(self) -> None:
         """Tell all contacts where they reach us; what was not told to the end is told anew."""
         try:
             async with self._telling:
-                untold = await self.submit(whereabouts.untold_addresses)
+                untold = await self.submit(address_updates.untold_addresses)
                 if untold or self.offering.wanted:
-                    tell = partial(offering.tell_addresses, addresses=untold)
+                    tell = partial(contact_relays.tell_addresses, addresses=untold)
                     await walk.through(await self.read(walk.order), self.submit, tell)
-                    await self.submit(whereabouts.addresses_told, untold)
+                    await self.submit(address_updates.addresses_told, untold)
         except P2PChatError as error:  # it is asked for again every hour
             log.warning("new addresses could not be saved: %s", type(error).__name__)
 

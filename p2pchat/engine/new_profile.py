@@ -17,8 +17,8 @@ from typing import Any
 
 from p2pchat import errors
 from p2pchat.core.primitives import self_test, system_entropy
-from p2pchat.engine import profile as profiles
-from p2pchat.engine.people import name_of
+from p2pchat.engine.contacts import profile as profiles
+from p2pchat.engine.contacts.contacts import name_of
 from p2pchat.locations import Profile, ProfileLock
 from p2pchat.store import keys
 from p2pchat.store.database import Database, sync_folder, translated

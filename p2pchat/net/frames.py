@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import trio
 
-from p2pchat.core.wire import BETWEEN_NODES, WRITE, Frame, FrameParser, Sizes, pack
+from p2pchat.core.frames import BETWEEN_NODES, WRITE, Frame, FrameParser, Sizes, pack
 from p2pchat.errors import LinkLost
 from p2pchat.net.ports import Stream
 

@@ -8,19 +8,19 @@ from typing import Protocol
 
 import trio
 
+from p2pchat.core.frames import Frame
 from p2pchat.core.names import relay_pass
 from p2pchat.core.relays import Relay
-from p2pchat.core.wire import Frame
 from p2pchat.errors import CannotOpen
 from p2pchat.net import addresses
-from p2pchat.net.direct import Link, Wire
-from p2pchat.net.joining import Doorkeeper
-from p2pchat.net.mailbox import Mail
-from p2pchat.net.mailboxes import Mailboxes, NewHost
+from p2pchat.net.endpoint import LEAVE_AFTER, Side
+from p2pchat.net.links.invite_protocol import Doorkeeper
+from p2pchat.net.links.link import Link, Wire
+from p2pchat.net.links.reconnect import Way
+from p2pchat.net.mailbox.client import Mail
+from p2pchat.net.mailbox.pool import Mailboxes, NewHost
 from p2pchat.net.ports import RelayedHost
-from p2pchat.net.reach import Way
-from p2pchat.net.reservations import Known
-from p2pchat.net.sides import LEAVE_AFTER, Side
+from p2pchat.net.relays.reservations import Known
 
 log = logging.getLogger(__name__)
 

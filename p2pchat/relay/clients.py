@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import trio
 
+from p2pchat.core.frames import WRITE, Frame
 from p2pchat.core.mailbox import Hello
-from p2pchat.core.wire import WRITE, Frame
 from p2pchat.errors import LinkLost
-from p2pchat.net.budget import Account
+from p2pchat.net.admission.budget import Account
 from p2pchat.net.frames import write_frames
 from p2pchat.net.ports import Stream
 from p2pchat.relay.limits import Bucket, Origin

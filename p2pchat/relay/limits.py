@@ -7,7 +7,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from p2pchat.core.primitives import Random, hmac_sha256
-from p2pchat.net import places
+from p2pchat.net.admission import places
 from p2pchat.relay.holdings import Source
 
 MAX_PLACES = 1 << 16

@@ -21,18 +21,18 @@ import trio
 
 from p2pchat.core import mailbox as words
 from p2pchat.core.envelope import BUCKETS
+from p2pchat.core.frames import Frame, FrameParser
 from p2pchat.core.primitives import Random
-from p2pchat.core.wire import Frame, FrameParser
 from p2pchat.errors import CannotOpen, DiskFull, LinkLost, P2PChatError
-from p2pchat.net.budget import Account, TooMuchWork
+from p2pchat.net.admission.budget import Account, TooMuchWork
 from p2pchat.net.frames import MAX_FRAMES, READ, write_frames
+from p2pchat.net.libp2p.streams import LibP2PStream
 from p2pchat.net.ports import Stream
-from p2pchat.net.streams import LibP2PStream
 from p2pchat.relay.batches import MOST_READS, Answer, Batch, Fetching, Outcome, Wanted, apply
 from p2pchat.relay.clients import SLOW, Client, Opened, Outgoing
 from p2pchat.relay.clock import RelayClock, uptime
 from p2pchat.relay.limits import Bucket, Limits
-from p2pchat.relay.pushes import Pushes
+from p2pchat.relay.notifications import Pushes
 from p2pchat.relay.store import Deposit, Kept, MailboxStore, Quota
 from p2pchat.relay.terms import Terms
 

@@ -30,13 +30,13 @@ from p2pchat.core.names import hop_name, mailbox_name, relay_pass, web_path
 from p2pchat.core.primitives import self_test, sign_public, system_entropy
 from p2pchat.errors import BadAddress, P2PChatError
 from p2pchat.net import addresses as addr
-from p2pchat.net import guard
-from p2pchat.net.budget import work
-from p2pchat.net.hop import CircuitLimits, CircuitRelay
-from p2pchat.net.host import LibP2PHost, set_limits
-from p2pchat.net.host import Limits as HostLimits
+from p2pchat.net.admission.budget import work
+from p2pchat.net.libp2p import hardening
+from p2pchat.net.libp2p.host import LibP2PHost, set_limits
+from p2pchat.net.libp2p.host import Limits as HostLimits
+from p2pchat.net.libp2p.log_filter import quiet
 from p2pchat.net.ports import Handler
-from p2pchat.net.quiet import quiet
+from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
 from p2pchat.net.supervisor import Supervisor
 from p2pchat.relay import metrics
 from p2pchat.relay.config import BadSetting, Config
@@ -109,7 +109,7 @@ def host_limits(config: Config) -> HostLimits:
         inbound_per_place=config.connections_per_address,
         connections_per_peer=2,
         streams_per_peer=_STREAMS + config.circuits_per_client,
-        unread=4 * guard.WINDOW,
+        unread=4 * hardening.WINDOW,
     )
 
 

@@ -19,7 +19,7 @@ from itertools import islice
 from p2pchat.core.content import EPOCH
 from p2pchat.errors import AmbiguousName, DatabaseDamaged, NoSuchMessage
 from p2pchat.store.database import AMONG, Database, Row, Value, packed
-from p2pchat.store.fold import indexed, matching
+from p2pchat.store.text_folding import indexed, matching
 
 ME = b""
 ID_BYTES = 16

@@ -21,7 +21,7 @@ from p2pchat.core import delivery
 from p2pchat.errors import DatabaseDamaged, NoProfile
 from p2pchat.store import database
 from p2pchat.store.database import Database, Row, Value
-from p2pchat.store.fold import indexed
+from p2pchat.store.text_folding import indexed
 
 MAX_FAILURES = 20_000
 """Reads of unreadable pages in one table, a millisecond each, before what is left between two of them is given up."""

@@ -24,18 +24,18 @@ from textual.command import Provider
 from textual.screen import Screen
 
 from p2pchat import errors
-from p2pchat.tui import intents, kept, terminal, themes, wording
-from p2pchat.tui.book import Book, News
+from p2pchat.tui import intents, preferences, terminal, themes, wording
+from p2pchat.tui.actions.chat import Talk
+from p2pchat.tui.actions.contact import People
+from p2pchat.tui.actions.message import Picking
 from p2pchat.tui.commands import BY_NAME, Completion, Run, Unknown, completions, parse
 from p2pchat.tui.desk import Severity
 from p2pchat.tui.keys import EVERYWHERE, bindings
 from p2pchat.tui.model import Chat
-from p2pchat.tui.people import People
-from p2pchat.tui.picking import Picking
+from p2pchat.tui.node_client import LOCKED, READY, Event, Seam
 from p2pchat.tui.rtl import drawn_within
 from p2pchat.tui.screens.main import MainScreen
-from p2pchat.tui.seam import LOCKED, READY, Event, Seam
-from p2pchat.tui.talk import Talk
+from p2pchat.tui.state import Book, News
 from p2pchat.tui.text import displayable_line, joins_emoji
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class ChatApp(App[errors.P2PChatError]):
         self.profile = profile
         self.seam = seam or Seam(profile)
         self.book = Book()
-        self.kept = kept.read(profile.folder)
+        self.kept = preferences.read(profile.folder)
         self.now = now
         self.main = MainScreen(
             self.book,
@@ -485,8 +485,8 @@ class ChatApp(App[errors.P2PChatError]):
         self._keep_looks(theme=name)
 
     async def _rtl(self, mode: str) -> None:
-        if mode not in kept.RTL:
-            self.say(f"It is {self.kept.rtl}; there are {', '.join(kept.RTL)}.")
+        if mode not in preferences.RTL:
+            self.say(f"It is {self.kept.rtl}; there are {', '.join(preferences.RTL)}.")
             return
         self._keep_looks(rtl=mode)
         self.main.conversation.rtl = mode
@@ -497,7 +497,7 @@ class ChatApp(App[errors.P2PChatError]):
 
         self.kept = replace(self.kept, **changes)
         if self.profile.exists():
-            kept.write(self.profile.folder, self.kept)
+            preferences.write(self.profile.folder, self.kept)
 
     async def _keep(self, choice: str) -> None:
         await self._switch("keep_receiving", choice, "Messages are received when this is closed", "keep")

@@ -9,11 +9,11 @@ from typing import Any, Literal, Protocol
 from textual.screen import Screen
 
 from p2pchat.errors import P2PChatError
-from p2pchat.tui.book import Book
 from p2pchat.tui.intents import CopyText
 from p2pchat.tui.model import Chat
+from p2pchat.tui.node_client import Seam
 from p2pchat.tui.screens.main import MainScreen
-from p2pchat.tui.seam import Seam
+from p2pchat.tui.state import Book
 
 Severity = Literal["information", "warning", "error"]
 

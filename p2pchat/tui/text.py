@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from rich.cells import cell_len, get_character_cell_size, split_graphemes
 
-from p2pchat.clean import clean
+from p2pchat.sanitize import clean
 
 _TAB = 4
 _MOST_ZERO_WIDTH = 4  # marks on one letter; more paint over the lines above and below

@@ -15,7 +15,7 @@ import pytest
 from p2pchat import errors
 from p2pchat.api import finding
 from p2pchat.locations import Profile, lock_holder
-from tests.processes import PATIENCE, SOURCE
+from tests.support.processes import PATIENCE, SOURCE
 
 HOLDER = """
 import signal, sys, time

@@ -21,7 +21,7 @@ from p2pchat.api import codec, server
 from p2pchat.api.codec import JsonObject
 from p2pchat.api.server import Backend, Server
 from tests.conftest import run
-from tests.turns import counted
+from tests.support.turns import counted
 
 
 class Hub:

@@ -14,7 +14,7 @@ import pytest
 from p2pchat import errors
 from p2pchat.bot import Bot, Message, Request, State, TooFast
 from p2pchat.bot.bookmark import Bookmark, path_of
-from p2pchat.bot.ending import Ended, Ending
+from p2pchat.bot.shutdown import Ended, Ending
 from p2pchat.locations import Profile
 from tests.bot.conftest import Meanwhile, Store
 from tests.cli.node import ID, FakeNode

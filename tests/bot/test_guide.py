@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from p2pchat.api import methods
-from tests.processes import SOURCE, Place, Running, place
-from tests.steps import fine, make, new_invite, start
+from tests.support.processes import SOURCE, Place, Running, place
+from tests.support.steps import fine, make, new_invite, start
 
 GUIDE = SOURCE / "docs" / "guide" / "bot.md"
 MOST_LINES = 25

@@ -13,7 +13,7 @@ import trio
 from p2pchat import errors
 from p2pchat.api import server
 from p2pchat.api.codec import API_VERSION, JsonObject
-from p2pchat.engine.events import Hub
+from p2pchat.engine.runtime.events import Hub
 from p2pchat.locations import Profile, ProfileLock, note_socket, socket_path
 
 Answer = object | Callable[..., object]

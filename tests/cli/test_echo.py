@@ -12,8 +12,8 @@ import pytest
 
 from p2pchat.bot.bookmark import runner
 from p2pchat.bot.echo import GREETING
-from tests.processes import PATIENCE, Place, Running, place
-from tests.steps import failed, fine, make, start
+from tests.support.processes import PATIENCE, Place, Running, place
+from tests.support.steps import failed, fine, make, start
 
 
 @pytest.fixture

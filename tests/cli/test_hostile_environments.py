@@ -16,7 +16,7 @@ from typing import Any
 from p2pchat.cli.main import MODULES, find
 from p2pchat.locations import Profile
 from tests.cli.node import FakeNode
-from tests.processes import SOURCE
+from tests.support.processes import SOURCE
 
 ENDING = {
     "relay": ["status"],

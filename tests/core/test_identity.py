@@ -13,7 +13,7 @@ from p2pchat.core import identity
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import encode
 from p2pchat.core.identity import DEVICE_ID, Device, safety_number, sas_words, verify_device
-from p2pchat.core.words import WORDS
+from p2pchat.core.safety_words import WORDS
 from p2pchat.errors import CannotOpen
 from tests.core.people import Chance, flipped
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from p2pchat.core import mailbox
 from p2pchat.core import primitives as prim
 from p2pchat.core.envelope import BUCKETS
+from p2pchat.core.frames import Frame, FrameParser, pack
 from p2pchat.core.mailbox import Blob, Delete, End, Hello, Open, Put, Queue
-from p2pchat.core.wire import Frame, FrameParser, pack
 from p2pchat.errors import CannotOpen
 
 RELAY = b"\xaa" * 32

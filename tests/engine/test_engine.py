@@ -8,13 +8,13 @@ import pytest
 import trio
 import trio.testing
 
-from p2pchat.core import wire
-from p2pchat.core.wire import Frame
-from p2pchat.engine import commands
+from p2pchat.core import frames
+from p2pchat.core.frames import Frame
 from p2pchat.engine.engine import HIGH_MARK, MOST_CALLS
-from p2pchat.engine.turn import Turn
+from p2pchat.engine.methods import table
+from p2pchat.engine.runtime.transaction import Turn
 from p2pchat.errors import NoSuchContact
-from tests.world import World, befriend, run_world
+from tests.support.world import World, befriend, run_world
 
 PATIENCE = 5.0  # virtual seconds
 
@@ -36,7 +36,7 @@ def test_everybody_who_waits_for_room_gets_it(tmp_path: Path) -> None:
     run_world(tmp_path, main)
 
 
-@pytest.mark.parametrize("kind", [wire.RENEW, wire.ACKS, wire.REFUSED])
+@pytest.mark.parametrize("kind", [frames.RENEW, frames.ACKS, frames.REFUSED])
 def test_a_flood_of_small_frames_waits_on_its_link(tmp_path: Path, kind: int) -> None:
     """One read of a link holds thousands of the smallest frames: they must not pile up before the committer."""
 
@@ -44,7 +44,7 @@ def test_a_flood_of_small_frames_waits_on_its_link(tmp_path: Path, kind: int) ->
         alice, bob = await world.start("alice"), await world.start("bob")
         await befriend(alice, bob)
         bob_id = await alice.id_of("bob")
-        flood = [Frame(kind, b"" if kind == wire.RENEW else bytes(16))] * 20_000
+        flood = [Frame(kind, b"" if kind == frames.RENEW else bytes(16))] * 20_000
         most = 0
         async with trio.open_nursery() as link:
             link.start_soon(alice.engine.gate.received, bob_id, bytes(32), "direct", flood)
@@ -63,7 +63,7 @@ def test_a_send_that_is_only_to_be_saved_is_taken_without_a_task(tmp_path: Path)
         told: list[object] = []
 
         def ask(method: str, **params: object) -> bool:
-            return commands.ask(alice.engine, method, params, lambda result, error: told.append(error or result))
+            return table.ask(alice.engine, method, params, lambda result, error: told.append(error or result))
 
         assert ask("send", chat="bob", text="first")
         assert ask("send", chat="nobody", text="second")

@@ -14,8 +14,8 @@ from p2pchat.core.envelope import open_blob, seal_blob
 from p2pchat.core.identity import Device
 from p2pchat.core.invite import Invite, blob_key, read_invite
 from p2pchat.core.prekeys import open_bundle
-from p2pchat.engine import invites
-from tests.world import World, WorldNode, befriend, run_world
+from p2pchat.engine.contacts import invites
+from tests.support.world import World, WorldNode, befriend, run_world
 
 TABLES = ("contacts", "handshakes", "envelopes_seen", "sessions", "declined")
 

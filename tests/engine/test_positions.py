@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from p2pchat.errors import NoSuchMessage
-from tests.world import World, befriend, run_world
+from tests.support.world import World, befriend, run_world
 
 
 def test_a_position_holds_where_its_message_was_deleted(tmp_path: Path) -> None:

@@ -10,17 +10,17 @@ import pytest
 import trio
 
 from p2pchat.core.envelope import BUCKETS
-from p2pchat.engine import flow
-from p2pchat.engine import turn as turns
-from p2pchat.engine.turn import Turn
+from p2pchat.engine.delivery import link_sender
+from p2pchat.engine.runtime import transaction as turns
+from p2pchat.engine.runtime.transaction import Turn
 from p2pchat.errors import DiskFull
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store.database import Database
-from tests.asking import has
-from tests.meddler import Meddler
-from tests.test_crash_points import Person
-from tests.test_renewal import all_delivered, broken, change_session, friends, renewals
-from tests.world import World, WorldNode, run_world, until
+from tests.support.asking import has
+from tests.support.meddler import Meddler
+from tests.support.world import World, WorldNode, run_world, until
+from tests.world.test_crash_points import Person
+from tests.world.test_renewal import all_delivered, broken, change_session, friends, renewals
 
 A_PART = 3
 
@@ -69,8 +69,8 @@ async def with_a_backlog(world: World, texts: Sequence[str]) -> tuple[WorldNode,
 
 def test_a_backlog_is_sealed_anew_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And what is written meanwhile stands behind it."""
-    monkeypatch.setattr(flow, "WINDOW", 8)
-    monkeypatch.setattr(flow, "REFILL", 4)
+    monkeypatch.setattr(link_sender, "WINDOW", 8)
+    monkeypatch.setattr(link_sender, "REFILL", 4)
     texts = [f"{number}" for number in range(60)]
 
     async def main(world: World) -> None:

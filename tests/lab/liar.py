@@ -17,8 +17,8 @@ import trio
 
 from p2pchat.core import mailbox as words
 from p2pchat.core.envelope import BUCKETS
+from p2pchat.core.frames import Frame
 from p2pchat.core.mailbox import Blob
-from p2pchat.core.wire import Frame
 from p2pchat.relay import mailbox, server
 from p2pchat.relay.clients import Client
 from p2pchat.relay.config import load

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.lab.topology import Lab
-from tests.processes import Place, Running
-from tests.steps import make
+from tests.support.processes import Place, Running
+from tests.support.steps import make
 
 ANYWHERE = "/ip4/0.0.0.0/tcp/4001"
 

@@ -7,7 +7,7 @@ import pytest
 from p2pchat.core.invite import read_invite
 from p2pchat.net.addresses import pack, parse_full
 from tests.lab.town import RELAYS, Town
-from tests.test_seizure import pages
+from tests.world.test_seizure import pages
 
 HIDE = "--hide-address"
 

@@ -12,9 +12,9 @@ from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.mailbox import DONE, TO_FETCH, TO_PUT, Blob
 from tests.lab.liar import LAST_PLACE, LATE
 from tests.lab.steps import lying
-from tests.processes import Place, place
-from tests.relay.boxes import Keys, blob
-from tests.relay.programs import LOOPBACK, host, opened, run
+from tests.support.boxes import Keys, blob
+from tests.support.processes import Place, place
+from tests.support.programs import LOOPBACK, host, opened, run
 
 BOB = Keys("bob")
 TRUE = [blob(number) for number in range(4)]

@@ -12,8 +12,8 @@ import pytest
 
 from tests.lab.steps import relay, settle, wait_for
 from tests.lab.topology import Lab, laboratory
-from tests.processes import SOURCE
-from tests.steps import befriended, failed, fine, following, new_invite, send, texts
+from tests.support.processes import SOURCE
+from tests.support.steps import befriended, failed, fine, following, new_invite, send, texts
 
 DIAL = """
 import socket, sys

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from tests.processes import Place, place
+from tests.support.processes import Place, place
 
 NEEDS = (
     "the lab needs root with CAP_SYS_ADMIN and CAP_NET_ADMIN, to make network namespaces, "

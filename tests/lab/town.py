@@ -16,8 +16,8 @@ from p2pchat.locations import Profile
 from p2pchat.relay.folder import Folder
 from tests.lab.steps import ANYWHERE, lying, node, relay
 from tests.lab.topology import Lab
-from tests.processes import PATIENCE, Running
-from tests.steps import fine, make
+from tests.support.processes import PATIENCE, Running
+from tests.support.steps import fine, make
 
 RELAYS = ("relay1", "relay2")
 LOOK = 0.25

@@ -25,11 +25,11 @@ from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
 from p2pchat.net import addresses as addr
-from p2pchat.net.host import LibP2PHost
-from p2pchat.net.reservations import Known
+from p2pchat.net.libp2p.host import LibP2PHost
+from p2pchat.net.relays.reservations import Known
 from tests.conftest import run
-from tests.net.hosts import ECHO, make, running
-from tests.net.relays import Place, echoes, meeting
+from tests.support.hosts import ECHO, make, running
+from tests.support.relays import Place, echoes, meeting
 
 LIMITS = RelayLimits(duration=3600, data=2**30, max_circuit_conns=8, max_reservations=8, reservation_ttl=3600)
 

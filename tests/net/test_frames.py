@@ -6,8 +6,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from p2pchat.core import wire
-from p2pchat.core.wire import WRITE, Frame, pack
+from p2pchat.core import frames as wire
+from p2pchat.core.frames import WRITE, Frame, pack
 from p2pchat.errors import CannotOpen, LinkLost
 from p2pchat.net.frames import DEADLINE, FrameReader, write_frames
 from tests.conftest import run

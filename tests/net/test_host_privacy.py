@@ -17,10 +17,10 @@ from libp2p.network.connection import swarm_connection
 from libp2p.utils.varint import encode_uvarint
 
 from p2pchat.errors import LinkLost, Unreachable
-from p2pchat.net.host import LibP2PHost
-from p2pchat.net.quiet import quiet
+from p2pchat.net.libp2p.host import LibP2PHost
+from p2pchat.net.libp2p.log_filter import quiet
 from tests.conftest import run
-from tests.net.hosts import call, make, running, works
+from tests.support.hosts import call, make, running, works
 
 ROOT = Path(__file__).parents[2]
 

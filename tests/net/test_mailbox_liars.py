@@ -10,13 +10,13 @@ from trio.testing import wait_all_tasks_blocked
 
 from p2pchat.core import mailbox as words
 from p2pchat.core.mailbox import DONE, STAMPED
-from p2pchat.net.collecting import MOST_PLACE, MOST_PUSHED, PAGE, ROOM
-from p2pchat.net.depositing import MOST_STAMP_BITS, MOST_UNANSWERED
 from p2pchat.net.frames import DEADLINE
-from p2pchat.net.mailbox import IDLE
-from p2pchat.net.mailstream import LOOK, LOST_AFTER, MOST_PINGS, PING_AFTER, STUCK_AFTER
-from tests.net.mails import AT_RELAY, HELLO, RELAY, Liar, Scene, lied_to, own, theirs
-from tests.relay.boxes import Keys, blob, run
+from p2pchat.net.mailbox.client import IDLE
+from p2pchat.net.mailbox.deposit import MOST_STAMP_BITS, MOST_UNANSWERED
+from p2pchat.net.mailbox.fetch import MOST_PLACE, MOST_PUSHED, PAGE, ROOM
+from p2pchat.net.mailbox.stream import LOOK, LOST_AFTER, MOST_PINGS, PING_AFTER, STUCK_AFTER
+from tests.support.boxes import Keys, blob, run
+from tests.support.mails import AT_RELAY, HELLO, RELAY, Liar, Scene, lied_to, own, theirs
 
 BOB = Keys("bob")
 HONEST = b"\x55" * 16_384

@@ -12,20 +12,20 @@ import trio
 from libp2p.identity.identify.pb.identify_pb2 import Identify
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from p2pchat.core.frames import ENVELOPE, Frame
 from p2pchat.core.relays import Relay
 from p2pchat.core.session import Pair, pair
-from p2pchat.core.wire import ENVELOPE, Frame
 from p2pchat.net import addresses as addr
-from p2pchat.net import circuit
-from p2pchat.net.hop import CircuitLimits, CircuitRelay
-from p2pchat.net.host import LibP2PHost
-from p2pchat.net.joining import Offer
-from p2pchat.net.muxer import PING_AFTER, PONG_PATIENCE
+from p2pchat.net.libp2p import circuit_messages
+from p2pchat.net.libp2p.host import LibP2PHost
+from p2pchat.net.libp2p.yamux import PING_AFTER, PONG_PATIENCE
+from p2pchat.net.links.invite_protocol import Offer
 from p2pchat.net.network import Network
-from p2pchat.net.reservations import Known
+from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
+from p2pchat.net.relays.reservations import Known
 from tests.conftest import run
-from tests.net.hosts import Middle, connections, make
-from tests.net.relays import NOW, Place, clock, echoes, ended, meeting
+from tests.support.hosts import Middle, connections, make
+from tests.support.relays import NOW, Place, clock, echoes, ended, meeting
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
@@ -138,7 +138,7 @@ class RunningRelay:
 
     def __init__(self, number: int) -> None:
         self.host = make(number)
-        self.host.handle(circuit.HOP, CircuitRelay(self.host, CircuitLimits(), clock).serve)
+        self.host.handle(circuit_messages.HOP, CircuitRelay(self.host, CircuitLimits(), clock).serve)
         self._life = trio.CancelScope()
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

@@ -34,15 +34,15 @@ from trio.testing import MockClock
 
 from p2pchat.core import names
 from p2pchat.net import addresses as addr
-from p2pchat.net import circuit
+from p2pchat.net.libp2p import circuit_messages
 from tests.conftest import run
-from tests.net.hosts import make, running, works
 from tests.net.test_network import ALICE, BOB, Person
+from tests.support.hosts import make, running, works
 
 GREETING = b"/multistream/1.0.0"
 IDENTIFY, PUSH, PING = "/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0"
 GUESSES = [
-    *("/p2pchat/envelope/1", "/p2pchat/invite/1", names.MAILBOX, names.HOP, circuit.STOP),
+    *("/p2pchat/envelope/1", "/p2pchat/invite/1", names.MAILBOX, names.HOP, circuit_messages.STOP),
     *("/libp2p/dcutr", "/ipfs/kad/1.0.0", "/meshsub/1.1.0", "/ipfs/id/delta/1.0.0", "/libp2p/autonat/1.0.0"),
     *("/" + "a" * 26, names.link_name(bytes(32), bytes(32), 20_000), names.mailbox_name(bytes(32), b"guess")),
     *(" ", "/", "na", "LS", "/multistream/1.0.0", "é"),

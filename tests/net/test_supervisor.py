@@ -11,7 +11,7 @@ from trio.testing import MockClock
 from p2pchat.errors import NodeError
 from p2pchat.net.supervisor import FIRST_WAIT, GOOD_RUN, LONGEST_WAIT, Supervisor
 from tests.conftest import run
-from tests.net.hosts import make, until_apart, works
+from tests.support.hosts import make, until_apart, works
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus

@@ -6,7 +6,7 @@ import pytest
 
 from p2pchat.core.mailbox import HOUR_MS
 from p2pchat.relay.clock import AGREEMENT_SECONDS, RelayClock, Seen
-from tests.relay.boxes import NOW
+from tests.support.boxes import NOW
 
 DAY_MS, HOUR = 24 * HOUR_MS, NOW // HOUR_MS
 

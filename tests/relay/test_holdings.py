@@ -14,7 +14,7 @@ from p2pchat.relay import holdings
 from p2pchat.relay.holdings import READ_WITHIN_HOURS, UNREAD_AFTER_HOURS, Holdings, Source
 from p2pchat.relay.limits import Origins
 from p2pchat.relay.store import Deposit, MailboxStore, Quota
-from tests.relay.boxes import NOW, blob
+from tests.support.boxes import NOW, blob
 
 HOUR = NOW // HOUR_MS
 ROOM = 256

@@ -10,12 +10,12 @@ import trio
 
 from p2pchat.core import mailbox as words
 from p2pchat.core.envelope import BUCKETS
+from p2pchat.core.frames import Frame
 from p2pchat.core.mailbox import BOX, DONE, HOUR_MS, STAMPED, TO_FETCH, TO_PUT, Open
-from p2pchat.core.wire import Frame
 from p2pchat.relay import batches, clients
 from p2pchat.relay.mailbox import SILENCE, SWEEP
 from p2pchat.relay.store import Quota
-from tests.relay.boxes import LIMITS, NOW, RELAY, Keys, MailClient, PipeStream, Relay, blob, relay, run
+from tests.support.boxes import LIMITS, NOW, RELAY, Keys, MailClient, PipeStream, Relay, blob, relay, run
 
 BOB = Keys("bob")
 

@@ -15,18 +15,18 @@ from hypothesis import strategies as st
 
 from p2pchat.core import mailbox as words
 from p2pchat.core.envelope import BUCKETS
+from p2pchat.core.frames import Frame
 from p2pchat.core.mailbox import BOX, DONE, HOUR_MS, NOT_ALLOWED, STAMPED, TO_FETCH, TO_PUT, TOO_FAST, Queue
-from p2pchat.core.wire import Frame
 from p2pchat.errors import LinkLost
-from p2pchat.net import budget
 from p2pchat.net.addresses import neighbourhood
-from p2pchat.net.budget import Account
+from p2pchat.net.admission import budget
+from p2pchat.net.admission.budget import Account
 from p2pchat.relay import batches, clients, terms
 from p2pchat.relay.limits import STAMP_SECONDS, Bucket, Budget, Origin, Origins, Spent
 from p2pchat.relay.mailbox import COSTS, Mailbox
 from p2pchat.relay.store import Quota
-from tests.relay.boxes import LIMITS, NOW, PATIENCE, RELAY, Keys, MailClient, Relay, blob, inline, relay, run
-from tests.turns import counted
+from tests.support.boxes import LIMITS, NOW, PATIENCE, RELAY, Keys, MailClient, Relay, blob, inline, relay, run
+from tests.support.turns import counted
 
 BOB = Keys("bob")
 

@@ -10,13 +10,13 @@ import trio
 
 from benchmarks.returning import Client
 from p2pchat.core import names
-from p2pchat.net import pipes
-from p2pchat.net.budget import Account
-from p2pchat.net.host import LibP2PHost
+from p2pchat.net.admission.budget import Account
+from p2pchat.net.libp2p.host import LibP2PHost
+from p2pchat.net.transport import pipes
 from p2pchat.relay.mailbox import Mailbox, account_of, place_of
 from p2pchat.relay.store import MailboxStore, Quota
 from tests.conftest import run
-from tests.relay.boxes import LIMITS, NOW
+from tests.support.boxes import LIMITS, NOW
 
 MAX_WRITES = 7
 """multistream-select, Noise, multistream-select; the acknowledgement of the stream with the answer to its name and the

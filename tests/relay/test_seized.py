@@ -18,13 +18,13 @@ import trio
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.mailbox import BOX, DONE, STAMPED, TO_FETCH, TO_PUT, make_stamp
 from p2pchat.net import addresses as addr
-from p2pchat.net import circuit
-from p2pchat.net.circuit import HopMessage
-from p2pchat.net.host import LibP2PHost
-from tests.net.relays import ask, connect_to
-from tests.processes import Place, place
-from tests.relay.boxes import Keys, MailClient, blob
-from tests.relay.programs import connect, data, everything, free_port, get, host, run, start
+from p2pchat.net.libp2p import circuit_messages
+from p2pchat.net.libp2p.circuit_messages import HopMessage
+from p2pchat.net.libp2p.host import LibP2PHost
+from tests.support.boxes import Keys, MailClient, blob
+from tests.support.processes import Place, place
+from tests.support.programs import connect, data, everything, free_port, get, host, run, start
+from tests.support.relays import ask, connect_to
 
 NAMES = ("alice", "bob", "carol", "dave")
 DAVE = NAMES.index("dave")
@@ -79,10 +79,10 @@ async def pass_day(day: Day, address: str, monkeypatch: pytest.MonkeyPatch) -> N
                 assert await client.open(2 * handle + 1, TO_FETCH, queue(other, name)) == DONE
             await write(day, client, name)
             await read(day, client, name)
-            reserve = await by.open(client.hello.relay, (), circuit.HOP)
-            assert await ask(reserve, HopMessage(type=HopMessage.RESERVE)) == circuit.OK
-            nobody = await by.open(client.hello.relay, (), circuit.HOP)
-            assert await ask(nobody, connect_to(by)) == circuit.NO_RESERVATION
+            reserve = await by.open(client.hello.relay, (), circuit_messages.HOP)
+            assert await ask(reserve, HopMessage(type=HopMessage.RESERVE)) == circuit_messages.OK
+            nobody = await by.open(client.hello.relay, (), circuit_messages.HOP)
+            assert await ask(nobody, connect_to(by)) == circuit_messages.NO_RESERVATION
             await misbehave(by, address)
             if name == "carol":
                 await invite(day, client)

@@ -25,7 +25,7 @@ from p2pchat.relay import store as module
 from p2pchat.relay.batches import Batch, apply
 from p2pchat.relay.clock import Seen
 from p2pchat.relay.store import Deposit, Kept, MailboxStore, Quota
-from tests.relay.boxes import NOW, blob
+from tests.support.boxes import NOW, blob
 
 HOUR = NOW // HOUR_MS
 ONE, TWO = b"\1" * 32, b"\2" * 32

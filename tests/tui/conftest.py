@@ -14,8 +14,8 @@ from textual.pilot import Pilot
 from p2pchat.errors import P2PChatError
 from p2pchat.locations import Profile
 from p2pchat.tui.app import ChatApp
-from p2pchat.tui.seam import Seam
-from tests.processes import PATIENCE
+from p2pchat.tui.node_client import Seam
+from tests.support.processes import PATIENCE
 from tests.tui.fakes import FakeNode
 
 T = TypeVar("T")

@@ -15,9 +15,9 @@ from textual.widgets import Input, TextArea
 
 from p2pchat.locations import Profile
 from p2pchat.tui.app import ChatApp
+from p2pchat.tui.node_client import Seam
 from p2pchat.tui.screens.welcome import WelcomeScreen
-from p2pchat.tui.seam import Seam
-from tests.processes import PATIENCE
+from tests.support.processes import PATIENCE
 from tests.tui.conftest import until
 from tests.tui.fakes import FakeNode
 from tests.tui.pictures import take

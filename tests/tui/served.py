@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from p2pchat import errors
 from p2pchat.api import codec
 from p2pchat.locations import Profile, ProfileLock, note_socket, socket_path
-from tests.processes import PATIENCE
+from tests.support.processes import PATIENCE
 from tests.tui.fakes import FakeNode
 
 T = TypeVar("T")

@@ -12,8 +12,9 @@ from textual.pilot import Pilot
 
 from p2pchat import errors
 from p2pchat.locations import Profile
-from p2pchat.tui import kept, terminal
+from p2pchat.tui import preferences, terminal
 from p2pchat.tui.app import AWAY, ChatApp
+from p2pchat.tui.node_client import GONE, LOCKED, READY, Seam
 from p2pchat.tui.screens.confirm import ConfirmScreen, Question
 from p2pchat.tui.screens.help import HelpScreen
 from p2pchat.tui.screens.keep import KeepScreen
@@ -21,7 +22,6 @@ from p2pchat.tui.screens.main import BOTH, WIDE, Empty
 from p2pchat.tui.screens.requests import RequestsScreen
 from p2pchat.tui.screens.unlock import UnlockScreen
 from p2pchat.tui.screens.welcome import WelcomeScreen
-from p2pchat.tui.seam import GONE, LOCKED, READY, Seam
 from p2pchat.tui.widgets.statusline import ChatTitle
 from tests.tui.conftest import opened, run, until
 from tests.tui.fakes import FakeNode
@@ -499,7 +499,7 @@ def test_a_list_folded_by_hand_stays_so(tmp_path: Path) -> None:
         async with opened(node, tmp_path) as (app, pilot):
             await pilot.press("ctrl+b")
             await until(pilot, lambda: folded(app))
-            assert kept.read(tmp_path).folded
+            assert preferences.read(tmp_path).folded
         async with opened(node, tmp_path) as (app, _pilot):
             assert folded(app)
 
@@ -653,7 +653,7 @@ def test_a_look_is_changed_and_kept(tmp_path: Path) -> None:
             await pilot.press(*"/rtl terminal", "enter")
             await until(pilot, lambda: not app.turns_text)
             assert app.main.conversation.rtl == "terminal"
-        assert kept.read(tmp_path) == kept.Kept("light", "terminal")
+        assert preferences.read(tmp_path) == preferences.Kept("light", "terminal")
 
     run(main())
 

@@ -10,8 +10,8 @@ import pytest
 from p2pchat import errors
 from p2pchat.locations import Profile
 from p2pchat.tui.echo import echo_friend, wake_echo
-from tests.processes import Place, place
-from tests.steps import fine, make, start
+from tests.support.processes import Place, place
+from tests.support.steps import fine, make, start
 
 
 @pytest.fixture

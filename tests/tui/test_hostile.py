@@ -1,7 +1,7 @@
 """Attacks 29 to 33: whatever others write, the terminal gets text to show and nothing to obey.
 
 Each hostile text is in every field that others have a part in. The real program shows it, screen by screen, verb by
-verb, in a terminal that refuses every sequence the program has no reason to send (`tests/emulator.py`).
+verb, in a terminal that refuses every sequence the program has no reason to send (`tests/support/emulator.py`).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import sys
 
 import pytest
 
-from p2pchat.clean import clean
-from tests.emulator import AT_FIRST, Emulator
-from tests.processes import place
-from tests.terminal import Terminal, terminal
+from p2pchat.sanitize import clean
+from tests.support.emulator import AT_FIRST, Emulator
+from tests.support.processes import place
+from tests.support.terminal import Terminal, terminal
 from tests.tui.fakes import INVITE
 from tests.tui.hostile import COMMANDS, HALF, SEEN, TEXTS, HostileNode, kinds, noting, together
 from tests.tui.served import served

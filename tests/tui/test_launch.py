@@ -10,7 +10,7 @@ from p2pchat import errors
 from p2pchat.api.client import Client
 from p2pchat.locations import Profile
 from p2pchat.tui.launch import Starter
-from tests.processes import PATIENCE, place
+from tests.support.processes import PATIENCE, place
 
 
 def test_a_node_is_started_where_none_answers_and_only_there(monkeypatch: pytest.MonkeyPatch) -> None:

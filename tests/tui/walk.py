@@ -5,7 +5,7 @@ Each step waits until the text is where others could have put it, so that what i
 
 from __future__ import annotations
 
-from tests.terminal import Terminal
+from tests.support.terminal import Terminal
 from tests.tui.fakes import INVITE
 from tests.tui.hostile import SEEN, HostileNode
 from tests.tui.served import Service

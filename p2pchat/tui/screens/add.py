@@ -12,10 +12,10 @@ from textual.containers import Vertical
 from textual.message import Message as Posted
 from textual.widgets import Input, Label, Static, TextArea
 
-from p2pchat.clean import clean, clean_line
 from p2pchat.errors import NotReached, P2PChatError
+from p2pchat.sanitize import clean, clean_line
+from p2pchat.tui.node_client import Caller
 from p2pchat.tui.screens.panel import Field, Panel, said, unix_lines
-from p2pchat.tui.seam import Caller
 from p2pchat.tui.text import writable
 
 PREFIX = "P2PCHAT:"

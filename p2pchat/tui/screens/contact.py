@@ -14,10 +14,10 @@ from textual.widgets import Input, Static
 from p2pchat.errors import P2PChatError
 from p2pchat.tui import wording
 from p2pchat.tui.model import Chat
+from p2pchat.tui.node_client import Caller
 from p2pchat.tui.screens.confirm import ConfirmScreen
 from p2pchat.tui.screens.explain import way
 from p2pchat.tui.screens.panel import Field, Panel, one_line, said
-from p2pchat.tui.seam import Caller
 from p2pchat.tui.text import rows_of
 
 _GROUPS_A_LINE = 4

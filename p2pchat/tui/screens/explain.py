@@ -13,8 +13,8 @@ from textual.content import Content
 from textual.widgets import Static
 
 from p2pchat.tui.model import MAILBOX, Message, time_of
+from p2pchat.tui.node_client import Caller
 from p2pchat.tui.screens.panel import Panel
-from p2pchat.tui.seam import Caller
 from p2pchat.tui.text import MARKS, clock, cut
 
 _MOST_QUOTED = 200

@@ -15,9 +15,9 @@ from textual.widgets.option_list import Option
 
 from p2pchat.errors import P2PChatError
 from p2pchat.tui.model import Chat, Message, message_of
+from p2pchat.tui.node_client import Caller
 from p2pchat.tui.rtl import visual
 from p2pchat.tui.screens.panel import Field, Panel, said
-from p2pchat.tui.seam import Caller
 from p2pchat.tui.text import clock, displayable_line, has_rtl, is_rtl
 from p2pchat.tui.themes import MUTED
 

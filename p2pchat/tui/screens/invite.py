@@ -12,9 +12,9 @@ from textual.widgets import Static
 from p2pchat.errors import P2PChatError
 from p2pchat.tui.intents import CopyText
 from p2pchat.tui.model import time_of
+from p2pchat.tui.node_client import Caller
 from p2pchat.tui.screens.panel import Panel, said
 from p2pchat.tui.screens.qr import QrScreen
-from p2pchat.tui.seam import Caller
 
 _ONCE = "It works once, for one person. Whoever has it can become your contact, so send it by a way you trust."
 _MANY = (

@@ -21,10 +21,10 @@ from textual.style import Style
 from textual.widget import Widget
 from textual.widgets import Static
 
-from p2pchat.tui.book import Book
 from p2pchat.tui.intents import NextUnread, OpenChat
 from p2pchat.tui.keys import CHATS, bindings
 from p2pchat.tui.model import Chat
+from p2pchat.tui.state import Book
 from p2pchat.tui.themes import MUTED
 from p2pchat.tui.widgets.composer import MOST_LINES, Completer, Composer, Entry
 from p2pchat.tui.widgets.statusline import ChatTitle, StatusLine

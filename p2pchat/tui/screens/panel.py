@@ -22,8 +22,8 @@ from textual.style import Style
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from p2pchat.clean import clean_line
 from p2pchat.errors import P2PChatError
+from p2pchat.sanitize import clean_line
 from p2pchat.tui.keys import shown
 from p2pchat.tui.rtl import drawn
 from p2pchat.tui.text import JOINER, UNSEEN, ZWJ, cut, displayable_line

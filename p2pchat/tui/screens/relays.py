@@ -14,9 +14,9 @@ from textual.widgets import Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
 from p2pchat.errors import P2PChatError
+from p2pchat.tui.node_client import Caller
 from p2pchat.tui.screens.confirm import ConfirmScreen
 from p2pchat.tui.screens.panel import Field, Panel, said
-from p2pchat.tui.seam import Caller
 from p2pchat.tui.themes import MUTED
 
 OFFERED = "offered"

@@ -9,8 +9,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Input, Static
 
+from p2pchat.tui.node_client import Caller
 from p2pchat.tui.screens.panel import Field, Panel
-from p2pchat.tui.seam import Caller
 
 
 class UnlockScreen(Panel[bool]):

@@ -19,7 +19,7 @@ from textual.content import Content
 from textual.message import Message as Posted
 from textual.widgets import Static, TextArea
 
-from p2pchat.clean import clean
+from p2pchat.sanitize import clean
 from p2pchat.tui.commands import Completion, completed
 from p2pchat.tui.intents import CopyText, DraftChanged, Submitted
 from p2pchat.tui.keys import KEYS, WRITING, bindings

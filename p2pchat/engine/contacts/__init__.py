@@ -1,0 +1,1 @@
+"""Contacts, and what is agreed with them: invites, sessions, relays, names, addresses."""

@@ -1,0 +1,226 @@
+"""Relays of contacts: being one for them, and using theirs.
+
+A contact who dials this node at a public address, from another network, shows that the internet reaches it: so nobody
+has to dial anything for anybody to find that out. Then a person is asked, once. After a yes the node runs a small relay
+until a no, and contacts from whom no address is hidden are told its address and token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import trio
+
+from p2pchat.core import content as contents
+from p2pchat.core.codec import decode, encode
+from p2pchat.core.primitives import KEY
+from p2pchat.engine.contacts import address_updates, contacts, own_relays
+from p2pchat.engine.delivery import outbound
+from p2pchat.engine.runtime import settings
+from p2pchat.engine.runtime.ports import Relay
+from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.errors import NotNow
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store import invites as store_invites
+from p2pchat.store import meta
+from p2pchat.store import relays as store_relays
+from p2pchat.store.contacts import Contact
+from p2pchat.store.database import Database
+
+_FOUND, _TOKEN = "found_at", "relay_token"
+_WHAT = (
+    "A relay keeps sealed messages for who is away, 256 MB at most, and connects those who cannot reach each other. It "
+    "can read none of it. Its address goes to your contacts, and by them to those who write to them."
+)
+_HIDING = (
+    " You hide your address from somebody: they are not told of it, but may learn from others that there is a relay at "
+    "this address."
+)
+
+
+class Offering:
+    """Whether this node is to be a relay for its contacts. `changed` is set at the next answer that is another one."""
+
+    def __init__(self, wanted: bool) -> None:
+        self.wanted = wanted
+        self.changed = trio.Event()
+
+    def answer(self, wanted: bool) -> None:
+        """A person said yes or no, and it is on disk."""
+        if wanted != self.wanted:
+            self.wanted = wanted
+            self.changed.set()
+            self.changed = trio.Event()
+
+
+# --- being one ------------------------------------------------------------------------------------------------------
+
+
+def found(turn: Turn, address: bytes) -> None:
+    """A contact has reached us from outside at this address of ours."""
+    if meta.get(turn.db, _FOUND) != address:
+        meta.put(turn.db, _FOUND, address)
+
+
+def reachable(db: Database) -> bool:
+    """Whether anybody has reached us from outside."""
+    return meta.get(db, _FOUND) is not None
+
+
+def is_asked(db: Database) -> bool:
+    """Whether a person is to be asked: it could be one, and nobody has said yes or no."""
+    return reachable(db) and settings.relay_for_contacts(db) is None
+
+
+def state(db: Database) -> str:
+    """Whether this node is a relay for its contacts, in a line for people."""
+    if is_asked(db):
+        return "Your contacts reach this node from outside: it could be a relay for them."
+    if not settings.relay_for_contacts(db):
+        return "This node is nobody's relay."
+    if not reachable(db):
+        return "This node is a relay for your contacts; nobody has reached it from outside yet."
+    return "This node is a relay for your contacts."
+
+
+def notice(db: Database) -> str:
+    """The same, with what it means and what it shows."""
+    return f"{state(db)} {_WHAT}{_HIDING if _hides(db) else ''}"
+
+
+def _hides(db: Database) -> bool:
+    return bool(store_contacts.hidden(db)) or any(row.hidden for row in store_invites.open_invites(db))
+
+
+def answered(turn: Turn, offering: Offering, answer: bool) -> None:
+    """A person said yes or no. Each yes after a no has a token of its own, which those of the last one do not know."""
+    if answer and not settings.relay_for_contacts(turn.db):
+        meta.put(turn.db, _TOKEN, turn.random(KEY).hex().encode("ascii"))
+    settings.set_relay_for_contacts(turn.db, answer)
+    settle(turn)
+    turn.after(offering.answer, answer)
+
+
+def token(db: Database) -> bytes:
+    """What opens our mailbox as a relay. Contacts are told, and tell those who shall deposit for them."""
+    return meta.get(db, _TOKEN) or b""
+
+
+def tell_addresses(turn: Turn, contact_ids: Collection[bytes], addresses: address_updates.Addresses) -> None:
+    """Tell these contacts where they reach us now, as themselves and as a relay."""
+    address_updates.tell_addresses(turn, addresses, contact_ids)
+    settle(turn, contact_ids)
+
+
+def settle(turn: Turn, of: Collection[bytes] | None = None) -> None:
+    """Tell these contacts, or all, about our relay what they do not know yet; leave those of contacts who are none, or
+    from whom we hide.
+    """
+    wanted = settings.relay_for_contacts(turn.db)
+    ways = turn.net.ways(relayed=False) if wanted else []
+    ours = Relay(ways[0][0], tuple(address for _, address in ways), token(turn.db)) if ways else None
+    known = store_contacts.all(turn.db) if of is None else [turn.contact(one) for one in of]
+    for contact in filter(None, known):
+        at_ease = contact.state == "contact" and not contact.hidden
+        if not at_ease:
+            _leave(turn, contact)
+        if contact.state == "contact" and wanted is not None and (ours or not wanted or contact.hidden):
+            _tell(turn, contact, contents.relay_payload(ours if at_ease else None))
+
+
+def _tell(turn: Turn, contact: Contact, news: list[object]) -> None:
+    key, encoded = f"relay told {contact.id.hex()}", encode(news)
+    if encoded != (meta.get(turn.db, key) or encode(contents.relay_payload(None))):
+        meta.put(turn.db, key, encoded)
+        outbound.queue(turn, contact, contents.RELAY, news)
+
+
+# --- using theirs ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A relay that a contact is, or none any more where it has no address. `taken`: we use it."""
+
+    relay: Relay
+    taken: bool = False
+
+
+def offered(db: Database, contact_id: bytes) -> Offered | None:
+    """What a contact has told about being a relay."""
+    kept = meta.get(db, _offered_key(contact_id))
+    if kept is None:
+        return None
+    peer, addresses, word, taken = decode(kept, len(kept))
+    return Offered(Relay(peer, tuple(addresses), word), taken)
+
+
+def offers(db: Database) -> list[tuple[Contact, Offered]]:
+    """The contacts who are relays for us, with what they told."""
+    known = [(one, offered(db, one.id)) for one in store_contacts.all(db) if one.state == "contact"]
+    return [(one, theirs) for one, theirs in known if theirs is not None and theirs.relay.addresses]
+
+
+def told(turn: Turn, contact: Contact, message_id: bytes, theirs: Relay) -> None:
+    """A contact told that it is a relay for us, or none any more. What we use of it follows; the first time, a person
+    hears of it.
+    """
+    if not contacts.is_news(turn, contact, "relay", message_id):
+        return
+    before = offered(turn.db, contact.id)
+    if before is None and theirs.addresses:
+        warning = f"{contact.name} offers to be a relay for you: `p2pchat relays add` with this name uses it."
+        turn.event("node", warning=warning)
+    goes_on = False
+    if before is not None and before.taken and _is_used(turn.db, before.relay):
+        goes_on = bool(theirs.addresses) and theirs.peer == before.relay.peer
+        if goes_on:
+            own_relays.use(turn, theirs)
+        else:
+            own_relays.leave(turn, before.relay.peer)
+    _keep(turn, contact, Offered(theirs, goes_on))
+
+
+def take(turn: Turn, contact: Contact) -> Relay:
+    """Use the relay that a contact is."""
+    known = offered(turn.db, contact.id)
+    if contact.state != "contact" or known is None or not known.relay.addresses:
+        raise NotNow(f"{contact.name} is no relay for you", hint="They would say `p2pchat offer yes`.")
+    if contact.hidden:
+        hint = "`p2pchat contacts show` shows it to them."
+        raise NotNow(f"You hide your address from {contact.name}, and their relay would see it", hint=hint)
+    if not known.taken and _is_used(turn.db, known.relay):  # it may be somebody else's, and that one's token another
+        raise NotNow(f"{contact.name}'s relay is one of yours already")
+    own_relays.use(turn, known.relay)
+    _keep(turn, contact, replace(known, taken=True))
+    return known.relay
+
+
+def leave(turn: Turn, peer: bytes) -> None:
+    """Use a relay no more, whosever it is."""
+    own_relays.leave(turn, peer)
+    for contact, known in offers(turn.db):
+        if known.relay.peer == peer:
+            _keep(turn, contact, replace(known, taken=False))
+
+
+def _leave(turn: Turn, contact: Contact) -> None:
+    known = offered(turn.db, contact.id)
+    if known is not None and known.taken and _is_used(turn.db, known.relay):
+        own_relays.leave(turn, known.relay.peer)
+        _keep(turn, contact, replace(known, taken=False))
+
+
+def _is_used(db: Database, relay: Relay) -> bool:
+    return any(row.peer == relay.peer for row in store_relays.all(db))
+
+
+def _keep(turn: Turn, contact: Contact, known: Offered) -> None:
+    relay = known.relay
+    value = encode([relay.peer, list(relay.addresses), relay.token, known.taken])
+    meta.put(turn.db, _offered_key(contact.id), value)
+
+
+def _offered_key(contact_id: bytes) -> str:
+    return f"relay offered {contact_id.hex()}"

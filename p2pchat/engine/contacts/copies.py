@@ -1,0 +1,79 @@
+"""Copies of a profile: a start from another copy than the last one is noticed, and so is a second node at work.
+
+The state of every session in a copy is old, and so is the numbering of messages. So a start from a copy asks every
+contact for a new session, and numbers what is sent from then on above whatever the other copy may have sent.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from p2pchat.core.content import LAST_EPOCH
+from p2pchat.engine.contacts import renewal
+from p2pchat.engine.runtime.transaction import EPOCH_KEY, Turn
+from p2pchat.store import instance, meta
+from p2pchat.store.database import Database
+
+log = logging.getLogger(__name__)
+
+EPOCHS_BEGAN = 1_735_689_600_000  # 2025-01-01
+EPOCH_LASTS = 8_000
+"""ms: two copies that begin an epoch within this time may number alike. There are enough for 136 years."""
+RESTORED = "This profile was put back from a copy, or copied. New sessions are made with your contacts by and by."
+TWO_NODES = "Another node is at work on this profile's folder: end one of them, messages may be lost between them."
+_INSTANCE, _NEXT, _RESTORED_AT = "instance", "instance next", "restored at"
+
+
+@dataclass
+class Copies:
+    """What this process has written beside its database."""
+
+    written: bytes | None = None
+    warned: bool = False
+
+    def look(self, turn: Turn) -> None:
+        """At the start: whether this is the copy that ran last. A new profile has not run yet."""
+        kept, found = meta.get(turn.db, _INSTANCE), instance.read(turn.db.path.parent)
+        if kept is None or (found is not None and _packed(found) == kept):
+            return
+        if found is not None and found[0] == meta.get(turn.db, _NEXT):
+            return  # the power went between the two writes
+        began = max(turn.now - EPOCHS_BEGAN, 0) // EPOCH_LASTS
+        meta.put_int(turn.db, EPOCH_KEY, min(max(began, meta.get_int(turn.db, EPOCH_KEY) + 1), LAST_EPOCH))
+        turn.memory.numbers.clear()
+        if renewal.begin_with_all(turn):
+            log.warning("this profile was put back from a copy, or copied")
+            meta.put_int(turn.db, _RESTORED_AT, turn.now)
+            turn.event("node", warning=RESTORED)
+
+    def prepare(self, turn: Turn) -> None:
+        """Choose the number that is written next."""
+        meta.put(turn.db, _NEXT, turn.random(instance.NUMBER))
+
+    def write(self, turn: Turn) -> None:
+        """Write the chosen number beside the database, and note it. An older copy is another one from now on."""
+        folder, number = turn.db.path.parent, meta.get(turn.db, _NEXT)
+        if number is None:
+            return
+        found = instance.read(folder)
+        if self.written is not None and found is not None and found[0] != self.written and not self.warned:
+            self.warned = True
+            turn.event("node", warning=TWO_NODES)
+        try:
+            made = instance.write(folder, number)
+        except OSError as error:  # a full disk: the number of before stays, in both places
+            log.warning("the number of this copy could not be written: %s", error.strerror)
+            return
+        self.written = number
+        meta.put(turn.db, _INSTANCE, _packed(made))
+        meta.remove(turn.db, _NEXT)
+
+
+def restored_at(db: Database) -> int:
+    """When this profile was put back from a copy last, in ms; 0 if never."""
+    return meta.get_int(db, _RESTORED_AT)
+
+
+def _packed(mark: instance.Mark) -> bytes:
+    return mark[0] + mark[1].to_bytes(8, "big", signed=True)

@@ -1,0 +1,88 @@
+"""What contacts are called here: names that never change whom another name or an id means.
+
+A name belongs to the contact that a person gave it to, or that had it first. Another who calls themselves the same, or
+like the beginning of somebody's id, is shown with the first digits of their own id: `Bob (1a2b)`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from p2pchat.core.text import MOST_NAME, clean_name
+from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.errors import BadName
+from p2pchat.store import contacts as store_contacts
+
+_JOINERS = {0x200C: None, 0x200D: None}
+_ID = re.compile("[0-9a-f]{16}")
+_SHORTEST_PREFIX = 4
+
+
+def name_of(written: str) -> str:
+    """A name that a person chose, as it may be kept, or `BadName` with what is wrong."""
+    name = clean_name(written, None)
+    if len(name) > MOST_NAME:
+        raise BadName(f"A name has at most {MOST_NAME} characters; this one has {len(name)}")
+    if not name or _is_me(name):
+        raise BadName
+    if _ID.fullmatch(_compared(name)):
+        raise BadName("A name cannot look like an id")
+    return name
+
+
+def their_name(cleaned: str) -> str:
+    """What somebody calls themselves, as we may call them: faces and bots take "me" for ourselves."""
+    return "nameless" if _is_me(cleaned) else cleaned
+
+
+def given(turn: Turn, contact_id: bytes, name: str) -> str:
+    """A name that a person gives a contact, or `BadName` where it means another one."""
+    if _means_another(turn, contact_id, name, asks=False):
+        raise BadName(f"{name} is what another contact is called", hint="Rename that one first.")
+    return name
+
+
+def free(turn: Turn, contact_id: bytes, name: str, *, asks: bool = False) -> str:
+    """`name`, or a marked one where it means another contact. Somebody who only `asks` to become one keeps no name from
+    a contact.
+    """
+    digits = _SHORTEST_PREFIX
+    marked = name
+    while _means_another(turn, contact_id, marked, asks=asks) and digits <= 2 * len(contact_id):
+        mark = f" ({contact_id.hex()[:digits]})"
+        marked = name[: MOST_NAME - len(mark)].rstrip() + mark
+        digits += 2
+    if not asks:
+        _unname_requests(turn, contact_id, marked)
+    return marked
+
+
+def _means_another(turn: Turn, contact_id: bytes, name: str, *, asks: bool) -> bool:
+    wanted = _compared(name)
+    if _ID.fullmatch(wanted):
+        return True
+    for other, called, state in store_contacts.names(turn.db):
+        if other == contact_id:
+            continue
+        if _compared(called) == wanted and (asks or state != "request"):
+            return True
+        if len(wanted) >= _SHORTEST_PREFIX and other.hex().startswith(wanted):
+            return True
+    return False
+
+
+def _unname_requests(turn: Turn, contact_id: bytes, name: str) -> None:
+    for other, called, state in store_contacts.names(turn.db):
+        if other != contact_id and state == "request" and _compared(called) == _compared(name):
+            mark = f" ({other.hex()[:8]})"
+            turn.change(other, name=called[: MOST_NAME - len(mark)].rstrip() + mark)
+
+
+def _compared(name: str) -> str:
+    """Equal for names that look or sound the same to somebody who types them."""
+    return unicodedata.normalize("NFKC", name.translate(_JOINERS)).casefold().strip()
+
+
+def _is_me(name: str) -> bool:
+    return _compared(name) == "me"

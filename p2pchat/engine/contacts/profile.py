@@ -1,0 +1,50 @@
+"""What a new profile begins with."""
+
+from __future__ import annotations
+
+from p2pchat.core.primitives import KEY, Entropy
+from p2pchat.engine.contacts.names import name_of
+from p2pchat.errors import DatabaseDamaged
+from p2pchat.store import meta
+from p2pchat.store.database import Database
+
+
+def create(db: Database, name: str, entropy: Entropy) -> None:
+    """Name and keys of a new person. The transport key is random too: it must not lead to the identity."""
+    cleaned = name_of(name)
+    with db.transaction():
+        meta.put(db, "name", cleaned.encode())
+        for key in ("identity", "device", "transport", "hidden_transport"):
+            meta.put(db, key, entropy.random(KEY))
+
+
+def transport_seed(db: Database) -> bytes:
+    """The 32-byte seed of the transport key."""
+    seed = meta.get(db, "transport")
+    if seed is None:
+        raise DatabaseDamaged
+    return seed
+
+
+def hidden_transport_seed(db: Database, entropy: Entropy) -> bytes:
+    """The seed of the key that hidden contacts know; no other key leads to it. Profiles from before there were hidden
+    contacts get it now.
+    """
+    seed = meta.get(db, "hidden_transport")
+    if seed is None:
+        seed = entropy.random(KEY)
+        with db.transaction():
+            meta.put(db, "hidden_transport", seed)
+    return seed
+
+
+def kept_port(db: Database) -> int:
+    """The port of the last run; 0 before the first."""
+    return meta.get_int(db, "port")
+
+
+def keep_port(db: Database, port: int) -> None:
+    """Remember which port was free, so that contacts find this node where it was."""
+    if port and meta.get_int(db, "port") != port:
+        with db.transaction():
+            meta.put_int(db, "port", port)

@@ -1,0 +1,82 @@
+"""Flow: how many envelopes are under way on the link with each contact, and which come next.
+
+What lies at a relay may already be on its way to a contact who is just coming back: a new link waits a moment with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from p2pchat.engine.delivery import outbound
+from p2pchat.engine.delivery.send_window import Lanes, Sizes
+from p2pchat.engine.runtime.ports import Net
+from p2pchat.engine.runtime.transaction import Sealed, Turn
+from p2pchat.store import outbox as store_outbox
+
+WINDOW = 256
+"""Four of Yamux's windows: enough that the disks of both sides always have the next turn to work on."""
+REFILL = WINDOW // 2
+BACKLOG = 512
+
+
+class Flow:
+    """Writes what is committed on links, within the window. `refill(contact)` must run `rows_due` in a turn soon."""
+
+    def __init__(self, net: Net, refill: Callable[[bytes], object]) -> None:
+        self._net = net
+        self._lanes: Lanes[bytes] = Lanes(Sizes(WINDOW, REFILL, BACKLOG), self._write, self._due, refill)
+        self._held: set[bytes] = set()
+
+    def release(self, contact: bytes, sealed: Iterable[Sealed]) -> None:
+        """These rows were just committed: write them if the window has room and nothing older waits."""
+        self._lanes.release(contact, sealed)
+
+    def acked(self, contact: bytes, ids: Iterable[bytes]) -> None:
+        """The contact has these; make room and fill it."""
+        self._lanes.done(contact, ids)
+
+    def progress(self, contact: bytes) -> int | None:
+        """A number that is another one after each ack; None where nothing is under way."""
+        return self._lanes.progress(contact)
+
+    def link_up(self, contact: bytes, *, hold: bool = False) -> None:
+        """Begin from the first row that is due; with `hold` what lies at a relay waits for `let_go`."""
+        if hold:
+            self._held.add(contact)
+        self._lanes.begin(contact)
+
+    def link_down(self, contact: bytes) -> None:
+        """Nothing more can be written unless another link is there."""
+        if self._net.route(contact) is None:
+            self._held.discard(contact)
+            self._lanes.end(contact)
+        else:
+            self._lanes.begin(contact)
+
+    def let_go(self, contact: bytes) -> None:
+        """What lies at a relay is written too."""
+        if contact in self._held:
+            self._held.remove(contact)
+            self._lanes.look(contact)
+
+    def again(self) -> None:
+        """Look through the outbox again: retries have become due."""
+        for contact in self._lanes:
+            self._lanes.again(contact)
+
+    def changed(self, contact: bytes) -> None:
+        """Something was taken out of the outbox: what waits here may be among it, so read it again."""
+        self._lanes.changed(contact)
+
+    def rows_due(self, turn: Turn, contact: bytes) -> None:
+        """Read what comes next, as a function of a turn."""
+        self._lanes.read(turn, contact)
+
+    def _write(self, contact: bytes, sealed: list[Sealed]) -> bool:
+        return self._net.send(contact, [one.frame for one in sealed])
+
+    def _due(self, turn: Turn, contact: bytes, after_pk: int, most: int) -> tuple[list[Sealed], bool]:
+        elsewhere = contact not in self._held
+        old_to = outbound.old_to(turn, contact)
+        rows = store_outbox.due(turn.db, turn.now, contact, most, after_pk, old_to, elsewhere=elsewhere)
+        return outbound.ready(row for row in rows if row.kind != store_outbox.INITIAL), len(rows) < most

@@ -1,0 +1,144 @@
+"""Where we collect and where we deposit, as the store says: of everybody, or of those for whom something changed.
+
+A relay that a person here chose is met at the addresses they gave, whoever else names it. Of any other we know what a
+contact, or an invite, says; that counts for what is theirs. For a hidden contact we do not go there: only a circuit by
+a relay of our own may lead to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from p2pchat.core import mailbox
+from p2pchat.core.invite import ROLE_RELAY, decode_invite
+from p2pchat.engine.delivery.queues import READ_ON, Source
+from p2pchat.engine.runtime.ports import OwnQueue, Relay
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store import invites as store_invites
+from p2pchat.store import queues as store_queues
+from p2pchat.store import relays as store_relays
+from p2pchat.store.contacts import Contact
+from p2pchat.store.database import Database
+from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
+
+
+@dataclass(frozen=True, slots=True)
+class Inlet:
+    """A queue that is collected from, by its name, at a relay."""
+
+    relay: Relay
+    qid: bytes
+    source: Source
+    queue: OwnQueue
+
+
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """A queue that is deposited in. sure: we go to its relay ourselves; else only a circuit may lead there."""
+
+    row: TheirQueueRow
+    relay: Relay
+    sure: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the store says: the relays of our own by transport key, and by contact or invite what is collected and
+    deposited. whole: of everybody; else of those in it only.
+    """
+
+    ours: Mapping[bytes, Relay]
+    inlets: Mapping[bytes, Sequence[Inlet]]
+    outlets: Mapping[bytes, Sequence[Outlet]]
+    whole: bool
+
+
+def ours(db: Database) -> dict[bytes, Relay]:
+    """The relays that a person here chose, by transport key."""
+    return {row.peer: Relay(row.peer, row.addresses, row.token) for row in store_relays.all(db)}
+
+
+def read(db: Database, owners: Collection[bytes] | None = None) -> Known:
+    """What the store says of these contacts and invites, or of everybody."""
+    chosen = ours(db)
+    inlets: dict[bytes, list[Inlet]] = {}
+    outlets: dict[bytes, list[Outlet]] = {}
+    if owners is None:
+        contacts = {one.id: one for one in store_contacts.all(db)}
+        hidden = store_contacts.hidden(db) | {row.id for row in store_invites.all(db) if row.hidden}
+        own, theirs = store_queues.own(db), store_queues.theirs(db)
+    else:
+        contacts = {one.id: one for id in owners if (one := store_contacts.get(db, id)) is not None}
+        hidden = frozenset(id for id in owners if _is_hidden(db, contacts, id))
+        own = [pair for id in owners for pair in store_queues.own(db, id)]
+        theirs = [row for id in owners for row in store_queues.theirs(db, id)]
+        for id in owners:
+            inlets[id], outlets[id] = [], []
+
+    for qid, row in own:
+        inlet = _inlet(chosen, qid, row, hidden=_owner(row) in hidden)
+        if inlet is not None:
+            inlets.setdefault(_owner(row), []).append(inlet)
+    for their in theirs:
+        outlet = _outlet(chosen, their, hidden=their.owner in hidden)
+        if outlet is not None:
+            outlets.setdefault(their.owner, []).append(outlet)
+    opened = {(row.contact, row.relay) for row in theirs if row.flags == mailbox.STAMPED}
+    for contact in contacts.values():
+        if contact.invite is not None and contact.state in ("waiting", "contact"):
+            boxes = [one for one in _boxes(chosen, contact) if (contact.id, one.relay.peer) not in opened]
+            inlets.setdefault(contact.id, []).extend(boxes)
+    return Known(chosen, inlets, outlets, owners is None)
+
+
+def _is_hidden(db: Database, contacts: Mapping[bytes, Contact], owner: bytes) -> bool:
+    if owner in contacts:
+        return contacts[owner].hidden
+    invite = store_invites.get(db, owner)
+    return invite is not None and invite.hidden
+
+
+def _owner(row: OwnQueueRow) -> bytes:
+    return row.contact or row.invite or b""
+
+
+def _inlet(chosen: Mapping[bytes, Relay], qid: bytes, row: OwnQueueRow, *, hidden: bool) -> Inlet | None:
+    source = Source("invite", row.invite or b"") if row.contact is None else Source("contact", row.contact)
+    relay = Relay(row.relay, row.addresses, row.token, chosen=row.chosen)
+    used = _used(chosen, relay, source.owner, hidden=hidden)
+    if hidden and not used.chosen:  # nothing of ours should lie there
+        return None
+    retired = 0 if row.read_until is None else max(1, row.read_until - READ_ON)
+    return Inlet(used, qid, source, OwnQueue(row.fetch_seed, row.put, row.flags, retired=retired))
+
+
+def _outlet(chosen: Mapping[bytes, Relay], row: TheirQueueRow, *, hidden: bool) -> Outlet | None:
+    relay = Relay(row.relay, (row.address,), row.token, chosen=row.contact is None)
+    used = _used(chosen, relay, row.owner, hidden=hidden)
+    if hidden and not used.chosen:
+        return Outlet(row, used, sure=False) if chosen else None
+    return Outlet(row, used)
+
+
+def _boxes(chosen: Mapping[bytes, Relay], contact: Contact) -> list[Inlet]:
+    """Where what an inviter left for us may lie."""
+    assert contact.invite is not None
+    invite = decode_invite(contact.invite)
+    if invite.writer is None:  # no relay, or made before boxes had a writer
+        return []
+    box = OwnQueue(mailbox.invite_box(invite.secret), invite.writer, mailbox.BOX)
+    found = []
+    for way in invite.ways:
+        if way.role == ROLE_RELAY:
+            relay = Relay(way.peer, (way.address,), way.token, chosen=False)
+            used = _used(chosen, relay, contact.id, hidden=contact.hidden)
+            if used.chosen or chosen or not contact.hidden:
+                found.append(Inlet(used, box.queue.id, Source("box", contact.id), box))
+    return found
+
+
+def _used(chosen: Mapping[bytes, Relay], relay: Relay, owner: bytes, *, hidden: bool) -> Relay:
+    """How a relay is used for somebody."""
+    known = chosen.get(relay.peer, relay)
+    return replace(known, hidden=hidden, contact=owner if hidden and not known.chosen else b"")

@@ -1,0 +1,204 @@
+"""Deposits: how many envelopes are under way to each queue at a relay, and which come next.
+
+A queue has a lane while its owner is reached by no link, and while its relay takes what it is given. Where it does not,
+the lane pauses; it goes on when the relay is there again, or after the pause. The next pause is twice as long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from p2pchat.core import mailbox
+from p2pchat.engine.delivery import outbound
+from p2pchat.engine.delivery.mailbox_queues import Outlet
+from p2pchat.engine.delivery.send_window import Lanes, Sizes
+from p2pchat.engine.runtime.ports import Clock, Relay, TheirQueue
+from p2pchat.engine.runtime.transaction import Sealed, Turn
+from p2pchat.store import deposits as store_deposits
+
+WINDOW = 128
+"""Half a megabyte of the smallest, for each queue: there are as many as contacts, twice."""
+SIZES = Sizes(WINDOW, WINDOW // 2, 0)
+KEEP_HOURS = 30 * 24
+LONGEST_PAUSE = 3600.0
+_PAUSES = {mailbox.TOO_FAST: 10.0}
+"""Seconds of the first pause after an answer; after most nothing changes soon."""
+UNREACHED_PAUSE = 60.0
+
+
+Put = Callable[[Relay, TheirQueue, int, Sequence[tuple[int, bytes]]], object]
+"""`Mailboxes.deposit`"""
+
+
+class Deposits:
+    """Hands what is committed to `put`; `owners` are contacts who can be given something.
+
+    `refill(queue)` must run `read` in a turn soon; `pause(queue, seconds)` must call `resume` after that.
+    """
+
+    def __init__(
+        self, put: Put, clock: Clock, refill: Callable[[int], object], pause: Callable[[int, float], object]
+    ) -> None:
+        self.owners: frozenset[bytes] = frozenset()
+        self._put = put
+        self._clock = clock
+        self._pause = pause
+        self._lanes: Lanes[int] = Lanes(SIZES, self._write, self._due, refill)
+        self._queues: dict[int, Outlet] = {}
+        self._of: dict[bytes, list[Outlet]] = {}
+        self._at: dict[bytes, set[int]] = {}
+        self._linked: set[bytes] = set()
+        self._pauses: dict[int, float] = {}  # of lanes that pause, or did before they last took something
+        self._pausing: set[int] = set()
+        self._unanswered: dict[int, tuple[int, bytes]] = {}
+        self._number = 0
+
+    # --- queues and their owners
+
+    def use(self, owner: bytes, outlets: Sequence[Outlet]) -> None:
+        """These are the queues of a contact, or the boxes of an invite, from now on."""
+        before = {one.row.id: one for one in self._of.pop(owner, ())}
+        after = {one.row.id: one for one in outlets}
+        for id, one in before.items():
+            self._at[one.relay.mailbox].discard(id)
+            if not self._at[one.relay.mailbox]:
+                del self._at[one.relay.mailbox]
+            if id not in after:
+                del self._queues[id]
+                self._lanes.end(id)
+                self._pauses.pop(id, None)
+                self._pausing.discard(id)
+        if after:
+            self._of[owner] = list(outlets)
+        if any(one.row.flags == 0 and one.sure for one in outlets) != (owner in self.owners):
+            self.owners ^= {owner}
+        for id, one in after.items():
+            self._queues[id] = one
+            self._at.setdefault(one.relay.mailbox, set()).add(id)
+            if id not in before:
+                self._open(id)
+
+    def known(self) -> set[bytes]:
+        """Of whom there are queues."""
+        return set(self._of)
+
+    def linked(self, owner: bytes) -> None:
+        """What is for this contact goes by a link."""
+        self._linked.add(owner)
+        for one in self._of.get(owner, ()):
+            self._lanes.end(one.row.id)
+
+    def unlinked(self, owner: bytes) -> None:
+        """There is no link with this contact, or none that works."""
+        self._linked.discard(owner)
+        for one in self._of.get(owner, ()):
+            self._open(one.row.id)
+
+    def reached(self, owner: bytes) -> list[int]:
+        """The queues of a contact whose relays take what they are given, as far as we know. From any thread."""
+        rows = [one.row for one in self._of.get(owner, ())]
+        return [row.id for row in rows if row.flags == 0 and row.id not in self._pausing]
+
+    def get(self, id: int) -> Outlet | None:
+        """A queue that is used, or None."""
+        return self._queues.get(id)
+
+    # --- out
+
+    def release(self, owner: bytes, sealed: Sequence[Sealed]) -> None:
+        """These rows were just committed."""
+        for outlet in self._of.get(owner, ()):
+            row = outlet.row
+            self._lanes.release(row.id, [one for one in sealed if store_deposits.takes(row, one.kind)])
+
+    def look(self, owner: bytes) -> None:
+        """Something has become due."""
+        for one in self._of.get(owner, ()):
+            self._lanes.look(one.row.id)
+
+    def read(self, turn: Turn, id: int) -> None:
+        """Read what comes next in a queue, as a function of a turn."""
+        self._lanes.read(turn, id)
+
+    def again(self) -> None:
+        """Look through the outbox again: retries have become due."""
+        for id in self._lanes:
+            self._lanes.look(id)
+
+    def resume(self, id: int) -> None:
+        """The pause is over."""
+        self._pausing.discard(id)
+        if id in self._queues:
+            self._open(id)
+
+    # --- what became of it
+
+    def results(self, done: Iterable[tuple[int, int]]) -> tuple[list[tuple[int, bytes]], set[bytes]]:
+        """[(number, code)] were answered. What the relay has on disk, as (queue, envelope id), and the owners of queues
+        that pause now.
+        """
+        taken: list[tuple[int, bytes]] = []
+        refused: dict[int, int] = {}
+        for number, code in done:
+            queue, envelope_id = self._unanswered.pop(number, (0, b""))
+            if code == mailbox.DONE and queue in self._queues:
+                taken.append((queue, envelope_id))
+                self._pauses.pop(queue, None)
+            elif queue in self._queues:
+                refused[queue] = code
+        for queue, envelope_id in taken:
+            self._lanes.done(queue, [envelope_id])
+        owners = [self._stop(queue, _PAUSES.get(code, LONGEST_PAUSE)) for queue, code in refused.items()]
+        return taken, set(owners)
+
+    def lost(self, numbers: Iterable[int]) -> set[bytes]:
+        """These were not answered; the owners of queues that pause now."""
+        queues = {self._unanswered.pop(number, (0, b""))[0] for number in numbers}
+        return {self._stop(queue, UNREACHED_PAUSE) for queue in queues if queue in self._queues}
+
+    @property
+    def under_way(self) -> bool:
+        """Whether an answer is waited for."""
+        return bool(self._unanswered)
+
+    def begin_anew(self, relay: bytes) -> None:
+        """The relay is there again, or what was read could not be noted: begin with what is due. relay: the name of its
+        mailbox.
+        """
+        for id in sorted(self._at.get(relay, ())):
+            self._lanes.end(id)
+            self.resume(id)
+
+    def _stop(self, id: int, seconds: float) -> bytes:
+        self._lanes.end(id)
+        if id not in self._pausing:
+            self._pausing.add(id)
+            self._pauses[id] = min(max(seconds, 2 * self._pauses.get(id, 0.0)), LONGEST_PAUSE)
+            self._pause(id, self._pauses[id])
+        return self._queues[id].row.owner
+
+    def _open(self, id: int) -> None:
+        if self._queues[id].row.owner not in self._linked and id not in self._pausing and id not in self._lanes:
+            self._lanes.begin(id)
+
+    def _write(self, id: int, sealed: list[Sealed]) -> bool:
+        outlet = self._queues[id]
+        row = outlet.row
+        blobs: list[tuple[int, bytes]] = []
+        for one in sealed:
+            self._number += 1
+            self._unanswered[self._number] = id, one.envelope_id
+            blobs.append((self._number, one.frame.body))
+        hours = KEEP_HOURS
+        if row.flags == mailbox.BOX:
+            hours = max(1, min(hours, -(-(row.until - self._clock()) // mailbox.HOUR_MS)))
+        self._put(outlet.relay, TheirQueue(row.fetch, row.put_seed, row.flags), hours, blobs)
+        return True
+
+    def _due(self, turn: Turn, id: int, after_pk: int, most: int) -> tuple[list[Sealed], bool]:
+        outlet = self._queues.get(id)
+        if outlet is None:
+            return [], True
+        row = outlet.row
+        rows = store_deposits.due(turn.db, turn.now, row, most, after_pk, outbound.old_to(turn, row.owner))
+        return outbound.ready(rows), len(rows) < most

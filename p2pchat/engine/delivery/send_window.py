@@ -1,0 +1,160 @@
+"""Lanes: what of the outbox is under way on each way out of here, and what comes next on it.
+
+A way out is a link with a contact, or one of their queues at a relay. At most `window` envelopes are under way on it.
+The rest are in the outbox on disk; the next few may be kept in memory too, so that a flood does not read back what it
+has just written. A lane that begins anew begins from the first row that is due: what was under way before may arrive
+twice, which is harmless.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from p2pchat.engine.runtime.transaction import Sealed, Turn
+
+K = TypeVar("K", bound=Hashable)
+
+Write = Callable[[K, list[Sealed]], bool]
+"""Let these out; False where that way is closed."""
+Due = Callable[[Turn, K, int, int], tuple[list[Sealed], bool]]
+"""What is due behind a pk, oldest first, at most so many; whether that is all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Of a lane: how many may be under way, down to how many it is filled again, how many more are kept in memory."""
+
+    window: int
+    refill: int
+    backlog: int
+
+
+@dataclass
+class _Lane:
+    under_way: set[bytes] = field(default_factory=set)
+    sent_to: int = 0
+    backlog: deque[Sealed] = field(default_factory=deque)
+    behind: bool = False
+    filling: bool = False
+    missed: bool = False
+    progress: int = 0
+
+
+class Lanes(Generic[K]):
+    """Writes what is committed, within the window of each lane. `refill(key)` must run `read` in a turn soon."""
+
+    def __init__(self, sizes: Sizes, write: Write[K], due: Due[K], refill: Callable[[K], object]) -> None:
+        self._sizes = sizes
+        self._write = write
+        self._due = due
+        self._refill = refill
+        self._lanes: dict[K, _Lane] = {}
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._lanes
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(list(self._lanes))
+
+    def begin(self, key: K) -> None:
+        """A lane that begins from the first row that is due, in place of one that is there."""
+        lane = self._lanes[key] = _Lane(behind=True)
+        self._fill(key, lane)
+
+    def end(self, key: K) -> None:
+        """Write nothing more there."""
+        self._lanes.pop(key, None)
+
+    def release(self, key: K, sealed: Iterable[Sealed]) -> None:
+        """These rows were just committed: write them if the window has room and nothing older waits. Without a lane
+        they stay in the outbox, with which the next one begins.
+        """
+        lane = self._lanes.get(key)
+        if lane is None:
+            return
+        for one in sealed:
+            if lane.behind or one.pk <= lane.sent_to:
+                self._fall_behind(key, lane, one.pk)
+            else:
+                lane.backlog.append(one)
+        self._drain(key, lane)
+        if len(lane.backlog) > self._sizes.backlog:
+            self._fall_behind(key, lane, lane.backlog[0].pk)
+
+    def done(self, key: K, ids: Iterable[bytes]) -> None:
+        """These have arrived, or never will: make room and fill it."""
+        lane = self._lanes.get(key)
+        if lane is not None:
+            lane.under_way.difference_update(ids)
+            lane.progress += 1
+            self._drain(key, lane)
+            self._fill(key, lane)
+
+    def again(self, key: K) -> None:
+        """Look through the outbox again, and write what is due whether it is under way or not."""
+        if (lane := self._lanes.get(key)) is not None:
+            lane.under_way.clear()
+            self._fall_behind(key, lane, 0)
+
+    def look(self, key: K) -> None:
+        """Look through the outbox again: something has become due."""
+        if (lane := self._lanes.get(key)) is not None:
+            self._fall_behind(key, lane, 0)
+
+    def changed(self, key: K) -> None:
+        """Something was taken out of the outbox: what waits here may be among it, so read it again."""
+        lane = self._lanes.get(key)
+        if lane is not None and lane.backlog:
+            self._fall_behind(key, lane, lane.sent_to + 1)
+
+    def progress(self, key: K) -> int | None:
+        """A number that is another one whenever something has arrived; None where nothing is under way."""
+        lane = self._lanes.get(key)
+        return lane.progress if lane is not None and lane.under_way else None
+
+    def read(self, turn: Turn, key: K) -> None:
+        """Read what comes next, as a function of a turn."""
+        lane = self._lanes.get(key)
+        if lane is not None:
+            found, is_all = self._due(turn, key, lane.sent_to, self._sizes.window)
+            turn.after(self._filled, key, lane, found, is_all)
+
+    def _filled(self, key: K, lane: _Lane, found: list[Sealed], is_all: bool) -> None:
+        if self._lanes.get(key) is not lane:
+            return
+        lane.filling = False
+        lane.behind = lane.missed or not is_all
+        lane.missed = False
+        room = self._sizes.window - len(lane.under_way)
+        fresh = [one for one in found if one.envelope_id not in lane.under_way and one.pk > lane.sent_to]
+        if len(fresh) > room:
+            lane.behind = True
+        elif found:
+            lane.sent_to = max(lane.sent_to, found[-1].pk)
+        self._put(key, lane, fresh[:room])
+        self._fill(key, lane)
+
+    def _drain(self, key: K, lane: _Lane) -> None:
+        room = self._sizes.window - len(lane.under_way)
+        self._put(key, lane, [lane.backlog.popleft() for _ in range(min(room, len(lane.backlog)))])
+
+    def _put(self, key: K, lane: _Lane, sealed: list[Sealed]) -> None:
+        if sealed and self._write(key, sealed):
+            lane.under_way.update(one.envelope_id for one in sealed)
+            lane.sent_to = max(lane.sent_to, sealed[-1].pk)
+
+    def _fall_behind(self, key: K, lane: _Lane, pk: int) -> None:
+        # from here on the outbox itself says what is next; a row sealed anew keeps its place in it: go back to that
+        lane.backlog.clear()
+        lane.sent_to = max(0, min(lane.sent_to, pk - 1))
+        lane.behind = True
+        lane.missed = lane.filling  # what is being read now was read before this
+        self._fill(key, lane)
+
+    def _fill(self, key: K, lane: _Lane) -> None:
+        if lane.behind and not lane.filling and len(lane.under_way) <= self._sizes.refill:
+            lane.filling = True
+            self._refill(key)

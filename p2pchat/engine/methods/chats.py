@@ -1,0 +1,125 @@
+"""What a face may ask about whole chats, and the settings; as `commands`, whose table names these too."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from p2pchat.engine.contacts import contacts
+from p2pchat.engine.delivery import outbound
+from p2pchat.engine.delivery import read_receipts as reading
+from p2pchat.engine.engine import Engine
+from p2pchat.engine.runtime import settings as kept
+from p2pchat.engine.runtime import views
+from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.errors import UsageError
+from p2pchat.store import chats as store_chats
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store import messages as store_messages
+from p2pchat.store import meta
+from p2pchat.store.chats import ChatRow
+from p2pchat.store.contacts import Contact
+from p2pchat.store.database import Database
+
+Json = dict[str, Any]
+
+
+async def chats(engine: Engine) -> list[Json]:
+    """Every chat with what a list shows of it, newest activity first."""
+
+    def look(db: Database) -> list[tuple[Contact, ChatRow]]:
+        rows = store_chats.listed(db)
+        return [(one, rows[one.id]) for one in store_contacts.all(db) if one.state != "request"]
+
+    found = await engine.read(look)
+    found.sort(key=lambda pair: (_active(*pair), pair[0].id), reverse=True)
+    return [_chat(one, row, engine.route(one.id)) for one, row in found]
+
+
+def _active(contact: Contact, row: ChatRow) -> int:
+    if row.last is None:
+        return contact.created_at
+    return row.last.received_at or row.last.sent_at  # by our own clock
+
+
+def _chat(contact: Contact, row: ChatRow, route: str | None) -> Json:
+    return {
+        **views.contact(contact, route),
+        "kind": "direct",
+        **reading.shown(row.unread),
+        "last": None if row.last is None else views.message(row.last, contact.name),
+        "draft": row.draft,
+    }
+
+
+async def read(engine: Engine, *, chat: str, upto: str | None = None) -> Json:
+    """A person has read a chat up to a message, or to its end."""
+
+    def note(turn: Turn) -> Json:
+        contact = turn.find(chat)
+        last = None if upto is None else store_messages.find_in(turn.db, contact.id, upto).pk
+        return reading.shown(reading.read(turn, contact, last))
+
+    return await engine.submit(note)
+
+
+async def draft(engine: Engine, *, chat: str, text: str) -> Json:
+    """Keep what was begun in a chat."""
+
+    def keep(turn: Turn) -> bool:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UsageError("This text is not valid Unicode") from None
+        return store_chats.keep_draft(turn.db, turn.find(chat).id, text)
+
+    if await engine.submit(keep) and not text:
+        await engine.read(Database.checkpoint)  # only then the words are gone from the log of the database too
+    return {}
+
+
+async def settings(engine: Engine, *, keep_receiving: bool | None = None, read_receipts: bool | None = None) -> Json:
+    """What was decided; each that is given is changed first."""
+
+    def change(turn: Turn) -> None:
+        if keep_receiving is not None:
+            kept.set_keep_receiving(turn.db, keep_receiving)
+            turn.after(setattr, engine, "keep_receiving", keep_receiving)
+        if read_receipts is not None and read_receipts != kept.read_receipts(turn.db):
+            kept.set_read_receipts(turn.db, read_receipts)
+            _tell_contacts(turn)
+
+    if keep_receiving is not None or read_receipts is not None:
+        await engine.submit(change)
+    return await engine.read(
+        lambda db: {"keep_receiving": kept.keep_receiving(db), "read_receipts": kept.read_receipts(db)}
+    )
+
+
+async def name(engine: Engine, *, name: str | None = None) -> Json:
+    """What contacts see as our name, after a change if one is given; they are told."""
+
+    def change(turn: Turn, new: str) -> None:
+        if (meta.get(turn.db, "name") or b"").decode() != new:
+            meta.put(turn.db, "name", new.encode())
+            _tell_contacts(turn)
+
+    if name is not None:
+        await engine.submit(change, contacts.name_of(name))
+    return {"name": await engine.read(lambda db: (meta.get(db, "name") or b"").decode())}
+
+
+def _tell_contacts(turn: Turn) -> None:
+    """Send the profile to everybody who has one of ours."""
+    for contact in store_contacts.all(turn.db):
+        if contact.identity is not None and contact.state in ("contact", "waiting"):
+            outbound.queue_profile(turn, contact)
+
+
+METHODS: dict[str, Callable[..., Awaitable[object]]] = {
+    "chats": chats,
+    "read": read,
+    "draft": draft,
+    "settings": settings,
+    "name": name,
+}

@@ -1,0 +1,212 @@
+"""The doctor: what works from here and what does not, one line a check."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import median_low
+from typing import TYPE_CHECKING, Any
+
+from p2pchat.engine.contacts import contact_relays, copies, renewal, withholding
+from p2pchat.engine.methods import message_status
+from p2pchat.engine.runtime import views
+from p2pchat.engine.runtime.clock_hints import spell
+from p2pchat.engine.runtime.clock_watch import HOUR
+from p2pchat.engine.runtime.ports import Relay
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store import outbox as store_outbox
+from p2pchat.store import queues as store_queues
+from p2pchat.store import relays as store_relays
+from p2pchat.store import renewals as store_renewals
+from p2pchat.store.database import Database
+
+if TYPE_CHECKING:
+    from p2pchat.engine.engine import Engine
+
+MIN_HOURS_APART = 2
+"""Relays tell their hour: two that differ by one may be a minute apart."""
+_LITTLE_ROOM = 100 * 2**20
+_EARLIEST = 1_760_000_000_000  # 2025-10-09: a clock before this program was written is wrong
+
+_LATEST = 1000 * 2**32  # 2106-02-07: invites and bundles hold seconds in 32 bits
+_SET_CLOCK = "Set the clock: links need it right to a day. Nothing is given up before it was right for an hour."
+_OF_YOUR_OWN = "Use a relay of your own: `p2pchat relays add`. Then all your contacts leave things there."
+
+Check = dict[str, Any]
+
+
+async def checks(engine: Engine) -> list[Check]:
+    """Every check, in the order in which things depend on each other."""
+    return [
+        await _store(engine),
+        _clock(engine, [row.peer for row in await engine.read(store_relays.all)]),
+        *await engine.read(_copies, engine),
+        _listening(engine),
+        _reachable(engine),
+        *await engine.read(_relays, engine),
+        *_foreign(engine),
+        await engine.read(_offer),
+        *await _contacts(engine),
+    ]
+
+
+def _line(check: str, ok: bool, detail: str, hint: str = "") -> Check:
+    return {"check": check, "ok": ok, "detail": detail, "hint": "" if ok else hint}
+
+
+async def _store(engine: Engine) -> Check:
+    damaged = await engine.beside(engine.db.damaged_pages)
+    if damaged:
+        pages = "one page of the database is" if damaged == 1 else f"{damaged:,} pages of the database are"
+        hint = "Stop the node, then `p2pchat salvage` makes a new database of everything that can be read."
+        return _line("store", False, f"{pages} damaged, and what stands there cannot be read", hint)
+    room = shutil.disk_usage(engine.db.path.parent).free
+    detail = f"every page of the database verifies; {room // 2**20:,} MiB are free on its disk"
+    return _line("store", room >= _LITTLE_ROOM, detail, "Make room: without it nothing can be sent or received.")
+
+
+def _way(apart: int) -> str:
+    return "behind" if apart > 0 else "ahead of"
+
+
+def _hours_ahead(engine: Engine, relay: bytes) -> int:
+    """By how many hours the clock of a relay of ours is ahead of this one, as it says; 0 where it does not say."""
+    health = engine.net.mailboxes.relay_health().get(relay)
+    return 0 if health is None else health.hours_ahead or 0
+
+
+def _most_relays_say(engine: Engine, relays: Sequence[bytes]) -> int:
+    """By how many ms the clocks of relays are ahead of ours, where two say so and not as many say otherwise. One alone
+    may lie or be wrong.
+    """
+    hours = [_hours_ahead(engine, relay) for relay in relays]
+    apart = [one for one in hours if abs(one) >= MIN_HOURS_APART]
+    agreeing = [one for one in apart if abs(one - median_low(apart)) < MIN_HOURS_APART]
+    return median_low(agreeing) * HOUR if len(agreeing) >= 2 and 2 * len(agreeing) > len(hours) else 0
+
+
+def _clock(engine: Engine, relays: Sequence[bytes]) -> Check:
+    now, watch = engine.clock(), engine.clock_watch
+    detail, right = f"{views.timestamp(now)}", _EARLIEST < now < _LATEST
+    if watch.behind:
+        detail, right = f"{detail}: {spell(watch.behind)} behind what it said before", False
+    elif watch.jump is not None and abs(watch.jump.by) > HOUR:
+        way = "ahead" if watch.jump.by > 0 else "back"
+        detail, right = f"{detail}: it jumped {way} by {spell(watch.jump.by)} within the last hour", False
+    elif abs(apart := engine.clock_hints.median()) > HOUR:
+        detail, right = f"{detail}: {spell(apart)} {_way(apart)} your contacts'", False
+    elif abs(apart := _most_relays_say(engine, relays)) > HOUR:
+        detail, right = f"{detail}: {spell(apart)} {_way(apart)} what most of your relays say", False
+    return _line("clock", right, detail, _SET_CLOCK)
+
+
+def _copies(db: Database, engine: Engine) -> list[Check]:
+    """Whether this profile was put back from a copy, as long as somebody does not know it; and sessions that break
+    again and again.
+    """
+    lines, now = [], engine.clock()
+    waiting = [one.name for one in _contacts_of(db) if store_renewals.get(db, one.id).wanted_at is not None]
+    if copies.restored_at(db) and waiting:
+        who = f"{len(waiting)} contacts" if len(waiting) > 1 else waiting[0]
+        detail = f"this profile was put back from a copy ({views.day(copies.restored_at(db))}); {who} still to be told"
+        hint = "New sessions are made by themselves, over a link or by relays. Do not run the other copy."
+        lines.append(_line("copy", False, detail, hint))
+    for contact in _contacts_of(db):
+        if renewal.breaks(now, store_renewals.get(db, contact.id)):
+            detail = renewal.BREAKS.format(name=contact.name)
+            lines.append(_line("copy", False, detail, "A profile works in one place at a time."))
+    return lines
+
+
+def _contacts_of(db: Database) -> list[store_contacts.Contact]:
+    return [one for one in store_contacts.all(db) if one.state == "contact"]
+
+
+def _listening(engine: Engine) -> Check:
+    addresses = engine.net.listening()
+    detail = f"at {len(addresses)} addresses, the first {addresses[0]}" if addresses else "nowhere"
+    return _line("listening", bool(addresses), detail, "Is the port taken? Try `p2pchat node --listen`.")
+
+
+def _reachable(engine: Engine) -> Check:
+    ways, relayed = engine.net.ways(), engine.net.relayed()
+    detail = "others are given an address of this node" if ways else "there is no address to give to others"
+    if relayed:
+        detail = "others are given ways to this node, by relays too"
+    elif relayed is not None:
+        detail += "; no relay of yours answers"
+    hint = "Others cannot dial this node; you can still dial them. A relay makes it reachable: `p2pchat relays add`."
+    return _line("reachability", bool(ways), detail, hint)
+
+
+def _relays(db: Database, engine: Engine) -> list[Check]:
+    rows = store_relays.all(db)
+    if not rows:
+        detail = "none: what is written waits here until both are there. `p2pchat relays add` uses one"
+        return [_line("relays", True, detail)]
+    lines = []
+    for row in rows:
+        relay = Relay(row.peer, row.addresses, row.token)
+        health = engine.net.mailboxes.relay_health().get(row.peer)
+        hidden = engine.net.mailboxes.relay_health().get(replace(relay, hidden=True).mailbox)
+        unwatched = sum(one.unwatched for one in (health, hidden) if one is not None)
+        state = "connecting" if health is None else health.state
+        problem = "" if health is None or not health.problem else f": {health.problem}"
+        detail = f"{engine.net.mailboxes.address_of(relay)} {state}{problem}"
+        hint = "What others leave for you there waits; with a second relay it comes by that one."
+        hours = _hours_ahead(engine, row.peer)
+        if abs(hours) >= MIN_HOURS_APART:
+            way = "ahead of" if hours > 0 else "behind"
+            detail += f"; its clock says to be {spell(hours * HOUR)} {way} yours"
+        if unwatched:
+            detail += f"; {unwatched:,} of your contacts' queues there are not watched, only read now and then"
+            hint = "It gives you too few streams: with another relay fewer queues are at each."
+        lines.append(_line("relay", state == "connected" and not unwatched, detail, hint))
+    return lines
+
+
+def _foreign(engine: Engine) -> list[Check]:
+    """Where there is no relay of our own, we collect at those of contacts."""
+    waiting = engine.mail.in_turn
+    detail = f"you collect at so many relays of your contacts that {waiting} take turns, ten minutes each"
+    return [_line("relays", False, detail, _OF_YOUR_OWN)] if waiting else []
+
+
+def _offer(db: Database) -> Check:
+    more = " `p2pchat offer` says more." if contact_relays.is_asked(db) else ""
+    return _line("offer", True, contact_relays.state(db) + more)
+
+
+async def _contacts(engine: Engine) -> list[Check]:
+    everybody, waiting, apart = await engine.read(_people)
+    lines = []
+    for contact in everybody:
+        link, count = engine.net.route(contact.id), waiting.get(contact.id, 0)
+        owed = f"; {count} waiting to be delivered" if count else ""
+        way = f"linked, {link}" if link else "no link, by mailbox" if engine.route(contact.id) else "no link"
+        hint = "Their node may be off, or neither side can dial the other; with a relay messages reach them later."
+        if contact.id in engine.storage_limits.withheld:
+            detail = withholding.NO_ROOM.format(name=contact.name)
+            lines.append(_line("storage", False, detail, "Read the chat, or block them. config.toml sets the limits."))
+        if contact.id in apart:
+            way += apart[contact.id]
+            hint = "Mail of those you hide from goes by relays of yours only: `p2pchat relays add` one that they use."
+        good = engine.route(contact.id) is not None
+        lines.append(_line("contact", good, f"{contact.name}: {way}{owed}", hint))
+    return lines
+
+
+def _people(db: Database) -> tuple[list[store_contacts.Contact], dict[bytes, int], dict[bytes, str]]:
+    everybody = _contacts_of(db)
+    return everybody, store_outbox.counts(db), {one.id: _apart(db, one) for one in everybody if one.hidden}
+
+
+def _apart(db: Database, contact: store_contacts.Contact) -> str:
+    """What mail cannot do for a hidden contact."""
+    cannot = []
+    if message_status.is_out_of_reach(db, contact):
+        cannot.append("nothing is left at their relays")
+    if not store_queues.announced(db, contact.id):
+        cannot.append("nothing can be left for you")
+    return f"; you hide your address from them, so {' and '.join(cannot)}" if cannot else ""

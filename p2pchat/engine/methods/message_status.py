@@ -1,0 +1,138 @@
+"""Why a message is where it is, and what happens next, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from p2pchat.core import delivery
+from p2pchat.engine.delivery import mailbox_queues
+from p2pchat.engine.runtime import views
+from p2pchat.engine.runtime.clock_hints import spell
+from p2pchat.engine.runtime.clock_watch import DAY
+from p2pchat.engine.runtime.ports import Net
+from p2pchat.store import deposits as store_deposits
+from p2pchat.store import messages as store_messages
+from p2pchat.store import outbox as store_outbox
+from p2pchat.store import queues as store_queues
+from p2pchat.store import renewals as store_renewals
+from p2pchat.store.contacts import Contact
+from p2pchat.store.database import Database
+from p2pchat.store.deposits import Deposit
+from p2pchat.store.messages import MessageRow
+from p2pchat.store.outbox import OutboxRow
+
+Json = dict[str, Any]
+_NOTHING = "Nothing."
+_HIDDEN = (
+    "It leaves when a circuit by a relay of yours leads to them or to their relay. `p2pchat relays add` with their"
+    " relay's address uses it at once, and shows your address to that relay."
+)
+
+
+def why(
+    db: Database, row: MessageRow, contact: Contact | None, net: Net, apart: int = 0, *, full: bool = False
+) -> Json:
+    """The answer to `why`. `apart`: how far the contact's clock is ahead of ours, in ms, as far as that is known.
+    `full`: the contact's node said that it has no room for more of ours now.
+    """
+    waiting = store_outbox.for_message(db, row.id) if row.sender == store_messages.ME else []
+    lies = [deposit for one in waiting for deposit in store_deposits.of(db, one.pk)]
+    reason, following = _why(db, row, contact, net, waiting, lies)
+    if full and contact is not None and row.state in (delivery.SAVED, delivery.STORED):
+        reason = f"{contact.name}'s node has no room for more from you now. It takes some as they read, and every hour."
+    if abs(apart) >= DAY and contact is not None and net.route(contact.id) is None and waiting:
+        way = "behind" if apart > 0 else "ahead of"
+        reason += f" Your clock is {spell(apart)} {way} {contact.name}'s, and a link needs them within a day."
+    return {
+        "id": row.id.hex(),
+        "state": row.state,
+        "reason": reason,
+        "next": following,
+        "relays": len(lies),
+        "until": views.timestamp(max((one.until for one in lies), default=None)),
+    }
+
+
+def _why(
+    db: Database,
+    row: MessageRow,
+    contact: Contact | None,
+    net: Net,
+    waiting: list[OutboxRow],
+    lies: list[Deposit],
+) -> tuple[str, str]:
+    if row.sender != store_messages.ME:
+        return "This message was received.", _NOTHING
+    if row.state in (delivery.DELIVERED, delivery.READ):
+        return f"It was {row.state}, as their node confirmed.", _NOTHING
+    if contact is None or contact.state == "blocked":
+        return "Nothing is sent to this contact.", _NOTHING
+    if row.state == delivery.FAILED:
+        return "It was not confirmed in time, or the invite did not work.", "Send it again if it still matters."
+    gives_up = f"Tried until {views.timestamp(waiting[0].expires_at)}." if waiting else _NOTHING
+    asked = first_message(db, contact)
+    if asked and contact.state == "waiting":
+        reason = f"Your request to {contact.name} is {stored(asked)}."
+        return reason, f"They find it when their node runs; this leaves when they have accepted. {gives_up}"
+    if contact.identity is None:
+        return f"{contact.name}'s node was not reached with the invite yet.", f"It is tried again and again. {gives_up}"
+    if contact.state == "waiting":
+        return f"{contact.name} has not accepted yet.", f"It leaves as soon as they do. {gives_up}"
+    if store_renewals.get(db, contact.id).wanted_at is not None:
+        return _renewing(db, contact, net.route(contact.id) is not None, gives_up)
+    if net.route(contact.id) is not None:
+        if row.state == delivery.STORED and not lies:
+            return (
+                f"{contact.name}'s node has it; its receipt is missing.",
+                f"It is sent again within a day. {gives_up}",
+            )
+        return "It is on its way.", f"An answer is due any moment. {gives_up}"
+    return _without_link(db, row, contact, lies, gives_up)
+
+
+def _renewing(db: Database, contact: Contact, linked: bool, gives_up: str) -> tuple[str, str]:
+    reason = f"The session with {contact.name} has to be made anew: one of you was put back from a copy, or lost much."
+    if linked:
+        return reason, f"That is under way over the link, and tried again within the hour. {gives_up}"
+    if any(queue.flags == 0 for queue in store_queues.theirs(db, contact.id)):
+        return reason, f"Their node is asked by relays, and answers when it runs. {gives_up}"
+    return reason, f"It is done as soon as there is a link. {gives_up}"
+
+
+def _without_link(
+    db: Database, row: MessageRow, contact: Contact, lies: list[Deposit], gives_up: str
+) -> tuple[str, str]:
+    if store_renewals.get(db, contact.id).began_anew and not lies:
+        return f"{contact.name} was asked to begin anew with you.", f"It leaves at once when they accept. {gives_up}"
+    if lies:
+        following = f"{contact.name}'s node finds it there as soon as it runs; its receipt follows within minutes."
+        return f"It is {stored(lies)}.", f"{following} {gives_up}"
+    if row.state == delivery.STORED:
+        return f"{contact.name}'s node has it; its receipt is missing.", f"It is sent again within a day. {gives_up}"
+    no_link = f"There is no link with {contact.name}'s node"
+    if is_out_of_reach(db, contact):
+        reason = f"{no_link}, and you hide your address from {contact.name}: none of their relays is one of yours."
+        return reason, f"{_HIDDEN} {gives_up}"
+    if any(queue.flags == 0 for queue in store_queues.theirs(db, contact.id)):
+        return f"{no_link}, and their relays have not taken it yet.", f"Both are tried again and again. {gives_up}"
+    return f"{no_link}.", f"It is dialled again within 5 minutes. {gives_up}"
+
+
+def is_out_of_reach(db: Database, contact: Contact) -> bool:
+    """Whether a hidden contact collects only at relays to which we do not go."""
+    if not contact.hidden:
+        return False
+    theirs = {queue.relay for queue in store_queues.theirs(db, contact.id) if queue.flags == 0}
+    return not theirs & mailbox_queues.ours(db).keys()
+
+
+def first_message(db: Database, contact: Contact) -> list[Deposit]:
+    """Where our first message to a contact lies."""
+    rows = [row for row in store_outbox.for_contact(db, contact.id) if row.kind == store_outbox.INITIAL]
+    return [deposit for row in rows for deposit in store_deposits.of(db, row.pk)]
+
+
+def stored(lies: list[Deposit]) -> str:
+    """`stored at 2 relays until 21 Dec`."""
+    count = "a relay" if len(lies) == 1 else f"{len(lies)} relays"
+    return f"stored at {count} until {views.day(max(one.until for one in lies))}"

@@ -1,0 +1,117 @@
+"""What a face may ask about relays; as `commands`, whose table names these too."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import trio
+
+from p2pchat.engine.contacts import contact_relays, own_relays
+from p2pchat.engine.delivery import queues
+from p2pchat.engine.engine import Engine
+from p2pchat.engine.runtime import settings, views
+from p2pchat.engine.runtime.ports import Relay, RelayHealth
+from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.errors import NoSuchContact
+from p2pchat.store import relays as store_relays
+from p2pchat.store.database import Database
+from p2pchat.store.relays import RelayRow
+
+Json = dict[str, Any]
+ANSWERS_WITHIN = 10.0
+LOOK_EVERY = 0.05
+"""Seconds that a relay which was just added has to answer its caller, and between two looks whether it has."""
+
+
+async def relays(
+    engine: Engine, *, add: str | None = None, remove: str | None = None, replace: bool = False
+) -> list[Json]:
+    """The relays of this profile with their health, and those that contacts offer; first one may be removed, and one
+    added.
+    """
+    added: Relay | None = None
+    if remove is not None:
+        await engine.submit(contact_relays.leave, engine.net.mailboxes.relay_at(remove).peer)
+    if add is not None:
+        added = await _add_relay(engine, add, replace)
+        is_used = added.peer in await engine.submit(_used_relays)
+        with trio.move_on_after(ANSWERS_WITHIN if is_used else 0):
+            while health(engine, added.peer).state == "connecting":  # noqa: ASYNC110 - a first failure is told nobody
+                await trio.sleep(LOOK_EVERY)
+
+    def all_of_them(turn: Turn) -> list[Json]:
+        used = _used_relays(turn)
+        rows, offers = store_relays.all(turn.db), contact_relays.offers(turn.db)
+        whose = {known.relay.peer: one.name for one, known in offers if known.taken}
+        listed = [
+            {
+                **_relay(engine, row, used=row.peer in used),
+                "contact": whose.get(row.peer),
+                "added": added is not None and row.peer == added.peer,
+            }
+            for row in rows
+        ]
+        peers = {row.peer for row in rows}
+        for one, known in offers:
+            if known.relay.peer not in peers:
+                address = engine.net.mailboxes.address_of(known.relay)
+                listed.append({**_OFFERED, "address": address, "contact": one.name})
+        return listed
+
+    return await engine.submit(all_of_them)
+
+
+def _used_relays(turn: Turn) -> set[bytes]:
+    return {relay.peer for relay in queues.ours(turn)}
+
+
+async def _add_relay(engine: Engine, named: str, replace: bool) -> Relay:
+    """Use the relay that a person means by its address, or by the contact who is it."""
+    if not named.startswith("/"):
+        with suppress(NoSuchContact):
+            taken: Relay = await engine.submit(lambda turn: contact_relays.take(turn, turn.find(named)))
+            return taken
+    relay = engine.net.mailboxes.relay_at(named)
+    known = engine.net.mailboxes.relay_health().get(relay.peer)
+    await engine.submit(lambda turn: own_relays.add(turn, relay, known, replace=replace))
+    return relay
+
+
+_OFFERED: Json = {"state": "offered", "since": None, "problem": "", "used": False, "kept": False, "added": False}
+
+
+def health(engine: Engine, peer: bytes) -> RelayHealth:
+    """How it stands with a relay, as far as anything is known."""
+    return engine.net.mailboxes.relay_health().get(peer, RelayHealth("connecting", engine.clock()))
+
+
+def _relay(engine: Engine, row: RelayRow, *, used: bool) -> Json:
+    found = health(engine, row.peer)
+    return {
+        "address": engine.net.mailboxes.address_of(Relay(row.peer, row.addresses, row.token)),
+        "state": found.state,
+        "since": views.timestamp(found.since),
+        "problem": found.problem,
+        "used": used,
+        "kept": row.kept,
+    }
+
+
+async def offer(engine: Engine, *, answer: bool | None = None) -> Json:
+    """Whether this node is a relay for its contacts, after a person's answer if there is one."""
+    if answer is not None:
+        await engine.submit(contact_relays.answered, engine.offering, answer)
+
+    def said(db: Database) -> Json:
+        answer, reachable = settings.relay_for_contacts(db), contact_relays.reachable(db)
+        return {"relay": answer, "reachable": reachable, "notice": contact_relays.notice(db)}
+
+    return await engine.read(said)
+
+
+METHODS: dict[str, Callable[..., Awaitable[object]]] = {
+    "relays": relays,
+    "offer": offer,
+}

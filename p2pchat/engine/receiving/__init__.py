@@ -1,0 +1,1 @@
+"""What comes in: envelopes, invites and mail, from the net into transactions."""

@@ -1,0 +1,121 @@
+"""The gate: what comes from links with contacts goes into turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from p2pchat.core import frames as wire
+from p2pchat.core.frames import Frame
+from p2pchat.core.identity import Device
+from p2pchat.core.session import STANDING, Pair, pair, standing_root
+from p2pchat.engine.contacts import contact_relays, contacts, renewal
+from p2pchat.engine.receiving import inbound
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store import sessions as store_sessions
+from p2pchat.store.database import Database
+
+if TYPE_CHECKING:
+    from p2pchat.engine.engine import Engine
+
+
+class Gate:
+    """Checks hellos from memory and hands frames to the engine, which may make it wait."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._pairs: dict[bytes, list[Pair]] = {}
+        self._hidden: frozenset[bytes] = frozenset()
+        self._followers: list[Callable[[Iterable[bytes]], None]] = []
+
+    @staticmethod
+    def read(db: Database, me: Device, of: Collection[bytes]) -> dict[bytes, list[Pair]]:
+        """The pairs of these contacts: sessions that may be used, newest first, with contacts that may knock; last, by
+        what a contact with an old copy of their profile is known still.
+        """
+        pairs: dict[bytes, list[Pair]] = {}
+        for contact in [store_contacts.get(db, id) for id in of]:
+            if contact is None or contact.identity is None or contact.state not in ("contact", "waiting"):
+                continue
+            rows = [row for row in store_sessions.for_contact(db, contact.id) if not row.pending]
+            pairs[contact.id] = [
+                pair(contact.id, row.th, row.pair_root, me.identity, contact.identity) for row in reversed(rows)
+            ]
+            if contact.state == "contact" and contact.device is not None:
+                root = standing_root(me, contact.identity, contact.device)
+                pairs[contact.id].append(pair(contact.id, STANDING, root, me.identity, contact.identity))
+        return pairs
+
+    def hide(self, hidden: frozenset[bytes]) -> None:
+        """These contacts are hidden: known of everybody before anything is done for the first."""
+        self._hidden = hidden
+
+    def use(self, pairs: dict[bytes, list[Pair]], hidden: frozenset[bytes], of: Collection[bytes]) -> None:
+        """Check hellos of these contacts against these from now on; those are hidden."""
+        old = self._pairs
+        changed = {one for one in of if old.get(one) != pairs.get(one)} | self._hidden ^ hidden
+        for one in of:
+            if one in pairs:
+                old[one] = pairs[one]
+            else:
+                old.pop(one, None)
+        self._hidden = hidden
+        for told in self._followers:
+            told(changed)
+
+    def follow(self, changed: Callable[[Iterable[bytes]], None]) -> None:
+        """Have `changed` told of the contacts there are, and from then on of those whose pairs or hiding changed."""
+        self._followers.append(changed)
+        changed(self._pairs)
+
+    def now(self) -> int:
+        """The wall clock, ms."""
+        return self._engine.clock()
+
+    def pairs(self, contact: bytes) -> Sequence[Pair]:
+        """The pairs of one contact, newest first."""
+        return self._pairs.get(contact, ())
+
+    def hidden(self, contact: bytes) -> bool:
+        """Whether the contact must not learn where we are."""
+        return contact in self._hidden
+
+    def moved(self) -> None:
+        """Where others may dial us has changed."""
+        self._engine.whereabouts.changed()
+
+    def found(self, address: bytes) -> None:
+        """A contact has reached us at this public address of ours, from outside."""
+        self._engine.post(contact_relays.found, address)
+
+    async def received(self, contact: bytes, th: bytes, route: str, frames: list[Frame]) -> None:
+        """Frames from a contact. Acks free the window at once and are written down lazily."""
+        engine = self._engine
+        for one in frames:
+            await engine.room()  # before each: one read may hold thousands of the smallest
+            if one.type == wire.ACKS:
+                ids = wire.acked_ids(one)
+                engine.flow.acked(contact, ids)
+                engine.mail.acked(contact)
+                engine.post(inbound.frame, contact, th, route, one, lazy=True, sender=contact, brief=True)
+            elif one.type == wire.REFUSED:  # it stays in the outbox, but does not stand in the way of the others
+                engine.flow.acked(contact, [one.body])
+                engine.post(inbound.frame, contact, th, route, one, sender=contact)
+            else:
+                brief = one.type == wire.ENVELOPE  # the others seal anew what waits
+                engine.post(inbound.frame, contact, th, route, one, sender=contact, brief=brief)
+
+    def link_up(self, contact: bytes, th: bytes) -> None:
+        """A link is there: send what waits."""
+        self._engine.post(contacts.heard, contact, th)
+        self._engine.post(renewal.ask_again, contact)
+        may_lie_elsewhere = self._engine.mail.link_up(contact)
+        self._engine.flow.link_up(contact, hold=may_lie_elsewhere)
+        self._engine.presence.changed(contact)
+
+    def link_down(self, contact: bytes) -> None:
+        """A link has ended."""
+        self._engine.flow.link_down(contact)
+        self._engine.mail.link_down(contact)
+        self._engine.net.lost(contact)
+        self._engine.presence.changed(contact)

@@ -1,0 +1,392 @@
+"""Mail: what comes from mailboxes goes into turns, and what is committed goes to mailboxes where no link takes it.
+
+Which queues are watched and deposited in follows from the store alone: whoever changes relays says so in its turn
+(`mail_changed`), and all of it is read again; whoever changes what is of a contact or an invite names it (`mail_of`),
+and that is.
+
+Relays that nobody here chose are there for one contact each, or a few. `MAX_FOREIGN` of them are watched at a time:
+where there are more they take turns, each contact's first ones before anybody's second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+from p2pchat.core import content as contents
+from p2pchat.core.primitives import KEY, sign_public
+from p2pchat.engine.contacts import invites
+from p2pchat.engine.delivery import outbound
+from p2pchat.engine.delivery.mailbox_queues import Inlet, Known
+from p2pchat.engine.delivery.mailbox_sender import Deposits
+from p2pchat.engine.delivery.queues import Source
+from p2pchat.engine.receiving import inbound
+from p2pchat.engine.receiving.inbound import Taken
+from p2pchat.engine.runtime.ports import OwnQueue, Relay, TheirQueue
+from p2pchat.engine.runtime.timers import Alarms
+from p2pchat.engine.runtime.transaction import Sealed, Turn
+from p2pchat.store import envelopes as store_envelopes
+
+if TYPE_CHECKING:
+    from p2pchat.engine.engine import Engine
+
+NOBODY = b""
+"""Whose queue it is where nobody knows it."""
+UNACKED = 10.0
+"""Seconds in which a link has to bring an ack of what is under way on it; else it counts as none."""
+LET_BY = 20.0
+"""Seconds that a contact who is back has to collect what lies at relays, before a link brings it too."""
+RECEIPTS_AFTER, RECEIPTS_BEFORE = 1.0, 60.0
+"""Seconds that receipts wait where no link shows anyway that we are here: an answer at once would tell a relay which
+deposits belong together (Martiny et al., "Improving Signal's Sealed Sender", NDSS 2021).
+"""
+
+MAX_FOREIGN = 64
+"""Relays that nobody here chose which are watched at a time."""
+FOREIGN_TURN = 600.0
+"""Seconds until others have their turn."""
+
+Alarm = tuple[Literal["acks", "let by", "receipts"], bytes] | tuple[Literal["pause"], int] | tuple[Literal["turn"]]
+Place = tuple[bytes, bytes]
+"""(name of a mailbox, name of a queue)"""
+
+
+@dataclass
+class Watched:
+    """What is collected from one mailbox. active: it is watched now; no relay but a chosen one needs not be."""
+
+    relay: Relay
+    queues: dict[bytes, OwnQueue] = field(default_factory=dict)
+    sources: dict[bytes, Source] = field(default_factory=dict)
+    active: bool = False
+
+
+@dataclass
+class Taking:
+    """How far a queue is taken. upto: the last place that is on disk, or was put off; off: those that were put off, and
+    are in memory only.
+    """
+
+    upto: int = 0
+    off: set[int] = field(default_factory=set)
+
+    @property
+    def on_disk(self) -> int:
+        """Up to where everything is: the relay can delete that."""
+        return min(self.off) - 1 if self.off else self.upto
+
+
+class Mail:
+    """The engine's end of the mailboxes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._nobodys = OwnQueue(engine.entropy.random(KEY), sign_public(engine.entropy.random(KEY)))
+        self._watched: dict[bytes, Watched] = {}
+        self._inlets: dict[bytes, dict[Place, Inlet]] = {}
+        self._ours: Mapping[bytes, Relay] = {}
+        self._taken: dict[Place, Taking] = {}
+        self._turn = 0
+        self._stalled: set[bytes] = set()
+        self._progress: dict[bytes, int | None] = {}
+        self._alarms: Alarms[Alarm] = Alarms(self._ring)
+        self.deposits = Deposits(self._deposit, engine.clock, self._refill, self._pause)
+
+    # --- what is wanted
+
+    def use(self, known: Known) -> None:
+        """Watch and deposit as the store says from now on."""
+        inlets, outlets = dict(known.inlets), dict(known.outlets)
+        self._ours = known.ours
+        if known.whole:
+            for owner in self._inlets.keys() - inlets.keys() - {NOBODY}:
+                inlets[owner] = ()
+            for owner in self.deposits.known() - outlets.keys():
+                outlets[owner] = ()
+        changes: dict[bytes, _Change] = {}
+        for owner, some in inlets.items():
+            self._change(owner, () if owner in self._engine.storage_limits.withheld else some, changes)
+        self._change(NOBODY, self._for_nobody(known.ours), changes)
+        owners = self.deposits.owners
+        for owner, ways in outlets.items():
+            self.deposits.use(owner, ways)
+        self._tell(changes)
+        for contact in owners ^ self.deposits.owners:
+            self._engine.presence.changed(contact)
+
+    def _change(self, owner: bytes, inlets: Sequence[Inlet], changes: dict[bytes, _Change]) -> None:
+        """These are somebody's from now on."""
+        before = self._inlets.pop(owner, {})
+        after = {(inlet.relay.mailbox, inlet.qid): inlet for inlet in inlets}
+        if after:
+            self._inlets[owner] = after
+        for (name, qid), inlet in after.items():
+            watched = self._watched.setdefault(name, Watched(inlet.relay))
+            if before.pop((name, qid), None) != inlet:
+                watched.queues[qid], watched.sources[qid] = inlet.queue, inlet.source
+                changes.setdefault(name, _Change()).add(qid, relay=inlet.relay)
+        for name, qid in before:
+            del self._watched[name].queues[qid], self._watched[name].sources[qid]
+            if owner not in self._engine.storage_limits.withheld:  # else it is where we go on
+                self._taken.pop((name, qid), None)
+            changes.setdefault(name, _Change()).drop.append(qid)
+
+    def _withhold(self, contact: bytes) -> None:
+        """Leave at relays what is there of a contact, until the store is read again for them."""
+        if contact in self._inlets:
+            changes: dict[bytes, _Change] = {}
+            self._change(contact, (), changes)
+            self._change(NOBODY, self._for_nobody(self._ours), changes)
+            self._tell(changes)
+
+    def _for_nobody(self, ours: Mapping[bytes, Relay]) -> list[Inlet]:
+        """A relay of ours without a queue gets one that nobody knows: so we hear how it does."""
+        qid, nobody = self._nobodys.queue.id, Source("nobody", NOBODY)
+        bare = [relay for peer, relay in ours.items() if peer not in self._watched or not self._has_other(peer, qid)]
+        return [Inlet(relay, qid, nobody, self._nobodys) for relay in bare]
+
+    def _has_other(self, name: bytes, qid: bytes) -> bool:
+        queues = self._watched[name].queues
+        return len(queues) > (qid in queues)
+
+    def _tell(self, changes: Mapping[bytes, _Change]) -> None:
+        """Have the net watch what is to be watched now."""
+        boxes = self._engine.net.mailboxes
+        for name, change in changes.items():
+            watched = self._watched[name]
+            watched.relay = change.relay or watched.relay
+            if watched.active:
+                add = [self._with_place(name, qid) for qid in change.new if qid in watched.queues]
+                boxes.change(watched.relay, add, [qid for qid in change.drop if qid not in watched.queues])
+            if not watched.queues:
+                del self._watched[name]
+        wanted = self._wanted()
+        for name, watched in self._watched.items():
+            if watched.active != (name in wanted):
+                watched.active = name in wanted
+                queues = [self._with_place(name, qid) for qid in watched.queues] if watched.active else []
+                boxes.watch(watched.relay, queues)
+
+    def _wanted(self) -> set[bytes]:
+        """The mailboxes that are to be watched now."""
+        foreign = [name for name, watched in self._watched.items() if not watched.relay.chosen]
+        if len(foreign) > MAX_FOREIGN:
+            self._alarms.set(("turn",), FOREIGN_TURN)
+            ranks = self._ranks()
+            foreign.sort(key=lambda name: (ranks[name], name))
+            begin = self._turn % len(foreign)
+            foreign = [*foreign[begin:], *foreign[:begin]][:MAX_FOREIGN]
+        return {name for name, watched in self._watched.items() if watched.relay.chosen}.union(foreign)
+
+    def _ranks(self) -> dict[bytes, int]:
+        """Of each mailbox, whether it is somebody's first, second …"""
+        ranks: dict[bytes, int] = {}
+        for inlets in self._inlets.values():
+            for rank, name in enumerate(dict.fromkeys(name for name, _ in inlets)):
+                ranks[name] = min(rank, ranks.get(name, rank))
+        return ranks
+
+    @property
+    def in_turn(self) -> int:
+        """How many relays that nobody here chose have to wait for their turn to be watched."""
+        return sum(not watched.active for watched in self._watched.values())
+
+    def _with_place(self, name: bytes, qid: bytes) -> OwnQueue:
+        taking = self._taken.get((name, qid))
+        queue = self._watched[name].queues[qid]
+        return queue if taking is None else replace(queue, after=taking.on_disk)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is about to leave for relays, within a minute or so."""
+        return self.deposits.under_way or any(alarm[0] == "receipts" for alarm in self._alarms)
+
+    async def run(self) -> None:
+        """Keep time, until cancelled."""
+        for contact in await self._engine.read(store_envelopes.creditors):
+            self._owe(contact)
+        await self._alarms.run()
+
+    # --- from the network
+
+    async def collected(self, relay: bytes, qid: bytes, blobs: Sequence[tuple[int, bytes]]) -> None:
+        """What came from a queue we watch."""
+        engine, watched = self._engine, self._watched.get(relay)
+        source = None if watched is None else watched.sources.get(qid)
+        if source is None or source.kind == "nobody":
+            return
+        brief = source.kind == "contact"
+        for place, blob in blobs:
+            await engine.room()
+            engine.post(_take, source, relay, qid, place, blob, sender=relay, brief=brief)
+
+    def deposited(self, relay: bytes, done: Sequence[tuple[int, int]]) -> None:
+        """A relay answered deposits. What it took is noted as acks are: to lose one costs a repetition."""
+        taken, paused = self.deposits.results(done)
+        by_owner: dict[bytes, list[tuple[int, bytes]]] = {}
+        for queue, envelope_id in taken:
+            if (outlet := self.deposits.get(queue)) is not None:
+                by_owner.setdefault(outlet.row.owner, []).append((queue, envelope_id))
+        for owner, some in by_owner.items():
+            reached = self.deposits.reached
+            self._engine.post(inbound.deposited, owner, relay, some, reached, lazy=True, brief=True)
+        self._settle(paused)
+
+    def undeposited(self, relay: bytes, numbers: Sequence[int]) -> None:
+        """A relay was not reached, or did not answer."""
+        self._settle(self.deposits.lost(numbers))
+
+    def relay_up(self, relay: bytes) -> None:
+        """A relay answers: give it what waits."""
+        self.deposits.begin_anew(relay)
+
+    def relay_down(self, relay: bytes) -> None:
+        """A relay does not answer any more. What was under way there is given back by itself."""
+
+    def _settle(self, owners: Iterable[bytes]) -> None:
+        for owner in owners:  # what lies elsewhere does not wait for this relay any more
+            self._engine.post(inbound.settle, owner, self.deposits.reached)
+
+    # --- links
+
+    def link_up(self, contact: bytes) -> bool:
+        """What is for this contact goes by a link now; whether something may lie at relays for it."""
+        self._stalled.discard(contact)
+        self.deposits.linked(contact)
+        has_queues = contact in self.deposits.owners
+        if has_queues:
+            self._alarms.set(("let by", contact), LET_BY)
+        return has_queues
+
+    def link_down(self, contact: bytes) -> None:
+        """Perhaps no link is left."""
+        if self._engine.net.route(contact) is None:
+            self._stalled.discard(contact)
+            self.deposits.unlinked(contact)
+
+    def acked(self, contact: bytes) -> None:
+        """The link with this contact works."""
+        if contact in self._stalled:
+            self._stalled.discard(contact)
+            self.deposits.linked(contact)
+
+    # --- after a turn
+
+    def release(self, turn: Turn, sealed: Mapping[bytes, Sequence[Sealed]]) -> None:
+        """A turn is on disk: these are for contacts, and written where there is a link."""
+        for contact, some in sealed.items():
+            self._release(contact, some, receipts=contact in turn.told)
+        for contact in turn.owing:
+            self._owe(contact)
+        for (name, qid), places in turn.taken.items():
+            taking = self._taken.setdefault((name, qid), Taking())
+            for place, on_disk in places.items():
+                taking.upto = max(taking.upto, place)
+                if on_disk:
+                    taking.off.discard(place)
+                else:
+                    taking.off.add(place)
+            self._engine.net.mailboxes.taken(name, qid, taking.on_disk)
+        for contact in turn.withheld:
+            if contact in self._engine.storage_limits.withheld:
+                self._withhold(contact)
+
+    def _release(self, contact: bytes, sealed: Sequence[Sealed], *, receipts: bool) -> None:
+        if self._engine.net.route(contact) is not None:
+            if contact in self.deposits.owners:
+                self._watch_acks(contact)
+            if contact not in self._stalled:
+                return
+        at_once = [one for one in sealed if receipts or one.kind != contents.RECEIPT]
+        if len(at_once) < len(sealed):
+            self._owe(contact)
+        self.deposits.release(contact, at_once)
+
+    def _owe(self, contact: bytes) -> None:
+        share = int.from_bytes(self._engine.entropy.random(2), "big") / 0xFFFF
+        self._alarms.set(("receipts", contact), RECEIPTS_AFTER + share * (RECEIPTS_BEFORE - RECEIPTS_AFTER))
+
+    def hear_again(self, relay: bytes) -> None:
+        """What concerned this relay could not be saved: let it come again, and read again what it is to be given."""
+        if (watched := self._watched.get(relay)) is not None:
+            self._engine.net.mailboxes.watch(watched.relay, ())
+            for qid in watched.queues:
+                if (taking := self._taken.get((relay, qid))) is not None:  # it comes again, and what was put off too
+                    self._taken[relay, qid] = Taking(taking.on_disk)
+            watched.active = False
+            self._tell({})
+        self.deposits.begin_anew(relay)
+
+    def _deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:
+        self._engine.net.mailboxes.deposit(relay, queue, hours, blobs)
+
+    # --- time
+
+    def _watch_acks(self, contact: bytes) -> None:
+        if contact not in self._progress:
+            self._progress[contact] = self._engine.flow.progress(contact)
+            self._alarms.set(("acks", contact), UNACKED)
+
+    def _look_at_acks(self, contact: bytes) -> None:
+        """A link that takes everything and acks nothing is none."""
+        before, now = self._progress.pop(contact, None), self._engine.flow.progress(contact)
+        if self._engine.net.route(contact) is None:
+            return
+        if now == before is not None and contact not in self._stalled:
+            self._stalled.add(contact)
+            self.deposits.unlinked(contact)
+        if now is not None:
+            self._watch_acks(contact)
+
+    def _refill(self, queue: int) -> None:
+        outlet = self.deposits.get(queue)
+        self._engine.post(self.deposits.read, queue, sender=None if outlet is None else outlet.relay.mailbox)
+
+    def _pause(self, queue: int, seconds: float) -> None:
+        self._alarms.set(("pause", queue), seconds)
+
+    def _ring(self, alarm: Alarm) -> None:
+        if alarm[0] == "pause":
+            self.deposits.resume(alarm[1])
+        elif alarm[0] == "let by":
+            self._engine.flow.let_go(alarm[1])
+        elif alarm[0] == "acks":
+            self._look_at_acks(alarm[1])
+        elif alarm[0] == "turn":
+            self._turn += MAX_FOREIGN
+            self._tell({})
+        else:
+            self._engine.post(self._receipts, alarm[1])
+
+    def _receipts(self, turn: Turn, contact: bytes) -> None:
+        outbound.tell_owed(turn, contact)
+        turn.told.add(contact)
+        turn.after(self.deposits.look, contact)  # and those that people caused by reading
+
+
+@dataclass
+class _Change:
+    """What is to be said of one mailbox to the net."""
+
+    relay: Relay | None = None
+    new: list[bytes] = field(default_factory=list)
+    drop: list[bytes] = field(default_factory=list)
+
+    def add(self, qid: bytes, relay: Relay) -> None:
+        """One queue more, or one that is another now."""
+        self.new.append(qid)
+        self.relay = relay
+
+
+def _take(turn: Turn, source: Source, name: bytes, qid: bytes, place: int, blob: bytes) -> None:
+    taken = Taken.YES
+    if source.kind == "contact":
+        taken = inbound.mailed(turn, source.owner, blob)
+    elif source.kind == "invite":
+        invites.mailed(turn, source.owner, blob)
+    else:
+        invites.boxed(turn, source.owner, name[:KEY], blob)
+    turn.taken.setdefault((name, qid), {})[place] = taken is Taken.YES
+    if taken is Taken.LATER:  # until then it is in memory only, and the relay keeps it
+        turn.later(name, _take, source, name, qid, place, blob)

@@ -1,0 +1,54 @@
+"""What contacts' messages say about our clock: something to warn of, never to act on.
+
+A content that arrives before it was written, and a receipt that was written before the message it is for, prove that
+two clocks are apart by at least so much. Anything else may just have been under way for long, and says nothing.
+"""
+
+from __future__ import annotations
+
+from statistics import median_low
+
+from p2pchat.engine.runtime.clock_watch import DAY, HOUR
+
+MAX_CONTACTS = 1000
+
+
+def spell(ms: int) -> str:
+    """A span of time as people say it, without its sign: `3 days`, `5 hours`."""
+    size, unit = (DAY, "day") if abs(ms) >= DAY else (HOUR, "hour")
+    count = max(1, round(abs(ms) / size))
+    return f"{count:,} {unit}{'s' if count > 1 else ''}"
+
+
+class ClockHints:
+    """By how many ms each contact's clock is ahead of ours at least (negative: behind), as far as anything proves it.
+    In memory. Any thread.
+    """
+
+    def __init__(self) -> None:
+        self._apart: dict[bytes, tuple[int, int]] = {}  # by contact: how far, and when that was seen
+
+    def written(self, contact: bytes, sent_at: int, now: int) -> None:
+        """A content of theirs, written at `sent_at` by their clock, is here at `now` by ours."""
+        self._note(contact, max(0, sent_at - now), now)
+
+    def answered(self, contact: bytes, sent_at: int, asked_at: int, now: int) -> None:
+        """A receipt of theirs, written at `sent_at`, is for a message that we wrote at `asked_at`."""
+        if sent_at < asked_at:
+            self._note(contact, sent_at - asked_at, now)
+
+    def _note(self, contact: bytes, apart: int, now: int) -> None:
+        before, at = self._apart.get(contact, (0, 0))
+        if not apart and before < 0 and at <= now < at + HOUR:
+            return  # what arrives in time does not speak against clocks that are behind ours
+        if len(self._apart) >= MAX_CONTACTS and contact not in self._apart:
+            self._apart.pop(next(iter(self._apart)))
+        self._apart[contact] = apart, now
+
+    def apart(self, contact: bytes) -> int:
+        """How far this contact's clock is ahead of ours at least; 0 where nothing is known."""
+        return self._apart.get(contact, (0, 0))[0]
+
+    def median(self) -> int:
+        """The same for the contact in the middle, so that one of many cannot say it alone."""
+        return median_low(apart for apart, _ in self._apart.values()) if self._apart else 0

@@ -1,0 +1,74 @@
+"""A side: one of our two hosts, and all that goes on at it.
+
+Everybody is met at the open side, which listens and dials as it can. Hidden contacts are met at the hidden side only:
+they know no other transport key of ours, and to them the open side is a stranger's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import trio
+
+from p2pchat.errors import BadAddress
+from p2pchat.net import addresses
+from p2pchat.net.circuit_only_host import HiddenHost, Ours
+from p2pchat.net.links.invite_protocol import Doorkeeper, Joining
+from p2pchat.net.links.link import Link, Links, Wire
+from p2pchat.net.links.reconnect import Reach
+from p2pchat.net.ports import Host, RelayedHost
+from p2pchat.net.relays.selection import Relays
+
+MOST_WAYS = 4
+LEAVE_AFTER = 10.0
+"""Seconds a link goes on after its contact has changed sides: it tells them of the other one."""
+
+
+class Side:
+    """Links, reach, joining and relays of one host. `ours`: where our relays are, for the hidden side."""
+
+    def __init__(
+        self,
+        host: RelayedHost,
+        wire_end: Wire,
+        keeper: Doorkeeper,
+        nursery: trio.Nursery,
+        random: Callable[[int], bytes],
+        moved: Callable[[], None],
+        ours: Ours | None = None,
+    ) -> None:
+        self._nursery = nursery
+        hidden = ours is not None
+        self.host: Host = host if ours is None else HiddenHost(host, ours)
+        self.links = Links(self.host, wire_end, hidden=hidden)
+        self.reach = Reach(self.links, nursery, random)
+        self.joining = Joining(self.host, keeper, nursery, random, hidden=hidden)
+        self.relays = Relays(host, nursery, wire_end.now, random, moved)
+
+    def addresses(self) -> tuple[str, ...]:
+        """Where this side can be dialled, best first."""
+        return (*self.host.addresses(), *self.relays.ways())
+
+    def ways(self, *, relayed: bool = True) -> list[tuple[bytes, bytes]]:
+        """The few of them that are given to others, packed; circuits among them if `relayed`."""
+        circuits = self.relays.ways() if relayed else ()
+        ways = []
+        for address in addresses.for_invite(self.host.addresses(), relays=circuits)[:MOST_WAYS]:
+            with suppress(BadAddress):  # a relay's name and pass may be too long together
+                ways.append((self.host.peer, addresses.pack(address)))
+        return ways
+
+    def best(self, contact: bytes) -> Link | None:
+        """The link to write on."""
+        return self.links.best(contact)
+
+    def drop(self, contact: bytes) -> None:
+        """End the links with a contact."""
+        self._nursery.start_soon(self.links.drop, contact)
+
+    def forget(self, contact: bytes) -> None:
+        """End everything with a contact."""
+        self.reach.forget(contact)
+        self.joining.forget(contact)
+        self.drop(contact)

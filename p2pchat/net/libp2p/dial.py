@@ -1,0 +1,289 @@
+"""Making connections, finding live ones, and ending them."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+
+import trio
+from libp2p.abc import INetConn
+from libp2p.network.connection.raw_connection import RawConnection
+from libp2p.network.connection.swarm_connection import SwarmConn
+from libp2p.network.swarm import Swarm
+from libp2p.peer.id import ID
+
+from p2pchat.core.names import hop_name, web_path
+from p2pchat.errors import BadAddress, Unreachable
+from p2pchat.net import addresses as addr
+from p2pchat.net.addresses import Interface, Name, Target
+from p2pchat.net.libp2p import circuit_messages, hardening
+from p2pchat.net.libp2p.hardening import GuardedYamux, Wire
+from p2pchat.net.libp2p.streams import CircuitPipe, LibP2PStream
+from p2pchat.net.ports import Stream
+from p2pchat.net.transport import websocket
+from p2pchat.net.transport.lookups import lookups
+from p2pchat.net.transport.pipes import Pipe, TcpPipe, keep_alive
+
+log = logging.getLogger("p2pchat.net")
+
+STAGGER = 0.25  # seconds before the next address is tried beside the one that has not answered yet
+WEBSOCKET_AFTER = 1.0  # the same, where it is WebSocket: raw TCP is better where it works at all
+CIRCUITS_AFTER = 0.4  # seconds that the direct addresses have for themselves: who is behind a NAT waits for no more
+CIRCUIT_STAGGER = 1.0
+_MAX_TARGETS = 8
+_MAX_RELAYS = 4
+_MAX_IPS = 4  # of one name
+_FAMILIES = {"dns4": trio.socket.AF_INET, "dns6": trio.socket.AF_INET6}
+_IP_PATIENCE = 2.0  # seconds before the next one of them
+_CLOSE_PATIENCE = 1.0
+
+OpenRelay = Callable[[bytes, Sequence[str], str, bool], Awaitable[Stream]]
+"""(relay, addresses, protocol, whether a person here chose it) → a stream with it"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """What to do, and the seconds that the one before it has for itself. steady: the next one waits for its own pause
+    even if this one fails at once, so that nobody can tell from what follows whether a port here was open.
+    """
+
+    pause: float
+    run: Callable[[], Awaitable[SwarmConn]]
+    steady: bool = False
+
+
+class Dialler:
+    """Makes connections for a running host. `nursery`: where the circuits it made are looked after. reach_seconds: how
+    long a TCP connection may take to come about. `ours`: the addresses at which it can be dialled itself.
+    """
+
+    def __init__(
+        self,
+        swarm: Swarm,
+        nursery: trio.Nursery,
+        open_relay: OpenRelay,
+        tls: Callable[[], ssl.SSLContext],
+        reach_seconds: float,
+        ours: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
+        self._reach_seconds = reach_seconds
+        self._swarm = swarm
+        self._nursery = nursery
+        self._open_relay = open_relay
+        self._tls = tls
+        self._ours = ours
+
+    async def dial(
+        self, peer: ID, addresses: Sequence[str], only: str | None = None, *, chosen: bool = False, relay: bool = False
+    ) -> SwarmConn:
+        """A connection with `peer`, proven to be it, by the route `only` or by any. Raises Unreachable.
+
+        Tries raw TCP in the order given, then WebSocket, the next one when the last has failed or been silent for a
+        moment; circuits beside them, when all have failed or had a head start. Local addresses that were not `chosen`
+        here are left out, but for those of people, or a `relay`, that can be near (`addresses.dialled_for_others`).
+        """
+        found = targets(addresses)
+        here = addr.found_here(self._ours()) if not chosen and any(map(_local, found)) else None
+        direct = [
+            _Attempt(
+                STAGGER if target.over == "tcp" else WEBSOCKET_AFTER,
+                partial(self._direct, peer, target, chosen),
+                steady=not chosen and _local(target),
+            )
+            for target in found
+            if target.relay is None and only != "circuit" and _may_dial(target, here, relay=relay)
+        ]
+        relays = circuits(found, (self._swarm.self_id, peer), chosen=chosen) if only != "direct" else {}
+        by_relay = [_Attempt(CIRCUIT_STAGGER, partial(self._by_relay, peer, *each, chosen)) for each in relays.items()]
+        made: list[SwarmConn] = []
+        async with trio.open_nursery() as nursery:
+            failed = trio.Event()
+            nursery.start_soon(_try, direct, nursery, made, failed)
+            with trio.move_on_after(CIRCUITS_AFTER):
+                await failed.wait()
+                if any(attempt.steady for attempt in direct):
+                    await trio.sleep_forever()
+            await _try(by_relay, nursery, made, trio.Event())
+        for extra in made[1:]:
+            await drop(self._swarm, extra)
+        if not made:
+            raise Unreachable("no address answered")
+        return made[0]
+
+    async def _direct(self, peer: ID, target: Target, chosen: bool) -> SwarmConn:
+        with trio.fail_after(self._reach_seconds):
+            stream = await _tcp(target, chosen=chosen)
+        try:
+            keep_alive(stream)
+            pipe: Pipe = TcpPipe(stream)
+            if target.over != "tcp":
+                host = target.host.name if isinstance(target.host, Name) else str(target.host)
+                tls = self._tls() if target.over == "wss" else None
+                pipe = await websocket.connect(stream, host, tls, web_path(target.relay_pass))
+            wire = Wire(pipe, addr.neighbourhood(stream.socket.getpeername()[0]))
+            return await self._swarm.upgrade_outbound_raw_conn(RawConnection(wire, True), peer)
+        except BaseException:
+            stream.socket.close()
+            raise
+
+    async def _by_relay(self, peer: ID, relay: bytes, addresses: list[str], chosen: bool) -> SwarmConn:
+        stream = await self._open_relay(relay, addresses, hop_name(addr.pass_of(addresses)), chosen)
+        assert isinstance(stream, LibP2PStream)
+        try:
+            if stream.route != "direct":
+                raise Unreachable("no circuit over a circuit")
+            key = addr.peer_from_multihash(peer.to_bytes())
+            assert key is not None
+            await circuit_messages.connect(stream, key)
+            wire = Wire(CircuitPipe(stream), f"relay {addr.peer_id(relay)}")
+            conn = await self._swarm.upgrade_outbound_raw_conn(RawConnection(wire, True), peer)
+        except BaseException:
+            await stream.kill()
+            raise
+        self._nursery.start_soon(_look_after, stream, conn.muxed_conn)
+        return conn
+
+
+async def _try(attempts: list[_Attempt], nursery: trio.Nursery, made: list[SwarmConn], failed: trio.Event) -> None:
+    """Start them one after the other in `nursery`; the first that succeeds ends it. `failed`: set when all have."""
+    left = len(attempts)
+
+    async def run(attempt: Callable[[], Awaitable[SwarmConn]], over: trio.Event) -> None:
+        nonlocal left
+        try:
+            conn = await attempt()
+        except Exception as error:  # noqa: BLE001 - one address of several
+            log.debug("an address did not answer: %s", type(error).__name__)
+            left -= 1
+            over.set()
+            if not left:
+                failed.set()
+        else:
+            made.append(conn)
+            nursery.cancel_scope.cancel()
+
+    over = trio.Event()
+    if not attempts:
+        failed.set()
+    for before, attempt in zip([None, *attempts], attempts, strict=False):
+        if before is not None:
+            with trio.move_on_after(attempt.pause):
+                await (trio.Event() if before.steady else over).wait()
+        over = trio.Event()
+        nursery.start_soon(run, attempt.run, over)
+
+
+async def _look_after(stream: LibP2PStream, muxed: object) -> None:
+    """A circuit that we asked for: when the connection on it is over, tell the relay."""
+    assert isinstance(muxed, GuardedYamux)
+    try:
+        with stream.carrying():
+            await muxed.event_closed.wait()
+    finally:
+        await stream.kill()
+
+
+def _local(target: Target) -> bool:
+    return not isinstance(target.host, Name) and addr.is_local(target.host)
+
+
+def _may_dial(target: Target, here: Sequence[Interface] | None, *, relay: bool) -> bool:
+    """Whether an address is dialled from `here`; None: from anywhere. A name is judged when it is known."""
+    if here is None or isinstance(target.host, Name):
+        return True
+    return addr.dialled_for_others(target.host, here, relay=relay)
+
+
+async def _tcp(target: Target, *, chosen: bool) -> trio.SocketStream:
+    if not isinstance(target.host, Name):
+        return await trio.open_tcp_stream(str(target.host), target.port)
+    for ip in await _resolve(target.host, target.port, chosen=chosen):
+        with trio.move_on_after(_IP_PATIENCE), suppress(OSError):
+            return await trio.open_tcp_stream(ip, target.port)
+    raise Unreachable("nothing answers by this name")
+
+
+async def _resolve(name: Name, port: int, *, chosen: bool) -> list[str]:
+    """The addresses of a name that we dial; the resolver may say anything, and so may the owner of a name that a person
+    here did not give: it leads to no local address.
+    """
+    family = _FAMILIES.get(name.kind, trio.socket.AF_UNSPEC)
+    found: dict[str, None] = {}
+    for ip in await lookups(chosen=chosen).addresses(name.name, family):
+        version = 6 if ":" in ip else 4
+        with suppress(BadAddress):
+            target = addr.parse_target(f"/ip{version}/{ip}/tcp/{port}")
+            if target.dialable and (chosen or not _local(target)):
+                found[ip] = None
+    return list(found)[:_MAX_IPS]
+
+
+def targets(addresses: Sequence[str]) -> list[Target]:
+    """What of it we dial: no nonsense, nothing twice, not too many; raw TCP before WebSocket."""
+    found: dict[Target, None] = {}
+    for text in addresses:
+        with suppress(BadAddress):
+            target = addr.parse_target(text)
+            if target.dialable:
+                found[target] = None
+    ordered = sorted(found, key=lambda target: target.over != "tcp")
+    direct = [target for target in ordered if target.relay is None][:_MAX_TARGETS]
+    return direct + [target for target in ordered if target.relay is not None][:_MAX_TARGETS]
+
+
+def circuits(found: Sequence[Target], but: Sequence[ID], *, chosen: bool = False) -> dict[bytes, list[str]]:
+    """Of each relay in `found`, none of `but`, the addresses to try; `chosen`: a person here gave them."""
+    relays: dict[bytes, list[str]] = {}
+    for target in found:
+        if target.relay is not None and ID(addr.multihash(target.relay)) not in but:
+            relays.setdefault(target.relay, []).append(replace(target, relay=None).text())
+    return {relay: addr.with_twins(ways, chosen=chosen) for relay, ways in list(relays.items())[:_MAX_RELAYS]}
+
+
+def live(swarm: Swarm, peer: ID, only: str | None = None) -> list[SwarmConn]:
+    """The connections with a peer that can be used, by the route `only` or by any, oldest first."""
+    found = [conn for conn in swarm.get_connections(peer) if isinstance(conn, SwarmConn) and _alive(conn)]
+    return [conn for conn in found if only in (None, route(conn))]
+
+
+def best(swarm: Swarm, peer: ID, only: str | None = None) -> SwarmConn | None:
+    """The one of `live` to use: a direct one, and of these the newest."""
+    return max(live(swarm, peer, only)[::-1], key=lambda conn: route(conn) == "direct", default=None)
+
+
+def route(conn: SwarmConn) -> str:
+    assert isinstance(conn.muxed_conn, GuardedYamux)
+    return conn.muxed_conn.route
+
+
+def _alive(conn: SwarmConn) -> bool:
+    muxed = conn.muxed_conn
+    assert isinstance(muxed, GuardedYamux)
+    return conn.event_started.is_set() and not conn.is_closed and muxed.alive
+
+
+def abandon(swarm: Swarm, conn: INetConn) -> None:
+    """End one connection at once, without a word: its tasks see a closed socket."""
+    assert isinstance(conn, SwarmConn)
+    assert isinstance(conn.muxed_conn, GuardedYamux)
+    conn.event_closed.set()
+    conn.muxed_conn.abandon()
+    swarm.remove_conn(conn)
+
+
+async def drop(swarm: Swarm, conn: INetConn) -> None:
+    """Close one connection: politely for a moment, then for certain. Shielded; takes a second or two at most."""
+    assert isinstance(conn, SwarmConn)
+    muxed = conn.muxed_conn
+    assert isinstance(muxed, GuardedYamux)
+    muxed.patience = _CLOSE_PATIENCE
+    try:
+        with hardening.shielded(_CLOSE_PATIENCE), suppress(Exception):
+            await conn.close()
+    finally:
+        muxed.abandon()
+        swarm.remove_conn(conn)

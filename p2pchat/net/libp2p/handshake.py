@@ -1,0 +1,321 @@
+"""How a connection becomes a secured one: multistream-select, Noise XX, multistream-select, as libp2p does it.
+
+(Specifications: libp2p connections/README.md, noise/README.md; the Noise Protocol Framework, revision 34, §5 and §7.5.)
+
+libp2p's own way takes four fifths of what a returning client costs a relay: objects and layers for every message, a
+signature that is made anew each time, keys that are written and parsed a dozen times. Here are the same bytes in a few
+lines; tests hold them against libp2p as it comes. Every message has one size or a small bound, whoever connects speaks
+first, and whatever goes wrong raises CannotOpen or what the connection raises.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar
+
+from libp2p.crypto.keys import KeyPair
+from libp2p.security.noise.pb.noise_pb2 import NoiseHandshakePayload
+from libp2p.utils.varint import encode_uvarint
+
+from p2pchat.core.primitives import CountingCipher, hmac_sha256, system_entropy, verify_plain, x25519, x25519_public
+from p2pchat.errors import CannotOpen, NotServed
+from p2pchat.net.admission import budget
+from p2pchat.net.admission.budget import Account
+
+NOISE, YAMUX = b"/noise", b"/yamux/1.0.0"
+_MULTISTREAM = b"/multistream/1.0.0"
+_NOT_AVAILABLE, _LIST = b"na", b"ls"
+MAX_PROPOSALS = 64
+"""Protocols that the other end may propose before one that we speak; each is charged to its connection besides."""
+_MAX_LINE = 1024  # bytes of a line of multistream-select; ours are below 40
+_PROTOCOL = b"Noise_XX_25519_ChaChaPoly_SHA256"
+_SIGNED = b"noise-libp2p-static-key:"
+_ED25519 = b"\x08\x01\x12\x20"  # a PublicKey protobuf of this kind, before its 32 bytes
+_KEY, _TAG = 32, 16
+_MAX_PAYLOAD = 1024  # of a handshake message; ours have 104 bytes, and extensions are a few names
+
+
+Chosen = TypeVar("Chosen")
+
+
+class Channel(Protocol):
+    """What is negotiated on: a connection before or after Noise, or a stream. `waiting`: bytes that have come and were
+    not read. `account`: what the questions of the other end are charged to.
+    """
+
+    @property
+    def waiting(self) -> int: ...
+
+    @property
+    def account(self) -> Account: ...
+
+    async def read(self, n: int | None = None) -> bytes: ...
+
+    async def write(self, data: bytes) -> None: ...
+
+
+# --- multistream-select -------------------------------------------------------------------------------------------
+
+
+def line(word: bytes) -> bytes:
+    """A word as multistream-select writes it."""
+    return encode_uvarint(len(word) + 1) + word + b"\n"
+
+
+GREETING = line(_MULTISTREAM)
+"""What whoever has connected says first."""
+
+
+async def propose(channel: Channel, protocol: bytes, more: bytes = b"") -> None:
+    """Agree on one protocol with whoever we have connected to. more: what is sent behind it, before the answer."""
+    await channel.write(line(_MULTISTREAM) + line(protocol) + more)
+    if await _line(channel) != _MULTISTREAM:
+        raise CannotOpen("no multistream-select")
+    if await _line(channel) != protocol:
+        raise NotServed("the peer does not speak this protocol")
+
+
+async def answer(channel: Channel, protocol: bytes) -> bytes:
+    """Agree on one protocol with whoever has connected; every other is refused. What is left to be written before
+    anything else: b"", or the answer, where the other end has gone on without waiting for it."""
+
+    async def look_up(word: bytes) -> bool | None:
+        return True if word == protocol else None
+
+    _, said = await choose(channel, look_up)
+    if said and not channel.waiting:
+        await channel.write(said)
+        said = b""
+    return said
+
+
+async def choose(
+    channel: Channel,
+    look_up: Callable[[bytes], Awaitable[Chosen | None]],
+    listed: Sequence[str] = (),
+    *,
+    greet: bool = False,
+) -> tuple[Chosen, bytes]:
+    """Agree on a protocol with whoever has connected: what `look_up` gives for its name, and what is left to be written
+    before anything else. listed: the names that are told to whoever asks for them. greet: speak first
+    where nothing has come yet, as py-libp2p does on a stream.
+    """
+    said = line(_MULTISTREAM)
+    if greet and not channel.waiting:
+        await channel.write(said)
+        said = b""
+    if await _line(channel, linger=greet) != _MULTISTREAM:
+        raise CannotOpen("no multistream-select")
+    for _ in range(MAX_PROPOSALS):
+        if said and not channel.waiting:  # who proposes only when it was answered
+            await channel.write(said)
+            said = b""
+        word = await _line(channel, linger=greet)
+        channel.account.charge(budget.ROUND)
+        if channel.account.due:
+            await channel.account.settle()
+        if word == _LIST:
+            said += line("\n".join(listed).encode() + b"\n")
+        elif (chosen := await look_up(word)) is not None:
+            return chosen, said + line(word)
+        else:
+            said += line(_NOT_AVAILABLE)
+    raise CannotOpen("the other end speaks nothing that we speak")
+
+
+async def _line(channel: Channel, *, linger: bool = False) -> bytes:
+    """One line. linger: refuse an empty one only when more has come, as py-libp2p does on a stream."""
+    length, shift = 0, 0
+    while True:  # a varint of two bytes at most
+        byte = await channel.read(1)
+        if not byte or shift > 7:
+            raise CannotOpen("no line of multistream-select")
+        length |= (byte[0] & 0x7F) << shift
+        if byte[0] < 0x80:
+            break
+        shift += 7
+    if linger and not length:
+        await channel.read(1)
+    if not 0 < length <= _MAX_LINE:
+        raise CannotOpen("no line of multistream-select")
+    read = await channel.read(length)
+    if len(read) < length or not read.endswith(b"\n"):
+        raise CannotOpen("no line of multistream-select")
+    return read[:-1]
+
+
+# --- Noise --------------------------------------------------------------------------------------------------------
+
+
+class Identity:
+    """Who we are in every handshake of one run: the static Noise key, and our signature of it, made once."""
+
+    def __init__(self, pair: KeyPair, static: bytes) -> None:
+        self.peer = pair.public_key.to_bytes()
+        self.static = static
+        self.public = x25519_public(static)
+        signature = pair.private_key.sign(_SIGNED + self.public)
+        self.payload = b"\x0a\x24" + _ED25519 + self.peer + b"\x12\x40" + signature
+
+
+class _Symmetric:
+    """The state of a handshake: hash, chaining key and cipher (Noise §5.2)."""
+
+    __slots__ = ("_chaining", "_cipher", "_hash")
+
+    def __init__(self) -> None:
+        self._hash = self._chaining = _PROTOCOL  # whose name has the length of a hash
+        self._cipher: CountingCipher | None = None
+        self.mix_hash(b"")  # the prologue
+
+    def mix_hash(self, data: bytes) -> None:
+        self._hash = hashlib.sha256(self._hash + data).digest()
+
+    def mix_key(self, secret: bytes) -> None:
+        self._chaining, key = self._two(secret)
+        self._cipher = CountingCipher(key)
+
+    def seal(self, data: bytes) -> bytes:
+        sealed = data if self._cipher is None else self._cipher.encrypt(data, self._hash)
+        self.mix_hash(sealed)
+        return sealed
+
+    def open(self, sealed: bytes) -> bytes:
+        data = sealed if self._cipher is None else self._cipher.decrypt(sealed, self._hash)
+        self.mix_hash(sealed)
+        return data
+
+    def split(self) -> tuple[CountingCipher, CountingCipher]:
+        """The initiator's cipher and the responder's."""
+        one, other = self._two(b"")
+        return CountingCipher(one), CountingCipher(other)
+
+    def _two(self, secret: bytes) -> tuple[bytes, bytes]:
+        pseudo = hmac_sha256(self._chaining, secret)
+        one = hmac_sha256(pseudo, b"\x01")
+        return one, hmac_sha256(pseudo, one + b"\x02")
+
+
+class Initiator:
+    """Our side of Noise XX where we have connected: `first`, then `last`."""
+
+    def __init__(self, identity: Identity, ephemeral: bytes) -> None:
+        self._identity = identity
+        self._ephemeral = ephemeral
+        self._state = _Symmetric()
+
+    def first(self) -> bytes:
+        """The first message."""
+        return _ephemeral(self._state, self._ephemeral)
+
+    def last(self, second: bytes) -> tuple[bytes, bytes, CountingCipher, CountingCipher]:
+        """(the last message, the peer at the other end, what we send with, what we receive with) for what it said."""
+        state, identity = self._state, self._identity
+        theirs = _theirs(state, second)
+        state.mix_key(x25519(self._ephemeral, theirs))
+        static = state.open(second[_KEY : 2 * _KEY + _TAG])
+        state.mix_key(x25519(self._ephemeral, static))
+        peer = _proven(state.open(second[2 * _KEY + _TAG :]), static)
+        last = state.seal(identity.public)
+        state.mix_key(x25519(identity.static, theirs))
+        last += state.seal(identity.payload)
+        return last, peer, *state.split()
+
+
+class Responder:
+    """Our side of Noise XX where somebody has connected: `second`, then `finish`."""
+
+    def __init__(self, identity: Identity, ephemeral: bytes) -> None:
+        self._identity = identity
+        self._ephemeral = ephemeral
+        self._state = _Symmetric()
+
+    def second(self, first: bytes) -> bytes:
+        """The answer to the first message."""
+        state, identity = self._state, self._identity
+        theirs = _theirs(state, first)
+        state.open(first[_KEY:])
+        second = x25519_public(self._ephemeral)
+        state.mix_hash(second)
+        state.mix_key(x25519(self._ephemeral, theirs))
+        second += state.seal(identity.public)
+        state.mix_key(x25519(identity.static, theirs))
+        return second + state.seal(identity.payload)
+
+    def finish(self, last: bytes) -> tuple[bytes, CountingCipher, CountingCipher]:
+        """(the peer at the other end, what we send with, what we receive with) for the last message."""
+        state = self._state
+        static = state.open(last[: _KEY + _TAG])
+        state.mix_key(x25519(self._ephemeral, static))
+        peer = _proven(state.open(last[_KEY + _TAG :]), static)
+        receive, send = state.split()
+        return peer, send, receive
+
+
+def _ephemeral(state: _Symmetric, private: bytes) -> bytes:
+    public = x25519_public(private)
+    state.mix_hash(public)
+    state.mix_hash(b"")  # an empty payload, in the clear
+    return public
+
+
+def _theirs(state: _Symmetric, message: bytes) -> bytes:
+    if not _KEY <= len(message) <= 2 * _KEY + 2 * _TAG + _MAX_PAYLOAD:
+        raise CannotOpen("no handshake message")
+    state.mix_hash(message[:_KEY])
+    return message[:_KEY]
+
+
+def _proven(payload: bytes, static: bytes) -> bytes:
+    """The 32-byte key that has signed this static key. Only Ed25519: others cost seconds, and none of our peers has
+    one."""
+    if len(payload) > _MAX_PAYLOAD:
+        raise CannotOpen("too long a proof")
+    try:
+        proof = NoiseHandshakePayload.FromString(payload)
+    except Exception:  # noqa: BLE001 - protobuf's own, which its types do not name
+        raise CannotOpen("no proof") from None
+    key = proof.identity_key
+    if len(key) != len(_ED25519) + _KEY or not key.startswith(_ED25519):
+        raise CannotOpen("an identity of another kind")
+    peer = key[len(_ED25519) :]
+    verify_plain(peer, _SIGNED + static, proof.identity_sig)
+    return peer
+
+
+async def secure_outbound(channel: Channel, identity: Identity) -> tuple[bytes, CountingCipher, CountingCipher]:
+    """Shake hands with whoever we have connected to: (peer, what we send with, what we receive with)."""
+    ours = Initiator(identity, system_entropy().random(_KEY))
+    await propose(channel, NOISE, _framed(ours.first()))
+    last, peer, send, receive = ours.last(await _read(channel))
+    await channel.write(_framed(last))
+    return peer, send, receive
+
+
+async def secure_inbound(
+    channel: Channel, identity: Identity, turn: Callable[[], Awaitable[None]]
+) -> tuple[bytes, CountingCipher, CountingCipher]:
+    """Shake hands with whoever has connected: (peer, what we send with, what we receive with). turn: waited for before
+    anything is worked out."""
+    said = await answer(channel, NOISE)
+    first = await _read(channel)
+    await turn()
+    ours = Responder(identity, system_entropy().random(_KEY))
+    await channel.write(said + _framed(ours.second(first)))
+    last = await _read(channel)
+    await turn()
+    return ours.finish(last)
+
+
+async def _read(channel: Channel) -> bytes:
+    length = await channel.read(2)
+    size = int.from_bytes(length, "big")
+    message = await channel.read(size) if len(length) == 2 else b""
+    if len(message) < size or not size:
+        raise CannotOpen("no handshake message")
+    return message
+
+
+def _framed(message: bytes) -> bytes:
+    return len(message).to_bytes(2, "big") + message

@@ -1,0 +1,164 @@
+"""What stands between py-libp2p 0.8.1 and strangers: each piece contains one of its faults.
+
+| fault as shipped                                                         | contained by                        |
+|--------------------------------------------------------------------------|-------------------------------------|
+| a stream handler raises: the whole node ends                              | StreamGuard                         |
+| any number of inbound streams per peer                                    | StreamGuard                         |
+| a cancelled write leaves half a frame: the connection and all its streams end | GuardedYamux._write_frame       |
+| a write to a peer that takes nothing waits for ever                       | the same, after WRITE_PATIENCE      |
+| a peer that ignores its window fills our memory                           | GuardedYamux._frame                 |
+| every frame costs six locks and ten formatted log lines; the last is kept | muxer, Sealed: our own loops        |
+| a read cancelled while it grants new window loses what it had read        | GuardedYamux.take                   |
+| a peer that is gone without a word is asked and never missed              | GuardedYamux.watch                  |
+| windows grow to 16 MiB a stream before anything was read, counted twice   | muxer: Substream                    |
+| empty messages, frames for no stream, pings, resets, `ls`: any number     | budget: Account, charged everywhere |
+| a stream closed by us keeps taking data until the peer closes it too      | GuardedYamux.forget                 |
+| a stranger announces a message of any length: that much memory            | Wire.read, handshake                |
+| a message that comes in over 100 pieces ends the connection               | Wire.read, Wire.message             |
+| an identity key of half a million bits: seconds of CPU                    | only_ed25519                        |
+| the thousandth connection costs several times what the first did         | stack.run_tasks_in                  |
+| inbound connections take a slot until the node ends                       | host: its own accept loop, PlaceSums |
+| the end of one circuit ends others; a relay serves anybody without limit  | hop: nothing of libp2p's relay      |
+
+Each has a test in tests/net that fails without it, so that a newer libp2p can retire it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from libp2p.abc import IMuxedConn, INetStream, IRawConnection, ISecureConn
+from libp2p.crypto import serialization
+from libp2p.crypto.keys import KeyPair, KeyType
+from libp2p.network.connection.raw_connection import RawConnection
+from libp2p.network.stream.net_stream import NetStream
+from libp2p.peer.id import ID
+from libp2p.stream_muxer.exceptions import MuxedStreamError
+from libp2p.transport.exceptions import SecurityUpgradeFailure
+from libp2p.transport.upgrader import TransportUpgrader
+
+from p2pchat.errors import LinkLost
+from p2pchat.net import addresses as addr
+from p2pchat.net.admission.limits import WINDOW as WINDOW
+from p2pchat.net.admission.places import PlaceSums
+from p2pchat.net.libp2p import handshake
+from p2pchat.net.libp2p.handshake import Identity
+from p2pchat.net.libp2p.secure_channel import MAX_NEGOTIATION as MAX_NEGOTIATION
+from p2pchat.net.libp2p.secure_channel import WRITE_PATIENCE as WRITE_PATIENCE
+from p2pchat.net.libp2p.secure_channel import Sealed as Sealed
+from p2pchat.net.libp2p.secure_channel import Wire as Wire
+from p2pchat.net.libp2p.secure_channel import shielded as shielded
+from p2pchat.net.libp2p.yamux import GuardedYamux as GuardedYamux
+from p2pchat.net.libp2p.yamux import Substream
+
+log = logging.getLogger("p2pchat.net")
+
+# --- the handshake ------------------------------------------------------------------------------------------------
+
+
+class Upgrader(TransportUpgrader):
+    """Noise, then GuardedYamux, and nothing else whatever the peer proposes, by our own `handshake`.
+
+    (libp2p's own upgrader builds a plain Yamux whatever class it is given.)
+    """
+
+    def __init__(self, me: ID, pair: KeyPair, identity: Identity, max_unread: int) -> None:
+        super().__init__({}, {})
+        self._me = me
+        self._pair = pair
+        self._identity = identity
+        self._max_unread = max_unread
+
+    async def upgrade_security(self, raw_conn: IRawConnection, is_initiator: bool, peer_id: ID | None = None) -> Sealed:
+        """As the one who has dialled `peer_id`."""
+        assert isinstance(raw_conn, RawConnection)
+        assert isinstance(raw_conn.stream, Wire)
+        assert is_initiator
+        wire = raw_conn.stream
+        wire.account.prove()  # we chose to dial it
+        found, send, receive = await handshake.secure_outbound(wire, self._identity)
+        if peer_id is None or addr.multihash(found) != peer_id.to_bytes():
+            raise SecurityUpgradeFailure("somebody else answers there")
+        return Sealed(wire, self._me, self._pair, found, send, receive, dialled=True)
+
+    async def upgrade_connection(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
+        """The same."""
+        assert isinstance(conn, Sealed)
+        await handshake.propose(conn, handshake.YAMUX)
+        return GuardedYamux(conn, peer_id, self._max_unread)
+
+    async def take_in(self, wire: Wire, turn: Callable[[], Awaitable[None]]) -> GuardedYamux:
+        """As the one who was dialled. Whose key it is, is proven; nothing reads the connection yet. turn: see
+        `handshake.secure_inbound`."""
+        found, send, receive = await handshake.secure_inbound(wire, self._identity, turn)
+        conn = Sealed(wire, self._me, self._pair, found, send, receive, dialled=False)
+        if said := await handshake.answer(conn, handshake.YAMUX):
+            await conn.write(said)
+        return GuardedYamux(conn, conn.remote_peer, self._max_unread)
+
+
+# --- limits -------------------------------------------------------------------------------------------------------
+
+
+class StreamGuard:
+    """Every inbound stream passes here: a cap per peer, and what a handler raises ends no more than its stream."""
+
+    def __init__(self, serve: Callable[[INetStream], Awaitable[None]], slots: PlaceSums) -> None:
+        self._serve = serve
+        self._slots = slots
+
+    async def __call__(self, stream: INetStream) -> None:
+        place = str(stream.muxed_conn.peer_id)
+        if _is_over(stream) or not self._slots.take(place):
+            await reset(stream)
+            return
+        try:
+            await self._serve(stream)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it may only end this stream
+            log.info("a stream handler failed: %s", type(error).__name__)
+            await reset(stream)
+        except BaseExceptionGroup as group:
+            # A failure that met a cancellation: keep the cancellation, drop the failure.
+            _, rest = group.split(Exception)
+            await reset(stream)
+            if rest is not None:
+                raise rest from None
+        finally:
+            self._slots.give(place)
+
+
+def _is_over(stream: INetStream) -> bool:
+    """Whether the other end has reset it already: nothing is worth beginning then."""
+    inner = stream.muxed_stream if isinstance(stream, NetStream) else None
+    return isinstance(inner, Substream) and inner.reset_received
+
+
+async def reset(stream: INetStream) -> None:
+    """End a stream both ways at once; never raises, never waits long."""
+    with shielded(WRITE_PATIENCE), suppress(Exception):
+        await stream.reset()
+
+
+def lost(error: BaseException) -> LinkLost:
+    """Ours for theirs."""
+    return LinkLost(f"the link ended ({type(error).__name__})")
+
+
+def ended_cleanly(muxed: GuardedYamux, error: MuxedStreamError) -> bool:
+    """Whether "end of stream" was the peer's FIN. libp2p says EOF also where the whole connection broke."""
+    return isinstance(error, EOFError) and muxed.alive
+
+
+# --- settings that libp2p has only as a module's tables -----------------------------------------------------------
+
+
+def only_ed25519() -> None:
+    """Refuse every other kind of identity key in the Noise handshake, before it costs anything.
+
+    A handshake has room for an RSA key of half a million bits; checking one signature with it takes seconds. Our peers
+    are Ed25519 keys by definition.
+    """
+    for kind in (KeyType.RSA, KeyType.Secp256k1):
+        serialization.key_type_to_public_key_deserializer.pop(kind.value, None)

@@ -1,0 +1,401 @@
+"""The node on the network: libp2p behind our own `ports.Host`.
+
+Noise and Yamux, and nothing else: an empty security option would make py-libp2p accept plaintext. We listen and dial
+ourselves (`listening`, `inbound`, `dialling`) and hand libp2p the open pipes, because its own ways of doing so:
+* never give back the slot of an inbound connection, so that the 250th connection ever is the last one;
+* keep accepting after the host was cancelled;
+* wait 250 ms after every dial, remember a failure for a minute, try one address only, and prefer the peer's own word
+  about where it lives to ours.
+
+To a stranger it is any libp2p host (`plain`): our protocols have names that only those can say who are expected, and
+whoever connects speaks first. What others say of themselves is forgotten, asked for or pushed; we never push. `guard`
+holds what contains the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import TYPE_CHECKING
+
+import trio
+from libp2p.abc import INetStream
+from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.host.basic_host import BasicHost
+from libp2p.network.connection.swarm_connection import SwarmConn
+from libp2p.network.stream.net_stream import NetStream
+from libp2p.network.swarm import Swarm
+from libp2p.peer.id import ID
+from libp2p.tools.anyio_service import background_trio_service
+
+from p2pchat.errors import CannotOpen, Unreachable
+from p2pchat.net import addresses as addr
+from p2pchat.net.admission.limits import Limits as Limits
+from p2pchat.net.admission.places import PlaceSums
+from p2pchat.net.admission.slots import Remembered
+from p2pchat.net.libp2p import dial as dialling
+from p2pchat.net.libp2p import handshake, hardening, standard_protocols
+from p2pchat.net.libp2p import swarm as stack
+from p2pchat.net.libp2p.dial import Dialler
+from p2pchat.net.libp2p.hardening import GuardedYamux, StreamGuard
+from p2pchat.net.libp2p.inbound import Hospitality, Inbound
+from p2pchat.net.libp2p.listen import Listening, open_listeners
+from p2pchat.net.libp2p.log_filter import quiet
+from p2pchat.net.libp2p.streams import LibP2PStream, Talk, key_of
+from p2pchat.net.ports import Caller, Handler, Recognizer, Stream
+from p2pchat.net.transport import websocket
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus  # the type stubs of trio that libp2p brings know it only from here
+
+log = logging.getLogger("p2pchat.net")
+
+_CLOSE_PATIENCE = 3.0
+
+
+class LibP2PHost(Hospitality):
+    """`ports.Host` with libp2p. `run` may be called again after it ended; handlers stay.
+
+    seed: the 32 bytes of the transport key; the same seed is the same peer.
+    listen: addresses such as /ip4/0.0.0.0/tcp/0; every one with port 0 gets `kept_port`, or any free port where that is
+    0 or taken; `port` tells which. None: it is reached over circuits only. Raises BadAddress for an address we cannot
+    listen on.
+    web_path: the path of the WebSocket on every port we listen on, where HTTP is spoken too; "/": any path; "": none.
+    proxies: IP addresses of reverse proxies for WebSocket, which are believed about whom they forward.
+    tls: how to verify the other end of a /wss address; the system's way if not given.
+    """
+
+    def __init__(
+        self,
+        seed: bytes,
+        listen: Sequence[str] = addr.DEFAULT_LISTEN,
+        *,
+        kept_port: int = 0,
+        limits: Limits | None = None,
+        web_path: str = "",
+        proxies: Collection[str] = (),
+        tls: Callable[[], ssl.SSLContext] | None = None,
+    ) -> None:
+        self._pair = create_new_key_pair(seed)
+        self._peer = self._pair.public_key.to_bytes()
+        self._id = ID(addr.multihash(self._peer))
+        self._listen = [addr.parse(text) for text in listen]
+        self._kept_port = kept_port
+        self._limits = limits or Limits()
+        self._streams: PlaceSums | None = None
+        self.web_path = web_path
+        self._proxies = frozenset(proxies)
+        self._tls = tls or cache(websocket.system_tls)
+        self._relays: dict[str, int] = {}
+        self._proven = Remembered()
+        self._handlers: dict[str, Handler] = {}
+        self._speakers: set[Handler] = set()
+        self._recognizers: list[Recognizer] = []
+        self._farewells: list[Callable[[bytes], None]] = []
+        self._running: _Running | None = None
+        self._dialling: dict[_Dial, trio.Event] = {}
+
+    @property
+    def peer(self) -> bytes:
+        return self._peer
+
+    @property
+    def port(self) -> int:
+        """The port that the addresses with port 0 really have, to be kept; 0 before the first run or without any."""
+        return self._kept_port
+
+    @property
+    def listening(self) -> bool:
+        """True while `run` accepts connections."""
+        return self._running is not None
+
+    def addresses(self) -> tuple[str, ...]:
+        return addr.expand(self._running.endpoints) if self._running else ()
+
+    def connected(self) -> tuple[bytes, ...]:
+        """The peers there is a live connection with."""
+        swarm = self._running.swarm if self._running else None
+        peers = [key_of(peer_id) for peer_id in swarm.connections if dialling.live(swarm, peer_id)] if swarm else []
+        return tuple(peers)
+
+    def _is_connected(self, peer: bytes) -> bool:
+        """Whether there is a live connection with it."""
+        return self._running is not None and bool(dialling.live(self._running.swarm, ID(addr.multihash(peer))))
+
+    def when_gone(self, told: Callable[[bytes], None]) -> None:
+        """Have `told` called with every peer whose last connection, one that it made, has ended."""
+        self._farewells.append(told)
+
+    def found_at(self, peer: bytes) -> str:
+        return self._running.inbound.found.get(peer, "") if self._running else ""
+
+    def handle(self, protocol: str, handler: Handler | None, *, speaks_first: bool = False) -> None:
+        """Serve everybody who says this name, which is not listed. None: serve it no more; streams that are open go
+        on. speaks_first: the handler writes as soon as it begins, and the answer to the name goes with that."""
+        if handler is None:
+            del self._handlers[protocol]
+            return
+        self._handlers[protocol] = handler
+        if speaks_first:
+            self._speakers.add(handler)
+
+    def recognize(self, recognizer: Recognizer) -> None:
+        self._recognizers.append(recognizer)
+
+    # --- running ---------------------------------------------------------------------------------------------------
+
+    async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Listen until cancelled; then every socket is closed. Raises NodeError where it cannot listen, and whatever
+        goes wrong inside libp2p."""
+        listening = open_listeners(self._listen, self._kept_port)
+        self._kept_port = listening.port or self._kept_port
+        try:
+            swarm, basic = stack.build(self._id, self._pair, self._limits)
+            each = self._limits.streams_per_peer
+            streams = self._streams = PlaceSums(self._limits.inbound * each, each, self._relays)
+            bound = [endpoint.text() for endpoint in listening.endpoints]
+            courtesies = standard_protocols.Courtesies(self._id, self._pair, bound)
+            swarm.set_stream_handler(StreamGuard(partial(self._negotiate, courtesies), streams))
+            async with background_trio_service(swarm):
+                await self._accept_until_cancelled(swarm, basic, listening, courtesies, task_status)
+        finally:
+            for listener in listening.listeners:
+                listener.close()
+            self._running = None
+
+    async def _accept_until_cancelled(
+        self,
+        swarm: Swarm,
+        basic: BasicHost,
+        listening: Listening,
+        courtesies: standard_protocols.Courtesies,
+        task_status: TaskStatus[None],
+    ) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                stack.run_tasks_in(swarm, nursery)
+
+                def met(muxed: GuardedYamux) -> None:
+                    ask = partial(self._speak_with, running, muxed.peer_id, standard_protocols.NAMES[0])
+                    nursery.start_soon(courtesies.ask_back, muxed, ask)
+
+                inbound = Inbound(
+                    swarm,
+                    self._limits,
+                    self._proven,
+                    self._say_farewell,
+                    met,
+                    web_path=lambda: self.web_path,
+                    proxies=self._proxies,
+                )
+                running = _Running(swarm, basic, listening, inbound)
+                open_relay = partial(self._open_relay, running)
+                running.dialler = Dialler(swarm, nursery, open_relay, self._tls, self._limits.open, self.addresses)
+                nursery.start_soon(inbound.run, listening.listeners)
+                self._running, self._inbound = running, inbound
+                task_status.started()
+        finally:
+            self._running = self._inbound = None
+            # All at once and without a word: thousands of goodbyes would take longer than who stops us waits.
+            for conn in swarm.get_connections():
+                dialling.abandon(swarm, conn)
+            with hardening.shielded(_CLOSE_PATIENCE):
+                await basic.close()
+
+    # --- inbound ---------------------------------------------------------------------------------------------------
+
+    def _say_farewell(self, peer: bytes) -> None:
+        if not self._is_connected(peer):
+            for told in self._farewells:
+                told(peer)
+
+    def expect_circuits(self, relay: bytes, most: int) -> None:
+        """Let the relay open that many streams more than others may: each carries somebody to us. 0: it is over."""
+        self._relays[addr.peer_id(relay)] = most
+
+    async def adopt(self, stream: Stream, accepted: Callable[[], Awaitable[None]]) -> bool:
+        """Take what comes on `stream`, from a relay, as an inbound connection, and carry it until it ends. `accepted`
+        is called when there is room for it. False where there is none, and then the stream is as it was."""
+        assert isinstance(stream, LibP2PStream)
+        return self._running is not None and await self._running.inbound.adopt(stream, accepted)
+
+    async def _negotiate(self, courtesies: standard_protocols.Courtesies, stream: INetStream) -> None:
+        """Serve one stream that a peer opened, from its first byte to its last. (libp2p's own way of agreeing on a
+        protocol reads a name of any length, byte by byte through five layers.)"""
+        assert isinstance(stream, NetStream)
+        assert isinstance(stream.muxed_conn, GuardedYamux)
+        talk = Talk(stream)
+        caller = Caller(key_of(stream.muxed_conn.peer_id), stream.muxed_conn.route)
+        look_up = partial(self._look_up, courtesies, caller, stream.muxed_conn)
+        try:
+            with trio.fail_after(self._limits.negotiation):
+                handler, said = await handshake.choose(talk, look_up, standard_protocols.NAMES, greet=True)
+                if handler not in self._speakers:
+                    await talk.write(said)
+                    said = b""
+        except (trio.TooSlowError, CannotOpen):
+            await hardening.reset(stream)
+            return
+        ours = LibP2PStream(stream, caller.peer, inbound=True, head=said)
+        try:
+            await handler(ours)
+        finally:
+            await ours.close()
+
+    async def _look_up(
+        self, courtesies: standard_protocols.Courtesies, caller: Caller, muxed: GuardedYamux, word: bytes
+    ) -> Handler | None:
+        name = word.decode("utf-8", "replace")
+        if (courtesy := courtesies.handlers.get(name)) is not None:
+            return courtesy
+        handler = self._handlers.get(name)
+        for recognizer in self._recognizers:
+            handler = handler or await recognizer(name, caller)
+        if handler is not None:
+            courtesies.expected.add(muxed)
+        return handler
+
+    # --- outbound --------------------------------------------------------------------------------------------------
+
+    async def open(
+        self,
+        peer: bytes,
+        addresses: Sequence[str],
+        protocol: str,
+        *,
+        only: str | None = None,
+        chosen: bool = False,
+        relay: bool = False,
+    ) -> Stream:
+        running = self._running
+        if running is None:
+            raise Unreachable("this node is not running")
+        if peer == self._peer:
+            raise Unreachable("that is this node itself")
+        with trio.move_on_after(self._limits.open + self._limits.queue):
+            try:
+                dial = _Dial(ID(addr.multihash(peer)), tuple(addresses), only, chosen, relay)
+                return await self._open(running, dial, protocol)
+            except Unreachable:
+                raise
+            except Exception as error:
+                raise Unreachable(f"no stream could be opened ({type(error).__name__})") from error
+        raise Unreachable("no answer in time")
+
+    async def _open_relay(
+        self, running: _Running, relay: bytes, addresses: Sequence[str], protocol: str, chosen: bool
+    ) -> Stream:
+        dial = _Dial(ID(addr.multihash(relay)), tuple(addresses), None, chosen, relay=True)
+        return await self._open(running, dial, protocol)
+
+    async def _open(self, running: _Running, dial: _Dial, protocol: str) -> Stream:
+        swarm, peer, only = running.swarm, dial.peer, dial.only
+        old = dialling.live(swarm, peer, only)
+        tried = dialling.best(swarm, peer, only)
+        if tried is not None:
+            with trio.move_on_after(0.4 * self._limits.open):
+                try:
+                    return await self._speak(tried, protocol)
+                except Exception as error:
+                    if dialling.best(swarm, peer, only) == tried:
+                        raise  # it lives, and says no
+                    log.debug("a connection turned out dead: %s", type(error).__name__)
+        # There is none, or it is silent: its other end may have gone without a word.
+        conn = await self._dial_once(running, dial, instead_of=old)
+        for silent in old:
+            if tried is not None and dialling.route(silent) == dialling.route(tried):
+                await dialling.drop(swarm, silent)
+        return await self._speak(conn, protocol)
+
+    async def _speak_with(self, running: _Running, peer: ID, protocol: str) -> Stream:
+        return await self._speak(dialling.live(running.swarm, peer)[-1], protocol)
+
+    async def _speak(self, conn: SwarmConn, protocol: str) -> Stream:
+        muxed = conn.muxed_conn
+        assert isinstance(muxed, GuardedYamux)
+        if not muxed.stream_backlog_semaphore.value:
+            raise Unreachable("too many streams with this peer")
+        with hardening.shielded(hardening.WRITE_PATIENCE):
+            stream = await conn.new_stream()
+        try:
+            assert isinstance(stream, NetStream)
+            with trio.fail_after(self._limits.open):
+                await handshake.propose(Talk(stream), protocol.encode())
+        except BaseException:
+            await hardening.reset(stream)
+            raise
+        return LibP2PStream(stream, key_of(muxed.peer_id), inbound=False)
+
+    async def _dial_once(self, running: _Running, dial: _Dial, *, instead_of: list[SwarmConn]) -> SwarmConn:
+        """Dial, unless someone else already does the same: then wait for the result, and dial only if that was none.
+
+        Who knows other addresses of the peer waits for nobody: what one person says must not hold up another.
+        """
+        while dial in self._dialling:
+            await self._dialling[dial].wait()
+            fresh = [conn for conn in dialling.live(running.swarm, dial.peer, dial.only) if conn not in instead_of]
+            if fresh:
+                return fresh[-1]
+        self._dialling[dial] = trio.Event()
+        try:
+            return await running.dialler.dial(
+                dial.peer, dial.addresses, dial.only, chosen=dial.chosen, relay=dial.relay
+            )
+        finally:
+            self._dialling.pop(dial).set()
+
+    async def gone(self, peer: bytes) -> None:
+        """Wait until there is no direct connection with `peer`; one that has gone without a word is noticed."""
+        while running := self._running:
+            conn = dialling.best(running.swarm, ID(addr.multihash(peer)), "direct")
+            if conn is None:
+                return
+            assert isinstance(conn.muxed_conn, GuardedYamux)
+            await conn.muxed_conn.watch()
+
+    async def disconnect(self, peer: bytes, *, only: str | None = None) -> None:
+        running = self._running
+        if running is None:
+            return
+        async with trio.open_nursery() as nursery:
+            for conn in dialling.live(running.swarm, ID(addr.multihash(peer)), only):
+                nursery.start_soon(dialling.drop, running.swarm, conn)
+
+
+@dataclass(frozen=True, slots=True)
+class _Dial:
+    """What is dialled: see `Host.open`."""
+
+    peer: ID
+    addresses: tuple[str, ...]
+    only: str | None
+    chosen: bool
+    relay: bool
+
+
+class _Running:
+    """What exists only while a host runs."""
+
+    dialler: Dialler
+
+    def __init__(self, swarm: Swarm, basic: BasicHost, listening: Listening, inbound: Inbound) -> None:
+        self.swarm = swarm
+        self.basic = basic
+        self.inbound = inbound
+        self.endpoints = listening.endpoints
+
+
+quiet()
+hardening.only_ed25519()
+
+
+def set_limits(host: LibP2PHost, limits: Limits) -> None:
+    """These limits hold for whoever comes from now on; who is here stays."""
+    host._limits = limits
+    if host._streams is not None:
+        host._streams.resize(limits.inbound * limits.streams_per_peer, limits.streams_per_peer)
+    if host._running is not None:
+        host._running.inbound.limit(limits)

@@ -1,0 +1,327 @@
+"""Connections that others make with us, from their first byte to their last: admitted, secured, watched, ended.
+
+| what it has done so far                       | how long it may go on with that                                     |
+|-----------------------------------------------|---------------------------------------------------------------------|
+| nothing, or half a handshake                  | `Limits.handshake`, without the time it waits for its turn          |
+| shaken hands, and has no stream               | `Limits.idle`                                                       |
+| come by a relay, and proven nothing           | `Limits.proof`, from its first byte                                 |
+| has a stream                                  | as long as that goes on; its protocol has limits of its own         |
+| proven something (`vouch`)                    | without end                                                         |
+
+Where there is no room, `admission` says who goes. Direct connections and those by relays are two pools, so that a crowd
+in one keeps nobody out of the other.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Collection
+from functools import partial
+from math import inf
+
+import trio
+from libp2p.network.swarm import Swarm
+
+from p2pchat.net import addresses as addr
+from p2pchat.net.admission.arrivals import Arrivals
+from p2pchat.net.admission.limits import Limits
+from p2pchat.net.admission.slots import REFUSALS, Pool, Remembered, Slot
+from p2pchat.net.libp2p import dial, handshake, hardening, listen
+from p2pchat.net.libp2p.hardening import GuardedYamux, Wire
+from p2pchat.net.libp2p.streams import CircuitPipe, LibP2PStream, key_of
+from p2pchat.net.transport import web, websocket
+from p2pchat.net.transport.pipes import TcpPipe, keep_alive
+
+log = logging.getLogger("p2pchat.net")
+
+SWEEP_SECONDS = 10.0
+LOG_SECONDS = 60.0
+"""At most one line in the log in so many seconds says that somebody was turned away."""
+IDLE, NO_PROOF, ROOM = "idle", "no proof", "room made"
+ENDINGS = (IDLE, NO_PROOF, ROOM)
+"""Why we ended a connection that somebody made with us, as the metrics say it."""
+_TCP_CLOSED = (7, 8)  # TCP_CLOSE, TCP_CLOSE_WAIT in Linux' include/net/tcp_states.h
+
+
+class Guest(Slot):
+    """One inbound connection. number: how early it came. sock: None where it came by a relay. scope: cancelled, it
+    ends. shaking: the same for its handshake."""
+
+    __slots__ = ("idle_since", "muxed", "number", "scope", "shaking", "sock", "vouched")
+
+    def __init__(self, place: str, number: int, sock: socket.socket | None = None) -> None:
+        super().__init__(place, self._make_room)
+        self.scope = trio.CancelScope()
+        self.number = number
+        self.sock = sock
+        self.shaking = trio.CancelScope()
+        self.muxed: GuardedYamux | None = None
+        self.idle_since = trio.current_time()
+        self.vouched = False
+
+    def _make_room(self) -> None:
+        self.scope.cancel()
+
+    @property
+    def hung_up(self) -> bool:
+        """Whether the other end of a socket has closed it already: what it asked for is of no use to it any more."""
+        info = getattr(socket, "TCP_INFO", None)
+        if self.sock is None or info is None:
+            return False
+        try:
+            return self.sock.getsockopt(socket.IPPROTO_TCP, info, 1)[0] in _TCP_CLOSED
+        except OSError:
+            return True
+
+
+class Inbound:
+    """Takes connections in for one run of a host. `gone` is told every peer whose connection has ended, `met` every
+    connection that was secured. `web_path` gives that of `LibP2PHost`.
+    """
+
+    def __init__(
+        self,
+        swarm: Swarm,
+        limits: Limits,
+        proven: Remembered,
+        gone: Callable[[bytes], None],
+        met: Callable[[GuardedYamux], None] = lambda muxed: None,
+        *,
+        web_path: Callable[[], str] = str,
+        proxies: Collection[str] = (),
+    ) -> None:
+        # Sockets by where they come from, until a reverse proxy, which brings many, says for whom.
+        self._by_proxy = {addr.neighbourhood(proxy): limits.inbound for proxy in proxies}
+        self.direct = Pool(limits.inbound, limits.inbound_per_place, self._by_proxy)
+        self.by_relay = Pool(limits.circuits, limits.circuits_per_relay)
+        self.found: dict[bytes, str] = {}
+        self.ended = dict.fromkeys(ENDINGS, 0)
+        self._swarm = swarm
+        self._limits = limits
+        self._proven = proven
+        self._gone = gone
+        self._met = met
+        self._web_path = web_path
+        self._proxies = proxies
+        self._arrivals = Arrivals()
+        self._guests: dict[Guest, Pool] = {}
+        self._by_peer: dict[bytes, set[Guest]] = {}
+        self._said = (0, -LOG_SECONDS)
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """How many were turned away, by reason."""
+        return {reason: count + self.by_relay.refused[reason] for reason, count in self.direct.refused.items()}
+
+    @property
+    def endings(self) -> dict[str, int]:
+        """How many we have ended, by reason."""
+        return {**self.ended, ROOM: self.direct.evicted + self.by_relay.evicted}
+
+    def limit(self, limits: Limits) -> None:
+        """These limits hold for whoever comes from now on; who is here stays."""
+        self._limits = limits
+        self._by_proxy.update(dict.fromkeys(self._by_proxy, limits.inbound))
+        self.direct.resize(limits.inbound, limits.inbound_per_place)
+        self.by_relay.resize(limits.circuits, limits.circuits_per_relay)
+
+    async def run(self, listeners: Collection[socket.socket]) -> None:
+        """Accept until cancelled; every connection ends then."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._arrivals.run)
+            nursery.start_soon(self._sweep)
+            for listener in listeners:
+                nursery.start_soon(listen.accept, listener, partial(nursery.start_soon, self._serve))
+
+    # --- who has proven something ----------------------------------------------------------------------------------
+
+    def vouch(self, peer: bytes) -> None:
+        """A peer has proven something: the connections it has now stay, and it is known when it comes again."""
+        self._proven.add(peer)
+        for guest in self._by_peer.get(peer, ()):
+            guest.vouched = True
+            guest.scope.deadline = inf
+            self._guests[guest].prove(guest)
+
+    def abandon(self, peer: bytes) -> None:
+        """End its connections at once, without a word."""
+        for guest in self._by_peer.get(peer, ()):
+            guest.scope.cancel()
+
+    # --- one connection --------------------------------------------------------------------------------------------
+
+    async def _serve(self, sock: socket.socket) -> None:
+        """One socket; its slot is free again when this returns."""
+        stream = None
+        try:
+            (remote, from_port, *_), (here, port, *_) = sock.getpeername(), sock.getsockname()
+            guest = Guest(addr.neighbourhood(remote), self._arrivals.number(), sock)
+            if not self.direct.admit(guest):
+                return
+            try:
+                stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+                keep_alive(stream)
+                outside = addr.from_outside(here, remote)
+                found = addr.Endpoint(ipaddress.ip_address(here), port).text() if outside else ""
+                await self._carry(self.direct, guest, partial(self._meet, guest, (remote, from_port), stream), found)
+            finally:
+                self.direct.release(guest)
+        except OSError:
+            return
+        finally:
+            # trio has to know, or whoever waits for the socket would wait for ever
+            (sock if stream is None else stream.socket).close()
+
+    async def adopt(self, stream: LibP2PStream, accepted: Callable[[], Awaitable[None]]) -> bool:
+        """Take what comes on a relay's stream as a connection, and carry it until it ends; see `LibP2PHost.adopt`."""
+        place = f"relay {addr.peer_id(stream.peer)}"
+        guest = Guest(place, self._arrivals.number())
+        if not self.by_relay.admit(guest):
+            return False
+
+        async def meet() -> Wire:
+            await accepted()
+            return Wire(CircuitPipe(stream), place)
+
+        guest.scope.deadline = trio.current_time() + self._limits.proof
+        try:
+            with stream.carrying():
+                await self._carry(self.by_relay, guest, meet)
+            if guest.scope.cancelled_caught and not guest.gone and not guest.vouched:
+                self.ended[NO_PROOF] += 1
+        finally:
+            self.by_relay.release(guest)
+            await stream.kill()
+        return True
+
+    async def _meet(self, guest: Guest, remote: tuple[str, int], stream: trio.SocketStream) -> Wire:
+        """Find out what a stranger speaks: raw libp2p, which begins with its greeting, or HTTP, where we do."""
+        if not (path := self._web_path()):
+            return Wire(TcpPipe(stream), guest.place, remote)
+        head = bytes(await stream.receive_some(web.MAX_HEAD))
+        if not head:
+            raise trio.BrokenResourceError
+        if head[:1] == handshake.GREETING[:1]:
+            return Wire(TcpPipe(stream, head), guest.place, remote)
+        await self._wait(guest)  # who has said all it has to say over HTTP may be answered still
+        pipe, forwarded = await websocket.accept(stream, head, path)
+        if remote[0] in self._proxies and forwarded:
+            self.direct.release(guest)
+            guest.place, guest.gone = addr.neighbourhood(forwarded[-1]), False
+            if not self.direct.admit(guest):
+                guest.gone = True
+                raise trio.BrokenResourceError
+        return Wire(pipe, guest.place, remote)
+
+    async def _carry(self, pool: Pool, guest: Guest, meet: Callable[[], Awaitable[Wire]], found: str = "") -> None:
+        """Secure one connection and carry it until it ends. `found`: at which public address of ours it came in from
+        outside."""
+        self._guests[guest] = pool
+        wire = None
+        try:
+            with guest.scope:
+                with trio.fail_after(self._limits.handshake) as guest.shaking:
+                    wire = await meet()
+                    upgrader = self._swarm.upgrader
+                    assert isinstance(upgrader, hardening.Upgrader)
+                    muxed = await upgrader.take_in(wire, partial(self._turn, guest))
+                await self._stay(pool, guest, muxed, found)
+        except Exception as error:  # noqa: BLE001 - a stranger's bytes must not end the node
+            log.debug("an inbound connection failed: %s", type(error).__name__)
+        finally:
+            del self._guests[guest]
+            if wire is not None:
+                wire.abandon()
+
+    async def _turn(self, guest: Guest) -> None:
+        """Wait for a turn of a handshake. Raises where nobody waits for us any more."""
+        await self._wait(guest)
+        if guest.hung_up:
+            raise trio.BrokenResourceError
+
+    async def _wait(self, guest: Guest) -> None:
+        """Wait until those who came earlier had their turn; that costs no time of its handshake."""
+        left, guest.shaking.deadline = guest.shaking.deadline - trio.current_time(), inf
+        await self._arrivals.turn(guest.number, guest.place)
+        guest.shaking.deadline = trio.current_time() + left
+
+    async def _stay(self, pool: Pool, guest: Guest, muxed: GuardedYamux, found: str) -> None:
+        peer = key_of(muxed.peer_id)
+        # A peer whose old connections died unnoticed must get in again, so the oldest goes, not the new one.
+        for conn in dial.live(self._swarm, muxed.peer_id)[: 1 - self._limits.connections_per_peer or None]:
+            assert isinstance(conn.muxed_conn, GuardedYamux)
+            conn.muxed_conn.abandon()
+        guest.muxed, guest.idle_since = muxed, trio.current_time()
+        self._by_peer.setdefault(peer, set()).add(guest)
+        try:
+            await self._swarm.add_conn(muxed, "inbound")
+            self._met(muxed)
+            if self._proven.has(peer):
+                pool.prove(guest)
+            if found:
+                self.found[peer] = found
+            await muxed.event_closed.wait()
+        finally:
+            muxed.abandon()
+            if found:
+                self.found.pop(peer, None)
+            self._by_peer[peer].discard(guest)
+            if not self._by_peer[peer]:
+                del self._by_peer[peer]
+            self._gone(peer)
+
+    # --- housekeeping ----------------------------------------------------------------------------------------------
+
+    async def _sweep(self) -> None:
+        """End what has been idle for too long, and say in the log that somebody was turned away."""
+        while True:
+            await trio.sleep(SWEEP_SECONDS)
+            now = trio.current_time()
+            for guest in list(self._guests):
+                if guest.muxed is None or guest.vouched:
+                    continue
+                if guest.muxed.streams:
+                    guest.idle_since = now
+                elif now - guest.idle_since >= self._limits.idle:
+                    self.ended[IDLE] += 1
+                    guest.scope.cancel()
+            self._tell(now)
+
+    def _tell(self, now: float) -> None:
+        turned_away = sum(self.refused.values()) + self.endings[ROOM]
+        before, at = self._said
+        if turned_away > before and now - at >= LOG_SECONDS:
+            log.warning(
+                "connections: %d were turned away or had to make room since the last word", turned_away - before
+            )
+            self._said = (turned_away, now)
+
+
+class Hospitality:
+    """What a host knows of those who come to it: who has proven something, who was turned away. Nothing while it does
+    not run."""
+
+    _inbound: Inbound | None = None
+
+    def vouch(self, peer: bytes) -> None:
+        """A peer has proven something on a connection that it made: a verified link, say. The connections that it has
+        now stay, whoever else comes; and when it comes again, it is known."""
+        if self._inbound:
+            self._inbound.vouch(peer)
+
+    def abandon(self, peer: bytes) -> None:
+        """End the connections that a peer has made, at once and without a word."""
+        if self._inbound:
+            self._inbound.abandon(peer)
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """How many connections were turned away in this run, by reason."""
+        return self._inbound.refused if self._inbound else dict.fromkeys(REFUSALS, 0)
+
+    @property
+    def ended(self) -> dict[str, int]:
+        """How many connections that others made we have ended in this run, by reason."""
+        return self._inbound.endings if self._inbound else dict.fromkeys(ENDINGS, 0)

@@ -1,0 +1,222 @@
+"""The bytes under the muxer: a pipe as libp2p wants it, and what Noise made of one."""
+
+from __future__ import annotations
+
+import trio
+from libp2p.connection_types import ConnectionType
+from libp2p.crypto.ed25519 import Ed25519PublicKey
+from libp2p.crypto.keys import KeyPair
+from libp2p.io.abc import ReadWriteCloser
+from libp2p.io.exceptions import ConnectionClosedError
+from libp2p.peer.id import ID
+from libp2p.security.base_session import BaseSession
+from libp2p.security.noise.io import MAX_PLAINTEXT_LENGTH
+from multiaddr import Multiaddr
+
+from p2pchat.core.primitives import CountingCipher
+from p2pchat.net import addresses as addr
+from p2pchat.net.admission import budget
+from p2pchat.net.admission.budget import Account
+from p2pchat.net.transport.pipes import Pipe, TcpPipe
+
+WRITE_PATIENCE = 10.0  # seconds one frame may take to leave this machine before the connection counts as dead
+MAX_READ = 2**16  # the largest piece any layer above the socket has a reason to ask for: a Noise message
+MAX_NEGOTIATION = 1024  # bytes of one multistream-select message; ours are below 40
+MAX_READS = 100  # by libp2p, before Noise is agreed on: a negotiation and a handshake take 10
+_LENGTH = 2  # bytes that say how long a Noise message is
+
+
+def shielded(seconds: float) -> trio.CancelScope:
+    """A scope that no cancellation from outside reaches, and that ends by itself after `seconds`."""
+    scope = trio.CancelScope(deadline=trio.current_time() + seconds)
+    scope.shield = True
+    return scope
+
+
+class Wire(ReadWriteCloser):
+    """One pipe, as libp2p wants it: `read(n)` gives exactly n bytes, or fewer only at the end.
+
+    One task reads and one writes at a time. place: where it comes from, as far as limits go. account: what it may cost.
+    remote: IP address and port of the other end, for telling it where it is seen.
+    """
+
+    def __init__(self, pipe: Pipe, place: str = "", remote: tuple[str, int] | None = None) -> None:
+        self._pipe = pipe
+        self.place = place
+        self.account = Account(place)
+        pipe.bill(self.account)
+        self.remote = remote
+        self._buffer = bytearray()
+        self._reads = 0
+
+    @property
+    def route(self) -> str:
+        return self._pipe.route
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that have come and were not read."""
+        return len(self._buffer)
+
+    async def read(self, n: int | None = None) -> bytes:
+        """Every caller in libp2p reads a length it knows. One above MAX_READ was announced by a peer who means harm."""
+        if n is None or not 0 <= n <= MAX_READ:
+            raise ConnectionClosedError("a peer announced too much", transport="tcp")
+        self._reads += 1
+        if self._reads > MAX_READS:
+            raise ConnectionClosedError("a peer asks too often", transport="tcp")
+        self.account.charge(budget.READ)
+        if self.account.due:
+            await self.account.settle()
+        await self._until(n)
+        return self._taken(0, n)
+
+    async def message(self) -> bytes:
+        """The next Noise message, still sealed, without its length; b"" at the end."""
+        if await self._until(_LENGTH):
+            length = int.from_bytes(self._buffer[:_LENGTH], "big")
+            if await self._until(_LENGTH + length):
+                return self._taken(_LENGTH, length)
+        return b""
+
+    async def _until(self, n: int) -> bool:
+        """Whether there are n bytes, having waited for them."""
+        try:
+            while len(self._buffer) < n:
+                some = await self._pipe.receive()
+                if not some:
+                    return False
+                self._buffer += some
+                del some  # it would be kept for as long as the next one is waited for
+                self.account.received()
+                if self.account.due:
+                    await self.account.settle()
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise ConnectionClosedError("the connection broke", transport="tcp") from error
+        return True
+
+    def _taken(self, start: int, size: int) -> bytes:
+        with memoryview(self._buffer) as view:
+            piece = bytes(view[start : start + size])
+        del self._buffer[: start + size]
+        return piece
+
+    async def write(self, data: bytes) -> None:
+        try:
+            await self._pipe.send(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise ConnectionClosedError("the connection broke", transport="tcp") from error
+
+    def write_now(self, data: bytes) -> bytes:
+        """Write what goes without waiting; the rest is left to `write`, which is all of it where this is no socket."""
+        if not isinstance(self._pipe, TcpPipe):
+            return data
+        try:
+            return data[self._pipe.send_now(data) :]
+        except trio.BrokenResourceError as error:
+            raise ConnectionClosedError("the connection broke", transport="tcp") from error
+
+    async def close(self) -> None:
+        await self._pipe.close()
+
+    def abandon(self) -> None:
+        """Close it now, without waiting: whoever reads or writes is woken with an error."""
+        self._pipe.abandon()
+
+    def get_remote_address(self) -> tuple[str, int] | None:
+        """libp2p wants to know for its logs only."""
+        return None
+
+
+class Sealed(BaseSession):
+    """What libp2p calls a `SecureSession`, without the five layers that each read of 12 bytes goes through there: a
+    message is taken from the wire, opened, and handed on whole. One task writes at a time.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        me: ID,
+        pair: KeyPair,
+        peer: bytes,
+        send: CountingCipher,
+        receive: CountingCipher,
+        *,
+        dialled: bool,
+    ) -> None:
+        super().__init__(
+            local_peer=me,
+            local_private_key=pair.private_key,
+            remote_peer=ID(addr.multihash(peer)),
+            remote_permanent_pubkey=Ed25519PublicKey.from_bytes(peer),
+            is_initiator=dialled,
+        )
+        self.wire = wire
+        self._send = send
+        self._receive = receive
+        self._rest = b""  # of a message that was not asked for whole
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that have come and were not read, as far as they are opened."""
+        return len(self._rest)
+
+    @property
+    def account(self) -> Account:
+        """What the connection may cost."""
+        return self.wire.account
+
+    async def message(self) -> bytes:
+        """What came, as far as one message goes; b"" at the end. Raises ConnectionClosedError, also for a message that
+        holds nothing, and CannotOpen for what was not sealed by the other end."""
+        if not self._rest:
+            account = self.wire.account
+            if account.due:
+                await account.settle()
+            sealed = await self.wire.message()
+            if not sealed:
+                return b""
+            self._rest = self._receive.decrypt(sealed)
+            del sealed
+            account.charge(budget.MESSAGE)
+            if not self._rest:
+                raise ConnectionClosedError("an empty message", transport="tcp")
+        message, self._rest = self._rest, b""
+        return message
+
+    async def read(self, n: int | None = None) -> bytes:
+        """Exactly n bytes, or fewer at the end: for the negotiation."""
+        assert n is not None
+        data = b""
+        while len(data) < n:
+            some = await self.message()
+            if not some:
+                break
+            data, self._rest = data + some[: n - len(data)], some[n - len(data) :]
+        return data
+
+    async def write(self, data: bytes) -> None:
+        await self.wire.write(self._seal(data))
+
+    def write_now(self, data: bytes) -> bytes:
+        """Seal `data` and write what goes without waiting; what is left is for `wire.write`."""
+        return self.wire.write_now(self._seal(data))
+
+    def _seal(self, data: bytes) -> bytes:
+        pieces = []
+        for start in range(0, len(data), MAX_PLAINTEXT_LENGTH):
+            sealed = self._send.encrypt(data[start : start + MAX_PLAINTEXT_LENGTH])
+            pieces += [len(sealed).to_bytes(_LENGTH, "big"), sealed]
+        return b"".join(pieces)
+
+    async def close(self) -> None:
+        await self.wire.close()
+
+    def get_remote_address(self) -> tuple[str, int] | None:
+        return None
+
+    def get_transport_addresses(self) -> list[Multiaddr]:
+        return []
+
+    def get_connection_type(self) -> ConnectionType:
+        return ConnectionType.UNKNOWN

@@ -1,0 +1,145 @@
+"""What any libp2p host does for anybody: identify itself, take a push, answer pings. (`handshake` agrees on it.)
+
+A stranger must not be able to tell ours from another, so it says, in this order and with these limits, what py-libp2p
+says as it comes (multistream-select 1.0.0, identify 1.0.0, ping 1.0.0 of the libp2p specifications). What differs is
+done for our own safety: a push is read and forgotten, and over a circuit no address of ours is told.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from weakref import WeakSet
+
+import trio
+from libp2p.crypto.keys import KeyPair
+from libp2p.host.ping import ID as PING
+from libp2p.host.ping import PING_LENGTH, RESP_TIMEOUT
+from libp2p.identity.identify.identify import AGENT_VERSION, PROTOCOL_VERSION
+from libp2p.identity.identify.identify import ID as IDENTIFY
+from libp2p.identity.identify.pb.identify_pb2 import Identify
+from libp2p.identity.identify_push.identify_push import ID_PUSH as PUSH
+from libp2p.peer.id import ID
+from libp2p.peer.peerstore import create_signed_peer_record
+from libp2p.utils.varint import encode_uvarint
+from multiaddr import Multiaddr
+
+from p2pchat.errors import LinkLost
+from p2pchat.net.libp2p.hardening import GuardedYamux
+from p2pchat.net.libp2p.streams import LibP2PStream
+from p2pchat.net.ports import Handler, Stream
+
+log = logging.getLogger("p2pchat.net")
+
+NAMES = (str(IDENTIFY), str(PUSH), str(PING))
+"""What every libp2p host serves, in the order in which py-libp2p lists it."""
+MAX_PINGERS = 2
+"""Streams of one peer on which it may ping at the same time."""
+MAX_PUSH = 65_536
+PUSH_TIMEOUT = 10.0
+ASK_AFTER = 0.5
+"""Seconds until one who has connected, and is none of those we expect, is asked who it is."""
+MAX_ASKING = 8
+"""Of those, how many at the same time; others are not asked."""
+ASK_TIMEOUT = 10.0
+MAX_IDENTITY = 65_536
+
+
+class Courtesies:
+    """The handlers of `NAMES` for one run of a host. `listening`: the addresses it is bound to, as it was told them.
+
+    expected: the connections on which somebody has said a name that not everybody knows.
+    """
+
+    def __init__(self, me: ID, pair: KeyPair, listening: Sequence[str]) -> None:
+        self._direct = _identity(me, pair, [Multiaddr(address) for address in listening])
+        self._by_circuit = _identity(me, pair, [])
+        self._pingers: Counter[bytes] = Counter()
+        self._asking = 0
+        self.expected: WeakSet[GuardedYamux] = WeakSet()
+        self.handlers: dict[str, Handler] = dict(zip(NAMES, (self._identify, _forget_push, self._ping), strict=True))
+
+    async def ask_back(self, muxed: GuardedYamux, ask: Callable[[], Awaitable[Stream]]) -> None:
+        """Ask who has connected, as every libp2p host does, and forget the answer. Those who turn out soon to be
+        expected are not asked. `ask`: opens a stream for it, may raise anything."""
+        await trio.sleep(ASK_AFTER)
+        if muxed in self.expected or self._asking >= MAX_ASKING:
+            return
+        self._asking += 1
+        try:
+            with trio.move_on_after(ASK_TIMEOUT):
+                stream = await ask()
+                try:
+                    await _drained(stream, MAX_IDENTITY)
+                finally:
+                    await stream.close()
+        except Exception as error:  # noqa: BLE001 - a stranger's answer may not end anything
+            log.debug("who connected did not say who it is: %s", type(error).__name__)
+        finally:
+            self._asking -= 1
+
+    async def _identify(self, stream: Stream) -> None:
+        assert isinstance(stream, LibP2PStream)
+        answer = Identify()
+        answer.CopyFrom(self._direct if stream.route == "direct" else self._by_circuit)
+        if stream.remote is not None:
+            host, port = stream.remote
+            answer.observed_addr = Multiaddr(f"/ip{6 if ':' in host else 4}/{host}/tcp/{port}").to_bytes()
+        said = answer.SerializeToString()
+        await stream.write(encode_uvarint(len(said)) + said)
+
+    async def _ping(self, stream: Stream) -> None:
+        assert isinstance(stream, LibP2PStream)
+        if self._pingers[stream.peer] >= MAX_PINGERS:
+            await stream.kill()
+            return
+        self._pingers[stream.peer] += 1
+        try:
+            while ping := await _exactly(stream, PING_LENGTH):
+                await stream.write(ping)
+        except LinkLost:
+            await stream.kill()
+        except trio.TooSlowError:
+            return
+        finally:
+            self._pingers[stream.peer] -= 1
+            if not self._pingers[stream.peer]:
+                del self._pingers[stream.peer]
+
+
+async def _exactly(stream: Stream, size: int) -> bytes:
+    """So many bytes within the time that a ping may take; b"" at the end of the stream, also within a ping."""
+    data = b""
+    with trio.fail_after(RESP_TIMEOUT):
+        while len(data) < size:
+            some = await stream.read(size - len(data))
+            if not some:
+                return b""
+            data += some
+    return data
+
+
+async def _forget_push(stream: Stream) -> None:
+    """Whatever a peer says of itself by itself, nobody here asks for."""
+    with trio.move_on_after(PUSH_TIMEOUT):
+        await _drained(stream, MAX_PUSH)
+
+
+async def _drained(stream: Stream, most: int) -> None:
+    while most > 0 and (some := await stream.read(most)):
+        most -= len(some)
+
+
+def _identity(me: ID, pair: KeyPair, listening: Sequence[Multiaddr]) -> Identify:
+    ours = Multiaddr(f"/p2p/{me}")
+    record = create_signed_peer_record(me, [address.encapsulate(ours) for address in listening], pair.private_key)
+    return Identify(
+        protocol_version=PROTOCOL_VERSION,
+        agent_version=AGENT_VERSION,
+        public_key=pair.public_key.serialize(),
+        listen_addrs=[address.to_bytes() for address in listening],
+        observed_addr=b"",
+        protocols=NAMES,
+        signedPeerRecord=record.marshal_envelope(),
+    )

@@ -1,0 +1,203 @@
+"""`ports.Stream` over a libp2p stream: one error for all of libp2p's, and no cancellation in the middle of a write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import trio
+from libp2p.network.stream.net_stream import NetStream
+from libp2p.peer.id import ID
+from libp2p.stream_muxer.exceptions import MuxedStreamError
+from libp2p.stream_muxer.yamux.yamux import YamuxStream
+
+from p2pchat.errors import LinkLost
+from p2pchat.net import addresses as addr
+from p2pchat.net.admission.budget import Account
+from p2pchat.net.libp2p import hardening
+from p2pchat.net.libp2p.hardening import GuardedYamux
+from p2pchat.net.libp2p.yamux import acknowledge
+from p2pchat.net.transport.pipes import CHUNK
+
+STREAM_PATIENCE = 15.0  # seconds one write may take in all
+
+
+class LibP2PStream:
+    """`ports.Stream` over one libp2p stream. head: bytes that go before everything else, joined with what is written
+    first."""
+
+    def __init__(self, stream: NetStream, peer: bytes, *, inbound: bool, head: bytes = b"") -> None:
+        assert isinstance(stream.muxed_stream, YamuxStream)
+        assert isinstance(stream.muxed_conn, GuardedYamux)
+        self.peer = peer
+        self.inbound = inbound
+        self._stream = stream
+        self._inner = stream.muxed_stream
+        self._muxed = stream.muxed_conn
+        self._closed = False
+        self._head = head
+
+    @property
+    def route(self) -> str:
+        return self._muxed.route
+
+    @property
+    def place(self) -> str:
+        """Where on the network the other side is (`addresses.neighbourhood`, or by which relay it comes), for limits;
+        never to be written down."""
+        return self._muxed.place
+
+    @property
+    def account(self) -> Account:
+        """What the connection may cost: of a contact's, say `prove`."""
+        return self._muxed.account
+
+    @property
+    def connection(self) -> object:
+        """What all streams of one connection have in common: to be compared, not to be used."""
+        return self._muxed
+
+    @property
+    def remote(self) -> tuple[str, int] | None:
+        """The IP address and port at the other end; None over a circuit. Never to be written down."""
+        return self._muxed.remote
+
+    async def read(self, at_most: int) -> bytes:
+        if self._closed or at_most < 1:
+            raise LinkLost("this stream was closed here")
+        if self._head:
+            await self.write(b"")
+        try:
+            return await self._muxed.take(self._inner, at_most)
+        except MuxedStreamError as error:
+            if hardening.ended_cleanly(self._muxed, error) and not self._closed:
+                return b""
+            raise hardening.lost(error) from error
+        except Exception as error:  # the one error of a stream is ours
+            raise hardening.lost(error) from error
+
+    async def write(self, data: bytes) -> None:
+        if self._closed:
+            raise LinkLost("this stream was closed here")
+        data, self._head = self._head + data, b""
+        if self._muxed.goes_at_once(self._inner, len(data)):
+            await self._put(data)
+            return
+        with hardening.shielded(STREAM_PATIENCE) as scope:
+            await self._put(data)
+        if scope.cancelled_caught:
+            await hardening.reset(self._stream)
+            raise LinkLost("the peer takes nothing")
+
+    async def _put(self, data: bytes) -> None:
+        try:
+            await self._muxed.put(self._inner, data)
+        except Exception as error:  # the one error of a stream is ours
+            raise hardening.lost(error) from error
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        if self._head:
+            with suppress(LinkLost):
+                await self.write(b"")
+        self._closed = True
+        with hardening.shielded(STREAM_PATIENCE):
+            with suppress(Exception):
+                await self._stream.close()
+            with suppress(Exception):
+                await self._muxed.forget(self._inner)
+
+    def cut(self) -> None:
+        """Wake whoever reads or writes it with an error, at once; `kill` has still to come."""
+        self._closed = True
+        self._muxed.cut(self._inner)
+
+    async def kill(self) -> None:
+        """End both directions without waiting for anything to arrive. Never raises; shielded from cancellation."""
+        self._closed = True
+        await self._muxed.kill(self._inner)
+
+    @contextmanager
+    def carrying(self) -> Iterator[None]:
+        """While it carries a connection or is half of a circuit: its window comes on top of what may be unread."""
+        self._muxed.carried += 1
+        try:
+            yield
+        finally:
+            self._muxed.carried -= 1
+
+
+class Talk:
+    """A stream while its two ends agree on a protocol: a `handshake.Channel`."""
+
+    def __init__(self, stream: NetStream) -> None:
+        assert isinstance(stream.muxed_stream, YamuxStream)
+        assert isinstance(stream.muxed_conn, GuardedYamux)
+        self._inner = stream.muxed_stream
+        self._muxed = stream.muxed_conn
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that have come and were not read."""
+        return len(self._muxed.stream_buffers.get(self._inner.stream_id, b""))
+
+    @property
+    def account(self) -> Account:
+        """What the connection may cost."""
+        return self._muxed.account
+
+    async def read(self, n: int | None = None) -> bytes:
+        """n bytes, never more. Raises what libp2p does, also at the end."""
+        assert n is not None
+        data = b""
+        while len(data) < n:
+            data += await self._muxed.take(self._inner, n - len(data))
+        return data
+
+    async def write(self, data: bytes) -> None:
+        """All of `data`. Raises what libp2p does."""
+        with hardening.shielded(STREAM_PATIENCE):
+            await acknowledge(self._inner)  # by itself, as libp2p does
+            await self._muxed.put(self._inner, data)
+
+
+class CircuitPipe:
+    """`pipes.Pipe` over a stream with a relay that has been joined to somebody's.
+
+    Whoever made it ends the stream with `kill` when the connection on it is over.
+    """
+
+    route = "circuit"
+
+    def __init__(self, stream: LibP2PStream) -> None:
+        self._stream = stream
+
+    async def receive(self) -> bytes:
+        try:
+            return await self._stream.read(CHUNK)
+        except LinkLost as error:
+            raise trio.BrokenResourceError from error
+
+    async def send(self, data: bytes) -> None:
+        try:
+            await self._stream.write(data)
+        except LinkLost as error:
+            raise trio.BrokenResourceError from error
+
+    async def close(self) -> None:
+        await self._stream.close()
+
+    def abandon(self) -> None:
+        self._stream.cut()
+
+    def bill(self, account: Account) -> None:
+        pass
+
+
+def key_of(peer: ID) -> bytes:
+    """The 32-byte key of a libp2p peer id."""
+    key = addr.peer_from_multihash(peer.to_bytes())
+    if key is None:
+        raise LinkLost("a peer without an Ed25519 key")
+    return key

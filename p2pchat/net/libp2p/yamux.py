@@ -1,0 +1,434 @@
+"""Yamux (its specification is hashicorp/yamux, spec.md) with libp2p's objects and our own loops.
+
+libp2p's way of reading a frame takes two reads of five layers, three locks and a dozen formatted log lines, and keeps
+the last frame of every connection until the next one comes; a write takes four locks, each a turn of the scheduler. A
+relay has thousands of connections and pays for that with much of its time and memory (docs/decisions/0024).
+What libp2p calls from outside is as it was: streams are its `YamuxStream`, with its dictionaries and events.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import trio
+from libp2p.io.exceptions import ConnectionClosedError
+from libp2p.peer.id import ID
+from libp2p.stream_muxer.exceptions import MuxedStreamEOF, MuxedStreamError, MuxedStreamReset
+from libp2p.stream_muxer.yamux import yamux
+
+from p2pchat.net.admission import budget
+from p2pchat.net.admission.limits import WINDOW
+from p2pchat.net.libp2p.secure_channel import WRITE_PATIENCE, Sealed, shielded
+
+log = logging.getLogger("p2pchat.net")
+
+WINDOW_PATIENCE = 5.0
+"""Seconds a stream may wait for its other end to make room."""
+PING_AFTER = 10.0  # seconds between two questions to the other end of a connection that is watched
+PONG_PATIENCE = 15.0  # seconds it may take to answer
+_HEAD = struct.Struct(yamux.YAMUX_HEADER_FORMAT)
+_MOST_FRAME = 60_000 + _HEAD.size  # a joined write of ours, and so one Noise message
+_SYN, _ACK, _FIN, _RST = yamux.FLAG_SYN, yamux.FLAG_ACK, yamux.FLAG_FIN, yamux.FLAG_RST
+
+
+class Substream(yamux.YamuxStream):
+    """libp2p's stream, whose window has one account: libp2p's negotiation reads as we do, by `GuardedYamux.take`.
+
+    `recv_window`: bytes that the other end may still send. With what is buffered and what was read since the last
+    update of the window, that is `WINDOW`, always. `unacknowledged`: the other end began it, and was not told yet that
+    it has come.
+    """
+
+    unacknowledged = False
+
+    async def read(self, n: int | None = -1) -> bytes:
+        conn = self.muxed_conn
+        assert isinstance(conn, GuardedYamux)
+        if n == 0:
+            return b""
+        return await conn.take(self, WINDOW if n is None or n < 0 else n)
+
+    async def close(self) -> None:
+        await acknowledge(self)
+        await super().close()
+
+    async def reset(self) -> None:
+        await acknowledge(self)
+        await super().reset()
+
+
+async def acknowledge(stream: yamux.YamuxStream) -> None:
+    """Tell the other end by a frame of its own that its stream has come, unless it was told."""
+    conn = stream.muxed_conn
+    assert isinstance(conn, GuardedYamux)
+    if acknowledgement := conn._acknowledgement(stream):
+        await conn._write_frame(acknowledgement)
+
+
+class GuardedYamux(yamux.Yamux):
+    """Yamux that survives cancellation and holds peers to their limits.
+
+    `serve`: is handed every stream that the other end begins, and sees to it that it is acknowledged, which the first
+    `put` does; without it, streams are acknowledged at once and wait in libp2p's channel.
+    """
+
+    serve: Callable[[Substream], None] | None = None
+
+    def __init__(self, conn: Sealed, peer_id: ID, max_unread: int) -> None:
+        super().__init__(conn, peer_id, is_initiator=conn.is_initiator)
+        self._sealed = conn
+        self.account = conn.wire.account
+        self._max_unread = max_unread
+        self.carried = 0  # streams that carry a connection: each may fill its window besides
+        self.patience = WRITE_PATIENCE
+        self._abandoned = False
+        self._head = b""  # of a frame whose head has not come whole
+        self._coming: tuple[int, int] = (0, 0)  # the stream and the flags of the frame whose body is coming
+        self._left = 0  # bytes of that body that have not come
+        self._room: dict[int, trio.Event] = {}  # streams whose writer waits for window
+
+    @property
+    def route(self) -> str:
+        return self._sealed.wire.route
+
+    @property
+    def place(self) -> str:
+        """Where the connection comes from, as far as limits go."""
+        return self._sealed.wire.place
+
+    @property
+    def remote(self) -> tuple[str, int] | None:
+        """IP address and port of the other end; None over a circuit."""
+        return self._sealed.wire.remote
+
+    @property
+    def alive(self) -> bool:
+        """False as soon as one side has seen the connection end; a silent end takes longer to notice."""
+        return not (self._abandoned or self.event_shutting_down.is_set())
+
+    def abandon(self) -> None:
+        """Close the socket under it at once; the read loop then does the rest."""
+        self._abandoned = True
+        self._sealed.wire.abandon()
+
+    async def watch(self) -> None:
+        """Wait for the end of the connection. One whose other end answers nothing for `PING_AFTER` + `PONG_PATIENCE`
+        seconds is ended. For one task at a time.
+        """
+        with suppress(Exception):  # of a write: it is over
+            while self.alive:
+                self._ping_event = trio.Event()
+                await self._write_frame(_HEAD.pack(0, yamux.TYPE_PING, _SYN, 0, 0))
+                with trio.move_on_after(PONG_PATIENCE) as waiting:
+                    await self._ping_event.wait()
+                if waiting.cancelled_caught:
+                    log.info("a connection went silent")
+                    self.abandon()
+                    break
+                with trio.move_on_after(PING_AFTER):
+                    await self.event_closed.wait()
+        await self.event_closed.wait()
+
+    # --- in --------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Read until the connection ends. (libp2p's also asks for round trip times, which nothing here uses, and looks
+        for streams that it forgot to forget.)"""
+        self._established = True
+        self.event_started.set()
+        try:
+            await self.handle_incoming()
+        finally:
+            with suppress(trio.ClosedResourceError):
+                self.new_stream_send_channel.close()
+
+    async def handle_incoming(self) -> None:
+        try:
+            # what was read is held by nobody while the next is waited for
+            while self.alive and await self._take_in(await self._sealed.message()):
+                pass
+        except Exception as error:  # noqa: BLE001 - whatever a stranger sends may end no more than its connection
+            log.debug("a connection ended: %s", type(error).__name__)
+        await self._cleanup_on_error()
+
+    async def _take_in(self, data: bytes) -> bool:
+        """What one message holds: frames, or pieces of them. False where it ends the connection."""
+        at, account = 0, self.account
+        while at < len(data):
+            if account.due:
+                await account.settle()
+            if self._left:
+                piece = data[at : at + self._left]
+                at += len(piece)
+                self._body(piece)
+                continue
+            head = self._head + data[at : at + _HEAD.size - len(self._head)]
+            at += len(head) - len(self._head)
+            if len(head) < _HEAD.size:
+                self._head = head
+                break
+            self._head = b""
+            if not await self._frame(*_HEAD.unpack(head)):
+                return False
+        return bool(data)
+
+    async def _frame(self, version: int, kind: int, flags: int, stream_id: int, length: int) -> bool:
+        """What a frame's head says; False where nothing after it can be understood or believed."""
+        if version or kind > yamux.TYPE_GO_AWAY:
+            return False
+        self.account.charge(budget.FRAME)
+        if kind == yamux.TYPE_PING:
+            if flags & _SYN:
+                self.account.charge(budget.PONG)
+                await self._write_frame(_HEAD.pack(0, yamux.TYPE_PING, _ACK, 0, length))
+            elif flags & _ACK:
+                self._ping_event.set()
+            return True
+        if kind == yamux.TYPE_GO_AWAY:
+            return False
+        if flags & _SYN and not flags & _RST and not await self._opened(stream_id):
+            return False
+        if kind == yamux.TYPE_WINDOW_UPDATE:
+            stream = self.streams.get(stream_id)
+            if stream is not None:
+                stream.send_window += length
+                self._wake_writer(stream_id)
+            self._ended(stream_id, flags)
+            return True
+        if length and not self._may_send(stream_id, length):
+            log.warning("a peer sent more than it may; its connection is closed")
+            return False
+        self._coming, self._left = (stream_id, flags), length
+        if not length:
+            self._ended(stream_id, flags)
+        return True
+
+    def _may_send(self, stream_id: int, length: int) -> bool:
+        """Whether so many bytes fit into what was granted to a stream, and to all of them together. One that is gone
+        may have been granted a whole window before it went."""
+        stream = self.streams.get(stream_id)
+        unread = sum(map(len, self.stream_buffers.values()))
+        granted = WINDOW if stream is None else stream.recv_window
+        return length <= granted and unread + length <= self._max_unread + self.carried * WINDOW
+
+    async def _opened(self, stream_id: int) -> bool:
+        """The other end begins a stream; False where that is none of its numbers, or taken."""
+        if stream_id == 0 or stream_id % 2 == self.next_stream_id % 2 or stream_id in self.streams:
+            return False
+        self.account.charge(budget.STREAM)
+        if self.account.due:
+            await self.account.settle()
+        stream = Substream(stream_id, self, False)
+        self._add(stream)
+        stream.unacknowledged = True
+        if self.serve is not None:
+            self.serve(stream)
+        else:
+            await acknowledge(stream)
+            await self.new_stream_send_channel.send(stream)
+        return True
+
+    def _acknowledgement(self, stream: yamux.YamuxStream) -> bytes:
+        """The frame that has to go before whatever else is sent on a stream; b"" where it has gone."""
+        if not isinstance(stream, Substream) or not stream.unacknowledged:
+            return b""
+        stream.unacknowledged = False
+        return _HEAD.pack(0, yamux.TYPE_WINDOW_UPDATE, _ACK, stream.stream_id, 0)
+
+    def _body(self, piece: bytes) -> None:
+        """A piece of the body of the frame that is coming; what is for a stream that is gone is dropped."""
+        stream_id, flags = self._coming
+        self._left -= len(piece)
+        buffer = self.stream_buffers.get(stream_id)
+        if buffer is not None:
+            buffer += piece
+            self.streams[stream_id].recv_window -= len(piece)
+            self.stream_events[stream_id].set()
+            self.account.carried(len(piece))
+        else:
+            self.account.charge(len(piece) / budget.BYTES_A_UNIT)
+        if not self._left:
+            self._ended(stream_id, flags)
+
+    def _ended(self, stream_id: int, flags: int) -> None:
+        """What a frame says about the end of its stream."""
+        stream = self.streams.get(stream_id)
+        if stream is None or not flags & (_FIN | _RST):
+            return
+        if flags & _FIN:
+            stream.recv_closed = True
+            stream.closed = stream.closed or stream.send_closed
+        if flags & _RST:
+            stream.closed = stream.reset_received = True
+        self.stream_events[stream_id].set()
+        if stream.closed:
+            self._finalize_stream_locked(stream, fully_closed=True)
+
+    async def take(self, stream: yamux.YamuxStream, at_most: int) -> bytes:
+        """Read 1 to `at_most` bytes; libp2p's errors. Only the waiting can be cancelled: what was taken is returned.
+
+        Grants new window when half of it is used. (libp2p does so after every read: a frame each.)
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while not (data := self._taken(stream, at_most)):
+            await acknowledge(stream)  # whoever began it may wait for that
+            event = self.stream_events[stream.stream_id]
+            await event.wait()
+            if self.stream_events.get(stream.stream_id) is event:
+                self.stream_events[stream.stream_id] = trio.Event()
+        stream._pending_recv_release += len(data)
+        if stream._pending_recv_release >= WINDOW // 2:
+            granted, stream._pending_recv_release = stream._pending_recv_release, 0
+            stream.recv_window += granted
+            with shielded(WRITE_PATIENCE), suppress(Exception):
+                await stream.send_window_update(granted)
+        return data
+
+    def _taken(self, stream: yamux.YamuxStream, at_most: int) -> bytes:
+        """What there is to read, b"" if that has not come yet. Raises MuxedStreamEOF or MuxedStreamReset."""
+        buffer = self.stream_buffers.get(stream.stream_id)
+        if self.event_shutting_down.is_set():
+            raise MuxedStreamEOF("Connection shut down")
+        if stream.reset_received:
+            raise MuxedStreamReset("Stream was reset")
+        if not buffer:
+            if buffer is None or stream.recv_closed:
+                raise MuxedStreamEOF("Stream is closed for receiving")
+            return b""
+        with memoryview(buffer) as view:
+            data = bytes(view[:at_most])
+        del buffer[: len(data)]
+        return data
+
+    # --- out -------------------------------------------------------------------------------------------------------
+
+    async def open_stream(self) -> Substream:
+        """Begin a stream. Raises MuxedStreamError where the connection ends."""
+        await self.stream_backlog_semaphore.acquire()
+        stream = Substream(self.next_stream_id, self, True)
+        stream._owns_backlog_slot = True
+        self.next_stream_id += 2
+        try:
+            if not self.alive:
+                raise MuxedStreamError("Connection is shutting down")
+            self._add(stream)
+            await self._write_frame(_HEAD.pack(0, yamux.TYPE_WINDOW_UPDATE, _SYN, stream.stream_id, 0))
+        except Exception as error:
+            self._finalize_stream_locked(stream, fully_closed=True)
+            raise MuxedStreamError(f"no stream could be begun: {type(error).__name__}") from error
+        return stream
+
+    def _add(self, stream: Substream) -> None:
+        self.streams[stream.stream_id] = stream
+        self.stream_buffers[stream.stream_id] = bytearray()
+        self.stream_events[stream.stream_id] = trio.Event()
+
+    async def put(self, stream: yamux.YamuxStream, data: bytes) -> None:
+        """Write all of `data`. Raises MuxedStreamError, also where the other end makes no room for `WINDOW_PATIENCE`;
+        ConnectionClosedError. Cancelled, part of it may be on its way."""
+        sent = 0
+        while sent < len(data):
+            await self._until_window(stream)
+            piece = data[sent : sent + min(stream.send_window, _MOST_FRAME - 2 * _HEAD.size)]
+            stream.send_window -= len(piece)
+            sent += len(piece)
+            head = self._acknowledgement(stream) + _HEAD.pack(0, yamux.TYPE_DATA, 0, stream.stream_id, len(piece))
+            await self._write_frame(head + piece)
+
+    async def _until_window(self, stream: yamux.YamuxStream) -> None:
+        while True:
+            if stream.send_closed or stream.closed or not self.alive:
+                raise MuxedStreamError("Stream is closed for sending")
+            if stream.send_window:
+                return
+            with trio.move_on_after(WINDOW_PATIENCE) as waiting:
+                await self._room.setdefault(stream.stream_id, trio.Event()).wait()
+            if waiting.cancelled_caught:
+                raise MuxedStreamError("the other end makes no room")
+
+    def _wake_writer(self, stream_id: int) -> None:
+        waiting = self._room.pop(stream_id, None)
+        if waiting is not None:
+            waiting.set()
+
+    async def _write_frame(self, data: bytes) -> None:
+        """Write one whole frame. Cancelled only while it waits for its turn; after `patience` the connection ends."""
+        try:
+            self._write_lock.acquire_nowait()
+        except trio.WouldBlock:
+            await self._write_lock.acquire()
+        try:
+            written = False
+            try:
+                write, rest = self._begin(data)
+                written = not rest
+                if rest:
+                    with shielded(self.patience):
+                        await write(rest)
+                        written = True
+            finally:
+                if not written:
+                    self.abandon()  # half a frame may be out, so nothing more can be sent
+            if not written:
+                raise ConnectionClosedError("the peer takes nothing", transport="tcp")
+        finally:
+            self._write_lock.release()
+
+    def _begin(self, data: bytes) -> tuple[Callable[[bytes], Awaitable[None]], bytes]:
+        """Write what goes at once, as nearly everything does: a scope would cost more. Gives (what writes the rest, the
+        rest)."""
+        if isinstance(self._sealed, Sealed):
+            return self._sealed.wire.write, self._sealed.write_now(data)
+        return self.secured_conn.write, data
+
+    def goes_at_once(self, stream: yamux.YamuxStream, size: int) -> bool:
+        """Whether `put` waits for nothing but room in the socket, and that for `patience` at most."""
+        return size <= min(stream.send_window, _MOST_FRAME - 2 * _HEAD.size) and not self._write_lock.locked()
+
+    # --- the end of streams ----------------------------------------------------------------------------------------
+
+    def _finalize_stream_locked(self, stream: yamux.YamuxStream, *, fully_closed: bool) -> None:
+        """Also drop what nobody reads any more, which libp2p keeps for a minute, and wake who waits for room."""
+        if fully_closed and (stream.reset_received or stream.send_closed):
+            self.stream_buffers.pop(stream.stream_id, None)
+        super()._finalize_stream_locked(stream, fully_closed=fully_closed)
+        if fully_closed:
+            self._wake_writer(stream.stream_id)
+
+    async def forget(self, stream: yamux.YamuxStream) -> None:
+        """After our FIN: drop what is buffered and whatever still comes, and wake a reader."""
+        self._drop(stream)
+        stream.recv_closed = stream.closed = True
+        self._finalize_stream_locked(stream, fully_closed=True)
+        await trio.lowlevel.checkpoint()
+
+    def cut(self, stream: yamux.YamuxStream) -> None:
+        """Wake whoever reads or writes a stream with an error, at once. `kill` has still to tell the peer."""
+        stream.reset_received = stream.recv_closed = stream.send_closed = stream.closed = True
+        self._drop(stream)
+
+    def _drop(self, stream: yamux.YamuxStream) -> None:
+        self.stream_buffers.pop(stream.stream_id, None)
+        event = self.stream_events.get(stream.stream_id)
+        if event is not None:
+            event.set()
+        self._wake_writer(stream.stream_id)
+
+    async def kill(self, stream: yamux.YamuxStream) -> None:
+        """End a stream both ways, whatever state it is in; never raises, never waits long."""
+        known = stream.stream_id in self.streams
+        self.cut(stream)
+        with shielded(WRITE_PATIENCE), suppress(Exception):
+            if known:
+                await acknowledge(stream)
+                await self._write_frame(_HEAD.pack(0, yamux.TYPE_WINDOW_UPDATE, _RST, stream.stream_id, 0))
+            await self._finalize_stream(stream, fully_closed=True)
+
+    async def _cleanup_on_error(self) -> None:
+        self.event_shutting_down.set()
+        for stream_id in list(self._room):
+            self._wake_writer(stream_id)
+        await super()._cleanup_on_error()

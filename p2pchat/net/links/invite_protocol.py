@@ -1,0 +1,264 @@
+"""Joining: the dialogue by which an invite becomes a contact (docs/protocol/joining.md).
+
+The joiner asks for it by a name that only holders of the invite can make; to anyone else there is nothing here.
+
+    joiner                                  inviter
+    HELLO  join tag              →
+                                 ←          HELLO  offer tag        (a wrong join tag: it hangs up)
+                                 ←          BUNDLE sealed bundle    or GONE, where the invite is used or expired
+    INITIAL sealed first message →
+                                            commits
+                                 ←          ACKS, or GONE again
+
+The joiner commits its first message before it sends it, and sends the same bytes until they are acked. An inviter
+knows bytes it has accepted before, and acks them again although the invite is gone by then. So it is the second GONE
+that says no; a stream that breaks says nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+import trio
+
+from p2pchat.core import frames
+from p2pchat.core.envelope import envelope_id
+from p2pchat.core.frames import Frame
+from p2pchat.core.invite import join_tag
+from p2pchat.core.names import join_name
+from p2pchat.core.primitives import equal
+from p2pchat.errors import LinkLost, P2PChatError, PeerError, Unreachable
+from p2pchat.net.frames import DEADLINE, FrameReader, write_frames
+from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT, Way, jittered
+from p2pchat.net.name_book import NameBook
+from p2pchat.net.ports import Caller, Handler, Host, Stream
+
+log = logging.getLogger(__name__)
+
+COMMIT_DEADLINE = 30.0
+"""Seconds the other side may take to commit a first message."""
+
+
+class Offer(Protocol):
+    """An invite of ours that somebody may prove to hold. `gone` is a wire reason, or None while it is open."""
+
+    @property
+    def invite(self) -> bytes:
+        """Its id."""
+        ...
+
+    @property
+    def hello_key(self) -> bytes:
+        """What join tags are made with."""
+        ...
+
+    @property
+    def gone(self) -> int | None:
+        """Why it does not work any more."""
+        ...
+
+    @property
+    def hidden(self) -> bool:
+        """Whether who uses it must not learn where we are."""
+        ...
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether it is not known if it works still: nobody is answered then."""
+        ...
+
+
+class Doorkeeper(Protocol):
+    """Who the invites belong to: the engine."""
+
+    def offer(self, invite: bytes) -> Offer | None:
+        """An invite of ours whose hello key is kept, a dead one too."""
+        ...
+
+    def follow_offers(self, changed: Callable[[Iterable[bytes]], None]) -> None:
+        """`changed` is to be told of the invites that there are, by their ids, at once, and then of those that came
+        or went."""
+        ...
+
+    async def offer_bundle(self, invite: bytes) -> bytes | None:
+        """The sealed bundle of an open invite."""
+        ...
+
+    async def tried(self, invite: bytes, peer: bytes) -> None:
+        """Somebody at `peer` holds an invite that is gone, and hung up when it was told so."""
+        ...
+
+    async def admit(self, invite: bytes, blob: bytes) -> bool:
+        """Commit a first message; True if it is on disk, now or before."""
+        ...
+
+    async def pending(self, contact: bytes) -> bytes | None:
+        """The first message to a contact that was committed and is not acked, if there is one."""
+        ...
+
+    async def answer_bundle(self, contact: bytes, blob: bytes) -> bytes | None:
+        """Make and commit the first message against the bundle offered; None if the bundle is not the invite's."""
+        ...
+
+    async def joined(self, contact: bytes) -> None:
+        """The inviter has our first message on disk."""
+        ...
+
+    async def refused(self, contact: bytes, reason: int) -> None:
+        """The invite is gone: used by another, or expired."""
+        ...
+
+
+@dataclass(eq=False)
+class _Knocking:
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    nudged: trio.Event = field(default_factory=trio.Event)
+
+
+class Joining:
+    """Both sides of the dialogue, at one host. `hidden`: for invites that are; otherwise for the others."""
+
+    def __init__(
+        self,
+        host: Host,
+        keeper: Doorkeeper,
+        nursery: trio.Nursery,
+        random: Callable[[int], bytes],
+        *,
+        hidden: bool = False,
+    ) -> None:
+        self._host = host
+        self._hidden = hidden
+        self._keeper = keeper
+        self._nursery = nursery
+        self._random = random
+        self._tasks: dict[bytes, _Knocking] = {}
+        self._book: NameBook[tuple[bytes, bytes]] = NameBook(lambda offer, day: join_name(offer[1], host.peer))
+        keeper.follow_offers(self._learn)
+        host.recognize(self._recognize)
+
+    def join(self, contact: bytes, ways: Sequence[Way], hello_key: bytes) -> None:
+        """Keep knocking until the first message is acked or the invite turns out to be gone; called again, try soon."""
+        if (knocking := self._tasks.get(contact)) is not None:
+            knocking.nudged.set()
+        else:
+            knocking = self._tasks[contact] = _Knocking()
+            self._nursery.start_soon(self._knock, contact, list(ways), hello_key, knocking)
+
+    def forget(self, contact: bytes) -> None:
+        """Stop knocking."""
+        if (knocking := self._tasks.pop(contact, None)) is not None:
+            knocking.scope.cancel()
+
+    async def _knock(self, contact: bytes, ways: list[Way], hello_key: bytes, knocking: _Knocking) -> None:
+        hosts: dict[bytes, list[str]] = {}
+        for peer, address in ways:
+            hosts.setdefault(peer, []).append(address)
+        wait = FIRST_WAIT
+        with knocking.scope:
+            while True:
+                knocking.nudged = trio.Event()
+                for peer, addresses in hosts.items():
+                    try:
+                        stream = await self._host.open(peer, addresses, join_name(hello_key, peer))
+                    except Unreachable:
+                        continue
+                    try:
+                        done = await self._ask(contact, stream, hello_key)
+                    except P2PChatError as error:  # theirs, or our own full disk: later it may be another
+                        log.info("an invite was not settled: %s", type(error).__name__)
+                        done = False
+                    finally:
+                        await stream.close()
+                    if done:
+                        self._tasks.pop(contact, None)
+                        return
+                with trio.move_on_after(jittered(wait, self._random)):
+                    await knocking.nudged.wait()
+                wait = FIRST_WAIT if knocking.nudged.is_set() else min(2 * wait, LONGEST_WAIT)
+
+    async def _ask(self, contact: bytes, stream: Stream, hello_key: bytes) -> bool:
+        """One dialogue; True when nothing is left to do."""
+        keeper, reader = self._keeper, FrameReader(stream)
+        await write_frames(stream, [Frame(frames.HELLO, join_tag(hello_key, "join", self._host.peer, stream.peer))])
+        hello = await reader.one()
+        expected = join_tag(hello_key, "offer", self._host.peer, stream.peer)
+        if hello.type != frames.HELLO or not equal(hello.body, expected):
+            return False
+        answer = await reader.one()
+        initial = await keeper.pending(contact)
+        if answer.type == frames.BUNDLE and initial is None:
+            initial = await keeper.answer_bundle(contact, answer.body)
+        if initial is None:
+            if answer.type == frames.GONE:
+                await keeper.refused(contact, answer.body[0])
+                return True
+            return False
+        await write_frames(stream, [Frame(frames.INITIAL, initial)])
+        ack = await reader.one(COMMIT_DEADLINE)
+        if ack.type == frames.GONE:  # gone, and not by our own first message
+            await keeper.refused(contact, ack.body[0])
+            return True
+        if ack.type == frames.ACKS and envelope_id(initial) in frames.acked_ids(ack):
+            await keeper.joined(contact)
+            return True
+        return False
+
+    def _learn(self, invites: Iterable[bytes]) -> None:
+        for invite in invites:
+            offer = self._offer(invite)
+            self._book.put(invite, () if offer is None else [(invite, offer.hello_key)])
+
+    def _offer(self, invite: bytes) -> Offer | None:
+        offer = self._keeper.offer(invite)
+        return None if offer is None or offer.hidden != self._hidden else offer
+
+    async def _recognize(self, name: str, caller: Caller) -> Handler | None:
+        found = await self._book.find(name, (0,))
+        offer = None if found is None else self._offer(found[0])
+        return None if offer is None or offer.doubtful else partial(self._accept, offer)
+
+    async def _accept(self, offer: Offer, stream: Stream) -> None:
+        reader = FrameReader(stream)
+        try:
+            hello = await reader.one()
+            if not self._proves(hello, offer, stream.peer):
+                return
+            self._host.vouch(stream.peer)
+            await write_frames(
+                stream, [Frame(frames.HELLO, join_tag(offer.hello_key, "offer", self._host.peer, stream.peer))]
+            )
+            bundle = None if offer.gone is not None else await self._keeper.offer_bundle(offer.invite)
+            answer = (
+                Frame(frames.GONE, bytes((offer.gone or frames.USED,)))
+                if bundle is None
+                else Frame(frames.BUNDLE, bundle)
+            )
+            await write_frames(stream, [answer])
+            try:
+                initial = await reader.one(DEADLINE)
+            except LinkLost:
+                if bundle is None:
+                    await self._keeper.tried(offer.invite, stream.peer)
+                return
+            if initial.type != frames.INITIAL:
+                return
+            if await self._keeper.admit(offer.invite, initial.body):
+                await write_frames(stream, [Frame(frames.ACKS, envelope_id(initial.body))])
+            elif bundle is None:
+                await write_frames(stream, [answer])
+            else:
+                return
+            await reader.one(DEADLINE)  # the joiner hangs up when it has read that
+        except PeerError:
+            return
+        except P2PChatError as error:  # our own full disk, say: they knock again
+            log.warning("a knock could not be answered: %s", type(error).__name__)
+
+    def _proves(self, hello: Frame, offer: Offer, peer: bytes) -> bool:
+        expected = join_tag(offer.hello_key, "join", self._host.peer, peer)
+        return hello.type == frames.HELLO and equal(hello.body, expected)

@@ -1,0 +1,271 @@
+"""Links: verified streams with contacts (docs/protocol/direct.md).
+
+A link is asked for by a name that only the two ends of a pair can make, and begins with a hello each way: 16 bytes
+that only they can make, for this pair of hosts. The one who dialled speaks first; to anyone else the other end is any
+libp2p host. After that both sides send frames. What the frames mean is the engine's business: here they are only
+carried, in order, and a dead link is noticed.
+
+If both sides dialled there are two links: each side writes on its newest and reads all. A direct link is better than
+one over a circuit, which is let go soon after.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from math import inf
+from typing import Protocol
+
+import trio
+
+from p2pchat.core import frames as wire
+from p2pchat.core.frames import Frame
+from p2pchat.core.names import link_name
+from p2pchat.core.primitives import equal
+from p2pchat.core.session import Pair, hello_days, hello_tag
+from p2pchat.errors import CannotOpen, LinkLost
+from p2pchat.net import addresses
+from p2pchat.net.frames import FrameReader, write_frames
+from p2pchat.net.libp2p.streams import LibP2PStream
+from p2pchat.net.name_book import NameBook
+from p2pchat.net.ports import Caller, Handler, Host, Stream
+
+PING_AFTER = 10.0
+LOST_AFTER = 25.0
+LET_GO_AFTER = 5.0
+"""Seconds until a link over a circuit ends once there is a direct one: what is on its way on it arrives."""
+MOST_QUEUED = 4096
+"""Frames that may wait on one link: the engine's window keeps far below; more means a peer that takes nothing."""
+
+log = logging.getLogger(__name__)
+
+
+class Wire(Protocol):
+    """Who the links belong to: the engine."""
+
+    def pairs(self, contact: bytes) -> Sequence[Pair]:
+        """The hello keys of one contact, newest session first."""
+        ...
+
+    def follow(self, changed: Callable[[Iterable[bytes]], None]) -> None:
+        """`changed` is to be told of the contacts that there are, at once, and then of those whose pairs have changed,
+        or whether they are hidden."""
+        ...
+
+    def now(self) -> int:
+        """The wall clock in ms; hello tags hold a day."""
+        ...
+
+    async def received(self, contact: bytes, th: bytes, route: str, frames: list[Frame]) -> None:
+        """Frames from a contact, in order, on a link whose hello was of session `th`. Waits while too much waits."""
+        ...
+
+    def link_up(self, contact: bytes, th: bytes) -> None:
+        """A link with the contact is there (perhaps not the first), by the hello of session `th`."""
+        ...
+
+    def link_down(self, contact: bytes) -> None:
+        """A link with the contact has ended (perhaps not the last)."""
+        ...
+
+    def hidden(self, contact: bytes) -> bool:
+        """Whether the contact must not learn where we are."""
+        ...
+
+    def found(self, address: bytes) -> None:
+        """A contact has reached us at this public address of ours (packed), from outside."""
+        ...
+
+
+@dataclass(eq=False)
+class Link:
+    """One verified stream and what waits to be written on it."""
+
+    stream: Stream
+    contact: bytes
+    th: bytes
+    queue: list[Frame] = field(default_factory=list)
+    wake: trio.Event = field(default_factory=trio.Event)
+    heard: float = 0.0
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+    def post(self, frames: Sequence[Frame]) -> bool:
+        """Queue frames for writing; False if this link does not take any more."""
+        if len(self.queue) + len(frames) > MOST_QUEUED:
+            return False
+        self.queue.extend(frames)
+        self.wake.set()
+        return True
+
+
+class Links:
+    """Every live link of one host, by contact, newest last. `hidden`: with contacts who are; otherwise with the others.
+    To all else this host is a stranger.
+    """
+
+    def __init__(self, host: Host, wire_end: Wire, *, hidden: bool = False) -> None:
+        self._host = host
+        self._wire = wire_end
+        self._hidden = hidden
+        self._links: dict[bytes, list[Link]] = {}
+        self._came: Callable[[bytes], None] = lambda contact: None
+        self._book: NameBook[Pair] = NameBook(lambda pair, day: link_name(pair.theirs, host.peer, day))
+        wire_end.follow(self._learn)
+        host.recognize(self._recognize)
+
+    def best(self, contact: bytes) -> Link | None:
+        """The link to write on, if there is one: the newest direct one, else the newest."""
+        links = self._links.get(contact, ())
+        return max(links[::-1], key=lambda link: link.stream.route == "direct", default=None)
+
+    def each(self, came: Callable[[bytes], None]) -> None:
+        """`came` is to be told of the contact of every link that comes."""
+        self._came = came
+
+    async def drop(self, contact: bytes) -> None:
+        """End every link with a contact."""
+        for link in list(self._links.get(contact, ())):
+            await link.stream.close()
+            await self._host.disconnect(link.stream.peer)
+
+    async def dial(
+        self,
+        contact: bytes,
+        peer: bytes,
+        known: Sequence[str],
+        attempt: int,
+        started: Callable[[], None],
+        only: str | None = None,
+    ) -> None:
+        """Open a link, by the route `only` or by any, and carry it until it ends. `started` is called once it is
+        verified.
+
+        Raises `Unreachable` or `LinkLost` where there was no link; returns when one ended. A pair can have several
+        sessions: `attempt` picks whose hello to say, so that two sides that disagree meet in the end.
+        """
+        pairs = self._pairs(contact)
+        if not pairs:
+            raise LinkLost
+        pair = pairs[attempt % len(pairs)]
+        day = hello_days(self._wire.now())[0]
+        stream = await self._host.open(peer, known, link_name(pair.ours, peer, day), only=only)
+        try:
+            reader = FrameReader(stream)
+            await write_frames(stream, [Frame(wire.HELLO, hello_tag(pair.ours, self._host.peer, stream.peer, day))])
+            answer = await reader.one()
+            if not self._proves(answer, pair, stream.peer):
+                raise LinkLost
+            started()
+            await self._carry(Link(stream, contact, pair.th), reader)
+        except CannotOpen:
+            raise LinkLost from None
+        finally:
+            await stream.close()
+
+    def _learn(self, contacts: Iterable[bytes]) -> None:
+        for contact in contacts:
+            self._book.put(contact, self._pairs(contact))
+
+    async def _recognize(self, name: str, caller: Caller) -> Handler | None:
+        pair = await self._book.find(name, hello_days(self._wire.now()))
+        return None if pair is None else partial(self._accept, pair)
+
+    async def _accept(self, pair: Pair, stream: Stream) -> None:
+        reader = FrameReader(stream)
+        try:
+            hello = await reader.one()
+            if not self._proves(hello, pair, stream.peer):
+                return
+            day = hello_days(self._wire.now())[0]
+            await write_frames(stream, [Frame(wire.HELLO, hello_tag(pair.ours, self._host.peer, stream.peer, day))])
+            if stream.route == "direct" and (address := self._host.found_at(stream.peer)):
+                self._wire.found(addresses.pack(address))
+            await self._carry(Link(stream, pair.contact, pair.th), reader)
+        except (CannotOpen, LinkLost):
+            return
+
+    def _pairs(self, contact: bytes) -> Sequence[Pair]:
+        return self._wire.pairs(contact) if self._wire.hidden(contact) == self._hidden else ()
+
+    def _proves(self, frame: Frame, pair: Pair, peer: bytes) -> bool:
+        """Whether the other side of the pair made this hello. Both ends prove with different keys: no reflection."""
+        return frame.type == wire.HELLO and any(
+            equal(frame.body, hello_tag(pair.theirs, self._host.peer, peer, day))
+            for day in hello_days(self._wire.now())
+        )
+
+    async def _carry(self, link: Link, reader: FrameReader) -> None:
+        """Run one link until it ends."""
+        link.heard = trio.current_time()
+        if isinstance(link.stream, LibP2PStream):
+            link.stream.account.prove()
+        self._links.setdefault(link.contact, []).append(link)
+        self._host.vouch(link.stream.peer)
+        self._wire.link_up(link.contact, link.th)
+        self._came(link.contact)
+        self._settle(link.contact)
+        try:
+            with link.scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._write, link, nursery.cancel_scope)
+                    nursery.start_soon(self._watch, link, nursery.cancel_scope)
+                    await self._read(link, reader)
+                    nursery.cancel_scope.cancel()
+        finally:
+            links = self._links[link.contact]
+            links.remove(link)
+            if not links:
+                del self._links[link.contact]
+            self._settle(link.contact)
+            self._wire.link_down(link.contact)
+        if link.scope.cancelled_caught:
+            await self._host.disconnect(link.stream.peer, only="circuit")
+
+    def _settle(self, contact: bytes) -> None:
+        """A link of this contact has come or gone: those over circuits end soon while there is a direct one."""
+        best = self.best(contact)
+        direct = best is not None and best.stream.route == "direct"
+        soon = trio.current_time() + LET_GO_AFTER
+        for link in self._links.get(contact, ()):
+            if link.stream.route != "direct":
+                link.scope.deadline = min(link.scope.deadline, soon) if direct else inf
+
+    async def _read(self, link: Link, reader: FrameReader) -> None:
+        try:
+            while True:
+                frames = await reader.some()
+                link.heard = trio.current_time()
+                meaning = [frame for frame in frames if frame.type not in (wire.PING, wire.PONG, wire.HELLO)]
+                if any(frame.type == wire.PING for frame in frames):
+                    link.post([Frame(wire.PONG, b"")])
+                if meaning:
+                    await self._wire.received(link.contact, link.th, link.stream.route, meaning)
+        except (LinkLost, CannotOpen):
+            return
+
+    async def _write(self, link: Link, ended: trio.CancelScope) -> None:
+        try:
+            while True:
+                await link.wake.wait()
+                link.wake = trio.Event()
+                frames, link.queue = link.queue, []
+                await write_frames(link.stream, frames)
+        except LinkLost:
+            ended.cancel()
+
+    async def _watch(self, link: Link, ended: trio.CancelScope) -> None:
+        """A cut link sends no goodbye: ask after a silence, give up after a longer one."""
+        while True:
+            now, ask_at, lost_at = trio.current_time(), link.heard + PING_AFTER, link.heard + LOST_AFTER
+            if now >= lost_at:
+                log.info("a link went silent")
+                ended.cancel()
+                await self._host.disconnect(link.stream.peer, only=link.stream.route)
+                return
+            if now >= ask_at:
+                link.post([Frame(wire.PING, b"")])
+                await trio.sleep_until(min(now + PING_AFTER, lost_at))
+            else:
+                await trio.sleep_until(ask_at)

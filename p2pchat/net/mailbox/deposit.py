@@ -1,0 +1,247 @@
+"""What is deposited on one stream to a relay: as many at once as its answers allow, stamped where that is asked for.
+
+A queue is opened once a stream, before the first deposit in it, in eights like those that we watch.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import trio
+
+from p2pchat.core import mailbox as words
+from p2pchat.core.mailbox import Put
+from p2pchat.core.primitives import sign_public
+from p2pchat.core.relays import TheirQueue
+from p2pchat.net.mailbox.stream import MailStream
+
+MOST_WAITING = 4096
+MOST_WAITING_BYTES = 32 << 20
+"""What may wait for one relay, those included that it has not answered yet."""
+MOST_UNANSWERED = 1 << 20
+"""Bytes that may be on their way on one stream, above which the next one waits."""
+MOST_STAMP_BITS = 26
+"""A minute's work; what costs more is not paid."""
+MAX_CROWDED_STAMP_BITS = 22
+"""What is paid for a deposit that is not at an invite: four seconds. A relay that asks for more would have us work for
+nothing all the time.
+"""
+UNSTAMPED_AFTER_SECONDS = 3600.0
+"""When to try again without stamps at a relay that was crowded."""
+A_TRY = 1 << 14
+"""Numbers that are tried for a stamp before we look whether it is still needed: some hundredths of a second."""
+
+Report = Callable[[Sequence[tuple[int, int]]], None]
+"""[(number of the caller's, code)]"""
+
+
+@dataclass(eq=False, frozen=True, slots=True)
+class Deposit:
+    """A blob for a queue. number: the caller's."""
+
+    number: int
+    queue: TheirQueue
+    hours: int
+    blob: bytes
+
+
+class Deposits:
+    """What one relay is to be given, on whatever stream. `waiting`: what was not begun with on this one."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Deposit] = deque()
+        self._unreported: dict[Deposit, None] = {}
+        self._size = 0
+
+    def __len__(self) -> int:
+        return len(self._unreported)
+
+    def add(self, deposit: Deposit) -> bool:
+        """False where there is no room for it."""
+        size = self._size + len(deposit.blob)
+        if len(self._unreported) >= MOST_WAITING or size > MOST_WAITING_BYTES:
+            return False
+        self._size = size
+        self._unreported[deposit] = None
+        self.waiting.append(deposit)
+        return True
+
+    def settled(self, deposit: Deposit) -> None:
+        """What became of it is being reported."""
+        del self._unreported[deposit]
+        self._size -= len(deposit.blob)
+
+    def again(self) -> None:
+        """There will be a new stream: begin anew with all of them."""
+        self.waiting = deque(self._unreported)
+
+    def give_up(self) -> list[int]:
+        """Forget all of them; their numbers."""
+        numbers = [deposit.number for deposit in self._unreported]
+        self.waiting.clear()
+        self._unreported.clear()
+        self._size = 0
+        return numbers
+
+
+class Depositing:
+    """One stream's share of `Mailboxes.deposit`. report: who is told what became of a deposit."""
+
+    def __init__(
+        self,
+        stream: MailStream,
+        deposits: Deposits,
+        report: Report,
+        clock: Callable[[], int],
+        random: Callable[[int], bytes],
+    ) -> None:
+        self._stream = stream
+        self._deposits = deposits
+        self._report = report
+        self._clock = clock
+        self._random = random
+        self._handles: dict[TheirQueue, int] = {}
+        self._crowded_at = trio.current_time() if stream.hello.crowded else -UNSTAMPED_AFTER_SECONDS
+        self._codes: dict[int, int] = {}  # of handles that the relay has refused
+        self._to_stamp: deque[Deposit] = deque()
+        self._stamped: deque[tuple[Deposit, int]] = deque()
+        self._sent: dict[int, tuple[Deposit, int]] = {}  # with their stamps
+        self._sent_bytes = 0
+        self._changed = trio.lowlevel.ParkingLot()
+        self._stampless = trio.lowlevel.ParkingLot()
+
+    def look(self) -> None:
+        """There may be something to send."""
+        self._changed.unpark_all()
+
+    # --- out
+
+    async def send(self) -> None:
+        """Send what waits, as the relay answers."""
+        while True:
+            self._send()
+            await self._changed.park()
+
+    def _send(self) -> None:
+        waiting = self._deposits.waiting
+        while self._sent_bytes < MOST_UNANSWERED:
+            while waiting and (waiting[0].queue.flags & words.STAMPED or self._crowded):
+                self._to_stamp.append(waiting.popleft())
+                self._stampless.unpark_all()
+            if self._stamped:
+                deposit, stamp = self._stamped[0]
+            elif waiting:
+                deposit, stamp = waiting[0], 0
+            else:
+                return
+            if not self._open(deposit.queue):
+                if not self._sent:
+                    self._stream.end()  # a new one has room for as many queues again
+                return
+            if self._stamped:
+                self._stamped.popleft()
+            else:
+                waiting.popleft()
+            self._put(deposit, stamp)
+
+    def _put(self, deposit: Deposit, stamp: int) -> None:
+        handle = self._handles[deposit.queue]
+        if handle in self._codes:
+            self._tell([(deposit, self._codes[handle])])
+            return
+        number = self._stream.number()
+        hours = max(1, min(deposit.hours, self._stream.hello.longest))
+        self._sent[number] = deposit, stamp
+        self._sent_bytes += len(deposit.blob)
+        self._stream.ask(words.PUT, words.encode_put(Put(number, handle, hours, stamp, deposit.blob)))
+
+    def _open(self, queue: TheirQueue) -> bool:
+        """Whether the queue is open; with it those of all deposits that wait are opened."""
+        if queue in self._handles:
+            return True
+        waiting = self._deposits.waiting
+        wanted = {queue: None} | {deposit.queue: None for deposit in waiting if deposit.queue not in self._handles}
+        new = list(wanted)[: self._stream.room]
+        if not new:
+            return False
+        for _ in range(-len(new) % words.QUEUES_A_FETCH):
+            new.append(TheirQueue(sign_public(self._random(32)), self._random(32)))
+        for one in sorted(new, key=lambda one: one.fetch):
+            self._handles[one] = self._stream.open(words.TO_PUT, one.put_seed, one.queue)
+        return True
+
+    async def stamp(self) -> None:
+        """Make the stamps that are asked for, one after the other."""
+        while True:
+            while not self._to_stamp:
+                await self._stampless.park()
+            deposit = self._to_stamp.popleft()
+            bits, most = self._stream.hello.stamp_bits, MOST_STAMP_BITS
+            if not deposit.queue.flags & words.STAMPED:
+                bits, most = words.crowded_bits(bits, deposit.blob), MAX_CROWDED_STAMP_BITS
+            if bits > most:
+                self._tell([(deposit, words.BAD_STAMP)])
+            else:
+                self._stamped.append((deposit, await self._stamp(deposit, bits)))
+                self.look()
+
+    @property
+    def _crowded(self) -> bool:
+        """Whether the relay wants a stamp for every deposit, as far as we know."""
+        return trio.current_time() - self._crowded_at < UNSTAMPED_AFTER_SECONDS
+
+    async def _stamp(self, deposit: Deposit, bits: int) -> int:
+        hello, qid = self._stream.hello, deposit.queue.queue.id
+        begin = 1 + int.from_bytes(self._random(6), "big")  # a stamp is worth one deposit, also of the same blob
+        while True:
+            stamp = await trio.to_thread.run_sync(
+                words.find_stamp,
+                hello.relay,
+                qid,
+                deposit.blob,
+                self._clock(),
+                bits,
+                range(begin, begin + A_TRY),
+            )
+            if stamp is not None:
+                return stamp
+            begin += A_TRY
+
+    # --- what the relay says
+
+    def opened(self, handle: int, code: int) -> None:
+        """A queue of ours may be used, or not."""
+        if code != words.DONE:
+            self._codes[handle] = code
+
+    def results(self, results: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Answers came; those which are to something else."""
+        done: list[tuple[Deposit, int]] = []
+        unpaid: list[Deposit] = []
+        others: list[tuple[int, int]] = []
+        for number, code in results:
+            deposit, stamp = self._sent.pop(number, (None, 0))
+            if deposit is None:
+                others.append((number, code))
+                continue
+            self._sent_bytes -= len(deposit.blob)
+            if code == words.STAMP_NEEDED and not stamp:
+                unpaid.append(deposit)
+            else:
+                done.append((deposit, code))
+        if unpaid:
+            self._crowded_at = trio.current_time()
+            self._to_stamp.extend(unpaid)
+            self._stampless.unpark_all()
+        if done or unpaid:
+            self._stream.answered(words.PUT, left=bool(self._sent))
+            self._tell(done)
+            self.look()
+        return others
+
+    def _tell(self, done: Sequence[tuple[Deposit, int]]) -> None:
+        for deposit, _ in done:
+            self._deposits.settled(deposit)
+        self._report([(deposit.number, code) for deposit, code in done])

@@ -1,0 +1,323 @@
+"""What is collected on one stream to a relay: the queues we watch, a page at a time, then as it comes.
+
+Queues are opened and fetched in eights. Each eight is fetched until nothing is left, then followed: what comes is
+pushed. Without `follow` each is read once. A page is asked for as soon as there is room for it, while those before are
+still being worked on. Every step of the relay's is held against what it was asked for: whatever was not raises
+`CannotOpen`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import trio
+
+from p2pchat.core import mailbox as words
+from p2pchat.core.frames import Frame
+from p2pchat.core.mailbox import Blob, Delete, End, Queue
+from p2pchat.core.primitives import sign_public
+from p2pchat.core.relays import OwnQueue
+from p2pchat.errors import CannotOpen, Refused
+from p2pchat.net.mailbox.stream import MailStream
+
+PAGE = 2 << 20
+"""Bytes of blobs in one answer, at most."""
+ROOM = 4 * PAGE
+"""Bytes that may wait to be taken, pages that were asked for included; above it the stream is not read."""
+MOST_PUSHED = 256
+"""Blobs that a relay may push without a `delete` of ours."""
+MOST_PLACE = (1 << 63) - 1
+"""Places go to a database, whose integers are signed."""
+GATHER = 0.05
+"""Seconds between two deletes in the same queue."""
+WIND_UP = 20.0
+"""Seconds in which the last that was read is to be on our disk, and deleted; else it comes again the next time."""
+
+Collected = Callable[[bytes, Sequence[tuple[int, bytes]]], Awaitable[None]]
+"""(qid, [(place, blob)]): waits while too much waits"""
+
+
+@dataclass(eq=False, slots=True)
+class Watched:
+    """A queue we collect from, on whatever stream. taken: the last place on our disk; deleted: the last place that the
+    relay has deleted; dropped: we do not watch it any more; made_up: nobody has ever heard of it.
+    """
+
+    own: OwnQueue
+    made_up: bool = False
+    dropped: bool = False
+    queue: Queue = field(init=False)
+    qid: bytes = field(init=False)
+    taken: int = field(init=False)
+    deleted: int = 0
+
+    def __post_init__(self) -> None:
+        self.queue = self.own.queue
+        self.qid = self.queue.id
+        self.taken = self.own.after
+
+
+class MadeUp:
+    """Queues that fill up the eights, so that the relay cannot count those that are meant. The same on every stream, or
+    the relay would know them by that.
+    """
+
+    def __init__(self, random: Callable[[int], bytes]) -> None:
+        self._random = random
+        self._made: list[Watched] = []
+
+    def get(self, begin: int, count: int) -> list[Watched]:
+        """So many, after the first `begin`."""
+        while len(self._made) < begin + count:
+            own = OwnQueue(self._random(32), sign_public(self._random(32)))
+            self._made.append(Watched(own, made_up=True))
+        return self._made[begin : begin + count]
+
+
+@dataclass(eq=False, slots=True)
+class _Opened:
+    """A queue on this stream. seen: the last place that came, or the one after which we began; pushed: places that came
+    and were not deleted yet, once it is followed.
+    """
+
+    handle: int
+    watched: Watched
+    seen: int
+    following: bool = False
+    deleting: bool = False
+    pushed: deque[int] = field(default_factory=deque)
+
+
+@dataclass(eq=False, slots=True)
+class _Fetch:
+    """A fetch without its `end` yet. found: blobs that came; size: their bytes, padding included."""
+
+    number: int
+    group: list[_Opened]
+    want: int
+    found: int = 0
+    size: int = 0
+
+
+class Collecting:
+    """One stream's share of `Mailboxes.watch`. collected: what is done with what came. follow: whether to stay, once
+    what lies there is read.
+    """
+
+    def __init__(self, stream: MailStream, made_up: MadeUp, collected: Collected, *, follow: bool = True) -> None:
+        self._follow = follow
+        self._found: set[_Opened] = set()
+        self._stream = stream
+        self._made_up = made_up
+        self._collected = collected
+        self._filled = 0
+        self._opened: dict[int, _Opened] = {}
+        self._queues: dict[bytes, _Opened] = {}
+        self._to_fetch: deque[list[_Opened]] = deque()
+        self._fetches: deque[_Fetch] = deque()
+        self._held: dict[Watched, list[tuple[int, bytes]]] = {}
+        self._size = 0
+        self._pushed = 0
+        self._to_delete: dict[_Opened, None] = {}
+        self._deletes: dict[int, tuple[_Opened, int]] = {}
+        self._came = trio.lowlevel.ParkingLot()
+        self._went = trio.lowlevel.ParkingLot()
+        self._freed = trio.lowlevel.ParkingLot()
+
+    # --- what we want
+
+    def watch(self, queues: Iterable[Watched]) -> None:
+        """Collect from these besides. The stream ends, to begin anew, where they have no room on it."""
+        new: list[Watched] = []
+        for watched in queues:
+            opened = self._queues.get(watched.qid)
+            if opened is None:
+                new.append(watched)
+            elif watched.taken < opened.seen:  # watched again, and what came meanwhile was not kept
+                self._stream.end()
+            else:
+                opened.watched = watched
+        count = -len(new) % words.QUEUES_A_FETCH
+        if len(new) + count > self._stream.room:
+            self._stream.end()
+            return
+        new += self._made_up.get(self._filled, count)
+        self._filled += count
+        new.sort(key=lambda watched: watched.qid)  # so that the place in an eight tells nothing
+        for start in range(0, len(new), words.QUEUES_A_FETCH):
+            self._to_fetch.append([self._open(watched) for watched in new[start : start + words.QUEUES_A_FETCH]])
+        self._fetch()
+
+    def _open(self, watched: Watched) -> _Opened:
+        handle = self._stream.open(words.TO_FETCH, watched.own.fetch_seed, watched.queue)
+        opened = _Opened(handle, watched, watched.taken)
+        self._opened[handle] = self._queues[watched.qid] = opened
+        self.taken(watched)
+        return opened
+
+    def _fetch(self) -> None:
+        """Ask for pages while there is room for them."""
+        pages = sum(PAGE for fetch in self._fetches if fetch.want)
+        while self._to_fetch and self._size + pages + PAGE <= ROOM:
+            pages += PAGE
+            self._ask(self._to_fetch.popleft(), words.MOST_WANTED)
+
+    def _ask(self, group: list[_Opened], want: int) -> None:
+        fetch = _Fetch(self._stream.number(), group, want)
+        self._fetches.append(fetch)
+        places = [(opened.handle, opened.seen) for opened in group]
+        self._stream.ask(words.FETCH, words.encode_fetch(fetch.number, want, places))
+
+    # --- what the relay says
+
+    def take(self, frame: Frame) -> None:
+        """What the relay says on a stream on which nothing is deposited. Raises CannotOpen, and Refused."""
+        match frame.type:
+            case words.BLOB:
+                self.blob(words.decode_blob(frame.body))
+            case words.END:
+                self.end(words.decode_end(frame.body))
+            case words.OPENED:
+                handle, code = words.decode_opened(frame.body)
+                self._stream.opened(handle)
+                self.opened(handle, code)
+            case words.RESULTS:
+                if not all(self.result(*one) for one in words.decode_results(frame.body)):
+                    raise CannotOpen
+            case _:
+                raise CannotOpen
+
+    def opened(self, handle: int, code: int) -> bool:
+        """Whether this handle is of ours. Raises `Refused` where we may not use it."""
+        if handle not in self._opened:
+            return False
+        if code != words.DONE:
+            raise Refused("it does not let us collect")
+        return True
+
+    def blob(self, blob: Blob) -> None:
+        """One came."""
+        opened = self._opened.get(blob.handle)
+        fetch = self._fetches[0] if self._fetches else None
+        if fetch is not None and fetch.want and (blob.handle == words.NO_HANDLE or opened in fetch.group):
+            fetch.size += len(blob.blob)
+            if fetch.size > PAGE:
+                raise CannotOpen
+            self._stream.answered(words.FETCH, left=True)
+            if opened is None:
+                return
+            fetch.found += 1
+            self._found.add(opened)
+        elif opened is not None and opened.following:
+            opened.pushed.append(blob.place)
+            self._pushed += 1
+            if self._pushed > MOST_PUSHED:
+                raise CannotOpen
+        else:
+            raise CannotOpen
+        if opened.watched.made_up or not opened.seen < blob.place <= MOST_PLACE:
+            raise CannotOpen
+        opened.seen = blob.place
+        if opened.watched.dropped:
+            self._stream.end()  # or it would stop pushing: we do not delete what we do not want
+            return
+        self._held.setdefault(opened.watched, []).append((blob.place, blob.blob))
+        self._size += len(blob.blob)
+        self._came.unpark_all()
+
+    def end(self, end: End) -> None:
+        """The end of an answer came."""
+        if not self._fetches or self._fetches[0].number != end.number:
+            raise CannotOpen
+        fetch = self._fetches.popleft()
+        self._stream.answered(words.FETCH, left=bool(self._fetches))
+        if end.code != words.DONE:
+            raise Refused("it does not let us collect")
+        if end.more:
+            if not fetch.found:  # so it would go on for ever
+                raise CannotOpen
+            self._to_fetch.appendleft(fetch.group)
+        elif fetch.want and self._follow:
+            for opened in fetch.group:
+                opened.following = True
+            self._ask(fetch.group, 0)
+        self._fetch()
+        self._freed.unpark_all()
+
+    def result(self, number: int, code: int) -> bool:
+        """Whether this is the answer to a delete of ours."""
+        found = self._deletes.pop(number, None)
+        if found is None:
+            return False
+        opened, upto = found
+        self._stream.answered(words.DELETE, left=bool(self._deletes))
+        opened.deleting = False
+        if code == words.DONE:
+            opened.watched.deleted = max(opened.watched.deleted, upto)
+        self._freed.unpark_all()
+        return True
+
+    # --- what becomes of it
+
+    async def room(self) -> None:
+        """Wait while too much waits."""
+        while self._size >= ROOM:
+            await self._went.park()
+
+    async def deliver(self) -> None:
+        """Hand on what came, all of one queue at once."""
+        while True:
+            while not self._held:
+                await self._came.park()
+            watched = next(iter(self._held))
+            blobs = self._held.pop(watched)
+            if not watched.dropped:
+                await self._collected(watched.qid, blobs)
+            self._size -= sum(len(blob) for _, blob in blobs)
+            self._went.unpark_all()
+            self._freed.unpark_all()
+            self._fetch()
+
+    async def read(self) -> list[Watched]:
+        """Wait until all that lies there is on our disk and deleted, for some seconds at most; where there was
+        something.
+        """
+        while self._fetches or self._to_fetch:
+            await self._freed.park()
+        with trio.move_on_after(WIND_UP):
+            while self._size or self._deletes or any(one.watched.deleted < one.seen for one in self._found):
+                await self._freed.park()
+        return [opened.watched for opened in self._found]
+
+    def taken(self, watched: Watched) -> None:
+        """What came up to `watched.taken` is on our disk."""
+        opened = self._queues.get(watched.qid)
+        if opened is not None and watched.taken > watched.deleted:
+            self._to_delete[opened] = None
+            self._freed.unpark_all()
+
+    def find(self, qid: bytes) -> Watched | None:
+        """A queue on this stream."""
+        opened = self._queues.get(qid)
+        return None if opened is None else opened.watched
+
+    async def delete(self) -> None:
+        """Let the relay delete what we have; one answer a queue is waited for at a time."""
+        while True:
+            while not (due := [opened for opened in self._to_delete if not opened.deleting]):
+                await self._freed.park()
+            for opened in due:
+                del self._to_delete[opened]
+                self._delete(opened)
+            await trio.sleep(GATHER)
+
+    def _delete(self, opened: _Opened) -> None:
+        number, upto = self._stream.number(), opened.watched.taken
+        opened.deleting = True
+        self._deletes[number] = (opened, upto)
+        while opened.pushed and opened.pushed[0] <= upto:
+            opened.pushed.popleft()
+            self._pushed -= 1
+        self._stream.ask(words.DELETE, words.encode_delete(Delete(number, opened.handle, upto)))

@@ -1,0 +1,128 @@
+"""The mailboxes of relays: those where our queues are, and those where our contacts have theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
+
+import trio
+
+from p2pchat.core.mailbox import MOST_TOKEN
+from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, TheirQueue
+from p2pchat.errors import BadAddress, CannotOpen
+from p2pchat.net import addresses
+from p2pchat.net.circuit_only_host import circuits_by
+from p2pchat.net.mailbox.client import Mail, Mailbox
+from p2pchat.net.ports import Host
+
+NewHost = Callable[[], AbstractAsyncContextManager[Host]]
+"""A running host with a transport key that nobody has seen, which listens nowhere, until the end of the context."""
+
+
+class Mailboxes:
+    """One `Mailbox` for each way in which a relay is used (`Relay.mailbox`), in `nursery`. Nothing here waits or
+    raises; what comes of it is told to `mail`.
+
+    clock: ms since the epoch. host: from where relays are met, but for the mail of hidden contacts: each mailbox of
+    these has a `new_host`, and reaches a relay that was not chosen here over circuits by `relays` only, which are our
+    own: their transport keys and addresses.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        mail: Mail,
+        nursery: trio.Nursery,
+        clock: Callable[[], int],
+        random: Callable[[int], bytes],
+        new_host: NewHost | None = None,
+        relays: Callable[[], Sequence[tuple[bytes, Sequence[str]]]] = tuple,
+    ) -> None:
+        self._new_host = new_host
+        self._relays = relays
+        self._host = host
+        self._mail = mail
+        self._nursery = nursery
+        self._clock = clock
+        self._random = random
+        self._mailboxes: dict[bytes, Mailbox] = {}
+
+    def watch(self, relay: Relay, queues: Sequence[OwnQueue]) -> None:
+        """Collect from these queues at a relay, after their `after`, and from no others; an empty list ends it."""
+        if queues or relay.mailbox in self._mailboxes:
+            self._of(relay).watch(relay, queues)
+
+    def change(self, relay: Relay, add: Sequence[OwnQueue], drop: Sequence[bytes]) -> None:
+        """Collect from these queues besides, or with what is known of them now; from those, by name, no more."""
+        if add or relay.mailbox in self._mailboxes:
+            self._of(relay).change(relay, add, drop)
+
+    def taken(self, relay: bytes, qid: bytes, upto: int) -> None:
+        """What was collected up to this place is on our disk: the relay can delete it."""
+        mailbox = self._mailboxes.get(relay)
+        if mailbox is not None:
+            mailbox.taken(qid, upto)
+
+    def deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:
+        """Put (number, blob) into a queue, to be kept so many hours, or as many as the relay keeps any."""
+        if blobs:
+            self._of(relay).deposit(relay, queue, hours, blobs)
+
+    def relay_health(self) -> dict[bytes, RelayHealth]:
+        """By `Relay.mailbox`: every relay that we watch or deposit at now."""
+        return {name: mailbox.health for name, mailbox in self._mailboxes.items()}
+
+    def relay_at(self, written: str) -> Relay:
+        """The relay that a person means by MULTIADDR or MULTIADDR#TOKEN. Raises BadAddress."""
+        text, _, word = written.strip().partition("#")
+        peer, address = addresses.parse_full(text)
+        token = word.encode("utf-8", "surrogatepass")
+        if addresses.parse_target(address).relay is not None:
+            raise BadAddress("A relay cannot be reached by another relay")
+        if len(token) > MOST_TOKEN:
+            raise BadAddress(f"A relay's token has at most {MOST_TOKEN} bytes")
+        if self.is_us(peer):
+            raise BadAddress("That is this node itself")
+        return Relay(peer, (addresses.pack(address),), token)
+
+    def is_us(self, relay: bytes) -> bool:
+        """Whether the relay with this transport key is this node."""
+        return relay == self._host.peer
+
+    def address_of(self, relay: Relay) -> str:
+        """Where a relay is, for people: its best address, which ends in /p2p/<peer id>."""
+        try:
+            return addresses.full(relay.peer, addresses.unpack(relay.addresses[0]))
+        except CannotOpen:  # of a kind that is not known here
+            return f"/p2p/{addresses.peer_id(relay.peer)}"
+
+    def _of(self, relay: Relay) -> Mailbox:
+        mailbox = self._mailboxes.get(relay.mailbox)
+        if mailbox is None:
+            mailbox = Mailbox(
+                relay,
+                partial(self._host_for, relay),
+                partial(self._circuits_to, relay.peer),
+                self._mail,
+                self._nursery,
+                self._clock,
+                self._random,
+            )
+            self._mailboxes[relay.mailbox] = mailbox
+            self._nursery.start_soon(self._keep, relay.mailbox, mailbox)
+        return mailbox
+
+    def _host_for(self, relay: Relay) -> AbstractAsyncContextManager[Host]:
+        if not relay.hidden:
+            return nullcontext(self._host)
+        if self._new_host is None:
+            raise RuntimeError("there is no host for hidden contacts' mail")
+        return self._new_host()
+
+    def _circuits_to(self, peer: bytes) -> list[str]:
+        return circuits_by(self._relays(), peer)
+
+    async def _keep(self, name: bytes, mailbox: Mailbox) -> None:
+        await mailbox.keep()
+        del self._mailboxes[name]

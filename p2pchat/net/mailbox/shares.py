@@ -1,0 +1,247 @@
+"""Which queues at one relay are watched on which stream, and which are read in turn.
+
+A stream has room for 1,024 queues, and a relay for some streams of one client. The queues that contacts are told of now
+are watched: on the first stream as long as it has room, then on more. Retired ones, which contacts may still use for a
+while, are watched on the first stream where there is room; the others are read in turn, the newest first, and one that
+is empty again and again less and less often. Where there are more queues than all streams have room for, the rest of
+them is read in turn too, every minute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from math import inf
+
+import trio
+
+from p2pchat.core.relays import OwnQueue
+from p2pchat.net.mailbox.fetch import Collecting, MadeUp, Watched
+
+MAX_WATCHED = 640
+"""Queues that are watched on one stream: it has room for 1,024, and some are for deposits and for changes."""
+MAX_STREAMS = 5
+"""Streams on which queues of one relay are watched, with that on which some are read in turn one less than a relay
+allows beside reservations."""
+TURN_SECONDS = 60.0
+"""Between two turns of a queue that contacts are told of, and is not watched."""
+FIRST_RETIRED_TURN, LAST_RETIRED_TURN = 600.0, 12 * 3600.0
+"""The same for retired ones: the first, doubled each time that nothing was there, up to the last."""
+
+_Keys = tuple[bytes, bytes, int]
+
+
+class Share:
+    """What is watched on one stream after the other."""
+
+    def __init__(self, random: Callable[[int], bytes]) -> None:
+        self.queues: dict[bytes, Watched] = {}
+        self.made_up = MadeUp(random)
+        self.collecting: Collecting | None = None
+        self.left = trio.Event()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it may have one more."""
+        return len(self.queues) < MAX_WATCHED
+
+
+class Turns:
+    """What is read in turn. `changed` is set when something was added."""
+
+    def __init__(self, random: Callable[[int], bytes]) -> None:
+        self.queues: dict[bytes, Watched] = {}
+        self.made_up = MadeUp(random)
+        self.changed = trio.Event()
+        self._at: dict[bytes, float] = {}
+        self._wait: dict[bytes, float] = {}
+
+    def add(self, watched: Watched) -> None:
+        """Read this one too, soon."""
+        self.queues[watched.qid] = watched
+        self._at[watched.qid] = -inf
+        self.changed.set()
+
+    def drop(self, qid: bytes) -> Watched | None:
+        """Not any more."""
+        self._at.pop(qid, None)
+        self._wait.pop(qid, None)
+        return self.queues.pop(qid, None)
+
+    def due(self) -> list[Watched]:
+        """Whose turn it is, as many as a stream has room for: those that contacts are told of, then the newest."""
+        now = trio.current_time()
+        due = [watched for watched in self.queues.values() if self._at[watched.qid] <= now]
+        return sorted(due, key=lambda one: (one.own.retired != 0, self._at[one.qid], -one.own.retired))[:MAX_WATCHED]
+
+    def next(self) -> float:
+        """When it is somebody's turn."""
+        return min(self._at.values(), default=inf)
+
+    def had(self, read: Iterable[Watched], found: Iterable[Watched]) -> None:
+        """These had their turn; in some of them there was something."""
+        now, full = trio.current_time(), {watched.qid for watched in found}
+        for qid in [watched.qid for watched in read if watched.qid in self.queues]:
+            wait = TURN_SECONDS
+            if self.queues[qid].own.retired:
+                before = self._wait.get(qid, FIRST_RETIRED_TURN / 2)
+                wait = FIRST_RETIRED_TURN if qid in full else min(2 * before, LAST_RETIRED_TURN)
+            self._wait[qid], self._at[qid] = wait, now + wait
+
+
+class Shares:
+    """All queues of one relay. `grown`: called with every share but the first when it gets its first queue."""
+
+    def __init__(self, random: Callable[[int], bytes], grown: Callable[[Share], object]) -> None:
+        self.first = Share(random)
+        self.turns = Turns(random)
+        self.max_streams = MAX_STREAMS
+        self._random = random
+        self._grown = grown
+        self._shares = [self.first]
+        self._of: dict[bytes, Share | None] = {}
+        self._by_keys: dict[_Keys, Watched] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._of)
+
+    def __iter__(self) -> Iterator[Watched]:
+        return iter(list(self._by_keys.values()))
+
+    @property
+    def further(self) -> list[Share]:
+        """All but the first."""
+        return self._shares[1:]
+
+    def find(self, qid: bytes) -> tuple[Watched, Collecting | None] | None:
+        """A queue that is watched, or was on a stream that lives; and who collects from it now."""
+        if qid in self._of:
+            share = self._of[qid]
+            if share is None:
+                return self.turns.queues[qid], None
+            return share.queues[qid], share.collecting
+        for share in self._shares:
+            if share.collecting is not None and (watched := share.collecting.find(qid)) is not None:
+                return watched, share.collecting
+        return None
+
+    def change(self, add: Iterable[OwnQueue], drop: Iterable[bytes]) -> None:
+        """Collect from some more queues, or with what is known of them now; from others no more."""
+        for qid in drop:
+            self._drop(qid)
+        new: dict[Share, list[Watched]] = {}
+        for own in sorted(add, key=lambda own: (own.retired != 0, -own.retired)):
+            watched = self._by_keys.get(_keys(own))
+            if watched is None:
+                watched = self._by_keys[_keys(own)] = Watched(own)
+                share = self._place(watched)
+                if share is not None:
+                    new.setdefault(share, []).append(watched)
+            watched.own = own
+            watched.taken = max(watched.taken, own.after)
+        self._fill(new)
+        for share, some in new.items():
+            if share.collecting is not None:
+                share.collecting.watch([watched for watched in some if watched.qid in share.queues])
+
+    def replaced(self, queues: Iterable[OwnQueue]) -> tuple[list[OwnQueue], list[bytes]]:
+        """What to change so that these, and no others, are collected from."""
+        wanted = {_keys(own): own for own in queues}
+        gone = [watched.qid for keys, watched in self._by_keys.items() if keys not in wanted]
+        return list(wanted.values()), gone
+
+    def unwatched(self) -> int:
+        """How many of those that contacts are told of are on no stream."""
+        off = [share for share in self._shares if share.collecting is None]
+        waiting = [*self.turns.queues.values(), *(one for share in off for one in share.queues.values())]
+        return sum(not one.own.retired for one in waiting)
+
+    def remove(self, share: Share) -> None:
+        """A share but the first has no queue any more."""
+        self._shares.remove(share)
+
+    def fold(self) -> None:
+        """The relay gives us one stream only: read in turn all that is not on it."""
+        self.max_streams = 1
+        for share in self._shares[1:]:
+            for watched in list(share.queues.values()):
+                del share.queues[watched.qid]
+                self._of[watched.qid] = None
+                self.turns.add(watched)
+            share.left.set()
+
+    def unfold(self) -> None:
+        """Ask for more streams again."""
+        self.max_streams = MAX_STREAMS
+        told = [watched for watched in self.turns.queues.values() if not watched.own.retired]
+        for watched in told:
+            share = next((one for one in self._shares[1:] if one.has_room), None) or self._grow()
+            if share is None:
+                return
+            self.turns.drop(watched.qid)
+            self._of[watched.qid] = share
+            share.queues[watched.qid] = watched
+
+    def _place(self, watched: Watched) -> Share | None:
+        """Give a queue its place; None where it is read in turn."""
+        share = self._room_for(watched)
+        self._of[watched.qid] = share
+        if share is None:
+            self.turns.add(watched)
+        else:
+            share.queues[watched.qid] = watched
+        return share
+
+    def _room_for(self, watched: Watched) -> Share | None:
+        known = [one for one in self._shares if one.collecting is not None and one.collecting.find(watched.qid)]
+        for share in (*known, *self._shares[: self.max_streams]):
+            if share.has_room:
+                return None if watched.own.retired and share is not self.first else share
+        if watched.own.retired:
+            return None
+        retired = [one for one in self.first.queues.values() if one.own.retired]
+        if retired:
+            self._let_turn(min(retired, key=lambda one: one.own.retired))
+            return self.first
+        return self._grow()
+
+    def _grow(self) -> Share | None:
+        if len(self._shares) >= self.max_streams:
+            return None
+        share = Share(self._random)
+        self._shares.append(share)
+        self._grown(share)
+        return share
+
+    def _let_turn(self, watched: Watched) -> None:
+        del self.first.queues[watched.qid]
+        self._of[watched.qid] = None
+        self.turns.add(watched)
+
+    def _fill(self, new: dict[Share, list[Watched]]) -> None:
+        """Where there is room again, watch what had to take turns."""
+        waiting = sorted(self.turns.queues.values(), key=lambda one: (one.own.retired != 0, -one.own.retired))
+        shares = self._shares[: self.max_streams]
+        for watched in waiting if any(share.has_room for share in shares) else ():
+            share = next((one for one in shares if one.has_room), None)
+            if share is None or (watched.own.retired and not self.first.has_room):
+                return
+            share = self.first if watched.own.retired else share
+            self.turns.drop(watched.qid)
+            self._of[watched.qid] = share
+            share.queues[watched.qid] = watched
+            new.setdefault(share, []).append(watched)
+
+    def _drop(self, qid: bytes) -> None:
+        if qid not in self._of:
+            return
+        share = self._of.pop(qid)
+        watched = self.turns.drop(qid) if share is None else share.queues.pop(qid)
+        if watched is not None:
+            watched.dropped = True
+            del self._by_keys[_keys(watched.own)]
+        if share is not None and share is not self.first and not share.queues:
+            share.left.set()
+
+
+def _keys(own: OwnQueue) -> _Keys:
+    return own.fetch_seed, own.put, own.flags

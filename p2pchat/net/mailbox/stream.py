@@ -1,0 +1,225 @@
+"""One stream to a relay's mailbox (docs/protocol/mailbox.md): greeted, read, written, and given up when it is silent.
+
+What is said on it is `collecting`'s and `depositing`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+import trio
+
+from p2pchat.core import mailbox as words
+from p2pchat.core.frames import Frame
+from p2pchat.core.mailbox import Hello, Open, Queue
+from p2pchat.core.names import mailbox_name, relay_pass
+from p2pchat.errors import CannotOpen, LinkLost, NotServed, P2PChatError, PeerError, Refused
+from p2pchat.net.addresses import with_pass
+from p2pchat.net.frames import FrameReader, write_frames
+from p2pchat.net.ports import Host, Stream
+
+PING_AFTER = 60.0
+LOST_AFTER = 25.0
+"""Seconds without a word from a relay that owes us an answer."""
+STUCK_AFTER = 120.0
+"""Seconds without the answer, from a relay that says other things all the time."""
+LOOK = 5.0
+"""Seconds between two looks at these."""
+MOST_QUEUED = 8192
+"""Frames that may wait to be written: all that we do is bounded far below, but for what a relay makes us say."""
+MOST_PINGS = 64
+"""Pings that a relay may send at once, and then one a second."""
+
+
+async def connect(
+    host: Host, relay: bytes, addresses: Sequence[str], token: bytes, *, only: str | None = None, chosen: bool = True
+) -> MailStream:
+    """A stream on which the relay said hello. only, chosen: as in `Host.open`.
+
+    Raises `Unreachable` or `LinkLost` where it does not answer, `CannotOpen` for a hello that is none, and `Refused`
+    where it does not take the token, or wants one and there is none.
+    """
+    known = with_pass(addresses, relay_pass(relay, token))
+    try:
+        stream = await host.open(relay, known, mailbox_name(relay, token), only=only, chosen=chosen, relay=True)
+    except NotServed:
+        raise Refused("it does not take our token" if token else "it serves only those who have its token") from None
+    try:
+        reader = FrameReader(stream, words.FROM_RELAY)
+        frame = await reader.one()
+        if frame.type != words.HELLO:
+            raise CannotOpen
+        hello = words.decode_hello(frame.body)
+        if hello.relay != relay:
+            raise CannotOpen
+    except BaseException:
+        await stream.close()
+        raise
+    return MailStream(stream, reader, hello)
+
+
+class SaidHour:
+    """What a relay's clock said: `hour` since the epoch, 0 where it did not say. A hint for people. Any thread."""
+
+    def __init__(self, hour: int = 0) -> None:
+        self._hour = hour
+        self._seconds = trio.lowlevel.current_clock().current_time
+        self._at = self._seconds()
+
+    def ahead(self, now: int) -> int | None:
+        """How many hours the relay's clock is ahead of ours, which says `now` ms; None where it did not say."""
+        since = int((self._seconds() - self._at) * 1000)
+        return self._hour + (since - now) // words.HOUR_MS if self._hour else None
+
+
+class MailStream:
+    """A stream after the hello.
+
+    opens: how many queues were opened on it. silent: whether it was given up since nothing came.
+    """
+
+    def __init__(self, stream: Stream, reader: FrameReader, hello: Hello) -> None:
+        self.hello = hello
+        self.opens = 0
+        self.silent = False
+        self._stream = stream
+        self._reader = reader
+        self._scope = trio.CancelScope()
+        self._failure: P2PChatError | None = None
+        self._queue: list[Frame] = []
+        self._wake = trio.Event()
+        self._number = 0
+        self._unanswered: set[int] = set()
+        self._owed: dict[int, float] = {}  # what kinds of answers: since when none of them came
+        self._began = self._heard = trio.current_time()
+        self._full = False
+        self._pings = 0
+
+    # --- what is said
+
+    def post(self, kind: int, body: bytes) -> None:
+        """Write this frame after what waits already."""
+        if len(self._queue) >= MOST_QUEUED:
+            self.end(LinkLost("it takes nothing"))
+            return
+        self._queue.append(Frame(kind, body))
+        self._wake.set()
+
+    def ask(self, kind: int, body: bytes) -> None:
+        """Write this frame; the relay owes an answer, and `answered` is to be called when it comes."""
+        self._owed.setdefault(kind, trio.current_time())
+        self.post(kind, body)
+
+    def answered(self, kind: int, *, left: bool) -> None:
+        """Something came that answers frames of this type; `left`: there is more to come."""
+        if left:
+            self._owed[kind] = trio.current_time()
+        else:
+            self._owed.pop(kind, None)
+
+    def number(self) -> int:
+        """The next number for a put, a fetch or a delete."""
+        self._number = (self._number + 1) & 0xFFFF_FFFF
+        return self._number
+
+    @property
+    def room(self) -> int:
+        """How many queues can still be opened on it."""
+        return words.MOST_HANDLES - self.opens
+
+    def open(self, role: int, seed: bytes, queue: Queue) -> int:
+        """Open a queue, with the private key for this role; its handle. There has to be room."""
+        handle = self.opens
+        self.opens += 1
+        self._unanswered.add(handle)
+        opening = Open(handle, role, queue, words.sign_open(seed, role, self.hello, queue))
+        self.ask(words.OPEN, words.encode_open(opening))
+        return handle
+
+    def opened(self, handle: int) -> None:
+        """The answer to an `open` came. Raises `CannotOpen` where none was owed."""
+        if handle not in self._unanswered:
+            raise CannotOpen
+        self._unanswered.remove(handle)
+        self.answered(words.OPEN, left=bool(self._unanswered))
+
+    # --- its life
+
+    async def run(
+        self,
+        take: Callable[[Frame], None],
+        room: Callable[[], Awaitable[None]],
+        tasks: Sequence[Callable[[], Awaitable[None]]],
+    ) -> None:
+        """Carry it until it ends: returns where `end` was called without an error, else raises why.
+
+        take: what to do with a frame of the relay's, may raise PeerError or Refused. room: waits while nothing should
+        be read. tasks: run beside it; each may raise the same.
+        """
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                for task in (partial(self._read, take, room), self._write, self._watch, *tasks):
+                    nursery.start_soon(self._until_failure, task)
+        if self._failure is not None:
+            raise self._failure
+
+    def end(self, failure: P2PChatError | None = None) -> None:
+        """It is over; for the first `failure` of several, or by our own wish."""
+        self._failure = self._failure or failure
+        self._scope.cancel()
+
+    async def close(self) -> None:
+        """End both directions."""
+        await self._stream.close()
+
+    async def _until_failure(self, task: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await task()
+        except (PeerError, Refused) as error:
+            self.end(error)
+
+    async def _read(self, take: Callable[[Frame], None], room: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            self._full = True
+            await room()
+            self._full = False
+            frames = await self._reader.some()
+            self._heard = trio.current_time()
+            for frame in frames:
+                if frame.type == words.PING:
+                    self._pinged()
+                elif frame.type == words.PONG:
+                    if words.PING not in self._owed:
+                        raise CannotOpen
+                    self.answered(words.PING, left=False)
+                else:
+                    take(frame)
+
+    def _pinged(self) -> None:
+        self._pings += 1
+        if self._pings > MOST_PINGS + trio.current_time() - self._began:
+            raise CannotOpen
+        self.post(words.PONG, b"")
+
+    async def _write(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake = trio.Event()
+            frames, self._queue = self._queue, []
+            await write_frames(self._stream, frames)
+
+    async def _watch(self) -> None:
+        """A cut cable sends no goodbye. While we do not read, silence says nothing."""
+        while True:
+            await trio.sleep(LOOK)
+            now = trio.current_time()
+            if self._full:
+                self._owed = dict.fromkeys(self._owed, now)
+            elif self._owed:
+                longest = min(self._owed.values())
+                if now >= max(self._heard, longest) + LOST_AFTER or now >= longest + STUCK_AFTER:
+                    self.silent = True
+                    raise LinkLost("it went silent")
+            if now >= self._heard + PING_AFTER and words.PING not in self._owed:
+                self.ask(words.PING, b"")

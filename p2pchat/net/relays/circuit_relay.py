@@ -1,0 +1,419 @@
+"""The relay's side of circuits (docs/protocol/circuit.md): who may be reached here, and joining two streams.
+
+A relay joins connections it has and never makes one: `Host.open` is asked without any address. Every circuit is one
+task with its own two streams; nothing else refers to them, so that the end of one circuit is the end of nothing else.
+
+Nobody can take all circuits to somebody: a pair of peers has two at most, and where a peer, a place or the whole relay
+has as many as it may, a circuit of the greediest source ends for the new one (`admission`). A circuit that has lasted
+longer than its target waits for a proof counts as proven, and so does, from its beginning, one between two who had one
+before that lasted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+
+import trio
+
+from p2pchat.errors import BadAddress, CannotOpen, LinkLost, Unreachable
+from p2pchat.net import addresses as addr
+from p2pchat.net.admission.slots import Pool, Remembered, Slot, greediest
+from p2pchat.net.libp2p import circuit_messages
+from p2pchat.net.libp2p.circuit_messages import HopMessage, Limit, PeerId, Reservation, Status, StopMessage
+from p2pchat.net.libp2p.host import LibP2PHost
+from p2pchat.net.libp2p.streams import LibP2PStream
+from p2pchat.net.ports import Stream
+from p2pchat.net.transport.pipes import CHUNK
+
+log = logging.getLogger("p2pchat.net")
+
+LASTING_SECONDS = 15.0
+"""How long a circuit must have been there to count as one that its target wants: targets wait 10 s for a proof."""
+_SWEEP = 30.0
+_MOST_TOLD = 4
+REASONS = tuple(
+    circuit_messages.name(status)
+    for status in (
+        circuit_messages.RESERVATION_REFUSED,
+        circuit_messages.RESOURCE_LIMIT_EXCEEDED,
+        circuit_messages.PERMISSION_DENIED,
+        circuit_messages.CONNECTION_FAILED,
+        circuit_messages.NO_RESERVATION,
+        circuit_messages.MALFORMED_MESSAGE,
+        circuit_messages.UNEXPECTED_MESSAGE,
+    )
+)
+"""Why a request may be refused, as the metrics say it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitLimits:
+    """What peers may have of a relay. Seconds and bytes; of `bytes`, `duration` and `idle` 0 means no limit.
+
+    A place is an IPv4 address or an IPv6 /64; the networks around it have bounds of their own (`places`). What is on
+    its way takes at most 512 KiB a circuit.
+    """
+
+    reservations: int = 4096
+    reservations_per_place: int = 64
+    ttl: int = 3600
+    circuits: int = 256
+    circuits_per_peer: int = 16  # of which it is one end
+    circuits_per_place: int = 32  # asked for from there
+    circuits_per_pair: int = 2  # asked for by one peer, to one other
+    bytes: int = 2**28  # both ways together
+    duration: float = 0.0
+    idle: float = 180.0
+
+
+@dataclass
+class CircuitCounts:
+    """What the metrics show: numbers only, of everybody together, since the start. `refused`: by reason."""
+
+    reserved: int = 0
+    refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
+    joined: int = 0
+    cut: int = 0
+    evicted: int = 0
+    bytes: int = 0
+
+
+class _Reserved(Slot):
+    """A reservation. until: in trio's seconds."""
+
+    __slots__ = ("until",)
+
+    def __init__(self, place: str, end: Callable[[], None], until: float) -> None:
+        super().__init__(place, end)
+        self.until = until
+
+
+class _Asked(Slot):
+    """A circuit that was asked for, until it is over. ends: the two peers. connection: by which it was asked for.
+    scope: cancelled, it ends. forget: is told that it has to make room.
+    """
+
+    __slots__ = ("connection", "ends", "scope")
+
+    def __init__(self, stream: LibP2PStream, target: bytes, forget: Callable[[_Asked], None]) -> None:
+        super().__init__(stream.place, partial(forget, self))
+        self.scope = trio.CancelScope()
+        self.ends = (stream.peer, target)
+        self.connection = stream.connection
+
+
+class CircuitRelay:
+    """Serves circuits on a host: `host.handle(names.hop_name(…), relay.serve)`.
+
+    clock: UTC in ms. allowed: who may reserve; everybody if not given. announce: the relay's own addresses, told with a
+    reservation; those of the host if not given.
+    """
+
+    def __init__(
+        self,
+        host: LibP2PHost,
+        limits: CircuitLimits,
+        clock: Callable[[], int],
+        *,
+        allowed: Callable[[bytes], bool] = lambda peer: True,
+        announce: Callable[[], Sequence[str]] | None = None,
+    ) -> None:
+        self.counts = CircuitCounts()
+        self._host = host
+        self._limits = limits
+        self._clock = clock
+        self._allowed = allowed
+        self._announce = announce or host.addresses
+        self._reserved: dict[bytes, _Reserved] = {}
+        self._reservations = Pool(limits.reservations, limits.reservations_per_place)
+        self._circuits = Pool(limits.circuits, limits.circuits_per_place)
+        self._of_peer: dict[bytes, dict[_Asked, None]] = {}
+        self._lasted = Remembered()
+        self._swept = -_SWEEP
+        self._draining = False
+        self._ended = trio.lowlevel.ParkingLot()
+        host.when_gone(self._release)
+
+    @property
+    def reservations(self) -> int:
+        """How many there are now."""
+        return len(self._reserved)
+
+    @property
+    def circuits(self) -> int:
+        """How many there are now, those being made included."""
+        return self._circuits.taken
+
+    def drain(self) -> None:
+        """Take nothing new from now on; what is joined stays."""
+        self._draining = True
+
+    async def idle(self) -> None:
+        """Wait until there is no circuit."""
+        while self.circuits:
+            await self._ended.park()
+
+    async def run(self) -> None:
+        """Forget who is late, until cancelled; without it that happens only when somebody reserves."""
+        while True:
+            await trio.sleep(_SWEEP)
+            self._sweep(trio.current_time())
+
+    def limit(self, limits: CircuitLimits) -> None:
+        """These limits hold for what is asked for from now on; what there is goes on by those it began with."""
+        self._limits = limits
+        self._reservations.resize(limits.reservations, limits.reservations_per_place)
+        self._circuits.resize(limits.circuits, limits.circuits_per_place)
+
+    async def serve(self, stream: Stream) -> None:
+        """One request, and the circuit if it becomes one."""
+        assert isinstance(stream, LibP2PStream)
+        try:
+            message = await circuit_messages.read_message(stream, HopMessage)
+            if stream.route != "direct":
+                await self._refuse(stream, circuit_messages.PERMISSION_DENIED)
+            elif message.type == HopMessage.RESERVE:
+                await self._reserve(stream, message)
+            elif message.type == HopMessage.CONNECT:
+                await self._connect(stream, circuit_messages.peer_in(message))
+            else:
+                await self._refuse(stream, circuit_messages.UNEXPECTED_MESSAGE)
+        except CannotOpen:
+            await self._refuse(stream, circuit_messages.MALFORMED_MESSAGE)
+
+    async def _refuse(self, stream: Stream, status: Status.ValueType) -> None:
+        self.counts.refused[circuit_messages.name(status)] += 1
+        await circuit_messages.write_message(stream, HopMessage(type=HopMessage.STATUS, status=status))
+
+    # --- reservations ----------------------------------------------------------------------------------------------
+
+    async def _reserve(self, stream: LibP2PStream, message: HopMessage) -> None:
+        now = trio.current_time()
+        if message.peer.id and circuit_messages.peer_in(message) != stream.peer:
+            await self._refuse(stream, circuit_messages.PERMISSION_DENIED)
+            return
+        self._sweep(now)
+        self._release(stream.peer)
+        if self._draining or not self._allowed(stream.peer):
+            await self._refuse(stream, circuit_messages.RESERVATION_REFUSED)
+            return
+        reserved = _Reserved(stream.place, partial(self._lose, stream.peer), now + self._limits.ttl)
+        if not self._reservations.admit(reserved):
+            await self._refuse(stream, circuit_messages.RESOURCE_LIMIT_EXCEEDED)
+            return
+        self._reserved[stream.peer] = reserved
+        if self._lasted.has(stream.peer):
+            self._reservations.prove(reserved)
+        self._host.vouch(stream.peer)
+        self.counts.reserved += 1
+        reservation = Reservation(expire=self._clock() // 1000 + self._limits.ttl, addrs=self._told())
+        await circuit_messages.write_message(
+            stream,
+            HopMessage(
+                type=HopMessage.STATUS, status=circuit_messages.OK, reservation=reservation, limit=self._limit()
+            ),
+        )
+
+    def _told(self) -> list[bytes]:
+        told = []
+        for address in self._announce():
+            try:
+                told.append(addr.pack_full(self._host.peer, address))
+            except BadAddress:
+                continue
+        return told[:_MOST_TOLD]
+
+    def _limit(self) -> Limit | None:
+        """As the specification tells it: none, where nothing is limited."""
+        duration, size = int(self._limits.duration), self._limits.bytes
+        return Limit(duration=duration, data=size) if duration or size else None
+
+    def _sweep(self, now: float) -> None:
+        """Forget who is late; not at every request, since it looks at everybody."""
+        if now < self._swept + _SWEEP and len(self._reserved) < self._limits.reservations:
+            return
+        if now < self._swept + 1:
+            return
+        self._swept = now
+        for peer in [peer for peer, held in self._reserved.items() if held.until <= now]:
+            self._release(peer)
+
+    def _release(self, peer: bytes) -> None:
+        held = self._reserved.pop(peer, None)
+        if held is not None:
+            self._reservations.release(held)
+
+    def _lose(self, peer: bytes) -> None:
+        """A reservation has to make room. Its peer learns it by the end of its connection, and looks elsewhere."""
+        self.counts.evicted += 1
+        self._reserved.pop(peer, None)
+        self._host.abandon(peer)
+
+    # --- circuits --------------------------------------------------------------------------------------------------
+
+    async def _connect(self, stream: LibP2PStream, peer: bytes) -> None:
+        held = self._reserved.get(peer)
+        if held is None or held.until <= trio.current_time() or peer == stream.peer:
+            await self._refuse(stream, circuit_messages.NO_RESERVATION)
+            return
+        asked = _Asked(stream, peer, self._make_room)
+        if self._draining or not self._admit(asked):
+            await self._refuse(stream, circuit_messages.RESOURCE_LIMIT_EXCEEDED)
+            return
+        try:
+            with asked.scope:
+                await self._join(stream, peer, asked)
+        finally:
+            self._forget(asked)
+            self._ended.unpark_all()
+            if asked.scope.cancelled_caught:
+                await stream.kill()
+
+    async def _join(self, stream: LibP2PStream, peer: bytes, asked: _Asked) -> None:
+        try:
+            other = await self._stop(stream.peer, peer)
+        except (CannotOpen, LinkLost, Unreachable) as error:
+            log.debug("a circuit could not be made: %s", type(error).__name__)
+            await self._refuse(stream, circuit_messages.CONNECTION_FAILED)
+            return
+        try:
+            ok = HopMessage(type=HopMessage.STATUS, status=circuit_messages.OK, limit=self._limit())
+            await circuit_messages.write_message(stream, ok)
+            self.counts.joined += 1
+            await _Circuit(stream, other, self._limits, self.counts, partial(self._lasts, asked)).run()
+        finally:
+            await stream.kill()
+            await other.kill()
+
+    def _admit(self, asked: _Asked) -> bool:
+        """Find room for a circuit, at the cost of others; False where there is none."""
+        source, target = asked.ends
+        pair = [other for other in self._of_peer.get(source, ()) if other.ends == asked.ends]
+        while len(pair) >= self._limits.circuits_per_pair:
+            # Who comes back by a new connection has lost the old one, and the relay may not have noticed yet.
+            lost = next((other for other in pair if other.connection is not asked.connection), None)
+            if lost is None:
+                return False
+            pair.remove(lost)
+            self._circuits.evict(lost)
+        for peer in (target, source):
+            while len(self._of_peer.get(peer, ())) >= self._limits.circuits_per_peer:
+                victim = greediest(self._of_peer[peer], asked.place)
+                if victim is None:
+                    return False
+                self._circuits.evict(victim)
+        if not self._circuits.admit(asked):
+            return False
+        for peer in asked.ends:
+            self._of_peer.setdefault(peer, {})[asked] = None
+        if self._lasted.has(*asked.ends):
+            self._circuits.prove(asked)
+        return True
+
+    def _make_room(self, asked: _Asked) -> None:
+        self.counts.evicted += 1
+        self._forget(asked)
+        asked.scope.cancel()
+
+    def _forget(self, asked: _Asked) -> None:
+        """It is over, or will be at once: its slots are free."""
+        self._circuits.release(asked)
+        for peer in asked.ends:
+            held = self._of_peer.get(peer)
+            if held is not None:
+                held.pop(asked, None)
+                if not held:
+                    del self._of_peer[peer]
+
+    def _lasts(self, asked: _Asked) -> None:
+        """Its target wants it: it has had the time to end it."""
+        source, target = asked.ends
+        self._circuits.prove(asked)
+        self._lasted.add(source, target)
+        self._lasted.add(target)
+        if (held := self._reserved.get(target)) is not None:
+            self._reservations.prove(held)
+        self._host.vouch(source)
+
+    async def _stop(self, source: bytes, peer: bytes) -> LibP2PStream:
+        """A stream with `peer`, over a connection that is there, and ready to carry `source`'s circuit."""
+        other = await self._host.open(peer, (), circuit_messages.STOP)
+        assert isinstance(other, LibP2PStream)
+        try:
+            if other.route != "direct":
+                raise Unreachable("no circuit over a circuit")
+            asked = StopMessage(type=StopMessage.CONNECT, peer=PeerId(id=addr.multihash(source)), limit=self._limit())
+            await circuit_messages.write_message(other, asked)
+            answer = await circuit_messages.read_message(other, StopMessage)
+            if answer.type != StopMessage.STATUS or answer.status != circuit_messages.OK:
+                raise Unreachable("the peer does not want it")
+        except BaseException:
+            await other.kill()
+            raise
+        return other
+
+
+class _Circuit:
+    """Two streams, joined until one of them ends or has had enough."""
+
+    def __init__(
+        self,
+        one: LibP2PStream,
+        other: LibP2PStream,
+        limits: CircuitLimits,
+        counts: CircuitCounts,
+        lasts: Callable[[], None],
+    ) -> None:
+        self._lasts = lasts
+        self._one = one
+        self._other = other
+        self._limits = limits
+        self._counts = counts
+        self._bytes = 0
+        self._began = self._heard = trio.current_time()
+
+    async def run(self) -> None:
+        """Whoever calls ends the streams; the last bytes of one that ended well are on their way then."""
+        with self._one.carrying(), self._other.carrying():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._pass, self._one, self._other, nursery.cancel_scope)
+                nursery.start_soon(self._pass, self._other, self._one, nursery.cancel_scope)
+                nursery.start_soon(self._watch, nursery.cancel_scope)
+                nursery.start_soon(self._until_it_lasts)
+
+    async def _until_it_lasts(self) -> None:
+        await trio.sleep(LASTING_SECONDS)
+        self._lasts()
+
+    async def _pass(self, source: LibP2PStream, sink: LibP2PStream, over: trio.CancelScope) -> None:
+        with suppress(LinkLost):
+            while data := await source.read(CHUNK):
+                self._heard = trio.current_time()
+                self._bytes += len(data)
+                self._counts.bytes += len(data)
+                if 0 < self._limits.bytes < self._bytes:
+                    self._cut(over)
+                    return
+                await sink.write(data)
+            await sink.close()
+        source.cut()  # so that nobody is left waiting to write to it
+        over.cancel()
+
+    async def _watch(self, over: trio.CancelScope) -> None:
+        duration, idle = self._limits.duration or float("inf"), self._limits.idle or float("inf")
+        while True:
+            until = min(self._began + duration, self._heard + idle)
+            if trio.current_time() >= until:
+                break
+            await trio.sleep_until(until)
+        self._cut(over)
+
+    def _cut(self, over: trio.CancelScope) -> None:
+        self._counts.cut += 1
+        self._one.cut()
+        self._other.cut()
+        over.cancel()

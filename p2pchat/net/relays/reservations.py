@@ -1,0 +1,207 @@
+"""Our places at relays (docs/protocol/circuit.md): reserve, keep, and take who comes by them.
+
+Each wanted relay has one task. It reserves again after three quarters of the time, and as soon as the connection with
+the relay has ended; while that fails it waits 1 s, doubling to 5 min, with jitter. Where the relay asks for a token, a
+stream with its mailbox, on which nothing else is said, keeps us admitted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import trio
+
+from p2pchat.core.frames import Frame
+from p2pchat.core.names import hop_name
+from p2pchat.errors import CannotOpen, LinkLost, PeerError, Refused, Unreachable
+from p2pchat.net import addresses as addr
+from p2pchat.net.libp2p import circuit_messages
+from p2pchat.net.libp2p.circuit_messages import HopMessage, Status, StopMessage
+from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT, jittered
+from p2pchat.net.mailbox import stream as mailstream
+from p2pchat.net.mailbox.stream import MailStream
+from p2pchat.net.ports import Caller, Handler, RelayedHost, Stream
+
+log = logging.getLogger("p2pchat.net")
+
+REFRESH = 0.75
+MOST_CIRCUITS = 64
+"""Circuits to us that one relay may have open."""
+_SHORTEST, _LONGEST = 120, 24 * 3600  # what a relay may say about its reservation's time, in seconds
+_GOOD = 30.0  # seconds after which a reservation that ended counts as one that worked
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Of a relay: its addresses with its pass, best first, and its token, b"" for none."""
+
+    addresses: tuple[str, ...]
+    token: bytes = field(default=b"", repr=False)
+
+
+@dataclass(eq=False)
+class _Wanted:
+    known: Known
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    nudged: trio.Event = field(default_factory=trio.Event)
+    held: bool = False
+    problem: str = ""
+
+
+class Reservations:
+    """Keeps a reservation at every relay it is told of, in `nursery`. `changed` is called whenever one came or went."""
+
+    def __init__(
+        self,
+        host: RelayedHost,
+        nursery: trio.Nursery,
+        clock: Callable[[], int],
+        random: Callable[[int], bytes],
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._host = host
+        self._nursery = nursery
+        self._clock = clock
+        self._random = random
+        self._changed = changed
+        self._wanted: dict[bytes, _Wanted] = {}
+        host.recognize(self._recognize)
+
+    def want(self, relay: bytes, known: Known) -> None:
+        """Keep a reservation at a relay; called again, it goes by what is known now and tries at once."""
+        wanted = self._wanted.get(relay)
+        if wanted is None:
+            wanted = self._wanted[relay] = _Wanted(known)
+            self._host.expect_circuits(relay, MOST_CIRCUITS)
+            self._nursery.start_soon(self._keep, relay, wanted)
+        else:
+            wanted.known = known
+            wanted.nudged.set()
+
+    def forget(self, relay: bytes) -> None:
+        """Keep it no longer. What has come by it stays, and the connection with the relay too."""
+        if (wanted := self._wanted.pop(relay, None)) is not None:
+            wanted.scope.cancel()
+            self._host.expect_circuits(relay, 0)
+
+    def ways(self) -> tuple[str, ...]:
+        """The addresses that lead to us by relays now, for `addresses.for_invite`."""
+        held = [(relay, wanted) for relay, wanted in self._wanted.items() if wanted.held]
+        return tuple(addr.circuit(address, relay) for relay, wanted in held for address in wanted.known.addresses)
+
+    def held(self, relay: bytes) -> bool:
+        """Whether we can be reached there now."""
+        return relay in self._wanted and self._wanted[relay].held
+
+    def problem(self, relay: bytes) -> str:
+        """Why there was no reservation the last time, in words, or ""."""
+        return self._wanted[relay].problem if relay in self._wanted else ""
+
+    async def _keep(self, relay: bytes, wanted: _Wanted) -> None:
+        wait = FIRST_WAIT
+        with wanted.scope:
+            while True:
+                wanted.nudged = trio.Event()
+                began = trio.current_time()
+                try:
+                    await self._hold(relay, wanted)
+                except (CannotOpen, LinkLost, Refused, Unreachable) as error:
+                    wanted.problem = str(error) or "no answer"
+                if wanted.held and trio.current_time() - began >= _GOOD:
+                    wait = FIRST_WAIT
+                self._now(wanted, held=False)
+                with trio.move_on_after(jittered(wait, self._random)):
+                    await wanted.nudged.wait()
+                wait = min(2 * wait, LONGEST_WAIT)
+
+    async def _hold(self, relay: bytes, wanted: _Wanted) -> None:
+        """Have a reservation until it is lost."""
+        known, admission = wanted.known, None
+        if known.token:
+            admission = await mailstream.connect(self._host, relay, addr.with_twins(known.addresses), known.token)
+            self._nursery.start_soon(_stay, admission)
+        try:
+            due = True
+            while due:
+                wanted.nudged = trio.Event()
+                seconds = await self._reserve(relay, wanted.known.addresses)
+                wanted.problem = ""
+                self._now(wanted, held=True)
+                due = await self._until_due(relay, wanted, REFRESH * seconds)
+        finally:
+            if admission is not None:
+                admission.end()
+
+    async def _until_due(self, relay: bytes, wanted: _Wanted, seconds: float) -> bool:
+        """Wait until the reservation should be made again; False where its connection has ended before."""
+        ended = False
+        async with trio.open_nursery() as nursery:
+            over = nursery.cancel_scope
+            over.deadline = trio.current_time() + seconds
+
+            async def watch() -> None:
+                await wanted.nudged.wait()
+                over.cancel()
+
+            nursery.start_soon(watch)
+            await self._host.gone(relay)
+            ended = True
+            over.cancel()
+        return not ended
+
+    def _now(self, wanted: _Wanted, *, held: bool) -> None:
+        if wanted.held != held:
+            wanted.held = held
+            self._changed()
+
+    async def _reserve(self, relay: bytes, addresses: Sequence[str]) -> float:
+        """Ask once; how many seconds it holds."""
+        known, name = addr.with_twins(addresses), hop_name(addr.pass_of(addresses))
+        stream = await self._host.open(relay, known, name, chosen=True, relay=True)
+        try:
+            if stream.route != "direct":
+                raise Unreachable("a relay must be reached without another")
+            await circuit_messages.write_message(stream, HopMessage(type=HopMessage.RESERVE))
+            answer = await circuit_messages.read_message(stream, HopMessage)
+        finally:
+            await stream.close()
+        if answer.type != HopMessage.STATUS or answer.status != circuit_messages.OK:
+            raise Unreachable(f"the relay says no ({circuit_messages.name(answer.status)})")
+        return min(max(answer.reservation.expire - self._clock() // 1000, _SHORTEST), _LONGEST)
+
+    async def _recognize(self, name: str, caller: Caller) -> Handler | None:
+        """To all but our relays we are a host without circuits."""
+        expected = name == circuit_messages.STOP and caller.peer in self._wanted and caller.route == "direct"
+        return self._stop if expected else None
+
+    async def _stop(self, stream: Stream) -> None:
+        """A relay brings somebody. Who it is, the connection over the circuit proves; the relay's word is not used."""
+        status: Status.ValueType = circuit_messages.MALFORMED_MESSAGE
+        try:
+            message = await circuit_messages.read_message(stream, StopMessage)
+            circuit_messages.peer_in(message)
+            if message.type == StopMessage.CONNECT:
+                ok = StopMessage(type=StopMessage.STATUS, status=circuit_messages.OK)
+                if await self._host.adopt(stream, partial(circuit_messages.write_message, stream, ok)):
+                    return
+                status = circuit_messages.RESOURCE_LIMIT_EXCEEDED
+        except CannotOpen:
+            log.info("a relay sent nonsense")
+        await circuit_messages.write_message(stream, StopMessage(type=StopMessage.STATUS, status=status))
+
+
+async def _stay(stream: MailStream) -> None:
+    """Keep a stream with a mailbox on which we have nothing to say."""
+    try:
+        await stream.run(_unasked, trio.lowlevel.checkpoint, ())
+    except (PeerError, Refused):
+        log.info("a relay may not know our token any more")
+    finally:
+        await stream.close()
+
+
+def _unasked(frame: Frame) -> None:
+    raise CannotOpen

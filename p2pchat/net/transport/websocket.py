@@ -1,0 +1,189 @@
+"""WebSocket (RFC 6455) as one more pipe under Noise, for networks that let through only what looks like the web.
+
+Binary messages carry the bytes; where one ends means nothing. wsproto answers the HTTP request that it begins with;
+the frames are ours (`webframes`), because a frame costs wsproto 50 to 90 microseconds, which strangers could make us
+spend. libp2p's own way buffers whole messages of any size, and its listener cannot share our socket.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+
+import trio
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection, Event, RejectData, Request
+
+from p2pchat.net.admission.budget import FRAME, PONG, Account
+from p2pchat.net.transport import web, websocket_frames
+from p2pchat.net.transport.pipes import CHUNK
+from p2pchat.net.transport.websocket_frames import BINARY, CLOSE, PING, BadFrame, Decoder, encode
+
+_END_OF_HEAD = b"\r\n\r\n"
+_CLOSE_PATIENCE = 1.0
+_NORMAL = (1000).to_bytes(2, "big")  # why a connection is closed (RFC 6455, §7.4)
+_PONG_PATIENCE = 10.0
+MAX_UNREAD = 2**20
+"""Bytes behind a refused request that are read and forgotten."""
+
+
+class NotWebSocket(trio.BrokenResourceError):
+    """The other side does not speak it as we do."""
+
+
+class WebSocket:
+    """`pipes.Pipe` over an upgraded connection. client: whether we are; head: what came behind the upgrade."""
+
+    route = "direct"
+
+    def __init__(
+        self, transport: trio.abc.Stream, cut: Callable[[], None], *, client: bool = False, head: bytes = b""
+    ) -> None:
+        self._transport = transport
+        self._cut = cut
+        self._client = client
+        self._decoder = Decoder(masked=not client)
+        self._decoder.feed(head)
+        self._sending = trio.Lock()
+        self._account: Account | None = None
+        self._ended = False
+
+    def bill(self, account: Account) -> None:
+        self._account = account
+
+    async def receive(self) -> bytes:
+        while not self._ended:
+            try:
+                piece = self._decoder.next()
+            except BadFrame as error:
+                raise NotWebSocket from error
+            if piece is None:
+                data = await self._transport.receive_some(CHUNK)
+                self._ended = not data
+                self._decoder.feed(data)
+                continue
+            await self._charge(FRAME)
+            if piece.opcode == BINARY and piece.data:
+                return piece.data
+            if piece.opcode == PING:
+                await self._charge(PONG)
+                await self._pong(piece.data)
+            self._ended = piece.opcode == CLOSE
+        return b""
+
+    async def _charge(self, units: float) -> None:
+        if self._account is not None:
+            self._account.charge(units)
+            if self._account.due:
+                await self._account.settle()
+
+    async def _pong(self, data: bytes) -> None:
+        """Not to be cancelled: half a frame would break everything after it."""
+        with trio.CancelScope(deadline=trio.current_time() + _PONG_PATIENCE, shield=True) as scope:
+            await self._send(websocket_frames.PONG, data)
+        if scope.cancelled_caught:
+            raise trio.BrokenResourceError
+
+    async def send(self, data: bytes) -> None:
+        await self._send(BINARY, data)
+
+    async def _send(self, opcode: int, data: bytes) -> None:
+        async with self._sending:
+            await self._transport.send_all(encode(opcode, data, os.urandom(4) if self._client else b""))
+
+    async def close(self) -> None:
+        try:
+            with trio.move_on_after(_CLOSE_PATIENCE), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await self._send(CLOSE, _NORMAL)
+        finally:
+            self._cut()
+
+    def abandon(self) -> None:
+        self._cut()
+
+
+async def accept(stream: trio.SocketStream, head: bytes, path: str) -> tuple[WebSocket, tuple[str, ...]]:
+    """Answer a client whose first bytes were `head` as a web server does, until it asks for the WebSocket at `path`
+    ("/": at any path). Also gives who it was forwarded for, nearest last, as it says.
+
+    Has no deadline of its own. Raises NotWebSocket, having answered in HTTP.
+    """
+    asked = await web.until_upgrade(stream, head, path)
+    if asked is None:
+        await _linger(stream)
+        raise NotWebSocket
+    request, rest = asked
+    protocol = WSConnection(ConnectionType.SERVER)
+    try:
+        asked_event, rest = await _event(stream, protocol, request.raw + rest)
+        if not isinstance(asked_event, Request):
+            raise NotWebSocket
+    except NotWebSocket:
+        await stream.send_all(web.answer(400, stays=False))
+        await _linger(stream)
+        raise
+    await stream.send_all(protocol.send(AcceptConnection()))
+    return WebSocket(stream, stream.socket.close, head=rest), _forwarded(request.headers.get("x-forwarded-for", ""))
+
+
+async def _linger(stream: trio.SocketStream) -> None:
+    """Let the answer arrive: closing with bytes unread would turn it into a reset on its way."""
+    with suppress(trio.BrokenResourceError, trio.ClosedResourceError), trio.move_on_after(_CLOSE_PATIENCE):
+        await stream.send_eof()
+        left = MAX_UNREAD
+        while left > 0 and (some := await stream.receive_some(min(left, CHUNK))):
+            left -= len(some)
+
+
+async def connect(stream: trio.SocketStream, host: str, tls: ssl.SSLContext | None, path: str = "/") -> WebSocket:
+    """Ask whoever is at the other end of `stream` for a WebSocket at `path`; with `tls` it must prove to be `host`
+    first.
+
+    Has no deadline of its own. Raises NotWebSocket, or what trio and ssl do.
+    """
+    transport: trio.abc.Stream = stream
+    if tls is not None:
+        transport = trio.SSLStream(stream, tls, server_hostname=host, https_compatible=True)
+    protocol = WSConnection(ConnectionType.CLIENT)
+    await transport.send_all(protocol.send(Request(host=f"[{host}]" if ":" in host else host, target=path)))
+    answer, rest = await _event(transport, protocol, b"")
+    if not isinstance(answer, AcceptConnection):
+        raise NotWebSocket
+    return WebSocket(transport, stream.socket.close, client=True, head=rest)
+
+
+def system_tls() -> ssl.SSLContext:
+    """Whoever the system trusts, and no other."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+async def _event(transport: trio.abc.Stream, protocol: WSConnection, head: bytes) -> tuple[Event, bytes]:
+    """The first thing the other side says, in at most MAX_HEAD bytes, and what came behind it."""
+    said = bytearray(head)
+    while True:
+        end = said.find(_END_OF_HEAD) + len(_END_OF_HEAD)
+        if end >= len(_END_OF_HEAD):
+            break
+        if len(said) >= web.MAX_HEAD:
+            raise NotWebSocket
+        some = await transport.receive_some(web.MAX_HEAD - len(said))
+        if not some:
+            raise NotWebSocket
+        said += some
+    try:
+        protocol.receive_data(bytes(said[:end]))
+        for event in protocol.events():
+            if not isinstance(event, RejectData):
+                return event, bytes(said[end:])
+    except Exception as error:  # wsproto and h11 have several for what is no HTTP
+        raise NotWebSocket from error
+    raise NotWebSocket
+
+
+def _forwarded(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())

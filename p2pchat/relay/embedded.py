@@ -1,0 +1,85 @@
+"""A small relay inside a node, for its contacts: mailbox and circuits on the node's own host, with small quotas.
+
+It keeps a store of its own beside the profile's, as any relay does: sealed blobs, nothing of the profile's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import trio
+
+from p2pchat.core.names import hop_name, mailbox_name, relay_pass
+from p2pchat.net.libp2p.host import LibP2PHost
+from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
+from p2pchat.relay.limits import Limits
+from p2pchat.relay.mailbox import Mailbox, account_of, place_of
+from p2pchat.relay.store import MailboxStore, Quota
+
+QUOTA = Quota(queue_blobs=2_048, queue_bytes=16 << 20, total_bytes=256 << 20, least_free=1 << 30)
+CIRCUITS = CircuitLimits(
+    reservations=64,
+    reservations_per_place=8,
+    circuits=32,
+    circuits_per_peer=4,
+    circuits_per_place=8,
+    bytes=64 << 20,
+)
+_HOURS = 14 * 24
+_DRAIN = 2.0
+
+
+class SmallRelay:
+    """Serves on `host` while it runs, whoever knows `token`. clock: ms since the epoch."""
+
+    def __init__(
+        self, host: LibP2PHost, store: Path, token: bytes, clock: Callable[[], int], random: Callable[[int], bytes]
+    ) -> None:
+        self._host = host
+        self._path = store
+        self._token = token
+        self._limits = Limits(token, longest_hours=_HOURS, puts_burst=1_000, puts_a_second=20.0, place_bytes=64 << 20)
+        self._clock = clock
+        self._random = random
+
+    async def run(self, until: Callable[[], Awaitable[object]]) -> None:
+        """Serve until `until` returns, and answer what was taken. Raises ProfileError where there can be no store."""
+        store = await trio.to_thread.run_sync(MailboxStore.open, self._path, QUOTA, self._clock())
+        try:
+            mailbox = Mailbox(
+                self._host.peer,
+                store,
+                self._limits,
+                self._clock,
+                self._random,
+                place_of,
+                account_of=account_of,
+                vouch=self._host.vouch,
+            )
+            # contacts know our addresses; others with the token are not told those inside our network
+            hop = CircuitRelay(self._host, CIRCUITS, self._clock, allowed=mailbox.knows, announce=tuple)
+            async with trio.open_nursery() as nursery:
+                await nursery.start(mailbox.run)
+                nursery.start_soon(mailbox.check)
+                nursery.start_soon(hop.run)
+                with self._served(mailbox, hop):
+                    await until()
+                hop.drain()
+                await mailbox.drain(_DRAIN)
+                nursery.cancel_scope.cancel()
+        finally:
+            store.close()
+
+    @contextmanager
+    def _served(self, mailbox: Mailbox, hop: CircuitRelay) -> Iterator[None]:
+        peer, token = self._host.peer, self._token
+        names = mailbox_name(peer, token), hop_name(relay_pass(peer, token))
+        self._host.handle(names[0], mailbox.serve, speaks_first=True)
+        self._host.handle(names[1], hop.serve)
+        try:
+            yield
+        finally:
+            for name in names:
+                self._host.handle(name, None)

@@ -1,0 +1,108 @@
+"""Who watches which queue, and what is pushed to them.
+
+A watcher is in one of three states: it *follows*, and every new blob goes to it at once; it is *reading*, since what
+lies behind its last push is being read from the disk; or it is *behind*, and is read for when it took something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from p2pchat.core import mailbox as words
+from p2pchat.core.frames import Frame
+from p2pchat.core.mailbox import Blob
+from p2pchat.relay.batches import Refill
+from p2pchat.relay.clients import MOST_PUSHED, Client, Opened
+
+
+class Pushes:
+    """`wake` is called when something is to be read; `holds`: whether anything of a queue is on the disk. `pushed`
+    counts blobs."""
+
+    def __init__(self, wake: Callable[[], None], holds: Callable[[bytes], bool]) -> None:
+        self.pushed = 0
+        self._wake = wake
+        self._holds = holds
+        self._watchers: dict[bytes, dict[Opened, None]] = {}
+        self._wanted: dict[Opened, None] = {}
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything is to be read."""
+        return bool(self._wanted)
+
+    @property
+    def watched(self) -> int:
+        """How many queues somebody watches."""
+        return len(self._watchers)
+
+    def watch(self, opened: Opened, after: int) -> None:
+        """Push what lies there after this place, and what comes."""
+        if not opened.watched:
+            opened.watched = True
+            opened.upto = after
+            self._watchers.setdefault(opened.qid, {})[opened] = None
+            if self._holds(opened.qid):  # what is on its way to the disk is pushed when it is there
+                self._read(opened)
+
+    def forget(self, client: Client) -> None:
+        """It is gone."""
+        for opened in client.opened.values():
+            self._wanted.pop(opened, None)
+            if opened.watched:
+                watchers = self._watchers[opened.qid]
+                del watchers[opened]
+                if not watchers:
+                    del self._watchers[opened.qid]
+
+    def came(self, qid: bytes, place: int, blob: bytes) -> None:
+        """A new blob is on the disk."""
+        for opened in self._watchers.get(qid, ()):
+            if not opened.reading and opened not in opened.client.behind:
+                self._push(opened, place, blob)
+
+    def catch_up(self, client: Client) -> None:
+        """It took something: what could not be pushed to it may be now."""
+        if client.behind and client.may_push:
+            behind, client.behind = client.behind, {}
+            for opened in behind:
+                self._read(opened)
+
+    def next_refill(self) -> Refill | None:
+        """What is to be read next; None where its client has no room now."""
+        opened = next(iter(self._wanted))
+        del self._wanted[opened]
+        if opened.client.may_push:
+            return Refill(opened, opened.upto, MOST_PUSHED - opened.client.pushed)
+        opened.reading = False
+        opened.client.behind[opened] = None
+        return None
+
+    def refilled(self, opened: Opened, rows: list[tuple[int, bytes]], more: bool) -> None:
+        """This was read; `more` if the disk has more of it."""
+        opened.reading = False
+        if more:
+            opened.client.behind[opened] = None
+        for place, blob in rows:
+            if not self._push(opened, place, blob):
+                break
+
+    def _read(self, opened: Opened) -> None:
+        if not opened.reading:
+            opened.reading = True
+            self._wanted[opened] = None
+            self._wake()
+
+    def _push(self, opened: Opened, place: int, blob: bytes) -> bool:
+        client = opened.client
+        if client.gone or not client.may_push:
+            client.behind[opened] = None
+            return False
+        opened.upto = place
+        if opened.sent is None:
+            opened.sent = []
+        opened.sent.append(place)
+        client.pushed += 1
+        self.pushed += 1
+        client.send(Frame(words.BLOB, words.encode_blob(Blob(opened.handle, place, blob))))
+        return True

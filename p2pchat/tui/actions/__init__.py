@@ -1,0 +1,1 @@
+"""What the app does when a widget asks for it: about a chat, a contact, a message."""

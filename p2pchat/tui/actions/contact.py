@@ -1,0 +1,133 @@
+"""What the app does about people: invite, take an invite, requests, the page of a contact, relays to meet at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from p2pchat.tui.model import Chat, Request
+
+if TYPE_CHECKING:
+    from p2pchat.tui.actions.chat import Talk
+    from p2pchat.tui.desk import Desk
+
+
+class People:
+    """The app's hands for contacts."""
+
+    def __init__(self, app: Desk, talk: Talk) -> None:
+        self._app = app
+        self._talk = talk
+
+    async def invite(self, _rest: str) -> None:
+        """/invite"""
+        from p2pchat.tui.screens.invite import InviteScreen
+
+        await self._app.ask(InviteScreen(self._app.seam))
+
+    async def add(self, invite: str) -> None:
+        """/add: take an invite, then go to its maker's chat."""
+        from p2pchat.tui.screens.add import AddScreen
+
+        added = await self._app.ask(AddScreen(self._app.seam, invite))
+        await self._app.reread()
+        if added is not None and self._app.book.chat(added) is not None:
+            await self._talk.open(added)
+
+    async def echo(self, _rest: str) -> None:
+        """/echo: a stand-in on this computer that answers."""
+        from p2pchat.tui.echo import echo_friend
+
+        self._app.say("Making your echo friend: a moment.")
+        ident = await echo_friend(self._app.seam.profile)
+        await self._app.reread()
+        if self._app.book.chat(ident) is not None:
+            await self._talk.open(ident)
+
+    async def wake_echo(self) -> None:
+        """An echo friend sleeps while this profile's node does."""
+        if self._app.seam.profile.echo.exists():
+            from p2pchat.tui.echo import wake_echo
+
+            await wake_echo(self._app.seam.profile)
+
+    async def requests(self, _rest: str) -> None:
+        """/requests"""
+        from p2pchat.tui.screens.requests import RequestsScreen
+
+        self._app.clear_notifications()  # on a small screen they would lie over the page they speak of
+        accepted = await self._app.ask(RequestsScreen(self._app.seam))
+        await self._app.reread()
+        if accepted is not None and self._app.book.chat(accepted) is not None:
+            await self._talk.open(accepted)
+
+    async def accept(self, name: str) -> None:
+        """/accept [NAME]"""
+        request = self._asking(name)
+        if request is not None:
+            accepted = await self._app.seam.call("accept", contact=request.id)
+            await self._app.reread()
+            await self._talk.open(accepted["id"])
+
+    async def decline(self, name: str) -> None:
+        """/decline [NAME]"""
+        request = self._asking(name)
+        if request is not None:
+            await self._app.seam.call("decline", contact=request.id)
+            await self._app.reread()
+            self._app.say(f"Declined {request.name}. They are not told.")
+
+    async def contact(self, name: str) -> None:
+        """/contact [NAME], /verify [NAME]: the page of a contact."""
+        chat = self._app.meant(name)
+        if chat is not None:
+            await self.show(chat)
+
+    async def show(self, chat: Chat) -> None:
+        """The page of a contact."""
+        from p2pchat.tui.screens.contact import ContactScreen
+
+        await self._app.ask(ContactScreen(self._app.seam, chat))
+        await self._app.reread()
+
+    async def rename(self, name: str) -> None:
+        """/rename NAME: the contact shown."""
+        chat = self._app.book.shown
+        if chat is None or not name:
+            self._app.say("Write the new name behind it: /rename Bob")
+            return
+        await self._app.seam.call("rename", contact=chat.id, name=name)
+        await self._app.reread()
+
+    async def relays(self, address: str) -> None:
+        """/relays [ADDRESS]"""
+        from p2pchat.tui.screens.relays import RelaysScreen
+
+        await self._app.ask(RelaysScreen(self._app.seam, address))
+        await self._app.reread()
+
+    async def block(self, name: str) -> None:
+        """/block [NAME], after a question."""
+        from p2pchat.tui.screens.confirm import ConfirmScreen
+
+        chat = self._app.meant(name)
+        if chat is None:
+            return
+        more = "Nothing of theirs is taken any more, and what was not delivered is not sent. They are not told."
+        if await self._app.ask(ConfirmScreen(f"Block {chat.label}?", "Block", "Leave as it is", more)):
+            await self._app.seam.call("block", contact=chat.id)
+            await self._app.reread()
+
+    def _asking(self, name: str) -> Request | None:
+        """The request meant; the only one where no name is given."""
+        requests = self._app.book.requests
+        wanted = name.strip().casefold()
+        found = [each for each in requests if not wanted or wanted in (each.name.casefold(), each.id)]
+        if len(found) == 1:
+            return found[0]
+        if not requests:
+            self._app.say("Nobody asks to become a contact.")
+        elif not found:
+            self._app.say(f"Nobody called {name} asks to become a contact.", "warning")
+        else:
+            self._app.say("More than one asks: /requests shows them.", "warning")
+        return None

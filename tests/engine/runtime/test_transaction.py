@@ -1,0 +1,166 @@
+"""A turn that fails, before and after its commit."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from p2pchat.core import frames
+from p2pchat.core.primitives import system_entropy
+from p2pchat.core.ratchet import OLD_CHAINS
+from p2pchat.engine.contacts import profile
+from p2pchat.engine.engine import Engine
+from p2pchat.engine.runtime.ports import Net
+from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.errors import DatabaseDamaged, NodeError, NoSuchContact
+from p2pchat.store import invites as store_invites
+from p2pchat.store.database import Database
+from tests.conftest import run
+from tests.support.meddler import Meddler
+from tests.support.world import KEY, World, befriend, run_world
+
+
+def test_what_was_committed_is_never_told_to_have_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What hellos and join tags are checked against is read in the turn: if that fails, nothing was committed."""
+
+    async def main(world: World) -> None:
+        alice = await world.start("alice")
+        looked = store_invites.all
+
+        def broken(db: Database) -> list[store_invites.InviteRow]:
+            raise DatabaseDamaged
+
+        monkeypatch.setattr(store_invites, "all", broken)
+        with pytest.raises(DatabaseDamaged):
+            await alice.call("invite")
+        monkeypatch.setattr(store_invites, "all", looked)
+        assert await alice.engine.read(looked) == []
+        await alice.call("invite")
+        (invite,) = await alice.engine.read(looked)
+        assert alice.engine.door.offer(invite.id) is not None
+
+    run_world(tmp_path, main)
+
+
+def test_what_a_failed_turn_knew_of_people_is_read_again(tmp_path: Path) -> None:
+    def rename_and_fail(turn: Turn) -> None:
+        turn.change(turn.find("bob").id, name="Robert")
+        raise ValueError
+
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+        sent = await alice.call("send", chat="bob", text="one", wait="delivered")
+        with pytest.raises(NodeError):
+            await alice.engine.submit(rename_and_fail)
+        assert (await alice.call("contacts"))[0]["name"] == "bob"
+        await alice.engine.submit(lambda turn: turn.find("bob"))
+        with pytest.raises(NoSuchContact):
+            await alice.engine.submit(lambda turn: turn.find("Robert"))
+        again = await alice.call("send", chat="bob", text="two", wait="delivered")
+        assert sent["id"] != again["id"]
+        assert await bob.texts("alice") == ["one", "two"]
+
+    run_world(tmp_path, main)
+
+
+def test_two_who_wait_for_one_contact_both_hear(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        invite = (await alice.call("invite"))["invite"]
+        await alice.stop()
+        added: list[str] = []
+
+        async def add() -> None:
+            added.append((await bob.call("add", invite=invite, wait="accepted", timeout=3000))["state"])
+
+        async with trio.open_nursery() as faces:
+            for _ in range(5):
+                faces.start_soon(add)
+            await trio.sleep(10)
+            await world.start("alice")
+        assert added == ["contact"] * 5
+
+    run_world(tmp_path, main)
+
+
+def test_a_fault_in_one_input_costs_the_others_nothing(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice = await world.start("alice")
+        ran: list[int] = []
+
+        def faulty(turn: object) -> None:
+            raise ZeroDivisionError
+
+        async def one() -> None:
+            with pytest.raises(NodeError):
+                await alice.engine.submit(faulty)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(one)
+            for number in range(3):
+                nursery.start_soon(alice.engine.submit, lambda turn, number=number: ran.append(number))
+        assert set(ran) == {0, 1, 2}
+
+    run_world(tmp_path, main)
+
+
+def test_the_database_is_closed_after_the_reading_in_progress(tmp_path: Path) -> None:
+    """A face may be reading, in a thread of its own, when the node ends."""
+    db = Database.create(tmp_path / "p2pchat.db", KEY)
+    profile.create(db, "alice", system_entropy())
+    engine = Engine(db, lambda: 0, system_entropy(), no_network)
+    reading, go_on = trio.Event(), threading.Event()
+    rows: list[object] = []
+
+    def slow(db: Database) -> None:
+        trio.from_thread.run_sync(reading.set)
+        go_on.wait()
+        rows.append(db.query_one("SELECT 1"))
+
+    async def main() -> None:
+        async with trio.open_nursery() as faces:
+            faces.start_soon(engine.read, slow)
+            await reading.wait()
+            faces.start_soon(engine.close)
+            await wait_all_tasks_blocked()
+            go_on.set()
+        assert rows == [(1,)]
+        assert db.closed
+
+    run(main)
+
+
+def no_network(gate: object, door: object, mail: object, nursery: object) -> Net:
+    raise AssertionError
+
+
+def test_a_skipped_key_whose_header_key_is_gone_is_forgotten(tmp_path: Path) -> None:
+    """Nothing can be opened with it any more, but by somebody with a recording and this database."""
+
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+        meddler = Meddler(world)
+        meddler.drop(frames.ENVELOPE, sender=bob, times=1)
+        await bob.call("send", chat="alice", text="lost")
+
+        async def turn_around() -> None:
+            await bob.call("send", chat="alice", text="b", wait="delivered")
+            await alice.call("send", chat="bob", text="a", wait="delivered")
+
+        await turn_around()
+        assert await alice.engine.read(kept_keys) == 1
+        for _ in range(OLD_CHAINS + 1):
+            await turn_around()
+        assert await alice.engine.read(kept_keys) == 0
+
+    run_world(tmp_path, main)
+
+
+def kept_keys(db: Database) -> int:
+    return len(db.query("SELECT 1 FROM skipped_keys"))

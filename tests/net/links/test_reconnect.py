@@ -1,0 +1,297 @@
+"""Reach: when and whom it dials, on a made-up clock and made-up links."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import pairwise
+from random import Random
+from typing import Any, cast
+
+import trio
+from trio.testing import MockClock
+
+from p2pchat.errors import LinkLost, Unreachable
+from p2pchat.net.links.reconnect import LOOK_AGAIN, ROUND_SECONDS, ROUNDS_AT_ONCE, Reach, jittered
+from tests.conftest import run
+
+CONTACT, OTHER = b"contact!", b"another!"
+HOME, WORK = bytes(32), bytes([1]) * 32
+
+
+class Link:
+    """Stands for a link, of which only the route counts; it is its own stream."""
+
+    def __init__(self, route: str) -> None:
+        self.route = route
+        self.stream = self
+
+
+class Links:
+    """Stands for `direct.Links`: every dial is written down; `up` says who answers, and for how long."""
+
+    def __init__(self) -> None:
+        self.dials: list[tuple[float, bytes, bytes, tuple[str, ...], int]] = []
+        self.up: dict[bytes, float] = {}
+        self.looks: list[tuple[float, str]] = []
+        self.routes: dict[bytes, str] = {}
+        self.came: Callable[[bytes], None] = lambda contact: None
+        self.there: set[bytes] = set()
+        self.ended = 0.0
+
+    def best(self, contact: bytes) -> object | None:
+        return Link(self.routes.get(contact, "direct")) if contact in self.there else None
+
+    def each(self, came: Callable[[bytes], None]) -> None:
+        self.came = came
+
+    async def dial(
+        self,
+        contact: bytes,
+        peer: bytes,
+        addresses: Sequence[str],
+        attempt: int,
+        started: Callable[[], None],
+        only: str | None = None,
+    ) -> None:
+        if only is not None:
+            self.looks.append((trio.current_time(), only))
+        else:
+            self.dials.append((trio.current_time(), contact, peer, tuple(addresses), attempt))
+        await trio.lowlevel.checkpoint()
+        if peer not in self.up:
+            raise Unreachable if len(self.dials) % 2 else LinkLost
+        started()
+        self.there.add(contact)
+        await trio.sleep(self.up[peer])
+        self.there.discard(contact)
+        self.ended = trio.current_time()
+
+    def times(self) -> list[float]:
+        return [at for at, *_ in self.dials]
+
+    def waits(self) -> list[float]:
+        return [later - earlier for earlier, later in pairwise(self.times())]
+
+
+def play(main: Callable[[Links, Reach], Awaitable[None]], seed: int = 1) -> None:
+    async def inside() -> None:
+        links = Links()
+        async with trio.open_nursery() as nursery:
+            await main(links, Reach(cast(Any, links), nursery, Random(seed).randbytes))
+            nursery.cancel_scope.cancel()
+
+    run(inside, MockClock(autojump_threshold=0))
+
+
+def test_the_waits_grow_to_five_minutes_with_jitter() -> None:
+    async def main(links: Links, reach: Reach) -> None:
+        reach.want(CONTACT, [(HOME, "a")])
+        await trio.sleep(24 * 3600)
+        waits = links.waits()
+        assert 1 <= waits[0] <= 2
+        for number, wait in enumerate(waits[:8]):
+            assert 2**number / 2 <= wait <= 2**number + 1
+        late = waits[12:]
+        assert all(150 <= wait <= 301 for wait in late)
+        assert max(late) - min(late) > 75
+        assert len(links.dials) < 24 * 3600 / 150 + 20
+
+    play(main)
+
+
+def test_two_nodes_do_not_dial_in_step() -> None:
+    found = []
+    for seed in (1, 2):
+
+        async def main(links: Links, reach: Reach) -> None:
+            reach.want(CONTACT, [(HOME, "a")])
+            await trio.sleep(3600)
+            found.append(links.times())
+
+        play(main, seed)
+    assert not set(found[0][2:]) & set(found[1][2:])
+
+
+def test_jitter_is_between_half_and_whole() -> None:
+    assert jittered(10, bytes) == 5
+    assert 9.99 < jittered(10, lambda size: b"\xff" * size) < 10
+
+
+def test_after_a_link_it_begins_with_the_shortest_wait() -> None:
+    async def main(links: Links, reach: Reach) -> None:
+        reach.want(CONTACT, [(HOME, "a")])
+        await trio.sleep(2 * 3600)
+        links.up[HOME] = 1000.0
+        await trio.sleep(400)
+        assert links.there
+        before = len(links.dials)
+        del links.up[HOME]
+        await trio.sleep(1000)  # it ends somewhere in here
+        after = [at - links.ended for at in links.times()[before:]]
+        assert 1 <= after[0] <= 2
+        assert after[1] <= 2 + 3
+        assert after[2] <= 2 + 3 + 5
+
+    play(main)
+
+
+def test_a_link_the_other_side_made_is_enough_until_it_ends() -> None:
+    async def main(links: Links, reach: Reach) -> None:
+        links.there.add(CONTACT)
+        reach.want(CONTACT, [(HOME, "a")])
+        await trio.sleep(3600)
+        assert links.dials == []
+        links.there.clear()
+        reach.again(CONTACT)
+        await trio.sleep(2.1)
+        assert len(links.dials) >= 1
+
+    play(main)
+
+
+def test_a_nudge_ends_the_wait_and_not_more_than_once_a_second() -> None:
+    async def main(links: Links, reach: Reach) -> None:
+        reach.want(CONTACT, [(HOME, "a")])
+        await trio.sleep(3 * 3600)
+        before = len(links.dials)
+        reach.nudge(CONTACT)
+        await trio.sleep(1.1)
+        assert len(links.dials) > before
+        before = len(links.dials)
+        for _ in range(1000):  # a thousand messages in ten seconds
+            reach.nudge(CONTACT)
+            await trio.sleep(0.01)
+        assert len(links.dials) - before <= 21
+        waits = links.waits()
+        await trio.sleep(3600)
+        assert max(links.waits()[len(waits) :]) > 100  # and the back-off was not forgotten by that
+
+    play(main)
+
+
+def test_every_host_is_tried_with_all_its_addresses_newest_first() -> None:
+    async def main(links: Links, reach: Reach) -> None:
+        reach.want(CONTACT, [(WORK, "w1"), (HOME, "h1"), (WORK, "w2")])
+        await trio.sleep(0.1)
+        assert [dial[2:4] for dial in links.dials] == [(WORK, ("w1", "w2")), (HOME, ("h1",))]
+        links.up[HOME] = 10_000.0
+        await trio.sleep(2)
+        assert CONTACT in links.there
+        assert [attempt for *_, attempt in links.dials] == [0, 0, 1, 1]
+
+    play(main)
+
+
+def test_new_ways_are_tried_at_once() -> None:
+    async def main(links: Links, reach: Reach) -> None:
+        reach.want(CONTACT, [(HOME, "old")])
+        await trio.sleep(3600)
+        before = len(links.dials)
+        reach.want(CONTACT, [(HOME, "new")])
+        await trio.sleep(1.1)
+        assert [dial[3] for dial in links.dials[before:]][:1] == [("new",)]
+
+    play(main)
+
+
+def test_the_forgotten_is_not_dialled_and_the_others_are() -> None:
+    async def main(links: Links, reach: Reach) -> None:
+        reach.want(CONTACT, [(HOME, "a")])
+        reach.want(OTHER, [(WORK, "b")])
+        await trio.sleep(100)
+        reach.forget(CONTACT)
+        reach.forget(CONTACT)
+        before = len(links.dials)
+        await trio.sleep(3600)
+        assert {dial[1] for dial in links.dials[before:]} == {OTHER}
+        reach.want(CONTACT, [(HOME, "a")])
+        await trio.sleep(1)
+        assert links.dials[-1][1] == CONTACT
+
+    play(main)
+
+
+def test_while_on_a_circuit_it_looks_for_a_direct_way_and_not_all_the_time() -> None:
+    async def main(links: Links, reach: Reach) -> None:
+        reach.want(CONTACT, [(HOME, "a")])
+        await trio.sleep(1)
+        links.there.add(CONTACT)
+        links.routes[CONTACT] = "circuit"
+        await trio.sleep(1)
+        assert links.looks == []  # it was told of no link
+        links.came(CONTACT)
+        await trio.sleep(1.1)
+        assert [only for _, only in links.looks] == ["direct"]
+        await trio.sleep(LOOK_AGAIN / 2 - 10)
+        assert len(links.looks) == 1
+        await trio.sleep(10 * LOOK_AGAIN)
+        assert 10 <= len(links.looks) <= 22
+        before = len(links.looks)
+        reach.want(CONTACT, [(HOME, "b")])
+        await trio.sleep(2)
+        assert len(links.looks) == before + 1
+        links.routes[CONTACT] = "direct"
+        reach.want(CONTACT, [(HOME, "c")])
+        links.came(CONTACT)
+        await trio.sleep(10 * LOOK_AGAIN)
+        assert len(links.looks) == before + 1
+
+    play(main)
+
+
+def test_one_who_ends_direct_links_at_once_is_dialled_once_a_second_at_most() -> None:
+    async def main(links: Links, reach: Reach) -> None:
+        reach.want(CONTACT, [(HOME, "a")])
+        links.there.add(CONTACT)
+        links.routes[CONTACT] = "circuit"
+        links.up[HOME] = 0.0
+
+        async def come() -> None:
+            while True:
+                links.there.add(CONTACT)
+                links.came(CONTACT)
+                await trio.sleep(0.01)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(come)
+            await trio.sleep(60)
+            nursery.cancel_scope.cancel()
+        assert 10 < len(links.looks) <= 121
+
+    play(main)
+
+
+def test_the_forgotten_is_not_looked_for() -> None:
+    async def main(links: Links, reach: Reach) -> None:
+        reach.want(CONTACT, [(HOME, "a")])
+        await trio.sleep(1)
+        reach.forget(CONTACT)
+        links.there.add(CONTACT)
+        links.routes[CONTACT] = "circuit"
+        assert not reach.wants(CONTACT)
+        links.came(CONTACT)
+        await trio.sleep(3 * LOOK_AGAIN)
+        assert links.looks == []
+
+    play(main)
+
+
+def test_a_crowd_is_dialled_in_order_at_a_pace_and_a_nudge_waits_for_nobody() -> None:
+    async def main(links: Links, reach: Reach) -> None:
+        crowd = [number.to_bytes(8, "big") for number in range(400)]
+        for contact in crowd:
+            reach.want(contact, [(HOME, "a")])
+        await trio.sleep(0.01)
+        assert sorted(dial[1] for dial in links.dials) == crowd[:ROUNDS_AT_ONCE]
+        reach.nudge(crowd[-1])
+        await trio.sleep(0.01)
+        assert links.dials[-1][1] == crowd[-1]
+        await trio.sleep(60)
+        assert len(links.dials) <= ROUNDS_AT_ONCE + 61 / ROUND_SECONDS
+        first = list(dict.fromkeys(dial[1] for dial in links.dials))
+        assert first[ROUNDS_AT_ONCE + 1 : 200] == crowd[ROUNDS_AT_ONCE:199]
+        await trio.sleep(1800)  # and nobody is left out
+        counts = [sum(dial[1] == contact for dial in links.dials) for contact in crowd[::40]]
+        assert min(counts) > max(counts) / 2
+
+    play(main)

@@ -1,0 +1,246 @@
+"""The program as a person has it: in a terminal, with keys, from the first run on. What is asked for is on the screen.
+
+The story is told in tmux as well, a terminal of others; everything else in ours, which sees each byte (`terminal`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+
+from tests.support.emulator import AT_FIRST
+from tests.support.processes import Place, place
+from tests.support.steps import RISKY, befriended, make, new_invite, start, texts
+from tests.support.terminal import Terminal, Tmux, program, terminal
+from tests.tui.hostile import TEXTS
+
+BOTH = ["pty", pytest.param("tmux", marks=pytest.mark.tmux)]
+LOOPBACK = 'listen = ["/ip4/127.0.0.1/tcp/0"]\n'
+
+
+def at_home(here: Place, *names: str) -> None:
+    """Folders for profiles whose nodes stay on this machine."""
+    for name in names:
+        (here.folder / name).mkdir(mode=0o700, exist_ok=True)
+        (here.folder / name / "config.toml").write_text(LOOPBACK)
+
+
+@contextmanager
+def friends(here: Place, *names: str, rows: int = 24, **more: Any) -> Iterator[list[Terminal]]:
+    """Screens of people who are contacts of the first one already."""
+    make(here, *names)
+    at_home(here, *names)
+    nodes = start(here, *names)
+    for name in names[1:]:
+        befriended(here, names[0], name)
+    for node in nodes:
+        assert node.end().code == 0
+    with ExitStack() as stack:
+        yield [stack.enter_context(terminal(here, program(here, name), rows=rows, **more)) for name in names]
+
+
+def node_of(here: Place, name: str) -> int:
+    """The process of somebody's node."""
+    return int(here.run(name, "node", "status", "--json").object()["pid"])
+
+
+def say(screen: Terminal, text: str) -> None:
+    """Type a line and send it."""
+    screen.type(text)
+    screen.press("enter")
+
+
+def line_with(screen: Terminal, *parts: str) -> str:
+    """Wait for one line of the screen that has all of these."""
+
+    def found(shown: str) -> bool:
+        return any(all(part in line for part in parts) for line in shown.split("\n"))
+
+    shown = screen.until(found, f"a line with {parts}")
+    return next(line for line in shown.split("\n") if all(part in line for part in parts))
+
+
+def restored(screen: Terminal) -> None:
+    """The terminal is as it was before the program."""
+    if isinstance(screen, Tmux):
+        assert screen.ask("#{alternate_on} #{cursor_flag} #{mouse_any_flag} #{wrap_flag}") == "0 1 0 1"
+    else:
+        assert screen.screen.modes == AT_FIRST
+        assert not screen.screen.forbidden
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_two_people_from_the_first_run_on(kind: str) -> None:
+    with place() as here:
+        at_home(here, "anna", "boris")
+        with terminal(here, program(here, "anna"), kind) as anna, terminal(here, program(here, "boris"), kind) as boris:
+            # --- first run: a name, no passphrase
+            for screen, name in ((anna, "Anna"), (boris, "Борис")):
+                screen.wait("Welcome", "Your name")
+                say(screen, name)
+                screen.wait("Enter for none")
+                screen.press("enter")
+                screen.wait("Ready", "I have an invite")
+            # --- an invite goes from one to the other
+            anna.press("enter")
+            anna.wait("P2PCHAT:", "copy")
+            anna.type("c")
+            anna.wait("Copied")
+            anna.press("esc")
+            anna.gone("P2PCHAT:")
+            boris.press("down", "enter")
+            boris.wait("The text your friend sent you")
+            boris.paste(anna.clipboard())
+            boris.wait("This looks like an invite")
+            boris.press("enter")
+            boris.wait("Enter ask them")
+            boris.press("enter")
+            boris.wait("Anna is your contact now")
+            boris.press("enter")
+            boris.gone("Anna is your contact now")
+            # --- the first messages
+            boris.wait("Anna", "write a message")
+            say(boris, "привет, Anna")
+            line_with(boris, "привет, Anna", "✓✓")
+            line_with(anna, "Борис", "привет, Anna")
+            say(anna, "hello Boris 🎉")
+            line_with(anna, "hello Boris", "✓✓")
+            line_with(boris, "Anna", "hello Boris")
+            # --- a paste of several lines is one message
+            anna.paste("one\ntwo\n\nthree")
+            anna.wait("› one")
+            anna.press("enter")
+            boris.wait("one", "two", "three")
+            assert texts(here, "boris", "Anna")[-1] == "one\ntwo\n\nthree"
+            # --- every size, and back
+            for columns, rows in ((120, 40), (80, 24), (40, 12), (20, 6), (80, 24)):
+                anna.resize(columns, rows)
+                anna.until(lambda shown: "›" in shown, f"the composer at {columns}x{rows}")
+            line_with(anna, "hello Boris", "✓✓")
+            # --- the node is killed, and what is written meanwhile gets there once
+            os.kill(node_of(here, "anna"), signal.SIGKILL)
+            anna.wait("restarting")
+            anna.type("written while it was away")
+            anna.wait("› written while it was away", "direct 1")
+            anna.press("enter")
+            line_with(boris, "written while it was away")
+            line_with(anna, "written while it was away", "✓✓")
+            # --- a signal ends it; the next time all is there, also what was not sent yet
+            anna.type("not sent yet")
+            anna.wait("› not sent yet")
+            os.kill(anna.pid, signal.SIGTERM)
+            assert anna.ended() == 0
+            restored(anna)
+        with terminal(here, program(here, "anna"), kind) as anna:
+            anna.wait("› not sent yet", "one", "hello Boris", "written while it was away")
+            line_with(anna, "written while it was away", "✓✓")
+        assert texts(here, "boris", "Anna").count("written while it was away") == 1
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP", "the last key"])
+def test_the_terminal_is_as_it_was_whatever_ends_the_program(how: str) -> None:
+    with place() as here, friends(here, "alice", "bob") as (alice, bob):
+        alice.wait("bob", "online")
+        bob.wait("alice", "online")
+        alice.type("half a sentence")
+        alice.wait("› half a sentence")
+        if how == "the last key":
+            alice.press("ctrl+q")
+            alice.wait("Keep receiving messages")
+            alice.press("down", "enter")
+        else:
+            alice.signal(signal.Signals[how])
+        assert alice.ended() == 0, alice.picture()
+        restored(alice)
+        before, _, after = bytes(alice.raw).rpartition(b"\x1b[?1049l")
+        assert b"\x1b[?2004l" in before[-200:]
+        assert b"\x1b[?1003l" in before[-200:]
+        assert b"\x1b[?25h" in after
+        with terminal(here, program(here, "alice")) as again:
+            again.wait("› half a sentence")
+
+
+def test_a_closed_window_loses_nothing() -> None:
+    with place() as here, friends(here, "alice", "bob") as (alice, bob):
+        alice.wait("bob", "online")
+        bob.wait("alice", "online")
+        say(alice, "before the window closed")
+        line_with(bob, "before the window closed")
+        alice.type("half a sentence")
+        alice.wait("› half a sentence")
+        alice.close()
+        assert alice.ended() == 0
+        with terminal(here, program(here, "alice")) as again:
+            again.wait("› half a sentence", "before the window closed")
+
+
+def test_a_locked_profile_asks_for_its_passphrase() -> None:
+    with place() as here:
+        at_home(here, "anna")
+        with terminal(here, program(here, "anna")) as anna:
+            anna.wait("Your name")
+            say(anna, "Anna")
+            anna.wait("Enter for none")
+            say(anna, "correct horse")
+            anna.wait("The same once more")
+            say(anna, "correct hose")
+            anna.wait("The two differ")
+            say(anna, "correct horse")
+            anna.wait("Ready")
+            anna.press("esc")
+            anna.wait("Nobody is here yet")
+            anna.press("ctrl+q")
+            assert anna.ended() == 0
+        assert here.run("anna", "node", "stop").code in (0, 1)
+        with terminal(here, program(here, "anna")) as anna:
+            anna.wait("Locked")
+            say(anna, "wrong horse")
+            anna.wait("does not open this profile")
+            anna.press("ctrl+u")
+            anna.gone("••")
+            say(anna, "correct horse")
+            anna.wait("Nobody is here yet")
+            for seen in (anna.raw, anna.text().encode()):
+                assert b"horse" not in seen
+
+
+def test_without_colour() -> None:
+    with place() as here, friends(here, "alice", "bob", NO_COLOR="1") as (alice, bob):
+        alice.wait("bob", "online")
+        say(alice, "in black and white")
+        line_with(bob, "in black and white")
+        colours = re.findall(rb"(?:38|48);2;([0-9]+);([0-9]+);([0-9]+)", bytes(alice.raw))
+        assert all(red == green == blue for red, green, blue in colours)
+
+
+def test_what_a_contact_really_sends_is_harmless() -> None:
+    """From a changed name and every hostile text in a real node to the bytes of the screen, and the node's log."""
+    name = "Mal\x1b]0;x\x07\u202elory\u2066\U000e0041[@click=app.quit]\x9b2J"
+    hostile = [text for text in TEXTS.values() if len(text) < 1_000]
+    with place() as here:
+        for folder, called in (("alice", "alice"), ("mallory", name)):
+            assert here.run(folder, "init", "--name", called, "--no-passphrase").code == 0
+        at_home(here, "alice", "mallory")
+        nodes = start(here, "alice", "mallory")
+        assert here.run("mallory", "add", new_invite(here, "alice"), "--name", "alice", "--wait", "accepted").code == 0
+        with terminal(here, program(here, "alice"), columns=100, rows=50) as alice:
+            alice.wait("Mal", "lory", "[@click=app.quit]", "online")
+            for number, text in enumerate(hostile):
+                sent = here.run("mallory", "send", "alice", "--wait", "delivered", stdin=f"({number}) {text}\n")
+                assert sent.code == 0, sent
+                alice.wait(f"({number})")
+            alice.press("ctrl+q")
+            alice.wait("Keep receiving messages")
+            alice.press("enter")
+            assert alice.ended() == 0
+            assert not alice.screen.forbidden
+            assert (alice.screen.bells, alice.screen.notices, alice.screen.clipboard) == (0, [], "")
+        said = "".join(node.end().err for node in nodes)
+        logs = [path.read_text() for path in here.folder.glob("*/node.log")]
+    assert not set(RISKY) & set("".join([said, *logs]).replace("\n", ""))

@@ -1,0 +1,82 @@
+"""Relays of the fake world that keep envelopes: the program's own mailbox behind a made-up host.
+
+    tower = await full_relay(world, "tower", tmp_path)     add its `line` with `relays add`
+    visits(world, alice, tower)                            who of alice's came to it, and by which route
+
+Nodes use the program's own client too, so that who goes where is what it would be on a real network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import trio
+
+from p2pchat.core import mailbox
+from p2pchat.core.frames import FrameParser
+from p2pchat.core.names import mailbox_name
+from p2pchat.net import addresses
+from p2pchat.net.ports import Stream
+from p2pchat.relay.limits import Limits
+from p2pchat.relay.mailbox import Mailbox
+from p2pchat.relay.store import MailboxStore, Quota
+from tests.support.world import BEGAN, FakeRelay, World, WorldNode
+
+T = TypeVar("T")
+
+
+class FullRelay:
+    """A relay with a mailbox; `store` is what it keeps, `host` where it is, `opened` who opened which queue."""
+
+    def __init__(self, host: FakeRelay, store: MailboxStore, box: Mailbox) -> None:
+        self.opened: list[tuple[bytes, bytes]] = []
+        self.host = host
+        self.peer = host.peer
+        self.store = store
+        self.box = box
+
+    async def serve(self, stream: Stream) -> None:
+        """Serve one stream, and note what is opened on it."""
+        parser, read = FrameParser(mailbox.FROM_CLIENT), stream.read
+
+        async def noting(at_most: int) -> bytes:
+            data = await read(at_most)
+            opens = [mailbox.decode_open(frame.body) for frame in parser.feed(data) if frame.type == mailbox.OPEN]
+            self.opened += [(stream.peer, one.queue.id) for one in opens]
+            return data
+
+        stream.read = noting  # type: ignore[method-assign]
+        await self.box.serve(stream)
+
+    @property
+    def line(self) -> str:
+        """What a person gives to `relays add`."""
+        return addresses.full(self.peer, self.host.addresses()[0])
+
+
+async def full_relay(world: World, name: str, folder: Path, limits: Limits | None = None) -> FullRelay:
+    """Start one; its disk is in `folder`."""
+    host = world.relay(name)
+
+    def clock() -> int:
+        return BEGAN + round(trio.current_time() * 1000) + world.slept
+
+    async def inline(function: Callable[..., T], *args: object) -> T:
+        await trio.lowlevel.checkpoint()
+        return function(*args)
+
+    store = MailboxStore.open(folder / f"{name}.relay", replace(Quota(), least_free=0), clock())
+    box = Mailbox(host.peer, store, limits or Limits(), clock, world.entropy.random, in_thread=inline)
+    await world.run_beside(box.run)
+    relay = FullRelay(host, store, box)
+    host.handle(mailbox_name(host.peer, (limits or Limits()).token or b""), relay.serve)
+    return relay
+
+
+def visits(world: World, node: WorldNode, relay: FullRelay) -> set[tuple[bytes, str]]:
+    """(transport key, route) of every way in which a node has come to a relay."""
+    ours = {host.peer for host in node.hosts}
+    return {(here, route) for here, there, route in world.opened if there == relay.peer and here in ours}

@@ -1,0 +1,317 @@
+"""A mailbox and its clients on pipes in memory, for tests. Time is a `MockClock`'s, and the disk is waited for inline.
+
+The client is as plain as a client can be; it also runs over a real host's stream.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import trio
+from trio.testing import MockClock
+
+from p2pchat.core import mailbox as words
+from p2pchat.core import primitives as prim
+from p2pchat.core.frames import Frame, FrameParser, pack
+from p2pchat.core.mailbox import Blob, End, Hello, Open, Put, Queue
+from p2pchat.errors import LinkLost
+from p2pchat.net.admission.budget import Account
+from p2pchat.net.ports import Stream
+from p2pchat.relay.limits import Limits
+from p2pchat.relay.mailbox import Mailbox
+from p2pchat.relay.store import MailboxStore, Quota
+
+RELAY = b"\xaa" * 32
+NOW = 1_800_001_234_567  # in the middle of an hour
+PATIENCE = 15.0
+LIMITS = Limits(stamp_bits=4)
+
+
+def blob(number: int | str, size: int = 4096) -> bytes:
+    """A blob that is the same for the same number."""
+    return hashlib.shake_128(str(number).encode()).digest(size)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The two seeds of a queue."""
+
+    name: str
+    flags: int = 0
+
+    @property
+    def fetch(self) -> bytes:
+        return hashlib.sha256(f"fetch {self.name}".encode()).digest()
+
+    @property
+    def put(self) -> bytes:
+        return hashlib.sha256(f"put {self.name}".encode()).digest()
+
+    @property
+    def queue(self) -> Queue:
+        return Queue(prim.sign_public(self.fetch), prim.sign_public(self.put), self.flags)
+
+
+class Pipe:
+    """One direction of bytes, with room for so many."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._data = bytearray()
+        self._changed = trio.lowlevel.ParkingLot()
+        self.ended = False
+
+    def end(self) -> None:
+        self.ended = True
+        self._changed.unpark_all()
+
+    async def read(self, at_most: int) -> bytes:
+        await trio.lowlevel.checkpoint()
+        while not self._data and not self.ended:
+            await self._changed.park()
+        data = bytes(self._data[:at_most])
+        del self._data[:at_most]
+        self._changed.unpark_all()
+        return data
+
+    async def write(self, data: bytes) -> None:
+        with trio.move_on_after(PATIENCE) as waiting:
+            waiting.shield = True
+            await trio.lowlevel.checkpoint()
+            while data and not self.ended:
+                some = data[: self._room - len(self._data)]
+                self._data += some
+                data = data[len(some) :]
+                self._changed.unpark_all()
+                if data:
+                    await self._changed.park()
+        if data:
+            self.end()
+            raise LinkLost
+
+
+class PipeStream:
+    """`ports.Stream` over two pipes."""
+
+    route = "direct"
+
+    def __init__(self, peer: bytes, incoming: Pipe, outgoing: Pipe, inbound: bool) -> None:
+        self.peer = peer
+        self.inbound = inbound
+        self._incoming = incoming
+        self._outgoing = outgoing
+
+    async def read(self, at_most: int) -> bytes:
+        return await self._incoming.read(at_most)
+
+    async def write(self, data: bytes) -> None:
+        await self._outgoing.write(data)
+
+    async def close(self) -> None:
+        self._incoming.end()
+        self._outgoing.end()
+
+
+class MailClient:
+    """One stream to a relay, spoken byte by byte. What is pushed while something else is awaited waits in `pushed`."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        self.pushed: list[Blob] = []
+        self._parser = FrameParser(words.FROM_RELAY)
+        self._frames: list[Frame] = []
+        self._number = 0
+        self._results: dict[int, int] = {}
+        self._hello: Hello | None = None
+
+    @property
+    def hello(self) -> Hello:
+        assert self._hello is not None
+        return self._hello
+
+    async def frame(self) -> Frame:
+        """The next frame; LinkLost where the relay ended it."""
+        while not self._frames:
+            data = await self.stream.read(65_536)
+            if not data:
+                raise LinkLost
+            self._frames += self._parser.feed(data)
+        return self._frames.pop(0)
+
+    async def send(self, *frames: Frame) -> None:
+        await self.stream.write(b"".join(map(pack, frames)))
+
+    async def greeted(self) -> MailClient:
+        frame = await self.frame()
+        assert frame.type == words.HELLO
+        self._hello = words.decode_hello(frame.body)
+        return self
+
+    async def answer(self, kind: int) -> Frame:
+        """The next frame of that type; blobs before it were pushed."""
+        while (frame := await self.frame()).type != kind:
+            assert frame.type == words.BLOB, frame.type
+            self.pushed.append(words.decode_blob(frame.body))
+        return frame
+
+    async def open(self, handle: int, role: int, keys: Keys, /, **changes: Any) -> int:
+        """Open a queue; the code."""
+        seed = keys.put if role == words.TO_PUT else keys.fetch
+        opening = Open(handle, role, keys.queue, words.sign_open(seed, role, self.hello, keys.queue))
+        await self.send(Frame(words.OPEN, words.encode_open(opening._replace(**changes))))
+        answered, code = words.decode_opened((await self.answer(words.OPENED)).body)
+        assert answered == handle
+        return code
+
+    async def put(self, handle: int, *blobs: bytes, hours: int = 24, stamp: int = 0) -> list[int]:
+        """Deposit; the codes, in order."""
+        numbers = [await self.post(handle, one, hours, stamp) for one in blobs]
+        return await self.results(numbers)
+
+    async def post(self, handle: int, one: bytes, hours: int = 24, stamp: int = 0) -> int:
+        """Send a deposit and wait for nothing; its number."""
+        self._number += 1
+        await self.send(Frame(words.PUT, words.encode_put(Put(self._number, handle, hours, stamp, one))))
+        return self._number
+
+    async def results(self, numbers: list[int]) -> list[int]:
+        while not self._results.keys() >= set(numbers):
+            self._results.update(words.decode_results((await self.answer(words.RESULTS)).body))
+        return [self._results.pop(number) for number in numbers]
+
+    async def fetch(self, want: int, *queues: tuple[int, int]) -> tuple[list[Blob], list[Blob], End]:
+        """(blobs, padding, end)."""
+        await self.send(Frame(words.FETCH, words.encode_fetch(1, want, queues)))
+        return await self.fetched()
+
+    async def fetched(self) -> tuple[list[Blob], list[Blob], End]:
+        blobs: list[Blob] = []
+        while (frame := await self.frame()).type == words.BLOB:
+            blobs.append(words.decode_blob(frame.body))
+        assert frame.type == words.END, frame.type
+        padding = [one for one in blobs if one.handle == words.NO_HANDLE]
+        return [one for one in blobs if one.handle != words.NO_HANDLE], padding, words.decode_end(frame.body)
+
+    async def watch(self, *queues: tuple[int, int]) -> None:
+        await self.send(Frame(words.FETCH, words.encode_fetch(1, 0, queues)))
+        assert words.decode_end((await self.answer(words.END)).body).code == words.DONE
+
+    async def next_pushed(self) -> Blob:
+        """The next blob that is pushed."""
+        if not self.pushed:
+            frame = await self.frame()
+            assert frame.type == words.BLOB
+            self.pushed.append(words.decode_blob(frame.body))
+        return self.pushed.pop(0)
+
+    async def delete(self, handle: int, upto: int) -> int:
+        """Delete; the code."""
+        self._number += 1
+        await self.send(Frame(words.DELETE, words.encode_delete(words.Delete(self._number, handle, upto))))
+        return (await self.results([self._number]))[0]
+
+    async def ping(self) -> None:
+        """Return when the relay has taken all that was sent before."""
+        await self.send(Frame(words.PING, b""))
+        await self.answer(words.PONG)
+
+    async def has_ended(self) -> bool:
+        """Wait for the end of the stream."""
+        try:
+            while True:
+                await self.frame()
+        except LinkLost:
+            return True
+
+
+async def inline(function: Callable[..., Any], *args: Any) -> Any:
+    """A disk that takes no time, but lets others run."""
+    await trio.lowlevel.checkpoint()
+    return function(*args)
+
+
+@dataclass
+class Relay:
+    """A mailbox that runs. `clock` is its wall clock, in ms; `uptime` goes with it, unless it is set, in seconds."""
+
+    mailbox: Mailbox
+    store: MailboxStore
+    nursery: trio.Nursery
+    clock: list[int]
+    uptime: list[float]
+    serving: dict[int, trio.Event] = field(default_factory=dict)
+
+    def stream(self, room: int = 1 << 18) -> PipeStream:
+        """A new stream to it, with room for so many bytes each way."""
+        there, back = Pipe(room), Pipe(room)
+        done = trio.Event()
+
+        async def serve() -> None:
+            theirs = PipeStream(b"\xcc" * 32, there, back, True)
+            try:
+                await self.mailbox.serve(theirs)
+            finally:
+                await theirs.close()
+                done.set()
+
+        self.nursery.start_soon(serve)
+        ours = PipeStream(RELAY, back, there, False)
+        self.serving[id(ours)] = done
+        return ours
+
+    async def client(self, room: int = 1 << 18) -> MailClient:
+        return await MailClient(self.stream(room)).greeted()
+
+    async def gone(self, client: MailClient) -> None:
+        """Close a client's stream and wait until the relay has let go of it."""
+        await client.stream.close()
+        await self.serving[id(client.stream)].wait()
+
+
+@asynccontextmanager
+async def relay(
+    folder: Path,
+    limits: Limits = LIMITS,
+    quota: Quota | None = None,
+    place_of: Callable[[Stream], str] = lambda stream: "",
+    in_thread: Callable[..., Awaitable[Any]] = inline,
+    account_of: Callable[[Stream], Account] = lambda stream: Account(),
+    now: int = NOW,
+) -> AsyncIterator[Relay]:
+    """A relay with its store in `folder`; the same folder is the same relay."""
+    clock = [now]
+    uptime: list[float] = []
+    store = MailboxStore.open(folder / "blobs.db", quota or replace(Quota(), least_free=0), now)
+    mailbox = Mailbox(
+        RELAY,
+        store,
+        limits,
+        lambda: clock[0],
+        prim.system_entropy().random,
+        place_of,
+        in_thread,
+        account_of,
+        lambda: uptime[0] if uptime else clock[0] / 1000,
+    )
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(mailbox.run)
+            yield Relay(mailbox, store, nursery, clock, uptime)
+            nursery.cancel_scope.cancel()
+    finally:
+        store.close()
+
+
+def run(main: Callable[[], Awaitable[None]]) -> None:
+    """Run with a clock that jumps when everybody waits."""
+
+    async def bounded() -> None:
+        with trio.fail_after(100_000):
+            await main()
+
+    trio.run(bounded, clock=MockClock(autojump_threshold=0))

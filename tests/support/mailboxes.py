@@ -1,0 +1,298 @@
+"""Relays in memory for the fake world: each keeps blobs in queues, and lies where a test tells it to.
+
+    first, second = world.mailbox("first"), world.mailbox("second")
+    await alice.call("relays", add=first.address)
+    first.stop() / first.start()                  it does not answer any more / it does again
+    first.cut(alice) / first.mend(alice)          the same for one node
+    copy = first.copy(); first.put_back(copy)     its disk restored from an old copy
+    first.lies.drops = True                       and so on, see `Lies`
+    first.answers = mailbox.QUEUE_FULL            what it says to every deposit
+
+They stand at the engine's port, so nothing here is signed; but queues are named by their keys, so who has the wrong
+ones uses another queue. The protocol itself is tested with the real relay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from p2pchat.core import mailbox
+from p2pchat.core.primitives import sign_public
+from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, RelayState, TheirQueue
+from p2pchat.engine.receiving.mailbox_handler import Mail
+from p2pchat.net import addresses
+from p2pchat.net.mailbox.pool import Mailboxes
+
+if TYPE_CHECKING:
+    from tests.support.world import World, WorldNode
+
+GATHER = 2.0
+"""Seconds for which a relay that reorders gathers what it then shuffles."""
+
+
+@dataclass
+class Lies:
+    """What a relay does wrong with what it is given. drops: it says that it has it, and has not; withholds: it gives
+    nothing out; repeats: everything comes twice, and once more what was deleted; reorders: what comes together is given
+    out in any order; invents: so many blobs of its own with each real one; delays: seconds until it gives it out.
+    """
+
+    drops: bool = False
+    withholds: bool = False
+    repeats: bool = False
+    reorders: bool = False
+    invents: int = 0
+    delays: float = 0.0
+
+
+@dataclass
+class Disk:
+    """What a relay has kept: by queue the blobs by place, and those that were deleted."""
+
+    queues: dict[bytes, dict[int, bytes]] = field(default_factory=dict)
+    deleted: dict[bytes, dict[bytes, None]] = field(default_factory=dict)
+
+
+class MailRelay:
+    """One relay."""
+
+    def __init__(self, world: World, name: str, token: str = "") -> None:
+        self.name = name
+        self.peer = sign_public(world.entropy.random(32))
+        self.token = token.encode()
+        self.up = True
+        self.disk = Disk()
+        self.lies = Lies()
+        self.answers = mailbox.DONE
+        self.longest = 30 * 24
+        self.hours_wrong = 0
+        self.given: list[tuple[str, bytes, bytes]] = []
+        """(node, queue, blob) of every deposit, whatever became of it."""
+        self._world = world
+        self._where = f"/ip4/10.9.0.{len(world.mailboxes) + 1}/tcp/4001"
+        self._random = Random(len(world.mailboxes))
+        self._cut: set[str] = set()
+        self._place = 0
+        self._held: list[tuple[bytes, bytes]] = []
+        self._changed = trio.Event()
+
+    @property
+    def hour(self) -> int:
+        """What its clock says, in hours."""
+        return self._world.now() // mailbox.HOUR_MS + self.hours_wrong
+
+    @property
+    def address(self) -> str:
+        """What a person gives to `relays add`."""
+        return addresses.full(self.peer, self._where) + (f"#{self.token.decode()}" if self.token else "")
+
+    def blobs(self) -> list[bytes]:
+        """Everything that lies here."""
+        return [blob for queue in self.disk.queues.values() for blob in queue.values()]
+
+    def deposited_by(self, name: str) -> list[bytes]:
+        """Every blob that a node has put here."""
+        return [blob for who, _, blob in self.given if who == name]
+
+    def stop(self) -> None:
+        """It does not answer any more."""
+        self.up = False
+        self.change()
+
+    def start(self) -> None:
+        """It does again."""
+        self.up = True
+        self.change()
+
+    def cut(self, *nodes: WorldNode) -> None:
+        """These nodes do not reach it any more."""
+        self._cut.update(node.name for node in nodes)
+        self.change()
+
+    def mend(self, *nodes: WorldNode) -> None:
+        """They do again."""
+        self._cut.difference_update(node.name for node in nodes)
+        self.change()
+
+    def copy(self) -> Disk:
+        """A copy of its disk."""
+        return deepcopy(self.disk)
+
+    def put_back(self, copy: Disk) -> None:
+        """Its disk is lost, and restored from a copy. Places grow nevertheless."""
+        self.disk = Disk()
+        for qid, queue in copy.queues.items():
+            for blob in queue.values():
+                self._keep(qid, blob)
+        self.change()
+
+    def change(self) -> None:
+        """Whoever uses it looks again."""
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def changed(self) -> None:
+        """Wait for the next change."""
+        await self._changed.wait()
+
+    def state(self, node: str, token: bytes) -> RelayState:
+        """How it stands with a node."""
+        if not self.up or node in self._cut:
+            return "unreachable"
+        return "connected" if token == self.token else "refused"
+
+    def put(self, node: str, qid: bytes, blob: bytes, box: bool = False) -> int:
+        """Keep a blob, in a box instead of what is there; the code of the protocol."""
+        self.given.append((node, qid, blob))
+        if self.answers == mailbox.DONE and not self.lies.drops:
+            if box and blob not in self.disk.queues.get(qid, {}).values():
+                self.disk.queues.pop(qid, None)
+            if self.lies.delays or self.lies.reorders:
+                self._held.append((qid, blob))
+                if len(self._held) == 1:
+                    self._world.soon(self._give_out_later)
+            else:
+                self._give_out(qid, blob)
+        return self.answers
+
+    async def _give_out_later(self) -> None:
+        await trio.sleep(self.lies.delays or GATHER)
+        held, self._held = self._held, []
+        if self.lies.reorders:
+            self._random.shuffle(held)
+        for qid, blob in held:
+            self._give_out(qid, blob)
+
+    def _give_out(self, qid: bytes, blob: bytes) -> None:
+        if blob not in self.disk.queues.get(qid, {}).values():
+            for _ in range(self.lies.invents):
+                self._keep(qid, self._random.randbytes(len(blob)))
+            for again in [blob, blob, *self.disk.deleted.get(qid, ())] if self.lies.repeats else [blob]:
+                self._keep(qid, again)
+            self.change()
+
+    def _keep(self, qid: bytes, blob: bytes) -> None:
+        self._place += 1
+        self.disk.queues.setdefault(qid, {})[self._place] = blob
+
+    def fetch(self, qid: bytes, after: int) -> list[tuple[int, bytes]]:
+        """What comes next in a queue."""
+        if self.lies.withholds:
+            return []
+        return [one for one in self.disk.queues.get(qid, {}).items() if one[0] > after]
+
+    def delete(self, qid: bytes, upto: int) -> None:
+        """Its recipient has it."""
+        queue = self.disk.queues.get(qid, {})
+        for place in [place for place in queue if place <= upto]:
+            self.disk.deleted.setdefault(qid, {})[queue.pop(place)] = None
+
+
+@dataclass
+class _Use:
+    """How one node uses one relay."""
+
+    relay: Relay
+    watched: dict[bytes, OwnQueue] = field(default_factory=dict)
+    seen: dict[bytes, int] = field(default_factory=dict)
+    deposits: list[tuple[int, TheirQueue, bytes]] = field(default_factory=list)
+    health: RelayHealth = field(default_factory=lambda: RelayHealth("connecting", 0))
+    wake: trio.Event = field(default_factory=trio.Event)
+
+
+class FakeMailboxes(Mailboxes):
+    """A node's end of these relays."""
+
+    def __init__(self, node: WorldNode, mail: Mail, nursery: trio.Nursery) -> None:
+        super().__init__(node.host, mail, nursery, node.clock, node.world.entropy.random)
+        self._world = node.world
+        self._name = node.name
+        self._told = mail
+        self._tasks = nursery
+        self._uses: dict[bytes, _Use] = {}
+
+    def watch(self, relay: Relay, queues: Sequence[OwnQueue]) -> None:
+        use = self._use(relay)
+        use.relay = relay
+        use.watched = {own.queue.id: own for own in queues}
+        use.seen = {qid: max(use.seen.get(qid, 0), own.after) for qid, own in use.watched.items()}
+        use.wake.set()
+
+    def change(self, relay: Relay, add: Sequence[OwnQueue], drop: Sequence[bytes]) -> None:
+        known = self._use(relay).watched
+        self.watch(relay, [*(own for qid, own in known.items() if qid not in drop), *add])
+
+    def taken(self, relay: bytes, qid: bytes, upto: int) -> None:
+        use = self._uses[relay]
+        own = use.watched.get(qid)
+        if use.health.state == "connected" and own is not None and not own.flags & mailbox.BOX:
+            self._world.mailboxes[use.relay.peer].delete(qid, upto)
+
+    def deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:
+        assert 1 <= hours <= 30 * 24
+        use = self._use(relay)
+        use.deposits += [(number, queue, blob) for number, blob in blobs]
+        use.wake.set()
+
+    def relay_health(self) -> dict[bytes, RelayHealth]:
+        return {peer: use.health for peer, use in self._uses.items()}
+
+    def _use(self, relay: Relay) -> _Use:
+        name = relay.mailbox
+        if name not in self._uses:
+            self._uses[name] = _Use(relay, health=RelayHealth("connecting", self._clock()))
+            self._tasks.start_soon(self._serve, name, self._uses[name])
+        return self._uses[name]
+
+    async def _serve(self, peer: bytes, use: _Use) -> None:
+        there = self._world.mailboxes.get(use.relay.peer)
+        if use.relay.hidden and not use.relay.chosen:
+            there = None  # no circuit leads there
+        while True:
+            use.wake = trio.Event()
+            await trio.lowlevel.checkpoint()  # nothing is answered within a call
+            state: RelayState = "unreachable" if there is None else there.state(self._name, use.relay.token)
+            if state != use.health.state:
+                came, went = state == "connected", use.health.state == "connected"
+                longest = None if there is None else there.longest
+                problem = "" if came else "it does not answer"
+                ahead = None if there is None else there.hour - self._clock() // mailbox.HOUR_MS
+                use.health = RelayHealth(state, self._clock(), problem, longest, hours_ahead=ahead)
+                if came:
+                    self._told.relay_up(peer)
+                elif went:
+                    self._told.relay_down(peer)
+            if there is not None and state == "connected":
+                await self._exchange(peer, use, there)
+            elif use.deposits:
+                given_back, use.deposits = use.deposits, []
+                self._told.undeposited(peer, [number for number, _, _ in given_back])
+            async with trio.open_nursery() as nursery:
+                for wait in (use.wake.wait, trio.sleep_forever if there is None else there.changed):
+                    nursery.start_soon(_then_cancel, wait, nursery.cancel_scope)
+
+    async def _exchange(self, peer: bytes, use: _Use, there: MailRelay) -> None:
+        deposits, use.deposits = use.deposits, []
+        if deposits:
+            done = [
+                (number, there.put(self._name, queue.queue.id, blob, queue.flags == mailbox.BOX))
+                for number, queue, blob in deposits
+            ]
+            self._told.deposited(peer, done)
+        for qid in list(use.watched):
+            found = there.fetch(qid, use.seen.get(qid, 0))
+            if found:
+                use.seen[qid] = found[-1][0]
+                await self._told.collected(peer, qid, found)
+                use.wake.set()
+
+
+async def _then_cancel(wait: Callable[[], Any], scope: trio.CancelScope) -> None:
+    await wait()
+    scope.cancel()
