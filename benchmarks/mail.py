@@ -63,7 +63,7 @@ class Line:
         pair = create_new_key_pair(os.urandom(32))
         me = ID(addr.multihash(pair.public_key.to_bytes()))
         upgrader = hardening.Upgrader(me, pair, Identity(pair, os.urandom(32)), 24 * hardening.WINDOW)
-        raw = RawConnection(hardening.Wire(pipes.TcpPipe(tcp)), True)
+        raw = RawConnection(hardening.RawPipe(pipes.TcpPipe(tcp)), True)
         theirs = ID(addr.multihash(peer))
         muxed = await upgrader.upgrade_connection(await upgrader.upgrade_security(raw, True, theirs), theirs)
         assert isinstance(muxed, hardening.GuardedYamux)

@@ -22,7 +22,7 @@ class BadConfig(errors.ProfileError):
 
 
 @dataclass(frozen=True)
-class Config:
+class FaceConfig:
     """What a face was told on its command line and by its environment."""
 
     profile: Path

@@ -31,21 +31,21 @@ from p2pchat.api.codec import API_VERSION, JsonObject
 from p2pchat.api.listening import NodeSocket
 from p2pchat.api.server import Backend, EventSource, Server, Then, until_unused
 from p2pchat.locations import Profile, ProfileGuard, ProfileLock
-from p2pchat.parts import Opened, Parts, real_parts
+from p2pchat.parts import OpenProfile, Parts, real_parts
 from p2pchat.parts import Options as Options
 
 log = logging.getLogger(__name__)
 
-LINGER = 30.0
+LINGER_SECONDS = 30.0
 """Seconds a detached node stays after its last client."""
 
-TELLING = 2.0
+FAILURE_NOTICE_SECONDS = 2.0
 """Seconds a node that failed stays, so that a face hears why in place of a lost call."""
 
-FLUSH = 0.5
+FLUSH_SECONDS = 0.5
 """Seconds that calls under way have for their answers, and clients for reading them, once the node is to end."""
 
-LOOK = 1.0  # seconds between two looks whether the profile and the node's socket are still there
+PROFILE_CHECK_SECONDS = 1.0  # seconds between two looks whether the profile and the node's socket are still there
 
 LOCKED, STARTING, READY = "locked", "starting", "ready"
 
@@ -98,7 +98,7 @@ class Node:
         self._keyed = trio.Event()
         self._key_lock = trio.Lock()
         self._key = b""
-        self._opened: Opened | None = None
+        self._opened: OpenProfile | None = None
         self._failure: errors.P2PChatError | None = None
         self._state = LOCKED if options.passphrase is None and parts.needs_passphrase() else STARTING
 
@@ -116,12 +116,12 @@ class Node:
                 nursery.start_soon(self._end_when_unused, server)
             await self._ending.wait()
             if self._failure is not None:
-                with trio.move_on_after(TELLING):
+                with trio.move_on_after(FAILURE_NOTICE_SECONDS):
                     await self._tell_failure(server)
             # The name goes first: whoever comes now finds no node and starts the next one, rather than losing its
             # call.
             self._socket.close()
-            await server.flush(FLUSH)
+            await server.flush(FLUSH_SECONDS)
             nursery.cancel_scope.cancel()
         if self._failure is not None:
             raise self._failure
@@ -152,7 +152,7 @@ class Node:
     async def _keep_looking(self, server: Server, nursery: trio.Nursery) -> None:
         """Look after the socket, and end the node when its profile is gone."""
         while not self._ending.is_set():
-            await trio.sleep(LOOK)
+            await trio.sleep(PROFILE_CHECK_SECONDS)
             try:
                 self._guard.check()
                 self._socket.look(server, nursery)
@@ -163,7 +163,7 @@ class Node:
                 log.error("%s", exc.message)  # tried again at the next look
 
     async def _end_when_unused(self, server: Server) -> None:
-        await until_unused(server, LINGER, self._is_kept)
+        await until_unused(server, LINGER_SECONDS, self._is_kept)
         self.end()
 
     def _is_kept(self) -> bool:
@@ -225,7 +225,7 @@ class Node:
     async def _subscribe(self) -> EventSource:
         return (await self._open_profile()).subscribe()
 
-    async def _open_profile(self) -> Opened:
+    async def _open_profile(self) -> OpenProfile:
         if self._state == LOCKED:
             raise errors.Locked()
         await self._started.wait()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from p2pchat.core.primitives import Entropy
     from p2pchat.engine.engine import Engine
-    from p2pchat.engine.runtime.storage_limits import Limits
+    from p2pchat.engine.runtime.storage_limits import ContactLimits
     from p2pchat.net.libp2p.host import LibP2PHost
     from p2pchat.store.database import Database
 
@@ -47,7 +47,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenProfile:
     """What an open profile gives the API."""
 
     call: Callable[[str, dict[str, Any]], Awaitable[object]]
@@ -70,7 +70,7 @@ class Parts:
     needs_passphrase: Callable[[], bool]
     unlock: Callable[[str | None], bytes]
     change: Callable[[bytes, str | None], None]
-    open: Callable[[bytes], AbstractAsyncContextManager[Opened]]
+    open: Callable[[bytes], AbstractAsyncContextManager[OpenProfile]]
     prepare: Callable[[], object]
 
 
@@ -86,7 +86,7 @@ def real_parts(options: Options, settings: config.Settings, guard: ProfileGuard)
     def change(key: bytes, new: str | None) -> None:
         keys.change_passphrase(folder, key, None if new is None else new.encode())
 
-    def opened(key: bytes) -> AbstractAsyncContextManager[Opened]:
+    def opened(key: bytes) -> AbstractAsyncContextManager[OpenProfile]:
         return _opened(options, settings, key, guard)
 
     return Parts(lambda: keys.needs_passphrase(folder), unlock, change, opened, _import_net)
@@ -95,7 +95,7 @@ def real_parts(options: Options, settings: config.Settings, guard: ProfileGuard)
 @asynccontextmanager
 async def _opened(
     options: Options, settings: config.Settings, key: bytes, guard: ProfileGuard
-) -> AsyncIterator[Opened]:
+) -> AsyncIterator[OpenProfile]:
     from p2pchat.core.primitives import self_test, system_entropy
     from p2pchat.engine.contacts import profile as profiles
     from p2pchat.engine.engine import Engine
@@ -138,7 +138,7 @@ async def _opened(
             profiles.keep_port(db, host.port)
             await nursery.start(engine.run)
             nursery.start_soon(_relay_for_contacts, engine, host, options.profile.relay_store, entropy)
-            yield Opened(
+            yield OpenProfile(
                 call=partial(table.call, engine),
                 subscribe=engine.events.subscribe,
                 addresses=lambda: [full(host.peer, address) for address in host.addresses()],
@@ -152,11 +152,11 @@ async def _opened(
             await close()
 
 
-def _storage_limits(settings: config.Settings) -> Limits:
-    from p2pchat.engine.runtime.storage_limits import DEFAULT_LIMITS, Limits
+def _storage_limits(settings: config.Settings) -> ContactLimits:
+    from p2pchat.engine.runtime.storage_limits import DEFAULT_LIMITS, ContactLimits
 
     daily, unread = settings.contact_daily_mib, settings.contact_unread_mib
-    return Limits(
+    return ContactLimits(
         DEFAULT_LIMITS.daily if daily is None else daily * 2**20,
         DEFAULT_LIMITS.unread if unread is None else unread * 2**20,
     )
@@ -184,9 +184,9 @@ async def _relay_for_contacts(engine: Engine, host: LibP2PHost, store: Path, ent
         changed = engine.offering.changed
         if engine.offering.wanted:
             await trio.to_thread.run_sync(importlib.import_module, "p2pchat.relay.embedded")
-            from p2pchat.relay.embedded import SmallRelay
+            from p2pchat.relay.embedded import EmbeddedRelay
 
-            relay = SmallRelay(host, store, await engine.read(contact_relays.token), _now, entropy.random)
+            relay = EmbeddedRelay(host, store, await engine.read(contact_relays.token), _now, entropy.random)
             try:
                 await relay.run(changed.wait)
             except Exception as exc:  # noqa: BLE001 - what others want of us must not end the node

@@ -15,10 +15,10 @@ import trio.testing
 
 from p2pchat import errors, node
 from p2pchat.api.codec import API_VERSION, JsonObject
-from p2pchat.engine.runtime.events import Hub
+from p2pchat.engine.runtime.events import EventHub
 from p2pchat.locations import Profile, ProfileGuard, noted_socket, socket_path
 from p2pchat.node import Node
-from p2pchat.parts import Opened, Options, Parts
+from p2pchat.parts import OpenProfile, Options, Parts
 from tests.api.test_server import Peer, request
 from tests.conftest import run
 
@@ -35,7 +35,7 @@ class World:
         self.log: list[str] = []
         self.opening: Exception | None = None
         self.gate: trio.Event | None = None
-        self.hub = Hub()
+        self.hub = EventHub()
         parts = Parts(lambda: self.passphrase is not None, self.unlock, self.change, self.open, lambda: None)
         keep_receiving = options.pop("keep_receiving", None)
         made = Options(self.profile, **{"foreground": True, **options})
@@ -51,7 +51,7 @@ class World:
         self.passphrase = new
 
     @asynccontextmanager
-    async def open(self, key: bytes) -> AsyncIterator[Opened]:
+    async def open(self, key: bytes) -> AsyncIterator[OpenProfile]:
         assert key == b"key"
         if self.gate is not None:
             await self.gate.wait()
@@ -59,7 +59,7 @@ class World:
             raise self.opening
         self.log.append("open")
         try:
-            yield Opened(
+            yield OpenProfile(
                 self.call,
                 self.hub.subscribe,
                 lambda: ["/ip4/127.0.0.1/tcp/1/p2p/x"],
@@ -85,7 +85,9 @@ class World:
 @pytest.fixture(autouse=True)
 def _runtime(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(short))
-    monkeypatch.setattr(node, "LOOK", 500.0)  # hours pass here, and each look costs a virtual clock a real moment
+    monkeypatch.setattr(
+        node, "PROFILE_CHECK_SECONDS", 500.0
+    )  # hours pass here, and each look costs a virtual clock a real moment
 
 
 async def connect(world: World) -> Peer:
@@ -313,12 +315,12 @@ async def _nothing() -> None:
 
 
 def test_a_detached_node_ends_when_unused(tmp_path: Path) -> None:
-    assert _life(World(tmp_path, foreground=False), _nothing) == pytest.approx(node.LINGER)
+    assert _life(World(tmp_path, foreground=False), _nothing) == pytest.approx(node.LINGER_SECONDS)
 
 
 def test_a_locked_detached_node_ends_when_unused(tmp_path: Path) -> None:
     world = World(tmp_path, passphrase="pw", foreground=False)
-    assert _life(world, _nothing) == pytest.approx(node.LINGER)
+    assert _life(world, _nothing) == pytest.approx(node.LINGER_SECONDS)
     assert world.log == []
 
 
@@ -331,7 +333,7 @@ def test_a_client_keeps_a_detached_node(tmp_path: Path) -> None:
         await trio.sleep(100)
         await peer.stream.aclose()
 
-    assert _life(world, stay) == pytest.approx(100 + node.LINGER, abs=1)
+    assert _life(world, stay) == pytest.approx(100 + node.LINGER_SECONDS, abs=1)
 
 
 @pytest.mark.parametrize("by_setting", [True, False])
@@ -346,7 +348,7 @@ def test_a_node_with_a_reason_goes_on(tmp_path: Path, by_setting: bool) -> None:
             world.node.end()
 
     lasted = _life(world, end_the_reason)
-    assert 1000 <= lasted <= 1000 + node.LINGER
+    assert 1000 <= lasted <= 1000 + node.LINGER_SECONDS
 
 
 def test_what_was_answered_counts_at_once(tmp_path: Path) -> None:
@@ -364,7 +366,7 @@ def test_what_was_answered_counts_at_once(tmp_path: Path) -> None:
             await peer.stream.aclose()
             await trio.sleep(stays)
 
-    assert _life(world, answer_and_take_back) == pytest.approx(1000 + node.LINGER, abs=1)
+    assert _life(world, answer_and_take_back) == pytest.approx(1000 + node.LINGER_SECONDS, abs=1)
     assert status == [None, True, True, False]
 
 
@@ -385,7 +387,7 @@ def test_what_config_toml_says_goes_before_the_answer(tmp_path: Path, written: b
         await trio.sleep(1000)
         world.node.end()
 
-    assert _life(world, ask) == pytest.approx(1000 if written else node.LINGER, abs=1)
+    assert _life(world, ask) == pytest.approx(1000 if written else node.LINGER_SECONDS, abs=1)
 
 
 def test_a_node_in_the_foreground_goes_on(tmp_path: Path) -> None:
@@ -410,7 +412,7 @@ def test_a_socket_that_is_gone_is_made_anew_and_found(tmp_path: Path, short: Pat
                 shutil.rmtree(short)
             else:
                 socket_path(tmp_path).unlink()
-            await trio.sleep(node.LOOK + 1)
+            await trio.sleep(node.PROFILE_CHECK_SECONDS + 1)
             path = noted_socket(world.profile, os.getpid())
             assert path is not None
             places.append(path)
@@ -453,7 +455,7 @@ def test_a_node_whose_profile_is_gone_refuses_everything_and_ends(tmp_path: Path
         peer = await connect(world)
         assert "result" in await peer.ask("contacts")
         world.profile.database.unlink()
-        await trio.sleep(node.LOOK + 1)
+        await trio.sleep(node.PROFILE_CHECK_SECONDS + 1)
         answers.append((await peer.ask("contacts"))["error"]["data"]["error"])
         await peer.stream.aclose()
 

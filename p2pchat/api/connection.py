@@ -22,7 +22,7 @@ from p2pchat.api.codec import JsonObject
 if TYPE_CHECKING:
     from p2pchat.locations import Profile
 
-MOST_EVENTS = 10_000
+MAX_EVENTS = 10_000
 """Events kept for `events()`; who reads more slowly is told `lagged` in their place."""
 
 
@@ -126,7 +126,7 @@ class Connection:
             # By way of the loop, as answers go: the order stays, and what it raises ends nothing here.
             self._loop.call_soon(self.on_event, event)
             return
-        if len(self._events) >= MOST_EVENTS:
+        if len(self._events) >= MAX_EVENTS:
             self._events.clear()
             event = {"event": "lagged"}
         self._events.append(event)

@@ -21,7 +21,7 @@ from p2pchat import log as logs
 from p2pchat.api.client import Client
 from p2pchat.bot.bookmark import Bookmark, path_of
 from p2pchat.bot.events import Message, Request, State, message_of, request_of, state_of
-from p2pchat.bot.rate_limit import Brake, TooFast
+from p2pchat.bot.rate_limit import RateLimit, TooFast
 from p2pchat.bot.shutdown import Ended, Ending
 from p2pchat.locations import Profile
 from p2pchat.sanitize import clean_line
@@ -55,7 +55,7 @@ class Bot:
         folder = config.profile_folder(named if profile is None else str(profile), os.environ)
         self.profile = Profile(folder)
         self._bookmark = path_of(self.profile, name)
-        self._brake = Brake(per_minute, time.monotonic)
+        self._brake = RateLimit(per_minute, time.monotonic)
         self._ending = Ending()
         self._client: Client | None = None
         self._connected_at = datetime.now(UTC)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from p2pchat import errors
 
-MOST_CHATS = 1000
+MAX_CHATS = 1000
 """Chats remembered; a chat that is forgotten has a full bucket again."""
 
 
@@ -22,7 +22,7 @@ class TooFast(errors.NotNow):
     hint = "Say less, or give the bot a higher `per_minute`."
 
 
-class Brake:
+class RateLimit:
     """A bucket of `per_minute` tokens for each chat. `clock`: seconds that only rise."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float]) -> None:
@@ -41,5 +41,5 @@ class Brake:
             raise TooFast()
         self._buckets[chat] = (tokens - 1, now)
         self._buckets.move_to_end(chat)
-        if len(self._buckets) > MOST_CHATS:
+        if len(self._buckets) > MAX_CHATS:
             self._buckets.popitem(last=False)

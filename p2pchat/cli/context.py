@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from p2pchat import errors
 from p2pchat.cli.output import Output
-from p2pchat.config import Config
+from p2pchat.config import FaceConfig
 from p2pchat.locations import Profile
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ MAX_PASSPHRASE = 1024
 class Context:
     """One run of the command line."""
 
-    config: Config
+    config: FaceConfig
     out: Output
 
     @property

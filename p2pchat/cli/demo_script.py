@@ -30,7 +30,7 @@ from p2pchat.cli.context import Context
 from p2pchat.cli.output import MARKS, Output, cell, paint
 from p2pchat.locations import Profile
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 """Seconds that any one step may take on a slow machine."""
 
 LISTEN = "/ip4/127.0.0.1/tcp/0"
@@ -93,7 +93,7 @@ class RelayProcess:
 
 
 @dataclass
-class Story:
+class DemoScript:
     """Tells each step as it is done."""
 
     out: Output
@@ -145,7 +145,7 @@ def tell(context: Context) -> int:
         folder = Path(tempfile.mkdtemp(prefix="p2pchat-demo-"))
         alice, bob = people = [Person(name, Profile(folder / name)) for name in ("alice", "bob")]
         relays: list[RelayProcess] = []
-        story = Story(context.out)
+        story = DemoScript(context.out)
         try:
             _face_to_face(story, alice, bob)
             _by_relays(story, alice, bob, relays, folder)
@@ -158,7 +158,7 @@ def tell(context: Context) -> int:
     return 0
 
 
-def _face_to_face(story: Story, alice: Person, bob: Person) -> None:
+def _face_to_face(story: DemoScript, alice: Person, bob: Person) -> None:
     story.heading("Two people, two nodes, this machine only")
     with story.step("alice and bob make their profiles"):
         for person in (alice, bob):
@@ -170,7 +170,7 @@ def _face_to_face(story: Story, alice: Person, bob: Person) -> None:
     with story.step("alice makes an invite"):
         invite = alice.call("invite")["invite"]
     with story.step("bob takes it, and they are contacts"):
-        bob.contact = bob.call("add", invite=invite, wait="accepted", timeout=PATIENCE)["id"]
+        bob.contact = bob.call("add", invite=invite, wait="accepted", timeout=TIMEOUT)["id"]
         alice.contact = _wait_for_contact(alice)
     with story.step("their safety numbers are equal") as fields:
         fields["safety_number"] = _compare(alice, bob)
@@ -193,7 +193,7 @@ def _face_to_face(story: Story, alice: Person, bob: Person) -> None:
         _compare(alice, bob)
 
 
-def _by_relays(story: Story, alice: Person, bob: Person, relays: list[RelayProcess], folder: Path) -> None:
+def _by_relays(story: DemoScript, alice: Person, bob: Person, relays: list[RelayProcess], folder: Path) -> None:
     story.heading("Two relays")
     with story.step("two relays are ready"):
         for name in ("hill", "shore"):
@@ -244,7 +244,7 @@ def _by_relays(story: Story, alice: Person, bob: Person, relays: list[RelayProce
 def _init(person: Person) -> None:
     words = command(person.profile, "init", "--name", person.name, "--no-passphrase")
     done = subprocess.run(  # noqa: S603 - our own program
-        words, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False
+        words, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT, check=False
     )
     if done.returncode:
         raise DemoFailed(f"init of {person.name} ended with {done.returncode}: {done.stderr.decode(errors='replace')}")
@@ -261,7 +261,7 @@ def _start(person: Person) -> str:
     if ready.get("event") != "ready":
         raise DemoFailed(f"The node of {person.name} said {ready}")
     person.client = Client.connect(person.profile, start_node=False)
-    person.client.socket.settimeout(PATIENCE)
+    person.client.socket.settimeout(TIMEOUT)
     return str(ready["addresses"][0]) if ready["addresses"] else ""
 
 
@@ -278,7 +278,7 @@ def _start_relay(unused: Profile, folder: Path) -> RelayProcess:
 def _line(process: subprocess.Popen[bytes]) -> bytes:
     """The next line of a process's stdout."""
     assert process.stdout is not None
-    descriptor, data, deadline = process.stdout.fileno(), b"", time.monotonic() + PATIENCE
+    descriptor, data, deadline = process.stdout.fileno(), b"", time.monotonic() + TIMEOUT
     while not data.endswith(b"\n"):
         readable, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
         piece = os.read(descriptor, 65536) if readable else b""
@@ -288,11 +288,11 @@ def _line(process: subprocess.Popen[bytes]) -> bytes:
     return data
 
 
-def _say(story: Story, alice: Person, bob: Person, sender: str, text: str, wait: str = "delivered") -> str:
+def _say(story: DemoScript, alice: Person, bob: Person, sender: str, text: str, wait: str = "delivered") -> str:
     """One message; its id."""
     me, you = (alice, bob) if sender == "alice" else (bob, alice)
     start = time.monotonic()
-    result = me.call("send", chat=me.contact, text=text, wait=wait, timeout=PATIENCE)
+    result = me.call("send", chat=me.contact, text=text, wait=wait, timeout=TIMEOUT)
     story.told.append((sender, text))
     story.message(sender, you.name, text, (time.monotonic() - start) * 1000, result)
     return str(result["id"])
@@ -341,7 +341,7 @@ def _compare(alice: Person, bob: Person) -> str:
     return str(numbers.pop())
 
 
-def _check(story: Story, alice: Person, bob: Person) -> None:
+def _check(story: DemoScript, alice: Person, bob: Person) -> None:
     """Every message once and in order, at both ends."""
     for person in (alice, bob):
         log = person.call("log", chat=person.contact, limit=len(story.told) + 10)

@@ -39,7 +39,7 @@ NAME = "echo"
 """Its name, as the person sees it, and that of its bookmark."""
 
 INVITE_EXPIRES = 600
-PATIENCE = 30.0
+TIMEOUT = 30.0
 """Seconds the two may take to become contacts, and the friend to end."""
 
 
@@ -132,7 +132,7 @@ def _become_contacts(ours: Client, theirs: Client) -> dict[str, Any]:
     taken = {str(one["name"]).casefold() for one in ours.call("contacts")}
     name = next(name for name in [NAME, *(f"{NAME} {n}" for n in range(2, len(taken) + 3))] if name not in taken)
     try:
-        found = ours.call("add", invite=invite, name=None if name == NAME else name, wait="accepted", timeout=PATIENCE)
+        found = ours.call("add", invite=invite, name=None if name == NAME else name, wait="accepted", timeout=TIMEOUT)
     except BaseException:
         with contextlib.suppress(errors.P2PChatError):  # or its invite keeps it running
             theirs.call("stop")
@@ -231,7 +231,7 @@ def _stop(friend: Profile) -> bool:
         return False
     try:
         signal.pidfd_send_signal(process, signal.SIGTERM)
-        ended, _, _ = select.select([process], [], [], PATIENCE)
+        ended, _, _ = select.select([process], [], [], TIMEOUT)
     except ProcessLookupError:
         return True
     finally:

@@ -14,7 +14,7 @@ from p2pchat import __version__, errors
 from p2pchat.cli import options
 from p2pchat.cli.options import Verb
 from p2pchat.cli.output import Output
-from p2pchat.config import Config, profile_folder
+from p2pchat.config import FaceConfig, profile_folder
 
 if TYPE_CHECKING:
     from p2pchat.cli.context import Context
@@ -82,7 +82,7 @@ def _run(words: list[str]) -> int:
     name, rest = options.find_verb(words)
     verb = None if name is None else find(name)
     found = options.read(verb, rest)
-    config = Config(
+    config = FaceConfig(
         profile_folder(found.profile, os.environ), bool(found.json), found.passphrase_file, int(found.verbose)
     )
     out = Output.standard(config.json)

@@ -28,23 +28,23 @@ from p2pchat.core.codec import (
     text,
     uint,
 )
-from p2pchat.core.envelope import MOST_CONTENT
-from p2pchat.core.mailbox import MOST_TOKEN
-from p2pchat.core.prekeys import MOST_BUNDLE
+from p2pchat.core.envelope import MAX_CONTENT
+from p2pchat.core.mailbox import MAX_TOKEN
+from p2pchat.core.prekeys import MAX_BUNDLE
 from p2pchat.core.relays import Relay
-from p2pchat.core.text import MOST_TEXT_BYTES, clean_name
+from p2pchat.core.text import MAX_TEXT_BYTES, clean_name
 from p2pchat.errors import CannotOpen
 
 TEXT, RECEIPT, QUEUES, BUNDLE, RESET, PROFILE, ADDRESSES, RELAY, REQUEST = 0, 5, 9, 10, 12, 15, 16, 17, 18
 DELIVERED, READ = 0, 1
-MOST_RECEIPTS = 64
-MOST_OWN_WAYS = 4
-MOST_QUEUES = 4
+MAX_RECEIPTS = 64
+MAX_OWN_WAYS = 4
+MAX_QUEUES = 4
 MESSAGE_ID = 16
 VISIBLE = frozenset({TEXT})
 # 2^53 ms is far beyond any calendar, and what SQLite and JSON readers hold exactly
-_MOST_TIME = 1 << 53
-_MOST_SEQ = 1 << 53
+_MAX_TIME = 1 << 53
+_MAX_SEQ = 1 << 53
 EPOCH = 1 << 24
 LAST_EPOCH = (1 << 29) - 1
 """`seq` is epoch * `EPOCH` + the number in it. A profile begins in epoch 0, each start from a copy in a later one."""
@@ -64,16 +64,16 @@ class Announced:
     until: int
 
 
-_WAYS = listing(array(binary(prim.KEY), binary_upto(128, least=1)), MOST_OWN_WAYS)
+_WAYS = listing(array(binary(prim.KEY), binary_upto(128, least=1)), MAX_OWN_WAYS)
 _QUEUE = array(
     binary(prim.KEY),
     binary_upto(128, least=1),
-    binary_upto(MOST_TOKEN),
+    binary_upto(MAX_TOKEN),
     binary(prim.KEY),
     binary(prim.KEY),
-    uint(_MOST_TIME),
+    uint(_MAX_TIME),
 )
-_QUEUES = listing(_QUEUE, MOST_QUEUES)
+_QUEUES = listing(_QUEUE, MAX_QUEUES)
 _PROFILE = array(text(1024), boolean, _WAYS, open_end=True)
 _PROFILE_WITH_QUEUES = array(text(1024), boolean, _WAYS, _QUEUES, open_end=True)
 
@@ -87,16 +87,16 @@ def _profile(value: Any) -> Any:
 
 
 PAYLOADS: dict[int, Shape] = {
-    TEXT: array(text(MOST_TEXT_BYTES), open_end=True),
-    RECEIPT: array(uint(U8), listing(binary(MESSAGE_ID), MOST_RECEIPTS), open_end=True),
+    TEXT: array(text(MAX_TEXT_BYTES), open_end=True),
+    RECEIPT: array(uint(U8), listing(binary(MESSAGE_ID), MAX_RECEIPTS), open_end=True),
     QUEUES: array(_QUEUES, open_end=True),
-    BUNDLE: array(binary_upto(MOST_BUNDLE), open_end=True),
+    BUNDLE: array(binary_upto(MAX_BUNDLE), open_end=True),
     RESET: array(binary(prim.KEY), open_end=True),
-    REQUEST: array(binary_upto(MOST_BUNDLE), _QUEUES, open_end=True),
+    REQUEST: array(binary_upto(MAX_BUNDLE), _QUEUES, open_end=True),
     PROFILE: _profile,
     ADDRESSES: array(_WAYS, open_end=True),
     RELAY: array(
-        binary(prim.KEY), listing(binary_upto(128, least=1), MOST_OWN_WAYS), binary_upto(MOST_TOKEN), open_end=True
+        binary(prim.KEY), listing(binary_upto(128, least=1), MAX_OWN_WAYS), binary_upto(MAX_TOKEN), open_end=True
     ),
 }
 
@@ -172,9 +172,9 @@ _SHAPE = array(
 
 def decode_content(data: bytes) -> Content:
     """The content of opened bytes, its payload in shape, or `CannotOpen`."""
-    _, kind, message_id, seq, sent_at, reply_to, expire_s, payload, heads = _SHAPE(decode(data, MOST_CONTENT))
+    _, kind, message_id, seq, sent_at, reply_to, expire_s, payload, heads = _SHAPE(decode(data, MAX_CONTENT))
     shape = PAYLOADS.get(kind)
-    if sent_at > _MOST_TIME or seq > _MOST_SEQ:
+    if sent_at > _MAX_TIME or seq > _MAX_SEQ:
         raise CannotOpen
     if shape is not None and (seq == 0) == (kind in VISIBLE):  # whether a newer type is visible, we cannot know
         raise CannotOpen
@@ -193,7 +193,7 @@ def receipt_payload(kind: int, ids: Sequence[bytes]) -> list[object]:
 
 def profile_payload(profile: Profile) -> list[object]:
     """Type 15."""
-    said: list[object] = [profile.name, profile.read_receipts, [list(way) for way in profile.ways[:MOST_OWN_WAYS]]]
+    said: list[object] = [profile.name, profile.read_receipts, [list(way) for way in profile.ways[:MAX_OWN_WAYS]]]
     return said if profile.queues is None else said + queues_payload(profile.queues)
 
 
@@ -209,13 +209,13 @@ def mark_of(payload: Sequence[Any]) -> bytes | None:
 
 def queues_payload(queues: Sequence[Announced]) -> list[object]:
     """Type 9: where to deposit for us from now on, best first."""
-    return [[[one.relay, one.address, one.token, one.fetch, one.put_seed, one.until] for one in queues[:MOST_QUEUES]]]
+    return [[[one.relay, one.address, one.token, one.fetch, one.put_seed, one.until] for one in queues[:MAX_QUEUES]]]
 
 
 def relay_payload(relay: Relay | None) -> list[object]:
     """Type 17: the relay that the sender is for the recipient, at most four addresses; None: none any more."""
     known = relay or Relay(bytes(prim.KEY), ())
-    return [known.peer, list(known.addresses[:MOST_OWN_WAYS]), known.token]
+    return [known.peer, list(known.addresses[:MAX_OWN_WAYS]), known.token]
 
 
 def read_profile(content: Content) -> Profile:

@@ -14,7 +14,7 @@ ID = 16
 HEADER_PLAIN = 2350
 HEADER = prim.NONCE + HEADER_PLAIN + prim.TAG
 OVERHEAD = HEADER + prim.NONCE + prim.TAG
-MOST_CONTENT = BUCKETS[-1] - OVERHEAD - 1
+MAX_CONTENT = BUCKETS[-1] - OVERHEAD - 1
 
 
 def envelope_id(envelope: bytes) -> bytes:
@@ -23,7 +23,7 @@ def envelope_id(envelope: bytes) -> bytes:
 
 
 def padded(content: bytes) -> bytes:
-    """`content`, of at most `MOST_CONTENT` bytes, padded so that its envelope fills a bucket."""
+    """`content`, of at most `MAX_CONTENT` bytes, padded so that its envelope fills a bucket."""
     return _to_bucket(content, OVERHEAD)
 
 

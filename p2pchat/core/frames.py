@@ -15,7 +15,7 @@ from p2pchat.errors import CannotOpen
 
 HELLO, ENVELOPE, ACKS, REFUSED, PING, PONG, RENEW, BUNDLE, INITIAL, GONE, REQUEST, FULL = range(12)
 USED, EXPIRED = 1, 2
-MOST_ACKS = 256
+MAX_ACKS = 256
 WRITE = 60_000
 """Frames are joined into writes of this size: one Noise message, one Yamux frame."""
 
@@ -25,7 +25,7 @@ Sizes = Mapping[int, Container[int]]
 BETWEEN_NODES: Sizes = {
     HELLO: frozenset({16}),
     ENVELOPE: frozenset(BUCKETS),
-    ACKS: frozenset(range(ID, ID * MOST_ACKS + 1, ID)),
+    ACKS: frozenset(range(ID, ID * MAX_ACKS + 1, ID)),
     REFUSED: frozenset({ID}),
     PING: frozenset({0}),
     PONG: frozenset({0}),
@@ -85,7 +85,7 @@ def pack(frame: Frame) -> bytes:
 def acks(ids: Iterable[bytes]) -> list[Frame]:
     """Ack frames for any number of envelope ids."""
     every = list(ids)
-    return [Frame(ACKS, b"".join(every[start : start + MOST_ACKS])) for start in range(0, len(every), MOST_ACKS)]
+    return [Frame(ACKS, b"".join(every[start : start + MAX_ACKS])) for start in range(0, len(every), MAX_ACKS)]
 
 
 def acked_ids(frame: Frame) -> list[bytes]:

@@ -15,16 +15,16 @@ from typing import Any
 
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import U8, U32, array, binary, binary_upto, decode, encode, exactly, listing, maybe, text, uint
-from p2pchat.core.mailbox import MOST_TOKEN
+from p2pchat.core.mailbox import MAX_TOKEN
 from p2pchat.core.text import clean_name
 from p2pchat.errors import BadInvite, CannotOpen
 
 PREFIX = "P2PCHAT:"
 ONE_TIME, REUSABLE = 0, 1
 ROLE_NODE, ROLE_RELAY = 0, 1
-MOST_WAYS = 3
-MOST_ADDRESS = 128
-MOST_INVITE = 1024
+MAX_WAYS = 3
+MAX_ADDRESS = 128
+MAX_INVITE = 1024
 TAG = 16
 _CHECK = 4
 
@@ -78,9 +78,9 @@ def encode_invite(invite: Invite) -> bytes:
     return unchecked + _check(unchecked)
 
 
-_NODE_WAY = array(binary(prim.KEY), binary_upto(MOST_ADDRESS, least=1), uint(U8))
+_NODE_WAY = array(binary(prim.KEY), binary_upto(MAX_ADDRESS, least=1), uint(U8))
 _RELAY_WAY = array(
-    binary(prim.KEY), binary_upto(MOST_ADDRESS, least=1), exactly(ROLE_RELAY), binary_upto(MOST_TOKEN, least=1)
+    binary(prim.KEY), binary_upto(MAX_ADDRESS, least=1), exactly(ROLE_RELAY), binary_upto(MAX_TOKEN, least=1)
 )
 
 
@@ -95,7 +95,7 @@ _FIELDS = (
     binary(prim.KEY),
     binary_upto(32, least=16),
     uint(U32),
-    listing(_way, MOST_WAYS),
+    listing(_way, MAX_WAYS),
     maybe(text(32)),
 )
 _SHAPE = array(*_FIELDS, binary(_CHECK))
@@ -104,7 +104,7 @@ _SHAPE_WITH_BOX = array(*_FIELDS, binary(prim.KEY), binary(_CHECK))
 
 def decode_invite(data: bytes) -> Invite:
     """The invite of `encode_invite`'s bytes, or `CannotOpen`."""
-    value = decode(data, MOST_INVITE)
+    value = decode(data, MAX_INVITE)
     with_box = isinstance(value, list) and len(value) > len(_FIELDS) + 1
     _, kind, digest, secret, expires_at, ways, name, *writer, check = (_SHAPE_WITH_BOX if with_box else _SHAPE)(value)
     if writer and not any(way.role == ROLE_RELAY for way in ways):
@@ -123,7 +123,7 @@ def to_text(data: bytes) -> str:
 def from_text(written: str) -> bytes:
     """The bytes in an invite's text. White space, line breaks and case do not matter; `BadInvite` if it is damaged."""
     squeezed = "".join(written.split()).upper()
-    if not squeezed.startswith(PREFIX) or len(squeezed) > 2 * MOST_INVITE or not squeezed.isascii():
+    if not squeezed.startswith(PREFIX) or len(squeezed) > 2 * MAX_INVITE or not squeezed.isascii():
         raise BadInvite
     body = squeezed[len(PREFIX) :]
     try:

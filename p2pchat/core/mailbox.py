@@ -22,10 +22,10 @@ TO_PUT, TO_FETCH = 0, 1
 DONE, QUEUE_FULL, RELAY_FULL, BAD_STAMP, NOT_ALLOWED, MALFORMED, TOO_FAST, STAMP_NEEDED = range(8)
 NO_HANDLE = 0xFFFF
 QUEUES_A_FETCH = 8
-MOST_WANTED = 512
-MOST_RESULTS = 256
-MOST_HANDLES = 1024
-MOST_TOKEN = 64
+MAX_WANTED = 512
+MAX_RESULTS = 256
+MAX_HANDLES = 1024
+MAX_TOKEN = 64
 HOUR_MS = 3_600_000
 
 _OPEN = struct.Struct(">HBB32s32s64s")
@@ -50,12 +50,12 @@ _HELLO_SHAPE = array(
     uint(U32),
     open_end=True,
 )
-_MOST_HELLO = 256
+_MAX_HELLO = 256
 
 FROM_RELAY: dict[int, frozenset[int] | range] = {
-    HELLO: range(1, _MOST_HELLO + 1),
+    HELLO: range(1, _MAX_HELLO + 1),
     OPENED: frozenset({_OPENED.size}),
-    RESULTS: range(_RESULT.size, _RESULT.size * MOST_RESULTS + 1, _RESULT.size),
+    RESULTS: range(_RESULT.size, _RESULT.size * MAX_RESULTS + 1, _RESULT.size),
     BLOB: frozenset(_BLOB.size + bucket for bucket in BUCKETS),
     END: frozenset({_END.size}),
     PING: frozenset({0}),
@@ -247,7 +247,7 @@ def encode_hello(hello: Hello) -> bytes:
 
 def decode_hello(body: bytes) -> Hello:
     """The hello of a relay, or `CannotOpen`."""
-    hello = Hello(*_HELLO_SHAPE(decode(body, _MOST_HELLO))[1:10])
+    hello = Hello(*_HELLO_SHAPE(decode(body, _MAX_HELLO))[1:10])
     if hello.stamp_bits > 40:  # nobody could pay it
         raise CannotOpen
     return hello
@@ -314,7 +314,7 @@ def encode_fetch(number: int, want: int, queues: Sequence[tuple[int, int]]) -> b
 def decode_fetch(body: bytes) -> Fetch:
     """A fetch, or `CannotOpen`."""
     number, want, *parts = _unpack(_FETCH, body)
-    if want > MOST_WANTED:
+    if want > MAX_WANTED:
         raise CannotOpen
     pairs = zip(parts[::2], parts[1::2], strict=True)
     return Fetch(number, want, tuple((handle, after) for handle, after in pairs if handle != NO_HANDLE))

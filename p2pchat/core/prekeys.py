@@ -27,7 +27,7 @@ from p2pchat.core.codec import (
 from p2pchat.core.identity import DEVICE_ID, Device, verify_device
 from p2pchat.errors import CannotOpen
 
-MOST_BUNDLE = 4000
+MAX_BUNDLE = 4000
 MIN_CLIENT = 1
 
 
@@ -108,7 +108,7 @@ def make_set(me: Device, not_after: int, *, one_time: bool, random: prim.Random)
 
 _KEY = binary(prim.KEY)
 _KEM = binary(prim.KEM_PUBLIC)
-_OUTER = array(binary_upto(MOST_BUNDLE), binary(prim.SIGNATURE))
+_OUTER = array(binary_upto(MAX_BUNDLE), binary(prim.SIGNATURE))
 _BODY = array(
     exactly(1),
     listing(uint(U8), 16),
@@ -129,8 +129,8 @@ _BODY = array(
 
 def open_bundle(encoded: bytes) -> Bundle:
     """Parse and verify a bundle: signature, device certificate, suite. Whose it is, the caller checks."""
-    body, signature = _OUTER(decode(encoded, MOST_BUNDLE))
-    _, *fields = _BODY(decode(body, MOST_BUNDLE))
+    body, signature = _OUTER(decode(encoded, MAX_BUNDLE))
+    _, *fields = _BODY(decode(body, MAX_BUNDLE))
     bundle = Bundle(*(*fields, encoded))
     prim.verify(bundle.identity, "bundle", body, signature)
     verify_device(bundle.identity, bundle.device_id, bundle.device, bundle.certificate)
@@ -139,9 +139,7 @@ def open_bundle(encoded: bytes) -> Bundle:
     return bundle
 
 
-_SET = array(
-    uint(U32), _KEY, binary(prim.KEM_SEED), maybe(_KEY), maybe(binary(prim.KEM_SEED)), binary_upto(MOST_BUNDLE)
-)
+_SET = array(uint(U32), _KEY, binary(prim.KEM_SEED), maybe(_KEY), maybe(binary(prim.KEM_SEED)), binary_upto(MAX_BUNDLE))
 
 
 def dump_set(prekeys: PrekeySet) -> bytes:
@@ -151,4 +149,4 @@ def dump_set(prekeys: PrekeySet) -> bytes:
 
 def load_set(data: bytes) -> PrekeySet:
     """The set that `dump_set` wrote."""
-    return PrekeySet(*_SET(decode(data, 2 * MOST_BUNDLE)))
+    return PrekeySet(*_SET(decode(data, 2 * MAX_BUNDLE)))

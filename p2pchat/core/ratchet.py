@@ -20,7 +20,7 @@ from p2pchat.core.codec import U32, U64, array, binary, decode, encode, listing,
 from p2pchat.core.envelope import HEADER, HEADER_PLAIN
 from p2pchat.errors import CannotOpen
 
-MOST_SKIPPED = 20_000
+MAX_SKIPPED = 20_000
 OLD_CHAINS = 5
 
 FindSkipped = Callable[[int, int], bytes | None]
@@ -57,7 +57,7 @@ class Ratchet:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Opened:
+class Decrypted:
     """What `decrypt` found: the state after it, the plaintext, and what became of skipped keys."""
 
     state: Ratchet
@@ -135,7 +135,7 @@ def encrypt(state: Ratchet, plaintext: bytes, ad: bytes, random: prim.Random) ->
 
 
 def as_many_as_it_takes(count: int) -> bool:
-    """Skipping within `MOST_SKIPPED` a chain is always fine."""
+    """Skipping within `MAX_SKIPPED` a chain is always fine."""
     return True
 
 
@@ -146,7 +146,7 @@ def decrypt(
     find: FindSkipped,
     entropy: prim.Entropy,
     may_skip: MaySkip = as_many_as_it_takes,
-) -> Opened:
+) -> Decrypted:
     """Open header || body, or raise `CannotOpen` with nothing changed.
 
     A key is only ever derived for a header that authenticated, so a stranger cannot make us work or skip; and how much
@@ -239,23 +239,23 @@ def _open_next(
     sealed_header: bytes,
     body: bytes,
     ad: bytes,
-) -> Opened:
+) -> Decrypted:
     state, skipped = _skip(state, header.number)
     assert state.receiving is not None
     key, receiving = _chain_step(state.receiving)
     plaintext = prim.open_sealed(_message_key(key), body, ad + sealed_header)
     after = _changed(state, receiving=receiving, received=state.received + 1)
-    return Opened(after, plaintext, already + skipped, None)
+    return Decrypted(after, plaintext, already + skipped, None)
 
 
 def _open_skipped(
     state: Ratchet, chain: int, number: int, sealed_header: bytes, body: bytes, ad: bytes, find: FindSkipped
-) -> Opened:
+) -> Decrypted:
     key = find(chain, number)
     if key is None:  # it was opened before, or it is too old
         raise CannotOpen
     plaintext = prim.open_sealed(_message_key(key), body, ad + sealed_header)
-    return Opened(state, plaintext, (), (chain, number))
+    return Decrypted(state, plaintext, (), (chain, number))
 
 
 def _missing(state: Ratchet, until: int) -> int:
@@ -272,7 +272,7 @@ def _skip(state: Ratchet, until: int) -> tuple[Ratchet, tuple[tuple[int, int, by
     """Put aside the keys of messages before number `until` of the current receiving chain."""
     if state.receiving is None or until <= state.received:
         return state, ()
-    if until - state.received > MOST_SKIPPED:
+    if until - state.received > MAX_SKIPPED:
         raise CannotOpen
     skipped = []
     receiving = state.receiving

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import unicodedata
 
-MOST_NAME = 64
-MOST_TEXT_BYTES = 48_000
+MAX_NAME = 64
+MAX_TEXT_BYTES = 48_000
 _DROPPED = frozenset(["Cc", "Cs", "Co", "Cn", "Zl", "Zp"])
 # Format characters go (bidi controls, soft hyphens, tags, zero-width spaces), but for the two joiners and the signs
 # of Arabic, Syriac and Kaithi that only count as such and are seen
@@ -19,10 +19,10 @@ _FORMAT = frozenset(
 # Letters and marks that show nothing: Hangul fillers, the grapheme joiner, the Khmer inherent vowels, the empty Braille
 # pattern
 _BLANK = frozenset(map(chr, [0x115F, 0x1160, 0x3164, 0xFFA0, 0x34F, 0x17B4, 0x17B5, 0x2800]))
-_MOST_MARKS = 4
+_MAX_MARKS = 4
 
 
-def clean_name(name: str, limit: int | None = MOST_NAME) -> str:
+def clean_name(name: str, limit: int | None = MAX_NAME) -> str:
     """A name that cannot break out of its line: NFC, no controls, no bidi, no stacked marks, at most 64 characters, or
     of any length where `limit` is None.
 
@@ -36,7 +36,7 @@ def clean_name(name: str, limit: int | None = MOST_NAME) -> str:
             marks += 1
         elif category != "Cf":  # a joiner takes no room, so marks after it still fall on the same letter
             marks = 0
-        if marks <= _MOST_MARKS:
+        if marks <= _MAX_MARKS:
             kept.append(char)
     visible = " ".join("".join(kept).split())[:limit].strip()
     return visible if any(unicodedata.category(char)[0] not in "ZCM" for char in visible) else ""

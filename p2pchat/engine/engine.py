@@ -1,11 +1,12 @@
-"""The engine: every input goes through one queue, one committer and one transaction a turn.
+"""The engine: every input goes through one queue, one committer, and one transaction a batch.
 
-While one turn commits, the next one's inputs gather, so that turns grow with the load and with the disk's slowness,
-without a timer. A turn is: take what waits (at most `MAX_BATCH`), compute and write all of it in one transaction,
-COMMIT, and only then release what came of it: acks and envelopes to the network, events to faces, answers to callers.
+While one transaction commits, the next one's inputs gather, so that transactions grow with the load and with the disk's
+slowness, without a timer. The committer takes what waits (at most `MAX_BATCH`), computes and writes all of it in one
+transaction, COMMITs, and only then releases what came of it: acks and envelopes to the network, events to faces,
+answers to callers.
 
 A function that raises one of our errors has written nothing, and fails alone. Anything else that is raised undoes the
-turn; its inputs are then run one by one, so that only the guilty one is lost.
+transaction; its inputs are then run one by one, so that only the guilty one is lost.
 """
 
 from __future__ import annotations
@@ -24,26 +25,26 @@ from p2pchat.core import frames
 from p2pchat.core.identity import Device, sas_words
 from p2pchat.core.primitives import KEY, Entropy
 from p2pchat.engine.contacts import address_updates, contact_relays, contacts, housekeeping, own_relays, walk
-from p2pchat.engine.contacts.address_updates import Whereabouts
-from p2pchat.engine.contacts.contact_relays import Offering
+from p2pchat.engine.contacts.address_updates import AddressUpdates
+from p2pchat.engine.contacts.contact_relays import RelayOffer
 from p2pchat.engine.contacts.copies import Copies
 from p2pchat.engine.contacts.presence import Presence
 from p2pchat.engine.delivery import mailbox_queues, outbound, read_receipts
-from p2pchat.engine.delivery.link_sender import Flow
-from p2pchat.engine.receiving.invite_handler import Door
-from p2pchat.engine.receiving.link_handler import Gate
-from p2pchat.engine.receiving.mailbox_handler import Mail
+from p2pchat.engine.delivery.link_sender import LinkSender
+from p2pchat.engine.receiving.invite_handler import InviteHandler
+from p2pchat.engine.receiving.link_handler import LinkHandler
+from p2pchat.engine.receiving.mailbox_handler import MailboxHandler
 from p2pchat.engine.runtime import settings, views
 from p2pchat.engine.runtime.clock_hints import ClockHints
 from p2pchat.engine.runtime.clock_watch import ClockWatch, Monotonic
-from p2pchat.engine.runtime.events import Hub
+from p2pchat.engine.runtime.events import EventHub
 from p2pchat.engine.runtime.inbox import Inbox, Input
 from p2pchat.engine.runtime.message_ids import MessageIds
 from p2pchat.engine.runtime.ports import Clock, Net
-from p2pchat.engine.runtime.skip_budget import A_BRIEF_TURN, Allowance
-from p2pchat.engine.runtime.storage_limits import DEFAULT_LIMITS, Limits, StorageLimits
-from p2pchat.engine.runtime.transaction import Memory, Request, Sealed, SessionCache, Turn
-from p2pchat.engine.runtime.worker import SMALL, Worker
+from p2pchat.engine.runtime.skip_budget import MAX_PER_BRIEF_TRANSACTION, SkipBudget
+from p2pchat.engine.runtime.storage_limits import DEFAULT_LIMITS, ContactLimits, StorageLimits
+from p2pchat.engine.runtime.transaction import Memory, OutgoingEnvelope, Request, SessionCache, Transaction
+from p2pchat.engine.runtime.worker import BRIEF_BATCH, Worker
 from p2pchat.errors import Busy, DatabaseDamaged, NodeError, P2PChatError, ProfileError
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
@@ -56,15 +57,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 RunSync = Callable[..., Awaitable[Any]]
-Connect = Callable[[Gate, Door, Mail, trio.Nursery], Net]
+Connect = Callable[[LinkHandler, InviteHandler, MailboxHandler, trio.Nursery], Net]
 
-HIGH_MARK = 512
+HIGH_WATER_MARK = 512
 """Inputs from the network that may wait; above it links are not read."""
-MOST_CALLS = 10_000
+MAX_CALLS = 10_000
 KEYS_AHEAD = 4
-A_MOMENT = 0.001
-TICK = 3600.0
-SAVE_AGAIN = 30.0
+KEYS_AHEAD_DELAY_SECONDS = 0.001
+HOUSEKEEPING_SECONDS = 3600.0
+SAVE_RETRY_SECONDS = 30.0
 """Seconds until what could not be saved is asked for again, where nothing shows earlier that it can be saved now."""
 
 log = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ class Engine:
         run_sync: RunSync | None = None,
         relays: Sequence[str] = (),
         monotonic: Monotonic | None = None,
-        storage_limits: Limits = DEFAULT_LIMITS,
+        storage_limits: ContactLimits = DEFAULT_LIMITS,
     ) -> None:
         self.db = db
         self.clock = clock
@@ -102,18 +103,18 @@ class Engine:
         self.message_ids = MessageIds(entropy.random, meta.get(db, "greatest_message_id"))
         self.clock_watch = ClockWatch(db, clock, monotonic, partial(self.post, housekeeping.jumped))
         self.me = Device.from_seeds(_seed(db, "identity"), _seed(db, "device"))
-        self.events = Hub()
+        self.events = EventHub()
         self.sessions = SessionCache(db)
         self.memory = Memory()
-        self.allowance = Allowance()
+        self.allowance = SkipBudget()
         self.copies = Copies()
         self.clock_hints = ClockHints()
         self.storage_limits = StorageLimits(storage_limits)
         self.refusals: dict[bytes, int] = {}
         self.keep_receiving = settings.keep_receiving(db)
-        self.offering = Offering(bool(settings.relay_for_contacts(db)))
+        self.offering = RelayOffer(bool(settings.relay_for_contacts(db)))
         self.presence = Presence(self._show, self.route)
-        self.whereabouts = Whereabouts(self._tell_addresses)
+        self.whereabouts = AddressUpdates(self._tell_addresses)
         self._run_sync = run_sync or Worker()
         self._one_at_a_time = trio.Lock()
         self._telling = trio.Lock()
@@ -123,11 +124,11 @@ class Engine:
         self._following: dict[str, Following] = {}
         self._connect = connect
         self._relays = relays
-        self.gate = Gate(self)
-        self.door = Door(self)
-        self.mail = Mail(self)
+        self.gate = LinkHandler(self)
+        self.door = InviteHandler(self)
+        self.mail = MailboxHandler(self)
         self._net: Net | None = None
-        self._flow: Flow | None = None
+        self._flow: LinkSender | None = None
         self._open_until = 0
         self._unsaved: set[bytes] = set()
         self._taken = trio.Event()
@@ -142,17 +143,17 @@ class Engine:
         return self._net
 
     @property
-    def flow(self) -> Flow:
+    def flow(self) -> LinkSender:
         """What is under way to whom."""
         if self._flow is None:
             raise NodeError("The network is not up yet")
         return self._flow
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Until cancelled. The turn in progress is finished, then nothing more is taken."""
+        """Until cancelled. The transaction in progress is finished, then nothing more is taken."""
         async with trio.open_nursery() as nursery:
             self._net = self._connect(self.gate, self.door, self.mail, nursery)
-            self._flow = Flow(self._net, self._refill)
+            self._flow = LinkSender(self._net, self._refill)
             self.clock_watch.look()
             hidden, (first, *others) = await self.read(store_contacts.hidden), await self.read(walk.order)
             self.gate.hide(hidden)
@@ -187,7 +188,7 @@ class Engine:
     # --- asking -----------------------------------------------------------------------------------------------------
 
     async def submit(self, function: Callable[..., T], *args: object, brief: bool = False) -> T:
-        """Run `function(turn, *args)` in the next turn; returns once that is on disk and released."""
+        """Run `function(transaction, *args)` in the next transaction; returns once that is on disk and released."""
         done = trio.Event()
         item = self.ask(function, *args, then=lambda _: done.set(), brief=brief)
         await done.wait()
@@ -200,7 +201,7 @@ class Engine:
         self, function: Callable[..., object], *args: object, then: Callable[[Input], object], brief: bool = False
     ) -> Input:
         """The same without waiting: `then` is given the input with its result or error, and must not raise."""
-        if len(self._inbox.waiting) >= MOST_CALLS:
+        if len(self._inbox.waiting) >= MAX_CALLS:
             raise Busy
         item = Input(function, args, None, brief, then)
         self._inbox.put(item)
@@ -219,34 +220,34 @@ class Engine:
 
     @property
     def waiting(self) -> int:
-        """How many inputs wait for a turn."""
+        """How many inputs wait for a transaction."""
         return len(self._inbox.waiting) + len(self._inbox.lazy)
 
     async def room(self) -> None:
         """Wait while too many inputs wait: whoever feeds from the network stops reading meanwhile."""
-        while self.waiting >= HIGH_MARK:
+        while self.waiting >= HIGH_WATER_MARK:
             if self._inbox.room.is_set():  # others may wait on it already
                 self._inbox.room = trio.Event()
             await self._inbox.room.wait()
 
     async def read(self, function: Callable[..., T], *args: object) -> T:
-        """Run `function(db, *args)`, which writes nothing, between turns."""
+        """Run `function(db, *args)`, which writes nothing, between transactions."""
         async with self._one_at_a_time:
             result: T = await self._run_sync(function, self.db, *args)
             return result
 
     async def beside(self, function: Callable[[], T]) -> T:
-        """Run `function`, which may take seconds and has a database connection of its own, while turns go on."""
+        """Run `function`, which may take seconds and has a database connection of its own, while transactions go on."""
         result: T = await self._run_sync(function)
         return result
 
     async def close(self) -> None:
-        """Close the database, after the turn or the reading in progress. `run` must have ended."""
+        """Close the database, after the transaction or the reading in progress. `run` must have ended."""
         async with self._one_at_a_time:
             await self._run_sync(self.db.close)
 
     async def watch(self, check: Callable[[], Awaitable[T | None]]) -> T:
-        """Wait until `check` finds something; it is asked again after each turn that changed a contact."""
+        """Wait until `check` finds something; it is asked again after each transaction that changed a contact."""
         while True:
             changed = self._people_changed
             if (found := await check()) is not None:
@@ -255,7 +256,7 @@ class Engine:
 
     @contextmanager
     def follow(self, message_id: bytes) -> Iterator[Following]:
-        """Follow a message from before it is saved, without asking the store after every turn."""
+        """Follow a message from before it is saved, without asking the store after every transaction."""
         following = self._following[message_id.hex()] = Following()
         try:
             yield following
@@ -280,13 +281,13 @@ class Engine:
             async with self._one_at_a_time:
                 with trio.CancelScope(shield=True):
                     self.clock_watch.look()
-                    brief = len(batch) <= SMALL and all(item.brief for item in batch)
-                    turns = await self._run_sync(self._apply, batch, brief, brief=brief)
-            for turn in turns:
-                self._release(turn)
+                    brief = len(batch) <= BRIEF_BATCH and all(item.brief for item in batch)
+                    transactions = await self._run_sync(self._apply, batch, brief, brief=brief)
+            for tx in transactions:
+                self._release(tx)
             if len(self.entropy.ahead) < KEYS_AHEAD:
                 self._taken.set()
-            if any(turn.sealed or turn.hop_acks or turn.taken for turn in turns):  # these were written, there is room
+            if any(tx.sealed or tx.hop_acks or tx.taken for tx in transactions):  # these were written, there is room
                 self._saved.set()
             for item in batch:
                 if item.sender is not None and isinstance(item.error, ProfileError):
@@ -296,7 +297,7 @@ class Engine:
                     item.then(item)
 
     async def _tell_requests(self) -> None:
-        """Tell faces who asks, with the words of the handshake: these cost 45 ms each, in which turns go on."""
+        """Tell faces who asks, with the words of the handshake: these cost 45 ms each, in which transactions go on."""
         async for request in self._requests:
             words = await self.beside(partial(sas_words, request.sas))
             if await self.read(store_sessions.is_pending, request.th):  # it may have been answered meanwhile
@@ -304,16 +305,16 @@ class Engine:
                 self.events.publish({"event": "request", **event})
 
     async def _make_keys(self) -> None:
-        """Keep ratchet keys ahead: made a moment after a turn that took some, when what came of it has left."""
+        """Keep ratchet keys ahead: made a moment after a transaction that took some, when what came of it has left."""
         while True:
-            await trio.sleep(A_MOMENT)
+            await trio.sleep(KEYS_AHEAD_DELAY_SECONDS)
             while len(self.entropy.ahead) < KEYS_AHEAD and not self._inbox.ready():
                 self.entropy.prepare()
                 await trio.lowlevel.checkpoint()
             self._taken = trio.Event()
             await self._taken.wait()
 
-    def _apply(self, batch: Sequence[Input], brief: bool = False) -> list[Turn]:
+    def _apply(self, batch: Sequence[Input], brief: bool = False) -> list[Transaction]:
         """One transaction for the whole batch; if that fails for no reason of ours, one for each input."""
         try:
             return [self._transaction(batch, brief)]
@@ -327,10 +328,10 @@ class Engine:
             if len(batch) == 1:
                 batch[0].error = NodeError("Something went wrong inside the node")
                 return []
-            return [turn for item in batch for turn in self._apply([item], brief)]
+            return [tx for item in batch for tx in self._apply([item], brief)]
 
-    def _transaction(self, batch: Sequence[Input], brief: bool = False) -> Turn:
-        turn = Turn(
+    def _transaction(self, batch: Sequence[Input], brief: bool = False) -> Transaction:
+        tx = Transaction(
             self.db,
             self.me,
             self.clock(),
@@ -349,30 +350,30 @@ class Engine:
             self.storage_limits,
         )
         if brief:
-            turn.skippable = min(turn.skippable, A_BRIEF_TURN)
+            tx.skippable = min(tx.skippable, MAX_PER_BRIEF_TRANSACTION)
         try:
             with self.db.transaction():
                 for item in batch:
                     item.result = item.error = None
                     try:
-                        item.result = item.run(turn, *item.args)
+                        item.result = item.run(tx, *item.args)
                     except ProfileError:  # the disk, not the input
                         raise
                     except P2PChatError as error:
                         item.error = error
-                if turn.pairs_of:
-                    contact_relays.settle(turn, turn.pairs_of)
-                outbound.finish(turn)
-                read_receipts.finish(turn)
+                if tx.pairs_of:
+                    contact_relays.settle(tx, tx.pairs_of)
+                outbound.finish(tx)
+                read_receipts.finish(tx)
                 self.clock_watch.save(self.db)
                 self.message_ids.save(self.db)
                 self.sessions.write()
-                if turn.pairs_of:
-                    turn.outputs.insert(0, self._look(turn.pairs_of))  # before whoever is to be reached is
-                if turn.offers_changed:
-                    turn.outputs.insert(0, self._look_at_invites())
-                if turn.mail_changed or turn.mail_of:
-                    turn.outputs.append(self._look_at_mail(None if turn.mail_changed else turn.mail_of))
+                if tx.pairs_of:
+                    tx.outputs.insert(0, self._look(tx.pairs_of))  # before whoever is to be reached is
+                if tx.offers_changed:
+                    tx.outputs.insert(0, self._look_at_invites())
+                if tx.mail_changed or tx.mail_of:
+                    tx.outputs.append(self._look_at_mail(None if tx.mail_changed else tx.mail_of))
         except BaseException:
             self.sessions.forget()
             self.memory.forget()
@@ -380,31 +381,31 @@ class Engine:
             self.message_ids.unsaved()
             raise
         self.sessions.settle()
-        return turn
+        return tx
 
-    def _release(self, turn: Turn) -> None:
-        """The turn is on disk: let out what came of it."""
-        for contact, ids in turn.hop_acks.items():
+    def _release(self, tx: Transaction) -> None:
+        """The transaction is on disk: let out what came of it."""
+        for contact, ids in tx.hop_acks.items():
             self.net.send(contact, frames.acks(ids))
-        by_contact: dict[bytes, list[Sealed]] = {}
-        for sealed in turn.sealed:
+        by_contact: dict[bytes, list[OutgoingEnvelope]] = {}
+        for sealed in tx.sealed:
             by_contact.setdefault(sealed.contact, []).append(sealed)
         for contact, some in by_contact.items():
             self.flow.release(contact, some)
-        self.mail.release(turn, by_contact)
-        for output in turn.outputs:
+        self.mail.release(tx, by_contact)
+        for output in tx.outputs:
             output()
-        for contact, function, args in turn.following:
+        for contact, function, args in tx.following:
             self.post(function, *args, sender=contact)
-        for request in turn.requests:
+        for request in tx.requests:
             if self.events.listened:  # else a face that comes asks who there is
                 self._requests_in.send_nowait(request)
-        for event in turn.events:
+        for event in tx.events:
             self.events.publish(event)
             if event["event"] == "state" and (following := self._following.get(event["id"])) is not None:
                 following.newest = event
                 following.moved.set()
-        if turn.people_changed:
+        if tx.people_changed:
             self._people_changed.set()
             self._people_changed = trio.Event()
 
@@ -416,7 +417,7 @@ class Engine:
             self._failed = trio.Event()
             await self._failed.wait()
             self._saved = trio.Event()
-            with trio.move_on_after(SAVE_AGAIN):
+            with trio.move_on_after(SAVE_RETRY_SECONDS):
                 await self._saved.wait()
             senders, self._unsaved = self._unsaved, set()
             for sender in senders:
@@ -487,7 +488,7 @@ class Engine:
 
     async def _tick(self) -> None:
         while True:
-            await trio.sleep(TICK)
+            await trio.sleep(HOUSEKEEPING_SECONDS)
             await self._look_after()
             self.flow.again()
             self.mail.deposits.again()

@@ -23,7 +23,7 @@ from p2pchat.locations import Profile, ProfileLock
 from p2pchat.store import keys
 from p2pchat.store.database import Database, sync_folder, translated
 
-NODE_ENDS = 5.0
+NODE_END_TIMEOUT = 5.0
 """Seconds that a node has to end whose profile was deleted under it, before a new one is made in its place."""
 
 
@@ -33,7 +33,7 @@ def create(profile: Profile, name: str, passphrase: str | None) -> dict[str, Any
     name = name_of(name)
     profile.make_folder()
     lock = ProfileLock(profile)
-    lock.acquire(NODE_ENDS)
+    lock.acquire(NODE_END_TIMEOUT)
     with lock, translated():
         draft = profile.folder / "new"
         _clean_up(profile, draft)

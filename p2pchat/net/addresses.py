@@ -44,7 +44,7 @@ _PEER_ID_LENGTH = 52
 MAX_PACKED = 128
 MAX_TEXT = 256
 _SHOWN = 128
-_MOST_RELAYS = 2
+_MAX_RELAYS = 2
 
 # Names of multiaddr's protocols and their codes, as the unsigned varints that stand in the binary form.
 _HOSTS = {"ip4": b"\x04", "ip6": b"\x29", "dns": b"\x35", "dns4": b"\x36", "dns6": b"\x37"}
@@ -528,7 +528,7 @@ def for_invite(
             circuits.setdefault(target.relay, target.text())
     public = [endpoint.text() for endpoint in direct if endpoint.ip.is_global]
     private = [endpoint.text() for endpoint in direct if not endpoint.ip.is_global]
-    return (*public, *list(circuits.values())[:_MOST_RELAYS], *private)
+    return (*public, *list(circuits.values())[:_MAX_RELAYS], *private)
 
 
 def _rank(ip: IP) -> int:

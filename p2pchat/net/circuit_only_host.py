@@ -18,7 +18,7 @@ Ours = Callable[[bytes], Sequence[str]]
 """The addresses of a relay (its transport key) as a person here gave them; none where it is none of ours."""
 
 
-class HiddenHost:
+class CircuitOnlyHost:
     """`ports.Host` over another, by circuits of our own relays only."""
 
     def __init__(self, host: Host, ours: Ours) -> None:

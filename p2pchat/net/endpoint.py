@@ -13,26 +13,26 @@ import trio
 
 from p2pchat.errors import BadAddress
 from p2pchat.net import addresses
-from p2pchat.net.circuit_only_host import HiddenHost, Ours
-from p2pchat.net.links.invite_protocol import Doorkeeper, Joining
-from p2pchat.net.links.link import Link, Links, Wire
-from p2pchat.net.links.reconnect import Reach
+from p2pchat.net.circuit_only_host import CircuitOnlyHost, Ours
+from p2pchat.net.links.invite_protocol import InviteCallbacks, Joining
+from p2pchat.net.links.link import Link, LinkCallbacks, Links
+from p2pchat.net.links.reconnect import Reconnector
 from p2pchat.net.ports import Host, RelayedHost
 from p2pchat.net.relays.selection import Relays
 
-MOST_WAYS = 4
+MAX_WAYS = 4
 LEAVE_AFTER = 10.0
 """Seconds a link goes on after its contact has changed sides: it tells them of the other one."""
 
 
-class Side:
+class Endpoint:
     """Links, reach, joining and relays of one host. `ours`: where our relays are, for the hidden side."""
 
     def __init__(
         self,
         host: RelayedHost,
-        wire_end: Wire,
-        keeper: Doorkeeper,
+        wire_end: LinkCallbacks,
+        keeper: InviteCallbacks,
         nursery: trio.Nursery,
         random: Callable[[int], bytes],
         moved: Callable[[], None],
@@ -40,9 +40,9 @@ class Side:
     ) -> None:
         self._nursery = nursery
         hidden = ours is not None
-        self.host: Host = host if ours is None else HiddenHost(host, ours)
+        self.host: Host = host if ours is None else CircuitOnlyHost(host, ours)
         self.links = Links(self.host, wire_end, hidden=hidden)
-        self.reach = Reach(self.links, nursery, random)
+        self.reach = Reconnector(self.links, nursery, random)
         self.joining = Joining(self.host, keeper, nursery, random, hidden=hidden)
         self.relays = Relays(host, nursery, wire_end.now, random, moved)
 
@@ -54,7 +54,7 @@ class Side:
         """The few of them that are given to others, packed; circuits among them if `relayed`."""
         circuits = self.relays.ways() if relayed else ()
         ways = []
-        for address in addresses.for_invite(self.host.addresses(), relays=circuits)[:MOST_WAYS]:
+        for address in addresses.for_invite(self.host.addresses(), relays=circuits)[:MAX_WAYS]:
             with suppress(BadAddress):  # a relay's name and pass may be too long together
                 ways.append((self.host.peer, addresses.pack(address)))
         return ways

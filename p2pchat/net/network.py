@@ -13,19 +13,19 @@ from p2pchat.core.names import relay_pass
 from p2pchat.core.relays import Relay
 from p2pchat.errors import CannotOpen
 from p2pchat.net import addresses
-from p2pchat.net.endpoint import LEAVE_AFTER, Side
-from p2pchat.net.links.invite_protocol import Doorkeeper
-from p2pchat.net.links.link import Link, Wire
-from p2pchat.net.links.reconnect import Way
-from p2pchat.net.mailbox.client import Mail
-from p2pchat.net.mailbox.pool import Mailboxes, NewHost
+from p2pchat.net.endpoint import LEAVE_AFTER, Endpoint
+from p2pchat.net.links.invite_protocol import InviteCallbacks
+from p2pchat.net.links.link import Link, LinkCallbacks
+from p2pchat.net.links.reconnect import DialTarget
+from p2pchat.net.mailbox.client import MailboxCallbacks
+from p2pchat.net.mailbox.pool import MailboxPool, NewHost
 from p2pchat.net.ports import RelayedHost
-from p2pchat.net.relays.reservations import Known
+from p2pchat.net.relays.reservations import RelayAccess
 
 log = logging.getLogger(__name__)
 
 
-class WireEnd(Wire, Protocol):
+class WireEnd(LinkCallbacks, Protocol):
     """Who the network belongs to: the engine."""
 
     def moved(self) -> None:
@@ -43,21 +43,21 @@ class Network:
         host: RelayedHost,
         hidden_host: RelayedHost,
         wire_end: WireEnd,
-        keeper: Doorkeeper,
+        keeper: InviteCallbacks,
         nursery: trio.Nursery,
         random: Callable[[int], bytes],
-        mail: Mail | None = None,
+        mail: MailboxCallbacks | None = None,
         new_host: NewHost | None = None,
     ) -> None:
         self._nursery = nursery
         self._wire = wire_end
-        self._relays: dict[bytes, Known] = {}
+        self._relays: dict[bytes, RelayAccess] = {}
         self._hiding = False
-        self._open = Side(host, wire_end, keeper, nursery, random, wire_end.moved)
-        self._hidden = Side(hidden_host, wire_end, keeper, nursery, random, wire_end.moved, self._where)
+        self._open = Endpoint(host, wire_end, keeper, nursery, random, wire_end.moved)
+        self._hidden = Endpoint(hidden_host, wire_end, keeper, nursery, random, wire_end.moved, self._where)
 
         if mail is not None:
-            self.mailboxes = Mailboxes(host, mail, nursery, wire_end.now, random, new_host, self._all_relays)
+            self.mailboxes = MailboxPool(host, mail, nursery, wire_end.now, random, new_host, self._all_relays)
 
     # --- where we are ----------------------------------------------------------------------------------------------
 
@@ -68,7 +68,7 @@ class Network:
             ways = self._readable(relay.addresses, circuits=False)
             if ways and not self._is_us(relay.peer):
                 opened = addresses.with_pass(ways, relay_pass(relay.peer, relay.token))
-                self._relays[relay.peer] = Known(opened, relay.token)
+                self._relays[relay.peer] = RelayAccess(opened, relay.token)
         self._open.relays.use(self._relays)
         if self._hiding:
             self._hidden.relays.use(self._relays)
@@ -141,7 +141,7 @@ class Network:
         link = self._best(contact)
         return None if link is None else link.stream.route
 
-    def _sides(self, contact: bytes) -> tuple[Side, Side]:
+    def _sides(self, contact: bytes) -> tuple[Endpoint, Endpoint]:
         """Where we meet a contact, and where not."""
         return (self._hidden, self._open) if self._wire.hidden(contact) else (self._open, self._hidden)
 
@@ -149,7 +149,7 @@ class Network:
         side, other = self._sides(contact)
         return side.best(contact) or other.best(contact)
 
-    async def _leave(self, side: Side, contact: bytes) -> None:
+    async def _leave(self, side: Endpoint, contact: bytes) -> None:
         """The contact is met at the other side now: end what is left at this one, unless they are back."""
         await trio.sleep(LEAVE_AFTER)
         if self._sides(contact)[0] is not side:
@@ -167,7 +167,7 @@ class Network:
     def _is_us(self, peer: bytes) -> bool:
         return peer in (self._open.host.peer, self._hidden.host.peer)
 
-    def _unpacked(self, ways: Sequence[tuple[bytes, bytes]]) -> list[Way]:
+    def _unpacked(self, ways: Sequence[tuple[bytes, bytes]]) -> list[DialTarget]:
         return [
             (peer, address) for peer, packed in ways if not self._is_us(peer) for address in self._readable([packed])
         ]

@@ -13,18 +13,18 @@ from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.mailbox import Blob
 from p2pchat.core.primitives import Random
 from p2pchat.errors import DiskFull, P2PChatError
-from p2pchat.relay.clients import Client, Opened
-from p2pchat.relay.clock import Seen
-from p2pchat.relay.store import MAX_EXPIRED_AT_ONCE, Deposit, Kept, MailboxStore
+from p2pchat.relay.clients import ClientStream, OpenQueue
+from p2pchat.relay.clock import ClockRecord
+from p2pchat.relay.store import MAX_EXPIRED_AT_ONCE, DepositResult, MailboxStore, NewBlob
 
-MOST_INPUTS = 2048
-MOST_BYTES = 16 << 20
+MAX_INPUTS = 2048
+MAX_BYTES = 16 << 20
 """What may wait for the disk; above it streams are not read."""
-MOST_READS = 8
+MAX_READS = 8
 """Fetches and readings for pushes in one batch."""
-MOST_ANSWER = 2 << 20
+MAX_ANSWER = 2 << 20
 """Bytes of blobs in one answer to a fetch."""
-MOST_REFILL = 1 << 20
+MAX_REFILL = 1 << 20
 """Bytes of blobs in one reading for pushes."""
 
 
@@ -39,7 +39,7 @@ class Wanted(NamedTuple):
 class Fetching(NamedTuple):
     """A fetch under way."""
 
-    client: Client
+    client: ClientStream
     number: int
     want: int
     queues: list[Wanted]
@@ -48,7 +48,7 @@ class Fetching(NamedTuple):
 class Refill(NamedTuple):
     """What lies behind the last push is wanted."""
 
-    opened: Opened
+    opened: OpenQueue
     after: int
     most: int
 
@@ -59,14 +59,14 @@ class Batch:
     and what the clock says is noted (`seen`); `probe`: try whether it can be written again.
     """
 
-    puts: list[tuple[Client, words.Put, Deposit]] = field(default_factory=list)
-    deletes: list[tuple[Client, int]] = field(default_factory=list)
+    puts: list[tuple[ClientStream, words.Put, NewBlob]] = field(default_factory=list)
+    deletes: list[tuple[ClientStream, int]] = field(default_factory=list)
     upto: dict[bytes, int] = field(default_factory=dict)
     fetches: list[Fetching] = field(default_factory=list)
     refills: list[Refill] = field(default_factory=list)
     watched: list[bytes] = field(default_factory=list)
     tidy: bool = False
-    seen: Seen | None = None
+    seen: ClockRecord | None = None
     probe: bool = False
     size: int = 0
 
@@ -76,14 +76,14 @@ class Batch:
 
     @property
     def full(self) -> bool:
-        return len(self.puts) + len(self.deletes) >= MOST_INPUTS or self.size >= MOST_BYTES
+        return len(self.puts) + len(self.deletes) >= MAX_INPUTS or self.size >= MAX_BYTES
 
-    def put(self, client: Client, put: words.Put, deposit: Deposit) -> None:
+    def put(self, client: ClientStream, put: words.Put, deposit: NewBlob) -> None:
         client.waiting += 1
         self.puts.append((client, put, deposit))
         self.size += len(deposit.blob)
 
-    def delete(self, client: Client, number: int, qid: bytes, upto: int) -> None:
+    def delete(self, client: ClientStream, number: int, qid: bytes, upto: int) -> None:
         client.waiting += 1
         self.deletes.append((client, number))
         self.upto[qid] = max(upto, self.upto.get(qid, 0))
@@ -104,7 +104,7 @@ class Outcome:
     """What became of a batch. `failure`: the last thing that went wrong; `wrote`: nothing did, and there is something
     on the disk that was not; `untidy`: there is more to expire."""
 
-    puts: list[Kept]
+    puts: list[DepositResult]
     deleted: bool = False
     answers: list[Answer] = field(default_factory=list)
     refilled: list[tuple[list[tuple[int, bytes]], bool]] = field(default_factory=list)
@@ -128,7 +128,7 @@ def apply(store: MailboxStore, batch: Batch, now: int, random: Random) -> Outcom
             outcome.answers.append(_padded([], False, words.RELAY_FULL, random))
     for opened, after, most in batch.refills:
         try:
-            rows = store.fetch(opened.qid, after, most, MOST_REFILL)
+            rows = store.fetch(opened.qid, after, most, MAX_REFILL)
             outcome.refilled.append((rows, store.holds_behind(opened.qid, rows[-1][0] if rows else after)))
         except P2PChatError as error:
             outcome.failure = error
@@ -154,7 +154,7 @@ def _change(store: MailboxStore, batch: Batch, now: int, outcome: Outcome) -> No
         return
     except P2PChatError as error:
         outcome.failure = error
-        outcome.puts = [Kept(words.RELAY_FULL)] * len(batch.puts)
+        outcome.puts = [DepositResult(words.RELAY_FULL)] * len(batch.puts)
     made_way = _make_way(store, outcome.failure)
     if batch.deletes and (batch.puts or made_way):  # what makes room may succeed alone
         try:
@@ -174,7 +174,7 @@ def _make_way(store: MailboxStore, failure: P2PChatError) -> bool:
 
 def _found(store: MailboxStore, fetch: Fetching) -> tuple[list[Blob], bool]:
     found: list[Blob] = []
-    more, left = False, MOST_ANSWER
+    more, left = False, MAX_ANSWER
     for handle, qid, after in fetch.queues:
         rows = store.fetch(qid, after, fetch.want - len(found), left) if left >= BUCKETS[0] else []
         if found and rows and len(rows[0][1]) > left:

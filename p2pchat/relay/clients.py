@@ -19,11 +19,11 @@ from p2pchat.net.frames import write_frames
 from p2pchat.net.ports import Stream
 from p2pchat.relay.limits import Bucket, Origin
 
-MOST_WAITING = 1 << 20
+MAX_WAITING = 1 << 20
 """Bytes that may wait to be written to one client: above it nothing is pushed to it, and it is not read."""
-MOST_OUT = 64 << 20
+MAX_OUT = 64 << 20
 """Bytes that may wait to be written to all: above it nothing is read for them from the disk, and nothing is pushed."""
-MOST_PUSHED = 256
+MAX_PUSHED = 256
 """Blobs pushed on one stream that were not deleted yet."""
 SLOW = 2.0
 """Seconds that one piece may take to be written while others wait for memory,"""
@@ -32,12 +32,12 @@ MUCH = 256 << 10
 
 
 @dataclass(eq=False, slots=True)
-class Opened:
+class OpenQueue:
     """A queue on one stream. `upto`: the last place pushed; `sent`: places pushed and not deleted yet; `reading`: what
     lies behind is being read from the disk.
     """
 
-    client: Client
+    client: ClientStream
     handle: int
     role: int
     flags: int
@@ -50,17 +50,17 @@ class Opened:
 
 @dataclass
 class Outgoing:
-    """What waits to be written to all clients together. `room` is called when it is less than `MOST_OUT` again."""
+    """What waits to be written to all clients together. `room` is called when it is less than `MAX_OUT` again."""
 
     room: Callable[[], None]
     total: int = 0
 
     @property
     def full(self) -> bool:
-        return self.total >= MOST_OUT
+        return self.total >= MAX_OUT
 
 
-class Client:
+class ClientStream:
     """One stream. `waiting`: how many of its inputs are on their way to the disk; `scope`: cancelled, it ends at once;
     `reading`: cancelled, it ends when it has its answers; `changed`: whoever waits for anything of it parks there;
     `behind`: queues of which the disk has more than was pushed; `held`: what is sent waits for `let_out`.
@@ -100,7 +100,7 @@ class Client:
         origin: Origin,
         outgoing: Outgoing,
         nursery: trio.Nursery,
-        emptied: Callable[[Client], None],
+        emptied: Callable[[ClientStream], None],
         account: Account,
     ) -> None:
         self.stream = stream
@@ -109,12 +109,12 @@ class Client:
         self.puts = puts
         self.origin = origin
         self.heard = trio.current_time()
-        self.opened: dict[int, Opened] = {}
+        self.opened: dict[int, OpenQueue] = {}
         self.opens = 0
         self.waiting = 0
         self.fetching = False
         self.pushed = 0
-        self.behind: dict[Opened, None] = {}
+        self.behind: dict[OpenQueue, None] = {}
         self.gone = False
         self.held = False
         self.scope = trio.CancelScope()
@@ -130,12 +130,12 @@ class Client:
     @property
     def full(self) -> bool:
         """Whether more waits for it than it should."""
-        return self.out_bytes >= MOST_WAITING
+        return self.out_bytes >= MAX_WAITING
 
     @property
     def may_push(self) -> bool:
         """Whether more may be pushed to it."""
-        return self.pushed < MOST_PUSHED and not self.full and not self._outgoing.full
+        return self.pushed < MAX_PUSHED and not self.full and not self._outgoing.full
 
     @property
     def slow(self) -> bool:

@@ -24,7 +24,7 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # counts while t
 log = logging.getLogger(__name__)
 
 
-class Seen(NamedTuple):
+class ClockRecord(NamedTuple):
     """What the disk knows, in hours: the relay's own hour, how far the clock was ahead of it, and how far it was the
     last time it was believed (None: it never was)."""
 
@@ -45,7 +45,7 @@ class RelayClock:
     """
 
     def __init__(
-        self, wall: Callable[[], int], uptime: Callable[[], float], seen: Seen | None, *, trust: bool = False
+        self, wall: Callable[[], int], uptime: Callable[[], float], seen: ClockRecord | None, *, trust: bool = False
     ) -> None:
         self.held = False
         """Whether the clock has stepped and is not believed yet."""
@@ -72,10 +72,10 @@ class RelayClock:
         return self._wall()
 
     @property
-    def seen(self) -> Seen:
+    def seen(self) -> ClockRecord:
         """What the disk should know."""
         hour, settled = self.now() // HOUR_MS, round(self._settled / HOUR_MS) if self._sure else None
-        return Seen(hour, round(self._ahead / HOUR_MS), settled)
+        return ClockRecord(hour, round(self._ahead / HOUR_MS), settled)
 
     @property
     def step_hours(self) -> int:
@@ -88,7 +88,7 @@ class RelayClock:
         self._since = self._uptime()
         self._reference = self._wall() - int(self._since * 1000)
 
-    def _go_on(self, seen: Seen) -> None:
+    def _go_on(self, seen: ClockRecord) -> None:
         """Go on from the hour that the disk knows."""
         self._ahead = seen.ahead * HOUR_MS
         self._sure = seen.settled is not None

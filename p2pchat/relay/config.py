@@ -1,5 +1,5 @@
-"""What the operator set: flags over environment over file over what is built in. Each setting is a field of `Config`,
-with its bounds and with the words that the example file says about it.
+"""What the operator set: flags over environment over file over what is built in. Each setting is a field of
+`RelayConfig`, with its bounds and with the words that the example file says about it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _texts(default: tuple[str, ...], about: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Config:
+class RelayConfig:
     """A relay's settings. Their meaning is in the metadata, which is what `--print-config` prints."""
 
     data: str = _text(
@@ -129,10 +129,10 @@ class Config:
     )
 
 
-def load(flags: Mapping[str, Any], environment: Mapping[str, str], path: str | None = None) -> Config:
+def load(flags: Mapping[str, Any], environment: Mapping[str, str], path: str | None = None) -> RelayConfig:
     """The settings: `flags` (None: not given), then P2PCHAT_RELAY_…, then the TOML file. Raises BadSetting."""
     named = path or environment.get(f"{PREFIX}CONFIG")
-    known = {one.name: one for one in fields(Config)}
+    known = {one.name: one for one in fields(RelayConfig)}
     found: dict[str, Any] = {}
     for name, value in _file(named).items() if named else ():
         if name not in known:
@@ -144,8 +144,8 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str], path: str | N
             found[name] = _checked(one, _parsed(one, text), PREFIX + name.upper())
         if flags.get(name) is not None:
             found[name] = _checked(one, flags[name], f"--{name}")
-    config = Config(**found)
-    return config if config.data else Config(**{**found, "data": str(_default_folder(environment))})
+    config = RelayConfig(**found)
+    return config if config.data else RelayConfig(**{**found, "data": str(_default_folder(environment))})
 
 
 def example() -> str:
@@ -153,7 +153,7 @@ def example() -> str:
     lines = ["# A relay's settings. A line that begins with # says what holds without it.", ""]
     lines += ["# The environment goes before this file: P2PCHAT_RELAY_ and the name in capitals, lists with"]
     lines += ["# commas. Flags go before both.", ""]
-    for one in fields(Config):
+    for one in fields(RelayConfig):
         lines += [*_wrapped(one.metadata["about"]), f"#{one.name} = {_toml(one.default)}", ""]
     return "\n".join(lines)
 

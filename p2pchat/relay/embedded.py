@@ -14,8 +14,8 @@ import trio
 from p2pchat.core.names import hop_name, mailbox_name, relay_pass
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
-from p2pchat.relay.limits import Limits
-from p2pchat.relay.mailbox import Mailbox, account_of, place_of
+from p2pchat.relay.limits import RelayLimits
+from p2pchat.relay.mailbox import MailboxServer, account_of, place_of
 from p2pchat.relay.store import MailboxStore, Quota
 
 QUOTA = Quota(queue_blobs=2_048, queue_bytes=16 << 20, total_bytes=256 << 20, least_free=1 << 30)
@@ -31,7 +31,7 @@ _HOURS = 14 * 24
 _DRAIN = 2.0
 
 
-class SmallRelay:
+class EmbeddedRelay:
     """Serves on `host` while it runs, whoever knows `token`. clock: ms since the epoch."""
 
     def __init__(
@@ -40,7 +40,9 @@ class SmallRelay:
         self._host = host
         self._path = store
         self._token = token
-        self._limits = Limits(token, longest_hours=_HOURS, puts_burst=1_000, puts_a_second=20.0, place_bytes=64 << 20)
+        self._limits = RelayLimits(
+            token, longest_hours=_HOURS, puts_burst=1_000, puts_a_second=20.0, place_bytes=64 << 20
+        )
         self._clock = clock
         self._random = random
 
@@ -48,7 +50,7 @@ class SmallRelay:
         """Serve until `until` returns, and answer what was taken. Raises ProfileError where there can be no store."""
         store = await trio.to_thread.run_sync(MailboxStore.open, self._path, QUOTA, self._clock())
         try:
-            mailbox = Mailbox(
+            mailbox = MailboxServer(
                 self._host.peer,
                 store,
                 self._limits,
@@ -73,7 +75,7 @@ class SmallRelay:
             store.close()
 
     @contextmanager
-    def _served(self, mailbox: Mailbox, hop: CircuitRelay) -> Iterator[None]:
+    def _served(self, mailbox: MailboxServer, hop: CircuitRelay) -> Iterator[None]:
         peer, token = self._host.peer, self._token
         names = mailbox_name(peer, token), hop_name(relay_pass(peer, token))
         self._host.handle(names[0], mailbox.serve, speaks_first=True)

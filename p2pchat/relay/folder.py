@@ -18,8 +18,8 @@ from p2pchat.errors import NodeError, ProfileError, ProfileInUse
 from p2pchat.locations import SOCKET_PATH_BYTES, Profile, ProfileLock, private_folder
 
 KEY = 32
-_PATIENCE = 5.0
-_MOST_STATUS = 1 << 16
+_TIMEOUT = 5.0
+_MAX_STATUS = 1 << 16
 
 
 class NoRelay(NodeError):
@@ -92,9 +92,9 @@ class Folder:
         data = b""
         try:
             with self._socket_path() as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
-                asked.settimeout(_PATIENCE)
+                asked.settimeout(_TIMEOUT)
                 asked.connect(path)
-                while len(data) < _MOST_STATUS and (some := asked.recv(65_536)):
+                while len(data) < _MAX_STATUS and (some := asked.recv(65_536)):
                     data += some
             status: dict[str, Any] = json.loads(data)
         except (OSError, ValueError):

@@ -14,7 +14,7 @@ MAX_PLACES = 1 << 16
 NETWORK_FACTOR = 4
 """How many times the budget of one place a network around it may have at most, and all who come by other relays: of
 bytes, which last, a network has less in proportion than of connections (`places.FACTORS_IPV4`)."""
-MOST_SPENT = 1 << 18
+MAX_SPENT = 1 << 18
 DAY_SECONDS = 86_400.0
 STAMP_SECONDS = 7_200.0
 """A stamp is good in the hour it names and in the next."""
@@ -23,7 +23,7 @@ _LOOKED_AT = 64
 
 
 @dataclass(frozen=True)
-class Limits:
+class RelayLimits:
     """`token`: what clients must know to be served; None: open to all. `stamp_bits`: the price of a deposit at an
     invite. `longest_hours`: how long anything is kept. Puts: how many one stream may make, at once and a second.
     `place_bytes`: how much may be deposited from one network address in a day.
@@ -93,7 +93,7 @@ class Origins:
         return Origin(names, tuple(zip(names, factors, strict=True)))
 
 
-class Budget:
+class PlaceBudget:
     """What each place, and each network around it, may still use: `each` at once for a place, then `rate` a second.
 
     Bounded: what is whole again is forgotten first, which gives nobody anything. Where too many are in use, new ones
@@ -157,7 +157,7 @@ class Spent:
     def add(self, qid: bytes, stamp: int, now: float) -> None:
         """This stamp was used in this queue at `now`, in seconds that nobody can set."""
         turn = int(now // STAMP_SECONDS)
-        if turn != self._turn or len(self._now) >= MOST_SPENT:
+        if turn != self._turn or len(self._now) >= MAX_SPENT:
             self._before = self._now if turn - self._turn <= 1 else set()
             self._turn, self._now = turn, set()
         self._now.add(_spent(qid, stamp))

@@ -28,12 +28,12 @@ from p2pchat.net.admission.budget import Account, TooMuchWork
 from p2pchat.net.frames import MAX_FRAMES, READ, write_frames
 from p2pchat.net.libp2p.streams import LibP2PStream
 from p2pchat.net.ports import Stream
-from p2pchat.relay.batches import MOST_READS, Answer, Batch, Fetching, Outcome, Wanted, apply
-from p2pchat.relay.clients import SLOW, Client, Opened, Outgoing
+from p2pchat.relay.batches import MAX_READS, Answer, Batch, Fetching, Outcome, Wanted, apply
+from p2pchat.relay.clients import SLOW, ClientStream, OpenQueue, Outgoing
 from p2pchat.relay.clock import RelayClock, uptime
-from p2pchat.relay.limits import Bucket, Limits
+from p2pchat.relay.limits import Bucket, RelayLimits
 from p2pchat.relay.notifications import Pushes
-from p2pchat.relay.store import Deposit, Kept, MailboxStore, Quota
+from p2pchat.relay.store import DepositResult, MailboxStore, NewBlob, Quota
 from p2pchat.relay.terms import Terms
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Counts:
     deletes: int = 0
 
 
-class Mailbox:
+class MailboxServer:
     """Serves `names.mailbox_name` on a host. `run` until cancelled; `serve` is the handler of a stream.
 
     `clock`: ms since the epoch, `uptime`: seconds that nobody can set; `trust_clock`: the operator says that it is
@@ -85,7 +85,7 @@ class Mailbox:
         self,
         relay: bytes,
         store: MailboxStore,
-        limits: Limits,
+        limits: RelayLimits,
         clock: Callable[[], int],
         random: Random,
         place_of: Callable[[Stream], str] = lambda stream: "",
@@ -110,7 +110,7 @@ class Mailbox:
         self._account_of = account_of
         self._vouch = vouch
         self._terms = Terms(relay, store, limits, self.clock, random)
-        self._clients: set[Client] = set()
+        self._clients: set[ClientStream] = set()
         self._admitted: Counter[bytes] = Counter()
         self._outgoing = Outgoing(self._room)
         self.pushes = Pushes(self._wake_up, store.holds)
@@ -141,7 +141,7 @@ class Mailbox:
         """Whether it knows the token, since it has a stream here; everybody counts where there is none."""
         return self._terms.limits.token is None or peer in self._admitted
 
-    def limit(self, limits: Limits, quota: Quota) -> None:
+    def limit(self, limits: RelayLimits, quota: Quota) -> None:
         """From now on these limits hold; clients that are there stay, also where the token is another one."""
         self._terms.limit(limits)
         self._store.limit(quota)
@@ -175,7 +175,7 @@ class Mailbox:
         if self._draining or self._nursery is None:
             return
         hello, limits = self._terms.hello(len(self._clients)), self._terms.limits
-        client = Client(
+        client = ClientStream(
             stream,
             hello,
             Bucket(limits.puts_burst, limits.puts_a_second),
@@ -239,7 +239,7 @@ class Mailbox:
                 self._let_go_of_the_slow()
         batch, self._next = self._next, Batch()
         self._taken.unpark_all()
-        while self._reads and not self._outgoing.full and len(batch.fetches) + len(batch.refills) < MOST_READS:
+        while self._reads and not self._outgoing.full and len(batch.fetches) + len(batch.refills) < MAX_READS:
             self._add_reading(batch)
         return batch
 
@@ -260,7 +260,7 @@ class Mailbox:
 
     # --- in
 
-    async def _read(self, client: Client) -> None:
+    async def _read(self, client: ClientStream) -> None:
         parser = FrameParser(words.FROM_CLIENT)
         # what was taken is held by nobody while more is waited for
         while data := await client.stream.read(READ):
@@ -275,7 +275,7 @@ class Mailbox:
                 if fetching or not client.fetching:
                     client.let_out()
 
-    async def _take_all(self, client: Client, parser: FrameParser, frames: list[Frame]) -> None:
+    async def _take_all(self, client: ClientStream, parser: FrameParser, frames: list[Frame]) -> None:
         """These frames, in order, and what the parser has besides; the list is empty afterwards. What is answered at
         once is written together: each write costs more than the rest."""
         while frames:
@@ -289,11 +289,11 @@ class Mailbox:
                 self._take(client, frames.pop())
             frames += parser.feed(b"", MAX_FRAMES)
 
-    def _opens_few(self, client: Client, kind: int) -> bool:
+    def _opens_few(self, client: ClientStream, kind: int) -> bool:
         """Whether it opens its first queues, as many as a fetch names: they are checked in one turn."""
         return kind == words.OPEN and client.opens < words.QUEUES_A_FETCH and client.account.solvent
 
-    async def _until_room(self, client: Client, kind: int) -> None:
+    async def _until_room(self, client: ClientStream, kind: int) -> None:
         """Wait while this client, or all of them together, have too much waiting."""
         fetches = kind == words.FETCH
         while True:
@@ -309,7 +309,7 @@ class Mailbox:
             else:
                 return
 
-    def _take(self, client: Client, frame: Frame) -> None:
+    def _take(self, client: ClientStream, frame: Frame) -> None:
         match frame.type:
             case words.PUT:
                 self._put(client, words.decode_put(frame.body))
@@ -322,12 +322,12 @@ class Mailbox:
             case words.PING:
                 client.send(Frame(words.PONG, b""))
 
-    def _open(self, client: Client, opening: words.Open) -> None:
+    def _open(self, client: ClientStream, opening: words.Open) -> None:
         if opening.handle in client.opened or opening.handle == words.NO_HANDLE:
             raise CannotOpen
         code = words.DONE
         client.opens += 1
-        if client.opens > words.MOST_HANDLES:  # those that failed count: each costs us a check of a signature
+        if client.opens > words.MAX_HANDLES:  # those that failed count: each costs us a check of a signature
             code = words.TOO_FAST
         else:
             try:
@@ -338,10 +338,10 @@ class Mailbox:
             handle, role, queue, _ = opening
             if not client.opened:
                 self._vouch(client.stream.peer)
-            client.opened[handle] = Opened(client, handle, role, queue.flags, queue.id)
+            client.opened[handle] = OpenQueue(client, handle, role, queue.flags, queue.id)
         client.send(Frame(words.OPENED, words.encode_opened(opening.handle, code)))
 
-    def _put(self, client: Client, put: words.Put) -> None:
+    def _put(self, client: ClientStream, put: words.Put) -> None:
         opened = client.opened.get(put.handle)
         now = self.clock.now()
         if opened is None or opened.role != words.TO_PUT:
@@ -357,10 +357,10 @@ class Mailbox:
         expires = -(-now // words.HOUR_MS) + put.hours
         spent = bool(put.stamp) and self._terms.spent.has(opened.qid, put.stamp)
         box, source = bool(opened.flags & words.BOX), client.origin.names
-        self._next.put(client, put, Deposit(opened.qid, put.blob, expires, box, spent, source))
+        self._next.put(client, put, NewBlob(opened.qid, put.blob, expires, box, spent, source))
         self._wake_up()
 
-    def _delete(self, client: Client, delete: words.Delete) -> None:
+    def _delete(self, client: ClientStream, delete: words.Delete) -> None:
         opened = client.opened.get(delete.handle)
         if opened is None or opened.role != words.TO_FETCH:
             self._answer(client, delete.number, words.NOT_ALLOWED)
@@ -377,7 +377,7 @@ class Mailbox:
             self._wake_up()
         self.pushes.catch_up(client)
 
-    def _fetch(self, client: Client, fetch: words.Fetch) -> None:
+    def _fetch(self, client: ClientStream, fetch: words.Fetch) -> None:
         queues = [(client.opened.get(handle), after) for handle, after in fetch.queues]
         mine = [(one, after) for one, after in queues if one is not None and one.role == words.TO_FETCH]
         if len(mine) < len(queues) or not fetch.want:
@@ -401,7 +401,7 @@ class Mailbox:
     def _release(self, batch: Batch, outcome: Outcome) -> None:
         """The batch is on the disk: say so."""
         self._tell(outcome)
-        results: dict[Client, list[tuple[int, int]]] = {}
+        results: dict[ClientStream, list[tuple[int, int]]] = {}
         for (client, put, deposit), kept in zip(batch.puts, outcome.puts, strict=True):
             results.setdefault(client, []).append((put.number, kept.code))
             self._kept(put, deposit, kept)
@@ -411,8 +411,8 @@ class Mailbox:
         self.counts.deletes += len(batch.deletes)
         for client, pairs in results.items():
             client.waiting -= len(pairs)
-            for start in range(0, len(pairs), words.MOST_RESULTS):
-                some = pairs[start : start + words.MOST_RESULTS]
+            for start in range(0, len(pairs), words.MAX_RESULTS):
+                some = pairs[start : start + words.MAX_RESULTS]
                 client.send(Frame(words.RESULTS, words.encode_results(some)))
             client.changed.unpark_all()
         for fetching, answer in zip(batch.fetches, outcome.answers, strict=True):
@@ -421,7 +421,7 @@ class Mailbox:
             self.pushes.refilled(refill.opened, rows, more)
         self._next.tidy = self._next.tidy or outcome.untidy
 
-    def _kept(self, put: words.Put, deposit: Deposit, kept: Kept) -> None:
+    def _kept(self, put: words.Put, deposit: NewBlob, kept: DepositResult) -> None:
         if kept.code != words.DONE:
             self.counts.refused[REASONS[kept.code]] += 1
         elif kept.new:
@@ -442,10 +442,10 @@ class Mailbox:
         client.let_out()
         client.changed.unpark_all()
 
-    def _answer(self, client: Client, number: int, code: int) -> None:
+    def _answer(self, client: ClientStream, number: int, code: int) -> None:
         client.send(Frame(words.RESULTS, words.encode_results([(number, code)])))
 
-    def _end(self, client: Client, number: int, code: int, more: bool = False) -> None:
+    def _end(self, client: ClientStream, number: int, code: int, more: bool = False) -> None:
         client.send(Frame(words.END, words.encode_end(words.End(number, code, more))))
 
     # --- housekeeping

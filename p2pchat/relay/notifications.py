@@ -12,7 +12,7 @@ from p2pchat.core import mailbox as words
 from p2pchat.core.frames import Frame
 from p2pchat.core.mailbox import Blob
 from p2pchat.relay.batches import Refill
-from p2pchat.relay.clients import MOST_PUSHED, Client, Opened
+from p2pchat.relay.clients import MAX_PUSHED, ClientStream, OpenQueue
 
 
 class Pushes:
@@ -23,8 +23,8 @@ class Pushes:
         self.pushed = 0
         self._wake = wake
         self._holds = holds
-        self._watchers: dict[bytes, dict[Opened, None]] = {}
-        self._wanted: dict[Opened, None] = {}
+        self._watchers: dict[bytes, dict[OpenQueue, None]] = {}
+        self._wanted: dict[OpenQueue, None] = {}
 
     @property
     def waiting(self) -> bool:
@@ -36,7 +36,7 @@ class Pushes:
         """How many queues somebody watches."""
         return len(self._watchers)
 
-    def watch(self, opened: Opened, after: int) -> None:
+    def watch(self, opened: OpenQueue, after: int) -> None:
         """Push what lies there after this place, and what comes."""
         if not opened.watched:
             opened.watched = True
@@ -45,7 +45,7 @@ class Pushes:
             if self._holds(opened.qid):  # what is on its way to the disk is pushed when it is there
                 self._read(opened)
 
-    def forget(self, client: Client) -> None:
+    def forget(self, client: ClientStream) -> None:
         """It is gone."""
         for opened in client.opened.values():
             self._wanted.pop(opened, None)
@@ -61,7 +61,7 @@ class Pushes:
             if not opened.reading and opened not in opened.client.behind:
                 self._push(opened, place, blob)
 
-    def catch_up(self, client: Client) -> None:
+    def catch_up(self, client: ClientStream) -> None:
         """It took something: what could not be pushed to it may be now."""
         if client.behind and client.may_push:
             behind, client.behind = client.behind, {}
@@ -73,12 +73,12 @@ class Pushes:
         opened = next(iter(self._wanted))
         del self._wanted[opened]
         if opened.client.may_push:
-            return Refill(opened, opened.upto, MOST_PUSHED - opened.client.pushed)
+            return Refill(opened, opened.upto, MAX_PUSHED - opened.client.pushed)
         opened.reading = False
         opened.client.behind[opened] = None
         return None
 
-    def refilled(self, opened: Opened, rows: list[tuple[int, bytes]], more: bool) -> None:
+    def refilled(self, opened: OpenQueue, rows: list[tuple[int, bytes]], more: bool) -> None:
         """This was read; `more` if the disk has more of it."""
         opened.reading = False
         if more:
@@ -87,13 +87,13 @@ class Pushes:
             if not self._push(opened, place, blob):
                 break
 
-    def _read(self, opened: Opened) -> None:
+    def _read(self, opened: OpenQueue) -> None:
         if not opened.reading:
             opened.reading = True
             self._wanted[opened] = None
             self._wake()
 
-    def _push(self, opened: Opened, place: int, blob: bytes) -> bool:
+    def _push(self, opened: OpenQueue, place: int, blob: bytes) -> bool:
         client = opened.client
         if client.gone or not client.may_push:
             client.behind[opened] = None

@@ -32,17 +32,16 @@ from p2pchat.errors import BadAddress, P2PChatError
 from p2pchat.net import addresses as addr
 from p2pchat.net.admission.budget import work
 from p2pchat.net.libp2p import hardening
-from p2pchat.net.libp2p.host import LibP2PHost, set_limits
-from p2pchat.net.libp2p.host import Limits as HostLimits
+from p2pchat.net.libp2p.host import HostLimits, LibP2PHost, set_limits
 from p2pchat.net.libp2p.log_filter import quiet
 from p2pchat.net.ports import Handler
 from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
 from p2pchat.net.supervisor import Supervisor
 from p2pchat.relay import metrics
-from p2pchat.relay.config import BadSetting, Config
+from p2pchat.relay.config import BadSetting, RelayConfig
 from p2pchat.relay.folder import Folder
-from p2pchat.relay.limits import Limits
-from p2pchat.relay.mailbox import Mailbox, account_of, place_of
+from p2pchat.relay.limits import RelayLimits
+from p2pchat.relay.mailbox import MailboxServer, account_of, place_of
 from p2pchat.relay.store import MailboxStore, Quota
 
 DRAIN = 5.0
@@ -72,11 +71,11 @@ RELOADED = frozenset(
 
 
 def run(
-    config: Config,
+    config: RelayConfig,
     announce: Announce,
     verbose: int = 0,
     *,
-    reload: Callable[[], Config] | None = None,
+    reload: Callable[[], RelayConfig] | None = None,
     trust_clock: bool = False,
 ) -> None:
     """Run until SIGTERM or SIGINT. Raises what keeps it from starting; ProfileInUse where another relay runs there.
@@ -102,7 +101,7 @@ def run(
             relay.store.close()
 
 
-def host_limits(config: Config) -> HostLimits:
+def host_limits(config: RelayConfig) -> HostLimits:
     """What strangers may have of the host, for this many clients."""
     return HostLimits(
         inbound=config.connections,
@@ -113,9 +112,9 @@ def host_limits(config: Config) -> HostLimits:
     )
 
 
-def mailbox_limits(config: Config) -> Limits:
+def mailbox_limits(config: RelayConfig) -> RelayLimits:
     """What strangers may have of the mailbox. Raises BadSetting for a bad token."""
-    return Limits(
+    return RelayLimits(
         _token(config.token_file),
         config.stamp_bits,
         config.longest_hours,
@@ -125,7 +124,7 @@ def mailbox_limits(config: Config) -> Limits:
     )
 
 
-def circuit_limits(config: Config) -> CircuitLimits:
+def circuit_limits(config: RelayConfig) -> CircuitLimits:
     """What clients may have of the circuits."""
     return CircuitLimits(
         reservations=config.reservations,
@@ -140,7 +139,7 @@ def circuit_limits(config: Config) -> CircuitLimits:
     )
 
 
-def quota(config: Config) -> Quota:
+def quota(config: RelayConfig) -> Quota:
     """What may be kept."""
     reserve = min(RESERVE_BYTES, config.total_bytes // 16)
     return Quota(config.queue_blobs, config.queue_bytes, config.total_bytes, config.least_free, reserve)
@@ -159,7 +158,7 @@ def _reason(group: BaseExceptionGroup[BaseException]) -> P2PChatError | None:
 
 
 class _Relay:
-    def __init__(self, config: Config, folder: Folder, *, trust_clock: bool = False) -> None:
+    def __init__(self, config: RelayConfig, folder: Folder, *, trust_clock: bool = False) -> None:
         random = system_entropy().random
         limits = mailbox_limits(config)
         self._config = config
@@ -174,7 +173,7 @@ class _Relay:
         self._announced = [_announced(address) for address in config.announce]
         self._supervisor = Supervisor(self._host)
         self.store = MailboxStore.open(folder.store, quota(config), _now())
-        self._mailbox = Mailbox(
+        self._mailbox = MailboxServer(
             peer,
             self.store,
             limits,
@@ -191,7 +190,7 @@ class _Relay:
         self._serve_names(self._mailbox.serve, self._hop.serve)
         self._began = time.monotonic()
 
-    async def run(self, announce: Announce, reload: Callable[[], Config]) -> None:
+    async def run(self, announce: Announce, reload: Callable[[], RelayConfig]) -> None:
         quiet()
         http = await metrics.listeners(self._config.metrics) if self._config.metrics else []
         async with trio.open_nursery() as nursery:
@@ -232,7 +231,7 @@ class _Relay:
         self._host.web_path = web_path(self._pass)
         self._serve_names(self._mailbox.serve, self._hop.serve)
 
-    def _reload(self, reload: Callable[[], Config]) -> None:
+    def _reload(self, reload: Callable[[], RelayConfig]) -> None:
         """Read token and limits again. A file that is wrong changes nothing."""
         try:
             config = reload()
@@ -241,7 +240,9 @@ class _Relay:
         except P2PChatError as error:
             log.error("SIGHUP: nothing was changed: %s", error.line())
             return
-        changed = {one.name for one in fields(Config) if getattr(config, one.name) != getattr(self._config, one.name)}
+        changed = {
+            one.name for one in fields(RelayConfig) if getattr(config, one.name) != getattr(self._config, one.name)
+        }
         self._mailbox.limit(limits, quota(config))
         set_limits(self._host, host_limits(config))
         self._hop.limit(circuit_limits(config))
@@ -329,7 +330,7 @@ def _announced(address: str) -> str:
     return target.text()
 
 
-def _proxies(config: Config) -> list[str]:
+def _proxies(config: RelayConfig) -> list[str]:
     try:
         return [str(ipaddress.ip_address(proxy)) for proxy in config.proxies]
     except ValueError as exc:

@@ -27,7 +27,7 @@ from p2pchat.core.envelope import BUCKETS, envelope_id
 from p2pchat.core.mailbox import BAD_STAMP, DONE, HOUR_MS, QUEUE_FULL, RELAY_FULL
 from p2pchat.errors import DatabaseDamaged
 from p2pchat.relay import disk
-from p2pchat.relay.clock import Seen
+from p2pchat.relay.clock import ClockRecord
 from p2pchat.relay.disk import Reserve, translated
 from p2pchat.relay.holdings import Holdings, Source
 
@@ -37,9 +37,9 @@ _MINUTE_MS = 60_000
 _SUB_BITS = 6  # epochs in a minute
 _COUNT_BITS = 30
 _STEP = 16
-_MOST_COUNTED = 1 << 16  # queues whose count of this epoch is remembered
+_MAX_COUNTED = 1 << 16  # queues whose count of this epoch is remembered
 _SCATTERED = 1024  # pages by which the file grows
-_MOST = (1 << 63) - 1  # SQLite's integers are signed
+_MAX = (1 << 63) - 1  # SQLite's integers are signed
 _SYSTEM = random.SystemRandom()
 
 
@@ -56,7 +56,7 @@ class Quota:
     reserve: int = 0
 
 
-class Deposit(NamedTuple):
+class NewBlob(NamedTuple):
     """A blob for a queue until an hour. `box`: it replaces what its queue holds. `spent`: its stamp was used. `source`:
     where it comes from, see `holdings`.
     """
@@ -69,7 +69,7 @@ class Deposit(NamedTuple):
     source: Source = ()
 
 
-class Kept(NamedTuple):
+class DepositResult(NamedTuple):
     """What became of a deposit: a code of the protocol, and its place where it is 0. `new`: it was not there before."""
 
     code: int
@@ -88,7 +88,7 @@ class MailboxStore:
     _holdings: Holdings
     unchecked: bool = False
     """Whether it was not closed when it was last used, so that `check` is due."""
-    seen: Seen | None = None
+    seen: ClockRecord | None = None
     """What the clock said when it was last used."""
     damaged: bool = False
     """Whether `check` has found so."""
@@ -139,7 +139,7 @@ class MailboxStore:
         """How many queues hold something."""
         return self._holdings.queues
 
-    def change(self, deposits: Sequence[Deposit], deletes: Mapping[bytes, int], now: int) -> list[Kept]:
+    def change(self, deposits: Sequence[NewBlob], deletes: Mapping[bytes, int], now: int) -> list[DepositResult]:
         """In one transaction: keep what the quotas allow, then remove, of each queue, everything up to a place.
 
         Raises DiskFull, DatabaseDamaged or another P2PChatError; `now` in ms.
@@ -155,7 +155,7 @@ class MailboxStore:
             if self._epoch > self._used:
                 self._connection.execute("UPDATE places SET epoch = ?", (self._epoch,))
             for qid, upto in deletes.items():
-                self._remove("qid = ? AND place <= ?", (qid, min(upto, _MOST)))
+                self._remove("qid = ? AND place <= ?", (qid, min(upto, _MAX)))
         self._used = self._epoch
         return kept
 
@@ -170,7 +170,7 @@ class MailboxStore:
         with translated():
             cursor = self._connection.execute(
                 "SELECT place, blob FROM blobs WHERE qid = ? AND place > ? ORDER BY place LIMIT ?",
-                (qid, min(after, _MOST), most),
+                (qid, min(after, _MAX), most),
             )
             for place, blob in cursor:
                 size += len(blob)
@@ -186,9 +186,9 @@ class MailboxStore:
             return False
         with translated():
             query = "SELECT 1 FROM blobs WHERE qid = ? AND place > ? LIMIT 1"
-            return self._connection.execute(query, (qid, min(after, _MOST))).fetchone() is not None
+            return self._connection.execute(query, (qid, min(after, _MAX))).fetchone() is not None
 
-    def expire(self, now: int, seen: Seen | None = None) -> int:
+    def expire(self, now: int, seen: ClockRecord | None = None) -> int:
         """Remove what is past its time, at most `MAX_EXPIRED_AT_ONCE`; how many blobs that were. Note what the clock
         says.
         """
@@ -211,7 +211,7 @@ class MailboxStore:
         self.quota = quota
         self._holdings.total = quota.total_bytes
 
-    def note(self, seen: Seen) -> None:
+    def note(self, seen: ClockRecord) -> None:
         """Note what the clock says, whether it is news or not: so it shows too whether the disk can be written."""
         with self._transaction():
             self._connection.execute("DELETE FROM clock")
@@ -259,7 +259,7 @@ class MailboxStore:
 
     # --- inside
 
-    def _put(self, one: Deposit, now: int, roomy: bool) -> Kept:
+    def _put(self, one: NewBlob, now: int, roomy: bool) -> DepositResult:
         name = envelope_id(one.blob)
         refusal = BAD_STAMP if one.spent else self._refusal(one, roomy)
         expires = max(one.expires, now // HOUR_MS + 1)
@@ -276,19 +276,19 @@ class MailboxStore:
                 self._undo.append((one.qid, 1, len(one.blob), source))
                 if one.box:
                     self._remove("qid = ? AND place < ?", (one.qid, place))
-                return Kept(DONE, place, new=True)
+                return DepositResult(DONE, place, new=True)
         known = self._connection.execute(
             "SELECT place, expires FROM blobs WHERE qid = ? AND name = ?", (one.qid, name)
         ).fetchone()
         if known is None:
-            return Kept(refusal)
+            return DepositResult(refusal)
         if known[1] < expires:  # who deposits it again counts on the later time
             self._connection.execute(
                 "UPDATE blobs SET expires = ? WHERE qid = ? AND place = ?", (expires, one.qid, known[0])
             )
-        return Kept(DONE, known[0])
+        return DepositResult(DONE, known[0])
 
-    def _refusal(self, one: Deposit, roomy: bool) -> int:
+    def _refusal(self, one: NewBlob, roomy: bool) -> int:
         blobs, size = (0, 0) if one.box else self._holdings.of(one.qid)
         if blobs >= self.quota.queue_blobs or (blobs and size + len(one.blob) > self.quota.queue_bytes):
             return QUEUE_FULL
@@ -300,7 +300,7 @@ class MailboxStore:
         there = os.statvfs(self.path)
         return there.f_bavail * there.f_frsize >= self.quota.least_free + self._reserve.missing
 
-    def _make_room(self, one: Deposit) -> bool:
+    def _make_room(self, one: NewBlob) -> bool:
         """Whether there is room for a deposit, if need be since those who hold most gave way. Else nothing changed."""
         size = len(one.blob)
         if self.size + size <= self.quota.total_bytes:
@@ -352,7 +352,7 @@ class MailboxStore:
         # the step hides from whoever has the disk how much a queue held that is not there any more
         step = 1 + _SYSTEM.randrange(_STEP)
         count = self._counts.get(qid, 0) + step
-        if epoch > self._epoch or count >> _COUNT_BITS or len(self._counts) >= _MOST_COUNTED:
+        if epoch > self._epoch or count >> _COUNT_BITS or len(self._counts) >= _MAX_COUNTED:
             self._epoch = max(epoch, self._epoch + 1)
             self._counts.clear()
             count = step
@@ -366,7 +366,7 @@ class MailboxStore:
             self._holdings.add(qid, size, (), blobs)
         clock = self._connection.execute("SELECT hour, ahead, settled FROM clock").fetchone()
         if clock is not None:
-            self.seen = Seen(*clock)
+            self.seen = ClockRecord(*clock)
             self._holdings.begin(self.seen.hour)
         (self._used,) = self._connection.execute("SELECT epoch FROM places").fetchone()
         # the next minute: whatever this minute's places were in a later life of an old copy, they are smaller

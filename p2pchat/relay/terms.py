@@ -9,10 +9,10 @@ import trio
 from p2pchat.core import mailbox as words
 from p2pchat.core.mailbox import Hello
 from p2pchat.core.primitives import Random
-from p2pchat.relay.batches import MOST_ANSWER
-from p2pchat.relay.clients import Client, Opened
+from p2pchat.relay.batches import MAX_ANSWER
+from p2pchat.relay.clients import ClientStream, OpenQueue
 from p2pchat.relay.clock import RelayClock
-from p2pchat.relay.limits import DAY_SECONDS, Budget, Limits, Origin, Origins, Spent
+from p2pchat.relay.limits import DAY_SECONDS, Origin, Origins, PlaceBudget, RelayLimits, Spent
 from p2pchat.relay.store import MailboxStore
 
 CROWDED = 3, 4
@@ -31,7 +31,9 @@ MAX_HOUR = (1 << 32) - 1
 class Terms:
     """The limits of one mailbox, and what was used of them."""
 
-    def __init__(self, relay: bytes, store: MailboxStore, limits: Limits, clock: RelayClock, random: Random) -> None:
+    def __init__(
+        self, relay: bytes, store: MailboxStore, limits: RelayLimits, clock: RelayClock, random: Random
+    ) -> None:
         self.limits = limits
         self.spent = Spent()
         self._relay = relay
@@ -39,10 +41,10 @@ class Terms:
         self._clock = clock
         self._random = random
         self._origins = Origins(random)
-        self._deposits = Budget(limits.place_bytes, limits.place_bytes / DAY_SECONDS)
-        self._egress = Budget(EGRESS_BYTES, EGRESS_RATE)
+        self._deposits = PlaceBudget(limits.place_bytes, limits.place_bytes / DAY_SECONDS)
+        self._egress = PlaceBudget(EGRESS_BYTES, EGRESS_RATE)
 
-    def limit(self, limits: Limits) -> None:
+    def limit(self, limits: RelayLimits) -> None:
         """These limits hold from now on."""
         self.limits = limits
         self._deposits.resize(limits.place_bytes, limits.place_bytes / DAY_SECONDS)
@@ -68,7 +70,7 @@ class Terms:
 
     # --- deposits
 
-    def refusal(self, client: Client, opened: Opened, put: words.Put, now: int) -> int:
+    def refusal(self, client: ClientStream, opened: OpenQueue, put: words.Put, now: int) -> int:
         """The code for a deposit at `now` ms of the relay's own time; DONE where it may go to the disk."""
         if not 1 <= put.hours <= self.limits.longest_hours:
             return words.MALFORMED
@@ -92,7 +94,7 @@ class Terms:
         part, whole = CROWDED
         return self._store.size * whole > self._store.quota.total_bytes * part
 
-    def needs_stamp(self, opened: Opened) -> bool:
+    def needs_stamp(self, opened: OpenQueue) -> bool:
         """Whether a deposit in this queue needs a stamp now. Who replaces what lies in a box needs none."""
         if opened.flags & words.STAMPED:
             return True
@@ -102,8 +104,8 @@ class Terms:
 
     def may_fetch(self, origin: Origin) -> bool:
         """Whether its place may get an answer now; then that is set aside until `fetched`."""
-        return self._egress.take(origin, trio.current_time(), MOST_ANSWER)
+        return self._egress.take(origin, trio.current_time(), MAX_ANSWER)
 
     def fetched(self, origin: Origin, size: int) -> None:
         """The answer had so many bytes."""
-        self._egress.give(origin, trio.current_time(), MOST_ANSWER - size)
+        self._egress.give(origin, trio.current_time(), MAX_ANSWER - size)

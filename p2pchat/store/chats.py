@@ -12,13 +12,13 @@ from p2pchat.errors import DatabaseDamaged
 from p2pchat.store.database import Database
 from p2pchat.store.messages import MessageRow, columns, page
 
-MOST_COUNTED = 1000
+MAX_COUNTED = 1000
 """Unread messages of a chat that are counted; whoever sends more does not make every look at it slower."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """What is unread in a chat: how many (at most `MOST_COUNTED`) and the id of the first in the chat's order."""
+    """What is unread in a chat: how many (at most `MAX_COUNTED`) and the id of the first in the chat's order."""
 
     count: int = 0
     first: bytes | None = None
@@ -35,7 +35,7 @@ class ChatRow:
 
 _UNREAD = "FROM messages INDEXED BY messages_unread WHERE chat = ?1 AND read_at IS NULL AND sender <> x''"
 _COUNT = f"""
-SELECT (SELECT count(*) FROM (SELECT 1 {_UNREAD} LIMIT {MOST_COUNTED})),
+SELECT (SELECT count(*) FROM (SELECT 1 {_UNREAD} LIMIT {MAX_COUNTED})),
        (SELECT id {_UNREAD} ORDER BY place, seq, pk LIMIT 1)
 """
 _BYTES = f"SELECT count(*) * ?2 + coalesce(sum(length(CAST(text AS BLOB))), 0) {_UNREAD}"

@@ -29,7 +29,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Deposit:
+class DepositedCopy:
     """Where a message lies: the relay's transport key, and until when."""
 
     relay: bytes
@@ -98,11 +98,11 @@ def stored(
     return [Stored(*row) for row in db.query(_STORED_OF_ALL if envelope_ids is None else _STORED_AMONG, values)]
 
 
-def of(db: Database, pk: int) -> list[Deposit]:
+def of(db: Database, pk: int) -> list[DepositedCopy]:
     """Where a row of the outbox lies, the longest first."""
     rows = db.query(
         "SELECT relay, deposits.until FROM deposits JOIN their_queues ON their_queues.id = queue WHERE outbox = ?"
         " ORDER BY deposits.until DESC, relay",
         (pk,),
     )
-    return [Deposit(*row) for row in rows]
+    return [DepositedCopy(*row) for row in rows]

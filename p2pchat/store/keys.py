@@ -8,7 +8,7 @@ Without a passphrase that is `key`, 32 bytes. With one it is `keys`, of one fixe
 Every number is big-endian; `ad` is all that stands before the slots. One slot is used, the others are random bytes that
 look the same. The salt is shared, so that trying all slots costs one Argon2id.
 
-The file says how dear its key derivation is, but never less than `LEAST_COST`: editing it cannot make guessing cheap.
+The file says how dear its key derivation is, but never less than `MIN_COST`: editing it cannot make guessing cheap.
 A new file is written beside the old one and renamed over it, so there is a whole one at every moment.
 """
 
@@ -52,10 +52,10 @@ class KdfCost:
     memory: int
 
 
-LEAST_COST = KdfCost(3, 64 << 20)
+MIN_COST = KdfCost(3, 64 << 20)
 DEFAULT_COST = KdfCost(3, 256 << 20)  # about 0.6 s
 # Above this a file is broken, or meant to stop us by asking for what no machine has.
-_MOST_COST = KdfCost(64, 4 << 30)
+_MAX_COST = KdfCost(64, 4 << 30)
 
 
 def create_keys(folder: Path, passphrase: bytes | None, cost: KdfCost = DEFAULT_COST) -> bytes:
@@ -129,7 +129,7 @@ def _write(folder: Path, key: bytes, passphrase: bytes | None, cost: KdfCost) ->
 def _locked(key: bytes, passphrase: bytes, cost: KdfCost) -> bytes:
     if not passphrase:
         raise UsageError("The passphrase is empty", hint="Give one, or use --no-passphrase.")
-    if cost.ops < LEAST_COST.ops or cost.memory < LEAST_COST.memory:
+    if cost.ops < MIN_COST.ops or cost.memory < MIN_COST.memory:
         raise ValueError("the cost of a passphrase is below the least")
     random = prim.system_entropy().random
     head = _HEAD.pack(_MAGIC, random(16), cost.ops, cost.memory)
@@ -151,7 +151,7 @@ def _unlock(data: bytes, passphrase: bytes) -> bytes:
 
 def _derive(passphrase: bytes, head: bytes) -> bytes:
     _, salt, ops, memory = _HEAD.unpack(head)
-    if not (LEAST_COST.ops <= ops <= _MOST_COST.ops and LEAST_COST.memory <= memory <= _MOST_COST.memory):
+    if not (MIN_COST.ops <= ops <= _MAX_COST.ops and MIN_COST.memory <= memory <= _MAX_COST.memory):
         raise DatabaseDamaged("The key file of this profile is damaged: its cost is out of bounds")
     try:
         return prim.argon2id(passphrase, salt, ops, memory)

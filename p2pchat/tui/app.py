@@ -25,17 +25,17 @@ from textual.screen import Screen
 
 from p2pchat import errors
 from p2pchat.tui import intents, preferences, terminal, themes, wording
-from p2pchat.tui.actions.chat import Talk
-from p2pchat.tui.actions.contact import People
-from p2pchat.tui.actions.message import Picking
+from p2pchat.tui.actions.chat import ChatActions
+from p2pchat.tui.actions.contact import ContactActions
+from p2pchat.tui.actions.message import MessageActions
 from p2pchat.tui.commands import BY_NAME, Completion, Run, Unknown, completions, parse
 from p2pchat.tui.desk import Severity
 from p2pchat.tui.keys import EVERYWHERE, bindings
 from p2pchat.tui.model import Chat
-from p2pchat.tui.node_client import LOCKED, READY, Event, Seam
+from p2pchat.tui.node_client import LOCKED, READY, Event, NodeClient
 from p2pchat.tui.rtl import drawn_within
 from p2pchat.tui.screens.main import MainScreen
-from p2pchat.tui.state import Book, News
+from p2pchat.tui.state import News, State
 from p2pchat.tui.text import displayable_line, joins_emoji
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class ChatApp(App[errors.P2PChatError]):
         self,
         profile: Profile,
         *,
-        seam: Seam | None = None,
+        seam: NodeClient | None = None,
         started: Callable[[], None] | None = None,
         passphrase: str | None = None,
         clock: Callable[[], float] = monotonic,
@@ -85,8 +85,8 @@ class ChatApp(App[errors.P2PChatError]):
         """
         super().__init__(driver_class=terminal.Terminal)
         self.profile = profile
-        self.seam = seam or Seam(profile)
-        self.book = Book()
+        self.seam = seam or NodeClient(profile)
+        self.book = State()
         self.kept = preferences.read(profile.folder)
         self.now = now
         self.main = MainScreen(
@@ -96,9 +96,9 @@ class ChatApp(App[errors.P2PChatError]):
             joined=joins_emoji(os.environ),
             completer=self._completions,
         )
-        self.talk = Talk(self)
-        self.picking = Picking(self)
-        self.people = People(self, self.talk)
+        self.talk = ChatActions(self)
+        self.picking = MessageActions(self)
+        self.people = ContactActions(self, self.talk)
         self._started = started
         self._passphrase = passphrase
         self._clock = clock
@@ -184,7 +184,7 @@ class ChatApp(App[errors.P2PChatError]):
 
     def copy(self, intent: intents.CopyText) -> None:
         """Put a text on the clipboard."""
-        if len(intent.text.encode()) > terminal.MOST_COPIED:
+        if len(intent.text.encode()) > terminal.MAX_COPIED:
             self.say("That is too long for the clipboard of a terminal.", "warning")
             return
         self.copy_to_clipboard(intent.text)

@@ -11,9 +11,9 @@ from textual.screen import Screen
 from p2pchat.errors import P2PChatError
 from p2pchat.tui.intents import CopyText
 from p2pchat.tui.model import Chat
-from p2pchat.tui.node_client import Seam
+from p2pchat.tui.node_client import NodeClient
 from p2pchat.tui.screens.main import MainScreen
-from p2pchat.tui.state import Book
+from p2pchat.tui.state import State
 
 Severity = Literal["information", "warning", "error"]
 
@@ -21,8 +21,8 @@ Severity = Literal["information", "warning", "error"]
 class Desk(Protocol):
     """The app, as its hands see it."""
 
-    seam: Seam
-    book: Book
+    seam: NodeClient
+    book: State
     main: MainScreen
     now: Callable[[], datetime]
 

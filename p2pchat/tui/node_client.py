@@ -18,7 +18,19 @@ from p2pchat.tui.labels import labels
 if TYPE_CHECKING:
     from p2pchat.locations import Profile
 
-__all__ = ["GONE", "LOCKED", "READY", "STARTING", "Away", "Caller", "Event", "Link", "Seam", "cleaned", "labels"]
+__all__ = [
+    "GONE",
+    "LOCKED",
+    "READY",
+    "STARTING",
+    "ApiCaller",
+    "Away",
+    "Event",
+    "NodeClient",
+    "NodeConnection",
+    "cleaned",
+    "labels",
+]
 
 STARTING, LOCKED, READY, GONE = "starting", "locked", "ready", "gone"
 
@@ -45,7 +57,7 @@ class Away(errors.NodeGone):
     hint = "It is being started again."
 
 
-class Caller(Protocol):
+class ApiCaller(Protocol):
     """Whoever answers the API's methods: the seam, or a fake in a test."""
 
     async def call(self, method: str, **params: object) -> Any:
@@ -53,7 +65,7 @@ class Caller(Protocol):
         ...
 
 
-class Link(Protocol):
+class NodeConnection(Protocol):
     """A connection to a node, after hello."""
 
     on_event: Callable[[Event], object] | None
@@ -76,7 +88,7 @@ class Link(Protocol):
         ...
 
 
-Opener = Callable[[], Awaitable[Link]]
+Opener = Callable[[], Awaitable[NodeConnection]]
 
 
 class Gatherer:
@@ -108,7 +120,7 @@ class Gatherer:
         self._deliver(held)
 
 
-class Seam:
+class NodeClient:
     """The connection of the whole screen. `on_batch` is given events, `on_state` is told when `state` changed."""
 
     def __init__(self, profile: Profile, opener: Opener | None = None) -> None:
@@ -118,7 +130,7 @@ class Seam:
         self.on_batch: Callable[[list[Event]], object] | None = None
         self.on_state: Callable[[], object] | None = None
         self._open: Opener = opener or self._open_real
-        self._link: Link | None = None
+        self._link: NodeConnection | None = None
         self._gatherer: Gatherer | None = None
         self._keeper: asyncio.Task[None] | None = None
 
@@ -163,12 +175,12 @@ class Seam:
 
     # --- inside
 
-    async def _open_real(self) -> Link:
+    async def _open_real(self) -> NodeConnection:
         from p2pchat.api.connection import Connection
 
         return await Connection.open(self.profile)
 
-    async def _connect(self) -> Link:
+    async def _connect(self) -> NodeConnection:
         link = await self._open()
         link.on_event = self._take
         self._link = link
@@ -184,13 +196,13 @@ class Seam:
             raise
         return link
 
-    async def _listen(self, link: Link) -> None:
+    async def _listen(self, link: NodeConnection) -> None:
         """Events from now on; whoever was here before has missed some, and is told so."""
         await link.call("subscribe", events=None)
         self._become(READY)
         self._take({"event": "lagged"})
 
-    async def _keep(self, link: Link) -> None:
+    async def _keep(self, link: NodeConnection) -> None:
         """Get the node back whenever it is gone."""
         while True:
             await link.closed()
@@ -198,7 +210,7 @@ class Seam:
             self._become(GONE)
             link = await self._again()
 
-    async def _again(self) -> Link:
+    async def _again(self) -> NodeConnection:
         tries = 0
         while True:
             await asyncio.sleep(BACK_OFF[min(tries, len(BACK_OFF) - 1)])

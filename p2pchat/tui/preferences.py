@@ -18,7 +18,7 @@ RTL = ("auto", "app", "terminal", "off")
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Preferences:
     """`theme`: its name, "" for the usual one. `rtl`: who turns right-to-left text. `folded`: the list of chats is."""
 
     theme: str = ""
@@ -26,24 +26,24 @@ class Kept:
     folded: bool = False
 
 
-def read(folder: Path) -> Kept:
+def read(folder: Path) -> Preferences:
     """What was kept in a profile's folder."""
     try:
         value = json.loads((folder / FILE).read_bytes())
     except (OSError, ValueError, RecursionError):
-        return Kept()
+        return Preferences()
     if not isinstance(value, dict):
-        return Kept()
+        return Preferences()
     known = {
         field.name: value[field.name]
-        for field in fields(Kept)
+        for field in fields(Preferences)
         if field.name in value and type(value[field.name]) is type(field.default)
     }
-    kept = Kept(**known)
-    return kept if kept.rtl in RTL else Kept(kept.theme, "auto", kept.folded)
+    kept = Preferences(**known)
+    return kept if kept.rtl in RTL else Preferences(kept.theme, "auto", kept.folded)
 
 
-def write(folder: Path, kept: Kept) -> None:
+def write(folder: Path, kept: Preferences) -> None:
     """Keep it; in one step, so that a crash leaves the old one or the new one."""
     beside = folder / f"{FILE}.new"
     with contextlib.suppress(OSError):

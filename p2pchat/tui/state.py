@@ -45,7 +45,7 @@ class News:
         return {message.chat for message in self.arrived if not message.mine}
 
 
-class Book:
+class State:
     """The chats in order, newest activity first, and the requests."""
 
     def __init__(self) -> None:

@@ -36,7 +36,7 @@ NOTIFY = "\x1b]9;p2pchat: a new message\x1b\\"
 
 BELL = "\a"
 
-MOST_COPIED = 100_000
+MAX_COPIED = 100_000
 """Bytes; many terminals drop a longer OSC 52 without a word."""
 
 
@@ -54,7 +54,7 @@ _LOOK_UP = 0.1
 """Seconds after which it is looked whether the screen ends, or a key was ESC alone."""
 
 
-class Outlet:
+class TerminalOutput:
     """Where the screen is written to. A terminal that is gone takes nothing any more, and that must stop nothing:
     Textual's writing thread would die of it, and whoever waits for that thread would wait for ever.
     """
@@ -147,7 +147,7 @@ class Terminal(LinuxDriver):
         know_alt()
         super().__init__(app, **settings)
         assert sys.__stdout__ is not None
-        self._file: Any = Outlet(sys.__stdout__.fileno())
+        self._file: Any = TerminalOutput(sys.__stdout__.fileno())
 
     def start_application_mode(self) -> None:
         super().start_application_mode()  # type: ignore[no-untyped-call]  # it has no types

@@ -18,8 +18,8 @@ from rich.cells import cell_len, get_character_cell_size, split_graphemes
 from p2pchat.sanitize import clean
 
 _TAB = 4
-_MOST_ZERO_WIDTH = 4  # marks on one letter; more paint over the lines above and below
-_MOST_JOINS = 3  # a family of four
+_MAX_ZERO_WIDTH = 4  # marks on one letter; more paint over the lines above and below
+_MAX_JOINS = 3  # a family of four
 JOINER = "\u034f"
 """In a displayable text, in place of the zero-width joiner of Arabic letters: what follows that one is not counted."""
 UNSEEN = frozenset("\u200c\u200d\u200e\u200f\u061c")
@@ -127,7 +127,7 @@ def _bounded(text: str, joined: bool) -> str:
     for index, char in enumerate(text):
         if char == ZWJ:
             before, after = text[index - 1 : index], text[index + 1 : index + 2]
-            if joined and _emoji(before) and _emoji(after) and joins < _MOST_JOINS:
+            if joined and _emoji(before) and _emoji(after) and joins < _MAX_JOINS:
                 joins += 1
             elif _RTL.search(before + after):
                 kept.append(JOINER)
@@ -138,7 +138,7 @@ def _bounded(text: str, joined: bool) -> str:
             continue
         if char != "\n" and get_character_cell_size(char) == 0:
             zeros += 1
-            if zeros > _MOST_ZERO_WIDTH:
+            if zeros > _MAX_ZERO_WIDTH:
                 continue
         else:
             zeros = 0

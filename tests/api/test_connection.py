@@ -117,7 +117,7 @@ def test_a_function_gets_events_and_may_fail(profile: Profile) -> None:
 
 
 def test_events_that_nobody_reads_do_not_pile_up(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "MOST_EVENTS", 3)
+    monkeypatch.setattr(connections, "MAX_EVENTS", 3)
 
     async def main(node: FakeNode) -> None:
         connection = await Connection.open(profile)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from p2pchat.bot import rate_limit
-from p2pchat.bot.rate_limit import Brake, TooFast
+from p2pchat.bot.rate_limit import RateLimit, TooFast
 
 
 class Clock:
@@ -15,7 +15,7 @@ class Clock:
         return self.now
 
 
-def taken(made: Brake, chat: str) -> int:
+def taken(made: RateLimit, chat: str) -> int:
     """How many tokens a chat has."""
     count = 0
     while count < 100:
@@ -29,7 +29,7 @@ def taken(made: Brake, chat: str) -> int:
 
 def test_a_chat_has_so_many_and_they_come_back_in_a_minute() -> None:
     clock = Clock()
-    made = Brake(6, clock)
+    made = RateLimit(6, clock)
     assert taken(made, "a") == 6
     assert taken(made, "b") == 6
     clock.now = 9.9
@@ -41,6 +41,6 @@ def test_a_chat_has_so_many_and_they_come_back_in_a_minute() -> None:
 
 
 def test_it_remembers_so_many_chats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rate_limit, "MOST_CHATS", 2)
-    made = Brake(1, Clock())
+    monkeypatch.setattr(rate_limit, "MAX_CHATS", 2)
+    made = RateLimit(1, Clock())
     assert [taken(made, chat) for chat in ("a", "b", "a", "c", "a", "c")] == [1, 1, 0, 1, 1, 0]

@@ -13,7 +13,7 @@ import trio
 from p2pchat import errors
 from p2pchat.api import server
 from p2pchat.api.codec import API_VERSION, JsonObject
-from p2pchat.engine.runtime.events import Hub
+from p2pchat.engine.runtime.events import EventHub
 from p2pchat.locations import Profile, ProfileLock, note_socket, socket_path
 
 Answer = object | Callable[..., object]
@@ -134,7 +134,7 @@ class FakeNode:
         self.path = socket_path(profile.folder)
         self._profile = profile
         self._lock = ProfileLock(profile)
-        self.hub = Hub()
+        self.hub = EventHub()
         self.subscribed = threading.Event()
         self.ended = threading.Event()
         self._listening = threading.Event()

@@ -9,7 +9,7 @@ import pytest
 from p2pchat.cli.context import Context
 from p2pchat.cli.output import Output, qr
 from p2pchat.cli.relay import _announce, _turned_away
-from p2pchat.config import Config
+from p2pchat.config import FaceConfig
 from tests.cli.test_output import Stream
 
 LINE = "/ip4/203.0.113.5/tcp/4001/p2p/12D3KooWA4Xop1JaT3MHxwYMkCepYsv4iPVopMXwCz5iHYdBfeSB#let-me.in"
@@ -19,7 +19,7 @@ LINE = "/ip4/203.0.113.5/tcp/4001/p2p/12D3KooWA4Xop1JaT3MHxwYMkCepYsv4iPVopMXwCz
 def test_the_line_for_friends_is_also_a_qr_code_on_a_terminal(terminal: bool) -> None:
     out, err = Stream(terminal), Stream(terminal)
     event = {"event": "ready", "addresses": [LINE.partition("#")[0]], "lines": [LINE], "public": True}
-    _announce(Context(Config(Path("x")), Output(False, out, err)), event)
+    _announce(Context(FaceConfig(Path("x")), Output(False, out, err)), event)
     assert out.getvalue().startswith(f"ready\n{LINE}\n")
     assert f"p2pchat relays add {LINE}" in out.getvalue() + err.getvalue()
     assert (qr(LINE, False) in out.getvalue()) == terminal

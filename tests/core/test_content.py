@@ -15,9 +15,9 @@ from p2pchat.core.content import (
     ADDRESSES,
     BUNDLE,
     DELIVERED,
+    MAX_OWN_WAYS,
+    MAX_QUEUES,
     MESSAGE_ID,
-    MOST_OWN_WAYS,
-    MOST_QUEUES,
     PROFILE,
     QUEUES,
     RECEIPT,
@@ -38,8 +38,8 @@ from p2pchat.core.content import (
     receipt_payload,
     text_payload,
 )
-from p2pchat.core.envelope import MOST_CONTENT
-from p2pchat.core.text import MOST_TEXT_BYTES
+from p2pchat.core.envelope import MAX_CONTENT
+from p2pchat.core.text import MAX_TEXT_BYTES
 from p2pchat.errors import CannotOpen
 from tests.core.people import NOW, Chance
 
@@ -50,7 +50,7 @@ SAID = Content(TEXT, ID, 1, NOW, ("سلام 👩‍💻\0\n",))
 EXAMPLES = {
     "text": SAID,
     "empty text": replace(SAID, payload=("",)),
-    "longest text": replace(SAID, payload=("€" * (MOST_TEXT_BYTES // 3),)),
+    "longest text": replace(SAID, payload=("€" * (MAX_TEXT_BYTES // 3),)),
     "reply that expires": replace(SAID, reply_to=ID, expire_s=U32, heads=(b"12345678",) * 4),
     "receipt": Content(RECEIPT, ID, 0, NOW, (DELIVERED, (ID,) * 64)),
     "bundle": Content(BUNDLE, ID, 0, NOW, (bytes(3000),)),
@@ -58,10 +58,10 @@ EXAMPLES = {
     "profile": Content(PROFILE, ID, 0, NOW, ("Alice", True, (WAY,) * 4, (QUEUE,))),
     "introduction": Content(PROFILE, ID, 0, NOW, ("Alice", True, (WAY,) * 4, (QUEUE,), b"m" * 32)),
     "request": Content(REQUEST, ID, 0, NOW, (bytes(3000), (QUEUE,))),
-    "queues": Content(QUEUES, ID, 0, NOW, ((QUEUE,) * MOST_QUEUES,)),
+    "queues": Content(QUEUES, ID, 0, NOW, ((QUEUE,) * MAX_QUEUES,)),
     "no queues": Content(QUEUES, ID, 0, NOW, ((),)),
     "addresses": Content(ADDRESSES, ID, 0, NOW, ((WAY,),)),
-    "relay": Content(RELAY, ID, 0, NOW, (bytes(32), (b"somewhere",) * MOST_OWN_WAYS, b"word")),
+    "relay": Content(RELAY, ID, 0, NOW, (bytes(32), (b"somewhere",) * MAX_OWN_WAYS, b"word")),
     "no relay": Content(RELAY, ID, 0, NOW, (bytes(32), (), b"")),
 }
 
@@ -76,7 +76,7 @@ def test_what_is_written_is_read(case: str) -> None:
     one = EXAMPLES[case]
     data = encode_content(one)
     assert decode_content(data) == one
-    assert len(data) <= MOST_CONTENT
+    assert len(data) <= MAX_CONTENT
 
 
 @given(st.text(max_size=2000), st.integers(1, 1 << 53), st.integers(0, 1 << 53))
@@ -92,7 +92,7 @@ def test_later_versions_may_append(case: str) -> None:
     one = EXAMPLES[case]
     fields = [1, one.type, one.message_id, one.seq, one.sent_at, one.reply_to, one.expire_s]
     data = encode([*fields, [*listed(one.payload), "more"], listed(one.heads), "and", ["more"]])
-    if len(data) <= MOST_CONTENT:
+    if len(data) <= MAX_CONTENT:
         assert decode_content(data) == one
 
 
@@ -131,8 +131,8 @@ WRONG: dict[str, list[Any]] = {
     "expiry too large": fields(expire_s=U32 + 1),
     "five heads": fields(heads=[bytes(8)] * 5),
     "short head": fields(heads=[bytes(7)]),
-    "text too long": fields(payload=["x" * (MOST_TEXT_BYTES + 1)]),
-    "text too long in bytes": fields(payload=["€" * (MOST_TEXT_BYTES // 3 + 1)]),
+    "text too long": fields(payload=["x" * (MAX_TEXT_BYTES + 1)]),
+    "text too long in bytes": fields(payload=["€" * (MAX_TEXT_BYTES // 3 + 1)]),
     "text in bytes": fields(payload=[b"hi"]),
     "no text": fields(payload=[]),
     "payload that is no list": fields(payload="hi"),
@@ -175,7 +175,7 @@ def test_the_cases_above_fail_for_their_own_reason() -> None:
 
 def test_what_is_larger_than_an_envelope_is_refused() -> None:
     with pytest.raises(CannotOpen):
-        decode_content(encode([*fields(), bytes(MOST_CONTENT)]))
+        decode_content(encode([*fields(), bytes(MAX_CONTENT)]))
 
 
 def test_message_ids_grow_with_time() -> None:

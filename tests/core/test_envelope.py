@@ -10,7 +10,7 @@ from p2pchat.core import primitives as prim
 from p2pchat.core.envelope import (
     BUCKETS,
     HEADER,
-    MOST_CONTENT,
+    MAX_CONTENT,
     OVERHEAD,
     envelope_id,
     open_blob,
@@ -51,9 +51,9 @@ def test_a_blob_fills_its_bucket(length: int, size: int) -> None:
 
 
 def test_what_is_larger_is_not_written() -> None:
-    assert edges(OVERHEAD)[-1][0] == MOST_CONTENT
+    assert edges(OVERHEAD)[-1][0] == MAX_CONTENT
     with pytest.raises(ValueError, match="larger"):
-        padded(bytes(MOST_CONTENT + 1))
+        padded(bytes(MAX_CONTENT + 1))
     with pytest.raises(ValueError, match="larger"):
         seal_blob(KEY, bytes(BUCKETS[-1] - BLOB), Chance("blob").random)
 

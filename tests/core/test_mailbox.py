@@ -46,7 +46,7 @@ def test_blobs(put: Put, blob: Blob) -> None:
     assert mailbox.decode_blob(mailbox.encode_blob(blob)) == blob
 
 
-@given(u32, st.integers(0, mailbox.MOST_WANTED), pairs)
+@given(u32, st.integers(0, mailbox.MAX_WANTED), pairs)
 def test_fetches(number: int, want: int, wanted: list[tuple[int, int]]) -> None:
     assert mailbox.decode_fetch(mailbox.encode_fetch(number, want, wanted)) == (number, want, tuple(wanted))
 

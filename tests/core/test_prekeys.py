@@ -12,7 +12,7 @@ from p2pchat.core import primitives as prim
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.identity import DEVICE_ID, Device
 from p2pchat.core.prekeys import (
-    MOST_BUNDLE,
+    MAX_BUNDLE,
     bundle_digest,
     dump_set,
     load_set,
@@ -36,7 +36,7 @@ SUITES, IDENTITY, DEVICE, CERTIFICATE, DEVICE_NUMBER, SPK, KPK, OPK, OKPK, NOT_A
 
 def resigned(changes: dict[int, Any], signer: Device = ME, label: str = "bundle") -> bytes:
     """The one-time bundle with other fields, signed anew."""
-    body = decode(decode(ONE_TIME.bundle, MOST_BUNDLE)[0], MOST_BUNDLE)
+    body = decode(decode(ONE_TIME.bundle, MAX_BUNDLE)[0], MAX_BUNDLE)
     for at, value in changes.items():
         body[at] = value
     packed = encode(body)
@@ -55,7 +55,7 @@ def test_a_bundle_shows_the_public_half() -> None:
             assert bundle.opk == (prekeys.number, prim.x25519_public(prekeys.opk))
             assert bundle.okpk == (prekeys.number, prim.KemKey(prekeys.okpk_seed).public)
         assert bundle.digest == bundle_digest(prekeys.bundle)
-        assert len(prekeys.bundle) <= MOST_BUNDLE
+        assert len(prekeys.bundle) <= MAX_BUNDLE
 
 
 def test_a_bundle_holds_no_secret() -> None:
@@ -114,20 +114,20 @@ def test_a_wrong_bundle_is_refused(changes: dict[int, Any], signer: Device, labe
 
 @pytest.mark.parametrize("at", [OPK, OKPK, KPK])
 def test_nobody_between_can_strip_a_key(at: int) -> None:
-    body, signature = decode(ONE_TIME.bundle, MOST_BUNDLE)
-    fields = decode(body, MOST_BUNDLE)
+    body, signature = decode(ONE_TIME.bundle, MAX_BUNDLE)
+    fields = decode(body, MAX_BUNDLE)
     fields[at] = None
     with pytest.raises(CannotOpen):
         open_bundle(encode([encode(fields), signature]))
 
 
 def test_one_field_more_is_refused() -> None:
-    body = decode(decode(ONE_TIME.bundle, MOST_BUNDLE)[0], MOST_BUNDLE)
+    body = decode(decode(ONE_TIME.bundle, MAX_BUNDLE)[0], MAX_BUNDLE)
     packed = encode([*body, 0])
     with pytest.raises(CannotOpen):
         open_bundle(encode([packed, prim.sign(ME.identity_seed, "bundle", packed)]))
     with pytest.raises(CannotOpen):
-        open_bundle(encode([*decode(ONE_TIME.bundle, MOST_BUNDLE), 0]))
+        open_bundle(encode([*decode(ONE_TIME.bundle, MAX_BUNDLE), 0]))
 
 
 def test_a_suite_of_the_future_beside_ours_is_fine() -> None:

@@ -14,7 +14,7 @@ from p2pchat.core import primitives as prim
 from p2pchat.core import ratchet
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.envelope import HEADER, HEADER_PLAIN
-from p2pchat.core.ratchet import MOST_SKIPPED, OLD_CHAINS, Opened, Ratchet
+from p2pchat.core.ratchet import MAX_SKIPPED, OLD_CHAINS, Decrypted, Ratchet
 from p2pchat.errors import CannotOpen
 from tests.core.people import Chance, flipped, nothing
 from tests.core.test_primitives import LOW_ORDER_X, hkdf_by_definition
@@ -42,7 +42,7 @@ class Side:
         self.skipped.update({(chain, number): key for chain, number, key in opened.skipped})
         return opened.plaintext
 
-    def open(self, sealed: bytes) -> Opened:
+    def open(self, sealed: bytes) -> Decrypted:
         return ratchet.decrypt(self.state, sealed, AD, lambda *which: self.skipped.get(which), self.chance.entropy)
 
     def refuses(self, sealed: bytes) -> None:
@@ -277,16 +277,16 @@ def test_strangers_cannot_make_us_derive_keys(monkeypatch: pytest.MonkeyPatch) -
 def test_the_longest_jump() -> None:
     alice, bob = talking()
     early = alice.send(b"early")
-    ahead(alice, MOST_SKIPPED - 1)
+    ahead(alice, MAX_SKIPPED - 1)
     assert bob.receive(alice.send(b"far")) == b"far"
-    assert len(bob.skipped) == MOST_SKIPPED
+    assert len(bob.skipped) == MAX_SKIPPED
     assert bob.receive(early) == b"early"
 
 
 def test_a_longer_jump_is_refused_and_wedges_nothing() -> None:
     alice, bob = talking()
     early = alice.send(b"early")
-    ahead(alice, MOST_SKIPPED)
+    ahead(alice, MAX_SKIPPED)
     too_far = alice.send(b"too far")
     bob.refuses(too_far)
     assert bob.receive(early) == b"early"
@@ -298,24 +298,24 @@ def test_a_jump_over_the_end_of_a_chain() -> None:
     alice, bob = talking()
     bob.receive(alice.send(b""))
     early = alice.send(b"early")
-    ahead(alice, MOST_SKIPPED)
+    ahead(alice, MAX_SKIPPED)
     alice.receive(bob.send(b"turn"))
-    assert alice.state.sent_before == MOST_SKIPPED + 2
+    assert alice.state.sent_before == MAX_SKIPPED + 2
     next_chain = alice.send(b"next chain")
     bob.refuses(next_chain)
     assert bob.receive(early) == b"early"
     assert bob.receive(next_chain) == b"next chain"
-    assert len(bob.skipped) == MOST_SKIPPED
+    assert len(bob.skipped) == MAX_SKIPPED
 
 
 def test_both_jumps_at_once_are_each_within_the_limit() -> None:
     alice, bob = talking()
     bob.receive(alice.send(b""))
-    ahead(alice, MOST_SKIPPED)
+    ahead(alice, MAX_SKIPPED)
     alice.receive(bob.send(b"turn"))
-    ahead(alice, MOST_SKIPPED)
+    ahead(alice, MAX_SKIPPED)
     assert bob.receive(alice.send(b"far")) == b"far"
-    assert len(bob.skipped) == 2 * MOST_SKIPPED, "the store keeps the newest 20,000"
+    assert len(bob.skipped) == 2 * MAX_SKIPPED, "the store keeps the newest 20,000"
 
 
 # --- what a malicious contact may put under a right header key ---------------------------------------------------
@@ -348,7 +348,7 @@ HEADERS: dict[str, Callable[[list[Any]], bytes]] = {
     "negative count": changed(1, -1),
     "count too large": changed(1, 1 << 32),
     "number too large": changed(2, 1 << 32),
-    "number that jumps too far": changed(2, MOST_SKIPPED + 1),
+    "number that jumps too far": changed(2, MAX_SKIPPED + 1),
     "largest number": changed(2, (1 << 32) - 1),
     "largest count": changed(1, (1 << 32) - 1),
     "number as a boolean": changed(2, True),

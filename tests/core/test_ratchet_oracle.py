@@ -217,7 +217,7 @@ class Conversation:
         }
         assert sorted(to.skipped.values()) == sorted(library_skipped.values())
 
-    def open(self, sealed: bytes, to: Side) -> ratchet.Opened:
+    def open(self, sealed: bytes, to: Side) -> ratchet.Decrypted:
         return ratchet.decrypt(to.state, sealed, AD, lambda *which: to.skipped.get(which), self.entropy)
 
     def step(self) -> None:

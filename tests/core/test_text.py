@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from p2pchat.core.text import MOST_NAME, clean_name
+from p2pchat.core.text import MAX_NAME, clean_name
 
 ZWNJ, ZWJ = "\u200c", "\u200d"
 CLEANED = {
@@ -64,7 +64,7 @@ def test_length() -> None:
 def test_whatever_comes_out_is_clean(name: str) -> None:
     clean = clean_name(name)
     assert clean_name(clean) == clean
-    assert len(clean) <= MOST_NAME
+    assert len(clean) <= MAX_NAME
     assert clean == clean.strip()
     assert unicodedata.is_normalized("NFC", clean)
     for char in clean:

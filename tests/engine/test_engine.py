@@ -1,4 +1,4 @@
-"""The engine's inbox, turns and waiters, on a node of the fake world."""
+"""The engine's inbox, transactions and waiters, on a node of the fake world."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import trio.testing
 
 from p2pchat.core import frames
 from p2pchat.core.frames import Frame
-from p2pchat.engine.engine import HIGH_MARK, MOST_CALLS
+from p2pchat.engine.engine import HIGH_WATER_MARK, MAX_CALLS
 from p2pchat.engine.methods import table
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NoSuchContact
 from tests.support.world import World, befriend, run_world
 
 PATIENCE = 5.0  # virtual seconds
 
 
-def nothing(turn: Turn) -> None:
+def nothing(tx: Transaction) -> None:
     pass
 
 
 def test_everybody_who_waits_for_room_gets_it(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice = await world.start("alice")
-        for _ in range(10 * HIGH_MARK):
+        for _ in range(10 * HIGH_WATER_MARK):
             alice.engine.post(nothing)
         with trio.fail_after(PATIENCE):
             async with trio.open_nursery() as links:
@@ -51,7 +51,7 @@ def test_a_flood_of_small_frames_waits_on_its_link(tmp_path: Path, kind: int) ->
             while link.child_tasks:
                 most = max(most, alice.engine.waiting)
                 await trio.lowlevel.checkpoint()
-        assert 0 < most <= HIGH_MARK
+        assert 0 < most <= HIGH_WATER_MARK
 
     run_world(tmp_path, main)
 
@@ -76,7 +76,7 @@ def test_a_send_that_is_only_to_be_saved_is_taken_without_a_task(tmp_path: Path)
         assert isinstance(second, NoSuchContact)
         log = await alice.call("log", chat="bob")
         assert [one["id"] for one in log] == [one["id"] for one in (first, third) if isinstance(one, dict)]
-        for _ in range(MOST_CALLS):
+        for _ in range(MAX_CALLS):
             alice.engine.post(nothing)
         assert not ask("send", chat="bob", text="too much")
 

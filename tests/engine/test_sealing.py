@@ -12,7 +12,7 @@ import trio
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.engine.delivery import link_sender
 from p2pchat.engine.runtime import transaction as turns
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DiskFull
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store.database import Database
@@ -27,12 +27,12 @@ A_PART = 3
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "SEAL_A_TURN", A_PART * BUCKETS[0])
+    monkeypatch.setattr(turns, "MAX_SEALED_BYTES", A_PART * BUCKETS[0])
 
 
 class Watched:
-    """`sealed` and `more`: for every turn from now on, how many envelopes were made of what waited, and how many inputs
-    it left for later turns. `begun`: there was one.
+    """`sealed` and `more`: for every transaction from now on, how many envelopes were made of what waited, and how many
+    inputs it left for later transactions. `begun`: there was one.
     """
 
     def __init__(self, node: WorldNode, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,13 +41,13 @@ class Watched:
         self.begun = trio.Event()
         transaction = node.engine._transaction
 
-        def watched(batch: Sequence[Any], brief: bool) -> Turn:
-            turn = transaction(batch, brief)
-            self.sealed.append(A_PART - turn.sealable // BUCKETS[0])
-            self.more.append(len(turn.following))
-            if turn.following:
+        def watched(batch: Sequence[Any], brief: bool) -> Transaction:
+            tx = transaction(batch, brief)
+            self.sealed.append(A_PART - tx.sealable // BUCKETS[0])
+            self.more.append(len(tx.following))
+            if tx.following:
                 self.begun.set()
-            return turn
+            return tx
 
         monkeypatch.setattr(node.engine, "_transaction", watched)
 
@@ -197,7 +197,7 @@ def test_it_goes_on_when_the_disk_has_room_again(tmp_path: Path, monkeypatch: py
 
 
 def test_a_power_cut_at_every_boundary_of_a_renewal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "SEAL_A_TURN", 2 * BUCKETS[0])
+    monkeypatch.setattr(turns, "MAX_SEALED_BYTES", 2 * BUCKETS[0])
     boundaries = renewed(tmp_path / "count", None)
     assert boundaries > 30
     for cut_at in range(boundaries):

@@ -20,9 +20,9 @@ from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame
 from p2pchat.core.mailbox import Blob
 from p2pchat.relay import mailbox, server
-from p2pchat.relay.clients import Client
+from p2pchat.relay.clients import ClientStream
 from p2pchat.relay.config import load
-from p2pchat.relay.store import Deposit, Kept, MailboxStore
+from p2pchat.relay.store import DepositResult, MailboxStore, NewBlob
 
 LATE = 2.0
 """Seconds by which everything comes too late."""
@@ -34,19 +34,19 @@ LAST_PLACE = (1 << 64) - 1
 class Losing(MailboxStore):
     """Says that it has what it was given, and has it not."""
 
-    def change(self, deposits: Sequence[Deposit], deletes: Mapping[bytes, int], now: int) -> list[Kept]:
+    def change(self, deposits: Sequence[NewBlob], deletes: Mapping[bytes, int], now: int) -> list[DepositResult]:
         super().change([], deletes, now)
-        return [Kept(words.DONE)] * len(deposits)
+        return [DepositResult(words.DONE)] * len(deposits)
 
 
 class Keeping(MailboxStore):
     """Says that it has deleted, and gives the same again."""
 
-    def change(self, deposits: Sequence[Deposit], deletes: Mapping[bytes, int], now: int) -> list[Kept]:
+    def change(self, deposits: Sequence[NewBlob], deletes: Mapping[bytes, int], now: int) -> list[DepositResult]:
         return super().change(deposits, {}, now)
 
 
-class Repeating(Client):
+class Repeating(ClientStream):
     """Every blob comes twice, and after a while once more."""
 
     def send(self, frame: Frame) -> None:
@@ -60,7 +60,7 @@ class Repeating(Client):
         super().send(frame)
 
 
-class Late(Client):
+class Late(ClientStream):
     """Everything comes late."""
 
     def __init__(self, *args: Any) -> None:
@@ -80,7 +80,7 @@ class Late(Client):
             super().send(frame)
 
 
-class Shuffling(Client):
+class Shuffling(ClientStream):
     """Blobs come from the last to the first."""
 
     def __init__(self, *args: Any) -> None:
@@ -103,7 +103,7 @@ class Shuffling(Client):
             super().send(frame)
 
 
-class Inventing(Client):
+class Inventing(ClientStream):
     """Before every blob comes a false one in its place, and whoever asks is given some that nobody deposited."""
 
     def send(self, frame: Frame) -> None:
@@ -121,7 +121,7 @@ class Inventing(Client):
         super().send(Frame(words.BLOB, words.encode_blob(Blob(handle, place, blob))))
 
 
-class Exhausting(Client):
+class Exhausting(ClientStream):
     """The first blob comes in the last place there is."""
 
     def send(self, frame: Frame) -> None:
@@ -131,7 +131,7 @@ class Exhausting(Client):
         super().send(frame)
 
 
-class Withholding(Client):
+class Withholding(ClientStream):
     """Has it, and gives nothing out."""
 
     def send(self, frame: Frame) -> None:
@@ -142,8 +142,8 @@ class Withholding(Client):
             super().send(frame)
 
 
-LIES: dict[str, tuple[type[MailboxStore], type[Client]]] = {
-    "drops": (Losing, Client),
+LIES: dict[str, tuple[type[MailboxStore], type[ClientStream]]] = {
+    "drops": (Losing, ClientStream),
     "repeats": (Keeping, Repeating),
     "delays": (MailboxStore, Late),
     "reorders": (MailboxStore, Shuffling),
@@ -161,7 +161,7 @@ def main() -> None:
     args = parser.parse_args()
     store, client = LIES[args.lie]
     config = load({"data": args.data, "listen": [args.listen]}, {})
-    with patch.object(server, "MailboxStore", store), patch.object(mailbox, "Client", client):
+    with patch.object(server, "MailboxStore", store), patch.object(mailbox, "ClientStream", client):
         server.run(config, lambda event: print(json.dumps(event), flush=True))
 
 

@@ -26,7 +26,7 @@ from multiaddr import Multiaddr
 
 from p2pchat.net import addresses as addr
 from p2pchat.net.libp2p.host import LibP2PHost
-from p2pchat.net.relays.reservations import Known
+from p2pchat.net.relays.reservations import RelayAccess
 from tests.conftest import run
 from tests.support.hosts import ECHO, make, running
 from tests.support.relays import Place, echoes, meeting
@@ -68,7 +68,7 @@ def test_our_guests_and_diallers_at_their_relay() -> None:
             assert key is not None
             address = str(host.get_addrs()[0]).partition("/p2p/")[0]
             place = Place(bob, nursery)
-            place.kept.want(key, Known((address,)))
+            place.kept.want(key, RelayAccess((address,)))
             await place.until(key)
             stream = await alice.open(bob.peer, place.kept.ways(), ECHO)
             assert stream.route == "circuit"

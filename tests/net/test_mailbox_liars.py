@@ -12,9 +12,9 @@ from p2pchat.core import mailbox as words
 from p2pchat.core.mailbox import DONE, STAMPED
 from p2pchat.net.frames import DEADLINE
 from p2pchat.net.mailbox.client import IDLE
-from p2pchat.net.mailbox.deposit import MOST_STAMP_BITS, MOST_UNANSWERED
-from p2pchat.net.mailbox.fetch import MOST_PLACE, MOST_PUSHED, PAGE, ROOM
-from p2pchat.net.mailbox.stream import LOOK, LOST_AFTER, MOST_PINGS, PING_AFTER, STUCK_AFTER
+from p2pchat.net.mailbox.deposit import MAX_STAMP_BITS, MAX_UNANSWERED
+from p2pchat.net.mailbox.fetch import MAX_PLACE, MAX_PUSHED, PAGE, ROOM
+from p2pchat.net.mailbox.stream import LOOK, LOST_AFTER, MAX_PINGS, PING_AFTER, STUCK_AFTER
 from tests.support.boxes import Keys, blob, run
 from tests.support.mails import AT_RELAY, HELLO, RELAY, Liar, Scene, lied_to, own, theirs
 
@@ -87,7 +87,7 @@ async def a_pong_for_nothing(liar: Liar) -> None:
 
 async def pings_without_end(liar: Liar) -> None:
     await liar.greet()
-    await liar.say(*[(words.PING, b"")] * (MOST_PINGS + 2))
+    await liar.say(*[(words.PING, b"")] * (MAX_PINGS + 2))
 
 
 async def opened_without_open(liar: Liar) -> None:
@@ -165,7 +165,7 @@ async def a_place_before_the_first(liar: Liar) -> None:
 
 async def a_place_beyond_all(liar: Liar) -> None:
     await liar.greet()
-    await liar.blob(await liar.following(BOB), MOST_PLACE + 1)
+    await liar.blob(await liar.following(BOB), MAX_PLACE + 1)
 
 
 async def more_of_nothing(liar: Liar) -> None:
@@ -187,7 +187,7 @@ async def padding_without_end(liar: Liar) -> None:
 async def pushes_without_end(liar: Liar) -> None:
     await liar.greet()
     ours = await liar.following(BOB)
-    for place in range(1, MOST_PUSHED + 2):
+    for place in range(1, MAX_PUSHED + 2):
         await liar.blob(ours, place)
 
 
@@ -233,7 +233,7 @@ def test_a_relay_that_does_not_keep_to_the_protocol_is_left(script: Say) -> None
 
     async def honest(liar: Liar) -> None:
         await liar.greet()
-        await liar.blob(await liar.following(BOB), MOST_PLACE, len(HONEST))
+        await liar.blob(await liar.following(BOB), MAX_PLACE, len(HONEST))
         while True:
             await liar.hear(words.PING)
             await liar.say((words.PONG, b""))
@@ -247,7 +247,7 @@ def test_a_relay_that_does_not_keep_to_the_protocol_is_left(script: Say) -> None
             assert len(scene.lines.dialled) == 1
             assert scene.lines.streams[0].closed
             came = scene.letters.came
-            await scene.letters.until(lambda: any((MOST_PLACE, HONEST) in blobs for blobs in came.values()))
+            await scene.letters.until(lambda: any((MAX_PLACE, HONEST) in blobs for blobs in came.values()))
             assert len(scene.lines.dialled) == 9
             assert 2**5 < scene.lines.dialled[-1] < 2**9
             assert scene.health == ("connected", "")
@@ -399,7 +399,7 @@ def test_one_that_does_not_let_us_collect_is_asked_again_later(at: str, code: in
 
 def test_stamps_that_cost_too_much_are_not_made() -> None:
     async def dear(liar: Liar) -> None:
-        await liar.greet(stamp_bits=MOST_STAMP_BITS + 1)
+        await liar.greet(stamp_bits=MAX_STAMP_BITS + 1)
         await liar.hear_opens()
         put = words.decode_put(await liar.hear(words.PUT))
         await liar.say((words.RESULTS, words.encode_results([(put.number, DONE)])))
@@ -473,7 +473,7 @@ def test_no_more_is_under_way_than_it_answers() -> None:
                 blobs = [(number, blob(number, size)) for number in range(400)]
                 scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, blobs)
                 await trio.sleep(10)
-                assert len(heard) == MOST_UNANSWERED // size
+                assert len(heard) == MAX_UNANSWERED // size
 
     run(main)
 

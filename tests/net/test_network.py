@@ -18,11 +18,11 @@ from p2pchat.core.session import Pair, pair
 from p2pchat.net import addresses as addr
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.host import LibP2PHost
-from p2pchat.net.libp2p.yamux import PING_AFTER, PONG_PATIENCE
-from p2pchat.net.links.invite_protocol import Offer
+from p2pchat.net.libp2p.yamux import PING_AFTER, PONG_TIMEOUT
+from p2pchat.net.links.invite_protocol import OfferedInvite
 from p2pchat.net.network import Network
 from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
-from p2pchat.net.relays.reservations import Known
+from p2pchat.net.relays.reservations import RelayAccess
 from tests.conftest import run
 from tests.support.hosts import Middle, connections, make
 from tests.support.relays import NOW, Place, clock, echoes, ended, meeting
@@ -105,7 +105,7 @@ class Person:
 
     # nobody joins here
 
-    def offer(self, invite: bytes) -> Offer | None:
+    def offer(self, invite: bytes) -> OfferedInvite | None:
         raise NotImplementedError
 
     def follow_offers(self, changed: Callable[[Iterable[bytes]], None]) -> None:
@@ -284,7 +284,7 @@ def test_a_relay_that_answers_no_more_is_left_with_its_circuits_in_twenty_five_s
             dave = make(4)
             await nursery.start(dave.run)
             place = Place(dave, nursery)
-            place.kept.want(here.relay.peer, Known((middle.address,)))
+            place.kept.want(here.relay.peer, RelayAccess((middle.address,)))
             await place.until(here.relay)
             stream = await here.alice.open(dave.peer, here.ways(), "/test/echo/1")
             assert await echoes(stream)
@@ -297,10 +297,10 @@ def test_a_relay_that_answers_no_more_is_left_with_its_circuits_in_twenty_five_s
             mock.jump(PING_AFTER)
             await wait_all_tasks_blocked(0.05)
             assert place.kept.held(here.relay.peer)
-            mock.jump(PONG_PATIENCE)
+            mock.jump(PONG_TIMEOUT)
             await place.until(here.relay, held=False)
             assert await ended(back)
-            assert PING_AFTER + PONG_PATIENCE <= 30
+            assert PING_AFTER + PONG_TIMEOUT <= 30
             nursery.cancel_scope.cancel()
 
     run(main, mock)

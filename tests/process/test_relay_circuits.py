@@ -19,7 +19,7 @@ from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.circuit_messages import HopMessage
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.ports import Stream
-from p2pchat.net.relays.reservations import Known
+from p2pchat.net.relays.reservations import RelayAccess
 from tests.support.boxes import Keys, MailClient
 from tests.support.hosts import ECHO, echo
 from tests.support.processes import Place, place
@@ -59,7 +59,7 @@ async def meeting(address: str, over: str = "") -> AsyncIterator[Meeting]:
     async with trio.open_nursery() as nursery, host() as alice, host() as bob:
         bob.handle(ECHO, echo)
         guest = Guest(bob, nursery)
-        guest.kept.want(relay, Known((where,)))
+        guest.kept.want(relay, RelayAccess((where,)))
         await guest.until(relay)
         yield Meeting(alice, bob, relay, where)
         nursery.cancel_scope.cancel()

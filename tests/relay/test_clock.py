@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from p2pchat.core.mailbox import HOUR_MS
-from p2pchat.relay.clock import AGREEMENT_SECONDS, RelayClock, Seen
+from p2pchat.relay.clock import AGREEMENT_SECONDS, ClockRecord, RelayClock
 from tests.support.boxes import NOW
 
 DAY_MS, HOUR = 24 * HOUR_MS, NOW // HOUR_MS
@@ -18,7 +18,7 @@ class Machine:
         self.wall = wall
         self.up = 1000.0
 
-    def start(self, seen: Seen | None = None, *, trust: bool = False) -> RelayClock:
+    def start(self, seen: ClockRecord | None = None, *, trust: bool = False) -> RelayClock:
         return RelayClock(lambda: self.wall, lambda: self.up, seen, trust=trust)
 
     def wait(self, ms: int) -> None:
@@ -130,5 +130,5 @@ def test_a_long_pause_counts_after_a_day_and_at_once_where_the_operator_says_so(
 
 
 def test_what_the_disk_knows_has_the_precision_of_an_hour() -> None:
-    assert Machine().start().seen == Seen(HOUR, 0, None)
-    assert old(Machine()).seen == Seen(HOUR + 72, 0, 0)
+    assert Machine().start().seen == ClockRecord(HOUR, 0, None)
+    assert old(Machine()).seen == ClockRecord(HOUR + 72, 0, 0)

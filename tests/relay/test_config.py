@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from p2pchat.relay.config import SYSTEM_FOLDER, BadSetting, Config, example, load
+from p2pchat.relay.config import SYSTEM_FOLDER, BadSetting, RelayConfig, example, load
 
 HERE = {"XDG_DATA_HOME": "/data"}
 
 
 def test_without_anything_the_defaults_hold() -> None:
-    assert load({}, HERE) == Config(data="/data/p2pchat-relay")
+    assert load({}, HERE) == RelayConfig(data="/data/p2pchat-relay")
 
 
 def test_flags_go_before_the_environment_and_it_before_the_file(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_the_example_names_every_setting_with_its_default_and_its_reason() -> No
     text = example()
     assert tomllib.loads(text) == {}
     settings: dict[str, Any] = tomllib.loads(re.sub(r"^#(?=\w+ = )", "", text, flags=re.MULTILINE))
-    for one in fields(Config):
+    for one in fields(RelayConfig):
         assert settings[one.name] == (list(one.default) if isinstance(one.default, tuple) else one.default)
         assert len(one.metadata["about"].split()) > 3
     assert max(map(len, text.splitlines())) <= 100

@@ -15,8 +15,8 @@ from p2pchat.errors import LinkLost, Refused, Unreachable
 from p2pchat.net import addresses as addr
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.mailbox import stream as mailstream
-from p2pchat.net.relays.reservations import Known
-from p2pchat.relay.embedded import SmallRelay
+from p2pchat.net.relays.reservations import RelayAccess
+from p2pchat.relay.embedded import EmbeddedRelay
 from tests.conftest import run
 from tests.support.hosts import ECHO, make, running
 from tests.support.relays import Place, clock, echoes
@@ -29,7 +29,7 @@ class Contacts:
 
     def __init__(self, folder: Path, nursery: trio.Nursery) -> None:
         self.alice, self.bob, self.carol, self.eve = (make(number) for number in (1, 2, 3, 4))
-        self.relay = SmallRelay(self.alice, folder / "relay.db", TOKEN, clock, Random(1).randbytes)
+        self.relay = EmbeddedRelay(self.alice, folder / "relay.db", TOKEN, clock, Random(1).randbytes)
         self.nursery = nursery
         self.over = trio.Event()
         self.ended = trio.Event()
@@ -68,12 +68,12 @@ def test_a_contact_is_reached_by_it_and_a_stranger_is_not(tmp_path: Path) -> Non
         async with contacts(tmp_path) as here:
             place = Place(here.bob, here.nursery)
             opened = addr.with_pass(here.alice.addresses(), relay_pass(here.alice.peer, TOKEN))
-            place.kept.want(here.alice.peer, Known(opened, TOKEN))
+            place.kept.want(here.alice.peer, RelayAccess(opened, TOKEN))
             await place.until(here.alice)
             ways = [addr.circuit(address, here.alice.peer) for address in opened]
             assert await echoes(await here.carol.open(here.bob.peer, ways, ECHO))
             others = Place(here.eve, here.nursery)
-            others.kept.want(here.alice.peer, Known(opened))
+            others.kept.want(here.alice.peer, RelayAccess(opened))
             while not others.kept.problem(here.alice.peer):
                 await trio.lowlevel.checkpoint()
             assert "reservation refused" in others.kept.problem(here.alice.peer)

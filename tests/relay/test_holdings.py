@@ -13,7 +13,7 @@ from p2pchat.net.addresses import neighbourhood
 from p2pchat.relay import holdings
 from p2pchat.relay.holdings import READ_WITHIN_HOURS, UNREAD_AFTER_HOURS, Holdings, Source
 from p2pchat.relay.limits import Origins
-from p2pchat.relay.store import Deposit, MailboxStore, Quota
+from p2pchat.relay.store import MailboxStore, NewBlob, Quota
 from tests.support.boxes import NOW, blob
 
 HOUR = NOW // HOUR_MS
@@ -36,7 +36,7 @@ def source(ip: str) -> Source:
 
 
 def put(store: MailboxStore, ip: str, queue: str, *names: object, hours: int = 24) -> list[int]:
-    deposits = [Deposit(qid(queue), blob(f"{queue} {name}"), HOUR + hours, source=source(ip)) for name in names]
+    deposits = [NewBlob(qid(queue), blob(f"{queue} {name}"), HOUR + hours, source=source(ip)) for name in names]
     return [kept.code for kept in store.change(deposits, {}, NOW)]
 
 
@@ -107,7 +107,7 @@ def test_nothing_is_given_up_in_vain(store: MailboxStore) -> None:
     """A large blob of one who may take a little, but not so much, changes nothing."""
     put(store, "203.0.113.8", "eve", *range(ROOM - 20))
     put(store, HONEST, "alice", *range(20))
-    large = [Deposit(qid("alice"), blob(number, 65_536), HOUR + 24, source=source(HONEST)) for number in range(20)]
+    large = [NewBlob(qid("alice"), blob(number, 65_536), HOUR + 24, source=source(HONEST)) for number in range(20)]
     codes = [kept.code for kept in store.change(large, {}, NOW)]
     assert codes[0] == DONE
     assert codes[-1] == RELAY_FULL

@@ -201,7 +201,7 @@ def test_answers_have_the_length_of_a_power_of_two(tmp_path: Path) -> None:
 
 
 def test_a_long_answer_comes_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "MOST_ANSWER", 100_000)
+    monkeypatch.setattr(batches, "MAX_ANSWER", 100_000)
 
     async def main() -> None:
         async with relay(tmp_path) as at:
@@ -264,12 +264,12 @@ def test_at_most_so_many_wait_for_their_delete_and_then_it_goes_on(tmp_path: Pat
     async def main() -> None:
         async with relay(tmp_path) as at:
             alice, bob = await depositor(at), await recipient(at)
-            total = 3 * clients.MOST_PUSHED
+            total = 3 * clients.MAX_PUSHED
             await bob.watch((0, 0))
             got: list[words.Blob] = []
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(alice.put, 0, *(blob(number) for number in range(total)))
-                while len(got) < clients.MOST_PUSHED:
+                while len(got) < clients.MAX_PUSHED:
                     got.append(await bob.next_pushed())
             await trio.sleep(10)
             await bob.ping()
@@ -288,7 +288,7 @@ def test_at_most_so_many_wait_for_their_delete_and_then_it_goes_on(tmp_path: Pat
 
 def test_a_client_that_was_slow_catches_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It took nothing for a while, so what came was not kept in memory for it; it comes from the disk."""
-    monkeypatch.setattr(clients, "MOST_WAITING", 50_000)
+    monkeypatch.setattr(clients, "MAX_WAITING", 50_000)
 
     async def main() -> None:
         async with relay(tmp_path) as at:
@@ -305,7 +305,7 @@ def test_a_client_that_was_slow_catches_up(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_pushes_wait_while_memory_is_short_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clients, "MOST_OUT", 100_000)
+    monkeypatch.setattr(clients, "MAX_OUT", 100_000)
 
     async def main() -> None:
         async with relay(tmp_path) as at:
@@ -358,13 +358,13 @@ def test_what_its_writer_puts_into_a_box_replaces_what_is_there(tmp_path: Path) 
         async with relay(tmp_path) as at:
             alice, bob = await depositor(at, box), await recipient(at, box)
             await bob.watch((0, 0))
-            for number in range(clients.MOST_PUSHED + 10):
+            for number in range(clients.MAX_PUSHED + 10):
                 assert await alice.put(0, blob(number)) == [DONE]
                 pushed = await bob.next_pushed()
                 assert pushed.blob == blob(number)
                 assert await bob.delete(0, pushed.place) == DONE
             assert at.store.blobs == 1
-            assert [one.blob for one in (await bob.fetch(8, (0, 0)))[0]] == [blob(clients.MOST_PUSHED + 9)]
+            assert [one.blob for one in (await bob.fetch(8, (0, 0)))[0]] == [blob(clients.MAX_PUSHED + 9)]
 
     run(main)
 

@@ -22,8 +22,8 @@ from p2pchat.net.addresses import neighbourhood
 from p2pchat.net.admission import budget
 from p2pchat.net.admission.budget import Account
 from p2pchat.relay import batches, clients, terms
-from p2pchat.relay.limits import STAMP_SECONDS, Bucket, Budget, Origin, Origins, Spent
-from p2pchat.relay.mailbox import COSTS, Mailbox
+from p2pchat.relay.limits import STAMP_SECONDS, Bucket, Origin, Origins, PlaceBudget, Spent
+from p2pchat.relay.mailbox import COSTS, MailboxServer
 from p2pchat.relay.store import Quota
 from tests.support.boxes import LIMITS, NOW, PATIENCE, RELAY, Keys, MailClient, Relay, blob, inline, relay, run
 from tests.support.turns import counted
@@ -291,12 +291,12 @@ def test_a_stream_opens_so_many_queues_and_failures_count(tmp_path: Path, monkey
     async def main() -> None:
         async with relay(tmp_path) as at:
             eve = await at.client()
-            for handle in range(words.MOST_HANDLES):
+            for handle in range(words.MAX_HANDLES):
                 changes: dict[str, Any] = {"signature": bytes(64)} if handle % 2 else {}
                 assert await eve.open(handle, TO_PUT, BOB, **changes) == (NOT_ALLOWED if handle % 2 else DONE)
             assert await eve.open(2000, TO_PUT, BOB) == TOO_FAST
             assert await eve.open(2000, TO_PUT, BOB) == TOO_FAST
-            assert len(checks) == words.MOST_HANDLES  # no signature is checked beyond it
+            assert len(checks) == words.MAX_HANDLES  # no signature is checked beyond it
 
     run(main)
 
@@ -354,20 +354,20 @@ def test_places_are_named_by_a_keyed_hash() -> None:
     [("192.0.2.{}", 40), ("2001:db8:0:{:x}::1", 20), ("2001:db8:0:{:x}00::1", 40), ("203.0.{}.1", 250)],
 )
 def test_many_places_of_one_network_have_no_more_than_it_has(pattern: str, most: int) -> None:
-    budget = Budget(10, 0.001)
+    budget = PlaceBudget(10, 0.001)
     places = [origin(pattern.format(number)) for number in range(1, 26)]
     assert sum(budget.take(place, 0.0) for place in places for _ in range(11)) == most
 
 
 def test_who_come_by_other_relays_are_one_network() -> None:
-    budget, origins = Budget(10, 0.001), Origins(bytes)
+    budget, origins = PlaceBudget(10, 0.001), Origins(bytes)
     places = [origins.of(f"circuit {number:064x}") for number in range(25)]
     assert sum(budget.take(place, 0.0) for place in places for _ in range(11)) == 40
 
 
 def test_a_flood_of_places_makes_nobody_forget_what_was_used_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("p2pchat.relay.limits.MAX_PLACES", 64)
-    budget, greedy = Budget(10, 1.0), origin("192.0.2.1")
+    budget, greedy = PlaceBudget(10, 1.0), origin("192.0.2.1")
     assert budget.take(greedy, 0.0, 10)
     for number in range(2000):
         budget.take(origin(f"10.{number >> 8}.{number & 255}.1"), 0.0, 10)
@@ -378,7 +378,7 @@ def test_a_flood_of_places_makes_nobody_forget_what_was_used_up(monkeypatch: pyt
 
 
 def test_new_limits_hold_for_those_who_are_there() -> None:
-    budget, here = Budget(10, 1.0), origin("192.0.2.1")
+    budget, here = PlaceBudget(10, 1.0), origin("192.0.2.1")
     assert budget.take(here, 0.0, 10)
     budget.resize(2, 1.0)
     assert not budget.take(here, 100.0, 3)
@@ -416,7 +416,7 @@ def test_who_asks_for_much_and_reads_nothing_costs_little_memory_and_is_let_go(t
             found, _, _ = await bob.fetch(512, (0, 0))
             assert found
             assert trio.current_time() - began < 1
-            assert at.mailbox.waiting_bytes < 2 * batches.MOST_ANSWER
+            assert at.mailbox.waiting_bytes < 2 * batches.MAX_ANSWER
             await at.serving[id(eve.stream)].wait()
             assert trio.current_time() - began <= PATIENCE + 1
             assert (at.mailbox.clients, at.mailbox.waiting_bytes) == (2, 0)
@@ -435,8 +435,8 @@ def test_one_queue_watched_under_a_thousand_handles_is_pushed_to_the_window_and_
                 await eve.watch(*((handle + more, 0) for more in range(8)))
             await trio.sleep(1)
             await eve.ping()
-            assert len(eve.pushed) == clients.MOST_PUSHED
-            assert at.mailbox.pushes.pushed == clients.MOST_PUSHED
+            assert len(eve.pushed) == clients.MAX_PUSHED
+            assert at.mailbox.pushes.pushed == clients.MAX_PUSHED
 
     run(main)
 
@@ -450,7 +450,7 @@ def test_frames_that_carry_nothing_are_taken_in_slices_and_then_later(
         account = Account()
         async with relay(tmp_path, account_of=lambda stream: account) as at:
             eve, bob, began = await at.client(), await at.client(), trio.current_time()
-            with counted(monkeypatch, Mailbox, "_take") as steps:
+            with counted(monkeypatch, MailboxServer, "_take") as steps:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(eve.send, *[Frame(words.PING, b"")] * 10_000)
                     for _ in range(10_000):
@@ -509,13 +509,13 @@ def test_reads_for_many_come_a_few_at_a_time(tmp_path: Path) -> None:
             async with trio.open_nursery() as nursery:
                 for number in range(40):
                     nursery.start_soon(ask, number)
-            assert 1 < most[0] <= batches.MOST_READS
+            assert 1 < most[0] <= batches.MAX_READS
 
     run(main)
 
 
 def test_while_memory_is_short_the_slow_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clients, "MOST_OUT", 3_000_000)
+    monkeypatch.setattr(clients, "MAX_OUT", 3_000_000)
 
     async def main() -> None:
         async with relay(tmp_path) as at:
@@ -561,7 +561,7 @@ def test_deposits_wait_for_the_disk_and_do_not_pile_up(tmp_path: Path, monkeypat
                 await trio.sleep(1)
                 disk.set()
             assert sum(sizes) == 600 * BUCKETS[-1]
-            assert max(sizes) <= batches.MOST_BYTES + BUCKETS[-1]
+            assert max(sizes) <= batches.MAX_BYTES + BUCKETS[-1]
 
     run(main)
 

@@ -13,7 +13,7 @@ from p2pchat.core import names
 from p2pchat.net.admission.budget import Account
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.transport import pipes
-from p2pchat.relay.mailbox import Mailbox, account_of, place_of
+from p2pchat.relay.mailbox import MailboxServer, account_of, place_of
 from p2pchat.relay.store import MailboxStore, Quota
 from tests.conftest import run
 from tests.support.boxes import LIMITS, NOW
@@ -50,7 +50,7 @@ def test_a_returning_client_costs_few_writes_and_turns(tmp_path: Path, monkeypat
         host = LibP2PHost(bytes([1]) * 32, ["/ip4/127.0.0.1/tcp/0"])
         store = MailboxStore.open(tmp_path / "mailbox.db", Quota(least_free=0), NOW)
         store._connection.set_trace_callback(counted_statement)
-        mailbox = Mailbox(
+        mailbox = MailboxServer(
             host.peer,
             store,
             LIMITS,

@@ -12,7 +12,7 @@ import pytest
 from p2pchat.errors import P2PChatError, UsageError
 from p2pchat.net.ports import Stream
 from p2pchat.relay import server
-from p2pchat.relay.config import BadSetting, Config
+from p2pchat.relay.config import BadSetting, RelayConfig
 from p2pchat.relay.folder import Folder
 from p2pchat.relay.mailbox import place_of
 
@@ -44,7 +44,7 @@ def test_who_comes_by_another_relay_shares_a_place_with_nobody() -> None:
 )  # fmt: skip
 def test_settings_that_cannot_be_meant(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(P2PChatError, match=said) as caught:
-        server._Relay(Config(data=str(tmp_path), **changes), Folder(tmp_path))
+        server._Relay(RelayConfig(data=str(tmp_path), **changes), Folder(tmp_path))
     assert isinstance(caught.value, UsageError)
 
 
@@ -80,7 +80,7 @@ def test_it_may_open_as_many_files_as_it_has_connections(
 def test_a_token_is_read_from_its_file(tmp_path: Path, text: str) -> None:
     file = tmp_path / "token"
     file.write_bytes(text.encode())
-    assert server.mailbox_limits(Config(token_file=str(file))).token == b"let-me.in"
+    assert server.mailbox_limits(RelayConfig(token_file=str(file))).token == b"let-me.in"
 
 
 @pytest.mark.parametrize("text", ["", "\n", "let me in", "t" * 65, "ä", "a#b"])
@@ -88,13 +88,13 @@ def test_what_is_no_token_is_refused_without_repeating_it(tmp_path: Path, text: 
     file = tmp_path / "file"
     file.write_bytes(text.encode())
     with pytest.raises(BadSetting, match="no token") as caught:
-        server.mailbox_limits(Config(token_file=str(file)))
+        server.mailbox_limits(RelayConfig(token_file=str(file)))
     assert len(text) < 3 or text not in caught.value.line()
 
 
 def test_a_token_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(BadSetting, match="cannot be read"):
-        server.mailbox_limits(Config(token_file=str(tmp_path / "token")))
+        server.mailbox_limits(RelayConfig(token_file=str(tmp_path / "token")))
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_token_that_is_not_there_is_said(tmp_path: Path) -> None:
     ],
 )
 def test_it_knows_whether_others_can_dial_it(tmp_path: Path, address: str, public: bool) -> None:
-    relay = server._Relay(Config(data=str(tmp_path), announce=(address,)), Folder(tmp_path))
+    relay = server._Relay(RelayConfig(data=str(tmp_path), announce=(address,)), Folder(tmp_path))
     assert relay._is_public() is public
     assert relay._found_at()["lines"][0].startswith(address + "/p2p/")
     relay.store.close()

@@ -23,8 +23,8 @@ from p2pchat.errors import DatabaseDamaged, DatabaseNewer, DiskFull, P2PChatErro
 from p2pchat.relay import disk
 from p2pchat.relay import store as module
 from p2pchat.relay.batches import Batch, apply
-from p2pchat.relay.clock import Seen
-from p2pchat.relay.store import Deposit, Kept, MailboxStore, Quota
+from p2pchat.relay.clock import ClockRecord
+from p2pchat.relay.store import DepositResult, MailboxStore, NewBlob, Quota
 from tests.support.boxes import NOW, blob
 
 HOUR = NOW // HOUR_MS
@@ -41,11 +41,11 @@ def opened(folder: Path, quota: Quota = ROOMY, now: int = NOW) -> Iterator[Mailb
         store.close()
 
 
-def deposit(number: int | str, qid: bytes = ONE, hours: int = 24, size: int = 4096, box: bool = False) -> Deposit:
-    return Deposit(qid, blob(number, size), HOUR + hours, box)
+def deposit(number: int | str, qid: bytes = ONE, hours: int = 24, size: int = 4096, box: bool = False) -> NewBlob:
+    return NewBlob(qid, blob(number, size), HOUR + hours, box)
 
 
-def put(store: MailboxStore, *deposits: Deposit, now: int = NOW) -> list[Kept]:
+def put(store: MailboxStore, *deposits: NewBlob, now: int = NOW) -> list[DepositResult]:
     return store.change(deposits, {}, now)
 
 
@@ -75,7 +75,7 @@ def test_what_was_kept_is_there_in_order_and_after_a_restart(tmp_path: Path) -> 
 def test_the_same_blob_is_kept_once_a_queue(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         first, again, other = put(store, deposit(1), deposit(1), deposit(1, TWO))
-        assert again == Kept(DONE, first.place, new=False)
+        assert again == DepositResult(DONE, first.place, new=False)
         assert other.new
         assert put(store, deposit(1)) == [again]
         assert (store.blobs, store.size) == (2, 8192)
@@ -131,7 +131,7 @@ def test_a_box_holds_what_its_writer_put_there_last(tmp_path: Path) -> None:
         )
         assert first.place < large.place < again.place
         assert everything(store) == [(again.place, blob(1))]
-        assert put(store, deposit(1, box=True)) == [Kept(DONE, again.place)]
+        assert put(store, deposit(1, box=True)) == [DepositResult(DONE, again.place)]
         assert (store.blobs, store.size) == (1, 4096)
 
 
@@ -149,9 +149,9 @@ def test_a_used_stamp_gets_nothing_kept_but_what_is_there_is_there(tmp_path: Pat
     with opened(tmp_path) as store:
         (first,) = put(store, deposit(1))
         again = deposit(1)._replace(spent=True)
-        assert put(store, again) == [Kept(DONE, first.place)]
+        assert put(store, again) == [DepositResult(DONE, first.place)]
         store.change([], {ONE: first.place}, NOW)
-        assert put(store, again) == [Kept(BAD_STAMP)]
+        assert put(store, again) == [DepositResult(BAD_STAMP)]
         assert store.blobs == 0
 
 
@@ -190,7 +190,7 @@ def test_places_tell_the_hour_and_nothing_about_other_queues(tmp_path: Path) -> 
 def test_places_grow_when_there_are_too_many_queues_to_count_and_when_a_count_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_MOST_COUNTED", 3)
+    monkeypatch.setattr(module, "_MAX_COUNTED", 3)
     monkeypatch.setattr(module, "_COUNT_BITS", 6)
     with opened(tmp_path) as store:
         last: dict[int, int] = {}
@@ -254,7 +254,7 @@ def test_what_was_deleted_is_in_no_file_after_the_checkpoint(tmp_path: Path, siz
     secret = blob("secret", size)
     piece = secret[size // 2 : size // 2 + 64]
     with opened(tmp_path) as store:
-        put(store, *(deposit(number, TWO, size=size) for number in range(20)), Deposit(ONE, secret, HOUR + 5))
+        put(store, *(deposit(number, TWO, size=size) for number in range(20)), NewBlob(ONE, secret, HOUR + 5))
         assert piece in on_disk(tmp_path)
         store.change([], {ONE: 1 << 62}, NOW)
         store.checkpoint()
@@ -485,17 +485,17 @@ def test_the_store_of_an_older_build_is_taken_over_or_named(tmp_path: Path, buil
         with opened(tmp_path) as store:
             assert [one for _, one in everything(store)] == [blob(number) for number in range(3)]
             assert store.seen is None
-            assert put(store, deposit(2))[0] == Kept(DONE, 123456789012002)
+            assert put(store, deposit(2))[0] == DepositResult(DONE, 123456789012002)
     with opened(tmp_path) as store:
         assert put(store, deposit(9))[0].place > 123456789012345
 
 
 def test_what_the_clock_says_is_kept(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
-        store.note(Seen(HOUR, 0, None))
-        store.expire(NOW, Seen(HOUR + 1, 3, 0))
+        store.note(ClockRecord(HOUR, 0, None))
+        store.expire(NOW, ClockRecord(HOUR + 1, 3, 0))
     with opened(tmp_path) as store:
-        assert store.seen == Seen(HOUR + 1, 3, 0)
+        assert store.seen == ClockRecord(HOUR + 1, 3, 0)
 
 
 def test_other_errors_of_the_database_are_no_damage(tmp_path: Path) -> None:
@@ -566,7 +566,7 @@ def test_what_it_counts_is_what_is_there(
             qid = bytes([queue]) * 32
             match deed:
                 case "put":
-                    (kept,) = put(store, Deposit(qid, blob(number), now // HOUR_MS + hours), now=now)
+                    (kept,) = put(store, NewBlob(qid, blob(number), now // HOUR_MS + hours), now=now)
                     assert not kept.new or kept.place > last.get(queue, 0)
                     last[queue] = max(last.get(queue, 0), kept.place)
                 case "delete":
@@ -577,7 +577,7 @@ def test_what_it_counts_is_what_is_there(
                     store.expire(now)
                 case "fail":
                     with pytest.raises(AttributeError):
-                        store.change([Deposit(qid, blob(number), now // HOUR_MS + 9), None], {}, now)  # type: ignore[list-item]
+                        store.change([NewBlob(qid, blob(number), now // HOUR_MS + 9), None], {}, now)  # type: ignore[list-item]
                 case _:
                     store.close()
                     store = MailboxStore.open(folder / "blobs.db", quota, now)

@@ -123,9 +123,9 @@ def test_the_count_is_what_a_plain_model_says(
 
 
 def test_counting_has_an_end(db: Database) -> None:
-    save(db, *(said(seq) for seq in range(1, chats.MOST_COUNTED + 3)))
-    assert chats.unread(db, ALICE) == Unread(chats.MOST_COUNTED, said(1).id)
-    assert len(chats.read(db, ALICE, None, NOW)) == chats.MOST_COUNTED + 2
+    save(db, *(said(seq) for seq in range(1, chats.MAX_COUNTED + 3)))
+    assert chats.unread(db, ALICE) == Unread(chats.MAX_COUNTED, said(1).id)
+    assert len(chats.read(db, ALICE, None, NOW)) == chats.MAX_COUNTED + 2
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from p2pchat.errors import (
     WrongPassphrase,
 )
 from p2pchat.store import keys
-from p2pchat.store.keys import LEAST_COST, KdfCost
+from p2pchat.store.keys import MIN_COST, KdfCost
 
 HEAD = 8 + 16 + 4 + 8
 SLOT = 80
@@ -42,7 +42,7 @@ def names(folder: Path) -> list[str]:
 
 
 def test_real_passphrase_round_trip(tmp_path: Path) -> None:
-    key = keys.create_keys(tmp_path, b"correct horse", LEAST_COST)
+    key = keys.create_keys(tmp_path, b"correct horse", MIN_COST)
     assert keys.open_keys(tmp_path, b"correct horse") == key
     with pytest.raises(WrongPassphrase):
         keys.open_keys(tmp_path, b"correct horsf")
@@ -57,7 +57,7 @@ def test_without_a_passphrase(tmp_path: Path) -> None:
 
 
 def test_with_one(tmp_path: Path) -> None:
-    key = keys.create_keys(tmp_path, b"phrase", LEAST_COST)
+    key = keys.create_keys(tmp_path, b"phrase", MIN_COST)
     assert keys.needs_passphrase(tmp_path)
     assert keys.open_keys(tmp_path, b"phrase") == key
     with pytest.raises(Locked) as locked:
@@ -70,7 +70,7 @@ def test_with_one(tmp_path: Path) -> None:
 def test_files_are_private_and_alone(tmp_path: Path, passphrase: bytes | None) -> None:
     old = os.umask(0)
     try:
-        keys.create_keys(tmp_path, passphrase, LEAST_COST)
+        keys.create_keys(tmp_path, passphrase, MIN_COST)
     finally:
         os.umask(old)
     (file,) = tmp_path.iterdir()
@@ -80,16 +80,16 @@ def test_files_are_private_and_alone(tmp_path: Path, passphrase: bytes | None) -
 def test_keys_are_never_made_over_others(tmp_path: Path) -> None:
     key = keys.create_keys(tmp_path, None)
     with pytest.raises(ProfileExists):
-        keys.create_keys(tmp_path, b"phrase", LEAST_COST)
+        keys.create_keys(tmp_path, b"phrase", MIN_COST)
     assert keys.open_keys(tmp_path, None) == key
 
 
 def test_an_empty_passphrase_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
-        keys.create_keys(tmp_path, b"", LEAST_COST)
-    key = keys.create_keys(tmp_path, b"phrase", LEAST_COST)
+        keys.create_keys(tmp_path, b"", MIN_COST)
+    key = keys.create_keys(tmp_path, b"phrase", MIN_COST)
     with pytest.raises(UsageError):
-        keys.change_passphrase(tmp_path, key, b"", LEAST_COST)
+        keys.change_passphrase(tmp_path, key, b"", MIN_COST)
     assert keys.open_keys(tmp_path, b"phrase") == key
     assert names(tmp_path) == ["keys"]
 
@@ -103,8 +103,8 @@ def test_no_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("old", "new"), [(None, b"new"), (b"old", b"new"), (b"old", None), (None, None)])
 def test_change(tmp_path: Path, old: bytes | None, new: bytes | None) -> None:
-    key = keys.create_keys(tmp_path, old, LEAST_COST)
-    keys.change_passphrase(tmp_path, key, new, LEAST_COST)
+    key = keys.create_keys(tmp_path, old, MIN_COST)
+    keys.change_passphrase(tmp_path, key, new, MIN_COST)
     assert keys.open_keys(tmp_path, new) == key
     assert names(tmp_path) == ["key" if new is None else "keys"]
     if old is not None and new is not None:
@@ -117,7 +117,7 @@ def test_change(tmp_path: Path, old: bytes | None, new: bytes | None) -> None:
 def test_a_change_that_is_cut_short_leaves_one_that_opens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: bytes | None, new: bytes | None, step: str
 ) -> None:
-    key = keys.create_keys(tmp_path, old, LEAST_COST)
+    key = keys.create_keys(tmp_path, old, MIN_COST)
 
     def cut(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
@@ -128,7 +128,7 @@ def test_a_change_that_is_cut_short_leaves_one_that_opens(
         else:
             patched.setattr(os, step, cut)
         try:
-            keys.change_passphrase(tmp_path, key, new, LEAST_COST)
+            keys.change_passphrase(tmp_path, key, new, MIN_COST)
         except DiskFull:
             failed = True
         else:
@@ -146,7 +146,7 @@ def test_a_change_that_is_cut_short_leaves_one_that_opens(
 
 
 def test_a_leftover_open_key_goes_when_the_passphrase_is_used(tmp_path: Path) -> None:
-    key = keys.create_keys(tmp_path, b"phrase", LEAST_COST)
+    key = keys.create_keys(tmp_path, b"phrase", MIN_COST)
     (tmp_path / "key").write_bytes(key)
     with pytest.raises(WrongPassphrase):
         keys.open_keys(tmp_path, b"wrong")
@@ -159,7 +159,7 @@ def test_slots_look_alike_and_every_one_is_tried(tmp_path: Path) -> None:
     for number in range(60):
         folder = tmp_path / str(number)
         folder.mkdir()
-        key = keys.create_keys(folder, b"phrase", LEAST_COST)
+        key = keys.create_keys(folder, b"phrase", MIN_COST)
         data = (folder / "keys").read_bytes()
         assert len(data) == HEAD + 8 * SLOT
         derived = prim.argon2id(b"phrase", data[8:24], 3, 64 << 20)
@@ -183,7 +183,7 @@ def test_a_cost_below_the_least_is_never_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("ops", "memory"), [(1, 64 << 20), (3, 8192), (0, 0), (2**32 - 1, 64 << 20), (3, 2**60)])
 def test_a_cost_edited_in_the_file_is_refused(tmp_path: Path, ops: int, memory: int) -> None:
-    keys.create_keys(tmp_path, b"phrase", LEAST_COST)
+    keys.create_keys(tmp_path, b"phrase", MIN_COST)
     data = bytearray((tmp_path / "keys").read_bytes())
     struct.pack_into(">IQ", data, 24, ops, memory)
     (tmp_path / "keys").write_bytes(data)
@@ -193,7 +193,7 @@ def test_a_cost_edited_in_the_file_is_refused(tmp_path: Path, ops: int, memory: 
 
 
 def test_a_higher_cost_is_bound_to_the_slots(tmp_path: Path) -> None:
-    keys.create_keys(tmp_path, b"phrase", LEAST_COST)
+    keys.create_keys(tmp_path, b"phrase", MIN_COST)
     data = bytearray((tmp_path / "keys").read_bytes())
     struct.pack_into(">I", data, 24, 4)
     (tmp_path / "keys").write_bytes(data)
@@ -216,7 +216,7 @@ def test_a_damaged_open_key(tmp_path: Path, data: bytes) -> None:
 
 
 def test_too_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys.create_keys(tmp_path, b"phrase", LEAST_COST)
+    keys.create_keys(tmp_path, b"phrase", MIN_COST)
 
     def fail(*_: object) -> bytes:
         raise RuntimeError("Unexpected failure in key derivation")

@@ -11,7 +11,7 @@ from p2pchat.core.mailbox import BOX, STAMPED, Queue
 from p2pchat.core.primitives import sign_public
 from p2pchat.store import contacts, deposits, invites, outbox, queues
 from p2pchat.store.database import Database
-from p2pchat.store.deposits import Deposit, Stored
+from p2pchat.store.deposits import DepositedCopy, Stored
 from p2pchat.store.outbox import INITIAL
 from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
 from tests.store.conftest import ALICE, BOB
@@ -169,7 +169,7 @@ def test_what_lies_in_every_queue_that_is_asked_for(db: Database) -> None:
     assert deposits.stored(db, ALICE, [one.id], [b"env1", b"env3"]) == [first]
     assert deposits.stored(db, ALICE, []) == [first, second]  # in one at least
     assert deposits.stored(db, BOB, []) == []
-    assert deposits.of(db, texts[1].pk) == [Deposit(R2, 7), Deposit(R1, 5)]
+    assert deposits.of(db, texts[1].pk) == [DepositedCopy(R2, 7), DepositedCopy(R1, 5)]
     assert deposits.of(db, texts[2].pk) == []
 
 

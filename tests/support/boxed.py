@@ -20,8 +20,8 @@ from p2pchat.core.frames import FrameParser
 from p2pchat.core.names import mailbox_name
 from p2pchat.net import addresses
 from p2pchat.net.ports import Stream
-from p2pchat.relay.limits import Limits
-from p2pchat.relay.mailbox import Mailbox
+from p2pchat.relay.limits import RelayLimits
+from p2pchat.relay.mailbox import MailboxServer
 from p2pchat.relay.store import MailboxStore, Quota
 from tests.support.world import BEGAN, FakeRelay, World, WorldNode
 
@@ -31,7 +31,7 @@ T = TypeVar("T")
 class FullRelay:
     """A relay with a mailbox; `store` is what it keeps, `host` where it is, `opened` who opened which queue."""
 
-    def __init__(self, host: FakeRelay, store: MailboxStore, box: Mailbox) -> None:
+    def __init__(self, host: FakeRelay, store: MailboxStore, box: MailboxServer) -> None:
         self.opened: list[tuple[bytes, bytes]] = []
         self.host = host
         self.peer = host.peer
@@ -57,7 +57,7 @@ class FullRelay:
         return addresses.full(self.peer, self.host.addresses()[0])
 
 
-async def full_relay(world: World, name: str, folder: Path, limits: Limits | None = None) -> FullRelay:
+async def full_relay(world: World, name: str, folder: Path, limits: RelayLimits | None = None) -> FullRelay:
     """Start one; its disk is in `folder`."""
     host = world.relay(name)
 
@@ -69,10 +69,10 @@ async def full_relay(world: World, name: str, folder: Path, limits: Limits | Non
         return function(*args)
 
     store = MailboxStore.open(folder / f"{name}.relay", replace(Quota(), least_free=0), clock())
-    box = Mailbox(host.peer, store, limits or Limits(), clock, world.entropy.random, in_thread=inline)
+    box = MailboxServer(host.peer, store, limits or RelayLimits(), clock, world.entropy.random, in_thread=inline)
     await world.run_beside(box.run)
     relay = FullRelay(host, store, box)
-    host.handle(mailbox_name(host.peer, (limits or Limits()).token or b""), relay.serve)
+    host.handle(mailbox_name(host.peer, (limits or RelayLimits()).token or b""), relay.serve)
     return relay
 
 

@@ -22,14 +22,14 @@ from p2pchat.core.mailbox import Blob, End, Hello, Open, Put, Queue
 from p2pchat.errors import LinkLost
 from p2pchat.net.admission.budget import Account
 from p2pchat.net.ports import Stream
-from p2pchat.relay.limits import Limits
-from p2pchat.relay.mailbox import Mailbox
+from p2pchat.relay.limits import RelayLimits
+from p2pchat.relay.mailbox import MailboxServer
 from p2pchat.relay.store import MailboxStore, Quota
 
 RELAY = b"\xaa" * 32
 NOW = 1_800_001_234_567  # in the middle of an hour
 PATIENCE = 15.0
-LIMITS = Limits(stamp_bits=4)
+LIMITS = RelayLimits(stamp_bits=4)
 
 
 def blob(number: int | str, size: int = 4096) -> bytes:
@@ -239,7 +239,7 @@ async def inline(function: Callable[..., Any], *args: Any) -> Any:
 class Relay:
     """A mailbox that runs. `clock` is its wall clock, in ms; `uptime` goes with it, unless it is set, in seconds."""
 
-    mailbox: Mailbox
+    mailbox: MailboxServer
     store: MailboxStore
     nursery: trio.Nursery
     clock: list[int]
@@ -276,7 +276,7 @@ class Relay:
 @asynccontextmanager
 async def relay(
     folder: Path,
-    limits: Limits = LIMITS,
+    limits: RelayLimits = LIMITS,
     quota: Quota | None = None,
     place_of: Callable[[Stream], str] = lambda stream: "",
     in_thread: Callable[..., Awaitable[Any]] = inline,
@@ -287,7 +287,7 @@ async def relay(
     clock = [now]
     uptime: list[float] = []
     store = MailboxStore.open(folder / "blobs.db", quota or replace(Quota(), least_free=0), now)
-    mailbox = Mailbox(
+    mailbox = MailboxServer(
         RELAY,
         store,
         limits,

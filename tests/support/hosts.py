@@ -13,7 +13,7 @@ from libp2p.peer.id import ID
 from p2pchat.net import addresses as addr
 from p2pchat.net.libp2p import dial
 from p2pchat.net.libp2p.hardening import GuardedYamux
-from p2pchat.net.libp2p.host import LibP2PHost, Limits
+from p2pchat.net.libp2p.host import HostLimits, LibP2PHost
 from p2pchat.net.ports import Stream
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
 
 
 def make(
-    number: int, limits: Limits | None = None, listen: Sequence[str] = LOOPBACK, *, web: bool = False
+    number: int, limits: HostLimits | None = None, listen: Sequence[str] = LOOPBACK, *, web: bool = False
 ) -> LibP2PHost:
     """A host that echoes, for whom whoever asks for an echo has proven something. Different numbers are different
     peers."""

@@ -25,9 +25,9 @@ import trio
 from p2pchat.core import mailbox
 from p2pchat.core.primitives import sign_public
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, RelayState, TheirQueue
-from p2pchat.engine.receiving.mailbox_handler import Mail
+from p2pchat.engine.receiving.mailbox_handler import MailboxHandler
 from p2pchat.net import addresses
-from p2pchat.net.mailbox.pool import Mailboxes
+from p2pchat.net.mailbox.pool import MailboxPool
 
 if TYPE_CHECKING:
     from tests.support.world import World, WorldNode
@@ -206,10 +206,10 @@ class _Use:
     wake: trio.Event = field(default_factory=trio.Event)
 
 
-class FakeMailboxes(Mailboxes):
+class FakeMailboxes(MailboxPool):
     """A node's end of these relays."""
 
-    def __init__(self, node: WorldNode, mail: Mail, nursery: trio.Nursery) -> None:
+    def __init__(self, node: WorldNode, mail: MailboxHandler, nursery: trio.Nursery) -> None:
         super().__init__(node.host, mail, nursery, node.clock, node.world.entropy.random)
         self._world = node.world
         self._name = node.name

@@ -23,9 +23,9 @@ from p2pchat.core.relays import OwnQueue, Relay, TheirQueue
 from p2pchat.errors import LinkLost, NotServed, Unreachable
 from p2pchat.net import addresses as addr
 from p2pchat.net.libp2p.host import LibP2PHost
-from p2pchat.net.mailbox.pool import Mailboxes
+from p2pchat.net.mailbox.pool import MailboxPool
 from p2pchat.net.ports import Recognizer, Stream
-from p2pchat.relay.mailbox import Mailbox
+from p2pchat.relay.mailbox import MailboxServer
 from p2pchat.relay.store import MailboxStore, Quota
 from tests.support.boxes import LIMITS, NOW, Keys, Pipe, PipeStream
 from tests.support.boxes import RELAY as RELAY
@@ -46,7 +46,7 @@ class Letters:
     """The engine's end: remembers what it is told, and commits nothing by itself unless `takes`."""
 
     def __init__(self) -> None:
-        self.boxes: Mailboxes | None = None
+        self.boxes: MailboxPool | None = None
         self.takes = False
         self.held: trio.Event | None = None
         self.came: dict[bytes, list[tuple[int, bytes]]] = {}
@@ -111,7 +111,7 @@ class Served:
     """A mailbox and the host that serves it."""
 
     host: LibP2PHost
-    mailbox: Mailbox
+    mailbox: MailboxServer
     store: MailboxStore
 
     @property
@@ -123,7 +123,7 @@ class Served:
 async def serving(host: LibP2PHost, folder: Path) -> AsyncIterator[Served]:
     """A relay on this host; the same folder is the same relay's."""
     store = MailboxStore.open(folder / f"{host.peer.hex()[:8]}.db", replace(Quota(), least_free=0), NOW)
-    mailbox = Mailbox(host.peer, store, LIMITS, lambda: NOW, Random(5).randbytes)
+    mailbox = MailboxServer(host.peer, store, LIMITS, lambda: NOW, Random(5).randbytes)
     host.handle(names.MAILBOX, mailbox.serve)
     try:
         async with trio.open_nursery() as nursery:
@@ -228,7 +228,7 @@ def unreachable() -> PipeStream:
 class Scene:
     """A client in memory, and the engine behind it."""
 
-    boxes: Mailboxes
+    boxes: MailboxPool
     letters: Letters
     lines: Lines
     nursery: trio.Nursery
@@ -246,7 +246,7 @@ async def client(there: Callable[[], PipeStream], token: bytes = b"") -> AsyncIt
     letters = Letters()
     lines = Lines(there, token=token)
     async with trio.open_nursery() as nursery:
-        letters.boxes = Mailboxes(lines, letters, nursery, lambda: NOW + lines.milliseconds(), Random(1).randbytes)
+        letters.boxes = MailboxPool(lines, letters, nursery, lambda: NOW + lines.milliseconds(), Random(1).randbytes)
         yield Scene(letters.boxes, letters, lines, nursery)
         nursery.cancel_scope.cancel()
 

@@ -13,10 +13,10 @@ from trio.testing import MockClock
 from p2pchat.errors import LinkLost
 from p2pchat.net import addresses as addr
 from p2pchat.net.libp2p import circuit_messages
-from p2pchat.net.libp2p.host import LibP2PHost, Limits
+from p2pchat.net.libp2p.host import HostLimits, LibP2PHost
 from p2pchat.net.ports import Stream
 from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
-from p2pchat.net.relays.reservations import Known, Reservations
+from p2pchat.net.relays.reservations import RelayAccess, Reservations
 from tests.support.hosts import ECHO, make, read_exactly
 
 NOW = 1_790_000_000_000  # 2026-09-21, in ms
@@ -45,7 +45,7 @@ class Place:
 
     async def at(self, relay: LibP2PHost) -> None:
         """Reserve there and wait for it."""
-        self.kept.want(relay.peer, Known(relay.addresses()))
+        self.kept.want(relay.peer, RelayAccess(relay.addresses()))
         await self.until(relay)
 
 
@@ -53,7 +53,7 @@ class Meeting:
     """A relay, alice who dials, bob and carol who have reserved."""
 
     def __init__(
-        self, nursery: trio.Nursery, limits: CircuitLimits | None, relay_limits: Limits | None, web: bool
+        self, nursery: trio.Nursery, limits: CircuitLimits | None, relay_limits: HostLimits | None, web: bool
     ) -> None:
         self.relay = make(9, relay_limits, web=web)
         self.alice, self.bob, self.carol = make(1), make(2), make(3)
@@ -70,7 +70,7 @@ class Meeting:
 
 @asynccontextmanager
 async def meeting(
-    limits: CircuitLimits | None = None, relay_limits: Limits | None = None, *, web: bool = False
+    limits: CircuitLimits | None = None, relay_limits: HostLimits | None = None, *, web: bool = False
 ) -> AsyncIterator[Meeting]:
     """Everybody runs, bob and carol have reserved. A clock that stands still goes on at the end, whatever it was."""
     async with trio.open_nursery() as nursery:

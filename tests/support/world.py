@@ -455,7 +455,7 @@ class World:
         self._numbers: dict[str, int] = {}
 
     def run_sync(self, node: WorldNode) -> Callable[..., Awaitable[Any]]:
-        """Turns run inline: a thread would race the mock clock."""
+        """Transactions run inline: a thread would race the mock clock."""
 
         async def inline(function: Callable[..., Any], *args: object, brief: bool = False) -> Any:
             await trio.lowlevel.checkpoint()

@@ -14,7 +14,7 @@ from textual.pilot import Pilot
 from p2pchat.errors import P2PChatError
 from p2pchat.locations import Profile
 from p2pchat.tui.app import ChatApp
-from p2pchat.tui.node_client import Seam
+from p2pchat.tui.node_client import NodeClient
 from tests.support.processes import PATIENCE
 from tests.tui.fakes import FakeNode
 
@@ -50,7 +50,7 @@ async def opened(
     def now() -> datetime:
         return node.now.astimezone()
 
-    app = ChatApp(profile, seam=Seam(profile, node.open), clock=clock, now=now, passphrase=passphrase)
+    app = ChatApp(profile, seam=NodeClient(profile, node.open), clock=clock, now=now, passphrase=passphrase)
     async with app.run_test(size=size) as pilot:
         if ready:
             await until(pilot, lambda: app.settled)

@@ -15,7 +15,7 @@ from textual.widgets import Input, TextArea
 
 from p2pchat.locations import Profile
 from p2pchat.tui.app import ChatApp
-from p2pchat.tui.node_client import Seam
+from p2pchat.tui.node_client import NodeClient
 from p2pchat.tui.screens.welcome import WelcomeScreen
 from tests.support.processes import PATIENCE
 from tests.tui.conftest import until
@@ -105,7 +105,7 @@ async def on_stage(
     if scene.profile:
         profile.make_folder()
         profile.database.touch()
-    app = ChatApp(profile, seam=Seam(profile, node.open), now=lambda: NOW, clock=lambda: 0.0)
+    app = ChatApp(profile, seam=NodeClient(profile, node.open), now=lambda: NOW, clock=lambda: 0.0)
     app.animation_level = "none"
     app.theme = theme
     async with app.run_test(size=(columns, rows), notifications=True) as pilot:

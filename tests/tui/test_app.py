@@ -14,7 +14,7 @@ from p2pchat import errors
 from p2pchat.locations import Profile
 from p2pchat.tui import preferences, terminal
 from p2pchat.tui.app import AWAY, ChatApp
-from p2pchat.tui.node_client import GONE, LOCKED, READY, Seam
+from p2pchat.tui.node_client import GONE, LOCKED, READY, NodeClient
 from p2pchat.tui.screens.confirm import ConfirmScreen, Question
 from p2pchat.tui.screens.help import HelpScreen
 from p2pchat.tui.screens.keep import KeepScreen
@@ -57,7 +57,7 @@ def story(node: FakeNode) -> tuple[str, str]:
 
 def test_without_a_profile_one_is_welcomed(tmp_path: Path) -> None:
     async def main() -> None:
-        app = ChatApp(Profile(tmp_path), seam=Seam(Profile(tmp_path), FakeNode().open))
+        app = ChatApp(Profile(tmp_path), seam=NodeClient(Profile(tmp_path), FakeNode().open))
         async with app.run_test() as pilot:
             await until(pilot, lambda: isinstance(app.screen, WelcomeScreen))
             await pilot.press("escape")
@@ -79,7 +79,7 @@ def test_a_new_profile_leads_to_where_one_wished(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("p2pchat.api.starting.create", create)
 
     async def main() -> None:
-        app = ChatApp(Profile(tmp_path), seam=Seam(Profile(tmp_path), node.open))
+        app = ChatApp(Profile(tmp_path), seam=NodeClient(Profile(tmp_path), node.open))
         async with app.run_test() as pilot:
             await until(pilot, lambda: isinstance(app.screen, WelcomeScreen))
             await pilot.press(*"Ann", "enter", "enter")
@@ -653,7 +653,7 @@ def test_a_look_is_changed_and_kept(tmp_path: Path) -> None:
             await pilot.press(*"/rtl terminal", "enter")
             await until(pilot, lambda: not app.turns_text)
             assert app.main.conversation.rtl == "terminal"
-        assert preferences.read(tmp_path) == preferences.Kept("light", "terminal")
+        assert preferences.read(tmp_path) == preferences.Preferences("light", "terminal")
 
     run(main())
 

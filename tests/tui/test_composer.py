@@ -15,7 +15,7 @@ from textual.pilot import Pilot
 
 from p2pchat.tui import intents
 from p2pchat.tui.commands import Completion, completions
-from p2pchat.tui.widgets.composer import MOST_LINES, Composer, Entry, Suggestions
+from p2pchat.tui.widgets.composer import MAX_LINES, Composer, Entry, Suggestions
 from tests.tui.conftest import run
 
 
@@ -163,12 +163,12 @@ def test_joined_emoji_are_shown_apart_and_sent_joined() -> None:
 def test_it_grows_with_the_text_and_stops() -> None:
     async def steps(desk: Desk, pilot: Pilot[None]) -> None:
         heights = []
-        for _ in range(MOST_LINES + 3):
+        for _ in range(MAX_LINES + 3):
             await pilot.pause()
             heights.append(desk.composer.size.height)
             await pilot.press("a", "ctrl+j")
         assert heights[:3] == [1, 2, 3]
-        assert max(heights) == MOST_LINES
+        assert max(heights) == MAX_LINES
 
     at(steps)
 

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from p2pchat.errors import NodeGone, NoSuchMessage
 from p2pchat.tui.intents import Seen
 from p2pchat.tui.widgets.conversation import Conversation
-from p2pchat.tui.widgets.window import MOST
+from p2pchat.tui.widgets.window import MAX
 from tests.tui.conftest import run
 from tests.tui.conversing import ListSource, chat, message, messages
 from tests.tui.conversing_app import shown
@@ -117,7 +117,7 @@ def test_a_flood_is_held_in_a_small_window() -> None:
             for batch in range(100):
                 it.conversation.add(messages(50, 10 + 50 * batch))
             assert it.texts()[-1] == "message 5009"
-            assert len(it.conversation._feed.window) <= MOST
+            assert len(it.conversation._feed.window) <= MAX
 
     run(main())
 

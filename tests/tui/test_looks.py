@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from p2pchat.tui import preferences, themes
-from p2pchat.tui.preferences import Kept
+from p2pchat.tui.preferences import Preferences
 
 
 def test_looks_are_kept_for_the_owner_only(tmp_path: Path) -> None:
-    looks = Kept("light", "terminal", True)
+    looks = Preferences("light", "terminal", True)
     preferences.write(tmp_path, looks)
     assert preferences.read(tmp_path) == looks
     assert stat.S_IMODE((tmp_path / preferences.FILE).stat().st_mode) == 0o600
@@ -22,17 +22,17 @@ def test_looks_are_kept_for_the_owner_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"theme": 7, "rtl": [], "folded": "yes"}', "[" * 100_000])
 def test_what_cannot_be_read_counts_as_not_there(tmp_path: Path, content: str) -> None:
     (tmp_path / preferences.FILE).write_text(content)
-    assert preferences.read(tmp_path) == Kept()
+    assert preferences.read(tmp_path) == Preferences()
 
 
 def test_what_is_unknown_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / preferences.FILE).write_text('{"theme": "light", "rtl": "sideways", "later": 1}')
-    assert preferences.read(tmp_path) == Kept("light")
+    assert preferences.read(tmp_path) == Preferences("light")
 
 
 def test_a_folder_that_cannot_be_written_keeps_nobody_out(tmp_path: Path) -> None:
-    preferences.write(tmp_path / "nowhere", Kept("light"))
-    assert preferences.read(tmp_path / "nowhere") == Kept()
+    preferences.write(tmp_path / "nowhere", Preferences("light"))
+    assert preferences.read(tmp_path / "nowhere") == Preferences()
 
 
 def test_no_colour_wins_then_what_was_kept() -> None:

@@ -22,7 +22,7 @@ from p2pchat.tui.node_client import (
     Away,
     Event,
     Gatherer,
-    Seam,
+    NodeClient,
     cleaned,
 )
 from tests.support.processes import PATIENCE, place
@@ -94,7 +94,7 @@ def test_results_events_and_errors_come_clean(tmp_path: Path) -> None:
     batches: list[list[Event]] = []
 
     async def main() -> None:
-        seam = Seam(Profile(tmp_path), node.open)
+        seam = NodeClient(Profile(tmp_path), node.open)
         arrived = asyncio.Event()
 
         def take(batch: list[Event]) -> None:
@@ -124,7 +124,7 @@ def test_a_node_that_dies_is_got_back_and_what_was_missed_is_told(tmp_path: Path
     batches: list[Event] = []
 
     async def main() -> None:
-        seam = Seam(Profile(tmp_path), node.open)
+        seam = NodeClient(Profile(tmp_path), node.open)
         back, lagged = asyncio.Event(), asyncio.Event()
 
         def state() -> None:
@@ -158,7 +158,7 @@ def test_without_a_node_a_call_is_not_made(tmp_path: Path) -> None:
     node = FakeNode()
 
     async def main() -> None:
-        seam = Seam(Profile(tmp_path), node.open)
+        seam = NodeClient(Profile(tmp_path), node.open)
         gone, tried = asyncio.Event(), asyncio.Event()
         seam.on_state = lambda: (gone if seam.trouble is None else tried).set() if seam.state == GONE else None
         await seam.start()
@@ -180,14 +180,14 @@ def test_what_hinders_the_first_start_is_raised(tmp_path: Path) -> None:
     node = FakeNode()
     node.die(for_good=True)
     with pytest.raises(errors.NodeError, match="could not start"):
-        run(Seam(Profile(tmp_path), node.open).start())
+        run(NodeClient(Profile(tmp_path), node.open).start())
 
 
 def test_events_of_a_locked_profile_come_after_the_passphrase(tmp_path: Path) -> None:
     node = FakeNode(passphrase="open")
 
     async def main() -> None:
-        seam = Seam(Profile(tmp_path), node.open)
+        seam = NodeClient(Profile(tmp_path), node.open)
         await seam.start()
         assert seam.state == LOCKED
         assert node.named("subscribe") == []
@@ -210,7 +210,7 @@ def test_a_real_node_killed_under_the_seam_is_replaced(monkeypatch: pytest.Monke
         profile = Profile(here.folder / "me")
 
         async def main() -> None:
-            seam = Seam(profile)
+            seam = NodeClient(profile)
             again = asyncio.Event()
             seen: list[str] = []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from p2pchat.tui.state import Book, News
+from p2pchat.tui.state import News, State
 from tests.tui.fakes import FakeNode
 
 
@@ -13,7 +13,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.node = FakeNode()
-        self.book = Book()
+        self.book = State()
         self.events: list[dict[str, Any]] = []
 
     def load(self) -> None:

@@ -32,7 +32,7 @@ def test_a_notification_says_nothing_of_anybody() -> None:
 
 def test_the_outlet_writes_all_and_survives_the_end_of_its_terminal() -> None:
     ours, theirs = pty.openpty()
-    outlet = terminal.Outlet(theirs)
+    outlet = terminal.TerminalOutput(theirs)
     assert outlet.write("hello") == 5
     assert os.read(ours, 100) == b"hello"
     assert not terminal.vanished(theirs)
@@ -46,7 +46,7 @@ def test_the_outlet_writes_all_and_survives_the_end_of_its_terminal() -> None:
 
 def test_half_a_character_does_not_stop_the_screen() -> None:
     ours, theirs = os.pipe()
-    terminal.Outlet(theirs).write("a\ud800b")
+    terminal.TerminalOutput(theirs).write("a\ud800b")
     os.close(theirs)
     with os.fdopen(ours, "rb") as file:
         assert file.read() == b"a?b"

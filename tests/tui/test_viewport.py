@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pchat.tui.widgets.rendering import Block, Look
-from p2pchat.tui.widgets.viewport import Blocks, Place, Viewport
+from p2pchat.tui.widgets.viewport import Blocks, RowPosition, Viewport
 from p2pchat.tui.widgets.window import Window
 from tests.tui.conversing import NOW, START, message, messages
 
@@ -92,7 +92,7 @@ def test_the_top_is_kept_when_the_width_changes() -> None:
         assert now == index
         assert starts[at] <= start
         assert at + 1 == len(starts) or starts[at + 1] > start
-    assert made.top() == Place(index, row), "there and back"
+    assert made.top() == RowPosition(index, row), "there and back"
 
 
 def test_the_next_one_is_at_the_top_when_the_first_is_deleted() -> None:
@@ -120,7 +120,7 @@ def test_a_message_is_revealed_with_the_least_movement() -> None:
 def test_a_message_larger_than_the_screen_is_revealed_at_its_beginning() -> None:
     made = view(3, text="word " * 400)
     made.reveal(1)
-    assert made.rows()[0] == Place(1, 0)
+    assert made.rows()[0] == RowPosition(1, 0)
     assert made.hidden_below(1)
     assert not made.hidden_above(1)
     made.scroll(4)
@@ -190,7 +190,7 @@ def test_the_screen_is_full_and_in_order_whatever_happens(done: list[tuple[str, 
         assert len(rows) == min(made.height, total)
         if made.following and window.at_end:
             last = len(window) - 1
-            assert rows[-1] == Place(last, len(made._block(last).rows) - 1)
+            assert rows[-1] == RowPosition(last, len(made._block(last).rows) - 1)
         if before and not before[0] and window.index(before[1][0][0]) is not None and before[1][0][1] >= 0:
             assert ids(made)[0] == before[1][0], "what was at the top stays there"
         if what == "reveal":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from p2pchat.tui.widgets.window import MOST, Window
+from p2pchat.tui.widgets.window import MAX, Window
 from tests.tui.conversing import message, messages
 
 PAGE = 100
@@ -25,29 +25,29 @@ def test_a_message_is_there_once() -> None:
 
 def test_what_is_above_goes_when_the_end_is_followed() -> None:
     window = Window()
-    for number in range(2 * MOST):
+    for number in range(2 * MAX):
         window.live([message(number)], following=True)
-    assert len(window) <= MOST
-    assert window[len(window) - 1] == message(2 * MOST - 1)
+    assert len(window) <= MAX
+    assert window[len(window) - 1] == message(2 * MAX - 1)
     assert not window.at_start
     assert window.at_end
 
 
 def test_a_flood_larger_than_the_window_leaves_its_end() -> None:
     window = Window()
-    window.live(messages(10 * MOST), following=True)
-    assert len(window) <= MOST
-    assert window[len(window) - 1] == message(10 * MOST - 1)
+    window.live(messages(10 * MAX), following=True)
+    assert len(window) <= MAX
+    assert window[len(window) - 1] == message(10 * MAX - 1)
     assert not window.at_start
 
 
 def test_who_reads_above_keeps_what_they_read() -> None:
     window = Window()
-    window.fill(messages(MOST), at_start=True, at_end=True)
-    window.live(messages(1, MOST), following=False)
-    assert len(window) == MOST
+    window.fill(messages(MAX), at_start=True, at_end=True)
+    window.live(messages(1, MAX), following=False)
+    assert len(window) == MAX
     assert not window.at_end, "what came is read again when it is wanted"
-    assert window.live(messages(1, MOST + 1), following=False) == messages(1, MOST + 1), "it is new all the same"
+    assert window.live(messages(1, MAX + 1), following=False) == messages(1, MAX + 1), "it is new all the same"
 
 
 def test_a_state_does_not_go_back() -> None:
@@ -141,7 +141,7 @@ class AgainstAList(RuleBasedStateMachine):
     def a_part_without_gaps(self) -> None:
         if not hasattr(self, "window"):
             return
-        assert len(self.window) <= MOST
+        assert len(self.window) <= MAX
         if not len(self.window):
             return
         start = self.place()

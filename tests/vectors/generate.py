@@ -171,7 +171,7 @@ def invites() -> Iterator[tuple[str, Vector]]:
             ),
         )
     good = encode_invite(one)
-    fields = decode(good, invite.MOST_INVITE)[:-1]
+    fields = decode(good, invite.MAX_INVITE)[:-1]
     text = to_text(good)
 
     def checked(*changed: object) -> str:
@@ -372,7 +372,7 @@ def messages() -> Iterator[tuple[str, Vector]]:
         return f"envelope-bad-{name}", refused("envelope", about, **fields, envelope=sealed)
 
     state = both.alice.live.ratchet
-    far = replace(state, sent=ratchet.MOST_SKIPPED + 2)
+    far = replace(state, sent=ratchet.MAX_SKIPPED + 2)
     again = both.alice.seal(b"other")
     body = padded(b"content")
     random = Chance("vector bad").random

@@ -26,7 +26,7 @@ from p2pchat.core.prekeys import Bundle, open_bundle
 from p2pchat.core.primitives import hkdf
 from p2pchat.core.session import hello_days
 from p2pchat.engine.receiving import inbound
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import LinkLost, NotServed
 from p2pchat.net import addresses
 from p2pchat.net.frames import FrameReader
@@ -52,12 +52,12 @@ async def say(node: WorldNode, chat: str, kind: int, payload: object) -> None:
     """Seal and send an invisible content as a changed program could."""
     contact = await node.id_of(chat)
 
-    def seal(turn: Turn) -> None:
-        session = turn.sessions.sending(contact)
+    def seal(tx: Transaction) -> None:
+        session = tx.sessions.sending(contact)
         assert session is not None
-        content = Content(kind, new_message_id(turn.now, turn.random), 0, turn.now, payload)
-        envelope = turn.sessions.seal(contact, session, encode_content(content), turn.entropy)
-        turn.after(turn.net.send, contact, [Frame(frames.ENVELOPE, envelope)])
+        content = Content(kind, new_message_id(tx.now, tx.random), 0, tx.now, payload)
+        envelope = tx.sessions.seal(contact, session, encode_content(content), tx.entropy)
+        tx.after(tx.net.send, contact, [Frame(frames.ENVELOPE, envelope)])
 
     await node.engine.submit(seal)
 
@@ -216,7 +216,9 @@ def test_forged_envelopes_move_no_ratchet(tmp_path: Path) -> None:
 
 
 async def a_whole_story(world: World) -> list[WorldNode]:
-    """Every dialogue there is: both kinds of invites, talk, a renewal, a block, restarts, garbage, a failed turn."""
+    """Every dialogue there is: both kinds of invites, talk, a renewal, a block, restarts, garbage, a failed
+    transaction.
+    """
     alice, bob, carol = [await world.start(name) for name in ("alicia-blue", "robert-green", "carolina-red")]
     await befriend(alice, bob)
     written = (await alice.call("invite", reusable=True))["invite"]
@@ -247,17 +249,17 @@ async def a_whole_story(world: World) -> list[WorldNode]:
     return [alice, bob, carol]
 
 
-def fail_with(turn: Turn, text: str) -> None:
+def fail_with(tx: Transaction, text: str) -> None:
     raise RuntimeError(text)
 
 
 async def break_session(node: WorldNode, chat: str) -> None:
     contact = await node.id_of(chat)
 
-    def unusable(turn: Turn) -> None:
-        session = turn.sessions.sending(contact)
+    def unusable(tx: Transaction) -> None:
+        session = tx.sessions.sending(contact)
         assert session is not None
-        turn.sessions.put(contact, replace(session, ratchet=replace(session.ratchet, header_out=bytes(32))))
+        tx.sessions.put(contact, replace(session, ratchet=replace(session.ratchet, header_out=bytes(32))))
 
     await node.engine.submit(unusable)
 
@@ -451,7 +453,7 @@ def test_nobody_blocked_is_owed_a_receipt(tmp_path: Path) -> None:
         contact = await alice.id_of("bob")
         pair = alice.engine.gate.pairs(contact)[0]
         (envelope,) = meddler.of(frames.ENVELOPE, bob)
-        # one turn takes both the message and the block
+        # one transaction takes both the message and the block
         alice.engine.post(inbound.frame, contact, pair.th, "direct", Frame(frames.ENVELOPE, envelope))
         await alice.call("block", contact="bob")
         assert await alice.texts("bob") == ["in the same moment"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trio
 
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import timestamp
 from p2pchat.errors import InviteUsed, NotReached, UsageError
 from p2pchat.store import contacts as store_contacts
@@ -201,11 +201,11 @@ async def kill_sessions(node: WorldNode, name: str) -> None:
     """Nothing is left by which the two know each other."""
     contact = await node.id_of(name)
 
-    def kill(turn: Turn) -> None:
-        for session in turn.sessions.all(contact):
-            turn.sessions.drop(contact, session.th)
-        turn.change(contact, device=turn.random(32))
-        turn.pairs_of.add(contact)
+    def kill(tx: Transaction) -> None:
+        for session in tx.sessions.all(contact):
+            tx.sessions.drop(contact, session.th)
+        tx.change(contact, device=tx.random(32))
+        tx.pairs_of.add(contact)
 
     await node.engine.submit(kill)
 

@@ -8,7 +8,7 @@ import trio
 
 from p2pchat.core.frames import ENVELOPE
 from p2pchat.core.invite import read_invite
-from p2pchat.engine.contacts.address_updates import HOLD, SETTLE
+from p2pchat.engine.contacts.address_updates import HOLD_SECONDS, SETTLE_SECONDS
 from p2pchat.net import addresses
 from p2pchat.net.links.link import LET_GO_AFTER, LOST_AFTER
 from p2pchat.net.links.reconnect import LOOK_AGAIN
@@ -133,14 +133,14 @@ def test_contacts_hear_of_a_new_relay_and_not_of_every_flutter(tmp_path: Path) -
         await befriend(alice, bob)
         hill = world.relay("hill")
         alice.use(hill)
-        await until(lambda: all_told(alice, bob), SETTLE + 2)
+        await until(lambda: all_told(alice, bob), SETTLE_SECONDS + 2)
         meddler = Meddler(world)
         for _ in range(20):
             alice.use()
             await trio.sleep(1.4)
             alice.use(hill)
             await trio.sleep(1.3)
-        await trio.sleep(2 * HOLD)
+        await trio.sleep(2 * HOLD_SECONDS)
         assert 1 <= len(meddler.of(ENVELOPE, alice)) <= 4  # 40 changes in a minute
         assert await all_told(alice, bob)
 
@@ -183,7 +183,7 @@ def test_new_addresses_are_looked_at_while_on_a_circuit(tmp_path: Path) -> None:
         alice, bob = await behind_nats(world, hill)
         await befriend(alice, bob)
         await alice.call("send", chat="bob", text="begin", wait="delivered")
-        await trio.sleep(2 * HOLD)
+        await trio.sleep(2 * HOLD_SECONDS)
         bob.host.walled = False
         bob.use(hill, tower)  # what they say of themselves is new
         await until(lambda: goes(alice, "direct"), 30)

@@ -17,7 +17,7 @@ from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.delivery.link_sender import WINDOW
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DiskFull, TextTooLong, UsageError
 from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
@@ -269,11 +269,11 @@ def test_a_thousand_each_way_go_through_the_window(tmp_path: Path) -> None:
 async def flood(node: WorldNode, chat: str, count: int) -> None:
     contact = await node.id_of(chat)
 
-    def send_some(turn: Turn, start: int) -> None:
-        known = turn.contact(contact)
+    def send_some(tx: Transaction, start: int) -> None:
+        known = tx.contact(contact)
         assert known is not None
         for number in range(start, min(start + 100, count)):
-            outbound.send_text(turn, known, f"{number}")
+            outbound.send_text(tx, known, f"{number}")
 
     for start in range(0, count, 100):
         await node.engine.submit(send_some, start)
@@ -316,10 +316,10 @@ def test_envelopes_that_cannot_be_opened_do_not_fill_the_window(tmp_path: Path) 
     run_world(tmp_path, main)
 
 
-def set_header_key(turn: Turn, contact: bytes, key: bytes) -> None:
-    session = turn.sessions.sending(contact)
+def set_header_key(tx: Transaction, contact: bytes, key: bytes) -> None:
+    session = tx.sessions.sending(contact)
     assert session is not None
-    turn.sessions.put(contact, replace(session, ratchet=replace(session.ratchet, header_out=key)))
+    tx.sessions.put(contact, replace(session, ratchet=replace(session.ratchet, header_out=key)))
 
 
 def test_a_full_disk_on_the_other_side_only_delays(tmp_path: Path) -> None:
@@ -473,12 +473,12 @@ async def say(node: WorldNode, chat: str, kind: int, payload: object, **fields: 
     contact = await node.id_of(chat)
     message_id: bytes = fields.pop("message_id", None) or new_message_id(node.clock(), node.world.entropy.random)
 
-    def seal(turn: Turn) -> None:
-        session = turn.sessions.sending(contact)
+    def seal(tx: Transaction) -> None:
+        session = tx.sessions.sending(contact)
         assert session is not None
         content = Content(kind, message_id, fields.get("seq", 0), node.clock(), payload)
-        envelope = turn.sessions.seal(contact, session, encode_content(content), turn.entropy)
-        turn.after(turn.net.send, contact, [Frame(wire.ENVELOPE, envelope)])
+        envelope = tx.sessions.seal(contact, session, encode_content(content), tx.entropy)
+        tx.after(tx.net.send, contact, [Frame(wire.ENVELOPE, envelope)])
 
     await node.engine.submit(seal)
     return message_id

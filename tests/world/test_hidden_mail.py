@@ -13,7 +13,7 @@ import trio
 from p2pchat.core.relays import TheirQueue
 from p2pchat.errors import P2PChatError
 from p2pchat.net import addresses
-from p2pchat.net.circuit_only_host import HiddenHost
+from p2pchat.net.circuit_only_host import CircuitOnlyHost
 from p2pchat.store import queues as store_queues
 from tests.support.boxed import FullRelay, full_relay, visits
 from tests.support.world import FakeHost, World, WorldNode, befriend, run_world, until
@@ -178,7 +178,7 @@ def test_a_relay_of_ours_is_not_looked_for_where_a_hidden_contact_says(tmp_path:
     async def main(world: World) -> None:
         relay, trap = world.relay("relay"), "/ip4/10.66.0.1/tcp/9"
         host = FakeHost(world, "alice", world.entropy.random(32), listens=False)
-        hidden = HiddenHost(host, lambda key: relay.addresses() if key == relay.peer else ())
+        hidden = CircuitOnlyHost(host, lambda key: relay.addresses() if key == relay.peer else ())
         ways = [addresses.circuit(trap, relay.peer), addresses.circuit(trap, b"\x01" * 32), trap]
         with pytest.raises(P2PChatError):
             await hidden.open(b"\x02" * 32, ways, "/x")

@@ -14,7 +14,7 @@ from p2pchat.core import frames
 from p2pchat.core.mailbox import DONE, QUEUE_FULL, Queue
 from p2pchat.core.primitives import sign_public
 from p2pchat.engine.receiving import inbound, mailbox_handler
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DiskFull
 from p2pchat.store.contacts import Contact
 from p2pchat.store.queues import OwnQueueRow
@@ -64,7 +64,9 @@ def test_a_link_that_acks_nothing_is_none(tmp_path: Path) -> None:
         alice, bob, relays = await together(world)
         meddler = Meddler(world)
         meddler.drop(frames.ENVELOPE, frames.ACKS)  # it lives, by its pings
-        sent = await alice.call("send", chat="bob", text="one", wait="stored", timeout=mailbox_handler.UNACKED + 1)
+        sent = await alice.call(
+            "send", chat="bob", text="one", wait="stored", timeout=mailbox_handler.ACK_TIMEOUT_SECONDS + 1
+        )
         assert (sent["state"], sent["route"]) == ("stored", "mailbox")
         assert await by_link(alice, "bob")
         await until(lambda: has(bob, "alice", ["one"]), 1)
@@ -104,7 +106,7 @@ def test_a_link_waits_a_moment_with_what_lies_at_relays(tmp_path: Path) -> None:
         meddler = Meddler(world)
         bob = await world.start("bob")
         await until(lambda: all_delivered(alice, "bob"), 700)
-        await trio.sleep(2 * mailbox_handler.LET_BY)
+        await trio.sleep(2 * mailbox_handler.COLLECT_FIRST_SECONDS)
         assert meddler.of(frames.ENVELOPE, alice) == []
         assert await bob.texts("alice") == [f"{number}" for number in range(50)]
 
@@ -121,7 +123,9 @@ def test_a_link_brings_what_relays_have_lost(tmp_path: Path) -> None:
             relay.disk.queues.clear()
         bob = await world.start("bob")
         await until(lambda: by_link(bob, "alice"), 600)
-        await until(lambda: has(bob, "alice", [f"{number}" for number in range(50)]), mailbox_handler.LET_BY + 10)
+        await until(
+            lambda: has(bob, "alice", [f"{number}" for number in range(50)]), mailbox_handler.COLLECT_FIRST_SECONDS + 10
+        )
 
     run_world(tmp_path, main)
 
@@ -141,7 +145,7 @@ def test_acks_of_a_link_count_for_what_came_by_a_relay(tmp_path: Path) -> None:
         for relay in relays:
             relay.lies.withholds = False
             relay.change()
-        await until(lambda: all_delivered(alice, "bob"), mailbox_handler.LET_BY - 1)
+        await until(lambda: all_delivered(alice, "bob"), mailbox_handler.COLLECT_FIRST_SECONDS - 1)
         assert meddler.of(frames.ENVELOPE, alice) == []
         assert meddler.of(frames.ACKS, bob) != []
 
@@ -155,9 +159,9 @@ def test_receipts_by_a_relay_wait_for_company(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, _, (first,) = await apart(world, 1)
         waits = []
-        for turn in range(12):
+        for batch in range(12):
             for number in range(10):
-                await alice.call("send", chat="bob", text=f"{turn} {number}")
+                await alice.call("send", chat="bob", text=f"{batch} {number}")
                 await trio.sleep(0.01)
             came = trio.current_time()
             first.given.clear()
@@ -170,7 +174,7 @@ def test_receipts_by_a_relay_wait_for_company(tmp_path: Path) -> None:
             await until(lambda: all_delivered(alice, "bob"), 1)
             assert len(first.deposited_by("bob")) == 1
             await trio.sleep(61)
-        assert min(waits) >= mailbox_handler.RECEIPTS_AFTER
+        assert min(waits) >= mailbox_handler.MIN_RECEIPT_DELAY_SECONDS
         assert len({int(wait) for wait in waits}) > 4  # any time within the minute
         assert max(waits) > 30
 
@@ -216,7 +220,7 @@ def test_read_receipts_by_a_relay_wait_too(tmp_path: Path) -> None:
         await trio.sleep(61)
         first.given.clear()
         await bob.call("read", chat="alice")
-        await trio.sleep(mailbox_handler.RECEIPTS_AFTER / 2)
+        await trio.sleep(mailbox_handler.MIN_RECEIPT_DELAY_SECONDS / 2)
         assert first.deposited_by("bob") == []
 
         async def read() -> bool:
@@ -479,7 +483,7 @@ def test_a_renewal_that_lost_its_link_arrives_by_relays(tmp_path: Path, lie: str
 def test_what_was_put_off_stays_at_the_relay_until_it_is_on_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The power goes after one turn has put off what came, and before the next has saved it."""
+    """The power goes after one transaction has put off what came, and before the next has saved it."""
 
     async def main(world: World) -> None:
         relay = world.mailbox("relay")
@@ -492,7 +496,7 @@ def test_what_was_put_off_stays_at_the_relay_until_it_is_on_disk(
         await bob.stop()
         seen = 0
 
-        def take(turn: Turn, contact: Contact, route: str, name: bytes, blob: bytes) -> bool | None:
+        def take(tx: Transaction, contact: Contact, route: str, name: bytes, blob: bytes) -> bool | None:
             nonlocal seen
             seen += 1
             if seen == 1:

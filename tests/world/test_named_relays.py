@@ -13,7 +13,7 @@ from p2pchat.core.primitives import sign_public
 from p2pchat.engine.delivery import mailbox_queues, outbound
 from p2pchat.engine.delivery.queues import MAX_NEW_PLACES, MAX_RETIRED_FOREIGN
 from p2pchat.engine.receiving import mailbox_handler
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.net import addresses
 from p2pchat.store import queues as store_queues
 from tests.support.boxed import full_relay
@@ -23,22 +23,20 @@ DAY = 86_400_000
 DEAD = "/ip4/10.66.0.1/tcp/9"
 
 
-def queue_at(turn: Turn, peer: bytes, where: str, token: bytes = b"") -> Announced:
+def queue_at(tx: Transaction, peer: bytes, where: str, token: bytes = b"") -> Announced:
     """A queue that is announced to be at a relay."""
-    return Announced(
-        peer, addresses.pack(where), token, sign_public(turn.random(32)), turn.random(32), turn.now + 50 * DAY
-    )
+    return Announced(peer, addresses.pack(where), token, sign_public(tx.random(32)), tx.random(32), tx.now + 50 * DAY)
 
 
 async def announce(node: WorldNode, to: str, *places: tuple[bytes, str]) -> None:
     """Have a node tell a contact that it collects there."""
     who = await node.id_of(to)
 
-    def say(turn: Turn) -> None:
-        contact = turn.contact(who)
+    def say(tx: Transaction) -> None:
+        contact = tx.contact(who)
         assert contact is not None
-        said = [queue_at(turn, *place) for place in places]
-        outbound.queue(turn, contact, contents.QUEUES, contents.queues_payload(said))
+        said = [queue_at(tx, *place) for place in places]
+        outbound.queue(tx, contact, contents.QUEUES, contents.queues_payload(said))
 
     await node.engine.submit(say)
 
@@ -62,11 +60,11 @@ def test_a_lie_about_a_relay_does_not_cut_who_tells_the_truth(tmp_path: Path, to
         alice, bob, mallory = await three(world)
         who = await mallory.id_of("alice")
 
-        def say(turn: Turn) -> None:
-            contact = turn.contact(who)
+        def say(tx: Transaction) -> None:
+            contact = tx.contact(who)
             assert contact is not None
-            said = [queue_at(turn, relay.peer, where, token)]
-            outbound.queue(turn, contact, contents.QUEUES, contents.queues_payload(said))
+            said = [queue_at(tx, relay.peer, where, token)]
+            outbound.queue(tx, contact, contents.QUEUES, contents.queues_payload(said))
 
         await mallory.engine.submit(say)
         await trio.sleep(60)
@@ -179,7 +177,7 @@ def test_more_relays_of_contacts_than_are_watched_take_turns(tmp_path: Path, mon
         seen: set[bytes] = set()
         for _ in range(4):
             seen |= {one.relay.peer for one in alice.engine.mail._watched.values() if one.active}
-            await trio.sleep(mailbox_handler.FOREIGN_TURN)
+            await trio.sleep(mailbox_handler.FOREIGN_ROTATION_SECONDS)
         assert seen == relays.keys()
 
     run_world(tmp_path, main)

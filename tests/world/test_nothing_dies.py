@@ -80,7 +80,7 @@ def test_a_first_message_that_cannot_be_used_any_more_leaves_the_outbox(tmp_path
         await trio.sleep(10)
         meddler.clear()
         with_prekeys = "DELETE FROM prekeys WHERE kind = 'renewal'"
-        await bob.engine.submit(lambda turn: turn.db.execute(with_prekeys))
+        await bob.engine.submit(lambda tx: tx.db.execute(with_prekeys))
         await meddler.release()
         await until(lambda: all_delivered(alice, "bob"), 60)
         await until(lambda: nothing_waits(alice, bob), 60)

@@ -17,9 +17,9 @@ from p2pchat.core.frames import Frame
 from p2pchat.core.handshake import initiate
 from p2pchat.core.identity import Device
 from p2pchat.core.prekeys import Bundle, make_set, open_bundle
-from p2pchat.core.ratchet import MOST_SKIPPED
+from p2pchat.core.ratchet import MAX_SKIPPED
 from p2pchat.core.session import STANDING, Session, renew_key
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from tests.support.meddler import Meddler
 from tests.support.world import World, WorldNode, befriend, run_world, until
 
@@ -60,10 +60,10 @@ async def session_of(node: WorldNode, name: str) -> Session:
 async def change_session(node: WorldNode, name: str, change: Callable[[Session], Session]) -> None:
     contact = await node.id_of(name)
 
-    def put(turn: Turn) -> None:
-        session = turn.sessions.sending(contact)
+    def put(tx: Transaction) -> None:
+        session = tx.sessions.sending(contact)
         assert session is not None
-        turn.sessions.put(contact, change(session))
+        tx.sessions.put(contact, change(session))
 
     await node.engine.submit(put)
 
@@ -413,15 +413,15 @@ def test_more_lost_messages_than_can_be_skipped_do_not_wedge_a_session(tmp_path:
                 chain = prim.hmac_sha256(chain, b"\x02")
             return replace(session, ratchet=replace(state, sending=chain, sent=state.sent + by))
 
-        await change_session(alice, "bob", lambda session: far_ahead(session, MOST_SKIPPED - 1))
+        await change_session(alice, "bob", lambda session: far_ahead(session, MAX_SKIPPED - 1))
         await alice.call("send", chat="bob", text="just near enough", wait="delivered")
         assert (await session_of(alice, "bob")).th == old.th
-        await change_session(alice, "bob", lambda session: far_ahead(session, MOST_SKIPPED + 1))
+        await change_session(alice, "bob", lambda session: far_ahead(session, MAX_SKIPPED + 1))
         await alice.call("send", chat="bob", text="too far", wait="delivered", timeout=60)
         assert (await session_of(alice, "bob")).th != old.th
         assert await bob.texts("alice") == ["a0", "just near enough", "too far"]
         kept = await bob.engine.read(lambda db: db.query("SELECT count(*) FROM skipped_keys"))
-        assert kept[0][0] <= MOST_SKIPPED
+        assert kept[0][0] <= MAX_SKIPPED
 
     run_world(tmp_path, main)
 

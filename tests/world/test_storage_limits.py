@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from p2pchat.engine.runtime import storage_limits
-from p2pchat.engine.runtime.storage_limits import Limits
+from p2pchat.engine.runtime.storage_limits import ContactLimits
 from tests.support.world import World, WorldNode, befriend, run_world, until
 from tests.world.test_nothing_dies import HOUR, nothing_waits
 
@@ -19,7 +19,7 @@ ROOM = 80_000
 TEXTS = [f"{number} {TEXT}" for number in range(30)]
 
 
-def limited(limits: Limits) -> Callable[[WorldNode], None]:
+def limited(limits: ContactLimits) -> Callable[[WorldNode], None]:
     def prepare(node: WorldNode) -> None:
         node.engine.storage_limits.limits = limits
 
@@ -39,7 +39,7 @@ def warnings(node: WorldNode) -> list[str]:
     return [one["warning"] for one in node.heard if "warning" in one]
 
 
-async def meet(world: World, limits: Limits, *, linked: bool) -> tuple[WorldNode, WorldNode, WorldNode]:
+async def meet(world: World, limits: ContactLimits, *, linked: bool) -> tuple[WorldNode, WorldNode, WorldNode]:
     """Alice with limits, Bob who floods and Carol who does not; all collect at one relay."""
     relay = world.mailbox("relay")
     alice = await world.start("alice", limited(limits))
@@ -64,7 +64,7 @@ async def flood(bob: WorldNode) -> None:
 @pytest.mark.parametrize("linked", [True, False])
 def test_mail_beyond_what_may_be_unread_waits_and_others_are_heard(tmp_path: Path, linked: bool) -> None:
     async def main(world: World) -> None:
-        alice, bob, carol = await meet(world, Limits(0, ROOM), linked=linked)
+        alice, bob, carol = await meet(world, ContactLimits(0, ROOM), linked=linked)
         await flood(bob)
         taken = await alice.texts("bob")
         assert 1 <= len(taken) < len(TEXTS)
@@ -94,7 +94,7 @@ def test_mail_beyond_what_may_be_unread_waits_and_others_are_heard(tmp_path: Pat
 @pytest.mark.parametrize("linked", [True, False])
 def test_a_day_has_its_limit_and_what_is_beyond_comes_by_and_by(tmp_path: Path, linked: bool) -> None:
     async def main(world: World) -> None:
-        alice, bob, _ = await meet(world, Limits(90_000, 0), linked=linked)
+        alice, bob, _ = await meet(world, ContactLimits(90_000, 0), linked=linked)
         await flood(bob)
         taken = await alice.texts("bob")
         assert 1 <= len(taken) < len(TEXTS)
@@ -109,10 +109,10 @@ def test_a_day_has_its_limit_and_what_is_beyond_comes_by_and_by(tmp_path: Path, 
 
 def test_a_restart_forgets_no_mail_that_waits(tmp_path: Path) -> None:
     async def main(world: World) -> None:
-        alice, bob, _ = await meet(world, Limits(0, ROOM), linked=False)
+        alice, bob, _ = await meet(world, ContactLimits(0, ROOM), linked=False)
         await flood(bob)
         await alice.crash()
-        alice = await world.start("alice", limited(Limits(0, ROOM)))
+        alice = await world.start("alice", limited(ContactLimits(0, ROOM)))
         await trio.sleep(600)
         assert 1 <= len(await alice.texts("bob")) < len(TEXTS)
         await alice.crash()

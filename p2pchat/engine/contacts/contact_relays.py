@@ -19,7 +19,7 @@ from p2pchat.engine.contacts import address_updates, contacts, own_relays
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime import settings
 from p2pchat.engine.runtime.ports import Relay
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
@@ -39,7 +39,7 @@ _HIDING = (
 )
 
 
-class Offering:
+class RelayOffer:
     """Whether this node is to be a relay for its contacts. `changed` is set at the next answer that is another one."""
 
     def __init__(self, wanted: bool) -> None:
@@ -57,10 +57,10 @@ class Offering:
 # --- being one ------------------------------------------------------------------------------------------------------
 
 
-def found(turn: Turn, address: bytes) -> None:
+def found(tx: Transaction, address: bytes) -> None:
     """A contact has reached us from outside at this address of ours."""
-    if meta.get(turn.db, _FOUND) != address:
-        meta.put(turn.db, _FOUND, address)
+    if meta.get(tx.db, _FOUND) != address:
+        meta.put(tx.db, _FOUND, address)
 
 
 def reachable(db: Database) -> bool:
@@ -93,13 +93,13 @@ def _hides(db: Database) -> bool:
     return bool(store_contacts.hidden(db)) or any(row.hidden for row in store_invites.open_invites(db))
 
 
-def answered(turn: Turn, offering: Offering, answer: bool) -> None:
+def answered(tx: Transaction, offering: RelayOffer, answer: bool) -> None:
     """A person said yes or no. Each yes after a no has a token of its own, which those of the last one do not know."""
-    if answer and not settings.relay_for_contacts(turn.db):
-        meta.put(turn.db, _TOKEN, turn.random(KEY).hex().encode("ascii"))
-    settings.set_relay_for_contacts(turn.db, answer)
-    settle(turn)
-    turn.after(offering.answer, answer)
+    if answer and not settings.relay_for_contacts(tx.db):
+        meta.put(tx.db, _TOKEN, tx.random(KEY).hex().encode("ascii"))
+    settings.set_relay_for_contacts(tx.db, answer)
+    settle(tx)
+    tx.after(offering.answer, answer)
 
 
 def token(db: Database) -> bytes:
@@ -107,33 +107,33 @@ def token(db: Database) -> bytes:
     return meta.get(db, _TOKEN) or b""
 
 
-def tell_addresses(turn: Turn, contact_ids: Collection[bytes], addresses: address_updates.Addresses) -> None:
+def tell_addresses(tx: Transaction, contact_ids: Collection[bytes], addresses: address_updates.Addresses) -> None:
     """Tell these contacts where they reach us now, as themselves and as a relay."""
-    address_updates.tell_addresses(turn, addresses, contact_ids)
-    settle(turn, contact_ids)
+    address_updates.tell_addresses(tx, addresses, contact_ids)
+    settle(tx, contact_ids)
 
 
-def settle(turn: Turn, of: Collection[bytes] | None = None) -> None:
+def settle(tx: Transaction, of: Collection[bytes] | None = None) -> None:
     """Tell these contacts, or all, about our relay what they do not know yet; leave those of contacts who are none, or
     from whom we hide.
     """
-    wanted = settings.relay_for_contacts(turn.db)
-    ways = turn.net.ways(relayed=False) if wanted else []
-    ours = Relay(ways[0][0], tuple(address for _, address in ways), token(turn.db)) if ways else None
-    known = store_contacts.all(turn.db) if of is None else [turn.contact(one) for one in of]
+    wanted = settings.relay_for_contacts(tx.db)
+    ways = tx.net.ways(relayed=False) if wanted else []
+    ours = Relay(ways[0][0], tuple(address for _, address in ways), token(tx.db)) if ways else None
+    known = store_contacts.all(tx.db) if of is None else [tx.contact(one) for one in of]
     for contact in filter(None, known):
         at_ease = contact.state == "contact" and not contact.hidden
         if not at_ease:
-            _leave(turn, contact)
+            _leave(tx, contact)
         if contact.state == "contact" and wanted is not None and (ours or not wanted or contact.hidden):
-            _tell(turn, contact, contents.relay_payload(ours if at_ease else None))
+            _tell(tx, contact, contents.relay_payload(ours if at_ease else None))
 
 
-def _tell(turn: Turn, contact: Contact, news: list[object]) -> None:
+def _tell(tx: Transaction, contact: Contact, news: list[object]) -> None:
     key, encoded = f"relay told {contact.id.hex()}", encode(news)
-    if encoded != (meta.get(turn.db, key) or encode(contents.relay_payload(None))):
-        meta.put(turn.db, key, encoded)
-        outbound.queue(turn, contact, contents.RELAY, news)
+    if encoded != (meta.get(tx.db, key) or encode(contents.relay_payload(None))):
+        meta.put(tx.db, key, encoded)
+        outbound.queue(tx, contact, contents.RELAY, news)
 
 
 # --- using theirs ---------------------------------------------------------------------------------------------------
@@ -162,64 +162,64 @@ def offers(db: Database) -> list[tuple[Contact, Offered]]:
     return [(one, theirs) for one, theirs in known if theirs is not None and theirs.relay.addresses]
 
 
-def told(turn: Turn, contact: Contact, message_id: bytes, theirs: Relay) -> None:
+def told(tx: Transaction, contact: Contact, message_id: bytes, theirs: Relay) -> None:
     """A contact told that it is a relay for us, or none any more. What we use of it follows; the first time, a person
     hears of it.
     """
-    if not contacts.is_news(turn, contact, "relay", message_id):
+    if not contacts.is_news(tx, contact, "relay", message_id):
         return
-    before = offered(turn.db, contact.id)
+    before = offered(tx.db, contact.id)
     if before is None and theirs.addresses:
         warning = f"{contact.name} offers to be a relay for you: `p2pchat relays add` with this name uses it."
-        turn.event("node", warning=warning)
+        tx.event("node", warning=warning)
     goes_on = False
-    if before is not None and before.taken and _is_used(turn.db, before.relay):
+    if before is not None and before.taken and _is_used(tx.db, before.relay):
         goes_on = bool(theirs.addresses) and theirs.peer == before.relay.peer
         if goes_on:
-            own_relays.use(turn, theirs)
+            own_relays.use(tx, theirs)
         else:
-            own_relays.leave(turn, before.relay.peer)
-    _keep(turn, contact, Offered(theirs, goes_on))
+            own_relays.leave(tx, before.relay.peer)
+    _keep(tx, contact, Offered(theirs, goes_on))
 
 
-def take(turn: Turn, contact: Contact) -> Relay:
+def take(tx: Transaction, contact: Contact) -> Relay:
     """Use the relay that a contact is."""
-    known = offered(turn.db, contact.id)
+    known = offered(tx.db, contact.id)
     if contact.state != "contact" or known is None or not known.relay.addresses:
         raise NotNow(f"{contact.name} is no relay for you", hint="They would say `p2pchat offer yes`.")
     if contact.hidden:
         hint = "`p2pchat contacts show` shows it to them."
         raise NotNow(f"You hide your address from {contact.name}, and their relay would see it", hint=hint)
-    if not known.taken and _is_used(turn.db, known.relay):  # it may be somebody else's, and that one's token another
+    if not known.taken and _is_used(tx.db, known.relay):  # it may be somebody else's, and that one's token another
         raise NotNow(f"{contact.name}'s relay is one of yours already")
-    own_relays.use(turn, known.relay)
-    _keep(turn, contact, replace(known, taken=True))
+    own_relays.use(tx, known.relay)
+    _keep(tx, contact, replace(known, taken=True))
     return known.relay
 
 
-def leave(turn: Turn, peer: bytes) -> None:
+def leave(tx: Transaction, peer: bytes) -> None:
     """Use a relay no more, whosever it is."""
-    own_relays.leave(turn, peer)
-    for contact, known in offers(turn.db):
+    own_relays.leave(tx, peer)
+    for contact, known in offers(tx.db):
         if known.relay.peer == peer:
-            _keep(turn, contact, replace(known, taken=False))
+            _keep(tx, contact, replace(known, taken=False))
 
 
-def _leave(turn: Turn, contact: Contact) -> None:
-    known = offered(turn.db, contact.id)
-    if known is not None and known.taken and _is_used(turn.db, known.relay):
-        own_relays.leave(turn, known.relay.peer)
-        _keep(turn, contact, replace(known, taken=False))
+def _leave(tx: Transaction, contact: Contact) -> None:
+    known = offered(tx.db, contact.id)
+    if known is not None and known.taken and _is_used(tx.db, known.relay):
+        own_relays.leave(tx, known.relay.peer)
+        _keep(tx, contact, replace(known, taken=False))
 
 
 def _is_used(db: Database, relay: Relay) -> bool:
     return any(row.peer == relay.peer for row in store_relays.all(db))
 
 
-def _keep(turn: Turn, contact: Contact, known: Offered) -> None:
+def _keep(tx: Transaction, contact: Contact, known: Offered) -> None:
     relay = known.relay
     value = encode([relay.peer, list(relay.addresses), relay.token, known.taken])
-    meta.put(turn.db, _offered_key(contact.id), value)
+    meta.put(tx.db, _offered_key(contact.id), value)
 
 
 def _offered_key(contact_id: bytes) -> str:

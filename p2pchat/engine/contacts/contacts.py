@@ -24,7 +24,7 @@ from p2pchat.engine.contacts.names import name_of as name_of
 from p2pchat.engine.contacts.names import their_name as their_name
 from p2pchat.engine.delivery import outbound, queues
 from p2pchat.engine.runtime import views
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import InviteExpired, NotNow
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
@@ -40,65 +40,65 @@ MAX_DECLINED = 1000
 """Identities remembered as declined, for each invite."""
 
 
-def add(turn: Turn, written: str, name: str | None, hidden: bool = False) -> Contact:
+def add(tx: Transaction, written: str, name: str | None, hidden: bool = False) -> Contact:
     """Begin to join by an invite; the same invite again gives the contact it gave before, and knocks at once. `hidden`:
     its maker must not learn our network address.
     """
     invite, encoded = read_invite(written)
     alias = None if name is None else name_of(name)
-    for known in store_contacts.all(turn.db):
+    for known in store_contacts.all(tx.db):
         if known.invite_id == invite_id(encoded):
             if hidden:
-                hide(turn, known, hidden=True)
+                hide(tx, known, hidden=True)
             if known.invite is not None:
-                knock(turn, known, invite)  # who asks again does not want to wait for the back-off
-            return known if alias is None else rename(turn, known, alias)
+                knock(tx, known, invite)  # who asks again does not want to wait for the back-off
+            return known if alias is None else rename(tx, known, alias)
     hello = hello_key(invite.secret)
-    if any(equal(one.hello, hello) for one in store_invites.all(turn.db)):
+    if any(equal(one.hello, hello) for one in store_invites.all(tx.db)):
         raise NotNow("This is an invite of your own", hint="Give it to somebody else.")
     # clocks lie by up to a day; whether it has really expired, the inviter says
-    if invite.expires_at * 1000 + DAY < turn.now:
+    if invite.expires_at * 1000 + DAY < tx.now:
         raise InviteExpired
     if not invite.ways:
         raise NotNow("This invite says nowhere to go", hint="Ask for one made while their node runs.")
-    contact_id = turn.random(8)
+    contact_id = tx.random(8)
     wanted = alias or their_name(invite.name or "") or f"invite-{contact_id.hex()[:4]}"
     contact = Contact(
         id=contact_id,
-        name=names.free(turn, contact_id, wanted),
+        name=names.free(tx, contact_id, wanted),
         named_by_me=alias is not None,
         state="waiting",
         identity=None,
         device=None,
         bundle=None,
         verified=False,
-        created_at=turn.now,
+        created_at=tx.now,
         invite=encoded,
         invite_id=invite_id(encoded),
         invite_until=invite.expires_at * 1000,
         hidden=hidden,
     )
-    for known in store_contacts.all(turn.db):
+    for known in store_contacts.all(tx.db):
         if (
             known.identity is None
             and known.invite is not None
             and _nodes(invite)
             and _nodes(decode_invite(known.invite)) == _nodes(invite)
         ):
-            return knock_anew(turn, known, contact)  # of the same node, which the other one has never reached
-    store_contacts.add(turn.db, contact)
-    turn.forget_contact(contact_id)
+            return knock_anew(tx, known, contact)  # of the same node, which the other one has never reached
+    store_contacts.add(tx.db, contact)
+    tx.forget_contact(contact_id)
     if hidden:
-        turn.pairs_of.add(contact_id)
-    _set_ways(turn, contact_id, invite)
-    turn.event("contact", **views.contact(contact, None))
-    knock(turn, contact, invite)
+        tx.pairs_of.add(contact_id)
+    _set_ways(tx, contact_id, invite)
+    tx.event("contact", **views.contact(contact, None))
+    knock(tx, contact, invite)
     return contact
 
 
-def _set_ways(turn: Turn, contact_id: bytes, invite: Invite) -> None:
+def _set_ways(tx: Transaction, contact_id: bytes, invite: Invite) -> None:
     ways = [Way(way.peer, way.address, way.role) for way in invite.ways]
-    store_contacts.set_ways(turn.db, contact_id, ways, turn.now)
+    store_contacts.set_ways(tx.db, contact_id, ways, tx.now)
 
 
 def _nodes(invite: Invite) -> set[bytes]:
@@ -106,114 +106,114 @@ def _nodes(invite: Invite) -> set[bytes]:
     return {way.peer for way in invite.ways if way.role == ROLE_NODE}
 
 
-def knock(turn: Turn, contact: Contact, invite: Invite) -> None:
+def knock(tx: Transaction, contact: Contact, invite: Invite) -> None:
     """Have the network join by this invite; at its relays, what lies in the box is looked for too."""
     ways = [(way.peer, way.address) for way in invite.ways if way.role == ROLE_NODE]
     if ways:
-        turn.after(turn.net.join, contact.id, ways, hello_key(invite.secret))
-    turn.mail_of[contact.id] = None
+        tx.after(tx.net.join, contact.id, ways, hello_key(invite.secret))
+    tx.mail_of[contact.id] = None
 
 
-def knock_anew(turn: Turn, contact: Contact, newer: Contact) -> Contact:
+def knock_anew(tx: Transaction, contact: Contact, newer: Contact) -> Contact:
     """Join somebody we wait for by another invite of theirs; what is left of the last one is forgotten, but for its
     session: if it was used after all, and only its ack is missing, links are made with that.
     """
     assert newer.invite is not None
     invite = decode_invite(newer.invite)
-    forget_first(turn, contact.id)
-    changed = turn.change(contact.id, invite=newer.invite, invite_id=newer.invite_id, invite_until=newer.invite_until)
+    forget_first(tx, contact.id)
+    changed = tx.change(contact.id, invite=newer.invite, invite_id=newer.invite_id, invite_until=newer.invite_until)
     if newer.hidden:
-        turn.pairs_of.add(contact.id)
-        changed = turn.change(contact.id, hidden=True)
+        tx.pairs_of.add(contact.id)
+        changed = tx.change(contact.id, hidden=True)
     if newer.named_by_me:
-        changed = turn.change(contact.id, name=newer.name, named_by_me=True)
-    _set_ways(turn, contact.id, invite)
-    turn.event("contact", **views.contact(changed, turn.route(contact.id)))
-    turn.after(turn.net.joined, contact.id)
-    knock(turn, changed, invite)
+        changed = tx.change(contact.id, name=newer.name, named_by_me=True)
+    _set_ways(tx, contact.id, invite)
+    tx.event("contact", **views.contact(changed, tx.route(contact.id)))
+    tx.after(tx.net.joined, contact.id)
+    knock(tx, changed, invite)
     return changed
 
 
-def reach(turn: Turn, contact: Contact) -> None:
+def reach(tx: Transaction, contact: Contact) -> None:
     """Have the network keep a link to a contact we have a session with."""
-    ways = [(way.peer, way.address) for way in store_contacts.ways(turn.db, contact.id) if way.role == ROLE_NODE]
-    turn.after(turn.net.reach, contact.id, ways)
+    ways = [(way.peer, way.address) for way in store_contacts.ways(tx.db, contact.id) if way.role == ROLE_NODE]
+    tx.after(tx.net.reach, contact.id, ways)
 
 
-def resume(turn: Turn, contact_ids: Iterable[bytes]) -> None:
+def resume(tx: Transaction, contact_ids: Iterable[bytes]) -> None:
     """At the start: of these, dial whom we owe something or heard of lately, knock again where an invite was not
     settled.
     """
     for contact_id in contact_ids:
-        contact = store_contacts.get(turn.db, contact_id)  # not remembered: all of them are asked for
+        contact = store_contacts.get(tx.db, contact_id)  # not remembered: all of them are asked for
         if contact is None:
             continue
         if contact.invite is not None:
-            knock(turn, contact, decode_invite(contact.invite))
+            knock(tx, contact, decode_invite(contact.invite))
         if contact.identity is not None and contact.state in ("contact", "waiting"):
             heard = contact.heard_at or contact.created_at
-            if heard + HEARD_WITHIN > turn.passed or store_outbox.is_owed(turn.db, contact_id):
-                reach(turn, contact)
+            if heard + HEARD_WITHIN > tx.passed or store_outbox.is_owed(tx.db, contact_id):
+                reach(tx, contact)
 
 
-def heard(turn: Turn, contact_id: bytes, th: bytes) -> None:
+def heard(tx: Transaction, contact_id: bytes, th: bytes) -> None:
     """A link with the contact is there, by the hello of session `th`. If we began that session, the other side can
     only have its secret from our first message: a missing ack of that has come by this.
     """
-    contact = turn.contact(contact_id)
+    contact = tx.contact(contact_id)
     if contact is None or contact.state == "blocked":  # since its hello was judged
-        turn.after(turn.net.forget, contact_id)
+        tx.after(tx.net.forget, contact_id)
         return
-    store_contacts.heard(turn.db, contact_id, turn.now)
-    turn.memory.people.pop(contact_id, None)
-    outbound.tell_owed(turn, contact_id)
-    outbound.seal_more(turn, contact_id)  # a full disk may have ended it
-    if any(one.th == th and one.initiator for one in turn.sessions.all(contact_id)):
-        came(turn, contact, th)
+    store_contacts.heard(tx.db, contact_id, tx.now)
+    tx.memory.people.pop(contact_id, None)
+    outbound.tell_owed(tx, contact_id)
+    outbound.seal_more(tx, contact_id)  # a full disk may have ended it
+    if any(one.th == th and one.initiator for one in tx.sessions.all(contact_id)):
+        came(tx, contact, th)
 
 
-def show(turn: Turn, contact_id: bytes) -> None:
+def show(tx: Transaction, contact_id: bytes) -> None:
     """Tell faces how a contact is reached now."""
-    contact = turn.contact(contact_id)
+    contact = tx.contact(contact_id)
     if contact is not None:
-        turn.event("contact", **views.contact(contact, turn.route(contact_id)))
+        tx.event("contact", **views.contact(contact, tx.route(contact_id)))
 
 
-def joined(turn: Turn, contact_id: bytes) -> None:
+def joined(tx: Transaction, contact_id: bytes) -> None:
     """The inviter has our first message; what follows goes over links."""
-    contact = turn.contact(contact_id)
+    contact = tx.contact(contact_id)
     if contact is None or contact.invite is None:
         return
-    forget_first(turn, contact_id)
-    contact = turn.change(contact_id, invite=None, invite_until=None)
-    turn.after(turn.net.joined, contact_id)
-    reach(turn, contact)
+    forget_first(tx, contact_id)
+    contact = tx.change(contact_id, invite=None, invite_until=None)
+    tx.after(tx.net.joined, contact_id)
+    reach(tx, contact)
 
 
-def came(turn: Turn, contact: Contact, th: bytes) -> None:
+def came(tx: Transaction, contact: Contact, th: bytes) -> None:
     """The other side has the session `th`, which we began: it has our first message, if it is that one's."""
-    begun = store_outbox.sessions_begun(turn.db, contact.id, store_outbox.INITIAL)
+    begun = store_outbox.sessions_begun(tx.db, contact.id, store_outbox.INITIAL)
     if contact.state == "waiting" or not begun or th in begun:
-        joined(turn, contact.id)
+        joined(tx, contact.id)
 
 
-def begin_anew(turn: Turn, contact: Contact, session: Session, blob: bytes, by: Contact, device: bytes) -> None:
+def begin_anew(tx: Transaction, contact: Contact, session: Session, blob: bytes, by: Contact, device: bytes) -> None:
     """Ask a contact to begin anew, by the fresh invite of theirs that `by` was made for; `device` is the key that their
     identity certifies now. Until they have said yes the sessions that are there go on.
     """
-    forget_first(turn, contact.id)
+    forget_first(tx, contact.id)
     if by.hidden:
-        contact = hide(turn, contact, hidden=True)
-    turn.change(contact.id, device=device, invite=by.invite, invite_id=by.invite_id, invite_until=by.invite_until)
-    turn.sessions.begin(contact.id, session, turn.now)
-    state = store_renewals.get(turn.db, contact.id)
-    store_renewals.put(turn.db, replace(state, began_anew=(session.th + state.began_anew)[: MAX_ANEW * KEY]))
-    turn.pairs_of.add(contact.id)
-    outbound.queue_initial(turn, contact.id, blob, session.th)
-    turn.event("node", warning=ASKED_ANEW.format(name=contact.name))
+        contact = hide(tx, contact, hidden=True)
+    tx.change(contact.id, device=device, invite=by.invite, invite_id=by.invite_id, invite_until=by.invite_until)
+    tx.sessions.begin(contact.id, session, tx.now)
+    state = store_renewals.get(tx.db, contact.id)
+    store_renewals.put(tx.db, replace(state, began_anew=(session.th + state.began_anew)[: MAX_ANEW * KEY]))
+    tx.pairs_of.add(contact.id)
+    outbound.queue_initial(tx, contact.id, blob, session.th)
+    tx.event("node", warning=ASKED_ANEW.format(name=contact.name))
     assert by.invite is not None
-    turn.after(turn.net.joined, contact.id)
-    knock(turn, contact, decode_invite(by.invite))
+    tx.after(tx.net.joined, contact.id)
+    knock(tx, contact, decode_invite(by.invite))
 
 
 MAX_ANEW = 4
@@ -221,262 +221,260 @@ MAX_ANEW = 4
 ASKED_ANEW = "{name} is in your list already: they are asked to begin anew with you, and have to accept."
 
 
-def give_up_anew(turn: Turn, contact: Contact) -> Contact:
+def give_up_anew(tx: Transaction, contact: Contact) -> Contact:
     """Ask a contact no more to begin anew; if they were asked already, they may still accept."""
-    forget_first(turn, contact.id)
-    turn.after(turn.net.joined, contact.id)
-    return turn.change(contact.id, invite=None, invite_until=None)
+    forget_first(tx, contact.id)
+    tx.after(tx.net.joined, contact.id)
+    return tx.change(contact.id, invite=None, invite_until=None)
 
 
-def forget_first(turn: Turn, contact_id: bytes) -> None:
+def forget_first(tx: Transaction, contact_id: bytes) -> None:
     """Our first message is not sent any more."""
-    store_outbox.clear(turn.db, contact_id, [store_outbox.INITIAL])
-    store_queues.deposit_no_more(turn.db, contact_id, STAMPED)
-    turn.mail_of[contact_id] = None
+    store_outbox.clear(tx.db, contact_id, [store_outbox.INITIAL])
+    store_queues.deposit_no_more(tx.db, contact_id, STAMPED)
+    tx.mail_of[contact_id] = None
 
 
-def accepted(turn: Turn, contact: Contact, session: Session) -> Contact:
+def accepted(tx: Transaction, contact: Contact, session: Session) -> Contact:
     """They said yes to us: a content of theirs has arrived in a session."""
     if session.initiator:
-        joined(turn, contact.id)
-    changed = turn.change(contact.id, state="contact")
-    turn.pairs_of.add(contact.id)
-    turn.event("contact", **views.contact(changed, turn.route(contact.id)))
-    outbound.seal_waiting(turn, changed)
+        joined(tx, contact.id)
+    changed = tx.change(contact.id, state="contact")
+    tx.pairs_of.add(contact.id)
+    tx.event("contact", **views.contact(changed, tx.route(contact.id)))
+    outbound.seal_waiting(tx, changed)
     return changed
 
 
-def _take_introduction(turn: Turn, contact: Contact) -> Contact:
+def _take_introduction(tx: Transaction, contact: Contact) -> Contact:
     """Believe what a first message said about its sender, now that a person said yes to it."""
-    introduction = introductions.kept(turn, contact.id)
+    introduction = introductions.kept(tx, contact.id)
     if introduction is None:
         return contact
-    introductions.forget(turn, contact.id)
-    changed = turn.change(contact.id, device=introduction.device)
-    return told(turn, changed, introduction.message_id, introduction.profile)
+    introductions.forget(tx, contact.id)
+    changed = tx.change(contact.id, device=introduction.device)
+    return told(tx, changed, introduction.message_id, introduction.profile)
 
 
-def connected(turn: Turn, contact: Contact, introduction: Introduction) -> None:
+def connected(tx: Transaction, contact: Contact, introduction: Introduction) -> None:
     """Both sides used an invite of the other at the same time. Ours may still be under way: it stays queued."""
-    changed = turn.change(contact.id, state="contact")
-    changed = told(turn, changed, introduction.message_id, introduction.profile)
-    turn.pairs_of.add(contact.id)
-    outbound.queue_profile(turn, changed)
-    outbound.seal_waiting(turn, changed)
-    turn.event("contact", **views.contact(changed, turn.route(contact.id)))
-    reach(turn, changed)
+    changed = tx.change(contact.id, state="contact")
+    changed = told(tx, changed, introduction.message_id, introduction.profile)
+    tx.pairs_of.add(contact.id)
+    outbound.queue_profile(tx, changed)
+    outbound.seal_waiting(tx, changed)
+    tx.event("contact", **views.contact(changed, tx.route(contact.id)))
+    reach(tx, changed)
 
 
-def accept(turn: Turn, contact: Contact) -> Contact:
+def accept(tx: Transaction, contact: Contact) -> Contact:
     """We say yes to a request, or to a contact who began anew."""
-    session = turn.sessions.pending(contact.id)
+    session = tx.sessions.pending(contact.id)
     if session is None:
         raise NotNow(f"{contact.name} has not asked", hint="`p2pchat requests` lists who has.")
-    begin(turn, contact, session)
-    changed = turn.contact(contact.id)
+    begin(tx, contact, session)
+    changed = tx.contact(contact.id)
     assert changed is not None
     return changed
 
 
-def begin(turn: Turn, contact: Contact, session: Session) -> None:
+def begin(tx: Transaction, contact: Contact, session: Session) -> None:
     """Use the session of a first message that was said yes to; sessions before it end."""
-    for old in turn.sessions.all(contact.id):
+    for old in tx.sessions.all(contact.id):
         if old.th != session.th and contact.state == "contact" and old.ends_at is None:
-            turn.sessions.put(contact.id, replace(old, ends_at=turn.now + LINGER))
+            tx.sessions.put(contact.id, replace(old, ends_at=tx.now + LINGER))
     again = contact.state == "contact"
-    turn.sessions.admit(contact.id, session)
-    store_outbox.clear(turn.db, contact.id, [store_outbox.RENEWAL, store_outbox.REQUEST])
-    state = store_renewals.get(turn.db, contact.id)
-    store_renewals.put(turn.db, replace(state, wanted_at=None, unread_at=None, asked_at=None))
-    contact = _take_introduction(turn, turn.change(contact.id, state="contact"))
-    turn.pairs_of.add(contact.id)
-    outbound.queue_profile(turn, contact)
+    tx.sessions.admit(contact.id, session)
+    store_outbox.clear(tx.db, contact.id, [store_outbox.RENEWAL, store_outbox.REQUEST])
+    state = store_renewals.get(tx.db, contact.id)
+    store_renewals.put(tx.db, replace(state, wanted_at=None, unread_at=None, asked_at=None))
+    contact = _take_introduction(tx, tx.change(contact.id, state="contact"))
+    tx.pairs_of.add(contact.id)
+    outbound.queue_profile(tx, contact)
     if again:
-        outbound.seal_again(turn, contact.id)
+        outbound.seal_again(tx, contact.id)
     else:
-        outbound.seal_waiting(turn, contact)
-    turn.event("contact", **views.contact(contact, turn.route(contact.id)))
-    reach(turn, contact)
+        outbound.seal_waiting(tx, contact)
+    tx.event("contact", **views.contact(contact, tx.route(contact.id)))
+    reach(tx, contact)
 
 
-def decline(turn: Turn, contact: Contact) -> None:
+def decline(tx: Transaction, contact: Contact) -> None:
     """We say no; nothing goes back to them. Of a contact who began anew, only the new beginning is forgotten."""
-    session = turn.sessions.pending(contact.id)
+    session = tx.sessions.pending(contact.id)
     if session is None:
         raise NotNow(f"{contact.name} has not asked", hint="`p2pchat requests` lists who has.")
-    introductions.forget(turn, contact.id)
+    introductions.forget(tx, contact.id)
     if contact.state == "request":
         if contact.invite_id is not None and contact.identity is not None:
-            store_invites.decline(turn.db, contact.invite_id, contact.identity, MAX_DECLINED)
-        remove(turn, contact)
+            store_invites.decline(tx.db, contact.invite_id, contact.identity, MAX_DECLINED)
+        remove(tx, contact)
     else:
-        turn.sessions.drop(contact.id, session.th)
+        tx.sessions.drop(contact.id, session.th)
 
 
-def block(turn: Turn, contact: Contact) -> Contact:
+def block(tx: Transaction, contact: Contact) -> Contact:
     """Take nothing of theirs any more, and send nothing: what still had to be delivered has failed. History stays."""
-    queued = store_outbox.messages_for(turn.db, contact.id, contents.TEXT)
-    store_outbox.clear(turn.db, contact.id)
-    advance(turn, contact.id, queued, delivery.EXPIRED, None)
-    queues.leave(turn, contact.id)
-    changed = turn.change(contact.id, state="blocked", invite=None, invite_until=None)
-    turn.pairs_of.add(contact.id)
-    turn.after(turn.net.forget, contact.id)
-    turn.event("contact", **views.contact(changed, None))
+    queued = store_outbox.messages_for(tx.db, contact.id, contents.TEXT)
+    store_outbox.clear(tx.db, contact.id)
+    advance(tx, contact.id, queued, delivery.EXPIRED, None)
+    queues.leave(tx, contact.id)
+    changed = tx.change(contact.id, state="blocked", invite=None, invite_until=None)
+    tx.pairs_of.add(contact.id)
+    tx.after(tx.net.forget, contact.id)
+    tx.event("contact", **views.contact(changed, None))
     return changed
 
 
-def remove(turn: Turn, contact: Contact) -> None:
+def remove(tx: Transaction, contact: Contact) -> None:
     """Forget a contact that never became one."""
-    store_contacts.remove(turn.db, contact.id)
-    meta.forget_about(turn.db, contact.id)
-    turn.sessions.forget(contact.id)
-    turn.forget_contact(contact.id)
-    turn.pairs_of.add(contact.id)
-    turn.mail_of[contact.id] = None
-    turn.after(turn.net.forget, contact.id)
+    store_contacts.remove(tx.db, contact.id)
+    meta.forget_about(tx.db, contact.id)
+    tx.sessions.forget(contact.id)
+    tx.forget_contact(contact.id)
+    tx.pairs_of.add(contact.id)
+    tx.mail_of[contact.id] = None
+    tx.after(tx.net.forget, contact.id)
 
 
-def rename(turn: Turn, contact: Contact, name: str) -> Contact:
+def rename(tx: Transaction, contact: Contact, name: str) -> Contact:
     """Call a contact something else; their own choice of name does not change it any more."""
-    changed = turn.change(contact.id, name=names.given(turn, contact.id, name_of(name)), named_by_me=True)
-    turn.event("contact", **views.contact(changed, turn.route(contact.id)))
+    changed = tx.change(contact.id, name=names.given(tx, contact.id, name_of(name)), named_by_me=True)
+    tx.event("contact", **views.contact(changed, tx.route(contact.id)))
     return changed
 
 
-def hide(turn: Turn, contact: Contact, *, hidden: bool) -> Contact:
+def hide(tx: Transaction, contact: Contact, *, hidden: bool) -> Contact:
     """Never show a contact our network address any more, or show it again; they are told where they reach us now."""
     if contact.hidden == hidden:
         return contact
     if contact.state == "contact" and contact.invite is not None:
-        contact = give_up_anew(turn, contact)
+        contact = give_up_anew(tx, contact)
     if contact.invite is not None and contact.identity is not None:
         raise NotNow(f"What {contact.name} is told about you first is on its way already", hint="Wait for the answer.")
-    changed = turn.change(contact.id, hidden=hidden)
-    turn.pairs_of.add(contact.id)
-    turn.mail_of[contact.id] = None
-    queues.renew(turn, changed)
-    tell_queues(turn, changed)  # before the profile, which says nothing of queues where there are none
-    turn.event("contact", **views.contact(changed, turn.net.route(contact.id)))
+    changed = tx.change(contact.id, hidden=hidden)
+    tx.pairs_of.add(contact.id)
+    tx.mail_of[contact.id] = None
+    queues.renew(tx, changed)
+    tell_queues(tx, changed)  # before the profile, which says nothing of queues where there are none
+    tx.event("contact", **views.contact(changed, tx.net.route(contact.id)))
     if changed.invite is not None:
-        turn.after(turn.net.joined, contact.id)
-        knock(turn, changed, decode_invite(changed.invite))
+        tx.after(tx.net.joined, contact.id)
+        knock(tx, changed, decode_invite(changed.invite))
     if changed.state == "contact":
-        store_outbox.clear(turn.db, contact.id, [contents.ADDRESSES])  # what waits says it otherwise
-        outbound.queue_profile(turn, changed)
+        store_outbox.clear(tx.db, contact.id, [contents.ADDRESSES])  # what waits says it otherwise
+        outbound.queue_profile(tx, changed)
     if changed.identity is not None and changed.state in ("contact", "waiting"):
-        reach(turn, changed)
+        reach(tx, changed)
     return changed
 
 
-def verify(turn: Turn, contact: Contact, *, compared: bool) -> tuple[bytes, bool, bytes | None]:
+def verify(tx: Transaction, contact: Contact, *, compared: bool) -> tuple[bytes, bool, bytes | None]:
     """(identity, verified, secret of the words) of a contact; `compared` marks it as verified."""
     if contact.identity is None:
         raise NotNow(f"{contact.name} has not answered yet", hint="There is nothing to compare before that.")
     if compared and not contact.verified:
-        contact = turn.change(contact.id, verified=True)
-        turn.event("contact", **views.contact(contact, turn.route(contact.id)))
+        contact = tx.change(contact.id, verified=True)
+        tx.event("contact", **views.contact(contact, tx.route(contact.id)))
     assert contact.identity is not None
-    return contact.identity, contact.verified, words_secret(turn, contact)
+    return contact.identity, contact.verified, words_secret(tx, contact)
 
 
-def words_secret(turn: Turn, contact: Contact) -> bytes | None:
-    """What the eight words of the handshake with a contact or a requester are made of, which takes long: not in a turn.
-    None where there is no session.
+def words_secret(tx: Transaction, contact: Contact) -> bytes | None:
+    """What the eight words of the handshake with a contact or a requester are made of, which takes long: not in a
+    transaction. None where there is no session.
     """
-    session = turn.sessions.pending(contact.id) or turn.sessions.sending(contact.id)
+    session = tx.sessions.pending(contact.id) or tx.sessions.sending(contact.id)
     if session is None:
-        session = next(iter(turn.sessions.all(contact.id)), None)
+        session = next(iter(tx.sessions.all(contact.id)), None)
     return None if session is None else session.sas
 
 
-def told(turn: Turn, contact: Contact, message_id: bytes, profile: Profile) -> Contact:
+def told(tx: Transaction, contact: Contact, message_id: bytes, profile: Profile) -> Contact:
     """A contact told about itself. A name of our own choice stays, and so does what was said later than this."""
-    if is_news(turn, contact, "name", message_id):
-        name = contact.name if contact.named_by_me else names.free(turn, contact.id, their_name(profile.name))
+    if is_news(tx, contact, "name", message_id):
+        name = contact.name if contact.named_by_me else names.free(tx, contact.id, their_name(profile.name))
         before = contact.name
-        contact = turn.change(contact.id, name=name, profile_name=profile.name, read_receipts=profile.read_receipts)
+        contact = tx.change(contact.id, name=name, profile_name=profile.name, read_receipts=profile.read_receipts)
         if name != before:
-            turn.event("contact", **views.contact(contact, turn.route(contact.id)))
-    moved(turn, contact, message_id, profile.ways)
+            tx.event("contact", **views.contact(contact, tx.route(contact.id)))
+    moved(tx, contact, message_id, profile.ways)
     if profile.queues is not None:
-        collects(turn, contact, message_id, profile.queues)
+        collects(tx, contact, message_id, profile.queues)
     return contact
 
 
-def moved(turn: Turn, contact: Contact, message_id: bytes, ways: Sequence[tuple[bytes, bytes]]) -> None:
+def moved(tx: Transaction, contact: Contact, message_id: bytes, ways: Sequence[tuple[bytes, bytes]]) -> None:
     """A contact told where its nodes are. None at all changes nothing: it may just not know its own."""
-    if is_news(turn, contact, "ways", message_id) and ways:
-        store_contacts.set_ways(turn.db, contact.id, [Way(*way, ROLE_NODE) for way in ways], turn.now)
+    if is_news(tx, contact, "ways", message_id) and ways:
+        store_contacts.set_ways(tx.db, contact.id, [Way(*way, ROLE_NODE) for way in ways], tx.now)
         if contact.state == "contact":
-            reach(turn, contact)
+            reach(tx, contact)
 
 
-def collects(turn: Turn, contact: Contact, message_id: bytes, theirs: tuple[Announced, ...]) -> None:
+def collects(tx: Transaction, contact: Contact, message_id: bytes, theirs: tuple[Announced, ...]) -> None:
     """A contact told where it collects what we leave for it."""
-    if is_news(turn, contact, "queues", message_id):
-        queues.told(turn, contact, theirs)
+    if is_news(tx, contact, "queues", message_id):
+        queues.told(tx, contact, theirs)
 
 
-def is_news(turn: Turn, contact: Contact, what: str, message_id: bytes) -> bool:
+def is_news(tx: Transaction, contact: Contact, what: str, message_id: bytes) -> bool:
     """Contents may arrive late and in any order; the ids of one sender grow with time.
 
     An id from the future counts as one of tomorrow: else a clock that was wrong once, theirs or ours, would silence its
     owner for long. What was noted by a clock of ours that was ahead does not count any more.
     """
     key = f"told {what} {contact.id.hex()}"
-    tomorrow = newest_message_id(turn.now + DAY)
-    known = meta.get(turn.db, key) or b""
+    tomorrow = newest_message_id(tx.now + DAY)
+    known = meta.get(tx.db, key) or b""
     if message_id <= known <= tomorrow:
         return False
-    meta.put(turn.db, key, min(message_id, tomorrow))
+    meta.put(tx.db, key, min(message_id, tomorrow))
     return True
 
 
-def gone(turn: Turn, contact: Contact) -> None:
+def gone(tx: Transaction, contact: Contact) -> None:
     """The invite we used does not work; see `not_sent`. Nobody is behind it any more: an invite of the same person that
     works must find the way free. Of a contact who was to begin anew, only that is forgotten.
     """
-    turn.event("node", warning=f"The invite of {contact.name} cannot be used any more.")
+    tx.event("node", warning=f"The invite of {contact.name} cannot be used any more.")
     if contact.state == "contact":
-        give_up_anew(turn, contact)
+        give_up_anew(tx, contact)
         return
-    not_sent(turn, contact)
+    not_sent(tx, contact)
 
 
-def not_sent(turn: Turn, contact: Contact) -> None:
+def not_sent(tx: Transaction, contact: Contact) -> None:
     """Somebody whom we waited for is not there. What was written to them has failed, and stays in their chat, from
     where a person may send it again; where nothing was written nothing is left of them.
     """
-    rows = store_outbox.for_contact(turn.db, contact.id)
+    rows = store_outbox.for_contact(tx.db, contact.id)
     failed = [row.msg_id for row in rows if row.kind == contents.TEXT and row.msg_id is not None]
     if not failed:
-        remove(turn, contact)
+        remove(tx, contact)
         return
-    for session in turn.sessions.all(contact.id):
-        turn.sessions.drop(contact.id, session.th)
-    queues.leave(turn, contact.id)
+    for session in tx.sessions.all(contact.id):
+        tx.sessions.drop(contact.id, session.th)
+    queues.leave(tx, contact.id)
     nobody = {"identity": None, "device": None, "bundle": None, "verified": False}
-    turn.change(contact.id, **nobody, invite=None, invite_id=None, invite_until=None)
-    turn.pairs_of.add(contact.id)
-    turn.after(turn.net.forget, contact.id)
-    store_outbox.clear(turn.db, contact.id)
-    advance(turn, contact.id, failed, delivery.EXPIRED, None)
+    tx.change(contact.id, **nobody, invite=None, invite_id=None, invite_until=None)
+    tx.pairs_of.add(contact.id)
+    tx.after(tx.net.forget, contact.id)
+    store_outbox.clear(tx.db, contact.id)
+    advance(tx, contact.id, failed, delivery.EXPIRED, None)
 
 
-def advance(turn: Turn, chat: bytes, ids: Iterable[bytes], event: str, route: str | None) -> None:
+def advance(tx: Transaction, chat: bytes, ids: Iterable[bytes], event: str, route: str | None) -> None:
     """Something happened to messages of ours; ids that are none are passed over."""
     state = delivery.target(event)
-    moved_on = store_messages.set_state(
-        turn.db, chat, ids, state, turn.now, came_from=delivery.sources(event), route=route
-    )
-    at = views.timestamp(turn.now)
+    moved_on = store_messages.set_state(tx.db, chat, ids, state, tx.now, came_from=delivery.sources(event), route=route)
+    at = views.timestamp(tx.now)
     for message_id in moved_on:
-        turn.event("state", id=message_id.hex(), chat=chat.hex(), state=state, route=route, at=at)
+        tx.event("state", id=message_id.hex(), chat=chat.hex(), state=state, route=route, at=at)
 
 
-def tell_queues(turn: Turn, contact: Contact) -> None:
+def tell_queues(tx: Transaction, contact: Contact) -> None:
     """Tell a contact where we collect, if that has changed. One who has not accepted yet hears it then."""
     told = contact.state == "contact" or (contact.state == "waiting" and contact.identity is not None)
-    if told and queues.refresh(turn, contact):
-        outbound.queue(turn, contact, contents.QUEUES, contents.queues_payload(queues.announced(turn, contact)))
+    if told and queues.refresh(tx, contact):
+        outbound.queue(tx, contact, contents.QUEUES, contents.queues_payload(queues.announced(tx, contact)))

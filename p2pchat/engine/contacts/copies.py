@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from p2pchat.core.content import LAST_EPOCH
 from p2pchat.engine.contacts import renewal
-from p2pchat.engine.runtime.transaction import EPOCH_KEY, Turn
+from p2pchat.engine.runtime.transaction import EPOCH_KEY, Transaction
 from p2pchat.store import instance, meta
 from p2pchat.store.database import Database
 
@@ -32,42 +32,42 @@ class Copies:
     written: bytes | None = None
     warned: bool = False
 
-    def look(self, turn: Turn) -> None:
+    def look(self, tx: Transaction) -> None:
         """At the start: whether this is the copy that ran last. A new profile has not run yet."""
-        kept, found = meta.get(turn.db, _INSTANCE), instance.read(turn.db.path.parent)
+        kept, found = meta.get(tx.db, _INSTANCE), instance.read(tx.db.path.parent)
         if kept is None or (found is not None and _packed(found) == kept):
             return
-        if found is not None and found[0] == meta.get(turn.db, _NEXT):
+        if found is not None and found[0] == meta.get(tx.db, _NEXT):
             return  # the power went between the two writes
-        began = max(turn.now - EPOCHS_BEGAN, 0) // EPOCH_LASTS
-        meta.put_int(turn.db, EPOCH_KEY, min(max(began, meta.get_int(turn.db, EPOCH_KEY) + 1), LAST_EPOCH))
-        turn.memory.numbers.clear()
-        if renewal.begin_with_all(turn):
+        began = max(tx.now - EPOCHS_BEGAN, 0) // EPOCH_LASTS
+        meta.put_int(tx.db, EPOCH_KEY, min(max(began, meta.get_int(tx.db, EPOCH_KEY) + 1), LAST_EPOCH))
+        tx.memory.numbers.clear()
+        if renewal.begin_with_all(tx):
             log.warning("this profile was put back from a copy, or copied")
-            meta.put_int(turn.db, _RESTORED_AT, turn.now)
-            turn.event("node", warning=RESTORED)
+            meta.put_int(tx.db, _RESTORED_AT, tx.now)
+            tx.event("node", warning=RESTORED)
 
-    def prepare(self, turn: Turn) -> None:
+    def prepare(self, tx: Transaction) -> None:
         """Choose the number that is written next."""
-        meta.put(turn.db, _NEXT, turn.random(instance.NUMBER))
+        meta.put(tx.db, _NEXT, tx.random(instance.NUMBER))
 
-    def write(self, turn: Turn) -> None:
+    def write(self, tx: Transaction) -> None:
         """Write the chosen number beside the database, and note it. An older copy is another one from now on."""
-        folder, number = turn.db.path.parent, meta.get(turn.db, _NEXT)
+        folder, number = tx.db.path.parent, meta.get(tx.db, _NEXT)
         if number is None:
             return
         found = instance.read(folder)
         if self.written is not None and found is not None and found[0] != self.written and not self.warned:
             self.warned = True
-            turn.event("node", warning=TWO_NODES)
+            tx.event("node", warning=TWO_NODES)
         try:
             made = instance.write(folder, number)
         except OSError as error:  # a full disk: the number of before stays, in both places
             log.warning("the number of this copy could not be written: %s", error.strerror)
             return
         self.written = number
-        meta.put(turn.db, _INSTANCE, _packed(made))
-        meta.remove(turn.db, _NEXT)
+        meta.put(tx.db, _INSTANCE, _packed(made))
+        meta.remove(tx.db, _NEXT)
 
 
 def restored_at(db: Database) -> int:

@@ -1,6 +1,6 @@
 """What time does: expiry, rotation, forgetting. Run at the start and every hour.
 
-What ends at a deadline ends by `turn.passed`, which a clock that jumped does not move (see `clock_watch`).
+What ends at a deadline ends by `tx.passed`, which a clock that jumped does not move (see `clock_watch`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from p2pchat.core.session import DAY, LINGER
 from p2pchat.engine.contacts import contact_relays, contacts, invites, renewal, withholding
 from p2pchat.engine.delivery import outbound, queues
 from p2pchat.engine.runtime.clock_watch import Jump
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import envelopes as store_envelopes
 from p2pchat.store import invites as store_invites
@@ -30,100 +30,100 @@ TAKEN_UP_FOR = 60 * DAY
 """For so long a text that failed at its deadline is taken up again if the clock turns out to have been ahead."""
 
 
-def tick(turn: Turn) -> None:
+def tick(tx: Transaction) -> None:
     """Everything that is due."""
-    _resume_failed(turn)
-    expired = store_outbox.expired(turn.db, turn.passed)
+    _resume_failed(tx)
+    expired = store_outbox.expired(tx.db, tx.passed)
     for row in expired:
         if row.kind == contents.TEXT and row.msg_id is not None:
-            contacts.advance(turn, row.contact, [row.msg_id], delivery.EXPIRED, None)
-            store_outbox.failed(turn.db, row, turn.now)
-        store_outbox.remove(turn.db, [row.pk])
+            contacts.advance(tx, row.contact, [row.msg_id], delivery.EXPIRED, None)
+            store_outbox.failed(tx.db, row, tx.now)
+        store_outbox.remove(tx.db, [row.pk])
     for row in expired:  # only now, since it seals again what is left
-        if row.kind == store_outbox.RENEWAL and (contact := turn.contact(row.contact)) is not None:
-            renewal.lapsed(turn, contact, row.th or b"")
-    store_outbox.forget_failed(turn.db, turn.passed - TAKEN_UP_FOR)
-    until = turn.now + outbound.KEEP_TRYING
-    if turn.agreed and lasting(turn, "outbox_ahead_since", store_outbox.kept_longer(turn.db, until + DAY)):
-        store_outbox.keep_at_most(turn.db, until, DAY)
-    for invite in store_invites.expire(turn.db, turn.passed):
-        invites.ended(turn, invite)
-    store_prekeys.expire(turn.db, turn.passed, turn.now)
-    store_envelopes.expire(turn.db, turn.passed)
-    for contact_id in store_sessions.rivals(turn.db):
-        contact = turn.contact(contact_id)
+        if row.kind == store_outbox.RENEWAL and (contact := tx.contact(row.contact)) is not None:
+            renewal.lapsed(tx, contact, row.th or b"")
+    store_outbox.forget_failed(tx.db, tx.passed - TAKEN_UP_FOR)
+    until = tx.now + outbound.RETRY_FOR_MS
+    if tx.agreed and lasting(tx, "outbox_ahead_since", store_outbox.kept_longer(tx.db, until + DAY)):
+        store_outbox.keep_at_most(tx.db, until, DAY)
+    for invite in store_invites.expire(tx.db, tx.passed):
+        invites.ended(tx, invite)
+    store_prekeys.expire(tx.db, tx.passed, tx.now)
+    store_envelopes.expire(tx.db, tx.passed)
+    for contact_id in store_sessions.rivals(tx.db):
+        contact = tx.contact(contact_id)
         if contact is not None and contact.state == "contact":
-            _end_losers(turn, contact_id)
-    turn.storage_limits.look_at_disk(turn.db)
-    withholding.look_again(turn)
-    renewal.look_after(turn)
-    turn.sessions.write()
-    for contact_id in store_sessions.expire(turn.db, turn.passed):
-        turn.after(turn.net.relink, contact_id)  # a link by the hello of an ended session could not renew
-        turn.pairs_of.add(contact_id)
-    turn.sessions.forget()
-    turn.offers_changed = True  # what is remembered of invites that are gone ends too
-    if turn.agreed and lasting(turn, "prekeys_ahead_since", invites.rotated_ahead(turn)):
-        invites.redate_rotation(turn)
-    invites.rotation(turn)
-    turn.mail_of.update(dict.fromkeys(store_queues.expire(turn.db, turn.passed)))
-    queues.take_up(turn)
+            _end_losers(tx, contact_id)
+    tx.storage_limits.look_at_disk(tx.db)
+    withholding.look_again(tx)
+    renewal.look_after(tx)
+    tx.sessions.write()
+    for contact_id in store_sessions.expire(tx.db, tx.passed):
+        tx.after(tx.net.relink, contact_id)  # a link by the hello of an ended session could not renew
+        tx.pairs_of.add(contact_id)
+    tx.sessions.forget()
+    tx.offers_changed = True  # what is remembered of invites that are gone ends too
+    if tx.agreed and lasting(tx, "prekeys_ahead_since", invites.rotated_ahead(tx)):
+        invites.redate_rotation(tx)
+    invites.rotation(tx)
+    tx.mail_of.update(dict.fromkeys(store_queues.expire(tx.db, tx.passed)))
+    queues.take_up(tx)
 
 
-def look_at(turn: Turn, contact_ids: Collection[bytes]) -> None:
+def look_at(tx: Transaction, contact_ids: Collection[bytes]) -> None:
     """The part of the look that asks about every contact, for these: see `walk`."""
     for contact_id in contact_ids:
-        contact = store_contacts.get(turn.db, contact_id)  # not remembered: all of them are looked at
+        contact = store_contacts.get(tx.db, contact_id)  # not remembered: all of them are looked at
         if contact is None:
             continue
-        if contact.state == "contact" and store_outbox.astray(turn.db, contact_id):
-            _end_losers(turn, contact_id)
-        renewal.look_at(turn, contact)
-        contacts.tell_queues(turn, contact)
-    contact_relays.settle(turn, contact_ids)
+        if contact.state == "contact" and store_outbox.astray(tx.db, contact_id):
+            _end_losers(tx, contact_id)
+        renewal.look_at(tx, contact)
+        contacts.tell_queues(tx, contact)
+    contact_relays.settle(tx, contact_ids)
 
 
-def lasting(turn: Turn, key: str, present: bool) -> bool:
+def lasting(tx: Transaction, key: str, present: bool) -> bool:
     """Whether times too far ahead have been `present` for a day, noted under `key`: a clock that is behind for an hour
     must not take true ones for such.
     """
-    since = meta.get_int(turn.db, key)
+    since = meta.get_int(tx.db, key)
     if not present:
-        meta.remove(turn.db, key)
-    elif not 0 < since <= turn.now:
-        meta.put_int(turn.db, key, turn.now)
-    return present and 0 < since <= turn.now - DAY
+        meta.remove(tx.db, key)
+    elif not 0 < since <= tx.now:
+        meta.put_int(tx.db, key, tx.now)
+    return present and 0 < since <= tx.now - DAY
 
 
-def jumped(turn: Turn, jump: Jump) -> None:
+def jumped(tx: Transaction, jump: Jump) -> None:
     """The clock was set. What was queued by its old time keeps the life that it had left; what failed by a time that
     was wrong is taken up again.
     """
     if jump.was_set and jump.by > 0:
-        store_outbox.postpone(turn.db, jump.since, jump.until, jump.by)
-    _resume_failed(turn)
+        store_outbox.postpone(tx.db, jump.since, jump.until, jump.by)
+    _resume_failed(tx)
 
 
-def _resume_failed(turn: Turn) -> None:
+def _resume_failed(tx: Transaction) -> None:
     """Queue again what failed by a clock that was ahead."""
-    for contact_id, message_id, expires_at in store_outbox.failed_too_early(turn.db, turn.now):
-        contact = turn.contact(contact_id)
-        for message in store_messages.mine(turn.db, contact_id, [message_id]):
+    for contact_id, message_id, expires_at in store_outbox.failed_too_early(tx.db, tx.now):
+        contact = tx.contact(contact_id)
+        for message in store_messages.mine(tx.db, contact_id, [message_id]):
             if contact is not None and contact.state in ("contact", "waiting") and message.state == delivery.FAILED:
-                outbound.resume(turn, contact, message, expires_at)
-                contacts.advance(turn, contact_id, [message_id], delivery.RESUMED, None)
+                outbound.resume(tx, contact, message, expires_at)
+                contacts.advance(tx, contact_id, [message_id], delivery.RESUMED, None)
 
 
-def _end_losers(turn: Turn, contact_id: bytes) -> None:
+def _end_losers(tx: Transaction, contact_id: bytes) -> None:
     """Of sessions that both sides surely have, one is used for sending; the others end, and so do those of our own
     making whose first message is not under way any more. What waits in one of them is sealed in the one that is used.
     """
-    live = [one for one in turn.sessions.all(contact_id) if one.ends_at is None]
+    live = [one for one in tx.sessions.all(contact_id) if one.ends_at is None]
     sure = sorted((one for one in live if one.confirmed), key=lambda one: one.th)
-    under_way = store_outbox.sessions_begun(turn.db, contact_id, store_outbox.INITIAL, store_outbox.RENEWAL)
-    under_way |= renewal.began_anew(store_renewals.get(turn.db, contact_id))
+    under_way = store_outbox.sessions_begun(tx.db, contact_id, store_outbox.INITIAL, store_outbox.RENEWAL)
+    under_way |= renewal.began_anew(store_renewals.get(tx.db, contact_id))
     losers = [one for one in live if not one.confirmed and one.th not in under_way] if sure else []
     for session in sure[1:] + losers:
-        turn.sessions.put(contact_id, replace(session, ends_at=turn.now + LINGER))
-    if sure and store_outbox.sealed_otherwise(turn.db, contact_id, sure[0].th):
-        outbound.seal_again(turn, contact_id)
+        tx.sessions.put(contact_id, replace(session, ends_at=tx.now + LINGER))
+    if sure and store_outbox.sealed_otherwise(tx.db, contact_id, sure[0].th):
+        outbound.seal_again(tx, contact_id)

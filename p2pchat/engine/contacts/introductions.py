@@ -9,7 +9,7 @@ from p2pchat.core.codec import array, binary, decode, encode
 from p2pchat.core.content import Profile
 from p2pchat.core.invite import ROLE_NODE
 from p2pchat.core.primitives import KEY
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import meta
 
@@ -25,30 +25,30 @@ class Introduction:
     profile: Profile
 
 
-def keep(turn: Turn, contact_id: bytes, introduction: Introduction) -> None:
+def keep(tx: Transaction, contact_id: bytes, introduction: Introduction) -> None:
     """Keep an introduction, in place of one that was kept before."""
     profile = contents.profile_payload(introduction.profile)
-    meta.put(turn.db, _key(contact_id), encode([introduction.device, introduction.message_id, profile]))
+    meta.put(tx.db, _key(contact_id), encode([introduction.device, introduction.message_id, profile]))
 
 
-def kept(turn: Turn, contact_id: bytes) -> Introduction | None:
+def kept(tx: Transaction, contact_id: bytes) -> Introduction | None:
     """The introduction that waits for an answer."""
-    packed = meta.get(turn.db, _key(contact_id))
+    packed = meta.get(tx.db, _key(contact_id))
     if packed is None:
         return None
     device, message_id, payload = _SHAPE(decode(packed, len(packed)))
     return Introduction(device, message_id, contents.profile_of(payload))
 
 
-def forget(turn: Turn, contact_id: bytes) -> None:
+def forget(tx: Transaction, contact_id: bytes) -> None:
     """The request was answered."""
-    meta.remove(turn.db, _key(contact_id))
+    meta.remove(tx.db, _key(contact_id))
 
 
-def named_hosts(turn: Turn, contact_id: bytes) -> set[bytes]:
+def named_hosts(tx: Transaction, contact_id: bytes) -> set[bytes]:
     """The transport keys that a contact has named as its own, in a session or in the first message of one."""
-    known = {way.peer for way in store_contacts.ways(turn.db, contact_id) if way.role == ROLE_NODE}
-    introduction = kept(turn, contact_id)
+    known = {way.peer for way in store_contacts.ways(tx.db, contact_id) if way.role == ROLE_NODE}
+    introduction = kept(tx, contact_id)
     return known if introduction is None else known | {peer for peer, _ in introduction.profile.ways}
 
 

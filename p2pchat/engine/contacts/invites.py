@@ -17,7 +17,7 @@ from p2pchat.core.content import Content, decode_content, encode_content, read_p
 from p2pchat.core.envelope import BUCKETS, envelope_id, open_blob, seal_blob
 from p2pchat.core.handshake import Initial
 from p2pchat.core.invite import (
-    MOST_WAYS,
+    MAX_WAYS,
     ONE_TIME,
     REUSABLE,
     ROLE_NODE,
@@ -34,7 +34,7 @@ from p2pchat.core.invite import (
     sign_box,
 )
 from p2pchat.core.prekeys import (
-    MOST_BUNDLE,
+    MAX_BUNDLE,
     Bundle,
     PrekeySet,
     dump_set,
@@ -50,7 +50,7 @@ from p2pchat.engine.contacts.introductions import Introduction
 from p2pchat.engine.delivery import outbound, queues
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.ports import Relay
-from p2pchat.engine.runtime.transaction import Request, Turn
+from p2pchat.engine.runtime.transaction import Request, Transaction
 from p2pchat.errors import CannotOpen, NotNow, UsageError
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import envelopes as store_envelopes
@@ -67,8 +67,8 @@ from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
 
 ROTATE = 7 * DAY
 KEEP_ROTATED = 30 * DAY
-MOST_EXPIRY_S = 365 * 86_400
-MOST_REQUESTS = 200
+MAX_EXPIRY_S = 365 * 86_400
+MAX_REQUESTS = 200
 """Requests that may wait for an answer: a reusable invite that got into wrong hands must not fill the disk."""
 MAX_ADMITTED_A_DAY = 300
 """First messages that a reusable invite takes on one day, from whomever: what it adds to the store is bounded."""
@@ -81,32 +81,32 @@ USE_RELAY = "Add one that answers with `p2pchat relays add`."
 _LEAKED = "An invite of yours was tried again after its use; it may have leaked."
 
 
-def make(turn: Turn, *, reusable: bool, ask: bool, expires_s: int, hidden: bool = False) -> InviteRow:
+def make(tx: Transaction, *, reusable: bool, ask: bool, expires_s: int, hidden: bool = False) -> InviteRow:
     """A new invite, saved; it lives `expires_s` seconds. `hidden`: who uses it does not learn our address."""
-    if not 60 <= expires_s <= MOST_EXPIRY_S:
+    if not 60 <= expires_s <= MAX_EXPIRY_S:
         raise UsageError("An invite lives between a minute and a year")
-    if turn.now // 1000 + expires_s > U32:
-        raise NotNow(f"This machine's clock says {views.day(turn.now)}, and an invite ends by 2106", hint=SET_CLOCK)
-    addresses, relays = turn.net.ways(hidden=hidden), queues.ours(turn)
+    if tx.now // 1000 + expires_s > U32:
+        raise NotNow(f"This machine's clock says {views.day(tx.now)}, and an invite ends by 2106", hint=SET_CLOCK)
+    addresses, relays = tx.net.ways(hidden=hidden), queues.ours(tx)
     if hidden and not addresses and not relays:
         raise NotNow("Without a relay nobody finds the way here who must not learn this node's address", hint=USE_RELAY)
     kind = REUSABLE if reusable else ONE_TIME
-    expires_at = turn.now // 1000 + expires_s
-    secret = new_secret(kind, turn.random)
+    expires_at = tx.now // 1000 + expires_s
+    secret = new_secret(kind, tx.random)
     if reusable:
-        prekeys, digest = rotation(turn), person_digest(turn.me.identity, turn.me.device)
+        prekeys, digest = rotation(tx), person_digest(tx.me.identity, tx.me.device)
     else:
-        prekeys = make_set(turn.me, expires_at, one_time=True, random=turn.random)
+        prekeys = make_set(tx.me, expires_at, one_time=True, random=tx.random)
         digest = open_bundle(prekeys.bundle).digest
-        _save(turn, store_prekeys.ONE_TIME, prekeys, expires_at * 1000)
+        _save(tx, store_prekeys.ONE_TIME, prekeys, expires_at * 1000)
     ways = (
-        *(InviteWay(peer, address, ROLE_NODE) for peer, address in addresses[: MOST_WAYS - len(relays)]),
+        *(InviteWay(peer, address, ROLE_NODE) for peer, address in addresses[: MAX_WAYS - len(relays)]),
         *(InviteWay(relay.peer, relay.addresses[0], ROLE_RELAY, relay.token) for relay in relays),
     )
-    writer_seed = turn.random(KEY)
+    writer_seed = tx.random(KEY)
     writer = sign_public(writer_seed) if relays else None
     row = InviteRow(
-        id=turn.random(8),
+        id=tx.random(8),
         kind=kind,
         secret=secret,
         hello=hello_key(secret),
@@ -114,29 +114,29 @@ def make(turn: Turn, *, reusable: bool, ask: bool, expires_s: int, hidden: bool 
         expires_at=expires_at * 1000,
         ask=ask or reusable,
         state=store_invites.OPEN,
-        created_at=turn.now,
+        created_at=tx.now,
         encoded=encode_invite(Invite(kind, digest, secret, expires_at, ways, None, writer)),
         opk_id=prekeys.number,
         hidden=hidden,
     )
-    store_invites.add(turn.db, row)
-    turn.offers_changed = True
+    store_invites.add(tx.db, row)
+    tx.offers_changed = True
     if relays:
-        _put_into_boxes(turn, row, relays, writer_seed)
+        _put_into_boxes(tx, row, relays, writer_seed)
     return row
 
 
-def _put_into_boxes(turn: Turn, row: InviteRow, relays: Sequence[Relay], writer_seed: bytes) -> None:
+def _put_into_boxes(tx: Transaction, row: InviteRow, relays: Sequence[Relay], writer_seed: bytes) -> None:
     """Leave the bundle where whoever has the invite finds it, and collect what they put into its queue. `writer_seed`
     is the private half of the invite's `writer`: only who has it can put anything into the box.
     """
     assert row.secret is not None
-    fetch_seed = turn.random(KEY)
+    fetch_seed = tx.random(KEY)
     put = sign_public(mailbox.invite_put(row.secret))
     box_fetch = sign_public(mailbox.invite_box(row.secret))
     for relay in relays:
         store_queues.collect_from(
-            turn.db,
+            tx.db,
             OwnQueueRow(
                 None,
                 row.id,
@@ -147,11 +147,11 @@ def _put_into_boxes(turn: Turn, row: InviteRow, relays: Sequence[Relay], writer_
                 put,
                 None,
                 mailbox.STAMPED,
-                turn.now,
+                tx.now,
             ),
         )
         store_queues.deposit_in(
-            turn.db,
+            tx.db,
             TheirQueueRow(
                 None,
                 row.id,
@@ -164,106 +164,106 @@ def _put_into_boxes(turn: Turn, row: InviteRow, relays: Sequence[Relay], writer_
                 row.expires_at,
             ),
         )
-    _fill_boxes(turn, row, sign_public(fetch_seed))
-    turn.mail_of[row.id] = None
+    _fill_boxes(tx, row, sign_public(fetch_seed))
+    tx.mail_of[row.id] = None
 
 
-def _fill_boxes(turn: Turn, row: InviteRow, fetch: bytes) -> None:
+def _fill_boxes(tx: Transaction, row: InviteRow, fetch: bytes) -> None:
     assert row.secret is not None
     assert row.encoded is not None
-    bundle = row.bundle or rotation(turn).bundle
-    signature = sign_box(turn.me.identity_seed, row.encoded, bundle, fetch)
-    blob = seal_blob(blob_key(row.secret), encode([bundle, fetch, signature]), turn.random)
-    outbound.queue_box(turn, row.id, blob, row.expires_at)
+    bundle = row.bundle or rotation(tx).bundle
+    signature = sign_box(tx.me.identity_seed, row.encoded, bundle, fetch)
+    blob = seal_blob(blob_key(row.secret), encode([bundle, fetch, signature]), tx.random)
+    outbound.queue_box(tx, row.id, blob, row.expires_at)
 
 
-def _leave_boxes(turn: Turn, invite_id: bytes) -> None:
+def _leave_boxes(tx: Transaction, invite_id: bytes) -> None:
     """The bundle is of no use any more."""
-    store_outbox.clear(turn.db, invite_id)
-    store_queues.leave_box(turn.db, invite_id)
-    turn.mail_of[invite_id] = None
+    store_outbox.clear(tx.db, invite_id)
+    store_queues.leave_box(tx.db, invite_id)
+    tx.mail_of[invite_id] = None
 
 
-def ended(turn: Turn, row: InviteRow) -> None:
+def ended(tx: Transaction, row: InviteRow) -> None:
     """An invite has expired: what it has at relays is left alone."""
-    _leave_boxes(turn, row.id)
-    store_queues.collect_no_more(turn.db, invite=row.id)
-    turn.mail_of[row.id] = None
-    turn.offers_changed = True
+    _leave_boxes(tx, row.id)
+    store_queues.collect_no_more(tx.db, invite=row.id)
+    tx.mail_of[row.id] = None
+    tx.offers_changed = True
 
 
-def rotation(turn: Turn) -> PrekeySet:
+def rotation(tx: Transaction) -> PrekeySet:
     """The prekeys that several people may use, renewed weekly; old ones are kept 30 days more."""
-    newest = store_prekeys.newest(turn.db, store_prekeys.ROTATION, turn.now)
-    if newest is not None and turn.recent(newest.created_at, ROTATE):
+    newest = store_prekeys.newest(tx.db, store_prekeys.ROTATION, tx.now)
+    if newest is not None and tx.recent(newest.created_at, ROTATE):
         return load_set(newest.secret)
-    not_after = (turn.now + ROTATE + KEEP_ROTATED) // 1000
-    fresh = make_set(turn.me, not_after, one_time=False, random=turn.random)
-    _save(turn, store_prekeys.ROTATION, fresh, not_after * 1000)
-    for contact in store_contacts.all(turn.db):
+    not_after = (tx.now + ROTATE + KEEP_ROTATED) // 1000
+    fresh = make_set(tx.me, not_after, one_time=False, random=tx.random)
+    _save(tx, store_prekeys.ROTATION, fresh, not_after * 1000)
+    for contact in store_contacts.all(tx.db):
         if contact.state == "contact":
-            outbound.queue(turn, contact, contents.BUNDLE, [fresh.bundle])
-    fetches = {row.invite: row.fetch for _, row in store_queues.own(turn.db) if row.invite is not None}
-    for row in store_invites.open_invites(turn.db):
+            outbound.queue(tx, contact, contents.BUNDLE, [fresh.bundle])
+    fetches = {row.invite: row.fetch for _, row in store_queues.own(tx.db) if row.invite is not None}
+    for row in store_invites.open_invites(tx.db):
         if row.kind == REUSABLE and row.id in fetches:
-            store_outbox.clear(turn.db, row.id)
-            _fill_boxes(turn, row, fetches[row.id])
-            turn.mail_of[row.id] = None
+            store_outbox.clear(tx.db, row.id)
+            _fill_boxes(tx, row, fetches[row.id])
+            tx.mail_of[row.id] = None
     return fresh
 
 
-def rotated_ahead(turn: Turn) -> bool:
+def rotated_ahead(tx: Transaction) -> bool:
     """Whether there are prekeys of the rotation that were made by a clock which was ahead."""
-    return store_prekeys.ahead(turn.db, store_prekeys.ROTATION, turn.now)
+    return store_prekeys.ahead(tx.db, store_prekeys.ROTATION, tx.now)
 
 
-def redate_rotation(turn: Turn) -> None:
+def redate_rotation(tx: Transaction) -> None:
     """Prekeys that a clock far ahead made live no longer than others made now."""
-    store_prekeys.redate(turn.db, store_prekeys.ROTATION, turn.now, turn.now + ROTATE + KEEP_ROTATED)
+    store_prekeys.redate(tx.db, store_prekeys.ROTATION, tx.now, tx.now + ROTATE + KEEP_ROTATED)
 
 
-def _save(turn: Turn, kind: str, prekeys: PrekeySet, delete_at: int) -> None:
-    store_prekeys.put(turn.db, PrekeyRow(kind, prekeys.number, dump_set(prekeys), turn.now, delete_at))
+def _save(tx: Transaction, kind: str, prekeys: PrekeySet, delete_at: int) -> None:
+    store_prekeys.put(tx.db, PrekeyRow(kind, prekeys.number, dump_set(prekeys), tx.now, delete_at))
 
 
-def offer(turn: Turn, invite_id: bytes) -> bytes | None:
+def offer(tx: Transaction, invite_id: bytes) -> bytes | None:
     """The sealed bundle of an open invite."""
-    row = store_invites.get(turn.db, invite_id)
-    if row is None or row.state != store_invites.OPEN or row.secret is None or row.expires_at <= turn.now:
+    row = store_invites.get(tx.db, invite_id)
+    if row is None or row.state != store_invites.OPEN or row.secret is None or row.expires_at <= tx.now:
         return None
-    bundle = row.bundle or rotation(turn).bundle
-    return seal_blob(blob_key(row.secret), bundle, turn.random)
+    bundle = row.bundle or rotation(tx).bundle
+    return seal_blob(blob_key(row.secret), bundle, tx.random)
 
 
-def tried(turn: Turn, invite_id: bytes, peer: bytes) -> None:
+def tried(tx: Transaction, invite_id: bytes, peer: bytes) -> None:
     """Somebody at `peer` holds an invite that is gone. Who used it may come back for an ack that was lost."""
-    row = store_invites.get(turn.db, invite_id)
+    row = store_invites.get(tx.db, invite_id)
     if row is None or row.state != store_invites.USED:
         return
-    users = [contact for contact in store_contacts.all(turn.db) if contact.invite_id == invite_id]
-    if not any(way.peer == peer for contact in users for way in store_contacts.ways(turn.db, contact.id)):
-        turn.event("node", warning=_LEAKED)
+    users = [contact for contact in store_contacts.all(tx.db) if contact.invite_id == invite_id]
+    if not any(way.peer == peer for contact in users for way in store_contacts.ways(tx.db, contact.id)):
+        tx.event("node", warning=_LEAKED)
 
 
-def admit(turn: Turn, invite_id: bytes, blob: bytes) -> bool:
+def admit(tx: Transaction, invite_id: bytes, blob: bytes) -> bool:
     """A first message to one of our invites; True if it is (or was) taken and may be acked."""
-    row = store_invites.get(turn.db, invite_id)
+    row = store_invites.get(tx.db, invite_id)
     if row is None:
         return False
     name = _known_as(row, blob)
-    if store_envelopes.seen(turn.db, name) is not None:
+    if store_envelopes.seen(tx.db, name) is not None:
         return True
-    if row.state != store_invites.OPEN or row.secret is None or row.expires_at <= turn.now:
+    if row.state != store_invites.OPEN or row.secret is None or row.expires_at <= tx.now:
         if row.state == store_invites.USED:
-            turn.event("node", warning=_LEAKED)
+            tx.event("node", warning=_LEAKED)
         return False
     try:
         initial = handshake.parse(open_blob(blob_key(row.secret), blob))
-        prekeys = _prekeys(turn, row, initial)
+        prekeys = _prekeys(tx, row, initial)
         th = handshake.transcript(initial, prekeys)
-        if store_prekeys.known(turn.db, th) is not None:
+        if store_prekeys.known(tx.db, th) is not None:
             return True
-        session, inner = handshake.respond(turn.me, prekeys, initial, turn.entropy)
+        session, inner = handshake.respond(tx.me, prekeys, initial, tx.entropy)
         content = decode_content(inner)
         profile = read_profile(content)
         mark = contents.mark_of(content.payload)
@@ -271,57 +271,57 @@ def admit(turn: Turn, invite_id: bytes, blob: bytes) -> bool:
             raise CannotOpen  # written for another invite: whoever it was given to has passed it on
     except CannotOpen:
         return False
-    known = store_contacts.by_identity(turn.db, initial.identity)
+    known = store_contacts.by_identity(tx.db, initial.identity)
     if known is not None and known.state == "blocked":
         return False
-    if known is None and row.kind == REUSABLE and store_contacts.count(turn.db, "request") >= MOST_REQUESTS:
+    if known is None and row.kind == REUSABLE and store_contacts.count(tx.db, "request") >= MAX_REQUESTS:
         return False  # they keep knocking, and come in when there is room again
-    if store_invites.was_declined(turn.db, row.id, initial.identity):
+    if store_invites.was_declined(tx.db, row.id, initial.identity):
         return True  # quietly: nothing is kept, and they need not come again
-    if row.kind == REUSABLE and not _has_room(turn, row, known):
+    if row.kind == REUSABLE and not _has_room(tx, row, known):
         return False
     if row.kind == ONE_TIME:
-        store_invites.update(turn.db, row.id, state=store_invites.USED, secret=None, bundle=None, encoded=None)
-        store_prekeys.delete(turn.db, store_prekeys.ONE_TIME, prekeys.number)
-        _leave_boxes(turn, row.id)
-        turn.offers_changed = True
-    contact = known if known is not None else _newcomer(turn, row, initial, profile.name)
+        store_invites.update(tx.db, row.id, state=store_invites.USED, secret=None, bundle=None, encoded=None)
+        store_prekeys.delete(tx.db, store_prekeys.ONE_TIME, prekeys.number)
+        _leave_boxes(tx, row.id)
+        tx.offers_changed = True
+    contact = known if known is not None else _newcomer(tx, row, initial, profile.name)
     # for as long as its prekeys are there: without them it cannot be accepted again
-    deleted = turn.now + (ROTATE + KEEP_ROTATED + DAY if row.kind == REUSABLE else REMEMBER_HANDSHAKE)
-    store_prekeys.remember(turn.db, th, contact.id, deleted)
+    deleted = tx.now + (ROTATE + KEEP_ROTATED + DAY if row.kind == REUSABLE else REMEMBER_HANDSHAKE)
+    store_prekeys.remember(tx.db, th, contact.id, deleted)
     # its ack may be lost: it is known for as long as the invite is; by a reusable one, for as long as any envelope
-    known_from = turn.now if row.kind == REUSABLE else max(turn.now, row.expires_at)
-    store_envelopes.remember(turn.db, [SeenRow(name, contact.id, None, known_from)])
-    _welcome(turn, contact, session, Introduction(initial.device, content.message_id, profile), row)
+    known_from = tx.now if row.kind == REUSABLE else max(tx.now, row.expires_at)
+    store_envelopes.remember(tx.db, [SeenRow(name, contact.id, None, known_from)])
+    _welcome(tx, contact, session, Introduction(initial.device, content.message_id, profile), row)
     return True
 
 
-def _has_room(turn: Turn, row: InviteRow, known: Contact | None) -> bool:
+def _has_room(tx: Transaction, row: InviteRow, known: Contact | None) -> bool:
     """Whether this invite, and this identity, may add one more first message today; counts it if so."""
-    today = turn.now // DAY
+    today = tx.now // DAY
     admitted = row.admitted if row.admitted_on == today else 0
     if admitted >= MAX_ADMITTED_A_DAY:
         return False
     if known is not None:
-        day, asked = divmod(meta.get_int(turn.db, f"asked {known.id.hex()}"), 1000)
+        day, asked = divmod(meta.get_int(tx.db, f"asked {known.id.hex()}"), 1000)
         asked = asked if day == today else 1
         if asked >= MAX_ASKED_A_DAY:
             return False
-        meta.put_int(turn.db, f"asked {known.id.hex()}", today * 1000 + asked + 1)
-    store_invites.update(turn.db, row.id, admitted_on=today, admitted=admitted + 1)
+        meta.put_int(tx.db, f"asked {known.id.hex()}", today * 1000 + asked + 1)
+    store_invites.update(tx.db, row.id, admitted_on=today, admitted=admitted + 1)
     return True
 
 
-def mailed(turn: Turn, invite_id: bytes, blob: bytes) -> None:
+def mailed(tx: Transaction, invite_id: bytes, blob: bytes) -> None:
     """A blob from the queue of an invite of ours: a first message, or anything that a relay puts there. After the use
     nobody can tell these apart; so one is told, and the queue is left.
     """
-    row = store_invites.get(turn.db, invite_id)
-    if row is None or not store_queues.has_queue(turn.db, invite_id):
+    row = store_invites.get(tx.db, invite_id)
+    if row is None or not store_queues.has_queue(tx.db, invite_id):
         return
-    if not admit(turn, invite_id, blob) and row.state == store_invites.USED:
-        store_queues.collect_no_more(turn.db, invite=invite_id)
-        turn.mail_of[invite_id] = None
+    if not admit(tx, invite_id, blob) and row.state == store_invites.USED:
+        store_queues.collect_no_more(tx.db, invite=invite_id)
+        tx.mail_of[invite_id] = None
 
 
 def _known_as(row: InviteRow, blob: bytes) -> bytes:
@@ -329,74 +329,74 @@ def _known_as(row: InviteRow, blob: bytes) -> bytes:
     return envelope_id(row.hello + blob)
 
 
-def _prekeys(turn: Turn, row: InviteRow, initial: Initial) -> PrekeySet:
+def _prekeys(tx: Transaction, row: InviteRow, initial: Initial) -> PrekeySet:
     kind = store_prekeys.ONE_TIME if row.kind == ONE_TIME else store_prekeys.ROTATION
-    found = store_prekeys.get(turn.db, kind, initial.spk_id)
+    found = store_prekeys.get(tx.db, kind, initial.spk_id)
     if found is None or (row.kind == ONE_TIME and found.id != row.opk_id):
         raise CannotOpen
     return load_set(found.secret)
 
 
-def _newcomer(turn: Turn, row: InviteRow, initial: Initial, name: str) -> Contact:
-    contact_id = turn.random(8)
+def _newcomer(tx: Transaction, row: InviteRow, initial: Initial, name: str) -> Contact:
+    contact_id = tx.random(8)
     contact = Contact(
         id=contact_id,
-        name=names.free(turn, contact_id, names.their_name(name), asks=row.ask),
+        name=names.free(tx, contact_id, names.their_name(name), asks=row.ask),
         named_by_me=False,
         state="request",
         identity=initial.identity,
         device=initial.device,
         bundle=None,
         verified=False,
-        created_at=turn.now,
+        created_at=tx.now,
         invite_id=row.id,
         profile_name=name,
         hidden=row.hidden,
     )
-    store_contacts.add(turn.db, contact)
-    turn.forget_contact(contact.id)
+    store_contacts.add(tx.db, contact)
+    tx.forget_contact(contact.id)
     if row.hidden:
-        turn.pairs_of.add(contact.id)
+        tx.pairs_of.add(contact.id)
     return contact
 
 
-def _welcome(turn: Turn, contact: Contact, session: Session, introduction: Introduction, row: InviteRow) -> None:
+def _welcome(tx: Transaction, contact: Contact, session: Session, introduction: Introduction, row: InviteRow) -> None:
     """Accept on arrival or ask. One who is a contact already and begins anew is always asked about, and nothing that
     they say about themselves holds before the answer: whoever stole our device keys could say it in their name.
     """
     newcomer = contact.state == "request" and contact.invite_id == row.id
     if contact.state == "waiting" and contact.device == introduction.device:
         # both used an invite of the other: both said yes, and both sessions live
-        turn.sessions.begin(contact.id, session, turn.now)
-        contacts.connected(turn, contact, introduction)
+        tx.sessions.begin(contact.id, session, tx.now)
+        contacts.connected(tx, contact, introduction)
         return
-    if (before := turn.sessions.pending(contact.id)) is not None:
-        turn.sessions.drop(contact.id, before.th)  # who asks again has lost the last one; it rang once
-    turn.sessions.begin(contact.id, session, turn.now, pending=True)
-    introductions.keep(turn, contact.id, introduction)
+    if (before := tx.sessions.pending(contact.id)) is not None:
+        tx.sessions.drop(contact.id, before.th)  # who asks again has lost the last one; it rang once
+    tx.sessions.begin(contact.id, session, tx.now, pending=True)
+    introductions.keep(tx, contact.id, introduction)
     if newcomer and not row.ask:
-        contacts.begin(turn, contact, session)
+        contacts.begin(tx, contact, session)
     elif before is None:
-        turn.requests.append(Request(contact, session.th, session.sas, turn.now))
+        tx.requests.append(Request(contact, session.th, session.sas, tx.now))
 
 
-def answer(turn: Turn, contact_id: bytes, blob: bytes) -> bytes | None:
+def answer(tx: Transaction, contact_id: bytes, blob: bytes) -> bytes | None:
     """The first message against the bundle an inviter offered, saved; None if the bundle is not the invite's."""
-    contact = turn.contact(contact_id)
+    contact = tx.contact(contact_id)
     if contact is None or contact.invite is None:
         return None
     invite = decode_invite(contact.invite)
     try:
-        return _first_message(turn, contact, invite, open_blob(blob_key(invite.secret), blob), at_node=True)
+        return _first_message(tx, contact, invite, open_blob(blob_key(invite.secret), blob), at_node=True)
     except CannotOpen:
         return None
 
 
-def boxed(turn: Turn, contact_id: bytes, relay: bytes, blob: bytes) -> None:
+def boxed(tx: Transaction, contact_id: bytes, relay: bytes, blob: bytes) -> None:
     """A blob from the box of an invite that we use: the bundle, and where to put the first message, at each relay of
     the invite. Whatever the inviter did not sign for this invite was put there by the relay, and changes nothing.
     """
-    contact = turn.contact(contact_id)
+    contact = tx.contact(contact_id)
     if contact is None or contact.invite is None:
         return
     invite = decode_invite(contact.invite)
@@ -406,58 +406,58 @@ def boxed(turn: Turn, contact_id: bytes, relay: bytes, blob: bytes) -> None:
     try:
         bundle, fetch, signature = _BOX(decode(open_blob(blob_key(invite.secret), blob), BUCKETS[-1]))[:3]
         check_box(_pinned_bundle(invite, bundle).identity, contact.invite, bundle, fetch, signature)
-        if _first_message(turn, contact, invite, bundle, at_node=False) is None:
-            contact = _who_begins_anew(turn, contact)
+        if _first_message(tx, contact, invite, bundle, at_node=False) is None:
+            contact = _who_begins_anew(tx, contact)
             if contact is None:
                 return
     except CannotOpen:
         return
-    until = max(turn.now, contact.invite_until or 0) + outbound.KEEP_TRYING
+    until = max(tx.now, contact.invite_until or 0) + outbound.RETRY_FOR_MS
     put_seed = mailbox.invite_put(invite.secret)
     for way in ways:
         row = TheirQueueRow(contact.id, None, way.peer, way.address, way.token, fetch, put_seed, mailbox.STAMPED, until)
-        store_queues.deposit_in(turn.db, row)
-    turn.mail_of[contact_id] = None
+        store_queues.deposit_in(tx.db, row)
+    tx.mail_of[contact_id] = None
 
 
-_BOX = array(binary_upto(MOST_BUNDLE), binary(KEY), binary(SIGNATURE), open_end=True)
+_BOX = array(binary_upto(MAX_BUNDLE), binary(KEY), binary(SIGNATURE), open_end=True)
 
 
-def _who_begins_anew(turn: Turn, waiting: Contact) -> Contact | None:
+def _who_begins_anew(tx: Transaction, waiting: Contact) -> Contact | None:
     """The contact who goes on with an invite that was used for somebody else as it seemed."""
-    found = (one for one in store_contacts.all(turn.db) if one.invite_id == waiting.invite_id and one.id != waiting.id)
+    found = (one for one in store_contacts.all(tx.db) if one.invite_id == waiting.invite_id and one.id != waiting.id)
     contact = next(found, None)
-    return contact if contact is not None and store_outbox.initial(turn.db, contact.id) is not None else None
+    return contact if contact is not None and store_outbox.initial(tx.db, contact.id) is not None else None
 
 
-def _first_message(turn: Turn, contact: Contact, invite: Invite, offered: bytes, *, at_node: bool) -> bytes | None:
+def _first_message(tx: Transaction, contact: Contact, invite: Invite, offered: bytes, *, at_node: bool) -> bytes | None:
     """The first message for an invite, made against this bundle unless it was made before; the same by every way. None
     if it is of somebody we know. Raises `CannotOpen`, with nothing changed. `at_node`: it was offered by one whose
     transport key the invite names.
     """
     bundle = _pinned_bundle(invite, offered)
-    pending = store_outbox.initial(turn.db, contact.id)
+    pending = store_outbox.initial(tx.db, contact.id)
     if pending is not None:
         return pending
-    known = store_contacts.by_identity(turn.db, bundle.identity)
+    known = store_contacts.by_identity(tx.db, bundle.identity)
     if known is not None and known.id != contact.id:
-        proven = at_node and _is_theirs(turn, invite, known)
-        _already(turn, contact, known, bundle, proven=proven, foreign=at_node and not proven)
+        proven = at_node and _is_theirs(tx, invite, known)
+        _already(tx, contact, known, bundle, proven=proven, foreign=at_node and not proven)
         return None
-    session, initial = _initiated(turn, contact, invite, bundle)
-    turn.change(contact.id, identity=bundle.identity, device=bundle.device, bundle=bundle.encoded)
-    turn.sessions.begin(contact.id, session, turn.now)
-    turn.pairs_of.add(contact.id)
-    outbound.queue_initial(turn, contact.id, initial, session.th)
+    session, initial = _initiated(tx, contact, invite, bundle)
+    tx.change(contact.id, identity=bundle.identity, device=bundle.device, bundle=bundle.encoded)
+    tx.sessions.begin(contact.id, session, tx.now)
+    tx.pairs_of.add(contact.id)
+    outbound.queue_initial(tx, contact.id, initial, session.th)
     return initial
 
 
-def _initiated(turn: Turn, contact: Contact, invite: Invite, bundle: Bundle) -> tuple[Session, bytes]:
+def _initiated(tx: Transaction, contact: Contact, invite: Invite, bundle: Bundle) -> tuple[Session, bytes]:
     """A new session by an invite, and its first message, sealed."""
-    content = _introduction(turn, contact, invite)
+    content = _introduction(tx, contact, invite)
     # whether the invite has expired is the inviter's to say: our clock may be a day ahead
-    session, message = handshake.initiate(turn.me, bundle, content, turn.now - DAY, turn.entropy)
-    return session, seal_blob(blob_key(invite.secret), message, turn.random)
+    session, message = handshake.initiate(tx.me, bundle, content, tx.now - DAY, tx.entropy)
+    return session, seal_blob(blob_key(invite.secret), message, tx.random)
 
 
 def _pinned_bundle(invite: Invite, offered: bytes) -> Bundle:
@@ -469,42 +469,42 @@ def _pinned_bundle(invite: Invite, offered: bytes) -> Bundle:
     return bundle
 
 
-def _introduction(turn: Turn, contact: Contact, invite: Invite) -> bytes:
+def _introduction(tx: Transaction, contact: Contact, invite: Invite) -> bytes:
     mark = invite_mark(hello_key(invite.secret))
-    payload = contents.introduction_payload(outbound.own_profile(turn, contact), mark)
-    return encode_content(Content(contents.PROFILE, turn.new_message_id(), 0, turn.now, payload))
+    payload = contents.introduction_payload(outbound.own_profile(tx, contact), mark)
+    return encode_content(Content(contents.PROFILE, tx.new_message_id(), 0, tx.now, payload))
 
 
-def _is_theirs(turn: Turn, invite: Invite, known: Contact) -> bool:
+def _is_theirs(tx: Transaction, invite: Invite, known: Contact) -> bool:
     """Whether the invite's maker, who has just answered under a transport key of the invite, is this contact: who has
     named that key as their own, in a session that nobody else can write in. A bundle proves nothing: many have it.
     """
     peers = {way.peer for way in invite.ways if way.role == ROLE_NODE}
-    return bool(peers) and peers <= introductions.named_hosts(turn, known.id)
+    return bool(peers) and peers <= introductions.named_hosts(tx, known.id)
 
 
-def _already(turn: Turn, contact: Contact, known: Contact, bundle: Bundle, *, proven: bool, foreign: bool) -> None:
+def _already(tx: Transaction, contact: Contact, known: Contact, bundle: Bundle, *, proven: bool, foreign: bool) -> None:
     """The invite is of somebody we know by another way: keep one contact. What was written to its maker is for them
     only if it is proven that they are its maker; `foreign`: it came from a host that they have not named.
     """
     if known.state == "request" and proven:  # they asked us, and we used an invite of theirs: both said yes
-        known = contacts.accept(turn, known)
+        known = contacts.accept(tx, known)
     # one who came later than the invite: each used one of the other, and that is all
-    before = store_contacts.was_there_before(turn.db, known.id, contact.id)
+    before = store_contacts.was_there_before(tx.db, known.id, contact.id)
     if known.state == "contact" and before and contact.invite is not None:
         try:
-            session, blob = _initiated(turn, known, decode_invite(contact.invite), bundle)
+            session, blob = _initiated(tx, known, decode_invite(contact.invite), bundle)
         except CannotOpen:
             return
-        contacts.begin_anew(turn, known, session, blob, contact, bundle.device)
+        contacts.begin_anew(tx, known, session, blob, contact, bundle.device)
     elif known.state == "waiting" and not foreign:
         # they have not answered our last one, and may have declined it: begin again by this
-        known = contacts.knock_anew(turn, known, contact if proven else replace(contact, named_by_me=False))
+        known = contacts.knock_anew(tx, known, contact if proven else replace(contact, named_by_me=False))
     else:
         warning = f"That invite names {known.name}, who is in your list already ({known.state}). It is not used."
-        turn.event("node", warning=warning)
+        tx.event("node", warning=warning)
     if proven and known.state in ("contact", "waiting"):
-        outbound.move(turn, contact, known)
-    contacts.not_sent(turn, contact)
+        outbound.move(tx, contact, known)
+    contacts.not_sent(tx, contact)
     if known.state == "request" or known.state == "contact":
-        turn.change(known.id, invite_id=contact.invite_id)
+        tx.change(known.id, invite_id=contact.invite_id)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from p2pchat.core.text import MOST_NAME, clean_name
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.core.text import MAX_NAME, clean_name
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import BadName
 from p2pchat.store import contacts as store_contacts
 
@@ -22,8 +22,8 @@ _SHORTEST_PREFIX = 4
 def name_of(written: str) -> str:
     """A name that a person chose, as it may be kept, or `BadName` with what is wrong."""
     name = clean_name(written, None)
-    if len(name) > MOST_NAME:
-        raise BadName(f"A name has at most {MOST_NAME} characters; this one has {len(name)}")
+    if len(name) > MAX_NAME:
+        raise BadName(f"A name has at most {MAX_NAME} characters; this one has {len(name)}")
     if not name or _is_me(name):
         raise BadName
     if _ID.fullmatch(_compared(name)):
@@ -36,33 +36,33 @@ def their_name(cleaned: str) -> str:
     return "nameless" if _is_me(cleaned) else cleaned
 
 
-def given(turn: Turn, contact_id: bytes, name: str) -> str:
+def given(tx: Transaction, contact_id: bytes, name: str) -> str:
     """A name that a person gives a contact, or `BadName` where it means another one."""
-    if _means_another(turn, contact_id, name, asks=False):
+    if _means_another(tx, contact_id, name, asks=False):
         raise BadName(f"{name} is what another contact is called", hint="Rename that one first.")
     return name
 
 
-def free(turn: Turn, contact_id: bytes, name: str, *, asks: bool = False) -> str:
+def free(tx: Transaction, contact_id: bytes, name: str, *, asks: bool = False) -> str:
     """`name`, or a marked one where it means another contact. Somebody who only `asks` to become one keeps no name from
     a contact.
     """
     digits = _SHORTEST_PREFIX
     marked = name
-    while _means_another(turn, contact_id, marked, asks=asks) and digits <= 2 * len(contact_id):
+    while _means_another(tx, contact_id, marked, asks=asks) and digits <= 2 * len(contact_id):
         mark = f" ({contact_id.hex()[:digits]})"
-        marked = name[: MOST_NAME - len(mark)].rstrip() + mark
+        marked = name[: MAX_NAME - len(mark)].rstrip() + mark
         digits += 2
     if not asks:
-        _unname_requests(turn, contact_id, marked)
+        _unname_requests(tx, contact_id, marked)
     return marked
 
 
-def _means_another(turn: Turn, contact_id: bytes, name: str, *, asks: bool) -> bool:
+def _means_another(tx: Transaction, contact_id: bytes, name: str, *, asks: bool) -> bool:
     wanted = _compared(name)
     if _ID.fullmatch(wanted):
         return True
-    for other, called, state in store_contacts.names(turn.db):
+    for other, called, state in store_contacts.names(tx.db):
         if other == contact_id:
             continue
         if _compared(called) == wanted and (asks or state != "request"):
@@ -72,11 +72,11 @@ def _means_another(turn: Turn, contact_id: bytes, name: str, *, asks: bool) -> b
     return False
 
 
-def _unname_requests(turn: Turn, contact_id: bytes, name: str) -> None:
-    for other, called, state in store_contacts.names(turn.db):
+def _unname_requests(tx: Transaction, contact_id: bytes, name: str) -> None:
+    for other, called, state in store_contacts.names(tx.db):
         if other != contact_id and state == "request" and _compared(called) == _compared(name):
             mark = f" ({other.hex()[:8]})"
-            turn.change(other, name=called[: MOST_NAME - len(mark)].rstrip() + mark)
+            tx.change(other, name=called[: MAX_NAME - len(mark)].rstrip() + mark)
 
 
 def _compared(name: str) -> str:

@@ -7,44 +7,44 @@ from dataclasses import replace as changed
 
 from p2pchat.engine.contacts import contacts
 from p2pchat.engine.runtime.ports import Relay, RelayHealth
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, UsageError
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import relays as store_relays
 from p2pchat.store.relays import RelayRow
 
-MOST_RELAYS = 8
+MAX_RELAYS = 8
 """Two are used at a time; the others are there for when these fail."""
-MOST_ADDRESSES = 4
+MAX_ADDRESSES = 4
 
 
-def use(turn: Turn, relay: Relay, *, kept: bool = True) -> None:
+def use(tx: Transaction, relay: Relay, *, kept: bool = True) -> None:
     """Use a relay; one that is there already is reached by this address first, with this token."""
-    rows = {row.peer: row for row in store_relays.all(turn.db)}
+    rows = {row.peer: row for row in store_relays.all(tx.db)}
     known = rows.get(relay.peer)
-    if known is None and len(rows) >= MOST_RELAYS:
+    if known is None and len(rows) >= MAX_RELAYS:
         raise NotNow(f"There are {len(rows)} relays already", hint="Remove one first: `p2pchat relays remove`.")
     addresses = relay.addresses
     if known is not None:
         addresses += tuple(address for address in known.addresses if address not in addresses)
         kept |= known.kept
-    row = RelayRow(relay.peer, addresses[:MOST_ADDRESSES], relay.token, kept, turn.now)
-    store_relays.put(turn.db, row)
-    if known is None or changed(known, added_at=turn.now) != row:  # else nothing changes for any contact
-        _changed(turn)
+    row = RelayRow(relay.peer, addresses[:MAX_ADDRESSES], relay.token, kept, tx.now)
+    store_relays.put(tx.db, row)
+    if known is None or changed(known, added_at=tx.now) != row:  # else nothing changes for any contact
+        _changed(tx)
 
 
-def add(turn: Turn, relay: Relay, health: RelayHealth | None, *, replace: bool) -> None:
+def add(tx: Transaction, relay: Relay, health: RelayHealth | None, *, replace: bool) -> None:
     """Use a relay that a person named. Of one that is there already nothing that works is given up, unless `replace`.
 
     health: how it stands with that relay now, if anything is known. Raises NotNow.
     """
-    known = next((row for row in store_relays.all(turn.db) if row.peer == relay.peer), None)
+    known = next((row for row in store_relays.all(tx.db) if row.peer == relay.peer), None)
     if known is None:
-        use(turn, relay)
+        use(tx, relay)
     elif replace:
-        store_relays.put(turn.db, RelayRow(relay.peer, relay.addresses, relay.token, True, turn.now))
-        _changed(turn)
+        store_relays.put(tx.db, RelayRow(relay.peer, relay.addresses, relay.token, True, tx.now))
+        _changed(tx)
     else:
         state = "connecting" if health is None else health.state
         if known.token and not relay.token:
@@ -53,37 +53,37 @@ def add(turn: Turn, relay: Relay, health: RelayHealth | None, *, replace: bool) 
             raise NotNow("This relay is in your list with another token, which it has not refused", hint=_REPLACE)
         if state == "connected" and not (set(relay.addresses) <= set(known.addresses) and relay.token == known.token):
             raise NotNow("This relay is in your list and answers, by another address or token", hint=_REPLACE)
-        use(turn, relay)
+        use(tx, relay)
 
 
 _REPLACE = "Nothing was changed; `p2pchat relays add ADDRESS --replace` puts this in its place."
 
 
-def leave(turn: Turn, peer: bytes) -> None:
+def leave(tx: Transaction, peer: bytes) -> None:
     """Use a relay no more. What contacts still deposit there is collected for a while."""
-    if peer not in {row.peer for row in store_relays.all(turn.db)}:
+    if peer not in {row.peer for row in store_relays.all(tx.db)}:
         raise UsageError("That is none of your relays", hint="`p2pchat relays` lists them.")
-    store_relays.remove(turn.db, peer)
-    _changed(turn)
+    store_relays.remove(tx.db, peer)
+    _changed(tx)
 
 
-def begin(turn: Turn, for_this_run: Sequence[Relay]) -> None:
+def begin(tx: Transaction, for_this_run: Sequence[Relay]) -> None:
     """At the start: those of the last run only are left, those of this run are used."""
     peers = {relay.peer for relay in for_this_run}
-    for row in store_relays.all(turn.db):
+    for row in store_relays.all(tx.db):
         if not row.kept and row.peer not in peers:
-            leave(turn, row.peer)
+            leave(tx, row.peer)
     for relay in for_this_run:
-        use(turn, relay, kept=False)
-    turn.after(turn.net.use_relays, _all(turn))
+        use(tx, relay, kept=False)
+    tx.after(tx.net.use_relays, _all(tx))
 
 
-def _all(turn: Turn) -> list[Relay]:
-    return [Relay(row.peer, row.addresses, row.token) for row in store_relays.all(turn.db)]
+def _all(tx: Transaction) -> list[Relay]:
+    return [Relay(row.peer, row.addresses, row.token) for row in store_relays.all(tx.db)]
 
 
-def _changed(turn: Turn) -> None:
-    turn.mail_changed = True
-    turn.after(turn.net.use_relays, _all(turn))
-    for contact in store_contacts.all(turn.db):
-        contacts.tell_queues(turn, contact)
+def _changed(tx: Transaction) -> None:
+    tx.mail_changed = True
+    tx.after(tx.net.use_relays, _all(tx))
+    for contact in store_contacts.all(tx.db):
+        contacts.tell_queues(tx, contact)

@@ -1,7 +1,7 @@
 """Who can be reached now: faces are told when a contact's link comes up or goes down.
 
-A link that flaps is no flood: the first change is told at once, then what is true after `HOLD`, and nothing where that
-is what was told last.
+A link that flaps is no flood: the first change is told at once, then what is true after `HOLD_SECONDS`, and nothing
+where that is what was told last.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from math import inf
 
 import trio
 
-HOLD = 1.0
+HOLD_SECONDS = 1.0
 """Seconds between two events of one contact."""
 
 
@@ -28,7 +28,7 @@ class Presence:
     def changed(self, contact: bytes) -> None:
         """A link of this contact has come or gone."""
         at, _ = self._told.get(contact, (-inf, None))
-        if trio.current_time() >= at + HOLD:
+        if trio.current_time() >= at + HOLD_SECONDS:
             self._look(contact)
         else:
             self._held.add(contact)
@@ -39,7 +39,7 @@ class Presence:
         while True:
             await self._wake.wait()
             self._wake = trio.Event()
-            await trio.sleep(HOLD)
+            await trio.sleep(HOLD_SECONDS)
             held, self._held = self._held, set()
             for contact in held:
                 self._look(contact)

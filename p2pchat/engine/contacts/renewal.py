@@ -28,7 +28,7 @@ from p2pchat.core.session import DAY, LINGER, STANDING, Session, renew_key, stan
 from p2pchat.engine.contacts import contacts
 from p2pchat.engine.delivery import outbound, queues
 from p2pchat.engine.runtime import views
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import envelopes as store_envelopes
@@ -62,157 +62,157 @@ are told to a person, once a week at most. Times in ms.
 """
 
 
-def allowed(turn: Turn, until: int, every: int) -> int | None:
+def allowed(tx: Transaction, until: int, every: int) -> int | None:
     """What to keep in place of `until` if one more may be done now, or None: four at once, then one `every` ms.
 
     It is the generic cell rate algorithm (ITU-T I.371). A value that no clock of today can have made counts as none.
     """
-    if until > turn.now + BURST * every:
-        until = turn.now
-    return None if until > turn.now + (BURST - 1) * every else max(until, turn.now) + every
+    if until > tx.now + BURST * every:
+        until = tx.now
+    return None if until > tx.now + (BURST - 1) * every else max(until, tx.now) + every
 
 
 # --- what tells us that a session cannot go on ------------------------------------------------------------------------
 
 
-def refused(turn: Turn, contact: Contact, envelope_name: bytes) -> None:
+def refused(tx: Transaction, contact: Contact, envelope_name: bytes) -> None:
     """The contact cannot open an envelope of ours, or cannot use a first message."""
-    row = store_outbox.by_envelope(turn.db, envelope_name)
+    row = store_outbox.by_envelope(tx.db, envelope_name)
     if contact.state != "contact":
         return
     if row is None or row.contact != contact.id:
-        strange(turn, contact)
+        strange(tx, contact)
         return
     if row.kind == store_outbox.RENEWAL:
-        lapsed(turn, contact, row.th or b"")
-        _ask(turn, contact)
+        lapsed(tx, contact, row.th or b"")
+        _ask(tx, contact)
         return
-    sending = turn.sessions.sending(contact.id)
+    sending = tx.sessions.sending(contact.id)
     if row.content is not None and sending is not None and row.th != sending.th:
-        outbound.seal_one_again(turn, row, sending)  # of a session that is not used any more
+        outbound.seal_one_again(tx, row, sending)  # of a session that is not used any more
         return
-    first = store_outbox.first_of(turn.db, contact.id, store_outbox.RENEWAL)
+    first = store_outbox.first_of(tx.db, contact.id, store_outbox.RENEWAL)
     if first is not None:  # it, and not the session, may be what is missing
-        _say(turn, contact, Frame(frames.INITIAL, first))
-    elif store_outbox.first_of(turn.db, contact.id, store_outbox.REQUEST) is None:
-        _ask(turn, contact)
+        _say(tx, contact, Frame(frames.INITIAL, first))
+    elif store_outbox.first_of(tx.db, contact.id, store_outbox.REQUEST) is None:
+        _ask(tx, contact)
 
 
-def unread(turn: Turn, contact: Contact) -> None:
+def unread(tx: Transaction, contact: Contact) -> None:
     """What lay in our queue for the contact cannot be opened. A relay can put anything there, so this is weak, and to
     answer at once would show which queues belong together: see `look_after`.
     """
-    state = store_renewals.get(turn.db, contact.id)
+    state = store_renewals.get(tx.db, contact.id)
     if contact.state == "contact" and state.unread_at is None:
-        store_renewals.put(turn.db, replace(state, unread_at=turn.now))
+        store_renewals.put(tx.db, replace(state, unread_at=tx.now))
 
 
-def begin_with_all(turn: Turn) -> int:
+def begin_with_all(tx: Transaction) -> int:
     """Our sessions are those of an old copy: ask everybody for new ones. With how many."""
     count = 0
-    for contact in store_contacts.all(turn.db):
-        if contact.state == "contact" and any(one.confirmed for one in turn.sessions.all(contact.id)):
-            request(turn, contact)
+    for contact in store_contacts.all(tx.db):
+        if contact.state == "contact" and any(one.confirmed for one in tx.sessions.all(contact.id)):
+            request(tx, contact)
             count += 1
     return count
 
 
-def ask_again(turn: Turn, contact_id: bytes) -> None:
+def ask_again(tx: Transaction, contact_id: bytes) -> None:
     """A new link: what was asked over the last one, or its answer, may have been lost with it."""
-    contact = turn.contact(contact_id)
-    if contact is not None and store_renewals.get(turn.db, contact_id).wanted_at is not None:
-        _ask(turn, contact, new_link=True)
+    contact = tx.contact(contact_id)
+    if contact is not None and store_renewals.get(tx.db, contact_id).wanted_at is not None:
+        _ask(tx, contact, new_link=True)
 
 
-def look_after(turn: Turn) -> None:
+def look_after(tx: Transaction) -> None:
     """The hourly look: go on with what was not settled, over a link where there is one, else by relays."""
-    for contact_id in store_renewals.due(turn.db):
-        contact, state = turn.contact(contact_id), store_renewals.get(turn.db, contact_id)
+    for contact_id in store_renewals.due(tx.db):
+        contact, state = tx.contact(contact_id), store_renewals.get(tx.db, contact_id)
         if contact is None or contact.state != "contact":
             continue
-        if turn.net.route(contact_id) is not None:  # by which what cannot be opened is refused
-            store_renewals.put(turn.db, replace(state, unread_at=None))
+        if tx.net.route(contact_id) is not None:  # by which what cannot be opened is refused
+            store_renewals.put(tx.db, replace(state, unread_at=None))
             if state.wanted_at is not None:
-                _ask(turn, contact)
-        elif not turn.recent(state.requested_at or 0, REQUEST_EVERY):
-            request(turn, contact)
+                _ask(tx, contact)
+        elif not tx.recent(state.requested_at or 0, REQUEST_EVERY):
+            request(tx, contact)
 
 
-def look_at(turn: Turn, contact: Contact) -> None:
+def look_at(tx: Transaction, contact: Contact) -> None:
     """A link on which nothing was ever acked is one whose other end cannot open what we send."""
     if (
         contact.state == "contact"
-        and turn.net.route(contact.id) is not None
-        and not turn.storage_limits.is_told_full(contact.id, turn.now)
-        and store_outbox.has_unacked(turn.db, contact.id, turn.now - ANSWER_WITHIN)
+        and tx.net.route(contact.id) is not None
+        and not tx.storage_limits.is_told_full(contact.id, tx.now)
+        and store_outbox.has_unacked(tx.db, contact.id, tx.now - ANSWER_WITHIN)
     ):
-        strange(turn, contact)
+        strange(tx, contact)
 
 
 # --- over a link ------------------------------------------------------------------------------------------------------
 
 
-def _ask(turn: Turn, contact: Contact, *, new_link: bool = False) -> None:
+def _ask(tx: Transaction, contact: Contact, *, new_link: bool = False) -> None:
     """Ask for a bundle, unless a first message is under way."""
-    state = store_renewals.get(turn.db, contact.id)
+    state = store_renewals.get(tx.db, contact.id)
     if state.wanted_at is None:
-        state = replace(state, wanted_at=turn.now)
-        store_renewals.put(turn.db, state)
-    if contact.state != "contact" or store_outbox.first_of(turn.db, contact.id, store_outbox.RENEWAL) is not None:
+        state = replace(state, wanted_at=tx.now)
+        store_renewals.put(tx.db, state)
+    if contact.state != "contact" or store_outbox.first_of(tx.db, contact.id, store_outbox.RENEWAL) is not None:
         return
-    if not turn.recent(state.asked_at or 0, ANSWER_WITHIN):
-        until = allowed(turn, state.asks_until, RENEWAL_EVERY)
+    if not tx.recent(state.asked_at or 0, ANSWER_WITHIN):
+        until = allowed(tx, state.asks_until, RENEWAL_EVERY)
         if until is None:
             return
-        store_renewals.put(turn.db, replace(state, asked_at=turn.now, said_at=None, asks_until=until))
-    _say(turn, contact, Frame(frames.RENEW, b""), at_once=new_link)
+        store_renewals.put(tx.db, replace(state, asked_at=tx.now, said_at=None, asks_until=until))
+    _say(tx, contact, Frame(frames.RENEW, b""), at_once=new_link)
 
 
-def _say(turn: Turn, contact: Contact, frame: Frame, *, at_once: bool = False) -> None:
-    state = store_renewals.get(turn.db, contact.id)
-    if at_once or not turn.recent(state.said_at or 0, SAY_AGAIN):
-        store_renewals.put(turn.db, replace(state, said_at=turn.now))
-        turn.after(turn.net.send, contact.id, [frame])
+def _say(tx: Transaction, contact: Contact, frame: Frame, *, at_once: bool = False) -> None:
+    state = store_renewals.get(tx.db, contact.id)
+    if at_once or not tx.recent(state.said_at or 0, SAY_AGAIN):
+        store_renewals.put(tx.db, replace(state, said_at=tx.now))
+        tx.after(tx.net.send, contact.id, [frame])
 
 
-def asked(turn: Turn, contact: Contact, th: bytes) -> None:
+def asked(tx: Transaction, contact: Contact, th: bytes) -> None:
     """The contact wants to begin anew: make a bundle for this once."""
-    root = _root(turn, contact, th)
+    root = _root(tx, contact, th)
     if root is None or contact.state != "contact":
         return
-    state = store_renewals.get(turn.db, contact.id)
-    row = None if state.offered is None else store_prekeys.get(turn.db, store_prekeys.RENEWAL, state.offered)
-    if row is not None and turn.recent(row.created_at, OFFER_EVERY):  # it was not used yet
-        if turn.recent(state.offered_at or 0, SAY_AGAIN):
+    state = store_renewals.get(tx.db, contact.id)
+    row = None if state.offered is None else store_prekeys.get(tx.db, store_prekeys.RENEWAL, state.offered)
+    if row is not None and tx.recent(row.created_at, OFFER_EVERY):  # it was not used yet
+        if tx.recent(state.offered_at or 0, SAY_AGAIN):
             return
         bundle = load_set(row.secret).bundle
     else:
-        until = allowed(turn, state.answers_until, OFFER_EVERY)
+        until = allowed(tx, state.answers_until, OFFER_EVERY)
         if until is None:
             return
-        prekeys = _prekeys(turn, ANSWER_WITHIN)
+        prekeys = _prekeys(tx, ANSWER_WITHIN)
         bundle = prekeys.bundle
         state = replace(state, offered=prekeys.number, answers_until=until)
-    store_renewals.put(turn.db, replace(state, offered_at=turn.now))
-    turn.after(turn.net.send, contact.id, [Frame(frames.BUNDLE, seal_blob(renew_key(root), bundle, turn.random))])
+    store_renewals.put(tx.db, replace(state, offered_at=tx.now))
+    tx.after(tx.net.send, contact.id, [Frame(frames.BUNDLE, seal_blob(renew_key(root), bundle, tx.random))])
 
 
-def _prekeys(turn: Turn, live: int) -> PrekeySet:
-    until = turn.now + live
-    prekeys = make_set(turn.me, until // 1000 + 1, one_time=True, random=turn.random)
-    row = PrekeyRow(store_prekeys.RENEWAL, prekeys.number, dump_set(prekeys), turn.now, until)
-    store_prekeys.put(turn.db, row)
+def _prekeys(tx: Transaction, live: int) -> PrekeySet:
+    until = tx.now + live
+    prekeys = make_set(tx.me, until // 1000 + 1, one_time=True, random=tx.random)
+    row = PrekeyRow(store_prekeys.RENEWAL, prekeys.number, dump_set(prekeys), tx.now, until)
+    store_prekeys.put(tx.db, row)
     return prekeys
 
 
-def answered(turn: Turn, contact: Contact, th: bytes, sealed: bytes) -> None:
+def answered(tx: Transaction, contact: Contact, th: bytes, sealed: bytes) -> None:
     """The bundle we asked for: begin the new session and seal again what was not delivered."""
-    root, state = _root(turn, contact, th), store_renewals.get(turn.db, contact.id)
-    if root is None or contact.state != "contact" or not turn.recent(state.asked_at or 0, ANSWER_WITHIN):
+    root, state = _root(tx, contact, th), store_renewals.get(tx.db, contact.id)
+    if root is None or contact.state != "contact" or not tx.recent(state.asked_at or 0, ANSWER_WITHIN):
         return
     try:
         bundle = _pinned(contact, open_blob(renew_key(root), sealed))
-        _initiate(turn, contact, bundle, root, _shared(turn, contact, th), turn.now + ANSWER_WITHIN)
+        _initiate(tx, contact, bundle, root, _shared(tx, contact, th), tx.now + ANSWER_WITHIN)
     except CannotOpen:
         return
 
@@ -224,161 +224,161 @@ def _pinned(contact: Contact, encoded: bytes) -> Bundle:
     return bundle
 
 
-def _shared(turn: Turn, contact: Contact, of_link: bytes) -> bytes:
+def _shared(tx: Transaction, contact: Contact, of_link: bytes) -> bytes:
     """What a new session replaces: the newest that the other side surely has."""
-    sending = turn.sessions.sending(contact.id)
+    sending = tx.sessions.sending(contact.id)
     return sending.th if sending is not None and sending.confirmed else of_link
 
 
 # --- by relays alone --------------------------------------------------------------------------------------------------
 
 
-def request(turn: Turn, contact: Contact) -> None:
+def request(tx: Transaction, contact: Contact) -> None:
     """Leave a request for a new session where the contact finds it, with all that is needed to begin one."""
-    root = _standing(turn, contact)
-    prekeys = _prekeys(turn, REQUEST_FOR)
-    queues.refresh(turn, contact)
-    where = contents.queues_payload(queues.announced(turn, contact))
-    message_id = turn.new_message_id()
-    content = encode_content(Content(contents.REQUEST, message_id, 0, turn.now, [prekeys.bundle, *where]))
-    store_outbox.clear(turn.db, contact.id, [store_outbox.REQUEST])
-    blob = seal_blob(renew_key(root), content, turn.random)
-    outbound.queue_first(turn, contact.id, store_outbox.REQUEST, blob, STANDING, turn.now + REQUEST_FOR)
-    state = store_renewals.get(turn.db, contact.id)
-    wanted_at = turn.now if state.wanted_at is None else state.wanted_at
-    store_renewals.put(turn.db, replace(state, wanted_at=wanted_at, unread_at=None, requested_at=turn.now))
+    root = _standing(tx, contact)
+    prekeys = _prekeys(tx, REQUEST_FOR)
+    queues.refresh(tx, contact)
+    where = contents.queues_payload(queues.announced(tx, contact))
+    message_id = tx.new_message_id()
+    content = encode_content(Content(contents.REQUEST, message_id, 0, tx.now, [prekeys.bundle, *where]))
+    store_outbox.clear(tx.db, contact.id, [store_outbox.REQUEST])
+    blob = seal_blob(renew_key(root), content, tx.random)
+    outbound.queue_first(tx, contact.id, store_outbox.REQUEST, blob, STANDING, tx.now + REQUEST_FOR)
+    state = store_renewals.get(tx.db, contact.id)
+    wanted_at = tx.now if state.wanted_at is None else state.wanted_at
+    store_renewals.put(tx.db, replace(state, wanted_at=wanted_at, unread_at=None, requested_at=tx.now))
 
 
-def requested(turn: Turn, contact: Contact, blob: bytes) -> bool:
+def requested(tx: Transaction, contact: Contact, blob: bytes) -> bool:
     """The contact's request for a new session; whether it is one, and was answered now or before."""
     try:
-        content = decode_content(open_blob(renew_key(_standing(turn, contact)), blob))
+        content = decode_content(open_blob(renew_key(_standing(tx, contact)), blob))
         if content.type != contents.REQUEST or contact.state != "contact":
             return False
         bundle = _pinned(contact, content.payload[0])
     except CannotOpen:
         return False
     name = envelope_id(blob)
-    if store_envelopes.seen(turn.db, name) is None:
-        state = store_renewals.get(turn.db, contact.id)
-        until = allowed(turn, state.answers_until, OFFER_EVERY)
+    if store_envelopes.seen(tx.db, name) is None:
+        state = store_renewals.get(tx.db, contact.id)
+        until = allowed(tx, state.answers_until, OFFER_EVERY)
         if until is None:
             return False
-        if contacts.is_news(turn, contact, "request", content.message_id):  # else a relay brings an old one again
-            store_renewals.put(turn.db, replace(state, answers_until=until))
-            contacts.collects(turn, contact, content.message_id, contents.queues_of(content.payload[1:]))
+        if contacts.is_news(tx, contact, "request", content.message_id):  # else a relay brings an old one again
+            store_renewals.put(tx.db, replace(state, answers_until=until))
+            contacts.collects(tx, contact, content.message_id, contents.queues_of(content.payload[1:]))
             try:
-                live_until = min(bundle.not_after * 1000, turn.now + REQUEST_FOR)
-                replaced = _shared(turn, contact, STANDING)
-                _initiate(turn, contact, bundle, _standing(turn, contact), replaced, live_until)
-                outbound.queue_profile(turn, contact)  # an old copy does not know what we said since
+                live_until = min(bundle.not_after * 1000, tx.now + REQUEST_FOR)
+                replaced = _shared(tx, contact, STANDING)
+                _initiate(tx, contact, bundle, _standing(tx, contact), replaced, live_until)
+                outbound.queue_profile(tx, contact)  # an old copy does not know what we said since
             except CannotOpen:  # it has expired
                 return False
-        store_envelopes.remember(turn.db, [SeenRow(name, contact.id, None, turn.now)])
-    turn.hop_acks.setdefault(contact.id, []).append(name)
+        store_envelopes.remember(tx.db, [SeenRow(name, contact.id, None, tx.now)])
+    tx.hop_acks.setdefault(contact.id, []).append(name)
     return True
 
 
 # --- the new session --------------------------------------------------------------------------------------------------
 
 
-def _initiate(turn: Turn, contact: Contact, bundle: Bundle, root: bytes, replaced: bytes, until: int) -> None:
+def _initiate(tx: Transaction, contact: Contact, bundle: Bundle, root: bytes, replaced: bytes, until: int) -> None:
     """Begin the new session against this bundle, or raise `CannotOpen` with nothing changed."""
-    content = encode_content(Content(contents.RESET, turn.new_message_id(), 0, turn.now, [replaced]))
-    fresh, message = handshake.initiate(turn.me, bundle, content, turn.now - DAY, turn.entropy)
-    blob = seal_blob(renew_key(root), message, turn.random)
+    content = encode_content(Content(contents.RESET, tx.new_message_id(), 0, tx.now, [replaced]))
+    fresh, message = handshake.initiate(tx.me, bundle, content, tx.now - DAY, tx.entropy)
+    blob = seal_blob(renew_key(root), message, tx.random)
     # one request, one session
-    store_renewals.put(turn.db, replace(store_renewals.get(turn.db, contact.id), asked_at=None, said_at=turn.now))
-    store_outbox.clear(turn.db, contact.id, [store_outbox.RENEWAL])  # of one that did not arrive in its time
-    outbound.queue_first(turn, contact.id, store_outbox.RENEWAL, blob, fresh.th, until)
-    _replace(turn, contact, replaced, fresh)
+    store_renewals.put(tx.db, replace(store_renewals.get(tx.db, contact.id), asked_at=None, said_at=tx.now))
+    store_outbox.clear(tx.db, contact.id, [store_outbox.RENEWAL])  # of one that did not arrive in its time
+    outbound.queue_first(tx, contact.id, store_outbox.RENEWAL, blob, fresh.th, until)
+    _replace(tx, contact, replaced, fresh)
 
 
-def begun(turn: Turn, contact: Contact, blob: bytes) -> bool:
+def begun(tx: Transaction, contact: Contact, blob: bytes) -> bool:
     """The contact's first message of a new session; whether it is taken, now or before."""
     name = envelope_id(blob)
-    seen = store_envelopes.seen(turn.db, name)
+    seen = store_envelopes.seen(tx.db, name)
     if seen is not None and seen.contact == contact.id:
-        turn.hop_acks.setdefault(contact.id, []).append(name)
+        tx.hop_acks.setdefault(contact.id, []).append(name)
         return True
     try:
-        initial = handshake.parse(_opened(turn, contact, blob))
-        row = store_prekeys.get(turn.db, store_prekeys.RENEWAL, initial.spk_id)
+        initial = handshake.parse(_opened(tx, contact, blob))
+        row = store_prekeys.get(tx.db, store_prekeys.RENEWAL, initial.spk_id)
         if row is None or initial.identity != contact.identity or initial.device != contact.device:
             return False
         prekeys = load_set(row.secret)
-        fresh, inner = handshake.respond(turn.me, prekeys, initial, turn.entropy)
+        fresh, inner = handshake.respond(tx.me, prekeys, initial, tx.entropy)
         content = decode_content(inner)
         if content.type != contents.RESET:
             return False
     except CannotOpen:
         return False
-    store_prekeys.delete(turn.db, store_prekeys.RENEWAL, row.id)
-    store_prekeys.remember(turn.db, fresh.th, contact.id, turn.now + REMEMBER_HANDSHAKE)
-    store_envelopes.remember(turn.db, [SeenRow(name, contact.id, None, turn.now)])
-    turn.hop_acks.setdefault(contact.id, []).append(name)
-    was_asked = store_outbox.first_of(turn.db, contact.id, store_outbox.REQUEST) is not None
+    store_prekeys.delete(tx.db, store_prekeys.RENEWAL, row.id)
+    store_prekeys.remember(tx.db, fresh.th, contact.id, tx.now + REMEMBER_HANDSHAKE)
+    store_envelopes.remember(tx.db, [SeenRow(name, contact.id, None, tx.now)])
+    tx.hop_acks.setdefault(contact.id, []).append(name)
+    was_asked = store_outbox.first_of(tx.db, contact.id, store_outbox.REQUEST) is not None
     # a first message of our own is not waited for: this session is there, on both sides
-    store_outbox.clear(turn.db, contact.id, [store_outbox.RENEWAL, store_outbox.REQUEST])
-    _settled(turn, contact.id)
-    _replace(turn, contact, content.payload[0], fresh)
+    store_outbox.clear(tx.db, contact.id, [store_outbox.RENEWAL, store_outbox.REQUEST])
+    _settled(tx, contact.id)
+    _replace(tx, contact, content.payload[0], fresh)
     if was_asked:  # by which they learn that it has come, whatever waits here
-        outbound.queue_profile(turn, contact)
+        outbound.queue_profile(tx, contact)
     return True
 
 
-def _replace(turn: Turn, contact: Contact, old_th: bytes, fresh: Session) -> None:
+def _replace(tx: Transaction, contact: Contact, old_th: bytes, fresh: Session) -> None:
     """Send in `fresh` from now on. If both sides renewed the same session at once, two new ones live, one of each
     side's making, and both sides send in the one with the smaller `th`.
     """
-    state = store_renewals.get(turn.db, contact.id)
+    state = store_renewals.get(tx.db, contact.id)
     sibling = state.replaced[32:] if state.replaced[:32] == old_th else b""
-    store_renewals.put(turn.db, replace(state, replaced=old_th + fresh.th))
-    _end(turn, contact, lambda old: old.th != sibling or old.initiator == fresh.initiator)
-    turn.sessions.begin(contact.id, fresh, turn.now)
-    known = turn.sessions.all(contact.id)
+    store_renewals.put(tx.db, replace(state, replaced=old_th + fresh.th))
+    _end(tx, contact, lambda old: old.th != sibling or old.initiator == fresh.initiator)
+    tx.sessions.begin(contact.id, fresh, tx.now)
+    known = tx.sessions.all(contact.id)
     last = next((one.th for one in known if one.confirmed), b"")
     ending = [one.th for one in known if one.ends_at is not None and one.th != last]
     for th in ending[MAX_ENDING:]:
-        turn.sessions.drop(contact.id, th)
-        turn.after(turn.net.relink, contact.id)  # a link by its hello could not renew any more
-    turn.pairs_of.add(contact.id)
-    outbound.seal_again(turn, contact.id)
-    _count(turn, contact)
-    turn.event("contact", **views.contact(contact, turn.route(contact.id)), renewed=True)
+        tx.sessions.drop(contact.id, th)
+        tx.after(tx.net.relink, contact.id)  # a link by its hello could not renew any more
+    tx.pairs_of.add(contact.id)
+    outbound.seal_again(tx, contact.id)
+    _count(tx, contact)
+    tx.event("contact", **views.contact(contact, tx.route(contact.id)), renewed=True)
 
 
-def _end(turn: Turn, contact: Contact, which: Callable[[Session], bool]) -> None:
-    for old in turn.sessions.all(contact.id):
+def _end(tx: Transaction, contact: Contact, which: Callable[[Session], bool]) -> None:
+    for old in tx.sessions.all(contact.id):
         if old.ends_at is None and which(old):
-            turn.sessions.put(contact.id, replace(old, ends_at=turn.now + LINGER))
+            tx.sessions.put(contact.id, replace(old, ends_at=tx.now + LINGER))
 
 
-def arrived(turn: Turn, contact: Contact, th: bytes) -> None:
+def arrived(tx: Transaction, contact: Contact, th: bytes) -> None:
     """The other side surely has a session that we began: it acked the first message, or sent something in it."""
-    store_outbox.clear_renewal(turn.db, contact.id, th)
-    known = turn.sessions.all(contact.id)
+    store_outbox.clear_renewal(tx.db, contact.id, th)
+    known = tx.sessions.all(contact.id)
     session = next((one for one in known if one.th == th), None)
     if session is None:
         return
     if not session.confirmed:
         session = replace(session, confirmed=True)
-        turn.sessions.put(contact.id, session)
-    state = store_renewals.get(turn.db, contact.id)
+        tx.sessions.put(contact.id, session)
+    state = store_renewals.get(tx.db, contact.id)
     anew = th in began_anew(state)  # they said yes to that: it replaces whatever there was
     if not anew and any(one.ends_at is None for one in known[: [one.th for one in known].index(th)]):
         return  # a newer one has taken its place meanwhile
-    _settled(turn, contact.id)
-    store_outbox.clear(turn.db, contact.id, [store_outbox.REQUEST])
+    _settled(tx, contact.id)
+    store_outbox.clear(tx.db, contact.id, [store_outbox.REQUEST])
     if session.ends_at is None and not anew:
         return
     # it was given up, or began by an invite beside one that was used
-    turn.sessions.put(contact.id, replace(session, ends_at=None))
-    _end(turn, contact, lambda old: old.th != th)
+    tx.sessions.put(contact.id, replace(session, ends_at=None))
+    _end(tx, contact, lambda old: old.th != th)
     if anew:
-        store_renewals.put(turn.db, replace(store_renewals.get(turn.db, contact.id), began_anew=b""))
-        turn.event("contact", **views.contact(contact, turn.route(contact.id)), renewed=True)
-    outbound.seal_again(turn, contact.id)
+        store_renewals.put(tx.db, replace(store_renewals.get(tx.db, contact.id), began_anew=b""))
+        tx.event("contact", **views.contact(contact, tx.route(contact.id)), renewed=True)
+    outbound.seal_again(tx, contact.id)
 
 
 def began_anew(state: RenewalRow) -> set[bytes]:
@@ -386,49 +386,49 @@ def began_anew(state: RenewalRow) -> set[bytes]:
     return {state.began_anew[at : at + KEY] for at in range(0, len(state.began_anew), KEY)}
 
 
-def lapsed(turn: Turn, contact: Contact, th: bytes) -> None:
+def lapsed(tx: Transaction, contact: Contact, th: bytes) -> None:
     """The first message of a session that we began cannot be used any more. If it has arrived after all, something will
     come in that session; until then we send in the last one that both surely have.
     """
-    store_outbox.clear_renewal(turn.db, contact.id, th)
-    known = turn.sessions.all(contact.id)
+    store_outbox.clear_renewal(tx.db, contact.id, th)
+    known = tx.sessions.all(contact.id)
     session = next((one for one in known if one.th == th), None)
     last = next((one for one in known if one.confirmed), None)
     if session is None or session.confirmed or last is None:
         return
-    turn.sessions.put(contact.id, replace(session, ends_at=turn.now + LINGER))
-    state = store_renewals.get(turn.db, contact.id)
-    store_renewals.put(turn.db, replace(state, wanted_at=turn.now if state.wanted_at is None else state.wanted_at))
-    if turn.sessions.sending(contact.id) is None:
-        turn.sessions.put(contact.id, replace(last, ends_at=None))
-    outbound.seal_again(turn, contact.id)
+    tx.sessions.put(contact.id, replace(session, ends_at=tx.now + LINGER))
+    state = store_renewals.get(tx.db, contact.id)
+    store_renewals.put(tx.db, replace(state, wanted_at=tx.now if state.wanted_at is None else state.wanted_at))
+    if tx.sessions.sending(contact.id) is None:
+        tx.sessions.put(contact.id, replace(last, ends_at=None))
+    outbound.seal_again(tx, contact.id)
 
 
-def _settled(turn: Turn, contact_id: bytes) -> None:
-    state = store_renewals.get(turn.db, contact_id)
-    store_renewals.put(turn.db, replace(state, wanted_at=None, unread_at=None, asked_at=None, said_at=None))
+def _settled(tx: Transaction, contact_id: bytes) -> None:
+    state = store_renewals.get(tx.db, contact_id)
+    store_renewals.put(tx.db, replace(state, wanted_at=None, unread_at=None, asked_at=None, said_at=None))
 
 
-def strange(turn: Turn, contact: Contact) -> None:
+def strange(tx: Transaction, contact: Contact) -> None:
     """Something that two copies of a profile at work do to each other: an envelope that opens nowhere, a refusal of one
     that is not ours, nothing acked for an hour on a link that lives.
     """
-    times = _times(store_renewals.get(turn.db, contact.id))
-    if not (times and turn.recent(times[-1], STRANGE_EVERY)):
-        _count(turn, contact)
+    times = _times(store_renewals.get(tx.db, contact.id))
+    if not (times and tx.recent(times[-1], STRANGE_EVERY)):
+        _count(tx, contact)
 
 
-def _count(turn: Turn, contact: Contact) -> None:
+def _count(tx: Transaction, contact: Contact) -> None:
     """Tell a person of a session that breaks again and again."""
-    state = store_renewals.get(turn.db, contact.id)
-    before = [at for at in _times(state) if turn.recent(at, DAY)]
-    lately = [*before[1 - MANY :], turn.now]
+    state = store_renewals.get(tx.db, contact.id)
+    before = [at for at in _times(state) if tx.recent(at, DAY)]
+    lately = [*before[1 - MANY :], tx.now]
     told_at = state.told_at
-    if len(lately) == MANY and not turn.recent(told_at or 0, TELL_EVERY):
-        told_at = turn.now
-        turn.event("node", warning=BREAKS.format(name=contact.name))
+    if len(lately) == MANY and not tx.recent(told_at or 0, TELL_EVERY):
+        told_at = tx.now
+        tx.event("node", warning=BREAKS.format(name=contact.name))
     kept = b"".join(at.to_bytes(8, "big") for at in lately)
-    store_renewals.put(turn.db, replace(state, lately=kept, told_at=told_at))
+    store_renewals.put(tx.db, replace(state, lately=kept, told_at=told_at))
 
 
 BREAKS = (
@@ -446,22 +446,22 @@ def _times(state: RenewalRow) -> list[int]:
     return [int.from_bytes(state.lately[at : at + 8], "big") for at in range(0, len(state.lately), 8)]
 
 
-def _standing(turn: Turn, contact: Contact) -> bytes:
+def _standing(tx: Transaction, contact: Contact) -> bytes:
     """The root by which the two always know each other; `CannotOpen` if their device key is none."""
     if contact.identity is None or contact.device is None:
         raise CannotOpen
-    return standing_root(turn.me, contact.identity, contact.device)
+    return standing_root(tx.me, contact.identity, contact.device)
 
 
-def _root(turn: Turn, contact: Contact, th: bytes) -> bytes | None:
+def _root(tx: Transaction, contact: Contact, th: bytes) -> bytes | None:
     """The pair root by which a link was made."""
     if th == STANDING:
-        return _standing(turn, contact)
-    return next((one.pair_root for one in turn.sessions.all(contact.id) if one.th == th), None)
+        return _standing(tx, contact)
+    return next((one.pair_root for one in tx.sessions.all(contact.id) if one.th == th), None)
 
 
-def _opened(turn: Turn, contact: Contact, blob: bytes) -> bytes:
-    for root in [*(one.pair_root for one in turn.sessions.all(contact.id)), _standing(turn, contact)]:
+def _opened(tx: Transaction, contact: Contact, blob: bytes) -> bytes:
+    for root in [*(one.pair_root for one in tx.sessions.all(contact.id)), _standing(tx, contact)]:
         try:
             return open_blob(renew_key(root), blob)
         except CannotOpen:

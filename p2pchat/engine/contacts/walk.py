@@ -1,8 +1,8 @@
-"""Going through all contacts, a few in each turn.
+"""Going through all contacts, a few in each transaction.
 
 What has to be done for every contact, at the start, every hour or when we are reached elsewhere, would hold up a
-profile of thousands for seconds if one turn did it. So it is done for `SLICE` of them at a time, those talked with last
-first, and a person's own calls come in between.
+profile of thousands for seconds if one transaction did it. So it is done for `SLICE` of them at a time, those talked
+with last first, and a person's own calls come in between.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from collections.abc import Awaitable, Callable, Sequence
 import trio
 
 from p2pchat.engine.contacts import contacts, housekeeping
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import P2PChatError
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store.database import Database
 
 SLICE = 32
-"""Contacts in one turn: some 30 ms."""
+"""Contacts in one transaction: some 30 ms."""
 PAUSE_SECONDS = 0.2
-"""Seconds between two turns: 2,000 contacts are gone through in 13 s."""
+"""Seconds between two transactions: 2,000 contacts are gone through in 13 s."""
 
 RETRY_SECONDS = 60.0
 
@@ -37,20 +37,20 @@ def order(db: Database) -> list[Sequence[bytes]]:
     return [ids[start : start + SLICE] for start in range(0, max(1, len(ids)), SLICE)]
 
 
-def begin(turn: Turn, contact_ids: Sequence[bytes]) -> None:
+def begin(tx: Transaction, contact_ids: Sequence[bytes]) -> None:
     """Take up the work with these contacts at the start: check their hellos, watch and use their queues, look after
     what is due, and dial.
     """
-    turn.pairs_of.update(contact_ids)
-    turn.mail_of.update(dict.fromkeys(contact_ids))
-    housekeeping.look_at(turn, contact_ids)
-    contacts.resume(turn, contact_ids)
+    tx.pairs_of.update(contact_ids)
+    tx.mail_of.update(dict.fromkeys(contact_ids))
+    housekeeping.look_at(tx, contact_ids)
+    contacts.resume(tx, contact_ids)
 
 
 async def through(
-    slices: Sequence[Sequence[bytes]], submit: Submit, function: Callable[[Turn, Sequence[bytes]], object]
+    slices: Sequence[Sequence[bytes]], submit: Submit, function: Callable[[Transaction, Sequence[bytes]], object]
 ) -> None:
-    """Run `function(turn, ids)` for one slice after the other; what cannot be saved is tried again."""
+    """Run `function(transaction, ids)` for one slice after the other; what cannot be saved is tried again."""
     for number, ids in enumerate(slices):
         if number:
             await trio.sleep(PAUSE_SECONDS)

@@ -12,7 +12,7 @@ from p2pchat.core import frames
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame
 from p2pchat.core.session import DAY
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store.contacts import Contact
 
 SAY_EVERY_MS = 60_000
@@ -20,34 +20,34 @@ WARN_EVERY_MS = DAY
 NO_ROOM = "{name} has sent more than is kept from one contact; the rest waits at their node and at relays."
 
 
-def has_room(turn: Turn, contact: Contact, size: int) -> bool:
+def has_room(tx: Transaction, contact: Contact, size: int) -> bool:
     """Whether an envelope of `size` bytes of this contact may be taken now."""
-    limits = turn.storage_limits
-    return contact.id not in limits.withheld and limits.has_room(turn.db, contact.id, size, turn.now)
+    limits = tx.storage_limits
+    return contact.id not in limits.withheld and limits.has_room(tx.db, contact.id, size, tx.now)
 
 
-def withhold(turn: Turn, contact: Contact, *, linked: bool) -> None:
+def withhold(tx: Transaction, contact: Contact, *, linked: bool) -> None:
     """Leave the contact's mail where it is, and say so: to them, over a link, and to the person here."""
-    limits = turn.storage_limits
+    limits = tx.storage_limits
     limits.withheld.add(contact.id)
-    turn.withheld[contact.id] = None
-    if linked and not turn.recent(limits.said.get(contact.id, 0), SAY_EVERY_MS):
-        limits.said[contact.id] = turn.now
-        turn.after(turn.net.send, contact.id, [Frame(frames.FULL, b"")])
-    if not turn.recent(limits.warned.get(contact.id, 0), WARN_EVERY_MS):
-        limits.warned[contact.id] = turn.now
-        turn.event("node", warning=NO_ROOM.format(name=contact.name))
+    tx.withheld[contact.id] = None
+    if linked and not tx.recent(limits.said.get(contact.id, 0), SAY_EVERY_MS):
+        limits.said[contact.id] = tx.now
+        tx.after(tx.net.send, contact.id, [Frame(frames.FULL, b"")])
+    if not tx.recent(limits.warned.get(contact.id, 0), WARN_EVERY_MS):
+        limits.warned[contact.id] = tx.now
+        tx.event("node", warning=NO_ROOM.format(name=contact.name))
 
 
-def look_again(turn: Turn, only: bytes | None = None) -> None:
+def look_again(tx: Transaction, only: bytes | None = None) -> None:
     """Take the mail of contacts again, of all or of one, where there is room."""
-    limits = turn.storage_limits
+    limits = tx.storage_limits
     for contact_id in [one for one in limits.withheld if only in (None, one)]:
         limits.recount(contact_id)
-        contact = turn.contact(contact_id)
+        contact = tx.contact(contact_id)
         accepted = contact is not None and contact.state in ("contact", "waiting")
-        if accepted and not limits.has_room(turn.db, contact_id, BUCKETS[-1], turn.now):
+        if accepted and not limits.has_room(tx.db, contact_id, BUCKETS[-1], tx.now):
             continue
         limits.withheld.discard(contact_id)
-        turn.mail_of[contact_id] = None
-        turn.after(turn.net.relink, contact_id)  # a new link brings at once what was not acked
+        tx.mail_of[contact_id] = None
+        tx.after(tx.net.relink, contact_id)  # a new link brings at once what was not acked

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from p2pchat.engine.delivery import outbound
-from p2pchat.engine.delivery.send_window import Lanes, Sizes
+from p2pchat.engine.delivery.send_window import SendWindows, WindowSizes
 from p2pchat.engine.runtime.ports import Net
-from p2pchat.engine.runtime.transaction import Sealed, Turn
+from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
 from p2pchat.store import outbox as store_outbox
 
 WINDOW = 256
@@ -19,15 +19,19 @@ REFILL = WINDOW // 2
 BACKLOG = 512
 
 
-class Flow:
-    """Writes what is committed on links, within the window. `refill(contact)` must run `rows_due` in a turn soon."""
+class LinkSender:
+    """Writes what is committed on links, within the window. `refill(contact)` must run `rows_due` in a transaction
+    soon.
+    """
 
     def __init__(self, net: Net, refill: Callable[[bytes], object]) -> None:
         self._net = net
-        self._lanes: Lanes[bytes] = Lanes(Sizes(WINDOW, REFILL, BACKLOG), self._write, self._due, refill)
+        self._lanes: SendWindows[bytes] = SendWindows(
+            WindowSizes(WINDOW, REFILL, BACKLOG), self._write, self._due, refill
+        )
         self._held: set[bytes] = set()
 
-    def release(self, contact: bytes, sealed: Iterable[Sealed]) -> None:
+    def release(self, contact: bytes, sealed: Iterable[OutgoingEnvelope]) -> None:
         """These rows were just committed: write them if the window has room and nothing older waits."""
         self._lanes.release(contact, sealed)
 
@@ -68,15 +72,15 @@ class Flow:
         """Something was taken out of the outbox: what waits here may be among it, so read it again."""
         self._lanes.changed(contact)
 
-    def rows_due(self, turn: Turn, contact: bytes) -> None:
-        """Read what comes next, as a function of a turn."""
-        self._lanes.read(turn, contact)
+    def rows_due(self, tx: Transaction, contact: bytes) -> None:
+        """Read what comes next, as a function of a transaction."""
+        self._lanes.read(tx, contact)
 
-    def _write(self, contact: bytes, sealed: list[Sealed]) -> bool:
+    def _write(self, contact: bytes, sealed: list[OutgoingEnvelope]) -> bool:
         return self._net.send(contact, [one.frame for one in sealed])
 
-    def _due(self, turn: Turn, contact: bytes, after_pk: int, most: int) -> tuple[list[Sealed], bool]:
+    def _due(self, tx: Transaction, contact: bytes, after_pk: int, most: int) -> tuple[list[OutgoingEnvelope], bool]:
         elsewhere = contact not in self._held
-        old_to = outbound.old_to(turn, contact)
-        rows = store_outbox.due(turn.db, turn.now, contact, most, after_pk, old_to, elsewhere=elsewhere)
+        old_to = outbound.old_to(tx, contact)
+        rows = store_outbox.due(tx.db, tx.now, contact, most, after_pk, old_to, elsewhere=elsewhere)
         return outbound.ready(row for row in rows if row.kind != store_outbox.INITIAL), len(rows) < most

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from p2pchat.core import mailbox
 from p2pchat.core.invite import ROLE_RELAY, decode_invite
-from p2pchat.engine.delivery.queues import READ_ON, Source
+from p2pchat.engine.delivery.queues import READ_ON_MS, QueueSource
 from p2pchat.engine.runtime.ports import OwnQueue, Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
@@ -29,7 +29,7 @@ class Inlet:
 
     relay: Relay
     qid: bytes
-    source: Source
+    source: QueueSource
     queue: OwnQueue
 
 
@@ -43,7 +43,7 @@ class Outlet:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class MailboxQueues:
     """What the store says: the relays of our own by transport key, and by contact or invite what is collected and
     deposited. whole: of everybody; else of those in it only.
     """
@@ -59,7 +59,7 @@ def ours(db: Database) -> dict[bytes, Relay]:
     return {row.peer: Relay(row.peer, row.addresses, row.token) for row in store_relays.all(db)}
 
 
-def read(db: Database, owners: Collection[bytes] | None = None) -> Known:
+def read(db: Database, owners: Collection[bytes] | None = None) -> MailboxQueues:
     """What the store says of these contacts and invites, or of everybody."""
     chosen = ours(db)
     inlets: dict[bytes, list[Inlet]] = {}
@@ -89,7 +89,7 @@ def read(db: Database, owners: Collection[bytes] | None = None) -> Known:
         if contact.invite is not None and contact.state in ("waiting", "contact"):
             boxes = [one for one in _boxes(chosen, contact) if (contact.id, one.relay.peer) not in opened]
             inlets.setdefault(contact.id, []).extend(boxes)
-    return Known(chosen, inlets, outlets, owners is None)
+    return MailboxQueues(chosen, inlets, outlets, owners is None)
 
 
 def _is_hidden(db: Database, contacts: Mapping[bytes, Contact], owner: bytes) -> bool:
@@ -104,12 +104,12 @@ def _owner(row: OwnQueueRow) -> bytes:
 
 
 def _inlet(chosen: Mapping[bytes, Relay], qid: bytes, row: OwnQueueRow, *, hidden: bool) -> Inlet | None:
-    source = Source("invite", row.invite or b"") if row.contact is None else Source("contact", row.contact)
+    source = QueueSource("invite", row.invite or b"") if row.contact is None else QueueSource("contact", row.contact)
     relay = Relay(row.relay, row.addresses, row.token, chosen=row.chosen)
     used = _used(chosen, relay, source.owner, hidden=hidden)
     if hidden and not used.chosen:  # nothing of ours should lie there
         return None
-    retired = 0 if row.read_until is None else max(1, row.read_until - READ_ON)
+    retired = 0 if row.read_until is None else max(1, row.read_until - READ_ON_MS)
     return Inlet(used, qid, source, OwnQueue(row.fetch_seed, row.put, row.flags, retired=retired))
 
 
@@ -134,7 +134,7 @@ def _boxes(chosen: Mapping[bytes, Relay], contact: Contact) -> list[Inlet]:
             relay = Relay(way.peer, (way.address,), way.token, chosen=False)
             used = _used(chosen, relay, contact.id, hidden=contact.hidden)
             if used.chosen or chosen or not contact.hidden:
-                found.append(Inlet(used, box.queue.id, Source("box", contact.id), box))
+                found.append(Inlet(used, box.queue.id, QueueSource("box", contact.id), box))
     return found
 
 

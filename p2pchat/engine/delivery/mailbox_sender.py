@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Sequence
 from p2pchat.core import mailbox
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.delivery.mailbox_queues import Outlet
-from p2pchat.engine.delivery.send_window import Lanes, Sizes
+from p2pchat.engine.delivery.send_window import SendWindows, WindowSizes
 from p2pchat.engine.runtime.ports import Clock, Relay, TheirQueue
-from p2pchat.engine.runtime.transaction import Sealed, Turn
+from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
 from p2pchat.store import deposits as store_deposits
 
 WINDOW = 128
 """Half a megabyte of the smallest, for each queue: there are as many as contacts, twice."""
-SIZES = Sizes(WINDOW, WINDOW // 2, 0)
+SIZES = WindowSizes(WINDOW, WINDOW // 2, 0)
 KEEP_HOURS = 30 * 24
 LONGEST_PAUSE = 3600.0
 _PAUSES = {mailbox.TOO_FAST: 10.0}
@@ -26,24 +26,24 @@ _PAUSES = {mailbox.TOO_FAST: 10.0}
 UNREACHED_PAUSE = 60.0
 
 
-Put = Callable[[Relay, TheirQueue, int, Sequence[tuple[int, bytes]]], object]
+PutBlobs = Callable[[Relay, TheirQueue, int, Sequence[tuple[int, bytes]]], object]
 """`Mailboxes.deposit`"""
 
 
-class Deposits:
+class MailboxSender:
     """Hands what is committed to `put`; `owners` are contacts who can be given something.
 
-    `refill(queue)` must run `read` in a turn soon; `pause(queue, seconds)` must call `resume` after that.
+    `refill(queue)` must run `read` in a transaction soon; `pause(queue, seconds)` must call `resume` after that.
     """
 
     def __init__(
-        self, put: Put, clock: Clock, refill: Callable[[int], object], pause: Callable[[int, float], object]
+        self, put: PutBlobs, clock: Clock, refill: Callable[[int], object], pause: Callable[[int, float], object]
     ) -> None:
         self.owners: frozenset[bytes] = frozenset()
         self._put = put
         self._clock = clock
         self._pause = pause
-        self._lanes: Lanes[int] = Lanes(SIZES, self._write, self._due, refill)
+        self._lanes: SendWindows[int] = SendWindows(SIZES, self._write, self._due, refill)
         self._queues: dict[int, Outlet] = {}
         self._of: dict[bytes, list[Outlet]] = {}
         self._at: dict[bytes, set[int]] = {}
@@ -105,7 +105,7 @@ class Deposits:
 
     # --- out
 
-    def release(self, owner: bytes, sealed: Sequence[Sealed]) -> None:
+    def release(self, owner: bytes, sealed: Sequence[OutgoingEnvelope]) -> None:
         """These rows were just committed."""
         for outlet in self._of.get(owner, ()):
             row = outlet.row
@@ -116,9 +116,9 @@ class Deposits:
         for one in self._of.get(owner, ()):
             self._lanes.look(one.row.id)
 
-    def read(self, turn: Turn, id: int) -> None:
-        """Read what comes next in a queue, as a function of a turn."""
-        self._lanes.read(turn, id)
+    def read(self, tx: Transaction, id: int) -> None:
+        """Read what comes next in a queue, as a function of a transaction."""
+        self._lanes.read(tx, id)
 
     def again(self) -> None:
         """Look through the outbox again: retries have become due."""
@@ -181,7 +181,7 @@ class Deposits:
         if self._queues[id].row.owner not in self._linked and id not in self._pausing and id not in self._lanes:
             self._lanes.begin(id)
 
-    def _write(self, id: int, sealed: list[Sealed]) -> bool:
+    def _write(self, id: int, sealed: list[OutgoingEnvelope]) -> bool:
         outlet = self._queues[id]
         row = outlet.row
         blobs: list[tuple[int, bytes]] = []
@@ -195,10 +195,10 @@ class Deposits:
         self._put(outlet.relay, TheirQueue(row.fetch, row.put_seed, row.flags), hours, blobs)
         return True
 
-    def _due(self, turn: Turn, id: int, after_pk: int, most: int) -> tuple[list[Sealed], bool]:
+    def _due(self, tx: Transaction, id: int, after_pk: int, most: int) -> tuple[list[OutgoingEnvelope], bool]:
         outlet = self._queues.get(id)
         if outlet is None:
             return [], True
         row = outlet.row
-        rows = store_deposits.due(turn.db, turn.now, row, most, after_pk, outbound.old_to(turn, row.owner))
+        rows = store_deposits.due(tx.db, tx.now, row, most, after_pk, outbound.old_to(tx, row.owner))
         return outbound.ready(rows), len(rows) < most

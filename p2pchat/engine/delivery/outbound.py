@@ -3,7 +3,7 @@
 1. `send_text` checks chat and text, then takes a number and an id, and saves the message (◷).
 2. `queue` makes the content; where the contact has accepted and a session can send, it is padded and sealed now,
    else the content waits unsealed in the outbox until `seal_waiting` is called. What waited, and after a renewal what
-   was sealed before it, is sealed in parts, one a turn.
+   was sealed before it, is sealed in parts, one a transaction.
 3. After the commit the engine hands what was sealed to `flow`, which writes it if a link is there, and to `mail`, which
    deposits it if not.
 
@@ -21,10 +21,10 @@ from p2pchat.core.content import Content, Profile, encode_content
 from p2pchat.core.envelope import BUCKETS, envelope_id
 from p2pchat.core.frames import Frame
 from p2pchat.core.session import DAY, Session
-from p2pchat.core.text import MOST_TEXT_BYTES
+from p2pchat.core.text import MAX_TEXT_BYTES
 from p2pchat.engine.delivery import queues
 from p2pchat.engine.runtime import settings, views
-from p2pchat.engine.runtime.transaction import Sealed, Turn
+from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
 from p2pchat.errors import NotNow, TextTooLong, UsageError
 from p2pchat.store import envelopes as store_envelopes
 from p2pchat.store import messages as store_messages
@@ -34,15 +34,15 @@ from p2pchat.store.contacts import Contact
 from p2pchat.store.messages import MessageRow
 from p2pchat.store.outbox import OutboxRow
 
-KEEP_TRYING = 30 * DAY
+RETRY_FOR_MS = 30 * DAY
 _LATEST_COUNTS = frozenset({contents.PROFILE, contents.ADDRESSES, contents.QUEUES, contents.BUNDLE, contents.RELAY})
 """Each says all that those of its kind before it said: they are not sent any more, and do not pile up."""
-OWED_A_TURN = 64 * contents.MOST_RECEIPTS
+MAX_RECEIPTS_PER_TRANSACTION = 64 * contents.MAX_RECEIPTS
 AT_ONCE = 0
 """The next try of what nobody has acked. No time: a clock that was ahead and is set right would make it wait."""
 
 
-def send_text(turn: Turn, contact: Contact, text: str, message_id: bytes | None = None) -> MessageRow:
+def send_text(tx: Transaction, contact: Contact, text: str, message_id: bytes | None = None) -> MessageRow:
     """Save a text for a contact and queue it."""
     if contact.state not in ("contact", "waiting"):
         raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
@@ -50,12 +50,12 @@ def send_text(turn: Turn, contact: Contact, text: str, message_id: bytes | None 
         size = len(text.encode())
     except UnicodeEncodeError:
         raise UsageError("This text is not valid Unicode") from None
-    if size > MOST_TEXT_BYTES:
+    if size > MAX_TEXT_BYTES:
         raise TextTooLong
     if not text.strip():
         raise UsageError("There is nothing to send")
-    message_id = message_id or turn.new_message_id()
-    seq = turn.next_seq(contact.id)
+    message_id = message_id or tx.new_message_id()
+    seq = tx.next_seq(contact.id)
     row = MessageRow(
         id=message_id,
         chat=contact.id,
@@ -63,23 +63,23 @@ def send_text(turn: Turn, contact: Contact, text: str, message_id: bytes | None 
         kind=contents.TEXT,
         seq=seq,
         text=text,
-        sent_at=turn.now,
+        sent_at=tx.now,
         received_at=None,
         state=delivery.SAVED,
         route=None,
     )
-    store_messages.insert(turn.db, row)
-    queue(turn, contact, contents.TEXT, contents.text_payload(text), message_id=message_id, seq=seq)
-    turn.after(turn.net.nudge, contact.id)
-    if turn.listened:
-        turn.event("message", **views.message(row, contact.name))
+    store_messages.insert(tx.db, row)
+    queue(tx, contact, contents.TEXT, contents.text_payload(text), message_id=message_id, seq=seq)
+    tx.after(tx.net.nudge, contact.id)
+    if tx.listened:
+        tx.event("message", **views.message(row, contact.name))
     return row
 
 
-def resume(turn: Turn, contact: Contact, message: MessageRow, expires_at: int) -> None:
+def resume(tx: Transaction, contact: Contact, message: MessageRow, expires_at: int) -> None:
     """Queue a text of ours that had failed, under the id and the number it had."""
     queue(
-        turn,
+        tx,
         contact,
         contents.TEXT,
         contents.text_payload(message.text),
@@ -88,11 +88,11 @@ def resume(turn: Turn, contact: Contact, message: MessageRow, expires_at: int) -
         sent_at=message.sent_at,
         expires_at=expires_at,
     )
-    turn.after(turn.net.nudge, contact.id)
+    tx.after(tx.net.nudge, contact.id)
 
 
 def queue(
-    turn: Turn,
+    tx: Transaction,
     contact: Contact,
     kind: int,
     payload: object,
@@ -104,12 +104,12 @@ def queue(
 ) -> None:
     """Put a content for a contact into the outbox, sealed if that is possible now."""
     if kind in _LATEST_COUNTS:
-        store_outbox.clear(turn.db, contact.id, [kind])  # of one that was sealed, a key is skipped
-    message_id = message_id or turn.new_message_id()
-    content = encode_content(Content(kind, message_id, seq, turn.now if sent_at is None else sent_at, payload))
-    at_once = contact.state == "contact" and _sealing(turn, contact.id) is None  # else behind what waits
-    session = turn.sessions.sending(contact.id) if at_once else None
-    envelope = None if session is None else turn.sessions.seal(contact.id, session, content, turn.entropy)
+        store_outbox.clear(tx.db, contact.id, [kind])  # of one that was sealed, a key is skipped
+    message_id = message_id or tx.new_message_id()
+    content = encode_content(Content(kind, message_id, seq, tx.now if sent_at is None else sent_at, payload))
+    at_once = contact.state == "contact" and _sealing(tx, contact.id) is None  # else behind what waits
+    session = tx.sessions.sending(contact.id) if at_once else None
+    envelope = None if session is None else tx.sessions.seal(contact.id, session, content, tx.entropy)
     row = OutboxRow(
         contact=contact.id,
         kind=kind,
@@ -118,31 +118,33 @@ def queue(
         envelope_id=None if envelope is None else envelope_id(envelope),
         envelope=envelope,
         th=None if session is None else session.th,
-        created_at=turn.now,
+        created_at=tx.now,
         next_try=AT_ONCE,
-        expires_at=turn.latest + KEEP_TRYING if expires_at is None else expires_at,
+        expires_at=tx.latest + RETRY_FOR_MS if expires_at is None else expires_at,
     )
-    _ready(turn, row, store_outbox.add(turn.db, row))
+    _ready(tx, row, store_outbox.add(tx.db, row))
 
 
-def queue_initial(turn: Turn, contact_id: bytes, blob: bytes, th: bytes) -> None:
+def queue_initial(tx: Transaction, contact_id: bytes, blob: bytes, th: bytes) -> None:
     """Keep the first message for an invite until its ack, for as long as the inviter may know the invite: it may be
     just the ack that was lost.
     """
-    contact = turn.contact(contact_id)
+    contact = tx.contact(contact_id)
     known_until = (contact.invite_until or 0) if contact is not None else 0
-    _add_first(turn, contact_id, store_outbox.INITIAL, blob, th, max(turn.latest, known_until) + KEEP_TRYING)
+    _add_first(tx, contact_id, store_outbox.INITIAL, blob, th, max(tx.latest, known_until) + RETRY_FOR_MS)
 
 
-def queue_first(turn: Turn, contact_id: bytes, kind: int, blob: bytes, th: bytes, until: int) -> None:
+def queue_first(tx: Transaction, contact_id: bytes, kind: int, blob: bytes, th: bytes, until: int) -> None:
     """Keep what is to begin a new session, a first message or a request for one, until it has arrived or `until`; it is
     sent as the same bytes every time.
     """
-    row, pk = _add_first(turn, contact_id, kind, blob, th, until)
-    _ready(turn, row, pk)
+    row, pk = _add_first(tx, contact_id, kind, blob, th, until)
+    _ready(tx, row, pk)
 
 
-def _add_first(turn: Turn, contact_id: bytes, kind: int, blob: bytes, th: bytes, until: int) -> tuple[OutboxRow, int]:
+def _add_first(
+    tx: Transaction, contact_id: bytes, kind: int, blob: bytes, th: bytes, until: int
+) -> tuple[OutboxRow, int]:
     row = OutboxRow(
         contact=contact_id,
         kind=kind,
@@ -151,14 +153,14 @@ def _add_first(turn: Turn, contact_id: bytes, kind: int, blob: bytes, th: bytes,
         envelope_id=envelope_id(blob),
         envelope=blob,
         th=th,
-        created_at=turn.now,
+        created_at=tx.now,
         next_try=AT_ONCE,
         expires_at=until,
     )
-    return row, store_outbox.add(turn.db, row)
+    return row, store_outbox.add(tx.db, row)
 
 
-def queue_box(turn: Turn, invite_id: bytes, blob: bytes, until: int) -> None:
+def queue_box(tx: Transaction, invite_id: bytes, blob: bytes, until: int) -> None:
     """Keep the sealed bundle of an invite of ours for its boxes."""
     row = OutboxRow(
         contact=invite_id,
@@ -167,105 +169,107 @@ def queue_box(turn: Turn, invite_id: bytes, blob: bytes, until: int) -> None:
         content=None,
         envelope_id=envelope_id(blob),
         envelope=blob,
-        created_at=turn.now,
+        created_at=tx.now,
         next_try=AT_ONCE,
         expires_at=until,
     )
-    _ready(turn, row, store_outbox.add(turn.db, row))
+    _ready(tx, row, store_outbox.add(tx.db, row))
 
 
-def seal_waiting(turn: Turn, contact: Contact) -> None:
+def seal_waiting(tx: Transaction, contact: Contact) -> None:
     """The contact has accepted: seal what waited for that, in its order."""
-    _begin_sealing(turn, contact.id, old_to(turn, contact.id))
+    _begin_sealing(tx, contact.id, old_to(tx, contact.id))
 
 
-def seal_again(turn: Turn, contact_id: bytes) -> None:
+def seal_again(tx: Transaction, contact_id: bytes) -> None:
     """A session was renewed: every content without a receipt goes out in the new one, under the id it had.
 
     The rows go behind the first message of that session, without which the other side could not open them.
     """
-    _begin_sealing(turn, contact_id, store_outbox.newest(turn.db, contact_id))
+    _begin_sealing(tx, contact_id, store_outbox.newest(tx.db, contact_id))
 
 
-def seal_one_again(turn: Turn, row: OutboxRow, session: Session) -> None:
+def seal_one_again(tx: Transaction, row: OutboxRow, session: Session) -> None:
     """The session of this row is not used any more: seal it in another, behind all others."""
-    if _sealing(turn, row.contact) is None:  # else it is about to be
-        _seal_row(turn, row, session, behind=True)
+    if _sealing(tx, row.contact) is None:  # else it is about to be
+        _seal_row(tx, row, session, behind=True)
 
 
-def _begin_sealing(turn: Turn, contact_id: bytes, old: int) -> None:
-    turn.memory.sealing[contact_id] = old
-    meta.put_int(turn.db, _sealing_key(contact_id), old)
-    seal_more(turn, contact_id)
+def _begin_sealing(tx: Transaction, contact_id: bytes, old: int) -> None:
+    tx.memory.sealing[contact_id] = old
+    meta.put_int(tx.db, _sealing_key(contact_id), old)
+    seal_more(tx, contact_id)
 
 
 def _sealing_key(contact_id: bytes) -> str:
     return f"sealing {contact_id.hex()}"
 
 
-def _sealing(turn: Turn, contact_id: bytes) -> int | None:
+def _sealing(tx: Transaction, contact_id: bytes) -> int | None:
     """While what waited for a contact is being sealed: the last row whose envelope, if any, is of an old session."""
-    if contact_id not in turn.memory.sealing:
-        kept = meta.get_int(turn.db, _sealing_key(contact_id), -1)
-        turn.memory.sealing[contact_id] = None if kept < 0 else kept
-    return turn.memory.sealing[contact_id]
+    if contact_id not in tx.memory.sealing:
+        kept = meta.get_int(tx.db, _sealing_key(contact_id), -1)
+        tx.memory.sealing[contact_id] = None if kept < 0 else kept
+    return tx.memory.sealing[contact_id]
 
 
-def old_to(turn: Turn, contact_id: bytes) -> int:
+def old_to(tx: Transaction, contact_id: bytes) -> int:
     """Contents of a contact up to this row have no envelope that may still be sent."""
-    return _sealing(turn, contact_id) or 0
+    return _sealing(tx, contact_id) or 0
 
 
-def seal_more(turn: Turn, contact_id: bytes) -> None:
-    """Seal what comes next of what waits for that; what is too much for one turn goes on in the next.
+def seal_more(tx: Transaction, contact_id: bytes) -> None:
+    """Seal what comes next of what waits for that; what is too much for one transaction goes on in the next.
 
     What has been sealed is on disk, and so is that there is more: after a crash it goes on from there. Until the end of
     it everything new waits behind the rest, so that a sender's messages leave in their order.
     """
-    old = _sealing(turn, contact_id)
+    old = _sealing(tx, contact_id)
     if old is None:
         return
-    contact = turn.contact(contact_id)
-    rows = store_outbox.unsealed(turn.db, contact_id, old, max(0, turn.sealable) // BUCKETS[0] + 2)
+    contact = tx.contact(contact_id)
+    rows = store_outbox.unsealed(tx.db, contact_id, old, max(0, tx.sealable) // BUCKETS[0] + 2)
     while rows and contact is not None and contact.state == "contact":
-        if turn.sealable <= 0:
-            if contact_id not in [one for one, function, _ in turn.following if function is seal_more]:
-                turn.later(contact_id, seal_more, contact_id)
+        if tx.sealable <= 0:
+            if contact_id not in [one for one, function, _ in tx.following if function is seal_more]:
+                tx.later(contact_id, seal_more, contact_id)
             return
-        session = turn.sessions.sending(contact_id)
-        row = store_outbox.get(turn.db, rows.pop(0))
+        session = tx.sessions.sending(contact_id)
+        row = store_outbox.get(tx.db, rows.pop(0))
         if session is None or row is None:
             return
-        _seal_row(turn, row, session, behind=old > 0)
-    turn.memory.sealing[contact_id] = None
-    meta.remove(turn.db, _sealing_key(contact_id))
+        _seal_row(tx, row, session, behind=old > 0)
+    tx.memory.sealing[contact_id] = None
+    meta.remove(tx.db, _sealing_key(contact_id))
 
 
-def _seal_row(turn: Turn, row: OutboxRow, session: Session, *, behind: bool) -> None:
+def _seal_row(tx: Transaction, row: OutboxRow, session: Session, *, behind: bool) -> None:
     """Seal a row where it is, or `behind` all others."""
     assert row.content is not None
-    envelope = turn.sessions.seal(row.contact, session, row.content, turn.entropy)
-    turn.sealable -= len(envelope)
+    envelope = tx.sessions.seal(row.contact, session, row.content, tx.entropy)
+    tx.sealable -= len(envelope)
     name = envelope_id(envelope)
     fresh = replace(row, envelope_id=name, envelope=envelope, th=session.th, acked_at=None, next_try=AT_ONCE)
     if behind:
-        store_outbox.remove(turn.db, [row.pk])
-        fresh = replace(fresh, pk=store_outbox.add(turn.db, fresh))
+        store_outbox.remove(tx.db, [row.pk])
+        fresh = replace(fresh, pk=store_outbox.add(tx.db, fresh))
     else:
         store_outbox.update(
-            turn.db, row.pk, envelope_id=name, envelope=envelope, th=session.th, acked_at=None, next_try=AT_ONCE
+            tx.db, row.pk, envelope_id=name, envelope=envelope, th=session.th, acked_at=None, next_try=AT_ONCE
         )
-    _ready(turn, fresh, fresh.pk)
+    _ready(tx, fresh, fresh.pk)
 
 
-def _ready(turn: Turn, row: OutboxRow, pk: int) -> None:
-    turn.sealed += ready([row], pk)
+def _ready(tx: Transaction, row: OutboxRow, pk: int) -> None:
+    tx.sealed += ready([row], pk)
 
 
-def ready(rows: Iterable[OutboxRow], pk: int | None = None) -> list[Sealed]:
+def ready(rows: Iterable[OutboxRow], pk: int | None = None) -> list[OutgoingEnvelope]:
     """Of these rows, those that are sealed, as they leave; `pk` of the one that has just been added."""
     return [
-        Sealed(row.contact, row.kind, pk or row.pk, row.envelope_id, Frame(_frame_type(row.kind), row.envelope))
+        OutgoingEnvelope(
+            row.contact, row.kind, pk or row.pk, row.envelope_id, Frame(_frame_type(row.kind), row.envelope)
+        )
         for row in rows
         if row.envelope is not None and row.envelope_id is not None
     ]
@@ -278,46 +282,46 @@ def _frame_type(kind: int) -> int:
 _FRAMES = {store_outbox.RENEWAL: frames.INITIAL, store_outbox.REQUEST: frames.REQUEST}
 
 
-def move(turn: Turn, old: Contact, new: Contact) -> None:
+def move(tx: Transaction, old: Contact, new: Contact) -> None:
     """What was written to `old` and has not left is for `new`: they are one person. It keeps its ids and its place."""
-    for row in store_outbox.for_contact(turn.db, old.id):
-        for message in [] if row.msg_id is None else store_messages.mine(turn.db, old.id, [row.msg_id]):
-            seq = turn.next_seq(new.id)
-            store_messages.move(turn.db, message.pk, new.id, seq)
-            queue(turn, new, contents.TEXT, contents.text_payload(message.text), message_id=message.id, seq=seq)
-            turn.event("message", **views.message(replace(message, chat=new.id, seq=seq), new.name))
-    store_outbox.clear(turn.db, old.id)
+    for row in store_outbox.for_contact(tx.db, old.id):
+        for message in [] if row.msg_id is None else store_messages.mine(tx.db, old.id, [row.msg_id]):
+            seq = tx.next_seq(new.id)
+            store_messages.move(tx.db, message.pk, new.id, seq)
+            queue(tx, new, contents.TEXT, contents.text_payload(message.text), message_id=message.id, seq=seq)
+            tx.event("message", **views.message(replace(message, chat=new.id, seq=seq), new.name))
+    store_outbox.clear(tx.db, old.id)
 
 
-def finish(turn: Turn) -> None:
-    """The end of a turn: one receipt for every 64 contents that were received from a contact."""
-    for contact_id, ids in turn.receipts.items():
-        contact = turn.contact(contact_id)
+def finish(tx: Transaction) -> None:
+    """The end of a transaction: one receipt for every 64 contents that were received from a contact."""
+    for contact_id, ids in tx.receipts.items():
+        contact = tx.contact(contact_id)
         if contact is None or contact.state != "contact":
             continue
-        for start in range(0, len(ids), contents.MOST_RECEIPTS):
-            some = ids[start : start + contents.MOST_RECEIPTS]
-            queue(turn, contact, contents.RECEIPT, contents.receipt_payload(contents.DELIVERED, some))
+        for start in range(0, len(ids), contents.MAX_RECEIPTS):
+            some = ids[start : start + contents.MAX_RECEIPTS]
+            queue(tx, contact, contents.RECEIPT, contents.receipt_payload(contents.DELIVERED, some))
 
 
-def tell_owed(turn: Turn, contact_id: bytes) -> None:
-    """Queue the receipts that waited for others; what is too much for one turn goes on in the next."""
-    owed = store_envelopes.owed(turn.db, contact_id, OWED_A_TURN)
-    store_envelopes.receipts_queued(turn.db, [id for id, _ in owed], turn.now)
+def tell_owed(tx: Transaction, contact_id: bytes) -> None:
+    """Queue the receipts that waited for others; what is too much for one transaction goes on in the next."""
+    owed = store_envelopes.owed(tx.db, contact_id, MAX_RECEIPTS_PER_TRANSACTION)
+    store_envelopes.receipts_queued(tx.db, [id for id, _ in owed], tx.now)
     if owed:
-        turn.receipts.setdefault(contact_id, []).extend(msg_id for _, msg_id in owed)
-    if len(owed) == OWED_A_TURN:
-        turn.later(contact_id, tell_owed, contact_id)
+        tx.receipts.setdefault(contact_id, []).extend(msg_id for _, msg_id in owed)
+    if len(owed) == MAX_RECEIPTS_PER_TRANSACTION:
+        tx.later(contact_id, tell_owed, contact_id)
 
 
-def own_profile(turn: Turn, contact: Contact) -> Profile:
+def own_profile(tx: Transaction, contact: Contact) -> Profile:
     """What we tell a contact about ourselves, and where we collect what it leaves for us."""
-    name = (meta.get(turn.db, "name") or b"").decode()
-    queues.refresh(turn, contact)
-    ways = tuple(turn.net.ways(hidden=contact.hidden))
-    return Profile(name, settings.read_receipts(turn.db), ways, queues.announced(turn, contact) or None)
+    name = (meta.get(tx.db, "name") or b"").decode()
+    queues.refresh(tx, contact)
+    ways = tuple(tx.net.ways(hidden=contact.hidden))
+    return Profile(name, settings.read_receipts(tx.db), ways, queues.announced(tx, contact) or None)
 
 
-def queue_profile(turn: Turn, contact: Contact) -> None:
+def queue_profile(tx: Transaction, contact: Contact) -> None:
     """Tell a contact who we are and where; on acceptance it is the session's first content."""
-    queue(turn, contact, contents.PROFILE, contents.profile_payload(own_profile(turn, contact)))
+    queue(tx, contact, contents.PROFILE, contents.profile_payload(own_profile(tx, contact)))

@@ -21,28 +21,28 @@ from p2pchat.core.invite import ROLE_RELAY, Invite, decode_invite
 from p2pchat.core.primitives import KEY, sign_public
 from p2pchat.core.session import DAY
 from p2pchat.engine.runtime.ports import Relay
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import meta
 from p2pchat.store import queues as store_queues
 from p2pchat.store import relays as store_relays
 from p2pchat.store.contacts import Contact
 from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
 
-MOST_RELAYS = 2
+MAX_RELAYS = 2
 MAX_NEW_PLACES = 8
 """Addresses of relays that one contact may name in a day: two of its own, and three more lists of as many."""
 MAX_RETIRED_FOREIGN = 4
 """Queues for one contact at relays that we did not choose which are read on after their time."""
-NEW_AFTER = 7 * DAY
-READ_ON = 14 * DAY
-USED_UNTIL = 60 * DAY
+RENEW_AFTER_MS = 7 * DAY
+READ_ON_MS = 14 * DAY
+USED_FOR_MS = 60 * DAY
 """From when a queue was made: who has not heard of a newer one by then does not deposit there any more."""
-LEFT_AFTER = 3_600_000
+LEAVE_AFTER_MS = 3_600_000
 """A relay that has not answered for so long is passed over where there are others."""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class QueueSource:
     """Whose queue something came from: a contact's, an invite's of ours, the box of one that a contact gave us, or
     nobody's.
     """
@@ -51,32 +51,32 @@ class Source:
     owner: bytes
 
 
-def ours(turn: Turn) -> list[Relay]:
+def ours(tx: Transaction) -> list[Relay]:
     """The relays of our own that are used, best first."""
-    health = turn.net.mailboxes.relay_health()
+    health = tx.net.mailboxes.relay_health()
 
     def dead(peer: bytes) -> bool:
         known = health.get(peer)
-        return known is not None and known.state != "connected" and known.since + LEFT_AFTER <= turn.now
+        return known is not None and known.state != "connected" and known.since + LEAVE_AFTER_MS <= tx.now
 
-    rows = store_relays.all(turn.db)
-    best = sorted(rows, key=lambda row: dead(row.peer))[:MOST_RELAYS]  # a stable order: the one added first is first
+    rows = store_relays.all(tx.db)
+    best = sorted(rows, key=lambda row: dead(row.peer))[:MAX_RELAYS]  # a stable order: the one added first is first
     return [Relay(row.peer, row.addresses, row.token) for row in rows if row in best]
 
 
-def relays_for(turn: Turn, contact: Contact) -> list[Relay]:
+def relays_for(tx: Transaction, contact: Contact) -> list[Relay]:
     """The relays for the queues of a contact."""
-    own = ours(turn)
+    own = ours(tx)
     if own or contact.hidden:
         return own
     found = {
         row.relay: Relay(row.relay, (row.address,), row.token, chosen=False)
-        for row in store_queues.theirs(turn.db, contact.id)
-        if row.flags == 0 and row.until > turn.passed
+        for row in store_queues.theirs(tx.db, contact.id)
+        if row.flags == 0 and row.until > tx.passed
     }
     if not found and contact.invite is not None:
         found = {relay.peer: relay for relay in of_invite(decode_invite(contact.invite))}
-    return list(found.values())[:MOST_RELAYS]
+    return list(found.values())[:MAX_RELAYS]
 
 
 def of_invite(invite: Invite) -> list[Relay]:
@@ -85,111 +85,111 @@ def of_invite(invite: Invite) -> list[Relay]:
     return [Relay(way.peer, (way.address,), way.token, chosen=False) for way in ways]
 
 
-def refresh(turn: Turn, contact: Contact) -> bool:
+def refresh(tx: Transaction, contact: Contact) -> bool:
     """Bring our queues for a contact to what they should be; whether there is something to announce."""
-    wanted = {relay.peer: relay for relay in relays_for(turn, contact)}
-    changed = contact.hidden and _leave_foreign(turn, contact)
-    known = {row.relay: row for row in store_queues.announced(turn.db, contact.id)}
+    wanted = {relay.peer: relay for relay in relays_for(tx, contact)}
+    changed = contact.hidden and _leave_foreign(tx, contact)
+    known = {row.relay: row for row in store_queues.announced(tx.db, contact.id)}
     for peer, row in known.items():
         # one who waits for their answer cannot be told: the first message has named these
-        aged = contact.state == "contact" and not turn.recent(row.made_at, NEW_AFTER)
+        aged = contact.state == "contact" and not tx.recent(row.made_at, RENEW_AFTER_MS)
         now = wanted.get(peer)
         if now is None or aged:
-            store_queues.retire(turn.db, row, turn.now + READ_ON)
+            store_queues.retire(tx.db, row, tx.now + READ_ON_MS)
             changed = True
         elif (row.addresses, row.token, row.chosen) != (now.addresses, now.token, now.chosen):
-            store_queues.move(turn.db, row, now.addresses, now.token, chosen=now.chosen)
+            store_queues.move(tx.db, row, now.addresses, now.token, chosen=now.chosen)
             del wanted[peer]
             changed = True
         else:
             del wanted[peer]
     for relay in wanted.values():
-        store_queues.collect_from(turn.db, _new(turn, contact, relay))
+        store_queues.collect_from(tx.db, _new(tx, contact, relay))
         changed = True
     if changed:
-        store_queues.drop(turn.db, store_queues.retired(turn.db, contact.id, chosen=False)[MAX_RETIRED_FOREIGN:])
-        turn.mail_of[contact.id] = None
+        store_queues.drop(tx.db, store_queues.retired(tx.db, contact.id, chosen=False)[MAX_RETIRED_FOREIGN:])
+        tx.mail_of[contact.id] = None
     return changed
 
 
-def _leave_foreign(turn: Turn, contact: Contact) -> bool:
+def _leave_foreign(tx: Transaction, contact: Contact) -> bool:
     """Collect for a contact at no relay that we did not choose; whether there was one."""
-    chosen = {row.peer for row in store_relays.all(turn.db)}
-    rows = [pair for pair in store_queues.own(turn.db, contact.id) if not pair[1].chosen]
+    chosen = {row.peer for row in store_relays.all(tx.db)}
+    rows = [pair for pair in store_queues.own(tx.db, contact.id) if not pair[1].chosen]
     gone = [(row.relay, qid) for qid, row in rows if row.relay not in chosen]
-    store_queues.drop(turn.db, gone)
+    store_queues.drop(tx.db, gone)
     return bool(gone)
 
 
-def renew(turn: Turn, contact: Contact) -> None:
+def renew(tx: Transaction, contact: Contact) -> None:
     """Have other queues for a contact from the next `refresh` on, which nobody has seen us collect from."""
-    for row in store_queues.announced(turn.db, contact.id):
-        store_queues.retire(turn.db, row, turn.now + READ_ON)
+    for row in store_queues.announced(tx.db, contact.id):
+        store_queues.retire(tx.db, row, tx.now + READ_ON_MS)
 
 
-def _new(turn: Turn, contact: Contact, relay: Relay) -> OwnQueueRow:
-    put_seed = turn.random(KEY)
+def _new(tx: Transaction, contact: Contact, relay: Relay) -> OwnQueueRow:
+    put_seed = tx.random(KEY)
     return OwnQueueRow(
         contact=contact.id,
         invite=None,
         relay=relay.peer,
         addresses=relay.addresses,
         token=relay.token,
-        fetch_seed=turn.random(KEY),
+        fetch_seed=tx.random(KEY),
         put=sign_public(put_seed),
         put_seed=put_seed,
         flags=0,
-        made_at=turn.now,
+        made_at=tx.now,
         chosen=relay.chosen,
     )
 
 
-def announced(turn: Turn, contact: Contact) -> tuple[Announced, ...]:
+def announced(tx: Transaction, contact: Contact) -> tuple[Announced, ...]:
     """What the contact is told about our queues."""
     return tuple(
-        Announced(row.relay, row.addresses[0], row.token, row.fetch, row.put_seed, row.made_at + USED_UNTIL)
-        for row in store_queues.announced(turn.db, contact.id)
+        Announced(row.relay, row.addresses[0], row.token, row.fetch, row.put_seed, row.made_at + USED_FOR_MS)
+        for row in store_queues.announced(tx.db, contact.id)
         if row.put_seed is not None
     )
 
 
-def told(turn: Turn, contact: Contact, queues: tuple[Announced, ...]) -> None:
+def told(tx: Transaction, contact: Contact, queues: tuple[Announced, ...]) -> None:
     """A contact told where it collects; what is not in the list any more is not used any more. A list that names too
     many new places in a day has to wait.
     """
-    if not _may_name(turn, contact, queues):
-        meta.put(turn.db, _PUT_OFF + contact.id.hex(), encode(contents.queues_payload(queues)))
+    if not _may_name(tx, contact, queues):
+        meta.put(tx.db, _PUT_OFF + contact.id.hex(), encode(contents.queues_payload(queues)))
         return
-    meta.remove(turn.db, _PUT_OFF + contact.id.hex())
+    meta.remove(tx.db, _PUT_OFF + contact.id.hex())
     rows = [
         TheirQueueRow(
             contact.id, None, one.relay, one.address, one.token, one.fetch, one.put_seed, flags=0, until=one.until
         )
         for one in queues
-        if one.until > turn.passed and not turn.net.mailboxes.is_us(one.relay)
+        if one.until > tx.passed and not tx.net.mailboxes.is_us(one.relay)
     ]
-    store_queues.deposit_no_more(turn.db, contact.id, 0, rows)
+    store_queues.deposit_no_more(tx.db, contact.id, 0, rows)
     for row in rows:
-        store_queues.deposit_in(turn.db, row)
-    turn.mail_of[contact.id] = None
+        store_queues.deposit_in(tx.db, row)
+    tx.mail_of[contact.id] = None
 
 
-def _may_name(turn: Turn, contact: Contact, queues: Sequence[Announced]) -> bool:
+def _may_name(tx: Transaction, contact: Contact, queues: Sequence[Announced]) -> bool:
     """Whether a contact may name these places today, which are counted if so."""
-    known = {(row.relay, row.address, row.token) for row in store_queues.theirs(turn.db, contact.id) if row.flags == 0}
-    chosen = {row.peer for row in store_relays.all(turn.db)}
+    known = {(row.relay, row.address, row.token) for row in store_queues.theirs(tx.db, contact.id) if row.flags == 0}
+    chosen = {row.peer for row in store_relays.all(tx.db)}
     named = {(one.relay, one.address, one.token) for one in queues if one.relay not in chosen}
     new = len(named - known)
     if not new:
         return True
     key = _NAMED + contact.id.hex()
-    kept = meta.get(turn.db, key)
-    since, before = (turn.now, 0) if kept is None else _COUNTED(decode(kept, len(kept)))
-    if not turn.recent(since, DAY):
-        since, before = turn.now, 0
+    kept = meta.get(tx.db, key)
+    since, before = (tx.now, 0) if kept is None else _COUNTED(decode(kept, len(kept)))
+    if not tx.recent(since, DAY):
+        since, before = tx.now, 0
     if before + new > MAX_NEW_PLACES:
         return False
-    meta.put(turn.db, key, encode([since, before + new]))
+    meta.put(tx.db, key, encode([since, before + new]))
     return True
 
 
@@ -197,21 +197,21 @@ _PUT_OFF, _NAMED = "queues put off ", "relays named "
 _COUNTED = array(uint(1 << 53), uint(1 << 16))
 
 
-def take_up(turn: Turn) -> None:
+def take_up(tx: Transaction) -> None:
     """Follow the lists that had to wait, as far as their contacts may name those places now."""
-    for key, value in meta.beginning(turn.db, _PUT_OFF):
-        contact = turn.contact(bytes.fromhex(key.removeprefix(_PUT_OFF)))
+    for key, value in meta.beginning(tx.db, _PUT_OFF):
+        contact = tx.contact(bytes.fromhex(key.removeprefix(_PUT_OFF)))
         if contact is None or contact.state != "contact":
-            meta.remove(turn.db, key)
+            meta.remove(tx.db, key)
             continue
-        told(turn, contact, contents.queues_of(contents.PAYLOADS[contents.QUEUES](decode(value, len(value)))))
+        told(tx, contact, contents.queues_of(contents.PAYLOADS[contents.QUEUES](decode(value, len(value)))))
 
 
-def leave(turn: Turn, contact_id: bytes) -> None:
+def leave(tx: Transaction, contact_id: bytes) -> None:
     """Nothing is collected from this contact, or deposited for it, any more."""
-    store_queues.collect_no_more(turn.db, contact=contact_id)
-    for flags in {row.flags for row in store_queues.theirs(turn.db, contact_id)}:
-        store_queues.deposit_no_more(turn.db, contact_id, flags)
+    store_queues.collect_no_more(tx.db, contact=contact_id)
+    for flags in {row.flags for row in store_queues.theirs(tx.db, contact_id)}:
+        store_queues.deposit_no_more(tx.db, contact_id, flags)
     for key in (_PUT_OFF, _NAMED):
-        meta.remove(turn.db, key + contact_id.hex())
-    turn.mail_of[contact_id] = None
+        meta.remove(tx.db, key + contact_id.hex())
+    tx.mail_of[contact_id] = None

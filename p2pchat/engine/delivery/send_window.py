@@ -13,18 +13,18 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from p2pchat.engine.runtime.transaction import Sealed, Turn
+from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
 
 K = TypeVar("K", bound=Hashable)
 
-Write = Callable[[K, list[Sealed]], bool]
+Write = Callable[[K, list[OutgoingEnvelope]], bool]
 """Let these out; False where that way is closed."""
-Due = Callable[[Turn, K, int, int], tuple[list[Sealed], bool]]
+Due = Callable[[Transaction, K, int, int], tuple[list[OutgoingEnvelope], bool]]
 """What is due behind a pk, oldest first, at most so many; whether that is all."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class WindowSizes:
     """Of a lane: how many may be under way, down to how many it is filled again, how many more are kept in memory."""
 
     window: int
@@ -33,25 +33,25 @@ class Sizes:
 
 
 @dataclass
-class _Lane:
+class _Window:
     under_way: set[bytes] = field(default_factory=set)
     sent_to: int = 0
-    backlog: deque[Sealed] = field(default_factory=deque)
+    backlog: deque[OutgoingEnvelope] = field(default_factory=deque)
     behind: bool = False
     filling: bool = False
     missed: bool = False
     progress: int = 0
 
 
-class Lanes(Generic[K]):
-    """Writes what is committed, within the window of each lane. `refill(key)` must run `read` in a turn soon."""
+class SendWindows(Generic[K]):
+    """Writes what is committed, within the window of each lane. `refill(key)` must run `read` in a transaction soon."""
 
-    def __init__(self, sizes: Sizes, write: Write[K], due: Due[K], refill: Callable[[K], object]) -> None:
+    def __init__(self, sizes: WindowSizes, write: Write[K], due: Due[K], refill: Callable[[K], object]) -> None:
         self._sizes = sizes
         self._write = write
         self._due = due
         self._refill = refill
-        self._lanes: dict[K, _Lane] = {}
+        self._lanes: dict[K, _Window] = {}
 
     def __contains__(self, key: K) -> bool:
         return key in self._lanes
@@ -61,14 +61,14 @@ class Lanes(Generic[K]):
 
     def begin(self, key: K) -> None:
         """A lane that begins from the first row that is due, in place of one that is there."""
-        lane = self._lanes[key] = _Lane(behind=True)
+        lane = self._lanes[key] = _Window(behind=True)
         self._fill(key, lane)
 
     def end(self, key: K) -> None:
         """Write nothing more there."""
         self._lanes.pop(key, None)
 
-    def release(self, key: K, sealed: Iterable[Sealed]) -> None:
+    def release(self, key: K, sealed: Iterable[OutgoingEnvelope]) -> None:
         """These rows were just committed: write them if the window has room and nothing older waits. Without a lane
         they stay in the outbox, with which the next one begins.
         """
@@ -115,14 +115,14 @@ class Lanes(Generic[K]):
         lane = self._lanes.get(key)
         return lane.progress if lane is not None and lane.under_way else None
 
-    def read(self, turn: Turn, key: K) -> None:
-        """Read what comes next, as a function of a turn."""
+    def read(self, tx: Transaction, key: K) -> None:
+        """Read what comes next, as a function of a transaction."""
         lane = self._lanes.get(key)
         if lane is not None:
-            found, is_all = self._due(turn, key, lane.sent_to, self._sizes.window)
-            turn.after(self._filled, key, lane, found, is_all)
+            found, is_all = self._due(tx, key, lane.sent_to, self._sizes.window)
+            tx.after(self._filled, key, lane, found, is_all)
 
-    def _filled(self, key: K, lane: _Lane, found: list[Sealed], is_all: bool) -> None:
+    def _filled(self, key: K, lane: _Window, found: list[OutgoingEnvelope], is_all: bool) -> None:
         if self._lanes.get(key) is not lane:
             return
         lane.filling = False
@@ -137,16 +137,16 @@ class Lanes(Generic[K]):
         self._put(key, lane, fresh[:room])
         self._fill(key, lane)
 
-    def _drain(self, key: K, lane: _Lane) -> None:
+    def _drain(self, key: K, lane: _Window) -> None:
         room = self._sizes.window - len(lane.under_way)
         self._put(key, lane, [lane.backlog.popleft() for _ in range(min(room, len(lane.backlog)))])
 
-    def _put(self, key: K, lane: _Lane, sealed: list[Sealed]) -> None:
+    def _put(self, key: K, lane: _Window, sealed: list[OutgoingEnvelope]) -> None:
         if sealed and self._write(key, sealed):
             lane.under_way.update(one.envelope_id for one in sealed)
             lane.sent_to = max(lane.sent_to, sealed[-1].pk)
 
-    def _fall_behind(self, key: K, lane: _Lane, pk: int) -> None:
+    def _fall_behind(self, key: K, lane: _Window, pk: int) -> None:
         # from here on the outbox itself says what is next; a row sealed anew keeps its place in it: go back to that
         lane.backlog.clear()
         lane.sent_to = max(0, min(lane.sent_to, pk - 1))
@@ -154,7 +154,7 @@ class Lanes(Generic[K]):
         lane.missed = lane.filling  # what is being read now was read before this
         self._fill(key, lane)
 
-    def _fill(self, key: K, lane: _Lane) -> None:
+    def _fill(self, key: K, lane: _Window) -> None:
         if lane.behind and not lane.filling and len(lane.under_way) <= self._sizes.refill:
             lane.filling = True
             self._refill(key)

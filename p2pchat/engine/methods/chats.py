@@ -11,7 +11,7 @@ from p2pchat.engine.delivery import read_receipts as reading
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.runtime import settings as kept
 from p2pchat.engine.runtime import views
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import UsageError
 from p2pchat.store import chats as store_chats
 from p2pchat.store import contacts as store_contacts
@@ -55,10 +55,10 @@ def _chat(contact: Contact, row: ChatRow, route: str | None) -> Json:
 async def read(engine: Engine, *, chat: str, upto: str | None = None) -> Json:
     """A person has read a chat up to a message, or to its end."""
 
-    def note(turn: Turn) -> Json:
-        contact = turn.find(chat)
-        last = None if upto is None else store_messages.find_in(turn.db, contact.id, upto).pk
-        return reading.shown(reading.read(turn, contact, last))
+    def note(tx: Transaction) -> Json:
+        contact = tx.find(chat)
+        last = None if upto is None else store_messages.find_in(tx.db, contact.id, upto).pk
+        return reading.shown(reading.read(tx, contact, last))
 
     return await engine.submit(note)
 
@@ -66,12 +66,12 @@ async def read(engine: Engine, *, chat: str, upto: str | None = None) -> Json:
 async def draft(engine: Engine, *, chat: str, text: str) -> Json:
     """Keep what was begun in a chat."""
 
-    def keep(turn: Turn) -> bool:
+    def keep(tx: Transaction) -> bool:
         try:
             text.encode()
         except UnicodeEncodeError:
             raise UsageError("This text is not valid Unicode") from None
-        return store_chats.keep_draft(turn.db, turn.find(chat).id, text)
+        return store_chats.keep_draft(tx.db, tx.find(chat).id, text)
 
     if await engine.submit(keep) and not text:
         await engine.read(Database.checkpoint)  # only then the words are gone from the log of the database too
@@ -81,13 +81,13 @@ async def draft(engine: Engine, *, chat: str, text: str) -> Json:
 async def settings(engine: Engine, *, keep_receiving: bool | None = None, read_receipts: bool | None = None) -> Json:
     """What was decided; each that is given is changed first."""
 
-    def change(turn: Turn) -> None:
+    def change(tx: Transaction) -> None:
         if keep_receiving is not None:
-            kept.set_keep_receiving(turn.db, keep_receiving)
-            turn.after(setattr, engine, "keep_receiving", keep_receiving)
-        if read_receipts is not None and read_receipts != kept.read_receipts(turn.db):
-            kept.set_read_receipts(turn.db, read_receipts)
-            _tell_contacts(turn)
+            kept.set_keep_receiving(tx.db, keep_receiving)
+            tx.after(setattr, engine, "keep_receiving", keep_receiving)
+        if read_receipts is not None and read_receipts != kept.read_receipts(tx.db):
+            kept.set_read_receipts(tx.db, read_receipts)
+            _tell_contacts(tx)
 
     if keep_receiving is not None or read_receipts is not None:
         await engine.submit(change)
@@ -99,21 +99,21 @@ async def settings(engine: Engine, *, keep_receiving: bool | None = None, read_r
 async def name(engine: Engine, *, name: str | None = None) -> Json:
     """What contacts see as our name, after a change if one is given; they are told."""
 
-    def change(turn: Turn, new: str) -> None:
-        if (meta.get(turn.db, "name") or b"").decode() != new:
-            meta.put(turn.db, "name", new.encode())
-            _tell_contacts(turn)
+    def change(tx: Transaction, new: str) -> None:
+        if (meta.get(tx.db, "name") or b"").decode() != new:
+            meta.put(tx.db, "name", new.encode())
+            _tell_contacts(tx)
 
     if name is not None:
         await engine.submit(change, contacts.name_of(name))
     return {"name": await engine.read(lambda db: (meta.get(db, "name") or b"").decode())}
 
 
-def _tell_contacts(turn: Turn) -> None:
+def _tell_contacts(tx: Transaction) -> None:
     """Send the profile to everybody who has one of ours."""
-    for contact in store_contacts.all(turn.db):
+    for contact in store_contacts.all(tx.db):
         if contact.identity is not None and contact.state in ("contact", "waiting"):
-            outbound.queue_profile(turn, contact)
+            outbound.queue_profile(tx, contact)
 
 
 METHODS: dict[str, Callable[..., Awaitable[object]]] = {

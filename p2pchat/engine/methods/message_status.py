@@ -17,7 +17,7 @@ from p2pchat.store import queues as store_queues
 from p2pchat.store import renewals as store_renewals
 from p2pchat.store.contacts import Contact
 from p2pchat.store.database import Database
-from p2pchat.store.deposits import Deposit
+from p2pchat.store.deposits import DepositedCopy
 from p2pchat.store.messages import MessageRow
 from p2pchat.store.outbox import OutboxRow
 
@@ -59,7 +59,7 @@ def _why(
     contact: Contact | None,
     net: Net,
     waiting: list[OutboxRow],
-    lies: list[Deposit],
+    lies: list[DepositedCopy],
 ) -> tuple[str, str]:
     if row.sender != store_messages.ME:
         return "This message was received.", _NOTHING
@@ -100,7 +100,7 @@ def _renewing(db: Database, contact: Contact, linked: bool, gives_up: str) -> tu
 
 
 def _without_link(
-    db: Database, row: MessageRow, contact: Contact, lies: list[Deposit], gives_up: str
+    db: Database, row: MessageRow, contact: Contact, lies: list[DepositedCopy], gives_up: str
 ) -> tuple[str, str]:
     if store_renewals.get(db, contact.id).began_anew and not lies:
         return f"{contact.name} was asked to begin anew with you.", f"It leaves at once when they accept. {gives_up}"
@@ -126,13 +126,13 @@ def is_out_of_reach(db: Database, contact: Contact) -> bool:
     return not theirs & mailbox_queues.ours(db).keys()
 
 
-def first_message(db: Database, contact: Contact) -> list[Deposit]:
+def first_message(db: Database, contact: Contact) -> list[DepositedCopy]:
     """Where our first message to a contact lies."""
     rows = [row for row in store_outbox.for_contact(db, contact.id) if row.kind == store_outbox.INITIAL]
     return [deposit for row in rows for deposit in store_deposits.of(db, row.pk)]
 
 
-def stored(lies: list[Deposit]) -> str:
+def stored(lies: list[DepositedCopy]) -> str:
     """`stored at 2 relays until 21 Dec`."""
     count = "a relay" if len(lies) == 1 else f"{len(lies)} relays"
     return f"stored at {count} until {views.day(max(one.until for one in lies))}"

@@ -13,7 +13,7 @@ from p2pchat.engine.delivery import queues
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.runtime import settings, views
 from p2pchat.engine.runtime.ports import Relay, RelayHealth
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NoSuchContact
 from p2pchat.store import relays as store_relays
 from p2pchat.store.database import Database
@@ -41,9 +41,9 @@ async def relays(
             while health(engine, added.peer).state == "connecting":  # noqa: ASYNC110 - a first failure is told nobody
                 await trio.sleep(LOOK_EVERY)
 
-    def all_of_them(turn: Turn) -> list[Json]:
-        used = _used_relays(turn)
-        rows, offers = store_relays.all(turn.db), contact_relays.offers(turn.db)
+    def all_of_them(tx: Transaction) -> list[Json]:
+        used = _used_relays(tx)
+        rows, offers = store_relays.all(tx.db), contact_relays.offers(tx.db)
         whose = {known.relay.peer: one.name for one, known in offers if known.taken}
         listed = [
             {
@@ -63,19 +63,19 @@ async def relays(
     return await engine.submit(all_of_them)
 
 
-def _used_relays(turn: Turn) -> set[bytes]:
-    return {relay.peer for relay in queues.ours(turn)}
+def _used_relays(tx: Transaction) -> set[bytes]:
+    return {relay.peer for relay in queues.ours(tx)}
 
 
 async def _add_relay(engine: Engine, named: str, replace: bool) -> Relay:
     """Use the relay that a person means by its address, or by the contact who is it."""
     if not named.startswith("/"):
         with suppress(NoSuchContact):
-            taken: Relay = await engine.submit(lambda turn: contact_relays.take(turn, turn.find(named)))
+            taken: Relay = await engine.submit(lambda tx: contact_relays.take(tx, tx.find(named)))
             return taken
     relay = engine.net.mailboxes.relay_at(named)
     known = engine.net.mailboxes.relay_health().get(relay.peer)
-    await engine.submit(lambda turn: own_relays.add(turn, relay, known, replace=replace))
+    await engine.submit(lambda tx: own_relays.add(tx, relay, known, replace=replace))
     return relay
 
 

@@ -19,7 +19,7 @@ from p2pchat.engine.methods import chats, message_status
 from p2pchat.engine.methods import doctor as doctoring
 from p2pchat.engine.methods import relays as relay_commands
 from p2pchat.engine.runtime import views
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import Busy, InviteExpired, InviteUsed, NotReached, P2PChatError, UsageError
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import deposits as store_deposits
@@ -34,7 +34,7 @@ from p2pchat.store.database import Database
 from p2pchat.store.invites import InviteRow
 
 Json = dict[str, Any]
-MOST_PAGE = 1000
+MAX_PAGE = 1000
 _NO_WAY = (
     "This invite names no address: the node is not reachable from outside as far as it knows. "
     "Add a relay (`p2pchat relays add`), or start the node with --listen on an address others can dial; then make the "
@@ -64,7 +64,8 @@ async def call(engine: Engine, method: str, params: dict[str, Any]) -> object:
 def ask(
     engine: Engine, method: str, params: dict[str, Any], then: Callable[[object, BaseException | None], None]
 ) -> bool:
-    """Do without a task what waits for nothing but its turn, a `send` that is only to be saved: many may come at once.
+    """Do without a task what waits for nothing but its transaction, a `send` that is only to be saved: many may come at
+    once.
 
     `then` is told its result or its error. False if it is no such call, or cannot be taken now.
     """
@@ -118,8 +119,8 @@ async def invite(
 ) -> Json:
     """A new invite."""
 
-    def make(turn: Turn) -> InviteRow:
-        return invites.make(turn, reusable=reusable, ask=ask, expires_s=expires, hidden=hide)
+    def make(tx: Transaction) -> InviteRow:
+        return invites.make(tx, reusable=reusable, ask=ask, expires_s=expires, hidden=hide)
 
     if hide:
         await _hidden_ways(engine)
@@ -259,15 +260,15 @@ async def contacts(engine: Engine) -> list[Json]:
 async def requests(engine: Engine) -> list[Json]:
     """Who asks to become a contact, or to begin anew."""
 
-    def asked_at(turn: Turn, contact_id: bytes) -> int:
-        pending = (row for row in store_sessions.for_contact(turn.db, contact_id) if row.pending)
-        return next((row.created_at for row in pending), turn.now)
+    def asked_at(tx: Transaction, contact_id: bytes) -> int:
+        pending = (row for row in store_sessions.for_contact(tx.db, contact_id) if row.pending)
+        return next((row.created_at for row in pending), tx.now)
 
-    def asking(turn: Turn) -> list[tuple[Contact, bytes | None, int]]:
+    def asking(tx: Transaction) -> list[tuple[Contact, bytes | None, int]]:
         return [
-            (one, people.words_secret(turn, one), asked_at(turn, one.id))
-            for one in store_contacts.all(turn.db)
-            if turn.sessions.pending(one.id) is not None and one.state != "blocked"
+            (one, people.words_secret(tx, one), asked_at(tx, one.id))
+            for one in store_contacts.all(tx.db)
+            if tx.sessions.pending(one.id) is not None and one.state != "blocked"
         ]
 
     return [
@@ -287,8 +288,8 @@ async def accept(engine: Engine, *, contact: str) -> Json:
 async def decline(engine: Engine, *, contact: str) -> Json:
     """Say no to a request; nothing goes back."""
 
-    def act(turn: Turn, one: Contact) -> Contact:
-        people.decline(turn, one)
+    def act(tx: Transaction, one: Contact) -> Contact:
+        people.decline(tx, one)
         return one
 
     return {"id": (await _on_contact(engine, contact, act)).id.hex()}
@@ -301,14 +302,14 @@ async def block(engine: Engine, *, contact: str) -> Json:
 
 async def rename(engine: Engine, *, contact: str, name: str) -> Json:
     """Call a contact something else."""
-    return _brief(await _on_contact(engine, contact, lambda turn, one: people.rename(turn, one, name)))
+    return _brief(await _on_contact(engine, contact, lambda tx, one: people.rename(tx, one, name)))
 
 
 async def hide(engine: Engine, *, contact: str, hidden: bool = True) -> Json:
     """Never show a contact our network address, or show it again."""
     one: Contact = await engine.read(store_contacts.find, contact)
     reached = await _hidden_ways(engine) if hidden and not one.hidden else True
-    changed: Contact = await _on_contact(engine, one.id.hex(), lambda turn, one: people.hide(turn, one, hidden=hidden))
+    changed: Contact = await _on_contact(engine, one.id.hex(), lambda tx, one: people.hide(tx, one, hidden=hidden))
     return {**_brief(changed), "hidden": changed.hidden, "notice": "" if reached else _UNREACHED}
 
 
@@ -320,9 +321,9 @@ async def verify(engine: Engine, *, contact: str, set: bool = False) -> Json:
     return {"safety_number": number, "verified": verified, "sas": await _words(engine, secret)}
 
 
-async def _on_contact(engine: Engine, named: str, act: Callable[[Turn, Contact], Any]) -> Any:
-    def run(turn: Turn) -> Any:
-        return act(turn, turn.find(named))
+async def _on_contact(engine: Engine, named: str, act: Callable[[Transaction, Contact], Any]) -> Any:
+    def run(tx: Transaction) -> Any:
+        return act(tx, tx.find(named))
 
     return await engine.submit(run)
 
@@ -375,8 +376,8 @@ _SO_FAR = {
 }
 
 
-def _save(turn: Turn, chat: str, text: str, message_id: bytes | None = None) -> Json:
-    row = outbound.send_text(turn, turn.find(chat), text, message_id)
+def _save(tx: Transaction, chat: str, text: str, message_id: bytes | None = None) -> Json:
+    row = outbound.send_text(tx, tx.find(chat), text, message_id)
     return {"id": row.id.hex(), "state": row.state, "route": None, "stored_at": None}
 
 
@@ -396,7 +397,7 @@ async def log(
 
     def look(db: Database) -> list[Json]:
         contact = store_contacts.find(db, chat)
-        most = max(1, min(limit, MOST_PAGE))
+        most = max(1, min(limit, MAX_PAGE))
         if search is not None:
             rows = store_messages.search(db, contact.id, search, most)
         elif after is not None:
@@ -432,9 +433,9 @@ async def messages(
         if since is not None:
             after = store_messages.find(db, since).pk if since else 0
         if after is not None:
-            rows = store_messages.since(db, wanted, after, min(limit or MOST_PAGE, MOST_PAGE))
+            rows = store_messages.since(db, wanted, after, min(limit or MAX_PAGE, MAX_PAGE))
         else:
-            rows = store_messages.newest(db, wanted, min(limit or 0, MOST_PAGE))
+            rows = store_messages.newest(db, wanted, min(limit or 0, MAX_PAGE))
         return [{**views.message(row, names.get(row.chat, "unknown")), "position": row.pk} for row in rows]
 
     return await engine.read(look)
@@ -443,15 +444,15 @@ async def messages(
 async def delete(engine: Engine, *, id: str) -> Json:
     """Delete a message here; one of ours that is under way is not sent any more."""
 
-    def erase(turn: Turn) -> bytes:
-        row = store_messages.find(turn.db, id)
-        store_messages.delete(turn.db, row.pk)
+    def erase(tx: Transaction) -> bytes:
+        row = store_messages.find(tx.db, id)
+        store_messages.delete(tx.db, row.pk)
         if row.sender != store_messages.ME and row.read_at is None:
-            turn.unread[row.chat] = None
+            tx.unread[row.chat] = None
         if row.sender == store_messages.ME:
-            store_outbox.forget_messages(turn.db, row.chat, [row.id])
-            turn.after(engine.flow.changed, row.chat)
-        turn.event("state", id=row.id.hex(), chat=row.chat.hex(), state="deleted", route=None, at=None)
+            store_outbox.forget_messages(tx.db, row.chat, [row.id])
+            tx.after(engine.flow.changed, row.chat)
+        tx.event("state", id=row.id.hex(), chat=row.chat.hex(), state="deleted", route=None, at=None)
         return row.id
 
     erased: bytes = await engine.submit(erase)

@@ -26,7 +26,7 @@ from p2pchat.core.prekeys import open_bundle
 from p2pchat.engine.contacts import contact_relays, contacts, renewal, withholding
 from p2pchat.engine.delivery.mailbox_sender import KEEP_HOURS
 from p2pchat.engine.runtime import views
-from p2pchat.engine.runtime.transaction import Skipping, Turn
+from p2pchat.engine.runtime.transaction import Skipping, Transaction
 from p2pchat.errors import CannotOpen
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import deposits as store_deposits
@@ -46,11 +46,11 @@ class Taken(Enum):
     """What became of something that a contact sent."""
 
     YES = auto()
-    """It is on disk with this turn, or was before."""
+    """It is on disk with this transaction, or was before."""
     UNREADABLE = auto()
     """No session opens it."""
     LATER = auto()
-    """It costs more than this turn may: it has to wait for another."""
+    """It costs more than this transaction may: it has to wait for another."""
     NO_ROOM = auto()
     """The contact has us store too much already: it stays where it is."""
 
@@ -60,170 +60,170 @@ RETRY_ACKED = (HOUR, 6 * HOUR, 24 * HOUR)
 """An acked content whose receipt does not come is sent again after these, then daily."""
 
 
-def frame(turn: Turn, contact_id: bytes, th: bytes, route: str, one: Frame) -> None:
+def frame(tx: Transaction, contact_id: bytes, th: bytes, route: str, one: Frame) -> None:
     """Whatever a contact sends on a verified link."""
-    contact = turn.contact(contact_id)
+    contact = tx.contact(contact_id)
     if contact is None or contact.state not in ("contact", "waiting"):
         return  # blocked or removed while the frame was under way
     if one.type == frames.ENVELOPE:
-        envelope(turn, contact, th, route, one)
+        envelope(tx, contact, th, route, one)
     elif one.type == frames.ACKS:
-        acks(turn, contact_id, route, frames.acked_ids(one))
+        acks(tx, contact_id, route, frames.acked_ids(one))
     elif one.type == frames.REFUSED:
-        renewal.refused(turn, contact, one.body)
+        renewal.refused(tx, contact, one.body)
     elif one.type == frames.RENEW:
-        renewal.asked(turn, contact, th)
+        renewal.asked(tx, contact, th)
     elif one.type == frames.BUNDLE:
-        renewal.answered(turn, contact, th, one.body)
-    elif one.type == frames.INITIAL and not renewal.begun(turn, contact, one.body):
-        turn.after(turn.net.send, contact.id, [Frame(frames.REFUSED, envelope_id(one.body))])
+        renewal.answered(tx, contact, th, one.body)
+    elif one.type == frames.INITIAL and not renewal.begun(tx, contact, one.body):
+        tx.after(tx.net.send, contact.id, [Frame(frames.REFUSED, envelope_id(one.body))])
     elif one.type == frames.REQUEST:
-        renewal.requested(turn, contact, one.body)
+        renewal.requested(tx, contact, one.body)
     elif one.type == frames.FULL:
-        turn.storage_limits.told_full(contact.id, turn.now)
+        tx.storage_limits.told_full(contact.id, tx.now)
 
 
-def envelope(turn: Turn, contact: Contact, th: bytes, route: str, one: Frame) -> None:
+def envelope(tx: Transaction, contact: Contact, th: bytes, route: str, one: Frame) -> None:
     """One envelope from a contact on a link."""
     name = envelope_id(one.body)
-    taken = _take(turn, contact, route, name, one.body)
+    taken = _take(tx, contact, route, name, one.body)
     if taken is Taken.LATER:
-        turn.later(contact.id, frame, contact.id, th, route, one)
+        tx.later(contact.id, frame, contact.id, th, route, one)
     elif taken is Taken.UNREADABLE:
-        renewal.strange(turn, contact)
-        turn.after(turn.net.send, contact.id, [Frame(frames.REFUSED, name)])
+        renewal.strange(tx, contact)
+        tx.after(tx.net.send, contact.id, [Frame(frames.REFUSED, name)])
 
 
-def mailed(turn: Turn, contact_id: bytes, blob: bytes) -> Taken:
+def mailed(tx: Transaction, contact_id: bytes, blob: bytes) -> Taken:
     """One blob from the queue of a contact at a relay: an envelope, the first message of a renewed session, or a
     request for one. A relay can put anything there; what is none of these is dropped, and noted: so it is never
     `UNREADABLE`.
     """
-    contact = turn.contact(contact_id)
+    contact = tx.contact(contact_id)
     if contact is None or contact.state not in ("contact", "waiting"):
         return Taken.YES
-    taken = _take(turn, contact, MAILBOX, envelope_id(blob), blob)
+    taken = _take(tx, contact, MAILBOX, envelope_id(blob), blob)
     if taken in (Taken.LATER, Taken.NO_ROOM):
         return taken
     if taken is Taken.UNREADABLE:
-        if not renewal.begun(turn, contact, blob) and not renewal.requested(turn, contact, blob):
-            renewal.unread(turn, contact)
-    elif not turn.recent(contact.heard_at or 0, HOUR):
-        store_contacts.heard(turn.db, contact_id, turn.now)
-        turn.forget_contact(contact_id)
+        if not renewal.begun(tx, contact, blob) and not renewal.requested(tx, contact, blob):
+            renewal.unread(tx, contact)
+    elif not tx.recent(contact.heard_at or 0, HOUR):
+        store_contacts.heard(tx.db, contact_id, tx.now)
+        tx.forget_contact(contact_id)
     return Taken.YES
 
 
-def _take(turn: Turn, contact: Contact, route: str, name: bytes, blob: bytes) -> Taken:
+def _take(tx: Transaction, contact: Contact, route: str, name: bytes, blob: bytes) -> Taken:
     """Take an envelope, if it is one."""
-    if not withholding.has_room(turn, contact, len(blob)):  # before it is opened: nothing of it is known then
-        withholding.withhold(turn, contact, linked=route != MAILBOX)
+    if not withholding.has_room(tx, contact, len(blob)):  # before it is opened: nothing of it is known then
+        withholding.withhold(tx, contact, linked=route != MAILBOX)
         return Taken.NO_ROOM
-    skipping = Skipping(turn, contact.id)
-    opened = turn.sessions.open(contact.id, blob, turn.entropy, skipping)
+    skipping = Skipping(tx, contact.id)
+    opened = tx.sessions.open(contact.id, blob, tx.entropy, skipping)
     if opened is None:
         if skipping.later:
             return Taken.LATER
-        return Taken.YES if _taken_before(turn, contact, route, name) else Taken.UNREADABLE
-    turn.sessions.keep(contact.id, opened[1], turn.now)
-    turn.hop_acks.setdefault(contact.id, []).append(name)
+        return Taken.YES if _taken_before(tx, contact, route, name) else Taken.UNREADABLE
+    tx.sessions.keep(contact.id, opened[1], tx.now)
+    tx.hop_acks.setdefault(contact.id, []).append(name)
     try:
         content = decode_content(opened[1].content)
     except CannotOpen:  # sealed by the contact, and senseless: to refuse it would only make it come again
-        store_envelopes.remember(turn.db, [SeenRow(name, contact.id, None, turn.now)])
-        turn.storage_limits.spend(contact.id, 0, turn.now, unread=False)
+        store_envelopes.remember(tx.db, [SeenRow(name, contact.id, None, tx.now)])
+        tx.storage_limits.spend(contact.id, 0, tx.now, unread=False)
         return Taken.YES
-    turn.storage_limits.spend(contact.id, len(opened[1].content), turn.now, unread=content.type == contents.TEXT)
+    tx.storage_limits.spend(contact.id, len(opened[1].content), tx.now, unread=content.type == contents.TEXT)
     receipted = content.type != contents.RECEIPT
-    later = receipted and _tells_later(turn, contact, route)
+    later = receipted and _tells_later(tx, contact, route)
     owed = content.message_id if receipted else None
-    row = SeenRow(name, contact.id, owed, turn.now, turn.now if receipted and not later else None)
-    store_envelopes.remember(turn.db, [row])
+    row = SeenRow(name, contact.id, owed, tx.now, tx.now if receipted and not later else None)
+    store_envelopes.remember(tx.db, [row])
     if contact.state == "waiting":  # only one who accepted us seals contents for us
-        contact = contacts.accepted(turn, contact, opened[0])
+        contact = contacts.accepted(tx, contact, opened[0])
     elif opened[0].initiator and not opened[0].confirmed:
-        renewal.arrived(turn, contact, opened[0].th)
-        contacts.came(turn, contact, opened[0].th)
+        renewal.arrived(tx, contact, opened[0].th)
+        contacts.came(tx, contact, opened[0].th)
     if later:
-        turn.owing[contact.id] = None
+        tx.owing[contact.id] = None
     elif receipted:
-        turn.receipts.setdefault(contact.id, []).append(content.message_id)
-    turn.clock_hints.written(contact.id, content.sent_at, turn.now)
+        tx.receipts.setdefault(contact.id, []).append(content.message_id)
+    tx.clock_hints.written(contact.id, content.sent_at, tx.now)
     if (effect := _EFFECTS.get(content.type)) is not None:
-        effect(turn, contact, content, route)
+        effect(tx, contact, content, route)
     return Taken.YES
 
 
-def _tells_later(turn: Turn, contact: Contact, route: str) -> bool:
+def _tells_later(tx: Transaction, contact: Contact, route: str) -> bool:
     """Whether a receipt has to wait for others: it would go by a relay."""
-    return route == MAILBOX and turn.net.route(contact.id) is None
+    return route == MAILBOX and tx.net.route(contact.id) is None
 
 
-def _owe_again(turn: Turn, contact: Contact, route: str, name: bytes, msg_id: bytes) -> None:
-    if _tells_later(turn, contact, route):
-        store_envelopes.owe_receipt(turn.db, name)
-        turn.owing[contact.id] = None
+def _owe_again(tx: Transaction, contact: Contact, route: str, name: bytes, msg_id: bytes) -> None:
+    if _tells_later(tx, contact, route):
+        store_envelopes.owe_receipt(tx.db, name)
+        tx.owing[contact.id] = None
     else:
-        store_envelopes.receipts_queued(turn.db, [name], turn.now)
-        turn.receipts.setdefault(contact.id, []).append(msg_id)
+        store_envelopes.receipts_queued(tx.db, [name], tx.now)
+        tx.receipts.setdefault(contact.id, []).append(msg_id)
 
 
-def _taken_before(turn: Turn, contact: Contact, route: str, name: bytes) -> bool:
+def _taken_before(tx: Transaction, contact: Contact, route: str, name: bytes) -> bool:
     """Whether an envelope that opens in no session came before, and its key is gone: then it is acked again."""
-    seen = store_envelopes.seen(turn.db, name)
+    seen = store_envelopes.seen(tx.db, name)
     if seen is None or seen.contact != contact.id:  # who else has it has recorded it, and is told nothing
         return False
-    turn.hop_acks.setdefault(contact.id, []).append(name)
-    if seen.msg_id is not None and not turn.recent(seen.receipt_at or 0, HOUR):
-        _owe_again(turn, contact, route, name, seen.msg_id)
+    tx.hop_acks.setdefault(contact.id, []).append(name)
+    if seen.msg_id is not None and not tx.recent(seen.receipt_at or 0, HOUR):
+        _owe_again(tx, contact, route, name, seen.msg_id)
     return True
 
 
-def acks(turn: Turn, contact_id: bytes, route: str, ids: list[bytes]) -> None:
+def acks(tx: Transaction, contact_id: bytes, route: str, ids: list[bytes]) -> None:
     """The contact's node has these on disk. Receipts are done with that; contents still wait for theirs."""
     done, stored = [], []
-    for row in store_outbox.acked(turn.db, contact_id, ids):
+    for row in store_outbox.acked(tx.db, contact_id, ids):
         if row.kind in _DONE_AT_ACK:
             done.append(row.pk)
-            contact = turn.contact(contact_id)
+            contact = tx.contact(contact_id)
             if row.kind == store_outbox.RENEWAL and contact is not None:
-                renewal.arrived(turn, contact, row.th or b"")
+                renewal.arrived(tx, contact, row.th or b"")
             continue
-        again_at = turn.now + RETRY_ACKED[min(row.attempts, len(RETRY_ACKED) - 1)]
-        store_outbox.update(turn.db, row.pk, acked_at=turn.now, attempts=row.attempts + 1, next_try=again_at)
+        again_at = tx.now + RETRY_ACKED[min(row.attempts, len(RETRY_ACKED) - 1)]
+        store_outbox.update(tx.db, row.pk, acked_at=tx.now, attempts=row.attempts + 1, next_try=again_at)
         if row.msg_id is not None:
             stored.append(row.msg_id)
-    store_outbox.remove(turn.db, done)
-    contacts.advance(turn, contact_id, stored, delivery.STORED, route)
+    store_outbox.remove(tx.db, done)
+    contacts.advance(tx, contact_id, stored, delivery.STORED, route)
 
 
 Reached = Callable[[bytes], Sequence[int]]
 """The queues of a contact whose relays take what they are given, as far as we know now."""
 
 
-def deposited(turn: Turn, owner: bytes, relay: bytes, some: Sequence[tuple[int, bytes]], reached: Reached) -> None:
+def deposited(tx: Transaction, owner: bytes, relay: bytes, some: Sequence[tuple[int, bytes]], reached: Reached) -> None:
     """[(queue, envelope id)] of a contact, or of an invite, are on a relay's disk."""
-    health = turn.net.mailboxes.relay_health().get(relay)
+    health = tx.net.mailboxes.relay_health().get(relay)
     hours = KEEP_HOURS if health is None or health.longest is None else min(KEEP_HOURS, health.longest)
-    until = turn.now + hours * HOUR
-    store_deposits.note(turn.db, [(envelope_id, queue, until) for queue, envelope_id in some], turn.now)
-    settle(turn, owner, reached, [envelope_id for _, envelope_id in some])
+    until = tx.now + hours * HOUR
+    store_deposits.note(tx.db, [(envelope_id, queue, until) for queue, envelope_id in some], tx.now)
+    settle(tx, owner, reached, [envelope_id for _, envelope_id in some])
 
 
-def settle(turn: Turn, owner: bytes, reached: Reached, envelope_ids: Sequence[bytes] | None = None) -> None:
+def settle(tx: Transaction, owner: bytes, reached: Reached, envelope_ids: Sequence[bytes] | None = None) -> None:
     """What lies in every queue that can be reached, and in one at least, is stored; among these envelopes or of all."""
     done, stored = [], []
-    for row in store_deposits.stored(turn.db, owner, reached(owner), envelope_ids):
+    for row in store_deposits.stored(tx.db, owner, reached(owner), envelope_ids):
         if row.kind == contents.RECEIPT:
             done.append(row.pk)
         elif row.msg_id is not None:
             stored.append(row.msg_id)
-        turn.people_changed |= row.kind == store_outbox.BOX
-    store_outbox.remove(turn.db, done)
-    contacts.advance(turn, owner, stored, delivery.STORED, MAILBOX)
+        tx.people_changed |= row.kind == store_outbox.BOX
+    store_outbox.remove(tx.db, done)
+    contacts.advance(tx, owner, stored, delivery.STORED, MAILBOX)
 
 
-def _text(turn: Turn, contact: Contact, content: Content, route: str) -> None:
+def _text(tx: Transaction, contact: Contact, content: Content, route: str) -> None:
     row = MessageRow(
         id=content.message_id,
         chat=contact.id,
@@ -232,54 +232,54 @@ def _text(turn: Turn, contact: Contact, content: Content, route: str) -> None:
         seq=content.seq,
         text=content.payload[0],
         sent_at=content.sent_at,
-        received_at=turn.now,
+        received_at=tx.now,
         state=delivery.RECEIVED,
         route=route,
     )
-    if store_messages.insert(turn.db, row) and turn.listened:
-        turn.unread[contact.id] = None
-        late = store_messages.is_late(turn.db, row)
-        turn.event("message", **views.message(replace(row, late=late), contact.name))
+    if store_messages.insert(tx.db, row) and tx.listened:
+        tx.unread[contact.id] = None
+        late = store_messages.is_late(tx.db, row)
+        tx.event("message", **views.message(replace(row, late=late), contact.name))
 
 
-def _receipt(turn: Turn, contact: Contact, content: Content, route: str) -> None:
+def _receipt(tx: Transaction, contact: Contact, content: Content, route: str) -> None:
     kind, ids = content.payload[:2]
     event = delivery.READ if kind == contents.READ else delivery.DELIVERED
-    store_outbox.forget_messages(turn.db, contact.id, ids)
-    if kind == contents.DELIVERED and content.sent_at < turn.now - HOUR:  # slow, or from a clock that is behind ours
-        for message in store_messages.mine(turn.db, contact.id, ids[:1]):
-            turn.clock_hints.answered(contact.id, content.sent_at, message.sent_at, turn.now)
-    contacts.advance(turn, contact.id, ids, event, route)
+    store_outbox.forget_messages(tx.db, contact.id, ids)
+    if kind == contents.DELIVERED and content.sent_at < tx.now - HOUR:  # slow, or from a clock that is behind ours
+        for message in store_messages.mine(tx.db, contact.id, ids[:1]):
+            tx.clock_hints.answered(contact.id, content.sent_at, message.sent_at, tx.now)
+    contacts.advance(tx, contact.id, ids, event, route)
 
 
-def _profile(turn: Turn, contact: Contact, content: Content, route: str) -> None:
-    contacts.tell_queues(turn, contacts.told(turn, contact, content.message_id, read_profile(content)))
+def _profile(tx: Transaction, contact: Contact, content: Content, route: str) -> None:
+    contacts.tell_queues(tx, contacts.told(tx, contact, content.message_id, read_profile(content)))
 
 
-def _queues(turn: Turn, contact: Contact, content: Content, route: str) -> None:
-    contacts.collects(turn, contact, content.message_id, contents.queues_of(content.payload))
-    contacts.tell_queues(turn, contact)
+def _queues(tx: Transaction, contact: Contact, content: Content, route: str) -> None:
+    contacts.collects(tx, contact, content.message_id, contents.queues_of(content.payload))
+    contacts.tell_queues(tx, contact)
 
 
-def _addresses(turn: Turn, contact: Contact, content: Content, route: str) -> None:
-    contacts.moved(turn, contact, content.message_id, content.payload[0])
+def _addresses(tx: Transaction, contact: Contact, content: Content, route: str) -> None:
+    contacts.moved(tx, contact, content.message_id, content.payload[0])
 
 
-def _bundle(turn: Turn, contact: Contact, content: Content, route: str) -> None:
+def _bundle(tx: Transaction, contact: Contact, content: Content, route: str) -> None:
     try:
         bundle = open_bundle(content.payload[0])
     except CannotOpen:
         return
     if bundle.identity == contact.identity and bundle.device == contact.device:
-        store_contacts.update(turn.db, contact.id, bundle=bundle.encoded)
-        turn.forget_contact(contact.id)
+        store_contacts.update(tx.db, contact.id, bundle=bundle.encoded)
+        tx.forget_contact(contact.id)
 
 
-def _relay(turn: Turn, contact: Contact, content: Content, route: str) -> None:
-    contact_relays.told(turn, contact, content.message_id, contents.relay_of(content.payload))
+def _relay(tx: Transaction, contact: Contact, content: Content, route: str) -> None:
+    contact_relays.told(tx, contact, content.message_id, contents.relay_of(content.payload))
 
 
-Effect = Callable[[Turn, Contact, Content, str], None]
+Effect = Callable[[Transaction, Contact, Content, str], None]
 _EFFECTS: dict[int, Effect] = {
     contents.TEXT: _text,
     contents.RECEIPT: _receipt,

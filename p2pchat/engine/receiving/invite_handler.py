@@ -1,4 +1,4 @@
-"""The door: what comes of invites, ours and others', goes into turns."""
+"""The door: what comes of invites, ours and others', goes into transactions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from p2pchat.core import frames
 from p2pchat.engine.contacts import contacts, invites
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
 from p2pchat.store import outbox as store_outbox
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Offer:
+class InviteOffer:
     """An invite of ours whose hello key is kept. `gone`: why it does not work, as the wire says it, or None.
     `doubtful`: it may not have ended yet.
     """
@@ -31,7 +31,7 @@ class Offer:
     doubtful: bool
 
 
-class Door:
+class InviteHandler:
     """Answers the joining dialogue, on both sides of it."""
 
     def __init__(self, engine: Engine) -> None:
@@ -52,7 +52,7 @@ class Door:
         self._followers.append(changed)
         changed(self._rows)
 
-    def offer(self, invite: bytes) -> Offer | None:
+    def offer(self, invite: bytes) -> InviteOffer | None:
         """An invite of ours whose hello key is kept, a dead one too. One that has ended only by a clock that may be
         wrong is doubtful: who was told that it has ended would give up.
         """
@@ -60,7 +60,7 @@ class Door:
         if row is None:
             return None
         doubtful = row.state == store_invites.OPEN and passed < row.expires_at <= now
-        return Offer(row.id, row.hello, _gone(row, now), row.hidden, doubtful)
+        return InviteOffer(row.id, row.hello, _gone(row, now), row.hidden, doubtful)
 
     async def offer_bundle(self, invite: bytes) -> bytes | None:
         """The sealed bundle of an open invite."""
@@ -99,9 +99,9 @@ def _gone(row: InviteRow, now: int) -> int | None:
     return frames.EXPIRED if row.state == store_invites.EXPIRED or row.expires_at <= now else None
 
 
-def _refused(turn: Turn, contact_id: bytes, reason: int, refusals: dict[bytes, int]) -> None:
-    contact = store_contacts.get(turn.db, contact_id)
+def _refused(tx: Transaction, contact_id: bytes, reason: int, refusals: dict[bytes, int]) -> None:
+    contact = store_contacts.get(tx.db, contact_id)
     # a link may have shown meanwhile that it was our own first message that used the invite up
     if contact is not None and contact.state in ("waiting", "contact") and contact.invite is not None:
-        turn.after(refusals.__setitem__, contact_id, reason)
-        contacts.gone(turn, contact)
+        tx.after(refusals.__setitem__, contact_id, reason)
+        contacts.gone(tx, contact)

@@ -1,4 +1,4 @@
-"""The gate: what comes from links with contacts goes into turns."""
+"""The gate: what comes from links with contacts goes into transactions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from p2pchat.engine.engine import Engine
 
 
-class Gate:
+class LinkHandler:
     """Checks hellos from memory and hands frames to the engine, which may make it wait."""
 
     def __init__(self, engine: Engine) -> None:

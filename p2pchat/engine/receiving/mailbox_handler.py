@@ -1,8 +1,9 @@
-"""Mail: what comes from mailboxes goes into turns, and what is committed goes to mailboxes where no link takes it.
+"""Mail: what comes from mailboxes goes into transactions, and what is committed goes to mailboxes where no link takes
+it.
 
-Which queues are watched and deposited in follows from the store alone: whoever changes relays says so in its turn
-(`mail_changed`), and all of it is read again; whoever changes what is of a contact or an invite names it (`mail_of`),
-and that is.
+Which queues are watched and deposited in follows from the store alone: whoever changes relays says so in its
+transaction (`mail_changed`), and all of it is read again; whoever changes what is of a contact or an invite names it
+(`mail_of`), and that is.
 
 Relays that nobody here chose are there for one contact each, or a few. `MAX_FOREIGN` of them are watched at a time:
 where there are more they take turns, each contact's first ones before anybody's second.
@@ -18,14 +19,14 @@ from p2pchat.core import content as contents
 from p2pchat.core.primitives import KEY, sign_public
 from p2pchat.engine.contacts import invites
 from p2pchat.engine.delivery import outbound
-from p2pchat.engine.delivery.mailbox_queues import Inlet, Known
-from p2pchat.engine.delivery.mailbox_sender import Deposits
-from p2pchat.engine.delivery.queues import Source
+from p2pchat.engine.delivery.mailbox_queues import Inlet, MailboxQueues
+from p2pchat.engine.delivery.mailbox_sender import MailboxSender
+from p2pchat.engine.delivery.queues import QueueSource
 from p2pchat.engine.receiving import inbound
 from p2pchat.engine.receiving.inbound import Taken
 from p2pchat.engine.runtime.ports import OwnQueue, Relay, TheirQueue
-from p2pchat.engine.runtime.timers import Alarms
-from p2pchat.engine.runtime.transaction import Sealed, Turn
+from p2pchat.engine.runtime.timers import Timers
+from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
 from p2pchat.store import envelopes as store_envelopes
 
 if TYPE_CHECKING:
@@ -33,37 +34,37 @@ if TYPE_CHECKING:
 
 NOBODY = b""
 """Whose queue it is where nobody knows it."""
-UNACKED = 10.0
+ACK_TIMEOUT_SECONDS = 10.0
 """Seconds in which a link has to bring an ack of what is under way on it; else it counts as none."""
-LET_BY = 20.0
+COLLECT_FIRST_SECONDS = 20.0
 """Seconds that a contact who is back has to collect what lies at relays, before a link brings it too."""
-RECEIPTS_AFTER, RECEIPTS_BEFORE = 1.0, 60.0
+MIN_RECEIPT_DELAY_SECONDS, MAX_RECEIPT_DELAY_SECONDS = 1.0, 60.0
 """Seconds that receipts wait where no link shows anyway that we are here: an answer at once would tell a relay which
 deposits belong together (Martiny et al., "Improving Signal's Sealed Sender", NDSS 2021).
 """
 
 MAX_FOREIGN = 64
 """Relays that nobody here chose which are watched at a time."""
-FOREIGN_TURN = 600.0
+FOREIGN_ROTATION_SECONDS = 600.0
 """Seconds until others have their turn."""
 
-Alarm = tuple[Literal["acks", "let by", "receipts"], bytes] | tuple[Literal["pause"], int] | tuple[Literal["turn"]]
-Place = tuple[bytes, bytes]
+TimerKey = tuple[Literal["acks", "let by", "receipts"], bytes] | tuple[Literal["pause"], int] | tuple[Literal["turn"]]
+QueueKey = tuple[bytes, bytes]
 """(name of a mailbox, name of a queue)"""
 
 
 @dataclass
-class Watched:
+class WatchedMailbox:
     """What is collected from one mailbox. active: it is watched now; no relay but a chosen one needs not be."""
 
     relay: Relay
     queues: dict[bytes, OwnQueue] = field(default_factory=dict)
-    sources: dict[bytes, Source] = field(default_factory=dict)
+    sources: dict[bytes, QueueSource] = field(default_factory=dict)
     active: bool = False
 
 
 @dataclass
-class Taking:
+class QueueProgress:
     """How far a queue is taken. upto: the last place that is on disk, or was put off; off: those that were put off, and
     are in memory only.
     """
@@ -77,25 +78,25 @@ class Taking:
         return min(self.off) - 1 if self.off else self.upto
 
 
-class Mail:
+class MailboxHandler:
     """The engine's end of the mailboxes."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._nobodys = OwnQueue(engine.entropy.random(KEY), sign_public(engine.entropy.random(KEY)))
-        self._watched: dict[bytes, Watched] = {}
-        self._inlets: dict[bytes, dict[Place, Inlet]] = {}
+        self._watched: dict[bytes, WatchedMailbox] = {}
+        self._inlets: dict[bytes, dict[QueueKey, Inlet]] = {}
         self._ours: Mapping[bytes, Relay] = {}
-        self._taken: dict[Place, Taking] = {}
+        self._taken: dict[QueueKey, QueueProgress] = {}
         self._turn = 0
         self._stalled: set[bytes] = set()
         self._progress: dict[bytes, int | None] = {}
-        self._alarms: Alarms[Alarm] = Alarms(self._ring)
-        self.deposits = Deposits(self._deposit, engine.clock, self._refill, self._pause)
+        self._alarms: Timers[TimerKey] = Timers(self._ring)
+        self.deposits = MailboxSender(self._deposit, engine.clock, self._refill, self._pause)
 
     # --- what is wanted
 
-    def use(self, known: Known) -> None:
+    def use(self, known: MailboxQueues) -> None:
         """Watch and deposit as the store says from now on."""
         inlets, outlets = dict(known.inlets), dict(known.outlets)
         self._ours = known.ours
@@ -122,7 +123,7 @@ class Mail:
         if after:
             self._inlets[owner] = after
         for (name, qid), inlet in after.items():
-            watched = self._watched.setdefault(name, Watched(inlet.relay))
+            watched = self._watched.setdefault(name, WatchedMailbox(inlet.relay))
             if before.pop((name, qid), None) != inlet:
                 watched.queues[qid], watched.sources[qid] = inlet.queue, inlet.source
                 changes.setdefault(name, _Change()).add(qid, relay=inlet.relay)
@@ -142,7 +143,7 @@ class Mail:
 
     def _for_nobody(self, ours: Mapping[bytes, Relay]) -> list[Inlet]:
         """A relay of ours without a queue gets one that nobody knows: so we hear how it does."""
-        qid, nobody = self._nobodys.queue.id, Source("nobody", NOBODY)
+        qid, nobody = self._nobodys.queue.id, QueueSource("nobody", NOBODY)
         bare = [relay for peer, relay in ours.items() if peer not in self._watched or not self._has_other(peer, qid)]
         return [Inlet(relay, qid, nobody, self._nobodys) for relay in bare]
 
@@ -172,7 +173,7 @@ class Mail:
         """The mailboxes that are to be watched now."""
         foreign = [name for name, watched in self._watched.items() if not watched.relay.chosen]
         if len(foreign) > MAX_FOREIGN:
-            self._alarms.set(("turn",), FOREIGN_TURN)
+            self._alarms.set(("turn",), FOREIGN_ROTATION_SECONDS)
             ranks = self._ranks()
             foreign.sort(key=lambda name: (ranks[name], name))
             begin = self._turn % len(foreign)
@@ -256,7 +257,7 @@ class Mail:
         self.deposits.linked(contact)
         has_queues = contact in self.deposits.owners
         if has_queues:
-            self._alarms.set(("let by", contact), LET_BY)
+            self._alarms.set(("let by", contact), COLLECT_FIRST_SECONDS)
         return has_queues
 
     def link_down(self, contact: bytes) -> None:
@@ -271,16 +272,16 @@ class Mail:
             self._stalled.discard(contact)
             self.deposits.linked(contact)
 
-    # --- after a turn
+    # --- after a transaction
 
-    def release(self, turn: Turn, sealed: Mapping[bytes, Sequence[Sealed]]) -> None:
-        """A turn is on disk: these are for contacts, and written where there is a link."""
+    def release(self, tx: Transaction, sealed: Mapping[bytes, Sequence[OutgoingEnvelope]]) -> None:
+        """A transaction is on disk: these are for contacts, and written where there is a link."""
         for contact, some in sealed.items():
-            self._release(contact, some, receipts=contact in turn.told)
-        for contact in turn.owing:
+            self._release(contact, some, receipts=contact in tx.told)
+        for contact in tx.owing:
             self._owe(contact)
-        for (name, qid), places in turn.taken.items():
-            taking = self._taken.setdefault((name, qid), Taking())
+        for (name, qid), places in tx.taken.items():
+            taking = self._taken.setdefault((name, qid), QueueProgress())
             for place, on_disk in places.items():
                 taking.upto = max(taking.upto, place)
                 if on_disk:
@@ -288,11 +289,11 @@ class Mail:
                 else:
                     taking.off.add(place)
             self._engine.net.mailboxes.taken(name, qid, taking.on_disk)
-        for contact in turn.withheld:
+        for contact in tx.withheld:
             if contact in self._engine.storage_limits.withheld:
                 self._withhold(contact)
 
-    def _release(self, contact: bytes, sealed: Sequence[Sealed], *, receipts: bool) -> None:
+    def _release(self, contact: bytes, sealed: Sequence[OutgoingEnvelope], *, receipts: bool) -> None:
         if self._engine.net.route(contact) is not None:
             if contact in self.deposits.owners:
                 self._watch_acks(contact)
@@ -305,7 +306,10 @@ class Mail:
 
     def _owe(self, contact: bytes) -> None:
         share = int.from_bytes(self._engine.entropy.random(2), "big") / 0xFFFF
-        self._alarms.set(("receipts", contact), RECEIPTS_AFTER + share * (RECEIPTS_BEFORE - RECEIPTS_AFTER))
+        self._alarms.set(
+            ("receipts", contact),
+            MIN_RECEIPT_DELAY_SECONDS + share * (MAX_RECEIPT_DELAY_SECONDS - MIN_RECEIPT_DELAY_SECONDS),
+        )
 
     def hear_again(self, relay: bytes) -> None:
         """What concerned this relay could not be saved: let it come again, and read again what it is to be given."""
@@ -313,7 +317,7 @@ class Mail:
             self._engine.net.mailboxes.watch(watched.relay, ())
             for qid in watched.queues:
                 if (taking := self._taken.get((relay, qid))) is not None:  # it comes again, and what was put off too
-                    self._taken[relay, qid] = Taking(taking.on_disk)
+                    self._taken[relay, qid] = QueueProgress(taking.on_disk)
             watched.active = False
             self._tell({})
         self.deposits.begin_anew(relay)
@@ -326,7 +330,7 @@ class Mail:
     def _watch_acks(self, contact: bytes) -> None:
         if contact not in self._progress:
             self._progress[contact] = self._engine.flow.progress(contact)
-            self._alarms.set(("acks", contact), UNACKED)
+            self._alarms.set(("acks", contact), ACK_TIMEOUT_SECONDS)
 
     def _look_at_acks(self, contact: bytes) -> None:
         """A link that takes everything and acks nothing is none."""
@@ -346,7 +350,7 @@ class Mail:
     def _pause(self, queue: int, seconds: float) -> None:
         self._alarms.set(("pause", queue), seconds)
 
-    def _ring(self, alarm: Alarm) -> None:
+    def _ring(self, alarm: TimerKey) -> None:
         if alarm[0] == "pause":
             self.deposits.resume(alarm[1])
         elif alarm[0] == "let by":
@@ -359,10 +363,10 @@ class Mail:
         else:
             self._engine.post(self._receipts, alarm[1])
 
-    def _receipts(self, turn: Turn, contact: bytes) -> None:
-        outbound.tell_owed(turn, contact)
-        turn.told.add(contact)
-        turn.after(self.deposits.look, contact)  # and those that people caused by reading
+    def _receipts(self, tx: Transaction, contact: bytes) -> None:
+        outbound.tell_owed(tx, contact)
+        tx.told.add(contact)
+        tx.after(self.deposits.look, contact)  # and those that people caused by reading
 
 
 @dataclass
@@ -379,14 +383,14 @@ class _Change:
         self.relay = relay
 
 
-def _take(turn: Turn, source: Source, name: bytes, qid: bytes, place: int, blob: bytes) -> None:
+def _take(tx: Transaction, source: QueueSource, name: bytes, qid: bytes, place: int, blob: bytes) -> None:
     taken = Taken.YES
     if source.kind == "contact":
-        taken = inbound.mailed(turn, source.owner, blob)
+        taken = inbound.mailed(tx, source.owner, blob)
     elif source.kind == "invite":
-        invites.mailed(turn, source.owner, blob)
+        invites.mailed(tx, source.owner, blob)
     else:
-        invites.boxed(turn, source.owner, name[:KEY], blob)
-    turn.taken.setdefault((name, qid), {})[place] = taken is Taken.YES
+        invites.boxed(tx, source.owner, name[:KEY], blob)
+    tx.taken.setdefault((name, qid), {})[place] = taken is Taken.YES
     if taken is Taken.LATER:  # until then it is in memory only, and the relay keeps it
-        turn.later(name, _take, source, name, qid, place, blob)
+        tx.later(name, _take, source, name, qid, place, blob)

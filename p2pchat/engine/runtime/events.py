@@ -10,13 +10,15 @@ import trio
 Event = dict[str, Any]
 
 CAPACITY = 10_000
-"""One turn can tell a thousand things at once, to one who reads as fast as it can. Subscribers share the events."""
+"""One transaction can tell a thousand things at once, to one who reads as fast as it can. Subscribers share the
+events.
+"""
 
 
 class Subscription:
     """One subscriber's queue."""
 
-    def __init__(self, hub: Hub, capacity: int) -> None:
+    def __init__(self, hub: EventHub, capacity: int) -> None:
         self._hub = hub
         self._capacity = capacity
         self._queue: deque[Event] = deque()
@@ -53,7 +55,7 @@ class Subscription:
         self._hub.remove(self)
 
 
-class Hub:
+class EventHub:
     """Hands every event to every subscriber."""
 
     def __init__(self) -> None:

@@ -12,13 +12,15 @@ import trio
 MAX_BATCH = 256
 MAX_LAZY_SECONDS = 0.05
 MAX_LAZY = 32
-"""Acks change nothing that anyone waits for: they ride on the next turn, or make one after 50 ms or 32 of them."""
+"""Acks change nothing that anyone waits for: they ride on the next transaction, or make one after 50 ms or 32 of
+them.
+"""
 
 
 @dataclass(eq=False)
 class Input:
-    """One function to run in a turn, and who is told of its end. `sender`: the contact whose link it belongs to, or the
-    relay; `brief`: it does little, whatever is in the store (see `Worker`).
+    """One function to run in a transaction, and who is told of its end. `sender`: the contact whose link it belongs to,
+    or the relay; `brief`: it does little, whatever is in the store (see `Worker`).
     """
 
     run: Callable[..., Any]
@@ -32,7 +34,7 @@ class Input:
 
 @dataclass
 class Inbox:
-    """What waits for a turn; lazy inputs alone do not make one before `MAX_LAZY_SECONDS`."""
+    """What waits for a transaction; lazy inputs alone do not make one before `MAX_LAZY_SECONDS`."""
 
     waiting: deque[Input] = field(default_factory=deque)
     lazy: deque[Input] = field(default_factory=deque)

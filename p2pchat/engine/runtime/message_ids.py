@@ -14,7 +14,9 @@ _STEP = 6
 """Random bytes of a step, of the ten of chance: a millisecond has room for far more ids than can be made in it."""
 _KEY = "greatest_message_id"
 _AHEAD_MS = 60_000
-"""What is kept is this far ahead of the ids in use, so that it is written once a minute and not in every turn."""
+"""What is kept is this far ahead of the ids in use, so that it is written once a minute and not in every
+transaction.
+"""
 _MAX_AHEAD_MS = 2 * 86_400_000
 """After a clock that was years ahead, ids go on from here: readers believe an id for tomorrow at most (`is_news`)."""
 

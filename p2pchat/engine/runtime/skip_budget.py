@@ -7,24 +7,27 @@ anything that cannot be opened: an honest sender renews the session, in which no
 within the hour, when the budget is full again.
 
 It is kept in memory: nobody but its owner can start a node anew, and what that gives away is one more burst. It is
-spent when the keys are about to be derived, so a body that then does not open, or a turn that is undone, is paid for.
+spent when the keys are about to be derived, so a body that then does not open, or a transaction that is undone, is paid
+for.
 """
 
 from __future__ import annotations
 
-from p2pchat.core.ratchet import MOST_SKIPPED
+from p2pchat.core.ratchet import MAX_SKIPPED
 
-BURST = MOST_SKIPPED
+BURST = MAX_SKIPPED
 """What a chain may skip, once: a contact whose whole backlog was lost on its way is still read."""
-A_MINUTE = 1_000
+REFILL_PER_MINUTE = 1_000
 """The burst is back after 20 minutes. At 25 µs a key that is half a thousandth of one core."""
-A_TURN = MOST_SKIPPED
-"""Keys derived in one turn, for all contacts together. An envelope that finds this used up waits for the next turn."""
-A_BRIEF_TURN = 100
+MAX_PER_TRANSACTION = MAX_SKIPPED
+"""Keys derived in one transaction, for all contacts together. An envelope that finds this used up waits for the next
+transaction.
+"""
+MAX_PER_BRIEF_TRANSACTION = 100
 """The same in a turn that stops the loop. What needs more goes into a turn of the worker's thread."""
 
 
-class Allowance:
+class SkipBudget:
     """What is left of each contact's budget."""
 
     def __init__(self) -> None:
@@ -41,4 +44,4 @@ class Allowance:
     def _units(self, contact: bytes, now: int) -> int:
         full = BURST * 60_000
         left, at = self._left.get(contact, (full, now))
-        return min(full, left + max(0, now - at) * A_MINUTE)  # a clock that was set back gives nothing
+        return min(full, left + max(0, now - at) * REFILL_PER_MINUTE)  # a clock that was set back gives nothing

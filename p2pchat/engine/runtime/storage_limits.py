@@ -26,14 +26,14 @@ BELIEVE_FULL_FOR_MS = 2 * 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ContactLimits:
     """What one contact may have us store, in bytes; 0 for as much as they like."""
 
     daily: int = 64 * 2**20
     unread: int = 1024 * 2**20
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = ContactLimits()
 
 
 @dataclass
@@ -47,9 +47,11 @@ class _Account:
 
 @dataclass
 class StorageLimits:
-    """The accounts of all contacts. Only in turns, but for `withheld` and `is_told_full`, which any thread may ask."""
+    """The accounts of all contacts. Only in transactions, but for `withheld` and `is_told_full`, which any thread may
+    ask.
+    """
 
-    limits: Limits = DEFAULT_LIMITS
+    limits: ContactLimits = DEFAULT_LIMITS
     withheld: set[bytes] = field(default_factory=set)
     """Contacts whose mail waits for room here."""
     scarce: bool = False

@@ -11,7 +11,7 @@ import trio
 K = TypeVar("K", bound=Hashable)
 
 
-class Alarms(Generic[K]):
+class Timers(Generic[K]):
     """`ring(what)` is called when its time has come; once for each time it was set."""
 
     def __init__(self, ring: Callable[[K], object]) -> None:

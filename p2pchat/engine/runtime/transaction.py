@@ -1,7 +1,8 @@
-"""One turn of the engine: a batch of inputs, one transaction, then everything that may only happen after it.
+"""One transaction of the engine: a batch of inputs, one commit, then everything that may only happen after it.
 
-Functions of the engine get a `Turn`. They read and write the store through `db`, sessions through `sessions`, and put
-whatever leaves the engine (frames, events, wishes to the network) into `after`, to be run once the turn is committed.
+Functions of the engine get a `Transaction`. They read and write the store through `db`, sessions through `sessions`,
+and put whatever leaves the engine (frames, events, wishes to the network) into `after`, to be run once the transaction
+is committed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from p2pchat.core.session import Session, for_sending, open_envelope, seal
 from p2pchat.engine.runtime.clock_hints import ClockHints
 from p2pchat.engine.runtime.message_ids import MessageIds
 from p2pchat.engine.runtime.ports import Net
-from p2pchat.engine.runtime.skip_budget import A_TURN, Allowance
+from p2pchat.engine.runtime.skip_budget import MAX_PER_TRANSACTION, SkipBudget
 from p2pchat.engine.runtime.storage_limits import StorageLimits
 from p2pchat.errors import CannotOpen, NoSuchContact
 from p2pchat.store import contacts as store_contacts
@@ -32,17 +33,19 @@ from p2pchat.store.database import Database, Value
 from p2pchat.store.sessions import SessionRow
 
 Skipped = dict[tuple[int, int], bytes]
-SEAL_A_TURN = 1 << 20
-"""Bytes of envelopes that one turn makes of what waited, for all contacts together; the rest goes into later turns."""
+MAX_SEALED_BYTES = 1 << 20
+"""Bytes of envelopes that one transaction makes of what waited, for all contacts together; the rest goes into later
+transactions.
+"""
 EPOCH_KEY = "epoch"
 """Where `store.meta` has the epoch of this copy of the profile; see `copies`."""
-MOST_NAMES = 1000
+MAX_NAMES = 1000
 """Ways of naming contacts that are remembered."""
 
 
 @dataclass
-class _Known:
-    """The sessions with one contact, in memory between turns."""
+class _ContactSessions:
+    """The sessions with one contact, in memory between transactions."""
 
     sessions: dict[bytes, Session]
     skipped: dict[bytes, Skipped]
@@ -51,11 +54,11 @@ class _Known:
 
 
 class SessionCache:
-    """Sessions by contact, loaded when first needed. After a failed turn all are forgotten and loaded again."""
+    """Sessions by contact, loaded when first needed. After a failed transaction all are forgotten and loaded again."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._known: dict[bytes, _Known] = {}
+        self._known: dict[bytes, _ContactSessions] = {}
         self._touched: dict[tuple[bytes, bytes], None] = {}
 
     def all(self, contact: bytes) -> list[Session]:
@@ -73,11 +76,11 @@ class SessionCache:
         return for_sending(self.all(contact))
 
     def session(self, contact: bytes, th: bytes) -> Session:
-        """One session as it is now in this turn; KeyError if it is not there."""
+        """One session as it is now in this transaction; KeyError if it is not there."""
         return self._load(contact).sessions[th]
 
     def put(self, contact: bytes, session: Session) -> None:
-        """Keep a changed session; written once, at the end of the turn."""
+        """Keep a changed session; written once, at the end of the transaction."""
         self._load(contact).sessions[session.th] = session
         self._touched[contact, session.th] = None
 
@@ -137,27 +140,27 @@ class SessionCache:
             store_sessions.add_skipped(self._db, th, list(opened.skipped), now)
             skipped.update({(chain, number): key for chain, number, key in opened.skipped})
             self._bound_skipped(known, th)
-            if len(skipped) > ratchet.MOST_SKIPPED:
-                for place in store_sessions.trim_skipped(self._db, th, ratchet.MOST_SKIPPED):
+            if len(skipped) > ratchet.MAX_SKIPPED:
+                for place in store_sessions.trim_skipped(self._db, th, ratchet.MAX_SKIPPED):
                     skipped.pop(place, None)
         if opened.used is not None:
             store_sessions.drop_skipped(self._db, th, [opened.used])
             del skipped[opened.used]
         self.put(contact, opened.session)
 
-    def _bound_skipped(self, known: _Known, th: bytes) -> None:
+    def _bound_skipped(self, known: _ContactSessions, th: bytes) -> None:
         """A contact's sessions have as many skipped keys together as one may have; those of other sessions go first."""
         total = sum(len(known.skipped[session]) for session in known.sessions)
         for session in known.sessions:
-            if session != th and total > ratchet.MOST_SKIPPED:
-                surplus = total - ratchet.MOST_SKIPPED
+            if session != th and total > ratchet.MAX_SKIPPED:
+                surplus = total - ratchet.MAX_SKIPPED
                 keep = max(0, len(known.skipped[session]) - surplus)
                 for place in store_sessions.trim_skipped(self._db, session, keep):
                     known.skipped[session].pop(place, None)
                     total -= 1
 
     def write(self) -> None:
-        """Write what the turn touched."""
+        """Write what the transaction touched."""
         for contact, th in self._touched:
             known = self._known[contact]
             session = known.sessions.get(th)
@@ -166,7 +169,7 @@ class SessionCache:
                 store_sessions.save(self._db, row)
 
     def settle(self) -> None:
-        """The turn is committed."""
+        """The transaction is committed."""
         self._touched.clear()
 
     def forget(self, contact: bytes | None = None) -> None:
@@ -179,11 +182,11 @@ class SessionCache:
         self._known.clear()
         self._touched.clear()
 
-    def _load(self, contact: bytes) -> _Known:
+    def _load(self, contact: bytes) -> _ContactSessions:
         known = self._known.get(contact)
         if known is None:
             rows = store_sessions.for_contact(self._db, contact)
-            known = _Known(
+            known = _ContactSessions(
                 {row.th: _session(row) for row in reversed(rows)},
                 _AutoSkipped(self._db),
                 {row.th: row.created_at for row in rows},
@@ -232,7 +235,7 @@ def _session(row: SessionRow) -> Session:
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class OutgoingEnvelope:
     """A row of the outbox that is ready to leave: its frame and the id that its ack will name."""
 
     contact: bytes
@@ -244,27 +247,30 @@ class Sealed:
 
 @dataclass
 class Skipping:
-    """Whether one envelope of a contact may make us put message keys aside. `later`: not in this turn any more."""
+    """Whether one envelope of a contact may make us put message keys aside. `later`: not in this transaction any
+    more.
+    """
 
-    turn: Turn
+    tx: Transaction
     contact: bytes
     later: bool = False
 
     def __call__(self, count: int) -> bool:
-        turn = self.turn
-        if count > turn.allowance.left(self.contact, turn.now):
+        tx = self.tx
+        if count > tx.allowance.left(self.contact, tx.now):
             return False
-        if count > turn.skippable:
+        if count > tx.skippable:
             self.later = True
             return False
-        turn.skippable -= count
-        turn.allowance.spend(self.contact, count, turn.now)
+        tx.skippable -= count
+        tx.allowance.spend(self.contact, count, tx.now)
         return True
 
 
 @dataclass
 class Memory:
-    """What turns have read of people, kept from turn to turn. After a failed turn it is empty and read again.
+    """What transactions have read of people, kept from one to the next. After a failed transaction it is empty and
+    read again.
 
     `sealing`: see `outbound`.
     """
@@ -291,17 +297,17 @@ class Request:
 
 
 @dataclass
-class Turn:
-    """What a function of the engine works with. `now` is the same for the whole turn. `listened`: a face wants events.
+class Transaction:
+    """What a function of the engine works with. `now` is the same for the whole transaction. `listened`: a face wants
+    events.
 
-    `receipts` and `read` are ids of contents that contacts are told of at the turn's end: received, read. `owing` are
-    contacts who are told later, since it goes by a relay, `told` those whose time has come. `unread` are chats of which
-    something else is unread now. `taken`: of what came from a (mailbox, queue), by place, whether it is on disk with
-    this turn, or was put off. `withheld`: contacts whose mail has to
-    wait for room. `pairs_of`: contacts whose sessions, state or hiding
-    changed; `mail_of`: contacts and invites whose queues changed; `mail_changed`: those of all did.
-    `route`: how a message to a contact would travel. `passed`, `latest`, `agreed`: see `clock_watch`; what ends at a
-    deadline ends by `passed`, never by `now`.
+    `receipts` and `read` are ids of contents that contacts are told of at the transaction's end: received, read.
+    `owing` are contacts who are told later, since it goes by a relay, `told` those whose time has come. `unread` are
+    chats of which something else is unread now. `taken`: of what came from a (mailbox, queue), by place, whether it is
+    on disk with this transaction, or was put off. `withheld`: contacts whose mail has to wait for room. `pairs_of`:
+    contacts whose sessions, state or hiding changed; `mail_of`: contacts and invites whose queues changed;
+    `mail_changed`: those of all did. `route`: how a message to a contact would travel. `passed`, `latest`, `agreed`:
+    see `clock_watch`; what ends at a deadline ends by `passed`, never by `now`.
 
     A function raises only before its first write: then it has failed alone, and the rest of the batch goes on.
     """
@@ -314,7 +320,7 @@ class Turn:
     net: Net
     sessions: SessionCache
     route: Callable[[bytes], str | None]
-    allowance: Allowance = field(default_factory=Allowance)
+    allowance: SkipBudget = field(default_factory=SkipBudget)
     memory: Memory = field(default_factory=Memory)
     listened: bool = True
     passed: int = -1
@@ -322,13 +328,13 @@ class Turn:
     agreed: bool = True
     clock_hints: ClockHints = field(default_factory=ClockHints)
     storage_limits: StorageLimits = field(default_factory=StorageLimits)
-    sealable: int = field(default_factory=lambda: SEAL_A_TURN)
-    skippable: int = field(default_factory=lambda: A_TURN)
+    sealable: int = field(default_factory=lambda: MAX_SEALED_BYTES)
+    skippable: int = field(default_factory=lambda: MAX_PER_TRANSACTION)
     following: list[tuple[bytes, Callable[..., object], tuple[object, ...]]] = field(default_factory=list)
     outputs: list[Callable[[], object]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
-    sealed: list[Sealed] = field(default_factory=list)
+    sealed: list[OutgoingEnvelope] = field(default_factory=list)
     hop_acks: dict[bytes, list[bytes]] = field(default_factory=dict)
     receipts: dict[bytes, list[bytes]] = field(default_factory=dict)
     owing: dict[bytes, None] = field(default_factory=dict)
@@ -344,17 +350,17 @@ class Turn:
     withheld: dict[bytes, None] = field(default_factory=dict)
 
     def after(self, output: Callable[..., object], *args: object) -> None:
-        """Run `output(*args)` once this turn is on disk."""
+        """Run `output(*args)` once this transaction is on disk."""
         self.outputs.append(lambda: output(*args))
 
     def later(self, contact: bytes, function: Callable[..., object], *args: object) -> None:
-        """Run `function(turn, *args)` in a turn after this one, if this one is saved; for the sake of this contact, or
-        mailbox.
+        """Run `function(transaction, *args)` in a transaction after this one, if this one is saved; for the sake of
+        this contact, or mailbox.
         """
         self.following.append((contact, function, args))
 
     def event(self, name: str, /, **fields: object) -> None:
-        """Tell the faces, once this turn is on disk."""
+        """Tell the faces, once this transaction is on disk."""
         self.events.append({"event": name, **fields})
 
     def contact(self, contact_id: bytes) -> Contact | None:
@@ -370,7 +376,7 @@ class Turn:
         if known is None:
             known = store_contacts.find(self.db, named)
             self.memory.people[known.id] = known
-            if len(names) >= MOST_NAMES:
+            if len(names) >= MAX_NAMES:
                 names.clear()
             names[named] = known.id
         return known
@@ -385,7 +391,7 @@ class Turn:
         return number
 
     def change(self, contact_id: bytes, **fields: Value) -> Contact:
-        """Change fields of a contact; who waits for that looks again after the turn."""
+        """Change fields of a contact; who waits for that looks again after the transaction."""
         store_contacts.update(self.db, contact_id, **fields)
         self.memory.people.pop(contact_id, None)
         self.memory.named.clear()

@@ -23,7 +23,7 @@ def timestamp(ms: int | None) -> str | None:
     return f"{_second(seconds)}.{rest:03d}Z"
 
 
-@lru_cache(maxsize=64)  # what a turn tells about happened in the same second or two
+@lru_cache(maxsize=64)  # what a transaction tells about happened in the same second or two
 def _second(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 

@@ -15,12 +15,16 @@ import trio
 
 T = TypeVar("T")
 
-SMALL = 4
-"""Inputs of a brief turn. Where more have gathered many are coming, and while a thread works still more can gather."""
-QUICK = 0.005
-"""Seconds for which a brief turn may stop the loop."""
-FADING = 0.9
-"""By this the longest brief turn counts less with each further one: one slow moment of a disk is not for ever."""
+BRIEF_BATCH = 4
+"""Inputs of a brief transaction. Where more have gathered many are coming, and while a thread works still more can
+gather.
+"""
+BRIEF_SECONDS = 0.005
+"""Seconds for which a brief transaction may stop the loop."""
+SMOOTHING = 0.9
+"""By this the longest brief transaction counts less with each further one: one slow moment of a disk is not for
+ever.
+"""
 
 
 class Worker:
@@ -34,7 +38,7 @@ class Worker:
         """`function(*args)`; `brief` if nothing but a slow disk can make it last."""
         if not brief:
             return await trio.to_thread.run_sync(function, *args)
-        if self._took < QUICK:
+        if self._took < BRIEF_SECONDS:
             return self._timed(function, *args)
         return await trio.to_thread.run_sync(self._timed, function, *args)
 
@@ -43,4 +47,4 @@ class Worker:
         try:
             return function(*args)
         finally:
-            self._took = max(self._clock() - began, FADING * self._took)
+            self._took = max(self._clock() - began, SMOOTHING * self._took)

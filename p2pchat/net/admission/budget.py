@@ -6,7 +6,7 @@ the budget of its place on the network, and out of that of all strangers togethe
 stay below their limit cannot have more than these. Whoever is in debt is read later, and a connection that is in debt
 for long is ended. An account that has proven something has a larger budget of its own.
 
-`Turns` gives the loop back: parsing goes on for a slice of `SLICE` units, or until the loop's turn has become long;
+`LoopTurns` gives the loop back: parsing goes on for a slice of `SLICE` units, or until the loop's turn has become long;
 then others have their turn: first who comes from where little was asked for (`fairness`).
 """
 
@@ -102,7 +102,7 @@ class Budget:
         self._left -= units
 
 
-class Turns(trio.abc.Instrument):
+class LoopTurns(trio.abc.Instrument):
     """The turns of this loop: how long they take, and who goes on in the next one."""
 
     def __init__(self) -> None:
@@ -172,7 +172,7 @@ class Work:
     """The budgets of all connections of this loop. `ended`: connections that were ended for the work they made."""
 
     def __init__(self) -> None:
-        self.turns = Turns()
+        self.turns = LoopTurns()
         self.ended = 0
         self.strangers = Budget(ALL_BURST, ALL_RATE, trio.current_time())
         self.proven = Budget(ALL_PROVEN_RATE, ALL_PROVEN_RATE, trio.current_time())

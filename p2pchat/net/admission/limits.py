@@ -8,7 +8,7 @@ WINDOW = 2**18  # bytes a peer may send on one stream before we have read: yamux
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class HostLimits:
     """How much strangers may have of us. Times in seconds, sizes in bytes."""
 
     inbound: int = 250  # connections we have not dialled, handshakes included

@@ -33,7 +33,7 @@ from p2pchat.net.ports import Stream
 
 STOP = "/libp2p/circuit/relay/0.2.0/stop"
 MAX_MESSAGE = 4096
-PATIENCE = 10.0
+TIMEOUT = 10.0
 """Seconds one message may take."""
 
 M = TypeVar("M", HopMessage, StopMessage)
@@ -41,7 +41,7 @@ M = TypeVar("M", HopMessage, StopMessage)
 
 async def read_message(stream: Stream, kind: type[M]) -> M:
     """One message, and not a byte more. Raises CannotOpen for bytes that are none, LinkLost if none comes in time."""
-    with trio.move_on_after(PATIENCE):
+    with trio.move_on_after(TIMEOUT):
         length = shift = 0
         while True:
             byte = (await _exactly(stream, 1))[0]

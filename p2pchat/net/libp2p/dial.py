@@ -21,7 +21,7 @@ from p2pchat.errors import BadAddress, Unreachable
 from p2pchat.net import addresses as addr
 from p2pchat.net.addresses import Interface, Name, Target
 from p2pchat.net.libp2p import circuit_messages, hardening
-from p2pchat.net.libp2p.hardening import GuardedYamux, Wire
+from p2pchat.net.libp2p.hardening import GuardedYamux, RawPipe
 from p2pchat.net.libp2p.streams import CircuitPipe, LibP2PStream
 from p2pchat.net.ports import Stream
 from p2pchat.net.transport import websocket
@@ -38,8 +38,8 @@ _MAX_TARGETS = 8
 _MAX_RELAYS = 4
 _MAX_IPS = 4  # of one name
 _FAMILIES = {"dns4": trio.socket.AF_INET, "dns6": trio.socket.AF_INET6}
-_IP_PATIENCE = 2.0  # seconds before the next one of them
-_CLOSE_PATIENCE = 1.0
+_IP_TIMEOUT = 2.0  # seconds before the next one of them
+_CLOSE_TIMEOUT = 1.0
 
 OpenRelay = Callable[[bytes, Sequence[str], str, bool], Awaitable[Stream]]
 """(relay, addresses, protocol, whether a person here chose it) → a stream with it"""
@@ -124,7 +124,7 @@ class Dialler:
                 host = target.host.name if isinstance(target.host, Name) else str(target.host)
                 tls = self._tls() if target.over == "wss" else None
                 pipe = await websocket.connect(stream, host, tls, web_path(target.relay_pass))
-            wire = Wire(pipe, addr.neighbourhood(stream.socket.getpeername()[0]))
+            wire = RawPipe(pipe, addr.neighbourhood(stream.socket.getpeername()[0]))
             return await self._swarm.upgrade_outbound_raw_conn(RawConnection(wire, True), peer)
         except BaseException:
             stream.socket.close()
@@ -139,7 +139,7 @@ class Dialler:
             key = addr.peer_from_multihash(peer.to_bytes())
             assert key is not None
             await circuit_messages.connect(stream, key)
-            wire = Wire(CircuitPipe(stream), f"relay {addr.peer_id(relay)}")
+            wire = RawPipe(CircuitPipe(stream), f"relay {addr.peer_id(relay)}")
             conn = await self._swarm.upgrade_outbound_raw_conn(RawConnection(wire, True), peer)
         except BaseException:
             await stream.kill()
@@ -202,7 +202,7 @@ async def _tcp(target: Target, *, chosen: bool) -> trio.SocketStream:
     if not isinstance(target.host, Name):
         return await trio.open_tcp_stream(str(target.host), target.port)
     for ip in await _resolve(target.host, target.port, chosen=chosen):
-        with trio.move_on_after(_IP_PATIENCE), suppress(OSError):
+        with trio.move_on_after(_IP_TIMEOUT), suppress(OSError):
             return await trio.open_tcp_stream(ip, target.port)
     raise Unreachable("nothing answers by this name")
 
@@ -280,9 +280,9 @@ async def drop(swarm: Swarm, conn: INetConn) -> None:
     assert isinstance(conn, SwarmConn)
     muxed = conn.muxed_conn
     assert isinstance(muxed, GuardedYamux)
-    muxed.patience = _CLOSE_PATIENCE
+    muxed.patience = _CLOSE_TIMEOUT
     try:
-        with hardening.shielded(_CLOSE_PATIENCE), suppress(Exception):
+        with hardening.shielded(_CLOSE_TIMEOUT), suppress(Exception):
             await conn.close()
     finally:
         muxed.abandon()

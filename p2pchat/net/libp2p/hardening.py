@@ -46,9 +46,9 @@ from p2pchat.net.admission.places import PlaceSums
 from p2pchat.net.libp2p import handshake
 from p2pchat.net.libp2p.handshake import Identity
 from p2pchat.net.libp2p.secure_channel import MAX_NEGOTIATION as MAX_NEGOTIATION
-from p2pchat.net.libp2p.secure_channel import WRITE_PATIENCE as WRITE_PATIENCE
-from p2pchat.net.libp2p.secure_channel import Sealed as Sealed
-from p2pchat.net.libp2p.secure_channel import Wire as Wire
+from p2pchat.net.libp2p.secure_channel import WRITE_TIMEOUT as WRITE_TIMEOUT
+from p2pchat.net.libp2p.secure_channel import NoiseChannel as NoiseChannel
+from p2pchat.net.libp2p.secure_channel import RawPipe as RawPipe
 from p2pchat.net.libp2p.secure_channel import shielded as shielded
 from p2pchat.net.libp2p.yamux import GuardedYamux as GuardedYamux
 from p2pchat.net.libp2p.yamux import Substream
@@ -71,29 +71,31 @@ class Upgrader(TransportUpgrader):
         self._identity = identity
         self._max_unread = max_unread
 
-    async def upgrade_security(self, raw_conn: IRawConnection, is_initiator: bool, peer_id: ID | None = None) -> Sealed:
+    async def upgrade_security(
+        self, raw_conn: IRawConnection, is_initiator: bool, peer_id: ID | None = None
+    ) -> NoiseChannel:
         """As the one who has dialled `peer_id`."""
         assert isinstance(raw_conn, RawConnection)
-        assert isinstance(raw_conn.stream, Wire)
+        assert isinstance(raw_conn.stream, RawPipe)
         assert is_initiator
         wire = raw_conn.stream
         wire.account.prove()  # we chose to dial it
         found, send, receive = await handshake.secure_outbound(wire, self._identity)
         if peer_id is None or addr.multihash(found) != peer_id.to_bytes():
             raise SecurityUpgradeFailure("somebody else answers there")
-        return Sealed(wire, self._me, self._pair, found, send, receive, dialled=True)
+        return NoiseChannel(wire, self._me, self._pair, found, send, receive, dialled=True)
 
     async def upgrade_connection(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
         """The same."""
-        assert isinstance(conn, Sealed)
+        assert isinstance(conn, NoiseChannel)
         await handshake.propose(conn, handshake.YAMUX)
         return GuardedYamux(conn, peer_id, self._max_unread)
 
-    async def take_in(self, wire: Wire, turn: Callable[[], Awaitable[None]]) -> GuardedYamux:
+    async def take_in(self, wire: RawPipe, turn: Callable[[], Awaitable[None]]) -> GuardedYamux:
         """As the one who was dialled. Whose key it is, is proven; nothing reads the connection yet. turn: see
         `handshake.secure_inbound`."""
         found, send, receive = await handshake.secure_inbound(wire, self._identity, turn)
-        conn = Sealed(wire, self._me, self._pair, found, send, receive, dialled=False)
+        conn = NoiseChannel(wire, self._me, self._pair, found, send, receive, dialled=False)
         if said := await handshake.answer(conn, handshake.YAMUX):
             await conn.write(said)
         return GuardedYamux(conn, conn.remote_peer, self._max_unread)
@@ -137,7 +139,7 @@ def _is_over(stream: INetStream) -> bool:
 
 async def reset(stream: INetStream) -> None:
     """End a stream both ways at once; never raises, never waits long."""
-    with shielded(WRITE_PATIENCE), suppress(Exception):
+    with shielded(WRITE_TIMEOUT), suppress(Exception):
         await stream.reset()
 
 

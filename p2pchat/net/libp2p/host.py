@@ -33,7 +33,7 @@ from libp2p.tools.anyio_service import background_trio_service
 
 from p2pchat.errors import CannotOpen, Unreachable
 from p2pchat.net import addresses as addr
-from p2pchat.net.admission.limits import Limits as Limits
+from p2pchat.net.admission.limits import HostLimits as HostLimits
 from p2pchat.net.admission.places import PlaceSums
 from p2pchat.net.admission.slots import Remembered
 from p2pchat.net.libp2p import dial as dialling
@@ -41,10 +41,10 @@ from p2pchat.net.libp2p import handshake, hardening, standard_protocols
 from p2pchat.net.libp2p import swarm as stack
 from p2pchat.net.libp2p.dial import Dialler
 from p2pchat.net.libp2p.hardening import GuardedYamux, StreamGuard
-from p2pchat.net.libp2p.inbound import Hospitality, Inbound
+from p2pchat.net.libp2p.inbound import Inbound, InboundConnections
 from p2pchat.net.libp2p.listen import Listening, open_listeners
 from p2pchat.net.libp2p.log_filter import quiet
-from p2pchat.net.libp2p.streams import LibP2PStream, Talk, key_of
+from p2pchat.net.libp2p.streams import LibP2PStream, NegotiationChannel, key_of
 from p2pchat.net.ports import Caller, Handler, Recognizer, Stream
 from p2pchat.net.transport import websocket
 
@@ -53,10 +53,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("p2pchat.net")
 
-_CLOSE_PATIENCE = 3.0
+_CLOSE_TIMEOUT = 3.0
 
 
-class LibP2PHost(Hospitality):
+class LibP2PHost(InboundConnections):
     """`ports.Host` with libp2p. `run` may be called again after it ended; handlers stay.
 
     seed: the 32 bytes of the transport key; the same seed is the same peer.
@@ -74,7 +74,7 @@ class LibP2PHost(Hospitality):
         listen: Sequence[str] = addr.DEFAULT_LISTEN,
         *,
         kept_port: int = 0,
-        limits: Limits | None = None,
+        limits: HostLimits | None = None,
         web_path: str = "",
         proxies: Collection[str] = (),
         tls: Callable[[], ssl.SSLContext] | None = None,
@@ -84,7 +84,7 @@ class LibP2PHost(Hospitality):
         self._id = ID(addr.multihash(self._peer))
         self._listen = [addr.parse(text) for text in listen]
         self._kept_port = kept_port
-        self._limits = limits or Limits()
+        self._limits = limits or HostLimits()
         self._streams: PlaceSums | None = None
         self.web_path = web_path
         self._proxies = frozenset(proxies)
@@ -157,7 +157,7 @@ class LibP2PHost(Hospitality):
             each = self._limits.streams_per_peer
             streams = self._streams = PlaceSums(self._limits.inbound * each, each, self._relays)
             bound = [endpoint.text() for endpoint in listening.endpoints]
-            courtesies = standard_protocols.Courtesies(self._id, self._pair, bound)
+            courtesies = standard_protocols.StandardProtocols(self._id, self._pair, bound)
             swarm.set_stream_handler(StreamGuard(partial(self._negotiate, courtesies), streams))
             async with background_trio_service(swarm):
                 await self._accept_until_cancelled(swarm, basic, listening, courtesies, task_status)
@@ -171,7 +171,7 @@ class LibP2PHost(Hospitality):
         swarm: Swarm,
         basic: BasicHost,
         listening: Listening,
-        courtesies: standard_protocols.Courtesies,
+        courtesies: standard_protocols.StandardProtocols,
         task_status: TaskStatus[None],
     ) -> None:
         try:
@@ -202,7 +202,7 @@ class LibP2PHost(Hospitality):
             # All at once and without a word: thousands of goodbyes would take longer than who stops us waits.
             for conn in swarm.get_connections():
                 dialling.abandon(swarm, conn)
-            with hardening.shielded(_CLOSE_PATIENCE):
+            with hardening.shielded(_CLOSE_TIMEOUT):
                 await basic.close()
 
     # --- inbound ---------------------------------------------------------------------------------------------------
@@ -222,12 +222,12 @@ class LibP2PHost(Hospitality):
         assert isinstance(stream, LibP2PStream)
         return self._running is not None and await self._running.inbound.adopt(stream, accepted)
 
-    async def _negotiate(self, courtesies: standard_protocols.Courtesies, stream: INetStream) -> None:
+    async def _negotiate(self, courtesies: standard_protocols.StandardProtocols, stream: INetStream) -> None:
         """Serve one stream that a peer opened, from its first byte to its last. (libp2p's own way of agreeing on a
         protocol reads a name of any length, byte by byte through five layers.)"""
         assert isinstance(stream, NetStream)
         assert isinstance(stream.muxed_conn, GuardedYamux)
-        talk = Talk(stream)
+        talk = NegotiationChannel(stream)
         caller = Caller(key_of(stream.muxed_conn.peer_id), stream.muxed_conn.route)
         look_up = partial(self._look_up, courtesies, caller, stream.muxed_conn)
         try:
@@ -246,7 +246,7 @@ class LibP2PHost(Hospitality):
             await ours.close()
 
     async def _look_up(
-        self, courtesies: standard_protocols.Courtesies, caller: Caller, muxed: GuardedYamux, word: bytes
+        self, courtesies: standard_protocols.StandardProtocols, caller: Caller, muxed: GuardedYamux, word: bytes
     ) -> Handler | None:
         name = word.decode("utf-8", "replace")
         if (courtesy := courtesies.handlers.get(name)) is not None:
@@ -318,12 +318,12 @@ class LibP2PHost(Hospitality):
         assert isinstance(muxed, GuardedYamux)
         if not muxed.stream_backlog_semaphore.value:
             raise Unreachable("too many streams with this peer")
-        with hardening.shielded(hardening.WRITE_PATIENCE):
+        with hardening.shielded(hardening.WRITE_TIMEOUT):
             stream = await conn.new_stream()
         try:
             assert isinstance(stream, NetStream)
             with trio.fail_after(self._limits.open):
-                await handshake.propose(Talk(stream), protocol.encode())
+                await handshake.propose(NegotiationChannel(stream), protocol.encode())
         except BaseException:
             await hardening.reset(stream)
             raise
@@ -392,7 +392,7 @@ quiet()
 hardening.only_ed25519()
 
 
-def set_limits(host: LibP2PHost, limits: Limits) -> None:
+def set_limits(host: LibP2PHost, limits: HostLimits) -> None:
     """These limits hold for whoever comes from now on; who is here stays."""
     host._limits = limits
     if host._streams is not None:

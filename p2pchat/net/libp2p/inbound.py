@@ -1,10 +1,10 @@
 """Connections that others make with us, from their first byte to their last: admitted, secured, watched, ended.
 
-| what it has done so far                       | how long it may go on with that                                     |
+| what it has done so far                       | how long it may go on with that, by `HostLimits`                    |
 |-----------------------------------------------|---------------------------------------------------------------------|
-| nothing, or half a handshake                  | `Limits.handshake`, without the time it waits for its turn          |
-| shaken hands, and has no stream               | `Limits.idle`                                                       |
-| come by a relay, and proven nothing           | `Limits.proof`, from its first byte                                 |
+| nothing, or half a handshake                  | `handshake`, without the time it waits for its turn                 |
+| shaken hands, and has no stream               | `idle`                                                              |
+| come by a relay, and proven nothing           | `proof`, from its first byte                                        |
 | has a stream                                  | as long as that goes on; its protocol has limits of its own         |
 | proven something (`vouch`)                    | without end                                                         |
 
@@ -26,10 +26,10 @@ from libp2p.network.swarm import Swarm
 
 from p2pchat.net import addresses as addr
 from p2pchat.net.admission.arrivals import Arrivals
-from p2pchat.net.admission.limits import Limits
+from p2pchat.net.admission.limits import HostLimits
 from p2pchat.net.admission.slots import REFUSALS, Pool, Remembered, Slot
 from p2pchat.net.libp2p import dial, handshake, hardening, listen
-from p2pchat.net.libp2p.hardening import GuardedYamux, Wire
+from p2pchat.net.libp2p.hardening import GuardedYamux, RawPipe
 from p2pchat.net.libp2p.streams import CircuitPipe, LibP2PStream, key_of
 from p2pchat.net.transport import web, websocket
 from p2pchat.net.transport.pipes import TcpPipe, keep_alive
@@ -84,7 +84,7 @@ class Inbound:
     def __init__(
         self,
         swarm: Swarm,
-        limits: Limits,
+        limits: HostLimits,
         proven: Remembered,
         gone: Callable[[bytes], None],
         met: Callable[[GuardedYamux], None] = lambda muxed: None,
@@ -120,7 +120,7 @@ class Inbound:
         """How many we have ended, by reason."""
         return {**self.ended, ROOM: self.direct.evicted + self.by_relay.evicted}
 
-    def limit(self, limits: Limits) -> None:
+    def limit(self, limits: HostLimits) -> None:
         """These limits hold for whoever comes from now on; who is here stays."""
         self._limits = limits
         self._by_proxy.update(dict.fromkeys(self._by_proxy, limits.inbound))
@@ -181,9 +181,9 @@ class Inbound:
         if not self.by_relay.admit(guest):
             return False
 
-        async def meet() -> Wire:
+        async def meet() -> RawPipe:
             await accepted()
-            return Wire(CircuitPipe(stream), place)
+            return RawPipe(CircuitPipe(stream), place)
 
         guest.scope.deadline = trio.current_time() + self._limits.proof
         try:
@@ -196,15 +196,15 @@ class Inbound:
             await stream.kill()
         return True
 
-    async def _meet(self, guest: Guest, remote: tuple[str, int], stream: trio.SocketStream) -> Wire:
+    async def _meet(self, guest: Guest, remote: tuple[str, int], stream: trio.SocketStream) -> RawPipe:
         """Find out what a stranger speaks: raw libp2p, which begins with its greeting, or HTTP, where we do."""
         if not (path := self._web_path()):
-            return Wire(TcpPipe(stream), guest.place, remote)
+            return RawPipe(TcpPipe(stream), guest.place, remote)
         head = bytes(await stream.receive_some(web.MAX_HEAD))
         if not head:
             raise trio.BrokenResourceError
         if head[:1] == handshake.GREETING[:1]:
-            return Wire(TcpPipe(stream, head), guest.place, remote)
+            return RawPipe(TcpPipe(stream, head), guest.place, remote)
         await self._wait(guest)  # who has said all it has to say over HTTP may be answered still
         pipe, forwarded = await websocket.accept(stream, head, path)
         if remote[0] in self._proxies and forwarded:
@@ -213,9 +213,9 @@ class Inbound:
             if not self.direct.admit(guest):
                 guest.gone = True
                 raise trio.BrokenResourceError
-        return Wire(pipe, guest.place, remote)
+        return RawPipe(pipe, guest.place, remote)
 
-    async def _carry(self, pool: Pool, guest: Guest, meet: Callable[[], Awaitable[Wire]], found: str = "") -> None:
+    async def _carry(self, pool: Pool, guest: Guest, meet: Callable[[], Awaitable[RawPipe]], found: str = "") -> None:
         """Secure one connection and carry it until it ends. `found`: at which public address of ours it came in from
         outside."""
         self._guests[guest] = pool
@@ -299,7 +299,7 @@ class Inbound:
             self._said = (turned_away, now)
 
 
-class Hospitality:
+class InboundConnections:
     """What a host knows of those who come to it: who has proven something, who was turned away. Nothing while it does
     not run."""
 

@@ -19,7 +19,7 @@ from p2pchat.net.admission import budget
 from p2pchat.net.admission.budget import Account
 from p2pchat.net.transport.pipes import Pipe, TcpPipe
 
-WRITE_PATIENCE = 10.0  # seconds one frame may take to leave this machine before the connection counts as dead
+WRITE_TIMEOUT = 10.0  # seconds one frame may take to leave this machine before the connection counts as dead
 MAX_READ = 2**16  # the largest piece any layer above the socket has a reason to ask for: a Noise message
 MAX_NEGOTIATION = 1024  # bytes of one multistream-select message; ours are below 40
 MAX_READS = 100  # by libp2p, before Noise is agreed on: a negotiation and a handshake take 10
@@ -33,7 +33,7 @@ def shielded(seconds: float) -> trio.CancelScope:
     return scope
 
 
-class Wire(ReadWriteCloser):
+class RawPipe(ReadWriteCloser):
     """One pipe, as libp2p wants it: `read(n)` gives exactly n bytes, or fewer only at the end.
 
     One task reads and one writes at a time. place: where it comes from, as far as limits go. account: what it may cost.
@@ -128,14 +128,14 @@ class Wire(ReadWriteCloser):
         return None
 
 
-class Sealed(BaseSession):
+class NoiseChannel(BaseSession):
     """What libp2p calls a `SecureSession`, without the five layers that each read of 12 bytes goes through there: a
     message is taken from the wire, opened, and handed on whole. One task writes at a time.
     """
 
     def __init__(
         self,
-        wire: Wire,
+        wire: RawPipe,
         me: ID,
         pair: KeyPair,
         peer: bytes,

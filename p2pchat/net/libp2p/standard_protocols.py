@@ -46,7 +46,7 @@ ASK_TIMEOUT = 10.0
 MAX_IDENTITY = 65_536
 
 
-class Courtesies:
+class StandardProtocols:
     """The handlers of `NAMES` for one run of a host. `listening`: the addresses it is bound to, as it was told them.
 
     expected: the connections on which somebody has said a name that not everybody knows.

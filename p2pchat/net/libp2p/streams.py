@@ -19,7 +19,7 @@ from p2pchat.net.libp2p.hardening import GuardedYamux
 from p2pchat.net.libp2p.yamux import acknowledge
 from p2pchat.net.transport.pipes import CHUNK
 
-STREAM_PATIENCE = 15.0  # seconds one write may take in all
+STREAM_TIMEOUT = 15.0  # seconds one write may take in all
 
 
 class LibP2PStream:
@@ -83,7 +83,7 @@ class LibP2PStream:
         if self._muxed.goes_at_once(self._inner, len(data)):
             await self._put(data)
             return
-        with hardening.shielded(STREAM_PATIENCE) as scope:
+        with hardening.shielded(STREAM_TIMEOUT) as scope:
             await self._put(data)
         if scope.cancelled_caught:
             await hardening.reset(self._stream)
@@ -102,7 +102,7 @@ class LibP2PStream:
             with suppress(LinkLost):
                 await self.write(b"")
         self._closed = True
-        with hardening.shielded(STREAM_PATIENCE):
+        with hardening.shielded(STREAM_TIMEOUT):
             with suppress(Exception):
                 await self._stream.close()
             with suppress(Exception):
@@ -128,7 +128,7 @@ class LibP2PStream:
             self._muxed.carried -= 1
 
 
-class Talk:
+class NegotiationChannel:
     """A stream while its two ends agree on a protocol: a `handshake.Channel`."""
 
     def __init__(self, stream: NetStream) -> None:
@@ -157,7 +157,7 @@ class Talk:
 
     async def write(self, data: bytes) -> None:
         """All of `data`. Raises what libp2p does."""
-        with hardening.shielded(STREAM_PATIENCE):
+        with hardening.shielded(STREAM_TIMEOUT):
             await acknowledge(self._inner)  # by itself, as libp2p does
             await self._muxed.put(self._inner, data)
 

@@ -20,7 +20,7 @@ from libp2p.peer.peerstore import PeerStore
 from libp2p.rcmgr import Direction
 
 from p2pchat.core.primitives import system_entropy
-from p2pchat.net.admission.limits import Limits
+from p2pchat.net.admission.limits import HostLimits
 from p2pchat.net.libp2p import hardening
 from p2pchat.net.libp2p.handshake import Identity
 from p2pchat.net.libp2p.yamux import Substream
@@ -91,7 +91,7 @@ def run_tasks_in(swarm: Swarm, nursery: trio.Nursery) -> None:
     vars(swarm.manager)["run_task"] = run_task
 
 
-def build(me: ID, pair: KeyPair, limits: Limits) -> tuple[Swarm, BasicHost]:
+def build(me: ID, pair: KeyPair, limits: HostLimits) -> tuple[Swarm, BasicHost]:
     """A swarm, to be run, and the host over it; no stream handlers yet."""
     # Nobody may make us forget our own key by showing us a thousand others.
     store = PeerStore(max_peers=10**6)

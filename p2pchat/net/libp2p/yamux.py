@@ -21,16 +21,16 @@ from libp2p.stream_muxer.yamux import yamux
 
 from p2pchat.net.admission import budget
 from p2pchat.net.admission.limits import WINDOW
-from p2pchat.net.libp2p.secure_channel import WRITE_PATIENCE, Sealed, shielded
+from p2pchat.net.libp2p.secure_channel import WRITE_TIMEOUT, NoiseChannel, shielded
 
 log = logging.getLogger("p2pchat.net")
 
-WINDOW_PATIENCE = 5.0
+WINDOW_TIMEOUT = 5.0
 """Seconds a stream may wait for its other end to make room."""
 PING_AFTER = 10.0  # seconds between two questions to the other end of a connection that is watched
-PONG_PATIENCE = 15.0  # seconds it may take to answer
+PONG_TIMEOUT = 15.0  # seconds it may take to answer
 _HEAD = struct.Struct(yamux.YAMUX_HEADER_FORMAT)
-_MOST_FRAME = 60_000 + _HEAD.size  # a joined write of ours, and so one Noise message
+_MAX_FRAME = 60_000 + _HEAD.size  # a joined write of ours, and so one Noise message
 _SYN, _ACK, _FIN, _RST = yamux.FLAG_SYN, yamux.FLAG_ACK, yamux.FLAG_FIN, yamux.FLAG_RST
 
 
@@ -77,13 +77,13 @@ class GuardedYamux(yamux.Yamux):
 
     serve: Callable[[Substream], None] | None = None
 
-    def __init__(self, conn: Sealed, peer_id: ID, max_unread: int) -> None:
+    def __init__(self, conn: NoiseChannel, peer_id: ID, max_unread: int) -> None:
         super().__init__(conn, peer_id, is_initiator=conn.is_initiator)
         self._sealed = conn
         self.account = conn.wire.account
         self._max_unread = max_unread
         self.carried = 0  # streams that carry a connection: each may fill its window besides
-        self.patience = WRITE_PATIENCE
+        self.patience = WRITE_TIMEOUT
         self._abandoned = False
         self._head = b""  # of a frame whose head has not come whole
         self._coming: tuple[int, int] = (0, 0)  # the stream and the flags of the frame whose body is coming
@@ -115,14 +115,14 @@ class GuardedYamux(yamux.Yamux):
         self._sealed.wire.abandon()
 
     async def watch(self) -> None:
-        """Wait for the end of the connection. One whose other end answers nothing for `PING_AFTER` + `PONG_PATIENCE`
+        """Wait for the end of the connection. One whose other end answers nothing for `PING_AFTER` + `PONG_TIMEOUT`
         seconds is ended. For one task at a time.
         """
         with suppress(Exception):  # of a write: it is over
             while self.alive:
                 self._ping_event = trio.Event()
                 await self._write_frame(_HEAD.pack(0, yamux.TYPE_PING, _SYN, 0, 0))
-                with trio.move_on_after(PONG_PATIENCE) as waiting:
+                with trio.move_on_after(PONG_TIMEOUT) as waiting:
                     await self._ping_event.wait()
                 if waiting.cancelled_caught:
                     log.info("a connection went silent")
@@ -283,7 +283,7 @@ class GuardedYamux(yamux.Yamux):
         if stream._pending_recv_release >= WINDOW // 2:
             granted, stream._pending_recv_release = stream._pending_recv_release, 0
             stream.recv_window += granted
-            with shielded(WRITE_PATIENCE), suppress(Exception):
+            with shielded(WRITE_TIMEOUT), suppress(Exception):
                 await stream.send_window_update(granted)
         return data
 
@@ -327,12 +327,12 @@ class GuardedYamux(yamux.Yamux):
         self.stream_events[stream.stream_id] = trio.Event()
 
     async def put(self, stream: yamux.YamuxStream, data: bytes) -> None:
-        """Write all of `data`. Raises MuxedStreamError, also where the other end makes no room for `WINDOW_PATIENCE`;
+        """Write all of `data`. Raises MuxedStreamError, also where the other end makes no room for `WINDOW_TIMEOUT`;
         ConnectionClosedError. Cancelled, part of it may be on its way."""
         sent = 0
         while sent < len(data):
             await self._until_window(stream)
-            piece = data[sent : sent + min(stream.send_window, _MOST_FRAME - 2 * _HEAD.size)]
+            piece = data[sent : sent + min(stream.send_window, _MAX_FRAME - 2 * _HEAD.size)]
             stream.send_window -= len(piece)
             sent += len(piece)
             head = self._acknowledgement(stream) + _HEAD.pack(0, yamux.TYPE_DATA, 0, stream.stream_id, len(piece))
@@ -344,7 +344,7 @@ class GuardedYamux(yamux.Yamux):
                 raise MuxedStreamError("Stream is closed for sending")
             if stream.send_window:
                 return
-            with trio.move_on_after(WINDOW_PATIENCE) as waiting:
+            with trio.move_on_after(WINDOW_TIMEOUT) as waiting:
                 await self._room.setdefault(stream.stream_id, trio.Event()).wait()
             if waiting.cancelled_caught:
                 raise MuxedStreamError("the other end makes no room")
@@ -380,13 +380,13 @@ class GuardedYamux(yamux.Yamux):
     def _begin(self, data: bytes) -> tuple[Callable[[bytes], Awaitable[None]], bytes]:
         """Write what goes at once, as nearly everything does: a scope would cost more. Gives (what writes the rest, the
         rest)."""
-        if isinstance(self._sealed, Sealed):
+        if isinstance(self._sealed, NoiseChannel):
             return self._sealed.wire.write, self._sealed.write_now(data)
         return self.secured_conn.write, data
 
     def goes_at_once(self, stream: yamux.YamuxStream, size: int) -> bool:
         """Whether `put` waits for nothing but room in the socket, and that for `patience` at most."""
-        return size <= min(stream.send_window, _MOST_FRAME - 2 * _HEAD.size) and not self._write_lock.locked()
+        return size <= min(stream.send_window, _MAX_FRAME - 2 * _HEAD.size) and not self._write_lock.locked()
 
     # --- the end of streams ----------------------------------------------------------------------------------------
 
@@ -421,7 +421,7 @@ class GuardedYamux(yamux.Yamux):
         """End a stream both ways, whatever state it is in; never raises, never waits long."""
         known = stream.stream_id in self.streams
         self.cut(stream)
-        with shielded(WRITE_PATIENCE), suppress(Exception):
+        with shielded(WRITE_TIMEOUT), suppress(Exception):
             if known:
                 await acknowledge(stream)
                 await self._write_frame(_HEAD.pack(0, yamux.TYPE_WINDOW_UPDATE, _RST, stream.stream_id, 0))

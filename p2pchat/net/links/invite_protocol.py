@@ -33,7 +33,7 @@ from p2pchat.core.names import join_name
 from p2pchat.core.primitives import equal
 from p2pchat.errors import LinkLost, P2PChatError, PeerError, Unreachable
 from p2pchat.net.frames import DEADLINE, FrameReader, write_frames
-from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT, Way, jittered
+from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT, DialTarget, jittered
 from p2pchat.net.name_book import NameBook
 from p2pchat.net.ports import Caller, Handler, Host, Stream
 
@@ -43,7 +43,7 @@ COMMIT_DEADLINE = 30.0
 """Seconds the other side may take to commit a first message."""
 
 
-class Offer(Protocol):
+class OfferedInvite(Protocol):
     """An invite of ours that somebody may prove to hold. `gone` is a wire reason, or None while it is open."""
 
     @property
@@ -72,10 +72,10 @@ class Offer(Protocol):
         ...
 
 
-class Doorkeeper(Protocol):
+class InviteCallbacks(Protocol):
     """Who the invites belong to: the engine."""
 
-    def offer(self, invite: bytes) -> Offer | None:
+    def offer(self, invite: bytes) -> OfferedInvite | None:
         """An invite of ours whose hello key is kept, a dead one too."""
         ...
 
@@ -125,7 +125,7 @@ class Joining:
     def __init__(
         self,
         host: Host,
-        keeper: Doorkeeper,
+        keeper: InviteCallbacks,
         nursery: trio.Nursery,
         random: Callable[[int], bytes],
         *,
@@ -141,7 +141,7 @@ class Joining:
         keeper.follow_offers(self._learn)
         host.recognize(self._recognize)
 
-    def join(self, contact: bytes, ways: Sequence[Way], hello_key: bytes) -> None:
+    def join(self, contact: bytes, ways: Sequence[DialTarget], hello_key: bytes) -> None:
         """Keep knocking until the first message is acked or the invite turns out to be gone; called again, try soon."""
         if (knocking := self._tasks.get(contact)) is not None:
             knocking.nudged.set()
@@ -154,7 +154,7 @@ class Joining:
         if (knocking := self._tasks.pop(contact, None)) is not None:
             knocking.scope.cancel()
 
-    async def _knock(self, contact: bytes, ways: list[Way], hello_key: bytes, knocking: _Knocking) -> None:
+    async def _knock(self, contact: bytes, ways: list[DialTarget], hello_key: bytes, knocking: _Knocking) -> None:
         hosts: dict[bytes, list[str]] = {}
         for peer, address in ways:
             hosts.setdefault(peer, []).append(address)
@@ -213,7 +213,7 @@ class Joining:
             offer = self._offer(invite)
             self._book.put(invite, () if offer is None else [(invite, offer.hello_key)])
 
-    def _offer(self, invite: bytes) -> Offer | None:
+    def _offer(self, invite: bytes) -> OfferedInvite | None:
         offer = self._keeper.offer(invite)
         return None if offer is None or offer.hidden != self._hidden else offer
 
@@ -222,7 +222,7 @@ class Joining:
         offer = None if found is None else self._offer(found[0])
         return None if offer is None or offer.doubtful else partial(self._accept, offer)
 
-    async def _accept(self, offer: Offer, stream: Stream) -> None:
+    async def _accept(self, offer: OfferedInvite, stream: Stream) -> None:
         reader = FrameReader(stream)
         try:
             hello = await reader.one()
@@ -259,6 +259,6 @@ class Joining:
         except P2PChatError as error:  # our own full disk, say: they knock again
             log.warning("a knock could not be answered: %s", type(error).__name__)
 
-    def _proves(self, hello: Frame, offer: Offer, peer: bytes) -> bool:
+    def _proves(self, hello: Frame, offer: OfferedInvite, peer: bytes) -> bool:
         expected = join_tag(offer.hello_key, "join", self._host.peer, peer)
         return hello.type == frames.HELLO and equal(hello.body, expected)

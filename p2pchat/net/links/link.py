@@ -36,13 +36,13 @@ PING_AFTER = 10.0
 LOST_AFTER = 25.0
 LET_GO_AFTER = 5.0
 """Seconds until a link over a circuit ends once there is a direct one: what is on its way on it arrives."""
-MOST_QUEUED = 4096
+MAX_QUEUED = 4096
 """Frames that may wait on one link: the engine's window keeps far below; more means a peer that takes nothing."""
 
 log = logging.getLogger(__name__)
 
 
-class Wire(Protocol):
+class LinkCallbacks(Protocol):
     """Who the links belong to: the engine."""
 
     def pairs(self, contact: bytes) -> Sequence[Pair]:
@@ -93,7 +93,7 @@ class Link:
 
     def post(self, frames: Sequence[Frame]) -> bool:
         """Queue frames for writing; False if this link does not take any more."""
-        if len(self.queue) + len(frames) > MOST_QUEUED:
+        if len(self.queue) + len(frames) > MAX_QUEUED:
             return False
         self.queue.extend(frames)
         self.wake.set()
@@ -105,7 +105,7 @@ class Links:
     To all else this host is a stranger.
     """
 
-    def __init__(self, host: Host, wire_end: Wire, *, hidden: bool = False) -> None:
+    def __init__(self, host: Host, wire_end: LinkCallbacks, *, hidden: bool = False) -> None:
         self._host = host
         self._wire = wire_end
         self._hidden = hidden

@@ -26,7 +26,7 @@ ROUNDS_AT_ONCE = 64
 ROUND_SECONDS = 0.05
 """Seconds between two rounds of all contacts together, once `ROUNDS_AT_ONCE` were begun: a round costs 1 ms or two."""
 
-Way = tuple[bytes, str]
+DialTarget = tuple[bytes, str]
 """(transport key, address)"""
 
 
@@ -37,7 +37,7 @@ def jittered(seconds: float, random: Callable[[int], bytes]) -> float:
 
 @dataclass(eq=False)
 class _Wanted:
-    ways: list[Way]
+    ways: list[DialTarget]
     turn: float | None = None
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     nudged: trio.Event = field(default_factory=trio.Event)
@@ -59,7 +59,7 @@ class _Pace:
         return self._next
 
 
-class Reach:
+class Reconnector:
     """Keeps links to the contacts it is told of."""
 
     def __init__(self, links: Links, nursery: trio.Nursery, random: Callable[[int], bytes]) -> None:
@@ -70,7 +70,7 @@ class Reach:
         self._pace = _Pace()
         links.each(self._came)
 
-    def want(self, contact: bytes, ways: Sequence[Way]) -> None:
+    def want(self, contact: bytes, ways: Sequence[DialTarget]) -> None:
         """Keep a link to the contact by these ways; called again, it takes the new ways and tries at once."""
         wanted = self._wanted.get(contact)
         if wanted is None:

@@ -37,8 +37,8 @@ from p2pchat.errors import CannotOpen, LinkLost, P2PChatError, PeerError, Refuse
 from p2pchat.net import addresses as addr
 from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT, jittered
 from p2pchat.net.mailbox import stream as mailstream
-from p2pchat.net.mailbox.deposit import Deposit, Depositing, Deposits
-from p2pchat.net.mailbox.fetch import Collecting, Watched
+from p2pchat.net.mailbox.deposit import DepositBacklog, Depositing, DepositRequest
+from p2pchat.net.mailbox.fetch import Collecting, WatchedQueue
 from p2pchat.net.mailbox.shares import Share, Shares
 from p2pchat.net.mailbox.stream import MailStream, SaidHour
 from p2pchat.net.ports import Host
@@ -61,7 +61,7 @@ ALONE_TURN = 300.0
 """Seconds between two turns of what is not watched, where there is one stream for everything."""
 _MAX_REFUSED = 3  # further streams, one after the other, before that
 _LINGER = 5.0  # seconds in which the last deletes go out where nothing is watched any more
-_MOST_ADDRESSES = 4
+_MAX_ADDRESSES = 4
 _GOOD = 30.0  # seconds after which a stream that ended counts as one that worked
 _PROBLEMS: dict[type[P2PChatError], str] = {
     CannotOpen: "it does not keep to the protocol",
@@ -69,7 +69,7 @@ _PROBLEMS: dict[type[P2PChatError], str] = {
 }
 
 
-class Mail(Protocol):
+class MailboxCallbacks(Protocol):
     """Who is told what comes of the mailboxes: the engine. Nothing here raises."""
 
     # `relay` is the name of a mailbox, as `Relay.mailbox` says it
@@ -95,7 +95,7 @@ class Mail(Protocol):
         ...
 
 
-class Mailbox:
+class MailboxClient:
     """What is watched and deposited at one relay; `keep` does it. clock: ms since the epoch.
 
     known: how the relay is used, which does not change. with_host: the host to go from, for as long as the mailbox is
@@ -107,7 +107,7 @@ class Mailbox:
         known: Relay,
         with_host: Callable[[], AbstractAsyncContextManager[Host]],
         circuits: Callable[[], Sequence[str]],
-        mail: Mail,
+        mail: MailboxCallbacks,
         nursery: trio.Nursery,
         clock: Callable[[], int],
         random: Callable[[int], bytes],
@@ -133,7 +133,7 @@ class Mailbox:
         self._refused = 0
         self._alone_until = -math.inf
         self._more: trio.Nursery | None = None
-        self._deposits = Deposits()
+        self._deposits = DepositBacklog()
         self._wanted_until = -math.inf
         self._attempted = -math.inf
         self._waiting = False
@@ -189,7 +189,7 @@ class Mailbox:
         left = [
             number
             for number, blob in blobs
-            if self._waiting or not self._deposits.add(Deposit(number, queue, hours, blob))
+            if self._waiting or not self._deposits.add(DepositRequest(number, queue, hours, blob))
         ]
         if left:
             self._nursery.start_soon(self._give_back, left)
@@ -322,7 +322,7 @@ class Mailbox:
                 continue
             if addr.parse_target(address).relay is None:
                 found.append(address)
-        return addr.with_twins(found[:_MOST_ADDRESSES], chosen=self._chosen), b"" if relay is None else relay.token
+        return addr.with_twins(found[:_MAX_ADDRESSES], chosen=self._chosen), b"" if relay is None else relay.token
 
     async def _carry(self, stream: MailStream) -> None:
         """One stream, until it ends."""
@@ -473,13 +473,13 @@ class Mailbox:
             if self._alone and self._shares.turns.due():
                 stream.end()
 
-    async def _read(self, due: Sequence[Watched]) -> Sequence[Watched]:
+    async def _read(self, due: Sequence[WatchedQueue]) -> Sequence[WatchedQueue]:
         """Read these once; in which of them there was something."""
         stream = await (self._connect() if self._alone else self._connect_more())
         collecting = Collecting(
             stream, self._shares.turns.made_up, partial(self._mail.collected, self._name), follow=False
         )
-        found: list[Watched] = []
+        found: list[WatchedQueue] = []
 
         async def until_read() -> None:
             found.extend(await collecting.read())

@@ -17,12 +17,12 @@ from p2pchat.core.primitives import sign_public
 from p2pchat.core.relays import TheirQueue
 from p2pchat.net.mailbox.stream import MailStream
 
-MOST_WAITING = 4096
-MOST_WAITING_BYTES = 32 << 20
+MAX_WAITING = 4096
+MAX_WAITING_BYTES = 32 << 20
 """What may wait for one relay, those included that it has not answered yet."""
-MOST_UNANSWERED = 1 << 20
+MAX_UNANSWERED = 1 << 20
 """Bytes that may be on their way on one stream, above which the next one waits."""
-MOST_STAMP_BITS = 26
+MAX_STAMP_BITS = 26
 """A minute's work; what costs more is not paid."""
 MAX_CROWDED_STAMP_BITS = 22
 """What is paid for a deposit that is not at an invite: four seconds. A relay that asks for more would have us work for
@@ -38,7 +38,7 @@ Report = Callable[[Sequence[tuple[int, int]]], None]
 
 
 @dataclass(eq=False, frozen=True, slots=True)
-class Deposit:
+class DepositRequest:
     """A blob for a queue. number: the caller's."""
 
     number: int
@@ -47,28 +47,28 @@ class Deposit:
     blob: bytes
 
 
-class Deposits:
+class DepositBacklog:
     """What one relay is to be given, on whatever stream. `waiting`: what was not begun with on this one."""
 
     def __init__(self) -> None:
-        self.waiting: deque[Deposit] = deque()
-        self._unreported: dict[Deposit, None] = {}
+        self.waiting: deque[DepositRequest] = deque()
+        self._unreported: dict[DepositRequest, None] = {}
         self._size = 0
 
     def __len__(self) -> int:
         return len(self._unreported)
 
-    def add(self, deposit: Deposit) -> bool:
+    def add(self, deposit: DepositRequest) -> bool:
         """False where there is no room for it."""
         size = self._size + len(deposit.blob)
-        if len(self._unreported) >= MOST_WAITING or size > MOST_WAITING_BYTES:
+        if len(self._unreported) >= MAX_WAITING or size > MAX_WAITING_BYTES:
             return False
         self._size = size
         self._unreported[deposit] = None
         self.waiting.append(deposit)
         return True
 
-    def settled(self, deposit: Deposit) -> None:
+    def settled(self, deposit: DepositRequest) -> None:
         """What became of it is being reported."""
         del self._unreported[deposit]
         self._size -= len(deposit.blob)
@@ -92,7 +92,7 @@ class Depositing:
     def __init__(
         self,
         stream: MailStream,
-        deposits: Deposits,
+        deposits: DepositBacklog,
         report: Report,
         clock: Callable[[], int],
         random: Callable[[int], bytes],
@@ -105,9 +105,9 @@ class Depositing:
         self._handles: dict[TheirQueue, int] = {}
         self._crowded_at = trio.current_time() if stream.hello.crowded else -UNSTAMPED_AFTER_SECONDS
         self._codes: dict[int, int] = {}  # of handles that the relay has refused
-        self._to_stamp: deque[Deposit] = deque()
-        self._stamped: deque[tuple[Deposit, int]] = deque()
-        self._sent: dict[int, tuple[Deposit, int]] = {}  # with their stamps
+        self._to_stamp: deque[DepositRequest] = deque()
+        self._stamped: deque[tuple[DepositRequest, int]] = deque()
+        self._sent: dict[int, tuple[DepositRequest, int]] = {}  # with their stamps
         self._sent_bytes = 0
         self._changed = trio.lowlevel.ParkingLot()
         self._stampless = trio.lowlevel.ParkingLot()
@@ -126,7 +126,7 @@ class Depositing:
 
     def _send(self) -> None:
         waiting = self._deposits.waiting
-        while self._sent_bytes < MOST_UNANSWERED:
+        while self._sent_bytes < MAX_UNANSWERED:
             while waiting and (waiting[0].queue.flags & words.STAMPED or self._crowded):
                 self._to_stamp.append(waiting.popleft())
                 self._stampless.unpark_all()
@@ -146,7 +146,7 @@ class Depositing:
                 waiting.popleft()
             self._put(deposit, stamp)
 
-    def _put(self, deposit: Deposit, stamp: int) -> None:
+    def _put(self, deposit: DepositRequest, stamp: int) -> None:
         handle = self._handles[deposit.queue]
         if handle in self._codes:
             self._tell([(deposit, self._codes[handle])])
@@ -178,7 +178,7 @@ class Depositing:
             while not self._to_stamp:
                 await self._stampless.park()
             deposit = self._to_stamp.popleft()
-            bits, most = self._stream.hello.stamp_bits, MOST_STAMP_BITS
+            bits, most = self._stream.hello.stamp_bits, MAX_STAMP_BITS
             if not deposit.queue.flags & words.STAMPED:
                 bits, most = words.crowded_bits(bits, deposit.blob), MAX_CROWDED_STAMP_BITS
             if bits > most:
@@ -192,7 +192,7 @@ class Depositing:
         """Whether the relay wants a stamp for every deposit, as far as we know."""
         return trio.current_time() - self._crowded_at < UNSTAMPED_AFTER_SECONDS
 
-    async def _stamp(self, deposit: Deposit, bits: int) -> int:
+    async def _stamp(self, deposit: DepositRequest, bits: int) -> int:
         hello, qid = self._stream.hello, deposit.queue.queue.id
         begin = 1 + int.from_bytes(self._random(6), "big")  # a stamp is worth one deposit, also of the same blob
         while True:
@@ -218,8 +218,8 @@ class Depositing:
 
     def results(self, results: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
         """Answers came; those which are to something else."""
-        done: list[tuple[Deposit, int]] = []
-        unpaid: list[Deposit] = []
+        done: list[tuple[DepositRequest, int]] = []
+        unpaid: list[DepositRequest] = []
         others: list[tuple[int, int]] = []
         for number, code in results:
             deposit, stamp = self._sent.pop(number, (None, 0))
@@ -241,7 +241,7 @@ class Depositing:
             self.look()
         return others
 
-    def _tell(self, done: Sequence[tuple[Deposit, int]]) -> None:
+    def _tell(self, done: Sequence[tuple[DepositRequest, int]]) -> None:
         for deposit, _ in done:
             self._deposits.settled(deposit)
         self._report([(deposit.number, code) for deposit, code in done])

@@ -26,9 +26,9 @@ PAGE = 2 << 20
 """Bytes of blobs in one answer, at most."""
 ROOM = 4 * PAGE
 """Bytes that may wait to be taken, pages that were asked for included; above it the stream is not read."""
-MOST_PUSHED = 256
+MAX_PUSHED = 256
 """Blobs that a relay may push without a `delete` of ours."""
-MOST_PLACE = (1 << 63) - 1
+MAX_PLACE = (1 << 63) - 1
 """Places go to a database, whose integers are signed."""
 GATHER = 0.05
 """Seconds between two deletes in the same queue."""
@@ -40,7 +40,7 @@ Collected = Callable[[bytes, Sequence[tuple[int, bytes]]], Awaitable[None]]
 
 
 @dataclass(eq=False, slots=True)
-class Watched:
+class WatchedQueue:
     """A queue we collect from, on whatever stream. taken: the last place on our disk; deleted: the last place that the
     relay has deleted; dropped: we do not watch it any more; made_up: nobody has ever heard of it.
     """
@@ -66,13 +66,13 @@ class MadeUp:
 
     def __init__(self, random: Callable[[int], bytes]) -> None:
         self._random = random
-        self._made: list[Watched] = []
+        self._made: list[WatchedQueue] = []
 
-    def get(self, begin: int, count: int) -> list[Watched]:
+    def get(self, begin: int, count: int) -> list[WatchedQueue]:
         """So many, after the first `begin`."""
         while len(self._made) < begin + count:
             own = OwnQueue(self._random(32), sign_public(self._random(32)))
-            self._made.append(Watched(own, made_up=True))
+            self._made.append(WatchedQueue(own, made_up=True))
         return self._made[begin : begin + count]
 
 
@@ -83,7 +83,7 @@ class _Opened:
     """
 
     handle: int
-    watched: Watched
+    watched: WatchedQueue
     seen: int
     following: bool = False
     deleting: bool = False
@@ -117,7 +117,7 @@ class Collecting:
         self._queues: dict[bytes, _Opened] = {}
         self._to_fetch: deque[list[_Opened]] = deque()
         self._fetches: deque[_Fetch] = deque()
-        self._held: dict[Watched, list[tuple[int, bytes]]] = {}
+        self._held: dict[WatchedQueue, list[tuple[int, bytes]]] = {}
         self._size = 0
         self._pushed = 0
         self._to_delete: dict[_Opened, None] = {}
@@ -128,9 +128,9 @@ class Collecting:
 
     # --- what we want
 
-    def watch(self, queues: Iterable[Watched]) -> None:
+    def watch(self, queues: Iterable[WatchedQueue]) -> None:
         """Collect from these besides. The stream ends, to begin anew, where they have no room on it."""
-        new: list[Watched] = []
+        new: list[WatchedQueue] = []
         for watched in queues:
             opened = self._queues.get(watched.qid)
             if opened is None:
@@ -150,7 +150,7 @@ class Collecting:
             self._to_fetch.append([self._open(watched) for watched in new[start : start + words.QUEUES_A_FETCH]])
         self._fetch()
 
-    def _open(self, watched: Watched) -> _Opened:
+    def _open(self, watched: WatchedQueue) -> _Opened:
         handle = self._stream.open(words.TO_FETCH, watched.own.fetch_seed, watched.queue)
         opened = _Opened(handle, watched, watched.taken)
         self._opened[handle] = self._queues[watched.qid] = opened
@@ -162,7 +162,7 @@ class Collecting:
         pages = sum(PAGE for fetch in self._fetches if fetch.want)
         while self._to_fetch and self._size + pages + PAGE <= ROOM:
             pages += PAGE
-            self._ask(self._to_fetch.popleft(), words.MOST_WANTED)
+            self._ask(self._to_fetch.popleft(), words.MAX_WANTED)
 
     def _ask(self, group: list[_Opened], want: int) -> None:
         fetch = _Fetch(self._stream.number(), group, want)
@@ -213,11 +213,11 @@ class Collecting:
         elif opened is not None and opened.following:
             opened.pushed.append(blob.place)
             self._pushed += 1
-            if self._pushed > MOST_PUSHED:
+            if self._pushed > MAX_PUSHED:
                 raise CannotOpen
         else:
             raise CannotOpen
-        if opened.watched.made_up or not opened.seen < blob.place <= MOST_PLACE:
+        if opened.watched.made_up or not opened.seen < blob.place <= MAX_PLACE:
             raise CannotOpen
         opened.seen = blob.place
         if opened.watched.dropped:
@@ -280,7 +280,7 @@ class Collecting:
             self._freed.unpark_all()
             self._fetch()
 
-    async def read(self) -> list[Watched]:
+    async def read(self) -> list[WatchedQueue]:
         """Wait until all that lies there is on our disk and deleted, for some seconds at most; where there was
         something.
         """
@@ -291,14 +291,14 @@ class Collecting:
                 await self._freed.park()
         return [opened.watched for opened in self._found]
 
-    def taken(self, watched: Watched) -> None:
+    def taken(self, watched: WatchedQueue) -> None:
         """What came up to `watched.taken` is on our disk."""
         opened = self._queues.get(watched.qid)
         if opened is not None and watched.taken > watched.deleted:
             self._to_delete[opened] = None
             self._freed.unpark_all()
 
-    def find(self, qid: bytes) -> Watched | None:
+    def find(self, qid: bytes) -> WatchedQueue | None:
         """A queue on this stream."""
         opened = self._queues.get(qid)
         return None if opened is None else opened.watched

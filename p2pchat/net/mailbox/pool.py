@@ -8,20 +8,20 @@ from functools import partial
 
 import trio
 
-from p2pchat.core.mailbox import MOST_TOKEN
+from p2pchat.core.mailbox import MAX_TOKEN
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, TheirQueue
 from p2pchat.errors import BadAddress, CannotOpen
 from p2pchat.net import addresses
 from p2pchat.net.circuit_only_host import circuits_by
-from p2pchat.net.mailbox.client import Mail, Mailbox
+from p2pchat.net.mailbox.client import MailboxCallbacks, MailboxClient
 from p2pchat.net.ports import Host
 
 NewHost = Callable[[], AbstractAsyncContextManager[Host]]
 """A running host with a transport key that nobody has seen, which listens nowhere, until the end of the context."""
 
 
-class Mailboxes:
-    """One `Mailbox` for each way in which a relay is used (`Relay.mailbox`), in `nursery`. Nothing here waits or
+class MailboxPool:
+    """One `MailboxClient` for each way in which a relay is used (`Relay.mailbox`), in `nursery`. Nothing here waits or
     raises; what comes of it is told to `mail`.
 
     clock: ms since the epoch. host: from where relays are met, but for the mail of hidden contacts: each mailbox of
@@ -32,7 +32,7 @@ class Mailboxes:
     def __init__(
         self,
         host: Host,
-        mail: Mail,
+        mail: MailboxCallbacks,
         nursery: trio.Nursery,
         clock: Callable[[], int],
         random: Callable[[int], bytes],
@@ -46,7 +46,7 @@ class Mailboxes:
         self._nursery = nursery
         self._clock = clock
         self._random = random
-        self._mailboxes: dict[bytes, Mailbox] = {}
+        self._mailboxes: dict[bytes, MailboxClient] = {}
 
     def watch(self, relay: Relay, queues: Sequence[OwnQueue]) -> None:
         """Collect from these queues at a relay, after their `after`, and from no others; an empty list ends it."""
@@ -80,8 +80,8 @@ class Mailboxes:
         token = word.encode("utf-8", "surrogatepass")
         if addresses.parse_target(address).relay is not None:
             raise BadAddress("A relay cannot be reached by another relay")
-        if len(token) > MOST_TOKEN:
-            raise BadAddress(f"A relay's token has at most {MOST_TOKEN} bytes")
+        if len(token) > MAX_TOKEN:
+            raise BadAddress(f"A relay's token has at most {MAX_TOKEN} bytes")
         if self.is_us(peer):
             raise BadAddress("That is this node itself")
         return Relay(peer, (addresses.pack(address),), token)
@@ -97,10 +97,10 @@ class Mailboxes:
         except CannotOpen:  # of a kind that is not known here
             return f"/p2p/{addresses.peer_id(relay.peer)}"
 
-    def _of(self, relay: Relay) -> Mailbox:
+    def _of(self, relay: Relay) -> MailboxClient:
         mailbox = self._mailboxes.get(relay.mailbox)
         if mailbox is None:
-            mailbox = Mailbox(
+            mailbox = MailboxClient(
                 relay,
                 partial(self._host_for, relay),
                 partial(self._circuits_to, relay.peer),
@@ -123,6 +123,6 @@ class Mailboxes:
     def _circuits_to(self, peer: bytes) -> list[str]:
         return circuits_by(self._relays(), peer)
 
-    async def _keep(self, name: bytes, mailbox: Mailbox) -> None:
+    async def _keep(self, name: bytes, mailbox: MailboxClient) -> None:
         await mailbox.keep()
         del self._mailboxes[name]

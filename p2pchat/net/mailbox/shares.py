@@ -15,7 +15,7 @@ from math import inf
 import trio
 
 from p2pchat.core.relays import OwnQueue
-from p2pchat.net.mailbox.fetch import Collecting, MadeUp, Watched
+from p2pchat.net.mailbox.fetch import Collecting, MadeUp, WatchedQueue
 
 MAX_WATCHED = 640
 """Queues that are watched on one stream: it has room for 1,024, and some are for deposits and for changes."""
@@ -34,7 +34,7 @@ class Share:
     """What is watched on one stream after the other."""
 
     def __init__(self, random: Callable[[int], bytes]) -> None:
-        self.queues: dict[bytes, Watched] = {}
+        self.queues: dict[bytes, WatchedQueue] = {}
         self.made_up = MadeUp(random)
         self.collecting: Collecting | None = None
         self.left = trio.Event()
@@ -45,29 +45,29 @@ class Share:
         return len(self.queues) < MAX_WATCHED
 
 
-class Turns:
+class ReadRotation:
     """What is read in turn. `changed` is set when something was added."""
 
     def __init__(self, random: Callable[[int], bytes]) -> None:
-        self.queues: dict[bytes, Watched] = {}
+        self.queues: dict[bytes, WatchedQueue] = {}
         self.made_up = MadeUp(random)
         self.changed = trio.Event()
         self._at: dict[bytes, float] = {}
         self._wait: dict[bytes, float] = {}
 
-    def add(self, watched: Watched) -> None:
+    def add(self, watched: WatchedQueue) -> None:
         """Read this one too, soon."""
         self.queues[watched.qid] = watched
         self._at[watched.qid] = -inf
         self.changed.set()
 
-    def drop(self, qid: bytes) -> Watched | None:
+    def drop(self, qid: bytes) -> WatchedQueue | None:
         """Not any more."""
         self._at.pop(qid, None)
         self._wait.pop(qid, None)
         return self.queues.pop(qid, None)
 
-    def due(self) -> list[Watched]:
+    def due(self) -> list[WatchedQueue]:
         """Whose turn it is, as many as a stream has room for: those that contacts are told of, then the newest."""
         now = trio.current_time()
         due = [watched for watched in self.queues.values() if self._at[watched.qid] <= now]
@@ -77,7 +77,7 @@ class Turns:
         """When it is somebody's turn."""
         return min(self._at.values(), default=inf)
 
-    def had(self, read: Iterable[Watched], found: Iterable[Watched]) -> None:
+    def had(self, read: Iterable[WatchedQueue], found: Iterable[WatchedQueue]) -> None:
         """These had their turn; in some of them there was something."""
         now, full = trio.current_time(), {watched.qid for watched in found}
         for qid in [watched.qid for watched in read if watched.qid in self.queues]:
@@ -93,18 +93,18 @@ class Shares:
 
     def __init__(self, random: Callable[[int], bytes], grown: Callable[[Share], object]) -> None:
         self.first = Share(random)
-        self.turns = Turns(random)
+        self.turns = ReadRotation(random)
         self.max_streams = MAX_STREAMS
         self._random = random
         self._grown = grown
         self._shares = [self.first]
         self._of: dict[bytes, Share | None] = {}
-        self._by_keys: dict[_Keys, Watched] = {}
+        self._by_keys: dict[_Keys, WatchedQueue] = {}
 
     def __bool__(self) -> bool:
         return bool(self._of)
 
-    def __iter__(self) -> Iterator[Watched]:
+    def __iter__(self) -> Iterator[WatchedQueue]:
         return iter(list(self._by_keys.values()))
 
     @property
@@ -112,7 +112,7 @@ class Shares:
         """All but the first."""
         return self._shares[1:]
 
-    def find(self, qid: bytes) -> tuple[Watched, Collecting | None] | None:
+    def find(self, qid: bytes) -> tuple[WatchedQueue, Collecting | None] | None:
         """A queue that is watched, or was on a stream that lives; and who collects from it now."""
         if qid in self._of:
             share = self._of[qid]
@@ -128,11 +128,11 @@ class Shares:
         """Collect from some more queues, or with what is known of them now; from others no more."""
         for qid in drop:
             self._drop(qid)
-        new: dict[Share, list[Watched]] = {}
+        new: dict[Share, list[WatchedQueue]] = {}
         for own in sorted(add, key=lambda own: (own.retired != 0, -own.retired)):
             watched = self._by_keys.get(_keys(own))
             if watched is None:
-                watched = self._by_keys[_keys(own)] = Watched(own)
+                watched = self._by_keys[_keys(own)] = WatchedQueue(own)
                 share = self._place(watched)
                 if share is not None:
                     new.setdefault(share, []).append(watched)
@@ -181,7 +181,7 @@ class Shares:
             self._of[watched.qid] = share
             share.queues[watched.qid] = watched
 
-    def _place(self, watched: Watched) -> Share | None:
+    def _place(self, watched: WatchedQueue) -> Share | None:
         """Give a queue its place; None where it is read in turn."""
         share = self._room_for(watched)
         self._of[watched.qid] = share
@@ -191,7 +191,7 @@ class Shares:
             share.queues[watched.qid] = watched
         return share
 
-    def _room_for(self, watched: Watched) -> Share | None:
+    def _room_for(self, watched: WatchedQueue) -> Share | None:
         known = [one for one in self._shares if one.collecting is not None and one.collecting.find(watched.qid)]
         for share in (*known, *self._shares[: self.max_streams]):
             if share.has_room:
@@ -212,12 +212,12 @@ class Shares:
         self._grown(share)
         return share
 
-    def _let_turn(self, watched: Watched) -> None:
+    def _let_turn(self, watched: WatchedQueue) -> None:
         del self.first.queues[watched.qid]
         self._of[watched.qid] = None
         self.turns.add(watched)
 
-    def _fill(self, new: dict[Share, list[Watched]]) -> None:
+    def _fill(self, new: dict[Share, list[WatchedQueue]]) -> None:
         """Where there is room again, watch what had to take turns."""
         waiting = sorted(self.turns.queues.values(), key=lambda one: (one.own.retired != 0, -one.own.retired))
         shares = self._shares[: self.max_streams]

@@ -26,9 +26,9 @@ STUCK_AFTER = 120.0
 """Seconds without the answer, from a relay that says other things all the time."""
 LOOK = 5.0
 """Seconds between two looks at these."""
-MOST_QUEUED = 8192
+MAX_QUEUED = 8192
 """Frames that may wait to be written: all that we do is bounded far below, but for what a relay makes us say."""
-MOST_PINGS = 64
+MAX_PINGS = 64
 """Pings that a relay may send at once, and then one a second."""
 
 
@@ -100,7 +100,7 @@ class MailStream:
 
     def post(self, kind: int, body: bytes) -> None:
         """Write this frame after what waits already."""
-        if len(self._queue) >= MOST_QUEUED:
+        if len(self._queue) >= MAX_QUEUED:
             self.end(LinkLost("it takes nothing"))
             return
         self._queue.append(Frame(kind, body))
@@ -126,7 +126,7 @@ class MailStream:
     @property
     def room(self) -> int:
         """How many queues can still be opened on it."""
-        return words.MOST_HANDLES - self.opens
+        return words.MAX_HANDLES - self.opens
 
     def open(self, role: int, seed: bytes, queue: Queue) -> int:
         """Open a queue, with the private key for this role; its handle. There has to be room."""
@@ -198,7 +198,7 @@ class MailStream:
 
     def _pinged(self) -> None:
         self._pings += 1
-        if self._pings > MOST_PINGS + trio.current_time() - self._began:
+        if self._pings > MAX_PINGS + trio.current_time() - self._began:
             raise CannotOpen
         self.post(words.PONG, b"")
 

@@ -34,7 +34,7 @@ log = logging.getLogger("p2pchat.net")
 LASTING_SECONDS = 15.0
 """How long a circuit must have been there to count as one that its target wants: targets wait 10 s for a proof."""
 _SWEEP = 30.0
-_MOST_TOLD = 4
+_MAX_TOLD = 4
 REASONS = tuple(
     circuit_messages.name(status)
     for status in (
@@ -225,7 +225,7 @@ class CircuitRelay:
                 told.append(addr.pack_full(self._host.peer, address))
             except BadAddress:
                 continue
-        return told[:_MOST_TOLD]
+        return told[:_MAX_TOLD]
 
     def _limit(self) -> Limit | None:
         """As the specification tells it: none, where nothing is limited."""

@@ -28,14 +28,14 @@ from p2pchat.net.ports import Caller, Handler, RelayedHost, Stream
 log = logging.getLogger("p2pchat.net")
 
 REFRESH = 0.75
-MOST_CIRCUITS = 64
+MAX_CIRCUITS = 64
 """Circuits to us that one relay may have open."""
 _SHORTEST, _LONGEST = 120, 24 * 3600  # what a relay may say about its reservation's time, in seconds
 _GOOD = 30.0  # seconds after which a reservation that ended counts as one that worked
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class RelayAccess:
     """Of a relay: its addresses with its pass, best first, and its token, b"" for none."""
 
     addresses: tuple[str, ...]
@@ -44,7 +44,7 @@ class Known:
 
 @dataclass(eq=False)
 class _Wanted:
-    known: Known
+    known: RelayAccess
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     nudged: trio.Event = field(default_factory=trio.Event)
     held: bool = False
@@ -70,12 +70,12 @@ class Reservations:
         self._wanted: dict[bytes, _Wanted] = {}
         host.recognize(self._recognize)
 
-    def want(self, relay: bytes, known: Known) -> None:
+    def want(self, relay: bytes, known: RelayAccess) -> None:
         """Keep a reservation at a relay; called again, it goes by what is known now and tries at once."""
         wanted = self._wanted.get(relay)
         if wanted is None:
             wanted = self._wanted[relay] = _Wanted(known)
-            self._host.expect_circuits(relay, MOST_CIRCUITS)
+            self._host.expect_circuits(relay, MAX_CIRCUITS)
             self._nursery.start_soon(self._keep, relay, wanted)
         else:
             wanted.known = known

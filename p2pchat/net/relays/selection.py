@@ -1,6 +1,6 @@
 """At which of our relays we can be reached: two of the list, another where one of these does not answer.
 
-The first two are taken. One that has not answered for `PATIENCE` gets company from further down the list; as soon as
+The first two are taken. One that has not answered for `TIMEOUT` gets company from further down the list; as soon as
 two hold, the others are let go. So a list of two is kept whatever happens, and a longer one moves on from what is dead.
 """
 
@@ -12,11 +12,11 @@ from math import inf
 import trio
 
 from p2pchat.net.ports import RelayedHost
-from p2pchat.net.relays.reservations import Known, Reservations
+from p2pchat.net.relays.reservations import RelayAccess, Reservations
 
 AT_ONCE = 2
 """Relays to be reached by at the same time: the end of one is not noticed by those who dial."""
-PATIENCE = 5.0
+TIMEOUT = 5.0
 """Seconds a relay may take to answer before the next one is asked too."""
 
 
@@ -33,13 +33,13 @@ class Relays:
     ) -> None:
         self._kept = Reservations(host, nursery, clock, random, self._moved)
         self._changed = changed
-        self._relays: dict[bytes, Known] = {}
+        self._relays: dict[bytes, RelayAccess] = {}
         self._asked: dict[bytes, float] = {}  # until when there is hope for one that does not hold
         self._ways: tuple[str, ...] = ()
         self._wake = trio.Event()
         nursery.start_soon(self._run)
 
-    def use(self, relays: Mapping[bytes, Known]) -> None:
+    def use(self, relays: Mapping[bytes, RelayAccess]) -> None:
         """Be reached by some of these, by their transport keys, best first."""
         for relay in self._asked.keys() - relays.keys():
             self._leave(relay)
@@ -79,10 +79,10 @@ class Relays:
             return
         for relay, until in self._asked.items():
             if until == inf and relay not in held:  # it has just been lost
-                self._asked[relay] = now + PATIENCE
+                self._asked[relay] = now + TIMEOUT
         hopeful = sum(until > now for until in self._asked.values())
         for relay in [relay for relay in self._relays if relay not in self._asked][: max(0, AT_ONCE - hopeful)]:
-            self._asked[relay] = now + PATIENCE
+            self._asked[relay] = now + TIMEOUT
             self._kept.want(relay, self._relays[relay])
 
     def _leave(self, relay: bytes) -> None:

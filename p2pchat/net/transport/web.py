@@ -35,7 +35,7 @@ _PAGE = (
 )
 
 
-class Source(Protocol):
+class RequestStream(Protocol):
     """Where a request comes from, and its answer goes: a stream of trio's."""
 
     async def receive_some(self, max_bytes: int | None = None, /) -> bytes | bytearray:
@@ -77,7 +77,7 @@ class _Wrong(Exception):
         self.status = status
 
 
-async def until_upgrade(stream: Source, head: bytes, path: str) -> tuple[Head, bytes] | None:
+async def until_upgrade(stream: RequestStream, head: bytes, path: str) -> tuple[Head, bytes] | None:
     """Answer what comes until somebody asks for the WebSocket: the head of that request, and what came behind it.
 
     head: what was received already. path: the only one at which there is a WebSocket; "/": at any. None where the
@@ -100,7 +100,7 @@ async def until_upgrade(stream: Source, head: bytes, path: str) -> tuple[Head, b
     return None
 
 
-async def _request(stream: Source, head: bytes) -> tuple[Head | None, bytes]:
+async def _request(stream: RequestStream, head: bytes) -> tuple[Head | None, bytes]:
     """The next request's head and what came behind it; None at the end of the stream."""
     head = head.lstrip(b"\r\n")
     while True:
@@ -141,7 +141,7 @@ def _parsed(raw: bytes) -> Head:
     return Head(matched[1].decode("ascii"), matched[2].decode("latin-1"), minor, headers, raw)
 
 
-async def _without_body(stream: Source, request: Head, rest: bytes) -> bytes:
+async def _without_body(stream: RequestStream, request: Head, rest: bytes) -> bytes:
     """What follows the request's body, which is read and forgotten."""
     if request.method == "TRACE":
         raise _Wrong(405)

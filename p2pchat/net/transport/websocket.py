@@ -22,9 +22,9 @@ from p2pchat.net.transport.pipes import CHUNK
 from p2pchat.net.transport.websocket_frames import BINARY, CLOSE, PING, BadFrame, Decoder, encode
 
 _END_OF_HEAD = b"\r\n\r\n"
-_CLOSE_PATIENCE = 1.0
+_CLOSE_TIMEOUT = 1.0
 _NORMAL = (1000).to_bytes(2, "big")  # why a connection is closed (RFC 6455, §7.4)
-_PONG_PATIENCE = 10.0
+_PONG_TIMEOUT = 10.0
 MAX_UNREAD = 2**20
 """Bytes behind a refused request that are read and forgotten."""
 
@@ -81,7 +81,7 @@ class WebSocket:
 
     async def _pong(self, data: bytes) -> None:
         """Not to be cancelled: half a frame would break everything after it."""
-        with trio.CancelScope(deadline=trio.current_time() + _PONG_PATIENCE, shield=True) as scope:
+        with trio.CancelScope(deadline=trio.current_time() + _PONG_TIMEOUT, shield=True) as scope:
             await self._send(websocket_frames.PONG, data)
         if scope.cancelled_caught:
             raise trio.BrokenResourceError
@@ -95,7 +95,7 @@ class WebSocket:
 
     async def close(self) -> None:
         try:
-            with trio.move_on_after(_CLOSE_PATIENCE), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            with trio.move_on_after(_CLOSE_TIMEOUT), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                 await self._send(CLOSE, _NORMAL)
         finally:
             self._cut()
@@ -130,7 +130,7 @@ async def accept(stream: trio.SocketStream, head: bytes, path: str) -> tuple[Web
 
 async def _linger(stream: trio.SocketStream) -> None:
     """Let the answer arrive: closing with bytes unread would turn it into a reset on its way."""
-    with suppress(trio.BrokenResourceError, trio.ClosedResourceError), trio.move_on_after(_CLOSE_PATIENCE):
+    with suppress(trio.BrokenResourceError, trio.ClosedResourceError), trio.move_on_after(_CLOSE_TIMEOUT):
         await stream.send_eof()
         left = MAX_UNREAD
         while left > 0 and (some := await stream.receive_some(min(left, CHUNK))):

@@ -20,7 +20,7 @@ class BadFrame(ValueError):
     """The other side sent what is no frame, or none for us."""
 
 
-class Piece(NamedTuple):
+class FramePiece(NamedTuple):
     """A piece of binary data (opcode `BINARY`, perhaps empty) or one whole control frame."""
 
     opcode: int
@@ -44,7 +44,7 @@ class Decoder:
         """Take bytes as they come, cut anywhere."""
         self._buffer += data
 
-    def next(self) -> Piece | None:
+    def next(self) -> FramePiece | None:
         """The next piece; None where more bytes are needed. Raises BadFrame."""
         if self._left:
             return self._piece() if self._buffer else None
@@ -71,7 +71,7 @@ class Decoder:
             del buffer[: start + length]
             if opcode == CLOSE and length == 1:
                 raise BadFrame("half a reason to close")
-            return Piece(opcode, data)
+            return FramePiece(opcode, data)
         del buffer[:start]
         self._left, self._mask, self._unfinished = length, mask, not final
         return self._piece() if buffer or not length else None
@@ -87,7 +87,7 @@ class Decoder:
         elif not final and not length:
             raise BadFrame("a frame that says nothing")
 
-    def _piece(self) -> Piece:
+    def _piece(self) -> FramePiece:
         size = min(self._left, len(self._buffer))
         with memoryview(self._buffer) as view:
             piece = _masked(bytes(view[:size]), self._mask)
@@ -95,7 +95,7 @@ class Decoder:
         self._left -= size
         turn = size % 4
         self._mask = self._mask[turn:] + self._mask[:turn]
-        return Piece(BINARY, piece)
+        return FramePiece(BINARY, piece)
 
 
 def encode(opcode: int, data: bytes, mask: bytes = b"") -> bytes:

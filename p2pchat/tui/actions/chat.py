@@ -12,7 +12,7 @@ from p2pchat import errors
 from p2pchat.sanitize import clean
 from p2pchat.tui.intents import Seen
 from p2pchat.tui.model import Message, message_of
-from p2pchat.tui.node_client import READY, Away, Caller
+from p2pchat.tui.node_client import READY, ApiCaller, Away
 
 if TYPE_CHECKING:
     from p2pchat.tui.desk import Desk
@@ -31,7 +31,7 @@ LOOK_BACK = 50
 class NodeSource:
     """A chat's messages, as the node has them."""
 
-    def __init__(self, node: Caller) -> None:
+    def __init__(self, node: ApiCaller) -> None:
         self._node = node
 
     async def newest(self, chat_id: str, limit: int) -> list[Message]:
@@ -63,7 +63,7 @@ class Unsure:
     at: datetime
 
 
-class Talk:
+class ChatActions:
     """The app's hands for chats and what is sent in them."""
 
     def __init__(self, app: Desk) -> None:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from p2pchat.tui.model import Chat, Request
 
 if TYPE_CHECKING:
-    from p2pchat.tui.actions.chat import Talk
+    from p2pchat.tui.actions.chat import ChatActions
     from p2pchat.tui.desk import Desk
 
 
-class People:
+class ContactActions:
     """The app's hands for contacts."""
 
-    def __init__(self, app: Desk, talk: Talk) -> None:
+    def __init__(self, app: Desk, talk: ChatActions) -> None:
         self._app = app
         self._talk = talk
 

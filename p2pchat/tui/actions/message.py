@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from p2pchat.tui.desk import Desk
 
 
-class Picking:
+class MessageActions:
     """The app's hands for a message."""
 
     def __init__(self, app: Desk) -> None:

@@ -14,15 +14,15 @@ from textual.widgets import Input, Label, Static, TextArea
 
 from p2pchat.errors import NotReached, P2PChatError
 from p2pchat.sanitize import clean, clean_line
-from p2pchat.tui.node_client import Caller
+from p2pchat.tui.node_client import ApiCaller
 from p2pchat.tui.screens.panel import Field, Panel, said, unix_lines
 from p2pchat.tui.text import writable
 
 PREFIX = "P2PCHAT:"
-LEAST, MOST = 90, 4_000
+MIN, MAX = 90, 4_000
 """Letters of base32 below which no invite can be whole, and which none nearly has."""
 
-PATIENCE = 30
+TIMEOUT = 30
 """Seconds to wait for each of the two answers: their computer has it; they said yes."""
 
 _NOT_YET = "They have your request, and have not said yes yet. What you write meanwhile is sent when they do."
@@ -48,9 +48,9 @@ def looks(text: str) -> Looks:
     strange = re.search("[^A-Z2-7]", body)
     if strange:
         return Looks(None, f"There is something in it that no invite has: {clean_line(strange.group())}")
-    if len(body) < LEAST:
+    if len(body) < MIN:
         return Looks(None, "This is the beginning of an invite; the rest is missing.")
-    if len(body) > MOST:
+    if len(body) > MAX:
         return Looks(None, "This is too long for an invite: paste it once, and nothing else.")
     if len(body) % 8 in (1, 3, 6):
         return Looks(None, "A letter is missing, or there is one too many: copy it again.")
@@ -98,7 +98,7 @@ class AddScreen(Panel[str]):
     }
     """
 
-    def __init__(self, seam: Caller, invite: str = "") -> None:
+    def __init__(self, seam: ApiCaller, invite: str = "") -> None:
         super().__init__()
         self._seam = seam
         self._given = invite
@@ -175,11 +175,11 @@ class AddScreen(Panel[str]):
         known = self.drawn(name) if name else "them"
         on_its_own = "Keep this open or close it: it goes on by itself."
         self.say(f"Asking {known}… {on_its_own}")
-        answer = await self._seam.call("add", invite=invite, name=name, wait="sent", timeout=PATIENCE)
+        answer = await self._seam.call("add", invite=invite, name=name, wait="sent", timeout=TIMEOUT)
         if answer["state"] != "contact":
             self._added = answer["id"]
             self.say(f"Their computer has your request, and waits for their answer… {on_its_own}")
-            answer = await self._seam.call("add", invite=invite, name=name, wait="accepted", timeout=PATIENCE)
+            answer = await self._seam.call("add", invite=invite, name=name, wait="accepted", timeout=TIMEOUT)
         self._added = answer["id"]
         shown = self.drawn(answer["name"])
         if answer["anew"]:

@@ -14,7 +14,7 @@ from textual.widgets import Input, Static
 from p2pchat.errors import P2PChatError
 from p2pchat.tui import wording
 from p2pchat.tui.model import Chat
-from p2pchat.tui.node_client import Caller
+from p2pchat.tui.node_client import ApiCaller
 from p2pchat.tui.screens.confirm import ConfirmScreen
 from p2pchat.tui.screens.explain import way
 from p2pchat.tui.screens.panel import Field, Panel, one_line, said
@@ -66,7 +66,7 @@ class ContactScreen(Panel[None]):
     }
     """
 
-    def __init__(self, seam: Caller, chat: Chat) -> None:
+    def __init__(self, seam: ApiCaller, chat: Chat) -> None:
         super().__init__()
         self._seam = seam
         self._chat = chat

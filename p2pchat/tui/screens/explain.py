@@ -13,11 +13,11 @@ from textual.content import Content
 from textual.widgets import Static
 
 from p2pchat.tui.model import MAILBOX, Message, time_of
-from p2pchat.tui.node_client import Caller
+from p2pchat.tui.node_client import ApiCaller
 from p2pchat.tui.screens.panel import Panel
 from p2pchat.tui.text import MARKS, clock, cut
 
-_MOST_QUOTED = 200
+_MAX_QUOTED = 200
 
 _WAYS = {
     "direct": "straight from {one} computer to {other}",
@@ -69,13 +69,13 @@ class ExplainScreen(Panel[None]):
     }
     """
 
-    def __init__(self, seam: Caller, message: Message) -> None:
+    def __init__(self, seam: ApiCaller, message: Message) -> None:
         super().__init__()
         self._seam = seam
         self._message = message
 
     def body(self) -> ComposeResult:
-        quoted = cut(self.drawn(self._message.text[:_MOST_QUOTED]), _MOST_QUOTED // 2)
+        quoted = cut(self.drawn(self._message.text[:_MAX_QUOTED]), _MAX_QUOTED // 2)
         yield Static(quoted, id="quoted", classes="box", markup=False)
         yield Static("", id="state", classes="para", markup=False)
         yield Static("", id="facts", classes="para last", markup=False)

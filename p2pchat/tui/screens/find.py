@@ -15,7 +15,7 @@ from textual.widgets.option_list import Option
 
 from p2pchat.errors import P2PChatError
 from p2pchat.tui.model import Chat, Message, message_of
-from p2pchat.tui.node_client import Caller
+from p2pchat.tui.node_client import ApiCaller
 from p2pchat.tui.rtl import visual
 from p2pchat.tui.screens.panel import Field, Panel, said
 from p2pchat.tui.text import clock, displayable_line, has_rtl, is_rtl
@@ -72,7 +72,7 @@ class FindScreen(Panel[str]):
     }
     """
 
-    def __init__(self, seam: Caller, chat: Chat, words: str = "") -> None:
+    def __init__(self, seam: ApiCaller, chat: Chat, words: str = "") -> None:
         super().__init__()
         self._seam = seam
         self._chat = chat

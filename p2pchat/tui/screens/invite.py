@@ -12,7 +12,7 @@ from textual.widgets import Static
 from p2pchat.errors import P2PChatError
 from p2pchat.tui.intents import CopyText
 from p2pchat.tui.model import time_of
-from p2pchat.tui.node_client import Caller
+from p2pchat.tui.node_client import ApiCaller
 from p2pchat.tui.screens.panel import Panel, said
 from p2pchat.tui.screens.qr import QrScreen
 
@@ -49,7 +49,7 @@ class InviteScreen(Panel[None]):
     ]
     DEFAULT_CSS = "InviteScreen #invite { color: $text-accent; }"
 
-    def __init__(self, seam: Caller) -> None:
+    def __init__(self, seam: ApiCaller) -> None:
         super().__init__()
         self._seam = seam
         self._reusable = False

@@ -24,9 +24,9 @@ from textual.widgets import Static
 from p2pchat.tui.intents import NextUnread, OpenChat
 from p2pchat.tui.keys import CHATS, bindings
 from p2pchat.tui.model import Chat
-from p2pchat.tui.state import Book
+from p2pchat.tui.state import State
 from p2pchat.tui.themes import MUTED
-from p2pchat.tui.widgets.composer import MOST_LINES, Completer, Composer, Entry
+from p2pchat.tui.widgets.composer import MAX_LINES, Completer, Composer, Entry
 from p2pchat.tui.widgets.statusline import ChatTitle, StatusLine
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Empty(Static):
 
 
 class MainScreen(Screen[None]):
-    """Shows what a `Book` holds. Knows nothing of the node."""
+    """Shows what a `State` holds. Knows nothing of the node."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(CHATS)]
     AUTO_FOCUS = "Composer"
@@ -102,7 +102,7 @@ class MainScreen(Screen[None]):
 
     def __init__(
         self,
-        book: Book,
+        book: State,
         *,
         folded: bool = False,
         rtl: str = "auto",
@@ -218,7 +218,7 @@ class MainScreen(Screen[None]):
         match every rule with every widget again, and that is most of what the first picture takes.
         """
         width, height = self.size
-        self.composer.styles.max_height = 1 if height < LOW else MOST_LINES // 2 if height < HIGH else MOST_LINES
+        self.composer.styles.max_height = 1 if height < LOW else MAX_LINES // 2 if height < HIGH else MAX_LINES
         if self._empty is None or not self._whole.is_set():
             return
         listed, beside, anybody = self.listed, width >= BOTH, bool(self._book.chats)

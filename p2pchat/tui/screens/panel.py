@@ -32,7 +32,7 @@ Result = TypeVar("Result")
 
 _GAP = 3
 _KEY_STYLE = "bold"
-_MOST_SAID = 300
+_MAX_SAID = 300
 
 
 class Hint(NamedTuple):
@@ -106,7 +106,7 @@ def said(error: P2PChatError) -> str:
     """
     advice = "" if "`" in error.advice else error.advice
     text = re.sub(r"\s*`[^`]*`", "", error.message).rstrip(".")
-    return cut(displayable_line(f"{text}. {advice}".rstrip()), _MOST_SAID)
+    return cut(displayable_line(f"{text}. {advice}".rstrip()), _MAX_SAID)
 
 
 def unix_lines(text: str) -> str:

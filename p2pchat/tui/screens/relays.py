@@ -14,7 +14,7 @@ from textual.widgets import Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
 from p2pchat.errors import P2PChatError
-from p2pchat.tui.node_client import Caller
+from p2pchat.tui.node_client import ApiCaller
 from p2pchat.tui.screens.confirm import ConfirmScreen
 from p2pchat.tui.screens.panel import Field, Panel, said
 from p2pchat.tui.themes import MUTED
@@ -24,7 +24,7 @@ OFFERED = "offered"
 LOOK_AGAIN = 2.0
 """Seconds after which the node is asked again: it does not tell by itself."""
 
-MOST = 1_024
+MAX = 1_024
 """Letters of an address; the node says what is wrong with one."""
 
 _WHY = (
@@ -36,7 +36,7 @@ _STYLES = {"connected": "$text-success", "connecting": "$text-warning", OFFERED:
 _PROBLEM = "$text-error"
 
 
-class Relay(NamedTuple):
+class RelayRow(NamedTuple):
     """How it stands with one. `used`: it is one of the two where envelopes wait for us. `kept`: for longer than this
     run. `contact`: whose node it is, or "".
     """
@@ -60,9 +60,9 @@ class Relay(NamedTuple):
         return f"{parts[2]}:{parts[4]}" if len(parts) > 4 and parts[4].isdecimal() else self.address
 
 
-def relay_of(row: Mapping[str, Any]) -> Relay:
+def relay_of(row: Mapping[str, Any]) -> RelayRow:
     """From the node's answer."""
-    return Relay(row["address"], row["state"], row["problem"] or "", row["used"], row["kept"], row["contact"] or "")
+    return RelayRow(row["address"], row["state"], row["problem"] or "", row["used"], row["kept"], row["contact"] or "")
 
 
 class RelaysScreen(Panel[None]):
@@ -88,18 +88,18 @@ class RelaysScreen(Panel[None]):
     }
     """
 
-    def __init__(self, seam: Caller, address: str = "") -> None:
+    def __init__(self, seam: ApiCaller, address: str = "") -> None:
         super().__init__()
         self._seam = seam
         self._given = address
-        self._relays: list[Relay] | None = None
+        self._relays: list[RelayRow] | None = None
         self._asked = bool(address)
 
     def body(self) -> ComposeResult:
         yield OptionList(classes="hidden")
         with Vertical(id="form", classes="hidden"):
             yield Label("The line of a relay: /…/p2p/…", classes="label", markup=False)
-            yield Field(self._given, id="address", max_length=MOST)
+            yield Field(self._given, id="address", max_length=MAX)
         yield Static("", id="why", classes="note last", markup=False)
 
     def on_mount(self) -> None:
@@ -133,7 +133,7 @@ class RelaysScreen(Panel[None]):
             self._open(self._asked or self.writing or not found)
         self.show_keys()
 
-    def _row(self, relay: Relay) -> Content:
+    def _row(self, relay: RelayRow) -> Content:
         about = [f"of {relay.contact}"] if relay.contact else []
         about += [] if relay.used or not relay.is_ours else ["in reserve"]
         about += [] if relay.kept or not relay.is_ours else ["for this run"]
@@ -145,7 +145,7 @@ class RelaysScreen(Panel[None]):
         )
 
     @property
-    def chosen(self) -> Relay | None:
+    def chosen(self) -> RelayRow | None:
         """The one the keys are about."""
         at = self.query_one(OptionList).highlighted if self.is_mounted else None
         return self._relays[at] if self._relays and at is not None and at < len(self._relays) else None

@@ -14,7 +14,7 @@ from textual.widgets.option_list import Option
 
 from p2pchat.errors import P2PChatError
 from p2pchat.tui.model import Request, request_of
-from p2pchat.tui.node_client import Caller
+from p2pchat.tui.node_client import ApiCaller
 from p2pchat.tui.screens.confirm import ConfirmScreen
 from p2pchat.tui.screens.panel import Panel, said
 from p2pchat.tui.text import clock, rows_of
@@ -47,7 +47,7 @@ class RequestsScreen(Panel[str]):
     }
     """
 
-    def __init__(self, seam: Caller) -> None:
+    def __init__(self, seam: ApiCaller) -> None:
         super().__init__()
         self._seam = seam
         self._requests: list[Request] = []

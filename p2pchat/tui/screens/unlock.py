@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Input, Static
 
-from p2pchat.tui.node_client import Caller
+from p2pchat.tui.node_client import ApiCaller
 from p2pchat.tui.screens.panel import Field, Panel
 
 
@@ -24,7 +24,7 @@ class UnlockScreen(Panel[bool]):
     AUTO_FOCUS = "Input"
     DEFAULT_CSS = "UnlockScreen { background: $background; &:ansi { background: ansi_default; } }"
 
-    def __init__(self, seam: Caller) -> None:
+    def __init__(self, seam: ApiCaller) -> None:
         super().__init__()
         self._seam = seam
 

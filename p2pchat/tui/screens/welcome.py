@@ -23,7 +23,7 @@ Create = Callable[[str, str | None], Awaitable[None]]
 
 NAME, PASSPHRASE, OFFER = "name", "passphrase", "offer"
 STEPS = (NAME, PASSPHRASE, OFFER)
-MOST_NAME = 64
+MAX_NAME = 64
 
 _OFFERS = (
     ("invite", "Invite a friend", "make an invite and send it to them"),
@@ -36,7 +36,7 @@ _OFFERS = (
 def user_name() -> str:
     """What the system calls this person; empty where it does not know."""
     try:
-        return displayable_line(getpass.getuser())[:MOST_NAME]
+        return displayable_line(getpass.getuser())[:MAX_NAME]
     except (OSError, KeyError, ImportError):
         return ""
 
@@ -78,7 +78,7 @@ class WelcomeScreen(Panel[str]):
                 markup=False,
             )
             yield Label("Your name, as your friends will see it", classes="label", markup=False)
-            yield Field(id="name", placeholder=self._default, max_length=MOST_NAME)
+            yield Field(id="name", placeholder=self._default, max_length=MAX_NAME)
         with Vertical(id="step-passphrase", classes="step"):
             yield Static(
                 "A passphrase locks your messages on this computer. Without one, whoever has this computer's files "

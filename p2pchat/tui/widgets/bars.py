@@ -6,19 +6,19 @@ from __future__ import annotations
 
 from p2pchat.tui.model import Chat, Message
 from p2pchat.tui.text import STATES, clock, day, displayable_line, width, wrap
-from p2pchat.tui.widgets.rendering import Look, Piece, Row, edge_word
+from p2pchat.tui.widgets.rendering import Look, Row, TextSpan, edge_word
 
 _KEYS = (("y", "copy"), ("d", "delete"), ("w", "why"), ("esc", "back"))
 
 
 def keys(cells: int) -> Row:
     """The keys of a selected message, as many words as there is room for."""
-    pieces = [Piece(" ", "bar")]
+    pieces = [TextSpan(" ", "bar")]
     for key, says in _KEYS:
-        pieces += [Piece(key, "key"), Piece(f" {says}  ", "bar")]
+        pieces += [TextSpan(key, "key"), TextSpan(f" {says}  ", "bar")]
     if sum(width(piece.text) for piece in pieces) <= cells:
         return tuple(pieces)
-    return (Piece(" ", "bar"), *(Piece(f"{key} ", "key") for key, _ in _KEYS))
+    return (TextSpan(" ", "bar"), *(TextSpan(f"{key} ", "key") for key, _ in _KEYS))
 
 
 def details(message: Message, look: Look) -> Row:
@@ -29,13 +29,13 @@ def details(message: Message, look: Look) -> Row:
     dated = f"{day(message.at.date(), look.today)} {when}"
     room = look.cells - sum(width(piece.text) for piece in keys(0))
     choices = [" · ".join(words) + " " for words in ([*state, *way, dated], [*state, *way, when], [*state, when])]
-    return (Piece(next((words for words in choices if width(words) <= room), choices[-1]), "bar"),)
+    return (TextSpan(next((words for words in choices if width(words) <= room), choices[-1]), "bar"),)
 
 
 def pill(below: int, plain: bool) -> Row:
     """What is further down."""
     arrow = "v" if plain else "↓"
-    return (Piece(f" {arrow} {below} new " if below else f" {arrow} newest ", "pill"),)
+    return (TextSpan(f" {arrow} {below} new " if below else f" {arrow} newest ", "pill"),)
 
 
 def note(chat: Chat, look: Look) -> str:

@@ -21,7 +21,7 @@ from p2pchat.tui.model import Chat
 from p2pchat.tui.rtl import drawn
 from p2pchat.tui.wording import VERIFIED, mark
 
-MOST_COUNTED = 999
+MAX_COUNTED = 999
 
 
 class ChatList(ScrollView, can_focus=True):
@@ -169,7 +169,7 @@ class ChatList(ScrollView, can_focus=True):
 
     def _chat_line(self, chat: Chat, width: int, base: Style) -> Strip:
         quiet = base + self._part("quiet")
-        count = "" if not chat.unread else f"{min(chat.unread, MOST_COUNTED)}{'+' * (chat.unread > MOST_COUNTED)}"
+        count = "" if not chat.unread else f"{min(chat.unread, MAX_COUNTED)}{'+' * (chat.unread > MAX_COUNTED)}"
         right = f" {count} " if count else " "
         checked = f" {VERIFIED}" if chat.verified else ""
         room = max(1, width - 3 - cell_len(right) - cell_len(checked))

@@ -26,11 +26,11 @@ from p2pchat.tui.keys import KEYS, WRITING, bindings
 from p2pchat.tui.text import UNSEEN, displayable_line, writable, written
 from p2pchat.tui.themes import MUTED
 
-MOST_LINES = 6
-MOST_SHOWN = 6
+MAX_LINES = 6
+MAX_SHOWN = 6
 """Ways to go on that are shown at once."""
 
-MOST_REMEMBERED = 100
+MAX_REMEMBERED = 100
 """Texts of one chat that can be had back."""
 
 _ACTIONS = {key: row.action for row in KEYS if row.where == WRITING for key in row.keys}
@@ -148,7 +148,7 @@ class Composer(TextArea, inherit_bindings=False):
         history = self._history.setdefault(self._chat, [])
         if not history or history[-1] != text:
             history.append(text)
-            del history[:-MOST_REMEMBERED]
+            del history[:-MAX_REMEMBERED]
         self._back = 0
         self.text = ""
         self.post_message(Submitted(written(text), self._chat))
@@ -279,7 +279,7 @@ class Suggestions(Static):
 
     def offer(self, found: Sequence[Completion], chosen: int | None) -> None:
         """Show these; nothing where there are none."""
-        room = max(1, min(MOST_SHOWN, self.screen.size.height // 4))
+        room = max(1, min(MAX_SHOWN, self.screen.size.height // 4))
         first = 0 if chosen is None else max(0, min(chosen - room // 2, len(found) - room))
         shown = found[first : first + room]
         self.display = bool(shown)

@@ -28,12 +28,12 @@ from p2pchat.tui.model import Chat, Message
 from p2pchat.tui.text import MARKS, PLAIN_MARKS, day, width
 from p2pchat.tui.widgets import bars
 from p2pchat.tui.widgets.feed import Feed, last_theirs, reveal_selected
-from p2pchat.tui.widgets.paging import Source
+from p2pchat.tui.widgets.paging import MessageSource
 from p2pchat.tui.widgets.painting import Painter
-from p2pchat.tui.widgets.rendering import Look, Piece
-from p2pchat.tui.widgets.viewport import Place
+from p2pchat.tui.widgets.rendering import Look, TextSpan
+from p2pchat.tui.widgets.viewport import RowPosition
 
-__all__ = ["Conversation", "Source"]
+__all__ = ["Conversation", "MessageSource"]
 
 ROLES = frozenset(
     {
@@ -122,14 +122,14 @@ class Conversation(Widget, can_focus=True):
         self._feed = Feed(Look(80, "", "", clock().date(), rtl=rtl, joined=joined_emoji, marks=marks))
         self._painter = Painter(self._role_style)
         self._role_styles: dict[str, Style] = {}
-        self._shown: list[Place] | None = None
+        self._shown: list[RowPosition] | None = None
         self._seen: str | None = None
         self._pausing = False
         self._placed = False  # the size is known
 
     # ------------------------------------------------------------ what the app tells
 
-    async def open(self, chat: Chat | None, source: Source) -> None:
+    async def open(self, chat: Chat | None, source: MessageSource) -> None:
         """Show a chat: its end, or the unread line if more is unread than fits. Raises what the source does."""
         self._seen = None
         if await self._feed.open(chat, source):
@@ -335,10 +335,10 @@ class Conversation(Widget, can_focus=True):
             return self._painter.bar(bars.keys(room), details)
         if not feed.view.following:
             top = feed.window[self._shown_rows()[0].item]
-            when = Piece(" " + day(top.at.date(), feed.look.today), "bar")
+            when = TextSpan(" " + day(top.at.date(), feed.look.today), "bar")
             return self._painter.bar((when,), (), bars.pill(feed.unread.below, self._plain))
         note = bars.note(feed.chat, feed.look) if feed.chat else ""
-        return self._painter.bar((Piece(" " + note, "note"),), ())
+        return self._painter.bar((TextSpan(" " + note, "note"),), ())
 
     def _hint_line(self, y: int) -> Strip:
         lines = bars.hint(self._feed.chat, self._feed.look)
@@ -346,7 +346,7 @@ class Conversation(Widget, can_focus=True):
         if not 0 <= index < len(lines):
             return Strip.blank(self._painter.cells, self._role_style("text"))
         pad = " " * ((self.size.width - width(lines[index])) // 2)
-        return self._painter.paint((Piece(pad + lines[index], "hint"),))
+        return self._painter.paint((TextSpan(pad + lines[index], "hint"),))
 
     def _role_style(self, role: str) -> Style:
         if role not in self._role_styles:
@@ -392,12 +392,12 @@ class Conversation(Widget, can_focus=True):
             self._work(feed.extend())
         self._report()
 
-    def _shown_rows(self) -> list[Place]:
+    def _shown_rows(self) -> list[RowPosition]:
         if self._shown is None:
             self._shown = self._feed.view.rows()
         return self._shown
 
-    def _place_at(self, y: int) -> Place | None:
+    def _place_at(self, y: int) -> RowPosition | None:
         rows = self._shown_rows()
         if y == self.size.height - 1 and self._has_bar():
             return None

@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import TypeVar
 
 from p2pchat.tui.model import Chat, Message
-from p2pchat.tui.widgets.paging import Page, Source, first_page, next_page, wanted
+from p2pchat.tui.widgets.paging import MessageSource, Page, first_page, next_page, wanted
 from p2pchat.tui.widgets.rendering import Look
-from p2pchat.tui.widgets.unread import Unread
-from p2pchat.tui.widgets.viewport import Blocks, Place, Viewport
+from p2pchat.tui.widgets.unread import UnreadLine
+from p2pchat.tui.widgets.viewport import Blocks, RowPosition, Viewport
 from p2pchat.tui.widgets.window import Window
 
 T = TypeVar("T")
@@ -29,9 +29,9 @@ class Feed:
         self.window = Window()
         self.blocks = Blocks(self.window, look)
         self.view = Viewport(self.window, self.blocks)
-        self.unread = Unread()
+        self.unread = UnreadLine()
         self._selected: str | None = None
-        self._source: Source | None = None
+        self._source: MessageSource | None = None
         self._turn = 0  # counts what was opened: an answer for another chat is for nobody
         self._loads = 0
         self._opening = False  # the window is still that of the chat before
@@ -59,13 +59,13 @@ class Feed:
         """Select a message, or none."""
         self._selected = None if index is None else self.window[index].id
 
-    def needs_page(self, rows: Sequence[Place]) -> bool:
+    def needs_page(self, rows: Sequence[RowPosition]) -> bool:
         """Whether `extend` has something to do; `rows` are those on the screen."""
         return not self._loads and wanted(self.window, rows) is not None
 
     # ------------------------------------------------------------ what is read
 
-    async def open(self, chat: Chat | None, source: Source) -> bool:
+    async def open(self, chat: Chat | None, source: MessageSource) -> bool:
         """Show a chat: its end, or the unread line where more is unread than fits. Raises what the source does."""
         self._turn += 1
         self._late.clear()
@@ -83,7 +83,7 @@ class Feed:
                 self._opening = False
                 self._selected = None
                 self.view.follow()
-                self.unread = Unread() if chat is None else Unread(chat.first_unread, chat.unread)
+                self.unread = UnreadLine() if chat is None else UnreadLine(chat.first_unread, chat.unread)
                 self.blocks.unread = (self.unread.first, self.unread.count)
                 self._fill(page)
                 self._look_anew()
@@ -229,7 +229,7 @@ def reveal_selected(feed: Feed) -> None:
         feed.view.reveal(index)
 
 
-def last_theirs(feed: Feed, rows: Sequence[Place]) -> str | None:
+def last_theirs(feed: Feed, rows: Sequence[RowPosition]) -> str | None:
     """The newest of their messages that is on the screen, which shows these rows, or above it."""
     theirs = (feed.window[index] for index in range(rows[-1].item, -1, -1)) if rows else ()
     return next((message.id for message in theirs if not message.mine), None)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from p2pchat.tui.model import Message
-from p2pchat.tui.widgets.viewport import Place
+from p2pchat.tui.widgets.viewport import RowPosition
 from p2pchat.tui.widgets.window import Window
 
 PAGE = 100
@@ -15,7 +15,7 @@ NEAR = 40
 """So few messages between the screen and an end of the window, and the next page is asked for."""
 
 
-class Source(Protocol):
+class MessageSource(Protocol):
     """A chat's messages in display order, oldest first, less than `limit` where the chat ends. They may raise any
     `P2PChatError`.
     """
@@ -37,7 +37,7 @@ class Page(NamedTuple):
     at_end: bool
 
 
-async def first_page(source: Source, chat_id: str, message_id: str | None) -> Page:
+async def first_page(source: MessageSource, chat_id: str, message_id: str | None) -> Page:
     """The newest messages, or those around one. Raises what the source does."""
     if message_id is None:
         messages = await source.newest(chat_id, PAGE)
@@ -46,7 +46,7 @@ async def first_page(source: Source, chat_id: str, message_id: str | None) -> Pa
     return Page(messages, not messages, not messages)  # the next questions find the ends
 
 
-def wanted(window: Window, rows: Sequence[Place]) -> str | None:
+def wanted(window: Window, rows: Sequence[RowPosition]) -> str | None:
     """Which page is needed next where these rows are shown: `above`, `below` or none."""
     if not rows:
         return None
@@ -57,7 +57,7 @@ def wanted(window: Window, rows: Sequence[Place]) -> str | None:
     return None
 
 
-async def next_page(window: Window, source: Source, chat_id: str, where: str) -> Page:
+async def next_page(window: Window, source: MessageSource, chat_id: str, where: str) -> Page:
     """The page `above` or `below` the window. Raises what the source does."""
     if where == "above":
         messages = await source.before(chat_id, window[0].id, PAGE)

@@ -10,9 +10,9 @@ from rich.style import Style
 from textual.strip import Strip
 
 from p2pchat.tui.text import cut, width
-from p2pchat.tui.widgets.rendering import Block, Piece, Row
+from p2pchat.tui.widgets.rendering import Block, Row, TextSpan
 
-_MOST_KEPT = 150
+_MAX_KEPT = 150
 """Messages of a few screens. A strip is thirty objects, and the collector looks at each that is kept."""
 _MARKER = "▌"
 
@@ -40,7 +40,7 @@ class Painter:
         """One row of the message `id`, painted; `chosen`: it is the selected one."""
         kept = self._kept.get(id)
         if kept is None or kept.block is not block:
-            if len(self._kept) >= _MOST_KEPT:
+            if len(self._kept) >= _MAX_KEPT:
                 self._kept.clear()
             kept = self._kept[id] = _Painted(block)
         strips = kept.chosen if chosen else kept.plain
@@ -67,11 +67,11 @@ class Painter:
             if sizes[0] > (cells - sizes[1]) // 2 - 1:
                 left, sizes[0] = (), 0
             start = max(0, (cells - sizes[1]) // 2)
-            return self.paint((*left, Piece(" " * (start - sizes[0]), "bar"), *_cut(middle, cells)))
+            return self.paint((*left, TextSpan(" " * (start - sizes[0]), "bar"), *_cut(middle, cells)))
         if sizes[0] + sizes[2] > cells:
             left = _cut(left, cells - sizes[2])
             sizes[0] = sum(width(piece.text) for piece in left)
-        gap = Piece(" " * max(0, cells - sizes[0] - sizes[2]), "bar")
+        gap = TextSpan(" " * max(0, cells - sizes[0] - sizes[2]), "bar")
         return self.paint((*left, gap, *_cut(right, cells)))
 
     def _chosen(self, row: Row) -> Strip:
@@ -92,6 +92,6 @@ def _cut(row: Row, cells: int) -> Row:
     for piece in row:
         text = cut(piece.text, cells)
         if text:
-            kept.append(Piece(text, piece.role))
+            kept.append(TextSpan(text, piece.role))
         cells -= width(text)
     return tuple(kept)

@@ -35,23 +35,23 @@ from p2pchat.tui.text import (
 
 NARROW = 60
 _GROUP = timedelta(minutes=5)
-_LEAST_NAME = 3
-_MOST_NAME = range(12, 21)  # by how wide the conversation is
-_MOST_TEXT = 100  # longer lines are hard to read
-_MOST_ROWS = 1000  # a text of many empty lines is not worth more; y copies it whole
+_MIN_NAME = 3
+_MAX_NAME = range(12, 21)  # by how wide the conversation is
+_MAX_TEXT = 100  # longer lines are hard to read
+_MAX_ROWS = 1000  # a text of many empty lines is not worth more; y copies it whole
 _EDGE = 4  # a space, the mark's two cells, a space
 _NAMES = 4
 _ALIKE = {"е": "[её]", "ё": "[её]", "ي": "[يی]", "ی": "[يی]", "ك": "[كک]", "ک": "[كک]"}  # noqa: RUF001 - letters of one sound
 
 
-class Piece(NamedTuple):
+class TextSpan(NamedTuple):
     """A text with a role, which decides about its colour: the component class `conversation--<role>`."""
 
     text: str
     role: str
 
 
-Row = tuple[Piece, ...]
+Row = tuple[TextSpan, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +91,15 @@ class Look:
     def __post_init__(self) -> None:
         label = displayable_line(self.label, joined=self.joined)
         narrow = self.cells < NARROW
-        most = max(4, self.cells - 10) if narrow else min(max(_MOST_NAME[0], self.cells // 5), _MOST_NAME[-1])
+        most = max(4, self.cells - 10) if narrow else min(max(_MAX_NAME[0], self.cells // 5), _MAX_NAME[-1])
         name = cut(label, most)
         set_ = object.__setattr__  # worked out once, for all messages
         set_(self, "narrow", narrow)
         set_(self, "name", self.drawn(name))
-        set_(self, "name_cells", max(_LEAST_NAME, width(name)))
+        set_(self, "name_cells", max(_MIN_NAME, width(name)))
         set_(self, "name_role", f"name-{zlib.crc32(self.chat.encode()) % _NAMES}")
         set_(self, "indent", 2 if narrow else 1 + self.name_cells + 2 + 5 + 2)
-        set_(self, "text_cells", min(_MOST_TEXT, max(4, self.cells - self.indent - _EDGE)))
+        set_(self, "text_cells", min(_MAX_TEXT, max(4, self.cells - self.indent - _EDGE)))
         set_(self, "found", pattern(self.search))
 
     narrow: bool = field(init=False)
@@ -146,7 +146,7 @@ def lay_out(message: Message, previous: Message | None, look: Look, unread: int 
     if message.kind == "text":
         body, starts = _text_rows(displayable(message.text, joined=look.joined), look)
     else:
-        body, starts = [[Piece("a kind of message this version cannot show"[: look.text_cells], "note")]], [0]
+        body, starts = [[TextSpan("a kind of message this version cannot show"[: look.text_cells], "note")]], [0]
     _put_edge(message, look, body, starts)
     rows: list[Row] = list(lead)
     for index, pieces in enumerate(body):
@@ -167,25 +167,25 @@ def _lead(message: Message, previous: Message | None, look: Look, grouped: bool,
     if unread is not None:
         count = f" {unread} new " if unread else " new "
         rule = max(0, look.cells - 2 - width(count))
-        rows.append((Piece(f" {'─' * (rule // 2)}{count}{'─' * (rule - rule // 2)}", "unread"),))
+        rows.append((TextSpan(f" {'─' * (rule // 2)}{count}{'─' * (rule - rule // 2)}", "unread"),))
     if look.narrow and not grouped:
         if rows == [] and previous is not None:
             rows.append(())
-        rows.append((Piece(" ", "gutter"), _name(message, look), Piece("  ", "gutter"), _time(message)))
+        rows.append((TextSpan(" ", "gutter"), _name(message, look), TextSpan("  ", "gutter"), _time(message)))
     return rows
 
 
 def _centred(text: str, cells: int, role: str) -> Row:
     text = cut(text, cells)
-    return (Piece(" " * ((cells - width(text)) // 2), "gutter"), Piece(text, role))
+    return (TextSpan(" " * ((cells - width(text)) // 2), "gutter"), TextSpan(text, role))
 
 
-def _name(message: Message, look: Look) -> Piece:
-    return Piece("you", "you") if message.mine else Piece(look.name, look.name_role)
+def _name(message: Message, look: Look) -> TextSpan:
+    return TextSpan("you", "you") if message.mine else TextSpan(look.name, look.name_role)
 
 
-def _time(message: Message) -> Piece:
-    return Piece(clock(message.at), "time")
+def _time(message: Message) -> TextSpan:
+    return TextSpan(clock(message.at), "time")
 
 
 # ---------------------------------------------------------------- the message itself
@@ -194,17 +194,17 @@ def _time(message: Message) -> Piece:
 def _margin(message: Message, previous: Message | None, look: Look, index: int, grouped: bool) -> Row:
     """What stands left of a row of the text."""
     if look.narrow or (index > 0):
-        return (Piece(" " * look.indent, "gutter"),)
+        return (TextSpan(" " * look.indent, "gutter"),)
     if not grouped:
         name = _name(message, look)
         gap = " " * (look.name_cells - width(name.text) + 2)
-        return (Piece(" ", "gutter"), name, Piece(gap, "gutter"), _time(message), Piece("  ", "gutter"))
+        return (TextSpan(" ", "gutter"), name, TextSpan(gap, "gutter"), _time(message), TextSpan("  ", "gutter"))
     if previous is not None and clock(previous.at) == clock(message.at):
-        return (Piece(" " * look.indent, "gutter"),)
-    return (Piece(" " * (look.indent - 7), "gutter"), _time(message), Piece("  ", "gutter"))
+        return (TextSpan(" " * look.indent, "gutter"),)
+    return (TextSpan(" " * (look.indent - 7), "gutter"), _time(message), TextSpan("  ", "gutter"))
 
 
-def _text_rows(text: str, look: Look) -> tuple[list[list[Piece]], list[int]]:
+def _text_rows(text: str, look: Look) -> tuple[list[list[TextSpan]], list[int]]:
     rows, starts = [], []
     matches = [match.span() for match in look.found.finditer(text)] if look.found else []
     reordered = look.shapes and has_rtl(text)
@@ -212,7 +212,7 @@ def _text_rows(text: str, look: Look) -> tuple[list[list[Piece]], list[int]]:
         text = text.replace(JOINER, "")
     directions: dict[int, bool] = {}
     ends = [end for _, end in matches]
-    for line in wrap(text, look.text_cells, _MOST_ROWS):
+    for line in wrap(text, look.text_cells, _MAX_ROWS):
         starts.append(line.start)
         # Of thousands of matches only those in this line: they stand in order and do not overlap.
         here = matches[bisect_right(ends, line.start) : bisect_left(matches, (line.end, 0))] if matches else matches
@@ -225,53 +225,53 @@ def _text_rows(text: str, look: Look) -> tuple[list[list[Piece]], list[int]]:
         rows.append(_visual_row(line.shown, line.start, here, directions[line.paragraph], look.text_cells))
     if line.end < len(text):
         starts.append(max(line.end, line.start + 1))
-        rows.append([Piece(cut("… it goes on: y copies it whole", look.text_cells), "note")])
+        rows.append([TextSpan(cut("… it goes on: y copies it whole", look.text_cells), "note")])
     return rows, starts
 
 
-def _marked(shown: str, start: int, matches: list[tuple[int, int]]) -> list[Piece]:
+def _marked(shown: str, start: int, matches: list[tuple[int, int]]) -> list[TextSpan]:
     """A line with the search words in it marked."""
     pieces, at = [], 0
     for first, last in matches:
         begin, end = max(0, first - start), min(len(shown), last - start)
         if begin >= end or end <= at:
             continue
-        pieces += [Piece(shown[at:begin], "text"), Piece(shown[begin:end], "match")]
+        pieces += [TextSpan(shown[at:begin], "text"), TextSpan(shown[begin:end], "match")]
         at = end
-    pieces.append(Piece(shown[at:], "text"))
+    pieces.append(TextSpan(shown[at:], "text"))
     return [piece for piece in pieces if piece.text]
 
 
-def _visual_row(shown: str, start: int, matches: list[tuple[int, int]], rtl: bool, cells: int) -> list[Piece]:
+def _visual_row(shown: str, start: int, matches: list[tuple[int, int]], rtl: bool, cells: int) -> list[TextSpan]:
     """A line in drawing order, at the right if its paragraph runs from there."""
     if not shown:
         return []
-    pieces: list[Piece] = []
+    pieces: list[TextSpan] = []
     run, role = "", "text"
     for glyph in visual(shown, rtl):
         now = "match" if any(begin <= start + glyph.origin < end for begin, end in matches) else "text"
         if now != role:
-            pieces.append(Piece(run, role))
+            pieces.append(TextSpan(run, role))
             run, role = "", now
         run += glyph.text
-    pieces.append(Piece(run, role))
+    pieces.append(TextSpan(run, role))
     pieces = [piece for piece in pieces if piece.text]
     if rtl:
         pad = cells - sum(width(piece.text) for piece in pieces)
-        pieces.insert(0, Piece(" " * max(0, pad), "gutter"))
+        pieces.insert(0, TextSpan(" " * max(0, pad), "gutter"))
     return pieces
 
 
-def _put_edge(message: Message, look: Look, body: list[list[Piece]], starts: list[int]) -> None:
+def _put_edge(message: Message, look: Look, body: list[list[TextSpan]], starts: list[int]) -> None:
     """At the right of the last row: how far it has come, by which way if not straight, and whether it came late."""
-    words = [Piece("came late", "late")] if message.late else []
+    words = [TextSpan("came late", "late")] if message.late else []
     if message.route not in (None, "direct"):
-        words.append(Piece(edge_word(message.route), "route"))
+        words.append(TextSpan(edge_word(message.route), "route"))
     if message.mine and message.state in look.marks:
         role = {"read": "read", "failed": "failed"}.get(message.state, "mark")
         if message.state == "failed":
-            words.append(Piece(STATES["failed"], role))
-        words.append(Piece(look.marks[message.state].rjust(2), role))
+            words.append(TextSpan(STATES["failed"], role))
+        words.append(TextSpan(look.marks[message.state].rjust(2), role))
     if not words:
         return
     cells = sum(width(piece.text) + 1 for piece in words)
@@ -281,9 +281,9 @@ def _put_edge(message: Message, look: Look, body: list[list[Piece]], starts: lis
         starts.append(starts[-1] + 1)
         body.append([])
         used = 0
-    body[-1].append(Piece(" " * max(0, room - used - cells), "gutter"))
+    body[-1].append(TextSpan(" " * max(0, room - used - cells), "gutter"))
     for piece in words:
-        body[-1] += [Piece(" ", "gutter"), piece]
+        body[-1] += [TextSpan(" ", "gutter"), piece]
 
 
 def edge_word(route: str | None) -> str:
@@ -297,6 +297,6 @@ def _fit(row: Row, cells: int) -> Row:
     for piece in row:
         text = piece.text if width(piece.text) <= left else cut(piece.text, left)
         if text:
-            kept.append(Piece(text, piece.role))
+            kept.append(TextSpan(text, piece.role))
             left -= width(text)
     return tuple(kept)

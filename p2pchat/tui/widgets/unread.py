@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from p2pchat.tui.model import Message
 
 
-class Unread:
+class UnreadLine:
     """`first`, `count`: the unread line. `below`: messages of theirs that came while the view was further up."""
 
     def __init__(self, first: str | None = None, count: int = 0) -> None:

@@ -13,10 +13,10 @@ from p2pchat.tui.model import Message
 from p2pchat.tui.widgets.rendering import Block, Look, lay_out
 from p2pchat.tui.widgets.window import Window
 
-_MOST_KEPT = 300
+_MAX_KEPT = 300
 
 
-class Place(NamedTuple):
+class RowPosition(NamedTuple):
     """A row of a message: which of the window, and the row in its block."""
 
     item: int
@@ -53,7 +53,7 @@ class Blocks:
             or kept.look is not self.look
             or kept.unread != unread
         ):
-            if len(self._kept) >= _MOST_KEPT:
+            if len(self._kept) >= _MAX_KEPT:
                 self._kept.clear()
             block = lay_out(message, previous, self.look, unread)
             kept = self._kept[message.id] = _LaidOut(message, previous, self.look, unread, block)
@@ -78,7 +78,7 @@ class Viewport:
         """Show the end."""
         self._anchor = None
 
-    def top(self) -> Place:
+    def top(self) -> RowPosition:
         """The first row shown. (0, 0) if there is nothing."""
         last = self._last_top()
         if self._anchor is None:
@@ -86,17 +86,17 @@ class Viewport:
         index = self._window.index(self._anchor[0])
         if index is None:
             return last
-        return min(Place(index, self._block(index).row(self._anchor[1])), last)
+        return min(RowPosition(index, self._block(index).row(self._anchor[1])), last)
 
-    def rows(self) -> list[Place]:
+    def rows(self) -> list[RowPosition]:
         """What is shown, from above; less than `height` where there is no more."""
         if not len(self._window):
             return []
         index, row = self.top()
-        shown: list[Place] = []
+        shown: list[RowPosition] = []
         while len(shown) < self.height and index < len(self._window):
             count = len(self._block(index).rows)
-            shown += [Place(index, one) for one in range(row, min(count, row + self.height - len(shown)))]
+            shown += [RowPosition(index, one) for one in range(row, min(count, row + self.height - len(shown)))]
             index, row = index + 1, 0
         return shown
 
@@ -110,24 +110,26 @@ class Viewport:
 
     def show(self, index: int, above: int = 0) -> None:
         """Bring a message to the top, with so many rows above it."""
-        self._set(self._walk(Place(index, 0), -above))
+        self._set(self._walk(RowPosition(index, 0), -above))
 
     def reveal(self, index: int) -> None:
         """Scroll no further than needed for a message to be on the screen; its beginning, if it is too long."""
         top, count = self.top(), len(self._block(index).rows)
-        if Place(index, self._block(index).lead) < top:
-            self._set(self._walk(Place(index, self._block(index).lead), 0 if count >= self.height else -1))
-        elif self._distance(top, Place(index, count - 1), self.height) >= self.height:
-            first = self._walk(Place(index, count - 1), 1 - self.height)
-            self._set(min(first, Place(index, self._block(index).lead)))
+        if RowPosition(index, self._block(index).lead) < top:
+            self._set(self._walk(RowPosition(index, self._block(index).lead), 0 if count >= self.height else -1))
+        elif self._distance(top, RowPosition(index, count - 1), self.height) >= self.height:
+            first = self._walk(RowPosition(index, count - 1), 1 - self.height)
+            self._set(min(first, RowPosition(index, self._block(index).lead)))
 
     def hidden_above(self, index: int) -> bool:
         """Whether the beginning of a message is above the screen."""
-        return Place(index, self._block(index).lead) < self.top()
+        return RowPosition(index, self._block(index).lead) < self.top()
 
     def hidden_below(self, index: int) -> bool:
         """Whether the end of a message is below the screen."""
-        return self._distance(self.top(), Place(index, len(self._block(index).rows) - 1), self.height) >= self.height
+        return (
+            self._distance(self.top(), RowPosition(index, len(self._block(index).rows) - 1), self.height) >= self.height
+        )
 
     def forget(self, id: str) -> None:
         """A message is about to go: if the view hangs on it, it hangs on the next one."""
@@ -149,9 +151,9 @@ class Viewport:
     def _touches_end(self) -> bool:
         assert self._anchor is not None
         index = self._window.index(self._anchor[0])
-        return index is not None and Place(index, self._block(index).row(self._anchor[1])) >= self._last_top()
+        return index is not None and RowPosition(index, self._block(index).row(self._anchor[1])) >= self._last_top()
 
-    def _set(self, place: Place) -> None:
+    def _set(self, place: RowPosition) -> None:
         """Begin at a row; at the end of the chat, follow."""
         last = self._last_top()
         if place >= last and self._window.at_end:
@@ -160,14 +162,14 @@ class Viewport:
             index, row = min(place, last)
             self._anchor = (self._window[index].id, self._block(index).place(row))
 
-    def _last_top(self) -> Place:
+    def _last_top(self) -> RowPosition:
         """Where the view begins when the last row is at its bottom."""
         if not len(self._window):
-            return Place(0, 0)
+            return RowPosition(0, 0)
         last = len(self._window) - 1
-        return self._walk(Place(last, len(self._block(last).rows) - 1), 1 - self.height)
+        return self._walk(RowPosition(last, len(self._block(last).rows) - 1), 1 - self.height)
 
-    def _walk(self, place: Place, rows: int) -> Place:
+    def _walk(self, place: RowPosition, rows: int) -> RowPosition:
         """So many rows down or up, as far as there are any."""
         index, row = place.item, place.row + rows
         while row < 0 and index > 0:
@@ -175,12 +177,12 @@ class Viewport:
             row += len(self._block(index).rows)
         while row >= len(self._block(index).rows):
             if index == len(self._window) - 1:
-                return Place(index, len(self._block(index).rows) - 1)
+                return RowPosition(index, len(self._block(index).rows) - 1)
             row -= len(self._block(index).rows)
             index += 1
-        return Place(index, max(0, row))
+        return RowPosition(index, max(0, row))
 
-    def _distance(self, start: Place, end: Place, most: int) -> int:
+    def _distance(self, start: RowPosition, end: RowPosition, most: int) -> int:
         """Rows from one place down to another, `most` if there are more; 0 if it is above."""
         if end <= start:
             return 0

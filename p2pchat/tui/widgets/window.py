@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from p2pchat.tui.model import Message
 
-MOST = 400
+MAX = 400
 """Messages in memory at most."""
 KEPT = 300
 """What is left when there are more; the difference is what need not be thrown away each time one comes."""
@@ -49,7 +49,7 @@ class Window:
         self._messages[:0] = new
         self._places = None
         self.at_start = at_start or not new  # a source that repeats itself is not asked for ever
-        if len(self._messages) > MOST:
+        if len(self._messages) > MAX:
             del self._messages[KEPT:]
             self.at_end = False
 
@@ -63,14 +63,14 @@ class Window:
     def live(self, messages: Sequence[Message], *, following: bool) -> list[Message]:
         """Messages that came just now, at the end of the chat; answers those that were not there.
 
-        Whoever reads further up keeps what they read: beyond `MOST`, what comes then is not held but read again later.
+        Whoever reads further up keeps what they read: beyond `MAX`, what comes then is not held but read again later.
         """
         new = self._new(messages)
         if self.at_end:
-            if following or len(self._messages) + len(new) <= MOST:
-                self._extend(new[-MOST:])
-                if len(new) > MOST:
-                    del self._messages[:-MOST]
+            if following or len(self._messages) + len(new) <= MAX:
+                self._extend(new[-MAX:])
+                if len(new) > MAX:
+                    del self._messages[:-MAX]
                     self._places, self.at_start = None, False
             else:
                 self.at_end = False
@@ -110,7 +110,7 @@ class Window:
         self._messages.extend(new)
 
     def _drop_above(self) -> None:
-        if len(self._messages) > MOST:
+        if len(self._messages) > MAX:
             del self._messages[:-KEPT]
             self._places = None
             self.at_start = False

@@ -14,7 +14,7 @@ from p2pchat.core.relays import Relay
 from p2pchat.engine.contacts import contact_relays
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.receiving import inbound
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, NotServed
 from p2pchat.net import addresses
 from p2pchat.store import contacts as store_contacts
@@ -298,11 +298,11 @@ def test_no_relay_is_taken_from_whom_one_hides_or_who_offers_none(tmp_path: Path
 async def says(world: World, bob: WorldNode, relay: Relay | None) -> None:
     """Alice says whatever she likes about being a relay."""
 
-    def hear(turn: Turn) -> None:
-        contact = store_contacts.find(turn.db, "alice")
+    def hear(tx: Transaction) -> None:
+        contact = store_contacts.find(tx.db, "alice")
         payload = contents.PAYLOADS[contents.RELAY](contents.relay_payload(relay))
-        message_id = new_message_id(turn.now, turn.random)
-        inbound._EFFECTS[contents.RELAY](turn, contact, Content(contents.RELAY, message_id, 0, turn.now, payload), "")
+        message_id = new_message_id(tx.now, tx.random)
+        inbound._EFFECTS[contents.RELAY](tx, contact, Content(contents.RELAY, message_id, 0, tx.now, payload), "")
 
     await trio.sleep(1)
     await bob.engine.submit(hear)
@@ -346,8 +346,8 @@ def test_the_newest_counts(tmp_path: Path) -> None:
         await alice.call("offer", answer=True)
         await hears_of_it(bob)
 
-        def hear(turn: Turn) -> None:
-            contact_relays.told(turn, store_contacts.find(turn.db, "alice"), bytes(16), Relay(b"", ()))
+        def hear(tx: Transaction) -> None:
+            contact_relays.told(tx, store_contacts.find(tx.db, "alice"), bytes(16), Relay(b"", ()))
 
         await bob.engine.submit(hear)
         assert await bob.call("relays")

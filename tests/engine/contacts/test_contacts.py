@@ -12,7 +12,7 @@ from p2pchat.core import content as contents
 from p2pchat.core.session import DAY
 from p2pchat.engine.contacts import contacts, invites
 from p2pchat.engine.delivery import outbound
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotReached
 from p2pchat.store import meta
 from tests.support.asking import has
@@ -20,12 +20,12 @@ from tests.support.world import World, WorldNode, befriend, run_world, until
 
 
 async def call_oneself(node: WorldNode, name: str) -> None:
-    await node.engine.submit(lambda turn: meta.put(turn.db, "name", name.encode()))
+    await node.engine.submit(lambda tx: meta.put(tx.db, "name", name.encode()))
 
 
 async def tell_profile(node: WorldNode, to: str) -> None:
-    def queue(turn: Turn) -> None:
-        outbound.queue_profile(turn, turn.find(to))
+    def queue(tx: Transaction) -> None:
+        outbound.queue_profile(tx, tx.find(to))
 
     await node.engine.submit(queue)
 
@@ -105,7 +105,7 @@ def test_what_a_blocked_contact_had_not_got_has_failed(tmp_path: Path) -> None:
 
 def test_requests_by_a_reusable_invite_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever finds such an invite can make any number of identities; the disk is ours."""
-    monkeypatch.setattr(invites, "MOST_REQUESTS", 2)
+    monkeypatch.setattr(invites, "MAX_REQUESTS", 2)
 
     async def main(world: World) -> None:
         alice = await world.start("alice")
@@ -131,7 +131,7 @@ def test_nobody_is_behind_a_dead_invite_and_nobody_is_verified(tmp_path: Path) -
         await bob.call("add", invite=(await alice.call("invite", ask=True))["invite"], name="alice")
         await bob.call("verify", contact="alice", set=True)
         await bob.call("send", chat="alice", text="hello")
-        await bob.engine.submit(lambda turn: contacts.gone(turn, turn.find("alice")))
+        await bob.engine.submit(lambda tx: contacts.gone(tx, tx.find("alice")))
         (left,) = await bob.call("contacts")
         assert (left["name"], left["state"], left["verified"]) == ("alice", "waiting", False)
 

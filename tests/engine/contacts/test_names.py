@@ -9,16 +9,16 @@ import trio
 
 from p2pchat.engine.contacts.names import name_of
 from p2pchat.engine.delivery import outbound
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import BadName
 from p2pchat.store import meta
 from tests.support.world import World, WorldNode, befriend, run_world
 
 
 async def call_oneself(node: WorldNode, name: str, contact: str) -> None:
-    def act(turn: Turn) -> None:
-        meta.put(turn.db, "name", name.encode())
-        outbound.queue_profile(turn, turn.find(contact))
+    def act(tx: Transaction) -> None:
+        meta.put(tx.db, "name", name.encode())
+        outbound.queue_profile(tx, tx.find(contact))
 
     await node.engine.submit(act)
     await trio.sleep(5)
@@ -68,7 +68,7 @@ def test_who_only_asks_keeps_no_name_from_a_contact(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob = await world.start("alice"), await world.start("bob")
         mallory = await world.start("mallory")
-        await mallory.engine.submit(lambda turn: meta.put(turn.db, "name", b"bob"))
+        await mallory.engine.submit(lambda tx: meta.put(tx.db, "name", b"bob"))
         invite = await alice.call("invite", ask=True)
         await mallory.call("add", invite=invite["invite"], wait=None)
         await trio.sleep(60)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trio
 
-from p2pchat.engine.contacts.own_relays import MOST_ADDRESSES, MOST_RELAYS
+from p2pchat.engine.contacts.own_relays import MAX_ADDRESSES, MAX_RELAYS
 from p2pchat.errors import BadAddress, NotNow, UsageError
 from p2pchat.store import relays as store_relays
 from tests.support.asking import events_of
@@ -65,7 +65,7 @@ def test_the_same_relay_again_moves_or_tells_another_token(tmp_path: Path) -> No
         (one,) = await alice.call("relays", add=relay.address)
         assert (one["address"], one["state"]) == (plain(relay), "connected")
         (row,) = await alice.engine.read(store_relays.all)
-        assert len(row.addresses) == MOST_ADDRESSES
+        assert len(row.addresses) == MAX_ADDRESSES
 
     run_world(tmp_path, main)
 
@@ -119,16 +119,16 @@ def test_what_is_no_relay_is_not_added(tmp_path: Path, written: str) -> None:
 
 def test_there_are_not_too_many_and_none_is_removed_that_is_not_there(tmp_path: Path) -> None:
     async def main(world: World) -> None:
-        relays = [world.mailbox(f"{number}") for number in range(MOST_RELAYS + 1)]
+        relays = [world.mailbox(f"{number}") for number in range(MAX_RELAYS + 1)]
         alice = await world.start("alice")
         for relay in relays[:-1]:
             await alice.call("relays", add=relay.address)
-        with pytest.raises(NotNow, match=f"{MOST_RELAYS} relays"):
+        with pytest.raises(NotNow, match=f"{MAX_RELAYS} relays"):
             await alice.call("relays", add=relays[-1].address)
         await alice.call("relays", add=relays[0].address)
         with pytest.raises(UsageError, match="none of your relays"):
             await alice.call("relays", remove=relays[-1].address)
-        assert len(await alice.call("relays")) == MOST_RELAYS
+        assert len(await alice.call("relays")) == MAX_RELAYS
 
     run_world(tmp_path, main)
 

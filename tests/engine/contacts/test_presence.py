@@ -7,7 +7,7 @@ from pathlib import Path
 import trio
 from trio.testing import MockClock
 
-from p2pchat.engine.contacts.presence import HOLD, Presence
+from p2pchat.engine.contacts.presence import HOLD_SECONDS, Presence
 from tests.conftest import run
 from tests.support.asking import events_of, linked
 from tests.support.world import World, befriend, run_world, until
@@ -44,8 +44,8 @@ def test_a_flapping_link_is_no_flood_and_its_end_is_told() -> None:
                 await trio.sleep(0.005)
             links.up(CAROL)
             assert links.told[-1] == (CAROL, "direct")
-            await trio.sleep(2 * HOLD)
-            assert len(links.told) <= 2 + 2 * 10 / HOLD
+            await trio.sleep(2 * HOLD_SECONDS)
+            assert len(links.told) <= 2 + 2 * 10 / HOLD_SECONDS
             assert [one for one in links.told if one[0] == BOB][-1] == (BOB, None)
             links.up(BOB)
             assert links.told[-1] == (BOB, "direct")
@@ -62,7 +62,7 @@ def test_a_link_that_was_away_for_a_moment_is_nothing() -> None:
             links.up(BOB)
             links.down(BOB)
             links.up(BOB)
-            await trio.sleep(10 * HOLD)
+            await trio.sleep(10 * HOLD_SECONDS)
             assert links.told == [(BOB, "direct")]
             links.up(BOB)  # a second link
             assert links.told == [(BOB, "direct")]

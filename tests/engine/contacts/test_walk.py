@@ -1,4 +1,6 @@
-"""What concerns every contact is done a few at a time: no start waits for it, and no turn holds up the others."""
+"""What concerns every contact is done a few at a time: no start waits for it, and no transaction holds up the
+others.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from p2pchat.core import primitives
 from p2pchat.core.primitives import KEY
 from p2pchat.engine.contacts import contacts, walk
 from p2pchat.engine.delivery import outbound
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DiskFull
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import queues as store_queues
@@ -30,15 +32,15 @@ CROWD = 5 * walk.SLICE
 async def crowd(node: WorldNode) -> list[bytes]:
     """Contacts with a queue each, the one heard of last first."""
 
-    def add(turn: Turn) -> list[bytes]:
+    def add(tx: Transaction) -> list[bytes]:
         ids = []
         for number in range(CROWD):
-            keys = (turn.random(KEY), turn.random(KEY))
-            heard = turn.now - 1000 * number
-            known = Contact(turn.random(8), str(number), False, "contact", *keys, None, False, heard, heard)
-            store_contacts.add(turn.db, known)
-            row = TheirQueueRow(known.id, None, bytes(KEY), b"", b"", *keys, flags=0, until=turn.now * 2)
-            store_queues.deposit_in(turn.db, row)
+            keys = (tx.random(KEY), tx.random(KEY))
+            heard = tx.now - 1000 * number
+            known = Contact(tx.random(8), str(number), False, "contact", *keys, None, False, heard, heard)
+            store_contacts.add(tx.db, known)
+            row = TheirQueueRow(known.id, None, bytes(KEY), b"", b"", *keys, flags=0, until=tx.now * 2)
+            store_queues.deposit_in(tx.db, row)
             ids.append(known.id)
         return ids
 
@@ -55,9 +57,9 @@ def test_a_start_takes_up_the_latest_first_and_the_others_later(
         resumed: list[list[bytes]] = []
         real = contacts.resume
 
-        def counted(turn: Turn, contact_ids: Any) -> None:
+        def counted(tx: Transaction, contact_ids: Any) -> None:
             resumed.append(list(contact_ids))
-            real(turn, contact_ids)
+            real(tx, contact_ids)
 
         monkeypatch.setattr(contacts, "resume", counted)
         alice = await world.start("alice")
@@ -76,19 +78,19 @@ def test_new_addresses_are_told_a_few_contacts_in_a_turn(tmp_path: Path, monkeyp
     async def main(world: World) -> None:
         alice = await world.start("alice")
         await crowd(alice)
-        told: list[Turn] = []
+        told: list[Transaction] = []
         real = outbound.queue
 
-        def counted(turn: Turn, *args: Any) -> None:
-            told.append(turn)
-            real(turn, *args)
+        def counted(tx: Transaction, *args: Any) -> None:
+            told.append(tx)
+            real(tx, *args)
 
         monkeypatch.setattr(outbound, "queue", counted)
         world.move("alice")
         alice.engine.whereabouts.changed()
         await trio.sleep(10)
         assert len(told) == CROWD
-        assert all(sum(one is turn for one in told) <= walk.SLICE for turn in told[:: walk.SLICE])
+        assert all(sum(one is tx for one in told) <= walk.SLICE for tx in told[:: walk.SLICE])
 
     run_world(tmp_path, main)
 
@@ -106,7 +108,7 @@ def test_what_could_not_be_saved_is_tried_again() -> None:
                 raise DiskFull
             done.append(len(ids))
 
-        await walk.through([[b"1"], [b"2"] * 2, [b"3"] * 3], submit, lambda turn, ids: None)
+        await walk.through([[b"1"], [b"2"] * 2, [b"3"] * 3], submit, lambda tx, ids: None)
 
     run(main, MockClock(autojump_threshold=0))
     assert done == [1, 2, 3]

@@ -1,4 +1,4 @@
-"""Flow: what is next on a link, when a turn fails."""
+"""Flow: what is next on a link, when a transaction fails."""
 
 from __future__ import annotations
 

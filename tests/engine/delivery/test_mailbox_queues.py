@@ -11,7 +11,7 @@ from p2pchat.core.content import Announced
 from p2pchat.core.identity import Device
 from p2pchat.core.primitives import sign_public
 from p2pchat.engine.delivery import queues
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.net import addresses
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store.contacts import Contact
@@ -20,19 +20,19 @@ from tests.support.world import World, WorldNode, run_world
 WHERE = addresses.pack("/ip4/203.0.113.1/tcp/4001")
 
 
-def announced(turn: Turn, relay: bytes) -> Announced:
-    return Announced(relay, WHERE, b"", sign_public(turn.random(32)), turn.random(32), turn.now + 86_400_000)
+def announced(tx: Transaction, relay: bytes) -> Announced:
+    return Announced(relay, WHERE, b"", sign_public(tx.random(32)), tx.random(32), tx.now + 86_400_000)
 
 
 async def crowd(node: WorldNode, count: int) -> list[bytes]:
     """So many contacts, each with a queue at one of a few relays."""
 
-    def add(turn: Turn) -> list[bytes]:
-        relays, ids = [turn.random(32) for _ in range(3)], []
+    def add(tx: Transaction) -> list[bytes]:
+        relays, ids = [tx.random(32) for _ in range(3)], []
         for number in range(count):
-            device = Device.fresh(turn.random)
+            device = Device.fresh(tx.random)
             contact = Contact(
-                id=turn.random(8),
+                id=tx.random(8),
                 name=f"contact {number}",
                 named_by_me=False,
                 state="contact",
@@ -40,11 +40,11 @@ async def crowd(node: WorldNode, count: int) -> list[bytes]:
                 device=device.device,
                 bundle=None,
                 verified=False,
-                created_at=turn.now,
+                created_at=tx.now,
             )
-            store_contacts.add(turn.db, contact)
-            queues.told(turn, contact, (announced(turn, relays[number % 3]),))
-            queues.refresh(turn, contact)
+            store_contacts.add(tx.db, contact)
+            queues.told(tx, contact, (announced(tx, relays[number % 3]),))
+            queues.refresh(tx, contact)
             ids.append(contact.id)
         return ids
 
@@ -68,11 +68,11 @@ def test_one_list_of_queues_reads_what_is_that_contacts(tmp_path: Path, monkeypa
                 seen += len(found)
                 return found  # type: ignore[no-any-return]
 
-            def tell(turn: Turn, id: bytes = ids[0]) -> None:
-                contact = turn.contact(id)
+            def tell(tx: Transaction, id: bytes = ids[0]) -> None:
+                contact = tx.contact(id)
                 assert contact is not None
-                queues.told(turn, contact, (announced(turn, turn.random(32)),))
-                queues.refresh(turn, contact)
+                queues.told(tx, contact, (announced(tx, tx.random(32)),))
+                queues.refresh(tx, contact)
 
             monkeypatch.setattr(alice.db, "query", counting)
             changes: list[int] = []

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any, cast
 
 from p2pchat.core.frames import Frame
-from p2pchat.engine.delivery.send_window import Lanes, Sizes
-from p2pchat.engine.runtime.transaction import Sealed, Turn
+from p2pchat.engine.delivery.send_window import SendWindows, WindowSizes
+from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
 
 
-def sealed(pk: int) -> Sealed:
-    return Sealed(b"contact", 0, pk, b"%d" % pk, Frame(1, b""))
+def sealed(pk: int) -> OutgoingEnvelope:
+    return OutgoingEnvelope(b"contact", 0, pk, b"%d" % pk, Frame(1, b""))
 
 
 class FakeTurn:
-    """Turns that run their outputs when they are told to."""
+    """Transactions that run their outputs when they are told to."""
 
     def __init__(self) -> None:
         self.outputs: list[Any] = []
@@ -31,14 +31,16 @@ class Scene:
         self.written: list[int] = []
         self.wanted = 0
         self.open = True
-        self.lanes: Lanes[str] = Lanes(Sizes(window, refill, backlog), self._write, self._due, self._refill)
+        self.lanes: SendWindows[str] = SendWindows(
+            WindowSizes(window, refill, backlog), self._write, self._due, self._refill
+        )
 
-    def _write(self, key: str, some: list[Sealed]) -> bool:
+    def _write(self, key: str, some: list[OutgoingEnvelope]) -> bool:
         if self.open:
             self.written += [one.pk for one in some]
         return self.open
 
-    def _due(self, turn: Turn, key: str, after_pk: int, most: int) -> tuple[list[Sealed], bool]:
+    def _due(self, tx: Transaction, key: str, after_pk: int, most: int) -> tuple[list[OutgoingEnvelope], bool]:
         found = [sealed(pk) for pk in self.outbox if pk > after_pk][:most]
         return found, len(found) < most
 
@@ -46,12 +48,12 @@ class Scene:
         self.wanted += 1
 
     def turns(self) -> None:
-        """Run the turns that were asked for, and those that these ask for."""
+        """Run the transactions that were asked for, and those that these ask for."""
         while self.wanted:
             self.wanted -= 1
-            turn = FakeTurn()
-            self.lanes.read(cast(Turn, turn), "lane")
-            for output in turn.outputs:
+            tx = FakeTurn()
+            self.lanes.read(cast(Transaction, tx), "lane")
+            for output in tx.outputs:
                 output()
 
     def release(self, *pks: int) -> None:
@@ -160,11 +162,11 @@ def test_what_comes_while_it_reads_is_read_too() -> None:
     scene = begun()
     scene.release(*range(1, 9))
     scene.done(1, 2)  # it wants to read
-    turn = FakeTurn()
+    tx = FakeTurn()
     scene.wanted -= 1
-    scene.lanes.read(cast(Turn, turn), "lane")
+    scene.lanes.read(cast(Transaction, tx), "lane")
     scene.release(9)
-    for output in turn.outputs:
+    for output in tx.outputs:
         output()
     while scene.outbox:
         scene.done(*[pk for pk in scene.written if pk in scene.outbox])
@@ -176,11 +178,11 @@ def test_a_lane_that_ended_takes_nothing_that_was_being_read() -> None:
     scene = begun()
     scene.outbox.append(1)
     scene.lanes.look("lane")
-    turn = FakeTurn()
-    scene.lanes.read(cast(Turn, turn), "lane")
+    tx = FakeTurn()
+    scene.lanes.read(cast(Transaction, tx), "lane")
     scene.lanes.end("lane")
     scene.lanes.begin("lane")
-    for output in turn.outputs:
+    for output in tx.outputs:
         output()
     assert scene.written == []
     scene.turns()

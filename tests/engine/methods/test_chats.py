@@ -15,7 +15,7 @@ from p2pchat.engine.delivery import outbound
 from p2pchat.engine.delivery import read_receipts as reading
 from p2pchat.engine.receiving import inbound
 from p2pchat.engine.runtime import settings
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NoSuchContact, NoSuchMessage, UsageError
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store.database import Database
@@ -192,7 +192,7 @@ def test_receipts_are_grouped_and_each_is_sent_once(tmp_path: Path, monkeypatch:
         alice, bob = await friends(world)
         sent = await write(alice, "bob", *map(str, range(70)))
         heard = overhear(alice, monkeypatch)
-        async with trio.open_nursery() as calls:  # in one turn
+        async with trio.open_nursery() as calls:  # in one transaction
             for one in (sent[2], sent[0], sent[69]):
                 calls.start_soon(lambda one=one: bob.call("read", chat="alice", upto=one))
         await bob.call("read", chat="alice")
@@ -209,13 +209,13 @@ def test_one_that_comes_late_is_unread_and_is_receipted_once(tmp_path: Path, mon
         alice, bob = await friends(world)
         await write(alice, "bob", "one")
 
-        def skip(turn: Turn) -> None:  # as if a slower way carried number 2
-            contact = turn.find("bob")
-            outbound.queue(turn, contact, contents.TEXT, contents.text_payload("three"), seq=3)
+        def skip(tx: Transaction) -> None:  # as if a slower way carried number 2
+            contact = tx.find("bob")
+            outbound.queue(tx, contact, contents.TEXT, contents.text_payload("three"), seq=3)
 
-        def late(turn: Turn) -> None:
-            contact = turn.find("bob")
-            outbound.queue(turn, contact, contents.TEXT, contents.text_payload("two"), seq=2)
+        def late(tx: Transaction) -> None:
+            contact = tx.find("bob")
+            outbound.queue(tx, contact, contents.TEXT, contents.text_payload("two"), seq=2)
 
         await alice.engine.submit(skip)
         await trio.sleep(1)
@@ -275,9 +275,9 @@ def test_a_block_in_the_same_turn_comes_first(tmp_path: Path) -> None:
         alice, bob = await friends(world)
         await write(alice, "bob", "one")
 
-        def read_and_block(turn: Turn) -> None:
-            reading.read(turn, turn.find("alice"), None)
-            contacts.block(turn, turn.find("alice"))
+        def read_and_block(tx: Transaction) -> None:
+            reading.read(tx, tx.find("alice"), None)
+            contacts.block(tx, tx.find("alice"))
 
         await bob.engine.submit(read_and_block)
         assert await bob.engine.read(_waiting) == 0

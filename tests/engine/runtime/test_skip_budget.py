@@ -14,12 +14,12 @@ from p2pchat.core import primitives as prim
 from p2pchat.core import ratchet
 from p2pchat.core.content import TEXT, Content, encode_content, new_message_id, text_payload
 from p2pchat.core.frames import Frame
-from p2pchat.core.ratchet import MOST_SKIPPED
+from p2pchat.core.ratchet import MAX_SKIPPED
 from p2pchat.core.session import Session
 from p2pchat.engine.runtime import skip_budget
 from p2pchat.engine.runtime import transaction as turns
-from p2pchat.engine.runtime.skip_budget import A_BRIEF_TURN, A_MINUTE, BURST, Allowance
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.skip_budget import BURST, MAX_PER_BRIEF_TRANSACTION, REFILL_PER_MINUTE, SkipBudget
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import sessions as store_sessions
 from tests.support.meddler import Meddler, flipped
 from tests.support.world import World, WorldNode, befriend, run_world, until
@@ -29,11 +29,16 @@ MINUTE = 60_000
 
 
 def test_a_budget_is_spent_and_fills_up_slowly() -> None:
-    budget = Allowance()
-    assert budget.left(b"bob", 0) == BURST == MOST_SKIPPED
+    budget = SkipBudget()
+    assert budget.left(b"bob", 0) == BURST == MAX_SKIPPED
     budget.spend(b"bob", BURST, 0)
     assert (budget.left(b"bob", 0), budget.left(b"carol", 0)) == (0, BURST)
-    assert [budget.left(b"bob", at) for at in (59, 60, MINUTE, 10 * MINUTE)] == [0, 1, A_MINUTE, 10 * A_MINUTE]
+    assert [budget.left(b"bob", at) for at in (59, 60, MINUTE, 10 * MINUTE)] == [
+        0,
+        1,
+        REFILL_PER_MINUTE,
+        10 * REFILL_PER_MINUTE,
+    ]
     for at in range(60):  # asked often, it fills no slower
         budget.spend(b"bob", 0, at)
     assert budget.left(b"bob", 60) == 1
@@ -41,11 +46,11 @@ def test_a_budget_is_spent_and_fills_up_slowly() -> None:
 
 
 def test_a_clock_that_is_set_back_gives_nothing_and_takes_nothing() -> None:
-    budget = Allowance()
+    budget = SkipBudget()
     budget.spend(b"bob", BURST, 10 * MINUTE)
     assert budget.left(b"bob", 0) == 0
     budget.spend(b"bob", 0, 0)
-    assert budget.left(b"bob", MINUTE) == A_MINUTE
+    assert budget.left(b"bob", MINUTE) == REFILL_PER_MINUTE
 
 
 def far_ahead(by: int) -> Callable[[Session], Session]:
@@ -83,11 +88,11 @@ async def sealed(node: WorldNode, chat: str, text: str, ahead: int) -> bytes:
     await change_session(node, chat, far_ahead(ahead))
     contact = await node.id_of(chat)
 
-    def seal(turn: Turn) -> bytes:
-        session = turn.sessions.sending(contact)
+    def seal(tx: Transaction) -> bytes:
+        session = tx.sessions.sending(contact)
         assert session is not None
-        content = Content(TEXT, new_message_id(turn.now, turn.random), 1, turn.now, text_payload(text))
-        return turn.sessions.seal(contact, session, encode_content(content), turn.entropy)
+        content = Content(TEXT, new_message_id(tx.now, tx.random), 1, tx.now, text_payload(text))
+        return tx.sessions.seal(contact, session, encode_content(content), tx.entropy)
 
     return await node.engine.submit(seal)
 
@@ -125,7 +130,7 @@ def test_one_whose_messages_were_lost_again_and_again_is_read_all_the_same(
 ) -> None:
     """The first loss is skipped, the others are refused, which renews the session."""
     monkeypatch.setattr(skip_budget, "BURST", 100)
-    monkeypatch.setattr(skip_budget, "A_MINUTE", 5)
+    monkeypatch.setattr(skip_budget, "REFILL_PER_MINUTE", 5)
 
     async def main(world: World) -> None:
         alice, bob = await friends(world)
@@ -153,13 +158,13 @@ def test_what_needs_many_keys_does_not_stop_the_loop(tmp_path: Path, monkeypatch
         brief_turns: list[bool] = []
         transaction = alice.engine._transaction
 
-        def watched(batch: list[object], brief: bool) -> Turn:
+        def watched(batch: list[object], brief: bool) -> Transaction:
             done = transaction(batch, brief)  # type: ignore[arg-type]
             brief_turns.extend(brief for message in done.events if message["event"] == "message")
             return done
 
         monkeypatch.setattr(alice.engine, "_transaction", watched)
-        for text, ahead in (("few", 10), ("many", A_BRIEF_TURN + 1)):
+        for text, ahead in (("few", 10), ("many", MAX_PER_BRIEF_TRANSACTION + 1)):
             one = Frame(wire.ENVELOPE, await sealed(bob, "alice", text, ahead))
             await alice.engine.gate.received(contact, th, "direct", [one])
             await trio.sleep(1)
@@ -172,7 +177,7 @@ def test_what_needs_many_keys_does_not_stop_the_loop(tmp_path: Path, monkeypatch
 def test_one_turn_does_not_work_for_all_contacts_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, derived: list[int]
 ) -> None:
-    monkeypatch.setattr(turns, "A_TURN", 50)
+    monkeypatch.setattr(turns, "MAX_PER_TRANSACTION", 50)
 
     async def main(world: World) -> None:
         alice = await world.start("alice")
@@ -192,7 +197,7 @@ def test_one_turn_does_not_work_for_all_contacts_at_once(
         in_turns: list[int] = []
         transaction = alice.engine._transaction
 
-        def watched(batch: list[object], brief: bool) -> Turn:
+        def watched(batch: list[object], brief: bool) -> Transaction:
             before = sum(derived)
             done = transaction(batch, brief)  # type: ignore[arg-type]
             in_turns.append(sum(derived) - before)
@@ -220,23 +225,23 @@ def test_all_sessions_of_a_contact_have_as_many_skipped_keys_as_one_may(
         alice, bob = await world.start("alice"), await world.start("bob")
         await befriend(alice, bob)
         contact = await alice.id_of("bob")
-        monkeypatch.setattr(ratchet, "MOST_SKIPPED", 50)
+        monkeypatch.setattr(ratchet, "MAX_SKIPPED", 50)
 
-        def act(turn: Turn) -> int:
-            live = turn.sessions.sending(contact)
+        def act(tx: Transaction) -> int:
+            live = tx.sessions.sending(contact)
             assert live is not None
             others = [bytes([number]) * len(live.th) for number in range(4)]
             for th in others:
-                turn.sessions.begin(contact, replace(live, th=th), turn.now)
-            turn.sessions.write()
-            turn.sessions.forget()
-            known = turn.sessions._load(contact)
+                tx.sessions.begin(contact, replace(live, th=th), tx.now)
+            tx.sessions.write()
+            tx.sessions.forget()
+            known = tx.sessions._load(contact)
             for th in [*others, live.th]:
-                store_sessions.add_skipped(turn.db, th, [(0, number, bytes(32)) for number in range(40)], turn.now)
+                store_sessions.add_skipped(tx.db, th, [(0, number, bytes(32)) for number in range(40)], tx.now)
                 assert len(known.skipped[th]) == 40
-            turn.sessions._bound_skipped(known, live.th)
+            tx.sessions._bound_skipped(known, live.th)
             assert len(known.skipped[live.th]) == 40
-            return sum(len(store_sessions.skipped(turn.db, th)) for th in [*others, live.th])
+            return sum(len(store_sessions.skipped(tx.db, th)) for th in [*others, live.th])
 
         assert await alice.engine.submit(act) == 50
 

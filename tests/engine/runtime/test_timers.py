@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 from trio.testing import MockClock
 
-from p2pchat.engine.runtime.timers import Alarms
+from p2pchat.engine.runtime.timers import Timers
 from tests.conftest import run
 
 
@@ -13,7 +13,7 @@ def test_alarms_ring_in_time_and_once() -> None:
     rung: list[tuple[str, float]] = []
 
     async def main() -> None:
-        alarms: Alarms[str] = Alarms(lambda what: rung.append((what, trio.current_time() - began)))
+        alarms: Timers[str] = Timers(lambda what: rung.append((what, trio.current_time() - began)))
         began = trio.current_time()
         async with trio.open_nursery() as nursery:
             alarms.set("late", 30)

@@ -1,4 +1,4 @@
-"""A turn that fails, before and after its commit."""
+"""A transaction that fails, before and after its commit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from p2pchat.core.ratchet import OLD_CHAINS
 from p2pchat.engine.contacts import profile
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.runtime.ports import Net
-from p2pchat.engine.runtime.transaction import Turn
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DatabaseDamaged, NodeError, NoSuchContact
 from p2pchat.store import invites as store_invites
 from p2pchat.store.database import Database
@@ -25,7 +25,9 @@ from tests.support.world import KEY, World, befriend, run_world
 
 
 def test_what_was_committed_is_never_told_to_have_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What hellos and join tags are checked against is read in the turn: if that fails, nothing was committed."""
+    """What hellos and join tags are checked against is read in the transaction: if that fails, nothing was
+    committed.
+    """
 
     async def main(world: World) -> None:
         alice = await world.start("alice")
@@ -47,8 +49,8 @@ def test_what_was_committed_is_never_told_to_have_failed(tmp_path: Path, monkeyp
 
 
 def test_what_a_failed_turn_knew_of_people_is_read_again(tmp_path: Path) -> None:
-    def rename_and_fail(turn: Turn) -> None:
-        turn.change(turn.find("bob").id, name="Robert")
+    def rename_and_fail(tx: Transaction) -> None:
+        tx.change(tx.find("bob").id, name="Robert")
         raise ValueError
 
     async def main(world: World) -> None:
@@ -58,9 +60,9 @@ def test_what_a_failed_turn_knew_of_people_is_read_again(tmp_path: Path) -> None
         with pytest.raises(NodeError):
             await alice.engine.submit(rename_and_fail)
         assert (await alice.call("contacts"))[0]["name"] == "bob"
-        await alice.engine.submit(lambda turn: turn.find("bob"))
+        await alice.engine.submit(lambda tx: tx.find("bob"))
         with pytest.raises(NoSuchContact):
-            await alice.engine.submit(lambda turn: turn.find("Robert"))
+            await alice.engine.submit(lambda tx: tx.find("Robert"))
         again = await alice.call("send", chat="bob", text="two", wait="delivered")
         assert sent["id"] != again["id"]
         assert await bob.texts("alice") == ["one", "two"]
@@ -93,7 +95,7 @@ def test_a_fault_in_one_input_costs_the_others_nothing(tmp_path: Path) -> None:
         alice = await world.start("alice")
         ran: list[int] = []
 
-        def faulty(turn: object) -> None:
+        def faulty(tx: object) -> None:
             raise ZeroDivisionError
 
         async def one() -> None:
@@ -103,7 +105,7 @@ def test_a_fault_in_one_input_costs_the_others_nothing(tmp_path: Path) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(one)
             for number in range(3):
-                nursery.start_soon(alice.engine.submit, lambda turn, number=number: ran.append(number))
+                nursery.start_soon(alice.engine.submit, lambda tx, number=number: ran.append(number))
         assert set(ran) == {0, 1, 2}
 
     run_world(tmp_path, main)

@@ -14,11 +14,11 @@ from p2pchat.core.frames import Frame, pack
 from p2pchat.errors import CannotOpen, LinkLost
 from p2pchat.net import frames
 from p2pchat.net.admission import budget
-from p2pchat.net.admission.budget import Account, TooMuchWork, Turns
+from p2pchat.net.admission.budget import Account, LoopTurns, TooMuchWork
 from p2pchat.net.frames import FrameReader
 from p2pchat.net.libp2p import handshake
 from p2pchat.net.libp2p.handshake import MAX_PROPOSALS
-from p2pchat.net.libp2p.secure_channel import MAX_READS, Wire
+from p2pchat.net.libp2p.secure_channel import MAX_READS, RawPipe
 from p2pchat.net.libp2p.streams import LibP2PStream
 from p2pchat.net.libp2p.yamux import GuardedYamux
 from p2pchat.net.transport.websocket import WebSocket
@@ -197,7 +197,7 @@ def test_pings_and_streams_cost_what_their_answers_do(monkeypatch: pytest.Monkey
 def test_websocket_frames_are_taken_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         ours, theirs = trio.testing.memory_stream_pair()
-        wire_end = Wire(WebSocket(ours, lambda: None))
+        wire_end = RawPipe(WebSocket(ours, lambda: None))
         with counted(monkeypatch, Decoder, "next") as steps:
             await theirs.send_all((b"\x82\x80" + bytes(4)) * 10_900 + b"\x82\x82" + bytes(4) + b"hi")
             assert await wire_end.read(2) == b"hi"
@@ -208,7 +208,7 @@ def test_websocket_frames_are_taken_in_slices(monkeypatch: pytest.MonkeyPatch) -
 
 
 def _long_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Turns, "late", property(lambda turns: True))
+    monkeypatch.setattr(LoopTurns, "late", property(lambda turns: True))
 
 
 @pytest.mark.parametrize(("newcomer", "known"), [("198.51.100.1", False), ("192.0.2.2", False), ("192.0.2.1", True)])

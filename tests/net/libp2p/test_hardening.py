@@ -30,7 +30,7 @@ from p2pchat.net import addresses as addr
 from p2pchat.net.admission.budget import Account
 from p2pchat.net.admission.places import PlaceSums
 from p2pchat.net.libp2p import hardening
-from p2pchat.net.libp2p.host import LibP2PHost, Limits
+from p2pchat.net.libp2p.host import HostLimits, LibP2PHost
 from p2pchat.net.libp2p.streams import LibP2PStream
 from p2pchat.net.ports import Handler, Stream
 from p2pchat.net.transport.pipes import TcpPipe
@@ -99,7 +99,7 @@ def test_a_cancelled_handler_that_also_failed_is_only_cancelled() -> None:
 
 def test_a_peer_has_only_so_many_streams() -> None:
     async def main() -> None:
-        a, b, c = make(1), make(2, Limits(streams_per_peer=2)), make(3)
+        a, b, c = make(1), make(2, HostLimits(streams_per_peer=2)), make(3)
         async with running(a, b, c):
             first, _second = await call(a, b), await call(a, b)
             with pytest.raises(Unreachable):
@@ -240,7 +240,7 @@ def test_a_peer_that_takes_nothing_loses_its_connection() -> None:
             with hardening.shielded(60), pytest.raises(ConnectionClosedError):
                 await _muxer(_Sink(cord))._write_frame(b"frame")
         assert cord.abandoned
-        assert trio.current_time() - start == hardening.WRITE_PATIENCE
+        assert trio.current_time() - start == hardening.WRITE_TIMEOUT
 
     clock = MockClock(autojump_threshold=0)
     start = clock.current_time()
@@ -311,7 +311,7 @@ def test_a_cancelled_read_loses_nothing() -> None:
 
 def test_a_peer_that_ignores_its_window_is_cut_off() -> None:
     async def main() -> None:
-        a, b = make(1), make(2, Limits(unread=10**6))
+        a, b = make(1), make(2, HostLimits(unread=10**6))
         hold = trio.Event()
 
         async def deaf(stream: Stream) -> None:
@@ -344,7 +344,7 @@ def _sockets() -> tuple[trio.SocketStream, trio.SocketStream]:
 def test_nobody_makes_us_reserve_what_they_announce() -> None:
     async def main() -> None:
         ours, theirs = _sockets()
-        wire = hardening.Wire(TcpPipe(ours))
+        wire = hardening.RawPipe(TcpPipe(ours))
         await theirs.send_all(b"xx")
         with pytest.raises(ConnectionClosedError):
             await wire.read(2**40)
@@ -357,7 +357,7 @@ def test_a_protocol_name_has_a_limit() -> None:
     """Before a stream has a protocol, its peer may be anyone."""
 
     async def main() -> None:
-        a, b = make(1), make(2, Limits(negotiation=10_000))  # so that it is not the time limit that ends it
+        a, b = make(1), make(2, HostLimits(negotiation=10_000))  # so that it is not the time limit that ends it
         async with running(a, b):
             await works(a, b)
             inner = await muxer(a, b).open_stream()
@@ -391,7 +391,7 @@ def test_slots_of_ended_connections_are_free_again() -> None:
     """As shipped, the 250th connection ever is the last."""
 
     async def main() -> None:
-        a, b = make(1), make(2, Limits(inbound=3))
+        a, b = make(1), make(2, HostLimits(inbound=3))
         async with running(a, b):
             for _ in range(10):
                 assert await works(a, b)
@@ -403,7 +403,7 @@ def test_slots_of_ended_connections_are_free_again() -> None:
 
 def test_garbage_frees_its_slot_too() -> None:
     async def main() -> None:
-        a, b = make(1), make(2, Limits(inbound=2))
+        a, b = make(1), make(2, HostLimits(inbound=2))
         async with running(a, b):
             for garbage in (b"GET / HTTP/1.1\r\n\r\n", bytes(70_000), b"\x13/multistream/1.0.0\n" + b"\xff" * 99, b""):
                 stream = await trio.open_tcp_stream("127.0.0.1", b.port)
@@ -447,8 +447,8 @@ def test_a_silent_stranger_is_closed_and_others_are_served_meanwhile() -> None:
     run(main, clock)
 
 
-@pytest.mark.parametrize("limits", [Limits(inbound=3), Limits(inbound_per_place=3)])
-def test_no_more_connections_than_allowed(limits: Limits) -> None:
+@pytest.mark.parametrize("limits", [HostLimits(inbound=3), HostLimits(inbound_per_place=3)])
+def test_no_more_connections_than_allowed(limits: HostLimits) -> None:
     """All who are there have proven something: they asked for an echo."""
 
     async def main() -> None:

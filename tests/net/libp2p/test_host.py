@@ -11,7 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from p2pchat.errors import LinkLost, NodeError, Unreachable
 from p2pchat.net import addresses as addr
 from p2pchat.net.libp2p import dial as dialling
-from p2pchat.net.libp2p.host import LibP2PHost, Limits
+from p2pchat.net.libp2p.host import HostLimits, LibP2PHost
 from p2pchat.net.libp2p.streams import LibP2PStream
 from p2pchat.net.ports import Host, Stream
 from tests.conftest import run
@@ -206,7 +206,7 @@ def test_open_has_a_deadline() -> None:
 
                 nursery.start_soon(dial)
                 await wait_all_tasks_blocked(0.05)
-                clock.jump(Limits().open + Limits().queue)
+                clock.jump(HostLimits().open + HostLimits().queue)
 
     run(main, clock)
 
@@ -289,7 +289,7 @@ def test_a_peer_can_always_come_back() -> None:
     """However many of its old connections seem to live, the newest is kept."""
 
     async def main() -> None:
-        b = make(2, Limits(connections_per_peer=2))
+        b = make(2, HostLimits(connections_per_peer=2))
         same = [make(1) for _ in range(5)]
         async with running(b, *same):
             for a in same:

@@ -10,9 +10,9 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from p2pchat.net.admission.arrivals import AT_ONCE, Arrivals
-from p2pchat.net.admission.budget import Turns
+from p2pchat.net.admission.budget import LoopTurns
 from p2pchat.net.libp2p import handshake
-from p2pchat.net.libp2p.host import LibP2PHost, Limits
+from p2pchat.net.libp2p.host import HostLimits, LibP2PHost
 from p2pchat.net.ports import Stream
 from tests.conftest import run
 from tests.support.hosts import ECHO, LOOPBACK, call, connections, echo, make, running, until_apart, works
@@ -24,7 +24,7 @@ CROWD_SECONDS = 27
 docs/decisions/0035 measured; who dials must not give up before."""
 
 
-def host(number: int, limits: Limits | None = None) -> LibP2PHost:
+def host(number: int, limits: HostLimits | None = None) -> LibP2PHost:
     """It also serves HOLD, which proves nothing."""
     made = make(number, limits)
     made.handle(HOLD, _hold)
@@ -76,7 +76,7 @@ def test_a_connection_without_a_stream_is_ended_unless_it_has_proven_something()
 
 def test_strangers_make_room_for_who_comes_and_never_friends() -> None:
     async def main() -> None:
-        b = host(2, Limits(inbound=8))
+        b = host(2, HostLimits(inbound=8))
         friends, strangers = [host(number) for number in (10, 11)], [host(number) for number in range(20, 30)]
         async with running(b, *friends, *strangers):
             for friend in friends:
@@ -99,7 +99,7 @@ def test_strangers_make_room_for_who_comes_and_never_friends() -> None:
 
 def test_who_has_proven_something_before_is_known_when_it_comes_again() -> None:
     async def main() -> None:
-        b = host(2, Limits(inbound=8))
+        b = host(2, HostLimits(inbound=8))
         friend, strangers = host(10), [host(number) for number in range(20, 30)]
         async with running(b, friend, *strangers):
             assert await works(friend, b)
@@ -226,7 +226,7 @@ def test_a_crowd_from_one_place_leaves_half_of_the_loop_to_who_comes_from_elsewh
 
         monkeypatch.setattr(arrivals._late, "take", taking)
         monkeypatch.setattr(
-            Turns, "busy_share", property(lambda turns: share, lambda turns, value: None), raising=False
+            LoopTurns, "busy_share", property(lambda turns: share, lambda turns, value: None), raising=False
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(arrivals.run)
@@ -277,7 +277,7 @@ def test_nothing_is_worked_out_for_who_has_hung_up(monkeypatch: pytest.MonkeyPat
 def test_circuits_and_direct_connections_do_not_keep_each_other_out() -> None:
     async def main() -> None:
         async with meeting() as here:
-            few = LibP2PHost(bytes([4]) * 32, LOOPBACK, limits=Limits(inbound=1, circuits=1))
+            few = LibP2PHost(bytes([4]) * 32, LOOPBACK, limits=HostLimits(inbound=1, circuits=1))
             few.handle(ECHO, echo)
             strangers = [make(20), make(21)]
             async with running(few, *strangers), trio.open_nursery() as nursery:

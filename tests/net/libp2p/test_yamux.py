@@ -16,7 +16,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from p2pchat.net.admission.budget import Account
 from p2pchat.net.admission.limits import WINDOW
-from p2pchat.net.libp2p.yamux import WINDOW_PATIENCE, GuardedYamux
+from p2pchat.net.libp2p.yamux import WINDOW_TIMEOUT, GuardedYamux
 from tests.conftest import run
 from tests.support.hosts import connections, make, running, until_apart, works
 
@@ -309,7 +309,7 @@ def test_a_write_waits_for_room_so_long() -> None:
             began = trio.current_time()
             with pytest.raises(MuxedStreamError):
                 await muxed.put(stream, bytes(WINDOW + 1))
-            assert trio.current_time() - began == WINDOW_PATIENCE
+            assert trio.current_time() - began == WINDOW_TIMEOUT
 
     run(main, clock)
 

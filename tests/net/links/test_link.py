@@ -15,7 +15,7 @@ from p2pchat.core.session import Pair, hello_days, hello_tag
 from p2pchat.engine.contacts import profile
 from p2pchat.errors import LinkLost, NotServed
 from p2pchat.net.frames import DEADLINE, FrameReader
-from p2pchat.net.links.link import LOST_AFTER, MOST_QUEUED, PING_AFTER, Link
+from p2pchat.net.links.link import LOST_AFTER, MAX_QUEUED, PING_AFTER, Link
 from p2pchat.net.ports import Stream
 from p2pchat.store.database import Database
 from tests.support.meddler import Meddler
@@ -188,9 +188,9 @@ def test_one_of_two_links_ends_and_the_other_carries_on(tmp_path: Path) -> None:
 def test_what_a_link_may_hold_is_bounded() -> None:
     link = Link(stream=None, contact=b"", th=b"")  # type: ignore[arg-type]
     frame = Frame(frames.PING, b"")
-    assert link.post([frame] * MOST_QUEUED)
+    assert link.post([frame] * MAX_QUEUED)
     assert not link.post([frame])
-    assert len(link.queue) == MOST_QUEUED
+    assert len(link.queue) == MAX_QUEUED
 
 
 # --- hello ----------------------------------------------------------------------------------------------------------

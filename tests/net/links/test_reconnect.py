@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from p2pchat.errors import LinkLost, Unreachable
-from p2pchat.net.links.reconnect import LOOK_AGAIN, ROUND_SECONDS, ROUNDS_AT_ONCE, Reach, jittered
+from p2pchat.net.links.reconnect import LOOK_AGAIN, ROUND_SECONDS, ROUNDS_AT_ONCE, Reconnector, jittered
 from tests.conftest import run
 
 CONTACT, OTHER = b"contact!", b"another!"
@@ -73,18 +73,18 @@ class Links:
         return [later - earlier for earlier, later in pairwise(self.times())]
 
 
-def play(main: Callable[[Links, Reach], Awaitable[None]], seed: int = 1) -> None:
+def play(main: Callable[[Links, Reconnector], Awaitable[None]], seed: int = 1) -> None:
     async def inside() -> None:
         links = Links()
         async with trio.open_nursery() as nursery:
-            await main(links, Reach(cast(Any, links), nursery, Random(seed).randbytes))
+            await main(links, Reconnector(cast(Any, links), nursery, Random(seed).randbytes))
             nursery.cancel_scope.cancel()
 
     run(inside, MockClock(autojump_threshold=0))
 
 
 def test_the_waits_grow_to_five_minutes_with_jitter() -> None:
-    async def main(links: Links, reach: Reach) -> None:
+    async def main(links: Links, reach: Reconnector) -> None:
         reach.want(CONTACT, [(HOME, "a")])
         await trio.sleep(24 * 3600)
         waits = links.waits()
@@ -103,7 +103,7 @@ def test_two_nodes_do_not_dial_in_step() -> None:
     found = []
     for seed in (1, 2):
 
-        async def main(links: Links, reach: Reach) -> None:
+        async def main(links: Links, reach: Reconnector) -> None:
             reach.want(CONTACT, [(HOME, "a")])
             await trio.sleep(3600)
             found.append(links.times())
@@ -118,7 +118,7 @@ def test_jitter_is_between_half_and_whole() -> None:
 
 
 def test_after_a_link_it_begins_with_the_shortest_wait() -> None:
-    async def main(links: Links, reach: Reach) -> None:
+    async def main(links: Links, reach: Reconnector) -> None:
         reach.want(CONTACT, [(HOME, "a")])
         await trio.sleep(2 * 3600)
         links.up[HOME] = 1000.0
@@ -136,7 +136,7 @@ def test_after_a_link_it_begins_with_the_shortest_wait() -> None:
 
 
 def test_a_link_the_other_side_made_is_enough_until_it_ends() -> None:
-    async def main(links: Links, reach: Reach) -> None:
+    async def main(links: Links, reach: Reconnector) -> None:
         links.there.add(CONTACT)
         reach.want(CONTACT, [(HOME, "a")])
         await trio.sleep(3600)
@@ -150,7 +150,7 @@ def test_a_link_the_other_side_made_is_enough_until_it_ends() -> None:
 
 
 def test_a_nudge_ends_the_wait_and_not_more_than_once_a_second() -> None:
-    async def main(links: Links, reach: Reach) -> None:
+    async def main(links: Links, reach: Reconnector) -> None:
         reach.want(CONTACT, [(HOME, "a")])
         await trio.sleep(3 * 3600)
         before = len(links.dials)
@@ -170,7 +170,7 @@ def test_a_nudge_ends_the_wait_and_not_more_than_once_a_second() -> None:
 
 
 def test_every_host_is_tried_with_all_its_addresses_newest_first() -> None:
-    async def main(links: Links, reach: Reach) -> None:
+    async def main(links: Links, reach: Reconnector) -> None:
         reach.want(CONTACT, [(WORK, "w1"), (HOME, "h1"), (WORK, "w2")])
         await trio.sleep(0.1)
         assert [dial[2:4] for dial in links.dials] == [(WORK, ("w1", "w2")), (HOME, ("h1",))]
@@ -183,7 +183,7 @@ def test_every_host_is_tried_with_all_its_addresses_newest_first() -> None:
 
 
 def test_new_ways_are_tried_at_once() -> None:
-    async def main(links: Links, reach: Reach) -> None:
+    async def main(links: Links, reach: Reconnector) -> None:
         reach.want(CONTACT, [(HOME, "old")])
         await trio.sleep(3600)
         before = len(links.dials)
@@ -195,7 +195,7 @@ def test_new_ways_are_tried_at_once() -> None:
 
 
 def test_the_forgotten_is_not_dialled_and_the_others_are() -> None:
-    async def main(links: Links, reach: Reach) -> None:
+    async def main(links: Links, reach: Reconnector) -> None:
         reach.want(CONTACT, [(HOME, "a")])
         reach.want(OTHER, [(WORK, "b")])
         await trio.sleep(100)
@@ -212,7 +212,7 @@ def test_the_forgotten_is_not_dialled_and_the_others_are() -> None:
 
 
 def test_while_on_a_circuit_it_looks_for_a_direct_way_and_not_all_the_time() -> None:
-    async def main(links: Links, reach: Reach) -> None:
+    async def main(links: Links, reach: Reconnector) -> None:
         reach.want(CONTACT, [(HOME, "a")])
         await trio.sleep(1)
         links.there.add(CONTACT)
@@ -240,7 +240,7 @@ def test_while_on_a_circuit_it_looks_for_a_direct_way_and_not_all_the_time() -> 
 
 
 def test_one_who_ends_direct_links_at_once_is_dialled_once_a_second_at_most() -> None:
-    async def main(links: Links, reach: Reach) -> None:
+    async def main(links: Links, reach: Reconnector) -> None:
         reach.want(CONTACT, [(HOME, "a")])
         links.there.add(CONTACT)
         links.routes[CONTACT] = "circuit"
@@ -262,7 +262,7 @@ def test_one_who_ends_direct_links_at_once_is_dialled_once_a_second_at_most() ->
 
 
 def test_the_forgotten_is_not_looked_for() -> None:
-    async def main(links: Links, reach: Reach) -> None:
+    async def main(links: Links, reach: Reconnector) -> None:
         reach.want(CONTACT, [(HOME, "a")])
         await trio.sleep(1)
         reach.forget(CONTACT)
@@ -277,7 +277,7 @@ def test_the_forgotten_is_not_looked_for() -> None:
 
 
 def test_a_crowd_is_dialled_in_order_at_a_pace_and_a_nudge_waits_for_nobody() -> None:
-    async def main(links: Links, reach: Reach) -> None:
+    async def main(links: Links, reach: Reconnector) -> None:
         crowd = [number.to_bytes(8, "big") for number in range(400)]
         for contact in crowd:
             reach.want(contact, [(HOME, "a")])

@@ -20,9 +20,9 @@ from p2pchat.core.mailbox import BAD_STAMP, BOX, DONE, QUEUE_FULL, STAMPED, TOO_
 from p2pchat.net import addresses as addr
 from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT
 from p2pchat.net.mailbox.client import IDLE, SOON
-from p2pchat.net.mailbox.deposit import MAX_CROWDED_STAMP_BITS, MOST_WAITING
+from p2pchat.net.mailbox.deposit import MAX_CROWDED_STAMP_BITS, MAX_WAITING
 from p2pchat.net.mailbox.fetch import GATHER, PAGE, ROOM
-from p2pchat.net.mailbox.pool import Mailboxes
+from p2pchat.net.mailbox.pool import MailboxPool
 from p2pchat.net.mailbox.shares import MAX_WATCHED
 from p2pchat.net.mailbox.stream import LOOK, LOST_AFTER, PING_AFTER
 from p2pchat.relay.store import Quota
@@ -469,7 +469,7 @@ def test_deposits_in_more_queues_than_a_stream_can_open(tmp_path: Path) -> None:
             assert set(scene.letters.codes.values()) == {DONE}
             assert here.store.blobs == 1100
             assert [len(line.of(words.PUT)) for line in scene.lines.streams] == [1024, 76]
-            assert all(len(line.of(words.OPEN)) <= words.MOST_HANDLES for line in scene.lines.streams)
+            assert all(len(line.of(words.OPEN)) <= words.MAX_HANDLES for line in scene.lines.streams)
             assert scene.letters.told == ["up"]
 
     run(main)
@@ -481,11 +481,11 @@ def test_what_has_no_room_is_given_back(tmp_path: Path) -> None:
             scene.lines.patience = 5
             scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(number, blob("same")) for number in range(5000)])
             await wait_all_tasks_blocked()
-            assert scene.letters.lost == list(range(MOST_WAITING, 5000))
+            assert scene.letters.lost == list(range(MAX_WAITING, 5000))
             scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(5000, blob("more"))])
             await wait_all_tasks_blocked()
             assert scene.letters.lost[-1] == 5000
-            await scene.letters.until(lambda: len(scene.letters.codes) == MOST_WAITING)
+            await scene.letters.until(lambda: len(scene.letters.codes) == MAX_WAITING)
             scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(number, bytes(65_536)) for number in range(6000, 7000)])
             await scene.letters.until(lambda: len(scene.letters.codes) + len(scene.letters.lost) == 6001)
             assert 400 < len([number for number in scene.letters.lost if number >= 6000]) < 600
@@ -709,7 +709,7 @@ class Person:
     def __init__(self, number: int, nursery: trio.Nursery) -> None:
         self.host = make(number)
         self.letters = Letters()
-        self.boxes = Mailboxes(self.host, self.letters, nursery, lambda: NOW, Random(number).randbytes)
+        self.boxes = MailboxPool(self.host, self.letters, nursery, lambda: NOW, Random(number).randbytes)
         self.letters.boxes = self.boxes
 
 

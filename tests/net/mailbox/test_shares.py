@@ -54,7 +54,7 @@ def test_all_that_is_in_use_is_watched_on_as_many_streams_as_that_takes(tmp_path
             for keys in every:
                 await fill(here, keys, keys.name)
             await scene.letters.until(lambda: all(scene.letters.blobs(keys) for keys in every))  # without waiting
-            assert max(len(line.of(words.OPEN)) for line in scene.lines.streams) <= words.MOST_HANDLES
+            assert max(len(line.of(words.OPEN)) for line in scene.lines.streams) <= words.MAX_HANDLES
             for keys in old:
                 await fill(here, keys, keys.name)
             await trio.sleep(2 * FIRST_RETIRED_TURN + 60)

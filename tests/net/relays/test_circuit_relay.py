@@ -14,7 +14,7 @@ from p2pchat.net import addresses as addr
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p import dial as dialling
 from p2pchat.net.libp2p.hardening import WINDOW
-from p2pchat.net.libp2p.host import LibP2PHost, Limits
+from p2pchat.net.libp2p.host import HostLimits, LibP2PHost
 from p2pchat.net.libp2p.streams import LibP2PStream
 from p2pchat.net.ports import Stream
 from p2pchat.net.relays.circuit_relay import LASTING_SECONDS, CircuitLimits, CircuitRelay
@@ -511,7 +511,7 @@ def test_the_windows_of_circuits_come_on_top_of_what_may_be_unread() -> None:
     """So that whoever makes many circuits to us cannot end our connection with the relay."""
 
     async def main() -> None:
-        a, b = make(1), make(2, Limits(unread=WINDOW // 2))
+        a, b = make(1), make(2, HostLimits(unread=WINDOW // 2))
         begun, go = trio.Event(), trio.Event()
 
         async def carry(stream: Stream) -> None:
@@ -539,7 +539,7 @@ def test_the_windows_of_circuits_come_on_top_of_what_may_be_unread() -> None:
 def test_circuits_do_not_count_as_streams_of_the_relay() -> None:
     async def main() -> None:
         async with meeting() as here:
-            few = LibP2PHost(bytes([4]) * 32, ["/ip4/127.0.0.1/tcp/0"], limits=Limits(streams_per_peer=1))
+            few = LibP2PHost(bytes([4]) * 32, ["/ip4/127.0.0.1/tcp/0"], limits=HostLimits(streams_per_peer=1))
             few.handle(ECHO, _echo_once)
             async with trio.open_nursery() as nursery:
                 await nursery.start(few.run)
@@ -559,7 +559,7 @@ async def _echo_once(stream: Stream) -> None:
 def test_circuits_take_slots_and_give_them_back() -> None:
     async def main() -> None:
         async with meeting() as here:
-            one = make(4, Limits(circuits_per_relay=1))
+            one = make(4, HostLimits(circuits_per_relay=1))
             async with trio.open_nursery() as nursery:
                 await nursery.start(one.run)
                 await Place(one, nursery).at(here.relay)

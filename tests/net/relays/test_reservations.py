@@ -20,7 +20,7 @@ from p2pchat.net.frames import write_frames
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.ports import Stream
 from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
-from p2pchat.net.relays.reservations import MOST_CIRCUITS, Known, Reservations
+from p2pchat.net.relays.reservations import MAX_CIRCUITS, RelayAccess, Reservations
 from tests.conftest import run
 from tests.support.hosts import make, running, until_apart
 from tests.support.relays import NOW, Place, clock, echoes, ended, meeting
@@ -58,7 +58,7 @@ def test_a_killed_relay_ends_the_stream_and_gets_its_guests_back() -> None:
             for _ in range(2):
                 async with trio.open_nursery() as life:
                     await life.start(relay.run)
-                    place.kept.want(relay.peer, Known(relay.addresses()))
+                    place.kept.want(relay.peer, RelayAccess(relay.addresses()))
                     await place.until(relay)
                     (way,) = place.kept.ways()
                     assert way == addr.circuit(relay.addresses()[0], relay.peer)
@@ -109,13 +109,13 @@ def test_while_the_relay_says_no_the_waits_grow_and_a_wish_ends_them() -> None:
             await nursery.start(relay.run)
             await nursery.start(bob.run)
             kept = Reservations(bob, nursery, clock, Random(1).randbytes)
-            kept.want(relay.peer, Known(relay.addresses()))
+            kept.want(relay.peer, RelayAccess(relay.addresses()))
             while len(times) < 7:
                 times.append(await asked.receive())
             await wait_all_tasks_blocked(0.01)
             assert "reservation refused" in kept.problem(relay.peer)
             assert not kept.held(relay.peer)
-            kept.want(relay.peer, Known(relay.addresses()))
+            kept.want(relay.peer, RelayAccess(relay.addresses()))
             assert await asked.receive() - times[-1] < 1
             nursery.cancel_scope.cancel()
 
@@ -165,7 +165,7 @@ def test_a_relay_that_answers_nonsense_is_no_place(answer: bytes) -> None:
         relay.handle(circuit_messages.HOP, lie)
         async with running(relay, bob), trio.open_nursery() as nursery:
             kept = Reservations(bob, nursery, clock, Random(1).randbytes)
-            kept.want(relay.peer, Known(relay.addresses()))
+            kept.want(relay.peer, RelayAccess(relay.addresses()))
             await asked.wait()
             await wait_all_tasks_blocked(0.05)
             assert not kept.held(relay.peer)
@@ -187,7 +187,7 @@ def test_a_forgotten_relay_brings_nobody_more() -> None:
                 await here.call(here.carol, here.bob)
             assert here.bob._relays == {addr.peer_id(here.relay.peer): 0}
             await here.bobs.at(here.relay)  # and wanted again
-            assert here.bob._relays == {addr.peer_id(here.relay.peer): MOST_CIRCUITS}
+            assert here.bob._relays == {addr.peer_id(here.relay.peer): MAX_CIRCUITS}
             assert await echoes(await here.call(here.carol, here.bob))
 
     run(main)
@@ -202,7 +202,7 @@ def test_a_relay_is_not_reached_by_another() -> None:
             here.bob.handle(circuit_messages.HOP, nested.serve)
             async with trio.open_nursery() as nursery:
                 kept = Reservations(here.alice, nursery, clock, Random(1).randbytes)
-                kept.want(here.bob.peer, Known(tuple(here.ways())))
+                kept.want(here.bob.peer, RelayAccess(tuple(here.ways())))
                 while not kept.problem(here.bob.peer):
                     await trio.lowlevel.checkpoint()
                 assert not kept.held(here.bob.peer)
@@ -237,14 +237,14 @@ def test_a_token_is_said_before_and_as_long_as_the_reservation_is_wanted() -> No
         relay.handle(names.mailbox_name(relay.peer, b"sesame"), mailbox)
         async with running(relay, bob), trio.open_nursery() as nursery:
             place = Place(bob, nursery)
-            place.kept.want(relay.peer, Known(relay.addresses()))
+            place.kept.want(relay.peer, RelayAccess(relay.addresses()))
             while not place.kept.problem(relay.peer):
                 await trio.lowlevel.checkpoint()
             known = addr.with_pass(relay.addresses(), opened)
-            place.kept.want(relay.peer, Known(known, b"open"))
+            place.kept.want(relay.peer, RelayAccess(known, b"open"))
             while "token" not in place.kept.problem(relay.peer):
                 await trio.lowlevel.checkpoint()
-            place.kept.want(relay.peer, Known(known, b"sesame"))
+            place.kept.want(relay.peer, RelayAccess(known, b"sesame"))
             await place.until(relay)
             assert admitted == {bob.peer}
             place.kept.forget(relay.peer)

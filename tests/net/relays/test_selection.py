@@ -8,7 +8,7 @@ import trio
 
 from p2pchat.net import addresses
 from p2pchat.net.links.reconnect import LONGEST_WAIT
-from p2pchat.net.relays.selection import PATIENCE
+from p2pchat.net.relays.selection import TIMEOUT
 from tests.support.world import FakeRelay, World, WorldNode, run_world, until
 from tests.world.test_circuits import circuits_of
 
@@ -40,10 +40,10 @@ def test_a_dead_one_is_replaced_by_the_next_and_not_by_more(tmp_path: Path) -> N
         alice.use(*relays)
         await reached_by(alice, *relays[:2])
         relays[0].stop()
-        await reached_by(alice, relays[1], within=PATIENCE - 1)
-        await reached_by(alice, relays[1], relays[2], within=PATIENCE + 2)
+        await reached_by(alice, relays[1], within=TIMEOUT - 1)
+        await reached_by(alice, relays[1], relays[2], within=TIMEOUT + 2)
         relays[1].stop()
-        await reached_by(alice, relays[2], relays[3], within=2 * PATIENCE + 3)  # the first is asked once more before
+        await reached_by(alice, relays[2], relays[3], within=2 * TIMEOUT + 3)  # the first is asked once more before
         relays[3].stop()
         await reached_by(alice, relays[2])
 
@@ -57,7 +57,7 @@ def test_those_who_never_answer_do_not_stand_in_the_way(tmp_path: Path) -> None:
         for dead in relays[:3]:
             dead.stop()
         alice.use(*relays)
-        await reached_by(alice, relays[3], within=2 * PATIENCE + 2)
+        await reached_by(alice, relays[3], within=2 * TIMEOUT + 2)
         relays[1].start()
         await reached_by(alice, relays[1], relays[3], within=LONGEST_WAIT)
 

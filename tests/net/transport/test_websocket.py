@@ -21,7 +21,7 @@ from p2pchat.core import names
 from p2pchat.errors import Unreachable
 from p2pchat.net import addresses as addr
 from p2pchat.net.libp2p import dial as dialling
-from p2pchat.net.libp2p.host import LibP2PHost, Limits
+from p2pchat.net.libp2p.host import HostLimits, LibP2PHost
 from p2pchat.net.transport import lookups, websocket
 from tests.conftest import run
 from tests.support.hosts import ECHO, Middle, connections, echo, make, read_exactly, running, until_apart, works
@@ -277,7 +277,7 @@ def test_the_systems_way_verifies() -> None:
 )
 def test_http_that_is_no_websocket_frees_its_slot(garbage: bytes) -> None:
     async def main() -> None:
-        a, c = make(1), make(9, Limits(inbound=2), web=True)
+        a, c = make(1), make(9, HostLimits(inbound=2), web=True)
         async with running(a, c):
             for _ in range(3):
                 stream = await tcp(c)
@@ -315,7 +315,7 @@ def test_with_a_token_there_is_a_websocket_at_its_path_only() -> None:
 @pytest.mark.parametrize("garbage", [b"", b"G", b"GE", b"POST / HTTP/1.1\r\n\r\n", b"\x16\x03\x01", b"get "])
 def test_other_garbage_frees_its_slot(garbage: bytes) -> None:
     async def main() -> None:
-        a, c = make(1), make(9, Limits(inbound=2), web=True)
+        a, c = make(1), make(9, HostLimits(inbound=2), web=True)
         async with running(a, c):
             for _ in range(3):
                 stream = await tcp(c)
@@ -526,7 +526,7 @@ def test_a_proxy_that_we_know_is_believed_about_its_clients(proxies: tuple[str, 
 
 def test_a_proxy_brings_many_and_each_place_has_its_limit() -> None:
     async def main() -> None:
-        limits = Limits(inbound_per_place=1)
+        limits = HostLimits(inbound_per_place=1)
         c = LibP2PHost(bytes([9]) * 32, ["/ip4/127.0.0.1/tcp/0"], limits=limits, web_path="/", proxies=["127.0.0.1"])
 
         async def come(client: bytes, stream: trio.SocketStream) -> bool:

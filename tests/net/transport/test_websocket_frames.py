@@ -8,17 +8,17 @@ import pytest
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong
 
-from p2pchat.net.transport.websocket_frames import BINARY, CLOSE, PING, PONG, BadFrame, Decoder, Piece, encode
+from p2pchat.net.transport.websocket_frames import BINARY, CLOSE, PING, PONG, BadFrame, Decoder, FramePiece, encode
 
 
-def decoded(data: bytes, *, masked: bool = True, cut: int = 1 << 20) -> list[Piece]:
+def decoded(data: bytes, *, masked: bool = True, cut: int = 1 << 20) -> list[FramePiece]:
     """What is in these bytes, coming so many at a time; pieces of one message that follow each other are joined."""
-    decoder, found = Decoder(masked=masked), list[Piece]()
+    decoder, found = Decoder(masked=masked), list[FramePiece]()
     for start in range(0, len(data), cut):
         decoder.feed(data[start : start + cut])
         while (piece := decoder.next()) is not None:
             if piece.opcode == BINARY and found and found[-1].opcode == BINARY:
-                found[-1] = Piece(BINARY, found[-1].data + piece.data)
+                found[-1] = FramePiece(BINARY, found[-1].data + piece.data)
             else:
                 found.append(piece)
     return found
@@ -27,16 +27,16 @@ def decoded(data: bytes, *, masked: bool = True, cut: int = 1 << 20) -> list[Pie
 @pytest.mark.parametrize(
     ("data", "masked", "expected"),
     [  # RFC 6455, §5.7, with a binary message where it has a text
-        (b"\x82\x05Hello", False, Piece(BINARY, b"Hello")),
-        (b"\x82\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", True, Piece(BINARY, b"Hello")),
-        (b"\x02\x03Hel\x80\x02lo", False, Piece(BINARY, b"Hello")),
-        (b"\x89\x05Hello", False, Piece(PING, b"Hello")),
-        (b"\x8a\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", True, Piece(PONG, b"Hello")),
-        (b"\x82\x7e\x01\x00" + bytes(256), False, Piece(BINARY, bytes(256))),
-        (b"\x82\x7f\0\0\0\0\0\x01\0\0" + bytes(65_536), False, Piece(BINARY, bytes(65_536))),
+        (b"\x82\x05Hello", False, FramePiece(BINARY, b"Hello")),
+        (b"\x82\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", True, FramePiece(BINARY, b"Hello")),
+        (b"\x02\x03Hel\x80\x02lo", False, FramePiece(BINARY, b"Hello")),
+        (b"\x89\x05Hello", False, FramePiece(PING, b"Hello")),
+        (b"\x8a\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", True, FramePiece(PONG, b"Hello")),
+        (b"\x82\x7e\x01\x00" + bytes(256), False, FramePiece(BINARY, bytes(256))),
+        (b"\x82\x7f\0\0\0\0\0\x01\0\0" + bytes(65_536), False, FramePiece(BINARY, bytes(65_536))),
     ],
 )
-def test_the_specifications_examples(data: bytes, masked: bool, expected: Piece) -> None:
+def test_the_specifications_examples(data: bytes, masked: bool, expected: FramePiece) -> None:
     for cut in (1, 2, 3, 7, 1 << 20):
         assert decoded(data, masked=masked, cut=cut) == [expected]
 
@@ -71,7 +71,7 @@ def test_nothing_is_kept_of_what_a_frame_announces() -> None:
     decoder.feed(b"\x82\xff" + (2**62).to_bytes(8, "big") + bytes(4))
     for _ in range(100):
         decoder.feed(bytes(1000))
-        assert decoder.next() == Piece(BINARY, bytes(1000))
+        assert decoder.next() == FramePiece(BINARY, bytes(1000))
         assert decoder.next() is None
         assert len(decoder._buffer) == 0
 
@@ -88,14 +88,14 @@ def oracle(data: bytes, kind: ConnectionType) -> list[Event] | None:
     return None if any(isinstance(one, CloseConnection) and one.code not in (1000, 1005) for one in events) else events
 
 
-def summary(found: list[Event] | list[Piece]) -> tuple[bytes, list[tuple[int, bytes]]]:
+def summary(found: list[Event] | list[FramePiece]) -> tuple[bytes, list[tuple[int, bytes]]]:
     """The data, and the control frames up to a goodbye."""
     data, control = b"", list[tuple[int, bytes]]()
     for one in found:
         match one:
-            case Piece(opcode=opcode, data=piece) if opcode == BINARY:
+            case FramePiece(opcode=opcode, data=piece) if opcode == BINARY:
                 data += piece
-            case Piece(opcode=opcode, data=piece):
+            case FramePiece(opcode=opcode, data=piece):
                 control.append((opcode, piece if opcode != CLOSE else b""))
             case BytesMessage():
                 data += bytes(one.data)
