@@ -16,9 +16,9 @@ import time
 from pathlib import Path
 
 from benchmarks.people import COMMAND, Person
-from p2pchat.core import content as contents
 from p2pchat.core import handshake, ratchet
 from p2pchat.core.content import Content, encode_content
+from p2pchat.core.contents import Text
 from p2pchat.core.identity import Device
 from p2pchat.core.prekeys import dump_set, make_set, open_bundle
 from p2pchat.core.primitives import KEY, sign_public, system_entropy
@@ -80,7 +80,7 @@ def _ratchet_state(now: int) -> bytes:
     entropy = system_entropy()
     alice, bob = (Device.from_seeds(os.urandom(KEY), os.urandom(KEY)) for _ in range(2))
     offered = make_set(bob, now // 1000 + 86_400, one_time=True, random=entropy.random)
-    content = encode_content(Content(contents.TEXT, os.urandom(16), 1, now, ["hello"]))
+    content = encode_content(Content(Text("hello"), os.urandom(16), 1, now))
     session, _ = handshake.initiate(alice, open_bundle(offered.bundle), content, now - DAY, entropy)
     return ratchet.dump(session.ratchet)
 

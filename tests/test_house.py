@@ -405,7 +405,8 @@ def test_frame_types_are_those_of_the_page() -> None:
 
 
 def test_limits_of_the_pages_are_those_of_the_code() -> None:
-    from p2pchat.core import content, envelope, invite, prekeys, ratchet, text
+    from p2pchat.core import envelope, invite, prekeys, ratchet, text
+    from p2pchat.core.contents import receipt
 
     def told(page: str, number: int) -> bool:
         return f"{number:,}" in (ROOT / "docs/protocol" / page).read_text()
@@ -414,7 +415,7 @@ def test_limits_of_the_pages_are_those_of_the_code() -> None:
     assert told("encoding.md", invite.MAX_INVITE)
     assert told("encoding.md", prekeys.MAX_BUNDLE)
     assert told("content.md", text.MAX_TEXT_BYTES)
-    assert told("encoding.md", content.MAX_RECEIPTS)
+    assert told("encoding.md", receipt.MAX_RECEIPTS)
     assert told("ratchet.md", ratchet.MAX_SKIPPED)
     assert told("ratchet.md", envelope.HEADER)
     assert all(told("envelope.md", bucket - envelope.OVERHEAD - 1) for bucket in envelope.BUCKETS)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from p2pchat.core import content as contents
 from p2pchat.core import handshake
-from p2pchat.core.content import Content, Profile, encode_content, new_message_id, profile_payload
+from p2pchat.core.content import Content, encode_content, new_message_id
+from p2pchat.core.contents import Profile
 from p2pchat.core.envelope import open_blob, seal_blob
 from p2pchat.core.identity import Device
 from p2pchat.core.invite import Invite, blob_key, read_invite
@@ -30,8 +30,8 @@ async def ask(world: World, node: WorldNode, invite_id: bytes, invite: Invite, w
     offered = await node.engine.submit(invites.offer, invite_id)
     assert offered is not None
     key, random = blob_key(invite.secret), world.entropy.random
-    profile = profile_payload(Profile("mallory", True, (), None))
-    content = encode_content(Content(contents.PROFILE, new_message_id(node.clock(), random), 0, node.clock(), profile))
+    profile = Profile("mallory", True, ())
+    content = encode_content(Content(profile, new_message_id(node.clock(), random), 0, node.clock()))
     bundle = open_bundle(open_blob(key, offered))
     _, message = handshake.initiate(who, bundle, content, node.clock(), world.entropy)
     return await node.engine.submit(invites.admit, invite_id, seal_blob(key, message, random))

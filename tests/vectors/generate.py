@@ -18,18 +18,9 @@ from typing import Any
 from p2pchat.core import handshake, invite, mailbox, names, ratchet
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import decode, encode
-from p2pchat.core.content import (
-    PROFILE,
-    QUEUES,
-    RECEIPT,
-    TEXT,
-    Announced,
-    Content,
-    Profile,
-    encode_content,
-    profile_payload,
-    queues_payload,
-)
+from p2pchat.core.content import Content, encode_content
+from p2pchat.core.contents import Profile, Queues, Receipt, Text, Unknown
+from p2pchat.core.contents.queues import AnnouncedQueue
 from p2pchat.core.envelope import BUCKETS, HEADER, padded, seal_blob
 from p2pchat.core.identity import DEVICE_ID, Device, safety_number, sas_words
 from p2pchat.core.invite import Invite, InviteWay, encode_invite, join_tag, to_text
@@ -397,25 +388,25 @@ def messages() -> Iterator[tuple[str, Vector]]:
 
 def contents() -> Iterator[tuple[str, Vector]]:
     number = bytes(range(16))
-    said = Content(TEXT, number, 1, NOW, ["سلام 👩‍💻\n"], reply_to=bytes(16), expire_s=60, heads=(bytes(8),))
-    receipt = Content(RECEIPT, number, 0, NOW, [0, [number, bytes(16)]])
-    profile = Content(PROFILE, number, 0, NOW, profile_payload(Profile("Alice", True, ((bytes(32), IPV4),))))
+    said = Content(Text("سلام 👩‍💻\n"), number, 1, NOW, reply_to=bytes(16), expire_s=60, heads=(bytes(8),))
+    receipt = Content(Receipt(0, (number, bytes(16))), number, 0, NOW)
+    profile = Content(Profile("Alice", True, ((bytes(32), IPV4),)), number, 0, NOW)
     queues = (
-        Announced(b"\1" * 32, IPV4, b"let me in", b"\2" * 32, b"\3" * 32, LATER * 1000),
-        Announced(b"\4" * 32, IPV4, b"", b"\5" * 32, b"\6" * 32, LATER * 1000),
+        AnnouncedQueue(b"\1" * 32, IPV4, b"let me in", b"\2" * 32, b"\3" * 32, LATER * 1000),
+        AnnouncedQueue(b"\4" * 32, IPV4, b"", b"\5" * 32, b"\6" * 32, LATER * 1000),
     )
-    told = Content(QUEUES, number, 0, NOW, queues_payload(queues))
+    told = Content(Queues(queues), number, 0, NOW)
     whole = Profile("Alice", True, ((bytes(32), IPV4),), queues)
-    later = Content(200, number, 7, NOW, ["of a newer client"])
+    later = Content(Unknown(200, ("of a newer client",)), number, 7, NOW)
     for name, one in (
         ("text", said),
         ("receipt", receipt),
         ("profile", profile),
         ("queues", told),
-        ("profile-queues", replace(profile, payload=profile_payload(whole))),
+        ("profile-queues", replace(profile, payload=whole)),
         ("newer", later),
     ):
-        payload = None if one is later else shown(one.payload)
+        payload = None if one is later else shown(one.payload.encode())
         yield (
             f"content-{name}-ok",
             vector(
@@ -432,7 +423,7 @@ def contents() -> Iterator[tuple[str, Vector]]:
                 payload=payload,
             ),
         )
-    fields = [1, TEXT, number, 1, NOW, None, 0, ["hi"], []]
+    fields = [1, Text.KIND.number, number, 1, NOW, None, 0, ["hi"], []]
     for name, about, at, value in (
         ("version", "version 2", 0, 2),
         ("id", "an id of 15 bytes", 2, number[:15]),
@@ -448,12 +439,12 @@ def contents() -> Iterator[tuple[str, Vector]]:
     way = [bytes(32), IPV4]
     queue = [*way, b"", b"\2" * 32, b"\3" * 32, NOW]
     for name, about, kind, payload in (
-        ("queue", "a queue without a time", QUEUES, [[queue[:-1]]]),
-        ("queue-more", "a queue with a field too many", QUEUES, [[[*queue, 0]]]),
-        ("queue-token", "a token of 65 bytes", QUEUES, [[[*way, bytes(65), *queue[3:]]]]),
-        ("queue-time", "a queue that is read for ever", QUEUES, [[[*queue[:-1], (1 << 53) + 1]]]),
-        ("queues", "five queues", QUEUES, [[queue] * 5]),
-        ("profile-queues", "a profile with a text for queues", PROFILE, ["Alice", True, [way], "queues"]),
+        ("queue", "a queue without a time", Queues.KIND.number, [[queue[:-1]]]),
+        ("queue-more", "a queue with a field too many", Queues.KIND.number, [[[*queue, 0]]]),
+        ("queue-token", "a token of 65 bytes", Queues.KIND.number, [[[*way, bytes(65), *queue[3:]]]]),
+        ("queue-time", "a queue that is read for ever", Queues.KIND.number, [[[*queue[:-1], (1 << 53) + 1]]]),
+        ("queues", "five queues", Queues.KIND.number, [[queue] * 5]),
+        ("profile-queues", "a profile with a text for queues", Profile.KIND.number, ["Alice", True, [way], "queues"]),
     ):
         changed = encode([1, kind, number, 0, *fields[4:7], payload, []])
         yield f"content-bad-{name}", refused("content", about, bytes=changed)

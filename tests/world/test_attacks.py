@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from p2pchat.core import content as contents
 from p2pchat.core import frames, handshake
-from p2pchat.core.content import Content, Profile, encode_content, new_message_id
+from p2pchat.core.content import Content, encode_content, new_message_id
+from p2pchat.core.contents import Addresses, Payload, Profile
 from p2pchat.core.envelope import BUCKETS, open_blob, seal_blob
 from p2pchat.core.frames import Frame, FrameParser, pack
 from p2pchat.core.identity import Device
@@ -48,14 +48,14 @@ async def linked(node: WorldNode, name: str) -> bool:
     return next(one for one in await node.call("contacts") if one["name"] == name)["route"] is not None
 
 
-async def say(node: WorldNode, chat: str, kind: int, payload: object) -> None:
+async def say(node: WorldNode, chat: str, payload: Payload) -> None:
     """Seal and send an invisible content as a changed program could."""
     contact = await node.id_of(chat)
 
     def seal(tx: Transaction) -> None:
         session = tx.sessions.sending(contact)
         assert session is not None
-        content = Content(kind, new_message_id(tx.now, tx.random), 0, tx.now, payload)
+        content = Content(payload, new_message_id(tx.now, tx.random), 0, tx.now)
         envelope = tx.sessions.seal(contact, session, encode_content(content), tx.entropy)
         tx.after(tx.net.send, contact, [Frame(frames.ENVELOPE, envelope)])
 
@@ -101,8 +101,7 @@ def test_with_alices_own_keys_nobody_is_bob_to_alice(tmp_path: Path) -> None:
 
 def introduction(world: World, device: Device, bundle: Bundle, secret: bytes) -> bytes:
     now = next(iter(world.nodes.values())).clock()
-    payload = contents.profile_payload(Profile("bob", True, ()))
-    content = Content(contents.PROFILE, new_message_id(now, world.entropy.random), 0, now, payload)
+    content = Content(Profile("bob", True, ()), new_message_id(now, world.entropy.random), 0, now)
     message = handshake.initiate(device, bundle, encode_content(content), now, world.entropy)[1]
     return seal_blob(blob_key(secret), message, world.entropy.random)
 
@@ -119,8 +118,8 @@ def test_somebody_elses_transport_key_in_a_profile_misleads_nobody(tmp_path: Pat
         await befriend(alice, carol)
         await alice.call("send", chat="carol", text="for carol", wait="delivered")
         theirs = [(carol.host.peer, addresses.pack(world.address("carol")))]
-        await say(bob, "alice", contents.PROFILE, contents.profile_payload(Profile("carol", True, tuple(theirs))))
-        await say(bob, "alice", contents.ADDRESSES, [[list(way) for way in theirs]])
+        await say(bob, "alice", Profile("carol", True, tuple(theirs)))
+        await say(bob, "alice", Addresses(tuple(theirs)))
         await trio.sleep(5)
         bob_id = await alice.id_of((await alice.call("contacts"))[0]["id"])
         await bob.stop()
@@ -168,8 +167,8 @@ def stand_in(node: WorldNode, other: WorldNode) -> None:
 def test_our_own_transport_key_among_a_contacts_ways_is_not_dialled(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob = await friends(world)
-        mine = [[alice.host.peer, addresses.pack(world.address("alice"))]]
-        await say(bob, "alice", contents.ADDRESSES, [mine])
+        mine = (alice.host.peer, addresses.pack(world.address("alice")))
+        await say(bob, "alice", Addresses((mine,)))
         await trio.sleep(1)
         await bob.stop()
         dials = alice.host.dials
@@ -426,14 +425,14 @@ def move(world: World, node: WorldNode) -> None:
 def test_names_are_cleaned_where_they_come_in(tmp_path: Path, sent: str, shown: str) -> None:
     async def main(world: World) -> None:
         alice, bob = await friends(world)
-        await say(bob, "alice", contents.PROFILE, [sent, True, []])
+        await say(bob, "alice", Profile(sent, True, ()))
         await trio.sleep(1)
         (contact,) = await alice.call("contacts")
         assert contact["name"].replace("\u1e91", "z") == shown or contact["name"] == shown
         told = [one["name"] for one in alice.heard if one["event"] == "contact"]
         assert told[-1] == contact["name"]
         await alice.call("rename", contact=contact["id"], name="Robert")
-        await say(bob, "alice", contents.PROFILE, ["alice", True, []])
+        await say(bob, "alice", Profile("alice", True, ()))
         await trio.sleep(1)
         assert (await alice.call("contacts"))[0]["name"] == "Robert"  # what a person chose stays
 

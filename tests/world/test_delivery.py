@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import trio
 
-from p2pchat.core import content as contents
 from p2pchat.core import frames as wire
-from p2pchat.core.content import Content, encode_content, new_message_id
+from p2pchat.core.codec import encode
+from p2pchat.core.content import new_message_id
+from p2pchat.core.contents import Receipt, Text
+from p2pchat.core.contents.receipt import DELIVERED, READ
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame
 from p2pchat.engine.delivery import outbound
@@ -27,6 +29,8 @@ from tests.support.meddler import Meddler, flipped
 from tests.support.world import World, WorldNode, befriend, run_world, until
 
 DAY_S = 86_400
+
+TEXT, RECEIPT = Text.KIND.number, Receipt.KIND.number
 
 
 async def friends(world: World) -> tuple[WorldNode, WorldNode]:
@@ -409,7 +413,7 @@ def test_after_thirty_days_a_message_has_failed_and_a_late_receipt_still_counts(
         assert await states(alice, "bob") == ["delivered", "stored", "saved"]
         await world.sleep_days(1)
         assert await states(alice, "bob") == ["delivered", "failed", "failed"]
-        assert [row for row in await owed(alice) if row.kind == contents.TEXT] == []
+        assert [row for row in await owed(alice) if row.kind == TEXT] == []
         assert "confirmed in time" in (await alice.call("why", id=sent["id"]))["reason"]
         meddler.clear()
         # bob's receipt has waited in his outbox all the time: it is just not thirty days old by his clock
@@ -456,8 +460,8 @@ def test_a_contact_cannot_speak_for_another(tmp_path: Path) -> None:
         sent = await alice.call("send", chat="bob", text="for bob")
         row = next(row for row in await owed(alice) if row.msg_id == bytes.fromhex(sent["id"]))
         assert row.envelope_id is not None
-        await say(carol, "alice", contents.RECEIPT, contents.receipt_payload(contents.DELIVERED, [row.msg_id or b""]))
-        await say(carol, "alice", contents.RECEIPT, contents.receipt_payload(contents.READ, [row.msg_id or b""]))
+        await say(carol, "alice", RECEIPT, [DELIVERED, [row.msg_id]])
+        await say(carol, "alice", RECEIPT, [READ, [row.msg_id]])
         carol.engine.net.send(await carol.id_of("alice"), wire.acks([row.envelope_id]))
         await trio.sleep(60)
         assert (await states(alice, "bob"))[-1] == "saved"
@@ -476,8 +480,8 @@ async def say(node: WorldNode, chat: str, kind: int, payload: object, **fields: 
     def seal(tx: Transaction) -> None:
         session = tx.sessions.sending(contact)
         assert session is not None
-        content = Content(kind, message_id, fields.get("seq", 0), node.clock(), payload)
-        envelope = tx.sessions.seal(contact, session, encode_content(content), tx.entropy)
+        content = encode([1, kind, message_id, fields.get("seq", 0), node.clock(), None, 0, payload, []])
+        envelope = tx.sessions.seal(contact, session, content, tx.entropy)
         tx.after(tx.net.send, contact, [Frame(wire.ENVELOPE, envelope)])
 
     await node.engine.submit(seal)
@@ -513,7 +517,7 @@ def test_what_a_newer_program_says_is_taken_and_receipted(tmp_path: Path) -> Non
         assert len(meddler.of(wire.ACKS, bob)) == 1
         assert len(meddler.of(wire.ENVELOPE, bob)) == 1
         assert await bob.texts("alice") == ["begin"]
-        await say(alice, "bob", contents.TEXT, ["x", "and a field of the future"], seq=2)
+        await say(alice, "bob", TEXT, ["x", "and a field of the future"], seq=2)
         await trio.sleep(1)
         assert await bob.texts("alice") == ["begin", "x"]
 
@@ -525,7 +529,7 @@ def test_a_known_type_in_another_shape_is_taken_and_dropped(tmp_path: Path, wron
     async def main(world: World) -> None:
         alice, bob = await friends(world)
         meddler = Meddler(world)
-        await say(alice, "bob", contents.TEXT, wrong, seq=2)
+        await say(alice, "bob", TEXT, wrong, seq=2)
         await trio.sleep(60)
         # nothing that would make it come again, or a session be renewed; and no receipt, for nothing was delivered
         assert len(meddler.of(wire.ACKS, bob)) == 1
@@ -543,9 +547,9 @@ def test_one_id_from_two_contacts_is_two_messages(tmp_path: Path) -> None:
         alice, bob = await friends(world)
         carol = await world.start("carol")
         await befriend(bob, carol)
-        message_id = await say(carol, "bob", contents.TEXT, ["from carol"], seq=1)
+        message_id = await say(carol, "bob", TEXT, ["from carol"], seq=1)
         await until(lambda: has(bob, "carol", ["from carol"]), 10)
-        await say(alice, "bob", contents.TEXT, ["from alice"], seq=2, message_id=message_id)
+        await say(alice, "bob", TEXT, ["from alice"], seq=2, message_id=message_id)
         await until(lambda: has(bob, "alice", ["begin", "from alice"]), 10)
         assert await bob.texts("carol") == ["from carol"]
 
@@ -555,14 +559,14 @@ def test_one_id_from_two_contacts_is_two_messages(tmp_path: Path) -> None:
 def test_one_id_twice_is_one_message(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob = await friends(world)
-        message_id = await say(alice, "bob", contents.TEXT, ["first"], seq=2)
-        await say(alice, "bob", contents.TEXT, ["second, under the same id"], seq=2, message_id=message_id)
-        await say(alice, "bob", contents.TEXT, ["third, under the same id"], seq=3, message_id=message_id)
+        message_id = await say(alice, "bob", TEXT, ["first"], seq=2)
+        await say(alice, "bob", TEXT, ["second, under the same id"], seq=2, message_id=message_id)
+        await say(alice, "bob", TEXT, ["third, under the same id"], seq=3, message_id=message_id)
         await trio.sleep(1)
         assert await bob.texts("alice") == ["begin", "first"]
         shown = await bob.call("log", chat="alice")
         await bob.call("delete", id=shown[-1]["id"])
-        await say(alice, "bob", contents.TEXT, ["first"], seq=2, message_id=message_id)
+        await say(alice, "bob", TEXT, ["first"], seq=2, message_id=message_id)
         await trio.sleep(1)
         assert await bob.texts("alice") == ["begin"]  # what was deleted here does not come back
 

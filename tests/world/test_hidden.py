@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from p2pchat.core import content as contents
 from p2pchat.core import frames
+from p2pchat.core.contents import Addresses, Profile
 from p2pchat.core.frames import Frame, pack
 from p2pchat.core.invite import hello_key, join_tag, read_invite
 from p2pchat.core.names import join_name, link_name
@@ -330,7 +330,7 @@ def test_what_waits_for_one_who_is_away_does_not_tell_it_after_all(tmp_path: Pat
         await alice.call("settings", read_receipts=False)
         await reached_by(alice, hill, world.relay("tower"))
         await trio.sleep(100)
-        assert await alice.engine.read(_waiting) == {contents.PROFILE, contents.ADDRESSES}
+        assert await alice.engine.read(_waiting) == {Profile.KIND.number, Addresses.KIND.number}
         assert alice.host.peer in await alice.engine.read(_said)
         await alice.call("hide", contact="bob")
         assert alice.host.peer not in await alice.engine.read(_said)

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from p2pchat.core import content as contents
-from p2pchat.core.content import Announced
+from p2pchat.core.contents.queues import AnnouncedQueue, Queues
 from p2pchat.core.primitives import sign_public
 from p2pchat.engine.delivery import mailbox_queues, outbound
 from p2pchat.engine.delivery.queues import MAX_NEW_PLACES, MAX_RETIRED_FOREIGN
@@ -23,9 +22,11 @@ DAY = 86_400_000
 DEAD = "/ip4/10.66.0.1/tcp/9"
 
 
-def queue_at(tx: Transaction, peer: bytes, where: str, token: bytes = b"") -> Announced:
+def queue_at(tx: Transaction, peer: bytes, where: str, token: bytes = b"") -> AnnouncedQueue:
     """A queue that is announced to be at a relay."""
-    return Announced(peer, addresses.pack(where), token, sign_public(tx.random(32)), tx.random(32), tx.now + 50 * DAY)
+    return AnnouncedQueue(
+        peer, addresses.pack(where), token, sign_public(tx.random(32)), tx.random(32), tx.now + 50 * DAY
+    )
 
 
 async def announce(node: WorldNode, to: str, *places: tuple[bytes, str]) -> None:
@@ -36,7 +37,7 @@ async def announce(node: WorldNode, to: str, *places: tuple[bytes, str]) -> None
         contact = tx.contact(who)
         assert contact is not None
         said = [queue_at(tx, *place) for place in places]
-        outbound.queue(tx, contact, contents.QUEUES, contents.queues_payload(said))
+        outbound.queue(tx, contact, Queues(tuple(said)))
 
     await node.engine.submit(say)
 
@@ -64,7 +65,7 @@ def test_a_lie_about_a_relay_does_not_cut_who_tells_the_truth(tmp_path: Path, to
             contact = tx.contact(who)
             assert contact is not None
             said = [queue_at(tx, relay.peer, where, token)]
-            outbound.queue(tx, contact, contents.QUEUES, contents.queues_payload(said))
+            outbound.queue(tx, contact, Queues(tuple(said)))
 
         await mallory.engine.submit(say)
         await trio.sleep(60)

@@ -11,7 +11,8 @@ import trio
 
 from p2pchat.core import frames
 from p2pchat.core import primitives as prim
-from p2pchat.core.content import RESET, Content, encode_content, new_message_id
+from p2pchat.core.content import Content, encode_content, new_message_id
+from p2pchat.core.contents import Reset
 from p2pchat.core.envelope import open_blob, seal_blob
 from p2pchat.core.frames import Frame
 from p2pchat.core.handshake import initiate
@@ -395,7 +396,7 @@ def forgers(world: World, bob: WorldNode) -> list[Device]:
 
 
 def first_message(world: World, device: Device, bundle: Bundle, session: Session, now: int) -> bytes:
-    content = encode_content(Content(RESET, new_message_id(now, world.entropy.random), 0, now, [session.th]))
+    content = encode_content(Content(Reset(session.th), new_message_id(now, world.entropy.random), 0, now))
     _, message = initiate(device, bundle, content, now, world.entropy)
     return seal_blob(renew_key(session.pair_root), message, world.entropy.random)
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import trio
 
-from p2pchat.core import content as contents
+from p2pchat.core.contents import Addresses
 from p2pchat.core.session import DAY
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
@@ -48,16 +48,16 @@ class AddressUpdates:
             await trio.sleep(HOLD_SECONDS)
 
 
-Addresses = dict[bool, list[tuple[bytes, bytes]]]
+Untold = dict[bool, list[tuple[bytes, bytes]]]
 """Where those who are hidden (True), and all others (False), reach us."""
 _ADDRESSES_TOLD = {False: "ways_told", True: "hidden_ways_told"}
 
 
-def untold_addresses(tx: Transaction) -> Addresses:
+def untold_addresses(tx: Transaction) -> Untold:
     """Where we are reached now, if that changed since contacts were told, and once a week all the same: news that
     somebody ignored once, since a clock was wrong, must not be lost for good.
     """
-    untold: Addresses = {}
+    untold: Untold = {}
     for hidden, key in _ADDRESSES_TOLD.items():
         ways = tx.net.ways(hidden=hidden)
         told_lately = tx.recent(meta.get_int(tx.db, f"{key}_at"), TELL_AGAIN_AFTER)
@@ -66,15 +66,15 @@ def untold_addresses(tx: Transaction) -> Addresses:
     return untold
 
 
-def tell_addresses(tx: Transaction, addresses: Addresses, contact_ids: Iterable[bytes]) -> None:
+def tell_addresses(tx: Transaction, addresses: Untold, contact_ids: Iterable[bytes]) -> None:
     """Tell these contacts where they reach us now."""
     for contact_id in contact_ids:
         contact = store_contacts.get(tx.db, contact_id)  # not remembered: all of them are told
         if contact is not None and contact.state == "contact" and contact.hidden in addresses:
-            outbound.queue(tx, contact, contents.ADDRESSES, [[list(way) for way in addresses[contact.hidden]]])
+            outbound.queue(tx, contact, Addresses(tuple(addresses[contact.hidden])))
 
 
-def addresses_told(tx: Transaction, addresses: Addresses) -> None:
+def addresses_told(tx: Transaction, addresses: Untold) -> None:
     """Every contact was told."""
     for hidden, ways in addresses.items():
         meta.put(tx.db, _ADDRESSES_TOLD[hidden], _joined(ways))

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 import trio
 
-from p2pchat.core import content as contents
 from p2pchat.core.codec import decode, encode
+from p2pchat.core.contents import ContactRelay
+from p2pchat.core.contents.relay import NO_RELAY
 from p2pchat.core.primitives import KEY
 from p2pchat.engine.contacts import address_updates, contacts, own_relays
 from p2pchat.engine.delivery import outbound
@@ -107,7 +108,7 @@ def token(db: Database) -> bytes:
     return meta.get(db, _TOKEN) or b""
 
 
-def tell_addresses(tx: Transaction, contact_ids: Collection[bytes], addresses: address_updates.Addresses) -> None:
+def tell_addresses(tx: Transaction, contact_ids: Collection[bytes], addresses: address_updates.Untold) -> None:
     """Tell these contacts where they reach us now, as themselves and as a relay."""
     address_updates.tell_addresses(tx, addresses, contact_ids)
     settle(tx, contact_ids)
@@ -126,14 +127,14 @@ def settle(tx: Transaction, of: Collection[bytes] | None = None) -> None:
         if not at_ease:
             _leave(tx, contact)
         if contact.state == "contact" and wanted is not None and (ours or not wanted or contact.hidden):
-            _tell(tx, contact, contents.relay_payload(ours if at_ease else None))
+            _tell(tx, contact, ContactRelay((ours if at_ease else None) or NO_RELAY))
 
 
-def _tell(tx: Transaction, contact: Contact, news: list[object]) -> None:
-    key, encoded = f"relay told {contact.id.hex()}", encode(news)
-    if encoded != (meta.get(tx.db, key) or encode(contents.relay_payload(None))):
+def _tell(tx: Transaction, contact: Contact, news: ContactRelay) -> None:
+    key, encoded = f"relay told {contact.id.hex()}", encode(news.encode())
+    if encoded != (meta.get(tx.db, key) or encode(ContactRelay(NO_RELAY).encode())):
         meta.put(tx.db, key, encoded)
-        outbound.queue(tx, contact, contents.RELAY, news)
+        outbound.queue(tx, contact, news)
 
 
 # --- using theirs ---------------------------------------------------------------------------------------------------

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from p2pchat.core import content as contents
 from p2pchat.core import delivery
-from p2pchat.core.content import Announced, Profile, newest_message_id
+from p2pchat.core.content import newest_message_id
+from p2pchat.core.contents import Addresses, Profile, Queues, Text, kind_of
+from p2pchat.core.contents.queues import AnnouncedQueue
 from p2pchat.core.invite import ROLE_NODE, Invite, decode_invite, hello_key, invite_id, read_invite
 from p2pchat.core.mailbox import STAMPED
 from p2pchat.core.primitives import KEY, equal
@@ -315,7 +316,7 @@ def decline(tx: Transaction, contact: Contact) -> None:
 
 def block(tx: Transaction, contact: Contact) -> Contact:
     """Take nothing of theirs any more, and send nothing: what still had to be delivered has failed. History stays."""
-    queued = store_outbox.messages_for(tx.db, contact.id, contents.TEXT)
+    queued = store_outbox.messages_for(tx.db, contact.id, Text.KIND.number)
     store_outbox.clear(tx.db, contact.id)
     advance(tx, contact.id, queued, delivery.EXPIRED, None)
     queues.leave(tx, contact.id)
@@ -362,7 +363,7 @@ def hide(tx: Transaction, contact: Contact, *, hidden: bool) -> Contact:
         tx.after(tx.net.joined, contact.id)
         knock(tx, changed, decode_invite(changed.invite))
     if changed.state == "contact":
-        store_outbox.clear(tx.db, contact.id, [contents.ADDRESSES])  # what waits says it otherwise
+        store_outbox.clear(tx.db, contact.id, [Addresses.KIND.number])  # what waits says it otherwise
         outbound.queue_profile(tx, changed)
     if changed.identity is not None and changed.state in ("contact", "waiting"):
         reach(tx, changed)
@@ -412,7 +413,7 @@ def moved(tx: Transaction, contact: Contact, message_id: bytes, ways: Sequence[t
             reach(tx, contact)
 
 
-def collects(tx: Transaction, contact: Contact, message_id: bytes, theirs: tuple[Announced, ...]) -> None:
+def collects(tx: Transaction, contact: Contact, message_id: bytes, theirs: tuple[AnnouncedQueue, ...]) -> None:
     """A contact told where it collects what we leave for it."""
     if is_news(tx, contact, "queues", message_id):
         queues.told(tx, contact, theirs)
@@ -449,7 +450,7 @@ def not_sent(tx: Transaction, contact: Contact) -> None:
     where a person may send it again; where nothing was written nothing is left of them.
     """
     rows = store_outbox.for_contact(tx.db, contact.id)
-    failed = [row.msg_id for row in rows if row.kind == contents.TEXT and row.msg_id is not None]
+    failed = [row.msg_id for row in rows if kind_of(row.kind).visible and row.msg_id is not None]
     if not failed:
         remove(tx, contact)
         return
@@ -477,4 +478,4 @@ def tell_queues(tx: Transaction, contact: Contact) -> None:
     """Tell a contact where we collect, if that has changed. One who has not accepted yet hears it then."""
     told = contact.state == "contact" or (contact.state == "waiting" and contact.identity is not None)
     if told and queues.refresh(tx, contact):
-        outbound.queue(tx, contact, contents.QUEUES, contents.queues_payload(queues.announced(tx, contact)))
+        outbound.queue(tx, contact, Queues(queues.announced(tx, contact)))

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from p2pchat.core import content as contents
 from p2pchat.core import delivery
+from p2pchat.core.contents import kind_of
 from p2pchat.core.session import DAY, LINGER
-from p2pchat.engine.contacts import contact_relays, contacts, invites, renewal, withholding
+from p2pchat.engine.contacts import contact_relays, contacts, invites, renewal
 from p2pchat.engine.delivery import outbound, queues
+from p2pchat.engine.runtime import withholding
 from p2pchat.engine.runtime.clock_watch import Jump
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import contacts as store_contacts
@@ -35,7 +36,7 @@ def tick(tx: Transaction) -> None:
     _resume_failed(tx)
     expired = store_outbox.expired(tx.db, tx.passed)
     for row in expired:
-        if row.kind == contents.TEXT and row.msg_id is not None:
+        if kind_of(row.kind).visible and row.msg_id is not None:
             contacts.advance(tx, row.contact, [row.msg_id], delivery.EXPIRED, None)
             store_outbox.failed(tx.db, row, tx.now)
         store_outbox.remove(tx.db, [row.pk])

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from p2pchat.core import content as contents
 from p2pchat.core.codec import array, binary, decode, encode
-from p2pchat.core.content import Profile
+from p2pchat.core.content import MESSAGE_ID
+from p2pchat.core.contents import Profile
 from p2pchat.core.invite import ROLE_NODE
 from p2pchat.core.primitives import KEY
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import meta
 
-_SHAPE = array(binary(KEY), binary(contents.MESSAGE_ID), contents.PAYLOADS[contents.PROFILE])
+_SHAPE = array(binary(KEY), binary(MESSAGE_ID), Profile.decode)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -27,8 +27,9 @@ class Introduction:
 
 def keep(tx: Transaction, contact_id: bytes, introduction: Introduction) -> None:
     """Keep an introduction, in place of one that was kept before."""
-    profile = contents.profile_payload(introduction.profile)
-    meta.put(tx.db, _key(contact_id), encode([introduction.device, introduction.message_id, profile]))
+    meta.put(
+        tx.db, _key(contact_id), encode([introduction.device, introduction.message_id, introduction.profile.encode()])
+    )
 
 
 def kept(tx: Transaction, contact_id: bytes) -> Introduction | None:
@@ -36,8 +37,7 @@ def kept(tx: Transaction, contact_id: bytes) -> Introduction | None:
     packed = meta.get(tx.db, _key(contact_id))
     if packed is None:
         return None
-    device, message_id, payload = _SHAPE(decode(packed, len(packed)))
-    return Introduction(device, message_id, contents.profile_of(payload))
+    return Introduction(*_SHAPE(decode(packed, len(packed))))
 
 
 def forget(tx: Transaction, contact_id: bytes) -> None:

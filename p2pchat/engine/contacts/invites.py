@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from p2pchat.core import content as contents
 from p2pchat.core import handshake, mailbox
 from p2pchat.core.codec import U32, array, binary, binary_upto, decode, encode
-from p2pchat.core.content import Content, decode_content, encode_content, read_profile
+from p2pchat.core.content import Content, decode_content, encode_content
+from p2pchat.core.contents import NewBundle, Profile
 from p2pchat.core.envelope import BUCKETS, envelope_id, open_blob, seal_blob
 from p2pchat.core.handshake import Initial
 from p2pchat.core.invite import (
@@ -202,7 +202,7 @@ def rotation(tx: Transaction) -> PrekeySet:
     _save(tx, store_prekeys.ROTATION, fresh, not_after * 1000)
     for contact in store_contacts.all(tx.db):
         if contact.state == "contact":
-            outbound.queue(tx, contact, contents.BUNDLE, [fresh.bundle])
+            outbound.queue(tx, contact, NewBundle(fresh.bundle))
     fetches = {row.invite: row.fetch for _, row in store_queues.own(tx.db) if row.invite is not None}
     for row in store_invites.open_invites(tx.db):
         if row.kind == REUSABLE and row.id in fetches:
@@ -265,9 +265,10 @@ def admit(tx: Transaction, invite_id: bytes, blob: bytes) -> bool:
             return True
         session, inner = handshake.respond(tx.me, prekeys, initial, tx.entropy)
         content = decode_content(inner)
-        profile = read_profile(content)
-        mark = contents.mark_of(content.payload)
-        if mark is not None and not equal(mark, invite_mark(row.hello)):
+        profile = content.payload
+        if not isinstance(profile, Profile):
+            raise CannotOpen
+        if profile.mark is not None and not equal(profile.mark, invite_mark(row.hello)):
             raise CannotOpen  # written for another invite: whoever it was given to has passed it on
     except CannotOpen:
         return False
@@ -471,8 +472,8 @@ def _pinned_bundle(invite: Invite, offered: bytes) -> Bundle:
 
 def _introduction(tx: Transaction, contact: Contact, invite: Invite) -> bytes:
     mark = invite_mark(hello_key(invite.secret))
-    payload = contents.introduction_payload(outbound.own_profile(tx, contact), mark)
-    return encode_content(Content(contents.PROFILE, tx.new_message_id(), 0, tx.now, payload))
+    profile = replace(outbound.own_profile(tx, contact), mark=mark)
+    return encode_content(Content(profile, tx.new_message_id(), 0, tx.now))
 
 
 def _is_theirs(tx: Transaction, invite: Invite, known: Contact) -> bool:

@@ -17,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from p2pchat.core import content as contents
 from p2pchat.core import frames, handshake
 from p2pchat.core.content import Content, decode_content, encode_content
+from p2pchat.core.contents import RenewalRequest, Reset
 from p2pchat.core.envelope import envelope_id, open_blob, seal_blob
 from p2pchat.core.frames import Frame
 from p2pchat.core.prekeys import Bundle, PrekeySet, dump_set, load_set, make_set, open_bundle
@@ -238,9 +238,8 @@ def request(tx: Transaction, contact: Contact) -> None:
     root = _standing(tx, contact)
     prekeys = _prekeys(tx, REQUEST_FOR)
     queues.refresh(tx, contact)
-    where = contents.queues_payload(queues.announced(tx, contact))
-    message_id = tx.new_message_id()
-    content = encode_content(Content(contents.REQUEST, message_id, 0, tx.now, [prekeys.bundle, *where]))
+    wanted = RenewalRequest(prekeys.bundle, queues.announced(tx, contact))
+    content = encode_content(Content(wanted, tx.new_message_id(), 0, tx.now))
     store_outbox.clear(tx.db, contact.id, [store_outbox.REQUEST])
     blob = seal_blob(renew_key(root), content, tx.random)
     outbound.queue_first(tx, contact.id, store_outbox.REQUEST, blob, STANDING, tx.now + REQUEST_FOR)
@@ -253,9 +252,10 @@ def requested(tx: Transaction, contact: Contact, blob: bytes) -> bool:
     """The contact's request for a new session; whether it is one, and was answered now or before."""
     try:
         content = decode_content(open_blob(renew_key(_standing(tx, contact)), blob))
-        if content.type != contents.REQUEST or contact.state != "contact":
+        wanted = content.payload
+        if not isinstance(wanted, RenewalRequest) or contact.state != "contact":
             return False
-        bundle = _pinned(contact, content.payload[0])
+        bundle = _pinned(contact, wanted.bundle)
     except CannotOpen:
         return False
     name = envelope_id(blob)
@@ -266,7 +266,7 @@ def requested(tx: Transaction, contact: Contact, blob: bytes) -> bool:
             return False
         if contacts.is_news(tx, contact, "request", content.message_id):  # else a relay brings an old one again
             store_renewals.put(tx.db, replace(state, answers_until=until))
-            contacts.collects(tx, contact, content.message_id, contents.queues_of(content.payload[1:]))
+            contacts.collects(tx, contact, content.message_id, wanted.queues)
             try:
                 live_until = min(bundle.not_after * 1000, tx.now + REQUEST_FOR)
                 replaced = _shared(tx, contact, STANDING)
@@ -284,7 +284,7 @@ def requested(tx: Transaction, contact: Contact, blob: bytes) -> bool:
 
 def _initiate(tx: Transaction, contact: Contact, bundle: Bundle, root: bytes, replaced: bytes, until: int) -> None:
     """Begin the new session against this bundle, or raise `CannotOpen` with nothing changed."""
-    content = encode_content(Content(contents.RESET, tx.new_message_id(), 0, tx.now, [replaced]))
+    content = encode_content(Content(Reset(replaced), tx.new_message_id(), 0, tx.now))
     fresh, message = handshake.initiate(tx.me, bundle, content, tx.now - DAY, tx.entropy)
     blob = seal_blob(renew_key(root), message, tx.random)
     # one request, one session
@@ -308,8 +308,8 @@ def begun(tx: Transaction, contact: Contact, blob: bytes) -> bool:
             return False
         prekeys = load_set(row.secret)
         fresh, inner = handshake.respond(tx.me, prekeys, initial, tx.entropy)
-        content = decode_content(inner)
-        if content.type != contents.RESET:
+        reset = decode_content(inner).payload
+        if not isinstance(reset, Reset):
             return False
     except CannotOpen:
         return False
@@ -321,7 +321,7 @@ def begun(tx: Transaction, contact: Contact, blob: bytes) -> bool:
     # a first message of our own is not waited for: this session is there, on both sides
     store_outbox.clear(tx.db, contact.id, [store_outbox.RENEWAL, store_outbox.REQUEST])
     _settled(tx, contact.id)
-    _replace(tx, contact, content.payload[0], fresh)
+    _replace(tx, contact, reset.session_id, fresh)
     if was_asked:  # by which they learn that it has come, whatever waits here
         outbound.queue_profile(tx, contact)
     return True

@@ -1,6 +1,6 @@
 """From a wish to an envelope in the outbox, in one transaction:
 
-1. `send_text` checks chat and text, then takes a number and an id, and saves the message (◷).
+1. `send_text` checks the text, `send` the chat; that takes a number and an id, and saves the message (◷).
 2. `queue` makes the content; where the contact has accepted and a session can send, it is padded and sealed now,
    else the content waits unsealed in the outbox until `seal_waiting` is called. What waited, and after a renewal what
    was sealed before it, is sealed in parts, one a transaction.
@@ -15,9 +15,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from p2pchat.core import content as contents
 from p2pchat.core import delivery, frames
-from p2pchat.core.content import Content, Profile, encode_content
+from p2pchat.core.content import Content, encode_content
+from p2pchat.core.contents import Payload, Profile, Receipt, Text
+from p2pchat.core.contents.receipt import DELIVERED, MAX_RECEIPTS
 from p2pchat.core.envelope import BUCKETS, envelope_id
 from p2pchat.core.frames import Frame
 from p2pchat.core.session import DAY, Session
@@ -35,17 +36,13 @@ from p2pchat.store.messages import MessageRow
 from p2pchat.store.outbox import OutboxRow
 
 RETRY_FOR_MS = 30 * DAY
-_LATEST_COUNTS = frozenset({contents.PROFILE, contents.ADDRESSES, contents.QUEUES, contents.BUNDLE, contents.RELAY})
-"""Each says all that those of its kind before it said: they are not sent any more, and do not pile up."""
-MAX_RECEIPTS_PER_TRANSACTION = 64 * contents.MAX_RECEIPTS
+MAX_RECEIPTS_PER_TRANSACTION = 64 * MAX_RECEIPTS
 AT_ONCE = 0
 """The next try of what nobody has acked. No time: a clock that was ahead and is set right would make it wait."""
 
 
 def send_text(tx: Transaction, contact: Contact, text: str, message_id: bytes | None = None) -> MessageRow:
-    """Save a text for a contact and queue it."""
-    if contact.state not in ("contact", "waiting"):
-        raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
+    """Save a text for a contact and queue it. Raises NotNow, TextTooLong, or UsageError for a text that is none."""
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
@@ -54,22 +51,31 @@ def send_text(tx: Transaction, contact: Contact, text: str, message_id: bytes | 
         raise TextTooLong
     if not text.strip():
         raise UsageError("There is nothing to send")
+    return send(tx, contact, Text(text), message_id)
+
+
+def send(tx: Transaction, contact: Contact, payload: Payload, message_id: bytes | None = None) -> MessageRow:
+    """Save a message of a visible kind for a contact, queue it, and tell faces. Raises NotNow if nothing can be sent to
+    this contact.
+    """
+    if contact.state not in ("contact", "waiting"):
+        raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
     message_id = message_id or tx.new_message_id()
     seq = tx.next_seq(contact.id)
     row = MessageRow(
         id=message_id,
         chat=contact.id,
         sender=b"",
-        kind=contents.TEXT,
+        kind=payload.number,
         seq=seq,
-        text=text,
+        text=payload.text(),
         sent_at=tx.now,
         received_at=None,
         state=delivery.SAVED,
         route=None,
     )
     store_messages.insert(tx.db, row)
-    queue(tx, contact, contents.TEXT, contents.text_payload(text), message_id=message_id, seq=seq)
+    queue(tx, contact, payload, message_id=message_id, seq=seq)
     tx.after(tx.net.nudge, contact.id)
     if tx.listened:
         tx.event("message", **views.message(row, contact.name))
@@ -81,8 +87,7 @@ def resume(tx: Transaction, contact: Contact, message: MessageRow, expires_at: i
     queue(
         tx,
         contact,
-        contents.TEXT,
-        contents.text_payload(message.text),
+        Text(message.text),
         message_id=message.id,
         seq=message.seq,
         sent_at=message.sent_at,
@@ -94,8 +99,7 @@ def resume(tx: Transaction, contact: Contact, message: MessageRow, expires_at: i
 def queue(
     tx: Transaction,
     contact: Contact,
-    kind: int,
-    payload: object,
+    payload: Payload,
     *,
     message_id: bytes | None = None,
     seq: int = 0,
@@ -103,16 +107,16 @@ def queue(
     expires_at: int | None = None,
 ) -> None:
     """Put a content for a contact into the outbox, sealed if that is possible now."""
-    if kind in _LATEST_COUNTS:
-        store_outbox.clear(tx.db, contact.id, [kind])  # of one that was sealed, a key is skipped
+    if payload.KIND.latest_only:
+        store_outbox.clear(tx.db, contact.id, [payload.number])  # of one that was sealed, a key is skipped
     message_id = message_id or tx.new_message_id()
-    content = encode_content(Content(kind, message_id, seq, tx.now if sent_at is None else sent_at, payload))
+    content = encode_content(Content(payload, message_id, seq, tx.now if sent_at is None else sent_at))
     at_once = contact.state == "contact" and _sealing(tx, contact.id) is None  # else behind what waits
     session = tx.sessions.sending(contact.id) if at_once else None
     envelope = None if session is None else tx.sessions.seal(contact.id, session, content, tx.entropy)
     row = OutboxRow(
         contact=contact.id,
-        kind=kind,
+        kind=payload.number,
         msg_id=message_id,
         content=content,
         envelope_id=None if envelope is None else envelope_id(envelope),
@@ -288,7 +292,7 @@ def move(tx: Transaction, old: Contact, new: Contact) -> None:
         for message in [] if row.msg_id is None else store_messages.mine(tx.db, old.id, [row.msg_id]):
             seq = tx.next_seq(new.id)
             store_messages.move(tx.db, message.pk, new.id, seq)
-            queue(tx, new, contents.TEXT, contents.text_payload(message.text), message_id=message.id, seq=seq)
+            queue(tx, new, Text(message.text), message_id=message.id, seq=seq)
             tx.event("message", **views.message(replace(message, chat=new.id, seq=seq), new.name))
     store_outbox.clear(tx.db, old.id)
 
@@ -299,9 +303,9 @@ def finish(tx: Transaction) -> None:
         contact = tx.contact(contact_id)
         if contact is None or contact.state != "contact":
             continue
-        for start in range(0, len(ids), contents.MAX_RECEIPTS):
-            some = ids[start : start + contents.MAX_RECEIPTS]
-            queue(tx, contact, contents.RECEIPT, contents.receipt_payload(contents.DELIVERED, some))
+        for start in range(0, len(ids), MAX_RECEIPTS):
+            some = ids[start : start + MAX_RECEIPTS]
+            queue(tx, contact, Receipt(DELIVERED, tuple(some)))
 
 
 def tell_owed(tx: Transaction, contact_id: bytes) -> None:
@@ -324,4 +328,4 @@ def own_profile(tx: Transaction, contact: Contact) -> Profile:
 
 def queue_profile(tx: Transaction, contact: Contact) -> None:
     """Tell a contact who we are and where; on acceptance it is the session's first content."""
-    queue(tx, contact, contents.PROFILE, contents.profile_payload(own_profile(tx, contact)))
+    queue(tx, contact, own_profile(tx, contact))

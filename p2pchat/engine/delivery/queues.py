@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from p2pchat.core import content as contents
 from p2pchat.core.codec import array, decode, encode, uint
-from p2pchat.core.content import Announced
+from p2pchat.core.contents.queues import AnnouncedQueue, Queues
 from p2pchat.core.invite import ROLE_RELAY, Invite, decode_invite
 from p2pchat.core.primitives import KEY, sign_public
 from p2pchat.core.session import DAY
@@ -144,21 +143,21 @@ def _new(tx: Transaction, contact: Contact, relay: Relay) -> OwnQueueRow:
     )
 
 
-def announced(tx: Transaction, contact: Contact) -> tuple[Announced, ...]:
+def announced(tx: Transaction, contact: Contact) -> tuple[AnnouncedQueue, ...]:
     """What the contact is told about our queues."""
     return tuple(
-        Announced(row.relay, row.addresses[0], row.token, row.fetch, row.put_seed, row.made_at + USED_FOR_MS)
+        AnnouncedQueue(row.relay, row.addresses[0], row.token, row.fetch, row.put_seed, row.made_at + USED_FOR_MS)
         for row in store_queues.announced(tx.db, contact.id)
         if row.put_seed is not None
     )
 
 
-def told(tx: Transaction, contact: Contact, queues: tuple[Announced, ...]) -> None:
+def told(tx: Transaction, contact: Contact, queues: tuple[AnnouncedQueue, ...]) -> None:
     """A contact told where it collects; what is not in the list any more is not used any more. A list that names too
     many new places in a day has to wait.
     """
     if not _may_name(tx, contact, queues):
-        meta.put(tx.db, _PUT_OFF + contact.id.hex(), encode(contents.queues_payload(queues)))
+        meta.put(tx.db, _PUT_OFF + contact.id.hex(), encode(Queues(queues).encode()))
         return
     meta.remove(tx.db, _PUT_OFF + contact.id.hex())
     rows = [
@@ -174,7 +173,7 @@ def told(tx: Transaction, contact: Contact, queues: tuple[Announced, ...]) -> No
     tx.mail_of[contact.id] = None
 
 
-def _may_name(tx: Transaction, contact: Contact, queues: Sequence[Announced]) -> bool:
+def _may_name(tx: Transaction, contact: Contact, queues: Sequence[AnnouncedQueue]) -> bool:
     """Whether a contact may name these places today, which are counted if so."""
     known = {(row.relay, row.address, row.token) for row in store_queues.theirs(tx.db, contact.id) if row.flags == 0}
     chosen = {row.peer for row in store_relays.all(tx.db)}
@@ -204,7 +203,7 @@ def take_up(tx: Transaction) -> None:
         if contact is None or contact.state != "contact":
             meta.remove(tx.db, key)
             continue
-        told(tx, contact, contents.queues_of(contents.PAYLOADS[contents.QUEUES](decode(value, len(value)))))
+        told(tx, contact, Queues.decode(decode(value, len(value))).queues)
 
 
 def leave(tx: Transaction, contact_id: bytes) -> None:

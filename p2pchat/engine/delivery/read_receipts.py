@@ -7,10 +7,9 @@ what was read without telling is never told later.
 
 from __future__ import annotations
 
-from p2pchat.core import content as contents
-from p2pchat.engine.contacts import withholding
+from p2pchat.core.contents.receipt import MAX_RECEIPTS, READ, Receipt
 from p2pchat.engine.delivery import outbound
-from p2pchat.engine.runtime import settings
+from p2pchat.engine.runtime import settings, withholding
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import chats as store_chats
 from p2pchat.store.chats import Unread
@@ -35,9 +34,9 @@ def finish(tx: Transaction) -> None:
         contact = tx.contact(contact_id)
         if contact is None or contact.state != "contact":
             continue
-        for start in range(0, len(ids), contents.MAX_RECEIPTS):
-            some = ids[start : start + contents.MAX_RECEIPTS]
-            outbound.queue(tx, contact, contents.RECEIPT, contents.receipt_payload(contents.READ, some))
+        for start in range(0, len(ids), MAX_RECEIPTS):
+            some = ids[start : start + MAX_RECEIPTS]
+            outbound.queue(tx, contact, Receipt(READ, tuple(some)))
     for chat in tx.unread:
         left = store_chats.unread(tx.db, chat)
         tx.event("chat", id=chat.hex(), **shown(left))

@@ -8,9 +8,9 @@ from dataclasses import replace
 from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
-from p2pchat.engine.contacts import contact_relays, copies, renewal, withholding
+from p2pchat.engine.contacts import contact_relays, copies, renewal
 from p2pchat.engine.methods import message_status
-from p2pchat.engine.runtime import views
+from p2pchat.engine.runtime import views, withholding
 from p2pchat.engine.runtime.clock_hints import spell
 from p2pchat.engine.runtime.clock_watch import HOUR
 from p2pchat.engine.runtime.ports import Relay

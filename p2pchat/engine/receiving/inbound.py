@@ -14,28 +14,25 @@ A content that is here already, by (contact, message id), has no effect, but is 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from enum import Enum, auto
 
-from p2pchat.core import content as contents
 from p2pchat.core import delivery, frames
-from p2pchat.core.content import Content, decode_content, read_profile
+from p2pchat.core.content import decode_content
+from p2pchat.core.contents import kind_of
 from p2pchat.core.envelope import envelope_id
 from p2pchat.core.frames import Frame
-from p2pchat.core.prekeys import open_bundle
-from p2pchat.engine.contacts import contact_relays, contacts, renewal, withholding
+from p2pchat.engine import contents
+from p2pchat.engine.contacts import contacts, renewal
 from p2pchat.engine.delivery.mailbox_sender import KEEP_HOURS
-from p2pchat.engine.runtime import views
+from p2pchat.engine.runtime import withholding
 from p2pchat.engine.runtime.transaction import Skipping, Transaction
 from p2pchat.errors import CannotOpen
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import deposits as store_deposits
 from p2pchat.store import envelopes as store_envelopes
-from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store.contacts import Contact
 from p2pchat.store.envelopes import SeenRow
-from p2pchat.store.messages import MessageRow
 
 HOUR = 3_600_000
 MAILBOX = "mailbox"
@@ -55,7 +52,8 @@ class Taken(Enum):
     """The contact has us store too much already: it stays where it is."""
 
 
-_DONE_AT_ACK = frozenset({contents.RECEIPT, store_outbox.INITIAL, store_outbox.RENEWAL, store_outbox.REQUEST})
+_FIRST = frozenset({store_outbox.INITIAL, store_outbox.RENEWAL, store_outbox.REQUEST})
+"""What begins a session has no receipt: its ack says that it has arrived."""
 RETRY_ACKED = (HOUR, 6 * HOUR, 24 * HOUR)
 """An acked content whose receipt does not come is sent again after these, then daily."""
 
@@ -133,8 +131,8 @@ def _take(tx: Transaction, contact: Contact, route: str, name: bytes, blob: byte
         store_envelopes.remember(tx.db, [SeenRow(name, contact.id, None, tx.now)])
         tx.storage_limits.spend(contact.id, 0, tx.now, unread=False)
         return Taken.YES
-    tx.storage_limits.spend(contact.id, len(opened[1].content), tx.now, unread=content.type == contents.TEXT)
-    receipted = content.type != contents.RECEIPT
+    tx.storage_limits.spend(contact.id, len(opened[1].content), tx.now, unread=content.kind.visible)
+    receipted = content.kind.receipted
     later = receipted and _tells_later(tx, contact, route)
     owed = content.message_id if receipted else None
     row = SeenRow(name, contact.id, owed, tx.now, tx.now if receipted and not later else None)
@@ -149,8 +147,7 @@ def _take(tx: Transaction, contact: Contact, route: str, name: bytes, blob: byte
     elif receipted:
         tx.receipts.setdefault(contact.id, []).append(content.message_id)
     tx.clock_hints.written(contact.id, content.sent_at, tx.now)
-    if (effect := _EFFECTS.get(content.type)) is not None:
-        effect(tx, contact, content, route)
+    contents.apply(tx, contact, content, route)
     return Taken.YES
 
 
@@ -183,7 +180,7 @@ def acks(tx: Transaction, contact_id: bytes, route: str, ids: list[bytes]) -> No
     """The contact's node has these on disk. Receipts are done with that; contents still wait for theirs."""
     done, stored = [], []
     for row in store_outbox.acked(tx.db, contact_id, ids):
-        if row.kind in _DONE_AT_ACK:
+        if row.kind in _FIRST or not kind_of(row.kind).receipted:
             done.append(row.pk)
             contact = tx.contact(contact_id)
             if row.kind == store_outbox.RENEWAL and contact is not None:
@@ -214,79 +211,10 @@ def settle(tx: Transaction, owner: bytes, reached: Reached, envelope_ids: Sequen
     """What lies in every queue that can be reached, and in one at least, is stored; among these envelopes or of all."""
     done, stored = [], []
     for row in store_deposits.stored(tx.db, owner, reached(owner), envelope_ids):
-        if row.kind == contents.RECEIPT:
+        if not kind_of(row.kind).receipted:
             done.append(row.pk)
         elif row.msg_id is not None:
             stored.append(row.msg_id)
         tx.people_changed |= row.kind == store_outbox.BOX
     store_outbox.remove(tx.db, done)
     contacts.advance(tx, owner, stored, delivery.STORED, MAILBOX)
-
-
-def _text(tx: Transaction, contact: Contact, content: Content, route: str) -> None:
-    row = MessageRow(
-        id=content.message_id,
-        chat=contact.id,
-        sender=contact.id,
-        kind=content.type,
-        seq=content.seq,
-        text=content.payload[0],
-        sent_at=content.sent_at,
-        received_at=tx.now,
-        state=delivery.RECEIVED,
-        route=route,
-    )
-    if store_messages.insert(tx.db, row) and tx.listened:
-        tx.unread[contact.id] = None
-        late = store_messages.is_late(tx.db, row)
-        tx.event("message", **views.message(replace(row, late=late), contact.name))
-
-
-def _receipt(tx: Transaction, contact: Contact, content: Content, route: str) -> None:
-    kind, ids = content.payload[:2]
-    event = delivery.READ if kind == contents.READ else delivery.DELIVERED
-    store_outbox.forget_messages(tx.db, contact.id, ids)
-    if kind == contents.DELIVERED and content.sent_at < tx.now - HOUR:  # slow, or from a clock that is behind ours
-        for message in store_messages.mine(tx.db, contact.id, ids[:1]):
-            tx.clock_hints.answered(contact.id, content.sent_at, message.sent_at, tx.now)
-    contacts.advance(tx, contact.id, ids, event, route)
-
-
-def _profile(tx: Transaction, contact: Contact, content: Content, route: str) -> None:
-    contacts.tell_queues(tx, contacts.told(tx, contact, content.message_id, read_profile(content)))
-
-
-def _queues(tx: Transaction, contact: Contact, content: Content, route: str) -> None:
-    contacts.collects(tx, contact, content.message_id, contents.queues_of(content.payload))
-    contacts.tell_queues(tx, contact)
-
-
-def _addresses(tx: Transaction, contact: Contact, content: Content, route: str) -> None:
-    contacts.moved(tx, contact, content.message_id, content.payload[0])
-
-
-def _bundle(tx: Transaction, contact: Contact, content: Content, route: str) -> None:
-    try:
-        bundle = open_bundle(content.payload[0])
-    except CannotOpen:
-        return
-    if bundle.identity == contact.identity and bundle.device == contact.device:
-        store_contacts.update(tx.db, contact.id, bundle=bundle.encoded)
-        tx.forget_contact(contact.id)
-
-
-def _relay(tx: Transaction, contact: Contact, content: Content, route: str) -> None:
-    contact_relays.told(tx, contact, content.message_id, contents.relay_of(content.payload))
-
-
-Effect = Callable[[Transaction, Contact, Content, str], None]
-_EFFECTS: dict[int, Effect] = {
-    contents.TEXT: _text,
-    contents.RECEIPT: _receipt,
-    contents.PROFILE: _profile,
-    contents.ADDRESSES: _addresses,
-    contents.QUEUES: _queues,
-    contents.BUNDLE: _bundle,
-    contents.RELAY: _relay,
-}
-"""Contents of other types are acked, receipted and otherwise left alone: a newer version may send them."""

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from p2pchat.core import content as contents
+from p2pchat.core.contents import kind_of
 from p2pchat.core.primitives import KEY, sign_public
 from p2pchat.engine.contacts import invites
 from p2pchat.engine.delivery import outbound
@@ -299,7 +299,7 @@ class MailboxHandler:
                 self._watch_acks(contact)
             if contact not in self._stalled:
                 return
-        at_once = [one for one in sealed if receipts or one.kind != contents.RECEIPT]
+        at_once = [one for one in sealed if receipts or kind_of(one.kind).receipted]
         if len(at_once) < len(sealed):
             self._owe(contact)
         self.deposits.release(contact, at_once)

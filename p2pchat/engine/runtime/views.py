@@ -6,12 +6,11 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from p2pchat.core import content as contents
+from p2pchat.core.contents import kind_of
 from p2pchat.core.invite import to_text
 from p2pchat.store.contacts import Contact
 from p2pchat.store.messages import ME, MessageRow
 
-_KINDS = {contents.TEXT: "text"}
 _LATEST = 253_402_300_799_999  # the end of the year 9999, the last that RFC 3339 can write
 
 
@@ -41,7 +40,7 @@ def message(row: MessageRow, name: str) -> dict[str, Any]:
         "chat": row.chat.hex(),
         "from": "me" if row.sender == ME else name,
         "text": row.text,
-        "kind": _KINDS.get(row.kind, "unknown"),
+        "kind": kind_of(row.kind).name,
         "sent_at": timestamp(row.sent_at),
         "received_at": timestamp(row.received_at),
         "state": row.state,

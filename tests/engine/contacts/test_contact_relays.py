@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import trio
 
-from p2pchat.core import content as contents
 from p2pchat.core.content import Content, new_message_id
+from p2pchat.core.contents import ContactRelay
+from p2pchat.core.contents.relay import NO_RELAY
 from p2pchat.core.relays import Relay
+from p2pchat.engine import contents
 from p2pchat.engine.contacts import contact_relays
-from p2pchat.engine.delivery import outbound
-from p2pchat.engine.receiving import inbound
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, NotServed
 from p2pchat.net import addresses
@@ -300,9 +300,8 @@ async def says(world: World, bob: WorldNode, relay: Relay | None) -> None:
 
     def hear(tx: Transaction) -> None:
         contact = store_contacts.find(tx.db, "alice")
-        payload = contents.PAYLOADS[contents.RELAY](contents.relay_payload(relay))
-        message_id = new_message_id(tx.now, tx.random)
-        inbound._EFFECTS[contents.RELAY](tx, contact, Content(contents.RELAY, message_id, 0, tx.now, payload), "")
+        said = Content(ContactRelay(relay or NO_RELAY), new_message_id(tx.now, tx.random), 0, tx.now)
+        contents.apply(tx, contact, said, "")
 
     await trio.sleep(1)
     await bob.engine.submit(hear)
@@ -351,6 +350,6 @@ def test_the_newest_counts(tmp_path: Path) -> None:
 
         await bob.engine.submit(hear)
         assert await bob.call("relays")
-        assert contents.RELAY in outbound._LATEST_COUNTS
+        assert ContactRelay.KIND.latest_only
 
     run_world(tmp_path, main)

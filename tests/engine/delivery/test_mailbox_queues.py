@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from p2pchat.core.content import Announced
+from p2pchat.core.contents.queues import AnnouncedQueue
 from p2pchat.core.identity import Device
 from p2pchat.core.primitives import sign_public
 from p2pchat.engine.delivery import queues
@@ -20,8 +20,8 @@ from tests.support.world import World, WorldNode, run_world
 WHERE = addresses.pack("/ip4/203.0.113.1/tcp/4001")
 
 
-def announced(tx: Transaction, relay: bytes) -> Announced:
-    return Announced(relay, WHERE, b"", sign_public(tx.random(32)), tx.random(32), tx.now + 86_400_000)
+def announced(tx: Transaction, relay: bytes) -> AnnouncedQueue:
+    return AnnouncedQueue(relay, WHERE, b"", sign_public(tx.random(32)), tx.random(32), tx.now + 86_400_000)
 
 
 async def crowd(node: WorldNode, count: int) -> list[bytes]:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import trio
 
-from p2pchat.core import content as contents
 from p2pchat.core.content import Content, decode_content
+from p2pchat.core.contents import Profile, Receipt, Text
+from p2pchat.core.contents.receipt import READ
 from p2pchat.engine.contacts import contacts
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.delivery import read_receipts as reading
@@ -91,8 +92,8 @@ def overhear(node: WorldNode, monkeypatch: pytest.MonkeyPatch) -> list[Content]:
 
 def read_receipts(found: list[Content]) -> list[list[str]]:
     """The ids in each receipt that says read."""
-    receipts = [one.payload for one in found if one.type == contents.RECEIPT]
-    return [[id.hex() for id in payload[1]] for payload in receipts if payload[0] == contents.READ]
+    receipts = [one.payload for one in found if isinstance(one.payload, Receipt)]
+    return [[id.hex() for id in receipt.ids] for receipt in receipts if receipt.event == READ]
 
 
 # --- the list ------------------------------------------------------------------------------------------
@@ -211,11 +212,11 @@ def test_one_that_comes_late_is_unread_and_is_receipted_once(tmp_path: Path, mon
 
         def skip(tx: Transaction) -> None:  # as if a slower way carried number 2
             contact = tx.find("bob")
-            outbound.queue(tx, contact, contents.TEXT, contents.text_payload("three"), seq=3)
+            outbound.queue(tx, contact, Text("three"), seq=3)
 
         def late(tx: Transaction) -> None:
             contact = tx.find("bob")
-            outbound.queue(tx, contact, contents.TEXT, contents.text_payload("two"), seq=2)
+            outbound.queue(tx, contact, Text("two"), seq=2)
 
         await alice.engine.submit(skip)
         await trio.sleep(1)
@@ -436,7 +437,7 @@ def test_contacts_are_told_whether_they_will_see_what_was_read(tmp_path: Path, m
         heard = overhear(alice, monkeypatch)
         await bob.call("settings", read_receipts=False)
         await trio.sleep(60)
-        assert [one for one in heard if one.type == contents.PROFILE] == []
+        assert [one for one in heard if isinstance(one.payload, Profile)] == []
         await bob.call("settings", read_receipts=True)
         await trio.sleep(1)
         assert await told(alice, "bob")

@@ -12,7 +12,8 @@ import trio
 from p2pchat.core import frames as wire
 from p2pchat.core import primitives as prim
 from p2pchat.core import ratchet
-from p2pchat.core.content import TEXT, Content, encode_content, new_message_id, text_payload
+from p2pchat.core.content import Content, encode_content, new_message_id
+from p2pchat.core.contents import Text
 from p2pchat.core.frames import Frame
 from p2pchat.core.ratchet import MAX_SKIPPED
 from p2pchat.core.session import Session
@@ -91,7 +92,7 @@ async def sealed(node: WorldNode, chat: str, text: str, ahead: int) -> bytes:
     def seal(tx: Transaction) -> bytes:
         session = tx.sessions.sending(contact)
         assert session is not None
-        content = Content(TEXT, new_message_id(tx.now, tx.random), 1, tx.now, text_payload(text))
+        content = Content(Text(text), new_message_id(tx.now, tx.random), 1, tx.now)
         return tx.sessions.seal(contact, session, encode_content(content), tx.entropy)
 
     return await node.engine.submit(seal)

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import trio
 
-from p2pchat.core import content as contents
 from p2pchat.core import frames as wire
 from p2pchat.core import handshake
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import decode, encode
-from p2pchat.core.content import Content, Profile, encode_content, new_message_id
+from p2pchat.core.content import Content, encode_content, new_message_id
+from p2pchat.core.contents import Profile, Text
 from p2pchat.core.envelope import envelope_id, open_blob, seal_blob
 from p2pchat.core.frames import Frame, pack
 from p2pchat.core.identity import Device
@@ -62,8 +62,7 @@ class Knocker:
 
     def first(self, bundle: Any, name: str = "mallory", ways: tuple[tuple[bytes, bytes], ...] = ()) -> bytes:
         """A first message as it should be."""
-        payload = contents.profile_payload(Profile(name, True, ways))
-        content = Content(contents.PROFILE, new_message_id(self.now, self.random), 0, self.now, payload)
+        content = Content(Profile(name, True, ways), new_message_id(self.now, self.random), 0, self.now)
         message = handshake.initiate(self.me, bundle, encode_content(content), self.now, self.world.entropy)[1]
         return self.sealed(message)
 
@@ -167,7 +166,7 @@ def forged(knocker: Knocker, bundle: Any) -> dict[str, bytes]:
     """First messages that must not be taken, though their maker holds the invite."""
     good = knocker.first(bundle)
     other_secret = seal_blob(bytes(32), bytes(100), knocker.random)
-    content = encode_content(Content(contents.TEXT, new_message_id(knocker.now, knocker.random), 1, knocker.now, ["x"]))
+    content = encode_content(Content(Text("x"), new_message_id(knocker.now, knocker.random), 1, knocker.now))
     no_profile = handshake.initiate(knocker.me, bundle, content, knocker.now, knocker.world.entropy)[1]
     bob = Device.fresh(knocker.random)
     posing = replace(knocker.me, identity=bob.identity, certificate=bob.certificate)

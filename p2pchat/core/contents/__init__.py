@@ -1,0 +1,57 @@
+"""The kinds of content, one module each, and the table of them all.
+
+A further kind is a module here (its payload, its limits and its row), a module of the same name in `engine.contents`
+(what it does where it arrives), and its line in `KINDS`. Whoever else wants to know something about a kind asks its
+`Kind`. Types are never used again: docs/protocol/content.md lists those that were.
+"""
+
+from __future__ import annotations
+
+from p2pchat.core.contents.addresses import Addresses
+from p2pchat.core.contents.bundle import NewBundle
+from p2pchat.core.contents.kind import Kind, Payload, Unknown
+from p2pchat.core.contents.profile import Profile
+from p2pchat.core.contents.queues import Queues
+from p2pchat.core.contents.receipt import Receipt
+from p2pchat.core.contents.relay import ContactRelay
+from p2pchat.core.contents.request import RenewalRequest
+from p2pchat.core.contents.reset import Reset
+from p2pchat.core.contents.text import Text
+
+__all__ = [
+    "KINDS",
+    "Addresses",
+    "ContactRelay",
+    "Kind",
+    "NewBundle",
+    "Payload",
+    "Profile",
+    "Queues",
+    "Receipt",
+    "RenewalRequest",
+    "Reset",
+    "Text",
+    "Unknown",
+    "kind_of",
+]
+
+KINDS: dict[int, type[Payload]] = {
+    payload.KIND.number: payload
+    for payload in (
+        Text,
+        Receipt,
+        Queues,
+        NewBundle,
+        Reset,
+        Profile,
+        Addresses,
+        ContactRelay,
+        RenewalRequest,
+    )
+}
+
+
+def kind_of(number: int) -> Kind:
+    """Return what is true of contents of this type; of one that is not known here, `Unknown.KIND`."""
+    payload = KINDS.get(number)
+    return Unknown.KIND if payload is None else payload.KIND

@@ -1,0 +1,41 @@
+"""Addresses: where the sender can be dialled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Self
+
+from p2pchat.core.codec import array, binary, binary_upto, listing
+from p2pchat.core.contents.kind import Kind, Payload
+from p2pchat.core.contents.queues import MAX_ADDRESS_BYTES
+from p2pchat.core.primitives import KEY
+
+MAX_OWN_WAYS = 4
+WAYS_SHAPE = listing(array(binary(KEY), binary_upto(MAX_ADDRESS_BYTES, least=1)), MAX_OWN_WAYS)
+_SHAPE = array(WAYS_SHAPE, open_end=True)
+
+Ways = tuple[tuple[bytes, bytes], ...]
+"""(transport key, packed address), best first."""
+
+
+def encode_ways(ways: Iterable[tuple[bytes, bytes]]) -> list[object]:
+    """Return the first four as they stand in a payload."""
+    return [*[list(way) for way in ways][:MAX_OWN_WAYS]]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Addresses(Payload):
+    """The sender's ways, at most four. A new list replaces the old one; an empty one changes nothing."""
+
+    KIND = Kind(16, "addresses", latest_only=True)
+    ways: Ways
+
+    def encode(self) -> list[object]:
+        """Return [ways]."""
+        return [encode_ways(self.ways)]
+
+    @classmethod
+    def decode(cls, value: Any) -> Self:
+        """Read [ways]. Raises CannotOpen."""
+        return cls(_SHAPE(value)[0])

@@ -1,0 +1,68 @@
+"""Queues: where the sender collects what is left for it at relays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Self
+
+from p2pchat.core.codec import array, binary, binary_upto, listing, uint
+from p2pchat.core.contents.kind import Kind, Payload
+from p2pchat.core.mailbox import MAX_TOKEN
+from p2pchat.core.primitives import KEY
+
+MAX_QUEUES = 4
+MAX_ADDRESS_BYTES = 128
+_MAX_TIME = 1 << 53
+_QUEUE = array(
+    binary(KEY),
+    binary_upto(MAX_ADDRESS_BYTES, least=1),
+    binary_upto(MAX_TOKEN),
+    binary(KEY),
+    binary(KEY),
+    uint(_MAX_TIME),
+)
+QUEUES_SHAPE = listing(_QUEUE, MAX_QUEUES)
+_SHAPE = array(QUEUES_SHAPE, open_end=True)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AnnouncedQueue:
+    """A queue in which the sender collects: the relay's transport key, packed address and access token (b"": none), the
+    public key that fetches, the seed of the one that puts, and until when (ms) it is read at least.
+    """
+
+    relay: bytes
+    address: bytes
+    token: bytes
+    fetch: bytes
+    put_seed: bytes
+    until: int
+
+
+def encode_queues(queues: Iterable[AnnouncedQueue]) -> list[object]:
+    """Return the first four as they stand in a payload."""
+    fields = [[one.relay, one.address, one.token, one.fetch, one.put_seed, one.until] for one in queues]
+    return [*fields[:MAX_QUEUES]]
+
+
+def decode_queues(value: Any) -> tuple[AnnouncedQueue, ...]:
+    """Read queues that are in the shape of `QUEUES_SHAPE`."""
+    return tuple(AnnouncedQueue(*one) for one in value)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Queues(Payload):
+    """Where to deposit for the sender from now on, best first, at most four; none: nowhere."""
+
+    KIND = Kind(9, "queues", latest_only=True)
+    queues: tuple[AnnouncedQueue, ...]
+
+    def encode(self) -> list[object]:
+        """Return [queues]."""
+        return [encode_queues(self.queues)]
+
+    @classmethod
+    def decode(cls, value: Any) -> Self:
+        """Read [queues]. Raises CannotOpen."""
+        return cls(decode_queues(_SHAPE(value)[0]))

@@ -1,0 +1,37 @@
+"""A relay that the sender is for the recipient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from p2pchat.core.codec import array, binary, binary_upto, listing
+from p2pchat.core.contents.addresses import MAX_OWN_WAYS
+from p2pchat.core.contents.kind import Kind, Payload
+from p2pchat.core.contents.queues import MAX_ADDRESS_BYTES
+from p2pchat.core.mailbox import MAX_TOKEN
+from p2pchat.core.primitives import KEY
+from p2pchat.core.relays import Relay
+
+_SHAPE = array(
+    binary(KEY), listing(binary_upto(MAX_ADDRESS_BYTES, least=1), MAX_OWN_WAYS), binary_upto(MAX_TOKEN), open_end=True
+)
+NO_RELAY = Relay(bytes(KEY), ())
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ContactRelay(Payload):
+    """`relay`: with at most four addresses, or `NO_RELAY`: none any more. It has no address then."""
+
+    KIND = Kind(17, "relay", latest_only=True)
+    relay: Relay
+
+    def encode(self) -> list[object]:
+        """Return [transport key, addresses, token]."""
+        return [self.relay.peer, list(self.relay.addresses[:MAX_OWN_WAYS]), self.relay.token]
+
+    @classmethod
+    def decode(cls, value: Any) -> Self:
+        """Read [transport key, addresses, token]. Raises CannotOpen."""
+        peer, addresses, token, *_ = _SHAPE(value)
+        return cls(Relay(peer, addresses, token))

@@ -1,0 +1,41 @@
+"""What contents do where they arrive: for each kind that may come in a session, the module of its name here.
+
+`apply` of such a module runs in the transaction that takes the content, after the envelope is noted as seen and its
+receipt is queued. A content that is here already, by (contact, message id), must change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from p2pchat.core.content import Content
+from p2pchat.core.contents import KINDS, Payload
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.store.contacts import Contact
+
+Apply = Callable[[Transaction, Contact, Content, Any, str], None]
+
+
+@cache
+def effect_of(payload: type[Payload]) -> Apply | None:
+    """Return what a kind of content does where it arrives; None for a kind that says nothing in a session."""
+    if not payload.KIND.in_session:
+        return None
+    effect: Apply = import_module(f"{__name__}.{payload.KIND.name}").apply
+    return effect
+
+
+for known in KINDS.values():  # now, not in the first transaction that needs one
+    effect_of(known)
+
+
+def apply(tx: Transaction, contact: Contact, content: Content, route: str) -> None:
+    """Do what a content says. One of an unknown kind is acked, receipted and otherwise left alone: a newer version may
+    send it.
+    """
+    effect = effect_of(type(content.payload))
+    if effect is not None:
+        effect(tx, contact, content, content.payload, route)

@@ -1,0 +1,26 @@
+"""A receipt ends the waiting of what it names, and tells how far a message of ours has come."""
+
+from __future__ import annotations
+
+from p2pchat.core import delivery
+from p2pchat.core.content import Content
+from p2pchat.core.contents import Receipt
+from p2pchat.core.contents.receipt import DELIVERED, READ
+from p2pchat.engine.contacts import contacts
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.store import messages as store_messages
+from p2pchat.store import outbox as store_outbox
+from p2pchat.store.contacts import Contact
+
+SLOW_MS = 3_600_000
+"""A receipt that is older than this was slow, or its sender's clock is behind ours."""
+
+
+def apply(tx: Transaction, contact: Contact, content: Content, payload: Receipt, route: str) -> None:
+    """Forget what was delivered, and advance the messages."""
+    event = delivery.READ if payload.event == READ else delivery.DELIVERED
+    store_outbox.forget_messages(tx.db, contact.id, payload.ids)
+    if payload.event == DELIVERED and content.sent_at < tx.now - SLOW_MS:
+        for message in store_messages.mine(tx.db, contact.id, payload.ids[:1]):
+            tx.clock_hints.answered(contact.id, content.sent_at, message.sent_at, tx.now)
+    contacts.advance(tx, contact.id, payload.ids, event, route)
