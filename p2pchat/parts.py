@@ -121,12 +121,11 @@ async def _opened(
         entropy = system_entropy()
         host = _host(db, options.listen or settings.listen)
         hidden = LibP2PHost(profiles.hidden_transport_seed(db, entropy), listen=())
-        random = entropy.random
         engine = Engine(
             db,
             _now,
             entropy,
-            lambda gate, door, mail, nursery: Network(host, hidden, gate, door, nursery, random, mail, _new_host),
+            Network(host, hidden, entropy.random, _new_host),
             relays=options.relays,
             monotonic=boot_time,
             storage_limits=_storage_limits(settings),
@@ -181,8 +180,8 @@ async def _relay_for_contacts(engine: Engine, host: LibP2PHost, store: Path, ent
     from p2pchat.engine.contacts import contact_relays
 
     while True:
-        changed = engine.offering.changed
-        if engine.offering.wanted:
+        changed = engine.relay_offer.changed
+        if engine.relay_offer.wanted:
             await trio.to_thread.run_sync(importlib.import_module, "p2pchat.relay.embedded")
             from p2pchat.relay.embedded import EmbeddedRelay
 

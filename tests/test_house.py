@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "p2pchat"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
-MOST_LINES = 600
-MOST_PUBLIC_METHODS = 15
+MAX_LINES = 600
+MAX_PUBLIC_METHODS = 16
 
 
 def _run(*command: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -70,13 +70,13 @@ def test_import_contracts_hold() -> None:
     [
         ("layers", "core/codec.py", "from p2pchat.store import database"),
         ("layers", "sanitize.py", "from p2pchat.core import codec"),
-        ("engine-net", "engine/runtime/ports.py", "from p2pchat.net import frames"),
+        ("engine-net", "ports.py", "from p2pchat.net import frames"),
         ("core-pure", "core/session.py", "import time"),
         ("core-pure", "core/session.py", "import trio"),
         ("primitives", "core/session.py", "import nacl.bindings"),
         ("primitives", "net/frames.py", "import cryptography.hazmat"),
-        ("sql", "engine/runtime/ports.py", "import sqlcipher3"),
-        ("libp2p", "engine/runtime/ports.py", "import libp2p"),
+        ("sql", "ports.py", "import sqlcipher3"),
+        ("libp2p", "ports.py", "import libp2p"),
         ("faces", "cli/output.py", "def late() -> None:\n    import trio"),
         ("faces", "cli/output.py", "from p2pchat.engine import ports"),
         ("cycles", "core/codec.py", "from p2pchat.core import content"),
@@ -136,7 +136,7 @@ def test_a_verb_starts_without_the_heavy_libraries() -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_module_keeps_the_habits(path: Path) -> None:
     text = path.read_text()
-    assert len(text.splitlines()) <= MOST_LINES, "split it"
+    assert len(text.splitlines()) <= MAX_LINES, "split it"
     assert not re.search(r"\b(TODO|FIXME|XXX)\b", text)
     tree = ast.parse(text)
     for node in ast.walk(tree):
@@ -148,7 +148,7 @@ def test_module_keeps_the_habits(path: Path) -> None:
             public = [
                 one.name for one in methods if not one.name.startswith(("_", "on_", "action_", "render", "compose"))
             ]
-            assert len(public) <= MOST_PUBLIC_METHODS, f"{node.name} is two classes"
+            assert len(public) <= MAX_PUBLIC_METHODS, f"{node.name} is two classes"
         assert not isinstance(node, ast.Global), "state belongs to somebody"
 
 

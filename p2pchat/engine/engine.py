@@ -1,23 +1,16 @@
-"""The engine: every input goes through one queue, one committer, and one transaction a batch.
+"""The engine: one open profile at work. This module makes its parts, starts them, and joins them.
 
-While one transaction commits, the next one's inputs gather, so that transactions grow with the load and with the disk's
-slowness, without a timer. The committer takes what waits (at most `MAX_BATCH`), computes and writes all of it in one
-transaction, COMMITs, and only then releases what came of it: acks and envelopes to the network, events to faces,
-answers to callers.
-
-A function that raises one of our errors has written nothing, and fails alone. Anything else that is raised undoes the
-transaction; its inputs are then run one by one, so that only the guilty one is lost.
+Everything that changes something goes through the committer. What comes from the network comes to the handlers, which
+hand it to the committer; what a transaction leaves behind goes to the senders once it is on disk.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -35,17 +28,13 @@ from p2pchat.engine.receiving.invite_handler import InviteHandler
 from p2pchat.engine.receiving.link_handler import LinkHandler
 from p2pchat.engine.receiving.mailbox_handler import MailboxHandler
 from p2pchat.engine.runtime import settings, views
-from p2pchat.engine.runtime.clock_hints import ClockHints
 from p2pchat.engine.runtime.clock_watch import ClockWatch, Monotonic
+from p2pchat.engine.runtime.committer import Committer, RunSync
 from p2pchat.engine.runtime.events import EventHub
-from p2pchat.engine.runtime.inbox import Inbox, Input
-from p2pchat.engine.runtime.message_ids import MessageIds
-from p2pchat.engine.runtime.ports import Clock, Net
-from p2pchat.engine.runtime.skip_budget import MAX_PER_BRIEF_TRANSACTION, SkipBudget
-from p2pchat.engine.runtime.storage_limits import DEFAULT_LIMITS, ContactLimits, StorageLimits
-from p2pchat.engine.runtime.transaction import Memory, OutgoingEnvelope, Request, SessionCache, Transaction
-from p2pchat.engine.runtime.worker import BRIEF_BATCH, Worker
-from p2pchat.errors import Busy, DatabaseDamaged, NodeError, P2PChatError, ProfileError
+from p2pchat.engine.runtime.storage_limits import DEFAULT_LIMITS, ContactLimits
+from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Request, Transaction
+from p2pchat.errors import DatabaseDamaged, P2PChatError
+from p2pchat.ports import Clock, Net, NetHandler
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
 from p2pchat.store import meta
@@ -55,35 +44,16 @@ from p2pchat.store.database import Database
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
 
-T = TypeVar("T")
-RunSync = Callable[..., Awaitable[Any]]
-Connect = Callable[[LinkHandler, InviteHandler, MailboxHandler, trio.Nursery], Net]
-
-HIGH_WATER_MARK = 512
-"""Inputs from the network that may wait; above it links are not read."""
-MAX_CALLS = 10_000
-KEYS_AHEAD = 4
-KEYS_AHEAD_DELAY_SECONDS = 0.001
 HOUSEKEEPING_SECONDS = 3600.0
-SAVE_RETRY_SECONDS = 30.0
-"""Seconds until what could not be saved is asked for again, where nothing shows earlier that it can be saved now."""
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(eq=False)
-class Following:
-    """How far one message has come, for a caller that waits: its newest state event."""
-
-    newest: dict[str, Any] | None = None
-    moved: trio.Event = field(default_factory=trio.Event)
-
-
 class Engine:
-    """One open profile at work. `run` runs it; `call`, `submit` and `read` are how anything is asked of it.
+    """One open profile at work. `run` runs it; `submit`, `ask`, `post` and `read` are those of its committer.
 
-    relays: addresses used in this run besides those of the profile. monotonic: see `ClockWatch`.
-    storage_limits: what one contact may have us store.
+    net: the network, which `run` runs. relays: addresses used in this run besides those of the profile. monotonic: see
+    `ClockWatch`. storage_limits: what one contact may have us store.
     """
 
     def __init__(
@@ -91,7 +61,7 @@ class Engine:
         db: Database,
         clock: Clock,
         entropy: Entropy,
-        connect: Connect,
+        net: Net,
         run_sync: RunSync | None = None,
         relays: Sequence[str] = (),
         monotonic: Monotonic | None = None,
@@ -100,72 +70,63 @@ class Engine:
         self.db = db
         self.clock = clock
         self.entropy = entropy
-        self.message_ids = MessageIds(entropy.random, meta.get(db, "greatest_message_id"))
-        self.clock_watch = ClockWatch(db, clock, monotonic, partial(self.post, housekeeping.jumped))
+        self.net = net
         self.me = Device.from_seeds(_seed(db, "identity"), _seed(db, "device"))
         self.events = EventHub()
-        self.sessions = SessionCache(db)
-        self.memory = Memory()
-        self.allowance = SkipBudget()
+        self.clock_watch = ClockWatch(db, clock, monotonic, self._clock_jumped)
+        self.committer = Committer(
+            db,
+            self.me,
+            clock,
+            entropy,
+            net,
+            self.events,
+            self.clock_watch,
+            self._release,
+            self.route,
+            storage_limits,
+            run_sync,
+        )
+        self.committer.before_writing += (_settle_relays, outbound.finish, read_receipts.finish)
+        self.committer.before_commit.append(self._look_again)
+        self.submit, self.ask, self.post = self.committer.submit, self.committer.ask, self.committer.post
+        self.read, self.beside, self.watch = self.committer.read, self.committer.beside, self.committer.watch
+        self.close = self.committer.close
+        self.follow = self.events.follow
         self.copies = Copies()
-        self.clock_hints = ClockHints()
-        self.storage_limits = StorageLimits(storage_limits)
         self.refusals: dict[bytes, int] = {}
         self.keep_receiving = settings.keep_receiving(db)
-        self.offering = RelayOffer(bool(settings.relay_for_contacts(db)))
+        self.relay_offer = RelayOffer(bool(settings.relay_for_contacts(db)))
         self.presence = Presence(self._show, self.route)
-        self.whereabouts = AddressUpdates(self._tell_addresses)
-        self._run_sync = run_sync or Worker()
-        self._one_at_a_time = trio.Lock()
+        self.address_updates = AddressUpdates(self._tell_addresses)
+        self.link_sender = LinkSender(net, self._refill)
+        self.mailbox_handler = MailboxHandler(
+            self.committer, net, clock, entropy.random, self.presence, self.link_sender
+        )
+        self.link_handler = LinkHandler(
+            self.committer, net, clock, self.presence, self.address_updates, self.link_sender, self.mailbox_handler
+        )
+        self.invite_handler = InviteHandler(self.committer, clock, self.clock_watch, self.refusals)
+        self._relays = relays
         self._telling = trio.Lock()
         self._requests_in, self._requests = trio.open_memory_channel[Request](inf)
-        self._inbox = Inbox()
-        self._people_changed = trio.Event()
-        self._following: dict[str, Following] = {}
-        self._connect = connect
-        self._relays = relays
-        self.gate = LinkHandler(self)
-        self.door = InviteHandler(self)
-        self.mail = MailboxHandler(self)
-        self._net: Net | None = None
-        self._flow: LinkSender | None = None
         self._open_until = 0
-        self._unsaved: set[bytes] = set()
-        self._taken = trio.Event()
-        self._failed = trio.Event()
-        self._saved = trio.Event()
-
-    @property
-    def net(self) -> Net:
-        """The network; there once `run` has begun."""
-        if self._net is None:
-            raise NodeError("The network is not up yet")
-        return self._net
-
-    @property
-    def flow(self) -> LinkSender:
-        """What is under way to whom."""
-        if self._flow is None:
-            raise NodeError("The network is not up yet")
-        return self._flow
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Until cancelled. The transaction in progress is finished, then nothing more is taken."""
+        """Run until cancelled. The transaction in progress is finished, then nothing more is taken."""
         async with trio.open_nursery() as nursery:
-            self._net = self._connect(self.gate, self.door, self.mail, nursery)
-            self._flow = LinkSender(self._net, self._refill)
+            await nursery.start(self.net.run, NetHandler(self.link_handler, self.invite_handler, self.mailbox_handler))
             self.clock_watch.look()
             hidden, (first, *others) = await self.read(store_contacts.hidden), await self.read(walk.order)
-            self.gate.hide(hidden)
+            self.link_handler.hide(hidden)
             if hidden:
                 self.net.hide()
-            (await self._run_sync(self._look_at_invites))()
-            (await self._run_sync(self._look_at_mail, await self.read(store_invites.ids)))()
-            nursery.start_soon(self._commit)
-            nursery.start_soon(self._make_keys)
+            (await self.beside(self._look_at_invites))()
+            (await self.beside(partial(self._look_at_mail, await self.read(store_invites.ids))))()
+            nursery.start_soon(self.committer.run)
             nursery.start_soon(self._hear_again)
             nursery.start_soon(self.presence.run)
-            nursery.start_soon(self.mail.run)
+            nursery.start_soon(self.mailbox_handler.run)
             nursery.start_soon(self._tell_requests)
             await self.submit(own_relays.begin, [self.net.mailboxes.relay_at(written) for written in self._relays])
             await self.submit(self.copies.look)
@@ -173,265 +134,76 @@ class Engine:
             await self.submit(housekeeping.tick)
             await self.submit(walk.begin, first)
             if self.net.relayed() is not None:
-                self.whereabouts.changed()  # when relays had a moment to answer
+                self.address_updates.changed()  # when relays had a moment to answer
             elif others:
                 nursery.start_soon(self._tell_addresses)
             else:
                 await self._tell_addresses()
-            nursery.start_soon(self.whereabouts.run)
+            nursery.start_soon(self.address_updates.run)
             nursery.start_soon(self._tick)
             nursery.start_soon(self.clock_watch.run, self._look_after)
             nursery.start_soon(walk.through, others, self.submit, walk.begin)
             task_status.started()
             await trio.sleep_forever()
 
-    # --- asking -----------------------------------------------------------------------------------------------------
-
-    async def submit(self, function: Callable[..., T], *args: object, brief: bool = False) -> T:
-        """Run `function(transaction, *args)` in the next transaction; returns once that is on disk and released."""
-        done = trio.Event()
-        item = self.ask(function, *args, then=lambda _: done.set(), brief=brief)
-        await done.wait()
-        if item.error is not None:
-            raise item.error
-        result: T = item.result
-        return result
-
-    def ask(
-        self, function: Callable[..., object], *args: object, then: Callable[[Input], object], brief: bool = False
-    ) -> Input:
-        """The same without waiting: `then` is given the input with its result or error, and must not raise."""
-        if len(self._inbox.waiting) >= MAX_CALLS:
-            raise Busy
-        item = Input(function, args, None, brief, then)
-        self._inbox.put(item)
-        return item
-
-    def post(
-        self,
-        function: Callable[..., object],
-        *args: object,
-        lazy: bool = False,
-        sender: bytes | None = None,
-        brief: bool = False,
-    ) -> None:
-        """The same without waiting for it. If it cannot be saved, what `sender` says begins anew, and so does this."""
-        self._inbox.put(Input(function, args, sender, brief), lazy=lazy)
-
-    @property
-    def waiting(self) -> int:
-        """How many inputs wait for a transaction."""
-        return len(self._inbox.waiting) + len(self._inbox.lazy)
-
-    async def room(self) -> None:
-        """Wait while too many inputs wait: whoever feeds from the network stops reading meanwhile."""
-        while self.waiting >= HIGH_WATER_MARK:
-            if self._inbox.room.is_set():  # others may wait on it already
-                self._inbox.room = trio.Event()
-            await self._inbox.room.wait()
-
-    async def read(self, function: Callable[..., T], *args: object) -> T:
-        """Run `function(db, *args)`, which writes nothing, between transactions."""
-        async with self._one_at_a_time:
-            result: T = await self._run_sync(function, self.db, *args)
-            return result
-
-    async def beside(self, function: Callable[[], T]) -> T:
-        """Run `function`, which may take seconds and has a database connection of its own, while transactions go on."""
-        result: T = await self._run_sync(function)
-        return result
-
-    async def close(self) -> None:
-        """Close the database, after the transaction or the reading in progress. `run` must have ended."""
-        async with self._one_at_a_time:
-            await self._run_sync(self.db.close)
-
-    async def watch(self, check: Callable[[], Awaitable[T | None]]) -> T:
-        """Wait until `check` finds something; it is asked again after each transaction that changed a contact."""
-        while True:
-            changed = self._people_changed
-            if (found := await check()) is not None:
-                return found
-            await changed.wait()
-
-    @contextmanager
-    def follow(self, message_id: bytes) -> Iterator[Following]:
-        """Follow a message from before it is saved, without asking the store after every transaction."""
-        following = self._following[message_id.hex()] = Following()
-        try:
-            yield following
-        finally:
-            del self._following[message_id.hex()]
-
     def route(self, contact: bytes) -> str | None:
-        """How a message to this contact would travel now; None where it would wait here."""
-        return self.net.route(contact) or ("mailbox" if contact in self.mail.deposits.owners else None)
+        """Return how a message to this contact would travel now; None where it would wait here."""
+        return self.net.route(contact) or ("mailbox" if contact in self.mailbox_handler.sender.owners else None)
 
     def keeps_running(self) -> bool:
         """Whether this node has a reason to stay without a face: an invite made here that can still be used, being a
         relay for contacts, or something that is about to leave for relays.
         """
-        return self.offering.wanted or self._open_until > self.clock() or self.mail.busy
+        return self.relay_offer.wanted or self._open_until > self.clock() or self.mailbox_handler.busy
 
-    # --- turning ----------------------------------------------------------------------------------------------------
-
-    async def _commit(self) -> None:
-        while True:
-            batch = await self._inbox.take()
-            async with self._one_at_a_time:
-                with trio.CancelScope(shield=True):
-                    self.clock_watch.look()
-                    brief = len(batch) <= BRIEF_BATCH and all(item.brief for item in batch)
-                    transactions = await self._run_sync(self._apply, batch, brief, brief=brief)
-            for tx in transactions:
-                self._release(tx)
-            if len(self.entropy.ahead) < KEYS_AHEAD:
-                self._taken.set()
-            if any(tx.sealed or tx.hop_acks or tx.taken for tx in transactions):  # these were written, there is room
-                self._saved.set()
-            for item in batch:
-                if item.sender is not None and isinstance(item.error, ProfileError):
-                    self._unsaved.add(item.sender)
-                    self._failed.set()
-                if item.then is not None:
-                    item.then(item)
-
-    async def _tell_requests(self) -> None:
-        """Tell faces who asks, with the words of the handshake: these cost 45 ms each, in which transactions go on."""
-        async for request in self._requests:
-            words = await self.beside(partial(sas_words, request.sas))
-            if await self.read(store_sessions.is_pending, request.th):  # it may have been answered meanwhile
-                event = views.request(request.contact, words, request.since)
-                self.events.publish({"event": "request", **event})
-
-    async def _make_keys(self) -> None:
-        """Keep ratchet keys ahead: made a moment after a transaction that took some, when what came of it has left."""
-        while True:
-            await trio.sleep(KEYS_AHEAD_DELAY_SECONDS)
-            while len(self.entropy.ahead) < KEYS_AHEAD and not self._inbox.ready():
-                self.entropy.prepare()
-                await trio.lowlevel.checkpoint()
-            self._taken = trio.Event()
-            await self._taken.wait()
-
-    def _apply(self, batch: Sequence[Input], brief: bool = False) -> list[Transaction]:
-        """One transaction for the whole batch; if that fails for no reason of ours, one for each input."""
-        try:
-            return [self._transaction(batch, brief)]
-        except P2PChatError as error:  # the disk: everybody is told, nothing was changed
-            log.error("a turn could not be saved: %s", type(error).__name__)
-            for item in batch:
-                item.result, item.error = None, error
-            return []
-        except Exception as error:  # noqa: BLE001 - one input must not cost the others, nor end the process
-            log.error("a turn failed: %s in %s", type(error).__name__, _where(error))
-            if len(batch) == 1:
-                batch[0].error = NodeError("Something went wrong inside the node")
-                return []
-            return [tx for item in batch for tx in self._apply([item], brief)]
-
-    def _transaction(self, batch: Sequence[Input], brief: bool = False) -> Transaction:
-        tx = Transaction(
-            self.db,
-            self.me,
-            self.clock(),
-            self.entropy,
-            self.message_ids,
-            self.net,
-            self.sessions,
-            self.route,
-            self.allowance,
-            self.memory,
-            self.events.listened,
-            self.clock_watch.passed,
-            self.clock_watch.latest,
-            self.clock_watch.agreed,
-            self.clock_hints,
-            self.storage_limits,
-        )
-        if brief:
-            tx.skippable = min(tx.skippable, MAX_PER_BRIEF_TRANSACTION)
-        try:
-            with self.db.transaction():
-                for item in batch:
-                    item.result = item.error = None
-                    try:
-                        item.result = item.run(tx, *item.args)
-                    except ProfileError:  # the disk, not the input
-                        raise
-                    except P2PChatError as error:
-                        item.error = error
-                if tx.pairs_of:
-                    contact_relays.settle(tx, tx.pairs_of)
-                outbound.finish(tx)
-                read_receipts.finish(tx)
-                self.clock_watch.save(self.db)
-                self.message_ids.save(self.db)
-                self.sessions.write()
-                if tx.pairs_of:
-                    tx.outputs.insert(0, self._look(tx.pairs_of))  # before whoever is to be reached is
-                if tx.offers_changed:
-                    tx.outputs.insert(0, self._look_at_invites())
-                if tx.mail_changed or tx.mail_of:
-                    tx.outputs.append(self._look_at_mail(None if tx.mail_changed else tx.mail_of))
-        except BaseException:
-            self.sessions.forget()
-            self.memory.forget()
-            self.clock_watch.unsaved()
-            self.message_ids.unsaved()
-            raise
-        self.sessions.settle()
-        return tx
+    # --- after a transaction ----------------------------------------------------------------------------------------
 
     def _release(self, tx: Transaction) -> None:
-        """The transaction is on disk: let out what came of it."""
+        """Let out what came of a transaction that is on disk: acks, envelopes, outputs, in this order."""
         for contact, ids in tx.hop_acks.items():
             self.net.send(contact, frames.acks(ids))
         by_contact: dict[bytes, list[OutgoingEnvelope]] = {}
         for sealed in tx.sealed:
             by_contact.setdefault(sealed.contact, []).append(sealed)
         for contact, some in by_contact.items():
-            self.flow.release(contact, some)
-        self.mail.release(tx, by_contact)
+            self.link_sender.release(contact, some)
+        self.mailbox_handler.release(tx, by_contact)
         for output in tx.outputs:
             output()
-        for contact, function, args in tx.following:
-            self.post(function, *args, sender=contact)
         for request in tx.requests:
             if self.events.listened:  # else a face that comes asks who there is
                 self._requests_in.send_nowait(request)
-        for event in tx.events:
-            self.events.publish(event)
-            if event["event"] == "state" and (following := self._following.get(event["id"])) is not None:
-                following.newest = event
-                following.moved.set()
-        if tx.people_changed:
-            self._people_changed.set()
-            self._people_changed = trio.Event()
 
     async def _hear_again(self) -> None:
-        """What a full disk kept from being saved was not acked: its senders say it again on a new link, and relays have
-        it still.
+        """Have what could not be saved said again: it was not acked, so its senders say it on a new link, and relays
+        have it still.
         """
         while True:
-            self._failed = trio.Event()
-            await self._failed.wait()
-            self._saved = trio.Event()
-            with trio.move_on_after(SAVE_RETRY_SECONDS):
-                await self._saved.wait()
-            senders, self._unsaved = self._unsaved, set()
-            for sender in senders:
+            for sender in await self.committer.unsaved():
                 if len(sender) >= KEY:  # a relay's mailbox; the ids of contacts are shorter
-                    self.mail.hear_again(sender)
+                    self.mailbox_handler.hear_again(sender)
                 else:
                     self.net.relink(sender)
 
+    # --- what is kept in memory of the store ------------------------------------------------------------------------
+
+    def _look_again(self, tx: Transaction) -> None:
+        """Read again, in the transaction that changed it, what handlers keep in memory; it is used once that is on
+        disk.
+        """
+        if tx.pairs_of:
+            tx.outputs.insert(0, self._look(tx.pairs_of))  # before whoever is to be reached is
+        if tx.offers_changed:
+            tx.outputs.insert(0, self._look_at_invites())
+        if tx.mail_changed or tx.mail_of:
+            tx.outputs.append(self._look_at_mail(None if tx.mail_changed else tx.mail_of))
+
     def _look(self, of: Collection[bytes]) -> Callable[[], None]:
         """Read what hellos of these contacts are checked against; the result puts it in place, once it is on disk."""
-        pairs, hidden = self.gate.read(self.db, self.me, of), store_contacts.hidden(self.db)
+        pairs, hidden = self.link_handler.read(self.db, self.me, of), store_contacts.hidden(self.db)
 
         def use() -> None:
-            self.gate.use(pairs, hidden, of)
+            self.link_handler.use(pairs, hidden, of)
             if hidden:
                 self.net.hide()
 
@@ -443,7 +215,7 @@ class Engine:
         usable = [row for row in invites if row.state == store_invites.OPEN]
 
         def use() -> None:
-            self.door.use(invites)
+            self.invite_handler.use(invites)
             if any(row.hidden for row in usable):
                 self.net.hide()
             self._open_until = max((row.expires_at for row in usable), default=0)
@@ -451,18 +223,33 @@ class Engine:
         return use
 
     def _look_at_mail(self, owners: Collection[bytes] | None = None) -> Callable[[], None]:
-        return partial(self.mail.use, mailbox_queues.read(self.db, owners))
+        return partial(self.mailbox_handler.use, mailbox_queues.read(self.db, owners))
+
+    # --- telling ----------------------------------------------------------------------------------------------------
 
     def _show(self, contact: bytes) -> None:
         if self.events.listened:  # else nobody is told, and a face that comes asks how everybody is reached
             self.post(contacts.show, contact)
+
+    async def _tell_requests(self) -> None:
+        """Tell faces who asks, with the words of the handshake: these cost 45 ms each, in which transactions go on."""
+        async for request in self._requests:
+            words = await self.beside(partial(sas_words, request.sas))
+            if await self.read(store_sessions.is_pending, request.th):  # it may have been answered meanwhile
+                event = views.request(request.contact, words, request.since)
+                self.events.publish({"event": "request", **event})
+
+    # --- in time ----------------------------------------------------------------------------------------------------
+
+    def _clock_jumped(self, *args: object) -> None:
+        self.post(housekeeping.jumped, *args)
 
     async def _tell_addresses(self) -> None:
         """Tell all contacts where they reach us; what was not told to the end is told anew."""
         try:
             async with self._telling:
                 untold = await self.submit(address_updates.untold_addresses)
-                if untold or self.offering.wanted:
+                if untold or self.relay_offer.wanted:
                     tell = partial(contact_relays.tell_addresses, addresses=untold)
                     await walk.through(await self.read(walk.order), self.submit, tell)
                     await self.submit(address_updates.addresses_told, untold)
@@ -470,7 +257,7 @@ class Engine:
             log.warning("new addresses could not be saved: %s", type(error).__name__)
 
     def _refill(self, contact: bytes) -> None:
-        self.post(self.flow.rows_due, contact, sender=contact)
+        self.post(self.link_sender.rows_due, contact, sender=contact)
 
     async def _mark_copy(self) -> None:
         await self.submit(self.copies.prepare)
@@ -481,7 +268,7 @@ class Engine:
             await self._mark_copy()
             await self.submit(housekeeping.tick)
             await walk.through(await self.read(walk.order), self.submit, housekeeping.look_at)
-            self.whereabouts.changed()
+            self.address_updates.changed()
             await self.read(Database.checkpoint)
         except P2PChatError as error:  # a full disk now may have room in an hour
             log.warning("the hourly look could not be saved: %s", type(error).__name__)
@@ -490,8 +277,13 @@ class Engine:
         while True:
             await trio.sleep(HOUSEKEEPING_SECONDS)
             await self._look_after()
-            self.flow.again()
-            self.mail.deposits.again()
+            self.link_sender.again()
+            self.mailbox_handler.sender.again()
+
+
+def _settle_relays(tx: Transaction) -> None:
+    if tx.pairs_of:
+        contact_relays.settle(tx, tx.pairs_of)
 
 
 def _seed(db: Database, key: str) -> bytes:
@@ -499,11 +291,3 @@ def _seed(db: Database, key: str) -> bytes:
     if seed is None:
         raise DatabaseDamaged
     return seed
-
-
-def _where(error: BaseException) -> str:
-    """File and line, without the text of the error, which may hold what a peer sent."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return "?" if trace is None else f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}"

@@ -14,11 +14,12 @@ import trio
 from p2pchat.errors import BadAddress
 from p2pchat.net import addresses
 from p2pchat.net.circuit_only_host import CircuitOnlyHost, Ours
-from p2pchat.net.links.invite_protocol import InviteCallbacks, Joining
-from p2pchat.net.links.link import Link, LinkCallbacks, Links
+from p2pchat.net.links.invite_protocol import Joining
+from p2pchat.net.links.link import Link, Links
 from p2pchat.net.links.reconnect import Reconnector
 from p2pchat.net.ports import Host, RelayedHost
 from p2pchat.net.relays.selection import Relays
+from p2pchat.ports import NetHandler
 
 MAX_WAYS = 4
 LEAVE_AFTER = 10.0
@@ -31,20 +32,18 @@ class Endpoint:
     def __init__(
         self,
         host: RelayedHost,
-        wire_end: LinkCallbacks,
-        keeper: InviteCallbacks,
+        handler: NetHandler,
         nursery: trio.Nursery,
         random: Callable[[int], bytes],
-        moved: Callable[[], None],
         ours: Ours | None = None,
     ) -> None:
         self._nursery = nursery
         hidden = ours is not None
         self.host: Host = host if ours is None else CircuitOnlyHost(host, ours)
-        self.links = Links(self.host, wire_end, hidden=hidden)
+        self.links = Links(self.host, handler.links, hidden=hidden)
         self.reach = Reconnector(self.links, nursery, random)
-        self.joining = Joining(self.host, keeper, nursery, random, hidden=hidden)
-        self.relays = Relays(host, nursery, wire_end.now, random, moved)
+        self.joining = Joining(self.host, handler.invites, nursery, random, hidden=hidden)
+        self.relays = Relays(host, nursery, handler.links.now, random, handler.links.moved)
 
     def addresses(self) -> tuple[str, ...]:
         """Where this side can be dialled, best first."""

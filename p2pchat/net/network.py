@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -14,50 +14,59 @@ from p2pchat.core.relays import Relay
 from p2pchat.errors import CannotOpen
 from p2pchat.net import addresses
 from p2pchat.net.endpoint import LEAVE_AFTER, Endpoint
-from p2pchat.net.links.invite_protocol import InviteCallbacks
-from p2pchat.net.links.link import Link, LinkCallbacks
+from p2pchat.net.links.link import Link
 from p2pchat.net.links.reconnect import DialTarget
-from p2pchat.net.mailbox.client import MailboxCallbacks
 from p2pchat.net.mailbox.pool import MailboxPool, NewHost
 from p2pchat.net.ports import RelayedHost
 from p2pchat.net.relays.reservations import RelayAccess
+from p2pchat.ports import MailboxCallbacks, Mailboxes, NetHandler
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus  # where the installed type stubs of trio have it
 
 log = logging.getLogger(__name__)
 
 
-class WireEnd(LinkCallbacks, Protocol):
-    """Who the network belongs to: the engine."""
-
-    def moved(self) -> None:
-        """Where others may dial us has changed."""
-        ...
-
-
 class Network:
-    """Joins the parts of `net`; addresses are text inside and packed outside. Without a `mail` to tell there are no
-    mailboxes; without a `new_host` none for hidden contacts.
+    """Joins the rooms of the net, as `ports.Net`; addresses are text inside and packed outside.
+
+    host: where everybody is met. hidden_host: where hidden contacts are. new_host: makes hosts for the mail of hidden
+    contacts; without it there is none.
     """
 
     def __init__(
         self,
         host: RelayedHost,
         hidden_host: RelayedHost,
-        wire_end: WireEnd,
-        keeper: InviteCallbacks,
-        nursery: trio.Nursery,
         random: Callable[[int], bytes],
-        mail: MailboxCallbacks | None = None,
         new_host: NewHost | None = None,
     ) -> None:
-        self._nursery = nursery
-        self._wire = wire_end
+        self._host = host
+        self._hidden_host = hidden_host
+        self._random = random
+        self._new_host = new_host
         self._relays: dict[bytes, RelayAccess] = {}
         self._hiding = False
-        self._open = Endpoint(host, wire_end, keeper, nursery, random, wire_end.moved)
-        self._hidden = Endpoint(hidden_host, wire_end, keeper, nursery, random, wire_end.moved, self._where)
+        self._handler: NetHandler
+        self._nursery: trio.Nursery
+        self._open: Endpoint
+        self._hidden: Endpoint
+        self.mailboxes: Mailboxes
 
-        if mail is not None:
-            self.mailboxes = MailboxPool(host, mail, nursery, wire_end.now, random, new_host, self._all_relays)
+    async def run(self, handler: NetHandler, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Be there until cancelled, and tell `handler` what happens."""
+        async with trio.open_nursery() as nursery:
+            self._handler, self._nursery = handler, nursery
+            self._open = Endpoint(self._host, handler, nursery, self._random)
+            self._hidden = Endpoint(self._hidden_host, handler, nursery, self._random, self._where)
+            self.mailboxes = self._pool(handler.mailboxes, nursery)
+            task_status.started()
+            await trio.sleep_forever()
+
+    def _pool(self, callbacks: MailboxCallbacks, nursery: trio.Nursery) -> Mailboxes:
+        """Make the mailboxes. The tests of the engine give others."""
+        now = self._handler.links.now
+        return MailboxPool(self._host, callbacks, nursery, now, self._random, self._new_host, self._all_relays)
 
     # --- where we are ----------------------------------------------------------------------------------------------
 
@@ -143,7 +152,7 @@ class Network:
 
     def _sides(self, contact: bytes) -> tuple[Endpoint, Endpoint]:
         """Where we meet a contact, and where not."""
-        return (self._hidden, self._open) if self._wire.hidden(contact) else (self._open, self._hidden)
+        return (self._hidden, self._open) if self._handler.links.hidden(contact) else (self._open, self._hidden)
 
     def _best(self, contact: bytes) -> Link | None:
         side, other = self._sides(contact)

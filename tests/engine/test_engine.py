@@ -10,8 +10,8 @@ import trio.testing
 
 from p2pchat.core import frames
 from p2pchat.core.frames import Frame
-from p2pchat.engine.engine import HIGH_WATER_MARK, MAX_CALLS
 from p2pchat.engine.methods import table
+from p2pchat.engine.runtime.committer import HIGH_WATER_MARK, MAX_CALLS
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NoSuchContact
 from tests.support.world import World, befriend, run_world
@@ -31,7 +31,7 @@ def test_everybody_who_waits_for_room_gets_it(tmp_path: Path) -> None:
         with trio.fail_after(PATIENCE):
             async with trio.open_nursery() as links:
                 for _ in range(3):
-                    links.start_soon(alice.engine.room)
+                    links.start_soon(alice.engine.committer.room)
 
     run_world(tmp_path, main)
 
@@ -47,9 +47,9 @@ def test_a_flood_of_small_frames_waits_on_its_link(tmp_path: Path, kind: int) ->
         flood = [Frame(kind, b"" if kind == frames.RENEW else bytes(16))] * 20_000
         most = 0
         async with trio.open_nursery() as link:
-            link.start_soon(alice.engine.gate.received, bob_id, bytes(32), "direct", flood)
+            link.start_soon(alice.engine.link_handler.received, bob_id, bytes(32), "direct", flood)
             while link.child_tasks:
-                most = max(most, alice.engine.waiting)
+                most = max(most, alice.engine.committer.waiting)
                 await trio.lowlevel.checkpoint()
         assert 0 < most <= HIGH_WATER_MARK
 

@@ -39,7 +39,7 @@ class Watched:
         self.sealed: list[int] = []
         self.more: list[int] = []
         self.begun = trio.Event()
-        transaction = node.engine._transaction
+        transaction = node.engine.committer._transaction
 
         def watched(batch: Sequence[Any], brief: bool) -> Transaction:
             tx = transaction(batch, brief)
@@ -49,7 +49,7 @@ class Watched:
                 self.begun.set()
             return tx
 
-        monkeypatch.setattr(node.engine, "_transaction", watched)
+        monkeypatch.setattr(node.engine.committer, "_transaction", watched)
 
 
 def heard_texts(node: WorldNode) -> list[str]:
@@ -133,9 +133,9 @@ def test_links_that_come_up_meanwhile_make_it_no_faster(tmp_path: Path, monkeypa
         bob = await world.start("bob")
         await watched.begun.wait()
         contact = await alice.id_of("bob")
-        th = alice.engine.gate.pairs(contact)[0].th
+        th = alice.engine.link_handler.pairs(contact)[0].th
         for _ in range(20):
-            alice.engine.gate.link_up(contact, th)
+            alice.engine.link_handler.link_up(contact, th)
         until_then = len(meddler.seen)
         await until(lambda: all_delivered(alice, "bob"), 60)
         assert (max(watched.sealed), sum(watched.sealed)) == (A_PART, 60)

@@ -19,10 +19,10 @@ from p2pchat.net import addresses as addr
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.libp2p.yamux import PING_AFTER, PONG_TIMEOUT
-from p2pchat.net.links.invite_protocol import OfferedInvite
 from p2pchat.net.network import Network
 from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
 from p2pchat.net.relays.reservations import RelayAccess
+from p2pchat.ports import InviteOffer, NetHandler
 from tests.conftest import run
 from tests.support.hosts import Middle, connections, make
 from tests.support.relays import NOW, Place, clock, echoes, ended, meeting
@@ -37,7 +37,7 @@ LETTER = Frame(ENVELOPE, bytes(4096))
 class Person:
     """A network, and what it tells: stands for an engine with one contact."""
 
-    def __init__(self, number: int, me: bytes, other: bytes, nursery: trio.Nursery) -> None:
+    def __init__(self, number: int, me: bytes, other: bytes) -> None:
         self.host = make(number)
         self.hidden_host = LibP2PHost(bytes([number + 100]) * 32, ())
         self.other = other
@@ -48,7 +48,7 @@ class Person:
         self._followers: list[Callable[[Iterable[bytes]], None]] = []
         self._pair = pair(other, b"t" * 32, b"r" * 32, me, other)
         self._changed = trio.Event()
-        self.network = Network(self.host, self.hidden_host, self, self, nursery, Random(number).randbytes)
+        self.network = Network(self.host, self.hidden_host, Random(number).randbytes)
 
     def pairs(self, contact: bytes) -> Sequence[Pair]:
         return [self._pair]
@@ -103,9 +103,24 @@ class Person:
         await self.until(lambda: len(self.routes) > count)
         return self.routes[-1]
 
-    # nobody joins here
+    # nobody joins here, and there are no mailboxes
 
-    def offer(self, invite: bytes) -> OfferedInvite | None:
+    async def collected(self, relay: bytes, qid: bytes, blobs: Sequence[tuple[int, bytes]]) -> None:
+        raise NotImplementedError
+
+    def deposited(self, relay: bytes, done: Sequence[tuple[int, int]]) -> None:
+        raise NotImplementedError
+
+    def undeposited(self, relay: bytes, numbers: Sequence[int]) -> None:
+        raise NotImplementedError
+
+    def relay_up(self, relay: bytes) -> None:
+        raise NotImplementedError
+
+    def relay_down(self, relay: bytes) -> None:
+        raise NotImplementedError
+
+    def offer(self, invite: bytes) -> InviteOffer | None:
         raise NotImplementedError
 
     def follow_offers(self, changed: Callable[[Iterable[bytes]], None]) -> None:
@@ -160,8 +175,9 @@ async def people() -> AsyncIterator[tuple[Person, Person, list[RunningRelay]]]:
         relays = [RunningRelay(8), RunningRelay(9)]
         for relay in relays:
             await nursery.start(relay.run)
-        alice, bob = Person(1, ALICE, BOB, nursery), Person(2, BOB, ALICE, nursery)
+        alice, bob = Person(1, ALICE, BOB), Person(2, BOB, ALICE)
         for person in (alice, bob):
+            await nursery.start(person.network.run, NetHandler(person, person, person))
             for host in (person.host, person.hidden_host):
                 await nursery.start(host.run)
             person.network.use_relays([relay.known_as for relay in relays])

@@ -35,6 +35,7 @@ from trio.testing import MockClock
 from p2pchat.core import names
 from p2pchat.net import addresses as addr
 from p2pchat.net.libp2p import circuit_messages
+from p2pchat.ports import NetHandler
 from tests.conftest import run
 from tests.net.test_network import ALICE, BOB, Person
 from tests.support.hosts import make, running, works
@@ -81,7 +82,8 @@ async def targets() -> AsyncIterator[list[Target]]:
     """A node with a contact, and a plain host."""
     prober, stock = plain(), plain()
     async with trio.open_nursery() as nursery:
-        node = Person(1, ALICE, BOB, nursery)
+        node = Person(1, ALICE, BOB)
+        await nursery.start(node.network.run, NetHandler(node, node, node))
         listening = [Multiaddr("/ip4/127.0.0.1/tcp/0")]
         async with running(node.host), stock.run(listening), prober.run([]):
             ours = Target(prober, ID(addr.multihash(node.host.peer)), node.host.addresses()[0])

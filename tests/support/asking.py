@@ -31,4 +31,4 @@ async def has(node: WorldNode, name: str, texts: list[str]) -> bool:
 async def sessions_of(node: WorldNode, name: str) -> list[Session]:
     """Every session with a contact that may be used."""
     contact = await node.id_of(name)
-    return await node.engine.read(lambda db: node.engine.sessions.all(contact))
+    return await node.engine.read(lambda db: node.engine.committer.sessions.all(contact))

@@ -25,9 +25,9 @@ import trio
 from p2pchat.core import mailbox
 from p2pchat.core.primitives import sign_public
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, RelayState, TheirQueue
-from p2pchat.engine.receiving.mailbox_handler import MailboxHandler
 from p2pchat.net import addresses
 from p2pchat.net.mailbox.pool import MailboxPool
+from p2pchat.ports import MailboxCallbacks
 
 if TYPE_CHECKING:
     from tests.support.world import World, WorldNode
@@ -209,7 +209,7 @@ class _Use:
 class FakeMailboxes(MailboxPool):
     """A node's end of these relays."""
 
-    def __init__(self, node: WorldNode, mail: MailboxHandler, nursery: trio.Nursery) -> None:
+    def __init__(self, node: WorldNode, mail: MailboxCallbacks, nursery: trio.Nursery) -> None:
         super().__init__(node.host, mail, nursery, node.clock, node.world.entropy.random)
         self._world = node.world
         self._name = node.name

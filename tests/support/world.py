@@ -35,13 +35,13 @@ from p2pchat.core.primitives import Entropy, kem_encapsulate, sign_public
 from p2pchat.engine.contacts import profile
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods import table
-from p2pchat.engine.runtime.ports import Relay
 from p2pchat.errors import CannotOpen, LinkLost, NotServed, Unreachable
 from p2pchat.net import addresses
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.circuit_messages import HopMessage
 from p2pchat.net.network import Network
 from p2pchat.net.ports import Caller, Handler, Recognizer, Stream
+from p2pchat.ports import MailboxCallbacks, Mailboxes, NetHandler, Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import instance
 from p2pchat.store.database import Database
@@ -296,6 +296,26 @@ class FakeRelay(FakeHost):
             stream.end()
 
 
+class WorldNetwork(Network):
+    """The real network over fake hosts, with fake mailboxes where the world has such."""
+
+    def __init__(self, node: WorldNode) -> None:
+        super().__init__(node.host, node.hidden, node.world.entropy.random, node._new_host)
+        self._node = node
+
+    async def run(self, handler: NetHandler, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+        async with trio.open_nursery() as nursery:
+            for host in (self._node.host, self._node.hidden):
+                host.nursery = nursery
+                self._node.world.listening[host.peer] = host
+            await super().run(handler, task_status=task_status)
+
+    def _pool(self, callbacks: MailboxCallbacks, nursery: trio.Nursery) -> Mailboxes:
+        if self._node.world.mailboxes:
+            return FakeMailboxes(self._node, callbacks, nursery)
+        return super()._pool(callbacks, nursery)
+
+
 class WorldNode:
     """One profile and its running node."""
 
@@ -308,16 +328,7 @@ class WorldNode:
 
         self.others: list[FakeHost] = []  # for the mail of hidden contacts
 
-        def connect(gate: Any, door: Any, mail: Any, nursery: trio.Nursery) -> Network:
-            for host in (self.host, self.hidden):
-                host.nursery = nursery
-                world.listening[host.peer] = host
-            net = Network(self.host, self.hidden, gate, door, nursery, entropy.random, mail, self._new_host)
-            if world.mailboxes:
-                net.mailboxes = FakeMailboxes(self, mail, nursery)
-            return net
-
-        self.engine = Engine(self.db, self.clock, entropy, connect, world.run_sync(self))
+        self.engine = Engine(self.db, self.clock, entropy, WorldNetwork(self), world.run_sync(self))
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
         self.crashed = False

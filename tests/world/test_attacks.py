@@ -339,7 +339,7 @@ def test_no_log_line_tells_anything(tmp_path: Path, caplog: pytest.LogCaptureFix
     async def main(world: World) -> None:
         nodes = await a_whole_story(world)
         lines = caplog.text.encode()
-        assert b"a turn failed" in lines  # it was listened to
+        assert b"a transaction failed" in lines  # it was listened to
         for node in nodes:
             found = await secrets_of(node)
             found["peer"] = node.host.peer
@@ -450,7 +450,7 @@ def test_nobody_blocked_is_owed_a_receipt(tmp_path: Path) -> None:
         await bob.call("send", chat="alice", text="in the same moment")
         await trio.sleep(1)
         contact = await alice.id_of("bob")
-        pair = alice.engine.gate.pairs(contact)[0]
+        pair = alice.engine.link_handler.pairs(contact)[0]
         (envelope,) = meddler.of(frames.ENVELOPE, bob)
         # one transaction takes both the message and the block
         alice.engine.post(inbound.frame, contact, pair.th, "direct", Frame(frames.ENVELOPE, envelope))
@@ -474,9 +474,9 @@ def test_what_was_under_way_at_a_block_is_not_taken(tmp_path: Path) -> None:
         meddler.clear()
         contact = await alice.id_of("bob")
         kept = [frame for _, frame in meddler._kept]
-        th = alice.engine.gate.pairs(contact)[0].th
+        th = alice.engine.link_handler.pairs(contact)[0].th
         await alice.call("block", contact="bob")
-        await alice.engine.gate.received(contact, th, "direct", kept)  # read before the link was closed
+        await alice.engine.link_handler.received(contact, th, "direct", kept)  # read before the link was closed
         said = [one for one in world.traffic if one[0] == "alice"]
         await trio.sleep(3600)
         assert await alice.texts("bob") == []

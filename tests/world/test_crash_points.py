@@ -13,7 +13,7 @@ The story is played over links, and by two relays without a link, of which one m
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ import pytest
 import trio
 
 from p2pchat.errors import P2PChatError
+from p2pchat.ports import MailboxCallbacks, Mailboxes
 from tests.support.mailboxes import MailRelay
-from tests.support.world import World, WorldNode, run_world
+from tests.support.world import World, WorldNetwork, WorldNode, run_world
 
 Act = Callable[[WorldNode], Awaitable[object]]
 Done = Callable[[WorldNode], Awaitable[bool]]
@@ -110,7 +111,9 @@ class Person:
             if self.boundaries - 1 == self._cut_at:
                 node.cut_power()
 
-        commit, publish, connect = node.db.commit, node.engine.events.publish, node.engine._connect
+        commit, publish, net = node.db.commit, node.engine.events.publish, node.engine.net
+        assert isinstance(net, WorldNetwork)
+        pool = net._pool
 
         def watched_commit() -> None:
             boundary()
@@ -121,12 +124,14 @@ class Person:
             boundary()
             publish(event)
 
-        def watched_connect(*args: Any) -> Any:
-            net = connect(*args)
-            for part, names in ((net, LET_OUT), (net.mailboxes, LET_OUT_BY_RELAY)):
-                for name in names:
-                    setattr(part, name, before(getattr(part, name)))
-            return net
+        def watch(part: object, names: Iterable[str]) -> None:
+            for name in names:
+                setattr(part, name, before(getattr(part, name)))
+
+        def watched_pool(callbacks: MailboxCallbacks, nursery: trio.Nursery) -> Mailboxes:
+            mailboxes = pool(callbacks, nursery)
+            watch(mailboxes, LET_OUT_BY_RELAY)
+            return mailboxes
 
         def before(function: Callable[..., Any]) -> Callable[..., Any]:
             def watched(*args: Any) -> Any:
@@ -138,9 +143,10 @@ class Person:
         for place, name, watched in (
             (node.db, "commit", watched_commit),
             (node.engine.events, "publish", watched_publish),
-            (node.engine, "_connect", watched_connect),
+            (net, "_pool", watched_pool),
         ):
             setattr(place, name, watched)
+        watch(net, LET_OUT)
 
 
 async def story(world: World, victim: str, cut_at: int | None, relays: Sequence[MailRelay] = ()) -> int:

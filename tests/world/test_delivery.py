@@ -305,7 +305,7 @@ def test_envelopes_that_cannot_be_opened_do_not_fill_the_window(tmp_path: Path) 
         meddler = Meddler(world)
         meddler.drop(wire.RENEW)
         contact = await alice.id_of("bob")
-        header_key = alice.engine.sessions.sending(contact).ratchet.header_out  # type: ignore[union-attr]
+        header_key = alice.engine.committer.sessions.sending(contact).ratchet.header_out  # type: ignore[union-attr]
         await alice.engine.submit(set_header_key, contact, bytes(32))
         await flood(alice, "bob", 2 * WINDOW)
         await alice.engine.submit(set_header_key, contact, header_key)

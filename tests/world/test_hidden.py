@@ -15,12 +15,12 @@ from p2pchat.core.invite import hello_key, join_tag, read_invite
 from p2pchat.core.names import join_name, link_name
 from p2pchat.core.session import Pair, hello_days, hello_tag
 from p2pchat.engine.contacts import profile
-from p2pchat.engine.runtime.ports import Relay
 from p2pchat.errors import LinkLost, NotNow, NotReached, NotServed
 from p2pchat.net import addresses
 from p2pchat.net.endpoint import LEAVE_AFTER
 from p2pchat.net.frames import FrameReader
 from p2pchat.net.ports import Stream
+from p2pchat.ports import Relay
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store.database import Database
 from tests.support.world import KEY, FakeHost, FakeRelay, World, WorldNode, befriend, run_world, until
@@ -219,7 +219,7 @@ def test_a_hidden_contact_who_dials_our_address_is_a_stranger(tmp_path: Path, hi
         else:
             await befriend(alice, bob)
         contact = await bob.id_of("alice")
-        pair: Pair = bob.engine.gate.pairs(contact)[0]
+        pair: Pair = bob.engine.link_handler.pairs(contact)[0]
         await bob.stop()
         spy = world.outsider("bob", profile.transport_seed(Database.open(bob.folder / "p2pchat.db", KEY)))
         ways = [*alice.host.addresses(), *(addresses.circuit(way, hill.peer) for way in hill.addresses())]
@@ -260,7 +260,7 @@ def test_the_hidden_host_answers_nobody_who_comes_directly(tmp_path: Path) -> No
         hill = world.relay("hill")
         alice, bob = await people(world, hill)
         await befriend_hidden(alice, bob, hides=alice)
-        pair: Pair = bob.engine.gate.pairs(await bob.id_of("alice"))[0]
+        pair: Pair = bob.engine.link_handler.pairs(await bob.id_of("alice"))[0]
         alice.hidden._listens = True
         today = hello_days(alice.clock())[0]
         name = link_name(pair.ours, alice.hidden.peer, today)

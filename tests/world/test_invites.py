@@ -344,7 +344,7 @@ def test_both_use_each_others_invite_at_once(tmp_path: Path) -> None:
         assert [one.th for one in sorted(sessions[0], key=order)] == [one.th for one in sorted(sessions[1], key=order)]
         smaller = min(one.th for one in sessions[0])
         for node, other in ((alice, "bob"), (bob, "alice")):
-            sending = node.engine.sessions.sending(await node.id_of(other))
+            sending = node.engine.committer.sessions.sending(await node.id_of(other))
             assert sending is not None
             assert sending.th == smaller
         await trio.sleep(2 * 3600)

@@ -111,7 +111,7 @@ def test_a_backlog_is_never_whole_in_memory(tmp_path: Path) -> None:
         def watched(*args: Any) -> None:
             nonlocal most
             deposit(*args)
-            most = max(most, len(alice.engine.mail.deposits._unanswered))
+            most = max(most, len(alice.engine.mailbox_handler.sender._unanswered))
 
         boxes.deposit = watched
         for relay in relays:

@@ -171,13 +171,13 @@ def test_more_relays_of_contacts_than_are_watched_take_turns(tmp_path: Path, mon
                 await other.call("relays", add=relay.line)
                 relays[relay.peer] = (name, number)
         await trio.sleep(60)
-        watched = [watched for watched in alice.engine.mail._watched.values() if watched.active]
+        watched = [watched for watched in alice.engine.mailbox_handler._watched.values() if watched.active]
         assert len(watched) == 3
         assert {relays[one.relay.peer][0] for one in watched} == {"bob", "carol", "dave"}
         assert "take turns" in " ".join(line["detail"] for line in await alice.call("doctor"))
         seen: set[bytes] = set()
         for _ in range(4):
-            seen |= {one.relay.peer for one in alice.engine.mail._watched.values() if one.active}
+            seen |= {one.relay.peer for one in alice.engine.mailbox_handler._watched.values() if one.active}
             await trio.sleep(mailbox_handler.FOREIGN_ROTATION_SECONDS)
         assert seen == relays.keys()
 

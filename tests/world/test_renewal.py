@@ -53,7 +53,7 @@ async def linked(node: WorldNode, chat: str) -> bool:
 
 
 async def session_of(node: WorldNode, name: str) -> Session:
-    session = node.engine.sessions.sending(await node.id_of(name))
+    session = node.engine.committer.sessions.sending(await node.id_of(name))
     assert session is not None
     return session
 
@@ -133,12 +133,12 @@ def test_the_old_pair_root_opens_links_for_fourteen_days(tmp_path: Path) -> None
         new = await session_of(alice, "bob")
         assert new.th != old.th
         contact = await bob.id_of("alice")
-        assert {one.th for one in bob.engine.gate.pairs(contact)} == {old.th, new.th, STANDING}
+        assert {one.th for one in bob.engine.link_handler.pairs(contact)} == {old.th, new.th, STANDING}
         await world.sleep_days(13)
-        assert {one.th for one in bob.engine.gate.pairs(contact)} == {old.th, new.th, STANDING}
+        assert {one.th for one in bob.engine.link_handler.pairs(contact)} == {old.th, new.th, STANDING}
         await world.sleep_days(1)
         for node, name in ((alice, "bob"), (bob, "alice")):
-            assert [one.th for one in node.engine.gate.pairs(await node.id_of(name))] == [new.th, STANDING]
+            assert [one.th for one in node.engine.link_handler.pairs(await node.id_of(name))] == [new.th, STANDING]
         await talk(alice, bob, 1)
 
     run_world(tmp_path, main)
@@ -293,7 +293,7 @@ def test_after_one_side_renewed_the_other_may(tmp_path: Path) -> None:
 
 async def live_sessions(node: WorldNode, name: str) -> list[bytes]:
     contact = await node.id_of(name)
-    return [one.th for one in node.engine.sessions.all(contact) if one.ends_at is None]
+    return [one.th for one in node.engine.committer.sessions.all(contact) if one.ends_at is None]
 
 
 def test_garbage_makes_nobody_renew(tmp_path: Path) -> None:

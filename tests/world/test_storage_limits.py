@@ -21,7 +21,7 @@ TEXTS = [f"{number} {TEXT}" for number in range(30)]
 
 def limited(limits: ContactLimits) -> Callable[[WorldNode], None]:
     def prepare(node: WorldNode) -> None:
-        node.engine.storage_limits.limits = limits
+        node.engine.committer.storage_limits.limits = limits
 
     return prepare
 

@@ -19,9 +19,9 @@ from p2pchat.core.primitives import KEY
 from p2pchat.engine.contacts import address_updates, contacts, own_relays
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime import settings
-from p2pchat.engine.runtime.ports import Relay
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow
+from p2pchat.ports import Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
 from p2pchat.store import meta

@@ -49,9 +49,9 @@ from p2pchat.engine.contacts import contacts, introductions, names
 from p2pchat.engine.contacts.introductions import Introduction
 from p2pchat.engine.delivery import outbound, queues
 from p2pchat.engine.runtime import views
-from p2pchat.engine.runtime.ports import Relay
 from p2pchat.engine.runtime.transaction import Request, Transaction
 from p2pchat.errors import CannotOpen, NotNow, UsageError
+from p2pchat.ports import Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import envelopes as store_envelopes
 from p2pchat.store import invites as store_invites

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace as changed
 
 from p2pchat.engine.contacts import contacts
-from p2pchat.engine.runtime.ports import Relay, RelayHealth
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, UsageError
+from p2pchat.ports import Relay, RelayHealth
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import relays as store_relays
 from p2pchat.store.relays import RelayRow

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.delivery.send_window import SendWindows, WindowSizes
-from p2pchat.engine.runtime.ports import Net
 from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
+from p2pchat.ports import Net
 from p2pchat.store import outbox as store_outbox
 
 WINDOW = 256

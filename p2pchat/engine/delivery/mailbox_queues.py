@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from p2pchat.core import mailbox
 from p2pchat.core.invite import ROLE_RELAY, decode_invite
 from p2pchat.engine.delivery.queues import READ_ON_MS, QueueSource
-from p2pchat.engine.runtime.ports import OwnQueue, Relay
+from p2pchat.ports import OwnQueue, Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
 from p2pchat.store import queues as store_queues

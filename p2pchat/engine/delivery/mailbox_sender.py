@@ -12,8 +12,8 @@ from p2pchat.core import mailbox
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.delivery.mailbox_queues import Outlet
 from p2pchat.engine.delivery.send_window import SendWindows, WindowSizes
-from p2pchat.engine.runtime.ports import Clock, Relay, TheirQueue
 from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
+from p2pchat.ports import Clock, Relay, TheirQueue
 from p2pchat.store import deposits as store_deposits
 
 WINDOW = 128

@@ -19,8 +19,8 @@ from p2pchat.core.contents.queues import AnnouncedQueue, Queues
 from p2pchat.core.invite import ROLE_RELAY, Invite, decode_invite
 from p2pchat.core.primitives import KEY, sign_public
 from p2pchat.core.session import DAY
-from p2pchat.engine.runtime.ports import Relay
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.ports import Relay
 from p2pchat.store import meta
 from p2pchat.store import queues as store_queues
 from p2pchat.store import relays as store_relays

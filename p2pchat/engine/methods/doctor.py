@@ -13,7 +13,7 @@ from p2pchat.engine.methods import message_status
 from p2pchat.engine.runtime import views, withholding
 from p2pchat.engine.runtime.clock_hints import spell
 from p2pchat.engine.runtime.clock_watch import HOUR
-from p2pchat.engine.runtime.ports import Relay
+from p2pchat.ports import Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import queues as store_queues
@@ -94,7 +94,7 @@ def _clock(engine: Engine, relays: Sequence[bytes]) -> Check:
     elif watch.jump is not None and abs(watch.jump.by) > HOUR:
         way = "ahead" if watch.jump.by > 0 else "back"
         detail, right = f"{detail}: it jumped {way} by {spell(watch.jump.by)} within the last hour", False
-    elif abs(apart := engine.clock_hints.median()) > HOUR:
+    elif abs(apart := engine.committer.clock_hints.median()) > HOUR:
         detail, right = f"{detail}: {spell(apart)} {_way(apart)} your contacts'", False
     elif abs(apart := _most_relays_say(engine, relays)) > HOUR:
         detail, right = f"{detail}: {spell(apart)} {_way(apart)} what most of your relays say", False
@@ -168,7 +168,7 @@ def _relays(db: Database, engine: Engine) -> list[Check]:
 
 def _foreign(engine: Engine) -> list[Check]:
     """Where there is no relay of our own, we collect at those of contacts."""
-    waiting = engine.mail.in_turn
+    waiting = engine.mailbox_handler.in_turn
     detail = f"you collect at so many relays of your contacts that {waiting} take turns, ten minutes each"
     return [_line("relays", False, detail, _OF_YOUR_OWN)] if waiting else []
 
@@ -186,7 +186,7 @@ async def _contacts(engine: Engine) -> list[Check]:
         owed = f"; {count} waiting to be delivered" if count else ""
         way = f"linked, {link}" if link else "no link, by mailbox" if engine.route(contact.id) else "no link"
         hint = "Their node may be off, or neither side can dial the other; with a relay messages reach them later."
-        if contact.id in engine.storage_limits.withheld:
+        if contact.id in engine.committer.storage_limits.withheld:
             detail = withholding.NO_ROOM.format(name=contact.name)
             lines.append(_line("storage", False, detail, "Read the chat, or block them. config.toml sets the limits."))
         if contact.id in apart:

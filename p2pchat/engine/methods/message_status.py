@@ -9,7 +9,7 @@ from p2pchat.engine.delivery import mailbox_queues
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.clock_hints import spell
 from p2pchat.engine.runtime.clock_watch import DAY
-from p2pchat.engine.runtime.ports import Net
+from p2pchat.ports import Net
 from p2pchat.store import deposits as store_deposits
 from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox

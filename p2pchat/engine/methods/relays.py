@@ -12,9 +12,9 @@ from p2pchat.engine.contacts import contact_relays, own_relays
 from p2pchat.engine.delivery import queues
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.runtime import settings, views
-from p2pchat.engine.runtime.ports import Relay, RelayHealth
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NoSuchContact
+from p2pchat.ports import Relay, RelayHealth
 from p2pchat.store import relays as store_relays
 from p2pchat.store.database import Database
 from p2pchat.store.relays import RelayRow
@@ -102,7 +102,7 @@ def _relay(engine: Engine, row: RelayRow, *, used: bool) -> Json:
 async def offer(engine: Engine, *, answer: bool | None = None) -> Json:
     """Whether this node is a relay for its contacts, after a person's answer if there is one."""
     if answer is not None:
-        await engine.submit(contact_relays.answered, engine.offering, answer)
+        await engine.submit(contact_relays.answered, engine.relay_offer, answer)
 
     def said(db: Database) -> Json:
         answer, reachable = settings.relay_for_contacts(db), contact_relays.reachable(db)

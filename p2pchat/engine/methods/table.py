@@ -149,7 +149,7 @@ async def _hidden_ways(engine: Engine) -> bool:
     engine.net.hide()
     with trio.move_on_after(0 if engine.net.relayed() is None else HIDING):
         while not engine.net.ways(hidden=True):
-            await engine.whereabouts.moved()
+            await engine.address_updates.moved()
     return bool(engine.net.ways(hidden=True))
 
 
@@ -341,7 +341,7 @@ async def send(
 ) -> Json:
     """Say something. Saved first; then wait as far as was asked."""
 
-    message_id = engine.message_ids.new(engine.clock())
+    message_id = engine.committer.message_ids.new(engine.clock())
     with engine.follow(message_id) as following:
         sent: Json = await engine.submit(_save, chat, text, message_id, brief=True)
         with trio.move_on_after(timeout):
@@ -451,7 +451,7 @@ async def delete(engine: Engine, *, id: str) -> Json:
             tx.unread[row.chat] = None
         if row.sender == store_messages.ME:
             store_outbox.forget_messages(tx.db, row.chat, [row.id])
-            tx.after(engine.flow.changed, row.chat)
+            tx.after(engine.link_sender.changed, row.chat)
         tx.event("state", id=row.id.hex(), chat=row.chat.hex(), state="deleted", route=None, at=None)
         return row.id
 
@@ -465,8 +465,8 @@ async def why(engine: Engine, *, id: str) -> Json:
 
     def look(db: Database) -> Json:
         row = store_messages.find(db, id)
-        apart = engine.clock_hints.apart(row.chat)
-        full = engine.storage_limits.is_told_full(row.chat, engine.clock())
+        apart = engine.committer.clock_hints.apart(row.chat)
+        full = engine.committer.storage_limits.is_told_full(row.chat, engine.clock())
         return message_status.why(db, row, store_contacts.get(db, row.chat), engine.net, apart, full=full)
 
     return await engine.read(look)

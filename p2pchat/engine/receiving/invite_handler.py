@@ -1,41 +1,29 @@
-"""The door: what comes of invites, ours and others', goes into transactions."""
+"""What comes of invites, ours and those that others gave us: `ports.InviteCallbacks`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from p2pchat.core import frames
 from p2pchat.engine.contacts import contacts, invites
+from p2pchat.engine.runtime.clock_watch import ClockWatch
+from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.ports import Clock, InviteOffer
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store.invites import InviteRow
 
-if TYPE_CHECKING:
-    from p2pchat.engine.engine import Engine
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class InviteOffer:
-    """An invite of ours whose hello key is kept. `gone`: why it does not work, as the wire says it, or None.
-    `doubtful`: it may not have ended yet.
-    """
-
-    invite: bytes
-    hello_key: bytes
-    gone: int | None
-    hidden: bool
-    doubtful: bool
-
 
 class InviteHandler:
     """Answers the joining dialogue, on both sides of it."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, committer: Committer, clock: Clock, clock_watch: ClockWatch, refusals: dict[bytes, int]) -> None:
+        self._committer = committer
+        self._clock = clock
+        self._clock_watch = clock_watch
+        self._refusals = refusals
         self._rows: dict[bytes, InviteRow] = {}
         self._followers: list[Callable[[Iterable[bytes]], None]] = []
         self._told: set[bytes] = set()
@@ -56,7 +44,7 @@ class InviteHandler:
         """An invite of ours whose hello key is kept, a dead one too. One that has ended only by a clock that may be
         wrong is doubtful: who was told that it has ended would give up.
         """
-        row, now, passed = self._rows.get(invite), self._engine.clock(), self._engine.clock_watch.passed
+        row, now, passed = self._rows.get(invite), self._clock(), self._clock_watch.passed
         if row is None:
             return None
         doubtful = row.state == store_invites.OPEN and passed < row.expires_at <= now
@@ -64,33 +52,33 @@ class InviteHandler:
 
     async def offer_bundle(self, invite: bytes) -> bytes | None:
         """The sealed bundle of an open invite."""
-        return await self._engine.submit(invites.offer, invite)
+        return await self._committer.submit(invites.offer, invite)
 
     async def tried(self, invite: bytes, peer: bytes) -> None:
         """Somebody without a first message of an earlier try holds an invite that is gone."""
         if invite not in self._told:
             self._told.add(invite)
-            await self._engine.submit(invites.tried, invite, peer)
+            await self._committer.submit(invites.tried, invite, peer)
 
     async def admit(self, invite: bytes, blob: bytes) -> bool:
         """Commit a first message; True if it is on disk, now or before."""
-        return await self._engine.submit(invites.admit, invite, blob)
+        return await self._committer.submit(invites.admit, invite, blob)
 
     async def pending(self, contact: bytes) -> bytes | None:
         """The first message that was committed and is not acked."""
-        return await self._engine.read(store_outbox.initial, contact)
+        return await self._committer.read(store_outbox.initial, contact)
 
     async def answer_bundle(self, contact: bytes, blob: bytes) -> bytes | None:
         """Make and commit the first message against the bundle offered."""
-        return await self._engine.submit(invites.answer, contact, blob)
+        return await self._committer.submit(invites.answer, contact, blob)
 
     async def joined(self, contact: bytes) -> None:
         """The inviter has our first message on disk."""
-        await self._engine.submit(contacts.joined, contact)
+        await self._committer.submit(contacts.joined, contact)
 
     async def refused(self, contact: bytes, reason: int) -> None:
         """The invite is used up or expired."""
-        await self._engine.submit(_refused, contact, reason, self._engine.refusals)
+        await self._committer.submit(_refused, contact, reason, self._refusals)
 
 
 def _gone(row: InviteRow, now: int) -> int | None:

@@ -1,29 +1,46 @@
-"""The gate: what comes from links with contacts goes into transactions."""
+"""What comes from links with contacts, and what the net asks about them: `ports.LinkCallbacks`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from p2pchat.core import frames as wire
 from p2pchat.core.frames import Frame
 from p2pchat.core.identity import Device
 from p2pchat.core.session import STANDING, Pair, pair, standing_root
 from p2pchat.engine.contacts import contact_relays, contacts, renewal
+from p2pchat.engine.contacts.address_updates import AddressUpdates
+from p2pchat.engine.contacts.presence import Presence
+from p2pchat.engine.delivery.link_sender import LinkSender
 from p2pchat.engine.receiving import inbound
+from p2pchat.engine.receiving.mailbox_handler import MailboxHandler
+from p2pchat.engine.runtime.committer import Committer
+from p2pchat.ports import Clock, Net
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import sessions as store_sessions
 from p2pchat.store.database import Database
-
-if TYPE_CHECKING:
-    from p2pchat.engine.engine import Engine
 
 
 class LinkHandler:
     """Checks hellos from memory and hands frames to the engine, which may make it wait."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(
+        self,
+        committer: Committer,
+        net: Net,
+        clock: Clock,
+        presence: Presence,
+        address_updates: AddressUpdates,
+        link_sender: LinkSender,
+        mailboxes: MailboxHandler,
+    ) -> None:
+        self._committer = committer
+        self._net = net
+        self._clock = clock
+        self._presence = presence
+        self._address_updates = address_updates
+        self._sender = link_sender
+        self._mailboxes = mailboxes
         self._pairs: dict[bytes, list[Pair]] = {}
         self._hidden: frozenset[bytes] = frozenset()
         self._followers: list[Callable[[Iterable[bytes]], None]] = []
@@ -70,7 +87,7 @@ class LinkHandler:
 
     def now(self) -> int:
         """The wall clock, ms."""
-        return self._engine.clock()
+        return self._clock()
 
     def pairs(self, contact: bytes) -> Sequence[Pair]:
         """The pairs of one contact, newest first."""
@@ -82,40 +99,39 @@ class LinkHandler:
 
     def moved(self) -> None:
         """Where others may dial us has changed."""
-        self._engine.whereabouts.changed()
+        self._address_updates.changed()
 
     def found(self, address: bytes) -> None:
         """A contact has reached us at this public address of ours, from outside."""
-        self._engine.post(contact_relays.found, address)
+        self._committer.post(contact_relays.found, address)
 
     async def received(self, contact: bytes, th: bytes, route: str, frames: list[Frame]) -> None:
         """Frames from a contact. Acks free the window at once and are written down lazily."""
-        engine = self._engine
         for one in frames:
-            await engine.room()  # before each: one read may hold thousands of the smallest
+            await self._committer.room()  # before each: one read may hold thousands of the smallest
             if one.type == wire.ACKS:
                 ids = wire.acked_ids(one)
-                engine.flow.acked(contact, ids)
-                engine.mail.acked(contact)
-                engine.post(inbound.frame, contact, th, route, one, lazy=True, sender=contact, brief=True)
+                self._sender.acked(contact, ids)
+                self._mailboxes.acked(contact)
+                self._committer.post(inbound.frame, contact, th, route, one, lazy=True, sender=contact, brief=True)
             elif one.type == wire.REFUSED:  # it stays in the outbox, but does not stand in the way of the others
-                engine.flow.acked(contact, [one.body])
-                engine.post(inbound.frame, contact, th, route, one, sender=contact)
+                self._sender.acked(contact, [one.body])
+                self._committer.post(inbound.frame, contact, th, route, one, sender=contact)
             else:
                 brief = one.type == wire.ENVELOPE  # the others seal anew what waits
-                engine.post(inbound.frame, contact, th, route, one, sender=contact, brief=brief)
+                self._committer.post(inbound.frame, contact, th, route, one, sender=contact, brief=brief)
 
     def link_up(self, contact: bytes, th: bytes) -> None:
         """A link is there: send what waits."""
-        self._engine.post(contacts.heard, contact, th)
-        self._engine.post(renewal.ask_again, contact)
-        may_lie_elsewhere = self._engine.mail.link_up(contact)
-        self._engine.flow.link_up(contact, hold=may_lie_elsewhere)
-        self._engine.presence.changed(contact)
+        self._committer.post(contacts.heard, contact, th)
+        self._committer.post(renewal.ask_again, contact)
+        may_lie_elsewhere = self._mailboxes.link_up(contact)
+        self._sender.link_up(contact, hold=may_lie_elsewhere)
+        self._presence.changed(contact)
 
     def link_down(self, contact: bytes) -> None:
         """A link has ended."""
-        self._engine.flow.link_down(contact)
-        self._engine.mail.link_down(contact)
-        self._engine.net.lost(contact)
-        self._engine.presence.changed(contact)
+        self._sender.link_down(contact)
+        self._mailboxes.link_down(contact)
+        self._net.lost(contact)
+        self._presence.changed(contact)

@@ -1,5 +1,4 @@
-"""Mail: what comes from mailboxes goes into transactions, and what is committed goes to mailboxes where no link takes
-it.
+"""What comes from mailboxes, and what is committed and goes to mailboxes where no link takes it.
 
 Which queues are watched and deposited in follows from the store alone: whoever changes relays says so in its
 transaction (`mail_changed`), and all of it is read again; whoever changes what is of a contact or an invite names it
@@ -13,24 +12,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from p2pchat.core.contents import kind_of
-from p2pchat.core.primitives import KEY, sign_public
+from p2pchat.core.primitives import KEY, Random, sign_public
 from p2pchat.engine.contacts import invites
+from p2pchat.engine.contacts.presence import Presence
 from p2pchat.engine.delivery import outbound
+from p2pchat.engine.delivery.link_sender import LinkSender
 from p2pchat.engine.delivery.mailbox_queues import Inlet, MailboxQueues
 from p2pchat.engine.delivery.mailbox_sender import MailboxSender
 from p2pchat.engine.delivery.queues import QueueSource
 from p2pchat.engine.receiving import inbound
 from p2pchat.engine.receiving.inbound import Taken
-from p2pchat.engine.runtime.ports import OwnQueue, Relay, TheirQueue
+from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.timers import Timers
 from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
+from p2pchat.ports import Clock, Net, OwnQueue, Relay, TheirQueue
 from p2pchat.store import envelopes as store_envelopes
-
-if TYPE_CHECKING:
-    from p2pchat.engine.engine import Engine
 
 NOBODY = b""
 """Whose queue it is where nobody knows it."""
@@ -81,9 +80,21 @@ class QueueProgress:
 class MailboxHandler:
     """The engine's end of the mailboxes."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._nobodys = OwnQueue(engine.entropy.random(KEY), sign_public(engine.entropy.random(KEY)))
+    def __init__(
+        self,
+        committer: Committer,
+        net: Net,
+        clock: Clock,
+        random: Random,
+        presence: Presence,
+        link_sender: LinkSender,
+    ) -> None:
+        self._committer = committer
+        self._net = net
+        self._random = random
+        self._presence = presence
+        self._link_sender = link_sender
+        self._nobodys = OwnQueue(random(KEY), sign_public(random(KEY)))
         self._watched: dict[bytes, WatchedMailbox] = {}
         self._inlets: dict[bytes, dict[QueueKey, Inlet]] = {}
         self._ours: Mapping[bytes, Relay] = {}
@@ -92,7 +103,7 @@ class MailboxHandler:
         self._stalled: set[bytes] = set()
         self._progress: dict[bytes, int | None] = {}
         self._alarms: Timers[TimerKey] = Timers(self._ring)
-        self.deposits = MailboxSender(self._deposit, engine.clock, self._refill, self._pause)
+        self.sender = MailboxSender(self._deposit, clock, self._refill, self._pause)
 
     # --- what is wanted
 
@@ -103,18 +114,18 @@ class MailboxHandler:
         if known.whole:
             for owner in self._inlets.keys() - inlets.keys() - {NOBODY}:
                 inlets[owner] = ()
-            for owner in self.deposits.known() - outlets.keys():
+            for owner in self.sender.known() - outlets.keys():
                 outlets[owner] = ()
         changes: dict[bytes, _Change] = {}
         for owner, some in inlets.items():
-            self._change(owner, () if owner in self._engine.storage_limits.withheld else some, changes)
+            self._change(owner, () if owner in self._committer.storage_limits.withheld else some, changes)
         self._change(NOBODY, self._for_nobody(known.ours), changes)
-        owners = self.deposits.owners
+        owners = self.sender.owners
         for owner, ways in outlets.items():
-            self.deposits.use(owner, ways)
+            self.sender.use(owner, ways)
         self._tell(changes)
-        for contact in owners ^ self.deposits.owners:
-            self._engine.presence.changed(contact)
+        for contact in owners ^ self.sender.owners:
+            self._presence.changed(contact)
 
     def _change(self, owner: bytes, inlets: Sequence[Inlet], changes: dict[bytes, _Change]) -> None:
         """These are somebody's from now on."""
@@ -129,7 +140,7 @@ class MailboxHandler:
                 changes.setdefault(name, _Change()).add(qid, relay=inlet.relay)
         for name, qid in before:
             del self._watched[name].queues[qid], self._watched[name].sources[qid]
-            if owner not in self._engine.storage_limits.withheld:  # else it is where we go on
+            if owner not in self._committer.storage_limits.withheld:  # else it is where we go on
                 self._taken.pop((name, qid), None)
             changes.setdefault(name, _Change()).drop.append(qid)
 
@@ -153,7 +164,7 @@ class MailboxHandler:
 
     def _tell(self, changes: Mapping[bytes, _Change]) -> None:
         """Have the net watch what is to be watched now."""
-        boxes = self._engine.net.mailboxes
+        boxes = self._net.mailboxes
         for name, change in changes.items():
             watched = self._watched[name]
             watched.relay = change.relay or watched.relay
@@ -201,11 +212,11 @@ class MailboxHandler:
     @property
     def busy(self) -> bool:
         """Whether something is about to leave for relays, within a minute or so."""
-        return self.deposits.under_way or any(alarm[0] == "receipts" for alarm in self._alarms)
+        return self.sender.under_way or any(alarm[0] == "receipts" for alarm in self._alarms)
 
     async def run(self) -> None:
         """Keep time, until cancelled."""
-        for contact in await self._engine.read(store_envelopes.creditors):
+        for contact in await self._committer.read(store_envelopes.creditors):
             self._owe(contact)
         await self._alarms.run()
 
@@ -213,64 +224,64 @@ class MailboxHandler:
 
     async def collected(self, relay: bytes, qid: bytes, blobs: Sequence[tuple[int, bytes]]) -> None:
         """What came from a queue we watch."""
-        engine, watched = self._engine, self._watched.get(relay)
+        watched = self._watched.get(relay)
         source = None if watched is None else watched.sources.get(qid)
         if source is None or source.kind == "nobody":
             return
         brief = source.kind == "contact"
         for place, blob in blobs:
-            await engine.room()
-            engine.post(_take, source, relay, qid, place, blob, sender=relay, brief=brief)
+            await self._committer.room()
+            self._committer.post(_take, source, relay, qid, place, blob, sender=relay, brief=brief)
 
     def deposited(self, relay: bytes, done: Sequence[tuple[int, int]]) -> None:
         """A relay answered deposits. What it took is noted as acks are: to lose one costs a repetition."""
-        taken, paused = self.deposits.results(done)
+        taken, paused = self.sender.results(done)
         by_owner: dict[bytes, list[tuple[int, bytes]]] = {}
         for queue, envelope_id in taken:
-            if (outlet := self.deposits.get(queue)) is not None:
+            if (outlet := self.sender.get(queue)) is not None:
                 by_owner.setdefault(outlet.row.owner, []).append((queue, envelope_id))
         for owner, some in by_owner.items():
-            reached = self.deposits.reached
-            self._engine.post(inbound.deposited, owner, relay, some, reached, lazy=True, brief=True)
+            reached = self.sender.reached
+            self._committer.post(inbound.deposited, owner, relay, some, reached, lazy=True, brief=True)
         self._settle(paused)
 
     def undeposited(self, relay: bytes, numbers: Sequence[int]) -> None:
         """A relay was not reached, or did not answer."""
-        self._settle(self.deposits.lost(numbers))
+        self._settle(self.sender.lost(numbers))
 
     def relay_up(self, relay: bytes) -> None:
         """A relay answers: give it what waits."""
-        self.deposits.begin_anew(relay)
+        self.sender.begin_anew(relay)
 
     def relay_down(self, relay: bytes) -> None:
         """A relay does not answer any more. What was under way there is given back by itself."""
 
     def _settle(self, owners: Iterable[bytes]) -> None:
         for owner in owners:  # what lies elsewhere does not wait for this relay any more
-            self._engine.post(inbound.settle, owner, self.deposits.reached)
+            self._committer.post(inbound.settle, owner, self.sender.reached)
 
     # --- links
 
     def link_up(self, contact: bytes) -> bool:
         """What is for this contact goes by a link now; whether something may lie at relays for it."""
         self._stalled.discard(contact)
-        self.deposits.linked(contact)
-        has_queues = contact in self.deposits.owners
+        self.sender.linked(contact)
+        has_queues = contact in self.sender.owners
         if has_queues:
             self._alarms.set(("let by", contact), COLLECT_FIRST_SECONDS)
         return has_queues
 
     def link_down(self, contact: bytes) -> None:
         """Perhaps no link is left."""
-        if self._engine.net.route(contact) is None:
+        if self._net.route(contact) is None:
             self._stalled.discard(contact)
-            self.deposits.unlinked(contact)
+            self.sender.unlinked(contact)
 
     def acked(self, contact: bytes) -> None:
         """The link with this contact works."""
         if contact in self._stalled:
             self._stalled.discard(contact)
-            self.deposits.linked(contact)
+            self.sender.linked(contact)
 
     # --- after a transaction
 
@@ -288,24 +299,24 @@ class MailboxHandler:
                     taking.off.discard(place)
                 else:
                     taking.off.add(place)
-            self._engine.net.mailboxes.taken(name, qid, taking.on_disk)
+            self._net.mailboxes.taken(name, qid, taking.on_disk)
         for contact in tx.withheld:
-            if contact in self._engine.storage_limits.withheld:
+            if contact in self._committer.storage_limits.withheld:
                 self._withhold(contact)
 
     def _release(self, contact: bytes, sealed: Sequence[OutgoingEnvelope], *, receipts: bool) -> None:
-        if self._engine.net.route(contact) is not None:
-            if contact in self.deposits.owners:
+        if self._net.route(contact) is not None:
+            if contact in self.sender.owners:
                 self._watch_acks(contact)
             if contact not in self._stalled:
                 return
         at_once = [one for one in sealed if receipts or kind_of(one.kind).receipted]
         if len(at_once) < len(sealed):
             self._owe(contact)
-        self.deposits.release(contact, at_once)
+        self.sender.release(contact, at_once)
 
     def _owe(self, contact: bytes) -> None:
-        share = int.from_bytes(self._engine.entropy.random(2), "big") / 0xFFFF
+        share = int.from_bytes(self._random(2), "big") / 0xFFFF
         self._alarms.set(
             ("receipts", contact),
             MIN_RECEIPT_DELAY_SECONDS + share * (MAX_RECEIPT_DELAY_SECONDS - MIN_RECEIPT_DELAY_SECONDS),
@@ -314,59 +325,59 @@ class MailboxHandler:
     def hear_again(self, relay: bytes) -> None:
         """What concerned this relay could not be saved: let it come again, and read again what it is to be given."""
         if (watched := self._watched.get(relay)) is not None:
-            self._engine.net.mailboxes.watch(watched.relay, ())
+            self._net.mailboxes.watch(watched.relay, ())
             for qid in watched.queues:
                 if (taking := self._taken.get((relay, qid))) is not None:  # it comes again, and what was put off too
                     self._taken[relay, qid] = QueueProgress(taking.on_disk)
             watched.active = False
             self._tell({})
-        self.deposits.begin_anew(relay)
+        self.sender.begin_anew(relay)
 
     def _deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:
-        self._engine.net.mailboxes.deposit(relay, queue, hours, blobs)
+        self._net.mailboxes.deposit(relay, queue, hours, blobs)
 
     # --- time
 
     def _watch_acks(self, contact: bytes) -> None:
         if contact not in self._progress:
-            self._progress[contact] = self._engine.flow.progress(contact)
+            self._progress[contact] = self._link_sender.progress(contact)
             self._alarms.set(("acks", contact), ACK_TIMEOUT_SECONDS)
 
     def _look_at_acks(self, contact: bytes) -> None:
         """A link that takes everything and acks nothing is none."""
-        before, now = self._progress.pop(contact, None), self._engine.flow.progress(contact)
-        if self._engine.net.route(contact) is None:
+        before, now = self._progress.pop(contact, None), self._link_sender.progress(contact)
+        if self._net.route(contact) is None:
             return
         if now == before is not None and contact not in self._stalled:
             self._stalled.add(contact)
-            self.deposits.unlinked(contact)
+            self.sender.unlinked(contact)
         if now is not None:
             self._watch_acks(contact)
 
     def _refill(self, queue: int) -> None:
-        outlet = self.deposits.get(queue)
-        self._engine.post(self.deposits.read, queue, sender=None if outlet is None else outlet.relay.mailbox)
+        outlet = self.sender.get(queue)
+        self._committer.post(self.sender.read, queue, sender=None if outlet is None else outlet.relay.mailbox)
 
     def _pause(self, queue: int, seconds: float) -> None:
         self._alarms.set(("pause", queue), seconds)
 
     def _ring(self, alarm: TimerKey) -> None:
         if alarm[0] == "pause":
-            self.deposits.resume(alarm[1])
+            self.sender.resume(alarm[1])
         elif alarm[0] == "let by":
-            self._engine.flow.let_go(alarm[1])
+            self._link_sender.let_go(alarm[1])
         elif alarm[0] == "acks":
             self._look_at_acks(alarm[1])
         elif alarm[0] == "turn":
             self._turn += MAX_FOREIGN
             self._tell({})
         else:
-            self._engine.post(self._receipts, alarm[1])
+            self._committer.post(self._receipts, alarm[1])
 
     def _receipts(self, tx: Transaction, contact: bytes) -> None:
         outbound.tell_owed(tx, contact)
         tx.told.add(contact)
-        tx.after(self.deposits.look, contact)  # and those that people caused by reading
+        tx.after(self.sender.look, contact)  # and those that people caused by reading
 
 
 @dataclass

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import trio
 
-from p2pchat.engine.runtime.ports import Clock
+from p2pchat.ports import Clock
 from p2pchat.store import meta
 from p2pchat.store.database import Database
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import trio
@@ -55,11 +58,20 @@ class Subscription:
         self._hub.remove(self)
 
 
+@dataclass(eq=False)
+class Following:
+    """How far one message has come, for a caller that waits: its newest state event."""
+
+    newest: Event | None = None
+    moved: trio.Event = field(default_factory=trio.Event)
+
+
 class EventHub:
     """Hands every event to every subscriber."""
 
     def __init__(self) -> None:
         self._subscribers: list[Subscription] = []
+        self._following: dict[str, Following] = {}
 
     def subscribe(self, capacity: int = CAPACITY) -> Subscription:
         """A new subscriber that may lag `capacity` events behind."""
@@ -81,3 +93,15 @@ class EventHub:
         """Tell everybody; waits for nobody."""
         for subscription in self._subscribers:
             subscription.put(event)
+        if event["event"] == "state" and (following := self._following.get(event["id"])) is not None:
+            following.newest = event
+            following.moved.set()
+
+    @contextmanager
+    def follow(self, message_id: bytes) -> Iterator[Following]:
+        """Follow a message from before it is saved, without asking the store after every transaction."""
+        following = self._following[message_id.hex()] = Following()
+        try:
+            yield following
+        finally:
+            del self._following[message_id.hex()]

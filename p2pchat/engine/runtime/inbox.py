@@ -1,4 +1,4 @@
-"""The inbox: what waits for a turn of the engine."""
+"""The inbox: what waits for a transaction."""
 
 from __future__ import annotations
 

@@ -20,10 +20,10 @@ from p2pchat.core.session import Received as Opened
 from p2pchat.core.session import Session, for_sending, open_envelope, seal
 from p2pchat.engine.runtime.clock_hints import ClockHints
 from p2pchat.engine.runtime.message_ids import MessageIds
-from p2pchat.engine.runtime.ports import Net
 from p2pchat.engine.runtime.skip_budget import MAX_PER_TRANSACTION, SkipBudget
 from p2pchat.engine.runtime.storage_limits import StorageLimits
 from p2pchat.errors import CannotOpen, NoSuchContact
+from p2pchat.ports import Net
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
 from p2pchat.store import meta

@@ -21,7 +21,6 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
 
 import trio
 
@@ -36,81 +35,12 @@ from p2pchat.net.frames import DEADLINE, FrameReader, write_frames
 from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT, DialTarget, jittered
 from p2pchat.net.name_book import NameBook
 from p2pchat.net.ports import Caller, Handler, Host, Stream
+from p2pchat.ports import InviteCallbacks, InviteOffer
 
 log = logging.getLogger(__name__)
 
 COMMIT_DEADLINE = 30.0
 """Seconds the other side may take to commit a first message."""
-
-
-class OfferedInvite(Protocol):
-    """An invite of ours that somebody may prove to hold. `gone` is a wire reason, or None while it is open."""
-
-    @property
-    def invite(self) -> bytes:
-        """Its id."""
-        ...
-
-    @property
-    def hello_key(self) -> bytes:
-        """What join tags are made with."""
-        ...
-
-    @property
-    def gone(self) -> int | None:
-        """Why it does not work any more."""
-        ...
-
-    @property
-    def hidden(self) -> bool:
-        """Whether who uses it must not learn where we are."""
-        ...
-
-    @property
-    def doubtful(self) -> bool:
-        """Whether it is not known if it works still: nobody is answered then."""
-        ...
-
-
-class InviteCallbacks(Protocol):
-    """Who the invites belong to: the engine."""
-
-    def offer(self, invite: bytes) -> OfferedInvite | None:
-        """An invite of ours whose hello key is kept, a dead one too."""
-        ...
-
-    def follow_offers(self, changed: Callable[[Iterable[bytes]], None]) -> None:
-        """`changed` is to be told of the invites that there are, by their ids, at once, and then of those that came
-        or went."""
-        ...
-
-    async def offer_bundle(self, invite: bytes) -> bytes | None:
-        """The sealed bundle of an open invite."""
-        ...
-
-    async def tried(self, invite: bytes, peer: bytes) -> None:
-        """Somebody at `peer` holds an invite that is gone, and hung up when it was told so."""
-        ...
-
-    async def admit(self, invite: bytes, blob: bytes) -> bool:
-        """Commit a first message; True if it is on disk, now or before."""
-        ...
-
-    async def pending(self, contact: bytes) -> bytes | None:
-        """The first message to a contact that was committed and is not acked, if there is one."""
-        ...
-
-    async def answer_bundle(self, contact: bytes, blob: bytes) -> bytes | None:
-        """Make and commit the first message against the bundle offered; None if the bundle is not the invite's."""
-        ...
-
-    async def joined(self, contact: bytes) -> None:
-        """The inviter has our first message on disk."""
-        ...
-
-    async def refused(self, contact: bytes, reason: int) -> None:
-        """The invite is gone: used by another, or expired."""
-        ...
 
 
 @dataclass(eq=False)
@@ -125,7 +55,7 @@ class Joining:
     def __init__(
         self,
         host: Host,
-        keeper: InviteCallbacks,
+        callbacks: InviteCallbacks,
         nursery: trio.Nursery,
         random: Callable[[int], bytes],
         *,
@@ -133,12 +63,12 @@ class Joining:
     ) -> None:
         self._host = host
         self._hidden = hidden
-        self._keeper = keeper
+        self._callbacks = callbacks
         self._nursery = nursery
         self._random = random
         self._tasks: dict[bytes, _Knocking] = {}
         self._book: NameBook[tuple[bytes, bytes]] = NameBook(lambda offer, day: join_name(offer[1], host.peer))
-        keeper.follow_offers(self._learn)
+        callbacks.follow_offers(self._learn)
         host.recognize(self._recognize)
 
     def join(self, contact: bytes, ways: Sequence[DialTarget], hello_key: bytes) -> None:
@@ -183,28 +113,28 @@ class Joining:
 
     async def _ask(self, contact: bytes, stream: Stream, hello_key: bytes) -> bool:
         """One dialogue; True when nothing is left to do."""
-        keeper, reader = self._keeper, FrameReader(stream)
+        callbacks, reader = self._callbacks, FrameReader(stream)
         await write_frames(stream, [Frame(frames.HELLO, join_tag(hello_key, "join", self._host.peer, stream.peer))])
         hello = await reader.one()
         expected = join_tag(hello_key, "offer", self._host.peer, stream.peer)
         if hello.type != frames.HELLO or not equal(hello.body, expected):
             return False
         answer = await reader.one()
-        initial = await keeper.pending(contact)
+        initial = await callbacks.pending(contact)
         if answer.type == frames.BUNDLE and initial is None:
-            initial = await keeper.answer_bundle(contact, answer.body)
+            initial = await callbacks.answer_bundle(contact, answer.body)
         if initial is None:
             if answer.type == frames.GONE:
-                await keeper.refused(contact, answer.body[0])
+                await callbacks.refused(contact, answer.body[0])
                 return True
             return False
         await write_frames(stream, [Frame(frames.INITIAL, initial)])
         ack = await reader.one(COMMIT_DEADLINE)
         if ack.type == frames.GONE:  # gone, and not by our own first message
-            await keeper.refused(contact, ack.body[0])
+            await callbacks.refused(contact, ack.body[0])
             return True
         if ack.type == frames.ACKS and envelope_id(initial) in frames.acked_ids(ack):
-            await keeper.joined(contact)
+            await callbacks.joined(contact)
             return True
         return False
 
@@ -213,8 +143,8 @@ class Joining:
             offer = self._offer(invite)
             self._book.put(invite, () if offer is None else [(invite, offer.hello_key)])
 
-    def _offer(self, invite: bytes) -> OfferedInvite | None:
-        offer = self._keeper.offer(invite)
+    def _offer(self, invite: bytes) -> InviteOffer | None:
+        offer = self._callbacks.offer(invite)
         return None if offer is None or offer.hidden != self._hidden else offer
 
     async def _recognize(self, name: str, caller: Caller) -> Handler | None:
@@ -222,7 +152,7 @@ class Joining:
         offer = None if found is None else self._offer(found[0])
         return None if offer is None or offer.doubtful else partial(self._accept, offer)
 
-    async def _accept(self, offer: OfferedInvite, stream: Stream) -> None:
+    async def _accept(self, offer: InviteOffer, stream: Stream) -> None:
         reader = FrameReader(stream)
         try:
             hello = await reader.one()
@@ -232,7 +162,7 @@ class Joining:
             await write_frames(
                 stream, [Frame(frames.HELLO, join_tag(offer.hello_key, "offer", self._host.peer, stream.peer))]
             )
-            bundle = None if offer.gone is not None else await self._keeper.offer_bundle(offer.invite)
+            bundle = None if offer.gone is not None else await self._callbacks.offer_bundle(offer.invite)
             answer = (
                 Frame(frames.GONE, bytes((offer.gone or frames.USED,)))
                 if bundle is None
@@ -243,11 +173,11 @@ class Joining:
                 initial = await reader.one(DEADLINE)
             except LinkLost:
                 if bundle is None:
-                    await self._keeper.tried(offer.invite, stream.peer)
+                    await self._callbacks.tried(offer.invite, stream.peer)
                 return
             if initial.type != frames.INITIAL:
                 return
-            if await self._keeper.admit(offer.invite, initial.body):
+            if await self._callbacks.admit(offer.invite, initial.body):
                 await write_frames(stream, [Frame(frames.ACKS, envelope_id(initial.body))])
             elif bundle is None:
                 await write_frames(stream, [answer])
@@ -259,6 +189,6 @@ class Joining:
         except P2PChatError as error:  # our own full disk, say: they knock again
             log.warning("a knock could not be answered: %s", type(error).__name__)
 
-    def _proves(self, hello: Frame, offer: OfferedInvite, peer: bytes) -> bool:
+    def _proves(self, hello: Frame, offer: InviteOffer, peer: bytes) -> bool:
         expected = join_tag(offer.hello_key, "join", self._host.peer, peer)
         return hello.type == frames.HELLO and equal(hello.body, expected)

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
-from typing import Protocol
 
 import trio
 
@@ -31,6 +30,7 @@ from p2pchat.net.frames import FrameReader, write_frames
 from p2pchat.net.libp2p.streams import LibP2PStream
 from p2pchat.net.name_book import NameBook
 from p2pchat.net.ports import Caller, Handler, Host, Stream
+from p2pchat.ports import LinkCallbacks
 
 PING_AFTER = 10.0
 LOST_AFTER = 25.0
@@ -40,43 +40,6 @@ MAX_QUEUED = 4096
 """Frames that may wait on one link: the engine's window keeps far below; more means a peer that takes nothing."""
 
 log = logging.getLogger(__name__)
-
-
-class LinkCallbacks(Protocol):
-    """Who the links belong to: the engine."""
-
-    def pairs(self, contact: bytes) -> Sequence[Pair]:
-        """The hello keys of one contact, newest session first."""
-        ...
-
-    def follow(self, changed: Callable[[Iterable[bytes]], None]) -> None:
-        """`changed` is to be told of the contacts that there are, at once, and then of those whose pairs have changed,
-        or whether they are hidden."""
-        ...
-
-    def now(self) -> int:
-        """The wall clock in ms; hello tags hold a day."""
-        ...
-
-    async def received(self, contact: bytes, th: bytes, route: str, frames: list[Frame]) -> None:
-        """Frames from a contact, in order, on a link whose hello was of session `th`. Waits while too much waits."""
-        ...
-
-    def link_up(self, contact: bytes, th: bytes) -> None:
-        """A link with the contact is there (perhaps not the first), by the hello of session `th`."""
-        ...
-
-    def link_down(self, contact: bytes) -> None:
-        """A link with the contact has ended (perhaps not the last)."""
-        ...
-
-    def hidden(self, contact: bytes) -> bool:
-        """Whether the contact must not learn where we are."""
-        ...
-
-    def found(self, address: bytes) -> None:
-        """A contact has reached us at this public address of ours (packed), from outside."""
-        ...
 
 
 @dataclass(eq=False)
@@ -105,14 +68,14 @@ class Links:
     To all else this host is a stranger.
     """
 
-    def __init__(self, host: Host, wire_end: LinkCallbacks, *, hidden: bool = False) -> None:
+    def __init__(self, host: Host, callbacks: LinkCallbacks, *, hidden: bool = False) -> None:
         self._host = host
-        self._wire = wire_end
+        self._callbacks = callbacks
         self._hidden = hidden
         self._links: dict[bytes, list[Link]] = {}
         self._came: Callable[[bytes], None] = lambda contact: None
         self._book: NameBook[Pair] = NameBook(lambda pair, day: link_name(pair.theirs, host.peer, day))
-        wire_end.follow(self._learn)
+        callbacks.follow(self._learn)
         host.recognize(self._recognize)
 
     def best(self, contact: bytes) -> Link | None:
@@ -149,7 +112,7 @@ class Links:
         if not pairs:
             raise LinkLost
         pair = pairs[attempt % len(pairs)]
-        day = hello_days(self._wire.now())[0]
+        day = hello_days(self._callbacks.now())[0]
         stream = await self._host.open(peer, known, link_name(pair.ours, peer, day), only=only)
         try:
             reader = FrameReader(stream)
@@ -169,7 +132,7 @@ class Links:
             self._book.put(contact, self._pairs(contact))
 
     async def _recognize(self, name: str, caller: Caller) -> Handler | None:
-        pair = await self._book.find(name, hello_days(self._wire.now()))
+        pair = await self._book.find(name, hello_days(self._callbacks.now()))
         return None if pair is None else partial(self._accept, pair)
 
     async def _accept(self, pair: Pair, stream: Stream) -> None:
@@ -178,22 +141,22 @@ class Links:
             hello = await reader.one()
             if not self._proves(hello, pair, stream.peer):
                 return
-            day = hello_days(self._wire.now())[0]
+            day = hello_days(self._callbacks.now())[0]
             await write_frames(stream, [Frame(wire.HELLO, hello_tag(pair.ours, self._host.peer, stream.peer, day))])
             if stream.route == "direct" and (address := self._host.found_at(stream.peer)):
-                self._wire.found(addresses.pack(address))
+                self._callbacks.found(addresses.pack(address))
             await self._carry(Link(stream, pair.contact, pair.th), reader)
         except (CannotOpen, LinkLost):
             return
 
     def _pairs(self, contact: bytes) -> Sequence[Pair]:
-        return self._wire.pairs(contact) if self._wire.hidden(contact) == self._hidden else ()
+        return self._callbacks.pairs(contact) if self._callbacks.hidden(contact) == self._hidden else ()
 
     def _proves(self, frame: Frame, pair: Pair, peer: bytes) -> bool:
         """Whether the other side of the pair made this hello. Both ends prove with different keys: no reflection."""
         return frame.type == wire.HELLO and any(
             equal(frame.body, hello_tag(pair.theirs, self._host.peer, peer, day))
-            for day in hello_days(self._wire.now())
+            for day in hello_days(self._callbacks.now())
         )
 
     async def _carry(self, link: Link, reader: FrameReader) -> None:
@@ -203,7 +166,7 @@ class Links:
             link.stream.account.prove()
         self._links.setdefault(link.contact, []).append(link)
         self._host.vouch(link.stream.peer)
-        self._wire.link_up(link.contact, link.th)
+        self._callbacks.link_up(link.contact, link.th)
         self._came(link.contact)
         self._settle(link.contact)
         try:
@@ -219,7 +182,7 @@ class Links:
             if not links:
                 del self._links[link.contact]
             self._settle(link.contact)
-            self._wire.link_down(link.contact)
+            self._callbacks.link_down(link.contact)
         if link.scope.cancelled_caught:
             await self._host.disconnect(link.stream.peer, only="circuit")
 
@@ -241,7 +204,7 @@ class Links:
                 if any(frame.type == wire.PING for frame in frames):
                     link.post([Frame(wire.PONG, b"")])
                 if meaning:
-                    await self._wire.received(link.contact, link.th, link.stream.route, meaning)
+                    await self._callbacks.received(link.contact, link.th, link.stream.route, meaning)
         except (LinkLost, CannotOpen):
             return
 

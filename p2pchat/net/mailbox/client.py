@@ -26,7 +26,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
 import trio
 
@@ -42,6 +41,7 @@ from p2pchat.net.mailbox.fetch import Collecting, WatchedQueue
 from p2pchat.net.mailbox.shares import Share, Shares
 from p2pchat.net.mailbox.stream import MailStream, SaidHour
 from p2pchat.net.ports import Host
+from p2pchat.ports import MailboxCallbacks
 
 log = logging.getLogger(__name__)
 
@@ -67,32 +67,6 @@ _PROBLEMS: dict[type[P2PChatError], str] = {
     CannotOpen: "it does not keep to the protocol",
     LinkLost: "the connection was lost",
 }
-
-
-class MailboxCallbacks(Protocol):
-    """Who is told what comes of the mailboxes: the engine. Nothing here raises."""
-
-    # `relay` is the name of a mailbox, as `Relay.mailbox` says it
-
-    async def collected(self, relay: bytes, qid: bytes, blobs: Sequence[tuple[int, bytes]]) -> None:
-        """(place, blob) in order of place, from one of the queues we watch; waits while too much waits."""
-        ...
-
-    def deposited(self, relay: bytes, done: Sequence[tuple[int, int]]) -> None:
-        """(number, code of `core.mailbox`): 0 is on the relay's disk."""
-        ...
-
-    def undeposited(self, relay: bytes, numbers: Sequence[int]) -> None:
-        """The relay was not reached, or the stream ended before its answer: perhaps it is there, perhaps not."""
-        ...
-
-    def relay_up(self, relay: bytes) -> None:
-        """The relay answers: what waits for it can be deposited now."""
-        ...
-
-    def relay_down(self, relay: bytes) -> None:
-        """The relay does not answer any more."""
-        ...
 
 
 class MailboxClient:

@@ -13,8 +13,9 @@ from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, TheirQueue
 from p2pchat.errors import BadAddress, CannotOpen
 from p2pchat.net import addresses
 from p2pchat.net.circuit_only_host import circuits_by
-from p2pchat.net.mailbox.client import MailboxCallbacks, MailboxClient
+from p2pchat.net.mailbox.client import MailboxClient
 from p2pchat.net.ports import Host
+from p2pchat.ports import MailboxCallbacks
 
 NewHost = Callable[[], AbstractAsyncContextManager[Host]]
 """A running host with a transport key that nobody has seen, which listens nowhere, until the end of the context."""

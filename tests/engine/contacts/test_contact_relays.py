@@ -152,17 +152,17 @@ def test_a_yes_holds_after_a_restart_with_the_same_token_and_keeps_the_node(tmp_
     async def main(world: World) -> None:
         alice = await world.start("alice")
         assert not alice.engine.keeps_running()
-        changed = alice.engine.offering.changed
+        changed = alice.engine.relay_offer.changed
         await alice.call("offer", answer=True)
         assert changed.is_set()
-        changed = alice.engine.offering.changed
+        changed = alice.engine.relay_offer.changed
         await alice.call("offer", answer=True)
         assert not changed.is_set()
         token = await alice.engine.read(contact_relays.token)
         assert len(token) == 64
         await alice.stop()
         alice = await world.start("alice")
-        assert alice.engine.offering.wanted
+        assert alice.engine.relay_offer.wanted
         assert alice.engine.keeps_running()
         assert await alice.engine.read(contact_relays.token) == token
         assert "is a relay" in await doctor(alice)
@@ -219,7 +219,7 @@ def test_who_takes_it_follows_its_address_and_its_token(tmp_path: Path) -> None:
         await hears_of_it(bob)
         await bob.call("relays", add="alice")
         world.move("alice")
-        alice.engine.whereabouts.changed()
+        alice.engine.address_updates.changed()
         there = addresses.pack(alice.host.addresses()[0])
 
         async def moved() -> bool:

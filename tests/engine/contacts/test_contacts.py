@@ -75,7 +75,7 @@ def test_a_link_that_was_just_verified_does_not_survive_the_block(tmp_path: Path
         alice, bob = await world.start("alice"), await world.start("bob")
         await befriend(alice, bob)
         bob_id = await alice.id_of("bob")
-        gate = alice.engine.gate
+        gate = alice.engine.link_handler
         judged = gate._pairs
         await alice.call("block", contact="bob")
         blocked, gate._pairs = gate._pairs, judged  # bob's hello is judged before the block is saved

@@ -48,7 +48,7 @@ def test_old_sessions_do_not_pile_up(tmp_path: Path) -> None:
             await trio.sleep(3700)
         assert renewals(alice) == 20
         for one, other in ((alice, "bob"), (bob, "alice")):
-            assert len(one.engine.sessions.all(await one.id_of(other))) <= 10
+            assert len(one.engine.committer.sessions.all(await one.id_of(other))) <= 10
 
     run_world(tmp_path, main)
 

@@ -64,12 +64,12 @@ def test_a_start_takes_up_the_latest_first_and_the_others_later(
         monkeypatch.setattr(contacts, "resume", counted)
         alice = await world.start("alice")
         assert resumed == [ids[: walk.SLICE]]
-        assert alice.engine.mail.deposits.known() == set(ids[: walk.SLICE])
+        assert alice.engine.mailbox_handler.sender.known() == set(ids[: walk.SLICE])
         await trio.sleep(5 * walk.PAUSE_SECONDS + 0.1)
         assert [one for some in resumed for one in some] == ids
         assert max(map(len, resumed)) == walk.SLICE
-        assert alice.engine.mail.deposits.known() == set(ids)
-        assert all(alice.engine.gate.pairs(one) for one in ids)
+        assert alice.engine.mailbox_handler.sender.known() == set(ids)
+        assert all(alice.engine.link_handler.pairs(one) for one in ids)
 
     run_world(tmp_path, main)
 
@@ -87,7 +87,7 @@ def test_new_addresses_are_told_a_few_contacts_in_a_turn(tmp_path: Path, monkeyp
 
         monkeypatch.setattr(outbound, "queue", counted)
         world.move("alice")
-        alice.engine.whereabouts.changed()
+        alice.engine.address_updates.changed()
         await trio.sleep(10)
         assert len(told) == CROWD
         assert all(sum(one is tx for one in told) <= walk.SLICE for tx in told[:: walk.SLICE])
@@ -131,7 +131,9 @@ def test_no_turn_waits_for_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         alice, bob = await world.start("alice"), await world.start("bob")
 
         def counted(*args: Any) -> bytes:
-            in_turn.append(alice.engine._one_at_a_time.locked() or bob.engine._one_at_a_time.locked())
+            in_turn.append(
+                alice.engine.committer._one_at_a_time.locked() or bob.engine.committer._one_at_a_time.locked()
+            )
             return real(*args)
 
         monkeypatch.setattr(primitives, "argon2id", counted)

@@ -30,10 +30,10 @@ def test_one_change_reads_the_sessions_of_one_contact(tmp_path: Path, monkeypatc
         monkeypatch.setattr(store_sessions, "for_contact", counted)
         await alice.call("hide", contact="bob", hidden=True)
         assert set(read) == {known}
-        assert alice.engine.gate.hidden(known)
+        assert alice.engine.link_handler.hidden(known)
         await alice.call("hide", contact="bob", hidden=False)
         await alice.call("block", contact="bob")
-        assert alice.engine.gate.pairs(known) == ()
+        assert alice.engine.link_handler.pairs(known) == ()
         await alice.call("send", chat="carol", text="still here")
         await until(lambda: has(carol, "alice", ["still here"]), 30)
 

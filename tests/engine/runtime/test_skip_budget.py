@@ -155,19 +155,19 @@ def test_what_needs_many_keys_does_not_stop_the_loop(tmp_path: Path, monkeypatch
         await befriend(alice, bob)
         await alice.call("send", chat="bob", text="hi", wait="delivered")
         contact = await alice.id_of("bob")
-        th = alice.engine.gate.pairs(contact)[0].th
+        th = alice.engine.link_handler.pairs(contact)[0].th
         brief_turns: list[bool] = []
-        transaction = alice.engine._transaction
+        transaction = alice.engine.committer._transaction
 
         def watched(batch: list[object], brief: bool) -> Transaction:
             done = transaction(batch, brief)  # type: ignore[arg-type]
             brief_turns.extend(brief for message in done.events if message["event"] == "message")
             return done
 
-        monkeypatch.setattr(alice.engine, "_transaction", watched)
+        monkeypatch.setattr(alice.engine.committer, "_transaction", watched)
         for text, ahead in (("few", 10), ("many", MAX_PER_BRIEF_TRANSACTION + 1)):
             one = Frame(wire.ENVELOPE, await sealed(bob, "alice", text, ahead))
-            await alice.engine.gate.received(contact, th, "direct", [one])
+            await alice.engine.link_handler.received(contact, th, "direct", [one])
             await trio.sleep(1)
         assert brief_turns == [True, False]
         assert await alice.texts("bob") == ["few", "many"]
@@ -189,14 +189,14 @@ def test_one_turn_does_not_work_for_all_contacts_at_once(
             await alice.call("send", chat=other.name, text="hi", wait="delivered")
         for other in others:
             contact = await alice.id_of(other.name)
-            th = alice.engine.gate.pairs(contact)[0].th
+            th = alice.engine.link_handler.pairs(contact)[0].th
             first = await sealed(other, "alice", "first", 30)
             frames += [(contact, th, "direct", [Frame(wire.ENVELOPE, first)])]
             second = await sealed(other, "alice", "second", 0)
             frames += [(contact, th, "direct", [Frame(wire.ENVELOPE, second)])]
         derived.clear()
         in_turns: list[int] = []
-        transaction = alice.engine._transaction
+        transaction = alice.engine.committer._transaction
 
         def watched(batch: list[object], brief: bool) -> Transaction:
             before = sum(derived)
@@ -204,9 +204,9 @@ def test_one_turn_does_not_work_for_all_contacts_at_once(
             in_turns.append(sum(derived) - before)
             return done
 
-        monkeypatch.setattr(alice.engine, "_transaction", watched)
+        monkeypatch.setattr(alice.engine.committer, "_transaction", watched)
         for one in frames:
-            await alice.engine.gate.received(*one)
+            await alice.engine.link_handler.received(*one)
         await trio.sleep(1)
         assert max(in_turns) == 30
         assert derived == [30, 30, 30]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import cast
 
 import pytest
 import trio
@@ -14,9 +15,9 @@ from p2pchat.core.primitives import system_entropy
 from p2pchat.core.ratchet import OLD_CHAINS
 from p2pchat.engine.contacts import profile
 from p2pchat.engine.engine import Engine
-from p2pchat.engine.runtime.ports import Net
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DatabaseDamaged, NodeError, NoSuchContact
+from p2pchat.ports import Net
 from p2pchat.store import invites as store_invites
 from p2pchat.store.database import Database
 from tests.conftest import run
@@ -43,7 +44,7 @@ def test_what_was_committed_is_never_told_to_have_failed(tmp_path: Path, monkeyp
         assert await alice.engine.read(looked) == []
         await alice.call("invite")
         (invite,) = await alice.engine.read(looked)
-        assert alice.engine.door.offer(invite.id) is not None
+        assert alice.engine.invite_handler.offer(invite.id) is not None
 
     run_world(tmp_path, main)
 
@@ -115,7 +116,7 @@ def test_the_database_is_closed_after_the_reading_in_progress(tmp_path: Path) ->
     """A face may be reading, in a thread of its own, when the node ends."""
     db = Database.create(tmp_path / "p2pchat.db", KEY)
     profile.create(db, "alice", system_entropy())
-    engine = Engine(db, lambda: 0, system_entropy(), no_network)
+    engine = Engine(db, lambda: 0, system_entropy(), cast(Net, None))  # nothing here goes to the network
     reading, go_on = trio.Event(), threading.Event()
     rows: list[object] = []
 
@@ -135,10 +136,6 @@ def test_the_database_is_closed_after_the_reading_in_progress(tmp_path: Path) ->
         assert db.closed
 
     run(main)
-
-
-def no_network(gate: object, door: object, mail: object, nursery: object) -> Net:
-    raise AssertionError
 
 
 def test_a_skipped_key_whose_header_key_is_gone_is_forgotten(tmp_path: Path) -> None:

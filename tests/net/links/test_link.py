@@ -41,7 +41,7 @@ async def unlinked(node: WorldNode) -> bool:
 
 
 async def pair_of(node: WorldNode, name: str) -> Pair:
-    return node.engine.gate.pairs(await node.id_of(name))[0]
+    return node.engine.link_handler.pairs(await node.id_of(name))[0]
 
 
 def tag(pair: Pair, host: FakeHost, peer: bytes, now: int, days: int = 0) -> bytes:

@@ -1,0 +1,305 @@
+"""The committer: every input goes through one queue, and each batch of them is one transaction.
+
+While one transaction commits, the next one's inputs gather, so that transactions grow with the load and with the disk's
+slowness, without a timer. The committer takes what waits (at most `inbox.MAX_BATCH`), computes and writes all of it in
+one transaction, COMMITs, and only then releases what came of it: acks and envelopes to the network, events to faces,
+answers to callers.
+
+A function that raises one of our errors has written nothing, and fails alone. Anything else that is raised undoes the
+transaction; its inputs are then run one by one, so that only the guilty one is lost.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+import trio
+
+from p2pchat.core.identity import Device
+from p2pchat.core.primitives import Entropy
+from p2pchat.engine.runtime.clock_hints import ClockHints
+from p2pchat.engine.runtime.clock_watch import ClockWatch
+from p2pchat.engine.runtime.events import EventHub
+from p2pchat.engine.runtime.inbox import Inbox, Input
+from p2pchat.engine.runtime.message_ids import MessageIds
+from p2pchat.engine.runtime.skip_budget import MAX_PER_BRIEF_TRANSACTION, SkipBudget
+from p2pchat.engine.runtime.storage_limits import ContactLimits, StorageLimits
+from p2pchat.engine.runtime.transaction import Memory, SessionCache, Transaction
+from p2pchat.engine.runtime.worker import BRIEF_BATCH, Worker
+from p2pchat.errors import Busy, NodeError, P2PChatError, ProfileError
+from p2pchat.ports import Clock, Net
+from p2pchat.store import meta
+from p2pchat.store.database import Database
+
+T = TypeVar("T")
+RunSync = Callable[..., Awaitable[Any]]
+Hook = Callable[[Transaction], object]
+
+HIGH_WATER_MARK = 512
+"""Inputs from the network that may wait; above it links are not read."""
+MAX_CALLS = 10_000
+KEYS_AHEAD = 4
+KEYS_AHEAD_DELAY_SECONDS = 0.001
+SAVE_RETRY_SECONDS = 30.0
+"""Seconds until what could not be saved is asked for again, where nothing shows earlier that it can be saved now."""
+
+log = logging.getLogger(__name__)
+
+
+class Committer:
+    """Runs what it is asked to in transactions, and lets out what comes of them. `run` runs it, `submit`, `ask` and
+    `post` ask it to change something, `read` and `beside` to look.
+
+    before_writing: run at the end of each transaction, in order, before sessions are written. before_commit: run after
+    that. release: told of each transaction once it is on disk. route: how a message to a contact would travel now.
+    limits: what one contact may have us store.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        me: Device,
+        clock: Clock,
+        entropy: Entropy,
+        net: Net,
+        events: EventHub,
+        clock_watch: ClockWatch,
+        release: Hook,
+        route: Callable[[bytes], str | None],
+        limits: ContactLimits,
+        run_sync: RunSync | None = None,
+    ) -> None:
+        self.before_writing: list[Hook] = []
+        self.before_commit: list[Hook] = []
+        self.sessions = SessionCache(db)
+        self.memory = Memory()
+        self.skip_budget = SkipBudget()
+        self.message_ids = MessageIds(entropy.random, meta.get(db, "greatest_message_id"))
+        self.clock_hints = ClockHints()
+        self.storage_limits = StorageLimits(limits)
+        self._db = db
+        self._me = me
+        self._clock = clock
+        self._entropy = entropy
+        self._net = net
+        self._events = events
+        self._clock_watch = clock_watch
+        self._release = release
+        self._route = route
+        self._run_sync = run_sync or Worker()
+        self._one_at_a_time = trio.Lock()
+        self._inbox = Inbox()
+        self._contacts_changed = trio.Event()
+        self._unsaved: set[bytes] = set()
+        self._taken = trio.Event()
+        self._failed = trio.Event()
+        self._saved = trio.Event()
+
+    # --- asking -----------------------------------------------------------------------------------------------------
+
+    async def submit(self, function: Callable[..., T], *args: object, brief: bool = False) -> T:
+        """Run `function(tx, *args)` in the next transaction; returns once that is on disk and released."""
+        done = trio.Event()
+        item = self.ask(function, *args, then=lambda _: done.set(), brief=brief)
+        await done.wait()
+        if item.error is not None:
+            raise item.error
+        result: T = item.result
+        return result
+
+    def ask(
+        self, function: Callable[..., object], *args: object, then: Callable[[Input], object], brief: bool = False
+    ) -> Input:
+        """The same without waiting: `then` is given the input with its result or error, and must not raise. Raises Busy
+        where too much waits.
+        """
+        if len(self._inbox.waiting) >= MAX_CALLS:
+            raise Busy
+        item = Input(function, args, None, brief, then)
+        self._inbox.put(item)
+        return item
+
+    def post(
+        self,
+        function: Callable[..., object],
+        *args: object,
+        lazy: bool = False,
+        sender: bytes | None = None,
+        brief: bool = False,
+    ) -> None:
+        """The same without waiting for it. If it cannot be saved, what `sender` says begins anew, and so does this."""
+        self._inbox.put(Input(function, args, sender, brief), lazy=lazy)
+
+    @property
+    def waiting(self) -> int:
+        """How many inputs wait for a transaction."""
+        return len(self._inbox.waiting) + len(self._inbox.lazy)
+
+    async def room(self) -> None:
+        """Wait while too many inputs wait: whoever feeds from the network stops reading meanwhile."""
+        while self.waiting >= HIGH_WATER_MARK:
+            if self._inbox.room.is_set():  # others may wait on it already
+                self._inbox.room = trio.Event()
+            await self._inbox.room.wait()
+
+    async def read(self, function: Callable[..., T], *args: object) -> T:
+        """Run `function(db, *args)`, which writes nothing, between transactions."""
+        async with self._one_at_a_time:
+            result: T = await self._run_sync(function, self._db, *args)
+            return result
+
+    async def beside(self, function: Callable[[], T]) -> T:
+        """Run `function`, which may take seconds and has a database connection of its own, while transactions go on."""
+        result: T = await self._run_sync(function)
+        return result
+
+    async def close(self) -> None:
+        """Close the database, after the transaction or the reading in progress. `run` must have ended."""
+        async with self._one_at_a_time:
+            await self._run_sync(self._db.close)
+
+    async def watch(self, check: Callable[[], Awaitable[T | None]]) -> T:
+        """Wait until `check` finds something; it is asked again after each transaction that changed a contact."""
+        while True:
+            changed = self._contacts_changed
+            if (found := await check()) is not None:
+                return found
+            await changed.wait()
+
+    async def unsaved(self) -> set[bytes]:
+        """Wait until something from outside could not be saved, and then until it may be possible. Return whose it was:
+        contacts and mailboxes.
+        """
+        self._failed = trio.Event()
+        if not self._unsaved:
+            await self._failed.wait()
+        self._saved = trio.Event()
+        with trio.move_on_after(SAVE_RETRY_SECONDS):
+            await self._saved.wait()
+        senders, self._unsaved = self._unsaved, set()
+        return senders
+
+    # --- committing -------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Commit what is asked for, until cancelled. The transaction in progress is finished, then nothing is taken."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._make_keys)
+            while True:
+                await self._commit(await self._inbox.take())
+
+    async def _commit(self, batch: Sequence[Input]) -> None:
+        async with self._one_at_a_time:
+            with trio.CancelScope(shield=True):
+                self._clock_watch.look()
+                brief = len(batch) <= BRIEF_BATCH and all(item.brief for item in batch)
+                transactions = await self._run_sync(self.apply, batch, brief, brief=brief)
+        for tx in transactions:
+            self._let_out(tx)
+        if len(self._entropy.ahead) < KEYS_AHEAD:
+            self._taken.set()
+        if any(tx.sealed or tx.hop_acks or tx.taken for tx in transactions):  # these were written, there is room
+            self._saved.set()
+        for item in batch:
+            if item.sender is not None and isinstance(item.error, ProfileError):
+                self._unsaved.add(item.sender)
+                self._failed.set()
+            if item.then is not None:
+                item.then(item)
+
+    async def _make_keys(self) -> None:
+        """Keep ratchet keys ahead: made a moment after a transaction that took some, when what came of it has left."""
+        while True:
+            await trio.sleep(KEYS_AHEAD_DELAY_SECONDS)
+            while len(self._entropy.ahead) < KEYS_AHEAD and not self._inbox.ready():
+                self._entropy.prepare()
+                await trio.lowlevel.checkpoint()
+            self._taken = trio.Event()
+            await self._taken.wait()
+
+    def apply(self, batch: Sequence[Input], brief: bool = False) -> list[Transaction]:
+        """Run one transaction for the whole batch; if that fails for no reason of ours, one for each input."""
+        try:
+            return [self._transaction(batch, brief)]
+        except P2PChatError as error:  # the disk: everybody is told, nothing was changed
+            log.error("a transaction could not be saved: %s", type(error).__name__)
+            for item in batch:
+                item.result, item.error = None, error
+            return []
+        except Exception as error:  # noqa: BLE001 - one input must not cost the others, nor end the process
+            log.error("a transaction failed: %s in %s", type(error).__name__, _where(error))
+            if len(batch) == 1:
+                batch[0].error = NodeError("Something went wrong inside the node")
+                return []
+            return [tx for item in batch for tx in self.apply([item], brief)]
+
+    def _transaction(self, batch: Sequence[Input], brief: bool) -> Transaction:
+        tx = self._begin()
+        if brief:
+            tx.skippable = min(tx.skippable, MAX_PER_BRIEF_TRANSACTION)
+        try:
+            with self._db.transaction():
+                for item in batch:
+                    item.result = item.error = None
+                    try:
+                        item.result = item.run(tx, *item.args)
+                    except ProfileError:  # the disk, not the input
+                        raise
+                    except P2PChatError as error:
+                        item.error = error
+                for hook in self.before_writing:
+                    hook(tx)
+                self._clock_watch.save(self._db)
+                self.message_ids.save(self._db)
+                self.sessions.write()
+                for hook in self.before_commit:
+                    hook(tx)
+        except BaseException:
+            self.sessions.forget()
+            self.memory.forget()
+            self._clock_watch.unsaved()
+            self.message_ids.unsaved()
+            raise
+        self.sessions.settle()
+        return tx
+
+    def _begin(self) -> Transaction:
+        return Transaction(
+            self._db,
+            self._me,
+            self._clock(),
+            self._entropy,
+            self.message_ids,
+            self._net,
+            self.sessions,
+            self._route,
+            self.skip_budget,
+            self.memory,
+            self._events.listened,
+            self._clock_watch.passed,
+            self._clock_watch.latest,
+            self._clock_watch.agreed,
+            self.clock_hints,
+            self.storage_limits,
+        )
+
+    def _let_out(self, tx: Transaction) -> None:
+        """The transaction is on disk: let out what came of it."""
+        self._release(tx)
+        for contact, function, args in tx.following:
+            self.post(function, *args, sender=contact)
+        for event in tx.events:
+            self._events.publish(event)
+        if tx.people_changed:
+            self._contacts_changed.set()
+            self._contacts_changed = trio.Event()
+
+
+def _where(error: BaseException) -> str:
+    """File and line, without the text of the error, which may hold what a peer sent."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "?" if trace is None else f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}"
