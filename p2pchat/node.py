@@ -29,10 +29,11 @@ from p2pchat import __version__, config, errors
 from p2pchat import log as logs
 from p2pchat.api.codec import API_VERSION, JsonObject
 from p2pchat.api.listening import NodeSocket
-from p2pchat.api.server import Backend, EventSource, Server, Then, until_unused
+from p2pchat.api.server import Server, until_unused
+from p2pchat.api.service import EventSource, ProfileService, Then
 from p2pchat.locations import Profile, ProfileGuard, ProfileLock
-from p2pchat.parts import OpenProfile, Parts, real_parts
 from p2pchat.parts import Options as Options
+from p2pchat.parts import Parts, real_parts
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def harden() -> None:
 
 
 class Node:
-    """The life of one node process."""
+    """The life of one node process; it answers the API, as `api.service.NodeService`."""
 
     def __init__(
         self,
@@ -98,13 +99,13 @@ class Node:
         self._keyed = trio.Event()
         self._key_lock = trio.Lock()
         self._key = b""
-        self._opened: OpenProfile | None = None
+        self._opened: ProfileService | None = None
         self._failure: errors.P2PChatError | None = None
         self._state = LOCKED if options.passphrase is None and parts.needs_passphrase() else STARTING
 
     async def run(self) -> None:
         """Until the node is to end. Raises what kept it from opening the profile, or from going on."""
-        server = Server(Backend(self._greeting, self._call, self._subscribe, self._ask))
+        server = Server(self)
         async with trio.open_nursery() as nursery:
             self._socket.open(server, nursery)
             nursery.start_soon(self._end_at_signal)
@@ -203,7 +204,8 @@ class Node:
 
     # --- the API
 
-    def _greeting(self) -> JsonObject:
+    def greeting(self) -> JsonObject:
+        """Return what `hello` is answered with."""
         return {
             "program": __version__,
             "pid": os.getpid(),
@@ -211,21 +213,24 @@ class Node:
             "state": self._state,
         }
 
-    async def _call(self, method: str, arguments: dict[str, Any]) -> object:
+    async def call(self, method: str, arguments: dict[str, Any]) -> object:
+        """Run a method of the node, or of the profile once it is open."""
         own = _OWN.get(method)
         if own is not None:
             return await own(self, **arguments)
         return await (await self._open_profile()).call(method, arguments)
 
-    def _ask(self, method: str, arguments: dict[str, Any], then: Then) -> bool:
+    def ask(self, method: str, arguments: dict[str, Any], then: Then) -> bool:
+        """Ask the open profile; see `api.service.Service`."""
         if self._opened is None or self._failure is not None or method in _OWN:
             return False
         return self._opened.ask(method, arguments, then)
 
-    async def _subscribe(self) -> EventSource:
+    async def subscribe(self) -> EventSource:
+        """Return a source of events, once the profile is open."""
         return (await self._open_profile()).subscribe()
 
-    async def _open_profile(self) -> OpenProfile:
+    async def _open_profile(self) -> ProfileService:
         if self._state == LOCKED:
             raise errors.Locked()
         await self._started.wait()
@@ -237,7 +242,7 @@ class Node:
     async def _status(self) -> JsonObject:
         status: JsonObject = {
             "running": True,
-            **self._greeting(),
+            **self.greeting(),
             "version": API_VERSION,
             "profile": str(self._options.profile.folder),
             "has_passphrase": self._parts.needs_passphrase(),

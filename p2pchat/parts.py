@@ -12,12 +12,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import trio
 
 from p2pchat import config
-from p2pchat.api.server import Ask, EventSource
+from p2pchat.api.service import ProfileService
 from p2pchat.locations import Profile, ProfileGuard
 
 if TYPE_CHECKING:
@@ -47,18 +47,6 @@ class Options:
 
 
 @dataclass(frozen=True)
-class OpenProfile:
-    """What an open profile gives the API."""
-
-    call: Callable[[str, dict[str, Any]], Awaitable[object]]
-    subscribe: Callable[[], EventSource]
-    addresses: Callable[[], Sequence[str]]
-    keeps_running: Callable[[], bool]
-    keep_receiving: Callable[[], bool | None] = lambda: None
-    ask: Ask = lambda method, arguments, then: False
-
-
-@dataclass(frozen=True)
 class Parts:
     """What the node is joined from; the tests of its life give others.
 
@@ -70,7 +58,7 @@ class Parts:
     needs_passphrase: Callable[[], bool]
     unlock: Callable[[str | None], bytes]
     change: Callable[[bytes, str | None], None]
-    open: Callable[[bytes], AbstractAsyncContextManager[OpenProfile]]
+    open: Callable[[bytes], AbstractAsyncContextManager[ProfileService]]
     prepare: Callable[[], object]
 
 
@@ -86,7 +74,7 @@ def real_parts(options: Options, settings: config.Settings, guard: ProfileGuard)
     def change(key: bytes, new: str | None) -> None:
         keys.change_passphrase(folder, key, None if new is None else new.encode())
 
-    def opened(key: bytes) -> AbstractAsyncContextManager[OpenProfile]:
+    def opened(key: bytes) -> AbstractAsyncContextManager[ProfileService]:
         return _opened(options, settings, key, guard)
 
     return Parts(lambda: keys.needs_passphrase(folder), unlock, change, opened, _import_net)
@@ -95,11 +83,11 @@ def real_parts(options: Options, settings: config.Settings, guard: ProfileGuard)
 @asynccontextmanager
 async def _opened(
     options: Options, settings: config.Settings, key: bytes, guard: ProfileGuard
-) -> AsyncIterator[OpenProfile]:
+) -> AsyncIterator[ProfileService]:
     from p2pchat.core.primitives import self_test, system_entropy
     from p2pchat.engine.contacts import profile as profiles
     from p2pchat.engine.engine import Engine
-    from p2pchat.engine.methods import table
+    from p2pchat.engine.methods.service import EngineService
     from p2pchat.store.database import Database
 
     self_test()
@@ -137,14 +125,7 @@ async def _opened(
             profiles.keep_port(db, host.port)
             await nursery.start(engine.run)
             nursery.start_soon(_relay_for_contacts, engine, host, options.profile.relay_store, entropy)
-            yield OpenProfile(
-                call=partial(table.call, engine),
-                subscribe=engine.events.subscribe,
-                addresses=lambda: [full(host.peer, address) for address in host.addresses()],
-                keeps_running=engine.keeps_running,
-                keep_receiving=lambda: engine.keep_receiving,
-                ask=partial(table.ask, engine),
-            )
+            yield EngineService(engine, lambda: [full(host.peer, address) for address in host.addresses()])
             nursery.cancel_scope.cancel()
     finally:
         with trio.CancelScope(shield=True):

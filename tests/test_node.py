@@ -15,10 +15,11 @@ import trio.testing
 
 from p2pchat import errors, node
 from p2pchat.api.codec import API_VERSION, JsonObject
-from p2pchat.engine.runtime.events import EventHub
+from p2pchat.api.service import ProfileService, Then
+from p2pchat.engine.runtime.events import EventHub, Subscription
 from p2pchat.locations import Profile, ProfileGuard, noted_socket, socket_path
 from p2pchat.node import Node
-from p2pchat.parts import OpenProfile, Options, Parts
+from p2pchat.parts import Options, Parts
 from tests.api.test_server import Peer, request
 from tests.conftest import run
 
@@ -51,7 +52,7 @@ class World:
         self.passphrase = new
 
     @asynccontextmanager
-    async def open(self, key: bytes) -> AsyncIterator[OpenProfile]:
+    async def open(self, key: bytes) -> AsyncIterator[ProfileService]:
         assert key == b"key"
         if self.gate is not None:
             await self.gate.wait()
@@ -59,17 +60,28 @@ class World:
             raise self.opening
         self.log.append("open")
         try:
-            yield OpenProfile(
-                self.call,
-                self.hub.subscribe,
-                lambda: ["/ip4/127.0.0.1/tcp/1/p2p/x"],
-                lambda: self.keep,
-                lambda: self.answered,
-            )
+            yield self
         finally:
             with trio.CancelScope(shield=True):
                 await trio.lowlevel.checkpoint()
             self.log.append("closed")
+
+    # what an open profile answers
+
+    def subscribe(self) -> Subscription:
+        return self.hub.subscribe()
+
+    def addresses(self) -> list[str]:
+        return ["/ip4/127.0.0.1/tcp/1/p2p/x"]
+
+    def keeps_running(self) -> bool:
+        return self.keep
+
+    def keep_receiving(self) -> bool | None:
+        return self.answered
+
+    def ask(self, method: str, arguments: dict[str, Any], then: Then) -> bool:
+        return False
 
     async def call(self, method: str, arguments: dict[str, Any]) -> object:
         await trio.lowlevel.checkpoint()

@@ -1,4 +1,4 @@
-"""The API's server: a Unix socket, one task a client, one task a call (but for those that the backend can do without).
+"""The API's server: a Unix socket, one task a client, one task a call (but for those that the node can do without).
 
 What keeps a client from harming the node:
 
@@ -20,7 +20,7 @@ import socket
 import stat
 import struct
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ import trio
 from p2pchat import errors
 from p2pchat.api import codec, methods
 from p2pchat.api.codec import JsonObject
+from p2pchat.api.service import EventSource, NodeService
 from p2pchat.locations import socket_address
 
 log = logging.getLogger(__name__)
@@ -53,38 +54,6 @@ JOIN = 64 << 10
 
 GRACE = 5.0
 """Seconds that calls still running have after their client ended its side (`… | nc -U`)."""
-
-
-class EventSource(Protocol):
-    """One subscription: the engine's hub gives it, and so do the tests."""
-
-    async def receive(self) -> JsonObject:
-        """The next event, a dict with its name under "event"; trio.EndOfChannel at the end."""
-
-    def receive_nowait(self) -> JsonObject:
-        """The same at once, or trio.WouldBlock."""
-
-    def close(self) -> None:
-        """No more events are wanted."""
-
-
-Then = Callable[[object, BaseException | None], None]
-Ask = Callable[[str, dict[str, Any], Then], bool]
-
-
-@dataclass(frozen=True)
-class Backend:
-    """What the server asks of the node behind it.
-
-    greeting: the fields of hello's result. call: one method of the table with complete, checked arguments; its result
-    is JSON-able. subscribe: a new source of events. The last two raise errors.Locked while the profile is. ask: the
-    same as call, telling the result or the error later; False if it does not take this one, which is then called.
-    """
-
-    greeting: Callable[[], JsonObject]
-    call: Callable[[str, dict[str, Any]], Awaitable[object]]
-    subscribe: Callable[[], Awaitable[EventSource]]
-    ask: Ask = lambda method, arguments, then: False
 
 
 def listen(path: Path) -> trio.SocketListener:
@@ -113,10 +82,10 @@ def listen(path: Path) -> trio.SocketListener:
 
 
 class Server:
-    """Serves one backend on one listener."""
+    """Serves one node on one listener."""
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+    def __init__(self, service: NodeService) -> None:
+        self._service = service
         self._connections: dict[_Connection, None] = {}  # oldest first
         self._changed = trio.Event()
 
@@ -141,7 +110,7 @@ class Server:
                 await connection.settled()
 
     async def _client(self, stream: trio.SocketStream) -> None:
-        connection = _Connection(stream, self._backend)
+        connection = _Connection(stream, self._service)
         try:
             if not _is_ours(stream):
                 log.warning("refused a client of another user")
@@ -206,9 +175,9 @@ class _Call:
 class _Connection:
     """One client: a reader, a writer, its calls, and at most one subscription."""
 
-    def __init__(self, stream: trio.SocketStream, backend: Backend) -> None:
+    def __init__(self, stream: trio.SocketStream, service: NodeService) -> None:
         self._stream = stream
-        self._backend = backend
+        self._service = service
         self.greeted = False
         self._greeting = trio.CancelScope()
         self._agreed = False
@@ -263,7 +232,7 @@ class _Connection:
                 if call is None:
                     continue
                 self._running += 1
-                if not self._backend.ask(call.method, call.arguments, partial(self._end, call)):
+                if not self._service.ask(call.method, call.arguments, partial(self._end, call)):
                     self._nursery.start_soon(self._run, call)
                     # Calls start in the order they came: each takes its first step before the next one exists.
                     await trio.lowlevel.checkpoint()
@@ -300,10 +269,10 @@ class _Connection:
         try:
             if call.method == "subscribe":
                 wanted = _event_names(call.arguments["events"])
-                source = await self._backend.subscribe()
+                source = await self._service.subscribe()
                 result = {"events": list(wanted)}
             else:
-                result = await self._backend.call(call.method, call.arguments)
+                result = await self._service.call(call.method, call.arguments)
         except Exception as exc:  # noqa: BLE001 - a fault in one call is told and logged, and ends nothing else
             error = exc
         self._end(call, result, error)
@@ -327,7 +296,7 @@ class _Connection:
         self.greeted = True
         self._greeting.deadline = math.inf
         self._agreed = version == codec.API_VERSION
-        return {"version": codec.API_VERSION, **self._backend.greeting()}
+        return {"version": codec.API_VERSION, **self._service.greeting()}
 
     # --- out
 

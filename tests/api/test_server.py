@@ -19,7 +19,8 @@ import trio.testing
 from p2pchat import errors
 from p2pchat.api import codec, server
 from p2pchat.api.codec import JsonObject
-from p2pchat.api.server import Backend, Server
+from p2pchat.api.server import Server
+from p2pchat.api.service import Then
 from tests.conftest import run
 from tests.support.turns import counted
 
@@ -57,9 +58,9 @@ class World:
         self.gates: dict[str, trio.Event] = {}
         self.running = 0
         self.most_running = 0
-        self.asked: list[tuple[str, server.Then]] = []
+        self.asked: list[tuple[str, Then]] = []
         self.takes: str | None = None
-        self.server = Server(Backend(self.greeting, self.call, self.subscribe, self.ask))
+        self.server = Server(self)
 
     def greeting(self) -> JsonObject:
         return {"program": "test", "pid": os.getpid(), "foreground": True, "state": "ready"}
@@ -68,7 +69,7 @@ class World:
         await trio.lowlevel.checkpoint()
         return self.hub.subscribe()
 
-    def ask(self, method: str, arguments: dict[str, Any], then: server.Then) -> bool:
+    def ask(self, method: str, arguments: dict[str, Any], then: Then) -> bool:
         if method != self.takes:
             return False
         self.asked.append((arguments["text"], then))

@@ -13,6 +13,7 @@ import trio
 from p2pchat import errors
 from p2pchat.api import server
 from p2pchat.api.codec import API_VERSION, JsonObject
+from p2pchat.api.service import EventSource, Then
 from p2pchat.engine.runtime.events import EventHub
 from p2pchat.locations import Profile, ProfileLock, note_socket, socket_path
 
@@ -171,7 +172,7 @@ class FakeNode:
 
     async def _main(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
-        made = server.Server(server.Backend(lambda: dict(self.greeting), self._call, self._subscribe))
+        made = server.Server(Answers(self))
         with trio.CancelScope() as self._scope:
             listener = server.listen(self.path)
             note_socket(self._profile, self.path)
@@ -181,7 +182,7 @@ class FakeNode:
         self._lock.release()
         self.ended.set()
 
-    async def _subscribe(self) -> server.EventSource:
+    async def _subscribe(self) -> EventSource:
         await trio.lowlevel.checkpoint()
         source = self.hub.subscribe()
         self.subscribed.set()
@@ -201,3 +202,17 @@ class FakeNode:
     async def _end_soon(self) -> None:
         await trio.sleep(0.01)
         self._scope.cancel()
+
+
+class Answers:
+    """The node as its server asks it."""
+
+    def __init__(self, node: FakeNode) -> None:
+        self._node = node
+        self.call, self.subscribe = node._call, node._subscribe
+
+    def greeting(self) -> JsonObject:
+        return dict(self._node.greeting)
+
+    def ask(self, method: str, arguments: dict[str, Any], then: Then) -> bool:
+        return False

@@ -10,7 +10,7 @@ import trio.testing
 
 from p2pchat.core import frames
 from p2pchat.core.frames import Frame
-from p2pchat.engine.methods import table
+from p2pchat.engine.methods.service import EngineService
 from p2pchat.engine.runtime.committer import HIGH_WATER_MARK, MAX_CALLS
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NoSuchContact
@@ -61,9 +61,10 @@ def test_a_send_that_is_only_to_be_saved_is_taken_without_a_task(tmp_path: Path)
         alice, bob = await world.start("alice"), await world.start("bob")
         await befriend(alice, bob)
         told: list[object] = []
+        service = EngineService(alice.engine, list)
 
         def ask(method: str, **params: object) -> bool:
-            return table.ask(alice.engine, method, params, lambda result, error: told.append(error or result))
+            return service.ask(method, params, lambda result, error: told.append(error or result))
 
         assert ask("send", chat="bob", text="first")
         assert ask("send", chat="nobody", text="second")

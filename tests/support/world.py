@@ -34,7 +34,7 @@ from p2pchat.core.frames import Frame, FrameParser, pack
 from p2pchat.core.primitives import Entropy, kem_encapsulate, sign_public
 from p2pchat.engine.contacts import profile
 from p2pchat.engine.engine import Engine
-from p2pchat.engine.methods import table
+from p2pchat.engine.methods.service import METHODS
 from p2pchat.errors import CannotOpen, LinkLost, NotServed, Unreachable
 from p2pchat.net import addresses
 from p2pchat.net.libp2p import circuit_messages
@@ -438,7 +438,7 @@ class WorldNode:
         return await self.engine.read(lambda db: store_contacts.find(db, name).id)
 
     async def call(self, method: str, **params: object) -> Any:
-        return await table.call(self.engine, method, params)
+        return await METHODS[method](self.engine, **params)
 
     async def texts(self, chat: str, *, mine: bool = False) -> list[str]:
         log = await self.call("log", chat=chat, limit=1000)

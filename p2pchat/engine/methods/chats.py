@@ -1,30 +1,22 @@
-"""What a face may ask about whole chats, and the settings; as `commands`, whose table names these too."""
+"""What a face may ask about whole chats: the list, what was read, drafts."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
-from p2pchat.engine.contacts import contacts
-from p2pchat.engine.delivery import outbound
 from p2pchat.engine.delivery import read_receipts as reading
 from p2pchat.engine.engine import Engine
-from p2pchat.engine.runtime import settings as kept
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.engine.runtime.views import Json
 from p2pchat.errors import UsageError
 from p2pchat.store import chats as store_chats
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
-from p2pchat.store import meta
 from p2pchat.store.chats import ChatRow
 from p2pchat.store.contacts import Contact
 from p2pchat.store.database import Database
 
-Json = dict[str, Any]
 
-
-async def chats(engine: Engine) -> list[Json]:
+async def list_chats(engine: Engine) -> list[Json]:
     """Every chat with what a list shows of it, newest activity first."""
 
     def look(db: Database) -> list[tuple[Contact, ChatRow]]:
@@ -76,50 +68,3 @@ async def draft(engine: Engine, *, chat: str, text: str) -> Json:
     if await engine.submit(keep) and not text:
         await engine.read(Database.checkpoint)  # only then the words are gone from the log of the database too
     return {}
-
-
-async def settings(engine: Engine, *, keep_receiving: bool | None = None, read_receipts: bool | None = None) -> Json:
-    """What was decided; each that is given is changed first."""
-
-    def change(tx: Transaction) -> None:
-        if keep_receiving is not None:
-            kept.set_keep_receiving(tx.db, keep_receiving)
-            tx.after(setattr, engine, "keep_receiving", keep_receiving)
-        if read_receipts is not None and read_receipts != kept.read_receipts(tx.db):
-            kept.set_read_receipts(tx.db, read_receipts)
-            _tell_contacts(tx)
-
-    if keep_receiving is not None or read_receipts is not None:
-        await engine.submit(change)
-    return await engine.read(
-        lambda db: {"keep_receiving": kept.keep_receiving(db), "read_receipts": kept.read_receipts(db)}
-    )
-
-
-async def name(engine: Engine, *, name: str | None = None) -> Json:
-    """What contacts see as our name, after a change if one is given; they are told."""
-
-    def change(tx: Transaction, new: str) -> None:
-        if (meta.get(tx.db, "name") or b"").decode() != new:
-            meta.put(tx.db, "name", new.encode())
-            _tell_contacts(tx)
-
-    if name is not None:
-        await engine.submit(change, contacts.name_of(name))
-    return {"name": await engine.read(lambda db: (meta.get(db, "name") or b"").decode())}
-
-
-def _tell_contacts(tx: Transaction) -> None:
-    """Send the profile to everybody who has one of ours."""
-    for contact in store_contacts.all(tx.db):
-        if contact.identity is not None and contact.state in ("contact", "waiting"):
-            outbound.queue_profile(tx, contact)
-
-
-METHODS: dict[str, Callable[..., Awaitable[object]]] = {
-    "chats": chats,
-    "read": read,
-    "draft": draft,
-    "settings": settings,
-    "name": name,
-}

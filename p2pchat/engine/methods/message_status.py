@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from p2pchat.core import delivery
 from p2pchat.engine.delivery import mailbox_queues
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.clock_hints import spell
 from p2pchat.engine.runtime.clock_watch import DAY
+from p2pchat.engine.runtime.views import Json
 from p2pchat.ports import Net
 from p2pchat.store import deposits as store_deposits
 from p2pchat.store import messages as store_messages
@@ -21,7 +20,6 @@ from p2pchat.store.deposits import DepositedCopy
 from p2pchat.store.messages import MessageRow
 from p2pchat.store.outbox import OutboxRow
 
-Json = dict[str, Any]
 _NOTHING = "Nothing."
 _HIDDEN = (
     "It leaves when a circuit by a relay of yours leads to them or to their relay. `p2pchat relays add` with their"

@@ -1,10 +1,8 @@
-"""What a face may ask about relays; as `commands`, whose table names these too."""
+"""What a face may ask about relays."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 
 import trio
 
@@ -13,19 +11,19 @@ from p2pchat.engine.delivery import queues
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.runtime import settings, views
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.engine.runtime.views import Json
 from p2pchat.errors import NoSuchContact
 from p2pchat.ports import Relay, RelayHealth
 from p2pchat.store import relays as store_relays
 from p2pchat.store.database import Database
 from p2pchat.store.relays import RelayRow
 
-Json = dict[str, Any]
 ANSWERS_WITHIN = 10.0
 LOOK_EVERY = 0.05
 """Seconds that a relay which was just added has to answer its caller, and between two looks whether it has."""
 
 
-async def relays(
+async def list_relays(
     engine: Engine, *, add: str | None = None, remove: str | None = None, replace: bool = False
 ) -> list[Json]:
     """The relays of this profile with their health, and those that contacts offer; first one may be removed, and one
@@ -109,9 +107,3 @@ async def offer(engine: Engine, *, answer: bool | None = None) -> Json:
         return {"relay": answer, "reachable": reachable, "notice": contact_relays.notice(db)}
 
     return await engine.read(said)
-
-
-METHODS: dict[str, Callable[..., Awaitable[object]]] = {
-    "relays": relays,
-    "offer": offer,
-}

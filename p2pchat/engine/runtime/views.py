@@ -11,6 +11,8 @@ from p2pchat.core.invite import to_text
 from p2pchat.store.contacts import Contact
 from p2pchat.store.messages import ME, MessageRow
 
+Json = dict[str, Any]
+"""A plain value for a face."""
 _LATEST = 253_402_300_799_999  # the end of the year 9999, the last that RFC 3339 can write
 
 
@@ -33,7 +35,7 @@ def day(ms: int) -> str:
     return f"{at.day} {at:%b}"
 
 
-def message(row: MessageRow, name: str) -> dict[str, Any]:
+def message(row: MessageRow, name: str) -> Json:
     """The message object; `name` is the contact's."""
     return {
         "id": row.id.hex(),
@@ -49,7 +51,7 @@ def message(row: MessageRow, name: str) -> dict[str, Any]:
     }
 
 
-def contact(one: Contact, route: str | None) -> dict[str, Any]:
+def contact(one: Contact, route: str | None) -> Json:
     """A contact; `route` is how a message would travel now, None where no link is there. `hidden`: they must not learn
     our network address.
     """
@@ -63,7 +65,7 @@ def contact(one: Contact, route: str | None) -> dict[str, Any]:
     }
 
 
-def request(one: Contact, words: str, since: int) -> dict[str, Any]:
+def request(one: Contact, words: str, since: int) -> Json:
     """A request that came at `since`, with the eight words to compare. `known`: who is in the list and begins anew."""
     known = one.state != "request"
     return {"id": one.id.hex(), "name": one.name, "since": timestamp(since), "sas": words, "known": known}

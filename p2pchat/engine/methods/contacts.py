@@ -1,0 +1,177 @@
+"""What a face may ask about contacts and requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import trio
+
+from p2pchat.core import frames
+from p2pchat.core.identity import safety_number, sas_words
+from p2pchat.engine.contacts import contacts
+from p2pchat.engine.engine import Engine
+from p2pchat.engine.methods import message_status
+from p2pchat.engine.methods.invites import hidden_ways
+from p2pchat.engine.runtime import views
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.engine.runtime.views import Json
+from p2pchat.errors import InviteExpired, InviteUsed, NotReached, UsageError
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store import renewals as store_renewals
+from p2pchat.store import sessions as store_sessions
+from p2pchat.store.contacts import Contact
+from p2pchat.store.database import Database
+
+_ONLY_OURS = "Your address is hidden from them: only a relay that both of you use leads there (`p2pchat relays add`)."
+_UNREACHED = "They cannot reach this node until a relay of yours answers: `p2pchat relays add`."
+
+
+async def add(
+    engine: Engine,
+    *,
+    invite: str,
+    name: str | None = None,
+    wait: str | None = None,
+    timeout: float = 30,  # noqa: ASYNC109 - the API's word
+    hide: bool = False,
+) -> Json:
+    """Become a contact by an invite. Waits until the inviter has our first message (or has accepted)."""
+    contact: Contact = await engine.submit(contacts.add, invite, name, hide)
+    settled = _accepted if wait == "accepted" else _joined
+
+    async def look() -> Contact | int | None:
+        now = await engine.read(_who, contact)
+        for one in (contact, now):
+            if one is not None and (reason := engine.refusals.pop(one.id, None)) is not None:
+                return reason
+        return await engine.read(settled, contact)
+
+    with trio.move_on_after(timeout):
+        found = await engine.watch(look)
+        if isinstance(found, Contact):
+            return {**_brief(found), "anew": await engine.read(_begins_anew, found)}
+        raise InviteExpired if found == frames.EXPIRED else InviteUsed
+    contact = await engine.read(_who, contact) or contact
+    asked = await engine.read(message_status.first_message, contact)
+    result = {**_brief(contact), "anew": await engine.read(_begins_anew, contact)}
+    if asked:
+        raise NotReached(
+            f"{contact.name} did not answer within {timeout:g} s; the request is {message_status.stored(asked)}",
+            hint="They find it when their node runs.",
+            result=result,
+        )
+    raise NotReached(
+        f"{contact.name} was not reached within {timeout:g} s; the request stays queued",
+        hint=_ONLY_OURS if contact.hidden else "Leave the node running: it keeps trying.",
+        result=result,
+    )
+
+
+def _who(db: Database, added: Contact) -> Contact | None:
+    """Who goes on with an invite that was added: another contact, if it turned out to be of somebody in the list."""
+    contact = store_contacts.get(db, added.id)
+    if contact is None or contact.invite_id != added.invite_id:
+        contact = next((one for one in store_contacts.all(db) if one.invite_id == added.invite_id), None)
+    return contact
+
+
+def _joined(db: Database, added: Contact) -> Contact | None:
+    contact = _who(db, added)
+    if contact is None:
+        raise UsageError("That invite is of somebody whom you blocked, or it was given up")
+    return contact if contact.invite is None and contact.identity is not None else None
+
+
+def _accepted(db: Database, added: Contact) -> Contact | None:
+    contact = _joined(db, added)
+    if contact is None or contact.state != "contact" or _begins_anew(db, contact):
+        return None
+    return contact
+
+
+def _begins_anew(db: Database, contact: Contact) -> bool:
+    """Whether a contact was asked to begin anew, and has not accepted."""
+    return bool(store_renewals.get(db, contact.id).began_anew)
+
+
+def _brief(contact: Contact) -> Json:
+    return {"id": contact.id.hex(), "name": contact.name, "state": contact.state}
+
+
+async def list_contacts(engine: Engine) -> list[Json]:
+    """Contacts, those we wait for, and blocked ones."""
+    everybody = await engine.read(store_contacts.all)
+    return [views.contact(one, engine.route(one.id)) for one in everybody if one.state != "request"]
+
+
+async def list_requests(engine: Engine) -> list[Json]:
+    """Who asks to become a contact, or to begin anew."""
+
+    def asked_at(tx: Transaction, contact_id: bytes) -> int:
+        pending = (row for row in store_sessions.for_contact(tx.db, contact_id) if row.pending)
+        return next((row.created_at for row in pending), tx.now)
+
+    def asking(tx: Transaction) -> list[tuple[Contact, bytes | None, int]]:
+        return [
+            (one, contacts.words_secret(tx, one), asked_at(tx, one.id))
+            for one in store_contacts.all(tx.db)
+            if tx.sessions.pending(one.id) is not None and one.state != "blocked"
+        ]
+
+    return [
+        views.request(one, await _words(engine, secret), since) for one, secret, since in await engine.submit(asking)
+    ]
+
+
+async def _words(engine: Engine, secret: bytes | None) -> str:
+    return "" if secret is None else await engine.beside(partial(sas_words, secret))
+
+
+async def accept(engine: Engine, *, contact: str) -> Json:
+    """Say yes to a request."""
+    return _brief(await _on_contact(engine, contact, contacts.accept))
+
+
+async def decline(engine: Engine, *, contact: str) -> Json:
+    """Say no to a request; nothing goes back."""
+
+    def act(tx: Transaction, one: Contact) -> Contact:
+        contacts.decline(tx, one)
+        return one
+
+    return {"id": (await _on_contact(engine, contact, act)).id.hex()}
+
+
+async def block(engine: Engine, *, contact: str) -> Json:
+    """Take nothing of theirs any more."""
+    return _brief(await _on_contact(engine, contact, contacts.block))
+
+
+async def rename(engine: Engine, *, contact: str, name: str) -> Json:
+    """Call a contact something else."""
+    return _brief(await _on_contact(engine, contact, lambda tx, one: contacts.rename(tx, one, name)))
+
+
+async def hide(engine: Engine, *, contact: str, hidden: bool = True) -> Json:
+    """Never show a contact our network address, or show it again."""
+    one: Contact = await engine.read(store_contacts.find, contact)
+    reached = await hidden_ways(engine) if hidden and not one.hidden else True
+    changed: Contact = await _on_contact(engine, one.id.hex(), lambda tx, one: contacts.hide(tx, one, hidden=hidden))
+    return {**_brief(changed), "hidden": changed.hidden, "notice": "" if reached else _UNREACHED}
+
+
+async def verify(engine: Engine, *, contact: str, set: bool = False) -> Json:
+    """The safety number; `set` says that both people compared it."""
+
+    identity, verified, secret = await _on_contact(engine, contact, partial(contacts.verify, compared=set))
+    number = await engine.beside(partial(safety_number, engine.me.identity, identity))
+    return {"safety_number": number, "verified": verified, "sas": await _words(engine, secret)}
+
+
+async def _on_contact(engine: Engine, named: str, act: Callable[[Transaction, Contact], Any]) -> Any:
+    def run(tx: Transaction) -> Any:
+        return act(tx, tx.find(named))
+
+    return await engine.submit(run)

@@ -1,0 +1,99 @@
+"""Making an invite, and saying how far it leads."""
+
+from __future__ import annotations
+
+import trio
+
+from p2pchat.core.invite import ROLE_RELAY, decode_invite
+from p2pchat.engine.contacts import invites
+from p2pchat.engine.engine import Engine
+from p2pchat.engine.runtime import views
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.engine.runtime.views import Json
+from p2pchat.store import deposits as store_deposits
+from p2pchat.store import outbox as store_outbox
+from p2pchat.store.database import Database
+from p2pchat.store.invites import InviteRow
+
+_NO_WAY = (
+    "This invite names no address: the node is not reachable from outside as far as it knows. "
+    "Add a relay (`p2pchat relays add`), or start the node with --listen on an address others can dial; then make the "
+    "invite anew."
+)
+_DIRECT_ONLY = (
+    "This invite works while this node runs and can be dialled directly (same network, or a forwarded port). "
+    "With a relay it works from everywhere, also while this node is off: `p2pchat relays add`. "
+    "It tells its reader this node's address."
+)
+_BY_RELAY = "This invite works from everywhere, by your relays."
+_TELLING = " It tells its reader this node's address."
+_HIDING = " It does not tell its reader this node's address."
+HIDING = 10.0
+"""Seconds that relays have to take us in for a hidden contact."""
+_BOXED_WITHIN = 5.0
+"""Seconds in which relays take an invite's bundle, or its maker is told that they have not."""
+
+
+async def make(
+    engine: Engine, *, reusable: bool = False, ask: bool = False, expires: int = 604_800, hide: bool = False
+) -> Json:
+    """A new invite."""
+
+    def save(tx: Transaction) -> InviteRow:
+        return invites.make(tx, reusable=reusable, ask=ask, expires_s=expires, hidden=hide)
+
+    if hide:
+        await hidden_ways(engine)
+    row = await engine.submit(save)
+    assert row.encoded is not None
+    relays = len([way for way in decode_invite(row.encoded).ways if way.role == ROLE_RELAY])
+    boxes = await _boxes(engine, row.id, relays)
+    reachable, relayed = bool(engine.net.ways(hidden=hide)), hide or relays > 0 or bool(engine.net.relayed())
+    if relayed:
+        notice = (_by_relays(boxes, relays) if relays else _BY_RELAY) + (_HIDING if hide else _TELLING)
+    else:
+        notice = _DIRECT_ONLY if reachable else _NO_WAY
+    return {
+        "id": row.id.hex(),
+        "invite": views.invite_text(row.encoded),
+        "expires_at": views.timestamp(row.expires_at),
+        "reachable": reachable or boxes > 0,
+        "relayed": relayed,
+        "relays": boxes,
+        "notice": notice,
+    }
+
+
+async def hidden_ways(engine: Engine) -> bool:
+    """Wait until hidden contacts can reach us; False where no relay lets them in time."""
+    engine.net.hide()
+    with trio.move_on_after(0 if engine.net.relayed() is None else HIDING):
+        while not engine.net.ways(hidden=True):
+            await engine.address_updates.moved()
+    return bool(engine.net.ways(hidden=True))
+
+
+async def _boxes(engine: Engine, invite_id: bytes, wanted: int) -> int:
+    """At how many relays the bundle of an invite lies, as soon as it is all of them or patience ends."""
+    found = 0
+
+    def look(db: Database) -> int:
+        return sum(len(store_deposits.of(db, row.pk)) for row in store_outbox.for_contact(db, invite_id))
+
+    async def enough() -> bool | None:
+        nonlocal found
+        found = await engine.read(look)
+        return True if found >= wanted else None
+
+    with trio.move_on_after(_BOXED_WITHIN if wanted else 0):
+        await engine.watch(enough)
+    return found
+
+
+def _by_relays(boxes: int, relays: int) -> str:
+    count = "a relay" if boxes == 1 else f"{boxes} relays"
+    if boxes == relays:
+        return f"This invite works also while this node is off: {count} can be asked for it."
+    if boxes:
+        return f"This invite works also while this node is off, by {count}; another did not answer yet."
+    return "None of your relays has taken this invite yet: leave this node running until one does, or they are reached."

@@ -1,0 +1,161 @@
+"""Sending, reading and deleting messages, and why one is where it is."""
+
+from __future__ import annotations
+
+import trio
+
+from p2pchat.core import delivery
+from p2pchat.engine.delivery import outbound
+from p2pchat.engine.engine import Engine
+from p2pchat.engine.methods import message_status
+from p2pchat.engine.runtime import views
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.engine.runtime.views import Json
+from p2pchat.errors import NotReached, P2PChatError, UsageError
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store import messages as store_messages
+from p2pchat.store import outbox as store_outbox
+from p2pchat.store.database import Database
+
+MAX_PAGE = 1000
+
+
+async def send(
+    engine: Engine,
+    *,
+    chat: str,
+    text: str,
+    wait: str = "saved",
+    timeout: float = 30,  # noqa: ASYNC109
+) -> Json:
+    """Say something. Saved first; then wait as far as was asked."""
+
+    message_id = engine.committer.message_ids.new(engine.clock())
+    with engine.follow(message_id) as following:
+        sent: Json = await engine.submit(save, chat, text, message_id, brief=True)
+        with trio.move_on_after(timeout):
+            while not delivery.reached(sent["state"] or "", wait):
+                if sent["state"] == delivery.FAILED:
+                    break
+                await following.moved.wait()
+                following.moved = trio.Event()
+                assert following.newest is not None
+                sent |= {key: following.newest[key] for key in ("state", "route")}
+                if sent["state"] != delivery.FAILED:
+                    sent["stored_at"] = sent["stored_at"] or following.newest["at"]
+    if delivery.reached(sent["state"] or "", wait):
+        return sent
+    if sent["state"] == delivery.FAILED:
+        raise P2PChatError(
+            f"Message {message_id.hex()} failed: it cannot be delivered any more",
+            hint=f"`p2pchat why {message_id.hex()[:12]}` says why.",
+            result=sent,
+        )
+    raise NotReached(
+        f"Message {message_id.hex()} was not {wait} within {timeout:g} s; {_SO_FAR[sent['state']]}",
+        hint=f"`p2pchat why {message_id.hex()[:12]}` says why.",
+        result=sent,
+    )
+
+
+_SO_FAR = {
+    "saved": "it is saved here and sent as soon as it can be",
+    "stored": "their relays have it, until their node fetches it",
+    "delivered": "it was delivered, and nobody has read it yet",
+}
+
+
+def save(tx: Transaction, chat: str, text: str, message_id: bytes | None = None) -> Json:
+    row = outbound.send_text(tx, tx.find(chat), text, message_id)
+    return {"id": row.id.hex(), "state": row.state, "route": None, "stored_at": None}
+
+
+async def log(
+    engine: Engine,
+    *,
+    chat: str,
+    limit: int = 50,
+    search: str | None = None,
+    before: str | None = None,
+    after: str | None = None,
+    around: str | None = None,
+) -> list[Json]:
+    """Messages of a chat, newest last; of `search`, `before`, `after` and `around` one at most."""
+    if sum(one is not None for one in (search, before, after, around)) > 1:
+        raise UsageError("`search`, `before`, `after` and `around` go one at a time")
+
+    def look(db: Database) -> list[Json]:
+        contact = store_contacts.find(db, chat)
+        most = max(1, min(limit, MAX_PAGE))
+        if search is not None:
+            rows = store_messages.search(db, contact.id, search, most)
+        elif after is not None:
+            rows = store_messages.page_after(db, contact.id, most, store_messages.find_in(db, contact.id, after).pk)
+        elif around is not None:
+            rows = store_messages.page_around(db, contact.id, most, store_messages.find_in(db, contact.id, around))
+        else:
+            until = None if before is None else store_messages.find_in(db, contact.id, before).pk
+            rows = store_messages.page(db, contact.id, most, until)
+        return [views.message(row, contact.name) for row in rows]
+
+    return await engine.read(look)
+
+
+async def list_messages(
+    engine: Engine,
+    *,
+    chat: str | None = None,
+    since: str | None = None,
+    position: int | None = None,
+    limit: int | None = None,
+) -> list[Json]:
+    """Messages of one chat or of all in the order they were saved, each with its position in it.
+
+    After the message `since` or after `position`, or else the newest `limit`. `since` "" and `position` 0 are before
+    the first. Unlike an id, a position means one place for ever: a peer can repeat an id, and a message can be deleted.
+    """
+
+    def look(db: Database) -> list[Json]:
+        wanted = None if chat is None else store_contacts.find(db, chat).id
+        names = {one.id: one.name for one in store_contacts.all(db)}
+        after = position
+        if since is not None:
+            after = store_messages.find(db, since).pk if since else 0
+        if after is not None:
+            rows = store_messages.since(db, wanted, after, min(limit or MAX_PAGE, MAX_PAGE))
+        else:
+            rows = store_messages.newest(db, wanted, min(limit or 0, MAX_PAGE))
+        return [{**views.message(row, names.get(row.chat, "unknown")), "position": row.pk} for row in rows]
+
+    return await engine.read(look)
+
+
+async def delete(engine: Engine, *, id: str) -> Json:
+    """Delete a message here; one of ours that is under way is not sent any more."""
+
+    def erase(tx: Transaction) -> bytes:
+        row = store_messages.find(tx.db, id)
+        store_messages.delete(tx.db, row.pk)
+        if row.sender != store_messages.ME and row.read_at is None:
+            tx.unread[row.chat] = None
+        if row.sender == store_messages.ME:
+            store_outbox.forget_messages(tx.db, row.chat, [row.id])
+            tx.after(engine.link_sender.changed, row.chat)
+        tx.event("state", id=row.id.hex(), chat=row.chat.hex(), state="deleted", route=None, at=None)
+        return row.id
+
+    erased: bytes = await engine.submit(erase)
+    await engine.read(Database.checkpoint)  # only then the words are gone from the log of the database too
+    return {"id": erased.hex()}
+
+
+async def why(engine: Engine, *, id: str) -> Json:
+    """Why a message is not delivered yet, and what happens next."""
+
+    def look(db: Database) -> Json:
+        row = store_messages.find(db, id)
+        apart = engine.committer.clock_hints.apart(row.chat)
+        full = engine.committer.storage_limits.is_told_full(row.chat, engine.clock())
+        return message_status.why(db, row, store_contacts.get(db, row.chat), engine.net, apart, full=full)
+
+    return await engine.read(look)

@@ -1,0 +1,81 @@
+"""What a face may ask about the node and its profile: how it does, settings, the name."""
+
+from __future__ import annotations
+
+from p2pchat.engine.contacts import contact_relays, contacts
+from p2pchat.engine.delivery import outbound
+from p2pchat.engine.engine import Engine
+from p2pchat.engine.methods.relays import health
+from p2pchat.engine.runtime import settings as stored_settings
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.engine.runtime.views import Json
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store import meta
+from p2pchat.store import relays as store_relays
+from p2pchat.store.database import Database
+
+
+async def status(engine: Engine) -> Json:
+    """How this node does, as far as the engine knows."""
+    name, contacts, peers, could_relay = await engine.read(_status)
+    linked = sum(1 for contact in contacts if engine.net.route(contact) is not None)
+    return {
+        "name": name,
+        "addresses": engine.net.listening(),
+        "contacts": len(contacts),
+        "connected": linked,
+        "relays": len(peers),
+        "relays_connected": sum(1 for peer in peers if health(engine, peer).state == "connected"),
+        "could_relay": could_relay,
+    }
+
+
+def _status(db: Database) -> tuple[str, list[bytes], list[bytes], bool]:
+    name, relays = (meta.get(db, "name") or b"").decode(), [row.peer for row in store_relays.all(db)]
+    return (
+        name,
+        [one.id for one in store_contacts.all(db) if one.state == "contact"],
+        relays,
+        contact_relays.is_asked(db),
+    )
+
+
+async def settings(engine: Engine, *, keep_receiving: bool | None = None, read_receipts: bool | None = None) -> Json:
+    """What was decided; each that is given is changed first."""
+
+    def change(tx: Transaction) -> None:
+        if keep_receiving is not None:
+            stored_settings.set_keep_receiving(tx.db, keep_receiving)
+            tx.after(setattr, engine, "keep_receiving", keep_receiving)
+        if read_receipts is not None and read_receipts != stored_settings.read_receipts(tx.db):
+            stored_settings.set_read_receipts(tx.db, read_receipts)
+            _tell_contacts(tx)
+
+    if keep_receiving is not None or read_receipts is not None:
+        await engine.submit(change)
+    return await engine.read(
+        lambda db: {
+            "keep_receiving": stored_settings.keep_receiving(db),
+            "read_receipts": stored_settings.read_receipts(db),
+        }
+    )
+
+
+async def name(engine: Engine, *, name: str | None = None) -> Json:
+    """What contacts see as our name, after a change if one is given; they are told."""
+
+    def change(tx: Transaction, new: str) -> None:
+        if (meta.get(tx.db, "name") or b"").decode() != new:
+            meta.put(tx.db, "name", new.encode())
+            _tell_contacts(tx)
+
+    if name is not None:
+        await engine.submit(change, contacts.name_of(name))
+    return {"name": await engine.read(lambda db: (meta.get(db, "name") or b"").decode())}
+
+
+def _tell_contacts(tx: Transaction) -> None:
+    """Send the profile to everybody who has one of ours."""
+    for contact in store_contacts.all(tx.db):
+        if contact.identity is not None and contact.state in ("contact", "waiting"):
+            outbound.queue_profile(tx, contact)

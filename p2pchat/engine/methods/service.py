@@ -1,0 +1,75 @@
+"""The methods of the API that need an open profile, by name, and the service that the node is given of them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from p2pchat.engine.engine import Engine
+from p2pchat.engine.methods import chats, contacts, doctor, invites, messages, node, relays
+from p2pchat.engine.runtime.events import Subscription
+from p2pchat.errors import Busy
+
+METHODS: dict[str, Callable[..., Awaitable[object]]] = {
+    "status": node.status,
+    "doctor": doctor.checks,
+    "settings": node.settings,
+    "name": node.name,
+    "invite": invites.make,
+    "add": contacts.add,
+    "contacts": contacts.list_contacts,
+    "requests": contacts.list_requests,
+    "accept": contacts.accept,
+    "decline": contacts.decline,
+    "block": contacts.block,
+    "rename": contacts.rename,
+    "hide": contacts.hide,
+    "verify": contacts.verify,
+    "chats": chats.list_chats,
+    "read": chats.read,
+    "draft": chats.draft,
+    "send": messages.send,
+    "log": messages.log,
+    "messages": messages.list_messages,
+    "delete": messages.delete,
+    "why": messages.why,
+    "relays": relays.list_relays,
+    "offer": relays.offer,
+}
+
+
+class EngineService:
+    """An open profile, as `api.service.ProfileService`. addresses: where this node can be dialled."""
+
+    def __init__(self, engine: Engine, addresses: Callable[[], Sequence[str]]) -> None:
+        self._engine = engine
+        self.addresses = addresses
+
+    async def call(self, method: str, arguments: dict[str, Any]) -> object:
+        """Run one method of the table with checked arguments."""
+        return await METHODS[method](self._engine, **arguments)
+
+    def ask(self, method: str, arguments: dict[str, Any], then: Callable[[object, BaseException | None], None]) -> bool:
+        """Do without a task what waits for nothing but its transaction, a `send` that is only to be saved: many may
+        come at once. `then` is told its result or its error. False if it is no such call, or cannot be taken now.
+        """
+        if method != "send" or arguments.get("wait", "saved") != "saved":
+            return False
+        chat, text = arguments["chat"], arguments["text"]
+        try:
+            self._engine.ask(messages.save, chat, text, then=lambda item: then(item.result, item.error), brief=True)
+        except Busy:
+            return False
+        return True
+
+    def subscribe(self) -> Subscription:
+        """Return a new subscriber of events."""
+        return self._engine.events.subscribe()
+
+    def keeps_running(self) -> bool:
+        """Whether the node has a reason to stay without a face."""
+        return self._engine.keeps_running()
+
+    def keep_receiving(self) -> bool | None:
+        """What a person answered whether the node is to stay; None where nobody was asked."""
+        return self._engine.keep_receiving
