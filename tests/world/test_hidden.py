@@ -10,6 +10,7 @@ import trio
 
 from p2pchat.core import frames
 from p2pchat.core.contents import Addresses, Profile
+from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame, pack
 from p2pchat.core.invite import hello_key, join_tag, read_invite
 from p2pchat.core.names import join_name, link_name
@@ -224,13 +225,13 @@ def test_a_hidden_contact_who_dials_our_address_is_a_stranger(tmp_path: Path, hi
         spy = world.outsider("bob", profile.transport_seed(Database.open(bob.folder / "p2pchat.db", KEY)))
         ways = [*alice.host.addresses(), *(addresses.circuit(way, hill.peer) for way in hill.addresses())]
         today = hello_days(alice.clock())[0]
-        for only in ("direct", "circuit"):
+        for only in (Route.DIRECT, Route.CIRCUIT):
             stream = spy.open(alice.host.peer, ways, link_name(pair.ours, alice.host.peer, today), only=only)
             tag = hello_tag(pair.ours, spy.peer, alice.host.peer, today)
             assert await answered(stream, Frame(frames.HELLO, tag)) is not hidden
         if hidden:
             name = link_name(pair.ours, alice.hidden.peer, today)
-            stream = spy.open(alice.hidden.peer, ways, name, only="circuit")
+            stream = spy.open(alice.hidden.peer, ways, name, only=Route.CIRCUIT)
             tag = hello_tag(pair.ours, spy.peer, alice.hidden.peer, today)
             assert await answered(stream, Frame(frames.HELLO, tag))
 
@@ -245,7 +246,7 @@ def test_a_hidden_invite_is_unknown_where_the_address_is(tmp_path: Path, hidden:
         secret = read_invite((await alice.call("invite", hide=hidden))["invite"])[0].secret
         spy: FakeHost = world.outsider("spy")
         ways = [*alice.host.addresses(), *(addresses.circuit(way, hill.peer) for way in hill.addresses())]
-        for only in ("direct", "circuit"):
+        for only in (Route.DIRECT, Route.CIRCUIT):
             stream = spy.open(alice.host.peer, ways, join_name(hello_key(secret), alice.host.peer), only=only)
             tag = join_tag(hello_key(secret), "join", spy.peer, alice.host.peer)
             assert await answered(stream, Frame(frames.HELLO, tag)) is not hidden

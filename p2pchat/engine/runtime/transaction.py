@@ -13,6 +13,7 @@ from typing import Any
 
 from p2pchat.core import ratchet
 from p2pchat.core.content import EPOCH
+from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
 from p2pchat.core.identity import Device
 from p2pchat.core.primitives import Entropy
@@ -319,7 +320,7 @@ class Transaction:
     message_ids: MessageIds
     net: Net
     sessions: SessionCache
-    route: Callable[[bytes], str | None]
+    route: Callable[[bytes], Route | None]
     allowance: SkipBudget = field(default_factory=SkipBudget)
     memory: Memory = field(default_factory=Memory)
     listened: bool = True
