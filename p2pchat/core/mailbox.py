@@ -81,7 +81,7 @@ _FETCH = struct.Struct(">IH" + "HQ" * QUEUES_A_FETCH)
 _BLOB = struct.Struct(">HQ")
 _END = struct.Struct(">IBB")
 _DELETE = struct.Struct(">IHQ")
-_LABELS = {TO_PUT: "mailbox put", TO_FETCH: "mailbox fetch"}
+_LABELS: dict[int, str] = {TO_PUT: "mailbox put", TO_FETCH: "mailbox fetch"}
 _HELLO_SHAPE = array(
     exactly(1),
     binary(prim.KEY),

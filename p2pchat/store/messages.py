@@ -135,7 +135,7 @@ def insert(db: Database, row: MessageRow) -> bool:
             row.seq,
             row.text,
             row.sent_at,
-            row.state.value,  # binding the text itself takes a sixth of the time
+            row.state.value,  # binding the member takes far longer
             row.received_at,
             None if row.route is None else row.route.value,
             row.stored_at,

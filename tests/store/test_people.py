@@ -265,7 +265,7 @@ def test_invites(db: Database) -> None:
 
 
 def test_invites_expire_and_keep_what_a_late_joiner_proves(db: Database) -> None:
-    rows = [offer(b"1", 100), offer(b"2", 101), offer(b"3", 100, "used", secret=None)]
+    rows = [offer(b"1", 100), offer(b"2", 101), offer(b"3", 100, InviteState.USED, secret=None)]
     for row in rows:
         invites.add(db, row)
     assert invites.expire(db, 100) == [rows[0]]

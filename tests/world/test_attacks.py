@@ -388,7 +388,7 @@ def test_addresses_are_told_to_contacts_only(tmp_path: Path) -> None:
         await trio.sleep(3700)
         told = {whom for who, whom, frame in meddler.seen if who == "alice" and frame.type == frames.ENVELOPE}
         assert told == {"bob"}
-        kept = await alice.engine.read(lambda db: db.query("SELECT kind FROM outbox"))
+        kept = await alice.engine.read(lambda db: db.query("SELECT form, kind FROM outbox"))
         assert kept == []  # and nothing of it waits for the others
         # and bob finds her there, although nothing is left of the old place
         world.cut(alice, bob)

@@ -24,6 +24,7 @@ from p2pchat.net.ports import Stream
 from p2pchat.ports import Relay
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store.database import Database
+from p2pchat.store.outbox import OutboxForm
 from tests.support.world import KEY, FakeHost, FakeRelay, World, WorldNode, befriend, run_world, until
 from tests.world.test_circuits import circuits_of, goes, known_ways, reached_by, route
 
@@ -360,7 +361,7 @@ def test_who_was_told_already_cannot_be_hidden_from_in_the_middle_of_it(tmp_path
             await bob.call("add", invite=invite, timeout=60)
         (contact,) = await bob.call("contacts")
         rows = await bob.engine.read(lambda db: store_outbox.for_contact(db, bytes.fromhex(contact["id"])))
-        assert [row.kind for row in rows] == [store_outbox.INITIAL]
+        assert [row.form for row in rows] == [OutboxForm.INITIAL]
         with pytest.raises(NotNow, match="on its way"):
             await bob.call("hide", contact=contact["id"])
         assert not (await bob.call("contacts"))[0]["hidden"]

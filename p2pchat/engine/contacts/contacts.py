@@ -36,6 +36,7 @@ from p2pchat.store import outbox as store_outbox
 from p2pchat.store import queues as store_queues
 from p2pchat.store import renewals as store_renewals
 from p2pchat.store.contacts import ACCEPTED, Contact, ContactState, Way
+from p2pchat.store.outbox import OutboxForm
 
 HEARD_WITHIN = 30 * DAY
 MAX_DECLINED = 1000
@@ -194,7 +195,7 @@ def joined(tx: Transaction, contact_id: bytes) -> None:
 
 def came(tx: Transaction, contact: Contact, th: bytes) -> None:
     """The other side has the session `th`, which we began: it has our first message, if it is that one's."""
-    begun = store_outbox.sessions_begun(tx.db, contact.id, store_outbox.INITIAL)
+    begun = store_outbox.sessions_begun(tx.db, contact.id, OutboxForm.INITIAL)
     if contact.state == ContactState.WAITING or not begun or th in begun:
         joined(tx, contact.id)
 
@@ -232,7 +233,7 @@ def give_up_anew(tx: Transaction, contact: Contact) -> Contact:
 
 def forget_first(tx: Transaction, contact_id: bytes) -> None:
     """Our first message is not sent any more."""
-    store_outbox.clear(tx.db, contact_id, [store_outbox.INITIAL])
+    store_outbox.clear_forms(tx.db, contact_id, OutboxForm.INITIAL)
     store_queues.deposit_no_more(tx.db, contact_id, STAMPED)
     tx.mail_of[contact_id] = None
 
@@ -287,7 +288,7 @@ def begin(tx: Transaction, contact: Contact, session: Session) -> None:
             tx.sessions.put(contact.id, replace(old, ends_at=tx.now + LINGER))
     again = contact.state == ContactState.CONTACT
     tx.sessions.admit(contact.id, session)
-    store_outbox.clear(tx.db, contact.id, [store_outbox.RENEWAL, store_outbox.REQUEST])
+    store_outbox.clear_forms(tx.db, contact.id, OutboxForm.RENEWAL, OutboxForm.REQUEST)
     state = store_renewals.get(tx.db, contact.id)
     store_renewals.put(tx.db, replace(state, wanted_at=None, unread_at=None, asked_at=None))
     contact = _take_introduction(tx, tx.change(contact.id, state=ContactState.CONTACT))

@@ -27,6 +27,7 @@ from p2pchat.store import queues as store_queues
 from p2pchat.store import renewals as store_renewals
 from p2pchat.store import sessions as store_sessions
 from p2pchat.store.contacts import ACCEPTED, ContactState
+from p2pchat.store.outbox import OutboxForm
 
 TAKEN_UP_FOR = 60 * DAY
 """For so long a text that failed at its deadline is taken up again if the clock turns out to have been ahead."""
@@ -42,7 +43,7 @@ def tick(tx: Transaction) -> None:
             store_outbox.failed(tx.db, row, tx.now)
         store_outbox.remove(tx.db, [row.pk])
     for row in expired:  # only now, since it seals again what is left
-        if row.kind == store_outbox.RENEWAL and (contact := tx.contact(row.contact)) is not None:
+        if row.form == OutboxForm.RENEWAL and (contact := tx.contact(row.contact)) is not None:
             renewal.lapsed(tx, contact, row.th or b"")
     store_outbox.forget_failed(tx.db, tx.passed - TAKEN_UP_FOR)
     until = tx.now + outbound.RETRY_FOR_MS
@@ -122,7 +123,7 @@ def _end_losers(tx: Transaction, contact_id: bytes) -> None:
     """
     live = [one for one in tx.sessions.all(contact_id) if one.ends_at is None]
     sure = sorted((one for one in live if one.confirmed), key=lambda one: one.th)
-    under_way = store_outbox.sessions_begun(tx.db, contact_id, store_outbox.INITIAL, store_outbox.RENEWAL)
+    under_way = store_outbox.sessions_begun(tx.db, contact_id, OutboxForm.INITIAL, OutboxForm.RENEWAL)
     under_way |= renewal.began_anew(store_renewals.get(tx.db, contact_id))
     losers = [one for one in live if not one.confirmed and one.th not in under_way] if sure else []
     for session in sure[1:] + losers:

@@ -37,6 +37,7 @@ from p2pchat.store import prekeys as store_prekeys
 from p2pchat.store import renewals as store_renewals
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.envelopes import SeenRow
+from p2pchat.store.outbox import OutboxForm
 from p2pchat.store.prekeys import PrekeyRow
 from p2pchat.store.renewals import RenewalRow
 
@@ -83,7 +84,7 @@ def refused(tx: Transaction, contact: Contact, envelope_name: bytes) -> None:
     if row is None or row.contact != contact.id:
         strange(tx, contact)
         return
-    if row.kind == store_outbox.RENEWAL:
+    if row.form == OutboxForm.RENEWAL:
         lapsed(tx, contact, row.th or b"")
         _ask(tx, contact)
         return
@@ -91,10 +92,10 @@ def refused(tx: Transaction, contact: Contact, envelope_name: bytes) -> None:
     if row.content is not None and sending is not None and row.th != sending.th:
         outbound.seal_one_again(tx, row, sending)  # of a session that is not used any more
         return
-    first = store_outbox.first_of(tx.db, contact.id, store_outbox.RENEWAL)
+    first = store_outbox.first_of(tx.db, contact.id, OutboxForm.RENEWAL)
     if first is not None:  # it, and not the session, may be what is missing
         _say(tx, contact, Frame(frames.INITIAL, first))
-    elif store_outbox.first_of(tx.db, contact.id, store_outbox.REQUEST) is None:
+    elif store_outbox.first_of(tx.db, contact.id, OutboxForm.REQUEST) is None:
         _ask(tx, contact)
 
 
@@ -160,7 +161,7 @@ def _ask(tx: Transaction, contact: Contact, *, new_link: bool = False) -> None:
         store_renewals.put(tx.db, state)
     if (
         contact.state != ContactState.CONTACT
-        or store_outbox.first_of(tx.db, contact.id, store_outbox.RENEWAL) is not None
+        or store_outbox.first_of(tx.db, contact.id, OutboxForm.RENEWAL) is not None
     ):
         return
     if not tx.recent(state.asked_at or 0, ANSWER_WITHIN):
@@ -243,9 +244,9 @@ def request(tx: Transaction, contact: Contact) -> None:
     queues.refresh(tx, contact)
     wanted = RenewalRequest(prekeys.bundle, queues.announced(tx, contact))
     content = encode_content(Content(wanted, tx.new_message_id(), 0, tx.now))
-    store_outbox.clear(tx.db, contact.id, [store_outbox.REQUEST])
+    store_outbox.clear_forms(tx.db, contact.id, OutboxForm.REQUEST)
     blob = seal_blob(renew_key(root), content, tx.random)
-    outbound.queue_first(tx, contact.id, store_outbox.REQUEST, blob, STANDING, tx.now + REQUEST_FOR)
+    outbound.queue_first(tx, contact.id, OutboxForm.REQUEST, blob, STANDING, tx.now + REQUEST_FOR)
     state = store_renewals.get(tx.db, contact.id)
     wanted_at = tx.now if state.wanted_at is None else state.wanted_at
     store_renewals.put(tx.db, replace(state, wanted_at=wanted_at, unread_at=None, requested_at=tx.now))
@@ -292,8 +293,8 @@ def _initiate(tx: Transaction, contact: Contact, bundle: Bundle, root: bytes, re
     blob = seal_blob(renew_key(root), message, tx.random)
     # one request, one session
     store_renewals.put(tx.db, replace(store_renewals.get(tx.db, contact.id), asked_at=None, said_at=tx.now))
-    store_outbox.clear(tx.db, contact.id, [store_outbox.RENEWAL])  # of one that did not arrive in its time
-    outbound.queue_first(tx, contact.id, store_outbox.RENEWAL, blob, fresh.th, until)
+    store_outbox.clear_forms(tx.db, contact.id, OutboxForm.RENEWAL)  # of one that did not arrive in its time
+    outbound.queue_first(tx, contact.id, OutboxForm.RENEWAL, blob, fresh.th, until)
     _replace(tx, contact, replaced, fresh)
 
 
@@ -320,9 +321,9 @@ def begun(tx: Transaction, contact: Contact, blob: bytes) -> bool:
     store_prekeys.remember(tx.db, fresh.th, contact.id, tx.now + REMEMBER_HANDSHAKE)
     store_envelopes.remember(tx.db, [SeenRow(name, contact.id, None, tx.now)])
     tx.hop_acks.setdefault(contact.id, []).append(name)
-    was_asked = store_outbox.first_of(tx.db, contact.id, store_outbox.REQUEST) is not None
+    was_asked = store_outbox.first_of(tx.db, contact.id, OutboxForm.REQUEST) is not None
     # a first message of our own is not waited for: this session is there, on both sides
-    store_outbox.clear(tx.db, contact.id, [store_outbox.RENEWAL, store_outbox.REQUEST])
+    store_outbox.clear_forms(tx.db, contact.id, OutboxForm.RENEWAL, OutboxForm.REQUEST)
     _settled(tx, contact.id)
     _replace(tx, contact, reset.session_id, fresh)
     if was_asked:  # by which they learn that it has come, whatever waits here
@@ -372,7 +373,7 @@ def arrived(tx: Transaction, contact: Contact, th: bytes) -> None:
     if not anew and any(one.ends_at is None for one in known[: [one.th for one in known].index(th)]):
         return  # a newer one has taken its place meanwhile
     _settled(tx, contact.id)
-    store_outbox.clear(tx.db, contact.id, [store_outbox.REQUEST])
+    store_outbox.clear_forms(tx.db, contact.id, OutboxForm.REQUEST)
     if session.ends_at is None and not anew:
         return
     # it was given up, or began by an invite beside one that was used

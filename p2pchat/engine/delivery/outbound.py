@@ -34,7 +34,7 @@ from p2pchat.store import meta
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store.contacts import ACCEPTED, Contact, ContactState
 from p2pchat.store.messages import MessageRow
-from p2pchat.store.outbox import OutboxRow
+from p2pchat.store.outbox import OutboxForm, OutboxRow
 
 RETRY_FOR_MS = 30 * DAY
 MAX_RECEIPTS_PER_TRANSACTION = 64 * MAX_RECEIPTS
@@ -136,23 +136,24 @@ def queue_initial(tx: Transaction, contact_id: bytes, blob: bytes, th: bytes) ->
     """
     contact = tx.contact(contact_id)
     known_until = (contact.invite_until or 0) if contact is not None else 0
-    _add_first(tx, contact_id, store_outbox.INITIAL, blob, th, max(tx.latest, known_until) + RETRY_FOR_MS)
+    _add_first(tx, contact_id, OutboxForm.INITIAL, blob, th, max(tx.latest, known_until) + RETRY_FOR_MS)
 
 
-def queue_first(tx: Transaction, contact_id: bytes, kind: int, blob: bytes, th: bytes, until: int) -> None:
+def queue_first(tx: Transaction, contact_id: bytes, form: OutboxForm, blob: bytes, th: bytes, until: int) -> None:
     """Keep what is to begin a new session, a first message or a request for one, until it has arrived or `until`; it is
     sent as the same bytes every time.
     """
-    row, pk = _add_first(tx, contact_id, kind, blob, th, until)
+    row, pk = _add_first(tx, contact_id, form, blob, th, until)
     _ready(tx, row, pk)
 
 
 def _add_first(
-    tx: Transaction, contact_id: bytes, kind: int, blob: bytes, th: bytes, until: int
+    tx: Transaction, contact_id: bytes, form: OutboxForm, blob: bytes, th: bytes, until: int
 ) -> tuple[OutboxRow, int]:
     row = OutboxRow(
         contact=contact_id,
-        kind=kind,
+        kind=None,
+        form=form,
         msg_id=None,
         content=None,
         envelope_id=envelope_id(blob),
@@ -169,7 +170,8 @@ def queue_box(tx: Transaction, invite_id: bytes, blob: bytes, until: int) -> Non
     """Keep the sealed bundle of an invite of ours for its boxes."""
     row = OutboxRow(
         contact=invite_id,
-        kind=store_outbox.BOX,
+        kind=None,
+        form=OutboxForm.BOX,
         msg_id=None,
         content=None,
         envelope_id=envelope_id(blob),
@@ -273,18 +275,18 @@ def ready(rows: Iterable[OutboxRow], pk: int | None = None) -> list[OutgoingEnve
     """Of these rows, those that are sealed, as they leave; `pk` of the one that has just been added."""
     return [
         OutgoingEnvelope(
-            row.contact, row.kind, pk or row.pk, row.envelope_id, Frame(_frame_type(row.kind), row.envelope)
+            row.contact, row.kind, pk or row.pk, row.envelope_id, Frame(_frame_type(row.form), row.envelope), row.form
         )
         for row in rows
         if row.envelope is not None and row.envelope_id is not None
     ]
 
 
-def _frame_type(kind: int) -> int:
-    return _FRAMES.get(kind, frames.ENVELOPE)
+def _frame_type(form: OutboxForm) -> int:
+    return _FRAMES.get(form, frames.ENVELOPE)
 
 
-_FRAMES = {store_outbox.RENEWAL: frames.INITIAL, store_outbox.REQUEST: frames.REQUEST}
+_FRAMES = {OutboxForm.RENEWAL: frames.INITIAL, OutboxForm.REQUEST: frames.REQUEST}
 
 
 def move(tx: Transaction, old: Contact, new: Contact) -> None:

@@ -18,7 +18,7 @@ from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
 from p2pchat.store.deposits import DepositedCopy
 from p2pchat.store.messages import MessageRow
-from p2pchat.store.outbox import OutboxRow
+from p2pchat.store.outbox import OutboxForm, OutboxRow
 
 _NOTHING = "Nothing."
 _HIDDEN = (
@@ -126,7 +126,7 @@ def is_out_of_reach(db: Database, contact: Contact) -> bool:
 
 def first_message(db: Database, contact: Contact) -> list[DepositedCopy]:
     """Where our first message to a contact lies."""
-    rows = [row for row in store_outbox.for_contact(db, contact.id) if row.kind == store_outbox.INITIAL]
+    rows = [row for row in store_outbox.for_contact(db, contact.id) if row.form == OutboxForm.INITIAL]
     return [deposit for row in rows for deposit in store_deposits.of(db, row.pk)]
 
 

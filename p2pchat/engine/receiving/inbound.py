@@ -34,6 +34,7 @@ from p2pchat.store import envelopes as store_envelopes
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store.contacts import ACCEPTED, Contact, ContactState
 from p2pchat.store.envelopes import SeenRow
+from p2pchat.store.outbox import OutboxForm
 
 HOUR = 3_600_000
 
@@ -51,7 +52,7 @@ class Taken(Enum):
     """The contact has us store too much already: it stays where it is."""
 
 
-_FIRST = frozenset({store_outbox.INITIAL, store_outbox.RENEWAL, store_outbox.REQUEST})
+_FIRST = frozenset({OutboxForm.INITIAL, OutboxForm.RENEWAL, OutboxForm.REQUEST})
 """What begins a session has no receipt: its ack says that it has arrived."""
 RETRY_ACKED = (HOUR, 6 * HOUR, 24 * HOUR)
 """An acked content whose receipt does not come is sent again after these, then daily."""
@@ -179,10 +180,10 @@ def acks(tx: Transaction, contact_id: bytes, route: Route, ids: list[bytes]) -> 
     """The contact's node has these on disk. Receipts are done with that; contents still wait for theirs."""
     done, stored = [], []
     for row in store_outbox.acked(tx.db, contact_id, ids):
-        if row.kind in _FIRST or not kind_of(row.kind).receipted:
+        if row.form in _FIRST or not kind_of(row.kind).receipted:
             done.append(row.pk)
             contact = tx.contact(contact_id)
-            if row.kind == store_outbox.RENEWAL and contact is not None:
+            if row.form == OutboxForm.RENEWAL and contact is not None:
                 renewal.arrived(tx, contact, row.th or b"")
             continue
         again_at = tx.now + RETRY_ACKED[min(row.attempts, len(RETRY_ACKED) - 1)]
@@ -214,6 +215,6 @@ def settle(tx: Transaction, owner: bytes, reached: Reached, envelope_ids: Sequen
             done.append(row.pk)
         elif row.msg_id is not None:
             stored.append(row.msg_id)
-        tx.people_changed |= row.kind == store_outbox.BOX
+        tx.people_changed |= row.form == OutboxForm.BOX
     store_outbox.remove(tx.db, done)
     contacts.advance(tx, owner, stored, DeliveryEvent.STORED, Route.MAILBOX)

@@ -31,6 +31,7 @@ from p2pchat.store import meta
 from p2pchat.store import sessions as store_sessions
 from p2pchat.store.contacts import Contact
 from p2pchat.store.database import Database, Value
+from p2pchat.store.outbox import OutboxForm
 from p2pchat.store.sessions import SessionRow
 
 Skipped = dict[tuple[int, int], bytes]
@@ -240,10 +241,11 @@ class OutgoingEnvelope:
     """A row of the outbox that is ready to leave: its frame and the id that its ack will name."""
 
     contact: bytes
-    kind: int
+    kind: int | None
     pk: int
     envelope_id: bytes
     frame: Frame
+    form: OutboxForm = OutboxForm.CONTENT
 
 
 @dataclass
