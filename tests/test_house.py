@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import p2pchat
 from p2pchat import errors
@@ -189,9 +190,15 @@ def _requirements(name: str) -> dict[str, str]:
     return wanted
 
 
-def test_dependencies_are_written_down_once() -> None:
-    listed = _project()["project"]["dependencies"]  # type: ignore[index]
-    assert sorted(listed) == sorted(_requirements("run.in").values())
+_STANDINS = sorted(path.parent for path in (ROOT / "requirements/standins").glob("*/pyproject.toml"))
+
+
+def test_dependencies_are_those_of_run_in_and_the_stand_ins_by_their_place() -> None:
+    """An installer that resolves by itself takes every stand-in from the checkout, and looks for no real one."""
+    listed = importlib.metadata.requires("p2pchat-tui") or []
+    wanted = [*_requirements("run.in").values(), *(f"{folder.name} @ {folder.as_uri()}" for folder in _STANDINS)]
+    assert sorted(listed) == sorted(wanted)
+    assert len(_STANDINS) >= 1
 
 
 _DISTRIBUTION = {
@@ -245,13 +252,27 @@ def test_dev_lock_has_the_versions_of_run_lock() -> None:
     assert pins[0] <= pins[1]
 
 
-def test_stand_in_refuses_to_work() -> None:
-    from fastecdsa import curve, keys  # type: ignore[import-untyped,unused-ignore]
+@pytest.mark.parametrize("folder", _STANDINS, ids=lambda folder: folder.name)
+def test_a_stand_in_satisfies_libp2p_and_refuses_to_work(folder: Path) -> None:
+    version = importlib.metadata.version(folder.name)
+    assert version.endswith("+standin"), "make setup installs the stand-in"
+    demanded = [Requirement(line) for line in importlib.metadata.requires("libp2p") or []]
+    assert any(version in one.specifier for one in demanded if one.name == folder.name), "nobody asks for it"
+    assert not re.search(rf"^{folder.name}==", (ROOT / "requirements/run.lock").read_text(), re.MULTILINE)
 
-    if not importlib.metadata.version("fastecdsa").endswith("+standin"):
-        pytest.fail("make setup installs the stand-in")
-    with pytest.raises(NotImplementedError):
-        keys.gen_private_key(curve.P256)
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "from fastecdsa import curve, keys; keys.gen_private_key(curve.P256)",
+        "import coincurve; coincurve.PrivateKey()",
+        "import coincurve; coincurve.PublicKey(b'')",
+        "import miniupnpc; miniupnpc.UPnP()",
+    ],
+)
+def test_whoever_uses_a_stand_in_is_told_what_it_is(use: str) -> None:
+    result = _run(sys.executable, "-c", use)
+    assert "NotImplementedError: p2pchat installs a stand-in for" in result.stderr
 
 
 # --- documents ---------------------------------------------------------------------------------------------------
