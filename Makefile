@@ -10,10 +10,10 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 # A virtual environment holds absolute paths. This file of it is named after the place of the checkout, so in a checkout
 # that was moved, renamed or copied, and where the Python it was made with is gone, the environment is made anew.
 MADE := $(VENV)/made-for-$(shell pwd -P | cksum | cut -d ' ' -f 1)
-GONE := $(shell test -x $(VENV)/bin/python || echo gone)
+GONE := $(shell test -f $(VENV)/bin/python -a -x $(VENV)/bin/python || echo gone)
 COMMAND ?= $(HOME)/.local/bin/p2pchat
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet --no-input
-CODE := setup.py p2pchat tests $(wildcard benchmarks)
+CODE := p2pchat tests $(wildcard benchmarks)
 # A test of nodes or of a screen mostly waits for them, so there is one more process for tests than there are cores.
 ALL := -n $(shell expr $$(nproc) + 1) --dist worksteal
 # What libp2p demands and nothing here calls; requirements/standins/README.md says why.
@@ -21,7 +21,7 @@ STANDINS := $(notdir $(patsubst %/pyproject.toml,%,$(wildcard requirements/stand
 UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help setup chat demo install uninstall test check lab bench attack kill churn crash fmt lock FORCE
+.PHONY: help setup chat demo install uninstall deb container test check lab bench attack kill churn crash fmt lock FORCE
 
 help: ## this list
 	@echo 'make TARGET, one of:'
@@ -49,14 +49,22 @@ uninstall: ## remove the command and .venv; profiles stay where they are
 	@rm -rf $(VENV)
 	@echo 'Removed the command and $(VENV). Profiles are in ~/.local/share/p2pchat; remove this folder to remove the rest.'
 
+deb: ## build a Debian package of this checkout into dist/; needs python3-venv of Debian
+	deploy/build-deb
+
+container: ## build the image p2pchat-relay; needs podman or docker
+	@command -v podman docker >/dev/null || { echo 'neither podman nor docker is here: apt-get install podman'; exit 1; }
+	if command -v podman >/dev/null; then podman build --format docker -t p2pchat-relay -f deploy/Containerfile .; \
+	else docker build -t p2pchat-relay -f deploy/Containerfile .; fi
+
 test: $(VENV)/dev.stamp ## run the tests but the lab; those in a real terminal only if tmux is here
 	@echo 'left out is the lab, which needs root: make lab'
 	@command -v tmux >/dev/null || echo 'no tmux here: left out are the tests marked tmux (apt-get install tmux)'
 	$(BIN)/python -m pytest $(ALL) $$(command -v tmux >/dev/null || echo "-m not(tmux)")
 
 check: $(VENV)/dev.stamp ## everything that must hold before a commit: lint, format, types, imports, tests; needs tmux
-	$(BIN)/ruff check $(CODE) requirements
-	$(BIN)/ruff format --check $(CODE) requirements
+	$(BIN)/ruff check $(CODE) requirements setup.py
+	$(BIN)/ruff format --check $(CODE) requirements setup.py
 	$(BIN)/mypy $(CODE)
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest $(ALL)
@@ -80,8 +88,8 @@ churn: $(VENV)/dev.stamp ## let 6,000 people meet at a relay and leave, and look
 	P2PCHAT_CHURN_MEETINGS=3000 $(BIN)/python -m pytest -m churn tests/test_relay_churn.py
 
 fmt: $(VENV)/dev.stamp ## format the code, and mend what the linter can mend
-	$(BIN)/ruff check --fix $(CODE) requirements
-	$(BIN)/ruff format $(CODE) requirements
+	$(BIN)/ruff check --fix $(CODE) requirements setup.py
+	$(BIN)/ruff format $(CODE) requirements setup.py
 
 lock: $(VENV)/dev.stamp ## write requirements/*.lock anew from requirements/*.in; UPGRADE=1 takes newer versions
 	$(UV) $(if $(UPGRADE),--upgrade) requirements/build.in -o requirements/build.lock
