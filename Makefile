@@ -21,7 +21,7 @@ STANDINS := $(notdir $(patsubst %/pyproject.toml,%,$(wildcard requirements/stand
 UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help setup chat demo install uninstall deb container test check lab bench attack kill churn crash fmt lock FORCE
+.PHONY: help setup chat demo install uninstall deb container test check coverage docs lab bench attack kill churn crash fmt lock FORCE
 
 help: ## this list
 	@echo 'make TARGET, one of:'
@@ -69,6 +69,16 @@ check: $(VENV)/dev.stamp ## everything that must hold before a commit: lint, for
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest $(ALL)
 
+coverage: $(VENV)/dev.stamp ## run the tests and print which lines of the program they run; needs tmux
+	@rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest $(ALL)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+docs: $(VENV)/docs.stamp ## make the guides and a reference of the code into build/site; a link that leads nowhere is an error
+	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -c docs . build/site
+	@echo 'open build/site/docs/index.html'
+
 lab: $(VENV)/dev.stamp ## people behind routers, relays that fail or lie, in network namespaces; needs root, ip and nft
 	$(BIN)/python -m pytest $(ALL) -p no:cacheprovider tests/lab
 
@@ -95,6 +105,7 @@ lock: $(VENV)/dev.stamp ## write requirements/*.lock anew from requirements/*.in
 	$(UV) $(if $(UPGRADE),--upgrade) requirements/build.in -o requirements/build.lock
 	$(UV) $(if $(UPGRADE),--upgrade) $(STANDINS:%=--no-emit-package %) requirements/run.in -o requirements/run.lock
 	$(UV) $(if $(UPGRADE),--upgrade) $(STANDINS:%=--no-emit-package %) -c requirements/run.lock requirements/dev.in -o requirements/dev.lock
+	$(UV) $(if $(UPGRADE),--upgrade) -c requirements/dev.lock requirements/docs.in -o requirements/docs.lock
 
 ifneq ($(GONE),)
 $(MADE): FORCE
@@ -123,4 +134,9 @@ $(VENV)/run.stamp: requirements/build.lock requirements/run.lock requirements/ru
 $(VENV)/dev.stamp: requirements/dev.lock $(VENV)/run.stamp
 	@echo 'installing what requirements/dev.lock names'
 	@$(PIP) install --no-deps --require-hashes --no-build-isolation --use-pep517 -r requirements/dev.lock
+	@touch $@
+
+$(VENV)/docs.stamp: requirements/docs.lock $(VENV)/dev.stamp
+	@echo 'installing what requirements/docs.lock names'
+	@$(PIP) install --no-deps --require-hashes --no-build-isolation --use-pep517 -r requirements/docs.lock
 	@touch $@
