@@ -11,6 +11,8 @@ from typing import Any
 from p2pchat import errors
 
 FILE = "config.toml"
+MAX_MIB = 1 << 30
+_KNOWN = ("listen", "keep_receiving", "contact_daily_mib", "contact_unread_mib")
 
 
 class BadConfig(errors.ProfileError):
@@ -34,11 +36,14 @@ class Settings:
     """What `config.toml` says to the node.
 
     listen: multiaddrs; none means every interface and the port kept in the profile. keep_receiving: go on without a
-    face; None where it does not say, which leaves it to the profile.
+    face; None where it does not say, which leaves it to the profile. contact_daily_mib, contact_unread_mib: how much
+    one contact may have us store in a day, and unread; 0 for as much as they like, None for the engine's default.
     """
 
     listen: tuple[str, ...] = ()
     keep_receiving: bool | None = None
+    contact_daily_mib: int | None = None
+    contact_unread_mib: int | None = None
 
 
 def profile_folder(flag: str | None, environment: Mapping[str, str]) -> Path:
@@ -114,12 +119,20 @@ def settings(folder: Path) -> Settings:
 
 def _settings(path: Path, table: Mapping[str, Any]) -> Settings:
     for key in table:
-        if key not in ("listen", "keep_receiving"):
-            raise BadConfig(f"{path} has an unknown setting {key!r}", hint="It knows listen and keep_receiving.")
+        if key not in _KNOWN:
+            hint = f"It knows {', '.join(_KNOWN[:-1])} and {_KNOWN[-1]}."
+            raise BadConfig(f"{path} has an unknown setting {key!r}", hint=hint)
     listen = table.get("listen", [])
     if not isinstance(listen, list) or not all(isinstance(address, str) for address in listen):
         raise BadConfig(f"In {path}, listen must be a list of addresses")
     keep = table.get("keep_receiving")
     if keep is not None and not isinstance(keep, bool):
         raise BadConfig(f"In {path}, keep_receiving must be true or false")
-    return Settings(tuple(listen), keep)
+    return Settings(tuple(listen), keep, _mib(path, table, _KNOWN[2]), _mib(path, table, _KNOWN[3]))
+
+
+def _mib(path: Path, table: Mapping[str, Any], key: str) -> int | None:
+    value = table.get(key)
+    if value is not None and (type(value) is not int or not 0 <= value <= MAX_MIB):
+        raise BadConfig(f"In {path}, {key} must be a whole number of MiB, 0 for no limit")
+    return value

@@ -71,6 +71,7 @@ class MailRelay:
         self.lies = Lies()
         self.answers = mailbox.DONE
         self.longest = 30 * 24
+        self.hours_wrong = 0
         self.given: list[tuple[str, bytes, bytes]] = []
         """(node, queue, blob) of every deposit, whatever became of it."""
         self._world = world
@@ -80,6 +81,11 @@ class MailRelay:
         self._place = 0
         self._held: list[tuple[bytes, bytes]] = []
         self._changed = trio.Event()
+
+    @property
+    def hour(self) -> int:
+        """What its clock says, in hours."""
+        return self._world.now() // mailbox.HOUR_MS + self.hours_wrong
 
     @property
     def address(self) -> str:
@@ -255,7 +261,9 @@ class FakeMailboxes(Mailboxes):
             if state != use.health.state:
                 came, went = state == "connected", use.health.state == "connected"
                 longest = None if there is None else there.longest
-                use.health = RelayHealth(state, self._clock(), "" if came else "it does not answer", longest)
+                problem = "" if came else "it does not answer"
+                ahead = None if there is None else there.hour - self._clock() // mailbox.HOUR_MS
+                use.health = RelayHealth(state, self._clock(), problem, longest, hours_ahead=ahead)
                 if came:
                     self._told.relay_up(peer)
                 elif went:

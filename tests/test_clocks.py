@@ -206,6 +206,25 @@ def test_doctor_and_why_compare_with_contacts(tmp_path: Path, skew: int, says: s
     run_world(tmp_path, main)
 
 
+@pytest.mark.parametrize("skew", [-3 * DAY, 3 * DAY])
+def test_doctor_believes_two_relays_and_not_one(tmp_path: Path, skew: int) -> None:
+    """Nothing is done by what relays say."""
+
+    async def main(world: World) -> None:
+        relays = [world.mailbox(f"relay {number}") for number in range(3)]
+        alice = await world.start("alice", lambda node: setattr(node, "skew", skew))
+        relays[2].hours_wrong = skew // HOUR  # like Alice's
+        says = f"3 days {'behind' if skew < 0 else 'ahead of'} what most of your relays say"
+        for relay, shown in zip(relays[::-1], (False, False, True), strict=True):
+            await alice.call("relays", add=relay.address)
+            await trio.sleep(60)
+            assert (says in str((await clock_line(alice))["detail"])) is shown
+        lines = [str(line["detail"]) for line in await alice.call("doctor") if line["check"] == "relay"]
+        assert sum("its clock says to be 3 days" in line for line in lines) == 2
+
+    run_world(tmp_path, main)
+
+
 def test_in_2106_an_invite_is_refused_with_a_reason(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice = await world.start("alice", lambda node: setattr(node, "skew", YEAR_2106))

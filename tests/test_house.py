@@ -407,7 +407,7 @@ def test_frame_types_are_those_of_the_page() -> None:
     page = (ROOT / "docs/protocol/direct.md").read_text()
     told = {int(number): name for number, name in re.findall(r"^\| (\d+) \| (\w+) \|", page, re.MULTILINE)}
     names = ["hello", "envelope", "acks", "refused", "ping", "pong", "renew", "bundle", "InitialMessage"]
-    names += ["gone", "request"]
+    names += ["gone", "request", "full"]
     values = [
         wire.HELLO,
         wire.ENVELOPE,
@@ -420,6 +420,7 @@ def test_frame_types_are_those_of_the_page() -> None:
         wire.INITIAL,
         wire.GONE,
         wire.REQUEST,
+        wire.FULL,
     ]
     assert told == dict(zip(values, names, strict=True))
 

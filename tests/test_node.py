@@ -17,7 +17,8 @@ from p2pchat import errors, node
 from p2pchat.api.codec import API_VERSION, JsonObject
 from p2pchat.engine.events import Hub
 from p2pchat.locations import Profile, ProfileGuard, noted_socket, socket_path
-from p2pchat.node import Node, Opened, Options, Parts
+from p2pchat.node import Node
+from p2pchat.parts import Opened, Options, Parts
 from tests.api.test_server import Peer, request
 from tests.conftest import run
 

@@ -10,7 +10,7 @@ import pytest
 
 from p2pchat.core.mailbox import DONE, QUEUE_FULL, TO_PUT
 from p2pchat.core.names import mailbox_name
-from p2pchat.errors import NotServed
+from p2pchat.errors import NotServed, Unreachable
 from p2pchat.net.addresses import parse_full
 from tests.processes import Place, place
 from tests.relay.boxes import Keys, blob
@@ -68,10 +68,15 @@ def test_a_hangup_reads_token_and_limits_again_and_drops_nobody(here: Place) -> 
             hang_up("nothing was changed")
             assert await alice.put(0, blob(3)) == [QUEUE_FULL]
             token.write_text("sesame")
-            settings.write_text(f'queue_blobs = 3\nconnections = 99\ntoken_file = "{token}"\n')
-            hang_up("after a restart: connections")
+            where = 'announce = ["/ip4/192.0.2.1/tcp/4001"]'
+            settings.write_text(f'queue_blobs = 3\nconnections_per_address = 1\ntoken_file = "{token}"\n{where}\n')
+            hang_up("after a restart: announce")
             assert await alice.put(0, blob(3), blob(4)) == [DONE, QUEUE_FULL]
             peer, at = parse_full(address)
+            with pytest.raises(Unreachable):  # a second connection; the first one stays
+                await two.open(peer, [at], mailbox_name(peer, b"sesame"))
+            settings.write_text(f'queue_blobs = 3\nconnections_per_address = 99\ntoken_file = "{token}"\n')
+            hang_up("were read again\n")
             with pytest.raises(NotServed):
                 await two.open(peer, [at], mailbox_name(peer, b""))
             stream = await two.open(peer, [at], mailbox_name(peer, b"sesame"))

@@ -340,7 +340,7 @@ class WorldNode:
         return [self.host, self.hidden, *self.others]
 
     def clock(self) -> int:
-        return BEGAN + round(trio.current_time() * 1000) + self.world.slept + self.skew
+        return self.world.now() + self.skew
 
     @property
     def heard(self) -> list[Json]:
@@ -471,6 +471,10 @@ class World:
     def move(self, name: str) -> None:
         """Have a node at another address from now on; it is not told."""
         self._numbers[name] = 100 + self._numbers[name]
+
+    def now(self) -> int:
+        """The true time, ms."""
+        return BEGAN + round(trio.current_time() * 1000) + self.slept
 
     async def start(self, name: str, prepare: Callable[[WorldNode], None] | None = None) -> WorldNode:
         """Start the node of a profile, made if it is new; `prepare` sees it before it runs."""

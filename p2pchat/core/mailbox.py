@@ -47,6 +47,7 @@ _HELLO_SHAPE = array(
     uint(U64),
     boolean,
     uint(U8),
+    uint(U32),
     open_end=True,
 )
 _MOST_HELLO = 256
@@ -75,7 +76,7 @@ FROM_CLIENT: dict[int, frozenset[int] | range] = {
 class Hello:
     """What a relay says of itself. `longest` in hours; `most_blobs` and `most_bytes` are a queue's quota; `crowded`:
     every deposit needs a stamp for now. `spread`: seconds among which its clients choose when to come back, where it
-    ends their connections.
+    ends their connections. `hour`: by the clock of its machine, since the epoch; 0: it does not say.
     """
 
     relay: bytes
@@ -86,6 +87,7 @@ class Hello:
     most_bytes: int
     crowded: bool = False
     spread: int = 0
+    hour: int = 0
 
 
 class Queue(NamedTuple):
@@ -238,13 +240,14 @@ def encode_hello(hello: Hello) -> bytes:
             hello.most_bytes,
             hello.crowded,
             hello.spread,
+            hello.hour,
         ]
     )
 
 
 def decode_hello(body: bytes) -> Hello:
     """The hello of a relay, or `CannotOpen`."""
-    hello = Hello(*_HELLO_SHAPE(decode(body, _MOST_HELLO))[1:9])
+    hello = Hello(*_HELLO_SHAPE(decode(body, _MOST_HELLO))[1:10])
     if hello.stamp_bits > 40:  # nobody could pay it
         raise CannotOpen
     return hello

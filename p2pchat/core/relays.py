@@ -80,6 +80,7 @@ RelayState = Literal["connected", "connecting", "unreachable", "refused"]
 class RelayHealth:
     """How it stands with a relay now: for people, never a reason to trust it. `since`: when it came to this state.
     `problem` is a clean line or empty. `longest`: the hours for which it keeps what is deposited; None before it said.
+    `hours_ahead`: how far its clock said to be ahead of ours, in hours (negative: behind); None where it did not say.
     `unwatched`: how many queues that contacts are told of are not watched there, though it answers.
     """
 
@@ -88,3 +89,4 @@ class RelayHealth:
     problem: str = ""
     longest: int | None = None
     unwatched: int = 0
+    hours_ahead: int | None = None

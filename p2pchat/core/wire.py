@@ -13,7 +13,7 @@ from typing import NamedTuple
 from p2pchat.core.envelope import BUCKETS, ID
 from p2pchat.errors import CannotOpen
 
-HELLO, ENVELOPE, ACKS, REFUSED, PING, PONG, RENEW, BUNDLE, INITIAL, GONE, REQUEST = range(11)
+HELLO, ENVELOPE, ACKS, REFUSED, PING, PONG, RENEW, BUNDLE, INITIAL, GONE, REQUEST, FULL = range(12)
 USED, EXPIRED = 1, 2
 MOST_ACKS = 256
 WRITE = 60_000
@@ -34,6 +34,7 @@ BETWEEN_NODES: Sizes = {
     INITIAL: frozenset(BUCKETS),
     GONE: frozenset({1}),
     REQUEST: frozenset(BUCKETS),
+    FULL: frozenset({0}),
 }
 _HEAD = 5
 _LONGEST = BUCKETS[-1] + 64  # the longest head that stands before a blob, with room

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import trio
 
 from p2pchat.core import delivery, wire
+from p2pchat.core.identity import safety_number, sas_words
 from p2pchat.core.invite import ROLE_RELAY, decode_invite
 from p2pchat.engine import chats, doctoring, explaining, invites, offering, outbound, people, relay_commands, views
 from p2pchat.engine.engine import Engine
@@ -250,14 +252,20 @@ async def requests(engine: Engine) -> list[Json]:
         pending = (row for row in store_sessions.for_contact(turn.db, contact_id) if row.pending)
         return next((row.created_at for row in pending), turn.now)
 
-    def asking(turn: Turn) -> list[Json]:
+    def asking(turn: Turn) -> list[tuple[Contact, bytes | None, int]]:
         return [
-            views.request(one, people.words(turn, one), asked_at(turn, one.id))
+            (one, people.words_secret(turn, one), asked_at(turn, one.id))
             for one in store_contacts.all(turn.db)
             if turn.sessions.pending(one.id) is not None and one.state != "blocked"
         ]
 
-    return await engine.submit(asking)
+    return [
+        views.request(one, await _words(engine, secret), since) for one, secret, since in await engine.submit(asking)
+    ]
+
+
+async def _words(engine: Engine, secret: bytes | None) -> str:
+    return "" if secret is None else await engine.beside(partial(sas_words, secret))
 
 
 async def accept(engine: Engine, *, contact: str) -> Json:
@@ -296,12 +304,9 @@ async def hide(engine: Engine, *, contact: str, hidden: bool = True) -> Json:
 async def verify(engine: Engine, *, contact: str, set: bool = False) -> Json:
     """The safety number; `set` says that both people compared it."""
 
-    def act(turn: Turn, one: Contact) -> Json:
-        number, verified, words = people.verify(turn, one, compared=set)
-        return {"safety_number": number, "verified": verified, "sas": words}
-
-    shown: Json = await _on_contact(engine, contact, act)
-    return shown
+    identity, verified, secret = await _on_contact(engine, contact, partial(people.verify, compared=set))
+    number = await engine.beside(partial(safety_number, engine.me.identity, identity))
+    return {"safety_number": number, "verified": verified, "sas": await _words(engine, secret)}
 
 
 async def _on_contact(engine: Engine, named: str, act: Callable[[Turn, Contact], Any]) -> Any:
@@ -449,7 +454,8 @@ async def why(engine: Engine, *, id: str) -> Json:
     def look(db: Database) -> Json:
         row = store_messages.find(db, id)
         apart = engine.clock_hints.apart(row.chat)
-        return explaining.why(db, row, store_contacts.get(db, row.chat), engine.net, apart)
+        full = engine.storage_limits.is_told_full(row.chat, engine.clock())
+        return explaining.why(db, row, store_contacts.get(db, row.chat), engine.net, apart, full=full)
 
     return await engine.read(look)
 

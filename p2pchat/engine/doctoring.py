@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
+from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
-from p2pchat.engine import copies, explaining, offering, renewal, views
+from p2pchat.engine import copies, explaining, offering, renewal, views, withholding
 from p2pchat.engine.clock_hints import spell
 from p2pchat.engine.clock_watch import HOUR
 from p2pchat.engine.ports import Relay
@@ -20,6 +22,8 @@ from p2pchat.store.database import Database
 if TYPE_CHECKING:
     from p2pchat.engine.engine import Engine
 
+MIN_HOURS_APART = 2
+"""Relays tell their hour: two that differ by one may be a minute apart."""
 _LITTLE_ROOM = 100 * 2**20
 _EARLIEST = 1_760_000_000_000  # 2025-10-09: a clock before this program was written is wrong
 
@@ -34,7 +38,7 @@ async def checks(engine: Engine) -> list[Check]:
     """Every check, in the order in which things depend on each other."""
     return [
         await _store(engine),
-        _clock(engine),
+        _clock(engine, [row.peer for row in await engine.read(store_relays.all)]),
         *await engine.read(_copies, engine),
         _listening(engine),
         _reachable(engine),
@@ -60,7 +64,27 @@ async def _store(engine: Engine) -> Check:
     return _line("store", room >= _LITTLE_ROOM, detail, "Make room: without it nothing can be sent or received.")
 
 
-def _clock(engine: Engine) -> Check:
+def _way(apart: int) -> str:
+    return "behind" if apart > 0 else "ahead of"
+
+
+def _hours_ahead(engine: Engine, relay: bytes) -> int:
+    """By how many hours the clock of a relay of ours is ahead of this one, as it says; 0 where it does not say."""
+    health = engine.net.mailboxes.relay_health().get(relay)
+    return 0 if health is None else health.hours_ahead or 0
+
+
+def _most_relays_say(engine: Engine, relays: Sequence[bytes]) -> int:
+    """By how many ms the clocks of relays are ahead of ours, where two say so and not as many say otherwise. One alone
+    may lie or be wrong.
+    """
+    hours = [_hours_ahead(engine, relay) for relay in relays]
+    apart = [one for one in hours if abs(one) >= MIN_HOURS_APART]
+    agreeing = [one for one in apart if abs(one - median_low(apart)) < MIN_HOURS_APART]
+    return median_low(agreeing) * HOUR if len(agreeing) >= 2 and 2 * len(agreeing) > len(hours) else 0
+
+
+def _clock(engine: Engine, relays: Sequence[bytes]) -> Check:
     now, watch = engine.clock(), engine.clock_watch
     detail, right = f"{views.timestamp(now)}", _EARLIEST < now < _LATEST
     if watch.behind:
@@ -69,8 +93,9 @@ def _clock(engine: Engine) -> Check:
         way = "ahead" if watch.jump.by > 0 else "back"
         detail, right = f"{detail}: it jumped {way} by {spell(watch.jump.by)} within the last hour", False
     elif abs(apart := engine.clock_hints.median()) > HOUR:
-        way = "behind" if apart > 0 else "ahead of"
-        detail, right = f"{detail}: {spell(apart)} {way} your contacts'", False
+        detail, right = f"{detail}: {spell(apart)} {_way(apart)} your contacts'", False
+    elif abs(apart := _most_relays_say(engine, relays)) > HOUR:
+        detail, right = f"{detail}: {spell(apart)} {_way(apart)} what most of your relays say", False
     return _line("clock", right, detail, _SET_CLOCK)
 
 
@@ -128,6 +153,10 @@ def _relays(db: Database, engine: Engine) -> list[Check]:
         problem = "" if health is None or not health.problem else f": {health.problem}"
         detail = f"{engine.net.mailboxes.address_of(relay)} {state}{problem}"
         hint = "What others leave for you there waits; with a second relay it comes by that one."
+        hours = _hours_ahead(engine, row.peer)
+        if abs(hours) >= MIN_HOURS_APART:
+            way = "ahead of" if hours > 0 else "behind"
+            detail += f"; its clock says to be {spell(hours * HOUR)} {way} yours"
         if unwatched:
             detail += f"; {unwatched:,} of your contacts' queues there are not watched, only read now and then"
             hint = "It gives you too few streams: with another relay fewer queues are at each."
@@ -155,6 +184,9 @@ async def _contacts(engine: Engine) -> list[Check]:
         owed = f"; {count} waiting to be delivered" if count else ""
         way = f"linked, {link}" if link else "no link, by mailbox" if engine.route(contact.id) else "no link"
         hint = "Their node may be off, or neither side can dial the other; with a relay messages reach them later."
+        if contact.id in engine.storage_limits.withheld:
+            detail = withholding.NO_ROOM.format(name=contact.name)
+            lines.append(_line("storage", False, detail, "Read the chat, or block them. config.toml sets the limits."))
         if contact.id in apart:
             way += apart[contact.id]
             hint = "Mail of those you hide from goes by relays of yours only: `p2pchat relays add` one that they use."

@@ -1,7 +1,7 @@
 """The engine: every input goes through one queue, one committer and one transaction a turn.
 
 While one turn commits, the next one's inputs gather, so that turns grow with the load and with the disk's slowness,
-without a timer. A turn is: take what waits (at most `MOST_BATCH`), compute and write all of it in one transaction,
+without a timer. A turn is: take what waits (at most `MAX_BATCH`), compute and write all of it in one transaction,
 COMMIT, and only then release what came of it: acks and envelopes to the network, events to faces, answers to callers.
 
 A function that raises one of our errors has written nothing, and fails alone. Anything else that is raised undoes the
@@ -11,19 +11,31 @@ turn; its inputs are then run one by one, so that only the guilty one is lost.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
 from p2pchat.core import wire
-from p2pchat.core.identity import Device
+from p2pchat.core.identity import Device, sas_words
 from p2pchat.core.primitives import KEY, Entropy
-from p2pchat.engine import housekeeping, offering, outbound, people, reading, relays, settings, watching
+from p2pchat.engine import (
+    housekeeping,
+    offering,
+    outbound,
+    people,
+    reading,
+    relays,
+    settings,
+    views,
+    walk,
+    watching,
+    whereabouts,
+)
 from p2pchat.engine.allowance import A_BRIEF_TURN, Allowance
 from p2pchat.engine.clock_hints import ClockHints
 from p2pchat.engine.clock_watch import ClockWatch, Monotonic
@@ -33,17 +45,20 @@ from p2pchat.engine.events import Hub
 from p2pchat.engine.flow import Flow
 from p2pchat.engine.gate import Gate
 from p2pchat.engine.ids import MessageIds
+from p2pchat.engine.inbox import Inbox, Input
 from p2pchat.engine.mail import Mail
 from p2pchat.engine.offering import Offering
 from p2pchat.engine.ports import Clock, Net
 from p2pchat.engine.presence import Presence
-from p2pchat.engine.turn import Memory, Sealed, SessionCache, Turn
+from p2pchat.engine.storage_limits import DEFAULT_LIMITS, Limits, StorageLimits
+from p2pchat.engine.turn import Memory, Request, Sealed, SessionCache, Turn
 from p2pchat.engine.whereabouts import Whereabouts
 from p2pchat.engine.worker import SMALL, Worker
 from p2pchat.errors import Busy, DatabaseDamaged, NodeError, P2PChatError, ProfileError
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
 from p2pchat.store import meta
+from p2pchat.store import sessions as store_sessions
 from p2pchat.store.database import Database
 
 if TYPE_CHECKING:
@@ -53,13 +68,9 @@ T = TypeVar("T")
 RunSync = Callable[..., Awaitable[Any]]
 Connect = Callable[[Gate, Door, Mail, trio.Nursery], Net]
 
-MOST_BATCH = 256
 HIGH_MARK = 512
 """Inputs from the network that may wait; above it links are not read."""
 MOST_CALLS = 10_000
-LAZY_AFTER = 0.05
-LAZY_MOST = 32
-"""Acks change nothing that anyone waits for: they ride on the next turn, or make one after 50 ms or 32 of them."""
 KEYS_AHEAD = 4
 A_MOMENT = 0.001
 TICK = 3600.0
@@ -70,21 +81,6 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
-class Input:
-    """One function to run in a turn, and who is told of its end. `sender`: the contact whose link it belongs to, or the
-    relay; `brief`: it does little, whatever is in the store (see `Worker`).
-    """
-
-    run: Callable[..., Any]
-    args: tuple[object, ...]
-    sender: bytes | None = None
-    brief: bool = False
-    then: Callable[[Input], object] | None = None
-    result: Any = None
-    error: BaseException | None = None
-
-
-@dataclass(eq=False)
 class Following:
     """How far one message has come, for a caller that waits: its newest state event."""
 
@@ -92,45 +88,11 @@ class Following:
     moved: trio.Event = field(default_factory=trio.Event)
 
 
-@dataclass
-class _Inbox:
-    """What waits for a turn; lazy inputs alone do not make one before `LAZY_AFTER`."""
-
-    waiting: deque[Input] = field(default_factory=deque)
-    lazy: deque[Input] = field(default_factory=deque)
-    wake: trio.Event = field(default_factory=trio.Event)
-    room: trio.Event = field(default_factory=trio.Event)
-
-    def put(self, item: Input, *, lazy: bool = False) -> None:
-        if lazy:
-            self.lazy.append(item)
-        else:
-            self.waiting.append(item)
-        if not lazy or len(self.lazy) in (1, LAZY_MOST):
-            self.wake.set()
-
-    def ready(self) -> bool:
-        return bool(self.waiting) or len(self.lazy) >= LAZY_MOST
-
-    async def take(self) -> list[Input]:
-        """Wait for inputs; acks come last, since a receipt in the same batch makes them needless."""
-        while not self.ready():
-            self.wake = trio.Event()
-            if self.lazy:
-                with trio.move_on_after(LAZY_AFTER):
-                    await self.wake.wait()
-                break
-            await self.wake.wait()
-        batch = [self.waiting.popleft() for _ in range(min(MOST_BATCH, len(self.waiting)))]
-        batch += [self.lazy.popleft() for _ in range(min(MOST_BATCH, len(self.lazy)))]
-        self.room.set()
-        return batch
-
-
 class Engine:
     """One open profile at work. `run` runs it; `call`, `submit` and `read` are how anything is asked of it.
 
     relays: addresses used in this run besides those of the profile. monotonic: see `ClockWatch`.
+    storage_limits: what one contact may have us store.
     """
 
     def __init__(
@@ -142,6 +104,7 @@ class Engine:
         run_sync: RunSync | None = None,
         relays: Sequence[str] = (),
         monotonic: Monotonic | None = None,
+        storage_limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.db = db
         self.clock = clock
@@ -155,6 +118,7 @@ class Engine:
         self.allowance = Allowance()
         self.copies = Copies()
         self.clock_hints = ClockHints()
+        self.storage_limits = StorageLimits(storage_limits)
         self.refusals: dict[bytes, int] = {}
         self.keep_receiving = settings.keep_receiving(db)
         self.offering = Offering(bool(settings.relay_for_contacts(db)))
@@ -162,7 +126,9 @@ class Engine:
         self.whereabouts = Whereabouts(self._tell_addresses)
         self._run_sync = run_sync or Worker()
         self._one_at_a_time = trio.Lock()
-        self._inbox = _Inbox()
+        self._telling = trio.Lock()
+        self._requests_in, self._requests = trio.open_memory_channel[Request](inf)
+        self._inbox = Inbox()
         self._people_changed = trio.Event()
         self._following: dict[str, Following] = {}
         self._connect = connect
@@ -198,26 +164,33 @@ class Engine:
             self._net = self._connect(self.gate, self.door, self.mail, nursery)
             self._flow = Flow(self._net, self._refill)
             self.clock_watch.look()
-            (await self._run_sync(self._look))()
+            hidden, (first, *others) = await self.read(store_contacts.hidden), await self.read(walk.order)
+            self.gate.hide(hidden)
+            if hidden:
+                self.net.hide()
             (await self._run_sync(self._look_at_invites))()
-            (await self._run_sync(self._look_at_mail))()
+            (await self._run_sync(self._look_at_mail, await self.read(store_invites.ids)))()
             nursery.start_soon(self._commit)
             nursery.start_soon(self._make_keys)
             nursery.start_soon(self._hear_again)
             nursery.start_soon(self.presence.run)
             nursery.start_soon(self.mail.run)
+            nursery.start_soon(self._tell_requests)
             await self.submit(relays.begin, [self.net.mailboxes.relay_at(written) for written in self._relays])
             await self.submit(self.copies.look)
             await self._mark_copy()
             await self.submit(housekeeping.tick)
-            await self.submit(people.resume)
-            if self.net.relayed() is None:
-                await self.submit(offering.tell_addresses)
-            else:
+            await self.submit(walk.begin, first)
+            if self.net.relayed() is not None:
                 self.whereabouts.changed()  # when relays had a moment to answer
+            elif others:
+                nursery.start_soon(self._tell_addresses)
+            else:
+                await self._tell_addresses()
             nursery.start_soon(self.whereabouts.run)
             nursery.start_soon(self._tick)
             nursery.start_soon(self.clock_watch.run, self._look_after)
+            nursery.start_soon(walk.through, others, self.submit, walk.begin)
             task_status.started()
             await trio.sleep_forever()
 
@@ -332,6 +305,14 @@ class Engine:
                 if item.then is not None:
                     item.then(item)
 
+    async def _tell_requests(self) -> None:
+        """Tell faces who asks, with the words of the handshake: these cost 45 ms each, in which turns go on."""
+        async for request in self._requests:
+            words = await self.beside(partial(sas_words, request.sas))
+            if await self.read(store_sessions.is_pending, request.th):  # it may have been answered meanwhile
+                event = views.request(request.contact, words, request.since)
+                self.events.publish({"event": "request", **event})
+
     async def _make_keys(self) -> None:
         """Keep ratchet keys ahead: made a moment after a turn that took some, when what came of it has left."""
         while True:
@@ -375,6 +356,7 @@ class Engine:
             self.clock_watch.latest,
             self.clock_watch.agreed,
             self.clock_hints,
+            self.storage_limits,
         )
         if brief:
             turn.skippable = min(turn.skippable, A_BRIEF_TURN)
@@ -424,6 +406,9 @@ class Engine:
             output()
         for contact, function, args in turn.following:
             self.post(function, *args, sender=contact)
+        for request in turn.requests:
+            if self.events.listened:  # else a face that comes asks who there is
+                self._requests_in.send_nowait(request)
         for event in turn.events:
             self.events.publish(event)
             if event["event"] == "state" and (following := self._following.get(event["id"])) is not None:
@@ -450,10 +435,8 @@ class Engine:
                 else:
                     self.net.relink(sender)
 
-    def _look(self, of: Collection[bytes] | None = None) -> Callable[[], None]:
-        """Read what hellos of these contacts, or of everybody, are checked against; the result puts it in place, once
-        it is on disk.
-        """
+    def _look(self, of: Collection[bytes]) -> Callable[[], None]:
+        """Read what hellos of these contacts are checked against; the result puts it in place, once it is on disk."""
         pairs, hidden = self.gate.read(self.db, self.me, of), store_contacts.hidden(self.db)
 
         def use() -> None:
@@ -480,11 +463,18 @@ class Engine:
         return partial(self.mail.use, watching.read(self.db, owners))
 
     def _show(self, contact: bytes) -> None:
-        self.post(people.show, contact)
+        if self.events.listened:  # else nobody is told, and a face that comes asks how everybody is reached
+            self.post(people.show, contact)
 
     async def _tell_addresses(self) -> None:
+        """Tell all contacts where they reach us; what was not told to the end is told anew."""
         try:
-            await self.submit(offering.tell_addresses)
+            async with self._telling:
+                untold = await self.submit(whereabouts.untold_addresses)
+                if untold or self.offering.wanted:
+                    tell = partial(offering.tell_addresses, addresses=untold)
+                    await walk.through(await self.read(walk.order), self.submit, tell)
+                    await self.submit(whereabouts.addresses_told, untold)
         except P2PChatError as error:  # it is asked for again every hour
             log.warning("new addresses could not be saved: %s", type(error).__name__)
 
@@ -499,6 +489,7 @@ class Engine:
         try:
             await self._mark_copy()
             await self.submit(housekeeping.tick)
+            await walk.through(await self.read(walk.order), self.submit, housekeeping.look_at)
             self.whereabouts.changed()
             await self.read(Database.checkpoint)
         except P2PChatError as error:  # a full disk now may have room in an hour

@@ -28,11 +28,17 @@ _HIDDEN = (
 )
 
 
-def why(db: Database, row: MessageRow, contact: Contact | None, net: Net, apart: int = 0) -> Json:
-    """The answer to `why`. `apart`: how far the contact's clock is ahead of ours, in ms, as far as that is known."""
+def why(
+    db: Database, row: MessageRow, contact: Contact | None, net: Net, apart: int = 0, *, full: bool = False
+) -> Json:
+    """The answer to `why`. `apart`: how far the contact's clock is ahead of ours, in ms, as far as that is known.
+    `full`: the contact's node said that it has no room for more of ours now.
+    """
     waiting = store_outbox.for_message(db, row.id) if row.sender == store_messages.ME else []
     lies = [deposit for one in waiting for deposit in store_deposits.of(db, one.pk)]
     reason, following = _why(db, row, contact, net, waiting, lies)
+    if full and contact is not None and row.state in (delivery.SAVED, delivery.STORED):
+        reason = f"{contact.name}'s node has no room for more from you now. It takes some as they read, and every hour."
     if abs(apart) >= DAY and contact is not None and net.route(contact.id) is None and waiting:
         way = "behind" if apart > 0 else "ahead of"
         reason += f" Your clock is {spell(apart)} {way} {contact.name}'s, and a link needs them within a day."

@@ -28,13 +28,12 @@ class Gate:
         self._followers: list[Callable[[Iterable[bytes]], None]] = []
 
     @staticmethod
-    def read(db: Database, me: Device, of: Collection[bytes] | None = None) -> dict[bytes, list[Pair]]:
-        """The pairs of these contacts, or of everybody: sessions that may be used, newest first, with contacts that may
-        knock; last, by what a contact with an old copy of their profile is known still.
+    def read(db: Database, me: Device, of: Collection[bytes]) -> dict[bytes, list[Pair]]:
+        """The pairs of these contacts: sessions that may be used, newest first, with contacts that may knock; last, by
+        what a contact with an old copy of their profile is known still.
         """
-        contacts = store_contacts.all(db) if of is None else [store_contacts.get(db, id) for id in of]
         pairs: dict[bytes, list[Pair]] = {}
-        for contact in contacts:
+        for contact in [store_contacts.get(db, id) for id in of]:
             if contact is None or contact.identity is None or contact.state not in ("contact", "waiting"):
                 continue
             rows = [row for row in store_sessions.for_contact(db, contact.id) if not row.pending]
@@ -46,12 +45,15 @@ class Gate:
                 pairs[contact.id].append(pair(contact.id, STANDING, root, me.identity, contact.identity))
         return pairs
 
-    def use(self, pairs: dict[bytes, list[Pair]], hidden: frozenset[bytes], of: Collection[bytes] | None) -> None:
-        """Check hellos of these contacts, or of everybody, against these from now on; those are hidden."""
+    def hide(self, hidden: frozenset[bytes]) -> None:
+        """These contacts are hidden: known of everybody before anything is done for the first."""
+        self._hidden = hidden
+
+    def use(self, pairs: dict[bytes, list[Pair]], hidden: frozenset[bytes], of: Collection[bytes]) -> None:
+        """Check hellos of these contacts against these from now on; those are hidden."""
         old = self._pairs
-        read = old.keys() | pairs.keys() if of is None else of
-        changed = {one for one in read if old.get(one) != pairs.get(one)} | self._hidden ^ hidden
-        for one in read:
+        changed = {one for one in of if old.get(one) != pairs.get(one)} | self._hidden ^ hidden
+        for one in of:
             if one in pairs:
                 old[one] = pairs[one]
             else:

@@ -5,12 +5,13 @@ What ends at a deadline ends by `turn.passed`, which a clock that jumped does no
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from p2pchat.core import content as contents
 from p2pchat.core import delivery
 from p2pchat.core.session import DAY, LINGER
-from p2pchat.engine import invites, offering, outbound, people, queues, renewal
+from p2pchat.engine import invites, offering, outbound, people, queues, renewal, withholding
 from p2pchat.engine.clock_watch import Jump
 from p2pchat.engine.turn import Turn
 from p2pchat.store import contacts as store_contacts
@@ -48,10 +49,12 @@ def tick(turn: Turn) -> None:
         invites.ended(turn, invite)
     store_prekeys.expire(turn.db, turn.passed, turn.now)
     store_envelopes.expire(turn.db, turn.passed)
-    for contact_id in dict.fromkeys([*store_sessions.rivals(turn.db), *store_outbox.astray(turn.db)]):
+    for contact_id in store_sessions.rivals(turn.db):
         contact = turn.contact(contact_id)
         if contact is not None and contact.state == "contact":
             _end_losers(turn, contact_id)
+    turn.storage_limits.look_at_disk(turn.db)
+    withholding.look_again(turn)
     renewal.look_after(turn)
     turn.sessions.write()
     for contact_id in store_sessions.expire(turn.db, turn.passed):
@@ -59,14 +62,24 @@ def tick(turn: Turn) -> None:
         turn.pairs_of.add(contact_id)
     turn.sessions.forget()
     turn.offers_changed = True  # what is remembered of invites that are gone ends too
-    offering.settle(turn)
     if turn.agreed and lasting(turn, "prekeys_ahead_since", invites.rotated_ahead(turn)):
         invites.redate_rotation(turn)
     invites.rotation(turn)
     turn.mail_of.update(dict.fromkeys(store_queues.expire(turn.db, turn.passed)))
     queues.take_up(turn)
-    for each in store_contacts.all(turn.db):
-        people.tell_queues(turn, each)
+
+
+def look_at(turn: Turn, contact_ids: Collection[bytes]) -> None:
+    """The part of the look that asks about every contact, for these: see `walk`."""
+    for contact_id in contact_ids:
+        contact = store_contacts.get(turn.db, contact_id)  # not remembered: all of them are looked at
+        if contact is None:
+            continue
+        if contact.state == "contact" and store_outbox.astray(turn.db, contact_id):
+            _end_losers(turn, contact_id)
+        renewal.look_at(turn, contact)
+        people.tell_queues(turn, contact)
+    offering.settle(turn, contact_ids)
 
 
 def lasting(turn: Turn, key: str, present: bool) -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from enum import Enum, auto
 
 from p2pchat.core import content as contents
 from p2pchat.core import delivery, wire
@@ -22,7 +23,7 @@ from p2pchat.core.content import Content, decode_content, read_profile
 from p2pchat.core.envelope import envelope_id
 from p2pchat.core.prekeys import open_bundle
 from p2pchat.core.wire import Frame
-from p2pchat.engine import offering, people, renewal, views
+from p2pchat.engine import offering, people, renewal, views, withholding
 from p2pchat.engine.deposits import KEEP_HOURS
 from p2pchat.engine.turn import Skipping, Turn
 from p2pchat.errors import CannotOpen
@@ -38,6 +39,21 @@ from p2pchat.store.messages import MessageRow
 HOUR = 3_600_000
 MAILBOX = "mailbox"
 """The route of what lay at a relay."""
+
+
+class Taken(Enum):
+    """What became of something that a contact sent."""
+
+    YES = auto()
+    """It is on disk with this turn, or was before."""
+    UNREADABLE = auto()
+    """No session opens it."""
+    LATER = auto()
+    """It costs more than this turn may: it has to wait for another."""
+    NO_ROOM = auto()
+    """The contact has us store too much already: it stays where it is."""
+
+
 _DONE_AT_ACK = frozenset({contents.RECEIPT, store_outbox.INITIAL, store_outbox.RENEWAL, store_outbox.REQUEST})
 RETRY_ACKED = (HOUR, 6 * HOUR, 24 * HOUR)
 """An acked content whose receipt does not come is sent again after these, then daily."""
@@ -62,52 +78,61 @@ def frame(turn: Turn, contact_id: bytes, th: bytes, route: str, one: Frame) -> N
         turn.after(turn.net.send, contact.id, [Frame(wire.REFUSED, envelope_id(one.body))])
     elif one.type == wire.REQUEST:
         renewal.requested(turn, contact, one.body)
+    elif one.type == wire.FULL:
+        turn.storage_limits.told_full(contact.id, turn.now)
 
 
 def envelope(turn: Turn, contact: Contact, th: bytes, route: str, one: Frame) -> None:
     """One envelope from a contact on a link."""
     name = envelope_id(one.body)
     taken = _take(turn, contact, route, name, one.body)
-    if taken is None:
+    if taken is Taken.LATER:
         turn.later(contact.id, frame, contact.id, th, route, one)
-    elif not taken:
+    elif taken is Taken.UNREADABLE:
         renewal.strange(turn, contact)
         turn.after(turn.net.send, contact.id, [Frame(wire.REFUSED, name)])
 
 
-def mailed(turn: Turn, contact_id: bytes, blob: bytes) -> bool:
+def mailed(turn: Turn, contact_id: bytes, blob: bytes) -> Taken:
     """One blob from the queue of a contact at a relay: an envelope, the first message of a renewed session, or a
-    request for one. A relay can put anything there; what is none of these is dropped, and noted. False where it has to
-    wait for another turn.
+    request for one. A relay can put anything there; what is none of these is dropped, and noted: so it is never
+    `UNREADABLE`.
     """
     contact = turn.contact(contact_id)
     if contact is None or contact.state not in ("contact", "waiting"):
-        return True
+        return Taken.YES
     taken = _take(turn, contact, MAILBOX, envelope_id(blob), blob)
-    if taken is None:
-        return False
-    if not taken:
+    if taken in (Taken.LATER, Taken.NO_ROOM):
+        return taken
+    if taken is Taken.UNREADABLE:
         if not renewal.begun(turn, contact, blob) and not renewal.requested(turn, contact, blob):
             renewal.unread(turn, contact)
     elif not turn.recent(contact.heard_at or 0, HOUR):
         store_contacts.heard(turn.db, contact_id, turn.now)
         turn.forget_contact(contact_id)
-    return True
+    return Taken.YES
 
 
-def _take(turn: Turn, contact: Contact, route: str, name: bytes, blob: bytes) -> bool | None:
-    """Whether an envelope was taken, now or before; None if it has to wait for the next turn."""
+def _take(turn: Turn, contact: Contact, route: str, name: bytes, blob: bytes) -> Taken:
+    """Take an envelope, if it is one."""
+    if not withholding.has_room(turn, contact, len(blob)):  # before it is opened: nothing of it is known then
+        withholding.withhold(turn, contact, linked=route != MAILBOX)
+        return Taken.NO_ROOM
     skipping = Skipping(turn, contact.id)
     opened = turn.sessions.open(contact.id, blob, turn.entropy, skipping)
     if opened is None:
-        return None if skipping.later else _taken_before(turn, contact, route, name)
+        if skipping.later:
+            return Taken.LATER
+        return Taken.YES if _taken_before(turn, contact, route, name) else Taken.UNREADABLE
     turn.sessions.keep(contact.id, opened[1], turn.now)
     turn.hop_acks.setdefault(contact.id, []).append(name)
     try:
         content = decode_content(opened[1].content)
     except CannotOpen:  # sealed by the contact, and senseless: to refuse it would only make it come again
         store_envelopes.remember(turn.db, [SeenRow(name, contact.id, None, turn.now)])
-        return True
+        turn.storage_limits.spend(contact.id, 0, turn.now, unread=False)
+        return Taken.YES
+    turn.storage_limits.spend(contact.id, len(opened[1].content), turn.now, unread=content.type == contents.TEXT)
     receipted = content.type != contents.RECEIPT
     later = receipted and _tells_later(turn, contact, route)
     owed = content.message_id if receipted else None
@@ -125,7 +150,7 @@ def _take(turn: Turn, contact: Contact, route: str, name: bytes, blob: bytes) ->
     turn.clock_hints.written(contact.id, content.sent_at, turn.now)
     if (effect := _EFFECTS.get(content.type)) is not None:
         effect(turn, contact, content, route)
-    return True
+    return Taken.YES
 
 
 def _tells_later(turn: Turn, contact: Contact, route: str) -> bool:

@@ -48,7 +48,7 @@ from p2pchat.core.session import DAY, Session
 from p2pchat.engine import introductions, names, outbound, people, queues, views
 from p2pchat.engine.introductions import Introduction
 from p2pchat.engine.ports import Relay
-from p2pchat.engine.turn import Turn
+from p2pchat.engine.turn import Request, Turn
 from p2pchat.errors import CannotOpen, NotNow, UsageError
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import envelopes as store_envelopes
@@ -375,7 +375,7 @@ def _welcome(turn: Turn, contact: Contact, session: Session, introduction: Intro
     if newcomer and not row.ask:
         people.begin(turn, contact, session)
     elif before is None:
-        turn.event("request", **views.request(contact, people.words(turn, contact), turn.now))
+        turn.requests.append(Request(contact, session.th, session.sas, turn.now))
 
 
 def answer(turn: Turn, contact_id: bytes, blob: bytes) -> bytes | None:

@@ -19,6 +19,7 @@ from p2pchat.core.primitives import KEY, sign_public
 from p2pchat.engine import inbound, invites, outbound
 from p2pchat.engine.alarm import Alarms
 from p2pchat.engine.deposits import Deposits
+from p2pchat.engine.inbound import Taken
 from p2pchat.engine.ports import OwnQueue, Relay, TheirQueue
 from p2pchat.engine.queues import Source
 from p2pchat.engine.turn import Sealed, Turn
@@ -82,6 +83,7 @@ class Mail:
         self._nobodys = OwnQueue(engine.entropy.random(KEY), sign_public(engine.entropy.random(KEY)))
         self._watched: dict[bytes, Watched] = {}
         self._inlets: dict[bytes, dict[Place, Inlet]] = {}
+        self._ours: Mapping[bytes, Relay] = {}
         self._taken: dict[Place, Taking] = {}
         self._turn = 0
         self._stalled: set[bytes] = set()
@@ -94,6 +96,7 @@ class Mail:
     def use(self, known: Known) -> None:
         """Watch and deposit as the store says from now on."""
         inlets, outlets = dict(known.inlets), dict(known.outlets)
+        self._ours = known.ours
         if known.whole:
             for owner in self._inlets.keys() - inlets.keys() - {NOBODY}:
                 inlets[owner] = ()
@@ -101,7 +104,7 @@ class Mail:
                 outlets[owner] = ()
         changes: dict[bytes, _Change] = {}
         for owner, some in inlets.items():
-            self._change(owner, some, changes)
+            self._change(owner, () if owner in self._engine.storage_limits.withheld else some, changes)
         self._change(NOBODY, self._for_nobody(known.ours), changes)
         owners = self.deposits.owners
         for owner, ways in outlets.items():
@@ -123,8 +126,17 @@ class Mail:
                 changes.setdefault(name, _Change()).add(qid, relay=inlet.relay)
         for name, qid in before:
             del self._watched[name].queues[qid], self._watched[name].sources[qid]
-            self._taken.pop((name, qid), None)
+            if owner not in self._engine.storage_limits.withheld:  # else it is where we go on
+                self._taken.pop((name, qid), None)
             changes.setdefault(name, _Change()).drop.append(qid)
+
+    def _withhold(self, contact: bytes) -> None:
+        """Leave at relays what is there of a contact, until the store is read again for them."""
+        if contact in self._inlets:
+            changes: dict[bytes, _Change] = {}
+            self._change(contact, (), changes)
+            self._change(NOBODY, self._for_nobody(self._ours), changes)
+            self._tell(changes)
 
     def _for_nobody(self, ours: Mapping[bytes, Relay]) -> list[Inlet]:
         """A relay of ours without a queue gets one that nobody knows: so we hear how it does."""
@@ -274,6 +286,9 @@ class Mail:
                 else:
                     taking.off.add(place)
             self._engine.net.mailboxes.taken(name, qid, taking.on_disk)
+        for contact in turn.withheld:
+            if contact in self._engine.storage_limits.withheld:
+                self._withhold(contact)
 
     def _release(self, contact: bytes, sealed: Sequence[Sealed], *, receipts: bool) -> None:
         if self._engine.net.route(contact) is not None:
@@ -363,13 +378,13 @@ class _Change:
 
 
 def _take(turn: Turn, source: Source, name: bytes, qid: bytes, place: int, blob: bytes) -> None:
-    done = True
+    taken = Taken.YES
     if source.kind == "contact":
-        done = inbound.mailed(turn, source.owner, blob)
+        taken = inbound.mailed(turn, source.owner, blob)
     elif source.kind == "invite":
         invites.mailed(turn, source.owner, blob)
     else:
         invites.boxed(turn, source.owner, name[:KEY], blob)
-    turn.taken.setdefault((name, qid), {})[place] = done
-    if not done:  # until then it is in memory only, and the relay keeps it
+    turn.taken.setdefault((name, qid), {})[place] = taken is Taken.YES
+    if taken is Taken.LATER:  # until then it is in memory only, and the relay keeps it
         turn.later(name, _take, source, name, qid, place, blob)

@@ -15,7 +15,7 @@ import trio
 from p2pchat.core import content as contents
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.primitives import KEY
-from p2pchat.engine import outbound, people, relays, settings
+from p2pchat.engine import outbound, people, relays, settings, whereabouts
 from p2pchat.engine.ports import Relay
 from p2pchat.engine.turn import Turn
 from p2pchat.errors import NotNow
@@ -105,10 +105,10 @@ def token(db: Database) -> bytes:
     return meta.get(db, _TOKEN) or b""
 
 
-def tell_addresses(turn: Turn) -> None:
-    """Tell every contact where they reach us now, as themselves and as a relay."""
-    people.tell_addresses(turn)
-    settle(turn)
+def tell_addresses(turn: Turn, contact_ids: Collection[bytes], addresses: whereabouts.Addresses) -> None:
+    """Tell these contacts where they reach us now, as themselves and as a relay."""
+    whereabouts.tell_addresses(turn, addresses, contact_ids)
+    settle(turn, contact_ids)
 
 
 def settle(turn: Turn, of: Collection[bytes] | None = None) -> None:

@@ -14,7 +14,6 @@ from dataclasses import replace
 from p2pchat.core import content as contents
 from p2pchat.core import delivery
 from p2pchat.core.content import Announced, Profile, newest_message_id
-from p2pchat.core.identity import safety_number, sas_words
 from p2pchat.core.invite import ROLE_NODE, Invite, decode_invite, hello_key, invite_id, read_invite
 from p2pchat.core.mailbox import STAMPED
 from p2pchat.core.primitives import KEY, equal
@@ -35,7 +34,6 @@ from p2pchat.store import renewals as store_renewals
 from p2pchat.store.contacts import Contact, Way
 
 HEARD_WITHIN = 30 * DAY
-TELL_AGAIN_AFTER = 7 * DAY
 MAX_DECLINED = 1000
 """Identities remembered as declined, for each invite."""
 
@@ -140,15 +138,19 @@ def reach(turn: Turn, contact: Contact) -> None:
     turn.after(turn.net.reach, contact.id, ways)
 
 
-def resume(turn: Turn) -> None:
-    """At the start: dial whom we owe something or heard of lately, knock again where an invite was not settled."""
-    owed = store_outbox.pending_contacts(turn.db)
-    for contact in store_contacts.all(turn.db):
+def resume(turn: Turn, contact_ids: Iterable[bytes]) -> None:
+    """At the start: of these, dial whom we owe something or heard of lately, knock again where an invite was not
+    settled.
+    """
+    for contact_id in contact_ids:
+        contact = store_contacts.get(turn.db, contact_id)  # not remembered: all of them are asked for
+        if contact is None:
+            continue
         if contact.invite is not None:
             knock(turn, contact, decode_invite(contact.invite))
         if contact.identity is not None and contact.state in ("contact", "waiting"):
             heard = contact.heard_at or contact.created_at
-            if contact.id in owed or heard + HEARD_WITHIN > turn.passed:
+            if heard + HEARD_WITHIN > turn.passed or store_outbox.is_owed(turn.db, contact_id):
                 reach(turn, contact)
 
 
@@ -365,23 +367,25 @@ def hide(turn: Turn, contact: Contact, *, hidden: bool) -> Contact:
     return changed
 
 
-def verify(turn: Turn, contact: Contact, *, compared: bool) -> tuple[str, bool, str]:
-    """(safety number, verified, eight words) of a contact; `compared` marks it as verified."""
+def verify(turn: Turn, contact: Contact, *, compared: bool) -> tuple[bytes, bool, bytes | None]:
+    """(identity, verified, secret of the words) of a contact; `compared` marks it as verified."""
     if contact.identity is None:
         raise NotNow(f"{contact.name} has not answered yet", hint="There is nothing to compare before that.")
     if compared and not contact.verified:
         contact = turn.change(contact.id, verified=True)
         turn.event("contact", **views.contact(contact, turn.route(contact.id)))
     assert contact.identity is not None
-    return safety_number(turn.me.identity, contact.identity), contact.verified, words(turn, contact)
+    return contact.identity, contact.verified, words_secret(turn, contact)
 
 
-def words(turn: Turn, contact: Contact) -> str:
-    """The eight words of the handshake with a contact or a requester."""
+def words_secret(turn: Turn, contact: Contact) -> bytes | None:
+    """What the eight words of the handshake with a contact or a requester are made of, which takes long: not in a turn.
+    None where there is no session.
+    """
     session = turn.sessions.pending(contact.id) or turn.sessions.sending(contact.id)
     if session is None:
         session = next(iter(turn.sessions.all(contact.id)), None)
-    return "" if session is None else sas_words(session.sas)
+    return None if session is None else session.sas
 
 
 def told(turn: Turn, contact: Contact, message_id: bytes, profile: Profile) -> Contact:
@@ -474,20 +478,3 @@ def tell_queues(turn: Turn, contact: Contact) -> None:
     told = contact.state == "contact" or (contact.state == "waiting" and contact.identity is not None)
     if told and queues.refresh(turn, contact):
         outbound.queue(turn, contact, contents.QUEUES, contents.queues_payload(queues.announced(turn, contact)))
-
-
-def tell_addresses(turn: Turn) -> None:
-    """Tell every contact where they reach us now, if that changed since they were told, and once a week all the same:
-    news that somebody ignored once, since a clock was wrong, must not be lost for good.
-    """
-    for hidden, key in ((False, "ways_told"), (True, "hidden_ways_told")):
-        ways = turn.net.ways(hidden=hidden)
-        told_before = b"".join(peer + address for peer, address in ways)
-        told_lately = turn.recent(meta.get_int(turn.db, f"{key}_at"), TELL_AGAIN_AFTER)
-        if not ways or (told_lately and meta.get(turn.db, key) == told_before):
-            continue
-        meta.put(turn.db, key, told_before)
-        meta.put_int(turn.db, f"{key}_at", turn.now)
-        for contact in store_contacts.all(turn.db):
-            if contact.state == "contact" and contact.hidden == hidden:
-                outbound.queue(turn, contact, contents.ADDRESSES, [[list(way) for way in ways]])

@@ -8,7 +8,7 @@ without telling is never told later.
 from __future__ import annotations
 
 from p2pchat.core import content as contents
-from p2pchat.engine import outbound, settings
+from p2pchat.engine import outbound, settings, withholding
 from p2pchat.engine.turn import Turn
 from p2pchat.store import chats as store_chats
 from p2pchat.store.chats import Unread
@@ -20,6 +20,8 @@ def read(turn: Turn, contact: Contact, up_to: int | None) -> Unread:
     ids = store_chats.read(turn.db, contact.id, up_to, turn.now)
     if ids:
         turn.unread[contact.id] = None
+        turn.storage_limits.recount(contact.id)
+        withholding.look_again(turn, contact.id)
     if ids and settings.read_receipts(turn.db):
         turn.read.setdefault(contact.id, []).extend(ids)
     return store_chats.unread(turn.db, contact.id)

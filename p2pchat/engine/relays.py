@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace as changed
 
 from p2pchat.engine import people
 from p2pchat.engine.ports import Relay, RelayHealth
@@ -27,8 +28,10 @@ def use(turn: Turn, relay: Relay, *, kept: bool = True) -> None:
     if known is not None:
         addresses += tuple(address for address in known.addresses if address not in addresses)
         kept |= known.kept
-    store_relays.put(turn.db, RelayRow(relay.peer, addresses[:MOST_ADDRESSES], relay.token, kept, turn.now))
-    _changed(turn)
+    row = RelayRow(relay.peer, addresses[:MOST_ADDRESSES], relay.token, kept, turn.now)
+    store_relays.put(turn.db, row)
+    if known is None or changed(known, added_at=turn.now) != row:  # else nothing changes for any contact
+        _changed(turn)
 
 
 def add(turn: Turn, relay: Relay, health: RelayHealth | None, *, replace: bool) -> None:

@@ -134,10 +134,17 @@ def look_after(turn: Turn) -> None:
                 _ask(turn, contact)
         elif not turn.recent(state.requested_at or 0, REQUEST_EVERY):
             request(turn, contact)
-    for contact_id in store_outbox.unacked(turn.db, turn.now - ANSWER_WITHIN):
-        contact = turn.contact(contact_id)
-        if contact is not None and contact.state == "contact" and turn.net.route(contact_id) is not None:
-            strange(turn, contact)
+
+
+def look_at(turn: Turn, contact: Contact) -> None:
+    """A link on which nothing was ever acked is one whose other end cannot open what we send."""
+    if (
+        contact.state == "contact"
+        and turn.net.route(contact.id) is not None
+        and not turn.storage_limits.is_told_full(contact.id, turn.now)
+        and store_outbox.has_unacked(turn.db, contact.id, turn.now - ANSWER_WITHIN)
+    ):
+        strange(turn, contact)
 
 
 # --- over a link ------------------------------------------------------------------------------------------------------

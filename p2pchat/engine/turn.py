@@ -21,6 +21,7 @@ from p2pchat.engine.allowance import A_TURN, Allowance
 from p2pchat.engine.clock_hints import ClockHints
 from p2pchat.engine.ids import MessageIds
 from p2pchat.engine.ports import Net
+from p2pchat.engine.storage_limits import StorageLimits
 from p2pchat.errors import CannotOpen, NoSuchContact
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
@@ -279,6 +280,16 @@ class Memory:
             kept.clear()
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Who asks, in which session, since when; `sas` is what the words of the handshake are made of."""
+
+    contact: Contact
+    th: bytes
+    sas: bytes
+    since: int
+
+
 @dataclass
 class Turn:
     """What a function of the engine works with. `now` is the same for the whole turn. `listened`: a face wants events.
@@ -286,7 +297,8 @@ class Turn:
     `receipts` and `read` are ids of contents that contacts are told of at the turn's end: received, read. `owing` are
     contacts who are told later, since it goes by a relay, `told` those whose time has come. `unread` are chats of which
     something else is unread now. `taken`: of what came from a (mailbox, queue), by place, whether it is on disk with
-    this turn, or was put off. `pairs_of`: contacts whose sessions, state or hiding
+    this turn, or was put off. `withheld`: contacts whose mail has to
+    wait for room. `pairs_of`: contacts whose sessions, state or hiding
     changed; `mail_of`: contacts and invites whose queues changed; `mail_changed`: those of all did.
     `route`: how a message to a contact would travel. `passed`, `latest`, `agreed`: see `clock_watch`; what ends at a
     deadline ends by `passed`, never by `now`.
@@ -309,11 +321,13 @@ class Turn:
     latest: int = -1
     agreed: bool = True
     clock_hints: ClockHints = field(default_factory=ClockHints)
+    storage_limits: StorageLimits = field(default_factory=StorageLimits)
     sealable: int = field(default_factory=lambda: SEAL_A_TURN)
     skippable: int = field(default_factory=lambda: A_TURN)
     following: list[tuple[bytes, Callable[..., object], tuple[object, ...]]] = field(default_factory=list)
     outputs: list[Callable[[], object]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     sealed: list[Sealed] = field(default_factory=list)
     hop_acks: dict[bytes, list[bytes]] = field(default_factory=dict)
     receipts: dict[bytes, list[bytes]] = field(default_factory=dict)
@@ -327,6 +341,7 @@ class Turn:
     mail_changed: bool = False
     mail_of: dict[bytes, None] = field(default_factory=dict)
     taken: dict[tuple[bytes, bytes], dict[int, bool]] = field(default_factory=dict)
+    withheld: dict[bytes, None] = field(default_factory=dict)
 
     def after(self, output: Callable[..., object], *args: object) -> None:
         """Run `output(*args)` once this turn is on disk."""

@@ -22,8 +22,10 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
-from collections.abc import Collection, Iterable, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import TypeAlias
 
 import base58
@@ -423,14 +425,43 @@ def from_outside(here: str, there: str) -> bool:
 # --- our own ------------------------------------------------------------------------------------------------------
 
 
-def interfaces() -> tuple[Interface, ...]:
-    """Every address of every network interface, as the system lists them."""
+INTERFACES_SECONDS = 5.0
+"""For so long a list of the network interfaces is used: the system takes a millisecond to make one, which is as much as
+the rest of a dial.
+"""
+
+
+def _list_interfaces() -> tuple[Interface, ...]:
     found = []
     for adapter in ifaddr.get_adapters():
         for entry in adapter.ips:
             text = entry.ip if isinstance(entry.ip, str) else entry.ip[0]
             found.append(Interface(adapter.name, ipaddress.ip_address(text.partition("%")[0]), entry.network_prefix))
     return tuple(found)
+
+
+class Interfaces:
+    """Every address of every network interface, as the system lists them; at most `INTERFACES_SECONDS` old."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        ask: Callable[[], tuple[Interface, ...]] = _list_interfaces,
+    ) -> None:
+        self._clock = clock
+        self._ask = ask
+        self._listed: tuple[Interface, ...] = ()
+        self._until = -inf
+
+    def __call__(self) -> tuple[Interface, ...]:
+        """List them."""
+        if self._clock() >= self._until:
+            self._listed = self._ask()
+            self._until = self._clock() + INTERFACES_SECONDS
+        return self._listed
+
+
+interfaces = Interfaces()
 
 
 def found_here(ours: Iterable[str], machine: Sequence[Interface] | None = None) -> tuple[Interface, ...]:

@@ -51,14 +51,18 @@ class Pool:
     """
 
     def __init__(self, total: int, each: int, more: Mapping[str, int] | None = None) -> None:
-        share = total // _NEWCOMERS_SHARE
-        self._all = PlaceSums(total, each, more)
-        self._proven_sums = PlaceSums(total - share, each - each // _NEWCOMERS_SHARE, more)
-        self._max_unproven = total - total // _UNPROVEN_SHARE
+        self._all, self._proven_sums = PlaceSums(total, each, more), PlaceSums(total, each, more)
+        self.resize(total, each)
         self._unproven = _Tree()
         self._proven = _Tree()
         self.refused = dict.fromkeys(REFUSALS, 0)
         self.evicted = 0
+
+    def resize(self, total: int, each: int) -> None:
+        """So many slots there are from now on; who has one keeps it."""
+        self._all.resize(total, each)
+        self._proven_sums.resize(total - total // _NEWCOMERS_SHARE, each - each // _NEWCOMERS_SHARE)
+        self._max_unproven = total - total // _UNPROVEN_SHARE
 
     @property
     def taken(self) -> int:

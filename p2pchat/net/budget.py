@@ -7,18 +7,21 @@ stay below their limit cannot have more than these. Whoever is in debt is read l
 for long is ended. An account that has proven something has a larger budget of its own.
 
 `Turns` gives the loop back: parsing goes on for a slice of `SLICE` units, or until the loop's turn has become long;
-then others have their turn, first come, first served.
+then others have their turn: first who comes from where little was asked for (`fairness`).
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import time
 from collections import OrderedDict
 
 import trio
 from libp2p.io.exceptions import ConnectionClosedError
+
+from p2pchat.net.fairness import FairQueue
 
 RECEIVE = 15
 """Units for taking bytes from a socket once. (A unit is a microsecond.)"""
@@ -40,9 +43,12 @@ BYTES_A_UNIT = 40
 SLICE = 250
 """Units of one connection after which others have a turn,"""
 SHORT_SLICE = 100
-"""and after which they have one where this turn of the loop has lasted long: a message or two are always taken."""
+"""and after which they have one where this turn of the loop has lasted long: a message or two are always taken. A
+connection that has not used what every account begins with has no such short ones: each turn more is a tenth of what
+its message costs."""
 MAX_TURN_SECONDS = 0.002
 """How long a turn of the loop may have lasted when parsing still goes on in it."""
+_SHARE_SECONDS = 0.1  # over which the busy share of the loop is averaged
 _THROUGH = 4  # tasks let through in one turn once it has become long
 
 START = 5_000
@@ -103,7 +109,10 @@ class Turns(trio.abc.Instrument):
         self._began = time.perf_counter()
         self._longest = [0.0, 0.0]  # of this half minute and the one before
         self._half_minute = 0
-        self._waiting = trio.lowlevel.ParkingLot()
+        self._idle_since = self._began
+        self.busy_share = 0.0
+        """Of the time lately: how much of it the loop worked."""
+        self._waiting: FairQueue[trio.Event] = FairQueue()
         self._letting_through = False
 
     @property
@@ -120,10 +129,14 @@ class Turns(trio.abc.Instrument):
     def after_io_wait(self, timeout: float) -> None:
         """A turn begins. (Called by trio.)"""
         self._began = time.perf_counter()
+        self.busy_share *= math.exp((self._idle_since - self._began) / _SHARE_SECONDS)
 
     def before_io_wait(self, timeout: float) -> None:
         """A turn ends."""
-        self._count(time.perf_counter() - self._began)
+        self._idle_since = time.perf_counter()
+        took = self._idle_since - self._began
+        self.busy_share = 1 - (1 - self.busy_share) * math.exp(-took / _SHARE_SECONDS)
+        self._count(took)
 
     def _count(self, took: float) -> None:
         half_minute = int(time.perf_counter() / 30)
@@ -133,20 +146,23 @@ class Turns(trio.abc.Instrument):
         if took > self._longest[0]:
             self._longest[0] = took
 
-    async def next(self) -> None:
-        """Wait for a turn that has room, in the order of arrival."""
+    async def next(self, place: str) -> None:
+        """Wait for a turn that has room. Every place has the same share of them."""
         if not self._letting_through and not self.late:
             await trio.lowlevel.checkpoint()
             return
         if not self._letting_through:
             self._letting_through = True
             trio.lowlevel.spawn_system_task(self._let_through)
-        await self._waiting.park()
+        event = trio.Event()
+        self._waiting.put(place, event)
+        await event.wait()
 
     async def _let_through(self) -> None:
         try:
             while self._waiting:
-                self._waiting.unpark(count=_THROUGH)
+                for _ in range(min(_THROUGH, len(self._waiting))):
+                    self._waiting.take().set()
                 await trio.lowlevel.checkpoint()
         finally:
             self._letting_through = False
@@ -195,23 +211,38 @@ class Account:
     place: where it comes from (`addresses.neighbourhood`, or by which relay).
     """
 
-    __slots__ = ("_at", "_budgets", "_burst", "_indebted", "_left", "_rate", "_slice", "_turns", "_work")
+    __slots__ = (
+        "_at",
+        "_budgets",
+        "_burst",
+        "_indebted",
+        "_left",
+        "_new",
+        "_place",
+        "_rate",
+        "_slice",
+        "_turns",
+        "_work",
+    )
 
     def __init__(self, place: str = "") -> None:
         self._work = work()
         self._turns = self._work.turns
+        self._place = place
         self._budgets: tuple[Budget, ...] = (self._work.of(place), self._work.strangers)
         self._burst: float = BURST
         self._rate: float = RATE
         self._left: float = START
         self._at = trio.current_time()
         self._slice: float = 0
+        self._new: float = START  # units to be done without short slices
         self._indebted: float | None = None  # since when
         self._draw(BURST - START)
 
     def prove(self) -> None:
         """It is somebody's whom we know, or whom we dialled: it has a larger budget, and not out of the strangers'."""
         self._budgets = (self._work.proven,)
+        self._place = f"known {self._place}"  # and so it does not wait with the strangers of its place
         self._burst, self._rate, self._left = PROVEN_BURST, PROVEN_RATE, PROVEN_BURST
 
     def charge(self, units: float) -> None:
@@ -228,21 +259,36 @@ class Account:
     def due(self) -> bool:
         """Whether to `settle` before anything else is parsed."""
         spent = self._slice
-        return spent >= SLICE or self._left < 0 or (spent >= SHORT_SLICE and self._turns.late)
+        if spent >= SLICE or self._left < 0:
+            return True
+        return spent >= SHORT_SLICE and self._new <= 0 and self._turns.late
+
+    @property
+    def solvent(self) -> bool:
+        """Whether it is out of debt."""
+        return self._left >= 0
+
+    def received(self) -> None:
+        """Bytes were taken from a socket; others have had a turn before."""
+        self.rested()
+        self.charge(RECEIVE)
+        if self._new <= 0 and self._turns.late:
+            self._slice = SHORT_SLICE  # others have a turn before these bytes are parsed
 
     def rested(self) -> None:
         """Others have just had a turn."""
+        self._new -= self._slice
         self._slice = 0
 
     async def settle(self) -> None:
         """Give others a turn, and wait until this is out of debt. Raises TooMuchWork where that is not to be."""
-        self._slice = 0
+        self.rested()
         if self._left < self._burst / 2:
             self._fill(trio.current_time())
         else:
             self._indebted = None
         if self._left >= 0:
-            await self._turns.next()
+            await self._turns.next(self._place)
         while self._left < 0:
             await trio.sleep(min(1.0, max(0.01, -self._left / self._rate)))
             self._fill(trio.current_time())

@@ -84,6 +84,9 @@ async def answer(channel: Channel, protocol: bytes) -> bytes:
         return True if word == protocol else None
 
     _, said = await choose(channel, look_up)
+    if said and not channel.waiting:
+        await channel.write(said)
+        said = b""
     return said
 
 
@@ -95,7 +98,7 @@ async def choose(
     greet: bool = False,
 ) -> tuple[Chosen, bytes]:
     """Agree on a protocol with whoever has connected: what `look_up` gives for its name, and what is left to be written
-    before anything else, as `answer` does. listed: the names that are told to whoever asks for them. greet: speak first
+    before anything else. listed: the names that are told to whoever asks for them. greet: speak first
     where nothing has come yet, as py-libp2p does on a stream.
     """
     said = line(_MULTISTREAM)
@@ -115,11 +118,7 @@ async def choose(
         if word == _LIST:
             said += line("\n".join(listed).encode() + b"\n")
         elif (chosen := await look_up(word)) is not None:
-            said += line(word)
-            if not channel.waiting:
-                await channel.write(said)
-                said = b""
-            return chosen, said
+            return chosen, said + line(word)
         else:
             said += line(_NOT_AVAILABLE)
     raise CannotOpen("the other end speaks nothing that we speak")

@@ -163,6 +163,12 @@ class CircuitRelay:
             await trio.sleep(_SWEEP)
             self._sweep(trio.current_time())
 
+    def limit(self, limits: CircuitLimits) -> None:
+        """These limits hold for what is asked for from now on; what there is goes on by those it began with."""
+        self._limits = limits
+        self._reservations.resize(limits.reservations, limits.reservations_per_place)
+        self._circuits.resize(limits.circuits, limits.circuits_per_place)
+
     async def serve(self, stream: Stream) -> None:
         """One request, and the circuit if it becomes one."""
         assert isinstance(stream, LibP2PStream)

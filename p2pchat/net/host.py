@@ -82,12 +82,14 @@ class LibP2PHost(Hospitality):
         self._listen = [addr.parse(text) for text in listen]
         self._kept_port = kept_port
         self._limits = limits or Limits()
+        self._streams: PlaceSums | None = None
         self.web_path = web_path
         self._proxies = frozenset(proxies)
         self._tls = tls or cache(websocket.system_tls)
         self._relays: dict[str, int] = {}
         self._proven = Remembered()
         self._handlers: dict[str, Handler] = {}
+        self._speakers: set[Handler] = set()
         self._recognizers: list[Recognizer] = []
         self._farewells: list[Callable[[bytes], None]] = []
         self._running: _Running | None = None
@@ -127,13 +129,15 @@ class LibP2PHost(Hospitality):
     def found_at(self, peer: bytes) -> str:
         return self._running.inbound.found.get(peer, "") if self._running else ""
 
-    def handle(self, protocol: str, handler: Handler | None) -> None:
+    def handle(self, protocol: str, handler: Handler | None, *, speaks_first: bool = False) -> None:
         """Serve everybody who says this name, which is not listed. None: serve it no more; streams that are open go
-        on."""
+        on. speaks_first: the handler writes as soon as it begins, and the answer to the name goes with that."""
         if handler is None:
             del self._handlers[protocol]
-        else:
-            self._handlers[protocol] = handler
+            return
+        self._handlers[protocol] = handler
+        if speaks_first:
+            self._speakers.add(handler)
 
     def recognize(self, recognizer: Recognizer) -> None:
         self._recognizers.append(recognizer)
@@ -148,7 +152,7 @@ class LibP2PHost(Hospitality):
         try:
             swarm, basic = stack.build(self._id, self._pair, self._limits)
             each = self._limits.streams_per_peer
-            streams = PlaceSums(self._limits.inbound * each, each, self._relays)
+            streams = self._streams = PlaceSums(self._limits.inbound * each, each, self._relays)
             bound = [endpoint.text() for endpoint in listening.endpoints]
             courtesies = plain.Courtesies(self._id, self._pair, bound)
             swarm.set_stream_handler(StreamGuard(partial(self._negotiate, courtesies), streams))
@@ -226,12 +230,13 @@ class LibP2PHost(Hospitality):
         try:
             with trio.fail_after(self._limits.negotiation):
                 handler, said = await handshake.choose(talk, look_up, plain.NAMES, greet=True)
-                if said:
+                if handler not in self._speakers:
                     await talk.write(said)
+                    said = b""
         except (trio.TooSlowError, CannotOpen):
             await guard.reset(stream)
             return
-        ours = LibP2PStream(stream, caller.peer, inbound=True)
+        ours = LibP2PStream(stream, caller.peer, inbound=True, head=said)
         try:
             await handler(ours)
         finally:
@@ -382,3 +387,12 @@ class _Running:
 
 quiet()
 guard.only_ed25519()
+
+
+def set_limits(host: LibP2PHost, limits: Limits) -> None:
+    """These limits hold for whoever comes from now on; who is here stays."""
+    host._limits = limits
+    if host._streams is not None:
+        host._streams.resize(limits.inbound * limits.streams_per_peer, limits.streams_per_peer)
+    if host._running is not None:
+        host._running.inbound.limit(limits)

@@ -92,8 +92,8 @@ class Inbound:
         proxies: Collection[str] = (),
     ) -> None:
         # Sockets by where they come from, until a reverse proxy, which brings many, says for whom.
-        many = {addr.neighbourhood(proxy): limits.inbound for proxy in proxies}
-        self.direct = Pool(limits.inbound, limits.inbound_per_place, many)
+        self._by_proxy = {addr.neighbourhood(proxy): limits.inbound for proxy in proxies}
+        self.direct = Pool(limits.inbound, limits.inbound_per_place, self._by_proxy)
         self.by_relay = Pool(limits.circuits, limits.circuits_per_relay)
         self.found: dict[bytes, str] = {}
         self.ended = dict.fromkeys(ENDINGS, 0)
@@ -118,6 +118,13 @@ class Inbound:
     def endings(self) -> dict[str, int]:
         """How many we have ended, by reason."""
         return {**self.ended, ROOM: self.direct.evicted + self.by_relay.evicted}
+
+    def limit(self, limits: Limits) -> None:
+        """These limits hold for whoever comes from now on; who is here stays."""
+        self._limits = limits
+        self._by_proxy.update(dict.fromkeys(self._by_proxy, limits.inbound))
+        self.direct.resize(limits.inbound, limits.inbound_per_place)
+        self.by_relay.resize(limits.circuits, limits.circuits_per_relay)
 
     async def run(self, listeners: Collection[socket.socket]) -> None:
         """Accept until cancelled; every connection ends then."""

@@ -38,7 +38,7 @@ from p2pchat.net import addresses as addr
 from p2pchat.net import mailstream
 from p2pchat.net.collecting import Collecting, Watched
 from p2pchat.net.depositing import Deposit, Depositing, Deposits
-from p2pchat.net.mailstream import MailStream
+from p2pchat.net.mailstream import MailStream, SaidHour
 from p2pchat.net.ports import Host
 from p2pchat.net.reach import FIRST_WAIT, LONGEST_WAIT, jittered
 from p2pchat.net.shares import Share, Shares
@@ -114,6 +114,7 @@ class Mailbox:
     ) -> None:
         self._health = RelayHealth("connecting", clock())
         self._longest: int | None = None
+        self._hour = SaidHour()
         self._peer = known.peer
         self._name = known.mailbox
         self._apart = known.hidden and not known.chosen
@@ -146,7 +147,7 @@ class Mailbox:
     @property
     def health(self) -> RelayHealth:
         """How it stands with the relay now."""
-        health = self._health
+        health = replace(self._health, hours_ahead=self._hour.ahead(self._clock()))
         if health.state != "connected" or health.since + 1000 * UNWATCHED_AFTER > self._clock():
             return health
         return replace(health, unwatched=self._shares.unwatched())
@@ -330,16 +331,15 @@ class Mailbox:
         depositing = Depositing(stream, self._deposits, self._report, self._clock, self._random)
         first.collecting, self._depositing = collecting, depositing
         collecting.watch(first.queues.values())
-        self._longest = stream.hello.longest
+        self._longest, self._hour = stream.hello.longest, SaidHour(stream.hello.hour)
         self._now("connected")
         if not self._up.is_set():
             self._up.set()
             self._mail.relay_up(self._name)
 
         take = partial(self._take, stream, collecting, depositing)
-        idle = partial(self._until_idle, stream)
-        turn = partial(self._until_turn, stream)
-        tasks = (collecting.deliver, collecting.delete, depositing.send, depositing.stamp, idle, turn)
+        ends = partial(self._until_idle, stream), partial(self._until_turn, stream)
+        tasks = (collecting.deliver, collecting.delete, depositing.send, depositing.stamp, *ends)
         await stream.run(take, collecting.room, tasks)
 
     def _take(self, stream: MailStream, collecting: Collecting, depositing: Depositing, frame: Frame) -> None:

@@ -59,6 +59,20 @@ async def connect(
     return MailStream(stream, reader, hello)
 
 
+class SaidHour:
+    """What a relay's clock said: `hour` since the epoch, 0 where it did not say. A hint for people. Any thread."""
+
+    def __init__(self, hour: int = 0) -> None:
+        self._hour = hour
+        self._seconds = trio.lowlevel.current_clock().current_time
+        self._at = self._seconds()
+
+    def ahead(self, now: int) -> int | None:
+        """How many hours the relay's clock is ahead of ours, which says `now` ms; None where it did not say."""
+        since = int((self._seconds() - self._at) * 1000)
+        return self._hour + (since - now) // words.HOUR_MS if self._hour else None
+
+
 class MailStream:
     """A stream after the hello.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import struct
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import trio
@@ -37,8 +38,11 @@ class Substream(yamux.YamuxStream):
     """libp2p's stream, whose window has one account: libp2p's negotiation reads as we do, by `GuardedYamux.take`.
 
     `recv_window`: bytes that the other end may still send. With what is buffered and what was read since the last
-    update of the window, that is `WINDOW`, always.
+    update of the window, that is `WINDOW`, always. `unacknowledged`: the other end began it, and was not told yet that
+    it has come.
     """
+
+    unacknowledged = False
 
     async def read(self, n: int | None = -1) -> bytes:
         conn = self.muxed_conn
@@ -47,9 +51,31 @@ class Substream(yamux.YamuxStream):
             return b""
         return await conn.take(self, WINDOW if n is None or n < 0 else n)
 
+    async def close(self) -> None:
+        await acknowledge(self)
+        await super().close()
+
+    async def reset(self) -> None:
+        await acknowledge(self)
+        await super().reset()
+
+
+async def acknowledge(stream: yamux.YamuxStream) -> None:
+    """Tell the other end by a frame of its own that its stream has come, unless it was told."""
+    conn = stream.muxed_conn
+    assert isinstance(conn, GuardedYamux)
+    if acknowledgement := conn._acknowledgement(stream):
+        await conn._write_frame(acknowledgement)
+
 
 class GuardedYamux(yamux.Yamux):
-    """Yamux that survives cancellation and holds peers to their limits."""
+    """Yamux that survives cancellation and holds peers to their limits.
+
+    `serve`: is handed every stream that the other end begins, and sees to it that it is acknowledged, which the first
+    `put` does; without it, streams are acknowledged at once and wait in libp2p's channel.
+    """
+
+    serve: Callable[[Substream], None] | None = None
 
     def __init__(self, conn: Sealed, peer_id: ID, max_unread: int) -> None:
         super().__init__(conn, peer_id, is_initiator=conn.is_initiator)
@@ -193,12 +219,24 @@ class GuardedYamux(yamux.Yamux):
         if stream_id == 0 or stream_id % 2 == self.next_stream_id % 2 or stream_id in self.streams:
             return False
         self.account.charge(budget.STREAM)
-        await self.account.settle()  # and then to what comes behind it: a reset at once saves us the rest
+        if self.account.due:
+            await self.account.settle()
         stream = Substream(stream_id, self, False)
         self._add(stream)
-        await self._write_frame(_HEAD.pack(0, yamux.TYPE_WINDOW_UPDATE, _ACK, stream_id, 0))
-        await self.new_stream_send_channel.send(stream)
+        stream.unacknowledged = True
+        if self.serve is not None:
+            self.serve(stream)
+        else:
+            await acknowledge(stream)
+            await self.new_stream_send_channel.send(stream)
         return True
+
+    def _acknowledgement(self, stream: yamux.YamuxStream) -> bytes:
+        """The frame that has to go before whatever else is sent on a stream; b"" where it has gone."""
+        if not isinstance(stream, Substream) or not stream.unacknowledged:
+            return b""
+        stream.unacknowledged = False
+        return _HEAD.pack(0, yamux.TYPE_WINDOW_UPDATE, _ACK, stream.stream_id, 0)
 
     def _body(self, piece: bytes) -> None:
         """A piece of the body of the frame that is coming; what is for a stream that is gone is dropped."""
@@ -236,6 +274,7 @@ class GuardedYamux(yamux.Yamux):
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         while not (data := self._taken(stream, at_most)):
+            await acknowledge(stream)  # whoever began it may wait for that
             event = self.stream_events[stream.stream_id]
             await event.wait()
             if self.stream_events.get(stream.stream_id) is event:
@@ -293,10 +332,11 @@ class GuardedYamux(yamux.Yamux):
         sent = 0
         while sent < len(data):
             await self._until_window(stream)
-            piece = data[sent : sent + min(stream.send_window, _MOST_FRAME - _HEAD.size)]
+            piece = data[sent : sent + min(stream.send_window, _MOST_FRAME - 2 * _HEAD.size)]
             stream.send_window -= len(piece)
             sent += len(piece)
-            await self._write_frame(_HEAD.pack(0, yamux.TYPE_DATA, 0, stream.stream_id, len(piece)) + piece)
+            head = self._acknowledgement(stream) + _HEAD.pack(0, yamux.TYPE_DATA, 0, stream.stream_id, len(piece))
+            await self._write_frame(head + piece)
 
     async def _until_window(self, stream: yamux.YamuxStream) -> None:
         while True:
@@ -323,9 +363,12 @@ class GuardedYamux(yamux.Yamux):
         try:
             written = False
             try:
-                with shielded(self.patience):
-                    await self.secured_conn.write(data)
-                    written = True
+                write, rest = self._begin(data)
+                written = not rest
+                if rest:
+                    with shielded(self.patience):
+                        await write(rest)
+                        written = True
             finally:
                 if not written:
                     self.abandon()  # half a frame may be out, so nothing more can be sent
@@ -333,6 +376,17 @@ class GuardedYamux(yamux.Yamux):
                 raise ConnectionClosedError("the peer takes nothing", transport="tcp")
         finally:
             self._write_lock.release()
+
+    def _begin(self, data: bytes) -> tuple[Callable[[bytes], Awaitable[None]], bytes]:
+        """Write what goes at once, as nearly everything does: a scope would cost more. Gives (what writes the rest, the
+        rest)."""
+        if isinstance(self._sealed, Sealed):
+            return self._sealed.wire.write, self._sealed.write_now(data)
+        return self.secured_conn.write, data
+
+    def goes_at_once(self, stream: yamux.YamuxStream, size: int) -> bool:
+        """Whether `put` waits for nothing but room in the socket, and that for `patience` at most."""
+        return size <= min(stream.send_window, _MOST_FRAME - 2 * _HEAD.size) and not self._write_lock.locked()
 
     # --- the end of streams ----------------------------------------------------------------------------------------
 
@@ -369,6 +423,7 @@ class GuardedYamux(yamux.Yamux):
         self.cut(stream)
         with shielded(WRITE_PATIENCE), suppress(Exception):
             if known:
+                await acknowledge(stream)
                 await self._write_frame(_HEAD.pack(0, yamux.TYPE_WINDOW_UPDATE, _RST, stream.stream_id, 0))
             await self._finalize_stream(stream, fully_closed=True)
 

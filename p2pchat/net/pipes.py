@@ -83,7 +83,20 @@ class TcpPipe:
                 return data
 
     async def send(self, data: bytes) -> None:
-        await self._stream.send_all(data)
+        # not trio's way, which has a turn of the loop for every write, also where all of it goes at once
+        sent = self.send_now(data)
+        while sent < len(data):
+            await trio.lowlevel.wait_writable(self._stream.socket.fileno())
+            sent += self.send_now(data[sent:])
+
+    def send_now(self, data: bytes) -> int:
+        """Send what goes without waiting; how many bytes those were. Raises BrokenResourceError."""
+        try:
+            return os.write(self._stream.socket.fileno(), data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise trio.BrokenResourceError from error
 
     async def close(self) -> None:
         await self._stream.aclose()

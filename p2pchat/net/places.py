@@ -53,6 +53,10 @@ class PlaceSums:
         self._held: dict[str, int] = {}
         self.taken = 0
 
+    def resize(self, total: int, each: int) -> None:
+        """These bounds hold from now on; what is held beyond them stays."""
+        self._total, self._each = total, each
+
     def full(self, place: str, amount: int = 1) -> str | None:
         """The smallest network around `place` that has no room for `amount`; "" for all together; None: it fits."""
         for network, most in self._bounds(place):

@@ -109,15 +109,13 @@ class Courtesies:
 
 
 async def _exactly(stream: Stream, size: int) -> bytes:
-    """So many bytes within the time that a ping may take; b"" at the end of the stream between two pings."""
+    """So many bytes within the time that a ping may take; b"" at the end of the stream, also within a ping."""
     data = b""
     with trio.fail_after(RESP_TIMEOUT):
         while len(data) < size:
             some = await stream.read(size - len(data))
-            if not some and data:
-                raise LinkLost
             if not some:
-                break
+                return b""
             data += some
     return data
 

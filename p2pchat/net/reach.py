@@ -3,12 +3,16 @@
 Each wanted contact has one task that dials its known transport keys, newest first, and waits between rounds: 1 s,
 doubling to 5 min, with jitter. A nudge (there is something to send) ends the wait, at most once a second. While the
 link is over a circuit, a second task looks for a direct one: at once, when the ways change, and every hour.
+
+Where many are wanted and few are there, rounds of all together are paced: `ROUNDS_AT_ONCE`, then one every
+`ROUND_SECONDS`, in the order in which they were wanted. A nudge waits for no pace.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 import trio
 
@@ -18,6 +22,9 @@ from p2pchat.net.direct import Links
 FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0
 LOOK_AGAIN = 3600.0
 """Seconds between two looks for a direct way."""
+ROUNDS_AT_ONCE = 64
+ROUND_SECONDS = 0.05
+"""Seconds between two rounds of all contacts together, once `ROUNDS_AT_ONCE` were begun: a round costs 1 ms or two."""
 
 Way = tuple[bytes, str]
 """(transport key, address)"""
@@ -31,10 +38,25 @@ def jittered(seconds: float, random: Callable[[int], bytes]) -> float:
 @dataclass(eq=False)
 class _Wanted:
     ways: list[Way]
+    turn: float | None = None
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     nudged: trio.Event = field(default_factory=trio.Event)
     afresh: bool = False
     look: trio.Event = field(default_factory=trio.Event)
+    improving: trio.CancelScope | None = None
+
+
+class _Pace:
+    """When the next round of anybody may begin."""
+
+    def __init__(self) -> None:
+        self._next = -inf
+
+    def reserve(self) -> float:
+        """Take the next place in the order; the time at which it comes."""
+        begin = max(self._next, trio.current_time() - ROUNDS_AT_ONCE * ROUND_SECONDS)
+        self._next = begin + ROUND_SECONDS
+        return self._next
 
 
 class Reach:
@@ -45,17 +67,18 @@ class Reach:
         self._nursery = nursery
         self._random = random
         self._wanted: dict[bytes, _Wanted] = {}
+        self._pace = _Pace()
         links.each(self._came)
 
     def want(self, contact: bytes, ways: Sequence[Way]) -> None:
         """Keep a link to the contact by these ways; called again, it takes the new ways and tries at once."""
         wanted = self._wanted.get(contact)
         if wanted is None:
-            wanted = self._wanted[contact] = _Wanted(list(ways))
+            wanted = self._wanted[contact] = _Wanted(list(ways), self._pace.reserve())
             self._nursery.start_soon(self._run, contact, wanted)
         else:
             wanted.ways = list(ways)
-            wanted.look.set()
+            self._came(contact)
             self.again(contact)
 
     def wants(self, contact: bytes) -> bool:
@@ -77,16 +100,17 @@ class Reach:
         """Stop dialling the contact, and end a link that was dialled here; those that they dialled are not touched."""
         if (wanted := self._wanted.pop(contact, None)) is not None:
             wanted.scope.cancel()
+            if wanted.improving is not None:
+                wanted.improving.cancel()
 
     async def _run(self, contact: bytes, wanted: _Wanted) -> None:
         with wanted.scope:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._keep, contact, wanted)
-                nursery.start_soon(self._improve, contact, wanted)
+            await self._keep(contact, wanted)
 
     async def _keep(self, contact: bytes, wanted: _Wanted) -> None:
         wait, attempt = FIRST_WAIT, 0
         while True:
+            await self._turn(contact, wanted)
             wanted.nudged, wanted.afresh = trio.Event(), False
             linked = self._links.best(contact) is None and await self._round(contact, wanted, attempt)
             attempt += 1
@@ -97,21 +121,34 @@ class Reach:
                 await wanted.nudged.wait()
             wait = FIRST_WAIT if wanted.afresh else min(2 * wait, LONGEST_WAIT)
 
+    async def _turn(self, contact: bytes, wanted: _Wanted) -> None:
+        """Wait until a round may begin; at once where there was a nudge, or there is a link and nothing to dial."""
+        turn, wanted.turn = wanted.turn, None
+        if self._links.best(contact) is None:
+            with trio.move_on_at(self._pace.reserve() if turn is None else turn):
+                await wanted.nudged.wait()
+
     def _came(self, contact: bytes) -> None:
+        """A link came, or other ways: look for a direct one where there is none."""
         if (wanted := self._wanted.get(contact)) is not None:
             wanted.look.set()
+            if wanted.improving is None and self._has_circuit_only(contact):
+                wanted.improving = trio.CancelScope()
+                self._nursery.start_soon(self._improve, contact, wanted, wanted.improving)
 
-    async def _improve(self, contact: bytes, wanted: _Wanted) -> None:
-        while True:
-            wanted.look = trio.Event()
-            link = self._links.best(contact)
-            if link is None or link.stream.route == "direct":
-                await wanted.look.wait()
-            else:
+    def _has_circuit_only(self, contact: bytes) -> bool:
+        link = self._links.best(contact)
+        return link is not None and link.stream.route != "direct"
+
+    async def _improve(self, contact: bytes, wanted: _Wanted, scope: trio.CancelScope) -> None:
+        with scope:
+            while self._has_circuit_only(contact):
+                wanted.look = trio.Event()
                 await self._round(contact, wanted, 0, "direct")
                 with trio.move_on_after(jittered(LOOK_AGAIN, self._random)):
                     await wanted.look.wait()
-            await trio.sleep(jittered(FIRST_WAIT, self._random))
+                await trio.sleep(jittered(FIRST_WAIT, self._random))
+        wanted.improving = None
 
     async def _round(self, contact: bytes, wanted: _Wanted, attempt: int, only: str | None = None) -> bool:
         """Dial each known host once; True if there was a link (it has ended again by then)."""

@@ -17,7 +17,7 @@ import trio
 from p2pchat.core.relays import OwnQueue
 from p2pchat.net.collecting import Collecting, MadeUp, Watched
 
-MOST_WATCHED = 640
+MAX_WATCHED = 640
 """Queues that are watched on one stream: it has room for 1,024, and some are for deposits and for changes."""
 MAX_STREAMS = 5
 """Streams on which queues of one relay are watched, with that on which some are read in turn one less than a relay
@@ -42,7 +42,7 @@ class Share:
     @property
     def has_room(self) -> bool:
         """Whether it may have one more."""
-        return len(self.queues) < MOST_WATCHED
+        return len(self.queues) < MAX_WATCHED
 
 
 class Turns:
@@ -71,7 +71,7 @@ class Turns:
         """Whose turn it is, as many as a stream has room for: those that contacts are told of, then the newest."""
         now = trio.current_time()
         due = [watched for watched in self.queues.values() if self._at[watched.qid] <= now]
-        return sorted(due, key=lambda one: (one.own.retired != 0, self._at[one.qid], -one.own.retired))[:MOST_WATCHED]
+        return sorted(due, key=lambda one: (one.own.retired != 0, self._at[one.qid], -one.own.retired))[:MAX_WATCHED]
 
     def next(self) -> float:
         """When it is somebody's turn."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import trio
 from libp2p.abc import IMuxedConn, INetConn
@@ -12,14 +13,35 @@ from libp2p.host.ping import ID as PING
 from libp2p.identity.identify_push.identify_push import ID_PUSH as IDENTIFY_PUSH
 from libp2p.network.config import ConnectionConfig
 from libp2p.network.connection.swarm_connection import SwarmConn
+from libp2p.network.stream.net_stream import NetStream, StreamState
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStore
+from libp2p.rcmgr import Direction
 
 from p2pchat.core.primitives import system_entropy
 from p2pchat.net import guard
 from p2pchat.net.handshake import Identity
 from p2pchat.net.limits import Limits
+from p2pchat.net.muxer import Substream
+
+
+class _Connection(SwarmConn):
+    """A connection whose streams are served as they come. (libp2p's has a task that waits for them and another nursery,
+    and takes a lock and several turns of the loop to note that a stream is open.)"""
+
+    def take(self, inner: Substream) -> None:
+        """Serve a stream that the other end has begun."""
+        self.swarm.manager.run_task(partial(self._serve, inner))
+
+    async def _serve(self, inner: Substream) -> None:
+        stream = NetStream(inner, self, None)
+        stream._state, stream._direction = StreamState.OPEN, Direction.INBOUND
+        self.streams.add(stream)
+        try:
+            await self.swarm.common_stream_handler(stream)
+        finally:
+            self.remove_stream(stream)
 
 
 class _Swarm(Swarm):
@@ -39,10 +61,11 @@ class _Swarm(Swarm):
     async def add_conn(self, muxed_conn: IMuxedConn, direction: str = "unknown") -> SwarmConn:
         """Begin to carry a connection. (libp2p's way counts all connections each time, keeps a table of how well each
         does that nothing here reads, and asks managers that are not there.)"""
-        conn = SwarmConn(muxed_conn, self, direction=direction)
-        for started, run in ((muxed_conn.event_started, muxed_conn.start), (conn.event_started, conn.start)):
-            self.manager.run_task(run)
-            await started.wait()
+        assert isinstance(muxed_conn, guard.GuardedYamux)
+        conn = _Connection(muxed_conn, self, direction=direction)
+        muxed_conn.serve = conn.take
+        conn.event_started.set()
+        self.manager.run_task(muxed_conn.start)
         self.connections.setdefault(muxed_conn.peer_id, []).append(conn)
         await self.notify_connected(conn)
         return conn

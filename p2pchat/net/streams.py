@@ -16,15 +16,17 @@ from p2pchat.net import addresses as addr
 from p2pchat.net import guard
 from p2pchat.net.budget import Account
 from p2pchat.net.guard import GuardedYamux
+from p2pchat.net.muxer import acknowledge
 from p2pchat.net.pipes import CHUNK
 
 STREAM_PATIENCE = 15.0  # seconds one write may take in all
 
 
 class LibP2PStream:
-    """`ports.Stream` over one libp2p stream."""
+    """`ports.Stream` over one libp2p stream. head: bytes that go before everything else, joined with what is written
+    first."""
 
-    def __init__(self, stream: NetStream, peer: bytes, *, inbound: bool) -> None:
+    def __init__(self, stream: NetStream, peer: bytes, *, inbound: bool, head: bytes = b"") -> None:
         assert isinstance(stream.muxed_stream, YamuxStream)
         assert isinstance(stream.muxed_conn, GuardedYamux)
         self.peer = peer
@@ -33,6 +35,7 @@ class LibP2PStream:
         self._inner = stream.muxed_stream
         self._muxed = stream.muxed_conn
         self._closed = False
+        self._head = head
 
     @property
     def route(self) -> str:
@@ -62,6 +65,8 @@ class LibP2PStream:
     async def read(self, at_most: int) -> bytes:
         if self._closed or at_most < 1:
             raise LinkLost("this stream was closed here")
+        if self._head:
+            await self.write(b"")
         try:
             return await self._muxed.take(self._inner, at_most)
         except MuxedStreamError as error:
@@ -74,18 +79,28 @@ class LibP2PStream:
     async def write(self, data: bytes) -> None:
         if self._closed:
             raise LinkLost("this stream was closed here")
+        data, self._head = self._head + data, b""
+        if self._muxed.goes_at_once(self._inner, len(data)):
+            await self._put(data)
+            return
         with guard.shielded(STREAM_PATIENCE) as scope:
-            try:
-                await self._muxed.put(self._inner, data)
-            except Exception as error:  # the one error of a stream is ours
-                raise guard.lost(error) from error
+            await self._put(data)
         if scope.cancelled_caught:
             await guard.reset(self._stream)
             raise LinkLost("the peer takes nothing")
 
+    async def _put(self, data: bytes) -> None:
+        try:
+            await self._muxed.put(self._inner, data)
+        except Exception as error:  # the one error of a stream is ours
+            raise guard.lost(error) from error
+
     async def close(self) -> None:
         if self._closed:
             return
+        if self._head:
+            with suppress(LinkLost):
+                await self.write(b"")
         self._closed = True
         with guard.shielded(STREAM_PATIENCE):
             with suppress(Exception):
@@ -143,6 +158,7 @@ class Talk:
     async def write(self, data: bytes) -> None:
         """All of `data`. Raises what libp2p does."""
         with guard.shielded(STREAM_PATIENCE):
+            await acknowledge(self._inner)  # by itself, as libp2p does
             await self._muxed.put(self._inner, data)
 
 

@@ -17,7 +17,7 @@ from p2pchat.core.primitives import CountingCipher
 from p2pchat.net import addresses as addr
 from p2pchat.net import budget
 from p2pchat.net.budget import Account
-from p2pchat.net.pipes import Pipe
+from p2pchat.net.pipes import Pipe, TcpPipe
 
 WRITE_PATIENCE = 10.0  # seconds one frame may take to leave this machine before the connection counts as dead
 MAX_READ = 2**16  # the largest piece any layer above the socket has a reason to ask for: a Noise message
@@ -88,8 +88,7 @@ class Wire(ReadWriteCloser):
                     return False
                 self._buffer += some
                 del some  # it would be kept for as long as the next one is waited for
-                self.account.rested()
-                self.account.charge(budget.RECEIVE)
+                self.account.received()
                 if self.account.due:
                     await self.account.settle()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
@@ -106,6 +105,15 @@ class Wire(ReadWriteCloser):
         try:
             await self._pipe.send(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise ConnectionClosedError("the connection broke", transport="tcp") from error
+
+    def write_now(self, data: bytes) -> bytes:
+        """Write what goes without waiting; the rest is left to `write`, which is all of it where this is no socket."""
+        if not isinstance(self._pipe, TcpPipe):
+            return data
+        try:
+            return data[self._pipe.send_now(data) :]
+        except trio.BrokenResourceError as error:
             raise ConnectionClosedError("the connection broke", transport="tcp") from error
 
     async def close(self) -> None:
@@ -188,11 +196,18 @@ class Sealed(BaseSession):
         return data
 
     async def write(self, data: bytes) -> None:
+        await self.wire.write(self._seal(data))
+
+    def write_now(self, data: bytes) -> bytes:
+        """Seal `data` and write what goes without waiting; what is left is for `wire.write`."""
+        return self.wire.write_now(self._seal(data))
+
+    def _seal(self, data: bytes) -> bytes:
         pieces = []
         for start in range(0, len(data), MAX_PLAINTEXT_LENGTH):
             sealed = self._send.encrypt(data[start : start + MAX_PLAINTEXT_LENGTH])
             pieces += [len(sealed).to_bytes(_LENGTH, "big"), sealed]
-        await self.wire.write(b"".join(pieces))
+        return b"".join(pieces)
 
     async def close(self) -> None:
         await self.wire.close()

@@ -15,7 +15,7 @@ from p2pchat.core.primitives import Random
 from p2pchat.errors import DiskFull, P2PChatError
 from p2pchat.relay.clients import Client, Opened
 from p2pchat.relay.clock import Seen
-from p2pchat.relay.store import A_SLICE, Deposit, Kept, MailboxStore
+from p2pchat.relay.store import MAX_EXPIRED_AT_ONCE, Deposit, Kept, MailboxStore
 
 MOST_INPUTS = 2048
 MOST_BYTES = 16 << 20
@@ -55,8 +55,8 @@ class Refill(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """What waits for the disk. `tidy`: what is past its time goes, and what the clock says is noted (`seen`); `probe`:
-    try whether it can be written again.
+    """What waits for the disk. `watched`: queues that somebody has begun to watch; `tidy`: what is past its time goes,
+    and what the clock says is noted (`seen`); `probe`: try whether it can be written again.
     """
 
     puts: list[tuple[Client, words.Put, Deposit]] = field(default_factory=list)
@@ -64,6 +64,7 @@ class Batch:
     upto: dict[bytes, int] = field(default_factory=dict)
     fetches: list[Fetching] = field(default_factory=list)
     refills: list[Refill] = field(default_factory=list)
+    watched: list[bytes] = field(default_factory=list)
     tidy: bool = False
     seen: Seen | None = None
     probe: bool = False
@@ -115,6 +116,8 @@ class Outcome:
 def apply(store: MailboxStore, batch: Batch, now: int, random: Random) -> Outcome:
     """To the disk and back. A full or failing disk turns deposits away, keeps what is there and raises nothing."""
     outcome = Outcome([])
+    for qid in batch.watched:
+        store.fetch(qid, 0, 0, 0)
     if batch.puts or batch.deletes:
         _change(store, batch, now, outcome)
     for fetch in batch.fetches:
@@ -132,7 +135,7 @@ def apply(store: MailboxStore, batch: Batch, now: int, random: Random) -> Outcom
             outcome.refilled.append(([], True))
     if batch.tidy:
         try:
-            outcome.untidy = store.expire(now, batch.seen) == A_SLICE
+            outcome.untidy = store.expire(now, batch.seen) == MAX_EXPIRED_AT_ONCE
             if not outcome.untidy:
                 store.checkpoint()
             if batch.probe and batch.seen is not None:

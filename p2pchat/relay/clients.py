@@ -180,7 +180,9 @@ class Client:
                 if self.gone:
                     return
                 self._written(size)
-                if not self._frames:
+                if self._frames:  # others have their turn: a write that goes at once has none
+                    await trio.lowlevel.checkpoint()
+                else:
                     self._emptied(self)
         except LinkLost:
             self.scope.cancel()

@@ -43,7 +43,7 @@ SILENCE = 180.0
 SWEEP = 30.0
 COSTS = {words.PING: 40, words.OPEN: 100, words.FETCH: 200, words.DELETE: 30, words.PUT: 40}
 """What a frame is charged, in units of `net.budget`. A deposit carries something: its bytes pay for it."""
-A_PAUSE = 0.25
+LOOK_AGAIN_SECONDS = 0.25
 """Seconds after which a client that has fetched a lot is looked at again."""
 
 REASONS = {
@@ -113,7 +113,7 @@ class Mailbox:
         self._clients: set[Client] = set()
         self._admitted: Counter[bytes] = Counter()
         self._outgoing = Outgoing(self._room)
-        self.pushes = Pushes(self._wake_up)
+        self.pushes = Pushes(self._wake_up, store.holds)
         self._next = Batch()
         self._fetches: deque[Fetching] = deque()
         self._wake = trio.Event()
@@ -267,10 +267,13 @@ class Mailbox:
             client.heard = trio.current_time()
             frames = parser.feed(data, MAX_FRAMES)
             del data
+            fetching = client.fetching
             try:
                 await self._take_all(client, parser, frames)
             finally:
-                client.let_out()
+                # what was answered before a fetch goes with the answer to that
+                if fetching or not client.fetching:
+                    client.let_out()
 
     async def _take_all(self, client: Client, parser: FrameParser, frames: list[Frame]) -> None:
         """These frames, in order, and what the parser has besides; the list is empty afterwards. What is answered at
@@ -279,12 +282,16 @@ class Mailbox:
             frames.reverse()
             while frames:
                 client.account.charge(COSTS.get(frames[-1].type, 0))
-                if client.account.due:
+                if client.account.due and not self._opens_few(client, frames[-1].type):
                     await client.account.settle()
                 await self._until_room(client, frames[-1].type)  # last, or others take the room meanwhile
                 client.held = True
                 self._take(client, frames.pop())
             frames += parser.feed(b"", MAX_FRAMES)
+
+    def _opens_few(self, client: Client, kind: int) -> bool:
+        """Whether it opens its first queues, as many as a fetch names: they are checked in one turn."""
+        return kind == words.OPEN and client.opens < words.QUEUES_A_FETCH and client.account.solvent
 
     async def _until_room(self, client: Client, kind: int) -> None:
         """Wait while this client, or all of them together, have too much waiting."""
@@ -298,7 +305,7 @@ class Mailbox:
                 await self._taken.park()
             elif fetches and not self._terms.may_fetch(client.origin):
                 client.let_out()
-                await trio.sleep(A_PAUSE)
+                await trio.sleep(LOOK_AGAIN_SECONDS)
             else:
                 return
 
@@ -384,6 +391,7 @@ class Mailbox:
             self._fetches.append(Fetching(client, fetch.number, fetch.want, wanted))
             self._wake_up()
         else:
+            self._next.watched += [opened.qid for opened, _ in mine if not opened.watched]
             for opened, after in mine:
                 self.pushes.watch(opened, after)
             self._end(client, fetch.number, words.DONE)
@@ -431,6 +439,7 @@ class Mailbox:
         self._terms.fetched(client.origin, sum(len(blob.blob) for blob in answer.blobs))
         client.fetching = False
         client.waiting -= 1
+        client.let_out()
         client.changed.unpark_all()
 
     def _answer(self, client: Client, number: int, code: int) -> None:

@@ -16,11 +16,13 @@ from p2pchat.relay.clients import MOST_PUSHED, Client, Opened
 
 
 class Pushes:
-    """`wake` is called when something is to be read. `pushed` counts blobs."""
+    """`wake` is called when something is to be read; `holds`: whether anything of a queue is on the disk. `pushed`
+    counts blobs."""
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    def __init__(self, wake: Callable[[], None], holds: Callable[[bytes], bool]) -> None:
         self.pushed = 0
         self._wake = wake
+        self._holds = holds
         self._watchers: dict[bytes, dict[Opened, None]] = {}
         self._wanted: dict[Opened, None] = {}
 
@@ -40,7 +42,8 @@ class Pushes:
             opened.watched = True
             opened.upto = after
             self._watchers.setdefault(opened.qid, {})[opened] = None
-            self._read(opened)
+            if self._holds(opened.qid):  # what is on its way to the disk is pushed when it is there
+                self._read(opened)
 
     def forget(self, client: Client) -> None:
         """It is gone."""

@@ -33,7 +33,7 @@ from p2pchat.net import addresses as addr
 from p2pchat.net import guard
 from p2pchat.net.budget import work
 from p2pchat.net.hop import CircuitLimits, CircuitRelay
-from p2pchat.net.host import LibP2PHost
+from p2pchat.net.host import LibP2PHost, set_limits
 from p2pchat.net.host import Limits as HostLimits
 from p2pchat.net.ports import Handler
 from p2pchat.net.quiet import quiet
@@ -52,6 +52,8 @@ RESERVE_BYTES = 80 << 20
 _STREAMS = 8
 """Streams a client may have open besides its circuits."""
 _SPARE_FILES = 128
+_GC_THRESHOLD = 10_000
+"""Objects after which the collector looks for cycles: a connection makes hundreds that stay, and few cycles."""
 _MEMORY_EVERY = 30.0
 
 Announce = Callable[[dict[str, Any]], None]
@@ -61,9 +63,12 @@ log = logging.getLogger(__name__)
 
 RELOADED = frozenset(
     {"token_file", "total_bytes", "queue_bytes", "queue_blobs", "least_free", "longest_hours", "address_bytes"}
-    | {"puts_a_second", "puts_burst", "stamp_bits"}
+    | {"puts_a_second", "puts_burst", "stamp_bits", "connections", "connections_per_address"}
+    | {"reservations", "reservations_per_address", "reservation_seconds"}
+    | {"circuits", "circuits_per_client", "circuits_per_address"}
+    | {"circuit_bytes", "circuit_seconds", "circuit_idle_seconds"}
 )
-"""Settings that SIGHUP changes. The others are those of the host and its circuits, which are made at the start."""
+"""Settings that SIGHUP changes, for whoever comes from then on. The others are where the relay is, and its files."""
 
 
 def run(
@@ -201,6 +206,7 @@ class _Relay:
                     nursery.start_soon(metrics.serve, http, self._numbers)
                 gc.collect()
                 gc.freeze()  # what was imported stays
+                gc.set_threshold(_GC_THRESHOLD, 10, 10)
                 announce({"event": "ready", **self._found_at(), "public": self._is_public()})
                 async for number in signals:
                     if number != signal.SIGHUP:
@@ -214,7 +220,7 @@ class _Relay:
             nursery.cancel_scope.cancel()
 
     def _serve_names(self, mailbox: Handler | None, hop: Handler | None) -> None:
-        self._host.handle(mailbox_name(self._host.peer, self._token), mailbox)
+        self._host.handle(mailbox_name(self._host.peer, self._token), mailbox, speaks_first=True)
         self._host.handle(hop_name(self._pass), hop)
 
     def _name_it(self, token: bytes) -> None:
@@ -230,12 +236,15 @@ class _Relay:
         """Read token and limits again. A file that is wrong changes nothing."""
         try:
             config = reload()
+            config = replace(config, connections=_with_files_for(config.connections))
             limits = mailbox_limits(config)
         except P2PChatError as error:
             log.error("SIGHUP: nothing was changed: %s", error.line())
             return
         changed = {one.name for one in fields(Config) if getattr(config, one.name) != getattr(self._config, one.name)}
         self._mailbox.limit(limits, quota(config))
+        set_limits(self._host, host_limits(config))
+        self._hop.limit(circuit_limits(config))
         self._name_it(limits.token or b"")
         self._config = replace(config, **{name: getattr(self._config, name) for name in changed - RELOADED})
         later = f"; after a restart: {', '.join(sorted(changed - RELOADED))}" if changed - RELOADED else ""

@@ -75,11 +75,11 @@ class SmallRelay:
     @contextmanager
     def _served(self, mailbox: Mailbox, hop: CircuitRelay) -> Iterator[None]:
         peer, token = self._host.peer, self._token
-        handlers = {mailbox_name(peer, token): mailbox.serve, hop_name(relay_pass(peer, token)): hop.serve}
-        for name, serve in handlers.items():
-            self._host.handle(name, serve)
+        names = mailbox_name(peer, token), hop_name(relay_pass(peer, token))
+        self._host.handle(names[0], mailbox.serve, speaks_first=True)
+        self._host.handle(names[1], hop.serve)
         try:
             yield
         finally:
-            for name in handlers:
+            for name in names:
                 self._host.handle(name, None)

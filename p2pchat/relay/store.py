@@ -31,7 +31,7 @@ from p2pchat.relay.clock import Seen
 from p2pchat.relay.disk import Reserve, translated
 from p2pchat.relay.holdings import Holdings, Source
 
-A_SLICE = 1000
+MAX_EXPIRED_AT_ONCE = 1000
 """Blobs that `expire` removes in one transaction."""
 _MINUTE_MS = 60_000
 _SUB_BITS = 6  # epochs in a minute
@@ -160,10 +160,13 @@ class MailboxStore:
         return kept
 
     def fetch(self, qid: bytes, after: int, most: int, most_bytes: int) -> list[tuple[int, bytes]]:
-        """(place, blob) behind `after`, in order: at most so many, and so many bytes unless it is only one."""
+        """(place, blob) behind `after`, in order: at most so many, and so many bytes unless it is only one.
+        That the queue is read is noted; with `most` 0, nothing else is done."""
         found: list[tuple[int, bytes]] = []
         size = 0
         self._holdings.read(qid)
+        if not most or not self.holds(qid):
+            return found
         with translated():
             cursor = self._connection.execute(
                 "SELECT place, blob FROM blobs WHERE qid = ? AND place > ? ORDER BY place LIMIT ?",
@@ -179,12 +182,16 @@ class MailboxStore:
 
     def holds_behind(self, qid: bytes, after: int) -> bool:
         """Whether the queue has anything behind `after`."""
+        if not self.holds(qid):
+            return False
         with translated():
             query = "SELECT 1 FROM blobs WHERE qid = ? AND place > ? LIMIT 1"
             return self._connection.execute(query, (qid, min(after, _MOST))).fetchone() is not None
 
     def expire(self, now: int, seen: Seen | None = None) -> int:
-        """Remove what is past its time, at most `A_SLICE`, and note what the clock says; how many blobs it were."""
+        """Remove what is past its time, at most `MAX_EXPIRED_AT_ONCE`; how many blobs that were. Note what the clock
+        says.
+        """
         before = self.blobs
         self._holdings.hour = max(self._holdings.hour, now // HOUR_MS)
         with self._transaction():
@@ -193,7 +200,7 @@ class MailboxStore:
                 self._connection.execute("INSERT INTO clock VALUES (?, ?, ?)", seen)
             self._remove(
                 "(qid, place) IN (SELECT qid, place FROM blobs WHERE expires <= ? ORDER BY expires LIMIT ?)",
-                (now // HOUR_MS, A_SLICE),
+                (now // HOUR_MS, MAX_EXPIRED_AT_ONCE),
             )
         self.seen = seen or self.seen
         return before - self.blobs
@@ -212,7 +219,7 @@ class MailboxStore:
         self.seen = seen
 
     def holds(self, qid: bytes) -> bool:
-        """Whether a queue holds something."""
+        """Whether a queue holds something. For any thread."""
         return self._holdings.of(qid)[0] > 0
 
     def checkpoint(self) -> None:

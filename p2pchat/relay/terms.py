@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 CLIENTS_A_SECOND = 64
 """Clients that are let in within a second without anybody's waiting: over so many seconds a crowd comes back."""
 MAX_SPREAD_SECONDS = 30
+MAX_HOUR = (1 << 32) - 1
 
 
 class Terms:
@@ -58,6 +59,7 @@ class Terms:
             quota.queue_bytes,
             self.crowded,
             min(MAX_SPREAD_SECONDS, clients // CLIENTS_A_SECOND),
+            min(max(0, self._clock.wall() // words.HOUR_MS), MAX_HOUR),
         )
 
     def origin(self, place: str) -> Origin:

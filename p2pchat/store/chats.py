@@ -38,6 +38,7 @@ _COUNT = f"""
 SELECT (SELECT count(*) FROM (SELECT 1 {_UNREAD} LIMIT {MOST_COUNTED})),
        (SELECT id {_UNREAD} ORDER BY place, seq, pk LIMIT 1)
 """
+_BYTES = f"SELECT count(*) * ?2 + coalesce(sum(length(CAST(text AS BLOB))), 0) {_UNREAD}"
 _ALL = f"SELECT pk, id {_UNREAD} ORDER BY place, seq, pk"
 _UP_TO = (
     f"SELECT pk, id {_UNREAD} AND (place, seq, pk) <= (SELECT place, seq, pk FROM messages WHERE pk = ?2)"
@@ -56,6 +57,12 @@ def unread(db: Database, chat: bytes) -> Unread:
     """What is unread in a chat."""
     row = db.query_one(_COUNT, (chat,))
     return Unread() if row is None else Unread(*row)
+
+
+def unread_bytes(db: Database, chat: bytes, each: int) -> int:
+    """How many bytes the texts have that are unread in a chat, and `each` for every one of them."""
+    row = db.query_one(_BYTES, (chat, each))
+    return 0 if row is None else int(row[0])
 
 
 def read(db: Database, chat: bytes, up_to: int | None, at: int) -> list[bytes]:

@@ -55,6 +55,7 @@ _values = attrgetter(*_NAMES)  # astuple copies deeply, at ten times the cost
 _CHANGING = frozenset(_NAMES) - {"id"}
 _ADD = f"INSERT INTO contacts ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})"
 _SELECT = f"SELECT {_COLUMNS} FROM contacts "
+_LATEST_FIRST = "SELECT id FROM contacts ORDER BY coalesce(heard_at, created_at) DESC, id"
 _ID = re.compile("[0-9a-f]{1,16}")
 _WHOLE_ID = re.compile("[0-9a-f]{16}")
 _SHORTEST_PREFIX = 4
@@ -82,6 +83,11 @@ def by_identity(db: Database, identity: bytes) -> Contact | None:
 def all(db: Database) -> list[Contact]:
     """Everybody, oldest first."""
     return [_made(row) for row in db.query(_SELECT + "ORDER BY created_at, id")]
+
+
+def latest_first(db: Database) -> list[bytes]:
+    """The ids of everybody, those heard of last first."""
+    return [id for (id,) in db.query(_LATEST_FIRST)]
 
 
 def count(db: Database, state: str) -> int:

@@ -57,11 +57,13 @@ _KINDS = {
 }
 _STORED = """
 SELECT pk, kind, msg_id FROM outbox
-WHERE contact = ?1 AND EXISTS (SELECT 1 FROM deposits WHERE outbox = pk) AND NOT EXISTS (
+WHERE {contact} = ?1 AND EXISTS (SELECT 1 FROM deposits WHERE outbox = pk) AND NOT EXISTS (
     SELECT 1 FROM json_each(?2) AS queue
     WHERE NOT EXISTS (SELECT 1 FROM deposits WHERE outbox = pk AND deposits.queue = queue.value))
 """
-_AMONG = f"AND envelope_id IN {AMONG.format('?3')} "
+_STORED_OF_ALL = _STORED.format(contact="contact") + "ORDER BY pk"
+# by the envelopes, of which there are a few, and not by the contact, for whom thousands may wait
+_STORED_AMONG = _STORED.format(contact="+contact") + f"AND envelope_id IN {AMONG.format('?3')} ORDER BY pk"
 
 
 def due(
@@ -93,8 +95,7 @@ def stored(
     values: list[Value] = [contact, json.dumps(sorted(queues))]
     if envelope_ids is not None:
         values.append(packed(envelope_ids))
-    sql = _STORED + ("" if envelope_ids is None else _AMONG) + "ORDER BY pk"
-    return [Stored(*row) for row in db.query(sql, values)]
+    return [Stored(*row) for row in db.query(_STORED_OF_ALL if envelope_ids is None else _STORED_AMONG, values)]
 
 
 def of(db: Database, pk: int) -> list[Deposit]:

@@ -73,6 +73,11 @@ def all(db: Database) -> list[InviteRow]:
     return [_made(row) for row in db.query(_SELECT + "ORDER BY created_at, id")]
 
 
+def ids(db: Database) -> list[bytes]:
+    """The ids of every invite still known."""
+    return [id for (id,) in db.query("SELECT id FROM invites")]
+
+
 def update(db: Database, id: bytes, **fields: Value) -> None:
     """Set fields of one invite, by the names of `InviteRow`."""
     db.execute(f"UPDATE invites SET {assignments(fields, _CHANGING)} WHERE id = :id", {**fields, "id": id})

@@ -151,11 +151,10 @@ def first_of(db: Database, contact: bytes, kind: int) -> bytes | None:
     return None if row is None else row[0]
 
 
-def unacked(db: Database, before: int) -> list[bytes]:
-    """For whom something that was sealed before that time lies at no relay and was never acked."""
-    where = f"{_SEALED}AND acked_at IS NULL AND created_at < ? {_NOWHERE_ELSE}"
-    found = db.query("SELECT DISTINCT contact FROM outbox " + where, (before,))
-    return [contact for (contact,) in found]
+def has_unacked(db: Database, contact: bytes, before: int) -> bool:
+    """Whether something for a contact that was sealed before that time lies at no relay and was never acked."""
+    where = f"{_SEALED}AND contact = ? AND acked_at IS NULL AND created_at < ? {_NOWHERE_ELSE}"
+    return db.query_one(f"SELECT 1 FROM outbox {where} LIMIT 1", (contact, before)) is not None
 
 
 def sessions_begun(db: Database, contact: bytes, *kinds: int) -> set[bytes]:
@@ -164,13 +163,18 @@ def sessions_begun(db: Database, contact: bytes, *kinds: int) -> set[bytes]:
     return {th for kind, th in found if kind in kinds and th is not None}
 
 
-def astray(db: Database) -> list[bytes]:
-    """For whom a content is sealed in a session that has ended or is not there."""
+def astray(db: Database, contact: bytes) -> bool:
+    """Whether a content for a contact is sealed in a session that has ended or is not there."""
     sql = (
-        "SELECT DISTINCT contact FROM outbox WHERE content IS NOT NULL AND envelope IS NOT NULL"
-        " AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.th = outbox.th AND receive_until IS NULL)"
+        "SELECT 1 FROM outbox WHERE contact = ? AND content IS NOT NULL AND envelope IS NOT NULL"
+        " AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.th = outbox.th AND receive_until IS NULL) LIMIT 1"
     )
-    return [contact for (contact,) in db.query(sql)]
+    return db.query_one(sql, (contact,)) is not None
+
+
+def is_owed(db: Database, contact: bytes) -> bool:
+    """Whether something waits for a contact."""
+    return db.query_one("SELECT 1 FROM outbox WHERE contact = ? LIMIT 1", (contact,)) is not None
 
 
 def sealed_otherwise(db: Database, contact: bytes, th: bytes) -> bool:

@@ -66,6 +66,11 @@ def for_contact(db: Database, contact: bytes) -> list[SessionRow]:
     ]
 
 
+def is_pending(db: Database, th: bytes) -> bool:
+    """Whether this session came with a request that was not answered yet."""
+    return db.query_one("SELECT 1 FROM sessions WHERE th = ? AND pending", (th,)) is not None
+
+
 def remove(db: Database, th: bytes) -> None:
     """Forget a session with its skipped keys."""
     db.execute("DELETE FROM sessions WHERE th = ?", (th,))

@@ -30,7 +30,7 @@ queues = st.builds(Queue, keys, keys, u8)
 pairs = st.lists(st.tuples(st.integers(0, mailbox.NO_HANDLE - 1), u64), max_size=mailbox.QUEUES_A_FETCH)
 
 
-@given(st.builds(Hello, keys, keys, st.integers(0, 40), u16, u32, u64))
+@given(st.builds(Hello, keys, keys, st.integers(0, 40), u16, u32, u64, st.booleans(), u8, u32))
 def test_hellos(hello: Hello) -> None:
     assert mailbox.decode_hello(mailbox.encode_hello(hello)) == hello
 

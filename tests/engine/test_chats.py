@@ -353,6 +353,7 @@ def test_drafts_outlive_the_node(tmp_path: Path) -> None:
         await alice.crash()
         alice = await world.start("alice")
         assert (await chat(alice, "bob"))["draft"] == "one\ntwo"
+        await trio.sleep(1)  # the link is there, and nothing else is written any more
         await alice.call("draft", chat="bob", text="")
         assert (await chat(alice, "bob"))["draft"] == ""
         log = alice.folder / "p2pchat.db-wal"

@@ -77,3 +77,31 @@ def test_only_who_is_not_hidden_is_known(town: Town, hides: str) -> None:
             assert "packets" not in known
         else:  # what is looked for is found where nobody hides
             assert known >= {"packets", "remembered", "kept"}
+
+
+@pytest.mark.parametrize("hides", [True, False])
+def test_mail_of_somebody_hidden_sends_no_packet_to_a_relay_that_only_others_chose(town: Town, hides: bool) -> None:
+    """Both use the first relay; the second is Dave's alone, stands in his invite, and is where he collects too."""
+    shared, theirs = RELAYS
+    town.open(shared)
+    for person in ("carol", "dave"):
+        town.lab.public(person)
+    town.settle("carol", "dave")
+    town.open(theirs)
+    town.verb("dave", "relays", "add", town.addresses[theirs])
+    town.until_connected("dave")
+    invite = town.invited("dave")
+    town.verb("carol", "add", invite, "--name", "dave", "--wait", "accepted", *([HIDE] if hides else []))
+    for by, to in (("carol", "dave"), ("dave", "carol")):
+        town.say(by, to, "hello", "delivered")
+    for away, by in (("dave", "carol"), ("carol", "dave")):
+        town.off(away)
+        town.say(by, away, f"to {away}, who is away", "stored")
+        town.on(away)
+        town.until_heard(away, by)
+    town.agree("carol", "dave")
+    there = town.lab[theirs].address
+    for machine in (town.lab["carol"], town.lab[theirs]):  # counted at both ends
+        pairs = [pair for pair in machine.talked() if set(pair) == {town.lab["carol"].address, there}]
+        assert bool(pairs) is not hides
+    assert any(town.lab["dave"].address in pair for pair in town.lab[theirs].talked())

@@ -316,6 +316,20 @@ def test_this_machine_has_a_loopback() -> None:
     assert ipaddress.ip_address("127.0.0.1") in [interface.ip for interface in addr.interfaces()]
 
 
+def test_a_crowd_of_dials_lists_the_interfaces_once() -> None:
+    now, asked = [0.0], list[float]()
+
+    def ask() -> tuple[addr.Interface, ...]:
+        asked.append(now[0])
+        return ()
+
+    interfaces = addr.Interfaces(lambda: now[0], ask)
+    for tenth in range(101):
+        now[0] = tenth / 10
+        assert interfaces() == ()
+    assert asked == [0, addr.INTERFACES_SECONDS, 2 * addr.INTERFACES_SECONDS]
+
+
 def test_neighbourhoods() -> None:
     assert addr.neighbourhood("192.0.2.1") != addr.neighbourhood("192.0.2.2")
     assert addr.neighbourhood("2001:db8::1") == addr.neighbourhood("2001:db8::2:3")

@@ -13,7 +13,7 @@ from p2pchat.core import wire
 from p2pchat.core.wire import Frame, pack
 from p2pchat.errors import CannotOpen, LinkLost
 from p2pchat.net import budget, frames, handshake
-from p2pchat.net.budget import Account, TooMuchWork
+from p2pchat.net.budget import Account, TooMuchWork, Turns
 from p2pchat.net.frames import FrameReader
 from p2pchat.net.handshake import MAX_PROPOSALS
 from p2pchat.net.muxer import GuardedYamux
@@ -203,6 +203,53 @@ def test_websocket_frames_are_taken_in_slices(monkeypatch: pytest.MonkeyPatch) -
         assert steps.most <= A_SLICE + 1
 
     run(main, MockClock(autojump_threshold=0))
+
+
+def _long_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Turns, "late", property(lambda turns: True))
+
+
+@pytest.mark.parametrize(("newcomer", "known"), [("198.51.100.1", False), ("192.0.2.2", False), ("192.0.2.1", True)])
+def test_who_comes_from_elsewhere_waits_for_no_flood(
+    newcomer: str, known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From another network, from the flood's own, or, for a contact, from its very address."""
+    had: list[str] = []
+
+    async def parse(who: str, account: Account) -> None:
+        account.charge(budget.SLICE)
+        await account.settle()
+        had.append(who)
+
+    async def main() -> None:
+        _long_turns(monkeypatch)
+        async with trio.open_nursery() as nursery:
+            for _ in range(200):
+                nursery.start_soon(parse, "flood", Account("192.0.2.1"))
+            while len(had) < 20:
+                await trio.lowlevel.checkpoint()
+            honest = Account(newcomer)
+            if known:
+                honest.prove()
+            before = len(had)
+            await parse("honest", honest)
+            assert len(had) - before <= 12  # two turns of the loop, of four each, and itself
+            nursery.cancel_scope.cancel()
+
+    run(main, MockClock())
+
+
+def test_what_is_received_in_a_long_turn_waits_before_it_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        account = Account("192.0.2.1")
+        account.charge(budget.START)  # what it may do before turns are counted so closely
+        account.received()
+        assert not account.due
+        _long_turns(monkeypatch)
+        account.received()
+        assert account.due
+
+    run(main)
 
 
 class Bytes:

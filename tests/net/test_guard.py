@@ -154,7 +154,7 @@ def test_cancelled_writes_and_opens_leave_the_connection_alone() -> None:
                     with trio.CancelScope() as scope:
                         async with trio.open_nursery() as nursery:
                             nursery.start_soon(stream.write, bytes(size))
-                            nursery.start_soon(call, a, b)
+                            nursery.start_soon(_open_and_close, a, b)
                             for _ in range(patience):
                                 await trio.lowlevel.checkpoint()
                             scope.cancel()
@@ -164,6 +164,10 @@ def test_cancelled_writes_and_opens_leave_the_connection_alone() -> None:
             assert connections(a, b) == [before]
 
     run(main)
+
+
+async def _open_and_close(a: LibP2PHost, b: LibP2PHost) -> None:
+    await (await call(a, b)).close()
 
 
 class _Sink:

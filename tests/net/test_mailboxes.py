@@ -24,7 +24,7 @@ from p2pchat.net.mailbox import IDLE, SOON
 from p2pchat.net.mailboxes import Mailboxes
 from p2pchat.net.mailstream import LOOK, LOST_AFTER, PING_AFTER
 from p2pchat.net.reach import FIRST_WAIT, LONGEST_WAIT
-from p2pchat.net.shares import MOST_WATCHED
+from p2pchat.net.shares import MAX_WATCHED
 from p2pchat.relay.store import Quota
 from tests import conftest
 from tests.net.hosts import Middle, make, running
@@ -315,13 +315,13 @@ def test_what_waits_in_a_queue_that_is_dropped_is_not_handed_on(tmp_path: Path) 
 def test_more_queues_than_a_stream_has_room_for(tmp_path: Path) -> None:
     async def main() -> None:
         async with relay(tmp_path) as here, client(here.stream) as scene:
-            every = [own(Keys(f"queue {number}")) for number in range(MOST_WATCHED + 10)]
+            every = [own(Keys(f"queue {number}")) for number in range(MAX_WATCHED + 10)]
             scene.boxes.watch(AT_RELAY, every)
             await trio.sleep(10)
             assert scene.health == ("connected", "")
-            assert len(scene.lines.streams[0].of(words.OPEN)) == MOST_WATCHED
+            assert len(scene.lines.streams[0].of(words.OPEN)) == MAX_WATCHED
             for number in range(20):  # and now and then another, each with seven made-up ones
-                scene.boxes.watch(AT_RELAY, [*every[: MOST_WATCHED - 30], *[own(Keys(f"{number}"))]])
+                scene.boxes.watch(AT_RELAY, [*every[: MAX_WATCHED - 30], *[own(Keys(f"{number}"))]])
             await fill(here, Keys("19"), 1)
             await scene.letters.until(lambda: collects(scene, Keys("19"), 1))
             assert scene.health == ("connected", "")

@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from p2pchat.errors import LinkLost, Unreachable
-from p2pchat.net.reach import LOOK_AGAIN, Reach, jittered
+from p2pchat.net.reach import LOOK_AGAIN, ROUND_SECONDS, ROUNDS_AT_ONCE, Reach, jittered
 from tests.conftest import run
 
 CONTACT, OTHER = b"contact!", b"another!"
@@ -272,5 +272,26 @@ def test_the_forgotten_is_not_looked_for() -> None:
         links.came(CONTACT)
         await trio.sleep(3 * LOOK_AGAIN)
         assert links.looks == []
+
+    play(main)
+
+
+def test_a_crowd_is_dialled_in_order_at_a_pace_and_a_nudge_waits_for_nobody() -> None:
+    async def main(links: Links, reach: Reach) -> None:
+        crowd = [number.to_bytes(8, "big") for number in range(400)]
+        for contact in crowd:
+            reach.want(contact, [(HOME, "a")])
+        await trio.sleep(0.01)
+        assert sorted(dial[1] for dial in links.dials) == crowd[:ROUNDS_AT_ONCE]
+        reach.nudge(crowd[-1])
+        await trio.sleep(0.01)
+        assert links.dials[-1][1] == crowd[-1]
+        await trio.sleep(60)
+        assert len(links.dials) <= ROUNDS_AT_ONCE + 61 / ROUND_SECONDS
+        first = list(dict.fromkeys(dial[1] for dial in links.dials))
+        assert first[ROUNDS_AT_ONCE + 1 : 200] == crowd[ROUNDS_AT_ONCE:199]
+        await trio.sleep(1800)  # and nobody is left out
+        counts = [sum(dial[1] == contact for dial in links.dials) for contact in crowd[::40]]
+        assert min(counts) > max(counts) / 2
 
     play(main)

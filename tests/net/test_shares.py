@@ -22,7 +22,7 @@ from tests.relay.boxes import Keys, PipeStream, relay, run
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream has room for 16, so that the tests need no thousands."""
-    monkeypatch.setattr(shares, "MOST_WATCHED", 16)
+    monkeypatch.setattr(shares, "MAX_WATCHED", 16)
 
 
 def used(count: int, begin: int = 0) -> list[Keys]:

@@ -159,7 +159,7 @@ def test_a_used_stamp_gets_nothing_kept_but_what_is_there_is_there(tmp_path: Pat
 
 
 def test_what_is_past_its_time_goes_in_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "A_SLICE", 3)
+    monkeypatch.setattr(module, "MAX_EXPIRED_AT_ONCE", 3)
     with opened(tmp_path) as store:
         put(store, *(deposit(number, hours=2) for number in range(4)), deposit("late", hours=3))
         assert store.expire(NOW + HOUR_MS) == 0

@@ -180,3 +180,22 @@ def test_deposits_end_with_their_message_and_with_their_queue(db: Database) -> N
     outbox.remove(db, [first.pk])
     queues.deposit_no_more(db, ALICE, 0, [two])
     assert db.query("SELECT outbox, queue FROM deposits") == [(second.pk, two.id)]
+
+
+def test_what_a_relay_took_is_found_by_its_envelopes_and_no_look_reads_a_whole_table(db: Database) -> None:
+    def steps(sql: str, count: int) -> list[str]:
+        return [step for *_, step in db.query("EXPLAIN QUERY PLAN " + sql, [b""] * count)]
+
+    among = steps(deposits._STORED_AMONG, 3)
+    assert any("outbox_by_envelope" in step for step in among), among
+    assert not any("outbox_by_contact" in step for step in among), among
+    for sql, index in (
+        ("SELECT 1 FROM own_queues WHERE read_until <= ?", "own_queues_retired"),
+        ("SELECT 1 FROM their_queues WHERE until <= ?", "their_queues_by_end"),
+        (
+            "SELECT contact FROM sessions WHERE receive_until IS NULL AND NOT pending"
+            " GROUP BY contact HAVING count(*) > ? AND max(confirmed)",
+            "sessions_live",
+        ),
+    ):
+        assert any(index in step for step in steps(sql, 1)), (sql, steps(sql, 1))

@@ -1,0 +1,65 @@
+"""The inbox: what waits for a turn of the engine."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import trio
+
+MAX_BATCH = 256
+MAX_LAZY_SECONDS = 0.05
+MAX_LAZY = 32
+"""Acks change nothing that anyone waits for: they ride on the next turn, or make one after 50 ms or 32 of them."""
+
+
+@dataclass(eq=False)
+class Input:
+    """One function to run in a turn, and who is told of its end. `sender`: the contact whose link it belongs to, or the
+    relay; `brief`: it does little, whatever is in the store (see `Worker`).
+    """
+
+    run: Callable[..., Any]
+    args: tuple[object, ...]
+    sender: bytes | None = None
+    brief: bool = False
+    then: Callable[[Input], object] | None = None
+    result: Any = None
+    error: BaseException | None = None
+
+
+@dataclass
+class Inbox:
+    """What waits for a turn; lazy inputs alone do not make one before `MAX_LAZY_SECONDS`."""
+
+    waiting: deque[Input] = field(default_factory=deque)
+    lazy: deque[Input] = field(default_factory=deque)
+    wake: trio.Event = field(default_factory=trio.Event)
+    room: trio.Event = field(default_factory=trio.Event)
+
+    def put(self, item: Input, *, lazy: bool = False) -> None:
+        if lazy:
+            self.lazy.append(item)
+        else:
+            self.waiting.append(item)
+        if not lazy or len(self.lazy) in (1, MAX_LAZY):
+            self.wake.set()
+
+    def ready(self) -> bool:
+        return bool(self.waiting) or len(self.lazy) >= MAX_LAZY
+
+    async def take(self) -> list[Input]:
+        """Wait for inputs; acks come last, since a receipt in the same batch makes them needless."""
+        while not self.ready():
+            self.wake = trio.Event()
+            if self.lazy:
+                with trio.move_on_after(MAX_LAZY_SECONDS):
+                    await self.wake.wait()
+                break
+            await self.wake.wait()
+        batch = [self.waiting.popleft() for _ in range(min(MAX_BATCH, len(self.waiting)))]
+        batch += [self.lazy.popleft() for _ in range(min(MAX_BATCH, len(self.lazy)))]
+        self.room.set()
+        return batch

@@ -1,0 +1,113 @@
+"""How much one contact may have us store: so many bytes a day, and so many unread; beyond that their mail waits.
+
+What an accepted contact writes is kept. Without a bound one of them fills the disk, and then nothing can be received
+from anybody. What becomes of mail that there is no room for: see `withholding`.
+
+What was stored today is counted in memory: nobody but its owner can start a node anew, and what that gives away is one
+more day's worth.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+
+from p2pchat.core.session import DAY
+from p2pchat.store import chats as store_chats
+from p2pchat.store.database import Database
+
+ROW_BYTES = 512
+"""What any content costs beside its own bytes: its row, those of its envelope and its receipt, and its indices."""
+SCARCE_DISK_BYTES = 256 * 2**20
+MAX_UNREAD_BYTES_WHERE_SCARCE = 16 * 2**20
+"""Where fewer bytes than those are free, only contacts with less than this unread may add to it."""
+BELIEVE_FULL_FOR_MS = 2 * 3_600_000
+"""A contact's node that is still full says so again within the hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one contact may have us store, in bytes; 0 for as much as they like."""
+
+    daily: int = 64 * 2**20
+    unread: int = 1024 * 2**20
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass
+class _Account:
+    """What one contact has used. left: bytes of the day's, at the time `at`; unread: bytes, None where not read yet."""
+
+    left: float
+    at: int
+    unread: int | None = None
+
+
+@dataclass
+class StorageLimits:
+    """The accounts of all contacts. Only in turns, but for `withheld` and `is_told_full`, which any thread may ask."""
+
+    limits: Limits = DEFAULT_LIMITS
+    withheld: set[bytes] = field(default_factory=set)
+    """Contacts whose mail waits for room here."""
+    scarce: bool = False
+    """The disk was nearly full at the last hourly look."""
+    _accounts: dict[bytes, _Account] = field(default_factory=dict)
+    said: dict[bytes, int] = field(default_factory=dict)
+    warned: dict[bytes, int] = field(default_factory=dict)
+    """When each contact was told so last, and when a person was told of it; see `withholding`."""
+    _told: dict[bytes, int] = field(default_factory=dict)
+
+    def has_room(self, db: Database, contact: bytes, size: int, now: int) -> bool:
+        """Whether a content of `size` bytes of this contact may be stored now."""
+        account = self._account(contact, now)
+        if self.limits.daily and account.left < size + ROW_BYTES:
+            return False
+        most = self._max_unread()
+        if not most:
+            return True
+        if account.unread is None:
+            account.unread = store_chats.unread_bytes(db, contact, ROW_BYTES)
+        return account.unread + size + ROW_BYTES <= most
+
+    def spend(self, contact: bytes, size: int, now: int, *, unread: bool) -> None:
+        """A content of `size` bytes is being stored; whether it is one that a person has to read."""
+        account = self._account(contact, now)
+        account.left -= size + ROW_BYTES
+        if unread and account.unread is not None:
+            account.unread += size + ROW_BYTES
+
+    def recount(self, contact: bytes) -> None:
+        """Something of this contact was read or deleted: count anew what is unread."""
+        if contact in self._accounts:
+            self._accounts[contact].unread = None
+
+    def told_full(self, contact: bytes, now: int) -> None:
+        """The contact's node has no room for more of ours."""
+        self._told[contact] = now
+
+    def is_told_full(self, contact: bytes, now: int) -> bool:
+        """Whether it said so lately."""
+        at = self._told.get(contact)
+        return at is not None and at <= now < at + BELIEVE_FULL_FOR_MS
+
+    def look_at_disk(self, db: Database) -> None:
+        """See whether the disk is nearly full."""
+        self.scarce = shutil.disk_usage(db.path.parent).free < SCARCE_DISK_BYTES
+
+    def _max_unread(self) -> int:
+        most = self.limits.unread
+        if not self.scarce:
+            return most
+        return min(most or MAX_UNREAD_BYTES_WHERE_SCARCE, MAX_UNREAD_BYTES_WHERE_SCARCE)
+
+    def _account(self, contact: bytes, now: int) -> _Account:
+        account = self._accounts.get(contact)
+        if account is None:
+            account = self._accounts[contact] = _Account(self.limits.daily, now)
+        # a clock that was set back gives nothing
+        gained = max(0, now - account.at) * self.limits.daily / DAY
+        account.left, account.at = min(self.limits.daily, account.left + gained), now
+        return account

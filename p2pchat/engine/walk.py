@@ -1,0 +1,63 @@
+"""Going through all contacts, a few in each turn.
+
+What has to be done for every contact, at the start, every hour or when we are reached elsewhere, would hold up a
+profile of thousands for seconds if one turn did it. So it is done for `SLICE` of them at a time, those talked with last
+first, and a person's own calls come in between.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+import trio
+
+from p2pchat.engine import housekeeping, people
+from p2pchat.engine.turn import Turn
+from p2pchat.errors import P2PChatError
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store.database import Database
+
+SLICE = 32
+"""Contacts in one turn: some 30 ms."""
+PAUSE_SECONDS = 0.2
+"""Seconds between two turns: 2,000 contacts are gone through in 13 s."""
+
+RETRY_SECONDS = 60.0
+
+log = logging.getLogger(__name__)
+
+Submit = Callable[..., Awaitable[object]]
+"""`Engine.submit`"""
+
+
+def order(db: Database) -> list[Sequence[bytes]]:
+    """Every contact's id in slices, those heard of last first; there is one slice at least, which may be empty."""
+    ids = store_contacts.latest_first(db)
+    return [ids[start : start + SLICE] for start in range(0, max(1, len(ids)), SLICE)]
+
+
+def begin(turn: Turn, contact_ids: Sequence[bytes]) -> None:
+    """Take up the work with these contacts at the start: check their hellos, watch and use their queues, look after
+    what is due, and dial.
+    """
+    turn.pairs_of.update(contact_ids)
+    turn.mail_of.update(dict.fromkeys(contact_ids))
+    housekeeping.look_at(turn, contact_ids)
+    people.resume(turn, contact_ids)
+
+
+async def through(
+    slices: Sequence[Sequence[bytes]], submit: Submit, function: Callable[[Turn, Sequence[bytes]], object]
+) -> None:
+    """Run `function(turn, ids)` for one slice after the other; what cannot be saved is tried again."""
+    for number, ids in enumerate(slices):
+        if number:
+            await trio.sleep(PAUSE_SECONDS)
+        while True:
+            try:
+                await submit(function, ids)
+                break
+            except P2PChatError as error:  # a full disk may have room later
+                log.warning("what is done for some contacts could not be saved: %s", type(error).__name__)
+                await trio.sleep(RETRY_SECONDS)

@@ -1,0 +1,53 @@
+"""Mail of contacts for which there is no room (`storage_limits`) stays where it is, and is taken later.
+
+An envelope of such a contact is not opened, and not acked: their node keeps it and sends it again, and a relay keeps it
+too. We stop reading the contact's queues meanwhile, since a relay pushes no more on a stream with many blobs that are
+not deleted. Where there is a link, a `full` frame says why. Each hourly look, and whoever reads the chat, lets the
+contact in again where there is room.
+"""
+
+from __future__ import annotations
+
+from p2pchat.core import wire
+from p2pchat.core.envelope import BUCKETS
+from p2pchat.core.session import DAY
+from p2pchat.core.wire import Frame
+from p2pchat.engine.turn import Turn
+from p2pchat.store.contacts import Contact
+
+SAY_EVERY_MS = 60_000
+WARN_EVERY_MS = DAY
+NO_ROOM = "{name} has sent more than is kept from one contact; the rest waits at their node and at relays."
+
+
+def has_room(turn: Turn, contact: Contact, size: int) -> bool:
+    """Whether an envelope of `size` bytes of this contact may be taken now."""
+    limits = turn.storage_limits
+    return contact.id not in limits.withheld and limits.has_room(turn.db, contact.id, size, turn.now)
+
+
+def withhold(turn: Turn, contact: Contact, *, linked: bool) -> None:
+    """Leave the contact's mail where it is, and say so: to them, over a link, and to the person here."""
+    limits = turn.storage_limits
+    limits.withheld.add(contact.id)
+    turn.withheld[contact.id] = None
+    if linked and not turn.recent(limits.said.get(contact.id, 0), SAY_EVERY_MS):
+        limits.said[contact.id] = turn.now
+        turn.after(turn.net.send, contact.id, [Frame(wire.FULL, b"")])
+    if not turn.recent(limits.warned.get(contact.id, 0), WARN_EVERY_MS):
+        limits.warned[contact.id] = turn.now
+        turn.event("node", warning=NO_ROOM.format(name=contact.name))
+
+
+def look_again(turn: Turn, only: bytes | None = None) -> None:
+    """Take the mail of contacts again, of all or of one, where there is room."""
+    limits = turn.storage_limits
+    for contact_id in [one for one in limits.withheld if only in (None, one)]:
+        limits.recount(contact_id)
+        contact = turn.contact(contact_id)
+        accepted = contact is not None and contact.state in ("contact", "waiting")
+        if accepted and not limits.has_room(turn.db, contact_id, BUCKETS[-1], turn.now):
+            continue
+        limits.withheld.discard(contact_id)
+        turn.mail_of[contact_id] = None
+        turn.after(turn.net.relink, contact_id)  # a new link brings at once what was not acked

@@ -1,0 +1,224 @@
+"""What a node is joined from: the keys of the profile, its database, libp2p, the engine, a relay for contacts.
+
+Nothing heavy is imported before it is needed: `node` listens first, so that a face can unlock the profile meanwhile.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from p2pchat import config
+from p2pchat.api.server import Ask, EventSource
+from p2pchat.locations import Profile, ProfileGuard
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from p2pchat.core.primitives import Entropy
+    from p2pchat.engine.engine import Engine
+    from p2pchat.engine.storage_limits import Limits
+    from p2pchat.net.host import LibP2PHost
+    from p2pchat.store.database import Database
+
+log = logging.getLogger("p2pchat.node")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run. passphrase: what unlocks the profile at once; None: wait for `unlock` if it needs one. relays: the
+    addresses of some for this run.
+    """
+
+    profile: Profile
+    foreground: bool
+    listen: tuple[str, ...] = ()
+    relays: tuple[str, ...] = ()
+    passphrase: str | None = None
+    verbose: int = 0
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What an open profile gives the API."""
+
+    call: Callable[[str, dict[str, Any]], Awaitable[object]]
+    subscribe: Callable[[], EventSource]
+    addresses: Callable[[], Sequence[str]]
+    keeps_running: Callable[[], bool]
+    keep_receiving: Callable[[], bool | None] = lambda: None
+    ask: Ask = lambda method, arguments, then: False
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the node is joined from; the tests of its life give others.
+
+    needs_passphrase and unlock (the key from a passphrase; slow; raises WrongPassphrase) and change (the key, the new
+    passphrase or None) are synchronous. open: from the key to the open profile, closed at the end of the context.
+    prepare: what takes long and needs no key, done in a thread meanwhile.
+    """
+
+    needs_passphrase: Callable[[], bool]
+    unlock: Callable[[str | None], bytes]
+    change: Callable[[bytes, str | None], None]
+    open: Callable[[bytes], AbstractAsyncContextManager[Opened]]
+    prepare: Callable[[], object]
+
+
+def real_parts(options: Options, settings: config.Settings, guard: ProfileGuard) -> Parts:
+    """The node's own parts: the keys of the profile, its database, libp2p, the engine."""
+    from p2pchat.store import keys
+
+    folder = options.profile.folder
+
+    def unlock(passphrase: str | None) -> bytes:
+        return keys.open_keys(folder, None if passphrase is None else passphrase.encode())
+
+    def change(key: bytes, new: str | None) -> None:
+        keys.change_passphrase(folder, key, None if new is None else new.encode())
+
+    def opened(key: bytes) -> AbstractAsyncContextManager[Opened]:
+        return _opened(options, settings, key, guard)
+
+    return Parts(lambda: keys.needs_passphrase(folder), unlock, change, opened, _import_net)
+
+
+@asynccontextmanager
+async def _opened(
+    options: Options, settings: config.Settings, key: bytes, guard: ProfileGuard
+) -> AsyncIterator[Opened]:
+    from p2pchat.core.primitives import self_test, system_entropy
+    from p2pchat.engine import commands
+    from p2pchat.engine import profile as profiles
+    from p2pchat.engine.engine import Engine
+    from p2pchat.store.database import Database
+
+    self_test()
+    db = await trio.to_thread.run_sync(Database.open, options.profile.database, key)
+    for path in db.files():
+        guard.keep(path)
+    db.guard = guard.check
+    close: Callable[[], Awaitable[None]] = partial(trio.to_thread.run_sync, db.close)
+    try:
+        await trio.to_thread.run_sync(_import_net)  # most likely under way already
+        from p2pchat.engine.clock_watch import boot_time
+        from p2pchat.net.addresses import full
+        from p2pchat.net.host import LibP2PHost
+        from p2pchat.net.network import Network
+        from p2pchat.net.quiet import quiet
+        from p2pchat.net.supervisor import Supervisor
+
+        quiet(loud=options.verbose >= 2)
+        entropy = system_entropy()
+        host = _host(db, options.listen or settings.listen)
+        hidden = LibP2PHost(profiles.hidden_transport_seed(db, entropy), listen=())
+        random = entropy.random
+        engine = Engine(
+            db,
+            _now,
+            entropy,
+            lambda gate, door, mail, nursery: Network(host, hidden, gate, door, nursery, random, mail, _new_host),
+            relays=options.relays,
+            monotonic=boot_time,
+            storage_limits=_storage_limits(settings),
+        )
+        close = engine.close  # a call under way may be reading, in a thread of its own
+        async with trio.open_nursery() as nursery:
+            await nursery.start(Supervisor(host).run)
+            await nursery.start(Supervisor(hidden).run)
+            profiles.keep_port(db, host.port)
+            await nursery.start(engine.run)
+            nursery.start_soon(_relay_for_contacts, engine, host, options.profile.relay_store, entropy)
+            yield Opened(
+                call=partial(commands.call, engine),
+                subscribe=engine.events.subscribe,
+                addresses=lambda: [full(host.peer, address) for address in host.addresses()],
+                keeps_running=engine.keeps_running,
+                keep_receiving=lambda: engine.keep_receiving,
+                ask=partial(commands.ask, engine),
+            )
+            nursery.cancel_scope.cancel()
+    finally:
+        with trio.CancelScope(shield=True):
+            await close()
+
+
+def _storage_limits(settings: config.Settings) -> Limits:
+    from p2pchat.engine.storage_limits import DEFAULT_LIMITS, Limits
+
+    daily, unread = settings.contact_daily_mib, settings.contact_unread_mib
+    return Limits(
+        DEFAULT_LIMITS.daily if daily is None else daily * 2**20,
+        DEFAULT_LIMITS.unread if unread is None else unread * 2**20,
+    )
+
+
+@asynccontextmanager
+async def _new_host() -> AsyncIterator[LibP2PHost]:
+    """A host with a key that nobody has seen, for the mail of hidden contacts."""
+    from p2pchat.core.primitives import KEY, system_entropy
+    from p2pchat.net.host import LibP2PHost
+    from p2pchat.net.supervisor import Supervisor
+
+    host = LibP2PHost(system_entropy().random(KEY), listen=())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(Supervisor(host).run)
+        yield host
+        nursery.cancel_scope.cancel()
+
+
+async def _relay_for_contacts(engine: Engine, host: LibP2PHost, store: Path, entropy: Entropy) -> None:
+    """Be a relay for contacts while a person wants it; what is kept for others goes when nobody does any more."""
+    from p2pchat.engine import offering
+
+    while True:
+        changed = engine.offering.changed
+        if engine.offering.wanted:
+            await trio.to_thread.run_sync(importlib.import_module, "p2pchat.relay.small")
+            from p2pchat.relay.small import SmallRelay
+
+            relay = SmallRelay(host, store, await engine.read(offering.token), _now, entropy.random)
+            try:
+                await relay.run(changed.wait)
+            except Exception as exc:  # noqa: BLE001 - what others want of us must not end the node
+                log.error("the relay for contacts failed: %s", type(exc).__name__)
+                engine.events.publish({"event": "node", "warning": _NO_RELAY})
+                await changed.wait()
+        else:
+            await trio.to_thread.run_sync(_remove_store, store)
+            await changed.wait()
+
+
+_NO_RELAY = "This node cannot be a relay for your contacts now; its log says why. Your own messages are not touched."
+
+
+def _remove_store(path: Path) -> None:
+    """Delete what was kept for others: they have put it elsewhere too, or put it there now."""
+    for suffix in ("", "-wal", "-shm", "-journal", "-in-use"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _import_net() -> None:
+    """libp2p takes long to import: in a thread, so that the API answers meanwhile."""
+    importlib.import_module("p2pchat.net.host")
+
+
+def _host(db: Database, wanted: Sequence[str]) -> LibP2PHost:
+    from p2pchat.engine import profile as profiles
+    from p2pchat.net.addresses import DEFAULT_LISTEN
+    from p2pchat.net.host import LibP2PHost
+
+    return LibP2PHost(profiles.transport_seed(db), wanted or DEFAULT_LISTEN, kept_port=profiles.kept_port(db))
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

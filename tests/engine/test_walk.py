@@ -1,0 +1,144 @@
+"""What concerns every contact is done a few at a time: no start waits for it, and no turn holds up the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from p2pchat.core import primitives
+from p2pchat.core.primitives import KEY
+from p2pchat.engine import outbound, people, walk
+from p2pchat.engine.turn import Turn
+from p2pchat.errors import DiskFull
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store import queues as store_queues
+from p2pchat.store.contacts import Contact
+from p2pchat.store.database import Database
+from p2pchat.store.queues import TheirQueueRow
+from tests.asking import events_of
+from tests.conftest import run
+from tests.world import World, WorldNode, run_world
+
+CROWD = 5 * walk.SLICE
+
+
+async def crowd(node: WorldNode) -> list[bytes]:
+    """Contacts with a queue each, the one heard of last first."""
+
+    def add(turn: Turn) -> list[bytes]:
+        ids = []
+        for number in range(CROWD):
+            keys = (turn.random(KEY), turn.random(KEY))
+            heard = turn.now - 1000 * number
+            known = Contact(turn.random(8), str(number), False, "contact", *keys, None, False, heard, heard)
+            store_contacts.add(turn.db, known)
+            row = TheirQueueRow(known.id, None, bytes(KEY), b"", b"", *keys, flags=0, until=turn.now * 2)
+            store_queues.deposit_in(turn.db, row)
+            ids.append(known.id)
+        return ids
+
+    return await node.engine.submit(add)
+
+
+def test_a_start_takes_up_the_latest_first_and_the_others_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(world: World) -> None:
+        alice = await world.start("alice")
+        ids = await crowd(alice)
+        await alice.stop()
+        resumed: list[list[bytes]] = []
+        real = people.resume
+
+        def counted(turn: Turn, contact_ids: Any) -> None:
+            resumed.append(list(contact_ids))
+            real(turn, contact_ids)
+
+        monkeypatch.setattr(people, "resume", counted)
+        alice = await world.start("alice")
+        assert resumed == [ids[: walk.SLICE]]
+        assert alice.engine.mail.deposits.known() == set(ids[: walk.SLICE])
+        await trio.sleep(5 * walk.PAUSE_SECONDS + 0.1)
+        assert [one for some in resumed for one in some] == ids
+        assert max(map(len, resumed)) == walk.SLICE
+        assert alice.engine.mail.deposits.known() == set(ids)
+        assert all(alice.engine.gate.pairs(one) for one in ids)
+
+    run_world(tmp_path, main)
+
+
+def test_new_addresses_are_told_a_few_contacts_in_a_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(world: World) -> None:
+        alice = await world.start("alice")
+        await crowd(alice)
+        told: list[Turn] = []
+        real = outbound.queue
+
+        def counted(turn: Turn, *args: Any) -> None:
+            told.append(turn)
+            real(turn, *args)
+
+        monkeypatch.setattr(outbound, "queue", counted)
+        world.move("alice")
+        alice.engine.whereabouts.changed()
+        await trio.sleep(10)
+        assert len(told) == CROWD
+        assert all(sum(one is turn for one in told) <= walk.SLICE for turn in told[:: walk.SLICE])
+
+    run_world(tmp_path, main)
+
+
+def test_what_could_not_be_saved_is_tried_again() -> None:
+    done: list[int] = []
+
+    async def main() -> None:
+        full = [True]
+
+        async def submit(function: object, ids: list[bytes]) -> None:
+            await trio.lowlevel.checkpoint()
+            if len(done) == 1 and full:
+                full.clear()
+                raise DiskFull
+            done.append(len(ids))
+
+        await walk.through([[b"1"], [b"2"] * 2, [b"3"] * 3], submit, lambda turn, ids: None)
+
+    run(main, MockClock(autojump_threshold=0))
+    assert done == [1, 2, 3]
+
+
+def test_the_order_is_read_by_its_index(tmp_path: Path) -> None:
+    db = Database.create(tmp_path / "p", bytes(KEY))
+    steps = [step for *_, step in db.query("EXPLAIN QUERY PLAN " + store_contacts._LATEST_FIRST)]
+    assert any("contacts_by_latest" in step for step in steps), steps
+    assert walk.order(db) == [[]]
+    db.close()
+
+
+def test_no_turn_waits_for_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They cost 45 ms of Argon2id for each first message, and anybody with an invite can send some."""
+    in_turn: list[bool] = []
+    real = primitives.argon2id
+
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+
+        def counted(*args: Any) -> bytes:
+            in_turn.append(alice.engine._one_at_a_time.locked() or bob.engine._one_at_a_time.locked())
+            return real(*args)
+
+        monkeypatch.setattr(primitives, "argon2id", counted)
+        invite = (await alice.call("invite", ask=True))["invite"]
+        await bob.call("add", invite=invite, name="alice")
+        (asked,) = await alice.call("requests")
+        assert [one["sas"] for one in events_of(alice, "request")] == [asked["sas"]]
+        await alice.call("accept", contact="bob")
+        assert (await alice.call("verify", contact="bob"))["sas"] == asked["sas"]
+        assert in_turn
+        assert not any(in_turn)
+
+    run_world(tmp_path, main)

@@ -1,0 +1,82 @@
+"""Work that a client who comes back makes for the relay, as counted; `benchmarks/returning.py` has the milliseconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import pytest
+import trio
+
+from benchmarks.returning import Client
+from p2pchat.core import names
+from p2pchat.net import pipes
+from p2pchat.net.budget import Account
+from p2pchat.net.host import LibP2PHost
+from p2pchat.relay.mailbox import Mailbox, account_of, place_of
+from p2pchat.relay.store import MailboxStore, Quota
+from tests.conftest import run
+from tests.relay.boxes import LIMITS, NOW
+
+MAX_WRITES = 7
+"""multistream-select, Noise, multistream-select; the acknowledgement of the stream with the answer to its name and the
+hello; the queues that were opened with what the fetch found, in two pieces at most; the end of the second fetch."""
+MAX_SETTLED = 4
+
+
+def test_a_returning_client_costs_few_writes_and_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writes = settled = statements = 0
+    send_now, settle = pipes.TcpPipe.send_now, Account.settle
+
+    def counted_write(pipe: pipes.TcpPipe, data: bytes) -> int:
+        nonlocal writes
+        writes += 1
+        return send_now(pipe, data)
+
+    async def counted_settle(account: Account) -> None:
+        nonlocal settled
+        settled += 1
+        await settle(account)
+
+    monkeypatch.setattr(pipes.TcpPipe, "send_now", counted_write)
+    monkeypatch.setattr(Account, "settle", counted_settle)
+
+    def counted_statement(text: str) -> None:
+        nonlocal statements
+        statements += 1
+
+    async def main() -> None:
+        nonlocal writes, settled, statements
+        host = LibP2PHost(bytes([1]) * 32, ["/ip4/127.0.0.1/tcp/0"])
+        store = MailboxStore.open(tmp_path / "mailbox.db", Quota(least_free=0), NOW)
+        store._connection.set_trace_callback(counted_statement)
+        mailbox = Mailbox(
+            host.peer,
+            store,
+            LIMITS,
+            lambda: NOW,
+            Random(5).randbytes,
+            place_of,
+            account_of=account_of,
+            vouch=host.vouch,
+        )
+        host.handle(names.MAILBOX, mailbox.serve, speaks_first=True)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(mailbox.run)
+            await nursery.start(host.run)
+            port = int(host.addresses()[0].rsplit("/", 1)[1])
+            clients = [Client(number, host.peer) for number in range(8)]
+            writes = settled = statements = 0
+            async with trio.open_nursery() as coming:
+                for client in clients:
+                    coming.start_soon(client.come, "127.0.0.1", port, False)
+            assert mailbox.pushes.watched == 8 * len(clients)
+            assert writes <= MAX_WRITES * len(clients)
+            assert settled <= MAX_SETTLED * len(clients)
+            assert not statements  # memory knows that the queues are empty
+            for client in clients:
+                client.leave()
+            nursery.cancel_scope.cancel()
+        store.close()
+
+    run(main)
