@@ -229,7 +229,7 @@ def test_what_is_imported_is_listed_and_what_is_listed_is_imported() -> None:
     assert run <= used
 
 
-@pytest.mark.parametrize("lock", ["build", "run", "dev"])
+@pytest.mark.parametrize("lock", ["build", "run", "dev", "docs"])
 def test_lock_pins_every_package_with_hashes(lock: str) -> None:
     text = (ROOT / "requirements" / f"{lock}.lock").read_text()
     entries = re.split(r"^(?=\S)", text, flags=re.MULTILINE)[1:]
@@ -364,6 +364,28 @@ def test_ci_runs_the_lab_which_cannot_be_skipped() -> None:
     assert re.search(r"^exec .* make lab ", (ROOT / ".ci/run").read_text(), re.MULTILINE)
     for path in sorted((ROOT / "tests/lab").glob("*.py")):
         assert not re.search(r"\b(skip|skipif|xfail|importorskip)\b", path.read_text()), path.name
+
+
+def test_the_workflow_runs_the_same_check_with_pinned_actions_and_no_rights() -> None:
+    for workflow in sorted((ROOT / ".github/workflows").glob("*.yml")):
+        text = workflow.read_text()
+        assert "- run: bash .ci/run" in text
+        assert re.search(r"^permissions:\n  contents: read\n\n", text, re.MULTILINE)
+        for action in re.findall(r"uses: (\S+)", text):
+            assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action), action
+
+
+def test_changelog_has_the_version_and_a_place_for_the_next() -> None:
+    heads = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert heads[:2] == ["Unreleased", p2pchat.__version__]
+
+
+def test_a_container_is_built_from_what_is_listed_and_nothing_else() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert rules[0] == "*"
+    for rule in rules[1:]:
+        assert not rule.startswith("!") or (ROOT / rule[1:]).exists(), rule
 
 
 def test_readme_says_what_must_be_said() -> None:
