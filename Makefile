@@ -14,7 +14,7 @@ ALL := -n $(shell expr $$(nproc) + 1) --dist worksteal
 UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help setup chat demo test check lab bench attack kill churn crash fmt lock
+.PHONY: help setup chat demo quick test check lab bench attack soak fmt lock
 
 help: ## this list
 	@echo 'make TARGET, one of:'
@@ -27,6 +27,9 @@ chat: $(VENV)/run.stamp ## open the screen
 
 demo: $(VENV)/run.stamp ## watch two people meet, talk, crash and come back
 	@$(BIN)/p2pchat demo
+
+quick: $(VENV)/dev.stamp ## run the tests that are not slow: a minute, while one works
+	$(BIN)/python -m pytest $(ALL) -m 'not slow'
 
 test: $(VENV)/dev.stamp ## run the tests but the lab; those in a real terminal only if tmux is here
 	@echo 'left out is the lab, which needs root: make lab'
@@ -49,14 +52,11 @@ bench: $(VENV)/run.stamp ## measure, print a table and write benchmarks/results.
 attack: $(VENV)/run.stamp ## flood a relay and a node as strangers could, and print what an honest user notices; SHORT=1: a few floods
 	$(BIN)/python -m benchmarks.attack $(if $(SHORT),--short)
 
-kill: $(VENV)/dev.stamp ## end nodes with kill -9 under traffic, a hundred times
+soak: $(VENV)/dev.stamp ## before a release: every crash point, kill -9 a hundred times, 6,000 people at a relay (half an hour)
+	P2PCHAT_CRASH_POINTS=all $(BIN)/python -m pytest $(ALL) tests/world/test_crash_points.py
 	P2PCHAT_KILL_ROUNDS=100 $(BIN)/python -m pytest -m kill tests/process/test_kill.py
-
-crash: $(VENV)/dev.stamp ## cut the power of a node at every boundary between a commit and what it lets out
-	P2PCHAT_CRASH_STRIDE=1 $(BIN)/python -m pytest $(ALL) tests/world/test_crash_points.py
-
-churn: $(VENV)/dev.stamp ## let 6,000 people meet at a relay and leave, and look whether it is as before
 	P2PCHAT_CHURN_MEETINGS=3000 $(BIN)/python -m pytest -m churn tests/process/test_relay_churn.py
+	P2PCHAT_EXAMPLES=10 $(BIN)/python -m pytest $(ALL) -m hypothesis
 
 fmt: $(VENV)/dev.stamp ## format the code, and mend what the linter can mend
 	$(BIN)/ruff check --fix $(CODE) requirements

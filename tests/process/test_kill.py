@@ -1,6 +1,6 @@
 """Real kill -9 of real nodes under traffic in both directions: nothing that was saved is lost, nothing shows twice.
 
-Ten rounds in `make test`; `make kill` sets P2PCHAT_KILL_ROUNDS to 100. Rounds take turns: alice, bob, both together.
+Ten rounds in `make test`; `make soak` sets P2PCHAT_KILL_ROUNDS to 100. Rounds take turns: alice, bob, both together.
 """
 
 from __future__ import annotations
