@@ -11,6 +11,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet --no-inp
 CODE := p2pchat tests $(wildcard benchmarks)
 # A test of nodes or of a screen mostly waits for them, so there is one more process for tests than there are cores.
 ALL := -n $(shell expr $$(nproc) + 1) --dist worksteal
+# What tests/support/sampling.py makes smaller.
+SAMPLED := tests/world/test_crash_points.py tests/engine/delivery/test_outbound.py tests/tui/test_hostile.py
 UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
@@ -53,7 +55,7 @@ attack: $(VENV)/run.stamp ## flood a relay and a node as strangers could, and pr
 	$(BIN)/python -m benchmarks.attack $(if $(SHORT),--short)
 
 soak: $(VENV)/dev.stamp ## before a release: every crash point, kill -9 a hundred times, 6,000 people at a relay (half an hour)
-	P2PCHAT_CRASH_POINTS=all $(BIN)/python -m pytest $(ALL) tests/world/test_crash_points.py
+	P2PCHAT_SAMPLE=all $(BIN)/python -m pytest $(ALL) $(SAMPLED)
 	P2PCHAT_KILL_ROUNDS=100 $(BIN)/python -m pytest -m kill tests/process/test_kill.py
 	P2PCHAT_CHURN_MEETINGS=3000 $(BIN)/python -m pytest -m churn tests/process/test_relay_churn.py
 	P2PCHAT_EXAMPLES=10 $(BIN)/python -m pytest $(ALL) -m hypothesis

@@ -7,19 +7,14 @@ nothing that a person saw as sent may be missing, nothing may show twice, all is
 
 The story is played over links, and by two relays without a link, of which one may do everything wrong.
 
-`make check` tries a sample: another one in each run, spread over the whole story. A failure says the boundary and the
-seed; `P2PCHAT_CRASH_SEED` takes that seed again. `P2PCHAT_CRASH_POINTS` says how many boundaries of a story are tried;
-`make soak` sets it to `all`.
+`make check` tries a sample of the boundaries, spread over the whole story, and `make soak` all: see
+`tests/support/sampling.py`.
 """
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from itertools import pairwise
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
@@ -28,14 +23,14 @@ import trio
 from p2pchat.errors import P2PChatError
 from p2pchat.ports import MailboxCallbacks, Mailboxes
 from tests.support.mailboxes import MailRelay
+from tests.support.sampling import SEED, chosen
 from tests.support.world import World, WorldNetwork, WorldNode, run_world
 
 Act = Callable[[WorldNode], Awaitable[object]]
 Done = Callable[[WorldNode], Awaitable[bool]]
 LET_OUT = ("send", "reach", "nudge", "forget", "join")
 LET_OUT_BY_RELAY = ("watch", "taken", "deposit")
-POINTS = os.environ.get("P2PCHAT_CRASH_POINTS", "8")
-SEED = os.environ.get("P2PCHAT_CRASH_SEED") or secrets.token_hex(4)
+POINTS = 8
 
 
 class Person:
@@ -228,7 +223,7 @@ async def _all_there(alice: Person, bob: Person, said: dict[str, list[str]]) -> 
 def test_a_power_cut_at_a_boundary_loses_nothing_and_repeats_nothing(tmp_path: Path, victim: str, relays: int) -> None:
     boundaries = _played(tmp_path / "count", victim, None, relays=relays)
     assert boundaries > 40
-    for cut_at in chosen(boundaries, POINTS, f"{SEED} {victim} {relays}"):
+    for cut_at in chosen(boundaries, POINTS, victim, relays):
         _played(tmp_path / str(cut_at), victim, cut_at, relays=relays)
 
 
@@ -237,26 +232,8 @@ def test_a_power_cut_at_a_boundary_loses_nothing_and_repeats_nothing(tmp_path: P
 def test_a_power_cut_while_one_of_two_relays_does_everything_wrong(tmp_path: Path, victim: str, lie: str) -> None:
     """At fewer boundaries in a sample, since with honest relays the story passes the same ones."""
     boundaries = _played(tmp_path / "count", victim, None, relays=2, lie=lie)
-    points = POINTS if POINTS == "all" else str(max(1, int(POINTS) // 4))
-    for cut_at in chosen(boundaries, points, f"{SEED} {victim} {lie}"):
+    for cut_at in chosen(boundaries, POINTS // 4, victim, lie):
         _played(tmp_path / str(cut_at), victim, cut_at, relays=2, lie=lie)
-
-
-def chosen(boundaries: int, points: str, seed: str) -> list[int]:
-    """All boundaries, or one by chance from each of so many equal parts of the story."""
-    if points == "all":
-        return list(range(boundaries))
-    rng, parts = Random(seed), min(int(points), boundaries)
-    starts = [boundaries * part // parts for part in range(parts + 1)]
-    return [rng.randrange(start, end) for start, end in pairwise(starts)]
-
-
-def test_a_sample_spreads_over_the_story_and_its_seed_repeats_it() -> None:
-    sample = chosen(100, "4", "seed")
-    assert [cut_at // 25 for cut_at in sample] == [0, 1, 2, 3]
-    assert sample == chosen(100, "4", "seed")
-    assert {cut_at for seed in range(2000) for cut_at in chosen(100, "4", str(seed))} == set(range(100))
-    assert chosen(3, "8", "seed") == chosen(3, "all", "seed") == [0, 1, 2]
 
 
 def _played(folder: Path, victim: str, cut_at: int | None, *, relays: int = 0, lie: str = "") -> int:
@@ -275,7 +252,7 @@ def _played(folder: Path, victim: str, cut_at: int | None, *, relays: int = 0, l
     try:
         run_world(folder, main)
     except BaseException as error:
-        raise AssertionError(f"cut at boundary {cut_at}; P2PCHAT_CRASH_SEED={SEED} repeats it") from error
+        raise AssertionError(f"cut at boundary {cut_at}; P2PCHAT_SEED={SEED} repeats it") from error
     return passed
 
 
