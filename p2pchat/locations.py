@@ -60,7 +60,7 @@ class Profile:
 
     @property
     def echo(self) -> Profile:
-        """Where the profile's echo friend is, if it has one (`p2pchat echo`)."""
+        """Where the profile's echo bot is, if it has one (`p2pchat echo`)."""
         return Profile(self.folder.with_name(self.folder.name + ".echo"))
 
     @property

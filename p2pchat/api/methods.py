@@ -151,7 +151,7 @@ METHODS: Final[tuple[Method, ...]] = (
     ),
     Method(
         "requests",
-        "Who asks to become a contact. `known`: it is somebody in the list already who begins anew, without their "
+        "Contact requests. `known`: it is somebody in the list already who begins anew, without their "
         "history or on another machine; the safety number stays theirs, the eight words are new.",
         "[{id, name, since, sas, known}]",
     ),

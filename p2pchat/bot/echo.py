@@ -1,4 +1,4 @@
-"""The echo friend: somebody to write to for who is alone. A second profile with a node of its own on this computer,
+"""The echo bot: somebody to write to for who is alone. A second profile with a node of its own on this computer,
 and this bot on it; made, started and ended by `p2pchat echo`.
 
 It must not outlive its person's node, and must not keep it running either, so it is no client of that node: it watches
@@ -35,7 +35,7 @@ _LOOK_AGAIN = 0.25
 
 
 def friend(owner: Profile, ready: Callable[[], object]) -> Bot:
-    """The echo friend of `owner`, to be run; `ready` is called when it answers. Raises ProfileError, UsageError."""
+    """The echo bot of `owner`, to be run; `ready` is called when it answers. Raises ProfileError, UsageError."""
     bot = Bot(owner.echo.folder, name=NAME)
 
     def end_with_owner() -> None:

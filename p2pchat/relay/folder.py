@@ -58,7 +58,7 @@ class Folder:
             with suppress(FileNotFoundError):
                 seed = path.read_bytes()
                 if len(seed) != KEY:
-                    raise ProfileError(f"{path} is no key", hint="Restore it, or remove it to become another relay.")
+                    raise ProfileError(f"{path} is not a key", hint="Restore it, or remove it to become another relay.")
                 return seed
             # Whole or not there: a relay that came back as another one would be lost to everybody who knows it.
             draft = path.with_name("key.new")

@@ -326,7 +326,7 @@ class _Relay:
 def _announced(address: str) -> str:
     target = addr.parse_target(address)
     if target.relay is not None or not target.dialable:
-        raise BadAddress(f"{address} is no address of a relay that others can dial")
+        raise BadAddress(f"{address} is not an address at which others can dial a relay")
     return target.text()
 
 
@@ -345,7 +345,7 @@ def _token(path: str) -> bytes | None:
     except OSError as exc:
         raise BadSetting(f"The token in {path} cannot be read: {exc.strerror}") from exc
     if not addr.is_token(token.decode("ascii", "replace")):
-        raise BadSetting(f"What {path} holds is no token: 1 to 64 letters, digits and any of . _ ~ -")
+        raise BadSetting(f"{path} does not hold a valid token: 1 to 64 letters, digits and any of . _ ~ -")
     return token
 
 

@@ -76,7 +76,7 @@ def needs_passphrase(folder: Path) -> bool:
         return True
     if (folder / PLAIN).exists():
         return False
-    raise NoProfile("The key file of this profile is missing", hint="Restore the folder from a copy.")
+    raise NoProfile("The key file of this profile is missing", hint="Restore the folder from a backup.")
 
 
 def open_keys(folder: Path, passphrase: bytes | None) -> bytes:
@@ -130,7 +130,7 @@ def _locked(key: bytes, passphrase: bytes, cost: KdfCost) -> bytes:
     if not passphrase:
         raise UsageError("The passphrase is empty", hint="Give one, or use --no-passphrase.")
     if cost.ops < MIN_COST.ops or cost.memory < MIN_COST.memory:
-        raise ValueError("the cost of a passphrase is below the least")
+        raise ValueError("the cost of a passphrase is below the minimum")
     random = prim.system_entropy().random
     head = _HEAD.pack(_MAGIC, random(16), cost.ops, cost.memory)
     slots = [random(_SLOT) for _ in range(SLOT_COUNT)]

@@ -1,4 +1,4 @@
-"""The echo friend's own parts; the whole of it, with real nodes, is in tests/cli/test_echo.py."""
+"""The echo bot's own parts; the whole of it, with real nodes, is in tests/cli/test_echo.py."""
 
 from __future__ import annotations
 

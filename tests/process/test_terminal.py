@@ -188,7 +188,7 @@ def test_a_locked_profile_asks_for_its_passphrase() -> None:
             say(anna, "Anna")
             anna.wait("Enter for none")
             say(anna, "correct horse")
-            anna.wait("The same once more")
+            anna.wait("Repeat it")
             say(anna, "correct hose")
             anna.wait("The two differ")
             say(anna, "correct horse")

@@ -323,7 +323,7 @@ def test_an_invite_that_came_along_and_a_name() -> None:
             await type_in(pilot, "Bob [b]")
             await pilot.press("enter")
             await pilot.pause()
-            assert "Asking Bob [b]… Keep this open or close it: it goes on by itself." in app.words
+            assert "Asking Bob [b]… You can close this: it continues by itself." in app.words
             node.hold.pop("add").set()
             await settled(pilot)
             assert node.named("add") == [{"invite": INVITE, "name": "Bob [b]", "wait": "sent", "timeout": 30}]

@@ -71,7 +71,7 @@ def test_arrows_choose_while_one_types_and_a_click_goes() -> None:
         node = talk()
         async with stage(finder(node)) as (app, pilot):
             await type_in(pilot, "gate")
-            assert "2 found, the newest first." in app.words
+            assert "2 found, newest first." in app.words
             await press(pilot, "down", "down", "down", "enter")
             assert app.result == at(node, 0)
         async with stage(finder(node, "gate")) as (app, pilot):
@@ -438,7 +438,7 @@ def test_keys_wrap_between_them() -> None:
     ("error", "words"),
     [
         (NotReached(), "Nobody answered in time; it stays queued and is tried again. Leave the node running"),
-        (NodeGone(), "The node ended in the middle of this; it may or may not have been done."),
+        (NodeGone(), "The node ended during this request; it may or may not have been carried out."),
         (P2PChatError("Broken `p2pchat doctor`", hint="Run `p2pchat doctor`."), "Broken."),
     ],
 )

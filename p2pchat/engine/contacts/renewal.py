@@ -432,8 +432,8 @@ def _count(tx: Transaction, contact: Contact) -> None:
 
 
 BREAKS = (
-    "The session with {name} broke again and again today. "
-    "Perhaps your profile or theirs runs in two places at once: end one of them."
+    "The session with {name} broke several times today. Your profile or theirs may be running in two "
+    "places at once: stop one of them."
 )
 
 

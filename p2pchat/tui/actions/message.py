@@ -52,7 +52,7 @@ class MessageActions:
         from p2pchat.tui.screens.confirm import ConfirmScreen
 
         under_way = intent.message.mine and intent.message.state == "saved"
-        more = "It has not left yet, and will not." if under_way else "What others have, they keep."
+        more = "It has not been sent yet, and will not be." if under_way else "Others keep their copies."
         if await self._app.ask(ConfirmScreen("Delete this message here?", "Delete", "Keep", more)):
             await self._app.seam.call("delete", id=intent.message.id)
 

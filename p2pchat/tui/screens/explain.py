@@ -24,7 +24,7 @@ _WAYS = {
     "lan": "straight from {one} computer to {other}, within the same network",
     "punched": "straight from {one} computer to {other}, through both routers",
     "circuit": "through a relay, which cannot read them",
-    "mailbox": "by a relay that keeps them until they are fetched, and cannot read them",
+    "mailbox": "through a relay that stores them until they are fetched, and cannot read them",
 }
 _STATES = {
     "saved": "Saved here, not sent yet.",

@@ -67,10 +67,10 @@ class Empty(Static):
         ways = (
             ("Invite a friend", "Ctrl+N", "app.command('invite')"),
             ("I have an invite", "Ctrl+O", "app.command('add')"),
-            ("Talk to an echo friend", " /echo", "app.command('echo')"),
+            ("Chat with an echo bot", " /echo", "app.command('echo')"),
         )
         widest = max(len(says) for says, _, _ in ways)
-        lines = [Content.assemble(("Nobody is here yet.", "bold")), Content("")]
+        lines = [Content.assemble(("You have no contacts yet.", "bold")), Content("")]
         for says, key, action in ways:
             line = Content.assemble((key, "bold"), f"  {says.ljust(widest)}")
             lines.append(line.stylize(Style.from_meta({"@click": action})))
@@ -314,5 +314,5 @@ def placeholder(chat: Chat) -> str:
     if chat.state == "blocked":
         return "blocked: nothing can be sent"
     if chat.state == "waiting":
-        return "leaves as soon as they accept"
-    return "leaves as soon as they are online" if chat.route is None else "write a message"
+        return "sent as soon as they accept"
+    return "sent as soon as they are online" if chat.route is None else "write a message"

@@ -42,7 +42,7 @@ class UnlockScreen(Panel[bool]):
         if self.busy:
             return
         if passphrase:
-            self.begin(self._unlock(passphrase), "Opening… this takes a moment, so that guessing takes long.")
+            self.begin(self._unlock(passphrase), "Opening… this takes a moment, which makes guessing slow.")
         else:
             self.say("Type the passphrase first. Nobody can recover a forgotten one.", "problem")
 

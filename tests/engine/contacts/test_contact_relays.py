@@ -79,7 +79,7 @@ def test_nobody_is_asked_where_the_internet_does_not_come(tmp_path: Path) -> Non
         assert not await is_asked(bob)
         answer = await alice.call("offer")
         assert (answer["relay"], answer["reachable"]) == (None, False)
-        assert await doctor(alice) == "This node is nobody's relay."
+        assert await doctor(alice) == "This node is not a relay."
         assert answer["notice"].startswith(await doctor(alice))
 
     run_world(tmp_path, main)
