@@ -320,7 +320,7 @@ def test_the_address_is_hidden_and_shown_again_after_a_question() -> None:
         async with stage(page(node, bob)) as (app, pilot):
             assert "never learn" not in app.words
             await press(pilot, "h")
-            assert "What they know already, they know" in app.words
+            assert "They keep what they know already" in app.words
             await press(pilot, "escape")
             assert node.named("hide") == []
             await press(pilot, "h", "left", "enter")
@@ -354,7 +354,7 @@ def test_the_page_can_be_left_before_there_is_an_answer() -> None:
         node = FakeNode()
         node.hold["verify"] = asyncio.Event()
         async with stage(page(node, node.friend("bob")), held=True) as (app, pilot):
-            assert "There now." in app.words
+            assert "Online." in app.words
             await press(pilot, "escape")
             assert app.result is None
 

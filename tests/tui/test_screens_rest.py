@@ -291,7 +291,7 @@ def test_what_lies_at_relays_says_until_when() -> None:
         async with stage(explained(node, message)) as (app, _pilot):
             assert "✓ Sent. It waits at a relay for their computer." in app.words
             assert "It is stored at 2 relays until 21 Dec." in app.words
-            assert "by a relay that keeps them until they are fetched" in app.words
+            assert "through a relay that stores them until they are fetched" in app.words
 
     run(main())
 
