@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from p2pchat.errors import ProfileError, ProfileGone, ProfileInUse
+from p2pchat.lib import atomic_file
 
 # sizeof(sockaddr_un.sun_path) with its final NUL; 104 on BSD and macOS, so the smaller one.
 SOCKET_PATH_BYTES = 103
@@ -129,11 +130,7 @@ def socket_address(path: Path) -> Iterator[str]:
 
 def note_socket(profile: Profile, path: Path) -> None:
     """Write into the profile where its node listens, for faces whose environment is another. Raises OSError."""
-    draft = profile.socket_note.with_name(profile.socket_note.name + ".new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(b"%d\n%s\n" % (os.getpid(), os.fsencode(path)))
-    draft.rename(profile.socket_note)
+    atomic_file.replace(profile.socket_note, b"%d\n%s\n" % (os.getpid(), os.fsencode(path)), durable=False)
 
 
 def noted_socket(profile: Profile, *pids: int | None) -> Path | None:

@@ -14,10 +14,11 @@ import trio
 from p2pchat.core.frames import WRITE, Frame
 from p2pchat.core.mailbox import Hello
 from p2pchat.errors import LinkLost
+from p2pchat.lib.token_bucket import TokenBucket
 from p2pchat.net.admission.budget import Account
 from p2pchat.net.frames import write_frames
 from p2pchat.net.ports import Stream
-from p2pchat.relay.limits import Bucket, Origin
+from p2pchat.relay.limits import Origin
 
 MAX_WAITING = 1 << 20
 """Bytes that may wait to be written to one client: above it nothing is pushed to it, and it is not read."""
@@ -96,7 +97,7 @@ class ClientStream:
         self,
         stream: Stream,
         hello: Hello,
-        puts: Bucket,
+        puts: TokenBucket,
         origin: Origin,
         outgoing: Outgoing,
         nursery: trio.Nursery,

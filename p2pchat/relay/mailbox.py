@@ -24,6 +24,7 @@ from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame, FrameParser
 from p2pchat.core.primitives import Random
 from p2pchat.errors import CannotOpen, DiskFull, LinkLost, P2PChatError
+from p2pchat.lib.token_bucket import TokenBucket
 from p2pchat.net.admission.budget import Account, TooMuchWork
 from p2pchat.net.frames import MAX_FRAMES, READ, write_frames
 from p2pchat.net.libp2p.streams import LibP2PStream
@@ -31,7 +32,7 @@ from p2pchat.net.ports import Stream
 from p2pchat.relay.batches import MAX_READS, Answer, Batch, Fetching, Outcome, Wanted, apply
 from p2pchat.relay.clients import SLOW, ClientStream, OpenQueue, Outgoing
 from p2pchat.relay.clock import RelayClock, uptime
-from p2pchat.relay.limits import Bucket, RelayLimits
+from p2pchat.relay.limits import RelayLimits
 from p2pchat.relay.notifications import Pushes
 from p2pchat.relay.store import DepositResult, MailboxStore, NewBlob, Quota
 from p2pchat.relay.terms import Terms
@@ -178,7 +179,7 @@ class MailboxServer:
         client = ClientStream(
             stream,
             hello,
-            Bucket(limits.puts_burst, limits.puts_a_second),
+            TokenBucket(limits.puts_burst, limits.puts_a_second),
             self._terms.origin(self._place_of(stream)),
             self._outgoing,
             self._nursery,

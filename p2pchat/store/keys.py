@@ -31,7 +31,9 @@ from p2pchat.errors import (
     UsageError,
     WrongPassphrase,
 )
-from p2pchat.store.database import sync_folder, translated
+from p2pchat.lib import atomic_file
+from p2pchat.lib.atomic_file import sync_folder
+from p2pchat.store.database import translated
 
 PLAIN = "key"
 SLOTS = "keys"
@@ -111,18 +113,7 @@ def _write(folder: Path, key: bytes, passphrase: bytes | None, cost: KdfCost) ->
     name, other = (PLAIN, SLOTS) if passphrase is None else (SLOTS, PLAIN)
     data = key if passphrase is None else _locked(key, passphrase, cost)
     with translated():
-        draft = folder / (name + ".new")
-        draft.unlink(missing_ok=True)
-        try:
-            descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.rename(draft, folder / name)
-        finally:
-            draft.unlink(missing_ok=True)
-        sync_folder(folder)
+        atomic_file.replace(folder / name, data)
         _shred(folder / other)
 
 

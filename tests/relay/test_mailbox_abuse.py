@@ -18,11 +18,12 @@ from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame
 from p2pchat.core.mailbox import BOX, DONE, HOUR_MS, NOT_ALLOWED, STAMPED, TO_FETCH, TO_PUT, TOO_FAST, Queue
 from p2pchat.errors import LinkLost
+from p2pchat.lib.token_bucket import TokenBucket
 from p2pchat.net.addresses import neighbourhood
 from p2pchat.net.admission import budget
 from p2pchat.net.admission.budget import Account
 from p2pchat.relay import batches, clients, terms
-from p2pchat.relay.limits import STAMP_SECONDS, Bucket, Origin, Origins, PlaceBudget, Spent
+from p2pchat.relay.limits import STAMP_SECONDS, Origin, Origins, PlaceBudget, Spent
 from p2pchat.relay.mailbox import COSTS, MailboxServer
 from p2pchat.relay.store import Quota
 from tests.support.boxes import LIMITS, NOW, PATIENCE, RELAY, Keys, MailClient, Relay, blob, inline, relay, run
@@ -386,7 +387,7 @@ def test_new_limits_hold_for_those_who_are_there() -> None:
 
 
 def test_a_bucket_fills_with_time_and_no_further() -> None:
-    bucket = Bucket(2, 1.0)
+    bucket = TokenBucket(2, 1.0)
     assert [bucket.take(0.0) for _ in range(3)] == [True, True, False]
     assert [bucket.take(1.5) for _ in range(2)] == [True, False]
     assert [bucket.take(100.0) for _ in range(3)] == [True, True, False]

@@ -19,7 +19,6 @@ import time
 from collections import OrderedDict
 
 import trio
-from libp2p.io.exceptions import ConnectionClosedError
 
 from p2pchat.net.admission.fairness import FairQueue
 
@@ -73,11 +72,8 @@ MAX_PLACES = 16_384
 """Places whose budgets are remembered; the one unused for longest is forgotten first."""
 
 
-class TooMuchWork(ConnectionClosedError):
-    """A peer made work for long and sent nothing."""
-
-    def __init__(self) -> None:
-        super().__init__("a peer makes too much work", transport="tcp")
+class TooMuchWork(trio.BrokenResourceError):
+    """A peer made work for long and sent nothing: the connection is as good as broken."""
 
 
 class Budget:

@@ -33,8 +33,9 @@ from p2pchat.core import mailbox as words
 from p2pchat.core.frames import Frame
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, RelayState, TheirQueue
 from p2pchat.errors import CannotOpen, LinkLost, P2PChatError, PeerError, Refused, Unreachable
+from p2pchat.lib.backoff import Backoff
 from p2pchat.net import addresses as addr
-from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT, jittered
+from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT
 from p2pchat.net.mailbox import stream as mailstream
 from p2pchat.net.mailbox.deposit import DepositBacklog, Depositing, DepositRequest
 from p2pchat.net.mailbox.fetch import Collecting, WatchedQueue
@@ -206,7 +207,7 @@ class MailboxClient:
 
     async def _keep_first(self) -> None:
         assert self._host is not None
-        wait, longest = FIRST_WAIT, LONGEST_WAIT if self._chosen else LONGEST_FOREIGN_WAIT
+        backoff = Backoff(FIRST_WAIT, LONGEST_WAIT if self._chosen else LONGEST_FOREIGN_WAIT, self._random)
         while self._wanted:
             self._attempted = trio.current_time()
             self._spread = 0
@@ -218,14 +219,13 @@ class MailboxClient:
             if await self._attempt() or self._anew:
                 self._waiting = False
                 continue
-            pause = jittered(wait, self._random)
+            spread = 0.0
             if trio.current_time() - self._attempted >= _GOOD:
-                wait = FIRST_WAIT
-                pause = jittered(wait, self._random) + self._spread * int.from_bytes(self._random(2), "big") / 65_536
-            with trio.move_on_after(pause):
+                backoff.reset()
+                spread = self._spread * int.from_bytes(self._random(2), "big") / 65_536
+            with trio.move_on_after(backoff.pause() + spread):
                 await self._called.wait()
             self._waiting = False
-            wait = min(2 * wait, longest)
 
     async def _connect(self) -> MailStream:
         assert self._host is not None
@@ -356,21 +356,20 @@ class MailboxClient:
 
     async def _keep_share(self, share: Share) -> None:
         """Watch what belongs to one share, on a stream after the other, until nothing does."""
-        wait = FIRST_WAIT
+        backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random)
         while share.queues:
             share.left = trio.Event()
             await self._up.wait()
             began = trio.current_time()
             with suppress(PeerError, Refused):
                 await self._carry_share(share)
-                wait = FIRST_WAIT
+                backoff.reset()
                 continue
             if not share.queues:
                 break
             if trio.current_time() - began >= _GOOD:
-                wait = FIRST_WAIT
-            await trio.sleep(jittered(wait, self._random))
-            wait = min(2 * wait, LONGEST_WAIT)
+                backoff.reset()
+            await trio.sleep(backoff.pause())
         self._shares.remove(share)
 
     async def _carry_share(self, share: Share) -> None:
@@ -392,7 +391,7 @@ class MailboxClient:
 
     async def _take_turns(self) -> None:
         """Read what is not watched: as many at a time as a stream has room for, whose turn it is."""
-        wait, turns = FIRST_WAIT, self._shares.turns
+        backoff, turns = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random), self._shares.turns
         while True:
             await self._up.wait()
             if self._alone:
@@ -405,10 +404,9 @@ class MailboxClient:
                     await turns.changed.wait()
                 await trio.sleep(SOON)  # others may follow
             elif await self._take_a_turn():
-                wait = FIRST_WAIT
+                backoff.reset()
             else:
-                await trio.sleep(jittered(wait, self._random))
-                wait = min(2 * wait, LONGEST_WAIT)
+                await trio.sleep(backoff.pause())
 
     async def _take_a_turn(self) -> bool:
         """Read those whose turn it is; whether that worked."""
