@@ -41,7 +41,7 @@ class Profile:
 
     @property
     def database(self) -> Path:
-        """The database."""
+        """The path of the database."""
         return self.folder / "profile.db"
 
     @property
@@ -56,7 +56,7 @@ class Profile:
 
     @property
     def log(self) -> Path:
-        """The node's log."""
+        """The path of the node's log."""
         return self.folder / "node.log"
 
     @property

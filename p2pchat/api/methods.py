@@ -392,7 +392,7 @@ def _quote(name: str) -> str:
 
 
 def document() -> str:
-    """The page `docs/api.md`."""
+    """Return the page `docs/api.md`, made from the table of methods and events."""
     lines = [
         "# The node's API",
         "",

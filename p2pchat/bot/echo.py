@@ -28,7 +28,7 @@ GREETING = (
     "computer."
 )
 
-GRACE = 5.0
+GRACE_SECONDS = 5.0
 """Seconds in which the person's node may come back, after a crash or for a new version."""
 
 _LOOK_AGAIN = 0.25
@@ -65,7 +65,7 @@ def greet(bot: Bot) -> None:
 
 
 def until_gone(owner: Profile) -> None:
-    """Wait until the profile has had no node for `GRACE` seconds."""
+    """Wait until the profile has had no node for `GRACE_SECONDS`."""
     while (process := _node_process(owner)) is not None:
         try:
             select.select([process], [], [])  # readable at the end of the process
@@ -75,7 +75,7 @@ def until_gone(owner: Profile) -> None:
 
 def _node_process(owner: Profile) -> int | None:
     """A descriptor of the process of the profile's node, which may be about to come; None if it does not."""
-    deadline = time.monotonic() + GRACE
+    deadline = time.monotonic() + GRACE_SECONDS
     while True:
         with suppress(errors.P2PChatError, ProcessLookupError):
             client = Client.running(owner)

@@ -96,17 +96,17 @@ def requests(context: Context, _args: Namespace) -> int:
 
 
 def accept(context: Context, args: Namespace) -> int:
-    """Accept a request."""
+    """Run `p2pchat accept`: accept a contact request."""
     return _decide(context, "accept", args.c, "is a contact now")
 
 
 def decline(context: Context, args: Namespace) -> int:
-    """Decline a request."""
+    """Run `p2pchat decline`: decline a contact request."""
     return _decide(context, "decline", args.c, "was declined")
 
 
 def block(context: Context, args: Namespace) -> int:
-    """Block a contact."""
+    """Run `p2pchat block`: block a contact."""
     return _decide(context, "block", args.c, "is blocked")
 
 

@@ -45,7 +45,7 @@ def _show_qr(context: Context, text: str) -> None:
 
 
 def add(context: Context, args: Namespace) -> int:
-    """Take an invite."""
+    """Run `p2pchat add`: use an invite that somebody gave."""
     text = _invite_text(args.invite)
     with context.client() as client:
         try:

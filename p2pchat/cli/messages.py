@@ -25,7 +25,7 @@ _ORDER = ("saved", "stored", "delivered", "read")
 
 
 def send(context: Context, args: Namespace) -> int:
-    """Send a text."""
+    """Run `p2pchat send`: send a text and print its id."""
     if args.text is None and context.config.passphrase_file == STDIN:
         raise errors.UsageError("Text and passphrase cannot both come from stdin", hint="Give the text as an argument.")
     text = _checked(_from_stdin(context) if args.text is None else args.text)

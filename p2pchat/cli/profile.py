@@ -14,7 +14,7 @@ from p2pchat.cli.output import cell
 
 
 def init(context: Context, args: Namespace) -> int:
-    """Make a profile."""
+    """Run `p2pchat init`: make a profile."""
     try:
         return _init(context, args)
     except errors.P2PChatError as exc:

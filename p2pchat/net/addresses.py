@@ -457,7 +457,7 @@ class Interfaces:
         self._until = -inf
 
     def __call__(self) -> tuple[Interface, ...]:
-        """List them."""
+        """Return the machine's addresses, from the cache while it is fresh."""
         if self._clock() >= self._until:
             self._listed = self._ask()
             self._until = self._clock() + INTERFACES_SECONDS
@@ -535,7 +535,7 @@ def for_invite(
 
 
 def _rank(ip: IP) -> int:
-    """Lower is better."""
+    """Return how good an address is to dial; lower is better."""
     if ip.is_global:
         return 0 if ip.version == 6 else 1
     if _last_resort(ip):

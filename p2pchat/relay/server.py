@@ -44,7 +44,7 @@ from p2pchat.relay.limits import RelayLimits
 from p2pchat.relay.mailbox import MailboxServer, account_of, place_of
 from p2pchat.relay.store import MailboxStore, Quota
 
-DRAIN = 5.0
+DRAIN_SECONDS = 5.0
 """Seconds in which clients get the answers they wait for, and circuits end, when the relay is to end."""
 RESERVE_BYTES = 80 << 20
 """On the disk, for the time when it is full: the database's log, 64 MB as a rule, and what it takes to delete."""
@@ -213,8 +213,8 @@ class _Relay:
                     self._reload(reload)
             log.info("ending: answering what was taken")
             self._hop.drain()
-            with trio.move_on_after(DRAIN):
-                await self._mailbox.drain(DRAIN)
+            with trio.move_on_after(DRAIN_SECONDS):
+                await self._mailbox.drain(DRAIN_SECONDS)
                 await self._hop.idle()
             nursery.cancel_scope.cancel()
 

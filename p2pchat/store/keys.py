@@ -42,7 +42,7 @@ SLOT_COUNT = 8
 _HEAD = struct.Struct(">8s16sIQ")
 _MAGIC = b"p2pkeys1"
 _FLAGS = bytes(8)
-_SLOT = prim.NONCE + prim.KEY + len(_FLAGS) + prim.TAG
+_SLOT = prim.NONCE_BYTES + prim.KEY_BYTES + len(_FLAGS) + prim.TAG_BYTES
 _SIZE = _HEAD.size + SLOT_COUNT * _SLOT
 
 
@@ -67,7 +67,7 @@ def create_keys(folder: Path, passphrase: bytes | None, cost: KdfCost = DEFAULT_
     """
     if (folder / PLAIN).exists() or (folder / SLOTS).exists():
         raise ProfileExists
-    key = prim.system_entropy().random(prim.KEY)
+    key = prim.system_entropy().random(prim.KEY_BYTES)
     _write(folder, key, passphrase, cost)
     return key
 
@@ -89,7 +89,7 @@ def open_keys(folder: Path, passphrase: bytes | None) -> bytes:
     """
     if not needs_passphrase(folder):
         key = (folder / PLAIN).read_bytes()
-        if len(key) != prim.KEY:
+        if len(key) != prim.KEY_BYTES:
             raise DatabaseDamaged("The key file of this profile is damaged")
         return key
     if passphrase is None:
@@ -125,7 +125,9 @@ def _locked(key: bytes, passphrase: bytes, cost: KdfCost) -> bytes:
     random = prim.system_entropy().random
     head = _HEAD.pack(_MAGIC, random(16), cost.ops, cost.memory)
     slots = [random(_SLOT) for _ in range(SLOT_COUNT)]
-    slots[random(1)[0] % SLOT_COUNT] = prim.seal(_derive(passphrase, head), key + _FLAGS, head, random(prim.NONCE))
+    slots[random(1)[0] % SLOT_COUNT] = prim.seal(
+        _derive(passphrase, head), key + _FLAGS, head, random(prim.NONCE_BYTES)
+    )
     return head + b"".join(slots)
 
 
@@ -136,7 +138,7 @@ def _unlock(data: bytes, passphrase: bytes) -> bytes:
     derived = _derive(passphrase, head)
     for start in range(_HEAD.size, _SIZE, _SLOT):
         with suppress(CannotOpen):
-            return prim.open_sealed(derived, data[start : start + _SLOT], head)[: prim.KEY]
+            return prim.open_sealed(derived, data[start : start + _SLOT], head)[: prim.KEY_BYTES]
     raise WrongPassphrase
 
 

@@ -48,7 +48,7 @@ STATUS_PAUSE = 60.0
 """Seconds after which the node is asked how it does, beside what it tells by itself."""
 
 GC_PAUSE = 1.0
-REST = 20.0
+REST_SECONDS = 20.0
 """Seconds without a key after which a pause for the whole of the memory is felt by nobody."""
 WATCH_PAUSE = 1.0
 
@@ -216,14 +216,14 @@ class ChatApp(App[errors.P2PChatError]):
         return self.main
 
     def on_mount(self) -> None:
-        """Begin."""
+        """Connect the app to its node and show the first screen."""
         # By way of the app's own queue: what the seam calls from is no part of Textual.
         self.seam.on_batch = lambda batch: self.call_later(self._take, batch)
         self.seam.on_state = lambda: self.call_later(self._state_changed)
         self.main.write_in(None)
         self.refresh_status()
         self.set_timer(GC_PAUSE, tune_gc)
-        self.set_interval(REST, self._rest)
+        self.set_interval(REST_SECONDS, self._rest)
         self.set_interval(STATUS_PAUSE, self._ask_status)
         if not self.is_headless:
             assert sys.__stdin__ is not None
@@ -578,7 +578,7 @@ class ChatApp(App[errors.P2PChatError]):
         await super().on_event(event)
 
     def _rest(self) -> None:
-        if self._clock() - self._touched >= REST and gc.get_count()[2]:
+        if self._clock() - self._touched >= REST_SECONDS and gc.get_count()[2]:
             gc.collect()
 
     def _fatal_error(self) -> None:

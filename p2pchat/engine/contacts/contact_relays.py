@@ -15,7 +15,7 @@ import trio
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.contents import ContactRelay
 from p2pchat.core.contents.relay import NO_RELAY
-from p2pchat.core.primitives import KEY
+from p2pchat.core.primitives import KEY_BYTES
 from p2pchat.engine.contacts import address_updates, contacts, own_relays
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime import settings
@@ -98,7 +98,7 @@ def _hides(db: Database) -> bool:
 def answered(tx: Transaction, offering: RelayOffer, answer: bool) -> None:
     """A person said yes or no. Each yes after a no has a token of its own, which those of the last one do not know."""
     if answer and not settings.relay_for_contacts(tx.db):
-        meta.put(tx.db, _TOKEN, tx.random(KEY).hex().encode("ascii"))
+        meta.put(tx.db, _TOKEN, tx.random(KEY_BYTES).hex().encode("ascii"))
     settings.set_relay_for_contacts(tx.db, answer)
     settle(tx)
     tx.after(offering.answer, answer)

@@ -17,8 +17,8 @@ from p2pchat.core.contents import Addresses, Profile, Queues, Text, kind_of
 from p2pchat.core.contents.queues import AnnouncedQueue
 from p2pchat.core.invite import ROLE_NODE, Invite, decode_invite, hello_key, invite_id, read_invite
 from p2pchat.core.mailbox import STAMPED
-from p2pchat.core.primitives import KEY, equal
-from p2pchat.core.session import DAY, LINGER, Session
+from p2pchat.core.primitives import KEY_BYTES, equal
+from p2pchat.core.session import DAY, LINGER_MS, Session
 from p2pchat.engine.contacts import introductions, names
 from p2pchat.engine.contacts.introductions import Introduction
 from p2pchat.engine.contacts.names import name_of as name_of
@@ -208,7 +208,7 @@ def begin_anew(tx: Transaction, contact: Contact, session: Session, blob: bytes,
     tx.change(contact.id, device=device, invite=by.invite, invite_id=by.invite_id, invite_until=by.invite_until)
     tx.sessions.begin(contact.id, session, tx.now)
     state = store_renewals.get(tx.db, contact.id)
-    store_renewals.put(tx.db, replace(state, began_anew=(session.th + state.began_anew)[: MAX_ANEW * KEY]))
+    store_renewals.put(tx.db, replace(state, began_anew=(session.th + state.began_anew)[: MAX_ANEW * KEY_BYTES]))
     tx.pairs_of.add(contact.id)
     outbound.queue_initial(tx, contact.id, blob, session.th)
     tx.event("node", warning=ASKED_ANEW.format(name=contact.name))
@@ -283,7 +283,7 @@ def begin(tx: Transaction, contact: Contact, session: Session) -> None:
     """Use the session of a first message that was said yes to; sessions before it end."""
     for old in tx.sessions.all(contact.id):
         if old.th != session.th and contact.state == "contact" and old.ends_at is None:
-            tx.sessions.put(contact.id, replace(old, ends_at=tx.now + LINGER))
+            tx.sessions.put(contact.id, replace(old, ends_at=tx.now + LINGER_MS))
     again = contact.state == "contact"
     tx.sessions.admit(contact.id, session)
     store_outbox.clear(tx.db, contact.id, [store_outbox.RENEWAL, store_outbox.REQUEST])

@@ -43,7 +43,7 @@ from p2pchat.core.prekeys import (
     open_bundle,
     person_digest,
 )
-from p2pchat.core.primitives import KEY, SIGNATURE, equal, sign_public
+from p2pchat.core.primitives import KEY_BYTES, SIGNATURE, equal, sign_public
 from p2pchat.core.session import DAY, Session
 from p2pchat.engine.contacts import contacts, introductions, names
 from p2pchat.engine.contacts.introductions import Introduction
@@ -103,7 +103,7 @@ def make(tx: Transaction, *, reusable: bool, ask: bool, expires_s: int, hidden: 
         *(InviteWay(peer, address, ROLE_NODE) for peer, address in addresses[: MAX_WAYS - len(relays)]),
         *(InviteWay(relay.peer, relay.addresses[0], ROLE_RELAY, relay.token) for relay in relays),
     )
-    writer_seed = tx.random(KEY)
+    writer_seed = tx.random(KEY_BYTES)
     writer = sign_public(writer_seed) if relays else None
     row = InviteRow(
         id=tx.random(8),
@@ -131,7 +131,7 @@ def _put_into_boxes(tx: Transaction, row: InviteRow, relays: Sequence[Relay], wr
     is the private half of the invite's `writer`: only who has it can put anything into the box.
     """
     assert row.secret is not None
-    fetch_seed = tx.random(KEY)
+    fetch_seed = tx.random(KEY_BYTES)
     put = sign_public(mailbox.invite_put(row.secret))
     box_fetch = sign_public(mailbox.invite_box(row.secret))
     for relay in relays:
@@ -421,7 +421,7 @@ def boxed(tx: Transaction, contact_id: bytes, relay: bytes, blob: bytes) -> None
     tx.mail_of[contact_id] = None
 
 
-_BOX = array(binary_upto(MAX_BUNDLE), binary(KEY), binary(SIGNATURE), open_end=True)
+_BOX = array(binary_upto(MAX_BUNDLE), binary(KEY_BYTES), binary(SIGNATURE), open_end=True)
 
 
 def _who_begins_anew(tx: Transaction, waiting: Contact) -> Contact | None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MIN_HOURS_APART = 2
 """Relays tell their hour: two that differ by one may be a minute apart."""
-_LITTLE_ROOM = 100 * 2**20
+_LITTLE_ROOM_BYTES = 100 * 2**20
 _EARLIEST = 1_760_000_000_000  # 2025-10-09: a clock before this program was written is wrong
 
 _LATEST = 1000 * 2**32  # 2106-02-07: invites and bundles hold seconds in 32 bits
@@ -65,7 +65,9 @@ async def _store(engine: Engine) -> Check:
         return _line("store", False, f"{pages} damaged, and what is stored there cannot be read", hint)
     room = shutil.disk_usage(engine.db.path.parent).free
     detail = f"every page of the database verifies; {room // 2**20:,} MiB are free on its disk"
-    return _line("store", room >= _LITTLE_ROOM, detail, "Free some space: without it nothing can be sent or received.")
+    return _line(
+        "store", room >= _LITTLE_ROOM_BYTES, detail, "Free some space: without it nothing can be sent or received."
+    )
 
 
 def _way(apart: int) -> str:

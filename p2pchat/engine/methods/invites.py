@@ -37,7 +37,7 @@ _BOXED_WITHIN = 5.0
 async def make(
     engine: Engine, *, reusable: bool = False, ask: bool = False, expires: int = 604_800, hide: bool = False
 ) -> Json:
-    """A new invite."""
+    """Make an invite and return its row."""
 
     def save(tx: Transaction) -> InviteRow:
         return invites.make(tx, reusable=reusable, ask=ask, expires_s=expires, hidden=hide)

@@ -210,7 +210,7 @@ class Remembered:
         return len(self._names)
 
     def add(self, *parts: bytes) -> None:
-        """Remember this."""
+        """Remember that `parts` were seen."""
         name = self._name(parts)
         self._names[name] = None
         self._names.move_to_end(name)

@@ -19,7 +19,7 @@ class ContactActions:
         self._talk = talk
 
     async def invite(self, _rest: str) -> None:
-        """/invite"""
+        """Run /invite: open the panel that makes an invite."""
         from p2pchat.tui.screens.invite import InviteScreen
 
         await self._app.ask(InviteScreen(self._app.seam))
@@ -51,7 +51,7 @@ class ContactActions:
             await wake_echo(self._app.seam.profile)
 
     async def requests(self, _rest: str) -> None:
-        """/requests"""
+        """Run /requests: open the panel of contact requests."""
         from p2pchat.tui.screens.requests import RequestsScreen
 
         self._app.clear_notifications()  # on a small screen they would lie over the page they speak of
@@ -61,7 +61,7 @@ class ContactActions:
             await self._talk.open(accepted)
 
     async def accept(self, name: str) -> None:
-        """/accept [NAME]"""
+        """Run /accept [NAME]: accept a contact request."""
         request = self._asking(name)
         if request is not None:
             accepted = await self._app.seam.call("accept", contact=request.id)
@@ -69,7 +69,7 @@ class ContactActions:
             await self._talk.open(accepted["id"])
 
     async def decline(self, name: str) -> None:
-        """/decline [NAME]"""
+        """Run /decline [NAME]: decline a contact request."""
         request = self._asking(name)
         if request is not None:
             await self._app.seam.call("decline", contact=request.id)
@@ -99,7 +99,7 @@ class ContactActions:
         await self._app.reread()
 
     async def relays(self, address: str) -> None:
-        """/relays [ADDRESS]"""
+        """Run /relays [ADDRESS]: open the panel of relays."""
         from p2pchat.tui.screens.relays import RelaysScreen
 
         await self._app.ask(RelaysScreen(self._app.seam, address))

@@ -32,7 +32,7 @@ class MessageActions:
         return next((each for each in reversed(messages) if each.mine or not mine), None)
 
     async def copy(self, _rest: str) -> None:
-        """/copy"""
+        """Run /copy: copy the selected message, or the newest."""
         message = self.picked() or await self.newest(mine=False)
         if message is None:
             self._app.say("There is no message to copy.")
@@ -40,7 +40,7 @@ class MessageActions:
             self._app.copy(CopyText(message.text))
 
     async def delete_picked(self, _rest: str) -> None:
-        """/delete"""
+        """Run /delete: delete the selected message, or our newest, after a question."""
         message = self.picked() or await self.newest(mine=True)
         if message is None:
             self._app.say("There is no message of yours to delete.")
@@ -57,7 +57,7 @@ class MessageActions:
             await self._app.seam.call("delete", id=intent.message.id)
 
     async def why(self, _rest: str) -> None:
-        """/why"""
+        """Run /why: explain where the selected message is, or our newest."""
         message = self.picked() or await self.newest(mine=True)
         if message is None:
             self._app.say("There is no message of yours here.")

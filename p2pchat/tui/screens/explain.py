@@ -81,12 +81,12 @@ class ExplainScreen(Panel[None]):
         yield Static("", id="facts", classes="para last", markup=False)
 
     def on_mount(self) -> None:
-        """Ask."""
+        """Ask the node about the message."""
         self._show(None)
         self.action_again()
 
     def action_again(self) -> None:
-        """Ask again."""
+        """Ask the node about the message again."""
         if not self.busy:
             self.begin(self._read(), "")
 

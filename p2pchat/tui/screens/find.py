@@ -158,7 +158,7 @@ class FindScreen(Panel[str]):
         return Content.assemble(*((glyph.text, _LOOK if glyph.origin in inside else "") for glyph in glyphs))
 
     def action_move(self, lines: int) -> None:
-        """Another one."""
+        """Highlight another result, `lines` further down."""
         listed = self.query_one(OptionList)
         if self._found:
             listed.highlighted = max(0, min(len(self._found) - 1, (listed.highlighted or 0) + lines))

@@ -93,13 +93,13 @@ class InviteScreen(Panel[None]):
             self.action_again()
 
     def action_copy(self) -> None:
-        """Copy the text."""
+        """Copy the text of the invite to the clipboard."""
         self.post_message(
             CopyText(self._made[self._reusable]["invite"], "Copied. Paste it where your friend reads it.")
         )
 
     def action_code(self) -> None:
-        """The QR code."""
+        """Show the invite as a QR code."""
         self.app.push_screen(QrScreen(self._made[self._reusable]["invite"]))
 
     async def _make(self, reusable: bool) -> None:

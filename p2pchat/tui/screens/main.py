@@ -129,7 +129,7 @@ class MainScreen(Screen[None]):
 
     @property
     def composer(self) -> Composer:
-        """Where one writes."""
+        """The composer, where a message is written."""
         return self.entry.composer
 
     @property
@@ -242,17 +242,17 @@ class MainScreen(Screen[None]):
         self.lay_out()
 
     def on_chat_list_left(self, event: Posted) -> None:
-        """Back to writing."""
+        """Move the focus back to the composer."""
         event.stop()
         self.chosen()
 
     def on_conversation_closed(self, event: Posted) -> None:
-        """Back to writing."""
+        """Move the focus back to the composer."""
         event.stop()
         self.composer.focus()
 
     def on_composer_upwards(self, event: Composer.Upwards) -> None:
-        """To the messages."""
+        """Move the focus to the messages."""
         event.stop()
         self.action_select_message()
 

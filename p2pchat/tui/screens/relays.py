@@ -173,7 +173,7 @@ class RelaysScreen(Panel[None]):
         return True
 
     def action_move(self, lines: int) -> None:
-        """Another one."""
+        """Highlight another relay, `lines` further down."""
         if self._relays:
             listed = self.query_one(OptionList)
             listed.highlighted = max(0, min(len(self._relays) - 1, (listed.highlighted or 0) + lines))

@@ -60,7 +60,7 @@ class RequestsScreen(Panel[str]):
         yield Static("", id="how", classes="para last", markup=False)
 
     def on_mount(self) -> None:
-        """Read them."""
+        """Read the contact requests from the node."""
         # The arrows move in it all the same; the page keys are left for what is below it.
         self.query_one(OptionList).can_focus = False
         self.run_worker(self._read(), group="read", exclusive=True)
@@ -128,7 +128,7 @@ class RequestsScreen(Panel[str]):
             listed.highlighted = max(0, min(len(self._requests) - 1, (listed.highlighted or 0) + lines))
 
     def action_accept(self) -> None:
-        """Say yes."""
+        """Accept the chosen request."""
         request = self.chosen
         if request is not None and not self.busy:
             self.begin(self._accept(request), f"Accepting {self.drawn(request.name)}…")

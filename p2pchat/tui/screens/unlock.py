@@ -37,7 +37,7 @@ class UnlockScreen(Panel[bool]):
 
     @on(Input.Submitted)
     def action_go(self) -> None:
-        """Try it."""
+        """Try to unlock the profile with what was typed."""
         passphrase = self.query_one(Input).value
         if self.busy:
             return
