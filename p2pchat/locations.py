@@ -116,7 +116,7 @@ def socket_places(profile: Profile) -> Iterator[Path]:
 def socket_address(path: Path) -> Iterator[str]:
     """The address to bind or connect for the socket at `path`.
 
-    A path longer than an address can be goes by way of a descriptor of its folder (proc(5)). Raises OSError.
+    A path longer than an address can be goes through a descriptor of its folder (proc(5)). Raises OSError.
     """
     if len(os.fsencode(path)) <= SOCKET_PATH_BYTES:
         yield str(path)

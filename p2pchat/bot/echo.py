@@ -1,4 +1,4 @@
-"""The echo bot: somebody to write to for who is alone. A second profile with a node of its own on this computer,
+"""The echo bot: somebody to write to for anyone who has nobody to talk to yet. A second profile with a node of its own on this computer,
 and this bot on it; made, started and ended by `p2pchat echo`.
 
 It must not outlive its person's node, and must not keep it running either, so it is no client of that node: it watches

@@ -1,4 +1,4 @@
-"""The verb echo: a friend for who is alone.
+"""The verb echo: a bot for anyone who has nobody to talk to yet.
 
 What it makes is real: a profile beside the person's own, with its own keys and node, an invite, a contact. Only one
 such command works on a profile at a time.

@@ -184,7 +184,7 @@ def make_stamp(relay: bytes, qid: bytes, blob: bytes, now: int, bits: int, first
 
 
 def find_stamp(relay: bytes, qid: bytes, blob: bytes, now: int, bits: int, numbers: Iterable[int]) -> int | None:
-    """The first of these numbers that is a stamp, if one is: for who wants to stop in between."""
+    """The first of these numbers that is a stamp, if one is: for callers that want to stop in between."""
     start = _stamped(relay, qid, blob, now // HOUR_MS)
     return next((number for number in numbers if _begins_with_zeros(start, number, bits)), None)
 

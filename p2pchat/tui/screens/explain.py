@@ -41,7 +41,7 @@ _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 def way(route: str, *, mine: bool = True) -> str:
     """A route in words; one that is not known by its name."""
     one, other = ("your", "theirs") if mine else ("their", "yours")
-    return _WAYS.get(route, "by way of " + route.replace("{", "").replace("}", "")).format(one=one, other=other)
+    return _WAYS.get(route, "through " + route.replace("{", "").replace("}", "")).format(one=one, other=other)
 
 
 def when(at: datetime) -> str:

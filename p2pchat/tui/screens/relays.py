@@ -1,4 +1,4 @@
-"""The relays that keep messages while one of two people is away: how it stands with each, one more, one fewer."""
+"""The panel of relays that store messages while somebody is offline: list them, add one, remove one."""
 
 from __future__ import annotations
 
