@@ -1,5 +1,5 @@
-"""The echo bot: somebody to write to for anyone who has nobody to talk to yet. A second profile with a node of its own on this computer,
-and this bot on it; made, started and ended by `p2pchat echo`.
+"""The echo bot, for anyone who has nobody to talk to yet: a second profile on this computer with a node of its own, and
+this bot on it. `p2pchat echo` makes, starts and ends it.
 
 It must not outlive its person's node, and must not keep it running either, so it is no client of that node: it watches
 the process.

@@ -8,7 +8,7 @@ Without a passphrase that is `key`, 32 bytes. With one it is `keys`, of one fixe
 Every number is big-endian; `ad` is all that stands before the slots. One slot is used, the others are random bytes that
 look the same. The salt is shared, so that trying all slots costs one Argon2id.
 
-The file says how expensive its key derivation is, but never less than `MIN_COST`: editing it cannot make guessing cheap.
+The file gives the cost of its key derivation, but never less than `MIN_COST`: editing it cannot make guessing cheap.
 A new file is written beside the old one and renamed over it, so there is a whole one at every moment.
 """
 

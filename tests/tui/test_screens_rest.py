@@ -315,7 +315,7 @@ def test_a_message_of_theirs_and_one_that_is_gone() -> None:
 
 def test_routes_and_times_in_words() -> None:
     assert way("direct", mine=False) == "straight from their computer to yours"
-    assert way("tunnel{0.__class__}") == "by way of tunnel0.__class__"
+    assert way("tunnel{0.__class__}") == "through tunnel0.__class__"
     assert local("no time in it") == "no time in it"
 
 
