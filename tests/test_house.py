@@ -496,5 +496,5 @@ def test_limits_of_the_pages_are_those_of_the_code() -> None:
     assert told("content.md", text.MAX_TEXT_BYTES)
     assert told("encoding.md", receipt.MAX_RECEIPTS)
     assert told("ratchet.md", ratchet.MAX_SKIPPED)
-    assert told("ratchet.md", envelope.HEADER)
+    assert told("ratchet.md", envelope.HEADER_BYTES)
     assert all(told("envelope.md", bucket - envelope.OVERHEAD - 1) for bucket in envelope.BUCKETS)

@@ -91,7 +91,11 @@ def quietly(take: Callable[[bytes], Any], data: bytes) -> None:
     except CannotOpen as refusal:
         seen.append(refusal)
     for one in seen:
-        assert (str(one), one.__cause__, one.candidates) == ("Cannot open.", None, ())
+        assert (str(one), one.__cause__, one.candidates) == (
+            "The bytes cannot be decoded, verified or decrypted.",
+            None,
+            (),
+        )
     assert ratchet.dump(STATE.ratchet) == before
 
 
