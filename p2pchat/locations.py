@@ -41,7 +41,7 @@ class Profile:
 
     @property
     def database(self) -> Path:
-        """The database."""
+        """The path of the database."""
         return self.folder / "profile.db"
 
     @property
@@ -56,12 +56,12 @@ class Profile:
 
     @property
     def log(self) -> Path:
-        """The node's log."""
+        """The path of the node's log."""
         return self.folder / "node.log"
 
     @property
     def echo(self) -> Profile:
-        """Where the profile's echo friend is, if it has one (`p2pchat echo`)."""
+        """Where the profile's echo bot is, if it has one (`p2pchat echo`)."""
         return Profile(self.folder.with_name(self.folder.name + ".echo"))
 
     @property
@@ -116,7 +116,7 @@ def socket_places(profile: Profile) -> Iterator[Path]:
 def socket_address(path: Path) -> Iterator[str]:
     """The address to bind or connect for the socket at `path`.
 
-    A path longer than an address can be goes by way of a descriptor of its folder (proc(5)). Raises OSError.
+    A path longer than an address can be goes through a descriptor of its folder (proc(5)). Raises OSError.
     """
     if len(os.fsencode(path)) <= SOCKET_PATH_BYTES:
         yield str(path)

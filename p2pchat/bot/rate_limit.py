@@ -20,7 +20,7 @@ MAX_CHATS = 1000
 class TooFast(errors.NotNow):
     """Too many texts in answer to one chat within a minute."""
 
-    hint = "Say less, or give the bot a higher `per_minute`."
+    hint = "Send less, or give the bot a higher `per_minute`."
 
 
 class RateLimit:
@@ -28,7 +28,7 @@ class RateLimit:
 
     def __init__(self, per_minute: int, clock: Callable[[], float]) -> None:
         if per_minute < 1:
-            raise errors.UsageError("per_minute is at least 1")
+            raise errors.UsageError("per_minute must be at least 1")
         self._per_minute = per_minute
         self._clock = clock
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()

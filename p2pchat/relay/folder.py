@@ -18,7 +18,7 @@ from p2pchat.errors import NodeError, ProfileError, ProfileInUse
 from p2pchat.lib import atomic_file
 from p2pchat.locations import SOCKET_PATH_BYTES, Profile, ProfileLock, private_folder
 
-KEY = 32
+KEY_BYTES = 32
 _TIMEOUT = 5.0
 _MAX_STATUS = 1 << 16
 
@@ -58,8 +58,8 @@ class Folder:
         try:
             with suppress(FileNotFoundError):
                 seed = path.read_bytes()
-                if len(seed) != KEY:
-                    raise ProfileError(f"{path} is no key", hint="Restore it, or remove it to become another relay.")
+                if len(seed) != KEY_BYTES:
+                    raise ProfileError(f"{path} is not a key", hint="Restore it, or remove it to become another relay.")
                 return seed
             # Whole or not there: a relay that came back as another one would be lost to everybody who knows it.
             atomic_file.replace(path, fresh)

@@ -128,7 +128,7 @@ class LoopTurns(trio.abc.Instrument):
         self.busy_share *= math.exp((self._idle_since - self._began) / _SHARE_SECONDS)
 
     def before_io_wait(self, timeout: float) -> None:
-        """A turn ends."""
+        """Note that a turn of the event loop ends (trio's Instrument)."""
         self._idle_since = time.perf_counter()
         took = self._idle_since - self._began
         self.busy_share = 1 - (1 - self.busy_share) * math.exp(-took / _SHARE_SECONDS)

@@ -81,7 +81,7 @@ class Joining:
             self._nursery.start_soon(self._knock, contact, list(ways), hello_key, knocking)
 
     def forget(self, contact: bytes) -> None:
-        """Stop knocking."""
+        """Stop dialling `contact` with its invite, if that is under way."""
         if (knocking := self._tasks.pop(contact, None)) is not None:
             knocking.scope.cancel()
 

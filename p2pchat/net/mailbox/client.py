@@ -47,11 +47,11 @@ from p2pchat.ports import MailboxCallbacks
 
 log = logging.getLogger(__name__)
 
-IDLE = 120.0
+IDLE_SECONDS = 120.0
 """Seconds after the last deposit at a relay that is not watched."""
-SOON = 1.0
+RETRY_SECONDS = 1.0
 """Seconds after an attempt before the next call may make one."""
-LATE = 10.0
+SLOW_RELAY_SECONDS = 10.0
 """Seconds after which a relay that has not answered is treated as one that will not: others are tried meanwhile."""
 LONGEST_FOREIGN_WAIT = 3600.0
 """Seconds to which the waits between attempts grow, where no person here chose the relay."""
@@ -62,7 +62,7 @@ ALONE_SECONDS = 3600.0
 ALONE_TURN = 300.0
 """Seconds between two turns of what is not watched, where there is one stream for everything."""
 _MAX_REFUSED = 3  # further streams, one after the other, before that
-_LINGER = 5.0  # seconds in which the last deletes go out where nothing is watched any more
+_LINGER_SECONDS = 5.0  # seconds in which the last deletes go out where nothing is watched any more
 _MAX_ADDRESSES = 4
 _GOOD = 30.0  # seconds after which a stream that ended counts as one that worked
 _PROBLEMS: dict[type[P2PChatError], str] = {
@@ -142,7 +142,7 @@ class MailboxClient:
         watched = bool(self._shares)
         self._shares.change(add, drop)
         if watched and not self._shares:
-            self._want(_LINGER)
+            self._want(_LINGER_SECONDS)
         self._begin_more()
         self._call()
 
@@ -161,7 +161,7 @@ class MailboxClient:
     def deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:
         """Put blobs into a queue; those for which there is no room, and all while we wait, are given back."""
         self._theirs = relay
-        self._want(IDLE)
+        self._want(IDLE_SECONDS)
         left = [
             number
             for number, blob in blobs
@@ -188,7 +188,7 @@ class MailboxClient:
         self._called.set()
 
     def _call(self) -> None:
-        if not self._waiting or trio.current_time() - self._attempted > SOON:
+        if not self._waiting or trio.current_time() - self._attempted > RETRY_SECONDS:
             self._called.set()
 
     @property
@@ -264,7 +264,7 @@ class MailboxClient:
     async def _give_up_waiting(self, until: trio.CancelScope) -> None:
         """Give back what is to be deposited where a relay lets us wait: a crowd may have come to it."""
         with until:
-            await trio.sleep(LATE)
+            await trio.sleep(SLOW_RELAY_SECONDS)
             self._failed(Unreachable("no answer yet"))
 
     def _failed(self, failure: P2PChatError) -> None:
@@ -332,14 +332,16 @@ class MailboxClient:
             collecting.take(frame)
 
     def _report(self, done: Sequence[tuple[int, int]]) -> None:
-        self._want(IDLE)
+        self._want(IDLE_SECONDS)
         self._mail.deposited(self._name, done)
 
     async def _until_idle(self, stream: MailStream) -> None:
         """End a stream that nobody needs any more."""
         while self._wanted and not self._anew:
             self._called = trio.Event()
-            later = math.inf if self._shares else max(self._wanted_until, trio.current_time() + mailstream.LOOK)
+            later = (
+                math.inf if self._shares else max(self._wanted_until, trio.current_time() + mailstream.CHECK_SECONDS)
+            )
             with trio.move_on_at(later):
                 await self._called.wait()
         stream.end()
@@ -403,7 +405,7 @@ class MailboxClient:
             if not turns.due():
                 with trio.move_on_at(turns.next()):
                     await turns.changed.wait()
-                await trio.sleep(SOON)  # others may follow
+                await trio.sleep(RETRY_SECONDS)  # others may follow
             elif await self._take_a_turn():
                 backoff.reset()
             else:
