@@ -22,6 +22,7 @@ from pathlib import Path
 from textual.app import App, ComposeResult
 
 from benchmarks.figures import percentile
+from p2pchat.core.delivery import DeliveryState, Route
 from p2pchat.engine.runtime import views
 from p2pchat.store import messages as store
 from p2pchat.store.database import Database
@@ -100,9 +101,9 @@ def row(number: int) -> store.MessageRow:
         seq=number + 1,
         text=f"{number} {_TEXTS[number % len(_TEXTS)]}",
         sent_at=at,
-        state="read" if mine else "received",
+        state=DeliveryState.READ if mine else DeliveryState.RECEIVED,
         received_at=None if mine else at,
-        route="direct",
+        route=Route.DIRECT,
     )
 
 

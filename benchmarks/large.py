@@ -19,12 +19,13 @@ from benchmarks.people import COMMAND, Person
 from p2pchat.core import handshake, ratchet
 from p2pchat.core.content import Content, encode_content
 from p2pchat.core.contents import Text
+from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.identity import Device
 from p2pchat.core.prekeys import dump_set, make_set, open_bundle
 from p2pchat.core.primitives import KEY_BYTES, sign_public, system_entropy
 from p2pchat.net.addresses import pack
 from p2pchat.store import contacts, keys, messages, meta, outbox, prekeys, queues, relays, sessions
-from p2pchat.store.contacts import Contact, Way
+from p2pchat.store.contacts import Contact, ContactState, Way
 from p2pchat.store.database import Database
 from p2pchat.store.messages import ME, MessageRow
 from p2pchat.store.outbox import OutboxRow
@@ -68,7 +69,7 @@ def fill(database: Path, key: bytes, people: int, said: int) -> None:
                     number + 1,
                     f"message {number}, and some words that people write",
                     now - DAY,
-                    "read" if mine else "received",
+                    DeliveryState.READ if mine else DeliveryState.RECEIVED,
                     read_at=now,
                 )
                 messages.insert(db, row)
@@ -88,7 +89,16 @@ def _ratchet_state(now: int) -> bytes:
 def _add_person(db: Database, contact: bytes, number: int, now: int, state: bytes, relay_keys: list[bytes]) -> None:
     identity, device = sign_public(os.urandom(KEY_BYTES)), sign_public(os.urandom(KEY_BYTES))
     made = Contact(
-        contact, f"person {number}", False, "contact", identity, device, os.urandom(2500), False, now, heard_at=now
+        contact,
+        f"person {number}",
+        False,
+        ContactState.CONTACT,
+        identity,
+        device,
+        os.urandom(2500),
+        False,
+        now,
+        heard_at=now,
     )
     contacts.add(db, made)
     contacts.set_ways(db, contact, [Way(os.urandom(KEY_BYTES), NOBODY, 0)], now)

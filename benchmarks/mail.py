@@ -22,6 +22,7 @@ from libp2p.stream_muxer.yamux.yamux import YamuxStream
 
 from p2pchat.core import mailbox as words
 from p2pchat.core import primitives as prim
+from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame, FrameParser
 from p2pchat.core.mailbox import Hello, Open, Put, Queue
 from p2pchat.core.names import MAILBOX
@@ -46,7 +47,7 @@ def seeds(name: str) -> tuple[bytes, bytes]:
 class Line:
     """As much of `ports.Stream` as it takes to measure: a connection and the one stream on it."""
 
-    route = "direct"
+    route = Route.DIRECT
     inbound = False
 
     def __init__(self, peer: bytes, muxed: hardening.GuardedYamux, inner: YamuxStream) -> None:

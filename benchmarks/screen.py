@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from benchmarks.figures import percentile, resident_mb
 from benchmarks.people import Person, befriend, people
+from p2pchat.core.delivery import DeliveryState, Route
 from p2pchat.store import contacts, keys, messages
 from p2pchat.store.database import Database
 from tests.support.terminal import Terminal
@@ -121,8 +122,8 @@ def fill(person: Person) -> None:
                 text=f"no. {number}: {'platypus ' if number % 5_000 == 0 else ''}{words}",
                 sent_at=at + number * 60_000,
                 received_at=None if mine else at + number * 60_000,
-                state="delivered" if mine else "received",
-                route="direct",
+                state=DeliveryState.DELIVERED if mine else DeliveryState.RECEIVED,
+                route=Route.DIRECT,
                 delivered_at=at + number * 60_000 if mine else None,
             )
             messages.insert(db, row)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
+from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
 from p2pchat.core.relays import OwnQueue as OwnQueue
 from p2pchat.core.relays import Relay as Relay
@@ -140,7 +141,7 @@ class Net(Protocol):
         """Write frames on the newest link; False where there is none."""
         ...
 
-    def route(self, contact: bytes) -> str | None:
+    def route(self, contact: bytes) -> Route | None:
         """How a message would travel now; None where no link is there."""
         ...
 
@@ -174,7 +175,7 @@ class LinkCallbacks(Protocol):
         """The wall clock in ms; hello tags hold a day."""
         ...
 
-    async def received(self, contact: bytes, th: bytes, route: str, frames: list[Frame]) -> None:
+    async def received(self, contact: bytes, th: bytes, route: Route, frames: list[Frame]) -> None:
         """Frames from a contact, in order, on a link whose hello was of session `th`. Waits while too much waits."""
         ...
 

@@ -14,41 +14,77 @@ Everything may arrive twice and in any order: what is not in the table changes n
 
 from __future__ import annotations
 
-SAVED, STORED, DELIVERED, READ, FAILED, RECEIVED = "saved", "stored", "delivered", "read", "failed", "received"
-EXPIRED = "expired"
-RESUMED = "resumed"
+from enum import StrEnum
 
-TRANSITIONS: dict[tuple[str, str], str] = {
-    (SAVED, STORED): STORED,
-    (SAVED, DELIVERED): DELIVERED,
-    (SAVED, READ): READ,
-    (SAVED, EXPIRED): FAILED,
-    (STORED, DELIVERED): DELIVERED,
-    (STORED, READ): READ,
-    (STORED, EXPIRED): FAILED,
-    (DELIVERED, READ): READ,
-    (FAILED, DELIVERED): DELIVERED,
-    (FAILED, READ): READ,
-    (FAILED, RESUMED): SAVED,
+
+class DeliveryState(StrEnum):
+    """How far a message has come, as the database, events and `--json` have it. `RECEIVED` is the one state of a
+    message that others wrote.
+    """
+
+    SAVED = "saved"
+    STORED = "stored"
+    DELIVERED = "delivered"
+    READ = "read"
+    FAILED = "failed"
+    RECEIVED = "received"
+
+
+class DeliveryEvent(StrEnum):
+    """What can happen to a message of ours."""
+
+    STORED = "stored"
+    DELIVERED = "delivered"
+    READ = "read"
+    EXPIRED = "expired"
+    RESUMED = "resumed"
+
+
+class Route(StrEnum):
+    """How bytes travel to a contact: on a connection of our own, on a circuit by a relay, or by a relay's mailbox."""
+
+    DIRECT = "direct"
+    CIRCUIT = "circuit"
+    MAILBOX = "mailbox"
+
+
+TRANSITIONS: dict[tuple[DeliveryState, DeliveryEvent], DeliveryState] = {
+    (DeliveryState.SAVED, DeliveryEvent.STORED): DeliveryState.STORED,
+    (DeliveryState.SAVED, DeliveryEvent.DELIVERED): DeliveryState.DELIVERED,
+    (DeliveryState.SAVED, DeliveryEvent.READ): DeliveryState.READ,
+    (DeliveryState.SAVED, DeliveryEvent.EXPIRED): DeliveryState.FAILED,
+    (DeliveryState.STORED, DeliveryEvent.DELIVERED): DeliveryState.DELIVERED,
+    (DeliveryState.STORED, DeliveryEvent.READ): DeliveryState.READ,
+    (DeliveryState.STORED, DeliveryEvent.EXPIRED): DeliveryState.FAILED,
+    (DeliveryState.DELIVERED, DeliveryEvent.READ): DeliveryState.READ,
+    (DeliveryState.FAILED, DeliveryEvent.DELIVERED): DeliveryState.DELIVERED,
+    (DeliveryState.FAILED, DeliveryEvent.READ): DeliveryState.READ,
+    (DeliveryState.FAILED, DeliveryEvent.RESUMED): DeliveryState.SAVED,
 }
-_FAR = {SAVED: 0, FAILED: 0, STORED: 1, DELIVERED: 2, READ: 3}
+_FAR = {
+    DeliveryState.SAVED: 0,
+    DeliveryState.FAILED: 0,
+    DeliveryState.STORED: 1,
+    DeliveryState.DELIVERED: 2,
+    DeliveryState.READ: 3,
+}
 
 
-def advance(state: str, event: str) -> str:
+def advance(state: DeliveryState, event: DeliveryEvent) -> DeliveryState:
     """The state after `event`; the same state where the event says nothing new."""
     return TRANSITIONS.get((state, event), state)
 
 
-def reached(state: str, goal: str) -> bool:
+def reached(state: DeliveryState, goal: DeliveryState) -> bool:
     """Whether a message in `state` has come at least as far as `goal`."""
-    return _FAR.get(state, 0) >= _FAR[goal] and state != FAILED
+    return _FAR.get(state, 0) >= _FAR[goal] and state != DeliveryState.FAILED
 
 
-def target(event: str) -> str:
+def target(event: DeliveryEvent) -> DeliveryState:
     """The one state that `event` leads to."""
     return next(after for (_, happened), after in TRANSITIONS.items() if happened == event)
 
 
-def sources(event: str) -> tuple[str, ...]:
+def sources(event: DeliveryEvent) -> tuple[DeliveryState, ...]:
     """The states in which `event` says something new."""
     return tuple(before for before, happened in TRANSITIONS if happened == event)

@@ -8,13 +8,40 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Container, Iterable, Mapping
+from enum import IntEnum
 from typing import NamedTuple
 
 from p2pchat.core.envelope import BUCKETS, ID_BYTES
 from p2pchat.errors import CannotOpen
 
-HELLO, ENVELOPE, ACKS, REFUSED, PING, PONG, RENEW, BUNDLE, INITIAL, GONE, REQUEST, FULL = range(12)
-USED, EXPIRED = 1, 2
+
+class FrameType(IntEnum):
+    """The types of frames between two nodes (docs/protocol/direct.md)."""
+
+    HELLO = 0
+    ENVELOPE = 1
+    ACKS = 2
+    REFUSED = 3
+    PING = 4
+    PONG = 5
+    RENEW = 6
+    BUNDLE = 7
+    INITIAL = 8
+    GONE = 9
+    REQUEST = 10
+    FULL = 11
+
+
+class GoneReason(IntEnum):
+    """Why an invite cannot be used: the one byte of a GONE frame."""
+
+    USED = 1
+    EXPIRED = 2
+
+
+# Names of the module: looking a member up in its class at every frame costs several times as much.
+HELLO, ENVELOPE, ACKS, REFUSED, PING, PONG, RENEW, BUNDLE, INITIAL, GONE, REQUEST, FULL = FrameType
+USED, EXPIRED = GoneReason
 MAX_ACKS = 256
 WRITE = 60_000
 """Frames are joined into writes of this size: one Noise message, one Yamux frame."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -15,11 +16,55 @@ from p2pchat.core.codec import U8, U16, U32, U64, array, binary, boolean, decode
 from p2pchat.core.envelope import BUCKETS, envelope_id
 from p2pchat.errors import CannotOpen
 
-HELLO = 0
-OPEN, OPENED, PUT, RESULTS, FETCH, BLOB, END, DELETE, PING, PONG = range(2, 12)
-BOX, STAMPED = 1, 2
-TO_PUT, TO_FETCH = 0, 1
-DONE, QUEUE_FULL, RELAY_FULL, BAD_STAMP, NOT_ALLOWED, MALFORMED, TOO_FAST, STAMP_NEEDED = range(8)
+
+class MailboxMessage(IntEnum):
+    """The types of frames on a mailbox stream. 1 was used once, and is not used again."""
+
+    HELLO = 0
+    OPEN = 2
+    OPENED = 3
+    PUT = 4
+    RESULTS = 5
+    FETCH = 6
+    BLOB = 7
+    END = 8
+    DELETE = 9
+    PING = 10
+    PONG = 11
+
+
+class QueueFlag(IntEnum):
+    """The bits of a queue's flags that are known: the box of an invite, and a queue whose deposits need a stamp."""
+
+    BOX = 1
+    STAMPED = 2
+
+
+class QueueRole(IntEnum):
+    """What a queue is opened for."""
+
+    TO_PUT = 0
+    TO_FETCH = 1
+
+
+class MailboxCode(IntEnum):
+    """How a relay answers an opening, a deposit or a fetch."""
+
+    DONE = 0
+    QUEUE_FULL = 1
+    RELAY_FULL = 2
+    BAD_STAMP = 3
+    NOT_ALLOWED = 4
+    MALFORMED = 5
+    TOO_FAST = 6
+    STAMP_NEEDED = 7
+
+
+# Names of the module: looking a member up in its class at every frame costs several times as much.
+HELLO, OPEN, OPENED, PUT, RESULTS, FETCH, BLOB, END, DELETE, PING, PONG = MailboxMessage
+BOX, STAMPED = QueueFlag
+TO_PUT, TO_FETCH = QueueRole
+DONE, QUEUE_FULL, RELAY_FULL, BAD_STAMP, NOT_ALLOWED, MALFORMED, TOO_FAST, STAMP_NEEDED = MailboxCode
 NO_HANDLE = 0xFFFF
 QUEUES_A_FETCH = 8
 MAX_WANTED = 512
@@ -36,7 +81,7 @@ _FETCH = struct.Struct(">IH" + "HQ" * QUEUES_A_FETCH)
 _BLOB = struct.Struct(">HQ")
 _END = struct.Struct(">IBB")
 _DELETE = struct.Struct(">IHQ")
-_LABELS = {TO_PUT: "mailbox put", TO_FETCH: "mailbox fetch"}
+_LABELS: dict[int, str] = {TO_PUT: "mailbox put", TO_FETCH: "mailbox fetch"}
 _HELLO_SHAPE = array(
     exactly(1),
     binary(prim.KEY_BYTES),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from p2pchat.core import frames
+from p2pchat.core.delivery import Route
 from p2pchat.core.identity import Device, sas_words
 from p2pchat.core.primitives import KEY_BYTES, Entropy
 from p2pchat.engine.contacts import address_updates, contact_relays, contacts, housekeeping, own_relays, walk
@@ -40,6 +41,7 @@ from p2pchat.store import invites as store_invites
 from p2pchat.store import meta
 from p2pchat.store import sessions as store_sessions
 from p2pchat.store.database import Database
+from p2pchat.store.invites import InviteState
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
@@ -146,9 +148,9 @@ class Engine:
             task_status.started()
             await trio.sleep_forever()
 
-    def route(self, contact: bytes) -> str | None:
+    def route(self, contact: bytes) -> Route | None:
         """Return how a message to this contact would travel now; None where it would wait here."""
-        return self.net.route(contact) or ("mailbox" if contact in self.mailbox_handler.sender.owners else None)
+        return self.net.route(contact) or (Route.MAILBOX if contact in self.mailbox_handler.sender.owners else None)
 
     def keeps_running(self) -> bool:
         """Whether this node has a reason to stay without a face: an invite made here that can still be used, being a
@@ -212,7 +214,7 @@ class Engine:
     def _look_at_invites(self) -> Callable[[], None]:
         """The same for invites."""
         invites = store_invites.all(self.db)
-        usable = [row for row in invites if row.state == store_invites.OPEN]
+        usable = [row for row in invites if row.state == InviteState.OPEN]
 
         def use() -> None:
             self.invite_handler.use(invites)

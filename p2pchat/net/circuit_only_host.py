@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from p2pchat.core.delivery import Route
 from p2pchat.net import addresses as addr
 from p2pchat.net.ports import Caller, Handler, Host, Recognizer, Stream
 
@@ -41,13 +42,13 @@ class CircuitOnlyHost:
         addresses: Sequence[str],
         protocol: str,
         *,
-        only: str | None = None,
+        only: Route | None = None,
         chosen: bool = False,
         relay: bool = False,
     ) -> Stream:
         relays = dict.fromkeys(addr.parse_target(address).relay for address in addresses)
         known = [addr.circuit(way, by) for by in relays if by is not None for way in self._ours(by)]
-        return await self._host.open(peer, known, protocol, only="circuit", chosen=True)
+        return await self._host.open(peer, known, protocol, only=Route.CIRCUIT, chosen=True)
 
     def vouch(self, peer: bytes) -> None:
         self._host.vouch(peer)
@@ -55,7 +56,7 @@ class CircuitOnlyHost:
     def found_at(self, peer: bytes) -> str:
         return ""
 
-    async def disconnect(self, peer: bytes, *, only: str | None = None) -> None:
+    async def disconnect(self, peer: bytes, *, only: Route | None = None) -> None:
         await self._host.disconnect(peer, only=only)
 
 
@@ -65,4 +66,4 @@ def circuits_by(relays: Sequence[tuple[bytes, Sequence[str]]], to: bytes) -> lis
 
 
 async def _over_circuit(recognizer: Recognizer, name: str, caller: Caller) -> Handler | None:
-    return await recognizer(name, caller) if caller.route == "circuit" else None
+    return await recognizer(name, caller) if caller.route == Route.CIRCUIT else None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
 from p2pchat.core.names import relay_pass
 from p2pchat.core.relays import Relay
@@ -145,7 +146,7 @@ class Network:
         link = self._best(contact)
         return link is not None and link.post(frames)
 
-    def route(self, contact: bytes) -> str | None:
+    def route(self, contact: bytes) -> Route | None:
         """The best link's route."""
         link = self._best(contact)
         return None if link is None else link.stream.route

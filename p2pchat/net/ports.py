@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol
 
+from p2pchat.core.delivery import Route
+
 
 class Stream(Protocol):
     """One two-way byte stream with one peer. It has no message borders; `net/frames` makes them.
@@ -24,8 +26,8 @@ class Stream(Protocol):
         ...
 
     @property
-    def route(self) -> str:
-        """How the bytes travel: "direct", or "circuit": by a relay."""
+    def route(self) -> Route:
+        """How the bytes travel: `DIRECT` or `CIRCUIT`."""
         ...
 
     @property
@@ -63,7 +65,7 @@ class Caller(NamedTuple):
     """Who opened a stream that has no protocol yet: the transport key, and by which route it comes."""
 
     peer: bytes
-    route: str
+    route: Route
 
 
 Recognizer = Callable[[str, Caller], Awaitable[Handler | None]]
@@ -93,7 +95,7 @@ class Host(Protocol):
         addresses: Sequence[str],
         protocol: str,
         *,
-        only: str | None = None,
+        only: Route | None = None,
         chosen: bool = False,
         relay: bool = False,
     ) -> Stream:
@@ -118,7 +120,7 @@ class Host(Protocol):
         not."""
         ...
 
-    async def disconnect(self, peer: bytes, *, only: str | None = None) -> None:
+    async def disconnect(self, peer: bytes, *, only: Route | None = None) -> None:
         """Close every connection with `peer`, or those of the route `only`; every stream on them ends (`read` gives b""
         or LinkLost)."""
         ...

@@ -42,12 +42,12 @@ if TYPE_CHECKING:
 
 SILENCE_SECONDS = 180.0
 SWEEP_SECONDS = 30.0
-COSTS = {words.PING: 40, words.OPEN: 100, words.FETCH: 200, words.DELETE: 30, words.PUT: 40}
+COSTS: dict[int, int] = {words.PING: 40, words.OPEN: 100, words.FETCH: 200, words.DELETE: 30, words.PUT: 40}
 """What a frame is charged, in units of `net.budget`. A deposit carries something: its bytes pay for it."""
 LOOK_AGAIN_SECONDS = 0.25
 """Seconds after which a client that has fetched a lot is looked at again."""
 
-REASONS = {
+REASONS: dict[int, str] = {
     words.QUEUE_FULL: "queue full",
     words.RELAY_FULL: "relay full",
     words.BAD_STAMP: "bad stamp",
@@ -346,7 +346,7 @@ class MailboxServer:
         opened = client.opened.get(put.handle)
         now = self.clock.now()
         if opened is None or opened.role != words.TO_PUT:
-            code = words.NOT_ALLOWED
+            code: int = words.NOT_ALLOWED
         else:
             if put.stamp and not self._terms.needs_stamp(opened):
                 put = put._replace(stamp=0)

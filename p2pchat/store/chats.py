@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from p2pchat.errors import DatabaseDamaged
 from p2pchat.store.database import Database
-from p2pchat.store.messages import MessageRow, columns, page
+from p2pchat.store.messages import MessageRow, columns, made, page
 
 MAX_COUNTED = 1000
 """Unread messages of a chat that are counted; whoever sends more does not make every look at it slower."""
@@ -82,8 +82,7 @@ def listed(db: Database) -> dict[bytes, ChatRow]:
         rows = db.query("SELECT contacts.id, drafts.text FROM contacts LEFT JOIN drafts ON chat = contacts.id")
         return {chat: ChatRow(unread(db, chat), draft or "", _last(db, chat)) for chat, draft in rows}
     return {
-        row[0]: ChatRow(unread(db, row[0]), row[1] or "", None if row[2] is None else MessageRow(*row[2:]))
-        for row in rows
+        row[0]: ChatRow(unread(db, row[0]), row[1] or "", None if row[2] is None else made(row[2:])) for row in rows
     }
 
 

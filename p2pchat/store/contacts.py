@@ -5,15 +5,31 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from enum import StrEnum
 from operator import attrgetter
 
 from p2pchat.errors import AmbiguousName, NoSuchContact
 from p2pchat.store.database import Database, Row, Value, assignments
 
 
+class ContactState(StrEnum):
+    """How it stands between a person here and another one, as the database, events and `--json` have it."""
+
+    WAITING = "waiting"
+    """We asked, and there is no answer yet."""
+    REQUEST = "request"
+    """They ask, and nobody here has answered yet."""
+    CONTACT = "contact"
+    BLOCKED = "blocked"
+
+
+ACCEPTED = (ContactState.CONTACT, ContactState.WAITING)
+"""The states of those whom a person here wants as a contact."""
+
+
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """A person. `state`: waiting (we asked, no answer yet), request (they ask), contact, blocked.
+    """A person.
 
     `identity` and `device` are their public keys, `bundle` their newest prekey bundle as it was sent; None until they
     are known. `invite` holds the canonical bytes of the invite that still has to be joined, until `invite_until`;
@@ -24,7 +40,7 @@ class Contact:
     id: bytes
     name: str
     named_by_me: bool
-    state: str
+    state: ContactState
     identity: bytes | None
     device: bytes | None
     bundle: bytes | None
@@ -51,6 +67,8 @@ class Way:
 _NAMES = tuple(field.name for field in fields(Contact))
 _COLUMNS = ", ".join(_NAMES)
 _FLAGS = tuple(_NAMES.index(name) for name in ("named_by_me", "verified", "read_receipts", "hidden"))
+_STATE = _NAMES.index("state")
+_STATES = {state.value: state for state in ContactState}
 _values = attrgetter(*_NAMES)  # astuple copies deeply, at ten times the cost
 _CHANGING = frozenset(_NAMES) - {"id"}
 _ADD = f"INSERT INTO contacts ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})"
@@ -90,7 +108,7 @@ def latest_first(db: Database) -> list[bytes]:
     return [id for (id,) in db.query(_LATEST_FIRST)]
 
 
-def count(db: Database, state: str) -> int:
+def count(db: Database, state: ContactState) -> int:
     """How many are in that state."""
     row = db.query_one("SELECT count(*) FROM contacts WHERE state = ?", (state,))
     return int(row[0]) if row else 0
@@ -127,9 +145,10 @@ def remove(db: Database, id: bytes) -> None:
     db.execute("DELETE FROM contacts WHERE id = ?", (id,))
 
 
-def names(db: Database) -> list[tuple[bytes, str, str]]:
+def names(db: Database) -> list[tuple[bytes, str, ContactState]]:
     """(id, name, state) of everybody."""
-    return [(id, name, state) for id, name, state in db.query("SELECT id, name, state FROM contacts ORDER BY rowid")]
+    found = db.query("SELECT id, name, state FROM contacts ORDER BY rowid")
+    return [(id, name, _STATES[state]) for id, name, state in found]
 
 
 def find(db: Database, text: str) -> Contact:
@@ -179,4 +198,5 @@ def _made(row: Row) -> Contact:
     values = list(row)  # all contacts are read at a start: no dictionary is made of each
     for place in _FLAGS:
         values[place] = bool(values[place])
+    values[_STATE] = _STATES[values[_STATE]]
     return Contact(*values)

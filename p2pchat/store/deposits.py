@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from p2pchat.core import mailbox
 from p2pchat.store.database import AMONG, Database, Value, packed
-from p2pchat.store.outbox import BOX, INITIAL, OutboxRow, columns
+from p2pchat.store.outbox import OutboxForm, OutboxRow, columns, made
 from p2pchat.store.queues import TheirQueueRow
 
 _HOUR = 3_600_000  # milliseconds
@@ -24,8 +24,9 @@ class Stored:
     """A row of the outbox that lies at relays, without its big columns."""
 
     pk: int
-    kind: int
+    kind: int | None
     msg_id: bytes | None
+    form: OutboxForm = OutboxForm.CONTENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +51,13 @@ WHERE contact = ?2 AND pk > ?3 AND envelope IS NOT NULL AND (content IS NULL OR 
     AND outbox.next_try <= ?5 AND coalesce(deposits.next_try, 0) <= ?5 AND %s
 ORDER BY pk LIMIT ?6
 """
-_KINDS = {
-    0: f"kind NOT IN ({INITIAL}, {BOX})",
-    mailbox.BOX: f"kind = {BOX}",
-    mailbox.STAMPED: f"kind = {INITIAL}",
+_FORMS = {
+    0: "form NOT IN ('initial', 'box')",
+    mailbox.BOX: "form = 'box'",
+    mailbox.STAMPED: "form = 'initial'",
 }
 _STORED = """
-SELECT pk, kind, msg_id FROM outbox
+SELECT pk, kind, msg_id, form FROM outbox
 WHERE {contact} = ?1 AND EXISTS (SELECT 1 FROM deposits WHERE outbox = pk) AND NOT EXISTS (
     SELECT 1 FROM json_each(?2) AS queue
     WHERE NOT EXISTS (SELECT 1 FROM deposits WHERE outbox = pk AND deposits.queue = queue.value))
@@ -73,14 +74,14 @@ def due(
     again. Contents up to `old_to` are left out: they are going to be sealed anew.
     """
     values = (queue.id, queue.owner, after_pk, old_to, now, limit)
-    return [OutboxRow(*row) for row in db.query(_DUE % _KINDS[queue.flags], values)]
+    return [made(row) for row in db.query(_DUE % _FORMS[queue.flags], values)]
 
 
-def takes(queue: TheirQueueRow, kind: int) -> bool:
-    """Whether rows of this kind go into that queue."""
+def takes(queue: TheirQueueRow, form: OutboxForm) -> bool:
+    """Whether rows of this form go into that queue."""
     if queue.flags == 0:
-        return kind not in (INITIAL, BOX)
-    return kind == (BOX if queue.flags == mailbox.BOX else INITIAL)
+        return form not in (OutboxForm.INITIAL, OutboxForm.BOX)
+    return form == (OutboxForm.BOX if queue.flags == mailbox.BOX else OutboxForm.INITIAL)
 
 
 def note(db: Database, deposits: Iterable[tuple[bytes, int, int]], now: int) -> None:
@@ -95,7 +96,8 @@ def stored(
     values: list[Value] = [contact, json.dumps(sorted(queues))]
     if envelope_ids is not None:
         values.append(packed(envelope_ids))
-    return [Stored(*row) for row in db.query(_STORED_OF_ALL if envelope_ids is None else _STORED_AMONG, values)]
+    found = db.query(_STORED_OF_ALL if envelope_ids is None else _STORED_AMONG, values)
+    return [Stored(pk, kind, msg_id, OutboxForm(form)) for pk, kind, msg_id, form in found]
 
 
 def of(db: Database, pk: int) -> list[DepositedCopy]:

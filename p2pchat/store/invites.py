@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from enum import StrEnum
 from operator import attrgetter
 from typing import Any
 
 from p2pchat.store.database import Database, Row, Value, assignments
 
-OPEN = "open"
-USED = "used"
-EXPIRED = "expired"
+
+class InviteState(StrEnum):
+    """Whether an invite of ours can still be used, as the database has it."""
+
+    OPEN = "open"
+    USED = "used"
+    EXPIRED = "expired"
 
 
 @dataclass(frozen=True, slots=True)
 class InviteRow:
     """An invite. `kind`: 0 one-time, 1 reusable. `hello` is what a joiner proves to know, kept after the end so that a
-    late one can be told; `secret`, `bundle` and `encoded` go when the invite is used up. `state`: open, used, expired.
+    late one can be told; `secret`, `bundle` and `encoded` go when the invite is used up.
     `hidden`: who uses it must not learn our network address. `admitted`: first messages taken on the day `admitted_on`.
     """
 
@@ -27,7 +32,7 @@ class InviteRow:
     bundle: bytes | None
     expires_at: int
     ask: bool
-    state: str
+    state: InviteState
     created_at: int
     encoded: bytes | None = None
     opk_id: int | None = None
@@ -109,4 +114,5 @@ def expire(db: Database, now: int) -> list[InviteRow]:
 
 def _made(row: Row) -> InviteRow:
     values: dict[str, Any] = dict(zip(_NAMES, row, strict=True))
-    return InviteRow(**{**values, "ask": bool(values["ask"]), "hidden": bool(values["hidden"])})
+    flags = {name: bool(values[name]) for name in ("ask", "hidden")}
+    return InviteRow(**{**values, **flags, "state": InviteState(values["state"])})

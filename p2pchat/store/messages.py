@@ -17,6 +17,7 @@ from dataclasses import dataclass, fields
 from itertools import islice
 
 from p2pchat.core.content import EPOCH
+from p2pchat.core.delivery import DeliveryState, Route
 from p2pchat.errors import AmbiguousName, DatabaseDamaged, NoSuchMessage
 from p2pchat.store.database import AMONG, Database, Row, Value, packed
 from p2pchat.store.text_folding import indexed, matching
@@ -41,9 +42,9 @@ class MessageRow:
     seq: int
     text: str
     sent_at: int
-    state: str
+    state: DeliveryState
     received_at: int | None = None
-    route: str | None = None
+    route: Route | None = None
     stored_at: int | None = None
     delivered_at: int | None = None
     read_at: int | None = None
@@ -54,6 +55,9 @@ class MessageRow:
 
 _NAMES = tuple(field.name for field in fields(MessageRow))
 _COLUMNS = ", ".join(_NAMES)
+_STATE, _ROUTE = _NAMES.index("state"), _NAMES.index("route")
+_STATES = {state.value: state for state in DeliveryState}
+_ROUTES: dict[str | None, Route | None] = {None: None, **{route.value: route for route in Route}}
 
 
 def columns(table: str) -> str:
@@ -112,7 +116,11 @@ _IN_TIME, _LATE = (
     for index, sign, key in (("messages_in_order", "=", "place"), ("messages_late", "<>", "pk"))
 )
 _SAVED_IN_CHAT = f"SELECT * FROM ({_IN_TIME}) UNION ALL SELECT * FROM ({_LATE}) ORDER BY pk {{order}} LIMIT ?3"
-_TIME_OF = {"stored": "stored_at", "delivered": "delivered_at", "read": "read_at"}
+_TIME_OF = {
+    DeliveryState.STORED: "stored_at",
+    DeliveryState.DELIVERED: "delivered_at",
+    DeliveryState.READ: "read_at",
+}
 
 
 def insert(db: Database, row: MessageRow) -> bool:
@@ -127,9 +135,9 @@ def insert(db: Database, row: MessageRow) -> bool:
             row.seq,
             row.text,
             row.sent_at,
-            row.state,
+            row.state.value,  # binding the member takes far longer
             row.received_at,
-            row.route,
+            None if row.route is None else row.route.value,
             row.stored_at,
             row.delivered_at,
             row.read_at,
@@ -160,7 +168,7 @@ def next_seq(db: Database, chat: bytes) -> int:
 
 def get(db: Database, id: bytes) -> list[MessageRow]:
     """Every message with that id: one, unless a peer repeats ids between chats."""
-    return [MessageRow(*row) for row in db.query(_SELECT + "WHERE id = ? ORDER BY pk", (id,))]
+    return [made(row) for row in db.query(_SELECT + "WHERE id = ? ORDER BY pk", (id,))]
 
 
 def find(db: Database, prefix_hex: str) -> MessageRow:
@@ -177,7 +185,7 @@ def find(db: Database, prefix_hex: str) -> MessageRow:
         raise NoSuchMessage
     if len(found) > 1:
         raise AmbiguousName("That id matches more than one", candidates=[bytes(id).hex() for id, _ in found])
-    return MessageRow(*db.query(_SELECT + "WHERE pk = ?", (found[0][1],))[0])
+    return made(db.query(_SELECT + "WHERE pk = ?", (found[0][1],))[0])
 
 
 def _range(prefix_hex: str) -> tuple[bytes, bytes]:
@@ -218,7 +226,7 @@ def find_in(db: Database, chat: bytes, prefix_hex: str) -> MessageRow:
         _SELECT + "WHERE id BETWEEN ? AND ? AND +chat = ? ORDER BY sender = x'', pk LIMIT ?",
         (low, high, chat, _SOME),
     )
-    rows = [MessageRow(*row) for row in found]
+    rows = [made(row) for row in found]
     if not rows:
         raise NoSuchMessage
     ids = {row.id for row in rows}
@@ -252,7 +260,7 @@ def search(db: Database, chat: bytes | None, words: str, limit: int) -> list[Mes
     if not query:
         return []
     try:
-        return [MessageRow(*row) for row in reversed(db.query(_SEARCH, (query, chat, limit)))]
+        return [made(row) for row in reversed(db.query(_SEARCH, (query, chat, limit)))]
     except DatabaseDamaged:
         hits = db.query("SELECT rowid FROM messages_fts WHERE messages_fts MATCH ? ORDER BY rowid DESC", (query,))
         found = (row for row in _readable(db, hits) if chat is None or row.chat == chat)
@@ -264,7 +272,7 @@ def _rows(db: Database, sql: str, values: Sequence[Value]) -> list[MessageRow]:
     the others are given all the same: their order and their pks are in an index.
     """
     try:
-        return [MessageRow(*row) for row in db.query(sql, values)]
+        return [made(row) for row in db.query(sql, values)]
     except DatabaseDamaged:
         indexed_sql = sql if _INDEXED in sql else sql.replace("FROM messages ", f"FROM messages {_INDEXED} ", 1)
         return list(_readable(db, db.query(indexed_sql.replace(_COLUMNS, "pk"), values)))
@@ -274,31 +282,31 @@ def _readable(db: Database, pks: Iterable[Row]) -> Iterator[MessageRow]:
     """The messages with these pks, but for those on pages that do not verify."""
     for (pk,) in pks:
         with suppress(DatabaseDamaged):
-            yield from (MessageRow(*row) for row in db.query(_SELECT + "WHERE pk = ?", (pk,)))
+            yield from (made(row) for row in db.query(_SELECT + "WHERE pk = ?", (pk,)))
 
 
 def mine(db: Database, chat: bytes, ids: Iterable[bytes]) -> list[MessageRow]:
     """Our own messages among these ids, in this chat: what a receipt from there may speak of."""
     found = (db.query_one(_SELECT + "WHERE id = ? AND chat = ? AND sender = x''", (id, chat)) for id in ids)
-    return [MessageRow(*row) for row in found if row is not None]
+    return [made(row) for row in found if row is not None]
 
 
 def set_state(
     db: Database,
     chat: bytes,
     ids: Iterable[bytes],
-    state: str,
+    state: DeliveryState,
     at: int,
     *,
-    came_from: Collection[str],
-    route: str | None = None,
+    came_from: Collection[DeliveryState],
+    route: Route | None = None,
 ) -> list[bytes]:
     """Move our messages of this chat to `state` where they are in one of the states `came_from`; the ids that moved.
 
     `at` goes into the time of that state (stored, delivered, read), the first time only. A `route` is set if given.
     """
     time = _TIME_OF.get(state)
-    origins = {f"from{number}": origin for number, origin in enumerate(came_from)}
+    origins = {f"from{number}": origin.value for number, origin in enumerate(came_from)}
     sql = (
         "UPDATE messages SET state = :state, route = coalesce(:route, route)"
         + (f", {time} = coalesce({time}, :at)" if time else "")
@@ -306,7 +314,15 @@ def set_state(
         + f" AND state IN ({', '.join(':' + name for name in origins)}) RETURNING id"
     )
     ids = list(dict.fromkeys(ids))
-    values: dict[str, Value] = {"state": state, "route": route, "at": at, "chat": chat, "ids": packed(ids), **origins}
+    by = None if route is None else route.value
+    values: dict[str, Value] = {
+        "state": state.value,
+        "route": by,
+        "at": at,
+        "chat": chat,
+        "ids": packed(ids),
+        **origins,
+    }
     moved = {id for (id,) in db.query(sql, values)}
     return [id for id in ids if id in moved]
 
@@ -354,6 +370,14 @@ def missing_before(db: Database, chat: bytes, sender: bytes, seq: int) -> int:
         (chat, sender, before, seq),
     )
     return gap - (int(row[0]) if row else 0)
+
+
+def made(row: Row) -> MessageRow:
+    """Return the message in a row of `columns`."""
+    values = list(row)
+    values[_STATE] = _STATES[values[_STATE]]
+    values[_ROUTE] = _ROUTES[values[_ROUTE]]
+    return MessageRow(*values)
 
 
 def _mark(id: bytes) -> bytes:

@@ -9,28 +9,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from enum import StrEnum
 from operator import attrgetter
 
 from p2pchat.store.database import AMONG, Database, Row, Value, assignments, packed
 
-INITIAL = 100
-"""`kind` of a first message for an invite; lower ones are content types."""
-RENEWAL = 101
-"""`kind` of a first message that renews a session."""
-REQUEST = 103
-"""`kind` of a request for a new session."""
-BOX = 102
-"""`kind` of the sealed bundle of an invite of ours, for its box at relays; its `contact` is the invite."""
+
+class OutboxForm(StrEnum):
+    """What a row of the outbox is, as the database has it."""
+
+    CONTENT = "content"
+    """A content, sealed or not yet; the row's `kind` is its type."""
+    INITIAL = "initial"
+    """A first message for an invite."""
+    RENEWAL = "renewal"
+    """A first message that renews a session."""
+    REQUEST = "request"
+    """A request for a new session."""
+    BOX = "box"
+    """The sealed bundle of an invite of ours, for its box at relays; the row's `contact` is the invite."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """Something for one contact. `envelope_id`, `envelope` and `th` (its session) are None until it is sealed; `msg_id`
-    is the message it carries, if any. `next_try` and `expires_at` are times; `pk` is given by `add`.
+    """Something for one contact. `kind` is the type of a content, None in rows of another `form`. `envelope_id`,
+    `envelope` and `th` (its session) are None until it is sealed; `msg_id` is the message it carries, if any.
+    `next_try` and `expires_at` are times; `pk` is given by `add`.
     """
 
     contact: bytes
-    kind: int
+    kind: int | None
     msg_id: bytes | None
     content: bytes | None
     created_at: int
@@ -41,6 +49,7 @@ class OutboxRow:
     th: bytes | None = None
     acked_at: int | None = None
     attempts: int = 0
+    form: OutboxForm = OutboxForm.CONTENT
     pk: int = 0
 
 
@@ -49,10 +58,11 @@ class Acked:
     """What an ack changes of a row, without its big columns."""
 
     pk: int
-    kind: int
+    kind: int | None
     msg_id: bytes | None
     attempts: int
     th: bytes | None
+    form: OutboxForm
 
 
 _NAMES = tuple(field.name for field in fields(OutboxRow))
@@ -65,13 +75,18 @@ def columns(table: str) -> str:
 
 
 _NEW = _NAMES[:-1]
-_values = attrgetter(*_NEW)  # astuple copies deeply, at ten times the cost
+_FORM = _NAMES.index("form")
+_FORMS = {form.value: form for form in OutboxForm}
+# "form.value" and not "form": binding a member of an enum takes far longer than the text itself.
+_values = attrgetter(
+    *(name if name != "form" else "form.value" for name in _NEW)
+)  # astuple copies deeply, at ten times the cost
 _CHANGING = frozenset(_NEW) - {"contact"}
 _ADD = f"INSERT INTO outbox ({', '.join(_NEW)}) VALUES ({', '.join('?' * len(_NEW))})"
 _SELECT = f"SELECT {_COLUMNS} FROM outbox "
 _FORGET = f"DELETE FROM outbox WHERE msg_id IN {AMONG.format('?1')} AND +contact = ?2"
 _ACKED = f"""
-SELECT pk, kind, msg_id, attempts, th FROM outbox
+SELECT pk, kind, msg_id, attempts, th, form FROM outbox
 WHERE envelope_id IN {AMONG.format("?1")} AND +contact = ?2 ORDER BY pk
 """
 _NOWHERE_ELSE = "AND NOT EXISTS (SELECT 1 FROM deposits WHERE outbox = pk) "
@@ -132,7 +147,8 @@ def by_envelope(db: Database, envelope_id: bytes) -> OutboxRow | None:
 def acked(db: Database, contact: bytes, envelope_ids: Iterable[bytes]) -> list[Acked]:
     """The rows of a contact with these envelopes, oldest first."""
     values = (packed(envelope_ids), contact)
-    return [Acked(*row) for row in db.query(_ACKED, values)]
+    found = db.query(_ACKED, values)
+    return [Acked(pk, kind, msg_id, attempts, th, _FORMS[form]) for pk, kind, msg_id, attempts, th, form in found]
 
 
 def get(db: Database, pk: int) -> OutboxRow | None:
@@ -142,12 +158,12 @@ def get(db: Database, pk: int) -> OutboxRow | None:
 
 def initial(db: Database, contact: bytes) -> bytes | None:
     """The first message for the invite of a contact, or None."""
-    return first_of(db, contact, INITIAL)
+    return first_of(db, contact, OutboxForm.INITIAL)
 
 
-def first_of(db: Database, contact: bytes, kind: int) -> bytes | None:
-    """What is to begin a session with a contact, of this kind; or None."""
-    row = db.query_one("SELECT envelope FROM outbox WHERE contact = ? AND kind = ?", (contact, kind))
+def first_of(db: Database, contact: bytes, form: OutboxForm) -> bytes | None:
+    """What is to begin a session with a contact, of this form; or None."""
+    row = db.query_one("SELECT envelope FROM outbox WHERE contact = ? AND form = ?", (contact, form))
     return None if row is None else row[0]
 
 
@@ -157,10 +173,10 @@ def has_unacked(db: Database, contact: bytes, before: int) -> bool:
     return db.query_one(f"SELECT 1 FROM outbox {where} LIMIT 1", (contact, before)) is not None
 
 
-def sessions_begun(db: Database, contact: bytes, *kinds: int) -> set[bytes]:
-    """The sessions with a contact whose first message, of one of these kinds, is kept."""
-    found = db.query("SELECT kind, th FROM outbox WHERE contact = ? AND content IS NULL", (contact,))
-    return {th for kind, th in found if kind in kinds and th is not None}
+def sessions_begun(db: Database, contact: bytes, *forms: OutboxForm) -> set[bytes]:
+    """The sessions with a contact whose first message, of one of these forms, is kept."""
+    found = db.query("SELECT form, th FROM outbox WHERE contact = ? AND content IS NULL", (contact,))
+    return {th for form, th in found if form in forms and th is not None}
 
 
 def astray(db: Database, contact: bytes) -> bool:
@@ -211,8 +227,13 @@ def remove(db: Database, pks: Iterable[int]) -> None:
     db.executemany("DELETE FROM outbox WHERE pk = ?", [(pk,) for pk in pks])
 
 
+def clear_forms(db: Database, contact: bytes, *forms: OutboxForm) -> None:
+    """Remove what is of these forms for a contact."""
+    db.executemany("DELETE FROM outbox WHERE contact = ? AND form = ?", [(contact, form) for form in forms])
+
+
 def clear(db: Database, contact: bytes, kinds: Iterable[int] | None = None) -> None:
-    """Remove everything for a contact, or what is of these kinds."""
+    """Remove everything for a contact, or the contents of these kinds."""
     if kinds is None:
         db.execute("DELETE FROM outbox WHERE contact = ?", (contact,))
     else:
@@ -221,7 +242,7 @@ def clear(db: Database, contact: bytes, kinds: Iterable[int] | None = None) -> N
 
 def clear_renewal(db: Database, contact: bytes, th: bytes) -> None:
     """The first message of the renewed session `th` has arrived."""
-    db.execute("DELETE FROM outbox WHERE contact = ? AND kind = ? AND th = ?", (contact, RENEWAL, th))
+    db.execute("DELETE FROM outbox WHERE contact = ? AND form = ? AND th = ?", (contact, OutboxForm.RENEWAL, th))
 
 
 def expired(db: Database, now: int) -> list[OutboxRow]:
@@ -252,12 +273,12 @@ def forget_failed(db: Database, before: int) -> None:
 
 def kept_longer(db: Database, until: int) -> bool:
     """Whether there are contents that are kept for longer than until then."""
-    return db.query_one("SELECT 1 FROM outbox WHERE expires_at > ? AND kind < ?", (until, INITIAL)) is not None
+    return db.query_one("SELECT 1 FROM outbox WHERE expires_at > ? AND form = 'content'", (until,)) is not None
 
 
 def keep_at_most(db: Database, until: int, slack: int) -> None:
     """Contents that a wrong clock keeps for longer than until `until` (with some slack) are kept until then."""
-    db.execute("UPDATE outbox SET expires_at = ?1 WHERE expires_at > ?2 AND kind < ?3", (until, until + slack, INITIAL))
+    db.execute("UPDATE outbox SET expires_at = ?1 WHERE expires_at > ?2 AND form = 'content'", (until, until + slack))
 
 
 def postpone(db: Database, since: int, until: int, by: int) -> None:
@@ -266,8 +287,8 @@ def postpone(db: Database, since: int, until: int, by: int) -> None:
     """
     db.execute(
         "UPDATE outbox SET created_at = created_at + ?3, expires_at = expires_at + ?3"
-        " WHERE created_at BETWEEN ?1 AND ?2 AND kind <> ?4",
-        (since, until, by, BOX),
+        " WHERE created_at BETWEEN ?1 AND ?2 AND form <> 'box'",
+        (since, until, by),
     )
 
 
@@ -286,9 +307,16 @@ def for_message(db: Database, msg_id: bytes) -> list[OutboxRow]:
     return _rows(db, "WHERE msg_id = ? ORDER BY pk", msg_id)
 
 
+def made(row: Row) -> OutboxRow:
+    """Return what is in a row of `columns`."""
+    values = list(row)
+    values[_FORM] = _FORMS[values[_FORM]]
+    return OutboxRow(*values)
+
+
 def _rows(db: Database, where: str, *values: Value) -> list[OutboxRow]:
-    return [OutboxRow(*row) for row in db.query(_SELECT + where, values)]
+    return [made(row) for row in db.query(_SELECT + where, values)]
 
 
 def _row(row: Row | None) -> OutboxRow | None:
-    return None if row is None else OutboxRow(*row)
+    return None if row is None else made(row)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from p2pchat.core import delivery
+from p2pchat.core.delivery import DeliveryState
 from p2pchat.errors import DatabaseDamaged, NoProfile
 from p2pchat.lib.atomic_file import sync_folder
 from p2pchat.store import database
@@ -34,7 +34,7 @@ _SEARCH_INDEX = "messages_fts"
 _KEY_PREFIX_BYTES = 8
 _PREFIXES = 1 << 8 * _KEY_PREFIX_BYTES
 _UNDELIVERED = (
-    f"UPDATE messages SET state = '{delivery.FAILED}' WHERE sender = x'' AND state = '{delivery.SAVED}'"
+    f"UPDATE messages SET state = '{DeliveryState.FAILED}' WHERE sender = x'' AND state = '{DeliveryState.SAVED}'"
     " AND NOT EXISTS (SELECT 1 FROM outbox WHERE msg_id = messages.id)"
 )
 

@@ -12,6 +12,7 @@ import trio
 from libp2p.identity.identify.pb.identify_pb2 import Identify
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from p2pchat.core.delivery import Route
 from p2pchat.core.frames import ENVELOPE, Frame
 from p2pchat.core.relays import Relay
 from p2pchat.core.session import Pair, pair
@@ -74,7 +75,7 @@ class Person:
     def moved(self) -> None:
         self._wake()
 
-    async def received(self, contact: bytes, th: bytes, route: str, frames: list[Frame]) -> None:
+    async def received(self, contact: bytes, th: bytes, route: Route, frames: list[Frame]) -> None:
         self.routes += [route] * len(frames)
         self._wake()
         await trio.lowlevel.checkpoint()

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from p2pchat.core.delivery import DeliveryState
 from p2pchat.errors import AmbiguousName, NoSuchMessage
 from p2pchat.store import chats, contacts, database, messages
 from p2pchat.store.chats import Unread
-from p2pchat.store.contacts import Contact
+from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
 from p2pchat.store.messages import ME, MessageRow
 from tests.store.conftest import ALICE, BOB, KEY
@@ -23,7 +24,7 @@ NOW = 5_000
 
 def known(db: Database, *ids: bytes) -> None:
     for number, id in enumerate(ids):
-        contacts.add(db, Contact(id, f"c{number}", False, "contact", id * 4, None, None, False, number))
+        contacts.add(db, Contact(id, f"c{number}", False, ContactState.CONTACT, id * 4, None, None, False, number))
 
 
 def pk_of(db: Database, row: MessageRow) -> int:
@@ -78,7 +79,7 @@ def test_deleted_ones_do_not_count(db: Database) -> None:
 def test_a_peer_who_says_they_read_ours_changes_nothing_of_this(db: Database) -> None:
     mine = said(1, sender=ME)
     save(db, mine, said(1))
-    messages.set_state(db, ALICE, [mine.id], "read", NOW, came_from=("saved",))
+    messages.set_state(db, ALICE, [mine.id], DeliveryState.READ, NOW, came_from=(DeliveryState.SAVED,))
     assert chats.unread(db, ALICE) == Unread(1, said(1).id)
 
 
@@ -246,7 +247,7 @@ def test_what_an_older_database_holds_counts_as_read(path: Path, monkeypatch: py
         save(
             before,
             said(1),
-            MessageRow(b"i" * 16, ALICE, ALICE, 0, 2, "b", 1_000, "received", 2_000),
+            MessageRow(b"i" * 16, ALICE, ALICE, 0, 2, "b", 1_000, DeliveryState.RECEIVED, 2_000),
             said(1, sender=ME),
         )
         before.close()

@@ -9,9 +9,9 @@ from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]
 
 from p2pchat.errors import AmbiguousName, NoSuchContact
 from p2pchat.store import contacts, invites, outbox, prekeys, sessions
-from p2pchat.store.contacts import Contact, Way
+from p2pchat.store.contacts import Contact, ContactState, Way
 from p2pchat.store.database import Database
-from p2pchat.store.invites import InviteRow
+from p2pchat.store.invites import InviteRow, InviteState
 from p2pchat.store.outbox import OutboxRow
 from p2pchat.store.prekeys import Handshake, PrekeyRow
 from p2pchat.store.sessions import SKIPPED_FOR, SessionRow
@@ -19,7 +19,7 @@ from tests.store.conftest import ALICE, BOB
 
 
 def person(id: bytes = ALICE, name: str = "Alice", **fields: object) -> Contact:
-    made = Contact(id, name, True, "contact", b"identity" + id, b"device", b"bundle", True, 1)
+    made = Contact(id, name, True, ContactState.CONTACT, b"identity" + id, b"device", b"bundle", True, 1)
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
@@ -27,8 +27,10 @@ def person(id: bytes = ALICE, name: str = "Alice", **fields: object) -> Contact:
 
 
 def test_contacts_come_back_as_they_were(db: Database) -> None:
-    full = Contact(ALICE, "Alice", True, "waiting", b"i", b"d", b"b", True, 1, 2, b"invite", 3, b"used", False, "Al")
-    bare = Contact(BOB, "Bob", False, "request", None, None, None, False, 0)
+    full = Contact(
+        ALICE, "Alice", True, ContactState.WAITING, b"i", b"d", b"b", True, 1, 2, b"invite", 3, b"used", False, "Al"
+    )
+    bare = Contact(BOB, "Bob", False, ContactState.REQUEST, None, None, None, False, 0)
     for one in (full, bare):
         contacts.add(db, one)
     assert contacts.get(db, ALICE) == full
@@ -57,7 +59,7 @@ def test_update_and_heard(db: Database) -> None:
     contacts.add(db, person(BOB, "Bob"))
     contacts.update(db, ALICE, name="Al", state="blocked", verified=False, bundle=None)
     contacts.heard(db, ALICE, 99)
-    expected = replace(person(), name="Al", state="blocked", verified=False, bundle=None, heard_at=99)
+    expected = replace(person(), name="Al", state=ContactState.BLOCKED, verified=False, bundle=None, heard_at=99)
     assert contacts.get(db, ALICE) == expected
     assert contacts.get(db, BOB) == person(BOB, "Bob")
     for wrong in ("nothing", "name = ''; --"):
@@ -242,7 +244,7 @@ def test_handshakes(db: Database) -> None:
 # --- invites -------------------------------------------------------------------------------------
 
 
-def offer(id: bytes, expires_at: int, state: str = "open", **fields: object) -> InviteRow:
+def offer(id: bytes, expires_at: int, state: InviteState = InviteState.OPEN, **fields: object) -> InviteRow:
     made = InviteRow(id, 0, b"secret", b"hello", b"bundle", expires_at, False, state, 1, b"encoded", 7, 8)
     return replace(made, **fields)  # type: ignore[arg-type]
 
@@ -254,7 +256,7 @@ def test_invites(db: Database) -> None:
     assert (invites.get(db, b"1"), invites.get(db, b"2"), invites.get(db, b"3")) == (one, two, None)
     assert invites.all(db) == invites.open_invites(db) == [two, one]
     invites.update(db, b"1", state="used", secret=None, bundle=None, encoded=None)
-    used = replace(one, state="used", secret=None, bundle=None, encoded=None)
+    used = replace(one, state=InviteState.USED, secret=None, bundle=None, encoded=None)
     assert invites.get(db, b"1") == used
     assert invites.open_invites(db) == [two]
     assert invites.all(db) == [two, used]
@@ -263,12 +265,12 @@ def test_invites(db: Database) -> None:
 
 
 def test_invites_expire_and_keep_what_a_late_joiner_proves(db: Database) -> None:
-    rows = [offer(b"1", 100), offer(b"2", 101), offer(b"3", 100, "used", secret=None)]
+    rows = [offer(b"1", 100), offer(b"2", 101), offer(b"3", 100, InviteState.USED, secret=None)]
     for row in rows:
         invites.add(db, row)
     assert invites.expire(db, 100) == [rows[0]]
     assert invites.expire(db, 100) == []
-    assert invites.get(db, b"1") == replace(rows[0], state="expired", secret=None, bundle=None, encoded=None)
+    assert invites.get(db, b"1") == replace(rows[0], state=InviteState.EXPIRED, secret=None, bundle=None, encoded=None)
     assert invites.open_invites(db) == [rows[1]]
     assert invites.get(db, b"3") == rows[2]
     invites.expire(db, 100 + invites.FORGET_AFTER)

@@ -8,14 +8,16 @@ import shutil
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]
 
 from p2pchat.errors import DatabaseDamaged, DatabaseNewer, DiskFull, NoProfile, ProfileError, ProfileExists, ProfileGone
-from p2pchat.store import database, meta
+from p2pchat.store import database, meta, outbox
 from p2pchat.store.database import Database, assignments
+from p2pchat.store.outbox import OutboxForm, OutboxRow
 from tests.store.conftest import KEY
 
 
@@ -144,8 +146,8 @@ def test_a_mistake_in_a_statement_is_not_dressed_up(db: Database) -> None:
 
 
 def test_insert_gives_the_row_or_nothing(db: Database) -> None:
-    sql = "INSERT INTO outbox (contact, kind, created_at, attempts, next_try, expires_at, envelope_id)"
-    sql += " VALUES (x'01', 0, 0, 0, 0, 0, ?) ON CONFLICT DO NOTHING"
+    sql = "INSERT INTO outbox (contact, form, created_at, attempts, next_try, expires_at, envelope_id)"
+    sql += " VALUES (x'01', 'box', 0, 0, 0, 0, ?) ON CONFLICT DO NOTHING"
     assert db.insert(sql, (b"1",)) == 1
     assert db.insert(sql, (b"1",)) == 0
 
@@ -469,6 +471,64 @@ def test_what_contacts_told_last_counts_for_each_kind_of_news(path: Path, monkey
         ("ways_told", b"ours"),
     ]
     db.close()
+
+
+# versions of the schema that profiles in use were left at
+@pytest.mark.parametrize("version", [4, 6, 9])
+def test_what_waits_in_an_old_profile_has_a_form(path: Path, monkeypatch: pytest.MonkeyPatch, version: int) -> None:
+    real = database.migrations()
+    kinds = {1: 0, 2: 100, 3: 101, 4: 102, 5: 103, 6: 17, 7: 0}
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "migrations", lambda: real[:version])
+        old = Database.create(path, KEY)
+        old.execute("PRAGMA foreign_keys = OFF")
+        old.execute(
+            "INSERT INTO their_queues (id, invite, relay, address, token, fetch, put_seed, flags, until)"
+            " VALUES (1, x'01', x'02', x'03', x'', x'04', x'05', 1, 9)"
+        )
+        old.executemany(
+            "INSERT INTO outbox (pk, contact, kind, msg_id, envelope_id, th, created_at, acked_at, attempts, next_try,"
+            " expires_at, content, envelope)"
+            " VALUES (?1, x'0a', ?2, x'0b', CAST(?1 AS BLOB), x'0c', 1, 2, 3, 4, 5, x'0d', x'0e')",
+            list(kinds.items()),
+        )
+        old.execute("INSERT INTO deposits (outbox, queue, until, attempts, next_try) VALUES (4, 1, 6, 7, 8)")
+        old.execute("DELETE FROM outbox WHERE pk = 7")
+        old.close()
+    db = Database.open(path, KEY)
+    assert db.query("SELECT pk, form, kind FROM outbox ORDER BY pk") == [
+        (1, "content", 0),
+        (2, "initial", None),
+        (3, "renewal", None),
+        (4, "box", None),
+        (5, "request", None),
+        (6, "content", 17),
+    ]
+    row = outbox.get(db, 6)
+    assert row is not None
+    assert (row.contact, row.form, row.th, row.content, row.envelope) == (b"\n", "content", b"\f", b"\r", b"\x0e")
+    assert (row.created_at, row.acked_at, row.attempts, row.next_try, row.expires_at) == (1, 2, 3, 4, 5)
+    assert db.query("SELECT outbox, queue, until, attempts, next_try FROM deposits") == [(4, 1, 6, 7, 8)]
+    outbox.remove(db, [4])
+    assert db.query("SELECT * FROM deposits") == []  # what is deposited still goes with its row
+    assert outbox.add(db, row_of(b"new")) == 8  # and no pk is given twice
+    assert db.query("PRAGMA foreign_key_check(deposits)") == []
+    db.close()
+
+
+def row_of(msg_id: bytes) -> OutboxRow:
+    return OutboxRow(b"\n", 0, msg_id, b"content", 1, 2, 3)
+
+
+def test_what_waits_says_what_it_is(db: Database) -> None:
+    """A content has a type, whatever its number; what is no content has none."""
+    hundredth = replace(row_of(b"m"), kind=100)
+    pk = outbox.add(db, hundredth)
+    assert outbox.get(db, pk) == replace(hundredth, pk=pk)
+    assert outbox.initial(db, b"\n") is None
+    for wrong in (replace(row_of(b"n"), kind=None), replace(row_of(b"n"), form=OutboxForm.BOX)):
+        with pytest.raises(sqlcipher.IntegrityError):
+            outbox.add(db, wrong)
 
 
 def test_a_migration_that_fails_changes_nothing(db: Database, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

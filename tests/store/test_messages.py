@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from p2pchat.core.delivery import DeliveryState, Route
 from p2pchat.errors import AmbiguousName, NoSuchMessage
 from p2pchat.store import messages
 from p2pchat.store.database import Database
@@ -30,7 +31,7 @@ def said(
         seq=seq,
         text=text,
         sent_at=1_000 + seq,
-        state="saved" if who == ME else "received",
+        state=DeliveryState.SAVED if who == ME else DeliveryState.RECEIVED,
     )
 
 
@@ -47,10 +48,12 @@ def seqs(rows: list[MessageRow]) -> list[int]:
 
 
 def test_a_row_comes_back_as_it_was(db: Database) -> None:
-    row = MessageRow(b"i" * 16, ALICE, ALICE, 3, 7, "text", 1, "received", 2, "direct", 3, 4, 5)
+    row = MessageRow(b"i" * 16, ALICE, ALICE, 3, 7, "text", 1, DeliveryState.RECEIVED, 2, Route.DIRECT, 3, 4, 5)
     assert save(db, row) == [True]
     (found,) = messages.get(db, b"i" * 16)
-    assert found == MessageRow(b"i" * 16, ALICE, ALICE, 3, 7, "text", 1, "received", 2, "direct", 3, 4, 5, 1, 1)
+    assert found == MessageRow(
+        b"i" * 16, ALICE, ALICE, 3, 7, "text", 1, DeliveryState.RECEIVED, 2, Route.DIRECT, 3, 4, 5, 1, 1
+    )
 
 
 def test_the_same_message_is_saved_once(db: Database) -> None:
@@ -293,12 +296,18 @@ def test_set_state_moves_only_what_may_move(db: Database) -> None:
     one, two, theirs, elsewhere = said(1, sender=ME), said(2, sender=ME), said(3), said(4, sender=ME, chat=BOB)
     save(db, one, two, theirs, elsewhere)
     every = [one.id, two.id, theirs.id, elsewhere.id, bytes(16)]
-    moved = messages.set_state(db, ALICE, every, "stored", 50, came_from=["saved"], route="direct")
+    moved = messages.set_state(
+        db, ALICE, every, DeliveryState.STORED, 50, came_from=[DeliveryState.SAVED], route=Route.DIRECT
+    )
     assert moved == [one.id, two.id]
-    assert messages.set_state(db, ALICE, every, "stored", 60, came_from=["saved"]) == []
-    assert messages.set_state(db, ALICE, [one.id], "delivered", 70, came_from=["saved", "stored"]) == [one.id]
-    assert messages.set_state(db, ALICE, [two.id], "failed", 80, came_from=["saved", "stored"]) == [two.id]
-    assert messages.set_state(db, ALICE, [theirs.id], "read", 90, came_from=["received"]) == []
+    assert messages.set_state(db, ALICE, every, DeliveryState.STORED, 60, came_from=[DeliveryState.SAVED]) == []
+    assert messages.set_state(
+        db, ALICE, [one.id], DeliveryState.DELIVERED, 70, came_from=[DeliveryState.SAVED, DeliveryState.STORED]
+    ) == [one.id]
+    assert messages.set_state(
+        db, ALICE, [two.id], DeliveryState.FAILED, 80, came_from=[DeliveryState.SAVED, DeliveryState.STORED]
+    ) == [two.id]
+    assert messages.set_state(db, ALICE, [theirs.id], DeliveryState.READ, 90, came_from=[DeliveryState.RECEIVED]) == []
     (first, second) = messages.mine(db, ALICE, [one.id, two.id])
     assert (first.state, first.route, first.stored_at, first.delivered_at) == ("delivered", "direct", 50, 70)
     assert (second.state, second.stored_at, second.delivered_at, second.read_at) == ("failed", 50, None, None)
@@ -309,7 +318,14 @@ def test_set_state_moves_only_what_may_move(db: Database) -> None:
 def test_the_first_time_stays(db: Database) -> None:
     save(db, said(1, sender=ME))
     for at in (10, 20):
-        messages.set_state(db, ALICE, [said(1, sender=ME).id], "read", at, came_from=["saved", "read"])
+        messages.set_state(
+            db,
+            ALICE,
+            [said(1, sender=ME).id],
+            DeliveryState.READ,
+            at,
+            came_from=[DeliveryState.SAVED, DeliveryState.READ],
+        )
     assert messages.page(db, ALICE, 1)[0].read_at == 10
 
 
@@ -387,7 +403,9 @@ def test_the_newest_of_a_chat_are_found_without_reading_the_chat(db: Database) -
         for number in numbers:
             for chat in (ALICE, BOB):
                 id = number.to_bytes(16, "big")
-                messages.insert(db, MessageRow(id, chat, chat, 0, number, f"text {number}", number, "received"))
+                messages.insert(
+                    db, MessageRow(id, chat, chat, 0, number, f"text {number}", number, DeliveryState.RECEIVED)
+                )
     saved = [row.seq for row in messages.since(db, ALICE, 0)]
     assert saved == numbers
     assert [row.seq for row in messages.newest(db, ALICE, 3)] == [6, 4, 7]

@@ -10,7 +10,7 @@ from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]
 from p2pchat.store import envelopes, outbox
 from p2pchat.store.database import Database
 from p2pchat.store.envelopes import REMEMBERED_FOR, SeenRow
-from p2pchat.store.outbox import INITIAL, RENEWAL, OutboxRow
+from p2pchat.store.outbox import OutboxForm, OutboxRow
 from tests.store.conftest import ALICE, BOB
 
 
@@ -27,7 +27,7 @@ def put(db: Database, *rows: OutboxRow) -> list[OutboxRow]:
 
 def test_rows_come_back_as_they_were_in_their_order(db: Database) -> None:
     full = OutboxRow(ALICE, 1, b"m", b"c", 2, 3, 4, b"e", b"envelope", b"t", 5, 6)
-    bare = OutboxRow(ALICE, INITIAL, None, None, 2, 3, 4)
+    bare = OutboxRow(ALICE, None, None, None, 2, 3, 4, form=OutboxForm.INITIAL)
     rows = put(db, full, bare, row(3, BOB))
     assert [one.pk for one in rows] == [1, 2, 3]
     assert outbox.for_contact(db, ALICE) == rows[:2]
@@ -54,7 +54,7 @@ def test_due(db: Database) -> None:
     assert outbox.due(db, 11, ALICE, 1, one.pk) == [three]
     assert outbox.due(db, 10, after_pk=one.pk) == [two, five]
     assert outbox.due(db, -1) == []
-    (renewal,) = put(db, row(6, kind=RENEWAL, content=None))
+    (renewal,) = put(db, row(6, kind=None, form=OutboxForm.RENEWAL, content=None))
     assert outbox.due(db, 11, ALICE, old_to=three.pk) == [five, renewal]
     assert outbox.due(db, 11, ALICE, old_to=renewal.pk) == [renewal]
 
@@ -89,8 +89,10 @@ def test_a_receipt_forgets_only_what_went_to_its_sender(db: Database) -> None:
 
 
 def test_clear(db: Database) -> None:
-    _, initial, two = put(db, row(1), row(2, kind=INITIAL), row(3, BOB))
+    _, initial, two = put(db, row(1), row(2, kind=None, form=OutboxForm.INITIAL), row(3, BOB))
     outbox.clear(db, ALICE, [0, 5])
+    assert outbox.for_contact(db, ALICE) == [initial]
+    outbox.clear_forms(db, ALICE, OutboxForm.RENEWAL, OutboxForm.REQUEST)
     assert outbox.for_contact(db, ALICE) == [initial]
     outbox.clear(db, ALICE)
     assert outbox.pending_contacts(db) == {BOB}

@@ -12,7 +12,7 @@ from p2pchat.core.primitives import sign_public
 from p2pchat.store import contacts, deposits, invites, outbox, queues
 from p2pchat.store.database import Database
 from p2pchat.store.deposits import DepositedCopy, Stored
-from p2pchat.store.outbox import INITIAL
+from p2pchat.store.outbox import OutboxForm
 from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
 from tests.store.conftest import ALICE, BOB
 from tests.store.test_contacts import offer, person
@@ -135,7 +135,11 @@ def test_theirs_end_in_time(db: Database) -> None:
 def test_what_belongs_into_which_queue(db: Database) -> None:
     pair, first, box = use(db, theirs(1), theirs(2, flags=STAMPED), theirs(3, contact=None, invite=INVITE, flags=BOX))
     text, _, initial, bundle = put(
-        db, row(1), row(2, BOB), row(3, kind=INITIAL, content=None), row(4, INVITE, kind=outbox.BOX, content=None)
+        db,
+        row(1),
+        row(2, BOB),
+        row(3, kind=None, form=OutboxForm.INITIAL, content=None),
+        row(4, INVITE, kind=None, form=OutboxForm.BOX, content=None),
     )
     put(db, row(5, sealed=False), row(6, next_try=11))
     assert deposits.due(db, 10, pair, 9) == [text]

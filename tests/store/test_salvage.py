@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from p2pchat.core.delivery import DeliveryState
 from p2pchat.errors import DatabaseDamaged, DiskFull, NoProfile
 from p2pchat.store import chats, contacts, database, envelopes, messages, meta, outbox
-from p2pchat.store.contacts import Contact
+from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
 from p2pchat.store.envelopes import SeenRow
 from p2pchat.store.messages import ME, MessageRow
@@ -28,7 +29,9 @@ def filled(db: Database, path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(database, "CHECKED_BYTES", 0)
     with db.transaction():
         for contact in (ALICE, BOB):
-            contacts.add(db, Contact(contact, contact.decode(), False, "contact", contact * 4, None, None, False, 1))
+            contacts.add(
+                db, Contact(contact, contact.decode(), False, ContactState.CONTACT, contact * 4, None, None, False, 1)
+            )
         for number in range(1, MANY + 1):
             chat = (ALICE, BOB)[number % 2]
             messages.insert(db, message(number, chat))
@@ -38,7 +41,9 @@ def filled(db: Database, path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def message(number: int, chat: bytes, sender: bytes | None = None, state: str = "received") -> MessageRow:
+def message(
+    number: int, chat: bytes, sender: bytes | None = None, state: DeliveryState = DeliveryState.RECEIVED
+) -> MessageRow:
     id = number.to_bytes(16, "big")
     return MessageRow(id, chat, chat if sender is None else sender, 0, number, f"word{number} " * 9, number, state)
 
@@ -154,9 +159,9 @@ def test_a_table_whose_key_is_no_number_is_walked_round_damage_too(filled: Path)
 def test_what_belonged_to_a_lost_row_goes_and_what_waited_has_failed(db: Database, path: Path) -> None:
     """The outbox cannot be read: what was to be sent from it is not called saved any more."""
     with db.transaction():
-        contacts.add(db, Contact(ALICE, "alice", False, "contact", ALICE * 4, None, None, False, 1))
+        contacts.add(db, Contact(ALICE, "alice", False, ContactState.CONTACT, ALICE * 4, None, None, False, 1))
         for number in (1, 2):
-            messages.insert(db, message(number, ALICE, ME, "saved"))
+            messages.insert(db, message(number, ALICE, ME, DeliveryState.SAVED))
             outbox.add(db, OutboxRow(ALICE, 0, number.to_bytes(16, "big"), b"x", 1, 1, 1))
         chats.keep_draft(db, ALICE, "draft")
     root = db.query("SELECT rootpage FROM sqlite_master WHERE name = 'outbox'")[0][0]

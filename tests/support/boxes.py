@@ -17,6 +17,7 @@ from trio.testing import MockClock
 
 from p2pchat.core import mailbox as words
 from p2pchat.core import primitives as prim
+from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame, FrameParser, pack
 from p2pchat.core.mailbox import Blob, End, Hello, Open, Put, Queue
 from p2pchat.errors import LinkLost
@@ -98,7 +99,7 @@ class Pipe:
 class PipeStream:
     """`ports.Stream` over two pipes."""
 
-    route = "direct"
+    route = Route.DIRECT
 
     def __init__(self, peer: bytes, incoming: Pipe, outgoing: Pipe, inbound: bool) -> None:
         self.peer = peer

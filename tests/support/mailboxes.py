@@ -69,7 +69,7 @@ class MailRelay:
         self.up = True
         self.disk = Disk()
         self.lies = Lies()
-        self.answers = mailbox.DONE
+        self.answers: int = mailbox.DONE
         self.longest = 30 * 24
         self.hours_wrong = 0
         self.given: list[tuple[str, bytes, bytes]] = []

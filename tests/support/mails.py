@@ -17,6 +17,7 @@ import trio
 
 from p2pchat.core import mailbox as words
 from p2pchat.core import names
+from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame, FrameParser, pack
 from p2pchat.core.mailbox import Hello
 from p2pchat.core.relays import OwnQueue, Relay, TheirQueue
@@ -181,7 +182,7 @@ class Lines:
         self.streams.append(line)
         return line
 
-    async def disconnect(self, peer: bytes, *, only: str | None = None) -> None:
+    async def disconnect(self, peer: bytes, *, only: Route | None = None) -> None:
         self.disconnected += 1
         await trio.lowlevel.checkpoint()
 
@@ -189,7 +190,7 @@ class Lines:
 class _Line:
     """A stream that can be cut, and remembers what was written."""
 
-    route = "direct"
+    route = Route.DIRECT
     inbound = False
 
     def __init__(self, inner: PipeStream) -> None:

@@ -30,6 +30,7 @@ from typing import Any, Protocol
 import trio
 from trio.testing import MockClock, memory_stream_pair
 
+from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame, FrameParser, pack
 from p2pchat.core.primitives import Entropy, kem_encapsulate, sign_public
 from p2pchat.engine.contacts import profile
@@ -81,8 +82,8 @@ class FakeStream:
         return self.there.peer
 
     @property
-    def route(self) -> str:
-        return "direct" if self.by is None else "circuit"
+    def route(self) -> Route:
+        return Route.DIRECT if self.by is None else Route.CIRCUIT
 
     @property
     def inbound(self) -> bool:
@@ -188,7 +189,7 @@ class FakeHost:
         addresses: Sequence[str],
         protocol: str,
         *,
-        only: str | None = None,
+        only: Route | None = None,
         chosen: bool = False,
         relay: bool = False,
     ) -> Stream:
@@ -203,7 +204,7 @@ class FakeHost:
             by = self._relay_to(there, addresses)
             if by is None or only == "direct":
                 raise Unreachable
-        route = "direct" if by is None else "circuit"
+        route = Route.DIRECT if by is None else Route.CIRCUIT
         handler = await there._serving(protocol, Caller(self.peer, route))
         if there.nursery is None or self.nursery is None:  # gone meanwhile
             raise Unreachable
@@ -229,7 +230,7 @@ class FakeHost:
                 return relay
         return None
 
-    async def disconnect(self, peer: bytes, *, only: str | None = None) -> None:
+    async def disconnect(self, peer: bytes, *, only: Route | None = None) -> None:
         self.disconnected.append(peer)
         for stream in [one for one in self.streams if one.peer == peer and only in (None, one.route)]:
             stream.end()

@@ -17,6 +17,7 @@ import trio
 from p2pchat.core import frames, handshake
 from p2pchat.core.content import Content, encode_content, new_message_id
 from p2pchat.core.contents import Addresses, Payload, Profile
+from p2pchat.core.delivery import Route
 from p2pchat.core.envelope import BUCKETS, open_blob, seal_blob
 from p2pchat.core.frames import Frame, FrameParser, pack
 from p2pchat.core.identity import Device
@@ -387,7 +388,7 @@ def test_addresses_are_told_to_contacts_only(tmp_path: Path) -> None:
         await trio.sleep(3700)
         told = {whom for who, whom, frame in meddler.seen if who == "alice" and frame.type == frames.ENVELOPE}
         assert told == {"bob"}
-        kept = await alice.engine.read(lambda db: db.query("SELECT kind FROM outbox"))
+        kept = await alice.engine.read(lambda db: db.query("SELECT form, kind FROM outbox"))
         assert kept == []  # and nothing of it waits for the others
         # and bob finds her there, although nothing is left of the old place
         world.cut(alice, bob)
@@ -476,7 +477,7 @@ def test_what_was_under_way_at_a_block_is_not_taken(tmp_path: Path) -> None:
         kept = [frame for _, frame in meddler._kept]
         th = alice.engine.link_handler.pairs(contact)[0].th
         await alice.call("block", contact="bob")
-        await alice.engine.link_handler.received(contact, th, "direct", kept)  # read before the link was closed
+        await alice.engine.link_handler.received(contact, th, Route.DIRECT, kept)  # read before the link was closed
         said = [one for one in world.traffic if one[0] == "alice"]
         await trio.sleep(3600)
         assert await alice.texts("bob") == []

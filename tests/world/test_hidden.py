@@ -10,6 +10,7 @@ import trio
 
 from p2pchat.core import frames
 from p2pchat.core.contents import Addresses, Profile
+from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame, pack
 from p2pchat.core.invite import hello_key, join_tag, read_invite
 from p2pchat.core.names import join_name, link_name
@@ -23,6 +24,7 @@ from p2pchat.net.ports import Stream
 from p2pchat.ports import Relay
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store.database import Database
+from p2pchat.store.outbox import OutboxForm
 from tests.support.world import KEY, FakeHost, FakeRelay, World, WorldNode, befriend, run_world, until
 from tests.world.test_circuits import circuits_of, goes, known_ways, reached_by, route
 
@@ -224,13 +226,13 @@ def test_a_hidden_contact_who_dials_our_address_is_a_stranger(tmp_path: Path, hi
         spy = world.outsider("bob", profile.transport_seed(Database.open(bob.folder / "p2pchat.db", KEY)))
         ways = [*alice.host.addresses(), *(addresses.circuit(way, hill.peer) for way in hill.addresses())]
         today = hello_days(alice.clock())[0]
-        for only in ("direct", "circuit"):
+        for only in (Route.DIRECT, Route.CIRCUIT):
             stream = spy.open(alice.host.peer, ways, link_name(pair.ours, alice.host.peer, today), only=only)
             tag = hello_tag(pair.ours, spy.peer, alice.host.peer, today)
             assert await answered(stream, Frame(frames.HELLO, tag)) is not hidden
         if hidden:
             name = link_name(pair.ours, alice.hidden.peer, today)
-            stream = spy.open(alice.hidden.peer, ways, name, only="circuit")
+            stream = spy.open(alice.hidden.peer, ways, name, only=Route.CIRCUIT)
             tag = hello_tag(pair.ours, spy.peer, alice.hidden.peer, today)
             assert await answered(stream, Frame(frames.HELLO, tag))
 
@@ -245,7 +247,7 @@ def test_a_hidden_invite_is_unknown_where_the_address_is(tmp_path: Path, hidden:
         secret = read_invite((await alice.call("invite", hide=hidden))["invite"])[0].secret
         spy: FakeHost = world.outsider("spy")
         ways = [*alice.host.addresses(), *(addresses.circuit(way, hill.peer) for way in hill.addresses())]
-        for only in ("direct", "circuit"):
+        for only in (Route.DIRECT, Route.CIRCUIT):
             stream = spy.open(alice.host.peer, ways, join_name(hello_key(secret), alice.host.peer), only=only)
             tag = join_tag(hello_key(secret), "join", spy.peer, alice.host.peer)
             assert await answered(stream, Frame(frames.HELLO, tag)) is not hidden
@@ -359,7 +361,7 @@ def test_who_was_told_already_cannot_be_hidden_from_in_the_middle_of_it(tmp_path
             await bob.call("add", invite=invite, timeout=60)
         (contact,) = await bob.call("contacts")
         rows = await bob.engine.read(lambda db: store_outbox.for_contact(db, bytes.fromhex(contact["id"])))
-        assert [row.kind for row in rows] == [store_outbox.INITIAL]
+        assert [row.form for row in rows] == [OutboxForm.INITIAL]
         with pytest.raises(NotNow, match="on its way"):
             await bob.call("hide", contact=contact["id"])
         assert not (await bob.call("contacts"))[0]["hidden"]

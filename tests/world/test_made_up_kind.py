@@ -13,6 +13,7 @@ import pytest
 from p2pchat.core import codec, contents
 from p2pchat.core.content import Content
 from p2pchat.core.contents import Kind, Payload
+from p2pchat.core.delivery import Route
 from p2pchat.engine.contents import visible
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
@@ -46,7 +47,7 @@ class Dice(Payload):
 # --- p2pchat/engine/contents/dice.py
 
 
-def apply(tx: Transaction, contact: Contact, content: Content, payload: Dice, route: str) -> None:
+def apply(tx: Transaction, contact: Contact, content: Content, payload: Dice, route: Route) -> None:
     """Show it in the chat."""
     visible.insert(tx, contact, content, route)
 

@@ -15,7 +15,7 @@ from p2pchat.core.invite import ROLE_NODE, ROLE_RELAY, Invite, blob_key, decode_
 from p2pchat.core.mailbox import BOX, STAMPED, Queue, invite_box, invite_put
 from p2pchat.core.primitives import sign_public
 from p2pchat.errors import NotReached
-from p2pchat.store import outbox as store_outbox
+from p2pchat.store.outbox import OutboxForm
 from tests.support.asking import events_of, has, names
 from tests.support.mailboxes import MailRelay
 from tests.support.world import FakeHost, World, WorldNode, run_world, until
@@ -135,8 +135,8 @@ def test_both_there_and_only_relays_between_them(tmp_path: Path) -> None:
         assert [row.flags for row in await their_queues(bob)] == [0, 0]
         assert [row.flags for row in await own_queues(alice) if row.contact is not None] == [0, 0]
         assert {row.relay for row in await own_queues(bob)} == {relay.peer for relay in relays}
-        rows = await bob.engine.read(lambda db: db.query("SELECT kind FROM outbox"))
-        assert (store_outbox.INITIAL,) not in rows
+        rows = await bob.engine.read(lambda db: db.query("SELECT form FROM outbox"))
+        assert (OutboxForm.INITIAL,) not in rows
 
     run_world(tmp_path, main)
 

@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from p2pchat.core import frames
+from p2pchat.core.delivery import Route
 from p2pchat.core.mailbox import DONE, QUEUE_FULL, Queue
 from p2pchat.core.primitives import sign_public
 from p2pchat.engine.receiving import inbound, mailbox_handler
@@ -496,7 +497,7 @@ def test_what_was_put_off_stays_at_the_relay_until_it_is_on_disk(
         await bob.stop()
         seen = 0
 
-        def take(tx: Transaction, contact: Contact, route: str, name: bytes, blob: bytes) -> inbound.Taken:
+        def take(tx: Transaction, contact: Contact, route: Route, name: bytes, blob: bytes) -> inbound.Taken:
             nonlocal seen
             seen += 1
             if seen > 1:

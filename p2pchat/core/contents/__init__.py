@@ -51,7 +51,9 @@ KINDS: dict[int, type[Payload]] = {
 }
 
 
-def kind_of(number: int) -> Kind:
-    """Return what is true of contents of this type; of one that is not known here, `Unknown.KIND`."""
-    payload = KINDS.get(number)
+def kind_of(number: int | None) -> Kind:
+    """Return what is true of contents of this type; of one that is not known here, and of what is no content (None),
+    `Unknown.KIND`.
+    """
+    payload = None if number is None else KINDS.get(number)
     return Unknown.KIND if payload is None else payload.KIND

@@ -12,6 +12,7 @@ from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import meta
+from p2pchat.store.contacts import ContactState
 
 SETTLE_SECONDS = 2.0
 """Seconds until a change is told: others often follow it."""
@@ -70,7 +71,7 @@ def tell_addresses(tx: Transaction, addresses: Untold, contact_ids: Iterable[byt
     """Tell these contacts where they reach us now."""
     for contact_id in contact_ids:
         contact = store_contacts.get(tx.db, contact_id)  # not remembered: all of them are told
-        if contact is not None and contact.state == "contact" and contact.hidden in addresses:
+        if contact is not None and contact.state == ContactState.CONTACT and contact.hidden in addresses:
             outbound.queue(tx, contact, Addresses(tuple(addresses[contact.hidden])))
 
 

@@ -26,7 +26,7 @@ from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
 from p2pchat.store import meta
 from p2pchat.store import relays as store_relays
-from p2pchat.store.contacts import Contact
+from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
 
 _FOUND, _TOKEN = "found_at", "relay_token"
@@ -124,10 +124,10 @@ def settle(tx: Transaction, of: Collection[bytes] | None = None) -> None:
     ours = Relay(ways[0][0], tuple(address for _, address in ways), token(tx.db)) if ways else None
     known = store_contacts.all(tx.db) if of is None else [tx.contact(one) for one in of]
     for contact in filter(None, known):
-        at_ease = contact.state == "contact" and not contact.hidden
+        at_ease = contact.state == ContactState.CONTACT and not contact.hidden
         if not at_ease:
             _leave(tx, contact)
-        if contact.state == "contact" and wanted is not None and (ours or not wanted or contact.hidden):
+        if contact.state == ContactState.CONTACT and wanted is not None and (ours or not wanted or contact.hidden):
             _tell(tx, contact, ContactRelay((ours if at_ease else None) or NO_RELAY))
 
 
@@ -160,7 +160,7 @@ def offered(db: Database, contact_id: bytes) -> Offered | None:
 
 def offers(db: Database) -> list[tuple[Contact, Offered]]:
     """The contacts who are relays for us, with what they told."""
-    known = [(one, offered(db, one.id)) for one in store_contacts.all(db) if one.state == "contact"]
+    known = [(one, offered(db, one.id)) for one in store_contacts.all(db) if one.state == ContactState.CONTACT]
     return [(one, theirs) for one, theirs in known if theirs is not None and theirs.relay.addresses]
 
 
@@ -187,7 +187,7 @@ def told(tx: Transaction, contact: Contact, message_id: bytes, theirs: Relay) ->
 def take(tx: Transaction, contact: Contact) -> Relay:
     """Use the relay that a contact is."""
     known = offered(tx.db, contact.id)
-    if contact.state != "contact" or known is None or not known.relay.addresses:
+    if contact.state != ContactState.CONTACT or known is None or not known.relay.addresses:
         raise NotNow(f"{contact.name} does not offer you a relay", hint="They can offer one with `p2pchat offer yes`.")
     if contact.hidden:
         hint = "`p2pchat contacts show` lets them see it."

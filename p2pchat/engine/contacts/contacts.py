@@ -15,6 +15,7 @@ from p2pchat.core import delivery
 from p2pchat.core.content import newest_message_id
 from p2pchat.core.contents import Addresses, Profile, Queues, Text, kind_of
 from p2pchat.core.contents.queues import AnnouncedQueue
+from p2pchat.core.delivery import DeliveryEvent, Route
 from p2pchat.core.invite import ROLE_NODE, Invite, decode_invite, hello_key, invite_id, read_invite
 from p2pchat.core.mailbox import STAMPED
 from p2pchat.core.primitives import KEY_BYTES, equal
@@ -34,7 +35,8 @@ from p2pchat.store import meta
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import queues as store_queues
 from p2pchat.store import renewals as store_renewals
-from p2pchat.store.contacts import Contact, Way
+from p2pchat.store.contacts import ACCEPTED, Contact, ContactState, Way
+from p2pchat.store.outbox import OutboxForm
 
 HEARD_WITHIN = 30 * DAY
 MAX_DECLINED = 1000
@@ -68,7 +70,7 @@ def add(tx: Transaction, written: str, name: str | None, hidden: bool = False) -
         id=contact_id,
         name=names.free(tx, contact_id, wanted),
         named_by_me=alias is not None,
-        state="waiting",
+        state=ContactState.WAITING,
         identity=None,
         device=None,
         bundle=None,
@@ -151,7 +153,7 @@ def resume(tx: Transaction, contact_ids: Iterable[bytes]) -> None:
             continue
         if contact.invite is not None:
             knock(tx, contact, decode_invite(contact.invite))
-        if contact.identity is not None and contact.state in ("contact", "waiting"):
+        if contact.identity is not None and contact.state in ACCEPTED:
             heard = contact.heard_at or contact.created_at
             if heard + HEARD_WITHIN > tx.passed or store_outbox.is_owed(tx.db, contact_id):
                 reach(tx, contact)
@@ -162,7 +164,7 @@ def heard(tx: Transaction, contact_id: bytes, th: bytes) -> None:
     only have its secret from our first message: a missing ack of that has come by this.
     """
     contact = tx.contact(contact_id)
-    if contact is None or contact.state == "blocked":  # since its hello was judged
+    if contact is None or contact.state == ContactState.BLOCKED:  # since its hello was judged
         tx.after(tx.net.forget, contact_id)
         return
     store_contacts.heard(tx.db, contact_id, tx.now)
@@ -193,8 +195,8 @@ def joined(tx: Transaction, contact_id: bytes) -> None:
 
 def came(tx: Transaction, contact: Contact, th: bytes) -> None:
     """The other side has the session `th`, which we began: it has our first message, if it is that one's."""
-    begun = store_outbox.sessions_begun(tx.db, contact.id, store_outbox.INITIAL)
-    if contact.state == "waiting" or not begun or th in begun:
+    begun = store_outbox.sessions_begun(tx.db, contact.id, OutboxForm.INITIAL)
+    if contact.state == ContactState.WAITING or not begun or th in begun:
         joined(tx, contact.id)
 
 
@@ -231,7 +233,7 @@ def give_up_anew(tx: Transaction, contact: Contact) -> Contact:
 
 def forget_first(tx: Transaction, contact_id: bytes) -> None:
     """Our first message is not sent any more."""
-    store_outbox.clear(tx.db, contact_id, [store_outbox.INITIAL])
+    store_outbox.clear_forms(tx.db, contact_id, OutboxForm.INITIAL)
     store_queues.deposit_no_more(tx.db, contact_id, STAMPED)
     tx.mail_of[contact_id] = None
 
@@ -240,7 +242,7 @@ def accepted(tx: Transaction, contact: Contact, session: Session) -> Contact:
     """They said yes to us: a content of theirs has arrived in a session."""
     if session.initiator:
         joined(tx, contact.id)
-    changed = tx.change(contact.id, state="contact")
+    changed = tx.change(contact.id, state=ContactState.CONTACT)
     tx.pairs_of.add(contact.id)
     tx.event("contact", **views.contact(changed, tx.route(contact.id)))
     outbound.seal_waiting(tx, changed)
@@ -259,7 +261,7 @@ def _take_introduction(tx: Transaction, contact: Contact) -> Contact:
 
 def connected(tx: Transaction, contact: Contact, introduction: Introduction) -> None:
     """Both sides used an invite of the other at the same time. Ours may still be under way: it stays queued."""
-    changed = tx.change(contact.id, state="contact")
+    changed = tx.change(contact.id, state=ContactState.CONTACT)
     changed = told(tx, changed, introduction.message_id, introduction.profile)
     tx.pairs_of.add(contact.id)
     outbound.queue_profile(tx, changed)
@@ -282,14 +284,14 @@ def accept(tx: Transaction, contact: Contact) -> Contact:
 def begin(tx: Transaction, contact: Contact, session: Session) -> None:
     """Use the session of a first message that was said yes to; sessions before it end."""
     for old in tx.sessions.all(contact.id):
-        if old.th != session.th and contact.state == "contact" and old.ends_at is None:
+        if old.th != session.th and contact.state == ContactState.CONTACT and old.ends_at is None:
             tx.sessions.put(contact.id, replace(old, ends_at=tx.now + LINGER_MS))
-    again = contact.state == "contact"
+    again = contact.state == ContactState.CONTACT
     tx.sessions.admit(contact.id, session)
-    store_outbox.clear(tx.db, contact.id, [store_outbox.RENEWAL, store_outbox.REQUEST])
+    store_outbox.clear_forms(tx.db, contact.id, OutboxForm.RENEWAL, OutboxForm.REQUEST)
     state = store_renewals.get(tx.db, contact.id)
     store_renewals.put(tx.db, replace(state, wanted_at=None, unread_at=None, asked_at=None))
-    contact = _take_introduction(tx, tx.change(contact.id, state="contact"))
+    contact = _take_introduction(tx, tx.change(contact.id, state=ContactState.CONTACT))
     tx.pairs_of.add(contact.id)
     outbound.queue_profile(tx, contact)
     if again:
@@ -306,7 +308,7 @@ def decline(tx: Transaction, contact: Contact) -> None:
     if session is None:
         raise NotNow(f"{contact.name} has not asked to become a contact", hint="`p2pchat requests` lists who has.")
     introductions.forget(tx, contact.id)
-    if contact.state == "request":
+    if contact.state == ContactState.REQUEST:
         if contact.invite_id is not None and contact.identity is not None:
             store_invites.decline(tx.db, contact.invite_id, contact.identity, MAX_DECLINED)
         remove(tx, contact)
@@ -318,9 +320,9 @@ def block(tx: Transaction, contact: Contact) -> Contact:
     """Take nothing of theirs any more, and send nothing: what still had to be delivered has failed. History stays."""
     queued = store_outbox.messages_for(tx.db, contact.id, Text.KIND.number)
     store_outbox.clear(tx.db, contact.id)
-    advance(tx, contact.id, queued, delivery.EXPIRED, None)
+    advance(tx, contact.id, queued, DeliveryEvent.EXPIRED, None)
     queues.leave(tx, contact.id)
-    changed = tx.change(contact.id, state="blocked", invite=None, invite_until=None)
+    changed = tx.change(contact.id, state=ContactState.BLOCKED, invite=None, invite_until=None)
     tx.pairs_of.add(contact.id)
     tx.after(tx.net.forget, contact.id)
     tx.event("contact", **views.contact(changed, None))
@@ -349,7 +351,7 @@ def hide(tx: Transaction, contact: Contact, *, hidden: bool) -> Contact:
     """Never show a contact our network address any more, or show it again; they are told where they reach us now."""
     if contact.hidden == hidden:
         return contact
-    if contact.state == "contact" and contact.invite is not None:
+    if contact.state == ContactState.CONTACT and contact.invite is not None:
         contact = give_up_anew(tx, contact)
     if contact.invite is not None and contact.identity is not None:
         raise NotNow(f"Your introduction to {contact.name} is already on its way", hint="Wait for the answer.")
@@ -362,10 +364,10 @@ def hide(tx: Transaction, contact: Contact, *, hidden: bool) -> Contact:
     if changed.invite is not None:
         tx.after(tx.net.joined, contact.id)
         knock(tx, changed, decode_invite(changed.invite))
-    if changed.state == "contact":
+    if changed.state == ContactState.CONTACT:
         store_outbox.clear(tx.db, contact.id, [Addresses.KIND.number])  # what waits says it otherwise
         outbound.queue_profile(tx, changed)
-    if changed.identity is not None and changed.state in ("contact", "waiting"):
+    if changed.identity is not None and changed.state in ACCEPTED:
         reach(tx, changed)
     return changed
 
@@ -409,7 +411,7 @@ def moved(tx: Transaction, contact: Contact, message_id: bytes, ways: Sequence[t
     """A contact told where its nodes are. None at all changes nothing: it may just not know its own."""
     if is_news(tx, contact, "ways", message_id) and ways:
         store_contacts.set_ways(tx.db, contact.id, [Way(*way, ROLE_NODE) for way in ways], tx.now)
-        if contact.state == "contact":
+        if contact.state == ContactState.CONTACT:
             reach(tx, contact)
 
 
@@ -439,7 +441,7 @@ def gone(tx: Transaction, contact: Contact) -> None:
     works must find the way free. Of a contact who was to begin anew, only that is forgotten.
     """
     tx.event("node", warning=f"The invite of {contact.name} can no longer be used.")
-    if contact.state == "contact":
+    if contact.state == ContactState.CONTACT:
         give_up_anew(tx, contact)
         return
     not_sent(tx, contact)
@@ -462,10 +464,10 @@ def not_sent(tx: Transaction, contact: Contact) -> None:
     tx.pairs_of.add(contact.id)
     tx.after(tx.net.forget, contact.id)
     store_outbox.clear(tx.db, contact.id)
-    advance(tx, contact.id, failed, delivery.EXPIRED, None)
+    advance(tx, contact.id, failed, DeliveryEvent.EXPIRED, None)
 
 
-def advance(tx: Transaction, chat: bytes, ids: Iterable[bytes], event: str, route: str | None) -> None:
+def advance(tx: Transaction, chat: bytes, ids: Iterable[bytes], event: DeliveryEvent, route: Route | None) -> None:
     """Something happened to messages of ours; ids that are none are passed over."""
     state = delivery.target(event)
     moved_on = store_messages.set_state(tx.db, chat, ids, state, tx.now, came_from=delivery.sources(event), route=route)
@@ -476,6 +478,8 @@ def advance(tx: Transaction, chat: bytes, ids: Iterable[bytes], event: str, rout
 
 def tell_queues(tx: Transaction, contact: Contact) -> None:
     """Tell a contact where we collect, if that has changed. One who has not accepted yet hears it then."""
-    told = contact.state == "contact" or (contact.state == "waiting" and contact.identity is not None)
+    told = contact.state == ContactState.CONTACT or (
+        contact.state == ContactState.WAITING and contact.identity is not None
+    )
     if told and queues.refresh(tx, contact):
         outbound.queue(tx, contact, Queues(queues.announced(tx, contact)))

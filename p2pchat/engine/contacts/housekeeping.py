@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from p2pchat.core import delivery
 from p2pchat.core.contents import kind_of
+from p2pchat.core.delivery import DeliveryEvent, DeliveryState
 from p2pchat.core.session import DAY, LINGER_MS
 from p2pchat.engine.contacts import contact_relays, contacts, invites, renewal
 from p2pchat.engine.delivery import outbound, queues
@@ -26,6 +26,8 @@ from p2pchat.store import prekeys as store_prekeys
 from p2pchat.store import queues as store_queues
 from p2pchat.store import renewals as store_renewals
 from p2pchat.store import sessions as store_sessions
+from p2pchat.store.contacts import ACCEPTED, ContactState
+from p2pchat.store.outbox import OutboxForm
 
 TAKEN_UP_FOR = 60 * DAY
 """For so long a text that failed at its deadline is taken up again if the clock turns out to have been ahead."""
@@ -37,11 +39,11 @@ def tick(tx: Transaction) -> None:
     expired = store_outbox.expired(tx.db, tx.passed)
     for row in expired:
         if kind_of(row.kind).visible and row.msg_id is not None:
-            contacts.advance(tx, row.contact, [row.msg_id], delivery.EXPIRED, None)
+            contacts.advance(tx, row.contact, [row.msg_id], DeliveryEvent.EXPIRED, None)
             store_outbox.failed(tx.db, row, tx.now)
         store_outbox.remove(tx.db, [row.pk])
     for row in expired:  # only now, since it seals again what is left
-        if row.kind == store_outbox.RENEWAL and (contact := tx.contact(row.contact)) is not None:
+        if row.form == OutboxForm.RENEWAL and (contact := tx.contact(row.contact)) is not None:
             renewal.lapsed(tx, contact, row.th or b"")
     store_outbox.forget_failed(tx.db, tx.passed - TAKEN_UP_FOR)
     until = tx.now + outbound.RETRY_FOR_MS
@@ -53,7 +55,7 @@ def tick(tx: Transaction) -> None:
     store_envelopes.expire(tx.db, tx.passed)
     for contact_id in store_sessions.rivals(tx.db):
         contact = tx.contact(contact_id)
-        if contact is not None and contact.state == "contact":
+        if contact is not None and contact.state == ContactState.CONTACT:
             _end_losers(tx, contact_id)
     tx.storage_limits.look_at_disk(tx.db)
     withholding.look_again(tx)
@@ -77,7 +79,7 @@ def look_at(tx: Transaction, contact_ids: Collection[bytes]) -> None:
         contact = store_contacts.get(tx.db, contact_id)  # not remembered: all of them are looked at
         if contact is None:
             continue
-        if contact.state == "contact" and store_outbox.astray(tx.db, contact_id):
+        if contact.state == ContactState.CONTACT and store_outbox.astray(tx.db, contact_id):
             _end_losers(tx, contact_id)
         renewal.look_at(tx, contact)
         contacts.tell_queues(tx, contact)
@@ -110,9 +112,9 @@ def _resume_failed(tx: Transaction) -> None:
     for contact_id, message_id, expires_at in store_outbox.failed_too_early(tx.db, tx.now):
         contact = tx.contact(contact_id)
         for message in store_messages.mine(tx.db, contact_id, [message_id]):
-            if contact is not None and contact.state in ("contact", "waiting") and message.state == delivery.FAILED:
+            if contact is not None and contact.state in ACCEPTED and message.state == DeliveryState.FAILED:
                 outbound.resume(tx, contact, message, expires_at)
-                contacts.advance(tx, contact_id, [message_id], delivery.RESUMED, None)
+                contacts.advance(tx, contact_id, [message_id], DeliveryEvent.RESUMED, None)
 
 
 def _end_losers(tx: Transaction, contact_id: bytes) -> None:
@@ -121,7 +123,7 @@ def _end_losers(tx: Transaction, contact_id: bytes) -> None:
     """
     live = [one for one in tx.sessions.all(contact_id) if one.ends_at is None]
     sure = sorted((one for one in live if one.confirmed), key=lambda one: one.th)
-    under_way = store_outbox.sessions_begun(tx.db, contact_id, store_outbox.INITIAL, store_outbox.RENEWAL)
+    under_way = store_outbox.sessions_begun(tx.db, contact_id, OutboxForm.INITIAL, OutboxForm.RENEWAL)
     under_way |= renewal.began_anew(store_renewals.get(tx.db, contact_id))
     losers = [one for one in live if not one.confirmed and one.th not in under_way] if sure else []
     for session in sure[1:] + losers:

@@ -59,9 +59,9 @@ from p2pchat.store import meta
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import prekeys as store_prekeys
 from p2pchat.store import queues as store_queues
-from p2pchat.store.contacts import Contact
+from p2pchat.store.contacts import ACCEPTED, Contact, ContactState
 from p2pchat.store.envelopes import SeenRow
-from p2pchat.store.invites import InviteRow
+from p2pchat.store.invites import InviteRow, InviteState
 from p2pchat.store.prekeys import PrekeyRow
 from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
 
@@ -113,7 +113,7 @@ def make(tx: Transaction, *, reusable: bool, ask: bool, expires_s: int, hidden: 
         bundle=None if reusable else prekeys.bundle,
         expires_at=expires_at * 1000,
         ask=ask or reusable,
-        state=store_invites.OPEN,
+        state=InviteState.OPEN,
         created_at=tx.now,
         encoded=encode_invite(Invite(kind, digest, secret, expires_at, ways, None, writer)),
         opk_id=prekeys.number,
@@ -201,7 +201,7 @@ def rotation(tx: Transaction) -> PrekeySet:
     fresh = make_set(tx.me, not_after, one_time=False, random=tx.random)
     _save(tx, store_prekeys.ROTATION, fresh, not_after * 1000)
     for contact in store_contacts.all(tx.db):
-        if contact.state == "contact":
+        if contact.state == ContactState.CONTACT:
             outbound.queue(tx, contact, NewBundle(fresh.bundle))
     fetches = {row.invite: row.fetch for _, row in store_queues.own(tx.db) if row.invite is not None}
     for row in store_invites.open_invites(tx.db):
@@ -229,7 +229,7 @@ def _save(tx: Transaction, kind: str, prekeys: PrekeySet, delete_at: int) -> Non
 def offer(tx: Transaction, invite_id: bytes) -> bytes | None:
     """The sealed bundle of an open invite."""
     row = store_invites.get(tx.db, invite_id)
-    if row is None or row.state != store_invites.OPEN or row.secret is None or row.expires_at <= tx.now:
+    if row is None or row.state != InviteState.OPEN or row.secret is None or row.expires_at <= tx.now:
         return None
     bundle = row.bundle or rotation(tx).bundle
     return seal_blob(blob_key(row.secret), bundle, tx.random)
@@ -238,7 +238,7 @@ def offer(tx: Transaction, invite_id: bytes) -> bytes | None:
 def tried(tx: Transaction, invite_id: bytes, peer: bytes) -> None:
     """Somebody at `peer` holds an invite that is gone. Who used it may come back for an ack that was lost."""
     row = store_invites.get(tx.db, invite_id)
-    if row is None or row.state != store_invites.USED:
+    if row is None or row.state != InviteState.USED:
         return
     users = [contact for contact in store_contacts.all(tx.db) if contact.invite_id == invite_id]
     if not any(way.peer == peer for contact in users for way in store_contacts.ways(tx.db, contact.id)):
@@ -253,8 +253,8 @@ def admit(tx: Transaction, invite_id: bytes, blob: bytes) -> bool:
     name = _known_as(row, blob)
     if store_envelopes.seen(tx.db, name) is not None:
         return True
-    if row.state != store_invites.OPEN or row.secret is None or row.expires_at <= tx.now:
-        if row.state == store_invites.USED:
+    if row.state != InviteState.OPEN or row.secret is None or row.expires_at <= tx.now:
+        if row.state == InviteState.USED:
             tx.event("node", warning=_LEAKED)
         return False
     try:
@@ -273,16 +273,16 @@ def admit(tx: Transaction, invite_id: bytes, blob: bytes) -> bool:
     except CannotOpen:
         return False
     known = store_contacts.by_identity(tx.db, initial.identity)
-    if known is not None and known.state == "blocked":
+    if known is not None and known.state == ContactState.BLOCKED:
         return False
-    if known is None and row.kind == REUSABLE and store_contacts.count(tx.db, "request") >= MAX_REQUESTS:
+    if known is None and row.kind == REUSABLE and store_contacts.count(tx.db, ContactState.REQUEST) >= MAX_REQUESTS:
         return False  # they keep knocking, and come in when there is room again
     if store_invites.was_declined(tx.db, row.id, initial.identity):
         return True  # quietly: nothing is kept, and they need not come again
     if row.kind == REUSABLE and not _has_room(tx, row, known):
         return False
     if row.kind == ONE_TIME:
-        store_invites.update(tx.db, row.id, state=store_invites.USED, secret=None, bundle=None, encoded=None)
+        store_invites.update(tx.db, row.id, state=InviteState.USED, secret=None, bundle=None, encoded=None)
         store_prekeys.delete(tx.db, store_prekeys.ONE_TIME, prekeys.number)
         _leave_boxes(tx, row.id)
         tx.offers_changed = True
@@ -320,7 +320,7 @@ def mailed(tx: Transaction, invite_id: bytes, blob: bytes) -> None:
     row = store_invites.get(tx.db, invite_id)
     if row is None or not store_queues.has_queue(tx.db, invite_id):
         return
-    if not admit(tx, invite_id, blob) and row.state == store_invites.USED:
+    if not admit(tx, invite_id, blob) and row.state == InviteState.USED:
         store_queues.collect_no_more(tx.db, invite=invite_id)
         tx.mail_of[invite_id] = None
 
@@ -344,7 +344,7 @@ def _newcomer(tx: Transaction, row: InviteRow, initial: Initial, name: str) -> C
         id=contact_id,
         name=names.free(tx, contact_id, names.their_name(name), asks=row.ask),
         named_by_me=False,
-        state="request",
+        state=ContactState.REQUEST,
         identity=initial.identity,
         device=initial.device,
         bundle=None,
@@ -365,8 +365,8 @@ def _welcome(tx: Transaction, contact: Contact, session: Session, introduction: 
     """Accept on arrival or ask. One who is a contact already and begins anew is always asked about, and nothing that
     they say about themselves holds before the answer: whoever stole our device keys could say it in their name.
     """
-    newcomer = contact.state == "request" and contact.invite_id == row.id
-    if contact.state == "waiting" and contact.device == introduction.device:
+    newcomer = contact.state == ContactState.REQUEST and contact.invite_id == row.id
+    if contact.state == ContactState.WAITING and contact.device == introduction.device:
         # both used an invite of the other: both said yes, and both sessions live
         tx.sessions.begin(contact.id, session, tx.now)
         contacts.connected(tx, contact, introduction)
@@ -488,24 +488,24 @@ def _already(tx: Transaction, contact: Contact, known: Contact, bundle: Bundle, 
     """The invite is of somebody we know by another way: keep one contact. What was written to its maker is for them
     only if it is proven that they are its maker; `foreign`: it came from a host that they have not named.
     """
-    if known.state == "request" and proven:  # they asked us, and we used an invite of theirs: both said yes
+    if known.state == ContactState.REQUEST and proven:  # they asked us, and we used an invite of theirs: both said yes
         known = contacts.accept(tx, known)
     # one who came later than the invite: each used one of the other, and that is all
     before = store_contacts.was_there_before(tx.db, known.id, contact.id)
-    if known.state == "contact" and before and contact.invite is not None:
+    if known.state == ContactState.CONTACT and before and contact.invite is not None:
         try:
             session, blob = _initiated(tx, known, decode_invite(contact.invite), bundle)
         except CannotOpen:
             return
         contacts.begin_anew(tx, known, session, blob, contact, bundle.device)
-    elif known.state == "waiting" and not foreign:
+    elif known.state == ContactState.WAITING and not foreign:
         # they have not answered our last one, and may have declined it: begin again by this
         known = contacts.knock_anew(tx, known, contact if proven else replace(contact, named_by_me=False))
     else:
         warning = f"That invite names {known.name}, who is in your list already ({known.state}). It was not used."
         tx.event("node", warning=warning)
-    if proven and known.state in ("contact", "waiting"):
+    if proven and known.state in ACCEPTED:
         outbound.move(tx, contact, known)
     contacts.not_sent(tx, contact)
-    if known.state == "request" or known.state == "contact":
+    if known.state == ContactState.REQUEST or known.state == ContactState.CONTACT:
         tx.change(known.id, invite_id=contact.invite_id)

@@ -13,6 +13,7 @@ from p2pchat.core.text import MAX_NAME, clean_name
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import BadName
 from p2pchat.store import contacts as store_contacts
+from p2pchat.store.contacts import ContactState
 
 _JOINERS = {0x200C: None, 0x200D: None}
 _ID = re.compile("[0-9a-f]{16}")
@@ -65,7 +66,7 @@ def _means_another(tx: Transaction, contact_id: bytes, name: str, *, asks: bool)
     for other, called, state in store_contacts.names(tx.db):
         if other == contact_id:
             continue
-        if _compared(called) == wanted and (asks or state != "request"):
+        if _compared(called) == wanted and (asks or state != ContactState.REQUEST):
             return True
         if len(wanted) >= _SHORTEST_PREFIX and other.hex().startswith(wanted):
             return True
@@ -74,7 +75,7 @@ def _means_another(tx: Transaction, contact_id: bytes, name: str, *, asks: bool)
 
 def _unname_requests(tx: Transaction, contact_id: bytes, name: str) -> None:
     for other, called, state in store_contacts.names(tx.db):
-        if other != contact_id and state == "request" and _compared(called) == _compared(name):
+        if other != contact_id and state == ContactState.REQUEST and _compared(called) == _compared(name):
             mark = f" ({other.hex()[:8]})"
             tx.change(other, name=called[: MAX_NAME - len(mark)].rstrip() + mark)
 

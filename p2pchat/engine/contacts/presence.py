@@ -11,6 +11,8 @@ from math import inf
 
 import trio
 
+from p2pchat.core.delivery import Route
+
 HOLD_SECONDS = 1.0
 """Seconds between two events of one contact."""
 
@@ -18,7 +20,7 @@ HOLD_SECONDS = 1.0
 class Presence:
     """`tell(contact)` is to make the event; `route(contact)` says how the contact is reached now, None: not at all."""
 
-    def __init__(self, tell: Callable[[bytes], object], route: Callable[[bytes], str | None]) -> None:
+    def __init__(self, tell: Callable[[bytes], object], route: Callable[[bytes], Route | None]) -> None:
         self._tell = tell
         self._route = route
         self._told: dict[bytes, tuple[float, str | None]] = {}

@@ -35,8 +35,9 @@ from p2pchat.store import envelopes as store_envelopes
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import prekeys as store_prekeys
 from p2pchat.store import renewals as store_renewals
-from p2pchat.store.contacts import Contact
+from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.envelopes import SeenRow
+from p2pchat.store.outbox import OutboxForm
 from p2pchat.store.prekeys import PrekeyRow
 from p2pchat.store.renewals import RenewalRow
 
@@ -78,12 +79,12 @@ def allowed(tx: Transaction, until: int, every: int) -> int | None:
 def refused(tx: Transaction, contact: Contact, envelope_name: bytes) -> None:
     """The contact cannot open an envelope of ours, or cannot use a first message."""
     row = store_outbox.by_envelope(tx.db, envelope_name)
-    if contact.state != "contact":
+    if contact.state != ContactState.CONTACT:
         return
     if row is None or row.contact != contact.id:
         strange(tx, contact)
         return
-    if row.kind == store_outbox.RENEWAL:
+    if row.form == OutboxForm.RENEWAL:
         lapsed(tx, contact, row.th or b"")
         _ask(tx, contact)
         return
@@ -91,10 +92,10 @@ def refused(tx: Transaction, contact: Contact, envelope_name: bytes) -> None:
     if row.content is not None and sending is not None and row.th != sending.th:
         outbound.seal_one_again(tx, row, sending)  # of a session that is not used any more
         return
-    first = store_outbox.first_of(tx.db, contact.id, store_outbox.RENEWAL)
+    first = store_outbox.first_of(tx.db, contact.id, OutboxForm.RENEWAL)
     if first is not None:  # it, and not the session, may be what is missing
         _say(tx, contact, Frame(frames.INITIAL, first))
-    elif store_outbox.first_of(tx.db, contact.id, store_outbox.REQUEST) is None:
+    elif store_outbox.first_of(tx.db, contact.id, OutboxForm.REQUEST) is None:
         _ask(tx, contact)
 
 
@@ -103,7 +104,7 @@ def unread(tx: Transaction, contact: Contact) -> None:
     answer at once would show which queues belong together: see `look_after`.
     """
     state = store_renewals.get(tx.db, contact.id)
-    if contact.state == "contact" and state.unread_at is None:
+    if contact.state == ContactState.CONTACT and state.unread_at is None:
         store_renewals.put(tx.db, replace(state, unread_at=tx.now))
 
 
@@ -111,7 +112,7 @@ def begin_with_all(tx: Transaction) -> int:
     """Our sessions are those of an old copy: ask everybody for new ones. With how many."""
     count = 0
     for contact in store_contacts.all(tx.db):
-        if contact.state == "contact" and any(one.confirmed for one in tx.sessions.all(contact.id)):
+        if contact.state == ContactState.CONTACT and any(one.confirmed for one in tx.sessions.all(contact.id)):
             request(tx, contact)
             count += 1
     return count
@@ -128,7 +129,7 @@ def look_after(tx: Transaction) -> None:
     """The hourly look: go on with what was not settled, over a link where there is one, else by relays."""
     for contact_id in store_renewals.due(tx.db):
         contact, state = tx.contact(contact_id), store_renewals.get(tx.db, contact_id)
-        if contact is None or contact.state != "contact":
+        if contact is None or contact.state != ContactState.CONTACT:
             continue
         if tx.net.route(contact_id) is not None:  # by which what cannot be opened is refused
             store_renewals.put(tx.db, replace(state, unread_at=None))
@@ -141,7 +142,7 @@ def look_after(tx: Transaction) -> None:
 def look_at(tx: Transaction, contact: Contact) -> None:
     """A link on which nothing was ever acked is one whose other end cannot open what we send."""
     if (
-        contact.state == "contact"
+        contact.state == ContactState.CONTACT
         and tx.net.route(contact.id) is not None
         and not tx.storage_limits.is_told_full(contact.id, tx.now)
         and store_outbox.has_unacked(tx.db, contact.id, tx.now - ANSWER_WITHIN)
@@ -158,7 +159,10 @@ def _ask(tx: Transaction, contact: Contact, *, new_link: bool = False) -> None:
     if state.wanted_at is None:
         state = replace(state, wanted_at=tx.now)
         store_renewals.put(tx.db, state)
-    if contact.state != "contact" or store_outbox.first_of(tx.db, contact.id, store_outbox.RENEWAL) is not None:
+    if (
+        contact.state != ContactState.CONTACT
+        or store_outbox.first_of(tx.db, contact.id, OutboxForm.RENEWAL) is not None
+    ):
         return
     if not tx.recent(state.asked_at or 0, ANSWER_WITHIN):
         until = allowed(tx, state.asks_until, RENEWAL_EVERY)
@@ -178,7 +182,7 @@ def _say(tx: Transaction, contact: Contact, frame: Frame, *, at_once: bool = Fal
 def asked(tx: Transaction, contact: Contact, th: bytes) -> None:
     """The contact wants to begin anew: make a bundle for this once."""
     root = _root(tx, contact, th)
-    if root is None or contact.state != "contact":
+    if root is None or contact.state != ContactState.CONTACT:
         return
     state = store_renewals.get(tx.db, contact.id)
     row = None if state.offered is None else store_prekeys.get(tx.db, store_prekeys.RENEWAL, state.offered)
@@ -208,7 +212,7 @@ def _prekeys(tx: Transaction, live: int) -> PrekeySet:
 def answered(tx: Transaction, contact: Contact, th: bytes, sealed: bytes) -> None:
     """The bundle we asked for: begin the new session and seal again what was not delivered."""
     root, state = _root(tx, contact, th), store_renewals.get(tx.db, contact.id)
-    if root is None or contact.state != "contact" or not tx.recent(state.asked_at or 0, ANSWER_WITHIN):
+    if root is None or contact.state != ContactState.CONTACT or not tx.recent(state.asked_at or 0, ANSWER_WITHIN):
         return
     try:
         bundle = _pinned(contact, open_blob(renew_key(root), sealed))
@@ -240,9 +244,9 @@ def request(tx: Transaction, contact: Contact) -> None:
     queues.refresh(tx, contact)
     wanted = RenewalRequest(prekeys.bundle, queues.announced(tx, contact))
     content = encode_content(Content(wanted, tx.new_message_id(), 0, tx.now))
-    store_outbox.clear(tx.db, contact.id, [store_outbox.REQUEST])
+    store_outbox.clear_forms(tx.db, contact.id, OutboxForm.REQUEST)
     blob = seal_blob(renew_key(root), content, tx.random)
-    outbound.queue_first(tx, contact.id, store_outbox.REQUEST, blob, STANDING, tx.now + REQUEST_FOR)
+    outbound.queue_first(tx, contact.id, OutboxForm.REQUEST, blob, STANDING, tx.now + REQUEST_FOR)
     state = store_renewals.get(tx.db, contact.id)
     wanted_at = tx.now if state.wanted_at is None else state.wanted_at
     store_renewals.put(tx.db, replace(state, wanted_at=wanted_at, unread_at=None, requested_at=tx.now))
@@ -253,7 +257,7 @@ def requested(tx: Transaction, contact: Contact, blob: bytes) -> bool:
     try:
         content = decode_content(open_blob(renew_key(_standing(tx, contact)), blob))
         wanted = content.payload
-        if not isinstance(wanted, RenewalRequest) or contact.state != "contact":
+        if not isinstance(wanted, RenewalRequest) or contact.state != ContactState.CONTACT:
             return False
         bundle = _pinned(contact, wanted.bundle)
     except CannotOpen:
@@ -289,8 +293,8 @@ def _initiate(tx: Transaction, contact: Contact, bundle: Bundle, root: bytes, re
     blob = seal_blob(renew_key(root), message, tx.random)
     # one request, one session
     store_renewals.put(tx.db, replace(store_renewals.get(tx.db, contact.id), asked_at=None, said_at=tx.now))
-    store_outbox.clear(tx.db, contact.id, [store_outbox.RENEWAL])  # of one that did not arrive in its time
-    outbound.queue_first(tx, contact.id, store_outbox.RENEWAL, blob, fresh.th, until)
+    store_outbox.clear_forms(tx.db, contact.id, OutboxForm.RENEWAL)  # of one that did not arrive in its time
+    outbound.queue_first(tx, contact.id, OutboxForm.RENEWAL, blob, fresh.th, until)
     _replace(tx, contact, replaced, fresh)
 
 
@@ -317,9 +321,9 @@ def begun(tx: Transaction, contact: Contact, blob: bytes) -> bool:
     store_prekeys.remember(tx.db, fresh.th, contact.id, tx.now + REMEMBER_HANDSHAKE)
     store_envelopes.remember(tx.db, [SeenRow(name, contact.id, None, tx.now)])
     tx.hop_acks.setdefault(contact.id, []).append(name)
-    was_asked = store_outbox.first_of(tx.db, contact.id, store_outbox.REQUEST) is not None
+    was_asked = store_outbox.first_of(tx.db, contact.id, OutboxForm.REQUEST) is not None
     # a first message of our own is not waited for: this session is there, on both sides
-    store_outbox.clear(tx.db, contact.id, [store_outbox.RENEWAL, store_outbox.REQUEST])
+    store_outbox.clear_forms(tx.db, contact.id, OutboxForm.RENEWAL, OutboxForm.REQUEST)
     _settled(tx, contact.id)
     _replace(tx, contact, reset.session_id, fresh)
     if was_asked:  # by which they learn that it has come, whatever waits here
@@ -369,7 +373,7 @@ def arrived(tx: Transaction, contact: Contact, th: bytes) -> None:
     if not anew and any(one.ends_at is None for one in known[: [one.th for one in known].index(th)]):
         return  # a newer one has taken its place meanwhile
     _settled(tx, contact.id)
-    store_outbox.clear(tx.db, contact.id, [store_outbox.REQUEST])
+    store_outbox.clear_forms(tx.db, contact.id, OutboxForm.REQUEST)
     if session.ends_at is None and not anew:
         return
     # it was given up, or began by an invite beside one that was used

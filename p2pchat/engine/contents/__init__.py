@@ -13,6 +13,7 @@ from typing import Any
 
 from p2pchat.core.content import Content
 from p2pchat.core.contents import KINDS, Payload
+from p2pchat.core.delivery import Route
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store.contacts import Contact
 
@@ -32,7 +33,7 @@ for known in KINDS.values():  # now, not in the first transaction that needs one
     effect_of(known)
 
 
-def apply(tx: Transaction, contact: Contact, content: Content, route: str) -> None:
+def apply(tx: Transaction, contact: Contact, content: Content, route: Route) -> None:
     """Do what a content says. One of an unknown kind is acked, receipted and otherwise left alone: a newer version may
     send it.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from p2pchat.core.content import Content
 from p2pchat.core.contents import NewBundle
+from p2pchat.core.delivery import Route
 from p2pchat.core.prekeys import open_bundle
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
@@ -11,7 +12,7 @@ from p2pchat.store import contacts as store_contacts
 from p2pchat.store.contacts import Contact
 
 
-def apply(tx: Transaction, contact: Contact, content: Content, payload: NewBundle, route: str) -> None:
+def apply(tx: Transaction, contact: Contact, content: Content, payload: NewBundle, route: Route) -> None:
     """Keep the bundle if it is of the keys that are pinned for this contact."""
     try:
         bundle = open_bundle(payload.encoded)

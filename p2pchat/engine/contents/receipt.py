@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from p2pchat.core import delivery
 from p2pchat.core.content import Content
 from p2pchat.core.contents import Receipt
 from p2pchat.core.contents.receipt import DELIVERED, READ
+from p2pchat.core.delivery import DeliveryEvent, Route
 from p2pchat.engine.contacts import contacts
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import messages as store_messages
@@ -16,9 +16,9 @@ SLOW_MS = 3_600_000
 """A receipt that is older than this was slow, or its sender's clock is behind ours."""
 
 
-def apply(tx: Transaction, contact: Contact, content: Content, payload: Receipt, route: str) -> None:
+def apply(tx: Transaction, contact: Contact, content: Content, payload: Receipt, route: Route) -> None:
     """Forget what was delivered, and advance the messages."""
-    event = delivery.READ if payload.event == READ else delivery.DELIVERED
+    event = DeliveryEvent.READ if payload.event == READ else DeliveryEvent.DELIVERED
     store_outbox.forget_messages(tx.db, contact.id, payload.ids)
     if payload.event == DELIVERED and content.sent_at < tx.now - SLOW_MS:
         for message in store_messages.mine(tx.db, contact.id, payload.ids[:1]):

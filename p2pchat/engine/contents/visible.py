@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from p2pchat.core import delivery
 from p2pchat.core.content import Content
+from p2pchat.core.delivery import DeliveryState, Route
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import messages as store_messages
@@ -13,7 +13,7 @@ from p2pchat.store.contacts import Contact
 from p2pchat.store.messages import MessageRow
 
 
-def insert(tx: Transaction, contact: Contact, content: Content, route: str) -> None:
+def insert(tx: Transaction, contact: Contact, content: Content, route: Route) -> None:
     """Store what came as a message, and tell faces, unless it is here already by (sender, message id)."""
     row = MessageRow(
         id=content.message_id,
@@ -24,7 +24,7 @@ def insert(tx: Transaction, contact: Contact, content: Content, route: str) -> N
         text=content.payload.text(),
         sent_at=content.sent_at,
         received_at=tx.now,
-        state=delivery.RECEIVED,
+        state=DeliveryState.RECEIVED,
         route=route,
     )
     if store_messages.insert(tx.db, row) and tx.listened:

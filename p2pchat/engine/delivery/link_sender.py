@@ -12,6 +12,7 @@ from p2pchat.engine.delivery.send_window import SendWindows, WindowSizes
 from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
 from p2pchat.ports import Net
 from p2pchat.store import outbox as store_outbox
+from p2pchat.store.outbox import OutboxForm
 
 WINDOW = 256
 """Four of Yamux's windows: enough that the disks of both sides always have the next turn to work on."""
@@ -83,4 +84,4 @@ class LinkSender:
         elsewhere = contact not in self._held
         old_to = outbound.old_to(tx, contact)
         rows = store_outbox.due(tx.db, tx.now, contact, most, after_pk, old_to, elsewhere=elsewhere)
-        return outbound.ready(row for row in rows if row.kind != store_outbox.INITIAL), len(rows) < most
+        return outbound.ready(row for row in rows if row.form != OutboxForm.INITIAL), len(rows) < most

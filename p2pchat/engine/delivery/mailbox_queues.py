@@ -18,7 +18,7 @@ from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
 from p2pchat.store import queues as store_queues
 from p2pchat.store import relays as store_relays
-from p2pchat.store.contacts import Contact
+from p2pchat.store.contacts import ACCEPTED, Contact
 from p2pchat.store.database import Database
 from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
 
@@ -86,7 +86,7 @@ def read(db: Database, owners: Collection[bytes] | None = None) -> MailboxQueues
             outlets.setdefault(their.owner, []).append(outlet)
     opened = {(row.contact, row.relay) for row in theirs if row.flags == mailbox.STAMPED}
     for contact in contacts.values():
-        if contact.invite is not None and contact.state in ("waiting", "contact"):
+        if contact.invite is not None and contact.state in ACCEPTED:
             boxes = [one for one in _boxes(chosen, contact) if (contact.id, one.relay.peer) not in opened]
             inlets.setdefault(contact.id, []).extend(boxes)
     return MailboxQueues(chosen, inlets, outlets, owners is None)

@@ -21,7 +21,7 @@ WINDOW = 128
 SIZES = WindowSizes(WINDOW, WINDOW // 2, 0)
 KEEP_HOURS = 30 * 24
 LONGEST_PAUSE = 3600.0
-_PAUSES = {mailbox.TOO_FAST: 10.0}
+_PAUSES: dict[int, float] = {mailbox.TOO_FAST: 10.0}
 """Seconds of the first pause after an answer; after most nothing changes soon."""
 UNREACHED_PAUSE = 60.0
 
@@ -109,7 +109,7 @@ class MailboxSender:
         """These rows were just committed."""
         for outlet in self._of.get(owner, ()):
             row = outlet.row
-            self._lanes.release(row.id, [one for one in sealed if store_deposits.takes(row, one.kind)])
+            self._lanes.release(row.id, [one for one in sealed if store_deposits.takes(row, one.form)])
 
     def look(self, owner: bytes) -> None:
         """Something has become due."""

@@ -15,10 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from p2pchat.core import delivery, frames
+from p2pchat.core import frames
 from p2pchat.core.content import Content, encode_content
 from p2pchat.core.contents import Payload, Profile, Receipt, Text
 from p2pchat.core.contents.receipt import DELIVERED, MAX_RECEIPTS
+from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.envelope import BUCKETS, envelope_id
 from p2pchat.core.frames import Frame
 from p2pchat.core.session import DAY, Session
@@ -31,9 +32,9 @@ from p2pchat.store import envelopes as store_envelopes
 from p2pchat.store import messages as store_messages
 from p2pchat.store import meta
 from p2pchat.store import outbox as store_outbox
-from p2pchat.store.contacts import Contact
+from p2pchat.store.contacts import ACCEPTED, Contact, ContactState
 from p2pchat.store.messages import MessageRow
-from p2pchat.store.outbox import OutboxRow
+from p2pchat.store.outbox import OutboxForm, OutboxRow
 
 RETRY_FOR_MS = 30 * DAY
 MAX_RECEIPTS_PER_TRANSACTION = 64 * MAX_RECEIPTS
@@ -58,7 +59,7 @@ def send(tx: Transaction, contact: Contact, payload: Payload, message_id: bytes 
     """Save a message of a visible kind for a contact, queue it, and tell faces. Raises NotNow if nothing can be sent to
     this contact.
     """
-    if contact.state not in ("contact", "waiting"):
+    if contact.state not in ACCEPTED:
         raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
     message_id = message_id or tx.new_message_id()
     seq = tx.next_seq(contact.id)
@@ -71,7 +72,7 @@ def send(tx: Transaction, contact: Contact, payload: Payload, message_id: bytes 
         text=payload.text(),
         sent_at=tx.now,
         received_at=None,
-        state=delivery.SAVED,
+        state=DeliveryState.SAVED,
         route=None,
     )
     store_messages.insert(tx.db, row)
@@ -111,7 +112,7 @@ def queue(
         store_outbox.clear(tx.db, contact.id, [payload.number])  # of one that was sealed, a key is skipped
     message_id = message_id or tx.new_message_id()
     content = encode_content(Content(payload, message_id, seq, tx.now if sent_at is None else sent_at))
-    at_once = contact.state == "contact" and _sealing(tx, contact.id) is None  # else behind what waits
+    at_once = contact.state == ContactState.CONTACT and _sealing(tx, contact.id) is None  # else behind what waits
     session = tx.sessions.sending(contact.id) if at_once else None
     envelope = None if session is None else tx.sessions.seal(contact.id, session, content, tx.entropy)
     row = OutboxRow(
@@ -135,23 +136,24 @@ def queue_initial(tx: Transaction, contact_id: bytes, blob: bytes, th: bytes) ->
     """
     contact = tx.contact(contact_id)
     known_until = (contact.invite_until or 0) if contact is not None else 0
-    _add_first(tx, contact_id, store_outbox.INITIAL, blob, th, max(tx.latest, known_until) + RETRY_FOR_MS)
+    _add_first(tx, contact_id, OutboxForm.INITIAL, blob, th, max(tx.latest, known_until) + RETRY_FOR_MS)
 
 
-def queue_first(tx: Transaction, contact_id: bytes, kind: int, blob: bytes, th: bytes, until: int) -> None:
+def queue_first(tx: Transaction, contact_id: bytes, form: OutboxForm, blob: bytes, th: bytes, until: int) -> None:
     """Keep what is to begin a new session, a first message or a request for one, until it has arrived or `until`; it is
     sent as the same bytes every time.
     """
-    row, pk = _add_first(tx, contact_id, kind, blob, th, until)
+    row, pk = _add_first(tx, contact_id, form, blob, th, until)
     _ready(tx, row, pk)
 
 
 def _add_first(
-    tx: Transaction, contact_id: bytes, kind: int, blob: bytes, th: bytes, until: int
+    tx: Transaction, contact_id: bytes, form: OutboxForm, blob: bytes, th: bytes, until: int
 ) -> tuple[OutboxRow, int]:
     row = OutboxRow(
         contact=contact_id,
-        kind=kind,
+        kind=None,
+        form=form,
         msg_id=None,
         content=None,
         envelope_id=envelope_id(blob),
@@ -168,7 +170,8 @@ def queue_box(tx: Transaction, invite_id: bytes, blob: bytes, until: int) -> Non
     """Keep the sealed bundle of an invite of ours for its boxes."""
     row = OutboxRow(
         contact=invite_id,
-        kind=store_outbox.BOX,
+        kind=None,
+        form=OutboxForm.BOX,
         msg_id=None,
         content=None,
         envelope_id=envelope_id(blob),
@@ -233,7 +236,7 @@ def seal_more(tx: Transaction, contact_id: bytes) -> None:
         return
     contact = tx.contact(contact_id)
     rows = store_outbox.unsealed(tx.db, contact_id, old, max(0, tx.sealable) // BUCKETS[0] + 2)
-    while rows and contact is not None and contact.state == "contact":
+    while rows and contact is not None and contact.state == ContactState.CONTACT:
         if tx.sealable <= 0:
             if contact_id not in [one for one, function, _ in tx.following if function is seal_more]:
                 tx.later(contact_id, seal_more, contact_id)
@@ -272,18 +275,18 @@ def ready(rows: Iterable[OutboxRow], pk: int | None = None) -> list[OutgoingEnve
     """Of these rows, those that are sealed, as they leave; `pk` of the one that has just been added."""
     return [
         OutgoingEnvelope(
-            row.contact, row.kind, pk or row.pk, row.envelope_id, Frame(_frame_type(row.kind), row.envelope)
+            row.contact, row.kind, pk or row.pk, row.envelope_id, Frame(_frame_type(row.form), row.envelope), row.form
         )
         for row in rows
         if row.envelope is not None and row.envelope_id is not None
     ]
 
 
-def _frame_type(kind: int) -> int:
-    return _FRAMES.get(kind, frames.ENVELOPE)
+def _frame_type(form: OutboxForm) -> int:
+    return _FRAMES.get(form, frames.ENVELOPE)
 
 
-_FRAMES = {store_outbox.RENEWAL: frames.INITIAL, store_outbox.REQUEST: frames.REQUEST}
+_FRAMES = {OutboxForm.RENEWAL: frames.INITIAL, OutboxForm.REQUEST: frames.REQUEST}
 
 
 def move(tx: Transaction, old: Contact, new: Contact) -> None:
@@ -301,7 +304,7 @@ def finish(tx: Transaction) -> None:
     """The end of a transaction: one receipt for every 64 contents that were received from a contact."""
     for contact_id, ids in tx.receipts.items():
         contact = tx.contact(contact_id)
-        if contact is None or contact.state != "contact":
+        if contact is None or contact.state != ContactState.CONTACT:
             continue
         for start in range(0, len(ids), MAX_RECEIPTS):
             some = ids[start : start + MAX_RECEIPTS]

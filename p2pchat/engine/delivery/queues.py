@@ -24,7 +24,7 @@ from p2pchat.ports import Relay
 from p2pchat.store import meta
 from p2pchat.store import queues as store_queues
 from p2pchat.store import relays as store_relays
-from p2pchat.store.contacts import Contact
+from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
 
 MAX_RELAYS = 2
@@ -91,7 +91,7 @@ def refresh(tx: Transaction, contact: Contact) -> bool:
     known = {row.relay: row for row in store_queues.announced(tx.db, contact.id)}
     for peer, row in known.items():
         # one who waits for their answer cannot be told: the first message has named these
-        aged = contact.state == "contact" and not tx.recent(row.made_at, RENEW_AFTER_MS)
+        aged = contact.state == ContactState.CONTACT and not tx.recent(row.made_at, RENEW_AFTER_MS)
         now = wanted.get(peer)
         if now is None or aged:
             store_queues.retire(tx.db, row, tx.now + READ_ON_MS)
@@ -200,7 +200,7 @@ def take_up(tx: Transaction) -> None:
     """Follow the lists that had to wait, as far as their contacts may name those places now."""
     for key, value in meta.beginning(tx.db, _PUT_OFF):
         contact = tx.contact(bytes.fromhex(key.removeprefix(_PUT_OFF)))
-        if contact is None or contact.state != "contact":
+        if contact is None or contact.state != ContactState.CONTACT:
             meta.remove(tx.db, key)
             continue
         told(tx, contact, Queues.decode(decode(value, len(value))).queues)

@@ -13,7 +13,7 @@ from p2pchat.engine.runtime import settings, withholding
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import chats as store_chats
 from p2pchat.store.chats import Unread
-from p2pchat.store.contacts import Contact
+from p2pchat.store.contacts import Contact, ContactState
 
 
 def read(tx: Transaction, contact: Contact, up_to: int | None) -> Unread:
@@ -32,7 +32,7 @@ def finish(tx: Transaction) -> None:
     """The end of a transaction: receipts, then the event of every chat of which something else is unread now."""
     for contact_id, ids in tx.read.items():
         contact = tx.contact(contact_id)
-        if contact is None or contact.state != "contact":
+        if contact is None or contact.state != ContactState.CONTACT:
             continue
         for start in range(0, len(ids), MAX_RECEIPTS):
             some = ids[start : start + MAX_RECEIPTS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from p2pchat.core.delivery import Route
 from p2pchat.engine.delivery import read_receipts as reading
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.runtime import views
@@ -12,7 +13,7 @@ from p2pchat.store import chats as store_chats
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
 from p2pchat.store.chats import ChatRow
-from p2pchat.store.contacts import Contact
+from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
 
 
@@ -21,7 +22,7 @@ async def list_chats(engine: Engine) -> list[Json]:
 
     def look(db: Database) -> list[tuple[Contact, ChatRow]]:
         rows = store_chats.listed(db)
-        return [(one, rows[one.id]) for one in store_contacts.all(db) if one.state != "request"]
+        return [(one, rows[one.id]) for one in store_contacts.all(db) if one.state != ContactState.REQUEST]
 
     found = await engine.read(look)
     found.sort(key=lambda pair: (_active(*pair), pair[0].id), reverse=True)
@@ -34,7 +35,7 @@ def _active(contact: Contact, row: ChatRow) -> int:
     return row.last.received_at or row.last.sent_at  # by our own clock
 
 
-def _chat(contact: Contact, row: ChatRow, route: str | None) -> Json:
+def _chat(contact: Contact, row: ChatRow, route: Route | None) -> Json:
     return {
         **views.contact(contact, route),
         "kind": "direct",

@@ -21,7 +21,7 @@ from p2pchat.errors import InviteExpired, InviteUsed, NotReached, UsageError
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import renewals as store_renewals
 from p2pchat.store import sessions as store_sessions
-from p2pchat.store.contacts import Contact
+from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
 
 _ONLY_OURS = (
@@ -89,7 +89,7 @@ def _joined(db: Database, added: Contact) -> Contact | None:
 
 def _accepted(db: Database, added: Contact) -> Contact | None:
     contact = _joined(db, added)
-    if contact is None or contact.state != "contact" or _begins_anew(db, contact):
+    if contact is None or contact.state != ContactState.CONTACT or _begins_anew(db, contact):
         return None
     return contact
 
@@ -106,7 +106,7 @@ def _brief(contact: Contact) -> Json:
 async def list_contacts(engine: Engine) -> list[Json]:
     """Contacts, those we wait for, and blocked ones."""
     everybody = await engine.read(store_contacts.all)
-    return [views.contact(one, engine.route(one.id)) for one in everybody if one.state != "request"]
+    return [views.contact(one, engine.route(one.id)) for one in everybody if one.state != ContactState.REQUEST]
 
 
 async def list_requests(engine: Engine) -> list[Json]:
@@ -120,7 +120,7 @@ async def list_requests(engine: Engine) -> list[Json]:
         return [
             (one, contacts.words_secret(tx, one), asked_at(tx, one.id))
             for one in store_contacts.all(tx.db)
-            if tx.sessions.pending(one.id) is not None and one.state != "blocked"
+            if tx.sessions.pending(one.id) is not None and one.state != ContactState.BLOCKED
         ]
 
     return [

@@ -19,6 +19,7 @@ from p2pchat.store import outbox as store_outbox
 from p2pchat.store import queues as store_queues
 from p2pchat.store import relays as store_relays
 from p2pchat.store import renewals as store_renewals
+from p2pchat.store.contacts import ContactState
 from p2pchat.store.database import Database
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def _copies(db: Database, engine: Engine) -> list[Check]:
 
 
 def _contacts_of(db: Database) -> list[store_contacts.Contact]:
-    return [one for one in store_contacts.all(db) if one.state == "contact"]
+    return [one for one in store_contacts.all(db) if one.state == ContactState.CONTACT]
 
 
 def _listening(engine: Engine) -> Check:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from p2pchat.core import delivery
+from p2pchat.core.delivery import DeliveryState
 from p2pchat.engine.delivery import mailbox_queues
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.clock_hints import spell
@@ -14,11 +14,11 @@ from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import queues as store_queues
 from p2pchat.store import renewals as store_renewals
-from p2pchat.store.contacts import Contact
+from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
 from p2pchat.store.deposits import DepositedCopy
 from p2pchat.store.messages import MessageRow
-from p2pchat.store.outbox import OutboxRow
+from p2pchat.store.outbox import OutboxForm, OutboxRow
 
 _NOTHING = "Nothing."
 _HIDDEN = (
@@ -36,7 +36,7 @@ def why(
     waiting = store_outbox.for_message(db, row.id) if row.sender == store_messages.ME else []
     lies = [deposit for one in waiting for deposit in store_deposits.of(db, one.pk)]
     reason, following = _why(db, row, contact, net, waiting, lies)
-    if full and contact is not None and row.state in (delivery.SAVED, delivery.STORED):
+    if full and contact is not None and row.state in (DeliveryState.SAVED, DeliveryState.STORED):
         reason = (
             f"{contact.name}'s node has no room for more from you now. It accepts more as they read, and every hour."
         )
@@ -66,25 +66,25 @@ def _why(
 ) -> tuple[str, str]:
     if row.sender != store_messages.ME:
         return "This message was received.", _NOTHING
-    if row.state in (delivery.DELIVERED, delivery.READ):
+    if row.state in (DeliveryState.DELIVERED, DeliveryState.READ):
         return f"It was {row.state}, as their node confirmed.", _NOTHING
-    if contact is None or contact.state == "blocked":
+    if contact is None or contact.state == ContactState.BLOCKED:
         return "Nothing is sent to this contact.", _NOTHING
-    if row.state == delivery.FAILED:
+    if row.state == DeliveryState.FAILED:
         return "It was not confirmed in time, or the invite did not work.", "Send it again if it still matters."
     gives_up = f"Tried until {views.timestamp(waiting[0].expires_at)}." if waiting else _NOTHING
     asked = first_message(db, contact)
-    if asked and contact.state == "waiting":
+    if asked and contact.state == ContactState.WAITING:
         reason = f"Your request to {contact.name} is {stored(asked)}."
         return reason, f"They find it when their node runs; this message is sent when they have accepted. {gives_up}"
     if contact.identity is None:
         return f"{contact.name}'s node was not reached with the invite yet.", f"The node keeps trying. {gives_up}"
-    if contact.state == "waiting":
+    if contact.state == ContactState.WAITING:
         return f"{contact.name} has not accepted yet.", f"It is sent as soon as they do. {gives_up}"
     if store_renewals.get(db, contact.id).wanted_at is not None:
         return _renewing(db, contact, net.route(contact.id) is not None, gives_up)
     if net.route(contact.id) is not None:
-        if row.state == delivery.STORED and not lies:
+        if row.state == DeliveryState.STORED and not lies:
             return (
                 f"{contact.name}'s node has it; its receipt is missing.",
                 f"It is sent again within a day. {gives_up}",
@@ -113,7 +113,7 @@ def _without_link(
     if lies:
         following = f"{contact.name}'s node finds it there as soon as it runs; its receipt follows within minutes."
         return f"It is {stored(lies)}.", f"{following} {gives_up}"
-    if row.state == delivery.STORED:
+    if row.state == DeliveryState.STORED:
         return f"{contact.name}'s node has it; its receipt is missing.", f"It is sent again within a day. {gives_up}"
     no_link = f"There is no link with {contact.name}'s node"
     if is_out_of_reach(db, contact):
@@ -134,7 +134,7 @@ def is_out_of_reach(db: Database, contact: Contact) -> bool:
 
 def first_message(db: Database, contact: Contact) -> list[DepositedCopy]:
     """Where our first message to a contact lies."""
-    rows = [row for row in store_outbox.for_contact(db, contact.id) if row.kind == store_outbox.INITIAL]
+    rows = [row for row in store_outbox.for_contact(db, contact.id) if row.form == OutboxForm.INITIAL]
     return [deposit for row in rows for deposit in store_deposits.of(db, row.pk)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import trio
 
 from p2pchat.core import delivery
+from p2pchat.core.delivery import DeliveryState
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods import message_status
@@ -30,22 +31,23 @@ async def send(
 ) -> Json:
     """Say something. Saved first; then wait as far as was asked."""
 
+    goal = DeliveryState(wait)
     message_id = engine.committer.message_ids.new(engine.clock())
     with engine.follow(message_id) as following:
         sent: Json = await engine.submit(save, chat, text, message_id, brief=True)
         with trio.move_on_after(timeout):
-            while not delivery.reached(sent["state"] or "", wait):
-                if sent["state"] == delivery.FAILED:
+            while not delivery.reached(sent["state"], goal):
+                if sent["state"] == DeliveryState.FAILED:
                     break
                 await following.moved.wait()
                 following.moved = trio.Event()
                 assert following.newest is not None
                 sent |= {key: following.newest[key] for key in ("state", "route")}
-                if sent["state"] != delivery.FAILED:
+                if sent["state"] != DeliveryState.FAILED:
                     sent["stored_at"] = sent["stored_at"] or following.newest["at"]
-    if delivery.reached(sent["state"] or "", wait):
+    if delivery.reached(sent["state"], goal):
         return sent
-    if sent["state"] == delivery.FAILED:
+    if sent["state"] == DeliveryState.FAILED:
         raise P2PChatError(
             f"Message {message_id.hex()} failed: it can no longer be delivered",
             hint=f"`p2pchat why {message_id.hex()[:12]}` says why.",

@@ -12,6 +12,7 @@ from p2pchat.engine.runtime.views import Json
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import meta
 from p2pchat.store import relays as store_relays
+from p2pchat.store.contacts import ACCEPTED, ContactState
 from p2pchat.store.database import Database
 
 
@@ -34,7 +35,7 @@ def _status(db: Database) -> tuple[str, list[bytes], list[bytes], bool]:
     name, relays = (meta.get(db, "name") or b"").decode(), [row.peer for row in store_relays.all(db)]
     return (
         name,
-        [one.id for one in store_contacts.all(db) if one.state == "contact"],
+        [one.id for one in store_contacts.all(db) if one.state == ContactState.CONTACT],
         relays,
         contact_relays.is_asked(db),
     )
@@ -77,5 +78,5 @@ async def name(engine: Engine, *, name: str | None = None) -> Json:
 def _tell_contacts(tx: Transaction) -> None:
     """Send the profile to everybody who has one of ours."""
     for contact in store_contacts.all(tx.db):
-        if contact.identity is not None and contact.state in ("contact", "waiting"):
+        if contact.identity is not None and contact.state in ACCEPTED:
             outbound.queue_profile(tx, contact)

@@ -16,9 +16,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
-from p2pchat.core import delivery, frames
+from p2pchat.core import frames
 from p2pchat.core.content import decode_content
 from p2pchat.core.contents import kind_of
+from p2pchat.core.delivery import DeliveryEvent, Route
 from p2pchat.core.envelope import envelope_id
 from p2pchat.core.frames import Frame
 from p2pchat.engine import contents
@@ -31,12 +32,11 @@ from p2pchat.store import contacts as store_contacts
 from p2pchat.store import deposits as store_deposits
 from p2pchat.store import envelopes as store_envelopes
 from p2pchat.store import outbox as store_outbox
-from p2pchat.store.contacts import Contact
+from p2pchat.store.contacts import ACCEPTED, Contact, ContactState
 from p2pchat.store.envelopes import SeenRow
+from p2pchat.store.outbox import OutboxForm
 
 HOUR = 3_600_000
-MAILBOX = "mailbox"
-"""The route of what lay at a relay."""
 
 
 class Taken(Enum):
@@ -52,16 +52,16 @@ class Taken(Enum):
     """The contact has us store too much already: it stays where it is."""
 
 
-_FIRST = frozenset({store_outbox.INITIAL, store_outbox.RENEWAL, store_outbox.REQUEST})
+_FIRST = frozenset({OutboxForm.INITIAL, OutboxForm.RENEWAL, OutboxForm.REQUEST})
 """What begins a session has no receipt: its ack says that it has arrived."""
 RETRY_ACKED = (HOUR, 6 * HOUR, 24 * HOUR)
 """An acked content whose receipt does not come is sent again after these, then daily."""
 
 
-def frame(tx: Transaction, contact_id: bytes, th: bytes, route: str, one: Frame) -> None:
+def frame(tx: Transaction, contact_id: bytes, th: bytes, route: Route, one: Frame) -> None:
     """Whatever a contact sends on a verified link."""
     contact = tx.contact(contact_id)
-    if contact is None or contact.state not in ("contact", "waiting"):
+    if contact is None or contact.state not in ACCEPTED:
         return  # blocked or removed while the frame was under way
     if one.type == frames.ENVELOPE:
         envelope(tx, contact, th, route, one)
@@ -81,7 +81,7 @@ def frame(tx: Transaction, contact_id: bytes, th: bytes, route: str, one: Frame)
         tx.storage_limits.told_full(contact.id, tx.now)
 
 
-def envelope(tx: Transaction, contact: Contact, th: bytes, route: str, one: Frame) -> None:
+def envelope(tx: Transaction, contact: Contact, th: bytes, route: Route, one: Frame) -> None:
     """One envelope from a contact on a link."""
     name = envelope_id(one.body)
     taken = _take(tx, contact, route, name, one.body)
@@ -98,9 +98,9 @@ def mailed(tx: Transaction, contact_id: bytes, blob: bytes) -> Taken:
     `UNREADABLE`.
     """
     contact = tx.contact(contact_id)
-    if contact is None or contact.state not in ("contact", "waiting"):
+    if contact is None or contact.state not in ACCEPTED:
         return Taken.YES
-    taken = _take(tx, contact, MAILBOX, envelope_id(blob), blob)
+    taken = _take(tx, contact, Route.MAILBOX, envelope_id(blob), blob)
     if taken in (Taken.LATER, Taken.NO_ROOM):
         return taken
     if taken is Taken.UNREADABLE:
@@ -112,10 +112,10 @@ def mailed(tx: Transaction, contact_id: bytes, blob: bytes) -> Taken:
     return Taken.YES
 
 
-def _take(tx: Transaction, contact: Contact, route: str, name: bytes, blob: bytes) -> Taken:
+def _take(tx: Transaction, contact: Contact, route: Route, name: bytes, blob: bytes) -> Taken:
     """Take an envelope, if it is one."""
     if not withholding.has_room(tx, contact, len(blob)):  # before it is opened: nothing of it is known then
-        withholding.withhold(tx, contact, linked=route != MAILBOX)
+        withholding.withhold(tx, contact, linked=route != Route.MAILBOX)
         return Taken.NO_ROOM
     skipping = Skipping(tx, contact.id)
     opened = tx.sessions.open(contact.id, blob, tx.entropy, skipping)
@@ -137,7 +137,7 @@ def _take(tx: Transaction, contact: Contact, route: str, name: bytes, blob: byte
     owed = content.message_id if receipted else None
     row = SeenRow(name, contact.id, owed, tx.now, tx.now if receipted and not later else None)
     store_envelopes.remember(tx.db, [row])
-    if contact.state == "waiting":  # only one who accepted us seals contents for us
+    if contact.state == ContactState.WAITING:  # only one who accepted us seals contents for us
         contact = contacts.accepted(tx, contact, opened[0])
     elif opened[0].initiator and not opened[0].confirmed:
         renewal.arrived(tx, contact, opened[0].th)
@@ -151,12 +151,12 @@ def _take(tx: Transaction, contact: Contact, route: str, name: bytes, blob: byte
     return Taken.YES
 
 
-def _tells_later(tx: Transaction, contact: Contact, route: str) -> bool:
+def _tells_later(tx: Transaction, contact: Contact, route: Route) -> bool:
     """Whether a receipt has to wait for others: it would go by a relay."""
-    return route == MAILBOX and tx.net.route(contact.id) is None
+    return route == Route.MAILBOX and tx.net.route(contact.id) is None
 
 
-def _owe_again(tx: Transaction, contact: Contact, route: str, name: bytes, msg_id: bytes) -> None:
+def _owe_again(tx: Transaction, contact: Contact, route: Route, name: bytes, msg_id: bytes) -> None:
     if _tells_later(tx, contact, route):
         store_envelopes.owe_receipt(tx.db, name)
         tx.owing[contact.id] = None
@@ -165,7 +165,7 @@ def _owe_again(tx: Transaction, contact: Contact, route: str, name: bytes, msg_i
         tx.receipts.setdefault(contact.id, []).append(msg_id)
 
 
-def _taken_before(tx: Transaction, contact: Contact, route: str, name: bytes) -> bool:
+def _taken_before(tx: Transaction, contact: Contact, route: Route, name: bytes) -> bool:
     """Whether an envelope that opens in no session came before, and its key is gone: then it is acked again."""
     seen = store_envelopes.seen(tx.db, name)
     if seen is None or seen.contact != contact.id:  # who else has it has recorded it, and is told nothing
@@ -176,14 +176,14 @@ def _taken_before(tx: Transaction, contact: Contact, route: str, name: bytes) ->
     return True
 
 
-def acks(tx: Transaction, contact_id: bytes, route: str, ids: list[bytes]) -> None:
+def acks(tx: Transaction, contact_id: bytes, route: Route, ids: list[bytes]) -> None:
     """The contact's node has these on disk. Receipts are done with that; contents still wait for theirs."""
     done, stored = [], []
     for row in store_outbox.acked(tx.db, contact_id, ids):
-        if row.kind in _FIRST or not kind_of(row.kind).receipted:
+        if row.form in _FIRST or not kind_of(row.kind).receipted:
             done.append(row.pk)
             contact = tx.contact(contact_id)
-            if row.kind == store_outbox.RENEWAL and contact is not None:
+            if row.form == OutboxForm.RENEWAL and contact is not None:
                 renewal.arrived(tx, contact, row.th or b"")
             continue
         again_at = tx.now + RETRY_ACKED[min(row.attempts, len(RETRY_ACKED) - 1)]
@@ -191,7 +191,7 @@ def acks(tx: Transaction, contact_id: bytes, route: str, ids: list[bytes]) -> No
         if row.msg_id is not None:
             stored.append(row.msg_id)
     store_outbox.remove(tx.db, done)
-    contacts.advance(tx, contact_id, stored, delivery.STORED, route)
+    contacts.advance(tx, contact_id, stored, DeliveryEvent.STORED, route)
 
 
 Reached = Callable[[bytes], Sequence[int]]
@@ -215,6 +215,6 @@ def settle(tx: Transaction, owner: bytes, reached: Reached, envelope_ids: Sequen
             done.append(row.pk)
         elif row.msg_id is not None:
             stored.append(row.msg_id)
-        tx.people_changed |= row.kind == store_outbox.BOX
+        tx.people_changed |= row.form == OutboxForm.BOX
     store_outbox.remove(tx.db, done)
-    contacts.advance(tx, owner, stored, delivery.STORED, MAILBOX)
+    contacts.advance(tx, owner, stored, DeliveryEvent.STORED, Route.MAILBOX)

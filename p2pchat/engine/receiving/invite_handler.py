@@ -11,9 +11,9 @@ from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.ports import Clock, InviteOffer
 from p2pchat.store import contacts as store_contacts
-from p2pchat.store import invites as store_invites
 from p2pchat.store import outbox as store_outbox
-from p2pchat.store.invites import InviteRow
+from p2pchat.store.contacts import ACCEPTED
+from p2pchat.store.invites import InviteRow, InviteState
 
 
 class InviteHandler:
@@ -47,7 +47,7 @@ class InviteHandler:
         row, now, passed = self._rows.get(invite), self._clock(), self._clock_watch.passed
         if row is None:
             return None
-        doubtful = row.state == store_invites.OPEN and passed < row.expires_at <= now
+        doubtful = row.state == InviteState.OPEN and passed < row.expires_at <= now
         return InviteOffer(row.id, row.hello, _gone(row, now), row.hidden, doubtful)
 
     async def offer_bundle(self, invite: bytes) -> bytes | None:
@@ -82,14 +82,14 @@ class InviteHandler:
 
 
 def _gone(row: InviteRow, now: int) -> int | None:
-    if row.state == store_invites.USED:
+    if row.state == InviteState.USED:
         return frames.USED
-    return frames.EXPIRED if row.state == store_invites.EXPIRED or row.expires_at <= now else None
+    return frames.EXPIRED if row.state == InviteState.EXPIRED or row.expires_at <= now else None
 
 
 def _refused(tx: Transaction, contact_id: bytes, reason: int, refusals: dict[bytes, int]) -> None:
     contact = store_contacts.get(tx.db, contact_id)
     # a link may have shown meanwhile that it was our own first message that used the invite up
-    if contact is not None and contact.state in ("waiting", "contact") and contact.invite is not None:
+    if contact is not None and contact.state in ACCEPTED and contact.invite is not None:
         tx.after(refusals.__setitem__, contact_id, reason)
         contacts.gone(tx, contact)

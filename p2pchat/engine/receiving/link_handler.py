@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from p2pchat.core import frames as wire
+from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
 from p2pchat.core.identity import Device
 from p2pchat.core.session import STANDING, Pair, pair, standing_root
@@ -18,6 +19,7 @@ from p2pchat.engine.runtime.committer import Committer
 from p2pchat.ports import Clock, Net
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import sessions as store_sessions
+from p2pchat.store.contacts import ACCEPTED, ContactState
 from p2pchat.store.database import Database
 
 
@@ -52,13 +54,13 @@ class LinkHandler:
         """
         pairs: dict[bytes, list[Pair]] = {}
         for contact in [store_contacts.get(db, id) for id in of]:
-            if contact is None or contact.identity is None or contact.state not in ("contact", "waiting"):
+            if contact is None or contact.identity is None or contact.state not in ACCEPTED:
                 continue
             rows = [row for row in store_sessions.for_contact(db, contact.id) if not row.pending]
             pairs[contact.id] = [
                 pair(contact.id, row.th, row.pair_root, me.identity, contact.identity) for row in reversed(rows)
             ]
-            if contact.state == "contact" and contact.device is not None:
+            if contact.state == ContactState.CONTACT and contact.device is not None:
                 root = standing_root(me, contact.identity, contact.device)
                 pairs[contact.id].append(pair(contact.id, STANDING, root, me.identity, contact.identity))
         return pairs
@@ -105,7 +107,7 @@ class LinkHandler:
         """A contact has reached us at this public address of ours, from outside."""
         self._committer.post(contact_relays.found, address)
 
-    async def received(self, contact: bytes, th: bytes, route: str, frames: list[Frame]) -> None:
+    async def received(self, contact: bytes, th: bytes, route: Route, frames: list[Frame]) -> None:
         """Frames from a contact. Acks free the window at once and are written down lazily."""
         for one in frames:
             await self._committer.room()  # before each: one read may hold thousands of the smallest

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import trio
 
+from p2pchat.core.delivery import Route
 from p2pchat.core.identity import Device
 from p2pchat.core.primitives import Entropy
 from p2pchat.engine.runtime.clock_hints import ClockHints
@@ -67,7 +68,7 @@ class Committer:
         events: EventHub,
         clock_watch: ClockWatch,
         release: Hook,
-        route: Callable[[bytes], str | None],
+        route: Callable[[bytes], Route | None],
         limits: ContactLimits,
         run_sync: RunSync | None = None,
     ) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from p2pchat.core import ratchet
 from p2pchat.core.content import EPOCH
+from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
 from p2pchat.core.identity import Device
 from p2pchat.core.primitives import Entropy
@@ -30,6 +31,7 @@ from p2pchat.store import meta
 from p2pchat.store import sessions as store_sessions
 from p2pchat.store.contacts import Contact
 from p2pchat.store.database import Database, Value
+from p2pchat.store.outbox import OutboxForm
 from p2pchat.store.sessions import SessionRow
 
 Skipped = dict[tuple[int, int], bytes]
@@ -239,10 +241,11 @@ class OutgoingEnvelope:
     """A row of the outbox that is ready to leave: its frame and the id that its ack will name."""
 
     contact: bytes
-    kind: int
+    kind: int | None
     pk: int
     envelope_id: bytes
     frame: Frame
+    form: OutboxForm = OutboxForm.CONTENT
 
 
 @dataclass
@@ -319,7 +322,7 @@ class Transaction:
     message_ids: MessageIds
     net: Net
     sessions: SessionCache
-    route: Callable[[bytes], str | None]
+    route: Callable[[bytes], Route | None]
     allowance: SkipBudget = field(default_factory=SkipBudget)
     memory: Memory = field(default_factory=Memory)
     listened: bool = True

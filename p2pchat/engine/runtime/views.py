@@ -7,8 +7,9 @@ from functools import lru_cache
 from typing import Any
 
 from p2pchat.core.contents import kind_of
+from p2pchat.core.delivery import Route
 from p2pchat.core.invite import to_text
-from p2pchat.store.contacts import Contact
+from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.messages import ME, MessageRow
 
 Json = dict[str, Any]
@@ -51,7 +52,7 @@ def message(row: MessageRow, name: str) -> Json:
     }
 
 
-def contact(one: Contact, route: str | None) -> Json:
+def contact(one: Contact, route: Route | None) -> Json:
     """A contact; `route` is how a message would travel now, None where no link is there. `hidden`: they must not learn
     our network address.
     """
@@ -67,7 +68,7 @@ def contact(one: Contact, route: str | None) -> Json:
 
 def request(one: Contact, words: str, since: int) -> Json:
     """A request that came at `since`, with the eight words to compare. `known`: who is in the list and begins anew."""
-    known = one.state != "request"
+    known = one.state != ContactState.REQUEST
     return {"id": one.id.hex(), "name": one.name, "since": timestamp(since), "sas": words, "known": known}
 
 

@@ -13,7 +13,7 @@ from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame
 from p2pchat.core.session import DAY
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.store.contacts import Contact
+from p2pchat.store.contacts import ACCEPTED, Contact
 
 SAY_EVERY_MS = 60_000
 WARN_EVERY_MS = DAY
@@ -45,7 +45,7 @@ def look_again(tx: Transaction, only: bytes | None = None) -> None:
     for contact_id in [one for one in limits.withheld if only in (None, one)]:
         limits.recount(contact_id)
         contact = tx.contact(contact_id)
-        accepted = contact is not None and contact.state in ("contact", "waiting")
+        accepted = contact is not None and contact.state in ACCEPTED
         if accepted and not limits.has_room(tx.db, contact_id, BUCKETS[-1], tx.now):
             continue
         limits.withheld.discard(contact_id)

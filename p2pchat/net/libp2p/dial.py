@@ -16,6 +16,7 @@ from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 
+from p2pchat.core.delivery import Route
 from p2pchat.core.names import hop_name, web_path
 from p2pchat.errors import BadAddress, Unreachable
 from p2pchat.net import addresses as addr
@@ -78,7 +79,13 @@ class Dialler:
         self._ours = ours
 
     async def dial(
-        self, peer: ID, addresses: Sequence[str], only: str | None = None, *, chosen: bool = False, relay: bool = False
+        self,
+        peer: ID,
+        addresses: Sequence[str],
+        only: Route | None = None,
+        *,
+        chosen: bool = False,
+        relay: bool = False,
     ) -> SwarmConn:
         """A connection with `peer`, proven to be it, by the route `only` or by any. Raises Unreachable.
 
@@ -95,9 +102,9 @@ class Dialler:
                 steady=not chosen and _local(target),
             )
             for target in found
-            if target.relay is None and only != "circuit" and _may_dial(target, here, relay=relay)
+            if target.relay is None and only != Route.CIRCUIT and _may_dial(target, here, relay=relay)
         ]
-        relays = circuits(found, (self._swarm.self_id, peer), chosen=chosen) if only != "direct" else {}
+        relays = circuits(found, (self._swarm.self_id, peer), chosen=chosen) if only != Route.DIRECT else {}
         by_relay = [_Attempt(CIRCUIT_STAGGER, partial(self._by_relay, peer, *each, chosen)) for each in relays.items()]
         made: list[SwarmConn] = []
         async with trio.open_nursery() as nursery:
@@ -134,7 +141,7 @@ class Dialler:
         stream = await self._open_relay(relay, addresses, hop_name(addr.pass_of(addresses)), chosen)
         assert isinstance(stream, LibP2PStream)
         try:
-            if stream.route != "direct":
+            if stream.route != Route.DIRECT:
                 raise Unreachable("no circuit over a circuit")
             key = addr.peer_from_multihash(peer.to_bytes())
             assert key is not None
@@ -244,18 +251,18 @@ def circuits(found: Sequence[Target], but: Sequence[ID], *, chosen: bool = False
     return {relay: addr.with_twins(ways, chosen=chosen) for relay, ways in list(relays.items())[:_MAX_RELAYS]}
 
 
-def live(swarm: Swarm, peer: ID, only: str | None = None) -> list[SwarmConn]:
+def live(swarm: Swarm, peer: ID, only: Route | None = None) -> list[SwarmConn]:
     """The connections with a peer that can be used, by the route `only` or by any, oldest first."""
     found = [conn for conn in swarm.get_connections(peer) if isinstance(conn, SwarmConn) and _alive(conn)]
     return [conn for conn in found if only in (None, route(conn))]
 
 
-def best(swarm: Swarm, peer: ID, only: str | None = None) -> SwarmConn | None:
+def best(swarm: Swarm, peer: ID, only: Route | None = None) -> SwarmConn | None:
     """The one of `live` to use: a direct one, and of these the newest."""
-    return max(live(swarm, peer, only)[::-1], key=lambda conn: route(conn) == "direct", default=None)
+    return max(live(swarm, peer, only)[::-1], key=lambda conn: route(conn) == Route.DIRECT, default=None)
 
 
-def route(conn: SwarmConn) -> str:
+def route(conn: SwarmConn) -> Route:
     assert isinstance(conn.muxed_conn, GuardedYamux)
     return conn.muxed_conn.route
 

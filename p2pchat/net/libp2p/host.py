@@ -31,6 +31,7 @@ from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.tools.anyio_service import background_trio_service
 
+from p2pchat.core.delivery import Route
 from p2pchat.errors import CannotOpen, Unreachable
 from p2pchat.net import addresses as addr
 from p2pchat.net.admission.limits import HostLimits as HostLimits
@@ -266,7 +267,7 @@ class LibP2PHost(InboundConnections):
         addresses: Sequence[str],
         protocol: str,
         *,
-        only: str | None = None,
+        only: Route | None = None,
         chosen: bool = False,
         relay: bool = False,
     ) -> Stream:
@@ -350,13 +351,13 @@ class LibP2PHost(InboundConnections):
     async def gone(self, peer: bytes) -> None:
         """Wait until there is no direct connection with `peer`; one that has gone without a word is noticed."""
         while running := self._running:
-            conn = dialling.best(running.swarm, ID(addr.multihash(peer)), "direct")
+            conn = dialling.best(running.swarm, ID(addr.multihash(peer)), Route.DIRECT)
             if conn is None:
                 return
             assert isinstance(conn.muxed_conn, GuardedYamux)
             await conn.muxed_conn.watch()
 
-    async def disconnect(self, peer: bytes, *, only: str | None = None) -> None:
+    async def disconnect(self, peer: bytes, *, only: Route | None = None) -> None:
         running = self._running
         if running is None:
             return
@@ -371,7 +372,7 @@ class _Dial:
 
     peer: ID
     addresses: tuple[str, ...]
-    only: str | None
+    only: Route | None
     chosen: bool
     relay: bool
 

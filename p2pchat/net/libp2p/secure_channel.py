@@ -13,6 +13,7 @@ from libp2p.security.base_session import BaseSession
 from libp2p.security.noise.io import MAX_PLAINTEXT_LENGTH
 from multiaddr import Multiaddr
 
+from p2pchat.core.delivery import Route
 from p2pchat.core.primitives import CountingCipher
 from p2pchat.net import addresses as addr
 from p2pchat.net.admission import budget
@@ -50,7 +51,7 @@ class RawPipe(ReadWriteCloser):
         self._reads = 0
 
     @property
-    def route(self) -> str:
+    def route(self) -> Route:
         return self._pipe.route
 
     @property

@@ -25,6 +25,7 @@ from libp2p.peer.peerstore import create_signed_peer_record
 from libp2p.utils.varint import encode_uvarint
 from multiaddr import Multiaddr
 
+from p2pchat.core.delivery import Route
 from p2pchat.errors import LinkLost
 from p2pchat.net.libp2p.hardening import GuardedYamux
 from p2pchat.net.libp2p.streams import LibP2PStream
@@ -82,7 +83,7 @@ class StandardProtocols:
     async def _identify(self, stream: Stream) -> None:
         assert isinstance(stream, LibP2PStream)
         answer = Identify()
-        answer.CopyFrom(self._direct if stream.route == "direct" else self._by_circuit)
+        answer.CopyFrom(self._direct if stream.route == Route.DIRECT else self._by_circuit)
         if stream.remote is not None:
             host, port = stream.remote
             answer.observed_addr = Multiaddr(f"/ip{6 if ':' in host else 4}/{host}/tcp/{port}").to_bytes()

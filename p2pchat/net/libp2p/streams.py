@@ -11,6 +11,7 @@ from libp2p.peer.id import ID
 from libp2p.stream_muxer.exceptions import MuxedStreamError
 from libp2p.stream_muxer.yamux.yamux import YamuxStream
 
+from p2pchat.core.delivery import Route
 from p2pchat.errors import LinkLost
 from p2pchat.net import addresses as addr
 from p2pchat.net.admission.budget import Account
@@ -38,7 +39,7 @@ class LibP2PStream:
         self._head = head
 
     @property
-    def route(self) -> str:
+    def route(self) -> Route:
         return self._muxed.route
 
     @property
@@ -168,7 +169,7 @@ class CircuitPipe:
     Whoever made it ends the stream with `kill` when the connection on it is over.
     """
 
-    route = "circuit"
+    route = Route.CIRCUIT
 
     def __init__(self, stream: LibP2PStream) -> None:
         self._stream = stream

@@ -19,6 +19,7 @@ from libp2p.peer.id import ID
 from libp2p.stream_muxer.exceptions import MuxedStreamEOF, MuxedStreamError, MuxedStreamReset
 from libp2p.stream_muxer.yamux import yamux
 
+from p2pchat.core.delivery import Route
 from p2pchat.net.admission import budget
 from p2pchat.net.admission.limits import WINDOW
 from p2pchat.net.libp2p.secure_channel import WRITE_TIMEOUT, NoiseChannel, shielded
@@ -91,7 +92,7 @@ class GuardedYamux(yamux.Yamux):
         self._room: dict[int, trio.Event] = {}  # streams whose writer waits for window
 
     @property
-    def route(self) -> str:
+    def route(self) -> Route:
         return self._sealed.wire.route
 
     @property

@@ -20,6 +20,7 @@ from math import inf
 import trio
 
 from p2pchat.core import frames as wire
+from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
 from p2pchat.core.names import link_name
 from p2pchat.core.primitives import equal
@@ -81,7 +82,7 @@ class Links:
     def best(self, contact: bytes) -> Link | None:
         """The link to write on, if there is one: the newest direct one, else the newest."""
         links = self._links.get(contact, ())
-        return max(links[::-1], key=lambda link: link.stream.route == "direct", default=None)
+        return max(links[::-1], key=lambda link: link.stream.route == Route.DIRECT, default=None)
 
     def each(self, came: Callable[[bytes], None]) -> None:
         """`came` is to be told of the contact of every link that comes."""
@@ -100,7 +101,7 @@ class Links:
         known: Sequence[str],
         attempt: int,
         started: Callable[[], None],
-        only: str | None = None,
+        only: Route | None = None,
     ) -> None:
         """Open a link, by the route `only` or by any, and carry it until it ends. `started` is called once it is
         verified.
@@ -143,7 +144,7 @@ class Links:
                 return
             day = hello_days(self._callbacks.now())[0]
             await write_frames(stream, [Frame(wire.HELLO, hello_tag(pair.ours, self._host.peer, stream.peer, day))])
-            if stream.route == "direct" and (address := self._host.found_at(stream.peer)):
+            if stream.route == Route.DIRECT and (address := self._host.found_at(stream.peer)):
                 self._callbacks.found(addresses.pack(address))
             await self._carry(Link(stream, pair.contact, pair.th), reader)
         except (CannotOpen, LinkLost):
@@ -184,15 +185,15 @@ class Links:
             self._settle(link.contact)
             self._callbacks.link_down(link.contact)
         if link.scope.cancelled_caught:
-            await self._host.disconnect(link.stream.peer, only="circuit")
+            await self._host.disconnect(link.stream.peer, only=Route.CIRCUIT)
 
     def _settle(self, contact: bytes) -> None:
         """A link of this contact has come or gone: those over circuits end soon while there is a direct one."""
         best = self.best(contact)
-        direct = best is not None and best.stream.route == "direct"
+        direct = best is not None and best.stream.route == Route.DIRECT
         soon = trio.current_time() + LET_GO_AFTER
         for link in self._links.get(contact, ()):
-            if link.stream.route != "direct":
+            if link.stream.route != Route.DIRECT:
                 link.scope.deadline = min(link.scope.deadline, soon) if direct else inf
 
     async def _read(self, link: Link, reader: FrameReader) -> None:

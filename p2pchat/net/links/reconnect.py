@@ -16,6 +16,7 @@ from math import inf
 
 import trio
 
+from p2pchat.core.delivery import Route
 from p2pchat.errors import LinkLost, Unreachable
 from p2pchat.lib.backoff import Backoff, jittered
 from p2pchat.net.links.link import Links
@@ -136,19 +137,19 @@ class Reconnector:
 
     def _has_circuit_only(self, contact: bytes) -> bool:
         link = self._links.best(contact)
-        return link is not None and link.stream.route != "direct"
+        return link is not None and link.stream.route != Route.DIRECT
 
     async def _improve(self, contact: bytes, wanted: _Wanted, scope: trio.CancelScope) -> None:
         with scope:
             while self._has_circuit_only(contact):
                 wanted.look = trio.Event()
-                await self._round(contact, wanted, 0, "direct")
+                await self._round(contact, wanted, 0, Route.DIRECT)
                 with trio.move_on_after(jittered(LOOK_AGAIN, self._random)):
                     await wanted.look.wait()
                 await trio.sleep(jittered(FIRST_WAIT, self._random))
         wanted.improving = None
 
-    async def _round(self, contact: bytes, wanted: _Wanted, attempt: int, only: str | None = None) -> bool:
+    async def _round(self, contact: bytes, wanted: _Wanted, attempt: int, only: Route | None = None) -> bool:
         """Dial each known host once; True if there was a link (it has ended again by then)."""
         hosts: dict[bytes, list[str]] = {}
         for peer, address in wanted.ways:

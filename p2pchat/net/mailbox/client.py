@@ -30,6 +30,7 @@ from functools import partial
 import trio
 
 from p2pchat.core import mailbox as words
+from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, RelayState, TheirQueue
 from p2pchat.errors import CannotOpen, LinkLost, P2PChatError, PeerError, Refused, Unreachable
@@ -231,7 +232,7 @@ class MailboxClient:
         assert self._host is not None
         if self._apart:
             ways, token = list(self._circuits()), self._way()[1]
-            return await mailstream.connect(self._host, self._peer, ways, token, only="circuit")
+            return await mailstream.connect(self._host, self._peer, ways, token, only=Route.CIRCUIT)
         return await mailstream.connect(self._host, self._peer, *self._way(), chosen=self._chosen)
 
     async def _attempt(self) -> bool:

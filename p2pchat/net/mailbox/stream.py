@@ -11,6 +11,7 @@ from functools import partial
 import trio
 
 from p2pchat.core import mailbox as words
+from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
 from p2pchat.core.mailbox import Hello, Open, Queue
 from p2pchat.core.names import mailbox_name, relay_pass
@@ -33,7 +34,7 @@ MAX_PINGS = 64
 
 
 async def connect(
-    host: Host, relay: bytes, addresses: Sequence[str], token: bytes, *, only: str | None = None, chosen: bool = True
+    host: Host, relay: bytes, addresses: Sequence[str], token: bytes, *, only: Route | None = None, chosen: bool = True
 ) -> MailStream:
     """A stream on which the relay said hello. only, chosen: as in `Host.open`.
 

@@ -19,6 +19,7 @@ from functools import partial
 
 import trio
 
+from p2pchat.core.delivery import Route
 from p2pchat.errors import BadAddress, CannotOpen, LinkLost, Unreachable
 from p2pchat.net import addresses as addr
 from p2pchat.net.admission.slots import Pool, Remembered, Slot, greediest
@@ -174,7 +175,7 @@ class CircuitRelay:
         assert isinstance(stream, LibP2PStream)
         try:
             message = await circuit_messages.read_message(stream, HopMessage)
-            if stream.route != "direct":
+            if stream.route != Route.DIRECT:
                 await self._refuse(stream, circuit_messages.PERMISSION_DENIED)
             elif message.type == HopMessage.RESERVE:
                 await self._reserve(stream, message)
@@ -344,7 +345,7 @@ class CircuitRelay:
         other = await self._host.open(peer, (), circuit_messages.STOP)
         assert isinstance(other, LibP2PStream)
         try:
-            if other.route != "direct":
+            if other.route != Route.DIRECT:
                 raise Unreachable("no circuit over a circuit")
             asked = StopMessage(type=StopMessage.CONNECT, peer=PeerId(id=addr.multihash(source)), limit=self._limit())
             await circuit_messages.write_message(other, asked)

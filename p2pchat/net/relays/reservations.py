@@ -14,6 +14,7 @@ from functools import partial
 
 import trio
 
+from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
 from p2pchat.core.names import hop_name
 from p2pchat.errors import CannotOpen, LinkLost, PeerError, Refused, Unreachable
@@ -162,7 +163,7 @@ class Reservations:
         known, name = addr.with_twins(addresses), hop_name(addr.pass_of(addresses))
         stream = await self._host.open(relay, known, name, chosen=True, relay=True)
         try:
-            if stream.route != "direct":
+            if stream.route != Route.DIRECT:
                 raise Unreachable("a relay must be reached without another")
             await circuit_messages.write_message(stream, HopMessage(type=HopMessage.RESERVE))
             answer = await circuit_messages.read_message(stream, HopMessage)
@@ -174,7 +175,7 @@ class Reservations:
 
     async def _recognize(self, name: str, caller: Caller) -> Handler | None:
         """To all but our relays we are a host without circuits."""
-        expected = name == circuit_messages.STOP and caller.peer in self._wanted and caller.route == "direct"
+        expected = name == circuit_messages.STOP and caller.peer in self._wanted and caller.route == Route.DIRECT
         return self._stop if expected else None
 
     async def _stop(self, stream: Stream) -> None:

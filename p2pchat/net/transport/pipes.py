@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
+from p2pchat.core.delivery import Route
+
 if TYPE_CHECKING:
     from p2pchat.net.admission.budget import Account
 
@@ -27,8 +29,8 @@ class Pipe(Protocol):
     BrokenResourceError or ClosedResourceError."""
 
     @property
-    def route(self) -> str:
-        """ "direct" or "circuit"."""
+    def route(self) -> Route:
+        """How the bytes travel: `DIRECT` or `CIRCUIT`."""
         ...
 
     async def receive(self) -> bytes:
@@ -55,7 +57,7 @@ class Pipe(Protocol):
 class TcpPipe:
     """A TCP connection; `head`: what was received on it already."""
 
-    route = "direct"
+    route = Route.DIRECT
 
     def __init__(self, stream: trio.SocketStream, head: bytes = b"") -> None:
         self._stream = stream

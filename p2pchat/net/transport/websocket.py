@@ -16,6 +16,7 @@ import trio
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Event, RejectData, Request
 
+from p2pchat.core.delivery import Route
 from p2pchat.net.admission.budget import FRAME, PONG, Account
 from p2pchat.net.transport import web, websocket_frames
 from p2pchat.net.transport.pipes import CHUNK
@@ -36,7 +37,7 @@ class NotWebSocket(trio.BrokenResourceError):
 class WebSocket:
     """`pipes.Pipe` over an upgraded connection. client: whether we are; head: what came behind the upgrade."""
 
-    route = "direct"
+    route = Route.DIRECT
 
     def __init__(
         self, transport: trio.abc.Stream, cut: Callable[[], None], *, client: bool = False, head: bytes = b""

@@ -11,6 +11,7 @@ import trio
 from p2pchat.core.content import Content, new_message_id
 from p2pchat.core.contents import ContactRelay
 from p2pchat.core.contents.relay import NO_RELAY
+from p2pchat.core.delivery import Route
 from p2pchat.core.relays import Relay
 from p2pchat.engine import contents
 from p2pchat.engine.contacts import contact_relays
@@ -301,7 +302,7 @@ async def says(world: World, bob: WorldNode, relay: Relay | None) -> None:
     def hear(tx: Transaction) -> None:
         contact = store_contacts.find(tx.db, "alice")
         said = Content(ContactRelay(relay or NO_RELAY), new_message_id(tx.now, tx.random), 0, tx.now)
-        contents.apply(tx, contact, said, "")
+        contents.apply(tx, contact, said, Route.DIRECT)
 
     await trio.sleep(1)
     await bob.engine.submit(hear)

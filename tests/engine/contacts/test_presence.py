@@ -7,6 +7,7 @@ from pathlib import Path
 import trio
 from trio.testing import MockClock
 
+from p2pchat.core.delivery import Route
 from p2pchat.engine.contacts.presence import HOLD_SECONDS, Presence
 from tests.conftest import run
 from tests.support.asking import events_of, linked
@@ -19,12 +20,12 @@ class Links:
     """Routes that a test sets, and what was told."""
 
     def __init__(self) -> None:
-        self.routes: dict[bytes, str] = {}
+        self.routes: dict[bytes, Route] = {}
         self.told: list[tuple[bytes, str | None]] = []
         self.presence = Presence(lambda one: self.told.append((one, self.routes.get(one))), self.routes.get)
 
     def up(self, contact: bytes) -> None:
-        self.routes[contact] = "direct"
+        self.routes[contact] = Route.DIRECT
         self.presence.changed(contact)
 
     def down(self, contact: bytes) -> None:

@@ -19,7 +19,7 @@ from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DiskFull
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import queues as store_queues
-from p2pchat.store.contacts import Contact
+from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
 from p2pchat.store.queues import TheirQueueRow
 from tests.conftest import run
@@ -37,7 +37,7 @@ async def crowd(node: WorldNode) -> list[bytes]:
         for number in range(CROWD):
             keys = (tx.random(KEY_BYTES), tx.random(KEY_BYTES))
             heard = tx.now - 1000 * number
-            known = Contact(tx.random(8), str(number), False, "contact", *keys, None, False, heard, heard)
+            known = Contact(tx.random(8), str(number), False, ContactState.CONTACT, *keys, None, False, heard, heard)
             store_contacts.add(tx.db, known)
             row = TheirQueueRow(known.id, None, bytes(KEY_BYTES), b"", b"", *keys, flags=0, until=tx.now * 2)
             store_queues.deposit_in(tx.db, row)

@@ -14,7 +14,7 @@ from p2pchat.engine.delivery import queues
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.net import addresses
 from p2pchat.store import contacts as store_contacts
-from p2pchat.store.contacts import Contact
+from p2pchat.store.contacts import Contact, ContactState
 from tests.support.world import World, WorldNode, run_world
 
 WHERE = addresses.pack("/ip4/203.0.113.1/tcp/4001")
@@ -35,7 +35,7 @@ async def crowd(node: WorldNode, count: int) -> list[bytes]:
                 id=tx.random(8),
                 name=f"contact {number}",
                 named_by_me=False,
-                state="contact",
+                state=ContactState.CONTACT,
                 identity=device.identity,
                 device=device.device,
                 bundle=None,

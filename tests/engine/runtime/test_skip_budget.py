@@ -14,6 +14,7 @@ from p2pchat.core import primitives as prim
 from p2pchat.core import ratchet
 from p2pchat.core.content import Content, encode_content, new_message_id
 from p2pchat.core.contents import Text
+from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
 from p2pchat.core.ratchet import MAX_SKIPPED
 from p2pchat.core.session import Session
@@ -167,7 +168,7 @@ def test_what_needs_many_keys_does_not_stop_the_loop(tmp_path: Path, monkeypatch
         monkeypatch.setattr(alice.engine.committer, "_transaction", watched)
         for text, ahead in (("few", 10), ("many", MAX_PER_BRIEF_TRANSACTION + 1)):
             one = Frame(wire.ENVELOPE, await sealed(bob, "alice", text, ahead))
-            await alice.engine.link_handler.received(contact, th, "direct", [one])
+            await alice.engine.link_handler.received(contact, th, Route.DIRECT, [one])
             await trio.sleep(1)
         assert brief_turns == [True, False]
         assert await alice.texts("bob") == ["few", "many"]
@@ -191,9 +192,9 @@ def test_one_turn_does_not_work_for_all_contacts_at_once(
             contact = await alice.id_of(other.name)
             th = alice.engine.link_handler.pairs(contact)[0].th
             first = await sealed(other, "alice", "first", 30)
-            frames += [(contact, th, "direct", [Frame(wire.ENVELOPE, first)])]
+            frames += [(contact, th, Route.DIRECT, [Frame(wire.ENVELOPE, first)])]
             second = await sealed(other, "alice", "second", 0)
-            frames += [(contact, th, "direct", [Frame(wire.ENVELOPE, second)])]
+            frames += [(contact, th, Route.DIRECT, [Frame(wire.ENVELOPE, second)])]
         derived.clear()
         in_turns: list[int] = []
         transaction = alice.engine.committer._transaction

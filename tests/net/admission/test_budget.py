@@ -10,6 +10,7 @@ from libp2p.stream_muxer.exceptions import MuxedStreamReset
 from trio.testing import MockClock
 
 from p2pchat.core import frames as wire
+from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame, pack
 from p2pchat.errors import CannotOpen, LinkLost
 from p2pchat.net import frames
@@ -259,7 +260,7 @@ class Bytes:
 
     peer = bytes(32)
     inbound = True
-    route = "direct"
+    route = Route.DIRECT
 
     def __init__(self, data: bytes) -> None:
         self._data = data

@@ -9,6 +9,7 @@ import trio
 from libp2p.peer.id import ID
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from p2pchat.core.delivery import Route
 from p2pchat.errors import Unreachable
 from p2pchat.net import addresses as addr
 from p2pchat.net.ports import Stream
@@ -94,15 +95,15 @@ def test_a_route_can_be_asked_for() -> None:
     async def main() -> None:
         async with meeting() as here:
             everything = [*here.ways(), *here.bob.addresses()]
-            assert (await here.alice.open(here.bob.peer, everything, ECHO, only="circuit")).route == "circuit"
+            assert (await here.alice.open(here.bob.peer, everything, ECHO, only=Route.CIRCUIT)).route == "circuit"
             with pytest.raises(Unreachable):
-                await here.alice.open(here.bob.peer, here.ways(), ECHO, only="direct")
-            assert (await here.alice.open(here.bob.peer, everything, ECHO, only="direct")).route == "direct"
-            assert (await here.alice.open(here.bob.peer, (), ECHO, only="circuit")).route == "circuit"
-            await here.alice.disconnect(here.bob.peer, only="direct")
+                await here.alice.open(here.bob.peer, here.ways(), ECHO, only=Route.DIRECT)
+            assert (await here.alice.open(here.bob.peer, everything, ECHO, only=Route.DIRECT)).route == "direct"
+            assert (await here.alice.open(here.bob.peer, (), ECHO, only=Route.CIRCUIT)).route == "circuit"
+            await here.alice.disconnect(here.bob.peer, only=Route.DIRECT)
             assert (await here.alice.open(here.bob.peer, (), ECHO)).route == "circuit"
             with pytest.raises(Unreachable):
-                await here.alice.open(here.bob.peer, (), ECHO, only="direct")
+                await here.alice.open(here.bob.peer, (), ECHO, only=Route.DIRECT)
 
     run(main)
 

@@ -361,7 +361,7 @@ def play_inviter(host: FakeHost, talk: Callable[[Stream, FrameReader], Awaitable
 
 
 @pytest.mark.parametrize("answer", [[], [wire.HELLO], [wire.BUNDLE], [wire.GONE], [wire.HELLO, wire.GONE]])
-def test_a_joiner_tells_nothing_to_who_does_not_hold_the_invite(tmp_path: Path, answer: list[int]) -> None:
+def test_a_joiner_tells_nothing_to_who_does_not_hold_the_invite(tmp_path: Path, answer: list[wire.FrameType]) -> None:
     async def main(world: World) -> None:
         alice, bob = await world.start("alice"), await world.start("bob")
         impostor, written = await away(alice, world)

@@ -10,6 +10,7 @@ from typing import Any, cast
 import trio
 from trio.testing import MockClock
 
+from p2pchat.core.delivery import Route
 from p2pchat.errors import LinkLost, Unreachable
 from p2pchat.lib.backoff import jittered
 from p2pchat.net.links.reconnect import LOOK_AGAIN, ROUND_SECONDS, ROUNDS_AT_ONCE, Reconnector
@@ -22,7 +23,7 @@ HOME, WORK = bytes(32), bytes([1]) * 32
 class Link:
     """Stands for a link, of which only the route counts; it is its own stream."""
 
-    def __init__(self, route: str) -> None:
+    def __init__(self, route: Route) -> None:
         self.route = route
         self.stream = self
 
@@ -34,13 +35,13 @@ class Links:
         self.dials: list[tuple[float, bytes, bytes, tuple[str, ...], int]] = []
         self.up: dict[bytes, float] = {}
         self.looks: list[tuple[float, str]] = []
-        self.routes: dict[bytes, str] = {}
+        self.routes: dict[bytes, Route] = {}
         self.came: Callable[[bytes], None] = lambda contact: None
         self.there: set[bytes] = set()
         self.ended = 0.0
 
     def best(self, contact: bytes) -> object | None:
-        return Link(self.routes.get(contact, "direct")) if contact in self.there else None
+        return Link(self.routes.get(contact, Route.DIRECT)) if contact in self.there else None
 
     def each(self, came: Callable[[bytes], None]) -> None:
         self.came = came
@@ -52,7 +53,7 @@ class Links:
         addresses: Sequence[str],
         attempt: int,
         started: Callable[[], None],
-        only: str | None = None,
+        only: Route | None = None,
     ) -> None:
         if only is not None:
             self.looks.append((trio.current_time(), only))
@@ -217,7 +218,7 @@ def test_while_on_a_circuit_it_looks_for_a_direct_way_and_not_all_the_time() -> 
         reach.want(CONTACT, [(HOME, "a")])
         await trio.sleep(1)
         links.there.add(CONTACT)
-        links.routes[CONTACT] = "circuit"
+        links.routes[CONTACT] = Route.CIRCUIT
         await trio.sleep(1)
         assert links.looks == []  # it was told of no link
         links.came(CONTACT)
@@ -231,7 +232,7 @@ def test_while_on_a_circuit_it_looks_for_a_direct_way_and_not_all_the_time() -> 
         reach.want(CONTACT, [(HOME, "b")])
         await trio.sleep(2)
         assert len(links.looks) == before + 1
-        links.routes[CONTACT] = "direct"
+        links.routes[CONTACT] = Route.DIRECT
         reach.want(CONTACT, [(HOME, "c")])
         links.came(CONTACT)
         await trio.sleep(10 * LOOK_AGAIN)
@@ -244,7 +245,7 @@ def test_one_who_ends_direct_links_at_once_is_dialled_once_a_second_at_most() ->
     async def main(links: Links, reach: Reconnector) -> None:
         reach.want(CONTACT, [(HOME, "a")])
         links.there.add(CONTACT)
-        links.routes[CONTACT] = "circuit"
+        links.routes[CONTACT] = Route.CIRCUIT
         links.up[HOME] = 0.0
 
         async def come() -> None:
@@ -268,7 +269,7 @@ def test_the_forgotten_is_not_looked_for() -> None:
         await trio.sleep(1)
         reach.forget(CONTACT)
         links.there.add(CONTACT)
-        links.routes[CONTACT] = "circuit"
+        links.routes[CONTACT] = Route.CIRCUIT
         assert not reach.wants(CONTACT)
         links.came(CONTACT)
         await trio.sleep(3 * LOOK_AGAIN)
