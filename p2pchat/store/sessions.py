@@ -37,7 +37,7 @@ _SAVE = (
     f"INSERT INTO sessions ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))}) ON CONFLICT (th) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _CHANGING)
 )
-# To name an indexed column in SET is to write a page of the index, whatever is set; with each message only this changes.
+# An indexed column named in SET costs a page of its index, whatever it is set to; with each message only this changes.
 _SAVE_STATE = "UPDATE sessions SET state = ?1 WHERE th = ?2 AND confirmed = ?3 AND receive_until IS ?4 AND pending = ?5"
 _FOR_CONTACT = f"SELECT {_COLUMNS} FROM sessions WHERE contact = ? ORDER BY rowid"
 _ADD_SKIPPED = "INSERT INTO skipped_keys (th, chain, n, key, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
