@@ -21,7 +21,7 @@ from p2pchat.core.content import Content, encode_content
 from p2pchat.core.contents import Text
 from p2pchat.core.identity import Device
 from p2pchat.core.prekeys import dump_set, make_set, open_bundle
-from p2pchat.core.primitives import KEY, sign_public, system_entropy
+from p2pchat.core.primitives import KEY_BYTES, sign_public, system_entropy
 from p2pchat.net.addresses import pack
 from p2pchat.store import contacts, keys, messages, meta, outbox, prekeys, queues, relays, sessions
 from p2pchat.store.contacts import Contact, Way
@@ -45,7 +45,7 @@ def fill(database: Path, key: bytes, people: int, said: int) -> None:
     db = Database.open(database, key)
     now = time.time_ns() // 1_000_000
     state = _ratchet_state(now)
-    relay_keys = [os.urandom(KEY) for _ in range(RELAYS)]
+    relay_keys = [os.urandom(KEY_BYTES) for _ in range(RELAYS)]
     ids = [os.urandom(8) for _ in range(people)]
     me = Device.from_seeds(*(meta.get(db, name) or b"" for name in ("identity", "device")))
     rotation = make_set(me, now // 1000 + 37 * 86_400, one_time=False, random=os.urandom)
@@ -78,7 +78,7 @@ def fill(database: Path, key: bytes, people: int, said: int) -> None:
 def _ratchet_state(now: int) -> bytes:
     """The ratchet of a session that has just begun: nothing is ever opened in the copies of it."""
     entropy = system_entropy()
-    alice, bob = (Device.from_seeds(os.urandom(KEY), os.urandom(KEY)) for _ in range(2))
+    alice, bob = (Device.from_seeds(os.urandom(KEY_BYTES), os.urandom(KEY_BYTES)) for _ in range(2))
     offered = make_set(bob, now // 1000 + 86_400, one_time=True, random=entropy.random)
     content = encode_content(Content(Text("hello"), os.urandom(16), 1, now))
     session, _ = handshake.initiate(alice, open_bundle(offered.bundle), content, now - DAY, entropy)
@@ -86,17 +86,19 @@ def _ratchet_state(now: int) -> bytes:
 
 
 def _add_person(db: Database, contact: bytes, number: int, now: int, state: bytes, relay_keys: list[bytes]) -> None:
-    identity, device = sign_public(os.urandom(KEY)), sign_public(os.urandom(KEY))
+    identity, device = sign_public(os.urandom(KEY_BYTES)), sign_public(os.urandom(KEY_BYTES))
     made = Contact(
         contact, f"person {number}", False, "contact", identity, device, os.urandom(2500), False, now, heard_at=now
     )
     contacts.add(db, made)
-    contacts.set_ways(db, contact, [Way(os.urandom(KEY), NOBODY, 0)], now)
-    th = os.urandom(KEY)
-    sessions.save(db, SessionRow(th, contact, True, os.urandom(KEY), os.urandom(16), state, now, True, None, False))
+    contacts.set_ways(db, contact, [Way(os.urandom(KEY_BYTES), NOBODY, 0)], now)
+    th = os.urandom(KEY_BYTES)
+    sessions.save(
+        db, SessionRow(th, contact, True, os.urandom(KEY_BYTES), os.urandom(16), state, now, True, None, False)
+    )
     for relay in relay_keys:
         for generation in range(GENERATIONS):
-            put_seed = os.urandom(KEY)
+            put_seed = os.urandom(KEY_BYTES)
             at = now - generation * 7 * DAY
             ends = None if generation == 0 else at + 21 * DAY
             queues.collect_from(
@@ -107,7 +109,7 @@ def _add_person(db: Database, contact: bytes, number: int, now: int, state: byte
                     relay,
                     (NOBODY,),
                     b"",
-                    os.urandom(KEY),
+                    os.urandom(KEY_BYTES),
                     sign_public(put_seed),
                     put_seed,
                     0,
@@ -115,7 +117,9 @@ def _add_person(db: Database, contact: bytes, number: int, now: int, state: byte
                     ends,
                 ),
             )
-        row = TheirQueueRow(contact, None, relay, NOBODY, b"", os.urandom(KEY), os.urandom(KEY), 0, now + 30 * DAY)
+        row = TheirQueueRow(
+            contact, None, relay, NOBODY, b"", os.urandom(KEY_BYTES), os.urandom(KEY_BYTES), 0, now + 30 * DAY
+        )
         queues.deposit_in(db, row)
     for _ in range(WAITING_EACH):
         outbox.add(

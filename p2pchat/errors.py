@@ -59,13 +59,13 @@ class P2PChatError(Exception):
 
 
 class UsageError(P2PChatError):
-    """That command does not make sense."""
+    """That command is not valid."""
 
     exit_code = 2
 
 
 class AmbiguousName(UsageError):
-    """That name means more than one."""
+    """That name matches more than one."""
 
     hint = "Use the id, or more of it."
 
@@ -93,9 +93,9 @@ class BadName(UsageError):
 
 
 class BadInvite(UsageError):
-    """This is not a whole invite."""
+    """This is not a complete invite."""
 
-    hint = "Copy it again, from P2PCHAT: to its last letter."
+    hint = "Copy it again, from P2PCHAT: to the last letter."
 
 
 class BadAddress(UsageError):
@@ -110,7 +110,7 @@ class NotNow(UsageError):
 
 def nothing_to_lock() -> NotNow:
     """The error for locking a profile that has no passphrase."""
-    hint = "Set one with `p2pchat passphrase`; without it whoever has the folder can open it."
+    hint = "Set one with `p2pchat passphrase`; without one, anyone who has the folder can open it."
     return NotNow("This profile has no passphrase, so there is nothing to lock", hint=hint)
 
 
@@ -177,7 +177,7 @@ class ProfileExists(ProfileError):
 class ProfileGone(ProfileError):
     """The profile was deleted, moved or replaced while its node was running."""
 
-    hint = "That node ends; nothing that came afterwards was acknowledged."
+    hint = "That node ends; it has acknowledged nothing that arrived afterwards."
 
 
 class DatabaseNewer(ProfileError):
@@ -193,15 +193,15 @@ class DatabaseDamaged(ProfileError):
 
 
 class WrongKey(DatabaseDamaged):
-    """The key file of this profile does not open its database: it is another's, or the database's start is damaged."""
+    """The key file of this profile does not open its database: it is another's, or the database is damaged."""
 
-    hint = "Put back the key file that was beside it, or the folder from a copy; nothing was changed."
+    hint = "Restore the key file that was beside it, or the folder from a backup; nothing was changed."
 
 
 class DiskFull(ProfileError):
     """The disk is full; nothing was sent and nothing was lost."""
 
-    hint = "Make room and try again."
+    hint = "Free some space and try again."
 
 
 class NodeError(P2PChatError):
@@ -209,9 +209,9 @@ class NodeError(P2PChatError):
 
 
 class NodeGone(NodeError):
-    """The node ended in the middle of this; it may or may not have been done."""
+    """The node ended during this request; it may or may not have been carried out."""
 
-    hint = "Look with `p2pchat log` before you try again."
+    hint = "Check with `p2pchat log` before you try again."
 
 
 class NodeSilent(NodeError):
@@ -221,13 +221,13 @@ class NodeSilent(NodeError):
 
 
 class VersionMismatch(NodeError):
-    """The running node is of another version of p2pchat."""
+    """The running node has another version of p2pchat."""
 
     hint = "Stop it with `p2pchat node stop`, then try again."
 
 
 class Busy(NodeError):
-    """The node has too much to do just now."""
+    """The node is too busy."""
 
     hint = "Try again in a moment."
 
@@ -239,11 +239,11 @@ class MissingPrimitive(P2PChatError):
 
 
 class PeerError(P2PChatError):
-    """A peer did not behave."""
+    """A peer broke the protocol."""
 
 
 class CannotOpen(PeerError):
-    """Cannot open."""
+    """The bytes cannot be decoded, verified or decrypted."""
 
 
 class LinkLost(PeerError):

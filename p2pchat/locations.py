@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from p2pchat.errors import ProfileError, ProfileGone, ProfileInUse
+from p2pchat.lib import atomic_file
 
 # sizeof(sockaddr_un.sun_path) with its final NUL; 104 on BSD and macOS, so the smaller one.
 SOCKET_PATH_BYTES = 103
@@ -40,7 +41,7 @@ class Profile:
 
     @property
     def database(self) -> Path:
-        """The database."""
+        """The path of the database."""
         return self.folder / "profile.db"
 
     @property
@@ -55,12 +56,12 @@ class Profile:
 
     @property
     def log(self) -> Path:
-        """The node's log."""
+        """The path of the node's log."""
         return self.folder / "node.log"
 
     @property
     def echo(self) -> Profile:
-        """Where the profile's echo friend is, if it has one (`p2pchat echo`)."""
+        """Where the profile's echo bot is, if it has one (`p2pchat echo`)."""
         return Profile(self.folder.with_name(self.folder.name + ".echo"))
 
     @property
@@ -115,7 +116,7 @@ def socket_places(profile: Profile) -> Iterator[Path]:
 def socket_address(path: Path) -> Iterator[str]:
     """The address to bind or connect for the socket at `path`.
 
-    A path longer than an address can be goes by way of a descriptor of its folder (proc(5)). Raises OSError.
+    A path longer than an address can be goes through a descriptor of its folder (proc(5)). Raises OSError.
     """
     if len(os.fsencode(path)) <= SOCKET_PATH_BYTES:
         yield str(path)
@@ -129,11 +130,7 @@ def socket_address(path: Path) -> Iterator[str]:
 
 def note_socket(profile: Profile, path: Path) -> None:
     """Write into the profile where its node listens, for faces whose environment is another. Raises OSError."""
-    draft = profile.socket_note.with_name(profile.socket_note.name + ".new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(b"%d\n%s\n" % (os.getpid(), os.fsencode(path)))
-    draft.rename(profile.socket_note)
+    atomic_file.replace(profile.socket_note, b"%d\n%s\n" % (os.getpid(), os.fsencode(path)), durable=False)
 
 
 def noted_socket(profile: Profile, *pids: int | None) -> Path | None:

@@ -145,11 +145,11 @@ def _storage_limits(settings: config.Settings) -> ContactLimits:
 @asynccontextmanager
 async def _new_host() -> AsyncIterator[LibP2PHost]:
     """A host with a key that nobody has seen, for the mail of hidden contacts."""
-    from p2pchat.core.primitives import KEY, system_entropy
+    from p2pchat.core.primitives import KEY_BYTES, system_entropy
     from p2pchat.net.libp2p.host import LibP2PHost
     from p2pchat.net.supervisor import Supervisor
 
-    host = LibP2PHost(system_entropy().random(KEY), listen=())
+    host = LibP2PHost(system_entropy().random(KEY_BYTES), listen=())
     async with trio.open_nursery() as nursery:
         await nursery.start(Supervisor(host).run)
         yield host

@@ -81,7 +81,7 @@ class Net(Protocol):
 
     @property
     def mailboxes(self) -> Mailboxes:
-        """Those of relays."""
+        """The mailboxes at relays."""
         ...
 
     def use_relays(self, relays: Sequence[Relay]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import p2pchat
 from p2pchat import errors
@@ -169,6 +170,42 @@ def test_an_error_is_a_sentence_a_person_reads(error: type[errors.P2PChatError])
     assert error.__name__ in (errors.__doc__ or ""), "the tree at the top of errors.py lacks it"
 
 
+# --- the tests ---------------------------------------------------------------------------------------------------
+
+TESTS = ROOT / "tests"
+
+
+def test_every_module_is_tested_by_the_file_of_its_name_or_by_one_that_is_listed() -> None:
+    lines = [line for line in (TESTS / "mirror.txt").read_text().splitlines() if line and not line.startswith("#")]
+    elsewhere = dict(line.split() for line in lines if not line.startswith("- "))
+    across = {line.removeprefix("- ") for line in lines if line.startswith("- ")}
+    assert len(lines) == len(elsewhere) + len(across), "something is listed twice"
+    modules = {path.relative_to(PACKAGE) for path in MODULES if not path.name.startswith("__")}
+    mirrored = {str(module): f"{module.parent / f'test_{module.stem}'}.py" for module in modules}
+    without = {module for module, test in mirrored.items() if not (TESTS / test).is_file()}
+    assert without == elsewhere.keys()
+    assert all((TESTS / test).is_file() for test in elsewhere.values())
+    stories = ("world", "process", "lab", "support")
+    files = {path.relative_to(TESTS) for path in TESTS.rglob("test_*.py")}
+    assert {str(path) for path in files if path.parts[0] not in stories} - {*mirrored.values()} == across
+
+
+def _test_functions(path: Path) -> set[str]:
+    return set(re.findall(r"^(?:    )?(?:def |class )?([Tt]est\w+)", path.read_text(), re.MULTILINE))
+
+
+def test_every_test_that_a_text_names_exists() -> None:
+    found = 0
+    for path, text in _texts():
+        if path.name == "CHANGELOG.md":  # it tells of its time
+            continue
+        for file, name in re.findall(r"\b(tests/[a-z0-9_/]+\.py)(?:::(\w+))?", text):
+            found += 1
+            assert (ROOT / file).is_file(), f"{path.relative_to(ROOT)}: {file}"
+            assert not name or name in _test_functions(ROOT / file), f"{path.relative_to(ROOT)}: {file}::{name}"
+    assert found > 100
+
+
 # --- packaging ---------------------------------------------------------------------------------------------------
 
 
@@ -189,9 +226,15 @@ def _requirements(name: str) -> dict[str, str]:
     return wanted
 
 
-def test_dependencies_are_written_down_once() -> None:
-    listed = _project()["project"]["dependencies"]  # type: ignore[index]
-    assert sorted(listed) == sorted(_requirements("run.in").values())
+_STANDINS = sorted(path.parent for path in (ROOT / "requirements/standins").glob("*/pyproject.toml"))
+
+
+def test_dependencies_are_those_of_run_in_and_the_stand_ins_by_their_place() -> None:
+    """An installer that resolves by itself takes every stand-in from the checkout, and looks for no real one."""
+    listed = importlib.metadata.requires("p2pchat-tui") or []
+    wanted = [*_requirements("run.in").values(), *(f"{folder.name} @ {folder.as_uri()}" for folder in _STANDINS)]
+    assert sorted(listed) == sorted(wanted)
+    assert len(_STANDINS) >= 1
 
 
 _DISTRIBUTION = {
@@ -222,7 +265,7 @@ def test_what_is_imported_is_listed_and_what_is_listed_is_imported() -> None:
     assert run <= used
 
 
-@pytest.mark.parametrize("lock", ["build", "run", "dev"])
+@pytest.mark.parametrize("lock", ["build", "run", "dev", "docs"])
 def test_lock_pins_every_package_with_hashes(lock: str) -> None:
     text = (ROOT / "requirements" / f"{lock}.lock").read_text()
     entries = re.split(r"^(?=\S)", text, flags=re.MULTILINE)[1:]
@@ -245,13 +288,27 @@ def test_dev_lock_has_the_versions_of_run_lock() -> None:
     assert pins[0] <= pins[1]
 
 
-def test_stand_in_refuses_to_work() -> None:
-    from fastecdsa import curve, keys  # type: ignore[import-untyped,unused-ignore]
+@pytest.mark.parametrize("folder", _STANDINS, ids=lambda folder: folder.name)
+def test_a_stand_in_satisfies_libp2p_and_refuses_to_work(folder: Path) -> None:
+    version = importlib.metadata.version(folder.name)
+    assert version.endswith("+standin"), "make setup installs the stand-in"
+    demanded = [Requirement(line) for line in importlib.metadata.requires("libp2p") or []]
+    assert any(version in one.specifier for one in demanded if one.name == folder.name), "nobody asks for it"
+    assert not re.search(rf"^{folder.name}==", (ROOT / "requirements/run.lock").read_text(), re.MULTILINE)
 
-    if not importlib.metadata.version("fastecdsa").endswith("+standin"):
-        pytest.fail("make setup installs the stand-in")
-    with pytest.raises(NotImplementedError):
-        keys.gen_private_key(curve.P256)
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "from fastecdsa import curve, keys; keys.gen_private_key(curve.P256)",
+        "import coincurve; coincurve.PrivateKey()",
+        "import coincurve; coincurve.PublicKey(b'')",
+        "import miniupnpc; miniupnpc.UPnP()",
+    ],
+)
+def test_whoever_uses_a_stand_in_is_told_what_it_is(use: str) -> None:
+    result = _run(sys.executable, "-c", use)
+    assert "NotImplementedError: p2pchat installs a stand-in for" in result.stderr
 
 
 # --- documents ---------------------------------------------------------------------------------------------------
@@ -336,13 +393,35 @@ def test_bare_make_tells_every_target() -> None:
     result = _run("make", "--no-print-directory")
     assert result.returncode == 0
     told = {line.split()[0] for line in result.stdout.splitlines()[1:]}
-    assert {"setup", "chat", "demo", "test", "check", "lab", "bench", "kill", "fmt"} <= told
+    assert {"setup", "chat", "demo", "quick", "test", "check", "lab", "bench", "soak", "fmt"} <= told
 
 
 def test_ci_runs_the_lab_which_cannot_be_skipped() -> None:
     assert re.search(r"^exec .* make lab ", (ROOT / ".ci/run").read_text(), re.MULTILINE)
     for path in sorted((ROOT / "tests/lab").glob("*.py")):
         assert not re.search(r"\b(skip|skipif|xfail|importorskip)\b", path.read_text()), path.name
+
+
+def test_the_workflow_runs_the_same_check_with_pinned_actions_and_no_rights() -> None:
+    for workflow in sorted((ROOT / ".github/workflows").glob("*.yml")):
+        text = workflow.read_text()
+        assert "- run: bash .ci/run" in text
+        assert re.search(r"^permissions:\n  contents: read\n\n", text, re.MULTILINE)
+        for action in re.findall(r"uses: (\S+)", text):
+            assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action), action
+
+
+def test_changelog_has_the_version_and_a_place_for_the_next() -> None:
+    heads = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert heads[:2] == ["Unreleased", p2pchat.__version__]
+
+
+def test_a_container_is_built_from_what_is_listed_and_nothing_else() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert rules[0] == "*"
+    for rule in rules[1:]:
+        assert not rule.startswith("!") or (ROOT / rule[1:]).exists(), rule
 
 
 def test_readme_says_what_must_be_said() -> None:
@@ -417,5 +496,5 @@ def test_limits_of_the_pages_are_those_of_the_code() -> None:
     assert told("content.md", text.MAX_TEXT_BYTES)
     assert told("encoding.md", receipt.MAX_RECEIPTS)
     assert told("ratchet.md", ratchet.MAX_SKIPPED)
-    assert told("ratchet.md", envelope.HEADER)
+    assert told("ratchet.md", envelope.HEADER_BYTES)
     assert all(told("envelope.md", bucket - envelope.OVERHEAD - 1) for bucket in envelope.BUCKETS)

@@ -151,7 +151,7 @@ METHODS: Final[tuple[Method, ...]] = (
     ),
     Method(
         "requests",
-        "Who asks to become a contact. `known`: it is somebody in the list already who begins anew, without their "
+        "Contact requests. `known`: it is somebody in the list already who begins anew, without their "
         "history or on another machine; the safety number stays theirs, the eight words are new.",
         "[{id, name, since, sas, known}]",
     ),
@@ -392,7 +392,7 @@ def _quote(name: str) -> str:
 
 
 def document() -> str:
-    """The page `docs/api.md`."""
+    """Return the page `docs/api.md`, made from the table of methods and events."""
     lines = [
         "# The node's API",
         "",

@@ -52,7 +52,7 @@ MAX_WAITING = 1 << 20
 JOIN = 64 << 10
 """Bytes of waiting lines put into one write."""
 
-GRACE = 5.0
+GRACE_SECONDS = 5.0
 """Seconds that calls still running have after their client ended its side (`… | nc -U`)."""
 
 
@@ -201,7 +201,7 @@ class _Connection:
                 self._put(_failure(None, exc, codec.PARSE_ERROR))
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 self._nursery.cancel_scope.cancel()
-            with trio.move_on_after(GRACE):
+            with trio.move_on_after(GRACE_SECONDS):
                 await self.settled()
             self._nursery.cancel_scope.cancel()
 
@@ -211,7 +211,7 @@ class _Connection:
 
     async def refuse(self, error: errors.P2PChatError) -> None:
         """Say why there is no service."""
-        with trio.move_on_after(GRACE):
+        with trio.move_on_after(GRACE_SECONDS):
             await self._stream.send_all(_failure(None, error))
 
     async def settled(self) -> None:

@@ -49,7 +49,7 @@ class NodeService(Service, Protocol):
 
 
 class ProfileService(Service, Protocol):
-    """An open profile."""
+    """What the API's server needs of an open profile."""
 
     def subscribe(self) -> EventSource:
         """Return a new source of events."""

@@ -98,4 +98,4 @@ class Bookmark:
             os.pwrite(self._descriptor, f"{where} {os.getpid():010d}\n".encode("ascii"), 0)
             os.fdatasync(self._descriptor)
         except OSError as exc:
-            raise errors.DiskFull(f"Cannot note how far the bot has read: {exc.strerror}") from exc
+            raise errors.DiskFull(f"Cannot save how far the bot has read: {exc.strerror}") from exc

@@ -1,5 +1,5 @@
-"""The echo friend: somebody to write to for who is alone. A second profile with a node of its own on this computer,
-and this bot on it; made, started and ended by `p2pchat echo`.
+"""The echo bot, for anyone who has nobody to talk to yet: a second profile on this computer with a node of its own, and
+this bot on it. `p2pchat echo` makes, starts and ends it.
 
 It must not outlive its person's node, and must not keep it running either, so it is no client of that node: it watches
 the process.
@@ -28,14 +28,14 @@ GREETING = (
     "computer."
 )
 
-GRACE = 5.0
+GRACE_SECONDS = 5.0
 """Seconds in which the person's node may come back, after a crash or for a new version."""
 
 _LOOK_AGAIN = 0.25
 
 
 def friend(owner: Profile, ready: Callable[[], object]) -> Bot:
-    """The echo friend of `owner`, to be run; `ready` is called when it answers. Raises ProfileError, UsageError."""
+    """The echo bot of `owner`, to be run; `ready` is called when it answers. Raises ProfileError, UsageError."""
     bot = Bot(owner.echo.folder, name=NAME)
 
     def end_with_owner() -> None:
@@ -65,7 +65,7 @@ def greet(bot: Bot) -> None:
 
 
 def until_gone(owner: Profile) -> None:
-    """Wait until the profile has had no node for `GRACE` seconds."""
+    """Wait until the profile has had no node for `GRACE_SECONDS`."""
     while (process := _node_process(owner)) is not None:
         try:
             select.select([process], [], [])  # readable at the end of the process
@@ -75,7 +75,7 @@ def until_gone(owner: Profile) -> None:
 
 def _node_process(owner: Profile) -> int | None:
     """A descriptor of the process of the profile's node, which may be about to come; None if it does not."""
-    deadline = time.monotonic() + GRACE
+    deadline = time.monotonic() + GRACE_SECONDS
     while True:
         with suppress(errors.P2PChatError, ProcessLookupError):
             client = Client.running(owner)

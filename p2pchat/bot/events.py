@@ -48,7 +48,7 @@ class Request:
     _bot: Asks = field(repr=False, compare=False)
 
     def accept(self) -> None:
-        """Become contacts."""
+        """Accept the request: whoever made it becomes a contact."""
         self._bot.call("accept", contact=self.id)
 
     def decline(self) -> None:

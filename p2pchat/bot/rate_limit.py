@@ -1,4 +1,4 @@
-"""The brake: how much a bot may say in answer to one chat.
+"""How much a bot may say in answer to one chat.
 
 Two bots that answer each other would do so for ever. A bucket for each chat ends that: a text takes one token, tokens
 come back evenly over a minute, and where there is none the text is refused rather than kept for later. So the last
@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from p2pchat import errors
+from p2pchat.lib.token_bucket import TokenBucket
 
 MAX_CHATS = 1000
 """Chats remembered; a chat that is forgotten has a full bucket again."""
@@ -19,7 +20,7 @@ MAX_CHATS = 1000
 class TooFast(errors.NotNow):
     """Too many texts in answer to one chat within a minute."""
 
-    hint = "Say less, or give the bot a higher `per_minute`."
+    hint = "Send less, or give the bot a higher `per_minute`."
 
 
 class RateLimit:
@@ -27,19 +28,18 @@ class RateLimit:
 
     def __init__(self, per_minute: int, clock: Callable[[], float]) -> None:
         if per_minute < 1:
-            raise errors.UsageError("per_minute is at least 1")
-        self._size = float(per_minute)
+            raise errors.UsageError("per_minute must be at least 1")
+        self._per_minute = per_minute
         self._clock = clock
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def take(self, chat: str) -> None:
         """Take a token. Raises TooFast where there is none."""
-        now = self._clock()
-        tokens, then = self._buckets.get(chat, (self._size, now))
-        tokens = min(self._size, tokens + (now - then) * self._size / 60)
-        if tokens < 1:
+        bucket = self._buckets.get(chat)
+        if bucket is None:
+            bucket = self._buckets[chat] = TokenBucket(self._per_minute, self._per_minute / 60)
+        if not bucket.take(self._clock()):
             raise TooFast()
-        self._buckets[chat] = (tokens - 1, now)
         self._buckets.move_to_end(chat)
         if len(self._buckets) > MAX_CHATS:
             self._buckets.popitem(last=False)

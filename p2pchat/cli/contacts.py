@@ -31,7 +31,7 @@ def contacts(context: Context, args: Namespace) -> int:
 
 def _hide(context: Context, contact: str | None, *, hidden: bool) -> int:
     if contact is None:
-        raise errors.UsageError("C is missing", hint="`p2pchat contacts` lists whom there is.")
+        raise errors.UsageError("C is missing", hint="`p2pchat contacts` lists them.")
     with context.client() as client:
         result = client.call("hide", contact=contact, hidden=hidden)
     if context.out.json:
@@ -39,8 +39,8 @@ def _hide(context: Context, contact: str | None, *, hidden: bool) -> int:
         return 0
     name = result["name"]
     if hidden:
-        context.out.line(f"{name} is not shown this node's address any more.")
-        context.out.note("What they know of it already, they know.")
+        context.out.line(f"{name} is no longer told this node's address.")
+        context.out.note("An address they know already stays known to them.")
     else:
         context.out.line(f"{name} is told this node's address again.")
     if result["notice"]:
@@ -69,7 +69,7 @@ def requests(context: Context, _args: Namespace) -> int:
             context.out.object(request)
         return 0
     if not found:
-        context.out.note("Nobody is asking.")
+        context.out.note("There are no contact requests.")
     context.out.table(
         [
             [
@@ -85,7 +85,8 @@ def requests(context: Context, _args: Namespace) -> int:
     if found:
         if any(request["known"] for request in found):
             context.out.note(
-                "Who begins anew is in your list: they lost their history, or somebody has their keys. Ask."
+                "A request that begins anew comes from somebody in your list: they lost their history, or somebody "
+                "else has their keys. Ask them."
             )
         context.out.note(
             "Compare the eight words by voice, then `p2pchat accept C` or `p2pchat decline C`. To verify a contact, "
@@ -95,17 +96,17 @@ def requests(context: Context, _args: Namespace) -> int:
 
 
 def accept(context: Context, args: Namespace) -> int:
-    """Accept a request."""
+    """Run `p2pchat accept`: accept a contact request."""
     return _decide(context, "accept", args.c, "is a contact now")
 
 
 def decline(context: Context, args: Namespace) -> int:
-    """Decline a request."""
+    """Run `p2pchat decline`: decline a contact request."""
     return _decide(context, "decline", args.c, "was declined")
 
 
 def block(context: Context, args: Namespace) -> int:
-    """Block a contact."""
+    """Run `p2pchat block`: block a contact."""
     return _decide(context, "block", args.c, "is blocked")
 
 
@@ -143,36 +144,41 @@ def verify(context: Context, args: Namespace) -> int:
     if result["verified"]:
         context.out.note("Verified.")
     else:
-        context.out.note("Compare it over another way, best face to face; then `p2pchat verify C --set`.")
+        context.out.note("Compare it over another channel, best face to face; then `p2pchat verify C --set`.")
     return 0
 
 
 VERBS = (
     Verb(
         "contacts",
-        "list the contacts; or `contacts hide C`, `contacts show C`",
+        "list the contacts, or `contacts hide C`, `contacts show C`",
         contacts,
         (
             Arg(
                 "ACTION",
-                "hide: C never learns this node's network address; show: they do again",
+                "hide: C never learns this node's network address; show: C learns it again",
                 required=False,
                 choices=("hide", "show"),
             ),
             Arg("C", _CONTACT.help, required=False),
         ),
-        notes="A hidden contact meets this node by its relays only. What they know already, they know.",
+        notes=(
+            "A hidden contact reaches this node through its relays only. An address they know already stays "
+            "known to them."
+        ),
     ),
-    Verb("requests", "list who asks to become a contact", requests),
+    Verb("requests", "list contact requests", requests),
     Verb("accept", "accept a request", accept, (_CONTACT,)),
-    Verb("decline", "decline a request, without a word to the other side", decline, (_CONTACT,)),
+    Verb("decline", "decline a request; the other side is not told", decline, (_CONTACT,)),
     Verb("block", "block a contact", block, (_CONTACT,)),
-    Verb("rename", "give a contact another name, here only", rename, (_CONTACT, Arg("NAME", "the new name"))),
+    Verb(
+        "rename", "give a contact another name, on this profile only", rename, (_CONTACT, Arg("NAME", "the new name"))
+    ),
     Verb(
         "verify",
         "show the safety number to compare with a contact",
         verify,
         (_CONTACT,),
-        (opt("--set", action="store_true", help="note that you compared it and it was the same"),),
+        (opt("--set", action="store_true", help="mark the contact as verified: you compared it and it matched"),),
     ),
 )

@@ -77,7 +77,7 @@ def read_passphrase(name: str) -> str:
 def checked_passphrase(text: str) -> str:
     """`text` if it can be a passphrase."""
     if not text:
-        raise errors.UsageError("The passphrase is empty", hint="For none at all there is --no-passphrase.")
+        raise errors.UsageError("The passphrase is empty", hint="Use --no-passphrase for none.")
     if len(text.encode()) > MAX_PASSPHRASE:
         raise errors.UsageError(f"A passphrase has at most {MAX_PASSPHRASE} bytes")
     return text
@@ -100,6 +100,6 @@ def ask(prompt: str) -> str:
 def ask_new(prompt: str) -> str:
     """A new passphrase, typed twice."""
     first = ask(prompt)
-    if ask("The same again: ") != first:
-        raise errors.UsageError("The two were not the same", hint="Try again; nothing was changed.")
+    if ask("Repeat it: ") != first:
+        raise errors.UsageError("The two do not match", hint="Try again; nothing was changed.")
     return first

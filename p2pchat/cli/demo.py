@@ -1,4 +1,4 @@
-"""The verb demo."""
+"""The verb `demo`: watch two people on this machine."""
 
 from __future__ import annotations
 

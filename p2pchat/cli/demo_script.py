@@ -1,7 +1,7 @@
 """What the verb demo tells: the story so far, on this machine alone, with real processes and temporary profiles.
 
 Two people make profiles, become contacts through an invite and talk in several scripts; one node is killed without a
-word and comes back; the safety numbers are compared. Then two relays: what is written for who is away waits there, and
+word and comes back; the safety numbers are compared. Then two relays: messages for anyone offline wait there, and
 goes on waiting at one when the other is killed. Each step is told with its time and route. It ends with 0 only if every
 message arrived once and in order; whatever happens, its processes end and its folders go.
 """

@@ -55,11 +55,11 @@ def salvage(context: Context, _args: Namespace) -> int:
 
 
 VERBS = (
-    Verb("doctor", "say what works from here and what does not", doctor),
+    Verb("doctor", "check what works and what does not", doctor),
     Verb(
         "salvage",
-        "save what can be read of a damaged database",
+        "save what can be read from a damaged database",
         salvage,
-        notes="Stop the node first; nothing else may have the profile open.",
+        notes="Stop the node first: nothing else may have the profile open.",
     ),
 )

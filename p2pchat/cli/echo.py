@@ -1,4 +1,4 @@
-"""The verb echo: a friend for who is alone.
+"""The verb echo: a bot for anyone who has nobody to talk to yet.
 
 What it makes is real: a profile beside the person's own, with its own keys and node, an invite, a contact. Only one
 such command works on a profile at a time.
@@ -30,7 +30,7 @@ from p2pchat.config import FILE
 from p2pchat.locations import Profile
 
 CONFIG = """\
-# The echo friend of the profile beside this one, made by `p2pchat echo`. `p2pchat echo --remove` deletes this folder.
+# The echo bot of the profile beside this one, made by `p2pchat echo`. `p2pchat echo --remove` deletes this folder.
 listen = ["/ip4/127.0.0.1/tcp/0"]
 keep_receiving = false
 """
@@ -44,7 +44,7 @@ TIMEOUT = 30.0
 
 
 def echo(context: Context, args: Namespace) -> int:
-    """Make, wake or end the echo friend."""
+    """Make, wake or end the echo bot."""
     try:
         if args.serve:
             return _serve(context)
@@ -64,8 +64,8 @@ def _alone(owner: Profile) -> Iterator[None]:
     if not owner.exists():
         raise errors.NoProfile(f"There is no profile in {owner.folder}")
     if owner.echo.folder.exists() and not _is_friend(owner.echo):
-        hint = "Move it away; the echo friend lives there."
-        raise errors.ProfileError(f"{owner.echo.folder} is there already, and is no echo friend", hint=hint)
+        hint = "Move it away; the echo bot lives there."
+        raise errors.ProfileError(f"{owner.echo.folder} is there already, and is no echo bot", hint=hint)
     descriptor = os.open(owner.folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -100,12 +100,12 @@ def _befriend(context: Context) -> int:
             contact = _contact(ours, theirs) or _become_contacts(ours, theirs)
             if contact["state"] == "blocked":
                 hint = "`p2pchat echo --remove` deletes it, then `p2pchat echo` makes another one."
-                raise errors.NotNow("You blocked your echo friend", hint=hint)
+                raise errors.NotNow("You blocked your echo bot", hint=hint)
             _start(owner)
     if context.out.json:
         context.out.object({key: contact[key] for key in ("id", "name", "state")})
         return 0
-    context.out.line(f"{contact['name']} is {'a contact' if new else 'awake'} now.")
+    context.out.line(f"{contact['name']} is {'a contact' if new else 'running'} now.")
     whom = NAME if contact["name"] == NAME else contact["id"]
     context.out.note(f"Write to it: `p2pchat send {whom} hello`. It ends by itself when your node does.")
     return 0
@@ -172,7 +172,7 @@ def _start(owner: Profile) -> None:
     try:
         told = codec.decode(line)
     except codec.BadLine as exc:
-        raise errors.P2PChatError("The echo friend could not start", hint=f"{path} says why.") from exc
+        raise errors.P2PChatError("The echo bot could not start", hint=f"{path} says why.") from exc
     if "error" in told:
         raise codec.error_from(told["error"])
 
@@ -204,12 +204,12 @@ def _end(context: Context, remove: bool) -> int:
     if context.out.json:
         context.out.object({"stopped": stopped, "removed": remove and there})
     elif not there:
-        context.out.line("There is no echo friend.")
+        context.out.line("There is no echo bot.")
     elif remove:
-        context.out.line("The echo friend is gone.")
-        context.out.note("What you wrote to each other stays with you, and its name in your list.")
+        context.out.line("The echo bot is gone.")
+        context.out.note("Your chat with it stays, and so does its name in your list.")
     else:
-        context.out.line("The echo friend sleeps." if stopped else "The echo friend was asleep.")
+        context.out.line("The echo bot is stopped." if stopped else "The echo bot was not running.")
     return 0
 
 
@@ -237,22 +237,22 @@ def _stop(friend: Profile) -> bool:
     finally:
         os.close(process)
     if not ended:
-        raise errors.NodeError(f"The echo friend, process {pid}, does not end", hint=f"If it hangs: kill {pid}")
+        raise errors.NodeError(f"The echo bot, process {pid}, does not end", hint=f"If it hangs: kill {pid}")
     return True
 
 
 VERBS = (
     Verb(
         "echo",
-        "make or wake an echo friend: a program here that repeats what you write",
+        "make or start an echo bot: a program on this computer that repeats what you write",
         echo,
         opts=(
-            opt("--stop", action="store_true", help="let it sleep until the next `p2pchat echo`"),
-            opt("--remove", action="store_true", help="end it and delete its profile"),
-            opt("--wake", action="store_true", help="wake it where there is one, quietly"),
+            opt("--stop", action="store_true", help="stop it until the next `p2pchat echo`"),
+            opt("--remove", action="store_true", help="stop it and delete its profile"),
+            opt("--wake", action="store_true", help="start it if there is one, without any output"),
             opt("--serve", action="store_true", help=argparse.SUPPRESS),
             opt("--for-face", action="store_true", help=argparse.SUPPRESS),
         ),
-        notes="It is a profile beside yours, named as yours with .echo behind it. It ends by itself with your node.",
+        notes=("Its profile lies beside yours and has the same name with .echo appended. It ends when your node ends."),
     ),
 )

@@ -29,8 +29,8 @@ def invite(context: Context, args: Namespace) -> int:
     if result.get("notice"):
         out.note(result["notice"])
     if not out.json:
-        many = "as many people as get it" if args.reusable else "one person"
-        out.note(f"For {many}, until {short_date(result['expires_at'])}. Give it only to those you mean.")
+        many = "everybody who gets it" if args.reusable else "one person"
+        out.note(f"For {many}, until {short_date(result['expires_at'])}. Give it only to people you want as contacts.")
         if not foreground:
             out.note("The node keeps running in the background until then; `p2pchat node stop` ends it.")
     return 0
@@ -45,7 +45,7 @@ def _show_qr(context: Context, text: str) -> None:
 
 
 def add(context: Context, args: Namespace) -> int:
-    """Take an invite."""
+    """Run `p2pchat add`: use an invite that somebody gave."""
     text = _invite_text(args.invite)
     with context.client() as client:
         try:
@@ -58,7 +58,7 @@ def add(context: Context, args: Namespace) -> int:
     if context.out.json:
         context.out.object(result)
     elif result.get("anew"):
-        context.out.line(f"{result['name']} is in your list already, and was asked to begin anew: they have to accept.")
+        context.out.line(f"{result['name']} is in your list already and was asked to begin anew; they have to accept.")
     elif result["state"] == "contact":
         context.out.line(f"{result['name']} is a contact now.")
     else:
@@ -71,7 +71,7 @@ def _invite_text(given: str) -> str:
         given = sys.stdin.read(_MAX_INVITE)
     text = "".join(given.split())
     if not text:
-        raise errors.BadInvite("There is no invite")
+        raise errors.BadInvite("No invite was given")
     return text
 
 
@@ -81,21 +81,32 @@ VERBS = (
         "make an invite for a friend",
         invite,
         opts=(
-            opt("--reusable", action="store_true", help="for many people; you are asked about each"),
-            opt("--ask", action="store_true", help="ask before whoever uses it becomes a contact"),
-            opt("--expires", type=duration, default=604_800.0, metavar="TIME", help="such as 12h or 7d (the default)"),
-            opt("--hide-address", action="store_true", help="who uses it never learns this node's network address"),
-            opt("--qr", action="store_true", help="show it as a QR code too"),
+            opt("--reusable", action="store_true", help="for many people; you are asked about each of them"),
+            opt("--ask", action="store_true", help="ask you before the person who uses it becomes a contact"),
+            opt(
+                "--expires",
+                type=duration,
+                default=604_800.0,
+                metavar="TIME",
+                help="how long it can be used, such as 12h (7d)",
+            ),
+            opt("--hide-address", action="store_true", help="whoever uses it never learns this node's network address"),
+            opt("--qr", action="store_true", help="also show it as a QR code"),
         ),
     ),
     Verb(
         "add",
-        "take a friend's invite",
+        "use a friend's invite",
         add,
         (Arg("INVITE", "the text of the invite, or - to read it from stdin"),),
         (
             opt("--name", metavar="ALIAS", help="what to call them"),
-            opt("--wait", choices=("sent", "accepted"), default="sent", help="until they have it, or accepted it"),
+            opt(
+                "--wait",
+                choices=("sent", "accepted"),
+                default="sent",
+                help="wait until they have it, or until they accept it",
+            ),
             opt("--timeout", type=duration, default=30.0, metavar="TIME", help="how long to wait (30s)"),
             opt("--hide-address", action="store_true", help="they never learn this node's network address"),
         ),

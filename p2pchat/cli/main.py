@@ -68,12 +68,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             _traceback()
         _forget_output()
         what = f"{_file_of(exc)} cannot be read or written: {exc.strerror or type(exc).__name__}"
-        out.error(errors.P2PChatError(what, hint="Look at its permissions, and at the room on its disk."))
+        out.error(errors.P2PChatError(what, hint="Check its permissions and the free space on its disk."))
         return 1
     except Exception as exc:  # noqa: BLE001 - the border: a fault of ours is one line too
         if verbose:
             _traceback()
-        hint = "This is a fault in p2pchat; the same with -vv shows where."
+        hint = "This is a bug in p2pchat; run the same command with -vv to see where."
         out.error(errors.P2PChatError(f"{type(exc).__name__}: {exc}", hint=hint))
         return 1
 
@@ -102,12 +102,15 @@ def _screen(context: Context) -> int:
     """Without a verb: the screen. Raises UsageError where there is no terminal to show it on."""
     if context.out.json or not (sys.stdin.isatty() and sys.stdout.isatty()):
         names = " ".join(MODULES)
-        hint = f"Elsewhere there are the verbs: {names} (`p2pchat --help`)."
+        hint = f"Without one, use a verb: {names} (`p2pchat --help`)."
         raise errors.UsageError("The screen needs a terminal to be shown on", hint=hint)
     from p2pchat.cli.context import STDIN
 
     if context.config.passphrase_file == STDIN:
-        raise errors.UsageError("With the screen, stdin is the keyboard", hint="Name a file for the passphrase.")
+        raise errors.UsageError(
+            "The screen reads the keyboard from stdin, so the passphrase cannot come from there",
+            hint="Put the passphrase into a file and name the file.",
+        )
     from p2pchat.tui import launch
 
     return launch.run(context.profile, context.given_passphrase())
@@ -126,7 +129,7 @@ def _help() -> str:
     lines = [
         "p2pchat: private messages between peers, in a terminal",
         "",
-        "usage: p2pchat            the screen",
+        "usage: p2pchat            opens the screen",
         "       p2pchat VERB [options]",
     ]
     size = max(map(len, MODULES))
@@ -138,7 +141,7 @@ def _help() -> str:
         flags = ", ".join(option.flags)
         metavar = option.settings.get("metavar")
         lines.append(f"  {flags + (' ' + metavar if metavar else ''):<20}  {option.settings['help']}")
-    lines += ["", "`p2pchat VERB --help` says more. The protocol has had no independent review."]
+    lines += ["", "`p2pchat VERB --help` explains a verb. The protocol has had no independent review."]
     return "\n".join(lines)
 
 

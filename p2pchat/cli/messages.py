@@ -25,7 +25,7 @@ _ORDER = ("saved", "stored", "delivered", "read")
 
 
 def send(context: Context, args: Namespace) -> int:
-    """Send a text."""
+    """Run `p2pchat send`: send a text and print its id."""
     if args.text is None and context.config.passphrase_file == STDIN:
         raise errors.UsageError("Text and passphrase cannot both come from stdin", hint="Give the text as an argument.")
     text = _checked(_from_stdin(context) if args.text is None else args.text)
@@ -66,7 +66,7 @@ def _checked(text: str) -> str:
     if size > MAX_TEXT:
         raise errors.TextTooLong()
     if not text.strip():
-        raise errors.UsageError("There is nothing to send but white space" if text else "There is no text to send")
+        raise errors.UsageError("The text is only white space" if text else "There is no text to send")
     return text
 
 
@@ -98,7 +98,7 @@ def tail(context: Context, args: Namespace) -> int:
                 tailing.follow(client)
                 return 0
             except (errors.NodeGone, errors.NodeSilent):
-                context.out.note("The node ended. Waiting until it is back; nothing that comes meanwhile is missed.")
+                context.out.note("The node ended. Waiting until it is back; no message is missed meanwhile.")
         client = _reconnected(context)
 
 
@@ -195,7 +195,7 @@ def _chat_id(client: Client, name: str) -> str:
         raise errors.NoSuchContact(f"There is no contact {name}")
     if len(found) > 1:
         candidates = [f"{each['name']} ({each['id']})" for each in found]
-        raise errors.AmbiguousName(f"{name} means more than one", candidates=candidates)
+        raise errors.AmbiguousName(f"{name} matches more than one", candidates=candidates)
     return str(found[0]["id"])
 
 
@@ -310,30 +310,30 @@ def why(context: Context, args: Namespace) -> int:
 
 
 VERBS = (
-    Verb("chats", "list the chats, newest first, with what is unread", chats),
+    Verb("chats", "list the chats, newest first, with unread counts", chats),
     Verb(
         "send",
         "send a message",
         send,
-        (_CHAT, Arg("TEXT", "the text; without it stdin is sent", required=False)),
+        (_CHAT, Arg("TEXT", "the text; omit it to send what stdin holds", required=False)),
         (
             opt("--wait", choices=_ORDER, default="saved", help="the state to wait for (saved)"),
             opt("--timeout", type=duration, default=30.0, metavar="TIME", help="how long to wait (30s)"),
         ),
-        "Prints the message's id.  Put -- before a text that begins with a dash.",
+        "It prints the message's id. Put -- before a text that begins with a dash.",
     ),
     Verb(
         "tail",
-        "show messages as they come",
+        "show messages as they arrive",
         tail,
         (Arg("CHAT", "only this chat", required=False),),
         (
-            opt("--since", "--after", metavar="ID", help="begin with what came after this message"),
-            opt("--theirs", action="store_true", help="only messages of others, none of your own"),
-            opt("--count", type=count, metavar="N", help="end after so many messages"),
-            opt("--events", action="store_true", help="show what else happens too: states, contacts, requests"),
+            opt("--since", "--after", metavar="ID", help="begin with what arrived after this message"),
+            opt("--theirs", action="store_true", help="only messages from others, none of your own"),
+            opt("--count", type=count, metavar="N", help="end after this many messages"),
+            opt("--events", action="store_true", help="also show other events: states, contacts, requests"),
         ),
-        "Goes on when the node is restarted or replaced, after the last message it showed.",
+        "When the node is restarted or replaced, it continues after the last message it showed.",
     ),
     Verb(
         "log",
@@ -341,16 +341,19 @@ VERBS = (
         log,
         (_CHAT,),
         (
-            opt("--limit", type=count, default=50, metavar="N", help="how many (50)"),
-            opt("--search", metavar="WORDS", help="only messages with all these words"),
+            opt("--limit", type=count, default=50, metavar="N", help="the number of messages (50)"),
+            opt("--search", metavar="WORDS", help="only messages that contain all these words"),
         ),
     ),
     Verb(
         "read",
-        "note that a chat was read; the contact is told, unless that is off",
+        "mark a chat as read; the contact is told unless read receipts are off",
         read,
-        (_CHAT, Arg("UPTO", "the last message read, its id or a unique prefix of it; without it all", required=False)),
+        (
+            _CHAT,
+            Arg("UPTO", "the last message you read: its id or a unique prefix of it; omit it for all", required=False),
+        ),
     ),
-    Verb("delete", "delete a message, here only", delete, (_MESSAGE,)),
-    Verb("why", "say why a message is not delivered yet, and what happens next", why, (_MESSAGE,)),
+    Verb("delete", "delete a message, on this device only", delete, (_MESSAGE,)),
+    Verb("why", "explain why a message is not delivered yet and what happens next", why, (_MESSAGE,)),
 )

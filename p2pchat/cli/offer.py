@@ -24,9 +24,12 @@ def offer(context: Context, args: Namespace) -> int:
 VERBS = (
     Verb(
         "offer",
-        "be a small relay for your contacts, or not",
+        "turn the small relay for your contacts on or off",
         offer,
-        (Arg("ANSWER", "yes or no; without it, what was said", required=False, choices=("yes", "no")),),
-        notes="Contacts then leave messages here for who is away, and meet here when they cannot reach each other.",
+        (Arg("ANSWER", "yes or no; omit it to show the current setting", required=False, choices=("yes", "no")),),
+        notes=(
+            "Contacts can then leave messages here for anyone who is offline, and connect through this node when "
+            "they cannot\nreach each other directly."
+        ),
     ),
 )

@@ -57,11 +57,11 @@ class Verb(NamedTuple):
 
 
 GLOBAL = (
-    opt("--profile", metavar="DIR", help="the profile's folder (or P2PCHAT_PROFILE; default: your data folder)"),
-    opt("--json", action="store_true", help="machine output on stdout, one JSON object a line"),
+    opt("--profile", metavar="DIR", help="the profile folder (or P2PCHAT_PROFILE; default: in your data folder)"),
+    opt("--json", action="store_true", help="machine-readable output on stdout, one JSON object per line"),
     opt("--passphrase-file", metavar="F", help="read the passphrase from this file (- is stdin)"),
-    opt("-v", "--verbose", action="count", default=0, help="say more; -vv shows tracebacks"),
-    opt("--version", action="store_true", help="the version, and what to know about it"),
+    opt("-v", "--verbose", action="count", default=0, help="print more detail; -vv prints tracebacks"),
+    opt("--version", action="store_true", help="print the version"),
     opt("-h", "--help", action="store_true", help="this help"),
 )
 
@@ -178,7 +178,7 @@ def _split(parser: _Parser, verb: Verb | None, words: Sequence[str]) -> tuple[li
         elif takes_value.get(word):
             value = next(left, None)
             if value is None or value in takes_value or (value.startswith("--") and " " not in value):
-                parser.error(f"{word} is without its value")
+                parser.error(f"{word} needs a value")
             given.append(f"{word}={value}")
         elif word in takes_value or re.fullmatch("-v+", word) or (equals and takes_value.get(flag)):
             given.append(word)

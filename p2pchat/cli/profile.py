@@ -14,7 +14,7 @@ from p2pchat.cli.output import cell
 
 
 def init(context: Context, args: Namespace) -> int:
-    """Make a profile."""
+    """Run `p2pchat init`: make a profile."""
     try:
         return _init(context, args)
     except errors.P2PChatError as exc:
@@ -37,10 +37,10 @@ def _init(context: Context, args: Namespace) -> int:
         return 0
     context.out.line(f"Made the profile of {result['name']} in {profile.folder}")
     if result["name"] != args.name:
-        context.out.note("Signs that are not shown were left out of the name; `p2pchat name` changes it.")
+        context.out.note("Invisible characters were left out of the name; `p2pchat name` changes it.")
     if passphrase is None:
         context.out.note(
-            "It has no passphrase: whoever reads the folder reads the messages. `p2pchat passphrase` sets one."
+            "It has no passphrase: anyone who can read the folder can read the messages. `p2pchat passphrase` sets one."
         )
     else:
         context.out.note("Nobody can recover the passphrase for you.")
@@ -52,13 +52,13 @@ def _new_passphrase(context: Context, none: bool, prompt: str) -> str | None:
     given = context.config.passphrase_file
     if none:
         if given is not None:
-            raise errors.UsageError("--passphrase-file and --no-passphrase cannot both be meant")
+            raise errors.UsageError("--passphrase-file and --no-passphrase cannot be used together")
         return None
     if given is not None:
         return read_passphrase(given)
     if not sys.stdin.isatty():
         raise errors.UsageError(
-            "No passphrase was given", hint="Say --passphrase-file F (- is stdin) or --no-passphrase."
+            "No passphrase was given", hint="Give --passphrase-file F (- is stdin) or --no-passphrase."
         )
     return ask_new(prompt)
 
@@ -72,7 +72,7 @@ def name(context: Context, args: Namespace) -> int:
         return 0
     context.out.line(result["name"])
     if args.name is not None:
-        context.out.note("Your contacts are told. Whoever gave you a name of their own keeps that.")
+        context.out.note("Your contacts are told. Those who gave you a name of their own keep it.")
     return 0
 
 
@@ -111,7 +111,8 @@ def unlock(context: Context, _args: Namespace) -> int:
     context.out.line("Unlocked.")
     if not status.get("foreground"):
         context.out.note(
-            "The node ends 30 s after its last use, if nothing keeps it; `p2pchat node` runs one that stays."
+            "The node ends 30 s after its last use unless something keeps it running; `p2pchat node` runs one "
+            "that stays."
         )
     return 0
 
@@ -131,7 +132,7 @@ def lock(context: Context, _args: Namespace) -> int:
 def passphrase(context: Context, args: Namespace) -> int:
     """Change the passphrase, set one, or take it away."""
     if args.new_passphrase_file is not None and args.no_passphrase:
-        raise errors.UsageError("--new-passphrase-file and --no-passphrase cannot both be meant")
+        raise errors.UsageError("--new-passphrase-file and --no-passphrase cannot be used together")
     if args.new_passphrase_file == STDIN == context.config.passphrase_file:
         raise errors.UsageError("Both passphrases cannot come from stdin", hint="Put one of them into a file.")
     given = None
@@ -147,13 +148,13 @@ def passphrase(context: Context, args: Namespace) -> int:
         elif sys.stdin.isatty():
             new = ask_new("New passphrase: ")
         else:
-            hint = "Say --new-passphrase-file F (- is stdin) or --no-passphrase."
+            hint = "Give --new-passphrase-file F (- is stdin) or --no-passphrase."
             raise errors.UsageError("No new passphrase was given", hint=hint)
         client.call("passphrase", new=new)
     if context.out.json:
         context.out.object({"passphrase": new is not None})
     else:
-        context.out.line("The passphrase was taken away." if new is None else "The passphrase was changed.")
+        context.out.line("The passphrase was removed." if new is None else "The passphrase was changed.")
     return 0
 
 
@@ -164,25 +165,28 @@ VERBS = (
         init,
         opts=(
             opt("--name", required=True, help="your name, as contacts will see it"),
-            opt("--no-passphrase", action="store_true", help="protect it by file permissions only"),
+            opt("--no-passphrase", action="store_true", help="protect the profile by file permissions only"),
             opt("--for-face", action="store_true", help=argparse.SUPPRESS),
         ),
-        notes="Asks for a passphrase at a terminal; else say --passphrase-file F or --no-passphrase.",
+        notes="It asks for a passphrase on a terminal. Elsewhere, give --passphrase-file F or --no-passphrase.",
     ),
     Verb(
         "name",
-        "say or change your own name, as contacts see it",
+        "show or change your own name, as contacts see it",
         name,
-        (Arg("NAME", "the new name; without it the name is said", required=False),),
+        (Arg("NAME", "the new name; omit it to show the current one", required=False),),
     ),
     Verb(
         "settings",
-        "say what was decided, or change it",
+        "show or change the profile's settings",
         settings,
         (
             Arg(
                 "KEY",
-                "keep_receiving: the node goes on when nothing uses it; read_receipts: contacts learn what was read",
+                (
+                    "keep_receiving: the node keeps running when nothing uses it; read_receipts: contacts are told "
+                    "what you read"
+                ),
                 required=False,
                 choices=("keep_receiving", "read_receipts"),
             ),
@@ -190,15 +194,15 @@ VERBS = (
         ),
     ),
     Verb("unlock", "open a locked profile", unlock),
-    Verb("lock", "forget the keys: the process that holds them ends", lock),
+    Verb("lock", "forget the keys by ending the process that holds them", lock),
     Verb(
         "passphrase",
-        "change the passphrase, set one, or take it away",
+        "change, set or remove the passphrase",
         passphrase,
         opts=(
             opt("--new-passphrase-file", metavar="F", help="read the new one from this file (- is stdin)"),
             opt("--no-passphrase", action="store_true", help="take it away"),
         ),
-        notes="--passphrase-file is the one it has now; where it has none, the new one.",
+        notes="--passphrase-file gives the current passphrase, or the new one if the profile has none.",
     ),
 )

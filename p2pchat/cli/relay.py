@@ -42,10 +42,10 @@ def _announce(context: Context, event: dict[str, Any]) -> None:
     if not lines:
         return
     out.aside("")
-    out.aside("Whoever wants to use this relay says:")
+    out.aside("To use this relay, run:")
     out.aside(f"  p2pchat relays add {lines[0]}")
     if not event["public"]:
-        out.aside("Only machines near this one can dial that address. For all others: give a public one as `announce`.")
+        out.aside("Only machines near this one can dial that address. For all others, set a public one as `announce`.")
     if out.stdout.isatty():
         out.stdout.write(qr(lines[0], out.colour_out) + "\n")
         out.stdout.flush()
@@ -60,16 +60,16 @@ def _status(context: Context, status: dict[str, Any]) -> None:
     out.line(f"{well}, process {status['pid']}, version {status['version']}, up {status['seconds'] // 60} min")
     held = f"{status['blobs']} blobs in {status['queues']} queues, {status['bytes'] / 1e6:.1f} MB"
     out.line(f"{held} of {status['most_bytes'] / 1e6:.0f} MB")
-    out.line(f"{status['connections']} connections, {status['clients']} clients, who watch {status['watched']} queues")
-    reach = f"{status['reservations']} can be reached by way of it, {status['circuits']} circuits"
-    out.line(f"{reach}; {status['circuit_bytes'] / 1e6:.1f} MB passed on in {status['circuits_joined']}")
+    out.line(f"{status['connections']} connections, {status['clients']} clients that watch {status['watched']} queues")
+    reach = f"{status['reservations']} clients reachable through it, {status['circuits']} circuits"
+    out.line(f"{reach}; {status['circuit_bytes'] / 1e6:.1f} MB relayed in {status['circuits_joined']} so far")
     out.line(f"since its start {status['deposits']} deposits, {_turned_away(status['refused'])}")
     out.line(f"and {status['reserved']} reservations; of these and circuits {_turned_away(status['circuits_refused'])}")
     if status["clock_held"]:
         step = f"its clock has jumped by {status['clock_step_hours']:+d} hours, and nothing is deleted by it"
-        out.line(f"{step} until it has run evenly for a day; if it is right: restart with --trust-clock")
+        out.line(f"{step} until it has run evenly for a day; if it is right, restart with --trust-clock")
     if status["websocket"] != "/":
-        out.line(f"WebSocket at {status['websocket']} only, a web server without pages everywhere else")
+        out.line(f"WebSocket only at {status['websocket']}; every other path looks like a web server without pages")
     for line in status["lines"]:
         out.line(line)
 
@@ -82,20 +82,20 @@ def _turned_away(by_reason: dict[str, int]) -> str:
 VERBS = (
     Verb(
         "relay",
-        "run a relay for others; or `relay status`",
+        "run a relay for others, or show its state with `relay status`",
         relay,
-        (Arg("ACTION", "status; without it the relay runs", required=False, choices=("status",)),),
+        (Arg("ACTION", "status; omit it to run the relay", required=False, choices=("status",)),),
         (
             opt(
                 "--listen", action="append", metavar="MULTIADDR", help="where to listen (port 4001 on every interface)"
             ),
-            opt("--data", metavar="DIR", help="the folder of its key and its store"),
+            opt("--data", metavar="DIR", help="the folder for its key and its store"),
             opt("--config", metavar="FILE", help="a TOML file with its settings (or P2PCHAT_RELAY_CONFIG)"),
-            opt("--metrics", metavar="HOST:PORT", help="serve Prometheus metrics and /healthz there; off unless given"),
-            opt("--trust-clock", action="store_true", help="this machine's clock is right, though it has jumped"),
-            opt("--print-config", action="store_true", help="print an example of that file, with every setting"),
+            opt("--metrics", metavar="HOST:PORT", help="serve Prometheus metrics and /healthz here (default: off)"),
+            opt("--trust-clock", action="store_true", help="trust this machine's clock although it has jumped"),
+            opt("--print-config", action="store_true", help="print an example of this file with every setting"),
         ),
-        "Prints `ready`, its addresses and what to give to friends; SIGTERM and SIGINT end it when all is answered; "
-        "SIGHUP reads the token and the limits again.",
+        "It prints `ready`, its addresses and the line to give to friends. SIGTERM and SIGINT end it after "
+        "it has\nanswered what it took. SIGHUP makes it read the token and the limits again.",
     ),
 )

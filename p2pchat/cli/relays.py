@@ -16,7 +16,7 @@ _STYLES = {"connected": "green", "connecting": "yellow", "unreachable": "red", "
 def relays(context: Context, args: Namespace) -> int:
     """List the relays, after one was added or removed."""
     if args.action is not None and args.address is None:
-        hint = "`p2pchat relays` lists them; whoever runs one says what to add."
+        hint = "`p2pchat relays` lists them; whoever runs a relay can give you its address."
         raise errors.UsageError(f"Which relay is to be {_DONE[args.action]}?", hint=hint)
     if args.replace and args.action != "add":
         raise errors.UsageError("--replace is for `relays add`")
@@ -28,7 +28,7 @@ def relays(context: Context, args: Namespace) -> int:
             context.out.object(relay)
     else:
         if not found:
-            context.out.note("No relays: a message waits here until both are online. `p2pchat relays add` uses one.")
+            context.out.note("No relays: a message waits here until both are online. `p2pchat relays add` adds one.")
         context.out.table([_row(relay) for relay in found])
     for relay in found:
         if relay.get("added"):
@@ -39,7 +39,7 @@ def relays(context: Context, args: Namespace) -> int:
 def _judge(context: Context, relay: dict[str, Any]) -> None:
     """Say what became of the relay that was added. Raises Refused or NotReached."""
     kept = "it is kept in the list and tried again"
-    hint = f"`p2pchat relays remove {str(relay['address']).partition('#')[0]}` takes it away."
+    hint = f"`p2pchat relays remove {str(relay['address']).partition('#')[0]}` removes it."
     if relay["state"] == "refused":
         raise errors.Refused(f"The relay refused: {relay['problem']}; {kept}", hint=hint)
     if not relay["used"]:
@@ -63,18 +63,19 @@ def _row(relay: dict[str, Any]) -> list[Cell]:
 VERBS = (
     Verb(
         "relays",
-        "list the relays that keep messages for you; or add or remove one",
+        "list the relays that store messages for you, or add or remove one",
         relays,
         (
-            Arg("ACTION", "add or remove; without it they are listed", required=False, choices=("add", "remove")),
+            Arg("ACTION", "add or remove; omit it to list them", required=False, choices=("add", "remove")),
             Arg(
                 "ADDRESS",
-                "where it is, /…/p2p/<peer id>; with #TOKEN where it wants one; or a contact who offers to be one",
+                "its address, /…/p2p/<peer id>, with #TOKEN if it asks for one; or a contact who offers to be a relay",
                 required=False,
             ),
         ),
-        (opt("--replace", action="store_true", help="put the address and token in the place of those in the list"),),
-        "Exits with 3 if the relay that was added is not reached, with 5 if it refuses.\n"
-        "Two relays are used at a time, so that the loss of one loses nothing; more are kept in reserve.",
+        (opt("--replace", action="store_true", help="replace the address and token in the list"),),
+        "The exit code is 3 if the added relay is not reached, and 5 if it refuses.\nTwo relays are used at "
+        "a time. Each holds every message, so you lose nothing if one disappears.\nFurther relays are kept "
+        "in reserve.",
     ),
 )

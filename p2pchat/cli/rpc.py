@@ -97,4 +97,4 @@ class _Proxy:
             return self._ended and self._unanswered <= 0
 
 
-VERBS = (Verb("rpc", "the JSON-RPC API on stdin and stdout, for bots", rpc),)
+VERBS = (Verb("rpc", "serve the JSON-RPC API on stdin and stdout, for bots", rpc),)

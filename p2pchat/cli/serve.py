@@ -292,16 +292,21 @@ def relay_example() -> str:
 VERBS = (
     Verb(
         "node",
-        "run this profile's node in the foreground; or `node status`, `node stop`",
+        "run this profile's node in the foreground, or `node status`, `node stop`",
         node,
-        (Arg("ACTION", "status or stop; without it the node runs", required=False, choices=("status", "stop")),),
+        (Arg("ACTION", "status or stop; omit it to run the node", required=False, choices=("status", "stop")),),
         (
             opt(
                 "--listen", action="append", metavar="MULTIADDR", help="where to listen, such as /ip4/0.0.0.0/tcp/4001"
             ),
-            opt("--relay", action="append", metavar="MULTIADDR", help="a relay to use in this run, besides those kept"),
+            opt(
+                "--relay",
+                action="append",
+                metavar="MULTIADDR",
+                help="a relay to use for this run only, besides the stored ones",
+            ),
             opt("--detached", action="store_true", help=argparse.SUPPRESS),
         ),
-        "Prints `ready` and its addresses once it works; SIGTERM and SIGINT end it.",
+        "It prints `ready` and its addresses once it works. SIGTERM and SIGINT end it.",
     ),
 )

@@ -1,0 +1,12 @@
+"""The protocol without input or output: bytes in, values out, and the other way round.
+
+primitives   the only importer of the cryptographic libraries
+codec        strict canonical msgpack            identity     keys of a person and their devices, safety numbers
+prekeys      keys for first messages             invite       the text that one person gives to another
+handshake    how a session begins                ratchet      keys of one message after another
+session      the life of sessions of a pair      envelope     the padded, sealed form of everything
+content      what an envelope holds              contents/    one module for each kind of content
+delivery     states of a message                 frames       messages on a link
+mailbox      messages between client and relay   relays       addresses of relays
+names, text  what people may write               safety_words the eight words of a handshake
+"""

@@ -94,7 +94,7 @@ def exactly(wanted: int) -> Shape:
 
 
 def binary(size: int) -> Shape:
-    """Exactly `size` bytes."""
+    """Return a check that a value is a byte string of exactly `size` bytes."""
 
     def check(value: Any) -> bytes:
         if not isinstance(value, bytes) or len(value) != size:
@@ -127,7 +127,7 @@ def text(most_bytes: int) -> Shape:
 
 
 def boolean(value: Any) -> bool:
-    """True or false."""
+    """Check that a value is true or false. Raises CannotOpen."""
     if not isinstance(value, bool):
         raise CannotOpen
     return value

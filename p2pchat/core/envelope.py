@@ -10,16 +10,16 @@ from p2pchat.core import primitives as prim
 from p2pchat.errors import CannotOpen
 
 BUCKETS = (4096, 16384, 65536)
-ID = 16
+ID_BYTES = 16
 HEADER_PLAIN = 2350
-HEADER = prim.NONCE + HEADER_PLAIN + prim.TAG
-OVERHEAD = HEADER + prim.NONCE + prim.TAG
+HEADER_BYTES = prim.NONCE_BYTES + HEADER_PLAIN + prim.TAG_BYTES
+OVERHEAD = HEADER_BYTES + prim.NONCE_BYTES + prim.TAG_BYTES
 MAX_CONTENT = BUCKETS[-1] - OVERHEAD - 1
 
 
 def envelope_id(envelope: bytes) -> bytes:
     """The 16 bytes by which acks and refusals name an envelope."""
-    return prim.blake2b(envelope, b"p2pchat1 env")[:ID]
+    return prim.blake2b(envelope, b"p2pchat1 env")[:ID_BYTES]
 
 
 def padded(content: bytes) -> bytes:
@@ -29,7 +29,7 @@ def padded(content: bytes) -> bytes:
 
 def seal_blob(key: bytes, data: bytes, random: prim.Random) -> bytes:
     """A whole bucket under one key: nonce || XChaCha20-Poly1305(padded data); for invites and renewals."""
-    return prim.seal(key, _to_bucket(data, prim.NONCE + prim.TAG), b"", random(prim.NONCE))
+    return prim.seal(key, _to_bucket(data, prim.NONCE_BYTES + prim.TAG_BYTES), b"", random(prim.NONCE_BYTES))
 
 
 def open_blob(key: bytes, blob: bytes) -> bytes:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Container, Iterable, Mapping
 from typing import NamedTuple
 
-from p2pchat.core.envelope import BUCKETS, ID
+from p2pchat.core.envelope import BUCKETS, ID_BYTES
 from p2pchat.errors import CannotOpen
 
 HELLO, ENVELOPE, ACKS, REFUSED, PING, PONG, RENEW, BUNDLE, INITIAL, GONE, REQUEST, FULL = range(12)
@@ -25,8 +25,8 @@ Sizes = Mapping[int, Container[int]]
 BETWEEN_NODES: Sizes = {
     HELLO: frozenset({16}),
     ENVELOPE: frozenset(BUCKETS),
-    ACKS: frozenset(range(ID, ID * MAX_ACKS + 1, ID)),
-    REFUSED: frozenset({ID}),
+    ACKS: frozenset(range(ID_BYTES, ID_BYTES * MAX_ACKS + 1, ID_BYTES)),
+    REFUSED: frozenset({ID_BYTES}),
     PING: frozenset({0}),
     PONG: frozenset({0}),
     RENEW: frozenset({0}),
@@ -90,4 +90,4 @@ def acks(ids: Iterable[bytes]) -> list[Frame]:
 
 def acked_ids(frame: Frame) -> list[bytes]:
     """The ids in an ack frame."""
-    return [frame.body[start : start + ID] for start in range(0, len(frame.body), ID)]
+    return [frame.body[start : start + ID_BYTES] for start in range(0, len(frame.body), ID_BYTES)]

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from p2pchat.core import primitives as prim
 from p2pchat.core import ratchet
 from p2pchat.core.codec import U8, U32, array, binary, binary_upto, decode, encode, exactly, maybe, uint
-from p2pchat.core.envelope import BUCKETS, HEADER
+from p2pchat.core.envelope import BUCKETS, HEADER_BYTES
 from p2pchat.core.identity import DEVICE_ID, Device, verify_device
 from p2pchat.core.prekeys import Bundle, PrekeySet, bundle_digest
 from p2pchat.core.session import Session
 from p2pchat.errors import CannotOpen
 
-_KEY = binary(prim.KEY)
+_KEY = binary(prim.KEY_BYTES)
 _INITIAL = array(
     exactly(1),
     exactly(prim.SUITE),
@@ -35,8 +35,8 @@ _INITIAL = array(
     uint(U32),
     maybe(uint(U32)),
     maybe(uint(U32)),
-    binary(HEADER),
-    binary_upto(BUCKETS[-1], least=prim.NONCE + prim.TAG),
+    binary(HEADER_BYTES),
+    binary_upto(BUCKETS[-1], least=prim.NONCE_BYTES + prim.TAG_BYTES),
 )
 
 
@@ -65,7 +65,7 @@ def initiate(me: Device, bundle: Bundle, content: bytes, now: int, entropy: prim
     """
     if bundle.not_after * 1000 <= now or bundle.identity == me.identity or bundle.device == me.device:
         raise CannotOpen
-    ephemeral = entropy.random(prim.KEY)
+    ephemeral = entropy.random(prim.KEY_BYTES)
     public = prim.x25519_public(ephemeral)
     ciphertext, shared = entropy.encapsulate(bundle.kpk if bundle.okpk is None else bundle.okpk[1])
     secrets = [
@@ -95,8 +95,8 @@ def initiate(me: Device, bundle: Bundle, content: bytes, now: int, entropy: prim
             bundle.kpk_id,
             opk_id,
             okpk_id,
-            sealed[:HEADER],
-            sealed[HEADER:],
+            sealed[:HEADER_BYTES],
+            sealed[HEADER_BYTES:],
         ]
     )
     return Session(th, True, keys.pair_root, keys.sas, state, confirmed=False), message

@@ -42,8 +42,8 @@ class Device:
 
     @staticmethod
     def fresh(random: prim.Random) -> Device:
-        """A new person."""
-        return Device.from_seeds(random(prim.KEY), random(prim.KEY))
+        """Return a device with new random keys: a new person."""
+        return Device.from_seeds(random(prim.KEY_BYTES), random(prim.KEY_BYTES))
 
 
 def verify_device(identity: bytes, device_id: int, device: bytes, certificate: bytes) -> None:

@@ -25,7 +25,7 @@ ROLE_NODE, ROLE_RELAY = 0, 1
 MAX_WAYS = 3
 MAX_ADDRESS = 128
 MAX_INVITE = 1024
-TAG = 16
+TAG_BYTES = 16
 _CHECK = 4
 
 
@@ -78,9 +78,9 @@ def encode_invite(invite: Invite) -> bytes:
     return unchecked + _check(unchecked)
 
 
-_NODE_WAY = array(binary(prim.KEY), binary_upto(MAX_ADDRESS, least=1), uint(U8))
+_NODE_WAY = array(binary(prim.KEY_BYTES), binary_upto(MAX_ADDRESS, least=1), uint(U8))
 _RELAY_WAY = array(
-    binary(prim.KEY), binary_upto(MAX_ADDRESS, least=1), exactly(ROLE_RELAY), binary_upto(MAX_TOKEN, least=1)
+    binary(prim.KEY_BYTES), binary_upto(MAX_ADDRESS, least=1), exactly(ROLE_RELAY), binary_upto(MAX_TOKEN, least=1)
 )
 
 
@@ -92,14 +92,14 @@ def _way(value: Any) -> InviteWay:
 _FIELDS = (
     exactly(1),
     uint(REUSABLE),
-    binary(prim.KEY),
+    binary(prim.KEY_BYTES),
     binary_upto(32, least=16),
     uint(U32),
     listing(_way, MAX_WAYS),
     maybe(text(32)),
 )
 _SHAPE = array(*_FIELDS, binary(_CHECK))
-_SHAPE_WITH_BOX = array(*_FIELDS, binary(prim.KEY), binary(_CHECK))
+_SHAPE_WITH_BOX = array(*_FIELDS, binary(prim.KEY_BYTES), binary(_CHECK))
 
 
 def decode_invite(data: bytes) -> Invite:
@@ -146,12 +146,12 @@ def read_invite(written: str) -> tuple[Invite, bytes]:
 
 def blob_key(secret: bytes) -> bytes:
     """Seals the bundle and the first message of the joining dialogue."""
-    return prim.hkdf(secret, "inv key", prim.KEY)
+    return prim.hkdf(secret, "inv key", prim.KEY_BYTES)
 
 
 def hello_key(secret: bytes) -> bytes:
     """Proves to the other end of a stream that one holds the invite."""
-    return prim.hkdf(secret, "inv hello", prim.KEY)
+    return prim.hkdf(secret, "inv hello", prim.KEY_BYTES)
 
 
 def invite_mark(hello: bytes) -> bytes:
@@ -164,7 +164,7 @@ def invite_mark(hello: bytes) -> bytes:
 def join_tag(key: bytes, role: str, peer: bytes, other_peer: bytes) -> bytes:
     """16 bytes for one stream; `role` is "join" for the one who was invited, "offer" for the inviter."""
     ends = b"".join(sorted((peer, other_peer)))
-    return prim.hmac_sha256(key, role.encode("ascii") + ends)[:TAG]
+    return prim.hmac_sha256(key, role.encode("ascii") + ends)[:TAG_BYTES]
 
 
 def invite_id(encoded: bytes) -> bytes:

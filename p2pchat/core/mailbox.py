@@ -39,8 +39,8 @@ _DELETE = struct.Struct(">IHQ")
 _LABELS = {TO_PUT: "mailbox put", TO_FETCH: "mailbox fetch"}
 _HELLO_SHAPE = array(
     exactly(1),
-    binary(prim.KEY),
-    binary(prim.KEY),
+    binary(prim.KEY_BYTES),
+    binary(prim.KEY_BYTES),
     uint(U8),
     uint(U16),
     uint(U32),
@@ -184,7 +184,7 @@ def make_stamp(relay: bytes, qid: bytes, blob: bytes, now: int, bits: int, first
 
 
 def find_stamp(relay: bytes, qid: bytes, blob: bytes, now: int, bits: int, numbers: Iterable[int]) -> int | None:
-    """The first of these numbers that is a stamp, if one is: for who wants to stop in between."""
+    """The first of these numbers that is a stamp, if one is: for callers that want to stop in between."""
     start = _stamped(relay, qid, blob, now // HOUR_MS)
     return next((number for number in numbers if _begins_with_zeros(start, number, bits)), None)
 
@@ -216,19 +216,19 @@ def invite_box(secret: bytes) -> bytes:
     """The fetch seed of the box in which an invite's bundle lies. The put key is the inviter's own: the invite names
     its public half, so that nobody who merely holds the invite can write there.
     """
-    return prim.hkdf(secret, "inv box", prim.KEY)
+    return prim.hkdf(secret, "inv box", prim.KEY_BYTES)
 
 
 def invite_put(secret: bytes) -> bytes:
     """The put seed of the queue that takes an invite's first message."""
-    return prim.hkdf(secret, "inv put", prim.KEY)
+    return prim.hkdf(secret, "inv put", prim.KEY_BYTES)
 
 
 # --- bodies --------------------------------------------------------------------------------------------------------
 
 
 def encode_hello(hello: Hello) -> bytes:
-    """Type 0."""
+    """Encode a HELLO, frame type 0."""
     return encode(
         [
             1,
@@ -254,7 +254,7 @@ def decode_hello(body: bytes) -> Hello:
 
 
 def encode_open(opening: Open) -> bytes:
-    """Type 2."""
+    """Encode an OPEN, frame type 2."""
     queue = opening.queue
     return _OPEN.pack(opening.handle, opening.role, queue.flags, queue.fetch, queue.put, opening.signature)
 
@@ -266,7 +266,7 @@ def decode_open(body: bytes) -> Open:
 
 
 def encode_opened(handle: int, code: int) -> bytes:
-    """Type 3."""
+    """Encode an OPENED, frame type 3."""
     return _OPENED.pack(handle, code)
 
 
@@ -278,7 +278,7 @@ def decode_opened(body: bytes) -> tuple[int, int]:
 
 
 def encode_put(put: Put) -> bytes:
-    """Type 4."""
+    """Encode a PUT, frame type 4."""
     return _PUT.pack(put.number, put.handle, put.hours, put.stamp) + put.blob
 
 
@@ -321,7 +321,7 @@ def decode_fetch(body: bytes) -> Fetch:
 
 
 def encode_blob(blob: Blob) -> bytes:
-    """Type 7."""
+    """Encode a BLOB, frame type 7."""
     return _BLOB.pack(blob.handle, blob.place) + blob.blob
 
 
@@ -334,7 +334,7 @@ def decode_blob(body: bytes) -> Blob:
 
 
 def encode_end(end: End) -> bytes:
-    """Type 8."""
+    """Encode an END, frame type 8."""
     return _END.pack(end.number, end.code, end.more)
 
 
@@ -348,7 +348,7 @@ def decode_end(body: bytes) -> End:
 
 
 def encode_delete(delete: Delete) -> bytes:
-    """Type 9."""
+    """Encode a DELETE, frame type 9."""
     return _DELETE.pack(delete.number, delete.handle, delete.upto)
 
 

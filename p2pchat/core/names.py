@@ -58,7 +58,7 @@ def web_path(relay_pass: bytes) -> str:
 
 
 def _relay_key(relay: bytes, token: bytes) -> bytes:
-    return prim.hkdf(token, "relay token", prim.KEY, context=relay)
+    return prim.hkdf(token, "relay token", prim.KEY_BYTES, context=relay)
 
 
 def _name(key: bytes, what: bytes) -> str:

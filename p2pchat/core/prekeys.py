@@ -81,8 +81,8 @@ def person_digest(identity: bytes, device: bytes) -> bytes:
 def make_set(me: Device, not_after: int, *, one_time: bool, random: prim.Random) -> PrekeySet:
     """Fresh prekeys whose bundle is valid until `not_after` (seconds since the epoch; the last is in 2106)."""
     number = int.from_bytes(random(4), "big")
-    spk, kpk = random(prim.KEY), prim.KemKey(random(prim.KEM_SEED))
-    opk = random(prim.KEY) if one_time else None
+    spk, kpk = random(prim.KEY_BYTES), prim.KemKey(random(prim.KEM_SEED))
+    opk = random(prim.KEY_BYTES) if one_time else None
     okpk = prim.KemKey(random(prim.KEM_SEED)) if one_time else None
     body = encode(
         [
@@ -106,7 +106,7 @@ def make_set(me: Device, not_after: int, *, one_time: bool, random: prim.Random)
     return PrekeySet(number, spk, kpk.seed, opk, None if okpk is None else okpk.seed, bundle)
 
 
-_KEY = binary(prim.KEY)
+_KEY = binary(prim.KEY_BYTES)
 _KEM = binary(prim.KEM_PUBLIC)
 _OUTER = array(binary_upto(MAX_BUNDLE), binary(prim.SIGNATURE))
 _BODY = array(

@@ -32,9 +32,9 @@ except ImportError as missing:  # cryptography before 47
     raise MissingPrimitive("The installed `cryptography` has no ML-KEM-768") from missing
 
 SUITE = 1
-KEY = 32
-NONCE = 24
-TAG = 16
+KEY_BYTES = 32
+NONCE_BYTES = 24
+TAG_BYTES = 16
 SIGNATURE = 64
 KEM_SEED = 64
 KEM_PUBLIC = 1184
@@ -69,7 +69,7 @@ class Entropy:
         self.ahead.append(keys)
 
     def _made(self) -> Keys:
-        private = self.random(KEY)
+        private = self.random(KEY_BYTES)
         return private, x25519_public(private), KemKey(self.random(KEM_SEED))
 
 
@@ -87,7 +87,7 @@ def blake2b(data: bytes, person: bytes, size: int = 32) -> bytes:
 
 
 def hmac_sha256(key: bytes, data: bytes) -> bytes:
-    """HMAC-SHA256, 32 bytes."""
+    """Return the 32 bytes of HMAC-SHA256 (RFC 2104) of `data` under `key`."""
     return hmac.digest(key, data, "sha256")
 
 
@@ -104,7 +104,9 @@ def sha512(data: bytes) -> bytes:
 
 def argon2id(passphrase: bytes, salt: bytes, ops: int, memory_bytes: int) -> bytes:
     """A 32-byte key from a passphrase (RFC 9106); `salt` is 16 bytes. Slow on purpose."""
-    return sodium.crypto_pwhash_alg(KEY, passphrase, salt, ops, memory_bytes, alg=sodium.crypto_pwhash_ALG_ARGON2ID13)
+    return sodium.crypto_pwhash_alg(
+        KEY_BYTES, passphrase, salt, ops, memory_bytes, alg=sodium.crypto_pwhash_ALG_ARGON2ID13
+    )
 
 
 def equal(one: bytes, other: bytes) -> bool:
@@ -122,10 +124,10 @@ def seal(key: bytes, plaintext: bytes, ad: bytes, nonce: bytes) -> bytes:
 
 def open_sealed(key: bytes, sealed: bytes, ad: bytes) -> bytes:
     """The plaintext of `seal`, or `CannotOpen`."""
-    if len(sealed) < NONCE + TAG:
+    if len(sealed) < NONCE_BYTES + TAG_BYTES:
         raise CannotOpen
     try:
-        return sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(sealed[NONCE:], ad, sealed[:NONCE], key)
+        return sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(sealed[NONCE_BYTES:], ad, sealed[:NONCE_BYTES], key)
     except CryptoError:
         raise CannotOpen from None
 
@@ -141,7 +143,7 @@ class CountingCipher:
         self._count = 0
 
     def encrypt(self, plaintext: bytes, ad: bytes = b"") -> bytes:
-        """Ciphertext and tag."""
+        """Encrypt one message and return its ciphertext followed by its tag."""
         self._count += 1
         return self._aead.encrypt(bytes(4) + (self._count - 1).to_bytes(8, "little"), plaintext, ad)
 
@@ -180,7 +182,7 @@ def x25519_public(private: bytes) -> bytes:
 
 def x25519(private: bytes, public: bytes) -> bytes:
     """The shared secret; a public key of small order (an all-zero result, RFC 7748 §6.1) raises `CannotOpen`."""
-    if len(private) != KEY or len(public) != KEY:  # the binding does not look, and would read past the end
+    if len(private) != KEY_BYTES or len(public) != KEY_BYTES:  # the binding does not look, and would read past the end
         raise CannotOpen
     try:
         return sodium.crypto_scalarmult(private, public)
@@ -207,7 +209,7 @@ def verify(public: bytes, label: str, data: bytes, signature: bytes) -> None:
 
     libsodium alone judges: other libraries accept small-order keys that it refuses, and two verdicts would split peers.
     """
-    if len(public) != KEY or len(signature) != SIGNATURE:
+    if len(public) != KEY_BYTES or len(signature) != SIGNATURE:
         raise CannotOpen
     try:
         sodium.crypto_sign_open(signature + _labelled(label, data), public)
@@ -217,7 +219,7 @@ def verify(public: bytes, label: str, data: bytes, signature: bytes) -> None:
 
 def verify_plain(public: bytes, data: bytes, signature: bytes) -> None:
     """The same for another protocol's signature, which is over `data` as it is: libp2p's, in its Noise handshake."""
-    if len(public) != KEY or len(signature) != SIGNATURE:
+    if len(public) != KEY_BYTES or len(signature) != SIGNATURE:
         raise CannotOpen
     try:
         sodium.crypto_sign_open(signature + data, public)
@@ -333,7 +335,9 @@ _KNOWN_ANSWERS: tuple[tuple[str, Callable[[], bool]], ...] = (
     (
         "XChaCha20-Poly1305",
         lambda: (
-            seal(bytes(range(0x80, 0xA0)), _LADIES, _hex("50515253c0c1c2c3c4c5c6c7"), bytes(range(0x40, 0x58)))[-TAG:]
+            seal(bytes(range(0x80, 0xA0)), _LADIES, _hex("50515253c0c1c2c3c4c5c6c7"), bytes(range(0x40, 0x58)))[
+                -TAG_BYTES:
+            ]
             == _hex("c0875924c1c7987947deafd8780acf49")
         ),
     ),

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import U32, U64, array, binary, decode, encode, listing, maybe, uint
-from p2pchat.core.envelope import HEADER, HEADER_PLAIN
+from p2pchat.core.envelope import HEADER_BYTES, HEADER_PLAIN
 from p2pchat.errors import CannotOpen
 
 MAX_SKIPPED = 20_000
@@ -129,8 +129,8 @@ def encrypt(state: Ratchet, plaintext: bytes, ad: bytes, random: prim.Random) ->
     fields = [state.public, state.sent_before, state.sent, state.kem.public, state.kem_ciphertext]
     packed = encode(fields)
     plain = packed + bytes(HEADER_PLAIN - len(packed))
-    header = prim.seal(state.header_out, plain, ad, random(prim.NONCE))
-    body = prim.seal(_message_key(key), plaintext, ad + header, random(prim.NONCE))
+    header = prim.seal(state.header_out, plain, ad, random(prim.NONCE_BYTES))
+    body = prim.seal(_message_key(key), plaintext, ad + header, random(prim.NONCE_BYTES))
     return _changed(state, sending=sending, sent=state.sent + 1), header + body
 
 
@@ -152,7 +152,7 @@ def decrypt(
     A key is only ever derived for a header that authenticated, so a stranger cannot make us work or skip; and how much
     work it is is known before it begins, so that `may_skip` can say no to one who may.
     """
-    sealed_header, body = data[:HEADER], data[HEADER:]
+    sealed_header, body = data[:HEADER_BYTES], data[HEADER_BYTES:]
     if state.header_in is not None and (header := _try_header(state.header_in, sealed_header, ad)) is not None:
         if header.number < state.received:
             return _open_skipped(state, state.chain, header.number, sealed_header, body, ad, find)
@@ -178,7 +178,7 @@ class _Header:
 
 
 # msgpack: an array of 5; bytes by 8-bit and 16-bit length; nil; unsigned numbers by width, with the least that takes it
-_BEFORE_KEY = bytes([0x95, 0xC4, prim.KEY])
+_BEFORE_KEY = bytes([0x95, 0xC4, prim.KEY_BYTES])
 _BEFORE_KEM_PUBLIC = b"\xc5" + prim.KEM_PUBLIC.to_bytes(2, "big")
 _BEFORE_CIPHERTEXT = b"\xc5" + prim.KEM_CIPHERTEXT.to_bytes(2, "big")
 _NIL = 0xC0
@@ -198,8 +198,8 @@ def _parse_header(plain: bytes) -> _Header:
     """What `encrypt` packs, by its places; as strict as `codec.decode`, in a third of the time."""
     if len(plain) != HEADER_PLAIN or plain[:3] != _BEFORE_KEY:
         raise CannotOpen
-    public = plain[3 : 3 + prim.KEY]
-    before, at = _number(plain, 3 + prim.KEY)
+    public = plain[3 : 3 + prim.KEY_BYTES]
+    before, at = _number(plain, 3 + prim.KEY_BYTES)
     number, at = _number(plain, at)
     kem_public = plain[at + 3 : at + 3 + prim.KEM_PUBLIC]
     kem_ciphertext = None
@@ -339,12 +339,12 @@ def _chain_step(chain_key: bytes) -> tuple[bytes, bytes]:
 
 
 def _message_key(key: bytes) -> bytes:
-    return prim.hkdf(key, "dr msg", prim.KEY)
+    return prim.hkdf(key, "dr msg", prim.KEY_BYTES)
 
 
 # --- at rest -----------------------------------------------------------------------------------------------------
 
-_KEY = binary(prim.KEY)
+_KEY = binary(prim.KEY_BYTES)
 _STATE_SHAPE = array(
     _KEY,
     _KEY,

@@ -3,7 +3,7 @@
 Several sessions with one contact can be alive: both sides may have begun one at the same time, or one was renewed.
 * For sending both sides take, among those not ending, the one with the smallest `th`: no flip-flop, no negotiation.
   Until something has come back in it, a session of our own making stands behind those that came from the other side.
-* An ending session is kept for receiving for `LINGER` and then deleted, but never before a later one is confirmed.
+* An ending session is kept for receiving for `LINGER_MS` and then deleted, but never before a later one is confirmed.
 * A session that cannot go on is renewed, over a verified stream (`renew_key`) or by relays alone (`standing_root`).
 """
 
@@ -19,9 +19,9 @@ from p2pchat.core.identity import Device
 from p2pchat.errors import CannotOpen
 
 DAY = 86_400_000
-LINGER = 14 * DAY
+LINGER_MS = 14 * DAY
 HELLO = 16
-STANDING = bytes(prim.KEY)
+STANDING = bytes(prim.KEY_BYTES)
 """In place of a session's `th` where two people meet by their standing root, which no session has."""
 
 
@@ -92,7 +92,7 @@ class Pair:
 
 def pair(contact: bytes, th: bytes, pair_root: bytes, mine: bytes, theirs: bytes) -> Pair:
     """The hello keys of a session between identities `mine` and `theirs`; each side proves with the key of its own."""
-    keys = [prim.hkdf(pair_root, "presence", prim.KEY, context=side) for side in (b"\0", b"\1")]
+    keys = [prim.hkdf(pair_root, "presence", prim.KEY_BYTES, context=side) for side in (b"\0", b"\1")]
     first = mine < theirs
     return Pair(contact, th, keys[0 if first else 1], keys[1 if first else 0])
 
@@ -120,9 +120,9 @@ def standing_root(me: Device, identity: bytes, device: bytes) -> bytes:
     By it a node that was put back from an old copy, and knows no session of today, is still met and renewed with.
     """
     sides = b"".join(sorted((me.identity, identity)))
-    return prim.hkdf(prim.x25519(me.device_private, device), "standing", prim.KEY, context=sides)
+    return prim.hkdf(prim.x25519(me.device_private, device), "standing", prim.KEY_BYTES, context=sides)
 
 
 def renew_key(pair_root: bytes) -> bytes:
     """Seals what renews a session: a bundle, a request for a new session, an InitialMessage."""
-    return prim.hkdf(pair_root, "renew", prim.KEY)
+    return prim.hkdf(pair_root, "renew", prim.KEY_BYTES)

@@ -1,0 +1,11 @@
+"""The engine: what a profile does, in rooms that import only those below them.
+
+engine       starts and joins the parts
+new_profile  makes the files of a new profile
+methods/     what a face calls: messages, chats, contacts, invites, relays, node, doctor, message status
+receiving/   what the net calls: inbound envelopes, and the link, invite and mailbox handlers
+contents/    what each kind of content does where it arrives
+contacts/    contacts, invites, renewal of sessions, relays, names, addresses, housekeeping
+delivery/    what is on its way out: outbound, queues, send window, link and mailbox senders, read receipts
+runtime/     committer, transaction, worker, timers, events, views, settings, limits
+"""

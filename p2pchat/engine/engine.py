@@ -16,7 +16,7 @@ import trio
 
 from p2pchat.core import frames
 from p2pchat.core.identity import Device, sas_words
-from p2pchat.core.primitives import KEY, Entropy
+from p2pchat.core.primitives import KEY_BYTES, Entropy
 from p2pchat.engine.contacts import address_updates, contact_relays, contacts, housekeeping, own_relays, walk
 from p2pchat.engine.contacts.address_updates import AddressUpdates
 from p2pchat.engine.contacts.contact_relays import RelayOffer
@@ -180,7 +180,7 @@ class Engine:
         """
         while True:
             for sender in await self.committer.unsaved():
-                if len(sender) >= KEY:  # a relay's mailbox; the ids of contacts are shorter
+                if len(sender) >= KEY_BYTES:  # a relay's mailbox; the ids of contacts are shorter
                     self.mailbox_handler.hear_again(sender)
                 else:
                     self.net.relink(sender)

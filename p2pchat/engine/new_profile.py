@@ -19,9 +19,10 @@ from p2pchat import errors
 from p2pchat.core.primitives import self_test, system_entropy
 from p2pchat.engine.contacts import profile as profiles
 from p2pchat.engine.contacts.contacts import name_of
+from p2pchat.lib.atomic_file import sync_folder
 from p2pchat.locations import Profile, ProfileLock
 from p2pchat.store import keys
-from p2pchat.store.database import Database, sync_folder, translated
+from p2pchat.store.database import Database, translated
 
 NODE_END_TIMEOUT = 5.0
 """Seconds that a node has to end whose profile was deleted under it, before a new one is made in its place."""

@@ -192,11 +192,14 @@ def parse_relay(text: str) -> tuple[bytes, str, bytes]:
     line, hash_, token = text.strip().partition("#")
     if hash_ and not is_token(token):
         raise BadAddress(
-            "What stands behind the # is no relay's token", hint="It has 1 to 64 letters, digits and any of . _ ~ -"
+            "The text after the # is not a relay's token", hint="It has 1 to 64 letters, digits and any of . _ ~ -"
         )
     peer, address = parse_full(line)
     if parse_target(address).relay is not None:
-        raise BadAddress(f"{_shown(line)} leads to a peer by a relay", hint="A relay itself is reached directly.")
+        raise BadAddress(
+            f"{_shown(line)} leads to a peer through a relay",
+            hint="Give an address at which the relay itself is reached.",
+        )
     return peer, address, token.encode("ascii")
 
 
@@ -454,7 +457,7 @@ class Interfaces:
         self._until = -inf
 
     def __call__(self) -> tuple[Interface, ...]:
-        """List them."""
+        """Return the machine's addresses, from the cache while it is fresh."""
         if self._clock() >= self._until:
             self._listed = self._ask()
             self._until = self._clock() + INTERFACES_SECONDS
@@ -532,7 +535,7 @@ def for_invite(
 
 
 def _rank(ip: IP) -> int:
-    """Lower is better."""
+    """Return how good an address is to dial; lower is better."""
     if ip.is_global:
         return 0 if ip.version == 6 else 1
     if _last_resort(ip):

@@ -11,7 +11,7 @@ from p2pchat.core.frames import BETWEEN_NODES, WRITE, Frame, FrameParser, Sizes,
 from p2pchat.errors import LinkLost
 from p2pchat.net.ports import Stream
 
-READ = 131_072
+READ_BYTES = 131_072
 MAX_FRAMES = 64
 """Frames of one stream that are taken apart before others have a turn."""
 DEADLINE = 10.0
@@ -36,7 +36,7 @@ class FrameReader:
             if self._more:
                 await trio.lowlevel.checkpoint()
                 data = b""
-            elif not (data := await self._stream.read(READ)):
+            elif not (data := await self._stream.read(READ_BYTES)):
                 raise LinkLost
             frames = self._parser.feed(data, MAX_FRAMES)
             self._more = len(frames) == MAX_FRAMES

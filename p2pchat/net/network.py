@@ -136,7 +136,7 @@ class Network:
         self._sides(contact)[0].joining.join(contact, self._unpacked(ways), hello_key)
 
     def joined(self, contact: bytes) -> None:
-        """Stop knocking."""
+        """Stop dialling `contact` with its invite: they have joined."""
         for side in self._sides(contact):
             side.joining.forget(contact)
 

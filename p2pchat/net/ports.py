@@ -1,4 +1,4 @@
-"""The seam under our protocols: what `direct`, `reach` and `joining` need from a network.
+"""What our protocols (`links.link`, `links.reconnect`, `links.invite_protocol`) need from a network.
 
 Two implementations: `host.LibP2PHost` (real connections) and the fake world of the tests.
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
+from p2pchat.lib.backoff import Backoff
+
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
 
@@ -34,7 +36,7 @@ class Supervisor:
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Reports started when the host first has. Only that first start may fail: then its error is raised, since
         nothing was running that could be kept alive (a port that is taken, for example)."""
-        wait = FIRST_WAIT
+        backoff = Backoff(FIRST_WAIT, LONGEST_WAIT)
         first = _Once(task_status)
         while True:
             began = trio.current_time()
@@ -46,11 +48,10 @@ class Supervisor:
                     raise
                 log.error("the network failed: %s", _names(error))
             if trio.current_time() - began >= GOOD_RUN:
-                wait = FIRST_WAIT
+                backoff.reset()
             self.waiting = True
-            await trio.sleep(wait)
+            await trio.sleep(backoff.pause())
             self.waiting = False
-            wait = min(2 * wait, LONGEST_WAIT)
             self.restarts += 1
 
 

@@ -14,10 +14,11 @@ import trio
 from p2pchat.core.frames import WRITE, Frame
 from p2pchat.core.mailbox import Hello
 from p2pchat.errors import LinkLost
+from p2pchat.lib.token_bucket import TokenBucket
 from p2pchat.net.admission.budget import Account
 from p2pchat.net.frames import write_frames
 from p2pchat.net.ports import Stream
-from p2pchat.relay.limits import Bucket, Origin
+from p2pchat.relay.limits import Origin
 
 MAX_WAITING = 1 << 20
 """Bytes that may wait to be written to one client: above it nothing is pushed to it, and it is not read."""
@@ -25,9 +26,9 @@ MAX_OUT = 64 << 20
 """Bytes that may wait to be written to all: above it nothing is read for them from the disk, and nothing is pushed."""
 MAX_PUSHED = 256
 """Blobs pushed on one stream that were not deleted yet."""
-SLOW = 2.0
+SLOW_WRITE_SECONDS = 2.0
 """Seconds that one piece may take to be written while others wait for memory,"""
-MUCH = 256 << 10
+SLOW_WRITE_BYTES = 256 << 10
 """where so many bytes wait for it."""
 
 
@@ -96,7 +97,7 @@ class ClientStream:
         self,
         stream: Stream,
         hello: Hello,
-        puts: Bucket,
+        puts: TokenBucket,
         origin: Origin,
         outgoing: Outgoing,
         nursery: trio.Nursery,
@@ -140,7 +141,11 @@ class ClientStream:
     @property
     def slow(self) -> bool:
         """Whether it holds much memory for long."""
-        return self.out_bytes > MUCH and self.began is not None and trio.current_time() - self.began > SLOW
+        return (
+            self.out_bytes > SLOW_WRITE_BYTES
+            and self.began is not None
+            and trio.current_time() - self.began > SLOW_WRITE_SECONDS
+        )
 
     @property
     def settled(self) -> bool:

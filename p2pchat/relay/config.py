@@ -44,30 +44,30 @@ class RelayConfig:
     )
     listen: tuple[str, ...] = _texts(
         ("/ip4/0.0.0.0/tcp/4001", "/ip6/::/tcp/4001"),
-        "Where to listen. Port 0 is any free port, which is another one after a restart.",
+        "Where to listen. Port 0 picks any free port, and a different one after a restart.",
     )
     announce: tuple[str, ...] = _texts(
         (),
-        "The addresses to give to friends, where they are not those of this machine: behind a forwarded port, in a "
-        "container, or by name. Behind a web server that adds TLS also /dns/NAME/tcp/443/wss.",
+        "The addresses to give to friends if they differ from this machine's: behind a forwarded port, in a "
+        "container, or by name. Behind a web server that adds TLS, also /dns/NAME/tcp/443/wss.",
     )
     proxies: tuple[str, ...] = _texts(
         (),
-        "IP addresses of web servers that pass WebSocket on to this relay. They are believed about whose connection it "
-        "is (X-Forwarded-For), so that the limits hold for each of their clients.",
+        "IP addresses of web servers that forward WebSocket connections to this relay. Their X-Forwarded-For header is "
+        "trusted, so that the limits apply to each of their clients.",
     )
     metrics: str = _text(
-        "HOST:PORT for Prometheus at /metrics and for /healthz. Off unless given; give a local address, there is no "
+        "HOST:PORT for Prometheus at /metrics and for /healthz. Off by default. Use a local address: there is no "
         "password. Nothing there names a peer, a queue or an address."
     )
     token_file: str = _text(
-        "A file with a token of 1 to 64 letters, digits and any of . _ ~ - that everybody must have who deposits, "
-        "collects or is to be reached here. It stands behind the # of the line for friends, whose contacts get it from "
-        "their nodes; treat it as something that keeps strangers away, not as a secret. Without it all are welcome, "
-        "and whoever asks this port learns that it is a relay."
+        "A file with a token of 1 to 64 letters, digits and any of . _ ~ -. Everybody who deposits, fetches or is "
+        "reachable here needs it. It is the part after the # of the line for friends, and their nodes give it to their "
+        "contacts: it keeps strangers away, but it is not a secret. Without a token everybody can use the relay, and "
+        "anyone who asks this port learns that it is a relay."
     )
     connections: int = _number(
-        8192, 8, 1_000_000, "Connections at the same time. Each takes some 60 kB of memory and one open file."
+        8192, 8, 1_000_000, "Connections at the same time. Each takes about 60 kB of memory and one open file."
     )
     connections_per_address: int = _number(
         64, 1, 1_000_000, "Of these, how many from one IPv4 address or one IPv6 /64. People behind one router share it."
@@ -76,44 +76,44 @@ class RelayConfig:
         4 << 30,
         1 << 20,
         1 << 50,
-        "Bytes of blobs to keep in all; the file is 20 % larger. Above three quarters of it every deposit costs its "
-        "sender work; when it is full, those who hold most give way.",
+        "Bytes of blobs to store in total; the file is 20 % larger. Above three quarters, every deposit costs its "
+        "sender computation. When it is full, blobs of those who hold most are deleted.",
     )
     queue_bytes: int = _number(
         64 << 20, 65_536, 1 << 40, "Bytes one queue may hold. A queue is one contact of one person."
     )
     queue_blobs: int = _number(16_384, 1, 10_000_000, "Blobs one queue may hold.")
     least_free: int = _number(
-        64 << 20, 0, 1 << 50, "Bytes that must stay free on the disk; below it deposits are turned away."
+        64 << 20, 0, 1 << 50, "Bytes that must stay free on the disk; below that, deposits are refused."
     )
     longest_hours: int = _number(
-        30 * 24, 1, 10 * 365 * 24, "Hours after which anything is deleted, whatever was asked for."
+        30 * 24, 1, 10 * 365 * 24, "Hours after which anything is deleted, even if more was asked for."
     )
     address_bytes: int = _number(
         512 << 20, 65_536, 1 << 50, "Bytes that may be deposited in a day from one IPv4 address or one IPv6 /64."
     )
-    puts_a_second: int = _number(200, 1, 1_000_000, "Deposits a second that one client may make for long,")
+    puts_a_second: int = _number(200, 1, 1_000_000, "Deposits per second that one client may make in the long run,")
     puts_burst: int = _number(10_000, 1, 10_000_000, "and how many at once, when it comes back with a full outbox.")
     stamp_bits: int = _number(
-        18, 0, 40, "What a deposit at an invite costs whoever makes it: 2^bits hashes; 18 is 0.2 s of a laptop."
+        18, 0, 40, "The work that a deposit at an invite costs its sender: 2^bits hashes; 18 takes a laptop 0.2 s."
     )
     reservations: int = _number(
         4096,
         0,
         1_000_000,
-        "Clients that others may reach by way of this relay at the same time: each holds a reservation. 0: nobody.",
+        "Clients that others may reach through this relay at the same time: each holds a reservation. 0: none.",
     )
     reservations_per_address: int = _number(
         64, 1, 1_000_000, "Of these, how many from one IPv4 address or one IPv6 /64."
     )
     reservation_seconds: int = _number(
-        3600, 300, 86_400, "How long a reservation holds; clients make it again after three quarters of it."
+        3600, 300, 86_400, "How long a reservation holds; clients renew it after three quarters of that."
     )
     circuits: int = _number(
         256,
         0,
         100_000,
-        "Circuits at the same time: connections between two clients that this relay passes on, sealed. Each takes some "
+        "Circuits at the same time: encrypted connections between two clients through this relay. Each takes about "
         "20 kB of memory, and up to 512 kB where a reader is slow. 0: none.",
     )
     circuits_per_client: int = _number(16, 1, 1000, "Of these, how many one client may have, whoever began them.")
@@ -150,9 +150,9 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str], path: str | N
 
 def example() -> str:
     """A TOML file with every setting, its default and what it means, all commented out."""
-    lines = ["# A relay's settings. A line that begins with # says what holds without it.", ""]
-    lines += ["# The environment goes before this file: P2PCHAT_RELAY_ and the name in capitals, lists with"]
-    lines += ["# commas. Flags go before both.", ""]
+    lines = ["# A relay's settings. A line that begins with # shows the default.", ""]
+    lines += ["# Environment variables override this file: P2PCHAT_RELAY_ and the name in capitals; lists are"]
+    lines += ["# separated by commas. Flags override both.", ""]
     for one in fields(RelayConfig):
         lines += [*_wrapped(one.metadata["about"]), f"#{one.name} = {_toml(one.default)}", ""]
     return "\n".join(lines)
@@ -192,15 +192,15 @@ def _parsed(one: Field[Any], text: str) -> Any:
 def _checked(one: Field[Any], value: Any, where: str) -> Any:
     if isinstance(one.default, tuple):
         if not isinstance(value, list | tuple) or not all(isinstance(part, str) for part in value):
-            raise BadSetting(f"{where} is a list of texts")
+            raise BadSetting(f"{where} must be a list of texts")
         return tuple(value)
     if isinstance(one.default, str):
         if not isinstance(value, str):
-            raise BadSetting(f"{where} is a text")
+            raise BadSetting(f"{where} must be a text")
         return value
     least, most = one.metadata["least"], one.metadata["most"]
     if type(value) is not int or not least <= value <= most:
-        raise BadSetting(f"{where} is a number from {least} to {most}")
+        raise BadSetting(f"{where} must be a number from {least} to {most}")
     return value
 
 

@@ -166,7 +166,9 @@ def translated() -> Iterator[None]:
         raise _meaning(error) from error
     except OSError as error:
         if error.errno in _NO_ROOM:
-            raise DiskFull("The relay's disk is full", hint="Deposits are turned away; make room.") from error
+            raise DiskFull(
+                "The relay's disk is full", hint="Deposits are refused until there is free space."
+            ) from error
         raise ProfileError(f"Cannot use the relay's data: {error.strerror}") from error
 
 
@@ -178,12 +180,16 @@ def damaged() -> DatabaseDamaged:
 def _meaning(error: sqlite3.Error) -> P2PChatError:
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_FULL:
-            return DiskFull("The relay's disk is full or failing", hint="Deposits are turned away; make room.")
+            return DiskFull(
+                "The relay's disk is full or failing", hint="Deposits are refused until there is free space."
+            )
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return damaged()
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return P2PChatError("The relay's store cannot be used", hint="Another program uses it.")
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
-            return ProfileError("The relay's store cannot be opened or written", hint="Who owns it? Is it read-only?")
+            return ProfileError(
+                "The relay's store cannot be opened or written", hint="Check who owns it and whether it is read-only."
+            )
         case _:
             return P2PChatError(f"The relay's store cannot be used: {error}", hint="It was not changed.")

@@ -28,7 +28,7 @@ CIRCUITS = CircuitLimits(
     bytes=64 << 20,
 )
 _HOURS = 14 * 24
-_DRAIN = 2.0
+_DRAIN_SECONDS = 2.0
 
 
 class EmbeddedRelay:
@@ -69,7 +69,7 @@ class EmbeddedRelay:
                 with self._served(mailbox, hop):
                     await until()
                 hop.drain()
-                await mailbox.drain(_DRAIN)
+                await mailbox.drain(_DRAIN_SECONDS)
                 nursery.cancel_scope.cancel()
         finally:
             store.close()

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from p2pchat.errors import NodeError, ProfileError, ProfileInUse
+from p2pchat.lib import atomic_file
 from p2pchat.locations import SOCKET_PATH_BYTES, Profile, ProfileLock, private_folder
 
-KEY = 32
+KEY_BYTES = 32
 _TIMEOUT = 5.0
 _MAX_STATUS = 1 << 16
 
@@ -57,21 +58,11 @@ class Folder:
         try:
             with suppress(FileNotFoundError):
                 seed = path.read_bytes()
-                if len(seed) != KEY:
-                    raise ProfileError(f"{path} is no key", hint="Restore it, or remove it to become another relay.")
+                if len(seed) != KEY_BYTES:
+                    raise ProfileError(f"{path} is not a key", hint="Restore it, or remove it to become another relay.")
                 return seed
             # Whole or not there: a relay that came back as another one would be lost to everybody who knows it.
-            draft = path.with_name("key.new")
-            with os.fdopen(os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(fresh)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.rename(path)
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            atomic_file.replace(path, fresh)
         except OSError as error:
             raise ProfileError(f"{path} cannot be used: {error.strerror}") from error
         return fresh

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from p2pchat.core.primitives import Random, hmac_sha256
+from p2pchat.lib.token_bucket import TokenBucket
 from p2pchat.net.admission import places
 from p2pchat.relay.holdings import Source
 
@@ -35,38 +36,6 @@ class RelayLimits:
     puts_burst: int = 10_000
     puts_a_second: float = 200.0
     place_bytes: int = 512 << 20
-
-
-class Bucket:
-    """A token bucket: `burst` at once, then `rate` a second."""
-
-    __slots__ = ("_at", "_left", "burst", "rate")
-
-    def __init__(self, burst: float, rate: float) -> None:
-        self.burst = burst
-        self.rate = rate
-        self._left = float(burst)
-        self._at: float | None = None
-
-    def left(self, now: float) -> float:
-        """How much is allowed at `now` (seconds)."""
-        if self._at is not None:
-            left = self._left + (now - self._at) * self.rate
-            self._left = left if left < self.burst else self.burst
-        self._at = now
-        return self._left
-
-    def take(self, now: float, amount: float = 1.0) -> bool:
-        """Whether `amount` more is allowed at `now`."""
-        if self.left(now) < amount:
-            return False
-        self._left -= amount
-        return True
-
-    def give(self, amount: float) -> None:
-        """Take back what was not used; more than there was can be taken (a negative amount) where it has happened."""
-        left = self._left + amount
-        self._left = left if left < self.burst else self.burst
 
 
 class Origin(NamedTuple):
@@ -103,7 +72,7 @@ class PlaceBudget:
     def __init__(self, each: float, rate: float) -> None:
         self._each = each
         self._rate = rate
-        self._buckets: dict[bytes, Bucket] = {}
+        self._buckets: dict[bytes, TokenBucket] = {}
 
     def take(self, origin: Origin, now: float, amount: float = 1.0) -> bool:
         """Whether `amount` more is allowed there at `now` (seconds), and in every network around it."""
@@ -129,14 +98,14 @@ class PlaceBudget:
             bucket.burst, bucket.rate = each * factor, rate * factor
         self._each, self._rate = each, rate
 
-    def _new(self, name: bytes, factor: int, now: float) -> Bucket:
+    def _new(self, name: bytes, factor: int, now: float) -> TokenBucket:
         if len(self._buckets) >= MAX_PLACES:
             self._forget(now)
         if len(self._buckets) >= MAX_PLACES:
             name = b"crowd" + bytes((name[0] % _CROWDS, factor))
         found = self._buckets.get(name)
         if found is None:
-            found = self._buckets[name] = Bucket(self._each * factor, self._rate * factor)
+            found = self._buckets[name] = TokenBucket(self._each * factor, self._rate * factor)
         return found
 
     def _forget(self, now: float) -> None:

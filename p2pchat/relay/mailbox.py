@@ -24,14 +24,15 @@ from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame, FrameParser
 from p2pchat.core.primitives import Random
 from p2pchat.errors import CannotOpen, DiskFull, LinkLost, P2PChatError
+from p2pchat.lib.token_bucket import TokenBucket
 from p2pchat.net.admission.budget import Account, TooMuchWork
-from p2pchat.net.frames import MAX_FRAMES, READ, write_frames
+from p2pchat.net.frames import MAX_FRAMES, READ_BYTES, write_frames
 from p2pchat.net.libp2p.streams import LibP2PStream
 from p2pchat.net.ports import Stream
 from p2pchat.relay.batches import MAX_READS, Answer, Batch, Fetching, Outcome, Wanted, apply
-from p2pchat.relay.clients import SLOW, ClientStream, OpenQueue, Outgoing
+from p2pchat.relay.clients import SLOW_WRITE_SECONDS, ClientStream, OpenQueue, Outgoing
 from p2pchat.relay.clock import RelayClock, uptime
-from p2pchat.relay.limits import Bucket, RelayLimits
+from p2pchat.relay.limits import RelayLimits
 from p2pchat.relay.notifications import Pushes
 from p2pchat.relay.store import DepositResult, MailboxStore, NewBlob, Quota
 from p2pchat.relay.terms import Terms
@@ -39,8 +40,8 @@ from p2pchat.relay.terms import Terms
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
 
-SILENCE = 180.0
-SWEEP = 30.0
+SILENCE_SECONDS = 180.0
+SWEEP_SECONDS = 30.0
 COSTS = {words.PING: 40, words.OPEN: 100, words.FETCH: 200, words.DELETE: 30, words.PUT: 40}
 """What a frame is charged, in units of `net.budget`. A deposit carries something: its bytes pay for it."""
 LOOK_AGAIN_SECONDS = 0.25
@@ -178,7 +179,7 @@ class MailboxServer:
         client = ClientStream(
             stream,
             hello,
-            Bucket(limits.puts_burst, limits.puts_a_second),
+            TokenBucket(limits.puts_burst, limits.puts_a_second),
             self._terms.origin(self._place_of(stream)),
             self._outgoing,
             self._nursery,
@@ -233,7 +234,7 @@ class MailboxServer:
         """Wait until there is something to do, and take it."""
         while self._next.empty and (self._outgoing.full or not self._reads):
             self._wake = trio.Event()
-            with trio.move_on_after(SLOW if self._reads else math.inf):
+            with trio.move_on_after(SLOW_WRITE_SECONDS if self._reads else math.inf):
                 await self._wake.wait()
             if self._reads and self._outgoing.full:
                 self._let_go_of_the_slow()
@@ -263,7 +264,7 @@ class MailboxServer:
     async def _read(self, client: ClientStream) -> None:
         parser = FrameParser(words.FROM_CLIENT)
         # what was taken is held by nobody while more is waited for
-        while data := await client.stream.read(READ):
+        while data := await client.stream.read(READ_BYTES):
             client.heard = trio.current_time()
             frames = parser.feed(data, MAX_FRAMES)
             del data
@@ -453,10 +454,10 @@ class MailboxServer:
     async def _sweep(self) -> None:
         """Let go of clients that say nothing, and of what is past its time."""
         while True:
-            await trio.sleep(SWEEP)
+            await trio.sleep(SWEEP_SECONDS)
             now = trio.current_time()
             for client in self._clients:
-                if now - client.heard > SILENCE:
+                if now - client.heard > SILENCE_SECONDS:
                     client.scope.cancel()
                 else:
                     self.pushes.catch_up(client)

@@ -46,7 +46,7 @@ class Pushes:
                 self._read(opened)
 
     def forget(self, client: ClientStream) -> None:
-        """It is gone."""
+        """Forget a client that has disconnected."""
         for opened in client.opened.values():
             self._wanted.pop(opened, None)
             if opened.watched:

@@ -44,7 +44,7 @@ from p2pchat.relay.limits import RelayLimits
 from p2pchat.relay.mailbox import MailboxServer, account_of, place_of
 from p2pchat.relay.store import MailboxStore, Quota
 
-DRAIN = 5.0
+DRAIN_SECONDS = 5.0
 """Seconds in which clients get the answers they wait for, and circuits end, when the relay is to end."""
 RESERVE_BYTES = 80 << 20
 """On the disk, for the time when it is full: the database's log, 64 MB as a rule, and what it takes to delete."""
@@ -213,8 +213,8 @@ class _Relay:
                     self._reload(reload)
             log.info("ending: answering what was taken")
             self._hop.drain()
-            with trio.move_on_after(DRAIN):
-                await self._mailbox.drain(DRAIN)
+            with trio.move_on_after(DRAIN_SECONDS):
+                await self._mailbox.drain(DRAIN_SECONDS)
                 await self._hop.idle()
             nursery.cancel_scope.cancel()
 
@@ -326,7 +326,7 @@ class _Relay:
 def _announced(address: str) -> str:
     target = addr.parse_target(address)
     if target.relay is not None or not target.dialable:
-        raise BadAddress(f"{address} is no address of a relay that others can dial")
+        raise BadAddress(f"{address} is not an address at which others can dial a relay")
     return target.text()
 
 
@@ -345,7 +345,7 @@ def _token(path: str) -> bytes | None:
     except OSError as exc:
         raise BadSetting(f"The token in {path} cannot be read: {exc.strerror}") from exc
     if not addr.is_token(token.decode("ascii", "replace")):
-        raise BadSetting(f"What {path} holds is no token: 1 to 64 letters, digits and any of . _ ~ -")
+        raise BadSetting(f"{path} does not hold a valid token: 1 to 64 letters, digits and any of . _ ~ -")
     return token
 
 

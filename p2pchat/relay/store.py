@@ -251,7 +251,7 @@ class MailboxStore:
         self.unchecked = False
 
     def close(self) -> None:
-        """Checkpoint and close."""
+        """Write the log back into the database and close it."""
         with translated():
             self._connection.close()  # SQLite's own checkpoint at the end removes the log
             if not (self.damaged or self.unchecked):

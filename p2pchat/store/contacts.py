@@ -81,7 +81,7 @@ def by_identity(db: Database, identity: bytes) -> Contact | None:
 
 
 def all(db: Database) -> list[Contact]:
-    """Everybody, oldest first."""
+    """Return all contacts, oldest first."""
     return [_made(row) for row in db.query(_SELECT + "ORDER BY created_at, id")]
 
 

@@ -41,6 +41,7 @@ from p2pchat.errors import (
     ProfileGone,
     WrongKey,
 )
+from p2pchat.lib.atomic_file import sync_folder
 
 SqlError: type[Exception] = sqlcipher.Error
 Value = bytes | str | int | None
@@ -254,15 +255,6 @@ looking that one up instead: it takes the ids to be many.)"""
 def packed(ids: Iterable[bytes]) -> str:
     """Ids as one value of a statement, for `AMONG`."""
     return json.dumps([id.hex() for id in ids])
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename or an unlink in `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from p2pchat.store.database import sync_folder
+from p2pchat.lib import atomic_file
 
 NAME = "instance"
 NUMBER = 16
@@ -30,16 +30,5 @@ def read(folder: Path) -> Mark | None:
 
 def write(folder: Path, number: bytes) -> Mark:
     """Put another number there, on disk before this returns. Raises `OSError`."""
-    draft = folder / f"{NAME}.new"
-    draft.unlink(missing_ok=True)
-    try:
-        descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(number)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(folder / NAME)
-    finally:
-        draft.unlink(missing_ok=True)
-    sync_folder(folder)
+    atomic_file.replace(folder / NAME, number)
     return number, (folder / NAME).stat().st_ctime_ns

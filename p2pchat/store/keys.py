@@ -8,7 +8,7 @@ Without a passphrase that is `key`, 32 bytes. With one it is `keys`, of one fixe
 Every number is big-endian; `ad` is all that stands before the slots. One slot is used, the others are random bytes that
 look the same. The salt is shared, so that trying all slots costs one Argon2id.
 
-The file says how dear its key derivation is, but never less than `MIN_COST`: editing it cannot make guessing cheap.
+The file gives the cost of its key derivation, but never less than `MIN_COST`: editing it cannot make guessing cheap.
 A new file is written beside the old one and renamed over it, so there is a whole one at every moment.
 """
 
@@ -31,7 +31,9 @@ from p2pchat.errors import (
     UsageError,
     WrongPassphrase,
 )
-from p2pchat.store.database import sync_folder, translated
+from p2pchat.lib import atomic_file
+from p2pchat.lib.atomic_file import sync_folder
+from p2pchat.store.database import translated
 
 PLAIN = "key"
 SLOTS = "keys"
@@ -40,13 +42,13 @@ SLOT_COUNT = 8
 _HEAD = struct.Struct(">8s16sIQ")
 _MAGIC = b"p2pkeys1"
 _FLAGS = bytes(8)
-_SLOT = prim.NONCE + prim.KEY + len(_FLAGS) + prim.TAG
+_SLOT = prim.NONCE_BYTES + prim.KEY_BYTES + len(_FLAGS) + prim.TAG_BYTES
 _SIZE = _HEAD.size + SLOT_COUNT * _SLOT
 
 
 @dataclass(frozen=True, slots=True)
 class KdfCost:
-    """How dear one guess at a passphrase is: Argon2id passes, and bytes of memory."""
+    """How expensive one guess at a passphrase is: Argon2id passes, and bytes of memory."""
 
     ops: int
     memory: int
@@ -65,7 +67,7 @@ def create_keys(folder: Path, passphrase: bytes | None, cost: KdfCost = DEFAULT_
     """
     if (folder / PLAIN).exists() or (folder / SLOTS).exists():
         raise ProfileExists
-    key = prim.system_entropy().random(prim.KEY)
+    key = prim.system_entropy().random(prim.KEY_BYTES)
     _write(folder, key, passphrase, cost)
     return key
 
@@ -76,7 +78,7 @@ def needs_passphrase(folder: Path) -> bool:
         return True
     if (folder / PLAIN).exists():
         return False
-    raise NoProfile("The key file of this profile is missing", hint="Restore the folder from a copy.")
+    raise NoProfile("The key file of this profile is missing", hint="Restore the folder from a backup.")
 
 
 def open_keys(folder: Path, passphrase: bytes | None) -> bytes:
@@ -87,7 +89,7 @@ def open_keys(folder: Path, passphrase: bytes | None) -> bytes:
     """
     if not needs_passphrase(folder):
         key = (folder / PLAIN).read_bytes()
-        if len(key) != prim.KEY:
+        if len(key) != prim.KEY_BYTES:
             raise DatabaseDamaged("The key file of this profile is damaged")
         return key
     if passphrase is None:
@@ -111,18 +113,7 @@ def _write(folder: Path, key: bytes, passphrase: bytes | None, cost: KdfCost) ->
     name, other = (PLAIN, SLOTS) if passphrase is None else (SLOTS, PLAIN)
     data = key if passphrase is None else _locked(key, passphrase, cost)
     with translated():
-        draft = folder / (name + ".new")
-        draft.unlink(missing_ok=True)
-        try:
-            descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.rename(draft, folder / name)
-        finally:
-            draft.unlink(missing_ok=True)
-        sync_folder(folder)
+        atomic_file.replace(folder / name, data)
         _shred(folder / other)
 
 
@@ -130,11 +121,13 @@ def _locked(key: bytes, passphrase: bytes, cost: KdfCost) -> bytes:
     if not passphrase:
         raise UsageError("The passphrase is empty", hint="Give one, or use --no-passphrase.")
     if cost.ops < MIN_COST.ops or cost.memory < MIN_COST.memory:
-        raise ValueError("the cost of a passphrase is below the least")
+        raise ValueError("the cost of a passphrase is below the minimum")
     random = prim.system_entropy().random
     head = _HEAD.pack(_MAGIC, random(16), cost.ops, cost.memory)
     slots = [random(_SLOT) for _ in range(SLOT_COUNT)]
-    slots[random(1)[0] % SLOT_COUNT] = prim.seal(_derive(passphrase, head), key + _FLAGS, head, random(prim.NONCE))
+    slots[random(1)[0] % SLOT_COUNT] = prim.seal(
+        _derive(passphrase, head), key + _FLAGS, head, random(prim.NONCE_BYTES)
+    )
     return head + b"".join(slots)
 
 
@@ -145,7 +138,7 @@ def _unlock(data: bytes, passphrase: bytes) -> bytes:
     derived = _derive(passphrase, head)
     for start in range(_HEAD.size, _SIZE, _SLOT):
         with suppress(CannotOpen):
-            return prim.open_sealed(derived, data[start : start + _SLOT], head)[: prim.KEY]
+            return prim.open_sealed(derived, data[start : start + _SLOT], head)[: prim.KEY_BYTES]
     raise WrongPassphrase
 
 

@@ -177,7 +177,7 @@ def find(db: Database, prefix_hex: str) -> MessageRow:
     if not found:
         raise NoSuchMessage
     if len(found) > 1:
-        raise AmbiguousName("That id means more than one", candidates=[bytes(id).hex() for id, _ in found])
+        raise AmbiguousName("That id matches more than one", candidates=[bytes(id).hex() for id, _ in found])
     return MessageRow(*db.query(_SELECT + "WHERE pk = ?", (found[0][1],))[0])
 
 
@@ -224,7 +224,7 @@ def find_in(db: Database, chat: bytes, prefix_hex: str) -> MessageRow:
         raise NoSuchMessage
     ids = {row.id for row in rows}
     if len(ids) > 1:
-        raise AmbiguousName("That id means more than one", candidates=sorted(id.hex() for id in ids))
+        raise AmbiguousName("That id matches more than one", candidates=sorted(id.hex() for id in ids))
     return rows[0]
 
 

@@ -207,7 +207,7 @@ def forget_messages(db: Database, contact: bytes, msg_ids: Iterable[bytes]) -> i
 
 
 def remove(db: Database, pks: Iterable[int]) -> None:
-    """Remove rows."""
+    """Remove the rows with these primary keys."""
     db.executemany("DELETE FROM outbox WHERE pk = ?", [(pk,) for pk in pks])
 
 

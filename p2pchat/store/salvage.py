@@ -19,6 +19,7 @@ from typing import Any
 
 from p2pchat.core import delivery
 from p2pchat.errors import DatabaseDamaged, NoProfile
+from p2pchat.lib.atomic_file import sync_folder
 from p2pchat.store import database
 from p2pchat.store.database import Database, Row, Value
 from p2pchat.store.text_folding import indexed
@@ -70,7 +71,7 @@ def salvage(path: Path, key: bytes) -> Salvaged:
             Database.open(draft, key).close()  # brings it to our schema, and proves that it opens
             os.link(path, done.damaged)
             os.replace(draft, path)
-            database.sync_folder(path.parent)
+            sync_folder(path.parent)
         finally:
             database.remove(draft)
     return done

@@ -48,7 +48,7 @@ STATUS_PAUSE = 60.0
 """Seconds after which the node is asked how it does, beside what it tells by itself."""
 
 GC_PAUSE = 1.0
-REST = 20.0
+REST_SECONDS = 20.0
 """Seconds without a key after which a pause for the whole of the memory is felt by nobody."""
 WATCH_PAUSE = 1.0
 
@@ -194,7 +194,7 @@ class ChatApp(App[errors.P2PChatError]):
         """The chat a person named, or the one shown where they named none; says what is wrong with it."""
         if not name.strip():
             if self.book.shown is None:
-                self.say("Open a chat first, or write a name behind it.")
+                self.say("Open a chat first, or write a name after it.")
             return self.book.shown
         found = self.book.named(name)
         if len(found) == 1:
@@ -216,14 +216,14 @@ class ChatApp(App[errors.P2PChatError]):
         return self.main
 
     def on_mount(self) -> None:
-        """Begin."""
+        """Connect the app to its node and show the first screen."""
         # By way of the app's own queue: what the seam calls from is no part of Textual.
         self.seam.on_batch = lambda batch: self.call_later(self._take, batch)
         self.seam.on_state = lambda: self.call_later(self._state_changed)
         self.main.write_in(None)
         self.refresh_status()
         self.set_timer(GC_PAUSE, tune_gc)
-        self.set_interval(REST, self._rest)
+        self.set_interval(REST_SECONDS, self._rest)
         self.set_interval(STATUS_PAUSE, self._ask_status)
         if not self.is_headless:
             assert sys.__stdin__ is not None
@@ -309,7 +309,7 @@ class ChatApp(App[errors.P2PChatError]):
             self.say(warning, "warning")
         if not getattr(self.screen, "LISTS_REQUESTS", False):
             for request in news.asked:
-                self.say(f"{request.name} asks to become a contact (Ctrl+R).")
+                self.say(f"{request.name} wants to become a contact (Ctrl+R).")
         self._ring(news)
         if news.stale:
             self.run_worker(self.reread())
@@ -375,7 +375,7 @@ class ChatApp(App[errors.P2PChatError]):
         self.refresh_status()
         if self._facts.get("could_relay") and not self._offered:
             self._offered = True
-            self.say("Your contacts reach this computer: it could be a small relay for them. /offer asks you once.")
+            self.say("Your contacts can reach this computer, so it could be a small relay for them: /offer says more.")
 
     def refresh_status(self) -> None:
         """Say how things are: in the status line, and unread messages in the window's title."""
@@ -410,7 +410,11 @@ class ChatApp(App[errors.P2PChatError]):
             self.main.composer.give_back(intent.chat, intent.text)
             near = f" Did you mean /{meant.nearest}?" if meant.nearest else ""
             self.say(
-                f"There is no command /{meant.name}.{near} Nothing was sent; // begins a text with a slash.", "warning"
+                (
+                    f"There is no command /{meant.name}.{near} Nothing was sent; // starts a text that begins with a "
+                    "slash."
+                ),
+                "warning",
             )
         elif intent.chat is None:
             self.main.composer.give_back(intent.chat, intent.text)
@@ -479,14 +483,14 @@ class ChatApp(App[errors.P2PChatError]):
 
     async def _theme(self, name: str) -> None:
         if name not in themes.NAMES:
-            self.say(f"There are {', '.join(themes.NAMES)}: /theme {themes.NAMES[1]}")
+            self.say(f"The themes are {', '.join(themes.NAMES)}: /theme {themes.NAMES[1]}")
             return
         self.theme = name
         self._keep_looks(theme=name)
 
     async def _rtl(self, mode: str) -> None:
         if mode not in preferences.RTL:
-            self.say(f"It is {self.kept.rtl}; there are {', '.join(preferences.RTL)}.")
+            self.say(f"It is {self.kept.rtl}; choose one of {', '.join(preferences.RTL)}.")
             return
         self._keep_looks(rtl=mode)
         self.main.conversation.rtl = mode
@@ -503,7 +507,7 @@ class ChatApp(App[errors.P2PChatError]):
         await self._switch("keep_receiving", choice, "Messages are received when this is closed", "keep")
 
     async def _receipts(self, choice: str) -> None:
-        await self._switch("read_receipts", choice, "Others are told that you read what they wrote", "receipts")
+        await self._switch("read_receipts", choice, "Others are told when you have read their messages", "receipts")
 
     async def _switch(self, setting: str, choice: str, says: str, name: str) -> None:
         if choice in ("on", "off"):
@@ -517,10 +521,10 @@ class ChatApp(App[errors.P2PChatError]):
         from p2pchat.tui.screens.confirm import Question
 
         offer = await self.seam.call("offer")
-        answer = await self.ask(Question("A relay for your contacts", (offer["notice"],), "Yes, be one", "No"))
+        answer = await self.ask(Question("A relay for your contacts", (offer["notice"],), "Yes, be a relay", "No"))
         if answer is not None:
             await self.seam.call("offer", answer=answer)
-            self.say("This node is a relay for your contacts." if answer else "This node is nobody's relay.")
+            self.say("This node is a relay for your contacts." if answer else "This node is not a relay.")
 
     async def _lock(self, _rest: str) -> None:
         await self.talk.leave()
@@ -574,7 +578,7 @@ class ChatApp(App[errors.P2PChatError]):
         await super().on_event(event)
 
     def _rest(self) -> None:
-        if self._clock() - self._touched >= REST and gc.get_count()[2]:
+        if self._clock() - self._touched >= REST_SECONDS and gc.get_count()[2]:
             gc.collect()
 
     def _fatal_error(self) -> None:

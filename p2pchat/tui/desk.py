@@ -51,7 +51,7 @@ class Desk(Protocol):
         ...
 
     async def reread(self) -> None:
-        """Read everything again."""
+        """Read everything that is shown from the node again."""
         ...
 
     def clear_notifications(self) -> None:

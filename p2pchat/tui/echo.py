@@ -1,4 +1,4 @@
-"""The echo friend, for the screen: the verb `p2pchat echo` as a child process.
+"""The echo bot, for the screen: the verb `p2pchat echo` as a child process.
 
 It takes a second or three, and what it does needs no part of the screen.
 """
@@ -16,7 +16,7 @@ from p2pchat.locations import Profile
 
 
 async def echo_friend(profile: Profile) -> str:
-    """Make the echo friend of this profile, or wake it; its contact's id.
+    """Make the echo bot of this profile, or wake it; its contact's id.
 
     The profile's node must be unlocked. Raises what the verb raises: NotNow where it is blocked, NotReached, NodeError.
     """
@@ -24,7 +24,7 @@ async def echo_friend(profile: Profile) -> str:
 
 
 async def wake_echo(profile: Profile) -> None:
-    """Wake the echo friend, if this profile has one; whatever hinders that can wait until somebody asks for it."""
+    """Wake the echo bot, if this profile has one; whatever hinders that can wait until somebody asks for it."""
     if profile.echo.exists():
         with suppress(errors.P2PChatError):
             await _run(profile, "--wake")
@@ -41,7 +41,7 @@ async def _run(profile: Profile, *words: str) -> JsonObject:
             env=starting.environment(),
         )
     except OSError as exc:
-        raise errors.P2PChatError(f"The echo friend could not be started: {exc.strerror}") from exc
+        raise errors.P2PChatError(f"The echo bot could not be started: {exc.strerror}") from exc
     try:
         out, _ = await child.communicate()
     finally:
@@ -51,7 +51,7 @@ async def _run(profile: Profile, *words: str) -> JsonObject:
     try:
         told = codec.decode(out)
     except codec.BadLine as exc:
-        raise errors.P2PChatError("The echo friend could not be made", hint="`p2pchat echo` says why.") from exc
+        raise errors.P2PChatError("The echo bot could not be made", hint="`p2pchat echo` says why.") from exc
     if "error" in told:
         raise codec.error_from(told["error"])
     return told

@@ -72,7 +72,7 @@ class NodeConnection(Protocol):
 
     @property
     def greeting(self) -> Mapping[str, Any]:
-        """What hello answered."""
+        """What the node answered to `hello`."""
         ...
 
     async def call(self, method: str, **params: Any) -> Any:
@@ -84,7 +84,7 @@ class NodeConnection(Protocol):
         ...
 
     async def close(self) -> None:
-        """End it."""
+        """End the connection to the node."""
         ...
 
 

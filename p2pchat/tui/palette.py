@@ -23,12 +23,12 @@ class Everything(Provider):
     """Commands and chats, by what they are called and what they do."""
 
     async def discover(self) -> Hits:
-        """All of them."""
+        """Offer every command and chat."""
         for name, help_text, intent in self._rows():
             yield DiscoveryHit(Content(self._drawn(name)), self._poster(intent), name, help_text)
 
     async def search(self, query: str) -> Hits:
-        """Those that match."""
+        """Offer the commands and chats that match `query`."""
         matcher = self.matcher(query)
         for name, help_text, intent in self._rows():
             score = max(matcher.match(name), 0.8 * matcher.match(help_text))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+
+from p2pchat.lib import atomic_file
 
 FILE = "screen.json"
 
@@ -45,8 +46,5 @@ def read(folder: Path) -> Preferences:
 
 def write(folder: Path, kept: Preferences) -> None:
     """Keep it; in one step, so that a crash leaves the old one or the new one."""
-    beside = folder / f"{FILE}.new"
     with contextlib.suppress(OSError):
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
-            json.dump(asdict(kept), file)
-        beside.replace(folder / FILE)
+        atomic_file.replace(folder / FILE, json.dumps(asdict(kept)).encode(), durable=False)

@@ -274,7 +274,7 @@ def is_rtl(paragraph: str) -> bool:
 
 
 def clock(at: datetime) -> str:
-    """10:02"""
+    """Return the time of day, such as 10:02."""
     return f"{at.hour:02}:{at.minute:02}"
 
 

@@ -1,4 +1,4 @@
-"""The echo friend's own parts; the whole of it, with real nodes, is in tests/cli/test_echo.py."""
+"""The echo bot's own parts; the whole of it, with real nodes, is in tests/cli/test_echo.py."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_it_watches_one_node_after_the_other_until_none_comes(
         return found
 
     monkeypatch.setattr(echo, "_node_process", told)
-    monkeypatch.setattr(echo, "GRACE", 0.0)
+    monkeypatch.setattr(echo, "GRACE_SECONDS", 0.0)
     first, second = sleeper(), sleeper()
     watching = threading.Thread(target=echo.until_gone, args=(profile,))
     try:

@@ -148,7 +148,7 @@ def test_every_verb_ends_with_a_clear_line_wherever_it_runs(tmp_path: Path, prof
                     done = json.loads(runner.stdout.readline())
                     said = f"{name}: {verb}: {done}"
                     assert done["code"] in (0, 1, 2, 3, 4, 5), said
-                    for word in ("fault in p2pchat", "Traceback", "ESCAPED", "Error:", "Exception"):
+                    for word in ("bug in p2pchat", "Traceback", "ESCAPED", "Error:", "Exception"):
                         assert word not in done["err"] + done["out"], said
                     if done["code"] and 2 not in environment["closed"]:
                         assert done["err"].count("p2pchat: ") == 1, said

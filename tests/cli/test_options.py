@@ -125,7 +125,7 @@ def test_a_value_that_is_named_like_a_verb_is_no_verb() -> None:
         (["send", "bob", "-vh"], "put -- before"),
         (["rename", "bob", "-h-"], "put -- before"),
         (["send", "bob", "--json=x", "hi"], "put -- before"),
-        (["log", "bob", "--search", "--json"], "without its value"),
+        (["log", "bob", "--search", "--json"], "needs a value"),
         (["send", "bob", "--wai", "read"], "Unknown option --wai"),
         (["send", "bob", "--wait", "seen"], "invalid choice"),
         (["send", "bob", "--timeout", "soon"], "30s, 5m"),
@@ -136,7 +136,7 @@ def test_a_value_that_is_named_like_a_verb_is_no_verb() -> None:
         (["node", "restart"], "one of status, stop"),
         (["init"], "--name"),
         (["--nothing"], "Unknown option --nothing"),
-        (["--profile"], "without its value"),
+        (["--profile"], "needs a value"),
     ],
 )
 def test_what_cannot_be_meant_is_a_usage_error(words: list[str], why: str) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from p2pchat.core import primitives as prim
 from p2pchat.core.envelope import (
     BUCKETS,
-    HEADER,
+    HEADER_BYTES,
     MAX_CONTENT,
     OVERHEAD,
     envelope_id,
@@ -20,7 +20,7 @@ from p2pchat.core.envelope import (
 from p2pchat.errors import CannotOpen
 from tests.core.people import Chance, flipped, meet
 
-BLOB = prim.NONCE + prim.TAG
+BLOB = prim.NONCE_BYTES + prim.TAG_BYTES
 KEY = bytes(range(32))
 
 
@@ -83,4 +83,4 @@ def test_an_id_names_one_envelope() -> None:
     one = bytes(4096)
     assert len(envelope_id(one)) == 16
     assert envelope_id(one) != envelope_id(flipped(one, 9))
-    assert HEADER == 2390
+    assert HEADER_BYTES == 2390

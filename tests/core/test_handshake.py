@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from p2pchat.core import handshake, ratchet, session
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import decode, encode
-from p2pchat.core.envelope import BUCKETS, HEADER, seal_blob
+from p2pchat.core.envelope import BUCKETS, HEADER_BYTES, seal_blob
 from p2pchat.core.identity import DEVICE_ID, Device
 from p2pchat.core.prekeys import Bundle, PrekeySet, make_set, open_bundle
 from p2pchat.errors import CannotOpen
@@ -80,7 +80,7 @@ def forge(
     state = ratchet.initiate(keys.root, keys.header, keys.next_header, bundle.spk, chance.entropy)
     _, sealed = ratchet.encrypt(state, b"forged", th, chance.random)
     fields = [1, prim.SUITE, claimed.identity, claimed.device, claimed.certificate, DEVICE_ID, public, ciphertext]
-    return encode([*fields, bundle.spk_id, bundle.kpk_id, *ids, sealed[:HEADER], sealed[HEADER:]])
+    return encode([*fields, bundle.spk_id, bundle.kpk_id, *ids, sealed[:HEADER_BYTES], sealed[HEADER_BYTES:]])
 
 
 # --- agreement ---------------------------------------------------------------------------------------------------
@@ -304,7 +304,11 @@ def test_a_first_message_is_the_first_of_its_chain() -> None:
     """Anybody who holds a reusable invite may send one: nobody has to derive the keys of 20,000 that never were."""
     both = meet("later")
     envelope = both.alice.seal(b"second")
-    refused(both.bob.device, both.prekeys, edited(both.initial, {HEAD: envelope[:HEADER], BODY: envelope[HEADER:]}))
+    refused(
+        both.bob.device,
+        both.prekeys,
+        edited(both.initial, {HEAD: envelope[:HEADER_BYTES], BODY: envelope[HEADER_BYTES:]}),
+    )
 
 
 @pytest.mark.parametrize("point", [bytes(32), b"\x01" + bytes(31)])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from p2pchat.core import primitives as prim
 from p2pchat.core import ratchet
 from p2pchat.core.codec import decode, encode
-from p2pchat.core.envelope import HEADER, HEADER_PLAIN
+from p2pchat.core.envelope import HEADER_BYTES, HEADER_PLAIN
 from p2pchat.core.ratchet import MAX_SKIPPED, OLD_CHAINS, Decrypted, Ratchet
 from p2pchat.errors import CannotOpen
 from tests.core.people import Chance, flipped, nothing
@@ -219,8 +219,8 @@ def test_a_flipped_bit_is_refused_in_every_state(bit: int, turns: int) -> None:
 def test_parts_of_two_messages_do_not_make_a_third() -> None:
     alice, bob = talking()
     one, two_ = alice.send(b"one"), alice.send(b"two")
-    bob.refuses(one[:HEADER] + two_[HEADER:])
-    bob.refuses(two_[:HEADER] + one[HEADER:])
+    bob.refuses(one[:HEADER_BYTES] + two_[HEADER_BYTES:])
+    bob.refuses(two_[:HEADER_BYTES] + one[HEADER_BYTES:])
     bob.refuses(one + b"\0")
     bob.refuses(one[:-1])
     assert bob.receive(two_) == b"two"
@@ -499,8 +499,8 @@ def test_a_restored_state_repeats_keys_but_no_keystream() -> None:
     copy = Side(ratchet.load(ratchet.dump(alice.state)), "the other program")
     one, two_ = alice.send(bytes(64)), copy.send(b"\xff" * 64)
     assert one[:24] != two_[:24]
-    assert one[HEADER : HEADER + 24] != two_[HEADER : HEADER + 24]
-    mixed = bytes(a ^ b for a, b in zip(one[HEADER + 24 : -16], two_[HEADER + 24 : -16], strict=True))
+    assert one[HEADER_BYTES : HEADER_BYTES + 24] != two_[HEADER_BYTES : HEADER_BYTES + 24]
+    mixed = bytes(a ^ b for a, b in zip(one[HEADER_BYTES + 24 : -16], two_[HEADER_BYTES + 24 : -16], strict=True))
     assert mixed != b"\xff" * 64
     assert bob.receive(one) == bytes(64)
     bob.refuses(two_)

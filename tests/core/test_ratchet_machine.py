@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from p2pchat.core import handshake, ratchet, session
-from p2pchat.core.envelope import HEADER
+from p2pchat.core.envelope import HEADER_BYTES
 from p2pchat.core.identity import Device
 from p2pchat.core.prekeys import PrekeySet, make_set, open_bundle
 from p2pchat.core.ratchet import OLD_CHAINS
 from p2pchat.core.session import Received, Session
 from p2pchat.errors import CannotOpen
 from tests.core.people import LATER, NOW, Chance, flipped
+from tests.support.examples import examples
 
 MOST_SESSIONS = 4
 ANY = st.integers(0, 1 << 20)
@@ -124,7 +125,7 @@ class Network(RuleBasedStateMachine):
 
     def end_all(self, node: Node) -> None:
         for th, one in node.sessions.items():
-            node.sessions[th] = replace(one, ends_at=NOW + session.LINGER)
+            node.sessions[th] = replace(one, ends_at=NOW + session.LINGER_MS)
 
     @precondition(lambda self: self.firsts)
     @rule(which=ANY)
@@ -178,7 +179,7 @@ class Network(RuleBasedStateMachine):
         assert state.sending is not None
         key = ratchet._message_key(ratchet._chain_step(state.sending)[0])
         after, envelope = session.seal(chosen, content, node.chance.random)
-        for nonce in (envelope[:24], envelope[HEADER : HEADER + 24]):
+        for nonce in (envelope[:24], envelope[HEADER_BYTES : HEADER_BYTES + 24]):
             assert nonce not in self.nonces, "a nonce came twice"
             self.nonces.add(nonce)
         assert key not in self.keys, "a message key came twice"
@@ -255,7 +256,7 @@ class Network(RuleBasedStateMachine):
     def splice(self, which: int, other: int) -> None:
         one, two = self.pick(which, self.mail), self.pick(other, self.mail)
         if one is not two:
-            self.refused_by(self.nodes[1 - one.sender], one.envelope[:HEADER] + two.envelope[HEADER:])
+            self.refused_by(self.nodes[1 - one.sender], one.envelope[:HEADER_BYTES] + two.envelope[HEADER_BYTES:])
 
     @precondition(lambda self: self.flying())
     @rule(which=ANY)
@@ -316,4 +317,4 @@ class Network(RuleBasedStateMachine):
 
 
 TestNetwork = Network.TestCase
-TestNetwork.settings = settings(max_examples=150, stateful_step_count=60)
+TestNetwork.settings = settings(max_examples=examples(60), stateful_step_count=60)

@@ -22,7 +22,7 @@ from doubleratchet.types import Header
 from p2pchat.core import primitives as prim
 from p2pchat.core import ratchet
 from p2pchat.core.codec import decode
-from p2pchat.core.envelope import HEADER
+from p2pchat.core.envelope import HEADER_BYTES
 from p2pchat.core.ratchet import Ratchet
 from p2pchat.errors import CannotOpen
 from tests.core.people import Chance
@@ -67,7 +67,7 @@ class Bare(AEAD):
 
     @staticmethod
     async def decrypt(ciphertext: bytes, key: bytes, associated_data: bytes) -> bytes:
-        sealed_header, body = ciphertext[:HEADER], ciphertext[HEADER:]
+        sealed_header, body = ciphertext[:HEADER_BYTES], ciphertext[HEADER_BYTES:]
         return prim.open_sealed(Bare.key(key), body, AD + sealed_header)
 
 
@@ -173,7 +173,7 @@ class Conversation:
             )
         else:
             encrypted = done(side.library.encrypt_message(text, AD))
-        sealed_header = sealed[:HEADER]
+        sealed_header = sealed[:HEADER_BYTES]
         public, before, number = decode_header(header_key, sealed_header)
         assert encrypted.header == Header(public, before, number)
         body = prim.seal(Bare.key(encrypted.ciphertext), text, AD + sealed_header, side.chance.random(24))

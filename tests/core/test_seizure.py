@@ -18,7 +18,7 @@ import pytest
 from p2pchat.core import handshake, ratchet
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import decode
-from p2pchat.core.envelope import BUCKETS, HEADER, seal_blob
+from p2pchat.core.envelope import BUCKETS, HEADER_BYTES, seal_blob
 from p2pchat.core.identity import Device
 from p2pchat.core.prekeys import PrekeySet
 from p2pchat.core.ratchet import OLD_CHAINS, Ratchet
@@ -95,7 +95,7 @@ def bodies_opened(person: Person, wire: list[Recorded]) -> list[Recorded]:
     keys = keys_from(secrets_of(person))
     opened = []
     for one in wire:
-        header, body = one.envelope[:HEADER], one.envelope[HEADER:]
+        header, body = one.envelope[:HEADER_BYTES], one.envelope[HEADER_BYTES:]
         if any(opens(key, body, person.live.th + header) for key in keys):
             opened.append(one)
             continue
@@ -126,7 +126,7 @@ def test_the_search_finds_what_is_there() -> None:
     chain = [Recorded("alice", 0, both.alice.seal(b"later")) for _ in range(3)]
     keys = keys_from(secrets_of(both.bob))
     for one in chain:
-        header, body = one.envelope[:HEADER], one.envelope[HEADER:]
+        header, body = one.envelope[:HEADER_BYTES], one.envelope[HEADER_BYTES:]
         assert any(opens(key, body, both.bob.live.th + header) for key in keys)
 
 
@@ -139,7 +139,7 @@ def test_the_headers_that_stay_open_are_known(who: str) -> None:
     opened = {
         (one.sender, one.round)
         for one in wire
-        if any(opens(secret, one.envelope[:HEADER], person.live.th) for secret in secrets)
+        if any(opens(secret, one.envelope[:HEADER_BYTES], person.live.th) for secret in secrets)
     }
     other = "bob" if who == "alice" else "alice"
     received = {(other, number) for number in range(ROUNDS - OLD_CHAINS - 1, ROUNDS)}

@@ -121,7 +121,7 @@ def test_a_renewed_session_starts_from_nothing_old() -> None:
     old = both.alice.live
     assert answered.th == renewed.th != old.th
     assert renewed.pair_root != old.pair_root
-    assert for_sending([replace(old, ends_at=NOW + session.LINGER), renewed]) is renewed
+    assert for_sending([replace(old, ends_at=NOW + session.LINGER_MS), renewed]) is renewed
     # the old one still opens what is on its way
     assert both.alice.open(both.bob.seal(b"late")) == b"late"
     assert both.bob.open(both.alice.seal(b"later")) == b"later"

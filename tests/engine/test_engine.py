@@ -79,6 +79,6 @@ def test_a_send_that_is_only_to_be_saved_is_taken_without_a_task(tmp_path: Path)
         assert [one["id"] for one in log] == [one["id"] for one in (first, third) if isinstance(one, dict)]
         for _ in range(MAX_CALLS):
             alice.engine.post(nothing)
-        assert not ask("send", chat="bob", text="too much")
+        assert not ask("send", chat="bob", text="too busy")
 
     run_world(tmp_path, main)

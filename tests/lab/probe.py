@@ -16,7 +16,7 @@ from p2pchat.core.mailbox import FROM_RELAY, HELLO, decode_hello
 from p2pchat.core.names import MAILBOX
 from p2pchat.errors import LinkLost, Unreachable
 from p2pchat.net.addresses import parse_full, peer_id
-from p2pchat.net.frames import READ
+from p2pchat.net.frames import READ_BYTES
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.libp2p.log_filter import quiet
 
@@ -26,7 +26,7 @@ async def ask(by: LibP2PHost, address: str) -> str:
     peer, where = parse_full(address)
     try:
         stream = await by.open(peer, [where], MAILBOX)
-        (hello,) = FrameParser(FROM_RELAY).feed(await stream.read(READ))
+        (hello,) = FrameParser(FROM_RELAY).feed(await stream.read(READ_BYTES))
     except (LinkLost, Unreachable):
         return ""
     await by.disconnect(peer)

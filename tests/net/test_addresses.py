@@ -162,7 +162,7 @@ def test_the_line_of_a_relay(where: str, token: bytes) -> None:
 
 @pytest.mark.parametrize("token", ["", "t" * 65, "a b", "a#b", "a/b", "ä", "a\nb", "%41", " a"])
 def test_what_is_no_token_is_said_without_repeating_it(token: str) -> None:
-    with pytest.raises(BadAddress, match="behind the #") as caught:
+    with pytest.raises(BadAddress, match="after the #") as caught:
         addr.parse_relay(f"/ip4/192.0.2.1/tcp/9/p2p/{PEER_ID}#{token}")
     assert len(token) < 3 or token not in caught.value.line()
 
@@ -174,7 +174,7 @@ def test_what_is_no_token_is_said_without_repeating_it(token: str) -> None:
         ("#token", "whose"),
         ("/ip4/192.0.2.1/tcp/9", "whose"),
         (f"/ip4/0.0.0.0/tcp/9/p2p/{PEER_ID}", "dialled"),
-        (f"/ip4/192.0.2.1/tcp/9{CIRCUIT}/p2p/{PEER_ID}#t", "by a relay"),
+        (f"/ip4/192.0.2.1/tcp/9{CIRCUIT}/p2p/{PEER_ID}#t", "through a relay"),
         (f"p2p/{PEER_ID}", "whose"),
     ],
 )

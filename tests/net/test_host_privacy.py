@@ -97,7 +97,7 @@ def test_loud_logs_have_no_peers_in_them(caplog: pytest.LogCaptureFixture) -> No
 
 _PROGRAM = """
 import logging, sys, trio
-from p2pchat.net.host import LibP2PHost
+from p2pchat.net.libp2p.host import LibP2PHost
 
 async def fail(stream):
     raise RuntimeError("a secret in an error")

@@ -18,7 +18,7 @@ from p2pchat.core.session import Pair, pair
 from p2pchat.net import addresses as addr
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.host import LibP2PHost
-from p2pchat.net.libp2p.yamux import PING_AFTER, PONG_TIMEOUT
+from p2pchat.net.libp2p.yamux import PING_AFTER_SECONDS, PONG_TIMEOUT
 from p2pchat.net.network import Network
 from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
 from p2pchat.net.relays.reservations import RelayAccess
@@ -306,17 +306,17 @@ def test_a_relay_that_answers_no_more_is_left_with_its_circuits_in_twenty_five_s
             assert await echoes(stream)
             back = await dave.open(here.alice.peer, (), "/test/echo/1")
             for _ in range(10):  # as long as it answers
-                mock.jump(PING_AFTER)
+                mock.jump(PING_AFTER_SECONDS)
                 await wait_all_tasks_blocked(0.05)
                 assert place.kept.held(here.relay.peer)
             middle.cut = True
-            mock.jump(PING_AFTER)
+            mock.jump(PING_AFTER_SECONDS)
             await wait_all_tasks_blocked(0.05)
             assert place.kept.held(here.relay.peer)
             mock.jump(PONG_TIMEOUT)
             await place.until(here.relay, held=False)
             assert await ended(back)
-            assert PING_AFTER + PONG_TIMEOUT <= 30
+            assert PING_AFTER_SECONDS + PONG_TIMEOUT <= 30
             nursery.cancel_scope.cancel()
 
     run(main, mock)

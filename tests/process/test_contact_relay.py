@@ -59,7 +59,7 @@ def test_bob_takes_alice_as_his_relay_and_carol_writes_to_him_there(here: Place)
     bob = node(here, "bob")
     until(lambda: "for later" in here.run("bob", "log", "carol").out)
     # one command ends it
-    assert "nobody's relay" in here.run("alice", "offer", "no").out
+    assert "not a relay" in here.run("alice", "offer", "no").out
     until(lambda: not (here.folder / "alice" / "relay.db").exists())
     until(lambda: relays(here, "bob") == [])
     assert [alice.end().code, bob.end().code] == [0, 0]

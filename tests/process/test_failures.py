@@ -271,13 +271,13 @@ def test_damaged_invites_change_nothing(pair: Place) -> None:
     invite = new_invite(pair, "alice")
     for n in (20, len(invite) // 2, len(invite) - 3):
         letter = "A" if invite[n] != "A" else "B"
-        failed(pair.run("bob", "add", invite[:n] + letter + invite[n + 1 :]), 2, "whole invite", "P2PCHAT:")
+        failed(pair.run("bob", "add", invite[:n] + letter + invite[n + 1 :]), 2, "complete invite", "P2PCHAT:")
     for text in (invite[:-1], invite[:-9], invite[5:], invite * 2, "P2PCHAT:", "https://example.org/i#x", "\x1b[2J"):
-        failed(pair.run("bob", "add", text), 2, "whole invite")
+        failed(pair.run("bob", "add", text), 2, "complete invite")
     for text in ("", " \n"):
-        failed(pair.run("bob", "add", text), 2, "no invite")
-        failed(pair.run("bob", "add", "-", stdin=text), 2, "no invite")
-    failed(pair.run("bob", "add", "--json", invite[:-1]), 2, "whole invite")
+        failed(pair.run("bob", "add", text), 2, "No invite")
+        failed(pair.run("bob", "add", "-", stdin=text), 2, "No invite")
+    failed(pair.run("bob", "add", "--json", invite[:-1]), 2, "complete invite")
     assert pair.run("bob", "contacts", "--json").out == before
 
 
@@ -417,7 +417,7 @@ def test_who_is_away_gets_everything_when_they_come(here: Place) -> None:
     assert "received" in why(here, "alice", message)
     alice.end()
     gone = here.run("bob", "send", "alice", "gone again", "--wait", "delivered", "--timeout", "0.1s")
-    failed(gone, 3, "saved here and sent as soon as", "p2pchat why", out=gone.out)
+    failed(gone, 3, "saved here and will be sent as soon as", "p2pchat why", out=gone.out)
     assert "There is no link" in why(here, "bob", gone.out.strip())
     start(here, "alice")
     hear_state(tail, gone.out.strip(), "delivered")

@@ -188,13 +188,13 @@ def test_a_locked_profile_asks_for_its_passphrase() -> None:
             say(anna, "Anna")
             anna.wait("Enter for none")
             say(anna, "correct horse")
-            anna.wait("The same once more")
+            anna.wait("Repeat it")
             say(anna, "correct hose")
-            anna.wait("The two differ")
+            anna.wait("The two do not match")
             say(anna, "correct horse")
             anna.wait("Ready")
             anna.press("esc")
-            anna.wait("Nobody is here yet")
+            anna.wait("You have no contacts yet")
             anna.press("ctrl+q")
             assert anna.ended() == 0
         assert here.run("anna", "node", "stop").code in (0, 1)
@@ -205,7 +205,7 @@ def test_a_locked_profile_asks_for_its_passphrase() -> None:
             anna.press("ctrl+u")
             anna.gone("••")
             say(anna, "correct horse")
-            anna.wait("Nobody is here yet")
+            anna.wait("You have no contacts yet")
             for seen in (anna.raw, anna.text().encode()):
                 assert b"horse" not in seen
 

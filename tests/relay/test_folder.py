@@ -26,7 +26,7 @@ def test_a_key_that_was_half_written_is_none(tmp_path: Path) -> None:
 
 def test_a_key_of_another_size_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(b"short")
-    with pytest.raises(ProfileError, match="is no key"):
+    with pytest.raises(ProfileError, match="is not a key"):
         Folder(tmp_path).seed(b"a" * 32)
     assert (tmp_path / "key").read_bytes() == b"short"
 

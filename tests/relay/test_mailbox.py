@@ -13,7 +13,7 @@ from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame
 from p2pchat.core.mailbox import BOX, DONE, HOUR_MS, STAMPED, TO_FETCH, TO_PUT, Open
 from p2pchat.relay import batches, clients
-from p2pchat.relay.mailbox import SILENCE, SWEEP
+from p2pchat.relay.mailbox import SILENCE_SECONDS, SWEEP_SECONDS
 from p2pchat.relay.store import Quota
 from tests.support.boxes import LIMITS, NOW, RELAY, Keys, MailClient, PipeStream, Relay, blob, relay, run
 
@@ -124,7 +124,7 @@ def test_a_deposit_is_kept_for_its_hours_and_gone_after_them(tmp_path: Path) -> 
             assert await alice.put(0, blob(2), hours=3) == [DONE]
             for hours, left in ((1, 2), (2, 1), (4, 0)):
                 at.clock[0] = NOW + hours * HOUR_MS
-                await trio.sleep(2 * SWEEP)
+                await trio.sleep(2 * SWEEP_SECONDS)
                 await alice.ping()
                 await bob.ping()
                 found, _, _ = await bob.fetch(512, (0, 0))
@@ -344,7 +344,7 @@ def test_nobody_empties_a_box_but_time(tmp_path: Path) -> None:
             assert await bob.delete(0, (1 << 64) - 1) == DONE
             assert [one.blob for one in (await bob.fetch(8, (0, 0)))[0]] == [blob(1)]
             at.clock[0] = NOW + 3 * HOUR_MS
-            await trio.sleep(SWEEP + 1)
+            await trio.sleep(SWEEP_SECONDS + 1)
             assert (await bob.fetch(8, (0, 0)))[0] == []
 
     run(main)
@@ -392,14 +392,14 @@ def test_a_clock_that_is_set_wrong_while_it_runs_shortens_nothing(tmp_path: Path
             at.uptime.append(NOW / 1000)
             assert await alice.put(0, blob("before"), hours=720) == [DONE]
             at.clock[0] += days * 24 * HOUR_MS
-            await trio.sleep(SWEEP + 1)
+            await trio.sleep(SWEEP_SECONDS + 1)
             assert await alice.put(0, blob("wrong"), hours=720) == [DONE]
             at.clock[0] = NOW
-            await trio.sleep(SWEEP + 1)
+            await trio.sleep(SWEEP_SECONDS + 1)
             assert not at.mailbox.clock.held
             at.uptime.clear()
             at.clock[0] += 719 * HOUR_MS
-            await trio.sleep(SWEEP + 1)
+            await trio.sleep(SWEEP_SECONDS + 1)
             assert at.store.blobs == 2
 
     run(main)
@@ -413,7 +413,7 @@ def test_a_clock_that_is_wrong_at_a_start_deletes_nothing(tmp_path: Path, days: 
         async with relay(tmp_path, now=now) as at:
             alice = await depositor(at)
             assert await alice.put(0, *map(blob, more), hours=720) == [DONE] * len(more)
-            await trio.sleep(SWEEP + 1)
+            await trio.sleep(SWEEP_SECONDS + 1)
             return at.store.blobs
 
     async def main() -> None:
@@ -452,7 +452,7 @@ def test_a_client_that_says_nothing_is_let_go_and_one_that_pings_is_not(tmp_path
         async with relay(tmp_path) as at:
             silent, lively = await at.client(), await at.client()
             for _ in range(8):
-                await trio.sleep(SILENCE / 4)
+                await trio.sleep(SILENCE_SECONDS / 4)
                 await lively.ping()
             assert await silent.has_ended()
             assert at.mailbox.clients == 1
@@ -557,10 +557,10 @@ def test_a_disk_that_works_again_is_noticed_though_nobody_deposits(tmp_path: Pat
             alice = await depositor(at)
             at.store._connection.execute("PRAGMA query_only = ON").fetchall()
             assert await alice.put(0, blob(1)) == [words.RELAY_FULL]
-            await trio.sleep(2 * SWEEP)
+            await trio.sleep(2 * SWEEP_SECONDS)
             assert at.mailbox.failing
             at.store._connection.execute("PRAGMA query_only = OFF").fetchall()
-            await trio.sleep(SWEEP + 1)
+            await trio.sleep(SWEEP_SECONDS + 1)
             assert not at.mailbox.failing
 
     run(main)
@@ -578,7 +578,7 @@ def test_a_broken_store_answers_fetches_deletes_and_watches_too(tmp_path: Path) 
             assert await bob.delete(0, 1 << 62) == words.RELAY_FULL
             await bob.watch((0, 0))
             at.store._connection.execute("ALTER TABLE away RENAME TO blobs")
-            await trio.sleep(SWEEP + 1)
+            await trio.sleep(SWEEP_SECONDS + 1)
             assert (await bob.next_pushed()).blob == blob(1)
 
     run(main)

@@ -18,15 +18,17 @@ from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame
 from p2pchat.core.mailbox import BOX, DONE, HOUR_MS, NOT_ALLOWED, STAMPED, TO_FETCH, TO_PUT, TOO_FAST, Queue
 from p2pchat.errors import LinkLost
+from p2pchat.lib.token_bucket import TokenBucket
 from p2pchat.net.addresses import neighbourhood
 from p2pchat.net.admission import budget
 from p2pchat.net.admission.budget import Account
 from p2pchat.relay import batches, clients, terms
-from p2pchat.relay.limits import STAMP_SECONDS, Bucket, Origin, Origins, PlaceBudget, Spent
+from p2pchat.relay.limits import STAMP_SECONDS, Origin, Origins, PlaceBudget, Spent
 from p2pchat.relay.mailbox import COSTS, MailboxServer
 from p2pchat.relay.store import Quota
 from tests.support.boxes import LIMITS, NOW, PATIENCE, RELAY, Keys, MailClient, Relay, blob, inline, relay, run
-from tests.support.turns import counted
+from tests.support.counting import counted
+from tests.support.examples import examples
 
 BOB = Keys("bob")
 
@@ -386,7 +388,7 @@ def test_new_limits_hold_for_those_who_are_there() -> None:
 
 
 def test_a_bucket_fills_with_time_and_no_further() -> None:
-    bucket = Bucket(2, 1.0)
+    bucket = TokenBucket(2, 1.0)
     assert [bucket.take(0.0) for _ in range(3)] == [True, True, False]
     assert [bucket.take(1.5) for _ in range(2)] == [True, False]
     assert [bucket.take(100.0) for _ in range(3)] == [True, True, False]
@@ -607,7 +609,7 @@ _frames = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(_frames, max_size=12), st.integers(0, 3))
 def test_any_frames_from_a_client_leave_the_relay_whole(
     tmp_path_factory: pytest.TempPathFactory, frames: list[Frame], opens: int
@@ -635,7 +637,7 @@ def test_any_frames_from_a_client_leave_the_relay_whole(
     run(main)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=8))
 def test_any_bytes_from_a_client_end_its_stream_or_nothing(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes]

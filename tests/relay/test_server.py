@@ -87,7 +87,7 @@ def test_a_token_is_read_from_its_file(tmp_path: Path, text: str) -> None:
 def test_what_is_no_token_is_refused_without_repeating_it(tmp_path: Path, text: str) -> None:
     file = tmp_path / "file"
     file.write_bytes(text.encode())
-    with pytest.raises(BadSetting, match="no token") as caught:
+    with pytest.raises(BadSetting, match="not hold a valid token") as caught:
         server.mailbox_limits(RelayConfig(token_file=str(file)))
     assert len(text) < 3 or text not in caught.value.line()
 

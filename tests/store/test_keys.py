@@ -176,7 +176,7 @@ def test_slots_look_alike_and_every_one_is_tried(tmp_path: Path) -> None:
 
 def test_a_cost_below_the_least_is_never_written(tmp_path: Path) -> None:
     for cost in (KdfCost(2, 64 << 20), KdfCost(3, (64 << 20) - 1)):
-        with pytest.raises(ValueError, match="below the least"):
+        with pytest.raises(ValueError, match="below the minimum"):
             keys.create_keys(tmp_path, b"phrase", cost)
     assert names(tmp_path) == []
 

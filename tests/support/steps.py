@@ -26,7 +26,7 @@ def failed(done: Done, code: int, *words: str, out: str = "") -> None:
     if not done.err.startswith("p2pchat: "):
         assert json.loads(done.err)["error"]["data"]["exit"] == code, done.err
     assert "Traceback" not in done.err
-    assert "fault in p2pchat" not in done.err
+    assert "bug in p2pchat" not in done.err
     assert not set(RISKY) & set(done.err)
     assert all(word in done.err for word in words), done.err
 

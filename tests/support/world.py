@@ -308,7 +308,12 @@ class WorldNetwork(Network):
             for host in (self._node.host, self._node.hidden):
                 host.nursery = nursery
                 self._node.world.listening[host.peer] = host
-            await super().run(handler, task_status=task_status)
+            try:
+                await super().run(handler, task_status=task_status)
+            finally:  # before the nursery takes nothing more
+                for host in (self._node.host, self._node.hidden):
+                    host.nursery = None
+                    self._node.world.listening.pop(host.peer, None)
 
     def _pool(self, callbacks: MailboxCallbacks, nursery: trio.Nursery) -> Mailboxes:
         if self._node.world.mailboxes:

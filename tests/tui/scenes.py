@@ -215,7 +215,7 @@ SCENES = {
     "main-latin": Scene(press(), "2 photos"),
     "main-russian": Scene(press(), "две фотографии", talk="russian"),
     "main-persian": Scene(press(), "10:01", talk="persian"),
-    "empty": Scene(press(), "Nobody is here yet", talk=None),
+    "empty": Scene(press(), "You have no contacts yet", talk=None),
     "welcome": Scene(first(), "Your name", talk=None),
     "passphrase": Scene(first(*"Anna", "enter"), "Enter for none", talk=None),
     "passphrase-twice": Scene(first(*"Anna", "enter", *"secret", "enter"), "once more", talk=None),

@@ -688,7 +688,7 @@ def test_requests_are_accepted_and_declined_by_name(tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(node, tmp_path) as (app, pilot):
             await pilot.press(*"/accept", "enter")
-            await until(pilot, lambda: "More than one asks" in notices(app))
+            await until(pilot, lambda: "There is more than one" in notices(app))
             await pilot.press(*"/decline mallory", "enter")
             await until(pilot, lambda: len(app.book.requests) == 1)
             await pilot.press(*"/accept", "enter")

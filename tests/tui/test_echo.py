@@ -1,4 +1,4 @@
-"""The echo friend, as the screen asks for it."""
+"""The echo bot, as the screen asks for it."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def _unlock(shown: Terminal, node: HostileNode) -> None:
     shown.gone("•")
     shown.type("right")
     shown.press("enter")
-    shown.wait("Nobody is here yet")
+    shown.wait("You have no contacts yet")
 
 
 def _news(shown: Terminal, service: Service, node: HostileNode, bob: str) -> None:
@@ -97,10 +97,10 @@ def _refused(shown: Terminal, node: HostileNode) -> None:
 
 
 def _people(shown: Terminal, node: HostileNode) -> None:
-    """Who asks, the page of a contact, and the questions about both."""
+    """Contact requests, the page of a contact, and the questions about both."""
     node.fail["accept"] = node.warned
     shown.press("ctrl+r")
-    shown.wait("Who asks")
+    shown.wait("Contact requests")
     _reads(shown, f"Is it really mallory {SEEN}")
     shown.type("a")
     shown.wait(_REFUSAL)
@@ -141,7 +141,7 @@ def _invites(shown: Terminal, node: HostileNode) -> None:
     shown.press("ctrl+o")
     shown.wait("your friend sent you")
     shown.paste(pasted(node.hostile))
-    shown.wait("This is no invite")
+    shown.wait("This is not an invite")
     shown.paste(f"P2PCHAT:{pasted(node.hostile)}")
     words = ("that no invite has", "the rest is missing", "too long for an invite")
     shown.until(lambda text: any(one in text for one in words), "a word about the invite")
@@ -156,7 +156,7 @@ def _invites(shown: Terminal, node: HostileNode) -> None:
     shown.press("enter")
     shown.wait("Enter ask them")
     shown.press("enter")
-    shown.wait("have not said yes yet", "Enter open the chat")
+    shown.wait("have not accepted yet", "Enter open the chat")
     shown.press("enter")
     shown.gone("╭─")
     shown.wait("What you write waits here")
@@ -177,7 +177,7 @@ def _relays(shown: Terminal, node: HostileNode) -> None:
     node.lends("/ip4/192.0.2.1/tcp/1/p2p/a", "unreachable", "no", "bob")
     shown.paste("/ip4/192.0.2.2/tcp/1/p2p/b\n")
     shown.press("enter")
-    shown.wait("Used from now on", f"192.0.2.1:1  of bob {SEEN}", "a add one")
+    shown.wait("used from now on", f"192.0.2.1:1  of bob {SEEN}", "a add one")
     shown.type("d")
     shown.wait("Leave the relay at 192.0.2.1:1?")
     shown.press("esc")

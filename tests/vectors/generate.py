@@ -21,7 +21,7 @@ from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import Content, encode_content
 from p2pchat.core.contents import Profile, Queues, Receipt, Text, Unknown
 from p2pchat.core.contents.queues import AnnouncedQueue
-from p2pchat.core.envelope import BUCKETS, HEADER, padded, seal_blob
+from p2pchat.core.envelope import BUCKETS, HEADER_BYTES, padded, seal_blob
 from p2pchat.core.identity import DEVICE_ID, Device, safety_number, sas_words
 from p2pchat.core.invite import Invite, InviteWay, encode_invite, join_tag, to_text
 from p2pchat.core.prekeys import PrekeySet, dump_set, make_set, open_bundle
@@ -301,7 +301,7 @@ def blobs() -> Iterator[tuple[str, Vector]]:
     recorder = Recorder("vector blob")
     blob = seal_blob(key, b"content", recorder.random)
     yield "blob-ok", vector("blob", "a sealed bucket", key=key, random=recorder.drawn, content=b"content", blob=blob)
-    bare = BUCKETS[0] - prim.NONCE - prim.TAG
+    bare = BUCKETS[0] - prim.NONCE_BYTES - prim.TAG_BYTES
     short = prim.seal(key, prim.pad(b"content", bare - 1), b"", bytes(24))
     yield "blob-bad-tag", refused("blob", "a bit", key=key, blob=flipped(blob, -1))
     yield "blob-bad-key", refused("blob", "another key", key=flipped(key, 0), blob=blob)
@@ -369,7 +369,7 @@ def messages() -> Iterator[tuple[str, Vector]]:
     random = Chance("vector bad").random
     yield bad("header", "a bit of the header", flipped(envelope, 5000))
     yield bad("body", "a bit of the body", flipped(envelope, 8 * 4000))
-    yield bad("parts", "header of one, body of another", envelope[:HEADER] + again[HEADER:])
+    yield bad("parts", "header of one, body of another", envelope[:HEADER_BYTES] + again[HEADER_BYTES:])
     yield bad(
         "size", "a byte short of a bucket, rightly sealed", ratchet.encrypt(state, body[:-1], fields["th"], random)[1]
     )

@@ -10,7 +10,7 @@ from p2pchat.core.frames import ENVELOPE
 from p2pchat.core.invite import read_invite
 from p2pchat.engine.contacts.address_updates import HOLD_SECONDS, SETTLE_SECONDS
 from p2pchat.net import addresses
-from p2pchat.net.links.link import LET_GO_AFTER, LOST_AFTER
+from p2pchat.net.links.link import LET_GO_AFTER, LOST_AFTER_SECONDS
 from p2pchat.net.links.reconnect import LOOK_AGAIN
 from p2pchat.store import contacts as store_contacts
 from tests.support.meddler import Meddler
@@ -213,7 +213,7 @@ def test_a_circuit_that_goes_silent_takes_no_direct_link_with_it(tmp_path: Path)
         world.cut(alice, hill)
         contact, net = await alice.id_of("bob"), alice.engine.net
         circuit = net._open.links.best(contact)  # type: ignore[attr-defined]
-        await trio.sleep(circuit.heard + LOST_AFTER - LET_GO_AFTER / 2 - trio.current_time())
+        await trio.sleep(circuit.heard + LOST_AFTER_SECONDS - LET_GO_AFTER / 2 - trio.current_time())
         assert await route(alice) == "circuit"
         bob.host.walled = False
         rows = await alice.engine.read(lambda db: store_contacts.ways(db, contact))

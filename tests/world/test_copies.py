@@ -1,4 +1,4 @@
-"""Profiles that were put back from a copy, and copies that run at once."""
+"""Profiles that were restored from a copy, and copies that run at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DAY_S = 24 * HOUR
 
 
 async def put_back(world: World, node: WorldNode, copy: Path) -> WorldNode:
-    """The node of a profile whose folder was put back from a copy."""
+    """The node of a profile whose folder was restored from a copy."""
     await node.stop()
     world.put_back(copy)
     return await world.start(node.name)
@@ -141,7 +141,7 @@ def test_the_doctor_and_why_say_that_a_profile_was_put_back(tmp_path: Path) -> N
         await bob.stop()
         alice = await put_back(world, alice, copy)
         sent = await alice.call("send", chat="bob", text="new")
-        assert "put back from a copy" in (await problems(alice))[0]
+        assert "restored from a copy" in (await problems(alice))[0]
         assert "made anew" in (await alice.call("why", id=sent["id"]))["reason"]
         bob = await world.start("bob")
         await until(lambda: all_delivered(alice, "bob"))

@@ -119,7 +119,7 @@ def test_a_hidden_invite_says_nothing(tmp_path: Path) -> None:
         assert [mark for mark in marks(alice) if mark in encoded] == []
         assert {way.peer for way in invite.ways} == {alice.hidden.peer}
         assert {addresses.parse_target(addresses.unpack(way.address)).relay for way in invite.ways} == {hill.peer}
-        assert "does not tell" in made["notice"]
+        assert "does not learn" in made["notice"]
         plain = read_invite((await alice.call("invite"))["invite"])[1]
         assert alice.host.peer in plain
         assert alice.hidden.peer not in plain

@@ -64,7 +64,7 @@ def test_an_invite_names_two_relays_and_says_where_it_works(tmp_path: Path) -> N
         relays[1].stop()
         made = await alice.call("invite")
         assert made["relays"] == 1
-        assert "another did not answer" in made["notice"]
+        assert "another has not answered" in made["notice"]
         relays[0].stop()
         made = await alice.call("invite")
         assert made["relays"] == 0

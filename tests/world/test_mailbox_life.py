@@ -496,13 +496,12 @@ def test_what_was_put_off_stays_at_the_relay_until_it_is_on_disk(
         await bob.stop()
         seen = 0
 
-        def take(tx: Transaction, contact: Contact, route: str, name: bytes, blob: bytes) -> bool | None:
+        def take(tx: Transaction, contact: Contact, route: str, name: bytes, blob: bytes) -> inbound.Taken:
             nonlocal seen
             seen += 1
-            if seen == 1:
-                return None
-            world.nodes["alice"].cut_power()
-            return None
+            if seen > 1:
+                world.nodes["alice"].cut_power()
+            return inbound.Taken.LATER
 
         with monkeypatch.context() as patched:
             patched.setattr(inbound, "_take", take)

@@ -20,7 +20,7 @@ from p2pchat.core import frames as wire
 from p2pchat.core import primitives as prim
 from p2pchat.core import ratchet
 from p2pchat.core.codec import decode
-from p2pchat.core.envelope import HEADER, open_blob
+from p2pchat.core.envelope import HEADER_BYTES, open_blob
 from p2pchat.core.frames import FrameParser
 from p2pchat.core.invite import blob_key
 from p2pchat.core.session import open_envelope, renew_key
@@ -147,7 +147,7 @@ def what_opens(folder: Path, recording: Recording, entropy: prim.Entropy) -> set
     db.close()
     keys = message_keys(found)
     for envelope in recording.envelopes:
-        header, body = envelope[:HEADER], envelope[HEADER:]
+        header, body = envelope[:HEADER_BYTES], envelope[HEADER_BYTES:]
         if any(opens(key, body, row.th + header) for row in rows for key in keys):
             opened.add(envelope)
     return opened

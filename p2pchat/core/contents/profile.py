@@ -9,13 +9,13 @@ from p2pchat.core.codec import array, binary, boolean, text
 from p2pchat.core.contents.addresses import WAYS_SHAPE, Ways, encode_ways
 from p2pchat.core.contents.kind import Kind, Payload
 from p2pchat.core.contents.queues import QUEUES_SHAPE, AnnouncedQueue, decode_queues, encode_queues
-from p2pchat.core.primitives import KEY
+from p2pchat.core.primitives import KEY_BYTES
 from p2pchat.core.text import clean_name
 
 MAX_NAME_BYTES = 1024
 _SHORT = array(text(MAX_NAME_BYTES), boolean, WAYS_SHAPE, open_end=True)
 _WITH_QUEUES = array(text(MAX_NAME_BYTES), boolean, WAYS_SHAPE, QUEUES_SHAPE, open_end=True)
-_INTRODUCTION = array(text(MAX_NAME_BYTES), boolean, WAYS_SHAPE, QUEUES_SHAPE, binary(KEY), open_end=True)
+_INTRODUCTION = array(text(MAX_NAME_BYTES), boolean, WAYS_SHAPE, QUEUES_SHAPE, binary(KEY_BYTES), open_end=True)
 _SHAPES = {3: _SHORT, 4: _WITH_QUEUES}
 
 

@@ -9,17 +9,17 @@ from typing import Any, Self
 from p2pchat.core.codec import array, binary, binary_upto, listing, uint
 from p2pchat.core.contents.kind import Kind, Payload
 from p2pchat.core.mailbox import MAX_TOKEN
-from p2pchat.core.primitives import KEY
+from p2pchat.core.primitives import KEY_BYTES
 
 MAX_QUEUES = 4
 MAX_ADDRESS_BYTES = 128
 _MAX_TIME = 1 << 53
 _QUEUE = array(
-    binary(KEY),
+    binary(KEY_BYTES),
     binary_upto(MAX_ADDRESS_BYTES, least=1),
     binary_upto(MAX_TOKEN),
-    binary(KEY),
-    binary(KEY),
+    binary(KEY_BYTES),
+    binary(KEY_BYTES),
     uint(_MAX_TIME),
 )
 QUEUES_SHAPE = listing(_QUEUE, MAX_QUEUES)

@@ -10,13 +10,16 @@ from p2pchat.core.contents.addresses import MAX_OWN_WAYS
 from p2pchat.core.contents.kind import Kind, Payload
 from p2pchat.core.contents.queues import MAX_ADDRESS_BYTES
 from p2pchat.core.mailbox import MAX_TOKEN
-from p2pchat.core.primitives import KEY
+from p2pchat.core.primitives import KEY_BYTES
 from p2pchat.core.relays import Relay
 
 _SHAPE = array(
-    binary(KEY), listing(binary_upto(MAX_ADDRESS_BYTES, least=1), MAX_OWN_WAYS), binary_upto(MAX_TOKEN), open_end=True
+    binary(KEY_BYTES),
+    listing(binary_upto(MAX_ADDRESS_BYTES, least=1), MAX_OWN_WAYS),
+    binary_upto(MAX_TOKEN),
+    open_end=True,
 )
-NO_RELAY = Relay(bytes(KEY), ())
+NO_RELAY = Relay(bytes(KEY_BYTES), ())
 
 
 @dataclass(frozen=True, slots=True, repr=False)

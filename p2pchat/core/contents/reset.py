@@ -7,9 +7,9 @@ from typing import Any, Self
 
 from p2pchat.core.codec import array, binary
 from p2pchat.core.contents.kind import Kind, Payload
-from p2pchat.core.primitives import KEY
+from p2pchat.core.primitives import KEY_BYTES
 
-_SHAPE = array(binary(KEY), open_end=True)
+_SHAPE = array(binary(KEY_BYTES), open_end=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import trio
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.contents import ContactRelay
 from p2pchat.core.contents.relay import NO_RELAY
-from p2pchat.core.primitives import KEY
+from p2pchat.core.primitives import KEY_BYTES
 from p2pchat.engine.contacts import address_updates, contacts, own_relays
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime import settings
@@ -31,12 +31,13 @@ from p2pchat.store.database import Database
 
 _FOUND, _TOKEN = "found_at", "relay_token"
 _WHAT = (
-    "A relay keeps sealed messages for who is away, 256 MB at most, and connects those who cannot reach each other. It "
-    "can read none of it. Its address goes to your contacts, and by them to those who write to them."
+    "A relay stores encrypted messages for people who are offline, 256 MB at most, and connects people "
+    "who cannot reach each other directly. It cannot read any of them. Its address is given to your "
+    "contacts, and through them to the people who write to them."
 )
 _HIDING = (
-    " You hide your address from somebody: they are not told of it, but may learn from others that there is a relay at "
-    "this address."
+    " You hide your address from somebody. They are not told about the relay, but may learn from others "
+    "that there is one at this address."
 )
 
 
@@ -77,9 +78,9 @@ def is_asked(db: Database) -> bool:
 def state(db: Database) -> str:
     """Whether this node is a relay for its contacts, in a line for people."""
     if is_asked(db):
-        return "Your contacts reach this node from outside: it could be a relay for them."
+        return "Your contacts can reach this node from outside, so it could be a relay for them."
     if not settings.relay_for_contacts(db):
-        return "This node is nobody's relay."
+        return "This node is not a relay."
     if not reachable(db):
         return "This node is a relay for your contacts; nobody has reached it from outside yet."
     return "This node is a relay for your contacts."
@@ -97,7 +98,7 @@ def _hides(db: Database) -> bool:
 def answered(tx: Transaction, offering: RelayOffer, answer: bool) -> None:
     """A person said yes or no. Each yes after a no has a token of its own, which those of the last one do not know."""
     if answer and not settings.relay_for_contacts(tx.db):
-        meta.put(tx.db, _TOKEN, tx.random(KEY).hex().encode("ascii"))
+        meta.put(tx.db, _TOKEN, tx.random(KEY_BYTES).hex().encode("ascii"))
     settings.set_relay_for_contacts(tx.db, answer)
     settle(tx)
     tx.after(offering.answer, answer)
@@ -171,7 +172,7 @@ def told(tx: Transaction, contact: Contact, message_id: bytes, theirs: Relay) ->
         return
     before = offered(tx.db, contact.id)
     if before is None and theirs.addresses:
-        warning = f"{contact.name} offers to be a relay for you: `p2pchat relays add` with this name uses it."
+        warning = f"{contact.name} offers to be a relay for you. To use it, run `p2pchat relays add` with this name."
         tx.event("node", warning=warning)
     goes_on = False
     if before is not None and before.taken and _is_used(tx.db, before.relay):
@@ -187,9 +188,9 @@ def take(tx: Transaction, contact: Contact) -> Relay:
     """Use the relay that a contact is."""
     known = offered(tx.db, contact.id)
     if contact.state != "contact" or known is None or not known.relay.addresses:
-        raise NotNow(f"{contact.name} is no relay for you", hint="They would say `p2pchat offer yes`.")
+        raise NotNow(f"{contact.name} does not offer you a relay", hint="They can offer one with `p2pchat offer yes`.")
     if contact.hidden:
-        hint = "`p2pchat contacts show` shows it to them."
+        hint = "`p2pchat contacts show` lets them see it."
         raise NotNow(f"You hide your address from {contact.name}, and their relay would see it", hint=hint)
     if not known.taken and _is_used(tx.db, known.relay):  # it may be somebody else's, and that one's token another
         raise NotNow(f"{contact.name}'s relay is one of yours already")

@@ -17,8 +17,8 @@ from p2pchat.core.contents import Addresses, Profile, Queues, Text, kind_of
 from p2pchat.core.contents.queues import AnnouncedQueue
 from p2pchat.core.invite import ROLE_NODE, Invite, decode_invite, hello_key, invite_id, read_invite
 from p2pchat.core.mailbox import STAMPED
-from p2pchat.core.primitives import KEY, equal
-from p2pchat.core.session import DAY, LINGER, Session
+from p2pchat.core.primitives import KEY_BYTES, equal
+from p2pchat.core.session import DAY, LINGER_MS, Session
 from p2pchat.engine.contacts import introductions, names
 from p2pchat.engine.contacts.introductions import Introduction
 from p2pchat.engine.contacts.names import name_of as name_of
@@ -61,7 +61,7 @@ def add(tx: Transaction, written: str, name: str | None, hidden: bool = False) -
     if invite.expires_at * 1000 + DAY < tx.now:
         raise InviteExpired
     if not invite.ways:
-        raise NotNow("This invite says nowhere to go", hint="Ask for one made while their node runs.")
+        raise NotNow("This invite contains no address", hint="Ask for one that was made while their node was running.")
     contact_id = tx.random(8)
     wanted = alias or their_name(invite.name or "") or f"invite-{contact_id.hex()[:4]}"
     contact = Contact(
@@ -208,7 +208,7 @@ def begin_anew(tx: Transaction, contact: Contact, session: Session, blob: bytes,
     tx.change(contact.id, device=device, invite=by.invite, invite_id=by.invite_id, invite_until=by.invite_until)
     tx.sessions.begin(contact.id, session, tx.now)
     state = store_renewals.get(tx.db, contact.id)
-    store_renewals.put(tx.db, replace(state, began_anew=(session.th + state.began_anew)[: MAX_ANEW * KEY]))
+    store_renewals.put(tx.db, replace(state, began_anew=(session.th + state.began_anew)[: MAX_ANEW * KEY_BYTES]))
     tx.pairs_of.add(contact.id)
     outbound.queue_initial(tx, contact.id, blob, session.th)
     tx.event("node", warning=ASKED_ANEW.format(name=contact.name))
@@ -272,7 +272,7 @@ def accept(tx: Transaction, contact: Contact) -> Contact:
     """We say yes to a request, or to a contact who began anew."""
     session = tx.sessions.pending(contact.id)
     if session is None:
-        raise NotNow(f"{contact.name} has not asked", hint="`p2pchat requests` lists who has.")
+        raise NotNow(f"{contact.name} has not asked to become a contact", hint="`p2pchat requests` lists who has.")
     begin(tx, contact, session)
     changed = tx.contact(contact.id)
     assert changed is not None
@@ -283,7 +283,7 @@ def begin(tx: Transaction, contact: Contact, session: Session) -> None:
     """Use the session of a first message that was said yes to; sessions before it end."""
     for old in tx.sessions.all(contact.id):
         if old.th != session.th and contact.state == "contact" and old.ends_at is None:
-            tx.sessions.put(contact.id, replace(old, ends_at=tx.now + LINGER))
+            tx.sessions.put(contact.id, replace(old, ends_at=tx.now + LINGER_MS))
     again = contact.state == "contact"
     tx.sessions.admit(contact.id, session)
     store_outbox.clear(tx.db, contact.id, [store_outbox.RENEWAL, store_outbox.REQUEST])
@@ -304,7 +304,7 @@ def decline(tx: Transaction, contact: Contact) -> None:
     """We say no; nothing goes back to them. Of a contact who began anew, only the new beginning is forgotten."""
     session = tx.sessions.pending(contact.id)
     if session is None:
-        raise NotNow(f"{contact.name} has not asked", hint="`p2pchat requests` lists who has.")
+        raise NotNow(f"{contact.name} has not asked to become a contact", hint="`p2pchat requests` lists who has.")
     introductions.forget(tx, contact.id)
     if contact.state == "request":
         if contact.invite_id is not None and contact.identity is not None:
@@ -352,7 +352,7 @@ def hide(tx: Transaction, contact: Contact, *, hidden: bool) -> Contact:
     if contact.state == "contact" and contact.invite is not None:
         contact = give_up_anew(tx, contact)
     if contact.invite is not None and contact.identity is not None:
-        raise NotNow(f"What {contact.name} is told about you first is on its way already", hint="Wait for the answer.")
+        raise NotNow(f"Your introduction to {contact.name} is already on its way", hint="Wait for the answer.")
     changed = tx.change(contact.id, hidden=hidden)
     tx.pairs_of.add(contact.id)
     tx.mail_of[contact.id] = None
@@ -438,7 +438,7 @@ def gone(tx: Transaction, contact: Contact) -> None:
     """The invite we used does not work; see `not_sent`. Nobody is behind it any more: an invite of the same person that
     works must find the way free. Of a contact who was to begin anew, only that is forgotten.
     """
-    tx.event("node", warning=f"The invite of {contact.name} cannot be used any more.")
+    tx.event("node", warning=f"The invite of {contact.name} can no longer be used.")
     if contact.state == "contact":
         give_up_anew(tx, contact)
         return

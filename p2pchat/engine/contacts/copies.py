@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 EPOCHS_BEGAN = 1_735_689_600_000  # 2025-01-01
 EPOCH_LASTS = 8_000
 """ms: two copies that begin an epoch within this time may number alike. There are enough for 136 years."""
-RESTORED = "This profile was put back from a copy, or copied. New sessions are made with your contacts by and by."
-TWO_NODES = "Another node is at work on this profile's folder: end one of them, messages may be lost between them."
+RESTORED = "This profile was restored from a copy, or copied. New sessions with your contacts are being made."
+TWO_NODES = "Another node is using this profile's folder. Stop one of them: messages may be lost between the two."
 _INSTANCE, _NEXT, _RESTORED_AT = "instance", "instance next", "restored at"
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from p2pchat.core import delivery
 from p2pchat.core.contents import kind_of
-from p2pchat.core.session import DAY, LINGER
+from p2pchat.core.session import DAY, LINGER_MS
 from p2pchat.engine.contacts import contact_relays, contacts, invites, renewal
 from p2pchat.engine.delivery import outbound, queues
 from p2pchat.engine.runtime import withholding
@@ -125,6 +125,6 @@ def _end_losers(tx: Transaction, contact_id: bytes) -> None:
     under_way |= renewal.began_anew(store_renewals.get(tx.db, contact_id))
     losers = [one for one in live if not one.confirmed and one.th not in under_way] if sure else []
     for session in sure[1:] + losers:
-        tx.sessions.put(contact_id, replace(session, ends_at=tx.now + LINGER))
+        tx.sessions.put(contact_id, replace(session, ends_at=tx.now + LINGER_MS))
     if sure and store_outbox.sealed_otherwise(tx.db, contact_id, sure[0].th):
         outbound.seal_again(tx, contact_id)

@@ -8,12 +8,12 @@ from p2pchat.core.codec import array, binary, decode, encode
 from p2pchat.core.content import MESSAGE_ID
 from p2pchat.core.contents import Profile
 from p2pchat.core.invite import ROLE_NODE
-from p2pchat.core.primitives import KEY
+from p2pchat.core.primitives import KEY_BYTES
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import meta
 
-_SHAPE = array(binary(KEY), binary(MESSAGE_ID), Profile.decode)
+_SHAPE = array(binary(KEY_BYTES), binary(MESSAGE_ID), Profile.decode)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

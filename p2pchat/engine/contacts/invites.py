@@ -43,7 +43,7 @@ from p2pchat.core.prekeys import (
     open_bundle,
     person_digest,
 )
-from p2pchat.core.primitives import KEY, SIGNATURE, equal, sign_public
+from p2pchat.core.primitives import KEY_BYTES, SIGNATURE, equal, sign_public
 from p2pchat.core.session import DAY, Session
 from p2pchat.engine.contacts import contacts, introductions, names
 from p2pchat.engine.contacts.introductions import Introduction
@@ -78,18 +78,18 @@ REMEMBER_HANDSHAKE = 400 * DAY
 """Longer than the prekeys of any invite live, so a first message is known for as long as it could be accepted."""
 SET_CLOCK = "Set the clock; `p2pchat doctor` says more about it."
 USE_RELAY = "Add one that answers with `p2pchat relays add`."
-_LEAKED = "An invite of yours was tried again after its use; it may have leaked."
+_LEAKED = "Somebody tried an invite of yours again after it was used; it may have leaked."
 
 
 def make(tx: Transaction, *, reusable: bool, ask: bool, expires_s: int, hidden: bool = False) -> InviteRow:
     """A new invite, saved; it lives `expires_s` seconds. `hidden`: who uses it does not learn our address."""
     if not 60 <= expires_s <= MAX_EXPIRY_S:
-        raise UsageError("An invite lives between a minute and a year")
+        raise UsageError("An invite can be valid for one minute to one year")
     if tx.now // 1000 + expires_s > U32:
         raise NotNow(f"This machine's clock says {views.day(tx.now)}, and an invite ends by 2106", hint=SET_CLOCK)
     addresses, relays = tx.net.ways(hidden=hidden), queues.ours(tx)
     if hidden and not addresses and not relays:
-        raise NotNow("Without a relay nobody finds the way here who must not learn this node's address", hint=USE_RELAY)
+        raise NotNow("Without a relay, nobody can reach this node without learning its address", hint=USE_RELAY)
     kind = REUSABLE if reusable else ONE_TIME
     expires_at = tx.now // 1000 + expires_s
     secret = new_secret(kind, tx.random)
@@ -103,7 +103,7 @@ def make(tx: Transaction, *, reusable: bool, ask: bool, expires_s: int, hidden: 
         *(InviteWay(peer, address, ROLE_NODE) for peer, address in addresses[: MAX_WAYS - len(relays)]),
         *(InviteWay(relay.peer, relay.addresses[0], ROLE_RELAY, relay.token) for relay in relays),
     )
-    writer_seed = tx.random(KEY)
+    writer_seed = tx.random(KEY_BYTES)
     writer = sign_public(writer_seed) if relays else None
     row = InviteRow(
         id=tx.random(8),
@@ -131,7 +131,7 @@ def _put_into_boxes(tx: Transaction, row: InviteRow, relays: Sequence[Relay], wr
     is the private half of the invite's `writer`: only who has it can put anything into the box.
     """
     assert row.secret is not None
-    fetch_seed = tx.random(KEY)
+    fetch_seed = tx.random(KEY_BYTES)
     put = sign_public(mailbox.invite_put(row.secret))
     box_fetch = sign_public(mailbox.invite_box(row.secret))
     for relay in relays:
@@ -421,7 +421,7 @@ def boxed(tx: Transaction, contact_id: bytes, relay: bytes, blob: bytes) -> None
     tx.mail_of[contact_id] = None
 
 
-_BOX = array(binary_upto(MAX_BUNDLE), binary(KEY), binary(SIGNATURE), open_end=True)
+_BOX = array(binary_upto(MAX_BUNDLE), binary(KEY_BYTES), binary(SIGNATURE), open_end=True)
 
 
 def _who_begins_anew(tx: Transaction, waiting: Contact) -> Contact | None:
@@ -502,7 +502,7 @@ def _already(tx: Transaction, contact: Contact, known: Contact, bundle: Bundle, 
         # they have not answered our last one, and may have declined it: begin again by this
         known = contacts.knock_anew(tx, known, contact if proven else replace(contact, named_by_me=False))
     else:
-        warning = f"That invite names {known.name}, who is in your list already ({known.state}). It is not used."
+        warning = f"That invite names {known.name}, who is in your list already ({known.state}). It was not used."
         tx.event("node", warning=warning)
     if proven and known.state in ("contact", "waiting"):
         outbound.move(tx, contact, known)

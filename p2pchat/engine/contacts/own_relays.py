@@ -52,17 +52,19 @@ def add(tx: Transaction, relay: Relay, health: RelayHealth | None, *, replace: b
         if known.token != relay.token and known.token and state != "refused":
             raise NotNow("This relay is in your list with another token, which it has not refused", hint=_REPLACE)
         if state == "connected" and not (set(relay.addresses) <= set(known.addresses) and relay.token == known.token):
-            raise NotNow("This relay is in your list and answers, by another address or token", hint=_REPLACE)
+            raise NotNow(
+                "This relay is in your list and answers at another address or with another token", hint=_REPLACE
+            )
         use(tx, relay)
 
 
-_REPLACE = "Nothing was changed; `p2pchat relays add ADDRESS --replace` puts this in its place."
+_REPLACE = "Nothing was changed; `p2pchat relays add ADDRESS --replace` replaces the entry."
 
 
 def leave(tx: Transaction, peer: bytes) -> None:
     """Use a relay no more. What contacts still deposit there is collected for a while."""
     if peer not in {row.peer for row in store_relays.all(tx.db)}:
-        raise UsageError("That is none of your relays", hint="`p2pchat relays` lists them.")
+        raise UsageError("That is not one of your relays", hint="`p2pchat relays` lists them.")
     store_relays.remove(tx.db, peer)
     _changed(tx)
 

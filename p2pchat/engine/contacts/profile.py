@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from p2pchat.core.primitives import KEY, Entropy
+from p2pchat.core.primitives import KEY_BYTES, Entropy
 from p2pchat.engine.contacts.names import name_of
 from p2pchat.errors import DatabaseDamaged
 from p2pchat.store import meta
@@ -15,7 +15,7 @@ def create(db: Database, name: str, entropy: Entropy) -> None:
     with db.transaction():
         meta.put(db, "name", cleaned.encode())
         for key in ("identity", "device", "transport", "hidden_transport"):
-            meta.put(db, key, entropy.random(KEY))
+            meta.put(db, key, entropy.random(KEY_BYTES))
 
 
 def transport_seed(db: Database) -> bytes:
@@ -32,7 +32,7 @@ def hidden_transport_seed(db: Database, entropy: Entropy) -> bytes:
     """
     seed = meta.get(db, "hidden_transport")
     if seed is None:
-        seed = entropy.random(KEY)
+        seed = entropy.random(KEY_BYTES)
         with db.transaction():
             meta.put(db, "hidden_transport", seed)
     return seed

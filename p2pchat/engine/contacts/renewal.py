@@ -23,8 +23,8 @@ from p2pchat.core.contents import RenewalRequest, Reset
 from p2pchat.core.envelope import envelope_id, open_blob, seal_blob
 from p2pchat.core.frames import Frame
 from p2pchat.core.prekeys import Bundle, PrekeySet, dump_set, load_set, make_set, open_bundle
-from p2pchat.core.primitives import KEY
-from p2pchat.core.session import DAY, LINGER, STANDING, Session, renew_key, standing_root
+from p2pchat.core.primitives import KEY_BYTES
+from p2pchat.core.session import DAY, LINGER_MS, STANDING, Session, renew_key, standing_root
 from p2pchat.engine.contacts import contacts
 from p2pchat.engine.delivery import outbound, queues
 from p2pchat.engine.runtime import views
@@ -351,7 +351,7 @@ def _replace(tx: Transaction, contact: Contact, old_th: bytes, fresh: Session) -
 def _end(tx: Transaction, contact: Contact, which: Callable[[Session], bool]) -> None:
     for old in tx.sessions.all(contact.id):
         if old.ends_at is None and which(old):
-            tx.sessions.put(contact.id, replace(old, ends_at=tx.now + LINGER))
+            tx.sessions.put(contact.id, replace(old, ends_at=tx.now + LINGER_MS))
 
 
 def arrived(tx: Transaction, contact: Contact, th: bytes) -> None:
@@ -383,7 +383,7 @@ def arrived(tx: Transaction, contact: Contact, th: bytes) -> None:
 
 def began_anew(state: RenewalRow) -> set[bytes]:
     """The sessions that we began by fresh invites of a contact, and that nothing has come in yet."""
-    return {state.began_anew[at : at + KEY] for at in range(0, len(state.began_anew), KEY)}
+    return {state.began_anew[at : at + KEY_BYTES] for at in range(0, len(state.began_anew), KEY_BYTES)}
 
 
 def lapsed(tx: Transaction, contact: Contact, th: bytes) -> None:
@@ -396,7 +396,7 @@ def lapsed(tx: Transaction, contact: Contact, th: bytes) -> None:
     last = next((one for one in known if one.confirmed), None)
     if session is None or session.confirmed or last is None:
         return
-    tx.sessions.put(contact.id, replace(session, ends_at=tx.now + LINGER))
+    tx.sessions.put(contact.id, replace(session, ends_at=tx.now + LINGER_MS))
     state = store_renewals.get(tx.db, contact.id)
     store_renewals.put(tx.db, replace(state, wanted_at=tx.now if state.wanted_at is None else state.wanted_at))
     if tx.sessions.sending(contact.id) is None:
@@ -432,8 +432,8 @@ def _count(tx: Transaction, contact: Contact) -> None:
 
 
 BREAKS = (
-    "The session with {name} broke again and again today. "
-    "Perhaps your profile or theirs runs in two places at once: end one of them."
+    "The session with {name} broke several times today. Your profile or theirs may be running in two "
+    "places at once: stop one of them."
 )
 
 

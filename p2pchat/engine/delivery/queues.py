@@ -17,7 +17,7 @@ from typing import Literal
 from p2pchat.core.codec import array, decode, encode, uint
 from p2pchat.core.contents.queues import AnnouncedQueue, Queues
 from p2pchat.core.invite import ROLE_RELAY, Invite, decode_invite
-from p2pchat.core.primitives import KEY, sign_public
+from p2pchat.core.primitives import KEY_BYTES, sign_public
 from p2pchat.core.session import DAY
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.ports import Relay
@@ -127,14 +127,14 @@ def renew(tx: Transaction, contact: Contact) -> None:
 
 
 def _new(tx: Transaction, contact: Contact, relay: Relay) -> OwnQueueRow:
-    put_seed = tx.random(KEY)
+    put_seed = tx.random(KEY_BYTES)
     return OwnQueueRow(
         contact=contact.id,
         invite=None,
         relay=relay.peer,
         addresses=relay.addresses,
         token=relay.token,
-        fetch_seed=tx.random(KEY),
+        fetch_seed=tx.random(KEY_BYTES),
         put=sign_public(put_seed),
         put_seed=put_seed,
         flags=0,

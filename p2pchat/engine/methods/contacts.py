@@ -24,7 +24,10 @@ from p2pchat.store import sessions as store_sessions
 from p2pchat.store.contacts import Contact
 from p2pchat.store.database import Database
 
-_ONLY_OURS = "Your address is hidden from them: only a relay that both of you use leads there (`p2pchat relays add`)."
+_ONLY_OURS = (
+    "Your address is hidden from them: they can be reached only through a relay that both of you use "
+    "(`p2pchat relays add`)."
+)
 _UNREACHED = "They cannot reach this node until a relay of yours answers: `p2pchat relays add`."
 
 
@@ -80,7 +83,7 @@ def _who(db: Database, added: Contact) -> Contact | None:
 def _joined(db: Database, added: Contact) -> Contact | None:
     contact = _who(db, added)
     if contact is None:
-        raise UsageError("That invite is of somebody whom you blocked, or it was given up")
+        raise UsageError("That invite belongs to somebody you blocked, or it was given up")
     return contact if contact.invite is None and contact.identity is not None else None
 
 

@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 
 MIN_HOURS_APART = 2
 """Relays tell their hour: two that differ by one may be a minute apart."""
-_LITTLE_ROOM = 100 * 2**20
+_LITTLE_ROOM_BYTES = 100 * 2**20
 _EARLIEST = 1_760_000_000_000  # 2025-10-09: a clock before this program was written is wrong
 
 _LATEST = 1000 * 2**32  # 2106-02-07: invites and bundles hold seconds in 32 bits
-_SET_CLOCK = "Set the clock: links need it right to a day. Nothing is given up before it was right for an hour."
-_OF_YOUR_OWN = "Use a relay of your own: `p2pchat relays add`. Then all your contacts leave things there."
+_SET_CLOCK = (
+    "Set the clock: links need it to be right within a day. Nothing is given up until it has been right for an hour."
+)
+_OF_YOUR_OWN = "Use a relay of your own: `p2pchat relays add`. Then all your contacts leave messages there."
 
 Check = dict[str, Any]
 
@@ -60,10 +62,12 @@ async def _store(engine: Engine) -> Check:
     if damaged:
         pages = "one page of the database is" if damaged == 1 else f"{damaged:,} pages of the database are"
         hint = "Stop the node, then `p2pchat salvage` makes a new database of everything that can be read."
-        return _line("store", False, f"{pages} damaged, and what stands there cannot be read", hint)
+        return _line("store", False, f"{pages} damaged, and what is stored there cannot be read", hint)
     room = shutil.disk_usage(engine.db.path.parent).free
     detail = f"every page of the database verifies; {room // 2**20:,} MiB are free on its disk"
-    return _line("store", room >= _LITTLE_ROOM, detail, "Make room: without it nothing can be sent or received.")
+    return _line(
+        "store", room >= _LITTLE_ROOM_BYTES, detail, "Free some space: without it nothing can be sent or received."
+    )
 
 
 def _way(apart: int) -> str:
@@ -109,8 +113,8 @@ def _copies(db: Database, engine: Engine) -> list[Check]:
     waiting = [one.name for one in _contacts_of(db) if store_renewals.get(db, one.id).wanted_at is not None]
     if copies.restored_at(db) and waiting:
         who = f"{len(waiting)} contacts" if len(waiting) > 1 else waiting[0]
-        detail = f"this profile was put back from a copy ({views.day(copies.restored_at(db))}); {who} still to be told"
-        hint = "New sessions are made by themselves, over a link or by relays. Do not run the other copy."
+        detail = f"this profile was restored from a copy ({views.day(copies.restored_at(db))}); {who} still to be told"
+        hint = "New sessions are made automatically, over a link or through relays. Do not run the other copy."
         lines.append(_line("copy", False, detail, hint))
     for contact in _contacts_of(db):
         if renewal.breaks(now, store_renewals.get(db, contact.id)):
@@ -131,9 +135,9 @@ def _listening(engine: Engine) -> Check:
 
 def _reachable(engine: Engine) -> Check:
     ways, relayed = engine.net.ways(), engine.net.relayed()
-    detail = "others are given an address of this node" if ways else "there is no address to give to others"
+    detail = "this node has an address to give to others" if ways else "there is no address to give to others"
     if relayed:
-        detail = "others are given ways to this node, by relays too"
+        detail = "this node has addresses to give to others, some of them through relays"
     elif relayed is not None:
         detail += "; no relay of yours answers"
     hint = "Others cannot dial this node; you can still dial them. A relay makes it reachable: `p2pchat relays add`."
@@ -143,7 +147,7 @@ def _reachable(engine: Engine) -> Check:
 def _relays(db: Database, engine: Engine) -> list[Check]:
     rows = store_relays.all(db)
     if not rows:
-        detail = "none: what is written waits here until both are there. `p2pchat relays add` uses one"
+        detail = "none: messages wait here until both sides are online. `p2pchat relays add` adds one"
         return [_line("relays", True, detail)]
     lines = []
     for row in rows:
@@ -154,14 +158,14 @@ def _relays(db: Database, engine: Engine) -> list[Check]:
         state = "connecting" if health is None else health.state
         problem = "" if health is None or not health.problem else f": {health.problem}"
         detail = f"{engine.net.mailboxes.address_of(relay)} {state}{problem}"
-        hint = "What others leave for you there waits; with a second relay it comes by that one."
+        hint = "What others left for you there waits; with a second relay it arrives through that one."
         hours = _hours_ahead(engine, row.peer)
         if abs(hours) >= MIN_HOURS_APART:
             way = "ahead of" if hours > 0 else "behind"
-            detail += f"; its clock says to be {spell(hours * HOUR)} {way} yours"
+            detail += f"; its clock is {spell(hours * HOUR)} {way} yours"
         if unwatched:
-            detail += f"; {unwatched:,} of your contacts' queues there are not watched, only read now and then"
-            hint = "It gives you too few streams: with another relay fewer queues are at each."
+            detail += f"; {unwatched:,} of your contacts' queues there are not watched, only read from time to time"
+            hint = "It allows you too few streams: with another relay, each holds fewer queues."
         lines.append(_line("relay", state == "connected" and not unwatched, detail, hint))
     return lines
 
@@ -169,7 +173,7 @@ def _relays(db: Database, engine: Engine) -> list[Check]:
 def _foreign(engine: Engine) -> list[Check]:
     """Where there is no relay of our own, we collect at those of contacts."""
     waiting = engine.mailbox_handler.in_turn
-    detail = f"you collect at so many relays of your contacts that {waiting} take turns, ten minutes each"
+    detail = f"you fetch from so many relays of your contacts that {waiting} take turns, ten minutes each"
     return [_line("relays", False, detail, _OF_YOUR_OWN)] if waiting else []
 
 
@@ -184,14 +188,19 @@ async def _contacts(engine: Engine) -> list[Check]:
     for contact in everybody:
         link, count = engine.net.route(contact.id), waiting.get(contact.id, 0)
         owed = f"; {count} waiting to be delivered" if count else ""
-        way = f"linked, {link}" if link else "no link, by mailbox" if engine.route(contact.id) else "no link"
-        hint = "Their node may be off, or neither side can dial the other; with a relay messages reach them later."
+        way = f"linked, {link}" if link else "no link, through a mailbox" if engine.route(contact.id) else "no link"
+        hint = (
+            "Their node may be off, or neither side can dial the other; with a relay, messages can wait for them there."
+        )
         if contact.id in engine.committer.storage_limits.withheld:
             detail = withholding.NO_ROOM.format(name=contact.name)
             lines.append(_line("storage", False, detail, "Read the chat, or block them. config.toml sets the limits."))
         if contact.id in apart:
             way += apart[contact.id]
-            hint = "Mail of those you hide from goes by relays of yours only: `p2pchat relays add` one that they use."
+            hint = (
+                "Messages of contacts you hide from go through your own relays only: `p2pchat relays add` one that "
+                "they use."
+            )
         good = engine.route(contact.id) is not None
         lines.append(_line("contact", good, f"{contact.name}: {way}{owed}", hint))
     return lines
@@ -206,7 +215,7 @@ def _apart(db: Database, contact: store_contacts.Contact) -> str:
     """What mail cannot do for a hidden contact."""
     cannot = []
     if message_status.is_out_of_reach(db, contact):
-        cannot.append("nothing is left at their relays")
+        cannot.append("nothing can be left at their relays")
     if not store_queues.announced(db, contact.id):
         cannot.append("nothing can be left for you")
     return f"; you hide your address from them, so {' and '.join(cannot)}" if cannot else ""

@@ -16,18 +16,18 @@ from p2pchat.store.database import Database
 from p2pchat.store.invites import InviteRow
 
 _NO_WAY = (
-    "This invite names no address: the node is not reachable from outside as far as it knows. "
-    "Add a relay (`p2pchat relays add`), or start the node with --listen on an address others can dial; then make the "
-    "invite anew."
+    "This invite names no address: the node is not reachable from outside as far as it knows. Add a "
+    "relay (`p2pchat relays add`), or start the node with --listen on an address others can dial; then "
+    "make a new invite."
 )
 _DIRECT_ONLY = (
-    "This invite works while this node runs and can be dialled directly (same network, or a forwarded port). "
-    "With a relay it works from everywhere, also while this node is off: `p2pchat relays add`. "
-    "It tells its reader this node's address."
+    "This invite works while this node runs and can be dialled directly (same network, or a forwarded "
+    "port). With a relay it works from anywhere, even while this node is off: `p2pchat relays add`. "
+    "Whoever reads it learns this node's address."
 )
-_BY_RELAY = "This invite works from everywhere, by your relays."
-_TELLING = " It tells its reader this node's address."
-_HIDING = " It does not tell its reader this node's address."
+_BY_RELAY = "This invite works from anywhere, through your relays."
+_TELLING = " Whoever reads it learns this node's address."
+_HIDING = " Whoever reads it does not learn this node's address."
 HIDING = 10.0
 """Seconds that relays have to take us in for a hidden contact."""
 _BOXED_WITHIN = 5.0
@@ -37,7 +37,7 @@ _BOXED_WITHIN = 5.0
 async def make(
     engine: Engine, *, reusable: bool = False, ask: bool = False, expires: int = 604_800, hide: bool = False
 ) -> Json:
-    """A new invite."""
+    """Make an invite and return its row."""
 
     def save(tx: Transaction) -> InviteRow:
         return invites.make(tx, reusable=reusable, ask=ask, expires_s=expires, hidden=hide)
@@ -93,7 +93,7 @@ async def _boxes(engine: Engine, invite_id: bytes, wanted: int) -> int:
 def _by_relays(boxes: int, relays: int) -> str:
     count = "a relay" if boxes == 1 else f"{boxes} relays"
     if boxes == relays:
-        return f"This invite works also while this node is off: {count} can be asked for it."
+        return f"This invite works even while this node is off: {count} can be asked for it."
     if boxes:
-        return f"This invite works also while this node is off, by {count}; another did not answer yet."
+        return f"This invite works even while this node is off, through {count}; another has not answered yet."
     return "None of your relays has taken this invite yet: leave this node running until one does, or they are reached."

@@ -22,8 +22,8 @@ from p2pchat.store.outbox import OutboxRow
 
 _NOTHING = "Nothing."
 _HIDDEN = (
-    "It leaves when a circuit by a relay of yours leads to them or to their relay. `p2pchat relays add` with their"
-    " relay's address uses it at once, and shows your address to that relay."
+    "It is sent when a circuit through one of your relays leads to them or to their relay. `p2pchat "
+    "relays add` with their relay's address uses it at once, and shows your address to that relay."
 )
 
 
@@ -37,10 +37,15 @@ def why(
     lies = [deposit for one in waiting for deposit in store_deposits.of(db, one.pk)]
     reason, following = _why(db, row, contact, net, waiting, lies)
     if full and contact is not None and row.state in (delivery.SAVED, delivery.STORED):
-        reason = f"{contact.name}'s node has no room for more from you now. It takes some as they read, and every hour."
+        reason = (
+            f"{contact.name}'s node has no room for more from you now. It accepts more as they read, and every hour."
+        )
     if abs(apart) >= DAY and contact is not None and net.route(contact.id) is None and waiting:
         way = "behind" if apart > 0 else "ahead of"
-        reason += f" Your clock is {spell(apart)} {way} {contact.name}'s, and a link needs them within a day."
+        reason += (
+            f" Your clock is {spell(apart)} {way} {contact.name}'s, and a link needs the two to be within a day "
+            "of each other."
+        )
     return {
         "id": row.id.hex(),
         "state": row.state,
@@ -71,11 +76,11 @@ def _why(
     asked = first_message(db, contact)
     if asked and contact.state == "waiting":
         reason = f"Your request to {contact.name} is {stored(asked)}."
-        return reason, f"They find it when their node runs; this leaves when they have accepted. {gives_up}"
+        return reason, f"They find it when their node runs; this message is sent when they have accepted. {gives_up}"
     if contact.identity is None:
-        return f"{contact.name}'s node was not reached with the invite yet.", f"It is tried again and again. {gives_up}"
+        return f"{contact.name}'s node was not reached with the invite yet.", f"The node keeps trying. {gives_up}"
     if contact.state == "waiting":
-        return f"{contact.name} has not accepted yet.", f"It leaves as soon as they do. {gives_up}"
+        return f"{contact.name} has not accepted yet.", f"It is sent as soon as they do. {gives_up}"
     if store_renewals.get(db, contact.id).wanted_at is not None:
         return _renewing(db, contact, net.route(contact.id) is not None, gives_up)
     if net.route(contact.id) is not None:
@@ -89,19 +94,22 @@ def _why(
 
 
 def _renewing(db: Database, contact: Contact, linked: bool, gives_up: str) -> tuple[str, str]:
-    reason = f"The session with {contact.name} has to be made anew: one of you was put back from a copy, or lost much."
+    reason = (
+        f"The session with {contact.name} has to be made anew: one of you was restored from a copy, or lost "
+        "many messages."
+    )
     if linked:
-        return reason, f"That is under way over the link, and tried again within the hour. {gives_up}"
+        return reason, f"This is under way over the link, and is tried again within the hour. {gives_up}"
     if any(queue.flags == 0 for queue in store_queues.theirs(db, contact.id)):
-        return reason, f"Their node is asked by relays, and answers when it runs. {gives_up}"
-    return reason, f"It is done as soon as there is a link. {gives_up}"
+        return reason, f"Their node is asked through relays, and answers when it runs. {gives_up}"
+    return reason, f"This happens as soon as there is a link. {gives_up}"
 
 
 def _without_link(
     db: Database, row: MessageRow, contact: Contact, lies: list[DepositedCopy], gives_up: str
 ) -> tuple[str, str]:
     if store_renewals.get(db, contact.id).began_anew and not lies:
-        return f"{contact.name} was asked to begin anew with you.", f"It leaves at once when they accept. {gives_up}"
+        return f"{contact.name} was asked to begin anew with you.", f"It is sent as soon as they accept. {gives_up}"
     if lies:
         following = f"{contact.name}'s node finds it there as soon as it runs; its receipt follows within minutes."
         return f"It is {stored(lies)}.", f"{following} {gives_up}"
@@ -112,7 +120,7 @@ def _without_link(
         reason = f"{no_link}, and you hide your address from {contact.name}: none of their relays is one of yours."
         return reason, f"{_HIDDEN} {gives_up}"
     if any(queue.flags == 0 for queue in store_queues.theirs(db, contact.id)):
-        return f"{no_link}, and their relays have not taken it yet.", f"Both are tried again and again. {gives_up}"
+        return f"{no_link}, and their relays have not taken it yet.", f"The node keeps trying both. {gives_up}"
     return f"{no_link}.", f"It is dialled again within 5 minutes. {gives_up}"
 
 

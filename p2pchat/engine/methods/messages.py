@@ -47,7 +47,7 @@ async def send(
         return sent
     if sent["state"] == delivery.FAILED:
         raise P2PChatError(
-            f"Message {message_id.hex()} failed: it cannot be delivered any more",
+            f"Message {message_id.hex()} failed: it can no longer be delivered",
             hint=f"`p2pchat why {message_id.hex()[:12]}` says why.",
             result=sent,
         )
@@ -59,7 +59,7 @@ async def send(
 
 
 _SO_FAR = {
-    "saved": "it is saved here and sent as soon as it can be",
+    "saved": "it is saved here and will be sent as soon as possible",
     "stored": "their relays have it, until their node fetches it",
     "delivered": "it was delivered, and nobody has read it yet",
 }
@@ -82,7 +82,7 @@ async def log(
 ) -> list[Json]:
     """Messages of a chat, newest last; of `search`, `before`, `after` and `around` one at most."""
     if sum(one is not None for one in (search, before, after, around)) > 1:
-        raise UsageError("`search`, `before`, `after` and `around` go one at a time")
+        raise UsageError("Give only one of `search`, `before`, `after` and `around`")
 
     def look(db: Database) -> list[Json]:
         contact = store_contacts.find(db, chat)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from p2pchat.core.contents import kind_of
-from p2pchat.core.primitives import KEY, Random, sign_public
+from p2pchat.core.primitives import KEY_BYTES, Random, sign_public
 from p2pchat.engine.contacts import invites
 from p2pchat.engine.contacts.presence import Presence
 from p2pchat.engine.delivery import outbound
@@ -94,7 +94,7 @@ class MailboxHandler:
         self._random = random
         self._presence = presence
         self._link_sender = link_sender
-        self._nobodys = OwnQueue(random(KEY), sign_public(random(KEY)))
+        self._nobodys = OwnQueue(random(KEY_BYTES), sign_public(random(KEY_BYTES)))
         self._watched: dict[bytes, WatchedMailbox] = {}
         self._inlets: dict[bytes, dict[QueueKey, Inlet]] = {}
         self._ours: Mapping[bytes, Relay] = {}
@@ -401,7 +401,7 @@ def _take(tx: Transaction, source: QueueSource, name: bytes, qid: bytes, place: 
     elif source.kind == "invite":
         invites.mailed(tx, source.owner, blob)
     else:
-        invites.boxed(tx, source.owner, name[:KEY], blob)
+        invites.boxed(tx, source.owner, name[:KEY_BYTES], blob)
     tx.taken.setdefault((name, qid), {})[place] = taken is Taken.YES
     if taken is Taken.LATER:  # until then it is in memory only, and the relay keeps it
         tx.later(name, _take, source, name, qid, place, blob)

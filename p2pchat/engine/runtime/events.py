@@ -19,7 +19,7 @@ events.
 
 
 class Subscription:
-    """One subscriber's queue."""
+    """The queue of events of one subscriber."""
 
     def __init__(self, hub: EventHub, capacity: int) -> None:
         self._hub = hub
@@ -54,7 +54,7 @@ class Subscription:
         return self._queue.popleft()
 
     def close(self) -> None:
-        """No more events."""
+        """End the subscription: no further events arrive."""
         self._hub.remove(self)
 
 

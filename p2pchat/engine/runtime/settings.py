@@ -14,7 +14,7 @@ def keep_receiving(db: Database) -> bool | None:
 
 
 def set_keep_receiving(db: Database, wanted: bool) -> None:
-    """Keep the answer."""
+    """Store whether the person wants it."""
     meta.put_int(db, _KEEP, wanted)
 
 
@@ -24,7 +24,7 @@ def read_receipts(db: Database) -> bool:
 
 
 def set_read_receipts(db: Database, wanted: bool) -> None:
-    """Keep the answer; contacts are to be told of it."""
+    """Store whether the person wants it; contacts are told."""
     meta.put_int(db, _RECEIPTS, wanted)
 
 
@@ -34,5 +34,5 @@ def relay_for_contacts(db: Database) -> bool | None:
 
 
 def set_relay_for_contacts(db: Database, wanted: bool) -> None:
-    """Keep the answer."""
+    """Store whether the person wants it."""
     meta.put_int(db, _RELAY, wanted)

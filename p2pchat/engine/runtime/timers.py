@@ -29,11 +29,11 @@ class Timers(Generic[K]):
             self._sooner.set()
 
     def clear(self, what: K) -> None:
-        """Not any more."""
+        """Cancel the timer for `what`, if one is set."""
         self._times.pop(what, None)
 
     async def run(self) -> None:
-        """Ring, until cancelled."""
+        """Call back for each timer when it is due, until cancelled."""
         while True:
             self._sooner = trio.Event()
             with trio.move_on_at(min(self._times.values(), default=inf)):

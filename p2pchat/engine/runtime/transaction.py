@@ -413,7 +413,7 @@ class Transaction:
         return at <= self.now < at + within
 
     def random(self, size: int) -> bytes:
-        """`size` random bytes."""
+        """Return `size` random bytes."""
         return self.entropy.random(size)
 
     def new_message_id(self) -> bytes:

@@ -66,7 +66,7 @@ class Arrivals:
         await event.wait()
 
     async def run(self) -> None:
-        """Give turns."""
+        """Give waiting connections their turns, until cancelled."""
         while True:
             await self._wake.wait()
             for _ in range(min(AT_ONCE, len(self._waiting))):

@@ -19,7 +19,6 @@ import time
 from collections import OrderedDict
 
 import trio
-from libp2p.io.exceptions import ConnectionClosedError
 
 from p2pchat.net.admission.fairness import FairQueue
 
@@ -74,11 +73,8 @@ MAX_PLACES = 16_384
 """Places whose budgets are remembered; the one unused for longest is forgotten first."""
 
 
-class TooMuchWork(ConnectionClosedError):
-    """A peer made work for long and sent nothing."""
-
-    def __init__(self) -> None:
-        super().__init__("a peer makes too much work", transport="tcp")
+class TooMuchWork(trio.BrokenResourceError):
+    """A peer made work for long and sent nothing: the connection is as good as broken."""
 
 
 class Budget:
@@ -135,7 +131,7 @@ class LoopTurns(trio.abc.Instrument):
             self._average(began)
 
     def before_io_wait(self, timeout: float) -> None:
-        """A turn ends."""
+        """Note that a turn of the event loop ends (trio's Instrument)."""
         took = time.perf_counter() - self._began
         self._busy += took
         if took > self._longest[0]:

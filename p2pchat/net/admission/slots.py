@@ -11,7 +11,7 @@ stranger cannot do, or what costs a stranger something: a verified link, a queue
 | the same, and there is none                       | the oldest proven slot of a place that has more of them ends |
 | the same, and no place has more                   | it stays unproven                                            |
 
-Unproven ones have at most three quarters of the slots, so that there is always room for who has proven something;
+Unproven ones have at most three quarters of the slots, so that there is always room for proven clients;
 proven ones leave one in sixteen, in all and in each network, so that everybody can come in and show who they are.
 """
 
@@ -210,7 +210,7 @@ class Remembered:
         return len(self._names)
 
     def add(self, *parts: bytes) -> None:
-        """Remember this."""
+        """Remember that `parts` were seen."""
         name = self._name(parts)
         self._names[name] = None
         self._names.move_to_end(name)

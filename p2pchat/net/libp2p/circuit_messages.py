@@ -72,7 +72,7 @@ async def _exactly(stream: Stream, size: int) -> bytes:
 
 
 async def write_message(stream: Stream, message: HopMessage | StopMessage) -> None:
-    """Raises LinkLost."""
+    """Write one message with its length in front. Raises LinkLost."""
     data = message.SerializeToString()
     await stream.write(encode_uvarint(len(data)) + data)
 

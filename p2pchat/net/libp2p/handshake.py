@@ -206,7 +206,7 @@ class Initiator:
         self._state = _Symmetric()
 
     def first(self) -> bytes:
-        """The first message."""
+        """Return the first handshake message, which holds our ephemeral key."""
         return _ephemeral(self._state, self._ephemeral)
 
     def last(self, second: bytes) -> tuple[bytes, bytes, CountingCipher, CountingCipher]:

@@ -86,7 +86,7 @@ class Upgrader(TransportUpgrader):
         return NoiseChannel(wire, self._me, self._pair, found, send, receive, dialled=True)
 
     async def upgrade_connection(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
-        """The same."""
+        """Agree on Yamux with a peer that we have dialled."""
         assert isinstance(conn, NoiseChannel)
         await handshake.propose(conn, handshake.YAMUX)
         return GuardedYamux(conn, peer_id, self._max_unread)
@@ -144,7 +144,7 @@ async def reset(stream: INetStream) -> None:
 
 
 def lost(error: BaseException) -> LinkLost:
-    """Ours for theirs."""
+    """Return the LinkLost that stands for an error of libp2p."""
     return LinkLost(f"the link ended ({type(error).__name__})")
 
 

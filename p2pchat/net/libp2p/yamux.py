@@ -27,7 +27,7 @@ log = logging.getLogger("p2pchat.net")
 
 WINDOW_TIMEOUT = 5.0
 """Seconds a stream may wait for its other end to make room."""
-PING_AFTER = 10.0  # seconds between two questions to the other end of a connection that is watched
+PING_AFTER_SECONDS = 10.0  # seconds between two questions to the other end of a connection that is watched
 PONG_TIMEOUT = 15.0  # seconds it may take to answer
 _HEAD = struct.Struct(yamux.YAMUX_HEADER_FORMAT)
 _MAX_FRAME = 60_000 + _HEAD.size  # a joined write of ours, and so one Noise message
@@ -115,8 +115,9 @@ class GuardedYamux(yamux.Yamux):
         self._sealed.wire.abandon()
 
     async def watch(self) -> None:
-        """Wait for the end of the connection. One whose other end answers nothing for `PING_AFTER` + `PONG_TIMEOUT`
-        seconds is ended. For one task at a time.
+        """Wait for the end of the connection. For one task at a time.
+
+        A connection whose other end answers nothing for `PING_AFTER_SECONDS` + `PONG_TIMEOUT` seconds is ended.
         """
         with suppress(Exception):  # of a write: it is over
             while self.alive:
@@ -128,7 +129,7 @@ class GuardedYamux(yamux.Yamux):
                     log.info("a connection went silent")
                     self.abandon()
                     break
-                with trio.move_on_after(PING_AFTER):
+                with trio.move_on_after(PING_AFTER_SECONDS):
                     await self.event_closed.wait()
         await self.event_closed.wait()
 

@@ -31,8 +31,9 @@ from p2pchat.core.invite import join_tag
 from p2pchat.core.names import join_name
 from p2pchat.core.primitives import equal
 from p2pchat.errors import LinkLost, P2PChatError, PeerError, Unreachable
+from p2pchat.lib.backoff import Backoff
 from p2pchat.net.frames import DEADLINE, FrameReader, write_frames
-from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT, DialTarget, jittered
+from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT, DialTarget
 from p2pchat.net.name_book import NameBook
 from p2pchat.net.ports import Caller, Handler, Host, Stream
 from p2pchat.ports import InviteCallbacks, InviteOffer
@@ -80,7 +81,7 @@ class Joining:
             self._nursery.start_soon(self._knock, contact, list(ways), hello_key, knocking)
 
     def forget(self, contact: bytes) -> None:
-        """Stop knocking."""
+        """Stop dialling `contact` with its invite, if that is under way."""
         if (knocking := self._tasks.pop(contact, None)) is not None:
             knocking.scope.cancel()
 
@@ -88,7 +89,7 @@ class Joining:
         hosts: dict[bytes, list[str]] = {}
         for peer, address in ways:
             hosts.setdefault(peer, []).append(address)
-        wait = FIRST_WAIT
+        backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random)
         with knocking.scope:
             while True:
                 knocking.nudged = trio.Event()
@@ -107,9 +108,10 @@ class Joining:
                     if done:
                         self._tasks.pop(contact, None)
                         return
-                with trio.move_on_after(jittered(wait, self._random)):
+                with trio.move_on_after(backoff.pause()):
                     await knocking.nudged.wait()
-                wait = FIRST_WAIT if knocking.nudged.is_set() else min(2 * wait, LONGEST_WAIT)
+                if knocking.nudged.is_set():
+                    backoff.reset()
 
     async def _ask(self, contact: bytes, stream: Stream, hello_key: bytes) -> bool:
         """One dialogue; True when nothing is left to do."""

@@ -32,8 +32,8 @@ from p2pchat.net.name_book import NameBook
 from p2pchat.net.ports import Caller, Handler, Host, Stream
 from p2pchat.ports import LinkCallbacks
 
-PING_AFTER = 10.0
-LOST_AFTER = 25.0
+PING_AFTER_SECONDS = 10.0
+LOST_AFTER_SECONDS = 25.0
 LET_GO_AFTER = 5.0
 """Seconds until a link over a circuit ends once there is a direct one: what is on its way on it arrives."""
 MAX_QUEUED = 4096
@@ -221,7 +221,7 @@ class Links:
     async def _watch(self, link: Link, ended: trio.CancelScope) -> None:
         """A cut link sends no goodbye: ask after a silence, give up after a longer one."""
         while True:
-            now, ask_at, lost_at = trio.current_time(), link.heard + PING_AFTER, link.heard + LOST_AFTER
+            now, ask_at, lost_at = trio.current_time(), link.heard + PING_AFTER_SECONDS, link.heard + LOST_AFTER_SECONDS
             if now >= lost_at:
                 log.info("a link went silent")
                 ended.cancel()
@@ -229,6 +229,6 @@ class Links:
                 return
             if now >= ask_at:
                 link.post([Frame(wire.PING, b"")])
-                await trio.sleep_until(min(now + PING_AFTER, lost_at))
+                await trio.sleep_until(min(now + PING_AFTER_SECONDS, lost_at))
             else:
                 await trio.sleep_until(ask_at)

@@ -17,6 +17,7 @@ from math import inf
 import trio
 
 from p2pchat.errors import LinkLost, Unreachable
+from p2pchat.lib.backoff import Backoff, jittered
 from p2pchat.net.links.link import Links
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0
@@ -28,11 +29,6 @@ ROUND_SECONDS = 0.05
 
 DialTarget = tuple[bytes, str]
 """(transport key, address)"""
-
-
-def jittered(seconds: float, random: Callable[[int], bytes]) -> float:
-    """Between half and the whole of `seconds`, so that many nodes do not dial in step."""
-    return seconds * (0.5 + int.from_bytes(random(2), "big") / 131_072)
 
 
 @dataclass(eq=False)
@@ -108,18 +104,20 @@ class Reconnector:
             await self._keep(contact, wanted)
 
     async def _keep(self, contact: bytes, wanted: _Wanted) -> None:
-        wait, attempt = FIRST_WAIT, 0
+        backoff, attempt = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random), 0
         while True:
             await self._turn(contact, wanted)
             wanted.nudged, wanted.afresh = trio.Event(), False
             linked = self._links.best(contact) is None and await self._round(contact, wanted, attempt)
             attempt += 1
             if linked or wanted.afresh:
-                wait, attempt = FIRST_WAIT, 0
+                backoff.reset()
+                attempt = 0
             await trio.sleep(jittered(FIRST_WAIT, self._random))
-            with trio.move_on_after(jittered(wait, self._random)):
+            with trio.move_on_after(backoff.pause()):
                 await wanted.nudged.wait()
-            wait = FIRST_WAIT if wanted.afresh else min(2 * wait, LONGEST_WAIT)
+            if wanted.afresh:
+                backoff.reset()
 
     async def _turn(self, contact: bytes, wanted: _Wanted) -> None:
         """Wait until a round may begin; at once where there was a nudge, or there is a link and nothing to dial."""

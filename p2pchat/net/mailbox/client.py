@@ -33,8 +33,9 @@ from p2pchat.core import mailbox as words
 from p2pchat.core.frames import Frame
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, RelayState, TheirQueue
 from p2pchat.errors import CannotOpen, LinkLost, P2PChatError, PeerError, Refused, Unreachable
+from p2pchat.lib.backoff import Backoff
 from p2pchat.net import addresses as addr
-from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT, jittered
+from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT
 from p2pchat.net.mailbox import stream as mailstream
 from p2pchat.net.mailbox.deposit import DepositBacklog, Depositing, DepositRequest
 from p2pchat.net.mailbox.fetch import Collecting, WatchedQueue
@@ -45,11 +46,11 @@ from p2pchat.ports import MailboxCallbacks
 
 log = logging.getLogger(__name__)
 
-IDLE = 120.0
+IDLE_SECONDS = 120.0
 """Seconds after the last deposit at a relay that is not watched."""
-SOON = 1.0
+RETRY_SECONDS = 1.0
 """Seconds after an attempt before the next call may make one."""
-LATE = 10.0
+SLOW_RELAY_SECONDS = 10.0
 """Seconds after which a relay that has not answered is treated as one that will not: others are tried meanwhile."""
 LONGEST_FOREIGN_WAIT = 3600.0
 """Seconds to which the waits between attempts grow, where no person here chose the relay."""
@@ -60,7 +61,7 @@ ALONE_SECONDS = 3600.0
 ALONE_TURN = 300.0
 """Seconds between two turns of what is not watched, where there is one stream for everything."""
 _MAX_REFUSED = 3  # further streams, one after the other, before that
-_LINGER = 5.0  # seconds in which the last deletes go out where nothing is watched any more
+_LINGER_SECONDS = 5.0  # seconds in which the last deletes go out where nothing is watched any more
 _MAX_ADDRESSES = 4
 _GOOD = 30.0  # seconds after which a stream that ended counts as one that worked
 _PROBLEMS: dict[type[P2PChatError], str] = {
@@ -140,7 +141,7 @@ class MailboxClient:
         watched = bool(self._shares)
         self._shares.change(add, drop)
         if watched and not self._shares:
-            self._want(_LINGER)
+            self._want(_LINGER_SECONDS)
         self._begin_more()
         self._call()
 
@@ -159,7 +160,7 @@ class MailboxClient:
     def deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:
         """Put blobs into a queue; those for which there is no room, and all while we wait, are given back."""
         self._theirs = relay
-        self._want(IDLE)
+        self._want(IDLE_SECONDS)
         left = [
             number
             for number, blob in blobs
@@ -186,7 +187,7 @@ class MailboxClient:
         self._called.set()
 
     def _call(self) -> None:
-        if not self._waiting or trio.current_time() - self._attempted > SOON:
+        if not self._waiting or trio.current_time() - self._attempted > RETRY_SECONDS:
             self._called.set()
 
     @property
@@ -206,7 +207,7 @@ class MailboxClient:
 
     async def _keep_first(self) -> None:
         assert self._host is not None
-        wait, longest = FIRST_WAIT, LONGEST_WAIT if self._chosen else LONGEST_FOREIGN_WAIT
+        backoff = Backoff(FIRST_WAIT, LONGEST_WAIT if self._chosen else LONGEST_FOREIGN_WAIT, self._random)
         while self._wanted:
             self._attempted = trio.current_time()
             self._spread = 0
@@ -218,14 +219,13 @@ class MailboxClient:
             if await self._attempt() or self._anew:
                 self._waiting = False
                 continue
-            pause = jittered(wait, self._random)
+            spread = 0.0
             if trio.current_time() - self._attempted >= _GOOD:
-                wait = FIRST_WAIT
-                pause = jittered(wait, self._random) + self._spread * int.from_bytes(self._random(2), "big") / 65_536
-            with trio.move_on_after(pause):
+                backoff.reset()
+                spread = self._spread * int.from_bytes(self._random(2), "big") / 65_536
+            with trio.move_on_after(backoff.pause() + spread):
                 await self._called.wait()
             self._waiting = False
-            wait = min(2 * wait, longest)
 
     async def _connect(self) -> MailStream:
         assert self._host is not None
@@ -263,7 +263,7 @@ class MailboxClient:
     async def _give_up_waiting(self, until: trio.CancelScope) -> None:
         """Give back what is to be deposited where a relay lets us wait: a crowd may have come to it."""
         with until:
-            await trio.sleep(LATE)
+            await trio.sleep(SLOW_RELAY_SECONDS)
             self._failed(Unreachable("no answer yet"))
 
     def _failed(self, failure: P2PChatError) -> None:
@@ -331,14 +331,16 @@ class MailboxClient:
             collecting.take(frame)
 
     def _report(self, done: Sequence[tuple[int, int]]) -> None:
-        self._want(IDLE)
+        self._want(IDLE_SECONDS)
         self._mail.deposited(self._name, done)
 
     async def _until_idle(self, stream: MailStream) -> None:
         """End a stream that nobody needs any more."""
         while self._wanted and not self._anew:
             self._called = trio.Event()
-            later = math.inf if self._shares else max(self._wanted_until, trio.current_time() + mailstream.LOOK)
+            later = (
+                math.inf if self._shares else max(self._wanted_until, trio.current_time() + mailstream.CHECK_SECONDS)
+            )
             with trio.move_on_at(later):
                 await self._called.wait()
         stream.end()
@@ -356,21 +358,20 @@ class MailboxClient:
 
     async def _keep_share(self, share: Share) -> None:
         """Watch what belongs to one share, on a stream after the other, until nothing does."""
-        wait = FIRST_WAIT
+        backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random)
         while share.queues:
             share.left = trio.Event()
             await self._up.wait()
             began = trio.current_time()
             with suppress(PeerError, Refused):
                 await self._carry_share(share)
-                wait = FIRST_WAIT
+                backoff.reset()
                 continue
             if not share.queues:
                 break
             if trio.current_time() - began >= _GOOD:
-                wait = FIRST_WAIT
-            await trio.sleep(jittered(wait, self._random))
-            wait = min(2 * wait, LONGEST_WAIT)
+                backoff.reset()
+            await trio.sleep(backoff.pause())
         self._shares.remove(share)
 
     async def _carry_share(self, share: Share) -> None:
@@ -392,7 +393,7 @@ class MailboxClient:
 
     async def _take_turns(self) -> None:
         """Read what is not watched: as many at a time as a stream has room for, whose turn it is."""
-        wait, turns = FIRST_WAIT, self._shares.turns
+        backoff, turns = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random), self._shares.turns
         while True:
             await self._up.wait()
             if self._alone:
@@ -403,12 +404,11 @@ class MailboxClient:
             if not turns.due():
                 with trio.move_on_at(turns.next()):
                     await turns.changed.wait()
-                await trio.sleep(SOON)  # others may follow
+                await trio.sleep(RETRY_SECONDS)  # others may follow
             elif await self._take_a_turn():
-                wait = FIRST_WAIT
+                backoff.reset()
             else:
-                await trio.sleep(jittered(wait, self._random))
-                wait = min(2 * wait, LONGEST_WAIT)
+                await trio.sleep(backoff.pause())
 
     async def _take_a_turn(self) -> bool:
         """Read those whose turn it is; whether that worked."""

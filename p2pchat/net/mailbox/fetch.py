@@ -22,17 +22,17 @@ from p2pchat.core.relays import OwnQueue
 from p2pchat.errors import CannotOpen, Refused
 from p2pchat.net.mailbox.stream import MailStream
 
-PAGE = 2 << 20
+MAX_PAGE_BYTES = 2 << 20
 """Bytes of blobs in one answer, at most."""
-ROOM = 4 * PAGE
+MAX_WAITING_BYTES = 4 * MAX_PAGE_BYTES
 """Bytes that may wait to be taken, pages that were asked for included; above it the stream is not read."""
 MAX_PUSHED = 256
 """Blobs that a relay may push without a `delete` of ours."""
 MAX_PLACE = (1 << 63) - 1
 """Places go to a database, whose integers are signed."""
-GATHER = 0.05
+DELETE_DELAY_SECONDS = 0.05
 """Seconds between two deletes in the same queue."""
-WIND_UP = 20.0
+COMMIT_TIMEOUT = 20.0
 """Seconds in which the last that was read is to be on our disk, and deleted; else it comes again the next time."""
 
 Collected = Callable[[bytes, Sequence[tuple[int, bytes]]], Awaitable[None]]
@@ -159,9 +159,9 @@ class Collecting:
 
     def _fetch(self) -> None:
         """Ask for pages while there is room for them."""
-        pages = sum(PAGE for fetch in self._fetches if fetch.want)
-        while self._to_fetch and self._size + pages + PAGE <= ROOM:
-            pages += PAGE
+        pages = sum(MAX_PAGE_BYTES for fetch in self._fetches if fetch.want)
+        while self._to_fetch and self._size + pages + MAX_PAGE_BYTES <= MAX_WAITING_BYTES:
+            pages += MAX_PAGE_BYTES
             self._ask(self._to_fetch.popleft(), words.MAX_WANTED)
 
     def _ask(self, group: list[_Opened], want: int) -> None:
@@ -198,12 +198,12 @@ class Collecting:
         return True
 
     def blob(self, blob: Blob) -> None:
-        """One came."""
+        """Handle one BLOB of a watched queue."""
         opened = self._opened.get(blob.handle)
         fetch = self._fetches[0] if self._fetches else None
         if fetch is not None and fetch.want and (blob.handle == words.NO_HANDLE or opened in fetch.group):
             fetch.size += len(blob.blob)
-            if fetch.size > PAGE:
+            if fetch.size > MAX_PAGE_BYTES:
                 raise CannotOpen
             self._stream.answered(words.FETCH, left=True)
             if opened is None:
@@ -263,7 +263,7 @@ class Collecting:
 
     async def room(self) -> None:
         """Wait while too much waits."""
-        while self._size >= ROOM:
+        while self._size >= MAX_WAITING_BYTES:
             await self._went.park()
 
     async def deliver(self) -> None:
@@ -286,7 +286,7 @@ class Collecting:
         """
         while self._fetches or self._to_fetch:
             await self._freed.park()
-        with trio.move_on_after(WIND_UP):
+        with trio.move_on_after(COMMIT_TIMEOUT):
             while self._size or self._deletes or any(one.watched.deleted < one.seen for one in self._found):
                 await self._freed.park()
         return [opened.watched for opened in self._found]
@@ -311,7 +311,7 @@ class Collecting:
             for opened in due:
                 del self._to_delete[opened]
                 self._delete(opened)
-            await trio.sleep(GATHER)
+            await trio.sleep(DELETE_DELAY_SECONDS)
 
     def _delete(self, opened: _Opened) -> None:
         number, upto = self._stream.number(), opened.watched.taken

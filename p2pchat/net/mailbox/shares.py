@@ -62,7 +62,7 @@ class ReadRotation:
         self.changed.set()
 
     def drop(self, qid: bytes) -> WatchedQueue | None:
-        """Not any more."""
+        """Forget the queue `qid`."""
         self._at.pop(qid, None)
         self._wait.pop(qid, None)
         return self.queues.pop(qid, None)

@@ -19,12 +19,12 @@ from p2pchat.net.addresses import with_pass
 from p2pchat.net.frames import FrameReader, write_frames
 from p2pchat.net.ports import Host, Stream
 
-PING_AFTER = 60.0
-LOST_AFTER = 25.0
+PING_AFTER_SECONDS = 60.0
+LOST_AFTER_SECONDS = 25.0
 """Seconds without a word from a relay that owes us an answer."""
 STUCK_AFTER = 120.0
 """Seconds without the answer, from a relay that says other things all the time."""
-LOOK = 5.0
+CHECK_SECONDS = 5.0
 """Seconds between two looks at these."""
 MAX_QUEUED = 8192
 """Frames that may wait to be written: all that we do is bounded far below, but for what a relay makes us say."""
@@ -170,7 +170,7 @@ class MailStream:
         self._scope.cancel()
 
     async def close(self) -> None:
-        """End both directions."""
+        """Close both directions of the stream."""
         await self._stream.close()
 
     async def _until_failure(self, task: Callable[[], Awaitable[None]]) -> None:
@@ -212,14 +212,14 @@ class MailStream:
     async def _watch(self) -> None:
         """A cut cable sends no goodbye. While we do not read, silence says nothing."""
         while True:
-            await trio.sleep(LOOK)
+            await trio.sleep(CHECK_SECONDS)
             now = trio.current_time()
             if self._full:
                 self._owed = dict.fromkeys(self._owed, now)
             elif self._owed:
                 longest = min(self._owed.values())
-                if now >= max(self._heard, longest) + LOST_AFTER or now >= longest + STUCK_AFTER:
+                if now >= max(self._heard, longest) + LOST_AFTER_SECONDS or now >= longest + STUCK_AFTER:
                     self.silent = True
                     raise LinkLost("it went silent")
-            if now >= self._heard + PING_AFTER and words.PING not in self._owed:
+            if now >= self._heard + PING_AFTER_SECONDS and words.PING not in self._owed:
                 self.ask(words.PING, b"")

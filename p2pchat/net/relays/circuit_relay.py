@@ -33,7 +33,7 @@ log = logging.getLogger("p2pchat.net")
 
 LASTING_SECONDS = 15.0
 """How long a circuit must have been there to count as one that its target wants: targets wait 10 s for a proof."""
-_SWEEP = 30.0
+_SWEEP_SECONDS = 30.0
 _MAX_TOLD = 4
 REASONS = tuple(
     circuit_messages.name(status)
@@ -133,7 +133,7 @@ class CircuitRelay:
         self._circuits = Pool(limits.circuits, limits.circuits_per_place)
         self._of_peer: dict[bytes, dict[_Asked, None]] = {}
         self._lasted = Remembered()
-        self._swept = -_SWEEP
+        self._swept = -_SWEEP_SECONDS
         self._draining = False
         self._ended = trio.lowlevel.ParkingLot()
         host.when_gone(self._release)
@@ -160,7 +160,7 @@ class CircuitRelay:
     async def run(self) -> None:
         """Forget who is late, until cancelled; without it that happens only when somebody reserves."""
         while True:
-            await trio.sleep(_SWEEP)
+            await trio.sleep(_SWEEP_SECONDS)
             self._sweep(trio.current_time())
 
     def limit(self, limits: CircuitLimits) -> None:
@@ -234,7 +234,7 @@ class CircuitRelay:
 
     def _sweep(self, now: float) -> None:
         """Forget who is late; not at every request, since it looks at everybody."""
-        if now < self._swept + _SWEEP and len(self._reserved) < self._limits.reservations:
+        if now < self._swept + _SWEEP_SECONDS and len(self._reserved) < self._limits.reservations:
             return
         if now < self._swept + 1:
             return

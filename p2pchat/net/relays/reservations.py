@@ -17,10 +17,11 @@ import trio
 from p2pchat.core.frames import Frame
 from p2pchat.core.names import hop_name
 from p2pchat.errors import CannotOpen, LinkLost, PeerError, Refused, Unreachable
+from p2pchat.lib.backoff import Backoff
 from p2pchat.net import addresses as addr
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.circuit_messages import HopMessage, Status, StopMessage
-from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT, jittered
+from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT
 from p2pchat.net.mailbox import stream as mailstream
 from p2pchat.net.mailbox.stream import MailStream
 from p2pchat.net.ports import Caller, Handler, RelayedHost, Stream
@@ -101,7 +102,7 @@ class Reservations:
         return self._wanted[relay].problem if relay in self._wanted else ""
 
     async def _keep(self, relay: bytes, wanted: _Wanted) -> None:
-        wait = FIRST_WAIT
+        backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random)
         with wanted.scope:
             while True:
                 wanted.nudged = trio.Event()
@@ -111,11 +112,10 @@ class Reservations:
                 except (CannotOpen, LinkLost, Refused, Unreachable) as error:
                     wanted.problem = str(error) or "no answer"
                 if wanted.held and trio.current_time() - began >= _GOOD:
-                    wait = FIRST_WAIT
+                    backoff.reset()
                 self._now(wanted, held=False)
-                with trio.move_on_after(jittered(wait, self._random)):
+                with trio.move_on_after(backoff.pause()):
                     await wanted.nudged.wait()
-                wait = min(2 * wait, LONGEST_WAIT)
 
     async def _hold(self, relay: bytes, wanted: _Wanted) -> None:
         """Have a reservation until it is lost."""

@@ -83,7 +83,7 @@ class Lookups:
                 self.stuck += 1
 
     def _work(self, key: _Key, lookup: _Lookup, token: trio.lowlevel.TrioToken) -> None:
-        """In a thread."""
+        """Run one lookup in its own thread and hand the answer to trio."""
         found: Sequence[str] = ()
         try:
             found = self._resolve(*key)

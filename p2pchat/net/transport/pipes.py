@@ -36,11 +36,11 @@ class Pipe(Protocol):
         ...
 
     async def send(self, data: bytes) -> None:
-        """All of `data`."""
+        """Send all of `data`. Raises LinkLost."""
         ...
 
     async def close(self) -> None:
-        """Politely."""
+        """Send a close frame if the transport has one, then close the connection."""
         ...
 
     def abandon(self) -> None:

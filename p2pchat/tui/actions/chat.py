@@ -35,15 +35,15 @@ class NodeSource:
         self._node = node
 
     async def newest(self, chat_id: str, limit: int) -> list[Message]:
-        """The last ones."""
+        """Read the newest `limit` messages of a chat."""
         return await self._log(chat=chat_id, limit=limit)
 
     async def before(self, chat_id: str, message_id: str, limit: int) -> list[Message]:
-        """Those above one."""
+        """Read at most `limit` messages before `message_id`."""
         return await self._log(chat=chat_id, limit=limit, before=message_id)
 
     async def after(self, chat_id: str, message_id: str, limit: int) -> list[Message]:
-        """Those below one."""
+        """Read at most `limit` messages after `message_id`."""
         return await self._log(chat=chat_id, limit=limit, after=message_id)
 
     async def around(self, chat_id: str, message_id: str, limit: int) -> list[Message]:
@@ -92,7 +92,7 @@ class ChatActions:
         await app.main.conversation.open(chat, self._source)
 
     async def chat(self, name: str) -> None:
-        """/chat NAME"""
+        """Run /chat NAME: show that chat."""
         chat = self._app.meant(name)
         if chat is not None:
             await self.open(chat.id)

@@ -19,7 +19,7 @@ class ContactActions:
         self._talk = talk
 
     async def invite(self, _rest: str) -> None:
-        """/invite"""
+        """Run /invite: open the panel that makes an invite."""
         from p2pchat.tui.screens.invite import InviteScreen
 
         await self._app.ask(InviteScreen(self._app.seam))
@@ -37,21 +37,21 @@ class ContactActions:
         """/echo: a stand-in on this computer that answers."""
         from p2pchat.tui.echo import echo_friend
 
-        self._app.say("Making your echo friend: a moment.")
+        self._app.say("Making your echo bot; this takes a moment.")
         ident = await echo_friend(self._app.seam.profile)
         await self._app.reread()
         if self._app.book.chat(ident) is not None:
             await self._talk.open(ident)
 
     async def wake_echo(self) -> None:
-        """An echo friend sleeps while this profile's node does."""
+        """An echo bot sleeps while this profile's node does."""
         if self._app.seam.profile.echo.exists():
             from p2pchat.tui.echo import wake_echo
 
             await wake_echo(self._app.seam.profile)
 
     async def requests(self, _rest: str) -> None:
-        """/requests"""
+        """Run /requests: open the panel of contact requests."""
         from p2pchat.tui.screens.requests import RequestsScreen
 
         self._app.clear_notifications()  # on a small screen they would lie over the page they speak of
@@ -61,7 +61,7 @@ class ContactActions:
             await self._talk.open(accepted)
 
     async def accept(self, name: str) -> None:
-        """/accept [NAME]"""
+        """Run /accept [NAME]: accept a contact request."""
         request = self._asking(name)
         if request is not None:
             accepted = await self._app.seam.call("accept", contact=request.id)
@@ -69,7 +69,7 @@ class ContactActions:
             await self._talk.open(accepted["id"])
 
     async def decline(self, name: str) -> None:
-        """/decline [NAME]"""
+        """Run /decline [NAME]: decline a contact request."""
         request = self._asking(name)
         if request is not None:
             await self._app.seam.call("decline", contact=request.id)
@@ -93,13 +93,13 @@ class ContactActions:
         """/rename NAME: the contact shown."""
         chat = self._app.book.shown
         if chat is None or not name:
-            self._app.say("Write the new name behind it: /rename Bob")
+            self._app.say("Write the new name after it: /rename Bob")
             return
         await self._app.seam.call("rename", contact=chat.id, name=name)
         await self._app.reread()
 
     async def relays(self, address: str) -> None:
-        """/relays [ADDRESS]"""
+        """Run /relays [ADDRESS]: open the panel of relays."""
         from p2pchat.tui.screens.relays import RelaysScreen
 
         await self._app.ask(RelaysScreen(self._app.seam, address))
@@ -112,8 +112,8 @@ class ContactActions:
         chat = self._app.meant(name)
         if chat is None:
             return
-        more = "Nothing of theirs is taken any more, and what was not delivered is not sent. They are not told."
-        if await self._app.ask(ConfirmScreen(f"Block {chat.label}?", "Block", "Leave as it is", more)):
+        more = "Nothing from them is accepted any more, and undelivered messages are not sent. They are not told."
+        if await self._app.ask(ConfirmScreen(f"Block {chat.label}?", "Block", "Cancel", more)):
             await self._app.seam.call("block", contact=chat.id)
             await self._app.reread()
 
@@ -125,9 +125,9 @@ class ContactActions:
         if len(found) == 1:
             return found[0]
         if not requests:
-            self._app.say("Nobody asks to become a contact.")
+            self._app.say("There are no contact requests.")
         elif not found:
-            self._app.say(f"Nobody called {name} asks to become a contact.", "warning")
+            self._app.say(f"There is no contact request from {name}.", "warning")
         else:
-            self._app.say("More than one asks: /requests shows them.", "warning")
+            self._app.say("There is more than one: /requests shows them.", "warning")
         return None

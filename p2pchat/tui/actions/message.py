@@ -32,7 +32,7 @@ class MessageActions:
         return next((each for each in reversed(messages) if each.mine or not mine), None)
 
     async def copy(self, _rest: str) -> None:
-        """/copy"""
+        """Run /copy: copy the selected message, or the newest."""
         message = self.picked() or await self.newest(mine=False)
         if message is None:
             self._app.say("There is no message to copy.")
@@ -40,7 +40,7 @@ class MessageActions:
             self._app.copy(CopyText(message.text))
 
     async def delete_picked(self, _rest: str) -> None:
-        """/delete"""
+        """Run /delete: delete the selected message, or our newest, after a question."""
         message = self.picked() or await self.newest(mine=True)
         if message is None:
             self._app.say("There is no message of yours to delete.")
@@ -52,12 +52,12 @@ class MessageActions:
         from p2pchat.tui.screens.confirm import ConfirmScreen
 
         under_way = intent.message.mine and intent.message.state == "saved"
-        more = "It has not left yet, and will not." if under_way else "What others have, they keep."
+        more = "It has not been sent yet, and will not be." if under_way else "Others keep their copies."
         if await self._app.ask(ConfirmScreen("Delete this message here?", "Delete", "Keep", more)):
             await self._app.seam.call("delete", id=intent.message.id)
 
     async def why(self, _rest: str) -> None:
-        """/why"""
+        """Run /why: explain where the selected message is, or our newest."""
         message = self.picked() or await self.newest(mine=True)
         if message is None:
             self._app.say("There is no message of yours here.")

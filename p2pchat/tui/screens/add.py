@@ -25,7 +25,7 @@ MIN, MAX = 90, 4_000
 TIMEOUT = 30
 """Seconds to wait for each of the two answers: their computer has it; they said yes."""
 
-_NOT_YET = "They have your request, and have not said yes yet. What you write meanwhile is sent when they do."
+_NOT_YET = "They have your request and have not accepted yet. What you write meanwhile is sent when they do."
 
 # What mail programs, chats and people put round a text: quotes, brackets, marks of a citation, invisible characters.
 _DRESSING = re.compile("[\\s\"'`<>|*_.,;\u00ab\u00bb\u2018-\u201f\u034f\u200b-\u200f\u2060\ufeff]+")
@@ -44,10 +44,10 @@ def looks(text: str) -> Looks:
         return Looks(None, "Paste the whole of it; line breaks and spaces do not matter.")
     _, prefix, body = _DRESSING.sub("", text).upper().partition(PREFIX)
     if not prefix:
-        return Looks(None, f"This is no invite: one begins with {PREFIX}")
+        return Looks(None, f"This is not an invite: an invite begins with {PREFIX}")
     strange = re.search("[^A-Z2-7]", body)
     if strange:
-        return Looks(None, f"There is something in it that no invite has: {clean_line(strange.group())}")
+        return Looks(None, f"It contains something that no invite has: {clean_line(strange.group())}")
     if len(body) < MIN:
         return Looks(None, "This is the beginning of an invite; the rest is missing.")
     if len(body) > MAX:
@@ -112,7 +112,7 @@ class AddScreen(Panel[str]):
                 writable(clean(self._given)), soft_wrap=True, show_line_numbers=False, tab_behavior="focus"
             )
             yield Static("", id="looks", markup=False)
-            yield Label("What to call them; empty: as they call themselves", classes="label", markup=False)
+            yield Label("What to call them; leave it empty for the name they chose", classes="label", markup=False)
             yield Field(id="name", max_length=64)
 
     def on_mount(self) -> None:
@@ -173,7 +173,7 @@ class AddScreen(Panel[str]):
 
     async def _add(self, invite: str, name: str | None) -> None:
         known = self.drawn(name) if name else "them"
-        on_its_own = "Keep this open or close it: it goes on by itself."
+        on_its_own = "You can close this: it continues by itself."
         self.say(f"Asking {known}… {on_its_own}")
         answer = await self._seam.call("add", invite=invite, name=name, wait="sent", timeout=TIMEOUT)
         if answer["state"] != "contact":
@@ -183,7 +183,7 @@ class AddScreen(Panel[str]):
         self._added = answer["id"]
         shown = self.drawn(answer["name"])
         if answer["anew"]:
-            self._ended(f"{shown} is in your list already, and was asked to begin anew: they have to accept.")
+            self._ended(f"{shown} is in your list already and was asked to begin anew; they have to accept.")
         elif answer["state"] == "contact":
             self._ended(f"{shown} is your contact now.")
         else:
@@ -197,8 +197,8 @@ class AddScreen(Panel[str]):
         elif self._added is None:
             self._added = error.result["id"]
             self._ended(
-                "Their computer is not there just now. It is asked again and again while p2pchat runs; what you write "
-                "meanwhile is sent when they answer."
+                "Their computer is offline. p2pchat keeps trying while it runs; what you write meanwhile is sent "
+                "when they answer."
             )
         else:
             self._ended(_NOT_YET)

@@ -22,8 +22,8 @@ from p2pchat.tui.text import rows_of
 
 _GROUPS_A_LINE = 4
 _WORDS = (
-    " The eight words are for a quick check by voice and change with each new beginning; the digits stay, and only "
-    "they verify."
+    " The eight words are for a quick check by voice and change each time you begin anew; the digits "
+    "stay, and only they verify."
 )
 
 
@@ -119,15 +119,15 @@ class ContactScreen(Panel[None]):
         chat, name = self._chat, self.drawn(self._chat.label)
         self.entitle(name)
         if chat.state == "blocked":
-            here = "You have blocked them: nothing of theirs comes in."
+            here = "You have blocked them: nothing from them is accepted."
         elif chat.state == "waiting":
             here = "They have not answered your request yet. What you write waits."
         elif chat.route is None:
-            here = "Not there just now. What you write is sent when they are."
+            here = "Offline. What you write is sent when they are online."
         elif not chat.online:
-            here = "Not there just now. What you write waits for them at their relays."
+            here = "Offline. What you write waits for them at their relays."
         else:
-            here = f"There now. Messages go {way(chat.route)}."
+            here = f"Online. Messages go {way(chat.route)}."
         if chat.hidden and chat.state != "blocked":
             here += " They never learn your network address."
         self.query_one("#presence", Static).update(f"{wording.mark(chat)} {here}")
@@ -170,32 +170,36 @@ class ContactScreen(Panel[None]):
 
     def action_mark(self) -> None:
         """Verified, after a question."""
-        question = f"Did you and {self.drawn(self._chat.label)} read the sixty digits to each other, and all were same?"
-        more = "By a call or face to face: who could read along here could also change what you write about it here."
-        self._ask(ConfirmScreen(question, "Yes, all the same", "Not yet", more, danger=False), "verify", set=True)
+        question = (
+            f"Did you and {self.drawn(self._chat.label)} read the sixty digits to each other, and did they all match?"
+        )
+        more = (
+            "Compare them by phone or face to face: whoever could read this chat could also change what you write here."
+        )
+        self._ask(ConfirmScreen(question, "Yes, they match", "Not yet", more, danger=False), "verify", set=True)
 
     def action_hide(self) -> None:
         """Hide the network address from them or show it again, after a question that says what it does."""
         name, hidden = self.drawn(self._chat.label), self._chat.hidden
         if hidden:
             question, yes = f"Show {name} your network address again?", "Show it"
-            more = "They are told where this computer is, and messages go straight between you where that works."
+            more = "They learn this computer's network address, and messages go straight between you where that works."
         else:
             question, yes = f"Never show {name} your network address from now on?", "Hide it"
             more = (
-                "They reach you by your relays only, so messages take longer. What they know already, they know: to "
-                "hide it from the beginning, add people by `p2pchat add --hide-address`."
+                "They reach you through your relays only, so messages take longer. They keep what they know already; "
+                "to hide it from the beginning, add people with `p2pchat add --hide-address`."
             )
-        self._ask(ConfirmScreen(question, yes, "Leave as it is", more, danger=False), "hide", hidden=not hidden)
+        self._ask(ConfirmScreen(question, yes, "Cancel", more, danger=False), "hide", hidden=not hidden)
 
     def action_block(self) -> None:
         """Block, after a question that says what it does."""
         question = f"Block {self.drawn(self._chat.label)}?"
         more = (
-            "Nothing of theirs comes in any more, and what still waits to be sent to them is not sent. They are not "
-            "told. Your messages so far stay here. It cannot be undone here."
+            "Nothing from them is accepted any more, and what still waits to be sent to them is not sent. They "
+            "are not told. Your messages so far stay here. It cannot be undone here."
         )
-        self._ask(ConfirmScreen(question, "Block", "Leave as it is", more), "block")
+        self._ask(ConfirmScreen(question, "Block", "Cancel", more), "block")
 
     def _ask(self, question: ConfirmScreen, method: str, **params: object) -> None:
         async def act() -> None:

@@ -24,7 +24,7 @@ _WAYS = {
     "lan": "straight from {one} computer to {other}, within the same network",
     "punched": "straight from {one} computer to {other}, through both routers",
     "circuit": "through a relay, which cannot read them",
-    "mailbox": "by a relay that keeps them until they are fetched, and cannot read them",
+    "mailbox": "through a relay that stores them until they are fetched, and cannot read them",
 }
 _STATES = {
     "saved": "Saved here, not sent yet.",
@@ -41,7 +41,7 @@ _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 def way(route: str, *, mine: bool = True) -> str:
     """A route in words; one that is not known by its name."""
     one, other = ("your", "theirs") if mine else ("their", "yours")
-    return _WAYS.get(route, "by way of " + route.replace("{", "").replace("}", "")).format(one=one, other=other)
+    return _WAYS.get(route, "through " + route.replace("{", "").replace("}", "")).format(one=one, other=other)
 
 
 def when(at: datetime) -> str:
@@ -81,12 +81,12 @@ class ExplainScreen(Panel[None]):
         yield Static("", id="facts", classes="para last", markup=False)
 
     def on_mount(self) -> None:
-        """Ask."""
+        """Ask the node about the message."""
         self._show(None)
         self.action_again()
 
     def action_again(self) -> None:
-        """Ask again."""
+        """Ask the node about the message again."""
         if not self.busy:
             self.begin(self._read(), "")
 

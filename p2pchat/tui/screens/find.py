@@ -127,10 +127,10 @@ class FindScreen(Panel[str]):
         if not words.strip():
             self.say("")
         elif not self._found:
-            self.say("Nothing found. All the words have to be in one message; the last may be a beginning.")
+            self.say("Nothing found. A message has to contain all the words; the last may be the beginning of one.")
         else:
             more = "The newest " if len(self._found) == LIMIT else ""
-            self.say(f"{more}{len(self._found)} found, the newest first.")
+            self.say(f"{more}{len(self._found)} found, newest first.")
         self.show_keys()
 
     def _row(self, message: Message, words: str) -> Content:
@@ -158,7 +158,7 @@ class FindScreen(Panel[str]):
         return Content.assemble(*((glyph.text, _LOOK if glyph.origin in inside else "") for glyph in glyphs))
 
     def action_move(self, lines: int) -> None:
-        """Another one."""
+        """Highlight another result, `lines` further down."""
         listed = self.query_one(OptionList)
         if self._found:
             listed.highlighted = max(0, min(len(self._found) - 1, (listed.highlighted or 0) + lines))

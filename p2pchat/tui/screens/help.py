@@ -21,8 +21,8 @@ _MARKS = (
     ("✓", "sent, not confirmed yet"),
     ("✓✓", "on their computer"),
     ("✓✓ read", "they have read it"),
-    ("✗", "not sent; pick it and press w to see why"),
-    ("● ○", "a contact is there, or not"),
+    ("✗", "not sent; select it and press w to see why"),
+    ("● ○", "a contact is online, or offline"),
 )
 
 
@@ -53,7 +53,7 @@ class HelpScreen(Panel[None]):
         for where, keys in groupby(self._keys_told, key=lambda key: key.where):
             yield from _group(f"Keys {where}", [(key.shown, key.says) for key in keys])
         yield from _group(
-            "Commands, in the line where you write", [(one.shown, one.says) for one in self._commands_told]
+            "Commands, typed where you write messages", [(one.shown, one.says) for one in self._commands_told]
         )
         yield from _group("Marks", _MARKS)
 

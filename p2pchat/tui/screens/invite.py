@@ -16,24 +16,25 @@ from p2pchat.tui.node_client import ApiCaller
 from p2pchat.tui.screens.panel import Panel, said
 from p2pchat.tui.screens.qr import QrScreen
 
-_ONCE = "It works once, for one person. Whoever has it can become your contact, so send it by a way you trust."
+_ONCE = "It works once, for one person. Whoever has it can become your contact, so send it over a channel you trust."
 _MANY = (
     "It works for many people, until it expires. You are asked about each, but whoever has it can ask: prefer one-time "
     "invites for friends."
 )
 _REACHABLE = (
-    "It works while p2pchat runs here and your friend's computer can reach this one directly: in the same network, or "
-    "through an open port of your router. With a relay (/relays) it would work from everywhere. Who reads "
-    "it learns your network address."
+    "It works while p2pchat runs here and your friend's computer can reach this one directly: on the "
+    "same network, or through an open port of your router. With a relay (/relays) it would work from "
+    "anywhere. Whoever reads it learns your network address."
 )
-_RELAYED = "It works from everywhere, by your relays. Who reads it learns your network address."
+_RELAYED = "It works from anywhere, through your relays. Whoever reads it learns your network address."
 _UNREACHABLE = (
     "No other computer can reach this one yet, so this invite will not work for somebody far away. Connect to a "
     "network, or use a relay (/relays), then make another."
 )
 _BY_RELAYS = (
-    "It works from everywhere, also while p2pchat does not run here: your relays keep it for your friend. Who reads it "
-    "learns where your relays are, and your network address if others can reach you at it."
+    "It works from anywhere, even while p2pchat is not running here: your relays store it for your "
+    "friend. Whoever reads it learns where your relays are, and your network address if others can reach "
+    "you at it."
 )
 
 
@@ -92,13 +93,13 @@ class InviteScreen(Panel[None]):
             self.action_again()
 
     def action_copy(self) -> None:
-        """Copy the text."""
+        """Copy the text of the invite to the clipboard."""
         self.post_message(
             CopyText(self._made[self._reusable]["invite"], "Copied. Paste it where your friend reads it.")
         )
 
     def action_code(self) -> None:
-        """The QR code."""
+        """Show the invite as a QR code."""
         self.app.push_screen(QrScreen(self._made[self._reusable]["invite"]))
 
     async def _make(self, reusable: bool) -> None:

@@ -67,10 +67,10 @@ class Empty(Static):
         ways = (
             ("Invite a friend", "Ctrl+N", "app.command('invite')"),
             ("I have an invite", "Ctrl+O", "app.command('add')"),
-            ("Talk to an echo friend", " /echo", "app.command('echo')"),
+            ("Chat with an echo bot", " /echo", "app.command('echo')"),
         )
         widest = max(len(says) for says, _, _ in ways)
-        lines = [Content.assemble(("Nobody is here yet.", "bold")), Content("")]
+        lines = [Content.assemble(("You have no contacts yet.", "bold")), Content("")]
         for says, key, action in ways:
             line = Content.assemble((key, "bold"), f"  {says.ljust(widest)}")
             lines.append(line.stylize(Style.from_meta({"@click": action})))
@@ -129,7 +129,7 @@ class MainScreen(Screen[None]):
 
     @property
     def composer(self) -> Composer:
-        """Where one writes."""
+        """The composer, where a message is written."""
         return self.entry.composer
 
     @property
@@ -242,17 +242,17 @@ class MainScreen(Screen[None]):
         self.lay_out()
 
     def on_chat_list_left(self, event: Posted) -> None:
-        """Back to writing."""
+        """Move the focus back to the composer."""
         event.stop()
         self.chosen()
 
     def on_conversation_closed(self, event: Posted) -> None:
-        """Back to writing."""
+        """Move the focus back to the composer."""
         event.stop()
         self.composer.focus()
 
     def on_composer_upwards(self, event: Composer.Upwards) -> None:
-        """To the messages."""
+        """Move the focus to the messages."""
         event.stop()
         self.action_select_message()
 
@@ -314,5 +314,5 @@ def placeholder(chat: Chat) -> str:
     if chat.state == "blocked":
         return "blocked: nothing can be sent"
     if chat.state == "waiting":
-        return "leaves as soon as they accept"
-    return "leaves as soon as they are online" if chat.route is None else "write a message"
+        return "sent as soon as they accept"
+    return "sent as soon as they are online" if chat.route is None else "write a message"

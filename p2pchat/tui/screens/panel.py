@@ -82,7 +82,7 @@ class Hints(Widget):
         self._hints: tuple[Hint, ...] = ()
 
     def show(self, hints: Sequence[Hint]) -> None:
-        """Show these instead."""
+        """Replace the hints that are shown."""
         if tuple(hints) != self._hints:
             self._hints = tuple(hints)
             self.refresh(layout=True)
@@ -304,11 +304,11 @@ class Panel(ModalScreen[Result]):
                 yield Hints()
 
     def on_mount(self) -> None:
-        """Show the keys."""
+        """Show the keys of this panel."""
         self.show_keys()
 
     def entitle(self, heading: str) -> None:
-        """Another title."""
+        """Change the title of the panel."""
         self._heading = heading
         self.query_one(".panel").border_title = Content(heading)
 

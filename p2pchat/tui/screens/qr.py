@@ -60,7 +60,7 @@ class QrScreen(ModalScreen[None]):
         yield Hints()
 
     def on_mount(self) -> None:
-        """Show the keys."""
+        """Show the keys of this screen."""
         self.query_one(Hints).show([Hint("Esc", "back", "close")])
 
     def on_resize(self, event: events.Resize) -> None:
@@ -84,5 +84,5 @@ class QrScreen(ModalScreen[None]):
         self.action_close()
 
     def action_close(self) -> None:
-        """Leave."""
+        """Close the screen."""
         self.dismiss(None)

@@ -1,4 +1,4 @@
-"""The relays that keep messages while one of two people is away: how it stands with each, one more, one fewer."""
+"""The panel of relays that store messages while somebody is offline: list them, add one, remove one."""
 
 from __future__ import annotations
 
@@ -28,10 +28,13 @@ MAX = 1_024
 """Letters of an address; the node says what is wrong with one."""
 
 _WHY = (
-    "A relay keeps what friends write while you are away, and can read none of it. Whoever runs one, with "
-    "`p2pchat relay`, has a line to give to you."
+    "A relay stores what friends write while you are offline, and cannot read any of it. Whoever runs "
+    "one with `p2pchat relay` can give you its line."
 )
-_TWO = "A second one, of somebody else, is worth having: each keeps everything, so the loss of one loses nothing."
+_TWO = (
+    "A second one, run by somebody else, is worth having: each holds every message, so you lose nothing "
+    "if one disappears."
+)
 _STYLES = {"connected": "$text-success", "connecting": "$text-warning", OFFERED: "$text-accent"}
 _PROBLEM = "$text-error"
 
@@ -170,7 +173,7 @@ class RelaysScreen(Panel[None]):
         return True
 
     def action_move(self, lines: int) -> None:
-        """Another one."""
+        """Highlight another relay, `lines` further down."""
         if self._relays:
             listed = self.query_one(OptionList)
             listed.highlighted = max(0, min(len(self._relays) - 1, (listed.highlighted or 0) + lines))
@@ -201,17 +204,19 @@ class RelaysScreen(Panel[None]):
         self._take(rows)
         self._open(False)
         if any(row["state"] == "connected" and row["address"] == address for row in rows):
-            self.say("Used from now on: invites and messages go by it, too.", "good")
+            self.say("It is used from now on, for invites and for messages.", "good")
         else:
-            self.say("It has not answered yet; it is tried again and again.")
+            self.say("It has not answered yet; p2pchat keeps trying.")
 
     def action_leave(self) -> None:
         """Use it no longer, after a question."""
         relay = self.chosen
         if relay is None or not relay.is_ours:
             return
-        more = "Your contacts are told; what still comes by it is fetched for a while."
-        question = ConfirmScreen(f"Leave the relay at {self.drawn(relay.place)}?", "Leave it", "Go on using it", more)
+        more = "Your contacts are told; what still arrives there is fetched for a while."
+        question = ConfirmScreen(
+            f"Stop using the relay at {self.drawn(relay.place)}?", "Leave it", "Keep using it", more
+        )
 
         async def leave() -> None:
             self._take(await self._seam.call("relays", remove=relay.address))

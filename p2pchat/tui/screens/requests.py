@@ -20,13 +20,13 @@ from p2pchat.tui.screens.panel import Panel, said
 from p2pchat.tui.text import clock, rows_of
 from p2pchat.tui.themes import MUTED
 
-_NOBODY = "Nobody is asking just now."
+_NOBODY = "There are no contact requests."
 
 
 class RequestsScreen(Panel[str]):
     """Dismisses with the id of who was accepted last, or None."""
 
-    HEADING = "Who asks to become a contact"
+    HEADING = "Contact requests"
     LISTS_REQUESTS = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a,enter", "accept", "accept"),
@@ -60,7 +60,7 @@ class RequestsScreen(Panel[str]):
         yield Static("", id="how", classes="para last", markup=False)
 
     def on_mount(self) -> None:
-        """Read them."""
+        """Read the contact requests from the node."""
         # The arrows move in it all the same; the page keys are left for what is below it.
         self.query_one(OptionList).can_focus = False
         self.run_worker(self._read(), group="read", exclusive=True)
@@ -116,7 +116,7 @@ class RequestsScreen(Panel[str]):
             )
             how.update(
                 f"Is it really {name}? Call them or meet, and ask for the eight words that their p2pchat shows on "
-                "your page. If they are these, it is. If they see you asking too, somebody is between you: decline. "
+                "your page. If the words match, it is. If they see you asking too, somebody is between you: decline. "
                 "Anybody can choose any name."
             )
         self.show_keys()
@@ -128,7 +128,7 @@ class RequestsScreen(Panel[str]):
             listed.highlighted = max(0, min(len(self._requests) - 1, (listed.highlighted or 0) + lines))
 
     def action_accept(self) -> None:
-        """Say yes."""
+        """Accept the chosen request."""
         request = self.chosen
         if request is not None and not self.busy:
             self.begin(self._accept(request), f"Accepting {self.drawn(request.name)}…")
@@ -152,16 +152,16 @@ class RequestsScreen(Panel[str]):
         name = self.drawn(request.name)
         more = "You stay contacts as before." if request.known else "They can ask again if they have another invite."
         question = f"Decline {name}? They are not told."
-        self._ask(request, "decline", ConfirmScreen(question, "Decline", "Leave it open", more), "Declined.")
+        self._ask(request, "decline", ConfirmScreen(question, "Decline", "Decide later", more), "Declined.")
 
     def action_block(self) -> None:
         """Never again, after a question."""
         request = self.chosen
         if request is None:
             return
-        question = f"Block {self.drawn(request.name)}? Nothing of theirs is taken any more, and they are not told."
+        question = f"Block {self.drawn(request.name)}? Nothing from them is accepted any more, and they are not told."
         more = "This cannot be undone here."
-        self._ask(request, "block", ConfirmScreen(question, "Block", "Leave it open", more), "Blocked.")
+        self._ask(request, "block", ConfirmScreen(question, "Block", "Decide later", more), "Blocked.")
 
     def _ask(self, request: Request, method: str, question: ConfirmScreen, done: str) -> None:
         async def act() -> None:

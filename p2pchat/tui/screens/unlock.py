@@ -37,12 +37,12 @@ class UnlockScreen(Panel[bool]):
 
     @on(Input.Submitted)
     def action_go(self) -> None:
-        """Try it."""
+        """Try to unlock the profile with what was typed."""
         passphrase = self.query_one(Input).value
         if self.busy:
             return
         if passphrase:
-            self.begin(self._unlock(passphrase), "Opening… this takes a moment, so that guessing takes long.")
+            self.begin(self._unlock(passphrase), "Opening… this takes a moment, which makes guessing slow.")
         else:
             self.say("Type the passphrase first. Nobody can recover a forgotten one.", "problem")
 

@@ -28,7 +28,7 @@ MAX_NAME = 64
 _OFFERS = (
     ("invite", "Invite a friend", "make an invite and send it to them"),
     ("add", "I have an invite", "somebody gave me a text that begins with P2PCHAT:"),
-    ("echo", "Talk to an echo friend", "a stand-in on this computer that answers all you write"),
+    ("echo", "Chat with an echo bot", "a program on this computer that repeats what you write"),
     ("later", "Look around first", "you can do all of this later"),
 )
 
@@ -87,17 +87,17 @@ class WelcomeScreen(Panel[str]):
                 markup=False,
             )
             yield Static(
-                "Nobody can recover it: if you forget it, your messages are lost. A few random words are good.",
+                "Nobody can recover it: if you forget it, your messages are lost. A few random words work well.",
                 classes="note",
                 markup=False,
             )
             yield Label("Passphrase, or Enter for none", classes="label", markup=False)
             yield Field(id="passphrase", password=True, placeholder="none")
             with Vertical(id="again-part", classes="hidden"):
-                yield Label("The same once more", classes="label", markup=False)
+                yield Label("Repeat it", classes="label", markup=False)
                 yield Field(id="again", password=True)
         with Vertical(id="step-offer", classes="step"):
-            yield Static("You can talk to people who gave you an invite, or took yours.", classes="para", markup=False)
+            yield Static("You can talk to people who gave you an invite, or used yours.", classes="para", markup=False)
             yield OptionList(
                 *(
                     Option(Content.assemble((title, "bold"), "\n", (f"  {what}", MUTED)), id=ident)
@@ -169,7 +169,7 @@ class WelcomeScreen(Panel[str]):
             again.focus()
             self.query_one(".body").scroll_end(animate=False)
         elif first.value != again.value:
-            self.say("The two differ. Type the second one anew, or change the first.", "problem")
+            self.say("The two do not match. Type the second one again, or change the first.", "problem")
             again.action_select_all()
         else:
             self.begin(self._make(first.value or None), "Making your keys… a second or two.", self._failed)

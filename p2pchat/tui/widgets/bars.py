@@ -55,7 +55,7 @@ def hint(chat: Chat | None, look: Look) -> list[str]:
     if chat.state == "waiting":
         texts = [f"{name} has not answered yet.", "", "What you write waits here and is sent then."]
     elif chat.state == "blocked":
-        texts = [f"You have blocked {name}.", "", "Nothing of theirs comes in."]
+        texts = [f"You have blocked {name}.", "", "Nothing from them is accepted."]
     else:
         texts = [f"Say hello to {name}."]
     return [line.shown for text in texts for line in wrap(text, max(2, look.cells - 2))]

@@ -70,7 +70,7 @@ class ChatList(ScrollView, can_focus=True):
         self._styles: dict[str, Style] = {}
 
     def show(self, chats: Sequence[Chat], current: str | None, requests: int = 0) -> None:
-        """Show these."""
+        """Show these chats and the number of contact requests."""
         at, before = self._cursor_id(), self._looks()
         self._chats, self._current, self._requests = list(chats), current, requests
         ids = [chat.id for chat in self._chats]
@@ -107,7 +107,7 @@ class ChatList(ScrollView, can_focus=True):
             self.action_open()
 
     def action_move(self, step: int) -> None:
-        """Move the cursor."""
+        """Move the cursor by `step` rows."""
         self._cursor = max(0, min(self._rows() - 1, self._cursor + step))
         self._follow()
 
@@ -119,13 +119,13 @@ class ChatList(ScrollView, can_focus=True):
             self.post_message(RunCommand("requests"))
 
     def action_leave(self) -> None:
-        """Back to writing."""
+        """Tell the screen that the person wants to write again."""
         self.post_message(self.Left())
 
     # --- drawing
 
     def notify_style_update(self) -> None:
-        """Another theme."""
+        """Draw the list again in the new theme."""
         super().notify_style_update()
         self._styles.clear()
 

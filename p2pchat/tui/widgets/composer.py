@@ -154,7 +154,7 @@ class Composer(TextArea, inherit_bindings=False):
         self.post_message(Submitted(written(text), self._chat))
 
     def action_new_line(self) -> None:
-        """A new line."""
+        """Insert a line break."""
         self._insert("\n")
 
     def action_paste(self) -> None:

@@ -225,7 +225,7 @@ class Conversation(Widget, can_focus=True):
         self._select(0)
 
     def action_last(self) -> None:
-        """The newest message."""
+        """Select the newest message."""
         self._work(self._select_newest())
 
     def action_copy(self) -> None:
@@ -244,7 +244,7 @@ class Conversation(Widget, can_focus=True):
             self.post_message(ExplainMessage(self.selected))
 
     def action_leave(self) -> None:
-        """Select nothing."""
+        """Select no message."""
         self._select(None)
         self.post_message(self.Closed())
 

@@ -45,7 +45,7 @@ class Feed:
         return self.blocks.look
 
     def restyle(self, **changes: object) -> None:
-        """Change the look."""
+        """Change parts of the look of all messages."""
         self.blocks.look = replace(self.look, **changes)  # type: ignore[arg-type]
         self.view.settle()
 

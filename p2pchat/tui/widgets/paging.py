@@ -9,9 +9,9 @@ from p2pchat.tui.model import Message
 from p2pchat.tui.widgets.viewport import RowPosition
 from p2pchat.tui.widgets.window import Window
 
-PAGE = 100
+PAGE_MESSAGES = 100
 """Messages a question asks for."""
-NEAR = 40
+NEAR_MESSAGES = 40
 """So few messages between the screen and an end of the window, and the next page is asked for."""
 
 
@@ -40,9 +40,9 @@ class Page(NamedTuple):
 async def first_page(source: MessageSource, chat_id: str, message_id: str | None) -> Page:
     """The newest messages, or those around one. Raises what the source does."""
     if message_id is None:
-        messages = await source.newest(chat_id, PAGE)
-        return Page(messages, len(messages) < PAGE, True)
-    messages = await source.around(chat_id, message_id, PAGE)
+        messages = await source.newest(chat_id, PAGE_MESSAGES)
+        return Page(messages, len(messages) < PAGE_MESSAGES, True)
+    messages = await source.around(chat_id, message_id, PAGE_MESSAGES)
     return Page(messages, not messages, not messages)  # the next questions find the ends
 
 
@@ -50,9 +50,9 @@ def wanted(window: Window, rows: Sequence[RowPosition]) -> str | None:
     """Which page is needed next where these rows are shown: `above`, `below` or none."""
     if not rows:
         return None
-    if not window.at_start and rows[0].item < NEAR:
+    if not window.at_start and rows[0].item < NEAR_MESSAGES:
         return "above"
-    if not window.at_end and rows[-1].item >= len(window) - NEAR:
+    if not window.at_end and rows[-1].item >= len(window) - NEAR_MESSAGES:
         return "below"
     return None
 
@@ -60,7 +60,7 @@ def wanted(window: Window, rows: Sequence[RowPosition]) -> str | None:
 async def next_page(window: Window, source: MessageSource, chat_id: str, where: str) -> Page:
     """The page `above` or `below` the window. Raises what the source does."""
     if where == "above":
-        messages = await source.before(chat_id, window[0].id, PAGE)
-        return Page(messages, len(messages) < PAGE, window.at_end)
-    messages = await source.after(chat_id, window[len(window) - 1].id, PAGE)
-    return Page(messages, window.at_start, len(messages) < PAGE)
+        messages = await source.before(chat_id, window[0].id, PAGE_MESSAGES)
+        return Page(messages, len(messages) < PAGE_MESSAGES, window.at_end)
+    messages = await source.after(chat_id, window[len(window) - 1].id, PAGE_MESSAGES)
+    return Page(messages, window.at_start, len(messages) < PAGE_MESSAGES)

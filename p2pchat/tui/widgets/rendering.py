@@ -225,7 +225,7 @@ def _text_rows(text: str, look: Look) -> tuple[list[list[TextSpan]], list[int]]:
         rows.append(_visual_row(line.shown, line.start, here, directions[line.paragraph], look.text_cells))
     if line.end < len(text):
         starts.append(max(line.end, line.start + 1))
-        rows.append([TextSpan(cut("… it goes on: y copies it whole", look.text_cells), "note")])
+        rows.append([TextSpan(cut("… it continues: y copies all of it", look.text_cells), "note")])
     return rows, starts
 
 

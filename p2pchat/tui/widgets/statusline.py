@@ -87,7 +87,7 @@ class ChatTitle(Widget):
         self._chat: Chat | None = None
 
     def show(self, chat: Chat | None) -> None:
-        """Show this chat."""
+        """Show the title of this chat."""
         if chat != self._chat:
             self._chat = chat
             self.refresh()

@@ -75,7 +75,7 @@ class Viewport:
         return self._anchor is None
 
     def follow(self) -> None:
-        """Show the end."""
+        """Show the end of the chat and stay there."""
         self._anchor = None
 
     def top(self) -> RowPosition:

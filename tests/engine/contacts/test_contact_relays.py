@@ -79,7 +79,7 @@ def test_nobody_is_asked_where_the_internet_does_not_come(tmp_path: Path) -> Non
         assert not await is_asked(bob)
         answer = await alice.call("offer")
         assert (answer["relay"], answer["reachable"]) == (None, False)
-        assert await doctor(alice) == "This node is nobody's relay."
+        assert await doctor(alice) == "This node is not a relay."
         assert answer["notice"].startswith(await doctor(alice))
 
     run_world(tmp_path, main)
@@ -143,7 +143,7 @@ def test_a_no_is_kept_and_nobody_asks_again(tmp_path: Path) -> None:
         assert not await is_asked(alice)
         answer = await alice.call("offer")
         assert (answer["relay"], answer["reachable"]) == (False, True)
-        assert "nobody's relay" in answer["notice"]
+        assert "not a relay" in answer["notice"]
 
     run_world(tmp_path, main)
 
@@ -282,7 +282,7 @@ def test_from_whom_the_address_is_hidden_hears_nothing_of_it(tmp_path: Path) -> 
 def test_no_relay_is_taken_from_whom_one_hides_or_who_offers_none(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob = await friends(world)
-        with pytest.raises(NotNow, match="no relay for you"):
+        with pytest.raises(NotNow, match="does not offer you a relay"):
             await bob.call("relays", add="alice")
         await alice.call("offer", answer=True)
         await hears_of_it(bob)

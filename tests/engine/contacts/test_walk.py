@@ -12,7 +12,7 @@ import trio
 from trio.testing import MockClock
 
 from p2pchat.core import primitives
-from p2pchat.core.primitives import KEY
+from p2pchat.core.primitives import KEY_BYTES
 from p2pchat.engine.contacts import contacts, walk
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
@@ -35,11 +35,11 @@ async def crowd(node: WorldNode) -> list[bytes]:
     def add(tx: Transaction) -> list[bytes]:
         ids = []
         for number in range(CROWD):
-            keys = (tx.random(KEY), tx.random(KEY))
+            keys = (tx.random(KEY_BYTES), tx.random(KEY_BYTES))
             heard = tx.now - 1000 * number
             known = Contact(tx.random(8), str(number), False, "contact", *keys, None, False, heard, heard)
             store_contacts.add(tx.db, known)
-            row = TheirQueueRow(known.id, None, bytes(KEY), b"", b"", *keys, flags=0, until=tx.now * 2)
+            row = TheirQueueRow(known.id, None, bytes(KEY_BYTES), b"", b"", *keys, flags=0, until=tx.now * 2)
             store_queues.deposit_in(tx.db, row)
             ids.append(known.id)
         return ids
@@ -115,7 +115,7 @@ def test_what_could_not_be_saved_is_tried_again() -> None:
 
 
 def test_the_order_is_read_by_its_index(tmp_path: Path) -> None:
-    db = Database.create(tmp_path / "p", bytes(KEY))
+    db = Database.create(tmp_path / "p", bytes(KEY_BYTES))
     steps = [step for *_, step in db.query("EXPLAIN QUERY PLAN " + store_contacts._LATEST_FIRST)]
     assert any("contacts_by_latest" in step for step in steps), steps
     assert walk.order(db) == [[]]

@@ -15,7 +15,7 @@ from p2pchat.core.session import Pair, hello_days, hello_tag
 from p2pchat.engine.contacts import profile
 from p2pchat.errors import LinkLost, NotServed
 from p2pchat.net.frames import DEADLINE, FrameReader
-from p2pchat.net.links.link import LOST_AFTER, MAX_QUEUED, PING_AFTER, Link
+from p2pchat.net.links.link import LOST_AFTER_SECONDS, MAX_QUEUED, PING_AFTER_SECONDS, Link
 from p2pchat.net.ports import Stream
 from p2pchat.store.database import Database
 from tests.support.meddler import Meddler
@@ -100,7 +100,9 @@ def test_an_idle_link_stays_and_a_silence_is_broken_by_a_ping(tmp_path: Path) ->
         meddler = Meddler(world)
         await trio.sleep(1000)
         pings = len(meddler.of(frames.PING, alice))
-        assert 1000 / PING_AFTER * 0.4 <= pings <= 2 * 1000 / PING_AFTER  # both may have dialled: that makes two links
+        assert (
+            1000 / PING_AFTER_SECONDS * 0.4 <= pings <= 2 * 1000 / PING_AFTER_SECONDS
+        )  # both may have dialled: that makes two links
         assert len(meddler.of(frames.PONG)) == len(meddler.of(frames.PING))
         assert await linked(alice)
         assert meddler.of(frames.HELLO) == []
@@ -132,7 +134,7 @@ def test_one_who_answers_no_ping_is_left(tmp_path: Path) -> None:
         await alice.call("send", chat="bob", text="hello?")
         await trio.sleep(60)
         assert ends
-        assert ends[0] == LOST_AFTER
+        assert ends[0] == LOST_AFTER_SECONDS
 
     run_world(tmp_path, main)
 
@@ -325,7 +327,7 @@ def test_garbage_on_a_link_ends_that_link_only(tmp_path: Path, data: bytes) -> N
         await befriend(alice, carol)
         theirs = next(one for one in bob.host.streams if one.peer == alice.host.peer)
         await theirs.deliver(data)
-        await trio.sleep(LOST_AFTER + 5)
+        await trio.sleep(LOST_AFTER_SECONDS + 5)
         await carol.call("send", chat="alice", text="undisturbed", wait="delivered", timeout=5)
         await bob.call("send", chat="alice", text="again", wait="delivered", timeout=30)
         assert await alice.texts("bob") == ["again"]

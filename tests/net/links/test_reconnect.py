@@ -11,7 +11,8 @@ import trio
 from trio.testing import MockClock
 
 from p2pchat.errors import LinkLost, Unreachable
-from p2pchat.net.links.reconnect import LOOK_AGAIN, ROUND_SECONDS, ROUNDS_AT_ONCE, Reconnector, jittered
+from p2pchat.lib.backoff import jittered
+from p2pchat.net.links.reconnect import LOOK_AGAIN, ROUND_SECONDS, ROUNDS_AT_ONCE, Reconnector
 from tests.conftest import run
 
 CONTACT, OTHER = b"contact!", b"another!"

@@ -19,12 +19,12 @@ from p2pchat.core.frames import Frame
 from p2pchat.core.mailbox import BAD_STAMP, BOX, DONE, QUEUE_FULL, STAMPED, TOO_FAST, Put
 from p2pchat.net import addresses as addr
 from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT
-from p2pchat.net.mailbox.client import IDLE, SOON
+from p2pchat.net.mailbox.client import IDLE_SECONDS, RETRY_SECONDS
 from p2pchat.net.mailbox.deposit import MAX_CROWDED_STAMP_BITS, MAX_WAITING
-from p2pchat.net.mailbox.fetch import GATHER, PAGE, ROOM
+from p2pchat.net.mailbox.fetch import DELETE_DELAY_SECONDS, MAX_PAGE_BYTES, MAX_WAITING_BYTES
 from p2pchat.net.mailbox.pool import MailboxPool
 from p2pchat.net.mailbox.shares import MAX_WATCHED
-from p2pchat.net.mailbox.stream import LOOK, LOST_AFTER, PING_AFTER
+from p2pchat.net.mailbox.stream import CHECK_SECONDS, LOST_AFTER_SECONDS, PING_AFTER_SECONDS
 from p2pchat.relay.store import Quota
 from tests import conftest
 from tests.support.boxes import LIMITS, NOW, Keys, blob, relay, run
@@ -126,9 +126,9 @@ def test_a_page_ahead_is_asked_for_and_no_more_than_there_is_room_for(tmp_path: 
             async with client(here.stream) as scene:
                 held = scene.letters.held = trio.Event()
                 scene.boxes.watch(AT_RELAY, [own(BOB)])
-                await trio.sleep(PING_AFTER + 2 * LOST_AFTER)
+                await trio.sleep(PING_AFTER_SECONDS + 2 * LOST_AFTER_SECONDS)
                 assert len(scene.letters.batches) == 1  # it still works on the first piece
-                assert 2 * PAGE <= here.mailbox.counts.fetched * 4096 <= ROOM
+                assert 2 * MAX_PAGE_BYTES <= here.mailbox.counts.fetched * 4096 <= MAX_WAITING_BYTES
                 assert scene.letters.told == ["up"]  # not to read is not to hear nothing
                 held.set()
                 await scene.letters.until(lambda: collects(scene, BOB, 4000))
@@ -224,7 +224,7 @@ def test_deletes_are_gathered(tmp_path: Path) -> None:
                 await scene.letters.until(lambda: collects(scene, BOB, 200))
                 for place, _ in scene.letters.came[BOB.queue.id]:
                     scene.boxes.taken(RELAY, BOB.queue.id, place)
-                    await trio.sleep(GATHER / 100)
+                    await trio.sleep(DELETE_DELAY_SECONDS / 100)
                 scene.boxes.taken(RELAY, BOB.queue.id, 1)  # less than before: nothing
                 await trio.sleep(1)
                 assert here.store.blobs == 0
@@ -341,7 +341,7 @@ def test_a_box_is_collected_and_stays(tmp_path: Path) -> None:
             await trio.sleep(1)
             assert here.store.blobs == 1
             scene.boxes.watch(AT_RELAY, [])
-            await trio.sleep(IDLE)
+            await trio.sleep(IDLE_SECONDS)
             assert scene.boxes.relay_health() == {}
 
     run(main)
@@ -559,11 +559,11 @@ def test_which_addresses_are_dialled() -> None:
             scene.boxes.deposit(named, theirs(BOB), A_DAY, numbered(1))
             await wait_all_tasks_blocked()
             assert scene.lines.addresses_tried == [each + over for each in stranger[:4] for over in ("", "/ws")]
-            await trio.sleep(2 * SOON)
+            await trio.sleep(2 * RETRY_SECONDS)
             scene.boxes.watch(AT_RELAY, [own(BOB)])
             await wait_all_tasks_blocked()
             assert scene.lines.addresses_tried == [WHERE, WHERE + "/ws"]
-            await trio.sleep(2 * SOON)
+            await trio.sleep(2 * RETRY_SECONDS)
             scene.boxes.deposit(named, theirs(BOB), A_DAY, [(7, blob(7))])
             await wait_all_tasks_blocked()
             assert scene.lines.addresses_tried == [WHERE, WHERE + "/ws"]
@@ -582,7 +582,7 @@ def test_a_call_is_an_attempt_but_not_twice_a_second() -> None:
                 scene.boxes.watch(AT_RELAY, [own(BOB)])
                 await wait_all_tasks_blocked()
             assert len(scene.lines.dialled) == before + 1
-            await trio.sleep(SOON + 0.1)
+            await trio.sleep(RETRY_SECONDS + 0.1)
             scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, numbered(1))
             await wait_all_tasks_blocked()
             assert len(scene.lines.dialled) == before + 2
@@ -614,10 +614,10 @@ def test_one_that_is_not_needed_any_more_is_forgotten(tmp_path: Path) -> None:
             scene.boxes.watch(AT_RELAY, [])  # nothing was watched: nothing is done
             assert scene.boxes.relay_health() == {}
             scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, numbered(1))
-            await trio.sleep(IDLE - 1)
+            await trio.sleep(IDLE_SECONDS - 1)
             assert scene.health == ("connected", "")
             scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(5, blob(5))])
-            await trio.sleep(IDLE - 1)
+            await trio.sleep(IDLE_SECONDS - 1)
             assert here.mailbox.clients == 1
             await trio.sleep(2)
             assert here.mailbox.clients == 0
@@ -626,7 +626,7 @@ def test_one_that_is_not_needed_any_more_is_forgotten(tmp_path: Path) -> None:
             scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(6, blob(6))])
             await scene.letters.until(lambda: scene.letters.codes == {0: DONE, 5: DONE, 6: DONE})
             scene.boxes.watch(AT_RELAY, [own(BOB)])
-            await trio.sleep(10 * IDLE)
+            await trio.sleep(10 * IDLE_SECONDS)
             assert here.mailbox.clients == 1
             scene.boxes.watch(AT_RELAY, [])
             scene.boxes.taken(RELAY, BOB.queue.id, scene.letters.last(BOB))
@@ -650,7 +650,7 @@ def test_a_cut_cable_is_noticed(tmp_path: Path, deposits: bool) -> None:
                 scene.boxes.deposit(AT_RELAY, theirs(CAROL), A_DAY, numbered(1))
             await scene.letters.until_told("up", "down")
             took = trio.current_time() - began
-            assert took <= (0 if deposits else PING_AFTER + LOOK) + LOST_AFTER + LOOK
+            assert took <= (0 if deposits else PING_AFTER_SECONDS + CHECK_SECONDS) + LOST_AFTER_SECONDS + CHECK_SECONDS
             assert scene.letters.lost == ([0] if deposits else [])
             await scene.letters.until_told("up", "down", "up")
             assert scene.lines.disconnected == 1

@@ -1,4 +1,4 @@
-"""The names libp2p imports for SECIO, which p2pchat never offers. Using one is an error (README.md)."""
+"""The names libp2p imports for SECIO, which p2pchat never offers. Using one is an error."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def test_arrows_choose_while_one_types_and_a_click_goes() -> None:
         node = talk()
         async with stage(finder(node)) as (app, pilot):
             await type_in(pilot, "gate")
-            assert "2 found, the newest first." in app.words
+            assert "2 found, newest first." in app.words
             await press(pilot, "down", "down", "down", "enter")
             assert app.result == at(node, 0)
         async with stage(finder(node, "gate")) as (app, pilot):
@@ -291,7 +291,7 @@ def test_what_lies_at_relays_says_until_when() -> None:
         async with stage(explained(node, message)) as (app, _pilot):
             assert "✓ Sent. It waits at a relay for their computer." in app.words
             assert "It is stored at 2 relays until 21 Dec." in app.words
-            assert "by a relay that keeps them until they are fetched" in app.words
+            assert "through a relay that stores them until they are fetched" in app.words
 
     run(main())
 
@@ -315,7 +315,7 @@ def test_a_message_of_theirs_and_one_that_is_gone() -> None:
 
 def test_routes_and_times_in_words() -> None:
     assert way("direct", mine=False) == "straight from their computer to yours"
-    assert way("tunnel{0.__class__}") == "by way of tunnel0.__class__"
+    assert way("tunnel{0.__class__}") == "through tunnel0.__class__"
     assert local("no time in it") == "no time in it"
 
 
@@ -438,7 +438,7 @@ def test_keys_wrap_between_them() -> None:
     ("error", "words"),
     [
         (NotReached(), "Nobody answered in time; it stays queued and is tried again. Leave the node running"),
-        (NodeGone(), "The node ended in the middle of this; it may or may not have been done."),
+        (NodeGone(), "The node ended during this request; it may or may not have been carried out."),
         (P2PChatError("Broken `p2pchat doctor`", hint="Run `p2pchat doctor`."), "Broken."),
     ],
 )

@@ -11,10 +11,10 @@ from trio.testing import wait_all_tasks_blocked
 from p2pchat.core import mailbox as words
 from p2pchat.core.mailbox import DONE, STAMPED
 from p2pchat.net.frames import DEADLINE
-from p2pchat.net.mailbox.client import IDLE
+from p2pchat.net.mailbox.client import IDLE_SECONDS
 from p2pchat.net.mailbox.deposit import MAX_STAMP_BITS, MAX_UNANSWERED
-from p2pchat.net.mailbox.fetch import MAX_PLACE, MAX_PUSHED, PAGE, ROOM
-from p2pchat.net.mailbox.stream import LOOK, LOST_AFTER, MAX_PINGS, PING_AFTER, STUCK_AFTER
+from p2pchat.net.mailbox.fetch import MAX_PAGE_BYTES, MAX_PLACE, MAX_PUSHED, MAX_WAITING_BYTES
+from p2pchat.net.mailbox.stream import CHECK_SECONDS, LOST_AFTER_SECONDS, MAX_PINGS, PING_AFTER_SECONDS, STUCK_AFTER
 from tests.support.boxes import Keys, blob, run
 from tests.support.mails import AT_RELAY, HELLO, RELAY, Liar, Scene, lied_to, own, theirs
 
@@ -180,7 +180,7 @@ async def padding_without_end(liar: Liar) -> None:
     await liar.greet()
     await liar.hear_opens()
     await liar.hear_fetch()
-    for _ in range(PAGE // 65_536 + 1):
+    for _ in range(MAX_PAGE_BYTES // 65_536 + 1):
         await liar.blob(words.NO_HANDLE, 0, 65_536)
 
 
@@ -297,7 +297,7 @@ def test_one_that_is_silent_after_its_hello_is_left() -> None:
                     scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(1, blob(1))])
                 else:
                     scene.boxes.watch(AT_RELAY, [own(BOB)])
-                await health_after(scene, LOST_AFTER, LOST_AFTER + LOOK)
+                await health_after(scene, LOST_AFTER_SECONDS, LOST_AFTER_SECONDS + CHECK_SECONDS)
                 assert scene.letters.lost == ([1] if deposits else [])
 
     run(main)
@@ -312,7 +312,11 @@ def test_one_that_answers_no_ping_is_left() -> None:
     async def main() -> None:
         async with lied_to(quiet) as scene:
             scene.boxes.watch(AT_RELAY, [own(BOB)])
-            await health_after(scene, PING_AFTER + LOST_AFTER, PING_AFTER + LOST_AFTER + 2 * LOOK)
+            await health_after(
+                scene,
+                PING_AFTER_SECONDS + LOST_AFTER_SECONDS,
+                PING_AFTER_SECONDS + LOST_AFTER_SECONDS + 2 * CHECK_SECONDS,
+            )
             assert scene.lines.disconnected == 1
 
     run(main)
@@ -328,7 +332,7 @@ def test_one_that_pings_and_answers_nothing_is_left() -> None:
     async def main() -> None:
         async with lied_to(babble) as scene:
             scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(1, blob(1))])
-            await health_after(scene, STUCK_AFTER, STUCK_AFTER + LOOK)
+            await health_after(scene, STUCK_AFTER, STUCK_AFTER + CHECK_SECONDS)
             assert scene.letters.lost == [1]
 
     run(main)
@@ -365,7 +369,7 @@ def test_one_that_takes_nothing_is_left() -> None:
     async def main() -> None:
         async with lied_to(deaf, room=4096) as scene:
             scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(number, blob(number)) for number in range(100)])
-            await health_after(scene, 1, LOST_AFTER + LOOK)
+            await health_after(scene, 1, LOST_AFTER_SECONDS + CHECK_SECONDS)
             assert scene.letters.lost == list(range(100))
 
     run(main)
@@ -499,7 +503,7 @@ def test_one_that_gets_on_slowly_is_kept() -> None:
             scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(number, blob(number)) for number in range(10)])
             await scene.letters.until(lambda: len(scene.letters.codes) == 10)
             assert scene.letters.told == ["up"]
-            await trio.sleep(IDLE - 1)  # the last answer counts, not the last call
+            await trio.sleep(IDLE_SECONDS - 1)  # the last answer counts, not the last call
             assert scene.health == ("connected", "")
             await trio.sleep(2)
             assert scene.boxes.relay_health() == {}
@@ -556,11 +560,11 @@ def test_while_we_do_not_read_silence_is_ours() -> None:
         following.set()
         await liar.hear_opens()
         put = words.decode_put(await liar.hear(words.PUT))
-        for place in range(1, ROOM // 65_536 + 3):  # the last ones are on the way, and stay there
+        for place in range(1, MAX_WAITING_BYTES // 65_536 + 3):  # the last ones are on the way, and stay there
             await liar.blob(ours, place, 65_536)
             sent += 65_536
         await held.wait()
-        await trio.sleep(LOST_AFTER - LOOK)
+        await trio.sleep(LOST_AFTER_SECONDS - CHECK_SECONDS)
         await liar.say((words.RESULTS, words.encode_results([(put.number, DONE)])))
         await silence(liar)
 
@@ -571,12 +575,12 @@ def test_while_we_do_not_read_silence_is_ours() -> None:
             await following.wait()
             scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(1, blob(1))])
             await trio.sleep(2 * STUCK_AFTER)
-            assert sent > ROOM
+            assert sent > MAX_WAITING_BYTES
             assert scene.letters.codes == {}
             assert scene.letters.told == ["up"]
             held.set()
             await scene.letters.until(lambda: scene.letters.codes == {1: DONE})
-            await scene.letters.until(lambda: len(scene.letters.came[BOB.queue.id]) == ROOM // 65_536 + 2)
+            await scene.letters.until(lambda: len(scene.letters.came[BOB.queue.id]) == MAX_WAITING_BYTES // 65_536 + 2)
             assert scene.letters.told == ["up"]
 
     following, held = trio.Event(), trio.Event()
@@ -626,7 +630,7 @@ def test_a_relay_that_invents_without_end_is_read_as_fast_as_we_work() -> None:
         place = 0
         while True:
             fetch = await liar.hear_fetch()
-            for _ in range(PAGE // 65_536):
+            for _ in range(MAX_PAGE_BYTES // 65_536):
                 place, sent = place + 1, sent + 65_536
                 await liar.blob(ours, place, 65_536)
             await liar.end(fetch.number, more=True)
@@ -637,7 +641,7 @@ def test_a_relay_that_invents_without_end_is_read_as_fast_as_we_work() -> None:
             scene.boxes.watch(AT_RELAY, [own(BOB)])
             await trio.sleep(10)
             assert len(scene.letters.batches) == 1
-            assert 2 * PAGE <= sent <= 5 * PAGE
+            assert 2 * MAX_PAGE_BYTES <= sent <= 5 * MAX_PAGE_BYTES
             held.set()
             await scene.letters.until(lambda: len(scene.letters.came[BOB.queue.id]) > 1000)
 

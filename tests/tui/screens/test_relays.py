@@ -27,7 +27,7 @@ def test_the_first_one_is_written_at_once(size: tuple[int, int]) -> None:
             assert node.named("relays")[-1] == {"add": f"{HILL}#secret"}
             assert "connected 203" in app.words
             assert app.screen.focused is None
-            assert "Used from now on" in app.words
+            assert "used from now on" in app.words
 
     run(main())
 
@@ -128,7 +128,7 @@ def test_one_that_a_contact_offers_is_taken_by_a_key() -> None:
             await press(pilot, "u")
             assert node.named("relays")[-1] == {"add": "Zoë"}
             assert "connected lake.example:443 of Zoë" in app.words
-            assert "Used from now on" in app.words
+            assert "used from now on" in app.words
 
     run(main())
 

@@ -54,7 +54,7 @@ def test_what_an_invite_is_good_for_is_said() -> None:
             assert "You are asked about each" in app.words
         node.relays = 2
         async with stage(InviteScreen(node), (80, 30)) as (app, pilot):
-            assert "It works from everywhere, also while p2pchat does not run here" in app.words
+            assert "It works from anywhere, even while p2pchat is not running here" in app.words
 
     run(main())
 
@@ -64,7 +64,7 @@ def test_with_a_relay_an_invite_is_good_everywhere() -> None:
         node = Offerer()
         node.relayed = True
         async with stage(InviteScreen(node), (80, 30)) as (app, _pilot):
-            assert "It works from everywhere, by your relays." in app.words
+            assert "It works from anywhere, through your relays." in app.words
             assert "directly" not in app.words
 
     run(main())
@@ -323,7 +323,7 @@ def test_an_invite_that_came_along_and_a_name() -> None:
             await type_in(pilot, "Bob [b]")
             await pilot.press("enter")
             await pilot.pause()
-            assert "Asking Bob [b]… Keep this open or close it: it goes on by itself." in app.words
+            assert "Asking Bob [b]… You can close this: it continues by itself." in app.words
             node.hold.pop("add").set()
             await settled(pilot)
             assert node.named("add") == [{"invite": INVITE, "name": "Bob [b]", "wait": "sent", "timeout": 30}]
@@ -336,9 +336,9 @@ def test_an_invite_that_came_along_and_a_name() -> None:
 @pytest.mark.parametrize(
     ("answers", "words"),
     [
-        ((LATE,), "Their computer is not there just now."),
-        ((WAITING, LATE), "They have your request, and have not said yes yet."),
-        ((WAITING, WAITING), "They have your request, and have not said yes yet."),
+        ((LATE,), "Their computer is offline."),
+        ((WAITING, LATE), "They have your request and have not accepted yet."),
+        ((WAITING, WAITING), "They have your request and have not accepted yet."),
     ],
 )
 def test_who_does_not_answer_in_time(answers: tuple[Any, ...], words: str) -> None:

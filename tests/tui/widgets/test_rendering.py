@@ -119,7 +119,7 @@ def test_the_unread_line() -> None:
 def test_a_text_of_endless_lines_is_cut_and_says_so() -> None:
     block = lay_out(message(0, "a\n" * 24_000), None, WIDE)
     assert len(block.rows) < 1010
-    assert "y copies it whole" in body(block)[-1]
+    assert "y copies all of it" in body(block)[-1]
 
 
 def test_what_cannot_be_shown_says_so() -> None:

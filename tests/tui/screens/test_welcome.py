@@ -90,7 +90,7 @@ def test_a_passphrase_is_typed_twice_and_never_shown() -> None:
             assert maker.made == []
             await type_in(pilot, "sekret")
             await press(pilot, "enter")
-            assert "The two differ" in app.words
+            assert "The two do not match" in app.words
             assert maker.made == []
             assert app.screen.query_one("#passphrase", Input).value == "secret"
             await type_in(pilot, "secret")  # the wrong one is selected, so this is in its place

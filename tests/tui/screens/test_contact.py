@@ -109,7 +109,7 @@ def test_no_is_asked_about_first(key: str, method: str, left: str) -> None:
             await press(pilot, key)
             await press(pilot, "y")
             assert node.named(method) == [{"contact": carol}]
-            assert "Nobody is asking just now." in app.words
+            assert "There are no contact requests." in app.words
             await press(pilot, "a", "d", "b")
             assert not isinstance(app.screen, ConfirmScreen)
             await press(pilot, "escape")
@@ -221,7 +221,7 @@ def test_what_the_page_says() -> None:
         bob = node.friend("bob")
         async with stage(page(node, bob)) as (app, _pilot):
             assert "Not verified yet." in app.words
-            assert "● There now. Messages go straight from your computer to theirs." in app.words
+            assert "● Online. Messages go straight from your computer to theirs." in app.words
             assert "Call bob or meet, not in this chat, and read the digits to each other." in app.words
             assert all(" ".join(row) in app.words for row in (SAS.split()[:4], SAS.split()[4:]))
             assert "m mark as verified r rename h hide my address b block Esc back" in app.words
@@ -320,7 +320,7 @@ def test_the_address_is_hidden_and_shown_again_after_a_question() -> None:
         async with stage(page(node, bob)) as (app, pilot):
             assert "never learn" not in app.words
             await press(pilot, "h")
-            assert "What they know already, they know" in app.words
+            assert "They keep what they know already" in app.words
             await press(pilot, "escape")
             assert node.named("hide") == []
             await press(pilot, "h", "left", "enter")
@@ -354,7 +354,7 @@ def test_the_page_can_be_left_before_there_is_an_answer() -> None:
         node = FakeNode()
         node.hold["verify"] = asyncio.Event()
         async with stage(page(node, node.friend("bob")), held=True) as (app, pilot):
-            assert "There now." in app.words
+            assert "Online." in app.words
             await press(pilot, "escape")
             assert app.result is None
 

@@ -1,0 +1,69 @@
+"""How Sphinx makes the site: the pages of this repository as they are, and a reference from the docstrings.
+
+`make docs` runs it with the root of the repository as the source, so that links lead where they lead on any other
+reader of Markdown. Nothing is fetched: no fonts, no scripts, no other project's inventory.
+"""
+
+from __future__ import annotations
+
+from docutils.nodes import Node
+from docutils.utils import new_document
+from myst_parser.parsers.sphinx_ import MystParser
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+import p2pchat
+
+project = "p2pchat"
+author = "p2pchat contributors"
+project_copyright = author
+version = release = p2pchat.__version__
+
+extensions = ["myst_parser", "sphinx.ext.apidoc", "sphinx.ext.autodoc"]
+root_doc = "docs/index"
+include_patterns = ["*.md", "docs/**", "build/reference/**", "requirements/standins/README.md"]
+exclude_patterns = [".*", "build/site", "dist", "p2pchat", "tests", "benchmarks", "**/__pycache__"]
+
+apidoc_modules = [
+    {"path": "../p2pchat", "destination": "build/reference", "separate_modules": True, "module_first": True},
+]
+autodoc_default_options = {
+    "members": True,
+    "show-inheritance": True,
+    "member-order": "bysource",
+    "exclude-members": "AUTO_FOCUS",  # Sphinx shows Textual's words for it, with links into Textual's own pages
+}
+autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
+autodoc_inherit_docstrings = False
+add_module_names = False
+suppress_warnings = ["ref.python"]  # two modules may have a class of one name; a signature then links to the first
+
+myst_heading_anchors = 6
+
+html_theme = "furo"
+html_title = f"p2pchat {release}"
+html_copy_source = False
+html_show_sourcelink = False
+html_show_sphinx = False
+
+
+class MarkdownDirective(SphinxDirective):
+    """Parse the content as Markdown, which is what the docstrings are written in."""
+
+    has_content = True
+
+    def run(self) -> list[Node]:
+        document = new_document(self.get_source_info()[0], self.state.document.settings)
+        MystParser().parse("\n".join(self.content), document)
+        return list(document.children)
+
+
+def _as_markdown(_app: Sphinx, _what: str, _name: str, _object: object, _options: object, lines: list[str]) -> None:
+    lines[:] = ["", ".. markdown::", "", *("   " + line for line in lines), ""]
+
+
+def setup(app: Sphinx) -> None:
+    """Have Sphinx read docstrings as Markdown."""
+    app.add_directive("markdown", MarkdownDirective)
+    app.connect("autodoc-process-docstring", _as_markdown)
