@@ -13,7 +13,7 @@ from typing import Any
 
 import trio
 
-from benchmarks import baselines, relay, relayed, screen
+from benchmarks import baselines, floor, relay, relayed, screen
 from benchmarks.figures import cpu_seconds, percentile, resident_mb
 from benchmarks.people import Person, Wire, befriend, two_people
 
@@ -158,12 +158,14 @@ def everything(runs: int) -> list[dict[str, Any]]:
     with two_people() as (alice, bob):
         befriend(alice, bob)
         p50, p99, per_second, echo50, echo99, echoes = [], [], [], [], [], []
+        floors: list[floor.Floor] = []
         for _ in range(runs):
             took, raw = round_trips(bob), baselines.echo(ROUND_TRIPS)
             p50.append(percentile(took, 0.5))
             p99.append(percentile(took, 0.99))
             echo50.append(percentile(raw, 0.5))
             echo99.append(percentile(raw, 0.99))
+            floors.append(floor.measure())
         for _ in range(runs):
             per_second.append(flood(bob))
             echoes.append(baselines.acked(5 * FLOOD))
@@ -191,6 +193,15 @@ def everything(runs: int) -> list[dict[str, Any]]:
     base = statistics.median(echoes)
     acked = f"framed acked messages over raw TCP: {base:.0f}/s"
     add("direct_messages_per_s", "1/s", per_second, acked, base)
+    add("floor_round_trip_ms", "ms", [one.round_trip_ms for one in floors], echoed, statistics.median(echo50))
+    add("floor_messages_per_s", "1/s", [one.messages_per_s for one in floors], acked, base)
+    least_ms = statistics.median(one.round_trip_ms for one in floors)
+    most_per_s = statistics.median(one.messages_per_s for one in floors)
+    no_less = f"the floor: {least_ms:.2f} ms"
+    no_more = f"the floor's batches on two cores: {most_per_s:.0f}/s"
+    for name, took in (("direct", p50), ("circuit", away.round_trip_ms)):
+        add(f"{name}_round_trip_floor_ratio", "x", [one / least_ms for one in took], no_less, None)
+    add("direct_messages_floor_ratio", "x", [one / most_per_s for one in per_second], no_more, None)
     add("offline_pickup_ms", "ms", away.offline_pickup_ms, imported, imports)
     add("collect_10k_s", "s", away.collect_s, f"the same, {relayed.MESSAGES / base:.2f} s", relayed.MESSAGES / base)
     add("failover_relay_s", "s", away.failover_s, "none", None)

@@ -82,8 +82,8 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
                        AND NOT EXISTS (SELECT 1 FROM messages WHERE chat = ?2 AND sender = ?3 AND seq = ?5)
                        AND NOT EXISTS (SELECT 1 FROM erased WHERE chat = ?2 AND sender = ?3 AND seq = ?5)
                        ORDER BY seq LIMIT 1), {_NEXT_PLACE}) END)
+RETURNING pk, place
 """
-_OUT_OF_ORDER = "SELECT 1 FROM messages WHERE pk = ? AND place < pk"
 _MARK_LATE = """
 UPDATE messages SET late = 1 WHERE pk = ?1 AND EXISTS (
     SELECT 1 FROM messages AS ours WHERE ours.chat = ?2 AND ours.sender = x'' AND ours.place > messages.place)
@@ -125,7 +125,7 @@ _TIME_OF = {
 
 def insert(db: Database, row: MessageRow) -> bool:
     """Save a message and index its text. False if (chat, sender, id) is there or was deleted here."""
-    pk = db.insert(
+    inserted = db.query(
         _INSERT,
         (
             row.id,
@@ -144,9 +144,10 @@ def insert(db: Database, row: MessageRow) -> bool:
             _mark(row.id),
         ),
     )
-    if not pk:
+    if not inserted:
         return False
-    if row.sender != ME and db.query_one(_OUT_OF_ORDER, (pk,)) is not None:
+    ((pk, place),) = inserted
+    if row.sender != ME and place < pk:
         db.execute(_MARK_LATE, (pk, row.chat))
     db.execute(_INDEX, (pk, indexed(row.text)))
     return True

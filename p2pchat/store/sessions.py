@@ -32,11 +32,13 @@ class SessionRow:
 _NAMES = tuple(field.name for field in fields(SessionRow))
 _COLUMNS = ", ".join(_NAMES)
 _values = attrgetter(*_NAMES)  # astuple copies deeply, at ten times the cost
-_CHANGING = ("state", "confirmed", "receive_until", "pending")  # no other index or page is touched by a change
+_CHANGING = ("state", "confirmed", "receive_until", "pending")
 _SAVE = (
     f"INSERT INTO sessions ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))}) ON CONFLICT (th) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _CHANGING)
 )
+# An indexed column named in SET costs a page of its index, whatever it is set to; with each message only this changes.
+_SAVE_STATE = "UPDATE sessions SET state = ?1 WHERE th = ?2 AND confirmed = ?3 AND receive_until IS ?4 AND pending = ?5"
 _FOR_CONTACT = f"SELECT {_COLUMNS} FROM sessions WHERE contact = ? ORDER BY rowid"
 _ADD_SKIPPED = "INSERT INTO skipped_keys (th, chain, n, key, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _ENDED = """
@@ -51,7 +53,8 @@ _SURPLUS = "SELECT chain, n FROM skipped_keys WHERE th = ? ORDER BY chain DESC, 
 
 def save(db: Database, row: SessionRow) -> None:
     """Save a session, new or changed: of one that is there only what moves on is written."""
-    db.execute(_SAVE, _values(row))
+    if not db.execute(_SAVE_STATE, (row.state, row.th, row.confirmed, row.receive_until, row.pending)):
+        db.execute(_SAVE, _values(row))
 
 
 def for_contact(db: Database, contact: bytes) -> list[SessionRow]:

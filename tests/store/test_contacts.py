@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]
@@ -10,7 +11,7 @@ from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]
 from p2pchat.errors import AmbiguousName, NoSuchContact
 from p2pchat.store import contacts, invites, outbox, prekeys, sessions
 from p2pchat.store.contacts import Contact, ContactState, Way
-from p2pchat.store.database import Database
+from p2pchat.store.database import PAGE_BYTES, Database
 from p2pchat.store.invites import InviteRow, InviteState
 from p2pchat.store.outbox import OutboxRow
 from p2pchat.store.prekeys import Handshake, PrekeyRow
@@ -153,6 +154,17 @@ def test_rivals_live_side_by_side_with_a_confirmed_session(db: Database, confirm
     assert sessions.rivals(db) == []
     sessions.save(db, session(b"f" * 32, confirmed=confirmed))
     assert sessions.rivals(db) == [ALICE]
+
+
+def test_a_ratchet_that_moved_on_is_one_page_of_the_log(db: Database, path: Path) -> None:
+    """No index has to be written with it: each message pays for this twice or three times."""
+    log = path.with_name(path.name + "-wal")
+    contacts.add(db, person())
+    sessions.save(db, session(confirmed=True))
+    before = log.stat().st_size
+    for number in range(10):
+        sessions.save(db, session(confirmed=True, state=bytes([number])))
+    assert (log.stat().st_size - before) // PAGE_BYTES == 10
 
 
 def test_sessions(db: Database) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -67,6 +68,20 @@ def test_what_came_after_our_answer_is_marked_as_late(db: Database) -> None:
     assert late == {(ALICE, 2)}  # 3 came out of order as well, but before we had answered
     assert messages.is_late(db, said(2))
     assert not messages.is_late(db, said(3))
+
+
+def test_a_message_in_its_order_is_two_statements(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    statements = []
+    for name in ("execute", "insert", "query", "query_one"):
+        run = getattr(Database, name)
+
+        def counting(db: Database, sql: str, values: Any = (), run: Any = run) -> Any:
+            statements.append(sql)
+            return run(db, sql, values)
+
+        monkeypatch.setattr(Database, name, counting)
+    assert messages.insert(db, said(1))
+    assert len(statements) == 2  # the row, its index
 
 
 def test_late_messages_stand_where_they_belong(db: Database) -> None:

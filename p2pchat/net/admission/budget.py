@@ -48,6 +48,7 @@ its message costs."""
 MAX_TURN_SECONDS = 0.002
 """How long a turn of the loop may have lasted when parsing still goes on in it."""
 _SHARE_SECONDS = 0.1  # over which the busy share of the loop is averaged
+_AVERAGE_SECONDS = 0.01  # how long turns are only added up
 _THROUGH = 4  # tasks let through in one turn once it has become long
 
 START = 5_000
@@ -105,7 +106,8 @@ class LoopTurns(trio.abc.Instrument):
         self._began = time.perf_counter()
         self._longest = [0.0, 0.0]  # of this half minute and the one before
         self._half_minute = 0
-        self._idle_since = self._began
+        self._averaged = self._began
+        self._busy = 0.0  # seconds of turns since then
         self.busy_share = 0.0
         """Of the time lately: how much of it the loop worked."""
         self._waiting: FairQueue[trio.Event] = FairQueue()
@@ -114,7 +116,7 @@ class LoopTurns(trio.abc.Instrument):
     @property
     def longest(self) -> float:
         """Seconds of the longest turn in the last half minute, or a little more."""
-        self._count(0.0)
+        self._look_at_half_minute(time.perf_counter())
         return max(self._longest)
 
     @property
@@ -123,24 +125,31 @@ class LoopTurns(trio.abc.Instrument):
         return time.perf_counter() - self._began > MAX_TURN_SECONDS
 
     def after_io_wait(self, timeout: float) -> None:
-        """A turn begins. (Called by trio.)"""
-        self._began = time.perf_counter()
-        self.busy_share *= math.exp((self._idle_since - self._began) / _SHARE_SECONDS)
+        """A turn begins. (Called by trio, like the next: a message has a dozen turns, so both do next to nothing.)"""
+        self._began = began = time.perf_counter()
+        if began - self._averaged >= _AVERAGE_SECONDS:
+            self._average(began)
 
     def before_io_wait(self, timeout: float) -> None:
         """Note that a turn of the event loop ends (trio's Instrument)."""
-        self._idle_since = time.perf_counter()
-        took = self._idle_since - self._began
-        self.busy_share = 1 - (1 - self.busy_share) * math.exp(-took / _SHARE_SECONDS)
-        self._count(took)
+        took = time.perf_counter() - self._began
+        self._busy += took
+        if took > self._longest[0]:
+            self._longest[0] = took
 
-    def _count(self, took: float) -> None:
-        half_minute = int(time.perf_counter() / 30)
+    def _average(self, now: float) -> None:
+        """Count what the turns took since this was called before into the share."""
+        passed = now - self._averaged
+        kept = math.exp(-passed / _SHARE_SECONDS)
+        self.busy_share = kept * self.busy_share + (1 - kept) * self._busy / passed
+        self._averaged, self._busy = now, 0.0
+        self._look_at_half_minute(now)
+
+    def _look_at_half_minute(self, now: float) -> None:
+        half_minute = int(now / 30)
         if half_minute != self._half_minute:
             before = self._longest[0] if half_minute == self._half_minute + 1 else 0.0
             self._half_minute, self._longest = half_minute, [0.0, before]
-        if took > self._longest[0]:
-            self._longest[0] = took
 
     async def next(self, place: str) -> None:
         """Wait for a turn that has room. Every place has the same share of them."""

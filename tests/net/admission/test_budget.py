@@ -208,6 +208,38 @@ def test_websocket_frames_are_taken_in_slices(monkeypatch: pytest.MonkeyPatch) -
     run(main, MockClock(autojump_threshold=0))
 
 
+def test_a_turn_of_the_loop_reads_the_clock_twice_and_is_averaged_with_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ends of a message have a dozen turns for it."""
+    now, read, averaged = 100.0, 0, 0
+
+    def clock() -> float:
+        nonlocal read
+        read += 1
+        return now
+
+    def exp(value: float) -> float:
+        nonlocal averaged
+        averaged += 1
+        return float(2.718281828**value)
+
+    monkeypatch.setattr("p2pchat.net.admission.budget.time.perf_counter", clock)
+    monkeypatch.setattr("p2pchat.net.admission.budget.math.exp", exp)
+    turns = LoopTurns()
+    read = 0
+    for _ in range(10_000):
+        turns.after_io_wait(0.0)
+        now += 0.00008
+        turns.before_io_wait(0.0)
+        now += 0.00002
+    assert read == 20_000
+    assert averaged <= 100
+    assert turns.busy_share == pytest.approx(0.8, abs=0.01)
+    assert turns.longest == pytest.approx(0.00008)
+    now += 10.0
+    turns.after_io_wait(0.0)
+    assert turns.busy_share < 0.01
+
+
 def _long_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LoopTurns, "late", property(lambda turns: True))
 
