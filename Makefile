@@ -16,12 +16,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet --no-inp
 CODE := p2pchat tests $(wildcard benchmarks)
 # A test of nodes or of a screen mostly waits for them, so there is one more process for tests than there are cores.
 ALL := -n $(shell expr $$(nproc) + 1) --dist worksteal
+# What tests/support/sampling.py makes smaller.
+SAMPLED := tests/world/test_crash_points.py tests/engine/delivery/test_outbound.py tests/tui/test_hostile.py
 # What libp2p demands and nothing here calls; requirements/standins/README.md says why.
 STANDINS := $(notdir $(patsubst %/pyproject.toml,%,$(wildcard requirements/standins/*/pyproject.toml)))
 UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help setup chat demo install uninstall deb container test check coverage docs lab bench attack kill churn crash fmt lock FORCE
+.PHONY: help setup chat demo install uninstall deb container quick test check coverage docs lab bench attack soak fmt lock FORCE
 
 help: ## this list
 	@echo 'make TARGET, one of:'
@@ -57,6 +59,9 @@ container: ## build the image p2pchat-relay; needs podman or docker
 	if command -v podman >/dev/null; then podman build --format docker -t p2pchat-relay -f deploy/Containerfile .; \
 	else docker build -t p2pchat-relay -f deploy/Containerfile .; fi
 
+quick: $(VENV)/dev.stamp ## run the tests that are not slow: a minute, while one works
+	$(BIN)/python -m pytest $(ALL) -m 'not slow'
+
 test: $(VENV)/dev.stamp ## run the tests but the lab; those in a real terminal only if tmux is here
 	@echo 'left out is the lab, which needs root: make lab'
 	@command -v tmux >/dev/null || echo 'no tmux here: left out are the tests marked tmux (apt-get install tmux)'
@@ -88,14 +93,11 @@ bench: $(VENV)/run.stamp ## measure, print a table and write benchmarks/results.
 attack: $(VENV)/run.stamp ## flood a relay and a node as strangers could, and print what an honest user notices; SHORT=1: a few floods
 	$(BIN)/python -m benchmarks.attack $(if $(SHORT),--short)
 
-kill: $(VENV)/dev.stamp ## end nodes with kill -9 under traffic, a hundred times
+soak: $(VENV)/dev.stamp ## before a release: every crash point, kill -9 a hundred times, 6,000 people at a relay (half an hour)
+	P2PCHAT_SAMPLE=all $(BIN)/python -m pytest $(ALL) $(SAMPLED)
 	P2PCHAT_KILL_ROUNDS=100 $(BIN)/python -m pytest -m kill tests/process/test_kill.py
-
-crash: $(VENV)/dev.stamp ## cut the power of a node at every boundary between a commit and what it lets out
-	P2PCHAT_CRASH_STRIDE=1 $(BIN)/python -m pytest $(ALL) tests/world/test_crash_points.py
-
-churn: $(VENV)/dev.stamp ## let 6,000 people meet at a relay and leave, and look whether it is as before
 	P2PCHAT_CHURN_MEETINGS=3000 $(BIN)/python -m pytest -m churn tests/process/test_relay_churn.py
+	P2PCHAT_EXAMPLES=10 $(BIN)/python -m pytest $(ALL) -m hypothesis
 
 fmt: $(VENV)/dev.stamp ## format the code, and mend what the linter can mend
 	$(BIN)/ruff check --fix $(CODE) requirements setup.py

@@ -12,11 +12,16 @@ import pytest
 import trio
 from trio.abc import Clock
 
+from tests.support.budget import Budget
+from tests.support.examples import load_profile
+
 T = TypeVar("T")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """In the background of a shell SIGINT is ignored, under nohup SIGHUP, and what is ignored is so for every child."""
+    load_profile()
+    config.pluginmanager.register(Budget(), "budget")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 

@@ -170,6 +170,42 @@ def test_an_error_is_a_sentence_a_person_reads(error: type[errors.P2PChatError])
     assert error.__name__ in (errors.__doc__ or ""), "the tree at the top of errors.py lacks it"
 
 
+# --- the tests ---------------------------------------------------------------------------------------------------
+
+TESTS = ROOT / "tests"
+
+
+def test_every_module_is_tested_by_the_file_of_its_name_or_by_one_that_is_listed() -> None:
+    lines = [line for line in (TESTS / "mirror.txt").read_text().splitlines() if line and not line.startswith("#")]
+    elsewhere = dict(line.split() for line in lines if not line.startswith("- "))
+    across = {line.removeprefix("- ") for line in lines if line.startswith("- ")}
+    assert len(lines) == len(elsewhere) + len(across), "something is listed twice"
+    modules = {path.relative_to(PACKAGE) for path in MODULES if not path.name.startswith("__")}
+    mirrored = {str(module): f"{module.parent / f'test_{module.stem}'}.py" for module in modules}
+    without = {module for module, test in mirrored.items() if not (TESTS / test).is_file()}
+    assert without == elsewhere.keys()
+    assert all((TESTS / test).is_file() for test in elsewhere.values())
+    stories = ("world", "process", "lab", "support")
+    files = {path.relative_to(TESTS) for path in TESTS.rglob("test_*.py")}
+    assert {str(path) for path in files if path.parts[0] not in stories} - {*mirrored.values()} == across
+
+
+def _test_functions(path: Path) -> set[str]:
+    return set(re.findall(r"^(?:    )?(?:def |class )?([Tt]est\w+)", path.read_text(), re.MULTILINE))
+
+
+def test_every_test_that_a_text_names_exists() -> None:
+    found = 0
+    for path, text in _texts():
+        if path.name == "CHANGELOG.md":  # it tells of its time
+            continue
+        for file, name in re.findall(r"\b(tests/[a-z0-9_/]+\.py)(?:::(\w+))?", text):
+            found += 1
+            assert (ROOT / file).is_file(), f"{path.relative_to(ROOT)}: {file}"
+            assert not name or name in _test_functions(ROOT / file), f"{path.relative_to(ROOT)}: {file}::{name}"
+    assert found > 100
+
+
 # --- packaging ---------------------------------------------------------------------------------------------------
 
 
@@ -357,7 +393,7 @@ def test_bare_make_tells_every_target() -> None:
     result = _run("make", "--no-print-directory")
     assert result.returncode == 0
     told = {line.split()[0] for line in result.stdout.splitlines()[1:]}
-    assert {"setup", "chat", "demo", "test", "check", "lab", "bench", "kill", "fmt"} <= told
+    assert {"setup", "chat", "demo", "quick", "test", "check", "lab", "bench", "soak", "fmt"} <= told
 
 
 def test_ci_runs_the_lab_which_cannot_be_skipped() -> None:

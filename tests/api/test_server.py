@@ -22,7 +22,7 @@ from p2pchat.api.codec import JsonObject
 from p2pchat.api.server import Server
 from p2pchat.api.service import Then
 from tests.conftest import run
-from tests.support.turns import counted
+from tests.support.counting import counted
 
 
 class Hub:

@@ -22,6 +22,7 @@ from p2pchat.core.ratchet import OLD_CHAINS
 from p2pchat.core.session import Received, Session
 from p2pchat.errors import CannotOpen
 from tests.core.people import LATER, NOW, Chance, flipped
+from tests.support.examples import examples
 
 MOST_SESSIONS = 4
 ANY = st.integers(0, 1 << 20)
@@ -316,4 +317,4 @@ class Network(RuleBasedStateMachine):
 
 
 TestNetwork = Network.TestCase
-TestNetwork.settings = settings(max_examples=150, stateful_step_count=60)
+TestNetwork.settings = settings(max_examples=examples(60), stateful_step_count=60)

@@ -27,7 +27,8 @@ from p2pchat.relay.limits import STAMP_SECONDS, Origin, Origins, PlaceBudget, Sp
 from p2pchat.relay.mailbox import COSTS, MailboxServer
 from p2pchat.relay.store import Quota
 from tests.support.boxes import LIMITS, NOW, PATIENCE, RELAY, Keys, MailClient, Relay, blob, inline, relay, run
-from tests.support.turns import counted
+from tests.support.counting import counted
+from tests.support.examples import examples
 
 BOB = Keys("bob")
 
@@ -608,7 +609,7 @@ _frames = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(_frames, max_size=12), st.integers(0, 3))
 def test_any_frames_from_a_client_leave_the_relay_whole(
     tmp_path_factory: pytest.TempPathFactory, frames: list[Frame], opens: int
@@ -636,7 +637,7 @@ def test_any_frames_from_a_client_leave_the_relay_whole(
     run(main)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=8))
 def test_any_bytes_from_a_client_end_its_stream_or_nothing(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes]

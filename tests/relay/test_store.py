@@ -26,6 +26,7 @@ from p2pchat.relay.batches import Batch, apply
 from p2pchat.relay.clock import ClockRecord
 from p2pchat.relay.store import DepositResult, MailboxStore, NewBlob, Quota
 from tests.support.boxes import NOW, blob
+from tests.support.examples import examples
 
 HOUR = NOW // HOUR_MS
 ONE, TWO = b"\1" * 32, b"\2" * 32
@@ -552,7 +553,7 @@ _deeds = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(_deeds)
 def test_what_it_counts_is_what_is_there(
     tmp_path_factory: pytest.TempPathFactory, deeds: list[tuple[str, int, int, int]]

@@ -16,6 +16,7 @@ from p2pchat.store.database import Database
 from p2pchat.store.messages import ME, MessageRow
 from tests.store.conftest import ALICE, BOB, KEY
 from tests.store.test_messages import _plain, said, save
+from tests.support.examples import examples
 
 NOW = 5_000
 
@@ -92,7 +93,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(STEPS)
 def test_the_count_is_what_a_plain_model_says(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]

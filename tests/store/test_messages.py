@@ -15,6 +15,7 @@ from p2pchat.store import messages
 from p2pchat.store.database import Database
 from p2pchat.store.messages import ME, MessageRow
 from tests.store.conftest import ALICE, BOB, KEY
+from tests.support.examples import examples
 
 
 def said(
@@ -82,7 +83,7 @@ def test_numberless_messages_are_never_late(db: Database) -> None:
     assert seqs(messages.page(db, ALICE, 10)) == [1, 2, 0]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(st.permutations(range(1, 9)))
 def test_one_senders_messages_stand_in_their_order_however_they_came(
     tmp_path_factory: pytest.TempPathFactory, order: list[int]
@@ -265,7 +266,7 @@ def test_syntax_in_a_search_is_inert(db: Database, words: str) -> None:
     assert found(db, "hello") == [1]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(words=st.text())
 def test_no_search_fails(shared: Database, words: str) -> None:
     messages.search(shared, None, words, 5)

@@ -15,8 +15,8 @@ from p2pchat.store.deposits import DepositedCopy, Stored
 from p2pchat.store.outbox import INITIAL
 from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
 from tests.store.conftest import ALICE, BOB
+from tests.store.test_contacts import offer, person
 from tests.store.test_outbox import put, row
-from tests.store.test_people import offer, person
 
 INVITE = b"invite.1"
 R1, R2 = b"1" * 32, b"2" * 32

@@ -15,6 +15,7 @@ import pytest
 from p2pchat.sanitize import clean
 from tests.support.emulator import AT_FIRST, Emulator
 from tests.support.processes import place
+from tests.support.sampling import SEED, WHOLE, chosen
 from tests.support.terminal import Terminal, terminal
 from tests.tui.fakes import INVITE
 from tests.tui.hostile import COMMANDS, HALF, SEEN, TEXTS, HostileNode, kinds, noting, together
@@ -108,8 +109,17 @@ def test_every_verb_at_a_node_that_says_half_a_character() -> None:
         assert "Traceback" not in text
 
 
-@pytest.mark.parametrize("text", [pytest.param(text, id=names) for names, text in together().items()])
-def test_every_screen(text: str) -> None:
+@pytest.mark.parametrize("part", range(len(together()) if WHOLE else 3))
+def test_every_screen(part: int) -> None:
+    """A walk takes ten seconds, so that `make check` makes three of them, with other texts in each run."""
+    names, text = list(together().items())[chosen(len(together()), 3, "screens")[part]]
+    try:
+        walk_with(text)
+    except BaseException as error:
+        raise AssertionError(f"{names}; P2PCHAT_SEED={SEED} repeats it") from error
+
+
+def walk_with(text: str) -> None:
     node = HostileNode(text, passphrase="right", keep_receiving=None)
     with place() as here:
         begun, whole = here.folder / "begun", here.folder / "whole"

@@ -94,7 +94,7 @@ def test_mail_beyond_what_may_be_unread_waits_and_others_are_heard(tmp_path: Pat
 @pytest.mark.parametrize("linked", [True, False])
 def test_a_day_has_its_limit_and_what_is_beyond_comes_by_and_by(tmp_path: Path, linked: bool) -> None:
     async def main(world: World) -> None:
-        alice, bob, _ = await meet(world, ContactLimits(90_000, 0), linked=linked)
+        alice, bob, _ = await meet(world, ContactLimits(120_000, 0), linked=linked)
         await flood(bob)
         taken = await alice.texts("bob")
         assert 1 <= len(taken) < len(TEXTS)

@@ -41,12 +41,12 @@ def test_one_request_takes_one_bundle(tmp_path: Path) -> None:
 def test_old_sessions_do_not_pile_up(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob = await friends(world)
-        for _ in range(20):
+        for _ in range(13):
             await change_session(alice, "bob", broken)
             await alice.call("send", chat="bob", text="again")
             await until(lambda: all_delivered(alice, "bob"), 2 * 3600)
             await trio.sleep(3700)
-        assert renewals(alice) == 20
+        assert renewals(alice) == 13
         for one, other in ((alice, "bob"), (bob, "alice")):
             assert len(one.engine.committer.sessions.all(await one.id_of(other))) <= 10
 

@@ -26,8 +26,8 @@ from p2pchat.net.transport.websocket_frames import Decoder
 from tests.conftest import run
 from tests.net.libp2p.test_yamux import DATA, PING, SYN, UPDATE, Peer, accepted, frame
 from tests.net.libp2p.test_yamux import muxer as fake_muxer
+from tests.support.counting import counted
 from tests.support.hosts import call, make, muxer, running, works
-from tests.support.turns import counted
 
 A_SLICE = 64
 """Heads of frames that one task may read before others have a turn."""

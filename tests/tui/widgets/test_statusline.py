@@ -12,7 +12,7 @@ from p2pchat.tui.model import Chat
 from p2pchat.tui.widgets.statusline import ChatTitle, StatusLine, status_text
 from p2pchat.tui.wording import links, outside, presence, status_line
 from tests.tui.conftest import run
-from tests.tui.test_chatlist import chat
+from tests.tui.widgets.test_chatlist import chat
 
 PRIVATE = ["/ip4/192.168.1.7/tcp/4001/p2p/12D3", "/ip6/fe80::1/tcp/4001", "/ip4/127.0.0.1/tcp/1"]
 PUBLIC = "/ip4/8.8.8.8/tcp/4001/p2p/12D3"

@@ -1,0 +1,87 @@
+"""Which tests are slow: those in `tests/slow.txt`, which is written by a run and marks them for `make quick`.
+
+What counts is processor time, a test's own and that of the processes it waited for: a busy machine makes it little
+longer. A test over the limit that is not in the list is named at the end of a run and fails nothing.
+`P2PCHAT_SLOW=write` writes the list anew, for the tests that ran.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+LIST = Path(__file__).resolve().parent.parent / "slow.txt"
+MAX_SECONDS = 0.25
+TOLERANCE = 2.0
+"""Times the limit at which a test that is not in the list is named, so that a slower machine does not name many."""
+
+
+def listed() -> dict[str, float]:
+    """Test function (`path::name`, all its parameters) → processor seconds of its slowest case."""
+    rows = [line.split() for line in LIST.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    return {name: float(seconds) for seconds, name in rows}
+
+
+def function_of(nodeid: str) -> str:
+    return nodeid.partition("[")[0]
+
+
+def _spent() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+class Budget:
+    """Mark, measure and tell. With xdist it measures in the workers, and tells in the first process."""
+
+    def __init__(self) -> None:
+        self._slow = listed()
+        self._began = 0.0
+        self._longest: dict[str, float] = defaultdict(float)
+        self._by_folder: dict[str, float] = defaultdict(float)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        for item in items:
+            if function_of(item.nodeid) in self._slow:
+                item.add_marker("slow")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        self._began = _spent()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
+        try:
+            yield
+        finally:
+            item.user_properties.append(("processor seconds", _spent() - self._began))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when != "teardown":
+            return
+        seconds = float(str(dict(report.user_properties).get("processor seconds", 0.0)))
+        name = function_of(report.nodeid)
+        self._longest[name] = max(self._longest[name], seconds)
+        self._by_folder["/".join(name.partition("::")[0].split("/")[:-1][:2])] += seconds
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        folders = ", ".join(f"{folder} {spent:.0f}" for folder, spent in sorted(self._by_folder.items()))
+        terminalreporter.write_line(f"processor seconds: {sum(self._by_folder.values()):.0f} ({folders})")
+        if os.environ.get("P2PCHAT_SLOW") == "write":
+            self._write()
+            return
+        for name, seconds in sorted(self._longest.items()):
+            if seconds > TOLERANCE * MAX_SECONDS and name not in self._slow:
+                terminalreporter.write_line(f"not in {LIST.name}: {name} took {seconds:.2f} s; P2PCHAT_SLOW=write")
+
+    def _write(self) -> None:
+        kept = {name: seconds for name, seconds in self._slow.items() if name not in self._longest}
+        kept |= {name: seconds for name, seconds in self._longest.items() if seconds > MAX_SECONDS}
+        head = [line for line in LIST.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+        rows = [f"{seconds:6.2f} {name}" for name, seconds in sorted(kept.items())]
+        LIST.write_text("\n".join([*head, *rows]) + "\n", encoding="utf-8")
