@@ -218,7 +218,7 @@ SCENES = {
     "empty": Scene(press(), "You have no contacts yet", talk=None),
     "welcome": Scene(first(), "Your name", talk=None),
     "passphrase": Scene(first(*"Anna", "enter"), "Enter for none", talk=None),
-    "passphrase-twice": Scene(first(*"Anna", "enter", *"secret", "enter"), "once more", talk=None),
+    "passphrase-twice": Scene(first(*"Anna", "enter", *"secret", "enter"), "Repeat it", talk=None),
     "offer": Scene(first(*"Anna", "enter", "enter"), "I have an invite", talk=None),
     "unlock": Scene(press(*"wrong", "enter"), "does not open", passphrase="right"),
     "invite": Scene(press("ctrl+n"), "P2PCHAT:"),
