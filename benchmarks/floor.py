@@ -20,13 +20,14 @@ from p2pchat.core import delivery, handshake, ratchet
 from p2pchat.core.content import Content, decode_content, encode_content, new_message_id
 from p2pchat.core.contents import Payload, Receipt, Text
 from p2pchat.core.contents.receipt import DELIVERED, MAX_RECEIPTS
+from p2pchat.core.delivery import DeliveryEvent, DeliveryState, Route
 from p2pchat.core.envelope import envelope_id
 from p2pchat.core.identity import Device
 from p2pchat.core.prekeys import make_set, open_bundle
 from p2pchat.core.primitives import Entropy, system_entropy
 from p2pchat.core.session import Session, open_envelope, seal
 from p2pchat.store import contacts, envelopes, messages, outbox, sessions
-from p2pchat.store.contacts import Contact
+from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
 from p2pchat.store.envelopes import SeenRow
 from p2pchat.store.messages import ME, MessageRow
@@ -97,7 +98,7 @@ class Side:
             for _ in range(count):
                 self.said += 1
                 text, message_id = Text(f"message {self.said}"), new_message_id(NOW + self.said, self.entropy.random)
-                row = MessageRow(message_id, _PEER, ME, 0, self.said, text.written, NOW, delivery.SAVED)
+                row = MessageRow(message_id, _PEER, ME, 0, self.said, text.written, NOW, DeliveryState.SAVED)
                 messages.insert(self.db, row)
                 sealed.append(self.queue(text, message_id, self.said))
             self.save()
@@ -111,7 +112,16 @@ class Side:
                 content = self.open(envelope)
                 text = content.payload.text()
                 row = MessageRow(
-                    content.message_id, _PEER, _PEER, 0, content.seq, text, NOW, delivery.RECEIVED, NOW, "direct"
+                    content.message_id,
+                    _PEER,
+                    _PEER,
+                    0,
+                    content.seq,
+                    text,
+                    NOW,
+                    DeliveryState.RECEIVED,
+                    NOW,
+                    Route.DIRECT,
                 )
                 messages.insert(self.db, row)
                 ids.append(content.message_id)
@@ -125,9 +135,15 @@ class Side:
             payload = self.open(receipt).payload
             assert isinstance(payload, Receipt)
             outbox.forget_messages(self.db, _PEER, payload.ids)
-            sources = delivery.sources(delivery.DELIVERED)
+            sources = delivery.sources(DeliveryEvent.DELIVERED)
             moved = messages.set_state(
-                self.db, _PEER, payload.ids, delivery.target(delivery.DELIVERED), NOW, came_from=sources, route="direct"
+                self.db,
+                _PEER,
+                payload.ids,
+                delivery.target(DeliveryEvent.DELIVERED),
+                NOW,
+                came_from=sources,
+                route=Route.DIRECT,
             )
             assert len(moved) == len(payload.ids)
             self.save()
@@ -177,7 +193,7 @@ def _two(place: Path) -> tuple[Side, Side]:
     for name, session in (("one", first), ("other", second)):
         db = Database.create(place / f"{name}.db", os.urandom(32))
         side = Side(db, session, entropy)
-        side.prepare(Contact(_PEER, name, True, "contact", b"identity", b"device", b"bundle", True, NOW))
+        side.prepare(Contact(_PEER, name, True, ContactState.CONTACT, b"identity", b"device", b"bundle", True, NOW))
         sides.append(side)
     # both sides can send only once each has heard of the other in this session
     sides[0].open(sides[1].queue(Text("hello"), bytes(16), 1))
