@@ -95,7 +95,7 @@ def test_stdin_and_stdout_that_are_not_there(pair: Place) -> None:
     for words, redirection, code, word in (
         ("send alice", "<&-", 2, b"no text"),
         ("send alice", "", 2, b"not UTF-8"),
-        ("add -", "<&-", 2, b"no invite"),
+        ("add -", "<&-", 2, b"No invite"),
         ("add -", "", 2, b"UTF-8"),
         ("log alice", ">/dev/full", 1, b"No space left"),
         ("log alice --json", ">/dev/full", 1, b"No space left"),

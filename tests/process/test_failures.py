@@ -165,7 +165,7 @@ def test_a_key_file_that_is_missing_is_not_a_missing_profile(here: Place) -> Non
     key = here.folder / "alice" / "key"
     key.rename(here.folder / "kept")
     for words in (["contacts"], ["node"]):
-        failed(here.run("alice", *words), 1, "key file", "copy")
+        failed(here.run("alice", *words), 1, "key file", "backup")
     failed(here.run("alice", "init", "--name", "x", "--no-passphrase"), 1, "already")
     (here.folder / "kept").rename(key)
     assert here.run("alice", "contacts").code == 0

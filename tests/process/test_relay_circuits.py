@@ -90,7 +90,7 @@ def test_two_meet_by_it_over_tcp_and_websocket(here: Place, over: str) -> None:
     run(main)
     shown = here.run("unused", "relay", "status", "--data", str(data(here))).out
     assert "1 reservations" in shown
-    assert "passed on in 1" in shown
+    assert "relayed in 1" in shown
 
 
 def test_what_it_turns_away_it_counts_by_reason(here: Place) -> None:

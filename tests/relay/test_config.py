@@ -55,7 +55,7 @@ def test_what_cannot_be_meant_is_refused_by_name(tmp_path: Path, text: str, said
 
 @pytest.mark.parametrize("text", ["many", "-1", "", "1e3", "9" * 30])
 def test_numbers_in_the_environment_are_numbers(text: str) -> None:
-    with pytest.raises(BadSetting, match="P2PCHAT_RELAY_CONNECTIONS is a number"):
+    with pytest.raises(BadSetting, match="P2PCHAT_RELAY_CONNECTIONS must be a number"):
         load({}, {**HERE, "P2PCHAT_RELAY_CONNECTIONS": text})
 
 

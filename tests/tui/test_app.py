@@ -705,7 +705,7 @@ def test_nothing_lies_over_the_page_of_requests(tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(node, tmp_path) as (app, pilot):
             node.knocks("Eve")
-            await until(pilot, lambda: "Eve asks" in notices(app))
+            await until(pilot, lambda: "Eve wants" in notices(app))
             await pilot.press("ctrl+r")
             await until(pilot, lambda: isinstance(app.screen, RequestsScreen))
             assert notices(app) == ""

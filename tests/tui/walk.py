@@ -179,7 +179,7 @@ def _relays(shown: Terminal, node: HostileNode) -> None:
     shown.press("enter")
     shown.wait("used from now on", f"192.0.2.1:1  of bob {SEEN}", "a add one")
     shown.type("d")
-    shown.wait("Leave the relay at 192.0.2.1:1?")
+    shown.wait("Stop using the relay at 192.0.2.1:1?")
     shown.press("esc")
     _back(shown)
 

@@ -454,7 +454,7 @@ def test_nobody_blocked_is_owed_a_receipt(tmp_path: Path) -> None:
         pair = alice.engine.link_handler.pairs(contact)[0]
         (envelope,) = meddler.of(frames.ENVELOPE, bob)
         # one transaction takes both the message and the block
-        alice.engine.post(inbound.frame, contact, pair.th, "direct", Frame(frames.ENVELOPE, envelope))
+        alice.engine.post(inbound.frame, contact, pair.th, Route.DIRECT, Frame(frames.ENVELOPE, envelope))
         await alice.call("block", contact="bob")
         assert await alice.texts("bob") == ["in the same moment"]
         assert await alice.engine.read(lambda db: db.query("SELECT * FROM outbox")) == []

@@ -215,7 +215,7 @@ class RelaysScreen(Panel[None]):
             return
         more = "Your contacts are told; what still arrives there is fetched for a while."
         question = ConfirmScreen(
-            f"Stop using the relay at {self.drawn(relay.place)}?", "Leave it", "Keep using it", more
+            f"Stop using the relay at {self.drawn(relay.place)}?", "Stop using it", "Keep using it", more
         )
 
         async def leave() -> None:

@@ -227,7 +227,7 @@ def test_what_the_page_says() -> None:
             assert "m mark as verified r rename h hide my address b block Esc back" in app.words
             tell(app, node, bob, route=None, verified=True)
             await _pilot.pause()
-            assert "○ Not there just now." in app.words
+            assert "○ Offline." in app.words
             assert "✓ Verified: you compared the digits below." in app.words
             assert "mark as verified" not in app.words
             tell(app, node, bob, name="Robert")

@@ -235,8 +235,8 @@ def test_what_looks_like_an_invite(text: str) -> None:
     [
         ("", "Paste the whole of it"),
         (" \n", "Paste the whole of it"),
-        ("hello", "one begins with P2PCHAT:"),
-        (INVITE[8:], "one begins with P2PCHAT:"),
+        ("hello", "an invite begins with P2PCHAT:"),
+        (INVITE[8:], "an invite begins with P2PCHAT:"),
         (INVITE[:60], "the rest is missing"),
         (INVITE[:105], "A letter is missing"),
         (INVITE + INVITE[8:] * 30, "too long"),

@@ -103,7 +103,7 @@ def test_one_is_left_after_a_question() -> None:
         async with stage(RelaysScreen(node)) as (app, pilot):
             await press(pilot, "down", "d")
             assert isinstance(app.screen, ConfirmScreen)
-            assert "Leave the relay at lake.example:443?" in app.words
+            assert "Stop using the relay at lake.example:443?" in app.words
             await press(pilot, "escape")
             assert len(node.listed_relays) == 2
             await press(pilot, "d", "left", "enter")
