@@ -23,6 +23,7 @@ from p2pchat.bot.bookmark import Bookmark, path_of
 from p2pchat.bot.events import Message, Request, State, message_of, request_of, state_of
 from p2pchat.bot.rate_limit import RateLimit, TooFast
 from p2pchat.bot.shutdown import Ended, Ending
+from p2pchat.lib.backoff import Backoff
 from p2pchat.locations import Profile
 from p2pchat.sanitize import clean_line
 
@@ -47,7 +48,7 @@ class Bot:
     """A bot on one profile: that of `profile`, else of --profile on the command line, else as for every verb.
 
     name: what its bookmark is called; two bots on one profile need two names. per_minute: texts it may say a minute in
-    answer to one chat (`brake`). Its functions run one after the other, in the thread that runs the bot.
+    answer to one chat (`rate_limit`). Its functions run one after the other, in the thread that runs the bot.
     """
 
     def __init__(self, profile: str | Path | None = None, *, name: str = "bot", per_minute: int = PER_MINUTE) -> None:
@@ -149,7 +150,7 @@ class Bot:
     # --- inside
 
     def _live(self, bookmark: Bookmark) -> None:
-        delay = FIRST_DELAY
+        backoff = Backoff(FIRST_DELAY, LONGEST_DELAY)
         with self._ending.interruptible():
             self._client = self._client or self._connected(start_node=True)
         while not self._ending.wanted:
@@ -162,15 +163,14 @@ class Bot:
                 log.warning("the node is gone (%s); looking for it", type(exc).__name__)
                 self._disconnect()
                 if time.monotonic() - since > LONGEST_DELAY:
-                    delay = FIRST_DELAY
-                delay = self._reconnect(delay)
+                    backoff.reset()
+                self._reconnect(backoff)
 
-    def _reconnect(self, delay: float) -> float:
-        """Wait and try until the node answers, starting it if need be; the next delay."""
+    def _reconnect(self, backoff: Backoff) -> None:
+        """Wait and try until the node answers, starting it if need be."""
         start_node = True
         while True:
-            self._ending.wait(seconds=delay)
-            delay = min(2 * delay, LONGEST_DELAY)
+            self._ending.wait(seconds=backoff.pause())
             with self._ending.interruptible():
                 try:
                     self._client = self._connected(start_node=start_node)
@@ -183,7 +183,7 @@ class Bot:
                     log.warning("the node is not reached: %s", exc.message)
                 else:
                     log.info("the node is back")
-                    return delay
+                    return
 
     def _connected(self, *, start_node: bool) -> Client:
         client = Client.connect(self.profile, start_node=start_node)

@@ -12,6 +12,7 @@ from p2pchat.api.client import Client
 from p2pchat.cli.context import STDIN, Context
 from p2pchat.cli.options import Arg, Verb, count, duration, opt
 from p2pchat.cli.output import MARKS, Cell, cell, messages, short_date
+from p2pchat.lib.backoff import Backoff
 
 MAX_TEXT = 48_000
 """Bytes of UTF-8 in one message."""
@@ -107,10 +108,9 @@ def _reconnected(context: Context) -> Client:
 
     A locked one is waited for: only a person, or the file with the passphrase, can open it.
     """
-    wait, start_node = _FIRST_WAIT, False
+    backoff, start_node = Backoff(_FIRST_WAIT, _LONGEST_WAIT), False
     while True:
-        time.sleep(wait)
-        wait = min(2 * wait, _LONGEST_WAIT)
+        time.sleep(backoff.pause())
         try:
             client = Client.connect(context.profile, start_node=start_node)
         except errors.VersionMismatch:

@@ -255,7 +255,7 @@ def _saved(db: Database, chat: bytes | None, after_pk: int, limit: int, order: s
 def search(db: Database, chat: bytes | None, words: str, limit: int) -> list[MessageRow]:
     """The newest messages that hold all the words (the last may be a beginning), newest last; [] without any word.
 
-    Letter case, accents and the spellings of `store.fold` do not matter; nothing in `words` is syntax.
+    Letter case, accents and the spellings of `store.text_folding` do not matter; nothing in `words` is syntax.
     """
     query = matching(words)
     if not query:

@@ -1,6 +1,6 @@
 """The app: which screen comes first, who answers which intent, and how it ends.
 
-What is done is in modules by subject, `talk` for chats, `picking` for one message, `people` for contacts; here is what
+What is done is in modules by subject, `actions.chat`, `actions.message` and `actions.contact`; here is what
 holds them together.
 Nothing in here waits for the node in a handler: keys pass through the app, so whatever takes time is a worker.
 """

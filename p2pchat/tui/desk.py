@@ -1,4 +1,4 @@
-"""What `talk`, `people` and the palette need of the app, so that they do not import it, nor it them in a circle."""
+"""What `actions` and the palette need of the app, so that they do not import it, nor it them in a circle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the screen knows, as plain data. Made from what the node answers (`seam` has cleaned every string in it).
+"""What the screen knows, as plain data. Made from what the node answers (`node_client` has cleaned every string in it).
 
 Named tuples: a flood makes thousands, and a frozen dataclass takes four times as long.
 """

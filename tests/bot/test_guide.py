@@ -15,7 +15,7 @@ from tests.support.processes import SOURCE, Place, Running, place
 from tests.support.steps import fine, make, new_invite, start
 
 GUIDE = SOURCE / "docs" / "guide" / "bot.md"
-MOST_LINES = 25
+MAX_LINES = 25
 TEXT = "hello\n  Привет سلام 👩‍🚀 "
 
 
@@ -62,7 +62,7 @@ def hear(tail: Running, text: str) -> str:
 
 
 def test_the_program_is_short() -> None:
-    assert 5 < len(program().splitlines()) < MOST_LINES
+    assert 5 < len(program().splitlines()) < MAX_LINES
 
 
 def test_the_program_of_the_guide_answers_and_survives(here: Place) -> None:

@@ -24,7 +24,7 @@ from p2pchat.errors import CannotOpen
 from tests.core.people import LATER, NOW, Chance, flipped
 from tests.support.examples import examples
 
-MOST_SESSIONS = 4
+MAX_SESSIONS = 4
 ANY = st.integers(0, 1 << 20)
 SIDES = st.sampled_from([0, 1])
 
@@ -147,7 +147,7 @@ class Network(RuleBasedStateMachine):
         first.opened = True
 
     @precondition(lambda self: self.firsts and all(one.opened for one in self.firsts))
-    @precondition(lambda self: len(self.firsts) < MOST_SESSIONS)
+    @precondition(lambda self: len(self.firsts) < MAX_SESSIONS)
     @rule(side=SIDES)
     def renew(self, side: int) -> None:
         self.write_first(side, one_time=True, renewal=True)

@@ -21,7 +21,7 @@ def test_what_goes_round_without_letting_time_pass_fails(tmp_path: Path) -> None
 
 
 def test_what_lets_time_pass_may_go_on_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.support.world.MOST_AT_ONCE", 100)
+    monkeypatch.setattr("tests.support.world.MAX_AT_ONCE", 100)
 
     async def main(world: World) -> None:
         for _ in range(1000):

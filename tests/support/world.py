@@ -50,7 +50,7 @@ from tests.support.mailboxes import FakeMailboxes, MailRelay
 
 KEY = bytes(range(32))
 BEGAN = 1_790_000_000_000  # 2026-09-21, in ms
-MOST_AT_ONCE = 200_000
+MAX_AT_ONCE = 200_000
 """Steps of tasks at one moment of virtual time; with all that the tests do in a moment it is less than a tenth."""
 Json = dict[str, Any]
 
@@ -601,7 +601,7 @@ class _Watch(trio.abc.Instrument):
         now = trio.current_time()
         self._steps = self._steps + 1 if now == self._now else 0
         self._now = now
-        if self._steps > MOST_AT_ONCE:
+        if self._steps > MAX_AT_ONCE:
             self.scope.cancel()
 
 

@@ -10,6 +10,8 @@ import trio
 
 from p2pchat.engine.runtime import storage_limits
 from p2pchat.engine.runtime.storage_limits import ContactLimits
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import NodeError
 from tests.support.world import World, WorldNode, befriend, run_world, until
 from tests.world.test_nothing_dies import HOUR, nothing_waits
 
@@ -132,5 +134,27 @@ def test_a_nearly_full_disk_is_left_to_those_who_hold_little(tmp_path: Path, mon
         await flood(bob)
         assert len(await alice.texts("bob")) < len(TEXTS)
         await carol.call("send", chat="alice", text="and me?", wait="delivered", timeout=300)
+
+    run_world(tmp_path, main)
+
+
+def test_what_a_failed_transaction_would_have_stored_does_not_count_as_unread(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice = await world.start("alice", limited(ContactLimits(daily=0, unread=ROOM)))
+        await befriend(alice, await world.start("bob"))
+        bob = await alice.id_of("bob")
+
+        def has_room(tx: Transaction) -> bool:
+            return tx.storage_limits.has_room(tx.db, bob, 1, tx.now)
+
+        def fail(tx: Transaction) -> None:
+            tx.storage_limits.spend(bob, ROOM, tx.now, unread=True)
+            assert not has_room(tx)
+            raise ZeroDivisionError
+
+        assert await alice.engine.submit(has_room)
+        with pytest.raises(NodeError):
+            await alice.engine.submit(fail)
+        assert await alice.engine.submit(has_room)
 
     run_world(tmp_path, main)

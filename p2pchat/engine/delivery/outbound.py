@@ -4,8 +4,8 @@
 2. `queue` makes the content; where the contact has accepted and a session can send, it is padded and sealed now,
    else the content waits unsealed in the outbox until `seal_waiting` is called. What waited, and after a renewal what
    was sealed before it, is sealed in parts, one a transaction.
-3. After the commit the engine hands what was sealed to `flow`, which writes it if a link is there, and to `mail`, which
-   deposits it if not.
+3. After the commit the engine hands what was sealed to `link_sender`, which writes it if a link is there, and to
+   `mailbox_sender`, which deposits it if not.
 
 The outbox forgets a content at its end-to-end receipt; receipts themselves, at the hop ack or when relays have them.
 """

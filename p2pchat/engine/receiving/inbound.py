@@ -3,7 +3,7 @@
 1. Open it on a copy of a session. What opens and is no content was sealed so by the contact: it is taken and dropped.
 2. An envelope opens once. If this one does not, and its hash is known, it was received before: ack it again, at most
    hourly queue its receipt again, stop. Any other failure changes nothing and is answered by `refused` on a link, by
-   nothing if it came from a relay; so is more work with skipped keys than the contact is allowed (`allowance`).
+   nothing if it came from a relay; so is more work with skipped keys than the contact is allowed (`skip_budget`).
 3. In the same transaction: the session's new state, the hash, the content's effect, a receipt in the outbox, or the
    note that it is owed, where it would go by a relay.
 4. After the commit: the hop ack, if there is a link, or the relay's leave to delete; then events.

@@ -260,6 +260,7 @@ class Committer:
         except BaseException:
             self.sessions.forget()
             self.memory.forget()
+            self.storage_limits.forget()
             self._clock_watch.unsaved()
             self.message_ids.unsaved()
             raise

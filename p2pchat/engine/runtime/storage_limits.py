@@ -86,6 +86,11 @@ class StorageLimits:
         if contact in self._accounts:
             self._accounts[contact].unread = None
 
+    def forget(self) -> None:
+        """A transaction failed: count anew what is unread. What it spent of the day stays spent."""
+        for account in self._accounts.values():
+            account.unread = None
+
     def told_full(self, contact: bytes, now: int) -> None:
         """The contact's node has no room for more of ours."""
         self._told[contact] = now

@@ -1,15 +1,15 @@
 """The node on the network: libp2p behind our own `ports.Host`.
 
 Noise and Yamux, and nothing else: an empty security option would make py-libp2p accept plaintext. We listen and dial
-ourselves (`listening`, `inbound`, `dialling`) and hand libp2p the open pipes, because its own ways of doing so:
+ourselves (`listen`, `inbound`, `dial`) and hand libp2p the open pipes, because its own ways of doing so:
 * never give back the slot of an inbound connection, so that the 250th connection ever is the last one;
 * keep accepting after the host was cancelled;
 * wait 250 ms after every dial, remember a failure for a minute, try one address only, and prefer the peer's own word
   about where it lives to ours.
 
-To a stranger it is any libp2p host (`plain`): our protocols have names that only those can say who are expected, and
-whoever connects speaks first. What others say of themselves is forgotten, asked for or pushed; we never push. `guard`
-holds what contains the rest.
+To a stranger it is any libp2p host (`standard_protocols`): our protocols have names that only those can say who are
+expected, and whoever connects speaks first. What others say of themselves is forgotten, asked for or pushed; we never
+push. `hardening` holds what contains the rest.
 """
 
 from __future__ import annotations

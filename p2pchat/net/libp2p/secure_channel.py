@@ -200,7 +200,7 @@ class NoiseChannel(BaseSession):
         await self.wire.write(self._seal(data))
 
     def write_now(self, data: bytes) -> bytes:
-        """Seal `data` and write what goes without waiting; what is left is for `wire.write`."""
+        """Seal `data` and write what goes without waiting; what is left is for the pipe's `write`."""
         return self.wire.write_now(self._seal(data))
 
     def _seal(self, data: bytes) -> bytes:

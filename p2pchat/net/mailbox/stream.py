@@ -1,6 +1,6 @@
 """One stream to a relay's mailbox (docs/protocol/mailbox.md): greeted, read, written, and given up when it is silent.
 
-What is said on it is `collecting`'s and `depositing`'s business.
+What is said on it is the business of `fetch` and `deposit`.
 """
 
 from __future__ import annotations

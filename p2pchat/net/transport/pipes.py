@@ -1,4 +1,4 @@
-"""What a connection runs on: a TCP socket, a WebSocket, or a circuit. `guard.Wire` makes of each what libp2p wants."""
+"""What a connection runs on: a TCP socket, a WebSocket, or a circuit. `libp2p.secure_channel` gives libp2p its view."""
 
 from __future__ import annotations
 
