@@ -31,7 +31,10 @@ GROUPS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
             "contacts": ("contacts", "requests", "accept", "decline", "block", "rename", "verify"),
         },
     ),
-    ("messages", {"messages": ("chats", "send", "tail", "log", "read", "delete", "why")}),
+    (
+        "messages",
+        {"messages": ("chats", "send", "tail", "read", "delete", "why"), "finding": ("log", "search")},
+    ),
     ("relays", {"relays": ("relays",), "relay": ("relay",), "offer": ("offer",)}),
     ("and", {"doctor": ("doctor", "salvage"), "echo": ("echo",), "demo": ("demo",), "rpc": ("rpc",)}),
 )

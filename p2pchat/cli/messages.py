@@ -1,4 +1,4 @@
-"""Verbs about messages: chats send tail log read delete why."""
+"""Verbs about messages: chats send tail read delete why."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_TEXT = 48_000
 """Bytes of UTF-8 in one message."""
 
 _PAGE = 1000
-_CHAT = Arg("CHAT", "a chat: its id, a unique prefix of it, or the contact's name")
+CHAT = Arg("CHAT", "a chat: its id, a unique prefix of it, or the contact's name")
 _MESSAGE = Arg("ID", "a message: its id or a unique prefix of it")
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
 """Seconds between two looks whether the node is back."""
@@ -27,9 +27,7 @@ _ORDER = ("saved", "stored", "delivered", "read")
 
 def send(context: Context, args: Namespace) -> int:
     """Run `p2pchat send`: send a text and print its id."""
-    if args.text is None and context.config.passphrase_file == STDIN:
-        raise errors.UsageError("Text and passphrase cannot both come from stdin", hint="Give the text as an argument.")
-    text = _checked(_from_stdin(context) if args.text is None else args.text)
+    text = _checked(_text(context, args))
     with context.client() as client:
         try:
             _sent(context, client.call("send", chat=args.chat, text=text, wait=args.wait, timeout=args.timeout))
@@ -47,10 +45,25 @@ def _sent(context: Context, result: dict[str, Any]) -> None:
         context.out.line(result["id"])
 
 
-def _from_stdin(context: Context) -> str:
+def _text(context: Context, args: Namespace) -> str:
+    """The text from the argument, from a file, or from stdin."""
+    given: str | None = args.text
+    if args.text_file is not None:
+        if given is not None:
+            raise errors.UsageError("The text is given twice", hint="Give it as an argument or as a file.")
+        if args.text_file != STDIN:
+            with open(args.text_file, "rb") as file:
+                return _decoded(file.read(MAX_TEXT + 2))
+    elif given not in (None, STDIN):
+        return given
+    if context.config.passphrase_file == STDIN:
+        raise errors.UsageError("Text and passphrase cannot both come from stdin", hint="Give the text as an argument.")
     if sys.stdin.isatty():
         context.out.note("Write the message; Ctrl-D on a line of its own sends it.")
-    raw = sys.stdin.buffer.read(MAX_TEXT + 2)  # one more than fits, and the newline
+    return _decoded(sys.stdin.buffer.read(MAX_TEXT + 2))  # one more than fits, and the newline
+
+
+def _decoded(raw: bytes) -> str:
     try:
         return raw.removesuffix(b"\n").decode()
     except UnicodeDecodeError as exc:
@@ -69,20 +82,6 @@ def _checked(text: str) -> str:
     if not text.strip():
         raise errors.UsageError("The text is only white space" if text else "There is no text to send")
     return text
-
-
-def log(context: Context, args: Namespace) -> int:
-    """Show a chat's last messages."""
-    with context.client() as client:
-        found = client.call("log", chat=args.chat, limit=args.limit, search=args.search)
-    if context.out.json:
-        for message in found:
-            context.out.object(message)
-    else:
-        messages(context.out, found)
-        if not found:
-            context.out.note("No messages yet." if args.search is None else "Nothing found.")
-    return 0
 
 
 def tail(context: Context, args: Namespace) -> int:
@@ -315,8 +314,9 @@ VERBS = (
         "send",
         "send a message",
         send,
-        (_CHAT, Arg("TEXT", "the text; omit it to send what stdin holds", required=False)),
+        (CHAT, Arg("TEXT", "the text; omit it, or write -, to send what stdin holds", required=False)),
         (
+            opt("--text-file", metavar="F", help="send the text in this file"),
             opt("--wait", choices=_ORDER, default="saved", help="the state to wait for (saved)"),
             opt("--timeout", type=duration, default=30.0, metavar="TIME", help="how long to wait (30s)"),
         ),
@@ -336,21 +336,11 @@ VERBS = (
         "When the node is restarted or replaced, it continues after the last message it showed.",
     ),
     Verb(
-        "log",
-        "show a chat's last messages",
-        log,
-        (_CHAT,),
-        (
-            opt("--limit", type=count, default=50, metavar="N", help="the number of messages (50)"),
-            opt("--search", metavar="WORDS", help="only messages that contain all these words"),
-        ),
-    ),
-    Verb(
         "read",
         "mark a chat as read; the contact is told unless read receipts are off",
         read,
         (
-            _CHAT,
+            CHAT,
             Arg("UPTO", "the last message you read: its id or a unique prefix of it; omit it for all", required=False),
         ),
     ),

@@ -7,7 +7,8 @@ returns (the journal rule). The engine guarantees that one thread at a time uses
 database    the connection, its settings, transactions, migrations      keys       the file that holds the database key
 contacts    people, and ways to their nodes                             sessions   ratchet states and skipped keys
 prekeys     our prekey secrets, first messages already accepted         invites    invites we made
-messages    what was said, its order, its search index                  outbox     what is not yet known to be delivered
+messages    what was said, its order                                    outbox     what is not yet known to be delivered
 envelopes   what arrived already                                        meta       single values
+search      finding messages; search_query: its language, search_index: what is indexed, snippets: where it matched
 text_folding  one spelling per word, for searching
 """

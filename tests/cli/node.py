@@ -88,6 +88,15 @@ ANSWERS: dict[str, Answer] = {
     },
     "send": {"id": "bb" * 16, "state": "saved", "route": None, "stored_at": None},
     "log": [MESSAGE],
+    "search": [
+        {
+            **MESSAGE,
+            "position": 7,
+            "chat_name": "bob",
+            "snippet": [{"text": "…say ", "hit": False}, {"text": "hi", "hit": True}, {"text": " to", "hit": False}],
+        }
+    ],
+    "locate": {"id": None},
     "messages": [],
     "read": {"unread": 2, "first_unread": "aa" * 16},
     "delete": {"id": "aa" * 16},

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from p2pchat.engine.engine import Engine
-from p2pchat.engine.methods import chats, contacts, doctor, invites, messages, node, relays
+from p2pchat.engine.methods import chats, contacts, doctor, finding, invites, messages, node, relays
 from p2pchat.engine.runtime.events import Subscription
 from p2pchat.errors import Busy
 
@@ -30,6 +30,8 @@ METHODS: dict[str, Callable[..., Awaitable[object]]] = {
     "draft": chats.draft,
     "send": messages.send,
     "log": messages.log,
+    "search": finding.search,
+    "locate": finding.locate,
     "messages": messages.list_messages,
     "delete": messages.delete,
     "why": messages.why,
