@@ -68,7 +68,7 @@ class Side:
         one = self.session
         state = ratchet.dump(one.ratchet)
         row = SessionRow(
-            one.th, _PEER, one.initiator, one.pair_root, one.sas, state, NOW, one.confirmed, one.ends_at, False
+            one.session_id, _PEER, one.initiator, one.pair_root, one.sas, state, NOW, one.confirmed, one.ends_at, False
         )
         sessions.save(self.db, row)
 
@@ -78,7 +78,16 @@ class Side:
         self.session, envelope = seal(self.session, content, self.entropy.random)
         name = envelope_id(envelope)
         row = OutboxRow(
-            _PEER, payload.number, message_id, content, NOW, 0, NOW, envelope_id=name, envelope=envelope, th=_PEER
+            _PEER,
+            payload.number,
+            message_id,
+            content,
+            NOW,
+            0,
+            NOW,
+            envelope_id=name,
+            envelope=envelope,
+            session_id=_PEER,
         )
         outbox.add(self.db, row)
         return envelope

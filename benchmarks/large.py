@@ -102,9 +102,9 @@ def _add_person(db: Database, contact: bytes, number: int, now: int, state: byte
     )
     contacts.add(db, made)
     contacts.set_ways(db, contact, [Way(os.urandom(KEY_BYTES), NOBODY, 0)], now)
-    th = os.urandom(KEY_BYTES)
+    session_id = os.urandom(KEY_BYTES)
     sessions.save(
-        db, SessionRow(th, contact, True, os.urandom(KEY_BYTES), os.urandom(16), state, now, True, None, False)
+        db, SessionRow(session_id, contact, True, os.urandom(KEY_BYTES), os.urandom(16), state, now, True, None, False)
     )
     for relay in relay_keys:
         for generation in range(GENERATIONS):
@@ -144,7 +144,7 @@ def _add_person(db: Database, contact: bytes, number: int, now: int, state: byte
                 now + 30 * DAY,
                 os.urandom(16),
                 os.urandom(4096),
-                th,
+                session_id,
             ),
         )
 

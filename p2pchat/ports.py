@@ -175,12 +175,12 @@ class LinkCallbacks(Protocol):
         """The wall clock in ms; hello tags hold a day."""
         ...
 
-    async def received(self, contact: bytes, th: bytes, route: Route, frames: list[Frame]) -> None:
-        """Frames from a contact, in order, on a link whose hello was of session `th`. Waits while too much waits."""
+    async def received(self, contact: bytes, session_id: bytes, route: Route, frames: list[Frame]) -> None:
+        """Frames from a contact, in order, on a link by the hello of session `session_id`. Waits while too much waits."""
         ...
 
-    def link_up(self, contact: bytes, th: bytes) -> None:
-        """A link with the contact is there (perhaps not the first), by the hello of session `th`."""
+    def link_up(self, contact: bytes, session_id: bytes) -> None:
+        """A link with the contact is there (perhaps not the first), by the hello of session `session_id`."""
         ...
 
     def link_down(self, contact: bytes) -> None:

@@ -237,7 +237,7 @@ class Engine:
         """Tell faces who asks, with the words of the handshake: these cost 45 ms each, in which transactions go on."""
         async for request in self._requests:
             words = await self.beside(partial(sas_words, request.sas))
-            if await self.read(store_sessions.is_pending, request.th):  # it may have been answered meanwhile
+            if await self.read(store_sessions.is_pending, request.session_id):  # it may have been answered meanwhile
                 event = views.request(request.contact, words, request.since)
                 self.events.publish({"event": "request", **event})
 

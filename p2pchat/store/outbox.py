@@ -33,7 +33,7 @@ class OutboxForm(StrEnum):
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
     """Something for one contact. `kind` is the type of a content, None in rows of another `form`. `envelope_id`,
-    `envelope` and `th` (its session) are None until it is sealed; `msg_id` is the message it carries, if any.
+    `envelope` and `session_id` (its session) are None until it is sealed; `msg_id` is the message it carries, if any.
     `next_try` and `expires_at` are times; `pk` is given by `add`.
     """
 
@@ -46,7 +46,7 @@ class OutboxRow:
     expires_at: int
     envelope_id: bytes | None = None
     envelope: bytes | None = None
-    th: bytes | None = None
+    session_id: bytes | None = None
     acked_at: int | None = None
     attempts: int = 0
     form: OutboxForm = OutboxForm.CONTENT
@@ -61,7 +61,7 @@ class Acked:
     kind: int | None
     msg_id: bytes | None
     attempts: int
-    th: bytes | None
+    session_id: bytes | None
     form: OutboxForm
 
 
@@ -86,7 +86,7 @@ _ADD = f"INSERT INTO outbox ({', '.join(_NEW)}) VALUES ({', '.join('?' * len(_NE
 _SELECT = f"SELECT {_COLUMNS} FROM outbox "
 _FORGET = f"DELETE FROM outbox WHERE msg_id IN {AMONG.format('?1')} AND +contact = ?2"
 _ACKED = f"""
-SELECT pk, kind, msg_id, attempts, th, form FROM outbox
+SELECT pk, kind, msg_id, attempts, session_id, form FROM outbox
 WHERE envelope_id IN {AMONG.format("?1")} AND +contact = ?2 ORDER BY pk
 """
 _NOWHERE_ELSE = "AND NOT EXISTS (SELECT 1 FROM deposits WHERE outbox = pk) "
@@ -148,7 +148,10 @@ def acked(db: Database, contact: bytes, envelope_ids: Iterable[bytes]) -> list[A
     """The rows of a contact with these envelopes, oldest first."""
     values = (packed(envelope_ids), contact)
     found = db.query(_ACKED, values)
-    return [Acked(pk, kind, msg_id, attempts, th, _FORMS[form]) for pk, kind, msg_id, attempts, th, form in found]
+    return [
+        Acked(pk, kind, msg_id, attempts, session_id, _FORMS[form])
+        for pk, kind, msg_id, attempts, session_id, form in found
+    ]
 
 
 def get(db: Database, pk: int) -> OutboxRow | None:
@@ -175,15 +178,16 @@ def has_unacked(db: Database, contact: bytes, before: int) -> bool:
 
 def sessions_begun(db: Database, contact: bytes, *forms: OutboxForm) -> set[bytes]:
     """The sessions with a contact whose first message, of one of these forms, is kept."""
-    found = db.query("SELECT form, th FROM outbox WHERE contact = ? AND content IS NULL", (contact,))
-    return {th for form, th in found if form in forms and th is not None}
+    found = db.query("SELECT form, session_id FROM outbox WHERE contact = ? AND content IS NULL", (contact,))
+    return {session_id for form, session_id in found if form in forms and session_id is not None}
 
 
 def astray(db: Database, contact: bytes) -> bool:
     """Whether a content for a contact is sealed in a session that has ended or is not there."""
     sql = (
         "SELECT 1 FROM outbox WHERE contact = ? AND content IS NOT NULL AND envelope IS NOT NULL"
-        " AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.th = outbox.th AND receive_until IS NULL) LIMIT 1"
+        " AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.session_id = outbox.session_id AND receive_until IS NULL)"
+        " LIMIT 1"
     )
     return db.query_one(sql, (contact,)) is not None
 
@@ -193,10 +197,13 @@ def is_owed(db: Database, contact: bytes) -> bool:
     return db.query_one("SELECT 1 FROM outbox WHERE contact = ? LIMIT 1", (contact,)) is not None
 
 
-def sealed_otherwise(db: Database, contact: bytes, th: bytes) -> bool:
-    """Whether a content for a contact is sealed in another session than `th`."""
-    sql = "SELECT 1 FROM outbox WHERE contact = ? AND content IS NOT NULL AND envelope IS NOT NULL AND th <> ? LIMIT 1"
-    return db.query_one(sql, (contact, th)) is not None
+def sealed_otherwise(db: Database, contact: bytes, session_id: bytes) -> bool:
+    """Whether a content for a contact is sealed in another session than `session_id`."""
+    sql = (
+        "SELECT 1 FROM outbox WHERE contact = ? AND content IS NOT NULL AND envelope IS NOT NULL AND session_id <> ?"
+        " LIMIT 1"
+    )
+    return db.query_one(sql, (contact, session_id)) is not None
 
 
 def newest(db: Database, contact: bytes) -> int:
@@ -240,9 +247,12 @@ def clear(db: Database, contact: bytes, kinds: Iterable[int] | None = None) -> N
         db.executemany("DELETE FROM outbox WHERE contact = ? AND kind = ?", [(contact, kind) for kind in kinds])
 
 
-def clear_renewal(db: Database, contact: bytes, th: bytes) -> None:
-    """The first message of the renewed session `th` has arrived."""
-    db.execute("DELETE FROM outbox WHERE contact = ? AND form = ? AND th = ?", (contact, OutboxForm.RENEWAL, th))
+def clear_renewal(db: Database, contact: bytes, session_id: bytes) -> None:
+    """The first message of the renewed session `session_id` has arrived."""
+    db.execute(
+        "DELETE FROM outbox WHERE contact = ? AND form = ? AND session_id = ?",
+        (contact, OutboxForm.RENEWAL, session_id),
+    )
 
 
 def expired(db: Database, now: int) -> list[OutboxRow]:

@@ -38,7 +38,7 @@ def read_first_message(data: bytes) -> None:
 
 
 def open_ratchet(data: bytes) -> None:
-    ratchet.decrypt(STATE.ratchet, data, STATE.th, nothing, MEETING.bob.chance.entropy)
+    ratchet.decrypt(STATE.ratchet, data, STATE.session_id, nothing, MEETING.bob.chance.entropy)
 
 
 def open_in_session(data: bytes) -> None:
@@ -49,7 +49,7 @@ def load_and_use(data: bytes) -> None:
     """A state of any bytes is refused or works like one."""
     state = ratchet.load(data)
     assert ratchet.dump(state) == data
-    ratchet.decrypt(state, SEALED, STATE.th, nothing, MEETING.bob.chance.entropy)
+    ratchet.decrypt(state, SEALED, STATE.session_id, nothing, MEETING.bob.chance.entropy)
 
 
 def read_header(data: bytes) -> None:
@@ -175,7 +175,7 @@ def test_an_authenticated_header_of_any_bytes(chosen: st.DataObject) -> None:
     sample = ENTRANCES["header"][1]
     at = chosen.draw(st.integers(0, 60) | st.integers(1200, 1300) | st.integers(2300, 2350))
     plain = (sample[:at] + chosen.draw(st.binary(max_size=8)) + sample[at + chosen.draw(st.integers(0, 8)) :])[:2350]
-    header = prim.seal(state.header_out, plain.ljust(2350, b"\0"), STATE.th, bytes(24))
+    header = prim.seal(state.header_out, plain.ljust(2350, b"\0"), STATE.session_id, bytes(24))
     quietly(open_in_session, (header + bytes(4096))[:4096])
 
 

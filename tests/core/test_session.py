@@ -56,9 +56,9 @@ def test_an_envelope_opens_in_its_own_session_only() -> None:
 
 
 def test_a_session_with_another_name_opens_nothing() -> None:
-    """`th` is in every header and body: the same keys under another transcript are another session."""
+    """`session_id` is in every header and body: the same keys under another transcript are another session."""
     both = meet("named")
-    both.bob.session = replace(both.bob.live, th=flipped(both.bob.live.th, 0))
+    both.bob.session = replace(both.bob.live, session_id=flipped(both.bob.live.session_id, 0))
     with pytest.raises(CannotOpen):
         both.bob.open(both.alice.seal(b"x"))
 
@@ -67,7 +67,7 @@ def test_a_session_with_another_name_opens_nothing() -> None:
 def test_an_envelope_of_another_size_is_refused_though_its_keys_are_right(size: int) -> None:
     both = meet("size")
     state, sealed = ratchet.encrypt(
-        both.alice.live.ratchet, prim.pad(b"x", size - OVERHEAD), both.alice.live.th, both.alice.chance.random
+        both.alice.live.ratchet, prim.pad(b"x", size - OVERHEAD), both.alice.live.session_id, both.alice.chance.random
     )
     assert len(sealed) == size
     assert size not in BUCKETS
@@ -80,7 +80,7 @@ def test_an_envelope_of_another_size_is_refused_though_its_keys_are_right(size: 
 def test_a_body_without_padding_is_refused_and_uses_up_no_key() -> None:
     both = meet("unpadded")
     _, sealed = ratchet.encrypt(
-        both.alice.live.ratchet, bytes(4096 - OVERHEAD), both.alice.live.th, both.alice.chance.random
+        both.alice.live.ratchet, bytes(4096 - OVERHEAD), both.alice.live.session_id, both.alice.chance.random
     )
     before = ratchet.dump(both.bob.live.ratchet)
     with pytest.raises(CannotOpen):
@@ -93,7 +93,7 @@ def test_a_body_without_padding_is_refused_and_uses_up_no_key() -> None:
 
 def test_the_smallest_living_session_that_can_send_is_used() -> None:
     base = replace(meet("choose").alice.live, confirmed=True)
-    one, two, three = (replace(base, th=bytes([n]) * 32) for n in (1, 2, 3))
+    one, two, three = (replace(base, session_id=bytes([n]) * 32) for n in (1, 2, 3))
     assert for_sending([]) is None
     assert for_sending([three, one, two]) is one
     assert for_sending([three, replace(one, ends_at=NOW), two]) is two
@@ -119,7 +119,7 @@ def test_a_renewed_session_starts_from_nothing_old() -> None:
     )
     answered, _ = handshake.respond(both.bob.device, prekeys, handshake.parse(initial), both.bob.chance.entropy)
     old = both.alice.live
-    assert answered.th == renewed.th != old.th
+    assert answered.session_id == renewed.session_id != old.session_id
     assert renewed.pair_root != old.pair_root
     assert for_sending([replace(old, ends_at=NOW + session.LINGER_MS), renewed]) is renewed
     # the old one still opens what is on its way

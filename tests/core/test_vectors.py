@@ -124,7 +124,7 @@ def initial(one: Vector) -> None:
     parsed = handshake.parse(unhex(one["message"]))
     opened, content = handshake.respond(receiver, prekeys, parsed, prim.system_entropy())
     assert content.hex() == one["content"]
-    for name in ("th", "pair_root", "sas"):
+    for name in ("session_id", "pair_root", "sas"):
         assert getattr(opened, name).hex() == one[name]
     assert sas_words(opened.sas) == one["words"]
     recorded = Recorded(one)
@@ -173,7 +173,7 @@ def conversation(one: Vector) -> None:
 
 def an_envelope(one: Vector) -> None:
     state = ratchet.load(unhex(one["state"]))
-    live = Session(unhex(one["th"]), False, bytes(32), bytes(32), state, confirmed=True)
+    live = Session(unhex(one["session_id"]), False, bytes(32), bytes(32), state, confirmed=True)
     received = session.open_envelope(live, unhex(one["envelope"]), nothing, prim.system_entropy())
     assert received.content.hex() == one["content"]
 

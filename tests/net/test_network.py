@@ -75,12 +75,12 @@ class Person:
     def moved(self) -> None:
         self._wake()
 
-    async def received(self, contact: bytes, th: bytes, route: Route, frames: list[Frame]) -> None:
+    async def received(self, contact: bytes, session_id: bytes, route: Route, frames: list[Frame]) -> None:
         self.routes += [route] * len(frames)
         self._wake()
         await trio.lowlevel.checkpoint()
 
-    def link_up(self, contact: bytes, th: bytes) -> None:
+    def link_up(self, contact: bytes, session_id: bytes) -> None:
         self.links += 1
         self._wake()
 

@@ -136,8 +136,8 @@ def test_remove_takes_what_hangs_on_a_contact(db: Database) -> None:
 # --- sessions ------------------------------------------------------------------------------------
 
 
-def session(th: bytes = b"t" * 32, contact: bytes = ALICE, **fields: object) -> SessionRow:
-    made = SessionRow(th, contact, True, b"root", b"sas", b"state", 5, False, None, False)
+def session(session_id: bytes = b"t" * 32, contact: bytes = ALICE, **fields: object) -> SessionRow:
+    made = SessionRow(session_id, contact, True, b"root", b"sas", b"state", 5, False, None, False)
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
@@ -193,29 +193,29 @@ def test_a_session_needs_its_contact_by_the_end_of_the_transaction(db: Database)
 
 def test_skipped_keys(db: Database) -> None:
     contacts.add(db, person())
-    th, other = b"t" * 32, b"o" * 32
-    for one in (th, other):
+    session_id, other = b"t" * 32, b"o" * 32
+    for one in (session_id, other):
         sessions.save(db, session(one))
         sessions.add_skipped(db, one, [(2, 0, b"20"), (1, 5, b"15"), (1, 4, b"14"), (3, 300, b"3")], 7)
-    sessions.drop_skipped(db, th, [(1, 4), (9, 9)])
-    assert sessions.skipped(db, th) == [(1, 5, b"15"), (2, 0, b"20"), (3, 300, b"3")]
-    assert sessions.trim_skipped(db, th, 3) == []
-    assert sessions.trim_skipped(db, th, 2) == [(1, 5)]
-    sessions.drop_chain(db, th, 3)
-    assert sessions.skipped(db, th) == [(3, 300, b"3")]
-    sessions.add_skipped(db, th, [(3, 300, b"again")], 8)
-    assert sessions.skipped(db, th) == [(3, 300, b"3")]
+    sessions.drop_skipped(db, session_id, [(1, 4), (9, 9)])
+    assert sessions.skipped(db, session_id) == [(1, 5, b"15"), (2, 0, b"20"), (3, 300, b"3")]
+    assert sessions.trim_skipped(db, session_id, 3) == []
+    assert sessions.trim_skipped(db, session_id, 2) == [(1, 5)]
+    sessions.drop_chain(db, session_id, 3)
+    assert sessions.skipped(db, session_id) == [(3, 300, b"3")]
+    sessions.add_skipped(db, session_id, [(3, 300, b"again")], 8)
+    assert sessions.skipped(db, session_id) == [(3, 300, b"3")]
     assert len(sessions.skipped(db, other)) == 4
 
 
 def test_sessions_expire(db: Database) -> None:
     contacts.add(db, person())
-    for th, until in ((b"a", None), (b"b", 1000), (b"c", 1001)):
-        sessions.save(db, session(th, receive_until=until))
+    for session_id, until in ((b"a", None), (b"b", 1000), (b"c", 1001)):
+        sessions.save(db, session(session_id, receive_until=until))
     sessions.add_skipped(db, b"a", [(0, 0, b"old")], 999 - SKIPPED_FOR)
     sessions.add_skipped(db, b"a", [(0, 1, b"young")], 1000 - SKIPPED_FOR)
     sessions.expire(db, 1000)
-    assert [row.th for row in sessions.for_contact(db, ALICE)] == [b"a", b"c"]
+    assert [row.session_id for row in sessions.for_contact(db, ALICE)] == [b"a", b"c"]
     assert sessions.skipped(db, b"a") == [(0, 1, b"young")]
 
 

@@ -506,7 +506,13 @@ def test_what_waits_in_an_old_profile_has_a_form(path: Path, monkeypatch: pytest
     ]
     row = outbox.get(db, 6)
     assert row is not None
-    assert (row.contact, row.form, row.th, row.content, row.envelope) == (b"\n", "content", b"\f", b"\r", b"\x0e")
+    assert (row.contact, row.form, row.session_id, row.content, row.envelope) == (
+        b"\n",
+        "content",
+        b"\f",
+        b"\r",
+        b"\x0e",
+    )
     assert (row.created_at, row.acked_at, row.attempts, row.next_try, row.expires_at) == (1, 2, 3, 4, 5)
     assert db.query("SELECT outbox, queue, until, attempts, next_try FROM deposits") == [(4, 1, 6, 7, 8)]
     outbox.remove(db, [4])

@@ -17,7 +17,7 @@ from tests.store.conftest import ALICE, BOB
 def row(number: int, contact: bytes = ALICE, *, sealed: bool = True, **fields: object) -> OutboxRow:
     made = OutboxRow(contact, 0, b"msg%d" % number, b"content", 1, 10, 1000)
     if sealed:
-        made = replace(made, envelope_id=b"env%d" % number, envelope=b"envelope", th=b"th")
+        made = replace(made, envelope_id=b"env%d" % number, envelope=b"envelope", session_id=b"th")
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
@@ -67,8 +67,8 @@ def test_sealing_and_changing(db: Database) -> None:
     assert outbox.unsealed(db, BOB, other.pk) == []
     assert (outbox.newest(db, ALICE), outbox.newest(db, BOB)) == (other.pk, 0)
     assert (outbox.get(db, other.pk), outbox.get(db, 99)) == (other, None)
-    outbox.update(db, bare.pk, envelope_id=b"e", envelope=b"sealed", th=b"t", attempts=3)
-    expected = replace(bare, envelope_id=b"e", envelope=b"sealed", th=b"t", attempts=3)
+    outbox.update(db, bare.pk, envelope_id=b"e", envelope=b"sealed", session_id=b"t", attempts=3)
+    expected = replace(bare, envelope_id=b"e", envelope=b"sealed", session_id=b"t", attempts=3)
     assert outbox.for_contact(db, ALICE) == [expected, other]
     assert outbox.unsealed(db, ALICE) == []
     for wrong in ("contact", "nothing"):

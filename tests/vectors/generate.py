@@ -255,7 +255,7 @@ def initials() -> Iterator[tuple[str, Vector]]:
                 now=NOW,
                 message=message,
                 content=b"hello",
-                th=opened.th,
+                session_id=opened.session_id,
                 pair_root=opened.pair_root,
                 sas=opened.sas,
                 words=sas_words(opened.sas),
@@ -312,7 +312,7 @@ def blobs() -> Iterator[tuple[str, Vector]]:
 def conversation() -> Iterator[tuple[str, Vector]]:
     both = meet("vector conversation", frozen=True)
     recorder = Recorder("vector conversation")
-    ad = both.alice.live.th
+    ad = both.alice.live.session_id
     states = {"alice": both.alice.live.ratchet, "bob": both.bob.live.ratchet}
     skipped: dict[str, dict[tuple[int, int], bytes]] = {"alice": {}, "bob": {}}
     steps: list[Vector] = []
@@ -356,7 +356,7 @@ def conversation() -> Iterator[tuple[str, Vector]]:
 def messages() -> Iterator[tuple[str, Vector]]:
     both = meet("vector message", frozen=True)
     envelope = both.alice.seal(b"content")
-    fields = {"th": both.alice.live.th, "state": ratchet.dump(both.bob.live.ratchet)}
+    fields = {"session_id": both.alice.live.session_id, "state": ratchet.dump(both.bob.live.ratchet)}
     yield "envelope-ok", vector("envelope", "a whole envelope", **fields, envelope=envelope, content=b"content")
 
     def bad(name: str, about: str, sealed: bytes) -> tuple[str, Vector]:
@@ -371,12 +371,14 @@ def messages() -> Iterator[tuple[str, Vector]]:
     yield bad("body", "a bit of the body", flipped(envelope, 8 * 4000))
     yield bad("parts", "header of one, body of another", envelope[:HEADER_BYTES] + again[HEADER_BYTES:])
     yield bad(
-        "size", "a byte short of a bucket, rightly sealed", ratchet.encrypt(state, body[:-1], fields["th"], random)[1]
+        "size",
+        "a byte short of a bucket, rightly sealed",
+        ratchet.encrypt(state, body[:-1], fields["session_id"], random)[1],
     )
-    yield bad("padding", "no padding", ratchet.encrypt(state, bytes(len(body)), fields["th"], random)[1])
-    yield bad("jump", "a number 20,001 ahead", ratchet.encrypt(far, body, fields["th"], random)[1])
+    yield bad("padding", "no padding", ratchet.encrypt(state, bytes(len(body)), fields["session_id"], random)[1])
+    yield bad("jump", "a number 20,001 ahead", ratchet.encrypt(far, body, fields["session_id"], random)[1])
     yield bad("transcript", "another transcript", ratchet.encrypt(state, body, bytes(32), random)[1])
-    opened = ratchet.decrypt(both.bob.live.ratchet, envelope, fields["th"], nothing, both.bob.chance.entropy)
+    opened = ratchet.decrypt(both.bob.live.ratchet, envelope, fields["session_id"], nothing, both.bob.chance.entropy)
     fields["state"] = ratchet.dump(opened.state)
     yield bad("replay", "it was opened before", envelope)
     fields["state"] = ratchet.dump(state)

@@ -203,7 +203,7 @@ async def kill_sessions(node: WorldNode, name: str) -> None:
 
     def kill(tx: Transaction) -> None:
         for session in tx.sessions.all(contact):
-            tx.sessions.drop(contact, session.th)
+            tx.sessions.drop(contact, session.session_id)
         tx.change(contact, device=tx.random(32))
         tx.pairs_of.add(contact)
 

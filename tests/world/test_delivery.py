@@ -208,7 +208,9 @@ def test_a_changed_bit_changes_nothing(tmp_path: Path) -> None:
 
 
 async def session_bytes(node: WorldNode) -> list[Any]:
-    return await node.engine.read(lambda db: db.query("SELECT th, state, confirmed FROM sessions ORDER BY th"))
+    return await node.engine.read(
+        lambda db: db.query("SELECT session_id, state, confirmed FROM sessions ORDER BY session_id")
+    )
 
 
 @pytest.mark.parametrize("after_s", [10, 2 * 3600, 20 * DAY_S])

@@ -159,9 +159,9 @@ def resume(tx: Transaction, contact_ids: Iterable[bytes]) -> None:
                 reach(tx, contact)
 
 
-def heard(tx: Transaction, contact_id: bytes, th: bytes) -> None:
-    """A link with the contact is there, by the hello of session `th`. If we began that session, the other side can
-    only have its secret from our first message: a missing ack of that has come by this.
+def heard(tx: Transaction, contact_id: bytes, session_id: bytes) -> None:
+    """A link with the contact is there, by the hello of session `session_id`. If we began that session, the other side
+    can only have its secret from our first message: a missing ack of that has come by this.
     """
     contact = tx.contact(contact_id)
     if contact is None or contact.state == ContactState.BLOCKED:  # since its hello was judged
@@ -171,8 +171,8 @@ def heard(tx: Transaction, contact_id: bytes, th: bytes) -> None:
     tx.memory.people.pop(contact_id, None)
     outbound.tell_owed(tx, contact_id)
     outbound.seal_more(tx, contact_id)  # a full disk may have ended it
-    if any(one.th == th and one.initiator for one in tx.sessions.all(contact_id)):
-        came(tx, contact, th)
+    if any(one.session_id == session_id and one.initiator for one in tx.sessions.all(contact_id)):
+        came(tx, contact, session_id)
 
 
 def show(tx: Transaction, contact_id: bytes) -> None:
@@ -193,10 +193,10 @@ def joined(tx: Transaction, contact_id: bytes) -> None:
     reach(tx, contact)
 
 
-def came(tx: Transaction, contact: Contact, th: bytes) -> None:
-    """The other side has the session `th`, which we began: it has our first message, if it is that one's."""
+def came(tx: Transaction, contact: Contact, session_id: bytes) -> None:
+    """The other side has the session `session_id`, which we began: it has our first message, if it is that one's."""
     begun = store_outbox.sessions_begun(tx.db, contact.id, OutboxForm.INITIAL)
-    if contact.state == ContactState.WAITING or not begun or th in begun:
+    if contact.state == ContactState.WAITING or not begun or session_id in begun:
         joined(tx, contact.id)
 
 
@@ -210,9 +210,11 @@ def begin_anew(tx: Transaction, contact: Contact, session: Session, blob: bytes,
     tx.change(contact.id, device=device, invite=by.invite, invite_id=by.invite_id, invite_until=by.invite_until)
     tx.sessions.begin(contact.id, session, tx.now)
     state = store_renewals.get(tx.db, contact.id)
-    store_renewals.put(tx.db, replace(state, began_anew=(session.th + state.began_anew)[: MAX_ANEW * KEY_BYTES]))
+    store_renewals.put(
+        tx.db, replace(state, began_anew=(session.session_id + state.began_anew)[: MAX_ANEW * KEY_BYTES])
+    )
     tx.pairs_of.add(contact.id)
-    outbound.queue_initial(tx, contact.id, blob, session.th)
+    outbound.queue_initial(tx, contact.id, blob, session.session_id)
     tx.event("node", warning=ASKED_ANEW.format(name=contact.name))
     assert by.invite is not None
     tx.after(tx.net.joined, contact.id)
@@ -284,7 +286,7 @@ def accept(tx: Transaction, contact: Contact) -> Contact:
 def begin(tx: Transaction, contact: Contact, session: Session) -> None:
     """Use the session of a first message that was said yes to; sessions before it end."""
     for old in tx.sessions.all(contact.id):
-        if old.th != session.th and contact.state == ContactState.CONTACT and old.ends_at is None:
+        if old.session_id != session.session_id and contact.state == ContactState.CONTACT and old.ends_at is None:
             tx.sessions.put(contact.id, replace(old, ends_at=tx.now + LINGER_MS))
     again = contact.state == ContactState.CONTACT
     tx.sessions.admit(contact.id, session)
@@ -313,7 +315,7 @@ def decline(tx: Transaction, contact: Contact) -> None:
             store_invites.decline(tx.db, contact.invite_id, contact.identity, MAX_DECLINED)
         remove(tx, contact)
     else:
-        tx.sessions.drop(contact.id, session.th)
+        tx.sessions.drop(contact.id, session.session_id)
 
 
 def block(tx: Transaction, contact: Contact) -> Contact:
@@ -457,7 +459,7 @@ def not_sent(tx: Transaction, contact: Contact) -> None:
         remove(tx, contact)
         return
     for session in tx.sessions.all(contact.id):
-        tx.sessions.drop(contact.id, session.th)
+        tx.sessions.drop(contact.id, session.session_id)
     queues.leave(tx, contact.id)
     nobody = {"identity": None, "device": None, "bundle": None, "verified": False}
     tx.change(contact.id, **nobody, invite=None, invite_id=None, invite_until=None)

@@ -44,7 +44,7 @@ def tick(tx: Transaction) -> None:
         store_outbox.remove(tx.db, [row.pk])
     for row in expired:  # only now, since it seals again what is left
         if row.form == OutboxForm.RENEWAL and (contact := tx.contact(row.contact)) is not None:
-            renewal.lapsed(tx, contact, row.th or b"")
+            renewal.lapsed(tx, contact, row.session_id or b"")
     store_outbox.forget_failed(tx.db, tx.passed - TAKEN_UP_FOR)
     until = tx.now + outbound.RETRY_FOR_MS
     if tx.agreed and lasting(tx, "outbox_ahead_since", store_outbox.kept_longer(tx.db, until + DAY)):
@@ -122,11 +122,11 @@ def _end_losers(tx: Transaction, contact_id: bytes) -> None:
     making whose first message is not under way any more. What waits in one of them is sealed in the one that is used.
     """
     live = [one for one in tx.sessions.all(contact_id) if one.ends_at is None]
-    sure = sorted((one for one in live if one.confirmed), key=lambda one: one.th)
+    sure = sorted((one for one in live if one.confirmed), key=lambda one: one.session_id)
     under_way = store_outbox.sessions_begun(tx.db, contact_id, OutboxForm.INITIAL, OutboxForm.RENEWAL)
     under_way |= renewal.began_anew(store_renewals.get(tx.db, contact_id))
-    losers = [one for one in live if not one.confirmed and one.th not in under_way] if sure else []
+    losers = [one for one in live if not one.confirmed and one.session_id not in under_way] if sure else []
     for session in sure[1:] + losers:
         tx.sessions.put(contact_id, replace(session, ends_at=tx.now + LINGER_MS))
-    if sure and store_outbox.sealed_otherwise(tx.db, contact_id, sure[0].th):
+    if sure and store_outbox.sealed_otherwise(tx.db, contact_id, sure[0].session_id):
         outbound.seal_again(tx, contact_id)

@@ -260,8 +260,8 @@ def admit(tx: Transaction, invite_id: bytes, blob: bytes) -> bool:
     try:
         initial = handshake.parse(open_blob(blob_key(row.secret), blob))
         prekeys = _prekeys(tx, row, initial)
-        th = handshake.transcript(initial, prekeys)
-        if store_prekeys.known(tx.db, th) is not None:
+        session_id = handshake.transcript(initial, prekeys)
+        if store_prekeys.known(tx.db, session_id) is not None:
             return True
         session, inner = handshake.respond(tx.me, prekeys, initial, tx.entropy)
         content = decode_content(inner)
@@ -289,7 +289,7 @@ def admit(tx: Transaction, invite_id: bytes, blob: bytes) -> bool:
     contact = known if known is not None else _newcomer(tx, row, initial, profile.name)
     # for as long as its prekeys are there: without them it cannot be accepted again
     deleted = tx.now + (ROTATE + KEEP_ROTATED + DAY if row.kind == REUSABLE else REMEMBER_HANDSHAKE)
-    store_prekeys.remember(tx.db, th, contact.id, deleted)
+    store_prekeys.remember(tx.db, session_id, contact.id, deleted)
     # its ack may be lost: it is known for as long as the invite is; by a reusable one, for as long as any envelope
     known_from = tx.now if row.kind == REUSABLE else max(tx.now, row.expires_at)
     store_envelopes.remember(tx.db, [SeenRow(name, contact.id, None, known_from)])
@@ -372,13 +372,13 @@ def _welcome(tx: Transaction, contact: Contact, session: Session, introduction: 
         contacts.connected(tx, contact, introduction)
         return
     if (before := tx.sessions.pending(contact.id)) is not None:
-        tx.sessions.drop(contact.id, before.th)  # who asks again has lost the last one; it rang once
+        tx.sessions.drop(contact.id, before.session_id)  # who asks again has lost the last one; it rang once
     tx.sessions.begin(contact.id, session, tx.now, pending=True)
     introductions.keep(tx, contact.id, introduction)
     if newcomer and not row.ask:
         contacts.begin(tx, contact, session)
     elif before is None:
-        tx.requests.append(Request(contact, session.th, session.sas, tx.now))
+        tx.requests.append(Request(contact, session.session_id, session.sas, tx.now))
 
 
 def answer(tx: Transaction, contact_id: bytes, blob: bytes) -> bytes | None:
@@ -449,7 +449,7 @@ def _first_message(tx: Transaction, contact: Contact, invite: Invite, offered: b
     tx.change(contact.id, identity=bundle.identity, device=bundle.device, bundle=bundle.encoded)
     tx.sessions.begin(contact.id, session, tx.now)
     tx.pairs_of.add(contact.id)
-    outbound.queue_initial(tx, contact.id, initial, session.th)
+    outbound.queue_initial(tx, contact.id, initial, session.session_id)
     return initial
 
 

@@ -122,7 +122,7 @@ def queue(
         content=content,
         envelope_id=None if envelope is None else envelope_id(envelope),
         envelope=envelope,
-        th=None if session is None else session.th,
+        session_id=None if session is None else session.session_id,
         created_at=tx.now,
         next_try=AT_ONCE,
         expires_at=tx.latest + RETRY_FOR_MS if expires_at is None else expires_at,
@@ -130,25 +130,27 @@ def queue(
     _ready(tx, row, store_outbox.add(tx.db, row))
 
 
-def queue_initial(tx: Transaction, contact_id: bytes, blob: bytes, th: bytes) -> None:
+def queue_initial(tx: Transaction, contact_id: bytes, blob: bytes, session_id: bytes) -> None:
     """Keep the first message for an invite until its ack, for as long as the inviter may know the invite: it may be
     just the ack that was lost.
     """
     contact = tx.contact(contact_id)
     known_until = (contact.invite_until or 0) if contact is not None else 0
-    _add_first(tx, contact_id, OutboxForm.INITIAL, blob, th, max(tx.latest, known_until) + RETRY_FOR_MS)
+    _add_first(tx, contact_id, OutboxForm.INITIAL, blob, session_id, max(tx.latest, known_until) + RETRY_FOR_MS)
 
 
-def queue_first(tx: Transaction, contact_id: bytes, form: OutboxForm, blob: bytes, th: bytes, until: int) -> None:
+def queue_first(
+    tx: Transaction, contact_id: bytes, form: OutboxForm, blob: bytes, session_id: bytes, until: int
+) -> None:
     """Keep what is to begin a new session, a first message or a request for one, until it has arrived or `until`; it is
     sent as the same bytes every time.
     """
-    row, pk = _add_first(tx, contact_id, form, blob, th, until)
+    row, pk = _add_first(tx, contact_id, form, blob, session_id, until)
     _ready(tx, row, pk)
 
 
 def _add_first(
-    tx: Transaction, contact_id: bytes, form: OutboxForm, blob: bytes, th: bytes, until: int
+    tx: Transaction, contact_id: bytes, form: OutboxForm, blob: bytes, session_id: bytes, until: int
 ) -> tuple[OutboxRow, int]:
     row = OutboxRow(
         contact=contact_id,
@@ -158,7 +160,7 @@ def _add_first(
         content=None,
         envelope_id=envelope_id(blob),
         envelope=blob,
-        th=th,
+        session_id=session_id,
         created_at=tx.now,
         next_try=AT_ONCE,
         expires_at=until,
@@ -256,13 +258,21 @@ def _seal_row(tx: Transaction, row: OutboxRow, session: Session, *, behind: bool
     envelope = tx.sessions.seal(row.contact, session, row.content, tx.entropy)
     tx.sealable -= len(envelope)
     name = envelope_id(envelope)
-    fresh = replace(row, envelope_id=name, envelope=envelope, th=session.th, acked_at=None, next_try=AT_ONCE)
+    fresh = replace(
+        row, envelope_id=name, envelope=envelope, session_id=session.session_id, acked_at=None, next_try=AT_ONCE
+    )
     if behind:
         store_outbox.remove(tx.db, [row.pk])
         fresh = replace(fresh, pk=store_outbox.add(tx.db, fresh))
     else:
         store_outbox.update(
-            tx.db, row.pk, envelope_id=name, envelope=envelope, th=session.th, acked_at=None, next_try=AT_ONCE
+            tx.db,
+            row.pk,
+            envelope_id=name,
+            envelope=envelope,
+            session_id=session.session_id,
+            acked_at=None,
+            next_try=AT_ONCE,
         )
     _ready(tx, fresh, fresh.pk)
 

@@ -58,21 +58,21 @@ RETRY_ACKED = (HOUR, 6 * HOUR, 24 * HOUR)
 """An acked content whose receipt does not come is sent again after these, then daily."""
 
 
-def frame(tx: Transaction, contact_id: bytes, th: bytes, route: Route, one: Frame) -> None:
+def frame(tx: Transaction, contact_id: bytes, session_id: bytes, route: Route, one: Frame) -> None:
     """Whatever a contact sends on a verified link."""
     contact = tx.contact(contact_id)
     if contact is None or contact.state not in ACCEPTED:
         return  # blocked or removed while the frame was under way
     if one.type == frames.ENVELOPE:
-        envelope(tx, contact, th, route, one)
+        envelope(tx, contact, session_id, route, one)
     elif one.type == frames.ACKS:
         acks(tx, contact_id, route, frames.acked_ids(one))
     elif one.type == frames.REFUSED:
         renewal.refused(tx, contact, one.body)
     elif one.type == frames.RENEW:
-        renewal.asked(tx, contact, th)
+        renewal.asked(tx, contact, session_id)
     elif one.type == frames.BUNDLE:
-        renewal.answered(tx, contact, th, one.body)
+        renewal.answered(tx, contact, session_id, one.body)
     elif one.type == frames.INITIAL and not renewal.begun(tx, contact, one.body):
         tx.after(tx.net.send, contact.id, [Frame(frames.REFUSED, envelope_id(one.body))])
     elif one.type == frames.REQUEST:
@@ -81,12 +81,12 @@ def frame(tx: Transaction, contact_id: bytes, th: bytes, route: Route, one: Fram
         tx.storage_limits.told_full(contact.id, tx.now)
 
 
-def envelope(tx: Transaction, contact: Contact, th: bytes, route: Route, one: Frame) -> None:
+def envelope(tx: Transaction, contact: Contact, session_id: bytes, route: Route, one: Frame) -> None:
     """One envelope from a contact on a link."""
     name = envelope_id(one.body)
     taken = _take(tx, contact, route, name, one.body)
     if taken is Taken.LATER:
-        tx.later(contact.id, frame, contact.id, th, route, one)
+        tx.later(contact.id, frame, contact.id, session_id, route, one)
     elif taken is Taken.UNREADABLE:
         renewal.strange(tx, contact)
         tx.after(tx.net.send, contact.id, [Frame(frames.REFUSED, name)])
@@ -140,8 +140,8 @@ def _take(tx: Transaction, contact: Contact, route: Route, name: bytes, blob: by
     if contact.state == ContactState.WAITING:  # only one who accepted us seals contents for us
         contact = contacts.accepted(tx, contact, opened[0])
     elif opened[0].initiator and not opened[0].confirmed:
-        renewal.arrived(tx, contact, opened[0].th)
-        contacts.came(tx, contact, opened[0].th)
+        renewal.arrived(tx, contact, opened[0].session_id)
+        contacts.came(tx, contact, opened[0].session_id)
     if later:
         tx.owing[contact.id] = None
     elif receipted:
@@ -184,7 +184,7 @@ def acks(tx: Transaction, contact_id: bytes, route: Route, ids: list[bytes]) -> 
             done.append(row.pk)
             contact = tx.contact(contact_id)
             if row.form == OutboxForm.RENEWAL and contact is not None:
-                renewal.arrived(tx, contact, row.th or b"")
+                renewal.arrived(tx, contact, row.session_id or b"")
             continue
         again_at = tx.now + RETRY_ACKED[min(row.attempts, len(RETRY_ACKED) - 1)]
         store_outbox.update(tx.db, row.pk, acked_at=tx.now, attempts=row.attempts + 1, next_try=again_at)

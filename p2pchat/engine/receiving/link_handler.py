@@ -58,7 +58,7 @@ class LinkHandler:
                 continue
             rows = [row for row in store_sessions.for_contact(db, contact.id) if not row.pending]
             pairs[contact.id] = [
-                pair(contact.id, row.th, row.pair_root, me.identity, contact.identity) for row in reversed(rows)
+                pair(contact.id, row.session_id, row.pair_root, me.identity, contact.identity) for row in reversed(rows)
             ]
             if contact.state == ContactState.CONTACT and contact.device is not None:
                 root = standing_root(me, contact.identity, contact.device)
@@ -107,7 +107,7 @@ class LinkHandler:
         """A contact has reached us at this public address of ours, from outside."""
         self._committer.post(contact_relays.found, address)
 
-    async def received(self, contact: bytes, th: bytes, route: Route, frames: list[Frame]) -> None:
+    async def received(self, contact: bytes, session_id: bytes, route: Route, frames: list[Frame]) -> None:
         """Frames from a contact. Acks free the window at once and are written down lazily."""
         for one in frames:
             await self._committer.room()  # before each: one read may hold thousands of the smallest
@@ -115,17 +115,19 @@ class LinkHandler:
                 ids = wire.acked_ids(one)
                 self._sender.acked(contact, ids)
                 self._mailboxes.acked(contact)
-                self._committer.post(inbound.frame, contact, th, route, one, lazy=True, sender=contact, brief=True)
+                self._committer.post(
+                    inbound.frame, contact, session_id, route, one, lazy=True, sender=contact, brief=True
+                )
             elif one.type == wire.REFUSED:  # it stays in the outbox, but does not stand in the way of the others
                 self._sender.acked(contact, [one.body])
-                self._committer.post(inbound.frame, contact, th, route, one, sender=contact)
+                self._committer.post(inbound.frame, contact, session_id, route, one, sender=contact)
             else:
                 brief = one.type == wire.ENVELOPE  # the others seal anew what waits
-                self._committer.post(inbound.frame, contact, th, route, one, sender=contact, brief=brief)
+                self._committer.post(inbound.frame, contact, session_id, route, one, sender=contact, brief=brief)
 
-    def link_up(self, contact: bytes, th: bytes) -> None:
+    def link_up(self, contact: bytes, session_id: bytes) -> None:
         """A link is there: send what waits."""
-        self._committer.post(contacts.heard, contact, th)
+        self._committer.post(contacts.heard, contact, session_id)
         self._committer.post(renewal.ask_again, contact)
         may_lie_elsewhere = self._mailboxes.link_up(contact)
         self._sender.link_up(contact, hold=may_lie_elsewhere)

@@ -66,47 +66,47 @@ class SessionCache:
     def all(self, contact: bytes) -> list[Session]:
         """Every session with the contact that it may use, oldest last."""
         known = self._load(contact)
-        return [one for th, one in known.sessions.items() if th not in known.pending]
+        return [one for session_id, one in known.sessions.items() if session_id not in known.pending]
 
     def pending(self, contact: bytes) -> Session | None:
         """The session of a request that was not answered yet."""
         known = self._load(contact)
-        return next((known.sessions[th] for th in known.pending), None)
+        return next((known.sessions[session_id] for session_id in known.pending), None)
 
     def sending(self, contact: bytes) -> Session | None:
         """The session to send in."""
         return for_sending(self.all(contact))
 
-    def session(self, contact: bytes, th: bytes) -> Session:
+    def session(self, contact: bytes, session_id: bytes) -> Session:
         """One session as it is now in this transaction; KeyError if it is not there."""
-        return self._load(contact).sessions[th]
+        return self._load(contact).sessions[session_id]
 
     def put(self, contact: bytes, session: Session) -> None:
         """Keep a changed session; written once, at the end of the transaction."""
-        self._load(contact).sessions[session.th] = session
-        self._touched[contact, session.th] = None
+        self._load(contact).sessions[session.session_id] = session
+        self._touched[contact, session.session_id] = None
 
     def begin(self, contact: bytes, session: Session, now: int, *, pending: bool = False) -> None:
         """Keep a new session; `pending` if it must not be used before a person says yes."""
         known = self._load(contact)
-        known.sessions = {session.th: session, **known.sessions}
-        known.created[session.th] = now
+        known.sessions = {session.session_id: session, **known.sessions}
+        known.created[session.session_id] = now
         if pending:
-            known.pending.add(session.th)
+            known.pending.add(session.session_id)
         self.put(contact, session)
 
     def admit(self, contact: bytes, session: Session) -> None:
         """A person said yes."""
-        self._load(contact).pending.discard(session.th)
+        self._load(contact).pending.discard(session.session_id)
         self.put(contact, session)
 
-    def drop(self, contact: bytes, th: bytes) -> None:
+    def drop(self, contact: bytes, session_id: bytes) -> None:
         """Forget a session for good."""
         known = self._load(contact)
-        for by_th in (known.sessions, known.skipped, known.created):
-            by_th.pop(th, None)
-        known.pending.discard(th)
-        store_sessions.remove(self._db, th)
+        for by_session in (known.sessions, known.skipped, known.created):
+            by_session.pop(session_id, None)
+        known.pending.discard(session_id)
+        store_sessions.remove(self._db, session_id)
 
     def seal(self, contact: bytes, session: Session, content: bytes, entropy: Entropy) -> bytes:
         """An envelope in this session."""
@@ -120,7 +120,7 @@ class SessionCache:
         """The opened envelope and its session; nothing is kept until `keep`. None if no session opens it."""
         known = self._load(contact)
         for session in self.all(contact):
-            skipped = known.skipped[session.th]
+            skipped = known.skipped[session.session_id]
             try:
                 return session, open_envelope(session, envelope, _finder(skipped), entropy, may_skip)
             except CannotOpen:
@@ -129,32 +129,32 @@ class SessionCache:
 
     def keep(self, contact: bytes, opened: Opened, now: int) -> None:
         """Keep what opening an envelope changed."""
-        th, ratchet_after = opened.session.th, opened.session.ratchet
+        session_id, ratchet_after = opened.session.session_id, opened.session.ratchet
         known = self._load(contact)
-        skipped = known.skipped[th]
-        if skipped and known.sessions[th].ratchet.chain != ratchet_after.chain:
+        skipped = known.skipped[session_id]
+        if skipped and known.sessions[session_id].ratchet.chain != ratchet_after.chain:
             # without its chain's header key a skipped key opens nothing here: it would only serve a thief
             oldest = min(chain for chain, _ in (*ratchet_after.old_headers, (ratchet_after.chain, b"")))
-            store_sessions.drop_chain(self._db, th, oldest)
+            store_sessions.drop_chain(self._db, session_id, oldest)
             for place in [place for place in skipped if place[0] < oldest]:
                 del skipped[place]
         if opened.skipped:
-            store_sessions.add_skipped(self._db, th, list(opened.skipped), now)
+            store_sessions.add_skipped(self._db, session_id, list(opened.skipped), now)
             skipped.update({(chain, number): key for chain, number, key in opened.skipped})
-            self._bound_skipped(known, th)
+            self._bound_skipped(known, session_id)
             if len(skipped) > ratchet.MAX_SKIPPED:
-                for place in store_sessions.trim_skipped(self._db, th, ratchet.MAX_SKIPPED):
+                for place in store_sessions.trim_skipped(self._db, session_id, ratchet.MAX_SKIPPED):
                     skipped.pop(place, None)
         if opened.used is not None:
-            store_sessions.drop_skipped(self._db, th, [opened.used])
+            store_sessions.drop_skipped(self._db, session_id, [opened.used])
             del skipped[opened.used]
         self.put(contact, opened.session)
 
-    def _bound_skipped(self, known: _ContactSessions, th: bytes) -> None:
+    def _bound_skipped(self, known: _ContactSessions, session_id: bytes) -> None:
         """A contact's sessions have as many skipped keys together as one may have; those of other sessions go first."""
         total = sum(len(known.skipped[session]) for session in known.sessions)
         for session in known.sessions:
-            if session != th and total > ratchet.MAX_SKIPPED:
+            if session != session_id and total > ratchet.MAX_SKIPPED:
                 surplus = total - ratchet.MAX_SKIPPED
                 keep = max(0, len(known.skipped[session]) - surplus)
                 for place in store_sessions.trim_skipped(self._db, session, keep):
@@ -163,11 +163,11 @@ class SessionCache:
 
     def write(self) -> None:
         """Write what the transaction touched."""
-        for contact, th in self._touched:
+        for contact, session_id in self._touched:
             known = self._known[contact]
-            session = known.sessions.get(th)
+            session = known.sessions.get(session_id)
             if session is not None:
-                row = _row(contact, session, known.created[th], pending=th in known.pending)
+                row = _row(contact, session, known.created[session_id], pending=session_id in known.pending)
                 store_sessions.save(self._db, row)
 
     def settle(self) -> None:
@@ -189,10 +189,10 @@ class SessionCache:
         if known is None:
             rows = store_sessions.for_contact(self._db, contact)
             known = _ContactSessions(
-                {row.th: _session(row) for row in reversed(rows)},
+                {row.session_id: _session(row) for row in reversed(rows)},
                 _AutoSkipped(self._db),
-                {row.th: row.created_at for row in rows},
-                {row.th for row in rows if row.pending},
+                {row.session_id: row.created_at for row in rows},
+                {row.session_id for row in rows if row.pending},
             )
             self._known[contact] = known
         return known
@@ -205,9 +205,9 @@ class _AutoSkipped(dict[bytes, Skipped]):
         super().__init__()
         self._db = db
 
-    def __missing__(self, th: bytes) -> Skipped:
-        loaded = {(chain, number): key for chain, number, key in store_sessions.skipped(self._db, th)}
-        self[th] = loaded
+    def __missing__(self, session_id: bytes) -> Skipped:
+        loaded = {(chain, number): key for chain, number, key in store_sessions.skipped(self._db, session_id)}
+        self[session_id] = loaded
         return loaded
 
 
@@ -217,7 +217,7 @@ def _finder(skipped: Skipped) -> ratchet.FindSkipped:
 
 def _row(contact: bytes, session: Session, created_at: int, *, pending: bool) -> SessionRow:
     return SessionRow(
-        th=session.th,
+        session_id=session.session_id,
         contact=contact,
         initiator=session.initiator,
         pair_root=session.pair_root,
@@ -232,7 +232,7 @@ def _row(contact: bytes, session: Session, created_at: int, *, pending: bool) ->
 
 def _session(row: SessionRow) -> Session:
     return Session(
-        row.th, row.initiator, row.pair_root, row.sas, ratchet.load(row.state), row.confirmed, row.receive_until
+        row.session_id, row.initiator, row.pair_root, row.sas, ratchet.load(row.state), row.confirmed, row.receive_until
     )
 
 
@@ -294,7 +294,7 @@ class Request:
     """Who asks, in which session, since when; `sas` is what the words of the handshake are made of."""
 
     contact: Contact
-    th: bytes
+    session_id: bytes
     sas: bytes
     since: int
 

@@ -49,7 +49,7 @@ class Link:
 
     stream: Stream
     contact: bytes
-    th: bytes
+    session_id: bytes
     queue: list[Frame] = field(default_factory=list)
     wake: trio.Event = field(default_factory=trio.Event)
     heard: float = 0.0
@@ -122,7 +122,7 @@ class Links:
             if not self._proves(answer, pair, stream.peer):
                 raise LinkLost
             started()
-            await self._carry(Link(stream, contact, pair.th), reader)
+            await self._carry(Link(stream, contact, pair.session_id), reader)
         except CannotOpen:
             raise LinkLost from None
         finally:
@@ -146,7 +146,7 @@ class Links:
             await write_frames(stream, [Frame(wire.HELLO, hello_tag(pair.ours, self._host.peer, stream.peer, day))])
             if stream.route == Route.DIRECT and (address := self._host.found_at(stream.peer)):
                 self._callbacks.found(addresses.pack(address))
-            await self._carry(Link(stream, pair.contact, pair.th), reader)
+            await self._carry(Link(stream, pair.contact, pair.session_id), reader)
         except (CannotOpen, LinkLost):
             return
 
@@ -167,7 +167,7 @@ class Links:
             link.stream.account.prove()
         self._links.setdefault(link.contact, []).append(link)
         self._host.vouch(link.stream.peer)
-        self._callbacks.link_up(link.contact, link.th)
+        self._callbacks.link_up(link.contact, link.session_id)
         self._came(link.contact)
         self._settle(link.contact)
         try:
@@ -205,7 +205,7 @@ class Links:
                 if any(frame.type == wire.PING for frame in frames):
                     link.post([Frame(wire.PONG, b"")])
                 if meaning:
-                    await self._callbacks.received(link.contact, link.th, link.stream.route, meaning)
+                    await self._callbacks.received(link.contact, link.session_id, link.stream.route, meaning)
         except (LinkLost, CannotOpen):
             return
 

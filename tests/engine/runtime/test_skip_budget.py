@@ -156,7 +156,7 @@ def test_what_needs_many_keys_does_not_stop_the_loop(tmp_path: Path, monkeypatch
         await befriend(alice, bob)
         await alice.call("send", chat="bob", text="hi", wait="delivered")
         contact = await alice.id_of("bob")
-        th = alice.engine.link_handler.pairs(contact)[0].th
+        session_id = alice.engine.link_handler.pairs(contact)[0].session_id
         brief_turns: list[bool] = []
         transaction = alice.engine.committer._transaction
 
@@ -168,7 +168,7 @@ def test_what_needs_many_keys_does_not_stop_the_loop(tmp_path: Path, monkeypatch
         monkeypatch.setattr(alice.engine.committer, "_transaction", watched)
         for text, ahead in (("few", 10), ("many", MAX_PER_BRIEF_TRANSACTION + 1)):
             one = Frame(wire.ENVELOPE, await sealed(bob, "alice", text, ahead))
-            await alice.engine.link_handler.received(contact, th, Route.DIRECT, [one])
+            await alice.engine.link_handler.received(contact, session_id, Route.DIRECT, [one])
             await trio.sleep(1)
         assert brief_turns == [True, False]
         assert await alice.texts("bob") == ["few", "many"]
@@ -190,11 +190,11 @@ def test_one_turn_does_not_work_for_all_contacts_at_once(
             await alice.call("send", chat=other.name, text="hi", wait="delivered")
         for other in others:
             contact = await alice.id_of(other.name)
-            th = alice.engine.link_handler.pairs(contact)[0].th
+            session_id = alice.engine.link_handler.pairs(contact)[0].session_id
             first = await sealed(other, "alice", "first", 30)
-            frames += [(contact, th, Route.DIRECT, [Frame(wire.ENVELOPE, first)])]
+            frames += [(contact, session_id, Route.DIRECT, [Frame(wire.ENVELOPE, first)])]
             second = await sealed(other, "alice", "second", 0)
-            frames += [(contact, th, Route.DIRECT, [Frame(wire.ENVELOPE, second)])]
+            frames += [(contact, session_id, Route.DIRECT, [Frame(wire.ENVELOPE, second)])]
         derived.clear()
         in_turns: list[int] = []
         transaction = alice.engine.committer._transaction
@@ -232,18 +232,18 @@ def test_all_sessions_of_a_contact_have_as_many_skipped_keys_as_one_may(
         def act(tx: Transaction) -> int:
             live = tx.sessions.sending(contact)
             assert live is not None
-            others = [bytes([number]) * len(live.th) for number in range(4)]
-            for th in others:
-                tx.sessions.begin(contact, replace(live, th=th), tx.now)
+            others = [bytes([number]) * len(live.session_id) for number in range(4)]
+            for session_id in others:
+                tx.sessions.begin(contact, replace(live, session_id=session_id), tx.now)
             tx.sessions.write()
             tx.sessions.forget()
             known = tx.sessions._load(contact)
-            for th in [*others, live.th]:
-                store_sessions.add_skipped(tx.db, th, [(0, number, bytes(32)) for number in range(40)], tx.now)
-                assert len(known.skipped[th]) == 40
-            tx.sessions._bound_skipped(known, live.th)
-            assert len(known.skipped[live.th]) == 40
-            return sum(len(store_sessions.skipped(tx.db, th)) for th in [*others, live.th])
+            for session_id in [*others, live.session_id]:
+                store_sessions.add_skipped(tx.db, session_id, [(0, number, bytes(32)) for number in range(40)], tx.now)
+                assert len(known.skipped[session_id]) == 40
+            tx.sessions._bound_skipped(known, live.session_id)
+            assert len(known.skipped[live.session_id]) == 40
+            return sum(len(store_sessions.skipped(tx.db, session_id)) for session_id in [*others, live.session_id])
 
         assert await alice.engine.submit(act) == 50
 
