@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from nacl.exceptions import CryptoError
 
 from p2pchat.core import envelope, frames, handshake, identity, invite, names, prekeys, primitives, session
+from p2pchat.core.ids import ContactId, PeerKey, SessionId
 from p2pchat.net import addresses
 
 NOW = 1_700_000_000_000
@@ -91,7 +92,7 @@ def x25519(private: bytes, public: bytes) -> bytes:
 class Side:
     """One side of a ratchet that receives everything in order."""
 
-    session_id: bytes
+    session_id: SessionId
     root: bytes
     private: bytes
     header_next_in: bytes
@@ -192,8 +193,8 @@ class Person:
         )
         digest = h("p2pchat1 bundle", self.bundle)
         session_id = h("p2pchat1 x3dh th", pack([1, 1, their_identity, their_device, ek, ct, 7, 7, digest, [0, 1]]))
-        sk = derive(session_id, agreements, self.okpk.decapsulate(ct))
-        side = Side(session_id, sk[0:32], self.spk, header_next_in=sk[32:64], header_next_out=sk[64:96])
+        sk = derive(SessionId(session_id), agreements, self.okpk.decapsulate(ct))
+        side = Side(SessionId(session_id), sk[0:32], self.spk, header_next_in=sk[32:64], header_next_out=sk[64:96])
         return side, sk[96:128], side.decrypt(header + body)
 
     def initiate(self, bundle: bytes, content: bytes) -> tuple[Side, bytes, bytes]:
@@ -211,8 +212,10 @@ class Person:
         agreements = x25519(self.device_private, spk) + x25519(ephemeral, dk) + x25519(ephemeral, spk)
         digest = h("p2pchat1 bundle", bundle)
         session_id = h("p2pchat1 x3dh th", pack([1, 1, self.identity, self.device, ek, ct, None, None, digest, [0, 1]]))
-        sk = derive(session_id, agreements, secret)
-        side = Side(session_id, sk[0:32], b"", header_next_in=sk[64:96], header_next_out=b"", header_out=sk[32:64])
+        sk = derive(SessionId(session_id), agreements, secret)
+        side = Side(
+            SessionId(session_id), sk[0:32], b"", header_next_in=sk[64:96], header_next_out=b"", header_out=sk[32:64]
+        )
         side.new_pairs()
         side.chain_out, side.header_next_out = side.turn(spk, bytes(32))
         first = side.encrypt(content)
@@ -220,7 +223,7 @@ class Person:
         return side, sk[96:128], pack([*head, first[:2390], first[2390:]])
 
 
-def derive(session_id: bytes, agreements: bytes, secret: bytes) -> bytes:
+def derive(session_id: SessionId, agreements: bytes, secret: bytes) -> bytes:
     return hkdf(b"\xff" * 32 + agreements + secret, "x3dh", 160, context=session_id)
 
 
@@ -288,7 +291,7 @@ def test_joining_page() -> None:
     key = hkdf(secret, "inv hello", 32)
     assert invite.hello_key(secret) == key
     for role in ("join", "offer"):
-        assert invite.join_tag(key, role, joiner, inviter) == tag(key, role.encode() + peers)[:16]
+        assert invite.join_tag(key, role, PeerKey(joiner), PeerKey(inviter)) == tag(key, role.encode() + peers)[:16]
     data = os.urandom(4055)
     blob = envelope.seal_blob(invite.blob_key(secret), data, ENTROPY.random)
     assert len(blob) == 4096
@@ -298,13 +301,13 @@ def test_joining_page() -> None:
 
 def test_direct_page() -> None:
     root, mine, theirs, peer, other = (os.urandom(32) for _ in range(5))
-    pair = session.pair(b"contact!", b"th", root, mine, theirs)
+    pair = session.pair(ContactId(b"contact!"), SessionId(b"th"), root, mine, theirs)
     sides = [hkdf(root, "presence", 32, context=bytes([side])) for side in (0, 1)]
     own = 0 if mine < theirs else 1
     assert (pair.ours, pair.theirs) == (sides[own], sides[1 - own])
     day = NOW // 86_400_000
     made = tag(sides[own], b"hello" + b"".join(sorted((peer, other))) + day.to_bytes(4, "big"))[:16]
-    assert session.hello_tag(pair.ours, peer, other, day) == made
+    assert session.hello_tag(pair.ours, PeerKey(peer), PeerKey(other), day) == made
     assert set(session.hello_days(NOW)) == {day - 1, day, day + 1}
     assert session.renew_key(root) == hkdf(root, "renew", 32)
     assert frames.pack(frames.Frame(frames.ACKS, bytes(16))) == (17).to_bytes(4, "big") + b"\x02" + bytes(16)

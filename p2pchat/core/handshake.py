@@ -17,6 +17,7 @@ from p2pchat.core import ratchet
 from p2pchat.core.codec import U8, U32, array, binary, binary_upto, decode, encode, exactly, maybe, uint
 from p2pchat.core.envelope import BUCKETS, HEADER_BYTES
 from p2pchat.core.identity import DEVICE_ID, Device, verify_device
+from p2pchat.core.ids import SessionId
 from p2pchat.core.prekeys import Bundle, PrekeySet, bundle_digest
 from p2pchat.core.session import Session
 from p2pchat.errors import CannotOpen
@@ -110,7 +111,7 @@ def parse(message: bytes) -> Initial:
     return initial
 
 
-def transcript(initial: Initial, prekeys: PrekeySet) -> bytes:
+def transcript(initial: Initial, prekeys: PrekeySet) -> SessionId:
     """The `session_id` of a parsed message; a known one is a message that came before."""
     return _transcript(
         initial.identity,
@@ -168,7 +169,7 @@ class _Keys:
     sas: bytes
 
 
-def _keys(session_id: bytes, secrets: list[bytes], shared: bytes) -> _Keys:
+def _keys(session_id: SessionId, secrets: list[bytes], shared: bytes) -> _Keys:
     ikm = b"\xff" * 32 + b"".join(secrets) + shared
     material = prim.hkdf(ikm, "x3dh", 160, context=session_id)
     return _Keys(*(material[start : start + 32] for start in range(0, 160, 32)))
@@ -182,7 +183,7 @@ def _transcript(
     opk_id: int | None,
     okpk_id: int | None,
     bundle: bytes,
-) -> bytes:
+) -> SessionId:
     roles = [0, 1]  # the initiator's keys stand first, the receiver's are in the bundle
     fields = [1, prim.SUITE, identity, device, ephemeral, ciphertext, opk_id, okpk_id, bundle, roles]
-    return prim.blake2b(encode(fields), b"p2pchat1 x3dh th")
+    return SessionId(prim.blake2b(encode(fields), b"p2pchat1 x3dh th"))

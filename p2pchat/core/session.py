@@ -17,12 +17,13 @@ from functools import lru_cache
 from p2pchat.core import envelope, ratchet
 from p2pchat.core import primitives as prim
 from p2pchat.core.identity import Device
+from p2pchat.core.ids import ContactId, PeerKey, SessionId
 from p2pchat.errors import CannotOpen
 
 DAY = 86_400_000
 LINGER_MS = 14 * DAY
 HELLO = 16
-STANDING = bytes(prim.KEY_BYTES)
+STANDING = SessionId(bytes(prim.KEY_BYTES))
 """In place of a session's `session_id` where two people meet by their standing root, which no session has."""
 
 
@@ -30,7 +31,7 @@ STANDING = bytes(prim.KEY_BYTES)
 class Session:
     """`confirmed`: something of the other side's was opened in it. `ends_at`: for receiving only, until then (ms)."""
 
-    session_id: bytes
+    session_id: SessionId
     initiator: bool
     pair_root: bytes
     sas: bytes
@@ -85,20 +86,20 @@ def for_sending(sessions: Iterable[Session]) -> Session | None:
 class Pair:
     """What a stream's first frame is checked against: a contact, a session, and the hello key of each side."""
 
-    contact: bytes
-    session_id: bytes
+    contact: ContactId
+    session_id: SessionId
     ours: bytes
     theirs: bytes
 
 
-def pair(contact: bytes, session_id: bytes, pair_root: bytes, mine: bytes, theirs: bytes) -> Pair:
+def pair(contact: ContactId, session_id: SessionId, pair_root: bytes, mine: bytes, theirs: bytes) -> Pair:
     """The hello keys of a session between identities `mine` and `theirs`; each side proves with the key of its own."""
     keys = [prim.hkdf(pair_root, "presence", prim.KEY_BYTES, context=side) for side in (b"\0", b"\1")]
     first = mine < theirs
     return Pair(contact, session_id, keys[0 if first else 1], keys[1 if first else 0])
 
 
-def hello_tag(key: bytes, peer: bytes, other_peer: bytes, day: int) -> bytes:
+def hello_tag(key: bytes, peer: PeerKey, other_peer: PeerKey, day: int) -> bytes:
     """The 16 bytes by which one side of a stream proves the pair's secret, without a name or an identity key.
 
     `peer` and `other_peer` are the transport keys of the connection, in any order; `day` is UTC days since the epoch.

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from operator import attrgetter
 
+from p2pchat.core.ids import ContactId, SessionId
 from p2pchat.store.database import Database
 
 SKIPPED_FOR = 30 * 24 * 3600 * 1000  # milliseconds
@@ -18,8 +19,8 @@ class SessionRow:
     before.
     """
 
-    session_id: bytes
-    contact: bytes
+    session_id: SessionId
+    contact: ContactId
     initiator: bool
     pair_root: bytes
     sas: bytes
@@ -60,7 +61,7 @@ def save(db: Database, row: SessionRow) -> None:
         db.execute(_SAVE, _values(row))
 
 
-def for_contact(db: Database, contact: bytes) -> list[SessionRow]:
+def for_contact(db: Database, contact: ContactId) -> list[SessionRow]:
     """The sessions with a contact, oldest first."""
     return [
         SessionRow(
@@ -72,40 +73,40 @@ def for_contact(db: Database, contact: bytes) -> list[SessionRow]:
     ]
 
 
-def is_pending(db: Database, session_id: bytes) -> bool:
+def is_pending(db: Database, session_id: SessionId) -> bool:
     """Whether this session came with a request that was not answered yet."""
     return db.query_one("SELECT 1 FROM sessions WHERE session_id = ? AND pending", (session_id,)) is not None
 
 
-def remove(db: Database, session_id: bytes) -> None:
+def remove(db: Database, session_id: SessionId) -> None:
     """Forget a session with its skipped keys."""
     db.execute("DELETE FROM sessions WHERE session_id = ?", (session_id,))
 
 
-def add_skipped(db: Database, session_id: bytes, keys: Iterable[tuple[int, int, bytes]], at: int) -> None:
+def add_skipped(db: Database, session_id: SessionId, keys: Iterable[tuple[int, int, bytes]], at: int) -> None:
     """Keep skipped message keys: (chain, n, key)."""
     db.executemany(_ADD_SKIPPED, [(session_id, chain, n, key, at) for chain, n, key in keys])
 
 
-def drop_skipped(db: Database, session_id: bytes, keys: Iterable[tuple[int, int]]) -> None:
+def drop_skipped(db: Database, session_id: SessionId, keys: Iterable[tuple[int, int]]) -> None:
     """Forget message keys that were used: (chain, n)."""
     db.executemany(
         "DELETE FROM skipped_keys WHERE session_id = ? AND chain = ? AND n = ?", [(session_id, *key) for key in keys]
     )
 
 
-def drop_chain(db: Database, session_id: bytes, chain_below: int) -> None:
+def drop_chain(db: Database, session_id: SessionId, chain_below: int) -> None:
     """Forget the skipped keys of every chain before `chain_below`."""
     db.execute("DELETE FROM skipped_keys WHERE session_id = ? AND chain < ?", (session_id, chain_below))
 
 
-def skipped(db: Database, session_id: bytes) -> list[tuple[int, int, bytes]]:
+def skipped(db: Database, session_id: SessionId) -> list[tuple[int, int, bytes]]:
     """The skipped keys of a session, oldest first: (chain, n, key)."""
     rows = db.query("SELECT chain, n, key FROM skipped_keys WHERE session_id = ? ORDER BY chain, n", (session_id,))
     return [(chain, n, key) for chain, n, key in rows]
 
 
-def trim_skipped(db: Database, session_id: bytes, keep: int) -> list[tuple[int, int]]:
+def trim_skipped(db: Database, session_id: SessionId, keep: int) -> list[tuple[int, int]]:
     """Forget all but the newest `keep` skipped keys; the (chain, n) that went."""
     surplus = [(chain, n) for chain, n in db.query(_SURPLUS, (session_id, keep))]
     if surplus:
@@ -113,7 +114,7 @@ def trim_skipped(db: Database, session_id: bytes, keep: int) -> list[tuple[int, 
     return surplus
 
 
-def rivals(db: Database) -> list[bytes]:
+def rivals(db: Database) -> list[ContactId]:
     """The contacts with whom several sessions are alive, none of them ending, and one at least is confirmed."""
     found = db.query(
         "SELECT contact FROM sessions WHERE receive_until IS NULL AND NOT pending"
@@ -122,7 +123,7 @@ def rivals(db: Database) -> list[bytes]:
     return [contact for (contact,) in found]
 
 
-def expire(db: Database, now: int) -> set[bytes]:
+def expire(db: Database, now: int) -> set[ContactId]:
     """Forget skipped keys older than 30 days, and sessions kept for receiving whose time is over; the contacts these
     were with. A confirmed one stays until a later one is confirmed: it may be all that the two have in common.
     """

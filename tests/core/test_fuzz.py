@@ -15,13 +15,14 @@ from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import Content, decode_content, encode_content
 from p2pchat.core.contents import Profile, Text
 from p2pchat.core.envelope import BUCKETS, open_blob, seal_blob
+from p2pchat.core.ids import MessageId, PeerKey
 from p2pchat.core.invite import Invite, InviteWay, decode_invite, encode_invite, read_invite, to_text
 from p2pchat.core.prekeys import dump_set, load_set, make_set, open_bundle
 from p2pchat.errors import BadInvite, CannotOpen
 from tests.core.people import LATER, NOW, Chance, meet, nothing, person
 from tests.support.examples import examples
 
-KEY = bytes(range(32))
+KEY = PeerKey(bytes(range(32)))
 ALICE, BOB = person("alice").device, person("bob").device
 SET = make_set(BOB, LATER, one_time=True, random=Chance("set").random)
 MEETING = meet("fuzz")
@@ -29,8 +30,10 @@ SEALED = MEETING.alice.seal(b"content")
 STATE = MEETING.bob.live
 DUMPED = ratchet.dump(STATE.ratchet)
 INVITE = encode_invite(Invite(0, KEY, bytes(16), LATER, (InviteWay(KEY, b"\x04" * 8, 0),), "Alice"))
-CONTENT = encode_content(Content(Text("hello"), bytes(16), 1, NOW))
-PROFILE = encode_content(Content(Profile("Alice", True, ((bytes(32), b"somewhere"),), ()), bytes(16), 0, NOW))
+CONTENT = encode_content(Content(Text("hello"), MessageId(bytes(16)), 1, NOW))
+PROFILE = encode_content(
+    Content(Profile("Alice", True, ((PeerKey(bytes(32)), b"somewhere"),), ()), MessageId(bytes(16)), 0, NOW)
+)
 
 
 def read_first_message(data: bytes) -> None:

@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from p2pchat.core import handshake, ratchet, session
 from p2pchat.core.envelope import HEADER_BYTES
 from p2pchat.core.identity import Device
+from p2pchat.core.ids import SessionId
 from p2pchat.core.prekeys import PrekeySet, make_set, open_bundle
 from p2pchat.core.ratchet import OLD_CHAINS
 from p2pchat.core.session import Received, Session
@@ -34,7 +35,7 @@ class Mail:
     """An envelope on its way, with what only its sender knows."""
 
     sender: int
-    session_id: bytes
+    session_id: SessionId
     chain: int
     number: int
     envelope: bytes
@@ -48,7 +49,7 @@ class First:
     """A first message on its way to the other side, who holds the secrets of the bundle it was written to."""
 
     sender: int
-    session_id: bytes
+    session_id: SessionId
     prekeys: PrekeySet
     message: bytes
     renewal: bool
@@ -73,17 +74,17 @@ class Node:
         """Every session in which the envelope opens."""
         opened = []
         for session_id, one in self.sessions.items():
-            find = partial(self._find, session_id)
+            find = partial(self._find, SessionId(session_id))
             try:
                 opened.append((session_id, session.open_envelope(one, envelope, find, self.chance.entropy)))
             except CannotOpen:
                 continue
         return opened
 
-    def _find(self, session_id: bytes, chain: int, number: int) -> bytes | None:
+    def _find(self, session_id: SessionId, chain: int, number: int) -> bytes | None:
         return self.skipped.get((session_id, chain, number))
 
-    def keep(self, session_id: bytes, received: Received) -> None:
+    def keep(self, session_id: SessionId, received: Received) -> None:
         self.sessions[session_id] = received.session
         if received.used is not None:
             del self.skipped[(session_id, *received.used)]
@@ -225,7 +226,7 @@ class Network(RuleBasedStateMachine):
         assert [session_id for session_id, _ in opened] == ([mail.session_id] if expected else [])
         for session_id, received in opened:
             assert received.content == mail.content
-            node.keep(session_id, received)
+            node.keep(SessionId(session_id), received)
             mail.opened = True
 
     def refused_by(self, node: Node, envelope: bytes) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import trio
 
+from p2pchat.core.ids import ContactId
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import timestamp
 from p2pchat.errors import InviteUsed, NotReached, UsageError
@@ -125,7 +126,7 @@ def move_house(world: World, node: WorldNode) -> None:
         meta.put(node.db, "name", b"thief")
 
 
-def ways_of(db: Database, contact: bytes) -> list[Any]:
+def ways_of(db: Database, contact: ContactId) -> list[Any]:
     return list(store_contacts.ways(db, contact))
 
 

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from p2pchat.core import frames
+from p2pchat.core.ids import SessionId
 from p2pchat.errors import BadInvite, InviteExpired, InviteUsed, NotNow, NotReached
 from p2pchat.store import invites as store_invites
 from tests.support.asking import events_of, has, names, sessions_of
@@ -364,7 +365,7 @@ def test_both_use_each_others_invite_at_once(tmp_path: Path) -> None:
 
 
 def order(session: Any) -> bytes:
-    session_id: bytes = session.session_id
+    session_id: SessionId = session.session_id
     return session_id
 
 

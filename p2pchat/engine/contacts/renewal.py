@@ -22,6 +22,7 @@ from p2pchat.core.content import Content, decode_content, encode_content
 from p2pchat.core.contents import RenewalRequest, Reset
 from p2pchat.core.envelope import envelope_id, open_blob, seal_blob
 from p2pchat.core.frames import Frame
+from p2pchat.core.ids import ContactId, EnvelopeId, SessionId
 from p2pchat.core.prekeys import Bundle, PrekeySet, dump_set, load_set, make_set, open_bundle
 from p2pchat.core.primitives import KEY_BYTES
 from p2pchat.core.session import DAY, LINGER_MS, STANDING, Session, renew_key, standing_root
@@ -76,7 +77,7 @@ def allowed(tx: Transaction, until: int, every: int) -> int | None:
 # --- what tells us that a session cannot go on ------------------------------------------------------------------------
 
 
-def refused(tx: Transaction, contact: Contact, envelope_name: bytes) -> None:
+def refused(tx: Transaction, contact: Contact, envelope_name: EnvelopeId) -> None:
     """The contact cannot open an envelope of ours, or cannot use a first message."""
     row = store_outbox.by_envelope(tx.db, envelope_name)
     if contact.state != ContactState.CONTACT:
@@ -85,7 +86,7 @@ def refused(tx: Transaction, contact: Contact, envelope_name: bytes) -> None:
         strange(tx, contact)
         return
     if row.form == OutboxForm.RENEWAL:
-        lapsed(tx, contact, row.session_id or b"")
+        lapsed(tx, contact, row.session_id)
         _ask(tx, contact)
         return
     sending = tx.sessions.sending(contact.id)
@@ -118,7 +119,7 @@ def begin_with_all(tx: Transaction) -> int:
     return count
 
 
-def ask_again(tx: Transaction, contact_id: bytes) -> None:
+def ask_again(tx: Transaction, contact_id: ContactId) -> None:
     """A new link: what was asked over the last one, or its answer, may have been lost with it."""
     contact = tx.contact(contact_id)
     if contact is not None and store_renewals.get(tx.db, contact_id).wanted_at is not None:
@@ -179,7 +180,7 @@ def _say(tx: Transaction, contact: Contact, frame: Frame, *, at_once: bool = Fal
         tx.after(tx.net.send, contact.id, [frame])
 
 
-def asked(tx: Transaction, contact: Contact, session_id: bytes) -> None:
+def asked(tx: Transaction, contact: Contact, session_id: SessionId) -> None:
     """The contact wants to begin anew: make a bundle for this once."""
     root = _root(tx, contact, session_id)
     if root is None or contact.state != ContactState.CONTACT:
@@ -209,7 +210,7 @@ def _prekeys(tx: Transaction, live: int) -> PrekeySet:
     return prekeys
 
 
-def answered(tx: Transaction, contact: Contact, session_id: bytes, sealed: bytes) -> None:
+def answered(tx: Transaction, contact: Contact, session_id: SessionId, sealed: bytes) -> None:
     """The bundle we asked for: begin the new session and seal again what was not delivered."""
     root, state = _root(tx, contact, session_id), store_renewals.get(tx.db, contact.id)
     if root is None or contact.state != ContactState.CONTACT or not tx.recent(state.asked_at or 0, ANSWER_WITHIN):
@@ -228,7 +229,7 @@ def _pinned(contact: Contact, encoded: bytes) -> Bundle:
     return bundle
 
 
-def _shared(tx: Transaction, contact: Contact, of_link: bytes) -> bytes:
+def _shared(tx: Transaction, contact: Contact, of_link: SessionId) -> SessionId:
     """What a new session replaces: the newest that the other side surely has."""
     sending = tx.sessions.sending(contact.id)
     return sending.session_id if sending is not None and sending.confirmed else of_link
@@ -286,7 +287,7 @@ def requested(tx: Transaction, contact: Contact, blob: bytes) -> bool:
 # --- the new session --------------------------------------------------------------------------------------------------
 
 
-def _initiate(tx: Transaction, contact: Contact, bundle: Bundle, root: bytes, replaced: bytes, until: int) -> None:
+def _initiate(tx: Transaction, contact: Contact, bundle: Bundle, root: bytes, replaced: SessionId, until: int) -> None:
     """Begin the new session against this bundle, or raise `CannotOpen` with nothing changed."""
     content = encode_content(Content(Reset(replaced), tx.new_message_id(), 0, tx.now))
     fresh, message = handshake.initiate(tx.me, bundle, content, tx.now - DAY, tx.entropy)
@@ -331,7 +332,7 @@ def begun(tx: Transaction, contact: Contact, blob: bytes) -> bool:
     return True
 
 
-def _replace(tx: Transaction, contact: Contact, old_session_id: bytes, fresh: Session) -> None:
+def _replace(tx: Transaction, contact: Contact, old_session_id: SessionId, fresh: Session) -> None:
     """Send in `fresh` from now on. If both sides renewed the same session at once, two new ones live, one of each
     side's making, and both sides send in the one with the smaller `session_id`.
     """
@@ -358,12 +359,12 @@ def _end(tx: Transaction, contact: Contact, which: Callable[[Session], bool]) ->
             tx.sessions.put(contact.id, replace(old, ends_at=tx.now + LINGER_MS))
 
 
-def arrived(tx: Transaction, contact: Contact, session_id: bytes) -> None:
+def arrived(tx: Transaction, contact: Contact, session_id: SessionId | None) -> None:
     """The other side surely has a session that we began: it acked the first message, or sent something in it."""
     store_outbox.clear_renewal(tx.db, contact.id, session_id)
     known = tx.sessions.all(contact.id)
     session = next((one for one in known if one.session_id == session_id), None)
-    if session is None:
+    if session is None or session_id is None:
         return
     if not session.confirmed:
         session = replace(session, confirmed=True)
@@ -385,12 +386,12 @@ def arrived(tx: Transaction, contact: Contact, session_id: bytes) -> None:
     outbound.seal_again(tx, contact.id)
 
 
-def began_anew(state: RenewalRow) -> set[bytes]:
+def began_anew(state: RenewalRow) -> set[SessionId]:
     """The sessions that we began by fresh invites of a contact, and that nothing has come in yet."""
-    return {state.began_anew[at : at + KEY_BYTES] for at in range(0, len(state.began_anew), KEY_BYTES)}
+    return {SessionId(state.began_anew[at : at + KEY_BYTES]) for at in range(0, len(state.began_anew), KEY_BYTES)}
 
 
-def lapsed(tx: Transaction, contact: Contact, session_id: bytes) -> None:
+def lapsed(tx: Transaction, contact: Contact, session_id: SessionId | None) -> None:
     """The first message of a session that we began cannot be used any more. If it has arrived after all, something will
     come in that session; until then we send in the last one that both surely have.
     """
@@ -408,7 +409,7 @@ def lapsed(tx: Transaction, contact: Contact, session_id: bytes) -> None:
     outbound.seal_again(tx, contact.id)
 
 
-def _settled(tx: Transaction, contact_id: bytes) -> None:
+def _settled(tx: Transaction, contact_id: ContactId) -> None:
     state = store_renewals.get(tx.db, contact_id)
     store_renewals.put(tx.db, replace(state, wanted_at=None, unread_at=None, asked_at=None, said_at=None))
 
@@ -457,7 +458,7 @@ def _standing(tx: Transaction, contact: Contact) -> bytes:
     return standing_root(tx.me, contact.identity, contact.device)
 
 
-def _root(tx: Transaction, contact: Contact, session_id: bytes) -> bytes | None:
+def _root(tx: Transaction, contact: Contact, session_id: SessionId) -> bytes | None:
     """The pair root by which a link was made."""
     if session_id == STANDING:
         return _standing(tx, contact)

@@ -16,6 +16,7 @@ from p2pchat.core.content import Content, encode_content, new_message_id
 from p2pchat.core.contents import Text
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
+from p2pchat.core.ids import ContactId, SessionId
 from p2pchat.core.ratchet import MAX_SKIPPED
 from p2pchat.core.session import Session
 from p2pchat.engine.runtime import skip_budget
@@ -32,27 +33,27 @@ MINUTE = 60_000
 
 def test_a_budget_is_spent_and_fills_up_slowly() -> None:
     budget = SkipBudget()
-    assert budget.left(b"bob", 0) == BURST == MAX_SKIPPED
-    budget.spend(b"bob", BURST, 0)
-    assert (budget.left(b"bob", 0), budget.left(b"carol", 0)) == (0, BURST)
-    assert [budget.left(b"bob", at) for at in (59, 60, MINUTE, 10 * MINUTE)] == [
+    assert budget.left(ContactId(b"bob"), 0) == BURST == MAX_SKIPPED
+    budget.spend(ContactId(b"bob"), BURST, 0)
+    assert (budget.left(ContactId(b"bob"), 0), budget.left(ContactId(b"carol"), 0)) == (0, BURST)
+    assert [budget.left(ContactId(b"bob"), at) for at in (59, 60, MINUTE, 10 * MINUTE)] == [
         0,
         1,
         REFILL_PER_MINUTE,
         10 * REFILL_PER_MINUTE,
     ]
     for at in range(60):  # asked often, it fills no slower
-        budget.spend(b"bob", 0, at)
-    assert budget.left(b"bob", 60) == 1
-    assert budget.left(b"bob", 20 * MINUTE) == budget.left(b"bob", 10**9) == BURST
+        budget.spend(ContactId(b"bob"), 0, at)
+    assert budget.left(ContactId(b"bob"), 60) == 1
+    assert budget.left(ContactId(b"bob"), 20 * MINUTE) == budget.left(ContactId(b"bob"), 10**9) == BURST
 
 
 def test_a_clock_that_is_set_back_gives_nothing_and_takes_nothing() -> None:
     budget = SkipBudget()
-    budget.spend(b"bob", BURST, 10 * MINUTE)
-    assert budget.left(b"bob", 0) == 0
-    budget.spend(b"bob", 0, 0)
-    assert budget.left(b"bob", MINUTE) == REFILL_PER_MINUTE
+    budget.spend(ContactId(b"bob"), BURST, 10 * MINUTE)
+    assert budget.left(ContactId(b"bob"), 0) == 0
+    budget.spend(ContactId(b"bob"), 0, 0)
+    assert budget.left(ContactId(b"bob"), MINUTE) == REFILL_PER_MINUTE
 
 
 def far_ahead(by: int) -> Callable[[Session], Session]:
@@ -234,16 +235,20 @@ def test_all_sessions_of_a_contact_have_as_many_skipped_keys_as_one_may(
             assert live is not None
             others = [bytes([number]) * len(live.session_id) for number in range(4)]
             for session_id in others:
-                tx.sessions.begin(contact, replace(live, session_id=session_id), tx.now)
+                tx.sessions.begin(contact, replace(live, session_id=SessionId(session_id)), tx.now)
             tx.sessions.write()
             tx.sessions.forget()
             known = tx.sessions._load(contact)
             for session_id in [*others, live.session_id]:
-                store_sessions.add_skipped(tx.db, session_id, [(0, number, bytes(32)) for number in range(40)], tx.now)
-                assert len(known.skipped[session_id]) == 40
+                store_sessions.add_skipped(
+                    tx.db, SessionId(session_id), [(0, number, bytes(32)) for number in range(40)], tx.now
+                )
+                assert len(known.skipped[SessionId(session_id)]) == 40
             tx.sessions._bound_skipped(known, live.session_id)
             assert len(known.skipped[live.session_id]) == 40
-            return sum(len(store_sessions.skipped(tx.db, session_id)) for session_id in [*others, live.session_id])
+            return sum(
+                len(store_sessions.skipped(tx.db, SessionId(session_id))) for session_id in [*others, live.session_id]
+            )
 
         assert await alice.engine.submit(act) == 50
 

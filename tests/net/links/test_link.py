@@ -10,6 +10,7 @@ import trio
 
 from p2pchat.core import frames
 from p2pchat.core.frames import Frame, pack
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.names import link_name
 from p2pchat.core.session import Pair, hello_days, hello_tag
 from p2pchat.engine.contacts import profile
@@ -44,7 +45,7 @@ async def pair_of(node: WorldNode, name: str) -> Pair:
     return node.engine.link_handler.pairs(await node.id_of(name))[0]
 
 
-def tag(pair: Pair, host: FakeHost, peer: bytes, now: int, days: int = 0) -> bytes:
+def tag(pair: Pair, host: FakeHost, peer: PeerKey, now: int, days: int = 0) -> bytes:
     """The hello that the owner of `pair` sends."""
     return hello_tag(pair.ours, host.peer, peer, hello_days(now)[0] + days)
 
