@@ -13,7 +13,7 @@ from functools import partial
 
 from p2pchat.core.delivery import Route
 from p2pchat.core.ids import PeerKey
-from p2pchat.net import addresses as addr
+from p2pchat.net import multiaddrs
 from p2pchat.net.ports import Caller, Handler, Host, Recognizer, Stream
 
 Ours = Callable[[PeerKey], Sequence[str]]
@@ -47,8 +47,8 @@ class CircuitOnlyHost:
         chosen: bool = False,
         relay: bool = False,
     ) -> Stream:
-        relays = dict.fromkeys(addr.parse_target(address).relay for address in addresses)
-        known = [addr.circuit(way, by) for by in relays if by is not None for way in self._ours(by)]
+        relays = dict.fromkeys(multiaddrs.parse_target(address).relay for address in addresses)
+        known = [multiaddrs.circuit(way, by) for by in relays if by is not None for way in self._ours(by)]
         return await self._host.open(peer, known, protocol, only=Route.CIRCUIT, chosen=True)
 
     def vouch(self, peer: PeerKey) -> None:
@@ -63,7 +63,7 @@ class CircuitOnlyHost:
 
 def circuits_by(relays: Sequence[tuple[PeerKey, Sequence[str]]], to: PeerKey) -> list[str]:
     """The addresses that may lead to a peer by these relays, none of which is the peer itself."""
-    return [addr.circuit(way, relay) for relay, ways in relays if relay != to for way in ways]
+    return [multiaddrs.circuit(way, relay) for relay, ways in relays if relay != to for way in ways]
 
 
 async def _over_circuit(recognizer: Recognizer, name: str, caller: Caller) -> Handler | None:
