@@ -5,8 +5,8 @@
     node.says(bob, "hello")                       # a message of theirs, with its events
     await node.call("send", chat=bob, text="hi")  # as a screen does
 
-It is a `Caller` for screens, and with `node.open` an opener for the node client. Nothing here waits for time: `now` is a
-clock that each thing said moves on by a second.
+It is a `Caller` for screens, and with `node.open` an opener for the node client. Nothing here waits for time: `now` is
+a clock that each thing said moves on by a second.
 """
 
 from __future__ import annotations
