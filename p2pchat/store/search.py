@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from p2pchat.core.ids import ChatId, ContactId
 from p2pchat.errors import DatabaseDamaged
 from p2pchat.store.database import Database, Row
 from p2pchat.store.messages import MessageRow, columns, made, readable
@@ -50,7 +51,7 @@ class Bounds:
 
 
 def search(
-    db: Database, query: Query, chat: bytes | None, sender: bytes | None, limit: int, bounds: Bounds = Bounds()
+    db: Database, query: Query, chat: ChatId | None, sender: ContactId | None, limit: int, bounds: Bounds = Bounds()
 ) -> list[MessageRow]:
     """At most `limit` messages that match, oldest first: of one chat or of all, by `sender` (b"" is us) or by anybody.
 
@@ -69,7 +70,7 @@ def search(
     return rows if bounds.forwards else rows[::-1]
 
 
-def _expression(query: Query, chat: bytes | None, sender: bytes | None) -> str:
+def _expression(query: Query, chat: ChatId | None, sender: ContactId | None) -> str:
     """The query of FTS5: phrases that all have to be in a document."""
     about = [
         *([] if chat is None else [in_chat(chat)]),
@@ -100,7 +101,7 @@ def pk_at(db: Database, at: int) -> int:
     return low
 
 
-def first_since(db: Database, chat: bytes, at: int) -> MessageRow | None:
+def first_since(db: Database, chat: ChatId, at: int) -> MessageRow | None:
     """The first message of a chat that came or was written at `at` (ms) or later, or None.
 
     One that came late counts where it stands, by the message that it stands before.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 
+from p2pchat.core.ids import ChatId, ContactId
 from p2pchat.store.text_folding import indexed
 
 SIGN = "\uefff"
@@ -20,18 +21,18 @@ SIGN = "\uefff"
 _LINK = re.compile(r"(?a:\b[a-z][a-z0-9+.-]*)://\S", re.IGNORECASE)
 
 
-def document(text: str, chat: bytes, sender: bytes) -> str:
+def document(text: str, chat: ChatId, sender: ContactId) -> str:
     """What is indexed of a message; `sender` is b"" for one of ours."""
     about = f"{in_chat(chat)} {written_by(sender)}" + (f" {WITH_LINK}" if _LINK.search(text) else "")
     return f"{indexed(text)} {about}"
 
 
-def in_chat(chat: bytes) -> str:
+def in_chat(chat: ChatId) -> str:
     """The word of a chat's messages."""
     return f"{SIGN}c{chat.hex()}"
 
 
-def written_by(sender: bytes) -> str:
+def written_by(sender: ContactId) -> str:
     """The word of a sender's messages; b"" is us."""
     return f"{SIGN}s{sender.hex()}"
 

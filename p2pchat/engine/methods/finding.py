@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from functools import partial
 
+from p2pchat.core.ids import ContactId, direct_chat
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.views import Json
@@ -45,9 +46,9 @@ async def search(
     most = max(1, min(limit, MAX_HITS))
 
     def look(db: Database) -> list[Json]:
-        where = None if chat is None else store_contacts.find(db, chat).id
+        where = None if chat is None else direct_chat(store_contacts.find(db, chat).id)
         rows = store_search.search(db, wanted, where, _sender(db, wanted), most, bounds)
-        names = {contact.id: contact.name for contact in store_contacts.all(db)}
+        names = {direct_chat(contact.id): contact.name for contact in store_contacts.all(db)}
         return [
             {
                 **views.message(row, names.get(row.chat, "unknown")),
@@ -61,7 +62,7 @@ async def search(
     return await engine.read(look)
 
 
-def _sender(db: Database, query: Query) -> bytes | None:
+def _sender(db: Database, query: Query) -> ContactId | None:
     if query.sender is None:
         return None
     return ME if query.sender.casefold() == "me" else store_contacts.find(db, query.sender).id
@@ -72,10 +73,10 @@ async def locate(engine: Engine, *, chat: str, to: str) -> Json:
     at = None if to == UNREAD else milliseconds(engine, to)
 
     def look(db: Database) -> bytes | None:
-        contact = store_contacts.find(db, chat)
+        here = direct_chat(store_contacts.find(db, chat).id)
         if at is None:
-            return store_chats.unread(db, contact.id).first
-        row = store_search.first_since(db, contact.id, at)
+            return store_chats.unread(db, here).first
+        row = store_search.first_since(db, here, at)
         return None if row is None else row.id
 
     found = await engine.read(look)
