@@ -33,8 +33,8 @@ class OutboxForm(StrEnum):
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
     """Something for one contact. `kind` is the type of a content, None in rows of another `form`. `envelope_id`,
-    `envelope` and `th` (its session) are None until it is sealed; `msg_id` is the id of the content, if it gets a receipt.
-    `next_try` and `expires_at` are times; `pk` is given by `add`.
+    `envelope` and `th` (its session) are None until it is sealed; `msg_id` is the id of the content, if that gets a
+    receipt. `next_try` and `expires_at` are times; `pk` is given by `add`.
     """
 
     contact: bytes
