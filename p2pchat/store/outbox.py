@@ -34,7 +34,8 @@ class OutboxForm(StrEnum):
 class OutboxRow:
     """Something for one contact. `kind` is the type of a content, None in rows of another `form`. `envelope_id`,
     `envelope` and `th` (its session) are None until it is sealed; `msg_id` is the message it carries, if any.
-    `next_try` and `expires_at` are times; `pk` is given by `add`.
+    `next_try` and `expires_at` are times; `pk` is given by `add`. `keep_until`: no relay keeps it for longer than to
+    that time; None for as long as it likes.
     """
 
     contact: bytes
@@ -50,6 +51,7 @@ class OutboxRow:
     acked_at: int | None = None
     attempts: int = 0
     form: OutboxForm = OutboxForm.CONTENT
+    keep_until: int | None = None
     pk: int = 0
 
 

@@ -23,7 +23,7 @@ from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.envelope import BUCKETS, envelope_id
 from p2pchat.core.frames import Frame
 from p2pchat.core.session import DAY, Session
-from p2pchat.core.text import MAX_TEXT_BYTES
+from p2pchat.core.text import MAX_TEXT_BYTES, beginning
 from p2pchat.engine.delivery import queues
 from p2pchat.engine.runtime import settings, views
 from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
@@ -32,6 +32,7 @@ from p2pchat.store import envelopes as store_envelopes
 from p2pchat.store import messages as store_messages
 from p2pchat.store import meta
 from p2pchat.store import outbox as store_outbox
+from p2pchat.store.annotations import NOTHING, Annotations
 from p2pchat.store.contacts import ACCEPTED, Contact, ContactState
 from p2pchat.store.messages import MessageRow
 from p2pchat.store.outbox import OutboxForm, OutboxRow
@@ -42,8 +43,25 @@ AT_ONCE = 0
 """The next try of what nobody has acked. No time: a clock that was ahead and is set right would make it wait."""
 
 
-def send_text(tx: Transaction, contact: Contact, text: str, message_id: bytes | None = None) -> MessageRow:
-    """Save a text for a contact and queue it. Raises NotNow, TextTooLong, or UsageError for a text that is none."""
+def send_text(
+    tx: Transaction,
+    contact: Contact,
+    text: str,
+    message_id: bytes | None = None,
+    reply_to: MessageRow | None = None,
+) -> MessageRow:
+    """Save a text for a contact, in answer to a message or not, and queue it. Raises NotNow, TextTooLong, or UsageError
+    for a text that is none.
+    """
+    check_text(text)
+    if reply_to is None:
+        return send(tx, contact, Text(text), message_id)
+    keeps = not reply_to.expire_s and reply_to.deleted_at is None  # else the quote would outlive it
+    return send(tx, contact, Text(text, beginning(reply_to.text) if keeps else ""), message_id, reply_to)
+
+
+def check_text(text: str) -> None:
+    """Raise TextTooLong, or UsageError, for a text that cannot be sent."""
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
@@ -52,10 +70,15 @@ def send_text(tx: Transaction, contact: Contact, text: str, message_id: bytes | 
         raise TextTooLong
     if not text.strip():
         raise UsageError("There is nothing to send")
-    return send(tx, contact, Text(text), message_id)
 
 
-def send(tx: Transaction, contact: Contact, payload: Payload, message_id: bytes | None = None) -> MessageRow:
+def send(
+    tx: Transaction,
+    contact: Contact,
+    payload: Payload,
+    message_id: bytes | None = None,
+    reply_to: MessageRow | None = None,
+) -> MessageRow:
     """Save a message of a visible kind for a contact, queue it, and tell faces. Raises NotNow if nothing can be sent to
     this contact.
     """
@@ -63,6 +86,7 @@ def send(tx: Transaction, contact: Contact, payload: Payload, message_id: bytes 
         raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
     message_id = message_id or tx.new_message_id()
     seq = tx.next_seq(contact.id)
+    expire_s = 0 if payload.KIND.quiet else tx.timer(contact.id)
     row = MessageRow(
         id=message_id,
         chat=contact.id,
@@ -74,12 +98,27 @@ def send(tx: Transaction, contact: Contact, payload: Payload, message_id: bytes 
         received_at=None,
         state=DeliveryState.SAVED,
         route=None,
+        reply_to=None if reply_to is None else reply_to.id,
+        quote=payload.quoted(),
+        expire_s=expire_s,
+        expires_at=tx.counted + 1000 * expire_s if expire_s else None,
     )
     store_messages.insert(tx.db, row)
-    queue(tx, contact, payload, message_id=message_id, seq=seq)
+    tx.ends(row.expires_at)
+    queue(
+        tx,
+        contact,
+        payload,
+        message_id=message_id,
+        seq=seq,
+        reply_to=row.reply_to,
+        expire_s=expire_s,
+        keep_until=tx.now + 1000 * expire_s if expire_s else None,
+    )
     tx.after(tx.net.nudge, contact.id)
     if tx.listened:
-        tx.event("message", **views.message(row, contact.name))
+        notes = NOTHING if reply_to is None else Annotations(quoted=reply_to)
+        tx.event("message", **views.message(row, contact.name, notes, tx.counted - tx.now))
     return row
 
 
@@ -88,11 +127,14 @@ def resume(tx: Transaction, contact: Contact, message: MessageRow, expires_at: i
     queue(
         tx,
         contact,
-        Text(message.text),
+        Text(message.text, message.quote),
         message_id=message.id,
         seq=message.seq,
         sent_at=message.sent_at,
         expires_at=expires_at,
+        reply_to=message.reply_to,
+        expire_s=message.expire_s,
+        keep_until=_keep_until(tx, message),
     )
     tx.after(tx.net.nudge, contact.id)
 
@@ -106,12 +148,18 @@ def queue(
     seq: int = 0,
     sent_at: int | None = None,
     expires_at: int | None = None,
+    reply_to: bytes | None = None,
+    expire_s: int = 0,
+    keep_until: int | None = None,
 ) -> None:
-    """Put a content for a contact into the outbox, sealed if that is possible now."""
+    """Put a content for a contact into the outbox, sealed if that is possible now. `expires_at`: it is given up then;
+    `expire_s`: how long the message stays that it is or is about; `keep_until`: no relay keeps it for longer.
+    """
     if payload.KIND.latest_only:
         store_outbox.clear(tx.db, contact.id, [payload.number])  # of one that was sealed, a key is skipped
     message_id = message_id or tx.new_message_id()
-    content = encode_content(Content(payload, message_id, seq, tx.now if sent_at is None else sent_at))
+    said_at = tx.now if sent_at is None else sent_at
+    content = encode_content(Content(payload, message_id, seq, said_at, reply_to, expire_s))
     at_once = contact.state == ContactState.CONTACT and _sealing(tx, contact.id) is None  # else behind what waits
     session = tx.sessions.sending(contact.id) if at_once else None
     envelope = None if session is None else tx.sessions.seal(contact.id, session, content, tx.entropy)
@@ -126,8 +174,22 @@ def queue(
         created_at=tx.now,
         next_try=AT_ONCE,
         expires_at=tx.latest + RETRY_FOR_MS if expires_at is None else expires_at,
+        keep_until=keep_until,
     )
     _ready(tx, row, store_outbox.add(tx.db, row))
+
+
+def send_fleeting(tx: Transaction, contact: Contact, payload: Payload) -> bool:
+    """Send a content over a link that is there and keep nothing of it; whether there is one."""
+    session = tx.sessions.sending(contact.id)
+    if contact.state != ContactState.CONTACT or session is None or not session.confirmed:
+        return False
+    if tx.net.route(contact.id) is None or _sealing(tx, contact.id) is not None:
+        return False
+    content = encode_content(Content(payload, tx.new_message_id(), 0, tx.now))
+    envelope = tx.sessions.seal(contact.id, session, content, tx.entropy)
+    tx.after(tx.net.send, contact.id, [Frame(frames.ENVELOPE, envelope)])
+    return True
 
 
 def queue_initial(tx: Transaction, contact_id: bytes, blob: bytes, th: bytes) -> None:
@@ -275,7 +337,13 @@ def ready(rows: Iterable[OutboxRow], pk: int | None = None) -> list[OutgoingEnve
     """Of these rows, those that are sealed, as they leave; `pk` of the one that has just been added."""
     return [
         OutgoingEnvelope(
-            row.contact, row.kind, pk or row.pk, row.envelope_id, Frame(_frame_type(row.form), row.envelope), row.form
+            row.contact,
+            row.kind,
+            pk or row.pk,
+            row.envelope_id,
+            Frame(_frame_type(row.form), row.envelope),
+            row.form,
+            row.keep_until,
         )
         for row in rows
         if row.envelope is not None and row.envelope_id is not None
@@ -292,12 +360,24 @@ _FRAMES = {OutboxForm.RENEWAL: frames.INITIAL, OutboxForm.REQUEST: frames.REQUES
 def move(tx: Transaction, old: Contact, new: Contact) -> None:
     """What was written to `old` and has not left is for `new`: they are one person. It keeps its ids and its place."""
     for row in store_outbox.for_contact(tx.db, old.id):
-        for message in [] if row.msg_id is None else store_messages.mine(tx.db, old.id, [row.msg_id]):
+        for message in [] if row.kind != Text.KIND.number else store_messages.mine(tx.db, old.id, [row.msg_id or b""]):
             seq = tx.next_seq(new.id)
             store_messages.move(tx.db, message.pk, new.id, seq)
-            queue(tx, new, Text(message.text), message_id=message.id, seq=seq)
+            queue(
+                tx,
+                new,
+                Text(message.text),
+                message_id=message.id,
+                seq=seq,
+                expire_s=message.expire_s,
+                keep_until=_keep_until(tx, message),
+            )
             tx.event("message", **views.message(replace(message, chat=new.id, seq=seq), new.name))
     store_outbox.clear(tx.db, old.id)
+
+
+def _keep_until(tx: Transaction, message: MessageRow) -> int | None:
+    return None if message.expires_at is None else tx.now + message.expires_at - tx.counted
 
 
 def finish(tx: Transaction) -> None:
