@@ -23,7 +23,7 @@ from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.identity import Device
 from p2pchat.core.prekeys import dump_set, make_set, open_bundle
 from p2pchat.core.primitives import KEY_BYTES, sign_public, system_entropy
-from p2pchat.net.addresses import pack
+from p2pchat.net.multiaddrs import pack
 from p2pchat.store import contacts, keys, messages, meta, outbox, prekeys, queues, relays, sessions
 from p2pchat.store.contacts import Contact, ContactState, Way
 from p2pchat.store.database import Database

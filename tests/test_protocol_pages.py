@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from nacl.exceptions import CryptoError
 
 from p2pchat.core import envelope, frames, handshake, identity, invite, names, prekeys, primitives, session
-from p2pchat.net import addresses
+from p2pchat.net import multiaddrs
 
 NOW = 1_700_000_000_000
 ENTROPY = primitives.system_entropy()
@@ -327,7 +327,7 @@ def test_names_page() -> None:
     assert len(name(key, b"")) == 27
     text = f"/ip4/192.0.2.7/tcp/4001/wss/pass/{base64.b32encode(opened).decode().lower()}"
     packed = bytes.fromhex("04c0000207060fa1de038180c001") + opened
-    assert (addresses.pack(text), addresses.unpack(packed)) == (packed, text)
+    assert (multiaddrs.pack(text), multiaddrs.unpack(packed)) == (packed, text)
     assert (names.mailbox_name(host, b""), names.hop_name(b"")) == (
         "/p2pchat/mailbox/1",
         "/libp2p/circuit/relay/0.2.0/hop",

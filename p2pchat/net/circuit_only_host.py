@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from p2pchat.core.delivery import Route
-from p2pchat.net import addresses as addr
+from p2pchat.net import multiaddrs
 from p2pchat.net.ports import Caller, Handler, Host, Recognizer, Stream
 
 Ours = Callable[[bytes], Sequence[str]]
@@ -46,8 +46,8 @@ class CircuitOnlyHost:
         chosen: bool = False,
         relay: bool = False,
     ) -> Stream:
-        relays = dict.fromkeys(addr.parse_target(address).relay for address in addresses)
-        known = [addr.circuit(way, by) for by in relays if by is not None for way in self._ours(by)]
+        relays = dict.fromkeys(multiaddrs.parse_target(address).relay for address in addresses)
+        known = [multiaddrs.circuit(way, by) for by in relays if by is not None for way in self._ours(by)]
         return await self._host.open(peer, known, protocol, only=Route.CIRCUIT, chosen=True)
 
     def vouch(self, peer: bytes) -> None:
@@ -62,7 +62,7 @@ class CircuitOnlyHost:
 
 def circuits_by(relays: Sequence[tuple[bytes, Sequence[str]]], to: bytes) -> list[str]:
     """The addresses that may lead to a peer by these relays, none of which is the peer itself."""
-    return [addr.circuit(way, relay) for relay, ways in relays if relay != to for way in ways]
+    return [multiaddrs.circuit(way, relay) for relay, ways in relays if relay != to for way in ways]
 
 
 async def _over_circuit(recognizer: Recognizer, name: str, caller: Caller) -> Handler | None:

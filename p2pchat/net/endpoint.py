@@ -12,7 +12,7 @@ from contextlib import suppress
 import trio
 
 from p2pchat.errors import BadAddress
-from p2pchat.net import addresses
+from p2pchat.net import interfaces, multiaddrs
 from p2pchat.net.circuit_only_host import CircuitOnlyHost, Ours
 from p2pchat.net.links.invite_protocol import Joining
 from p2pchat.net.links.link import Link, Links
@@ -53,9 +53,9 @@ class Endpoint:
         """The few of them that are given to others, packed; circuits among them if `relayed`."""
         circuits = self.relays.ways() if relayed else ()
         ways = []
-        for address in addresses.for_invite(self.host.addresses(), relays=circuits)[:MAX_WAYS]:
+        for address in interfaces.for_invite(self.host.addresses(), relays=circuits)[:MAX_WAYS]:
             with suppress(BadAddress):  # a relay's name and pass may be too long together
-                ways.append((self.host.peer, addresses.pack(address)))
+                ways.append((self.host.peer, multiaddrs.pack(address)))
         return ways
 
     def best(self, contact: bytes) -> Link | None:

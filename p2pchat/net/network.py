@@ -13,7 +13,7 @@ from p2pchat.core.frames import Frame
 from p2pchat.core.names import relay_pass
 from p2pchat.core.relays import Relay
 from p2pchat.errors import CannotOpen
-from p2pchat.net import addresses
+from p2pchat.net import multiaddrs
 from p2pchat.net.endpoint import LEAVE_AFTER, Endpoint
 from p2pchat.net.links.link import Link
 from p2pchat.net.links.reconnect import DialTarget
@@ -77,7 +77,7 @@ class Network:
         for relay in relays:
             ways = self._readable(relay.addresses, circuits=False)
             if ways and not self._is_us(relay.peer):
-                opened = addresses.with_pass(ways, relay_pass(relay.peer, relay.token))
+                opened = multiaddrs.with_pass(ways, relay_pass(relay.peer, relay.token))
                 self._relays[relay.peer] = RelayAccess(opened, relay.token)
         self._open.relays.use(self._relays)
         if self._hiding:
@@ -95,7 +95,7 @@ class Network:
 
     def listening(self) -> list[str]:
         """Every address we can be dialled at, with our peer id."""
-        return [addresses.full(self._open.host.peer, address) for address in self._open.addresses()]
+        return [multiaddrs.full(self._open.host.peer, address) for address in self._open.addresses()]
 
     def relayed(self) -> bool | None:
         """Whether a relay leads to us now; None where there is none to do so."""
@@ -186,10 +186,10 @@ class Network:
         known = []
         for one in packed:
             try:
-                address = addresses.unpack(one)
+                address = multiaddrs.unpack(one)
             except CannotOpen:
                 log.info("an address of a kind not known here was left out")
                 continue
-            if circuits or addresses.parse_target(address).relay is None:
+            if circuits or multiaddrs.parse_target(address).relay is None:
                 known.append(address)
         return tuple(known)

@@ -16,7 +16,7 @@ from p2pchat.core.delivery import Route
 from p2pchat.core.frames import ENVELOPE, Frame
 from p2pchat.core.relays import Relay
 from p2pchat.core.session import Pair, pair
-from p2pchat.net import addresses as addr
+from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.libp2p.yamux import PING_AFTER_SECONDS, PONG_TIMEOUT
@@ -25,7 +25,7 @@ from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
 from p2pchat.net.relays.reservations import RelayAccess
 from p2pchat.ports import InviteOffer, NetHandler
 from tests.conftest import run
-from tests.support.hosts import Middle, connections, make
+from tests.support.hosts import Middle, live_connections, make
 from tests.support.relays import NOW, Place, clock, echoes, ended, meeting
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Person:
             told([self.other])
 
     def found(self, address: bytes) -> None:
-        self.found_at.append(addr.unpack(address))
+        self.found_at.append(multiaddrs.unpack(address))
 
     def moved(self) -> None:
         self._wake()
@@ -166,7 +166,7 @@ class RunningRelay:
 
     @property
     def known_as(self) -> Relay:
-        return Relay(self.host.peer, tuple(addr.pack(address) for address in self.host.addresses()))
+        return Relay(self.host.peer, tuple(multiaddrs.pack(address) for address in self.host.addresses()))
 
 
 @asynccontextmanager
@@ -190,7 +190,7 @@ async def people() -> AsyncIterator[tuple[Person, Person, list[RunningRelay]]]:
 def circuits(person: Person, *, hidden: bool = False) -> list[tuple[bytes, bytes]]:
     """The ways that lead by relays."""
     ways = person.network.ways(hidden=hidden)
-    return [(peer, way) for peer, way in ways if addr.parse_target(addr.unpack(way)).relay is not None]
+    return [(peer, way) for peer, way in ways if multiaddrs.parse_target(multiaddrs.unpack(way)).relay is not None]
 
 
 def test_when_the_relay_is_killed_the_link_is_made_by_the_other() -> None:
@@ -213,9 +213,9 @@ def test_when_the_relay_is_killed_the_link_is_made_by_the_other() -> None:
 
 def carries(relay: RunningRelay, alice: Person, bob: Person) -> bool:
     """Whether the circuit between the two is this relay's."""
-    (conn,) = connections(alice.host, bob.host)
+    (conn,) = live_connections(alice.host, bob.host)
     place: str = conn.muxed_conn.place  # type: ignore[attr-defined]
-    return place == f"relay {addr.peer_id(relay.host.peer)}"
+    return place == f"relay {multiaddrs.peer_id(relay.host.peer)}"
 
 
 def test_a_direct_way_that_becomes_known_takes_the_link_and_ends_the_circuit() -> None:
@@ -231,7 +231,7 @@ def test_a_direct_way_that_becomes_known_takes_the_link_and_ends_the_circuit() -
             await bob.until(lambda: bob.links == 1)
             assert alice.network.route(BOB) == bob.network.route(ALICE) == "direct"
             await until_one_connection(alice, bob)
-            (conn,) = connections(alice.host, bob.host)
+            (conn,) = live_connections(alice.host, bob.host)
             assert conn.muxed_conn.route == "direct"  # type: ignore[attr-defined]
             assert await bob.hears(alice) == "direct"
 
@@ -240,7 +240,7 @@ def test_a_direct_way_that_becomes_known_takes_the_link_and_ends_the_circuit() -
 
 def test_a_contact_who_comes_from_outside_shows_where_we_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """By a connection that they made; not by one of ours, nor by a relay."""
-    monkeypatch.setattr(addr, "from_outside", lambda here, there: here == there == "127.0.0.1")
+    monkeypatch.setattr(multiaddrs, "from_outside", lambda here, there: here == there == "127.0.0.1")
 
     async def main() -> None:
         async with people() as (alice, bob, _):
@@ -261,7 +261,7 @@ def test_a_contact_who_comes_from_outside_shows_where_we_are_found(monkeypatch: 
 
 async def until_one_connection(alice: Person, bob: Person) -> None:
     with trio.fail_after(CircuitLimits().idle / 2):  # before the relay ends it
-        while len(connections(alice.host, bob.host)) > 1:
+        while len(live_connections(alice.host, bob.host)) > 1:
             await trio.lowlevel.checkpoint()
 
 
@@ -282,8 +282,8 @@ def test_hidden_people_are_met_at_another_host_by_circuits_only() -> None:
             assert await bob.hears(alice) == await alice.hears(bob) == "circuit"
             bob.network.reach(ALICE, ways)
             await wait_all_tasks_blocked(0.05)
-            assert connections(alice.host, bob.host) == []
-            assert [conn.muxed_conn.route for conn in connections(alice.hidden_host, bob.host)] == ["circuit"]  # type: ignore[attr-defined]
+            assert live_connections(alice.host, bob.host) == []
+            assert [conn.muxed_conn.route for conn in live_connections(alice.hidden_host, bob.host)] == ["circuit"]  # type: ignore[attr-defined]
 
     run(main, MockClock(rate=10))
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from p2pchat.core.invite import ONE_TIME, Invite, InviteWay, encode_invite, to_text
-from p2pchat.net.addresses import pack
+from p2pchat.net.multiaddrs import pack
 from tests.support.processes import Done, Place, place
 
 NOBODY = "/ip4/127.0.0.1/tcp/9"

@@ -25,7 +25,7 @@ import trio
 from p2pchat.core import mailbox
 from p2pchat.core.primitives import sign_public
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, RelayState, TheirQueue
-from p2pchat.net import addresses
+from p2pchat.net import multiaddrs
 from p2pchat.net.mailbox.pool import MailboxPool
 from p2pchat.ports import MailboxCallbacks
 
@@ -92,7 +92,7 @@ class MailRelay:
     @property
     def address(self) -> str:
         """What a person gives to `relays add`."""
-        return addresses.full(self.peer, self._where) + (f"#{self.token.decode()}" if self.token else "")
+        return multiaddrs.full(self.peer, self._where) + (f"#{self.token.decode()}" if self.token else "")
 
     def blobs(self) -> list[bytes]:
         """Everything that lies here."""

@@ -11,9 +11,10 @@ from libp2p.relay.circuit_v2.pb.circuit_pb2 import HopMessage, PeerId
 from trio.testing import MockClock
 
 from p2pchat.errors import LinkLost
-from p2pchat.net import addresses as addr
+from p2pchat.net import multiaddrs
+from p2pchat.net.admission.limits import HostLimits
 from p2pchat.net.libp2p import circuit_messages
-from p2pchat.net.libp2p.host import HostLimits, LibP2PHost
+from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.ports import Stream
 from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
 from p2pchat.net.relays.reservations import RelayAccess, Reservations
@@ -65,7 +66,7 @@ class Meeting:
         return await a.open(b.peer, self.ways(), protocol)
 
     def ways(self) -> Sequence[str]:
-        return [addr.circuit(address, self.relay.peer) for address in self.relay.addresses()]
+        return [multiaddrs.circuit(address, self.relay.peer) for address in self.relay.addresses()]
 
 
 @asynccontextmanager
@@ -114,4 +115,4 @@ async def ask(stream: Stream, message: HopMessage) -> int:
 
 
 def connect_to(host: LibP2PHost) -> HopMessage:
-    return HopMessage(type=HopMessage.CONNECT, peer=PeerId(id=addr.multihash(host.peer)))
+    return HopMessage(type=HopMessage.CONNECT, peer=PeerId(id=multiaddrs.multihash(host.peer)))

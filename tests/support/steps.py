@@ -12,7 +12,7 @@ from typing import Any
 
 from p2pchat.core.invite import ONE_TIME, Invite, InviteWay, encode_invite, to_text
 from p2pchat.core.primitives import sign_public
-from p2pchat.net.addresses import pack
+from p2pchat.net.multiaddrs import pack
 from tests.support.processes import PATIENCE, Done, Place, Running
 
 DAY_S = 86_400

@@ -37,7 +37,7 @@ from p2pchat.engine.contacts import profile
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods.service import METHODS
 from p2pchat.errors import CannotOpen, LinkLost, NotServed, Unreachable
-from p2pchat.net import addresses
+from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.circuit_messages import HopMessage
 from p2pchat.net.network import Network
@@ -222,7 +222,7 @@ class FakeHost:
 
     def _relay_to(self, there: FakeHost, known: Sequence[str]) -> FakeRelay | None:
         """The first relay of these addresses that leads there now."""
-        for key in [addresses.parse_target(address).relay for address in known]:
+        for key in [multiaddrs.parse_target(address).relay for address in known]:
             relay = self._world.listening.get(key or b"")
             if not isinstance(relay, FakeRelay) or self._world.is_cut(self, there, relay):
                 continue
@@ -272,7 +272,7 @@ class FakeRelay(FakeHost):
     @property
     def known_as(self) -> Relay:
         """As those who use it know it."""
-        return Relay(self.peer, tuple(addresses.pack(address) for address in self.addresses()))
+        return Relay(self.peer, tuple(multiaddrs.pack(address) for address in self.addresses()))
 
     async def _reserve(self, stream: Stream) -> None:
         await circuit_messages.read_message(stream, HopMessage)

@@ -29,7 +29,7 @@ from p2pchat.core.session import hello_days
 from p2pchat.engine.receiving import inbound
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import LinkLost, NotServed
-from p2pchat.net import addresses
+from p2pchat.net import multiaddrs
 from p2pchat.net.frames import FrameReader
 from tests.support.meddler import Meddler, flipped
 from tests.support.world import World, WorldNode, befriend, run_world
@@ -118,7 +118,7 @@ def test_somebody_elses_transport_key_in_a_profile_misleads_nobody(tmp_path: Pat
         carol = await world.start("carol")
         await befriend(alice, carol)
         await alice.call("send", chat="carol", text="for carol", wait="delivered")
-        theirs = [(carol.host.peer, addresses.pack(world.address("carol")))]
+        theirs = [(carol.host.peer, multiaddrs.pack(world.address("carol")))]
         await say(bob, "alice", Profile("carol", True, tuple(theirs)))
         await say(bob, "alice", Addresses(tuple(theirs)))
         await trio.sleep(5)
@@ -168,7 +168,7 @@ def stand_in(node: WorldNode, other: WorldNode) -> None:
 def test_our_own_transport_key_among_a_contacts_ways_is_not_dialled(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob = await friends(world)
-        mine = (alice.host.peer, addresses.pack(world.address("alice")))
+        mine = (alice.host.peer, multiaddrs.pack(world.address("alice")))
         await say(bob, "alice", Addresses((mine,)))
         await trio.sleep(1)
         await bob.stop()
@@ -344,7 +344,7 @@ def test_no_log_line_tells_anything(tmp_path: Path, caplog: pytest.LogCaptureFix
         for node in nodes:
             found = await secrets_of(node)
             found["peer"] = node.host.peer
-            found["peer id"] = addresses.full(node.host.peer, world.address(node.name)).split("/")[-1].encode()
+            found["peer id"] = multiaddrs.full(node.host.peer, world.address(node.name)).split("/")[-1].encode()
             found["address"] = world.address(node.name).split("/")[2].encode()
             for contact in await node.call("contacts"):
                 found[f"contact {contact['id']}"] = bytes.fromhex(contact["id"])

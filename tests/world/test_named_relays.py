@@ -13,7 +13,7 @@ from p2pchat.engine.delivery import mailbox_queues, outbound
 from p2pchat.engine.delivery.queues import MAX_NEW_PLACES, MAX_RETIRED_FOREIGN
 from p2pchat.engine.receiving import mailbox_handler
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.net import addresses
+from p2pchat.net import multiaddrs
 from p2pchat.store import queues as store_queues
 from tests.support.boxed import full_relay
 from tests.support.world import World, WorldNode, befriend, run_world
@@ -25,7 +25,7 @@ DEAD = "/ip4/10.66.0.1/tcp/9"
 def queue_at(tx: Transaction, peer: bytes, where: str, token: bytes = b"") -> AnnouncedQueue:
     """A queue that is announced to be at a relay."""
     return AnnouncedQueue(
-        peer, addresses.pack(where), token, sign_public(tx.random(32)), tx.random(32), tx.now + 50 * DAY
+        peer, multiaddrs.pack(where), token, sign_public(tx.random(32)), tx.random(32), tx.now + 50 * DAY
     )
 
 

@@ -16,12 +16,11 @@ import trio
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]
 
-from p2pchat.core import frames as wire
 from p2pchat.core import primitives as prim
 from p2pchat.core import ratchet
 from p2pchat.core.codec import decode
 from p2pchat.core.envelope import HEADER_BYTES, open_blob
-from p2pchat.core.frames import FrameParser
+from p2pchat.core.frames import BUNDLE, ENVELOPE, INITIAL, FrameParser
 from p2pchat.core.invite import blob_key
 from p2pchat.core.session import open_envelope, renew_key
 from p2pchat.engine.runtime.transaction import SessionCache
@@ -45,8 +44,8 @@ class Recording:
 
 def recorded(world: World) -> Recording:
     frames = [frame for _, _, data in world.traffic for frame in FrameParser().feed(data)]
-    envelopes = frozenset(frame.body for frame in frames if frame.type == wire.ENVELOPE)
-    return Recording(envelopes, frozenset(one.body for one in frames if one.type in (wire.BUNDLE, wire.INITIAL)))
+    envelopes = frozenset(frame.body for frame in frames if frame.type == ENVELOPE)
+    return Recording(envelopes, frozenset(one.body for one in frames if one.type in (BUNDLE, INITIAL)))
 
 
 # --- what a folder and its key hold ---------------------------------------------------------------------------------

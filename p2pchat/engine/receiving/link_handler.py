@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from p2pchat.core import frames as wire
 from p2pchat.core.delivery import Route
-from p2pchat.core.frames import Frame
+from p2pchat.core.frames import ACKS, ENVELOPE, REFUSED, Frame, acked_ids
 from p2pchat.core.identity import Device
 from p2pchat.core.session import STANDING, Pair, pair, standing_root
 from p2pchat.engine.contacts import contact_relays, contacts, renewal
@@ -111,16 +110,16 @@ class LinkHandler:
         """Frames from a contact. Acks free the window at once and are written down lazily."""
         for one in frames:
             await self._committer.room()  # before each: one read may hold thousands of the smallest
-            if one.type == wire.ACKS:
-                ids = wire.acked_ids(one)
+            if one.type == ACKS:
+                ids = acked_ids(one)
                 self._sender.acked(contact, ids)
                 self._mailboxes.acked(contact)
                 self._committer.post(inbound.frame, contact, th, route, one, lazy=True, sender=contact, brief=True)
-            elif one.type == wire.REFUSED:  # it stays in the outbox, but does not stand in the way of the others
+            elif one.type == REFUSED:  # it stays in the outbox, but does not stand in the way of the others
                 self._sender.acked(contact, [one.body])
                 self._committer.post(inbound.frame, contact, th, route, one, sender=contact)
             else:
-                brief = one.type == wire.ENVELOPE  # the others seal anew what waits
+                brief = one.type == ENVELOPE  # the others seal anew what waits
                 self._committer.post(inbound.frame, contact, th, route, one, sender=contact, brief=brief)
 
     def link_up(self, contact: bytes, th: bytes) -> None:

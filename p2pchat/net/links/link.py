@@ -19,14 +19,13 @@ from math import inf
 
 import trio
 
-from p2pchat.core import frames as wire
 from p2pchat.core.delivery import Route
-from p2pchat.core.frames import Frame
+from p2pchat.core.frames import HELLO, PING, PONG, Frame
 from p2pchat.core.names import link_name
 from p2pchat.core.primitives import equal
 from p2pchat.core.session import Pair, hello_days, hello_tag
 from p2pchat.errors import CannotOpen, LinkLost
-from p2pchat.net import addresses
+from p2pchat.net import multiaddrs
 from p2pchat.net.frames import FrameReader, write_frames
 from p2pchat.net.libp2p.streams import LibP2PStream
 from p2pchat.net.name_book import NameBook
@@ -117,7 +116,7 @@ class Links:
         stream = await self._host.open(peer, known, link_name(pair.ours, peer, day), only=only)
         try:
             reader = FrameReader(stream)
-            await write_frames(stream, [Frame(wire.HELLO, hello_tag(pair.ours, self._host.peer, stream.peer, day))])
+            await write_frames(stream, [Frame(HELLO, hello_tag(pair.ours, self._host.peer, stream.peer, day))])
             answer = await reader.one()
             if not self._proves(answer, pair, stream.peer):
                 raise LinkLost
@@ -143,9 +142,9 @@ class Links:
             if not self._proves(hello, pair, stream.peer):
                 return
             day = hello_days(self._callbacks.now())[0]
-            await write_frames(stream, [Frame(wire.HELLO, hello_tag(pair.ours, self._host.peer, stream.peer, day))])
+            await write_frames(stream, [Frame(HELLO, hello_tag(pair.ours, self._host.peer, stream.peer, day))])
             if stream.route == Route.DIRECT and (address := self._host.found_at(stream.peer)):
-                self._callbacks.found(addresses.pack(address))
+                self._callbacks.found(multiaddrs.pack(address))
             await self._carry(Link(stream, pair.contact, pair.th), reader)
         except (CannotOpen, LinkLost):
             return
@@ -155,7 +154,7 @@ class Links:
 
     def _proves(self, frame: Frame, pair: Pair, peer: bytes) -> bool:
         """Whether the other side of the pair made this hello. Both ends prove with different keys: no reflection."""
-        return frame.type == wire.HELLO and any(
+        return frame.type == HELLO and any(
             equal(frame.body, hello_tag(pair.theirs, self._host.peer, peer, day))
             for day in hello_days(self._callbacks.now())
         )
@@ -201,9 +200,9 @@ class Links:
             while True:
                 frames = await reader.some()
                 link.heard = trio.current_time()
-                meaning = [frame for frame in frames if frame.type not in (wire.PING, wire.PONG, wire.HELLO)]
-                if any(frame.type == wire.PING for frame in frames):
-                    link.post([Frame(wire.PONG, b"")])
+                meaning = [frame for frame in frames if frame.type not in (PING, PONG, HELLO)]
+                if any(frame.type == PING for frame in frames):
+                    link.post([Frame(PONG, b"")])
                 if meaning:
                     await self._callbacks.received(link.contact, link.th, link.stream.route, meaning)
         except (LinkLost, CannotOpen):
@@ -229,7 +228,7 @@ class Links:
                 await self._host.disconnect(link.stream.peer, only=link.stream.route)
                 return
             if now >= ask_at:
-                link.post([Frame(wire.PING, b"")])
+                link.post([Frame(PING, b"")])
                 await trio.sleep_until(min(now + PING_AFTER_SECONDS, lost_at))
             else:
                 await trio.sleep_until(ask_at)

@@ -11,7 +11,7 @@ import trio
 from p2pchat.core.mailbox import MAX_TOKEN
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, TheirQueue
 from p2pchat.errors import BadAddress, CannotOpen
-from p2pchat.net import addresses
+from p2pchat.net import multiaddrs
 from p2pchat.net.circuit_only_host import circuits_by
 from p2pchat.net.mailbox.client import MailboxClient
 from p2pchat.net.ports import Host
@@ -77,15 +77,15 @@ class MailboxPool:
     def relay_at(self, written: str) -> Relay:
         """The relay that a person means by MULTIADDR or MULTIADDR#TOKEN. Raises BadAddress."""
         text, _, word = written.strip().partition("#")
-        peer, address = addresses.parse_full(text)
+        peer, address = multiaddrs.parse_full(text)
         token = word.encode("utf-8", "surrogatepass")
-        if addresses.parse_target(address).relay is not None:
+        if multiaddrs.parse_target(address).relay is not None:
             raise BadAddress("A relay cannot be reached by another relay")
         if len(token) > MAX_TOKEN:
             raise BadAddress(f"A relay's token has at most {MAX_TOKEN} bytes")
         if self.is_us(peer):
             raise BadAddress("That is this node itself")
-        return Relay(peer, (addresses.pack(address),), token)
+        return Relay(peer, (multiaddrs.pack(address),), token)
 
     def is_us(self, relay: bytes) -> bool:
         """Whether the relay with this transport key is this node."""
@@ -94,9 +94,9 @@ class MailboxPool:
     def address_of(self, relay: Relay) -> str:
         """Where a relay is, for people: its best address, which ends in /p2p/<peer id>."""
         try:
-            return addresses.full(relay.peer, addresses.unpack(relay.addresses[0]))
+            return multiaddrs.full(relay.peer, multiaddrs.unpack(relay.addresses[0]))
         except CannotOpen:  # of a kind that is not known here
-            return f"/p2p/{addresses.peer_id(relay.peer)}"
+            return f"/p2p/{multiaddrs.peer_id(relay.peer)}"
 
     def _of(self, relay: Relay) -> MailboxClient:
         mailbox = self._mailboxes.get(relay.mailbox)

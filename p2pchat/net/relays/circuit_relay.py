@@ -21,7 +21,7 @@ import trio
 
 from p2pchat.core.delivery import Route
 from p2pchat.errors import BadAddress, CannotOpen, LinkLost, Unreachable
-from p2pchat.net import addresses as addr
+from p2pchat.net import multiaddrs
 from p2pchat.net.admission.slots import Pool, Remembered, Slot, greediest
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.circuit_messages import HopMessage, Limit, PeerId, Reservation, Status, StopMessage
@@ -223,7 +223,7 @@ class CircuitRelay:
         told = []
         for address in self._announce():
             try:
-                told.append(addr.pack_full(self._host.peer, address))
+                told.append(multiaddrs.pack_full(self._host.peer, address))
             except BadAddress:
                 continue
         return told[:_MAX_TOLD]
@@ -347,7 +347,9 @@ class CircuitRelay:
         try:
             if other.route != Route.DIRECT:
                 raise Unreachable("no circuit over a circuit")
-            asked = StopMessage(type=StopMessage.CONNECT, peer=PeerId(id=addr.multihash(source)), limit=self._limit())
+            asked = StopMessage(
+                type=StopMessage.CONNECT, peer=PeerId(id=multiaddrs.multihash(source)), limit=self._limit()
+            )
             await circuit_messages.write_message(other, asked)
             answer = await circuit_messages.read_message(other, StopMessage)
             if answer.type != StopMessage.STATUS or answer.status != circuit_messages.OK:

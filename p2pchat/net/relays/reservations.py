@@ -19,12 +19,11 @@ from p2pchat.core.frames import Frame
 from p2pchat.core.names import hop_name
 from p2pchat.errors import CannotOpen, LinkLost, PeerError, Refused, Unreachable
 from p2pchat.lib.backoff import Backoff
-from p2pchat.net import addresses as addr
+from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.circuit_messages import HopMessage, Status, StopMessage
 from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT
-from p2pchat.net.mailbox import stream as mailstream
-from p2pchat.net.mailbox.stream import MailStream
+from p2pchat.net.mailbox.stream import MailStream, open_mail_stream
 from p2pchat.net.ports import Caller, Handler, RelayedHost, Stream
 
 log = logging.getLogger("p2pchat.net")
@@ -90,9 +89,9 @@ class Reservations:
             self._host.expect_circuits(relay, 0)
 
     def ways(self) -> tuple[str, ...]:
-        """The addresses that lead to us by relays now, for `addresses.for_invite`."""
+        """The addresses that lead to us by relays now, for `interfaces.for_invite`."""
         held = [(relay, wanted) for relay, wanted in self._wanted.items() if wanted.held]
-        return tuple(addr.circuit(address, relay) for relay, wanted in held for address in wanted.known.addresses)
+        return tuple(multiaddrs.circuit(address, relay) for relay, wanted in held for address in wanted.known.addresses)
 
     def held(self, relay: bytes) -> bool:
         """Whether we can be reached there now."""
@@ -122,7 +121,7 @@ class Reservations:
         """Have a reservation until it is lost."""
         known, admission = wanted.known, None
         if known.token:
-            admission = await mailstream.connect(self._host, relay, addr.with_twins(known.addresses), known.token)
+            admission = await open_mail_stream(self._host, relay, multiaddrs.with_twins(known.addresses), known.token)
             self._nursery.start_soon(_stay, admission)
         try:
             due = True
@@ -160,7 +159,7 @@ class Reservations:
 
     async def _reserve(self, relay: bytes, addresses: Sequence[str]) -> float:
         """Ask once; how many seconds it holds."""
-        known, name = addr.with_twins(addresses), hop_name(addr.pass_of(addresses))
+        known, name = multiaddrs.with_twins(addresses), hop_name(multiaddrs.pass_of(addresses))
         stream = await self._host.open(relay, known, name, chosen=True, relay=True)
         try:
             if stream.route != Route.DIRECT:

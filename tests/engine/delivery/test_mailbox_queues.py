@@ -12,12 +12,12 @@ from p2pchat.core.identity import Device
 from p2pchat.core.primitives import sign_public
 from p2pchat.engine.delivery import queues
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.net import addresses
+from p2pchat.net import multiaddrs
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store.contacts import Contact, ContactState
 from tests.support.world import World, WorldNode, run_world
 
-WHERE = addresses.pack("/ip4/203.0.113.1/tcp/4001")
+WHERE = multiaddrs.pack("/ip4/203.0.113.1/tcp/4001")
 
 
 def announced(tx: Transaction, relay: bytes) -> AnnouncedQueue:

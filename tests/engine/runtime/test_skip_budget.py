@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 import trio
 
-from p2pchat.core import frames as wire
 from p2pchat.core import primitives as prim
 from p2pchat.core import ratchet
 from p2pchat.core.content import Content, encode_content, new_message_id
 from p2pchat.core.contents import Text
 from p2pchat.core.delivery import Route
-from p2pchat.core.frames import Frame
+from p2pchat.core.frames import ENVELOPE, REFUSED, Frame
 from p2pchat.core.ratchet import MAX_SKIPPED
 from p2pchat.core.session import Session
 from p2pchat.engine.runtime import skip_budget
@@ -116,11 +115,11 @@ def test_a_flood_of_skips_ends_with_the_budget(
             if number == (2 if opens else 0):
                 before = await session_of(alice, "bob")
             body = envelope if opens else envelope[:2390] + flipped(envelope[2390:])
-            bob.engine.net.send(contact, [Frame(wire.ENVELOPE, body)])
+            bob.engine.net.send(contact, [Frame(ENVELOPE, body)])
             await trio.sleep(0.1)
         assert derived == ([40, 40] if opens else [10, 25, 44])
         assert await session_of(alice, "bob") == before, "what was refused changed nothing"
-        assert len(meddler.of(wire.REFUSED, alice)) == (6 if opens else 8)
+        assert len(meddler.of(REFUSED, alice)) == (6 if opens else 8)
         # what skips nothing is read as before
         await alice.call("send", chat="bob", text="still there?", wait="delivered", timeout=60)
 
@@ -167,7 +166,7 @@ def test_what_needs_many_keys_does_not_stop_the_loop(tmp_path: Path, monkeypatch
 
         monkeypatch.setattr(alice.engine.committer, "_transaction", watched)
         for text, ahead in (("few", 10), ("many", MAX_PER_BRIEF_TRANSACTION + 1)):
-            one = Frame(wire.ENVELOPE, await sealed(bob, "alice", text, ahead))
+            one = Frame(ENVELOPE, await sealed(bob, "alice", text, ahead))
             await alice.engine.link_handler.received(contact, th, Route.DIRECT, [one])
             await trio.sleep(1)
         assert brief_turns == [True, False]
@@ -192,9 +191,9 @@ def test_one_turn_does_not_work_for_all_contacts_at_once(
             contact = await alice.id_of(other.name)
             th = alice.engine.link_handler.pairs(contact)[0].th
             first = await sealed(other, "alice", "first", 30)
-            frames += [(contact, th, Route.DIRECT, [Frame(wire.ENVELOPE, first)])]
+            frames += [(contact, th, Route.DIRECT, [Frame(ENVELOPE, first)])]
             second = await sealed(other, "alice", "second", 0)
-            frames += [(contact, th, Route.DIRECT, [Frame(wire.ENVELOPE, second)])]
+            frames += [(contact, th, Route.DIRECT, [Frame(ENVELOPE, second)])]
         derived.clear()
         in_turns: list[int] = []
         transaction = alice.engine.committer._transaction
