@@ -34,8 +34,8 @@ class MessageRow:
     `read_at` is when they read ours, or we theirs. `late`: it came after messages of ours that it stands before.
     `late`, `place` and `pk` are given by `insert`; what they hold before does not matter. `reply_to`: the id of the
     message that this one answers, `quote` how that began, as the sender says. `expire_s`: for how many seconds it
-    stays, 0 for ever; `expires_at`: when that ends, once it has begun, by the clock that counts it. `version`: the id of
-    the newest edit, `edited_at` when that was written. `deleted_at`: its sender deleted it for both then.
+    stays, 0 for ever; `expires_at`: when that ends, once it has begun, by the clock that counts it. `version`: the id
+    of the newest edit, `edited_at` when that was written. `deleted_at`: its sender deleted it for both then.
     """
 
     id: bytes

@@ -14,6 +14,7 @@ from p2pchat.errors import UsageError
 from p2pchat.store import sessions as store_sessions
 from p2pchat.store import timers as store_timers
 from p2pchat.store.database import Database
+from tests.support.mailboxes import MailRelay
 from tests.support.world import World, WorldNode, run_world, until
 from tests.world.test_conversation import last, log, settled
 from tests.world.test_delivery import friends, nothing_owed
@@ -125,7 +126,7 @@ def test_nothing_of_it_is_left_a_minute_after_its_end(tmp_path: Path, by_relay: 
     """Text, versions, reply and quote, reactions, draft, index: in no page of either database, and at no relay."""
 
     async def main(world: World) -> None:
-        relays = []
+        relays: list[MailRelay] = []
         if by_relay:
             alice, bob, relays = await apart(world)
             await alice.call("timer", chat="bob", seconds=2 * HOUR)

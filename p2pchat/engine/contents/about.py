@@ -7,9 +7,9 @@ from p2pchat.core.contents.target import OURS, THEIRS
 from p2pchat.core.session import DAY
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.store import annotations
 from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
+from p2pchat.store import remarks
 from p2pchat.store import waiting as store_waiting
 from p2pchat.store.contacts import Contact
 from p2pchat.store.messages import ME, MessageRow
@@ -63,7 +63,7 @@ def changed(tx: Transaction, contact: Contact, row: MessageRow, what: str, *, no
         return
     now = store_messages.one(tx.db, row.chat, row.sender, row.id)
     if now is not None:
-        notes = annotations.of(tx.db, [now]).get(now.pk, annotations.NOTHING)
+        notes = remarks.of(tx.db, [now]).get(now.pk, remarks.NOTHING)
         shown = views.message(now, contact.name, notes, tx.counted - tx.now)
         tx.event("changed", **shown, what=what, notify=notify)
 
@@ -77,5 +77,5 @@ def keep_until(tx: Transaction, row: MessageRow) -> int | None:
 
 def withdraw(tx: Transaction, row: MessageRow) -> None:
     """Send nothing more of a message of ours, nor of what we said about one; to be called while that is known."""
-    if store_outbox.forget_messages(tx.db, row.chat, annotations.contents_of_ours(tx.db, row)):
+    if store_outbox.forget_messages(tx.db, row.chat, remarks.contents_of_ours(tx.db, row)):
         tx.dropped[row.chat] = None

@@ -10,8 +10,8 @@ from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, UsageError
-from p2pchat.store import annotations
 from p2pchat.store import messages as store_messages
+from p2pchat.store import remarks
 from p2pchat.store import waiting as store_waiting
 from p2pchat.store.contacts import ACCEPTED, Contact
 from p2pchat.store.messages import ME, MessageRow
@@ -58,7 +58,7 @@ def retract(tx: Transaction, contact: Contact, row: MessageRow) -> None:
 
 def _retract(tx: Transaction, contact: Contact, row: MessageRow) -> None:
     about.withdraw(tx, row)
-    annotations.retract(tx.db, row, tx.now, tx.counted)
+    remarks.retract(tx.db, row, tx.now, tx.counted)
     if row.expire_s:
         tx.ends(row.expires_at or tx.counted + 1000 * row.expire_s)
     if row.sender != ME and row.read_at is None:

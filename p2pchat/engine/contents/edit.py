@@ -11,7 +11,7 @@ from p2pchat.engine.contents import about
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, UsageError
-from p2pchat.store import annotations
+from p2pchat.store import remarks
 from p2pchat.store.contacts import ACCEPTED, Contact
 from p2pchat.store.messages import ME, MessageRow
 
@@ -26,7 +26,7 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Edit, ro
         return
     if tx.passed > (row.received_at or tx.passed) + UNDER_WAY_FOR_MS:
         return
-    if annotations.edit(tx.db, row, content.message_id, payload.written, content.sent_at):
+    if remarks.edit(tx.db, row, content.message_id, payload.written, content.sent_at):
         about.changed(tx, contact, row, "edit")
 
 
@@ -40,7 +40,7 @@ def write(tx: Transaction, contact: Contact, row: MessageRow, text: str) -> None
     if contact.state not in ACCEPTED:
         raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
     message_id = tx.new_message_id()
-    annotations.edit(tx.db, row, message_id, text, tx.now)
+    remarks.edit(tx.db, row, message_id, text, tx.now)
     outbound.queue(
         tx,
         contact,

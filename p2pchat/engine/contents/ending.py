@@ -13,8 +13,8 @@ from p2pchat.engine.contents import about
 from p2pchat.engine.runtime.clock_watch import ClockWatch
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import P2PChatError
-from p2pchat.store import annotations
 from p2pchat.store import messages as store_messages
+from p2pchat.store import remarks
 from p2pchat.store import timers as store_timers
 from p2pchat.store import waiting as store_waiting
 from p2pchat.store.database import Database
@@ -34,7 +34,7 @@ def end(tx: Transaction) -> None:
     rows = store_timers.ended(tx.db, tx.counted, MAX_ENDED_AT_ONCE)
     for row in rows:
         about.withdraw(tx, row)
-        annotations.unquote(tx.db, row.chat, row.id)
+        remarks.unquote(tx.db, row.chat, row.id)
         store_messages.delete(tx.db, row.pk)
         tx.event("state", id=row.id.hex(), chat=row.chat.hex(), state="deleted", route=None, at=None)
     ended = store_timers.end_drafts(tx.db, tx.counted)

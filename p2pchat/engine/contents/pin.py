@@ -9,7 +9,7 @@ from p2pchat.engine.contents import about
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, UsageError
-from p2pchat.store import annotations
+from p2pchat.store import remarks
 from p2pchat.store.contacts import ACCEPTED, Contact
 from p2pchat.store.messages import ME, MessageRow
 
@@ -20,7 +20,7 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Pin, rou
     row = about.find(tx, contact, content, payload.message, author, latest_only=True)
     if row is None:
         return
-    if annotations.pin(tx.db, row.pk, contact.id, content.message_id, content.sent_at, pinned=payload.pinned):
+    if remarks.pin(tx.db, row.pk, contact.id, content.message_id, content.sent_at, pinned=payload.pinned):
         about.changed(tx, contact, row, "pin")
 
 
@@ -30,8 +30,8 @@ def put(tx: Transaction, contact: Contact, row: MessageRow, *, pinned: bool) -> 
         raise UsageError("That message was deleted")
     if contact.state not in ACCEPTED:
         raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
-    message_id = tx.new_id_above(annotations.pin_of(tx.db, row.pk))
-    annotations.pin(tx.db, row.pk, ME, message_id, tx.now, pinned=pinned)
+    message_id = tx.new_id_above(remarks.pin_of(tx.db, row.pk))
+    remarks.pin(tx.db, row.pk, ME, message_id, tx.now, pinned=pinned)
     outbound.queue(
         tx,
         contact,

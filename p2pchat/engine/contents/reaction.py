@@ -10,8 +10,8 @@ from p2pchat.engine.contents import about
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, UsageError
-from p2pchat.store import annotations
 from p2pchat.store import outbox as store_outbox
+from p2pchat.store import remarks
 from p2pchat.store.contacts import ACCEPTED, Contact
 from p2pchat.store.messages import ME, MessageRow
 
@@ -22,7 +22,7 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Reaction
     row = about.find(tx, contact, content, payload.message, author, latest_only=True)
     if row is None:
         return
-    if annotations.react(tx.db, row.pk, contact.id, content.message_id, payload.emoji, content.sent_at):
+    if remarks.react(tx.db, row.pk, contact.id, content.message_id, payload.emoji, content.sent_at):
         about.changed(tx, contact, row, "reaction", notify=row.sender == ME and bool(payload.emoji))
 
 
@@ -34,13 +34,13 @@ def give(tx: Transaction, contact: Contact, row: MessageRow, emoji: str) -> None
         raise UsageError("That message was deleted")
     if contact.state not in ACCEPTED:
         raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
-    before, shown = annotations.reaction_of(tx.db, row.pk, ME)
+    before, shown = remarks.reaction_of(tx.db, row.pk, ME)
     if emoji == shown:
         return
     if before is not None and store_outbox.forget_messages(tx.db, contact.id, [before]):
         tx.dropped[contact.id] = None  # the new one says all that this one said
     message_id = tx.new_message_id()
-    annotations.react(tx.db, row.pk, ME, message_id, emoji, tx.now)
+    remarks.react(tx.db, row.pk, ME, message_id, emoji, tx.now)
     outbound.queue(
         tx,
         contact,

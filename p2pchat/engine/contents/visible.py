@@ -9,9 +9,9 @@ from p2pchat.core.delivery import DeliveryState, Route
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import messages as store_messages
-from p2pchat.store.annotations import NOTHING, Annotations, quoted
 from p2pchat.store.contacts import Contact
 from p2pchat.store.messages import ME, MessageRow
+from p2pchat.store.remarks import NOTHING, Remarks, quoted
 
 
 def insert(tx: Transaction, contact: Contact, content: Content, route: Route) -> None:
@@ -37,7 +37,7 @@ def insert(tx: Transaction, contact: Contact, content: Content, route: Route) ->
         if not content.kind.quiet:
             tx.unread[contact.id] = None
         late = store_messages.is_late(tx.db, row)
-        notes = NOTHING if row.reply_to is None else Annotations(quoted=quoted(tx.db, row.chat, row.reply_to))
+        notes = NOTHING if row.reply_to is None else Remarks(quoted=quoted(tx.db, row.chat, row.reply_to))
         tx.event("message", **views.message(replace(row, late=late), contact.name, notes))
 
 

@@ -32,10 +32,10 @@ from p2pchat.store import envelopes as store_envelopes
 from p2pchat.store import messages as store_messages
 from p2pchat.store import meta
 from p2pchat.store import outbox as store_outbox
-from p2pchat.store.annotations import NOTHING, Annotations
 from p2pchat.store.contacts import ACCEPTED, Contact, ContactState
 from p2pchat.store.messages import MessageRow
 from p2pchat.store.outbox import OutboxForm, OutboxRow
+from p2pchat.store.remarks import NOTHING, Remarks
 
 RETRY_FOR_MS = 30 * DAY
 MAX_RECEIPTS_PER_TRANSACTION = 64 * MAX_RECEIPTS
@@ -117,7 +117,7 @@ def send(
     )
     tx.after(tx.net.nudge, contact.id)
     if tx.listened:
-        notes = NOTHING if reply_to is None else Annotations(quoted=reply_to)
+        notes = NOTHING if reply_to is None else Remarks(quoted=reply_to)
         tx.event("message", **views.message(row, contact.name, notes, tx.counted - tx.now))
     return row
 

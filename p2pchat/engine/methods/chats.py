@@ -9,26 +9,26 @@ from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
 from p2pchat.errors import UsageError
-from p2pchat.store import annotations
 from p2pchat.store import chats as store_chats
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
+from p2pchat.store import remarks
 from p2pchat.store import timers as store_timers
-from p2pchat.store.annotations import NOTHING, Annotations
 from p2pchat.store.chats import ChatRow
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
+from p2pchat.store.remarks import NOTHING, Remarks
 from p2pchat.store.timers import ChatTimer
 
 
 async def list_chats(engine: Engine) -> list[Json]:
     """Every chat with what a list shows of it, newest activity first."""
 
-    def look(db: Database) -> tuple[list[tuple[Contact, ChatRow]], dict[int, Annotations], dict[bytes, ChatTimer]]:
+    def look(db: Database) -> tuple[list[tuple[Contact, ChatRow]], dict[int, Remarks], dict[bytes, ChatTimer]]:
         rows = store_chats.listed(db)
         found = [(one, rows[one.id]) for one in store_contacts.all(db) if one.state != ContactState.REQUEST]
         last = [row.last for _, row in found if row.last is not None]
-        return found, annotations.of(db, last), store_timers.all(db)
+        return found, remarks.of(db, last), store_timers.all(db)
 
     found, notes, timers = await engine.read(look)
     found.sort(key=lambda pair: (_active(*pair), pair[0].id), reverse=True)
@@ -48,7 +48,7 @@ def _active(contact: Contact, row: ChatRow) -> int:
     return row.last.received_at or row.last.sent_at  # by our own clock
 
 
-def _chat(contact: Contact, row: ChatRow, route: Route | None, notes: dict[int, Annotations], ahead: int) -> Json:
+def _chat(contact: Contact, row: ChatRow, route: Route | None, notes: dict[int, Remarks], ahead: int) -> Json:
     last = row.last
     return {
         **views.contact(contact, route),

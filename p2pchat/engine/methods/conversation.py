@@ -9,9 +9,9 @@ from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json, timestamp
 from p2pchat.errors import NoSuchContact, UsageError
-from p2pchat.store import annotations
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
+from p2pchat.store import remarks
 from p2pchat.store import timers as store_timers
 from p2pchat.store.contacts import Contact
 from p2pchat.store.database import Database
@@ -48,7 +48,7 @@ def own_message(db: Database, id: str, chat: str | None) -> MessageRow:
 def shown(tx: Transaction, row: MessageRow) -> Json:
     """Return a message as it is now, after what was done to it."""
     now = store_messages.one(tx.db, row.chat, row.sender, row.id) or row
-    notes = annotations.of(tx.db, [now]).get(now.pk, annotations.NOTHING)
+    notes = remarks.of(tx.db, [now]).get(now.pk, remarks.NOTHING)
     return views.message(now, contact_of(tx, row).name, notes, tx.counted - tx.now)
 
 
@@ -93,10 +93,10 @@ async def pinned(engine: Engine, *, chat: str) -> list[Json]:
 
     def look(db: Database) -> list[Json]:
         contact = store_contacts.find(db, chat)
-        rows = annotations.pinned(db, contact.id, MAX_PINNED)
-        notes = annotations.of(db, rows)
+        rows = remarks.pinned(db, contact.id, MAX_PINNED)
+        notes = remarks.of(db, rows)
         ahead = engine.clock_watch.ahead
-        return [views.message(row, contact.name, notes.get(row.pk, annotations.NOTHING), ahead) for row in rows]
+        return [views.message(row, contact.name, notes.get(row.pk, remarks.NOTHING), ahead) for row in rows]
 
     return await engine.read(look)
 
@@ -106,7 +106,7 @@ async def history(engine: Engine, *, id: str, chat: str | None = None) -> list[J
 
     def look(db: Database) -> list[Json]:
         row = message_meant(db, id, chat)
-        return [{"text": version.text, "at": timestamp(version.at)} for version in annotations.versions(db, row)]
+        return [{"text": version.text, "at": timestamp(version.at)} for version in remarks.versions(db, row)]
 
     return await engine.read(look)
 

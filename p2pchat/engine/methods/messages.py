@@ -16,10 +16,10 @@ from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
 from p2pchat.errors import NotReached, P2PChatError, UsageError
-from p2pchat.store import annotations
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
+from p2pchat.store import remarks
 from p2pchat.store.database import Database
 from p2pchat.store.messages import MessageRow
 
@@ -137,8 +137,8 @@ async def log(
         else:
             until = None if before is None else store_messages.find_in(db, contact.id, before).pk
             rows = store_messages.page(db, contact.id, most, until)
-        notes, ahead = annotations.of(db, rows), engine.clock_watch.ahead
-        return [views.message(row, contact.name, notes.get(row.pk, annotations.NOTHING), ahead) for row in rows]
+        notes, ahead = remarks.of(db, rows), engine.clock_watch.ahead
+        return [views.message(row, contact.name, notes.get(row.pk, remarks.NOTHING), ahead) for row in rows]
 
     return await engine.read(look)
 
@@ -167,10 +167,10 @@ async def list_messages(
             rows = store_messages.since(db, wanted, after, min(limit or MAX_PAGE, MAX_PAGE))
         else:
             rows = store_messages.newest(db, wanted, min(limit or 0, MAX_PAGE))
-        notes, ahead = annotations.of(db, rows), engine.clock_watch.ahead
+        notes, ahead = remarks.of(db, rows), engine.clock_watch.ahead
         return [
             {
-                **views.message(row, names.get(row.chat, "unknown"), notes.get(row.pk, annotations.NOTHING), ahead),
+                **views.message(row, names.get(row.chat, "unknown"), notes.get(row.pk, remarks.NOTHING), ahead),
                 "position": row.pk,
             }
             for row in rows

@@ -10,9 +10,9 @@ from p2pchat.core.contents import kind_of
 from p2pchat.core.delivery import Route
 from p2pchat.core.invite import to_text
 from p2pchat.core.text import beginning
-from p2pchat.store.annotations import NOTHING, Annotations
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.messages import ME, MessageRow
+from p2pchat.store.remarks import NOTHING, Remarks
 
 Json = dict[str, Any]
 """A plain value for a face."""
@@ -38,7 +38,7 @@ def day(ms: int) -> str:
     return f"{at.day} {at:%b}"
 
 
-def message(row: MessageRow, name: str, notes: Annotations = NOTHING, ahead: int = 0) -> Json:
+def message(row: MessageRow, name: str, notes: Remarks = NOTHING, ahead: int = 0) -> Json:
     """The message object; `name` is the contact's, `notes` what stands beside it. `ahead`: by how many ms the clock by
     which messages end is ahead of the wall clock.
     """

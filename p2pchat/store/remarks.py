@@ -26,7 +26,7 @@ class Reaction:
 
 
 @dataclass(frozen=True, slots=True)
-class Annotations:
+class Remarks:
     """What is shown beside a message. `quoted`: the message that it answers, if that is here."""
 
     reactions: tuple[Reaction, ...] = ()
@@ -49,7 +49,7 @@ class _Draft:
     quoted: MessageRow | None = None
 
 
-NOTHING = Annotations()
+NOTHING = Remarks()
 _REACT = """
 INSERT INTO reactions (message, sender, id, emoji, at) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET id = excluded.id, emoji = excluded.emoji, at = excluded.at
@@ -76,7 +76,7 @@ WHERE pk = ?1
 """
 
 
-def of(db: Database, rows: Collection[MessageRow]) -> dict[int, Annotations]:
+def of(db: Database, rows: Collection[MessageRow]) -> dict[int, Remarks]:
     """What is shown beside these messages, by pk; nothing for one that has no entry."""
     if not rows:
         return {}
@@ -91,7 +91,7 @@ def of(db: Database, rows: Collection[MessageRow]) -> dict[int, Annotations]:
     for row in rows:
         if row.reply_to is not None and (found := quoted(db, row.chat, row.reply_to)) is not None:
             drafts.setdefault(row.pk, _Draft()).quoted = found
-    return {pk: Annotations(tuple(draft.reactions), draft.pinned, draft.quoted) for pk, draft in drafts.items()}
+    return {pk: Remarks(tuple(draft.reactions), draft.pinned, draft.quoted) for pk, draft in drafts.items()}
 
 
 def quoted(db: Database, chat: bytes, id: bytes) -> MessageRow | None:
