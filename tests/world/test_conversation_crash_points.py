@@ -1,7 +1,7 @@
 """Power cuts while messages are answered, edited, reacted to, pinned and deleted: what was seen as done is kept.
 
-As in `test_crash_points`: a story is played once to count the boundaries of one node, and then once for each of a sample of
-them with the power cut there. In the end both see the same, all that was done is there, and nothing twice.
+As in `test_crash_points`: a story is played once to count the boundaries of one node, and then once for each of a
+sample of them with the power cut there. In the end both see the same, all that was done is there, and nothing twice.
 """
 
 from __future__ import annotations
