@@ -382,11 +382,12 @@ def move(db: Database, pk: int, chat: bytes, seq: int) -> None:
 
 
 def clear(db: Database, chat: bytes) -> None:
-    """Delete every message of a chat, and the memory of those deleted before."""
+    """Delete every message of a chat, what waits for messages of it, and the memory of those deleted before."""
     rows: list[Row] = db.query("SELECT pk, text FROM messages WHERE chat = ?", (chat,))
     db.executemany(_UNINDEX, [(pk, indexed(text)) for pk, text in rows])
     db.execute("DELETE FROM messages WHERE chat = ?", (chat,))
     db.execute("DELETE FROM erased WHERE chat = ?", (chat,))
+    db.execute("DELETE FROM waiting WHERE chat = ?", (chat,))
 
 
 def missing_before(db: Database, chat: bytes, sender: bytes, seq: int) -> int:

@@ -53,12 +53,9 @@ def any_for(db: Database, chat: bytes) -> bool:
     return db.query_one("SELECT 1 FROM waiting WHERE chat = ? LIMIT 1", (chat,)) is not None
 
 
-def forget(db: Database, chat: bytes, message: bytes | None = None) -> None:
-    """Forget what waits in a chat: all, or what is about one message."""
-    if message is None:
-        db.execute("DELETE FROM waiting WHERE chat = ?", (chat,))
-    else:
-        db.execute("DELETE FROM waiting WHERE chat = ? AND message = ?", (chat, message))
+def forget(db: Database, chat: bytes, message: bytes) -> None:
+    """Forget what waits for one message of a chat."""
+    db.execute("DELETE FROM waiting WHERE chat = ? AND message = ?", (chat, message))
 
 
 def expire(db: Database, counted: int) -> int:

@@ -125,6 +125,8 @@ def _resume_failed(tx: Transaction) -> None:
     for contact_id, message_id, expires_at in store_outbox.failed_too_early(tx.db, tx.now):
         contact = tx.contact(contact_id)
         for message in store_messages.mine(tx.db, contact_id, [message_id]):
+            if message.deleted_at is not None:
+                continue
             if contact is not None and contact.state in ACCEPTED and message.state == DeliveryState.FAILED:
                 outbound.resume(tx, contact, message, expires_at)
                 contacts.advance(tx, contact_id, [message_id], DeliveryEvent.RESUMED, None)

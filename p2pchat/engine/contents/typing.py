@@ -14,8 +14,8 @@ TELL_EVERY_MS = 5_000
 
 
 def apply(tx: Transaction, contact: Contact, content: Content, payload: Typing, route: Route) -> None:
-    """Tell faces, unless a person wants neither to tell nor to see it."""
-    if tx.listened and settings.typing(tx.db):
+    """Tell faces, unless a person wants neither to tell nor to see it. From a relay it is old."""
+    if tx.listened and route != Route.MAILBOX and settings.typing(tx.db):
         tx.event("typing", chat=contact.id.hex(), typing=payload.writing)
 
 
