@@ -394,9 +394,9 @@ def test_what_was_deleted_here_stays_so_whatever_is_said_about_it(tmp_path: Path
         await take(
             alice,
             "bob",
+            author.say(Delete(said.message_id, said.seq)),
             author.say(Edit(said.message_id, "secret again")),
             author.say(Reaction(said.message_id, OURS, "👍")),
-            author.say(Delete(said.message_id, said.seq)),
             author.say(Text("about it", "secret"), reply_to=said.message_id),
         )
         assert [one["text"] for one in await log(alice, "bob")] == ["begin", "about it"]

@@ -7,16 +7,19 @@ from pathlib import Path
 import pytest
 import trio
 
+from p2pchat.core.contents import Text
 from p2pchat.core.contents.timer import MAX_TIMER_SECONDS
 from p2pchat.engine.contents import ending
 from p2pchat.engine.engine import Engine
 from p2pchat.errors import UsageError
+from p2pchat.store import deposits as store_deposits
+from p2pchat.store import outbox as store_outbox
 from p2pchat.store import sessions as store_sessions
 from p2pchat.store import timers as store_timers
 from p2pchat.store.database import Database
 from tests.support.mailboxes import MailRelay
 from tests.support.world import World, WorldNode, run_world, until
-from tests.world.test_conversation import last, log, settled
+from tests.world.test_conversation import Author, last, log, settled, take
 from tests.world.test_delivery import friends, nothing_owed
 from tests.world.test_mailbox import apart
 from tests.world.test_seizure import pages
@@ -79,7 +82,7 @@ def test_a_timer_is_agreed_shown_and_ended(tmp_path: Path) -> None:
         await settled(alice, bob)
         await read_by(bob, "alice", "stays")
         await read_by(alice, "bob", "short")
-        await trio.sleep(24 * HOUR)
+        await trio.sleep(70)
         for node, chat in ((alice, "bob"), (bob, "alice")):
             assert await texts(node, chat) == ["begin", "stays"]
             assert [one["kind"] for one in await log(node, chat)] == ["text", "timer", "timer", "text"]
@@ -142,6 +145,8 @@ def test_nothing_of_it_is_left_a_minute_after_its_end(tmp_path: Path, by_relay: 
         await bob.call("draft", chat="alice", text=f"{MARKER} four")
         await read_by(alice, "bob", f"{MARKER} three")
         assert (await last(alice, "bob"))["quote"]["text"] == f"{MARKER} two"
+        for node in (alice, bob):  # it is looked up, and stands nowhere else
+            assert await node.engine.read(_quotes) == [""]
         for node in (alice, bob):
             await node.engine.read(Database.checkpoint)
         assert left_in(alice, bob) == ["alice", "bob"]
@@ -154,6 +159,25 @@ def test_nothing_of_it_is_left_a_minute_after_its_end(tmp_path: Path, by_relay: 
             assert await node.call("log", chat=chat, search=MARKER) == []
             assert (await node.call("chats"))[0]["draft"] == ""
             assert await node.engine.read(_rows_about_messages) == 0
+
+    run_world(tmp_path, main)
+
+
+def _quotes(db: Database) -> list[str]:
+    return [quote for (quote,) in db.query("SELECT quote FROM messages WHERE reply_to IS NOT NULL")]
+
+
+def test_a_quote_that_came_before_its_message_goes_with_it(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, _ = await friends(world)
+        author = Author(world)
+        said = author.say(Text(MARKER), expire_s=60)
+        await take(alice, "bob", author.say(Text("yes", MARKER), reply_to=said.message_id), said)
+        await alice.call("read", chat="bob")
+        assert await alice.engine.read(_quotes) == [MARKER]
+        await trio.sleep(70)
+        assert await alice.engine.read(_quotes) == [""]
+        assert left_in(alice) == []
 
     run_world(tmp_path, main)
 
@@ -191,8 +215,17 @@ def test_a_relay_keeps_it_no_longer_than_to_its_end(tmp_path: Path, seconds: int
         await alice.call("react", id=sent["id"], emoji="👍")
         await trio.sleep(60)
         assert relays[0].kept_for == [deposited] * 2 * bool(deposited)
+        await alice.stop()
+        alice = await world.start("alice")  # and begins with what the outbox says is due
+        await trio.sleep(60)
+        assert await alice.engine.read(_copies, bytes.fromhex(sent["id"])) == bool(deposited)
 
     run_world(tmp_path, main)
+
+
+def _copies(db: Database, id: bytes) -> int:
+    """At how many relays a message lies."""
+    return sum(len(store_deposits.of(db, row.pk)) for row in store_outbox.for_message(db, id))
 
 
 def test_why_says_that_no_relay_keeps_it(tmp_path: Path) -> None:
@@ -296,7 +329,7 @@ def test_keys_of_messages_that_never_came_go_a_week_after(tmp_path: Path) -> Non
 
         def skip(tx: object) -> None:
             (session,) = bob_sessions(bob.engine)
-            store_sessions.add_skipped(bob.db, session, [(0, 7, bytes(32))], bob.clock())
+            store_sessions.add_skipped(bob.db, session, [(1_000, 7, bytes(32))], bob.clock())
 
         await bob.engine.submit(skip)
         await world.sleep_days(6)
