@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from p2pchat.core.ids import ChatId, ContactId, MessageId
 from p2pchat.store import messages
 from p2pchat.store.database import Database, Row
 from p2pchat.store.messages import ME, MessageRow
@@ -21,7 +22,7 @@ MAX_VERSIONS = 32
 class Reaction:
     """An emoji under a message. `sender`: a contact's id, or `ME`."""
 
-    sender: bytes
+    sender: ContactId
     emoji: str
 
 
@@ -94,14 +95,14 @@ def of(db: Database, rows: Collection[MessageRow]) -> dict[int, Remarks]:
     return {pk: Remarks(tuple(draft.reactions), draft.pinned, draft.quoted) for pk, draft in drafts.items()}
 
 
-def quoted(db: Database, chat: bytes, id: bytes) -> MessageRow | None:
+def quoted(db: Database, chat: ChatId, id: MessageId) -> MessageRow | None:
     """The message of a chat that a reply names: the first here with that id, since nobody can repeat an id before it
     was sent.
     """
     return next((row for row in messages.get(db, id) if row.chat == chat), None)
 
 
-def edit(db: Database, row: MessageRow, id: bytes, text: str, at: int) -> bool:
+def edit(db: Database, row: MessageRow, id: MessageId, text: str, at: int) -> bool:
     """Give a message another text, unless a newer edit did; whether it is shown. The texts before are kept."""
     newest = row.version or row.id
     if id == newest or db.query_one("SELECT 1 FROM versions WHERE message = ? AND id = ?", (row.pk, id)):
@@ -124,7 +125,7 @@ def versions(db: Database, row: MessageRow) -> list[Version]:
     return [*(Version(*version) for version in found), Version(row.text, row.edited_at or row.sent_at)]
 
 
-def react(db: Database, pk: int, sender: bytes, id: bytes, emoji: str, at: int) -> bool:
+def react(db: Database, pk: int, sender: ContactId, id: MessageId, emoji: str, at: int) -> bool:
     """Put an emoji under a message in place of the sender's before it, "" for none, unless that one is newer; whether
     another one is shown now.
     """
@@ -135,7 +136,7 @@ def react(db: Database, pk: int, sender: bytes, id: bytes, emoji: str, at: int) 
     return bool((before[1] if before is not None else "") != emoji)
 
 
-def pin(db: Database, pk: int, sender: bytes, id: bytes, at: int, *, pinned: bool) -> bool:
+def pin(db: Database, pk: int, sender: ContactId, id: MessageId, at: int, *, pinned: bool) -> bool:
     """Pin a message, or take the pin away, unless something newer was said; whether that changes anything."""
     before = db.query_one("SELECT id, pinned FROM pins WHERE message = ?", (pk,))
     if before is not None and before[0] >= id:
@@ -144,7 +145,7 @@ def pin(db: Database, pk: int, sender: bytes, id: bytes, at: int, *, pinned: boo
     return bool(before[1] if before is not None else 0) != pinned
 
 
-def pinned(db: Database, chat: bytes, limit: int) -> list[MessageRow]:
+def pinned(db: Database, chat: ChatId, limit: int) -> list[MessageRow]:
     """The messages of a chat that were pinned last, in the order of the chat."""
     rows = db.query(
         f"SELECT {messages.columns('messages')} FROM pins JOIN messages ON messages.pk = pins.message"
@@ -166,14 +167,14 @@ def retract(db: Database, row: MessageRow, now: int, counted: int) -> None:
     unquote(db, row.chat, row.id)
 
 
-def unquote(db: Database, chat: bytes, id: bytes) -> None:
+def unquote(db: Database, chat: ChatId, id: MessageId) -> None:
     """Forget how a message began, in the replies to it."""
     db.execute("UPDATE messages SET quote = '' WHERE chat = ? AND reply_to = ? AND quote <> ''", (chat, id))
 
 
-def contents_of_ours(db: Database, row: MessageRow) -> list[bytes]:
+def contents_of_ours(db: Database, row: MessageRow) -> list[MessageId]:
     """The ids of all that we may have sent of and about a message: itself, its edits, a reaction, a pin."""
-    ids: list[bytes] = []
+    ids: list[MessageId] = []
     if row.sender == ME:
         ids += [row.id, *([row.version] if row.version else [])]
         ids += _column(db.query("SELECT id FROM versions WHERE message = ?", (row.pk,)))
@@ -182,17 +183,17 @@ def contents_of_ours(db: Database, row: MessageRow) -> list[bytes]:
     return ids
 
 
-def reaction_of(db: Database, pk: int, sender: bytes) -> tuple[bytes | None, str]:
+def reaction_of(db: Database, pk: int, sender: ContactId) -> tuple[MessageId | None, str]:
     """How somebody reacted last to a message: the id of the content, and the emoji; None and "" where never."""
     found = db.query_one("SELECT id, emoji FROM reactions WHERE message = ? AND sender = ?", (pk, sender))
-    return (None, "") if found is None else (bytes(found[0]), str(found[1]))
+    return (None, "") if found is None else (MessageId(found[0]), str(found[1]))
 
 
-def pin_of(db: Database, pk: int) -> bytes | None:
+def pin_of(db: Database, pk: int) -> MessageId | None:
     """The id of the content that said last whether a message is pinned, or None."""
     found = db.query_one("SELECT id FROM pins WHERE message = ?", (pk,))
-    return None if found is None else bytes(found[0])
+    return None if found is None else MessageId(found[0])
 
 
-def _column(rows: list[Row]) -> list[bytes]:
-    return [bytes(value) for (value,) in rows]
+def _column(rows: list[Row]) -> list[MessageId]:
+    return [MessageId(value) for (value,) in rows]

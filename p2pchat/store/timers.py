@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from p2pchat.core.ids import ChatId, ContactId, MessageId
 from p2pchat.store import messages
 from p2pchat.store.database import Database
 from p2pchat.store.messages import MessageRow
@@ -17,8 +18,8 @@ class ChatTimer:
     """`seconds`: 0 for ever. `sender`: who set it, a contact's id or `messages.ME`; `id`: of their content."""
 
     seconds: int
-    sender: bytes
-    id: bytes
+    sender: ContactId
+    id: MessageId
     at: int
 
 
@@ -33,21 +34,21 @@ SELECT min(at) FROM (
     UNION ALL SELECT min(until) FROM waiting)
 """
 _DRAFT_ENDS = "DELETE FROM drafts WHERE expires_at <= ?"
-_SKIPPED = "DELETE FROM skipped_keys WHERE at < ? AND th IN (SELECT th FROM sessions WHERE contact = ?)"
+_SKIPPED = "DELETE FROM skipped_keys WHERE at < ? AND session_id IN (SELECT session_id FROM sessions WHERE contact = ?)"
 
 
-def get(db: Database, chat: bytes) -> ChatTimer | None:
+def get(db: Database, chat: ChatId) -> ChatTimer | None:
     """The timer of a chat; None where nobody set one."""
     row = db.query_one("SELECT seconds, sender, id, at FROM timers WHERE chat = ?", (chat,))
     return None if row is None else ChatTimer(*row)
 
 
-def put(db: Database, chat: bytes, timer: ChatTimer) -> None:
+def put(db: Database, chat: ChatId, timer: ChatTimer) -> None:
     """Set the timer of a chat."""
     db.execute(_PUT, (chat, timer.seconds, timer.sender, timer.id, timer.at))
 
 
-def all(db: Database) -> dict[bytes, ChatTimer]:
+def all(db: Database) -> dict[ChatId, ChatTimer]:
     """The timers of all chats that have one."""
     return {chat: ChatTimer(*row) for chat, *row in db.query("SELECT chat, seconds, sender, id, at FROM timers")}
 
@@ -64,7 +65,7 @@ def ended(db: Database, counted: int, limit: int) -> list[MessageRow]:
     return [messages.made(row) for row in db.query(sql, (counted, limit))]
 
 
-def end_drafts(db: Database, counted: int) -> list[bytes]:
+def end_drafts(db: Database, counted: int) -> list[ChatId]:
     """Forget drafts that have come to their end; the chats in which."""
     chats = [chat for (chat,) in db.query("SELECT chat FROM drafts WHERE expires_at <= ?", (counted,))]
     if chats:
@@ -72,6 +73,6 @@ def end_drafts(db: Database, counted: int) -> list[bytes]:
     return chats
 
 
-def drop_skipped(db: Database, chat: bytes, before: int) -> int:
+def drop_skipped(db: Database, contact: ContactId, before: int) -> int:
     """Forget the keys of skipped messages of a contact that were put aside before that time (ms); how many."""
-    return db.execute(_SKIPPED, (before, chat))
+    return db.execute(_SKIPPED, (before, contact))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from p2pchat.core.ids import ChatId, ContactId, MessageId
 from p2pchat.store.database import Database
 
 MAX_WAITING = 256
@@ -16,11 +17,11 @@ DELETE FROM waiting WHERE chat = ?1 AND pk NOT IN (
 
 def add(
     db: Database,
-    chat: bytes,
-    message: bytes,
-    author: bytes,
+    chat: ChatId,
+    message: MessageId,
+    author: ContactId,
     kind: int,
-    id: bytes,
+    id: MessageId,
     content: bytes,
     until: int,
     *,
@@ -40,7 +41,7 @@ def add(
     db.execute(_TRIM, (chat,))
 
 
-def take(db: Database, chat: bytes, message: bytes, author: bytes) -> list[bytes]:
+def take(db: Database, chat: ChatId, message: MessageId, author: ContactId) -> list[bytes]:
     """The contents that waited for a message, oldest first; they wait no more."""
     found = db.query(f"SELECT content {_ABOUT} ORDER BY id", (chat, message, author))
     if found:
@@ -48,12 +49,12 @@ def take(db: Database, chat: bytes, message: bytes, author: bytes) -> list[bytes
     return [content for (content,) in found]
 
 
-def any_for(db: Database, chat: bytes) -> bool:
+def any_for(db: Database, chat: ChatId) -> bool:
     """Whether anything waits in a chat."""
     return db.query_one("SELECT 1 FROM waiting WHERE chat = ? LIMIT 1", (chat,)) is not None
 
 
-def forget(db: Database, chat: bytes, message: bytes) -> None:
+def forget(db: Database, chat: ChatId, message: MessageId) -> None:
     """Forget what waits for one message of a chat."""
     db.execute("DELETE FROM waiting WHERE chat = ? AND message = ?", (chat, message))
 

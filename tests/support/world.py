@@ -32,6 +32,7 @@ from trio.testing import MockClock, memory_stream_pair
 
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame, FrameParser, pack
+from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.core.primitives import Entropy, kem_encapsulate, sign_public
 from p2pchat.engine.contacts import profile
 from p2pchat.engine.engine import Engine
@@ -78,7 +79,7 @@ class FakeStream:
         self._delivering = trio.Lock()
 
     @property
-    def peer(self) -> bytes:
+    def peer(self) -> PeerKey:
         return self.there.peer
 
     @property
@@ -146,7 +147,7 @@ class FakeHost:
         self._listens = listens
         self.walled = False
         self.name = name
-        self._peer = sign_public(seed)
+        self._peer = PeerKey(sign_public(seed))
         self._handlers: dict[str, Handler] = {}
         self._recognizers: list[Recognizer] = []
         self.streams: set[FakeStream] = set()
@@ -155,7 +156,7 @@ class FakeHost:
         self.disconnected: list[bytes] = []
 
     @property
-    def peer(self) -> bytes:
+    def peer(self) -> PeerKey:
         return self._peer
 
     def addresses(self) -> tuple[str, ...]:
@@ -185,7 +186,7 @@ class FakeHost:
 
     async def open(
         self,
-        peer: bytes,
+        peer: PeerKey,
         addresses: Sequence[str],
         protocol: str,
         *,
@@ -230,16 +231,16 @@ class FakeHost:
                 return relay
         return None
 
-    async def disconnect(self, peer: bytes, *, only: Route | None = None) -> None:
+    async def disconnect(self, peer: PeerKey, *, only: Route | None = None) -> None:
         self.disconnected.append(peer)
         for stream in [one for one in self.streams if one.peer == peer and only in (None, one.route)]:
             stream.end()
         await trio.lowlevel.checkpoint()
 
-    def vouch(self, peer: bytes) -> None:
+    def vouch(self, peer: PeerKey) -> None:
         pass
 
-    def found_at(self, peer: bytes) -> str:
+    def found_at(self, peer: PeerKey) -> str:
         return self._world.found.get(self.name, "")
 
     def expect_circuits(self, relay: bytes, most: int) -> None:
@@ -248,7 +249,7 @@ class FakeHost:
     async def adopt(self, stream: Stream, accepted: Callable[[], Awaitable[None]]) -> bool:
         raise NotImplementedError  # circuits of this world are made by `open`
 
-    async def gone(self, peer: bytes) -> None:
+    async def gone(self, peer: PeerKey) -> None:
         relay = self._world.listening.get(peer)
         if isinstance(relay, FakeRelay):
             await relay.stopped.wait()
@@ -439,7 +440,7 @@ class WorldNode:
         """Be reached by these relays from now on."""
         self.engine.net.use_relays([relay.known_as for relay in relays])
 
-    async def id_of(self, name: str) -> bytes:
+    async def id_of(self, name: str) -> ContactId:
         """The id of a contact or of one who asks."""
         return await self.engine.read(lambda db: store_contacts.find(db, name).id)
 

@@ -411,7 +411,7 @@ class FakeNode:
         self.now += timedelta(seconds=1)
         at = self._stamp(-(ago or timedelta(0)))
         mine = sender == "me"
-        message = {
+        message: Json = {
             "id": self._id(32),
             "chat": chat,
             "from": sender,

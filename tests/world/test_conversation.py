@@ -16,6 +16,7 @@ from p2pchat.core.contents import Delete, Edit, Payload, Pin, Reaction, Text, Ti
 from p2pchat.core.contents.edit import EDITABLE_FOR_MS
 from p2pchat.core.contents.target import OURS, THEIRS
 from p2pchat.core.delivery import Route
+from p2pchat.core.ids import MessageId
 from p2pchat.engine import contents
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, UsageError
@@ -222,7 +223,7 @@ class Author:
         )
 
 
-def story(author: Author, ours: bytes) -> list[Content]:
+def story(author: Author, ours: MessageId) -> list[Content]:
     """Contents that are about each other; `ours` is a message of the reader's."""
     said = author.say(Text("one"))
     taken_back = author.say(Text("two"))
@@ -259,7 +260,7 @@ def test_every_order_settles_to_the_same_picture(tmp_path: Path) -> None:
 
     async def main(world: World) -> None:
         alice, _ = await friends(world)
-        ours = bytes.fromhex((await last(alice, "bob"))["id"])
+        ours = MessageId(bytes.fromhex((await last(alice, "bob"))["id"]))
         author, rng = Author(world), Random(7)
         for turn in range(60):
             some = story(author, ours)
@@ -329,7 +330,7 @@ def test_whose_clock_is_behind_can_still_change_a_timer(tmp_path: Path) -> None:
 def test_only_the_author_edits_and_deletes_and_nobody_in_another_chat(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, _ = await friends(world)
-        ours = bytes.fromhex((await last(alice, "bob"))["id"])
+        ours = MessageId(bytes.fromhex((await last(alice, "bob"))["id"]))
         author = Author(world)
         await take(
             alice,
@@ -368,8 +369,8 @@ def test_what_waits_is_bounded_and_ends(tmp_path: Path) -> None:
         alice, _ = await friends(world)
         author = Author(world)
         for _ in range(store_waiting.MAX_WAITING + 10):
-            await take(alice, "bob", author.say(Reaction(world.entropy.random(16), OURS, "👍")))
-        unknown = world.entropy.random(16)
+            await take(alice, "bob", author.say(Reaction(MessageId(world.entropy.random(16)), OURS, "👍")))
+        unknown = MessageId(world.entropy.random(16))
         for emoji in ("👍", "❤️"):
             await take(alice, "bob", author.say(Reaction(unknown, OURS, emoji)))
         assert await alice.engine.read(_count_waiting) == store_waiting.MAX_WAITING

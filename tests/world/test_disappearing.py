@@ -9,6 +9,7 @@ import trio
 
 from p2pchat.core.contents import Text
 from p2pchat.core.contents.timer import MAX_TIMER_SECONDS
+from p2pchat.core.ids import MessageId, SessionId
 from p2pchat.engine.contents import ending
 from p2pchat.engine.engine import Engine
 from p2pchat.errors import UsageError
@@ -56,7 +57,7 @@ def left_in(*nodes: WorldNode) -> list[str]:
 
 
 async def all_ended(*nodes: WorldNode) -> bool:
-    return not any([await node.engine.read(store_timers.next_end) for node in nodes])
+    return [await node.engine.read(store_timers.next_end) for node in nodes] == [None] * len(nodes)
 
 
 def test_a_timer_is_agreed_shown_and_ended(tmp_path: Path) -> None:
@@ -218,12 +219,12 @@ def test_a_relay_keeps_it_no_longer_than_to_its_end(tmp_path: Path, seconds: int
         await alice.stop()
         alice = await world.start("alice")  # and begins with what the outbox says is due
         await trio.sleep(60)
-        assert await alice.engine.read(_copies, bytes.fromhex(sent["id"])) == bool(deposited)
+        assert await alice.engine.read(_copies, MessageId(bytes.fromhex(sent["id"]))) == (1 if deposited else 0)
 
     run_world(tmp_path, main)
 
 
-def _copies(db: Database, id: bytes) -> int:
+def _copies(db: Database, id: MessageId) -> int:
     """At how many relays a message lies."""
     return sum(len(store_deposits.of(db, row.pk)) for row in store_outbox.for_message(db, id))
 
@@ -340,8 +341,8 @@ def test_keys_of_messages_that_never_came_go_a_week_after(tmp_path: Path) -> Non
     run_world(tmp_path, main)
 
 
-def bob_sessions(engine: Engine) -> list[bytes]:
-    return [th for (th,) in engine.db.query("SELECT th FROM sessions LIMIT 1")]
+def bob_sessions(engine: Engine) -> list[SessionId]:
+    return [SessionId(found) for (found,) in engine.db.query("SELECT session_id FROM sessions LIMIT 1")]
 
 
 def _count_skipped(db: Database) -> int:

@@ -8,6 +8,7 @@ from typing import Any, Self
 from p2pchat.core import codec
 from p2pchat.core.contents.kind import Kind, Payload
 from p2pchat.core.contents.target import TARGET
+from p2pchat.core.ids import MessageId
 from p2pchat.errors import CannotOpen
 
 _MAX_SEQ = 1 << 53
@@ -21,7 +22,7 @@ class Delete(Payload):
     """
 
     KIND = Kind(2, "delete")
-    message: bytes
+    message: MessageId
     seq: int
 
     def encode(self) -> list[object]:

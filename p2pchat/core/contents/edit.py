@@ -8,6 +8,7 @@ from typing import Any, Self
 from p2pchat.core import codec
 from p2pchat.core.contents.kind import Kind, Payload
 from p2pchat.core.contents.target import TARGET
+from p2pchat.core.ids import MessageId
 from p2pchat.core.text import MAX_TEXT_BYTES
 
 EDITABLE_FOR_MS = 48 * 3_600_000
@@ -20,7 +21,7 @@ class Edit(Payload):
     """`message`: the id of a text of the sender's. `written`: what it says now, as in a text."""
 
     KIND = Kind(1, "edit")
-    message: bytes
+    message: MessageId
     written: str
 
     def encode(self) -> list[object]:

@@ -8,6 +8,7 @@ from typing import Any, Self
 from p2pchat.core import codec
 from p2pchat.core.contents.kind import Kind, Payload
 from p2pchat.core.contents.target import AUTHOR, TARGET
+from p2pchat.core.ids import MessageId
 
 _SHAPE = codec.array(TARGET, AUTHOR, codec.boolean, open_end=True)
 
@@ -17,7 +18,7 @@ class Pin(Payload):
     """`message` and `author`: which message, see `target`. `pinned`: whether it is from now on."""
 
     KIND = Kind(19, "pin")
-    message: bytes
+    message: MessageId
     author: int
     pinned: bool
 

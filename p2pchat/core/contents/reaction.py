@@ -9,6 +9,7 @@ from p2pchat.core import codec
 from p2pchat.core.contents.kind import Kind, Payload
 from p2pchat.core.contents.target import AUTHOR, TARGET
 from p2pchat.core.emoji import MAX_EMOJI_BYTES, is_emoji
+from p2pchat.core.ids import MessageId
 from p2pchat.errors import CannotOpen
 
 _SHAPE = codec.array(TARGET, AUTHOR, codec.text(MAX_EMOJI_BYTES), open_end=True)
@@ -19,7 +20,7 @@ class Reaction(Payload):
     """`message` and `author`: which message, see `target`. `emoji`: one in place of the one before, "" for none."""
 
     KIND = Kind(3, "reaction")
-    message: bytes
+    message: MessageId
     author: int
     emoji: str
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from p2pchat.core.content import Content, encode_content
 from p2pchat.core.contents.target import OURS, THEIRS
+from p2pchat.core.ids import ContactId, MessageId, direct_chat, direct_contact
 from p2pchat.core.session import DAY
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
@@ -18,7 +19,7 @@ WAIT_FOR_MS = 30 * DAY
 """A message that has not come by then has failed at its sender."""
 
 
-def author_of(contact: Contact, author: int) -> bytes | None:
+def author_of(contact: Contact, author: int) -> ContactId | None:
     """Return the sender of a message that a content of this contact names; None for a number that says nothing here."""
     return {OURS: contact.id, THEIRS: ME}.get(author)
 
@@ -29,21 +30,28 @@ def author_for(row: MessageRow) -> int:
 
 
 def find(
-    tx: Transaction, contact: Contact, content: Content, message: bytes, author: bytes | None, *, latest_only: bool
+    tx: Transaction,
+    contact: Contact,
+    content: Content,
+    message: MessageId,
+    author: ContactId | None,
+    *,
+    latest_only: bool,
 ) -> MessageRow | None:
     """Return the message that a content is about. Where it is not here, and was not deleted here, the content waits for
     it; `latest_only`: of its kind only the newest says anything.
     """
     if author is None:
         return None
-    row = store_messages.one(tx.db, contact.id, author, message)
+    chat = direct_chat(contact.id)
+    row = store_messages.one(tx.db, chat, author, message)
     if row is not None:
         return None if row.deleted_at is not None else row
-    if not store_messages.was_erased(tx.db, contact.id, author, message):
+    if not store_messages.was_erased(tx.db, chat, author, message):
         until = tx.counted + (min(WAIT_FOR_MS, 1000 * content.expire_s) if content.expire_s else WAIT_FOR_MS)
         store_waiting.add(
             tx.db,
-            contact.id,
+            chat,
             message,
             author,
             content.type,
@@ -52,7 +60,7 @@ def find(
             until,
             latest_only=latest_only,
         )
-        tx.memory.waiting[contact.id] = True
+        tx.memory.waiting[chat] = True
         tx.ends(until)
     return None
 
@@ -77,5 +85,6 @@ def keep_until(tx: Transaction, row: MessageRow) -> int | None:
 
 def withdraw(tx: Transaction, row: MessageRow) -> None:
     """Send nothing more of a message of ours, nor of what we said about one; to be called while that is known."""
-    if store_outbox.forget_messages(tx.db, row.chat, remarks.contents_of_ours(tx.db, row)):
-        tx.dropped[row.chat] = None
+    contact_id = direct_contact(row.chat)
+    if store_outbox.forget_messages(tx.db, contact_id, remarks.contents_of_ours(tx.db, row)):
+        tx.dropped[contact_id] = None

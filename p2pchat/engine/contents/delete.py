@@ -5,6 +5,7 @@ from __future__ import annotations
 from p2pchat.core.content import Content
 from p2pchat.core.contents import Delete, Text
 from p2pchat.core.delivery import DeliveryState, Route
+from p2pchat.core.ids import direct_chat
 from p2pchat.engine.contents import about
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime import views
@@ -19,15 +20,16 @@ from p2pchat.store.messages import ME, MessageRow
 
 def apply(tx: Transaction, contact: Contact, content: Content, payload: Delete, route: Route) -> None:
     """Delete the message, or note that it is deleted when it comes."""
-    row = store_messages.one(tx.db, contact.id, contact.id, payload.message)
+    chat = direct_chat(contact.id)
+    row = store_messages.one(tx.db, chat, contact.id, payload.message)
     if row is not None:
         if row.deleted_at is None:
             _retract(tx, contact, row)
         return
-    store_waiting.forget(tx.db, contact.id, payload.message)
+    store_waiting.forget(tx.db, chat, payload.message)
     absent = MessageRow(
         id=payload.message,
-        chat=contact.id,
+        chat=chat,
         sender=contact.id,
         kind=Text.KIND.number,
         seq=payload.seq,
@@ -62,7 +64,7 @@ def _retract(tx: Transaction, contact: Contact, row: MessageRow) -> None:
     if row.expire_s:
         tx.ends(row.expires_at or tx.counted + 1000 * row.expire_s)
     if row.sender != ME and row.read_at is None:
-        tx.unread[contact.id] = None
+        tx.unread[row.chat] = None
         tx.storage_limits.recount(contact.id)
     about.changed(tx, contact, row, "deleted")
     tx.erased = True

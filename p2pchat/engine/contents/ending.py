@@ -9,6 +9,7 @@ from typing import Any
 
 import trio
 
+from p2pchat.core.ids import NOBODY
 from p2pchat.engine.contents import about
 from p2pchat.engine.runtime.clock_watch import ClockWatch
 from p2pchat.engine.runtime.transaction import Transaction
@@ -41,7 +42,7 @@ def end(tx: Transaction) -> None:
     if rows or ended or store_waiting.expire(tx.db, tx.counted):
         tx.erased = True
     if len(rows) == MAX_ENDED_AT_ONCE:
-        tx.later(b"", end)
+        tx.later(NOBODY, end)
 
 
 class Endings:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from p2pchat.core.content import Content, newest_message_id
 from p2pchat.core.contents import Timer
 from p2pchat.core.delivery import Route
+from p2pchat.core.ids import direct_chat
 from p2pchat.core.session import DAY
 from p2pchat.engine.contents.visible import insert
 from p2pchat.engine.delivery import outbound
@@ -25,7 +26,7 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Timer, r
 
 def put(tx: Transaction, contact: Contact, seconds: int) -> MessageRow:
     """Set the timer of a chat, and tell the contact. Raises NotNow."""
-    before = store_timers.get(tx.db, contact.id)
+    before = store_timers.get(tx.db, direct_chat(contact.id))
     message_id = tx.new_id_above(None if before is None else before.id)
     row = outbound.send(tx, contact, Timer(seconds), message_id)
     _settle(tx, contact, ChatTimer(seconds, ME, message_id, tx.now))
@@ -34,9 +35,10 @@ def put(tx: Transaction, contact: Contact, seconds: int) -> MessageRow:
 
 def _settle(tx: Transaction, contact: Contact, timer: ChatTimer) -> None:
     """As `contacts.is_news`: an id from the future counts as one of tomorrow, and a noted one from later as none."""
-    known, tomorrow = store_timers.get(tx.db, contact.id), newest_message_id(tx.now + DAY)
+    chat = direct_chat(contact.id)
+    known, tomorrow = store_timers.get(tx.db, chat), newest_message_id(tx.now + DAY)
     if known is not None and timer.id <= known.id <= tomorrow:
         return
-    store_timers.put(tx.db, contact.id, replace(timer, id=min(timer.id, tomorrow)))
-    tx.memory.seconds[contact.id] = timer.seconds
-    tx.unread[contact.id] = None  # faces are told of the chat
+    store_timers.put(tx.db, chat, replace(timer, id=min(timer.id, tomorrow)))
+    tx.memory.seconds[chat] = timer.seconds
+    tx.unread[chat] = None  # faces are told of the chat

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from p2pchat.core.content import Content
 from p2pchat.core.delivery import DeliveryState, Route
+from p2pchat.core.ids import direct_chat
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import messages as store_messages
@@ -19,7 +20,7 @@ def insert(tx: Transaction, contact: Contact, content: Content, route: Route) ->
     ends = content.expire_s if not content.kind.quiet else 0
     row = MessageRow(
         id=content.message_id,
-        chat=contact.id,
+        chat=direct_chat(contact.id),
         sender=contact.id,
         kind=content.type,
         seq=content.seq,
@@ -35,7 +36,7 @@ def insert(tx: Transaction, contact: Contact, content: Content, route: Route) ->
     )
     if store_messages.insert(tx.db, row) and tx.listened:
         if not content.kind.quiet:
-            tx.unread[contact.id] = None
+            tx.unread[row.chat] = None
         late = store_messages.is_late(tx.db, row)
         notes = NOTHING if row.reply_to is None else Remarks(quoted=quoted(tx.db, row.chat, row.reply_to))
         tx.event("message", **views.message(replace(row, late=late), contact.name, notes))
@@ -46,9 +47,10 @@ def _quote(tx: Transaction, contact: Contact, content: Content) -> str:
     quote = content.payload.quoted()
     if content.reply_to is None or not quote:
         return ""
-    row = quoted(tx.db, contact.id, content.reply_to)
+    chat = direct_chat(contact.id)
+    row = quoted(tx.db, chat, content.reply_to)
     if row is not None:
         gone = row.deleted_at is not None or bool(row.expire_s)
     else:
-        gone = any(store_messages.was_erased(tx.db, contact.id, who, content.reply_to) for who in (contact.id, ME))
+        gone = any(store_messages.was_erased(tx.db, chat, who, content.reply_to) for who in (contact.id, ME))
     return "" if gone else quote

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from p2pchat.core.delivery import Route
+from p2pchat.core.ids import ChatId, direct_chat
 from p2pchat.engine.delivery import read_receipts as reading
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.runtime import views
@@ -24,9 +25,11 @@ from p2pchat.store.timers import ChatTimer
 async def list_chats(engine: Engine) -> list[Json]:
     """Every chat with what a list shows of it, newest activity first."""
 
-    def look(db: Database) -> tuple[list[tuple[Contact, ChatRow]], dict[int, Remarks], dict[bytes, ChatTimer]]:
+    def look(db: Database) -> tuple[list[tuple[Contact, ChatRow]], dict[int, Remarks], dict[ChatId, ChatTimer]]:
         rows = store_chats.listed(db)
-        found = [(one, rows[one.id]) for one in store_contacts.all(db) if one.state != ContactState.REQUEST]
+        found = [
+            (one, rows[direct_chat(one.id)]) for one in store_contacts.all(db) if one.state != ContactState.REQUEST
+        ]
         last = [row.last for _, row in found if row.last is not None]
         return found, remarks.of(db, last), store_timers.all(db)
 
@@ -36,7 +39,7 @@ async def list_chats(engine: Engine) -> list[Json]:
     return [
         {
             **_chat(one, row, engine.route(one.id), notes, ahead),
-            "timer": timers[one.id].seconds or None if one.id in timers else None,
+            "timer": timers[chat].seconds or None if (chat := direct_chat(one.id)) in timers else None,
         }
         for one, row in found
     ]
@@ -64,7 +67,7 @@ async def read(engine: Engine, *, chat: str, upto: str | None = None) -> Json:
 
     def note(tx: Transaction) -> Json:
         contact = tx.find(chat)
-        last = None if upto is None else store_messages.find_in(tx.db, contact.id, upto).pk
+        last = None if upto is None else store_messages.find_in(tx.db, direct_chat(contact.id), upto).pk
         return reading.shown(reading.read(tx, contact, last))
 
     return await engine.submit(note)
@@ -78,11 +81,11 @@ async def draft(engine: Engine, *, chat: str, text: str) -> Json:
             text.encode()
         except UnicodeEncodeError:
             raise UsageError("This text is not valid Unicode") from None
-        contact = tx.find(chat)
-        seconds = tx.timer(contact.id)
+        here = direct_chat(tx.find(chat).id)
+        seconds = tx.timer(here)
         ends = tx.counted + 1000 * seconds if seconds and text else None
         tx.ends(ends)
-        return store_chats.keep_draft(tx.db, contact.id, text, ends)
+        return store_chats.keep_draft(tx.db, here, text, ends)
 
     if await engine.submit(keep) and not text:
         await engine.read(Database.checkpoint)  # only then the words are gone from the log of the database too

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from p2pchat.core.contents.timer import MAX_TIMER_SECONDS
+from p2pchat.core.ids import direct_chat, direct_contact
 from p2pchat.engine.contents import delete, edit, pin, reaction, timer, typing
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.runtime import views
@@ -27,12 +28,12 @@ def message_meant(db: Database, id: str, chat: str | None) -> MessageRow:
     """
     if chat is None:
         return store_messages.find(db, id)
-    return store_messages.find_in(db, store_contacts.find(db, chat).id, id)
+    return store_messages.find_in(db, direct_chat(store_contacts.find(db, chat).id), id)
 
 
 def contact_of(tx: Transaction, row: MessageRow) -> Contact:
     """Return the contact in whose chat a message is. Raises NoSuchContact."""
-    contact = tx.contact(row.chat)
+    contact = tx.contact(direct_contact(row.chat))
     if contact is None:
         raise NoSuchContact
     return contact
@@ -93,7 +94,7 @@ async def pinned(engine: Engine, *, chat: str) -> list[Json]:
 
     def look(db: Database) -> list[Json]:
         contact = store_contacts.find(db, chat)
-        rows = remarks.pinned(db, contact.id, MAX_PINNED)
+        rows = remarks.pinned(db, direct_chat(contact.id), MAX_PINNED)
         notes = remarks.of(db, rows)
         ahead = engine.clock_watch.ahead
         return [views.message(row, contact.name, notes.get(row.pk, remarks.NOTHING), ahead) for row in rows]
@@ -120,11 +121,12 @@ async def chat_timer(engine: Engine, *, chat: str, seconds: int | None = None) -
         contact = tx.find(chat)
         if seconds is not None:
             timer.put(tx, contact, seconds)
-        found = store_timers.get(tx.db, contact.id)
+        here = direct_chat(contact.id)
+        found = store_timers.get(tx.db, here)
         if found is None:
-            return {"chat": contact.id.hex(), "timer": None, "by": None, "at": None}
+            return {"chat": here.hex(), "timer": None, "by": None, "at": None}
         by = "me" if found.sender == ME else contact.name
-        return {"chat": contact.id.hex(), "timer": found.seconds or None, "by": by, "at": timestamp(found.at)}
+        return {"chat": here.hex(), "timer": found.seconds or None, "by": by, "at": timestamp(found.at)}
 
     result: Json = await engine.submit(change)
     return result
