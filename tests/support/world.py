@@ -589,9 +589,7 @@ class World:
             await self._mended.wait()
 
 
-def run_world(
-    folder: Path, main: Callable[[World], Awaitable[None]], seed: int = 1, *, watched: bool = False
-) -> None:
+def run_world(folder: Path, main: Callable[[World], Awaitable[None]], seed: int = 1, *, watched: bool = False) -> None:
     """Run a test in a world of its own; virtual time passes whenever everybody waits."""
     trio_run: Any = import_module("trio._core._run")
     trio_run._ALLOW_DETERMINISTIC_SCHEDULING = True
