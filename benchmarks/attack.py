@@ -39,7 +39,7 @@ from benchmarks.figures import cpu_seconds, percentile
 from benchmarks.lean import Closed, Conn, Mail
 from benchmarks.people import people
 from benchmarks.strangers import NODE, RELAY, SHORT_NODE, SHORT_RELAY
-from p2pchat.core import mailbox as words
+from p2pchat.core import mailbox
 
 HONEST = "127.0.0.1"
 MANY = 32
@@ -177,15 +177,15 @@ class RelayTarget(Target):
     def come(self) -> None:
         conn = Conn(self.port, HONEST)
         try:
-            assert Mail(conn, words.TO_PUT).put() == words.DONE
+            assert Mail(conn, mailbox.TO_PUT).put() == mailbox.DONE
         finally:
             conn.close()
 
     def put(self) -> None:
         try:
             if self._mail is None:
-                self._mail = Mail(Conn(self.port, HONEST), words.TO_PUT)
-            assert self._mail.put() == words.DONE
+                self._mail = Mail(Conn(self.port, HONEST), mailbox.TO_PUT)
+            assert self._mail.put() == mailbox.DONE
         except BaseException:
             self._mail = None
             raise

@@ -14,7 +14,7 @@ import time
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from noise.connection import Keypair, NoiseConnection
 
-from p2pchat.core import mailbox as words
+from p2pchat.core import mailbox
 from p2pchat.core.names import MAILBOX
 from p2pchat.core.primitives import sign_public
 
@@ -190,22 +190,22 @@ class Mail:
         self.stream = conn.open(MAILBOX)
         self._number = 0
         kind, body = self._frame()
-        assert kind == words.HELLO
-        hello, fetch, put = words.decode_hello(body), os.urandom(32), os.urandom(32)
-        queue = words.Queue(sign_public(fetch), sign_public(put))
-        signature = words.sign_open(put if role == words.TO_PUT else fetch, role, hello, queue)
-        self._say(words.OPEN, words.encode_open(words.Open(0, role, queue, signature)))
-        while self._frame()[0] != words.OPENED:
+        assert kind == mailbox.HELLO
+        hello, fetch, put = mailbox.decode_hello(body), os.urandom(32), os.urandom(32)
+        queue = mailbox.Queue(sign_public(fetch), sign_public(put))
+        signature = mailbox.sign_open(put if role == mailbox.TO_PUT else fetch, role, hello, queue)
+        self._say(mailbox.OPEN, mailbox.encode_open(mailbox.Open(0, role, queue, signature)))
+        while self._frame()[0] != mailbox.OPENED:
             pass
 
     def put(self) -> int:
         """Deposit 4 KiB and wait for the result."""
         self._number += 1
-        self._say(words.PUT, words.encode_put(words.Put(self._number, 0, 1, 0, os.urandom(4096))))
+        self._say(mailbox.PUT, mailbox.encode_put(mailbox.Put(self._number, 0, 1, 0, os.urandom(4096))))
         while True:
             kind, body = self._frame()
-            if kind == words.RESULTS:
-                return words.decode_results(body)[0][1]
+            if kind == mailbox.RESULTS:
+                return mailbox.decode_results(body)[0][1]
 
     def _say(self, kind: int, body: bytes) -> None:
         self.conn.send(data_frame(self.stream, mail_frame(kind, body)))

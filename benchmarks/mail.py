@@ -20,18 +20,22 @@ from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.peer.id import ID
 from libp2p.stream_muxer.yamux.yamux import YamuxStream
 
-from p2pchat.core import mailbox as words
+from p2pchat.core import mailbox
 from p2pchat.core import primitives as prim
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame, FrameParser
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.mailbox import Hello, Open, Put, Queue
 from p2pchat.core.names import MAILBOX
-from p2pchat.net import addresses as addr
+from p2pchat.net import multiaddrs
 from p2pchat.net.admission.budget import Account
+from p2pchat.net.admission.limits import WINDOW
 from p2pchat.net.frames import write_frames
 from p2pchat.net.libp2p import handshake, hardening
 from p2pchat.net.libp2p.handshake import Identity
 from p2pchat.net.libp2p.log_filter import quiet
+from p2pchat.net.libp2p.secure_channel import RawPipe
+from p2pchat.net.libp2p.yamux import GuardedYamux
 from p2pchat.net.transport import pipes
 
 AT_ONCE = 4
@@ -50,7 +54,7 @@ class Line:
     route = Route.DIRECT
     inbound = False
 
-    def __init__(self, peer: bytes, muxed: hardening.GuardedYamux, inner: YamuxStream) -> None:
+    def __init__(self, peer: PeerKey, muxed: GuardedYamux, inner: YamuxStream) -> None:
         self.peer = peer
         self._muxed = muxed
         self._inner = inner
@@ -58,16 +62,16 @@ class Line:
     @classmethod
     async def open(cls, relay: str, nursery: trio.Nursery) -> Line:
         """Connect as somebody new. `nursery`: where the connection is looked after."""
-        peer, address = addr.parse_full(relay)
-        target = addr.parse(address)
+        peer, address = multiaddrs.parse_full(relay)
+        target = multiaddrs.parse(address)
         tcp = await trio.open_tcp_stream(str(target.ip), target.port)
         pair = create_new_key_pair(os.urandom(32))
-        me = ID(addr.multihash(pair.public_key.to_bytes()))
-        upgrader = hardening.Upgrader(me, pair, Identity(pair, os.urandom(32)), 24 * hardening.WINDOW)
-        raw = RawConnection(hardening.RawPipe(pipes.TcpPipe(tcp)), True)
-        theirs = ID(addr.multihash(peer))
+        me = ID(multiaddrs.multihash(PeerKey(pair.public_key.to_bytes())))
+        upgrader = hardening.Upgrader(me, pair, Identity(pair, os.urandom(32)), 24 * WINDOW)
+        raw = RawConnection(RawPipe(pipes.TcpPipe(tcp)), True)
+        theirs = ID(multiaddrs.multihash(peer))
         muxed = await upgrader.upgrade_connection(await upgrader.upgrade_security(raw, True, theirs), theirs)
-        assert isinstance(muxed, hardening.GuardedYamux)
+        assert isinstance(muxed, GuardedYamux)
         nursery.start_soon(muxed.start)
         await muxed.event_started.wait()
         inner = await muxed.open_stream()
@@ -114,11 +118,11 @@ class Client:
     async def connect(cls, relay: str, nursery: trio.Nursery) -> Client:
         """Open the stream and hear the hello."""
         stream = await Line.open(relay, nursery)
-        parser = FrameParser(words.FROM_RELAY)
+        parser = FrameParser(mailbox.FROM_RELAY)
         frames: list[Frame] = []
         while not frames:
             frames = parser.feed(await stream.read(65_536))
-        return cls(stream, words.decode_hello(frames[0].body), parser)
+        return cls(stream, mailbox.decode_hello(frames[0].body), parser)
 
     async def frames(self) -> list[Frame]:
         """What came; an error at the stream's end."""
@@ -131,12 +135,14 @@ class Client:
         """Open a queue; the answer is not waited for."""
         fetch, put = seeds(name)
         queue = Queue(prim.sign_public(fetch), prim.sign_public(put))
-        signature = words.sign_open(fetch if role == words.TO_FETCH else put, role, self.hello, queue)
-        await write_frames(self.stream, [Frame(words.OPEN, words.encode_open(Open(handle, role, queue, signature)))])
+        signature = mailbox.sign_open(fetch if role == mailbox.TO_FETCH else put, role, self.hello, queue)
+        await write_frames(
+            self.stream, [Frame(mailbox.OPEN, mailbox.encode_open(Open(handle, role, queue, signature)))]
+        )
 
     async def watch(self, handle: int) -> None:
         """Have everything pushed."""
-        await write_frames(self.stream, [Frame(words.FETCH, words.encode_fetch(0, 0, [(handle, 0)]))])
+        await write_frames(self.stream, [Frame(mailbox.FETCH, mailbox.encode_fetch(0, 0, [(handle, 0)]))])
 
 
 class Crowd:
@@ -156,7 +162,7 @@ class Crowd:
             async with limit:
                 client = await Client.connect(self._relay, nursery)
                 await client.open(0, self._role, name)
-                if self._role == words.TO_FETCH:
+                if self._role == mailbox.TO_FETCH:
                     await client.watch(0)
                 self.clients.append(client)
 
@@ -169,7 +175,7 @@ class Crowd:
         while True:
             await trio.sleep(PING)
             for client in self.clients:
-                await write_frames(client.stream, [Frame(words.PING, b"")])
+                await write_frames(client.stream, [Frame(mailbox.PING, b"")])
 
     async def deposit(self, each: int, window: int) -> None:
         """Every client deposits so many blobs with at most `window` not acknowledged."""
@@ -190,13 +196,13 @@ async def _deposit(client: Client, each: int, window: int) -> None:
         batch: list[Frame] = []
         while sent < each and sent - acked < window and len(batch) < 14:
             sent += 1
-            batch.append(Frame(words.PUT, words.encode_put(Put(sent, 0, 720, 0, os.urandom(4096)))))
+            batch.append(Frame(mailbox.PUT, mailbox.encode_put(Put(sent, 0, 720, 0, os.urandom(4096)))))
         if batch:
             await write_frames(client.stream, batch)
         if sent == each or sent - acked >= window:
             for frame in await client.frames():
-                if frame.type == words.RESULTS:
-                    results = words.decode_results(frame.body)
+                if frame.type == mailbox.RESULTS:
+                    results = mailbox.decode_results(frame.body)
                     acked += len(results)
                     if any(code for _, code in results):
                         raise RuntimeError(f"turned away: {results}")
@@ -207,11 +213,13 @@ async def _take(client: Client, each: int) -> None:
     while taken < each:
         last = 0
         for frame in await client.frames():
-            if frame.type == words.BLOB:
+            if frame.type == mailbox.BLOB:
                 taken += 1
-                last = words.decode_blob(frame.body).place
+                last = mailbox.decode_blob(frame.body).place
         if last:
-            await write_frames(client.stream, [Frame(words.DELETE, words.encode_delete(words.Delete(0, 0, last)))])
+            await write_frames(
+                client.stream, [Frame(mailbox.DELETE, mailbox.encode_delete(mailbox.Delete(0, 0, last)))]
+            )
 
 
 async def _collect(client: Client, count: int) -> None:
@@ -220,16 +228,16 @@ async def _collect(client: Client, count: int) -> None:
     after = 0
 
     async def ask() -> None:
-        await write_frames(client.stream, [Frame(words.FETCH, words.encode_fetch(0, 512, [(0, after)]))])
+        await write_frames(client.stream, [Frame(mailbox.FETCH, mailbox.encode_fetch(0, 512, [(0, after)]))])
 
     await ask()
     while taken < count:
         for frame in await client.frames():
-            if frame.type == words.BLOB and (blob := words.decode_blob(frame.body)).handle == 0:
+            if frame.type == mailbox.BLOB and (blob := mailbox.decode_blob(frame.body)).handle == 0:
                 taken += 1
                 after = blob.place
-            elif frame.type == words.END and taken < count:
-                delete = Frame(words.DELETE, words.encode_delete(words.Delete(0, 0, after)))
+            elif frame.type == mailbox.END and taken < count:
+                delete = Frame(mailbox.DELETE, mailbox.encode_delete(mailbox.Delete(0, 0, after)))
                 await ask()
                 await write_frames(client.stream, [delete])
 

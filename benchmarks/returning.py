@@ -34,7 +34,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from nacl.signing import SigningKey
 
-from p2pchat.core import mailbox as words
+from p2pchat.core import mailbox
 from p2pchat.core.primitives import sign_public
 
 SETTINGS = """
@@ -84,7 +84,7 @@ class Client:
         self._identity = SigningKey(number.to_bytes(32, "big"))
         self._static = X25519PrivateKey.from_private_bytes(hashlib.sha256(b"static %d" % number).digest())
         self._seeds = [hashlib.sha256(b"%d %d" % (number, each)).digest() for each in range(QUEUES)]
-        self._queues = [words.Queue(sign_public(seed), sign_public(seed[::-1])) for seed in self._seeds]
+        self._queues = [mailbox.Queue(sign_public(seed), sign_public(seed[::-1])) for seed in self._seeds]
         self._socket: trio.SocketStream | None = None
 
     async def come(self, host: str, port: int, web: bool) -> None:
@@ -224,17 +224,19 @@ class Client:
         self._stream = bytearray()
         await self._write(_MULTISTREAM + _named(_MAILBOX), flags=1)
         await self._read(len(_MULTISTREAM) + len(_named(_MAILBOX)))
-        hello = words.decode_hello(await self._until(words.HELLO))
+        hello = mailbox.decode_hello(await self._until(mailbox.HELLO))
         assert hello.relay == self._relay
         said = b""
         for handle, (seed, queue) in enumerate(zip(self._seeds, self._queues, strict=True)):
-            signature = words.sign_open(seed, words.TO_FETCH, hello, queue)
-            said += _frame_of(words.OPEN, words.encode_open(words.Open(handle, words.TO_FETCH, queue, signature)))
+            signature = mailbox.sign_open(seed, mailbox.TO_FETCH, hello, queue)
+            said += _frame_of(
+                mailbox.OPEN, mailbox.encode_open(mailbox.Open(handle, mailbox.TO_FETCH, queue, signature))
+            )
         pairs = [(handle, 0) for handle in range(QUEUES)]
-        await self._write(said + _frame_of(words.FETCH, words.encode_fetch(1, 512, pairs)))
-        await self._until(words.END)
-        await self._write(_frame_of(words.FETCH, words.encode_fetch(2, 0, pairs)))
-        await self._until(words.END)
+        await self._write(said + _frame_of(mailbox.FETCH, mailbox.encode_fetch(1, 512, pairs)))
+        await self._until(mailbox.END)
+        await self._write(_frame_of(mailbox.FETCH, mailbox.encode_fetch(2, 0, pairs)))
+        await self._until(mailbox.END)
 
 
 def _frame_of(kind: int, body: bytes) -> bytes:

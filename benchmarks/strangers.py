@@ -26,7 +26,7 @@ from benchmarks.lean import (
     tcp,
     websocket,
 )
-from p2pchat.core import mailbox as words
+from p2pchat.core import mailbox
 
 
 def _masked(data: bytes, first: int = 0x82) -> bytes:
@@ -50,8 +50,8 @@ PLAIN = {
 """The same again and again, after the handshake."""
 ONE_STREAM = {
     "ls": b"\x03ls\n" * 8_000,
-    "mail-ping": mail_frame(words.PING, b"") * 10_000,
-    "mail-fetch": mail_frame(words.FETCH, words.encode_fetch(1, 512, [(0, 0)])) * 500,
+    "mail-ping": mail_frame(mailbox.PING, b"") * 10_000,
+    "mail-fetch": mail_frame(mailbox.FETCH, mailbox.encode_fetch(1, 512, [(0, 0)])) * 500,
 }
 """On one stream, as fast as it is taken."""
 HANDSHAKES = ("connect", "half", "full")
@@ -96,7 +96,7 @@ def _flood(kind: str, port: int, source: str, until: float) -> None:
 
 def _stream_for(kind: str, conn: Conn) -> int:
     if kind.startswith("mail"):
-        return Mail(conn, words.TO_FETCH).stream
+        return Mail(conn, mailbox.TO_FETCH).stream
     return conn.open() if kind in ONE_STREAM else 0
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 
-from p2pchat.cli.main import main as run
+import p2pchat.cli.main
 
 
 def main() -> None:
     """Run the command line and end with its exit code."""
     _open_standard_files()
-    sys.exit(run())
+    sys.exit(p2pchat.cli.main.main())
 
 
 def _open_standard_files() -> None:

@@ -92,7 +92,7 @@ class _Kind:
         self.left_out = 0
 
 
-def set_up(verbose: int, stream: IO[str]) -> None:
+def set_up_logging(verbose: int, stream: IO[str]) -> None:
     """Log to `stream` from now on: warnings, with 1 progress too, with 2 everything and tracebacks."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(Formatter(with_traceback=verbose >= 2))

@@ -26,12 +26,12 @@ from typing import Any
 import trio
 
 from p2pchat import __version__, config, errors
-from p2pchat import log as logs
 from p2pchat.api.codec import API_VERSION, JsonObject
 from p2pchat.api.listening import NodeSocket
 from p2pchat.api.server import Server, until_unused
 from p2pchat.api.service import EventSource, ProfileService, Then
 from p2pchat.locations import Profile, ProfileGuard, ProfileLock
+from p2pchat.log import set_up_logging
 from p2pchat.parts import Options as Options
 from p2pchat.parts import Parts, real_parts
 
@@ -60,7 +60,7 @@ def run(options: Options, lock: ProfileLock, announce: Announce) -> None:
     """
     harden()
     gc.disable()  # until it is ready: the collector would look again and again at all that is being imported
-    logs.set_up(options.verbose, sys.stderr)
+    set_up_logging(options.verbose, sys.stderr)
     settings = config.settings(options.profile.folder)
     guard = ProfileGuard()
     guard.keep(lock.path, lock.identity)

@@ -99,9 +99,9 @@ async def _opened(
     try:
         await trio.to_thread.run_sync(_import_net)  # most likely under way already
         from p2pchat.engine.runtime.clock_watch import boot_time
-        from p2pchat.net.addresses import full
         from p2pchat.net.libp2p.host import LibP2PHost
         from p2pchat.net.libp2p.log_filter import quiet
+        from p2pchat.net.multiaddrs import full
         from p2pchat.net.network import Network
         from p2pchat.net.supervisor import Supervisor
 
@@ -194,8 +194,8 @@ def _import_net() -> None:
 
 def _host(db: Database, wanted: Sequence[str]) -> LibP2PHost:
     from p2pchat.engine.contacts import profile as profiles
-    from p2pchat.net.addresses import DEFAULT_LISTEN
     from p2pchat.net.libp2p.host import LibP2PHost
+    from p2pchat.net.multiaddrs import DEFAULT_LISTEN
 
     return LibP2PHost(profiles.transport_seed(db), wanted or DEFAULT_LISTEN, kept_port=profiles.kept_port(db))
 

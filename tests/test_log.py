@@ -13,7 +13,7 @@ def logged(verbose: int, level: int, message: str, *args: object, exc: bool = Fa
     root = logging.getLogger()
     before = root.handlers[:], root.level
     try:
-        log.set_up(verbose, stream)
+        log.set_up_logging(verbose, stream)
         try:
             if exc:
                 raise ValueError("a secret\x1b[2J")

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from p2pchat import config, errors
-from p2pchat import log as logs
 from p2pchat.api.client import Client
 from p2pchat.bot.bookmark import Bookmark, path_of
 from p2pchat.bot.events import Message, Request, State, message_of, request_of, state_of
@@ -25,6 +24,7 @@ from p2pchat.bot.rate_limit import RateLimit, TooFast
 from p2pchat.bot.shutdown import Ended, Ending
 from p2pchat.lib.backoff import Backoff
 from p2pchat.locations import Profile
+from p2pchat.log import set_up_logging
 from p2pchat.sanitize import clean_line
 
 log = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ class Bot:
         An error is one line on stderr. What the bot logs goes there too, if nothing else was set up for logging.
         """
         if not logging.getLogger().handlers:
-            logs.set_up(self._verbose, sys.stderr)
+            set_up_logging(self._verbose, sys.stderr)
         try:
             self.work()
         except errors.P2PChatError as exc:

@@ -20,7 +20,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from p2pchat import errors
-from p2pchat import log as logs
 from p2pchat.api import codec, finding, starting
 from p2pchat.api.client import Client
 from p2pchat.cli import serve
@@ -28,6 +27,7 @@ from p2pchat.cli.context import Context
 from p2pchat.cli.options import Verb, opt
 from p2pchat.config import FILE
 from p2pchat.locations import Profile
+from p2pchat.log import set_up_logging
 
 CONFIG = """\
 # The echo bot of the profile beside this one, made by `p2pchat echo`. `p2pchat echo --remove` deletes this folder.
@@ -181,7 +181,7 @@ def _serve(context: Context) -> int:
     """The friend's own process: tells its parent on stdout that it answers, or why not, then lives without it."""
     from p2pchat.bot.echo import friend
 
-    logs.set_up(context.config.verbose, sys.stderr)
+    set_up_logging(context.config.verbose, sys.stderr)
     try:
         friend(context.profile, lambda: serve.tell_parent({"event": "ready"})).work()
     except errors.P2PChatError as exc:

@@ -118,9 +118,9 @@ def _foreground(context: Context, args: Namespace) -> int:
         raise errors.NoProfile(f"There is no profile in {profile.folder}")
     passphrase = context.given_passphrase()
     with _taken_over(profile) as lock:
-        from p2pchat import node as heavy
+        from p2pchat import node
 
-        options = heavy.Options(
+        options = node.Options(
             profile,
             foreground=True,
             listen=tuple(args.listen or ()),
@@ -128,7 +128,7 @@ def _foreground(context: Context, args: Namespace) -> int:
             passphrase=passphrase,
             verbose=context.config.verbose,
         )
-        heavy.run(options, lock, _announcer(context))
+        node.run(options, lock, _announcer(context))
     return 0
 
 
@@ -185,12 +185,12 @@ def _detached(context: Context) -> int:
         os._exit(0)  # the one that started us waits for this
     try:
         with ProfileLock(context.profile) as lock:
-            from p2pchat import node as heavy
+            from p2pchat import node
 
-            options = heavy.Options(
+            options = node.Options(
                 context.profile, foreground=False, listen=(), passphrase=None, verbose=context.config.verbose
             )
-            heavy.run(options, lock, _tell_listening)
+            node.run(options, lock, _tell_listening)
     except errors.P2PChatError as exc:
         _tell({"event": "failed", "error": codec.error_object(exc)})
         raise

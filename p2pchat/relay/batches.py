@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from p2pchat.core import mailbox as words
+from p2pchat.core import mailbox
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.mailbox import Blob
 from p2pchat.core.primitives import Random
@@ -59,7 +59,7 @@ class Batch:
     and what the clock says is noted (`seen`); `probe`: try whether it can be written again.
     """
 
-    puts: list[tuple[ClientStream, words.Put, NewBlob]] = field(default_factory=list)
+    puts: list[tuple[ClientStream, mailbox.Put, NewBlob]] = field(default_factory=list)
     deletes: list[tuple[ClientStream, int]] = field(default_factory=list)
     upto: dict[bytes, int] = field(default_factory=dict)
     fetches: list[Fetching] = field(default_factory=list)
@@ -78,7 +78,7 @@ class Batch:
     def full(self) -> bool:
         return len(self.puts) + len(self.deletes) >= MAX_INPUTS or self.size >= MAX_BYTES
 
-    def put(self, client: ClientStream, put: words.Put, deposit: NewBlob) -> None:
+    def put(self, client: ClientStream, put: mailbox.Put, deposit: NewBlob) -> None:
         client.waiting += 1
         self.puts.append((client, put, deposit))
         self.size += len(deposit.blob)
@@ -96,7 +96,7 @@ class Answer:
     blobs: list[Blob]
     found: int
     more: bool
-    code: int = words.DONE
+    code: int = mailbox.DONE
 
 
 @dataclass(slots=True)
@@ -122,10 +122,10 @@ def apply(store: MailboxStore, batch: Batch, now: int, random: Random) -> Outcom
         _change(store, batch, now, outcome)
     for fetch in batch.fetches:
         try:
-            outcome.answers.append(_padded(*_found(store, fetch), words.DONE, random))
+            outcome.answers.append(_padded(*_found(store, fetch), mailbox.DONE, random))
         except P2PChatError as error:
             outcome.failure = error
-            outcome.answers.append(_padded([], False, words.RELAY_FULL, random))
+            outcome.answers.append(_padded([], False, mailbox.RELAY_FULL, random))
     for opened, after, most in batch.refills:
         try:
             rows = store.fetch(opened.qid, after, most, MAX_REFILL)
@@ -154,7 +154,7 @@ def _change(store: MailboxStore, batch: Batch, now: int, outcome: Outcome) -> No
         return
     except P2PChatError as error:
         outcome.failure = error
-        outcome.puts = [DepositResult(words.RELAY_FULL)] * len(batch.puts)
+        outcome.puts = [DepositResult(mailbox.RELAY_FULL)] * len(batch.puts)
     made_way = _make_way(store, outcome.failure)
     if batch.deletes and (batch.puts or made_way):  # what makes room may succeed alone
         try:
@@ -187,5 +187,5 @@ def _found(store: MailboxStore, fetch: Fetching) -> tuple[list[Blob], bool]:
 
 def _padded(found: list[Blob], more: bool, code: int, random: Random) -> Answer:
     units = sum(len(blob.blob) for blob in found) // BUCKETS[0]
-    padding = [Blob(words.NO_HANDLE, 0, random(BUCKETS[0])) for _ in range(words.padding(units))]
+    padding = [Blob(mailbox.NO_HANDLE, 0, random(BUCKETS[0])) for _ in range(mailbox.padding(units))]
     return Answer(found + padding, len(found), more, code)

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from p2pchat.core import mailbox as words
+from p2pchat.core import mailbox
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame, FrameParser
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.primitives import Random
 from p2pchat.errors import CannotOpen, DiskFull, LinkLost, P2PChatError
 from p2pchat.lib.token_bucket import TokenBucket
@@ -42,19 +43,19 @@ if TYPE_CHECKING:
 
 SILENCE_SECONDS = 180.0
 SWEEP_SECONDS = 30.0
-COSTS: dict[int, int] = {words.PING: 40, words.OPEN: 100, words.FETCH: 200, words.DELETE: 30, words.PUT: 40}
+COSTS: dict[int, int] = {mailbox.PING: 40, mailbox.OPEN: 100, mailbox.FETCH: 200, mailbox.DELETE: 30, mailbox.PUT: 40}
 """What a frame is charged, in units of `net.budget`. A deposit carries something: its bytes pay for it."""
 LOOK_AGAIN_SECONDS = 0.25
 """Seconds after which a client that has fetched a lot is looked at again."""
 
 REASONS: dict[int, str] = {
-    words.QUEUE_FULL: "queue full",
-    words.RELAY_FULL: "relay full",
-    words.BAD_STAMP: "bad stamp",
-    words.NOT_ALLOWED: "not allowed",
-    words.MALFORMED: "malformed",
-    words.TOO_FAST: "too fast",
-    words.STAMP_NEEDED: "stamp needed",
+    mailbox.QUEUE_FULL: "queue full",
+    mailbox.RELAY_FULL: "relay full",
+    mailbox.BAD_STAMP: "bad stamp",
+    mailbox.NOT_ALLOWED: "not allowed",
+    mailbox.MALFORMED: "malformed",
+    mailbox.TOO_FAST: "too fast",
+    mailbox.STAMP_NEEDED: "stamp needed",
 }
 """Why a deposit may be turned away, as the metrics say it."""
 
@@ -84,7 +85,7 @@ class MailboxServer:
 
     def __init__(
         self,
-        relay: bytes,
+        relay: PeerKey,
         store: MailboxStore,
         limits: RelayLimits,
         clock: Callable[[], int],
@@ -95,7 +96,7 @@ class MailboxServer:
         uptime: Callable[[], float] = uptime,
         *,
         trust_clock: bool = False,
-        vouch: Callable[[bytes], None] = lambda peer: None,
+        vouch: Callable[[PeerKey], None] = lambda peer: None,
     ) -> None:
         self.counts = Counts()
         self._failing = False
@@ -192,7 +193,7 @@ class MailboxServer:
             self._vouch(stream.peer)  # it knows the token, or it would not know the name
         try:
             with client.scope:
-                await write_frames(stream, [Frame(words.HELLO, words.encode_hello(hello))])
+                await write_frames(stream, [Frame(mailbox.HELLO, mailbox.encode_hello(hello))])
                 with client.reading:
                     await self._read(client)
                 while client.reading.cancelled_caught and not client.settled:
@@ -262,7 +263,7 @@ class MailboxServer:
     # --- in
 
     async def _read(self, client: ClientStream) -> None:
-        parser = FrameParser(words.FROM_CLIENT)
+        parser = FrameParser(mailbox.FROM_CLIENT)
         # what was taken is held by nobody while more is waited for
         while data := await client.stream.read(READ_BYTES):
             client.heard = trio.current_time()
@@ -292,11 +293,11 @@ class MailboxServer:
 
     def _opens_few(self, client: ClientStream, kind: int) -> bool:
         """Whether it opens its first queues, as many as a fetch names: they are checked in one turn."""
-        return kind == words.OPEN and client.opens < words.QUEUES_A_FETCH and client.account.solvent
+        return kind == mailbox.OPEN and client.opens < mailbox.QUEUES_A_FETCH and client.account.solvent
 
     async def _until_room(self, client: ClientStream, kind: int) -> None:
         """Wait while this client, or all of them together, have too much waiting."""
-        fetches = kind == words.FETCH
+        fetches = kind == mailbox.FETCH
         while True:
             if client.full or (fetches and client.fetching):
                 client.let_out()
@@ -312,79 +313,79 @@ class MailboxServer:
 
     def _take(self, client: ClientStream, frame: Frame) -> None:
         match frame.type:
-            case words.PUT:
-                self._put(client, words.decode_put(frame.body))
-            case words.DELETE:
-                self._delete(client, words.decode_delete(frame.body))
-            case words.FETCH:
-                self._fetch(client, words.decode_fetch(frame.body))
-            case words.OPEN:
-                self._open(client, words.decode_open(frame.body))
-            case words.PING:
-                client.send(Frame(words.PONG, b""))
+            case mailbox.PUT:
+                self._put(client, mailbox.decode_put(frame.body))
+            case mailbox.DELETE:
+                self._delete(client, mailbox.decode_delete(frame.body))
+            case mailbox.FETCH:
+                self._fetch(client, mailbox.decode_fetch(frame.body))
+            case mailbox.OPEN:
+                self._open(client, mailbox.decode_open(frame.body))
+            case mailbox.PING:
+                client.send(Frame(mailbox.PONG, b""))
 
-    def _open(self, client: ClientStream, opening: words.Open) -> None:
-        if opening.handle in client.opened or opening.handle == words.NO_HANDLE:
+    def _open(self, client: ClientStream, opening: mailbox.Open) -> None:
+        if opening.handle in client.opened or opening.handle == mailbox.NO_HANDLE:
             raise CannotOpen
-        code = words.DONE
+        code = mailbox.DONE
         client.opens += 1
-        if client.opens > words.MAX_HANDLES:  # those that failed count: each costs us a check of a signature
-            code = words.TOO_FAST
+        if client.opens > mailbox.MAX_HANDLES:  # those that failed count: each costs us a check of a signature
+            code = mailbox.TOO_FAST
         else:
             try:
-                words.check_open(opening, client.hello)
+                mailbox.check_open(opening, client.hello)
             except CannotOpen:
-                code = words.NOT_ALLOWED
-        if code == words.DONE:
+                code = mailbox.NOT_ALLOWED
+        if code == mailbox.DONE:
             handle, role, queue, _ = opening
             if not client.opened:
                 self._vouch(client.stream.peer)
             client.opened[handle] = OpenQueue(client, handle, role, queue.flags, queue.id)
-        client.send(Frame(words.OPENED, words.encode_opened(opening.handle, code)))
+        client.send(Frame(mailbox.OPENED, mailbox.encode_opened(opening.handle, code)))
 
-    def _put(self, client: ClientStream, put: words.Put) -> None:
+    def _put(self, client: ClientStream, put: mailbox.Put) -> None:
         opened = client.opened.get(put.handle)
         now = self.clock.now()
-        if opened is None or opened.role != words.TO_PUT:
-            code: int = words.NOT_ALLOWED
+        if opened is None or opened.role != mailbox.TO_PUT:
+            code: int = mailbox.NOT_ALLOWED
         else:
             if put.stamp and not self._terms.needs_stamp(opened):
                 put = put._replace(stamp=0)
             code = self._terms.refusal(client, opened, put, now)
-        if opened is None or code != words.DONE:
+        if opened is None or code != mailbox.DONE:
             self.counts.refused[REASONS[code]] += 1
             self._answer(client, put.number, code)
             return
-        expires = -(-now // words.HOUR_MS) + put.hours
+        expires = -(-now // mailbox.HOUR_MS) + put.hours
         spent = bool(put.stamp) and self._terms.spent.has(opened.qid, put.stamp)
-        box, source = bool(opened.flags & words.BOX), client.origin.names
+        box, source = bool(opened.flags & mailbox.BOX), client.origin.names
         self._next.put(client, put, NewBlob(opened.qid, put.blob, expires, box, spent, source))
         self._wake_up()
 
-    def _delete(self, client: ClientStream, delete: words.Delete) -> None:
+    def _delete(self, client: ClientStream, delete: mailbox.Delete) -> None:
         opened = client.opened.get(delete.handle)
-        if opened is None or opened.role != words.TO_FETCH:
-            self._answer(client, delete.number, words.NOT_ALLOWED)
+        if opened is None or opened.role != mailbox.TO_FETCH:
+            self._answer(client, delete.number, mailbox.NOT_ALLOWED)
             return
         if opened.sent:
             confirmed = bisect_right(opened.sent, delete.upto)
             del opened.sent[:confirmed]
             client.pushed -= confirmed
             client.account.carried(confirmed * BUCKETS[0])
-        if opened.flags & words.BOX:
-            self._answer(client, delete.number, words.DONE)
+        if opened.flags & mailbox.BOX:
+            self._answer(client, delete.number, mailbox.DONE)
         else:
             self._next.delete(client, delete.number, opened.qid, delete.upto)
             self._wake_up()
         self.pushes.catch_up(client)
 
-    def _fetch(self, client: ClientStream, fetch: words.Fetch) -> None:
+    def _fetch(self, client: ClientStream, fetch: mailbox.Fetch) -> None:
         queues = [(client.opened.get(handle), after) for handle, after in fetch.queues]
-        mine = [(one, after) for one, after in queues if one is not None and one.role == words.TO_FETCH]
+        mine = [(one, after) for one, after in queues if one is not None and one.role == mailbox.TO_FETCH]
         if len(mine) < len(queues) or not fetch.want:
             self._terms.fetched(client.origin, 0)
         if len(mine) < len(queues):
-            self._end(client, fetch.number, words.NOT_ALLOWED)
+            self._end(client, fetch.number, mailbox.NOT_ALLOWED)
         elif fetch.want:
             client.fetching = True
             client.waiting += 1
@@ -395,7 +396,7 @@ class MailboxServer:
             self._next.watched += [opened.qid for opened, _ in mine if not opened.watched]
             for opened, after in mine:
                 self.pushes.watch(opened, after)
-            self._end(client, fetch.number, words.DONE)
+            self._end(client, fetch.number, mailbox.DONE)
 
     # --- out
 
@@ -406,15 +407,15 @@ class MailboxServer:
         for (client, put, deposit), kept in zip(batch.puts, outcome.puts, strict=True):
             results.setdefault(client, []).append((put.number, kept.code))
             self._kept(put, deposit, kept)
-        code = words.DONE if outcome.deleted else words.RELAY_FULL
+        code = mailbox.DONE if outcome.deleted else mailbox.RELAY_FULL
         for client, number in batch.deletes:
             results.setdefault(client, []).append((number, code))
         self.counts.deletes += len(batch.deletes)
         for client, pairs in results.items():
             client.waiting -= len(pairs)
-            for start in range(0, len(pairs), words.MAX_RESULTS):
-                some = pairs[start : start + words.MAX_RESULTS]
-                client.send(Frame(words.RESULTS, words.encode_results(some)))
+            for start in range(0, len(pairs), mailbox.MAX_RESULTS):
+                some = pairs[start : start + mailbox.MAX_RESULTS]
+                client.send(Frame(mailbox.RESULTS, mailbox.encode_results(some)))
             client.changed.unpark_all()
         for fetching, answer in zip(batch.fetches, outcome.answers, strict=True):
             self._answer_fetch(fetching, answer)
@@ -422,8 +423,8 @@ class MailboxServer:
             self.pushes.refilled(refill.opened, rows, more)
         self._next.tidy = self._next.tidy or outcome.untidy
 
-    def _kept(self, put: words.Put, deposit: NewBlob, kept: DepositResult) -> None:
-        if kept.code != words.DONE:
+    def _kept(self, put: mailbox.Put, deposit: NewBlob, kept: DepositResult) -> None:
+        if kept.code != mailbox.DONE:
             self.counts.refused[REASONS[kept.code]] += 1
         elif kept.new:
             self.counts.deposits += 1
@@ -434,7 +435,7 @@ class MailboxServer:
     def _answer_fetch(self, fetching: Fetching, answer: Answer) -> None:
         client = fetching.client
         for blob in answer.blobs:
-            client.send(Frame(words.BLOB, words.encode_blob(blob)))
+            client.send(Frame(mailbox.BLOB, mailbox.encode_blob(blob)))
         self._end(client, fetching.number, answer.code, answer.more)
         self.counts.fetched += answer.found
         self._terms.fetched(client.origin, sum(len(blob.blob) for blob in answer.blobs))
@@ -444,10 +445,10 @@ class MailboxServer:
         client.changed.unpark_all()
 
     def _answer(self, client: ClientStream, number: int, code: int) -> None:
-        client.send(Frame(words.RESULTS, words.encode_results([(number, code)])))
+        client.send(Frame(mailbox.RESULTS, mailbox.encode_results([(number, code)])))
 
     def _end(self, client: ClientStream, number: int, code: int, more: bool = False) -> None:
-        client.send(Frame(words.END, words.encode_end(words.End(number, code, more))))
+        client.send(Frame(mailbox.END, mailbox.encode_end(mailbox.End(number, code, more))))
 
     # --- housekeeping
 

@@ -25,14 +25,15 @@ from typing import Any
 import trio
 
 from p2pchat import __version__
-from p2pchat import log as logs
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.names import hop_name, mailbox_name, relay_pass, web_path
 from p2pchat.core.primitives import self_test, sign_public, system_entropy
 from p2pchat.errors import BadAddress, P2PChatError
-from p2pchat.net import addresses as addr
+from p2pchat.log import set_up_logging
+from p2pchat.net import multiaddrs
 from p2pchat.net.admission.budget import work
-from p2pchat.net.libp2p import hardening
-from p2pchat.net.libp2p.host import HostLimits, LibP2PHost, set_limits
+from p2pchat.net.admission.limits import WINDOW, HostLimits
+from p2pchat.net.libp2p.host import LibP2PHost, set_limits
 from p2pchat.net.libp2p.log_filter import quiet
 from p2pchat.net.ports import Handler
 from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
@@ -86,7 +87,7 @@ def run(
     """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes, or an operator who is too early
     # Not even -vv logs addresses of clients: a relay has none to lose.
-    logs.set_up(min(verbose, 1), sys.stderr)
+    set_up_logging(min(verbose, 1), sys.stderr)
     self_test()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     config = replace(config, connections=_with_files_for(config.connections))
@@ -108,7 +109,7 @@ def host_limits(config: RelayConfig) -> HostLimits:
         inbound_per_place=config.connections_per_address,
         connections_per_peer=2,
         streams_per_peer=_STREAMS + config.circuits_per_client,
-        unread=4 * hardening.WINDOW,
+        unread=4 * WINDOW,
     )
 
 
@@ -165,7 +166,7 @@ class _Relay:
         self._token = limits.token or b""
         self._folder = folder
         seed = folder.seed(random(32))
-        peer = sign_public(seed)
+        peer = PeerKey(sign_public(seed))
         self._pass = relay_pass(peer, self._token)
         self._host = LibP2PHost(
             seed, config.listen, limits=host_limits(config), web_path=web_path(self._pass), proxies=_proxies(config)
@@ -257,15 +258,15 @@ class _Relay:
     def _found_at(self) -> dict[str, list[str]]:
         peer, where = self._host.peer, self._where()
         return {
-            "addresses": [addr.full(peer, one) for one in where],
-            "lines": [addr.relay_line(peer, one, self._token) for one in where],
+            "addresses": [multiaddrs.full(peer, one) for one in where],
+            "lines": [multiaddrs.relay_line(peer, one, self._token) for one in where],
         }
 
     def _is_public(self) -> bool:
         """Whether the first address is one that the whole internet can dial, as far as that can be seen."""
         for address in self._where():
-            host = addr.parse_target(address).host
-            return isinstance(host, addr.Name) or host.is_global
+            host = multiaddrs.parse_target(address).host
+            return isinstance(host, multiaddrs.Name) or host.is_global
         return False
 
     def _numbers(self) -> dict[str, Any]:
@@ -324,7 +325,7 @@ class _Relay:
 
 
 def _announced(address: str) -> str:
-    target = addr.parse_target(address)
+    target = multiaddrs.parse_target(address)
     if target.relay is not None or not target.dialable:
         raise BadAddress(f"{address} is not an address at which others can dial a relay")
     return target.text()
@@ -344,7 +345,7 @@ def _token(path: str) -> bytes | None:
         token = Path(path).read_bytes().strip()
     except OSError as exc:
         raise BadSetting(f"The token in {path} cannot be read: {exc.strerror}") from exc
-    if not addr.is_token(token.decode("ascii", "replace")):
+    if not multiaddrs.is_token(token.decode("ascii", "replace")):
         raise BadSetting(f"{path} does not hold a valid token: 1 to 64 letters, digits and any of . _ ~ -")
     return token
 

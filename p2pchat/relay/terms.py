@@ -6,7 +6,8 @@ import logging
 
 import trio
 
-from p2pchat.core import mailbox as words
+from p2pchat.core import mailbox
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.mailbox import Hello
 from p2pchat.core.primitives import Random
 from p2pchat.relay.batches import MAX_ANSWER
@@ -32,7 +33,7 @@ class Terms:
     """The limits of one mailbox, and what was used of them."""
 
     def __init__(
-        self, relay: bytes, store: MailboxStore, limits: RelayLimits, clock: RelayClock, random: Random
+        self, relay: PeerKey, store: MailboxStore, limits: RelayLimits, clock: RelayClock, random: Random
     ) -> None:
         self.limits = limits
         self.spent = Spent()
@@ -61,7 +62,7 @@ class Terms:
             quota.queue_bytes,
             self.crowded,
             min(MAX_SPREAD_SECONDS, clients // CLIENTS_A_SECOND),
-            min(max(0, self._clock.wall() // words.HOUR_MS), MAX_HOUR),
+            min(max(0, self._clock.wall() // mailbox.HOUR_MS), MAX_HOUR),
         )
 
     def origin(self, place: str) -> Origin:
@@ -70,23 +71,23 @@ class Terms:
 
     # --- deposits
 
-    def refusal(self, client: ClientStream, opened: OpenQueue, put: words.Put, now: int) -> int:
+    def refusal(self, client: ClientStream, opened: OpenQueue, put: mailbox.Put, now: int) -> int:
         """The code for a deposit at `now` ms of the relay's own time; DONE where it may go to the disk."""
         if not 1 <= put.hours <= self.limits.longest_hours:
-            return words.MALFORMED
-        needed, invited = self.needs_stamp(opened), opened.flags & words.STAMPED
+            return mailbox.MALFORMED
+        needed, invited = self.needs_stamp(opened), opened.flags & mailbox.STAMPED
         if needed and not invited and not put.stamp:
-            return words.STAMP_NEEDED  # it comes again, and counts then
+            return mailbox.STAMP_NEEDED  # it comes again, and counts then
         at = trio.current_time()
         if not client.puts.take(at) or not self._deposits.take(client.origin, at, len(put.blob)):
-            return words.TOO_FAST
+            return mailbox.TOO_FAST
         if not needed:
-            return words.DONE
-        bits = self.limits.stamp_bits if invited else words.crowded_bits(self.limits.stamp_bits, put.blob)
+            return mailbox.DONE
+        bits = self.limits.stamp_bits if invited else mailbox.crowded_bits(self.limits.stamp_bits, put.blob)
         times = {now, self._clock.wall()}  # one of them may be wrong, and nothing is lost where both hold
-        if any(words.stamp_holds(self._relay, opened.qid, put.blob, time, bits, put.stamp) for time in times):
-            return words.DONE
-        return words.BAD_STAMP
+        if any(mailbox.stamp_holds(self._relay, opened.qid, put.blob, time, bits, put.stamp) for time in times):
+            return mailbox.DONE
+        return mailbox.BAD_STAMP
 
     @property
     def crowded(self) -> bool:
@@ -96,9 +97,9 @@ class Terms:
 
     def needs_stamp(self, opened: OpenQueue) -> bool:
         """Whether a deposit in this queue needs a stamp now. Who replaces what lies in a box needs none."""
-        if opened.flags & words.STAMPED:
+        if opened.flags & mailbox.STAMPED:
             return True
-        return self.crowded and not (opened.flags & words.BOX and self._store.holds(opened.qid))
+        return self.crowded and not (opened.flags & mailbox.BOX and self._store.holds(opened.qid))
 
     # --- fetches
 

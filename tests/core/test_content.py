@@ -30,13 +30,14 @@ from p2pchat.core.contents.queues import MAX_QUEUES, AnnouncedQueue
 from p2pchat.core.contents.receipt import DELIVERED
 from p2pchat.core.contents.relay import NO_RELAY
 from p2pchat.core.envelope import MAX_CONTENT
+from p2pchat.core.ids import MessageId, PeerKey, SessionId
 from p2pchat.core.relays import Relay
 from p2pchat.core.text import MAX_TEXT_BYTES
 from p2pchat.errors import CannotOpen
 from tests.core.people import NOW, Chance
 
-ID = bytes(range(MESSAGE_ID))
-WAY = (bytes(32), b"\x04\x7f\0\0\1\x06\x0f\xa1")
+ID = MessageId(bytes(range(MESSAGE_ID)))
+WAY = (PeerKey(bytes(32)), b"\x04\x7f\0\0\1\x06\x0f\xa1")
 QUEUE = (*WAY, b"a token", b"f" * 32, b"p" * 32, NOW)
 ANNOUNCED = AnnouncedQueue(*QUEUE)
 TEXT, RECEIPT, BUNDLE, RESET = (kind.KIND.number for kind in (Text, Receipt, NewBundle, Reset))
@@ -46,14 +47,14 @@ SAID = Content(Text("سلام 👩‍💻\0\n"), ID, 1, NOW)
 PAYLOADS = {
     "receipt": Receipt(DELIVERED, (ID,) * 64),
     "bundle": NewBundle(bytes(3000)),
-    "reset": Reset(bytes(32)),
+    "reset": Reset(SessionId(bytes(32))),
     "profile": Profile("Alice", True, (WAY,) * 4, (ANNOUNCED,)),
     "introduction": Profile("Alice", True, (WAY,) * 4, (ANNOUNCED,), b"m" * 32),
     "request": RenewalRequest(bytes(3000), (ANNOUNCED,)),
     "queues": Queues((ANNOUNCED,) * MAX_QUEUES),
     "no queues": Queues(()),
     "addresses": Addresses((WAY,)),
-    "relay": ContactRelay(Relay(bytes(32), (b"somewhere",) * MAX_OWN_WAYS, b"word")),
+    "relay": ContactRelay(Relay(PeerKey(bytes(32)), (b"somewhere",) * MAX_OWN_WAYS, b"word")),
     "no relay": ContactRelay(NO_RELAY),
 }
 EXAMPLES = {

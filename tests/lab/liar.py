@@ -15,11 +15,11 @@ from unittest.mock import patch
 
 import trio
 
-from p2pchat.core import mailbox as words
+from p2pchat.core import mailbox
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame
 from p2pchat.core.mailbox import Blob
-from p2pchat.relay import mailbox, server
+from p2pchat.relay import server
 from p2pchat.relay.clients import ClientStream
 from p2pchat.relay.config import load
 from p2pchat.relay.store import DepositResult, MailboxStore, NewBlob
@@ -36,7 +36,7 @@ class Losing(MailboxStore):
 
     def change(self, deposits: Sequence[NewBlob], deletes: Mapping[bytes, int], now: int) -> list[DepositResult]:
         super().change([], deletes, now)
-        return [DepositResult(words.DONE)] * len(deposits)
+        return [DepositResult(mailbox.DONE)] * len(deposits)
 
 
 class Keeping(MailboxStore):
@@ -51,7 +51,7 @@ class Repeating(ClientStream):
 
     def send(self, frame: Frame) -> None:
         super().send(frame)
-        if frame.type == words.BLOB:
+        if frame.type == mailbox.BLOB:
             super().send(frame)
             self._nursery.start_soon(self._again, frame)
 
@@ -88,7 +88,7 @@ class Shuffling(ClientStream):
         self._held: list[Frame] = []
 
     def send(self, frame: Frame) -> None:
-        if not self._held and frame.type != words.BLOB:
+        if not self._held and frame.type != mailbox.BLOB:
             super().send(frame)
             return
         self._held.append(frame)
@@ -99,7 +99,7 @@ class Shuffling(ClientStream):
         await trio.sleep(SHUFFLED)
         held, self._held = self._held, []
         held.reverse()
-        for frame in sorted(held, key=lambda one: one.type != words.BLOB):
+        for frame in sorted(held, key=lambda one: one.type != mailbox.BLOB):
             super().send(frame)
 
 
@@ -107,27 +107,27 @@ class Inventing(ClientStream):
     """Before every blob comes a false one in its place, and whoever asks is given some that nobody deposited."""
 
     def send(self, frame: Frame) -> None:
-        if frame.type == words.BLOB:
-            true = words.decode_blob(frame.body)
+        if frame.type == mailbox.BLOB:
+            true = mailbox.decode_blob(frame.body)
             self._invent(true.handle, true.place, bytes([true.blob[0] ^ 1]) + true.blob[1:])
-        elif frame.type == words.END:
+        elif frame.type == mailbox.END:
             for opened in self.opened.values():
-                if opened.role == words.TO_FETCH:
+                if opened.role == mailbox.TO_FETCH:
                     for place, size in enumerate(BUCKETS):
                         self._invent(opened.handle, place, os.urandom(size))
         super().send(frame)
 
     def _invent(self, handle: int, place: int, blob: bytes) -> None:
-        super().send(Frame(words.BLOB, words.encode_blob(Blob(handle, place, blob))))
+        super().send(Frame(mailbox.BLOB, mailbox.encode_blob(Blob(handle, place, blob))))
 
 
 class Exhausting(ClientStream):
     """The first blob comes in the last place there is."""
 
     def send(self, frame: Frame) -> None:
-        if frame.type == words.BLOB:
-            true = words.decode_blob(frame.body)
-            frame = Frame(words.BLOB, words.encode_blob(true._replace(place=LAST_PLACE)))
+        if frame.type == mailbox.BLOB:
+            true = mailbox.decode_blob(frame.body)
+            frame = Frame(mailbox.BLOB, mailbox.encode_blob(true._replace(place=LAST_PLACE)))
         super().send(frame)
 
 
@@ -135,10 +135,10 @@ class Withholding(ClientStream):
     """Has it, and gives nothing out."""
 
     def send(self, frame: Frame) -> None:
-        if frame.type == words.END:
-            end = words.decode_end(frame.body)
-            frame = Frame(words.END, words.encode_end(end._replace(more=False)))
-        if frame.type != words.BLOB or words.decode_blob(frame.body).handle == words.NO_HANDLE:
+        if frame.type == mailbox.END:
+            end = mailbox.decode_end(frame.body)
+            frame = Frame(mailbox.END, mailbox.encode_end(end._replace(more=False)))
+        if frame.type != mailbox.BLOB or mailbox.decode_blob(frame.body).handle == mailbox.NO_HANDLE:
             super().send(frame)
 
 
@@ -161,7 +161,7 @@ def main() -> None:
     args = parser.parse_args()
     store, client = LIES[args.lie]
     config = load({"data": args.data, "listen": [args.listen]}, {})
-    with patch.object(server, "MailboxStore", store), patch.object(mailbox, "ClientStream", client):
+    with patch.object(server, "MailboxStore", store), patch("p2pchat.relay.mailbox.ClientStream", client):
         server.run(config, lambda event: print(json.dumps(event), flush=True))
 
 

@@ -15,10 +15,10 @@ from p2pchat.core.frames import FrameParser
 from p2pchat.core.mailbox import FROM_RELAY, HELLO, decode_hello
 from p2pchat.core.names import MAILBOX
 from p2pchat.errors import LinkLost, Unreachable
-from p2pchat.net.addresses import parse_full, peer_id
 from p2pchat.net.frames import READ_BYTES
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.libp2p.log_filter import quiet
+from p2pchat.net.multiaddrs import parse_full, peer_id
 
 
 async def ask(by: LibP2PHost, address: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from p2pchat.core.invite import read_invite
-from p2pchat.net.addresses import pack, parse_full
+from p2pchat.net.multiaddrs import pack, parse_full
 from tests.lab.town import RELAYS, Town
 from tests.world.test_seizure import pages
 

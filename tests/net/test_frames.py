@@ -6,21 +6,21 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from p2pchat.core import frames as wire
 from p2pchat.core.delivery import Route
-from p2pchat.core.frames import WRITE, Frame, pack
+from p2pchat.core.frames import ENVELOPE, HELLO, PING, WRITE, Frame, pack
+from p2pchat.core.ids import PeerKey
 from p2pchat.errors import CannotOpen, LinkLost
 from p2pchat.net.frames import DEADLINE, FrameReader, write_frames
 from tests.conftest import run
 
-HELLO = Frame(wire.HELLO, bytes(16))
-PING = Frame(wire.PING, b"")
+HELLO_FRAME = Frame(HELLO, bytes(16))
+PING_FRAME = Frame(PING, b"")
 
 
 class Pieces:
     """A stream whose other side writes these pieces, one every `every` seconds, and then ends or stays silent."""
 
-    peer, route, inbound = bytes(32), Route.DIRECT, True
+    peer, route, inbound = PeerKey(bytes(32)), Route.DIRECT, True
 
     def __init__(self, *pieces: bytes, every: float = 0, ends: bool = True) -> None:
         self._pieces = list(pieces)
@@ -49,7 +49,7 @@ def letter_by_letter(*frames: Frame) -> list[bytes]:
 
 def test_frames_come_whole_however_they_were_cut() -> None:
     async def main() -> None:
-        frames = [HELLO, PING, Frame(wire.ENVELOPE, bytes(4096))]
+        frames = [HELLO_FRAME, PING_FRAME, Frame(ENVELOPE, bytes(4096))]
         reader = FrameReader(Pieces(*letter_by_letter(*frames)))
         assert [await reader.one() for _ in frames] == frames
         assert await FrameReader(Pieces(b"".join(map(pack, frames)))).some() == frames
@@ -59,10 +59,10 @@ def test_frames_come_whole_however_they_were_cut() -> None:
 
 def test_one_and_some_share_what_was_read() -> None:
     async def main() -> None:
-        reader = FrameReader(Pieces(pack(HELLO) + pack(PING) + pack(PING)[:3], pack(PING)[3:]))
-        assert await reader.one() == HELLO
-        assert await reader.some() == [PING]
-        assert await reader.some() == [PING]
+        reader = FrameReader(Pieces(pack(HELLO_FRAME) + pack(PING_FRAME) + pack(PING_FRAME)[:3], pack(PING_FRAME)[3:]))
+        assert await reader.one() == HELLO_FRAME
+        assert await reader.some() == [PING_FRAME]
+        assert await reader.some() == [PING_FRAME]
 
     run(main, MockClock(autojump_threshold=0))
 
@@ -71,14 +71,14 @@ def test_one_and_some_share_what_was_read() -> None:
 def test_the_end_in_the_middle_is_a_lost_link(cut: int) -> None:
     async def main() -> None:
         with pytest.raises(LinkLost):
-            await FrameReader(Pieces(pack(HELLO)[:cut])).one()
+            await FrameReader(Pieces(pack(HELLO_FRAME)[:cut])).one()
 
     run(main, MockClock(autojump_threshold=0))
 
 
 @pytest.mark.parametrize(
     ("pieces", "every"),
-    [([], 0.0), ([pack(HELLO)[:7]], 0.0), (letter_by_letter(HELLO), 1.0)],
+    [([], 0.0), ([pack(HELLO_FRAME)[:7]], 0.0), (letter_by_letter(HELLO_FRAME), 1.0)],
     ids=["silent", "half", "a letter a second"],
 )
 def test_the_slow_are_left_after_the_deadline(pieces: list[bytes], every: float) -> None:
@@ -94,13 +94,13 @@ def test_the_slow_are_left_after_the_deadline(pieces: list[bytes], every: float)
 @pytest.mark.parametrize(
     "data",
     [
-        pytest.param((65_538).to_bytes(4, "big") + bytes((wire.ENVELOPE,)), id="oversize"),
-        pytest.param((2**32 - 1).to_bytes(4, "big") + bytes((wire.HELLO,)), id="huge"),
+        pytest.param((65_538).to_bytes(4, "big") + bytes((ENVELOPE,)), id="oversize"),
+        pytest.param((2**32 - 1).to_bytes(4, "big") + bytes((HELLO,)), id="huge"),
         pytest.param((17).to_bytes(4, "big") + b"\x63" + bytes(16), id="unknown type"),
-        pytest.param((16).to_bytes(4, "big") + bytes((wire.HELLO,)) + bytes(15), id="short hello"),
+        pytest.param((16).to_bytes(4, "big") + bytes((HELLO,)) + bytes(15), id="short hello"),
         pytest.param(bytes(5), id="no type"),
-        pytest.param((4096).to_bytes(4, "big") + bytes((wire.ENVELOPE,)), id="between two sizes"),
-        pytest.param((2).to_bytes(4, "big") + bytes((wire.PING, 0)), id="a ping with a body"),
+        pytest.param((4096).to_bytes(4, "big") + bytes((ENVELOPE,)), id="between two sizes"),
+        pytest.param((2).to_bytes(4, "big") + bytes((PING, 0)), id="a ping with a body"),
         pytest.param(b"GET / HTTP/1.1\r\n\r\n", id="another protocol"),
     ],
 )
@@ -116,7 +116,7 @@ def test_what_is_no_frame_is_refused_by_its_head(data: bytes) -> None:
 def test_writes_are_joined_up_to_their_size() -> None:
     async def main() -> None:
         stream = Pieces()
-        frames = [Frame(wire.ENVELOPE, bytes(4096))] * 40 + [Frame(wire.ENVELOPE, bytes(65_536)), PING, HELLO]
+        frames = [Frame(ENVELOPE, bytes(4096))] * 40 + [Frame(ENVELOPE, bytes(65_536)), PING_FRAME, HELLO_FRAME]
         await write_frames(stream, frames)
         assert b"".join(stream.written) == b"".join(map(pack, frames))
         sizes = [len(piece) for piece in stream.written]

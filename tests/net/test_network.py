@@ -14,9 +14,10 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import ENVELOPE, Frame
+from p2pchat.core.ids import ContactId, InviteId, PeerKey, QueueId, SessionId
 from p2pchat.core.relays import Relay
 from p2pchat.core.session import Pair, pair
-from p2pchat.net import addresses as addr
+from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.libp2p.yamux import PING_AFTER_SECONDS, PONG_TIMEOUT
@@ -25,13 +26,13 @@ from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
 from p2pchat.net.relays.reservations import RelayAccess
 from p2pchat.ports import InviteOffer, NetHandler
 from tests.conftest import run
-from tests.support.hosts import Middle, connections, make
+from tests.support.hosts import Middle, live_connections, make
 from tests.support.relays import NOW, Place, clock, echoes, ended, meeting
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
 
-ALICE, BOB = b"alice...", b"bob....."
+ALICE, BOB = ContactId(b"alice..."), ContactId(b"bob.....")
 LETTER = Frame(ENVELOPE, bytes(4096))
 
 
@@ -46,45 +47,45 @@ class Person:
         self.routes: list[str] = []
         self.links = 0
         self.found_at: list[str] = []
-        self._followers: list[Callable[[Iterable[bytes]], None]] = []
-        self._pair = pair(other, b"t" * 32, b"r" * 32, me, other)
+        self._followers: list[Callable[[Iterable[ContactId]], None]] = []
+        self._pair = pair(ContactId(other), SessionId(b"t" * 32), b"r" * 32, me, other)
         self._changed = trio.Event()
         self.network = Network(self.host, self.hidden_host, Random(number).randbytes)
 
-    def pairs(self, contact: bytes) -> Sequence[Pair]:
+    def pairs(self, contact: ContactId) -> Sequence[Pair]:
         return [self._pair]
 
-    def follow(self, changed: Callable[[Iterable[bytes]], None]) -> None:
+    def follow(self, changed: Callable[[Iterable[ContactId]], None]) -> None:
         self._followers.append(changed)
-        changed([self.other])
+        changed([ContactId(self.other)])
 
     def now(self) -> int:
         return NOW
 
-    def hidden(self, contact: bytes) -> bool:
+    def hidden(self, contact: ContactId) -> bool:
         return self.hides
 
     def hide(self) -> None:
         self.hides = True
         for told in self._followers:
-            told([self.other])
+            told([ContactId(self.other)])
 
     def found(self, address: bytes) -> None:
-        self.found_at.append(addr.unpack(address))
+        self.found_at.append(multiaddrs.unpack(address))
 
     def moved(self) -> None:
         self._wake()
 
-    async def received(self, contact: bytes, th: bytes, route: Route, frames: list[Frame]) -> None:
+    async def received(self, contact: ContactId, session_id: SessionId, route: Route, frames: list[Frame]) -> None:
         self.routes += [route] * len(frames)
         self._wake()
         await trio.lowlevel.checkpoint()
 
-    def link_up(self, contact: bytes, th: bytes) -> None:
+    def link_up(self, contact: ContactId, session_id: SessionId) -> None:
         self.links += 1
         self._wake()
 
-    def link_down(self, contact: bytes) -> None:
+    def link_down(self, contact: ContactId) -> None:
         self.links -= 1
         self.network.lost(contact)
         self._wake()
@@ -100,13 +101,13 @@ class Person:
     async def hears(self, by: Person) -> str:
         """The route of one frame from the other."""
         count = len(self.routes)
-        assert by.network.send(by.other, [LETTER])
+        assert by.network.send(ContactId(by.other), [LETTER])
         await self.until(lambda: len(self.routes) > count)
         return self.routes[-1]
 
     # nobody joins here, and there are no mailboxes
 
-    async def collected(self, relay: bytes, qid: bytes, blobs: Sequence[tuple[int, bytes]]) -> None:
+    async def collected(self, relay: bytes, qid: QueueId, blobs: Sequence[tuple[int, bytes]]) -> None:
         raise NotImplementedError
 
     def deposited(self, relay: bytes, done: Sequence[tuple[int, int]]) -> None:
@@ -121,31 +122,31 @@ class Person:
     def relay_down(self, relay: bytes) -> None:
         raise NotImplementedError
 
-    def offer(self, invite: bytes) -> InviteOffer | None:
+    def offer(self, invite: InviteId) -> InviteOffer | None:
         raise NotImplementedError
 
-    def follow_offers(self, changed: Callable[[Iterable[bytes]], None]) -> None:
+    def follow_offers(self, changed: Callable[[Iterable[InviteId]], None]) -> None:
         pass
 
-    async def offer_bundle(self, invite: bytes) -> bytes | None:
+    async def offer_bundle(self, invite: InviteId) -> bytes | None:
         raise NotImplementedError
 
-    async def tried(self, invite: bytes, peer: bytes) -> None:
+    async def tried(self, invite: InviteId, peer: PeerKey) -> None:
         raise NotImplementedError
 
-    async def admit(self, invite: bytes, blob: bytes) -> bool:
+    async def admit(self, invite: InviteId, blob: bytes) -> bool:
         raise NotImplementedError
 
-    async def pending(self, contact: bytes) -> bytes | None:
+    async def pending(self, contact: ContactId) -> bytes | None:
         raise NotImplementedError
 
-    async def answer_bundle(self, contact: bytes, blob: bytes) -> bytes | None:
+    async def answer_bundle(self, contact: ContactId, blob: bytes) -> bytes | None:
         raise NotImplementedError
 
-    async def joined(self, contact: bytes) -> None:
+    async def joined(self, contact: ContactId) -> None:
         raise NotImplementedError
 
-    async def refused(self, contact: bytes, reason: int) -> None:
+    async def refused(self, contact: ContactId, reason: int) -> None:
         raise NotImplementedError
 
 
@@ -166,7 +167,7 @@ class RunningRelay:
 
     @property
     def known_as(self) -> Relay:
-        return Relay(self.host.peer, tuple(addr.pack(address) for address in self.host.addresses()))
+        return Relay(self.host.peer, tuple(multiaddrs.pack(address) for address in self.host.addresses()))
 
 
 @asynccontextmanager
@@ -187,10 +188,10 @@ async def people() -> AsyncIterator[tuple[Person, Person, list[RunningRelay]]]:
         nursery.cancel_scope.cancel()
 
 
-def circuits(person: Person, *, hidden: bool = False) -> list[tuple[bytes, bytes]]:
+def circuits(person: Person, *, hidden: bool = False) -> list[tuple[PeerKey, bytes]]:
     """The ways that lead by relays."""
     ways = person.network.ways(hidden=hidden)
-    return [(peer, way) for peer, way in ways if addr.parse_target(addr.unpack(way)).relay is not None]
+    return [(peer, way) for peer, way in ways if multiaddrs.parse_target(multiaddrs.unpack(way)).relay is not None]
 
 
 def test_when_the_relay_is_killed_the_link_is_made_by_the_other() -> None:
@@ -213,9 +214,9 @@ def test_when_the_relay_is_killed_the_link_is_made_by_the_other() -> None:
 
 def carries(relay: RunningRelay, alice: Person, bob: Person) -> bool:
     """Whether the circuit between the two is this relay's."""
-    (conn,) = connections(alice.host, bob.host)
+    (conn,) = live_connections(alice.host, bob.host)
     place: str = conn.muxed_conn.place  # type: ignore[attr-defined]
-    return place == f"relay {addr.peer_id(relay.host.peer)}"
+    return place == f"relay {multiaddrs.peer_id(relay.host.peer)}"
 
 
 def test_a_direct_way_that_becomes_known_takes_the_link_and_ends_the_circuit() -> None:
@@ -231,7 +232,7 @@ def test_a_direct_way_that_becomes_known_takes_the_link_and_ends_the_circuit() -
             await bob.until(lambda: bob.links == 1)
             assert alice.network.route(BOB) == bob.network.route(ALICE) == "direct"
             await until_one_connection(alice, bob)
-            (conn,) = connections(alice.host, bob.host)
+            (conn,) = live_connections(alice.host, bob.host)
             assert conn.muxed_conn.route == "direct"  # type: ignore[attr-defined]
             assert await bob.hears(alice) == "direct"
 
@@ -240,7 +241,7 @@ def test_a_direct_way_that_becomes_known_takes_the_link_and_ends_the_circuit() -
 
 def test_a_contact_who_comes_from_outside_shows_where_we_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """By a connection that they made; not by one of ours, nor by a relay."""
-    monkeypatch.setattr(addr, "from_outside", lambda here, there: here == there == "127.0.0.1")
+    monkeypatch.setattr(multiaddrs, "from_outside", lambda here, there: here == there == "127.0.0.1")
 
     async def main() -> None:
         async with people() as (alice, bob, _):
@@ -261,7 +262,7 @@ def test_a_contact_who_comes_from_outside_shows_where_we_are_found(monkeypatch: 
 
 async def until_one_connection(alice: Person, bob: Person) -> None:
     with trio.fail_after(CircuitLimits().idle / 2):  # before the relay ends it
-        while len(connections(alice.host, bob.host)) > 1:
+        while len(live_connections(alice.host, bob.host)) > 1:
             await trio.lowlevel.checkpoint()
 
 
@@ -282,8 +283,8 @@ def test_hidden_people_are_met_at_another_host_by_circuits_only() -> None:
             assert await bob.hears(alice) == await alice.hears(bob) == "circuit"
             bob.network.reach(ALICE, ways)
             await wait_all_tasks_blocked(0.05)
-            assert connections(alice.host, bob.host) == []
-            assert [conn.muxed_conn.route for conn in connections(alice.hidden_host, bob.host)] == ["circuit"]  # type: ignore[attr-defined]
+            assert live_connections(alice.host, bob.host) == []
+            assert [conn.muxed_conn.route for conn in live_connections(alice.hidden_host, bob.host)] == ["circuit"]  # type: ignore[attr-defined]
 
     run(main, MockClock(rate=10))
 

@@ -33,7 +33,7 @@ from multiaddr import Multiaddr
 from trio.testing import MockClock
 
 from p2pchat.core import names
-from p2pchat.net import addresses as addr
+from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.ports import NetHandler
 from tests.conftest import run
@@ -86,7 +86,7 @@ async def targets() -> AsyncIterator[list[Target]]:
         await nursery.start(node.network.run, NetHandler(node, node, node))
         listening = [Multiaddr("/ip4/127.0.0.1/tcp/0")]
         async with running(node.host), stock.run(listening), prober.run([]):
-            ours = Target(prober, ID(addr.multihash(node.host.peer)), node.host.addresses()[0])
+            ours = Target(prober, ID(multiaddrs.multihash(node.host.peer)), node.host.addresses()[0])
             yield [ours, Target(prober, stock.get_id(), str(stock.get_transport_addrs()[0]))]
             nursery.cancel_scope.cancel()
 

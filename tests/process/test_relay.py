@@ -14,8 +14,8 @@ import pytest
 
 from p2pchat.core.mailbox import DONE, TO_FETCH, TO_PUT
 from p2pchat.errors import P2PChatError
-from p2pchat.net.addresses import parse_full, parse_relay
 from p2pchat.net.libp2p.host import LibP2PHost
+from p2pchat.net.multiaddrs import parse_full, parse_relay
 from tests.support.boxes import Keys, MailClient, blob
 from tests.support.processes import PATIENCE, Place, Running, place
 from tests.support.programs import LOOPBACK, data, host, run, start

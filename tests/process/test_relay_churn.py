@@ -13,11 +13,11 @@ from libp2p.peer.id import ID
 
 from p2pchat.core.mailbox import DONE, TO_FETCH, TO_PUT
 from p2pchat.core.names import MAILBOX
-from p2pchat.net import addresses as addr
-from p2pchat.net.libp2p import circuit_messages, dial
+from p2pchat.net import multiaddrs
+from p2pchat.net.libp2p import circuit_messages, connections
 from p2pchat.net.libp2p.circuit_messages import HopMessage, StopMessage
-from p2pchat.net.libp2p.hardening import GuardedYamux
 from p2pchat.net.libp2p.host import LibP2PHost
+from p2pchat.net.libp2p.yamux import GuardedYamux
 from p2pchat.net.ports import Stream
 from tests.support.boxes import Keys, MailClient, blob
 from tests.support.hosts import echo
@@ -81,7 +81,7 @@ class Town:
     """People who meet at one relay, over and over."""
 
     def __init__(self, address: str) -> None:
-        self._relay, self._where = addr.parse_full(address)
+        self._relay, self._where = multiaddrs.parse_full(address)
 
     async def meet(self, number: int) -> None:
         """Two who were never here connect, reserve, write, read, delete, are joined, and leave in one of four ways."""
@@ -117,7 +117,7 @@ class Town:
 
     def _muxer(self, one: LibP2PHost) -> GuardedYamux:
         assert one._running is not None
-        (conn,) = dial.live(one._running.swarm, ID(addr.multihash(self._relay)))
+        (conn,) = connections.live(one._running.swarm, ID(multiaddrs.multihash(self._relay)))
         assert isinstance(conn.muxed_conn, GuardedYamux)
         return conn.muxed_conn
 

@@ -12,9 +12,10 @@ import pytest
 import trio
 
 from p2pchat.core import names
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.mailbox import TO_PUT
 from p2pchat.errors import NotServed, Unreachable
-from p2pchat.net import addresses as addr
+from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.circuit_messages import HopMessage
 from p2pchat.net.libp2p.host import LibP2PHost
@@ -45,16 +46,16 @@ class Meeting:
     hop: str = names.HOP
 
     async def call(self) -> Stream:
-        return await self.alice.open(self.bob.peer, [addr.circuit(self.where, self.relay)], ECHO)
+        return await self.alice.open(self.bob.peer, [multiaddrs.circuit(self.where, PeerKey(self.relay))], ECHO)
 
     async def request(self, by: LibP2PHost, message: HopMessage) -> int:
         """What the relay answers."""
-        return await ask(await by.open(self.relay, [self.where], self.hop), message)
+        return await ask(await by.open(PeerKey(self.relay), [self.where], self.hop), message)
 
 
 @asynccontextmanager
 async def meeting(address: str, over: str = "") -> AsyncIterator[Meeting]:
-    relay, where = addr.parse_full(address)
+    relay, where = multiaddrs.parse_full(address)
     where += over
     async with trio.open_nursery() as nursery, host() as alice, host() as bob:
         bob.handle(ECHO, echo)
@@ -136,7 +137,7 @@ def test_where_a_token_is_asked_for_only_who_said_it_can_be_reached(here: Place)
     reserve = HopMessage(type=HopMessage.RESERVE)
 
     async def main() -> None:
-        relay, where = addr.parse_full(address)
+        relay, where = multiaddrs.parse_full(address)
         async with host() as alice, host() as bob:
             bob.handle(ECHO, echo)
             there = Meeting(alice, bob, relay, where)

@@ -11,7 +11,7 @@ import pytest
 from p2pchat.core.mailbox import DONE, QUEUE_FULL, TO_PUT
 from p2pchat.core.names import mailbox_name
 from p2pchat.errors import NotServed, Unreachable
-from p2pchat.net.addresses import parse_full
+from p2pchat.net.multiaddrs import parse_full
 from tests.support.boxes import Keys, blob
 from tests.support.processes import Place, place
 from tests.support.programs import data, free_port, get, host, opened, run, start

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.invite import read_invite
 from p2pchat.errors import NotReached
 from p2pchat.locations import Profile
-from p2pchat.net import addresses as addr
+from p2pchat.net import multiaddrs
 from p2pchat.store.database import Database
 from p2pchat.store.keys import open_keys
 from tests.support.persons import Person, Relay, gathered, people
@@ -61,7 +62,7 @@ class Day:
 
     def look(self, relay: Relay) -> None:
         """From where its clients are connected now."""
-        there = f"{socket.inet_aton(RELAY)[::-1].hex().upper()}:{addr.parse_target(relay.listen).port:04X}"
+        there = f"{socket.inet_aton(RELAY)[::-1].hex().upper()}:{multiaddrs.parse_target(relay.listen).port:04X}"
         here = f"{socket.inet_aton(CLIENTS)[::-1].hex().upper()}:"
         for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
             local, remote = line.split()[1:3]
@@ -148,7 +149,7 @@ def test_a_seized_relay_shares_nothing_with_those_who_used_it_but_sealed_blobs(h
     in_profiles = {value for person in everybody for value in values(person)}
 
     everywhere = in_use + left + shown.encode()
-    itself, _ = addr.parse_full(relay.address)
+    itself, _ = multiaddrs.parse_full(relay.address)
     for needle in set(known(day, everybody)) - {itself}:
         for form in forms(needle):
             assert form not in everywhere, needle
@@ -180,7 +181,7 @@ def check_addresses(day: Day, in_use: bytes, left: bytes, shown: str) -> None:
     assert packed.hex() not in shown.lower()
     for port in day.ports:
         at = port.to_bytes(2, "big")
-        for needle in (CLIENTS.encode(), addr.pack(f"/ip4/{CLIENTS}/tcp/{port}"), packed + at, at + packed):
+        for needle in (CLIENTS.encode(), multiaddrs.pack(f"/ip4/{CLIENTS}/tcp/{port}"), packed + at, at + packed):
             assert needle not in in_use
             assert needle not in left
 
@@ -216,7 +217,7 @@ def known(day: Day, everybody: list[Person]) -> Iterator[bytes]:
 def forms(value: bytes) -> list[bytes]:
     """As it is, and as text."""
     found = [value, value.hex().encode(), value.hex().upper().encode(), base64.b64encode(value).rstrip(b"=")]
-    return [*found, addr.peer_id(value).encode()] if len(value) == 32 else found
+    return [*found, multiaddrs.peer_id(PeerKey(value)).encode()] if len(value) == 32 else found
 
 
 def values(person: Person) -> Iterator[bytes]:

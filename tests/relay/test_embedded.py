@@ -12,9 +12,9 @@ import trio
 
 from p2pchat.core.names import hop_name, mailbox_name, relay_pass
 from p2pchat.errors import LinkLost, Refused, Unreachable
-from p2pchat.net import addresses as addr
+from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p.host import LibP2PHost
-from p2pchat.net.mailbox import stream as mailstream
+from p2pchat.net.mailbox.stream import open_mail_stream
 from p2pchat.net.relays.reservations import RelayAccess
 from p2pchat.relay.embedded import EmbeddedRelay
 from tests.conftest import run
@@ -67,10 +67,10 @@ def test_a_contact_is_reached_by_it_and_a_stranger_is_not(tmp_path: Path) -> Non
     async def main() -> None:
         async with contacts(tmp_path) as here:
             place = Place(here.bob, here.nursery)
-            opened = addr.with_pass(here.alice.addresses(), relay_pass(here.alice.peer, TOKEN))
+            opened = multiaddrs.with_pass(here.alice.addresses(), relay_pass(here.alice.peer, TOKEN))
             place.kept.want(here.alice.peer, RelayAccess(opened, TOKEN))
             await place.until(here.alice)
-            ways = [addr.circuit(address, here.alice.peer) for address in opened]
+            ways = [multiaddrs.circuit(address, here.alice.peer) for address in opened]
             assert await echoes(await here.carol.open(here.bob.peer, ways, ECHO))
             others = Place(here.eve, here.nursery)
             others.kept.want(here.alice.peer, RelayAccess(opened))
@@ -84,13 +84,13 @@ def test_a_contact_is_reached_by_it_and_a_stranger_is_not(tmp_path: Path) -> Non
 def test_the_mailbox_opens_with_the_token_only(tmp_path: Path) -> None:
     async def main() -> None:
         async with contacts(tmp_path) as here:
-            stream = await mailstream.connect(here.bob, here.alice.peer, here.alice.addresses(), TOKEN)
+            stream = await open_mail_stream(here.bob, here.alice.peer, here.alice.addresses(), TOKEN)
             assert stream.hello.relay == here.alice.peer
             assert stream.hello.most_bytes <= 16 << 20
             await stream.close()
             for wrong in (b"", b"open"):
                 with pytest.raises(Refused):
-                    await mailstream.connect(here.eve, here.alice.peer, here.alice.addresses(), wrong)
+                    await open_mail_stream(here.eve, here.alice.peer, here.alice.addresses(), wrong)
 
     run(main)
 
@@ -99,7 +99,7 @@ def test_after_a_no_it_is_gone_and_after_a_yes_back(tmp_path: Path) -> None:
     async def main() -> None:
         async with contacts(tmp_path) as here:
             assert await speaks(here.bob, here.alice, hop_name(relay_pass(here.alice.peer, TOKEN)))
-            stream = await mailstream.connect(here.bob, here.alice.peer, here.alice.addresses(), TOKEN)
+            stream = await open_mail_stream(here.bob, here.alice.peer, here.alice.addresses(), TOKEN)
             here.over.set()
             with pytest.raises(LinkLost):
                 await stream.run(lambda frame: None, trio.lowlevel.checkpoint, ())

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from p2pchat.core.mailbox import DONE, HOUR_MS, RELAY_FULL
-from p2pchat.net.addresses import neighbourhood
+from p2pchat.net.multiaddrs import neighbourhood
 from p2pchat.relay import holdings
 from p2pchat.relay.holdings import READ_WITHIN_HOURS, UNREAD_AFTER_HOURS, Holdings, Source
 from p2pchat.relay.limits import Origins

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from p2pchat.core import mailbox as words
+from p2pchat.core import mailbox
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame
 from p2pchat.core.mailbox import BOX, DONE, HOUR_MS, STAMPED, TO_FETCH, TO_PUT, Open
@@ -137,7 +137,7 @@ def test_a_deposit_is_kept_for_its_hours_and_gone_after_them(tmp_path: Path) -> 
 def test_hours_that_cannot_be_had_are_refused(tmp_path: Path, hours: int) -> None:
     async def main() -> None:
         async with relay(tmp_path) as at:
-            assert await (await depositor(at)).put(0, blob(1), hours=hours) == [words.MALFORMED]
+            assert await (await depositor(at)).put(0, blob(1), hours=hours) == [mailbox.MALFORMED]
 
     run(main)
 
@@ -147,8 +147,8 @@ def test_quotas_are_codes(tmp_path: Path) -> None:
         async with relay(tmp_path, quota=Quota(queue_blobs=2, total_bytes=3 * 4096, least_free=0)) as at:
             alice = await depositor(at)
             await alice.open(1, TO_PUT, Keys("carol"))
-            assert await alice.put(0, blob(1), blob(2), blob(3)) == [DONE, DONE, words.QUEUE_FULL]
-            assert await alice.put(1, blob(4), blob(5)) == [DONE, words.RELAY_FULL]
+            assert await alice.put(0, blob(1), blob(2), blob(3)) == [DONE, DONE, mailbox.QUEUE_FULL]
+            assert await alice.put(1, blob(4), blob(5)) == [DONE, mailbox.RELAY_FULL]
             refused = {reason: count for reason, count in at.mailbox.counts.refused.items() if count}
             assert (at.mailbox.counts.deposits, refused) == (3, {"queue full": 1, "relay full": 1})
 
@@ -266,7 +266,7 @@ def test_at_most_so_many_wait_for_their_delete_and_then_it_goes_on(tmp_path: Pat
             alice, bob = await depositor(at), await recipient(at)
             total = 3 * clients.MAX_PUSHED
             await bob.watch((0, 0))
-            got: list[words.Blob] = []
+            got: list[mailbox.Blob] = []
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(alice.put, 0, *(blob(number) for number in range(total)))
                 while len(got) < clients.MAX_PUSHED:
@@ -374,7 +374,7 @@ def test_an_open_queue_takes_stamped_blobs_only(tmp_path: Path) -> None:
         keys = Keys("invite", STAMPED)
         async with relay(tmp_path) as at:
             alice = await depositor(at, keys)
-            stamp = words.make_stamp(RELAY, keys.queue.id, blob(1), NOW, LIMITS.stamp_bits)
+            stamp = mailbox.make_stamp(RELAY, keys.queue.id, blob(1), NOW, LIMITS.stamp_bits)
             assert await alice.put(0, blob(1), stamp=stamp) == [DONE]
             assert await alice.put(0, blob(1), stamp=stamp) == [DONE]  # it is there
 
@@ -510,8 +510,8 @@ def test_draining_does_not_wait_for_ever(tmp_path: Path) -> None:
         async with relay(tmp_path) as at:
             alice, bob = await depositor(at), await recipient(at, room=1_000)
             await alice.put(0, *(blob(number) for number in range(9)))
-            await bob.send(Frame(words.FETCH, words.encode_fetch(1, 9, [(0, 0)])))
-            await bob.send(Frame(words.PING, b""))
+            await bob.send(Frame(mailbox.FETCH, mailbox.encode_fetch(1, 9, [(0, 0)])))
+            await bob.send(Frame(mailbox.PING, b""))
             await trio.sleep(1)
             began = trio.current_time()
             await at.mailbox.drain(3.0)
@@ -537,7 +537,7 @@ def test_a_failing_disk_turns_deposits_away_and_the_relay_lives(
             pages = at.store._connection.execute("PRAGMA page_count").fetchone()[0]
             at.store._connection.execute(f"PRAGMA max_page_count = {pages}").fetchall()
             for number in range(3):
-                assert await alice.put(0, blob(f"full {number}", BUCKETS[-1])) == [words.RELAY_FULL]
+                assert await alice.put(0, blob(f"full {number}", BUCKETS[-1])) == [mailbox.RELAY_FULL]
             assert at.mailbox.failing
             assert len([one for one in caplog.records if one.name.startswith("p2pchat.relay")]) == 1
             found, _, _ = await bob.fetch(512, (0, 0))
@@ -556,7 +556,7 @@ def test_a_disk_that_works_again_is_noticed_though_nobody_deposits(tmp_path: Pat
         async with relay(tmp_path) as at:
             alice = await depositor(at)
             at.store._connection.execute("PRAGMA query_only = ON").fetchall()
-            assert await alice.put(0, blob(1)) == [words.RELAY_FULL]
+            assert await alice.put(0, blob(1)) == [mailbox.RELAY_FULL]
             await trio.sleep(2 * SWEEP_SECONDS)
             assert at.mailbox.failing
             at.store._connection.execute("PRAGMA query_only = OFF").fetchall()
@@ -572,10 +572,10 @@ def test_a_broken_store_answers_fetches_deletes_and_watches_too(tmp_path: Path) 
             alice, bob = await depositor(at), await recipient(at)
             await alice.put(0, blob(1))
             at.store._connection.execute("ALTER TABLE blobs RENAME TO away")
-            assert await alice.put(0, blob(2)) == [words.RELAY_FULL]
+            assert await alice.put(0, blob(2)) == [mailbox.RELAY_FULL]
             found, padding, end = await bob.fetch(512, (0, 0))
-            assert (found, len(padding), end.code) == ([], 1, words.RELAY_FULL)
-            assert await bob.delete(0, 1 << 62) == words.RELAY_FULL
+            assert (found, len(padding), end.code) == ([], 1, mailbox.RELAY_FULL)
+            assert await bob.delete(0, 1 << 62) == mailbox.RELAY_FULL
             await bob.watch((0, 0))
             at.store._connection.execute("ALTER TABLE away RENAME TO blobs")
             await trio.sleep(SWEEP_SECONDS + 1)
@@ -598,15 +598,15 @@ def test_what_is_answered_at_once_is_written_at_once(tmp_path: Path, monkeypatch
             alice = await at.client()
             queues = [(handle, Keys(f"queue {handle}")) for handle in range(8)]
             opens = [
-                Open(handle, TO_FETCH, keys.queue, words.sign_open(keys.fetch, TO_FETCH, alice.hello, keys.queue))
+                Open(handle, TO_FETCH, keys.queue, mailbox.sign_open(keys.fetch, TO_FETCH, alice.hello, keys.queue))
                 for handle, keys in queues
             ]
-            frames = [Frame(words.OPEN, words.encode_open(opening)) for opening in opens]
+            frames = [Frame(mailbox.OPEN, mailbox.encode_open(opening)) for opening in opens]
             monkeypatch.setattr(PipeStream, "write", noted)
-            await alice.send(*frames, Frame(words.PING, b""))
-            answers = [await alice.answer(words.OPENED) for _ in opens]
-            await alice.answer(words.PONG)
+            await alice.send(*frames, Frame(mailbox.PING, b""))
+            answers = [await alice.answer(mailbox.OPENED) for _ in opens]
+            await alice.answer(mailbox.PONG)
             assert len(written) == 2, written  # ours, and the relay's
-            assert {words.decode_opened(answer.body)[1] for answer in answers} == {DONE}
+            assert {mailbox.decode_opened(answer.body)[1] for answer in answers} == {DONE}
 
     run(main)

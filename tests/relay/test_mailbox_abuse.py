@@ -13,15 +13,16 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from p2pchat.core import mailbox as words
+from p2pchat.core import mailbox
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.mailbox import BOX, DONE, HOUR_MS, NOT_ALLOWED, STAMPED, TO_FETCH, TO_PUT, TOO_FAST, Queue
 from p2pchat.errors import LinkLost
 from p2pchat.lib.token_bucket import TokenBucket
-from p2pchat.net.addresses import neighbourhood
 from p2pchat.net.admission import budget
 from p2pchat.net.admission.budget import Account
+from p2pchat.net.multiaddrs import neighbourhood
 from p2pchat.relay import batches, clients, terms
 from p2pchat.relay.limits import STAMP_SECONDS, Origin, Origins, PlaceBudget, Spent
 from p2pchat.relay.mailbox import COSTS, MailboxServer
@@ -46,13 +47,13 @@ def test_a_queue_opens_to_the_key_of_the_role_only(tmp_path: Path) -> None:
     async def main() -> None:
         async with relay(tmp_path) as at:
             eve = await at.client()
-            put = words.sign_open(BOB.put, TO_PUT, eve.hello, BOB.queue)
-            fetch = words.sign_open(BOB.fetch, TO_FETCH, eve.hello, BOB.queue)
+            put = mailbox.sign_open(BOB.put, TO_PUT, eve.hello, BOB.queue)
+            fetch = mailbox.sign_open(BOB.fetch, TO_FETCH, eve.hello, BOB.queue)
             wrong: list[tuple[int, bytes]] = [
                 (TO_FETCH, put),  # who may deposit may not fetch
                 (TO_PUT, fetch),
-                (TO_FETCH, words.sign_open(BOB.put, TO_FETCH, eve.hello, BOB.queue)),
-                (TO_PUT, words.sign_open(b"e" * 32, TO_PUT, eve.hello, BOB.queue)),
+                (TO_FETCH, mailbox.sign_open(BOB.put, TO_FETCH, eve.hello, BOB.queue)),
+                (TO_PUT, mailbox.sign_open(b"e" * 32, TO_PUT, eve.hello, BOB.queue)),
                 (2, put),
                 (TO_PUT, bytes(64)),
             ]
@@ -69,7 +70,7 @@ def test_an_opening_overheard_on_another_stream_is_worth_nothing(tmp_path: Path)
     async def main() -> None:
         async with relay(tmp_path) as at:
             bob, eve = await at.client(), await at.client()
-            signature = words.sign_open(BOB.fetch, TO_FETCH, bob.hello, BOB.queue)
+            signature = mailbox.sign_open(BOB.fetch, TO_FETCH, bob.hello, BOB.queue)
             assert await bob.open(0, TO_FETCH, BOB, signature=signature) == DONE
             assert await eve.open(0, TO_FETCH, BOB, signature=signature) == NOT_ALLOWED
 
@@ -87,7 +88,7 @@ def test_who_knows_a_queues_name_or_public_keys_can_do_nothing(tmp_path: Path) -
             for handle, queue in enumerate((Queue(eves.queue.fetch, BOB.queue.put), BOB.queue._replace(flags=BOX))):
                 for role, seed in ((TO_FETCH, eves.fetch), (TO_PUT, eves.put)):
                     at_handle = 2 * handle + role
-                    signature = words.sign_open(seed, role, eve.hello, queue)
+                    signature = mailbox.sign_open(seed, role, eve.hello, queue)
                     code = await eve.open(at_handle, role, eves, queue=queue, signature=signature)
                     found, _, end = await eve.fetch(8, (at_handle, 0))
                     assert found == [], (code, end)
@@ -105,7 +106,7 @@ def test_nothing_tells_a_stranger_whether_a_queue_holds_anything(tmp_path: Path)
             answers = []
             for keys in (BOB, Keys("nobody")):
                 eve = await at.client()
-                signature = words.sign_open(b"e" * 32, TO_FETCH, eve.hello, keys.queue)
+                signature = mailbox.sign_open(b"e" * 32, TO_FETCH, eve.hello, keys.queue)
                 told: list[object] = []
                 for role in (TO_FETCH, TO_PUT):
                     told.append(await eve.open(role, role, keys, signature=signature))
@@ -145,7 +146,7 @@ def test_who_fetches_may_not_deposit_there(tmp_path: Path) -> None:
 
 
 def stamp(keys: Keys, one: bytes, now: int = NOW, relay: bytes = RELAY, first: int = 1) -> int:
-    return words.make_stamp(relay, keys.queue.id, one, now, 12, first)
+    return mailbox.make_stamp(PeerKey(relay), keys.queue.id, one, now, 12, first)
 
 
 def test_stamps_of_another_hour_queue_relay_or_blob_are_refused(tmp_path: Path) -> None:
@@ -162,7 +163,7 @@ def test_stamps_of_another_hour_queue_relay_or_blob_are_refused(tmp_path: Path) 
                 stamp(keys, blob(1), relay=bytes(32)),
             ]
             for one in bad:
-                assert await eve.put(0, blob(1), stamp=one) == [words.BAD_STAMP]
+                assert await eve.put(0, blob(1), stamp=one) == [mailbox.BAD_STAMP]
             assert at.store.blobs == 0
             assert await eve.put(0, blob(1), stamp=stamp(keys, blob(1), NOW - HOUR_MS)) == [DONE]
 
@@ -179,9 +180,9 @@ def test_a_stamp_is_worth_one_deposit(tmp_path: Path) -> None:
             paid = stamp(keys, blob(1))
             assert await eve.put(0, blob(1), stamp=paid) == [DONE]
             await bob.delete(0, 1 << 62)
-            assert await eve.put(0, blob(1), stamp=paid) == [words.BAD_STAMP]
+            assert await eve.put(0, blob(1), stamp=paid) == [mailbox.BAD_STAMP]
             at.clock[0] += HOUR_MS
-            assert await eve.put(0, blob(1), stamp=paid) == [words.BAD_STAMP]
+            assert await eve.put(0, blob(1), stamp=paid) == [mailbox.BAD_STAMP]
             assert at.store.blobs == 0
             assert await eve.put(0, blob(1), stamp=stamp(keys, blob(1), first=paid + 1)) == [DONE]
 
@@ -207,16 +208,16 @@ def test_a_crowded_relay_asks_for_a_stamp_with_every_deposit(tmp_path: Path) -> 
             assert not alice.hello.crowded
             assert await writer.put(0, blob("box")) == [DONE]
             assert await alice.put(0, *(blob(number) for number in range(30))) == [DONE] * 30
-            assert await alice.put(0, blob(30)) == [words.STAMP_NEEDED]
+            assert await alice.put(0, blob(30)) == [mailbox.STAMP_NEEDED]
             assert (await at.client()).hello.crowded
-            bits = [words.crowded_bits(8, blob(1, size)) for size in BUCKETS]
+            bits = [mailbox.crowded_bits(8, blob(1, size)) for size in BUCKETS]
             assert bits == [8, 10, 12]
-            paid = words.make_stamp(RELAY, BOB.queue.id, blob(30), NOW, 8)
-            assert await alice.put(0, blob(31), stamp=paid) == [words.BAD_STAMP]
+            paid = mailbox.make_stamp(RELAY, BOB.queue.id, blob(30), NOW, 8)
+            assert await alice.put(0, blob(31), stamp=paid) == [mailbox.BAD_STAMP]
             assert await alice.put(0, blob(30), stamp=paid) == [DONE]
             assert await writer.put(0, blob("another")) == [DONE]
             other = await opened(at, TO_PUT, Keys("other box", BOX))
-            assert await other.put(0, blob("box")) == [words.STAMP_NEEDED]
+            assert await other.put(0, blob("box")) == [mailbox.STAMP_NEEDED]
             assert at.mailbox.counts.refused["stamp needed"] == 2
             bob = await opened(at, TO_FETCH)
             await bob.delete(0, 1 << 62)
@@ -282,34 +283,34 @@ def test_who_fetches_the_same_again_and_again_waits(tmp_path: Path, monkeypatch:
 
 def test_a_stream_opens_so_many_queues_and_failures_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checks = []
-    check = words.check_open
+    check = mailbox.check_open
 
-    def counted(opening: words.Open, hello: words.Hello) -> None:
+    def counted(opening: mailbox.Open, hello: mailbox.Hello) -> None:
         checks.append(opening.handle)
         check(opening, hello)
 
-    monkeypatch.setattr(words, "check_open", counted)
+    monkeypatch.setattr(mailbox, "check_open", counted)
 
     async def main() -> None:
         async with relay(tmp_path) as at:
             eve = await at.client()
-            for handle in range(words.MAX_HANDLES):
+            for handle in range(mailbox.MAX_HANDLES):
                 changes: dict[str, Any] = {"signature": bytes(64)} if handle % 2 else {}
                 assert await eve.open(handle, TO_PUT, BOB, **changes) == (NOT_ALLOWED if handle % 2 else DONE)
             assert await eve.open(2000, TO_PUT, BOB) == TOO_FAST
             assert await eve.open(2000, TO_PUT, BOB) == TOO_FAST
-            assert len(checks) == words.MAX_HANDLES  # no signature is checked beyond it
+            assert len(checks) == mailbox.MAX_HANDLES  # no signature is checked beyond it
 
     run(main)
 
 
-@pytest.mark.parametrize("handle", [0, words.NO_HANDLE])
+@pytest.mark.parametrize("handle", [0, mailbox.NO_HANDLE])
 def test_a_handle_that_is_taken_or_none_ends_the_stream(tmp_path: Path, handle: int) -> None:
     async def main() -> None:
         async with relay(tmp_path) as at:
             eve = await opened(at, TO_PUT)
-            opening = words.Open(handle, TO_PUT, BOB.queue, bytes(64))
-            await eve.send(Frame(words.OPEN, words.encode_open(opening)))
+            opening = mailbox.Open(handle, TO_PUT, BOB.queue, bytes(64))
+            await eve.send(Frame(mailbox.OPEN, mailbox.encode_open(opening)))
             assert await eve.has_ended()
 
     run(main)
@@ -398,7 +399,7 @@ def test_outsiders_fill_a_queue_of_their_own_and_nobody_elses(tmp_path: Path) ->
     async def main() -> None:
         async with relay(tmp_path, quota=Quota(queue_blobs=3, least_free=0)) as at:
             eve = await opened(at, TO_PUT, Keys("eve"))
-            assert (await eve.put(0, *(blob(number) for number in range(9))))[3:] == [words.QUEUE_FULL] * 6
+            assert (await eve.put(0, *(blob(number) for number in range(9))))[3:] == [mailbox.QUEUE_FULL] * 6
             assert await (await opened(at, TO_PUT)).put(0, blob(1)) == [DONE]
 
     run(main)
@@ -413,7 +414,7 @@ def test_who_asks_for_much_and_reads_nothing_costs_little_memory_and_is_let_go(t
             await alice.put(0, *(blob(number, BUCKETS[-1]) for number in range(40)))
             eve, bob = await opened(at, TO_FETCH, room=20_000), await opened(at, TO_FETCH)
             began = trio.current_time()
-            fetch = Frame(words.FETCH, words.encode_fetch(1, 512, [(0, 0)]))
+            fetch = Frame(mailbox.FETCH, mailbox.encode_fetch(1, 512, [(0, 0)]))
             await eve.send(*[fetch] * 100)
             found, _, _ = await bob.fetch(512, (0, 0))
             assert found
@@ -454,11 +455,11 @@ def test_frames_that_carry_nothing_are_taken_in_slices_and_then_later(
             eve, bob, began = await at.client(), await at.client(), trio.current_time()
             with counted(monkeypatch, MailboxServer, "_take") as steps:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(eve.send, *[Frame(words.PING, b"")] * 10_000)
+                    nursery.start_soon(eve.send, *[Frame(mailbox.PING, b"")] * 10_000)
                     for _ in range(10_000):
-                        await eve.answer(words.PONG)
-            assert steps.most <= budget.SLICE / COSTS[words.PING] + 1
-            cost = 10_000 * COSTS[words.PING] - budget.BURST
+                        await eve.answer(mailbox.PONG)
+            assert steps.most <= budget.SLICE / COSTS[mailbox.PING] + 1
+            cost = 10_000 * COSTS[mailbox.PING] - budget.BURST
             assert trio.current_time() - began > cost / budget.PLACE_RATE
             await bob.ping()
 
@@ -479,7 +480,7 @@ def test_a_connection_that_only_pings_is_let_go(tmp_path: Path) -> None:
                 nursery.start_soon(read)
                 with suppress(LinkLost):
                     while True:
-                        await eve.send(*[Frame(words.PING, b"")] * 1_000)
+                        await eve.send(*[Frame(mailbox.PING, b"")] * 1_000)
             assert budget.work().ended
             bob = await at.client()
             await bob.ping()
@@ -525,7 +526,7 @@ def test_while_memory_is_short_the_slow_make_room(tmp_path: Path, monkeypatch: p
             await alice.put(0, *(blob(number, BUCKETS[-1]) for number in range(40)))
             slow = [await opened(at, TO_FETCH, room=20_000) for _ in range(8)]
             for eve in slow:
-                await eve.send(Frame(words.FETCH, words.encode_fetch(1, 512, [(0, 0)])))
+                await eve.send(Frame(mailbox.FETCH, mailbox.encode_fetch(1, 512, [(0, 0)])))
             await trio.sleep(0.1)
             bob = await opened(at, TO_FETCH)
             began = trio.current_time()
@@ -570,13 +571,13 @@ def test_deposits_wait_for_the_disk_and_do_not_pile_up(tmp_path: Path, monkeypat
 
 # --- any bytes ---------------------------------------------------------------------------------------------------
 
-_handles = st.integers(0, 3) | st.just(words.NO_HANDLE) | st.integers(0, 0xFFFF)
+_handles = st.integers(0, 3) | st.just(mailbox.NO_HANDLE) | st.integers(0, 0xFFFF)
 _u64 = st.integers(0, 3) | st.integers(0, (1 << 64) - 1)
 _numbers = st.integers(0, (1 << 32) - 1)
 _frames = st.one_of(
     st.builds(
         lambda number, handle, hours, stamped, size: Frame(
-            words.PUT, words.encode_put(words.Put(number, handle, hours, stamped, blob(number, size)))
+            mailbox.PUT, mailbox.encode_put(mailbox.Put(number, handle, hours, stamped, blob(number, size)))
         ),
         _numbers,
         _handles,
@@ -585,27 +586,27 @@ _frames = st.one_of(
         st.sampled_from(BUCKETS),
     ),
     st.builds(
-        lambda number, want, queues: Frame(words.FETCH, words.encode_fetch(number, want, queues)),
+        lambda number, want, queues: Frame(mailbox.FETCH, mailbox.encode_fetch(number, want, queues)),
         _numbers,
         st.sampled_from([0, 1, 512, 513, 65_535]),
         st.lists(st.tuples(_handles, _u64), max_size=8),
     ),
     st.builds(
-        lambda number, handle, upto: Frame(words.DELETE, words.encode_delete(words.Delete(number, handle, upto))),
+        lambda number, handle, upto: Frame(mailbox.DELETE, mailbox.encode_delete(mailbox.Delete(number, handle, upto))),
         _numbers,
         _handles,
         _u64,
     ),
     st.builds(
         lambda handle, role, flags: Frame(
-            words.OPEN, words.encode_open(words.Open(handle, role, Keys("x", flags).queue, bytes(64)))
+            mailbox.OPEN, mailbox.encode_open(mailbox.Open(handle, role, Keys("x", flags).queue, bytes(64)))
         ),
         _handles,
         st.integers(0, 3),
         st.integers(0, 5),
     ),
     st.builds(Frame, st.integers(0, 13), st.binary(max_size=90)),
-    st.just(Frame(words.PING, b"")),
+    st.just(Frame(mailbox.PING, b"")),
 )
 
 
@@ -662,13 +663,13 @@ def test_any_bytes_from_a_client_end_its_stream_or_nothing(
 @pytest.mark.parametrize(
     "frame",
     [
-        Frame(words.PUT, bytes(16) + bytes(4097)),
-        Frame(words.PUT, bytes(16) + bytes(65_537)),
-        Frame(words.HELLO, b"\x90"),
-        Frame(words.BLOB, bytes(10 + 4096)),
+        Frame(mailbox.PUT, bytes(16) + bytes(4097)),
+        Frame(mailbox.PUT, bytes(16) + bytes(65_537)),
+        Frame(mailbox.HELLO, b"\x90"),
+        Frame(mailbox.BLOB, bytes(10 + 4096)),
         Frame(1, b"x"),
         Frame(12, b""),
-        Frame(words.FETCH, words.encode_fetch(1, 513, [])),
+        Frame(mailbox.FETCH, mailbox.encode_fetch(1, 513, [])),
     ],
 )
 def test_what_the_page_does_not_know_ends_the_stream(tmp_path: Path, frame: Frame) -> None:

@@ -16,8 +16,9 @@ import pytest
 import trio
 
 from p2pchat.core.envelope import BUCKETS
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.mailbox import BOX, DONE, STAMPED, TO_FETCH, TO_PUT, make_stamp
-from p2pchat.net import addresses as addr
+from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.circuit_messages import HopMessage
 from p2pchat.net.libp2p.host import LibP2PHost
@@ -136,8 +137,10 @@ def check_names(day: Day, text: str) -> None:
     """No address as text or packed, no peer, no key of a queue."""
     raw = text.encode("latin-1", "replace")
     needles = [*secrets(), *day.peers, b"12D3KooW", b"127.0.0.1"]
-    needles += [addr.peer_id(peer).encode()[-8:] for peer in day.peers]  # as a log would shorten it
-    needles += [addr.multihash(peer) for peer in day.peers] + [addr.peer_id(peer).encode() for peer in day.peers]
+    needles += [multiaddrs.peer_id(PeerKey(peer)).encode()[-8:] for peer in day.peers]  # as a log would shorten it
+    needles += [multiaddrs.multihash(PeerKey(peer)) for peer in day.peers] + [
+        multiaddrs.peer_id(PeerKey(peer)).encode() for peer in day.peers
+    ]
     for ip in day.places:
         packed = socket.inet_aton(ip)
         needles += [ip.encode(), packed, packed[::-1], b"::ffff:" + ip.encode()]

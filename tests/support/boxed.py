@@ -17,8 +17,9 @@ import trio
 
 from p2pchat.core import mailbox
 from p2pchat.core.frames import FrameParser
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.names import mailbox_name
-from p2pchat.net import addresses
+from p2pchat.net import multiaddrs
 from p2pchat.net.ports import Stream
 from p2pchat.relay.limits import RelayLimits
 from p2pchat.relay.mailbox import MailboxServer
@@ -32,7 +33,7 @@ class FullRelay:
     """A relay with a mailbox; `store` is what it keeps, `host` where it is, `opened` who opened which queue."""
 
     def __init__(self, host: FakeRelay, store: MailboxStore, box: MailboxServer) -> None:
-        self.opened: list[tuple[bytes, bytes]] = []
+        self.opened: list[tuple[PeerKey, bytes]] = []
         self.host = host
         self.peer = host.peer
         self.store = store
@@ -54,7 +55,7 @@ class FullRelay:
     @property
     def line(self) -> str:
         """What a person gives to `relays add`."""
-        return addresses.full(self.peer, self.host.addresses()[0])
+        return multiaddrs.full(self.peer, self.host.addresses()[0])
 
 
 async def full_relay(world: World, name: str, folder: Path, limits: RelayLimits | None = None) -> FullRelay:

@@ -15,10 +15,11 @@ from typing import Any
 import trio
 from trio.testing import MockClock
 
-from p2pchat.core import mailbox as words
+from p2pchat.core import mailbox
 from p2pchat.core import primitives as prim
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame, FrameParser, pack
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.mailbox import Blob, End, Hello, Open, Put, Queue
 from p2pchat.errors import LinkLost
 from p2pchat.net.admission.budget import Account
@@ -27,7 +28,7 @@ from p2pchat.relay.limits import RelayLimits
 from p2pchat.relay.mailbox import MailboxServer
 from p2pchat.relay.store import MailboxStore, Quota
 
-RELAY = b"\xaa" * 32
+RELAY = PeerKey(b"\xaa" * 32)
 NOW = 1_800_001_234_567  # in the middle of an hour
 PATIENCE = 15.0
 LIMITS = RelayLimits(stamp_bits=4)
@@ -101,7 +102,7 @@ class PipeStream:
 
     route = Route.DIRECT
 
-    def __init__(self, peer: bytes, incoming: Pipe, outgoing: Pipe, inbound: bool) -> None:
+    def __init__(self, peer: PeerKey, incoming: Pipe, outgoing: Pipe, inbound: bool) -> None:
         self.peer = peer
         self.inbound = inbound
         self._incoming = incoming
@@ -124,7 +125,7 @@ class MailClient:
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self.pushed: list[Blob] = []
-        self._parser = FrameParser(words.FROM_RELAY)
+        self._parser = FrameParser(mailbox.FROM_RELAY)
         self._frames: list[Frame] = []
         self._number = 0
         self._results: dict[int, int] = {}
@@ -149,23 +150,23 @@ class MailClient:
 
     async def greeted(self) -> MailClient:
         frame = await self.frame()
-        assert frame.type == words.HELLO
-        self._hello = words.decode_hello(frame.body)
+        assert frame.type == mailbox.HELLO
+        self._hello = mailbox.decode_hello(frame.body)
         return self
 
     async def answer(self, kind: int) -> Frame:
         """The next frame of that type; blobs before it were pushed."""
         while (frame := await self.frame()).type != kind:
-            assert frame.type == words.BLOB, frame.type
-            self.pushed.append(words.decode_blob(frame.body))
+            assert frame.type == mailbox.BLOB, frame.type
+            self.pushed.append(mailbox.decode_blob(frame.body))
         return frame
 
     async def open(self, handle: int, role: int, keys: Keys, /, **changes: Any) -> int:
         """Open a queue; the code."""
-        seed = keys.put if role == words.TO_PUT else keys.fetch
-        opening = Open(handle, role, keys.queue, words.sign_open(seed, role, self.hello, keys.queue))
-        await self.send(Frame(words.OPEN, words.encode_open(opening._replace(**changes))))
-        answered, code = words.decode_opened((await self.answer(words.OPENED)).body)
+        seed = keys.put if role == mailbox.TO_PUT else keys.fetch
+        opening = Open(handle, role, keys.queue, mailbox.sign_open(seed, role, self.hello, keys.queue))
+        await self.send(Frame(mailbox.OPEN, mailbox.encode_open(opening._replace(**changes))))
+        answered, code = mailbox.decode_opened((await self.answer(mailbox.OPENED)).body)
         assert answered == handle
         return code
 
@@ -177,49 +178,49 @@ class MailClient:
     async def post(self, handle: int, one: bytes, hours: int = 24, stamp: int = 0) -> int:
         """Send a deposit and wait for nothing; its number."""
         self._number += 1
-        await self.send(Frame(words.PUT, words.encode_put(Put(self._number, handle, hours, stamp, one))))
+        await self.send(Frame(mailbox.PUT, mailbox.encode_put(Put(self._number, handle, hours, stamp, one))))
         return self._number
 
     async def results(self, numbers: list[int]) -> list[int]:
         while not self._results.keys() >= set(numbers):
-            self._results.update(words.decode_results((await self.answer(words.RESULTS)).body))
+            self._results.update(mailbox.decode_results((await self.answer(mailbox.RESULTS)).body))
         return [self._results.pop(number) for number in numbers]
 
     async def fetch(self, want: int, *queues: tuple[int, int]) -> tuple[list[Blob], list[Blob], End]:
         """(blobs, padding, end)."""
-        await self.send(Frame(words.FETCH, words.encode_fetch(1, want, queues)))
+        await self.send(Frame(mailbox.FETCH, mailbox.encode_fetch(1, want, queues)))
         return await self.fetched()
 
     async def fetched(self) -> tuple[list[Blob], list[Blob], End]:
         blobs: list[Blob] = []
-        while (frame := await self.frame()).type == words.BLOB:
-            blobs.append(words.decode_blob(frame.body))
-        assert frame.type == words.END, frame.type
-        padding = [one for one in blobs if one.handle == words.NO_HANDLE]
-        return [one for one in blobs if one.handle != words.NO_HANDLE], padding, words.decode_end(frame.body)
+        while (frame := await self.frame()).type == mailbox.BLOB:
+            blobs.append(mailbox.decode_blob(frame.body))
+        assert frame.type == mailbox.END, frame.type
+        padding = [one for one in blobs if one.handle == mailbox.NO_HANDLE]
+        return [one for one in blobs if one.handle != mailbox.NO_HANDLE], padding, mailbox.decode_end(frame.body)
 
     async def watch(self, *queues: tuple[int, int]) -> None:
-        await self.send(Frame(words.FETCH, words.encode_fetch(1, 0, queues)))
-        assert words.decode_end((await self.answer(words.END)).body).code == words.DONE
+        await self.send(Frame(mailbox.FETCH, mailbox.encode_fetch(1, 0, queues)))
+        assert mailbox.decode_end((await self.answer(mailbox.END)).body).code == mailbox.DONE
 
     async def next_pushed(self) -> Blob:
         """The next blob that is pushed."""
         if not self.pushed:
             frame = await self.frame()
-            assert frame.type == words.BLOB
-            self.pushed.append(words.decode_blob(frame.body))
+            assert frame.type == mailbox.BLOB
+            self.pushed.append(mailbox.decode_blob(frame.body))
         return self.pushed.pop(0)
 
     async def delete(self, handle: int, upto: int) -> int:
         """Delete; the code."""
         self._number += 1
-        await self.send(Frame(words.DELETE, words.encode_delete(words.Delete(self._number, handle, upto))))
+        await self.send(Frame(mailbox.DELETE, mailbox.encode_delete(mailbox.Delete(self._number, handle, upto))))
         return (await self.results([self._number]))[0]
 
     async def ping(self) -> None:
         """Return when the relay has taken all that was sent before."""
-        await self.send(Frame(words.PING, b""))
-        await self.answer(words.PONG)
+        await self.send(Frame(mailbox.PING, b""))
+        await self.answer(mailbox.PONG)
 
     async def has_ended(self) -> bool:
         """Wait for the end of the stream."""
@@ -253,7 +254,7 @@ class Relay:
         done = trio.Event()
 
         async def serve() -> None:
-            theirs = PipeStream(b"\xcc" * 32, there, back, True)
+            theirs = PipeStream(PeerKey(b"\xcc" * 32), there, back, True)
             try:
                 await self.mailbox.serve(theirs)
             finally:
@@ -288,7 +289,7 @@ async def relay(
     clock = [now]
     uptime: list[float] = []
     store = MailboxStore.open(folder / "blobs.db", quota or replace(Quota(), least_free=0), now)
-    mailbox = MailboxServer(
+    server = MailboxServer(
         RELAY,
         store,
         limits,
@@ -301,8 +302,8 @@ async def relay(
     )
     try:
         async with trio.open_nursery() as nursery:
-            await nursery.start(mailbox.run)
-            yield Relay(mailbox, store, nursery, clock, uptime)
+            await nursery.start(server.run)
+            yield Relay(server, store, nursery, clock, uptime)
             nursery.cancel_scope.cancel()
     finally:
         store.close()

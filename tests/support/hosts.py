@@ -10,10 +10,11 @@ import trio
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.peer.id import ID
 
-from p2pchat.net import addresses as addr
-from p2pchat.net.libp2p import dial
-from p2pchat.net.libp2p.hardening import GuardedYamux
-from p2pchat.net.libp2p.host import HostLimits, LibP2PHost
+from p2pchat.net import multiaddrs
+from p2pchat.net.admission.limits import HostLimits
+from p2pchat.net.libp2p import connections
+from p2pchat.net.libp2p.host import LibP2PHost
+from p2pchat.net.libp2p.yamux import GuardedYamux
 from p2pchat.net.ports import Stream
 
 if TYPE_CHECKING:
@@ -75,22 +76,22 @@ async def read_exactly(stream: Stream, size: int) -> bytes:
     return data
 
 
-def connections(a: LibP2PHost, b: LibP2PHost) -> list[SwarmConn]:
+def live_connections(a: LibP2PHost, b: LibP2PHost) -> list[SwarmConn]:
     """a's live connections with b."""
     assert a._running is not None
-    return dial.live(a._running.swarm, ID(addr.multihash(b.peer)))
+    return connections.live(a._running.swarm, ID(multiaddrs.multihash(b.peer)))
 
 
 def muxer(a: LibP2PHost, b: LibP2PHost) -> GuardedYamux:
     """The muxer under a's only connection with b."""
-    (conn,) = connections(a, b)
+    (conn,) = live_connections(a, b)
     assert isinstance(conn.muxed_conn, GuardedYamux)
     return conn.muxed_conn
 
 
 async def until_apart(a: LibP2PHost, b: LibP2PHost) -> None:
     """Wait until a has no connection with b."""
-    while connections(a, b):
+    while live_connections(a, b):
         await trio.lowlevel.checkpoint()
 
 

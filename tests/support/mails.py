@@ -15,14 +15,14 @@ from typing import Any
 
 import trio
 
-from p2pchat.core import mailbox as words
-from p2pchat.core import names
+from p2pchat.core import mailbox, names
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame, FrameParser, pack
+from p2pchat.core.ids import PeerKey, QueueId, RelayName
 from p2pchat.core.mailbox import Hello
 from p2pchat.core.relays import OwnQueue, Relay, TheirQueue
 from p2pchat.errors import LinkLost, NotServed, Unreachable
-from p2pchat.net import addresses as addr
+from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.mailbox.pool import MailboxPool
 from p2pchat.net.ports import Recognizer, Stream
@@ -32,7 +32,7 @@ from tests.support.boxes import LIMITS, NOW, Keys, Pipe, PipeStream
 from tests.support.boxes import RELAY as RELAY
 
 WHERE = "/ip4/10.0.0.9/tcp/4001"
-AT_RELAY = Relay(RELAY, (addr.pack(WHERE),))
+AT_RELAY = Relay(RELAY, (multiaddrs.pack(WHERE),))
 
 
 def own(keys: Keys, after: int = 0) -> OwnQueue:
@@ -57,7 +57,7 @@ class Letters:
         self.told: list[str] = []
         self._changed = trio.lowlevel.ParkingLot()
 
-    async def collected(self, relay: bytes, qid: bytes, blobs: Sequence[tuple[int, bytes]]) -> None:
+    async def collected(self, relay: bytes, qid: QueueId, blobs: Sequence[tuple[int, bytes]]) -> None:
         self.came.setdefault(qid, []).extend(blobs)
         self.batches.append(len(blobs))
         self._changed.unpark_all()
@@ -65,7 +65,7 @@ class Letters:
             await self.held.wait()
         if self.takes:
             assert self.boxes is not None
-            self.boxes.taken(relay, qid, blobs[-1][0])
+            self.boxes.taken(RelayName(relay), qid, blobs[-1][0])
 
     def deposited(self, relay: bytes, done: Sequence[tuple[int, int]]) -> None:
         for number, code in done:
@@ -117,20 +117,20 @@ class Served:
 
     @property
     def relay(self) -> Relay:
-        return Relay(self.host.peer, tuple(map(addr.pack, self.host.addresses())))
+        return Relay(self.host.peer, tuple(map(multiaddrs.pack, self.host.addresses())))
 
 
 @asynccontextmanager
 async def serving(host: LibP2PHost, folder: Path) -> AsyncIterator[Served]:
     """A relay on this host; the same folder is the same relay's."""
     store = MailboxStore.open(folder / f"{host.peer.hex()[:8]}.db", replace(Quota(), least_free=0), NOW)
-    mailbox = MailboxServer(host.peer, store, LIMITS, lambda: NOW, Random(5).randbytes)
-    host.handle(names.MAILBOX, mailbox.serve)
+    server = MailboxServer(host.peer, store, LIMITS, lambda: NOW, Random(5).randbytes)
+    host.handle(names.MAILBOX, server.serve)
     try:
         async with trio.open_nursery() as nursery:
-            await nursery.start(mailbox.run)
+            await nursery.start(server.run)
             await nursery.start(host.run)
-            yield Served(host, mailbox, store)
+            yield Served(host, server, store)
             nursery.cancel_scope.cancel()
     finally:
         store.close()
@@ -147,7 +147,7 @@ class Lines:
     """
 
     there: Callable[[], PipeStream]
-    peer: bytes = b"\xbb" * 32
+    peer: PeerKey = field(default_factory=lambda: PeerKey(b"\xbb" * 32))
     dialled: list[float] = field(default_factory=list)
     addresses_tried: list[str] = field(default_factory=list)
     disconnected: int = 0
@@ -166,13 +166,13 @@ class Lines:
     def recognize(self, recognizer: Recognizer) -> None:
         raise NotImplementedError
 
-    def vouch(self, peer: bytes) -> None:
+    def vouch(self, peer: PeerKey) -> None:
         pass
 
-    def found_at(self, peer: bytes) -> str:
+    def found_at(self, peer: PeerKey) -> str:
         return ""
 
-    async def open(self, peer: bytes, addresses: Sequence[str], protocol: str, **how: object) -> Stream:
+    async def open(self, peer: PeerKey, addresses: Sequence[str], protocol: str, **how: object) -> Stream:
         if protocol != names.mailbox_name(peer, self.token):
             raise NotServed
         self.dialled.append(trio.current_time() - self.began)
@@ -182,7 +182,7 @@ class Lines:
         self.streams.append(line)
         return line
 
-    async def disconnect(self, peer: bytes, *, only: Route | None = None) -> None:
+    async def disconnect(self, peer: PeerKey, *, only: Route | None = None) -> None:
         self.disconnected += 1
         await trio.lowlevel.checkpoint()
 
@@ -199,7 +199,7 @@ class _Line:
         self.cut = False
         self.closed = False
         self.said: list[Frame] = []
-        self._parser = FrameParser(words.FROM_CLIENT)
+        self._parser = FrameParser(mailbox.FROM_CLIENT)
 
     def of(self, kind: int) -> list[Frame]:
         """The frames of one type that were written on it."""
@@ -237,7 +237,7 @@ class Scene:
     @property
     def health(self) -> tuple[str, str]:
         """(state, problem) of the relay."""
-        found = self.boxes.relay_health()[RELAY]
+        found = self.boxes.relay_health()[RelayName(RELAY)]
         return found.state, found.problem
 
 
@@ -262,7 +262,7 @@ class Liar:
 
     def __init__(self, stream: PipeStream) -> None:
         self.stream = stream
-        self._parser = FrameParser(words.FROM_CLIENT)
+        self._parser = FrameParser(mailbox.FROM_CLIENT)
         self._frames: list[Frame] = []
 
     async def say(self, *frames: tuple[int, bytes]) -> None:
@@ -270,7 +270,7 @@ class Liar:
             await self.stream.write(b"".join(pack(Frame(kind, body)) for kind, body in frames))
 
     async def greet(self, **changes: Any) -> None:
-        await self.say((words.HELLO, words.encode_hello(replace(HELLO, **changes))))
+        await self.say((mailbox.HELLO, mailbox.encode_hello(replace(HELLO, **changes))))
 
     async def hear(self, kind: int) -> bytes:
         """The body of the next frame of this type."""
@@ -284,20 +284,20 @@ class Liar:
             if frame.type == kind:
                 return frame.body
 
-    async def hear_opens(self, count: int = 8) -> list[words.Open]:
+    async def hear_opens(self, count: int = 8) -> list[mailbox.Open]:
         """So many queues are opened, and may be."""
-        opens = [words.decode_open(await self.hear(words.OPEN)) for _ in range(count)]
-        await self.say(*[(words.OPENED, words.encode_opened(one.handle, words.DONE)) for one in opens])
+        opens = [mailbox.decode_open(await self.hear(mailbox.OPEN)) for _ in range(count)]
+        await self.say(*[(mailbox.OPENED, mailbox.encode_opened(one.handle, mailbox.DONE)) for one in opens])
         return opens
 
-    async def hear_fetch(self) -> words.Fetch:
-        return words.decode_fetch(await self.hear(words.FETCH))
+    async def hear_fetch(self) -> mailbox.Fetch:
+        return mailbox.decode_fetch(await self.hear(mailbox.FETCH))
 
     async def blob(self, handle: int, place: int, size: int = 4096) -> None:
-        await self.say((words.BLOB, words.encode_blob(words.Blob(handle, place, b"\x55" * size))))
+        await self.say((mailbox.BLOB, mailbox.encode_blob(mailbox.Blob(handle, place, b"\x55" * size))))
 
-    async def end(self, number: int, code: int = words.DONE, more: bool = False) -> None:
-        await self.say((words.END, words.encode_end(words.End(number, code, more))))
+    async def end(self, number: int, code: int = mailbox.DONE, more: bool = False) -> None:
+        await self.say((mailbox.END, mailbox.encode_end(mailbox.End(number, code, more))))
 
     async def following(self, keys: Keys) -> int:
         """Go on until the client follows; the handle of this queue of its."""
@@ -323,7 +323,7 @@ async def lied_to(*scripts: Script, room: int = 1 << 18) -> AsyncIterator[Scene]
 
         def there() -> PipeStream:
             forth, back = Pipe(room), Pipe(room)
-            nursery.start_soon(follow, next(left), PipeStream(b"\xbb" * 32, forth, back, True))
+            nursery.start_soon(follow, next(left), PipeStream(PeerKey(b"\xbb" * 32), forth, back, True))
             return PipeStream(RELAY, back, forth, False)
 
         async with client(there) as scene:

@@ -13,8 +13,8 @@ import trio
 
 from p2pchat.core.mailbox import DONE
 from p2pchat.core.names import MAILBOX
-from p2pchat.net.addresses import parse_full
 from p2pchat.net.libp2p.host import LibP2PHost
+from p2pchat.net.multiaddrs import parse_full
 from tests.support.boxes import Keys, MailClient
 from tests.support.processes import PATIENCE, Place, Running
 

@@ -10,10 +10,12 @@ import trio
 from libp2p.relay.circuit_v2.pb.circuit_pb2 import HopMessage, PeerId
 from trio.testing import MockClock
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.errors import LinkLost
-from p2pchat.net import addresses as addr
+from p2pchat.net import multiaddrs
+from p2pchat.net.admission.limits import HostLimits
 from p2pchat.net.libp2p import circuit_messages
-from p2pchat.net.libp2p.host import HostLimits, LibP2PHost
+from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.ports import Stream
 from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
 from p2pchat.net.relays.reservations import RelayAccess, Reservations
@@ -40,7 +42,7 @@ class Place:
 
     async def until(self, relay: LibP2PHost | bytes, held: bool = True) -> None:
         peer = relay if isinstance(relay, bytes) else relay.peer
-        while self.kept.held(peer) != held:
+        while self.kept.held(PeerKey(peer)) != held:
             await self._changed.wait()
 
     async def at(self, relay: LibP2PHost) -> None:
@@ -65,7 +67,7 @@ class Meeting:
         return await a.open(b.peer, self.ways(), protocol)
 
     def ways(self) -> Sequence[str]:
-        return [addr.circuit(address, self.relay.peer) for address in self.relay.addresses()]
+        return [multiaddrs.circuit(address, self.relay.peer) for address in self.relay.addresses()]
 
 
 @asynccontextmanager
@@ -114,4 +116,4 @@ async def ask(stream: Stream, message: HopMessage) -> int:
 
 
 def connect_to(host: LibP2PHost) -> HopMessage:
-    return HopMessage(type=HopMessage.CONNECT, peer=PeerId(id=addr.multihash(host.peer)))
+    return HopMessage(type=HopMessage.CONNECT, peer=PeerId(id=multiaddrs.multihash(host.peer)))

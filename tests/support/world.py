@@ -33,12 +33,13 @@ from trio.testing import MockClock, memory_stream_pair
 
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame, FrameParser, pack
+from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.core.primitives import Entropy, kem_encapsulate, sign_public
 from p2pchat.engine.contacts import profile
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods.service import METHODS
 from p2pchat.errors import CannotOpen, LinkLost, NotServed, Unreachable
-from p2pchat.net import addresses
+from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.circuit_messages import HopMessage
 from p2pchat.net.links import link
@@ -85,7 +86,7 @@ class FakeStream:
         self._delivering = trio.Lock()
 
     @property
-    def peer(self) -> bytes:
+    def peer(self) -> PeerKey:
         return self.there.peer
 
     @property
@@ -153,7 +154,7 @@ class FakeHost:
         self._listens = listens
         self.walled = False
         self.name = name
-        self._peer = sign_public(seed)
+        self._peer = PeerKey(sign_public(seed))
         self._handlers: dict[str, Handler] = {}
         self._recognizers: list[Recognizer] = []
         self.streams: set[FakeStream] = set()
@@ -162,7 +163,7 @@ class FakeHost:
         self.disconnected: list[bytes] = []
 
     @property
-    def peer(self) -> bytes:
+    def peer(self) -> PeerKey:
         return self._peer
 
     def addresses(self) -> tuple[str, ...]:
@@ -192,7 +193,7 @@ class FakeHost:
 
     async def open(
         self,
-        peer: bytes,
+        peer: PeerKey,
         addresses: Sequence[str],
         protocol: str,
         *,
@@ -229,7 +230,7 @@ class FakeHost:
 
     def _relay_to(self, there: FakeHost, known: Sequence[str]) -> FakeRelay | None:
         """The first relay of these addresses that leads there now."""
-        for key in [addresses.parse_target(address).relay for address in known]:
+        for key in [multiaddrs.parse_target(address).relay for address in known]:
             relay = self._world.listening.get(key or b"")
             if not isinstance(relay, FakeRelay) or self._world.is_cut(self, there, relay):
                 continue
@@ -237,16 +238,16 @@ class FakeHost:
                 return relay
         return None
 
-    async def disconnect(self, peer: bytes, *, only: Route | None = None) -> None:
+    async def disconnect(self, peer: PeerKey, *, only: Route | None = None) -> None:
         self.disconnected.append(peer)
         for stream in [one for one in self.streams if one.peer == peer and only in (None, one.route)]:
             stream.end()
         await trio.lowlevel.checkpoint()
 
-    def vouch(self, peer: bytes) -> None:
+    def vouch(self, peer: PeerKey) -> None:
         pass
 
-    def found_at(self, peer: bytes) -> str:
+    def found_at(self, peer: PeerKey) -> str:
         return self._world.found.get(self.name, "")
 
     def expect_circuits(self, relay: bytes, most: int) -> None:
@@ -255,7 +256,7 @@ class FakeHost:
     async def adopt(self, stream: Stream, accepted: Callable[[], Awaitable[None]]) -> bool:
         raise NotImplementedError  # circuits of this world are made by `open`
 
-    async def gone(self, peer: bytes) -> None:
+    async def gone(self, peer: PeerKey) -> None:
         relay = self._world.listening.get(peer)
         if isinstance(relay, FakeRelay):
             await relay.stopped.wait()
@@ -279,7 +280,7 @@ class FakeRelay(FakeHost):
     @property
     def known_as(self) -> Relay:
         """As those who use it know it."""
-        return Relay(self.peer, tuple(addresses.pack(address) for address in self.addresses()))
+        return Relay(self.peer, tuple(multiaddrs.pack(address) for address in self.addresses()))
 
     async def _reserve(self, stream: Stream) -> None:
         await circuit_messages.read_message(stream, HopMessage)
@@ -446,7 +447,7 @@ class WorldNode:
         """Be reached by these relays from now on."""
         self.engine.net.use_relays([relay.known_as for relay in relays])
 
-    async def id_of(self, name: str) -> bytes:
+    async def id_of(self, name: str) -> ContactId:
         """The id of a contact or of one who asks."""
         return await self.engine.read(lambda db: store_contacts.find(db, name).id)
 

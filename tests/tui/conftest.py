@@ -47,7 +47,7 @@ async def opened(
     def now() -> datetime:
         return node.now.astimezone()
 
-    app = ChatApp(profile, seam=NodeClient(profile, node.open), clock=clock, now=now, passphrase=passphrase)
+    app = ChatApp(profile, node=NodeClient(profile, node.open), clock=clock, now=now, passphrase=passphrase)
     async with app.run_test(size=size) as pilot:
         if ready:
             await until(pilot, lambda: app.settled)

@@ -5,8 +5,8 @@
     node.says(bob, "hello")                       # a message of theirs, with its events
     await node.call("send", chat=bob, text="hi")  # as a screen does
 
-It is a `Caller` for screens, and with `node.open` an opener for the seam. Nothing here waits for time: `now` is a clock
-that each thing said moves on by a second.
+It is a `Caller` for screens, and with `node.open` an opener for the node client. Nothing here waits for time: `now` is
+a clock that each thing said moves on by a second.
 """
 
 from __future__ import annotations
@@ -129,10 +129,10 @@ class FakeNode:
         """The arguments of every call of a method."""
         return [params for name, params in self.calls if name == method]
 
-    # --- as a link of the seam
+    # --- as a link of the node client
 
     async def open(self) -> FakeNode:
-        """What the seam opens: this node, or NodeError while it is dead."""
+        """What the node client opens: this node, or NodeError while it is dead."""
         await asyncio.sleep(0)
         self.opened += 1
         if not self.alive:

@@ -167,7 +167,7 @@ def note(kind):
 
 def noting(paints):
     def render_lines(widget, crop):
-        painted.update(f"{one.__module__}.{one.__name__}" for one in type(widget).__mro__)
+        painted.update(f"{kind.__module__}.{kind.__name__}" for kind in type(widget).__mro__)
         return paints(widget, crop)
     return render_lines
 

@@ -9,7 +9,7 @@ import trio
 from p2pchat.core.frames import ENVELOPE
 from p2pchat.core.invite import read_invite
 from p2pchat.engine.contacts.address_updates import HOLD_SECONDS, SETTLE_SECONDS
-from p2pchat.net import addresses
+from p2pchat.net import multiaddrs
 from p2pchat.net.links.link import LET_GO_AFTER, LOST_AFTER_SECONDS
 from p2pchat.net.links.reconnect import LOOK_AGAIN
 from p2pchat.store import contacts as store_contacts
@@ -38,15 +38,15 @@ async def reached_by(node: WorldNode, *relays: FakeRelay) -> None:
 
 def circuits_of(node: WorldNode, *, hidden: bool = False) -> set[bytes]:
     """The relays among the ways this node gives to others."""
-    ways = [addresses.unpack(packed) for _, packed in node.engine.net.ways(hidden=hidden)]
-    return {relay for way in ways if (relay := addresses.parse_target(way).relay) is not None}
+    ways = [multiaddrs.unpack(packed) for _, packed in node.engine.net.ways(hidden=hidden)]
+    return {relay for way in ways if (relay := multiaddrs.parse_target(way).relay) is not None}
 
 
 async def known_ways(node: WorldNode, name: str) -> set[str]:
     """By which addresses this node knows a contact."""
     contact = await node.id_of(name)
     rows = await node.engine.read(lambda db: store_contacts.ways(db, contact))
-    return {addresses.unpack(row.address) for row in rows}
+    return {multiaddrs.unpack(row.address) for row in rows}
 
 
 async def route(node: WorldNode) -> str | None:
@@ -65,7 +65,7 @@ def test_two_whom_nobody_can_dial_meet_by_a_relay(tmp_path: Path) -> None:
         alice, bob = await behind_nats(world, hill)
         invite = await alice.call("invite")
         first = read_invite(invite["invite"])[0].ways[0]
-        assert addresses.parse_target(addresses.unpack(first.address)).relay == hill.peer
+        assert multiaddrs.parse_target(multiaddrs.unpack(first.address)).relay == hill.peer
         assert "relay" in invite["notice"]
         await bob.call("add", invite=invite["invite"], wait="accepted")
         sent = await alice.call("send", chat="bob", text="over the hill", wait="delivered")
@@ -121,7 +121,7 @@ def test_when_a_relay_is_killed_the_next_message_goes_by_another(tmp_path: Path)
 async def all_told(alice: WorldNode, bob: WorldNode) -> bool:
     """Whether each knows by which relays the other is reached."""
     for node, other in ((alice, bob), (bob, alice)):
-        known = {addresses.parse_target(way).relay for way in await known_ways(node, other.name)} - {None}
+        known = {multiaddrs.parse_target(way).relay for way in await known_ways(node, other.name)} - {None}
         if known != circuits_of(other):
             return False
     return True

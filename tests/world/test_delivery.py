@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import trio
 
-from p2pchat.core import frames as wire
 from p2pchat.core.codec import encode
 from p2pchat.core.content import new_message_id
 from p2pchat.core.contents import Receipt, Text
 from p2pchat.core.contents.receipt import DELIVERED, READ
 from p2pchat.core.envelope import BUCKETS
-from p2pchat.core.frames import Frame
+from p2pchat.core.frames import ACKS, ENVELOPE, INITIAL, PING, PONG, REFUSED, RENEW, Frame, acks
+from p2pchat.core.ids import ContactId, MessageId
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.delivery.link_sender import WINDOW
 from p2pchat.engine.runtime.transaction import Transaction
@@ -62,7 +62,7 @@ async def owed(node: WorldNode) -> list[store_outbox.OutboxRow]:
 # --- loss, repetition, order ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("type", [wire.ENVELOPE, wire.ACKS])
+@pytest.mark.parametrize("type", [ENVELOPE, ACKS])
 def test_what_is_lost_with_a_link_comes_again_on_the_next(tmp_path: Path, type: int) -> None:
     async def main(world: World) -> None:
         alice, bob = await friends(world)
@@ -86,14 +86,14 @@ def test_lost_acks_cost_a_repetition_and_no_more(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob = await friends(world)
         meddler = Meddler(world)
-        meddler.drop(wire.ACKS, sender=bob)
-        meddler.drop(wire.ENVELOPE, sender=bob)  # his receipts too
+        meddler.drop(ACKS, sender=bob)
+        meddler.drop(ENVELOPE, sender=bob)  # his receipts too
         await alice.call("send", chat="bob", text="one")
         await trio.sleep(3600)
         assert await states(alice, "bob") == ["delivered", "saved"]
         meddler.clear()
         await until(lambda: all_delivered(alice, "bob"), 2 * 3600)
-        sent = meddler.of(wire.ENVELOPE, alice)
+        sent = meddler.of(ENVELOPE, alice)
         assert len(sent) >= 2
         assert len(set(sent)) == 1  # the same bytes: never sealed twice
         assert await bob.texts("alice") == ["begin", "one"]
@@ -105,17 +105,17 @@ def test_a_lost_receipt_is_given_again_at_most_hourly(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob = await friends(world)
         meddler = Meddler(world)
-        meddler.drop(wire.ENVELOPE, sender=bob, times=1)
+        meddler.drop(ENVELOPE, sender=bob, times=1)
         await alice.call("send", chat="bob", text="one")
         await trio.sleep(60)
         assert await states(alice, "bob") == ["delivered", "stored"]
-        envelope = meddler.of(wire.ENVELOPE, alice)[0]
+        envelope = meddler.of(ENVELOPE, alice)[0]
         contact = await alice.id_of("bob")
         for _ in range(20):  # alice insists
-            alice.engine.net.send(contact, [Frame(wire.ENVELOPE, envelope)])
+            alice.engine.net.send(contact, [Frame(ENVELOPE, envelope)])
             await trio.sleep(60)
         await trio.sleep(60)
-        receipts = meddler.of(wire.ENVELOPE, bob)
+        receipts = meddler.of(ENVELOPE, bob)
         assert len(set(receipts)) == 1  # only the first, which was lost
         assert await states(alice, "bob") == ["delivered", "stored"]
         await until(lambda: all_delivered(alice, "bob"), 2 * 3600)
@@ -128,7 +128,7 @@ def test_everything_twice_is_shown_once(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob = await friends(world)
         meddler = Meddler(world)
-        meddler.repeat(wire.ENVELOPE, wire.ACKS, wire.PING, wire.PONG)
+        meddler.repeat(ENVELOPE, ACKS, PING, PONG)
         for number in range(40):
             await alice.call("send", chat="bob", text=f"a{number}")
             await bob.call("send", chat="alice", text=f"b{number}")
@@ -138,7 +138,7 @@ def test_everything_twice_is_shown_once(tmp_path: Path) -> None:
         assert await alice.texts("bob") == [f"b{number}" for number in range(40)]
         shown = [one["text"] for one in bob.heard if one["event"] == "message" and one["from"] != "me"]
         assert shown == ["begin", *(f"a{number}" for number in range(40))]
-        assert meddler.of(wire.REFUSED) == []
+        assert meddler.of(REFUSED) == []
 
     run_world(tmp_path, main)
 
@@ -151,7 +151,7 @@ def test_envelopes_in_any_order_stand_as_they_were_written(tmp_path: Path, seed:
         random = Random(seed)
         said: list[str] = []
         for round in range(4):
-            meddler.keep(wire.ENVELOPE, sender=alice)
+            meddler.keep(ENVELOPE, sender=alice)
             for number in range(12):
                 said.append(f"{round} {number}")
                 await alice.call("send", chat="bob", text=said[-1])
@@ -163,7 +163,7 @@ def test_envelopes_in_any_order_stand_as_they_were_written(tmp_path: Path, seed:
             await trio.sleep(0.5)
         await until(lambda: all_delivered(alice, "bob"), 60)
         assert await bob.texts("alice") == ["begin", *said]
-        assert meddler.of(wire.REFUSED) == []
+        assert meddler.of(REFUSED) == []
         skipped = await bob.engine.read(lambda db: db.query("SELECT count(*) FROM skipped_keys"))
         assert skipped[0][0] == 0  # every key that was put aside has been used, and is gone
 
@@ -174,7 +174,7 @@ def test_a_gap_is_seen_until_it_is_filled(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob = await friends(world)
         meddler = Meddler(world)
-        meddler.keep(wire.ENVELOPE, sender=alice, times=2)
+        meddler.keep(ENVELOPE, sender=alice, times=2)
         for text in ("two", "three", "four"):
             await alice.call("send", chat="bob", text=text)
         await trio.sleep(1)
@@ -194,10 +194,10 @@ def test_a_changed_bit_changes_nothing(tmp_path: Path) -> None:
         alice, bob = await friends(world)
         meddler = Meddler(world)
         before = await session_bytes(bob)
-        meddler.change(wire.ENVELOPE, to=flipped, sender=alice, times=1)
+        meddler.change(ENVELOPE, to=flipped, sender=alice, times=1)
         await alice.call("send", chat="bob", text="one")
         await trio.sleep(1)
-        assert len(meddler.of(wire.REFUSED, bob)) == 1
+        assert len(meddler.of(REFUSED, bob)) == 1
         assert await session_bytes(bob) == before
         assert await bob.texts("alice") == ["begin"]
         await alice.call("send", chat="bob", text="two", wait="delivered")  # no standing in the way
@@ -208,7 +208,9 @@ def test_a_changed_bit_changes_nothing(tmp_path: Path) -> None:
 
 
 async def session_bytes(node: WorldNode) -> list[Any]:
-    return await node.engine.read(lambda db: db.query("SELECT th, state, confirmed FROM sessions ORDER BY th"))
+    return await node.engine.read(
+        lambda db: db.query("SELECT session_id, state, confirmed FROM sessions ORDER BY session_id")
+    )
 
 
 @pytest.mark.parametrize("after_s", [10, 2 * 3600, 20 * DAY_S])
@@ -218,7 +220,7 @@ def test_a_recorded_envelope_is_no_message(tmp_path: Path, after_s: int) -> None
         meddler = Meddler(world)
         await alice.call("send", chat="bob", text="pay him 10", wait="delivered")
         await trio.sleep(5)
-        recorded = meddler.of(wire.ENVELOPE, alice)
+        recorded = meddler.of(ENVELOPE, alice)
         if after_s < DAY_S:
             await trio.sleep(after_s)
         else:
@@ -226,11 +228,11 @@ def test_a_recorded_envelope_is_no_message(tmp_path: Path, after_s: int) -> None
         meddler.seen.clear()
         contact = await alice.id_of("bob")
         for envelope in recorded * 5:
-            alice.engine.net.send(contact, [Frame(wire.ENVELOPE, envelope)])
+            alice.engine.net.send(contact, [Frame(ENVELOPE, envelope)])
         await trio.sleep(5)
-        assert len(b"".join(meddler.of(wire.ACKS, bob))) >= 16 * len(recorded)
-        assert meddler.of(wire.REFUSED) == []
-        receipts = meddler.of(wire.ENVELOPE, bob)
+        assert len(b"".join(meddler.of(ACKS, bob))) >= 16 * len(recorded)
+        assert meddler.of(REFUSED) == []
+        receipts = meddler.of(ENVELOPE, bob)
         assert len(receipts) == (0 if after_s < 3600 else 1)  # hourly at most, and five together are one
         assert await bob.texts("alice") == ["begin", "pay him 10"]
 
@@ -291,10 +293,10 @@ def test_at_most_a_window_is_under_way(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob = await friends(world)
         meddler = Meddler(world)
-        meddler.drop(wire.ACKS, wire.ENVELOPE, sender=bob)
+        meddler.drop(ACKS, ENVELOPE, sender=bob)
         await flood(alice, "bob", 3 * WINDOW)
         await trio.sleep(5)
-        assert len(meddler.of(wire.ENVELOPE, alice)) == WINDOW
+        assert len(meddler.of(ENVELOPE, alice)) == WINDOW
 
     run_world(tmp_path, main)
 
@@ -303,7 +305,7 @@ def test_envelopes_that_cannot_be_opened_do_not_fill_the_window(tmp_path: Path) 
     async def main(world: World) -> None:
         alice, bob = await friends(world)
         meddler = Meddler(world)
-        meddler.drop(wire.RENEW)
+        meddler.drop(RENEW)
         contact = await alice.id_of("bob")
         header_key = alice.engine.committer.sessions.sending(contact).ratchet.header_out  # type: ignore[union-attr]
         await alice.engine.submit(set_header_key, contact, bytes(32))
@@ -320,7 +322,7 @@ def test_envelopes_that_cannot_be_opened_do_not_fill_the_window(tmp_path: Path) 
     run_world(tmp_path, main)
 
 
-def set_header_key(tx: Transaction, contact: bytes, key: bytes) -> None:
+def set_header_key(tx: Transaction, contact: ContactId, key: bytes) -> None:
     session = tx.sessions.sending(contact)
     assert session is not None
     tx.sessions.put(contact, replace(session, ratchet=replace(session.ratchet, header_out=key)))
@@ -352,7 +354,7 @@ def test_what_is_deleted_while_it_waits_for_the_window_is_not_sent(tmp_path: Pat
     async def main(world: World) -> None:
         alice, bob = await friends(world)
         meddler = Meddler(world)
-        meddler.keep(wire.ACKS, wire.ENVELOPE, sender=bob)
+        meddler.keep(ACKS, ENVELOPE, sender=bob)
         await flood(alice, "bob", 2 * WINDOW)
         await alice.call("send", chat="bob", text="second thoughts")
         await trio.sleep(5)
@@ -378,7 +380,7 @@ def test_texts_of_every_size(tmp_path: Path, size: int, bucket: int) -> None:
         assert len(text.encode()) == size
         await alice.call("send", chat="bob", text=text, wait="delivered")
         assert (await bob.texts("alice"))[-1] == text
-        assert len(meddler.of(wire.ENVELOPE, alice)[0]) == bucket
+        assert len(meddler.of(ENVELOPE, alice)[0]) == bucket
         assert bucket in BUCKETS
 
     run_world(tmp_path, main)
@@ -405,7 +407,7 @@ def test_after_thirty_days_a_message_has_failed_and_a_late_receipt_still_counts(
     async def main(world: World) -> None:
         alice, bob = await friends(world)
         meddler = Meddler(world)
-        meddler.keep(wire.ENVELOPE, sender=bob)  # the receipt
+        meddler.keep(ENVELOPE, sender=bob)  # the receipt
         sent = await alice.call("send", chat="bob", text="one", wait="stored")
         await bob.stop()
         unsent = await alice.call("send", chat="bob", text="two")
@@ -438,7 +440,7 @@ def test_a_receipt_before_the_ack_is_enough(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob = await friends(world)
         meddler = Meddler(world)
-        meddler.drop(wire.ACKS, sender=bob)
+        meddler.drop(ACKS, sender=bob)
         sent = await alice.call("send", chat="bob", text="one", wait="delivered")
         assert sent["state"] == "delivered"
         assert await owed(alice) == []
@@ -462,7 +464,7 @@ def test_a_contact_cannot_speak_for_another(tmp_path: Path) -> None:
         assert row.envelope_id is not None
         await say(carol, "alice", RECEIPT, [DELIVERED, [row.msg_id]])
         await say(carol, "alice", RECEIPT, [READ, [row.msg_id]])
-        carol.engine.net.send(await carol.id_of("alice"), wire.acks([row.envelope_id]))
+        carol.engine.net.send(await carol.id_of("alice"), acks([row.envelope_id]))
         await trio.sleep(60)
         assert (await states(alice, "bob"))[-1] == "saved"
         assert row in await owed(alice)
@@ -475,14 +477,14 @@ def test_a_contact_cannot_speak_for_another(tmp_path: Path) -> None:
 async def say(node: WorldNode, chat: str, kind: int, payload: object, **fields: Any) -> bytes:
     """Seal and send a content as a changed program could; its message id."""
     contact = await node.id_of(chat)
-    message_id: bytes = fields.pop("message_id", None) or new_message_id(node.clock(), node.world.entropy.random)
+    message_id: MessageId = fields.pop("message_id", None) or new_message_id(node.clock(), node.world.entropy.random)
 
     def seal(tx: Transaction) -> None:
         session = tx.sessions.sending(contact)
         assert session is not None
         content = encode([1, kind, message_id, fields.get("seq", 0), node.clock(), None, 0, payload, []])
         envelope = tx.sessions.seal(contact, session, content, tx.entropy)
-        tx.after(tx.net.send, contact, [Frame(wire.ENVELOPE, envelope)])
+        tx.after(tx.net.send, contact, [Frame(ENVELOPE, envelope)])
 
     await node.engine.submit(seal)
     return message_id
@@ -496,14 +498,14 @@ def test_a_replay_by_another_contact_is_neither_acked_nor_receipted(tmp_path: Pa
         meddler = Meddler(world)
         await bob.call("send", chat="alice", text="from bob", wait="delivered")
         await trio.sleep(3700)
-        recorded = meddler.of(wire.ENVELOPE, bob)
+        recorded = meddler.of(ENVELOPE, bob)
         meddler.seen.clear()
         for envelope in recorded:
-            frames = [Frame(wire.ENVELOPE, envelope), Frame(wire.INITIAL, envelope)]
+            frames = [Frame(ENVELOPE, envelope), Frame(INITIAL, envelope)]
             carol.engine.net.send(await carol.id_of("alice"), frames)
         await trio.sleep(60)
         to_carol = {frame.type for who, whom, frame in meddler.seen if (who, whom) == ("alice", "carol")}
-        assert to_carol - {wire.PING, wire.PONG} == {wire.REFUSED}
+        assert to_carol - {PING, PONG} == {REFUSED}
 
     run_world(tmp_path, main)
 
@@ -514,8 +516,8 @@ def test_what_a_newer_program_says_is_taken_and_receipted(tmp_path: Path) -> Non
         meddler = Meddler(world)
         await say(alice, "bob", 77, ["unknown", 1])
         await trio.sleep(5)
-        assert len(meddler.of(wire.ACKS, bob)) == 1
-        assert len(meddler.of(wire.ENVELOPE, bob)) == 1
+        assert len(meddler.of(ACKS, bob)) == 1
+        assert len(meddler.of(ENVELOPE, bob)) == 1
         assert await bob.texts("alice") == ["begin"]
         await say(alice, "bob", TEXT, ["x", "and a field of the future"], seq=2)
         await trio.sleep(1)
@@ -532,8 +534,8 @@ def test_a_known_type_in_another_shape_is_taken_and_dropped(tmp_path: Path, wron
         await say(alice, "bob", TEXT, wrong, seq=2)
         await trio.sleep(60)
         # nothing that would make it come again, or a session be renewed; and no receipt, for nothing was delivered
-        assert len(meddler.of(wire.ACKS, bob)) == 1
-        assert meddler.of(wire.REFUSED) == meddler.of(wire.ENVELOPE, bob) == []
+        assert len(meddler.of(ACKS, bob)) == 1
+        assert meddler.of(REFUSED) == meddler.of(ENVELOPE, bob) == []
         assert await bob.texts("alice") == ["begin"]
         await alice.call("send", chat="bob", text="still fine", wait="delivered")
 

@@ -12,12 +12,13 @@ from p2pchat.core import frames
 from p2pchat.core.contents import Addresses, Profile
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame, pack
+from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.core.invite import hello_key, join_tag, read_invite
 from p2pchat.core.names import join_name, link_name
 from p2pchat.core.session import Pair, hello_days, hello_tag
 from p2pchat.engine.contacts import profile
 from p2pchat.errors import LinkLost, NotNow, NotReached, NotServed
-from p2pchat.net import addresses
+from p2pchat.net import multiaddrs
 from p2pchat.net.endpoint import LEAVE_AFTER
 from p2pchat.net.frames import FrameReader
 from p2pchat.net.ports import Stream
@@ -55,7 +56,7 @@ def kept(db: Database) -> bytes:
 def marks(node: WorldNode) -> list[bytes]:
     """What tells where a node is, or who answers there."""
     (address,) = node.host.addresses()
-    packed = addresses.pack(address)
+    packed = multiaddrs.pack(address)
     return [packed, packed[:8], address.encode(), address.split("/")[2].encode(), node.host.peer]
 
 
@@ -94,7 +95,7 @@ def test_nothing_of_the_address_is_with_the_other_one(tmp_path: Path, hides: str
         await talk(hidden, other, "still there")
         known = await other.engine.read(kept)
         assert [mark for mark in marks(hidden) if mark in known] == []
-        assert hidden.hidden.peer in known
+        assert bytes(hidden.hidden.peer) in known
         assert between(world, hidden, other) == {"circuit"}
         for words in (
             await other.call("contacts"),
@@ -120,11 +121,11 @@ def test_a_hidden_invite_says_nothing(tmp_path: Path) -> None:
         invite, encoded = read_invite(made["invite"])
         assert [mark for mark in marks(alice) if mark in encoded] == []
         assert {way.peer for way in invite.ways} == {alice.hidden.peer}
-        assert {addresses.parse_target(addresses.unpack(way.address)).relay for way in invite.ways} == {hill.peer}
+        assert {multiaddrs.parse_target(multiaddrs.unpack(way.address)).relay for way in invite.ways} == {hill.peer}
         assert "does not learn" in made["notice"]
         plain = read_invite((await alice.call("invite"))["invite"])[1]
-        assert alice.host.peer in plain
-        assert alice.hidden.peer not in plain
+        assert bytes(alice.host.peer) in plain
+        assert bytes(alice.hidden.peer) not in plain
 
     run_world(tmp_path, main)
 
@@ -136,7 +137,7 @@ def test_without_a_relay_there_is_no_hidden_invite_and_no_silence_about_it(tmp_p
         with pytest.raises(NotNow, match="relay"):
             await alice.call("invite", hide=True)
         assert trio.current_time() - began < 1
-        dead = Relay(bytes(32), (addresses.pack("/ip4/10.0.0.99/tcp/1"),))
+        dead = Relay(PeerKey(bytes(32)), (multiaddrs.pack("/ip4/10.0.0.99/tcp/1"),))
         alice.engine.net.use_relays([dead])
         with pytest.raises(NotNow, match="relay"):
             await alice.call("invite", hide=True)
@@ -176,7 +177,7 @@ def test_only_relays_of_our_own_are_gone_to(tmp_path: Path) -> None:
         assert theirs.peer not in gone_to(world, alice)
 
     async def _knows(node: WorldNode, relay: FakeRelay) -> bool:
-        return any(addresses.peer_id(relay.peer) in way for way in await known_ways(node, "bob"))
+        return any(multiaddrs.peer_id(relay.peer) in way for way in await known_ways(node, "bob"))
 
     run_world(tmp_path, main)
 
@@ -224,7 +225,7 @@ def test_a_hidden_contact_who_dials_our_address_is_a_stranger(tmp_path: Path, hi
         pair: Pair = bob.engine.link_handler.pairs(contact)[0]
         await bob.stop()
         spy = world.outsider("bob", profile.transport_seed(Database.open(bob.folder / "p2pchat.db", KEY)))
-        ways = [*alice.host.addresses(), *(addresses.circuit(way, hill.peer) for way in hill.addresses())]
+        ways = [*alice.host.addresses(), *(multiaddrs.circuit(way, hill.peer) for way in hill.addresses())]
         today = hello_days(alice.clock())[0]
         for only in (Route.DIRECT, Route.CIRCUIT):
             stream = spy.open(alice.host.peer, ways, link_name(pair.ours, alice.host.peer, today), only=only)
@@ -246,7 +247,7 @@ def test_a_hidden_invite_is_unknown_where_the_address_is(tmp_path: Path, hidden:
         alice, _ = await people(world, hill)
         secret = read_invite((await alice.call("invite", hide=hidden))["invite"])[0].secret
         spy: FakeHost = world.outsider("spy")
-        ways = [*alice.host.addresses(), *(addresses.circuit(way, hill.peer) for way in hill.addresses())]
+        ways = [*alice.host.addresses(), *(multiaddrs.circuit(way, hill.peer) for way in hill.addresses())]
         for only in (Route.DIRECT, Route.CIRCUIT):
             stream = spy.open(alice.host.peer, ways, join_name(hello_key(secret), alice.host.peer), only=only)
             tag = join_tag(hello_key(secret), "join", spy.peer, alice.host.peer)
@@ -333,9 +334,9 @@ def test_what_waits_for_one_who_is_away_does_not_tell_it_after_all(tmp_path: Pat
         await reached_by(alice, hill, world.relay("tower"))
         await trio.sleep(100)
         assert await alice.engine.read(_waiting) == {Profile.KIND.number, Addresses.KIND.number}
-        assert alice.host.peer in await alice.engine.read(_said)
+        assert bytes(alice.host.peer) in await alice.engine.read(_said)
         await alice.call("hide", contact="bob")
-        assert alice.host.peer not in await alice.engine.read(_said)
+        assert bytes(alice.host.peer) not in await alice.engine.read(_said)
         bob = await world.start("bob")
         await reached_by(bob, hill)
         await until(lambda: goes(bob, "circuit"), 600)
@@ -360,7 +361,7 @@ def test_who_was_told_already_cannot_be_hidden_from_in_the_middle_of_it(tmp_path
         with trio.move_on_after(30):
             await bob.call("add", invite=invite, timeout=60)
         (contact,) = await bob.call("contacts")
-        rows = await bob.engine.read(lambda db: store_outbox.for_contact(db, bytes.fromhex(contact["id"])))
+        rows = await bob.engine.read(lambda db: store_outbox.for_contact(db, ContactId(bytes.fromhex(contact["id"]))))
         assert [row.form for row in rows] == [OutboxForm.INITIAL]
         with pytest.raises(NotNow, match="on its way"):
             await bob.call("hide", contact=contact["id"])

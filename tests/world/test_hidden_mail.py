@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import trio
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.relays import TheirQueue
 from p2pchat.errors import P2PChatError
-from p2pchat.net import addresses
+from p2pchat.net import multiaddrs
 from p2pchat.net.circuit_only_host import CircuitOnlyHost
 from p2pchat.store import queues as store_queues
 from tests.support.boxed import FullRelay, full_relay, visits
@@ -159,7 +160,7 @@ def test_a_circuit_by_our_own_relay_carries_it_with_a_key_for_each_contact(tmp_p
         for other in (bob, carol):
             await befriend_hidden(alice, other, hides=alice)
             await other.call("relays", add=theirs.line)
-        await alice.call("relays", add=addresses.full(hill.peer, hill.addresses()[0]))
+        await alice.call("relays", add=multiaddrs.full(hill.peer, hill.addresses()[0]))
         hill.guests.add(theirs.peer)
         await trio.sleep(600)
         for other in (bob, carol):
@@ -179,10 +180,10 @@ def test_a_relay_of_ours_is_not_looked_for_where_a_hidden_contact_says(tmp_path:
         relay, trap = world.relay("relay"), "/ip4/10.66.0.1/tcp/9"
         host = FakeHost(world, "alice", world.entropy.random(32), listens=False)
         hidden = CircuitOnlyHost(host, lambda key: relay.addresses() if key == relay.peer else ())
-        ways = [addresses.circuit(trap, relay.peer), addresses.circuit(trap, b"\x01" * 32), trap]
+        ways = [multiaddrs.circuit(trap, relay.peer), multiaddrs.circuit(trap, PeerKey(b"\x01" * 32)), trap]
         with pytest.raises(P2PChatError):
-            await hidden.open(b"\x02" * 32, ways, "/x")
+            await hidden.open(PeerKey(b"\x02" * 32), ways, "/x")
         ((_, _, known),) = world.dialled
-        assert known == (addresses.circuit(relay.addresses()[0], relay.peer),)
+        assert known == (multiaddrs.circuit(relay.addresses()[0], relay.peer),)
 
     run_world(tmp_path, main)

@@ -16,12 +16,11 @@ import trio
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]
 
-from p2pchat.core import frames as wire
 from p2pchat.core import primitives as prim
 from p2pchat.core import ratchet
 from p2pchat.core.codec import decode
 from p2pchat.core.envelope import HEADER_BYTES, open_blob
-from p2pchat.core.frames import FrameParser
+from p2pchat.core.frames import BUNDLE, ENVELOPE, INITIAL, FrameParser
 from p2pchat.core.invite import blob_key
 from p2pchat.core.session import open_envelope, renew_key
 from p2pchat.engine.runtime.transaction import SessionCache
@@ -45,8 +44,8 @@ class Recording:
 
 def recorded(world: World) -> Recording:
     frames = [frame for _, _, data in world.traffic for frame in FrameParser().feed(data)]
-    envelopes = frozenset(frame.body for frame in frames if frame.type == wire.ENVELOPE)
-    return Recording(envelopes, frozenset(one.body for one in frames if one.type in (wire.BUNDLE, wire.INITIAL)))
+    envelopes = frozenset(frame.body for frame in frames if frame.type == ENVELOPE)
+    return Recording(envelopes, frozenset(one.body for one in frames if one.type in (BUNDLE, INITIAL)))
 
 
 # --- what a folder and its key hold ---------------------------------------------------------------------------------
@@ -137,7 +136,7 @@ def what_opens(folder: Path, recording: Recording, entropy: prim.Entropy) -> set
     cache = SessionCache(db)
     for contact in ids:
         for session in cache.all(contact):
-            skipped = {(chain, n): key for chain, n, key in store_sessions.skipped(db, session.th)}
+            skipped = {(chain, n): key for chain, n, key in store_sessions.skipped(db, session.session_id)}
             for envelope in recording.envelopes:
                 try:
                     open_envelope(session, envelope, finder(skipped), entropy)
@@ -148,7 +147,7 @@ def what_opens(folder: Path, recording: Recording, entropy: prim.Entropy) -> set
     keys = message_keys(found)
     for envelope in recording.envelopes:
         header, body = envelope[:HEADER_BYTES], envelope[HEADER_BYTES:]
-        if any(opens(key, body, row.th + header) for row in rows for key in keys):
+        if any(opens(key, body, row.session_id + header) for row in rows for key in keys):
             opened.add(envelope)
     return opened
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from p2pchat.core.content import Content
 from p2pchat.core.delivery import DeliveryState, Route
+from p2pchat.core.ids import direct_chat
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import messages as store_messages
@@ -17,7 +18,7 @@ def insert(tx: Transaction, contact: Contact, content: Content, route: Route) ->
     """Store what came as a message, and tell faces, unless it is here already by (sender, message id)."""
     row = MessageRow(
         id=content.message_id,
-        chat=contact.id,
+        chat=direct_chat(contact.id),
         sender=contact.id,
         kind=content.type,
         seq=content.seq,
@@ -28,6 +29,6 @@ def insert(tx: Transaction, contact: Contact, content: Content, route: Route) ->
         route=route,
     )
     if store_messages.insert(tx.db, row) and tx.listened:
-        tx.unread[contact.id] = None
+        tx.unread[row.chat] = None
         late = store_messages.is_late(tx.db, row)
         tx.event("message", **views.message(replace(row, late=late), contact.name))

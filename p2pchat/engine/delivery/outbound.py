@@ -22,6 +22,7 @@ from p2pchat.core.contents.receipt import DELIVERED, MAX_RECEIPTS
 from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.envelope import BUCKETS, envelope_id
 from p2pchat.core.frames import Frame
+from p2pchat.core.ids import ContactId, InviteId, MessageId, SessionId, direct_chat
 from p2pchat.core.session import DAY, Session
 from p2pchat.core.text import MAX_TEXT_BYTES
 from p2pchat.engine.delivery import queues
@@ -42,7 +43,7 @@ AT_ONCE = 0
 """The next try of what nobody has acked. No time: a clock that was ahead and is set right would make it wait."""
 
 
-def send_text(tx: Transaction, contact: Contact, text: str, message_id: bytes | None = None) -> MessageRow:
+def send_text(tx: Transaction, contact: Contact, text: str, message_id: MessageId | None = None) -> MessageRow:
     """Save a text for a contact and queue it. Raises NotNow, TextTooLong, or UsageError for a text that is none."""
     try:
         size = len(text.encode())
@@ -55,18 +56,19 @@ def send_text(tx: Transaction, contact: Contact, text: str, message_id: bytes | 
     return send(tx, contact, Text(text), message_id)
 
 
-def send(tx: Transaction, contact: Contact, payload: Payload, message_id: bytes | None = None) -> MessageRow:
+def send(tx: Transaction, contact: Contact, payload: Payload, message_id: MessageId | None = None) -> MessageRow:
     """Save a message of a visible kind for a contact, queue it, and tell faces. Raises NotNow if nothing can be sent to
     this contact.
     """
     if contact.state not in ACCEPTED:
         raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
     message_id = message_id or tx.new_message_id()
-    seq = tx.next_seq(contact.id)
+    chat = direct_chat(contact.id)
+    seq = tx.next_seq(chat)
     row = MessageRow(
         id=message_id,
-        chat=contact.id,
-        sender=b"",
+        chat=chat,
+        sender=store_messages.ME,
         kind=payload.number,
         seq=seq,
         text=payload.text(),
@@ -102,7 +104,7 @@ def queue(
     contact: Contact,
     payload: Payload,
     *,
-    message_id: bytes | None = None,
+    message_id: MessageId | None = None,
     seq: int = 0,
     sent_at: int | None = None,
     expires_at: int | None = None,
@@ -122,7 +124,7 @@ def queue(
         content=content,
         envelope_id=None if envelope is None else envelope_id(envelope),
         envelope=envelope,
-        th=None if session is None else session.th,
+        session_id=None if session is None else session.session_id,
         created_at=tx.now,
         next_try=AT_ONCE,
         expires_at=tx.latest + RETRY_FOR_MS if expires_at is None else expires_at,
@@ -130,25 +132,27 @@ def queue(
     _ready(tx, row, store_outbox.add(tx.db, row))
 
 
-def queue_initial(tx: Transaction, contact_id: bytes, blob: bytes, th: bytes) -> None:
+def queue_initial(tx: Transaction, contact_id: ContactId, blob: bytes, session_id: SessionId) -> None:
     """Keep the first message for an invite until its ack, for as long as the inviter may know the invite: it may be
     just the ack that was lost.
     """
     contact = tx.contact(contact_id)
     known_until = (contact.invite_until or 0) if contact is not None else 0
-    _add_first(tx, contact_id, OutboxForm.INITIAL, blob, th, max(tx.latest, known_until) + RETRY_FOR_MS)
+    _add_first(tx, contact_id, OutboxForm.INITIAL, blob, session_id, max(tx.latest, known_until) + RETRY_FOR_MS)
 
 
-def queue_first(tx: Transaction, contact_id: bytes, form: OutboxForm, blob: bytes, th: bytes, until: int) -> None:
+def queue_first(
+    tx: Transaction, contact_id: ContactId, form: OutboxForm, blob: bytes, session_id: SessionId, until: int
+) -> None:
     """Keep what is to begin a new session, a first message or a request for one, until it has arrived or `until`; it is
     sent as the same bytes every time.
     """
-    row, pk = _add_first(tx, contact_id, form, blob, th, until)
+    row, pk = _add_first(tx, contact_id, form, blob, session_id, until)
     _ready(tx, row, pk)
 
 
 def _add_first(
-    tx: Transaction, contact_id: bytes, form: OutboxForm, blob: bytes, th: bytes, until: int
+    tx: Transaction, contact_id: ContactId, form: OutboxForm, blob: bytes, session_id: SessionId, until: int
 ) -> tuple[OutboxRow, int]:
     row = OutboxRow(
         contact=contact_id,
@@ -158,7 +162,7 @@ def _add_first(
         content=None,
         envelope_id=envelope_id(blob),
         envelope=blob,
-        th=th,
+        session_id=session_id,
         created_at=tx.now,
         next_try=AT_ONCE,
         expires_at=until,
@@ -166,10 +170,10 @@ def _add_first(
     return row, store_outbox.add(tx.db, row)
 
 
-def queue_box(tx: Transaction, invite_id: bytes, blob: bytes, until: int) -> None:
+def queue_box(tx: Transaction, invite_id: InviteId, blob: bytes, until: int) -> None:
     """Keep the sealed bundle of an invite of ours for its boxes."""
     row = OutboxRow(
-        contact=invite_id,
+        contact=ContactId(invite_id),
         kind=None,
         form=OutboxForm.BOX,
         msg_id=None,
@@ -188,7 +192,7 @@ def seal_waiting(tx: Transaction, contact: Contact) -> None:
     _begin_sealing(tx, contact.id, old_to(tx, contact.id))
 
 
-def seal_again(tx: Transaction, contact_id: bytes) -> None:
+def seal_again(tx: Transaction, contact_id: ContactId) -> None:
     """A session was renewed: every content without a receipt goes out in the new one, under the id it had.
 
     The rows go behind the first message of that session, without which the other side could not open them.
@@ -202,17 +206,17 @@ def seal_one_again(tx: Transaction, row: OutboxRow, session: Session) -> None:
         _seal_row(tx, row, session, behind=True)
 
 
-def _begin_sealing(tx: Transaction, contact_id: bytes, old: int) -> None:
+def _begin_sealing(tx: Transaction, contact_id: ContactId, old: int) -> None:
     tx.memory.sealing[contact_id] = old
     meta.put_int(tx.db, _sealing_key(contact_id), old)
     seal_more(tx, contact_id)
 
 
-def _sealing_key(contact_id: bytes) -> str:
+def _sealing_key(contact_id: ContactId) -> str:
     return f"sealing {contact_id.hex()}"
 
 
-def _sealing(tx: Transaction, contact_id: bytes) -> int | None:
+def _sealing(tx: Transaction, contact_id: ContactId) -> int | None:
     """While what waited for a contact is being sealed: the last row whose envelope, if any, is of an old session."""
     if contact_id not in tx.memory.sealing:
         kept = meta.get_int(tx.db, _sealing_key(contact_id), -1)
@@ -220,12 +224,12 @@ def _sealing(tx: Transaction, contact_id: bytes) -> int | None:
     return tx.memory.sealing[contact_id]
 
 
-def old_to(tx: Transaction, contact_id: bytes) -> int:
+def old_to(tx: Transaction, contact_id: ContactId) -> int:
     """Contents of a contact up to this row have no envelope that may still be sent."""
     return _sealing(tx, contact_id) or 0
 
 
-def seal_more(tx: Transaction, contact_id: bytes) -> None:
+def seal_more(tx: Transaction, contact_id: ContactId) -> None:
     """Seal what comes next of what waits for that; what is too much for one transaction goes on in the next.
 
     What has been sealed is on disk, and so is that there is more: after a crash it goes on from there. Until the end of
@@ -256,13 +260,21 @@ def _seal_row(tx: Transaction, row: OutboxRow, session: Session, *, behind: bool
     envelope = tx.sessions.seal(row.contact, session, row.content, tx.entropy)
     tx.sealable -= len(envelope)
     name = envelope_id(envelope)
-    fresh = replace(row, envelope_id=name, envelope=envelope, th=session.th, acked_at=None, next_try=AT_ONCE)
+    fresh = replace(
+        row, envelope_id=name, envelope=envelope, session_id=session.session_id, acked_at=None, next_try=AT_ONCE
+    )
     if behind:
         store_outbox.remove(tx.db, [row.pk])
         fresh = replace(fresh, pk=store_outbox.add(tx.db, fresh))
     else:
         store_outbox.update(
-            tx.db, row.pk, envelope_id=name, envelope=envelope, th=session.th, acked_at=None, next_try=AT_ONCE
+            tx.db,
+            row.pk,
+            envelope_id=name,
+            envelope=envelope,
+            session_id=session.session_id,
+            acked_at=None,
+            next_try=AT_ONCE,
         )
     _ready(tx, fresh, fresh.pk)
 
@@ -291,12 +303,13 @@ _FRAMES = {OutboxForm.RENEWAL: frames.INITIAL, OutboxForm.REQUEST: frames.REQUES
 
 def move(tx: Transaction, old: Contact, new: Contact) -> None:
     """What was written to `old` and has not left is for `new`: they are one person. It keeps its ids and its place."""
+    chat = direct_chat(new.id)
     for row in store_outbox.for_contact(tx.db, old.id):
-        for message in [] if row.msg_id is None else store_messages.mine(tx.db, old.id, [row.msg_id]):
-            seq = tx.next_seq(new.id)
-            store_messages.move(tx.db, message.pk, new.id, seq)
+        for message in [] if row.msg_id is None else store_messages.mine(tx.db, direct_chat(old.id), [row.msg_id]):
+            seq = tx.next_seq(chat)
+            store_messages.move(tx.db, message.pk, chat, seq)
             queue(tx, new, Text(message.text), message_id=message.id, seq=seq)
-            tx.event("message", **views.message(replace(message, chat=new.id, seq=seq), new.name))
+            tx.event("message", **views.message(replace(message, chat=chat, seq=seq), new.name))
     store_outbox.clear(tx.db, old.id)
 
 
@@ -311,7 +324,7 @@ def finish(tx: Transaction) -> None:
             queue(tx, contact, Receipt(DELIVERED, tuple(some)))
 
 
-def tell_owed(tx: Transaction, contact_id: bytes) -> None:
+def tell_owed(tx: Transaction, contact_id: ContactId) -> None:
     """Queue the receipts that waited for others; what is too much for one transaction goes on in the next."""
     owed = store_envelopes.owed(tx.db, contact_id, MAX_RECEIPTS_PER_TRANSACTION)
     store_envelopes.receipts_queued(tx.db, [id for id, _ in owed], tx.now)

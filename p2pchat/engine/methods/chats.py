@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from p2pchat.core.delivery import Route
+from p2pchat.core.ids import direct_chat
 from p2pchat.engine.delivery import read_receipts as reading
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.runtime import views
@@ -22,7 +23,7 @@ async def list_chats(engine: Engine) -> list[Json]:
 
     def look(db: Database) -> list[tuple[Contact, ChatRow]]:
         rows = store_chats.listed(db)
-        return [(one, rows[one.id]) for one in store_contacts.all(db) if one.state != ContactState.REQUEST]
+        return [(one, rows[direct_chat(one.id)]) for one in store_contacts.all(db) if one.state != ContactState.REQUEST]
 
     found = await engine.read(look)
     found.sort(key=lambda pair: (_active(*pair), pair[0].id), reverse=True)
@@ -50,7 +51,7 @@ async def read(engine: Engine, *, chat: str, upto: str | None = None) -> Json:
 
     def note(tx: Transaction) -> Json:
         contact = tx.find(chat)
-        last = None if upto is None else store_messages.find_in(tx.db, contact.id, upto).pk
+        last = None if upto is None else store_messages.find_in(tx.db, direct_chat(contact.id), upto).pk
         return reading.shown(reading.read(tx, contact, last))
 
     return await engine.submit(note)
@@ -64,7 +65,7 @@ async def draft(engine: Engine, *, chat: str, text: str) -> Json:
             text.encode()
         except UnicodeEncodeError:
             raise UsageError("This text is not valid Unicode") from None
-        return store_chats.keep_draft(tx.db, tx.find(chat).id, text)
+        return store_chats.keep_draft(tx.db, direct_chat(tx.find(chat).id), text)
 
     if await engine.submit(keep) and not text:
         await engine.read(Database.checkpoint)  # only then the words are gone from the log of the database too

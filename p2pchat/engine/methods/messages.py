@@ -6,6 +6,7 @@ import trio
 
 from p2pchat.core import delivery
 from p2pchat.core.delivery import DeliveryState
+from p2pchat.core.ids import MessageId, direct_chat, direct_contact
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods import message_status
@@ -67,7 +68,7 @@ _SO_FAR = {
 }
 
 
-def save(tx: Transaction, chat: str, text: str, message_id: bytes | None = None) -> Json:
+def save(tx: Transaction, chat: str, text: str, message_id: MessageId | None = None) -> Json:
     row = outbound.send_text(tx, tx.find(chat), text, message_id)
     return {"id": row.id.hex(), "state": row.state, "route": None, "stored_at": None}
 
@@ -88,16 +89,17 @@ async def log(
 
     def look(db: Database) -> list[Json]:
         contact = store_contacts.find(db, chat)
+        here = direct_chat(contact.id)
         most = max(1, min(limit, MAX_PAGE))
         if search is not None:
-            rows = store_messages.search(db, contact.id, search, most)
+            rows = store_messages.search(db, here, search, most)
         elif after is not None:
-            rows = store_messages.page_after(db, contact.id, most, store_messages.find_in(db, contact.id, after).pk)
+            rows = store_messages.page_after(db, here, most, store_messages.find_in(db, here, after).pk)
         elif around is not None:
-            rows = store_messages.page_around(db, contact.id, most, store_messages.find_in(db, contact.id, around))
+            rows = store_messages.page_around(db, here, most, store_messages.find_in(db, here, around))
         else:
-            until = None if before is None else store_messages.find_in(db, contact.id, before).pk
-            rows = store_messages.page(db, contact.id, most, until)
+            until = None if before is None else store_messages.find_in(db, here, before).pk
+            rows = store_messages.page(db, here, most, until)
         return [views.message(row, contact.name) for row in rows]
 
     return await engine.read(look)
@@ -118,8 +120,8 @@ async def list_messages(
     """
 
     def look(db: Database) -> list[Json]:
-        wanted = None if chat is None else store_contacts.find(db, chat).id
-        names = {one.id: one.name for one in store_contacts.all(db)}
+        wanted = None if chat is None else direct_chat(store_contacts.find(db, chat).id)
+        names = {direct_chat(one.id): one.name for one in store_contacts.all(db)}
         after = position
         if since is not None:
             after = store_messages.find(db, since).pk if since else 0
@@ -135,18 +137,18 @@ async def list_messages(
 async def delete(engine: Engine, *, id: str) -> Json:
     """Delete a message here; one of ours that is under way is not sent any more."""
 
-    def erase(tx: Transaction) -> bytes:
+    def erase(tx: Transaction) -> MessageId:
         row = store_messages.find(tx.db, id)
         store_messages.delete(tx.db, row.pk)
         if row.sender != store_messages.ME and row.read_at is None:
             tx.unread[row.chat] = None
         if row.sender == store_messages.ME:
-            store_outbox.forget_messages(tx.db, row.chat, [row.id])
-            tx.after(engine.link_sender.changed, row.chat)
+            store_outbox.forget_messages(tx.db, direct_contact(row.chat), [row.id])
+            tx.after(engine.link_sender.changed, direct_contact(row.chat))
         tx.event("state", id=row.id.hex(), chat=row.chat.hex(), state="deleted", route=None, at=None)
         return row.id
 
-    erased: bytes = await engine.submit(erase)
+    erased: MessageId = await engine.submit(erase)
     await engine.read(Database.checkpoint)  # only then the words are gone from the log of the database too
     return {"id": erased.hex()}
 
@@ -156,8 +158,9 @@ async def why(engine: Engine, *, id: str) -> Json:
 
     def look(db: Database) -> Json:
         row = store_messages.find(db, id)
-        apart = engine.committer.clock_hints.apart(row.chat)
-        full = engine.committer.storage_limits.is_told_full(row.chat, engine.clock())
-        return message_status.why(db, row, store_contacts.get(db, row.chat), engine.net, apart, full=full)
+        contact_id = direct_contact(row.chat)
+        apart = engine.committer.clock_hints.apart(contact_id)
+        full = engine.committer.storage_limits.is_told_full(contact_id, engine.clock())
+        return message_status.why(db, row, store_contacts.get(db, contact_id), engine.net, apart, full=full)
 
     return await engine.read(look)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.engine.contacts import contact_relays, contacts
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.engine import Engine
@@ -31,7 +32,7 @@ async def status(engine: Engine) -> Json:
     }
 
 
-def _status(db: Database) -> tuple[str, list[bytes], list[bytes], bool]:
+def _status(db: Database) -> tuple[str, list[ContactId], list[PeerKey], bool]:
     name, relays = (meta.get(db, "name") or b"").decode(), [row.peer for row in store_relays.all(db)]
     return (
         name,

@@ -1,4 +1,4 @@
-"""Making connections, finding live ones, and ending them."""
+"""Dial peers: by all their addresses, each a moment after the one before, until a connection is made."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import trio
-from libp2p.abc import INetConn
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 
 from p2pchat.core.delivery import Route
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.names import hop_name, web_path
 from p2pchat.errors import BadAddress, Unreachable
-from p2pchat.net import addresses as addr
-from p2pchat.net.addresses import Interface, Name, Target
-from p2pchat.net.libp2p import circuit_messages, hardening
-from p2pchat.net.libp2p.hardening import GuardedYamux, RawPipe
+from p2pchat.net import interfaces, multiaddrs
+from p2pchat.net.interfaces import Interface
+from p2pchat.net.libp2p import circuit_messages, connections
+from p2pchat.net.libp2p.secure_channel import RawPipe
 from p2pchat.net.libp2p.streams import CircuitPipe, LibP2PStream
+from p2pchat.net.libp2p.yamux import GuardedYamux
+from p2pchat.net.multiaddrs import Name, Target
 from p2pchat.net.ports import Stream
 from p2pchat.net.transport import websocket
 from p2pchat.net.transport.lookups import lookups
@@ -40,9 +42,8 @@ _MAX_RELAYS = 4
 _MAX_IPS = 4  # of one name
 _FAMILIES = {"dns4": trio.socket.AF_INET, "dns6": trio.socket.AF_INET6}
 _IP_TIMEOUT = 2.0  # seconds before the next one of them
-_CLOSE_TIMEOUT = 1.0
 
-OpenRelay = Callable[[bytes, Sequence[str], str, bool], Awaitable[Stream]]
+OpenRelay = Callable[[PeerKey, Sequence[str], str, bool], Awaitable[Stream]]
 """(relay, addresses, protocol, whether a person here chose it) → a stream with it"""
 
 
@@ -94,7 +95,7 @@ class Dialler:
         here are left out, but for those of people, or a `relay`, that can be near (`addresses.dialled_for_others`).
         """
         found = targets(addresses)
-        here = addr.found_here(self._ours()) if not chosen and any(map(_local, found)) else None
+        here = interfaces.found_here(self._ours()) if not chosen and any(map(_local, found)) else None
         direct = [
             _Attempt(
                 STAGGER if target.over == "tcp" else WEBSOCKET_AFTER,
@@ -116,7 +117,7 @@ class Dialler:
                     await trio.sleep_forever()
             await _try(by_relay, nursery, made, trio.Event())
         for extra in made[1:]:
-            await drop(self._swarm, extra)
+            await connections.drop(self._swarm, extra)
         if not made:
             raise Unreachable("no address answered")
         return made[0]
@@ -131,22 +132,22 @@ class Dialler:
                 host = target.host.name if isinstance(target.host, Name) else str(target.host)
                 tls = self._tls() if target.over == "wss" else None
                 pipe = await websocket.connect(stream, host, tls, web_path(target.relay_pass))
-            wire = RawPipe(pipe, addr.neighbourhood(stream.socket.getpeername()[0]))
+            wire = RawPipe(pipe, multiaddrs.neighbourhood(stream.socket.getpeername()[0]))
             return await self._swarm.upgrade_outbound_raw_conn(RawConnection(wire, True), peer)
         except BaseException:
             stream.socket.close()
             raise
 
-    async def _by_relay(self, peer: ID, relay: bytes, addresses: list[str], chosen: bool) -> SwarmConn:
-        stream = await self._open_relay(relay, addresses, hop_name(addr.pass_of(addresses)), chosen)
+    async def _by_relay(self, peer: ID, relay: PeerKey, addresses: list[str], chosen: bool) -> SwarmConn:
+        stream = await self._open_relay(relay, addresses, hop_name(multiaddrs.pass_of(addresses)), chosen)
         assert isinstance(stream, LibP2PStream)
         try:
             if stream.route != Route.DIRECT:
                 raise Unreachable("no circuit over a circuit")
-            key = addr.peer_from_multihash(peer.to_bytes())
+            key = multiaddrs.peer_from_multihash(peer.to_bytes())
             assert key is not None
             await circuit_messages.connect(stream, key)
-            wire = RawPipe(CircuitPipe(stream), f"relay {addr.peer_id(relay)}")
+            wire = RawPipe(CircuitPipe(stream), f"relay {multiaddrs.peer_id(relay)}")
             conn = await self._swarm.upgrade_outbound_raw_conn(RawConnection(wire, True), peer)
         except BaseException:
             await stream.kill()
@@ -195,14 +196,14 @@ async def _look_after(stream: LibP2PStream, muxed: object) -> None:
 
 
 def _local(target: Target) -> bool:
-    return not isinstance(target.host, Name) and addr.is_local(target.host)
+    return not isinstance(target.host, Name) and multiaddrs.is_local(target.host)
 
 
 def _may_dial(target: Target, here: Sequence[Interface] | None, *, relay: bool) -> bool:
     """Whether an address is dialled from `here`; None: from anywhere. A name is judged when it is known."""
     if here is None or isinstance(target.host, Name):
         return True
-    return addr.dialled_for_others(target.host, here, relay=relay)
+    return interfaces.dialled_for_others(target.host, here, relay=relay)
 
 
 async def _tcp(target: Target, *, chosen: bool) -> trio.SocketStream:
@@ -223,7 +224,7 @@ async def _resolve(name: Name, port: int, *, chosen: bool) -> list[str]:
     for ip in await lookups(chosen=chosen).addresses(name.name, family):
         version = 6 if ":" in ip else 4
         with suppress(BadAddress):
-            target = addr.parse_target(f"/ip{version}/{ip}/tcp/{port}")
+            target = multiaddrs.parse_target(f"/ip{version}/{ip}/tcp/{port}")
             if target.dialable and (chosen or not _local(target)):
                 found[ip] = None
     return list(found)[:_MAX_IPS]
@@ -234,7 +235,7 @@ def targets(addresses: Sequence[str]) -> list[Target]:
     found: dict[Target, None] = {}
     for text in addresses:
         with suppress(BadAddress):
-            target = addr.parse_target(text)
+            target = multiaddrs.parse_target(text)
             if target.dialable:
                 found[target] = None
     ordered = sorted(found, key=lambda target: target.over != "tcp")
@@ -242,55 +243,10 @@ def targets(addresses: Sequence[str]) -> list[Target]:
     return direct + [target for target in ordered if target.relay is not None][:_MAX_TARGETS]
 
 
-def circuits(found: Sequence[Target], but: Sequence[ID], *, chosen: bool = False) -> dict[bytes, list[str]]:
+def circuits(found: Sequence[Target], but: Sequence[ID], *, chosen: bool = False) -> dict[PeerKey, list[str]]:
     """Of each relay in `found`, none of `but`, the addresses to try; `chosen`: a person here gave them."""
-    relays: dict[bytes, list[str]] = {}
+    relays: dict[PeerKey, list[str]] = {}
     for target in found:
-        if target.relay is not None and ID(addr.multihash(target.relay)) not in but:
+        if target.relay is not None and ID(multiaddrs.multihash(target.relay)) not in but:
             relays.setdefault(target.relay, []).append(replace(target, relay=None).text())
-    return {relay: addr.with_twins(ways, chosen=chosen) for relay, ways in list(relays.items())[:_MAX_RELAYS]}
-
-
-def live(swarm: Swarm, peer: ID, only: Route | None = None) -> list[SwarmConn]:
-    """The connections with a peer that can be used, by the route `only` or by any, oldest first."""
-    found = [conn for conn in swarm.get_connections(peer) if isinstance(conn, SwarmConn) and _alive(conn)]
-    return [conn for conn in found if only in (None, route(conn))]
-
-
-def best(swarm: Swarm, peer: ID, only: Route | None = None) -> SwarmConn | None:
-    """The one of `live` to use: a direct one, and of these the newest."""
-    return max(live(swarm, peer, only)[::-1], key=lambda conn: route(conn) == Route.DIRECT, default=None)
-
-
-def route(conn: SwarmConn) -> Route:
-    assert isinstance(conn.muxed_conn, GuardedYamux)
-    return conn.muxed_conn.route
-
-
-def _alive(conn: SwarmConn) -> bool:
-    muxed = conn.muxed_conn
-    assert isinstance(muxed, GuardedYamux)
-    return conn.event_started.is_set() and not conn.is_closed and muxed.alive
-
-
-def abandon(swarm: Swarm, conn: INetConn) -> None:
-    """End one connection at once, without a word: its tasks see a closed socket."""
-    assert isinstance(conn, SwarmConn)
-    assert isinstance(conn.muxed_conn, GuardedYamux)
-    conn.event_closed.set()
-    conn.muxed_conn.abandon()
-    swarm.remove_conn(conn)
-
-
-async def drop(swarm: Swarm, conn: INetConn) -> None:
-    """Close one connection: politely for a moment, then for certain. Shielded; takes a second or two at most."""
-    assert isinstance(conn, SwarmConn)
-    muxed = conn.muxed_conn
-    assert isinstance(muxed, GuardedYamux)
-    muxed.patience = _CLOSE_TIMEOUT
-    try:
-        with hardening.shielded(_CLOSE_TIMEOUT), suppress(Exception):
-            await conn.close()
-    finally:
-        muxed.abandon()
-        swarm.remove_conn(conn)
+    return {relay: multiaddrs.with_twins(ways, chosen=chosen) for relay, ways in list(relays.items())[:_MAX_RELAYS]}

@@ -16,7 +16,7 @@
 | a stranger announces a message of any length: that much memory            | Wire.read, handshake                |
 | a message that comes in over 100 pieces ends the connection               | Wire.read, Wire.message             |
 | an identity key of half a million bits: seconds of CPU                    | only_ed25519                        |
-| the thousandth connection costs several times what the first did         | stack.run_tasks_in                  |
+| the thousandth connection costs several times what the first did         | swarm.run_tasks_in                  |
 | inbound connections take a slot until the node ends                       | host: its own accept loop, PlaceSums |
 | the end of one circuit ends others; a relay serves anybody without limit  | hop: nothing of libp2p's relay      |
 
@@ -40,18 +40,12 @@ from libp2p.transport.exceptions import SecurityUpgradeFailure
 from libp2p.transport.upgrader import TransportUpgrader
 
 from p2pchat.errors import LinkLost
-from p2pchat.net import addresses as addr
-from p2pchat.net.admission.limits import WINDOW as WINDOW
+from p2pchat.net import multiaddrs
 from p2pchat.net.admission.places import PlaceSums
 from p2pchat.net.libp2p import handshake
 from p2pchat.net.libp2p.handshake import Identity
-from p2pchat.net.libp2p.secure_channel import MAX_NEGOTIATION as MAX_NEGOTIATION
-from p2pchat.net.libp2p.secure_channel import WRITE_TIMEOUT as WRITE_TIMEOUT
-from p2pchat.net.libp2p.secure_channel import NoiseChannel as NoiseChannel
-from p2pchat.net.libp2p.secure_channel import RawPipe as RawPipe
-from p2pchat.net.libp2p.secure_channel import shielded as shielded
-from p2pchat.net.libp2p.yamux import GuardedYamux as GuardedYamux
-from p2pchat.net.libp2p.yamux import Substream
+from p2pchat.net.libp2p.secure_channel import WRITE_TIMEOUT, NoiseChannel, RawPipe, shielded
+from p2pchat.net.libp2p.yamux import GuardedYamux, Substream
 
 log = logging.getLogger("p2pchat.net")
 
@@ -81,7 +75,7 @@ class Upgrader(TransportUpgrader):
         wire = raw_conn.stream
         wire.account.prove()  # we chose to dial it
         found, send, receive = await handshake.secure_outbound(wire, self._identity)
-        if peer_id is None or addr.multihash(found) != peer_id.to_bytes():
+        if peer_id is None or multiaddrs.multihash(found) != peer_id.to_bytes():
             raise SecurityUpgradeFailure("somebody else answers there")
         return NoiseChannel(wire, self._me, self._pair, found, send, receive, dialled=True)
 

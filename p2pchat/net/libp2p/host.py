@@ -32,20 +32,22 @@ from libp2p.peer.id import ID
 from libp2p.tools.anyio_service import background_trio_service
 
 from p2pchat.core.delivery import Route
+from p2pchat.core.ids import PeerKey
 from p2pchat.errors import CannotOpen, Unreachable
-from p2pchat.net import addresses as addr
-from p2pchat.net.admission.limits import HostLimits as HostLimits
+from p2pchat.net import interfaces, multiaddrs
+from p2pchat.net.admission.limits import HostLimits
 from p2pchat.net.admission.places import PlaceSums
 from p2pchat.net.admission.slots import Remembered
-from p2pchat.net.libp2p import dial as dialling
-from p2pchat.net.libp2p import handshake, hardening, standard_protocols
-from p2pchat.net.libp2p import swarm as stack
+from p2pchat.net.libp2p import connections, handshake, hardening, standard_protocols
 from p2pchat.net.libp2p.dial import Dialler
-from p2pchat.net.libp2p.hardening import GuardedYamux, StreamGuard
+from p2pchat.net.libp2p.hardening import StreamGuard
 from p2pchat.net.libp2p.inbound import Inbound, InboundConnections
 from p2pchat.net.libp2p.listen import Listening, open_listeners
 from p2pchat.net.libp2p.log_filter import quiet
+from p2pchat.net.libp2p.secure_channel import WRITE_TIMEOUT, shielded
 from p2pchat.net.libp2p.streams import LibP2PStream, NegotiationChannel, key_of
+from p2pchat.net.libp2p.swarm import build_swarm, run_tasks_in
+from p2pchat.net.libp2p.yamux import GuardedYamux
 from p2pchat.net.ports import Caller, Handler, Recognizer, Stream
 from p2pchat.net.transport import websocket
 
@@ -72,7 +74,7 @@ class LibP2PHost(InboundConnections):
     def __init__(
         self,
         seed: bytes,
-        listen: Sequence[str] = addr.DEFAULT_LISTEN,
+        listen: Sequence[str] = multiaddrs.DEFAULT_LISTEN,
         *,
         kept_port: int = 0,
         limits: HostLimits | None = None,
@@ -81,9 +83,9 @@ class LibP2PHost(InboundConnections):
         tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         self._pair = create_new_key_pair(seed)
-        self._peer = self._pair.public_key.to_bytes()
-        self._id = ID(addr.multihash(self._peer))
-        self._listen = [addr.parse(text) for text in listen]
+        self._peer = PeerKey(self._pair.public_key.to_bytes())
+        self._id = ID(multiaddrs.multihash(self._peer))
+        self._listen = [multiaddrs.parse(text) for text in listen]
         self._kept_port = kept_port
         self._limits = limits or HostLimits()
         self._streams: PlaceSums | None = None
@@ -95,12 +97,12 @@ class LibP2PHost(InboundConnections):
         self._handlers: dict[str, Handler] = {}
         self._speakers: set[Handler] = set()
         self._recognizers: list[Recognizer] = []
-        self._farewells: list[Callable[[bytes], None]] = []
+        self._farewells: list[Callable[[PeerKey], None]] = []
         self._running: _Running | None = None
         self._dialling: dict[_Dial, trio.Event] = {}
 
     @property
-    def peer(self) -> bytes:
+    def peer(self) -> PeerKey:
         return self._peer
 
     @property
@@ -114,23 +116,23 @@ class LibP2PHost(InboundConnections):
         return self._running is not None
 
     def addresses(self) -> tuple[str, ...]:
-        return addr.expand(self._running.endpoints) if self._running else ()
+        return interfaces.expand(self._running.endpoints) if self._running else ()
 
     def connected(self) -> tuple[bytes, ...]:
         """The peers there is a live connection with."""
         swarm = self._running.swarm if self._running else None
-        peers = [key_of(peer_id) for peer_id in swarm.connections if dialling.live(swarm, peer_id)] if swarm else []
+        peers = [key_of(peer_id) for peer_id in swarm.connections if connections.live(swarm, peer_id)] if swarm else []
         return tuple(peers)
 
-    def _is_connected(self, peer: bytes) -> bool:
+    def _is_connected(self, peer: PeerKey) -> bool:
         """Whether there is a live connection with it."""
-        return self._running is not None and bool(dialling.live(self._running.swarm, ID(addr.multihash(peer))))
+        return self._running is not None and bool(connections.live(self._running.swarm, ID(multiaddrs.multihash(peer))))
 
-    def when_gone(self, told: Callable[[bytes], None]) -> None:
+    def when_gone(self, told: Callable[[PeerKey], None]) -> None:
         """Have `told` called with every peer whose last connection, one that it made, has ended."""
         self._farewells.append(told)
 
-    def found_at(self, peer: bytes) -> str:
+    def found_at(self, peer: PeerKey) -> str:
         return self._running.inbound.found.get(peer, "") if self._running else ""
 
     def handle(self, protocol: str, handler: Handler | None, *, speaks_first: bool = False) -> None:
@@ -154,7 +156,7 @@ class LibP2PHost(InboundConnections):
         listening = open_listeners(self._listen, self._kept_port)
         self._kept_port = listening.port or self._kept_port
         try:
-            swarm, basic = stack.build(self._id, self._pair, self._limits)
+            swarm, basic = build_swarm(self._id, self._pair, self._limits)
             each = self._limits.streams_per_peer
             streams = self._streams = PlaceSums(self._limits.inbound * each, each, self._relays)
             bound = [endpoint.text() for endpoint in listening.endpoints]
@@ -177,7 +179,7 @@ class LibP2PHost(InboundConnections):
     ) -> None:
         try:
             async with trio.open_nursery() as nursery:
-                stack.run_tasks_in(swarm, nursery)
+                run_tasks_in(swarm, nursery)
 
                 def met(muxed: GuardedYamux) -> None:
                     ask = partial(self._speak_with, running, muxed.peer_id, standard_protocols.NAMES[0])
@@ -202,20 +204,20 @@ class LibP2PHost(InboundConnections):
             self._running = self._inbound = None
             # All at once and without a word: thousands of goodbyes would take longer than who stops us waits.
             for conn in swarm.get_connections():
-                dialling.abandon(swarm, conn)
-            with hardening.shielded(_CLOSE_TIMEOUT):
+                connections.abandon(swarm, conn)
+            with shielded(_CLOSE_TIMEOUT):
                 await basic.close()
 
     # --- inbound ---------------------------------------------------------------------------------------------------
 
-    def _say_farewell(self, peer: bytes) -> None:
+    def _say_farewell(self, peer: PeerKey) -> None:
         if not self._is_connected(peer):
             for told in self._farewells:
                 told(peer)
 
-    def expect_circuits(self, relay: bytes, most: int) -> None:
+    def expect_circuits(self, relay: PeerKey, most: int) -> None:
         """Let the relay open that many streams more than others may: each carries somebody to us. 0: it is over."""
-        self._relays[addr.peer_id(relay)] = most
+        self._relays[multiaddrs.peer_id(relay)] = most
 
     async def adopt(self, stream: Stream, accepted: Callable[[], Awaitable[None]]) -> bool:
         """Take what comes on `stream`, from a relay, as an inbound connection, and carry it until it ends. `accepted`
@@ -263,7 +265,7 @@ class LibP2PHost(InboundConnections):
 
     async def open(
         self,
-        peer: bytes,
+        peer: PeerKey,
         addresses: Sequence[str],
         protocol: str,
         *,
@@ -278,7 +280,7 @@ class LibP2PHost(InboundConnections):
             raise Unreachable("that is this node itself")
         with trio.move_on_after(self._limits.open + self._limits.queue):
             try:
-                dial = _Dial(ID(addr.multihash(peer)), tuple(addresses), only, chosen, relay)
+                dial = _Dial(ID(multiaddrs.multihash(peer)), tuple(addresses), only, chosen, relay)
                 return await self._open(running, dial, protocol)
             except Unreachable:
                 raise
@@ -287,39 +289,39 @@ class LibP2PHost(InboundConnections):
         raise Unreachable("no answer in time")
 
     async def _open_relay(
-        self, running: _Running, relay: bytes, addresses: Sequence[str], protocol: str, chosen: bool
+        self, running: _Running, relay: PeerKey, addresses: Sequence[str], protocol: str, chosen: bool
     ) -> Stream:
-        dial = _Dial(ID(addr.multihash(relay)), tuple(addresses), None, chosen, relay=True)
+        dial = _Dial(ID(multiaddrs.multihash(relay)), tuple(addresses), None, chosen, relay=True)
         return await self._open(running, dial, protocol)
 
     async def _open(self, running: _Running, dial: _Dial, protocol: str) -> Stream:
         swarm, peer, only = running.swarm, dial.peer, dial.only
-        old = dialling.live(swarm, peer, only)
-        tried = dialling.best(swarm, peer, only)
+        old = connections.live(swarm, peer, only)
+        tried = connections.best(swarm, peer, only)
         if tried is not None:
             with trio.move_on_after(0.4 * self._limits.open):
                 try:
                     return await self._speak(tried, protocol)
                 except Exception as error:
-                    if dialling.best(swarm, peer, only) == tried:
+                    if connections.best(swarm, peer, only) == tried:
                         raise  # it lives, and says no
                     log.debug("a connection turned out dead: %s", type(error).__name__)
         # There is none, or it is silent: its other end may have gone without a word.
         conn = await self._dial_once(running, dial, instead_of=old)
         for silent in old:
-            if tried is not None and dialling.route(silent) == dialling.route(tried):
-                await dialling.drop(swarm, silent)
+            if tried is not None and connections.route(silent) == connections.route(tried):
+                await connections.drop(swarm, silent)
         return await self._speak(conn, protocol)
 
     async def _speak_with(self, running: _Running, peer: ID, protocol: str) -> Stream:
-        return await self._speak(dialling.live(running.swarm, peer)[-1], protocol)
+        return await self._speak(connections.live(running.swarm, peer)[-1], protocol)
 
     async def _speak(self, conn: SwarmConn, protocol: str) -> Stream:
         muxed = conn.muxed_conn
         assert isinstance(muxed, GuardedYamux)
         if not muxed.stream_backlog_semaphore.value:
             raise Unreachable("too many streams with this peer")
-        with hardening.shielded(hardening.WRITE_TIMEOUT):
+        with shielded(WRITE_TIMEOUT):
             stream = await conn.new_stream()
         try:
             assert isinstance(stream, NetStream)
@@ -337,7 +339,7 @@ class LibP2PHost(InboundConnections):
         """
         while dial in self._dialling:
             await self._dialling[dial].wait()
-            fresh = [conn for conn in dialling.live(running.swarm, dial.peer, dial.only) if conn not in instead_of]
+            fresh = [conn for conn in connections.live(running.swarm, dial.peer, dial.only) if conn not in instead_of]
             if fresh:
                 return fresh[-1]
         self._dialling[dial] = trio.Event()
@@ -348,22 +350,22 @@ class LibP2PHost(InboundConnections):
         finally:
             self._dialling.pop(dial).set()
 
-    async def gone(self, peer: bytes) -> None:
+    async def gone(self, peer: PeerKey) -> None:
         """Wait until there is no direct connection with `peer`; one that has gone without a word is noticed."""
         while running := self._running:
-            conn = dialling.best(running.swarm, ID(addr.multihash(peer)), Route.DIRECT)
+            conn = connections.best(running.swarm, ID(multiaddrs.multihash(peer)), Route.DIRECT)
             if conn is None:
                 return
             assert isinstance(conn.muxed_conn, GuardedYamux)
             await conn.muxed_conn.watch()
 
-    async def disconnect(self, peer: bytes, *, only: Route | None = None) -> None:
+    async def disconnect(self, peer: PeerKey, *, only: Route | None = None) -> None:
         running = self._running
         if running is None:
             return
         async with trio.open_nursery() as nursery:
-            for conn in dialling.live(running.swarm, ID(addr.multihash(peer)), only):
-                nursery.start_soon(dialling.drop, running.swarm, conn)
+            for conn in connections.live(running.swarm, ID(multiaddrs.multihash(peer)), only):
+                nursery.start_soon(connections.drop, running.swarm, conn)
 
 
 @dataclass(frozen=True, slots=True)

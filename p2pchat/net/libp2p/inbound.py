@@ -24,13 +24,15 @@ from math import inf
 import trio
 from libp2p.network.swarm import Swarm
 
-from p2pchat.net import addresses as addr
+from p2pchat.core.ids import PeerKey
+from p2pchat.net import multiaddrs
 from p2pchat.net.admission.arrivals import Arrivals
 from p2pchat.net.admission.limits import HostLimits
 from p2pchat.net.admission.slots import REFUSALS, Pool, Remembered, Slot
-from p2pchat.net.libp2p import dial, handshake, hardening, listen
-from p2pchat.net.libp2p.hardening import GuardedYamux, RawPipe
+from p2pchat.net.libp2p import connections, handshake, hardening, listen
+from p2pchat.net.libp2p.secure_channel import RawPipe
 from p2pchat.net.libp2p.streams import CircuitPipe, LibP2PStream, key_of
+from p2pchat.net.libp2p.yamux import GuardedYamux
 from p2pchat.net.transport import web, websocket
 from p2pchat.net.transport.pipes import TcpPipe, keep_alive
 
@@ -86,17 +88,17 @@ class Inbound:
         swarm: Swarm,
         limits: HostLimits,
         proven: Remembered,
-        gone: Callable[[bytes], None],
+        gone: Callable[[PeerKey], None],
         met: Callable[[GuardedYamux], None] = lambda muxed: None,
         *,
         web_path: Callable[[], str] = str,
         proxies: Collection[str] = (),
     ) -> None:
         # Sockets by where they come from, until a reverse proxy, which brings many, says for whom.
-        self._by_proxy = {addr.neighbourhood(proxy): limits.inbound for proxy in proxies}
+        self._by_proxy = {multiaddrs.neighbourhood(proxy): limits.inbound for proxy in proxies}
         self.direct = Pool(limits.inbound, limits.inbound_per_place, self._by_proxy)
         self.by_relay = Pool(limits.circuits, limits.circuits_per_relay)
-        self.found: dict[bytes, str] = {}
+        self.found: dict[PeerKey, str] = {}
         self.ended = dict.fromkeys(ENDINGS, 0)
         self._swarm = swarm
         self._limits = limits
@@ -107,7 +109,7 @@ class Inbound:
         self._proxies = proxies
         self._arrivals = Arrivals()
         self._guests: dict[Guest, Pool] = {}
-        self._by_peer: dict[bytes, set[Guest]] = {}
+        self._by_peer: dict[PeerKey, set[Guest]] = {}
         self._said = (0, -LOG_SECONDS)
 
     @property
@@ -137,7 +139,7 @@ class Inbound:
 
     # --- who has proven something ----------------------------------------------------------------------------------
 
-    def vouch(self, peer: bytes) -> None:
+    def vouch(self, peer: PeerKey) -> None:
         """A peer has proven something: the connections it has now stay, and it is known when it comes again."""
         self._proven.add(peer)
         for guest in self._by_peer.get(peer, ()):
@@ -145,7 +147,7 @@ class Inbound:
             guest.scope.deadline = inf
             self._guests[guest].prove(guest)
 
-    def abandon(self, peer: bytes) -> None:
+    def abandon(self, peer: PeerKey) -> None:
         """End its connections at once, without a word."""
         for guest in self._by_peer.get(peer, ()):
             guest.scope.cancel()
@@ -157,14 +159,14 @@ class Inbound:
         stream = None
         try:
             (remote, from_port, *_), (here, port, *_) = sock.getpeername(), sock.getsockname()
-            guest = Guest(addr.neighbourhood(remote), self._arrivals.number(), sock)
+            guest = Guest(multiaddrs.neighbourhood(remote), self._arrivals.number(), sock)
             if not self.direct.admit(guest):
                 return
             try:
                 stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
                 keep_alive(stream)
-                outside = addr.from_outside(here, remote)
-                found = addr.Endpoint(ipaddress.ip_address(here), port).text() if outside else ""
+                outside = multiaddrs.from_outside(here, remote)
+                found = multiaddrs.SocketAddress(ipaddress.ip_address(here), port).text() if outside else ""
                 await self._carry(self.direct, guest, partial(self._meet, guest, (remote, from_port), stream), found)
             finally:
                 self.direct.release(guest)
@@ -176,7 +178,7 @@ class Inbound:
 
     async def adopt(self, stream: LibP2PStream, accepted: Callable[[], Awaitable[None]]) -> bool:
         """Take what comes on a relay's stream as a connection, and carry it until it ends; see `LibP2PHost.adopt`."""
-        place = f"relay {addr.peer_id(stream.peer)}"
+        place = f"relay {multiaddrs.peer_id(stream.peer)}"
         guest = Guest(place, self._arrivals.number())
         if not self.by_relay.admit(guest):
             return False
@@ -209,7 +211,7 @@ class Inbound:
         pipe, forwarded = await websocket.accept(stream, head, path)
         if remote[0] in self._proxies and forwarded:
             self.direct.release(guest)
-            guest.place, guest.gone = addr.neighbourhood(forwarded[-1]), False
+            guest.place, guest.gone = multiaddrs.neighbourhood(forwarded[-1]), False
             if not self.direct.admit(guest):
                 guest.gone = True
                 raise trio.BrokenResourceError
@@ -250,7 +252,7 @@ class Inbound:
     async def _stay(self, pool: Pool, guest: Guest, muxed: GuardedYamux, found: str) -> None:
         peer = key_of(muxed.peer_id)
         # A peer whose old connections died unnoticed must get in again, so the oldest goes, not the new one.
-        for conn in dial.live(self._swarm, muxed.peer_id)[: 1 - self._limits.connections_per_peer or None]:
+        for conn in connections.live(self._swarm, muxed.peer_id)[: 1 - self._limits.connections_per_peer or None]:
             assert isinstance(conn.muxed_conn, GuardedYamux)
             conn.muxed_conn.abandon()
         guest.muxed, guest.idle_since = muxed, trio.current_time()
@@ -305,13 +307,13 @@ class InboundConnections:
 
     _inbound: Inbound | None = None
 
-    def vouch(self, peer: bytes) -> None:
+    def vouch(self, peer: PeerKey) -> None:
         """A peer has proven something on a connection that it made: a verified link, say. The connections that it has
         now stay, whoever else comes; and when it comes again, it is known."""
         if self._inbound:
             self._inbound.vouch(peer)
 
-    def abandon(self, peer: bytes) -> None:
+    def abandon(self, peer: PeerKey) -> None:
         """End the connections that a peer has made, at once and without a word."""
         if self._inbound:
             self._inbound.abandon(peer)

@@ -20,7 +20,7 @@ from math import inf
 import trio
 
 from p2pchat.errors import NodeError
-from p2pchat.net.addresses import IP, Endpoint
+from p2pchat.net.multiaddrs import IP, SocketAddress
 
 log = logging.getLogger("p2pchat.net")
 
@@ -40,11 +40,11 @@ class Listening:
     """Open listeners, where they are, and the one port that every wish for "any port" got (0 if there was none)."""
 
     listeners: tuple[socket.socket, ...]
-    endpoints: tuple[Endpoint, ...]
+    endpoints: tuple[SocketAddress, ...]
     port: int
 
 
-def open_listeners(wanted: Sequence[Endpoint], kept_port: int = 0) -> Listening:
+def open_listeners(wanted: Sequence[SocketAddress], kept_port: int = 0) -> Listening:
     """Listen on every endpoint of `wanted`; waits for nothing.
 
     Every endpoint with port 0 gets one and the same port: `kept_port` where that is free, otherwise another free one.
@@ -52,7 +52,7 @@ def open_listeners(wanted: Sequence[Endpoint], kept_port: int = 0) -> Listening:
     Raises NodeError where an endpoint cannot be had.
     """
     with ExitStack() as undo:
-        sockets: dict[Endpoint, socket.socket] = {}
+        sockets: dict[SocketAddress, socket.socket] = {}
         for endpoint in wanted:
             if endpoint.port:
                 _add(sockets, undo, endpoint.ip, endpoint.port)
@@ -89,7 +89,9 @@ async def accept(listener: socket.socket, came: Callable[[socket.socket], None])
         await trio.lowlevel.checkpoint()
 
 
-def _add_on_one_port(sockets: dict[Endpoint, socket.socket], undo: ExitStack, ips: list[IP], kept_port: int) -> int:
+def _add_on_one_port(
+    sockets: dict[SocketAddress, socket.socket], undo: ExitStack, ips: list[IP], kept_port: int
+) -> int:
     # 0.0.0.0 covers every other IPv4 address, and they cannot share a port; so it is with ::.
     everywhere = {ip.version for ip in ips if ip.is_unspecified}
     ips = [ip for ip in dict.fromkeys(ips) if ip.is_unspecified or ip.version not in everywhere]
@@ -97,7 +99,7 @@ def _add_on_one_port(sockets: dict[Endpoint, socket.socket], undo: ExitStack, ip
         return 0
     for attempt in range(_TRIES):
         port = kept_port if attempt == 0 else 0
-        mine: dict[Endpoint, socket.socket] = {}
+        mine: dict[SocketAddress, socket.socket] = {}
         with ExitStack() as undo_mine:
             try:
                 for ip in ips:
@@ -127,9 +129,9 @@ def _advice(error: OSError, port: int) -> str:
     return "Choose another address with --listen."
 
 
-def _add(sockets: dict[Endpoint, socket.socket], undo: ExitStack, ip: IP, port: int) -> int:
+def _add(sockets: dict[SocketAddress, socket.socket], undo: ExitStack, ip: IP, port: int) -> int:
     """Open one; return its port, or 0 where this machine has no IPv6 and that is no reason to stop."""
-    if Endpoint(ip, port) in sockets:
+    if SocketAddress(ip, port) in sockets:
         return port
     try:
         sock = _open(ip, port)
@@ -138,10 +140,10 @@ def _add(sockets: dict[Endpoint, socket.socket], undo: ExitStack, ip: IP, port: 
             return 0
         kind = _Taken if error.errno == errno.EADDRINUSE else NodeError
         reason = error.strerror or "it is refused"
-        raise kind(f"cannot listen on {Endpoint(ip, port).text()}: {reason}", hint=_advice(error, port)) from error
+        raise kind(f"cannot listen on {SocketAddress(ip, port).text()}: {reason}", hint=_advice(error, port)) from error
     undo.callback(sock.close)
     bound: int = sock.getsockname()[1]
-    sockets[Endpoint(ip, bound)] = sock
+    sockets[SocketAddress(ip, bound)] = sock
     return bound
 
 

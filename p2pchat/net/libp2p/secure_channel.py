@@ -14,8 +14,9 @@ from libp2p.security.noise.io import MAX_PLAINTEXT_LENGTH
 from multiaddr import Multiaddr
 
 from p2pchat.core.delivery import Route
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.primitives import CountingCipher
-from p2pchat.net import addresses as addr
+from p2pchat.net import multiaddrs
 from p2pchat.net.admission import budget
 from p2pchat.net.admission.budget import Account
 from p2pchat.net.transport.pipes import Pipe, TcpPipe
@@ -139,7 +140,7 @@ class NoiseChannel(BaseSession):
         wire: RawPipe,
         me: ID,
         pair: KeyPair,
-        peer: bytes,
+        peer: PeerKey,
         send: CountingCipher,
         receive: CountingCipher,
         *,
@@ -148,7 +149,7 @@ class NoiseChannel(BaseSession):
         super().__init__(
             local_peer=me,
             local_private_key=pair.private_key,
-            remote_peer=ID(addr.multihash(peer)),
+            remote_peer=ID(multiaddrs.multihash(peer)),
             remote_permanent_pubkey=Ed25519PublicKey.from_bytes(peer),
             is_initiator=dialled,
         )

@@ -27,8 +27,8 @@ from multiaddr import Multiaddr
 
 from p2pchat.core.delivery import Route
 from p2pchat.errors import LinkLost
-from p2pchat.net.libp2p.hardening import GuardedYamux
 from p2pchat.net.libp2p.streams import LibP2PStream
+from p2pchat.net.libp2p.yamux import GuardedYamux
 from p2pchat.net.ports import Handler, Stream
 
 log = logging.getLogger("p2pchat.net")

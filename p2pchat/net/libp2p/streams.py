@@ -12,12 +12,13 @@ from libp2p.stream_muxer.exceptions import MuxedStreamError
 from libp2p.stream_muxer.yamux.yamux import YamuxStream
 
 from p2pchat.core.delivery import Route
+from p2pchat.core.ids import PeerKey
 from p2pchat.errors import LinkLost
-from p2pchat.net import addresses as addr
+from p2pchat.net import multiaddrs
 from p2pchat.net.admission.budget import Account
 from p2pchat.net.libp2p import hardening
-from p2pchat.net.libp2p.hardening import GuardedYamux
-from p2pchat.net.libp2p.yamux import acknowledge
+from p2pchat.net.libp2p.secure_channel import shielded
+from p2pchat.net.libp2p.yamux import GuardedYamux, acknowledge
 from p2pchat.net.transport.pipes import CHUNK
 
 STREAM_TIMEOUT = 15.0  # seconds one write may take in all
@@ -27,7 +28,7 @@ class LibP2PStream:
     """`ports.Stream` over one libp2p stream. head: bytes that go before everything else, joined with what is written
     first."""
 
-    def __init__(self, stream: NetStream, peer: bytes, *, inbound: bool, head: bytes = b"") -> None:
+    def __init__(self, stream: NetStream, peer: PeerKey, *, inbound: bool, head: bytes = b"") -> None:
         assert isinstance(stream.muxed_stream, YamuxStream)
         assert isinstance(stream.muxed_conn, GuardedYamux)
         self.peer = peer
@@ -84,7 +85,7 @@ class LibP2PStream:
         if self._muxed.goes_at_once(self._inner, len(data)):
             await self._put(data)
             return
-        with hardening.shielded(STREAM_TIMEOUT) as scope:
+        with shielded(STREAM_TIMEOUT) as scope:
             await self._put(data)
         if scope.cancelled_caught:
             await hardening.reset(self._stream)
@@ -103,7 +104,7 @@ class LibP2PStream:
             with suppress(LinkLost):
                 await self.write(b"")
         self._closed = True
-        with hardening.shielded(STREAM_TIMEOUT):
+        with shielded(STREAM_TIMEOUT):
             with suppress(Exception):
                 await self._stream.close()
             with suppress(Exception):
@@ -158,7 +159,7 @@ class NegotiationChannel:
 
     async def write(self, data: bytes) -> None:
         """All of `data`. Raises what libp2p does."""
-        with hardening.shielded(STREAM_TIMEOUT):
+        with shielded(STREAM_TIMEOUT):
             await acknowledge(self._inner)  # by itself, as libp2p does
             await self._muxed.put(self._inner, data)
 
@@ -196,9 +197,9 @@ class CircuitPipe:
         pass
 
 
-def key_of(peer: ID) -> bytes:
+def key_of(peer: ID) -> PeerKey:
     """The 32-byte key of a libp2p peer id."""
-    key = addr.peer_from_multihash(peer.to_bytes())
+    key = multiaddrs.peer_from_multihash(peer.to_bytes())
     if key is None:
         raise LinkLost("a peer without an Ed25519 key")
     return key

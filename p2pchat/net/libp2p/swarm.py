@@ -23,7 +23,7 @@ from p2pchat.core.primitives import system_entropy
 from p2pchat.net.admission.limits import HostLimits
 from p2pchat.net.libp2p import hardening
 from p2pchat.net.libp2p.handshake import Identity
-from p2pchat.net.libp2p.yamux import Substream
+from p2pchat.net.libp2p.yamux import GuardedYamux, Substream
 
 
 class _Connection(SwarmConn):
@@ -61,7 +61,7 @@ class _Swarm(Swarm):
     async def add_conn(self, muxed_conn: IMuxedConn, direction: str = "unknown") -> SwarmConn:
         """Begin to carry a connection. (libp2p's way counts all connections each time, keeps a table of how well each
         does that nothing here reads, and asks managers that are not there.)"""
-        assert isinstance(muxed_conn, hardening.GuardedYamux)
+        assert isinstance(muxed_conn, GuardedYamux)
         conn = _Connection(muxed_conn, self, direction=direction)
         muxed_conn.serve = conn.take
         conn.event_started.set()
@@ -91,7 +91,7 @@ def run_tasks_in(swarm: Swarm, nursery: trio.Nursery) -> None:
     vars(swarm.manager)["run_task"] = run_task
 
 
-def build(me: ID, pair: KeyPair, limits: HostLimits) -> tuple[Swarm, BasicHost]:
+def build_swarm(me: ID, pair: KeyPair, limits: HostLimits) -> tuple[Swarm, BasicHost]:
     """A swarm, to be run, and the host over it; no stream handlers yet."""
     # Nobody may make us forget our own key by showing us a thousand others.
     store = PeerStore(max_peers=10**6)

@@ -29,19 +29,19 @@ from functools import partial
 
 import trio
 
-from p2pchat.core import mailbox as words
+from p2pchat.core import mailbox
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
+from p2pchat.core.ids import QueueId
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, RelayState, TheirQueue
 from p2pchat.errors import CannotOpen, LinkLost, P2PChatError, PeerError, Refused, Unreachable
 from p2pchat.lib.backoff import Backoff
-from p2pchat.net import addresses as addr
+from p2pchat.net import multiaddrs
 from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT
-from p2pchat.net.mailbox import stream as mailstream
 from p2pchat.net.mailbox.deposit import DepositBacklog, Depositing, DepositRequest
 from p2pchat.net.mailbox.fetch import Collecting, WatchedQueue
 from p2pchat.net.mailbox.shares import Share, Shares
-from p2pchat.net.mailbox.stream import MailStream, SaidHour
+from p2pchat.net.mailbox.stream import CHECK_SECONDS, MailStream, SaidHour, open_mail_stream
 from p2pchat.net.ports import Host
 from p2pchat.ports import MailboxCallbacks
 
@@ -134,7 +134,7 @@ class MailboxClient:
         """Collect from these, and no others."""
         self.change(relay, *self._shares.replaced(queues))
 
-    def change(self, relay: Relay, add: Iterable[OwnQueue], drop: Iterable[bytes]) -> None:
+    def change(self, relay: Relay, add: Iterable[OwnQueue], drop: Iterable[QueueId]) -> None:
         """Collect from these besides, or with what is known of them now, and from those (their names) no more."""
         if self._ours is not None and _is_reached_otherwise(self._ours, relay):
             self._begin_anew()
@@ -146,7 +146,7 @@ class MailboxClient:
         self._begin_more()
         self._call()
 
-    def taken(self, qid: bytes, upto: int) -> None:
+    def taken(self, qid: QueueId, upto: int) -> None:
         """What came up to this place is on our disk, also of a queue that is not watched any more."""
         found = self._shares.find(qid)
         if found is None:
@@ -232,8 +232,8 @@ class MailboxClient:
         assert self._host is not None
         if self._apart:
             ways, token = list(self._circuits()), self._way()[1]
-            return await mailstream.connect(self._host, self._peer, ways, token, only=Route.CIRCUIT)
-        return await mailstream.connect(self._host, self._peer, *self._way(), chosen=self._chosen)
+            return await open_mail_stream(self._host, self._peer, ways, token, only=Route.CIRCUIT)
+        return await open_mail_stream(self._host, self._peer, *self._way(), chosen=self._chosen)
 
     async def _attempt(self) -> bool:
         """One stream, until it ends; whether that was our own wish."""
@@ -291,13 +291,13 @@ class MailboxClient:
         found: list[str] = []
         for packed in relay.addresses if relay is not None else ():
             try:
-                address = addr.unpack(packed)
+                address = multiaddrs.unpack(packed)
             except CannotOpen:
                 log.info("an address of a kind not known here was left out")
                 continue
-            if addr.parse_target(address).relay is None:
+            if multiaddrs.parse_target(address).relay is None:
                 found.append(address)
-        return addr.with_twins(found[:_MAX_ADDRESSES], chosen=self._chosen), b"" if relay is None else relay.token
+        return multiaddrs.with_twins(found[:_MAX_ADDRESSES], chosen=self._chosen), b"" if relay is None else relay.token
 
     async def _carry(self, stream: MailStream) -> None:
         """One stream, until it ends."""
@@ -319,13 +319,13 @@ class MailboxClient:
 
     def _take(self, stream: MailStream, collecting: Collecting, depositing: Depositing, frame: Frame) -> None:
         """What the relay says. Raises CannotOpen for what it may not say, and Refused."""
-        if frame.type == words.OPENED:
-            handle, code = words.decode_opened(frame.body)
+        if frame.type == mailbox.OPENED:
+            handle, code = mailbox.decode_opened(frame.body)
             stream.opened(handle)
             if not collecting.opened(handle, code):
                 depositing.opened(handle, code)
-        elif frame.type == words.RESULTS:
-            for number, code in depositing.results(words.decode_results(frame.body)):
+        elif frame.type == mailbox.RESULTS:
+            for number, code in depositing.results(mailbox.decode_results(frame.body)):
                 if not collecting.result(number, code):
                     raise CannotOpen
         else:
@@ -339,9 +339,7 @@ class MailboxClient:
         """End a stream that nobody needs any more."""
         while self._wanted and not self._anew:
             self._called = trio.Event()
-            later = (
-                math.inf if self._shares else max(self._wanted_until, trio.current_time() + mailstream.CHECK_SECONDS)
-            )
+            later = math.inf if self._shares else max(self._wanted_until, trio.current_time() + CHECK_SECONDS)
             with trio.move_on_at(later):
                 await self._called.wait()
         stream.end()

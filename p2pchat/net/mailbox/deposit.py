@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import trio
 
-from p2pchat.core import mailbox as words
+from p2pchat.core import mailbox
 from p2pchat.core.mailbox import Put
 from p2pchat.core.primitives import sign_public
 from p2pchat.core.relays import TheirQueue
@@ -127,7 +127,7 @@ class Depositing:
     def _send(self) -> None:
         waiting = self._deposits.waiting
         while self._sent_bytes < MAX_UNANSWERED:
-            while waiting and (waiting[0].queue.flags & words.STAMPED or self._crowded):
+            while waiting and (waiting[0].queue.flags & mailbox.STAMPED or self._crowded):
                 self._to_stamp.append(waiting.popleft())
                 self._stampless.unpark_all()
             if self._stamped:
@@ -155,7 +155,7 @@ class Depositing:
         hours = max(1, min(deposit.hours, self._stream.hello.longest))
         self._sent[number] = deposit, stamp
         self._sent_bytes += len(deposit.blob)
-        self._stream.ask(words.PUT, words.encode_put(Put(number, handle, hours, stamp, deposit.blob)))
+        self._stream.ask(mailbox.PUT, mailbox.encode_put(Put(number, handle, hours, stamp, deposit.blob)))
 
     def _open(self, queue: TheirQueue) -> bool:
         """Whether the queue is open; with it those of all deposits that wait are opened."""
@@ -166,10 +166,10 @@ class Depositing:
         new = list(wanted)[: self._stream.room]
         if not new:
             return False
-        for _ in range(-len(new) % words.QUEUES_A_FETCH):
+        for _ in range(-len(new) % mailbox.QUEUES_A_FETCH):
             new.append(TheirQueue(sign_public(self._random(32)), self._random(32)))
         for one in sorted(new, key=lambda one: one.fetch):
-            self._handles[one] = self._stream.open(words.TO_PUT, one.put_seed, one.queue)
+            self._handles[one] = self._stream.open(mailbox.TO_PUT, one.put_seed, one.queue)
         return True
 
     async def stamp(self) -> None:
@@ -179,10 +179,10 @@ class Depositing:
                 await self._stampless.park()
             deposit = self._to_stamp.popleft()
             bits, most = self._stream.hello.stamp_bits, MAX_STAMP_BITS
-            if not deposit.queue.flags & words.STAMPED:
-                bits, most = words.crowded_bits(bits, deposit.blob), MAX_CROWDED_STAMP_BITS
+            if not deposit.queue.flags & mailbox.STAMPED:
+                bits, most = mailbox.crowded_bits(bits, deposit.blob), MAX_CROWDED_STAMP_BITS
             if bits > most:
-                self._tell([(deposit, words.BAD_STAMP)])
+                self._tell([(deposit, mailbox.BAD_STAMP)])
             else:
                 self._stamped.append((deposit, await self._stamp(deposit, bits)))
                 self.look()
@@ -197,7 +197,7 @@ class Depositing:
         begin = 1 + int.from_bytes(self._random(6), "big")  # a stamp is worth one deposit, also of the same blob
         while True:
             stamp = await trio.to_thread.run_sync(
-                words.find_stamp,
+                mailbox.find_stamp,
                 hello.relay,
                 qid,
                 deposit.blob,
@@ -213,7 +213,7 @@ class Depositing:
 
     def opened(self, handle: int, code: int) -> None:
         """A queue of ours may be used, or not."""
-        if code != words.DONE:
+        if code != mailbox.DONE:
             self._codes[handle] = code
 
     def results(self, results: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -227,7 +227,7 @@ class Depositing:
                 others.append((number, code))
                 continue
             self._sent_bytes -= len(deposit.blob)
-            if code == words.STAMP_NEEDED and not stamp:
+            if code == mailbox.STAMP_NEEDED and not stamp:
                 unpaid.append(deposit)
             else:
                 done.append((deposit, code))
@@ -236,7 +236,7 @@ class Depositing:
             self._to_stamp.extend(unpaid)
             self._stampless.unpark_all()
         if done or unpaid:
-            self._stream.answered(words.PUT, left=bool(self._sent))
+            self._stream.answered(mailbox.PUT, left=bool(self._sent))
             self._tell(done)
             self.look()
         return others

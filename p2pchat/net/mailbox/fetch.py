@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 
 import trio
 
-from p2pchat.core import mailbox as words
+from p2pchat.core import mailbox
 from p2pchat.core.frames import Frame
+from p2pchat.core.ids import QueueId
 from p2pchat.core.mailbox import Blob, Delete, End, Queue
 from p2pchat.core.primitives import sign_public
 from p2pchat.core.relays import OwnQueue
@@ -35,7 +36,7 @@ DELETE_DELAY_SECONDS = 0.05
 COMMIT_TIMEOUT = 20.0
 """Seconds in which the last that was read is to be on our disk, and deleted; else it comes again the next time."""
 
-Collected = Callable[[bytes, Sequence[tuple[int, bytes]]], Awaitable[None]]
+Collected = Callable[[QueueId, Sequence[tuple[int, bytes]]], Awaitable[None]]
 """(qid, [(place, blob)]): waits while too much waits"""
 
 
@@ -49,7 +50,7 @@ class WatchedQueue:
     made_up: bool = False
     dropped: bool = False
     queue: Queue = field(init=False)
-    qid: bytes = field(init=False)
+    qid: QueueId = field(init=False)
     taken: int = field(init=False)
     deleted: int = 0
 
@@ -114,7 +115,7 @@ class Collecting:
         self._collected = collected
         self._filled = 0
         self._opened: dict[int, _Opened] = {}
-        self._queues: dict[bytes, _Opened] = {}
+        self._queues: dict[QueueId, _Opened] = {}
         self._to_fetch: deque[list[_Opened]] = deque()
         self._fetches: deque[_Fetch] = deque()
         self._held: dict[WatchedQueue, list[tuple[int, bytes]]] = {}
@@ -139,19 +140,19 @@ class Collecting:
                 self._stream.end()
             else:
                 opened.watched = watched
-        count = -len(new) % words.QUEUES_A_FETCH
+        count = -len(new) % mailbox.QUEUES_A_FETCH
         if len(new) + count > self._stream.room:
             self._stream.end()
             return
         new += self._made_up.get(self._filled, count)
         self._filled += count
         new.sort(key=lambda watched: watched.qid)  # so that the place in an eight tells nothing
-        for start in range(0, len(new), words.QUEUES_A_FETCH):
-            self._to_fetch.append([self._open(watched) for watched in new[start : start + words.QUEUES_A_FETCH]])
+        for start in range(0, len(new), mailbox.QUEUES_A_FETCH):
+            self._to_fetch.append([self._open(watched) for watched in new[start : start + mailbox.QUEUES_A_FETCH]])
         self._fetch()
 
     def _open(self, watched: WatchedQueue) -> _Opened:
-        handle = self._stream.open(words.TO_FETCH, watched.own.fetch_seed, watched.queue)
+        handle = self._stream.open(mailbox.TO_FETCH, watched.own.fetch_seed, watched.queue)
         opened = _Opened(handle, watched, watched.taken)
         self._opened[handle] = self._queues[watched.qid] = opened
         self.taken(watched)
@@ -162,29 +163,29 @@ class Collecting:
         pages = sum(MAX_PAGE_BYTES for fetch in self._fetches if fetch.want)
         while self._to_fetch and self._size + pages + MAX_PAGE_BYTES <= MAX_WAITING_BYTES:
             pages += MAX_PAGE_BYTES
-            self._ask(self._to_fetch.popleft(), words.MAX_WANTED)
+            self._ask(self._to_fetch.popleft(), mailbox.MAX_WANTED)
 
     def _ask(self, group: list[_Opened], want: int) -> None:
         fetch = _Fetch(self._stream.number(), group, want)
         self._fetches.append(fetch)
         places = [(opened.handle, opened.seen) for opened in group]
-        self._stream.ask(words.FETCH, words.encode_fetch(fetch.number, want, places))
+        self._stream.ask(mailbox.FETCH, mailbox.encode_fetch(fetch.number, want, places))
 
     # --- what the relay says
 
     def take(self, frame: Frame) -> None:
         """What the relay says on a stream on which nothing is deposited. Raises CannotOpen, and Refused."""
         match frame.type:
-            case words.BLOB:
-                self.blob(words.decode_blob(frame.body))
-            case words.END:
-                self.end(words.decode_end(frame.body))
-            case words.OPENED:
-                handle, code = words.decode_opened(frame.body)
+            case mailbox.BLOB:
+                self.blob(mailbox.decode_blob(frame.body))
+            case mailbox.END:
+                self.end(mailbox.decode_end(frame.body))
+            case mailbox.OPENED:
+                handle, code = mailbox.decode_opened(frame.body)
                 self._stream.opened(handle)
                 self.opened(handle, code)
-            case words.RESULTS:
-                if not all(self.result(*one) for one in words.decode_results(frame.body)):
+            case mailbox.RESULTS:
+                if not all(self.result(*one) for one in mailbox.decode_results(frame.body)):
                     raise CannotOpen
             case _:
                 raise CannotOpen
@@ -193,7 +194,7 @@ class Collecting:
         """Whether this handle is of ours. Raises `Refused` where we may not use it."""
         if handle not in self._opened:
             return False
-        if code != words.DONE:
+        if code != mailbox.DONE:
             raise Refused("it does not let us collect")
         return True
 
@@ -201,11 +202,11 @@ class Collecting:
         """Handle one BLOB of a watched queue."""
         opened = self._opened.get(blob.handle)
         fetch = self._fetches[0] if self._fetches else None
-        if fetch is not None and fetch.want and (blob.handle == words.NO_HANDLE or opened in fetch.group):
+        if fetch is not None and fetch.want and (blob.handle == mailbox.NO_HANDLE or opened in fetch.group):
             fetch.size += len(blob.blob)
             if fetch.size > MAX_PAGE_BYTES:
                 raise CannotOpen
-            self._stream.answered(words.FETCH, left=True)
+            self._stream.answered(mailbox.FETCH, left=True)
             if opened is None:
                 return
             fetch.found += 1
@@ -232,8 +233,8 @@ class Collecting:
         if not self._fetches or self._fetches[0].number != end.number:
             raise CannotOpen
         fetch = self._fetches.popleft()
-        self._stream.answered(words.FETCH, left=bool(self._fetches))
-        if end.code != words.DONE:
+        self._stream.answered(mailbox.FETCH, left=bool(self._fetches))
+        if end.code != mailbox.DONE:
             raise Refused("it does not let us collect")
         if end.more:
             if not fetch.found:  # so it would go on for ever
@@ -252,9 +253,9 @@ class Collecting:
         if found is None:
             return False
         opened, upto = found
-        self._stream.answered(words.DELETE, left=bool(self._deletes))
+        self._stream.answered(mailbox.DELETE, left=bool(self._deletes))
         opened.deleting = False
-        if code == words.DONE:
+        if code == mailbox.DONE:
             opened.watched.deleted = max(opened.watched.deleted, upto)
         self._freed.unpark_all()
         return True
@@ -298,7 +299,7 @@ class Collecting:
             self._to_delete[opened] = None
             self._freed.unpark_all()
 
-    def find(self, qid: bytes) -> WatchedQueue | None:
+    def find(self, qid: QueueId) -> WatchedQueue | None:
         """A queue on this stream."""
         opened = self._queues.get(qid)
         return None if opened is None else opened.watched
@@ -320,4 +321,4 @@ class Collecting:
         while opened.pushed and opened.pushed[0] <= upto:
             opened.pushed.popleft()
             self._pushed -= 1
-        self._stream.ask(words.DELETE, words.encode_delete(Delete(number, opened.handle, upto)))
+        self._stream.ask(mailbox.DELETE, mailbox.encode_delete(Delete(number, opened.handle, upto)))

@@ -8,10 +8,11 @@ from functools import partial
 
 import trio
 
+from p2pchat.core.ids import PeerKey, QueueId, RelayName
 from p2pchat.core.mailbox import MAX_TOKEN
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, TheirQueue
 from p2pchat.errors import BadAddress, CannotOpen
-from p2pchat.net import addresses
+from p2pchat.net import multiaddrs
 from p2pchat.net.circuit_only_host import circuits_by
 from p2pchat.net.mailbox.client import MailboxClient
 from p2pchat.net.ports import Host
@@ -38,7 +39,7 @@ class MailboxPool:
         clock: Callable[[], int],
         random: Callable[[int], bytes],
         new_host: NewHost | None = None,
-        relays: Callable[[], Sequence[tuple[bytes, Sequence[str]]]] = tuple,
+        relays: Callable[[], Sequence[tuple[PeerKey, Sequence[str]]]] = tuple,
     ) -> None:
         self._new_host = new_host
         self._relays = relays
@@ -47,19 +48,19 @@ class MailboxPool:
         self._nursery = nursery
         self._clock = clock
         self._random = random
-        self._mailboxes: dict[bytes, MailboxClient] = {}
+        self._mailboxes: dict[RelayName, MailboxClient] = {}
 
     def watch(self, relay: Relay, queues: Sequence[OwnQueue]) -> None:
         """Collect from these queues at a relay, after their `after`, and from no others; an empty list ends it."""
         if queues or relay.mailbox in self._mailboxes:
             self._of(relay).watch(relay, queues)
 
-    def change(self, relay: Relay, add: Sequence[OwnQueue], drop: Sequence[bytes]) -> None:
+    def change(self, relay: Relay, add: Sequence[OwnQueue], drop: Sequence[QueueId]) -> None:
         """Collect from these queues besides, or with what is known of them now; from those, by name, no more."""
         if add or relay.mailbox in self._mailboxes:
             self._of(relay).change(relay, add, drop)
 
-    def taken(self, relay: bytes, qid: bytes, upto: int) -> None:
+    def taken(self, relay: RelayName, qid: QueueId, upto: int) -> None:
         """What was collected up to this place is on our disk: the relay can delete it."""
         mailbox = self._mailboxes.get(relay)
         if mailbox is not None:
@@ -70,33 +71,33 @@ class MailboxPool:
         if blobs:
             self._of(relay).deposit(relay, queue, hours, blobs)
 
-    def relay_health(self) -> dict[bytes, RelayHealth]:
+    def relay_health(self) -> dict[RelayName, RelayHealth]:
         """By `Relay.mailbox`: every relay that we watch or deposit at now."""
         return {name: mailbox.health for name, mailbox in self._mailboxes.items()}
 
     def relay_at(self, written: str) -> Relay:
         """The relay that a person means by MULTIADDR or MULTIADDR#TOKEN. Raises BadAddress."""
         text, _, word = written.strip().partition("#")
-        peer, address = addresses.parse_full(text)
+        peer, address = multiaddrs.parse_full(text)
         token = word.encode("utf-8", "surrogatepass")
-        if addresses.parse_target(address).relay is not None:
+        if multiaddrs.parse_target(address).relay is not None:
             raise BadAddress("A relay cannot be reached by another relay")
         if len(token) > MAX_TOKEN:
             raise BadAddress(f"A relay's token has at most {MAX_TOKEN} bytes")
         if self.is_us(peer):
             raise BadAddress("That is this node itself")
-        return Relay(peer, (addresses.pack(address),), token)
+        return Relay(peer, (multiaddrs.pack(address),), token)
 
-    def is_us(self, relay: bytes) -> bool:
+    def is_us(self, relay: PeerKey) -> bool:
         """Whether the relay with this transport key is this node."""
         return relay == self._host.peer
 
     def address_of(self, relay: Relay) -> str:
         """Where a relay is, for people: its best address, which ends in /p2p/<peer id>."""
         try:
-            return addresses.full(relay.peer, addresses.unpack(relay.addresses[0]))
+            return multiaddrs.full(relay.peer, multiaddrs.unpack(relay.addresses[0]))
         except CannotOpen:  # of a kind that is not known here
-            return f"/p2p/{addresses.peer_id(relay.peer)}"
+            return f"/p2p/{multiaddrs.peer_id(relay.peer)}"
 
     def _of(self, relay: Relay) -> MailboxClient:
         mailbox = self._mailboxes.get(relay.mailbox)
@@ -121,9 +122,9 @@ class MailboxPool:
             raise RuntimeError("there is no host for hidden contacts' mail")
         return self._new_host()
 
-    def _circuits_to(self, peer: bytes) -> list[str]:
+    def _circuits_to(self, peer: PeerKey) -> list[str]:
         return circuits_by(self._relays(), peer)
 
-    async def _keep(self, name: bytes, mailbox: MailboxClient) -> None:
+    async def _keep(self, name: RelayName, mailbox: MailboxClient) -> None:
         await mailbox.keep()
         del self._mailboxes[name]

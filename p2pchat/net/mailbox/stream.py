@@ -10,14 +10,15 @@ from functools import partial
 
 import trio
 
-from p2pchat.core import mailbox as words
+from p2pchat.core import mailbox
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.mailbox import Hello, Open, Queue
 from p2pchat.core.names import mailbox_name, relay_pass
 from p2pchat.errors import CannotOpen, LinkLost, NotServed, P2PChatError, PeerError, Refused
-from p2pchat.net.addresses import with_pass
 from p2pchat.net.frames import FrameReader, write_frames
+from p2pchat.net.multiaddrs import with_pass
 from p2pchat.net.ports import Host, Stream
 
 PING_AFTER_SECONDS = 60.0
@@ -33,8 +34,14 @@ MAX_PINGS = 64
 """Pings that a relay may send at once, and then one a second."""
 
 
-async def connect(
-    host: Host, relay: bytes, addresses: Sequence[str], token: bytes, *, only: Route | None = None, chosen: bool = True
+async def open_mail_stream(
+    host: Host,
+    relay: PeerKey,
+    addresses: Sequence[str],
+    token: bytes,
+    *,
+    only: Route | None = None,
+    chosen: bool = True,
 ) -> MailStream:
     """A stream on which the relay said hello. only, chosen: as in `Host.open`.
 
@@ -47,11 +54,11 @@ async def connect(
     except NotServed:
         raise Refused("it does not take our token" if token else "it serves only those who have its token") from None
     try:
-        reader = FrameReader(stream, words.FROM_RELAY)
+        reader = FrameReader(stream, mailbox.FROM_RELAY)
         frame = await reader.one()
-        if frame.type != words.HELLO:
+        if frame.type != mailbox.HELLO:
             raise CannotOpen
-        hello = words.decode_hello(frame.body)
+        hello = mailbox.decode_hello(frame.body)
         if hello.relay != relay:
             raise CannotOpen
     except BaseException:
@@ -71,7 +78,7 @@ class SaidHour:
     def ahead(self, now: int) -> int | None:
         """How many hours the relay's clock is ahead of ours, which says `now` ms; None where it did not say."""
         since = int((self._seconds() - self._at) * 1000)
-        return self._hour + (since - now) // words.HOUR_MS if self._hour else None
+        return self._hour + (since - now) // mailbox.HOUR_MS if self._hour else None
 
 
 class MailStream:
@@ -127,15 +134,15 @@ class MailStream:
     @property
     def room(self) -> int:
         """How many queues can still be opened on it."""
-        return words.MAX_HANDLES - self.opens
+        return mailbox.MAX_HANDLES - self.opens
 
     def open(self, role: int, seed: bytes, queue: Queue) -> int:
         """Open a queue, with the private key for this role; its handle. There has to be room."""
         handle = self.opens
         self.opens += 1
         self._unanswered.add(handle)
-        opening = Open(handle, role, queue, words.sign_open(seed, role, self.hello, queue))
-        self.ask(words.OPEN, words.encode_open(opening))
+        opening = Open(handle, role, queue, mailbox.sign_open(seed, role, self.hello, queue))
+        self.ask(mailbox.OPEN, mailbox.encode_open(opening))
         return handle
 
     def opened(self, handle: int) -> None:
@@ -143,7 +150,7 @@ class MailStream:
         if handle not in self._unanswered:
             raise CannotOpen
         self._unanswered.remove(handle)
-        self.answered(words.OPEN, left=bool(self._unanswered))
+        self.answered(mailbox.OPEN, left=bool(self._unanswered))
 
     # --- its life
 
@@ -188,12 +195,12 @@ class MailStream:
             frames = await self._reader.some()
             self._heard = trio.current_time()
             for frame in frames:
-                if frame.type == words.PING:
+                if frame.type == mailbox.PING:
                     self._pinged()
-                elif frame.type == words.PONG:
-                    if words.PING not in self._owed:
+                elif frame.type == mailbox.PONG:
+                    if mailbox.PING not in self._owed:
                         raise CannotOpen
-                    self.answered(words.PING, left=False)
+                    self.answered(mailbox.PING, left=False)
                 else:
                     take(frame)
 
@@ -201,7 +208,7 @@ class MailStream:
         self._pings += 1
         if self._pings > MAX_PINGS + trio.current_time() - self._began:
             raise CannotOpen
-        self.post(words.PONG, b"")
+        self.post(mailbox.PONG, b"")
 
     async def _write(self) -> None:
         while True:
@@ -222,5 +229,5 @@ class MailStream:
                 if now >= max(self._heard, longest) + LOST_AFTER_SECONDS or now >= longest + STUCK_AFTER:
                     self.silent = True
                     raise LinkLost("it went silent")
-            if now >= self._heard + PING_AFTER_SECONDS and words.PING not in self._owed:
-                self.ask(words.PING, b"")
+            if now >= self._heard + PING_AFTER_SECONDS and mailbox.PING not in self._owed:
+                self.ask(mailbox.PING, b"")

@@ -12,12 +12,13 @@ from p2pchat.core.content import Content, new_message_id
 from p2pchat.core.contents import ContactRelay
 from p2pchat.core.contents.relay import NO_RELAY
 from p2pchat.core.delivery import Route
+from p2pchat.core.ids import MessageId, PeerKey
 from p2pchat.core.relays import Relay
 from p2pchat.engine import contents
 from p2pchat.engine.contacts import contact_relays
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, NotServed
-from p2pchat.net import addresses
+from p2pchat.net import multiaddrs
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import queues as store_queues
 from p2pchat.store import relays as store_relays
@@ -182,7 +183,7 @@ def test_contacts_hear_of_it_once_and_take_it_if_they_like(tmp_path: Path) -> No
         alice, bob = await friends(world)
         await alice.call("offer", answer=True)
         offered = await hears_of_it(bob)
-        address = addresses.full(alice.host.peer, alice.host.addresses()[0])
+        address = multiaddrs.full(alice.host.peer, alice.host.addresses()[0])
         assert (offered["state"], offered["contact"], offered["address"]) == ("offered", "alice", address)
         assert not offered["used"]
         (told,) = warnings(bob)
@@ -221,7 +222,7 @@ def test_who_takes_it_follows_its_address_and_its_token(tmp_path: Path) -> None:
         await bob.call("relays", add="alice")
         world.move("alice")
         alice.engine.address_updates.changed()
-        there = addresses.pack(alice.host.addresses()[0])
+        there = multiaddrs.pack(alice.host.addresses()[0])
 
         async def moved() -> bool:
             (row,) = await bob.engine.read(store_relays.all)
@@ -316,7 +317,7 @@ def test_a_contact_says_nothing_about_relays_of_others(tmp_path: Path) -> None:
         bob = await world.start("bob")  # now with mailboxes
         await bob.call("relays", add=ours.address)
         before = await bob.engine.read(store_relays.all)
-        elsewhere = addresses.pack("/ip4/10.66.6.6/tcp/1")
+        elsewhere = multiaddrs.pack("/ip4/10.66.6.6/tcp/1")
         await says(world, bob, Relay(ours.peer, (elsewhere,), b"another"))
         with pytest.raises(NotNow, match="one of yours already"):
             await bob.call("relays", add="alice")
@@ -331,7 +332,7 @@ def test_a_contact_who_offers_again_and_again_is_heard_once(tmp_path: Path) -> N
     async def main(world: World) -> None:
         _, bob = await friends(world)
         for number in range(10):
-            await says(world, bob, Relay(bytes([number]) * 32, (addresses.pack(PUBLIC),)))
+            await says(world, bob, Relay(PeerKey(bytes([number]) * 32), (multiaddrs.pack(PUBLIC),)))
             await says(world, bob, None)
         assert len(warnings(bob)) == 1
 
@@ -347,7 +348,7 @@ def test_the_newest_counts(tmp_path: Path) -> None:
         await hears_of_it(bob)
 
         def hear(tx: Transaction) -> None:
-            contact_relays.told(tx, store_contacts.find(tx.db, "alice"), bytes(16), Relay(b"", ()))
+            contact_relays.told(tx, store_contacts.find(tx.db, "alice"), MessageId(bytes(16)), Relay(PeerKey(b""), ()))
 
         await bob.engine.submit(hear)
         assert await bob.call("relays")

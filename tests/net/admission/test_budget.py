@@ -9,9 +9,9 @@ import trio
 from libp2p.stream_muxer.exceptions import MuxedStreamReset
 from trio.testing import MockClock
 
-from p2pchat.core import frames as wire
 from p2pchat.core.delivery import Route
-from p2pchat.core.frames import Frame, pack
+from p2pchat.core.frames import Frame, FrameType, pack
+from p2pchat.core.ids import PeerKey
 from p2pchat.errors import CannotOpen, LinkLost
 from p2pchat.net import frames
 from p2pchat.net.admission import budget
@@ -25,8 +25,7 @@ from p2pchat.net.libp2p.yamux import GuardedYamux
 from p2pchat.net.transport.websocket import WebSocket
 from p2pchat.net.transport.websocket_frames import Decoder
 from tests.conftest import run
-from tests.net.libp2p.test_yamux import DATA, PING, SYN, UPDATE, Peer, accepted, frame
-from tests.net.libp2p.test_yamux import muxer as fake_muxer
+from tests.net.libp2p.test_yamux import DATA, PING, SYN, UPDATE, Peer, accepted, frame, muxer_in_memory
 from tests.support.counting import counted
 from tests.support.hosts import call, make, muxer, running, works
 
@@ -171,7 +170,7 @@ def test_places_are_remembered_without_their_names_and_not_without_end() -> None
 )
 def test_a_message_full_of_frames_is_taken_in_slices(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
-        async with fake_muxer() as (peer, muxed):
+        async with muxer_in_memory() as (peer, muxed):
             with counted(monkeypatch, GuardedYamux, "_frame") as steps:
                 peer.says(frame(UPDATE, SYN, 1) + said * (65_000 // len(said)) + frame(UPDATE, SYN, 3))
                 await accepted(muxed)
@@ -184,7 +183,7 @@ def test_a_message_full_of_frames_is_taken_in_slices(said: bytes, monkeypatch: p
 
 def test_pings_and_streams_cost_what_their_answers_do(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
-        async with fake_muxer() as (peer, muxed):
+        async with muxer_in_memory() as (peer, muxed):
             with counted(monkeypatch, Peer, "write") as steps:
                 peer.says(frame(PING, SYN, 0, 7) * 5_000 + frame(UPDATE, SYN, 1))
                 began = trio.current_time()
@@ -290,7 +289,7 @@ def test_what_is_received_in_a_long_turn_waits_before_it_is_parsed(monkeypatch: 
 class Bytes:
     """A stream that has been sent this."""
 
-    peer = bytes(32)
+    peer = PeerKey(bytes(32))
     inbound = True
     route = Route.DIRECT
 
@@ -311,8 +310,8 @@ class Bytes:
 
 def test_frames_between_nodes_are_taken_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
-        reader, got = FrameReader(Bytes(pack(Frame(wire.PING, b"")) * 30_000)), 0
-        with counted(monkeypatch, wire.Frame, "__new__") as steps:
+        reader, got = FrameReader(Bytes(pack(Frame(FrameType.PING, b"")) * 30_000)), 0
+        with counted(monkeypatch, Frame, "__new__") as steps:
             while got < 30_000:
                 got += len(await reader.some())
         assert steps.most <= frames.MAX_FRAMES

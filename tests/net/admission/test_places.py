@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from p2pchat.net.addresses import neighbourhood
 from p2pchat.net.admission.places import PlaceSums, bounds, networks
+from p2pchat.net.multiaddrs import neighbourhood
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from p2pchat.net.addresses import neighbourhood
 from p2pchat.net.admission.slots import Pool, Remembered, Slot, greediest
+from p2pchat.net.multiaddrs import neighbourhood
 
 
 class Crowd:

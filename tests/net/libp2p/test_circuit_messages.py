@@ -11,7 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from p2pchat.core.delivery import Route
 from p2pchat.errors import Unreachable
-from p2pchat.net import addresses as addr
+from p2pchat.net import multiaddrs
 from p2pchat.net.ports import Stream
 from p2pchat.net.transport.pipes import TcpPipe
 from tests.conftest import run
@@ -83,9 +83,9 @@ def test_a_direct_connection_is_better_than_an_older_or_newer_circuit() -> None:
             assert (await here.call(here.alice, here.bob)).route == "circuit"
             assert (await here.bob.open(here.alice.peer, (), ECHO)).route == "circuit"
             assert here.alice._running is not None
-            await here.alice._running.dialler.dial(ID(addr.multihash(here.bob.peer)), here.bob.addresses())
+            await here.alice._running.dialler.dial(ID(multiaddrs.multihash(here.bob.peer)), here.bob.addresses())
             assert (await here.alice.open(here.bob.peer, (), ECHO)).route == "direct"
-            await here.alice._running.dialler.dial(ID(addr.multihash(here.bob.peer)), here.ways())
+            await here.alice._running.dialler.dial(ID(multiaddrs.multihash(here.bob.peer)), here.ways())
             assert (await here.alice.open(here.bob.peer, (), ECHO)).route == "direct"
 
     run(main)

@@ -25,17 +25,32 @@ from libp2p.transport.tcp.tcp import TCP
 from multiaddr import Multiaddr
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.errors import LinkLost, Unreachable
-from p2pchat.net import addresses as addr
+from p2pchat.net import multiaddrs
 from p2pchat.net.admission.budget import Account
+from p2pchat.net.admission.limits import WINDOW, HostLimits
 from p2pchat.net.admission.places import PlaceSums
 from p2pchat.net.libp2p import hardening
-from p2pchat.net.libp2p.host import HostLimits, LibP2PHost
+from p2pchat.net.libp2p.host import LibP2PHost
+from p2pchat.net.libp2p.secure_channel import WRITE_TIMEOUT, RawPipe, shielded
 from p2pchat.net.libp2p.streams import LibP2PStream
+from p2pchat.net.libp2p.yamux import GuardedYamux
 from p2pchat.net.ports import Handler, Stream
 from p2pchat.net.transport.pipes import TcpPipe
 from tests.conftest import run
-from tests.support.hosts import ECHO, Middle, call, connections, make, muxer, read_exactly, running, until_apart, works
+from tests.support.hosts import (
+    ECHO,
+    Middle,
+    call,
+    live_connections,
+    make,
+    muxer,
+    read_exactly,
+    running,
+    until_apart,
+    works,
+)
 
 # --- handlers and streams -----------------------------------------------------------------------------------------
 
@@ -147,7 +162,7 @@ def test_cancelled_writes_and_opens_leave_the_connection_alone() -> None:
         a, b = make(1), make(2)
         async with running(a, b):
             await works(a, b)
-            (before,) = connections(a, b)
+            (before,) = live_connections(a, b)
             for size in (1, 1000, 300_000):
                 stream = await call(a, b)
                 for patience in range(15):
@@ -161,7 +176,7 @@ def test_cancelled_writes_and_opens_leave_the_connection_alone() -> None:
                     await read_exactly(stream, size)
                 await stream.close()
             assert await works(a, b)
-            assert connections(a, b) == [before]
+            assert live_connections(a, b) == [before]
 
     run(main)
 
@@ -197,8 +212,8 @@ class _Cord:
         self.abandoned = True
 
 
-def _muxer(sink: _Sink) -> hardening.GuardedYamux:
-    return hardening.GuardedYamux(sink, ID(b"x"), 1000)  # type: ignore[arg-type]
+def _muxer(sink: _Sink) -> GuardedYamux:
+    return GuardedYamux(sink, ID(b"x"), 1000)  # type: ignore[arg-type]
 
 
 def test_a_frame_once_begun_is_written_to_its_end() -> None:
@@ -237,10 +252,10 @@ def test_a_peer_that_takes_nothing_loses_its_connection() -> None:
         cord = _Cord()
         with trio.CancelScope() as outer:
             outer.cancel()
-            with hardening.shielded(60), pytest.raises(ConnectionClosedError):
+            with shielded(60), pytest.raises(ConnectionClosedError):
                 await _muxer(_Sink(cord))._write_frame(b"frame")
         assert cord.abandoned
-        assert trio.current_time() - start == hardening.WRITE_TIMEOUT
+        assert trio.current_time() - start == WRITE_TIMEOUT
 
     clock = MockClock(autojump_threshold=0)
     start = clock.current_time()
@@ -292,10 +307,10 @@ def test_a_cancelled_read_loses_nothing() -> None:
             got: list[bytes] = []
 
             async def read() -> None:
-                got.append(await stream.read(hardening.WINDOW))
+                got.append(await stream.read(WINDOW))
 
             inner.send_window_update = grant  # type: ignore[method-assign]
-            inner._pending_recv_release = hardening.WINDOW
+            inner._pending_recv_release = WINDOW
             await stream.write(b"hello")
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(read)
@@ -327,8 +342,8 @@ def test_a_peer_that_ignores_its_window_is_cut_off() -> None:
             with suppress(ConnectionClosedError):
                 while True:
                     await ours._write_frame(header + chunk)
-                    for conn in connections(b, a):
-                        assert isinstance(conn.muxed_conn, hardening.GuardedYamux)
+                    for conn in live_connections(b, a):
+                        assert isinstance(conn.muxed_conn, GuardedYamux)
                         assert sum(map(len, conn.muxed_conn.stream_buffers.values())) <= 10**6
             hold.set()
             assert await works(a, b)
@@ -344,7 +359,7 @@ def _sockets() -> tuple[trio.SocketStream, trio.SocketStream]:
 def test_nobody_makes_us_reserve_what_they_announce() -> None:
     async def main() -> None:
         ours, theirs = _sockets()
-        wire = hardening.RawPipe(TcpPipe(ours))
+        wire = RawPipe(TcpPipe(ours))
         await theirs.send_all(b"xx")
         with pytest.raises(ConnectionClosedError):
             await wire.read(2**40)
@@ -474,7 +489,11 @@ def test_a_crowd_of_peers_does_not_make_us_forget_ourselves() -> None:
             assert b._running is not None
             store = b._running.swarm.peerstore
             for number in range(1500):
-                store.add_addrs(ID(addr.multihash(number.to_bytes(32, "big"))), [Multiaddr("/ip4/192.0.2.1/tcp/1")], 60)
+                store.add_addrs(
+                    ID(multiaddrs.multihash(PeerKey(number.to_bytes(32, "big")))),
+                    [Multiaddr("/ip4/192.0.2.1/tcp/1")],
+                    60,
+                )
             assert store.pubkey(b._running.swarm.self_id).to_bytes() == b.peer
             assert await works(a, b)
 
@@ -491,7 +510,7 @@ async def _stock_dial(b: LibP2PHost, pair: KeyPair, muxers: TMuxerOptions | None
     async with stock.run(listen_addrs=[]):
         try:
             raw = await TCP().dial(Multiaddr(b.addresses()[0]))
-            conn = await stock.upgrade_outbound_connection(raw, ID(addr.multihash(b.peer)))
+            conn = await stock.upgrade_outbound_connection(raw, ID(multiaddrs.multihash(b.peer)))
             stream = await conn.new_stream()
             await stream.write(b"\x13/multistream/1.0.0\n")
             await stream.read(20)
@@ -566,7 +585,7 @@ def test_a_peer_in_plain_text_is_not_dialled() -> None:
             nursery.start_soon(trio.serve_listeners, plaintext_only, listeners)
             port = listeners[0].socket.getsockname()[1]
             with pytest.raises(Unreachable):
-                await a.open(bytes(32), [f"/ip4/127.0.0.1/tcp/{port}"], ECHO)
+                await a.open(PeerKey(bytes(32)), [f"/ip4/127.0.0.1/tcp/{port}"], ECHO)
             nursery.cancel_scope.cancel()
 
     run(main)

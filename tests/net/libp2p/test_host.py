@@ -8,19 +8,21 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.errors import LinkLost, NodeError, Unreachable
-from p2pchat.net import addresses as addr
-from p2pchat.net.libp2p import dial as dialling
-from p2pchat.net.libp2p.host import HostLimits, LibP2PHost
+from p2pchat.net import multiaddrs
+from p2pchat.net.admission.limits import HostLimits
+from p2pchat.net.libp2p import dial
+from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.libp2p.streams import LibP2PStream
 from p2pchat.net.ports import Host, Stream
 from tests.conftest import run
-from tests.support.hosts import ECHO, Middle, call, connections, make, read_exactly, running, until_apart, works
+from tests.support.hosts import ECHO, Middle, call, live_connections, make, read_exactly, running, until_apart, works
 
 
 def test_the_seed_decides_who_we_are() -> None:
     host: Host = LibP2PHost(bytes(range(32)))
-    assert addr.peer_id(host.peer) == "12D3KooWA4Xop1JaT3MHxwYMkCepYsv4iPVopMXwCz5iHYdBfeSB"
+    assert multiaddrs.peer_id(host.peer) == "12D3KooWA4Xop1JaT3MHxwYMkCepYsv4iPVopMXwCz5iHYdBfeSB"
     assert host.peer == LibP2PHost(bytes(range(32))).peer != LibP2PHost(bytes(32)).peer
 
 
@@ -133,8 +135,8 @@ def test_who_cannot_be_reached() -> None:
 
 def test_what_we_dial_is_no_nonsense_nothing_twice_and_not_too_many() -> None:
     texts = ["", "/ip4/0.0.0.0/tcp/9", "/ip4/224.0.0.1/tcp/9", "/ip4/10.0.0.1/tcp/9", "/ip4/10.0.0.1/tcp/9"]
-    assert [target.text() for target in dialling.targets(texts)] == ["/ip4/10.0.0.1/tcp/9"]
-    assert len(dialling.targets([f"/ip4/10.0.0.1/tcp/{port}" for port in range(1, 1000)])) == 8
+    assert [target.text() for target in dial.targets(texts)] == ["/ip4/10.0.0.1/tcp/9"]
+    assert len(dial.targets([f"/ip4/10.0.0.1/tcp/{port}" for port in range(1, 1000)])) == 8
 
 
 def test_a_dial_waits_for_nothing() -> None:
@@ -201,7 +203,7 @@ def test_open_has_a_deadline() -> None:
 
                 async def dial() -> None:
                     with pytest.raises(Unreachable):
-                        await a.open(bytes(32), (nowhere,), ECHO)
+                        await a.open(PeerKey(bytes(32)), (nowhere,), ECHO)
                     nursery.cancel_scope.cancel()
 
                 nursery.start_soon(dial)
@@ -218,7 +220,7 @@ def test_many_opens_at_once_share_one_connection() -> None:
             async with trio.open_nursery() as nursery:
                 for _ in range(8):
                     nursery.start_soon(works, a, b)
-            assert len(connections(a, b)) == len(connections(b, a)) == 1
+            assert len(live_connections(a, b)) == len(live_connections(b, a)) == 1
 
     run(main)
 
@@ -267,12 +269,12 @@ def test_a_connection_whose_other_end_is_gone_is_replaced() -> None:
             for task in (a.run, b.run, middle.run):
                 await nursery.start(task)
             stream = await a.open(b.peer, (middle.address,), ECHO)
-            (dead,) = connections(a, b)
+            (dead,) = live_connections(a, b)
             middle.cut = True
 
             async def dial() -> None:
                 assert await works(a, b)
-                assert dead not in connections(a, b)
+                assert dead not in live_connections(a, b)
                 with pytest.raises(LinkLost):
                     await stream.read(1)
                 nursery.cancel_scope.cancel()
@@ -294,7 +296,7 @@ def test_a_peer_can_always_come_back() -> None:
         async with running(b, *same):
             for a in same:
                 assert await works(a, b)
-                assert len(connections(b, a)) <= 2
+                assert len(live_connections(b, a)) <= 2
             assert await works(same[-1], b)
 
     run(main)

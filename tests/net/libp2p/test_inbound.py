@@ -11,11 +11,12 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from p2pchat.net.admission.arrivals import AT_ONCE, Arrivals
 from p2pchat.net.admission.budget import LoopTurns
+from p2pchat.net.admission.limits import HostLimits
 from p2pchat.net.libp2p import handshake
-from p2pchat.net.libp2p.host import HostLimits, LibP2PHost
+from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.ports import Stream
 from tests.conftest import run
-from tests.support.hosts import ECHO, LOOPBACK, call, connections, echo, make, running, until_apart, works
+from tests.support.hosts import ECHO, LOOPBACK, call, echo, live_connections, make, running, until_apart, works
 from tests.support.relays import Place, echoes, meeting
 
 HOLD = "/test/hold/1"
@@ -57,17 +58,17 @@ def test_a_connection_without_a_stream_is_ended_unless_it_has_proven_something()
                 await (await call(each, b, HOLD if each is stranger else ECHO)).close()
             held = await call(holder, b, HOLD)
             await step(mock, 35)
-            assert all(connections(b, each) for each in (stranger, holder, friend))
+            assert all(live_connections(b, each) for each in (stranger, holder, friend))
             await step(mock, 25)
-            assert not connections(b, stranger)
-            assert connections(b, holder)
-            assert connections(b, friend)
+            assert not live_connections(b, stranger)
+            assert live_connections(b, holder)
+            assert live_connections(b, friend)
             assert b.ended["idle"] == 1
             await held.close()
             await step(mock, 60)
-            assert not connections(b, holder)
+            assert not live_connections(b, holder)
             await step(mock, 600)
-            assert connections(b, friend)
+            assert live_connections(b, friend)
             mock.rate = 10
             nursery.cancel_scope.cancel()
 
@@ -86,8 +87,8 @@ def test_strangers_make_room_for_who_comes_and_never_friends() -> None:
             assert b._running is not None
             assert b._running.inbound.direct.taken == 8
             await until_apart(b, strangers[0])
-            assert all(connections(b, friend) for friend in friends)
-            assert connections(b, strangers[-1])
+            assert all(live_connections(b, friend) for friend in friends)
+            assert live_connections(b, strangers[-1])
             late = host(12)
             async with running(late):
                 assert await works(late, b)
@@ -108,7 +109,7 @@ def test_who_has_proven_something_before_is_known_when_it_comes_again() -> None:
             await call(friend, b, HOLD)  # which proves nothing
             for stranger in strangers:
                 await call(stranger, b, HOLD)
-            assert connections(b, friend)
+            assert live_connections(b, friend)
 
     run(main)
 

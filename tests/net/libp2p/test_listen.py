@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from p2pchat.errors import NodeError
-from p2pchat.net import addresses as addr
+from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p import listen
 from p2pchat.net.libp2p.listen import Listening
 from tests.conftest import run
@@ -18,7 +18,7 @@ from tests.conftest import run
 
 @contextmanager
 def _listening(*wanted: str, kept_port: int = 0) -> Iterator[Listening]:
-    opened = listen.open_listeners([addr.parse(text) for text in wanted], kept_port)
+    opened = listen.open_listeners([multiaddrs.parse(text) for text in wanted], kept_port)
     try:
         yield opened
     finally:
@@ -37,7 +37,7 @@ def _has_ipv6() -> bool:
 @pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6")
 def test_by_default_one_port_on_ipv4_and_ipv6() -> None:
     async def main() -> None:
-        with _listening(*addr.DEFAULT_LISTEN) as opened:
+        with _listening(*multiaddrs.DEFAULT_LISTEN) as opened:
             port = opened.port
             assert [endpoint.text() for endpoint in opened.endpoints] == [
                 f"/ip4/0.0.0.0/tcp/{port}",
@@ -46,7 +46,7 @@ def test_by_default_one_port_on_ipv4_and_ipv6() -> None:
             for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
                 with socket.socket(family) as sock:
                     sock.connect((host, port))
-        with _listening(*addr.DEFAULT_LISTEN, kept_port=port) as opened:
+        with _listening(*multiaddrs.DEFAULT_LISTEN, kept_port=port) as opened:
             assert opened.port == port
 
     run(main)
@@ -58,7 +58,7 @@ def test_a_kept_port_that_is_taken_is_changed() -> None:
             with _listening("/ip4/127.0.0.1/tcp/0", kept_port=first.port) as second:
                 assert second.port not in (0, first.port)
             # Taken on IPv6 alone counts as well: it is one port.
-            with _listening(*addr.DEFAULT_LISTEN, kept_port=first.port) as third:
+            with _listening(*multiaddrs.DEFAULT_LISTEN, kept_port=first.port) as third:
                 assert third.port not in (0, first.port)
                 assert {endpoint.port for endpoint in third.endpoints} == {third.port}
 
@@ -103,7 +103,7 @@ def test_everywhere_covers_the_rest() -> None:
 def test_without_ipv6_there_is_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
     real = listen._open
 
-    def no_ipv6(ip: addr.IP, port: int) -> socket.socket:
+    def no_ipv6(ip: multiaddrs.IP, port: int) -> socket.socket:
         if ip.version == 6:
             raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
         return real(ip, port)
@@ -111,7 +111,7 @@ def test_without_ipv6_there_is_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listen, "_open", no_ipv6)
 
     async def main() -> None:
-        with _listening(*addr.DEFAULT_LISTEN) as opened:
+        with _listening(*multiaddrs.DEFAULT_LISTEN) as opened:
             assert [endpoint.ip.version for endpoint in opened.endpoints] == [4]
         for wanted in ("/ip6/::/tcp/0", "/ip6/::1/tcp/0"):
             with pytest.raises(NodeError), _listening(wanted):

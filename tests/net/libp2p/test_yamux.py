@@ -18,7 +18,7 @@ from p2pchat.net.admission.budget import Account
 from p2pchat.net.admission.limits import WINDOW
 from p2pchat.net.libp2p.yamux import WINDOW_TIMEOUT, GuardedYamux
 from tests.conftest import run
-from tests.support.hosts import connections, make, running, until_apart, works
+from tests.support.hosts import live_connections, make, running, until_apart, works
 
 DATA, UPDATE, PING, GO_AWAY = range(4)
 SYN, ACK, FIN, RST = 1, 2, 4, 8
@@ -67,7 +67,7 @@ class Peer:
 
 
 @asynccontextmanager
-async def muxer(unread: int = 10**6) -> AsyncIterator[tuple[Peer, GuardedYamux]]:
+async def muxer_in_memory(unread: int = 10**6) -> AsyncIterator[tuple[Peer, GuardedYamux]]:
     """The muxer of who was dialled: the other end's streams have odd numbers."""
     peer = Peer()
     muxed = GuardedYamux(peer, ID(b"x"), unread)  # type: ignore[arg-type]
@@ -91,7 +91,7 @@ def test_messages_may_cut_frames_anywhere(size: int) -> None:
     said = frame(UPDATE, SYN, 1) + frame(DATA, 0, 1, b"hello ") + frame(PING, SYN, 0, 7) + frame(DATA, FIN, 1, b"you")
 
     async def main() -> None:
-        async with muxer() as (peer, muxed):
+        async with muxer_in_memory() as (peer, muxed):
             peer.says(*(said[start : start + size] for start in range(0, len(said), size)))
             stream = await accepted(muxed)
             got = b""
@@ -121,7 +121,7 @@ def test_messages_may_cut_frames_anywhere(size: int) -> None:
 )
 def test_what_makes_no_sense_ends_the_connection(said: bytes) -> None:
     async def main() -> None:
-        async with muxer() as (peer, muxed):
+        async with muxer_in_memory() as (peer, muxed):
             peer.says(said)
             await muxed.event_closed.wait()
             assert not muxed.alive
@@ -132,7 +132,7 @@ def test_what_makes_no_sense_ends_the_connection(said: bytes) -> None:
 
 def test_a_streams_unread_bytes_have_a_limit_for_all_of_them_together() -> None:
     async def main() -> None:
-        async with muxer(unread=300) as (peer, muxed):
+        async with muxer_in_memory(unread=300) as (peer, muxed):
             peer.says(*(frame(DATA, SYN, number, bytes(100)) for number in (1, 3, 5)))
             streams = [await accepted(muxed) for _ in range(3)]
             await wait_all_tasks_blocked()
@@ -146,7 +146,7 @@ def test_a_streams_unread_bytes_have_a_limit_for_all_of_them_together() -> None:
 
 def test_what_comes_for_a_stream_that_is_gone_is_dropped() -> None:
     async def main() -> None:
-        async with muxer() as (peer, muxed):
+        async with muxer_in_memory() as (peer, muxed):
             peer.says(frame(UPDATE, SYN, 1), frame(UPDATE, SYN, 3))
             one, two = await accepted(muxed), await accepted(muxed)
             await one.close()
@@ -160,7 +160,7 @@ def test_what_comes_for_a_stream_that_is_gone_is_dropped() -> None:
 
 def test_a_reset_drops_what_was_not_read_and_says_so() -> None:
     async def main() -> None:
-        async with muxer() as (peer, muxed):
+        async with muxer_in_memory() as (peer, muxed):
             peer.says(frame(DATA, SYN, 1, b"unread"), frame(UPDATE, RST, 1))
             stream = await accepted(muxed)
             await wait_all_tasks_blocked()
@@ -179,7 +179,7 @@ def test_a_message_that_was_read_is_kept_by_nobody() -> None:
     before = sys.getrefcount(message)
 
     async def main() -> None:
-        async with muxer() as (peer, muxed):
+        async with muxer_in_memory() as (peer, muxed):
             peer.says(message)
             assert len(await muxed.take(await accepted(muxed), 10**6)) == 60_000
             await wait_all_tasks_blocked()
@@ -198,7 +198,7 @@ def test_what_was_granted_may_come_in_one_frame_and_not_a_byte_more(read: int, m
     """js-libp2p sends all it may at once. Reads are of both kinds: libp2p's, which negotiate, and ours."""
 
     async def main() -> None:
-        async with muxer() as (peer, muxed):
+        async with muxer_in_memory() as (peer, muxed):
             peer.says(frame(UPDATE, SYN, 1), frame(DATA, 0, 1, bytes(read)))
             stream = await accepted(muxed)
             left = read
@@ -220,7 +220,7 @@ def test_what_was_granted_may_come_in_one_frame_and_not_a_byte_more(read: int, m
 
 def test_windows_have_one_account_however_often_they_are_used_up() -> None:
     async def main() -> None:
-        async with muxer() as (peer, muxed):
+        async with muxer_in_memory() as (peer, muxed):
             peer.says(frame(UPDATE, SYN, 1))
             stream = await accepted(muxed)
             for _ in range(5):
@@ -237,7 +237,7 @@ def test_windows_have_one_account_however_often_they_are_used_up() -> None:
 
 def test_a_stream_of_ours_has_the_same_window() -> None:
     async def main() -> None:
-        async with muxer() as (peer, muxed):
+        async with muxer_in_memory() as (peer, muxed):
             stream = await muxed.open_stream()
             assert peer.written == [frame(UPDATE, SYN, stream.stream_id)]
             peer.says(frame(DATA, 0, stream.stream_id, bytes(60)), frame(DATA, 0, stream.stream_id, bytes(WINDOW - 60)))
@@ -258,7 +258,7 @@ def test_a_stream_of_ours_has_the_same_window() -> None:
 
 def test_a_write_goes_on_when_the_other_end_makes_room() -> None:
     async def main() -> None:
-        async with muxer() as (peer, muxed), trio.open_nursery() as nursery:
+        async with muxer_in_memory() as (peer, muxed), trio.open_nursery() as nursery:
             peer.says(frame(UPDATE, SYN, 1))
             stream = await accepted(muxed)
             nursery.start_soon(muxed.put, stream, bytes(WINDOW + 10))
@@ -279,7 +279,7 @@ def test_a_write_goes_on_when_the_other_end_makes_room() -> None:
 @pytest.mark.parametrize("end", [frame(UPDATE, RST, 1), frame(GO_AWAY, 0, 0, 0), b""], ids=["reset", "away", "end"])
 def test_a_write_that_waits_for_room_is_woken_by_the_end(end: bytes) -> None:
     async def main() -> None:
-        async with muxer() as (peer, muxed), trio.open_nursery() as nursery:
+        async with muxer_in_memory() as (peer, muxed), trio.open_nursery() as nursery:
             peer.says(frame(UPDATE, SYN, 1))
             stream = await accepted(muxed)
             over: list[bool] = []
@@ -303,7 +303,7 @@ def test_a_write_waits_for_room_so_long() -> None:
     clock = MockClock(autojump_threshold=0)
 
     async def main() -> None:
-        async with muxer() as (peer, muxed):
+        async with muxer_in_memory() as (peer, muxed):
             peer.says(frame(UPDATE, SYN, 1))
             stream = await accepted(muxed)
             began = trio.current_time()
@@ -331,6 +331,6 @@ def test_libp2p_does_not_keep_a_family_tree_of_connections() -> None:
                 await until_apart(b, a)
             assert await works(a, b)
             assert b._running.swarm.manager._total_task_count == before  # type: ignore[attr-defined]
-            assert len(connections(b, a)) == 1
+            assert len(live_connections(b, a)) == 1
 
     run(main)

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 import trio
 
-from p2pchat.core import frames as wire
 from p2pchat.core import handshake
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import Content, encode_content, new_message_id
 from p2pchat.core.contents import Profile, Text
 from p2pchat.core.envelope import envelope_id, open_blob, seal_blob
-from p2pchat.core.frames import Frame, pack
+from p2pchat.core.frames import ACKS, BUNDLE, ENVELOPE, EXPIRED, GONE, HELLO, INITIAL, USED, Frame, FrameType, pack
 from p2pchat.core.identity import Device
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.invite import Invite, blob_key, hello_key, join_tag, read_invite
 from p2pchat.core.names import join_name
 from p2pchat.core.prekeys import make_set, open_bundle
@@ -52,15 +52,15 @@ class Knocker:
     async def hello(self, stream: Stream, reader: FrameReader) -> Frame:
         """Prove the invite; the inviter's hello is checked, its answer returned."""
         key = hello_key(self.invite.secret)
-        await stream.write(pack(Frame(wire.HELLO, join_tag(key, "join", self.host.peer, stream.peer))))
-        assert await reader.one() == Frame(wire.HELLO, join_tag(key, "offer", self.host.peer, stream.peer))
+        await stream.write(pack(Frame(HELLO, join_tag(key, "join", self.host.peer, stream.peer))))
+        assert await reader.one() == Frame(HELLO, join_tag(key, "offer", self.host.peer, stream.peer))
         return await reader.one()
 
     def bundle(self, frame: Frame) -> Any:
-        assert frame.type == wire.BUNDLE
+        assert frame.type == BUNDLE
         return open_bundle(open_blob(blob_key(self.invite.secret), frame.body))
 
-    def first(self, bundle: Any, name: str = "mallory", ways: tuple[tuple[bytes, bytes], ...] = ()) -> bytes:
+    def first(self, bundle: Any, name: str = "mallory", ways: tuple[tuple[PeerKey, bytes], ...] = ()) -> bytes:
         """A first message as it should be."""
         content = Content(Profile(name, True, ways), new_message_id(self.now, self.random), 0, self.now)
         message = handshake.initiate(self.me, bundle, encode_content(content), self.now, self.world.entropy)[1]
@@ -93,7 +93,7 @@ async def requests(node: WorldNode) -> list[str]:
 # --- an inviter and liars -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("first", [b"", pack(Frame(wire.HELLO, bytes(16))), pack(Frame(wire.INITIAL, bytes(4096)))])
+@pytest.mark.parametrize("first", [b"", pack(Frame(HELLO, bytes(16))), pack(Frame(INITIAL, bytes(4096)))])
 def test_who_knows_the_name_and_no_join_tag_gets_no_byte(tmp_path: Path, first: bytes) -> None:
     async def main(world: World) -> None:
         alice = await world.start("alice")
@@ -118,7 +118,7 @@ def test_a_join_tag_holds_for_one_pair_of_hosts_and_one_side(tmp_path: Path) -> 
             join_tag(key, "offer", knocker.host.peer, alice.host.peer),  # what alice would say
         ):
             stream, reader = await knocker.open(alice)
-            await stream.write(pack(Frame(wire.HELLO, tag)))
+            await stream.write(pack(Frame(HELLO, tag)))
             await hangs_up(reader)
         assert [who for who, _, _ in world.traffic if who == "alice"] == []
 
@@ -132,15 +132,15 @@ def test_who_stops_in_the_middle_is_left(tmp_path: Path, stop: str) -> None:
         knocker = Knocker(world, "mallory", (await alice.call("invite"))["invite"])
         stream, reader = await knocker.open(alice)
         if stop == "half a hello":
-            await stream.write(pack(Frame(wire.HELLO, bytes(16)))[:10])
+            await stream.write(pack(Frame(HELLO, bytes(16)))[:10])
         elif stop != "before hello":
             bundle = knocker.bundle(await knocker.hello(stream, reader))
-            first = pack(Frame(wire.INITIAL, knocker.first(bundle)))
+            first = pack(Frame(INITIAL, knocker.first(bundle)))
             if stop == "half a message":
                 await stream.write(first[:2000])
             elif stop == "after the ack":
                 await stream.write(first)
-                assert (await reader.one()).type == wire.ACKS
+                assert (await reader.one()).type == ACKS
         assert await hangs_up(reader) == DEADLINE
         assert alice.host.streams == set()
 
@@ -211,13 +211,13 @@ def test_first_messages_that_lie_are_not_taken_and_use_nothing_up(tmp_path: Path
         for lie, blob in forged(knocker, bundle).items():
             stream, reader = await knocker.open(alice)
             knocker.bundle(await knocker.hello(stream, reader))
-            await stream.write(pack(Frame(wire.INITIAL, blob)))
+            await stream.write(pack(Frame(INITIAL, blob)))
             assert await hangs_up(reader) < 1, lie
             assert await alice.call("contacts") == [], lie
         stream, reader = await knocker.open(alice)
         first = knocker.first(knocker.bundle(await knocker.hello(stream, reader)), HOSTILE)
-        await stream.write(pack(Frame(wire.INITIAL, first)))
-        assert await reader.one() == Frame(wire.ACKS, envelope_id(first))
+        await stream.write(pack(Frame(INITIAL, first)))
+        assert await reader.one() == Frame(ACKS, envelope_id(first))
         (shown,) = await alice.call("contacts")
         assert shown["name"].startswith("knil[2J")
         assert len(shown["name"]) <= 64
@@ -255,9 +255,9 @@ def resign(me: Device, encoded: bytes) -> bytes:
 
 def replace_bundle(invite: Invite, bundle: bytes, world: World) -> Callable[[Any, Frame], list[Frame]]:
     def meddle(stream: Any, frame: Frame) -> list[Frame]:
-        if frame.type != wire.BUNDLE:
+        if frame.type != BUNDLE:
             return [frame]
-        return [Frame(wire.BUNDLE, seal_blob(blob_key(invite.secret), bundle, world.entropy.random))]
+        return [Frame(BUNDLE, seal_blob(blob_key(invite.secret), bundle, world.entropy.random))]
 
     return meddle
 
@@ -272,8 +272,8 @@ def test_a_first_message_is_taken_once(tmp_path: Path, reusable: bool) -> None:
         knocker = Knocker(world, "mallory", written)
         stream, reader = await knocker.open(alice)
         blob = knocker.first(knocker.bundle(await knocker.hello(stream, reader)))
-        await stream.write(pack(Frame(wire.INITIAL, blob)))
-        assert (await reader.one()).type == wire.ACKS
+        await stream.write(pack(Frame(INITIAL, blob)))
+        assert (await reader.one()).type == ACKS
         assert await requests(alice) == ["mallory"]
         again = knocker.sealed(open_blob(blob_key(knocker.invite.secret), blob))
         for step in ("at once", "after a restart", "declined", "days later"):
@@ -288,7 +288,7 @@ def test_a_first_message_is_taken_once(tmp_path: Path, reusable: bool) -> None:
                 thief = Knocker(world, f"thief {step} {number}", written)
                 stream, reader = await thief.open(alice)
                 await thief.hello(stream, reader)
-                await stream.write(pack(Frame(wire.INITIAL, replayed)))
+                await stream.write(pack(Frame(INITIAL, replayed)))
                 with suppress(LinkLost):
                     await reader.one()
             late = step in ("declined", "days later")
@@ -318,14 +318,14 @@ def test_an_envelope_of_another_is_not_acked_at_an_invite(tmp_path: Path) -> Non
         meddler = Meddler(world)
         await befriend(alice, bob)
         await bob.call("send", chat="alice", text="x", wait="delivered")
-        recorded = meddler.of(wire.ENVELOPE, bob) + meddler.of(wire.INITIAL, bob)
+        recorded = meddler.of(ENVELOPE, bob) + meddler.of(INITIAL, bob)
         assert len(recorded) >= 2
         written = (await alice.call("invite", reusable=True))["invite"]
         for number, blob in enumerate(recorded):
             knocker = Knocker(world, f"mallory{number}", written)
             stream, reader = await knocker.open(alice)
             await knocker.hello(stream, reader)
-            await stream.write(pack(Frame(wire.INITIAL, blob)))
+            await stream.write(pack(Frame(INITIAL, blob)))
             await hangs_up(reader)
 
     run_world(tmp_path, main)
@@ -360,12 +360,12 @@ def play_inviter(host: FakeHost, talk: Callable[[Stream, FrameReader], Awaitable
     return heard
 
 
-@pytest.mark.parametrize("answer", [[], [wire.HELLO], [wire.BUNDLE], [wire.GONE], [wire.HELLO, wire.GONE]])
-def test_a_joiner_tells_nothing_to_who_does_not_hold_the_invite(tmp_path: Path, answer: list[wire.FrameType]) -> None:
+@pytest.mark.parametrize("answer", [[], [HELLO], [BUNDLE], [GONE], [HELLO, GONE]])
+def test_a_joiner_tells_nothing_to_who_does_not_hold_the_invite(tmp_path: Path, answer: list[FrameType]) -> None:
     async def main(world: World) -> None:
         alice, bob = await world.start("alice"), await world.start("bob")
         impostor, written = await away(alice, world)
-        body = {wire.HELLO: bytes(16), wire.BUNDLE: bytes(4096), wire.GONE: b"\x01"}
+        body = {HELLO: bytes(16), BUNDLE: bytes(4096), GONE: b"\x01"}
 
         async def talk(stream: Stream, reader: FrameReader) -> None:
             for type in answer:
@@ -374,7 +374,7 @@ def test_a_joiner_tells_nothing_to_who_does_not_hold_the_invite(tmp_path: Path, 
         heard = play_inviter(impostor, talk)
         with pytest.raises(NotReached):
             await bob.call("add", invite=written, name="alice", timeout=120)
-        assert {frame.type for frame in heard} == {wire.HELLO}
+        assert {frame.type for frame in heard} == {HELLO}
         assert len(await bob.call("contacts")) == 1  # and the invite is not given up for it
 
     run_world(tmp_path, main)
@@ -382,7 +382,7 @@ def test_a_joiner_tells_nothing_to_who_does_not_hold_the_invite(tmp_path: Path, 
 
 async def prove(host: FakeHost, stream: Stream, invite: Invite) -> None:
     tag = join_tag(hello_key(invite.secret), "offer", host.peer, stream.peer)
-    await stream.write(pack(Frame(wire.HELLO, tag)))
+    await stream.write(pack(Frame(HELLO, tag)))
 
 
 def test_a_joiner_wants_the_person_of_the_invite(tmp_path: Path) -> None:
@@ -407,12 +407,12 @@ def test_a_joiner_wants_the_person_of_the_invite(tmp_path: Path) -> None:
 
             async def talk(stream: Stream, reader: FrameReader, bundle: bytes = bundle) -> None:
                 await prove(impostor, stream, invite)
-                await stream.write(pack(Frame(wire.BUNDLE, seal_blob(blob_key(invite.secret), bundle, random))))
+                await stream.write(pack(Frame(BUNDLE, seal_blob(blob_key(invite.secret), bundle, random))))
 
             heard = play_inviter(impostor, talk)
             with pytest.raises(NotReached):
                 await bob.call("add", invite=written, name="alice", timeout=400)
-            assert {frame.type for frame in heard} == {wire.HELLO}
+            assert {frame.type for frame in heard} == {HELLO}
 
     run_world(tmp_path, main)
 
@@ -432,7 +432,7 @@ def test_a_joiner_leaves_who_stops_in_the_middle_and_tries_again(tmp_path: Path,
             if stop in ("bundle", "initial"):
                 prekeys = make_set(alice.engine.me, bob.clock() // 1000 + 3600, one_time=False, random=random)
                 blob = seal_blob(blob_key(invite.secret), prekeys.bundle, random)
-                await stream.write(pack(Frame(wire.BUNDLE, blob))[: 4000 if stop == "bundle" else None])
+                await stream.write(pack(Frame(BUNDLE, blob))[: 4000 if stop == "bundle" else None])
             if stop == "initial":
                 await reader.one()
             with suppress(LinkLost):
@@ -471,20 +471,20 @@ def test_a_joiner_knocks_ever_more_slowly(tmp_path: Path) -> None:
     run_world(tmp_path, main)
 
 
-@pytest.mark.parametrize(("reason", "error"), [(wire.USED, InviteUsed), (wire.EXPIRED, InviteExpired)])
+@pytest.mark.parametrize(("reason", "error"), [(USED, InviteUsed), (EXPIRED, InviteExpired)])
 def test_gone_is_told_only_to_a_holder(tmp_path: Path, reason: int, error: type[Exception]) -> None:
     async def main(world: World) -> None:
         alice, bob = await world.start("alice"), await world.start("bob")
         written = (await alice.call("invite", expires=3600))["invite"]
-        if reason == wire.USED:
+        if reason == USED:
             await bob.call("add", invite=written, wait="accepted")
         else:
             await trio.sleep(3700)
         knocker = Knocker(world, "holder", written)
         stream, reader = await knocker.open(alice)
-        assert await knocker.hello(stream, reader) == Frame(wire.GONE, bytes((reason,)))
-        await stream.write(pack(Frame(wire.INITIAL, bytes(4096))))
-        assert await reader.one() == Frame(wire.GONE, bytes((reason,)))
+        assert await knocker.hello(stream, reader) == Frame(GONE, bytes((reason,)))
+        await stream.write(pack(Frame(INITIAL, bytes(4096))))
+        assert await reader.one() == Frame(GONE, bytes((reason,)))
         carol = await world.start("carol")
         with pytest.raises(error):
             await carol.call("add", invite=written)

@@ -14,10 +14,11 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from p2pchat.core import mailbox as words
+from p2pchat.core import mailbox
 from p2pchat.core.frames import Frame
+from p2pchat.core.ids import PeerKey, RelayName
 from p2pchat.core.mailbox import BAD_STAMP, BOX, DONE, QUEUE_FULL, STAMPED, TOO_FAST, Put
-from p2pchat.net import addresses as addr
+from p2pchat.net import multiaddrs
 from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT
 from p2pchat.net.mailbox.client import IDLE_SECONDS, RETRY_SECONDS
 from p2pchat.net.mailbox.deposit import MAX_CROWDED_STAMP_BITS, MAX_WAITING
@@ -44,9 +45,9 @@ def numbered(*names: int | str, size: int = 4096) -> list[tuple[int, bytes]]:
 async def fill(here: RelayInMemory, keys: Keys, *names: int | str) -> None:
     """Deposit as somebody else."""
     someone = await here.client()
-    assert await someone.open(0, words.TO_PUT, keys) == DONE
+    assert await someone.open(0, mailbox.TO_PUT, keys) == DONE
     puts = [Put(number, 0, A_DAY, 0, blob(name)) for number, name in enumerate(names)]
-    await someone.send(*[Frame(words.PUT, words.encode_put(put)) for put in puts])  # at once: few commits
+    await someone.send(*[Frame(mailbox.PUT, mailbox.encode_put(put)) for put in puts])  # at once: few commits
     assert set(await someone.results([put.number for put in puts])) == {DONE}
     await someone.stream.close()
 
@@ -89,11 +90,11 @@ def test_what_waits_is_collected_in_order_then_what_comes(tmp_path: Path) -> Non
                 assert letters.blobs(CAROL) == [blob("hers")]
                 await trio.sleep(10)
                 assert here.store.blobs == 1302
-                scene.boxes.taken(RELAY, BOB.queue.id, places[-1])
+                scene.boxes.taken(RelayName(RELAY), BOB.queue.id, places[-1])
                 await trio.sleep(1)
                 assert here.store.blobs == 2
-                scene.boxes.taken(RELAY, BOB.queue.id, letters.last(BOB))
-                scene.boxes.taken(RELAY, CAROL.queue.id, letters.last(CAROL))
+                scene.boxes.taken(RelayName(RELAY), BOB.queue.id, letters.last(BOB))
+                scene.boxes.taken(RelayName(RELAY), CAROL.queue.id, letters.last(CAROL))
                 await trio.sleep(1)
                 assert here.store.blobs == 0
                 assert scene.health == ("connected", "")
@@ -148,16 +149,16 @@ def test_many_queues_are_opened_in_eights_with_made_up_ones_that_stay(tmp_path: 
             assert [scene.letters.blobs(keys) for keys in every] == [[blob(f"for {keys.name}")] for keys in every]
             await wait_all_tasks_blocked()
             (line,) = scene.lines.streams
-            opened = [words.decode_open(frame.body).queue for frame in line.of(words.OPEN)]
+            opened = [mailbox.decode_open(frame.body).queue for frame in line.of(mailbox.OPEN)]
             assert len(opened) == len(set(opened)) == 24
             assert {keys.queue for keys in every} < set(opened)
-            fetches = [words.decode_fetch(frame.body) for frame in line.of(words.FETCH)]
+            fetches = [mailbox.decode_fetch(frame.body) for frame in line.of(mailbox.FETCH)]
             assert [len(fetch.queues) for fetch in fetches] == [8] * 6
             assert sorted(fetch.want for fetch in fetches) == [0, 0, 0, 512, 512, 512]
             await line.close()
             await scene.letters.until_told("up", "down", "up")
             await wait_all_tasks_blocked()
-            again = [words.decode_open(frame.body).queue for frame in scene.lines.streams[1].of(words.OPEN)]
+            again = [mailbox.decode_open(frame.body).queue for frame in scene.lines.streams[1].of(mailbox.OPEN)]
             assert set(again) == set(opened)
 
     run(main)
@@ -172,7 +173,7 @@ def test_after_a_loss_it_goes_on_behind_what_was_taken(tmp_path: Path) -> None:
                 scene.boxes.watch(AT_RELAY, [own(BOB)])
                 await letters.until(lambda: collects(scene, BOB, 3))
                 await scene.lines.streams[0].close()
-                scene.boxes.taken(RELAY, BOB.queue.id, letters.came[BOB.queue.id][1][0])
+                scene.boxes.taken(RelayName(RELAY), BOB.queue.id, letters.came[BOB.queue.id][1][0])
                 await letters.until(lambda: collects(scene, BOB, 4))
                 assert letters.blobs(BOB)[3] == blob(3)
                 await trio.sleep(1)
@@ -223,12 +224,12 @@ def test_deletes_are_gathered(tmp_path: Path) -> None:
                 scene.boxes.watch(AT_RELAY, [own(BOB)])
                 await scene.letters.until(lambda: collects(scene, BOB, 200))
                 for place, _ in scene.letters.came[BOB.queue.id]:
-                    scene.boxes.taken(RELAY, BOB.queue.id, place)
+                    scene.boxes.taken(RelayName(RELAY), BOB.queue.id, place)
                     await trio.sleep(DELETE_DELAY_SECONDS / 100)
-                scene.boxes.taken(RELAY, BOB.queue.id, 1)  # less than before: nothing
+                scene.boxes.taken(RelayName(RELAY), BOB.queue.id, 1)  # less than before: nothing
                 await trio.sleep(1)
                 assert here.store.blobs == 0
-                assert len(scene.lines.streams[0].of(words.DELETE)) <= 4
+                assert len(scene.lines.streams[0].of(mailbox.DELETE)) <= 4
 
     run(main)
 
@@ -241,7 +242,7 @@ def test_a_delete_that_the_relay_could_not_make_is_made_on_the_next_stream(tmp_p
                 scene.boxes.watch(AT_RELAY, [own(BOB)])
                 await scene.letters.until(lambda: collects(scene, BOB, 1))
                 scene.lines.streams[0].cut = True
-                scene.boxes.taken(RELAY, BOB.queue.id, scene.letters.last(BOB))
+                scene.boxes.taken(RelayName(RELAY), BOB.queue.id, scene.letters.last(BOB))
                 await scene.letters.until_told("up", "down", "up")
                 await trio.sleep(1)
                 assert here.store.blobs == 0
@@ -319,7 +320,7 @@ def test_more_queues_than_a_stream_has_room_for(tmp_path: Path) -> None:
             scene.boxes.watch(AT_RELAY, every)
             await trio.sleep(10)
             assert scene.health == ("connected", "")
-            assert len(scene.lines.streams[0].of(words.OPEN)) == MAX_WATCHED
+            assert len(scene.lines.streams[0].of(mailbox.OPEN)) == MAX_WATCHED
             for number in range(20):  # and now and then another, each with seven made-up ones
                 scene.boxes.watch(AT_RELAY, [*every[: MAX_WATCHED - 30], *[own(Keys(f"{number}"))]])
             await fill(here, Keys("19"), 1)
@@ -359,7 +360,7 @@ def test_each_deposit_is_answered_once_and_lies_there(tmp_path: Path) -> None:
             assert set(scene.letters.codes.values()) == {DONE}
             assert here.store.blobs == 1001
             (line,) = scene.lines.streams
-            assert len(line.of(words.OPEN)) == 8
+            assert len(line.of(mailbox.OPEN)) == 8
             scene.boxes.watch(AT_RELAY, [own(BOB), own(CAROL)])
             await scene.letters.until(lambda: collects(scene, BOB, 1000) and collects(scene, CAROL, 1))
             assert scene.letters.blobs(BOB) == [blob(number) for number in range(1000)]
@@ -382,8 +383,10 @@ def test_codes_are_handed_on(tmp_path: Path) -> None:
             await scene.letters.until(lambda: len(codes) == 11)
             scene.boxes.deposit(AT_RELAY, bad, A_DAY, [(101, blob(1))])
             await scene.letters.until(lambda: len(codes) == 12)
-            assert codes[100] == codes[101] == words.NOT_ALLOWED
-            assert len(scene.lines.streams[0].of(words.PUT)) == 11  # what was refused once is not tried on this stream
+            assert codes[100] == codes[101] == mailbox.NOT_ALLOWED
+            assert (
+                len(scene.lines.streams[0].of(mailbox.PUT)) == 11
+            )  # what was refused once is not tried on this stream
             assert scene.letters.told == ["up"]
 
     run(main)
@@ -394,8 +397,8 @@ def test_a_relay_that_keeps_less_long_is_asked_for_no_more(tmp_path: Path) -> No
         async with relay(tmp_path, replace(LIMITS, longest_hours=48)) as here, client(here.stream) as scene:
             scene.boxes.deposit(AT_RELAY, theirs(BOB), 30 * 24, numbered(1))
             await scene.letters.until(lambda: scene.letters.codes == {0: DONE})
-            (put,) = scene.lines.streams[0].of(words.PUT)
-            assert words.decode_put(put.body).hours == 48
+            (put,) = scene.lines.streams[0].of(mailbox.PUT)
+            assert mailbox.decode_put(put.body).hours == 48
 
     run(main)
 
@@ -417,7 +420,7 @@ def test_an_open_queue_is_paid_for(tmp_path: Path) -> None:
             assert here.store.blobs == 1
             scene.boxes.deposit(AT_RELAY, theirs(invited), A_DAY, [(20, blob(1))])
             await scene.letters.until(lambda: scene.letters.codes.get(20) == DONE)
-            puts = [words.decode_put(frame.body) for frame in scene.lines.streams[0].of(words.PUT)]
+            puts = [mailbox.decode_put(frame.body) for frame in scene.lines.streams[0].of(mailbox.PUT)]
             assert len({put.stamp for put in puts}) == 5
             assert [put.stamp for put in puts if put.blob == blob(4)] == [0]
 
@@ -440,7 +443,7 @@ def test_a_crowded_relay_gets_stamps_for_every_deposit(tmp_path: Path, before: b
             scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(number, blob(number)) for number in (1, 2, 3)])
             await scene.letters.until(lambda: len(scene.letters.codes) == 4)
             assert set(scene.letters.codes.values()) == {DONE}
-            puts = [words.decode_put(frame.body) for frame in scene.lines.streams[0].of(words.PUT)]
+            puts = [mailbox.decode_put(frame.body) for frame in scene.lines.streams[0].of(mailbox.PUT)]
             assert all(put.stamp for put in puts[-3:])
             assert here.mailbox.counts.refused["stamp needed"] == (0 if before else 3)
 
@@ -468,8 +471,8 @@ def test_deposits_in_more_queues_than_a_stream_can_open(tmp_path: Path) -> None:
             await scene.letters.until(lambda: len(scene.letters.codes) == 1100)
             assert set(scene.letters.codes.values()) == {DONE}
             assert here.store.blobs == 1100
-            assert [len(line.of(words.PUT)) for line in scene.lines.streams] == [1024, 76]
-            assert all(len(line.of(words.OPEN)) <= words.MAX_HANDLES for line in scene.lines.streams)
+            assert [len(line.of(mailbox.PUT)) for line in scene.lines.streams] == [1024, 76]
+            assert all(len(line.of(mailbox.OPEN)) <= mailbox.MAX_HANDLES for line in scene.lines.streams)
             assert scene.letters.told == ["up"]
 
     run(main)
@@ -553,8 +556,8 @@ def test_which_addresses_are_dialled() -> None:
 
     async def main() -> None:
         stranger = [f"/ip4/10.0.0.{number}/tcp/4001" for number in range(1, 8)]
-        circuit = addr.circuit(stranger[0], b"\x03" * 32)
-        named = replace(AT_RELAY, addresses=(b"\xff", *map(addr.pack, [circuit, *stranger])))
+        circuit = multiaddrs.circuit(stranger[0], PeerKey(b"\x03" * 32))
+        named = replace(AT_RELAY, addresses=(b"\xff", *map(multiaddrs.pack, [circuit, *stranger])))
         async with client(unreachable) as scene:
             scene.boxes.deposit(named, theirs(BOB), A_DAY, numbered(1))
             await wait_all_tasks_blocked()
@@ -595,7 +598,7 @@ def test_a_deposit_is_given_back_when_the_attempt_failed_and_then_at_once() -> N
         async with client(unreachable) as scene:
             scene.lines.patience = 10
             scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, numbered(1, 2, 3))
-            assert scene.boxes.relay_health()[RELAY].state == "connecting"
+            assert scene.boxes.relay_health()[RelayName(RELAY)].state == "connecting"
             await trio.sleep(9)
             assert scene.letters.lost == []
             await trio.sleep(1.01)
@@ -629,7 +632,7 @@ def test_one_that_is_not_needed_any_more_is_forgotten(tmp_path: Path) -> None:
             await trio.sleep(10 * IDLE_SECONDS)
             assert here.mailbox.clients == 1
             scene.boxes.watch(AT_RELAY, [])
-            scene.boxes.taken(RELAY, BOB.queue.id, scene.letters.last(BOB))
+            scene.boxes.taken(RelayName(RELAY), BOB.queue.id, scene.letters.last(BOB))
             await trio.sleep(10)
             assert here.store.blobs == 0  # the last delete went out
             assert scene.boxes.relay_health() == {}
@@ -745,8 +748,8 @@ def test_two_people_by_two_relays(tmp_path: Path) -> None:
                     assert first.store.blobs == steady.store.blobs == 1
                 await bob.letters.until(lambda: bob.letters.told == ["up", "up", "down"])
                 await alice.letters.until(lambda: alice.letters.told == ["up", "up", "down"])
-                assert bob.boxes.relay_health()[mortal.peer].state == "unreachable"
-                assert bob.boxes.relay_health()[steady.host.peer].state == "connected"
+                assert bob.boxes.relay_health()[RelayName(mortal.peer)].state == "unreachable"
+                assert bob.boxes.relay_health()[RelayName(steady.host.peer)].state == "connected"
                 alice.boxes.deposit(relays[1], theirs(BOB), A_DAY, [(2, blob(2))])
                 alice.boxes.deposit(relays[0], theirs(BOB), A_DAY, [(3, blob(3))])
                 await alice.letters.until(lambda: 2 in alice.letters.lost and 3 in alice.letters.codes)
@@ -768,7 +771,7 @@ def test_where_raw_tcp_is_refused_it_goes_by_websocket(tmp_path: Path) -> None:
             async with running(bob.host), serving(make(9, web=True), tmp_path) as served:
                 picky = Picky(served.host)
                 await nursery.start(picky.run)
-                at = replace(served.relay, addresses=(addr.pack(picky.address),))
+                at = replace(served.relay, addresses=(multiaddrs.pack(picky.address),))
                 bob.boxes.deposit(at, theirs(BOB), A_DAY, numbered(1, 2))
                 bob.boxes.watch(at, [own(BOB)])
                 await bob.letters.until(lambda: bob.letters.blobs(BOB) == [blob(1), blob(2)])
@@ -785,7 +788,7 @@ def test_after_a_cut_cable_there_is_a_new_connection(tmp_path: Path) -> None:
             async with running(bob.host), serving(make(9), tmp_path) as served:
                 middle = Middle(served.host)
                 await nursery.start(middle.run)
-                at = replace(served.relay, addresses=(addr.pack(middle.address),))
+                at = replace(served.relay, addresses=(multiaddrs.pack(middle.address),))
                 bob.boxes.watch(at, [own(BOB)])
                 await bob.letters.until_told("up")
                 middle.cut = True

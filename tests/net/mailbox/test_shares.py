@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from p2pchat.core import mailbox as words
+from p2pchat.core import mailbox
+from p2pchat.core.ids import RelayName
 from p2pchat.core.relays import OwnQueue
 from p2pchat.net.mailbox import shares
 from p2pchat.net.mailbox.client import ALONE_SECONDS, ALONE_TURN, UNWATCHED_AFTER
@@ -34,13 +35,13 @@ def retired(keys: Iterable[Keys]) -> list[OwnQueue]:
     return [replace(own(one), retired=1 + number) for number, one in enumerate(keys)]
 
 
-def opened(scene: Scene) -> list[set[words.Queue]]:
+def opened(scene: Scene) -> list[set[mailbox.Queue]]:
     """The queues that were opened, by stream."""
-    return [{words.decode_open(frame.body).queue for frame in line.of(words.OPEN)} for line in scene.lines.streams]
+    return [{mailbox.decode_open(frame.body).queue for frame in line.of(mailbox.OPEN)} for line in scene.lines.streams]
 
 
 def unwatched(scene: Scene) -> int:
-    return scene.boxes.relay_health()[RELAY].unwatched
+    return scene.boxes.relay_health()[RelayName(RELAY)].unwatched
 
 
 def test_all_that_is_in_use_is_watched_on_as_many_streams_as_that_takes(tmp_path: Path) -> None:
@@ -54,7 +55,7 @@ def test_all_that_is_in_use_is_watched_on_as_many_streams_as_that_takes(tmp_path
             for keys in every:
                 await fill(here, keys, keys.name)
             await scene.letters.until(lambda: all(scene.letters.blobs(keys) for keys in every))  # without waiting
-            assert max(len(line.of(words.OPEN)) for line in scene.lines.streams) <= words.MAX_HANDLES
+            assert max(len(line.of(mailbox.OPEN)) for line in scene.lines.streams) <= mailbox.MAX_HANDLES
             for keys in old:
                 await fill(here, keys, keys.name)
             await trio.sleep(2 * FIRST_RETIRED_TURN + 60)

@@ -8,7 +8,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from p2pchat.core import mailbox as words
+from p2pchat.core import mailbox
+from p2pchat.core.ids import RelayName
 from p2pchat.core.mailbox import DONE, STAMPED
 from p2pchat.net.frames import DEADLINE
 from p2pchat.net.mailbox.client import IDLE_SECONDS
@@ -39,16 +40,16 @@ async def another_key(liar: Liar) -> None:
 
 
 async def another_version(liar: Liar) -> None:
-    body = words.encode_hello(HELLO)
-    await liar.say((words.HELLO, body[:1] + b"\x02" + body[2:]))
+    body = mailbox.encode_hello(HELLO)
+    await liar.say((mailbox.HELLO, body[:1] + b"\x02" + body[2:]))
 
 
 async def a_hello_that_is_none(liar: Liar) -> None:
-    await liar.say((words.HELLO, b"hello"))
+    await liar.say((mailbox.HELLO, b"hello"))
 
 
 async def no_hello_first(liar: Liar) -> None:
-    await liar.say((words.PONG, b""))
+    await liar.say((mailbox.PONG, b""))
 
 
 async def unpayable_stamps(liar: Liar) -> None:
@@ -67,12 +68,12 @@ async def a_frame_that_is_too_long(liar: Liar) -> None:
 
 async def a_blob_of_no_size(liar: Liar) -> None:
     await liar.greet()
-    await liar.say((words.BLOB, bytes(10 + 4095)))
+    await liar.say((mailbox.BLOB, bytes(10 + 4095)))
 
 
 async def a_frame_of_the_other_side(liar: Liar) -> None:
     await liar.greet()
-    await liar.say((words.PUT, bytes(16 + 4096)))
+    await liar.say((mailbox.PUT, bytes(16 + 4096)))
 
 
 async def a_type_that_is_unknown(liar: Liar) -> None:
@@ -82,34 +83,34 @@ async def a_type_that_is_unknown(liar: Liar) -> None:
 
 async def a_pong_for_nothing(liar: Liar) -> None:
     await liar.greet()
-    await liar.say((words.PONG, b""))
+    await liar.say((mailbox.PONG, b""))
 
 
 async def pings_without_end(liar: Liar) -> None:
     await liar.greet()
-    await liar.say(*[(words.PING, b"")] * (MAX_PINGS + 2))
+    await liar.say(*[(mailbox.PING, b"")] * (MAX_PINGS + 2))
 
 
 async def opened_without_open(liar: Liar) -> None:
     await liar.greet()
-    await liar.say((words.OPENED, words.encode_opened(8, DONE)))
+    await liar.say((mailbox.OPENED, mailbox.encode_opened(8, DONE)))
 
 
 async def opened_twice(liar: Liar) -> None:
     await liar.greet()
     opens = await liar.hear_opens()
-    await liar.say((words.OPENED, words.encode_opened(opens[0].handle, DONE)))
+    await liar.say((mailbox.OPENED, mailbox.encode_opened(opens[0].handle, DONE)))
 
 
 async def a_code_that_is_unknown(liar: Liar) -> None:
     await liar.greet()
-    await liar.say((words.OPENED, words.encode_opened(0, 8)))
+    await liar.say((mailbox.OPENED, mailbox.encode_opened(0, 8)))
 
 
 async def a_result_for_nothing(liar: Liar) -> None:
     await liar.greet()
     await liar.hear_opens()
-    await liar.say((words.RESULTS, words.encode_results([(77, DONE)])))
+    await liar.say((mailbox.RESULTS, mailbox.encode_results([(77, DONE)])))
 
 
 async def an_end_of_nothing(liar: Liar) -> None:
@@ -133,7 +134,7 @@ async def a_blob_of_an_unknown_queue(liar: Liar) -> None:
 async def padding_that_was_not_asked_for(liar: Liar) -> None:
     await liar.greet()
     await liar.following(BOB)
-    await liar.blob(words.NO_HANDLE, 0)
+    await liar.blob(mailbox.NO_HANDLE, 0)
 
 
 async def a_blob_of_a_queue_that_we_made_up(liar: Liar) -> None:
@@ -172,7 +173,7 @@ async def more_of_nothing(liar: Liar) -> None:
     await liar.greet()
     await liar.hear_opens()
     fetch = await liar.hear_fetch()
-    await liar.blob(words.NO_HANDLE, 0)
+    await liar.blob(mailbox.NO_HANDLE, 0)
     await liar.end(fetch.number, more=True)
 
 
@@ -181,7 +182,7 @@ async def padding_without_end(liar: Liar) -> None:
     await liar.hear_opens()
     await liar.hear_fetch()
     for _ in range(MAX_PAGE_BYTES // 65_536 + 1):
-        await liar.blob(words.NO_HANDLE, 0, 65_536)
+        await liar.blob(mailbox.NO_HANDLE, 0, 65_536)
 
 
 async def pushes_without_end(liar: Liar) -> None:
@@ -235,8 +236,8 @@ def test_a_relay_that_does_not_keep_to_the_protocol_is_left(script: Say) -> None
         await liar.greet()
         await liar.blob(await liar.following(BOB), MAX_PLACE, len(HONEST))
         while True:
-            await liar.hear(words.PING)
-            await liar.say((words.PONG, b""))
+            await liar.hear(mailbox.PING)
+            await liar.say((mailbox.PONG, b""))
 
     async def main() -> None:
         async with lied_to(*[lie] * 8, honest) as scene:
@@ -327,7 +328,7 @@ def test_one_that_pings_and_answers_nothing_is_left() -> None:
         await liar.greet()
         while True:
             await trio.sleep(10)
-            await liar.say((words.PING, b""))
+            await liar.say((mailbox.PING, b""))
 
     async def main() -> None:
         async with lied_to(babble) as scene:
@@ -345,8 +346,8 @@ def test_pings_are_answered() -> None:
             await liar.following(BOB)
             for _ in range(500):
                 await trio.sleep(30)
-                await liar.say((words.PING, b""))
-                await liar.hear(words.PONG)
+                await liar.say((mailbox.PING, b""))
+                await liar.hear(mailbox.PONG)
             done.set()
             await silence(liar)
 
@@ -378,13 +379,13 @@ def test_one_that_takes_nothing_is_left() -> None:
 # --- what it may do, and what we make of it ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("code", [words.NOT_ALLOWED, words.TOO_FAST, words.RELAY_FULL])
+@pytest.mark.parametrize("code", [mailbox.NOT_ALLOWED, mailbox.TOO_FAST, mailbox.RELAY_FULL])
 @pytest.mark.parametrize("at", ["open", "fetch"])
 def test_one_that_does_not_let_us_collect_is_asked_again_later(at: str, code: int) -> None:
     async def refuse(liar: Liar) -> None:
         await liar.greet()
         if at == "open":
-            await liar.say((words.OPENED, words.encode_opened(0, code)))
+            await liar.say((mailbox.OPENED, mailbox.encode_opened(0, code)))
         else:
             await liar.hear_opens()
             await liar.end((await liar.hear_fetch()).number, code)
@@ -405,8 +406,8 @@ def test_stamps_that_cost_too_much_are_not_made() -> None:
     async def dear(liar: Liar) -> None:
         await liar.greet(stamp_bits=MAX_STAMP_BITS + 1)
         await liar.hear_opens()
-        put = words.decode_put(await liar.hear(words.PUT))
-        await liar.say((words.RESULTS, words.encode_results([(put.number, DONE)])))
+        put = mailbox.decode_put(await liar.hear(mailbox.PUT))
+        await liar.say((mailbox.RESULTS, mailbox.encode_results([(put.number, DONE)])))
         await silence(liar)
 
     async def main() -> None:
@@ -414,7 +415,7 @@ def test_stamps_that_cost_too_much_are_not_made() -> None:
             scene.boxes.deposit(AT_RELAY, theirs(Keys("invited", STAMPED)), A_DAY, [(1, blob(1)), (2, blob(2))])
             scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, [(3, blob(3))])
             await scene.letters.until(lambda: len(scene.letters.codes) == 3)
-            assert scene.letters.codes == {1: words.BAD_STAMP, 2: words.BAD_STAMP, 3: DONE}
+            assert scene.letters.codes == {1: mailbox.BAD_STAMP, 2: mailbox.BAD_STAMP, 3: DONE}
 
     run(main)
 
@@ -422,9 +423,9 @@ def test_stamps_that_cost_too_much_are_not_made() -> None:
 def test_answers_before_a_lie_count_and_the_rest_is_given_back() -> None:
     async def half(liar: Liar) -> None:
         await liar.greet()
-        puts = [words.decode_put(await liar.hear(words.PUT)).number for _ in range(10)]
-        await liar.say((words.RESULTS, words.encode_results([(number, DONE) for number in puts[:5]])))
-        await liar.say((words.RESULTS, words.encode_results([(puts[0], DONE)])))  # a second time
+        puts = [mailbox.decode_put(await liar.hear(mailbox.PUT)).number for _ in range(10)]
+        await liar.say((mailbox.RESULTS, mailbox.encode_results([(number, DONE) for number in puts[:5]])))
+        await liar.say((mailbox.RESULTS, mailbox.encode_results([(puts[0], DONE)])))  # a second time
         await silence(liar)
 
     async def main() -> None:
@@ -469,7 +470,7 @@ def test_no_more_is_under_way_than_it_answers() -> None:
         async def mute(liar: Liar) -> None:
             await liar.greet()
             while True:
-                heard.append(len(await liar.hear(words.PUT)))
+                heard.append(len(await liar.hear(mailbox.PUT)))
 
         for size in (4096, 65_536):
             heard.clear()
@@ -488,15 +489,15 @@ def test_one_that_gets_on_slowly_is_kept() -> None:
     async def slow(liar: Liar) -> None:
         await liar.greet()
         await liar.hear_opens()
-        numbers = [words.decode_put(await liar.hear(words.PUT)).number for _ in range(10)]
+        numbers = [mailbox.decode_put(await liar.hear(mailbox.PUT)).number for _ in range(10)]
         for number in numbers:
             for _ in range(6):
                 await trio.sleep(15)
-                await liar.say((words.PING, b""))
-            await liar.say((words.RESULTS, words.encode_results([(number, DONE)])))
+                await liar.say((mailbox.PING, b""))
+            await liar.say((mailbox.RESULTS, mailbox.encode_results([(number, DONE)])))
         while True:
-            await liar.hear(words.PING)
-            await liar.say((words.PONG, b""))
+            await liar.hear(mailbox.PING)
+            await liar.say((mailbox.PONG, b""))
 
     async def main() -> None:
         async with lied_to(slow) as scene:
@@ -519,19 +520,19 @@ def test_one_delete_a_queue_is_under_way_and_one_that_failed_is_made_again() -> 
         ours = await liar.following(BOB)
         for place in (1, 2, 3):
             await liar.blob(ours, place)
-        number, _, upto = words.decode_delete(await liar.hear(words.DELETE))
+        number, _, upto = mailbox.decode_delete(await liar.hear(mailbox.DELETE))
         heard.append(upto)
         await trio.sleep(10)
-        await liar.say((words.RESULTS, words.encode_results([(number, DONE)])))
-        number, _, upto = words.decode_delete(await liar.hear(words.DELETE))
+        await liar.say((mailbox.RESULTS, mailbox.encode_results([(number, DONE)])))
+        number, _, upto = mailbox.decode_delete(await liar.hear(mailbox.DELETE))
         heard.append(upto)
-        await liar.say((words.RESULTS, words.encode_results([(number, words.RELAY_FULL)])))
+        await liar.say((mailbox.RESULTS, mailbox.encode_results([(number, mailbox.RELAY_FULL)])))
         with trio.move_on_after(10):
-            heard.append(words.decode_delete(await liar.hear(words.DELETE)).upto)
+            heard.append(mailbox.decode_delete(await liar.hear(mailbox.DELETE)).upto)
 
     async def second(liar: Liar) -> None:
         await liar.greet()
-        heard.append(-words.decode_delete(await liar.hear(words.DELETE)).upto)
+        heard.append(-mailbox.decode_delete(await liar.hear(mailbox.DELETE)).upto)
         done.set()
         await silence(liar)
 
@@ -540,7 +541,7 @@ def test_one_delete_a_queue_is_under_way_and_one_that_failed_is_made_again() -> 
             scene.boxes.watch(AT_RELAY, [own(BOB)])
             await scene.letters.until(lambda: len(scene.letters.came.get(BOB.queue.id, ())) == 3)
             for place in (1, 2, 3):
-                scene.boxes.taken(RELAY, BOB.queue.id, place)
+                scene.boxes.taken(RelayName(RELAY), BOB.queue.id, place)
                 await trio.sleep(1)
             await done.wait()
             assert heard == [1, 3, -3]
@@ -559,13 +560,13 @@ def test_while_we_do_not_read_silence_is_ours() -> None:
         ours = await liar.following(BOB)
         following.set()
         await liar.hear_opens()
-        put = words.decode_put(await liar.hear(words.PUT))
+        put = mailbox.decode_put(await liar.hear(mailbox.PUT))
         for place in range(1, MAX_WAITING_BYTES // 65_536 + 3):  # the last ones are on the way, and stay there
             await liar.blob(ours, place, 65_536)
             sent += 65_536
         await held.wait()
         await trio.sleep(LOST_AFTER_SECONDS - CHECK_SECONDS)
-        await liar.say((words.RESULTS, words.encode_results([(put.number, DONE)])))
+        await liar.say((mailbox.RESULTS, mailbox.encode_results([(put.number, DONE)])))
         await silence(liar)
 
     async def main() -> None:
@@ -594,14 +595,14 @@ def test_what_was_under_way_goes_out_again_on_the_next_stream_of_our_own_wish() 
         await liar.greet()
         ours = await liar.following(BOB)
         following.set()
-        await liar.hear(words.PUT)
+        await liar.hear(mailbox.PUT)
         await liar.blob(ours, 1)
         await silence(liar)
 
     async def second(liar: Liar) -> None:
         await liar.greet()
-        put = words.decode_put(await liar.hear(words.PUT))
-        await liar.say((words.RESULTS, words.encode_results([(put.number, DONE)])))
+        put = mailbox.decode_put(await liar.hear(mailbox.PUT))
+        await liar.say((mailbox.RESULTS, mailbox.encode_results([(put.number, DONE)])))
         await silence(liar)
 
     async def main() -> None:

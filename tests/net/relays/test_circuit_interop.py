@@ -24,7 +24,7 @@ from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
-from p2pchat.net import addresses as addr
+from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.relays.reservations import RelayAccess
 from tests.conftest import run
@@ -57,14 +57,14 @@ async def stock(number: int, *, hop: bool = False) -> AsyncIterator[tuple[IHost,
 
 
 def _full(host: LibP2PHost) -> str:
-    return addr.full(host.peer, host.addresses()[0])
+    return multiaddrs.full(host.peer, host.addresses()[0])
 
 
 def test_our_guests_and_diallers_at_their_relay() -> None:
     async def main() -> None:
         alice, bob = make(1), make(2)
         async with stock(9, hop=True) as (host, _), running(alice, bob), trio.open_nursery() as nursery:
-            key = addr.peer_from_multihash(host.get_id().to_bytes())
+            key = multiaddrs.peer_from_multihash(host.get_id().to_bytes())
             assert key is not None
             address = str(host.get_addrs()[0]).partition("/p2p/")[0]
             place = Place(bob, nursery)
@@ -81,7 +81,7 @@ def test_our_guests_and_diallers_at_their_relay() -> None:
 def test_their_dialler_reaches_our_guest_by_our_relay() -> None:
     async def main() -> None:
         async with meeting() as here, stock(5) as (host, transport):
-            bob = ID(addr.multihash(here.bob.peer))
+            bob = ID(multiaddrs.multihash(here.bob.peer))
             await transport.dial(Multiaddr(f"{_full(here.relay)}/p2p-circuit/p2p/{bob}"))
             stream = await host.new_stream(bob, [TProtocol(ECHO)])
             await stream.write(b"are you there?")
@@ -99,7 +99,7 @@ def test_our_dialler_reaches_their_guest_by_our_relay() -> None:
             asked = await host.new_stream(relay.peer_id, [PROTOCOL_ID])
             assert await transport._make_reservation(asked, relay.peer_id)
             await asked.close()
-            key = addr.peer_from_multihash(host.get_id().to_bytes())
+            key = multiaddrs.peer_from_multihash(host.get_id().to_bytes())
             assert key is not None
             stream = await here.alice.open(key, here.ways(), ECHO)
             assert stream.route == "circuit"

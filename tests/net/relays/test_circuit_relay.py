@@ -9,17 +9,17 @@ import trio
 from libp2p.relay.circuit_v2.pb.circuit_pb2 import HopMessage, PeerId, StopMessage
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.errors import CannotOpen, LinkLost, NotServed, Unreachable
-from p2pchat.net import addresses as addr
-from p2pchat.net.libp2p import circuit_messages
-from p2pchat.net.libp2p import dial as dialling
-from p2pchat.net.libp2p.hardening import WINDOW
-from p2pchat.net.libp2p.host import HostLimits, LibP2PHost
+from p2pchat.net import multiaddrs
+from p2pchat.net.admission.limits import WINDOW, HostLimits
+from p2pchat.net.libp2p import circuit_messages, connections
+from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.libp2p.streams import LibP2PStream
 from p2pchat.net.ports import Stream
 from p2pchat.net.relays.circuit_relay import LASTING_SECONDS, CircuitLimits, CircuitRelay
 from tests.conftest import run
-from tests.support.hosts import ECHO, connections, make, muxer, read_exactly, running, until_apart, works
+from tests.support.hosts import ECHO, live_connections, make, muxer, read_exactly, running, until_apart, works
 from tests.support.relays import Meeting, Place, ask, clock, connect_to, echoes, ended, meeting, until_no_circuit
 
 # --- no open proxy ------------------------------------------------------------------------------------------------
@@ -30,11 +30,11 @@ def test_a_reservation_for_another_is_refused() -> None:
         async with meeting() as here:
             other = make(4)
             stream = await here.alice.open(here.relay.peer, here.relay.addresses(), circuit_messages.HOP)
-            message = HopMessage(type=HopMessage.RESERVE, peer=PeerId(id=addr.multihash(other.peer)))
+            message = HopMessage(type=HopMessage.RESERVE, peer=PeerId(id=multiaddrs.multihash(other.peer)))
             assert await ask(stream, message) == circuit_messages.PERMISSION_DENIED
             assert here.hop.reservations == 2
             own = await here.alice.open(here.relay.peer, (), circuit_messages.HOP)
-            message = HopMessage(type=HopMessage.RESERVE, peer=PeerId(id=addr.multihash(here.alice.peer)))
+            message = HopMessage(type=HopMessage.RESERVE, peer=PeerId(id=multiaddrs.multihash(here.alice.peer)))
             assert await ask(own, message) == circuit_messages.OK
             assert here.hop.reservations == 3
 
@@ -68,9 +68,9 @@ def test_a_relay_dials_nobody() -> None:
                 await trio.lowlevel.checkpoint()
             stream = await here.alice.open(here.relay.peer, here.relay.addresses(), circuit_messages.HOP)
             message = connect_to(here.bob)
-            message.peer.addrs.append(addr.pack(here.bob.addresses()[0]))
+            message.peer.addrs.append(multiaddrs.pack(here.bob.addresses()[0]))
             assert await ask(stream, message) == circuit_messages.NO_RESERVATION
-            assert connections(here.relay, here.bob) == []
+            assert live_connections(here.relay, here.bob) == []
             assert here.hop.counts.refused["no reservation"] == 1
 
     run(main)
@@ -93,12 +93,12 @@ def test_addresses_in_a_request_are_dialled_by_nobody(monkeypatch: pytest.Monkey
                 await here.alice.open(here.relay.peer, here.relay.addresses(), circuit_messages.HOP) for _ in range(2)
             ]
             monkeypatch.setattr(trio, "open_tcp_stream", dial)
-            where = [addr.pack(one) for one in (*inside, *here.bob.addresses())]
-            to = PeerId(id=addr.multihash(make(4).peer), addrs=where)
+            where = [multiaddrs.pack(one) for one in (*inside, *here.bob.addresses())]
+            to = PeerId(id=multiaddrs.multihash(make(4).peer), addrs=where)
             assert (
                 await ask(streams[0], HopMessage(type=HopMessage.CONNECT, peer=to)) == circuit_messages.NO_RESERVATION
             )
-            own = PeerId(id=addr.multihash(here.alice.peer), addrs=where)
+            own = PeerId(id=multiaddrs.multihash(here.alice.peer), addrs=where)
             await circuit_messages.write_message(streams[1], HopMessage(type=HopMessage.RESERVE, peer=own))
             answer = await circuit_messages.read_message(streams[1], HopMessage)
             assert answer.status == circuit_messages.OK
@@ -129,9 +129,9 @@ def test_somebody_else_at_the_other_end_is_noticed() -> None:
         async with meeting() as here:
             asked: list[bytes] = []
 
-            async def lie(source: bytes, peer: bytes) -> LibP2PStream:
+            async def lie(source: bytes, peer: PeerKey) -> LibP2PStream:
                 asked.append(peer)
-                return await real(source, here.carol.peer)
+                return await real(PeerKey(source), here.carol.peer)
 
             real = here.hop._stop
             here.hop._stop = lie  # type: ignore[method-assign]
@@ -389,12 +389,12 @@ def test_who_is_gone_is_forgotten_at_once_and_who_is_late_soon() -> None:
 def test_who_has_another_connection_is_not_gone() -> None:
     async def main() -> None:
         async with meeting() as here:
-            (old,) = connections(here.bob, here.relay)
+            (old,) = live_connections(here.bob, here.relay)
             assert here.bob._running is not None
             await here.bob._running.dialler.dial(old.muxed_conn.peer_id, here.relay.addresses())
-            assert len(connections(here.relay, here.bob)) == 2
-            await dialling.drop(here.bob._running.swarm, old)
-            while len(connections(here.relay, here.bob)) == 2:
+            assert len(live_connections(here.relay, here.bob)) == 2
+            await connections.drop(here.bob._running.swarm, old)
+            while len(live_connections(here.relay, here.bob)) == 2:
                 await trio.lowlevel.checkpoint()
             await wait_all_tasks_blocked()
             assert here.hop.reservations == 2
@@ -629,7 +629,7 @@ def test_a_relay_that_answers_nonsense_is_no_way() -> None:
         liar.handle(circuit_messages.HOP, lie)
         async with running(liar, a):
             for _ in range(len(answers)):
-                way = addr.circuit(liar.addresses()[0], liar.peer)
+                way = multiaddrs.circuit(liar.addresses()[0], liar.peer)
                 with pytest.raises(Unreachable):
                     await a.open(make(2).peer, [way], ECHO)
 

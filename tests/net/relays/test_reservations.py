@@ -11,11 +11,10 @@ import trio
 from libp2p.relay.circuit_v2.pb.circuit_pb2 import HopMessage, Reservation
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from p2pchat.core import mailbox as words
-from p2pchat.core import names
+from p2pchat.core import mailbox, names
 from p2pchat.core.frames import Frame
 from p2pchat.errors import LinkLost, Unreachable
-from p2pchat.net import addresses as addr
+from p2pchat.net import multiaddrs
 from p2pchat.net.frames import write_frames
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.ports import Stream
@@ -61,7 +60,7 @@ def test_a_killed_relay_ends_the_stream_and_gets_its_guests_back() -> None:
                     place.kept.want(relay.peer, RelayAccess(relay.addresses()))
                     await place.until(relay)
                     (way,) = place.kept.ways()
-                    assert way == addr.circuit(relay.addresses()[0], relay.peer)
+                    assert way == multiaddrs.circuit(relay.addresses()[0], relay.peer)
                     stream = await alice.open(bob.peer, [way], "/test/echo/1")
                     assert await echoes(stream)
                     life.cancel_scope.cancel()
@@ -185,9 +184,9 @@ def test_a_forgotten_relay_brings_nobody_more() -> None:
             assert await echoes(old)
             with pytest.raises(Unreachable):
                 await here.call(here.carol, here.bob)
-            assert here.bob._relays == {addr.peer_id(here.relay.peer): 0}
+            assert here.bob._relays == {multiaddrs.peer_id(here.relay.peer): 0}
             await here.bobs.at(here.relay)  # and wanted again
-            assert here.bob._relays == {addr.peer_id(here.relay.peer): MAX_CIRCUITS}
+            assert here.bob._relays == {multiaddrs.peer_id(here.relay.peer): MAX_CIRCUITS}
             assert await echoes(await here.call(here.carol, here.bob))
 
     run(main)
@@ -221,10 +220,10 @@ def test_a_token_is_said_before_and_as_long_as_the_reservation_is_wanted() -> No
         admitted: set[bytes] = set()
         left = trio.Event()
 
-        async def mailbox(stream: Stream) -> None:
-            hello = words.Hello(relay.peer, bytes(32), 0, 1, 1, 4096)
+        async def admit(stream: Stream) -> None:
+            hello = mailbox.Hello(relay.peer, bytes(32), 0, 1, 1, 4096)
             admitted.add(stream.peer)
-            await write_frames(stream, [Frame(words.HELLO, words.encode_hello(hello))])
+            await write_frames(stream, [Frame(mailbox.HELLO, mailbox.encode_hello(hello))])
             with suppress(LinkLost):
                 while await stream.read(100):
                     pass
@@ -234,13 +233,13 @@ def test_a_token_is_said_before_and_as_long_as_the_reservation_is_wanted() -> No
         hop = CircuitRelay(relay, CircuitLimits(), clock, allowed=admitted.__contains__)
         opened = names.relay_pass(relay.peer, b"sesame")
         relay.handle(names.hop_name(opened), hop.serve)
-        relay.handle(names.mailbox_name(relay.peer, b"sesame"), mailbox)
+        relay.handle(names.mailbox_name(relay.peer, b"sesame"), admit)
         async with running(relay, bob), trio.open_nursery() as nursery:
             place = Place(bob, nursery)
             place.kept.want(relay.peer, RelayAccess(relay.addresses()))
             while not place.kept.problem(relay.peer):
                 await trio.lowlevel.checkpoint()
-            known = addr.with_pass(relay.addresses(), opened)
+            known = multiaddrs.with_pass(relay.addresses(), opened)
             place.kept.want(relay.peer, RelayAccess(known, b"open"))
             while "token" not in place.kept.problem(relay.peer):
                 await trio.lowlevel.checkpoint()

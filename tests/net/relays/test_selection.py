@@ -6,7 +6,7 @@ from pathlib import Path
 
 import trio
 
-from p2pchat.net import addresses
+from p2pchat.net import multiaddrs
 from p2pchat.net.links.reconnect import LONGEST_WAIT
 from p2pchat.net.relays.selection import TIMEOUT
 from tests.support.world import FakeRelay, World, WorldNode, run_world, until
@@ -72,7 +72,7 @@ def test_the_new_list_counts(tmp_path: Path) -> None:
         await reached_by(alice, hill, tower)
         alice.use(tower, mast)
         await reached_by(alice, tower, mast)
-        assert {addresses.peer_id(one.peer) in text for one in (tower, mast) for text in alice.engine.net.listening()}
+        assert {multiaddrs.peer_id(one.peer) in text for one in (tower, mast) for text in alice.engine.net.listening()}
         alice.use()
         await reached_by(alice)
         assert alice.engine.net.relayed() is None

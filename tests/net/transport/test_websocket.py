@@ -18,13 +18,15 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping, Pong, Request, TextMessage
 
 from p2pchat.core import names
+from p2pchat.core.ids import PeerKey
 from p2pchat.errors import Unreachable
-from p2pchat.net import addresses as addr
-from p2pchat.net.libp2p import dial as dialling
-from p2pchat.net.libp2p.host import HostLimits, LibP2PHost
+from p2pchat.net import multiaddrs
+from p2pchat.net.admission.limits import HostLimits
+from p2pchat.net.libp2p import dial
+from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.transport import lookups, websocket
 from tests.conftest import run
-from tests.support.hosts import ECHO, Middle, connections, echo, make, read_exactly, running, until_apart, works
+from tests.support.hosts import ECHO, Middle, echo, live_connections, make, read_exactly, running, until_apart, works
 from tests.support.relays import echoes, meeting
 
 
@@ -56,7 +58,7 @@ def test_raw_tcp_and_websocket_on_one_port() -> None:
             assert await echoes(raw)
             assert await echoes(web)
             assert web.route == "direct"
-            assert len(connections(c, a)) == len(connections(c, b)) == 1
+            assert len(live_connections(c, a)) == len(live_connections(c, b)) == 1
             assert c.addresses() == (f"/ip4/127.0.0.1/tcp/{c.port}",)
             await b.disconnect(c.peer)
             await until_apart(c, b)
@@ -105,7 +107,7 @@ def test_nobody_speaks_it_unless_asked_to() -> None:
 def test_a_circuit_by_a_relay_that_only_websocket_reaches() -> None:
     async def main() -> None:
         async with meeting(web=True) as here:
-            ways = [addr.circuit(ws(here.relay), here.relay.peer)]
+            ways = [multiaddrs.circuit(ws(here.relay), here.relay.peer)]
             stream = await here.alice.open(here.bob.peer, ways, ECHO)
             assert stream.route == "circuit"
             assert await echoes(stream)
@@ -135,16 +137,16 @@ def test_a_relay_known_by_its_raw_address_is_also_tried_by_websocket() -> None:
             nursery.start_soon(trio.serve_listeners, firewall, listeners)
             port = listeners[0].socket.getsockname()[1]
 
-            async def dial() -> None:
-                way = addr.circuit(f"/ip4/127.0.0.1/tcp/{port}", here.relay.peer)
+            async def call() -> None:
+                way = multiaddrs.circuit(f"/ip4/127.0.0.1/tcp/{port}", here.relay.peer)
                 stream = await here.alice.open(here.bob.peer, [way], ECHO, chosen=True)
                 assert await echoes(stream)
                 clock.rate = 10
                 nursery.cancel_scope.cancel()
 
-            nursery.start_soon(dial)
+            nursery.start_soon(call)
             await wait_all_tasks_blocked(0.05)
-            clock.jump(dialling.WEBSOCKET_AFTER)
+            clock.jump(dial.WEBSOCKET_AFTER)
 
     run(main, clock)
 
@@ -157,7 +159,7 @@ async def _pass(source: trio.SocketStream, sink: trio.SocketStream) -> None:
 
 def test_raw_tcp_comes_first() -> None:
     texts = ["/ip4/10.0.0.1/tcp/9/wss", "/ip4/10.0.0.1/tcp/9/ws", "/ip4/10.0.0.1/tcp/9", "/dns4/a/tcp/1"]
-    found = [target.text() for target in dialling.targets(texts)]
+    found = [target.text() for target in dial.targets(texts)]
     assert found == ["/ip4/10.0.0.1/tcp/9", "/dns4/a/tcp/1", "/ip4/10.0.0.1/tcp/9/wss", "/ip4/10.0.0.1/tcp/9/ws"]
 
 
@@ -176,9 +178,9 @@ def test_names_are_looked_up_and_what_they_stand_for_is_judged(monkeypatch: pyte
 
         monkeypatch.setattr(lookups, "_resolve", look_up)
         async with running(a, c):
-            name = addr.Name("dns4", "relay.example")
-            assert await dialling._resolve(name, 9, chosen=True) == ["127.0.0.1"]
-            assert await dialling._resolve(name, 9, chosen=False) == []
+            name = multiaddrs.Name("dns4", "relay.example")
+            assert await dial._resolve(name, 9, chosen=True) == ["127.0.0.1"]
+            assert await dial._resolve(name, 9, chosen=False) == []
             for over in ("", "/ws"):
                 where = [f"/dns4/relay.example/tcp/{c.port}{over}"]
                 assert await echoes(await a.open(c.peer, where, ECHO, chosen=True))
@@ -302,10 +304,10 @@ def test_with_a_token_there_is_a_websocket_at_its_path_only() -> None:
         c = LibP2PHost(bytes([9]) * 32, ["/ip4/127.0.0.1/tcp/0"], web_path=names.web_path(opened))
         c.handle(ECHO, echo)
         async with running(a, c):
-            (known,) = addr.with_pass([ws(c)], opened)
+            (known,) = multiaddrs.with_pass([ws(c)], opened)
             assert await echoes(await a.open(c.peer, [known], ECHO))
             await a.disconnect(c.peer)
-            for other in (ws(c), *addr.with_pass([ws(c)], bytes(10))):
+            for other in (ws(c), *multiaddrs.with_pass([ws(c)], bytes(10))):
                 with pytest.raises(Unreachable):
                     await a.open(c.peer, [other], ECHO)
 
@@ -499,7 +501,9 @@ def test_a_server_that_speaks_something_else_is_no_way(answer: bytes) -> None:
         async with running(a), trio.open_nursery() as nursery:
             nursery.start_soon(trio.serve_listeners, serve, listeners)
             with pytest.raises(Unreachable):
-                await a.open(bytes(32), [f"/ip4/127.0.0.1/tcp/{listeners[0].socket.getsockname()[1]}/ws"], ECHO)
+                await a.open(
+                    PeerKey(bytes(32)), [f"/ip4/127.0.0.1/tcp/{listeners[0].socket.getsockname()[1]}/ws"], ECHO
+                )
             nursery.cancel_scope.cancel()
 
     run(main)

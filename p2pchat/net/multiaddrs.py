@@ -1,4 +1,4 @@
-"""Addresses: as text, as bytes for invites, and which of our own to hand out.
+"""Addresses as text and as bytes, and what an IP address says about where it leads.
 
 An *address* is a text with one spelling, of up to four parts:
 
@@ -22,15 +22,13 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
-import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from math import inf
 from typing import TypeAlias
 
 import base58
-import ifaddr
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.names import PASS
 from p2pchat.errors import BadAddress, CannotOpen
 
@@ -44,7 +42,6 @@ _PEER_ID_LENGTH = 52
 MAX_PACKED = 128
 MAX_TEXT = 256
 _SHOWN = 128
-_MAX_RELAYS = 2
 
 # Names of multiaddr's protocols and their codes, as the unsigned varints that stand in the binary form.
 _HOSTS = {"ip4": b"\x04", "ip6": b"\x29", "dns": b"\x35", "dns4": b"\x36", "dns6": b"\x37"}
@@ -62,14 +59,9 @@ _LOCAL: tuple[IPNetwork, ...] = (
     *map(ipaddress.IPv6Network, ("::1/128", "fe80::/10", "fc00::/7")),
 )
 
-_VIRTUAL = (
-    *("docker", "podman", "br-", "veth", "virbr", "vnet", "lxc", "lxdbr", "cni", "flannel", "cali", "kube", "vmnet"),
-    *("vboxnet", "tun", "tap", "utun", "wg", "tailscale", "zt", "ppp", "ipsec", "nordlynx", "proton", "mullvad", "ham"),
-)
-
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class SocketAddress:
     """Where a TCP connection goes or a socket listens."""
 
     ip: IP
@@ -95,7 +87,7 @@ class Target:
     host: IP | Name
     port: int
     over: str = "tcp"
-    relay: bytes | None = None
+    relay: PeerKey | None = None
     relay_pass: bytes = field(default=b"", repr=False)
 
     def text(self) -> str:
@@ -108,34 +100,15 @@ class Target:
     @property
     def dialable(self) -> bool:
         """See `dialable`; what a name stands for is judged when it is known."""
-        return self.port != 0 if isinstance(self.host, Name) else dialable(Endpoint(self.host, self.port))
+        return self.port != 0 if isinstance(self.host, Name) else dialable(SocketAddress(self.host, self.port))
 
 
-@dataclass(frozen=True, slots=True)
-class Interface:
-    """One address of one network interface of this machine. prefix: how many of its bits name its network; None where
-    the system does not say.
-    """
-
-    name: str
-    ip: IP
-    prefix: int | None = None
-
-    @property
-    def virtual(self) -> bool:
-        """A bridge, a container or a VPN: nobody outside this machine, or outside that VPN, can dial it."""
-        return self.name.startswith(_VIRTUAL)
-
-
-# --- text ---------------------------------------------------------------------------------------------------------
-
-
-def parse(text: str) -> Endpoint:
+def parse(text: str) -> SocketAddress:
     """Read an address that a socket can listen on. Raises BadAddress for anything but /ip4|ip6/…/tcp/N."""
     target = parse_target(text)
     if isinstance(target.host, Name) or target.over != "tcp" or target.relay is not None or target.relay_pass:
         raise BadAddress(f"{_shown(text)} is not an address p2pchat can listen on")
-    return Endpoint(target.host, target.port)
+    return SocketAddress(target.host, target.port)
 
 
 def parse_target(text: str) -> Target:
@@ -176,7 +149,7 @@ def _of(ip: IP) -> tuple[str, str]:
     return f"ip{ip.version}", str(ip)
 
 
-def parse_full(text: str) -> tuple[bytes, str]:
+def parse_full(text: str) -> tuple[PeerKey, str]:
     """Read a full address into (peer, address). Raises BadAddress, also where it cannot be dialled."""
     address, found, peer_id = text.strip().rpartition("/p2p/")
     if not found:
@@ -187,7 +160,7 @@ def parse_full(text: str) -> tuple[bytes, str]:
     return peer_from_id(peer_id), target.text()
 
 
-def parse_relay(text: str) -> tuple[bytes, str, bytes]:
+def parse_relay(text: str) -> tuple[PeerKey, str, bytes]:
     """Read the line of a relay into (peer, address, token); the token is b"" where there is none. Raises BadAddress."""
     line, hash_, token = text.strip().partition("#")
     if hash_ and not is_token(token):
@@ -203,7 +176,7 @@ def parse_relay(text: str) -> tuple[bytes, str, bytes]:
     return peer, address, token.encode("ascii")
 
 
-def relay_line(peer: bytes, address: str, token: bytes = b"") -> str:
+def relay_line(peer: PeerKey, address: str, token: bytes = b"") -> str:
     """What people are given to use a relay: what `parse_relay` reads."""
     return full(peer, address) + (f"#{token.decode('ascii')}" if token else "")
 
@@ -213,7 +186,7 @@ def is_token(text: str) -> bool:
     return _TOKEN.fullmatch(text) is not None
 
 
-def circuit(address: str, relay: bytes) -> str:
+def circuit(address: str, relay: PeerKey) -> str:
     """The address that leads to a peer by the relay at `address`. Raises BadAddress where that is a circuit itself."""
     target = parse_target(address)
     if target.relay is not None:
@@ -245,17 +218,17 @@ def with_twins(addresses: Iterable[str], *, chosen: bool = True) -> list[str]:
     return list(found)
 
 
-def full(peer: bytes, address: str) -> str:
+def full(peer: PeerKey, address: str) -> str:
     """The text for people: `address` with whose it is."""
     return f"{address}/p2p/{peer_id(peer)}"
 
 
-def peer_id(peer: bytes) -> str:
+def peer_id(peer: PeerKey) -> str:
     """The `12D3Koo…` text of a 32-byte key."""
     return base58.b58encode(multihash(peer)).decode("ascii")
 
 
-def peer_from_id(text: str) -> bytes:
+def peer_from_id(text: str) -> PeerKey:
     """The 32-byte key inside a peer id. Raises BadAddress where it holds no inlined Ed25519 key."""
     try:
         raw = base58.b58decode(text) if len(text) == _PEER_ID_LENGTH else b""
@@ -267,16 +240,16 @@ def peer_from_id(text: str) -> bytes:
     return peer
 
 
-def multihash(peer: bytes) -> bytes:
+def multihash(peer: PeerKey) -> bytes:
     """The binary peer id of a 32-byte key."""
     if len(peer) != 32:
         raise ValueError("a transport key has 32 bytes")
     return _PEER_ID_PREFIX + peer
 
 
-def peer_from_multihash(raw: bytes) -> bytes | None:
+def peer_from_multihash(raw: bytes) -> PeerKey | None:
     """The key inside a binary peer id, or None where it is not an inlined Ed25519 key."""
-    return raw[6:] if len(raw) == 38 and raw.startswith(_PEER_ID_PREFIX) else None
+    return PeerKey(raw[6:]) if len(raw) == 38 and raw.startswith(_PEER_ID_PREFIX) else None
 
 
 def _shown(text: str) -> str:
@@ -302,7 +275,7 @@ def pack(address: str) -> bytes:
     return packed
 
 
-def pack_full(peer: bytes, address: str) -> bytes:
+def pack_full(peer: PeerKey, address: str) -> bytes:
     """The binary form of a full address, for peers with other programs. Raises BadAddress."""
     return pack(address) + _P2P + multihash(peer)
 
@@ -354,7 +327,7 @@ def _unpacked(raw: bytes) -> str | None:
 # --- judging ------------------------------------------------------------------------------------------------------
 
 
-def dialable(endpoint: Endpoint) -> bool:
+def dialable(endpoint: SocketAddress) -> bool:
     """Whether we dial it at all.
 
     Private and loopback addresses are fine: contacts on one network, or one machine, hand them out on purpose.
@@ -371,29 +344,11 @@ def dialable(endpoint: Endpoint) -> bool:
 
 def is_local(ip: IP) -> bool:
     """Whether it means something else on every network: private, loopback, link-local, or behind a carrier's NAT."""
-    return _block(ip) is not None
+    return local_block(ip) is not None
 
 
-def dialled_for_others(ip: IP, here: Collection[Interface], *, relay: bool) -> bool:
-    """Whether an address that somebody else named is dialled from this machine, whose addresses are `here`: else they
-    could have us try the ports of any network that we can reach.
-
-    A local address is one where this machine has an address in the same block of private addresses, since people of
-    one house or one company meet there. A relay must be on the very network. Loopback is dialled by a node that is to
-    be found there itself; it is in `here` then.
-    """
-    block = _block(ip)
-    if block is None:
-        return True
-    near = [one for one in here if one.ip in block]
-    if not relay or ip.is_loopback:
-        return bool(near)
-    return any(
-        one.prefix is not None and ip in ipaddress.ip_network((one.ip, one.prefix), strict=False) for one in near
-    )
-
-
-def _block(ip: IP) -> IPNetwork | None:
+def local_block(ip: IP) -> IPNetwork | None:
+    """Return the block of local addresses that `ip` is in; None for a public one."""
     return next((block for block in _LOCAL if ip in block), None)
 
 
@@ -423,125 +378,3 @@ def from_outside(here: str, there: str) -> bool:
         return False
     near = 3 if ends[0].version == 4 else 6
     return ends[0].packed[:near] != ends[1].packed[:near]
-
-
-# --- our own ------------------------------------------------------------------------------------------------------
-
-
-INTERFACES_SECONDS = 5.0
-"""For so long a list of the network interfaces is used: the system takes a millisecond to make one, which is as much as
-the rest of a dial.
-"""
-
-
-def _list_interfaces() -> tuple[Interface, ...]:
-    found = []
-    for adapter in ifaddr.get_adapters():
-        for entry in adapter.ips:
-            text = entry.ip if isinstance(entry.ip, str) else entry.ip[0]
-            found.append(Interface(adapter.name, ipaddress.ip_address(text.partition("%")[0]), entry.network_prefix))
-    return tuple(found)
-
-
-class Interfaces:
-    """Every address of every network interface, as the system lists them; at most `INTERFACES_SECONDS` old."""
-
-    def __init__(
-        self,
-        clock: Callable[[], float] = time.monotonic,
-        ask: Callable[[], tuple[Interface, ...]] = _list_interfaces,
-    ) -> None:
-        self._clock = clock
-        self._ask = ask
-        self._listed: tuple[Interface, ...] = ()
-        self._until = -inf
-
-    def __call__(self) -> tuple[Interface, ...]:
-        """Return the machine's addresses, from the cache while it is fresh."""
-        if self._clock() >= self._until:
-            self._listed = self._ask()
-            self._until = self._clock() + INTERFACES_SECONDS
-        return self._listed
-
-
-interfaces = Interfaces()
-
-
-def found_here(ours: Iterable[str], machine: Sequence[Interface] | None = None) -> tuple[Interface, ...]:
-    """This machine's own addresses, for `dialled_for_others`: loopback only where `ours`, at which this node can be
-    dialled, has it too.
-    """
-    alone = any(_is_loopback(parse_target(address)) for address in ours)
-    known = interfaces() if machine is None else machine
-    return tuple(one for one in known if alone or not one.ip.is_loopback)
-
-
-def _is_loopback(target: Target) -> bool:
-    return not isinstance(target.host, Name) and target.host.is_loopback
-
-
-def expand(bound: Iterable[Endpoint], here: Sequence[Interface] | None = None) -> tuple[str, ...]:
-    """The addresses others can dial, best first, of the endpoints we listen on.
-
-    0.0.0.0 and :: become the machine's own addresses of that kind. Loopback remains only where nothing else is left.
-    `here`: for tests; otherwise the system is asked.
-    """
-    machine = interfaces() if here is None else here
-    reachable: dict[Endpoint, None] = {}
-    for endpoint in bound:
-        ips: list[IP] = [endpoint.ip]
-        if endpoint.ip.is_unspecified:
-            ips = [interface.ip for interface in machine if interface.ip.version == endpoint.ip.version]
-        for ip in ips:
-            if dialable(Endpoint(ip, endpoint.port)):
-                reachable[Endpoint(ip, endpoint.port)] = None
-    beyond = [endpoint for endpoint in reachable if not endpoint.ip.is_loopback]
-    virtual = {interface.ip for interface in machine if interface.virtual}
-    ranked = sorted(beyond or reachable, key=lambda endpoint: (endpoint.ip in virtual, _rank(endpoint.ip)))
-    return tuple(endpoint.text() for endpoint in ranked)
-
-
-def for_invite(
-    candidates: Sequence[str],
-    *,
-    observed: Sequence[str] = (),
-    relays: Sequence[str] = (),
-    here: Sequence[Interface] | None = None,
-) -> tuple[str, ...]:
-    """The few addresses worth the room in an invite (protocol, "Invite"): a global IPv6, a public IPv4, circuits by at
-    most two relays, a private one.
-
-    `candidates`: what `Host.addresses` says. `observed`: public addresses others saw us at, with the port we listen on.
-    `relays`: circuits we can be reached by, best first; one of each relay is taken.
-    Bridges, containers and VPNs are left out; loopback and the like are used only where there is nothing else.
-    """
-    machine = interfaces() if here is None else here
-    virtual = {interface.ip for interface in machine if interface.virtual}
-    endpoints = [parse(address) for address in (*candidates, *observed)]
-    usable = [endpoint for endpoint in endpoints if dialable(endpoint) and endpoint.ip not in virtual]
-    chosen: dict[str, Endpoint] = {}
-    for endpoint in sorted(usable, key=lambda endpoint: _rank(endpoint.ip)):
-        kind = "private" if not endpoint.ip.is_global else f"public{endpoint.ip.version}"
-        if not _last_resort(endpoint.ip):
-            chosen.setdefault(kind, endpoint)
-    direct = list(chosen.values()) or usable[:1]
-    circuits: dict[bytes | None, str] = {}
-    for target in map(parse_target, relays):
-        if target.dialable and target.relay is not None:
-            circuits.setdefault(target.relay, target.text())
-    public = [endpoint.text() for endpoint in direct if endpoint.ip.is_global]
-    private = [endpoint.text() for endpoint in direct if not endpoint.ip.is_global]
-    return (*public, *list(circuits.values())[:_MAX_RELAYS], *private)
-
-
-def _rank(ip: IP) -> int:
-    """Return how good an address is to dial; lower is better."""
-    if ip.is_global:
-        return 0 if ip.version == 6 else 1
-    if _last_resort(ip):
-        return 4
-    return 2 if ip.version == 4 else 3
-
-
-def _last_resort(ip: IP) -> bool:
-    return ip.is_loopback or ip.is_link_local
