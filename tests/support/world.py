@@ -55,7 +55,7 @@ from tests.support.mailboxes import FakeMailboxes, MailRelay
 KEY = bytes(range(32))
 BEGAN = 1_790_000_000_000  # 2026-09-21, in ms
 MAX_AT_ONCE = 50_000
-"""Turns of trio's loop at one moment of virtual time; with all that the tests do in a moment it is less than a tenth."""
+"""Turns of trio's loop at one moment of virtual time; all that the tests do in a moment is less than a tenth of it."""
 UNWATCHED_SECONDS = 600.0
 """How long a link may be silent before it asks: hours pass in these tests, and most of the work in them would be pings.
 `World.cut` sees to it that the two ends notice in time; with `watched=True` they have to do so themselves.
