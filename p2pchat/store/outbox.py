@@ -35,7 +35,8 @@ class OutboxForm(StrEnum):
 class OutboxRow:
     """Something for one contact. `kind` is the type of a content, None in rows of another `form`. `envelope_id`,
     `envelope` and `session_id` (its session) are None until it is sealed; `msg_id` is the id of the content, if that
-    gets a receipt. `next_try` and `expires_at` are times; `pk` is given by `add`.
+    gets a receipt. `next_try` and `expires_at` are times; `pk` is given by `add`. `keep_until`: no relay keeps it for
+    longer than to that time; None for as long as it likes.
     """
 
     contact: ContactId
@@ -51,6 +52,7 @@ class OutboxRow:
     acked_at: int | None = None
     attempts: int = 0
     form: OutboxForm = OutboxForm.CONTENT
+    keep_until: int | None = None
     pk: int = 0
 
 
