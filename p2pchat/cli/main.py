@@ -33,7 +33,11 @@ GROUPS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
     ),
     (
         "messages",
-        {"messages": ("chats", "send", "tail", "read", "delete", "why"), "finding": ("log", "search")},
+        {
+            "messages": ("chats", "send", "tail", "read", "delete", "why"),
+            "conversation": ("reply", "edit", "history", "react", "pin", "pinned", "timer"),
+            "finding": ("log", "search"),
+        },
     ),
     ("relays", {"relays": ("relays",), "relay": ("relay",), "offer": ("offer",)}),
     ("and", {"doctor": ("doctor", "salvage"), "echo": ("echo",), "demo": ("demo",), "rpc": ("rpc",)}),

@@ -22,7 +22,9 @@ _LINK = re.compile(r"(?a:\b[a-z][a-z0-9+.-]*)://\S", re.IGNORECASE)
 
 
 def document(text: str, chat: ChatId, sender: ContactId) -> str:
-    """What is indexed of a message; `sender` is b"" for one of ours."""
+    """What is indexed of a message; `sender` is b"" for one of ours. Nothing of one without text."""
+    if not text:
+        return ""
     about = f"{in_chat(chat)} {written_by(sender)}" + (f" {WITH_LINK}" if _LINK.search(text) else "")
     return f"{indexed(text)} {about}"
 

@@ -13,6 +13,7 @@ from p2pchat.errors import UsageError
 from p2pchat.lib.moments import moment
 from p2pchat.store import chats as store_chats
 from p2pchat.store import contacts as store_contacts
+from p2pchat.store import remarks
 from p2pchat.store import search as store_search
 from p2pchat.store.database import Database
 from p2pchat.store.messages import ME
@@ -48,10 +49,11 @@ async def search(
     def look(db: Database) -> list[Json]:
         where = None if chat is None else direct_chat(store_contacts.find(db, chat).id)
         rows = store_search.search(db, wanted, where, _sender(db, wanted), most, bounds)
+        notes, ahead = remarks.of(db, rows), engine.clock_watch.ahead
         names = {direct_chat(contact.id): contact.name for contact in store_contacts.all(db)}
         return [
             {
-                **views.message(row, names.get(row.chat, "unknown")),
+                **views.message(row, names.get(row.chat, "unknown"), notes.get(row.pk, remarks.NOTHING), ahead),
                 "position": row.pk,
                 "chat_name": names.get(row.chat, "unknown"),
                 "snippet": [{"text": part.text, "hit": part.hit} for part in snippet(row.text, wanted.terms, context)],
