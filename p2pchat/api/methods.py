@@ -58,7 +58,7 @@ _CHAT = Param("chat", "text", "A chat: its id, a unique prefix of it, or the con
 _TIMEOUT = Param("timeout", "number", "Seconds to wait at most.", default=30)
 _MESSAGE_ID = Param("id", "text", "A message: its id or a unique prefix of it.")
 
-_MESSAGE = "{id, chat, from, text, kind, sent_at, received_at, state, route, late}"
+_MESSAGE = "{id, chat, from, sender, mine, text, kind, sent_at, received_at, state, route, late}"
 
 METHODS: Final[tuple[Method, ...]] = (
     # The node itself.
@@ -213,7 +213,8 @@ METHODS: Final[tuple[Method, ...]] = (
     Method(
         "log",
         "A chat's last messages, or those next to one of them, newest last. Of `search`, `before`, `after` and "
-        "`around` one at most.",
+        "`around` one at most. `mine`: it was written here; else `sender` is the id of the contact who wrote it. "
+        "`from` is the name to show, and `me` for what is mine.",
         f"[{_MESSAGE}]",
         (
             _CHAT,

@@ -18,19 +18,19 @@ from itertools import islice
 
 from p2pchat.core.content import EPOCH
 from p2pchat.core.delivery import DeliveryState, Route
-from p2pchat.core.ids import ChatId, ContactId, MessageId
+from p2pchat.core.ids import NOBODY, ChatId, ContactId, MessageId
 from p2pchat.errors import AmbiguousName, DatabaseDamaged, NoSuchMessage
 from p2pchat.store.database import AMONG, Database, Row, Value, packed
 from p2pchat.store.text_folding import indexed, matching
 
-ME = ContactId(b"")
+ME = NOBODY
 ID_BYTES = 16
 _SOME = 5  # candidates told
 
 
 @dataclass(frozen=True, slots=True)
 class MessageRow:
-    """A message. `chat` is a contact's id, `sender` that too or `ME`; `seq` counts the sender's messages in this chat.
+    """A message. `sender` is a contact, or `ME` where it is `mine`; `seq` counts the sender's messages in this chat.
 
     `read_at` is when they read ours, or we theirs. `late`: it came after messages of ours that it stands before.
     `late`, `place` and `pk` are given by `insert`; what they hold before does not matter.
@@ -52,6 +52,11 @@ class MessageRow:
     place: int = 0
     pk: int = 0
     late: int = 0
+
+    @property
+    def mine(self) -> bool:
+        """Whether we wrote it."""
+        return self.sender == ME
 
 
 _NAMES = tuple(field.name for field in fields(MessageRow))
@@ -117,7 +122,7 @@ _IN_TIME, _LATE = (
     for index, sign, key in (("messages_in_order", "=", "place"), ("messages_late", "<>", "pk"))
 )
 _SAVED_IN_CHAT = f"SELECT * FROM ({_IN_TIME}) UNION ALL SELECT * FROM ({_LATE}) ORDER BY pk {{order}} LIMIT ?3"
-_TIME_OF = {
+TIME_OF = {
     DeliveryState.STORED: "stored_at",
     DeliveryState.DELIVERED: "delivered_at",
     DeliveryState.READ: "read_at",
@@ -307,7 +312,7 @@ def set_state(
 
     `at` goes into the time of that state (stored, delivered, read), the first time only. A `route` is set if given.
     """
-    time = _TIME_OF.get(state)
+    time = TIME_OF.get(state)
     origins = {f"from{number}": origin.value for number, origin in enumerate(came_from)}
     sql = (
         "UPDATE messages SET state = :state, route = coalesce(:route, route)"

@@ -13,7 +13,7 @@ from p2pchat.errors import UsageError
 from p2pchat.store import chats as store_chats
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
-from p2pchat.store.chats import ChatRow
+from p2pchat.store.chats import ListedChat
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
 
@@ -21,7 +21,7 @@ from p2pchat.store.database import Database
 async def list_chats(engine: Engine) -> list[Json]:
     """Every chat with what a list shows of it, newest activity first."""
 
-    def look(db: Database) -> list[tuple[Contact, ChatRow]]:
+    def look(db: Database) -> list[tuple[Contact, ListedChat]]:
         rows = store_chats.listed(db)
         return [(one, rows[direct_chat(one.id)]) for one in store_contacts.all(db) if one.state != ContactState.REQUEST]
 
@@ -30,19 +30,19 @@ async def list_chats(engine: Engine) -> list[Json]:
     return [_chat(one, row, engine.route(one.id)) for one, row in found]
 
 
-def _active(contact: Contact, row: ChatRow) -> int:
+def _active(contact: Contact, row: ListedChat) -> int:
     if row.last is None:
         return contact.created_at
     return row.last.received_at or row.last.sent_at  # by our own clock
 
 
-def _chat(contact: Contact, row: ChatRow, route: Route | None) -> Json:
+def _chat(contact: Contact, row: ListedChat, route: Route | None) -> Json:
     return {
         **views.contact(contact, route),
-        "kind": "direct",
+        "kind": row.chat.kind,
         **reading.shown(row.unread),
         "last": None if row.last is None else views.message(row.last, contact.name),
-        "draft": row.draft,
+        "draft": row.chat.draft,
     }
 
 

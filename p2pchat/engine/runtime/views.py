@@ -10,7 +10,7 @@ from p2pchat.core.contents import kind_of
 from p2pchat.core.delivery import Route
 from p2pchat.core.invite import to_text
 from p2pchat.store.contacts import Contact, ContactState
-from p2pchat.store.messages import ME, MessageRow
+from p2pchat.store.messages import MessageRow
 
 Json = dict[str, Any]
 """A plain value for a face."""
@@ -37,11 +37,13 @@ def day(ms: int) -> str:
 
 
 def message(row: MessageRow, name: str) -> Json:
-    """The message object; `name` is the contact's."""
+    """The message object; `name` is the contact's. `sender` is who wrote it, by id, None where it is `mine`."""
     return {
         "id": row.id.hex(),
         "chat": row.chat.hex(),
-        "from": "me" if row.sender == ME else name,
+        "from": "me" if row.mine else name,
+        "sender": None if row.mine else row.sender.hex(),
+        "mine": row.mine,
         "text": row.text,
         "kind": kind_of(row.kind).name,
         "sent_at": timestamp(row.sent_at),
