@@ -44,15 +44,15 @@ class ChatKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChatRow:
-    """A chat. `draft`: what was begun and not sent. `muted_until`: a time; `pinned`: its place among those that are
-    pinned, or None. The timer is what both sides agreed on: messages go `timer_seconds` after they were read, 0 for
-    never; `timer_by` set it (as `MessageRow.sender`) at `timer_at`, with the content `timer_id`. Times are in ms.
+    """A chat. `draft`: what was begun and not sent, until its end by the clock that counts it. `muted_until`: a time;
+    `pinned`: its place among those that are pinned, or None. The timer: see `store.timers`. Times are in ms.
     """
 
     id: ChatId
     kind: ChatKind
     created_at: int
     draft: str = ""
+    draft_expires_at: int | None = None
     muted_until: int = 0
     archived: bool = False
     pinned: int | None = None
@@ -87,11 +87,15 @@ _COLUMNS = ", ".join(f"chats.{name}" for name in _NAMES)
 _CHANGING = frozenset(_NAMES) - {"id", "kind", "created_at"}
 _ADD = f"INSERT INTO chats ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"
 _SELECT = f"SELECT {_COLUMNS} FROM chats "
+_READ = """
+UPDATE messages SET read_at = ?1, expires_at = CASE WHEN expire_s > 0 THEN ?2 + 1000 * expire_s END WHERE pk = ?3
+"""
 _LISTED = f"""
 SELECT {_COLUMNS}, {columns("messages")}
 FROM chats LEFT JOIN messages ON messages.pk = (
     SELECT pk FROM messages WHERE chat = chats.id ORDER BY place DESC, seq DESC, pk DESC LIMIT 1)
 """
+_FORGET_DRAFT = "UPDATE chats SET draft = '', draft_expires_at = NULL WHERE id = ? AND draft <> ''"
 _ADD_MEMBER = "INSERT INTO chat_members (chat, contact, joined_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 
 
@@ -151,12 +155,13 @@ def unread_bytes(db: Database, chat: ChatId, each: int) -> int:
     return 0 if row is None else int(row[0])
 
 
-def read(db: Database, chat: ChatId, up_to: int | None, at: int) -> list[MessageId]:
+def read(db: Database, chat: ChatId, up_to: int | None, at: int, counted: int | None = None) -> list[MessageId]:
     """Note that others' messages of a chat were read at `at`, up to the message with this pk (None: all), in the chat's
-    order; the ids of those that were unread.
+    order; the ids of those that were unread. The time of those that end begins now: at `counted`, by the clock that
+    counts it, or at `at`.
     """
     found = db.query(_ALL, (chat,)) if up_to is None else db.query(_UP_TO, (chat, up_to))
-    db.executemany("UPDATE messages SET read_at = ? WHERE pk = ?", [(at, pk) for pk, _ in found])
+    db.executemany(_READ, [(at, at if counted is None else counted, pk) for pk, _ in found])
     return [id for _, id in found]
 
 
@@ -180,13 +185,15 @@ def _last(db: Database, chat: ChatId) -> MessageRow | None:
     return next(iter(page(db, chat, 1)), None)
 
 
-def keep_draft(db: Database, chat: ChatId, text: str) -> bool:
-    """Keep what was begun in a chat; "" forgets it. Whether there was one. Until `db.checkpoint()` the log holds it."""
+def keep_draft(db: Database, chat: ChatId, text: str, expires_at: int | None = None) -> bool:
+    """Keep what was begun in a chat, until its end by the clock that counts it; "" forgets it. Whether there was one.
+    Until `db.checkpoint()` the log holds it.
+    """
     if text:
         before = db.query_one("SELECT 1 FROM chats WHERE id = ? AND draft <> ''", (chat,))
-        db.execute("UPDATE chats SET draft = ? WHERE id = ?", (text, chat))
+        db.execute("UPDATE chats SET draft = ?, draft_expires_at = ? WHERE id = ?", (text, expires_at, chat))
         return before is not None
-    return db.execute("UPDATE chats SET draft = '' WHERE id = ? AND draft <> ''", (chat,)) > 0
+    return db.execute(_FORGET_DRAFT, (chat,)) > 0
 
 
 def _values(row: ChatRow) -> tuple[Value, ...]:

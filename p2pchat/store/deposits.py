@@ -41,7 +41,7 @@ class DepositedCopy:
 # of an envelope that is still to be sent, in a queue that is still used
 _NOTE = f"""
 INSERT INTO deposits (outbox, queue, until, attempts, next_try)
-SELECT pk, ?2, ?3, 1, ?4 + {AGAIN[0]} FROM outbox
+SELECT pk, ?2, min(?3, coalesce(keep_until, ?3)), 1, ?4 + {AGAIN[0]} FROM outbox
 WHERE envelope_id = ?1 AND EXISTS (SELECT 1 FROM their_queues WHERE id = ?2)
 ON CONFLICT DO UPDATE SET until = excluded.until, attempts = attempts + 1,
     next_try = ?4 + CASE attempts WHEN 1 THEN {AGAIN[1]} ELSE {AGAIN[2]} END
@@ -50,6 +50,7 @@ _DUE = f"""
 SELECT {columns("outbox")} FROM outbox LEFT JOIN deposits ON deposits.outbox = outbox.pk AND deposits.queue = ?1
 WHERE recipient = ?2 AND pk > ?3 AND envelope IS NOT NULL AND (content IS NULL OR pk > ?4)
     AND outbox.next_try <= ?5 AND coalesce(deposits.next_try, 0) <= ?5 AND %s
+    AND (keep_until IS NULL OR keep_until >= ?5 + {_HOUR})
 ORDER BY pk LIMIT ?6
 """
 _FORMS = {

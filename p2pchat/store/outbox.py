@@ -35,7 +35,8 @@ class OutboxForm(StrEnum):
 class OutboxRow:
     """Something for one device; a box is for an invite. `kind` is the type of a content, None in other forms of row.
     `envelope_id`, `envelope` and `session_id` are None until it is sealed; `msg_id` is the message it carries, if any.
-    `next_try` and `expires_at` are times; `pk` is given by `add`.
+    `next_try` and `expires_at` are times; `pk` is given by `add`. `keep_until`: no relay keeps it for longer than to
+    that time; None for as long as it likes.
     """
 
     recipient: MailOwner
@@ -51,6 +52,7 @@ class OutboxRow:
     acked_at: int | None = None
     attempts: int = 0
     form: OutboxForm = OutboxForm.CONTENT
+    keep_until: int | None = None
     pk: int = 0
 
     @property

@@ -21,6 +21,7 @@ from p2pchat.store.chats import ChatKind, ChatRow
 from p2pchat.store.database import Database, assignments
 from p2pchat.store.devices import DeviceRow
 from p2pchat.store.facts import Fact
+from p2pchat.store.messages import ME
 from p2pchat.store.outbox import OutboxForm, OutboxRow
 from p2pchat.store.queues import TheirQueueRow
 from tests.store.conftest import ALICE, ALICE_CHAT, ALICE_DEVICE, BOB, KEY
@@ -535,7 +536,7 @@ def test_what_waits_in_an_old_profile_has_a_form(path: Path, monkeypatch: pytest
     db.close()
 
 
-@pytest.mark.parametrize("version", [4, 6, 9, 10])
+@pytest.mark.parametrize("version", [4, 6, 9, 10, 12])
 def test_an_old_profile_gets_chats_and_devices(path: Path, monkeypatch: pytest.MonkeyPatch, version: int) -> None:
     real = database.migrations()
     with monkeypatch.context() as patched:
@@ -555,6 +556,8 @@ def test_an_old_profile_gets_chats_and_devices(path: Path, monkeypatch: pytest.M
             " VALUES (7, ?, x'12', x'13', x'', x'14', x'15', 0, 9)",
             (ALICE,),
         )
+        if version >= 12:
+            old.execute("INSERT INTO timers (chat, seconds, sender, id, at) VALUES (?, 60, x'', x'0a', 7)", (ALICE,))
         for key in ("introduction", "queues put off", "sealing"):
             meta.put(old, f"{key} {ALICE.hex()}", key.encode())
             meta.put(old, f"{key} {BOB.hex()}", b"of one who is gone")
@@ -565,7 +568,9 @@ def test_an_old_profile_gets_chats_and_devices(path: Path, monkeypatch: pytest.M
     assert alice is not None
     assert (alice.device, alice.bundle) == (b"\x01", b"\x02")
     assert devices.of(db, ALICE) == [DeviceRow(ALICE_DEVICE, ALICE, b"\x01", b"\x02", 5)]
-    assert chats.get(db, ALICE_CHAT) == ChatRow(ALICE_CHAT, ChatKind.DIRECT, 5, draft="begun")
+    chat = ChatRow(ALICE_CHAT, ChatKind.DIRECT, 5, draft="begun")
+    timed = replace(chat, timer_seconds=60, timer_by=ME, timer_at=7, timer_id=MessageId(b"\n"))
+    assert chats.get(db, ALICE_CHAT) == (timed if version >= 12 else chat)
     assert chats.get(db, NOTES) == ChatRow(NOTES, ChatKind.NOTES, 0)
     assert chats.members(db, ALICE_CHAT) == [ALICE]
     assert [row.session_id for row in sessions.for_device(db, ALICE_DEVICE)] == [b"\x01"]

@@ -50,8 +50,8 @@ def test_who_is_in_it(db: Database) -> None:
 
 def test_what_is_set_for_it(db: Database) -> None:
     chats.update(db, GROUP, muted_until=9, archived=True, pinned=2, timer_seconds=60, timer_by=ME, timer_at=3)
-    chats.keep_draft(db, GROUP, "begun")
-    expected = ChatRow(GROUP, ChatKind.GROUP, 50, "begun", 9, True, 2, 60, ME, 3)
+    chats.keep_draft(db, GROUP, "begun", 99)
+    expected = ChatRow(GROUP, ChatKind.GROUP, 50, "begun", 99, 9, True, 2, 60, ME, 3)
     assert chats.get(db, GROUP) == chats.listed(db)[GROUP].chat == expected
     with pytest.raises(ValueError, match="cannot set"):
         chats.update(db, GROUP, kind="direct")

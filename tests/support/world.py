@@ -27,6 +27,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
+import pytest
 import trio
 from trio.testing import MockClock, memory_stream_pair
 
@@ -41,6 +42,8 @@ from p2pchat.errors import CannotOpen, LinkLost, NotServed, Unreachable
 from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.circuit_messages import HopMessage
+from p2pchat.net.links import link
+from p2pchat.net.links.link import LOST_AFTER_SECONDS
 from p2pchat.net.network import Network
 from p2pchat.net.ports import Caller, Handler, Recognizer, Stream
 from p2pchat.ports import MailboxCallbacks, Mailboxes, NetHandler, Relay
@@ -51,8 +54,12 @@ from tests.support.mailboxes import FakeMailboxes, MailRelay
 
 KEY = bytes(range(32))
 BEGAN = 1_790_000_000_000  # 2026-09-21, in ms
-MAX_AT_ONCE = 200_000
-"""Steps of tasks at one moment of virtual time; with all that the tests do in a moment it is less than a tenth."""
+MAX_AT_ONCE = 50_000
+"""Turns of trio's loop at one moment of virtual time; all that the tests do in a moment is less than a tenth of it."""
+UNWATCHED_SECONDS = 600.0
+"""How long a link may be silent before it asks: hours pass in these tests, and most of the work in them would be pings.
+`World.cut` sees to it that the two ends notice in time; with `watched=True` they have to do so themselves.
+"""
 Json = dict[str, Any]
 
 
@@ -455,7 +462,8 @@ class WorldNode:
 class World:
     """The network, and the folders of all profiles."""
 
-    def __init__(self, folder: Path, nursery: trio.Nursery, seed: int) -> None:
+    def __init__(self, folder: Path, nursery: trio.Nursery, seed: int, *, watched: bool = True) -> None:
+        self._watched = watched
         self.entropy = Entropy(Random(seed).randbytes, kem_encapsulate)
         self._folder = folder
         self._nursery = nursery
@@ -551,8 +559,18 @@ class World:
         await self._nursery.start(function)
 
     def cut(self, one: Named, other: Named) -> None:
-        """Bytes between the two vanish from now on."""
-        self._cut.add(frozenset((one.name, other.name)))
+        """Bytes between the two vanish from now on, and a link between them is given up as silent."""
+        pair = frozenset((one.name, other.name))
+        self._cut.add(pair)
+        if not self._watched:
+            self.soon(self._give_up, pair)
+
+    async def _give_up(self, pair: frozenset[str]) -> None:
+        await trio.sleep(LOST_AFTER_SECONDS)
+        if pair in self._cut:
+            for stream in [one for node in self.nodes.values() for host in node.hosts for one in host.streams]:
+                if stream.by is None and {stream.here.name, stream.there.name} == pair:
+                    stream.end()
 
     def mend(self, one: WorldNode, other: WorldNode) -> None:
         """New bytes pass again; those that vanished do not come back, so open streams end."""
@@ -572,7 +590,7 @@ class World:
             await self._mended.wait()
 
 
-def run_world(folder: Path, main: Callable[[World], Awaitable[None]], seed: int = 1) -> None:
+def run_world(folder: Path, main: Callable[[World], Awaitable[None]], seed: int = 1, *, watched: bool = False) -> None:
     """Run a test in a world of its own; virtual time passes whenever everybody waits."""
     trio_run: Any = import_module("trio._core._run")
     trio_run._ALLOW_DETERMINISTIC_SCHEDULING = True
@@ -583,10 +601,14 @@ def run_world(folder: Path, main: Callable[[World], Awaitable[None]], seed: int 
     async def inside() -> None:
         with watch.scope:
             async with trio.open_nursery() as nursery:
-                await main(World(folder, nursery, seed))
+                await main(World(folder, nursery, seed, watched=watched))
                 nursery.cancel_scope.cancel()
 
-    trio.run(inside, clock=MockClock(autojump_threshold=0), instruments=[watch])
+    with pytest.MonkeyPatch.context() as patch:
+        if not watched:
+            patch.setattr(link, "PING_AFTER_SECONDS", UNWATCHED_SECONDS)
+            patch.setattr(link, "LOST_AFTER_SECONDS", UNWATCHED_SECONDS + LOST_AFTER_SECONDS)
+        trio.run(inside, clock=MockClock(autojump_threshold=0), instruments=[watch])
     assert not watch.scope.cancelled_caught, "it went round and round, and no time passed"
 
 
@@ -596,13 +618,13 @@ class _Watch(trio.abc.Instrument):
     def __init__(self) -> None:
         self.scope = trio.CancelScope()
         self._now = 0.0
-        self._steps = 0
+        self._turns = 0
 
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+    def before_io_wait(self, timeout: float) -> None:
         now = trio.current_time()
-        self._steps = self._steps + 1 if now == self._now else 0
+        self._turns = self._turns + 1 if now == self._now else 0
         self._now = now
-        if self._steps > MAX_AT_ONCE:
+        if self._turns > MAX_AT_ONCE:
             self.scope.cancel()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from p2pchat.core.contents import kind_of
+from p2pchat.core.contents import Text, kind_of
 from p2pchat.core.delivery import DeliveryEvent, DeliveryState
 from p2pchat.core.ids import ContactId, contact_of, direct_chat, direct_contact, first_device
 from p2pchat.core.session import DAY, LINGER_MS
@@ -27,9 +27,11 @@ from p2pchat.store import prekeys as store_prekeys
 from p2pchat.store import queues as store_queues
 from p2pchat.store import renewals as store_renewals
 from p2pchat.store import sessions as store_sessions
+from p2pchat.store import timers as store_timers
 from p2pchat.store.contacts import ACCEPTED, ContactState
 from p2pchat.store.outbox import OutboxForm
 
+KEEP_SKIPPED_MS = 7 * DAY
 TAKEN_UP_FOR = 60 * DAY
 """For so long a text that failed at its deadline is taken up again if the clock turns out to have been ahead."""
 
@@ -42,7 +44,8 @@ def tick(tx: Transaction) -> None:
         if kind_of(row.kind).visible and row.msg_id is not None:
             chat = direct_chat(row.contact)
             contacts.advance(tx, chat, [row.msg_id], DeliveryEvent.EXPIRED, None)
-            store_outbox.failed(tx.db, chat, row, tx.now)
+            if row.kind == Text.KIND.number:
+                store_outbox.failed(tx.db, chat, row, tx.now)
         store_outbox.remove(tx.db, [row.pk])
     for row in expired:  # only now, since it seals again what is left
         if row.form == OutboxForm.RENEWAL and (contact := tx.contact(row.contact)) is not None:
@@ -83,9 +86,19 @@ def look_at(tx: Transaction, contact_ids: Collection[ContactId]) -> None:
             continue
         if contact.state == ContactState.CONTACT and store_outbox.astray(tx.db, first_device(contact_id)):
             _end_losers(tx, contact_id)
+        _drop_skipped(tx, contact_id)
         renewal.look_at(tx, contact)
         contacts.tell_queues(tx, contact)
     contact_relays.settle(tx, contact_ids)
+
+
+def _drop_skipped(tx: Transaction, contact_id: ContactId) -> None:
+    """Where messages end, forget the keys of those that never came, a week after they would have ended."""
+    seconds = tx.timer(direct_chat(contact_id))
+    if seconds:
+        tx.sessions.write()
+        if store_timers.drop_skipped(tx.db, contact_id, tx.passed - 1000 * seconds - KEEP_SKIPPED_MS):
+            tx.sessions.forget(contact_id)
 
 
 def lasting(tx: Transaction, key: str, present: bool) -> bool:
@@ -114,6 +127,8 @@ def _resume_failed(tx: Transaction) -> None:
     for chat, message_id, expires_at in store_outbox.failed_too_early(tx.db, tx.now):
         contact = tx.contact(direct_contact(chat))
         for message in store_messages.mine(tx.db, chat, [message_id]):
+            if message.deleted_at is not None:
+                continue
             if contact is not None and contact.state in ACCEPTED and message.state == DeliveryState.FAILED:
                 outbound.resume(tx, contact, message, expires_at)
                 contacts.advance(tx, chat, [message_id], DeliveryEvent.RESUMED, None)

@@ -135,14 +135,19 @@ def _take(tx: Transaction, contact: Contact, route: Route, name: EnvelopeId, blo
             return Taken.LATER
         return Taken.YES if _taken_before(tx, contact, route, name) else Taken.UNREADABLE
     tx.sessions.keep(contact.id, opened[1], tx.now)
-    tx.hop_acks.setdefault(contact.id, []).append(name)
     try:
         content = decode_content(opened[1].content)
     except CannotOpen:  # sealed by the contact, and senseless: to refuse it would only make it come again
+        tx.hop_acks.setdefault(contact.id, []).append(name)
         store_envelopes.remember(tx.db, [SeenRow(name, contact.id, None, tx.now)])
         tx.storage_limits.spend(contact.id, 0, tx.now, unread=False)
         return Taken.YES
-    tx.storage_limits.spend(contact.id, len(opened[1].content), tx.now, unread=content.kind.visible)
+    counted_unread = content.kind.visible and not content.kind.quiet
+    tx.storage_limits.spend(contact.id, len(opened[1].content), tx.now, unread=counted_unread)
+    if content.kind.fleeting:  # its sender does not repeat it, so nothing has to be known of it
+        contents.apply(tx, contact, content, route)
+        return Taken.YES
+    tx.hop_acks.setdefault(contact.id, []).append(name)
     receipted = content.kind.receipted
     later = receipted and _tells_later(tx, contact, route)
     owed = content.message_id if receipted else None

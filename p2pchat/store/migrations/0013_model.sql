@@ -2,13 +2,14 @@
 -- `meta`. Tables whose references change are made anew with their children: to drop a parent alone would delete these.
 
 -- A direct chat has the id of its contact. `pinned` is its place among those that are pinned, or NULL; `muted_until` a
--- time, 0 where nothing is muted. The timer is what both sides have agreed on: seconds after which messages go, 0 for
--- never; who set it (as `messages.sender`), when, and the id of the content that said so.
+-- time, 0 where nothing is muted. The timer is how long messages stay, as agreed: seconds, 0 for ever; who set it (as
+-- `messages.sender`), when, and the id of the content that said so, NULL where nobody did.
 CREATE TABLE chats (
     id BLOB PRIMARY KEY,
     kind TEXT NOT NULL CHECK (kind IN ('direct', 'notes', 'group', 'channel')),
     created_at INTEGER NOT NULL,
     draft TEXT NOT NULL DEFAULT '',
+    draft_expires_at INTEGER,
     muted_until INTEGER NOT NULL DEFAULT 0,
     archived INTEGER NOT NULL DEFAULT 0,
     pinned INTEGER,
@@ -17,10 +18,14 @@ CREATE TABLE chats (
     timer_at INTEGER,
     timer_id BLOB
 ) STRICT;
-INSERT INTO chats (id, kind, created_at, draft)
-    SELECT id, 'direct', created_at, coalesce(drafts.text, '') FROM contacts LEFT JOIN drafts ON drafts.chat = contacts.id
+INSERT INTO chats (id, kind, created_at, draft, draft_expires_at, timer_seconds, timer_by, timer_at, timer_id)
+    SELECT contacts.id, 'direct', contacts.created_at, coalesce(drafts.text, ''), drafts.expires_at,
+        coalesce(timers.seconds, 0), timers.sender, timers.at, timers.id
+    FROM contacts LEFT JOIN drafts ON drafts.chat = contacts.id LEFT JOIN timers ON timers.chat = contacts.id
     ORDER BY contacts.rowid;
 DROP TABLE drafts;
+DROP TABLE timers;
+CREATE INDEX chats_draft_ending ON chats (draft_expires_at) WHERE draft_expires_at IS NOT NULL;
 
 -- The chat with oneself is there from the beginning.
 INSERT INTO chats (id, kind, created_at) VALUES (zeroblob(8), 'notes', 0);
