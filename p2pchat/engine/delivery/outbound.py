@@ -170,7 +170,7 @@ def queue(
     row = OutboxRow(
         recipient=first_device(contact.id),
         kind=payload.number,
-        msg_id=message_id,
+        msg_id=message_id if payload.KIND.receipted else None,  # by which its receipt finds it; else an index less
         content=content,
         envelope_id=None if envelope is None else envelope_id(envelope),
         envelope=envelope,
