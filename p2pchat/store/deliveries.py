@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from p2pchat.core.delivery import DeliveryState, Route
 from p2pchat.core.ids import ChatId, DeviceId, MessageId
 from p2pchat.store import messages
-from p2pchat.store.database import AMONG, Database, Value, packed
-from p2pchat.store.messages import TIME_OF
+from p2pchat.store.database import AMONG, Database, packed
 
 _RANKED = (DeliveryState.SAVED, DeliveryState.STORED, DeliveryState.DELIVERED, DeliveryState.READ)
 
@@ -71,17 +70,12 @@ def set_state(
     `at` goes into the time of that state, the first time only. Returns the ids of the messages that moved as a whole.
     """
     ids = list(dict.fromkeys(ids))
-    time = TIME_OF.get(state)
-    origins = {f"from{number}": origin.value for number, origin in enumerate(came_from)}
+    assign, where, values = messages.transition(state, at, came_from, route)
     sql = (
-        "UPDATE deliveries SET state = :state, route = coalesce(:route, route)"
-        + (f", {time} = coalesce({time}, :at)" if time else "")
-        + f" WHERE device = :device AND state IN ({', '.join(':' + name for name in origins)}) AND message IN"
-        + f" (SELECT pk FROM messages WHERE id IN {AMONG.format(':ids')} AND +chat = :chat AND +sender = x'')"
+        f"UPDATE deliveries SET {assign} WHERE device = :device AND {where} AND message IN"
+        f" (SELECT pk FROM messages WHERE id IN {AMONG.format(':ids')} AND +chat = :chat AND +sender = x'')"
     )
-    by = None if route is None else route.value
-    values: dict[str, Value] = {"state": state.value, "route": by, "at": at, "device": device, "chat": chat, **origins}
-    if not db.execute(sql, {**values, "ids": packed(ids)}):
+    if not db.execute(sql, {**values, "device": device, "chat": chat, "ids": packed(ids)}):
         return []
     moved = []
     for id in ids:

@@ -134,7 +134,7 @@ _IN_TIME, _LATE = (
     for index, sign, key in (("messages_in_order", "=", "place"), ("messages_late", "<>", "pk"))
 )
 _SAVED_IN_CHAT = f"SELECT * FROM ({_IN_TIME}) UNION ALL SELECT * FROM ({_LATE}) ORDER BY pk {{order}} LIMIT ?3"
-TIME_OF = {
+_TIME_OF = {
     DeliveryState.STORED: "stored_at",
     DeliveryState.DELIVERED: "delivered_at",
     DeliveryState.READ: "read_at",
@@ -348,26 +348,25 @@ def set_state(
 
     `at` goes into the time of that state (stored, delivered, read), the first time only. A `route` is set if given.
     """
-    time = TIME_OF.get(state)
-    origins = {f"from{number}": origin.value for number, origin in enumerate(came_from)}
-    sql = (
-        "UPDATE messages SET state = :state, route = coalesce(:route, route)"
-        + (f", {time} = coalesce({time}, :at)" if time else "")
-        + f" WHERE id IN {AMONG.format(':ids')} AND +chat = :chat AND +sender = x''"
-        + f" AND state IN ({', '.join(':' + name for name in origins)}) RETURNING id"
-    )
     ids = list(dict.fromkeys(ids))
-    by = None if route is None else route.value
-    values: dict[str, Value] = {
-        "state": state.value,
-        "route": by,
-        "at": at,
-        "chat": chat,
-        "ids": packed(ids),
-        **origins,
-    }
-    moved = {id for (id,) in db.query(sql, values)}
+    assign, where, values = transition(state, at, came_from, route)
+    sql = (
+        f"UPDATE messages SET {assign} WHERE id IN {AMONG.format(':ids')} AND +chat = :chat AND +sender = x''"
+        f" AND {where} RETURNING id"
+    )
+    moved = {id for (id,) in db.query(sql, {**values, "chat": chat, "ids": packed(ids)})}
     return [id for id in ids if id in moved]
+
+
+def transition(
+    state: DeliveryState, at: int, came_from: Collection[DeliveryState], route: Route | None
+) -> tuple[str, str, dict[str, Value]]:
+    """Return how a row moves to `state` at `at`: what an UPDATE sets, what it asks of the row, and its values."""
+    time = _TIME_OF.get(state)
+    origins: dict[str, Value] = {f"from{number}": origin.value for number, origin in enumerate(came_from)}
+    assign = "state = :state, route = coalesce(:route, route)" + (f", {time} = coalesce({time}, :at)" if time else "")
+    values = {"state": state.value, "route": None if route is None else route.value, "at": at, **origins}
+    return assign, f"state IN ({', '.join(':' + name for name in origins)})", values
 
 
 def delete(db: Database, pk: int) -> bool:

@@ -10,15 +10,17 @@ from pathlib import Path
 import pytest
 
 from p2pchat.core.delivery import DeliveryState
-from p2pchat.core.ids import NOTES, ChatId, ContactId, EnvelopeId, MessageId, direct_chat
+from p2pchat.core.ids import NOTES, ChatId, ContactId, EnvelopeId, MessageId, SessionId, direct_chat
 from p2pchat.errors import DatabaseDamaged, DiskFull, NoProfile
-from p2pchat.store import chats, contacts, database, envelopes, messages, meta, outbox
+from p2pchat.store import chats, contacts, database, devices, envelopes, messages, meta, outbox, sessions
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database, Value
+from p2pchat.store.devices import DeviceRow
 from p2pchat.store.envelopes import SeenRow
 from p2pchat.store.messages import ME, MessageRow
 from p2pchat.store.outbox import OutboxRow
 from p2pchat.store.salvage import salvage
+from p2pchat.store.sessions import SessionRow
 from tests.store.conftest import ALICE, ALICE_CHAT, ALICE_DEVICE, BOB, BOB_CHAT, KEY
 
 PAGE = 4096
@@ -191,6 +193,22 @@ def test_what_belonged_to_a_lost_row_goes_and_what_waited_has_failed(db: Databas
     again = Database.open(path, KEY)
     assert again.query("SELECT kind FROM chats") == [("notes",)]
     assert again.query("PRAGMA foreign_key_check") == []
+    again.close()
+
+
+def test_sessions_stay_where_the_row_of_their_device_is_lost(db: Database, path: Path) -> None:
+    contacts.add(db, Contact(ALICE, "alice", False, ContactState.CONTACT, ALICE * 4, b"key", b"bundle", False, 1))
+    session_id = SessionId(b"s" * 32)
+    sessions.save(db, SessionRow(session_id, ALICE_DEVICE, True, b"r", b"s", b"state", 1, True, None, False))
+    roots = db.query("SELECT rootpage FROM sqlite_master WHERE name IN ('devices', 'chats', 'chat_members')")
+    db.close()
+    damage(path, *(root for (root,) in roots))
+    assert sorted(salvage(path, KEY).incomplete) == ["chat_members", "chats", "devices"]
+    again = Database.open(path, KEY)
+    assert [row.session_id for row in sessions.for_device(again, ALICE_DEVICE)] == [session_id]
+    assert devices.of(again, ALICE) == [DeviceRow(ALICE_DEVICE, ALICE, None, None, 1)]
+    assert set(chats.listed(again)) == {ALICE_CHAT, NOTES}
+    assert chats.members(again, ALICE_CHAT) == [ALICE]
     again.close()
 
 
