@@ -354,6 +354,7 @@ def ready(rows: Iterable[OutboxRow], pk: int | None = None) -> list[OutgoingEnve
             Frame(_frame_type(row.form), row.envelope),
             row.form,
             row.keep_until,
+            0 if row.keep_until is None else row.keep_until - row.created_at,
         )
         for row in rows
         if row.envelope is not None and row.envelope_id is not None
