@@ -61,10 +61,12 @@ _MESSAGE_ID = Param("id", "text", "A message: its id or a unique prefix of it.")
 _TIMES = "2026-11-20, 2026-11-20T14:00 (with Z or a zone, else local), 14:00, today, yesterday, 30m, 3h, 7d or 2w ago."
 
 _MESSAGE = (
-    "{id, chat, from, text, kind, sent_at, received_at, state, route, late, reply_to, quote, edited_at, reactions, "
-    "pinned, expires_in, expires_at, deleted}"
+    "{id, chat, from, sender, mine, text, kind, sent_at, received_at, state, route, late, reply_to, quote, edited_at, "
+    "reactions, pinned, expires_in, expires_at, deleted}"
 )
 _FIELDS = (
+    "`mine`: it was written here; else `sender` is the id of the contact who wrote it. `from` is the name to show, and "
+    "`me` for what is mine. "
     "`kind` is text, or timer for a line about the chat. `reply_to` is the id of the message that it answers and "
     "`quote` how that begins, {from, text, here, deleted}: where it is not `here`, the text is what the sender of the "
     "answer says. "

@@ -65,7 +65,7 @@ def _checked(template: str) -> str:
 
 
 def _filled(template: str, message: dict[str, Any]) -> str:
-    when = local_time(message["sent_at"] if message["from"] == "me" else message["received_at"])
+    when = local_time(message["sent_at"] if message["mine"] else message["received_at"])
     values = {
         **message,
         "date": when.strftime("%Y-%m-%d") if when else "",
@@ -100,8 +100,8 @@ def search(context: Context, args: Namespace) -> int:
 
 def _show(context: Context, hit: dict[str, Any]) -> None:
     out = context.out
-    when = short_date(hit["sent_at"] if hit["from"] == "me" else hit["received_at"])
-    who = f"{hit['chat_name']} (you)" if hit["from"] == "me" else hit["chat_name"]
+    when = short_date(hit["sent_at"] if hit["mine"] else hit["received_at"])
+    who = f"{hit['chat_name']} (you)" if hit["mine"] else hit["chat_name"]
     parts = [(clean_line(part["text"]), "yellow" if part["hit"] else "") for part in hit["snippet"]]
     line = [cell(hit["id"], "dim"), cell(when, "dim"), cell(f"{who}:", "bold")]
     head = "  ".join(paint(each.text, each.style, out.colour_out) for each in line)

@@ -9,29 +9,22 @@ from typing import Any
 from p2pchat import errors
 from p2pchat.api.client import Client
 from p2pchat.cli.context import STDIN, Context
-from p2pchat.cli.options import Arg, Verb, count, duration, opt
-from p2pchat.cli.outgoing import ORDER, checked_text, print_sent, text_given
+from p2pchat.cli.options import Arg, Verb, count, opt
+from p2pchat.cli.outgoing import SEND_OPTIONS, send_text
 from p2pchat.cli.output import MARKS, Cell, cell, messages, short_date
 from p2pchat.lib.backoff import Backoff
 
 _PAGE = 1000
 CHAT = Arg("CHAT", "a chat: its id, a unique prefix of it, or the contact's name")
 _MESSAGE = Arg("ID", "a message: its id or a unique prefix of it")
+_CHANGES = {"edit": "edited", "reaction": "reaction", "pin": "pin", "deleted": "deleted for both"}
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
 """Seconds between two looks whether the node is back."""
 
 
 def send(context: Context, args: Namespace) -> int:
     """Run `p2pchat send`: send a text and print its id."""
-    text = checked_text(text_given(context, args.text, args.text_file))
-    with context.client() as client:
-        try:
-            print_sent(context, client.call("send", chat=args.chat, text=text, wait=args.wait, timeout=args.timeout))
-        except errors.P2PChatError as exc:
-            if exc.result:  # saved, if no more: scripts go on with its id
-                print_sent(context, exc.result)
-            raise
-    return 0
+    return send_text(context, args, "send", chat=args.chat)
 
 
 def tail(context: Context, args: Namespace) -> int:
@@ -166,7 +159,7 @@ class _Printer:
     def page(self, page: list[dict[str, Any]]) -> int:
         """Print some; the position of the last of them."""
         self._last_page = frozenset(map(_key, page))
-        wanted = [message for message in page if not (self._theirs_only and message["from"] == "me")]
+        wanted = [message for message in page if not (self._theirs_only and message["mine"])]
         for message in wanted if self._left is None else wanted[: self._left]:
             shown = {name: value for name, value in message.items() if name != "position"}
             if self._out.json:
@@ -189,6 +182,8 @@ class _Printer:
         elif event["event"] == "state":
             mark = MARKS.get(str(event.get("state")), str(event.get("state")))
             self._out.note(f"{mark}  {event.get('id')}")
+        elif event["event"] == "changed":
+            self._out.note(f"{_CHANGES.get(str(event['what']), 'changed')}  {event['id']}")
         else:
             fields = ", ".join(f"{key} {value}" for key, value in event.items() if key != "event" and value is not None)
             self._out.note(f"{event['event']}: {fields}")
@@ -267,11 +262,7 @@ VERBS = (
         "send a message",
         send,
         (CHAT, Arg("TEXT", "the text; omit it, or write -, to send what stdin holds", required=False)),
-        (
-            opt("--text-file", metavar="F", help="send the text in this file"),
-            opt("--wait", choices=ORDER, default="saved", help="the state to wait for (saved)"),
-            opt("--timeout", type=duration, default=30.0, metavar="TIME", help="how long to wait (30s)"),
-        ),
+        SEND_OPTIONS,
         "It prints the message's id. Put -- before a text that begins with a dash.",
     ),
     Verb(

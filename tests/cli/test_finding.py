@@ -29,7 +29,7 @@ def test_from_a_beginning_on_every_page_is_shown(node: FakeNode, p2pchat: Run) -
 
 
 def test_a_line_for_each_message_in_a_form_of_ones_own(node: FakeNode, p2pchat: Run) -> None:
-    mine = {**MESSAGE, "from": "me", "text": "a\x1b[2J\\n{id}", "received_at": None, "route": None}
+    mine = {**MESSAGE, "from": "me", "mine": True, "text": "a\x1b[2J\\n{id}", "received_at": None, "route": None}
     node.answers["log"] = [MESSAGE, mine]
     form = r"{date} {time}\t{from}: {text}\\ {route}"
     with pytest.MonkeyPatch.context() as patch:
@@ -45,7 +45,7 @@ def test_a_line_for_each_message_in_a_form_of_ones_own(node: FakeNode, p2pchat: 
 def test_a_hit_is_one_line_with_its_id(node: FakeNode, p2pchat: Run) -> None:
     hit = node.answers["search"][0]  # type: ignore[index]
     hostile = {"text": "a\nb\x1b]52;c;x\x07", "hit": True}
-    node.answers["search"] = [hit, {**hit, "from": "me", "chat_name": "b\u202eo", "snippet": [hostile]}]
+    node.answers["search"] = [hit, {**hit, "from": "me", "mine": True, "chat_name": "b\u202eo", "snippet": [hostile]}]
     result = p2pchat("search", "hi")
     first, second = result.out.splitlines()
     assert first.startswith(f"{MESSAGE['id']}  ")

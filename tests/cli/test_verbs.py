@@ -339,7 +339,7 @@ def test_a_message_cannot_pass_for_one_of_ours(node: FakeNode, p2pchat: Run) -> 
 
 def _numbered(number: int, **fields: object) -> dict[str, object]:
     sender = fields.pop("sender", MESSAGE["from"])
-    return {**MESSAGE, "id": f"{number:032x}", "text": str(number), "from": sender, **fields}
+    return {**MESSAGE, "id": f"{number:032x}", "text": str(number), "from": sender, "mine": sender == "me", **fields}
 
 
 class _Saved:
@@ -433,6 +433,19 @@ def test_tail_with_events_prints_the_others_too(node: FakeNode, p2pchat: Run) ->
     state, message = result.objects()
     assert (state["event"], state["id"], state["state"]) == ("state", "x", "read")
     assert message["text"] == "1"
+
+
+def test_tail_says_what_was_changed_on_one_line(node: FakeNode, p2pchat: Run) -> None:
+    saved = _Saved(node)
+
+    def happen() -> None:
+        for what in ("edit", "reaction", "pin", "deleted"):
+            node.publish({"event": "changed", **MESSAGE, "text": "two\nlines", "what": what, "notify": False})
+        saved.tell(1)
+
+    with _meanwhile(node, saved, happen):
+        result = p2pchat("tail", "--events", "--count", "1")
+    assert result.err.splitlines() == [f"{word}  {M}" for word in ("edited", "reaction", "pin", "deleted for both")]
 
 
 def test_tail_goes_on_with_the_next_node(

@@ -268,7 +268,7 @@ def test_a_message_that_moves_is_found_in_its_new_chat(db: Database) -> None:
 def test_an_older_profile_is_indexed_anew(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scripts = database.migrations()
     with monkeypatch.context() as older:
-        older.setattr(database, "migrations", lambda: scripts[:13])
+        older.setattr(database, "migrations", lambda: scripts[:14])
         older.setattr(messages, "document", lambda text, chat, sender: text)
         before = Database.create(path, KEY)
         save(before, said(1, "Ёлка"), said(2, "word https://example.org", sender=ME), said(3, "word", chat=BOB_CHAT))
