@@ -78,7 +78,8 @@ class MailboxServer:
 
     `clock`: ms since the epoch, `uptime`: seconds that nobody can set; `trust_clock`: the operator says that it is
     right (see `clock.RelayClock`). `place_of`: where on the network a stream comes from, for the limits on one place.
-    `account_of`: what its connection may cost. `vouch`: is told every peer that has said the token or opened a queue.
+    `account_of`: what its connection may cost. `write_now`: writes to a stream all of some bytes, or nothing where that
+    has to wait. `vouch`: is told every peer that has said the token or opened a queue.
     `in_thread`: how the disk is waited for. Raises what the store raises.
     """
 
@@ -95,6 +96,7 @@ class MailboxServer:
         uptime: Callable[[], float] = uptime,
         *,
         trust_clock: bool = False,
+        write_now: Callable[[Stream, bytes], bool] = lambda stream, data: False,
         vouch: Callable[[bytes], None] = lambda peer: None,
     ) -> None:
         self.counts = Counts()
@@ -113,7 +115,7 @@ class MailboxServer:
         self._terms = Terms(relay, store, limits, self.clock, random)
         self._clients: set[ClientStream] = set()
         self._admitted: Counter[bytes] = Counter()
-        self._outgoing = Outgoing(self._room)
+        self._outgoing = Outgoing(self._room, write_now)
         self.pushes = Pushes(self._wake_up, store.holds)
         self._next = Batch()
         self._fetches: deque[Fetching] = deque()
@@ -400,8 +402,13 @@ class MailboxServer:
     # --- out
 
     def _release(self, batch: Batch, outcome: Outcome) -> None:
-        """The batch is on the disk: say so."""
+        """The batch is on the disk: say so. What is for one client goes in one write."""
         self._tell(outcome)
+        with self._outgoing.gathering():
+            self._answer_all(batch, outcome)
+        self._next.tidy = self._next.tidy or outcome.untidy
+
+    def _answer_all(self, batch: Batch, outcome: Outcome) -> None:
         results: dict[ClientStream, list[tuple[int, int]]] = {}
         for (client, put, deposit), kept in zip(batch.puts, outcome.puts, strict=True):
             results.setdefault(client, []).append((put.number, kept.code))
@@ -420,7 +427,6 @@ class MailboxServer:
             self._answer_fetch(fetching, answer)
         for refill, (rows, more) in zip(batch.refills, outcome.refilled, strict=True):
             self.pushes.refilled(refill.opened, rows, more)
-        self._next.tidy = self._next.tidy or outcome.untidy
 
     def _kept(self, put: mailbox.Put, deposit: NewBlob, kept: DepositResult) -> None:
         if kept.code != mailbox.DONE:
@@ -487,6 +493,12 @@ def account_of(stream: Stream) -> Account:
     """What the connection of a stream may cost."""
     assert isinstance(stream, LibP2PStream)
     return stream.account
+
+
+def write_now(stream: Stream, data: bytes) -> bool:
+    """Write all of `data` without waiting, or nothing: False."""
+    assert isinstance(stream, LibP2PStream)
+    return stream.write_now(data)
 
 
 def place_of(stream: Stream) -> str:

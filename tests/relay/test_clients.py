@@ -13,7 +13,7 @@ from p2pchat.core import names
 from p2pchat.net.admission.budget import Account
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.transport import pipes
-from p2pchat.relay.mailbox import MailboxServer, account_of, place_of
+from p2pchat.relay.mailbox import MailboxServer, account_of, place_of, write_now
 from p2pchat.relay.store import MailboxStore, Quota
 from tests.conftest import run
 from tests.support.boxes import LIMITS, NOW
@@ -58,6 +58,7 @@ def test_a_returning_client_costs_few_writes_and_turns(tmp_path: Path, monkeypat
             Random(5).randbytes,
             place_of,
             account_of=account_of,
+            write_now=write_now,
             vouch=host.vouch,
         )
         host.handle(names.MAILBOX, mailbox.serve, speaks_first=True)
