@@ -287,7 +287,8 @@ class MailboxServer:
                 client.account.charge(COSTS.get(frames[-1].type, 0))
                 if client.account.due and not self._opens_few(client, frames[-1].type):
                     await client.account.settle()
-                await self._until_room(client, frames[-1].type)  # last, or others take the room meanwhile
+                if client.full or self._next.full or frames[-1].type == mailbox.FETCH:
+                    await self._until_room(client, frames[-1].type)  # last, or others take the room meanwhile
                 client.held = True
                 self._take(client, frames.pop())
             frames += parser.feed(b"", MAX_FRAMES)
@@ -328,20 +329,20 @@ class MailboxServer:
     def _open(self, client: ClientStream, opening: mailbox.Open) -> None:
         if opening.handle in client.opened or opening.handle == mailbox.NO_HANDLE:
             raise CannotOpen
-        code = mailbox.DONE
+        code, name = mailbox.DONE, b""
         client.opens += 1
         if client.opens > mailbox.MAX_HANDLES:  # those that failed count: each costs us a check of a signature
             code = mailbox.TOO_FAST
         else:
             try:
-                mailbox.check_open(opening, client.hello)
+                name = mailbox.check_open(opening, client.hello)
             except CannotOpen:
                 code = mailbox.NOT_ALLOWED
         if code == mailbox.DONE:
             handle, role, queue, _ = opening
             if not client.opened:
                 self._vouch(client.stream.peer)
-            client.opened[handle] = OpenQueue(client, handle, role, queue.flags, queue.id)
+            client.opened[handle] = OpenQueue(client, handle, role, queue.flags, name)
         client.send(Frame(mailbox.OPENED, mailbox.encode_opened(opening.handle, code)))
 
     def _put(self, client: ClientStream, put: mailbox.Put) -> None:

@@ -284,9 +284,9 @@ def test_a_stream_opens_so_many_queues_and_failures_count(tmp_path: Path, monkey
     checks = []
     check = mailbox.check_open
 
-    def counted(opening: mailbox.Open, hello: mailbox.Hello) -> None:
+    def counted(opening: mailbox.Open, hello: mailbox.Hello) -> bytes:
         checks.append(opening.handle)
-        check(opening, hello)
+        return check(opening, hello)
 
     monkeypatch.setattr(mailbox, "check_open", counted)
 
