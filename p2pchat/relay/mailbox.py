@@ -22,6 +22,7 @@ import trio
 from p2pchat.core import mailbox
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame, FrameParser
+from p2pchat.core.ids import PeerKey, QueueId
 from p2pchat.core.primitives import Random
 from p2pchat.errors import CannotOpen, DiskFull, LinkLost, P2PChatError
 from p2pchat.lib.token_bucket import TokenBucket
@@ -85,7 +86,7 @@ class MailboxServer:
 
     def __init__(
         self,
-        relay: bytes,
+        relay: PeerKey,
         store: MailboxStore,
         limits: RelayLimits,
         clock: Callable[[], int],
@@ -97,7 +98,7 @@ class MailboxServer:
         *,
         trust_clock: bool = False,
         write_now: Callable[[Stream, bytes], bool] = lambda stream, data: False,
-        vouch: Callable[[bytes], None] = lambda peer: None,
+        vouch: Callable[[PeerKey], None] = lambda peer: None,
     ) -> None:
         self.counts = Counts()
         self._failing = False
@@ -329,7 +330,7 @@ class MailboxServer:
     def _open(self, client: ClientStream, opening: mailbox.Open) -> None:
         if opening.handle in client.opened or opening.handle == mailbox.NO_HANDLE:
             raise CannotOpen
-        code, name = mailbox.DONE, b""
+        code, name = mailbox.DONE, QueueId(b"")
         client.opens += 1
         if client.opens > mailbox.MAX_HANDLES:  # those that failed count: each costs us a check of a signature
             code = mailbox.TOO_FAST

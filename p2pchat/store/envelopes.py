@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from p2pchat.core.ids import ContactId, EnvelopeId, MessageId
+from p2pchat.store import meta
 from p2pchat.store.database import Database
 
 REMEMBERED_FOR = 60 * 24 * 3600 * 1000  # milliseconds
+PARTS = 24
+"""The table is looked through for what is to be forgotten in so many parts, one a call of `expire`."""
+_NEXT_PART = "envelopes_next_part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +21,9 @@ class SeenRow:
     that was queued last, None while it is owed.
     """
 
-    id: bytes
-    contact: bytes
-    msg_id: bytes | None
+    id: EnvelopeId
+    contact: ContactId
+    msg_id: MessageId | None
     at: int
     receipt_at: int | None = None
 
@@ -27,8 +32,10 @@ _REMEMBER = (
     "INSERT INTO envelopes_seen (id, contact, msg_id, at, receipt_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
 
+_FORGET = "DELETE FROM envelopes_seen WHERE id BETWEEN ?1 AND ?2 AND at < ?3"
 
-def seen(db: Database, id: bytes) -> SeenRow | None:
+
+def seen(db: Database, id: EnvelopeId) -> SeenRow | None:
     """What is known of an envelope by its 16-byte hash; None if it is new."""
     row = db.query_one("SELECT id, contact, msg_id, at, receipt_at FROM envelopes_seen WHERE id = ?", (id,))
     return None if row is None else SeenRow(*row)
@@ -39,12 +46,12 @@ def remember(db: Database, rows: Iterable[SeenRow]) -> None:
     db.executemany(_REMEMBER, [(row.id, row.contact, row.msg_id, row.at, row.receipt_at) for row in rows])
 
 
-def owe_receipt(db: Database, id: bytes) -> None:
+def owe_receipt(db: Database, id: EnvelopeId) -> None:
     """Note that the receipt for an envelope is to be queued (again)."""
     db.execute("UPDATE envelopes_seen SET receipt_at = NULL WHERE id = ?", (id,))
 
 
-def owed(db: Database, contact: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+def owed(db: Database, contact: ContactId, limit: int) -> list[tuple[EnvelopeId, MessageId]]:
     """(envelope id, message id) of a contact's envelopes whose receipt is owed, those that came first first."""
     found = db.query(
         "SELECT id, msg_id FROM envelopes_seen WHERE contact = ? AND receipt_at IS NULL AND msg_id IS NOT NULL"
@@ -54,17 +61,25 @@ def owed(db: Database, contact: bytes, limit: int) -> list[tuple[bytes, bytes]]:
     return [(id, msg_id) for id, msg_id in found]
 
 
-def creditors(db: Database) -> list[bytes]:
+def creditors(db: Database) -> list[ContactId]:
     """Whoever is owed a receipt."""
     found = db.query("SELECT DISTINCT contact FROM envelopes_seen WHERE receipt_at IS NULL AND msg_id IS NOT NULL")
     return [contact for (contact,) in found]
 
 
-def receipts_queued(db: Database, ids: Iterable[bytes], at: int) -> None:
+def receipts_queued(db: Database, ids: Iterable[EnvelopeId], at: int) -> None:
     """Note that the receipts for these envelopes were queued."""
     db.executemany("UPDATE envelopes_seen SET receipt_at = ? WHERE id = ?", [(at, id) for id in ids])
 
 
 def expire(db: Database, now: int) -> None:
-    """Forget envelopes that came more than 60 days ago."""
-    db.execute("DELETE FROM envelopes_seen WHERE at < ?", (now - REMEMBERED_FOR,))
+    """Forget envelopes that came more than 60 days ago, in the next of `PARTS` parts of the table.
+
+    Ids are hashes, so equal shares of all ids are equal shares of the rows. An index by time would be written with
+    every envelope that comes, for this one look an hour.
+    """
+    part = meta.get_int(db, _NEXT_PART) % PARTS
+    first, last = part * 256 // PARTS, (part + 1) * 256 // PARTS - 1
+    ends = bytes([first]), bytes([last]) + b"\xff" * 16
+    db.execute(_FORGET, (*ends, now - REMEMBERED_FOR))
+    meta.put_int(db, _NEXT_PART, (part + 1) % PARTS)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from p2pchat.core import mailbox
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame
+from p2pchat.core.ids import PeerKey, QueueId
 from p2pchat.core.mailbox import BOX, DONE, HOUR_MS, NOT_ALLOWED, STAMPED, TO_FETCH, TO_PUT, TOO_FAST, Queue
 from p2pchat.errors import LinkLost
 from p2pchat.lib.token_bucket import TokenBucket
@@ -145,7 +146,7 @@ def test_who_fetches_may_not_deposit_there(tmp_path: Path) -> None:
 
 
 def stamp(keys: Keys, one: bytes, now: int = NOW, relay: bytes = RELAY, first: int = 1) -> int:
-    return mailbox.make_stamp(relay, keys.queue.id, one, now, 12, first)
+    return mailbox.make_stamp(PeerKey(relay), keys.queue.id, one, now, 12, first)
 
 
 def test_stamps_of_another_hour_queue_relay_or_blob_are_refused(tmp_path: Path) -> None:
@@ -284,7 +285,7 @@ def test_a_stream_opens_so_many_queues_and_failures_count(tmp_path: Path, monkey
     checks = []
     check = mailbox.check_open
 
-    def counted(opening: mailbox.Open, hello: mailbox.Hello) -> bytes:
+    def counted(opening: mailbox.Open, hello: mailbox.Hello) -> QueueId:
         checks.append(opening.handle)
         return check(opening, hello)
 

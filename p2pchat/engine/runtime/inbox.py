@@ -9,6 +9,8 @@ from typing import Any
 
 import trio
 
+from p2pchat.core.ids import InputSource
+
 MAX_BATCH = 256
 MAX_LAZY_SECONDS = 0.05
 MAX_LAZY = 32
@@ -25,7 +27,7 @@ class Input:
 
     run: Callable[..., Any]
     args: tuple[object, ...]
-    sender: bytes | None = None
+    sender: InputSource | None = None
     brief: bool = False
     then: Callable[[Input], object] | None = None
     result: Any = None
