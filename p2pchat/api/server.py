@@ -62,11 +62,11 @@ def listen(path: Path) -> trio.SocketListener:
     Raises OSError, or NodeError where something else than a socket has its name.
     """
     try:
-        found = path.lstat()
+        status = path.lstat()
     except FileNotFoundError:
         pass
     else:
-        if not (stat.S_ISSOCK(found.st_mode) or stat.S_ISLNK(found.st_mode)):
+        if not (stat.S_ISSOCK(status.st_mode) or stat.S_ISLNK(status.st_mode)):
             raise errors.NodeError(f"{path} is in the way of the node's socket", hint="Move it away and try again.")
         path.unlink()
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

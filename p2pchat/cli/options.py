@@ -93,15 +93,15 @@ def read(verb: Verb | None, words: Sequence[str]) -> argparse.Namespace:
     """
     parser = _parser(verb)
     given, positionals = _split(parser, verb, words)
-    found = parser.parse_args(given)
-    if found.help or found.version:
-        return found
+    parsed = parser.parse_args(given)
+    if parsed.help or parsed.version:
+        return parsed
     for option in verb.opts if verb else ():
         # argparse would insist on it before it looked for --help.
-        if option.required and getattr(found, option.flags[-1].lstrip("-").replace("-", "_")) is None:
+        if option.required and getattr(parsed, option.flags[-1].lstrip("-").replace("-", "_")) is None:
             parser.error(f"{option.flags[-1]} is missing")
-    _bind(parser, verb.args if verb else (), positionals, found)
-    return found
+    _bind(parser, verb.args if verb else (), positionals, parsed)
+    return parsed
 
 
 def help_text(verb: Verb) -> str:

@@ -69,15 +69,15 @@ def open_envelope(
     return Received(_after(session, opened.state, True), content, opened.skipped, opened.used)
 
 
-def _after(one: Session, state: ratchet.Ratchet, confirmed: bool) -> Session:
-    return Session(one.th, one.initiator, one.pair_root, one.sas, state, confirmed, one.ends_at)
+def _after(session: Session, state: ratchet.Ratchet, confirmed: bool) -> Session:
+    return Session(session.th, session.initiator, session.pair_root, session.sas, state, confirmed, session.ends_at)
 
 
 def for_sending(sessions: Iterable[Session]) -> Session | None:
     """The one both sides agree to send in, or None. One that the other side may not have yet comes last."""
-    usable = [one for one in sessions if one.ends_at is None and ratchet.can_send(one.ratchet)]
-    certain = [one for one in usable if one.confirmed]
-    return min(certain or usable, key=lambda one: one.th, default=None)
+    usable = [session for session in sessions if session.ends_at is None and ratchet.can_send(session.ratchet)]
+    certain = [session for session in usable if session.confirmed]
+    return min(certain or usable, key=lambda session: session.th, default=None)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -103,7 +103,7 @@ class Arrivals:
     def _crowded(self) -> bool:
         """Whether those who are late have to wait for a loop that is less busy."""
         now, place = trio.current_time(), self._late.first
-        others = any(one != place and now - at < CONTENDED_SECONDS for one, at in self._recent)
+        others = any(recent != place and now - at < CONTENDED_SECONDS for recent, at in self._recent)
         return others and work().turns.busy_share > LATE_SHARE and now - self._last_late < LATE_SECONDS
 
 
@@ -111,9 +111,9 @@ def _in_time(place: str) -> bool:
     """Whether a place and all networks around it have a turn left, which is taken then."""
     now = trio.current_time()
     around = zip(places.networks(place), places.factors(place), strict=True)
-    found = [(work().of(f"turns {network}"), TURN / factor) for network, factor in around]
-    if any(budget.look(now) < units for budget, units in found):
+    buckets = [(work().of(f"turns {network}"), TURN / factor) for network, factor in around]
+    if any(budget.look(now) < units for budget, units in buckets):
         return False
-    for budget, units in found:
+    for budget, units in buckets:
         budget.draw(units)
     return True

@@ -150,8 +150,8 @@ class Joining:
         return None if offer is None or offer.hidden != self._hidden else offer
 
     async def _recognize(self, name: str, caller: Caller) -> Handler | None:
-        found = await self._book.find(name, (0,))
-        offer = None if found is None else self._offer(found[0])
+        invite = await self._book.find(name, (0,))
+        offer = None if invite is None else self._offer(invite[0])
         return None if offer is None or offer.doubtful else partial(self._accept, offer)
 
     async def _accept(self, offer: InviteOffer, stream: Stream) -> None:

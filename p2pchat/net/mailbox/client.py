@@ -147,15 +147,15 @@ class MailboxClient:
 
     def taken(self, qid: bytes, upto: int) -> None:
         """What came up to this place is on our disk, also of a queue that is not watched any more."""
-        found = self._shares.find(qid)
-        if found is None:
+        watch = self._shares.find(qid)
+        if watch is None:
             return
-        watched, collecting = found
+        watched, collecting = watch
         if upto > watched.taken:
             watched.taken = upto
-            for one in (collecting, self._turn):
-                if one is not None:
-                    one.taken(watched)
+            for fetching in (collecting, self._turn):
+                if fetching is not None:
+                    fetching.taken(watched)
 
     def deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:
         """Put blobs into a queue; those for which there is no room, and all while we wait, are given back."""
@@ -287,7 +287,7 @@ class MailboxClient:
     def _way(self) -> tuple[list[str], bytes]:
         """Where to dial, and the token."""
         relay = self._ours if self._shares else self._theirs or self._ours
-        found: list[str] = []
+        addresses: list[str] = []
         for packed in relay.addresses if relay is not None else ():
             try:
                 address = multiaddrs.unpack(packed)
@@ -295,8 +295,9 @@ class MailboxClient:
                 log.info("an address of a kind not known here was left out")
                 continue
             if multiaddrs.parse_target(address).relay is None:
-                found.append(address)
-        return multiaddrs.with_twins(found[:_MAX_ADDRESSES], chosen=self._chosen), b"" if relay is None else relay.token
+                addresses.append(address)
+        token = b"" if relay is None else relay.token
+        return multiaddrs.with_twins(addresses[:_MAX_ADDRESSES], chosen=self._chosen), token
 
     async def _carry(self, stream: MailStream) -> None:
         """One stream, until it ends."""
@@ -451,10 +452,10 @@ class MailboxClient:
         collecting = Collecting(
             stream, self._shares.turns.made_up, partial(self._mail.collected, self._name), follow=False
         )
-        found: list[WatchedQueue] = []
+        queues: list[WatchedQueue] = []
 
         async def until_read() -> None:
-            found.extend(await collecting.read())
+            queues.extend(await collecting.read())
             stream.end()
 
         self._turn = collecting
@@ -464,7 +465,7 @@ class MailboxClient:
         finally:
             self._turn = None
             await stream.close()
-        return found
+        return queues
 
 
 def _is_reached_otherwise(before: Relay, now: Relay) -> bool:

@@ -168,8 +168,8 @@ class Depositing:
             return False
         for _ in range(-len(new) % mailbox.QUEUES_A_FETCH):
             new.append(TheirQueue(sign_public(self._random(32)), self._random(32)))
-        for one in sorted(new, key=lambda one: one.fetch):
-            self._handles[one] = self._stream.open(mailbox.TO_PUT, one.put_seed, one.queue)
+        for target in sorted(new, key=lambda queue: queue.fetch):
+            self._handles[target] = self._stream.open(mailbox.TO_PUT, target.put_seed, target.queue)
         return True
 
     async def stamp(self) -> None:

@@ -41,9 +41,9 @@ async def open_mail_stream(
     Raises `Unreachable` or `LinkLost` where it does not answer, `CannotOpen` for a hello that is none, and `Refused`
     where it does not take the token, or wants one and there is none.
     """
-    known = with_pass(addresses, relay_pass(relay, token))
+    opened = with_pass(addresses, relay_pass(relay, token))
     try:
-        stream = await host.open(relay, known, mailbox_name(relay, token), only=only, chosen=chosen, relay=True)
+        stream = await host.open(relay, opened, mailbox_name(relay, token), only=only, chosen=chosen, relay=True)
     except NotServed:
         raise Refused("it does not take our token" if token else "it serves only those who have its token") from None
     try:

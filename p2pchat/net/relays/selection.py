@@ -43,9 +43,9 @@ class Relays:
         """Be reached by some of these, by their transport keys, best first."""
         for relay in self._asked.keys() - relays.keys():
             self._leave(relay)
-        for relay, known in relays.items():
-            if relay in self._asked and self._relays[relay] != known:
-                self._kept.want(relay, known)
+        for relay, access in relays.items():
+            if relay in self._asked and self._relays[relay] != access:
+                self._kept.want(relay, access)
         self._relays = dict(relays)
         self._moved()
 
