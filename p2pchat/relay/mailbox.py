@@ -25,6 +25,7 @@ from p2pchat.core.frames import Frame, FrameParser
 from p2pchat.core.primitives import Random
 from p2pchat.errors import CannotOpen, DiskFull, LinkLost, P2PChatError
 from p2pchat.lib.token_bucket import TokenBucket
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.admission.budget import Account, TooMuchWork
 from p2pchat.net.frames import MAX_FRAMES, READ_BYTES, write_frames
 from p2pchat.net.libp2p.streams import LibP2PStream
@@ -117,7 +118,7 @@ class MailboxServer:
         self.pushes = Pushes(self._wake_up, store.holds)
         self._next = Batch()
         self._fetches: deque[Fetching] = deque()
-        self._wake = trio.Event()
+        self._wake = Wakeup()
         self._taken = trio.lowlevel.ParkingLot()
         self._left = trio.lowlevel.ParkingLot()
         self._nursery: trio.Nursery | None = None
@@ -233,7 +234,7 @@ class MailboxServer:
     async def _next_batch(self) -> Batch:
         """Wait until there is something to do, and take it."""
         while self._next.empty and (self._outgoing.full or not self._reads):
-            self._wake = trio.Event()
+            self._wake.clear()
             with trio.move_on_after(SLOW_WRITE_SECONDS if self._reads else math.inf):
                 await self._wake.wait()
             if self._reads and self._outgoing.full:

@@ -10,6 +10,7 @@ from p2pchat.core.contents import Addresses
 from p2pchat.core.session import DAY
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import meta
 from p2pchat.store.contacts import ContactState
@@ -26,14 +27,13 @@ class AddressUpdates:
 
     def __init__(self, tell: Callable[[], Awaitable[object]]) -> None:
         self._tell = tell
-        self._due = trio.Event()
-        self._moved = trio.Event()
+        self._due = Wakeup()
+        self._moved = Wakeup()
 
     def changed(self) -> None:
         """Something about it is different, or may be."""
         self._due.set()
-        self._moved.set()
-        self._moved = trio.Event()
+        self._moved.pulse()
 
     async def moved(self) -> None:
         """Wait for the next change."""
@@ -44,7 +44,7 @@ class AddressUpdates:
         while True:
             await self._due.wait()
             await trio.sleep(SETTLE_SECONDS)
-            self._due = trio.Event()
+            self._due.clear()
             await self._tell()
             await trio.sleep(HOLD_SECONDS)
 

@@ -17,6 +17,7 @@ from itertools import count
 
 import trio
 
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.admission import places
 from p2pchat.net.admission.budget import work
 from p2pchat.net.admission.fairness import FairQueue
@@ -46,7 +47,7 @@ class Arrivals:
         self._order = count()
         self._waiting: list[tuple[int, int, trio.Event]] = []
         self._late: FairQueue[trio.Event] = FairQueue()
-        self._wake = trio.Event()
+        self._wake = Wakeup()
         self._recent = (("", -CONTENDED_SECONDS), ("", -CONTENDED_SECONDS))  # two places that were in time, and when
         self._last_late = -LATE_SECONDS
 
@@ -77,7 +78,7 @@ class Arrivals:
                 self._last_late = trio.current_time()
                 self._late.take().set()
             if not self._waiting:
-                self._wake = trio.Event()
+                self._wake.clear()
                 if self._late:
                     await self._look_again()
                     self._wake.set()

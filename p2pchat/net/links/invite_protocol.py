@@ -32,6 +32,7 @@ from p2pchat.core.names import join_name
 from p2pchat.core.primitives import equal
 from p2pchat.errors import LinkLost, P2PChatError, PeerError, Unreachable
 from p2pchat.lib.backoff import Backoff
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.frames import DEADLINE, FrameReader, write_frames
 from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT, DialTarget
 from p2pchat.net.name_book import NameBook
@@ -47,7 +48,7 @@ COMMIT_DEADLINE = 30.0
 @dataclass(eq=False)
 class _Knocking:
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
-    nudged: trio.Event = field(default_factory=trio.Event)
+    nudged: Wakeup = field(default_factory=Wakeup)
 
 
 class Joining:
@@ -92,7 +93,7 @@ class Joining:
         backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random)
         with knocking.scope:
             while True:
-                knocking.nudged = trio.Event()
+                knocking.nudged.clear()
                 for peer, addresses in hosts.items():
                     try:
                         stream = await self._host.open(peer, addresses, join_name(hello_key, peer))

@@ -25,6 +25,7 @@ from p2pchat.core.names import link_name
 from p2pchat.core.primitives import equal
 from p2pchat.core.session import Pair, hello_days, hello_tag
 from p2pchat.errors import CannotOpen, LinkLost
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net import multiaddrs
 from p2pchat.net.frames import FrameReader, write_frames
 from p2pchat.net.libp2p.streams import LibP2PStream
@@ -50,7 +51,7 @@ class Link:
     contact: bytes
     th: bytes
     queue: list[Frame] = field(default_factory=list)
-    wake: trio.Event = field(default_factory=trio.Event)
+    wake: Wakeup = field(default_factory=Wakeup)
     heard: float = 0.0
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
@@ -212,7 +213,7 @@ class Links:
         try:
             while True:
                 await link.wake.wait()
-                link.wake = trio.Event()
+                link.wake.clear()
                 frames, link.queue = link.queue, []
                 await write_frames(link.stream, frames)
         except LinkLost:

@@ -35,6 +35,7 @@ from p2pchat.core.frames import Frame
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, RelayState, TheirQueue
 from p2pchat.errors import CannotOpen, LinkLost, P2PChatError, PeerError, Refused, Unreachable
 from p2pchat.lib.backoff import Backoff
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net import multiaddrs
 from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT
 from p2pchat.net.mailbox.deposit import DepositBacklog, Depositing, DepositRequest
@@ -112,11 +113,11 @@ class MailboxClient:
         self._wanted_until = -math.inf
         self._attempted = -math.inf
         self._waiting = False
-        self._up = trio.Event()
+        self._up = Wakeup()
         self._spread = 0  # what the last relay's hello said about coming back
         self._depositing: Depositing | None = None
         self._turn: Collecting | None = None
-        self._called = trio.Event()
+        self._called = Wakeup()
         self._anew = False
 
     @property
@@ -267,14 +268,15 @@ class MailboxClient:
             self._failed(Unreachable("no answer yet"))
 
     def _failed(self, failure: P2PChatError) -> None:
-        self._waiting, self._called = True, trio.Event()
+        self._waiting = True
+        self._called.clear()
         if isinstance(failure, CannotOpen):
             log.info("a relay does not keep to the protocol")
         state: RelayState = "refused" if isinstance(failure, CannotOpen | Refused) else "unreachable"
         if not self._anew:  # what failed is the way before
             self._now(state, _PROBLEMS.get(type(failure), failure.message))
         if self._up.is_set():
-            self._up = trio.Event()
+            self._up.clear()
             self._mail.relay_down(self._name)
         numbers = self._deposits.give_up()
         if numbers:
@@ -338,7 +340,7 @@ class MailboxClient:
     async def _until_idle(self, stream: MailStream) -> None:
         """End a stream that nobody needs any more."""
         while self._wanted and not self._anew:
-            self._called = trio.Event()
+            self._called.clear()
             later = math.inf if self._shares else max(self._wanted_until, trio.current_time() + CHECK_SECONDS)
             with trio.move_on_at(later):
                 await self._called.wait()
@@ -359,7 +361,7 @@ class MailboxClient:
         """Watch what belongs to one share, on a stream after the other, until nothing does."""
         backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random)
         while share.queues:
-            share.left = trio.Event()
+            share.left.clear()
             await self._up.wait()
             began = trio.current_time()
             with suppress(PeerError, Refused):
@@ -399,7 +401,7 @@ class MailboxClient:
                 await trio.sleep_until(self._alone_until)
                 self._shares.unfold()
                 continue
-            turns.changed = trio.Event()
+            turns.changed.clear()
             if not turns.due():
                 with trio.move_on_at(turns.next()):
                     await turns.changed.wait()

@@ -15,6 +15,7 @@ from math import inf
 import trio
 
 from p2pchat.core.relays import OwnQueue
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.mailbox.fetch import Collecting, MadeUp, WatchedQueue
 
 MAX_WATCHED = 640
@@ -37,7 +38,7 @@ class Share:
         self.queues: dict[bytes, WatchedQueue] = {}
         self.made_up = MadeUp(random)
         self.collecting: Collecting | None = None
-        self.left = trio.Event()
+        self.left = Wakeup()
 
     @property
     def has_room(self) -> bool:
@@ -51,7 +52,7 @@ class ReadRotation:
     def __init__(self, random: Callable[[int], bytes]) -> None:
         self.queues: dict[bytes, WatchedQueue] = {}
         self.made_up = MadeUp(random)
-        self.changed = trio.Event()
+        self.changed = Wakeup()
         self._at: dict[bytes, float] = {}
         self._wait: dict[bytes, float] = {}
 

@@ -16,6 +16,7 @@ from p2pchat.core.frames import Frame
 from p2pchat.core.mailbox import Hello, Open, Queue
 from p2pchat.core.names import mailbox_name, relay_pass
 from p2pchat.errors import CannotOpen, LinkLost, NotServed, P2PChatError, PeerError, Refused
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.frames import FrameReader, write_frames
 from p2pchat.net.multiaddrs import with_pass
 from p2pchat.net.ports import Host, Stream
@@ -89,7 +90,7 @@ class MailStream:
         self._scope = trio.CancelScope()
         self._failure: P2PChatError | None = None
         self._queue: list[Frame] = []
-        self._wake = trio.Event()
+        self._wake = Wakeup()
         self._number = 0
         self._unanswered: set[int] = set()
         self._owed: dict[int, float] = {}  # what kinds of answers: since when none of them came
@@ -206,7 +207,7 @@ class MailStream:
     async def _write(self) -> None:
         while True:
             await self._wake.wait()
-            self._wake = trio.Event()
+            self._wake.clear()
             frames, self._queue = self._queue, []
             await write_frames(self._stream, frames)
 

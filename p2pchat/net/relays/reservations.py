@@ -19,6 +19,7 @@ from p2pchat.core.frames import Frame
 from p2pchat.core.names import hop_name
 from p2pchat.errors import CannotOpen, LinkLost, PeerError, Refused, Unreachable
 from p2pchat.lib.backoff import Backoff
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.circuit_messages import HopMessage, Status, StopMessage
@@ -47,7 +48,7 @@ class RelayAccess:
 class _Wanted:
     known: RelayAccess
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
-    nudged: trio.Event = field(default_factory=trio.Event)
+    nudged: Wakeup = field(default_factory=Wakeup)
     held: bool = False
     problem: str = ""
 
@@ -105,7 +106,7 @@ class Reservations:
         backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random)
         with wanted.scope:
             while True:
-                wanted.nudged = trio.Event()
+                wanted.nudged.clear()
                 began = trio.current_time()
                 try:
                     await self._hold(relay, wanted)
@@ -126,7 +127,7 @@ class Reservations:
         try:
             due = True
             while due:
-                wanted.nudged = trio.Event()
+                wanted.nudged.clear()
                 seconds = await self._reserve(relay, wanted.known.addresses)
                 wanted.problem = ""
                 self._now(wanted, held=True)

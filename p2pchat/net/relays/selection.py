@@ -11,6 +11,7 @@ from math import inf
 
 import trio
 
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.ports import RelayedHost
 from p2pchat.net.relays.reservations import RelayAccess, Reservations
 
@@ -36,7 +37,7 @@ class Relays:
         self._relays: dict[bytes, RelayAccess] = {}
         self._asked: dict[bytes, float] = {}  # until when there is hope for one that does not hold
         self._ways: tuple[str, ...] = ()
-        self._wake = trio.Event()
+        self._wake = Wakeup()
         nursery.start_soon(self._run)
 
     def use(self, relays: Mapping[bytes, RelayAccess]) -> None:
@@ -61,7 +62,7 @@ class Relays:
 
     async def _run(self) -> None:
         while True:
-            self._wake = trio.Event()
+            self._wake.clear()
             self._choose()
             hopes = [until for relay, until in self._asked.items() if not self._kept.held(relay)]
             waiting = [until for until in hopes if until > trio.current_time()]
