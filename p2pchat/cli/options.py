@@ -14,13 +14,15 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from p2pchat import errors
+from p2pchat.lib.times import DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS
 
 if TYPE_CHECKING:
     from p2pchat.cli.context import Context
 
 _TAKES_VALUE = ("--profile", "--passphrase-file")
-_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
-_LONGEST = 3_660 * 86_400.0
+_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": MINUTE_SECONDS, "h": HOUR_SECONDS, "d": DAY_SECONDS}
+_UNITS["w"] = 7 * DAY_SECONDS
+_LONGEST = 3_660 * DAY_SECONDS
 
 
 class Arg(NamedTuple):

@@ -17,9 +17,9 @@ from p2pchat.core import envelope, ratchet
 from p2pchat.core import primitives as prim
 from p2pchat.core.identity import Device
 from p2pchat.errors import CannotOpen
+from p2pchat.lib.times import DAY_MS
 
-DAY = 86_400_000
-LINGER_MS = 14 * DAY
+LINGER_MS = 14 * DAY_MS
 HELLO = 16
 STANDING = bytes(prim.KEY_BYTES)
 """In place of a session's `th` where two people meet by their standing root, which no session has."""
@@ -109,7 +109,7 @@ def hello_tag(key: bytes, peer: bytes, other_peer: bytes, day: int) -> bytes:
 
 def hello_days(now: int) -> tuple[int, int, int]:
     """Today, yesterday and tomorrow (UTC): clocks lie by up to a day."""
-    today = max(now // DAY, 1)  # a machine without a clock starts in 1970
+    today = max(now // DAY_MS, 1)  # a machine without a clock starts in 1970
     return today, today - 1, today + 1
 
 

@@ -16,7 +16,6 @@ NETWORK_FACTOR = 4
 """How many times the budget of one place a network around it may have at most, and all who come by other relays: of
 bytes, which last, a network has less in proportion than of connections (`places.FACTORS_IPV4`)."""
 MAX_SPENT = 1 << 18
-DAY_SECONDS = 86_400.0
 STAMP_SECONDS = 7_200.0
 """A stamp is good in the hour it names and in the next."""
 _CROWDS = 256

@@ -24,6 +24,7 @@ from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame, FrameParser
 from p2pchat.core.primitives import Random
 from p2pchat.errors import CannotOpen, DiskFull, LinkLost, P2PChatError
+from p2pchat.lib.times import HOUR_MS
 from p2pchat.lib.token_bucket import TokenBucket
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.admission.budget import Account, TooMuchWork
@@ -356,7 +357,7 @@ class MailboxServer:
             self.counts.refused[REASONS[code]] += 1
             self._answer(client, put.number, code)
             return
-        expires = -(-now // mailbox.HOUR_MS) + put.hours
+        expires = -(-now // HOUR_MS) + put.hours
         spent = bool(put.stamp) and self._terms.spent.has(opened.qid, put.stamp)
         box, source = bool(opened.flags & mailbox.BOX), client.origin.names
         self._next.put(client, put, NewBlob(opened.qid, put.blob, expires, box, spent, source))

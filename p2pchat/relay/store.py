@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from p2pchat.core.envelope import BUCKETS, envelope_id
-from p2pchat.core.mailbox import BAD_STAMP, DONE, HOUR_MS, QUEUE_FULL, RELAY_FULL
+from p2pchat.core.mailbox import BAD_STAMP, DONE, QUEUE_FULL, RELAY_FULL
 from p2pchat.errors import DatabaseDamaged
+from p2pchat.lib.times import HOUR_MS
 from p2pchat.relay import disk
 from p2pchat.relay.clock import ClockRecord
 from p2pchat.relay.disk import Reserve, translated

@@ -11,12 +11,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from p2pchat.core import mailbox
+from p2pchat.lib.times import HOUR_MS
 from p2pchat.store.database import AMONG, Database, Value, packed
 from p2pchat.store.outbox import OutboxForm, OutboxRow, columns, made
 from p2pchat.store.queues import TheirQueueRow
 
-_HOUR = 3_600_000  # milliseconds
-AGAIN = (_HOUR, 6 * _HOUR, 24 * _HOUR)
+AGAIN = (HOUR_MS, 6 * HOUR_MS, 24 * HOUR_MS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from p2pchat.lib.times import DAY_MS
 from p2pchat.store.database import Database
 
-REMEMBERED_FOR = 60 * 24 * 3600 * 1000  # milliseconds
+REMEMBERED_FOR = 60 * DAY_MS  # milliseconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Iterable
 import trio
 
 from p2pchat.core.contents import Addresses
-from p2pchat.core.session import DAY
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.lib.times import DAY_MS
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import meta
@@ -19,7 +19,7 @@ SETTLE_SECONDS = 2.0
 """Seconds until a change is told: others often follow it."""
 HOLD_SECONDS = 30.0
 """Seconds until the next one is."""
-TELL_AGAIN_AFTER = 7 * DAY
+TELL_AGAIN_AFTER = 7 * DAY_MS
 
 
 class AddressUpdates:

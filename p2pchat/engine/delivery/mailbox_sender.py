@@ -13,6 +13,7 @@ from p2pchat.engine.delivery import outbound
 from p2pchat.engine.delivery.mailbox_queues import Outlet
 from p2pchat.engine.delivery.send_window import SendWindows, WindowSizes
 from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
+from p2pchat.lib.times import HOUR_MS, HOUR_SECONDS
 from p2pchat.ports import Clock, Relay, TheirQueue
 from p2pchat.store import deposits as store_deposits
 
@@ -20,7 +21,7 @@ WINDOW = 128
 """Half a megabyte of the smallest, for each queue: there are as many as contacts, twice."""
 SIZES = WindowSizes(WINDOW, WINDOW // 2, 0)
 KEEP_HOURS = 30 * 24
-LONGEST_PAUSE = 3600.0
+LONGEST_PAUSE = HOUR_SECONDS
 _PAUSES: dict[int, float] = {mailbox.TOO_FAST: 10.0}
 """Seconds of the first pause after an answer; after most nothing changes soon."""
 UNREACHED_PAUSE = 60.0
@@ -191,7 +192,7 @@ class MailboxSender:
             blobs.append((self._number, one.frame.body))
         hours = KEEP_HOURS
         if row.flags == mailbox.BOX:
-            hours = max(1, min(hours, -(-(row.until - self._clock()) // mailbox.HOUR_MS)))
+            hours = max(1, min(hours, -(-(row.until - self._clock()) // HOUR_MS)))
         self._put(outlet.relay, TheirQueue(row.fetch, row.put_seed, row.flags), hours, blobs)
         return True
 

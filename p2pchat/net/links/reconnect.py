@@ -19,11 +19,12 @@ import trio
 from p2pchat.core.delivery import Route
 from p2pchat.errors import LinkLost, Unreachable
 from p2pchat.lib.backoff import Backoff, jittered
+from p2pchat.lib.times import HOUR_SECONDS
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.links.link import Links
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0
-LOOK_AGAIN = 3600.0
+LOOK_AGAIN = HOUR_SECONDS
 """Seconds between two looks for a direct way."""
 ROUNDS_AT_ONCE = 64
 ROUND_SECONDS = 0.05

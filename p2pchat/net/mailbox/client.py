@@ -35,6 +35,7 @@ from p2pchat.core.frames import Frame
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, RelayState, TheirQueue
 from p2pchat.errors import CannotOpen, LinkLost, P2PChatError, PeerError, Refused, Unreachable
 from p2pchat.lib.backoff import Backoff
+from p2pchat.lib.times import HOUR_SECONDS
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net import multiaddrs
 from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT
@@ -53,11 +54,11 @@ RETRY_SECONDS = 1.0
 """Seconds after an attempt before the next call may make one."""
 SLOW_RELAY_SECONDS = 10.0
 """Seconds after which a relay that has not answered is treated as one that will not: others are tried meanwhile."""
-LONGEST_FOREIGN_WAIT = 3600.0
+LONGEST_FOREIGN_WAIT = HOUR_SECONDS
 """Seconds to which the waits between attempts grow, where no person here chose the relay."""
 UNWATCHED_AFTER = 60.0
 """Seconds for which a relay may have answered before it is said that some queues there are not watched."""
-ALONE_SECONDS = 3600.0
+ALONE_SECONDS = HOUR_SECONDS
 """For how long no further streams are asked for, once a relay has refused some."""
 ALONE_TURN = 300.0
 """Seconds between two turns of what is not watched, where there is one stream for everything."""

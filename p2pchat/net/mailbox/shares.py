@@ -15,6 +15,7 @@ from math import inf
 import trio
 
 from p2pchat.core.relays import OwnQueue
+from p2pchat.lib.times import HOUR_SECONDS, MINUTE_SECONDS
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.mailbox.fetch import Collecting, MadeUp, WatchedQueue
 
@@ -25,7 +26,7 @@ MAX_STREAMS = 5
 allows beside reservations."""
 TURN_SECONDS = 60.0
 """Between two turns of a queue that contacts are told of, and is not watched."""
-FIRST_RETIRED_TURN, LAST_RETIRED_TURN = 600.0, 12 * 3600.0
+FIRST_RETIRED_TURN, LAST_RETIRED_TURN = 10 * MINUTE_SECONDS, 12 * HOUR_SECONDS
 """The same for retired ones: the first, doubled each time that nothing was there, up to the last."""
 
 _Keys = tuple[bytes, bytes, int]

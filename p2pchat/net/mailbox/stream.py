@@ -16,6 +16,7 @@ from p2pchat.core.frames import Frame
 from p2pchat.core.mailbox import Hello, Open, Queue
 from p2pchat.core.names import mailbox_name, relay_pass
 from p2pchat.errors import CannotOpen, LinkLost, NotServed, P2PChatError, PeerError, Refused
+from p2pchat.lib.times import HOUR_MS
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.frames import FrameReader, write_frames
 from p2pchat.net.multiaddrs import with_pass
@@ -72,7 +73,7 @@ class SaidHour:
     def ahead(self, now: int) -> int | None:
         """How many hours the relay's clock is ahead of ours, which says `now` ms; None where it did not say."""
         since = int((self._seconds() - self._at) * 1000)
-        return self._hour + (since - now) // mailbox.HOUR_MS if self._hour else None
+        return self._hour + (since - now) // HOUR_MS if self._hour else None
 
 
 class MailStream:

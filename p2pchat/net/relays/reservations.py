@@ -19,6 +19,7 @@ from p2pchat.core.frames import Frame
 from p2pchat.core.names import hop_name
 from p2pchat.errors import CannotOpen, LinkLost, PeerError, Refused, Unreachable
 from p2pchat.lib.backoff import Backoff
+from p2pchat.lib.times import HOUR_SECONDS, MINUTE_SECONDS
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p import circuit_messages
@@ -32,7 +33,8 @@ log = logging.getLogger("p2pchat.net")
 REFRESH = 0.75
 MAX_CIRCUITS = 64
 """Circuits to us that one relay may have open."""
-_SHORTEST, _LONGEST = 120, 24 * 3600  # what a relay may say about its reservation's time, in seconds
+# The shortest and the longest time that a reservation holds, whatever the relay says.
+_SHORTEST, _LONGEST = 2 * MINUTE_SECONDS, 24 * HOUR_SECONDS
 _GOOD = 30.0  # seconds after which a reservation that ended counts as one that worked
 
 
