@@ -23,6 +23,7 @@ from textual.app import App, ComposeResult
 
 from benchmarks.figures import percentile
 from p2pchat.core.delivery import DeliveryState, Route
+from p2pchat.core.ids import ChatId, MessageId, direct_contact
 from p2pchat.engine.runtime import views
 from p2pchat.store import messages as store
 from p2pchat.store.database import Database
@@ -31,7 +32,7 @@ from p2pchat.tui.widgets.conversation import Conversation
 
 MANY = 100_000
 BATCH = 50
-_CHAT = bytes(32)
+_CHAT = ChatId(bytes(32))
 _TEXTS = (
     "are we still on for tonight?",
     "Завтра вечером, как договорились? Я возьму билеты, ты бутерброды.",
@@ -94,9 +95,9 @@ def row(number: int) -> store.MessageRow:
     """The message with that number, a minute after the one before."""
     mine, at = number % 3 == 0, 1_700_000_000_000 + 60_000 * number
     return store.MessageRow(
-        id=number.to_bytes(16, "big"),
+        id=MessageId(number.to_bytes(16, "big")),
         chat=_CHAT,
-        sender=store.ME if mine else _CHAT,
+        sender=store.ME if mine else direct_contact(_CHAT),
         kind=0,
         seq=number + 1,
         text=f"{number} {_TEXTS[number % len(_TEXTS)]}",

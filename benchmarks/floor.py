@@ -23,6 +23,7 @@ from p2pchat.core.contents.receipt import DELIVERED, MAX_RECEIPTS
 from p2pchat.core.delivery import DeliveryEvent, DeliveryState, Route
 from p2pchat.core.envelope import envelope_id
 from p2pchat.core.identity import Device
+from p2pchat.core.ids import ContactId, MessageId, SessionId, direct_chat
 from p2pchat.core.prekeys import make_set, open_bundle
 from p2pchat.core.primitives import Entropy, system_entropy
 from p2pchat.core.session import Session, open_envelope, seal
@@ -37,7 +38,7 @@ from p2pchat.store.sessions import SessionRow
 NOW = 1_800_000_000_000
 ROUND_TRIPS = 200
 BATCHES = 30
-_PEER = b"contact."
+_PEER = ContactId(b"contact.")
 
 
 @dataclass
@@ -68,17 +69,26 @@ class Side:
         one = self.session
         state = ratchet.dump(one.ratchet)
         row = SessionRow(
-            one.th, _PEER, one.initiator, one.pair_root, one.sas, state, NOW, one.confirmed, one.ends_at, False
+            one.session_id, _PEER, one.initiator, one.pair_root, one.sas, state, NOW, one.confirmed, one.ends_at, False
         )
         sessions.save(self.db, row)
 
-    def queue(self, payload: Payload, message_id: bytes, seq: int) -> bytes:
+    def queue(self, payload: Payload, message_id: MessageId, seq: int) -> bytes:
         """Seal a content and put it into the outbox; its envelope."""
         content = encode_content(Content(payload, message_id, seq, NOW))
         self.session, envelope = seal(self.session, content, self.entropy.random)
         name = envelope_id(envelope)
         row = OutboxRow(
-            _PEER, payload.number, message_id, content, NOW, 0, NOW, envelope_id=name, envelope=envelope, th=_PEER
+            _PEER,
+            payload.number,
+            message_id,
+            content,
+            NOW,
+            0,
+            NOW,
+            envelope_id=name,
+            envelope=envelope,
+            session_id=SessionId(_PEER),
         )
         outbox.add(self.db, row)
         return envelope
@@ -98,7 +108,9 @@ class Side:
             for _ in range(count):
                 self.said += 1
                 text, message_id = Text(f"message {self.said}"), new_message_id(NOW + self.said, self.entropy.random)
-                row = MessageRow(message_id, _PEER, ME, 0, self.said, text.written, NOW, DeliveryState.SAVED)
+                row = MessageRow(
+                    message_id, direct_chat(_PEER), ME, 0, self.said, text.written, NOW, DeliveryState.SAVED
+                )
                 messages.insert(self.db, row)
                 sealed.append(self.queue(text, message_id, self.said))
             self.save()
@@ -113,7 +125,7 @@ class Side:
                 text = content.payload.text()
                 row = MessageRow(
                     content.message_id,
-                    _PEER,
+                    direct_chat(_PEER),
                     _PEER,
                     0,
                     content.seq,
@@ -138,7 +150,7 @@ class Side:
             sources = delivery.sources(DeliveryEvent.DELIVERED)
             moved = messages.set_state(
                 self.db,
-                _PEER,
+                direct_chat(_PEER),
                 payload.ids,
                 delivery.target(DeliveryEvent.DELIVERED),
                 NOW,
@@ -196,7 +208,7 @@ def _two(place: Path) -> tuple[Side, Side]:
         side.prepare(Contact(_PEER, name, True, ContactState.CONTACT, b"identity", b"device", b"bundle", True, NOW))
         sides.append(side)
     # both sides can send only once each has heard of the other in this session
-    sides[0].open(sides[1].queue(Text("hello"), bytes(16), 1))
+    sides[0].open(sides[1].queue(Text("hello"), MessageId(bytes(16)), 1))
     return sides[0], sides[1]
 
 

@@ -21,6 +21,7 @@ from p2pchat.core.content import Content, encode_content
 from p2pchat.core.contents import Text
 from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.identity import Device
+from p2pchat.core.ids import ChatId, ContactId, EnvelopeId, MessageId, PeerKey, SessionId
 from p2pchat.core.prekeys import dump_set, make_set, open_bundle
 from p2pchat.core.primitives import KEY_BYTES, sign_public, system_entropy
 from p2pchat.net.multiaddrs import pack
@@ -53,18 +54,18 @@ def fill(database: Path, key: bytes, people: int, said: int) -> None:
     with db.transaction():
         prekeys.put(db, PrekeyRow(prekeys.ROTATION, rotation.number, dump_set(rotation), now, now + 37 * DAY))
         for peer in relay_keys:
-            relays.put(db, RelayRow(peer, (NOBODY,), b"", True, now))
+            relays.put(db, RelayRow(PeerKey(peer), (NOBODY,), b"", True, now))
         for number, contact in enumerate(ids):
-            _add_person(db, contact, number, now, state, relay_keys)
+            _add_person(db, ContactId(contact), number, now, state, relay_keys)
     for start in range(0, said, 10_000):
         with db.transaction():
             for number in range(start, min(start + 10_000, said)):
                 chat = ids[number % people]
                 mine = number % 3 == 0
                 row = MessageRow(
-                    os.urandom(16),
-                    chat,
-                    ME if mine else chat,
+                    MessageId(os.urandom(16)),
+                    ChatId(chat),
+                    ContactId(ME if mine else chat),
                     0,
                     number + 1,
                     f"message {number}, and some words that people write",
@@ -81,12 +82,12 @@ def _ratchet_state(now: int) -> bytes:
     entropy = system_entropy()
     alice, bob = (Device.from_seeds(os.urandom(KEY_BYTES), os.urandom(KEY_BYTES)) for _ in range(2))
     offered = make_set(bob, now // 1000 + 86_400, one_time=True, random=entropy.random)
-    content = encode_content(Content(Text("hello"), os.urandom(16), 1, now))
+    content = encode_content(Content(Text("hello"), MessageId(os.urandom(16)), 1, now))
     session, _ = handshake.initiate(alice, open_bundle(offered.bundle), content, now - DAY, entropy)
     return ratchet.dump(session.ratchet)
 
 
-def _add_person(db: Database, contact: bytes, number: int, now: int, state: bytes, relay_keys: list[bytes]) -> None:
+def _add_person(db: Database, contact: ContactId, number: int, now: int, state: bytes, relay_keys: list[bytes]) -> None:
     identity, device = sign_public(os.urandom(KEY_BYTES)), sign_public(os.urandom(KEY_BYTES))
     made = Contact(
         contact,
@@ -101,10 +102,13 @@ def _add_person(db: Database, contact: bytes, number: int, now: int, state: byte
         heard_at=now,
     )
     contacts.add(db, made)
-    contacts.set_ways(db, contact, [Way(os.urandom(KEY_BYTES), NOBODY, 0)], now)
-    th = os.urandom(KEY_BYTES)
+    contacts.set_ways(db, contact, [Way(PeerKey(os.urandom(KEY_BYTES)), NOBODY, 0)], now)
+    session_id = os.urandom(KEY_BYTES)
     sessions.save(
-        db, SessionRow(th, contact, True, os.urandom(KEY_BYTES), os.urandom(16), state, now, True, None, False)
+        db,
+        SessionRow(
+            SessionId(session_id), contact, True, os.urandom(KEY_BYTES), os.urandom(16), state, now, True, None, False
+        ),
     )
     for relay in relay_keys:
         for generation in range(GENERATIONS):
@@ -116,7 +120,7 @@ def _add_person(db: Database, contact: bytes, number: int, now: int, state: byte
                 OwnQueueRow(
                     contact,
                     None,
-                    relay,
+                    PeerKey(relay),
                     (NOBODY,),
                     b"",
                     os.urandom(KEY_BYTES),
@@ -128,7 +132,7 @@ def _add_person(db: Database, contact: bytes, number: int, now: int, state: byte
                 ),
             )
         row = TheirQueueRow(
-            contact, None, relay, NOBODY, b"", os.urandom(KEY_BYTES), os.urandom(KEY_BYTES), 0, now + 30 * DAY
+            contact, None, PeerKey(relay), NOBODY, b"", os.urandom(KEY_BYTES), os.urandom(KEY_BYTES), 0, now + 30 * DAY
         )
         queues.deposit_in(db, row)
     for _ in range(WAITING_EACH):
@@ -137,14 +141,14 @@ def _add_person(db: Database, contact: bytes, number: int, now: int, state: byte
             OutboxRow(
                 contact,
                 0,
-                os.urandom(16),
+                MessageId(os.urandom(16)),
                 os.urandom(100),
                 now,
                 now + DAY,
                 now + 30 * DAY,
-                os.urandom(16),
+                EnvelopeId(os.urandom(16)),
                 os.urandom(4096),
-                th,
+                SessionId(session_id),
             ),
         )
 

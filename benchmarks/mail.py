@@ -24,6 +24,7 @@ from p2pchat.core import mailbox
 from p2pchat.core import primitives as prim
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame, FrameParser
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.mailbox import Hello, Open, Put, Queue
 from p2pchat.core.names import MAILBOX
 from p2pchat.net import multiaddrs
@@ -53,7 +54,7 @@ class Line:
     route = Route.DIRECT
     inbound = False
 
-    def __init__(self, peer: bytes, muxed: GuardedYamux, inner: YamuxStream) -> None:
+    def __init__(self, peer: PeerKey, muxed: GuardedYamux, inner: YamuxStream) -> None:
         self.peer = peer
         self._muxed = muxed
         self._inner = inner
@@ -65,7 +66,7 @@ class Line:
         target = multiaddrs.parse(address)
         tcp = await trio.open_tcp_stream(str(target.ip), target.port)
         pair = create_new_key_pair(os.urandom(32))
-        me = ID(multiaddrs.multihash(pair.public_key.to_bytes()))
+        me = ID(multiaddrs.multihash(PeerKey(pair.public_key.to_bytes())))
         upgrader = hardening.Upgrader(me, pair, Identity(pair, os.urandom(32)), 24 * WINDOW)
         raw = RawConnection(RawPipe(pipes.TcpPipe(tcp)), True)
         theirs = ID(multiaddrs.multihash(peer))

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from benchmarks.figures import percentile, resident_mb
 from benchmarks.people import Person, befriend, people
 from p2pchat.core.delivery import DeliveryState, Route
+from p2pchat.core.ids import MessageId, direct_chat
 from p2pchat.store import contacts, keys, messages
 from p2pchat.store.database import Database
 from tests.support.terminal import Terminal
@@ -114,8 +115,8 @@ def fill(person: Person) -> None:
             mine = number % 2 == 0
             words = " ".join(chance.choices(_WORDS, k=chance.randint(2, 14)))
             row = messages.MessageRow(
-                id=number.to_bytes(16, "big"),
-                chat=bob.id,
+                id=MessageId(number.to_bytes(16, "big")),
+                chat=direct_chat(bob.id),
                 sender=messages.ME if mine else bob.id,
                 kind=0,
                 seq=number,

@@ -14,6 +14,7 @@ import trio
 
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
+from p2pchat.core.ids import ContactId, InviteId, PeerKey, QueueId, RelayName, SessionId
 from p2pchat.core.relays import OwnQueue as OwnQueue
 from p2pchat.core.relays import Relay as Relay
 from p2pchat.core.relays import RelayHealth as RelayHealth
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 Clock = Callable[[], int]
 """Milliseconds since the epoch, UTC."""
 
-PackedWay = tuple[bytes, bytes]
+PackedWay = tuple[PeerKey, bytes]
 """(transport key, packed address): the engine keeps and sends addresses without reading them."""
 
 
@@ -42,11 +43,11 @@ class Mailboxes(Protocol):
         """
         ...
 
-    def change(self, relay: Relay, add: Sequence[OwnQueue], drop: Sequence[bytes]) -> None:
+    def change(self, relay: Relay, add: Sequence[OwnQueue], drop: Sequence[QueueId]) -> None:
         """Collect from these queues besides, or with what is known of them now; from those, by name, no more."""
         ...
 
-    def taken(self, relay: bytes, qid: bytes, upto: int) -> None:
+    def taken(self, relay: RelayName, qid: QueueId, upto: int) -> None:
         """What was collected up to this place is on our disk: the relay can delete it."""
         ...
 
@@ -60,7 +61,7 @@ class Mailboxes(Protocol):
         """The relay that a person means by MULTIADDR or MULTIADDR#TOKEN. Raises BadAddress."""
         ...
 
-    def is_us(self, relay: bytes) -> bool:
+    def is_us(self, relay: PeerKey) -> bool:
         """Whether the relay with this transport key is this node."""
         ...
 
@@ -68,7 +69,7 @@ class Mailboxes(Protocol):
         """Where a relay is, for people: its best address, which ends in /p2p/<peer id>."""
         ...
 
-    def relay_health(self) -> Mapping[bytes, RelayHealth]:
+    def relay_health(self) -> Mapping[RelayName, RelayHealth]:
         """By `Relay.mailbox`: every relay that we watch or deposit at now."""
         ...
 
@@ -109,39 +110,39 @@ class Net(Protocol):
         """Whether a relay leads to us now; None where there is none to do so."""
         ...
 
-    def reach(self, contact: bytes, ways: Sequence[PackedWay]) -> None:
+    def reach(self, contact: ContactId, ways: Sequence[PackedWay]) -> None:
         """Keep a link with this contact; called again, take the new ways."""
         ...
 
-    def nudge(self, contact: bytes) -> None:
+    def nudge(self, contact: ContactId) -> None:
         """There is something to send: if no link is there, try soon."""
         ...
 
-    def lost(self, contact: bytes) -> None:
+    def lost(self, contact: ContactId) -> None:
         """A link has ended: if it was the last, begin to dial again."""
         ...
 
-    def relink(self, contact: bytes) -> None:
+    def relink(self, contact: ContactId) -> None:
         """End the links with this contact; the next one begins anew with both outboxes."""
         ...
 
-    def forget(self, contact: bytes) -> None:
+    def forget(self, contact: ContactId) -> None:
         """Stop reaching and joining this contact and end its links."""
         ...
 
-    def join(self, contact: bytes, ways: Sequence[PackedWay], hello_key: bytes) -> None:
+    def join(self, contact: ContactId, ways: Sequence[PackedWay], hello_key: bytes) -> None:
         """Keep knocking at the inviter's ways; called again, do not wait for the back-off to end."""
         ...
 
-    def joined(self, contact: bytes) -> None:
+    def joined(self, contact: ContactId) -> None:
         """Stop knocking: the inviter has our first message."""
         ...
 
-    def send(self, contact: bytes, frames: Sequence[Frame]) -> bool:
+    def send(self, contact: ContactId, frames: Sequence[Frame]) -> bool:
         """Write frames on the newest link; False where there is none."""
         ...
 
-    def route(self, contact: bytes) -> Route | None:
+    def route(self, contact: ContactId) -> Route | None:
         """How a message would travel now; None where no link is there."""
         ...
 
@@ -152,7 +153,7 @@ class InviteOffer:
     `doubtful`: it may not have ended yet.
     """
 
-    invite: bytes
+    invite: InviteId
     hello_key: bytes
     gone: int | None
     hidden: bool
@@ -162,11 +163,11 @@ class InviteOffer:
 class LinkCallbacks(Protocol):
     """What the net asks and tells about links with contacts."""
 
-    def pairs(self, contact: bytes) -> Sequence[Pair]:
+    def pairs(self, contact: ContactId) -> Sequence[Pair]:
         """The hello keys of one contact, newest session first."""
         ...
 
-    def follow(self, changed: Callable[[Iterable[bytes]], None]) -> None:
+    def follow(self, changed: Callable[[Iterable[ContactId]], None]) -> None:
         """`changed` is to be told of the contacts that there are, at once, and then of those whose pairs have changed,
         or whether they are hidden."""
         ...
@@ -175,15 +176,15 @@ class LinkCallbacks(Protocol):
         """The wall clock in ms; hello tags hold a day."""
         ...
 
-    async def received(self, contact: bytes, th: bytes, route: Route, frames: list[Frame]) -> None:
-        """Frames from a contact, in order, on a link whose hello was of session `th`. Waits while too much waits."""
+    async def received(self, contact: ContactId, session_id: SessionId, route: Route, frames: list[Frame]) -> None:
+        """Frames from a contact, in order, on a link whose hello was of `session_id`. Waits while too much waits."""
         ...
 
-    def link_up(self, contact: bytes, th: bytes) -> None:
-        """A link with the contact is there (perhaps not the first), by the hello of session `th`."""
+    def link_up(self, contact: ContactId, session_id: SessionId) -> None:
+        """A link with the contact is there (perhaps not the first), by the hello of session `session_id`."""
         ...
 
-    def link_down(self, contact: bytes) -> None:
+    def link_down(self, contact: ContactId) -> None:
         """A link with the contact has ended (perhaps not the last)."""
         ...
 
@@ -191,7 +192,7 @@ class LinkCallbacks(Protocol):
         """Where others may dial us has changed."""
         ...
 
-    def hidden(self, contact: bytes) -> bool:
+    def hidden(self, contact: ContactId) -> bool:
         """Whether the contact must not learn where we are."""
         ...
 
@@ -203,40 +204,40 @@ class LinkCallbacks(Protocol):
 class InviteCallbacks(Protocol):
     """What the net asks and tells about invites, ours and those that others gave us."""
 
-    def offer(self, invite: bytes) -> InviteOffer | None:
+    def offer(self, invite: InviteId) -> InviteOffer | None:
         """An invite of ours whose hello key is kept, a dead one too."""
         ...
 
-    def follow_offers(self, changed: Callable[[Iterable[bytes]], None]) -> None:
+    def follow_offers(self, changed: Callable[[Iterable[InviteId]], None]) -> None:
         """`changed` is to be told of the invites that there are, by their ids, at once, and then of those that came
         or went."""
         ...
 
-    async def offer_bundle(self, invite: bytes) -> bytes | None:
+    async def offer_bundle(self, invite: InviteId) -> bytes | None:
         """The sealed bundle of an open invite."""
         ...
 
-    async def tried(self, invite: bytes, peer: bytes) -> None:
+    async def tried(self, invite: InviteId, peer: PeerKey) -> None:
         """Somebody at `peer` holds an invite that is gone, and hung up when it was told so."""
         ...
 
-    async def admit(self, invite: bytes, blob: bytes) -> bool:
+    async def admit(self, invite: InviteId, blob: bytes) -> bool:
         """Commit a first message; True if it is on disk, now or before."""
         ...
 
-    async def pending(self, contact: bytes) -> bytes | None:
+    async def pending(self, contact: ContactId) -> bytes | None:
         """The first message to a contact that was committed and is not acked, if there is one."""
         ...
 
-    async def answer_bundle(self, contact: bytes, blob: bytes) -> bytes | None:
+    async def answer_bundle(self, contact: ContactId, blob: bytes) -> bytes | None:
         """Make and commit the first message against the bundle offered; None if the bundle is not the invite's."""
         ...
 
-    async def joined(self, contact: bytes) -> None:
+    async def joined(self, contact: ContactId) -> None:
         """The inviter has our first message on disk."""
         ...
 
-    async def refused(self, contact: bytes, reason: int) -> None:
+    async def refused(self, contact: ContactId, reason: int) -> None:
         """The invite is gone: used by another, or expired."""
         ...
 
@@ -244,23 +245,23 @@ class InviteCallbacks(Protocol):
 class MailboxCallbacks(Protocol):
     """What the net tells about mailboxes at relays. Nothing here raises."""
 
-    async def collected(self, relay: bytes, qid: bytes, blobs: Sequence[tuple[int, bytes]]) -> None:
+    async def collected(self, relay: RelayName, qid: QueueId, blobs: Sequence[tuple[int, bytes]]) -> None:
         """(place, blob) in order of place, from one of the queues we watch; waits while too much waits."""
         ...
 
-    def deposited(self, relay: bytes, done: Sequence[tuple[int, int]]) -> None:
+    def deposited(self, relay: RelayName, done: Sequence[tuple[int, int]]) -> None:
         """(number, code of `core.mailbox`): 0 is on the relay's disk."""
         ...
 
-    def undeposited(self, relay: bytes, numbers: Sequence[int]) -> None:
+    def undeposited(self, relay: RelayName, numbers: Sequence[int]) -> None:
         """The relay was not reached, or the stream ended before its answer: perhaps it is there, perhaps not."""
         ...
 
-    def relay_up(self, relay: bytes) -> None:
+    def relay_up(self, relay: RelayName) -> None:
         """The relay answers: what waits for it can be deposited now."""
         ...
 
-    def relay_down(self, relay: bytes) -> None:
+    def relay_down(self, relay: RelayName) -> None:
         """The relay does not answer any more."""
         ...
 

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from nacl.exceptions import CryptoError
 
 from p2pchat.core import envelope, frames, handshake, identity, invite, names, prekeys, primitives, session
+from p2pchat.core.ids import ContactId, PeerKey, SessionId
 from p2pchat.net import multiaddrs
 
 NOW = 1_700_000_000_000
@@ -91,7 +92,7 @@ def x25519(private: bytes, public: bytes) -> bytes:
 class Side:
     """One side of a ratchet that receives everything in order."""
 
-    th: bytes
+    session_id: SessionId
     root: bytes
     private: bytes
     header_next_in: bytes
@@ -121,18 +122,18 @@ class Side:
         kem_public = self.kem.public_key().public_bytes_raw()
         plain = pack([public, self.sent_before, self.sent, kem_public, self.ciphertext]).ljust(2350, b"\0")
         self.sent += 1
-        header = seal(self.header_out, plain, self.th)
-        return header + seal(hkdf(key, "dr msg", 32), plaintext, self.th + header)
+        header = seal(self.header_out, plain, self.session_id)
+        return header + seal(hkdf(key, "dr msg", 32), plaintext, self.session_id + header)
 
     def decrypt(self, message: bytes) -> bytes:
         header, body = message[:2390], message[2390:]
         try:
             assert self.header_in is not None
-            unseal(self.header_in, header, self.th)
+            unseal(self.header_in, header, self.session_id)
         except (AssertionError, CryptoError):
-            self.receive_turn(unseal(self.header_next_in, header, self.th))
+            self.receive_turn(unseal(self.header_next_in, header, self.session_id))
         key, self.chain_in = tag(self.chain_in, b"\x01"), tag(self.chain_in, b"\x02")
-        return unseal(hkdf(key, "dr msg", 32), body, self.th + header)
+        return unseal(hkdf(key, "dr msg", 32), body, self.session_id + header)
 
     def receive_turn(self, plain: bytes) -> None:
         unpacker = msgpack.Unpacker(raw=False)
@@ -191,9 +192,9 @@ class Person:
             + x25519(self.opk, ek)
         )
         digest = h("p2pchat1 bundle", self.bundle)
-        th = h("p2pchat1 x3dh th", pack([1, 1, their_identity, their_device, ek, ct, 7, 7, digest, [0, 1]]))
-        sk = derive(th, agreements, self.okpk.decapsulate(ct))
-        side = Side(th, sk[0:32], self.spk, header_next_in=sk[32:64], header_next_out=sk[64:96])
+        session_id = h("p2pchat1 x3dh th", pack([1, 1, their_identity, their_device, ek, ct, 7, 7, digest, [0, 1]]))
+        sk = derive(SessionId(session_id), agreements, self.okpk.decapsulate(ct))
+        side = Side(SessionId(session_id), sk[0:32], self.spk, header_next_in=sk[32:64], header_next_out=sk[64:96])
         return side, sk[96:128], side.decrypt(header + body)
 
     def initiate(self, bundle: bytes, content: bytes) -> tuple[Side, bytes, bytes]:
@@ -210,9 +211,11 @@ class Person:
         secret, ct = MLKEM768PublicKey.from_public_bytes(kpk).encapsulate()
         agreements = x25519(self.device_private, spk) + x25519(ephemeral, dk) + x25519(ephemeral, spk)
         digest = h("p2pchat1 bundle", bundle)
-        th = h("p2pchat1 x3dh th", pack([1, 1, self.identity, self.device, ek, ct, None, None, digest, [0, 1]]))
-        sk = derive(th, agreements, secret)
-        side = Side(th, sk[0:32], b"", header_next_in=sk[64:96], header_next_out=b"", header_out=sk[32:64])
+        session_id = h("p2pchat1 x3dh th", pack([1, 1, self.identity, self.device, ek, ct, None, None, digest, [0, 1]]))
+        sk = derive(SessionId(session_id), agreements, secret)
+        side = Side(
+            SessionId(session_id), sk[0:32], b"", header_next_in=sk[64:96], header_next_out=b"", header_out=sk[32:64]
+        )
         side.new_pairs()
         side.chain_out, side.header_next_out = side.turn(spk, bytes(32))
         first = side.encrypt(content)
@@ -220,8 +223,8 @@ class Person:
         return side, sk[96:128], pack([*head, first[:2390], first[2390:]])
 
 
-def derive(th: bytes, agreements: bytes, secret: bytes) -> bytes:
-    return hkdf(b"\xff" * 32 + agreements + secret, "x3dh", 160, context=th)
+def derive(session_id: SessionId, agreements: bytes, secret: bytes) -> bytes:
+    return hkdf(b"\xff" * 32 + agreements + secret, "x3dh", 160, context=session_id)
 
 
 def envelope_of(side: Side, content: bytes) -> bytes:
@@ -249,7 +252,7 @@ def test_pages_answer_the_programs_first_message() -> None:
     ours, message = handshake.initiate(alice, prekeys.open_bundle(bob.make_bundle()), b"hello bob", NOW, ENTROPY)
     side, pair_root, content = bob.respond(message)
     assert content == b"hello bob"
-    assert (side.th, pair_root) == (ours.th, ours.pair_root)
+    assert (side.session_id, pair_root) == (ours.session_id, ours.pair_root)
     answer = envelope_of(side, b"hello alice")
     opened = session.open_envelope(ours, answer, lambda chain, n: None, ENTROPY)
     assert opened.content == b"hello alice"
@@ -262,7 +265,7 @@ def test_program_answers_the_pages_first_message() -> None:
     side, pair_root, message = alice.initiate(kept.bundle, b"hello bob")
     ours, content = handshake.respond(bob, kept, handshake.parse(message), ENTROPY)
     assert content == b"hello bob"
-    assert (side.th, pair_root) == (ours.th, ours.pair_root)
+    assert (side.session_id, pair_root) == (ours.session_id, ours.pair_root)
     converse(side, ours)
 
 
@@ -288,7 +291,7 @@ def test_joining_page() -> None:
     key = hkdf(secret, "inv hello", 32)
     assert invite.hello_key(secret) == key
     for role in ("join", "offer"):
-        assert invite.join_tag(key, role, joiner, inviter) == tag(key, role.encode() + peers)[:16]
+        assert invite.join_tag(key, role, PeerKey(joiner), PeerKey(inviter)) == tag(key, role.encode() + peers)[:16]
     data = os.urandom(4055)
     blob = envelope.seal_blob(invite.blob_key(secret), data, ENTROPY.random)
     assert len(blob) == 4096
@@ -298,13 +301,13 @@ def test_joining_page() -> None:
 
 def test_direct_page() -> None:
     root, mine, theirs, peer, other = (os.urandom(32) for _ in range(5))
-    pair = session.pair(b"contact!", b"th", root, mine, theirs)
+    pair = session.pair(ContactId(b"contact!"), SessionId(b"th"), root, mine, theirs)
     sides = [hkdf(root, "presence", 32, context=bytes([side])) for side in (0, 1)]
     own = 0 if mine < theirs else 1
     assert (pair.ours, pair.theirs) == (sides[own], sides[1 - own])
     day = NOW // 86_400_000
     made = tag(sides[own], b"hello" + b"".join(sorted((peer, other))) + day.to_bytes(4, "big"))[:16]
-    assert session.hello_tag(pair.ours, peer, other, day) == made
+    assert session.hello_tag(pair.ours, PeerKey(peer), PeerKey(other), day) == made
     assert set(session.hello_days(NOW)) == {day - 1, day, day + 1}
     assert session.renew_key(root) == hkdf(root, "renew", 32)
     assert frames.pack(frames.Frame(frames.ACKS, bytes(16))) == (17).to_bytes(4, "big") + b"\x02" + bytes(16)

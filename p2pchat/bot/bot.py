@@ -237,7 +237,7 @@ class Bot:
             for row in page:
                 if self._ending.wanted:
                     return
-                if row["from"] != "me" and row["kind"] == "text":
+                if row["from"] != "me" and row["kind"] == "text" and not row.get("deleted"):
                     self._message(row)
                 bookmark.move(row["position"])
 

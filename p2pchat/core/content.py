@@ -12,6 +12,7 @@ from p2pchat.core import primitives as prim
 from p2pchat.core.codec import U8, U32, U64, array, binary, decode, encode, exactly, listing, maybe, uint
 from p2pchat.core.contents import KINDS, Kind, Payload, Unknown
 from p2pchat.core.envelope import MAX_CONTENT
+from p2pchat.core.ids import MessageId
 from p2pchat.errors import CannotOpen
 
 MESSAGE_ID = 16
@@ -30,10 +31,10 @@ class Content:
     """
 
     payload: Payload
-    message_id: bytes
+    message_id: MessageId
     seq: int
     sent_at: int
-    reply_to: bytes | None = None
+    reply_to: MessageId | None = None
     expire_s: int = 0
     heads: tuple[bytes, ...] = ()
 
@@ -48,14 +49,14 @@ class Content:
         return self.payload.KIND
 
 
-def new_message_id(now: int, random: prim.Random) -> bytes:
+def new_message_id(now: int, random: prim.Random) -> MessageId:
     """48 bits of time, 80 of chance: ids of one sender grow, which keeps the store's index cheap."""
-    return now.to_bytes(6, "big") + random(10)
+    return MessageId(now.to_bytes(6, "big") + random(10))
 
 
-def newest_message_id(now: int) -> bytes:
+def newest_message_id(now: int) -> MessageId:
     """The greatest id that can be made at `now`, in ms."""
-    return now.to_bytes(6, "big") + b"\xff" * 10
+    return MessageId(now.to_bytes(6, "big") + b"\xff" * 10)
 
 
 def encode_content(content: Content) -> bytes:

@@ -7,6 +7,7 @@ is one of `BUCKETS`; the padding is inside the encryption.
 from __future__ import annotations
 
 from p2pchat.core import primitives as prim
+from p2pchat.core.ids import EnvelopeId
 from p2pchat.errors import CannotOpen
 
 BUCKETS = (4096, 16384, 65536)
@@ -17,9 +18,9 @@ OVERHEAD = HEADER_BYTES + prim.NONCE_BYTES + prim.TAG_BYTES
 MAX_CONTENT = BUCKETS[-1] - OVERHEAD - 1
 
 
-def envelope_id(envelope: bytes) -> bytes:
+def envelope_id(envelope: bytes) -> EnvelopeId:
     """The 16 bytes by which acks and refusals name an envelope."""
-    return prim.blake2b(envelope, b"p2pchat1 env")[:ID_BYTES]
+    return EnvelopeId(prim.blake2b(envelope, b"p2pchat1 env")[:ID_BYTES])
 
 
 def padded(content: bytes) -> bytes:

@@ -12,6 +12,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from p2pchat.core.envelope import BUCKETS, ID_BYTES
+from p2pchat.core.ids import EnvelopeId
 from p2pchat.errors import CannotOpen
 
 
@@ -109,12 +110,12 @@ def pack(frame: Frame) -> bytes:
     return (len(frame.body) + 1).to_bytes(4, "big") + bytes((frame.type,)) + frame.body
 
 
-def acks(ids: Iterable[bytes]) -> list[Frame]:
+def acks(ids: Iterable[EnvelopeId]) -> list[Frame]:
     """Ack frames for any number of envelope ids."""
     every = list(ids)
     return [Frame(ACKS, b"".join(every[start : start + MAX_ACKS])) for start in range(0, len(every), MAX_ACKS)]
 
 
-def acked_ids(frame: Frame) -> list[bytes]:
+def acked_ids(frame: Frame) -> list[EnvelopeId]:
     """The ids in an ack frame."""
-    return [frame.body[start : start + ID_BYTES] for start in range(0, len(frame.body), ID_BYTES)]
+    return [EnvelopeId(frame.body[start : start + ID_BYTES]) for start in range(0, len(frame.body), ID_BYTES)]

@@ -1,8 +1,8 @@
 """The first message: X3DH with ML-KEM-768 mixed in (PQXDH revision 3), both sides bound into one hash.
 
 The initiator needs only the other side's bundle; the receiver can be away. What comes out is a `Session`: a ratchet
-plus the secrets the pair shares (`pair_root` for hello tags, `sas` for the eight words). `th`, the transcript hash,
-names the session and is the associated data of all its messages.
+plus the secrets the pair shares (`pair_root` for hello tags, `sas` for the eight words). `session_id`, the transcript
+hash, names the session and is the associated data of all its messages.
 
 InitialMessage = [1, suite, IK, DK, device certificate, device id, EK, kem ciphertext, spk id, kpk id, opk id | nil,
 okpk id | nil, ratchet header, ratchet body], sealed to a bucket under a key of the invite or of the pair.
@@ -17,6 +17,7 @@ from p2pchat.core import ratchet
 from p2pchat.core.codec import U8, U32, array, binary, binary_upto, decode, encode, exactly, maybe, uint
 from p2pchat.core.envelope import BUCKETS, HEADER_BYTES
 from p2pchat.core.identity import DEVICE_ID, Device, verify_device
+from p2pchat.core.ids import SessionId
 from p2pchat.core.prekeys import Bundle, PrekeySet, bundle_digest
 from p2pchat.core.session import Session
 from p2pchat.errors import CannotOpen
@@ -77,10 +78,10 @@ def initiate(me: Device, bundle: Bundle, content: bytes, now: int, entropy: prim
         secrets.append(prim.x25519(ephemeral, bundle.opk[1]))
     opk_id = None if bundle.opk is None else bundle.opk[0]
     okpk_id = None if bundle.okpk is None else bundle.okpk[0]
-    th = _transcript(me.identity, me.device, public, ciphertext, opk_id, okpk_id, bundle.digest)
-    keys = _keys(th, secrets, shared)
+    session_id = _transcript(me.identity, me.device, public, ciphertext, opk_id, okpk_id, bundle.digest)
+    keys = _keys(session_id, secrets, shared)
     state = ratchet.initiate(keys.root, keys.header, keys.next_header, bundle.spk, entropy)
-    state, sealed = ratchet.encrypt(state, content, th, entropy.random)
+    state, sealed = ratchet.encrypt(state, content, session_id, entropy.random)
     message = encode(
         [
             1,
@@ -99,7 +100,7 @@ def initiate(me: Device, bundle: Bundle, content: bytes, now: int, entropy: prim
             sealed[HEADER_BYTES:],
         ]
     )
-    return Session(th, True, keys.pair_root, keys.sas, state, confirmed=False), message
+    return Session(session_id, True, keys.pair_root, keys.sas, state, confirmed=False), message
 
 
 def parse(message: bytes) -> Initial:
@@ -110,8 +111,8 @@ def parse(message: bytes) -> Initial:
     return initial
 
 
-def transcript(initial: Initial, prekeys: PrekeySet) -> bytes:
-    """The `th` of a parsed message; a known one is a message that came before."""
+def transcript(initial: Initial, prekeys: PrekeySet) -> SessionId:
+    """The `session_id` of a parsed message; a known one is a message that came before."""
     return _transcript(
         initial.identity,
         initial.device,
@@ -141,12 +142,14 @@ def respond(me: Device, prekeys: PrekeySet, initial: Initial, entropy: prim.Entr
     ]
     if prekeys.opk is not None:
         secrets.append(prim.x25519(prekeys.opk, initial.ephemeral))
-    th = transcript(initial, prekeys)
-    keys = _keys(th, secrets, shared)
+    session_id = transcript(initial, prekeys)
+    keys = _keys(session_id, secrets, shared)
     state = ratchet.respond(keys.root, keys.header, keys.next_header, prekeys.spk)
     # it is the first of its chain: anybody with an invite may send one, and has nothing to skip
-    opened = ratchet.decrypt(state, initial.header + initial.body, th, _nothing_skipped, entropy, _nothing_to_skip)
-    return Session(th, False, keys.pair_root, keys.sas, opened.state, confirmed=True), opened.plaintext
+    opened = ratchet.decrypt(
+        state, initial.header + initial.body, session_id, _nothing_skipped, entropy, _nothing_to_skip
+    )
+    return Session(session_id, False, keys.pair_root, keys.sas, opened.state, confirmed=True), opened.plaintext
 
 
 def _nothing_skipped(chain: int, number: int) -> bytes | None:
@@ -166,9 +169,9 @@ class _Keys:
     sas: bytes
 
 
-def _keys(th: bytes, secrets: list[bytes], shared: bytes) -> _Keys:
+def _keys(session_id: SessionId, secrets: list[bytes], shared: bytes) -> _Keys:
     ikm = b"\xff" * 32 + b"".join(secrets) + shared
-    material = prim.hkdf(ikm, "x3dh", 160, context=th)
+    material = prim.hkdf(ikm, "x3dh", 160, context=session_id)
     return _Keys(*(material[start : start + 32] for start in range(0, 160, 32)))
 
 
@@ -180,7 +183,7 @@ def _transcript(
     opk_id: int | None,
     okpk_id: int | None,
     bundle: bytes,
-) -> bytes:
+) -> SessionId:
     roles = [0, 1]  # the initiator's keys stand first, the receiver's are in the bundle
     fields = [1, prim.SUITE, identity, device, ephemeral, ciphertext, opk_id, okpk_id, bundle, roles]
-    return prim.blake2b(encode(fields), b"p2pchat1 x3dh th")
+    return SessionId(prim.blake2b(encode(fields), b"p2pchat1 x3dh th"))

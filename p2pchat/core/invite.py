@@ -15,6 +15,7 @@ from typing import Any
 
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import U8, U32, array, binary, binary_upto, decode, encode, exactly, listing, maybe, text, uint
+from p2pchat.core.ids import InviteId, PeerKey
 from p2pchat.core.mailbox import MAX_TOKEN
 from p2pchat.core.text import clean_name
 from p2pchat.errors import BadInvite, CannotOpen
@@ -35,7 +36,7 @@ class InviteWay:
     want to hear a token.
     """
 
-    peer: bytes
+    peer: PeerKey
     address: bytes
     role: int
     token: bytes = b""
@@ -161,15 +162,15 @@ def invite_mark(hello: bytes) -> bytes:
     return prim.blake2b(hello, b"p2pchat1 invite")
 
 
-def join_tag(key: bytes, role: str, peer: bytes, other_peer: bytes) -> bytes:
+def join_tag(key: bytes, role: str, peer: PeerKey, other_peer: PeerKey) -> bytes:
     """16 bytes for one stream; `role` is "join" for the one who was invited, "offer" for the inviter."""
     ends = b"".join(sorted((peer, other_peer)))
     return prim.hmac_sha256(key, role.encode("ascii") + ends)[:TAG_BYTES]
 
 
-def invite_id(encoded: bytes) -> bytes:
+def invite_id(encoded: bytes) -> InviteId:
     """8 bytes by which an invite is recognised once its secret is forgotten."""
-    return prim.blake2b(encoded, b"p2pchat1 inv id")[:8]
+    return InviteId(prim.blake2b(encoded, b"p2pchat1 inv id")[:8])
 
 
 def sign_box(identity_seed: bytes, invite: bytes, bundle: bytes, fetch: bytes) -> bytes:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import U8, U16, U32, U64, array, binary, boolean, decode, encode, exactly, uint
 from p2pchat.core.envelope import BUCKETS, envelope_id
+from p2pchat.core.ids import PeerKey, QueueId
 from p2pchat.errors import CannotOpen
 from p2pchat.lib.times import HOUR_MS
 
@@ -124,7 +125,7 @@ class Hello:
     ends their connections. `hour`: by the clock of its machine, since the epoch; 0: it does not say.
     """
 
-    relay: bytes
+    relay: PeerKey
     challenge: bytes
     stamp_bits: int
     longest: int
@@ -143,9 +144,9 @@ class Queue(NamedTuple):
     flags: int = 0
 
     @property
-    def id(self) -> bytes:
+    def id(self) -> QueueId:
         """Its 32-byte name at any relay."""
-        return prim.blake2b(self.fetch + self.put + bytes((self.flags,)), b"p2pchat1 qid")
+        return QueueId(prim.blake2b(self.fetch + self.put + bytes((self.flags,)), b"p2pchat1 qid"))
 
 
 class Open(NamedTuple):
@@ -218,7 +219,7 @@ def check_open(opening: Open, hello: Hello) -> None:
 # --- stamps --------------------------------------------------------------------------------------------------------
 
 
-def make_stamp(relay: bytes, qid: bytes, blob: bytes, now: int, bits: int, first: int = 1) -> int:
+def make_stamp(relay: PeerKey, qid: QueueId, blob: bytes, now: int, bits: int, first: int = 1) -> int:
     """A stamp for `blob` in an open queue, at `now` ms: 2^bits hashes on average, so some 0.6 s for 20 bits.
 
     Tried are the numbers from `first` on; 0 is no stamp.
@@ -228,13 +229,13 @@ def make_stamp(relay: bytes, qid: bytes, blob: bytes, now: int, bits: int, first
     return stamp
 
 
-def find_stamp(relay: bytes, qid: bytes, blob: bytes, now: int, bits: int, numbers: Iterable[int]) -> int | None:
+def find_stamp(relay: PeerKey, qid: QueueId, blob: bytes, now: int, bits: int, numbers: Iterable[int]) -> int | None:
     """The first of these numbers that is a stamp, if one is: for callers that want to stop in between."""
     start = _stamped(relay, qid, blob, now // HOUR_MS)
     return next((number for number in numbers if _begins_with_zeros(start, number, bits)), None)
 
 
-def stamp_holds(relay: bytes, qid: bytes, blob: bytes, now: int, bits: int, stamp: int) -> bool:
+def stamp_holds(relay: PeerKey, qid: QueueId, blob: bytes, now: int, bits: int, stamp: int) -> bool:
     """Whether the stamp was made for this blob in this queue of this relay, in this hour or the one before."""
     hour = now // HOUR_MS
     return any(_begins_with_zeros(_stamped(relay, qid, blob, at), stamp, bits) for at in (hour, hour - 1))
@@ -245,7 +246,7 @@ def crowded_bits(bits: int, blob: bytes) -> int:
     return bits + (len(blob) // BUCKETS[0]).bit_length() - 1
 
 
-def _stamped(relay: bytes, qid: bytes, blob: bytes, hour: int) -> bytes:
+def _stamped(relay: PeerKey, qid: QueueId, blob: bytes, hour: int) -> bytes:
     return relay + qid + hour.to_bytes(4, "big") + envelope_id(blob)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from p2pchat.core.codec import encode
+from p2pchat.core.ids import MailOwner, PeerKey, RelayName
 from p2pchat.core.mailbox import Queue
 from p2pchat.core.primitives import sign_public
 
@@ -20,24 +21,29 @@ class Relay:
     whom it is used, where it is hidden and not chosen.
     """
 
-    peer: bytes
+    peer: PeerKey
     addresses: tuple[bytes, ...]
     token: bytes = field(default=b"", repr=False)
     chosen: bool = True
     hidden: bool = False
-    contact: bytes = b""
+    contact: MailOwner | None = None
 
     @property
-    def mailbox(self) -> bytes:
+    def mailbox(self) -> RelayName:
         """Names how the relay is used; begins with its transport key, and is that alone for a relay of our own.
 
         What somebody says of a relay counts for those who say the same, and for nobody else. Two hidden contacts never
         share one that was not chosen here.
         """
         if self.chosen and not self.hidden:
-            return self.peer
-        said: list[object] = [] if self.chosen else [list(self.addresses), self.token, self.hidden, self.contact]
-        return self.peer + hashlib.sha256(encode(said)).digest()[:16]
+            return own_relay(self.peer)
+        said: list[object] = [] if self.chosen else [list(self.addresses), self.token, self.hidden, self.contact or b""]
+        return RelayName(self.peer + hashlib.sha256(encode(said)).digest()[:16])
+
+
+def own_relay(peer: PeerKey) -> RelayName:
+    """Return the name of a relay that a person here chose, as it is used for everybody who is not hidden."""
+    return RelayName(peer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """The shared state of two devices: one ratchet, and the rules by which sessions begin, meet and end.
 
 Several sessions with one contact can be alive: both sides may have begun one at the same time, or one was renewed.
-* For sending both sides take, among those not ending, the one with the smallest `th`: no flip-flop, no negotiation.
-  Until something has come back in it, a session of our own making stands behind those that came from the other side.
+* For sending both sides take, among those not ending, the one with the smallest `session_id`: no flip-flop, no
+  negotiation. Until something has come back in it, a session of our own making stands behind those that came from the
+  other side.
 * An ending session is kept for receiving for `LINGER_MS` and then deleted, but never before a later one is confirmed.
 * A session that cannot go on is renewed, over a verified stream (`renew_key`) or by relays alone (`standing_root`).
 """
@@ -16,20 +17,21 @@ from functools import lru_cache
 from p2pchat.core import envelope, ratchet
 from p2pchat.core import primitives as prim
 from p2pchat.core.identity import Device
+from p2pchat.core.ids import ContactId, PeerKey, SessionId
 from p2pchat.errors import CannotOpen
 from p2pchat.lib.times import DAY_MS
 
 LINGER_MS = 14 * DAY_MS
 HELLO = 16
-STANDING = bytes(prim.KEY_BYTES)
-"""In place of a session's `th` where two people meet by their standing root, which no session has."""
+STANDING = SessionId(bytes(prim.KEY_BYTES))
+"""In place of a session's `session_id` where two people meet by their standing root, which no session has."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Session:
     """`confirmed`: something of the other side's was opened in it. `ends_at`: for receiving only, until then (ms)."""
 
-    th: bytes
+    session_id: SessionId
     initiator: bool
     pair_root: bytes
     sas: bytes
@@ -50,7 +52,7 @@ class Received:
 
 def seal(session: Session, content: bytes, random: prim.Random) -> tuple[Session, bytes]:
     """(session after, envelope) for `content` of at most `envelope.MOST_CONTENT` bytes."""
-    state, sealed = ratchet.encrypt(session.ratchet, envelope.padded(content), session.th, random)
+    state, sealed = ratchet.encrypt(session.ratchet, envelope.padded(content), session.session_id, random)
     return _after(session, state, session.confirmed), sealed
 
 
@@ -64,40 +66,42 @@ def open_envelope(
     """Open an envelope in this session, or raise `CannotOpen` with nothing changed."""
     if len(sealed) not in envelope.BUCKETS:
         raise CannotOpen
-    opened = ratchet.decrypt(session.ratchet, sealed, session.th, find, entropy, may_skip)
+    opened = ratchet.decrypt(session.ratchet, sealed, session.session_id, find, entropy, may_skip)
     content = prim.unpad(opened.plaintext)
     return Received(_after(session, opened.state, True), content, opened.skipped, opened.used)
 
 
 def _after(session: Session, state: ratchet.Ratchet, confirmed: bool) -> Session:
-    return Session(session.th, session.initiator, session.pair_root, session.sas, state, confirmed, session.ends_at)
+    return Session(
+        session.session_id, session.initiator, session.pair_root, session.sas, state, confirmed, session.ends_at
+    )
 
 
 def for_sending(sessions: Iterable[Session]) -> Session | None:
     """The one both sides agree to send in, or None. One that the other side may not have yet comes last."""
     usable = [session for session in sessions if session.ends_at is None and ratchet.can_send(session.ratchet)]
     certain = [session for session in usable if session.confirmed]
-    return min(certain or usable, key=lambda session: session.th, default=None)
+    return min(certain or usable, key=lambda session: session.session_id, default=None)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Pair:
-    """What a stream's first frame is checked against: a contact, the session's `th`, and the hello key of each side."""
+    """What a stream's first frame is checked against: a contact, a session, and the hello key of each side."""
 
-    contact: bytes
-    th: bytes
+    contact: ContactId
+    session_id: SessionId
     ours: bytes
     theirs: bytes
 
 
-def pair(contact: bytes, th: bytes, pair_root: bytes, mine: bytes, theirs: bytes) -> Pair:
+def pair(contact: ContactId, session_id: SessionId, pair_root: bytes, mine: bytes, theirs: bytes) -> Pair:
     """The hello keys of a session between identities `mine` and `theirs`; each side proves with the key of its own."""
     keys = [prim.hkdf(pair_root, "presence", prim.KEY_BYTES, context=side) for side in (b"\0", b"\1")]
     first = mine < theirs
-    return Pair(contact, th, keys[0 if first else 1], keys[1 if first else 0])
+    return Pair(contact, session_id, keys[0 if first else 1], keys[1 if first else 0])
 
 
-def hello_tag(key: bytes, peer: bytes, other_peer: bytes, day: int) -> bytes:
+def hello_tag(key: bytes, peer: PeerKey, other_peer: PeerKey, day: int) -> bytes:
     """The 16 bytes by which one side of a stream proves the pair's secret, without a name or an identity key.
 
     `peer` and `other_peer` are the transport keys of the connection, in any order; `day` is UTC days since the epoch.

@@ -17,12 +17,15 @@ import trio
 from p2pchat.core import frames
 from p2pchat.core.delivery import Route
 from p2pchat.core.identity import Device, sas_words
+from p2pchat.core.ids import ContactId, MailOwner, RelayName
 from p2pchat.core.primitives import KEY_BYTES, Entropy
 from p2pchat.engine.contacts import address_updates, contact_relays, contacts, housekeeping, own_relays, walk
 from p2pchat.engine.contacts.address_updates import AddressUpdates
 from p2pchat.engine.contacts.contact_relays import RelayOffer
 from p2pchat.engine.contacts.copies import Copies
 from p2pchat.engine.contacts.presence import Presence
+from p2pchat.engine.contents import ending
+from p2pchat.engine.contents.ending import Endings
 from p2pchat.engine.delivery import mailbox_queues, outbound, read_receipts
 from p2pchat.engine.delivery.link_sender import LinkSender
 from p2pchat.engine.receiving.invite_handler import InviteHandler
@@ -97,7 +100,7 @@ class Engine:
         self.close = self.committer.close
         self.follow = self.events.follow
         self.copies = Copies()
-        self.refusals: dict[bytes, int] = {}
+        self.refusals: dict[ContactId, int] = {}
         self.keep_receiving = settings.keep_receiving(db)
         self.relay_offer = RelayOffer(bool(settings.relay_for_contacts(db)))
         self.presence = Presence(self._show, self.route)
@@ -110,6 +113,7 @@ class Engine:
             self.committer, net, clock, self.presence, self.address_updates, self.link_sender, self.mailbox_handler
         )
         self.invite_handler = InviteHandler(self.committer, clock, self.clock_watch, self.refusals)
+        self._endings = Endings(self.submit, self.read, self.clock_watch)
         self._relays = relays
         self._telling = trio.Lock()
         self._requests_in, self._requests = trio.open_memory_channel[Request](inf)
@@ -134,6 +138,7 @@ class Engine:
             await self.submit(own_relays.begin, [self.net.mailboxes.relay_at(written) for written in self._relays])
             await self.submit(self.copies.look)
             await self._mark_copy()
+            await self.submit(ending.end)
             await self.submit(housekeeping.tick)
             await self.submit(walk.begin, first)
             if self.net.relayed() is not None:
@@ -144,12 +149,13 @@ class Engine:
                 await self._tell_addresses()
             nursery.start_soon(self.address_updates.run)
             nursery.start_soon(self._tick)
+            nursery.start_soon(self._endings.run)
             nursery.start_soon(self.clock_watch.run, self._look_after)
             nursery.start_soon(walk.through, others, self.submit, walk.begin)
             task_status.started()
             await trio.sleep_forever()
 
-    def route(self, contact: bytes) -> Route | None:
+    def route(self, contact: ContactId) -> Route | None:
         """Return how a message to this contact would travel now; None where it would wait here."""
         return self.net.route(contact) or (Route.MAILBOX if contact in self.mailbox_handler.sender.owners else None)
 
@@ -165,12 +171,15 @@ class Engine:
         """Let out what came of a transaction that is on disk: acks, envelopes, outputs, in this order."""
         for contact, ids in tx.hop_acks.items():
             self.net.send(contact, frames.acks(ids))
-        by_contact: dict[bytes, list[OutgoingEnvelope]] = {}
+        by_contact: dict[ContactId, list[OutgoingEnvelope]] = {}
         for sealed in tx.sealed:
             by_contact.setdefault(sealed.contact, []).append(sealed)
         for contact, some in by_contact.items():
             self.link_sender.release(contact, some)
         self.mailbox_handler.release(tx, by_contact)
+        for contact in tx.dropped:
+            self.link_sender.changed(contact)
+        self._endings.committed(tx)
         for output in tx.outputs:
             output()
         for request in tx.requests:
@@ -184,9 +193,9 @@ class Engine:
         while True:
             for sender in await self.committer.unsaved():
                 if len(sender) >= KEY_BYTES:  # a relay's mailbox; the ids of contacts are shorter
-                    self.mailbox_handler.hear_again(sender)
+                    self.mailbox_handler.hear_again(RelayName(sender))
                 else:
-                    self.net.relink(sender)
+                    self.net.relink(ContactId(sender))
 
     # --- what is kept in memory of the store ------------------------------------------------------------------------
 
@@ -201,7 +210,7 @@ class Engine:
         if tx.mail_changed or tx.mail_of:
             tx.outputs.append(self._look_at_mail(None if tx.mail_changed else tx.mail_of))
 
-    def _look(self, of: Collection[bytes]) -> Callable[[], None]:
+    def _look(self, of: Collection[ContactId]) -> Callable[[], None]:
         """Read what hellos of these contacts are checked against; the result puts it in place, once it is on disk."""
         pairs, hidden = self.link_handler.read(self.db, self.me, of), store_contacts.hidden(self.db)
 
@@ -225,12 +234,12 @@ class Engine:
 
         return use
 
-    def _look_at_mail(self, owners: Collection[bytes] | None = None) -> Callable[[], None]:
+    def _look_at_mail(self, owners: Collection[MailOwner] | None = None) -> Callable[[], None]:
         return partial(self.mailbox_handler.use, mailbox_queues.read(self.db, owners))
 
     # --- telling ----------------------------------------------------------------------------------------------------
 
-    def _show(self, contact: bytes) -> None:
+    def _show(self, contact: ContactId) -> None:
         if self.events.listened:  # else nobody is told, and a face that comes asks how everybody is reached
             self.post(contacts.show, contact)
 
@@ -238,7 +247,7 @@ class Engine:
         """Tell faces who asks, with the words of the handshake: these cost 45 ms each, in which transactions go on."""
         async for request in self._requests:
             words = await self.beside(partial(sas_words, request.sas))
-            if await self.read(store_sessions.is_pending, request.th):  # it may have been answered meanwhile
+            if await self.read(store_sessions.is_pending, request.session_id):  # it may have been answered meanwhile
                 event = views.request(request.contact, words, request.since)
                 self.events.publish({"event": "request", **event})
 
@@ -259,7 +268,7 @@ class Engine:
         except P2PChatError as error:  # it is asked for again every hour
             log.warning("new addresses could not be saved: %s", type(error).__name__)
 
-    def _refill(self, contact: bytes) -> None:
+    def _refill(self, contact: ContactId) -> None:
         self.post(self.link_sender.rows_due, contact, sender=contact)
 
     async def _mark_copy(self) -> None:

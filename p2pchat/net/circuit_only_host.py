@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from p2pchat.core.delivery import Route
+from p2pchat.core.ids import PeerKey
 from p2pchat.net import multiaddrs
 from p2pchat.net.ports import Caller, Handler, Host, Recognizer, Stream
 
-Ours = Callable[[bytes], Sequence[str]]
+Ours = Callable[[PeerKey], Sequence[str]]
 """The addresses of a relay (its transport key) as a person here gave them; none where it is none of ours."""
 
 
@@ -27,7 +28,7 @@ class CircuitOnlyHost:
         self._ours = ours
 
     @property
-    def peer(self) -> bytes:
+    def peer(self) -> PeerKey:
         return self._host.peer
 
     def addresses(self) -> tuple[str, ...]:
@@ -38,7 +39,7 @@ class CircuitOnlyHost:
 
     async def open(
         self,
-        peer: bytes,
+        peer: PeerKey,
         addresses: Sequence[str],
         protocol: str,
         *,
@@ -50,17 +51,17 @@ class CircuitOnlyHost:
         circuits = [multiaddrs.circuit(way, by) for by in relays if by is not None for way in self._ours(by)]
         return await self._host.open(peer, circuits, protocol, only=Route.CIRCUIT, chosen=True)
 
-    def vouch(self, peer: bytes) -> None:
+    def vouch(self, peer: PeerKey) -> None:
         self._host.vouch(peer)
 
-    def found_at(self, peer: bytes) -> str:
+    def found_at(self, peer: PeerKey) -> str:
         return ""
 
-    async def disconnect(self, peer: bytes, *, only: Route | None = None) -> None:
+    async def disconnect(self, peer: PeerKey, *, only: Route | None = None) -> None:
         await self._host.disconnect(peer, only=only)
 
 
-def circuits_by(relays: Sequence[tuple[bytes, Sequence[str]]], to: bytes) -> list[str]:
+def circuits_by(relays: Sequence[tuple[PeerKey, Sequence[str]]], to: PeerKey) -> list[str]:
     """The addresses that may lead to a peer by these relays, none of which is the peer itself."""
     return [multiaddrs.circuit(way, relay) for relay, ways in relays if relay != to for way in ways]
 

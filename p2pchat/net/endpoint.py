@@ -11,6 +11,7 @@ from contextlib import suppress
 
 import trio
 
+from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.errors import BadAddress
 from p2pchat.net import interfaces, multiaddrs
 from p2pchat.net.circuit_only_host import CircuitOnlyHost, Ours
@@ -49,7 +50,7 @@ class Endpoint:
         """Where this side can be dialled, best first."""
         return (*self.host.addresses(), *self.relays.ways())
 
-    def ways(self, *, relayed: bool = True) -> list[tuple[bytes, bytes]]:
+    def ways(self, *, relayed: bool = True) -> list[tuple[PeerKey, bytes]]:
         """The few of them that are given to others, packed; circuits among them if `relayed`."""
         circuits = self.relays.ways() if relayed else ()
         ways = []
@@ -58,15 +59,15 @@ class Endpoint:
                 ways.append((self.host.peer, multiaddrs.pack(address)))
         return ways
 
-    def best(self, contact: bytes) -> Link | None:
+    def best(self, contact: ContactId) -> Link | None:
         """The link to write on."""
         return self.links.best(contact)
 
-    def drop(self, contact: bytes) -> None:
+    def drop(self, contact: ContactId) -> None:
         """End the links with a contact."""
         self._nursery.start_soon(self.links.drop, contact)
 
-    def forget(self, contact: bytes) -> None:
+    def forget(self, contact: ContactId) -> None:
         """End everything with a contact."""
         self.reach.forget(contact)
         self.joining.forget(contact)

@@ -28,6 +28,7 @@ from typing import TypeAlias
 
 import base58
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.names import PASS
 from p2pchat.errors import BadAddress, CannotOpen
 
@@ -86,7 +87,7 @@ class Target:
     host: IP | Name
     port: int
     over: str = "tcp"
-    relay: bytes | None = None
+    relay: PeerKey | None = None
     relay_pass: bytes = field(default=b"", repr=False)
 
     def text(self) -> str:
@@ -148,7 +149,7 @@ def _of(ip: IP) -> tuple[str, str]:
     return f"ip{ip.version}", str(ip)
 
 
-def parse_full(text: str) -> tuple[bytes, str]:
+def parse_full(text: str) -> tuple[PeerKey, str]:
     """Read a full address into (peer, address). Raises BadAddress, also where it cannot be dialled."""
     address, separator, peer_id = text.strip().rpartition("/p2p/")
     if not separator:
@@ -159,7 +160,7 @@ def parse_full(text: str) -> tuple[bytes, str]:
     return peer_from_id(peer_id), target.text()
 
 
-def parse_relay(text: str) -> tuple[bytes, str, bytes]:
+def parse_relay(text: str) -> tuple[PeerKey, str, bytes]:
     """Read the line of a relay into (peer, address, token); the token is b"" where there is none. Raises BadAddress."""
     line, hash_, token = text.strip().partition("#")
     if hash_ and not is_token(token):
@@ -175,7 +176,7 @@ def parse_relay(text: str) -> tuple[bytes, str, bytes]:
     return peer, address, token.encode("ascii")
 
 
-def relay_line(peer: bytes, address: str, token: bytes = b"") -> str:
+def relay_line(peer: PeerKey, address: str, token: bytes = b"") -> str:
     """What people are given to use a relay: what `parse_relay` reads."""
     return full(peer, address) + (f"#{token.decode('ascii')}" if token else "")
 
@@ -185,7 +186,7 @@ def is_token(text: str) -> bool:
     return _TOKEN.fullmatch(text) is not None
 
 
-def circuit(address: str, relay: bytes) -> str:
+def circuit(address: str, relay: PeerKey) -> str:
     """The address that leads to a peer by the relay at `address`. Raises BadAddress where that is a circuit itself."""
     target = parse_target(address)
     if target.relay is not None:
@@ -217,17 +218,17 @@ def with_twins(addresses: Iterable[str], *, chosen: bool = True) -> list[str]:
     return list(twins)
 
 
-def full(peer: bytes, address: str) -> str:
+def full(peer: PeerKey, address: str) -> str:
     """The text for people: `address` with whose it is."""
     return f"{address}/p2p/{peer_id(peer)}"
 
 
-def peer_id(peer: bytes) -> str:
+def peer_id(peer: PeerKey) -> str:
     """The `12D3Koo…` text of a 32-byte key."""
     return base58.b58encode(multihash(peer)).decode("ascii")
 
 
-def peer_from_id(text: str) -> bytes:
+def peer_from_id(text: str) -> PeerKey:
     """The 32-byte key inside a peer id. Raises BadAddress where it holds no inlined Ed25519 key."""
     try:
         raw = base58.b58decode(text) if len(text) == _PEER_ID_LENGTH else b""
@@ -239,16 +240,16 @@ def peer_from_id(text: str) -> bytes:
     return peer
 
 
-def multihash(peer: bytes) -> bytes:
+def multihash(peer: PeerKey) -> bytes:
     """The binary peer id of a 32-byte key."""
     if len(peer) != 32:
         raise ValueError("a transport key has 32 bytes")
     return _PEER_ID_PREFIX + peer
 
 
-def peer_from_multihash(raw: bytes) -> bytes | None:
+def peer_from_multihash(raw: bytes) -> PeerKey | None:
     """The key inside a binary peer id, or None where it is not an inlined Ed25519 key."""
-    return raw[6:] if len(raw) == 38 and raw.startswith(_PEER_ID_PREFIX) else None
+    return PeerKey(raw[6:]) if len(raw) == 38 and raw.startswith(_PEER_ID_PREFIX) else None
 
 
 def _shown(text: str) -> str:
@@ -274,7 +275,7 @@ def pack(address: str) -> bytes:
     return packed
 
 
-def pack_full(peer: bytes, address: str) -> bytes:
+def pack_full(peer: PeerKey, address: str) -> bytes:
     """The binary form of a full address, for peers with other programs. Raises BadAddress."""
     return pack(address) + _P2P + multihash(peer)
 

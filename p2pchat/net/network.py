@@ -10,6 +10,7 @@ import trio
 
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
+from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.core.names import relay_pass
 from p2pchat.core.relays import Relay
 from p2pchat.errors import CannotOpen
@@ -46,7 +47,7 @@ class Network:
         self._hidden_host = hidden_host
         self._random = random
         self._new_host = new_host
-        self._relays: dict[bytes, RelayAccess] = {}
+        self._relays: dict[PeerKey, RelayAccess] = {}
         self._hiding = False
         self._handler: NetHandler
         self._nursery: trio.Nursery
@@ -89,7 +90,7 @@ class Network:
             self._hiding = True
             self._hidden.relays.use(self._relays)
 
-    def ways(self, *, hidden: bool = False, relayed: bool = True) -> list[tuple[bytes, bytes]]:
+    def ways(self, *, hidden: bool = False, relayed: bool = True) -> list[tuple[PeerKey, bytes]]:
         """Where others may dial us, best first, at most four; for the hidden, circuits only; else without, if asked."""
         return (self._hidden if hidden else self._open).ways(relayed=relayed)
 
@@ -103,63 +104,63 @@ class Network:
 
     # --- contacts --------------------------------------------------------------------------------------------------
 
-    def reach(self, contact: bytes, ways: Sequence[tuple[bytes, bytes]]) -> None:
+    def reach(self, contact: ContactId, ways: Sequence[tuple[PeerKey, bytes]]) -> None:
         """Keep a link with a contact."""
         side, other = self._sides(contact)
         if other.reach.wants(contact) or other.best(contact) is not None:
             self._nursery.start_soon(self._leave, other, contact)
         side.reach.want(contact, self._unpacked(ways))
 
-    def nudge(self, contact: bytes) -> None:
+    def nudge(self, contact: ContactId) -> None:
         """Try soon, if there is no link."""
         side, _ = self._sides(contact)
         if side.best(contact) is None:
             side.reach.nudge(contact)
 
-    def lost(self, contact: bytes) -> None:
+    def lost(self, contact: ContactId) -> None:
         """A link has ended: begin to dial again."""
         side, _ = self._sides(contact)
         if side.best(contact) is None:
             side.reach.again(contact)
 
-    def relink(self, contact: bytes) -> None:
+    def relink(self, contact: ContactId) -> None:
         """End the links with a contact; whoever reaches for the other makes the next."""
         for side in self._sides(contact):
             side.drop(contact)
 
-    def forget(self, contact: bytes) -> None:
+    def forget(self, contact: ContactId) -> None:
         """End everything with a contact."""
         for side in self._sides(contact):
             side.forget(contact)
 
-    def join(self, contact: bytes, ways: Sequence[tuple[bytes, bytes]], hello_key: bytes) -> None:
+    def join(self, contact: ContactId, ways: Sequence[tuple[PeerKey, bytes]], hello_key: bytes) -> None:
         """Knock at the inviter's ways until the invite is settled."""
         self._sides(contact)[0].joining.join(contact, self._unpacked(ways), hello_key)
 
-    def joined(self, contact: bytes) -> None:
+    def joined(self, contact: ContactId) -> None:
         """Stop dialling `contact` with its invite: they have joined."""
         for side in self._sides(contact):
             side.joining.forget(contact)
 
-    def send(self, contact: bytes, frames: Sequence[Frame]) -> bool:
+    def send(self, contact: ContactId, frames: Sequence[Frame]) -> bool:
         """Queue frames on the best link."""
         link = self._best(contact)
         return link is not None and link.post(frames)
 
-    def route(self, contact: bytes) -> Route | None:
+    def route(self, contact: ContactId) -> Route | None:
         """The best link's route."""
         link = self._best(contact)
         return None if link is None else link.stream.route
 
-    def _sides(self, contact: bytes) -> tuple[Endpoint, Endpoint]:
+    def _sides(self, contact: ContactId) -> tuple[Endpoint, Endpoint]:
         """Where we meet a contact, and where not."""
         return (self._hidden, self._open) if self._handler.links.hidden(contact) else (self._open, self._hidden)
 
-    def _best(self, contact: bytes) -> Link | None:
+    def _best(self, contact: ContactId) -> Link | None:
         side, other = self._sides(contact)
         return side.best(contact) or other.best(contact)
 
-    async def _leave(self, side: Endpoint, contact: bytes) -> None:
+    async def _leave(self, side: Endpoint, contact: ContactId) -> None:
         """The contact is met at the other side now: end what is left at this one, unless they are back."""
         await trio.sleep(LEAVE_AFTER)
         if self._sides(contact)[0] is not side:
@@ -167,17 +168,17 @@ class Network:
 
     # --- addresses -------------------------------------------------------------------------------------------------
 
-    def _where(self, relay: bytes) -> tuple[str, ...]:
+    def _where(self, relay: PeerKey) -> tuple[str, ...]:
         access = self._relays.get(relay)
         return () if access is None else access.addresses
 
-    def _all_relays(self) -> list[tuple[bytes, tuple[str, ...]]]:
+    def _all_relays(self) -> list[tuple[PeerKey, tuple[str, ...]]]:
         return [(relay, access.addresses) for relay, access in self._relays.items()]
 
-    def _is_us(self, peer: bytes) -> bool:
+    def _is_us(self, peer: PeerKey) -> bool:
         return peer in (self._open.host.peer, self._hidden.host.peer)
 
-    def _unpacked(self, ways: Sequence[tuple[bytes, bytes]]) -> list[DialTarget]:
+    def _unpacked(self, ways: Sequence[tuple[PeerKey, bytes]]) -> list[DialTarget]:
         return [
             (peer, address) for peer, packed in ways if not self._is_us(peer) for address in self._readable([packed])
         ]

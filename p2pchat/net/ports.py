@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from p2pchat.core.delivery import Route
+from p2pchat.core.ids import PeerKey
 
 
 class Stream(Protocol):
@@ -21,7 +22,7 @@ class Stream(Protocol):
     """
 
     @property
-    def peer(self) -> bytes:
+    def peer(self) -> PeerKey:
         """The other side's transport public key, 32 bytes, proven by the connection."""
         ...
 
@@ -64,7 +65,7 @@ return closes the stream."""
 class Caller(NamedTuple):
     """Who opened a stream that has no protocol yet: the transport key, and by which route it comes."""
 
-    peer: bytes
+    peer: PeerKey
     route: Route
 
 
@@ -76,7 +77,7 @@ class Host(Protocol):
     """This node on the network: it listens, it dials, it carries streams."""
 
     @property
-    def peer(self) -> bytes:
+    def peer(self) -> PeerKey:
         """Our own transport public key, 32 bytes."""
         ...
 
@@ -91,7 +92,7 @@ class Host(Protocol):
 
     async def open(
         self,
-        peer: bytes,
+        peer: PeerKey,
         addresses: Sequence[str],
         protocol: str,
         *,
@@ -110,17 +111,17 @@ class Host(Protocol):
         """
         ...
 
-    def vouch(self, peer: bytes) -> None:
+    def vouch(self, peer: PeerKey) -> None:
         """A peer has proven something on a connection that it made: a verified link, say. The connections that it has
         now stay, whoever else comes; and when it comes again, it is known."""
         ...
 
-    def found_at(self, peer: bytes) -> str:
+    def found_at(self, peer: PeerKey) -> str:
         """Our public address at which this peer has reached us from outside, by a connection that lives; "" if it has
         not."""
         ...
 
-    async def disconnect(self, peer: bytes, *, only: Route | None = None) -> None:
+    async def disconnect(self, peer: PeerKey, *, only: Route | None = None) -> None:
         """Close every connection with `peer`, or those of the route `only`; every stream on them ends (`read` gives b""
         or LinkLost)."""
         ...
@@ -129,7 +130,7 @@ class Host(Protocol):
 class RelayedHost(Host, Protocol):
     """A host that can be reached over circuits too."""
 
-    def expect_circuits(self, relay: bytes, most: int) -> None:
+    def expect_circuits(self, relay: PeerKey, most: int) -> None:
         """Let the relay open that many streams more than others may: each carries somebody to us. 0: it is over."""
         ...
 
@@ -138,6 +139,6 @@ class RelayedHost(Host, Protocol):
         is called when there is room for it. False where there is none, and then the stream is as it was."""
         ...
 
-    async def gone(self, peer: bytes) -> None:
+    async def gone(self, peer: PeerKey) -> None:
         """Wait until there is no direct connection with `peer`; one that has gone without a word is noticed."""
         ...

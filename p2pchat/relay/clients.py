@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import trio
 
 from p2pchat.core.frames import WRITE, Frame
+from p2pchat.core.ids import QueueId
 from p2pchat.core.mailbox import Hello
 from p2pchat.errors import LinkLost
 from p2pchat.lib.token_bucket import TokenBucket
@@ -42,7 +43,7 @@ class OpenQueue:
     handle: int
     role: int
     flags: int
-    qid: bytes
+    qid: QueueId
     watched: bool = False
     reading: bool = False
     upto: int = 0

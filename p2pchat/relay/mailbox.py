@@ -22,6 +22,7 @@ import trio
 from p2pchat.core import mailbox
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame, FrameParser
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.primitives import Random
 from p2pchat.errors import CannotOpen, DiskFull, LinkLost, P2PChatError
 from p2pchat.lib.times import HOUR_MS
@@ -86,7 +87,7 @@ class MailboxServer:
 
     def __init__(
         self,
-        relay: bytes,
+        relay: PeerKey,
         store: MailboxStore,
         limits: RelayLimits,
         clock: Callable[[], int],
@@ -97,7 +98,7 @@ class MailboxServer:
         uptime: Callable[[], float] = uptime,
         *,
         trust_clock: bool = False,
-        vouch: Callable[[bytes], None] = lambda peer: None,
+        vouch: Callable[[PeerKey], None] = lambda peer: None,
     ) -> None:
         self.counts = Counts()
         self._failing = False

@@ -25,6 +25,7 @@ from typing import Any
 import trio
 
 from p2pchat import __version__
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.names import hop_name, mailbox_name, relay_pass, web_path
 from p2pchat.core.primitives import self_test, sign_public, system_entropy
 from p2pchat.errors import BadAddress, P2PChatError
@@ -165,7 +166,7 @@ class _Relay:
         self._token = limits.token or b""
         self._folder = folder
         seed = folder.seed(random(32))
-        peer = sign_public(seed)
+        peer = PeerKey(sign_public(seed))
         self._pass = relay_pass(peer, self._token)
         self._host = LibP2PHost(
             seed, config.listen, limits=host_limits(config), web_path=web_path(self._pass), proxies=_proxies(config)

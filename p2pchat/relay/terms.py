@@ -7,6 +7,7 @@ import logging
 import trio
 
 from p2pchat.core import mailbox
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.mailbox import Hello
 from p2pchat.core.primitives import Random
 from p2pchat.lib.times import DAY_SECONDS, HOUR_MS
@@ -33,7 +34,7 @@ class Terms:
     """The limits of one mailbox, and what was used of them."""
 
     def __init__(
-        self, relay: bytes, store: MailboxStore, limits: RelayLimits, clock: RelayClock, random: Random
+        self, relay: PeerKey, store: MailboxStore, limits: RelayLimits, clock: RelayClock, random: Random
     ) -> None:
         self.limits = limits
         self.spent = Spent()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from operator import attrgetter
 
+from p2pchat.core.ids import ContactId, InviteId, PeerKey
 from p2pchat.errors import AmbiguousName, NoSuchContact
 from p2pchat.store.database import Database, Row, Value, assignments
 
@@ -37,7 +38,7 @@ class Contact:
     network address.
     """
 
-    id: bytes
+    id: ContactId
     name: str
     named_by_me: bool
     state: ContactState
@@ -49,7 +50,7 @@ class Contact:
     heard_at: int | None = None
     invite: bytes | None = None
     invite_until: int | None = None
-    invite_id: bytes | None = None
+    invite_id: InviteId | None = None
     read_receipts: bool = True
     profile_name: str = ""
     hidden: bool = False
@@ -59,7 +60,7 @@ class Contact:
 class Way:
     """A packed address of a transport peer (32 bytes). `role`: 0 their own node, 1 a relay."""
 
-    peer: bytes
+    peer: PeerKey
     address: bytes
     role: int
 
@@ -88,7 +89,7 @@ def add(db: Database, contact: Contact) -> None:
     db.execute(_ADD, _values(contact))
 
 
-def get(db: Database, id: bytes) -> Contact | None:
+def get(db: Database, id: ContactId) -> Contact | None:
     """The contact with that id, or None."""
     return _contact(db.query_one(_SELECT + "WHERE id = ?", (id,)))
 
@@ -103,7 +104,7 @@ def all(db: Database) -> list[Contact]:
     return [_made(row) for row in db.query(_SELECT + "ORDER BY created_at, id")]
 
 
-def latest_first(db: Database) -> list[bytes]:
+def latest_first(db: Database) -> list[ContactId]:
     """The ids of everybody, those heard of last first."""
     return [id for (id,) in db.query(_LATEST_FIRST)]
 
@@ -114,29 +115,29 @@ def count(db: Database, state: ContactState) -> int:
     return int(row[0]) if row else 0
 
 
-def hidden(db: Database) -> frozenset[bytes]:
+def hidden(db: Database) -> frozenset[ContactId]:
     """The ids of those who are."""
     return frozenset(row[0] for row in db.query("SELECT id FROM contacts WHERE hidden"))
 
 
-def was_there_before(db: Database, id: bytes, other: bytes) -> bool:
+def was_there_before(db: Database, id: ContactId, other: ContactId) -> bool:
     """Whether a contact was added before another one."""
     sql = "SELECT 1 FROM contacts WHERE id = ? AND rowid < (SELECT rowid FROM contacts WHERE id = ?)"
     found = db.query_one(sql, (id, other))
     return found is not None
 
 
-def update(db: Database, id: bytes, **fields: Value) -> None:
+def update(db: Database, id: ContactId, **fields: Value) -> None:
     """Set fields of one contact, by the names of `Contact`."""
     db.execute(f"UPDATE contacts SET {assignments(fields, _CHANGING)} WHERE id = :id", {**fields, "id": id})
 
 
-def heard(db: Database, id: bytes, at: int) -> None:
+def heard(db: Database, id: ContactId, at: int) -> None:
     """Note that something of theirs arrived at `at`."""
     db.execute("UPDATE contacts SET heard_at = ? WHERE id = ?", (at, id))
 
 
-def remove(db: Database, id: bytes) -> None:
+def remove(db: Database, id: ContactId) -> None:
     """Forget a contact with ways, sessions and outbox.
 
     The chat stays (see `messages.clear`), and so does what guards against replays: handshakes and envelopes seen.
@@ -145,7 +146,7 @@ def remove(db: Database, id: bytes) -> None:
     db.execute("DELETE FROM contacts WHERE id = ?", (id,))
 
 
-def names(db: Database) -> list[tuple[bytes, str, ContactState]]:
+def names(db: Database) -> list[tuple[ContactId, str, ContactState]]:
     """(id, name, state) of everybody."""
     found = db.query("SELECT id, name, state FROM contacts ORDER BY rowid")
     return [(id, name, _STATES[state]) for id, name, state in found]
@@ -159,7 +160,7 @@ def find(db: Database, text: str) -> Contact:
     """
     wanted = text.strip().casefold()
     if _WHOLE_ID.fullmatch(wanted):
-        whole = get(db, bytes.fromhex(wanted))
+        whole = get(db, ContactId(bytes.fromhex(wanted)))
         if whole is None:
             raise NoSuchContact
         return whole
@@ -176,7 +177,7 @@ def find(db: Database, text: str) -> Contact:
     return contact
 
 
-def ways(db: Database, id: bytes) -> list[Way]:
+def ways(db: Database, id: ContactId) -> list[Way]:
     """The known ways to a contact, newest first."""
     rows = db.query(
         "SELECT peer, address, role FROM ways WHERE contact = ? ORDER BY learned_at DESC, role, peer, address", (id,)
@@ -184,7 +185,7 @@ def ways(db: Database, id: bytes) -> list[Way]:
     return [Way(*row) for row in rows]
 
 
-def set_ways(db: Database, id: bytes, ways: Iterable[Way], at: int) -> None:
+def set_ways(db: Database, id: ContactId, ways: Iterable[Way], at: int) -> None:
     """Replace the ways to a contact's own nodes (role 0) by these; those by relays stay, and given ones are added."""
     db.execute("DELETE FROM ways WHERE contact = ? AND role = 0", (id,))
     db.executemany(_ADD_WAY, [(id, way.peer, way.address, way.role, at) for way in ways])

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from p2pchat.core import mailbox
+from p2pchat.core.ids import EnvelopeId, MailOwner, MessageId, PeerKey
 from p2pchat.lib.times import HOUR_MS
 from p2pchat.store.database import AMONG, Database, Value, packed
 from p2pchat.store.outbox import OutboxForm, OutboxRow, columns, made
@@ -25,7 +26,7 @@ class Stored:
 
     pk: int
     kind: int | None
-    msg_id: bytes | None
+    msg_id: MessageId | None
     form: OutboxForm = OutboxForm.CONTENT
 
 
@@ -33,14 +34,14 @@ class Stored:
 class DepositedCopy:
     """Where a message lies: the relay's transport key, and until when."""
 
-    relay: bytes
+    relay: PeerKey
     until: int
 
 
 # of an envelope that is still to be sent, in a queue that is still used
 _NOTE = f"""
 INSERT INTO deposits (outbox, queue, until, attempts, next_try)
-SELECT pk, ?2, ?3, 1, ?4 + {AGAIN[0]} FROM outbox
+SELECT pk, ?2, min(?3, coalesce(keep_until, ?3)), 1, ?4 + {AGAIN[0]} FROM outbox
 WHERE envelope_id = ?1 AND EXISTS (SELECT 1 FROM their_queues WHERE id = ?2)
 ON CONFLICT DO UPDATE SET until = excluded.until, attempts = attempts + 1,
     next_try = ?4 + CASE attempts WHEN 1 THEN {AGAIN[1]} ELSE {AGAIN[2]} END
@@ -49,6 +50,7 @@ _DUE = f"""
 SELECT {columns("outbox")} FROM outbox LEFT JOIN deposits ON deposits.outbox = outbox.pk AND deposits.queue = ?1
 WHERE contact = ?2 AND pk > ?3 AND envelope IS NOT NULL AND (content IS NULL OR pk > ?4)
     AND outbox.next_try <= ?5 AND coalesce(deposits.next_try, 0) <= ?5 AND %s
+    AND (keep_until IS NULL OR keep_until >= ?5 + {HOUR_MS})
 ORDER BY pk LIMIT ?6
 """
 _FORMS = {
@@ -84,16 +86,18 @@ def takes(queue: TheirQueueRow, form: OutboxForm) -> bool:
     return form == (OutboxForm.BOX if queue.flags == mailbox.BOX else OutboxForm.INITIAL)
 
 
-def note(db: Database, deposits: Iterable[tuple[bytes, int, int]], now: int) -> None:
+def note(db: Database, deposits: Iterable[tuple[EnvelopeId, int, int]], now: int) -> None:
     """(envelope id, queue, until) lie at their relays."""
     db.executemany(_NOTE, [(envelope_id, queue, until, now) for envelope_id, queue, until in deposits])
 
 
 def stored(
-    db: Database, contact: bytes, queues: Collection[int], envelope_ids: Iterable[bytes] | None = None
+    db: Database, owner: MailOwner, queues: Collection[int], envelope_ids: Iterable[EnvelopeId] | None = None
 ) -> list[Stored]:
-    """What is for a contact and lies in each of these queues, and in one at least; among those envelopes or of all."""
-    values: list[Value] = [contact, json.dumps(sorted(queues))]
+    """What is for a contact or of an invite, and lies in each of these queues and in one at least; of those envelopes,
+    or of all.
+    """
+    values: list[Value] = [owner, json.dumps(sorted(queues))]
     if envelope_ids is not None:
         values.append(packed(envelope_ids))
     found = db.query(_STORED_OF_ALL if envelope_ids is None else _STORED_AMONG, values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from p2pchat.core.ids import ContactId, EnvelopeId, MessageId
 from p2pchat.lib.times import DAY_MS
 from p2pchat.store.database import Database
 
@@ -17,9 +18,9 @@ class SeenRow:
     that was queued last, None while it is owed.
     """
 
-    id: bytes
-    contact: bytes
-    msg_id: bytes | None
+    id: EnvelopeId
+    contact: ContactId
+    msg_id: MessageId | None
     at: int
     receipt_at: int | None = None
 
@@ -29,7 +30,7 @@ _REMEMBER = (
 )
 
 
-def seen(db: Database, id: bytes) -> SeenRow | None:
+def seen(db: Database, id: EnvelopeId) -> SeenRow | None:
     """What is known of an envelope by its 16-byte hash; None if it is new."""
     row = db.query_one("SELECT id, contact, msg_id, at, receipt_at FROM envelopes_seen WHERE id = ?", (id,))
     return None if row is None else SeenRow(*row)
@@ -40,12 +41,12 @@ def remember(db: Database, rows: Iterable[SeenRow]) -> None:
     db.executemany(_REMEMBER, [(row.id, row.contact, row.msg_id, row.at, row.receipt_at) for row in rows])
 
 
-def owe_receipt(db: Database, id: bytes) -> None:
+def owe_receipt(db: Database, id: EnvelopeId) -> None:
     """Note that the receipt for an envelope is to be queued (again)."""
     db.execute("UPDATE envelopes_seen SET receipt_at = NULL WHERE id = ?", (id,))
 
 
-def owed(db: Database, contact: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+def owed(db: Database, contact: ContactId, limit: int) -> list[tuple[EnvelopeId, MessageId]]:
     """(envelope id, message id) of a contact's envelopes whose receipt is owed, those that came first first."""
     found = db.query(
         "SELECT id, msg_id FROM envelopes_seen WHERE contact = ? AND receipt_at IS NULL AND msg_id IS NOT NULL"
@@ -55,13 +56,13 @@ def owed(db: Database, contact: bytes, limit: int) -> list[tuple[bytes, bytes]]:
     return [(id, msg_id) for id, msg_id in found]
 
 
-def creditors(db: Database) -> list[bytes]:
+def creditors(db: Database) -> list[ContactId]:
     """Whoever is owed a receipt."""
     found = db.query("SELECT DISTINCT contact FROM envelopes_seen WHERE receipt_at IS NULL AND msg_id IS NOT NULL")
     return [contact for (contact,) in found]
 
 
-def receipts_queued(db: Database, ids: Iterable[bytes], at: int) -> None:
+def receipts_queued(db: Database, ids: Iterable[EnvelopeId], at: int) -> None:
     """Note that the receipts for these envelopes were queued."""
     db.executemany("UPDATE envelopes_seen SET receipt_at = ? WHERE id = ?", [(at, id) for id in ids])
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Any
 
+from p2pchat.core.ids import InviteId
 from p2pchat.lib.times import DAY_MS
 from p2pchat.store.database import Database, Row, Value, assignments
 
@@ -26,7 +27,7 @@ class InviteRow:
     `hidden`: who uses it must not learn our network address. `admitted`: first messages taken on the day `admitted_on`.
     """
 
-    id: bytes
+    id: InviteId
     kind: int
     secret: bytes | None
     hello: bytes
@@ -63,7 +64,7 @@ def add(db: Database, row: InviteRow) -> None:
     db.execute(_ADD, _values(row))
 
 
-def get(db: Database, id: bytes) -> InviteRow | None:
+def get(db: Database, id: InviteId) -> InviteRow | None:
     """The invite with that id, or None."""
     row = db.query_one(_SELECT + "WHERE id = ?", (id,))
     return None if row is None else _made(row)
@@ -79,17 +80,17 @@ def all(db: Database) -> list[InviteRow]:
     return [_made(row) for row in db.query(_SELECT + "ORDER BY created_at, id")]
 
 
-def ids(db: Database) -> list[bytes]:
+def ids(db: Database) -> list[InviteId]:
     """The ids of every invite still known."""
     return [id for (id,) in db.query("SELECT id FROM invites")]
 
 
-def update(db: Database, id: bytes, **fields: Value) -> None:
+def update(db: Database, id: InviteId, **fields: Value) -> None:
     """Set fields of one invite, by the names of `InviteRow`."""
     db.execute(f"UPDATE invites SET {assignments(fields, _CHANGING)} WHERE id = :id", {**fields, "id": id})
 
 
-def decline(db: Database, id: bytes, identity: bytes, limit: int) -> None:
+def decline(db: Database, id: InviteId, identity: bytes, limit: int) -> None:
     """Note that who has this identity was declined, unless `limit` are noted for this invite already."""
     count = "(SELECT count(*) FROM declined WHERE invite = ?1) < ?3"
     there = "EXISTS (SELECT 1 FROM invites WHERE id = ?1)"
@@ -97,7 +98,7 @@ def decline(db: Database, id: bytes, identity: bytes, limit: int) -> None:
     db.execute(sql, (id, identity, limit))
 
 
-def was_declined(db: Database, id: bytes, identity: bytes) -> bool:
+def was_declined(db: Database, id: InviteId, identity: bytes) -> bool:
     """Whether a person declined who has this identity, come by this invite."""
     return db.query_one("SELECT 1 FROM declined WHERE invite = ? AND identity = ?", (id, identity)) is not None
 

@@ -18,11 +18,12 @@ from itertools import islice
 
 from p2pchat.core.content import EPOCH
 from p2pchat.core.delivery import DeliveryState, Route
+from p2pchat.core.ids import ChatId, ContactId, MessageId
 from p2pchat.errors import AmbiguousName, DatabaseDamaged, NoSuchMessage
 from p2pchat.store.database import AMONG, Database, Row, Value, packed
 from p2pchat.store.text_folding import indexed, matching
 
-ME = b""
+ME = ContactId(b"")
 ID_BYTES = 16
 _SOME = 5  # candidates told
 
@@ -32,12 +33,15 @@ class MessageRow:
     """A message. `chat` is a contact's id, `sender` that too or `ME`; `seq` counts the sender's messages in this chat.
 
     `read_at` is when they read ours, or we theirs. `late`: it came after messages of ours that it stands before.
-    `late`, `place` and `pk` are given by `insert`; what they hold before does not matter.
+    `late`, `place` and `pk` are given by `insert`; what they hold before does not matter. `reply_to`: the id of the
+    message that this one answers, `quote` how that began, as the sender says. `expire_s`: for how many seconds it
+    stays, 0 for ever; `expires_at`: when that ends, once it has begun, by the clock that counts it. `version`: the id
+    of the newest edit, `edited_at` when that was written. `deleted_at`: its sender deleted it for both then.
     """
 
-    id: bytes
-    chat: bytes
-    sender: bytes
+    id: MessageId
+    chat: ChatId
+    sender: ContactId
     kind: int
     seq: int
     text: str
@@ -51,6 +55,13 @@ class MessageRow:
     place: int = 0
     pk: int = 0
     late: int = 0
+    reply_to: MessageId | None = None
+    quote: str = ""
+    expire_s: int = 0
+    expires_at: int | None = None
+    version: MessageId | None = None
+    edited_at: int | None = None
+    deleted_at: int | None = None
 
 
 _NAMES = tuple(field.name for field in fields(MessageRow))
@@ -88,6 +99,8 @@ _MARK_LATE = """
 UPDATE messages SET late = 1 WHERE pk = ?1 AND EXISTS (
     SELECT 1 FROM messages AS ours WHERE ours.chat = ?2 AND ours.sender = x'' AND ours.place > messages.place)
 """
+# Most messages have nothing of this, so it is no part of the statement above.
+_ADD_TO = "UPDATE messages SET reply_to = ?, quote = ?, expire_s = ?, expires_at = ?, deleted_at = ? WHERE pk = ?"
 _INDEX = "INSERT INTO messages_fts (rowid, text) VALUES (?, ?)"
 _UNINDEX = "INSERT INTO messages_fts (messages_fts, rowid, text) VALUES ('delete', ?, ?)"
 _ERASE = "INSERT INTO erased (chat, sender, seq, mark) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
@@ -149,8 +162,32 @@ def insert(db: Database, row: MessageRow) -> bool:
     ((pk, place),) = inserted
     if row.sender != ME and place < pk:
         db.execute(_MARK_LATE, (pk, row.chat))
-    db.execute(_INDEX, (pk, indexed(row.text)))
+    if row.reply_to is not None or row.expire_s or row.deleted_at is not None:
+        db.execute(_ADD_TO, (row.reply_to, row.quote, row.expire_s, row.expires_at, row.deleted_at, pk))
+    index(db, pk, row.text)
     return True
+
+
+def index(db: Database, pk: int, text: str) -> None:
+    """Have the text of a message found by its words."""
+    db.execute(_INDEX, (pk, indexed(text)))
+
+
+def unindex(db: Database, pk: int, text: str) -> None:
+    """Have the text of a message, which is the one that is in the index, found no more."""
+    db.execute(_UNINDEX, (pk, indexed(text)))
+
+
+def one(db: Database, chat: ChatId, sender: ContactId, id: MessageId) -> MessageRow | None:
+    """The message of a sender in a chat with that id, or None."""
+    row = db.query_one(_SELECT + "WHERE id = ? AND chat = ? AND sender = ?", (id, chat, sender))
+    return None if row is None else made(row)
+
+
+def was_erased(db: Database, chat: ChatId, sender: ContactId, id: MessageId) -> bool:
+    """Whether the message of a sender in a chat with that id was deleted here."""
+    sql = "SELECT 1 FROM erased WHERE mark = ? AND chat = ? AND sender = ?"
+    return db.query_one(sql, (_mark(id), chat, sender)) is not None
 
 
 def is_late(db: Database, row: MessageRow) -> bool:
@@ -161,13 +198,13 @@ def is_late(db: Database, row: MessageRow) -> bool:
     return found is not None and bool(found[0])
 
 
-def next_seq(db: Database, chat: bytes) -> int:
+def next_seq(db: Database, chat: ChatId) -> int:
     """The number of our next message in this chat, from 1; a deleted one's number does not come back."""
     row = db.query_one(_LAST_SEQ, (chat,))
     return 1 + (row[0] if row else 0)
 
 
-def get(db: Database, id: bytes) -> list[MessageRow]:
+def get(db: Database, id: MessageId) -> list[MessageRow]:
     """Every message with that id: one, unless a peer repeats ids between chats."""
     return [made(row) for row in db.query(_SELECT + "WHERE id = ? ORDER BY pk", (id,))]
 
@@ -200,18 +237,18 @@ def _range(prefix_hex: str) -> tuple[bytes, bytes]:
     return low, high
 
 
-def page(db: Database, chat: bytes, limit: int, before_pk: int | None = None) -> list[MessageRow]:
+def page(db: Database, chat: ChatId, limit: int, before_pk: int | None = None) -> list[MessageRow]:
     """The newest messages of a chat, or the newest before one of them; newest last."""
     rows = _rows(db, _NEWEST, (chat, limit)) if before_pk is None else _rows(db, _BEFORE, (chat, limit, before_pk))
     return rows[::-1]
 
 
-def page_after(db: Database, chat: bytes, limit: int, pk: int) -> list[MessageRow]:
+def page_after(db: Database, chat: ChatId, limit: int, pk: int) -> list[MessageRow]:
     """The oldest messages of a chat after one of them in its order."""
     return _rows(db, _AFTER, (chat, limit, pk))
 
 
-def page_around(db: Database, chat: bytes, limit: int, row: MessageRow) -> list[MessageRow]:
+def page_around(db: Database, chat: ChatId, limit: int, row: MessageRow) -> list[MessageRow]:
     """A message of a chat and those round it, `limit` in all: half of them before it, where so many are there."""
     before, after = page(db, chat, limit - 1, row.pk), page_after(db, chat, limit - 1, row.pk)
     earlier = max(limit // 2, limit - 1 - len(after))
@@ -219,7 +256,7 @@ def page_around(db: Database, chat: bytes, limit: int, row: MessageRow) -> list[
     return [*kept, row, *after[: limit - 1 - len(kept)]]
 
 
-def find_in(db: Database, chat: bytes, prefix_hex: str) -> MessageRow:
+def find_in(db: Database, chat: ChatId, prefix_hex: str) -> MessageRow:
     """As `find`, in one chat, so that nobody in another can take the id over; of two with one id, the contact's."""
     low, high = _range(prefix_hex)
     found = db.query(
@@ -236,23 +273,23 @@ def find_in(db: Database, chat: bytes, prefix_hex: str) -> MessageRow:
     return rows[0]
 
 
-def since(db: Database, chat: bytes | None, pk: int, limit: int | None = None) -> list[MessageRow]:
+def since(db: Database, chat: ChatId | None, pk: int, limit: int | None = None) -> list[MessageRow]:
     """What was saved after the message `pk`, in the order it was saved; of one chat or of all. No pk comes twice."""
     return _saved(db, chat, pk, -1 if limit is None else limit, "ASC")
 
 
-def newest(db: Database, chat: bytes | None, limit: int) -> list[MessageRow]:
+def newest(db: Database, chat: ChatId | None, limit: int) -> list[MessageRow]:
     """The messages saved last, of one chat or of all, in the order they were saved."""
     return _saved(db, chat, 0, limit, "DESC")[::-1]
 
 
-def _saved(db: Database, chat: bytes | None, after_pk: int, limit: int, order: str) -> list[MessageRow]:
+def _saved(db: Database, chat: ChatId | None, after_pk: int, limit: int, order: str) -> list[MessageRow]:
     if chat is None:
         return _rows(db, _SELECT + f"WHERE pk > ? ORDER BY pk {order} LIMIT ?", (after_pk, limit))
     return _rows(db, _SAVED_IN_CHAT.format(order=order), (chat, after_pk, limit))
 
 
-def search(db: Database, chat: bytes | None, words: str, limit: int) -> list[MessageRow]:
+def search(db: Database, chat: ChatId | None, words: str, limit: int) -> list[MessageRow]:
     """The newest messages that hold all the words (the last may be a beginning), newest last; [] without any word.
 
     Letter case, accents and the spellings of `store.text_folding` do not matter; nothing in `words` is syntax.
@@ -286,22 +323,22 @@ def _readable(db: Database, pks: Iterable[Row]) -> Iterator[MessageRow]:
             yield from (made(row) for row in db.query(_SELECT + "WHERE pk = ?", (pk,)))
 
 
-def mine(db: Database, chat: bytes, ids: Iterable[bytes]) -> list[MessageRow]:
+def mine(db: Database, chat: ChatId, ids: Iterable[MessageId]) -> list[MessageRow]:
     """Our own messages among these ids, in this chat: what a receipt from there may speak of."""
-    found = (db.query_one(_SELECT + "WHERE id = ? AND chat = ? AND sender = x''", (id, chat)) for id in ids)
-    return [made(row) for row in found if row is not None]
+    found = (one(db, chat, ME, id) for id in ids)
+    return [row for row in found if row is not None]
 
 
 def set_state(
     db: Database,
-    chat: bytes,
-    ids: Iterable[bytes],
+    chat: ChatId,
+    ids: Iterable[MessageId],
     state: DeliveryState,
     at: int,
     *,
     came_from: Collection[DeliveryState],
     route: Route | None = None,
-) -> list[bytes]:
+) -> list[MessageId]:
     """Move our messages of this chat to `state` where they are in one of the states `came_from`; the ids that moved.
 
     `at` goes into the time of that state (stored, delivered, read), the first time only. A `route` is set if given.
@@ -334,26 +371,27 @@ def delete(db: Database, pk: int) -> bool:
     if row is None:
         return False
     text, chat, sender, seq, id = row
-    db.execute(_UNINDEX, (pk, indexed(text)))
+    unindex(db, pk, text)
     db.execute("DELETE FROM messages WHERE pk = ?", (pk,))
     db.execute(_ERASE, (chat, sender, seq, _mark(id)))
     return True
 
 
-def move(db: Database, pk: int, chat: bytes, seq: int) -> None:
+def move(db: Database, pk: int, chat: ChatId, seq: int) -> None:
     """Put a message of ours into another chat, where it was, under its id."""
     db.execute("UPDATE messages SET chat = ?, seq = ? WHERE pk = ?", (chat, seq, pk))
 
 
-def clear(db: Database, chat: bytes) -> None:
-    """Delete every message of a chat, and the memory of those deleted before."""
+def clear(db: Database, chat: ChatId) -> None:
+    """Delete every message of a chat, what waits for messages of it, and the memory of those deleted before."""
     rows: list[Row] = db.query("SELECT pk, text FROM messages WHERE chat = ?", (chat,))
     db.executemany(_UNINDEX, [(pk, indexed(text)) for pk, text in rows])
     db.execute("DELETE FROM messages WHERE chat = ?", (chat,))
     db.execute("DELETE FROM erased WHERE chat = ?", (chat,))
+    db.execute("DELETE FROM waiting WHERE chat = ?", (chat,))
 
 
-def missing_before(db: Database, chat: bytes, sender: bytes, seq: int) -> int:
+def missing_before(db: Database, chat: ChatId, sender: ContactId, seq: int) -> int:
     """How many of the sender's messages lack between this one and the one before it that is here.
 
     Before the first one here, all from 1 on lack. What was deleted here does not. How far an epoch went that another

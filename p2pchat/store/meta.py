@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from p2pchat.core.ids import ContactId
 from p2pchat.store.database import Database
 
 _PUT = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
@@ -34,7 +35,7 @@ def remove(db: Database, key: str) -> None:
     db.execute("DELETE FROM meta WHERE key = ?", (key,))
 
 
-def forget_about(db: Database, contact: bytes) -> None:
+def forget_about(db: Database, contact: ContactId) -> None:
     """Forget every value whose key names this contact: the last word of such keys is its id in hexadecimal."""
     db.execute("DELETE FROM meta WHERE key LIKE ?", (f"% {contact.hex()}",))
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from operator import attrgetter
 
+from p2pchat.core.ids import ChatId, ContactId, EnvelopeId, MessageId, SessionId
 from p2pchat.store.database import AMONG, Database, Row, Value, assignments, packed
 
 
@@ -33,23 +34,25 @@ class OutboxForm(StrEnum):
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
     """Something for one contact. `kind` is the type of a content, None in rows of another `form`. `envelope_id`,
-    `envelope` and `th` (its session) are None until it is sealed; `msg_id` is the message it carries, if any.
-    `next_try` and `expires_at` are times; `pk` is given by `add`.
+    `envelope` and `session_id` (its session) are None until it is sealed; `msg_id` is the message it carries, if any.
+    `next_try` and `expires_at` are times; `pk` is given by `add`. `keep_until`: no relay keeps it for longer than to
+    that time; None for as long as it likes.
     """
 
-    contact: bytes
+    contact: ContactId
     kind: int | None
-    msg_id: bytes | None
+    msg_id: MessageId | None
     content: bytes | None
     created_at: int
     next_try: int
     expires_at: int
-    envelope_id: bytes | None = None
+    envelope_id: EnvelopeId | None = None
     envelope: bytes | None = None
-    th: bytes | None = None
+    session_id: SessionId | None = None
     acked_at: int | None = None
     attempts: int = 0
     form: OutboxForm = OutboxForm.CONTENT
+    keep_until: int | None = None
     pk: int = 0
 
 
@@ -59,9 +62,9 @@ class Acked:
 
     pk: int
     kind: int | None
-    msg_id: bytes | None
+    msg_id: MessageId | None
     attempts: int
-    th: bytes | None
+    session_id: SessionId | None
     form: OutboxForm
 
 
@@ -86,7 +89,7 @@ _ADD = f"INSERT INTO outbox ({', '.join(_NEW)}) VALUES ({', '.join('?' * len(_NE
 _SELECT = f"SELECT {_COLUMNS} FROM outbox "
 _FORGET = f"DELETE FROM outbox WHERE msg_id IN {AMONG.format('?1')} AND +contact = ?2"
 _ACKED = f"""
-SELECT pk, kind, msg_id, attempts, th, form FROM outbox
+SELECT pk, kind, msg_id, attempts, session_id, form FROM outbox
 WHERE envelope_id IN {AMONG.format("?1")} AND +contact = ?2 ORDER BY pk
 """
 _NOWHERE_ELSE = "AND NOT EXISTS (SELECT 1 FROM deposits WHERE outbox = pk) "
@@ -105,7 +108,7 @@ def add(db: Database, row: OutboxRow) -> int:
 def due(
     db: Database,
     now: int,
-    contact: bytes | None = None,
+    contact: ContactId | None = None,
     limit: int | None = None,
     after_pk: int = 0,
     old_to: int = 0,
@@ -124,14 +127,14 @@ def due(
     return _rows(db, where, now, after_pk, contact, old_to, most)
 
 
-def for_contact(db: Database, contact: bytes, limit: int | None = None, after_pk: int = 0) -> list[OutboxRow]:
+def for_contact(db: Database, contact: ContactId, limit: int | None = None, after_pk: int = 0) -> list[OutboxRow]:
     """The rows of a contact behind `after_pk`, oldest first, sealed or not."""
     return _rows(
         db, "WHERE contact = ?1 AND pk > ?2 ORDER BY pk LIMIT ?3", contact, after_pk, -1 if limit is None else limit
     )
 
 
-def messages_for(db: Database, contact: bytes, kind: int) -> list[bytes]:
+def messages_for(db: Database, contact: ContactId, kind: int) -> list[MessageId]:
     """The ids of the messages of that kind that wait for a contact, oldest first."""
     found = db.query(
         "SELECT msg_id FROM outbox WHERE contact = ? AND kind = ? AND msg_id IS NOT NULL ORDER BY pk", (contact, kind)
@@ -139,16 +142,19 @@ def messages_for(db: Database, contact: bytes, kind: int) -> list[bytes]:
     return [msg_id for (msg_id,) in found]
 
 
-def by_envelope(db: Database, envelope_id: bytes) -> OutboxRow | None:
+def by_envelope(db: Database, envelope_id: EnvelopeId) -> OutboxRow | None:
     """The row with that envelope, or None."""
     return _row(db.query_one(_SELECT + "WHERE envelope_id = ?", (envelope_id,)))
 
 
-def acked(db: Database, contact: bytes, envelope_ids: Iterable[bytes]) -> list[Acked]:
+def acked(db: Database, contact: ContactId, envelope_ids: Iterable[EnvelopeId]) -> list[Acked]:
     """The rows of a contact with these envelopes, oldest first."""
     values = (packed(envelope_ids), contact)
     found = db.query(_ACKED, values)
-    return [Acked(pk, kind, msg_id, attempts, th, _FORMS[form]) for pk, kind, msg_id, attempts, th, form in found]
+    return [
+        Acked(pk, kind, msg_id, attempts, session_id, _FORMS[form])
+        for pk, kind, msg_id, attempts, session_id, form in found
+    ]
 
 
 def get(db: Database, pk: int) -> OutboxRow | None:
@@ -156,56 +162,60 @@ def get(db: Database, pk: int) -> OutboxRow | None:
     return _row(db.query_one(_SELECT + "WHERE pk = ?", (pk,)))
 
 
-def initial(db: Database, contact: bytes) -> bytes | None:
+def initial(db: Database, contact: ContactId) -> bytes | None:
     """The first message for the invite of a contact, or None."""
     return first_of(db, contact, OutboxForm.INITIAL)
 
 
-def first_of(db: Database, contact: bytes, form: OutboxForm) -> bytes | None:
+def first_of(db: Database, contact: ContactId, form: OutboxForm) -> bytes | None:
     """What is to begin a session with a contact, of this form; or None."""
     row = db.query_one("SELECT envelope FROM outbox WHERE contact = ? AND form = ?", (contact, form))
     return None if row is None else row[0]
 
 
-def has_unacked(db: Database, contact: bytes, before: int) -> bool:
+def has_unacked(db: Database, contact: ContactId, before: int) -> bool:
     """Whether something for a contact that was sealed before that time lies at no relay and was never acked."""
     where = f"{_SEALED}AND contact = ? AND acked_at IS NULL AND created_at < ? {_NOWHERE_ELSE}"
     return db.query_one(f"SELECT 1 FROM outbox {where} LIMIT 1", (contact, before)) is not None
 
 
-def sessions_begun(db: Database, contact: bytes, *forms: OutboxForm) -> set[bytes]:
+def sessions_begun(db: Database, contact: ContactId, *forms: OutboxForm) -> set[SessionId]:
     """The sessions with a contact whose first message, of one of these forms, is kept."""
-    found = db.query("SELECT form, th FROM outbox WHERE contact = ? AND content IS NULL", (contact,))
-    return {th for form, th in found if form in forms and th is not None}
+    found = db.query("SELECT form, session_id FROM outbox WHERE contact = ? AND content IS NULL", (contact,))
+    return {session_id for form, session_id in found if form in forms and session_id is not None}
 
 
-def astray(db: Database, contact: bytes) -> bool:
+def astray(db: Database, contact: ContactId) -> bool:
     """Whether a content for a contact is sealed in a session that has ended or is not there."""
     sql = (
         "SELECT 1 FROM outbox WHERE contact = ? AND content IS NOT NULL AND envelope IS NOT NULL"
-        " AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.th = outbox.th AND receive_until IS NULL) LIMIT 1"
+        " AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.session_id = outbox.session_id"
+        " AND receive_until IS NULL) LIMIT 1"
     )
     return db.query_one(sql, (contact,)) is not None
 
 
-def is_owed(db: Database, contact: bytes) -> bool:
+def is_owed(db: Database, contact: ContactId) -> bool:
     """Whether something waits for a contact."""
     return db.query_one("SELECT 1 FROM outbox WHERE contact = ? LIMIT 1", (contact,)) is not None
 
 
-def sealed_otherwise(db: Database, contact: bytes, th: bytes) -> bool:
-    """Whether a content for a contact is sealed in another session than `th`."""
-    sql = "SELECT 1 FROM outbox WHERE contact = ? AND content IS NOT NULL AND envelope IS NOT NULL AND th <> ? LIMIT 1"
-    return db.query_one(sql, (contact, th)) is not None
+def sealed_otherwise(db: Database, contact: ContactId, session_id: SessionId) -> bool:
+    """Whether a content for a contact is sealed in another session than `session_id`."""
+    sql = (
+        "SELECT 1 FROM outbox WHERE contact = ? AND content IS NOT NULL AND envelope IS NOT NULL AND session_id <> ?"
+        " LIMIT 1"
+    )
+    return db.query_one(sql, (contact, session_id)) is not None
 
 
-def newest(db: Database, contact: bytes) -> int:
+def newest(db: Database, contact: ContactId) -> int:
     """The pk of the last row of a contact; 0 if there is none."""
     row = db.query_one("SELECT max(pk) FROM outbox WHERE contact = ?", (contact,))
     return 0 if row is None or row[0] is None else int(row[0])
 
 
-def unsealed(db: Database, contact: bytes, old_to: int = 0, limit: int = -1) -> list[int]:
+def unsealed(db: Database, contact: ContactId, old_to: int = 0, limit: int = -1) -> list[int]:
     """The pks of a contact's contents that have no envelope, or one that is to be made anew (up to `old_to`), oldest
     first. Not the rows: a month's may be more than fits into memory.
     """
@@ -217,7 +227,7 @@ def update(db: Database, pk: int, **fields: Value) -> None:
     db.execute(f"UPDATE outbox SET {assignments(fields, _CHANGING)} WHERE pk = :pk", {**fields, "pk": pk})
 
 
-def forget_messages(db: Database, contact: bytes, msg_ids: Iterable[bytes]) -> int:
+def forget_messages(db: Database, contact: ContactId, msg_ids: Iterable[MessageId]) -> int:
     """Remove the rows to a contact that carry these messages (a receipt came, or the user deleted them); how many."""
     return db.execute(_FORGET, (packed(msg_ids), contact))
 
@@ -227,12 +237,12 @@ def remove(db: Database, pks: Iterable[int]) -> None:
     db.executemany("DELETE FROM outbox WHERE pk = ?", [(pk,) for pk in pks])
 
 
-def clear_forms(db: Database, contact: bytes, *forms: OutboxForm) -> None:
+def clear_forms(db: Database, contact: ContactId, *forms: OutboxForm) -> None:
     """Remove what is of these forms for a contact."""
     db.executemany("DELETE FROM outbox WHERE contact = ? AND form = ?", [(contact, form) for form in forms])
 
 
-def clear(db: Database, contact: bytes, kinds: Iterable[int] | None = None) -> None:
+def clear(db: Database, contact: ContactId, kinds: Iterable[int] | None = None) -> None:
     """Remove everything for a contact, or the contents of these kinds."""
     if kinds is None:
         db.execute("DELETE FROM outbox WHERE contact = ?", (contact,))
@@ -240,9 +250,12 @@ def clear(db: Database, contact: bytes, kinds: Iterable[int] | None = None) -> N
         db.executemany("DELETE FROM outbox WHERE contact = ? AND kind = ?", [(contact, kind) for kind in kinds])
 
 
-def clear_renewal(db: Database, contact: bytes, th: bytes) -> None:
-    """The first message of the renewed session `th` has arrived."""
-    db.execute("DELETE FROM outbox WHERE contact = ? AND form = ? AND th = ?", (contact, OutboxForm.RENEWAL, th))
+def clear_renewal(db: Database, contact: ContactId, session_id: SessionId | None) -> None:
+    """The first message of the renewed session `session_id` has arrived."""
+    db.execute(
+        "DELETE FROM outbox WHERE contact = ? AND form = ? AND session_id = ?",
+        (contact, OutboxForm.RENEWAL, session_id),
+    )
 
 
 def expired(db: Database, now: int) -> list[OutboxRow]:
@@ -258,7 +271,7 @@ def failed(db: Database, row: OutboxRow, at: int) -> None:
     )
 
 
-def failed_too_early(db: Database, now: int) -> list[tuple[bytes, bytes, int]]:
+def failed_too_early(db: Database, now: int) -> list[tuple[ChatId, MessageId, int]]:
     """(contact, message id, deadline) of texts that failed by a clock ahead of `now`, and whose deadline is to come."""
     where = "WHERE failed_at > ?1 AND expires_at > ?1 ORDER BY chat, msg_id"
     found = db.query(f"SELECT chat, msg_id, expires_at FROM failed_in_time {where}", (now,))
@@ -292,17 +305,17 @@ def postpone(db: Database, since: int, until: int, by: int) -> None:
     )
 
 
-def pending_contacts(db: Database) -> set[bytes]:
+def pending_contacts(db: Database) -> set[ContactId]:
     """Everybody for whom something waits."""
     return {row[0] for row in db.query("SELECT DISTINCT contact FROM outbox")}
 
 
-def counts(db: Database) -> dict[bytes, int]:
+def counts(db: Database) -> dict[ContactId, int]:
     """How much waits, by contact; who is not in it is owed nothing."""
     return dict(db.query("SELECT contact, count(*) FROM outbox GROUP BY contact"))
 
 
-def for_message(db: Database, msg_id: bytes) -> list[OutboxRow]:
+def for_message(db: Database, msg_id: MessageId) -> list[OutboxRow]:
     """The rows that carry a message, oldest first."""
     return _rows(db, "WHERE msg_id = ? ORDER BY pk", msg_id)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from p2pchat.core.ids import ContactId, SessionId
 from p2pchat.store.database import Database, Row
 
 ONE_TIME = "one-time"
@@ -28,15 +29,15 @@ class PrekeyRow:
 class Handshake:
     """A first message that was accepted, and whose: None if that contact was declined."""
 
-    th: bytes
-    contact: bytes | None
+    session_id: SessionId
+    contact: ContactId | None
     forget_at: int
 
 
 _SELECT = "SELECT kind, id, secret, created_at, delete_at FROM prekeys "
 _REMEMBER = (
-    "INSERT INTO handshakes (th, contact, forget_at) VALUES (?, ?, ?)"
-    " ON CONFLICT (th) DO UPDATE SET contact = excluded.contact, forget_at = excluded.forget_at"
+    "INSERT INTO handshakes (session_id, contact, forget_at) VALUES (?, ?, ?)"
+    " ON CONFLICT (session_id) DO UPDATE SET contact = excluded.contact, forget_at = excluded.forget_at"
 )
 
 
@@ -75,14 +76,14 @@ def delete(db: Database, kind: str, id: int) -> None:
     db.execute("DELETE FROM prekeys WHERE kind = ? AND id = ?", (kind, id))
 
 
-def remember(db: Database, th: bytes, contact: bytes | None, forget_at: int) -> None:
+def remember(db: Database, session_id: SessionId, contact: ContactId | None, forget_at: int) -> None:
     """Note that the first message with this transcript hash was accepted (again: change what is noted)."""
-    db.execute(_REMEMBER, (th, contact, forget_at))
+    db.execute(_REMEMBER, (session_id, contact, forget_at))
 
 
-def known(db: Database, th: bytes) -> Handshake | None:
+def known(db: Database, session_id: SessionId) -> Handshake | None:
     """The accepted first message with this transcript hash; None if there was none."""
-    row = db.query_one("SELECT th, contact, forget_at FROM handshakes WHERE th = ?", (th,))
+    row = db.query_one("SELECT session_id, contact, forget_at FROM handshakes WHERE session_id = ?", (session_id,))
     return None if row is None else Handshake(*row)
 
 

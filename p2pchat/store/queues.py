@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from p2pchat.core.ids import NOBODY, ContactId, InviteId, MailOwner, PeerKey, QueueId
 from p2pchat.core.mailbox import Queue
 from p2pchat.core.primitives import sign_public
 from p2pchat.store import relays
@@ -19,9 +20,9 @@ class OwnQueueRow:
     here chose the relay; else the contact named it.
     """
 
-    contact: bytes | None
-    invite: bytes | None
-    relay: bytes
+    contact: ContactId | None
+    invite: InviteId | None
+    relay: PeerKey
     addresses: tuple[bytes, ...]
     token: bytes
     fetch_seed: bytes
@@ -38,7 +39,7 @@ class OwnQueueRow:
         return sign_public(self.fetch_seed)
 
     @property
-    def qid(self) -> bytes:
+    def qid(self) -> QueueId:
         """Its name at the relay."""
         return Queue(self.fetch, self.put, self.flags).id
 
@@ -49,9 +50,9 @@ class TheirQueueRow:
     given by `deposit_in`.
     """
 
-    contact: bytes | None
-    invite: bytes | None
-    relay: bytes
+    contact: ContactId | None
+    invite: InviteId | None
+    relay: PeerKey
     address: bytes
     token: bytes
     fetch: bytes
@@ -61,9 +62,9 @@ class TheirQueueRow:
     id: int = 0
 
     @property
-    def owner(self) -> bytes:
+    def owner(self) -> MailOwner:
         """Whose rows of the outbox go there: the contact, or the invite."""
-        return self.contact or self.invite or b""
+        return self.contact or self.invite or NOBODY
 
 
 _OWN = (
@@ -110,14 +111,14 @@ def collect_from(db: Database, row: OwnQueueRow) -> None:
     )
 
 
-def own(db: Database, owner: bytes | None = None) -> list[tuple[bytes, OwnQueueRow]]:
+def own(db: Database, owner: MailOwner | None = None) -> list[tuple[QueueId, OwnQueueRow]]:
     """Every queue we collect from, with its name; or those for a contact, or of an invite."""
     of, values = ("", ()) if owner is None else ("WHERE contact = ?1 OR invite = ?1 ", (owner,))
     rows = db.query(_OWN.replace("SELECT", "SELECT qid,") + of + "ORDER BY made_at, qid", values)
     return [(qid, _own(row)) for qid, *row in rows]
 
 
-def announced(db: Database, contact: bytes) -> list[OwnQueueRow]:
+def announced(db: Database, contact: ContactId) -> list[OwnQueueRow]:
     """The queues that a contact is told to use, the oldest first."""
     rows = db.query(_OWN + "WHERE contact = ? AND read_until IS NULL ORDER BY made_at, qid", (contact,))
     return [_own(row) for row in rows]
@@ -134,7 +135,7 @@ def move(db: Database, row: OwnQueueRow, addresses: tuple[bytes, ...], token: by
     db.execute("UPDATE own_queues SET addresses = ?, token = ?, chosen = ? WHERE relay = ? AND qid = ?", values)
 
 
-def collect_no_more(db: Database, *, contact: bytes | None = None, invite: bytes | None = None) -> bool:
+def collect_no_more(db: Database, *, contact: ContactId | None = None, invite: InviteId | None = None) -> bool:
     """Forget our queues for a contact, or of an invite; whether there were any."""
     return db.execute("DELETE FROM own_queues WHERE contact = ? OR invite = ?", (contact, invite)) > 0
 
@@ -142,7 +143,7 @@ def collect_no_more(db: Database, *, contact: bytes | None = None, invite: bytes
 # --- others' --------------------------------------------------------------------------------------------------------
 
 
-def theirs(db: Database, owner: bytes | None = None) -> list[TheirQueueRow]:
+def theirs(db: Database, owner: MailOwner | None = None) -> list[TheirQueueRow]:
     """Every queue we deposit in, or those of a contact, or the boxes of an invite."""
     of, values = ("", ()) if owner is None else ("WHERE contact = ?1 OR invite = ?1 ", (owner,))
     return [TheirQueueRow(*row) for row in db.query(_THEIRS + of + "ORDER BY id", values)]
@@ -155,7 +156,7 @@ def deposit_in(db: Database, row: TheirQueueRow) -> None:
         db.execute(_ADD_THEIRS, (row.contact, row.invite, row.relay, row.address, row.token, *known[3:], row.until))
 
 
-def deposit_no_more(db: Database, contact: bytes, flags: int, but: Collection[TheirQueueRow] = ()) -> bool:
+def deposit_no_more(db: Database, contact: ContactId, flags: int, but: Collection[TheirQueueRow] = ()) -> bool:
     """Forget a contact's queues with these flags `but` some; whether there were others. What is known to lie in them
     is forgotten too: it is deposited again elsewhere.
     """
@@ -167,26 +168,26 @@ def deposit_no_more(db: Database, contact: bytes, flags: int, but: Collection[Th
     return bool(gone)
 
 
-def has_queue(db: Database, invite: bytes) -> bool:
+def has_queue(db: Database, invite: InviteId) -> bool:
     """Whether we collect from a queue of this invite of ours."""
     return db.query_one("SELECT 1 FROM own_queues WHERE invite = ?", (invite,)) is not None
 
 
-def leave_box(db: Database, invite: bytes) -> None:
+def leave_box(db: Database, invite: InviteId) -> None:
     """Forget where the boxes of an invite of ours are."""
     db.execute("DELETE FROM their_queues WHERE invite = ?", (invite,))
 
 
-def expire(db: Database, now: int) -> set[bytes]:
+def expire(db: Database, now: int) -> set[MailOwner]:
     """Forget the queues whose time is over; the contacts and invites whose they were."""
-    owners: set[bytes] = set()
+    owners: set[MailOwner] = set()
     for queues in ("own_queues WHERE read_until <= ?", "their_queues WHERE until <= ?"):
         owners.update(owner for (owner,) in db.query("SELECT coalesce(contact, invite) FROM " + queues, (now,)))
         db.execute("DELETE FROM " + queues, (now,))
     return owners
 
 
-def retired(db: Database, contact: bytes, *, chosen: bool) -> list[tuple[bytes, bytes]]:
+def retired(db: Database, contact: ContactId, *, chosen: bool) -> list[tuple[PeerKey, QueueId]]:
     """(relay, name) of the queues for a contact that nobody is told of any more, where the relay was `chosen` here or
     was not, the newest first.
     """
@@ -198,7 +199,7 @@ def retired(db: Database, contact: bytes, *, chosen: bool) -> list[tuple[bytes, 
     return [(relay, qid) for relay, qid in rows]
 
 
-def drop(db: Database, queues: Collection[tuple[bytes, bytes]]) -> None:
+def drop(db: Database, queues: Collection[tuple[PeerKey, QueueId]]) -> None:
     """Collect from these, by (relay, name), no more."""
     db.executemany("DELETE FROM own_queues WHERE relay = ? AND qid = ?", queues)
 

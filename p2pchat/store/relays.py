@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from p2pchat.core.codec import decode, encode
+from p2pchat.core.ids import PeerKey
 from p2pchat.store.database import Database, Row
 
 
@@ -14,7 +15,7 @@ class RelayRow:
     for longer than this run.
     """
 
-    peer: bytes
+    peer: PeerKey
     addresses: tuple[bytes, ...]
     token: bytes
     kept: bool
@@ -38,7 +39,7 @@ def all(db: Database) -> list[RelayRow]:
     return [_made(row) for row in rows]
 
 
-def remove(db: Database, peer: bytes) -> None:
+def remove(db: Database, peer: PeerKey) -> None:
     """Forget a relay; its queues say themselves where they are."""
     db.execute("DELETE FROM relays WHERE peer = ?", (peer,))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from operator import attrgetter
 
+from p2pchat.core.ids import ContactId
 from p2pchat.store.database import Database
 
 
@@ -24,7 +25,7 @@ class RenewalRow:
     told_at        when a person was told that the session breaks again and again
     """
 
-    contact: bytes
+    contact: ContactId
     wanted_at: int | None = None
     unread_at: int | None = None
     asked_at: int | None = None
@@ -45,7 +46,7 @@ _values = attrgetter(*_NAMES)
 _PUT = f"INSERT OR REPLACE INTO renewals ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"
 
 
-def get(db: Database, contact: bytes) -> RenewalRow:
+def get(db: Database, contact: ContactId) -> RenewalRow:
     """What is known of a contact; where nothing is, a row that says so."""
     row = db.query_one(f"SELECT {', '.join(_NAMES)} FROM renewals WHERE contact = ?", (contact,))
     return RenewalRow(contact) if row is None else RenewalRow(*row)
@@ -56,7 +57,7 @@ def put(db: Database, row: RenewalRow) -> None:
     db.execute(_PUT, _values(row))
 
 
-def due(db: Database) -> list[bytes]:
+def due(db: Database) -> list[ContactId]:
     """With whom a new session is wanted, or may have to be."""
     found = db.query("SELECT contact FROM renewals WHERE wanted_at IS NOT NULL OR unread_at IS NOT NULL")
     return [contact for (contact,) in found]

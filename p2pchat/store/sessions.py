@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from operator import attrgetter
 
+from p2pchat.core.ids import ContactId, SessionId
 from p2pchat.lib.times import DAY_MS
 from p2pchat.store.database import Database
 
@@ -14,12 +15,13 @@ SKIPPED_FOR = 30 * DAY_MS  # milliseconds
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """A session by its transcript hash `th`. `state` is the core's encoded ratchet; `receive_until` is set once another
-    session is used for sending. `pending`: it came with a request that was not answered yet, and is not used before.
+    """A session. `session_id`: its transcript hash. `state` is the core's encoded ratchet; `receive_until` is set once
+    another session is used for sending. `pending`: it came with a request that was not answered yet, and is not used
+    before.
     """
 
-    th: bytes
-    contact: bytes
+    session_id: SessionId
+    contact: ContactId
     initiator: bool
     pair_root: bytes
     sas: bytes
@@ -35,81 +37,85 @@ _COLUMNS = ", ".join(_NAMES)
 _values = attrgetter(*_NAMES)  # astuple copies deeply, at ten times the cost
 _CHANGING = ("state", "confirmed", "receive_until", "pending")
 _SAVE = (
-    f"INSERT INTO sessions ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))}) ON CONFLICT (th) DO UPDATE SET "
+    f"INSERT INTO sessions ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))}) ON CONFLICT (session_id) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _CHANGING)
 )
 # An indexed column named in SET costs a page of its index, whatever it is set to; with each message only this changes.
-_SAVE_STATE = "UPDATE sessions SET state = ?1 WHERE th = ?2 AND confirmed = ?3 AND receive_until IS ?4 AND pending = ?5"
+_SAVE_STATE = (
+    "UPDATE sessions SET state = ?1 WHERE session_id = ?2 AND confirmed = ?3 AND receive_until IS ?4 AND pending = ?5"
+)
 _FOR_CONTACT = f"SELECT {_COLUMNS} FROM sessions WHERE contact = ? ORDER BY rowid"
-_ADD_SKIPPED = "INSERT INTO skipped_keys (th, chain, n, key, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+_ADD_SKIPPED = "INSERT INTO skipped_keys (session_id, chain, n, key, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _ENDED = """
-SELECT th, contact FROM sessions AS ended WHERE receive_until <= ?1 AND (NOT confirmed OR EXISTS (
+SELECT session_id, contact FROM sessions AS ended WHERE receive_until <= ?1 AND (NOT confirmed OR EXISTS (
     SELECT 1 FROM sessions AS later WHERE later.contact = ended.contact AND later.confirmed AND NOT later.pending
         AND (later.receive_until IS NULL OR later.receive_until > ended.receive_until
             OR (later.receive_until = ended.receive_until AND later.rowid > ended.rowid))))
 """
 # Newest first is by chain and number: that is the order in which they were skipped, and the key of the table.
-_SURPLUS = "SELECT chain, n FROM skipped_keys WHERE th = ? ORDER BY chain DESC, n DESC LIMIT -1 OFFSET ?"
+_SURPLUS = "SELECT chain, n FROM skipped_keys WHERE session_id = ? ORDER BY chain DESC, n DESC LIMIT -1 OFFSET ?"
 
 
 def save(db: Database, row: SessionRow) -> None:
     """Save a session, new or changed: of one that is there only what moves on is written."""
-    if not db.execute(_SAVE_STATE, (row.state, row.th, row.confirmed, row.receive_until, row.pending)):
+    if not db.execute(_SAVE_STATE, (row.state, row.session_id, row.confirmed, row.receive_until, row.pending)):
         db.execute(_SAVE, _values(row))
 
 
-def for_contact(db: Database, contact: bytes) -> list[SessionRow]:
+def for_contact(db: Database, contact: ContactId) -> list[SessionRow]:
     """The sessions with a contact, oldest first."""
     return [
         SessionRow(
-            th, who, bool(initiator), pair_root, sas, state, created_at, bool(confirmed), receive_until, bool(pending)
+            id, who, bool(initiator), pair_root, sas, state, created_at, bool(confirmed), receive_until, bool(pending)
         )
-        for th, who, initiator, pair_root, sas, state, created_at, confirmed, receive_until, pending in db.query(
+        for id, who, initiator, pair_root, sas, state, created_at, confirmed, receive_until, pending in db.query(
             _FOR_CONTACT, (contact,)
         )
     ]
 
 
-def is_pending(db: Database, th: bytes) -> bool:
+def is_pending(db: Database, session_id: SessionId) -> bool:
     """Whether this session came with a request that was not answered yet."""
-    return db.query_one("SELECT 1 FROM sessions WHERE th = ? AND pending", (th,)) is not None
+    return db.query_one("SELECT 1 FROM sessions WHERE session_id = ? AND pending", (session_id,)) is not None
 
 
-def remove(db: Database, th: bytes) -> None:
+def remove(db: Database, session_id: SessionId) -> None:
     """Forget a session with its skipped keys."""
-    db.execute("DELETE FROM sessions WHERE th = ?", (th,))
+    db.execute("DELETE FROM sessions WHERE session_id = ?", (session_id,))
 
 
-def add_skipped(db: Database, th: bytes, keys: Iterable[tuple[int, int, bytes]], at: int) -> None:
+def add_skipped(db: Database, session_id: SessionId, keys: Iterable[tuple[int, int, bytes]], at: int) -> None:
     """Keep skipped message keys: (chain, n, key)."""
-    db.executemany(_ADD_SKIPPED, [(th, chain, n, key, at) for chain, n, key in keys])
+    db.executemany(_ADD_SKIPPED, [(session_id, chain, n, key, at) for chain, n, key in keys])
 
 
-def drop_skipped(db: Database, th: bytes, keys: Iterable[tuple[int, int]]) -> None:
+def drop_skipped(db: Database, session_id: SessionId, keys: Iterable[tuple[int, int]]) -> None:
     """Forget message keys that were used: (chain, n)."""
-    db.executemany("DELETE FROM skipped_keys WHERE th = ? AND chain = ? AND n = ?", [(th, *key) for key in keys])
+    db.executemany(
+        "DELETE FROM skipped_keys WHERE session_id = ? AND chain = ? AND n = ?", [(session_id, *key) for key in keys]
+    )
 
 
-def drop_chain(db: Database, th: bytes, chain_below: int) -> None:
+def drop_chain(db: Database, session_id: SessionId, chain_below: int) -> None:
     """Forget the skipped keys of every chain before `chain_below`."""
-    db.execute("DELETE FROM skipped_keys WHERE th = ? AND chain < ?", (th, chain_below))
+    db.execute("DELETE FROM skipped_keys WHERE session_id = ? AND chain < ?", (session_id, chain_below))
 
 
-def skipped(db: Database, th: bytes) -> list[tuple[int, int, bytes]]:
+def skipped(db: Database, session_id: SessionId) -> list[tuple[int, int, bytes]]:
     """The skipped keys of a session, oldest first: (chain, n, key)."""
-    rows = db.query("SELECT chain, n, key FROM skipped_keys WHERE th = ? ORDER BY chain, n", (th,))
+    rows = db.query("SELECT chain, n, key FROM skipped_keys WHERE session_id = ? ORDER BY chain, n", (session_id,))
     return [(chain, n, key) for chain, n, key in rows]
 
 
-def trim_skipped(db: Database, th: bytes, keep: int) -> list[tuple[int, int]]:
+def trim_skipped(db: Database, session_id: SessionId, keep: int) -> list[tuple[int, int]]:
     """Forget all but the newest `keep` skipped keys; the (chain, n) that went."""
-    surplus = [(chain, n) for chain, n in db.query(_SURPLUS, (th, keep))]
+    surplus = [(chain, n) for chain, n in db.query(_SURPLUS, (session_id, keep))]
     if surplus:
-        drop_skipped(db, th, surplus)
+        drop_skipped(db, session_id, surplus)
     return surplus
 
 
-def rivals(db: Database) -> list[bytes]:
+def rivals(db: Database) -> list[ContactId]:
     """The contacts with whom several sessions are alive, none of them ending, and one at least is confirmed."""
     found = db.query(
         "SELECT contact FROM sessions WHERE receive_until IS NULL AND NOT pending"
@@ -118,11 +124,11 @@ def rivals(db: Database) -> list[bytes]:
     return [contact for (contact,) in found]
 
 
-def expire(db: Database, now: int) -> set[bytes]:
+def expire(db: Database, now: int) -> set[ContactId]:
     """Forget skipped keys older than 30 days, and sessions kept for receiving whose time is over; the contacts these
     were with. A confirmed one stays until a later one is confirmed: it may be all that the two have in common.
     """
     db.execute("DELETE FROM skipped_keys WHERE at < ?", (now - SKIPPED_FOR,))
     ended = db.query(_ENDED, (now,))
-    db.executemany("DELETE FROM sessions WHERE th = ?", [(th,) for th, _ in ended])
+    db.executemany("DELETE FROM sessions WHERE session_id = ?", [(session_id,) for session_id, _ in ended])
     return {contact for _, contact in ended}

@@ -3,7 +3,7 @@
     launch       starts the node, then imports and runs the app, and restores the terminal whatever happens
     node_client  the one connection to the node: calls, events, its end and return; cleans every string that comes in
     app          what comes first, who answers which intent, how it ends
-    actions/     what the app does with a chat, a contact or a message; `desk` is what they need of the app
+    actions/     what the app does with a chat, a contact or a message; `base` is what they need of the app
     model        chats, messages, requests, as plain data
     state        what the screen knows now, and how events change it; `labels` tells names apart that look alike
     intents      what widgets and screens ask of the app: one dataclass for each intent

@@ -12,31 +12,29 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on
-from textual.app import App
 from textual.binding import BindingType
 from textual.command import Provider
 from textual.screen import Screen
 
 from p2pchat import errors
-from p2pchat.tui import intents, preferences, terminal, themes, wording
+from p2pchat.tui import intents, terminal, themes, wording
 from p2pchat.tui.actions.chat import ChatActions
 from p2pchat.tui.actions.contact import ContactActions
 from p2pchat.tui.actions.message import MessageActions
+from p2pchat.tui.actions.settings import SettingsActions
+from p2pchat.tui.base import BaseApp
 from p2pchat.tui.commands import BY_NAME, Completion, Run, Unknown, completions, parse
-from p2pchat.tui.desk import Severity
 from p2pchat.tui.keys import EVERYWHERE, bindings
-from p2pchat.tui.model import Chat
 from p2pchat.tui.node_client import LOCKED, READY, Event, NodeClient
-from p2pchat.tui.rtl import drawn_within
 from p2pchat.tui.screens.main import MainScreen
-from p2pchat.tui.state import News, State
-from p2pchat.tui.text import displayable_line, joins_emoji
+from p2pchat.tui.state import News
+from p2pchat.tui.text import joins_emoji
 
 if TYPE_CHECKING:
     from p2pchat.locations import Profile
@@ -62,7 +60,7 @@ def palette() -> type[Provider]:
     return Everything
 
 
-class ChatApp(App[errors.P2PChatError]):
+class ChatApp(BaseApp):
     """The screen of one profile. Its return value is the error it ended with, or None."""
 
     TITLE = "p2pchat"
@@ -74,7 +72,7 @@ class ChatApp(App[errors.P2PChatError]):
         self,
         profile: Profile,
         *,
-        seam: NodeClient | None = None,
+        node: NodeClient | None = None,
         started: Callable[[], None] | None = None,
         passphrase: str | None = None,
         clock: Callable[[], float] = monotonic,
@@ -83,22 +81,18 @@ class ChatApp(App[errors.P2PChatError]):
         """`started`: waits for a node that is being started already and raises why it could not be. `passphrase`: of a
         locked profile, where a file holds it.
         """
-        super().__init__(driver_class=terminal.Terminal)
-        self.profile = profile
-        self.seam = seam or NodeClient(profile)
-        self.book = State()
-        self.kept = preferences.read(profile.folder)
-        self.now = now
+        super().__init__(profile, node or NodeClient(profile), now)
         self.main = MainScreen(
-            self.book,
-            folded=self.kept.folded,
-            rtl=self.kept.rtl,
+            self.state,
+            folded=self.preferences.folded,
+            rtl=self.preferences.rtl,
             joined=joins_emoji(os.environ),
             completer=self._completions,
         )
         self.talk = ChatActions(self)
         self.picking = MessageActions(self)
         self.people = ContactActions(self, self.talk)
+        self.settings = SettingsActions(self, self.talk)
         self._started = started
         self._passphrase = passphrase
         self._clock = clock
@@ -113,9 +107,9 @@ class ChatApp(App[errors.P2PChatError]):
         self._leaving = False
         for theme in themes.THEMES:
             self.register_theme(theme)
-        self.theme = themes.chosen(self.kept.theme, os.environ)
+        self.theme = themes.chosen(self.preferences.theme, os.environ)
         self._doing: dict[str, Doing] = {
-            "help": self._help,
+            "help": self.settings.help,
             "invite": self.people.invite,
             "add": self.people.add,
             "echo": self.people.echo,
@@ -132,82 +126,30 @@ class ChatApp(App[errors.P2PChatError]):
             "delete": self.picking.delete_picked,
             "why": self.picking.why,
             "relays": self.people.relays,
-            "theme": self._theme,
-            "rtl": self._rtl,
-            "keep": self._keep,
-            "receipts": self._receipts,
-            "offer": self._offer,
-            "lock": self._lock,
+            "theme": self.settings.theme,
+            "rtl": self.settings.rtl,
+            "keep": self.settings.keep,
+            "receipts": self.settings.receipts,
+            "offer": self.settings.offer,
+            "lock": self.settings.lock,
             "quit": self._quit,
         }
 
     # --- for talk, people and the widgets
 
     @property
-    def turns_text(self) -> bool:
-        """Whether right-to-left text is turned here, so that the terminal must not do it again."""
-        return self.kept.rtl in ("auto", "app")
-
-    @property
     def settled(self) -> bool:
         """Whether the screen shows what the node knows."""
-        return self.seam.state == READY and bool(self._facts) and (self._reading is None or self._reading.done())
+        return self.node.state == READY and bool(self._facts) and (self._reading is None or self._reading.done())
 
     @property
     def fault(self) -> Exception | None:
         """What ended the app although nobody wanted it."""
         return self._exception
 
-    def begin(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something that takes time; an error is said."""
-        self.run_worker(self._saying(work))
-
-    async def ask(self, screen: Screen[Any]) -> Any:
-        """Show a screen and wait for what it is dismissed with."""
-        return await self.push_screen_wait(screen)
-
-    async def _saying(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except errors.P2PChatError as exc:
-            self.say(self.said(exc), "error")
-
-    def say(self, text: str, severity: Severity = "information") -> None:
-        """A line for a few seconds, in the corner. Names in it are no markup."""
-        self.notify(drawn_within(displayable_line(text), self.turns_text), severity=severity, markup=False)
-
-    def said(self, error: errors.P2PChatError) -> str:
-        """An error as this screen says it."""
-        from p2pchat.tui.screens.panel import said
-
-        return said(error)
-
-    def copy(self, intent: intents.CopyText) -> None:
-        """Put a text on the clipboard."""
-        if len(intent.text.encode()) > terminal.MAX_COPIED:
-            self.say("That is too long for the clipboard of a terminal.", "warning")
-            return
-        self.copy_to_clipboard(intent.text)
-        self.say(intent.what)
-
-    def meant(self, name: str) -> Chat | None:
-        """The chat a person named, or the one shown where they named none; says what is wrong with it."""
-        if not name.strip():
-            if self.book.shown is None:
-                self.say("Open a chat first, or write a name after it.")
-            return self.book.shown
-        found = self.book.named(name)
-        if len(found) == 1:
-            return found[0]
-        if found:
-            self.say(f"That may be {', '.join(chat.label for chat in found[:4])}.", "warning")
-        else:
-            self.say(f"There is no contact called {name}.", "warning")
-        return None
-
     def _completions(self, line: str) -> list[Completion]:
         return completions(
-            line, [chat.label for chat in self.book.chats], [request.name for request in self.book.requests]
+            line, [chat.label for chat in self.state.chats], [request.name for request in self.state.requests]
         )
 
     # --- the beginning
@@ -217,9 +159,9 @@ class ChatApp(App[errors.P2PChatError]):
 
     def on_mount(self) -> None:
         """Connect the app to its node and show the first screen."""
-        # By way of the app's own queue: what the seam calls from is no part of Textual.
-        self.seam.on_batch = lambda batch: self.call_later(self._take, batch)
-        self.seam.on_state = lambda: self.call_later(self._state_changed)
+        # By way of the app's own queue: what the node client calls from is no part of Textual.
+        self.node.on_batch = lambda batch: self.call_later(self._take, batch)
+        self.node.on_state = lambda: self.call_later(self._state_changed)
         self.main.write_in(None)
         self.refresh_status()
         self.set_timer(GC_PAUSE, tune_gc)
@@ -237,7 +179,7 @@ class ChatApp(App[errors.P2PChatError]):
             try:
                 if self._started is not None:
                     await asyncio.to_thread(self._started)
-                await self.seam.start()
+                await self.node.start()
             except errors.P2PChatError as exc:
                 self.exit(exc, return_code=exc.exit_code)
             return
@@ -247,7 +189,7 @@ class ChatApp(App[errors.P2PChatError]):
         if not self.profile.exists():
             self.leave_now()
         elif wish in ("invite", "add", "echo"):
-            await self._saying(self._run(wish, ""))
+            await self.saying(self._run(wish, ""))
 
     async def create(self, name: str, passphrase: str | None) -> None:
         """Make the profile, start its node and unlock it. Raises BadName, DiskFull and their like."""
@@ -256,13 +198,13 @@ class ChatApp(App[errors.P2PChatError]):
         if not self.profile.exists():
             await asyncio.to_thread(starting.create, self.profile, name, passphrase)
         self._passphrase = passphrase
-        await self.seam.start()
+        await self.node.start()
 
     async def _unlock(self) -> None:
         passphrase, self._passphrase = self._passphrase, None
         if passphrase is not None:
             try:
-                await self.seam.unlock(passphrase)
+                await self.node.unlock(passphrase)
             except errors.WrongPassphrase as exc:
                 self.exit(exc, return_code=exc.exit_code)
             return
@@ -270,24 +212,24 @@ class ChatApp(App[errors.P2PChatError]):
 
         if any(isinstance(screen, UnlockScreen) for screen in self.screen_stack):
             return
-        await self.ask(UnlockScreen(self.seam))
-        if self.seam.state == LOCKED:
+        await self.ask(UnlockScreen(self.node))
+        if self.node.state == LOCKED:
             self.leave_now()
 
     # --- what the node tells
 
     def _state_changed(self) -> None:
         self.refresh_status()
-        if self.seam.state == LOCKED:
+        if self.node.state == LOCKED:
             self.begin(self._unlock())
-        elif self.seam.state == READY:
+        elif self.node.state == READY:
             self.begin(self.talk.settle())
             self.run_worker(self.people.wake_echo())
 
     def _take(self, batch: list[Event]) -> None:
         """A batch of events: first what is known, then what is shown."""
-        news = self.book.apply(batch)
-        conversation, current = self.main.conversation, self.book.current
+        news = self.state.apply(batch)
+        conversation, current = self.main.conversation, self.state.current
         here = [message for message in news.arrived if message.chat == current]
         if here:
             conversation.add(here)
@@ -297,13 +239,13 @@ class ChatApp(App[errors.P2PChatError]):
         for moved in news.removed:
             if moved.chat == current:
                 conversation.removed(moved.id)
-        if current in news.people and self.book.shown is not None:
-            conversation.update_chat(self.book.shown)
-            self.main.write_in(self.book.shown)
+        if current in news.people and self.state.shown is not None:
+            conversation.update_chat(self.state.shown)
+            self.main.write_in(self.state.shown)
         if news.listed:
             self.main.show_list()
-        if current is None and self.book.chats and not news.stale:
-            self.begin(self.talk.open(self.book.chats[0].id))  # the first there ever was
+        if current is None and self.state.chats and not news.stale:
+            self.begin(self.talk.open(self.state.chats[0].id))  # the first there ever was
         self.refresh_status()
         for warning in news.warnings:
             self.say(warning, "warning")
@@ -327,11 +269,6 @@ class ChatApp(App[errors.P2PChatError]):
             self._told |= fresh
             self.write_to_terminal(terminal.BELL + terminal.NOTIFY)
 
-    def write_to_terminal(self, sequence: str) -> None:
-        """A sequence of ours, past Textual."""
-        if not self.is_headless and self._driver is not None:
-            self._driver.write(sequence)
-
     async def reread(self) -> None:
         """Read everything again. Asked again meanwhile, it is done once more."""
         if self._reading is not None and not self._reading.done():
@@ -345,15 +282,15 @@ class ChatApp(App[errors.P2PChatError]):
         while True:
             self._read_again = False
             try:
-                chats, requests = await asyncio.gather(self.seam.call("chats"), self.seam.call("requests"))
-                before = self.book.current
-                self.book.load(chats, requests)
+                chats, requests = await asyncio.gather(self.node.call("chats"), self.node.call("requests"))
+                before = self.state.current
+                self.state.load(chats, requests)
                 self.talk.overlay_drafts()
                 self.main.show_list()
-                if self.book.shown is None:
-                    await self.talk.open(self.book.chats[0].id if self.book.chats else None)
+                if self.state.shown is None:
+                    await self.talk.open(self.state.chats[0].id if self.state.chats else None)
                 elif before is not None:
-                    self.main.write_in(self.book.shown)
+                    self.main.write_in(self.state.shown)
                     await self.talk.reread()
                 await self._status()
             except errors.P2PChatError as exc:
@@ -364,12 +301,12 @@ class ChatApp(App[errors.P2PChatError]):
                 return
 
     def _ask_status(self) -> None:
-        if self.seam.state == READY:
+        if self.node.state == READY:
             self.begin(self._status())
 
     async def _status(self) -> None:
         try:
-            self._facts = await self.seam.call("status")
+            self._facts = await self.node.call("status")
         except errors.NodeGone:
             return
         self.refresh_status()
@@ -379,10 +316,10 @@ class ChatApp(App[errors.P2PChatError]):
 
     def refresh_status(self) -> None:
         """Say how things are: in the status line, and unread messages in the window's title."""
-        trouble = "" if self.seam.trouble is None else self.said(self.seam.trouble)
-        said, wrong = wording.status_line(self.seam.state, trouble, self.book.chats, self.book.unsent(), self._facts)
+        trouble = "" if self.node.trouble is None else self.said(self.node.trouble)
+        said, wrong = wording.status_line(self.node.state, trouble, self.state.chats, self.state.unsent(), self._facts)
         self.main.show_status(said, wrong)
-        unread = self.book.unread()
+        unread = self.state.unread()
         if unread != self._titled:
             self._titled = unread
             self.write_to_terminal(terminal.title(unread))
@@ -395,7 +332,7 @@ class ChatApp(App[errors.P2PChatError]):
 
     @on(intents.NextUnread)
     def _next_unread(self) -> None:
-        chat = self.book.next_unread()
+        chat = self.state.next_unread()
         if chat is None:
             self.say("Nothing else is unread.")
         else:
@@ -452,7 +389,7 @@ class ChatApp(App[errors.P2PChatError]):
 
     @on(MainScreen.Folded)
     def _folded(self, intent: MainScreen.Folded) -> None:
-        self._keep_looks(folded=intent.folded)
+        self.keep_looks(folded=intent.folded)
 
     # --- commands
 
@@ -462,73 +399,16 @@ class ChatApp(App[errors.P2PChatError]):
 
     async def _run(self, name: str, rest: str) -> None:
         if name not in ("help", "quit", "theme", "rtl"):
-            if self.seam.state != READY:
+            if self.node.state != READY:
                 self.say("That needs the node, which is not ready yet.", "warning")
                 return
             # A key works over a dialogue too; but one dialogue at a time is enough.
             if self.screen is not self.main:
                 return
-        if BY_NAME[name].chat and self.book.shown is None:
+        if BY_NAME[name].chat and self.state.shown is None:
             self.say("Open a chat first.")
             return
         await self._doing[name](rest)
-
-    async def _help(self, _rest: str) -> None:
-        from p2pchat.tui.commands import COMMANDS
-        from p2pchat.tui.keys import KEYS
-        from p2pchat.tui.screens.help import HelpScreen
-
-        if not isinstance(self.screen, HelpScreen):
-            await self.ask(HelpScreen(KEYS, COMMANDS))
-
-    async def _theme(self, name: str) -> None:
-        if name not in themes.NAMES:
-            self.say(f"The themes are {', '.join(themes.NAMES)}: /theme {themes.NAMES[1]}")
-            return
-        self.theme = name
-        self._keep_looks(theme=name)
-
-    async def _rtl(self, mode: str) -> None:
-        if mode not in preferences.RTL:
-            self.say(f"It is {self.kept.rtl}; choose one of {', '.join(preferences.RTL)}.")
-            return
-        self._keep_looks(rtl=mode)
-        self.main.conversation.rtl = mode
-        self.write_to_terminal(terminal.BIDI_OURS if self.turns_text else terminal.BIDI_THEIRS)
-
-    def _keep_looks(self, **changes: Any) -> None:
-        from dataclasses import replace
-
-        self.kept = replace(self.kept, **changes)
-        if self.profile.exists():
-            preferences.write(self.profile.folder, self.kept)
-
-    async def _keep(self, choice: str) -> None:
-        await self._switch("keep_receiving", choice, "Messages are received when this is closed", "keep")
-
-    async def _receipts(self, choice: str) -> None:
-        await self._switch("read_receipts", choice, "Others are told when you have read their messages", "receipts")
-
-    async def _switch(self, setting: str, choice: str, says: str, name: str) -> None:
-        if choice in ("on", "off"):
-            settings = await self.seam.call("settings", **{setting: choice == "on"})
-        else:
-            settings = await self.seam.call("settings")
-        is_on = bool(settings[setting])
-        self.say(f"{says}: {'yes' if is_on else 'no'}. /{name} {'off' if is_on else 'on'} changes it.")
-
-    async def _offer(self, _rest: str) -> None:
-        from p2pchat.tui.screens.confirm import Question
-
-        offer = await self.seam.call("offer")
-        answer = await self.ask(Question("A relay for your contacts", (offer["notice"],), "Yes, be a relay", "No"))
-        if answer is not None:
-            await self.seam.call("offer", answer=answer)
-            self.say("This node is a relay for your contacts." if answer else "This node is not a relay.")
-
-    async def _lock(self, _rest: str) -> None:
-        await self.talk.leave()
-        await self.seam.call("lock")
 
     # --- the end
 
@@ -540,15 +420,15 @@ class ChatApp(App[errors.P2PChatError]):
         if self._leaving:
             return
         self._leaving = True
-        if self.seam.state == READY and any(chat.state != "blocked" for chat in self.book.chats):
+        if self.node.state == READY and any(chat.state != "blocked" for chat in self.state.chats):
             try:
-                settings = await self.seam.call("settings")
+                settings = await self.node.call("settings")
                 if settings["keep_receiving"] is None:
                     from p2pchat.tui.screens.keep import KeepScreen
 
                     keep = await self.ask(KeepScreen())
                     if keep is not None:
-                        await self.seam.call("settings", keep_receiving=keep)
+                        await self.node.call("settings", keep_receiving=keep)
             except errors.P2PChatError:
                 pass  # nobody is kept from leaving by that
         await self._leave()
@@ -563,7 +443,7 @@ class ChatApp(App[errors.P2PChatError]):
         if composer.chat is not None:
             self.talk.draft(composer.chat, composer.written)  # what it tells by itself would come too late
         await self.talk.leave()
-        await self.seam.close()
+        await self.node.close()
         self.exit()
 
     def _watch_terminal(self) -> None:

@@ -6,25 +6,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from textual.message import Message as Posted
+from textual.message import Message
 
-from p2pchat.tui.model import Chat, Message
+from p2pchat.tui import model
+
+
+class Intent(Message):
+    """What a widget or a screen tells; the base of all of them."""
 
 
 @dataclass
-class OpenChat(Posted):
+class OpenChat(Intent):
     """Show this chat."""
 
     chat: str
 
 
 @dataclass
-class NextUnread(Posted):
+class NextUnread(Intent):
     """Show the next chat with something unread."""
 
 
 @dataclass
-class Submitted(Posted):
+class Submitted(Intent):
     """Enter in the composer: a text, or a slash command; `chat` is the one it was written in."""
 
     text: str
@@ -32,7 +36,7 @@ class Submitted(Posted):
 
 
 @dataclass
-class DraftChanged(Posted):
+class DraftChanged(Intent):
     """The composer holds something else now."""
 
     chat: str
@@ -40,7 +44,7 @@ class DraftChanged(Posted):
 
 
 @dataclass
-class Seen(Posted):
+class Seen(Intent):
     """Everything up to this message was on the screen, in front of somebody."""
 
     chat: str
@@ -48,7 +52,7 @@ class Seen(Posted):
 
 
 @dataclass
-class CopyText(Posted):
+class CopyText(Intent):
     """Put a text on the clipboard."""
 
     text: str
@@ -56,28 +60,28 @@ class CopyText(Posted):
 
 
 @dataclass
-class DeleteMessage(Posted):
+class DeleteMessage(Intent):
     """Delete a message here, after a question."""
 
-    message: Message
+    message: model.Message
 
 
 @dataclass
-class ExplainMessage(Posted):
+class ExplainMessage(Intent):
     """Say where a message is, by which route it went, and what happens next."""
 
-    message: Message
+    message: model.Message
 
 
 @dataclass
-class ShowContact(Posted):
+class ShowContact(Intent):
     """The page of a contact: safety number, rename, block."""
 
-    chat: Chat
+    chat: model.Chat
 
 
 @dataclass
-class RunCommand(Posted):
+class RunCommand(Intent):
     """A command of the one table, by its name, with its arguments (from the palette, a key or a button)."""
 
     name: str

@@ -58,7 +58,7 @@ class Away(errors.NodeGone):
 
 
 class ApiCaller(Protocol):
-    """Whoever answers the API's methods: the seam, or a fake in a test."""
+    """Whoever answers the API's methods: the node client, or a fake in a test."""
 
     async def call(self, method: str, **params: object) -> Any:
         """The result of a method, clean. Raises P2PChatError."""
@@ -141,7 +141,7 @@ class NodeClient:
         loop = asyncio.get_running_loop()
         self._gatherer = Gatherer(self._deliver, loop.time, loop.call_later)
         link = await self._connect()
-        self._keeper = asyncio.create_task(self._keep(link), name="seam")
+        self._keeper = asyncio.create_task(self._keep(link), name="node client")
 
     async def call(self, method: str, **params: object) -> Any:
         """The result of a method, clean. Raises what the node answered, NodeGone if it ended meanwhile, Away while none

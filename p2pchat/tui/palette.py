@@ -9,14 +9,12 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from p2pchat.tui.commands import CHOICE, COMMANDS
-from p2pchat.tui.intents import OpenChat, RunCommand
+from p2pchat.tui.intents import Intent, OpenChat, RunCommand
 from p2pchat.tui.rtl import visual_line
 from p2pchat.tui.text import displayable_line
 
 if TYPE_CHECKING:
-    from textual.message import Message as Posted
-
-    from p2pchat.tui.desk import Desk
+    from p2pchat.tui.base import BaseApp
 
 
 class Everything(Provider):
@@ -35,8 +33,8 @@ class Everything(Provider):
             if score > 0:
                 yield Hit(score, Content(self._drawn(name)), self._poster(intent), name, help_text)
 
-    def _rows(self) -> Iterator[tuple[str, str, Posted]]:
-        for chat in cast("Desk", self.app).book.chats:
+    def _rows(self) -> Iterator[tuple[str, str, Intent]]:
+        for chat in cast("BaseApp", self.app).state.chats:
             yield displayable_line(chat.label), "go to this chat", OpenChat(chat.id)
         for command in COMMANDS:
             if command.takes == CHOICE:
@@ -48,14 +46,14 @@ class Everything(Provider):
     def _drawn(self, name: str) -> str:
         return visual_line(name) if getattr(self.app, "turns_text", True) else name
 
-    def _poster(self, intent: Posted) -> _Poster:
+    def _poster(self, intent: Intent) -> _Poster:
         return _Poster(self, intent)
 
 
 class _Poster:
     """Posts an intent when it is called."""
 
-    def __init__(self, provider: Provider, intent: Posted) -> None:
+    def __init__(self, provider: Provider, intent: Intent) -> None:
         self._app = provider.app
         self._intent = intent
 

@@ -115,7 +115,7 @@ def _resolve_brackets(chars: list[dict[str, Any]], base: str) -> None:
         if not inside:
             continue
         before = (directions.get(char["type"]) for char in reversed(chars[:start]))
-        way = base if base in inside else next((one for one in before if one), base)
+        way = base if base in inside else next((direction for direction in before if direction), base)
         chars[start]["type"] = chars[end]["type"] = way
 
 

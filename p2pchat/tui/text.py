@@ -95,8 +95,8 @@ def joins_emoji(environ: Mapping[str, str]) -> bool:
 
 
 def displayable(text: str, *, joined: bool = False) -> str:
-    """`text` as it may be drawn: no control characters (a second wall, the seam is the first), tabs as spaces, and
-    nothing whose width terminals disagree about. With `joined`, emoji keep their joiners and variants.
+    """`text` as it may be drawn: no control characters (a second wall; the node client is the first), tabs as
+    spaces, and nothing whose width terminals disagree about. With `joined`, emoji keep their joiners and variants.
     """
     text = clean(_BREAKS.sub("\n", text).expandtabs(_TAB))
     if text.isascii() or _SIMPLE.fullmatch(text):
@@ -305,7 +305,7 @@ def relative(at: datetime, now: datetime) -> str:
     if abs(seconds) < 45:
         return "just now"
     units = ((86400, "day"), (3600, "hour"), (60, "minute"))
-    size, unit = next((one for one in units if abs(seconds) >= 0.9 * one[0]), units[-1])
+    size, unit = next((unit for unit in units if abs(seconds) >= 0.9 * unit[0]), units[-1])
     count = max(1, round(abs(seconds) / size))
     words = f"{count} {unit}{'s' if count != 1 else ''}"
     return f"in {words}" if seconds > 0 else f"{words} ago"

@@ -15,13 +15,14 @@ from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import Content, decode_content, encode_content
 from p2pchat.core.contents import Profile, Text
 from p2pchat.core.envelope import BUCKETS, open_blob, seal_blob
+from p2pchat.core.ids import MessageId, PeerKey
 from p2pchat.core.invite import Invite, InviteWay, decode_invite, encode_invite, read_invite, to_text
 from p2pchat.core.prekeys import dump_set, load_set, make_set, open_bundle
 from p2pchat.errors import BadInvite, CannotOpen
 from tests.core.people import LATER, NOW, Chance, meet, nothing, person
 from tests.support.examples import examples
 
-KEY = bytes(range(32))
+KEY = PeerKey(bytes(range(32)))
 ALICE, BOB = person("alice").device, person("bob").device
 SET = make_set(BOB, LATER, one_time=True, random=Chance("set").random)
 MEETING = meet("fuzz")
@@ -29,8 +30,10 @@ SEALED = MEETING.alice.seal(b"content")
 STATE = MEETING.bob.live
 DUMPED = ratchet.dump(STATE.ratchet)
 INVITE = encode_invite(Invite(0, KEY, bytes(16), LATER, (InviteWay(KEY, b"\x04" * 8, 0),), "Alice"))
-CONTENT = encode_content(Content(Text("hello"), bytes(16), 1, NOW))
-PROFILE = encode_content(Content(Profile("Alice", True, ((bytes(32), b"somewhere"),), ()), bytes(16), 0, NOW))
+CONTENT = encode_content(Content(Text("hello"), MessageId(bytes(16)), 1, NOW))
+PROFILE = encode_content(
+    Content(Profile("Alice", True, ((PeerKey(bytes(32)), b"somewhere"),), ()), MessageId(bytes(16)), 0, NOW)
+)
 
 
 def read_first_message(data: bytes) -> None:
@@ -38,7 +41,7 @@ def read_first_message(data: bytes) -> None:
 
 
 def open_ratchet(data: bytes) -> None:
-    ratchet.decrypt(STATE.ratchet, data, STATE.th, nothing, MEETING.bob.chance.entropy)
+    ratchet.decrypt(STATE.ratchet, data, STATE.session_id, nothing, MEETING.bob.chance.entropy)
 
 
 def open_in_session(data: bytes) -> None:
@@ -49,7 +52,7 @@ def load_and_use(data: bytes) -> None:
     """A state of any bytes is refused or works like one."""
     state = ratchet.load(data)
     assert ratchet.dump(state) == data
-    ratchet.decrypt(state, SEALED, STATE.th, nothing, MEETING.bob.chance.entropy)
+    ratchet.decrypt(state, SEALED, STATE.session_id, nothing, MEETING.bob.chance.entropy)
 
 
 def read_header(data: bytes) -> None:
@@ -175,7 +178,7 @@ def test_an_authenticated_header_of_any_bytes(chosen: st.DataObject) -> None:
     sample = ENTRANCES["header"][1]
     at = chosen.draw(st.integers(0, 60) | st.integers(1200, 1300) | st.integers(2300, 2350))
     plain = (sample[:at] + chosen.draw(st.binary(max_size=8)) + sample[at + chosen.draw(st.integers(0, 8)) :])[:2350]
-    header = prim.seal(state.header_out, plain.ljust(2350, b"\0"), STATE.th, bytes(24))
+    header = prim.seal(state.header_out, plain.ljust(2350, b"\0"), STATE.session_id, bytes(24))
     quietly(open_in_session, (header + bytes(4096))[:4096])
 
 

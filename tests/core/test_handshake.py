@@ -75,10 +75,10 @@ def forge(
     if not named:
         ids = (None, None)
     public = prim.x25519_public(ephemeral)
-    th = handshake._transcript(claimed.identity, claimed.device, public, ciphertext, *ids, bundle.digest)
-    keys = handshake._keys(th, secrets, shared)
+    session_id = handshake._transcript(claimed.identity, claimed.device, public, ciphertext, *ids, bundle.digest)
+    keys = handshake._keys(session_id, secrets, shared)
     state = ratchet.initiate(keys.root, keys.header, keys.next_header, bundle.spk, chance.entropy)
-    _, sealed = ratchet.encrypt(state, b"forged", th, chance.random)
+    _, sealed = ratchet.encrypt(state, b"forged", session_id, chance.random)
     fields = [1, prim.SUITE, claimed.identity, claimed.device, claimed.certificate, DEVICE_ID, public, ciphertext]
     return encode([*fields, bundle.spk_id, bundle.kpk_id, *ids, sealed[:HEADER_BYTES], sealed[HEADER_BYTES:]])
 
@@ -89,11 +89,11 @@ def forge(
 @pytest.mark.parametrize("both", [ONE_TIME, LASTING], ids=["one-time", "lasting"])
 def test_both_sides_agree(both: Any) -> None:
     alice, bob = both.alice.live, both.bob.live
-    assert (alice.th, alice.pair_root, alice.sas) == (bob.th, bob.pair_root, bob.sas)
+    assert (alice.session_id, alice.pair_root, alice.sas) == (bob.session_id, bob.pair_root, bob.sas)
     assert (alice.initiator, bob.initiator) == (True, False)
     assert (alice.confirmed, bob.confirmed) == (False, True)
-    assert len({alice.th, alice.pair_root, alice.sas, alice.ratchet.root}) == 4
-    assert handshake.transcript(handshake.parse(both.initial), both.prekeys) == alice.th
+    assert len({alice.session_id, alice.pair_root, alice.sas, alice.ratchet.root}) == 4
+    assert handshake.transcript(handshake.parse(both.initial), both.prekeys) == alice.session_id
 
 
 @pytest.mark.parametrize("first", [b"", b"\0", b"x" * 60_000], ids=["empty", "zero", "long"])
@@ -110,7 +110,7 @@ def test_two_handshakes_share_nothing() -> None:
     alice = person("twice")
     one, _ = handshake.initiate(alice.device, LASTING.bundle, b"", NOW, alice.chance.entropy)
     two, _ = handshake.initiate(alice.device, LASTING.bundle, b"", NOW, alice.chance.entropy)
-    for name in ("th", "pair_root", "sas"):
+    for name in ("session_id", "pair_root", "sas"):
         assert getattr(one, name) != getattr(two, name)
     assert one.ratchet.root != two.ratchet.root
 
@@ -132,11 +132,11 @@ def test_the_hybrid_needs_every_secret_of_the_receiver() -> None:
 
 @pytest.mark.parametrize("both", [ONE_TIME, LASTING], ids=["one-time", "lasting"])
 def test_a_replayed_first_message_has_the_same_name(both: Any) -> None:
-    """The core holds no memory: it gives the caller the `th` by which a repetition is known."""
+    """The core holds no memory: it gives the caller the `session_id` by which a repetition is known."""
     again, content = handshake.respond(
         both.bob.device, both.prekeys, handshake.parse(both.initial), both.bob.chance.entropy
     )
-    assert again.th == both.bob.live.th
+    assert again.session_id == both.bob.live.session_id
     assert content == b"hello"
     assert again.ratchet.private != both.bob.live.ratchet.private, "a second answer would fork the session"
 
@@ -213,7 +213,7 @@ def test_a_stolen_signed_prekey_does(both: Any) -> None:
         bob, both.prekeys, handshake.parse(forge(alice, both.bundle, stolen)), Chance("x").entropy
     )
     assert content == b"forged"
-    assert opened.th != both.bob.live.th, "it is a second session, which the caller must show"
+    assert opened.session_id != both.bob.live.session_id, "it is a second session, which the caller must show"
 
 
 def test_my_stolen_long_term_keys_do_not_open_what_i_wrote() -> None:
@@ -362,5 +362,5 @@ def test_both_write_first_and_agree_on_one_session(seed: int) -> None:
     at_alice, at_bob = session.for_sending([hers, his_at_alice]), session.for_sending([his, hers_at_bob])
     assert at_alice is not None
     assert at_bob is not None
-    assert at_alice.th == at_bob.th == min(hers.th, his.th)
+    assert at_alice.session_id == at_bob.session_id == min(hers.session_id, his.session_id)
     assert at_alice.pair_root == at_bob.pair_root

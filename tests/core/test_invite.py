@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from p2pchat.core import invite
 from p2pchat.core.codec import U32, encode
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.invite import (
     ONE_TIME,
     REUSABLE,
@@ -30,7 +31,7 @@ from p2pchat.errors import BadInvite, CannotOpen
 from tests.core.people import Chance, flipped
 
 IPV4 = bytes.fromhex("04c0000201060fa1")  # /ip4/192.0.2.1/tcp/4001 as multiaddr packs it
-WAY = InviteWay(bytes(range(32)), IPV4, 0)
+WAY = InviteWay(PeerKey(bytes(range(32))), IPV4, 0)
 SMALL = Invite(ONE_TIME, b"\xaa" * 32, b"\xbb" * 16, 1_800_000_000, (WAY,), None)
 
 
@@ -220,12 +221,12 @@ def test_one_secret_gives_keys_that_differ() -> None:
 
 def test_a_join_tag_is_for_one_role_and_two_peers() -> None:
     key, one, other, third = bytes(32), b"\x01" * 32, b"\x02" * 32, b"\x03" * 32
-    tag = join_tag(key, "join", one, other)
+    tag = join_tag(key, "join", PeerKey(one), PeerKey(other))
     assert len(tag) == 16
-    assert tag == join_tag(key, "join", other, one), "both ends compute it"
-    assert tag != join_tag(key, "offer", one, other), "a mirror proves nothing"
-    assert tag != join_tag(key, "join", one, third), "it cannot be carried to another connection"
-    assert tag != join_tag(flipped(key, 0), "join", one, other)
+    assert tag == join_tag(key, "join", PeerKey(other), PeerKey(one)), "both ends compute it"
+    assert tag != join_tag(key, "offer", PeerKey(one), PeerKey(other)), "a mirror proves nothing"
+    assert tag != join_tag(key, "join", PeerKey(one), PeerKey(third)), "it cannot be carried to another connection"
+    assert tag != join_tag(flipped(key, 0), "join", PeerKey(one), PeerKey(other))
 
 
 def test_an_invite_is_recognised_without_its_secret() -> None:

@@ -13,11 +13,12 @@ from p2pchat.core import mailbox
 from p2pchat.core import primitives as prim
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame, FrameParser, pack
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.mailbox import Blob, Delete, End, Hello, Open, Put, Queue
 from p2pchat.errors import CannotOpen
 from p2pchat.lib.times import HOUR_MS
 
-RELAY = b"\xaa" * 32
+RELAY = PeerKey(b"\xaa" * 32)
 NOW = 1_800_000_000_000
 FETCH, PUT = bytes([1]) * 32, bytes([2]) * 32
 QUEUE = Queue(prim.sign_public(FETCH), prim.sign_public(PUT))

@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from p2pchat.core import handshake, ratchet, session
 from p2pchat.core.envelope import HEADER_BYTES
 from p2pchat.core.identity import Device
+from p2pchat.core.ids import SessionId
 from p2pchat.core.prekeys import PrekeySet, make_set, open_bundle
 from p2pchat.core.ratchet import OLD_CHAINS
 from p2pchat.core.session import Received, Session
@@ -34,7 +35,7 @@ class Mail:
     """An envelope on its way, with what only its sender knows."""
 
     sender: int
-    th: bytes
+    session_id: SessionId
     chain: int
     number: int
     envelope: bytes
@@ -48,7 +49,7 @@ class First:
     """A first message on its way to the other side, who holds the secrets of the bundle it was written to."""
 
     sender: int
-    th: bytes
+    session_id: SessionId
     prekeys: PrekeySet
     message: bytes
     renewal: bool
@@ -66,30 +67,30 @@ class Node:
 
     def snapshot(self) -> object:
         """All that a store would hold."""
-        dumped = {th: (ratchet.dump(one.ratchet), replace(one)) for th, one in self.sessions.items()}
+        dumped = {session_id: (ratchet.dump(one.ratchet), replace(one)) for session_id, one in self.sessions.items()}
         return dumped, dict(self.skipped)
 
     def try_all(self, envelope: bytes) -> list[tuple[bytes, Received]]:
         """Every session in which the envelope opens."""
         opened = []
-        for th, one in self.sessions.items():
-            find = partial(self._find, th)
+        for session_id, one in self.sessions.items():
+            find = partial(self._find, SessionId(session_id))
             try:
-                opened.append((th, session.open_envelope(one, envelope, find, self.chance.entropy)))
+                opened.append((session_id, session.open_envelope(one, envelope, find, self.chance.entropy)))
             except CannotOpen:
                 continue
         return opened
 
-    def _find(self, th: bytes, chain: int, number: int) -> bytes | None:
-        return self.skipped.get((th, chain, number))
+    def _find(self, session_id: SessionId, chain: int, number: int) -> bytes | None:
+        return self.skipped.get((session_id, chain, number))
 
-    def keep(self, th: bytes, received: Received) -> None:
-        self.sessions[th] = received.session
+    def keep(self, session_id: SessionId, received: Received) -> None:
+        self.sessions[session_id] = received.session
         if received.used is not None:
-            del self.skipped[(th, *received.used)]
+            del self.skipped[(session_id, *received.used)]
         for chain, number, key in received.skipped:
-            assert (th, chain, number) not in self.skipped
-            self.skipped[(th, chain, number)] = key
+            assert (session_id, chain, number) not in self.skipped
+            self.skipped[(session_id, chain, number)] = key
 
 
 class Network(RuleBasedStateMachine):
@@ -119,13 +120,13 @@ class Network(RuleBasedStateMachine):
         opened, message = handshake.initiate(me.device, open_bundle(prekeys.bundle), content, NOW, me.frozen.entropy)
         if renewal:
             self.end_all(me)
-        me.sessions[opened.th] = opened
-        me.chains[opened.th] = [opened.ratchet.public]
-        self.firsts.append(First(side, opened.th, prekeys, message, renewal))
+        me.sessions[opened.session_id] = opened
+        me.chains[opened.session_id] = [opened.ratchet.public]
+        self.firsts.append(First(side, opened.session_id, prekeys, message, renewal))
 
     def end_all(self, node: Node) -> None:
-        for th, one in node.sessions.items():
-            node.sessions[th] = replace(one, ends_at=NOW + session.LINGER_MS)
+        for session_id, one in node.sessions.items():
+            node.sessions[session_id] = replace(one, ends_at=NOW + session.LINGER_MS)
 
     @precondition(lambda self: self.firsts)
     @rule(which=ANY)
@@ -133,17 +134,17 @@ class Network(RuleBasedStateMachine):
         first = self.firsts[which % len(self.firsts)]
         node = self.nodes[1 - first.sender]
         parsed = handshake.parse(first.message)
-        th = handshake.transcript(parsed, first.prekeys)
-        assert th == first.th
+        session_id = handshake.transcript(parsed, first.prekeys)
+        assert session_id == first.session_id
         if first.opened:
-            assert th in node.sessions, "a repetition is known by its name"
+            assert session_id in node.sessions, "a repetition is known by its name"
             return
         opened, content = handshake.respond(node.device, first.prekeys, parsed, node.chance.entropy)
         assert content == f"first {self.firsts.index(first)}".encode()
         if first.renewal:
             self.end_all(node)
-        node.sessions[th] = opened
-        node.chains[th] = [opened.ratchet.public]
+        node.sessions[session_id] = opened
+        node.chains[session_id] = [opened.ratchet.public]
         first.opened = True
 
     @precondition(lambda self: self.firsts and all(one.opened for one in self.firsts))
@@ -184,18 +185,18 @@ class Network(RuleBasedStateMachine):
             self.nonces.add(nonce)
         assert key not in self.keys, "a message key came twice"
         self.keys.add(key)
-        publics = node.chains[chosen.th]
+        publics = node.chains[chosen.session_id]
         if state.public not in publics:
             publics.append(state.public)
         chain = publics.index(state.public) + 1
-        node.sessions[chosen.th] = after
-        self.mail.append(Mail(side, chosen.th, chain, state.sent, envelope, content))
+        node.sessions[chosen.session_id] = after
+        self.mail.append(Mail(side, chosen.session_id, chain, state.sent, envelope, content))
 
     def must_open(self, mail: Mail) -> bool:
         node = self.nodes[1 - mail.sender]
-        if mail.opened or mail.th not in node.sessions:
+        if mail.opened or mail.session_id not in node.sessions:
             return False
-        return mail.chain >= node.sessions[mail.th].ratchet.chain - OLD_CHAINS
+        return mail.chain >= node.sessions[mail.session_id].ratchet.chain - OLD_CHAINS
 
     def pick(self, which: int, mails: list[Mail]) -> Mail:
         return mails[which % len(mails)]
@@ -222,10 +223,10 @@ class Network(RuleBasedStateMachine):
         node = self.nodes[1 - mail.sender]
         expected = self.must_open(mail)
         opened = node.try_all(mail.envelope)
-        assert [th for th, _ in opened] == ([mail.th] if expected else [])
-        for th, received in opened:
+        assert [session_id for session_id, _ in opened] == ([mail.session_id] if expected else [])
+        for session_id, received in opened:
             assert received.content == mail.content
-            node.keep(th, received)
+            node.keep(SessionId(session_id), received)
             mail.opened = True
 
     def refused_by(self, node: Node, envelope: bytes) -> None:
@@ -267,8 +268,8 @@ class Network(RuleBasedStateMachine):
     def restart(self, side: int) -> None:
         node = self.nodes[side]
         before = node.snapshot()
-        for th, one in node.sessions.items():
-            node.sessions[th] = replace(one, ratchet=ratchet.load(ratchet.dump(one.ratchet)))
+        for session_id, one in node.sessions.items():
+            node.sessions[session_id] = replace(one, ratchet=ratchet.load(ratchet.dump(one.ratchet)))
         assert node.snapshot() == before
 
     # --- what always holds ---
@@ -278,11 +279,11 @@ class Network(RuleBasedStateMachine):
         for side, node in enumerate(self.nodes):
             expected = set()
             for mail in self.mail:
-                if mail.sender == side or mail.opened or mail.th not in node.sessions:
+                if mail.sender == side or mail.opened or mail.session_id not in node.sessions:
                     continue
-                state = node.sessions[mail.th].ratchet
+                state = node.sessions[mail.session_id].ratchet
                 if mail.chain < state.chain or (mail.chain == state.chain and mail.number < state.received):
-                    expected.add((mail.th, mail.chain, mail.number))
+                    expected.add((mail.session_id, mail.chain, mail.number))
             assert set(node.skipped) == expected
             assert len(set(node.skipped.values())) == len(node.skipped)
 
@@ -294,10 +295,10 @@ class Network(RuleBasedStateMachine):
         chosen = [session.for_sending(node.sessions.values()) for node in self.nodes]
         for one, node in zip(chosen, self.nodes[::-1], strict=True):
             assert one is not None
-            assert one.th in node.sessions
+            assert one.session_id in node.sessions
         living = [one for node in self.nodes for one in node.sessions.values() if one.ends_at is None]
         if all(one.confirmed for one in living):
-            assert len({(one.th, one.pair_root) for one in chosen if one is not None}) == 1
+            assert len({(one.session_id, one.pair_root) for one in chosen if one is not None}) == 1
 
     def teardown(self) -> None:
         """Whatever happened: what can still arrive arrives, and both can talk on."""
@@ -312,7 +313,7 @@ class Network(RuleBasedStateMachine):
             self.hand_over(mail)
             assert mail.opened
             self.both_send_where_the_other_can_open()
-        assert len({mail.th for mail in self.mail[-2:]}) <= 1, "after a round trip both are in one session"
+        assert len({mail.session_id for mail in self.mail[-2:]}) <= 1, "after a round trip both are in one session"
         self.exactly_the_missing_keys_are_put_aside()
 
 

@@ -55,7 +55,7 @@ def secrets_of(person: Person) -> set[bytes]:
         person.device.device_private,
         person.live.pair_root,
         person.live.sas,
-        person.live.th,
+        person.live.session_id,
         *person.skipped.values(),
     }
 
@@ -96,11 +96,13 @@ def bodies_opened(person: Person, wire: list[Recorded]) -> list[Recorded]:
     opened = []
     for one in wire:
         header, body = one.envelope[:HEADER_BYTES], one.envelope[HEADER_BYTES:]
-        if any(opens(key, body, person.live.th + header) for key in keys):
+        if any(opens(key, body, person.live.session_id + header) for key in keys):
             opened.append(one)
             continue
         try:
-            ratchet.decrypt(person.live.ratchet, one.envelope, person.live.th, person.find, person.chance.entropy)
+            ratchet.decrypt(
+                person.live.ratchet, one.envelope, person.live.session_id, person.find, person.chance.entropy
+            )
         except CannotOpen:
             continue
         opened.append(one)
@@ -127,7 +129,7 @@ def test_the_search_finds_what_is_there() -> None:
     keys = keys_from(secrets_of(both.bob))
     for one in chain:
         header, body = one.envelope[:HEADER_BYTES], one.envelope[HEADER_BYTES:]
-        assert any(opens(key, body, both.bob.live.th + header) for key in keys)
+        assert any(opens(key, body, both.bob.live.session_id + header) for key in keys)
 
 
 @pytest.mark.parametrize("who", ["alice", "bob"])
@@ -139,7 +141,7 @@ def test_the_headers_that_stay_open_are_known(who: str) -> None:
     opened = {
         (one.sender, one.round)
         for one in wire
-        if any(opens(secret, one.envelope[:HEADER_BYTES], person.live.th) for secret in secrets)
+        if any(opens(secret, one.envelope[:HEADER_BYTES], person.live.session_id) for secret in secrets)
     }
     other = "bob" if who == "alice" else "alice"
     received = {(other, number) for number in range(ROUNDS - OLD_CHAINS - 1, ROUNDS)}
@@ -193,7 +195,7 @@ def test_the_writer_of_a_first_message_cannot_open_it_again() -> None:
     fields = decode(both.initial, BUCKETS[-1])
     header, body = fields[12], fields[13]
     keys = keys_from(secrets_of(both.alice))
-    assert not any(opens(key, body, both.alice.live.th + header) for key in keys)
+    assert not any(opens(key, body, both.alice.live.session_id + header) for key in keys)
     assert both.alice.live.ratchet.root not in (both.bob.live.ratchet.root, both.alice.live.pair_root)
 
 
@@ -211,7 +213,7 @@ def test_what_a_reusable_invite_leaves_open() -> None:
     assert content == b"hello"
     state: Ratchet = stolen.ratchet
     for envelope in first_chain:
-        opened = ratchet.decrypt(state, envelope, stolen.th, nothing, Chance("thief").entropy)
+        opened = ratchet.decrypt(state, envelope, stolen.session_id, nothing, Chance("thief").entropy)
         assert prim.unpad(opened.plaintext) == b"before the answer"
         state = opened.state
     thief = replace(both.bob, session=replace(stolen, ratchet=state), skipped={})
@@ -273,7 +275,7 @@ def test_no_name_or_key_is_on_the_wire() -> None:
         b"Exampleton",
         b"a secret",
         b"p2pchat",
-        both.alice.live.th,
+        both.alice.live.session_id,
         both.bundle.spk,
         both.bundle.kpk[:32],
     ]

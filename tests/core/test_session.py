@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 from p2pchat.core import handshake, ratchet, session
 from p2pchat.core import primitives as prim
 from p2pchat.core.envelope import BUCKETS, OVERHEAD
+from p2pchat.core.ids import ContactId, PeerKey, SessionId
 from p2pchat.core.prekeys import make_set, open_bundle
 from p2pchat.core.session import Session, for_sending, hello_days, hello_tag, open_envelope, pair, renew_key, seal
 from p2pchat.errors import CannotOpen
 from p2pchat.lib.times import DAY_MS
 from tests.core.people import LATER, NOW, Chance, flipped, meet, nothing, person
 
-ROOT, ALICE, BOB, CAROL = bytes(32), b"\x01" * 32, b"\x02" * 32, b"\x03" * 32
-HERE, THERE = b"\x04" * 32, b"\x05" * 32
+ROOT, ALICE, BOB, CAROL = bytes(32), b"\x01" * 32, PeerKey(b"\x02" * 32), b"\x03" * 32
+HERE, THERE = PeerKey(b"\x04" * 32), PeerKey(b"\x05" * 32)
 
 
 # --- envelopes ---------------------------------------------------------------------------------------------------
@@ -57,9 +58,9 @@ def test_an_envelope_opens_in_its_own_session_only() -> None:
 
 
 def test_a_session_with_another_name_opens_nothing() -> None:
-    """`th` is in every header and body: the same keys under another transcript are another session."""
+    """`session_id` is in every header and body: the same keys under another transcript are another session."""
     both = meet("named")
-    both.bob.session = replace(both.bob.live, th=flipped(both.bob.live.th, 0))
+    both.bob.session = replace(both.bob.live, session_id=SessionId(flipped(both.bob.live.session_id, 0)))
     with pytest.raises(CannotOpen):
         both.bob.open(both.alice.seal(b"x"))
 
@@ -68,7 +69,7 @@ def test_a_session_with_another_name_opens_nothing() -> None:
 def test_an_envelope_of_another_size_is_refused_though_its_keys_are_right(size: int) -> None:
     both = meet("size")
     state, sealed = ratchet.encrypt(
-        both.alice.live.ratchet, prim.pad(b"x", size - OVERHEAD), both.alice.live.th, both.alice.chance.random
+        both.alice.live.ratchet, prim.pad(b"x", size - OVERHEAD), both.alice.live.session_id, both.alice.chance.random
     )
     assert len(sealed) == size
     assert size not in BUCKETS
@@ -81,7 +82,7 @@ def test_an_envelope_of_another_size_is_refused_though_its_keys_are_right(size: 
 def test_a_body_without_padding_is_refused_and_uses_up_no_key() -> None:
     both = meet("unpadded")
     _, sealed = ratchet.encrypt(
-        both.alice.live.ratchet, bytes(4096 - OVERHEAD), both.alice.live.th, both.alice.chance.random
+        both.alice.live.ratchet, bytes(4096 - OVERHEAD), both.alice.live.session_id, both.alice.chance.random
     )
     before = ratchet.dump(both.bob.live.ratchet)
     with pytest.raises(CannotOpen):
@@ -94,7 +95,7 @@ def test_a_body_without_padding_is_refused_and_uses_up_no_key() -> None:
 
 def test_the_smallest_living_session_that_can_send_is_used() -> None:
     base = replace(meet("choose").alice.live, confirmed=True)
-    one, two, three = (replace(base, th=bytes([n]) * 32) for n in (1, 2, 3))
+    one, two, three = (replace(base, session_id=SessionId(bytes([n]) * 32)) for n in (1, 2, 3))
     assert for_sending([]) is None
     assert for_sending([three, one, two]) is one
     assert for_sending([three, replace(one, ends_at=NOW), two]) is two
@@ -106,7 +107,7 @@ def test_the_smallest_living_session_that_can_send_is_used() -> None:
 
 def test_a_receiver_that_has_heard_nothing_cannot_send() -> None:
     silent = ratchet.respond(bytes(32), bytes(32), bytes(32), bytes(range(32)))
-    deaf = Session(bytes(32), False, bytes(32), bytes(32), silent, confirmed=False)
+    deaf = Session(SessionId(bytes(32)), False, bytes(32), bytes(32), silent, confirmed=False)
     assert for_sending([deaf]) is None
     with pytest.raises(ValueError, match="cannot send"):
         seal(deaf, b"", Chance("x").random)
@@ -120,7 +121,7 @@ def test_a_renewed_session_starts_from_nothing_old() -> None:
     )
     answered, _ = handshake.respond(both.bob.device, prekeys, handshake.parse(initial), both.bob.chance.entropy)
     old = both.alice.live
-    assert answered.th == renewed.th != old.th
+    assert answered.session_id == renewed.session_id != old.session_id
     assert renewed.pair_root != old.pair_root
     assert for_sending([replace(old, ends_at=NOW + session.LINGER_MS), renewed]) is renewed
     # the old one still opens what is on its way
@@ -132,7 +133,7 @@ def test_a_renewed_session_starts_from_nothing_old() -> None:
 
 
 def test_a_hello_tag_is_for_one_side_one_day_and_two_hosts() -> None:
-    one = pair(b"contact", bytes(32), ROOT, ALICE, BOB)
+    one = pair(ContactId(b"contact"), SessionId(bytes(32)), ROOT, ALICE, BOB)
     tag = hello_tag(one.ours, HERE, THERE, 20_000)
     assert len(tag) == session.HELLO
     assert tag == hello_tag(one.ours, THERE, HERE, 20_000), "both ends compute it"
@@ -140,14 +141,19 @@ def test_a_hello_tag_is_for_one_side_one_day_and_two_hosts() -> None:
         hello_tag(one.theirs, HERE, THERE, 20_000),  # a mirror proves nothing
         hello_tag(one.ours, HERE, THERE, 20_001),
         hello_tag(one.ours, HERE, BOB, 20_000),  # it cannot be carried to another connection
-        hello_tag(pair(b"contact", bytes(32), flipped(ROOT, 0), ALICE, BOB).ours, HERE, THERE, 20_000),
+        hello_tag(
+            pair(ContactId(b"contact"), SessionId(bytes(32)), flipped(ROOT, 0), ALICE, BOB).ours, HERE, THERE, 20_000
+        ),
     ]
     assert tag not in others
     assert len(set(others)) == 4
 
 
 def test_each_side_proves_with_a_key_of_its_own() -> None:
-    alices, bobs = pair(b"bob", bytes(32), ROOT, ALICE, BOB), pair(b"alice", bytes(32), ROOT, BOB, ALICE)
+    alices, bobs = (
+        pair(ContactId(b"bob"), SessionId(bytes(32)), ROOT, ALICE, BOB),
+        pair(ContactId(b"alice"), SessionId(bytes(32)), ROOT, BOB, ALICE),
+    )
     assert (alices.ours, alices.theirs) == (bobs.theirs, bobs.ours)
     assert alices.ours != alices.theirs
 
@@ -156,7 +162,9 @@ def test_a_hello_tag_is_what_the_protocol_says() -> None:
     for mine, side in ((ALICE, b"\0"), (CAROL, b"\1")):
         key = prim.hkdf(ROOT, "presence", 32, context=side)
         expected = prim.hmac_sha256(key, b"hello" + HERE + THERE + bytes.fromhex("00004e20"))[:16]
-        assert hello_tag(pair(b"", bytes(32), ROOT, mine, BOB).ours, THERE, HERE, 20_000) == expected
+        assert (
+            hello_tag(pair(ContactId(b""), SessionId(bytes(32)), ROOT, mine, BOB).ours, THERE, HERE, 20_000) == expected
+        )
 
 
 @given(st.integers(0, 1 << 45), st.integers(-DAY_MS, DAY_MS))
@@ -181,7 +189,7 @@ def test_the_renew_key_is_no_other_key() -> None:
 def test_nothing_secret_is_shown() -> None:
     both = meet("shown")
     received = open_envelope(both.bob.live, both.alice.seal(b"secret plan"), nothing, both.bob.chance.entropy)
-    peers = pair(b"", bytes(32), ROOT, ALICE, BOB)
+    peers = pair(ContactId(b""), SessionId(bytes(32)), ROOT, ALICE, BOB)
     assert repr(peers.ours) not in repr(peers)
     for shown in (repr(received), repr(received.session), repr(received.session.ratchet), repr(person("x").device)):
         assert "secret plan" not in shown

@@ -17,6 +17,7 @@ from p2pchat.core.content import Content, decode_content, encode_content
 from p2pchat.core.contents import Unknown
 from p2pchat.core.envelope import BUCKETS, open_blob, seal_blob
 from p2pchat.core.identity import Device, safety_number, sas_words, verify_device
+from p2pchat.core.ids import ContactId, MessageId, PeerKey, QueueId, SessionId
 from p2pchat.core.invite import Invite, InviteWay, encode_invite, join_tag, read_invite, to_text
 from p2pchat.core.prekeys import bundle_digest, load_set, make_set, open_bundle
 from p2pchat.core.session import Session, hello_tag, pair, renew_key
@@ -74,17 +75,17 @@ def tags(one: Vector) -> None:
     assert invite.blob_key(secret).hex() == one["invite_key"]
     assert invite.hello_key(secret).hex() == one["invite_hello"]
     for role in ("join", "offer"):
-        assert join_tag(unhex(one["invite_hello"]), role, here, there).hex() == one[role]
-    hello = pair(b"", bytes(32), secret, unhex(one["mine"]), unhex(one["theirs"]))
-    assert hello_tag(hello.ours, here, there, 20_000).hex() == one["hello_mine"]
-    assert hello_tag(hello.theirs, here, there, 20_000).hex() == one["hello_theirs"]
+        assert join_tag(unhex(one["invite_hello"]), role, PeerKey(here), PeerKey(there)).hex() == one[role]
+    hello = pair(ContactId(b""), SessionId(bytes(32)), secret, unhex(one["mine"]), unhex(one["theirs"]))
+    assert hello_tag(hello.ours, PeerKey(here), PeerKey(there), 20_000).hex() == one["hello_mine"]
+    assert hello_tag(hello.theirs, PeerKey(here), PeerKey(there), 20_000).hex() == one["hello_theirs"]
     assert renew_key(secret).hex() == one["renew"]
     assert sas_words(secret) == one["words"]
 
 
 def some_names(one: Vector) -> None:
     there, secret, token = unhex(one["there"]), unhex(one["secret"]), one["token"].encode()
-    hello = pair(b"", bytes(32), secret, unhex(one["mine"]), unhex(one["theirs"]))
+    hello = pair(ContactId(b""), SessionId(bytes(32)), secret, unhex(one["mine"]), unhex(one["theirs"]))
     assert names.link_name(hello.ours, there, 20_000) == one["link_mine"]
     assert names.link_name(hello.theirs, there, 20_000) == one["link_theirs"]
     assert names.join_name(invite.hello_key(secret), there) == one["join"]
@@ -98,7 +99,8 @@ def an_invite(one: Vector) -> None:
     read_one, data = read_invite(one["text"])
     assert data.hex() == one["bytes"]
     ways = tuple(
-        InviteWay(unhex(peer), unhex(address), role, *map(unhex, token)) for peer, address, role, *token in one["ways"]
+        InviteWay(PeerKey(unhex(peer)), unhex(address), role, *map(unhex, token))
+        for peer, address, role, *token in one["ways"]
     )
     writer = None if one["writer"] is None else unhex(one["writer"])
     expected = Invite(
@@ -125,7 +127,7 @@ def initial(one: Vector) -> None:
     parsed = handshake.parse(unhex(one["message"]))
     opened, content = handshake.respond(receiver, prekeys, parsed, prim.system_entropy())
     assert content.hex() == one["content"]
-    for name in ("th", "pair_root", "sas"):
+    for name in ("session_id", "pair_root", "sas"):
         assert getattr(opened, name).hex() == one[name]
     assert sas_words(opened.sas) == one["words"]
     recorded = Recorded(one)
@@ -174,18 +176,18 @@ def conversation(one: Vector) -> None:
 
 def an_envelope(one: Vector) -> None:
     state = ratchet.load(unhex(one["state"]))
-    live = Session(unhex(one["th"]), False, bytes(32), bytes(32), state, confirmed=True)
+    live = Session(SessionId(unhex(one["session_id"])), False, bytes(32), bytes(32), state, confirmed=True)
     received = session.open_envelope(live, unhex(one["envelope"]), nothing, prim.system_entropy())
     assert received.content.hex() == one["content"]
 
 
 def a_content(one: Vector) -> None:
     read_one = decode_content(unhex(one["bytes"]))
-    reply_to = None if one["reply_to"] is None else unhex(one["reply_to"])
+    reply_to = None if one["reply_to"] is None else MessageId(unhex(one["reply_to"]))
     heads = tuple(map(unhex, one["heads"]))
     expected = Content(
         read_one.payload,
-        unhex(one["message_id"]),
+        MessageId(unhex(one["message_id"])),
         one["seq"],
         one["sent_at"],
         reply_to,
@@ -225,7 +227,7 @@ def opening(one: Vector) -> None:
 
 
 def stamp(one: Vector) -> None:
-    where = unhex(one["relay"]), unhex(one["qid"]), unhex(one["blob"])
+    where = PeerKey(unhex(one["relay"])), QueueId(unhex(one["qid"])), unhex(one["blob"])
     if not mailbox.stamp_holds(*where, one["now"], one["bits"], one["stamp"]):
         raise CannotOpen
     made = mailbox.make_stamp(*where, one["now"] // HOUR_MS * HOUR_MS, one["bits"])

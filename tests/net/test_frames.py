@@ -8,6 +8,7 @@ from trio.testing import MockClock
 
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import ENVELOPE, HELLO, PING, WRITE, Frame, pack
+from p2pchat.core.ids import PeerKey
 from p2pchat.errors import CannotOpen, LinkLost
 from p2pchat.net.frames import DEADLINE, FrameReader, write_frames
 from tests.conftest import run
@@ -19,7 +20,7 @@ PING_FRAME = Frame(PING, b"")
 class Pieces:
     """A stream whose other side writes these pieces, one every `every` seconds, and then ends or stays silent."""
 
-    peer, route, inbound = bytes(32), Route.DIRECT, True
+    peer, route, inbound = PeerKey(bytes(32)), Route.DIRECT, True
 
     def __init__(self, *pieces: bytes, every: float = 0, ends: bool = True) -> None:
         self._pieces = list(pieces)

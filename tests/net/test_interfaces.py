@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.net import interfaces, multiaddrs
 from p2pchat.net.interfaces import Interface
 from p2pchat.net.multiaddrs import SocketAddress
@@ -60,7 +61,7 @@ def test_an_invite_takes_one_address_of_each_kind() -> None:
 def test_an_invite_takes_circuits_by_two_relays() -> None:
     first, second, third = (
         [
-            multiaddrs.circuit(address, bytes([number]) * 32)
+            multiaddrs.circuit(address, PeerKey(bytes([number]) * 32))
             for address in (f"/ip4/192.0.2.{number}/tcp/9", "/dns4/a/tcp/1/wss")
         ]
         for number in (1, 2, 3)
@@ -70,7 +71,9 @@ def test_an_invite_takes_circuits_by_two_relays() -> None:
     private, public = "/ip4/10.0.0.1/tcp/1", "/ip4/8.8.8.8/tcp/1"
     assert interfaces.for_invite([private, public], relays=first, here=ALONE) == (public, first[0], private)
     assert (
-        interfaces.for_invite([], relays=[public, multiaddrs.circuit("/ip4/0.0.0.0/tcp/1", bytes(32))], here=ALONE)
+        interfaces.for_invite(
+            [], relays=[public, multiaddrs.circuit("/ip4/0.0.0.0/tcp/1", PeerKey(bytes(32)))], here=ALONE
+        )
         == ()
     )
 

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multiaddr import Multiaddr
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.errors import BadAddress, CannotOpen
 from p2pchat.net import multiaddrs
 from p2pchat.net.multiaddrs import SocketAddress
 
-PEER = bytes.fromhex("03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8")
+PEER = PeerKey(bytes.fromhex("03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8"))
 PEER_ID = "12D3KooWA4Xop1JaT3MHxwYMkCepYsv4iPVopMXwCz5iHYdBfeSB"  # go-libp2p, js-libp2p and py-libp2p agree
 
 
@@ -124,7 +125,7 @@ def test_peer_ids() -> None:
     assert multiaddrs.parse_full(f" /ip4/192.0.2.1/tcp/9/p2p/{PEER_ID}\n") == (PEER, "/ip4/192.0.2.1/tcp/9")
     assert multiaddrs.full(PEER, "/ip4/192.0.2.1/tcp/9") == f"/ip4/192.0.2.1/tcp/9/p2p/{PEER_ID}"
     with pytest.raises(ValueError, match="32 bytes"):
-        multiaddrs.peer_id(PEER[:31])
+        multiaddrs.peer_id(PeerKey(PEER[:31]))
 
 
 @pytest.mark.parametrize(

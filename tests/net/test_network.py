@@ -14,6 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import ENVELOPE, Frame
+from p2pchat.core.ids import ContactId, InviteId, PeerKey, QueueId, SessionId
 from p2pchat.core.relays import Relay
 from p2pchat.core.session import Pair, pair
 from p2pchat.net import multiaddrs
@@ -31,7 +32,7 @@ from tests.support.relays import NOW, Place, clock, echoes, ended, meeting
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
 
-ALICE, BOB = b"alice...", b"bob....."
+ALICE, BOB = ContactId(b"alice..."), ContactId(b"bob.....")
 LETTER = Frame(ENVELOPE, bytes(4096))
 
 
@@ -46,28 +47,28 @@ class Person:
         self.routes: list[str] = []
         self.links = 0
         self.found_at: list[str] = []
-        self._followers: list[Callable[[Iterable[bytes]], None]] = []
-        self._pair = pair(other, b"t" * 32, b"r" * 32, me, other)
+        self._followers: list[Callable[[Iterable[ContactId]], None]] = []
+        self._pair = pair(ContactId(other), SessionId(b"t" * 32), b"r" * 32, me, other)
         self._changed = trio.Event()
         self.network = Network(self.host, self.hidden_host, Random(number).randbytes)
 
-    def pairs(self, contact: bytes) -> Sequence[Pair]:
+    def pairs(self, contact: ContactId) -> Sequence[Pair]:
         return [self._pair]
 
-    def follow(self, changed: Callable[[Iterable[bytes]], None]) -> None:
+    def follow(self, changed: Callable[[Iterable[ContactId]], None]) -> None:
         self._followers.append(changed)
-        changed([self.other])
+        changed([ContactId(self.other)])
 
     def now(self) -> int:
         return NOW
 
-    def hidden(self, contact: bytes) -> bool:
+    def hidden(self, contact: ContactId) -> bool:
         return self.hides
 
     def hide(self) -> None:
         self.hides = True
         for told in self._followers:
-            told([self.other])
+            told([ContactId(self.other)])
 
     def found(self, address: bytes) -> None:
         self.found_at.append(multiaddrs.unpack(address))
@@ -75,16 +76,16 @@ class Person:
     def moved(self) -> None:
         self._wake()
 
-    async def received(self, contact: bytes, th: bytes, route: Route, frames: list[Frame]) -> None:
+    async def received(self, contact: ContactId, session_id: SessionId, route: Route, frames: list[Frame]) -> None:
         self.routes += [route] * len(frames)
         self._wake()
         await trio.lowlevel.checkpoint()
 
-    def link_up(self, contact: bytes, th: bytes) -> None:
+    def link_up(self, contact: ContactId, session_id: SessionId) -> None:
         self.links += 1
         self._wake()
 
-    def link_down(self, contact: bytes) -> None:
+    def link_down(self, contact: ContactId) -> None:
         self.links -= 1
         self.network.lost(contact)
         self._wake()
@@ -100,13 +101,13 @@ class Person:
     async def hears(self, by: Person) -> str:
         """The route of one frame from the other."""
         count = len(self.routes)
-        assert by.network.send(by.other, [LETTER])
+        assert by.network.send(ContactId(by.other), [LETTER])
         await self.until(lambda: len(self.routes) > count)
         return self.routes[-1]
 
     # nobody joins here, and there are no mailboxes
 
-    async def collected(self, relay: bytes, qid: bytes, blobs: Sequence[tuple[int, bytes]]) -> None:
+    async def collected(self, relay: bytes, qid: QueueId, blobs: Sequence[tuple[int, bytes]]) -> None:
         raise NotImplementedError
 
     def deposited(self, relay: bytes, done: Sequence[tuple[int, int]]) -> None:
@@ -121,31 +122,31 @@ class Person:
     def relay_down(self, relay: bytes) -> None:
         raise NotImplementedError
 
-    def offer(self, invite: bytes) -> InviteOffer | None:
+    def offer(self, invite: InviteId) -> InviteOffer | None:
         raise NotImplementedError
 
-    def follow_offers(self, changed: Callable[[Iterable[bytes]], None]) -> None:
+    def follow_offers(self, changed: Callable[[Iterable[InviteId]], None]) -> None:
         pass
 
-    async def offer_bundle(self, invite: bytes) -> bytes | None:
+    async def offer_bundle(self, invite: InviteId) -> bytes | None:
         raise NotImplementedError
 
-    async def tried(self, invite: bytes, peer: bytes) -> None:
+    async def tried(self, invite: InviteId, peer: PeerKey) -> None:
         raise NotImplementedError
 
-    async def admit(self, invite: bytes, blob: bytes) -> bool:
+    async def admit(self, invite: InviteId, blob: bytes) -> bool:
         raise NotImplementedError
 
-    async def pending(self, contact: bytes) -> bytes | None:
+    async def pending(self, contact: ContactId) -> bytes | None:
         raise NotImplementedError
 
-    async def answer_bundle(self, contact: bytes, blob: bytes) -> bytes | None:
+    async def answer_bundle(self, contact: ContactId, blob: bytes) -> bytes | None:
         raise NotImplementedError
 
-    async def joined(self, contact: bytes) -> None:
+    async def joined(self, contact: ContactId) -> None:
         raise NotImplementedError
 
-    async def refused(self, contact: bytes, reason: int) -> None:
+    async def refused(self, contact: ContactId, reason: int) -> None:
         raise NotImplementedError
 
 
@@ -187,7 +188,7 @@ async def people() -> AsyncIterator[tuple[Person, Person, list[RunningRelay]]]:
         nursery.cancel_scope.cancel()
 
 
-def circuits(person: Person, *, hidden: bool = False) -> list[tuple[bytes, bytes]]:
+def circuits(person: Person, *, hidden: bool = False) -> list[tuple[PeerKey, bytes]]:
     """The ways that lead by relays."""
     ways = person.network.ways(hidden=hidden)
     return [(peer, way) for peer, way in ways if multiaddrs.parse_target(multiaddrs.unpack(way)).relay is not None]

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.invite import ONE_TIME, Invite, InviteWay, encode_invite, to_text
 from p2pchat.net.multiaddrs import pack
 from tests.support.processes import Done, Place, place
@@ -217,7 +218,9 @@ def test_tail_goes_on_when_its_node_is_killed(here: Place) -> None:
     node = here.node("alice")
     node.hear()
     tail = here.start("alice", "tail", "--events")
-    nowhere = Invite(ONE_TIME, bytes(32), bytes(16), 4_000_000_000, (InviteWay(bytes(32), pack(NOBODY), 0),), None)
+    nowhere = Invite(
+        ONE_TIME, bytes(32), bytes(16), 4_000_000_000, (InviteWay(PeerKey(bytes(32)), pack(NOBODY), 0),), None
+    )
     assert here.run("alice", "add", to_text(encode_invite(nowhere)), "--name", "bob", "--timeout", "1s").code == 3
     names, told = itertools.cycle(("carol", "bob")), tail.process.stdout
     assert told is not None

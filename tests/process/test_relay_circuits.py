@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from p2pchat.core import names
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.mailbox import TO_PUT
 from p2pchat.errors import NotServed, Unreachable
 from p2pchat.net import multiaddrs
@@ -45,11 +46,11 @@ class Meeting:
     hop: str = names.HOP
 
     async def call(self) -> Stream:
-        return await self.alice.open(self.bob.peer, [multiaddrs.circuit(self.where, self.relay)], ECHO)
+        return await self.alice.open(self.bob.peer, [multiaddrs.circuit(self.where, PeerKey(self.relay))], ECHO)
 
     async def request(self, by: LibP2PHost, message: HopMessage) -> int:
         """What the relay answers."""
-        return await ask(await by.open(self.relay, [self.where], self.hop), message)
+        return await ask(await by.open(PeerKey(self.relay), [self.where], self.hop), message)
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.invite import read_invite
 from p2pchat.errors import NotReached
 from p2pchat.locations import Profile
@@ -216,7 +217,7 @@ def known(day: Day, everybody: list[Person]) -> Iterator[bytes]:
 def forms(value: bytes) -> list[bytes]:
     """As it is, and as text."""
     found = [value, value.hex().encode(), value.hex().upper().encode(), base64.b64encode(value).rstrip(b"=")]
-    return [*found, multiaddrs.peer_id(value).encode()] if len(value) == 32 else found
+    return [*found, multiaddrs.peer_id(PeerKey(value)).encode()] if len(value) == 32 else found
 
 
 def values(person: Person) -> Iterator[bytes]:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from p2pchat.core import mailbox
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.mailbox import BOX, DONE, NOT_ALLOWED, STAMPED, TO_FETCH, TO_PUT, TOO_FAST, Queue
 from p2pchat.errors import LinkLost
 from p2pchat.lib.times import HOUR_MS
@@ -146,7 +147,7 @@ def test_who_fetches_may_not_deposit_there(tmp_path: Path) -> None:
 
 
 def stamp(keys: Keys, one: bytes, now: int = NOW, relay: bytes = RELAY, first: int = 1) -> int:
-    return mailbox.make_stamp(relay, keys.queue.id, one, now, 12, first)
+    return mailbox.make_stamp(PeerKey(relay), keys.queue.id, one, now, 12, first)
 
 
 def test_stamps_of_another_hour_queue_relay_or_blob_are_refused(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 import trio
 
 from p2pchat.core.envelope import BUCKETS
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.mailbox import BOX, DONE, STAMPED, TO_FETCH, TO_PUT, make_stamp
 from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p import circuit_messages
@@ -136,9 +137,9 @@ def check_names(day: Day, text: str) -> None:
     """No address as text or packed, no peer, no key of a queue."""
     raw = text.encode("latin-1", "replace")
     needles = [*secrets(), *day.peers, b"12D3KooW", b"127.0.0.1"]
-    needles += [multiaddrs.peer_id(peer).encode()[-8:] for peer in day.peers]  # as a log would shorten it
-    needles += [multiaddrs.multihash(peer) for peer in day.peers] + [
-        multiaddrs.peer_id(peer).encode() for peer in day.peers
+    needles += [multiaddrs.peer_id(PeerKey(peer)).encode()[-8:] for peer in day.peers]  # as a log would shorten it
+    needles += [multiaddrs.multihash(PeerKey(peer)) for peer in day.peers] + [
+        multiaddrs.peer_id(PeerKey(peer)).encode() for peer in day.peers
     ]
     for ip in day.places:
         packed = socket.inet_aton(ip)

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.errors import P2PChatError, UsageError
 from p2pchat.net.ports import Stream
 from p2pchat.relay import server
@@ -21,13 +22,13 @@ from p2pchat.relay.mailbox import place_of
 class Coming:
     """As much of a stream as its place needs."""
 
-    peer: bytes
+    peer: PeerKey
     route: str
 
 
 def test_who_comes_by_another_relay_shares_a_place_with_nobody() -> None:
     """Else one of them could use up what all of them may deposit in a day."""
-    one, two = (cast(Stream, Coming(bytes([key]) * 32, "circuit")) for key in (1, 2))
+    one, two = (cast(Stream, Coming(PeerKey(bytes([key]) * 32), "circuit")) for key in (1, 2))
     assert place_of(one) != place_of(two)
     assert place_of(one) == place_of(cast(Stream, Coming(one.peer, "circuit")))
 

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pchat.core.envelope import BUCKETS, envelope_id
+from p2pchat.core.ids import QueueId
 from p2pchat.core.mailbox import BAD_STAMP, DONE, QUEUE_FULL, RELAY_FULL
 from p2pchat.errors import DatabaseDamaged, DatabaseNewer, DiskFull, P2PChatError, ProfileError
 from p2pchat.lib.times import HOUR_MS
@@ -30,7 +31,7 @@ from tests.support.boxes import NOW, blob
 from tests.support.examples import examples
 
 HOUR = NOW // HOUR_MS
-ONE, TWO = b"\1" * 32, b"\2" * 32
+ONE, TWO = QueueId(b"\1" * 32), QueueId(b"\2" * 32)
 ROOMY = Quota(least_free=0)
 
 
@@ -43,7 +44,7 @@ def opened(folder: Path, quota: Quota = ROOMY, now: int = NOW) -> Iterator[Mailb
         store.close()
 
 
-def deposit(number: int | str, qid: bytes = ONE, hours: int = 24, size: int = 4096, box: bool = False) -> NewBlob:
+def deposit(number: int | str, qid: QueueId = ONE, hours: int = 24, size: int = 4096, box: bool = False) -> NewBlob:
     return NewBlob(qid, blob(number, size), HOUR + hours, box)
 
 
@@ -51,7 +52,7 @@ def put(store: MailboxStore, *deposits: NewBlob, now: int = NOW) -> list[Deposit
     return store.change(deposits, {}, now)
 
 
-def everything(store: MailboxStore, qid: bytes = ONE, after: int = 0) -> list[tuple[int, bytes]]:
+def everything(store: MailboxStore, qid: QueueId = ONE, after: int = 0) -> list[tuple[int, bytes]]:
     return store.fetch(qid, after, 10**6, 1 << 40)
 
 
@@ -178,7 +179,7 @@ def test_places_tell_the_hour_and_nothing_about_other_queues(tmp_path: Path) -> 
         places = []
         for minute in range(0, 180, 7):
             now = NOW + HOUR_MS + minute * 60_000
-            others = [deposit(f"{minute} {number}", bytes([number]) * 32) for number in range(10, 40)]
+            others = [deposit(f"{minute} {number}", QueueId(bytes([number]) * 32)) for number in range(10, 40)]
             put(store, *others, now=now)
             places.append((now // HOUR_MS, put(store, deposit(minute), now=now)[0].place))
     epochs = {hour: {place >> module._COUNT_BITS for at, place in places if at == hour} for hour, _ in places}
@@ -198,7 +199,7 @@ def test_places_grow_when_there_are_too_many_queues_to_count_and_when_a_count_is
         last: dict[int, int] = {}
         for number in range(200):
             queue = number % 7 if number < 100 else 0
-            (kept,) = put(store, deposit(number, bytes([queue]) * 32))
+            (kept,) = put(store, deposit(number, QueueId(bytes([queue]) * 32)))
             assert kept.place > last.get(queue, 0)
             last[queue] = kept.place
 
@@ -264,7 +265,7 @@ def test_what_was_deleted_is_in_no_file_after_the_checkpoint(tmp_path: Path, siz
         assert piece not in left
         assert secret[:64] not in left
         assert secret[-64:] not in left
-        assert ONE not in left
+        assert bytes(ONE) not in left
         assert blob(3, size)[-64:] in left
 
 
@@ -284,7 +285,7 @@ def test_the_order_in_which_blobs_came_is_not_on_the_disk(tmp_path: Path, churne
                 store.change([], {TWO: kept.place - 200}, NOW)
             store.change([], {TWO: 1 << 62}, NOW)
         for number in range(300):
-            put(store, deposit(number, blob(f"queue {number}")[:32]))
+            put(store, deposit(number, QueueId(blob(f"queue {number}")[:32])))
         store.checkpoint()
         assert (tmp_path / "blobs.db-wal").stat().st_size == 0
         raw = (tmp_path / "blobs.db").read_bytes()
@@ -303,7 +304,7 @@ def test_a_blob_past_its_time_is_in_no_file_after_the_checkpoint(tmp_path: Path)
         store.expire(NOW + HOUR_MS)
         store.checkpoint()
         assert blob("secret")[:64] not in on_disk(tmp_path)
-        assert ONE not in on_disk(tmp_path)
+        assert bytes(ONE) not in on_disk(tmp_path)
 
 
 def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
@@ -572,7 +573,7 @@ def test_what_it_counts_is_what_is_there(
                     assert not kept.new or kept.place > last.get(queue, 0)
                     last[queue] = max(last.get(queue, 0), kept.place)
                 case "delete":
-                    rows = everything(store, qid)
+                    rows = everything(store, QueueId(qid))
                     store.change([], {qid: rows[min(number, len(rows) - 1)][0] if rows else 0}, now)
                 case "expire":
                     now += hours * HOUR_MS

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from p2pchat.core.ids import ContactId, direct_chat
 from p2pchat.store.database import Database
 
 KEY = bytes(range(32))
-ALICE, BOB = b"alice..1", b"bob....2"
+ALICE, BOB = ContactId(b"alice..1"), ContactId(b"bob....2")
+ALICE_CHAT, BOB_CHAT = direct_chat(ALICE), direct_chat(BOB)
 
 
 @pytest.fixture

@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pchat.core.delivery import DeliveryState
+from p2pchat.core.ids import ContactId, MessageId, direct_chat
 from p2pchat.errors import AmbiguousName, NoSuchMessage
 from p2pchat.store import chats, contacts, database, messages
 from p2pchat.store.chats import Unread
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
 from p2pchat.store.messages import ME, MessageRow
-from tests.store.conftest import ALICE, BOB, KEY
+from tests.store.conftest import ALICE, ALICE_CHAT, BOB, BOB_CHAT, KEY
 from tests.store.test_messages import _plain, said, save
 from tests.support.examples import examples
 
@@ -24,7 +25,9 @@ NOW = 5_000
 
 def known(db: Database, *ids: bytes) -> None:
     for number, id in enumerate(ids):
-        contacts.add(db, Contact(id, f"c{number}", False, ContactState.CONTACT, id * 4, None, None, False, number))
+        contacts.add(
+            db, Contact(ContactId(id), f"c{number}", False, ContactState.CONTACT, id * 4, None, None, False, number)
+        )
 
 
 def pk_of(db: Database, row: MessageRow) -> int:
@@ -33,15 +36,15 @@ def pk_of(db: Database, row: MessageRow) -> int:
 
 def test_others_messages_are_unread_until_they_are_read(db: Database) -> None:
     first, second = said(1), said(2)
-    save(db, said(1, sender=ME), first, second, said(1, chat=BOB))
-    assert chats.unread(db, ALICE) == Unread(2, first.id)
-    assert chats.read(db, ALICE, pk_of(db, first), NOW) == [first.id]
-    assert chats.unread(db, ALICE) == Unread(1, second.id)
-    assert chats.read(db, ALICE, pk_of(db, first), NOW + 1) == []
-    assert chats.read(db, ALICE, None, NOW + 2) == [second.id]
-    assert chats.unread(db, ALICE) == Unread(0, None)
-    assert chats.unread(db, BOB).count == 1
-    rows = messages.page(db, ALICE, 9)
+    save(db, said(1, sender=ME), first, second, said(1, chat=BOB_CHAT))
+    assert chats.unread(db, ALICE_CHAT) == Unread(2, first.id)
+    assert chats.read(db, ALICE_CHAT, pk_of(db, first), NOW) == [first.id]
+    assert chats.unread(db, ALICE_CHAT) == Unread(1, second.id)
+    assert chats.read(db, ALICE_CHAT, pk_of(db, first), NOW + 1) == []
+    assert chats.read(db, ALICE_CHAT, None, NOW + 2) == [second.id]
+    assert chats.unread(db, ALICE_CHAT) == Unread(0, None)
+    assert chats.unread(db, BOB_CHAT).count == 1
+    rows = messages.page(db, ALICE_CHAT, 9)
     assert [(row.sender == ME, row.read_at, row.state) for row in rows] == [
         (True, None, "saved"),
         (False, NOW, "received"),
@@ -51,36 +54,36 @@ def test_others_messages_are_unread_until_they_are_read(db: Database) -> None:
 
 def test_one_that_comes_late_is_unread_above_what_was_read(db: Database) -> None:
     save(db, said(1), said(3), said(4))
-    chats.read(db, ALICE, pk_of(db, said(4)), NOW)
+    chats.read(db, ALICE_CHAT, pk_of(db, said(4)), NOW)
     late = said(2)
     save(db, late)
-    assert [row.seq for row in messages.page(db, ALICE, 9)] == [1, 2, 3, 4]
-    assert chats.unread(db, ALICE) == Unread(1, late.id)
+    assert [row.seq for row in messages.page(db, ALICE_CHAT, 9)] == [1, 2, 3, 4]
+    assert chats.unread(db, ALICE_CHAT) == Unread(1, late.id)
     save(db, said(5))
-    assert chats.unread(db, ALICE) == Unread(2, late.id)
-    assert chats.read(db, ALICE, pk_of(db, said(3)), NOW) == [late.id]
-    assert chats.unread(db, ALICE) == Unread(1, said(5).id)
+    assert chats.unread(db, ALICE_CHAT) == Unread(2, late.id)
+    assert chats.read(db, ALICE_CHAT, pk_of(db, said(3)), NOW) == [late.id]
+    assert chats.unread(db, ALICE_CHAT) == Unread(1, said(5).id)
 
 
 def test_reading_up_to_one_of_ones_own(db: Database) -> None:
     save(db, said(1), said(1, sender=ME), said(2))
-    mine = next(row for row in messages.page(db, ALICE, 9) if row.sender == ME)
-    assert chats.read(db, ALICE, mine.pk, NOW) == [said(1).id]
+    mine = next(row for row in messages.page(db, ALICE_CHAT, 9) if row.sender == ME)
+    assert chats.read(db, ALICE_CHAT, mine.pk, NOW) == [said(1).id]
 
 
 def test_deleted_ones_do_not_count(db: Database) -> None:
     save(db, said(1), said(2))
     messages.delete(db, pk_of(db, said(1)))
-    assert chats.unread(db, ALICE) == Unread(1, said(2).id)
-    messages.clear(db, ALICE)
-    assert chats.unread(db, ALICE) == Unread()
+    assert chats.unread(db, ALICE_CHAT) == Unread(1, said(2).id)
+    messages.clear(db, ALICE_CHAT)
+    assert chats.unread(db, ALICE_CHAT) == Unread()
 
 
 def test_a_peer_who_says_they_read_ours_changes_nothing_of_this(db: Database) -> None:
     mine = said(1, sender=ME)
     save(db, mine, said(1))
-    messages.set_state(db, ALICE, [mine.id], DeliveryState.READ, NOW, came_from=(DeliveryState.SAVED,))
-    assert chats.unread(db, ALICE) == Unread(1, said(1).id)
+    messages.set_state(db, ALICE_CHAT, [mine.id], DeliveryState.READ, NOW, came_from=(DeliveryState.SAVED,))
+    assert chats.unread(db, ALICE_CHAT) == Unread(1, said(1).id)
 
 
 STEPS = st.lists(
@@ -104,7 +107,7 @@ def test_the_count_is_what_a_plain_model_says(
     unread: set[int] = set()
     mine = 0
     for step, seq in steps:
-        order = messages.page(db, ALICE, 100)
+        order = messages.page(db, ALICE_CHAT, 100)
         here = {row.seq: place for place, row in enumerate(order) if row.sender == ALICE}
         if step == "came":
             if save(db, said(seq)) == [True]:
@@ -114,20 +117,20 @@ def test_the_count_is_what_a_plain_model_says(
             save(db, said(mine, sender=ME))
         elif seq in here and step == "read":
             seen = [row.seq for row in order[: here[seq] + 1] if row.sender == ALICE and row.seq in unread]
-            assert chats.read(db, ALICE, pk_of(db, said(seq)), NOW) == [said(one).id for one in seen]
+            assert chats.read(db, ALICE_CHAT, pk_of(db, said(seq)), NOW) == [said(one).id for one in seen]
             unread -= set(seen)
         elif seq in here and step == "deleted":
             messages.delete(db, pk_of(db, said(seq)))
             unread.discard(seq)
         first = said(min(unread)).id if unread else None
-        assert chats.unread(db, ALICE) == Unread(len(unread), first)
+        assert chats.unread(db, ALICE_CHAT) == Unread(len(unread), first)
     db.close()
 
 
 def test_counting_has_an_end(db: Database) -> None:
     save(db, *(said(seq) for seq in range(1, chats.MAX_COUNTED + 3)))
-    assert chats.unread(db, ALICE) == Unread(chats.MAX_COUNTED, said(1).id)
-    assert len(chats.read(db, ALICE, None, NOW)) == chats.MAX_COUNTED + 2
+    assert chats.unread(db, ALICE_CHAT) == Unread(chats.MAX_COUNTED, said(1).id)
+    assert len(chats.read(db, ALICE_CHAT, None, NOW)) == chats.MAX_COUNTED + 2
 
 
 @pytest.mark.parametrize(
@@ -142,12 +145,12 @@ def test_nothing_of_it_goes_through_a_whole_chat(db: Database, sql: str, values:
 def test_the_list(db: Database) -> None:
     known(db, ALICE, BOB)
     save(db, said(1), said(1, sender=ME), said(3), said(2))
-    chats.keep_draft(db, BOB, "begun")
+    chats.keep_draft(db, BOB_CHAT, "begun")
     found = chats.listed(db)
-    assert set(found) == {ALICE, BOB}
-    alice, bob = found[ALICE], found[BOB]
+    assert set(found) == {ALICE_CHAT, BOB_CHAT}
+    alice, bob = found[ALICE_CHAT], found[BOB_CHAT]
     assert (alice.unread, alice.draft) == (Unread(3, said(1).id), "")
-    assert alice.last == messages.page(db, ALICE, 1)[0]
+    assert alice.last == messages.page(db, ALICE_CHAT, 1)[0]
     assert (bob.unread, bob.draft, bob.last) == (Unread(), "begun", None)
 
 
@@ -156,31 +159,31 @@ def test_the_list(db: Database) -> None:
 
 def test_drafts(db: Database) -> None:
     known(db, ALICE)
-    assert chats.keep_draft(db, ALICE, "one") is False
-    assert chats.keep_draft(db, ALICE, "two") is True
-    assert chats.listed(db)[ALICE].draft == "two"
-    assert chats.keep_draft(db, ALICE, "") is True
-    assert chats.keep_draft(db, ALICE, "") is False
-    assert chats.listed(db)[ALICE].draft == ""
+    assert chats.keep_draft(db, ALICE_CHAT, "one") is False
+    assert chats.keep_draft(db, ALICE_CHAT, "two") is True
+    assert chats.listed(db)[ALICE_CHAT].draft == "two"
+    assert chats.keep_draft(db, ALICE_CHAT, "") is True
+    assert chats.keep_draft(db, ALICE_CHAT, "") is False
+    assert chats.listed(db)[ALICE_CHAT].draft == ""
 
 
 def test_a_draft_goes_with_its_contact(db: Database) -> None:
     known(db, ALICE)
-    chats.keep_draft(db, ALICE, "begun")
+    chats.keep_draft(db, ALICE_CHAT, "begun")
     contacts.remove(db, ALICE)
     assert db.query("SELECT text FROM drafts") == []
 
 
 def test_nothing_of_a_forgotten_draft_is_left(db: Database) -> None:
     known(db, ALICE)
-    chats.keep_draft(db, ALICE, "qzvmarkertest " * 1000)  # on several pages
+    chats.keep_draft(db, ALICE_CHAT, "qzvmarkertest " * 1000)  # on several pages
     db.checkpoint()
     assert b"qzvmarkertest" in _plain(db.path)
-    chats.keep_draft(db, ALICE, "ykwothertest")
+    chats.keep_draft(db, ALICE_CHAT, "ykwothertest")
     db.checkpoint()
     assert b"qzvmarkertest" not in _plain(db.path)
     assert b"ykwothertest" in _plain(db.path)
-    chats.keep_draft(db, ALICE, "")
+    chats.keep_draft(db, ALICE_CHAT, "")
     db.checkpoint()
     assert b"ykwothertest" not in _plain(db.path)
     assert db.path.with_name(db.path.name + "-wal").read_bytes() == b""
@@ -194,13 +197,13 @@ def seqs(rows: list[MessageRow]) -> list[int]:
 
 
 def test_pages_after_and_around(db: Database) -> None:
-    save(db, *(said(seq) for seq in (1, 2, 3, 4, 7, 6, 5)), said(1, chat=BOB))
-    assert seqs(messages.page_after(db, ALICE, 3, pk_of(db, said(4)))) == [5, 6, 7]
-    assert seqs(messages.page_after(db, ALICE, 2, pk_of(db, said(4)))) == [5, 6]
-    assert messages.page_after(db, ALICE, 3, pk_of(db, said(7))) == []
+    save(db, *(said(seq) for seq in (1, 2, 3, 4, 7, 6, 5)), said(1, chat=BOB_CHAT))
+    assert seqs(messages.page_after(db, ALICE_CHAT, 3, pk_of(db, said(4)))) == [5, 6, 7]
+    assert seqs(messages.page_after(db, ALICE_CHAT, 2, pk_of(db, said(4)))) == [5, 6]
+    assert messages.page_after(db, ALICE_CHAT, 3, pk_of(db, said(7))) == []
 
     def around(seq: int, limit: int) -> list[int]:
-        return seqs(messages.page_around(db, ALICE, limit, messages.find_in(db, ALICE, said(seq).id.hex())))
+        return seqs(messages.page_around(db, ALICE_CHAT, limit, messages.find_in(db, ALICE_CHAT, said(seq).id.hex())))
 
     assert around(4, 3) == [3, 4, 5]
     assert around(4, 4) == [2, 3, 4, 5]
@@ -216,19 +219,19 @@ def test_an_id_in_one_chat(db: Database) -> None:
     save(
         db,
         said(1, id=shared),
-        said(1, chat=BOB, id=shared),
+        said(1, chat=BOB_CHAT, id=shared),
         said(1, sender=ME, id=shared),
         said(2, id=b"\x01" + bytes(15)),
     )
-    for chat in (ALICE, BOB):
-        found = messages.find_in(db, chat, shared.hex())
-        assert (found.chat, found.sender) == (chat, chat)
+    for sender in (ALICE, BOB):
+        found = messages.find_in(db, direct_chat(sender), shared.hex())
+        assert (found.chat, found.sender) == (direct_chat(sender), sender)
     with pytest.raises(AmbiguousName) as caught:
-        messages.find_in(db, ALICE, "01")
+        messages.find_in(db, ALICE_CHAT, "01")
     assert len(caught.value.candidates) == 2
     for wrong in ("", "zz", "02", "01" * 17):
         with pytest.raises(NoSuchMessage):
-            messages.find_in(db, ALICE, wrong)
+            messages.find_in(db, ALICE_CHAT, wrong)
 
 
 # --- an older database -------------------------------------------------------------------------------
@@ -247,13 +250,13 @@ def test_what_an_older_database_holds_counts_as_read(path: Path, monkeypatch: py
         save(
             before,
             said(1),
-            MessageRow(b"i" * 16, ALICE, ALICE, 0, 2, "b", 1_000, DeliveryState.RECEIVED, 2_000),
+            MessageRow(MessageId(b"i" * 16), ALICE_CHAT, ALICE, 0, 2, "b", 1_000, DeliveryState.RECEIVED, 2_000),
             said(1, sender=ME),
         )
         before.close()
     db = Database.open(path, KEY)
-    assert chats.unread(db, ALICE) == Unread()
-    assert [row.read_at for row in messages.page(db, ALICE, 9)] == [1_001, 2_000, None]
+    assert chats.unread(db, ALICE_CHAT) == Unread()
+    assert [row.read_at for row in messages.page(db, ALICE_CHAT, 9)] == [1_001, 2_000, None]
     save(db, said(3))
-    assert chats.unread(db, ALICE) == Unread(1, said(3).id)
+    assert chats.unread(db, ALICE_CHAT) == Unread(1, said(3).id)
     db.close()

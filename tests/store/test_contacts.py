@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]
 
+from p2pchat.core.ids import ContactId, InviteId, PeerKey, SessionId
 from p2pchat.errors import AmbiguousName, NoSuchContact
 from p2pchat.store import contacts, invites, outbox, prekeys, sessions
 from p2pchat.store.contacts import Contact, ContactState, Way
@@ -18,9 +19,11 @@ from p2pchat.store.prekeys import Handshake, PrekeyRow
 from p2pchat.store.sessions import SKIPPED_FOR, SessionRow
 from tests.store.conftest import ALICE, BOB
 
+SESSION = SessionId(b"t" * 32)
+
 
 def person(id: bytes = ALICE, name: str = "Alice", **fields: object) -> Contact:
-    made = Contact(id, name, True, ContactState.CONTACT, b"identity" + id, b"device", b"bundle", True, 1)
+    made = Contact(ContactId(id), name, True, ContactState.CONTACT, b"identity" + id, b"device", b"bundle", True, 1)
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
@@ -29,7 +32,21 @@ def person(id: bytes = ALICE, name: str = "Alice", **fields: object) -> Contact:
 
 def test_contacts_come_back_as_they_were(db: Database) -> None:
     full = Contact(
-        ALICE, "Alice", True, ContactState.WAITING, b"i", b"d", b"b", True, 1, 2, b"invite", 3, b"used", False, "Al"
+        ALICE,
+        "Alice",
+        True,
+        ContactState.WAITING,
+        b"i",
+        b"d",
+        b"b",
+        True,
+        1,
+        2,
+        b"invite",
+        3,
+        InviteId(b"used"),
+        False,
+        "Al",
     )
     bare = Contact(BOB, "Bob", False, ContactState.REQUEST, None, None, None, False, 0)
     for one in (full, bare):
@@ -38,7 +55,7 @@ def test_contacts_come_back_as_they_were(db: Database) -> None:
     assert contacts.get(db, BOB) == bare
     assert contacts.all(db) == [bare, full]
     assert contacts.by_identity(db, b"i") == full
-    assert contacts.by_identity(db, b"x") is contacts.get(db, b"x") is None
+    assert contacts.by_identity(db, b"x") is contacts.get(db, ContactId(b"x")) is None
 
 
 def test_ids_and_identities_are_unique(db: Database) -> None:
@@ -101,8 +118,8 @@ def test_find(db: Database) -> None:
 def test_ways(db: Database) -> None:
     contacts.add(db, person())
     contacts.add(db, person(BOB, "Bob"))
-    old, new = Way(b"p" * 32, b"old", 0), Way(b"p" * 32, b"new", 0)
-    relay = Way(b"r" * 32, b"relay", 1)
+    old, new = Way(PeerKey(b"p" * 32), b"old", 0), Way(PeerKey(b"p" * 32), b"new", 0)
+    relay = Way(PeerKey(b"r" * 32), b"relay", 1)
     contacts.set_ways(db, ALICE, [old, relay], 10)
     contacts.set_ways(db, BOB, [old], 10)
     contacts.set_ways(db, ALICE, [new], 20)
@@ -117,11 +134,11 @@ def test_ways(db: Database) -> None:
 def test_remove_takes_what_hangs_on_a_contact(db: Database) -> None:
     for id, name in ((ALICE, "Alice"), (BOB, "Bob")):
         contacts.add(db, person(id, name))
-        contacts.set_ways(db, id, [Way(b"p" * 32, b"a", 0)], 1)
-        sessions.save(db, session(b"t" * 31 + id[:1], id))
-        sessions.add_skipped(db, b"t" * 31 + id[:1], [(0, 0, b"k")], 1)
+        contacts.set_ways(db, id, [Way(PeerKey(b"p" * 32), b"a", 0)], 1)
+        sessions.save(db, session(SessionId(b"t" * 31 + id[:1]), id))
+        sessions.add_skipped(db, SessionId(b"t" * 31 + id[:1]), [(0, 0, b"k")], 1)
         outbox.add(db, OutboxRow(id, 0, None, b"c", 1, 1, 1))
-        prekeys.remember(db, b"h" + id, id, 10)
+        prekeys.remember(db, SessionId(b"h" + id), id, 10)
     contacts.remove(db, ALICE)
     assert contacts.all(db) == [person(BOB, "Bob")]
     left = {
@@ -129,15 +146,15 @@ def test_remove_takes_what_hangs_on_a_contact(db: Database) -> None:
     }
     assert left[ALICE] == ([], [], [])
     assert [len(rows) for rows in left[BOB]] == [1, 1, 1]
-    assert sessions.skipped(db, b"t" * 31 + ALICE[:1]) == []
-    assert prekeys.known(db, b"h" + ALICE) is not None  # or a replayed first message would be accepted
+    assert sessions.skipped(db, SessionId(b"t" * 31 + ALICE[:1])) == []
+    assert prekeys.known(db, SessionId(b"h" + ALICE)) is not None  # or a replayed first message would be accepted
 
 
 # --- sessions ------------------------------------------------------------------------------------
 
 
-def session(th: bytes = b"t" * 32, contact: bytes = ALICE, **fields: object) -> SessionRow:
-    made = SessionRow(th, contact, True, b"root", b"sas", b"state", 5, False, None, False)
+def session(session_id: SessionId = SESSION, contact: ContactId = ALICE, **fields: object) -> SessionRow:
+    made = SessionRow(session_id, contact, True, b"root", b"sas", b"state", 5, False, None, False)
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
@@ -145,14 +162,14 @@ def session(th: bytes = b"t" * 32, contact: bytes = ALICE, **fields: object) -> 
 def test_rivals_live_side_by_side_with_a_confirmed_session(db: Database, confirmed: bool) -> None:
     for contact in (ALICE, BOB):
         contacts.add(db, person(contact, contact.decode()))
-    alive = session(b"a" * 32, confirmed=True)
-    pending = session(b"c" * 32, confirmed=True, pending=True)
-    ending = session(b"d" * 32, confirmed=True, receive_until=9)
-    nobody_answered = [session(b"e" * 32, BOB), session(b"g" * 32, BOB)]
+    alive = session(SessionId(b"a" * 32), confirmed=True)
+    pending = session(SessionId(b"c" * 32), confirmed=True, pending=True)
+    ending = session(SessionId(b"d" * 32), confirmed=True, receive_until=9)
+    nobody_answered = [session(SessionId(b"e" * 32), BOB), session(SessionId(b"g" * 32), BOB)]
     for row in (alive, pending, ending, *nobody_answered):
         sessions.save(db, row)
     assert sessions.rivals(db) == []
-    sessions.save(db, session(b"f" * 32, confirmed=confirmed))
+    sessions.save(db, session(SessionId(b"f" * 32), confirmed=confirmed))
     assert sessions.rivals(db) == [ALICE]
 
 
@@ -170,53 +187,56 @@ def test_a_ratchet_that_moved_on_is_one_page_of_the_log(db: Database, path: Path
 def test_sessions(db: Database) -> None:
     contacts.add(db, person())
     contacts.add(db, person(BOB, "Bob"))
-    first, second = session(b"z" * 32), session(b"a" * 32, initiator=False, confirmed=True, pending=True)
-    for row in (first, second, session(b"b" * 32, BOB)):
+    first, second = (
+        session(SessionId(b"z" * 32)),
+        session(SessionId(b"a" * 32), initiator=False, confirmed=True, pending=True),
+    )
+    for row in (first, second, session(SessionId(b"b" * 32), BOB)):
         sessions.save(db, row)
     assert sessions.for_contact(db, ALICE) == [first, second]
     later = replace(first, state=b"later", confirmed=True, receive_until=9, created_at=0)
     sessions.save(db, later)
     assert sessions.for_contact(db, ALICE) == [replace(later, created_at=5), second]
-    sessions.remove(db, b"z" * 32)
+    sessions.remove(db, SessionId(b"z" * 32))
     assert sessions.for_contact(db, ALICE) == [second]
 
 
 def test_a_session_needs_its_contact_by_the_end_of_the_transaction(db: Database) -> None:
     with db.transaction():
-        sessions.add_skipped(db, b"t" * 32, [(0, 0, b"k")], 1)
+        sessions.add_skipped(db, SessionId(b"t" * 32), [(0, 0, b"k")], 1)
         sessions.save(db, session())
         contacts.add(db, person())
     with pytest.raises(sqlcipher.IntegrityError), db.transaction():
-        sessions.save(db, session(b"x" * 32, BOB))
+        sessions.save(db, session(SessionId(b"x" * 32), BOB))
     assert sessions.for_contact(db, BOB) == []
 
 
 def test_skipped_keys(db: Database) -> None:
     contacts.add(db, person())
-    th, other = b"t" * 32, b"o" * 32
-    for one in (th, other):
-        sessions.save(db, session(one))
-        sessions.add_skipped(db, one, [(2, 0, b"20"), (1, 5, b"15"), (1, 4, b"14"), (3, 300, b"3")], 7)
-    sessions.drop_skipped(db, th, [(1, 4), (9, 9)])
-    assert sessions.skipped(db, th) == [(1, 5, b"15"), (2, 0, b"20"), (3, 300, b"3")]
-    assert sessions.trim_skipped(db, th, 3) == []
-    assert sessions.trim_skipped(db, th, 2) == [(1, 5)]
-    sessions.drop_chain(db, th, 3)
-    assert sessions.skipped(db, th) == [(3, 300, b"3")]
-    sessions.add_skipped(db, th, [(3, 300, b"again")], 8)
-    assert sessions.skipped(db, th) == [(3, 300, b"3")]
-    assert len(sessions.skipped(db, other)) == 4
+    session_id, other = b"t" * 32, b"o" * 32
+    for one in (session_id, other):
+        sessions.save(db, session(SessionId(one)))
+        sessions.add_skipped(db, SessionId(one), [(2, 0, b"20"), (1, 5, b"15"), (1, 4, b"14"), (3, 300, b"3")], 7)
+    sessions.drop_skipped(db, SessionId(session_id), [(1, 4), (9, 9)])
+    assert sessions.skipped(db, SessionId(session_id)) == [(1, 5, b"15"), (2, 0, b"20"), (3, 300, b"3")]
+    assert sessions.trim_skipped(db, SessionId(session_id), 3) == []
+    assert sessions.trim_skipped(db, SessionId(session_id), 2) == [(1, 5)]
+    sessions.drop_chain(db, SessionId(session_id), 3)
+    assert sessions.skipped(db, SessionId(session_id)) == [(3, 300, b"3")]
+    sessions.add_skipped(db, SessionId(session_id), [(3, 300, b"again")], 8)
+    assert sessions.skipped(db, SessionId(session_id)) == [(3, 300, b"3")]
+    assert len(sessions.skipped(db, SessionId(other))) == 4
 
 
 def test_sessions_expire(db: Database) -> None:
     contacts.add(db, person())
-    for th, until in ((b"a", None), (b"b", 1000), (b"c", 1001)):
-        sessions.save(db, session(th, receive_until=until))
-    sessions.add_skipped(db, b"a", [(0, 0, b"old")], 999 - SKIPPED_FOR)
-    sessions.add_skipped(db, b"a", [(0, 1, b"young")], 1000 - SKIPPED_FOR)
+    for session_id, until in ((b"a", None), (b"b", 1000), (b"c", 1001)):
+        sessions.save(db, session(SessionId(session_id), receive_until=until))
+    sessions.add_skipped(db, SessionId(b"a"), [(0, 0, b"old")], 999 - SKIPPED_FOR)
+    sessions.add_skipped(db, SessionId(b"a"), [(0, 1, b"young")], 1000 - SKIPPED_FOR)
     sessions.expire(db, 1000)
-    assert [row.th for row in sessions.for_contact(db, ALICE)] == [b"a", b"c"]
-    assert sessions.skipped(db, b"a") == [(0, 1, b"young")]
+    assert [row.session_id for row in sessions.for_contact(db, ALICE)] == [b"a", b"c"]
+    assert sessions.skipped(db, SessionId(b"a")) == [(0, 1, b"young")]
 
 
 # --- prekeys and handshakes ----------------------------------------------------------------------
@@ -243,21 +263,21 @@ def test_prekeys(db: Database) -> None:
 
 
 def test_handshakes(db: Database) -> None:
-    assert prekeys.known(db, b"th") is None
-    prekeys.remember(db, b"th", None, 100)
-    assert prekeys.known(db, b"th") == Handshake(b"th", None, 100)
-    prekeys.remember(db, b"th", ALICE, 200)
+    assert prekeys.known(db, SessionId(b"th")) is None
+    prekeys.remember(db, SessionId(b"th"), None, 100)
+    assert prekeys.known(db, SessionId(b"th")) == Handshake(SessionId(b"th"), None, 100)
+    prekeys.remember(db, SessionId(b"th"), ALICE, 200)
     prekeys.expire(db, 199, 199)
-    assert prekeys.known(db, b"th") == Handshake(b"th", ALICE, 200)
+    assert prekeys.known(db, SessionId(b"th")) == Handshake(SessionId(b"th"), ALICE, 200)
     prekeys.expire(db, 200, 200)
-    assert prekeys.known(db, b"th") is None
+    assert prekeys.known(db, SessionId(b"th")) is None
 
 
 # --- invites -------------------------------------------------------------------------------------
 
 
 def offer(id: bytes, expires_at: int, state: InviteState = InviteState.OPEN, **fields: object) -> InviteRow:
-    made = InviteRow(id, 0, b"secret", b"hello", b"bundle", expires_at, False, state, 1, b"encoded", 7, 8)
+    made = InviteRow(InviteId(id), 0, b"secret", b"hello", b"bundle", expires_at, False, state, 1, b"encoded", 7, 8)
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
@@ -265,15 +285,19 @@ def test_invites(db: Database) -> None:
     one, two = offer(b"1", 100), offer(b"2", 200, kind=1, ask=True, opk_id=None, okpk_id=None, created_at=0)
     for row in (one, two):
         invites.add(db, row)
-    assert (invites.get(db, b"1"), invites.get(db, b"2"), invites.get(db, b"3")) == (one, two, None)
+    assert (invites.get(db, InviteId(b"1")), invites.get(db, InviteId(b"2")), invites.get(db, InviteId(b"3"))) == (
+        one,
+        two,
+        None,
+    )
     assert invites.all(db) == invites.open_invites(db) == [two, one]
-    invites.update(db, b"1", state="used", secret=None, bundle=None, encoded=None)
+    invites.update(db, InviteId(b"1"), state="used", secret=None, bundle=None, encoded=None)
     used = replace(one, state=InviteState.USED, secret=None, bundle=None, encoded=None)
-    assert invites.get(db, b"1") == used
+    assert invites.get(db, InviteId(b"1")) == used
     assert invites.open_invites(db) == [two]
     assert invites.all(db) == [two, used]
     with pytest.raises(ValueError, match="cannot set"):
-        invites.update(db, b"1", nothing=b"9")
+        invites.update(db, InviteId(b"1"), nothing=b"9")
 
 
 def test_invites_expire_and_keep_what_a_late_joiner_proves(db: Database) -> None:
@@ -282,8 +306,10 @@ def test_invites_expire_and_keep_what_a_late_joiner_proves(db: Database) -> None
         invites.add(db, row)
     assert invites.expire(db, 100) == [rows[0]]
     assert invites.expire(db, 100) == []
-    assert invites.get(db, b"1") == replace(rows[0], state=InviteState.EXPIRED, secret=None, bundle=None, encoded=None)
+    assert invites.get(db, InviteId(b"1")) == replace(
+        rows[0], state=InviteState.EXPIRED, secret=None, bundle=None, encoded=None
+    )
     assert invites.open_invites(db) == [rows[1]]
-    assert invites.get(db, b"3") == rows[2]
+    assert invites.get(db, InviteId(b"3")) == rows[2]
     invites.expire(db, 100 + invites.FORGET_AFTER)
     assert [row.id for row in invites.all(db)] == [b"2"]

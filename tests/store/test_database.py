@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]
 
+from p2pchat.core.ids import ContactId, MessageId
 from p2pchat.errors import DatabaseDamaged, DatabaseNewer, DiskFull, NoProfile, ProfileError, ProfileExists, ProfileGone
 from p2pchat.store import database, meta, outbox
 from p2pchat.store.database import Database, assignments
@@ -506,27 +507,33 @@ def test_what_waits_in_an_old_profile_has_a_form(path: Path, monkeypatch: pytest
     ]
     row = outbox.get(db, 6)
     assert row is not None
-    assert (row.contact, row.form, row.th, row.content, row.envelope) == (b"\n", "content", b"\f", b"\r", b"\x0e")
+    assert (row.contact, row.form, row.session_id, row.content, row.envelope) == (
+        b"\n",
+        "content",
+        b"\f",
+        b"\r",
+        b"\x0e",
+    )
     assert (row.created_at, row.acked_at, row.attempts, row.next_try, row.expires_at) == (1, 2, 3, 4, 5)
     assert db.query("SELECT outbox, queue, until, attempts, next_try FROM deposits") == [(4, 1, 6, 7, 8)]
     outbox.remove(db, [4])
     assert db.query("SELECT * FROM deposits") == []  # what is deposited still goes with its row
-    assert outbox.add(db, row_of(b"new")) == 8  # and no pk is given twice
+    assert outbox.add(db, row_of(MessageId(b"new"))) == 8  # and no pk is given twice
     assert db.query("PRAGMA foreign_key_check(deposits)") == []
     db.close()
 
 
-def row_of(msg_id: bytes) -> OutboxRow:
-    return OutboxRow(b"\n", 0, msg_id, b"content", 1, 2, 3)
+def row_of(msg_id: MessageId) -> OutboxRow:
+    return OutboxRow(ContactId(b"\n"), 0, msg_id, b"content", 1, 2, 3)
 
 
 def test_what_waits_says_what_it_is(db: Database) -> None:
     """A content has a type, whatever its number; what is no content has none."""
-    hundredth = replace(row_of(b"m"), kind=100)
+    hundredth = replace(row_of(MessageId(b"m")), kind=100)
     pk = outbox.add(db, hundredth)
     assert outbox.get(db, pk) == replace(hundredth, pk=pk)
-    assert outbox.initial(db, b"\n") is None
-    for wrong in (replace(row_of(b"n"), kind=None), replace(row_of(b"n"), form=OutboxForm.BOX)):
+    assert outbox.initial(db, ContactId(b"\n")) is None
+    for wrong in (replace(row_of(MessageId(b"n")), kind=None), replace(row_of(MessageId(b"n")), form=OutboxForm.BOX)):
         with pytest.raises(sqlcipher.IntegrityError):
             outbox.add(db, wrong)
 

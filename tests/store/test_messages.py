@@ -12,22 +12,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pchat.core.delivery import DeliveryState, Route
+from p2pchat.core.ids import ChatId, ContactId, MessageId, direct_chat
 from p2pchat.errors import AmbiguousName, NoSuchMessage
 from p2pchat.store import messages
 from p2pchat.store.database import Database
 from p2pchat.store.messages import ME, MessageRow
-from tests.store.conftest import ALICE, BOB, KEY
+from tests.store.conftest import ALICE, ALICE_CHAT, BOB, BOB_CHAT, KEY
 from tests.support.examples import examples
 
 
 def said(
-    seq: int, text: str = "hello", *, chat: bytes = ALICE, sender: bytes | None = None, id: bytes = b""
+    seq: int, text: str = "hello", *, chat: ChatId = ALICE_CHAT, sender: bytes | None = None, id: bytes = b""
 ) -> MessageRow:
     who = chat if sender is None else sender
     return MessageRow(
-        id=id or bytes([len(who)]) + chat[:1] + seq.to_bytes(14, "big"),
+        id=MessageId(id or bytes([len(who)]) + chat[:1] + seq.to_bytes(14, "big")),
         chat=chat,
-        sender=who,
+        sender=ContactId(who),
         kind=0,
         seq=seq,
         text=text,
@@ -49,22 +50,50 @@ def seqs(rows: list[MessageRow]) -> list[int]:
 
 
 def test_a_row_comes_back_as_it_was(db: Database) -> None:
-    row = MessageRow(b"i" * 16, ALICE, ALICE, 3, 7, "text", 1, DeliveryState.RECEIVED, 2, Route.DIRECT, 3, 4, 5)
+    row = MessageRow(
+        MessageId(b"i" * 16),
+        ALICE_CHAT,
+        ALICE,
+        3,
+        7,
+        "text",
+        1,
+        DeliveryState.RECEIVED,
+        2,
+        Route.DIRECT,
+        3,
+        4,
+        5,
+    )
     assert save(db, row) == [True]
-    (found,) = messages.get(db, b"i" * 16)
+    (found,) = messages.get(db, MessageId(b"i" * 16))
     assert found == MessageRow(
-        b"i" * 16, ALICE, ALICE, 3, 7, "text", 1, DeliveryState.RECEIVED, 2, Route.DIRECT, 3, 4, 5, 1, 1
+        MessageId(b"i" * 16),
+        ALICE_CHAT,
+        ALICE,
+        3,
+        7,
+        "text",
+        1,
+        DeliveryState.RECEIVED,
+        2,
+        Route.DIRECT,
+        3,
+        4,
+        5,
+        1,
+        1,
     )
 
 
 def test_the_same_message_is_saved_once(db: Database) -> None:
-    assert save(db, said(1), said(1), said(1, chat=BOB), said(1, sender=ME)) == [True, False, True, True]
-    assert len(messages.page(db, ALICE, 10)) == 2
+    assert save(db, said(1), said(1), said(1, chat=BOB_CHAT), said(1, sender=ME)) == [True, False, True, True]
+    assert len(messages.page(db, ALICE_CHAT, 10)) == 2
 
 
 def test_what_came_after_our_answer_is_marked_as_late(db: Database) -> None:
     save(db, said(1), said(4), said(3), said(1, sender=ME), said(2), said(5))
-    late = {(row.sender, row.seq) for row in messages.page(db, ALICE, 10) if row.late}
+    late = {(row.sender, row.seq) for row in messages.page(db, ALICE_CHAT, 10) if row.late}
     assert late == {(ALICE, 2)}  # 3 came out of order as well, but before we had answered
     assert messages.is_late(db, said(2))
     assert not messages.is_late(db, said(3))
@@ -86,7 +115,7 @@ def test_a_message_in_its_order_is_two_statements(db: Database, monkeypatch: pyt
 
 def test_late_messages_stand_where_they_belong(db: Database) -> None:
     save(db, said(1), said(4), said(1, sender=ME), said(2), said(5), said(3))
-    assert [(row.sender, row.seq) for row in messages.page(db, ALICE, 10)] == [
+    assert [(row.sender, row.seq) for row in messages.page(db, ALICE_CHAT, 10)] == [
         (ALICE, 1),
         (ALICE, 2),
         (ALICE, 3),
@@ -98,7 +127,7 @@ def test_late_messages_stand_where_they_belong(db: Database) -> None:
 
 def test_numberless_messages_are_never_late(db: Database) -> None:
     save(db, said(1), said(2), said(0))
-    assert seqs(messages.page(db, ALICE, 10)) == [1, 2, 0]
+    assert seqs(messages.page(db, ALICE_CHAT, 10)) == [1, 2, 0]
 
 
 @settings(max_examples=examples(25))
@@ -109,9 +138,9 @@ def test_one_senders_messages_stand_in_their_order_however_they_came(
     db = Database.create(tmp_path_factory.mktemp("order") / "profile.db", KEY)
     save(
         db,
-        *(row for at, seq in enumerate(order, 1) for row in (said(seq), said(at, sender=ME), said(seq, chat=BOB))),
+        *(row for at, seq in enumerate(order, 1) for row in (said(seq), said(at, sender=ME), said(seq, chat=BOB_CHAT))),
     )
-    rows = messages.page(db, ALICE, 100)
+    rows = messages.page(db, ALICE_CHAT, 100)
     assert seqs([row for row in rows if row.sender == ALICE]) == sorted(order)
     assert seqs([row for row in rows if row.sender == ME]) == list(range(1, 9))
     db.close()
@@ -126,25 +155,25 @@ def test_a_late_message_uses_the_index(db: Database) -> None:
 
 
 def test_pages(db: Database) -> None:
-    save(db, *(said(seq) for seq in (1, 2, 3, 4, 7, 6, 5)), said(1, chat=BOB))
-    newest = messages.page(db, ALICE, 3)
+    save(db, *(said(seq) for seq in (1, 2, 3, 4, 7, 6, 5)), said(1, chat=BOB_CHAT))
+    newest = messages.page(db, ALICE_CHAT, 3)
     assert seqs(newest) == [5, 6, 7]
-    older = messages.page(db, ALICE, 3, newest[0].pk)
+    older = messages.page(db, ALICE_CHAT, 3, newest[0].pk)
     assert seqs(older) == [2, 3, 4]
-    assert seqs(messages.page(db, ALICE, 3, older[0].pk)) == [1]
-    assert messages.page(db, ALICE, 3, messages.page(db, ALICE, 9)[0].pk) == []
+    assert seqs(messages.page(db, ALICE_CHAT, 3, older[0].pk)) == [1]
+    assert messages.page(db, ALICE_CHAT, 3, messages.page(db, ALICE_CHAT, 9)[0].pk) == []
 
 
 def test_since_gives_everything_once_in_the_order_it_was_saved(db: Database) -> None:
-    save(db, said(1), said(3), said(1, chat=BOB), said(2))
+    save(db, said(1), said(3), said(1, chat=BOB_CHAT), said(2))
     rows = messages.since(db, None, 0)
-    assert [(row.chat, row.seq) for row in rows] == [(ALICE, 1), (ALICE, 3), (BOB, 1), (ALICE, 2)]
+    assert [(row.chat, row.seq) for row in rows] == [(ALICE_CHAT, 1), (ALICE_CHAT, 3), (BOB_CHAT, 1), (ALICE_CHAT, 2)]
     assert messages.since(db, None, rows[1].pk) == rows[2:]
-    assert seqs(messages.since(db, ALICE, 0)) == [1, 3, 2]
-    assert seqs(messages.since(db, ALICE, rows[0].pk, 1)) == [3]
+    assert seqs(messages.since(db, ALICE_CHAT, 0)) == [1, 3, 2]
+    assert seqs(messages.since(db, ALICE_CHAT, rows[0].pk, 1)) == [3]
     assert messages.since(db, None, rows[-1].pk) == []
     assert messages.newest(db, None, 2) == rows[2:]
-    assert seqs(messages.newest(db, ALICE, 2)) == [3, 2]
+    assert seqs(messages.newest(db, ALICE_CHAT, 2)) == [3, 2]
 
 
 def test_no_pk_is_given_twice(db: Database) -> None:
@@ -160,25 +189,25 @@ def test_no_pk_is_given_twice(db: Database) -> None:
 
 
 def test_next_seq_counts_our_own_in_each_chat(db: Database) -> None:
-    assert messages.next_seq(db, ALICE) == 1
-    save(db, said(1, sender=ME), said(2, sender=ME), said(9), said(5, sender=ME, chat=BOB))
-    assert (messages.next_seq(db, ALICE), messages.next_seq(db, BOB)) == (3, 6)
+    assert messages.next_seq(db, ALICE_CHAT) == 1
+    save(db, said(1, sender=ME), said(2, sender=ME), said(9), said(5, sender=ME, chat=BOB_CHAT))
+    assert (messages.next_seq(db, ALICE_CHAT), messages.next_seq(db, BOB_CHAT)) == (3, 6)
 
 
 def test_a_deleted_number_does_not_come_back(db: Database) -> None:
     save(db, said(1, sender=ME), said(2, sender=ME))
-    messages.delete(db, messages.page(db, ALICE, 1)[0].pk)
-    assert messages.next_seq(db, ALICE) == 3
+    messages.delete(db, messages.page(db, ALICE_CHAT, 1)[0].pk)
+    assert messages.next_seq(db, ALICE_CHAT) == 3
 
 
 def test_missing_before(db: Database) -> None:
     save(db, said(3), said(4), said(9), said(6, sender=ME))
-    found = {seq: messages.missing_before(db, ALICE, ALICE, seq) for seq in (3, 4, 9)}
+    found = {seq: messages.missing_before(db, ALICE_CHAT, ALICE, seq) for seq in (3, 4, 9)}
     assert found == {3: 2, 4: 0, 9: 4}
     save(db, said(7))
-    assert messages.missing_before(db, ALICE, ALICE, 9) == 1
+    assert messages.missing_before(db, ALICE_CHAT, ALICE, 9) == 1
     messages.delete(db, messages.get(db, said(7).id)[0].pk)
-    assert messages.missing_before(db, ALICE, ALICE, 9) == 3
+    assert messages.missing_before(db, ALICE_CHAT, ALICE, 9) == 3
 
 
 # --- finding -------------------------------------------------------------------------------------
@@ -205,12 +234,12 @@ def test_find_nothing(db: Database, text: str) -> None:
 
 def test_a_repeated_id_means_the_first(db: Database) -> None:
     id = bytes(16)
-    save(db, said(1, "mine", sender=ME, id=id), said(1, "theirs", id=id), said(1, "others", chat=BOB, id=id))
+    save(db, said(1, "mine", sender=ME, id=id), said(1, "theirs", id=id), said(1, "others", chat=BOB_CHAT, id=id))
     assert messages.find(db, id.hex()).text == "mine"
-    assert len(messages.get(db, id)) == 3
+    assert len(messages.get(db, MessageId(id))) == 3
 
 
-def found(db: Database, words: str, chat: bytes | None = None, limit: int = 10) -> list[int]:
+def found(db: Database, words: str, chat: ChatId | None = None, limit: int = 10) -> list[int]:
     return seqs(messages.search(db, chat, words, limit))
 
 
@@ -224,10 +253,10 @@ def test_search_wants_every_word(db: Database) -> None:
 
 
 def test_search_in_a_chat_and_everywhere_newest_last(db: Database) -> None:
-    save(db, *(said(seq, "word") for seq in range(1, 6)), said(9, "word", chat=BOB))
+    save(db, *(said(seq, "word") for seq in range(1, 6)), said(9, "word", chat=BOB_CHAT))
     assert found(db, "word") == [1, 2, 3, 4, 5, 9]
-    assert found(db, "word", ALICE, 2) == [4, 5]
-    assert found(db, "word", BOB) == [9]
+    assert found(db, "word", ALICE_CHAT, 2) == [4, 5]
+    assert found(db, "word", BOB_CHAT) == [9]
 
 
 @pytest.mark.parametrize(
@@ -301,29 +330,47 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Database:
 
 
 def test_mine_are_ours_in_that_chat(db: Database) -> None:
-    ours, theirs, elsewhere = said(1, sender=ME), said(2), said(3, sender=ME, chat=BOB)
+    ours, theirs, elsewhere = said(1, sender=ME), said(2), said(3, sender=ME, chat=BOB_CHAT)
     save(db, ours, theirs, elsewhere)
-    rows = messages.mine(db, ALICE, [ours.id, theirs.id, elsewhere.id, bytes(16)])
+    rows = messages.mine(db, ALICE_CHAT, [ours.id, theirs.id, elsewhere.id, MessageId(bytes(16))])
     assert [row.id for row in rows] == [ours.id]
 
 
 def test_set_state_moves_only_what_may_move(db: Database) -> None:
-    one, two, theirs, elsewhere = said(1, sender=ME), said(2, sender=ME), said(3), said(4, sender=ME, chat=BOB)
+    one, two, theirs, elsewhere = (
+        said(1, sender=ME),
+        said(2, sender=ME),
+        said(3),
+        said(4, sender=ME, chat=BOB_CHAT),
+    )
     save(db, one, two, theirs, elsewhere)
-    every = [one.id, two.id, theirs.id, elsewhere.id, bytes(16)]
+    every = [one.id, two.id, theirs.id, elsewhere.id, MessageId(bytes(16))]
     moved = messages.set_state(
-        db, ALICE, every, DeliveryState.STORED, 50, came_from=[DeliveryState.SAVED], route=Route.DIRECT
+        db, ALICE_CHAT, every, DeliveryState.STORED, 50, came_from=[DeliveryState.SAVED], route=Route.DIRECT
     )
     assert moved == [one.id, two.id]
-    assert messages.set_state(db, ALICE, every, DeliveryState.STORED, 60, came_from=[DeliveryState.SAVED]) == []
+    assert messages.set_state(db, ALICE_CHAT, every, DeliveryState.STORED, 60, came_from=[DeliveryState.SAVED]) == []
     assert messages.set_state(
-        db, ALICE, [one.id], DeliveryState.DELIVERED, 70, came_from=[DeliveryState.SAVED, DeliveryState.STORED]
+        db,
+        ALICE_CHAT,
+        [one.id],
+        DeliveryState.DELIVERED,
+        70,
+        came_from=[DeliveryState.SAVED, DeliveryState.STORED],
     ) == [one.id]
     assert messages.set_state(
-        db, ALICE, [two.id], DeliveryState.FAILED, 80, came_from=[DeliveryState.SAVED, DeliveryState.STORED]
+        db,
+        ALICE_CHAT,
+        [two.id],
+        DeliveryState.FAILED,
+        80,
+        came_from=[DeliveryState.SAVED, DeliveryState.STORED],
     ) == [two.id]
-    assert messages.set_state(db, ALICE, [theirs.id], DeliveryState.READ, 90, came_from=[DeliveryState.RECEIVED]) == []
-    (first, second) = messages.mine(db, ALICE, [one.id, two.id])
+    assert (
+        messages.set_state(db, ALICE_CHAT, [theirs.id], DeliveryState.READ, 90, came_from=[DeliveryState.RECEIVED])
+        == []
+    )
+    (first, second) = messages.mine(db, ALICE_CHAT, [one.id, two.id])
     assert (first.state, first.route, first.stored_at, first.delivered_at) == ("delivered", "direct", 50, 70)
     assert (second.state, second.stored_at, second.delivered_at, second.read_at) == ("failed", 50, None, None)
     assert messages.get(db, theirs.id)[0].state == "received"
@@ -335,13 +382,13 @@ def test_the_first_time_stays(db: Database) -> None:
     for at in (10, 20):
         messages.set_state(
             db,
-            ALICE,
+            ALICE_CHAT,
             [said(1, sender=ME).id],
             DeliveryState.READ,
             at,
             came_from=[DeliveryState.SAVED, DeliveryState.READ],
         )
-    assert messages.page(db, ALICE, 1)[0].read_at == 10
+    assert messages.page(db, ALICE_CHAT, 1)[0].read_at == 10
 
 
 # --- deleting ------------------------------------------------------------------------------------
@@ -354,16 +401,16 @@ def test_a_deleted_message_is_gone_and_stays_away(db: Database) -> None:
     assert not messages.delete(db, pk)
     assert found(db, "alpha") == []
     assert save(db, said(1, "alpha")) == [False]  # the same, sealed anew by its sender
-    assert seqs(messages.page(db, ALICE, 9)) == [2]
+    assert seqs(messages.page(db, ALICE_CHAT, 9)) == [2]
     assert save(db, said(1, "another", id=b"n" * 16)) == [True]  # another with that number is not the same
 
 
 def test_clear_empties_a_chat(db: Database) -> None:
-    save(db, said(1, "alpha"), said(2, "alpha"), said(1, "alpha", chat=BOB))
+    save(db, said(1, "alpha"), said(2, "alpha"), said(1, "alpha", chat=BOB_CHAT))
     messages.delete(db, messages.get(db, said(1).id)[0].pk)
-    messages.clear(db, ALICE)
-    assert messages.page(db, ALICE, 9) == []
-    assert [row.chat for row in messages.search(db, None, "alpha", 9)] == [BOB]
+    messages.clear(db, ALICE_CHAT)
+    assert messages.page(db, ALICE_CHAT, 9) == []
+    assert [row.chat for row in messages.search(db, None, "alpha", 9)] == [BOB_CHAT]
     assert save(db, said(1, "alpha")) == [True]
 
 
@@ -404,7 +451,7 @@ def test_nothing_of_a_deleted_message_is_left(db: Database) -> None:
     assert pages.count(marker.encode()) == 0
     assert pages.count(b"markertest") == 0  # words of the index share their beginnings
     assert b"othertest" in pages
-    assert not any(row.id in pages for row in doomed)
+    assert not any(bytes(row.id) in pages for row in doomed)
     assert db.path.with_name(db.path.name + "-wal").read_bytes() == b""
     assert messages.search(db, None, marker, 9) == []
     assert len(messages.search(db, None, other, 1000)) > 50
@@ -419,13 +466,23 @@ def test_the_newest_of_a_chat_are_found_without_reading_the_chat(db: Database) -
             for chat in (ALICE, BOB):
                 id = number.to_bytes(16, "big")
                 messages.insert(
-                    db, MessageRow(id, chat, chat, 0, number, f"text {number}", number, DeliveryState.RECEIVED)
+                    db,
+                    MessageRow(
+                        MessageId(id),
+                        direct_chat(chat),
+                        chat,
+                        0,
+                        number,
+                        f"text {number}",
+                        number,
+                        DeliveryState.RECEIVED,
+                    ),
                 )
-    saved = [row.seq for row in messages.since(db, ALICE, 0)]
+    saved = [row.seq for row in messages.since(db, ALICE_CHAT, 0)]
     assert saved == numbers
-    assert [row.seq for row in messages.newest(db, ALICE, 3)] == [6, 4, 7]
-    assert [row.seq for row in messages.since(db, ALICE, messages.newest(db, ALICE, 3)[0].pk)] == [4, 7]
-    assert [row.seq for row in messages.since(db, ALICE, 0, 2)] == [1, 2]
+    assert [row.seq for row in messages.newest(db, ALICE_CHAT, 3)] == [6, 4, 7]
+    assert [row.seq for row in messages.since(db, ALICE_CHAT, messages.newest(db, ALICE_CHAT, 3)[0].pk)] == [4, 7]
+    assert [row.seq for row in messages.since(db, ALICE_CHAT, 0, 2)] == [1, 2]
     for order in ("ASC", "DESC"):
         plan = db.query("EXPLAIN QUERY PLAN " + messages._SAVED_IN_CHAT.format(order=order), (ALICE, 0, 3))
         steps = [step for *_, step in plan]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]
 
+from p2pchat.core.ids import ContactId, EnvelopeId, MessageId, SessionId
 from p2pchat.store import envelopes, outbox
 from p2pchat.store.database import Database
 from p2pchat.store.envelopes import REMEMBERED_FOR, SeenRow
@@ -14,10 +15,12 @@ from p2pchat.store.outbox import OutboxForm, OutboxRow
 from tests.store.conftest import ALICE, BOB
 
 
-def row(number: int, contact: bytes = ALICE, *, sealed: bool = True, **fields: object) -> OutboxRow:
-    made = OutboxRow(contact, 0, b"msg%d" % number, b"content", 1, 10, 1000)
+def row(number: int, contact: ContactId = ALICE, *, sealed: bool = True, **fields: object) -> OutboxRow:
+    made = OutboxRow(contact, 0, MessageId(b"msg%d" % number), b"content", 1, 10, 1000)
     if sealed:
-        made = replace(made, envelope_id=b"env%d" % number, envelope=b"envelope", th=b"th")
+        made = replace(
+            made, envelope_id=EnvelopeId(b"env%d" % number), envelope=b"envelope", session_id=SessionId(b"th")
+        )
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
@@ -26,15 +29,15 @@ def put(db: Database, *rows: OutboxRow) -> list[OutboxRow]:
 
 
 def test_rows_come_back_as_they_were_in_their_order(db: Database) -> None:
-    full = OutboxRow(ALICE, 1, b"m", b"c", 2, 3, 4, b"e", b"envelope", b"t", 5, 6)
+    full = OutboxRow(ALICE, 1, MessageId(b"m"), b"c", 2, 3, 4, EnvelopeId(b"e"), b"envelope", SessionId(b"t"), 5, 6)
     bare = OutboxRow(ALICE, None, None, None, 2, 3, 4, form=OutboxForm.INITIAL)
     rows = put(db, full, bare, row(3, BOB))
     assert [one.pk for one in rows] == [1, 2, 3]
     assert outbox.for_contact(db, ALICE) == rows[:2]
     assert outbox.for_contact(db, ALICE, 1) == rows[:1]
     assert outbox.for_contact(db, ALICE, after_pk=rows[0].pk) == rows[1:2]
-    assert outbox.by_envelope(db, b"e") == rows[0]
-    assert outbox.by_envelope(db, b"x") is None
+    assert outbox.by_envelope(db, EnvelopeId(b"e")) == rows[0]
+    assert outbox.by_envelope(db, EnvelopeId(b"x")) is None
     assert outbox.pending_contacts(db) == {ALICE, BOB}
 
 
@@ -67,8 +70,8 @@ def test_sealing_and_changing(db: Database) -> None:
     assert outbox.unsealed(db, BOB, other.pk) == []
     assert (outbox.newest(db, ALICE), outbox.newest(db, BOB)) == (other.pk, 0)
     assert (outbox.get(db, other.pk), outbox.get(db, 99)) == (other, None)
-    outbox.update(db, bare.pk, envelope_id=b"e", envelope=b"sealed", th=b"t", attempts=3)
-    expected = replace(bare, envelope_id=b"e", envelope=b"sealed", th=b"t", attempts=3)
+    outbox.update(db, bare.pk, envelope_id=b"e", envelope=b"sealed", session_id=b"t", attempts=3)
+    expected = replace(bare, envelope_id=EnvelopeId(b"e"), envelope=b"sealed", session_id=SessionId(b"t"), attempts=3)
     assert outbox.for_contact(db, ALICE) == [expected, other]
     assert outbox.unsealed(db, ALICE) == []
     for wrong in ("contact", "nothing"):
@@ -79,10 +82,10 @@ def test_sealing_and_changing(db: Database) -> None:
 def test_a_receipt_forgets_only_what_went_to_its_sender(db: Database) -> None:
     one, two, three = put(db, row(1), row(1, BOB, envelope_id=b"b"), row(2))
     assert outbox.counts(db) == {ALICE: 2, BOB: 1}
-    assert outbox.for_message(db, b"msg1") == [one, two]
-    assert outbox.forget_messages(db, ALICE, [b"msg1", b"unknown"]) == 1
-    assert outbox.forget_messages(db, ALICE, [b"msg1"]) == 0
-    assert outbox.for_message(db, b"msg1") == [two]
+    assert outbox.for_message(db, MessageId(b"msg1")) == [one, two]
+    assert outbox.forget_messages(db, ALICE, [MessageId(b"msg1"), MessageId(b"unknown")]) == 1
+    assert outbox.forget_messages(db, ALICE, [MessageId(b"msg1")]) == 0
+    assert outbox.for_message(db, MessageId(b"msg1")) == [two]
     assert outbox.for_contact(db, ALICE) == [three]
     outbox.remove(db, [two.pk, 99])
     assert outbox.counts(db) == {ALICE: 1}
@@ -124,34 +127,37 @@ def test_looking_for_what_is_due_uses_the_index(db: Database) -> None:
 
 
 def test_envelopes_seen(db: Database) -> None:
-    one, two = SeenRow(b"1" * 16, ALICE, b"m", 10, 20), SeenRow(b"2" * 16, BOB, None, 11)
+    one, two = (
+        SeenRow(EnvelopeId(b"1" * 16), ALICE, MessageId(b"m"), 10, 20),
+        SeenRow(EnvelopeId(b"2" * 16), BOB, None, 11),
+    )
     envelopes.remember(db, [one, two])
     envelopes.remember(db, [replace(one, at=99)])
-    assert (envelopes.seen(db, b"1" * 16), envelopes.seen(db, b"2" * 16)) == (one, two)
-    assert envelopes.seen(db, b"3" * 16) is None
-    envelopes.receipts_queued(db, [b"2" * 16], 30)
-    assert envelopes.seen(db, b"2" * 16) == replace(two, receipt_at=30)
+    assert (envelopes.seen(db, EnvelopeId(b"1" * 16)), envelopes.seen(db, EnvelopeId(b"2" * 16))) == (one, two)
+    assert envelopes.seen(db, EnvelopeId(b"3" * 16)) is None
+    envelopes.receipts_queued(db, [EnvelopeId(b"2" * 16)], 30)
+    assert envelopes.seen(db, EnvelopeId(b"2" * 16)) == replace(two, receipt_at=30)
     envelopes.expire(db, 10 + REMEMBERED_FOR)
-    assert envelopes.seen(db, b"1" * 16) == one
+    assert envelopes.seen(db, EnvelopeId(b"1" * 16)) == one
     envelopes.expire(db, 11 + REMEMBERED_FOR)
-    assert envelopes.seen(db, b"1" * 16) is None
-    assert envelopes.seen(db, b"2" * 16) is not None
+    assert envelopes.seen(db, EnvelopeId(b"1" * 16)) is None
+    assert envelopes.seen(db, EnvelopeId(b"2" * 16)) is not None
 
 
 def test_receipts_that_are_owed(db: Database) -> None:
     rows = [
-        SeenRow(b"1", ALICE, b"m1", 2),
-        SeenRow(b"2", ALICE, b"m2", 1),
-        SeenRow(b"3", ALICE, b"m3", 1, 1),
-        SeenRow(b"4", ALICE, None, 1),
-        SeenRow(b"5", BOB, b"m5", 1, 1),
+        SeenRow(EnvelopeId(b"1"), ALICE, MessageId(b"m1"), 2),
+        SeenRow(EnvelopeId(b"2"), ALICE, MessageId(b"m2"), 1),
+        SeenRow(EnvelopeId(b"3"), ALICE, MessageId(b"m3"), 1, 1),
+        SeenRow(EnvelopeId(b"4"), ALICE, None, 1),
+        SeenRow(EnvelopeId(b"5"), BOB, MessageId(b"m5"), 1, 1),
     ]
     envelopes.remember(db, rows)
     assert envelopes.creditors(db) == [ALICE]
     assert envelopes.owed(db, ALICE, 9) == [(b"2", b"m2"), (b"1", b"m1")]
     assert envelopes.owed(db, ALICE, 1) == [(b"2", b"m2")]
-    envelopes.owe_receipt(db, b"5")
+    envelopes.owe_receipt(db, EnvelopeId(b"5"))
     assert sorted(envelopes.creditors(db)) == [ALICE, BOB]
-    envelopes.receipts_queued(db, [b"1", b"2", b"5"], 9)
+    envelopes.receipts_queued(db, [EnvelopeId(b"1"), EnvelopeId(b"2"), EnvelopeId(b"5")], 9)
     assert envelopes.creditors(db) == []
-    assert envelopes.seen(db, b"5") == SeenRow(b"5", BOB, b"m5", 1, 9)
+    assert envelopes.seen(db, EnvelopeId(b"5")) == SeenRow(EnvelopeId(b"5"), BOB, MessageId(b"m5"), 1, 9)

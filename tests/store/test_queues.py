@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]
 
+from p2pchat.core.ids import ContactId, EnvelopeId, InviteId, PeerKey
 from p2pchat.core.mailbox import BOX, STAMPED, Queue
 from p2pchat.core.primitives import sign_public
 from p2pchat.store import contacts, deposits, invites, outbox, queues
@@ -18,8 +19,8 @@ from tests.store.conftest import ALICE, BOB
 from tests.store.test_contacts import offer, person
 from tests.store.test_outbox import put, row
 
-INVITE = b"invite.1"
-R1, R2 = b"1" * 32, b"2" * 32
+INVITE = InviteId(b"invite.1")
+R1, R2 = PeerKey(b"1" * 32), PeerKey(b"2" * 32)
 HOUR, DAY = 3_600_000, 86_400_000
 
 
@@ -139,7 +140,7 @@ def test_what_belongs_into_which_queue(db: Database) -> None:
         row(1),
         row(2, BOB),
         row(3, kind=None, form=OutboxForm.INITIAL, content=None),
-        row(4, INVITE, kind=None, form=OutboxForm.BOX, content=None),
+        row(4, ContactId(INVITE), kind=None, form=OutboxForm.BOX, content=None),
     )
     put(db, row(5, sealed=False), row(6, next_try=11))
     assert deposits.due(db, 10, pair, 9) == [text]
@@ -155,7 +156,7 @@ def test_a_deposit_is_repeated_after_an_hour_six_and_daily(db: Database) -> None
     (text,) = put(db, row(1, next_try=0))
     now = 1000
     for pause in (HOUR, 6 * HOUR, DAY, DAY):
-        deposits.note(db, [(b"env1", one.id, now + 9)], now)
+        deposits.note(db, [(EnvelopeId(b"env1"), one.id, now + 9)], now)
         assert deposits.due(db, now + pause - 1, one, 9) == []
         assert deposits.due(db, now + pause, one, 9) == [text]
         assert deposits.due(db, now, two, 9) == [text]
@@ -165,12 +166,14 @@ def test_a_deposit_is_repeated_after_an_hour_six_and_daily(db: Database) -> None
 def test_what_lies_in_every_queue_that_is_asked_for(db: Database) -> None:
     one, two = use(db, theirs(1), theirs(2, relay=R2))
     texts = put(db, row(1), row(2), row(3))
-    deposits.note(db, [(b"env1", one.id, 5), (b"env2", one.id, 5), (b"env2", two.id, 7)], 0)
-    deposits.note(db, [(b"gone", one.id, 5), (b"env3", 99, 5)], 0)
+    deposits.note(
+        db, [(EnvelopeId(b"env1"), one.id, 5), (EnvelopeId(b"env2"), one.id, 5), (EnvelopeId(b"env2"), two.id, 7)], 0
+    )
+    deposits.note(db, [(EnvelopeId(b"gone"), one.id, 5), (EnvelopeId(b"env3"), 99, 5)], 0)
     first, second = [Stored(text.pk, 0, text.msg_id) for text in texts[:2]]
     assert deposits.stored(db, ALICE, [one.id]) == [first, second]
     assert deposits.stored(db, ALICE, [one.id, two.id]) == [second]
-    assert deposits.stored(db, ALICE, [one.id], [b"env1", b"env3"]) == [first]
+    assert deposits.stored(db, ALICE, [one.id], [EnvelopeId(b"env1"), EnvelopeId(b"env3")]) == [first]
     assert deposits.stored(db, ALICE, []) == [first, second]  # in one at least
     assert deposits.stored(db, BOB, []) == []
     assert deposits.of(db, texts[1].pk) == [DepositedCopy(R2, 7), DepositedCopy(R1, 5)]
@@ -180,7 +183,9 @@ def test_what_lies_in_every_queue_that_is_asked_for(db: Database) -> None:
 def test_deposits_end_with_their_message_and_with_their_queue(db: Database) -> None:
     one, two = use(db, theirs(1), theirs(2, relay=R2))
     first, second = put(db, row(1), row(2))
-    deposits.note(db, [(b"env1", one.id, 5), (b"env2", one.id, 5), (b"env2", two.id, 5)], 0)
+    deposits.note(
+        db, [(EnvelopeId(b"env1"), one.id, 5), (EnvelopeId(b"env2"), one.id, 5), (EnvelopeId(b"env2"), two.id, 5)], 0
+    )
     outbox.remove(db, [first.pk])
     queues.deposit_no_more(db, ALICE, 0, [two])
     assert db.query("SELECT outbox, queue FROM deposits") == [(second.pk, two.id)]

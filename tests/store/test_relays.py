@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.store import relays
 from p2pchat.store.database import Database
 from p2pchat.store.relays import RelayRow
 
-FIRST = RelayRow(b"1" * 32, (b"here", b"there"), b"a word", kept=True, added_at=5)
-SECOND = RelayRow(b"0" * 32, (b"elsewhere",), b"", kept=False, added_at=6)
+FIRST = RelayRow(PeerKey(b"1" * 32), (b"here", b"there"), b"a word", kept=True, added_at=5)
+SECOND = RelayRow(PeerKey(b"0" * 32), (b"elsewhere",), b"", kept=False, added_at=6)
 
 
 def test_relays_come_back_as_they_were_the_first_first(db: Database) -> None:

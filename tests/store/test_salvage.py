@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from p2pchat.core.delivery import DeliveryState
+from p2pchat.core.ids import ChatId, ContactId, EnvelopeId, MessageId, direct_chat
 from p2pchat.errors import DatabaseDamaged, DiskFull, NoProfile
 from p2pchat.store import chats, contacts, database, envelopes, messages, meta, outbox
 from p2pchat.store.contacts import Contact, ContactState
@@ -17,7 +18,7 @@ from p2pchat.store.envelopes import SeenRow
 from p2pchat.store.messages import ME, MessageRow
 from p2pchat.store.outbox import OutboxRow
 from p2pchat.store.salvage import salvage
-from tests.store.conftest import ALICE, BOB, KEY
+from tests.store.conftest import ALICE, ALICE_CHAT, BOB, BOB_CHAT, KEY
 
 PAGE = 4096
 MANY = 3000
@@ -34,18 +35,27 @@ def filled(db: Database, path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             )
         for number in range(1, MANY + 1):
             chat = (ALICE, BOB)[number % 2]
-            messages.insert(db, message(number, chat))
-        envelopes.remember(db, [SeenRow(os.urandom(16), ALICE, None, 1) for _ in range(MANY)])
+            messages.insert(db, message(number, direct_chat(chat)))
+        envelopes.remember(db, [SeenRow(EnvelopeId(os.urandom(16)), ALICE, None, 1) for _ in range(MANY)])
         meta.put(db, "name", b"carol")
     db.close()
     return path
 
 
 def message(
-    number: int, chat: bytes, sender: bytes | None = None, state: DeliveryState = DeliveryState.RECEIVED
+    number: int, chat: ChatId, sender: bytes | None = None, state: DeliveryState = DeliveryState.RECEIVED
 ) -> MessageRow:
     id = number.to_bytes(16, "big")
-    return MessageRow(id, chat, chat if sender is None else sender, 0, number, f"word{number} " * 9, number, state)
+    return MessageRow(
+        MessageId(id),
+        chat,
+        ContactId(chat if sender is None else sender),
+        0,
+        number,
+        f"word{number} " * 9,
+        number,
+        state,
+    )
 
 
 def damage(path: Path, *pages: int) -> None:
@@ -116,8 +126,8 @@ def test_nothing_is_lost_of_a_whole_one(filled: Path) -> None:
     assert again.query("PRAGMA integrity_check") == [("ok",)]
     assert meta.get(again, "name") == b"carol"
     assert [row.text for row in messages.search(again, None, "word2999", 9)] == ["word2999 " * 9]
-    assert messages.page(again, ALICE, MANY) == [
-        replace(message(number, ALICE), pk=number, place=number) for number in range(2, MANY + 1, 2)
+    assert messages.page(again, ALICE_CHAT, MANY) == [
+        replace(message(number, ALICE_CHAT), pk=number, place=number) for number in range(2, MANY + 1, 2)
     ]
     again.execute("INSERT INTO messages_fts (messages_fts) VALUES ('integrity-check')")
     again.close()
@@ -129,13 +139,13 @@ def test_damage_is_found_read_round_and_salvaged(filled: Path) -> None:
     damage(filled, *leaves(filled, "messages", count=2))
     db = Database.open(filled, KEY)
     assert db.damaged_pages() == 2
-    shown = len(messages.page(db, ALICE, MANY)) + len(messages.page(db, BOB, MANY))
+    shown = len(messages.page(db, ALICE_CHAT, MANY)) + len(messages.page(db, BOB_CHAT, MANY))
     assert MANY - 100 < shown < MANY
     assert len(messages.since(db, None, 0)) == len(messages.newest(db, None, MANY)) == shown
     assert len(messages.search(db, None, "word", MANY)) == shown
-    assert set(chats.listed(db)) == {ALICE, BOB}
+    assert set(chats.listed(db)) == {ALICE_CHAT, BOB_CHAT}
     with db.transaction():
-        messages.insert(db, message(MANY + 1, ALICE))
+        messages.insert(db, message(MANY + 1, ALICE_CHAT))
     db.close()
     done = salvage(filled, KEY)
     assert done.incomplete == ["messages"]
@@ -161,16 +171,16 @@ def test_what_belonged_to_a_lost_row_goes_and_what_waited_has_failed(db: Databas
     with db.transaction():
         contacts.add(db, Contact(ALICE, "alice", False, ContactState.CONTACT, ALICE * 4, None, None, False, 1))
         for number in (1, 2):
-            messages.insert(db, message(number, ALICE, ME, DeliveryState.SAVED))
-            outbox.add(db, OutboxRow(ALICE, 0, number.to_bytes(16, "big"), b"x", 1, 1, 1))
-        chats.keep_draft(db, ALICE, "draft")
+            messages.insert(db, message(number, ALICE_CHAT, ME, DeliveryState.SAVED))
+            outbox.add(db, OutboxRow(ALICE, 0, MessageId(number.to_bytes(16, "big")), b"x", 1, 1, 1))
+        chats.keep_draft(db, ALICE_CHAT, "draft")
     root = db.query("SELECT rootpage FROM sqlite_master WHERE name = 'outbox'")[0][0]
     db.close()
     damage(path, root)
     done = salvage(path, KEY)
     assert (done.incomplete, done.unsent) == (["outbox"], 2)
     again = Database.open(path, KEY)
-    assert {row.state for row in messages.page(again, ALICE, 9)} == {"failed"}
+    assert {row.state for row in messages.page(again, ALICE_CHAT, 9)} == {"failed"}
     contacts_root = again.query("SELECT rootpage FROM sqlite_master WHERE name = 'contacts'")[0][0]
     again.close()
     damage(path, contacts_root)
@@ -188,7 +198,7 @@ def test_numbers_are_not_given_again(filled: Path) -> None:
     db.close()
     salvage(filled, KEY)
     again = Database.open(filled, KEY)
-    messages.insert(again, message(MANY + 5, ALICE))
+    messages.insert(again, message(MANY + 5, ALICE_CHAT))
     assert messages.newest(again, None, 1)[0].pk == MANY + 1
     again.close()
 

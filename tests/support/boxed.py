@@ -17,6 +17,7 @@ import trio
 
 from p2pchat.core import mailbox
 from p2pchat.core.frames import FrameParser
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.names import mailbox_name
 from p2pchat.net import multiaddrs
 from p2pchat.net.ports import Stream
@@ -32,7 +33,7 @@ class FullRelay:
     """A relay with a mailbox; `store` is what it keeps, `host` where it is, `opened` who opened which queue."""
 
     def __init__(self, host: FakeRelay, store: MailboxStore, box: MailboxServer) -> None:
-        self.opened: list[tuple[bytes, bytes]] = []
+        self.opened: list[tuple[PeerKey, bytes]] = []
         self.host = host
         self.peer = host.peer
         self.store = store

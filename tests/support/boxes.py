@@ -19,6 +19,7 @@ from p2pchat.core import mailbox
 from p2pchat.core import primitives as prim
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame, FrameParser, pack
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.mailbox import Blob, End, Hello, Open, Put, Queue
 from p2pchat.errors import LinkLost
 from p2pchat.net.admission.budget import Account
@@ -27,7 +28,7 @@ from p2pchat.relay.limits import RelayLimits
 from p2pchat.relay.mailbox import MailboxServer
 from p2pchat.relay.store import MailboxStore, Quota
 
-RELAY = b"\xaa" * 32
+RELAY = PeerKey(b"\xaa" * 32)
 NOW = 1_800_001_234_567  # in the middle of an hour
 PATIENCE = 15.0
 LIMITS = RelayLimits(stamp_bits=4)
@@ -101,7 +102,7 @@ class PipeStream:
 
     route = Route.DIRECT
 
-    def __init__(self, peer: bytes, incoming: Pipe, outgoing: Pipe, inbound: bool) -> None:
+    def __init__(self, peer: PeerKey, incoming: Pipe, outgoing: Pipe, inbound: bool) -> None:
         self.peer = peer
         self.inbound = inbound
         self._incoming = incoming
@@ -253,7 +254,7 @@ class Relay:
         done = trio.Event()
 
         async def serve() -> None:
-            theirs = PipeStream(b"\xcc" * 32, there, back, True)
+            theirs = PipeStream(PeerKey(b"\xcc" * 32), there, back, True)
             try:
                 await self.mailbox.serve(theirs)
             finally:

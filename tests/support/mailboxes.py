@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from p2pchat.core import mailbox
+from p2pchat.core.ids import PeerKey, QueueId, RelayName
 from p2pchat.core.primitives import sign_public
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, RelayState, TheirQueue
 from p2pchat.lib.times import HOUR_MS
@@ -65,7 +66,7 @@ class MailRelay:
 
     def __init__(self, world: World, name: str, token: str = "") -> None:
         self.name = name
-        self.peer = sign_public(world.entropy.random(32))
+        self.peer = PeerKey(sign_public(world.entropy.random(32)))
         self.token = token.encode()
         self.up = True
         self.disk = Disk()
@@ -73,6 +74,8 @@ class MailRelay:
         self.answers: int = mailbox.DONE
         self.longest = 30 * 24
         self.hours_wrong = 0
+        self.kept_for: list[int] = []
+        """For how many hours it was to keep each deposit."""
         self.given: list[tuple[str, bytes, bytes]] = []
         """(node, queue, blob) of every deposit, whatever became of it."""
         self._world = world
@@ -80,7 +83,7 @@ class MailRelay:
         self._random = Random(len(world.mailboxes))
         self._cut: set[str] = set()
         self._place = 0
-        self._held: list[tuple[bytes, bytes]] = []
+        self._held: list[tuple[QueueId, bytes]] = []
         self._changed = trio.Event()
 
     @property
@@ -130,7 +133,7 @@ class MailRelay:
         self.disk = Disk()
         for qid, queue in copy.queues.items():
             for blob in queue.values():
-                self._keep(qid, blob)
+                self._keep(QueueId(qid), blob)
         self.change()
 
     def change(self) -> None:
@@ -148,7 +151,7 @@ class MailRelay:
             return "unreachable"
         return "connected" if token == self.token else "refused"
 
-    def put(self, node: str, qid: bytes, blob: bytes, box: bool = False) -> int:
+    def put(self, node: str, qid: QueueId, blob: bytes, box: bool = False) -> int:
         """Keep a blob, in a box instead of what is there; the code of the protocol."""
         self.given.append((node, qid, blob))
         if self.answers == mailbox.DONE and not self.lies.drops:
@@ -168,9 +171,9 @@ class MailRelay:
         if self.lies.reorders:
             self._random.shuffle(held)
         for qid, blob in held:
-            self._give_out(qid, blob)
+            self._give_out(QueueId(qid), blob)
 
-    def _give_out(self, qid: bytes, blob: bytes) -> None:
+    def _give_out(self, qid: QueueId, blob: bytes) -> None:
         if blob not in self.disk.queues.get(qid, {}).values():
             for _ in range(self.lies.invents):
                 self._keep(qid, self._random.randbytes(len(blob)))
@@ -178,17 +181,17 @@ class MailRelay:
                 self._keep(qid, again)
             self.change()
 
-    def _keep(self, qid: bytes, blob: bytes) -> None:
+    def _keep(self, qid: QueueId, blob: bytes) -> None:
         self._place += 1
         self.disk.queues.setdefault(qid, {})[self._place] = blob
 
-    def fetch(self, qid: bytes, after: int) -> list[tuple[int, bytes]]:
+    def fetch(self, qid: QueueId, after: int) -> list[tuple[int, bytes]]:
         """What comes next in a queue."""
         if self.lies.withholds:
             return []
         return [one for one in self.disk.queues.get(qid, {}).items() if one[0] > after]
 
-    def delete(self, qid: bytes, upto: int) -> None:
+    def delete(self, qid: QueueId, upto: int) -> None:
         """Its recipient has it."""
         queue = self.disk.queues.get(qid, {})
         for place in [place for place in queue if place <= upto]:
@@ -216,7 +219,7 @@ class FakeMailboxes(MailboxPool):
         self._name = node.name
         self._told = mail
         self._tasks = nursery
-        self._uses: dict[bytes, _Use] = {}
+        self._uses: dict[RelayName, _Use] = {}
 
     def watch(self, relay: Relay, queues: Sequence[OwnQueue]) -> None:
         use = self._use(relay)
@@ -229,7 +232,7 @@ class FakeMailboxes(MailboxPool):
         known = self._use(relay).watched
         self.watch(relay, [*(own for qid, own in known.items() if qid not in drop), *add])
 
-    def taken(self, relay: bytes, qid: bytes, upto: int) -> None:
+    def taken(self, relay: RelayName, qid: QueueId, upto: int) -> None:
         use = self._uses[relay]
         own = use.watched.get(qid)
         if use.health.state == "connected" and own is not None and not own.flags & mailbox.BOX:
@@ -237,11 +240,13 @@ class FakeMailboxes(MailboxPool):
 
     def deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:
         assert 1 <= hours <= 30 * 24
+        if (there := self._world.mailboxes.get(relay.peer)) is not None:
+            there.kept_for += [hours] * len(blobs)
         use = self._use(relay)
         use.deposits += [(number, queue, blob) for number, blob in blobs]
         use.wake.set()
 
-    def relay_health(self) -> dict[bytes, RelayHealth]:
+    def relay_health(self) -> dict[RelayName, RelayHealth]:
         return {peer: use.health for peer, use in self._uses.items()}
 
     def _use(self, relay: Relay) -> _Use:
@@ -251,7 +256,7 @@ class FakeMailboxes(MailboxPool):
             self._tasks.start_soon(self._serve, name, self._uses[name])
         return self._uses[name]
 
-    async def _serve(self, peer: bytes, use: _Use) -> None:
+    async def _serve(self, peer: PeerKey, use: _Use) -> None:
         there = self._world.mailboxes.get(use.relay.peer)
         if use.relay.hidden and not use.relay.chosen:
             there = None  # no circuit leads there
@@ -266,31 +271,31 @@ class FakeMailboxes(MailboxPool):
                 ahead = None if there is None else there.hour - self._clock() // HOUR_MS
                 use.health = RelayHealth(state, self._clock(), problem, longest, hours_ahead=ahead)
                 if came:
-                    self._told.relay_up(peer)
+                    self._told.relay_up(RelayName(peer))
                 elif went:
-                    self._told.relay_down(peer)
+                    self._told.relay_down(RelayName(peer))
             if there is not None and state == "connected":
                 await self._exchange(peer, use, there)
             elif use.deposits:
                 given_back, use.deposits = use.deposits, []
-                self._told.undeposited(peer, [number for number, _, _ in given_back])
+                self._told.undeposited(RelayName(peer), [number for number, _, _ in given_back])
             async with trio.open_nursery() as nursery:
                 for wait in (use.wake.wait, trio.sleep_forever if there is None else there.changed):
                     nursery.start_soon(_then_cancel, wait, nursery.cancel_scope)
 
-    async def _exchange(self, peer: bytes, use: _Use, there: MailRelay) -> None:
+    async def _exchange(self, peer: PeerKey, use: _Use, there: MailRelay) -> None:
         deposits, use.deposits = use.deposits, []
         if deposits:
             done = [
                 (number, there.put(self._name, queue.queue.id, blob, queue.flags == mailbox.BOX))
                 for number, queue, blob in deposits
             ]
-            self._told.deposited(peer, done)
+            self._told.deposited(RelayName(peer), done)
         for qid in list(use.watched):
-            found = there.fetch(qid, use.seen.get(qid, 0))
+            found = there.fetch(QueueId(qid), use.seen.get(qid, 0))
             if found:
                 use.seen[qid] = found[-1][0]
-                await self._told.collected(peer, qid, found)
+                await self._told.collected(RelayName(peer), QueueId(qid), found)
                 use.wake.set()
 
 

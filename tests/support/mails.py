@@ -18,6 +18,7 @@ import trio
 from p2pchat.core import mailbox, names
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame, FrameParser, pack
+from p2pchat.core.ids import PeerKey, QueueId, RelayName
 from p2pchat.core.mailbox import Hello
 from p2pchat.core.relays import OwnQueue, Relay, TheirQueue
 from p2pchat.errors import LinkLost, NotServed, Unreachable
@@ -56,7 +57,7 @@ class Letters:
         self.told: list[str] = []
         self._changed = trio.lowlevel.ParkingLot()
 
-    async def collected(self, relay: bytes, qid: bytes, blobs: Sequence[tuple[int, bytes]]) -> None:
+    async def collected(self, relay: bytes, qid: QueueId, blobs: Sequence[tuple[int, bytes]]) -> None:
         self.came.setdefault(qid, []).extend(blobs)
         self.batches.append(len(blobs))
         self._changed.unpark_all()
@@ -64,7 +65,7 @@ class Letters:
             await self.held.wait()
         if self.takes:
             assert self.boxes is not None
-            self.boxes.taken(relay, qid, blobs[-1][0])
+            self.boxes.taken(RelayName(relay), qid, blobs[-1][0])
 
     def deposited(self, relay: bytes, done: Sequence[tuple[int, int]]) -> None:
         for number, code in done:
@@ -146,7 +147,7 @@ class Lines:
     """
 
     there: Callable[[], PipeStream]
-    peer: bytes = b"\xbb" * 32
+    peer: PeerKey = field(default_factory=lambda: PeerKey(b"\xbb" * 32))
     dialled: list[float] = field(default_factory=list)
     addresses_tried: list[str] = field(default_factory=list)
     disconnected: int = 0
@@ -165,13 +166,13 @@ class Lines:
     def recognize(self, recognizer: Recognizer) -> None:
         raise NotImplementedError
 
-    def vouch(self, peer: bytes) -> None:
+    def vouch(self, peer: PeerKey) -> None:
         pass
 
-    def found_at(self, peer: bytes) -> str:
+    def found_at(self, peer: PeerKey) -> str:
         return ""
 
-    async def open(self, peer: bytes, addresses: Sequence[str], protocol: str, **how: object) -> Stream:
+    async def open(self, peer: PeerKey, addresses: Sequence[str], protocol: str, **how: object) -> Stream:
         if protocol != names.mailbox_name(peer, self.token):
             raise NotServed
         self.dialled.append(trio.current_time() - self.began)
@@ -181,7 +182,7 @@ class Lines:
         self.streams.append(line)
         return line
 
-    async def disconnect(self, peer: bytes, *, only: Route | None = None) -> None:
+    async def disconnect(self, peer: PeerKey, *, only: Route | None = None) -> None:
         self.disconnected += 1
         await trio.lowlevel.checkpoint()
 
@@ -236,7 +237,7 @@ class Scene:
     @property
     def health(self) -> tuple[str, str]:
         """(state, problem) of the relay."""
-        found = self.boxes.relay_health()[RELAY]
+        found = self.boxes.relay_health()[RelayName(RELAY)]
         return found.state, found.problem
 
 
@@ -322,7 +323,7 @@ async def lied_to(*scripts: Script, room: int = 1 << 18) -> AsyncIterator[Scene]
 
         def there() -> PipeStream:
             forth, back = Pipe(room), Pipe(room)
-            nursery.start_soon(follow, next(left), PipeStream(b"\xbb" * 32, forth, back, True))
+            nursery.start_soon(follow, next(left), PipeStream(PeerKey(b"\xbb" * 32), forth, back, True))
             return PipeStream(RELAY, back, forth, False)
 
         async with client(there) as scene:

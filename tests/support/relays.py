@@ -10,6 +10,7 @@ import trio
 from libp2p.relay.circuit_v2.pb.circuit_pb2 import HopMessage, PeerId
 from trio.testing import MockClock
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.errors import LinkLost
 from p2pchat.net import multiaddrs
 from p2pchat.net.admission.limits import HostLimits
@@ -41,7 +42,7 @@ class Place:
 
     async def until(self, relay: LibP2PHost | bytes, held: bool = True) -> None:
         peer = relay if isinstance(relay, bytes) else relay.peer
-        while self.kept.held(peer) != held:
+        while self.kept.held(PeerKey(peer)) != held:
             await self._changed.wait()
 
     async def at(self, relay: LibP2PHost) -> None:

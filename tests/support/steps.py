@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.invite import ONE_TIME, Invite, InviteWay, encode_invite, to_text
 from p2pchat.core.primitives import sign_public
 from p2pchat.net.multiaddrs import pack
@@ -84,7 +85,7 @@ def complaint(node: Running) -> str:
 
 def foreign_invite(*, expires_in: int = DAY_S, port: int = 1) -> str:
     """An invite of nobody: well made, and no node is there."""
-    ways = (InviteWay(sign_public(os.urandom(32)), pack(f"/ip4/127.0.0.1/tcp/{port}"), 0),)
+    ways = (InviteWay(PeerKey(sign_public(os.urandom(32))), pack(f"/ip4/127.0.0.1/tcp/{port}"), 0),)
     secret = os.urandom(16)
     return to_text(encode_invite(Invite(ONE_TIME, bytes(32), secret, int(time.time()) + expires_in, ways, None)))
 

@@ -27,11 +27,13 @@ from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
+import pytest
 import trio
 from trio.testing import MockClock, memory_stream_pair
 
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame, FrameParser, pack
+from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.core.primitives import Entropy, kem_encapsulate, sign_public
 from p2pchat.engine.contacts import profile
 from p2pchat.engine.engine import Engine
@@ -40,6 +42,8 @@ from p2pchat.errors import CannotOpen, LinkLost, NotServed, Unreachable
 from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.circuit_messages import HopMessage
+from p2pchat.net.links import link
+from p2pchat.net.links.link import LOST_AFTER_SECONDS
 from p2pchat.net.network import Network
 from p2pchat.net.ports import Caller, Handler, Recognizer, Stream
 from p2pchat.ports import MailboxCallbacks, Mailboxes, NetHandler, Relay
@@ -50,8 +54,12 @@ from tests.support.mailboxes import FakeMailboxes, MailRelay
 
 KEY = bytes(range(32))
 BEGAN = 1_790_000_000_000  # 2026-09-21, in ms
-MAX_AT_ONCE = 200_000
-"""Steps of tasks at one moment of virtual time; with all that the tests do in a moment it is less than a tenth."""
+MAX_AT_ONCE = 50_000
+"""Turns of trio's loop at one moment of virtual time; all that the tests do in a moment is less than a tenth of it."""
+UNWATCHED_SECONDS = 600.0
+"""How long a link may be silent before it asks: hours pass in these tests, and most of the work in them would be pings.
+`World.cut` sees to it that the two ends notice in time; with `watched=True` they have to do so themselves.
+"""
 Json = dict[str, Any]
 
 
@@ -78,7 +86,7 @@ class FakeStream:
         self._delivering = trio.Lock()
 
     @property
-    def peer(self) -> bytes:
+    def peer(self) -> PeerKey:
         return self.there.peer
 
     @property
@@ -146,7 +154,7 @@ class FakeHost:
         self._listens = listens
         self.walled = False
         self.name = name
-        self._peer = sign_public(seed)
+        self._peer = PeerKey(sign_public(seed))
         self._handlers: dict[str, Handler] = {}
         self._recognizers: list[Recognizer] = []
         self.streams: set[FakeStream] = set()
@@ -155,7 +163,7 @@ class FakeHost:
         self.disconnected: list[bytes] = []
 
     @property
-    def peer(self) -> bytes:
+    def peer(self) -> PeerKey:
         return self._peer
 
     def addresses(self) -> tuple[str, ...]:
@@ -185,7 +193,7 @@ class FakeHost:
 
     async def open(
         self,
-        peer: bytes,
+        peer: PeerKey,
         addresses: Sequence[str],
         protocol: str,
         *,
@@ -230,16 +238,16 @@ class FakeHost:
                 return relay
         return None
 
-    async def disconnect(self, peer: bytes, *, only: Route | None = None) -> None:
+    async def disconnect(self, peer: PeerKey, *, only: Route | None = None) -> None:
         self.disconnected.append(peer)
         for stream in [one for one in self.streams if one.peer == peer and only in (None, one.route)]:
             stream.end()
         await trio.lowlevel.checkpoint()
 
-    def vouch(self, peer: bytes) -> None:
+    def vouch(self, peer: PeerKey) -> None:
         pass
 
-    def found_at(self, peer: bytes) -> str:
+    def found_at(self, peer: PeerKey) -> str:
         return self._world.found.get(self.name, "")
 
     def expect_circuits(self, relay: bytes, most: int) -> None:
@@ -248,7 +256,7 @@ class FakeHost:
     async def adopt(self, stream: Stream, accepted: Callable[[], Awaitable[None]]) -> bool:
         raise NotImplementedError  # circuits of this world are made by `open`
 
-    async def gone(self, peer: bytes) -> None:
+    async def gone(self, peer: PeerKey) -> None:
         relay = self._world.listening.get(peer)
         if isinstance(relay, FakeRelay):
             await relay.stopped.wait()
@@ -439,7 +447,7 @@ class WorldNode:
         """Be reached by these relays from now on."""
         self.engine.net.use_relays([relay.known_as for relay in relays])
 
-    async def id_of(self, name: str) -> bytes:
+    async def id_of(self, name: str) -> ContactId:
         """The id of a contact or of one who asks."""
         return await self.engine.read(lambda db: store_contacts.find(db, name).id)
 
@@ -454,7 +462,8 @@ class WorldNode:
 class World:
     """The network, and the folders of all profiles."""
 
-    def __init__(self, folder: Path, nursery: trio.Nursery, seed: int) -> None:
+    def __init__(self, folder: Path, nursery: trio.Nursery, seed: int, *, watched: bool = True) -> None:
+        self._watched = watched
         self.entropy = Entropy(Random(seed).randbytes, kem_encapsulate)
         self._folder = folder
         self._nursery = nursery
@@ -550,8 +559,18 @@ class World:
         await self._nursery.start(function)
 
     def cut(self, one: Named, other: Named) -> None:
-        """Bytes between the two vanish from now on."""
-        self._cut.add(frozenset((one.name, other.name)))
+        """Bytes between the two vanish from now on, and a link between them is given up as silent."""
+        pair = frozenset((one.name, other.name))
+        self._cut.add(pair)
+        if not self._watched:
+            self.soon(self._give_up, pair)
+
+    async def _give_up(self, pair: frozenset[str]) -> None:
+        await trio.sleep(LOST_AFTER_SECONDS)
+        if pair in self._cut:
+            for stream in [one for node in self.nodes.values() for host in node.hosts for one in host.streams]:
+                if stream.by is None and {stream.here.name, stream.there.name} == pair:
+                    stream.end()
 
     def mend(self, one: WorldNode, other: WorldNode) -> None:
         """New bytes pass again; those that vanished do not come back, so open streams end."""
@@ -571,7 +590,7 @@ class World:
             await self._mended.wait()
 
 
-def run_world(folder: Path, main: Callable[[World], Awaitable[None]], seed: int = 1) -> None:
+def run_world(folder: Path, main: Callable[[World], Awaitable[None]], seed: int = 1, *, watched: bool = False) -> None:
     """Run a test in a world of its own; virtual time passes whenever everybody waits."""
     trio_run: Any = import_module("trio._core._run")
     trio_run._ALLOW_DETERMINISTIC_SCHEDULING = True
@@ -582,10 +601,14 @@ def run_world(folder: Path, main: Callable[[World], Awaitable[None]], seed: int 
     async def inside() -> None:
         with watch.scope:
             async with trio.open_nursery() as nursery:
-                await main(World(folder, nursery, seed))
+                await main(World(folder, nursery, seed, watched=watched))
                 nursery.cancel_scope.cancel()
 
-    trio.run(inside, clock=MockClock(autojump_threshold=0), instruments=[watch])
+    with pytest.MonkeyPatch.context() as patch:
+        if not watched:
+            patch.setattr(link, "PING_AFTER_SECONDS", UNWATCHED_SECONDS)
+            patch.setattr(link, "LOST_AFTER_SECONDS", UNWATCHED_SECONDS + LOST_AFTER_SECONDS)
+        trio.run(inside, clock=MockClock(autojump_threshold=0), instruments=[watch])
     assert not watch.scope.cancelled_caught, "it went round and round, and no time passed"
 
 
@@ -595,13 +618,13 @@ class _Watch(trio.abc.Instrument):
     def __init__(self) -> None:
         self.scope = trio.CancelScope()
         self._now = 0.0
-        self._steps = 0
+        self._turns = 0
 
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+    def before_io_wait(self, timeout: float) -> None:
         now = trio.current_time()
-        self._steps = self._steps + 1 if now == self._now else 0
+        self._turns = self._turns + 1 if now == self._now else 0
         self._now = now
-        if self._steps > MAX_AT_ONCE:
+        if self._turns > MAX_AT_ONCE:
             self.scope.cancel()
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from time import monotonic
+from typing import Any
 
 from textual.pilot import Pilot
 
@@ -16,21 +16,18 @@ from p2pchat.locations import Profile
 from p2pchat.tui.app import ChatApp
 from p2pchat.tui.node_client import NodeClient
 from tests.support.processes import PATIENCE
+from tests.support.quick_loop import run
 from tests.tui.fakes import FakeNode
 
-T = TypeVar("T")
-
-
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run one asyncio test to its end."""
-    return asyncio.run(main)
+__all__ = ["opened", "run", "until"]
 
 
 async def until(pilot: Pilot[Any], condition: Callable[[], object]) -> None:
     """Let the app work until something is so."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await pilot.pause()
+    deadline = monotonic() + PATIENCE  # by the real clock: what is waited for may be in a thread
+    while not condition():
+        assert monotonic() < deadline
+        await pilot.pause()
 
 
 @asynccontextmanager
@@ -50,7 +47,7 @@ async def opened(
     def now() -> datetime:
         return node.now.astimezone()
 
-    app = ChatApp(profile, seam=NodeClient(profile, node.open), clock=clock, now=now, passphrase=passphrase)
+    app = ChatApp(profile, node=NodeClient(profile, node.open), clock=clock, now=now, passphrase=passphrase)
     async with app.run_test(size=size) as pilot:
         if ready:
             await until(pilot, lambda: app.settled)

@@ -76,8 +76,8 @@ class ListSource:
         return await self._answer("around", self.held[place : place + limit])
 
     def _place(self, id: str) -> int:
-        for place, one in enumerate(self.held):
-            if one.id == id:
+        for place, message in enumerate(self.held):
+            if message.id == id:
                 return place
         raise NoSuchMessage
 

@@ -6,11 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from textual.app import App, ComposeResult
-from textual.message import Message as Posted
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from p2pchat.tui.intents import CopyText, DeleteMessage, ExplainMessage, Seen
+from p2pchat.tui.intents import CopyText, DeleteMessage, ExplainMessage, Intent, Seen
 from p2pchat.tui.model import Chat, Message
 from p2pchat.tui.widgets.conversation import Conversation
 from tests.tui.conversing import NOW, ListSource, chat
@@ -24,7 +23,7 @@ class Host(App[None]):
     def __init__(self) -> None:
         super().__init__()
         self.conversation = Conversation(clock=lambda: NOW)
-        self.told: list[Posted] = []
+        self.told: list[Intent] = []
 
     def compose(self) -> ComposeResult:
         yield self.conversation
@@ -75,8 +74,8 @@ class Shown:
         await self.host.workers.wait_for_complete()
         await self.pilot.pause()
 
-    def told(self, kind: type[Posted]) -> list[Posted]:
-        return [one for one in self.host.told if type(one) is kind]
+    def told(self, kind: type[Intent]) -> list[Intent]:
+        return [intent for intent in self.host.told if type(intent) is kind]
 
 
 @asynccontextmanager

@@ -105,7 +105,7 @@ async def on_stage(
     if scene.profile:
         profile.make_folder()
         profile.database.touch()
-    app = ChatApp(profile, seam=NodeClient(profile, node.open), now=lambda: NOW, clock=lambda: 0.0)
+    app = ChatApp(profile, node=NodeClient(profile, node.open), now=lambda: NOW, clock=lambda: 0.0)
     app.animation_level = "none"
     app.theme = theme
     async with app.run_test(size=(columns, rows), notifications=True) as pilot:
@@ -153,7 +153,7 @@ async def asked(app: ChatApp, pilot: Pilot_) -> None:
     node.knocks("Grace Hopper")
     node.knocks("علی")
     node.knocks("Мария Орлова", known=True)
-    await until(pilot, lambda: len(app.book.requests) == 3)
+    await until(pilot, lambda: len(app.state.requests) == 3)
     await press("ctrl+r")(app, pilot)
 
 
@@ -181,12 +181,12 @@ async def listed(app: ChatApp, pilot: Pilot_) -> None:
 async def gone(app: ChatApp, pilot: Pilot_) -> None:
     """The node has died and cannot be started again."""
     node_of(app).die(for_good=True)
-    await until(pilot, lambda: app.seam.trouble is not None)
+    await until(pilot, lambda: app.node.trouble is not None)
 
 
 def node_of(app: ChatApp) -> FakeNode:
     """The node of an app on this stage."""
-    node: Any = app.seam._link
+    node: Any = app.node._link
     assert isinstance(node, FakeNode)
     return node
 

@@ -41,7 +41,7 @@ def sent(node: FakeNode) -> list[tuple[str, str]]:
 
 def is_shown(app: ChatApp, chat: str) -> bool:
     """Whether this chat is the one on the screen."""
-    return app.book.current == chat
+    return app.state.current == chat
 
 
 def story(node: FakeNode) -> tuple[str, str]:
@@ -57,7 +57,7 @@ def story(node: FakeNode) -> tuple[str, str]:
 
 def test_without_a_profile_one_is_welcomed(tmp_path: Path) -> None:
     async def main() -> None:
-        app = ChatApp(Profile(tmp_path), seam=NodeClient(Profile(tmp_path), FakeNode().open))
+        app = ChatApp(Profile(tmp_path), node=NodeClient(Profile(tmp_path), FakeNode().open))
         async with app.run_test() as pilot:
             await until(pilot, lambda: isinstance(app.screen, WelcomeScreen))
             await pilot.press("escape")
@@ -79,7 +79,7 @@ def test_a_new_profile_leads_to_where_one_wished(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("p2pchat.api.starting.create", create)
 
     async def main() -> None:
-        app = ChatApp(Profile(tmp_path), seam=NodeClient(Profile(tmp_path), node.open))
+        app = ChatApp(Profile(tmp_path), node=NodeClient(Profile(tmp_path), node.open))
         async with app.run_test() as pilot:
             await until(pilot, lambda: isinstance(app.screen, WelcomeScreen))
             await pilot.press(*"Ann", "enter", "enter")
@@ -103,7 +103,7 @@ def test_a_locked_profile_asks_for_its_passphrase(tmp_path: Path) -> None:
             await pilot.press(*"open sesame", "enter")
             await until(pilot, lambda: app.settled)
             await until(pilot, lambda: app.screen is app.main)
-            assert app.book.shown is not None
+            assert app.state.shown is not None
 
     run(main())
 
@@ -121,7 +121,7 @@ def test_who_cannot_unlock_leaves(tmp_path: Path) -> None:
 def test_a_passphrase_from_a_file_unlocks_or_ends_it(tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(FakeNode(passphrase="x"), tmp_path, passphrase="x") as (app, _pilot):
-            assert app.seam.state == READY
+            assert app.node.state == READY
         async with opened(FakeNode(passphrase="x"), tmp_path, ready=False, passphrase="y") as (app, pilot):
             await until(pilot, lambda: not app.is_running)
             assert isinstance(app.return_value, errors.WrongPassphrase)
@@ -168,7 +168,7 @@ def test_the_chat_of_the_last_activity_is_open(tmp_path: Path) -> None:
 
     async def main() -> None:
         async with opened(node, tmp_path) as (app, pilot):
-            assert app.book.current == bob
+            assert app.state.current == bob
             await pilot.pause()
             assert str(app.main.query_one(ChatTitle).render()).rstrip() == "Bob · ● online, direct · ✓ verified"
             assert app.main.composer.has_focus
@@ -184,7 +184,7 @@ def test_keys_change_the_chat(tmp_path: Path) -> None:
 
     async def main() -> None:
         async with opened(node, tmp_path) as (app, pilot):
-            order = [chat.id for chat in app.book.chats]
+            order = [chat.id for chat in app.state.chats]
             for key, expected in (
                 ("alt+2", order[1]),
                 ("alt+1", order[0]),
@@ -195,7 +195,7 @@ def test_keys_change_the_chat(tmp_path: Path) -> None:
                 await pilot.press(key)
                 await until(pilot, partial(is_shown, app, expected))
             await pilot.press(*"/chat car", "tab", "enter")
-            await until(pilot, lambda: app.book.current == carol)
+            await until(pilot, lambda: app.state.current == carol)
         assert {bob, carol, dave} == set(order)
 
     run(main())
@@ -208,13 +208,13 @@ def test_the_next_unread_and_then_none(tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(node, tmp_path) as (app, pilot):
             await pilot.press("alt+a")
-            await until(pilot, lambda: app.book.current == carol)
+            await until(pilot, lambda: app.state.current == carol)
             # What is on the screen is read, in front of somebody.
             await until(pilot, lambda: node.named("read"))
-            await until(pilot, lambda: app.book.unread() == 0)
+            await until(pilot, lambda: app.state.unread() == 0)
             await pilot.press("alt+a")
             await until(pilot, lambda: "Nothing else is unread" in notices(app))
-            assert app.book.current == carol
+            assert app.state.current == carol
         assert node.named("read")[0]["chat"] == carol
 
     run(main())
@@ -227,9 +227,9 @@ def test_a_message_that_arrives_is_shown_and_counted_where_nobody_looks(tmp_path
     async def main() -> None:
         async with opened(node, tmp_path) as (app, pilot):
             node.says(carol, "psst")
-            await until(pilot, lambda: app.book.unread() == 2)
-            assert app.book.chats[0].id == carol
-            assert app.book.current == bob
+            await until(pilot, lambda: app.state.unread() == 2)
+            assert app.state.chats[0].id == carol
+            assert app.state.current == bob
             node.says(bob, "aloud")
             await until(pilot, lambda: any(call["chat"] == bob for call in node.named("read")))
 
@@ -248,7 +248,7 @@ def test_enter_sends_to_the_chat_that_is_shown(tmp_path: Path) -> None:
             await pilot.press(*"hi Bob", "enter")
             await until(pilot, lambda: sent(node))
             await pilot.press("alt+2")
-            await until(pilot, lambda: app.book.current == carol)
+            await until(pilot, lambda: app.state.current == carol)
             await pilot.press(*"//hi", "enter")
             await until(pilot, lambda: len(sent(node)) == 2)
         assert sent(node) == [(bob, "hi Bob"), (carol, "/hi")]
@@ -298,13 +298,13 @@ def test_a_text_for_a_chat_left_meanwhile_becomes_its_draft(tmp_path: Path) -> N
             await pilot.press(*"hello", "enter")
             await until(pilot, lambda: sent(node))
             await pilot.press("alt+2")
-            await until(pilot, lambda: app.book.current == carol)
+            await until(pilot, lambda: app.state.current == carol)
             node.fail["send"] = errors.Busy()
             node.hold["send"].set()
             await until(pilot, lambda: node.drafts.get(bob) == "hello")
             assert app.main.composer.text == ""
             await pilot.press("alt+1")
-            await until(pilot, lambda: app.book.current == bob)
+            await until(pilot, lambda: app.state.current == bob)
             assert app.main.composer.text == "hello"
 
     run(main())
@@ -321,10 +321,10 @@ def test_a_draft_is_kept_and_is_there_again(tmp_path: Path) -> None:
         async with opened(node, tmp_path) as (app, pilot):
             await pilot.press(*"unfinished")
             await pilot.press("alt+2")
-            await until(pilot, lambda: app.book.current == carol)
+            await until(pilot, lambda: app.state.current == carol)
             assert app.main.composer.text == ""
             await pilot.press("alt+1")
-            await until(pilot, lambda: app.book.current == bob)
+            await until(pilot, lambda: app.state.current == bob)
             assert app.main.composer.text == "unfinished"
             await until(pilot, lambda: node.drafts.get(bob) == "unfinished")
         async with opened(node, tmp_path) as (app, _pilot):
@@ -376,13 +376,15 @@ def test_its_death_is_shown_and_mended(tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(node, tmp_path) as (app, pilot):
             node.die(for_good=True)
-            await until(pilot, lambda: app.seam.state == GONE)
+            await until(pilot, lambda: app.node.state == GONE)
             await until(pilot, lambda: app.main.status.said.startswith("node ended, restarting…"))
             assert app.main.status.has_class("-wrong")
             node.says(bob, "said while we were away")
             node.revive()
-            await until(pilot, lambda: app.seam.state == READY)
-            await until(pilot, lambda: app.book.chats[0].last and app.book.chats[0].last.text.startswith("said while"))
+            await until(pilot, lambda: app.node.state == READY)
+            await until(
+                pilot, lambda: app.state.chats[0].last and app.state.chats[0].last.text.startswith("said while")
+            )
             await until(pilot, lambda: app.main.status.said.startswith("direct 1"))
             assert not app.main.status.has_class("-wrong")
 
@@ -396,12 +398,12 @@ def test_what_is_sent_while_it_is_away_comes_back_at_once(tmp_path: Path) -> Non
     async def main() -> None:
         async with opened(node, tmp_path) as (app, pilot):
             node.die(for_good=True)
-            await until(pilot, lambda: app.seam.state == GONE)
+            await until(pilot, lambda: app.node.state == GONE)
             await pilot.press(*"hello", "enter")
             await until(pilot, lambda: app.main.composer.text == "hello")
             assert "Enter sends it again" in notices(app)
             node.revive()
-            await until(pilot, lambda: app.seam.state == READY)
+            await until(pilot, lambda: app.node.state == READY)
             await pilot.pause()
             assert sent(node) == []  # nothing goes by itself
             await pilot.press("enter")
@@ -427,7 +429,7 @@ def test_what_was_under_way_is_looked_for_never_sent_twice_never_lost(tmp_path: 
                 node.said(bob, "same", "saved")
             node.die()
             node.hold.pop("send").set()
-            await until(pilot, lambda: node.opened == 2 and app.seam.state == READY)
+            await until(pilot, lambda: node.opened == 2 and app.node.state == READY)
             await until(pilot, lambda: app.main.composer.text == ("" if saved else "same"))
             await until(pilot, lambda: len(node.named("log")) >= 3)
             await pilot.pause()
@@ -562,9 +564,9 @@ def test_who_does_not_look_is_rung_for_once_a_chat(tmp_path: Path, monkeypatch: 
             async def arrives(chat: str) -> int:
                 known = len(node.history[chat])
                 node.says(chat, "secret words")
-                await until(pilot, lambda: app.book.chat(chat) and app.book.chats[0].id == chat)
-                await until(pilot, lambda: app.book.chats[0].last and len(node.history[chat]) > known)
-                await until(pilot, lambda: app.book.chats[0].last.id == node.history[chat][-1]["id"])  # type: ignore[union-attr]
+                await until(pilot, lambda: app.state.chat(chat) and app.state.chats[0].id == chat)
+                await until(pilot, lambda: app.state.chats[0].last and len(node.history[chat]) > known)
+                await until(pilot, lambda: app.state.chats[0].last.id == node.history[chat][-1]["id"])  # type: ignore[union-attr]
                 return sequences.count(ring)
 
             assert await arrives(bob) == 0
@@ -690,10 +692,10 @@ def test_requests_are_accepted_and_declined_by_name(tmp_path: Path) -> None:
             await pilot.press(*"/accept", "enter")
             await until(pilot, lambda: "There is more than one" in notices(app))
             await pilot.press(*"/decline mallory", "enter")
-            await until(pilot, lambda: len(app.book.requests) == 1)
+            await until(pilot, lambda: len(app.state.requests) == 1)
             await pilot.press(*"/accept", "enter")
-            await until(pilot, lambda: app.book.shown is not None and app.book.shown.name == "Eve")
-            assert app.book.requests == []
+            await until(pilot, lambda: app.state.shown is not None and app.state.shown.name == "Eve")
+            assert app.state.requests == []
 
     run(main())
 
@@ -710,7 +712,7 @@ def test_nothing_lies_over_the_page_of_requests(tmp_path: Path) -> None:
             await until(pilot, lambda: isinstance(app.screen, RequestsScreen))
             assert notices(app) == ""
             node.knocks("Mallory")
-            await until(pilot, lambda: len(app.book.requests) == 2)
+            await until(pilot, lambda: len(app.state.requests) == 2)
             assert notices(app) == ""
 
     run(main())
@@ -723,7 +725,7 @@ def test_blocking_renaming_and_settings(tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(node, tmp_path) as (app, pilot):
             await pilot.press(*"/rename Robert the 2nd", "enter")
-            await until(pilot, lambda: app.book.shown is not None and app.book.shown.label == "Robert the 2nd")
+            await until(pilot, lambda: app.state.shown is not None and app.state.shown.label == "Robert the 2nd")
             await pilot.press(*"/receipts off", "enter")
             await until(pilot, lambda: node.settings["read_receipts"] is False)
             await pilot.press(*"/keep on", "enter")
@@ -774,7 +776,7 @@ def test_the_palette_finds_chats_and_commands_and_no_markup(tmp_path: Path) -> N
     async def main() -> None:
         async with opened(node, tmp_path) as (app, pilot):
             await palette(app, pilot, "zzz")
-            await until(pilot, lambda: app.book.current == evil)
+            await until(pilot, lambda: app.state.current == evil)
             await palette(app, pilot, "theme contrast")
             await until(pilot, lambda: app.theme == "contrast")
 
@@ -831,7 +833,7 @@ def test_locking_ends_in_the_question_for_the_passphrase(tmp_path: Path) -> None
     async def main() -> None:
         async with opened(node, tmp_path, passphrase="x") as (app, pilot):
             await pilot.press(*"/lock", "enter")
-            await until(pilot, lambda: app.seam.state == LOCKED)
+            await until(pilot, lambda: app.node.state == LOCKED)
             await until(pilot, lambda: isinstance(app.screen, UnlockScreen))
 
     run(main())

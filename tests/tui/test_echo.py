@@ -29,7 +29,7 @@ def test_it_is_made_and_its_contact_is_told(here: Place) -> None:
     asyncio.run(wake_echo(alice))
     assert not alice.echo.folder.exists()
     ident = asyncio.run(echo_friend(alice))
-    assert [one["id"] for one in fine(here.run("alice", "contacts", "--json"))] == [ident]
+    assert [contact["id"] for contact in fine(here.run("alice", "contacts", "--json"))] == [ident]
     assert here.run("alice", "echo", "--stop").code == 0
     asyncio.run(wake_echo(alice))
     assert fine(here.run("alice", "echo", "--stop", "--json")) == [{"stopped": True, "removed": False}]

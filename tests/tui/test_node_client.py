@@ -94,7 +94,7 @@ def test_results_events_and_errors_come_clean(tmp_path: Path) -> None:
     batches: list[list[Event]] = []
 
     async def main() -> None:
-        seam = NodeClient(Profile(tmp_path), node.open)
+        client = NodeClient(Profile(tmp_path), node.open)
         arrived = asyncio.Event()
 
         def take(batch: list[Event]) -> None:
@@ -102,17 +102,17 @@ def test_results_events_and_errors_come_clean(tmp_path: Path) -> None:
             if any(event["event"] == "message" for event in batch):
                 arrived.set()
 
-        seam.on_batch = take
-        await seam.start()
-        chats = await seam.call("chats")
+        client.on_batch = take
+        await client.start()
+        chats = await client.call("chats")
         assert "\x1b" not in chats[0]["name"]
         node.says(bob, "hi" + HOSTILE)
         await asyncio.wait_for(arrived.wait(), PATIENCE)
         node.fail["log"] = errors.AmbiguousName("x" + HOSTILE, candidates=["y" + HOSTILE], hint="z" + HOSTILE)
         with pytest.raises(errors.AmbiguousName) as caught:
-            await seam.call("log", chat=bob)
+            await client.call("log", chat=bob)
         assert "\x1b" not in caught.value.line() + str(caught.value)
-        await seam.close()
+        await client.close()
 
     run(main())
     assert "\x1b" not in repr([event for batch in batches for event in batch]).replace("\\x1b", "\x1b")
@@ -124,11 +124,11 @@ def test_a_node_that_dies_is_got_back_and_what_was_missed_is_told(tmp_path: Path
     batches: list[Event] = []
 
     async def main() -> None:
-        seam = NodeClient(Profile(tmp_path), node.open)
+        client = NodeClient(Profile(tmp_path), node.open)
         back, lagged = asyncio.Event(), asyncio.Event()
 
         def state() -> None:
-            states.append(seam.state)
+            states.append(client.state)
             if states[-2:] == [GONE, READY]:
                 back.set()
 
@@ -137,17 +137,17 @@ def test_a_node_that_dies_is_got_back_and_what_was_missed_is_told(tmp_path: Path
             if [event["event"] for event in batches] == ["lagged", "lagged"]:
                 lagged.set()
 
-        seam.on_state, seam.on_batch = state, take
-        await seam.start()
-        call = asyncio.create_task(seam.call("status"))
+        client.on_state, client.on_batch = state, take
+        await client.start()
+        call = asyncio.create_task(client.call("status"))
         await asyncio.sleep(0)
         node.die()
         with pytest.raises(errors.NodeGone):
             await call
         await asyncio.wait_for(back.wait(), PATIENCE)
         await asyncio.wait_for(lagged.wait(), PATIENCE)
-        assert (await seam.call("status"))["running"]
-        await seam.close()
+        assert (await client.call("status"))["running"]
+        await client.close()
 
     run(main())
     assert states == [READY, GONE, READY]
@@ -158,20 +158,20 @@ def test_without_a_node_a_call_is_not_made(tmp_path: Path) -> None:
     node = FakeNode()
 
     async def main() -> None:
-        seam = NodeClient(Profile(tmp_path), node.open)
+        client = NodeClient(Profile(tmp_path), node.open)
         gone, tried = asyncio.Event(), asyncio.Event()
-        seam.on_state = lambda: (gone if seam.trouble is None else tried).set() if seam.state == GONE else None
-        await seam.start()
+        client.on_state = lambda: (gone if client.trouble is None else tried).set() if client.state == GONE else None
+        await client.start()
         node.die(for_good=True)
         await asyncio.wait_for(gone.wait(), PATIENCE)
         await asyncio.wait_for(tried.wait(), PATIENCE)
-        assert seam.trouble is not None
-        assert "could not start" in seam.trouble.message
+        assert client.trouble is not None
+        assert "could not start" in client.trouble.message
         before = len(node.calls)
         with pytest.raises(Away):
-            await seam.call("send", chat="x", text="y")
+            await client.call("send", chat="x", text="y")
         assert len(node.calls) == before
-        await seam.close()
+        await client.close()
 
     run(main())
 
@@ -187,17 +187,17 @@ def test_events_of_a_locked_profile_come_after_the_passphrase(tmp_path: Path) ->
     node = FakeNode(passphrase="open")
 
     async def main() -> None:
-        seam = NodeClient(Profile(tmp_path), node.open)
-        await seam.start()
-        assert seam.state == LOCKED
+        client = NodeClient(Profile(tmp_path), node.open)
+        await client.start()
+        assert client.state == LOCKED
         assert node.named("subscribe") == []
         with pytest.raises(errors.WrongPassphrase):
-            await seam.unlock("shut")
-        assert seam.state == LOCKED
-        await seam.unlock("open")
-        assert seam.state == READY
+            await client.unlock("shut")
+        assert client.state == LOCKED
+        await client.unlock("open")
+        assert client.state == READY
         assert len(node.named("subscribe")) == 1
-        await seam.close()
+        await client.close()
 
     run(main())
 
@@ -210,25 +210,25 @@ def test_a_real_node_killed_under_the_seam_is_replaced(monkeypatch: pytest.Monke
         profile = Profile(here.folder / "me")
 
         async def main() -> None:
-            seam = NodeClient(profile)
+            client = NodeClient(profile)
             again = asyncio.Event()
             seen: list[str] = []
 
             def state() -> None:
-                seen.append(seam.state)
+                seen.append(client.state)
                 if seen[-2:] == [GONE, READY]:
                     again.set()
 
-            seam.on_state = state
-            await seam.start()
-            first = await seam.call("status")
+            client.on_state = state
+            await client.start()
+            first = await client.call("status")
             assert first["name"] == "Alice"
             os.kill(first["pid"], signal.SIGKILL)
             await asyncio.wait_for(again.wait(), PATIENCE)
-            second = await seam.call("status")
+            second = await client.call("status")
             assert second["pid"] != first["pid"]
             assert seen == [READY, GONE, READY]
-            await seam.close()
+            await client.close()
 
         run(main())
         client = Client.running(profile)

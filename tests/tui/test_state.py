@@ -9,24 +9,24 @@ from tests.tui.fakes import FakeNode
 
 
 class Desk:
-    """A book that follows a node."""
+    """A state that follows a node."""
 
     def __init__(self) -> None:
         self.node = FakeNode()
-        self.book = State()
+        self.state = State()
         self.events: list[dict[str, Any]] = []
 
     def load(self) -> None:
-        self.book.load(self.node._do_chats(), self.node._do_requests())
+        self.state.load(self.node._do_chats(), self.node._do_requests())
         self.events.clear()
         self.node.on_event = self.events.append
 
     def news(self) -> News:
         events, self.events[:] = list(self.events), []
-        return self.book.apply(events)
+        return self.state.apply(events)
 
     def names(self) -> list[str]:
-        return [chat.label for chat in self.book.chats]
+        return [chat.label for chat in self.state.chats]
 
 
 def test_a_message_takes_its_chat_to_the_top_and_counts() -> None:
@@ -43,9 +43,9 @@ def test_a_message_takes_its_chat_to_the_top_and_counts() -> None:
     assert news.listed
     assert not news.stale
     assert desk.names() == ["Bob", "Carol"]
-    chat = desk.book.chats[0]
+    chat = desk.state.chats[0]
     assert (chat.unread, chat.last is not None and chat.last.text) == (2, "two")
-    assert desk.book.unread() == 3
+    assert desk.state.unread() == 3
 
 
 def test_what_was_read_elsewhere_is_read_here() -> None:
@@ -56,7 +56,7 @@ def test_what_was_read_elsewhere_is_read_here() -> None:
     desk.news()
     desk.node._do_read(bob, message["id"])
     desk.news()
-    assert (desk.book.chats[0].unread, desk.book.chats[0].first_unread) == (0, None)
+    assert (desk.state.chats[0].unread, desk.state.chats[0].first_unread) == (0, None)
 
 
 def test_a_state_moves_the_message_and_unsent_ones_are_counted() -> None:
@@ -65,12 +65,12 @@ def test_a_state_moves_the_message_and_unsent_ones_are_counted() -> None:
     desk.load()
     sent = desk.node._do_send(bob, "hi")
     desk.news()
-    assert desk.book.unsent() == 1
+    assert desk.state.unsent() == 1
     desk.node.moves(sent["id"], "delivered")
     [moved] = desk.news().moved
     assert (moved.id, moved.state, moved.chat) == (sent["id"], "delivered", bob)
-    assert desk.book.unsent() == 0
-    last = desk.book.chats[0].last
+    assert desk.state.unsent() == 0
+    last = desk.state.chats[0].last
     assert last is not None
     assert last.state == "delivered"
 
@@ -94,7 +94,7 @@ def test_a_contact_comes_changes_and_gets_a_double() -> None:
     desk.load()
     desk.node.comes(bob)
     assert desk.news().people == {bob}
-    assert desk.book.chats[0].online
+    assert desk.state.chats[0].online
     other = desk.node.friend("B\u043eb")
     desk.news()
     assert desk.names() == [f"B\u043eb ·{other[:4]}", f"Bob ·{bob[:4]}"]
@@ -108,7 +108,7 @@ def test_a_request_comes_and_goes_when_it_is_accepted() -> None:
     assert (asked.name, asked.known) == ("Eve", True)
     desk.node._do_accept(eve)
     desk.news()
-    assert desk.book.requests == []
+    assert desk.state.requests == []
     assert desk.names() == ["Eve"]
 
 
@@ -132,17 +132,17 @@ def test_the_next_unread_goes_round() -> None:
         desk.node.says(ident, "x")
     desk.load()
     assert desk.names() == ["C", "B", "A"]
-    desk.book.current = ids[1]
+    desk.state.current = ids[1]
     seen = []
     for _ in range(2):
-        chat = desk.book.next_unread()
+        chat = desk.state.next_unread()
         assert chat is not None
         seen.append(chat.label)
-        desk.book.current = chat.id
+        desk.state.current = chat.id
     assert seen == ["A", "C"]
-    desk.book.load([], [])
-    assert desk.book.next_unread() is None
-    assert desk.book.current is None
+    desk.state.load([], [])
+    assert desk.state.next_unread() is None
+    assert desk.state.current is None
 
 
 def test_a_person_is_found_by_what_one_writes() -> None:
@@ -150,20 +150,20 @@ def test_a_person_is_found_by_what_one_writes() -> None:
     for name in ("Bob", "Bobby", "Carol"):
         desk.node.friend(name)
     desk.load()
-    assert [chat.name for chat in desk.book.named("bob")] == ["Bob"]
-    assert {chat.name for chat in desk.book.named("bo")} == {"Bob", "Bobby"}
-    assert [chat.name for chat in desk.book.named(" carol ")] == ["Carol"]
-    assert desk.book.named("") == []
-    assert desk.book.named("dave") == []
+    assert [chat.name for chat in desk.state.named("bob")] == ["Bob"]
+    assert {chat.name for chat in desk.state.named("bo")} == {"Bob", "Bobby"}
+    assert [chat.name for chat in desk.state.named(" carol ")] == ["Carol"]
+    assert desk.state.named("") == []
+    assert desk.state.named("dave") == []
 
 
 def test_stepping_stops_at_the_ends() -> None:
     desk = Desk()
     a, b = desk.node.friend("A"), desk.node.friend("B")
-    assert desk.book.neighbour(1) is None
+    assert desk.state.neighbour(1) is None
     desk.load()
-    first = desk.book.neighbour(1)
+    first = desk.state.neighbour(1)
     assert first is not None
     assert first.id == b
-    desk.book.current = b
-    assert [chat.id for step in (-1, 1, 5) if (chat := desk.book.neighbour(step))] == [b, a, a]
+    desk.state.current = b
+    assert [chat.id for step in (-1, 1, 5) if (chat := desk.state.neighbour(step))] == [b, a, a]

@@ -19,10 +19,23 @@ from p2pchat.core import handshake, invite, mailbox, names, ratchet
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import Content, encode_content
-from p2pchat.core.contents import Profile, Queues, Receipt, Text, Unknown
+from p2pchat.core.contents import (
+    Delete,
+    Edit,
+    Pin,
+    Profile,
+    Queues,
+    Reaction,
+    Receipt,
+    Text,
+    Timer,
+    Typing,
+    Unknown,
+)
 from p2pchat.core.contents.queues import AnnouncedQueue
 from p2pchat.core.envelope import BUCKETS, HEADER_BYTES, padded, seal_blob
 from p2pchat.core.identity import DEVICE_ID, Device, safety_number, sas_words
+from p2pchat.core.ids import ContactId, MessageId, PeerKey, SessionId
 from p2pchat.core.invite import Invite, InviteWay, encode_invite, join_tag, to_text
 from p2pchat.core.prekeys import PrekeySet, dump_set, make_set, open_bundle
 from p2pchat.core.session import hello_tag, pair, renew_key
@@ -83,8 +96,8 @@ def identities() -> Iterator[tuple[str, Vector]]:
         ),
     )
     secret = bytes(range(32))
-    here, there = b"\x01" * 32, b"\x02" * 32
-    hello = pair(b"", bytes(32), secret, alice.identity, bob.identity)
+    here, there = PeerKey(b"\x01" * 32), PeerKey(b"\x02" * 32)
+    hello = pair(ContactId(b""), SessionId(bytes(32)), secret, alice.identity, bob.identity)
     yield (
         "tags-ok",
         vector(
@@ -131,11 +144,15 @@ def identities() -> Iterator[tuple[str, Vector]]:
 
 
 def invites() -> Iterator[tuple[str, Vector]]:
-    one = Invite(0, b"\xaa" * 32, b"\xbb" * 16, LATER, (InviteWay(bytes(range(32)), IPV4, 0),), None)
-    lasting = replace(one, kind=1, secret=b"\xcc" * 32, name="مریم", ways=(*one.ways, InviteWay(b"\1" * 32, IPV4, 1)))
+    one = Invite(0, b"\xaa" * 32, b"\xbb" * 16, LATER, (InviteWay(PeerKey(bytes(range(32))), IPV4, 0),), None)
+    lasting = replace(
+        one, kind=1, secret=b"\xcc" * 32, name="مریم", ways=(*one.ways, InviteWay(PeerKey(b"\1" * 32), IPV4, 1))
+    )
     lasting = replace(lasting, writer=b"\xdd" * 32)
     by_relay = replace(
-        one, writer=b"\xee" * 32, ways=(InviteWay(b"\1" * 32, IPV4, 1, b"let me in"), InviteWay(b"\2" * 32, IPV4, 1))
+        one,
+        writer=b"\xee" * 32,
+        ways=(InviteWay(PeerKey(b"\1" * 32), IPV4, 1, b"let me in"), InviteWay(PeerKey(b"\2" * 32), IPV4, 1)),
     )
     for name, about, which in (
         ("ok", "one-time, one way, no name", one),
@@ -256,7 +273,7 @@ def initials() -> Iterator[tuple[str, Vector]]:
                 now=NOW,
                 message=message,
                 content=b"hello",
-                th=opened.th,
+                session_id=opened.session_id,
                 pair_root=opened.pair_root,
                 sas=opened.sas,
                 words=sas_words(opened.sas),
@@ -313,7 +330,7 @@ def blobs() -> Iterator[tuple[str, Vector]]:
 def conversation() -> Iterator[tuple[str, Vector]]:
     both = meet("vector conversation", frozen=True)
     recorder = Recorder("vector conversation")
-    ad = both.alice.live.th
+    ad = both.alice.live.session_id
     states = {"alice": both.alice.live.ratchet, "bob": both.bob.live.ratchet}
     skipped: dict[str, dict[tuple[int, int], bytes]] = {"alice": {}, "bob": {}}
     steps: list[Vector] = []
@@ -357,7 +374,7 @@ def conversation() -> Iterator[tuple[str, Vector]]:
 def messages() -> Iterator[tuple[str, Vector]]:
     both = meet("vector message", frozen=True)
     envelope = both.alice.seal(b"content")
-    fields = {"th": both.alice.live.th, "state": ratchet.dump(both.bob.live.ratchet)}
+    fields = {"session_id": both.alice.live.session_id, "state": ratchet.dump(both.bob.live.ratchet)}
     yield "envelope-ok", vector("envelope", "a whole envelope", **fields, envelope=envelope, content=b"content")
 
     def bad(name: str, about: str, sealed: bytes) -> tuple[str, Vector]:
@@ -372,12 +389,14 @@ def messages() -> Iterator[tuple[str, Vector]]:
     yield bad("body", "a bit of the body", flipped(envelope, 8 * 4000))
     yield bad("parts", "header of one, body of another", envelope[:HEADER_BYTES] + again[HEADER_BYTES:])
     yield bad(
-        "size", "a byte short of a bucket, rightly sealed", ratchet.encrypt(state, body[:-1], fields["th"], random)[1]
+        "size",
+        "a byte short of a bucket, rightly sealed",
+        ratchet.encrypt(state, body[:-1], fields["session_id"], random)[1],
     )
-    yield bad("padding", "no padding", ratchet.encrypt(state, bytes(len(body)), fields["th"], random)[1])
-    yield bad("jump", "a number 20,001 ahead", ratchet.encrypt(far, body, fields["th"], random)[1])
+    yield bad("padding", "no padding", ratchet.encrypt(state, bytes(len(body)), fields["session_id"], random)[1])
+    yield bad("jump", "a number 20,001 ahead", ratchet.encrypt(far, body, fields["session_id"], random)[1])
     yield bad("transcript", "another transcript", ratchet.encrypt(state, body, bytes(32), random)[1])
-    opened = ratchet.decrypt(both.bob.live.ratchet, envelope, fields["th"], nothing, both.bob.chance.entropy)
+    opened = ratchet.decrypt(both.bob.live.ratchet, envelope, fields["session_id"], nothing, both.bob.chance.entropy)
     fields["state"] = ratchet.dump(opened.state)
     yield bad("replay", "it was opened before", envelope)
     fields["state"] = ratchet.dump(state)
@@ -388,16 +407,18 @@ def messages() -> Iterator[tuple[str, Vector]]:
 
 
 def contents() -> Iterator[tuple[str, Vector]]:
-    number = bytes(range(16))
-    said = Content(Text("سلام 👩‍💻\n"), number, 1, NOW, reply_to=bytes(16), expire_s=60, heads=(bytes(8),))
-    receipt = Content(Receipt(0, (number, bytes(16))), number, 0, NOW)
-    profile = Content(Profile("Alice", True, ((bytes(32), IPV4),)), number, 0, NOW)
+    number, other = MessageId(bytes(range(16))), MessageId(bytes(16))
+    said = Content(Text("سلام 👩‍💻\n"), number, 1, NOW, reply_to=MessageId(bytes(16)), expire_s=60, heads=(bytes(8),))
+    receipt = Content(Receipt(0, (number, MessageId(bytes(16)))), number, 0, NOW)
+    profile = Content(Profile("Alice", True, ((PeerKey(bytes(32)), IPV4),)), number, 0, NOW)
     queues = (
-        AnnouncedQueue(b"\1" * 32, IPV4, b"let me in", b"\2" * 32, b"\3" * 32, LATER * 1000),
-        AnnouncedQueue(b"\4" * 32, IPV4, b"", b"\5" * 32, b"\6" * 32, LATER * 1000),
+        AnnouncedQueue(PeerKey(b"\1" * 32), IPV4, b"let me in", b"\2" * 32, b"\3" * 32, LATER * 1000),
+        AnnouncedQueue(PeerKey(b"\4" * 32), IPV4, b"", b"\5" * 32, b"\6" * 32, LATER * 1000),
     )
     told = Content(Queues(queues), number, 0, NOW)
-    whole = Profile("Alice", True, ((bytes(32), IPV4),), queues)
+    whole = Profile("Alice", True, ((PeerKey(bytes(32)), IPV4),), queues)
+    answer = Content(Text("ja", "سلام"), number, 2, NOW, reply_to=other)
+    edit = Content(Edit(number, "سلام 👩‍💻"), other, 0, NOW, expire_s=60)
     later = Content(Unknown(200, ("of a newer client",)), number, 7, NOW)
     for name, one in (
         ("text", said),
@@ -406,6 +427,14 @@ def contents() -> Iterator[tuple[str, Vector]]:
         ("queues", told),
         ("profile-queues", replace(profile, payload=whole)),
         ("newer", later),
+        ("reply", answer),
+        ("edit", edit),
+        ("delete", Content(Delete(number, 1), other, 0, NOW)),
+        ("reaction", Content(Reaction(number, 0, "👩🏻‍❤️‍💋‍👩🏽"), other, 0, NOW)),
+        ("reaction-none", Content(Reaction(number, 1, ""), other, 0, NOW)),
+        ("typing", Content(Typing(True), other, 0, NOW)),
+        ("timer", Content(Timer(3600), other, 3, NOW)),
+        ("pin", Content(Pin(number, 0, True), other, 0, NOW)),
     ):
         payload = None if one is later else shown(one.payload.encode())
         yield (
@@ -445,6 +474,14 @@ def contents() -> Iterator[tuple[str, Vector]]:
         ("queue-token", "a token of 65 bytes", Queues.KIND.number, [[[*way, bytes(65), *queue[3:]]]]),
         ("queue-time", "a queue that is read for ever", Queues.KIND.number, [[[*queue[:-1], (1 << 53) + 1]]]),
         ("queues", "five queues", Queues.KIND.number, [[queue] * 5]),
+        ("edit", "an edit without a text", Edit.KIND.number, [number]),
+        ("delete", "a delete of number 0", Delete.KIND.number, [number, 0]),
+        ("reaction", "two emoji", Reaction.KIND.number, [number, 0, "👍👍"]),
+        ("reaction-word", "a letter", Reaction.KIND.number, [number, 0, "a"]),
+        ("reaction-flag", "a flag of hidden letters", Reaction.KIND.number, [number, 0, "🏴\U000e0061\U000e007f"]),
+        ("typing", "a number for a boolean", Typing.KIND.number, [1]),
+        ("timer", "a timer without a place in the chat", Timer.KIND.number, [60]),
+        ("pin", "a pin without an author", Pin.KIND.number, [number, True]),
         ("profile-queues", "a profile with a text for queues", Profile.KIND.number, ["Alice", True, [way], "queues"]),
     ):
         changed = encode([1, kind, number, 0, *fields[4:7], payload, []])
@@ -461,7 +498,7 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
     fetch, put, secret = (bytes((value,)) * 32 for value in (1, 2, 3))
     keys = prim.sign_public(fetch), prim.sign_public(put)
     queue, box, invited = (mailbox.Queue(*keys, flags) for flags in (0, mailbox.BOX, mailbox.STAMPED))
-    hello = mailbox.Hello(b"\xaa" * 32, b"\xbb" * 32, 8, 720, 16_384, 1 << 26)
+    hello = mailbox.Hello(PeerKey(b"\xaa" * 32), b"\xbb" * 32, 8, 720, 16_384, 1 << 26)
     yield (
         "queue-ok",
         vector(
@@ -503,7 +540,7 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
         ("flag", "a flag that means nothing", said, one._replace(queue=queue._replace(flags=4))),
         ("number", "role 2", said, one._replace(role=2)),
         ("challenge", "signed on another stream", other, one),
-        ("relay", "signed for another relay", mailbox.encode_hello(replace(hello, relay=bytes(32))), one),
+        ("relay", "signed for another relay", mailbox.encode_hello(replace(hello, relay=PeerKey(bytes(32)))), one),
         ("version", "the hello has version 2", encode([2, *decode(said, 256)[1:]]), one),
         ("bits", "a stamp of 41 bits", mailbox.encode_hello(replace(hello, stamp_bits=41)), one),
     ):

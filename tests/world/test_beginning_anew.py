@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import trio
 
+from p2pchat.core.ids import ContactId
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import timestamp
 from p2pchat.errors import InviteUsed, NotReached, UsageError
@@ -125,7 +126,7 @@ def move_house(world: World, node: WorldNode) -> None:
         meta.put(node.db, "name", b"thief")
 
 
-def ways_of(db: Database, contact: bytes) -> list[Any]:
+def ways_of(db: Database, contact: ContactId) -> list[Any]:
     return list(store_contacts.ways(db, contact))
 
 
@@ -203,7 +204,7 @@ async def kill_sessions(node: WorldNode, name: str) -> None:
 
     def kill(tx: Transaction) -> None:
         for session in tx.sessions.all(contact):
-            tx.sessions.drop(contact, session.th)
+            tx.sessions.drop(contact, session.session_id)
         tx.change(contact, device=tx.random(32))
         tx.pairs_of.add(contact)
 

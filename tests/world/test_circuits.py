@@ -224,7 +224,7 @@ def test_a_circuit_that_goes_silent_takes_no_direct_link_with_it(tmp_path: Path)
         assert streams <= alice.host.streams
         assert await route(alice) == await route(bob) == "direct"
 
-    run_world(tmp_path, main)
+    run_world(tmp_path, main, watched=True)
 
 
 def test_a_circuit_stays_where_the_direct_link_did_not(tmp_path: Path) -> None:

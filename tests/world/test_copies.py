@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from p2pchat.core.content import EPOCH
+from p2pchat.core.ids import direct_chat
 from p2pchat.engine.contacts import copies
 from p2pchat.store import instance, messages
 from tests.support.mailboxes import MailRelay
@@ -48,11 +49,11 @@ def test_new_messages_of_a_restored_profile_stand_behind_all_others(tmp_path: Pa
         await say(alice, "bob", "new 1", "new 2")
         assert await bob.texts("alice") == ["a0", *lost, "new 1", "new 2"]
         contact = await bob.id_of("alice")
-        rows = await bob.engine.read(lambda db: messages.page(db, contact, 100))
+        rows = await bob.engine.read(lambda db: messages.page(db, direct_chat(contact), 100))
         theirs = [row for row in rows if row.sender == contact]
         assert [row.seq // EPOCH > 0 for row in theirs] == [False] * 5 + [True] * 2
         for row in theirs:
-            assert messages.missing_before(bob.db, contact, contact, row.seq) == 0
+            assert messages.missing_before(bob.db, direct_chat(contact), contact, row.seq) == 0
         assert warnings(alice) == [copies.RESTORED]
 
     run_world(tmp_path, main)

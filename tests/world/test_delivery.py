@@ -16,6 +16,7 @@ from p2pchat.core.contents import Receipt, Text
 from p2pchat.core.contents.receipt import DELIVERED, READ
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import ACKS, ENVELOPE, INITIAL, PING, PONG, REFUSED, RENEW, Frame, acks
+from p2pchat.core.ids import ContactId, MessageId
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.delivery.link_sender import WINDOW
 from p2pchat.engine.runtime.transaction import Transaction
@@ -207,7 +208,9 @@ def test_a_changed_bit_changes_nothing(tmp_path: Path) -> None:
 
 
 async def session_bytes(node: WorldNode) -> list[Any]:
-    return await node.engine.read(lambda db: db.query("SELECT th, state, confirmed FROM sessions ORDER BY th"))
+    return await node.engine.read(
+        lambda db: db.query("SELECT session_id, state, confirmed FROM sessions ORDER BY session_id")
+    )
 
 
 @pytest.mark.parametrize("after_s", [10, 2 * 3600, 20 * DAY_S])
@@ -319,7 +322,7 @@ def test_envelopes_that_cannot_be_opened_do_not_fill_the_window(tmp_path: Path) 
     run_world(tmp_path, main)
 
 
-def set_header_key(tx: Transaction, contact: bytes, key: bytes) -> None:
+def set_header_key(tx: Transaction, contact: ContactId, key: bytes) -> None:
     session = tx.sessions.sending(contact)
     assert session is not None
     tx.sessions.put(contact, replace(session, ratchet=replace(session.ratchet, header_out=key)))
@@ -474,7 +477,7 @@ def test_a_contact_cannot_speak_for_another(tmp_path: Path) -> None:
 async def say(node: WorldNode, chat: str, kind: int, payload: object, **fields: Any) -> bytes:
     """Seal and send a content as a changed program could; its message id."""
     contact = await node.id_of(chat)
-    message_id: bytes = fields.pop("message_id", None) or new_message_id(node.clock(), node.world.entropy.random)
+    message_id: MessageId = fields.pop("message_id", None) or new_message_id(node.clock(), node.world.entropy.random)
 
     def seal(tx: Transaction) -> None:
         session = tx.sessions.sending(contact)

@@ -12,6 +12,7 @@ from p2pchat.core import frames
 from p2pchat.core.contents import Addresses, Profile
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame, pack
+from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.core.invite import hello_key, join_tag, read_invite
 from p2pchat.core.names import join_name, link_name
 from p2pchat.core.session import Pair, hello_days, hello_tag
@@ -94,7 +95,7 @@ def test_nothing_of_the_address_is_with_the_other_one(tmp_path: Path, hides: str
         await talk(hidden, other, "still there")
         known = await other.engine.read(kept)
         assert [mark for mark in marks(hidden) if mark in known] == []
-        assert hidden.hidden.peer in known
+        assert bytes(hidden.hidden.peer) in known
         assert between(world, hidden, other) == {"circuit"}
         for words in (
             await other.call("contacts"),
@@ -123,8 +124,8 @@ def test_a_hidden_invite_says_nothing(tmp_path: Path) -> None:
         assert {multiaddrs.parse_target(multiaddrs.unpack(way.address)).relay for way in invite.ways} == {hill.peer}
         assert "does not learn" in made["notice"]
         plain = read_invite((await alice.call("invite"))["invite"])[1]
-        assert alice.host.peer in plain
-        assert alice.hidden.peer not in plain
+        assert bytes(alice.host.peer) in plain
+        assert bytes(alice.hidden.peer) not in plain
 
     run_world(tmp_path, main)
 
@@ -136,7 +137,7 @@ def test_without_a_relay_there_is_no_hidden_invite_and_no_silence_about_it(tmp_p
         with pytest.raises(NotNow, match="relay"):
             await alice.call("invite", hide=True)
         assert trio.current_time() - began < 1
-        dead = Relay(bytes(32), (multiaddrs.pack("/ip4/10.0.0.99/tcp/1"),))
+        dead = Relay(PeerKey(bytes(32)), (multiaddrs.pack("/ip4/10.0.0.99/tcp/1"),))
         alice.engine.net.use_relays([dead])
         with pytest.raises(NotNow, match="relay"):
             await alice.call("invite", hide=True)
@@ -333,9 +334,9 @@ def test_what_waits_for_one_who_is_away_does_not_tell_it_after_all(tmp_path: Pat
         await reached_by(alice, hill, world.relay("tower"))
         await trio.sleep(100)
         assert await alice.engine.read(_waiting) == {Profile.KIND.number, Addresses.KIND.number}
-        assert alice.host.peer in await alice.engine.read(_said)
+        assert bytes(alice.host.peer) in await alice.engine.read(_said)
         await alice.call("hide", contact="bob")
-        assert alice.host.peer not in await alice.engine.read(_said)
+        assert bytes(alice.host.peer) not in await alice.engine.read(_said)
         bob = await world.start("bob")
         await reached_by(bob, hill)
         await until(lambda: goes(bob, "circuit"), 600)
@@ -360,7 +361,7 @@ def test_who_was_told_already_cannot_be_hidden_from_in_the_middle_of_it(tmp_path
         with trio.move_on_after(30):
             await bob.call("add", invite=invite, timeout=60)
         (contact,) = await bob.call("contacts")
-        rows = await bob.engine.read(lambda db: store_outbox.for_contact(db, bytes.fromhex(contact["id"])))
+        rows = await bob.engine.read(lambda db: store_outbox.for_contact(db, ContactId(bytes.fromhex(contact["id"]))))
         assert [row.form for row in rows] == [OutboxForm.INITIAL]
         with pytest.raises(NotNow, match="on its way"):
             await bob.call("hide", contact=contact["id"])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.relays import TheirQueue
 from p2pchat.errors import P2PChatError
 from p2pchat.net import multiaddrs
@@ -179,9 +180,9 @@ def test_a_relay_of_ours_is_not_looked_for_where_a_hidden_contact_says(tmp_path:
         relay, trap = world.relay("relay"), "/ip4/10.66.0.1/tcp/9"
         host = FakeHost(world, "alice", world.entropy.random(32), listens=False)
         hidden = CircuitOnlyHost(host, lambda key: relay.addresses() if key == relay.peer else ())
-        ways = [multiaddrs.circuit(trap, relay.peer), multiaddrs.circuit(trap, b"\x01" * 32), trap]
+        ways = [multiaddrs.circuit(trap, relay.peer), multiaddrs.circuit(trap, PeerKey(b"\x01" * 32)), trap]
         with pytest.raises(P2PChatError):
-            await hidden.open(b"\x02" * 32, ways, "/x")
+            await hidden.open(PeerKey(b"\x02" * 32), ways, "/x")
         ((_, _, known),) = world.dialled
         assert known == (multiaddrs.circuit(relay.addresses()[0], relay.peer),)
 

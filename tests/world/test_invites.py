@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from p2pchat.core import frames
+from p2pchat.core.ids import SessionId
 from p2pchat.errors import BadInvite, InviteExpired, InviteUsed, NotNow, NotReached
 from p2pchat.store import invites as store_invites
 from tests.support.asking import events_of, has, names, sessions_of
@@ -341,20 +342,22 @@ def test_both_use_each_others_invite_at_once(tmp_path: Path) -> None:
         assert await bob.texts("alice") == ["a0", "a1", "a2"]
         sessions = [await sessions_of(one, other) for one, other in ((alice, "bob"), (bob, "alice"))]
         assert len(sessions[0]) == 2
-        assert [one.th for one in sorted(sessions[0], key=order)] == [one.th for one in sorted(sessions[1], key=order)]
-        smaller = min(one.th for one in sessions[0])
+        assert [one.session_id for one in sorted(sessions[0], key=order)] == [
+            one.session_id for one in sorted(sessions[1], key=order)
+        ]
+        smaller = min(one.session_id for one in sessions[0])
         for node, other in ((alice, "bob"), (bob, "alice")):
             sending = node.engine.committer.sessions.sending(await node.id_of(other))
             assert sending is not None
-            assert sending.th == smaller
+            assert sending.session_id == smaller
         await trio.sleep(2 * 3600)
         for node, other in ((alice, "bob"), (bob, "alice")):
-            ends = {one.th: one.ends_at for one in await sessions_of(node, other)}
+            ends = {one.session_id: one.ends_at for one in await sessions_of(node, other)}
             assert ends[smaller] is None
-            assert all(end is not None for th, end in ends.items() if th != smaller)
+            assert all(end is not None for session_id, end in ends.items() if session_id != smaller)
         await world.sleep_days(15)
         for node, other in ((alice, "bob"), (bob, "alice")):
-            assert [one.th for one in await sessions_of(node, other)] == [smaller]
+            assert [one.session_id for one in await sessions_of(node, other)] == [smaller]
         await alice.call("send", chat="bob", text="still", wait="delivered")
         assert (await alice.call("verify", contact="bob"))["sas"] == (await bob.call("verify", contact="alice"))["sas"]
 
@@ -362,8 +365,8 @@ def test_both_use_each_others_invite_at_once(tmp_path: Path) -> None:
 
 
 def order(session: Any) -> bytes:
-    th: bytes = session.th
-    return th
+    session_id: SessionId = session.session_id
+    return session_id
 
 
 async def both_are_contacts(alice: WorldNode, bob: WorldNode) -> bool:

@@ -333,7 +333,7 @@ def test_directly_and_by_relay_it_is_one_first_message(tmp_path: Path, slow: str
         assert [one["name"] for one in await alice.call("requests")] == ["bob"]
         await alice.call("accept", contact="bob")
         await until(lambda: is_contact(bob, "alice"), 60)
-        assert len(await alice.engine.read(lambda db: db.query("SELECT th FROM sessions"))) == 1
+        assert len(await alice.engine.read(lambda db: db.query("SELECT session_id FROM sessions"))) == 1
 
     run_world(tmp_path, main)
 

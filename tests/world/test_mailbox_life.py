@@ -457,7 +457,7 @@ def test_a_renewal_that_lost_its_link_arrives_by_relays(tmp_path: Path, lie: str
         alice, bob, relays = await together(world)
         for relay in relays:
             relay.lies.reorders = lie == "reorders"
-        before = {one.th for one in await sessions_of(bob, "alice")}
+        before = {one.session_id for one in await sessions_of(bob, "alice")}
         meddler = Meddler(world)
         meddler.break_at(frames.INITIAL, alice, bob, times=1)
         await change_session(alice, "bob", broken)
@@ -474,7 +474,7 @@ def test_a_renewal_that_lost_its_link_arrives_by_relays(tmp_path: Path, lie: str
             await alice.call("send", chat="bob", text=f"{number}")
         await until(lambda: has(bob, "alice", [f"{number}" for number in range(5)]), 4 * 3600)
         assert world_cut
-        assert {one.th for one in await sessions_of(bob, "alice")} - before != set()
+        assert {one.session_id for one in await sessions_of(bob, "alice")} - before != set()
         await until(lambda: all_delivered(alice, "bob"), 4 * 3600)
         await until(lambda: nothing_owed(alice), 4 * 3600)
 

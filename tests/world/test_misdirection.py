@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from p2pchat.core.envelope import open_blob, seal_blob
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.invite import (
     REUSABLE,
     ROLE_NODE,
@@ -41,7 +42,7 @@ async def bundle_of_bob(bob: WorldNode, mallory: WorldNode) -> tuple[bytes, byte
 
 def pretended(world: World, bob: WorldNode, identity: bytes, device: bytes, secret: bytes) -> str:
     """Mallory's invite, with his own secret and way, that pins bob's keys."""
-    way = InviteWay(world.entropy.random(32), b"\x04\x0a\x00\x00\x63\x06\x0f\xa1", ROLE_NODE)
+    way = InviteWay(PeerKey(world.entropy.random(32)), b"\x04\x0a\x00\x00\x63\x06\x0f\xa1", ROLE_NODE)
     until = bob.clock() // 1000 + 20 * 86_400
     return to_text(encode_invite(Invite(REUSABLE, person_digest(identity, device), secret, until, (way,), "mallory")))
 

@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from p2pchat.core.contents.queues import AnnouncedQueue, Queues
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.primitives import sign_public
 from p2pchat.engine.delivery import mailbox_queues, outbound
 from p2pchat.engine.delivery.queues import MAX_NEW_PLACES, MAX_RETIRED_FOREIGN
@@ -22,14 +23,14 @@ DAY = 86_400_000
 DEAD = "/ip4/10.66.0.1/tcp/9"
 
 
-def queue_at(tx: Transaction, peer: bytes, where: str, token: bytes = b"") -> AnnouncedQueue:
+def queue_at(tx: Transaction, peer: PeerKey, where: str, token: bytes = b"") -> AnnouncedQueue:
     """A queue that is announced to be at a relay."""
     return AnnouncedQueue(
         peer, multiaddrs.pack(where), token, sign_public(tx.random(32)), tx.random(32), tx.now + 50 * DAY
     )
 
 
-async def announce(node: WorldNode, to: str, *places: tuple[bytes, str]) -> None:
+async def announce(node: WorldNode, to: str, *places: tuple[PeerKey, str]) -> None:
     """Have a node tell a contact that it collects there."""
     who = await node.id_of(to)
 
@@ -109,9 +110,11 @@ def test_a_flood_of_relays_makes_a_bounded_number_of_dials(tmp_path: Path, flips
         relay = await full_relay(world, "relay", tmp_path)
         alice, bob, mallory = await three(world)
         await bob.call("relays", add=relay.line)
-        pair = [(world.entropy.random(32), f"/ip4/198.51.100.{number}/tcp/4001") for number in range(2)]
+        pair = [(PeerKey(world.entropy.random(32)), f"/ip4/198.51.100.{number}/tcp/4001") for number in range(2)]
         for number in range(150 if flips else 50):
-            places = [(world.entropy.random(32), f"/ip4/203.0.113.{number % 250}/tcp/{port}") for port in range(1, 5)]
+            places = [
+                (PeerKey(world.entropy.random(32)), f"/ip4/203.0.113.{number % 250}/tcp/{port}") for port in range(1, 5)
+            ]
             await announce(mallory, "alice", *([pair[number % 2]] if flips else places))
             await trio.sleep(0.05)
         await mallory.stop()
@@ -139,7 +142,7 @@ def test_what_was_too_much_in_a_day_is_followed_the_next(tmp_path: Path) -> None
     async def main(world: World) -> None:
         alice, _, mallory = await three(world)
         await mallory.call("relays", add=(await full_relay(world, "relay", tmp_path)).line)
-        places = [(world.entropy.random(32), f"/ip4/203.0.113.{number}/tcp/4001") for number in range(9)]
+        places = [(PeerKey(world.entropy.random(32)), f"/ip4/203.0.113.{number}/tcp/4001") for number in range(9)]
         for number in range(0, 9, 3):
             await announce(mallory, "alice", *places[number : number + 3])
             await trio.sleep(60)

@@ -98,7 +98,7 @@ def test_a_profile_from_an_old_copy_is_renewed_and_nothing_is_lost(tmp_path: Pat
         await talk(alice, bob, 2)
         for node, name in ((alice, "bob"), (bob, "alice")):
             assert (await node.call("verify", contact=name))["safety_number"]
-        assert (await session_of(alice, "bob")).th == (await session_of(bob, "alice")).th
+        assert (await session_of(alice, "bob")).session_id == (await session_of(bob, "alice")).session_id
         assert renewals(alice) <= 2  # each side may have begun one
 
     run_world(tmp_path, main)
@@ -131,14 +131,25 @@ def test_the_old_pair_root_opens_links_for_fourteen_days(tmp_path: Path) -> None
         await change_session(alice, "bob", broken)
         await alice.call("send", chat="bob", text="renew", wait="delivered", timeout=60)
         new = await session_of(alice, "bob")
-        assert new.th != old.th
+        assert new.session_id != old.session_id
         contact = await bob.id_of("alice")
-        assert {one.th for one in bob.engine.link_handler.pairs(contact)} == {old.th, new.th, STANDING}
+        assert {one.session_id for one in bob.engine.link_handler.pairs(contact)} == {
+            old.session_id,
+            new.session_id,
+            STANDING,
+        }
         await world.sleep_days(13)
-        assert {one.th for one in bob.engine.link_handler.pairs(contact)} == {old.th, new.th, STANDING}
+        assert {one.session_id for one in bob.engine.link_handler.pairs(contact)} == {
+            old.session_id,
+            new.session_id,
+            STANDING,
+        }
         await world.sleep_days(1)
         for node, name in ((alice, "bob"), (bob, "alice")):
-            assert [one.th for one in node.engine.link_handler.pairs(await node.id_of(name))] == [new.th, STANDING]
+            assert [one.session_id for one in node.engine.link_handler.pairs(await node.id_of(name))] == [
+                new.session_id,
+                STANDING,
+            ]
         await talk(alice, bob, 1)
 
     run_world(tmp_path, main)
@@ -180,7 +191,7 @@ def test_both_renew_at_once(tmp_path: Path) -> None:
         assert await alice.texts("bob") == ["b0", "from bob", "b0", "b1", "b2"]
         assert await bob.texts("alice") == ["a0", "from alice", "a0", "a1", "a2"]
         found = [await session_of(alice, "bob"), await session_of(bob, "alice")]
-        assert found[0].th == found[1].th != old.th
+        assert found[0].session_id == found[1].session_id != old.session_id
         assert renewals(alice) == renewals(bob) == 2
 
     run_world(tmp_path, main)
@@ -285,7 +296,7 @@ def test_after_one_side_renewed_the_other_may(tmp_path: Path) -> None:
         for node, name in ((alice, "bob"), (bob, "alice")):
             live = await live_sessions(node, name)
             assert len(live) == 1
-            assert live[0] != first.th
+            assert live[0] != first.session_id
         assert renewals(alice) == renewals(bob) == 2
 
     run_world(tmp_path, main)
@@ -293,7 +304,7 @@ def test_after_one_side_renewed_the_other_may(tmp_path: Path) -> None:
 
 async def live_sessions(node: WorldNode, name: str) -> list[bytes]:
     contact = await node.id_of(name)
-    return [one.th for one in node.engine.committer.sessions.all(contact) if one.ends_at is None]
+    return [one.session_id for one in node.engine.committer.sessions.all(contact) if one.ends_at is None]
 
 
 def test_garbage_makes_nobody_renew(tmp_path: Path) -> None:
@@ -330,7 +341,7 @@ def test_a_bundle_nobody_asked_for_is_ignored(tmp_path: Path) -> None:
         sealed = seal_blob(renew_key(before.pair_root), prekeys.bundle, world.entropy.random)
         bob.engine.net.send(await bob.id_of("alice"), [Frame(frames.BUNDLE, sealed)])
         await trio.sleep(60)
-        assert (await session_of(alice, "bob")).th == before.th
+        assert (await session_of(alice, "bob")).session_id == before.session_id
         assert renewals(alice) == 0
 
     run_world(tmp_path, main)
@@ -376,7 +387,7 @@ def test_a_first_message_of_somebody_else_renews_nothing(tmp_path: Path) -> None
             bob.engine.net.send(contact, [Frame(frames.INITIAL, blob)])
         await trio.sleep(60)
         assert renewals(alice) == 0
-        assert (await session_of(alice, "bob")).th == session.th
+        assert (await session_of(alice, "bob")).session_id == session.session_id
         blob = first_message(world, bob.engine.me, bundle, session, alice.clock())
         bob.engine.net.send(contact, [Frame(frames.INITIAL, blob), Frame(frames.INITIAL, blob)])
         await trio.sleep(60)
@@ -396,7 +407,7 @@ def forgers(world: World, bob: WorldNode) -> list[Device]:
 
 
 def first_message(world: World, device: Device, bundle: Bundle, session: Session, now: int) -> bytes:
-    content = encode_content(Content(Reset(session.th), new_message_id(now, world.entropy.random), 0, now))
+    content = encode_content(Content(Reset(session.session_id), new_message_id(now, world.entropy.random), 0, now))
     _, message = initiate(device, bundle, content, now, world.entropy)
     return seal_blob(renew_key(session.pair_root), message, world.entropy.random)
 
@@ -416,10 +427,10 @@ def test_more_lost_messages_than_can_be_skipped_do_not_wedge_a_session(tmp_path:
 
         await change_session(alice, "bob", lambda session: far_ahead(session, MAX_SKIPPED - 1))
         await alice.call("send", chat="bob", text="just near enough", wait="delivered")
-        assert (await session_of(alice, "bob")).th == old.th
+        assert (await session_of(alice, "bob")).session_id == old.session_id
         await change_session(alice, "bob", lambda session: far_ahead(session, MAX_SKIPPED + 1))
         await alice.call("send", chat="bob", text="too far", wait="delivered", timeout=60)
-        assert (await session_of(alice, "bob")).th != old.th
+        assert (await session_of(alice, "bob")).session_id != old.session_id
         assert await bob.texts("alice") == ["a0", "just near enough", "too far"]
         kept = await bob.engine.read(lambda db: db.query("SELECT count(*) FROM skipped_keys"))
         assert kept[0][0] <= MAX_SKIPPED

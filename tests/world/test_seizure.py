@@ -136,7 +136,7 @@ def what_opens(folder: Path, recording: Recording, entropy: prim.Entropy) -> set
     cache = SessionCache(db)
     for contact in ids:
         for session in cache.all(contact):
-            skipped = {(chain, n): key for chain, n, key in store_sessions.skipped(db, session.th)}
+            skipped = {(chain, n): key for chain, n, key in store_sessions.skipped(db, session.session_id)}
             for envelope in recording.envelopes:
                 try:
                     open_envelope(session, envelope, finder(skipped), entropy)
@@ -147,7 +147,7 @@ def what_opens(folder: Path, recording: Recording, entropy: prim.Entropy) -> set
     keys = message_keys(found)
     for envelope in recording.envelopes:
         header, body = envelope[:HEADER_BYTES], envelope[HEADER_BYTES:]
-        if any(opens(key, body, row.th + header) for row in rows for key in keys):
+        if any(opens(key, body, row.session_id + header) for row in rows for key in keys):
             opened.add(envelope)
     return opened
 

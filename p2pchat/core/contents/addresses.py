@@ -9,17 +9,18 @@ from typing import Any, Self
 from p2pchat.core.codec import array, binary, binary_upto, listing
 from p2pchat.core.contents.kind import Kind, Payload
 from p2pchat.core.contents.queues import MAX_ADDRESS_BYTES
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.primitives import KEY_BYTES
 
 MAX_OWN_WAYS = 4
 WAYS_SHAPE = listing(array(binary(KEY_BYTES), binary_upto(MAX_ADDRESS_BYTES, least=1)), MAX_OWN_WAYS)
 _SHAPE = array(WAYS_SHAPE, open_end=True)
 
-Ways = tuple[tuple[bytes, bytes], ...]
+Ways = tuple[tuple[PeerKey, bytes], ...]
 """(transport key, packed address), best first."""
 
 
-def encode_ways(ways: Iterable[tuple[bytes, bytes]]) -> list[object]:
+def encode_ways(ways: Iterable[tuple[PeerKey, bytes]]) -> list[object]:
     """Return the first four as they stand in a payload."""
     return [*[list(way) for way in ways][:MAX_OWN_WAYS]]
 

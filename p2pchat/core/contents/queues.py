@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from p2pchat.core.codec import array, binary, binary_upto, listing, uint
 from p2pchat.core.contents.kind import Kind, Payload
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.mailbox import MAX_TOKEN
 from p2pchat.core.primitives import KEY_BYTES
 
@@ -32,7 +33,7 @@ class AnnouncedQueue:
     public key that fetches, the seed of the one that puts, and until when (ms) it is read at least.
     """
 
-    relay: bytes
+    relay: PeerKey
     address: bytes
     token: bytes
     fetch: bytes

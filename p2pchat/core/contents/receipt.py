@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from p2pchat.core.codec import U8, array, binary, listing, uint
 from p2pchat.core.contents.kind import Kind, Payload
+from p2pchat.core.ids import MessageId
 
 DELIVERED, READ = 0, 1
 MAX_RECEIPTS = 64
@@ -20,7 +21,7 @@ class Receipt(Payload):
 
     KIND = Kind(5, "receipt", receipted=False)
     event: int
-    ids: tuple[bytes, ...]
+    ids: tuple[MessageId, ...]
 
     def encode(self) -> list[object]:
         """Return [event, ids]."""

@@ -9,6 +9,7 @@ from p2pchat.core.codec import array, binary, binary_upto, listing
 from p2pchat.core.contents.addresses import MAX_OWN_WAYS
 from p2pchat.core.contents.kind import Kind, Payload
 from p2pchat.core.contents.queues import MAX_ADDRESS_BYTES
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.mailbox import MAX_TOKEN
 from p2pchat.core.primitives import KEY_BYTES
 from p2pchat.core.relays import Relay
@@ -19,7 +20,7 @@ _SHAPE = array(
     binary_upto(MAX_TOKEN),
     open_end=True,
 )
-NO_RELAY = Relay(bytes(KEY_BYTES), ())
+NO_RELAY = Relay(PeerKey(bytes(KEY_BYTES)), ())
 
 
 @dataclass(frozen=True, slots=True, repr=False)

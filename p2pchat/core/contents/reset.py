@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from p2pchat.core.codec import array, binary
 from p2pchat.core.contents.kind import Kind, Payload
+from p2pchat.core.ids import SessionId
 from p2pchat.core.primitives import KEY_BYTES
 
 _SHAPE = array(binary(KEY_BYTES), open_end=True)
@@ -17,7 +18,7 @@ class Reset(Payload):
     """`session_id`: the session that the new one replaces."""
 
     KIND = Kind(12, "reset", in_session=False)
-    session_id: bytes
+    session_id: SessionId
 
     def encode(self) -> list[object]:
         """Return [session id]."""

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 import trio
 
 from p2pchat.core.contents import Addresses
+from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.lib.times import DAY_MS
@@ -49,7 +50,7 @@ class AddressUpdates:
             await trio.sleep(HOLD_SECONDS)
 
 
-Untold = dict[bool, list[tuple[bytes, bytes]]]
+Untold = dict[bool, list[tuple[PeerKey, bytes]]]
 """Where those who are hidden (True), and all others (False), reach us."""
 _ADDRESSES_TOLD = {False: "ways_told", True: "hidden_ways_told"}
 
@@ -67,7 +68,7 @@ def untold_addresses(tx: Transaction) -> Untold:
     return untold
 
 
-def tell_addresses(tx: Transaction, addresses: Untold, contact_ids: Iterable[bytes]) -> None:
+def tell_addresses(tx: Transaction, addresses: Untold, contact_ids: Iterable[ContactId]) -> None:
     """Tell these contacts where they reach us now."""
     for contact_id in contact_ids:
         contact = store_contacts.get(tx.db, contact_id)  # not remembered: all of them are told
@@ -82,5 +83,5 @@ def addresses_told(tx: Transaction, addresses: Untold) -> None:
         meta.put_int(tx.db, f"{_ADDRESSES_TOLD[hidden]}_at", tx.now)
 
 
-def _joined(ways: Iterable[tuple[bytes, bytes]]) -> bytes:
+def _joined(ways: Iterable[tuple[PeerKey, bytes]]) -> bytes:
     return b"".join(peer + address for peer, address in ways)

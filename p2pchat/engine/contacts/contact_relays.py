@@ -15,6 +15,7 @@ import trio
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.contents import ContactRelay
 from p2pchat.core.contents.relay import NO_RELAY
+from p2pchat.core.ids import ContactId, MessageId, PeerKey
 from p2pchat.core.primitives import KEY_BYTES
 from p2pchat.engine.contacts import address_updates, contacts, own_relays
 from p2pchat.engine.delivery import outbound
@@ -109,13 +110,13 @@ def token(db: Database) -> bytes:
     return meta.get(db, _TOKEN) or b""
 
 
-def tell_addresses(tx: Transaction, contact_ids: Collection[bytes], addresses: address_updates.Untold) -> None:
+def tell_addresses(tx: Transaction, contact_ids: Collection[ContactId], addresses: address_updates.Untold) -> None:
     """Tell these contacts where they reach us now, as themselves and as a relay."""
     address_updates.tell_addresses(tx, addresses, contact_ids)
     settle(tx, contact_ids)
 
 
-def settle(tx: Transaction, of: Collection[bytes] | None = None) -> None:
+def settle(tx: Transaction, of: Collection[ContactId] | None = None) -> None:
     """Tell these contacts, or all, about our relay what they do not know yet; leave those of contacts who are none, or
     from whom we hide.
     """
@@ -149,7 +150,7 @@ class Offered:
     taken: bool = False
 
 
-def offered(db: Database, contact_id: bytes) -> Offered | None:
+def offered(db: Database, contact_id: ContactId) -> Offered | None:
     """What a contact has told about being a relay."""
     kept = meta.get(db, _offered_key(contact_id))
     if kept is None:
@@ -164,7 +165,7 @@ def offers(db: Database) -> list[tuple[Contact, Offered]]:
     return [(one, theirs) for one, theirs in known if theirs is not None and theirs.relay.addresses]
 
 
-def told(tx: Transaction, contact: Contact, message_id: bytes, theirs: Relay) -> None:
+def told(tx: Transaction, contact: Contact, message_id: MessageId, theirs: Relay) -> None:
     """A contact told that it is a relay for us, or none any more. What we use of it follows; the first time, a person
     hears of it.
     """
@@ -199,7 +200,7 @@ def take(tx: Transaction, contact: Contact) -> Relay:
     return known.relay
 
 
-def leave(tx: Transaction, peer: bytes) -> None:
+def leave(tx: Transaction, peer: PeerKey) -> None:
     """Use a relay no more, whosever it is."""
     own_relays.leave(tx, peer)
     for contact, known in offers(tx.db):
@@ -224,5 +225,5 @@ def _keep(tx: Transaction, contact: Contact, known: Offered) -> None:
     meta.put(tx.db, _offered_key(contact.id), value)
 
 
-def _offered_key(contact_id: bytes) -> str:
+def _offered_key(contact_id: ContactId) -> str:
     return f"relay offered {contact_id.hex()}"

@@ -16,6 +16,7 @@ from p2pchat.core.content import newest_message_id
 from p2pchat.core.contents import Addresses, Profile, Queues, Text, kind_of
 from p2pchat.core.contents.queues import AnnouncedQueue
 from p2pchat.core.delivery import DeliveryEvent, Route
+from p2pchat.core.ids import ChatId, ContactId, MessageId, PeerKey, SessionId, direct_chat
 from p2pchat.core.invite import ROLE_NODE, Invite, decode_invite, hello_key, invite_id, read_invite
 from p2pchat.core.mailbox import STAMPED
 from p2pchat.core.primitives import KEY_BYTES, equal
@@ -65,7 +66,7 @@ def add(tx: Transaction, written: str, name: str | None, hidden: bool = False) -
         raise InviteExpired
     if not invite.ways:
         raise NotNow("This invite contains no address", hint="Ask for one that was made while their node was running.")
-    contact_id = tx.random(8)
+    contact_id = ContactId(tx.random(8))
     wanted = alias or their_name(invite.name or "") or f"invite-{contact_id.hex()[:4]}"
     contact = Contact(
         id=contact_id,
@@ -100,7 +101,7 @@ def add(tx: Transaction, written: str, name: str | None, hidden: bool = False) -
     return contact
 
 
-def _set_ways(tx: Transaction, contact_id: bytes, invite: Invite) -> None:
+def _set_ways(tx: Transaction, contact_id: ContactId, invite: Invite) -> None:
     ways = [Way(way.peer, way.address, way.role) for way in invite.ways]
     store_contacts.set_ways(tx.db, contact_id, ways, tx.now)
 
@@ -144,7 +145,7 @@ def reach(tx: Transaction, contact: Contact) -> None:
     tx.after(tx.net.reach, contact.id, ways)
 
 
-def resume(tx: Transaction, contact_ids: Iterable[bytes]) -> None:
+def resume(tx: Transaction, contact_ids: Iterable[ContactId]) -> None:
     """At the start: of these, dial whom we owe something or heard of lately, knock again where an invite was not
     settled.
     """
@@ -160,9 +161,9 @@ def resume(tx: Transaction, contact_ids: Iterable[bytes]) -> None:
                 reach(tx, contact)
 
 
-def heard(tx: Transaction, contact_id: bytes, th: bytes) -> None:
-    """A link with the contact is there, by the hello of session `th`. If we began that session, the other side can
-    only have its secret from our first message: a missing ack of that has come by this.
+def heard(tx: Transaction, contact_id: ContactId, session_id: SessionId) -> None:
+    """A link with the contact is there, by the hello of session `session_id`. If we began that session, the other side
+    can only have its secret from our first message: a missing ack of that has come by this.
     """
     contact = tx.contact(contact_id)
     if contact is None or contact.state == ContactState.BLOCKED:  # since its hello was judged
@@ -172,18 +173,18 @@ def heard(tx: Transaction, contact_id: bytes, th: bytes) -> None:
     tx.memory.people.pop(contact_id, None)
     outbound.tell_owed(tx, contact_id)
     outbound.seal_more(tx, contact_id)  # a full disk may have ended it
-    if any(one.th == th and one.initiator for one in tx.sessions.all(contact_id)):
-        came(tx, contact, th)
+    if any(one.session_id == session_id and one.initiator for one in tx.sessions.all(contact_id)):
+        came(tx, contact, session_id)
 
 
-def show(tx: Transaction, contact_id: bytes) -> None:
+def show(tx: Transaction, contact_id: ContactId) -> None:
     """Tell faces how a contact is reached now."""
     contact = tx.contact(contact_id)
     if contact is not None:
         tx.event("contact", **views.contact(contact, tx.route(contact_id)))
 
 
-def joined(tx: Transaction, contact_id: bytes) -> None:
+def joined(tx: Transaction, contact_id: ContactId) -> None:
     """The inviter has our first message; what follows goes over links."""
     contact = tx.contact(contact_id)
     if contact is None or contact.invite is None:
@@ -194,10 +195,10 @@ def joined(tx: Transaction, contact_id: bytes) -> None:
     reach(tx, contact)
 
 
-def came(tx: Transaction, contact: Contact, th: bytes) -> None:
-    """The other side has the session `th`, which we began: it has our first message, if it is that one's."""
+def came(tx: Transaction, contact: Contact, session_id: SessionId) -> None:
+    """The other side has the session `session_id`, which we began: it has our first message, if it is that one's."""
     begun = store_outbox.sessions_begun(tx.db, contact.id, OutboxForm.INITIAL)
-    if contact.state == ContactState.WAITING or not begun or th in begun:
+    if contact.state == ContactState.WAITING or not begun or session_id in begun:
         joined(tx, contact.id)
 
 
@@ -211,9 +212,11 @@ def begin_anew(tx: Transaction, contact: Contact, session: Session, blob: bytes,
     tx.change(contact.id, device=device, invite=by.invite, invite_id=by.invite_id, invite_until=by.invite_until)
     tx.sessions.begin(contact.id, session, tx.now)
     state = store_renewals.get(tx.db, contact.id)
-    store_renewals.put(tx.db, replace(state, began_anew=(session.th + state.began_anew)[: MAX_ANEW * KEY_BYTES]))
+    store_renewals.put(
+        tx.db, replace(state, began_anew=(session.session_id + state.began_anew)[: MAX_ANEW * KEY_BYTES])
+    )
     tx.pairs_of.add(contact.id)
-    outbound.queue_initial(tx, contact.id, blob, session.th)
+    outbound.queue_initial(tx, contact.id, blob, session.session_id)
     tx.event("node", warning=ASKED_ANEW.format(name=contact.name))
     assert by.invite is not None
     tx.after(tx.net.joined, contact.id)
@@ -232,7 +235,7 @@ def give_up_anew(tx: Transaction, contact: Contact) -> Contact:
     return tx.change(contact.id, invite=None, invite_until=None)
 
 
-def forget_first(tx: Transaction, contact_id: bytes) -> None:
+def forget_first(tx: Transaction, contact_id: ContactId) -> None:
     """Our first message is not sent any more."""
     store_outbox.clear_forms(tx.db, contact_id, OutboxForm.INITIAL)
     store_queues.deposit_no_more(tx.db, contact_id, STAMPED)
@@ -285,7 +288,7 @@ def accept(tx: Transaction, contact: Contact) -> Contact:
 def begin(tx: Transaction, contact: Contact, session: Session) -> None:
     """Use the session of a first message that was said yes to; sessions before it end."""
     for old in tx.sessions.all(contact.id):
-        if old.th != session.th and contact.state == ContactState.CONTACT and old.ends_at is None:
+        if old.session_id != session.session_id and contact.state == ContactState.CONTACT and old.ends_at is None:
             tx.sessions.put(contact.id, replace(old, ends_at=tx.now + LINGER_MS))
     again = contact.state == ContactState.CONTACT
     tx.sessions.admit(contact.id, session)
@@ -314,14 +317,14 @@ def decline(tx: Transaction, contact: Contact) -> None:
             store_invites.decline(tx.db, contact.invite_id, contact.identity, MAX_DECLINED)
         remove(tx, contact)
     else:
-        tx.sessions.drop(contact.id, session.th)
+        tx.sessions.drop(contact.id, session.session_id)
 
 
 def block(tx: Transaction, contact: Contact) -> Contact:
     """Take nothing of theirs any more, and send nothing: what still had to be delivered has failed. History stays."""
     queued = store_outbox.messages_for(tx.db, contact.id, Text.KIND.number)
     store_outbox.clear(tx.db, contact.id)
-    advance(tx, contact.id, queued, DeliveryEvent.EXPIRED, None)
+    advance(tx, direct_chat(contact.id), queued, DeliveryEvent.EXPIRED, None)
     queues.leave(tx, contact.id)
     changed = tx.change(contact.id, state=ContactState.BLOCKED, invite=None, invite_until=None)
     tx.pairs_of.add(contact.id)
@@ -394,7 +397,7 @@ def words_secret(tx: Transaction, contact: Contact) -> bytes | None:
     return None if session is None else session.sas
 
 
-def told(tx: Transaction, contact: Contact, message_id: bytes, profile: Profile) -> Contact:
+def told(tx: Transaction, contact: Contact, message_id: MessageId, profile: Profile) -> Contact:
     """A contact told about itself. A name of our own choice stays, and so does what was said later than this."""
     if is_news(tx, contact, "name", message_id):
         name = contact.name if contact.named_by_me else names.free(tx, contact.id, their_name(profile.name))
@@ -408,7 +411,7 @@ def told(tx: Transaction, contact: Contact, message_id: bytes, profile: Profile)
     return contact
 
 
-def moved(tx: Transaction, contact: Contact, message_id: bytes, ways: Sequence[tuple[bytes, bytes]]) -> None:
+def moved(tx: Transaction, contact: Contact, message_id: MessageId, ways: Sequence[tuple[PeerKey, bytes]]) -> None:
     """A contact told where its nodes are. None at all changes nothing: it may just not know its own."""
     if is_news(tx, contact, "ways", message_id) and ways:
         store_contacts.set_ways(tx.db, contact.id, [Way(*way, ROLE_NODE) for way in ways], tx.now)
@@ -416,13 +419,13 @@ def moved(tx: Transaction, contact: Contact, message_id: bytes, ways: Sequence[t
             reach(tx, contact)
 
 
-def collects(tx: Transaction, contact: Contact, message_id: bytes, theirs: tuple[AnnouncedQueue, ...]) -> None:
+def collects(tx: Transaction, contact: Contact, message_id: MessageId, theirs: tuple[AnnouncedQueue, ...]) -> None:
     """A contact told where it collects what we leave for it."""
     if is_news(tx, contact, "queues", message_id):
         queues.told(tx, contact, theirs)
 
 
-def is_news(tx: Transaction, contact: Contact, what: str, message_id: bytes) -> bool:
+def is_news(tx: Transaction, contact: Contact, what: str, message_id: MessageId) -> bool:
     """Contents may arrive late and in any order; the ids of one sender grow with time.
 
     An id from the future counts as one of tomorrow: else a clock that was wrong once, theirs or ours, would silence its
@@ -458,17 +461,17 @@ def not_sent(tx: Transaction, contact: Contact) -> None:
         remove(tx, contact)
         return
     for session in tx.sessions.all(contact.id):
-        tx.sessions.drop(contact.id, session.th)
+        tx.sessions.drop(contact.id, session.session_id)
     queues.leave(tx, contact.id)
     nobody = {"identity": None, "device": None, "bundle": None, "verified": False}
     tx.change(contact.id, **nobody, invite=None, invite_id=None, invite_until=None)
     tx.pairs_of.add(contact.id)
     tx.after(tx.net.forget, contact.id)
     store_outbox.clear(tx.db, contact.id)
-    advance(tx, contact.id, failed, DeliveryEvent.EXPIRED, None)
+    advance(tx, direct_chat(contact.id), failed, DeliveryEvent.EXPIRED, None)
 
 
-def advance(tx: Transaction, chat: bytes, ids: Iterable[bytes], event: DeliveryEvent, route: Route | None) -> None:
+def advance(tx: Transaction, chat: ChatId, ids: Iterable[MessageId], event: DeliveryEvent, route: Route | None) -> None:
     """Something happened to messages of ours; ids that are none are passed over."""
     state = delivery.target(event)
     moved_on = store_messages.set_state(tx.db, chat, ids, state, tx.now, came_from=delivery.sources(event), route=route)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from p2pchat.core.contents import kind_of
+from p2pchat.core.contents import Text, kind_of
 from p2pchat.core.delivery import DeliveryEvent, DeliveryState
+from p2pchat.core.ids import ContactId, direct_chat, direct_contact
 from p2pchat.core.session import LINGER_MS
 from p2pchat.engine.contacts import contact_relays, contacts, invites, renewal
 from p2pchat.engine.delivery import outbound, queues
@@ -27,9 +28,11 @@ from p2pchat.store import prekeys as store_prekeys
 from p2pchat.store import queues as store_queues
 from p2pchat.store import renewals as store_renewals
 from p2pchat.store import sessions as store_sessions
+from p2pchat.store import timers as store_timers
 from p2pchat.store.contacts import ACCEPTED, ContactState
 from p2pchat.store.outbox import OutboxForm
 
+KEEP_SKIPPED_MS = 7 * DAY_MS
 TAKEN_UP_FOR = 60 * DAY_MS
 """For so long a text that failed at its deadline is taken up again if the clock turns out to have been ahead."""
 
@@ -40,12 +43,13 @@ def tick(tx: Transaction) -> None:
     expired = store_outbox.expired(tx.db, tx.passed)
     for row in expired:
         if kind_of(row.kind).visible and row.msg_id is not None:
-            contacts.advance(tx, row.contact, [row.msg_id], DeliveryEvent.EXPIRED, None)
-            store_outbox.failed(tx.db, row, tx.now)
+            contacts.advance(tx, direct_chat(row.contact), [row.msg_id], DeliveryEvent.EXPIRED, None)
+            if row.kind == Text.KIND.number:
+                store_outbox.failed(tx.db, row, tx.now)
         store_outbox.remove(tx.db, [row.pk])
     for row in expired:  # only now, since it seals again what is left
         if row.form == OutboxForm.RENEWAL and (contact := tx.contact(row.contact)) is not None:
-            renewal.lapsed(tx, contact, row.th or b"")
+            renewal.lapsed(tx, contact, row.session_id)
     store_outbox.forget_failed(tx.db, tx.passed - TAKEN_UP_FOR)
     until = tx.now + outbound.RETRY_FOR_MS
     if tx.agreed and lasting(tx, "outbox_ahead_since", store_outbox.kept_longer(tx.db, until + DAY_MS)):
@@ -74,7 +78,7 @@ def tick(tx: Transaction) -> None:
     queues.take_up(tx)
 
 
-def look_at(tx: Transaction, contact_ids: Collection[bytes]) -> None:
+def look_at(tx: Transaction, contact_ids: Collection[ContactId]) -> None:
     """The part of the look that asks about every contact, for these: see `walk`."""
     for contact_id in contact_ids:
         contact = store_contacts.get(tx.db, contact_id)  # not remembered: all of them are looked at
@@ -82,9 +86,19 @@ def look_at(tx: Transaction, contact_ids: Collection[bytes]) -> None:
             continue
         if contact.state == ContactState.CONTACT and store_outbox.astray(tx.db, contact_id):
             _end_losers(tx, contact_id)
+        _drop_skipped(tx, contact_id)
         renewal.look_at(tx, contact)
         contacts.tell_queues(tx, contact)
     contact_relays.settle(tx, contact_ids)
+
+
+def _drop_skipped(tx: Transaction, contact_id: ContactId) -> None:
+    """Where messages end, forget the keys of those that never came, a week after they would have ended."""
+    seconds = tx.timer(direct_chat(contact_id))
+    if seconds:
+        tx.sessions.write()
+        if store_timers.drop_skipped(tx.db, contact_id, tx.passed - 1000 * seconds - KEEP_SKIPPED_MS):
+            tx.sessions.forget(contact_id)
 
 
 def lasting(tx: Transaction, key: str, present: bool) -> bool:
@@ -110,24 +124,26 @@ def jumped(tx: Transaction, jump: Jump) -> None:
 
 def _resume_failed(tx: Transaction) -> None:
     """Queue again what failed by a clock that was ahead."""
-    for contact_id, message_id, expires_at in store_outbox.failed_too_early(tx.db, tx.now):
-        contact = tx.contact(contact_id)
-        for message in store_messages.mine(tx.db, contact_id, [message_id]):
+    for chat, message_id, expires_at in store_outbox.failed_too_early(tx.db, tx.now):
+        contact = tx.contact(direct_contact(chat))
+        for message in store_messages.mine(tx.db, chat, [message_id]):
+            if message.deleted_at is not None:
+                continue
             if contact is not None and contact.state in ACCEPTED and message.state == DeliveryState.FAILED:
                 outbound.resume(tx, contact, message, expires_at)
-                contacts.advance(tx, contact_id, [message_id], DeliveryEvent.RESUMED, None)
+                contacts.advance(tx, chat, [message_id], DeliveryEvent.RESUMED, None)
 
 
-def _end_losers(tx: Transaction, contact_id: bytes) -> None:
+def _end_losers(tx: Transaction, contact_id: ContactId) -> None:
     """Of sessions that both sides surely have, one is used for sending; the others end, and so do those of our own
     making whose first message is not under way any more. What waits in one of them is sealed in the one that is used.
     """
     live = [one for one in tx.sessions.all(contact_id) if one.ends_at is None]
-    sure = sorted((one for one in live if one.confirmed), key=lambda one: one.th)
+    sure = sorted((one for one in live if one.confirmed), key=lambda one: one.session_id)
     under_way = store_outbox.sessions_begun(tx.db, contact_id, OutboxForm.INITIAL, OutboxForm.RENEWAL)
     under_way |= renewal.began_anew(store_renewals.get(tx.db, contact_id))
-    losers = [one for one in live if not one.confirmed and one.th not in under_way] if sure else []
+    losers = [one for one in live if not one.confirmed and one.session_id not in under_way] if sure else []
     for session in sure[1:] + losers:
         tx.sessions.put(contact_id, replace(session, ends_at=tx.now + LINGER_MS))
-    if sure and store_outbox.sealed_otherwise(tx.db, contact_id, sure[0].th):
+    if sure and store_outbox.sealed_otherwise(tx.db, contact_id, sure[0].session_id):
         outbound.seal_again(tx, contact_id)

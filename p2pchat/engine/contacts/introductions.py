@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from p2pchat.core.codec import array, binary, decode, encode
 from p2pchat.core.content import MESSAGE_ID
 from p2pchat.core.contents import Profile
+from p2pchat.core.ids import ContactId, MessageId, PeerKey
 from p2pchat.core.invite import ROLE_NODE
 from p2pchat.core.primitives import KEY_BYTES
 from p2pchat.engine.runtime.transaction import Transaction
@@ -21,18 +22,18 @@ class Introduction:
     """What a first message says about its sender: the device key, and the profile with its content's id."""
 
     device: bytes
-    message_id: bytes
+    message_id: MessageId
     profile: Profile
 
 
-def keep(tx: Transaction, contact_id: bytes, introduction: Introduction) -> None:
+def keep(tx: Transaction, contact_id: ContactId, introduction: Introduction) -> None:
     """Keep an introduction, in place of one that was kept before."""
     meta.put(
         tx.db, _key(contact_id), encode([introduction.device, introduction.message_id, introduction.profile.encode()])
     )
 
 
-def kept(tx: Transaction, contact_id: bytes) -> Introduction | None:
+def kept(tx: Transaction, contact_id: ContactId) -> Introduction | None:
     """The introduction that waits for an answer."""
     packed = meta.get(tx.db, _key(contact_id))
     if packed is None:
@@ -40,17 +41,17 @@ def kept(tx: Transaction, contact_id: bytes) -> Introduction | None:
     return Introduction(*_SHAPE(decode(packed, len(packed))))
 
 
-def forget(tx: Transaction, contact_id: bytes) -> None:
+def forget(tx: Transaction, contact_id: ContactId) -> None:
     """The request was answered."""
     meta.remove(tx.db, _key(contact_id))
 
 
-def named_hosts(tx: Transaction, contact_id: bytes) -> set[bytes]:
+def named_hosts(tx: Transaction, contact_id: ContactId) -> set[PeerKey]:
     """The transport keys that a contact has named as its own, in a session or in the first message of one."""
     known = {way.peer for way in store_contacts.ways(tx.db, contact_id) if way.role == ROLE_NODE}
     introduction = kept(tx, contact_id)
     return known if introduction is None else known | {peer for peer, _ in introduction.profile.ways}
 
 
-def _key(contact_id: bytes) -> str:
+def _key(contact_id: ContactId) -> str:
     return f"introduction {contact_id.hex()}"

@@ -16,6 +16,7 @@ from p2pchat.core.content import Content, decode_content, encode_content
 from p2pchat.core.contents import NewBundle, Profile
 from p2pchat.core.envelope import BUCKETS, envelope_id, open_blob, seal_blob
 from p2pchat.core.handshake import Initial
+from p2pchat.core.ids import ContactId, EnvelopeId, InviteId, PeerKey
 from p2pchat.core.invite import (
     MAX_WAYS,
     ONE_TIME,
@@ -107,7 +108,7 @@ def make(tx: Transaction, *, reusable: bool, ask: bool, expires_s: int, hidden: 
     writer_seed = tx.random(KEY_BYTES)
     writer = sign_public(writer_seed) if relays else None
     row = InviteRow(
-        id=tx.random(8),
+        id=InviteId(tx.random(8)),
         kind=kind,
         secret=secret,
         hello=hello_key(secret),
@@ -178,9 +179,9 @@ def _fill_boxes(tx: Transaction, row: InviteRow, fetch: bytes) -> None:
     outbound.queue_box(tx, row.id, blob, row.expires_at)
 
 
-def _leave_boxes(tx: Transaction, invite_id: bytes) -> None:
+def _leave_boxes(tx: Transaction, invite_id: InviteId) -> None:
     """The bundle is of no use any more."""
-    store_outbox.clear(tx.db, invite_id)
+    store_outbox.clear(tx.db, ContactId(invite_id))
     store_queues.leave_box(tx.db, invite_id)
     tx.mail_of[invite_id] = None
 
@@ -207,7 +208,7 @@ def rotation(tx: Transaction) -> PrekeySet:
     fetches = {row.invite: row.fetch for _, row in store_queues.own(tx.db) if row.invite is not None}
     for row in store_invites.open_invites(tx.db):
         if row.kind == REUSABLE and row.id in fetches:
-            store_outbox.clear(tx.db, row.id)
+            store_outbox.clear(tx.db, ContactId(row.id))
             _fill_boxes(tx, row, fetches[row.id])
             tx.mail_of[row.id] = None
     return fresh
@@ -227,7 +228,7 @@ def _save(tx: Transaction, kind: str, prekeys: PrekeySet, delete_at: int) -> Non
     store_prekeys.put(tx.db, PrekeyRow(kind, prekeys.number, dump_set(prekeys), tx.now, delete_at))
 
 
-def offer(tx: Transaction, invite_id: bytes) -> bytes | None:
+def offer(tx: Transaction, invite_id: InviteId) -> bytes | None:
     """The sealed bundle of an open invite."""
     row = store_invites.get(tx.db, invite_id)
     if row is None or row.state != InviteState.OPEN or row.secret is None or row.expires_at <= tx.now:
@@ -236,7 +237,7 @@ def offer(tx: Transaction, invite_id: bytes) -> bytes | None:
     return seal_blob(blob_key(row.secret), bundle, tx.random)
 
 
-def tried(tx: Transaction, invite_id: bytes, peer: bytes) -> None:
+def tried(tx: Transaction, invite_id: InviteId, peer: PeerKey) -> None:
     """Somebody at `peer` holds an invite that is gone. Who used it may come back for an ack that was lost."""
     row = store_invites.get(tx.db, invite_id)
     if row is None or row.state != InviteState.USED:
@@ -246,7 +247,7 @@ def tried(tx: Transaction, invite_id: bytes, peer: bytes) -> None:
         tx.event("node", warning=_LEAKED)
 
 
-def admit(tx: Transaction, invite_id: bytes, blob: bytes) -> bool:
+def admit(tx: Transaction, invite_id: InviteId, blob: bytes) -> bool:
     """A first message to one of our invites; True if it is (or was) taken and may be acked."""
     row = store_invites.get(tx.db, invite_id)
     if row is None:
@@ -261,8 +262,8 @@ def admit(tx: Transaction, invite_id: bytes, blob: bytes) -> bool:
     try:
         initial = handshake.parse(open_blob(blob_key(row.secret), blob))
         prekeys = _prekeys(tx, row, initial)
-        th = handshake.transcript(initial, prekeys)
-        if store_prekeys.known(tx.db, th) is not None:
+        session_id = handshake.transcript(initial, prekeys)
+        if store_prekeys.known(tx.db, session_id) is not None:
             return True
         session, inner = handshake.respond(tx.me, prekeys, initial, tx.entropy)
         content = decode_content(inner)
@@ -290,7 +291,7 @@ def admit(tx: Transaction, invite_id: bytes, blob: bytes) -> bool:
     contact = known if known is not None else _newcomer(tx, row, initial, profile.name)
     # for as long as its prekeys are there: without them it cannot be accepted again
     deleted = tx.now + (ROTATE + KEEP_ROTATED + DAY_MS if row.kind == REUSABLE else REMEMBER_HANDSHAKE)
-    store_prekeys.remember(tx.db, th, contact.id, deleted)
+    store_prekeys.remember(tx.db, session_id, contact.id, deleted)
     # its ack may be lost: it is known for as long as the invite is; by a reusable one, for as long as any envelope
     known_from = tx.now if row.kind == REUSABLE else max(tx.now, row.expires_at)
     store_envelopes.remember(tx.db, [SeenRow(name, contact.id, None, known_from)])
@@ -314,7 +315,7 @@ def _has_room(tx: Transaction, row: InviteRow, known: Contact | None) -> bool:
     return True
 
 
-def mailed(tx: Transaction, invite_id: bytes, blob: bytes) -> None:
+def mailed(tx: Transaction, invite_id: InviteId, blob: bytes) -> None:
     """A blob from the queue of an invite of ours: a first message, or anything that a relay puts there. After the use
     nobody can tell these apart; so one is told, and the queue is left.
     """
@@ -326,7 +327,7 @@ def mailed(tx: Transaction, invite_id: bytes, blob: bytes) -> None:
         tx.mail_of[invite_id] = None
 
 
-def _known_as(row: InviteRow, blob: bytes) -> bytes:
+def _known_as(row: InviteRow, blob: bytes) -> EnvelopeId:
     """A taken first message is known by its invite only: nobody who holds another may ask about envelopes of ours."""
     return envelope_id(row.hello + blob)
 
@@ -340,7 +341,7 @@ def _prekeys(tx: Transaction, row: InviteRow, initial: Initial) -> PrekeySet:
 
 
 def _newcomer(tx: Transaction, row: InviteRow, initial: Initial, name: str) -> Contact:
-    contact_id = tx.random(8)
+    contact_id = ContactId(tx.random(8))
     contact = Contact(
         id=contact_id,
         name=names.free(tx, contact_id, names.their_name(name), asks=row.ask),
@@ -373,16 +374,16 @@ def _welcome(tx: Transaction, contact: Contact, session: Session, introduction: 
         contacts.connected(tx, contact, introduction)
         return
     if (before := tx.sessions.pending(contact.id)) is not None:
-        tx.sessions.drop(contact.id, before.th)  # who asks again has lost the last one; it rang once
+        tx.sessions.drop(contact.id, before.session_id)  # who asks again has lost the last one; it rang once
     tx.sessions.begin(contact.id, session, tx.now, pending=True)
     introductions.keep(tx, contact.id, introduction)
     if newcomer and not row.ask:
         contacts.begin(tx, contact, session)
     elif before is None:
-        tx.requests.append(Request(contact, session.th, session.sas, tx.now))
+        tx.requests.append(Request(contact, session.session_id, session.sas, tx.now))
 
 
-def answer(tx: Transaction, contact_id: bytes, blob: bytes) -> bytes | None:
+def answer(tx: Transaction, contact_id: ContactId, blob: bytes) -> bytes | None:
     """The first message against the bundle an inviter offered, saved; None if the bundle is not the invite's."""
     contact = tx.contact(contact_id)
     if contact is None or contact.invite is None:
@@ -394,7 +395,7 @@ def answer(tx: Transaction, contact_id: bytes, blob: bytes) -> bytes | None:
         return None
 
 
-def boxed(tx: Transaction, contact_id: bytes, relay: bytes, blob: bytes) -> None:
+def boxed(tx: Transaction, contact_id: ContactId, relay: bytes, blob: bytes) -> None:
     """A blob from the box of an invite that we use: the bundle, and where to put the first message, at each relay of
     the invite. Whatever the inviter did not sign for this invite was put there by the relay, and changes nothing.
     """
@@ -450,7 +451,7 @@ def _first_message(tx: Transaction, contact: Contact, invite: Invite, offered: b
     tx.change(contact.id, identity=bundle.identity, device=bundle.device, bundle=bundle.encoded)
     tx.sessions.begin(contact.id, session, tx.now)
     tx.pairs_of.add(contact.id)
-    outbound.queue_initial(tx, contact.id, initial, session.th)
+    outbound.queue_initial(tx, contact.id, initial, session.session_id)
     return initial
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from p2pchat.core.ids import ContactId
 from p2pchat.core.text import MAX_NAME, clean_name
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import BadName
@@ -37,14 +38,14 @@ def their_name(cleaned: str) -> str:
     return "nameless" if _is_me(cleaned) else cleaned
 
 
-def given(tx: Transaction, contact_id: bytes, name: str) -> str:
+def given(tx: Transaction, contact_id: ContactId, name: str) -> str:
     """A name that a person gives a contact, or `BadName` where it means another one."""
     if _means_another(tx, contact_id, name, asks=False):
         raise BadName(f"{name} is what another contact is called", hint="Rename that one first.")
     return name
 
 
-def free(tx: Transaction, contact_id: bytes, name: str, *, asks: bool = False) -> str:
+def free(tx: Transaction, contact_id: ContactId, name: str, *, asks: bool = False) -> str:
     """`name`, or a marked one where it means another contact. Somebody who only `asks` to become one keeps no name from
     a contact.
     """
@@ -59,7 +60,7 @@ def free(tx: Transaction, contact_id: bytes, name: str, *, asks: bool = False) -
     return marked
 
 
-def _means_another(tx: Transaction, contact_id: bytes, name: str, *, asks: bool) -> bool:
+def _means_another(tx: Transaction, contact_id: ContactId, name: str, *, asks: bool) -> bool:
     wanted = _compared(name)
     if _ID.fullmatch(wanted):
         return True
@@ -73,7 +74,7 @@ def _means_another(tx: Transaction, contact_id: bytes, name: str, *, asks: bool)
     return False
 
 
-def _unname_requests(tx: Transaction, contact_id: bytes, name: str) -> None:
+def _unname_requests(tx: Transaction, contact_id: ContactId, name: str) -> None:
     for other, called, state in store_contacts.names(tx.db):
         if other != contact_id and state == ContactState.REQUEST and _compared(called) == _compared(name):
             mark = f" ({other.hex()[:8]})"

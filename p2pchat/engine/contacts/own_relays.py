@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace as changed
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.engine.contacts import contacts
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, UsageError
@@ -61,7 +62,7 @@ def add(tx: Transaction, relay: Relay, health: RelayHealth | None, *, replace: b
 _REPLACE = "Nothing was changed; `p2pchat relays add ADDRESS --replace` replaces the entry."
 
 
-def leave(tx: Transaction, peer: bytes) -> None:
+def leave(tx: Transaction, peer: PeerKey) -> None:
     """Use a relay no more. What contacts still deposit there is collected for a while."""
     if peer not in {row.peer for row in store_relays.all(tx.db)}:
         raise UsageError("That is not one of your relays", hint="`p2pchat relays` lists them.")

@@ -12,6 +12,7 @@ from math import inf
 import trio
 
 from p2pchat.core.delivery import Route
+from p2pchat.core.ids import ContactId
 from p2pchat.lib.wakeup import Wakeup
 
 HOLD_SECONDS = 1.0
@@ -21,14 +22,14 @@ HOLD_SECONDS = 1.0
 class Presence:
     """`tell(contact)` is to make the event; `route(contact)` says how the contact is reached now, None: not at all."""
 
-    def __init__(self, tell: Callable[[bytes], object], route: Callable[[bytes], Route | None]) -> None:
+    def __init__(self, tell: Callable[[ContactId], object], route: Callable[[ContactId], Route | None]) -> None:
         self._tell = tell
         self._route = route
-        self._told: dict[bytes, tuple[float, str | None]] = {}
-        self._held: set[bytes] = set()
+        self._told: dict[ContactId, tuple[float, str | None]] = {}
+        self._held: set[ContactId] = set()
         self._wake = Wakeup()
 
-    def changed(self, contact: bytes) -> None:
+    def changed(self, contact: ContactId) -> None:
         """A link of this contact has come or gone."""
         at, _ = self._told.get(contact, (-inf, None))
         if trio.current_time() >= at + HOLD_SECONDS:
@@ -47,7 +48,7 @@ class Presence:
             for contact in held:
                 self._look(contact)
 
-    def _look(self, contact: bytes) -> None:
+    def _look(self, contact: ContactId) -> None:
         route = self._route(contact)
         _, before = self._told.get(contact, (-inf, None))
         if route != before:

@@ -22,6 +22,7 @@ from p2pchat.core.content import Content, decode_content, encode_content
 from p2pchat.core.contents import RenewalRequest, Reset
 from p2pchat.core.envelope import envelope_id, open_blob, seal_blob
 from p2pchat.core.frames import Frame
+from p2pchat.core.ids import ContactId, EnvelopeId, SessionId
 from p2pchat.core.prekeys import Bundle, PrekeySet, dump_set, load_set, make_set, open_bundle
 from p2pchat.core.primitives import KEY_BYTES
 from p2pchat.core.session import LINGER_MS, STANDING, Session, renew_key, standing_root
@@ -77,7 +78,7 @@ def allowed(tx: Transaction, until: int, every: int) -> int | None:
 # --- what tells us that a session cannot go on ------------------------------------------------------------------------
 
 
-def refused(tx: Transaction, contact: Contact, envelope_name: bytes) -> None:
+def refused(tx: Transaction, contact: Contact, envelope_name: EnvelopeId) -> None:
     """The contact cannot open an envelope of ours, or cannot use a first message."""
     row = store_outbox.by_envelope(tx.db, envelope_name)
     if contact.state != ContactState.CONTACT:
@@ -86,11 +87,11 @@ def refused(tx: Transaction, contact: Contact, envelope_name: bytes) -> None:
         strange(tx, contact)
         return
     if row.form == OutboxForm.RENEWAL:
-        lapsed(tx, contact, row.th or b"")
+        lapsed(tx, contact, row.session_id)
         _ask(tx, contact)
         return
     sending = tx.sessions.sending(contact.id)
-    if row.content is not None and sending is not None and row.th != sending.th:
+    if row.content is not None and sending is not None and row.session_id != sending.session_id:
         outbound.seal_one_again(tx, row, sending)  # of a session that is not used any more
         return
     first = store_outbox.first_of(tx.db, contact.id, OutboxForm.RENEWAL)
@@ -119,7 +120,7 @@ def begin_with_all(tx: Transaction) -> int:
     return count
 
 
-def ask_again(tx: Transaction, contact_id: bytes) -> None:
+def ask_again(tx: Transaction, contact_id: ContactId) -> None:
     """A new link: what was asked over the last one, or its answer, may have been lost with it."""
     contact = tx.contact(contact_id)
     if contact is not None and store_renewals.get(tx.db, contact_id).wanted_at is not None:
@@ -180,9 +181,9 @@ def _say(tx: Transaction, contact: Contact, frame: Frame, *, at_once: bool = Fal
         tx.after(tx.net.send, contact.id, [frame])
 
 
-def asked(tx: Transaction, contact: Contact, th: bytes) -> None:
+def asked(tx: Transaction, contact: Contact, session_id: SessionId) -> None:
     """The contact wants to begin anew: make a bundle for this once."""
-    root = _root(tx, contact, th)
+    root = _root(tx, contact, session_id)
     if root is None or contact.state != ContactState.CONTACT:
         return
     state = store_renewals.get(tx.db, contact.id)
@@ -210,14 +211,14 @@ def _prekeys(tx: Transaction, live: int) -> PrekeySet:
     return prekeys
 
 
-def answered(tx: Transaction, contact: Contact, th: bytes, sealed: bytes) -> None:
+def answered(tx: Transaction, contact: Contact, session_id: SessionId, sealed: bytes) -> None:
     """The bundle we asked for: begin the new session and seal again what was not delivered."""
-    root, state = _root(tx, contact, th), store_renewals.get(tx.db, contact.id)
+    root, state = _root(tx, contact, session_id), store_renewals.get(tx.db, contact.id)
     if root is None or contact.state != ContactState.CONTACT or not tx.recent(state.asked_at or 0, ANSWER_WITHIN):
         return
     try:
         bundle = _pinned(contact, open_blob(renew_key(root), sealed))
-        _initiate(tx, contact, bundle, root, _shared(tx, contact, th), tx.now + ANSWER_WITHIN)
+        _initiate(tx, contact, bundle, root, _shared(tx, contact, session_id), tx.now + ANSWER_WITHIN)
     except CannotOpen:
         return
 
@@ -229,10 +230,10 @@ def _pinned(contact: Contact, encoded: bytes) -> Bundle:
     return bundle
 
 
-def _shared(tx: Transaction, contact: Contact, of_link: bytes) -> bytes:
+def _shared(tx: Transaction, contact: Contact, of_link: SessionId) -> SessionId:
     """What a new session replaces: the newest that the other side surely has."""
     sending = tx.sessions.sending(contact.id)
-    return sending.th if sending is not None and sending.confirmed else of_link
+    return sending.session_id if sending is not None and sending.confirmed else of_link
 
 
 # --- by relays alone --------------------------------------------------------------------------------------------------
@@ -287,7 +288,7 @@ def requested(tx: Transaction, contact: Contact, blob: bytes) -> bool:
 # --- the new session --------------------------------------------------------------------------------------------------
 
 
-def _initiate(tx: Transaction, contact: Contact, bundle: Bundle, root: bytes, replaced: bytes, until: int) -> None:
+def _initiate(tx: Transaction, contact: Contact, bundle: Bundle, root: bytes, replaced: SessionId, until: int) -> None:
     """Begin the new session against this bundle, or raise `CannotOpen` with nothing changed."""
     content = encode_content(Content(Reset(replaced), tx.new_message_id(), 0, tx.now))
     fresh, message = handshake.initiate(tx.me, bundle, content, tx.now - DAY_MS, tx.entropy)
@@ -295,7 +296,7 @@ def _initiate(tx: Transaction, contact: Contact, bundle: Bundle, root: bytes, re
     # one request, one session
     store_renewals.put(tx.db, replace(store_renewals.get(tx.db, contact.id), asked_at=None, said_at=tx.now))
     store_outbox.clear_forms(tx.db, contact.id, OutboxForm.RENEWAL)  # of one that did not arrive in its time
-    outbound.queue_first(tx, contact.id, OutboxForm.RENEWAL, blob, fresh.th, until)
+    outbound.queue_first(tx, contact.id, OutboxForm.RENEWAL, blob, fresh.session_id, until)
     _replace(tx, contact, replaced, fresh)
 
 
@@ -319,7 +320,7 @@ def begun(tx: Transaction, contact: Contact, blob: bytes) -> bool:
     except CannotOpen:
         return False
     store_prekeys.delete(tx.db, store_prekeys.RENEWAL, row.id)
-    store_prekeys.remember(tx.db, fresh.th, contact.id, tx.now + REMEMBER_HANDSHAKE)
+    store_prekeys.remember(tx.db, fresh.session_id, contact.id, tx.now + REMEMBER_HANDSHAKE)
     store_envelopes.remember(tx.db, [SeenRow(name, contact.id, None, tx.now)])
     tx.hop_acks.setdefault(contact.id, []).append(name)
     was_asked = store_outbox.first_of(tx.db, contact.id, OutboxForm.REQUEST) is not None
@@ -332,20 +333,20 @@ def begun(tx: Transaction, contact: Contact, blob: bytes) -> bool:
     return True
 
 
-def _replace(tx: Transaction, contact: Contact, old_th: bytes, fresh: Session) -> None:
+def _replace(tx: Transaction, contact: Contact, old_session_id: SessionId, fresh: Session) -> None:
     """Send in `fresh` from now on. If both sides renewed the same session at once, two new ones live, one of each
-    side's making, and both sides send in the one with the smaller `th`.
+    side's making, and both sides send in the one with the smaller `session_id`.
     """
     state = store_renewals.get(tx.db, contact.id)
-    sibling = state.replaced[32:] if state.replaced[:32] == old_th else b""
-    store_renewals.put(tx.db, replace(state, replaced=old_th + fresh.th))
-    _end(tx, contact, lambda old: old.th != sibling or old.initiator == fresh.initiator)
+    sibling = state.replaced[32:] if state.replaced[:32] == old_session_id else b""
+    store_renewals.put(tx.db, replace(state, replaced=old_session_id + fresh.session_id))
+    _end(tx, contact, lambda old: old.session_id != sibling or old.initiator == fresh.initiator)
     tx.sessions.begin(contact.id, fresh, tx.now)
     known = tx.sessions.all(contact.id)
-    last = next((one.th for one in known if one.confirmed), b"")
-    ending = [one.th for one in known if one.ends_at is not None and one.th != last]
-    for th in ending[MAX_ENDING:]:
-        tx.sessions.drop(contact.id, th)
+    last = next((one.session_id for one in known if one.confirmed), b"")
+    ending = [one.session_id for one in known if one.ends_at is not None and one.session_id != last]
+    for session_id in ending[MAX_ENDING:]:
+        tx.sessions.drop(contact.id, session_id)
         tx.after(tx.net.relink, contact.id)  # a link by its hello could not renew any more
     tx.pairs_of.add(contact.id)
     outbound.seal_again(tx, contact.id)
@@ -359,19 +360,19 @@ def _end(tx: Transaction, contact: Contact, which: Callable[[Session], bool]) ->
             tx.sessions.put(contact.id, replace(old, ends_at=tx.now + LINGER_MS))
 
 
-def arrived(tx: Transaction, contact: Contact, th: bytes) -> None:
+def arrived(tx: Transaction, contact: Contact, session_id: SessionId | None) -> None:
     """The other side surely has a session that we began: it acked the first message, or sent something in it."""
-    store_outbox.clear_renewal(tx.db, contact.id, th)
+    store_outbox.clear_renewal(tx.db, contact.id, session_id)
     known = tx.sessions.all(contact.id)
-    session = next((one for one in known if one.th == th), None)
-    if session is None:
+    session = next((one for one in known if one.session_id == session_id), None)
+    if session is None or session_id is None:
         return
     if not session.confirmed:
         session = replace(session, confirmed=True)
         tx.sessions.put(contact.id, session)
     state = store_renewals.get(tx.db, contact.id)
-    anew = th in began_anew(state)  # they said yes to that: it replaces whatever there was
-    if not anew and any(one.ends_at is None for one in known[: [one.th for one in known].index(th)]):
+    anew = session_id in began_anew(state)  # they said yes to that: it replaces whatever there was
+    if not anew and any(one.ends_at is None for one in known[: [one.session_id for one in known].index(session_id)]):
         return  # a newer one has taken its place meanwhile
     _settled(tx, contact.id)
     store_outbox.clear_forms(tx.db, contact.id, OutboxForm.REQUEST)
@@ -379,25 +380,25 @@ def arrived(tx: Transaction, contact: Contact, th: bytes) -> None:
         return
     # it was given up, or began by an invite beside one that was used
     tx.sessions.put(contact.id, replace(session, ends_at=None))
-    _end(tx, contact, lambda old: old.th != th)
+    _end(tx, contact, lambda old: old.session_id != session_id)
     if anew:
         store_renewals.put(tx.db, replace(store_renewals.get(tx.db, contact.id), began_anew=b""))
         tx.event("contact", **views.contact(contact, tx.route(contact.id)), renewed=True)
     outbound.seal_again(tx, contact.id)
 
 
-def began_anew(state: RenewalRow) -> set[bytes]:
+def began_anew(state: RenewalRow) -> set[SessionId]:
     """The sessions that we began by fresh invites of a contact, and that nothing has come in yet."""
-    return {state.began_anew[at : at + KEY_BYTES] for at in range(0, len(state.began_anew), KEY_BYTES)}
+    return {SessionId(state.began_anew[at : at + KEY_BYTES]) for at in range(0, len(state.began_anew), KEY_BYTES)}
 
 
-def lapsed(tx: Transaction, contact: Contact, th: bytes) -> None:
+def lapsed(tx: Transaction, contact: Contact, session_id: SessionId | None) -> None:
     """The first message of a session that we began cannot be used any more. If it has arrived after all, something will
     come in that session; until then we send in the last one that both surely have.
     """
-    store_outbox.clear_renewal(tx.db, contact.id, th)
+    store_outbox.clear_renewal(tx.db, contact.id, session_id)
     known = tx.sessions.all(contact.id)
-    session = next((one for one in known if one.th == th), None)
+    session = next((one for one in known if one.session_id == session_id), None)
     last = next((one for one in known if one.confirmed), None)
     if session is None or session.confirmed or last is None:
         return
@@ -409,7 +410,7 @@ def lapsed(tx: Transaction, contact: Contact, th: bytes) -> None:
     outbound.seal_again(tx, contact.id)
 
 
-def _settled(tx: Transaction, contact_id: bytes) -> None:
+def _settled(tx: Transaction, contact_id: ContactId) -> None:
     state = store_renewals.get(tx.db, contact_id)
     store_renewals.put(tx.db, replace(state, wanted_at=None, unread_at=None, asked_at=None, said_at=None))
 
@@ -458,11 +459,11 @@ def _standing(tx: Transaction, contact: Contact) -> bytes:
     return standing_root(tx.me, contact.identity, contact.device)
 
 
-def _root(tx: Transaction, contact: Contact, th: bytes) -> bytes | None:
+def _root(tx: Transaction, contact: Contact, session_id: SessionId) -> bytes | None:
     """The pair root by which a link was made."""
-    if th == STANDING:
+    if session_id == STANDING:
         return _standing(tx, contact)
-    return next((one.pair_root for one in tx.sessions.all(contact.id) if one.th == th), None)
+    return next((one.pair_root for one in tx.sessions.all(contact.id) if one.session_id == session_id), None)
 
 
 def _opened(tx: Transaction, contact: Contact, blob: bytes) -> bytes:

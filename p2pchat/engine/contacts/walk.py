@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
+from p2pchat.core.ids import ContactId
 from p2pchat.engine.contacts import contacts, housekeeping
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import P2PChatError
@@ -31,13 +32,13 @@ Submit = Callable[..., Awaitable[object]]
 """`Engine.submit`"""
 
 
-def order(db: Database) -> list[Sequence[bytes]]:
+def order(db: Database) -> list[Sequence[ContactId]]:
     """Every contact's id in slices, those heard of last first; there is one slice at least, which may be empty."""
     ids = store_contacts.latest_first(db)
     return [ids[start : start + SLICE] for start in range(0, max(1, len(ids)), SLICE)]
 
 
-def begin(tx: Transaction, contact_ids: Sequence[bytes]) -> None:
+def begin(tx: Transaction, contact_ids: Sequence[ContactId]) -> None:
     """Take up the work with these contacts at the start: check their hellos, watch and use their queues, look after
     what is due, and dial.
     """
@@ -48,7 +49,9 @@ def begin(tx: Transaction, contact_ids: Sequence[bytes]) -> None:
 
 
 async def through(
-    slices: Sequence[Sequence[bytes]], submit: Submit, function: Callable[[Transaction, Sequence[bytes]], object]
+    slices: Sequence[Sequence[ContactId]],
+    submit: Submit,
+    function: Callable[[Transaction, Sequence[ContactId]], object],
 ) -> None:
     """Run `function(transaction, ids)` for one slice after the other; what cannot be saved is tried again."""
     for number, ids in enumerate(slices):

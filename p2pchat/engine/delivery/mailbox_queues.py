@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from p2pchat.core import mailbox
+from p2pchat.core.ids import NOBODY, ContactId, InviteId, MailOwner, PeerKey, QueueId
 from p2pchat.core.invite import ROLE_RELAY, decode_invite
 from p2pchat.engine.delivery.queues import READ_ON_MS, QueueSource
 from p2pchat.ports import OwnQueue, Relay
@@ -28,7 +29,7 @@ class Inlet:
     """A queue that is collected from, by its name, at a relay."""
 
     relay: Relay
-    qid: bytes
+    qid: QueueId
     source: QueueSource
     queue: OwnQueue
 
@@ -48,28 +49,28 @@ class MailboxQueues:
     deposited. whole: of everybody; else of those in it only.
     """
 
-    ours: Mapping[bytes, Relay]
-    inlets: Mapping[bytes, Sequence[Inlet]]
-    outlets: Mapping[bytes, Sequence[Outlet]]
+    ours: Mapping[PeerKey, Relay]
+    inlets: Mapping[MailOwner, Sequence[Inlet]]
+    outlets: Mapping[MailOwner, Sequence[Outlet]]
     whole: bool
 
 
-def ours(db: Database) -> dict[bytes, Relay]:
+def ours(db: Database) -> dict[PeerKey, Relay]:
     """The relays that a person here chose, by transport key."""
     return {row.peer: Relay(row.peer, row.addresses, row.token) for row in store_relays.all(db)}
 
 
-def read(db: Database, owners: Collection[bytes] | None = None) -> MailboxQueues:
+def read(db: Database, owners: Collection[MailOwner] | None = None) -> MailboxQueues:
     """What the store says of these contacts and invites, or of everybody."""
     chosen = ours(db)
-    inlets: dict[bytes, list[Inlet]] = {}
-    outlets: dict[bytes, list[Outlet]] = {}
+    inlets: dict[MailOwner, list[Inlet]] = {}
+    outlets: dict[MailOwner, list[Outlet]] = {}
     if owners is None:
         contacts = {one.id: one for one in store_contacts.all(db)}
         hidden = store_contacts.hidden(db) | {row.id for row in store_invites.all(db) if row.hidden}
         own, theirs = store_queues.own(db), store_queues.theirs(db)
     else:
-        contacts = {one.id: one for id in owners if (one := store_contacts.get(db, id)) is not None}
+        contacts = {one.id: one for id in owners if (one := store_contacts.get(db, ContactId(id))) is not None}
         hidden = frozenset(id for id in owners if _is_hidden(db, contacts, id))
         own = [pair for id in owners for pair in store_queues.own(db, id)]
         theirs = [row for id in owners for row in store_queues.theirs(db, id)]
@@ -92,19 +93,20 @@ def read(db: Database, owners: Collection[bytes] | None = None) -> MailboxQueues
     return MailboxQueues(chosen, inlets, outlets, owners is None)
 
 
-def _is_hidden(db: Database, contacts: Mapping[bytes, Contact], owner: bytes) -> bool:
-    if owner in contacts:
-        return contacts[owner].hidden
-    invite = store_invites.get(db, owner)
+def _is_hidden(db: Database, contacts: Mapping[ContactId, Contact], owner: MailOwner) -> bool:
+    contact = contacts.get(ContactId(owner))
+    if contact is not None:
+        return contact.hidden
+    invite = store_invites.get(db, InviteId(owner))
     return invite is not None and invite.hidden
 
 
-def _owner(row: OwnQueueRow) -> bytes:
-    return row.contact or row.invite or b""
+def _owner(row: OwnQueueRow) -> MailOwner:
+    return row.contact or row.invite or NOBODY
 
 
-def _inlet(chosen: Mapping[bytes, Relay], qid: bytes, row: OwnQueueRow, *, hidden: bool) -> Inlet | None:
-    source = QueueSource("invite", row.invite or b"") if row.contact is None else QueueSource("contact", row.contact)
+def _inlet(chosen: Mapping[PeerKey, Relay], qid: QueueId, row: OwnQueueRow, *, hidden: bool) -> Inlet | None:
+    source = QueueSource("invite", row.invite or NOBODY) if row.contact is None else QueueSource("contact", row.contact)
     relay = Relay(row.relay, row.addresses, row.token, chosen=row.chosen)
     used = _used(chosen, relay, source.owner, hidden=hidden)
     if hidden and not used.chosen:  # nothing of ours should lie there
@@ -113,7 +115,7 @@ def _inlet(chosen: Mapping[bytes, Relay], qid: bytes, row: OwnQueueRow, *, hidde
     return Inlet(used, qid, source, OwnQueue(row.fetch_seed, row.put, row.flags, retired=retired))
 
 
-def _outlet(chosen: Mapping[bytes, Relay], row: TheirQueueRow, *, hidden: bool) -> Outlet | None:
+def _outlet(chosen: Mapping[PeerKey, Relay], row: TheirQueueRow, *, hidden: bool) -> Outlet | None:
     relay = Relay(row.relay, (row.address,), row.token, chosen=row.contact is None)
     used = _used(chosen, relay, row.owner, hidden=hidden)
     if hidden and not used.chosen:
@@ -121,7 +123,7 @@ def _outlet(chosen: Mapping[bytes, Relay], row: TheirQueueRow, *, hidden: bool) 
     return Outlet(row, used)
 
 
-def _boxes(chosen: Mapping[bytes, Relay], contact: Contact) -> list[Inlet]:
+def _boxes(chosen: Mapping[PeerKey, Relay], contact: Contact) -> list[Inlet]:
     """Where what an inviter left for us may lie."""
     assert contact.invite is not None
     invite = decode_invite(contact.invite)
@@ -138,7 +140,7 @@ def _boxes(chosen: Mapping[bytes, Relay], contact: Contact) -> list[Inlet]:
     return found
 
 
-def _used(chosen: Mapping[bytes, Relay], relay: Relay, owner: bytes, *, hidden: bool) -> Relay:
+def _used(chosen: Mapping[PeerKey, Relay], relay: Relay, owner: MailOwner, *, hidden: bool) -> Relay:
     """How a relay is used for somebody."""
     known = chosen.get(relay.peer, relay)
-    return replace(known, hidden=hidden, contact=owner if hidden and not known.chosen else b"")
+    return replace(known, hidden=hidden, contact=owner if hidden and not known.chosen else None)

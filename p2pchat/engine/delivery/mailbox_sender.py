@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from p2pchat.core import mailbox
+from p2pchat.core.ids import ContactId, EnvelopeId, MailOwner, RelayName
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.delivery.mailbox_queues import Outlet
 from p2pchat.engine.delivery.send_window import SendWindows, WindowSizes
@@ -16,6 +17,7 @@ from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
 from p2pchat.lib.times import HOUR_MS, HOUR_SECONDS
 from p2pchat.ports import Clock, Relay, TheirQueue
 from p2pchat.store import deposits as store_deposits
+from p2pchat.store.queues import TheirQueueRow
 
 WINDOW = 128
 """Half a megabyte of the smallest, for each queue: there are as many as contacts, twice."""
@@ -40,23 +42,23 @@ class MailboxSender:
     def __init__(
         self, put: PutBlobs, clock: Clock, refill: Callable[[int], object], pause: Callable[[int, float], object]
     ) -> None:
-        self.owners: frozenset[bytes] = frozenset()
+        self.owners: frozenset[MailOwner] = frozenset()
         self._put = put
         self._clock = clock
         self._pause = pause
         self._lanes: SendWindows[int] = SendWindows(SIZES, self._write, self._due, refill)
         self._queues: dict[int, Outlet] = {}
-        self._of: dict[bytes, list[Outlet]] = {}
-        self._at: dict[bytes, set[int]] = {}
-        self._linked: set[bytes] = set()
+        self._of: dict[MailOwner, list[Outlet]] = {}
+        self._at: dict[RelayName, set[int]] = {}
+        self._linked: set[MailOwner] = set()
         self._pauses: dict[int, float] = {}  # of lanes that pause, or did before they last took something
         self._pausing: set[int] = set()
-        self._unanswered: dict[int, tuple[int, bytes]] = {}
+        self._unanswered: dict[int, tuple[int, EnvelopeId]] = {}
         self._number = 0
 
     # --- queues and their owners
 
-    def use(self, owner: bytes, outlets: Sequence[Outlet]) -> None:
+    def use(self, owner: MailOwner, outlets: Sequence[Outlet]) -> None:
         """These are the queues of a contact, or the boxes of an invite, from now on."""
         before = {one.row.id: one for one in self._of.pop(owner, ())}
         after = {one.row.id: one for one in outlets}
@@ -79,23 +81,23 @@ class MailboxSender:
             if id not in before:
                 self._open(id)
 
-    def known(self) -> set[bytes]:
+    def known(self) -> set[MailOwner]:
         """Of whom there are queues."""
         return set(self._of)
 
-    def linked(self, owner: bytes) -> None:
+    def linked(self, owner: MailOwner) -> None:
         """What is for this contact goes by a link."""
         self._linked.add(owner)
         for one in self._of.get(owner, ()):
             self._lanes.end(one.row.id)
 
-    def unlinked(self, owner: bytes) -> None:
+    def unlinked(self, owner: MailOwner) -> None:
         """There is no link with this contact, or none that works."""
         self._linked.discard(owner)
         for one in self._of.get(owner, ()):
             self._open(one.row.id)
 
-    def reached(self, owner: bytes) -> list[int]:
+    def reached(self, owner: MailOwner) -> list[int]:
         """The queues of a contact whose relays take what they are given, as far as we know. From any thread."""
         rows = [one.row for one in self._of.get(owner, ())]
         return [row.id for row in rows if row.flags == 0 and row.id not in self._pausing]
@@ -106,13 +108,14 @@ class MailboxSender:
 
     # --- out
 
-    def release(self, owner: bytes, sealed: Sequence[OutgoingEnvelope]) -> None:
+    def release(self, owner: MailOwner, sealed: Sequence[OutgoingEnvelope]) -> None:
         """These rows were just committed."""
         for outlet in self._of.get(owner, ()):
             row = outlet.row
-            self._lanes.release(row.id, [one for one in sealed if store_deposits.takes(row, one.form)])
+            fitting = [one for one in sealed if store_deposits.takes(row, one.form) and self._hours(one, row)]
+            self._lanes.release(row.id, fitting)
 
-    def look(self, owner: bytes) -> None:
+    def look(self, owner: MailOwner) -> None:
         """Something has become due."""
         for one in self._of.get(owner, ()):
             self._lanes.look(one.row.id)
@@ -134,15 +137,15 @@ class MailboxSender:
 
     # --- what became of it
 
-    def results(self, done: Iterable[tuple[int, int]]) -> tuple[list[tuple[int, bytes]], set[bytes]]:
+    def results(self, done: Iterable[tuple[int, int]]) -> tuple[list[tuple[int, EnvelopeId]], set[MailOwner]]:
         """[(number, code)] were answered. What the relay has on disk, as (queue, envelope id), and the owners of queues
         that pause now.
         """
-        taken: list[tuple[int, bytes]] = []
+        taken: list[tuple[int, EnvelopeId]] = []
         refused: dict[int, int] = {}
         for number, code in done:
-            queue, envelope_id = self._unanswered.pop(number, (0, b""))
-            if code == mailbox.DONE and queue in self._queues:
+            queue, envelope_id = self._unanswered.pop(number, (0, None))
+            if code == mailbox.DONE and queue in self._queues and envelope_id is not None:
                 taken.append((queue, envelope_id))
                 self._pauses.pop(queue, None)
             elif queue in self._queues:
@@ -152,7 +155,7 @@ class MailboxSender:
         owners = [self._stop(queue, _PAUSES.get(code, LONGEST_PAUSE)) for queue, code in refused.items()]
         return taken, set(owners)
 
-    def lost(self, numbers: Iterable[int]) -> set[bytes]:
+    def lost(self, numbers: Iterable[int]) -> set[MailOwner]:
         """These were not answered; the owners of queues that pause now."""
         queues = {self._unanswered.pop(number, (0, b""))[0] for number in numbers}
         return {self._stop(queue, UNREACHED_PAUSE) for queue in queues if queue in self._queues}
@@ -162,7 +165,7 @@ class MailboxSender:
         """Whether an answer is waited for."""
         return bool(self._unanswered)
 
-    def begin_anew(self, relay: bytes) -> None:
+    def begin_anew(self, relay: RelayName) -> None:
         """The relay is there again, or what was read could not be noted: begin with what is due. relay: the name of its
         mailbox.
         """
@@ -170,7 +173,7 @@ class MailboxSender:
             self._lanes.end(id)
             self.resume(id)
 
-    def _stop(self, id: int, seconds: float) -> bytes:
+    def _stop(self, id: int, seconds: float) -> MailOwner:
         self._lanes.end(id)
         if id not in self._pausing:
             self._pausing.add(id)
@@ -185,21 +188,27 @@ class MailboxSender:
     def _write(self, id: int, sealed: list[OutgoingEnvelope]) -> bool:
         outlet = self._queues[id]
         row = outlet.row
-        blobs: list[tuple[int, bytes]] = []
+        blobs: dict[int, list[tuple[int, bytes]]] = {}
         for one in sealed:
             self._number += 1
             self._unanswered[self._number] = id, one.envelope_id
-            blobs.append((self._number, one.frame.body))
-        hours = KEEP_HOURS
-        if row.flags == mailbox.BOX:
-            hours = max(1, min(hours, -(-(row.until - self._clock()) // HOUR_MS)))
-        self._put(outlet.relay, TheirQueue(row.fetch, row.put_seed, row.flags), hours, blobs)
+            blobs.setdefault(max(1, self._hours(one, row)), []).append((self._number, one.frame.body))
+        for hours, some in blobs.items():
+            self._put(outlet.relay, TheirQueue(row.fetch, row.put_seed, row.flags), hours, some)
         return True
+
+    def _hours(self, one: OutgoingEnvelope, row: TheirQueueRow) -> int:
+        """For how many hours a relay may keep an envelope; 0: it is deposited nowhere, since it ends within one."""
+        if row.flags == mailbox.BOX:
+            return max(1, min(KEEP_HOURS, -(-(row.until - self._clock()) // HOUR_MS)))
+        if one.keep_until is None:
+            return KEEP_HOURS
+        return max(0, min(KEEP_HOURS, (one.keep_until - self._clock()) // HOUR_MS))
 
     def _due(self, tx: Transaction, id: int, after_pk: int, most: int) -> tuple[list[OutgoingEnvelope], bool]:
         outlet = self._queues.get(id)
         if outlet is None:
             return [], True
         row = outlet.row
-        rows = store_deposits.due(tx.db, tx.now, row, most, after_pk, outbound.old_to(tx, row.owner))
+        rows = store_deposits.due(tx.db, tx.now, row, most, after_pk, outbound.old_to(tx, ContactId(row.owner)))
         return outbound.ready(rows), len(rows) < most

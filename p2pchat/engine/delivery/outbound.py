@@ -22,8 +22,9 @@ from p2pchat.core.contents.receipt import DELIVERED, MAX_RECEIPTS
 from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.envelope import BUCKETS, envelope_id
 from p2pchat.core.frames import Frame
+from p2pchat.core.ids import ContactId, InviteId, MessageId, SessionId, direct_chat
 from p2pchat.core.session import Session
-from p2pchat.core.text import MAX_TEXT_BYTES
+from p2pchat.core.text import MAX_TEXT_BYTES, beginning
 from p2pchat.engine.delivery import queues
 from p2pchat.engine.runtime import settings, views
 from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
@@ -36,6 +37,7 @@ from p2pchat.store import outbox as store_outbox
 from p2pchat.store.contacts import ACCEPTED, Contact, ContactState
 from p2pchat.store.messages import MessageRow
 from p2pchat.store.outbox import OutboxForm, OutboxRow
+from p2pchat.store.remarks import NOTHING, Remarks
 
 RETRY_FOR_MS = 30 * DAY_MS
 MAX_RECEIPTS_PER_TRANSACTION = 64 * MAX_RECEIPTS
@@ -43,8 +45,25 @@ AT_ONCE = 0
 """The next try of what nobody has acked. No time: a clock that was ahead and is set right would make it wait."""
 
 
-def send_text(tx: Transaction, contact: Contact, text: str, message_id: bytes | None = None) -> MessageRow:
-    """Save a text for a contact and queue it. Raises NotNow, TextTooLong, or UsageError for a text that is none."""
+def send_text(
+    tx: Transaction,
+    contact: Contact,
+    text: str,
+    message_id: MessageId | None = None,
+    reply_to: MessageRow | None = None,
+) -> MessageRow:
+    """Save a text for a contact, in answer to a message or not, and queue it. Raises NotNow, TextTooLong, or UsageError
+    for a text that is none.
+    """
+    check_text(text)
+    if reply_to is None:
+        return send(tx, contact, Text(text), message_id)
+    keeps = not reply_to.expire_s and reply_to.deleted_at is None  # else the quote would outlive it
+    return send(tx, contact, Text(text, beginning(reply_to.text) if keeps else ""), message_id, reply_to)
+
+
+def check_text(text: str) -> None:
+    """Raise TextTooLong, or UsageError, for a text that cannot be sent."""
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
@@ -53,21 +72,28 @@ def send_text(tx: Transaction, contact: Contact, text: str, message_id: bytes | 
         raise TextTooLong
     if not text.strip():
         raise UsageError("There is nothing to send")
-    return send(tx, contact, Text(text), message_id)
 
 
-def send(tx: Transaction, contact: Contact, payload: Payload, message_id: bytes | None = None) -> MessageRow:
+def send(
+    tx: Transaction,
+    contact: Contact,
+    payload: Payload,
+    message_id: MessageId | None = None,
+    reply_to: MessageRow | None = None,
+) -> MessageRow:
     """Save a message of a visible kind for a contact, queue it, and tell faces. Raises NotNow if nothing can be sent to
     this contact.
     """
     if contact.state not in ACCEPTED:
         raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
     message_id = message_id or tx.new_message_id()
-    seq = tx.next_seq(contact.id)
+    chat = direct_chat(contact.id)
+    seq = tx.next_seq(chat)
+    expire_s = 0 if payload.KIND.quiet else tx.timer(chat)
     row = MessageRow(
         id=message_id,
-        chat=contact.id,
-        sender=b"",
+        chat=chat,
+        sender=store_messages.ME,
         kind=payload.number,
         seq=seq,
         text=payload.text(),
@@ -75,12 +101,27 @@ def send(tx: Transaction, contact: Contact, payload: Payload, message_id: bytes 
         received_at=None,
         state=DeliveryState.SAVED,
         route=None,
+        reply_to=None if reply_to is None else reply_to.id,
+        quote=payload.quoted(),
+        expire_s=expire_s,
+        expires_at=tx.counted + 1000 * expire_s if expire_s else None,
     )
     store_messages.insert(tx.db, row)
-    queue(tx, contact, payload, message_id=message_id, seq=seq)
+    tx.ends(row.expires_at)
+    queue(
+        tx,
+        contact,
+        payload,
+        message_id=message_id,
+        seq=seq,
+        reply_to=row.reply_to,
+        expire_s=expire_s,
+        keep_until=tx.now + 1000 * expire_s if expire_s else None,
+    )
     tx.after(tx.net.nudge, contact.id)
     if tx.listened:
-        tx.event("message", **views.message(row, contact.name))
+        notes = NOTHING if reply_to is None else Remarks(quoted=reply_to)
+        tx.event("message", **views.message(row, contact.name, notes, tx.counted - tx.now))
     return row
 
 
@@ -89,11 +130,14 @@ def resume(tx: Transaction, contact: Contact, message: MessageRow, expires_at: i
     queue(
         tx,
         contact,
-        Text(message.text),
+        Text(message.text, message.quote),
         message_id=message.id,
         seq=message.seq,
         sent_at=message.sent_at,
         expires_at=expires_at,
+        reply_to=message.reply_to,
+        expire_s=message.expire_s,
+        keep_until=_keep_until(tx, message),
     )
     tx.after(tx.net.nudge, contact.id)
 
@@ -103,16 +147,22 @@ def queue(
     contact: Contact,
     payload: Payload,
     *,
-    message_id: bytes | None = None,
+    message_id: MessageId | None = None,
     seq: int = 0,
     sent_at: int | None = None,
     expires_at: int | None = None,
+    reply_to: MessageId | None = None,
+    expire_s: int = 0,
+    keep_until: int | None = None,
 ) -> None:
-    """Put a content for a contact into the outbox, sealed if that is possible now."""
+    """Put a content for a contact into the outbox, sealed if that is possible now. `expires_at`: it is given up then;
+    `expire_s`: how long the message stays that it is or is about; `keep_until`: no relay keeps it for longer.
+    """
     if payload.KIND.latest_only:
         store_outbox.clear(tx.db, contact.id, [payload.number])  # of one that was sealed, a key is skipped
     message_id = message_id or tx.new_message_id()
-    content = encode_content(Content(payload, message_id, seq, tx.now if sent_at is None else sent_at))
+    said_at = tx.now if sent_at is None else sent_at
+    content = encode_content(Content(payload, message_id, seq, said_at, reply_to, expire_s))
     at_once = contact.state == ContactState.CONTACT and _sealing(tx, contact.id) is None  # else behind what waits
     session = tx.sessions.sending(contact.id) if at_once else None
     envelope = None if session is None else tx.sessions.seal(contact.id, session, content, tx.entropy)
@@ -123,33 +173,49 @@ def queue(
         content=content,
         envelope_id=None if envelope is None else envelope_id(envelope),
         envelope=envelope,
-        th=None if session is None else session.th,
+        session_id=None if session is None else session.session_id,
         created_at=tx.now,
         next_try=AT_ONCE,
         expires_at=tx.latest + RETRY_FOR_MS if expires_at is None else expires_at,
+        keep_until=keep_until,
     )
     _ready(tx, row, store_outbox.add(tx.db, row))
 
 
-def queue_initial(tx: Transaction, contact_id: bytes, blob: bytes, th: bytes) -> None:
+def send_fleeting(tx: Transaction, contact: Contact, payload: Payload) -> bool:
+    """Send a content over a link that is there and keep nothing of it; whether there is one."""
+    session = tx.sessions.sending(contact.id)
+    if contact.state != ContactState.CONTACT or session is None or not session.confirmed:
+        return False
+    if tx.net.route(contact.id) is None or _sealing(tx, contact.id) is not None:
+        return False
+    content = encode_content(Content(payload, tx.new_message_id(), 0, tx.now))
+    envelope = tx.sessions.seal(contact.id, session, content, tx.entropy)
+    tx.after(tx.net.send, contact.id, [Frame(frames.ENVELOPE, envelope)])
+    return True
+
+
+def queue_initial(tx: Transaction, contact_id: ContactId, blob: bytes, session_id: SessionId) -> None:
     """Keep the first message for an invite until its ack, for as long as the inviter may know the invite: it may be
     just the ack that was lost.
     """
     contact = tx.contact(contact_id)
     known_until = (contact.invite_until or 0) if contact is not None else 0
-    _add_first(tx, contact_id, OutboxForm.INITIAL, blob, th, max(tx.latest, known_until) + RETRY_FOR_MS)
+    _add_first(tx, contact_id, OutboxForm.INITIAL, blob, session_id, max(tx.latest, known_until) + RETRY_FOR_MS)
 
 
-def queue_first(tx: Transaction, contact_id: bytes, form: OutboxForm, blob: bytes, th: bytes, until: int) -> None:
+def queue_first(
+    tx: Transaction, contact_id: ContactId, form: OutboxForm, blob: bytes, session_id: SessionId, until: int
+) -> None:
     """Keep what is to begin a new session, a first message or a request for one, until it has arrived or `until`; it is
     sent as the same bytes every time.
     """
-    row, pk = _add_first(tx, contact_id, form, blob, th, until)
+    row, pk = _add_first(tx, contact_id, form, blob, session_id, until)
     _ready(tx, row, pk)
 
 
 def _add_first(
-    tx: Transaction, contact_id: bytes, form: OutboxForm, blob: bytes, th: bytes, until: int
+    tx: Transaction, contact_id: ContactId, form: OutboxForm, blob: bytes, session_id: SessionId, until: int
 ) -> tuple[OutboxRow, int]:
     row = OutboxRow(
         contact=contact_id,
@@ -159,7 +225,7 @@ def _add_first(
         content=None,
         envelope_id=envelope_id(blob),
         envelope=blob,
-        th=th,
+        session_id=session_id,
         created_at=tx.now,
         next_try=AT_ONCE,
         expires_at=until,
@@ -167,10 +233,10 @@ def _add_first(
     return row, store_outbox.add(tx.db, row)
 
 
-def queue_box(tx: Transaction, invite_id: bytes, blob: bytes, until: int) -> None:
+def queue_box(tx: Transaction, invite_id: InviteId, blob: bytes, until: int) -> None:
     """Keep the sealed bundle of an invite of ours for its boxes."""
     row = OutboxRow(
-        contact=invite_id,
+        contact=ContactId(invite_id),
         kind=None,
         form=OutboxForm.BOX,
         msg_id=None,
@@ -189,7 +255,7 @@ def seal_waiting(tx: Transaction, contact: Contact) -> None:
     _begin_sealing(tx, contact.id, old_to(tx, contact.id))
 
 
-def seal_again(tx: Transaction, contact_id: bytes) -> None:
+def seal_again(tx: Transaction, contact_id: ContactId) -> None:
     """A session was renewed: every content without a receipt goes out in the new one, under the id it had.
 
     The rows go behind the first message of that session, without which the other side could not open them.
@@ -203,17 +269,17 @@ def seal_one_again(tx: Transaction, row: OutboxRow, session: Session) -> None:
         _seal_row(tx, row, session, behind=True)
 
 
-def _begin_sealing(tx: Transaction, contact_id: bytes, old: int) -> None:
+def _begin_sealing(tx: Transaction, contact_id: ContactId, old: int) -> None:
     tx.memory.sealing[contact_id] = old
     meta.put_int(tx.db, _sealing_key(contact_id), old)
     seal_more(tx, contact_id)
 
 
-def _sealing_key(contact_id: bytes) -> str:
+def _sealing_key(contact_id: ContactId) -> str:
     return f"sealing {contact_id.hex()}"
 
 
-def _sealing(tx: Transaction, contact_id: bytes) -> int | None:
+def _sealing(tx: Transaction, contact_id: ContactId) -> int | None:
     """While what waited for a contact is being sealed: the last row whose envelope, if any, is of an old session."""
     if contact_id not in tx.memory.sealing:
         kept = meta.get_int(tx.db, _sealing_key(contact_id), -1)
@@ -221,12 +287,12 @@ def _sealing(tx: Transaction, contact_id: bytes) -> int | None:
     return tx.memory.sealing[contact_id]
 
 
-def old_to(tx: Transaction, contact_id: bytes) -> int:
+def old_to(tx: Transaction, contact_id: ContactId) -> int:
     """Contents of a contact up to this row have no envelope that may still be sent."""
     return _sealing(tx, contact_id) or 0
 
 
-def seal_more(tx: Transaction, contact_id: bytes) -> None:
+def seal_more(tx: Transaction, contact_id: ContactId) -> None:
     """Seal what comes next of what waits for that; what is too much for one transaction goes on in the next.
 
     What has been sealed is on disk, and so is that there is more: after a crash it goes on from there. Until the end of
@@ -257,13 +323,21 @@ def _seal_row(tx: Transaction, row: OutboxRow, session: Session, *, behind: bool
     envelope = tx.sessions.seal(row.contact, session, row.content, tx.entropy)
     tx.sealable -= len(envelope)
     name = envelope_id(envelope)
-    fresh = replace(row, envelope_id=name, envelope=envelope, th=session.th, acked_at=None, next_try=AT_ONCE)
+    fresh = replace(
+        row, envelope_id=name, envelope=envelope, session_id=session.session_id, acked_at=None, next_try=AT_ONCE
+    )
     if behind:
         store_outbox.remove(tx.db, [row.pk])
         fresh = replace(fresh, pk=store_outbox.add(tx.db, fresh))
     else:
         store_outbox.update(
-            tx.db, row.pk, envelope_id=name, envelope=envelope, th=session.th, acked_at=None, next_try=AT_ONCE
+            tx.db,
+            row.pk,
+            envelope_id=name,
+            envelope=envelope,
+            session_id=session.session_id,
+            acked_at=None,
+            next_try=AT_ONCE,
         )
     _ready(tx, fresh, fresh.pk)
 
@@ -276,7 +350,13 @@ def ready(rows: Iterable[OutboxRow], pk: int | None = None) -> list[OutgoingEnve
     """Of these rows, those that are sealed, as they leave; `pk` of the one that has just been added."""
     return [
         OutgoingEnvelope(
-            row.contact, row.kind, pk or row.pk, row.envelope_id, Frame(_frame_type(row.form), row.envelope), row.form
+            row.contact,
+            row.kind,
+            pk or row.pk,
+            row.envelope_id,
+            Frame(_frame_type(row.form), row.envelope),
+            row.form,
+            row.keep_until,
         )
         for row in rows
         if row.envelope is not None and row.envelope_id is not None
@@ -292,13 +372,27 @@ _FRAMES = {OutboxForm.RENEWAL: frames.INITIAL, OutboxForm.REQUEST: frames.REQUES
 
 def move(tx: Transaction, old: Contact, new: Contact) -> None:
     """What was written to `old` and has not left is for `new`: they are one person. It keeps its ids and its place."""
+    chat = direct_chat(new.id)
     for row in store_outbox.for_contact(tx.db, old.id):
-        for message in [] if row.msg_id is None else store_messages.mine(tx.db, old.id, [row.msg_id]):
-            seq = tx.next_seq(new.id)
-            store_messages.move(tx.db, message.pk, new.id, seq)
-            queue(tx, new, Text(message.text), message_id=message.id, seq=seq)
-            tx.event("message", **views.message(replace(message, chat=new.id, seq=seq), new.name))
+        ours = [] if row.msg_id is None else store_messages.mine(tx.db, direct_chat(old.id), [row.msg_id])
+        for message in ours if row.kind == Text.KIND.number else []:
+            seq = tx.next_seq(chat)
+            store_messages.move(tx.db, message.pk, chat, seq)
+            queue(
+                tx,
+                new,
+                Text(message.text),
+                message_id=message.id,
+                seq=seq,
+                expire_s=message.expire_s,
+                keep_until=_keep_until(tx, message),
+            )
+            tx.event("message", **views.message(replace(message, chat=chat, seq=seq), new.name))
     store_outbox.clear(tx.db, old.id)
+
+
+def _keep_until(tx: Transaction, message: MessageRow) -> int | None:
+    return None if message.expires_at is None else tx.now + message.expires_at - tx.counted
 
 
 def finish(tx: Transaction) -> None:
@@ -312,7 +406,7 @@ def finish(tx: Transaction) -> None:
             queue(tx, contact, Receipt(DELIVERED, tuple(some)))
 
 
-def tell_owed(tx: Transaction, contact_id: bytes) -> None:
+def tell_owed(tx: Transaction, contact_id: ContactId) -> None:
     """Queue the receipts that waited for others; what is too much for one transaction goes on in the next."""
     owed = store_envelopes.owed(tx.db, contact_id, MAX_RECEIPTS_PER_TRANSACTION)
     store_envelopes.receipts_queued(tx.db, [id for id, _ in owed], tx.now)

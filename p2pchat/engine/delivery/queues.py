@@ -16,8 +16,10 @@ from typing import Literal
 
 from p2pchat.core.codec import array, decode, encode, uint
 from p2pchat.core.contents.queues import AnnouncedQueue, Queues
+from p2pchat.core.ids import ContactId, MailOwner, PeerKey
 from p2pchat.core.invite import ROLE_RELAY, Invite, decode_invite
 from p2pchat.core.primitives import KEY_BYTES, sign_public
+from p2pchat.core.relays import own_relay
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.lib.times import DAY_MS, HOUR_MS
 from p2pchat.ports import Relay
@@ -47,15 +49,15 @@ class QueueSource:
     """
 
     kind: Literal["contact", "invite", "box", "nobody"]
-    owner: bytes
+    owner: MailOwner
 
 
 def ours(tx: Transaction) -> list[Relay]:
     """The relays of our own that are used, best first."""
     health = tx.net.mailboxes.relay_health()
 
-    def dead(peer: bytes) -> bool:
-        known = health.get(peer)
+    def dead(peer: PeerKey) -> bool:
+        known = health.get(own_relay(peer))
         return known is not None and known.state != "connected" and known.since + LEAVE_AFTER_MS <= tx.now
 
     rows = store_relays.all(tx.db)
@@ -199,14 +201,14 @@ _COUNTED = array(uint(1 << 53), uint(1 << 16))
 def take_up(tx: Transaction) -> None:
     """Follow the lists that had to wait, as far as their contacts may name those places now."""
     for key, value in meta.beginning(tx.db, _PUT_OFF):
-        contact = tx.contact(bytes.fromhex(key.removeprefix(_PUT_OFF)))
+        contact = tx.contact(ContactId(bytes.fromhex(key.removeprefix(_PUT_OFF))))
         if contact is None or contact.state != ContactState.CONTACT:
             meta.remove(tx.db, key)
             continue
         told(tx, contact, Queues.decode(decode(value, len(value))).queues)
 
 
-def leave(tx: Transaction, contact_id: bytes) -> None:
+def leave(tx: Transaction, contact_id: ContactId) -> None:
     """Nothing is collected from this contact, or deposited for it, any more."""
     store_queues.collect_no_more(tx.db, contact=contact_id)
     for flags in {row.flags for row in store_queues.theirs(tx.db, contact_id)}:

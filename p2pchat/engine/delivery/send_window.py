@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from p2pchat.core.ids import EnvelopeId
 from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
 
 K = TypeVar("K", bound=Hashable)
@@ -34,7 +35,7 @@ class WindowSizes:
 
 @dataclass
 class _Window:
-    under_way: set[bytes] = field(default_factory=set)
+    under_way: set[EnvelopeId] = field(default_factory=set)
     sent_to: int = 0
     backlog: deque[OutgoingEnvelope] = field(default_factory=deque)
     behind: bool = False
@@ -84,7 +85,7 @@ class SendWindows(Generic[K]):
         if len(lane.backlog) > self._sizes.backlog:
             self._fall_behind(key, lane, lane.backlog[0].pk)
 
-    def done(self, key: K, ids: Iterable[bytes]) -> None:
+    def done(self, key: K, ids: Iterable[EnvelopeId]) -> None:
         """These have arrived, or never will: make room and fill it."""
         lane = self._lanes.get(key)
         if lane is not None:

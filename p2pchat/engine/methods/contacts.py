@@ -10,6 +10,7 @@ import trio
 
 from p2pchat.core import frames
 from p2pchat.core.identity import safety_number, sas_words
+from p2pchat.core.ids import ContactId
 from p2pchat.engine.contacts import contacts
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods import message_status
@@ -112,7 +113,7 @@ async def list_contacts(engine: Engine) -> list[Json]:
 async def list_requests(engine: Engine) -> list[Json]:
     """Who asks to become a contact, or to begin anew."""
 
-    def asked_at(tx: Transaction, contact_id: bytes) -> int:
+    def asked_at(tx: Transaction, contact_id: ContactId) -> int:
         pending = (row for row in store_sessions.for_contact(tx.db, contact_id) if row.pending)
         return next((row.created_at for row in pending), tx.now)
 

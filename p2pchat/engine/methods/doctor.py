@@ -8,6 +8,8 @@ from dataclasses import replace
 from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
+from p2pchat.core.ids import ContactId, PeerKey
+from p2pchat.core.relays import own_relay
 from p2pchat.engine.contacts import contact_relays, copies, renewal
 from p2pchat.engine.methods import message_status
 from p2pchat.engine.runtime import views, withholding
@@ -75,13 +77,13 @@ def _way(apart: int) -> str:
     return "behind" if apart > 0 else "ahead of"
 
 
-def _hours_ahead(engine: Engine, relay: bytes) -> int:
+def _hours_ahead(engine: Engine, relay: PeerKey) -> int:
     """By how many hours the clock of a relay of ours is ahead of this one, as it says; 0 where it does not say."""
-    health = engine.net.mailboxes.relay_health().get(relay)
+    health = engine.net.mailboxes.relay_health().get(own_relay(relay))
     return 0 if health is None else health.hours_ahead or 0
 
 
-def _most_relays_say(engine: Engine, relays: Sequence[bytes]) -> int:
+def _most_relays_say(engine: Engine, relays: Sequence[PeerKey]) -> int:
     """By how many ms the clocks of relays are ahead of ours, where two say so and not as many say otherwise. One alone
     may lie or be wrong.
     """
@@ -91,7 +93,7 @@ def _most_relays_say(engine: Engine, relays: Sequence[bytes]) -> int:
     return median_low(agreeing) * HOUR_MS if len(agreeing) >= 2 and 2 * len(agreeing) > len(hours) else 0
 
 
-def _clock(engine: Engine, relays: Sequence[bytes]) -> Check:
+def _clock(engine: Engine, relays: Sequence[PeerKey]) -> Check:
     now, watch = engine.clock(), engine.clock_watch
     detail, right = f"{views.timestamp(now)}", _EARLIEST < now < _LATEST
     if watch.behind:
@@ -153,7 +155,7 @@ def _relays(db: Database, engine: Engine) -> list[Check]:
     lines = []
     for row in rows:
         relay = Relay(row.peer, row.addresses, row.token)
-        health = engine.net.mailboxes.relay_health().get(row.peer)
+        health = engine.net.mailboxes.relay_health().get(own_relay(row.peer))
         hidden = engine.net.mailboxes.relay_health().get(replace(relay, hidden=True).mailbox)
         unwatched = sum(one.unwatched for one in (health, hidden) if one is not None)
         state = "connecting" if health is None else health.state
@@ -207,7 +209,7 @@ async def _contacts(engine: Engine) -> list[Check]:
     return lines
 
 
-def _people(db: Database) -> tuple[list[store_contacts.Contact], dict[bytes, int], dict[bytes, str]]:
+def _people(db: Database) -> tuple[list[store_contacts.Contact], dict[ContactId, int], dict[ContactId, str]]:
     everybody = _contacts_of(db)
     return everybody, store_outbox.counts(db), {one.id: _apart(db, one) for one in everybody if one.hidden}
 

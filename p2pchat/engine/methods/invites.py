@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import trio
 
+from p2pchat.core.ids import ContactId, InviteId
 from p2pchat.core.invite import ROLE_RELAY, decode_invite
 from p2pchat.engine.contacts import invites
 from p2pchat.engine.engine import Engine
@@ -73,12 +74,12 @@ async def hidden_ways(engine: Engine) -> bool:
     return bool(engine.net.ways(hidden=True))
 
 
-async def _boxes(engine: Engine, invite_id: bytes, wanted: int) -> int:
+async def _boxes(engine: Engine, invite_id: InviteId, wanted: int) -> int:
     """At how many relays the bundle of an invite lies, as soon as it is all of them or patience ends."""
     found = 0
 
     def look(db: Database) -> int:
-        return sum(len(store_deposits.of(db, row.pk)) for row in store_outbox.for_contact(db, invite_id))
+        return sum(len(store_deposits.of(db, row.pk)) for row in store_outbox.for_contact(db, ContactId(invite_id)))
 
     async def enough() -> bool | None:
         nonlocal found

@@ -21,6 +21,7 @@ from p2pchat.store.messages import MessageRow
 from p2pchat.store.outbox import OutboxForm, OutboxRow
 
 _NOTHING = "Nothing."
+HOUR_S = 3600
 _HIDDEN = (
     "It is sent when a circuit through one of your relays leads to them or to their relay. `p2pchat "
     "relays add` with their relay's address uses it at once, and shows your address to that relay."
@@ -72,7 +73,10 @@ def _why(
         return "Nothing is sent to this contact.", _NOTHING
     if row.state == DeliveryState.FAILED:
         return "It was not confirmed in time, or the invite did not work.", "Send it again if it still matters."
-    gives_up = f"Tried until {views.timestamp(waiting[0].expires_at)}." if waiting else _NOTHING
+    gives_up = _NOTHING
+    if waiting:
+        until = min(waiting[0].expires_at, waiting[0].keep_until or waiting[0].expires_at)
+        gives_up = f"Tried until {views.timestamp(until)}."
     asked = first_message(db, contact)
     if asked and contact.state == ContactState.WAITING:
         reason = f"Your request to {contact.name} is {stored(asked)}."
@@ -119,6 +123,11 @@ def _without_link(
     if is_out_of_reach(db, contact):
         reason = f"{no_link}, and you hide your address from {contact.name}: none of their relays is one of yours."
         return reason, f"{_HIDDEN} {gives_up}"
+    if 0 < row.expire_s < HOUR_S:
+        return (
+            f"{no_link}, and no relay is given what disappears within the hour.",
+            f"The node keeps trying. {gives_up}",
+        )
     if any(queue.flags == 0 for queue in store_queues.theirs(db, contact.id)):
         return f"{no_link}, and their relays have not taken it yet.", f"The node keeps trying both. {gives_up}"
     return f"{no_link}.", f"It is dialled again within 5 minutes. {gives_up}"

@@ -6,6 +6,8 @@ from contextlib import suppress
 
 import trio
 
+from p2pchat.core.ids import PeerKey
+from p2pchat.core.relays import own_relay
 from p2pchat.engine.contacts import contact_relays, own_relays
 from p2pchat.engine.delivery import queues
 from p2pchat.engine.engine import Engine
@@ -61,7 +63,7 @@ async def list_relays(
     return await engine.submit(all_of_them)
 
 
-def _used_relays(tx: Transaction) -> set[bytes]:
+def _used_relays(tx: Transaction) -> set[PeerKey]:
     return {relay.peer for relay in queues.ours(tx)}
 
 
@@ -72,7 +74,7 @@ async def _add_relay(engine: Engine, named: str, replace: bool) -> Relay:
             taken: Relay = await engine.submit(lambda tx: contact_relays.take(tx, tx.find(named)))
             return taken
     relay = engine.net.mailboxes.relay_at(named)
-    known = engine.net.mailboxes.relay_health().get(relay.peer)
+    known = engine.net.mailboxes.relay_health().get(own_relay(relay.peer))
     await engine.submit(lambda tx: own_relays.add(tx, relay, known, replace=replace))
     return relay
 
@@ -80,9 +82,9 @@ async def _add_relay(engine: Engine, named: str, replace: bool) -> Relay:
 _OFFERED: Json = {"state": "offered", "since": None, "problem": "", "used": False, "kept": False, "added": False}
 
 
-def health(engine: Engine, peer: bytes) -> RelayHealth:
+def health(engine: Engine, peer: PeerKey) -> RelayHealth:
     """How it stands with a relay, as far as anything is known."""
-    return engine.net.mailboxes.relay_health().get(peer, RelayHealth("connecting", engine.clock()))
+    return engine.net.mailboxes.relay_health().get(own_relay(peer), RelayHealth("connecting", engine.clock()))
 
 
 def _relay(engine: Engine, row: RelayRow, *, used: bool) -> Json:

@@ -22,6 +22,7 @@ from p2pchat.core.contents import kind_of
 from p2pchat.core.delivery import DeliveryEvent, Route
 from p2pchat.core.envelope import envelope_id
 from p2pchat.core.frames import Frame
+from p2pchat.core.ids import ContactId, EnvelopeId, MailOwner, MessageId, RelayName, SessionId, direct_chat
 from p2pchat.engine import contents
 from p2pchat.engine.contacts import contacts, renewal
 from p2pchat.engine.delivery.mailbox_sender import KEEP_HOURS
@@ -57,21 +58,21 @@ RETRY_ACKED = (HOUR_MS, 6 * HOUR_MS, 24 * HOUR_MS)
 """An acked content whose receipt does not come is sent again after these, then daily."""
 
 
-def frame(tx: Transaction, contact_id: bytes, th: bytes, route: Route, one: Frame) -> None:
+def frame(tx: Transaction, contact_id: ContactId, session_id: SessionId, route: Route, one: Frame) -> None:
     """Whatever a contact sends on a verified link."""
     contact = tx.contact(contact_id)
     if contact is None or contact.state not in ACCEPTED:
         return  # blocked or removed while the frame was under way
     if one.type == frames.ENVELOPE:
-        envelope(tx, contact, th, route, one)
+        envelope(tx, contact, session_id, route, one)
     elif one.type == frames.ACKS:
         acks(tx, contact_id, route, frames.acked_ids(one))
     elif one.type == frames.REFUSED:
-        renewal.refused(tx, contact, one.body)
+        renewal.refused(tx, contact, EnvelopeId(one.body))
     elif one.type == frames.RENEW:
-        renewal.asked(tx, contact, th)
+        renewal.asked(tx, contact, session_id)
     elif one.type == frames.BUNDLE:
-        renewal.answered(tx, contact, th, one.body)
+        renewal.answered(tx, contact, session_id, one.body)
     elif one.type == frames.INITIAL and not renewal.begun(tx, contact, one.body):
         tx.after(tx.net.send, contact.id, [Frame(frames.REFUSED, envelope_id(one.body))])
     elif one.type == frames.REQUEST:
@@ -80,18 +81,18 @@ def frame(tx: Transaction, contact_id: bytes, th: bytes, route: Route, one: Fram
         tx.storage_limits.told_full(contact.id, tx.now)
 
 
-def envelope(tx: Transaction, contact: Contact, th: bytes, route: Route, one: Frame) -> None:
+def envelope(tx: Transaction, contact: Contact, session_id: SessionId, route: Route, one: Frame) -> None:
     """One envelope from a contact on a link."""
     name = envelope_id(one.body)
     taken = _take(tx, contact, route, name, one.body)
     if taken is Taken.LATER:
-        tx.later(contact.id, frame, contact.id, th, route, one)
+        tx.later(contact.id, frame, contact.id, session_id, route, one)
     elif taken is Taken.UNREADABLE:
         renewal.strange(tx, contact)
         tx.after(tx.net.send, contact.id, [Frame(frames.REFUSED, name)])
 
 
-def mailed(tx: Transaction, contact_id: bytes, blob: bytes) -> Taken:
+def mailed(tx: Transaction, contact_id: ContactId, blob: bytes) -> Taken:
     """One blob from the queue of a contact at a relay: an envelope, the first message of a renewed session, or a
     request for one. A relay can put anything there; what is none of these is dropped, and noted: so it is never
     `UNREADABLE`.
@@ -111,7 +112,7 @@ def mailed(tx: Transaction, contact_id: bytes, blob: bytes) -> Taken:
     return Taken.YES
 
 
-def _take(tx: Transaction, contact: Contact, route: Route, name: bytes, blob: bytes) -> Taken:
+def _take(tx: Transaction, contact: Contact, route: Route, name: EnvelopeId, blob: bytes) -> Taken:
     """Take an envelope, if it is one."""
     if not withholding.has_room(tx, contact, len(blob)):  # before it is opened: nothing of it is known then
         withholding.withhold(tx, contact, linked=route != Route.MAILBOX)
@@ -123,14 +124,19 @@ def _take(tx: Transaction, contact: Contact, route: Route, name: bytes, blob: by
             return Taken.LATER
         return Taken.YES if _taken_before(tx, contact, route, name) else Taken.UNREADABLE
     tx.sessions.keep(contact.id, opened[1], tx.now)
-    tx.hop_acks.setdefault(contact.id, []).append(name)
     try:
         content = decode_content(opened[1].content)
     except CannotOpen:  # sealed by the contact, and senseless: to refuse it would only make it come again
+        tx.hop_acks.setdefault(contact.id, []).append(name)
         store_envelopes.remember(tx.db, [SeenRow(name, contact.id, None, tx.now)])
         tx.storage_limits.spend(contact.id, 0, tx.now, unread=False)
         return Taken.YES
-    tx.storage_limits.spend(contact.id, len(opened[1].content), tx.now, unread=content.kind.visible)
+    counted_unread = content.kind.visible and not content.kind.quiet
+    tx.storage_limits.spend(contact.id, len(opened[1].content), tx.now, unread=counted_unread)
+    if content.kind.fleeting:  # its sender does not repeat it, so nothing has to be known of it
+        contents.apply(tx, contact, content, route)
+        return Taken.YES
+    tx.hop_acks.setdefault(contact.id, []).append(name)
     receipted = content.kind.receipted
     later = receipted and _tells_later(tx, contact, route)
     owed = content.message_id if receipted else None
@@ -139,8 +145,8 @@ def _take(tx: Transaction, contact: Contact, route: Route, name: bytes, blob: by
     if contact.state == ContactState.WAITING:  # only one who accepted us seals contents for us
         contact = contacts.accepted(tx, contact, opened[0])
     elif opened[0].initiator and not opened[0].confirmed:
-        renewal.arrived(tx, contact, opened[0].th)
-        contacts.came(tx, contact, opened[0].th)
+        renewal.arrived(tx, contact, opened[0].session_id)
+        contacts.came(tx, contact, opened[0].session_id)
     if later:
         tx.owing[contact.id] = None
     elif receipted:
@@ -155,7 +161,7 @@ def _tells_later(tx: Transaction, contact: Contact, route: Route) -> bool:
     return route == Route.MAILBOX and tx.net.route(contact.id) is None
 
 
-def _owe_again(tx: Transaction, contact: Contact, route: Route, name: bytes, msg_id: bytes) -> None:
+def _owe_again(tx: Transaction, contact: Contact, route: Route, name: EnvelopeId, msg_id: MessageId) -> None:
     if _tells_later(tx, contact, route):
         store_envelopes.owe_receipt(tx.db, name)
         tx.owing[contact.id] = None
@@ -164,7 +170,7 @@ def _owe_again(tx: Transaction, contact: Contact, route: Route, name: bytes, msg
         tx.receipts.setdefault(contact.id, []).append(msg_id)
 
 
-def _taken_before(tx: Transaction, contact: Contact, route: Route, name: bytes) -> bool:
+def _taken_before(tx: Transaction, contact: Contact, route: Route, name: EnvelopeId) -> bool:
     """Whether an envelope that opens in no session came before, and its key is gone: then it is acked again."""
     seen = store_envelopes.seen(tx.db, name)
     if seen is None or seen.contact != contact.id:  # who else has it has recorded it, and is told nothing
@@ -175,7 +181,7 @@ def _taken_before(tx: Transaction, contact: Contact, route: Route, name: bytes) 
     return True
 
 
-def acks(tx: Transaction, contact_id: bytes, route: Route, ids: list[bytes]) -> None:
+def acks(tx: Transaction, contact_id: ContactId, route: Route, ids: list[EnvelopeId]) -> None:
     """The contact's node has these on disk. Receipts are done with that; contents still wait for theirs."""
     done, stored = [], []
     for row in store_outbox.acked(tx.db, contact_id, ids):
@@ -183,21 +189,23 @@ def acks(tx: Transaction, contact_id: bytes, route: Route, ids: list[bytes]) -> 
             done.append(row.pk)
             contact = tx.contact(contact_id)
             if row.form == OutboxForm.RENEWAL and contact is not None:
-                renewal.arrived(tx, contact, row.th or b"")
+                renewal.arrived(tx, contact, row.session_id)
             continue
         again_at = tx.now + RETRY_ACKED[min(row.attempts, len(RETRY_ACKED) - 1)]
         store_outbox.update(tx.db, row.pk, acked_at=tx.now, attempts=row.attempts + 1, next_try=again_at)
         if row.msg_id is not None:
             stored.append(row.msg_id)
     store_outbox.remove(tx.db, done)
-    contacts.advance(tx, contact_id, stored, DeliveryEvent.STORED, route)
+    contacts.advance(tx, direct_chat(contact_id), stored, DeliveryEvent.STORED, route)
 
 
-Reached = Callable[[bytes], Sequence[int]]
+Reached = Callable[[MailOwner], Sequence[int]]
 """The queues of a contact whose relays take what they are given, as far as we know now."""
 
 
-def deposited(tx: Transaction, owner: bytes, relay: bytes, some: Sequence[tuple[int, bytes]], reached: Reached) -> None:
+def deposited(
+    tx: Transaction, owner: MailOwner, relay: RelayName, some: Sequence[tuple[int, EnvelopeId]], reached: Reached
+) -> None:
     """[(queue, envelope id)] of a contact, or of an invite, are on a relay's disk."""
     health = tx.net.mailboxes.relay_health().get(relay)
     hours = KEEP_HOURS if health is None or health.longest is None else min(KEEP_HOURS, health.longest)
@@ -206,7 +214,9 @@ def deposited(tx: Transaction, owner: bytes, relay: bytes, some: Sequence[tuple[
     settle(tx, owner, reached, [envelope_id for _, envelope_id in some])
 
 
-def settle(tx: Transaction, owner: bytes, reached: Reached, envelope_ids: Sequence[bytes] | None = None) -> None:
+def settle(
+    tx: Transaction, owner: MailOwner, reached: Reached, envelope_ids: Sequence[EnvelopeId] | None = None
+) -> None:
     """What lies in every queue that can be reached, and in one at least, is stored; among these envelopes or of all."""
     done, stored = [], []
     for row in store_deposits.stored(tx.db, owner, reached(owner), envelope_ids):
@@ -216,4 +226,4 @@ def settle(tx: Transaction, owner: bytes, reached: Reached, envelope_ids: Sequen
             stored.append(row.msg_id)
         tx.people_changed |= row.form == OutboxForm.BOX
     store_outbox.remove(tx.db, done)
-    contacts.advance(tx, owner, stored, DeliveryEvent.STORED, Route.MAILBOX)
+    contacts.advance(tx, direct_chat(ContactId(owner)), stored, DeliveryEvent.STORED, Route.MAILBOX)

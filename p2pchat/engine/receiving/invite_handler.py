@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from p2pchat.core import frames
+from p2pchat.core.ids import ContactId, InviteId, PeerKey
 from p2pchat.engine.contacts import contacts, invites
 from p2pchat.engine.runtime.clock_watch import ClockWatch
 from p2pchat.engine.runtime.committer import Committer
@@ -19,14 +20,16 @@ from p2pchat.store.invites import InviteRow, InviteState
 class InviteHandler:
     """Answers the joining dialogue, on both sides of it."""
 
-    def __init__(self, committer: Committer, clock: Clock, clock_watch: ClockWatch, refusals: dict[bytes, int]) -> None:
+    def __init__(
+        self, committer: Committer, clock: Clock, clock_watch: ClockWatch, refusals: dict[ContactId, int]
+    ) -> None:
         self._committer = committer
         self._clock = clock
         self._clock_watch = clock_watch
         self._refusals = refusals
-        self._rows: dict[bytes, InviteRow] = {}
-        self._followers: list[Callable[[Iterable[bytes]], None]] = []
-        self._told: set[bytes] = set()
+        self._rows: dict[InviteId, InviteRow] = {}
+        self._followers: list[Callable[[Iterable[InviteId]], None]] = []
+        self._told: set[InviteId] = set()
 
     def use(self, rows: Sequence[InviteRow]) -> None:
         """These are our invites from now on."""
@@ -35,12 +38,12 @@ class InviteHandler:
         for told in self._followers:
             told(changed)
 
-    def follow_offers(self, changed: Callable[[Iterable[bytes]], None]) -> None:
+    def follow_offers(self, changed: Callable[[Iterable[InviteId]], None]) -> None:
         """Have `changed` told of the invites there are, by id, and from then on of those that came or went."""
         self._followers.append(changed)
         changed(self._rows)
 
-    def offer(self, invite: bytes) -> InviteOffer | None:
+    def offer(self, invite: InviteId) -> InviteOffer | None:
         """An invite of ours whose hello key is kept, a dead one too. One that has ended only by a clock that may be
         wrong is doubtful: who was told that it has ended would give up.
         """
@@ -50,33 +53,33 @@ class InviteHandler:
         doubtful = row.state == InviteState.OPEN and passed < row.expires_at <= now
         return InviteOffer(row.id, row.hello, _gone(row, now), row.hidden, doubtful)
 
-    async def offer_bundle(self, invite: bytes) -> bytes | None:
+    async def offer_bundle(self, invite: InviteId) -> bytes | None:
         """The sealed bundle of an open invite."""
         return await self._committer.submit(invites.offer, invite)
 
-    async def tried(self, invite: bytes, peer: bytes) -> None:
+    async def tried(self, invite: InviteId, peer: PeerKey) -> None:
         """Somebody without a first message of an earlier try holds an invite that is gone."""
         if invite not in self._told:
             self._told.add(invite)
             await self._committer.submit(invites.tried, invite, peer)
 
-    async def admit(self, invite: bytes, blob: bytes) -> bool:
+    async def admit(self, invite: InviteId, blob: bytes) -> bool:
         """Commit a first message; True if it is on disk, now or before."""
         return await self._committer.submit(invites.admit, invite, blob)
 
-    async def pending(self, contact: bytes) -> bytes | None:
+    async def pending(self, contact: ContactId) -> bytes | None:
         """The first message that was committed and is not acked."""
         return await self._committer.read(store_outbox.initial, contact)
 
-    async def answer_bundle(self, contact: bytes, blob: bytes) -> bytes | None:
+    async def answer_bundle(self, contact: ContactId, blob: bytes) -> bytes | None:
         """Make and commit the first message against the bundle offered."""
         return await self._committer.submit(invites.answer, contact, blob)
 
-    async def joined(self, contact: bytes) -> None:
+    async def joined(self, contact: ContactId) -> None:
         """The inviter has our first message on disk."""
         await self._committer.submit(contacts.joined, contact)
 
-    async def refused(self, contact: bytes, reason: int) -> None:
+    async def refused(self, contact: ContactId, reason: int) -> None:
         """The invite is used up or expired."""
         await self._committer.submit(_refused, contact, reason, self._refusals)
 
@@ -87,7 +90,7 @@ def _gone(row: InviteRow, now: int) -> int | None:
     return frames.EXPIRED if row.state == InviteState.EXPIRED or row.expires_at <= now else None
 
 
-def _refused(tx: Transaction, contact_id: bytes, reason: int, refusals: dict[bytes, int]) -> None:
+def _refused(tx: Transaction, contact_id: ContactId, reason: int, refusals: dict[ContactId, int]) -> None:
     contact = store_contacts.get(tx.db, contact_id)
     # a link may have shown meanwhile that it was our own first message that used the invite up
     if contact is not None and contact.state in ACCEPTED and contact.invite is not None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import ACKS, ENVELOPE, REFUSED, Frame, acked_ids
 from p2pchat.core.identity import Device
+from p2pchat.core.ids import ContactId, EnvelopeId, SessionId
 from p2pchat.core.session import STANDING, Pair, pair, standing_root
 from p2pchat.engine.contacts import contact_relays, contacts, renewal
 from p2pchat.engine.contacts.address_updates import AddressUpdates
@@ -42,33 +43,33 @@ class LinkHandler:
         self._address_updates = address_updates
         self._sender = link_sender
         self._mailboxes = mailboxes
-        self._pairs: dict[bytes, list[Pair]] = {}
-        self._hidden: frozenset[bytes] = frozenset()
-        self._followers: list[Callable[[Iterable[bytes]], None]] = []
+        self._pairs: dict[ContactId, list[Pair]] = {}
+        self._hidden: frozenset[ContactId] = frozenset()
+        self._followers: list[Callable[[Iterable[ContactId]], None]] = []
 
     @staticmethod
-    def read(db: Database, me: Device, of: Collection[bytes]) -> dict[bytes, list[Pair]]:
+    def read(db: Database, me: Device, of: Collection[ContactId]) -> dict[ContactId, list[Pair]]:
         """The pairs of these contacts: sessions that may be used, newest first, with contacts that may knock; last, by
         what a contact with an old copy of their profile is known still.
         """
-        pairs: dict[bytes, list[Pair]] = {}
+        pairs: dict[ContactId, list[Pair]] = {}
         for contact in [store_contacts.get(db, id) for id in of]:
             if contact is None or contact.identity is None or contact.state not in ACCEPTED:
                 continue
             rows = [row for row in store_sessions.for_contact(db, contact.id) if not row.pending]
             pairs[contact.id] = [
-                pair(contact.id, row.th, row.pair_root, me.identity, contact.identity) for row in reversed(rows)
+                pair(contact.id, row.session_id, row.pair_root, me.identity, contact.identity) for row in reversed(rows)
             ]
             if contact.state == ContactState.CONTACT and contact.device is not None:
                 root = standing_root(me, contact.identity, contact.device)
                 pairs[contact.id].append(pair(contact.id, STANDING, root, me.identity, contact.identity))
         return pairs
 
-    def hide(self, hidden: frozenset[bytes]) -> None:
+    def hide(self, hidden: frozenset[ContactId]) -> None:
         """These contacts are hidden: known of everybody before anything is done for the first."""
         self._hidden = hidden
 
-    def use(self, pairs: dict[bytes, list[Pair]], hidden: frozenset[bytes], of: Collection[bytes]) -> None:
+    def use(self, pairs: dict[ContactId, list[Pair]], hidden: frozenset[ContactId], of: Collection[ContactId]) -> None:
         """Check hellos of these contacts against these from now on; those are hidden."""
         old = self._pairs
         changed = {one for one in of if old.get(one) != pairs.get(one)} | self._hidden ^ hidden
@@ -81,7 +82,7 @@ class LinkHandler:
         for told in self._followers:
             told(changed)
 
-    def follow(self, changed: Callable[[Iterable[bytes]], None]) -> None:
+    def follow(self, changed: Callable[[Iterable[ContactId]], None]) -> None:
         """Have `changed` told of the contacts there are, and from then on of those whose pairs or hiding changed."""
         self._followers.append(changed)
         changed(self._pairs)
@@ -90,11 +91,11 @@ class LinkHandler:
         """The wall clock, ms."""
         return self._clock()
 
-    def pairs(self, contact: bytes) -> Sequence[Pair]:
+    def pairs(self, contact: ContactId) -> Sequence[Pair]:
         """The pairs of one contact, newest first."""
         return self._pairs.get(contact, ())
 
-    def hidden(self, contact: bytes) -> bool:
+    def hidden(self, contact: ContactId) -> bool:
         """Whether the contact must not learn where we are."""
         return contact in self._hidden
 
@@ -106,7 +107,7 @@ class LinkHandler:
         """A contact has reached us at this public address of ours, from outside."""
         self._committer.post(contact_relays.found, address)
 
-    async def received(self, contact: bytes, th: bytes, route: Route, frames: list[Frame]) -> None:
+    async def received(self, contact: ContactId, session_id: SessionId, route: Route, frames: list[Frame]) -> None:
         """Frames from a contact. Acks free the window at once and are written down lazily."""
         for one in frames:
             await self._committer.room()  # before each: one read may hold thousands of the smallest
@@ -114,23 +115,25 @@ class LinkHandler:
                 ids = acked_ids(one)
                 self._sender.acked(contact, ids)
                 self._mailboxes.acked(contact)
-                self._committer.post(inbound.frame, contact, th, route, one, lazy=True, sender=contact, brief=True)
+                self._committer.post(
+                    inbound.frame, contact, session_id, route, one, lazy=True, sender=contact, brief=True
+                )
             elif one.type == REFUSED:  # it stays in the outbox, but does not stand in the way of the others
-                self._sender.acked(contact, [one.body])
-                self._committer.post(inbound.frame, contact, th, route, one, sender=contact)
+                self._sender.acked(contact, [EnvelopeId(one.body)])
+                self._committer.post(inbound.frame, contact, session_id, route, one, sender=contact)
             else:
                 brief = one.type == ENVELOPE  # the others seal anew what waits
-                self._committer.post(inbound.frame, contact, th, route, one, sender=contact, brief=brief)
+                self._committer.post(inbound.frame, contact, session_id, route, one, sender=contact, brief=brief)
 
-    def link_up(self, contact: bytes, th: bytes) -> None:
+    def link_up(self, contact: ContactId, session_id: SessionId) -> None:
         """A link is there: send what waits."""
-        self._committer.post(contacts.heard, contact, th)
+        self._committer.post(contacts.heard, contact, session_id)
         self._committer.post(renewal.ask_again, contact)
         may_lie_elsewhere = self._mailboxes.link_up(contact)
         self._sender.link_up(contact, hold=may_lie_elsewhere)
         self._presence.changed(contact)
 
-    def link_down(self, contact: bytes) -> None:
+    def link_down(self, contact: ContactId) -> None:
         """A link has ended."""
         self._sender.link_down(contact)
         self._mailboxes.link_down(contact)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from p2pchat.core.contents import kind_of
+from p2pchat.core.ids import NOBODY, ContactId, EnvelopeId, InviteId, MailOwner, PeerKey, QueueId, RelayName
 from p2pchat.core.primitives import KEY_BYTES, Random, sign_public
 from p2pchat.engine.contacts import invites
 from p2pchat.engine.contacts.presence import Presence
@@ -31,8 +32,6 @@ from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
 from p2pchat.ports import Clock, Net, OwnQueue, Relay, TheirQueue
 from p2pchat.store import envelopes as store_envelopes
 
-NOBODY = b""
-"""Whose queue it is where nobody knows it."""
 ACK_TIMEOUT_SECONDS = 10.0
 """Seconds in which a link has to bring an ack of what is under way on it; else it counts as none."""
 COLLECT_FIRST_SECONDS = 20.0
@@ -47,8 +46,10 @@ MAX_FOREIGN = 64
 FOREIGN_ROTATION_SECONDS = 600.0
 """Seconds until others have their turn."""
 
-TimerKey = tuple[Literal["acks", "let by", "receipts"], bytes] | tuple[Literal["pause"], int] | tuple[Literal["turn"]]
-QueueKey = tuple[bytes, bytes]
+TimerKey = (
+    tuple[Literal["acks", "let by", "receipts"], ContactId] | tuple[Literal["pause"], int] | tuple[Literal["turn"]]
+)
+QueueKey = tuple[RelayName, QueueId]
 """(name of a mailbox, name of a queue)"""
 
 
@@ -57,8 +58,8 @@ class WatchedMailbox:
     """What is collected from one mailbox. active: it is watched now; no relay but a chosen one needs not be."""
 
     relay: Relay
-    queues: dict[bytes, OwnQueue] = field(default_factory=dict)
-    sources: dict[bytes, QueueSource] = field(default_factory=dict)
+    queues: dict[QueueId, OwnQueue] = field(default_factory=dict)
+    sources: dict[QueueId, QueueSource] = field(default_factory=dict)
     active: bool = False
 
 
@@ -95,13 +96,13 @@ class MailboxHandler:
         self._presence = presence
         self._link_sender = link_sender
         self._nobodys = OwnQueue(random(KEY_BYTES), sign_public(random(KEY_BYTES)))
-        self._watched: dict[bytes, WatchedMailbox] = {}
-        self._inlets: dict[bytes, dict[QueueKey, Inlet]] = {}
-        self._ours: Mapping[bytes, Relay] = {}
+        self._watched: dict[RelayName, WatchedMailbox] = {}
+        self._inlets: dict[MailOwner, dict[QueueKey, Inlet]] = {}
+        self._ours: Mapping[PeerKey, Relay] = {}
         self._taken: dict[QueueKey, QueueProgress] = {}
         self._turn = 0
-        self._stalled: set[bytes] = set()
-        self._progress: dict[bytes, int | None] = {}
+        self._stalled: set[ContactId] = set()
+        self._progress: dict[ContactId, int | None] = {}
         self._alarms: Timers[TimerKey] = Timers(self._ring)
         self.sender = MailboxSender(self._deposit, clock, self._refill, self._pause)
 
@@ -116,7 +117,7 @@ class MailboxHandler:
                 inlets[owner] = ()
             for owner in self.sender.known() - outlets.keys():
                 outlets[owner] = ()
-        changes: dict[bytes, _Change] = {}
+        changes: dict[RelayName, _Change] = {}
         for owner, some in inlets.items():
             self._change(owner, () if owner in self._committer.storage_limits.withheld else some, changes)
         self._change(NOBODY, self._for_nobody(known.ours), changes)
@@ -125,9 +126,9 @@ class MailboxHandler:
             self.sender.use(owner, ways)
         self._tell(changes)
         for contact in owners ^ self.sender.owners:
-            self._presence.changed(contact)
+            self._presence.changed(ContactId(contact))
 
-    def _change(self, owner: bytes, inlets: Sequence[Inlet], changes: dict[bytes, _Change]) -> None:
+    def _change(self, owner: MailOwner, inlets: Sequence[Inlet], changes: dict[RelayName, _Change]) -> None:
         """These are somebody's from now on."""
         before = self._inlets.pop(owner, {})
         after = {(inlet.relay.mailbox, inlet.qid): inlet for inlet in inlets}
@@ -144,25 +145,25 @@ class MailboxHandler:
                 self._taken.pop((name, qid), None)
             changes.setdefault(name, _Change()).drop.append(qid)
 
-    def _withhold(self, contact: bytes) -> None:
+    def _withhold(self, contact: ContactId) -> None:
         """Leave at relays what is there of a contact, until the store is read again for them."""
         if contact in self._inlets:
-            changes: dict[bytes, _Change] = {}
+            changes: dict[RelayName, _Change] = {}
             self._change(contact, (), changes)
             self._change(NOBODY, self._for_nobody(self._ours), changes)
             self._tell(changes)
 
-    def _for_nobody(self, ours: Mapping[bytes, Relay]) -> list[Inlet]:
+    def _for_nobody(self, ours: Mapping[PeerKey, Relay]) -> list[Inlet]:
         """A relay of ours without a queue gets one that nobody knows: so we hear how it does."""
         qid, nobody = self._nobodys.queue.id, QueueSource("nobody", NOBODY)
-        bare = [relay for peer, relay in ours.items() if peer not in self._watched or not self._has_other(peer, qid)]
+        bare = [relay for relay in ours.values() if not self._has_other(relay.mailbox, qid)]
         return [Inlet(relay, qid, nobody, self._nobodys) for relay in bare]
 
-    def _has_other(self, name: bytes, qid: bytes) -> bool:
-        queues = self._watched[name].queues
+    def _has_other(self, name: RelayName, qid: QueueId) -> bool:
+        queues = self._watched[name].queues if name in self._watched else {}
         return len(queues) > (qid in queues)
 
-    def _tell(self, changes: Mapping[bytes, _Change]) -> None:
+    def _tell(self, changes: Mapping[RelayName, _Change]) -> None:
         """Have the net watch what is to be watched now."""
         boxes = self._net.mailboxes
         for name, change in changes.items():
@@ -180,7 +181,7 @@ class MailboxHandler:
                 queues = [self._with_place(name, qid) for qid in watched.queues] if watched.active else []
                 boxes.watch(watched.relay, queues)
 
-    def _wanted(self) -> set[bytes]:
+    def _wanted(self) -> set[RelayName]:
         """The mailboxes that are to be watched now."""
         foreign = [name for name, watched in self._watched.items() if not watched.relay.chosen]
         if len(foreign) > MAX_FOREIGN:
@@ -204,7 +205,7 @@ class MailboxHandler:
         """How many relays that nobody here chose have to wait for their turn to be watched."""
         return sum(not watched.active for watched in self._watched.values())
 
-    def _with_place(self, name: bytes, qid: bytes) -> OwnQueue:
+    def _with_place(self, name: RelayName, qid: QueueId) -> OwnQueue:
         taking = self._taken.get((name, qid))
         queue = self._watched[name].queues[qid]
         return queue if taking is None else replace(queue, after=taking.on_disk)
@@ -222,7 +223,7 @@ class MailboxHandler:
 
     # --- from the network
 
-    async def collected(self, relay: bytes, qid: bytes, blobs: Sequence[tuple[int, bytes]]) -> None:
+    async def collected(self, relay: RelayName, qid: QueueId, blobs: Sequence[tuple[int, bytes]]) -> None:
         """What came from a queue we watch."""
         watched = self._watched.get(relay)
         source = None if watched is None else watched.sources.get(qid)
@@ -233,10 +234,10 @@ class MailboxHandler:
             await self._committer.room()
             self._committer.post(_take, source, relay, qid, place, blob, sender=relay, brief=brief)
 
-    def deposited(self, relay: bytes, done: Sequence[tuple[int, int]]) -> None:
+    def deposited(self, relay: RelayName, done: Sequence[tuple[int, int]]) -> None:
         """A relay answered deposits. What it took is noted as acks are: to lose one costs a repetition."""
         taken, paused = self.sender.results(done)
-        by_owner: dict[bytes, list[tuple[int, bytes]]] = {}
+        by_owner: dict[MailOwner, list[tuple[int, EnvelopeId]]] = {}
         for queue, envelope_id in taken:
             if (outlet := self.sender.get(queue)) is not None:
                 by_owner.setdefault(outlet.row.owner, []).append((queue, envelope_id))
@@ -245,24 +246,24 @@ class MailboxHandler:
             self._committer.post(inbound.deposited, owner, relay, some, reached, lazy=True, brief=True)
         self._settle(paused)
 
-    def undeposited(self, relay: bytes, numbers: Sequence[int]) -> None:
+    def undeposited(self, relay: RelayName, numbers: Sequence[int]) -> None:
         """A relay was not reached, or did not answer."""
         self._settle(self.sender.lost(numbers))
 
-    def relay_up(self, relay: bytes) -> None:
+    def relay_up(self, relay: RelayName) -> None:
         """A relay answers: give it what waits."""
         self.sender.begin_anew(relay)
 
-    def relay_down(self, relay: bytes) -> None:
+    def relay_down(self, relay: RelayName) -> None:
         """A relay does not answer any more. What was under way there is given back by itself."""
 
-    def _settle(self, owners: Iterable[bytes]) -> None:
+    def _settle(self, owners: Iterable[MailOwner]) -> None:
         for owner in owners:  # what lies elsewhere does not wait for this relay any more
             self._committer.post(inbound.settle, owner, self.sender.reached)
 
     # --- links
 
-    def link_up(self, contact: bytes) -> bool:
+    def link_up(self, contact: ContactId) -> bool:
         """What is for this contact goes by a link now; whether something may lie at relays for it."""
         self._stalled.discard(contact)
         self.sender.linked(contact)
@@ -271,13 +272,13 @@ class MailboxHandler:
             self._alarms.set(("let by", contact), COLLECT_FIRST_SECONDS)
         return has_queues
 
-    def link_down(self, contact: bytes) -> None:
+    def link_down(self, contact: ContactId) -> None:
         """Perhaps no link is left."""
         if self._net.route(contact) is None:
             self._stalled.discard(contact)
             self.sender.unlinked(contact)
 
-    def acked(self, contact: bytes) -> None:
+    def acked(self, contact: ContactId) -> None:
         """The link with this contact works."""
         if contact in self._stalled:
             self._stalled.discard(contact)
@@ -285,7 +286,7 @@ class MailboxHandler:
 
     # --- after a transaction
 
-    def release(self, tx: Transaction, sealed: Mapping[bytes, Sequence[OutgoingEnvelope]]) -> None:
+    def release(self, tx: Transaction, sealed: Mapping[ContactId, Sequence[OutgoingEnvelope]]) -> None:
         """A transaction is on disk: these are for contacts, and written where there is a link."""
         for contact, some in sealed.items():
             self._release(contact, some, receipts=contact in tx.told)
@@ -304,7 +305,7 @@ class MailboxHandler:
             if contact in self._committer.storage_limits.withheld:
                 self._withhold(contact)
 
-    def _release(self, contact: bytes, sealed: Sequence[OutgoingEnvelope], *, receipts: bool) -> None:
+    def _release(self, contact: ContactId, sealed: Sequence[OutgoingEnvelope], *, receipts: bool) -> None:
         if self._net.route(contact) is not None:
             if contact in self.sender.owners:
                 self._watch_acks(contact)
@@ -315,14 +316,14 @@ class MailboxHandler:
             self._owe(contact)
         self.sender.release(contact, at_once)
 
-    def _owe(self, contact: bytes) -> None:
+    def _owe(self, contact: ContactId) -> None:
         share = int.from_bytes(self._random(2), "big") / 0xFFFF
         self._alarms.set(
             ("receipts", contact),
             MIN_RECEIPT_DELAY_SECONDS + share * (MAX_RECEIPT_DELAY_SECONDS - MIN_RECEIPT_DELAY_SECONDS),
         )
 
-    def hear_again(self, relay: bytes) -> None:
+    def hear_again(self, relay: RelayName) -> None:
         """What concerned this relay could not be saved: let it come again, and read again what it is to be given."""
         if (watched := self._watched.get(relay)) is not None:
             self._net.mailboxes.watch(watched.relay, ())
@@ -338,12 +339,12 @@ class MailboxHandler:
 
     # --- time
 
-    def _watch_acks(self, contact: bytes) -> None:
+    def _watch_acks(self, contact: ContactId) -> None:
         if contact not in self._progress:
             self._progress[contact] = self._link_sender.progress(contact)
             self._alarms.set(("acks", contact), ACK_TIMEOUT_SECONDS)
 
-    def _look_at_acks(self, contact: bytes) -> None:
+    def _look_at_acks(self, contact: ContactId) -> None:
         """A link that takes everything and acks nothing is none."""
         before, now = self._progress.pop(contact, None), self._link_sender.progress(contact)
         if self._net.route(contact) is None:
@@ -374,7 +375,7 @@ class MailboxHandler:
         else:
             self._committer.post(self._receipts, alarm[1])
 
-    def _receipts(self, tx: Transaction, contact: bytes) -> None:
+    def _receipts(self, tx: Transaction, contact: ContactId) -> None:
         outbound.tell_owed(tx, contact)
         tx.told.add(contact)
         tx.after(self.sender.look, contact)  # and those that people caused by reading
@@ -385,23 +386,23 @@ class _Change:
     """What is to be said of one mailbox to the net."""
 
     relay: Relay | None = None
-    new: list[bytes] = field(default_factory=list)
-    drop: list[bytes] = field(default_factory=list)
+    new: list[QueueId] = field(default_factory=list)
+    drop: list[QueueId] = field(default_factory=list)
 
-    def add(self, qid: bytes, relay: Relay) -> None:
+    def add(self, qid: QueueId, relay: Relay) -> None:
         """One queue more, or one that is another now."""
         self.new.append(qid)
         self.relay = relay
 
 
-def _take(tx: Transaction, source: QueueSource, name: bytes, qid: bytes, place: int, blob: bytes) -> None:
+def _take(tx: Transaction, source: QueueSource, name: RelayName, qid: QueueId, place: int, blob: bytes) -> None:
     taken = Taken.YES
     if source.kind == "contact":
-        taken = inbound.mailed(tx, source.owner, blob)
+        taken = inbound.mailed(tx, ContactId(source.owner), blob)
     elif source.kind == "invite":
-        invites.mailed(tx, source.owner, blob)
+        invites.mailed(tx, InviteId(source.owner), blob)
     else:
-        invites.boxed(tx, source.owner, name[:KEY_BYTES], blob)
+        invites.boxed(tx, ContactId(source.owner), PeerKey(name[:KEY_BYTES]), blob)
     tx.taken.setdefault((name, qid), {})[place] = taken is Taken.YES
     if taken is Taken.LATER:  # until then it is in memory only, and the relay keeps it
         tx.later(name, _take, source, name, qid, place, blob)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from statistics import median_low
 
+from p2pchat.core.ids import ContactId
 from p2pchat.lib.times import DAY_MS, HOUR_MS
 
 MAX_CONTACTS = 1000
@@ -26,18 +27,18 @@ class ClockHints:
     """
 
     def __init__(self) -> None:
-        self._apart: dict[bytes, tuple[int, int]] = {}  # by contact: how far, and when that was seen
+        self._apart: dict[ContactId, tuple[int, int]] = {}  # by contact: how far, and when that was seen
 
-    def written(self, contact: bytes, sent_at: int, now: int) -> None:
+    def written(self, contact: ContactId, sent_at: int, now: int) -> None:
         """A content of theirs, written at `sent_at` by their clock, is here at `now` by ours."""
         self._note(contact, max(0, sent_at - now), now)
 
-    def answered(self, contact: bytes, sent_at: int, asked_at: int, now: int) -> None:
+    def answered(self, contact: ContactId, sent_at: int, asked_at: int, now: int) -> None:
         """A receipt of theirs, written at `sent_at`, is for a message that we wrote at `asked_at`."""
         if sent_at < asked_at:
             self._note(contact, sent_at - asked_at, now)
 
-    def _note(self, contact: bytes, apart: int, now: int) -> None:
+    def _note(self, contact: ContactId, apart: int, now: int) -> None:
         before, at = self._apart.get(contact, (0, 0))
         if not apart and before < 0 and at <= now < at + HOUR_MS:
             return  # what arrives in time does not speak against clocks that are behind ours
@@ -45,7 +46,7 @@ class ClockHints:
             self._apart.pop(next(iter(self._apart)))
         self._apart[contact] = apart, now
 
-    def apart(self, contact: bytes) -> int:
+    def apart(self, contact: ContactId) -> int:
         """How far this contact's clock is ahead of ours at least; 0 where nothing is known."""
         return self._apart.get(contact, (0, 0))[0]
 

@@ -19,6 +19,7 @@ import trio
 
 from p2pchat.core.delivery import Route
 from p2pchat.core.identity import Device
+from p2pchat.core.ids import ContactId, InputSource
 from p2pchat.core.primitives import Entropy
 from p2pchat.engine.runtime.clock_hints import ClockHints
 from p2pchat.engine.runtime.clock_watch import ClockWatch
@@ -69,7 +70,7 @@ class Committer:
         events: EventHub,
         clock_watch: ClockWatch,
         release: Hook,
-        route: Callable[[bytes], Route | None],
+        route: Callable[[ContactId], Route | None],
         limits: ContactLimits,
         run_sync: RunSync | None = None,
     ) -> None:
@@ -94,7 +95,7 @@ class Committer:
         self._one_at_a_time = trio.Lock()
         self._inbox = Inbox()
         self._contacts_changed = trio.Event()
-        self._unsaved: set[bytes] = set()
+        self._unsaved: set[InputSource] = set()
         self._taken = Wakeup()
         self._failed = Wakeup()
         self._saved = Wakeup()
@@ -128,7 +129,7 @@ class Committer:
         function: Callable[..., object],
         *args: object,
         lazy: bool = False,
-        sender: bytes | None = None,
+        sender: InputSource | None = None,
         brief: bool = False,
     ) -> None:
         """The same without waiting for it. If it cannot be saved, what `sender` says begins anew, and so does this."""
@@ -170,7 +171,7 @@ class Committer:
                 return found
             await changed.wait()
 
-    async def unsaved(self) -> set[bytes]:
+    async def unsaved(self) -> set[InputSource]:
         """Wait until something from outside could not be saved, and then until it may be possible. Return whose it was:
         contacts and mailboxes.
         """
@@ -286,13 +287,14 @@ class Committer:
             self._clock_watch.agreed,
             self.clock_hints,
             self.storage_limits,
+            self._clock_watch.counted,
         )
 
     def _let_out(self, tx: Transaction) -> None:
         """The transaction is on disk: let out what came of it."""
         self._release(tx)
-        for contact, function, args in tx.following:
-            self.post(function, *args, sender=contact)
+        for source, function, args in tx.following:
+            self.post(function, *args, sender=source)
         for event in tx.events:
             self._events.publish(event)
         if tx.people_changed:

@@ -10,6 +10,7 @@ from typing import Any
 
 import trio
 
+from p2pchat.core.ids import MessageId
 from p2pchat.lib.wakeup import Wakeup
 
 Event = dict[str, Any]
@@ -100,7 +101,7 @@ class EventHub:
             following.moved.set()
 
     @contextmanager
-    def follow(self, message_id: bytes) -> Iterator[Following]:
+    def follow(self, message_id: MessageId) -> Iterator[Following]:
         """Follow a message from before it is saved, without asking the store after every transaction."""
         following = self._following[message_id.hex()] = Following()
         try:

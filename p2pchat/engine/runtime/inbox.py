@@ -9,6 +9,7 @@ from typing import Any
 
 import trio
 
+from p2pchat.core.ids import InputSource
 from p2pchat.lib.wakeup import Wakeup
 
 MAX_BATCH = 256
@@ -27,7 +28,7 @@ class Input:
 
     run: Callable[..., Any]
     args: tuple[object, ...]
-    sender: bytes | None = None
+    sender: InputSource | None = None
     brief: bool = False
     then: Callable[[Input], object] | None = None
     result: Any = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from threading import Lock
 
 from p2pchat.core.content import MESSAGE_ID, new_message_id, newest_message_id
+from p2pchat.core.ids import MessageId
 from p2pchat.core.primitives import Random
 from p2pchat.lib.times import DAY_MS
 from p2pchat.store import meta
@@ -32,12 +33,12 @@ class MessageIds:
 
     def __init__(self, random: Random, kept: bytes | None = None) -> None:
         self._random = random
-        self._kept = kept or bytes(MESSAGE_ID)
+        self._kept = MessageId(kept or bytes(MESSAGE_ID))
         self._last = self._kept
         self._begun = False
         self._lock = Lock()
 
-    def new(self, now: int) -> bytes:
+    def new(self, now: int) -> MessageId:
         """The next id; `now` in ms."""
         with self._lock:
             if not self._begun:
@@ -61,8 +62,9 @@ class MessageIds:
 
     def unsaved(self) -> None:
         """What `save` wrote is undone."""
-        self._kept = bytes(MESSAGE_ID)
+        self._kept = MessageId(bytes(MESSAGE_ID))
 
-    def _above(self) -> bytes:
+    def _above(self) -> MessageId:
         step = 1 + int.from_bytes(self._random(_STEP), "big")
-        return min(int.from_bytes(self._last, "big") + step, (1 << 8 * MESSAGE_ID) - 1).to_bytes(MESSAGE_ID, "big")
+        above = min(int.from_bytes(self._last, "big") + step, (1 << 8 * MESSAGE_ID) - 1)
+        return MessageId(above.to_bytes(MESSAGE_ID, "big"))

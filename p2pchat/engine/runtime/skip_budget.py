@@ -13,6 +13,7 @@ for.
 
 from __future__ import annotations
 
+from p2pchat.core.ids import ContactId
 from p2pchat.core.ratchet import MAX_SKIPPED
 
 BURST = MAX_SKIPPED
@@ -31,17 +32,17 @@ class SkipBudget:
     """What is left of each contact's budget."""
 
     def __init__(self) -> None:
-        self._left: dict[bytes, tuple[int, int]] = {}  # (60,000ths of a key, when)
+        self._left: dict[ContactId, tuple[int, int]] = {}  # (60,000ths of a key, when)
 
-    def left(self, contact: bytes, now: int) -> int:
+    def left(self, contact: ContactId, now: int) -> int:
         """How many keys the contact may make us derive now."""
         return self._units(contact, now) // 60_000
 
-    def spend(self, contact: bytes, count: int, now: int) -> None:
+    def spend(self, contact: ContactId, count: int, now: int) -> None:
         """So many are about to be derived."""
         self._left[contact] = max(0, self._units(contact, now) - count * 60_000), now
 
-    def _units(self, contact: bytes, now: int) -> int:
+    def _units(self, contact: ContactId, now: int) -> int:
         full = BURST * 60_000
         left, at = self._left.get(contact, (full, now))
         return min(full, left + max(0, now - at) * REFILL_PER_MINUTE)  # a clock that was set back gives nothing

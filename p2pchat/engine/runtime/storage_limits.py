@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass, field
 
+from p2pchat.core.ids import ContactId, direct_chat
 from p2pchat.lib.times import DAY_MS, HOUR_MS
 from p2pchat.store import chats as store_chats
 from p2pchat.store.database import Database
@@ -52,17 +53,17 @@ class StorageLimits:
     """
 
     limits: ContactLimits = DEFAULT_LIMITS
-    withheld: set[bytes] = field(default_factory=set)
+    withheld: set[ContactId] = field(default_factory=set)
     """Contacts whose mail waits for room here."""
     scarce: bool = False
     """The disk was nearly full at the last hourly look."""
-    _accounts: dict[bytes, _Account] = field(default_factory=dict)
-    said: dict[bytes, int] = field(default_factory=dict)
-    warned: dict[bytes, int] = field(default_factory=dict)
+    _accounts: dict[ContactId, _Account] = field(default_factory=dict)
+    said: dict[ContactId, int] = field(default_factory=dict)
+    warned: dict[ContactId, int] = field(default_factory=dict)
     """When each contact was told so last, and when a person was told of it; see `withholding`."""
-    _told: dict[bytes, int] = field(default_factory=dict)
+    _told: dict[ContactId, int] = field(default_factory=dict)
 
-    def has_room(self, db: Database, contact: bytes, size: int, now: int) -> bool:
+    def has_room(self, db: Database, contact: ContactId, size: int, now: int) -> bool:
         """Whether a content of `size` bytes of this contact may be stored now."""
         account = self._account(contact, now)
         if self.limits.daily and account.left < size + ROW_BYTES:
@@ -71,17 +72,17 @@ class StorageLimits:
         if not most:
             return True
         if account.unread is None:
-            account.unread = store_chats.unread_bytes(db, contact, ROW_BYTES)
+            account.unread = store_chats.unread_bytes(db, direct_chat(contact), ROW_BYTES)
         return account.unread + size + ROW_BYTES <= most
 
-    def spend(self, contact: bytes, size: int, now: int, *, unread: bool) -> None:
+    def spend(self, contact: ContactId, size: int, now: int, *, unread: bool) -> None:
         """A content of `size` bytes is being stored; whether it is one that a person has to read."""
         account = self._account(contact, now)
         account.left -= size + ROW_BYTES
         if unread and account.unread is not None:
             account.unread += size + ROW_BYTES
 
-    def recount(self, contact: bytes) -> None:
+    def recount(self, contact: ContactId) -> None:
         """Something of this contact was read or deleted: count anew what is unread."""
         if contact in self._accounts:
             self._accounts[contact].unread = None
@@ -91,11 +92,11 @@ class StorageLimits:
         for account in self._accounts.values():
             account.unread = None
 
-    def told_full(self, contact: bytes, now: int) -> None:
+    def told_full(self, contact: ContactId, now: int) -> None:
         """The contact's node has no room for more of ours."""
         self._told[contact] = now
 
-    def is_told_full(self, contact: bytes, now: int) -> bool:
+    def is_told_full(self, contact: ContactId, now: int) -> bool:
         """Whether it said so lately."""
         at = self._told.get(contact)
         return at is not None and at <= now < at + BELIEVE_FULL_FOR_MS
@@ -110,7 +111,7 @@ class StorageLimits:
             return most
         return min(most or MAX_UNREAD_BYTES_WHERE_SCARCE, MAX_UNREAD_BYTES_WHERE_SCARCE)
 
-    def _account(self, contact: bytes, now: int) -> _Account:
+    def _account(self, contact: ContactId, now: int) -> _Account:
         account = self._accounts.get(contact)
         if account is None:
             account = self._accounts[contact] = _Account(self.limits.daily, now)

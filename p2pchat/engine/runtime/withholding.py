@@ -11,6 +11,7 @@ from __future__ import annotations
 from p2pchat.core import frames
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame
+from p2pchat.core.ids import ContactId
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.lib.times import DAY_MS
 from p2pchat.store.contacts import ACCEPTED, Contact
@@ -39,7 +40,7 @@ def withhold(tx: Transaction, contact: Contact, *, linked: bool) -> None:
         tx.event("node", warning=NO_ROOM.format(name=contact.name))
 
 
-def look_again(tx: Transaction, only: bytes | None = None) -> None:
+def look_again(tx: Transaction, only: ContactId | None = None) -> None:
     """Take the mail of contacts again, of all or of one, where there is room."""
     limits = tx.storage_limits
     for contact_id in [one for one in limits.withheld if only in (None, one)]:

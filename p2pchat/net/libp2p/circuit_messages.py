@@ -26,6 +26,7 @@ from libp2p.relay.circuit_v2.pb.circuit_pb2 import (
 )
 from libp2p.utils.varint import encode_uvarint
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.names import HOP
 from p2pchat.errors import CannotOpen, LinkLost, Unreachable
 from p2pchat.net import multiaddrs
@@ -77,7 +78,7 @@ async def write_message(stream: Stream, message: HopMessage | StopMessage) -> No
     await stream.write(encode_uvarint(len(data)) + data)
 
 
-async def connect(stream: Stream, peer: bytes) -> None:
+async def connect(stream: Stream, peer: PeerKey) -> None:
     """Ask the relay at the other end to join `stream` with `peer`. Raises Unreachable; the stream is of no more use."""
     try:
         request = HopMessage(type=HopMessage.CONNECT, peer=PeerId(id=multiaddrs.multihash(peer)))
@@ -89,7 +90,7 @@ async def connect(stream: Stream, peer: bytes) -> None:
         raise Unreachable(f"the relay says no ({name(answer.status)})")
 
 
-def peer_in(message: HopMessage | StopMessage) -> bytes:
+def peer_in(message: HopMessage | StopMessage) -> PeerKey:
     """The key of the peer that a message names. Raises CannotOpen."""
     peer = multiaddrs.peer_from_multihash(message.peer.id)
     if peer is None:

@@ -16,6 +16,7 @@ from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 
 from p2pchat.core.delivery import Route
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.names import hop_name, web_path
 from p2pchat.errors import BadAddress, Unreachable
 from p2pchat.net import interfaces, multiaddrs
@@ -42,7 +43,7 @@ _MAX_IPS = 4  # of one name
 _FAMILIES = {"dns4": trio.socket.AF_INET, "dns6": trio.socket.AF_INET6}
 _IP_TIMEOUT = 2.0  # seconds before the next one of them
 
-OpenRelay = Callable[[bytes, Sequence[str], str, bool], Awaitable[Stream]]
+OpenRelay = Callable[[PeerKey, Sequence[str], str, bool], Awaitable[Stream]]
 """(relay, addresses, protocol, whether a person here chose it) → a stream with it"""
 
 
@@ -137,7 +138,7 @@ class Dialler:
             stream.socket.close()
             raise
 
-    async def _by_relay(self, peer: ID, relay: bytes, addresses: list[str], chosen: bool) -> SwarmConn:
+    async def _by_relay(self, peer: ID, relay: PeerKey, addresses: list[str], chosen: bool) -> SwarmConn:
         stream = await self._open_relay(relay, addresses, hop_name(multiaddrs.pass_of(addresses)), chosen)
         assert isinstance(stream, LibP2PStream)
         try:
@@ -242,9 +243,9 @@ def targets(addresses: Sequence[str]) -> list[Target]:
     return direct + [target for target in ordered if target.relay is not None][:_MAX_TARGETS]
 
 
-def circuits(found: Sequence[Target], but: Sequence[ID], *, chosen: bool = False) -> dict[bytes, list[str]]:
+def circuits(found: Sequence[Target], but: Sequence[ID], *, chosen: bool = False) -> dict[PeerKey, list[str]]:
     """Of each relay in `found`, none of `but`, the addresses to try; `chosen`: a person here gave them."""
-    relays: dict[bytes, list[str]] = {}
+    relays: dict[PeerKey, list[str]] = {}
     for target in found:
         if target.relay is not None and ID(multiaddrs.multihash(target.relay)) not in but:
             relays.setdefault(target.relay, []).append(replace(target, relay=None).text())

@@ -18,6 +18,7 @@ from libp2p.crypto.keys import KeyPair
 from libp2p.security.noise.pb.noise_pb2 import NoiseHandshakePayload
 from libp2p.utils.varint import encode_uvarint
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.primitives import CountingCipher, hmac_sha256, system_entropy, verify_plain, x25519, x25519_public
 from p2pchat.errors import CannotOpen, NotServed
 from p2pchat.net.admission import budget
@@ -209,7 +210,7 @@ class Initiator:
         """Return the first handshake message, which holds our ephemeral key."""
         return _ephemeral(self._state, self._ephemeral)
 
-    def last(self, second: bytes) -> tuple[bytes, bytes, CountingCipher, CountingCipher]:
+    def last(self, second: bytes) -> tuple[bytes, PeerKey, CountingCipher, CountingCipher]:
         """(the last message, the peer at the other end, what we send with, what we receive with) for what it said."""
         state, identity = self._state, self._identity
         theirs = _theirs(state, second)
@@ -243,7 +244,7 @@ class Responder:
         state.mix_key(x25519(identity.static, theirs))
         return second + state.seal(identity.payload)
 
-    def finish(self, last: bytes) -> tuple[bytes, CountingCipher, CountingCipher]:
+    def finish(self, last: bytes) -> tuple[PeerKey, CountingCipher, CountingCipher]:
         """(the peer at the other end, what we send with, what we receive with) for the last message."""
         state = self._state
         static = state.open(last[: _KEY + _TAG])
@@ -267,7 +268,7 @@ def _theirs(state: _Symmetric, message: bytes) -> bytes:
     return message[:_KEY]
 
 
-def _proven(payload: bytes, static: bytes) -> bytes:
+def _proven(payload: bytes, static: bytes) -> PeerKey:
     """The 32-byte key that has signed this static key. Only Ed25519: others cost seconds, and none of our peers has
     one."""
     if len(payload) > _MAX_PAYLOAD:
@@ -279,12 +280,12 @@ def _proven(payload: bytes, static: bytes) -> bytes:
     key = proof.identity_key
     if len(key) != len(_ED25519) + _KEY or not key.startswith(_ED25519):
         raise CannotOpen("an identity of another kind")
-    peer = key[len(_ED25519) :]
+    peer = PeerKey(key[len(_ED25519) :])
     verify_plain(peer, _SIGNED + static, proof.identity_sig)
     return peer
 
 
-async def secure_outbound(channel: Channel, identity: Identity) -> tuple[bytes, CountingCipher, CountingCipher]:
+async def secure_outbound(channel: Channel, identity: Identity) -> tuple[PeerKey, CountingCipher, CountingCipher]:
     """Shake hands with whoever we have connected to: (peer, what we send with, what we receive with)."""
     ours = Initiator(identity, system_entropy().random(_KEY))
     await propose(channel, NOISE, _framed(ours.first()))
@@ -295,7 +296,7 @@ async def secure_outbound(channel: Channel, identity: Identity) -> tuple[bytes, 
 
 async def secure_inbound(
     channel: Channel, identity: Identity, turn: Callable[[], Awaitable[None]]
-) -> tuple[bytes, CountingCipher, CountingCipher]:
+) -> tuple[PeerKey, CountingCipher, CountingCipher]:
     """Shake hands with whoever has connected: (peer, what we send with, what we receive with). turn: waited for before
     anything is worked out."""
     said = await answer(channel, NOISE)

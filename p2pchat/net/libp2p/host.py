@@ -32,6 +32,7 @@ from libp2p.peer.id import ID
 from libp2p.tools.anyio_service import background_trio_service
 
 from p2pchat.core.delivery import Route
+from p2pchat.core.ids import PeerKey
 from p2pchat.errors import CannotOpen, Unreachable
 from p2pchat.net import interfaces, multiaddrs
 from p2pchat.net.admission.limits import HostLimits
@@ -82,7 +83,7 @@ class LibP2PHost(InboundConnections):
         tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         self._pair = create_new_key_pair(seed)
-        self._peer = self._pair.public_key.to_bytes()
+        self._peer = PeerKey(self._pair.public_key.to_bytes())
         self._id = ID(multiaddrs.multihash(self._peer))
         self._listen = [multiaddrs.parse(text) for text in listen]
         self._kept_port = kept_port
@@ -96,12 +97,12 @@ class LibP2PHost(InboundConnections):
         self._handlers: dict[str, Handler] = {}
         self._speakers: set[Handler] = set()
         self._recognizers: list[Recognizer] = []
-        self._farewells: list[Callable[[bytes], None]] = []
+        self._farewells: list[Callable[[PeerKey], None]] = []
         self._running: _Running | None = None
         self._dialling: dict[_Dial, trio.Event] = {}
 
     @property
-    def peer(self) -> bytes:
+    def peer(self) -> PeerKey:
         return self._peer
 
     @property
@@ -123,15 +124,15 @@ class LibP2PHost(InboundConnections):
         peers = [key_of(peer_id) for peer_id in swarm.connections if connections.live(swarm, peer_id)] if swarm else []
         return tuple(peers)
 
-    def _is_connected(self, peer: bytes) -> bool:
+    def _is_connected(self, peer: PeerKey) -> bool:
         """Whether there is a live connection with it."""
         return self._running is not None and bool(connections.live(self._running.swarm, ID(multiaddrs.multihash(peer))))
 
-    def when_gone(self, told: Callable[[bytes], None]) -> None:
+    def when_gone(self, told: Callable[[PeerKey], None]) -> None:
         """Have `told` called with every peer whose last connection, one that it made, has ended."""
         self._farewells.append(told)
 
-    def found_at(self, peer: bytes) -> str:
+    def found_at(self, peer: PeerKey) -> str:
         return self._running.inbound.found.get(peer, "") if self._running else ""
 
     def handle(self, protocol: str, handler: Handler | None, *, speaks_first: bool = False) -> None:
@@ -209,12 +210,12 @@ class LibP2PHost(InboundConnections):
 
     # --- inbound ---------------------------------------------------------------------------------------------------
 
-    def _say_farewell(self, peer: bytes) -> None:
+    def _say_farewell(self, peer: PeerKey) -> None:
         if not self._is_connected(peer):
             for told in self._farewells:
                 told(peer)
 
-    def expect_circuits(self, relay: bytes, most: int) -> None:
+    def expect_circuits(self, relay: PeerKey, most: int) -> None:
         """Let the relay open that many streams more than others may: each carries somebody to us. 0: it is over."""
         self._relays[multiaddrs.peer_id(relay)] = most
 
@@ -264,7 +265,7 @@ class LibP2PHost(InboundConnections):
 
     async def open(
         self,
-        peer: bytes,
+        peer: PeerKey,
         addresses: Sequence[str],
         protocol: str,
         *,
@@ -288,7 +289,7 @@ class LibP2PHost(InboundConnections):
         raise Unreachable("no answer in time")
 
     async def _open_relay(
-        self, running: _Running, relay: bytes, addresses: Sequence[str], protocol: str, chosen: bool
+        self, running: _Running, relay: PeerKey, addresses: Sequence[str], protocol: str, chosen: bool
     ) -> Stream:
         dial = _Dial(ID(multiaddrs.multihash(relay)), tuple(addresses), None, chosen, relay=True)
         return await self._open(running, dial, protocol)
@@ -349,7 +350,7 @@ class LibP2PHost(InboundConnections):
         finally:
             self._dialling.pop(dial).set()
 
-    async def gone(self, peer: bytes) -> None:
+    async def gone(self, peer: PeerKey) -> None:
         """Wait until there is no direct connection with `peer`; one that has gone without a word is noticed."""
         while running := self._running:
             conn = connections.best(running.swarm, ID(multiaddrs.multihash(peer)), Route.DIRECT)
@@ -358,7 +359,7 @@ class LibP2PHost(InboundConnections):
             assert isinstance(conn.muxed_conn, GuardedYamux)
             await conn.muxed_conn.watch()
 
-    async def disconnect(self, peer: bytes, *, only: Route | None = None) -> None:
+    async def disconnect(self, peer: PeerKey, *, only: Route | None = None) -> None:
         running = self._running
         if running is None:
             return

@@ -24,6 +24,7 @@ from math import inf
 import trio
 from libp2p.network.swarm import Swarm
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.net import multiaddrs
 from p2pchat.net.admission.arrivals import Arrivals
 from p2pchat.net.admission.limits import HostLimits
@@ -87,7 +88,7 @@ class Inbound:
         swarm: Swarm,
         limits: HostLimits,
         proven: Remembered,
-        gone: Callable[[bytes], None],
+        gone: Callable[[PeerKey], None],
         met: Callable[[GuardedYamux], None] = lambda muxed: None,
         *,
         web_path: Callable[[], str] = str,
@@ -97,7 +98,7 @@ class Inbound:
         self._by_proxy = {multiaddrs.neighbourhood(proxy): limits.inbound for proxy in proxies}
         self.direct = Pool(limits.inbound, limits.inbound_per_place, self._by_proxy)
         self.by_relay = Pool(limits.circuits, limits.circuits_per_relay)
-        self.found: dict[bytes, str] = {}
+        self.found: dict[PeerKey, str] = {}
         self.ended = dict.fromkeys(ENDINGS, 0)
         self._swarm = swarm
         self._limits = limits
@@ -108,7 +109,7 @@ class Inbound:
         self._proxies = proxies
         self._arrivals = Arrivals()
         self._guests: dict[Guest, Pool] = {}
-        self._by_peer: dict[bytes, set[Guest]] = {}
+        self._by_peer: dict[PeerKey, set[Guest]] = {}
         self._said = (0, -LOG_SECONDS)
 
     @property
@@ -138,7 +139,7 @@ class Inbound:
 
     # --- who has proven something ----------------------------------------------------------------------------------
 
-    def vouch(self, peer: bytes) -> None:
+    def vouch(self, peer: PeerKey) -> None:
         """A peer has proven something: the connections it has now stay, and it is known when it comes again."""
         self._proven.add(peer)
         for guest in self._by_peer.get(peer, ()):
@@ -146,7 +147,7 @@ class Inbound:
             guest.scope.deadline = inf
             self._guests[guest].prove(guest)
 
-    def abandon(self, peer: bytes) -> None:
+    def abandon(self, peer: PeerKey) -> None:
         """End its connections at once, without a word."""
         for guest in self._by_peer.get(peer, ()):
             guest.scope.cancel()
@@ -306,13 +307,13 @@ class InboundConnections:
 
     _inbound: Inbound | None = None
 
-    def vouch(self, peer: bytes) -> None:
+    def vouch(self, peer: PeerKey) -> None:
         """A peer has proven something on a connection that it made: a verified link, say. The connections that it has
         now stay, whoever else comes; and when it comes again, it is known."""
         if self._inbound:
             self._inbound.vouch(peer)
 
-    def abandon(self, peer: bytes) -> None:
+    def abandon(self, peer: PeerKey) -> None:
         """End the connections that a peer has made, at once and without a word."""
         if self._inbound:
             self._inbound.abandon(peer)

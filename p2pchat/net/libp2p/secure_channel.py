@@ -14,6 +14,7 @@ from libp2p.security.noise.io import MAX_PLAINTEXT_LENGTH
 from multiaddr import Multiaddr
 
 from p2pchat.core.delivery import Route
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.primitives import CountingCipher
 from p2pchat.net import multiaddrs
 from p2pchat.net.admission import budget
@@ -139,7 +140,7 @@ class NoiseChannel(BaseSession):
         wire: RawPipe,
         me: ID,
         pair: KeyPair,
-        peer: bytes,
+        peer: PeerKey,
         send: CountingCipher,
         receive: CountingCipher,
         *,

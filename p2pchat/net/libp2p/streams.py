@@ -12,6 +12,7 @@ from libp2p.stream_muxer.exceptions import MuxedStreamError
 from libp2p.stream_muxer.yamux.yamux import YamuxStream
 
 from p2pchat.core.delivery import Route
+from p2pchat.core.ids import PeerKey
 from p2pchat.errors import LinkLost
 from p2pchat.net import multiaddrs
 from p2pchat.net.admission.budget import Account
@@ -27,7 +28,7 @@ class LibP2PStream:
     """`ports.Stream` over one libp2p stream. head: bytes that go before everything else, joined with what is written
     first."""
 
-    def __init__(self, stream: NetStream, peer: bytes, *, inbound: bool, head: bytes = b"") -> None:
+    def __init__(self, stream: NetStream, peer: PeerKey, *, inbound: bool, head: bytes = b"") -> None:
         assert isinstance(stream.muxed_stream, YamuxStream)
         assert isinstance(stream.muxed_conn, GuardedYamux)
         self.peer = peer
@@ -196,7 +197,7 @@ class CircuitPipe:
         pass
 
 
-def key_of(peer: ID) -> bytes:
+def key_of(peer: ID) -> PeerKey:
     """The 32-byte key of a libp2p peer id."""
     key = multiaddrs.peer_from_multihash(peer.to_bytes())
     if key is None:

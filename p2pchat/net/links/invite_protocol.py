@@ -27,6 +27,7 @@ import trio
 from p2pchat.core import frames
 from p2pchat.core.envelope import envelope_id
 from p2pchat.core.frames import Frame
+from p2pchat.core.ids import ContactId, InviteId, PeerKey
 from p2pchat.core.invite import join_tag
 from p2pchat.core.names import join_name
 from p2pchat.core.primitives import equal
@@ -68,12 +69,12 @@ class Joining:
         self._callbacks = callbacks
         self._nursery = nursery
         self._random = random
-        self._tasks: dict[bytes, _Knocking] = {}
-        self._book: NameBook[tuple[bytes, bytes]] = NameBook(lambda offer, day: join_name(offer[1], host.peer))
+        self._tasks: dict[ContactId, _Knocking] = {}
+        self._book: NameBook[tuple[InviteId, bytes]] = NameBook(lambda offer, day: join_name(offer[1], host.peer))
         callbacks.follow_offers(self._learn)
         host.recognize(self._recognize)
 
-    def join(self, contact: bytes, ways: Sequence[DialTarget], hello_key: bytes) -> None:
+    def join(self, contact: ContactId, ways: Sequence[DialTarget], hello_key: bytes) -> None:
         """Keep knocking until the first message is acked or the invite turns out to be gone; called again, try soon."""
         if (knocking := self._tasks.get(contact)) is not None:
             knocking.nudged.set()
@@ -81,13 +82,13 @@ class Joining:
             knocking = self._tasks[contact] = _Knocking()
             self._nursery.start_soon(self._knock, contact, list(ways), hello_key, knocking)
 
-    def forget(self, contact: bytes) -> None:
+    def forget(self, contact: ContactId) -> None:
         """Stop dialling `contact` with its invite, if that is under way."""
         if (knocking := self._tasks.pop(contact, None)) is not None:
             knocking.scope.cancel()
 
-    async def _knock(self, contact: bytes, ways: list[DialTarget], hello_key: bytes, knocking: _Knocking) -> None:
-        hosts: dict[bytes, list[str]] = {}
+    async def _knock(self, contact: ContactId, ways: list[DialTarget], hello_key: bytes, knocking: _Knocking) -> None:
+        hosts: dict[PeerKey, list[str]] = {}
         for peer, address in ways:
             hosts.setdefault(peer, []).append(address)
         backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random)
@@ -114,7 +115,7 @@ class Joining:
                 if knocking.nudged.is_set():
                     backoff.reset()
 
-    async def _ask(self, contact: bytes, stream: Stream, hello_key: bytes) -> bool:
+    async def _ask(self, contact: ContactId, stream: Stream, hello_key: bytes) -> bool:
         """One dialogue; True when nothing is left to do."""
         callbacks, reader = self._callbacks, FrameReader(stream)
         await write_frames(stream, [Frame(frames.HELLO, join_tag(hello_key, "join", self._host.peer, stream.peer))])
@@ -141,12 +142,12 @@ class Joining:
             return True
         return False
 
-    def _learn(self, invites: Iterable[bytes]) -> None:
+    def _learn(self, invites: Iterable[InviteId]) -> None:
         for invite in invites:
             offer = self._offer(invite)
             self._book.put(invite, () if offer is None else [(invite, offer.hello_key)])
 
-    def _offer(self, invite: bytes) -> InviteOffer | None:
+    def _offer(self, invite: InviteId) -> InviteOffer | None:
         offer = self._callbacks.offer(invite)
         return None if offer is None or offer.hidden != self._hidden else offer
 
@@ -192,6 +193,6 @@ class Joining:
         except P2PChatError as error:  # our own full disk, say: they knock again
             log.warning("a knock could not be answered: %s", type(error).__name__)
 
-    def _proves(self, hello: Frame, offer: InviteOffer, peer: bytes) -> bool:
+    def _proves(self, hello: Frame, offer: InviteOffer, peer: PeerKey) -> bool:
         expected = join_tag(offer.hello_key, "join", self._host.peer, peer)
         return hello.type == frames.HELLO and equal(hello.body, expected)

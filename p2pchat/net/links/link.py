@@ -21,6 +21,7 @@ import trio
 
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import HELLO, PING, PONG, Frame
+from p2pchat.core.ids import ContactId, PeerKey, SessionId
 from p2pchat.core.names import link_name
 from p2pchat.core.primitives import equal
 from p2pchat.core.session import Pair, hello_days, hello_tag
@@ -48,8 +49,8 @@ class Link:
     """One verified stream and what waits to be written on it."""
 
     stream: Stream
-    contact: bytes
-    th: bytes
+    contact: ContactId
+    session_id: SessionId
     queue: list[Frame] = field(default_factory=list)
     wake: Wakeup = field(default_factory=Wakeup)
     heard: float = 0.0
@@ -73,22 +74,22 @@ class Links:
         self._host = host
         self._callbacks = callbacks
         self._hidden = hidden
-        self._links: dict[bytes, list[Link]] = {}
-        self._came: Callable[[bytes], None] = lambda contact: None
+        self._links: dict[ContactId, list[Link]] = {}
+        self._came: Callable[[ContactId], None] = lambda contact: None
         self._book: NameBook[Pair] = NameBook(lambda pair, day: link_name(pair.theirs, host.peer, day))
         callbacks.follow(self._learn)
         host.recognize(self._recognize)
 
-    def best(self, contact: bytes) -> Link | None:
+    def best(self, contact: ContactId) -> Link | None:
         """The link to write on, if there is one: the newest direct one, else the newest."""
         links = self._links.get(contact, ())
         return max(links[::-1], key=lambda link: link.stream.route == Route.DIRECT, default=None)
 
-    def each(self, came: Callable[[bytes], None]) -> None:
+    def each(self, came: Callable[[ContactId], None]) -> None:
         """`came` is to be told of the contact of every link that comes."""
         self._came = came
 
-    async def drop(self, contact: bytes) -> None:
+    async def drop(self, contact: ContactId) -> None:
         """End every link with a contact."""
         for link in list(self._links.get(contact, ())):
             await link.stream.close()
@@ -96,8 +97,8 @@ class Links:
 
     async def dial(
         self,
-        contact: bytes,
-        peer: bytes,
+        contact: ContactId,
+        peer: PeerKey,
         known: Sequence[str],
         attempt: int,
         started: Callable[[], None],
@@ -122,13 +123,13 @@ class Links:
             if not self._proves(answer, pair, stream.peer):
                 raise LinkLost
             started()
-            await self._carry(Link(stream, contact, pair.th), reader)
+            await self._carry(Link(stream, contact, pair.session_id), reader)
         except CannotOpen:
             raise LinkLost from None
         finally:
             await stream.close()
 
-    def _learn(self, contacts: Iterable[bytes]) -> None:
+    def _learn(self, contacts: Iterable[ContactId]) -> None:
         for contact in contacts:
             self._book.put(contact, self._pairs(contact))
 
@@ -146,14 +147,14 @@ class Links:
             await write_frames(stream, [Frame(HELLO, hello_tag(pair.ours, self._host.peer, stream.peer, day))])
             if stream.route == Route.DIRECT and (address := self._host.found_at(stream.peer)):
                 self._callbacks.found(multiaddrs.pack(address))
-            await self._carry(Link(stream, pair.contact, pair.th), reader)
+            await self._carry(Link(stream, pair.contact, pair.session_id), reader)
         except (CannotOpen, LinkLost):
             return
 
-    def _pairs(self, contact: bytes) -> Sequence[Pair]:
+    def _pairs(self, contact: ContactId) -> Sequence[Pair]:
         return self._callbacks.pairs(contact) if self._callbacks.hidden(contact) == self._hidden else ()
 
-    def _proves(self, frame: Frame, pair: Pair, peer: bytes) -> bool:
+    def _proves(self, frame: Frame, pair: Pair, peer: PeerKey) -> bool:
         """Whether the other side of the pair made this hello. Both ends prove with different keys: no reflection."""
         return frame.type == HELLO and any(
             equal(frame.body, hello_tag(pair.theirs, self._host.peer, peer, day))
@@ -167,7 +168,7 @@ class Links:
             link.stream.account.prove()
         self._links.setdefault(link.contact, []).append(link)
         self._host.vouch(link.stream.peer)
-        self._callbacks.link_up(link.contact, link.th)
+        self._callbacks.link_up(link.contact, link.session_id)
         self._came(link.contact)
         self._settle(link.contact)
         try:
@@ -187,7 +188,7 @@ class Links:
         if link.scope.cancelled_caught:
             await self._host.disconnect(link.stream.peer, only=Route.CIRCUIT)
 
-    def _settle(self, contact: bytes) -> None:
+    def _settle(self, contact: ContactId) -> None:
         """A link of this contact has come or gone: those over circuits end soon while there is a direct one."""
         best = self.best(contact)
         direct = best is not None and best.stream.route == Route.DIRECT
@@ -205,7 +206,7 @@ class Links:
                 if any(frame.type == PING for frame in frames):
                     link.post([Frame(PONG, b"")])
                 if meaning:
-                    await self._callbacks.received(link.contact, link.th, link.stream.route, meaning)
+                    await self._callbacks.received(link.contact, link.session_id, link.stream.route, meaning)
         except (LinkLost, CannotOpen):
             return
 

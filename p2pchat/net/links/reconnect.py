@@ -17,6 +17,7 @@ from math import inf
 import trio
 
 from p2pchat.core.delivery import Route
+from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.errors import LinkLost, Unreachable
 from p2pchat.lib.backoff import Backoff, jittered
 from p2pchat.lib.times import HOUR_SECONDS
@@ -30,7 +31,7 @@ ROUNDS_AT_ONCE = 64
 ROUND_SECONDS = 0.05
 """Seconds between two rounds of all contacts together, once `ROUNDS_AT_ONCE` were begun: a round costs 1 ms or two."""
 
-DialTarget = tuple[bytes, str]
+DialTarget = tuple[PeerKey, str]
 """(transport key, address)"""
 
 
@@ -65,11 +66,11 @@ class Reconnector:
         self._links = links
         self._nursery = nursery
         self._random = random
-        self._wanted: dict[bytes, _Wanted] = {}
+        self._wanted: dict[ContactId, _Wanted] = {}
         self._pace = _Pace()
         links.each(self._came)
 
-    def want(self, contact: bytes, ways: Sequence[DialTarget]) -> None:
+    def want(self, contact: ContactId, ways: Sequence[DialTarget]) -> None:
         """Keep a link to the contact by these ways; called again, it takes the new ways and tries at once."""
         wanted = self._wanted.get(contact)
         if wanted is None:
@@ -80,33 +81,33 @@ class Reconnector:
             self._came(contact)
             self.again(contact)
 
-    def wants(self, contact: bytes) -> bool:
+    def wants(self, contact: ContactId) -> bool:
         """Whether a link with the contact is wanted."""
         return contact in self._wanted
 
-    def again(self, contact: bytes) -> None:
+    def again(self, contact: ContactId) -> None:
         """A link has just ended, or something changed: begin with the shortest wait."""
         if (wanted := self._wanted.get(contact)) is not None:
             wanted.afresh = True
             wanted.nudged.set()
 
-    def nudge(self, contact: bytes) -> None:
+    def nudge(self, contact: ContactId) -> None:
         """There is something to send: do not wait for the back-off to end."""
         if (wanted := self._wanted.get(contact)) is not None:
             wanted.nudged.set()
 
-    def forget(self, contact: bytes) -> None:
+    def forget(self, contact: ContactId) -> None:
         """Stop dialling the contact, and end a link that was dialled here; those that they dialled are not touched."""
         if (wanted := self._wanted.pop(contact, None)) is not None:
             wanted.scope.cancel()
             if wanted.improving is not None:
                 wanted.improving.cancel()
 
-    async def _run(self, contact: bytes, wanted: _Wanted) -> None:
+    async def _run(self, contact: ContactId, wanted: _Wanted) -> None:
         with wanted.scope:
             await self._keep(contact, wanted)
 
-    async def _keep(self, contact: bytes, wanted: _Wanted) -> None:
+    async def _keep(self, contact: ContactId, wanted: _Wanted) -> None:
         backoff, attempt = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random), 0
         while True:
             await self._turn(contact, wanted)
@@ -123,14 +124,14 @@ class Reconnector:
             if wanted.afresh:
                 backoff.reset()
 
-    async def _turn(self, contact: bytes, wanted: _Wanted) -> None:
+    async def _turn(self, contact: ContactId, wanted: _Wanted) -> None:
         """Wait until a round may begin; at once where there was a nudge, or there is a link and nothing to dial."""
         turn, wanted.turn = wanted.turn, None
         if self._links.best(contact) is None:
             with trio.move_on_at(self._pace.reserve() if turn is None else turn):
                 await wanted.nudged.wait()
 
-    def _came(self, contact: bytes) -> None:
+    def _came(self, contact: ContactId) -> None:
         """A link came, or other ways: look for a direct one where there is none."""
         if (wanted := self._wanted.get(contact)) is not None:
             wanted.look.set()
@@ -138,11 +139,11 @@ class Reconnector:
                 wanted.improving = trio.CancelScope()
                 self._nursery.start_soon(self._improve, contact, wanted, wanted.improving)
 
-    def _has_circuit_only(self, contact: bytes) -> bool:
+    def _has_circuit_only(self, contact: ContactId) -> bool:
         link = self._links.best(contact)
         return link is not None and link.stream.route != Route.DIRECT
 
-    async def _improve(self, contact: bytes, wanted: _Wanted, scope: trio.CancelScope) -> None:
+    async def _improve(self, contact: ContactId, wanted: _Wanted, scope: trio.CancelScope) -> None:
         with scope:
             while self._has_circuit_only(contact):
                 wanted.look.clear()
@@ -152,9 +153,9 @@ class Reconnector:
                 await trio.sleep(jittered(FIRST_WAIT, self._random))
         wanted.improving = None
 
-    async def _round(self, contact: bytes, wanted: _Wanted, attempt: int, only: Route | None = None) -> bool:
+    async def _round(self, contact: ContactId, wanted: _Wanted, attempt: int, only: Route | None = None) -> bool:
         """Dial each known host once; True if there was a link (it has ended again by then)."""
-        hosts: dict[bytes, list[str]] = {}
+        hosts: dict[PeerKey, list[str]] = {}
         for peer, address in wanted.ways:
             hosts.setdefault(peer, []).append(address)
         had_link = trio.Event()

@@ -32,6 +32,7 @@ import trio
 from p2pchat.core import mailbox
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
+from p2pchat.core.ids import QueueId
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, RelayState, TheirQueue
 from p2pchat.errors import CannotOpen, LinkLost, P2PChatError, PeerError, Refused, Unreachable
 from p2pchat.lib.backoff import Backoff
@@ -135,7 +136,7 @@ class MailboxClient:
         """Collect from these, and no others."""
         self.change(relay, *self._shares.replaced(queues))
 
-    def change(self, relay: Relay, add: Iterable[OwnQueue], drop: Iterable[bytes]) -> None:
+    def change(self, relay: Relay, add: Iterable[OwnQueue], drop: Iterable[QueueId]) -> None:
         """Collect from these besides, or with what is known of them now, and from those (their names) no more."""
         if self._ours is not None and _is_reached_otherwise(self._ours, relay):
             self._begin_anew()
@@ -147,7 +148,7 @@ class MailboxClient:
         self._begin_more()
         self._call()
 
-    def taken(self, qid: bytes, upto: int) -> None:
+    def taken(self, qid: QueueId, upto: int) -> None:
         """What came up to this place is on our disk, also of a queue that is not watched any more."""
         watch = self._shares.find(qid)
         if watch is None:

@@ -16,6 +16,7 @@ import trio
 
 from p2pchat.core import mailbox
 from p2pchat.core.frames import Frame
+from p2pchat.core.ids import QueueId
 from p2pchat.core.mailbox import Blob, Delete, End, Queue
 from p2pchat.core.primitives import sign_public
 from p2pchat.core.relays import OwnQueue
@@ -35,7 +36,7 @@ DELETE_DELAY_SECONDS = 0.05
 COMMIT_TIMEOUT = 20.0
 """Seconds in which the last that was read is to be on our disk, and deleted; else it comes again the next time."""
 
-Collected = Callable[[bytes, Sequence[tuple[int, bytes]]], Awaitable[None]]
+Collected = Callable[[QueueId, Sequence[tuple[int, bytes]]], Awaitable[None]]
 """(qid, [(place, blob)]): waits while too much waits"""
 
 
@@ -49,7 +50,7 @@ class WatchedQueue:
     made_up: bool = False
     dropped: bool = False
     queue: Queue = field(init=False)
-    qid: bytes = field(init=False)
+    qid: QueueId = field(init=False)
     taken: int = field(init=False)
     deleted: int = 0
 
@@ -114,7 +115,7 @@ class Collecting:
         self._collected = collected
         self._filled = 0
         self._opened: dict[int, _Opened] = {}
-        self._queues: dict[bytes, _Opened] = {}
+        self._queues: dict[QueueId, _Opened] = {}
         self._to_fetch: deque[list[_Opened]] = deque()
         self._fetches: deque[_Fetch] = deque()
         self._held: dict[WatchedQueue, list[tuple[int, bytes]]] = {}
@@ -298,7 +299,7 @@ class Collecting:
             self._to_delete[opened] = None
             self._freed.unpark_all()
 
-    def find(self, qid: bytes) -> WatchedQueue | None:
+    def find(self, qid: QueueId) -> WatchedQueue | None:
         """A queue on this stream."""
         opened = self._queues.get(qid)
         return None if opened is None else opened.watched

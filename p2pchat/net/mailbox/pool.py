@@ -8,6 +8,7 @@ from functools import partial
 
 import trio
 
+from p2pchat.core.ids import PeerKey, QueueId, RelayName
 from p2pchat.core.mailbox import MAX_TOKEN
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, TheirQueue
 from p2pchat.errors import BadAddress, CannotOpen
@@ -38,7 +39,7 @@ class MailboxPool:
         clock: Callable[[], int],
         random: Callable[[int], bytes],
         new_host: NewHost | None = None,
-        relays: Callable[[], Sequence[tuple[bytes, Sequence[str]]]] = tuple,
+        relays: Callable[[], Sequence[tuple[PeerKey, Sequence[str]]]] = tuple,
     ) -> None:
         self._new_host = new_host
         self._relays = relays
@@ -47,19 +48,19 @@ class MailboxPool:
         self._nursery = nursery
         self._clock = clock
         self._random = random
-        self._mailboxes: dict[bytes, MailboxClient] = {}
+        self._mailboxes: dict[RelayName, MailboxClient] = {}
 
     def watch(self, relay: Relay, queues: Sequence[OwnQueue]) -> None:
         """Collect from these queues at a relay, after their `after`, and from no others; an empty list ends it."""
         if queues or relay.mailbox in self._mailboxes:
             self._of(relay).watch(relay, queues)
 
-    def change(self, relay: Relay, add: Sequence[OwnQueue], drop: Sequence[bytes]) -> None:
+    def change(self, relay: Relay, add: Sequence[OwnQueue], drop: Sequence[QueueId]) -> None:
         """Collect from these queues besides, or with what is known of them now; from those, by name, no more."""
         if add or relay.mailbox in self._mailboxes:
             self._of(relay).change(relay, add, drop)
 
-    def taken(self, relay: bytes, qid: bytes, upto: int) -> None:
+    def taken(self, relay: RelayName, qid: QueueId, upto: int) -> None:
         """What was collected up to this place is on our disk: the relay can delete it."""
         mailbox = self._mailboxes.get(relay)
         if mailbox is not None:
@@ -70,7 +71,7 @@ class MailboxPool:
         if blobs:
             self._of(relay).deposit(relay, queue, hours, blobs)
 
-    def relay_health(self) -> dict[bytes, RelayHealth]:
+    def relay_health(self) -> dict[RelayName, RelayHealth]:
         """By `Relay.mailbox`: every relay that we watch or deposit at now."""
         return {name: mailbox.health for name, mailbox in self._mailboxes.items()}
 
@@ -87,7 +88,7 @@ class MailboxPool:
             raise BadAddress("That is this node itself")
         return Relay(peer, (multiaddrs.pack(address),), token)
 
-    def is_us(self, relay: bytes) -> bool:
+    def is_us(self, relay: PeerKey) -> bool:
         """Whether the relay with this transport key is this node."""
         return relay == self._host.peer
 
@@ -121,9 +122,9 @@ class MailboxPool:
             raise RuntimeError("there is no host for hidden contacts' mail")
         return self._new_host()
 
-    def _circuits_to(self, peer: bytes) -> list[str]:
+    def _circuits_to(self, peer: PeerKey) -> list[str]:
         return circuits_by(self._relays(), peer)
 
-    async def _keep(self, name: bytes, mailbox: MailboxClient) -> None:
+    async def _keep(self, name: RelayName, mailbox: MailboxClient) -> None:
         await mailbox.keep()
         del self._mailboxes[name]

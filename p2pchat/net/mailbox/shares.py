@@ -14,6 +14,7 @@ from math import inf
 
 import trio
 
+from p2pchat.core.ids import QueueId
 from p2pchat.core.relays import OwnQueue
 from p2pchat.lib.times import HOUR_SECONDS, MINUTE_SECONDS
 from p2pchat.lib.wakeup import Wakeup
@@ -36,7 +37,7 @@ class Share:
     """What is watched on one stream after the other."""
 
     def __init__(self, random: Callable[[int], bytes]) -> None:
-        self.queues: dict[bytes, WatchedQueue] = {}
+        self.queues: dict[QueueId, WatchedQueue] = {}
         self.made_up = MadeUp(random)
         self.collecting: Collecting | None = None
         self.left = Wakeup()
@@ -51,11 +52,11 @@ class ReadRotation:
     """What is read in turn. `changed` is set when something was added."""
 
     def __init__(self, random: Callable[[int], bytes]) -> None:
-        self.queues: dict[bytes, WatchedQueue] = {}
+        self.queues: dict[QueueId, WatchedQueue] = {}
         self.made_up = MadeUp(random)
         self.changed = Wakeup()
-        self._at: dict[bytes, float] = {}
-        self._wait: dict[bytes, float] = {}
+        self._at: dict[QueueId, float] = {}
+        self._wait: dict[QueueId, float] = {}
 
     def add(self, watched: WatchedQueue) -> None:
         """Read this one too, soon."""
@@ -63,7 +64,7 @@ class ReadRotation:
         self._at[watched.qid] = -inf
         self.changed.set()
 
-    def drop(self, qid: bytes) -> WatchedQueue | None:
+    def drop(self, qid: QueueId) -> WatchedQueue | None:
         """Forget the queue `qid`."""
         self._at.pop(qid, None)
         self._wait.pop(qid, None)
@@ -101,7 +102,7 @@ class Shares:
         self._random = random
         self._grown = grown
         self._shares = [self.first]
-        self._of: dict[bytes, Share | None] = {}
+        self._of: dict[QueueId, Share | None] = {}
         self._by_keys: dict[_Keys, WatchedQueue] = {}
 
     def __bool__(self) -> bool:
@@ -115,7 +116,7 @@ class Shares:
         """All but the first."""
         return self._shares[1:]
 
-    def find(self, qid: bytes) -> tuple[WatchedQueue, Collecting | None] | None:
+    def find(self, qid: QueueId) -> tuple[WatchedQueue, Collecting | None] | None:
         """A queue that is watched, or was on a stream that lives; and who collects from it now."""
         if qid in self._of:
             share = self._of[qid]
@@ -127,7 +128,7 @@ class Shares:
                 return watched, share.collecting
         return None
 
-    def change(self, add: Iterable[OwnQueue], drop: Iterable[bytes]) -> None:
+    def change(self, add: Iterable[OwnQueue], drop: Iterable[QueueId]) -> None:
         """Collect from some more queues, or with what is known of them now; from others no more."""
         for qid in drop:
             self._drop(qid)
@@ -146,7 +147,7 @@ class Shares:
             if share.collecting is not None:
                 share.collecting.watch([watched for watched in queues if watched.qid in share.queues])
 
-    def replaced(self, queues: Iterable[OwnQueue]) -> tuple[list[OwnQueue], list[bytes]]:
+    def replaced(self, queues: Iterable[OwnQueue]) -> tuple[list[OwnQueue], list[QueueId]]:
         """What to change so that these, and no others, are collected from."""
         wanted = {_keys(own): own for own in queues}
         gone = [watched.qid for keys, watched in self._by_keys.items() if keys not in wanted]
@@ -234,7 +235,7 @@ class Shares:
             share.queues[watched.qid] = watched
             new.setdefault(share, []).append(watched)
 
-    def _drop(self, qid: bytes) -> None:
+    def _drop(self, qid: QueueId) -> None:
         if qid not in self._of:
             return
         share = self._of.pop(qid)

@@ -13,6 +13,7 @@ import trio
 from p2pchat.core import mailbox
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.mailbox import Hello, Open, Queue
 from p2pchat.core.names import mailbox_name, relay_pass
 from p2pchat.errors import CannotOpen, LinkLost, NotServed, P2PChatError, PeerError, Refused
@@ -36,7 +37,13 @@ MAX_PINGS = 64
 
 
 async def open_mail_stream(
-    host: Host, relay: bytes, addresses: Sequence[str], token: bytes, *, only: Route | None = None, chosen: bool = True
+    host: Host,
+    relay: PeerKey,
+    addresses: Sequence[str],
+    token: bytes,
+    *,
+    only: Route | None = None,
+    chosen: bool = True,
 ) -> MailStream:
     """A stream on which the relay said hello. only, chosen: as in `Host.open`.
 

@@ -20,6 +20,7 @@ from functools import partial
 import trio
 
 from p2pchat.core.delivery import Route
+from p2pchat.core.ids import PeerKey
 from p2pchat.errors import BadAddress, CannotOpen, LinkLost, Unreachable
 from p2pchat.net import multiaddrs
 from p2pchat.net.admission.slots import Pool, Remembered, Slot, greediest
@@ -100,7 +101,7 @@ class _Asked(Slot):
 
     __slots__ = ("connection", "ends", "scope")
 
-    def __init__(self, stream: LibP2PStream, target: bytes, forget: Callable[[_Asked], None]) -> None:
+    def __init__(self, stream: LibP2PStream, target: PeerKey, forget: Callable[[_Asked], None]) -> None:
         super().__init__(stream.place, partial(forget, self))
         self.scope = trio.CancelScope()
         self.ends = (stream.peer, target)
@@ -120,7 +121,7 @@ class CircuitRelay:
         limits: CircuitLimits,
         clock: Callable[[], int],
         *,
-        allowed: Callable[[bytes], bool] = lambda peer: True,
+        allowed: Callable[[PeerKey], bool] = lambda peer: True,
         announce: Callable[[], Sequence[str]] | None = None,
     ) -> None:
         self.counts = CircuitCounts()
@@ -129,10 +130,10 @@ class CircuitRelay:
         self._clock = clock
         self._allowed = allowed
         self._announce = announce or host.addresses
-        self._reserved: dict[bytes, _Reserved] = {}
+        self._reserved: dict[PeerKey, _Reserved] = {}
         self._reservations = Pool(limits.reservations, limits.reservations_per_place)
         self._circuits = Pool(limits.circuits, limits.circuits_per_place)
-        self._of_peer: dict[bytes, dict[_Asked, None]] = {}
+        self._of_peer: dict[PeerKey, dict[_Asked, None]] = {}
         self._lasted = Remembered()
         self._swept = -_SWEEP_SECONDS
         self._draining = False
@@ -243,12 +244,12 @@ class CircuitRelay:
         for peer in [peer for peer, held in self._reserved.items() if held.until <= now]:
             self._release(peer)
 
-    def _release(self, peer: bytes) -> None:
+    def _release(self, peer: PeerKey) -> None:
         held = self._reserved.pop(peer, None)
         if held is not None:
             self._reservations.release(held)
 
-    def _lose(self, peer: bytes) -> None:
+    def _lose(self, peer: PeerKey) -> None:
         """A reservation has to make room. Its peer learns it by the end of its connection, and looks elsewhere."""
         self.counts.evicted += 1
         self._reserved.pop(peer, None)
@@ -256,7 +257,7 @@ class CircuitRelay:
 
     # --- circuits --------------------------------------------------------------------------------------------------
 
-    async def _connect(self, stream: LibP2PStream, peer: bytes) -> None:
+    async def _connect(self, stream: LibP2PStream, peer: PeerKey) -> None:
         held = self._reserved.get(peer)
         if held is None or held.until <= trio.current_time() or peer == stream.peer:
             await self._refuse(stream, circuit_messages.NO_RESERVATION)
@@ -274,7 +275,7 @@ class CircuitRelay:
             if asked.scope.cancelled_caught:
                 await stream.kill()
 
-    async def _join(self, stream: LibP2PStream, peer: bytes, asked: _Asked) -> None:
+    async def _join(self, stream: LibP2PStream, peer: PeerKey, asked: _Asked) -> None:
         try:
             other = await self._stop(stream.peer, peer)
         except (CannotOpen, LinkLost, Unreachable) as error:
@@ -340,7 +341,7 @@ class CircuitRelay:
             self._reservations.prove(held)
         self._host.vouch(source)
 
-    async def _stop(self, source: bytes, peer: bytes) -> LibP2PStream:
+    async def _stop(self, source: PeerKey, peer: PeerKey) -> LibP2PStream:
         """A stream with `peer`, over a connection that is there, and ready to carry `source`'s circuit."""
         other = await self._host.open(peer, (), circuit_messages.STOP)
         assert isinstance(other, LibP2PStream)

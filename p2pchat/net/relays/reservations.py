@@ -16,6 +16,7 @@ import trio
 
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.names import hop_name
 from p2pchat.errors import CannotOpen, LinkLost, PeerError, Refused, Unreachable
 from p2pchat.lib.backoff import Backoff
@@ -71,10 +72,10 @@ class Reservations:
         self._clock = clock
         self._random = random
         self._changed = changed
-        self._wanted: dict[bytes, _Wanted] = {}
+        self._wanted: dict[PeerKey, _Wanted] = {}
         host.recognize(self._recognize)
 
-    def want(self, relay: bytes, known: RelayAccess) -> None:
+    def want(self, relay: PeerKey, known: RelayAccess) -> None:
         """Keep a reservation at a relay; called again, it goes by what is known now and tries at once."""
         wanted = self._wanted.get(relay)
         if wanted is None:
@@ -85,7 +86,7 @@ class Reservations:
             wanted.known = known
             wanted.nudged.set()
 
-    def forget(self, relay: bytes) -> None:
+    def forget(self, relay: PeerKey) -> None:
         """Keep it no longer. What has come by it stays, and the connection with the relay too."""
         if (wanted := self._wanted.pop(relay, None)) is not None:
             wanted.scope.cancel()
@@ -96,15 +97,15 @@ class Reservations:
         held = [(relay, wanted) for relay, wanted in self._wanted.items() if wanted.held]
         return tuple(multiaddrs.circuit(address, relay) for relay, wanted in held for address in wanted.known.addresses)
 
-    def held(self, relay: bytes) -> bool:
+    def held(self, relay: PeerKey) -> bool:
         """Whether we can be reached there now."""
         return relay in self._wanted and self._wanted[relay].held
 
-    def problem(self, relay: bytes) -> str:
+    def problem(self, relay: PeerKey) -> str:
         """Why there was no reservation the last time, in words, or ""."""
         return self._wanted[relay].problem if relay in self._wanted else ""
 
-    async def _keep(self, relay: bytes, wanted: _Wanted) -> None:
+    async def _keep(self, relay: PeerKey, wanted: _Wanted) -> None:
         backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random)
         with wanted.scope:
             while True:
@@ -120,7 +121,7 @@ class Reservations:
                 with trio.move_on_after(backoff.pause()):
                     await wanted.nudged.wait()
 
-    async def _hold(self, relay: bytes, wanted: _Wanted) -> None:
+    async def _hold(self, relay: PeerKey, wanted: _Wanted) -> None:
         """Have a reservation until it is lost."""
         known, admission = wanted.known, None
         if known.token:
@@ -138,7 +139,7 @@ class Reservations:
             if admission is not None:
                 admission.end()
 
-    async def _until_due(self, relay: bytes, wanted: _Wanted, seconds: float) -> bool:
+    async def _until_due(self, relay: PeerKey, wanted: _Wanted, seconds: float) -> bool:
         """Wait until the reservation should be made again; False where its connection has ended before."""
         ended = False
         async with trio.open_nursery() as nursery:
@@ -160,7 +161,7 @@ class Reservations:
             wanted.held = held
             self._changed()
 
-    async def _reserve(self, relay: bytes, addresses: Sequence[str]) -> float:
+    async def _reserve(self, relay: PeerKey, addresses: Sequence[str]) -> float:
         """Ask once; how many seconds it holds."""
         known, name = multiaddrs.with_twins(addresses), hop_name(multiaddrs.pass_of(addresses))
         stream = await self._host.open(relay, known, name, chosen=True, relay=True)

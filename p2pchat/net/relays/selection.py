@@ -11,6 +11,7 @@ from math import inf
 
 import trio
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.ports import RelayedHost
 from p2pchat.net.relays.reservations import RelayAccess, Reservations
@@ -34,13 +35,13 @@ class Relays:
     ) -> None:
         self._kept = Reservations(host, nursery, clock, random, self._moved)
         self._changed = changed
-        self._relays: dict[bytes, RelayAccess] = {}
-        self._asked: dict[bytes, float] = {}  # until when there is hope for one that does not hold
+        self._relays: dict[PeerKey, RelayAccess] = {}
+        self._asked: dict[PeerKey, float] = {}  # until when there is hope for one that does not hold
         self._ways: tuple[str, ...] = ()
         self._wake = Wakeup()
         nursery.start_soon(self._run)
 
-    def use(self, relays: Mapping[bytes, RelayAccess]) -> None:
+    def use(self, relays: Mapping[PeerKey, RelayAccess]) -> None:
         """Be reached by some of these, by their transport keys, best first."""
         for relay in self._asked.keys() - relays.keys():
             self._leave(relay)
@@ -86,7 +87,7 @@ class Relays:
             self._asked[relay] = now + TIMEOUT
             self._kept.want(relay, self._relays[relay])
 
-    def _leave(self, relay: bytes) -> None:
+    def _leave(self, relay: PeerKey) -> None:
         del self._asked[relay]
         self._kept.forget(relay)
         self._moved()

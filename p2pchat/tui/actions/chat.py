@@ -15,7 +15,7 @@ from p2pchat.tui.model import Message, message_of
 from p2pchat.tui.node_client import READY, ApiCaller, Away
 
 if TYPE_CHECKING:
-    from p2pchat.tui.desk import Desk
+    from p2pchat.tui.base import BaseApp
 
 DRAFT_PAUSE = 0.4
 """Seconds after a key until a draft is kept."""
@@ -66,9 +66,9 @@ class Unsure:
 class ChatActions:
     """The app's hands for chats and what is sent in them."""
 
-    def __init__(self, app: Desk) -> None:
+    def __init__(self, app: BaseApp) -> None:
         self._app = app
-        self._source = NodeSource(app.seam)
+        self._source = NodeSource(app.node)
         self._drafts: dict[str, str] = {}
         """Drafts that the node does not have yet."""
         self._sending: dict[str, int] = {}
@@ -82,8 +82,8 @@ class ChatActions:
     async def open(self, ident: str | None) -> None:
         """Show a chat: the composer at once, so that the next key goes where it is meant to, then its messages."""
         app = self._app
-        app.book.current = ident
-        chat = app.book.shown
+        app.state.current = ident
+        chat = app.state.shown
         app.main.conversation.search_marks = ""
         app.main.write_in(chat)
         app.main.show_list()
@@ -99,7 +99,7 @@ class ChatActions:
 
     async def reread(self) -> None:
         """Events were missed: what is shown is read again."""
-        chat = self._app.book.shown
+        chat = self._app.state.shown
         if chat is not None:
             self._app.main.conversation.update_chat(chat)
             await self._app.main.conversation.reread()
@@ -107,7 +107,7 @@ class ChatActions:
     async def seen(self, intent: Seen) -> None:
         """Somebody saw it; whoever cannot be told now is told the next time."""
         try:
-            await self._app.seam.call("read", chat=intent.chat, upto=intent.message)
+            await self._app.node.call("read", chat=intent.chat, upto=intent.message)
         except errors.P2PChatError:
             return
 
@@ -119,7 +119,7 @@ class ChatActions:
         unsure = Unsure(chat, text, app.now())
         self._sending[chat] = self._sending.get(chat, 0) + 1
         try:
-            sent = await app.seam.call("send", chat=chat, text=text)
+            sent = await app.node.call("send", chat=chat, text=text)
             self._saved.add(sent["id"])
         except Away:
             self._give_back(chat, text, "The node is being restarted. Your text is kept: Enter sends it again.")
@@ -130,7 +130,7 @@ class ChatActions:
         finally:
             self._sending[chat] -= 1
             self._plan()
-        if chat == app.book.current:
+        if chat == app.state.current:
             app.main.conversation.to_end()
 
     async def settle(self) -> None:
@@ -142,7 +142,7 @@ class ChatActions:
 
     async def _settle(self, unsure: Unsure) -> None:
         try:
-            last = await self._app.seam.call("log", chat=unsure.chat, limit=LOOK_BACK)
+            last = await self._app.node.call("log", chat=unsure.chat, limit=LOOK_BACK)
         except errors.NodeGone:
             self._unsure.append(unsure)
             return
@@ -166,7 +166,7 @@ class ChatActions:
     def _give_back(self, chat: str, text: str, why: str) -> None:
         app = self._app
         if not app.main.composer.give_back(chat, text):
-            now = app.book.chat(chat)
+            now = app.state.chat(chat)
             draft = f"{text}\n{now.draft}" if now is not None and now.draft.strip() else text
             self.draft(chat, draft)
         app.say(why, "error")
@@ -175,14 +175,14 @@ class ChatActions:
 
     def draft(self, chat: str, text: str) -> None:
         """The composer holds something else: keep it, soon."""
-        self._app.book.keep_draft(chat, text)
+        self._app.state.keep_draft(chat, text)
         self._drafts[chat] = text
         self._plan()
 
     def overlay_drafts(self) -> None:
         """What is written here is newer than what the node has just answered."""
         for chat, text in self._drafts.items():
-            self._app.book.keep_draft(chat, text)
+            self._app.state.keep_draft(chat, text)
 
     def _plan(self) -> None:
         if self._drafts and not self._planned:
@@ -200,7 +200,7 @@ class ChatActions:
         for chat in [chat for chat in self._drafts if not self._sending.get(chat)]:
             text = self._drafts.pop(chat)
             try:
-                await self._app.seam.call("draft", chat=chat, text=text)
+                await self._app.node.call("draft", chat=chat, text=text)
             except errors.NodeGone:
                 self._drafts.setdefault(chat, text)
                 return
@@ -212,7 +212,7 @@ class ChatActions:
         for unsure in self._unsure:
             self._drafts[unsure.chat] = unsure.text
         self._sending.clear()
-        if self._app.seam.state == READY:
+        if self._app.node.state == READY:
             try:
                 await asyncio.wait_for(self.keep_drafts(), DRAFT_DEADLINE)
             except TimeoutError:

@@ -8,13 +8,13 @@ from p2pchat.tui.model import Chat, Request
 
 if TYPE_CHECKING:
     from p2pchat.tui.actions.chat import ChatActions
-    from p2pchat.tui.desk import Desk
+    from p2pchat.tui.base import BaseApp
 
 
 class ContactActions:
     """The app's hands for contacts."""
 
-    def __init__(self, app: Desk, talk: ChatActions) -> None:
+    def __init__(self, app: BaseApp, talk: ChatActions) -> None:
         self._app = app
         self._talk = talk
 
@@ -22,15 +22,15 @@ class ContactActions:
         """Run /invite: open the panel that makes an invite."""
         from p2pchat.tui.screens.invite import InviteScreen
 
-        await self._app.ask(InviteScreen(self._app.seam))
+        await self._app.ask(InviteScreen(self._app.node))
 
     async def add(self, invite: str) -> None:
         """/add: take an invite, then go to its maker's chat."""
         from p2pchat.tui.screens.add import AddScreen
 
-        added = await self._app.ask(AddScreen(self._app.seam, invite))
+        added = await self._app.ask(AddScreen(self._app.node, invite))
         await self._app.reread()
-        if added is not None and self._app.book.chat(added) is not None:
+        if added is not None and self._app.state.chat(added) is not None:
             await self._talk.open(added)
 
     async def echo(self, _rest: str) -> None:
@@ -38,33 +38,33 @@ class ContactActions:
         from p2pchat.tui.echo import echo_friend
 
         self._app.say("Making your echo bot; this takes a moment.")
-        ident = await echo_friend(self._app.seam.profile)
+        ident = await echo_friend(self._app.node.profile)
         await self._app.reread()
-        if self._app.book.chat(ident) is not None:
+        if self._app.state.chat(ident) is not None:
             await self._talk.open(ident)
 
     async def wake_echo(self) -> None:
         """An echo bot sleeps while this profile's node does."""
-        if self._app.seam.profile.echo.exists():
+        if self._app.node.profile.echo.exists():
             from p2pchat.tui.echo import wake_echo
 
-            await wake_echo(self._app.seam.profile)
+            await wake_echo(self._app.node.profile)
 
     async def requests(self, _rest: str) -> None:
         """Run /requests: open the panel of contact requests."""
         from p2pchat.tui.screens.requests import RequestsScreen
 
         self._app.clear_notifications()  # on a small screen they would lie over the page they speak of
-        accepted = await self._app.ask(RequestsScreen(self._app.seam))
+        accepted = await self._app.ask(RequestsScreen(self._app.node))
         await self._app.reread()
-        if accepted is not None and self._app.book.chat(accepted) is not None:
+        if accepted is not None and self._app.state.chat(accepted) is not None:
             await self._talk.open(accepted)
 
     async def accept(self, name: str) -> None:
         """Run /accept [NAME]: accept a contact request."""
         request = self._asking(name)
         if request is not None:
-            accepted = await self._app.seam.call("accept", contact=request.id)
+            accepted = await self._app.node.call("accept", contact=request.id)
             await self._app.reread()
             await self._talk.open(accepted["id"])
 
@@ -72,7 +72,7 @@ class ContactActions:
         """Run /decline [NAME]: decline a contact request."""
         request = self._asking(name)
         if request is not None:
-            await self._app.seam.call("decline", contact=request.id)
+            await self._app.node.call("decline", contact=request.id)
             await self._app.reread()
             self._app.say(f"Declined {request.name}. They are not told.")
 
@@ -86,23 +86,23 @@ class ContactActions:
         """The page of a contact."""
         from p2pchat.tui.screens.contact import ContactScreen
 
-        await self._app.ask(ContactScreen(self._app.seam, chat))
+        await self._app.ask(ContactScreen(self._app.node, chat))
         await self._app.reread()
 
     async def rename(self, name: str) -> None:
         """/rename NAME: the contact shown."""
-        chat = self._app.book.shown
+        chat = self._app.state.shown
         if chat is None or not name:
             self._app.say("Write the new name after it: /rename Bob")
             return
-        await self._app.seam.call("rename", contact=chat.id, name=name)
+        await self._app.node.call("rename", contact=chat.id, name=name)
         await self._app.reread()
 
     async def relays(self, address: str) -> None:
         """Run /relays [ADDRESS]: open the panel of relays."""
         from p2pchat.tui.screens.relays import RelaysScreen
 
-        await self._app.ask(RelaysScreen(self._app.seam, address))
+        await self._app.ask(RelaysScreen(self._app.node, address))
         await self._app.reread()
 
     async def block(self, name: str) -> None:
@@ -114,12 +114,12 @@ class ContactActions:
             return
         more = "Nothing from them is accepted any more, and undelivered messages are not sent. They are not told."
         if await self._app.ask(ConfirmScreen(f"Block {chat.label}?", "Block", "Cancel", more)):
-            await self._app.seam.call("block", contact=chat.id)
+            await self._app.node.call("block", contact=chat.id)
             await self._app.reread()
 
     def _asking(self, name: str) -> Request | None:
         """The request meant; the only one where no name is given."""
-        requests = self._app.book.requests
+        requests = self._app.state.requests
         wanted = name.strip().casefold()
         found = [each for each in requests if not wanted or wanted in (each.name.casefold(), each.id)]
         if len(found) == 1:

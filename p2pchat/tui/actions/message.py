@@ -9,15 +9,15 @@ from p2pchat.tui.intents import CopyText, DeleteMessage, ExplainMessage
 from p2pchat.tui.model import Message
 
 if TYPE_CHECKING:
-    from p2pchat.tui.desk import Desk
+    from p2pchat.tui.base import BaseApp
 
 
 class MessageActions:
     """The app's hands for a message."""
 
-    def __init__(self, app: Desk) -> None:
+    def __init__(self, app: BaseApp) -> None:
         self._app = app
-        self._source = NodeSource(app.seam)
+        self._source = NodeSource(app.node)
 
     def picked(self) -> Message | None:
         """The message a command means: the picked one."""
@@ -25,7 +25,7 @@ class MessageActions:
 
     async def newest(self, *, mine: bool) -> Message | None:
         """The message a command means where none is picked: the newest, or our newest."""
-        chat = self._app.book.shown
+        chat = self._app.state.shown
         if chat is None:
             return None
         messages = await self._source.newest(chat.id, LOOK_BACK)
@@ -54,7 +54,7 @@ class MessageActions:
         under_way = intent.message.mine and intent.message.state == "saved"
         more = "It has not been sent yet, and will not be." if under_way else "Others keep their copies."
         if await self._app.ask(ConfirmScreen("Delete this message here?", "Delete", "Keep", more)):
-            await self._app.seam.call("delete", id=intent.message.id)
+            await self._app.node.call("delete", id=intent.message.id)
 
     async def why(self, _rest: str) -> None:
         """Run /why: explain where the selected message is, or our newest."""
@@ -68,16 +68,16 @@ class MessageActions:
         """Say where a message is."""
         from p2pchat.tui.screens.explain import ExplainScreen
 
-        await self._app.ask(ExplainScreen(self._app.seam, intent.message))
+        await self._app.ask(ExplainScreen(self._app.node, intent.message))
 
     async def search(self, words: str) -> None:
         """/search: find a message and go to it."""
         from p2pchat.tui.screens.find import FindScreen
 
-        chat = self._app.book.shown
+        chat = self._app.state.shown
         if chat is None:
             self._app.say("Open a chat first.")
             return
-        found = await self._app.ask(FindScreen(self._app.seam, chat, words))
+        found = await self._app.ask(FindScreen(self._app.node, chat, words))
         if found is not None:
             await self._app.main.conversation.jump(found)

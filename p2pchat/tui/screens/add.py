@@ -9,11 +9,11 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.message import Message as Posted
 from textual.widgets import Input, Label, Static, TextArea
 
 from p2pchat.errors import NotReached, P2PChatError
 from p2pchat.sanitize import clean, clean_line
+from p2pchat.tui.intents import Intent
 from p2pchat.tui.node_client import ApiCaller
 from p2pchat.tui.screens.panel import Field, Panel, said, unix_lines
 from p2pchat.tui.text import writable
@@ -60,7 +60,7 @@ def looks(text: str) -> Looks:
 class InviteText(TextArea):
     """Where an invite is pasted: any number of lines, and Enter goes on."""
 
-    class Entered(Posted):
+    class Entered(Intent):
         """Enter was pressed."""
 
     def on_key(self, event: events.Key) -> None:
@@ -98,9 +98,9 @@ class AddScreen(Panel[str]):
     }
     """
 
-    def __init__(self, seam: ApiCaller, invite: str = "") -> None:
+    def __init__(self, node: ApiCaller, invite: str = "") -> None:
         super().__init__()
-        self._seam = seam
+        self._node = node
         self._given = invite
         self._added: str | None = None
         self._done = False
@@ -175,11 +175,11 @@ class AddScreen(Panel[str]):
         known = self.drawn(name) if name else "them"
         on_its_own = "You can close this: it continues by itself."
         self.say(f"Asking {known}… {on_its_own}")
-        answer = await self._seam.call("add", invite=invite, name=name, wait="sent", timeout=TIMEOUT)
+        answer = await self._node.call("add", invite=invite, name=name, wait="sent", timeout=TIMEOUT)
         if answer["state"] != "contact":
             self._added = answer["id"]
             self.say(f"Their computer has your request, and waits for their answer… {on_its_own}")
-            answer = await self._seam.call("add", invite=invite, name=name, wait="accepted", timeout=TIMEOUT)
+            answer = await self._node.call("add", invite=invite, name=name, wait="accepted", timeout=TIMEOUT)
         self._added = answer["id"]
         shown = self.drawn(answer["name"])
         if answer["anew"]:

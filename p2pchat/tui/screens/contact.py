@@ -66,9 +66,9 @@ class ContactScreen(Panel[None]):
     }
     """
 
-    def __init__(self, seam: ApiCaller, chat: Chat) -> None:
+    def __init__(self, node: ApiCaller, chat: Chat) -> None:
         super().__init__()
-        self._seam = seam
+        self._node = node
         self._chat = chat
         self._words = ""
         self._number = ""
@@ -88,7 +88,7 @@ class ContactScreen(Panel[None]):
         self.begin(self._read(), "", self._cannot_be_compared)
 
     async def _read(self) -> None:
-        answer = await self._seam.call("verify", contact=self._chat.id)
+        answer = await self._node.call("verify", contact=self._chat.id)
         self._take(answer)
 
     def _take(self, answer: Mapping[str, Any]) -> None:
@@ -203,7 +203,7 @@ class ContactScreen(Panel[None]):
 
     def _ask(self, question: ConfirmScreen, method: str, **params: object) -> None:
         async def act() -> None:
-            answer = await self._seam.call(method, contact=self._chat.id, **params)
+            answer = await self._node.call(method, contact=self._chat.id, **params)
             done = "Blocked."
             if method == "verify":
                 self._take(answer)
@@ -242,7 +242,7 @@ class ContactScreen(Panel[None]):
 
     async def _rename(self, name: str) -> None:
         if name and name != self._before:
-            answer = await self._seam.call("rename", contact=self._chat.id, name=name)
+            answer = await self._node.call("rename", contact=self._chat.id, name=name)
             self._chat = self._chat._replace(name=answer["name"], label=answer["name"])
         self._rename_ended()
 

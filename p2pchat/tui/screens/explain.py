@@ -51,7 +51,7 @@ def when(at: datetime) -> str:
 
 def local(text: str) -> str:
     """A sentence of the node's with its timestamps as a person here reads them."""
-    return _STAMP.sub(lambda found: when(time_of(found.group())), text)
+    return _STAMP.sub(lambda stamp: when(time_of(stamp.group())), text)
 
 
 class ExplainScreen(Panel[None]):
@@ -69,9 +69,9 @@ class ExplainScreen(Panel[None]):
     }
     """
 
-    def __init__(self, seam: ApiCaller, message: Message) -> None:
+    def __init__(self, node: ApiCaller, message: Message) -> None:
         super().__init__()
-        self._seam = seam
+        self._node = node
         self._message = message
 
     def body(self) -> ComposeResult:
@@ -91,7 +91,7 @@ class ExplainScreen(Panel[None]):
             self.begin(self._read(), "")
 
     async def _read(self) -> None:
-        self._show(await self._seam.call("why", id=self._message.id))
+        self._show(await self._node.call("why", id=self._message.id))
 
     def _show(self, answer: Mapping[str, Any] | None) -> None:
         message = self._message

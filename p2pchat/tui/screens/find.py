@@ -72,9 +72,9 @@ class FindScreen(Panel[str]):
     }
     """
 
-    def __init__(self, seam: ApiCaller, chat: Chat, words: str = "") -> None:
+    def __init__(self, node: ApiCaller, chat: Chat, words: str = "") -> None:
         super().__init__()
-        self._seam = seam
+        self._node = node
         self._chat = chat
         self._wanted = words
         self._asked: str | None = None
@@ -119,7 +119,7 @@ class FindScreen(Panel[str]):
     async def _show(self, words: str) -> None:
         raw = []
         if words.strip():
-            raw = await self._seam.call("log", chat=self._chat.id, search=words, limit=LIMIT)
+            raw = await self._node.call("log", chat=self._chat.id, search=words, limit=LIMIT)
         self._found = [message_of(each) for each in reversed(raw)]
         listed = self.query_one(OptionList)
         listed.set_options(Option(self._row(message, words)) for message in self._found)

@@ -53,7 +53,8 @@ class HelpScreen(Panel[None]):
         for where, keys in groupby(self._keys_told, key=lambda key: key.where):
             yield from _group(f"Keys {where}", [(key.shown, key.says) for key in keys])
         yield from _group(
-            "Commands, typed where you write messages", [(one.shown, one.says) for one in self._commands_told]
+            "Commands, typed where you write messages",
+            [(command.shown, command.says) for command in self._commands_told],
         )
         yield from _group("Marks", _MARKS)
 

@@ -50,9 +50,9 @@ class InviteScreen(Panel[None]):
     ]
     DEFAULT_CSS = "InviteScreen #invite { color: $text-accent; }"
 
-    def __init__(self, seam: ApiCaller) -> None:
+    def __init__(self, node: ApiCaller) -> None:
         super().__init__()
-        self._seam = seam
+        self._node = node
         self._reusable = False
         self._made: dict[bool, Mapping[str, Any]] = {}
 
@@ -103,7 +103,7 @@ class InviteScreen(Panel[None]):
         self.app.push_screen(QrScreen(self._made[self._reusable]["invite"]))
 
     async def _make(self, reusable: bool) -> None:
-        self._made[reusable] = await self._seam.call("invite", reusable=reusable)
+        self._made[reusable] = await self._node.call("invite", reusable=reusable)
         self._show()
 
     def _show(self) -> None:

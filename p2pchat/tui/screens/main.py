@@ -15,13 +15,12 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.message import Message as Posted
 from textual.screen import Screen
 from textual.style import Style
 from textual.widget import Widget
 from textual.widgets import Static
 
-from p2pchat.tui.intents import NextUnread, OpenChat
+from p2pchat.tui.intents import Intent, NextUnread, OpenChat
 from p2pchat.tui.keys import CHATS, bindings
 from p2pchat.tui.model import Chat
 from p2pchat.tui.state import State
@@ -93,7 +92,7 @@ class MainScreen(Screen[None]):
     }
     """
 
-    class Folded(Posted):
+    class Folded(Intent):
         """The person wants the list of chats away, or back, from now on."""
 
         def __init__(self, folded: bool) -> None:
@@ -102,7 +101,7 @@ class MainScreen(Screen[None]):
 
     def __init__(
         self,
-        book: State,
+        state: State,
         *,
         folded: bool = False,
         rtl: str = "auto",
@@ -111,7 +110,7 @@ class MainScreen(Screen[None]):
     ) -> None:
         """`rtl`: the setting. `joined`: the terminal joins emoji (`text.joins_emoji`)."""
         super().__init__()
-        self._book = book
+        self._state = state
         self._folded = folded
         self._peeking = False
         """The list is shown although there is little room, until a chat is chosen."""
@@ -174,21 +173,21 @@ class MainScreen(Screen[None]):
 
     def show_list(self) -> None:
         """The chats, the requests or the one shown changed."""
-        book = self._book
+        state = self._state
         if not self._whole.is_set():
             return
-        self.chat_list.show(book.chats, book.current, len(book.requests))
-        self.chat_title.show(book.shown)
+        self.chat_list.show(state.chats, state.current, len(state.requests))
+        self.chat_title.show(state.shown)
         self.lay_out()
 
     def show_status(self, said: Sequence[str], wrong: bool) -> None:
         """What the status line says; where the list is away, it says what the list would."""
         todo: list[str] = []
         if not self.listed:
-            shown = self._book.shown
-            unread = self._book.unread() - (shown.unread if shown else 0)
-            if self._book.requests:
-                todo.append(f"requests ({len(self._book.requests)}) Ctrl+R")
+            shown = self._state.shown
+            unread = self._state.unread() - (shown.unread if shown else 0)
+            if self._state.requests:
+                todo.append(f"requests ({len(self._state.requests)}) Ctrl+R")
             if unread:
                 todo.append(f"unread {unread} Alt+A")
         self.status.show([*said[:1], *todo, *said[1:]], wrong, ["F1 keys", "Ctrl+P palette"])
@@ -209,7 +208,7 @@ class MainScreen(Screen[None]):
     @property
     def listed(self) -> bool:
         """Whether the list of chats is on the screen."""
-        if not self._whole.is_set() or not (self._book.chats or self._book.requests):
+        if not self._whole.is_set() or not (self._state.chats or self._state.requests):
             return False
         return not self._folded if self.size.width >= WIDE else self._peeking
 
@@ -221,7 +220,7 @@ class MainScreen(Screen[None]):
         self.composer.styles.max_height = 1 if height < LOW else MAX_LINES // 2 if height < HIGH else MAX_LINES
         if self._empty is None or not self._whole.is_set():
             return
-        listed, beside, anybody = self.listed, width >= BOTH, bool(self._book.chats)
+        listed, beside, anybody = self.listed, width >= BOTH, bool(self._state.chats)
         self._show(self.chat_list, listed)
         self._show(self._talk, not listed or beside)
         self._show(self._empty, not anybody)
@@ -241,12 +240,12 @@ class MainScreen(Screen[None]):
         """The list comes and goes with the room."""
         self.lay_out()
 
-    def on_chat_list_left(self, event: Posted) -> None:
+    def on_chat_list_left(self, event: Intent) -> None:
         """Move the focus back to the composer."""
         event.stop()
         self.chosen()
 
-    def on_conversation_closed(self, event: Posted) -> None:
+    def on_conversation_closed(self, event: Intent) -> None:
         """Move the focus back to the composer."""
         event.stop()
         self.composer.focus()
@@ -280,13 +279,13 @@ class MainScreen(Screen[None]):
 
     def action_chat_at(self, place: int) -> None:
         """Open the chat at that place of the list, from 1."""
-        if place <= len(self._book.chats):
-            self.post_message(OpenChat(self._book.chats[place - 1].id))
+        if place <= len(self._state.chats):
+            self.post_message(OpenChat(self._state.chats[place - 1].id))
 
     def action_step(self, step: int) -> None:
         """Open the next chat of the list, or the one before."""
-        chat = self._book.neighbour(step)
-        if chat is not None and chat.id != self._book.current:
+        chat = self._state.neighbour(step)
+        if chat is not None and chat.id != self._state.current:
             self.post_message(OpenChat(chat.id))
 
     def action_next_unread(self) -> None:
@@ -295,7 +294,7 @@ class MainScreen(Screen[None]):
 
     def action_select_message(self) -> None:
         """Go to the messages, to pick one."""
-        if self._book.shown is not None:
+        if self._state.shown is not None:
             self.conversation.focus()
 
     def action_scroll_page(self, pages: int) -> None:

@@ -102,7 +102,7 @@ def _drawn(hint: Hint) -> Content:
 
 def said(error: P2PChatError) -> str:
     """An error in one line for the screen, not longer than anybody reads. Advice that names a command line helps nobody
-    here. Not every error came through the seam: a path, or what another process said, may be in it.
+    here. Not every error came through the node client: a path, or what another process said, may be in it.
     """
     advice = "" if "`" in error.advice else error.advice
     text = re.sub(r"\s*`[^`]*`", "", error.message).rstrip(".")

@@ -91,9 +91,9 @@ class RelaysScreen(Panel[None]):
     }
     """
 
-    def __init__(self, seam: ApiCaller, address: str = "") -> None:
+    def __init__(self, node: ApiCaller, address: str = "") -> None:
         super().__init__()
-        self._seam = seam
+        self._node = node
         self._given = address
         self._relays: list[RelayRow] | None = None
         self._asked = bool(address)
@@ -117,7 +117,7 @@ class RelaysScreen(Panel[None]):
 
     async def _read(self) -> None:
         try:
-            self._take(await self._seam.call("relays"))
+            self._take(await self._node.call("relays"))
         except P2PChatError as exc:
             self.say(said(exc), "problem")
             if self._relays is None and not self.writing:
@@ -127,11 +127,11 @@ class RelaysScreen(Panel[None]):
         before, first = self.chosen, self._relays is None
         self._relays = found = [relay_of(row) for row in rows]
         listed = self.query_one(OptionList)
-        listed.set_options(Option(self._row(one)) for one in found)
+        listed.set_options(Option(self._row(relay)) for relay in found)
         listed.set_class(not found, "hidden")
-        kept = next((at for at, one in enumerate(found) if before is not None and one.address == before.address), 0)
+        kept = next((at for at, relay in enumerate(found) if before is not None and relay.address == before.address), 0)
         listed.highlighted = kept if found else None
-        self.query_one("#why", Static).update(_TWO if sum(one.is_ours for one in found) == 1 else _WHY)
+        self.query_one("#why", Static).update(_TWO if sum(relay.is_ours for relay in found) == 1 else _WHY)
         if first or not found:
             self._open(self._asked or self.writing or not found)
         self.show_keys()
@@ -197,7 +197,7 @@ class RelaysScreen(Panel[None]):
             self.begin(self._use(relay.contact, relay.address), "Asking it…")
 
     async def _use(self, what: str, address: str) -> None:
-        rows = await self._seam.call("relays", add=what)
+        rows = await self._node.call("relays", add=what)
         field = self.query_one(Field)
         with field.prevent(Input.Changed):  # typing takes away what was said
             field.value = ""
@@ -219,7 +219,7 @@ class RelaysScreen(Panel[None]):
         )
 
         async def leave() -> None:
-            self._take(await self._seam.call("relays", remove=relay.address))
+            self._take(await self._node.call("relays", remove=relay.address))
             self.say("Left.", "good")
 
         def answered(yes: bool | None) -> None:

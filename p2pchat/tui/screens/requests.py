@@ -47,9 +47,9 @@ class RequestsScreen(Panel[str]):
     }
     """
 
-    def __init__(self, seam: ApiCaller) -> None:
+    def __init__(self, node: ApiCaller) -> None:
         super().__init__()
-        self._seam = seam
+        self._node = node
         self._requests: list[Request] = []
         self._accepted: str | None = None
 
@@ -80,7 +80,7 @@ class RequestsScreen(Panel[str]):
 
     async def _read(self) -> None:
         try:
-            found = [request_of(each) for each in await self._seam.call("requests")]
+            found = [request_of(each) for each in await self._node.call("requests")]
         except P2PChatError as exc:
             self.say(said(exc), "problem")
             return
@@ -134,7 +134,7 @@ class RequestsScreen(Panel[str]):
             self.begin(self._accept(request), f"Accepting {self.drawn(request.name)}…")
 
     async def _accept(self, request: Request) -> None:
-        answer = await self._seam.call("accept", contact=request.id)
+        answer = await self._node.call("accept", contact=request.id)
         self._accepted = answer["id"]
         await self._answered(f"{self.drawn(answer['name'])} is your contact now.")
         if not self._requests:
@@ -165,7 +165,7 @@ class RequestsScreen(Panel[str]):
 
     def _ask(self, request: Request, method: str, question: ConfirmScreen, done: str) -> None:
         async def act() -> None:
-            await self._seam.call(method, contact=request.id)
+            await self._node.call(method, contact=request.id)
             await self._answered(done)
 
         def answered(yes: bool | None) -> None:

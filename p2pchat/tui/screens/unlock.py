@@ -24,9 +24,9 @@ class UnlockScreen(Panel[bool]):
     AUTO_FOCUS = "Input"
     DEFAULT_CSS = "UnlockScreen { background: $background; &:ansi { background: ansi_default; } }"
 
-    def __init__(self, seam: ApiCaller) -> None:
+    def __init__(self, node: ApiCaller) -> None:
         super().__init__()
-        self._seam = seam
+        self._node = node
 
     def body(self) -> ComposeResult:
         yield Static("Your passphrase opens your messages.", classes="para", markup=False)
@@ -47,7 +47,7 @@ class UnlockScreen(Panel[bool]):
             self.say("Type the passphrase first. Nobody can recover a forgotten one.", "problem")
 
     async def _unlock(self, passphrase: str) -> None:
-        await self._seam.call("unlock", passphrase=passphrase)
+        await self._node.call("unlock", passphrase=passphrase)
         self.dismiss(True)
 
     def action_back(self) -> None:

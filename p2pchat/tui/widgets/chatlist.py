@@ -11,11 +11,10 @@ from rich.style import Style
 from textual import events
 from textual.binding import BindingType
 from textual.geometry import Region, Size
-from textual.message import Message as Posted
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from p2pchat.tui.intents import OpenChat, RunCommand
+from p2pchat.tui.intents import Intent, OpenChat, RunCommand
 from p2pchat.tui.keys import LIST, bindings
 from p2pchat.tui.model import Chat
 from p2pchat.tui.rtl import drawn
@@ -58,7 +57,7 @@ class ChatList(ScrollView, can_focus=True):
     }
     """
 
-    class Left(Posted):
+    class Left(Intent):
         """Esc: the focus can go back to the composer."""
 
     def __init__(self) -> None:

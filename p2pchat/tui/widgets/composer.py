@@ -16,12 +16,11 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.message import Message as Posted
 from textual.widgets import Static, TextArea
 
 from p2pchat.sanitize import clean
 from p2pchat.tui.commands import Completion, completed
-from p2pchat.tui.intents import CopyText, DraftChanged, Submitted
+from p2pchat.tui.intents import CopyText, DraftChanged, Intent, Submitted
 from p2pchat.tui.keys import KEYS, WRITING, bindings
 from p2pchat.tui.text import UNSEEN, displayable_line, writable, written
 from p2pchat.tui.themes import MUTED
@@ -57,11 +56,11 @@ class Composer(TextArea, inherit_bindings=False):
     }
     """
 
-    class Upwards(Posted):
+    class Upwards(Intent):
         """Up in an empty composer: to the messages."""
 
     @dataclass
-    class Completing(Posted):
+    class Completing(Intent):
         """These are the ways to go on; `chosen` is the one Tab has put in."""
 
         found: Sequence[Completion]

@@ -17,13 +17,12 @@ from rich.style import Style
 from textual import events
 from textual.binding import BindingType
 from textual.geometry import Region
-from textual.message import Message as Posted
 from textual.strip import Strip
 from textual.widget import Widget
 
 from p2pchat.errors import P2PChatError
 from p2pchat.tui import keys
-from p2pchat.tui.intents import CopyText, DeleteMessage, ExplainMessage, Seen
+from p2pchat.tui.intents import CopyText, DeleteMessage, ExplainMessage, Intent, Seen
 from p2pchat.tui.model import Chat, Message
 from p2pchat.tui.text import MARKS, PLAIN_MARKS, day, width
 from p2pchat.tui.widgets import bars
@@ -102,7 +101,7 @@ class Conversation(Widget, can_focus=True):
     """
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings(keys.MESSAGE)]
 
-    class Closed(Posted):
+    class Closed(Intent):
         """Nothing is selected any more: the focus can go back to the composer."""
 
     def __init__(

@@ -76,7 +76,7 @@ class Feed:
                 self._opening = True
                 page = await self._asking(first_page(source, chat.id, None))
                 unread = chat.first_unread
-                if unread is not None and turn == self._turn and all(one.id != unread for one in page.messages):
+                if unread is not None and turn == self._turn and all(message.id != unread for message in page.messages):
                     page = await self._asking(first_page(source, chat.id, unread))
         finally:
             if turn == self._turn:  # after an error it is empty: better than the messages of another

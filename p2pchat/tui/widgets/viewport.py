@@ -96,7 +96,7 @@ class Viewport:
         shown: list[RowPosition] = []
         while len(shown) < self.height and index < len(self._window):
             count = len(self._block(index).rows)
-            shown += [RowPosition(index, one) for one in range(row, min(count, row + self.height - len(shown)))]
+            shown += [RowPosition(index, line) for line in range(row, min(count, row + self.height - len(shown)))]
             index, row = index + 1, 0
         return shown
 

@@ -12,6 +12,7 @@ from p2pchat.core.content import Content, new_message_id
 from p2pchat.core.contents import ContactRelay
 from p2pchat.core.contents.relay import NO_RELAY
 from p2pchat.core.delivery import Route
+from p2pchat.core.ids import MessageId, PeerKey
 from p2pchat.core.relays import Relay
 from p2pchat.engine import contents
 from p2pchat.engine.contacts import contact_relays
@@ -331,7 +332,7 @@ def test_a_contact_who_offers_again_and_again_is_heard_once(tmp_path: Path) -> N
     async def main(world: World) -> None:
         _, bob = await friends(world)
         for number in range(10):
-            await says(world, bob, Relay(bytes([number]) * 32, (multiaddrs.pack(PUBLIC),)))
+            await says(world, bob, Relay(PeerKey(bytes([number]) * 32), (multiaddrs.pack(PUBLIC),)))
             await says(world, bob, None)
         assert len(warnings(bob)) == 1
 
@@ -347,7 +348,7 @@ def test_the_newest_counts(tmp_path: Path) -> None:
         await hears_of_it(bob)
 
         def hear(tx: Transaction) -> None:
-            contact_relays.told(tx, store_contacts.find(tx.db, "alice"), bytes(16), Relay(b"", ()))
+            contact_relays.told(tx, store_contacts.find(tx.db, "alice"), MessageId(bytes(16)), Relay(PeerKey(b""), ()))
 
         await bob.engine.submit(hear)
         assert await bob.call("relays")

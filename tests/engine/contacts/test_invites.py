@@ -12,6 +12,7 @@ from p2pchat.core.content import Content, encode_content, new_message_id
 from p2pchat.core.contents import Profile
 from p2pchat.core.envelope import open_blob, seal_blob
 from p2pchat.core.identity import Device
+from p2pchat.core.ids import InviteId
 from p2pchat.core.invite import Invite, blob_key, read_invite
 from p2pchat.core.prekeys import open_bundle
 from p2pchat.engine.contacts import invites
@@ -25,7 +26,7 @@ async def reusable(node: WorldNode) -> tuple[bytes, Invite]:
     return bytes.fromhex(made["id"]), read_invite(made["invite"])[0]
 
 
-async def ask(world: World, node: WorldNode, invite_id: bytes, invite: Invite, who: Device) -> bool:
+async def ask(world: World, node: WorldNode, invite_id: InviteId, invite: Invite, who: Device) -> bool:
     """One more first message of `who`; whether it is acked."""
     offered = await node.engine.submit(invites.offer, invite_id)
     assert offered is not None
@@ -53,7 +54,7 @@ def test_one_identity_asks_and_rings_a_few_times_a_day_and_once_declined_not_at_
         alice = await world.start("alice")
         invite_id, invite = await reusable(alice)
         mallory = Device.fresh(world.entropy.random)
-        answers = [await ask(world, alice, invite_id, invite, mallory) for _ in range(50)]
+        answers = [await ask(world, alice, InviteId(invite_id), invite, mallory) for _ in range(50)]
         assert answers.count(True) == invites.MAX_ASKED_A_DAY
         assert rings(alice) == 1
         found = await rows(alice)
@@ -61,13 +62,15 @@ def test_one_identity_asks_and_rings_a_few_times_a_day_and_once_declined_not_at_
         assert max(found.values()) <= invites.MAX_ASKED_A_DAY
         await alice.call("decline", contact="mallory")
         before = await rows(alice)
-        assert all([await ask(world, alice, invite_id, invite, mallory) for _ in range(50)])  # acked, and forgotten
+        assert all(
+            [await ask(world, alice, InviteId(invite_id), invite, mallory) for _ in range(50)]
+        )  # acked, and forgotten
         assert await rows(alice) == before
         assert rings(alice) == 1
         assert await alice.call("requests") == []
         assert await alice.engine.read(lambda db: db.query("SELECT key FROM meta WHERE key LIKE 'asked %'")) == []
         other_id, other = await reusable(alice)
-        assert await ask(world, alice, other_id, other, mallory)  # by another invite they may ask again
+        assert await ask(world, alice, InviteId(other_id), other, mallory)  # by another invite they may ask again
         assert len(await alice.call("requests")) == 1
 
     run_world(tmp_path, main)
@@ -83,13 +86,13 @@ def test_many_identities_add_a_bounded_number_a_day_and_the_rows_go_again(
         invite_id, invite = await reusable(alice)
         taken = 0
         for _ in range(invites.MAX_ADMITTED_A_DAY + 20):
-            taken += await ask(world, alice, invite_id, invite, Device.fresh(world.entropy.random))
+            taken += await ask(world, alice, InviteId(invite_id), invite, Device.fresh(world.entropy.random))
             for request in await alice.call("requests"):
                 await alice.call("decline", contact=request["id"])
         assert taken == invites.MAX_ADMITTED_A_DAY
         assert max((await rows(alice)).values()) == taken
         await world.sleep_days(1)
-        assert await ask(world, alice, invite_id, invite, Device.fresh(world.entropy.random))
+        assert await ask(world, alice, InviteId(invite_id), invite, Device.fresh(world.entropy.random))
         for _ in range(2):
             await world.sleep_days(62)
         found = await rows(alice)

@@ -8,12 +8,13 @@ import trio
 from trio.testing import MockClock
 
 from p2pchat.core.delivery import Route
+from p2pchat.core.ids import ContactId
 from p2pchat.engine.contacts.presence import HOLD_SECONDS, Presence
 from tests.conftest import run
 from tests.support.asking import events_of, linked
 from tests.support.world import World, befriend, run_world, until
 
-BOB, CAROL = b"b" * 8, b"c" * 8
+BOB, CAROL = ContactId(b"b" * 8), ContactId(b"c" * 8)
 
 
 class Links:
@@ -24,11 +25,11 @@ class Links:
         self.told: list[tuple[bytes, str | None]] = []
         self.presence = Presence(lambda one: self.told.append((one, self.routes.get(one))), self.routes.get)
 
-    def up(self, contact: bytes) -> None:
+    def up(self, contact: ContactId) -> None:
         self.routes[contact] = Route.DIRECT
         self.presence.changed(contact)
 
-    def down(self, contact: bytes) -> None:
+    def down(self, contact: ContactId) -> None:
         self.routes.pop(contact, None)
         self.presence.changed(contact)
 

@@ -11,6 +11,7 @@ from p2pchat.core.envelope import seal_blob
 from p2pchat.core.frames import Frame
 from p2pchat.core.prekeys import make_set
 from p2pchat.core.session import renew_key
+from p2pchat.lib.times import DAY_MS
 from tests.support.meddler import Meddler
 from tests.support.world import World, run_world, until
 from tests.world.test_renewal import all_delivered, broken, change_session, friends, renewals, session_of

@@ -12,6 +12,7 @@ import trio
 from trio.testing import MockClock
 
 from p2pchat.core import primitives
+from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.core.primitives import KEY_BYTES
 from p2pchat.engine.contacts import contacts, walk
 from p2pchat.engine.delivery import outbound
@@ -29,17 +30,19 @@ from tests.support.world import World, WorldNode, run_world
 CROWD = 5 * walk.SLICE
 
 
-async def crowd(node: WorldNode) -> list[bytes]:
+async def crowd(node: WorldNode) -> list[ContactId]:
     """Contacts with a queue each, the one heard of last first."""
 
-    def add(tx: Transaction) -> list[bytes]:
+    def add(tx: Transaction) -> list[ContactId]:
         ids = []
         for number in range(CROWD):
             keys = (tx.random(KEY_BYTES), tx.random(KEY_BYTES))
             heard = tx.now - 1000 * number
-            known = Contact(tx.random(8), str(number), False, ContactState.CONTACT, *keys, None, False, heard, heard)
+            known = Contact(
+                ContactId(tx.random(8)), str(number), False, ContactState.CONTACT, *keys, None, False, heard, heard
+            )
             store_contacts.add(tx.db, known)
-            row = TheirQueueRow(known.id, None, bytes(KEY_BYTES), b"", b"", *keys, flags=0, until=tx.now * 2)
+            row = TheirQueueRow(known.id, None, PeerKey(bytes(KEY_BYTES)), b"", b"", *keys, flags=0, until=tx.now * 2)
             store_queues.deposit_in(tx.db, row)
             ids.append(known.id)
         return ids
@@ -69,7 +72,7 @@ def test_a_start_takes_up_the_latest_first_and_the_others_later(
         assert [one for some in resumed for one in some] == ids
         assert max(map(len, resumed)) == walk.SLICE
         assert alice.engine.mailbox_handler.sender.known() == set(ids)
-        assert all(alice.engine.link_handler.pairs(one) for one in ids)
+        assert all(alice.engine.link_handler.pairs(ContactId(one)) for one in ids)
 
     run_world(tmp_path, main)
 
@@ -108,7 +111,9 @@ def test_what_could_not_be_saved_is_tried_again() -> None:
                 raise DiskFull
             done.append(len(ids))
 
-        await walk.through([[b"1"], [b"2"] * 2, [b"3"] * 3], submit, lambda tx, ids: None)
+        await walk.through(
+            [[ContactId(b"1")], [ContactId(b"2")] * 2, [ContactId(b"3")] * 3], submit, lambda tx, ids: None
+        )
 
     run(main, MockClock(autojump_threshold=0))
     assert done == [1, 2, 3]

@@ -9,6 +9,7 @@ import pytest
 
 from p2pchat.core.contents.queues import AnnouncedQueue
 from p2pchat.core.identity import Device
+from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.core.primitives import sign_public
 from p2pchat.engine.delivery import queues
 from p2pchat.engine.runtime.transaction import Transaction
@@ -21,18 +22,18 @@ WHERE = multiaddrs.pack("/ip4/203.0.113.1/tcp/4001")
 
 
 def announced(tx: Transaction, relay: bytes) -> AnnouncedQueue:
-    return AnnouncedQueue(relay, WHERE, b"", sign_public(tx.random(32)), tx.random(32), tx.now + 86_400_000)
+    return AnnouncedQueue(PeerKey(relay), WHERE, b"", sign_public(tx.random(32)), tx.random(32), tx.now + 86_400_000)
 
 
-async def crowd(node: WorldNode, count: int) -> list[bytes]:
+async def crowd(node: WorldNode, count: int) -> list[ContactId]:
     """So many contacts, each with a queue at one of a few relays."""
 
-    def add(tx: Transaction) -> list[bytes]:
+    def add(tx: Transaction) -> list[ContactId]:
         relays, ids = [tx.random(32) for _ in range(3)], []
         for number in range(count):
             device = Device.fresh(tx.random)
             contact = Contact(
-                id=tx.random(8),
+                id=ContactId(tx.random(8)),
                 name=f"contact {number}",
                 named_by_me=False,
                 state=ContactState.CONTACT,
@@ -69,7 +70,7 @@ def test_one_list_of_queues_reads_what_is_that_contacts(tmp_path: Path, monkeypa
                 return found  # type: ignore[no-any-return]
 
             def tell(tx: Transaction, id: bytes = ids[0]) -> None:
-                contact = tx.contact(id)
+                contact = tx.contact(ContactId(id))
                 assert contact is not None
                 queues.told(tx, contact, (announced(tx, tx.random(32)),))
                 queues.refresh(tx, contact)

@@ -134,9 +134,9 @@ def test_links_that_come_up_meanwhile_make_it_no_faster(tmp_path: Path, monkeypa
         bob = await world.start("bob")
         await watched.begun.wait()
         contact = await alice.id_of("bob")
-        th = alice.engine.link_handler.pairs(contact)[0].th
+        session_id = alice.engine.link_handler.pairs(contact)[0].session_id
         for _ in range(20):
-            alice.engine.link_handler.link_up(contact, th)
+            alice.engine.link_handler.link_up(contact, session_id)
         until_then = len(meddler.seen)
         await until(lambda: all_delivered(alice, "bob"), 60)
         assert (max(watched.sealed), sum(watched.sealed)) == (A_PART, 60)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any, cast
 
 from p2pchat.core.frames import Frame
+from p2pchat.core.ids import ContactId, EnvelopeId
 from p2pchat.engine.delivery.send_window import SendWindows, WindowSizes
 from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
 
 
 def sealed(pk: int) -> OutgoingEnvelope:
-    return OutgoingEnvelope(b"contact", 0, pk, b"%d" % pk, Frame(1, b""))
+    return OutgoingEnvelope(ContactId(b"contact"), 0, pk, EnvelopeId(b"%d" % pk), Frame(1, b""))
 
 
 class FakeTurn:
@@ -62,7 +63,7 @@ class Scene:
 
     def done(self, *pks: int) -> None:
         self.outbox = [pk for pk in self.outbox if pk not in pks]
-        self.lanes.done("lane", [b"%d" % pk for pk in pks])
+        self.lanes.done("lane", [EnvelopeId(b"%d" % pk) for pk in pks])
 
 
 def begun(**sizes: int) -> Scene:

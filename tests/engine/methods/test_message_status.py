@@ -7,6 +7,7 @@ from typing import Any
 
 import trio
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.engine.methods.message_status import stored
 from p2pchat.store.deposits import DepositedCopy
 from tests.support.world import World, WorldNode, run_world, until
@@ -71,4 +72,7 @@ def test_a_request_that_lies_at_relays(tmp_path: Path) -> None:
 
 def test_the_longest_counts() -> None:
     day = 86_400_000
-    assert stored([DepositedCopy(b"1", 20 * day), DepositedCopy(b"2", 40 * day)]) == "stored at 2 relays until 10 Feb"
+    assert (
+        stored([DepositedCopy(PeerKey(b"1"), 20 * day), DepositedCopy(PeerKey(b"2"), 40 * day)])
+        == "stored at 2 relays until 10 Feb"
+    )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from p2pchat.core.ids import ContactId
 from p2pchat.store import sessions as store_sessions
 from p2pchat.store.database import Database
 from p2pchat.store.sessions import SessionRow
@@ -17,7 +18,7 @@ def test_one_change_reads_the_sessions_of_one_contact(tmp_path: Path, monkeypatc
     read: list[bytes] = []
     real = store_sessions.for_contact
 
-    def counted(db: Database, contact: bytes) -> list[SessionRow]:
+    def counted(db: Database, contact: ContactId) -> list[SessionRow]:
         read.append(contact)
         return real(db, contact)
 

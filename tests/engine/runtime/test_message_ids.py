@@ -8,12 +8,13 @@ from itertools import pairwise
 from random import Random
 
 from p2pchat.core.content import MESSAGE_ID
+from p2pchat.core.ids import MessageId
 from p2pchat.engine.runtime.message_ids import MessageIds
 
 NOW = 1_790_000_000_000
 
 
-def time_of(message_id: bytes) -> int:
+def time_of(message_id: MessageId) -> int:
     return int.from_bytes(message_id[:6], "big")
 
 

@@ -15,6 +15,7 @@ from p2pchat.core.content import Content, encode_content, new_message_id
 from p2pchat.core.contents import Text
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import ENVELOPE, REFUSED, Frame
+from p2pchat.core.ids import ContactId, SessionId
 from p2pchat.core.ratchet import MAX_SKIPPED
 from p2pchat.core.session import Session
 from p2pchat.engine.runtime import skip_budget
@@ -31,27 +32,27 @@ MINUTE = 60_000
 
 def test_a_budget_is_spent_and_fills_up_slowly() -> None:
     budget = SkipBudget()
-    assert budget.left(b"bob", 0) == BURST == MAX_SKIPPED
-    budget.spend(b"bob", BURST, 0)
-    assert (budget.left(b"bob", 0), budget.left(b"carol", 0)) == (0, BURST)
-    assert [budget.left(b"bob", at) for at in (59, 60, MINUTE, 10 * MINUTE)] == [
+    assert budget.left(ContactId(b"bob"), 0) == BURST == MAX_SKIPPED
+    budget.spend(ContactId(b"bob"), BURST, 0)
+    assert (budget.left(ContactId(b"bob"), 0), budget.left(ContactId(b"carol"), 0)) == (0, BURST)
+    assert [budget.left(ContactId(b"bob"), at) for at in (59, 60, MINUTE, 10 * MINUTE)] == [
         0,
         1,
         REFILL_PER_MINUTE,
         10 * REFILL_PER_MINUTE,
     ]
     for at in range(60):  # asked often, it fills no slower
-        budget.spend(b"bob", 0, at)
-    assert budget.left(b"bob", 60) == 1
-    assert budget.left(b"bob", 20 * MINUTE) == budget.left(b"bob", 10**9) == BURST
+        budget.spend(ContactId(b"bob"), 0, at)
+    assert budget.left(ContactId(b"bob"), 60) == 1
+    assert budget.left(ContactId(b"bob"), 20 * MINUTE) == budget.left(ContactId(b"bob"), 10**9) == BURST
 
 
 def test_a_clock_that_is_set_back_gives_nothing_and_takes_nothing() -> None:
     budget = SkipBudget()
-    budget.spend(b"bob", BURST, 10 * MINUTE)
-    assert budget.left(b"bob", 0) == 0
-    budget.spend(b"bob", 0, 0)
-    assert budget.left(b"bob", MINUTE) == REFILL_PER_MINUTE
+    budget.spend(ContactId(b"bob"), BURST, 10 * MINUTE)
+    assert budget.left(ContactId(b"bob"), 0) == 0
+    budget.spend(ContactId(b"bob"), 0, 0)
+    assert budget.left(ContactId(b"bob"), MINUTE) == REFILL_PER_MINUTE
 
 
 def far_ahead(by: int) -> Callable[[Session], Session]:
@@ -155,7 +156,7 @@ def test_what_needs_many_keys_does_not_stop_the_loop(tmp_path: Path, monkeypatch
         await befriend(alice, bob)
         await alice.call("send", chat="bob", text="hi", wait="delivered")
         contact = await alice.id_of("bob")
-        th = alice.engine.link_handler.pairs(contact)[0].th
+        session_id = alice.engine.link_handler.pairs(contact)[0].session_id
         brief_turns: list[bool] = []
         transaction = alice.engine.committer._transaction
 
@@ -167,7 +168,7 @@ def test_what_needs_many_keys_does_not_stop_the_loop(tmp_path: Path, monkeypatch
         monkeypatch.setattr(alice.engine.committer, "_transaction", watched)
         for text, ahead in (("few", 10), ("many", MAX_PER_BRIEF_TRANSACTION + 1)):
             one = Frame(ENVELOPE, await sealed(bob, "alice", text, ahead))
-            await alice.engine.link_handler.received(contact, th, Route.DIRECT, [one])
+            await alice.engine.link_handler.received(contact, session_id, Route.DIRECT, [one])
             await trio.sleep(1)
         assert brief_turns == [True, False]
         assert await alice.texts("bob") == ["few", "many"]
@@ -189,11 +190,11 @@ def test_one_turn_does_not_work_for_all_contacts_at_once(
             await alice.call("send", chat=other.name, text="hi", wait="delivered")
         for other in others:
             contact = await alice.id_of(other.name)
-            th = alice.engine.link_handler.pairs(contact)[0].th
+            session_id = alice.engine.link_handler.pairs(contact)[0].session_id
             first = await sealed(other, "alice", "first", 30)
-            frames += [(contact, th, Route.DIRECT, [Frame(ENVELOPE, first)])]
+            frames += [(contact, session_id, Route.DIRECT, [Frame(ENVELOPE, first)])]
             second = await sealed(other, "alice", "second", 0)
-            frames += [(contact, th, Route.DIRECT, [Frame(ENVELOPE, second)])]
+            frames += [(contact, session_id, Route.DIRECT, [Frame(ENVELOPE, second)])]
         derived.clear()
         in_turns: list[int] = []
         transaction = alice.engine.committer._transaction
@@ -231,18 +232,22 @@ def test_all_sessions_of_a_contact_have_as_many_skipped_keys_as_one_may(
         def act(tx: Transaction) -> int:
             live = tx.sessions.sending(contact)
             assert live is not None
-            others = [bytes([number]) * len(live.th) for number in range(4)]
-            for th in others:
-                tx.sessions.begin(contact, replace(live, th=th), tx.now)
+            others = [bytes([number]) * len(live.session_id) for number in range(4)]
+            for session_id in others:
+                tx.sessions.begin(contact, replace(live, session_id=SessionId(session_id)), tx.now)
             tx.sessions.write()
             tx.sessions.forget()
             known = tx.sessions._load(contact)
-            for th in [*others, live.th]:
-                store_sessions.add_skipped(tx.db, th, [(0, number, bytes(32)) for number in range(40)], tx.now)
-                assert len(known.skipped[th]) == 40
-            tx.sessions._bound_skipped(known, live.th)
-            assert len(known.skipped[live.th]) == 40
-            return sum(len(store_sessions.skipped(tx.db, th)) for th in [*others, live.th])
+            for session_id in [*others, live.session_id]:
+                store_sessions.add_skipped(
+                    tx.db, SessionId(session_id), [(0, number, bytes(32)) for number in range(40)], tx.now
+                )
+                assert len(known.skipped[SessionId(session_id)]) == 40
+            tx.sessions._bound_skipped(known, live.session_id)
+            assert len(known.skipped[live.session_id]) == 40
+            return sum(
+                len(store_sessions.skipped(tx.db, SessionId(session_id))) for session_id in [*others, live.session_id]
+            )
 
         assert await alice.engine.submit(act) == 50
 

@@ -11,6 +11,7 @@ from trio.testing import MockClock
 
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame, FrameType, pack
+from p2pchat.core.ids import PeerKey
 from p2pchat.errors import CannotOpen, LinkLost
 from p2pchat.net import frames
 from p2pchat.net.admission import budget
@@ -288,7 +289,7 @@ def test_what_is_received_in_a_long_turn_waits_before_it_is_parsed(monkeypatch: 
 class Bytes:
     """A stream that has been sent this."""
 
-    peer = bytes(32)
+    peer = PeerKey(bytes(32))
     inbound = True
     route = Route.DIRECT
 

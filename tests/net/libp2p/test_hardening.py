@@ -25,6 +25,7 @@ from libp2p.transport.tcp.tcp import TCP
 from multiaddr import Multiaddr
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.errors import LinkLost, Unreachable
 from p2pchat.net import multiaddrs
 from p2pchat.net.admission.budget import Account
@@ -489,7 +490,9 @@ def test_a_crowd_of_peers_does_not_make_us_forget_ourselves() -> None:
             store = b._running.swarm.peerstore
             for number in range(1500):
                 store.add_addrs(
-                    ID(multiaddrs.multihash(number.to_bytes(32, "big"))), [Multiaddr("/ip4/192.0.2.1/tcp/1")], 60
+                    ID(multiaddrs.multihash(PeerKey(number.to_bytes(32, "big")))),
+                    [Multiaddr("/ip4/192.0.2.1/tcp/1")],
+                    60,
                 )
             assert store.pubkey(b._running.swarm.self_id).to_bytes() == b.peer
             assert await works(a, b)
@@ -582,7 +585,7 @@ def test_a_peer_in_plain_text_is_not_dialled() -> None:
             nursery.start_soon(trio.serve_listeners, plaintext_only, listeners)
             port = listeners[0].socket.getsockname()[1]
             with pytest.raises(Unreachable):
-                await a.open(bytes(32), [f"/ip4/127.0.0.1/tcp/{port}"], ECHO)
+                await a.open(PeerKey(bytes(32)), [f"/ip4/127.0.0.1/tcp/{port}"], ECHO)
             nursery.cancel_scope.cancel()
 
     run(main)

@@ -8,6 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.errors import LinkLost, NodeError, Unreachable
 from p2pchat.net import multiaddrs
 from p2pchat.net.admission.limits import HostLimits
@@ -202,7 +203,7 @@ def test_open_has_a_deadline() -> None:
 
                 async def dial() -> None:
                     with pytest.raises(Unreachable):
-                        await a.open(bytes(32), (nowhere,), ECHO)
+                        await a.open(PeerKey(bytes(32)), (nowhere,), ECHO)
                     nursery.cancel_scope.cancel()
 
                 nursery.start_soon(dial)

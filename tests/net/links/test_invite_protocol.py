@@ -19,6 +19,7 @@ from p2pchat.core.contents import Profile, Text
 from p2pchat.core.envelope import envelope_id, open_blob, seal_blob
 from p2pchat.core.frames import ACKS, BUNDLE, ENVELOPE, EXPIRED, GONE, HELLO, INITIAL, USED, Frame, FrameType, pack
 from p2pchat.core.identity import Device
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.invite import Invite, blob_key, hello_key, join_tag, read_invite
 from p2pchat.core.names import join_name
 from p2pchat.core.prekeys import make_set, open_bundle
@@ -59,7 +60,7 @@ class Knocker:
         assert frame.type == BUNDLE
         return open_bundle(open_blob(blob_key(self.invite.secret), frame.body))
 
-    def first(self, bundle: Any, name: str = "mallory", ways: tuple[tuple[bytes, bytes], ...] = ()) -> bytes:
+    def first(self, bundle: Any, name: str = "mallory", ways: tuple[tuple[PeerKey, bytes], ...] = ()) -> bytes:
         """A first message as it should be."""
         content = Content(Profile(name, True, ways), new_message_id(self.now, self.random), 0, self.now)
         message = handshake.initiate(self.me, bundle, encode_content(content), self.now, self.world.entropy)[1]

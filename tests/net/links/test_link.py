@@ -10,6 +10,7 @@ import trio
 
 from p2pchat.core import frames
 from p2pchat.core.frames import Frame, pack
+from p2pchat.core.ids import PeerKey
 from p2pchat.core.names import link_name
 from p2pchat.core.session import Pair, hello_days, hello_tag
 from p2pchat.engine.contacts import profile
@@ -44,7 +45,7 @@ async def pair_of(node: WorldNode, name: str) -> Pair:
     return node.engine.link_handler.pairs(await node.id_of(name))[0]
 
 
-def tag(pair: Pair, host: FakeHost, peer: bytes, now: int, days: int = 0) -> bytes:
+def tag(pair: Pair, host: FakeHost, peer: PeerKey, now: int, days: int = 0) -> bytes:
     """The hello that the owner of `pair` sends."""
     return hello_tag(pair.ours, host.peer, peer, hello_days(now)[0] + days)
 
@@ -116,7 +117,7 @@ def test_one_who_answers_no_ping_is_left(tmp_path: Path) -> None:
         await bob.stop()
         bob_host = world.outsider("bob", profile.transport_seed(reopened(bob)))
         pair = await pair_of(alice, "bob")
-        theirs = Pair(pair.contact, pair.th, pair.theirs, pair.ours)
+        theirs = Pair(pair.contact, pair.session_id, pair.theirs, pair.ours)
         ends: list[float] = []
 
         async def half_open(stream: Stream) -> None:
@@ -188,7 +189,7 @@ def test_one_of_two_links_ends_and_the_other_carries_on(tmp_path: Path) -> None:
 
 
 def test_what_a_link_may_hold_is_bounded() -> None:
-    link = Link(stream=None, contact=b"", th=b"")  # type: ignore[arg-type]
+    link = Link(stream=None, contact=b"", session_id=b"")  # type: ignore[arg-type]
     frame = Frame(frames.PING, b"")
     assert link.post([frame] * MAX_QUEUED)
     assert not link.post([frame])
@@ -353,12 +354,12 @@ def test_frames_without_sense_change_nothing(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob = await friends(world)
         meddler = Meddler(world)
-        before = await alice.engine.read(lambda db: db.query("SELECT th, state FROM sessions"))
+        before = await alice.engine.read(lambda db: db.query("SELECT session_id, state FROM sessions"))
         contact = await bob.id_of("alice")
         for frame in frames_without_sense() * 3:
             bob.engine.net.send(contact, [frame])
         await trio.sleep(5)
-        assert await alice.engine.read(lambda db: db.query("SELECT th, state FROM sessions")) == before
+        assert await alice.engine.read(lambda db: db.query("SELECT session_id, state FROM sessions")) == before
         assert len(meddler.of(frames.BUNDLE, alice)) == 1  # however often she was asked
         assert await linked(alice)
         await bob.call("send", chat="alice", text="fine", wait="delivered", timeout=5)

@@ -11,13 +11,14 @@ import trio
 from trio.testing import MockClock
 
 from p2pchat.core.delivery import Route
+from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.errors import LinkLost, Unreachable
 from p2pchat.lib.backoff import jittered
 from p2pchat.net.links.reconnect import LOOK_AGAIN, ROUND_SECONDS, ROUNDS_AT_ONCE, Reconnector
 from tests.conftest import run
 
-CONTACT, OTHER = b"contact!", b"another!"
-HOME, WORK = bytes(32), bytes([1]) * 32
+CONTACT, OTHER = ContactId(b"contact!"), ContactId(b"another!")
+HOME, WORK = PeerKey(bytes(32)), PeerKey(bytes([1]) * 32)
 
 
 class Link:
@@ -40,7 +41,7 @@ class Links:
         self.there: set[bytes] = set()
         self.ended = 0.0
 
-    def best(self, contact: bytes) -> object | None:
+    def best(self, contact: ContactId) -> object | None:
         return Link(self.routes.get(contact, Route.DIRECT)) if contact in self.there else None
 
     def each(self, came: Callable[[bytes], None]) -> None:
@@ -48,8 +49,8 @@ class Links:
 
     async def dial(
         self,
-        contact: bytes,
-        peer: bytes,
+        contact: ContactId,
+        peer: PeerKey,
         addresses: Sequence[str],
         attempt: int,
         started: Callable[[], None],
@@ -282,10 +283,10 @@ def test_a_crowd_is_dialled_in_order_at_a_pace_and_a_nudge_waits_for_nobody() ->
     async def main(links: Links, reach: Reconnector) -> None:
         crowd = [number.to_bytes(8, "big") for number in range(400)]
         for contact in crowd:
-            reach.want(contact, [(HOME, "a")])
+            reach.want(ContactId(contact), [(HOME, "a")])
         await trio.sleep(0.01)
         assert sorted(dial[1] for dial in links.dials) == crowd[:ROUNDS_AT_ONCE]
-        reach.nudge(crowd[-1])
+        reach.nudge(ContactId(crowd[-1]))
         await trio.sleep(0.01)
         assert links.dials[-1][1] == crowd[-1]
         await trio.sleep(60)

@@ -16,6 +16,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from p2pchat.core import mailbox
 from p2pchat.core.frames import Frame
+from p2pchat.core.ids import PeerKey, RelayName
 from p2pchat.core.mailbox import BAD_STAMP, BOX, DONE, QUEUE_FULL, STAMPED, TOO_FAST, Put
 from p2pchat.net import multiaddrs
 from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT
@@ -89,11 +90,11 @@ def test_what_waits_is_collected_in_order_then_what_comes(tmp_path: Path) -> Non
                 assert letters.blobs(CAROL) == [blob("hers")]
                 await trio.sleep(10)
                 assert here.store.blobs == 1302
-                scene.boxes.taken(RELAY, BOB.queue.id, places[-1])
+                scene.boxes.taken(RelayName(RELAY), BOB.queue.id, places[-1])
                 await trio.sleep(1)
                 assert here.store.blobs == 2
-                scene.boxes.taken(RELAY, BOB.queue.id, letters.last(BOB))
-                scene.boxes.taken(RELAY, CAROL.queue.id, letters.last(CAROL))
+                scene.boxes.taken(RelayName(RELAY), BOB.queue.id, letters.last(BOB))
+                scene.boxes.taken(RelayName(RELAY), CAROL.queue.id, letters.last(CAROL))
                 await trio.sleep(1)
                 assert here.store.blobs == 0
                 assert scene.health == ("connected", "")
@@ -172,7 +173,7 @@ def test_after_a_loss_it_goes_on_behind_what_was_taken(tmp_path: Path) -> None:
                 scene.boxes.watch(AT_RELAY, [own(BOB)])
                 await letters.until(lambda: collects(scene, BOB, 3))
                 await scene.lines.streams[0].close()
-                scene.boxes.taken(RELAY, BOB.queue.id, letters.came[BOB.queue.id][1][0])
+                scene.boxes.taken(RelayName(RELAY), BOB.queue.id, letters.came[BOB.queue.id][1][0])
                 await letters.until(lambda: collects(scene, BOB, 4))
                 assert letters.blobs(BOB)[3] == blob(3)
                 await trio.sleep(1)
@@ -223,9 +224,9 @@ def test_deletes_are_gathered(tmp_path: Path) -> None:
                 scene.boxes.watch(AT_RELAY, [own(BOB)])
                 await scene.letters.until(lambda: collects(scene, BOB, 200))
                 for place, _ in scene.letters.came[BOB.queue.id]:
-                    scene.boxes.taken(RELAY, BOB.queue.id, place)
+                    scene.boxes.taken(RelayName(RELAY), BOB.queue.id, place)
                     await trio.sleep(DELETE_DELAY_SECONDS / 100)
-                scene.boxes.taken(RELAY, BOB.queue.id, 1)  # less than before: nothing
+                scene.boxes.taken(RelayName(RELAY), BOB.queue.id, 1)  # less than before: nothing
                 await trio.sleep(1)
                 assert here.store.blobs == 0
                 assert len(scene.lines.streams[0].of(mailbox.DELETE)) <= 4
@@ -241,7 +242,7 @@ def test_a_delete_that_the_relay_could_not_make_is_made_on_the_next_stream(tmp_p
                 scene.boxes.watch(AT_RELAY, [own(BOB)])
                 await scene.letters.until(lambda: collects(scene, BOB, 1))
                 scene.lines.streams[0].cut = True
-                scene.boxes.taken(RELAY, BOB.queue.id, scene.letters.last(BOB))
+                scene.boxes.taken(RelayName(RELAY), BOB.queue.id, scene.letters.last(BOB))
                 await scene.letters.until_told("up", "down", "up")
                 await trio.sleep(1)
                 assert here.store.blobs == 0
@@ -555,7 +556,7 @@ def test_which_addresses_are_dialled() -> None:
 
     async def main() -> None:
         stranger = [f"/ip4/10.0.0.{number}/tcp/4001" for number in range(1, 8)]
-        circuit = multiaddrs.circuit(stranger[0], b"\x03" * 32)
+        circuit = multiaddrs.circuit(stranger[0], PeerKey(b"\x03" * 32))
         named = replace(AT_RELAY, addresses=(b"\xff", *map(multiaddrs.pack, [circuit, *stranger])))
         async with client(unreachable) as scene:
             scene.boxes.deposit(named, theirs(BOB), A_DAY, numbered(1))
@@ -597,7 +598,7 @@ def test_a_deposit_is_given_back_when_the_attempt_failed_and_then_at_once() -> N
         async with client(unreachable) as scene:
             scene.lines.patience = 10
             scene.boxes.deposit(AT_RELAY, theirs(BOB), A_DAY, numbered(1, 2, 3))
-            assert scene.boxes.relay_health()[RELAY].state == "connecting"
+            assert scene.boxes.relay_health()[RelayName(RELAY)].state == "connecting"
             await trio.sleep(9)
             assert scene.letters.lost == []
             await trio.sleep(1.01)
@@ -631,7 +632,7 @@ def test_one_that_is_not_needed_any_more_is_forgotten(tmp_path: Path) -> None:
             await trio.sleep(10 * IDLE_SECONDS)
             assert here.mailbox.clients == 1
             scene.boxes.watch(AT_RELAY, [])
-            scene.boxes.taken(RELAY, BOB.queue.id, scene.letters.last(BOB))
+            scene.boxes.taken(RelayName(RELAY), BOB.queue.id, scene.letters.last(BOB))
             await trio.sleep(10)
             assert here.store.blobs == 0  # the last delete went out
             assert scene.boxes.relay_health() == {}
@@ -747,8 +748,8 @@ def test_two_people_by_two_relays(tmp_path: Path) -> None:
                     assert first.store.blobs == steady.store.blobs == 1
                 await bob.letters.until(lambda: bob.letters.told == ["up", "up", "down"])
                 await alice.letters.until(lambda: alice.letters.told == ["up", "up", "down"])
-                assert bob.boxes.relay_health()[mortal.peer].state == "unreachable"
-                assert bob.boxes.relay_health()[steady.host.peer].state == "connected"
+                assert bob.boxes.relay_health()[RelayName(mortal.peer)].state == "unreachable"
+                assert bob.boxes.relay_health()[RelayName(steady.host.peer)].state == "connected"
                 alice.boxes.deposit(relays[1], theirs(BOB), A_DAY, [(2, blob(2))])
                 alice.boxes.deposit(relays[0], theirs(BOB), A_DAY, [(3, blob(3))])
                 await alice.letters.until(lambda: 2 in alice.letters.lost and 3 in alice.letters.codes)

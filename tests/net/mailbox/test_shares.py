@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from p2pchat.core import mailbox
+from p2pchat.core.ids import RelayName
 from p2pchat.core.relays import OwnQueue
 from p2pchat.net.mailbox import shares
 from p2pchat.net.mailbox.client import ALONE_SECONDS, ALONE_TURN, UNWATCHED_AFTER
@@ -40,7 +41,7 @@ def opened(scene: Scene) -> list[set[mailbox.Queue]]:
 
 
 def unwatched(scene: Scene) -> int:
-    return scene.boxes.relay_health()[RELAY].unwatched
+    return scene.boxes.relay_health()[RelayName(RELAY)].unwatched
 
 
 def test_all_that_is_in_use_is_watched_on_as_many_streams_as_that_takes(tmp_path: Path) -> None:

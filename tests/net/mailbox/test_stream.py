@@ -9,6 +9,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from p2pchat.core import mailbox
+from p2pchat.core.ids import RelayName
 from p2pchat.core.mailbox import DONE, STAMPED
 from p2pchat.net.frames import DEADLINE
 from p2pchat.net.mailbox.client import IDLE_SECONDS
@@ -540,7 +541,7 @@ def test_one_delete_a_queue_is_under_way_and_one_that_failed_is_made_again() -> 
             scene.boxes.watch(AT_RELAY, [own(BOB)])
             await scene.letters.until(lambda: len(scene.letters.came.get(BOB.queue.id, ())) == 3)
             for place in (1, 2, 3):
-                scene.boxes.taken(RELAY, BOB.queue.id, place)
+                scene.boxes.taken(RelayName(RELAY), BOB.queue.id, place)
                 await trio.sleep(1)
             await done.wait()
             assert heard == [1, 3, -3]

@@ -9,6 +9,7 @@ import trio
 from libp2p.relay.circuit_v2.pb.circuit_pb2 import HopMessage, PeerId, StopMessage
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from p2pchat.core.ids import PeerKey
 from p2pchat.errors import CannotOpen, LinkLost, NotServed, Unreachable
 from p2pchat.net import multiaddrs
 from p2pchat.net.admission.limits import WINDOW, HostLimits
@@ -128,9 +129,9 @@ def test_somebody_else_at_the_other_end_is_noticed() -> None:
         async with meeting() as here:
             asked: list[bytes] = []
 
-            async def lie(source: bytes, peer: bytes) -> LibP2PStream:
+            async def lie(source: bytes, peer: PeerKey) -> LibP2PStream:
                 asked.append(peer)
-                return await real(source, here.carol.peer)
+                return await real(PeerKey(source), here.carol.peer)
 
             real = here.hop._stop
             here.hop._stop = lie  # type: ignore[method-assign]

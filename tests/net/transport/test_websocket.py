@@ -18,6 +18,7 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping, Pong, Request, TextMessage
 
 from p2pchat.core import names
+from p2pchat.core.ids import PeerKey
 from p2pchat.errors import Unreachable
 from p2pchat.net import multiaddrs
 from p2pchat.net.admission.limits import HostLimits
@@ -500,7 +501,9 @@ def test_a_server_that_speaks_something_else_is_no_way(answer: bytes) -> None:
         async with running(a), trio.open_nursery() as nursery:
             nursery.start_soon(trio.serve_listeners, serve, listeners)
             with pytest.raises(Unreachable):
-                await a.open(bytes(32), [f"/ip4/127.0.0.1/tcp/{listeners[0].socket.getsockname()[1]}/ws"], ECHO)
+                await a.open(
+                    PeerKey(bytes(32)), [f"/ip4/127.0.0.1/tcp/{listeners[0].socket.getsockname()[1]}/ws"], ECHO
+                )
             nursery.cancel_scope.cancel()
 
     run(main)

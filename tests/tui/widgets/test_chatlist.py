@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from textual.app import App, ComposeResult
-from textual.message import Message as Posted
 from textual.pilot import Pilot
 
 from p2pchat.tui import intents
+from p2pchat.tui.intents import Intent
 from p2pchat.tui.model import Chat
 from p2pchat.tui.widgets.chatlist import ChatList
 from tests.tui.conftest import run
@@ -29,7 +29,7 @@ class Desk(App[None]):
     def __init__(self) -> None:
         super().__init__()
         self.chats = ChatList()
-        self.posted: list[Posted] = []
+        self.posted: list[Intent] = []
 
     def compose(self) -> ComposeResult:
         yield self.chats

@@ -10,11 +10,11 @@ from rich.cells import cell_len
 from textual import events
 from textual._xterm_parser import XTermParser
 from textual.app import App, ComposeResult
-from textual.message import Message as Posted
 from textual.pilot import Pilot
 
 from p2pchat.tui import intents
 from p2pchat.tui.commands import Completion, completions
+from p2pchat.tui.intents import Intent
 from p2pchat.tui.widgets.composer import MAX_LINES, Composer, Entry, Suggestions
 from tests.tui.conftest import run
 
@@ -25,7 +25,7 @@ class Desk(App[None]):
     def __init__(self) -> None:
         super().__init__()
         self.entry = Entry(self.complete)
-        self.posted: list[Posted] = []
+        self.posted: list[Intent] = []
 
     @property
     def composer(self) -> Composer:

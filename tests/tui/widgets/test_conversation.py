@@ -185,7 +185,7 @@ def test_a_page_of_the_chat_before_is_not_put_into_this_one() -> None:
             await it.pilot.pause()
             assert it.source.asked[-1] == "before"
             # Not even where the first message has the same id.
-            same = [one._replace(chat="d" * 64, text="other") for one in messages(100, 200)]
+            same = [each._replace(chat="d" * 64, text="other") for each in messages(100, 200)]
             await it.conversation.open(chat(id="d" * 64), ListSource(same))
             it.source.hold.set()
             await it.settled()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from textual.events import MouseScrollDown as WheelDown
-from textual.events import MouseScrollUp as WheelUp
+from textual.events import MouseScrollDown, MouseScrollUp
 from textual.widgets import Input
 
 from p2pchat.tui.intents import CopyText, DeleteMessage, ExplainMessage
@@ -156,11 +155,11 @@ def test_mouse() -> None:
 def test_the_wheel_scrolls_and_leaves_the_focus() -> None:
     async def main() -> None:
         async with shown(messages(100)) as it:
-            await it.pilot._post_mouse_events([WheelUp], Conversation, (10, 10))
+            await it.pilot._post_mouse_events([MouseScrollUp], Conversation, (10, 10))
             await it.settled()
             assert "↓ newest" in it.rows()[-1]
             assert it.host.query_one(Input).has_focus
-            await it.pilot._post_mouse_events([WheelDown], Conversation, (10, 10))
+            await it.pilot._post_mouse_events([MouseScrollDown], Conversation, (10, 10))
             assert it.texts()[-1] == "message 99"
 
     run(main())

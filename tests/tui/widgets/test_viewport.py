@@ -16,7 +16,7 @@ from tests.tui.conversing import NOW, START, message, messages
 
 def view(count: int, height: int = 10, cells: int = 80, *, text: str | None = None, first: int = 0) -> Viewport:
     window = Window()
-    at = (START + timedelta(minutes=one) for one in range(first, first + count))
+    at = (START + timedelta(minutes=minute) for minute in range(first, first + count))
     window.fill(
         [message(number, text, at=next(at)) for number in range(first, first + count)], at_start=True, at_end=True
     )

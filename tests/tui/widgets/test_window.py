@@ -20,7 +20,7 @@ def test_a_message_is_there_once() -> None:
     window.fill([*messages(3), *messages(3)], at_start=True, at_end=True)
     assert window.live(messages(5), following=True) == messages(2, 3)
     window.above(messages(2), at_start=True)
-    assert held(window) == [one.id for one in messages(5)]
+    assert held(window) == [each.id for each in messages(5)]
 
 
 def test_what_is_above_goes_when_the_end_is_followed() -> None:
@@ -135,7 +135,7 @@ class AgainstAList(RuleBasedStateMachine):
             self.chat[place] = self.chat[place]._replace(state=state)
 
     def place(self) -> int:
-        return next(place for place, one in enumerate(self.chat) if one.id == self.window[0].id)
+        return next(place for place, each in enumerate(self.chat) if each.id == self.window[0].id)
 
     @invariant()
     def a_part_without_gaps(self) -> None:
@@ -146,7 +146,7 @@ class AgainstAList(RuleBasedStateMachine):
             return
         start = self.place()
         assert [self.window[index].id for index in range(len(self.window))] == [
-            one.id for one in self.chat[start : start + len(self.window)]
+            each.id for each in self.chat[start : start + len(self.window)]
         ]
         assert all(self.window.index(self.window[index].id) == index for index in range(len(self.window)))
         if self.window.at_start:

@@ -1,0 +1,90 @@
+"""What contents about a message have in common: they find it, or wait for it, and tell faces that it is another now."""
+
+from __future__ import annotations
+
+from p2pchat.core.content import Content, encode_content
+from p2pchat.core.contents.target import OURS, THEIRS
+from p2pchat.core.ids import ContactId, MessageId, direct_chat, direct_contact
+from p2pchat.engine.runtime import views
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.lib.times import DAY_MS
+from p2pchat.store import messages as store_messages
+from p2pchat.store import outbox as store_outbox
+from p2pchat.store import remarks
+from p2pchat.store import waiting as store_waiting
+from p2pchat.store.contacts import Contact
+from p2pchat.store.messages import ME, MessageRow
+
+WAIT_FOR_MS = 30 * DAY_MS
+"""A message that has not come by then has failed at its sender."""
+
+
+def author_of(contact: Contact, author: int) -> ContactId | None:
+    """Return the sender of a message that a content of this contact names; None for a number that says nothing here."""
+    return {OURS: contact.id, THEIRS: ME}.get(author)
+
+
+def author_for(row: MessageRow) -> int:
+    """Return how a content of ours says whose message this is."""
+    return OURS if row.sender == ME else THEIRS
+
+
+def find(
+    tx: Transaction,
+    contact: Contact,
+    content: Content,
+    message: MessageId,
+    author: ContactId | None,
+    *,
+    latest_only: bool,
+) -> MessageRow | None:
+    """Return the message that a content is about. Where it is not here, and was not deleted here, the content waits for
+    it; `latest_only`: of its kind only the newest says anything.
+    """
+    if author is None:
+        return None
+    chat = direct_chat(contact.id)
+    row = store_messages.one(tx.db, chat, author, message)
+    if row is not None:
+        return None if row.deleted_at is not None else row
+    if not store_messages.was_erased(tx.db, chat, author, message):
+        until = tx.counted + (min(WAIT_FOR_MS, 1000 * content.expire_s) if content.expire_s else WAIT_FOR_MS)
+        store_waiting.add(
+            tx.db,
+            chat,
+            message,
+            author,
+            content.type,
+            content.message_id,
+            encode_content(content),
+            until,
+            latest_only=latest_only,
+        )
+        tx.memory.waiting[chat] = True
+        tx.ends(until)
+    return None
+
+
+def changed(tx: Transaction, contact: Contact, row: MessageRow, what: str, *, notify: bool = False) -> None:
+    """Tell faces what a message is now. `notify`: a person wants to know at once."""
+    if not tx.listened:
+        return
+    now = store_messages.one(tx.db, row.chat, row.sender, row.id)
+    if now is not None:
+        notes = remarks.of(tx.db, [now]).get(now.pk, remarks.NOTHING)
+        shown = views.message(now, contact.name, notes, tx.counted - tx.now)
+        tx.event("changed", **shown, what=what, notify=notify)
+
+
+def keep_until(tx: Transaction, row: MessageRow) -> int | None:
+    """Return until when (ms, wall clock) a relay may keep what we say about a message; None for as long as it likes."""
+    if not row.expire_s:
+        return None
+    return tx.now + (1000 * row.expire_s if row.expires_at is None else row.expires_at - tx.counted)
+
+
+def withdraw(tx: Transaction, row: MessageRow) -> None:
+    """Send nothing more of a message of ours, nor of what we said about one; to be called while that is known."""
+    contact_id = direct_contact(row.chat)
+    if store_outbox.forget_messages(tx.db, contact_id, remarks.contents_of_ours(tx.db, row)):
+        tx.dropped[contact_id] = None

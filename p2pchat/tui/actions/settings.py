@@ -1,0 +1,76 @@
+"""What the app does about itself: how it looks, what it does when it is closed, the help."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from p2pchat.tui import preferences, terminal, themes
+
+if TYPE_CHECKING:
+    from p2pchat.tui.actions.chat import ChatActions
+    from p2pchat.tui.base import BaseApp
+
+
+class SettingsActions:
+    """The app's hands for its settings."""
+
+    def __init__(self, app: BaseApp, talk: ChatActions) -> None:
+        self._app = app
+        self._talk = talk
+
+    async def help(self, _rest: str) -> None:
+        """Show every key and command."""
+        from p2pchat.tui.commands import COMMANDS
+        from p2pchat.tui.keys import KEYS
+        from p2pchat.tui.screens.help import HelpScreen
+
+        if not isinstance(self._app.screen, HelpScreen):
+            await self._app.ask(HelpScreen(KEYS, COMMANDS))
+
+    async def theme(self, name: str) -> None:
+        """Run /theme NAME: change the colours."""
+        if name not in themes.NAMES:
+            self._app.say(f"The themes are {', '.join(themes.NAMES)}: /theme {themes.NAMES[1]}")
+            return
+        self._app.theme = name
+        self._app.keep_looks(theme=name)
+
+    async def rtl(self, mode: str) -> None:
+        """Run /rtl MODE: say who reorders right-to-left text."""
+        if mode not in preferences.RTL:
+            self._app.say(f"It is {self._app.preferences.rtl}; choose one of {', '.join(preferences.RTL)}.")
+            return
+        self._app.keep_looks(rtl=mode)
+        self._app.main.conversation.rtl = mode
+        self._app.write_to_terminal(terminal.BIDI_OURS if self._app.turns_text else terminal.BIDI_THEIRS)
+
+    async def keep(self, choice: str) -> None:
+        """Run /keep on|off: go on receiving when the window is closed."""
+        await self._switch("keep_receiving", choice, "Messages are received when this is closed", "keep")
+
+    async def receipts(self, choice: str) -> None:
+        """Run /receipts on|off: tell others what was read."""
+        await self._switch("read_receipts", choice, "Others are told when you have read their messages", "receipts")
+
+    async def _switch(self, setting: str, choice: str, says: str, name: str) -> None:
+        if choice in ("on", "off"):
+            settings = await self._app.node.call("settings", **{setting: choice == "on"})
+        else:
+            settings = await self._app.node.call("settings")
+        is_on = bool(settings[setting])
+        self._app.say(f"{says}: {'yes' if is_on else 'no'}. /{name} {'off' if is_on else 'on'} changes it.")
+
+    async def offer(self, _rest: str) -> None:
+        """Run /offer: ask whether this node is a relay for its contacts."""
+        from p2pchat.tui.screens.confirm import Question
+
+        offer = await self._app.node.call("offer")
+        answer = await self._app.ask(Question("A relay for your contacts", (offer["notice"],), "Yes, be a relay", "No"))
+        if answer is not None:
+            await self._app.node.call("offer", answer=answer)
+            self._app.say("This node is a relay for your contacts." if answer else "This node is not a relay.")
+
+    async def lock(self, _rest: str) -> None:
+        """Run /lock: forget the keys."""
+        await self._talk.leave()
+        await self._app.node.call("lock")

@@ -1,0 +1,119 @@
+"""What every part of the screen may ask of the app: the node, what is known, the main screen, and ways to say things.
+
+The actions, the palette and the settings are given this; `app` joins them, so nothing has to import it in a circle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from textual.app import App
+from textual.screen import Screen
+
+from p2pchat import errors
+from p2pchat.tui import intents, preferences, terminal
+from p2pchat.tui.model import Chat
+from p2pchat.tui.node_client import NodeClient
+from p2pchat.tui.rtl import drawn_within
+from p2pchat.tui.screens.main import MainScreen
+from p2pchat.tui.state import State
+from p2pchat.tui.text import displayable_line
+
+if TYPE_CHECKING:
+    from p2pchat.locations import Profile
+
+Severity = Literal["information", "warning", "error"]
+
+
+class BaseApp(App[errors.P2PChatError]):
+    """The app without what it does: its parts, and how they speak to the person."""
+
+    main: MainScreen
+
+    def __init__(self, profile: Profile, node: NodeClient, now: Callable[[], datetime]) -> None:
+        super().__init__(driver_class=terminal.Terminal)
+        self.profile = profile
+        self.node = node
+        self.now = now
+        self.state = State()
+        self.preferences = preferences.read(profile.folder)
+
+    @property
+    def turns_text(self) -> bool:
+        """Whether right-to-left text is turned here, so that the terminal must not do it again."""
+        return self.preferences.rtl in ("auto", "app")
+
+    # --- what `app` gives
+
+    def refresh_status(self) -> None:
+        """Say how things are: in the status line, and unread messages in the window's title."""
+        raise NotImplementedError
+
+    async def reread(self) -> None:
+        """Read everything again. Asked again meanwhile, it is done once more."""
+        raise NotImplementedError
+
+    # --- work, and what is said about it
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that takes time; an error is said."""
+        self.run_worker(self.saying(work))
+
+    async def saying(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something; an error is said."""
+        try:
+            await work
+        except errors.P2PChatError as exc:
+            self.say(self.said(exc), "error")
+
+    async def ask(self, screen: Screen[Any]) -> Any:
+        """Show a screen and wait for what it is dismissed with."""
+        return await self.push_screen_wait(screen)
+
+    def say(self, text: str, severity: Severity = "information") -> None:
+        """Show a line for a few seconds, in the corner. Names in it are no markup."""
+        self.notify(drawn_within(displayable_line(text), self.turns_text), severity=severity, markup=False)
+
+    def said(self, error: errors.P2PChatError) -> str:
+        """An error as this screen says it."""
+        from p2pchat.tui.screens.panel import said
+
+        return said(error)
+
+    def write_to_terminal(self, sequence: str) -> None:
+        """Write a sequence of ours, past Textual."""
+        if not self.is_headless and self._driver is not None:
+            self._driver.write(sequence)
+
+    def copy(self, intent: intents.CopyText) -> None:
+        """Put a text on the clipboard."""
+        if len(intent.text.encode()) > terminal.MAX_COPIED:
+            self.say("That is too long for the clipboard of a terminal.", "warning")
+            return
+        self.copy_to_clipboard(intent.text)
+        self.say(intent.what)
+
+    def meant(self, name: str) -> Chat | None:
+        """The chat a person named, or the one shown where they named none; says what is wrong with it."""
+        if not name.strip():
+            if self.state.shown is None:
+                self.say("Open a chat first, or write a name after it.")
+            return self.state.shown
+        matching = self.state.named(name)
+        if len(matching) == 1:
+            return matching[0]
+        if matching:
+            self.say(f"That may be {', '.join(chat.label for chat in matching[:4])}.", "warning")
+        else:
+            self.say(f"There is no contact called {name}.", "warning")
+        return None
+
+    def keep_looks(self, **changes: Any) -> None:
+        """Change how the screen looks, and remember it."""
+        from dataclasses import replace
+
+        self.preferences = replace(self.preferences, **changes)
+        if self.profile.exists():
+            preferences.write(self.profile.folder, self.preferences)
