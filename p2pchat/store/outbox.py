@@ -34,9 +34,9 @@ class OutboxForm(StrEnum):
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
     """Something for one contact. `kind` is the type of a content, None in rows of another `form`. `envelope_id`,
-    `envelope` and `session_id` (its session) are None until it is sealed; `msg_id` is the message it carries, if any.
-    `next_try` and `expires_at` are times; `pk` is given by `add`. `keep_until`: no relay keeps it for longer than to
-    that time; None for as long as it likes.
+    `envelope` and `session_id` (its session) are None until it is sealed; `msg_id` is the id of the content, if that
+    gets a receipt. `next_try` and `expires_at` are times; `pk` is given by `add`. `keep_until`: no relay keeps it for
+    longer than to that time; None for as long as it likes.
     """
 
     contact: ContactId
@@ -258,6 +258,16 @@ def clear_renewal(db: Database, contact: ContactId, session_id: SessionId | None
     )
 
 
+def deadlines(db: Database) -> tuple[int | None, int | None]:
+    """The first deadline of any row, and the last one of a content; None where there is none.
+
+    It reads all rows, though not their big columns, and that is once an hour. An index would be written with every
+    message, as it comes and as it goes.
+    """
+    row = db.query_one("SELECT min(expires_at), max(CASE WHEN form = 'content' THEN expires_at END) FROM outbox")
+    return (None, None) if row is None else (row[0], row[1])
+
+
 def expired(db: Database, now: int) -> list[OutboxRow]:
     """The rows past their time, oldest first; the caller fails their messages and removes them."""
     return _rows(db, "WHERE expires_at <= ? ORDER BY expires_at, pk", now)
@@ -282,11 +292,6 @@ def failed_too_early(db: Database, now: int) -> list[tuple[ChatId, MessageId, in
 def forget_failed(db: Database, before: int) -> None:
     """Forget which texts failed before a time."""
     db.execute("DELETE FROM failed_in_time WHERE failed_at < ?", (before,))
-
-
-def kept_longer(db: Database, until: int) -> bool:
-    """Whether there are contents that are kept for longer than until then."""
-    return db.query_one("SELECT 1 FROM outbox WHERE expires_at > ? AND form = 'content'", (until,)) is not None
 
 
 def keep_at_most(db: Database, until: int, slack: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]
@@ -10,7 +11,7 @@ from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]
 from p2pchat.core.ids import ContactId, EnvelopeId, MessageId, SessionId
 from p2pchat.store import envelopes, outbox
 from p2pchat.store.database import Database
-from p2pchat.store.envelopes import REMEMBERED_FOR, SeenRow
+from p2pchat.store.envelopes import PARTS, REMEMBERED_FOR, SeenRow
 from p2pchat.store.outbox import OutboxForm, OutboxRow
 from tests.store.conftest import ALICE, BOB
 
@@ -108,6 +109,15 @@ def test_expired(db: Database) -> None:
     assert outbox.expired(db, 999) == []
 
 
+def test_the_first_and_the_last_deadline(db: Database) -> None:
+    """The first of all rows, the last of contents only: a first message may be kept for longer on purpose."""
+    assert outbox.deadlines(db) == (None, None)
+    put(db, row(1), row(2, expires_at=1001), row(3, kind=None, form=OutboxForm.INITIAL, expires_at=9000))
+    assert outbox.deadlines(db) == (1000, 1001)
+    outbox.keep_at_most(db, 500, 100)
+    assert outbox.deadlines(db) == (500, 500)
+
+
 def test_a_pk_is_not_given_twice(db: Database) -> None:
     """A sender that remembers how far it went must not pass over what came after."""
     (one,) = put(db, row(1))
@@ -137,11 +147,22 @@ def test_envelopes_seen(db: Database) -> None:
     assert envelopes.seen(db, EnvelopeId(b"3" * 16)) is None
     envelopes.receipts_queued(db, [EnvelopeId(b"2" * 16)], 30)
     assert envelopes.seen(db, EnvelopeId(b"2" * 16)) == replace(two, receipt_at=30)
-    envelopes.expire(db, 10 + REMEMBERED_FOR)
-    assert envelopes.seen(db, EnvelopeId(b"1" * 16)) == one
-    envelopes.expire(db, 11 + REMEMBERED_FOR)
-    assert envelopes.seen(db, EnvelopeId(b"1" * 16)) is None
-    assert envelopes.seen(db, EnvelopeId(b"2" * 16)) is not None
+
+
+def test_old_envelopes_are_forgotten_part_by_part(db: Database) -> None:
+    """Every id has its turn within as many looks as there are parts, each in one of them."""
+    ids = [bytes([first]) + rest for first in range(256) for rest in (bytes(15), b"\xff" * 15)]
+    envelopes.remember(
+        db, [SeenRow(EnvelopeId(id), ALICE, None, 10) for id in ids] + [SeenRow(EnvelopeId(b"1" * 16), BOB, None, 11)]
+    )
+    left = []
+    for at in [10] * PARTS + [11] * PARTS:
+        envelopes.expire(db, at + REMEMBERED_FOR)
+        left.append(db.query("SELECT count(*) FROM envelopes_seen")[0][0])
+    assert left[:PARTS] == [len(ids) + 1] * PARTS
+    assert left[-1] == 1
+    assert max(before - after for before, after in pairwise(left)) <= 2 * 256 / PARTS + 2
+    assert envelopes.seen(db, EnvelopeId(b"1" * 16)) is not None
 
 
 def test_receipts_that_are_owed(db: Database) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from p2pchat.core.ids import ChatId, ContactId, EnvelopeId, MessageId, direct_ch
 from p2pchat.errors import DatabaseDamaged, DiskFull, NoProfile
 from p2pchat.store import chats, contacts, database, envelopes, messages, meta, outbox
 from p2pchat.store.contacts import Contact, ContactState
-from p2pchat.store.database import Database
+from p2pchat.store.database import Database, Value
 from p2pchat.store.envelopes import SeenRow
 from p2pchat.store.messages import ME, MessageRow
 from p2pchat.store.outbox import OutboxRow
@@ -22,6 +23,7 @@ from tests.store.conftest import ALICE, ALICE_CHAT, BOB, BOB_CHAT, KEY
 
 PAGE = 4096
 MANY = 3000
+SEEN = [EnvelopeId(os.urandom(16)) for _ in range(MANY)]
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def filled(db: Database, path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for number in range(1, MANY + 1):
             chat = (ALICE, BOB)[number % 2]
             messages.insert(db, message(number, direct_chat(chat)))
-        envelopes.remember(db, [SeenRow(EnvelopeId(os.urandom(16)), ALICE, None, 1) for _ in range(MANY)])
+        envelopes.remember(db, [SeenRow(id, ALICE, None, 1) for id in SEEN])
         meta.put(db, "name", b"carol")
     db.close()
     return path
@@ -68,8 +70,8 @@ def damage(path: Path, *pages: int) -> None:
             file.write(bytes([byte[0] ^ 1]))
 
 
-KEYS = {"messages": ("pk", "messages_in_order"), "envelopes_seen": ("id", "envelopes_by_time")}
-"""The key of a table, and an index that holds all of them."""
+KEYS: dict[str, tuple[str, Sequence[Value]]] = {"messages": ("pk", range(1, MANY + 1)), "envelopes_seen": ("id", SEEN)}
+"""The key of a table, and that of each of its rows."""
 
 
 def leaves(path: Path, table: str, count: int) -> list[int]:
@@ -90,13 +92,13 @@ def leaves(path: Path, table: str, count: int) -> list[int]:
 
 def unreadable(path: Path, table: str) -> int:
     """How many rows cannot be read one by one; 0 where all can, or not even their keys."""
-    key, index = KEYS[table]
+    key, values = KEYS[table]
     db = Database.open(path, KEY)
     lost = 0
     try:
         if whole(db, table):
             return 0
-        for (value,) in db.query(f"SELECT {key} FROM {table} INDEXED BY {index}"):
+        for value in values:
             try:
                 db.query(f"SELECT * FROM {table} NOT INDEXED WHERE {key} = ?", (value,))
             except DatabaseDamaged:

@@ -40,7 +40,8 @@ TAKEN_UP_FOR = 60 * DAY_MS
 def tick(tx: Transaction) -> None:
     """Everything that is due."""
     _resume_failed(tx)
-    expired = store_outbox.expired(tx.db, tx.passed)
+    first, last = store_outbox.deadlines(tx.db)
+    expired = [] if first is None or first > tx.passed else store_outbox.expired(tx.db, tx.passed)
     for row in expired:
         if kind_of(row.kind).visible and row.msg_id is not None:
             contacts.advance(tx, direct_chat(row.contact), [row.msg_id], DeliveryEvent.EXPIRED, None)
@@ -52,7 +53,7 @@ def tick(tx: Transaction) -> None:
             renewal.lapsed(tx, contact, row.session_id)
     store_outbox.forget_failed(tx.db, tx.passed - TAKEN_UP_FOR)
     until = tx.now + outbound.RETRY_FOR_MS
-    if tx.agreed and lasting(tx, "outbox_ahead_since", store_outbox.kept_longer(tx.db, until + DAY_MS)):
+    if tx.agreed and lasting(tx, "outbox_ahead_since", last is not None and last > until + DAY_MS):
         store_outbox.keep_at_most(tx.db, until, DAY_MS)
     for invite in store_invites.expire(tx.db, tx.passed):
         invites.ended(tx, invite)

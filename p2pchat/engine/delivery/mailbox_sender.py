@@ -203,7 +203,8 @@ class MailboxSender:
             return max(1, min(KEEP_HOURS, -(-(row.until - self._clock()) // HOUR_MS)))
         if one.keep_until is None:
             return KEEP_HOURS
-        return max(0, min(KEEP_HOURS, (one.keep_until - self._clock()) // HOUR_MS))
+        left = min(one.keep_until - self._clock(), one.keep_ms)  # of a clock that was set back, what it was at first
+        return max(0, min(KEEP_HOURS, left // HOUR_MS))
 
     def _due(self, tx: Transaction, id: int, after_pk: int, most: int) -> tuple[list[OutgoingEnvelope], bool]:
         outlet = self._queues.get(id)

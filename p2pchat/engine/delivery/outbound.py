@@ -169,7 +169,7 @@ def queue(
     row = OutboxRow(
         contact=contact.id,
         kind=payload.number,
-        msg_id=message_id,
+        msg_id=message_id if payload.KIND.receipted else None,  # by which its receipt finds it; else an index less
         content=content,
         envelope_id=None if envelope is None else envelope_id(envelope),
         envelope=envelope,
@@ -357,6 +357,7 @@ def ready(rows: Iterable[OutboxRow], pk: int | None = None) -> list[OutgoingEnve
             Frame(_frame_type(row.form), row.envelope),
             row.form,
             row.keep_until,
+            0 if row.keep_until is None else row.keep_until - row.created_at,
         )
         for row in rows
         if row.envelope is not None and row.envelope_id is not None

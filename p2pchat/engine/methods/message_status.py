@@ -67,6 +67,8 @@ def _why(
 ) -> tuple[str, str]:
     if row.sender != store_messages.ME:
         return "This message was received.", _NOTHING
+    if row.deleted_at is not None:
+        return "You deleted it for both of you.", "Their node is asked to delete it, as soon as it is reached."
     if row.state in (DeliveryState.DELIVERED, DeliveryState.READ):
         return f"It was {row.state}, as their node confirmed.", _NOTHING
     if contact is None or contact.state == ContactState.BLOCKED:

@@ -253,7 +253,9 @@ def _session(row: SessionRow) -> Session:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingEnvelope:
-    """A row of the outbox that is ready to leave: its frame and the id that its ack will name."""
+    """A row of the outbox that is ready to leave: its frame and the id that its ack will name. `keep_until`: until when
+    (ms) a relay may keep it, None for as long as it likes; `keep_ms`: for how long that was when it was made.
+    """
 
     contact: ContactId
     kind: int | None
@@ -262,6 +264,7 @@ class OutgoingEnvelope:
     frame: Frame
     form: OutboxForm = OutboxForm.CONTENT
     keep_until: int | None = None
+    keep_ms: int = 0
 
 
 @dataclass
