@@ -172,7 +172,7 @@ class _Printer:
     def page(self, page: list[dict[str, Any]]) -> int:
         """Print some; the position of the last of them."""
         self._last_page = frozenset(map(_key, page))
-        wanted = [message for message in page if not (self._theirs_only and message["from"] == "me")]
+        wanted = [message for message in page if not (self._theirs_only and message["mine"])]
         for message in wanted if self._left is None else wanted[: self._left]:
             shown = {name: value for name, value in message.items() if name != "position"}
             if self._out.json:

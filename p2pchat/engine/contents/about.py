@@ -5,7 +5,7 @@ from __future__ import annotations
 from p2pchat.core.content import Content, encode_content
 from p2pchat.core.contents import Payload
 from p2pchat.core.contents.target import OURS, THEIRS
-from p2pchat.core.ids import ContactId, MessageId, direct_chat, direct_contact
+from p2pchat.core.ids import ContactId, MessageId, direct_chat, direct_contact, first_device
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
@@ -111,5 +111,5 @@ def keep_until(tx: Transaction, row: MessageRow) -> int | None:
 def withdraw(tx: Transaction, row: MessageRow) -> None:
     """Send nothing more of a message of ours, nor of what we said about one; to be called while that is known."""
     contact_id = direct_contact(row.chat)
-    if store_outbox.forget_messages(tx.db, contact_id, remarks.contents_of_ours(tx.db, row)):
+    if store_outbox.forget_messages(tx.db, first_device(contact_id), remarks.contents_of_ours(tx.db, row)):
         tx.dropped[contact_id] = None

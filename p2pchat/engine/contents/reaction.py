@@ -6,6 +6,7 @@ from p2pchat.core.content import Content
 from p2pchat.core.contents import Reaction
 from p2pchat.core.delivery import Route
 from p2pchat.core.emoji import is_emoji
+from p2pchat.core.ids import first_device
 from p2pchat.engine.contents import about
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import UsageError
@@ -33,7 +34,7 @@ def give(tx: Transaction, contact: Contact, row: MessageRow, emoji: str) -> None
     before, shown = remarks.reaction_of(tx.db, row.pk, ME)
     if emoji == shown:
         return
-    if before is not None and store_outbox.forget_messages(tx.db, contact.id, [before]):
+    if before is not None and store_outbox.forget_messages(tx.db, first_device(contact.id), [before]):
         tx.dropped[contact.id] = None  # the new one says all that this one said
     message_id = tx.new_message_id()
     remarks.react(tx.db, row.pk, ME, message_id, emoji, tx.now)

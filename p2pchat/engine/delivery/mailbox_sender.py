@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from p2pchat.core import mailbox
-from p2pchat.core.ids import ContactId, EnvelopeId, MailOwner, RelayName
+from p2pchat.core.ids import EnvelopeId, MailOwner, RelayName, contact_of
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.delivery.mailbox_queues import Outlet
 from p2pchat.engine.delivery.send_window import SendWindows, WindowSizes
@@ -211,5 +211,5 @@ class MailboxSender:
         if outlet is None:
             return [], True
         row = outlet.row
-        rows = store_deposits.due(tx.db, tx.now, row, most, after_pk, outbound.old_to(tx, ContactId(row.owner)))
+        rows = store_deposits.due(tx.db, tx.now, row, most, after_pk, outbound.old_to(tx, contact_of(row.owner)))
         return outbound.ready(rows), len(rows) < most

@@ -27,6 +27,7 @@ from p2pchat.core.ids import (
     RelayName,
     SessionId,
     direct_chat,
+    first_device,
 )
 from p2pchat.core.primitives import Entropy
 from p2pchat.core.session import Received as Opened
@@ -202,7 +203,7 @@ class SessionCache:
     def _load(self, contact: ContactId) -> _ContactSessions:
         known = self._known.get(contact)
         if known is None:
-            rows = store_sessions.for_contact(self._db, contact)
+            rows = store_sessions.for_device(self._db, first_device(contact))
             known = _ContactSessions(
                 {row.session_id: _session(row) for row in reversed(rows)},
                 _AutoSkipped(self._db),
@@ -233,7 +234,7 @@ def _finder(skipped: Skipped) -> ratchet.FindSkipped:
 def _row(contact: ContactId, session: Session, created_at: int, *, pending: bool) -> SessionRow:
     return SessionRow(
         session_id=session.session_id,
-        contact=contact,
+        device=first_device(contact),
         initiator=session.initiator,
         pair_root=session.pair_root,
         sas=session.sas,
