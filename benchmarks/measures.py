@@ -15,7 +15,7 @@ import trio
 
 from benchmarks import baselines, floor, relay, relayed, screen
 from benchmarks.figures import cpu_seconds, percentile, resident_mb
-from benchmarks.people import Person, Wire, befriend, two_people
+from benchmarks.people import Line, Person, Wire, befriend, two_people
 
 ROUND_TRIPS = 300
 FLOOD = 10_000
@@ -70,7 +70,7 @@ def idle(alice: Person) -> tuple[float, float]:
 
 def first_contact() -> float:
     """Milliseconds from `add` to the receipt of the first message."""
-    with two_people() as (alice, bob), alice.client() as one, bob.client() as two:
+    with two_people() as (alice, bob), Line(alice) as one, Line(bob) as two:
         invite = one.call("invite")["invite"]
         began = time.perf_counter()
         two.call("add", invite=invite, name="alice")
@@ -81,7 +81,7 @@ def first_contact() -> float:
 def round_trips(bob: Person) -> list[float]:
     """Milliseconds from `send` to its receipt on the sender's disk, one at a time, through the API."""
     took = []
-    with bob.client() as client:
+    with Line(bob) as client:
         for number in range(ROUND_TRIPS):
             began = time.perf_counter()
             client.call("send", chat="alice", text=f"message {number}", wait="delivered")
@@ -89,12 +89,12 @@ def round_trips(bob: Person) -> list[float]:
     return took
 
 
-def flood(bob: Person) -> float:
+def flood(bob: Person, count: int = FLOOD) -> float:
     """Messages a second, one way, each with its receipt on the sender's disk."""
-    return trio.run(_flood, bob)
+    return trio.run(_flood, bob, count)
 
 
-async def _flood(bob: Person) -> float:
+async def _flood(bob: Person, count: int) -> float:
     calls, events = await Wire.open(bob), await Wire.open(bob)
     await events.post("subscribe", events=["state"])
     await events.lines()
@@ -103,7 +103,7 @@ async def _flood(bob: Person) -> float:
 
     async def listen() -> None:
         nonlocal delivered
-        while delivered < FLOOD:
+        while delivered < count:
             for one in await events.lines():
                 if one.get("method") == "lagged":
                     raise RuntimeError("this reads too slowly")
@@ -113,7 +113,7 @@ async def _flood(bob: Person) -> float:
     async def read_answers() -> None:
         nonlocal room
         read = 0
-        while read < FLOOD:
+        while read < count:
             got = await calls.lines()
             read += len(got)
             room += len(got)
@@ -124,16 +124,16 @@ async def _flood(bob: Person) -> float:
         nursery.start_soon(listen)
         nursery.start_soon(read_answers)
         sent = 0
-        while sent < FLOOD:
+        while sent < count:
             while not room:
                 more = trio.Event()
                 await more.wait()
-            now = min(room, FLOOD - sent)
+            now = min(room, count - sent)
             room -= now
             packed = [calls.packed("send", chat="alice", text=f"message {sent + one}") for one in range(now)]
             sent += now
             await calls.write(b"".join(packed))
-    return FLOOD / (time.perf_counter() - began)
+    return count / (time.perf_counter() - began)
 
 
 def everything(runs: int) -> list[dict[str, Any]]:

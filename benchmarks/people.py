@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -18,9 +19,25 @@ import trio
 
 from p2pchat.api.client import Client
 from p2pchat.api.codec import API_VERSION
-from p2pchat.locations import Profile, socket_path
+from p2pchat.locations import Profile
 
 COMMAND = (sys.executable, "-m", "p2pchat")
+
+
+@dataclass(frozen=True)
+class Program:
+    """The program that is measured. folder: a checkout with its `.venv`, or None for this one."""
+
+    folder: Path | None = None
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The words that run it, in `folder`."""
+        return COMMAND if self.folder is None else (str(self.folder / ".venv/bin/python"), *COMMAND[1:])
+
+
+THIS = Program()
+NODE = ("node", "--listen", "/ip4/127.0.0.1/tcp/0")
 
 
 @dataclass
@@ -30,6 +47,7 @@ class Person:
     name: str
     folder: Path
     environment: dict[str, str]
+    program: Program = THIS
     process: subprocess.Popen[str] | None = None
     ready_ms: float = 0.0
 
@@ -37,7 +55,8 @@ class Person:
         """Start the node and wait until it is ready."""
         began = time.perf_counter()
         self.process = subprocess.Popen(
-            [*COMMAND, "--profile", str(self.folder), "--json", "node", "--listen", "/ip4/127.0.0.1/tcp/0"],
+            [*self.program.command, "--profile", str(self.folder), "--json", *NODE],
+            cwd=self.program.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=self.environment,
@@ -62,7 +81,9 @@ class Person:
 
     @property
     def socket(self) -> Path:
-        return socket_path(self.folder)
+        """The one socket in the runtime folder of its own."""
+        (found,) = Path(self.environment["XDG_RUNTIME_DIR"]).rglob("*.sock")
+        return found
 
 
 @contextmanager
@@ -73,18 +94,17 @@ def two_people() -> Iterator[tuple[Person, Person]]:
 
 
 @contextmanager
-def people(*names: str) -> Iterator[list[Person]]:
+def people(*names: str, program: Program = THIS) -> Iterator[list[Person]]:
     """Each with a node that runs, not yet contacts. Everything is gone at the end."""
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="p2pchat-bench-")))
-        runtime = place / "run"
-        runtime.mkdir(mode=0o700)
-        os.environ["XDG_RUNTIME_DIR"] = str(runtime)
         made = []
         for name in names:
-            person = Person(name, place / name, dict(os.environ))
-            init = ["--profile", str(person.folder), "init", "--name", name, "--no-passphrase"]
-            subprocess.run([*COMMAND, *init], env=person.environment, check=True, capture_output=True)
+            runtime = place / f"run-{name}"
+            runtime.mkdir(mode=0o700)
+            person = Person(name, place / name, {**os.environ, "XDG_RUNTIME_DIR": str(runtime)}, program)
+            init = [*program.command, "--profile", str(person.folder), "init", "--name", name, "--no-passphrase"]
+            subprocess.run(init, env=person.environment, cwd=program.folder, check=True, capture_output=True)
             stack.callback(person.stop)
             person.start()
             made.append(person)
@@ -93,9 +113,35 @@ def people(*names: str) -> Iterator[list[Person]]:
 
 def befriend(alice: Person, bob: Person) -> None:
     """Make them contacts."""
-    with alice.client() as one, bob.client() as two:
+    with Line(alice) as one, Line(bob) as two:
         invite = one.call("invite")["invite"]
         two.call("add", invite=invite, wait="accepted", name="alice")
+
+
+class Line:
+    """A bare JSON-RPC connection that makes one call after another, to a node of any checkout."""
+
+    def __init__(self, person: Person) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(str(person.socket))
+        self._lines = self._socket.makefile("rb")
+        self.call("hello", version=API_VERSION)
+
+    def __enter__(self) -> Line:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lines.close()
+        self._socket.close()
+
+    def call(self, method: str, **params: Any) -> Any:
+        """The result of one call. Raises RuntimeError with the node's error."""
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        self._socket.sendall(json.dumps(request).encode() + b"\n")
+        answer = json.loads(self._lines.readline())
+        if "error" in answer:
+            raise RuntimeError(f"{method}: {answer['error']}")
+        return answer["result"]
 
 
 class Wire:

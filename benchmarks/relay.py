@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import cpu_seconds, resident_mb
+from benchmarks.people import THIS, Program
 from p2pchat.core.mailbox import TO_FETCH, TO_PUT
 
 SETTINGS = """
@@ -64,7 +65,7 @@ class Relay:
 
 
 @contextmanager
-def relay(settings: str = SETTINGS) -> Iterator[Relay]:
+def relay(settings: str = SETTINGS, program: Program = THIS) -> Iterator[Relay]:
     """A fresh relay."""
     with tempfile.TemporaryDirectory(prefix="p2pchat-bench-") as place:
         file = Path(place) / "relay.toml"
@@ -79,7 +80,9 @@ def relay(settings: str = SETTINGS) -> Iterator[Relay]:
             "--listen",
             "/ip4/127.0.0.1/tcp/0",
         ]
-        process = subprocess.Popen([sys.executable, "-m", "p2pchat", *words], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [*program.command, *words], cwd=program.folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
         try:
             assert process.stdout is not None
             yield Relay(process, json.loads(process.stdout.readline())["addresses"][0], f"{place}/data")

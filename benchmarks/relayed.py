@@ -18,9 +18,8 @@ from typing import Any
 
 import trio
 
-from benchmarks.people import Person, Wire, people
+from benchmarks.people import THIS, Line, Person, Program, Wire, people
 from benchmarks.relay import Relay, relay
-from p2pchat.api.client import Client
 
 MESSAGES = 10_000
 ROUND_TRIPS = 300
@@ -29,11 +28,11 @@ CALLS_UNDER_WAY = 500
 
 
 @contextmanager
-def two_with_relays(count: int = 2) -> Iterator[tuple[Person, Person, list[Relay]]]:
+def two_with_relays(count: int = 2, program: Program = THIS) -> Iterator[tuple[Person, Person, list[Relay]]]:
     """alice and bob, who use the same relays, not yet contacts."""
-    with people("alice", "bob") as (alice, bob), several(count) as relays:
+    with people("alice", "bob", program=program) as (alice, bob), several(count, program) as relays:
         for person in (alice, bob):
-            with person.client() as client:
+            with Line(person) as client:
                 for one in relays:
                     client.call("relays", add=one.address)
                 wait_until(lambda: all(row["state"] == "connected" for row in client.call("relays")))
@@ -41,12 +40,12 @@ def two_with_relays(count: int = 2) -> Iterator[tuple[Person, Person, list[Relay
 
 
 @contextmanager
-def several(count: int) -> Iterator[list[Relay]]:
+def several(count: int, program: Program) -> Iterator[list[Relay]]:
     """So many relays."""
     if not count:
         yield []
         return
-    with relay("") as first, several(count - 1) as others:
+    with relay("", program) as first, several(count - 1, program) as others:
         yield [first, *others]
 
 
@@ -61,7 +60,7 @@ def wait_until(true: Any) -> None:
 
 def meet(alice: Person, bob: Person) -> float:
     """Make them contacts who never learn each other's address; milliseconds from `add` to bob's first receipt."""
-    with alice.client() as one, bob.client() as two:
+    with Line(alice) as one, Line(bob) as two:
         invite = one.call("invite", hide=True)["invite"]
         began = time.perf_counter()
         two.call("add", invite=invite, name="alice", hide=True)
@@ -78,7 +77,7 @@ def first_contact() -> float:
 def round_trips(bob: Person) -> list[float]:
     """`circuit_round_trip_ms` of each of some messages."""
     took = []
-    with bob.client() as client:
+    with Line(bob) as client:
         wait_until(lambda: client.call("contacts")[0]["route"] == "circuit")
         for number in range(ROUND_TRIPS):
             began = time.perf_counter()
@@ -93,19 +92,19 @@ def offline_pickup(alice: Person, bob: Person, number: int) -> float:
     """`offline_pickup_ms`; bob is off when alice comes back."""
     alice.stop()
     text = f"while you were away {number}"
-    with bob.client() as client:
+    with Line(bob) as client:
         client.call("send", chat="alice", text=text, wait="stored")
     bob.stop()
     began = time.perf_counter()
     alice.start()
-    with alice.client() as client:
+    with Line(alice) as client:
         wait_until(lambda: last(client) == text)
     took = (time.perf_counter() - began) * 1000
     bob.start()
     return took
 
 
-def last(client: Client) -> str:
+def last(client: Line) -> str:
     """The newest text of alice's chat with bob."""
     rows: list[dict[str, Any]] = client.call("log", chat="bob", limit=1)
     return str(rows[0]["text"]) if rows else ""
@@ -119,7 +118,7 @@ def collect(alice: Person, bob: Person, run: int) -> float:
     bob.stop()
     alice.start()
     began = time.perf_counter()
-    with alice.client() as client:
+    with Line(alice) as client:
         wait_until(lambda: last(client) == texts[-1])
         took = time.perf_counter() - began
         rows: list[dict[str, Any]] = []
@@ -160,7 +159,7 @@ def failover() -> float:
     """`failover_relay_s`."""
     with two_with_relays() as (alice, bob, relays):
         meet(alice, bob)
-        with bob.client() as client:
+        with Line(bob) as client:
             wait_until(lambda: client.call("contacts")[0]["route"] == "circuit")
             carrying = [one for one in relays if one.status()["circuits"]]
             if len(carrying) != 1:

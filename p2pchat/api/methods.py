@@ -58,7 +58,20 @@ _CHAT = Param("chat", "text", "A chat: its id, a unique prefix of it, or the con
 _TIMEOUT = Param("timeout", "number", "Seconds to wait at most.", default=30)
 _MESSAGE_ID = Param("id", "text", "A message: its id or a unique prefix of it.")
 
-_MESSAGE = "{id, chat, from, text, kind, sent_at, received_at, state, route, late}"
+_MESSAGE = (
+    "{id, chat, from, sender, mine, text, kind, sent_at, received_at, state, route, late, reply_to, quote, edited_at, "
+    "reactions, pinned, expires_in, expires_at, deleted}"
+)
+_FIELDS = (
+    "`mine`: it was written here; else `sender` is the id of the contact who wrote it. `from` is the name to show, and "
+    "`me` for what is mine. "
+    "`kind` is text, or timer for a line about the chat. `reply_to` is the id of the message that it answers and "
+    "`quote` how that begins, {from, text, here, deleted}: where it is not `here`, the text is what the sender of the "
+    "answer says. "
+    "`reactions` are [{emoji, from, mine}]. `expires_in` are the seconds that it stays once it was read, or sent; "
+    "`expires_at` is when that ends, null before. `deleted`: its sender deleted it for both, and its text is empty."
+)
+_IN_CHAT = Param("chat", "text", "The chat it is in; null for the first message here with that id.", default=None)
 
 METHODS: Final[tuple[Method, ...]] = (
     # The node itself.
@@ -80,11 +93,13 @@ METHODS: Final[tuple[Method, ...]] = (
         "settings",
         "What was decided; each that is given is changed first. `keep_receiving`: the node goes on when no face is "
         "there; null until it was answered; a value in config.toml goes before it and cannot be changed here. "
-        "`read_receipts`: contacts are told what was read, and by their profile whether they are.",
-        "{keep_receiving, read_receipts}",
+        "`read_receipts`: contacts are told what was read, and by their profile whether they are. `typing`: contacts "
+        "see that one writes, and one sees it of them.",
+        "{keep_receiving, read_receipts, typing}",
         (
             Param("keep_receiving", "flag", "Go on when no face is there.", default=None),
             Param("read_receipts", "flag", "Tell contacts what was read.", default=None),
+            Param("typing", "flag", "Tell contacts when one writes, and be told.", default=None),
         ),
     ),
     Method(
@@ -182,9 +197,10 @@ METHODS: Final[tuple[Method, ...]] = (
     Method(
         "chats",
         "The chats as a list shows them, newest activity first. `unread` counts to 1,000, `first_unread` is the id of "
-        "the first such message in the chat's order, `last` its last message or null, `draft` what was begun there.",
-        "[{id, name, state, verified, route, hidden, kind, unread, first_unread, last, draft}]; `state` is contact, "
-        "waiting or blocked, `kind` direct",
+        "the first such message in the chat's order, `last` its last message or null, `draft` what was begun there, "
+        "`timer` for how many seconds messages stay, or null.",
+        "[{id, name, state, verified, route, hidden, kind, unread, first_unread, last, draft, timer}]; `state` is "
+        "contact, waiting or blocked, `kind` direct",
     ),
     Method(
         "read",
@@ -206,14 +222,66 @@ METHODS: Final[tuple[Method, ...]] = (
         (
             _CHAT,
             Param("text", "text", "At most 48,000 bytes of UTF-8, kept byte for byte."),
+            Param("reply_to", "text", "The message of the chat that it answers (its id).", default=None),
             Param("wait", "text", "The state to wait for.", default="saved", choices=WAITS),
             _TIMEOUT,
         ),
     ),
     Method(
+        "reply",
+        "Sends a text that answers a message, into the chat of that one.",
+        "{id, state, route, stored_at}",
+        (
+            _MESSAGE_ID,
+            Param("text", "text", "As in `send`."),
+            Param("wait", "text", "The state to wait for.", default="saved", choices=WAITS),
+            _TIMEOUT,
+        ),
+    ),
+    Method(
+        "edit",
+        "Gives a text of one's own another wording, for both, within 48 hours. What it said before is kept.",
+        _MESSAGE,
+        (_MESSAGE_ID, Param("text", "text", "The new text, as in `send`."), _IN_CHAT),
+    ),
+    Method(
+        "history",
+        "What a message said before it was edited, the first text first, and at the end what it says now.",
+        "[{text, at}]",
+        (_MESSAGE_ID, _IN_CHAT),
+    ),
+    Method(
+        "react",
+        "Puts an emoji under a message, for both, in place of the one that one put there before.",
+        _MESSAGE,
+        (_MESSAGE_ID, Param("emoji", "text", 'One emoji; "" takes it away.'), _IN_CHAT),
+    ),
+    Method(
+        "pin",
+        "Pins a message to the top of its chat, for both, or takes the pin away.",
+        _MESSAGE,
+        (_MESSAGE_ID, Param("pinned", "flag", "False takes the pin away.", default=True), _IN_CHAT),
+    ),
+    Method("pinned", "The pinned messages of a chat, in its order; the last 100.", f"[{_MESSAGE}]", (_CHAT,)),
+    Method(
+        "timer",
+        "How long the messages of a chat stay, in seconds, null for as long as anybody wants, and who set it when. A "
+        "new timer is for what is written from now on, by both. It counts from reading, for one's own messages from "
+        "sending. It asks the other side's program to delete; it cannot stop a copy.",
+        "{chat, timer, by, at}",
+        (_CHAT, Param("seconds", "integer", "5 to 31,622,400, or 0 to end it; null only asks.", default=None)),
+    ),
+    Method(
+        "typing",
+        "Tells a contact that one is writing: to be called while somebody does, as often as one likes. It goes only "
+        "over a link that is there, at most every five seconds, and if the setting `typing` is on.",
+        "{told}",
+        (_CHAT, Param("writing", "flag", "False: one has stopped.", default=True)),
+    ),
+    Method(
         "log",
         "A chat's last messages, or those next to one of them, newest last. Of `search`, `before`, `after` and "
-        "`around` one at most.",
+        f"`around` one at most. {_FIELDS}",
         f"[{_MESSAGE}]",
         (
             _CHAT,
@@ -252,7 +320,12 @@ METHODS: Final[tuple[Method, ...]] = (
             ),
         ),
     ),
-    Method("delete", "Deletes a message, here only.", "{id}", (_MESSAGE_ID,)),
+    Method(
+        "delete",
+        "Deletes a message, here only, or one's own on both sides: the other side's program is asked to.",
+        "{id}",
+        (_MESSAGE_ID, Param("for_both", "flag", "Delete it on the other side too.", default=False), _IN_CHAT),
+    ),
     Method(
         "why",
         "Why a message is not delivered yet, and what happens next. `relays`: at how many it lies, `until` when.",
@@ -293,7 +366,18 @@ METHODS: Final[tuple[Method, ...]] = (
 
 EVENTS: Final[tuple[Event, ...]] = (
     Event("message", "A message was saved: one's own or another's.", _MESSAGE),
-    Event("state", "The state of one's own message changed, or a message was deleted.", "{id, chat, state, route, at}"),
+    Event(
+        "changed",
+        "A message was edited, reacted to, pinned, or deleted for both, in `what`: edit, reaction, pin or deleted. "
+        "`notify`: somebody reacted to one's own.",
+        f"{_MESSAGE[:-1]}, what, notify}}",
+    ),
+    Event("typing", "A contact is writing, or has stopped; without another word it counts for 10 s.", "{chat, typing}"),
+    Event(
+        "state",
+        "The state of one's own message changed, or a message was deleted here, or has ended.",
+        "{id, chat, state, route, at}",
+    ),
     Event(
         "contact",
         "A contact was added or changed, or their link came up or went down: `route` is `mailbox` or null without one. "
@@ -302,8 +386,8 @@ EVENTS: Final[tuple[Event, ...]] = (
     ),
     Event(
         "chat",
-        "Something else is unread in a chat: a message came, was read or was deleted.",
-        "{id, unread, first_unread}",
+        "Something else is unread in a chat: a message came, was read or was deleted; or its timer is another one.",
+        "{id, unread, first_unread, timer}",
     ),
     Event("request", "Somebody asks to become a contact, or begins anew.", "{id, name, since, sas, known}"),
     Event("node", "Something a person should know, in `warning`.", "{warning}"),

@@ -31,7 +31,13 @@ GROUPS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
             "contacts": ("contacts", "requests", "accept", "decline", "block", "rename", "verify"),
         },
     ),
-    ("messages", {"messages": ("chats", "send", "tail", "log", "read", "delete", "why")}),
+    (
+        "messages",
+        {
+            "messages": ("chats", "send", "tail", "log", "read", "delete", "why"),
+            "conversation": ("reply", "edit", "history", "react", "pin", "pinned", "timer"),
+        },
+    ),
     ("relays", {"relays": ("relays",), "relay": ("relay",), "offer": ("offer",)}),
     ("and", {"doctor": ("doctor", "salvage"), "echo": ("echo",), "demo": ("demo",), "rpc": ("rpc",)}),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from argparse import Namespace
 from typing import Any
@@ -10,65 +9,22 @@ from typing import Any
 from p2pchat import errors
 from p2pchat.api.client import Client
 from p2pchat.cli.context import STDIN, Context
-from p2pchat.cli.options import Arg, Verb, count, duration, opt
+from p2pchat.cli.options import Arg, Verb, count, opt
+from p2pchat.cli.outgoing import WAIT_OPTIONS, send_text
 from p2pchat.cli.output import MARKS, Cell, cell, messages, short_date
 from p2pchat.lib.backoff import Backoff
-
-MAX_TEXT = 48_000
-"""Bytes of UTF-8 in one message."""
 
 _PAGE = 1000
 _CHAT = Arg("CHAT", "a chat: its id, a unique prefix of it, or the contact's name")
 _MESSAGE = Arg("ID", "a message: its id or a unique prefix of it")
+_CHANGES = {"edit": "edited", "reaction": "reaction", "pin": "pin", "deleted": "deleted for both"}
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
 """Seconds between two looks whether the node is back."""
-_ORDER = ("saved", "stored", "delivered", "read")
 
 
 def send(context: Context, args: Namespace) -> int:
     """Run `p2pchat send`: send a text and print its id."""
-    if args.text is None and context.config.passphrase_file == STDIN:
-        raise errors.UsageError("Text and passphrase cannot both come from stdin", hint="Give the text as an argument.")
-    text = _checked(_from_stdin(context) if args.text is None else args.text)
-    with context.client() as client:
-        try:
-            _sent(context, client.call("send", chat=args.chat, text=text, wait=args.wait, timeout=args.timeout))
-        except errors.P2PChatError as exc:
-            if exc.result:  # saved, if no more: scripts go on with its id
-                _sent(context, exc.result)
-            raise
-    return 0
-
-
-def _sent(context: Context, result: dict[str, Any]) -> None:
-    if context.out.json:
-        context.out.object(result)
-    else:
-        context.out.line(result["id"])
-
-
-def _from_stdin(context: Context) -> str:
-    if sys.stdin.isatty():
-        context.out.note("Write the message; Ctrl-D on a line of its own sends it.")
-    raw = sys.stdin.buffer.read(MAX_TEXT + 2)  # one more than fits, and the newline
-    try:
-        return raw.removesuffix(b"\n").decode()
-    except UnicodeDecodeError as exc:
-        if len(raw) > MAX_TEXT + 1:
-            raise errors.TextTooLong() from exc
-        raise errors.UsageError("The text is not UTF-8") from exc
-
-
-def _checked(text: str) -> str:
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError as exc:
-        raise errors.UsageError("The text is not UTF-8") from exc
-    if size > MAX_TEXT:
-        raise errors.TextTooLong()
-    if not text.strip():
-        raise errors.UsageError("The text is only white space" if text else "There is no text to send")
-    return text
+    return send_text(context, args, "send", chat=args.chat)
 
 
 def log(context: Context, args: Namespace) -> int:
@@ -217,7 +173,7 @@ class _Printer:
     def page(self, page: list[dict[str, Any]]) -> int:
         """Print some; the position of the last of them."""
         self._last_page = frozenset(map(_key, page))
-        wanted = [message for message in page if not (self._theirs_only and message["from"] == "me")]
+        wanted = [message for message in page if not (self._theirs_only and message["mine"])]
         for message in wanted if self._left is None else wanted[: self._left]:
             shown = {name: value for name, value in message.items() if name != "position"}
             if self._out.json:
@@ -240,6 +196,8 @@ class _Printer:
         elif event["event"] == "state":
             mark = MARKS.get(str(event.get("state")), str(event.get("state")))
             self._out.note(f"{mark}  {event.get('id')}")
+        elif event["event"] == "changed":
+            self._out.note(f"{_CHANGES.get(str(event['what']), 'changed')}  {event['id']}")
         else:
             fields = ", ".join(f"{key} {value}" for key, value in event.items() if key != "event" and value is not None)
             self._out.note(f"{event['event']}: {fields}")
@@ -286,11 +244,13 @@ def read(context: Context, args: Namespace) -> int:
 
 
 def delete(context: Context, args: Namespace) -> int:
-    """Delete a message here."""
+    """Delete a message here, or on both sides."""
     with context.client() as client:
-        result = client.call("delete", id=args.id)
+        result = client.call("delete", id=args.id, for_both=args.for_both)
     if context.out.json:
         context.out.object(result)
+    elif args.for_both:
+        context.out.line("Deleted here. The other side is asked to delete it; it may have been read or copied.")
     else:
         context.out.line("Deleted here. The other side keeps its copy.")
     return 0
@@ -316,10 +276,7 @@ VERBS = (
         "send a message",
         send,
         (_CHAT, Arg("TEXT", "the text; omit it to send what stdin holds", required=False)),
-        (
-            opt("--wait", choices=_ORDER, default="saved", help="the state to wait for (saved)"),
-            opt("--timeout", type=duration, default=30.0, metavar="TIME", help="how long to wait (30s)"),
-        ),
+        WAIT_OPTIONS,
         "It prints the message's id. Put -- before a text that begins with a dash.",
     ),
     Verb(
@@ -354,6 +311,13 @@ VERBS = (
             Arg("UPTO", "the last message you read: its id or a unique prefix of it; omit it for all", required=False),
         ),
     ),
-    Verb("delete", "delete a message, on this device only", delete, (_MESSAGE,)),
+    Verb(
+        "delete",
+        "delete a message, on this device only, or one of yours for both",
+        delete,
+        (_MESSAGE,),
+        (opt("--for-both", action="store_true", help="ask the other side to delete it too"),),
+        "Example: p2pchat delete 0199a3f0 --for-both",
+    ),
     Verb("why", "explain why a message is not delivered yet and what happens next", why, (_MESSAGE,)),
 )

@@ -99,6 +99,10 @@ class Output:
         return paint(cell.text + " " * (size - width(cell.text)), cell.style, self.colour_out)
 
 
+MAX_QUOTE = 60
+"""Characters of a message that is answered."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """One field of a table: a single cleaned line."""
@@ -144,7 +148,7 @@ def messages(out: Output, found: Iterable[dict[str, Any]], *, today: str = "", n
     marks = max([0, *(width(_mark(message)) for message in page)])
     senders = max([names, *(width(clean_line(str(message["from"]))) for message in page)])
     for message in page:
-        when = _local(message["received_at"] if message["from"] != "me" else message["sent_at"])
+        when = _local(message["received_at"] if not message["mine"] else message["sent_at"])
         day = when.strftime("%A %-d %B %Y") if when else ""
         if day and day != today:
             out.stdout.write(paint(day, "dim", out.colour_out) + "\n")
@@ -155,7 +159,7 @@ def messages(out: Output, found: Iterable[dict[str, Any]], *, today: str = "", n
 
 
 def _message(out: Output, message: dict[str, Any], when: datetime | None, marks: int, senders: int) -> None:
-    mine = message["from"] == "me"
+    mine = message["mine"]
     mark, sender = _mark(message), clean_line(str(message["from"]))
     clock = when.strftime("%H:%M") if when else "  :  "
     head = [
@@ -168,7 +172,29 @@ def _message(out: Output, message: dict[str, Any], when: datetime | None, marks:
     text = indent.join(clean(message["text"]).split("\n"))
     if message.get("late"):  # it stands before what was answered since
         head.append(paint("(came late)", "yellow", out.colour_out))
+    head += [paint(remark, "dim", out.colour_out) for remark in _remarks(message)]
+    if message.get("reactions"):
+        text += indent + "  ".join(clean_line(f"{one['emoji']} {one['from']}") for one in message["reactions"])
     out.stdout.write("  ".join([*head, text]).rstrip() + "\n")
+
+
+def _remarks(message: dict[str, Any]) -> list[str]:
+    """What is so of a message, beside its text."""
+    remarks = []
+    if (quote := message.get("quote")) is not None:
+        whose = f"{quote['from']}: " if quote["here"] else "as they quote it: " if quote["text"] else ""
+        said = "deleted" if quote["deleted"] else quote["text"] or "a message that is not here"
+        remarks.append(clean_line(f"(answers {whose}{said[:MAX_QUOTE]})"))
+    if message.get("deleted"):
+        remarks.append("(deleted)")
+    if message.get("edited_at"):
+        remarks.append("(edited)")
+    if message.get("pinned"):
+        remarks.append("(pinned)")
+    if message.get("expires_in"):
+        ends = short_date(message["expires_at"])
+        remarks.append(f"(disappears {ends})" if ends else "(disappears once it is read)")
+    return remarks
 
 
 def _mark(message: dict[str, Any]) -> str:

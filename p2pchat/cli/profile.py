@@ -185,10 +185,10 @@ VERBS = (
                 "KEY",
                 (
                     "keep_receiving: the node keeps running when nothing uses it; read_receipts: contacts are told "
-                    "what you read"
+                    "what you read; typing: contacts see that you write, and you see it of them"
                 ),
                 required=False,
-                choices=("keep_receiving", "read_receipts"),
+                choices=("keep_receiving", "read_receipts", "typing"),
             ),
             Arg("VALUE", "yes or no", required=False),
         ),

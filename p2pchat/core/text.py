@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 
 MAX_NAME = 64
+MAX_QUOTE = 120
 MAX_TEXT_BYTES = 48_000
 _DROPPED = frozenset(["Cc", "Cs", "Co", "Cn", "Zl", "Zp"])
 # Format characters go (bidi controls, soft hyphens, tags, zero-width spaces), but for the two joiners and the signs
@@ -20,6 +21,11 @@ _FORMAT = frozenset(
 # pattern
 _BLANK = frozenset(map(chr, [0x115F, 0x1160, 0x3164, 0xFFA0, 0x34F, 0x17B4, 0x17B5, 0x2800]))
 _MAX_MARKS = 4
+
+
+def beginning(text: str) -> str:
+    """How a text begins, for a quote of it: at most 120 characters, and so 480 bytes of UTF-8."""
+    return text[:MAX_QUOTE]
 
 
 def clean_name(name: str, limit: int | None = MAX_NAME) -> str:

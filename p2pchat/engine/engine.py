@@ -17,13 +17,15 @@ import trio
 from p2pchat.core import frames
 from p2pchat.core.delivery import Route
 from p2pchat.core.identity import Device, sas_words
-from p2pchat.core.ids import ContactId, MailOwner, RelayName
+from p2pchat.core.ids import ContactId, MailOwner, RelayName, first_device
 from p2pchat.core.primitives import KEY_BYTES, Entropy
 from p2pchat.engine.contacts import address_updates, contact_relays, contacts, housekeeping, own_relays, walk
 from p2pchat.engine.contacts.address_updates import AddressUpdates
 from p2pchat.engine.contacts.contact_relays import RelayOffer
 from p2pchat.engine.contacts.copies import Copies
 from p2pchat.engine.contacts.presence import Presence
+from p2pchat.engine.contents import ending
+from p2pchat.engine.contents.ending import Endings
 from p2pchat.engine.delivery import mailbox_queues, outbound, read_receipts
 from p2pchat.engine.delivery.link_sender import LinkSender
 from p2pchat.engine.receiving.invite_handler import InviteHandler
@@ -110,6 +112,7 @@ class Engine:
             self.committer, net, clock, self.presence, self.address_updates, self.link_sender, self.mailbox_handler
         )
         self.invite_handler = InviteHandler(self.committer, clock, self.clock_watch, self.refusals)
+        self._endings = Endings(self.submit, self.read, self.clock_watch)
         self._relays = relays
         self._telling = trio.Lock()
         self._requests_in, self._requests = trio.open_memory_channel[Request](inf)
@@ -134,6 +137,7 @@ class Engine:
             await self.submit(own_relays.begin, [self.net.mailboxes.relay_at(written) for written in self._relays])
             await self.submit(self.copies.look)
             await self._mark_copy()
+            await self.submit(ending.end)
             await self.submit(housekeeping.tick)
             await self.submit(walk.begin, first)
             if self.net.relayed() is not None:
@@ -144,6 +148,7 @@ class Engine:
                 await self._tell_addresses()
             nursery.start_soon(self.address_updates.run)
             nursery.start_soon(self._tick)
+            nursery.start_soon(self._endings.run)
             nursery.start_soon(self.clock_watch.run, self._look_after)
             nursery.start_soon(walk.through, others, self.submit, walk.begin)
             task_status.started()
@@ -151,7 +156,8 @@ class Engine:
 
     def route(self, contact: ContactId) -> Route | None:
         """Return how a message to this contact would travel now; None where it would wait here."""
-        return self.net.route(contact) or (Route.MAILBOX if contact in self.mailbox_handler.sender.owners else None)
+        mailed = first_device(contact) in self.mailbox_handler.sender.owners
+        return self.net.route(contact) or (Route.MAILBOX if mailed else None)
 
     def keeps_running(self) -> bool:
         """Whether this node has a reason to stay without a face: an invite made here that can still be used, being a
@@ -171,6 +177,9 @@ class Engine:
         for contact, some in by_contact.items():
             self.link_sender.release(contact, some)
         self.mailbox_handler.release(tx, by_contact)
+        for contact in tx.dropped:
+            self.link_sender.changed(contact)
+        self._endings.committed(tx)
         for output in tx.outputs:
             output()
         for request in tx.requests:

@@ -6,9 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from p2pchat.core.ids import ContactId, EnvelopeId, MessageId
+from p2pchat.store import meta
 from p2pchat.store.database import Database
 
 REMEMBERED_FOR = 60 * 24 * 3600 * 1000  # milliseconds
+PARTS = 24
+"""The table is looked through for what is to be forgotten in so many parts, one a call of `expire`."""
+_NEXT_PART = "envelopes_next_part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,8 @@ class SeenRow:
 _REMEMBER = (
     "INSERT INTO envelopes_seen (id, contact, msg_id, at, receipt_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
+
+_FORGET = "DELETE FROM envelopes_seen WHERE id BETWEEN ?1 AND ?2 AND at < ?3"
 
 
 def seen(db: Database, id: EnvelopeId) -> SeenRow | None:
@@ -67,5 +73,13 @@ def receipts_queued(db: Database, ids: Iterable[EnvelopeId], at: int) -> None:
 
 
 def expire(db: Database, now: int) -> None:
-    """Forget envelopes that came more than 60 days ago."""
-    db.execute("DELETE FROM envelopes_seen WHERE at < ?", (now - REMEMBERED_FOR,))
+    """Forget envelopes that came more than 60 days ago, in the next of `PARTS` parts of the table.
+
+    Ids are hashes, so equal shares of all ids are equal shares of the rows. An index by time would be written with
+    every envelope that comes, for this one look an hour.
+    """
+    part = meta.get_int(db, _NEXT_PART) % PARTS
+    first, last = part * 256 // PARTS, (part + 1) * 256 // PARTS - 1
+    ends = bytes([first]), bytes([last]) + b"\xff" * 16
+    db.execute(_FORGET, (*ends, now - REMEMBERED_FOR))
+    meta.put_int(db, _NEXT_PART, (part + 1) % PARTS)

@@ -18,22 +18,25 @@ from itertools import islice
 
 from p2pchat.core.content import EPOCH
 from p2pchat.core.delivery import DeliveryState, Route
-from p2pchat.core.ids import ChatId, ContactId, MessageId
+from p2pchat.core.ids import NOBODY, ChatId, ContactId, MessageId
 from p2pchat.errors import AmbiguousName, DatabaseDamaged, NoSuchMessage
 from p2pchat.store.database import AMONG, Database, Row, Value, packed
 from p2pchat.store.text_folding import indexed, matching
 
-ME = ContactId(b"")
+ME = NOBODY
 ID_BYTES = 16
 _SOME = 5  # candidates told
 
 
 @dataclass(frozen=True, slots=True)
 class MessageRow:
-    """A message. `chat` is a contact's id, `sender` that too or `ME`; `seq` counts the sender's messages in this chat.
+    """A message. `sender` is a contact, or `ME` where it is `mine`; `seq` counts the sender's messages in this chat.
 
     `read_at` is when they read ours, or we theirs. `late`: it came after messages of ours that it stands before.
-    `late`, `place` and `pk` are given by `insert`; what they hold before does not matter.
+    `late`, `place` and `pk` are given by `insert`; what they hold before does not matter. `reply_to`: the id of the
+    message that this one answers, `quote` how that began, as the sender says. `expire_s`: for how many seconds it
+    stays, 0 for ever; `expires_at`: when that ends, once it has begun, by the clock that counts it. `version`: the id
+    of the newest edit, `edited_at` when that was written. `deleted_at`: its sender deleted it for both then.
     """
 
     id: MessageId
@@ -52,6 +55,18 @@ class MessageRow:
     place: int = 0
     pk: int = 0
     late: int = 0
+    reply_to: MessageId | None = None
+    quote: str = ""
+    expire_s: int = 0
+    expires_at: int | None = None
+    version: MessageId | None = None
+    edited_at: int | None = None
+    deleted_at: int | None = None
+
+    @property
+    def mine(self) -> bool:
+        """Whether we wrote it."""
+        return self.sender == ME
 
 
 _NAMES = tuple(field.name for field in fields(MessageRow))
@@ -89,6 +104,8 @@ _MARK_LATE = """
 UPDATE messages SET late = 1 WHERE pk = ?1 AND EXISTS (
     SELECT 1 FROM messages AS ours WHERE ours.chat = ?2 AND ours.sender = x'' AND ours.place > messages.place)
 """
+# Most messages have nothing of this, so it is no part of the statement above.
+_ADD_TO = "UPDATE messages SET reply_to = ?, quote = ?, expire_s = ?, expires_at = ?, deleted_at = ? WHERE pk = ?"
 _INDEX = "INSERT INTO messages_fts (rowid, text) VALUES (?, ?)"
 _UNINDEX = "INSERT INTO messages_fts (messages_fts, rowid, text) VALUES ('delete', ?, ?)"
 _ERASE = "INSERT INTO erased (chat, sender, seq, mark) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
@@ -150,8 +167,32 @@ def insert(db: Database, row: MessageRow) -> bool:
     ((pk, place),) = inserted
     if row.sender != ME and place < pk:
         db.execute(_MARK_LATE, (pk, row.chat))
-    db.execute(_INDEX, (pk, indexed(row.text)))
+    if row.reply_to is not None or row.expire_s or row.deleted_at is not None:
+        db.execute(_ADD_TO, (row.reply_to, row.quote, row.expire_s, row.expires_at, row.deleted_at, pk))
+    index(db, pk, row.text)
     return True
+
+
+def index(db: Database, pk: int, text: str) -> None:
+    """Have the text of a message found by its words."""
+    db.execute(_INDEX, (pk, indexed(text)))
+
+
+def unindex(db: Database, pk: int, text: str) -> None:
+    """Have the text of a message, which is the one that is in the index, found no more."""
+    db.execute(_UNINDEX, (pk, indexed(text)))
+
+
+def one(db: Database, chat: ChatId, sender: ContactId, id: MessageId) -> MessageRow | None:
+    """The message of a sender in a chat with that id, or None."""
+    row = db.query_one(_SELECT + "WHERE id = ? AND chat = ? AND sender = ?", (id, chat, sender))
+    return None if row is None else made(row)
+
+
+def was_erased(db: Database, chat: ChatId, sender: ContactId, id: MessageId) -> bool:
+    """Whether the message of a sender in a chat with that id was deleted here."""
+    sql = "SELECT 1 FROM erased WHERE mark = ? AND chat = ? AND sender = ?"
+    return db.query_one(sql, (_mark(id), chat, sender)) is not None
 
 
 def is_late(db: Database, row: MessageRow) -> bool:
@@ -289,8 +330,8 @@ def _readable(db: Database, pks: Iterable[Row]) -> Iterator[MessageRow]:
 
 def mine(db: Database, chat: ChatId, ids: Iterable[MessageId]) -> list[MessageRow]:
     """Our own messages among these ids, in this chat: what a receipt from there may speak of."""
-    found = (db.query_one(_SELECT + "WHERE id = ? AND chat = ? AND sender = x''", (id, chat)) for id in ids)
-    return [made(row) for row in found if row is not None]
+    found = (one(db, chat, ME, id) for id in ids)
+    return [row for row in found if row is not None]
 
 
 def set_state(
@@ -307,26 +348,25 @@ def set_state(
 
     `at` goes into the time of that state (stored, delivered, read), the first time only. A `route` is set if given.
     """
-    time = _TIME_OF.get(state)
-    origins = {f"from{number}": origin.value for number, origin in enumerate(came_from)}
-    sql = (
-        "UPDATE messages SET state = :state, route = coalesce(:route, route)"
-        + (f", {time} = coalesce({time}, :at)" if time else "")
-        + f" WHERE id IN {AMONG.format(':ids')} AND +chat = :chat AND +sender = x''"
-        + f" AND state IN ({', '.join(':' + name for name in origins)}) RETURNING id"
-    )
     ids = list(dict.fromkeys(ids))
-    by = None if route is None else route.value
-    values: dict[str, Value] = {
-        "state": state.value,
-        "route": by,
-        "at": at,
-        "chat": chat,
-        "ids": packed(ids),
-        **origins,
-    }
-    moved = {id for (id,) in db.query(sql, values)}
+    assign, where, values = transition(state, at, came_from, route)
+    sql = (
+        f"UPDATE messages SET {assign} WHERE id IN {AMONG.format(':ids')} AND +chat = :chat AND +sender = x''"
+        f" AND {where} RETURNING id"
+    )
+    moved = {id for (id,) in db.query(sql, {**values, "chat": chat, "ids": packed(ids)})}
     return [id for id in ids if id in moved]
+
+
+def transition(
+    state: DeliveryState, at: int, came_from: Collection[DeliveryState], route: Route | None
+) -> tuple[str, str, dict[str, Value]]:
+    """Return how a row moves to `state` at `at`: what an UPDATE sets, what it asks of the row, and its values."""
+    time = _TIME_OF.get(state)
+    origins: dict[str, Value] = {f"from{number}": origin.value for number, origin in enumerate(came_from)}
+    assign = "state = :state, route = coalesce(:route, route)" + (f", {time} = coalesce({time}, :at)" if time else "")
+    values = {"state": state.value, "route": None if route is None else route.value, "at": at, **origins}
+    return assign, f"state IN ({', '.join(':' + name for name in origins)})", values
 
 
 def delete(db: Database, pk: int) -> bool:
@@ -335,7 +375,7 @@ def delete(db: Database, pk: int) -> bool:
     if row is None:
         return False
     text, chat, sender, seq, id = row
-    db.execute(_UNINDEX, (pk, indexed(text)))
+    unindex(db, pk, text)
     db.execute("DELETE FROM messages WHERE pk = ?", (pk,))
     db.execute(_ERASE, (chat, sender, seq, _mark(id)))
     return True
@@ -347,11 +387,12 @@ def move(db: Database, pk: int, chat: ChatId, seq: int) -> None:
 
 
 def clear(db: Database, chat: ChatId) -> None:
-    """Delete every message of a chat, and the memory of those deleted before."""
+    """Delete every message of a chat, what waits for messages of it, and the memory of those deleted before."""
     rows: list[Row] = db.query("SELECT pk, text FROM messages WHERE chat = ?", (chat,))
     db.executemany(_UNINDEX, [(pk, indexed(text)) for pk, text in rows])
     db.execute("DELETE FROM messages WHERE chat = ?", (chat,))
     db.execute("DELETE FROM erased WHERE chat = ?", (chat,))
+    db.execute("DELETE FROM waiting WHERE chat = ?", (chat,))
 
 
 def missing_before(db: Database, chat: ChatId, sender: ContactId, seq: int) -> int:

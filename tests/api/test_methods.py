@@ -83,6 +83,7 @@ def test_left_out_arguments_get_their_defaults() -> None:
     assert methods.check("send", {"chat": "b", "text": "x"}) == {
         "chat": "b",
         "text": "x",
+        "reply_to": None,
         "wait": "saved",
         "timeout": 30,
     }

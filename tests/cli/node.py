@@ -24,6 +24,8 @@ MESSAGE = {
     "id": "aa" * 16,
     "chat": ID,
     "from": "bob",
+    "sender": ID,
+    "mine": False,
     "text": "hi",
     "kind": "text",
     "sent_at": "2026-01-02T03:04:05.000Z",
@@ -31,6 +33,14 @@ MESSAGE = {
     "state": "received",
     "route": "direct",
     "late": False,
+    "reply_to": None,
+    "quote": None,
+    "edited_at": None,
+    "reactions": [],
+    "pinned": False,
+    "expires_in": None,
+    "expires_at": None,
+    "deleted": False,
 }
 
 ANSWERS: dict[str, Answer] = {
@@ -40,7 +50,7 @@ ANSWERS: dict[str, Answer] = {
     "unlock": {"locked": False, "addresses": [], "state": "ready"},
     "passphrase": {"passphrase": True},
     "name": {"name": "alice"},
-    "settings": {"keep_receiving": None, "read_receipts": True},
+    "settings": {"keep_receiving": None, "read_receipts": True, "typing": True},
     "chats": [
         {
             "id": ID,
@@ -54,6 +64,7 @@ ANSWERS: dict[str, Answer] = {
             "first_unread": "aa" * 16,
             "last": MESSAGE,
             "draft": "",
+            "timer": None,
         }
     ],
     "invite": {
@@ -87,6 +98,13 @@ ANSWERS: dict[str, Answer] = {
         "sas": "one two three four five six seven eight",
     },
     "send": {"id": "bb" * 16, "state": "saved", "route": None, "stored_at": None},
+    "reply": {"id": "bb" * 16, "state": "saved", "route": None, "stored_at": None},
+    "edit": MESSAGE,
+    "history": [{"text": "helo", "at": "2026-01-02T03:04:05.000Z"}, {"text": "hi", "at": "2026-01-02T03:05:05.000Z"}],
+    "react": MESSAGE,
+    "pin": MESSAGE,
+    "pinned": [MESSAGE],
+    "timer": {"chat": ID, "timer": 129_600, "by": "bob", "at": "2026-01-02T03:04:05.000Z"},
     "log": [MESSAGE],
     "messages": [],
     "read": {"unread": 2, "first_unread": "aa" * 16},

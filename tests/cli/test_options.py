@@ -24,6 +24,13 @@ POSITIONALS = {
     "log": ["bob"],
     "read": ["bob", "ab12"],
     "delete": ["ab12"],
+    "reply": ["ab12", "hi there"],
+    "edit": ["ab12", "hi there"],
+    "history": ["ab12"],
+    "react": ["ab12", "👍"],
+    "pin": ["ab12"],
+    "pinned": ["bob"],
+    "timer": ["bob", "1w"],
     "why": ["ab12"],
     "node": ["status"],
     "name": ["new name"],
@@ -39,6 +46,10 @@ OWN = {
     "send": ["--wait", "read", "--timeout", "1h"],
     "tail": ["--since", "ab", "--count", "3", "--events", "--theirs"],
     "log": ["--limit", "7", "--search", "two words"],
+    "reply": ["--wait", "read", "--timeout", "1h"],
+    "react": ["--undo"],
+    "pin": ["--undo"],
+    "delete": ["--for-both"],
     "passphrase": ["--new-passphrase-file", "n"],
     "echo": ["--wake"],
 }
@@ -53,7 +64,8 @@ def parse(*words: str) -> tuple[str | None, dict[str, object]]:
 def test_the_table_of_verbs_is_what_the_modules_have() -> None:
     promised = """
         init name settings node unlock lock passphrase invite add contacts requests accept decline block rename
-        verify chats send tail log read delete why relays relay offer doctor salvage echo demo rpc
+        verify chats send tail log read delete why reply edit history react pin pinned timer
+        relays relay offer doctor salvage echo demo rpc
     """
     assert set(MODULES) == set(promised.split())
     for name in MODULES:
@@ -178,6 +190,14 @@ def test_help_names_everything(verb: str) -> None:
     assert "--detached" not in text
     assert "--for-face" not in text
     assert "--serve" not in text
+
+
+@pytest.mark.parametrize("verb", ["reply", "edit", "history", "react", "pin", "pinned", "timer", "delete"])
+def test_help_shows_an_example_and_fits_a_terminal(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = options.help_text(find(verb))
+    assert f"Example: p2pchat {verb} " in text
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_the_default_profile_is_in_the_data_folder(tmp_path: Path) -> None:

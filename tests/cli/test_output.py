@@ -73,7 +73,37 @@ def test_paint_colours_each_line() -> None:
 
 
 def _own(text: str, state: str) -> dict[str, Any]:
-    return {**MESSAGE, "from": "me", "text": text, "state": state, "received_at": None}
+    return {**MESSAGE, "from": "me", "mine": True, "text": text, "state": state, "received_at": None}
+
+
+def test_what_stands_beside_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    made, out, _ = output(monkeypatch, False)
+    here = {"from": "me", "text": "are we still\non for tonight, or not? " * 9, "here": True, "deleted": False}
+    gone = {"from": None, "text": "", "here": False, "deleted": False}
+    said = {"from": None, "text": "what they say", "here": False, "deleted": False}
+    thumb = [{"emoji": "👍", "from": "me", "mine": True}, {"emoji": "🎉", "from": "bob", "mine": False}]
+    messages(
+        made,
+        [
+            {
+                **MESSAGE,
+                "text": "yes",
+                "quote": here,
+                "edited_at": MESSAGE["sent_at"],
+                "reactions": thumb,
+                "pinned": True,
+            },
+            {**MESSAGE, "text": "no", "quote": gone, "expires_in": 60},
+            {**MESSAGE, "text": "", "quote": said, "deleted": True},
+        ],
+    )
+    first, reactions, second, third = out.getvalue().splitlines()[1:]
+    answered = "are we still on for tonight, or not? are we still on for ton"
+    assert first == f"03:04    bob  (answers me: {answered})  (edited)  (pinned)  yes"
+    assert reactions.strip() == "👍 me  🎉 bob"
+    assert second == "03:04    bob  (answers a message that is not here)  (disappears once it is read)  no"
+    assert third == "03:04    bob  (answers as they quote it: what they say)  (deleted)"
 
 
 def test_a_log_for_a_person(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ import pytest
 from p2pchat import errors
 from p2pchat.api import methods
 from p2pchat.cli.main import MODULES
-from p2pchat.cli.messages import MAX_TEXT
+from p2pchat.cli.outgoing import MAX_TEXT
 from p2pchat.locations import Profile
 from tests.cli.conftest import Run
 from tests.cli.node import ID, MESSAGE, FakeNode
@@ -55,7 +55,22 @@ SIMPLE = [
         "add",
         {"invite": "P", "name": None, "wait": "sent", "timeout": 30.0, "hide": True},
     ),
-    (["send", "bob", "hi"], "send", {"chat": "bob", "text": "hi", "wait": "saved", "timeout": 30.0}),
+    (
+        ["send", "bob", "hi"],
+        "send",
+        {"chat": "bob", "text": "hi", "reply_to": None, "wait": "saved", "timeout": 30.0},
+    ),
+    (["reply", "ab", "hi"], "reply", {"id": "ab", "text": "hi", "wait": "saved", "timeout": 30.0}),
+    (["edit", "ab", "hi"], "edit", {"id": "ab", "text": "hi", "chat": None}),
+    (["history", "ab"], "history", {"id": "ab", "chat": None}),
+    (["react", "ab", "👍"], "react", {"id": "ab", "emoji": "👍", "chat": None}),
+    (["react", "ab", "--undo"], "react", {"id": "ab", "emoji": "", "chat": None}),
+    (["pin", "ab"], "pin", {"id": "ab", "pinned": True, "chat": None}),
+    (["pin", "ab", "--undo"], "pin", {"id": "ab", "pinned": False, "chat": None}),
+    (["pinned", "bob"], "pinned", {"chat": "bob"}),
+    (["timer", "bob"], "timer", {"chat": "bob", "seconds": None}),
+    (["timer", "bob", "2h"], "timer", {"chat": "bob", "seconds": 7200}),
+    (["timer", "bob", "off"], "timer", {"chat": "bob", "seconds": 0}),
     (["log", "bob"], "log", {"chat": "bob", "limit": 50, "search": None, **ELSEWHERE}),
     (
         ["log", "bob", "--limit", "3", "--search", "a b"],
@@ -64,14 +79,19 @@ SIMPLE = [
     ),
     (["read", "bob"], "read", {"chat": "bob", "upto": None}),
     (["read", "bob", "ab"], "read", {"chat": "bob", "upto": "ab"}),
-    (["delete", "ab"], "delete", {"id": "ab"}),
+    (["delete", "ab"], "delete", {"id": "ab", "for_both": False, "chat": None}),
+    (["delete", "ab", "--for-both"], "delete", {"id": "ab", "for_both": True, "chat": None}),
     (["why", "ab"], "why", {"id": "ab"}),
     (["doctor"], "doctor", {}),
     (["chats"], "chats", {}),
     (["name"], "name", {"name": None}),
     (["name", "new"], "name", {"name": "new"}),
-    (["settings"], "settings", {"keep_receiving": None, "read_receipts": None}),
-    (["settings", "read_receipts", "no"], "settings", {"keep_receiving": None, "read_receipts": False}),
+    (["settings"], "settings", {"keep_receiving": None, "read_receipts": None, "typing": None}),
+    (
+        ["settings", "read_receipts", "no"],
+        "settings",
+        {"keep_receiving": None, "read_receipts": False, "typing": None},
+    ),
     (["relays"], "relays", {"add": None, "remove": None, "replace": False}),
     (["relays", "add", "/ip4/x#word"], "relays", {"add": "/ip4/x#word", "remove": None, "replace": False}),
     (["relays", "remove", "/ip4/x"], "relays", {"add": None, "remove": "/ip4/x", "replace": False}),
@@ -244,6 +264,10 @@ def test_a_text_from_stdin_loses_one_newline_and_nothing_else(
         (["send", "bob"], b"\xff\xfe", "UTF-8"),
         (["send", "bob", "a\udc80"], b"", "UTF-8"),
         (["send", "bob", "--passphrase-file", "-"], b"x", "stdin"),
+        (["reply", "ab", " "], b"", "white space"),
+        (["edit", "ab"], b"", "no text"),
+        (["react", "ab"], b"", "Which emoji"),
+        (["timer", "bob", "soon"], b"", "neither off nor a time"),
     ],
 )
 def test_texts_that_cannot_be_sent(node: FakeNode, p2pchat: Run, words: list[str], stdin: bytes, why: str) -> None:
@@ -266,12 +290,23 @@ def test_human_output_is_cleaned_into_pipes_too(node: FakeNode, p2pchat: Run) ->
     evil = "x\x1b[2J\x9b\x07\u202e\U000e0041\ny"
     node.answers["contacts"] = [{"id": ID, "name": evil, "state": "contact", "verified": False, "route": None}]
     node.answers["requests"] = [{"id": ID, "name": evil, "since": "x", "sas": evil, "known": True}]
-    node.answers["log"] = [{**MESSAGE, "text": evil, "from": evil}]
+    said = {
+        "quote": {"from": evil, "text": evil, "here": True, "deleted": False},
+        "reactions": [{"emoji": evil, "from": evil, "mine": False}],
+    }
+    node.answers["log"] = [{**MESSAGE, "text": evil, "from": evil, **said}]
+    node.answers["pinned"] = node.answers["log"]
+    node.answers["history"] = [{"text": evil, "at": evil}]
+    node.answers["timer"] = {"chat": ID, "timer": 60, "by": evil, "at": None}
+    node.answers["reply"] = {"id": evil}
     node.answers["doctor"] = [{"check": "c", "ok": False, "detail": evil, "hint": evil}]
     node.answers["why"] = {"id": M, "state": "saved", "reason": evil, "next": evil}
     node.answers["rename"] = {"id": ID, "name": evil}
     node.answers["invite"] = {"invite": evil, "notice": evil, "expires_at": None}
-    for words in (["contacts"], ["requests"], ["log", "b"], ["doctor"], ["why", "a"], ["rename", "b", "c"], ["invite"]):
+    for words in (
+        *(["contacts"], ["requests"], ["log", "b"], ["doctor"], ["why", "a"], ["rename", "b", "c"], ["invite"]),
+        *(["pinned", "b"], ["history", "a"], ["timer", "b"], ["reply", "a", "b"]),
+    ):
         result = p2pchat(*words)
         assert result.code == 0
         assert "x" in result.out
@@ -291,7 +326,7 @@ def test_a_message_cannot_pass_for_one_of_ours(node: FakeNode, p2pchat: Run) -> 
 
 def _numbered(number: int, **fields: object) -> dict[str, object]:
     sender = fields.pop("sender", MESSAGE["from"])
-    return {**MESSAGE, "id": f"{number:032x}", "text": str(number), "from": sender, **fields}
+    return {**MESSAGE, "id": f"{number:032x}", "text": str(number), "from": sender, "mine": sender == "me", **fields}
 
 
 class _Saved:
@@ -387,6 +422,19 @@ def test_tail_with_events_prints_the_others_too(node: FakeNode, p2pchat: Run) ->
     assert message["text"] == "1"
 
 
+def test_tail_says_what_was_changed_on_one_line(node: FakeNode, p2pchat: Run) -> None:
+    saved = _Saved(node)
+
+    def happen() -> None:
+        for what in ("edit", "reaction", "pin", "deleted"):
+            node.publish({"event": "changed", **MESSAGE, "text": "two\nlines", "what": what, "notify": False})
+        saved.tell(1)
+
+    with _meanwhile(node, saved, happen):
+        result = p2pchat("tail", "--events", "--count", "1")
+    assert result.err.splitlines() == [f"{word}  {M}" for word in ("edited", "reaction", "pin", "deleted for both")]
+
+
 def test_tail_goes_on_with_the_next_node(
     node: FakeNode, profile: Profile, p2pchat: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -474,7 +522,7 @@ def test_the_shapes_of_what_ends_and_opens_are_those_of_the_api(node: FakeNode, 
 def test_chats_name_and_settings_for_people(node: FakeNode, p2pchat: Run) -> None:
     assert "2 unread" in p2pchat("chats").out
     assert p2pchat("name", "alice").out == "alice\n"
-    assert p2pchat("settings").out == "keep_receiving  not decided\nread_receipts   yes\n"
+    assert p2pchat("settings").out == "keep_receiving  not decided\nread_receipts   yes\ntyping          yes\n"
     assert p2pchat("settings", "read_receipts").out == "yes\n"
     assert p2pchat("settings", "read_receipts", "maybe").code == 2
     assert p2pchat("settings", "colour").code == 2

@@ -15,13 +15,19 @@ from p2pchat.core.contents import (
     KINDS,
     Addresses,
     ContactRelay,
+    Delete,
+    Edit,
     NewBundle,
+    Pin,
     Profile,
     Queues,
+    Reaction,
     Receipt,
     RenewalRequest,
     Reset,
     Text,
+    Timer,
+    Typing,
     Unknown,
     kind_of,
 )
@@ -29,6 +35,9 @@ from p2pchat.core.contents.addresses import MAX_OWN_WAYS
 from p2pchat.core.contents.queues import MAX_QUEUES, AnnouncedQueue
 from p2pchat.core.contents.receipt import DELIVERED
 from p2pchat.core.contents.relay import NO_RELAY
+from p2pchat.core.contents.target import OURS, THEIRS
+from p2pchat.core.contents.text import MAX_QUOTE_BYTES
+from p2pchat.core.contents.timer import MAX_TIMER_SECONDS, spell
 from p2pchat.core.envelope import MAX_CONTENT
 from p2pchat.core.ids import MessageId, PeerKey, SessionId
 from p2pchat.core.relays import Relay
@@ -43,6 +52,8 @@ ANNOUNCED = AnnouncedQueue(*QUEUE)
 TEXT, RECEIPT, BUNDLE, RESET = (kind.KIND.number for kind in (Text, Receipt, NewBundle, Reset))
 PROFILE, REQUEST, QUEUES = (kind.KIND.number for kind in (Profile, RenewalRequest, Queues))
 ADDRESSES, RELAY = Addresses.KIND.number, ContactRelay.KIND.number
+EDIT, DELETE, REACTION, PIN = (kind.KIND.number for kind in (Edit, Delete, Reaction, Pin))
+TYPING, TIMER = Typing.KIND.number, Timer.KIND.number
 SAID = Content(Text("سلام 👩‍💻\0\n"), ID, 1, NOW)
 PAYLOADS = {
     "receipt": Receipt(DELIVERED, (ID,) * 64),
@@ -56,12 +67,27 @@ PAYLOADS = {
     "addresses": Addresses((WAY,)),
     "relay": ContactRelay(Relay(PeerKey(bytes(32)), (b"somewhere",) * MAX_OWN_WAYS, b"word")),
     "no relay": ContactRelay(NO_RELAY),
+    "edit": Edit(ID, "€" * (MAX_TEXT_BYTES // 3)),
+    "delete": Delete(ID, 1 << 53),
+    "reaction": Reaction(ID, OURS, "👩🏻‍❤️‍💋‍👩🏽"),
+    "no reaction": Reaction(ID, THEIRS, ""),
+    "reaction to somebody else's": Reaction(ID, 255, "👍"),
+    "pin": Pin(ID, OURS, True),
+    "typing": Typing(True),
 }
 EXAMPLES = {
     "text": SAID,
     "empty text": replace(SAID, payload=Text("")),
     "longest text": replace(SAID, payload=Text("€" * (MAX_TEXT_BYTES // 3))),
     "reply that expires": replace(SAID, reply_to=ID, expire_s=U32, heads=(b"12345678",) * 4),
+    "reply with the longest text and quote": replace(
+        SAID,
+        payload=Text("€" * (MAX_TEXT_BYTES // 3), "👍" * (MAX_QUOTE_BYTES // 4)),
+        reply_to=ID,
+        heads=(b"12345678",) * 4,
+    ),
+    "timer": replace(SAID, payload=Timer(MAX_TIMER_SECONDS)),
+    "no timer": replace(SAID, payload=Timer(0)),
     **{case: Content(payload, ID, 0, NOW) for case, payload in PAYLOADS.items()},
 }
 
@@ -82,7 +108,11 @@ def test_text_is_kept_byte_for_byte(written: str, seq: int, sent_at: int) -> Non
     assert (back.seq, back.sent_at) == (seq, sent_at)
 
 
-@pytest.mark.parametrize("case", [case for case in EXAMPLES if case != "profile"])  # whose next field is the mark
+NEXT_HAS_A_MEANING = ("profile", "text", "empty text", "longest text", "reply that expires")
+"""The next field is the mark, or the quote."""
+
+
+@pytest.mark.parametrize("case", [case for case in EXAMPLES if case not in NEXT_HAS_A_MEANING])
 def test_later_versions_may_append(case: str) -> None:
     one = EXAMPLES[case]
     fields = [1, one.type, one.message_id, one.seq, one.sent_at, one.reply_to, one.expire_s]
@@ -92,7 +122,7 @@ def test_later_versions_may_append(case: str) -> None:
 
 
 @pytest.mark.parametrize("seq", [0, 7])
-@pytest.mark.parametrize("kind", [1, 4, 13, 255])
+@pytest.mark.parametrize("kind", [4, 8, 13, 255])
 def test_a_type_of_a_newer_client_breaks_nothing(kind: int, seq: int) -> None:
     one = decode_content(encode_content(Content(Unknown(kind, ("file", [1, 2])), ID, seq, NOW)))
     assert (one.type, one.seq, one.payload) == (kind, seq, Unknown(kind))
@@ -132,6 +162,32 @@ WRONG: dict[str, list[Any]] = {
     "no text": fields(payload=[]),
     "payload that is no list": fields(payload="hi"),
     "payload missing": fields(payload=None),
+    "quote in bytes": fields(payload=["hi", b"hi"]),
+    "quote of a number": fields(payload=["hi", 1]),
+    "quote too long": fields(payload=["hi", "x" * (MAX_QUOTE_BYTES + 1)]),
+    "quote too long in bytes": fields(payload=["hi", "€" * (MAX_QUOTE_BYTES // 3 + 1)]),
+    "edit of a short id": fields(type=EDIT, seq=0, payload=[ID[:-1], "hi"]),
+    "edit with seq": fields(type=EDIT, payload=[ID, "hi"]),
+    "edit without text": fields(type=EDIT, seq=0, payload=[ID]),
+    "edit in bytes": fields(type=EDIT, seq=0, payload=[ID, b"hi"]),
+    "edit too long": fields(type=EDIT, seq=0, payload=[ID, "x" * (MAX_TEXT_BYTES + 1)]),
+    "delete without a number": fields(type=DELETE, seq=0, payload=[ID]),
+    "delete of number 0": fields(type=DELETE, seq=0, payload=[ID, 0]),
+    "delete of a number too large": fields(type=DELETE, seq=0, payload=[ID, (1 << 53) + 1]),
+    "delete of a short id": fields(type=DELETE, seq=0, payload=[b"", 1]),
+    "reaction without an author": fields(type=REACTION, seq=0, payload=[ID, "👍"]),
+    "reaction to author 256": fields(type=REACTION, seq=0, payload=[ID, 256, "👍"]),
+    "reaction of a word": fields(type=REACTION, seq=0, payload=[ID, 0, "yes"]),
+    "reaction of two emoji": fields(type=REACTION, seq=0, payload=[ID, 0, "👍👍"]),
+    "reaction in bytes": fields(type=REACTION, seq=0, payload=[ID, 0, "👍".encode()]),
+    "reaction of a text without end": fields(type=REACTION, seq=0, payload=[ID, 0, "👍" * 12_000]),
+    "pin with 1 for true": fields(type=PIN, seq=0, payload=[ID, 0, 1]),
+    "pin of a short id": fields(type=PIN, seq=0, payload=[ID[1:], 0, True]),
+    "typing with 1 for true": fields(type=TYPING, seq=0, payload=[1]),
+    "typing with seq": fields(type=TYPING, payload=[True]),
+    "timer without seq": fields(type=TIMER, seq=0, payload=[60]),
+    "timer for longer than a year": fields(type=TIMER, payload=[MAX_TIMER_SECONDS + 1]),
+    "timer of a boolean": fields(type=TIMER, payload=[True]),
     "65 receipts": fields(type=RECEIPT, seq=0, payload=[0, [ID] * 65]),
     "receipt for a short id": fields(type=RECEIPT, seq=0, payload=[0, [b"x"]]),
     "bundle too long": fields(type=BUNDLE, seq=0, payload=[bytes(4001)]),
@@ -218,5 +274,21 @@ def test_a_content_does_not_show_its_text() -> None:
 
 def test_every_kind_has_a_row_and_an_example() -> None:
     assert set(KINDS) == {one.type for one in EXAMPLES.values()}
-    assert [kind.KIND.name for kind in KINDS.values() if kind.KIND.visible] == ["text"]
+    assert [kind.KIND.name for kind in KINDS.values() if kind.KIND.visible] == ["text", "timer"]
+    assert [kind.KIND.name for kind in KINDS.values() if kind.KIND.fleeting] == ["typing"]
     assert kind_of(77) == Unknown.KIND
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (5, "5 seconds"),
+        (60, "1 minute"),
+        (5400, "1 hour 30 minutes"),
+        (7 * 86_400, "1 week"),
+        (8 * 86_400, "1 week 1 day"),
+    ],
+)
+def test_a_timer_is_told_in_words(seconds: int, words: str) -> None:
+    assert spell(seconds) == words
+    assert words in Timer(seconds).text()

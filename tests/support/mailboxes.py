@@ -73,6 +73,8 @@ class MailRelay:
         self.answers: int = mailbox.DONE
         self.longest = 30 * 24
         self.hours_wrong = 0
+        self.kept_for: list[int] = []
+        """For how many hours it was to keep each deposit."""
         self.given: list[tuple[str, bytes, bytes]] = []
         """(node, queue, blob) of every deposit, whatever became of it."""
         self._world = world
@@ -237,6 +239,8 @@ class FakeMailboxes(MailboxPool):
 
     def deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:
         assert 1 <= hours <= 30 * 24
+        if (there := self._world.mailboxes.get(relay.peer)) is not None:
+            there.kept_for += [hours] * len(blobs)
         use = self._use(relay)
         use.deposits += [(number, queue, blob) for number, blob in blobs]
         use.wake.set()

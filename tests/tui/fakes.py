@@ -286,8 +286,10 @@ class FakeNode:
             return placed[-limit:] if limit else []
         return [each for each in placed if each["position"] > position][:limit]
 
-    def _do_send(self, chat: str, text: str, wait: str = "saved", timeout: float = 30) -> Json:
-        del timeout
+    def _do_send(
+        self, chat: str, text: str, reply_to: str | None = None, wait: str = "saved", timeout: float = 30
+    ) -> Json:
+        del timeout, reply_to
         if len(text.encode()) > 48_000:
             raise errors.TextTooLong()
         ident = self._find(chat)
@@ -357,7 +359,8 @@ class FakeNode:
             self._change(ident, verified=True)
         return {"safety_number": SAFETY_NUMBER, "verified": self.people[ident]["verified"], "sas": SAS}
 
-    def _do_delete(self, id: str) -> Json:
+    def _do_delete(self, id: str, for_both: bool = False, chat: str | None = None) -> Json:
+        del for_both, chat
         message = self._find_message(id)
         chat = message["chat"]
         position = self.history[chat].index(message)
@@ -408,10 +411,12 @@ class FakeNode:
         self.now += timedelta(seconds=1)
         at = self._stamp(-(ago or timedelta(0)))
         mine = sender == "me"
-        message = {
+        message: Json = {
             "id": self._id(32),
             "chat": chat,
             "from": sender,
+            "sender": None if mine else chat,
+            "mine": mine,
             "text": text,
             "kind": "text",
             "sent_at": at,
@@ -419,6 +424,14 @@ class FakeNode:
             "state": state,
             "route": None if state == "saved" else "direct",
             "late": False,
+            "reply_to": None,
+            "quote": None,
+            "edited_at": None,
+            "reactions": [],
+            "pinned": False,
+            "expires_in": None,
+            "expires_at": None,
+            "deleted": False,
         }
         self.history[chat].append(message)
         self._emit("message", message)

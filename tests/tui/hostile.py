@@ -123,6 +123,11 @@ class HostileNode(FakeNode):
         self.says(bob, "hello")
         self.says(bob, self.hostile)
         self.said(bob, self.hostile, "saved")
+        self.history[bob][-1] |= {
+            "reply_to": self.history[bob][0]["id"],
+            "quote": {"from": "bob", "text": self.hostile, "here": True, "deleted": False},
+            "reactions": [{"emoji": "👍", "from": "bob", "mine": False}],
+        }
         self.says(bob, "good night")
         self.on_event = told
         self.emit("lagged")
@@ -142,6 +147,15 @@ class HostileNode(FakeNode):
         if self.stirring and limit == 1:
             asyncio.get_running_loop().call_soon(self.stir)
         return super()._do_messages(chat, since, position, limit)
+
+    def _do_history(self, id: str, chat: str | None = None) -> list[dict[str, Any]]:
+        return [{"text": self.hostile, "at": self._stamp()}]
+
+    def _do_pinned(self, chat: str) -> list[dict[str, Any]]:
+        return self._do_log(self._find(chat))
+
+    def _do_timer(self, chat: str, seconds: int | None = None) -> dict[str, Any]:
+        return {"chat": chat, "timer": 60, "by": self.hostile, "at": self._stamp()}
 
     def _do_doctor(self) -> list[dict[str, Any]]:
         return [{"check": "reach", "ok": False, "detail": "nobody", "hint": "wait"}]

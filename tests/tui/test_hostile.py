@@ -45,6 +45,9 @@ VERBS = (
     ["accept", "{mallory}"],
     ["decline", "{trudy}"],
     ["block", "{eve}"],
+    ["history", "{message}"],
+    ["pinned", "{bob}"],
+    ["timer", "{bob}"],
     ["send", "{bob}", "hi"],
     ["node", "status"],
 )

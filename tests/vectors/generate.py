@@ -19,7 +19,19 @@ from p2pchat.core import handshake, invite, mailbox, names, ratchet
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import Content, encode_content
-from p2pchat.core.contents import Profile, Queues, Receipt, Text, Unknown
+from p2pchat.core.contents import (
+    Delete,
+    Edit,
+    Pin,
+    Profile,
+    Queues,
+    Reaction,
+    Receipt,
+    Text,
+    Timer,
+    Typing,
+    Unknown,
+)
 from p2pchat.core.contents.queues import AnnouncedQueue
 from p2pchat.core.envelope import BUCKETS, HEADER_BYTES, padded, seal_blob
 from p2pchat.core.identity import DEVICE_ID, Device, safety_number, sas_words
@@ -394,7 +406,7 @@ def messages() -> Iterator[tuple[str, Vector]]:
 
 
 def contents() -> Iterator[tuple[str, Vector]]:
-    number = MessageId(bytes(range(16)))
+    number, other = MessageId(bytes(range(16))), MessageId(bytes(16))
     said = Content(Text("سلام 👩‍💻\n"), number, 1, NOW, reply_to=MessageId(bytes(16)), expire_s=60, heads=(bytes(8),))
     receipt = Content(Receipt(0, (number, MessageId(bytes(16)))), number, 0, NOW)
     profile = Content(Profile("Alice", True, ((PeerKey(bytes(32)), IPV4),)), number, 0, NOW)
@@ -404,6 +416,8 @@ def contents() -> Iterator[tuple[str, Vector]]:
     )
     told = Content(Queues(queues), number, 0, NOW)
     whole = Profile("Alice", True, ((PeerKey(bytes(32)), IPV4),), queues)
+    answer = Content(Text("ja", "سلام"), number, 2, NOW, reply_to=other)
+    edit = Content(Edit(number, "سلام 👩‍💻"), other, 0, NOW, expire_s=60)
     later = Content(Unknown(200, ("of a newer client",)), number, 7, NOW)
     for name, one in (
         ("text", said),
@@ -412,6 +426,14 @@ def contents() -> Iterator[tuple[str, Vector]]:
         ("queues", told),
         ("profile-queues", replace(profile, payload=whole)),
         ("newer", later),
+        ("reply", answer),
+        ("edit", edit),
+        ("delete", Content(Delete(number, 1), other, 0, NOW)),
+        ("reaction", Content(Reaction(number, 0, "👩🏻‍❤️‍💋‍👩🏽"), other, 0, NOW)),
+        ("reaction-none", Content(Reaction(number, 1, ""), other, 0, NOW)),
+        ("typing", Content(Typing(True), other, 0, NOW)),
+        ("timer", Content(Timer(3600), other, 3, NOW)),
+        ("pin", Content(Pin(number, 0, True), other, 0, NOW)),
     ):
         payload = None if one is later else shown(one.payload.encode())
         yield (
@@ -451,6 +473,14 @@ def contents() -> Iterator[tuple[str, Vector]]:
         ("queue-token", "a token of 65 bytes", Queues.KIND.number, [[[*way, bytes(65), *queue[3:]]]]),
         ("queue-time", "a queue that is read for ever", Queues.KIND.number, [[[*queue[:-1], (1 << 53) + 1]]]),
         ("queues", "five queues", Queues.KIND.number, [[queue] * 5]),
+        ("edit", "an edit without a text", Edit.KIND.number, [number]),
+        ("delete", "a delete of number 0", Delete.KIND.number, [number, 0]),
+        ("reaction", "two emoji", Reaction.KIND.number, [number, 0, "👍👍"]),
+        ("reaction-word", "a letter", Reaction.KIND.number, [number, 0, "a"]),
+        ("reaction-flag", "a flag of hidden letters", Reaction.KIND.number, [number, 0, "🏴\U000e0061\U000e007f"]),
+        ("typing", "a number for a boolean", Typing.KIND.number, [1]),
+        ("timer", "a timer without a place in the chat", Timer.KIND.number, [60]),
+        ("pin", "a pin without an author", Pin.KIND.number, [number, True]),
         ("profile-queues", "a profile with a text for queues", Profile.KIND.number, ["Alice", True, [way], "queues"]),
     ):
         changed = encode([1, kind, number, 0, *fields[4:7], payload, []])

@@ -9,28 +9,40 @@ from __future__ import annotations
 
 from p2pchat.core.contents.addresses import Addresses
 from p2pchat.core.contents.bundle import NewBundle
+from p2pchat.core.contents.delete import Delete
+from p2pchat.core.contents.edit import Edit
 from p2pchat.core.contents.kind import Kind, Payload, Unknown
+from p2pchat.core.contents.pin import Pin
 from p2pchat.core.contents.profile import Profile
 from p2pchat.core.contents.queues import Queues
+from p2pchat.core.contents.reaction import Reaction
 from p2pchat.core.contents.receipt import Receipt
 from p2pchat.core.contents.relay import ContactRelay
 from p2pchat.core.contents.request import RenewalRequest
 from p2pchat.core.contents.reset import Reset
 from p2pchat.core.contents.text import Text
+from p2pchat.core.contents.timer import Timer
+from p2pchat.core.contents.typing import Typing
 
 __all__ = [
     "KINDS",
     "Addresses",
     "ContactRelay",
+    "Delete",
+    "Edit",
     "Kind",
     "NewBundle",
     "Payload",
+    "Pin",
     "Profile",
     "Queues",
+    "Reaction",
     "Receipt",
     "RenewalRequest",
     "Reset",
     "Text",
+    "Timer",
+    "Typing",
     "Unknown",
     "kind_of",
 ]
@@ -39,7 +51,12 @@ KINDS: dict[int, type[Payload]] = {
     payload.KIND.number: payload
     for payload in (
         Text,
+        Edit,
+        Delete,
+        Reaction,
         Receipt,
+        Typing,
+        Timer,
         Queues,
         NewBundle,
         Reset,
@@ -47,6 +64,7 @@ KINDS: dict[int, type[Payload]] = {
         Addresses,
         ContactRelay,
         RenewalRequest,
+        Pin,
     )
 }
 

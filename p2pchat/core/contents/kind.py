@@ -24,6 +24,8 @@ class Kind:
     receipted: bool = True
     latest_only: bool = False
     in_session: bool = True
+    quiet: bool = False
+    fleeting: bool = False
 
 
 class Payload(ABC):
@@ -48,6 +50,10 @@ class Payload(ABC):
 
     def text(self) -> str:
         """Return what is stored, shown and searched of a visible kind."""
+        return ""
+
+    def quoted(self) -> str:
+        """Return how the message began that this one answers, as its sender says."""
         return ""
 
 

@@ -7,27 +7,38 @@ from typing import Any, Self
 
 from p2pchat.core import codec
 from p2pchat.core.contents.kind import Kind, Payload
-from p2pchat.core.text import MAX_TEXT_BYTES
+from p2pchat.core.text import MAX_QUOTE, MAX_TEXT_BYTES
 
-_SHAPE = codec.array(codec.text(MAX_TEXT_BYTES), open_end=True)
+MAX_QUOTE_BYTES = 4 * MAX_QUOTE
+_SHORT = codec.array(codec.text(MAX_TEXT_BYTES), open_end=True)
+_WITH_QUOTE = codec.array(codec.text(MAX_TEXT_BYTES), codec.text(MAX_QUOTE_BYTES), open_end=True)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Text(Payload):
-    """`written`: at most 48,000 bytes of UTF-8, kept byte for byte and cleaned where it is shown."""
+    """`written`: at most 48,000 bytes of UTF-8, kept byte for byte and cleaned where it is shown. `quote`: of a reply,
+    how the message that it answers began, for a reader who does not have that one; at most 480 bytes.
+    """
 
     KIND = Kind(0, "text", visible=True)
     written: str
+    quote: str = ""
 
     def encode(self) -> list[object]:
-        """Return [text]."""
-        return [self.written]
+        """Return [text], or [text, quote]."""
+        return [self.written, self.quote] if self.quote else [self.written]
 
     @classmethod
     def decode(cls, value: Any) -> Self:
-        """Read [text]. Raises CannotOpen."""
-        return cls(_SHAPE(value)[0])
+        """Read [text] or [text, quote]. Raises CannotOpen."""
+        quoting = isinstance(value, list) and len(value) > 1
+        written, *more = (_WITH_QUOTE if quoting else _SHORT)(value)
+        return cls(written, more[0] if more else "")
 
     def text(self) -> str:
         """Return what was written."""
         return self.written
+
+    def quoted(self) -> str:
+        """Return the quote."""
+        return self.quote

@@ -11,10 +11,12 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from p2pchat.core.content import Content
+from p2pchat.core.content import Content, decode_content
 from p2pchat.core.contents import KINDS, Payload
 from p2pchat.core.delivery import Route
+from p2pchat.core.ids import direct_chat
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.store import waiting as store_waiting
 from p2pchat.store.contacts import Contact
 
 Apply = Callable[[Transaction, Contact, Content, Any, str], None]
@@ -40,3 +42,15 @@ def apply(tx: Transaction, contact: Contact, content: Content, route: Route) -> 
     effect = effect_of(type(content.payload))
     if effect is not None:
         effect(tx, contact, content, content.payload, route)
+    if content.kind.visible and _is_waited_for(tx, contact):
+        for waited in store_waiting.take(tx.db, direct_chat(contact.id), content.message_id, contact.id):
+            apply(tx, contact, decode_content(waited), route)
+
+
+def _is_waited_for(tx: Transaction, contact: Contact) -> bool:
+    """Whether anything waits for messages of this contact; asked once, since for almost nobody it does."""
+    chat = direct_chat(contact.id)
+    known = tx.memory.waiting.get(chat)
+    if known is None:
+        known = tx.memory.waiting[chat] = store_waiting.any_for(tx.db, chat)
+    return known

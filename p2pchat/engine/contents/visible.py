@@ -11,11 +11,13 @@ from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import messages as store_messages
 from p2pchat.store.contacts import Contact
-from p2pchat.store.messages import MessageRow
+from p2pchat.store.messages import ME, MessageRow
+from p2pchat.store.remarks import NOTHING, Remarks, quoted
 
 
 def insert(tx: Transaction, contact: Contact, content: Content, route: Route) -> None:
     """Store what came as a message, and tell faces, unless it is here already by (sender, message id)."""
+    ends = content.expire_s if not content.kind.quiet else 0
     row = MessageRow(
         id=content.message_id,
         chat=direct_chat(contact.id),
@@ -27,8 +29,28 @@ def insert(tx: Transaction, contact: Contact, content: Content, route: Route) ->
         received_at=tx.now,
         state=DeliveryState.RECEIVED,
         route=route,
+        read_at=tx.now if content.kind.quiet else None,
+        reply_to=content.reply_to,
+        quote=_quote(tx, contact, content),
+        expire_s=ends,
     )
     if store_messages.insert(tx.db, row) and tx.listened:
-        tx.unread[row.chat] = None
+        if not content.kind.quiet:
+            tx.unread[row.chat] = None
         late = store_messages.is_late(tx.db, row)
-        tx.event("message", **views.message(replace(row, late=late), contact.name))
+        notes = NOTHING if row.reply_to is None else Remarks(quoted=quoted(tx.db, row.chat, row.reply_to))
+        tx.event("message", **views.message(replace(row, late=late), contact.name, notes))
+
+
+def _quote(tx: Transaction, contact: Contact, content: Content) -> str:
+    """Return what a reply says of the message that it answers; nothing where that was taken away, or is to be."""
+    quote = content.payload.quoted()
+    if content.reply_to is None or not quote:
+        return ""
+    chat = direct_chat(contact.id)
+    row = quoted(tx.db, chat, content.reply_to)
+    if row is not None:
+        gone = row.deleted_at is not None or bool(row.expire_s)
+    else:
+        gone = any(store_messages.was_erased(tx.db, chat, who, content.reply_to) for who in (contact.id, ME))
+    return "" if gone else quote

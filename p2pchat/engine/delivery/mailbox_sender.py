@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from p2pchat.core import mailbox
-from p2pchat.core.ids import ContactId, EnvelopeId, MailOwner, RelayName
+from p2pchat.core.ids import EnvelopeId, MailOwner, RelayName, contact_of
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.delivery.mailbox_queues import Outlet
 from p2pchat.engine.delivery.send_window import SendWindows, WindowSizes
 from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
 from p2pchat.ports import Clock, Relay, TheirQueue
 from p2pchat.store import deposits as store_deposits
+from p2pchat.store.queues import TheirQueueRow
 
 WINDOW = 128
 """Half a megabyte of the smallest, for each queue: there are as many as contacts, twice."""
@@ -110,7 +111,8 @@ class MailboxSender:
         """These rows were just committed."""
         for outlet in self._of.get(owner, ()):
             row = outlet.row
-            self._lanes.release(row.id, [one for one in sealed if store_deposits.takes(row, one.form)])
+            fitting = [one for one in sealed if store_deposits.takes(row, one.form) and self._hours(one, row)]
+            self._lanes.release(row.id, fitting)
 
     def look(self, owner: MailOwner) -> None:
         """Something has become due."""
@@ -185,21 +187,28 @@ class MailboxSender:
     def _write(self, id: int, sealed: list[OutgoingEnvelope]) -> bool:
         outlet = self._queues[id]
         row = outlet.row
-        blobs: list[tuple[int, bytes]] = []
+        blobs: dict[int, list[tuple[int, bytes]]] = {}
         for one in sealed:
             self._number += 1
             self._unanswered[self._number] = id, one.envelope_id
-            blobs.append((self._number, one.frame.body))
-        hours = KEEP_HOURS
-        if row.flags == mailbox.BOX:
-            hours = max(1, min(hours, -(-(row.until - self._clock()) // mailbox.HOUR_MS)))
-        self._put(outlet.relay, TheirQueue(row.fetch, row.put_seed, row.flags), hours, blobs)
+            blobs.setdefault(max(1, self._hours(one, row)), []).append((self._number, one.frame.body))
+        for hours, some in blobs.items():
+            self._put(outlet.relay, TheirQueue(row.fetch, row.put_seed, row.flags), hours, some)
         return True
+
+    def _hours(self, one: OutgoingEnvelope, row: TheirQueueRow) -> int:
+        """For how many hours a relay may keep an envelope; 0: it is deposited nowhere, since it ends within one."""
+        if row.flags == mailbox.BOX:
+            return max(1, min(KEEP_HOURS, -(-(row.until - self._clock()) // mailbox.HOUR_MS)))
+        if one.keep_until is None:
+            return KEEP_HOURS
+        left = min(one.keep_until - self._clock(), one.keep_ms)  # of a clock that was set back, what it was at first
+        return max(0, min(KEEP_HOURS, left // mailbox.HOUR_MS))
 
     def _due(self, tx: Transaction, id: int, after_pk: int, most: int) -> tuple[list[OutgoingEnvelope], bool]:
         outlet = self._queues.get(id)
         if outlet is None:
             return [], True
         row = outlet.row
-        rows = store_deposits.due(tx.db, tx.now, row, most, after_pk, outbound.old_to(tx, ContactId(row.owner)))
+        rows = store_deposits.due(tx.db, tx.now, row, most, after_pk, outbound.old_to(tx, contact_of(row.owner)))
         return outbound.ready(rows), len(rows) < most

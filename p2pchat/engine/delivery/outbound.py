@@ -22,20 +22,22 @@ from p2pchat.core.contents.receipt import DELIVERED, MAX_RECEIPTS
 from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.envelope import BUCKETS, envelope_id
 from p2pchat.core.frames import Frame
-from p2pchat.core.ids import ContactId, InviteId, MessageId, SessionId, direct_chat
+from p2pchat.core.ids import ContactId, InviteId, MessageId, SessionId, direct_chat, first_device
 from p2pchat.core.session import DAY, Session
-from p2pchat.core.text import MAX_TEXT_BYTES
+from p2pchat.core.text import MAX_TEXT_BYTES, beginning
 from p2pchat.engine.delivery import queues
 from p2pchat.engine.runtime import settings, views
 from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
 from p2pchat.errors import NotNow, TextTooLong, UsageError
 from p2pchat.store import envelopes as store_envelopes
+from p2pchat.store import facts, meta
 from p2pchat.store import messages as store_messages
-from p2pchat.store import meta
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store.contacts import ACCEPTED, Contact, ContactState
+from p2pchat.store.facts import Fact
 from p2pchat.store.messages import MessageRow
 from p2pchat.store.outbox import OutboxForm, OutboxRow
+from p2pchat.store.remarks import NOTHING, Remarks
 
 RETRY_FOR_MS = 30 * DAY
 MAX_RECEIPTS_PER_TRANSACTION = 64 * MAX_RECEIPTS
@@ -43,8 +45,25 @@ AT_ONCE = 0
 """The next try of what nobody has acked. No time: a clock that was ahead and is set right would make it wait."""
 
 
-def send_text(tx: Transaction, contact: Contact, text: str, message_id: MessageId | None = None) -> MessageRow:
-    """Save a text for a contact and queue it. Raises NotNow, TextTooLong, or UsageError for a text that is none."""
+def send_text(
+    tx: Transaction,
+    contact: Contact,
+    text: str,
+    message_id: MessageId | None = None,
+    reply_to: MessageRow | None = None,
+) -> MessageRow:
+    """Save a text for a contact, in answer to a message or not, and queue it. Raises NotNow, TextTooLong, or UsageError
+    for a text that is none.
+    """
+    check_text(text)
+    if reply_to is None:
+        return send(tx, contact, Text(text), message_id)
+    keeps = not reply_to.expire_s and reply_to.deleted_at is None  # else the quote would outlive it
+    return send(tx, contact, Text(text, beginning(reply_to.text) if keeps else ""), message_id, reply_to)
+
+
+def check_text(text: str) -> None:
+    """Raise TextTooLong, or UsageError, for a text that cannot be sent."""
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
@@ -53,10 +72,15 @@ def send_text(tx: Transaction, contact: Contact, text: str, message_id: MessageI
         raise TextTooLong
     if not text.strip():
         raise UsageError("There is nothing to send")
-    return send(tx, contact, Text(text), message_id)
 
 
-def send(tx: Transaction, contact: Contact, payload: Payload, message_id: MessageId | None = None) -> MessageRow:
+def send(
+    tx: Transaction,
+    contact: Contact,
+    payload: Payload,
+    message_id: MessageId | None = None,
+    reply_to: MessageRow | None = None,
+) -> MessageRow:
     """Save a message of a visible kind for a contact, queue it, and tell faces. Raises NotNow if nothing can be sent to
     this contact.
     """
@@ -65,6 +89,7 @@ def send(tx: Transaction, contact: Contact, payload: Payload, message_id: Messag
     message_id = message_id or tx.new_message_id()
     chat = direct_chat(contact.id)
     seq = tx.next_seq(chat)
+    expire_s = 0 if payload.KIND.quiet else tx.timer(chat)
     row = MessageRow(
         id=message_id,
         chat=chat,
@@ -76,12 +101,27 @@ def send(tx: Transaction, contact: Contact, payload: Payload, message_id: Messag
         received_at=None,
         state=DeliveryState.SAVED,
         route=None,
+        reply_to=None if reply_to is None else reply_to.id,
+        quote=payload.quoted(),
+        expire_s=expire_s,
+        expires_at=tx.counted + 1000 * expire_s if expire_s else None,
     )
     store_messages.insert(tx.db, row)
-    queue(tx, contact, payload, message_id=message_id, seq=seq)
+    tx.ends(row.expires_at)
+    queue(
+        tx,
+        contact,
+        payload,
+        message_id=message_id,
+        seq=seq,
+        reply_to=row.reply_to,
+        expire_s=expire_s,
+        keep_until=tx.now + 1000 * expire_s if expire_s else None,
+    )
     tx.after(tx.net.nudge, contact.id)
     if tx.listened:
-        tx.event("message", **views.message(row, contact.name))
+        notes = NOTHING if reply_to is None else Remarks(quoted=reply_to)
+        tx.event("message", **views.message(row, contact.name, notes, tx.counted - tx.now))
     return row
 
 
@@ -90,11 +130,14 @@ def resume(tx: Transaction, contact: Contact, message: MessageRow, expires_at: i
     queue(
         tx,
         contact,
-        Text(message.text),
+        Text(message.text, message.quote),
         message_id=message.id,
         seq=message.seq,
         sent_at=message.sent_at,
         expires_at=expires_at,
+        reply_to=message.reply_to,
+        expire_s=message.expire_s,
+        keep_until=_keep_until(tx, message),
     )
     tx.after(tx.net.nudge, contact.id)
 
@@ -108,19 +151,26 @@ def queue(
     seq: int = 0,
     sent_at: int | None = None,
     expires_at: int | None = None,
+    reply_to: MessageId | None = None,
+    expire_s: int = 0,
+    keep_until: int | None = None,
 ) -> None:
-    """Put a content for a contact into the outbox, sealed if that is possible now."""
+    """Put a content for a contact into the outbox, sealed if that is possible now. `expires_at`: it is given up then;
+    `expire_s`: how long the message stays that it is or is about; `keep_until`: no relay keeps it for longer.
+    """
     if payload.KIND.latest_only:
-        store_outbox.clear(tx.db, contact.id, [payload.number])  # of one that was sealed, a key is skipped
+        # of one that was sealed, a key is skipped
+        store_outbox.clear(tx.db, first_device(contact.id), [payload.number])
     message_id = message_id or tx.new_message_id()
-    content = encode_content(Content(payload, message_id, seq, tx.now if sent_at is None else sent_at))
+    said_at = tx.now if sent_at is None else sent_at
+    content = encode_content(Content(payload, message_id, seq, said_at, reply_to, expire_s))
     at_once = contact.state == ContactState.CONTACT and _sealing(tx, contact.id) is None  # else behind what waits
     session = tx.sessions.sending(contact.id) if at_once else None
     envelope = None if session is None else tx.sessions.seal(contact.id, session, content, tx.entropy)
     row = OutboxRow(
-        contact=contact.id,
+        recipient=first_device(contact.id),
         kind=payload.number,
-        msg_id=message_id,
+        msg_id=message_id if payload.KIND.receipted else None,  # by which its receipt finds it; else an index less
         content=content,
         envelope_id=None if envelope is None else envelope_id(envelope),
         envelope=envelope,
@@ -128,8 +178,22 @@ def queue(
         created_at=tx.now,
         next_try=AT_ONCE,
         expires_at=tx.latest + RETRY_FOR_MS if expires_at is None else expires_at,
+        keep_until=keep_until,
     )
     _ready(tx, row, store_outbox.add(tx.db, row))
+
+
+def send_fleeting(tx: Transaction, contact: Contact, payload: Payload) -> bool:
+    """Send a content over a link that is there and keep nothing of it; whether there is one."""
+    session = tx.sessions.sending(contact.id)
+    if contact.state != ContactState.CONTACT or session is None or not session.confirmed:
+        return False
+    if tx.net.route(contact.id) is None or _sealing(tx, contact.id) is not None:
+        return False
+    content = encode_content(Content(payload, tx.new_message_id(), 0, tx.now))
+    envelope = tx.sessions.seal(contact.id, session, content, tx.entropy)
+    tx.after(tx.net.send, contact.id, [Frame(frames.ENVELOPE, envelope)])
+    return True
 
 
 def queue_initial(tx: Transaction, contact_id: ContactId, blob: bytes, session_id: SessionId) -> None:
@@ -155,7 +219,7 @@ def _add_first(
     tx: Transaction, contact_id: ContactId, form: OutboxForm, blob: bytes, session_id: SessionId, until: int
 ) -> tuple[OutboxRow, int]:
     row = OutboxRow(
-        contact=contact_id,
+        recipient=first_device(contact_id),
         kind=None,
         form=form,
         msg_id=None,
@@ -173,7 +237,7 @@ def _add_first(
 def queue_box(tx: Transaction, invite_id: InviteId, blob: bytes, until: int) -> None:
     """Keep the sealed bundle of an invite of ours for its boxes."""
     row = OutboxRow(
-        contact=ContactId(invite_id),
+        recipient=invite_id,
         kind=None,
         form=OutboxForm.BOX,
         msg_id=None,
@@ -197,7 +261,7 @@ def seal_again(tx: Transaction, contact_id: ContactId) -> None:
 
     The rows go behind the first message of that session, without which the other side could not open them.
     """
-    _begin_sealing(tx, contact_id, store_outbox.newest(tx.db, contact_id))
+    _begin_sealing(tx, contact_id, store_outbox.newest(tx.db, first_device(contact_id)))
 
 
 def seal_one_again(tx: Transaction, row: OutboxRow, session: Session) -> None:
@@ -208,18 +272,14 @@ def seal_one_again(tx: Transaction, row: OutboxRow, session: Session) -> None:
 
 def _begin_sealing(tx: Transaction, contact_id: ContactId, old: int) -> None:
     tx.memory.sealing[contact_id] = old
-    meta.put_int(tx.db, _sealing_key(contact_id), old)
+    facts.put_int(tx.db, contact_id, Fact.SEALING, old)
     seal_more(tx, contact_id)
-
-
-def _sealing_key(contact_id: ContactId) -> str:
-    return f"sealing {contact_id.hex()}"
 
 
 def _sealing(tx: Transaction, contact_id: ContactId) -> int | None:
     """While what waited for a contact is being sealed: the last row whose envelope, if any, is of an old session."""
     if contact_id not in tx.memory.sealing:
-        kept = meta.get_int(tx.db, _sealing_key(contact_id), -1)
+        kept = facts.get_int(tx.db, contact_id, Fact.SEALING, -1)
         tx.memory.sealing[contact_id] = None if kept < 0 else kept
     return tx.memory.sealing[contact_id]
 
@@ -239,7 +299,7 @@ def seal_more(tx: Transaction, contact_id: ContactId) -> None:
     if old is None:
         return
     contact = tx.contact(contact_id)
-    rows = store_outbox.unsealed(tx.db, contact_id, old, max(0, tx.sealable) // BUCKETS[0] + 2)
+    rows = store_outbox.unsealed(tx.db, first_device(contact_id), old, max(0, tx.sealable) // BUCKETS[0] + 2)
     while rows and contact is not None and contact.state == ContactState.CONTACT:
         if tx.sealable <= 0:
             if contact_id not in [one for one, function, _ in tx.following if function is seal_more]:
@@ -251,7 +311,7 @@ def seal_more(tx: Transaction, contact_id: ContactId) -> None:
             return
         _seal_row(tx, row, session, behind=old > 0)
     tx.memory.sealing[contact_id] = None
-    meta.remove(tx.db, _sealing_key(contact_id))
+    facts.remove(tx.db, contact_id, Fact.SEALING)
 
 
 def _seal_row(tx: Transaction, row: OutboxRow, session: Session, *, behind: bool) -> None:
@@ -287,7 +347,14 @@ def ready(rows: Iterable[OutboxRow], pk: int | None = None) -> list[OutgoingEnve
     """Of these rows, those that are sealed, as they leave; `pk` of the one that has just been added."""
     return [
         OutgoingEnvelope(
-            row.contact, row.kind, pk or row.pk, row.envelope_id, Frame(_frame_type(row.form), row.envelope), row.form
+            row.contact,
+            row.kind,
+            pk or row.pk,
+            row.envelope_id,
+            Frame(_frame_type(row.form), row.envelope),
+            row.form,
+            row.keep_until,
+            0 if row.keep_until is None else row.keep_until - row.created_at,
         )
         for row in rows
         if row.envelope is not None and row.envelope_id is not None
@@ -304,13 +371,26 @@ _FRAMES = {OutboxForm.RENEWAL: frames.INITIAL, OutboxForm.REQUEST: frames.REQUES
 def move(tx: Transaction, old: Contact, new: Contact) -> None:
     """What was written to `old` and has not left is for `new`: they are one person. It keeps its ids and its place."""
     chat = direct_chat(new.id)
-    for row in store_outbox.for_contact(tx.db, old.id):
-        for message in [] if row.msg_id is None else store_messages.mine(tx.db, direct_chat(old.id), [row.msg_id]):
+    for row in store_outbox.for_recipient(tx.db, first_device(old.id)):
+        ours = [] if row.msg_id is None else store_messages.mine(tx.db, direct_chat(old.id), [row.msg_id])
+        for message in ours if row.kind == Text.KIND.number else []:
             seq = tx.next_seq(chat)
             store_messages.move(tx.db, message.pk, chat, seq)
-            queue(tx, new, Text(message.text), message_id=message.id, seq=seq)
+            queue(
+                tx,
+                new,
+                Text(message.text),
+                message_id=message.id,
+                seq=seq,
+                expire_s=message.expire_s,
+                keep_until=_keep_until(tx, message),
+            )
             tx.event("message", **views.message(replace(message, chat=chat, seq=seq), new.name))
-    store_outbox.clear(tx.db, old.id)
+    store_outbox.clear(tx.db, first_device(old.id))
+
+
+def _keep_until(tx: Transaction, message: MessageRow) -> int | None:
+    return None if message.expires_at is None else tx.now + message.expires_at - tx.counted
 
 
 def finish(tx: Transaction) -> None:

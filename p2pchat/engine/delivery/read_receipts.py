@@ -13,6 +13,7 @@ from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime import settings, withholding
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import chats as store_chats
+from p2pchat.store import timers as store_timers
 from p2pchat.store.chats import Unread
 from p2pchat.store.contacts import Contact, ContactState
 
@@ -20,9 +21,10 @@ from p2pchat.store.contacts import Contact, ContactState
 def read(tx: Transaction, contact: Contact, up_to: int | None) -> Unread:
     """A person has read what the contact wrote, up to the message with this pk or all of it; what is left."""
     chat = direct_chat(contact.id)
-    ids = store_chats.read(tx.db, chat, up_to, tx.now)
+    ids = store_chats.read(tx.db, chat, up_to, tx.now, tx.counted)
     if ids:
         tx.unread[chat] = None
+        tx.ends(store_timers.next_end(tx.db))
         tx.storage_limits.recount(contact.id)
         withholding.look_again(tx, contact.id)
     if ids and settings.read_receipts(tx.db):
@@ -41,7 +43,7 @@ def finish(tx: Transaction) -> None:
             outbound.queue(tx, contact, Receipt(READ, tuple(some)))
     for chat in tx.unread:
         left = store_chats.unread(tx.db, chat)
-        tx.event("chat", id=chat.hex(), **shown(left))
+        tx.event("chat", id=chat.hex(), **shown(left), timer=tx.timer(chat) or None)
 
 
 def shown(left: Unread) -> dict[str, object]:

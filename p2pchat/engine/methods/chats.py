@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from p2pchat.core.delivery import Route
-from p2pchat.core.ids import direct_chat
+from p2pchat.core.ids import ChatId, direct_chat
 from p2pchat.engine.delivery import read_receipts as reading
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.runtime import views
@@ -13,36 +13,52 @@ from p2pchat.errors import UsageError
 from p2pchat.store import chats as store_chats
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
-from p2pchat.store.chats import ChatRow
+from p2pchat.store import remarks
+from p2pchat.store import timers as store_timers
+from p2pchat.store.chats import ListedChat
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
+from p2pchat.store.remarks import NOTHING, Remarks
+from p2pchat.store.timers import ChatTimer
 
 
 async def list_chats(engine: Engine) -> list[Json]:
     """Every chat with what a list shows of it, newest activity first."""
 
-    def look(db: Database) -> list[tuple[Contact, ChatRow]]:
+    def look(db: Database) -> tuple[list[tuple[Contact, ListedChat]], dict[int, Remarks], dict[ChatId, ChatTimer]]:
         rows = store_chats.listed(db)
-        return [(one, rows[direct_chat(one.id)]) for one in store_contacts.all(db) if one.state != ContactState.REQUEST]
+        found = [
+            (one, rows[direct_chat(one.id)]) for one in store_contacts.all(db) if one.state != ContactState.REQUEST
+        ]
+        last = [row.last for _, row in found if row.last is not None]
+        return found, remarks.of(db, last), store_timers.all(db)
 
-    found = await engine.read(look)
+    found, notes, timers = await engine.read(look)
     found.sort(key=lambda pair: (_active(*pair), pair[0].id), reverse=True)
-    return [_chat(one, row, engine.route(one.id)) for one, row in found]
+    ahead = engine.clock_watch.ahead
+    return [
+        {
+            **_chat(one, row, engine.route(one.id), notes, ahead),
+            "timer": timers[chat].seconds or None if (chat := direct_chat(one.id)) in timers else None,
+        }
+        for one, row in found
+    ]
 
 
-def _active(contact: Contact, row: ChatRow) -> int:
+def _active(contact: Contact, row: ListedChat) -> int:
     if row.last is None:
         return contact.created_at
     return row.last.received_at or row.last.sent_at  # by our own clock
 
 
-def _chat(contact: Contact, row: ChatRow, route: Route | None) -> Json:
+def _chat(contact: Contact, row: ListedChat, route: Route | None, notes: dict[int, Remarks], ahead: int) -> Json:
+    last = row.last
     return {
         **views.contact(contact, route),
-        "kind": "direct",
+        "kind": row.chat.kind,
         **reading.shown(row.unread),
-        "last": None if row.last is None else views.message(row.last, contact.name),
-        "draft": row.draft,
+        "last": None if last is None else views.message(last, contact.name, notes.get(last.pk, NOTHING), ahead),
+        "draft": row.chat.draft,
     }
 
 
@@ -65,7 +81,11 @@ async def draft(engine: Engine, *, chat: str, text: str) -> Json:
             text.encode()
         except UnicodeEncodeError:
             raise UsageError("This text is not valid Unicode") from None
-        return store_chats.keep_draft(tx.db, direct_chat(tx.find(chat).id), text)
+        here = direct_chat(tx.find(chat).id)
+        seconds = tx.timer(here)
+        ends = tx.counted + 1000 * seconds if seconds and text else None
+        tx.ends(ends)
+        return store_chats.keep_draft(tx.db, here, text, ends)
 
     if await engine.submit(keep) and not text:
         await engine.read(Database.checkpoint)  # only then the words are gone from the log of the database too

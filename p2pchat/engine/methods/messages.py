@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import trio
 
 from p2pchat.core import delivery
 from p2pchat.core.delivery import DeliveryState
-from p2pchat.core.ids import MessageId, direct_chat, direct_contact
+from p2pchat.core.ids import MessageId, direct_chat, direct_contact, first_device
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods import message_status
+from p2pchat.engine.methods.conversation import contact_of, delete_for_both, message_meant
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
@@ -17,7 +20,9 @@ from p2pchat.errors import NotReached, P2PChatError, UsageError
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
+from p2pchat.store import remarks
 from p2pchat.store.database import Database
+from p2pchat.store.messages import MessageRow
 
 MAX_PAGE = 1000
 
@@ -27,15 +32,38 @@ async def send(
     *,
     chat: str,
     text: str,
+    reply_to: str | None = None,
     wait: str = "saved",
     timeout: float = 30,  # noqa: ASYNC109
 ) -> Json:
     """Say something. Saved first; then wait as far as was asked."""
+    return await _sent(engine, wait, timeout, save, chat, text, reply_to)
 
+
+async def reply(
+    engine: Engine,
+    *,
+    id: str,
+    text: str,
+    wait: str = "saved",
+    timeout: float = 30,  # noqa: ASYNC109
+) -> Json:
+    """Answer a message, in its chat."""
+    return await _sent(engine, wait, timeout, _save_reply, id, text)
+
+
+async def _sent(
+    engine: Engine,
+    wait: str,
+    timeout: float,  # noqa: ASYNC109
+    function: Callable[..., Json],
+    *args: object,
+) -> Json:
+    """Save a message by `function(tx, *args, message id)`, and wait as far as was asked."""
     goal = DeliveryState(wait)
     message_id = engine.committer.message_ids.new(engine.clock())
     with engine.follow(message_id) as following:
-        sent: Json = await engine.submit(save, chat, text, message_id, brief=True)
+        sent: Json = await engine.submit(function, *args, message_id, brief=True)
         with trio.move_on_after(timeout):
             while not delivery.reached(sent["state"], goal):
                 if sent["state"] == DeliveryState.FAILED:
@@ -68,8 +96,21 @@ _SO_FAR = {
 }
 
 
-def save(tx: Transaction, chat: str, text: str, message_id: MessageId | None = None) -> Json:
-    row = outbound.send_text(tx, tx.find(chat), text, message_id)
+def save(
+    tx: Transaction, chat: str, text: str, reply_to: str | None = None, message_id: MessageId | None = None
+) -> Json:
+    """Save a text, in answer to a message of the chat or not."""
+    contact = tx.find(chat)
+    answered = None if reply_to is None else store_messages.find_in(tx.db, direct_chat(contact.id), reply_to)
+    return _saved(outbound.send_text(tx, contact, text, message_id, answered))
+
+
+def _save_reply(tx: Transaction, id: str, text: str, message_id: MessageId) -> Json:
+    answered = store_messages.find(tx.db, id)
+    return _saved(outbound.send_text(tx, contact_of(tx, answered), text, message_id, answered))
+
+
+def _saved(row: MessageRow) -> Json:
     return {"id": row.id.hex(), "state": row.state, "route": None, "stored_at": None}
 
 
@@ -100,7 +141,8 @@ async def log(
         else:
             until = None if before is None else store_messages.find_in(db, here, before).pk
             rows = store_messages.page(db, here, most, until)
-        return [views.message(row, contact.name) for row in rows]
+        notes, ahead = remarks.of(db, rows), engine.clock_watch.ahead
+        return [views.message(row, contact.name, notes.get(row.pk, remarks.NOTHING), ahead) for row in rows]
 
     return await engine.read(look)
 
@@ -129,21 +171,30 @@ async def list_messages(
             rows = store_messages.since(db, wanted, after, min(limit or MAX_PAGE, MAX_PAGE))
         else:
             rows = store_messages.newest(db, wanted, min(limit or 0, MAX_PAGE))
-        return [{**views.message(row, names.get(row.chat, "unknown")), "position": row.pk} for row in rows]
+        notes, ahead = remarks.of(db, rows), engine.clock_watch.ahead
+        return [
+            {
+                **views.message(row, names.get(row.chat, "unknown"), notes.get(row.pk, remarks.NOTHING), ahead),
+                "position": row.pk,
+            }
+            for row in rows
+        ]
 
     return await engine.read(look)
 
 
-async def delete(engine: Engine, *, id: str) -> Json:
-    """Delete a message here; one of ours that is under way is not sent any more."""
+async def delete(engine: Engine, *, id: str, for_both: bool = False, chat: str | None = None) -> Json:
+    """Delete a message, here or on both sides; one of ours that is under way is not sent any more."""
 
     def erase(tx: Transaction) -> MessageId:
-        row = store_messages.find(tx.db, id)
+        if for_both:
+            return delete_for_both(tx, id, chat).id
+        row = message_meant(tx.db, id, chat)
         store_messages.delete(tx.db, row.pk)
-        if row.sender != store_messages.ME and row.read_at is None:
+        if not row.mine and row.read_at is None:
             tx.unread[row.chat] = None
-        if row.sender == store_messages.ME:
-            store_outbox.forget_messages(tx.db, direct_contact(row.chat), [row.id])
+        if row.mine:
+            store_outbox.forget_messages(tx.db, first_device(direct_contact(row.chat)), [row.id])
             tx.after(engine.link_sender.changed, direct_contact(row.chat))
         tx.event("state", id=row.id.hex(), chat=row.chat.hex(), state="deleted", route=None, at=None)
         return row.id

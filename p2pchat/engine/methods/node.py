@@ -42,7 +42,13 @@ def _status(db: Database) -> tuple[str, list[ContactId], list[PeerKey], bool]:
     )
 
 
-async def settings(engine: Engine, *, keep_receiving: bool | None = None, read_receipts: bool | None = None) -> Json:
+async def settings(
+    engine: Engine,
+    *,
+    keep_receiving: bool | None = None,
+    read_receipts: bool | None = None,
+    typing: bool | None = None,
+) -> Json:
     """What was decided; each that is given is changed first."""
 
     def change(tx: Transaction) -> None:
@@ -52,13 +58,16 @@ async def settings(engine: Engine, *, keep_receiving: bool | None = None, read_r
         if read_receipts is not None and read_receipts != stored_settings.read_receipts(tx.db):
             stored_settings.set_read_receipts(tx.db, read_receipts)
             _tell_contacts(tx)
+        if typing is not None:
+            stored_settings.set_typing(tx.db, typing)
 
-    if keep_receiving is not None or read_receipts is not None:
+    if any(value is not None for value in (keep_receiving, read_receipts, typing)):
         await engine.submit(change)
     return await engine.read(
         lambda db: {
             "keep_receiving": stored_settings.keep_receiving(db),
             "read_receipts": stored_settings.read_receipts(db),
+            "typing": stored_settings.typing(db),
         }
     )
 

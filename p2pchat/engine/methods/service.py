@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from p2pchat.engine.engine import Engine
-from p2pchat.engine.methods import chats, contacts, doctor, invites, messages, node, relays
+from p2pchat.engine.methods import chats, contacts, conversation, doctor, invites, messages, node, relays
 from p2pchat.engine.runtime.events import Subscription
 from p2pchat.errors import Busy
 
@@ -31,7 +31,15 @@ METHODS: dict[str, Callable[..., Awaitable[object]]] = {
     "send": messages.send,
     "log": messages.log,
     "messages": messages.list_messages,
+    "reply": messages.reply,
+    "edit": conversation.edit_message,
     "delete": messages.delete,
+    "react": conversation.react,
+    "pin": conversation.pin_message,
+    "pinned": conversation.pinned,
+    "history": conversation.history,
+    "timer": conversation.chat_timer,
+    "typing": conversation.tell_typing,
     "why": messages.why,
     "relays": relays.list_relays,
     "offer": relays.offer,
@@ -55,9 +63,11 @@ class EngineService:
         """
         if method != "send" or arguments.get("wait", "saved") != "saved":
             return False
-        chat, text = arguments["chat"], arguments["text"]
+        chat, text, reply_to = arguments["chat"], arguments["text"], arguments.get("reply_to")
         try:
-            self._engine.ask(messages.save, chat, text, then=lambda item: then(item.result, item.error), brief=True)
+            self._engine.ask(
+                messages.save, chat, text, reply_to, then=lambda item: then(item.result, item.error), brief=True
+            )
         except Busy:
             return False
         return True

@@ -22,7 +22,17 @@ from p2pchat.core.contents import kind_of
 from p2pchat.core.delivery import DeliveryEvent, Route
 from p2pchat.core.envelope import envelope_id
 from p2pchat.core.frames import Frame
-from p2pchat.core.ids import ContactId, EnvelopeId, MailOwner, MessageId, RelayName, SessionId, direct_chat
+from p2pchat.core.ids import (
+    ContactId,
+    EnvelopeId,
+    MailOwner,
+    MessageId,
+    RelayName,
+    SessionId,
+    contact_of,
+    direct_chat,
+    first_device,
+)
 from p2pchat.engine import contents
 from p2pchat.engine.contacts import contacts, renewal
 from p2pchat.engine.delivery.mailbox_sender import KEEP_HOURS
@@ -125,14 +135,19 @@ def _take(tx: Transaction, contact: Contact, route: Route, name: EnvelopeId, blo
             return Taken.LATER
         return Taken.YES if _taken_before(tx, contact, route, name) else Taken.UNREADABLE
     tx.sessions.keep(contact.id, opened[1], tx.now)
-    tx.hop_acks.setdefault(contact.id, []).append(name)
     try:
         content = decode_content(opened[1].content)
     except CannotOpen:  # sealed by the contact, and senseless: to refuse it would only make it come again
+        tx.hop_acks.setdefault(contact.id, []).append(name)
         store_envelopes.remember(tx.db, [SeenRow(name, contact.id, None, tx.now)])
         tx.storage_limits.spend(contact.id, 0, tx.now, unread=False)
         return Taken.YES
-    tx.storage_limits.spend(contact.id, len(opened[1].content), tx.now, unread=content.kind.visible)
+    counted_unread = content.kind.visible and not content.kind.quiet
+    tx.storage_limits.spend(contact.id, len(opened[1].content), tx.now, unread=counted_unread)
+    if content.kind.fleeting:  # its sender does not repeat it, so nothing has to be known of it
+        contents.apply(tx, contact, content, route)
+        return Taken.YES
+    tx.hop_acks.setdefault(contact.id, []).append(name)
     receipted = content.kind.receipted
     later = receipted and _tells_later(tx, contact, route)
     owed = content.message_id if receipted else None
@@ -180,7 +195,7 @@ def _taken_before(tx: Transaction, contact: Contact, route: Route, name: Envelop
 def acks(tx: Transaction, contact_id: ContactId, route: Route, ids: list[EnvelopeId]) -> None:
     """The contact's node has these on disk. Receipts are done with that; contents still wait for theirs."""
     done, stored = [], []
-    for row in store_outbox.acked(tx.db, contact_id, ids):
+    for row in store_outbox.acked(tx.db, first_device(contact_id), ids):
         if row.form in _FIRST or not kind_of(row.kind).receipted:
             done.append(row.pk)
             contact = tx.contact(contact_id)
@@ -222,4 +237,4 @@ def settle(
             stored.append(row.msg_id)
         tx.people_changed |= row.form == OutboxForm.BOX
     store_outbox.remove(tx.db, done)
-    contacts.advance(tx, direct_chat(ContactId(owner)), stored, DeliveryEvent.STORED, Route.MAILBOX)
+    contacts.advance(tx, direct_chat(contact_of(owner)), stored, DeliveryEvent.STORED, Route.MAILBOX)

@@ -9,6 +9,11 @@ sure     a time that has surely passed: the wall clock once it has agreed with t
 latest   the wall clock, or the greatest time that it ever showed, until a day has shown that this was wrong: how long
          something new is kept is counted from it, so that a clock which is behind gives nothing a shorter life
 
+counted  for messages that end: it only goes on. While the program runs it does so by the monotonic clock, which nobody
+         can set; where that stands still in sleep, by the wall clock if that went further. From one run to the next it
+         goes on by as much as the wall clock did, and not at all if that was set back. So a clock that was set ahead
+         while nothing ran ends such a message too early, and none that is set back keeps one: they are meant to go
+
 What is sure outlives the process. A run that ends within its first hour leaves the time it saw; the next run believes
 that if it begins at least an hour later.
 """
@@ -36,6 +41,7 @@ TOLERANCE_MS = 600_000
 """Apart by more than this is a jump. Two clocks of one machine drift by a minute a week."""
 SAVE_EVERY_SECONDS = 600.0
 _SURE, _GREATEST, _SEEN = "clock_sure", "clock_greatest", "clock_seen"
+_COUNTED, _COUNTED_AT = "clock_counted", "clock_counted_at"
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +81,9 @@ class ClockWatch:
         self.sure = meta.get_int(db, _SURE)
         self._greatest = meta.get_int(db, _GREATEST)
         self._seen = meta.get_int(db, _SEEN)
+        self._counted = float(meta.get_int(db, _COUNTED))
+        self._counted_at = meta.get_int(db, _COUNTED_AT)
+        self._looked: tuple[int, float] | None = None  # both clocks at the last look
         self._epoch: tuple[int, float] | None = None  # both clocks at the last jump, or at the start
         self._saved = 0.0
         self.now = 0
@@ -87,6 +96,16 @@ class ClockWatch:
     def latest(self) -> int:
         """The later of the wall clock and the greatest time that it showed."""
         return max(self.now, self._greatest)
+
+    @property
+    def counted(self) -> int:
+        """The time by which messages end, in ms; it never goes back."""
+        return int(self._counted)
+
+    @property
+    def ahead(self) -> int:
+        """By how many ms `counted` is ahead of the wall clock, to show people when something ends."""
+        return self.counted - self.now
 
     @property
     def passed(self) -> int:
@@ -105,6 +124,7 @@ class ClockWatch:
     def look(self) -> None:
         """Compare the clocks now."""
         wall, monotonic = self._wall(), self._monotonic()
+        self._count(wall, monotonic)
         if self._epoch is None:
             self._begin(wall, monotonic)
             return
@@ -118,6 +138,14 @@ class ClockWatch:
             self.sure = self._seen = wall
             refuted = monotonic - at >= REFUTED_AFTER_SECONDS
             self._greatest = wall if refuted else max(wall, self._greatest)
+
+    def _count(self, wall: int, monotonic: float) -> None:
+        if self._looked is None:
+            self._counted = self._counted + max(0, wall - self._counted_at) if self._counted_at else wall
+        else:
+            since = (monotonic - self._looked[1]) * 1000
+            self._counted += max(0.0, since if self._counts_sleep else max(since, wall - self._looked[0]))
+        self._looked = wall, monotonic
 
     def _begin_anew(self, jump: Jump, monotonic: float) -> None:
         self._epoch = jump.at, monotonic
@@ -154,3 +182,6 @@ class ClockWatch:
         meta.put_int(db, _SURE, self.sure)
         meta.put_int(db, _GREATEST, self._greatest)
         meta.put_int(db, _SEEN, self._seen)
+        if self._looked is not None:
+            meta.put_int(db, _COUNTED, self.counted)
+            meta.put_int(db, _COUNTED_AT, self._looked[0])

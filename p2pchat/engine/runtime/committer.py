@@ -286,6 +286,7 @@ class Committer:
             self._clock_watch.agreed,
             self.clock_hints,
             self.storage_limits,
+            self._clock_watch.counted,
         )
 
     def _let_out(self, tx: Transaction) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from p2pchat.store import meta
 from p2pchat.store.database import Database
 
-_KEEP, _RECEIPTS, _RELAY = "keep_receiving", "read_receipts", "relay_for_contacts"
+_KEEP, _RECEIPTS, _RELAY, _TYPING = "keep_receiving", "read_receipts", "relay_for_contacts", "typing"
 
 
 def keep_receiving(db: Database) -> bool | None:
@@ -26,6 +26,16 @@ def read_receipts(db: Database) -> bool:
 def set_read_receipts(db: Database, wanted: bool) -> None:
     """Store whether the person wants it; contacts are told."""
     meta.put_int(db, _RECEIPTS, wanted)
+
+
+def typing(db: Database) -> bool:
+    """Whether contacts see that one writes, and one sees it of them. They do, until a person says otherwise."""
+    return bool(meta.get_int(db, _TYPING, 1))
+
+
+def set_typing(db: Database, wanted: bool) -> None:
+    """Store whether the person wants it."""
+    meta.put_int(db, _TYPING, wanted)
 
 
 def relay_for_contacts(db: Database) -> bool | None:

@@ -27,10 +27,11 @@ from p2pchat.core.ids import (
     RelayName,
     SessionId,
     direct_chat,
+    first_device,
 )
 from p2pchat.core.primitives import Entropy
+from p2pchat.core.session import DAY, Session, for_sending, open_envelope, seal
 from p2pchat.core.session import Received as Opened
-from p2pchat.core.session import Session, for_sending, open_envelope, seal
 from p2pchat.engine.runtime.clock_hints import ClockHints
 from p2pchat.engine.runtime.message_ids import MessageIds
 from p2pchat.engine.runtime.skip_budget import MAX_PER_TRANSACTION, SkipBudget
@@ -41,6 +42,7 @@ from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
 from p2pchat.store import meta
 from p2pchat.store import sessions as store_sessions
+from p2pchat.store import timers as store_timers
 from p2pchat.store.contacts import Contact
 from p2pchat.store.database import Database, Value
 from p2pchat.store.outbox import OutboxForm
@@ -53,6 +55,7 @@ transactions.
 """
 EPOCH_KEY = "epoch"
 """Where `store.meta` has the epoch of this copy of the profile; see `copies`."""
+_TIME_BYTES = 6  # of a message id
 MAX_NAMES = 1000
 """Ways of naming contacts that are remembered."""
 
@@ -199,7 +202,7 @@ class SessionCache:
     def _load(self, contact: ContactId) -> _ContactSessions:
         known = self._known.get(contact)
         if known is None:
-            rows = store_sessions.for_contact(self._db, contact)
+            rows = store_sessions.for_device(self._db, first_device(contact))
             known = _ContactSessions(
                 {row.session_id: _session(row) for row in reversed(rows)},
                 _AutoSkipped(self._db),
@@ -230,7 +233,7 @@ def _finder(skipped: Skipped) -> ratchet.FindSkipped:
 def _row(contact: ContactId, session: Session, created_at: int, *, pending: bool) -> SessionRow:
     return SessionRow(
         session_id=session.session_id,
-        contact=contact,
+        device=first_device(contact),
         initiator=session.initiator,
         pair_root=session.pair_root,
         sas=session.sas,
@@ -250,7 +253,9 @@ def _session(row: SessionRow) -> Session:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingEnvelope:
-    """A row of the outbox that is ready to leave: its frame and the id that its ack will name."""
+    """A row of the outbox that is ready to leave: its frame and the id that its ack will name. `keep_until`: until when
+    (ms) a relay may keep it, None for as long as it likes; `keep_ms`: for how long that was when it was made.
+    """
 
     contact: ContactId
     kind: int | None
@@ -258,6 +263,8 @@ class OutgoingEnvelope:
     envelope_id: EnvelopeId
     frame: Frame
     form: OutboxForm = OutboxForm.CONTENT
+    keep_until: int | None = None
+    keep_ms: int = 0
 
 
 @dataclass
@@ -287,17 +294,21 @@ class Memory:
     """What transactions have read of people, kept from one to the next. After a failed transaction it is empty and
     read again.
 
-    `sealing`: see `outbound`.
+    `sealing`: see `outbound`. `seconds`: the timers of chats. `waiting`: chats in which something waits for its
+    message. `typing`: whom we told when (ms) that somebody writes.
     """
 
     people: dict[ContactId, Contact | None] = field(default_factory=dict)
     named: dict[str, ContactId] = field(default_factory=dict)
     numbers: dict[ChatId, int] = field(default_factory=dict)
     sealing: dict[ContactId, int | None] = field(default_factory=dict)
+    seconds: dict[ChatId, int] = field(default_factory=dict)
+    waiting: dict[ChatId, bool] = field(default_factory=dict)
+    typing: dict[ContactId, int] = field(default_factory=dict)
 
     def forget(self) -> None:
         """Read again when next needed."""
-        for kept in (self.people, self.named, self.numbers, self.sealing):
+        for kept in (self.people, self.named, self.numbers, self.sealing, self.seconds, self.waiting):
             kept.clear()
 
 
@@ -322,7 +333,9 @@ class Transaction:
     on disk with this transaction, or was put off. `withheld`: contacts whose mail has to wait for room. `pairs_of`:
     contacts whose sessions, state or hiding changed; `mail_of`: contacts and invites whose queues changed;
     `mail_changed`: those of all did. `route`: how a message to a contact would travel. `passed`, `latest`, `agreed`:
-    see `clock_watch`; what ends at a deadline ends by `passed`, never by `now`.
+    see `clock_watch`; what ends at a deadline ends by `passed`, never by `now`. Messages that end do so by `counted`;
+    `ends_at`: something ends then that did not before. `dropped`: contacts to whom something is not sent any more that
+    was under way; `erased`: words were deleted that are to leave the database's log too.
 
     A function raises only before its first write: then it has failed alone, and the rest of the batch goes on.
     """
@@ -343,6 +356,7 @@ class Transaction:
     agreed: bool = True
     clock_hints: ClockHints = field(default_factory=ClockHints)
     storage_limits: StorageLimits = field(default_factory=StorageLimits)
+    counted: int = -1
     sealable: int = field(default_factory=lambda: MAX_SEALED_BYTES)
     skippable: int = field(default_factory=lambda: MAX_PER_TRANSACTION)
     following: list[tuple[InputSource, Callable[..., object], tuple[object, ...]]] = field(default_factory=list)
@@ -363,6 +377,9 @@ class Transaction:
     mail_of: dict[MailOwner, None] = field(default_factory=dict)
     taken: dict[tuple[RelayName, QueueId], dict[int, bool]] = field(default_factory=dict)
     withheld: dict[ContactId, None] = field(default_factory=dict)
+    ends_at: int | None = None
+    dropped: dict[ContactId, None] = field(default_factory=dict)
+    erased: bool = False
 
     def after(self, output: Callable[..., object], *args: object) -> None:
         """Run `output(*args)` once this transaction is on disk."""
@@ -405,6 +422,19 @@ class Transaction:
         self.memory.numbers[chat] = number + 1
         return number
 
+    def timer(self, chat: ChatId) -> int:
+        """For how many seconds what is said in a chat now stays; 0 for ever."""
+        seconds = self.memory.seconds.get(chat)
+        if seconds is None:
+            timer = store_timers.get(self.db, chat)
+            seconds = self.memory.seconds[chat] = 0 if timer is None else timer.seconds
+        return seconds
+
+    def ends(self, at: int | None) -> None:
+        """Something ends at that time by `counted`, if it does: look again then."""
+        if at is not None:
+            self.ends_at = at if self.ends_at is None else min(self.ends_at, at)
+
     def change(self, contact_id: ContactId, **fields: Value) -> Contact:
         """Change fields of a contact; who waits for that looks again after the transaction."""
         store_contacts.update(self.db, contact_id, **fields)
@@ -420,7 +450,9 @@ class Transaction:
         """A contact was removed or added: do not use what was read before."""
         self.memory.people.pop(contact_id, None)
         self.memory.named.clear()
-        self.memory.numbers.pop(direct_chat(contact_id), None)
+        kept: dict[ChatId, Any]
+        for kept in (self.memory.numbers, self.memory.seconds, self.memory.waiting):
+            kept.pop(direct_chat(contact_id), None)
         self.people_changed = True
 
     def recent(self, at: int, within: int) -> bool:
@@ -435,6 +467,14 @@ class Transaction:
         """An id greater than all before it."""
         return self.message_ids.new(self.now)
 
+    def new_id_above(self, other: MessageId | None) -> MessageId:
+        """An id that is greater than that of another sender too, whose clock may be ahead by a day at most: what a
+        person decides after they saw that one is newer.
+        """
+        after = -1 if other is None else int.from_bytes(other[:_TIME_BYTES], "big")
+        return self.message_ids.new(max(self.now, min(after, self.now + DAY) + 1))
+
     def __post_init__(self) -> None:
         self.passed = self.now if self.passed < 0 else self.passed
         self.latest = self.now if self.latest < 0 else self.latest
+        self.counted = self.now if self.counted < 0 else self.counted

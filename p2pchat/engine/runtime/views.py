@@ -9,8 +9,10 @@ from typing import Any
 from p2pchat.core.contents import kind_of
 from p2pchat.core.delivery import Route
 from p2pchat.core.invite import to_text
+from p2pchat.core.text import beginning
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.messages import ME, MessageRow
+from p2pchat.store.remarks import NOTHING, Remarks
 
 Json = dict[str, Any]
 """A plain value for a face."""
@@ -36,12 +38,16 @@ def day(ms: int) -> str:
     return f"{at.day} {at:%b}"
 
 
-def message(row: MessageRow, name: str) -> Json:
-    """The message object; `name` is the contact's."""
+def message(row: MessageRow, name: str, notes: Remarks = NOTHING, ahead: int = 0) -> Json:
+    """The message object; `name` is the contact's, `notes` what stands beside it. `sender` is who wrote it, by id, None
+    where it is `mine`. `ahead`: by how many ms the clock by which messages end is ahead of the wall clock.
+    """
     return {
         "id": row.id.hex(),
         "chat": row.chat.hex(),
-        "from": "me" if row.sender == ME else name,
+        "from": "me" if row.mine else name,
+        "sender": None if row.mine else row.sender.hex(),
+        "mine": row.mine,
         "text": row.text,
         "kind": kind_of(row.kind).name,
         "sent_at": timestamp(row.sent_at),
@@ -49,6 +55,29 @@ def message(row: MessageRow, name: str) -> Json:
         "state": row.state,
         "route": row.route,
         "late": bool(row.late),
+        "reply_to": None if row.reply_to is None else row.reply_to.hex(),
+        "quote": None if row.reply_to is None else _quote(row, name, notes.quoted),
+        "edited_at": timestamp(row.edited_at),
+        "reactions": [
+            {"emoji": one.emoji, "from": "me" if one.sender == ME else name, "mine": one.sender == ME}
+            for one in notes.reactions
+        ],
+        "pinned": notes.pinned,
+        "expires_in": row.expire_s or None,
+        "expires_at": None if row.expires_at is None else timestamp(row.expires_at - ahead),
+        "deleted": row.deleted_at is not None,
+    }
+
+
+def _quote(row: MessageRow, name: str, quoted: MessageRow | None) -> Json:
+    """The message that another one answers, as far as it is here; else what the sender of the answer says it was."""
+    if quoted is None:
+        return {"from": None, "text": row.quote, "here": False, "deleted": False}
+    return {
+        "from": "me" if quoted.sender == ME else name,
+        "text": beginning(quoted.text),
+        "here": True,
+        "deleted": quoted.deleted_at is not None,
     }
 
 

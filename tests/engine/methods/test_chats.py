@@ -23,7 +23,20 @@ from p2pchat.store.database import Database
 from tests.support.asking import events_of, linked
 from tests.support.world import World, WorldNode, befriend, run_world, until
 
-FIELDS = ("id", "name", "state", "verified", "route", "hidden", "kind", "unread", "first_unread", "last", "draft")
+FIELDS = (
+    "id",
+    "name",
+    "state",
+    "verified",
+    "route",
+    "hidden",
+    "kind",
+    "unread",
+    "first_unread",
+    "last",
+    "draft",
+    "timer",
+)
 
 
 async def friends(world: World) -> tuple[WorldNode, WorldNode]:
@@ -239,7 +252,11 @@ def test_one_that_comes_late_is_unread_and_is_receipted_once(tmp_path: Path, mon
 def test_nobody_is_told_while_it_is_off_nor_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(world: World) -> None:
         alice, bob = await friends(world)
-        assert await bob.call("settings", read_receipts=False) == {"keep_receiving": None, "read_receipts": False}
+        assert await bob.call("settings", read_receipts=False) == {
+            "keep_receiving": None,
+            "read_receipts": False,
+            "typing": True,
+        }
         await write(alice, "bob", "one")
         heard = overhear(alice, monkeypatch)
         assert await bob.call("read", chat="alice") == {"unread": 0, "first_unread": None}
@@ -405,14 +422,22 @@ def test_pages_of_a_log(tmp_path: Path) -> None:
 def test_settings_are_kept(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice = await world.start("alice")
-        assert await alice.call("settings") == {"keep_receiving": None, "read_receipts": True}
+        assert await alice.call("settings") == {"keep_receiving": None, "read_receipts": True, "typing": True}
         assert alice.engine.keep_receiving is None
-        assert await alice.call("settings", keep_receiving=True) == {"keep_receiving": True, "read_receipts": True}
+        assert await alice.call("settings", keep_receiving=True) == {
+            "keep_receiving": True,
+            "read_receipts": True,
+            "typing": True,
+        }
         assert alice.engine.keep_receiving is True
         await alice.crash()
         alice = await world.start("alice")
         assert alice.engine.keep_receiving is True
-        assert await alice.call("settings", keep_receiving=False) == {"keep_receiving": False, "read_receipts": True}
+        assert await alice.call("settings", keep_receiving=False) == {
+            "keep_receiving": False,
+            "read_receipts": True,
+            "typing": True,
+        }
         assert alice.engine.keep_receiving is False
 
     run_world(tmp_path, main)

@@ -1,0 +1,117 @@
+"""The same measure of this program and of another checkout's, by turns: `python -m benchmarks.beside CHECKOUT`.
+
+Both have two nodes that run all the time, on loopback; the two programs take turns every few seconds, so whatever else
+the machine does falls on both alike. CPU time says most where it is not quiet. CHECKOUT is a checkout, or a `git
+worktree`, with a `.venv` of its own (`make .venv/run.stamp`).
+
+round_trip_ms      `send` to its receipt on the sender's disk, one at a time: the median of each turn
+round_trip_p99     the same, the slowest but one in a hundred
+round_trip_cpu_ms  what both nodes burn for one
+flood_per_s        messages a second, one way, with their receipts
+flood_cpu_us       what both nodes burn for one message of those
+collect_s          10,000 that waited at a relay, from a node that is ready until all are there (`--collect`)
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks.figures import cpu_seconds, percentile
+from benchmarks.measures import flood
+from benchmarks.people import THIS, Line, Person, Program, befriend, people
+from benchmarks.relayed import collect, meet, two_with_relays
+
+Values = dict[str, list[float]]
+Pair = tuple[Person, Person]
+
+
+def round_trips(pair: Pair, count: int) -> dict[str, float]:
+    """`count` messages from bob to alice, one at a time."""
+    with Line(pair[1]) as line:
+        cpu, took = _cpu(pair), []
+        for number in range(count):
+            began = time.perf_counter()
+            line.call("send", chat="alice", text=f"message {number}", wait="delivered")
+            took.append((time.perf_counter() - began) * 1000)
+    return {
+        "round_trip_ms": statistics.median(took),
+        "round_trip_p99": percentile(took, 0.99),
+        "round_trip_cpu_ms": (_cpu(pair) - cpu) / count * 1000,
+    }
+
+
+def floods(pair: Pair, count: int) -> dict[str, float]:
+    """`count` messages from bob to alice, as fast as they go."""
+    cpu = _cpu(pair)
+    rate = flood(pair[1], count)
+    return {"flood_per_s": rate, "flood_cpu_us": (_cpu(pair) - cpu) / count * 1e6}
+
+
+def alternate(programs: list[Program], rounds: int, trips: int, flooded: int) -> list[Values]:
+    """Round trips and floods of each program, `rounds` times by turns."""
+    values: list[Values] = [{} for _ in programs]
+    with ExitStack() as stack:
+        pairs: list[Pair] = []
+        for program in programs:
+            alice, bob = stack.enter_context(people("alice", "bob", program=program))
+            befriend(alice, bob)
+            round_trips((alice, bob), 20)
+            pairs.append((alice, bob))
+        for measure, count in ((round_trips, trips), (floods, flooded)):
+            _take_turns(values, pairs, measure, count, rounds if count else 0)
+    return values
+
+
+def _take_turns(
+    values: list[Values], pairs: list[Pair], measure: Callable[[Pair, int], dict[str, float]], count: int, rounds: int
+) -> None:
+    for turn in range(rounds):
+        order = range(len(pairs)) if turn % 2 == 0 else reversed(range(len(pairs)))
+        for number in order:
+            for name, value in measure(pairs[number], count).items():
+                values[number].setdefault(name, []).append(value)
+
+
+def collected(programs: list[Program], rounds: int) -> list[Values]:
+    """`collect_s` of each program, `rounds` times by turns."""
+    values: list[Values] = [{"collect_s": []} for _ in programs]
+    for turn in range(rounds):
+        for program, kept in zip(programs, values, strict=True):
+            with two_with_relays(program=program) as (alice, bob, _):
+                meet(alice, bob)
+                kept["collect_s"].append(collect(alice, bob, turn))
+    return values
+
+
+def _cpu(pair: Pair) -> float:
+    return sum(cpu_seconds(person.process.pid) for person in pair if person.process is not None)
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.beside", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("checkout", type=Path, help="the other checkout, with a .venv")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each")
+    parser.add_argument("--trips", type=int, default=150, help="round trips in a turn, 0 for none")
+    parser.add_argument("--flood", type=int, default=3000, help="messages of a flood in a turn, 0 for none")
+    parser.add_argument("--collect", type=int, default=0, metavar="ROUNDS", help="collect 10,000 so often, by turns")
+    given = parser.parse_args()
+    programs = [THIS, Program(given.checkout.resolve())]
+    ours, theirs = alternate(programs, given.rounds, given.trips, given.flood) if given.rounds else ({}, {})
+    if given.collect:
+        for kept, more in zip((ours, theirs), collected(programs, given.collect), strict=True):
+            kept.update(more)
+    print(f"{'':18} {'here':>10} {'there':>10} {'ratio':>7}   by turns")
+    for name, values in ours.items():
+        ratios = sorted(one / other for one, other in zip(values, theirs[name], strict=True))
+        medians = [statistics.median(some) for some in (values, theirs[name], ratios)]
+        print("{:18} {:10.4g} {:10.4g} {:7.3f}   {:.3f} … {:.3f}".format(name, *medians, ratios[0], ratios[-1]))
+
+
+if __name__ == "__main__":
+    main()

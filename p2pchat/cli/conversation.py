@@ -1,0 +1,174 @@
+"""Verbs about one message, and how long messages stay: reply edit history react pin pinned timer."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError, Namespace
+from typing import Any
+
+from p2pchat import errors
+from p2pchat.cli.context import Context
+from p2pchat.cli.options import Arg, Verb, duration, opt
+from p2pchat.cli.outgoing import WAIT_OPTIONS, checked_text, send_text, text_from_stdin
+from p2pchat.cli.output import cell, messages, short_date
+
+CHAT = Arg("CHAT", "a chat: its id, a unique prefix of it, or the contact's name")
+MESSAGE = Arg("ID", "a message: its id or a unique prefix of it")
+_UNITS = ((7 * 86_400, "w"), (86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+
+
+def reply(context: Context, args: Namespace) -> int:
+    """Run `p2pchat reply`: answer a message and print the id of the answer."""
+    return send_text(context, args, "reply", id=args.id)
+
+
+def edit(context: Context, args: Namespace) -> int:
+    """Run `p2pchat edit`: give a message of one's own another text."""
+    text = checked_text(text_from_stdin(context) if args.text is None else args.text)
+    return _changed(
+        context, "Edited. The other side sees that, and what it said before.", "edit", id=args.id, text=text
+    )
+
+
+def react(context: Context, args: Namespace) -> int:
+    """Run `p2pchat react`: put an emoji under a message, or take it away."""
+    if args.emoji is None and not args.undo:
+        raise errors.UsageError("Which emoji?", hint="`p2pchat react ID 👍`, or --undo to take yours away.")
+    emoji = "" if args.undo else args.emoji
+    return _changed(context, "Taken away." if args.undo else "Done.", "react", id=args.id, emoji=emoji)
+
+
+def pin(context: Context, args: Namespace) -> int:
+    """Run `p2pchat pin`: pin a message for both, or take the pin away."""
+    return _changed(
+        context, "Not pinned any more." if args.undo else "Pinned.", "pin", id=args.id, pinned=not args.undo
+    )
+
+
+def _changed(context: Context, words: str, method: str, **params: Any) -> int:
+    with context.client() as client:
+        result = client.call(method, **params)
+    if context.out.json:
+        context.out.object(result)
+    else:
+        context.out.line(words)
+    return 0
+
+
+def pinned(context: Context, args: Namespace) -> int:
+    """Run `p2pchat pinned`: show the pinned messages of a chat."""
+    with context.client() as client:
+        found = client.call("pinned", chat=args.chat)
+    if context.out.json:
+        for message in found:
+            context.out.object(message)
+    else:
+        messages(context.out, found)
+        if not found:
+            context.out.note("Nothing is pinned.")
+    return 0
+
+
+def history(context: Context, args: Namespace) -> int:
+    """Run `p2pchat history`: show what a message said before it was edited."""
+    with context.client() as client:
+        found = client.call("history", id=args.id)
+    if context.out.json:
+        for version in found:
+            context.out.object(version)
+    else:
+        context.out.table([[cell(short_date(version["at"]), "dim"), cell(version["text"])] for version in found])
+    return 0
+
+
+def timer(context: Context, args: Namespace) -> int:
+    """Run `p2pchat timer`: say how long the messages of a chat stay, or set it."""
+    with context.client() as client:
+        result = client.call("timer", chat=args.chat, seconds=None if args.time is None else _seconds(args.time))
+    if context.out.json:
+        context.out.object(result)
+    elif result["timer"] is None:
+        context.out.line("Messages stay until somebody deletes them.")
+    else:
+        context.out.line(f"Messages disappear {_spell(result['timer'])} after they are read. Set by {result['by']}.")
+        if args.time is not None:
+            context.out.note("It asks the other side's program to delete them; it cannot stop a copy.")
+    return 0
+
+
+def _seconds(text: str) -> int:
+    """The seconds of `off` or a time. Raises UsageError."""
+    if text.lower() in ("off", "0"):
+        return 0
+    try:
+        return max(1, round(duration(text)))
+    except ArgumentTypeError:
+        raise errors.UsageError(f"{text} is neither off nor a time such as 30s, 5m, 2h or 7d") from None
+
+
+def _spell(seconds: int) -> str:
+    """A time as the verb takes it: 1d12h."""
+    parts = ""
+    for size, unit in _UNITS:
+        count, seconds = divmod(seconds, size)
+        parts += f"{count}{unit}" if count else ""
+    return parts
+
+
+_TEXT = Arg("TEXT", "the text; omit it to send what stdin holds", required=False)
+_UNDO = opt("--undo", action="store_true", help="take it away again")
+VERBS = (
+    Verb(
+        "reply",
+        "answer a message, in its chat",
+        reply,
+        (MESSAGE, _TEXT),
+        WAIT_OPTIONS,
+        "It prints the id of the answer.\nExample: p2pchat reply 0199a3f0 'Seven, behind the station'",
+    ),
+    Verb(
+        "edit",
+        "change a message that you sent in the last 48 hours, for both",
+        edit,
+        (MESSAGE, Arg("TEXT", "the new text; omit it to take what stdin holds", required=False)),
+        (),
+        "The other side sees that it was edited, and can see what it said before.\n"
+        "Example: p2pchat edit 0199a3f0 'Eight, behind the station'",
+    ),
+    Verb(
+        "history",
+        "show what a message said before it was edited",
+        history,
+        (MESSAGE,),
+        (),
+        "Example: p2pchat history 0199a3f0",
+    ),
+    Verb(
+        "react",
+        "put an emoji under a message, or take yours away",
+        react,
+        (MESSAGE, Arg("EMOJI", "one emoji; it replaces the one you put there before", required=False)),
+        (_UNDO,),
+        "Example: p2pchat react 0199a3f0 👍",
+    ),
+    Verb(
+        "pin",
+        "pin a message to the top of its chat, for both",
+        pin,
+        (MESSAGE,),
+        (_UNDO,),
+        "Example: p2pchat pin 0199a3f0",
+    ),
+    Verb("pinned", "show the pinned messages of a chat", pinned, (CHAT,), (), "Example: p2pchat pinned anna"),
+    Verb(
+        "timer",
+        "let the messages of a chat disappear after a time, or say whether they do",
+        timer,
+        (CHAT, Arg("TIME", "30s, 5m, 2h or 7d, or off; omit it to be told", required=False)),
+        (),
+        "It holds for both sides and for what is written from now on. It counts from\n"
+        "reading, and for your own messages from sending. It asks the other side's\n"
+        "program to delete them; it cannot stop a copy. Below one hour, messages are\n"
+        "left at no relay: they arrive only while both of you are connected.\n"
+        "Example: p2pchat timer anna 1w",
+    ),
+)

@@ -1,0 +1,35 @@
+"""An edit: a text of the sender's own is another one from now on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from p2pchat.core import codec
+from p2pchat.core.contents.kind import Kind, Payload
+from p2pchat.core.contents.target import TARGET
+from p2pchat.core.ids import MessageId
+from p2pchat.core.text import MAX_TEXT_BYTES
+
+EDITABLE_FOR_MS = 48 * 3_600_000
+"""An edit that was written later than this after its message changes nothing, by the clock of their author."""
+_SHAPE = codec.array(TARGET, codec.text(MAX_TEXT_BYTES), open_end=True)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Edit(Payload):
+    """`message`: the id of a text of the sender's. `written`: what it says now, as in a text."""
+
+    KIND = Kind(1, "edit")
+    message: MessageId
+    written: str
+
+    def encode(self) -> list[object]:
+        """Return [message id, text]."""
+        return [self.message, self.written]
+
+    @classmethod
+    def decode(cls, value: Any) -> Self:
+        """Read [message id, text]. Raises CannotOpen."""
+        message, written, *_ = _SHAPE(value)
+        return cls(message, written)

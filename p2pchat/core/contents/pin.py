@@ -1,0 +1,33 @@
+"""A pin: a message stands at the top of the chat for both, or no more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from p2pchat.core import codec
+from p2pchat.core.contents.kind import Kind, Payload
+from p2pchat.core.contents.target import AUTHOR, TARGET
+from p2pchat.core.ids import MessageId
+
+_SHAPE = codec.array(TARGET, AUTHOR, codec.boolean, open_end=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Pin(Payload):
+    """`message` and `author`: which message, see `target`. `pinned`: whether it is from now on."""
+
+    KIND = Kind(19, "pin")
+    message: MessageId
+    author: int
+    pinned: bool
+
+    def encode(self) -> list[object]:
+        """Return [message id, author, pinned]."""
+        return [self.message, self.author, self.pinned]
+
+    @classmethod
+    def decode(cls, value: Any) -> Self:
+        """Read [message id, author, pinned]. Raises CannotOpen."""
+        message, author, pinned, *_ = _SHAPE(value)
+        return cls(message, author, pinned)

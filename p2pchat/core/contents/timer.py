@@ -1,0 +1,46 @@
+"""A timer: from now on the messages of a chat disappear after so long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from p2pchat.core import codec
+from p2pchat.core.contents.kind import Kind, Payload
+
+MAX_TIMER_SECONDS = 366 * 86_400
+_SHAPE = codec.array(codec.uint(MAX_TIMER_SECONDS), open_end=True)
+_UNITS = ((7 * 86_400, "week"), (86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+
+
+@dataclass(frozen=True, slots=True)
+class Timer(Payload):
+    """`seconds`: how long a message stays, 0 for as long as anybody wants. Of both sides' timers the newest counts."""
+
+    KIND = Kind(7, "timer", visible=True, quiet=True)
+    seconds: int
+
+    def encode(self) -> list[object]:
+        """Return [seconds]."""
+        return [self.seconds]
+
+    @classmethod
+    def decode(cls, value: Any) -> Self:
+        """Read [seconds]. Raises CannotOpen."""
+        return cls(_SHAPE(value)[0])
+
+    def text(self) -> str:
+        """Return the line that stands in the chat."""
+        if not self.seconds:
+            return "Messages no longer disappear."
+        return f"Messages disappear {spell(self.seconds)} after they are read."
+
+
+def spell(seconds: int) -> str:
+    """Return a time as people say it, exact: `1 hour`, `1 day 12 hours`."""
+    parts = []
+    for size, unit in _UNITS:
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count} {unit}{'s' if count > 1 else ''}")
+    return " ".join(parts)

@@ -1,0 +1,115 @@
+"""What contents about a message have in common: they find it, or wait for it, and tell faces that it is another now."""
+
+from __future__ import annotations
+
+from p2pchat.core.content import Content, encode_content
+from p2pchat.core.contents import Payload
+from p2pchat.core.contents.target import OURS, THEIRS
+from p2pchat.core.ids import ContactId, MessageId, direct_chat, direct_contact, first_device
+from p2pchat.core.session import DAY
+from p2pchat.engine.delivery import outbound
+from p2pchat.engine.runtime import views
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import NotNow, UsageError
+from p2pchat.store import messages as store_messages
+from p2pchat.store import outbox as store_outbox
+from p2pchat.store import remarks
+from p2pchat.store import waiting as store_waiting
+from p2pchat.store.contacts import ACCEPTED, Contact
+from p2pchat.store.messages import ME, MessageRow
+
+WAIT_FOR_MS = 30 * DAY
+"""A message that has not come by then has failed at its sender."""
+
+
+def author_of(contact: Contact, author: int) -> ContactId | None:
+    """Return the sender of a message that a content of this contact names; None for a number that says nothing here."""
+    return {OURS: contact.id, THEIRS: ME}.get(author)
+
+
+def author_for(row: MessageRow) -> int:
+    """Return how a content of ours says whose message this is."""
+    return OURS if row.sender == ME else THEIRS
+
+
+def find(
+    tx: Transaction,
+    contact: Contact,
+    content: Content,
+    message: MessageId,
+    author: ContactId | None,
+    *,
+    latest_only: bool,
+) -> MessageRow | None:
+    """Return the message that a content is about. Where it is not here, and was not deleted here, the content waits for
+    it; `latest_only`: of its kind only the newest says anything.
+    """
+    if author is None:
+        return None
+    chat = direct_chat(contact.id)
+    row = store_messages.one(tx.db, chat, author, message)
+    if row is not None:
+        return None if row.deleted_at is not None else row
+    if not store_messages.was_erased(tx.db, chat, author, message):
+        until = tx.counted + (min(WAIT_FOR_MS, 1000 * content.expire_s) if content.expire_s else WAIT_FOR_MS)
+        store_waiting.add(
+            tx.db,
+            chat,
+            message,
+            author,
+            content.type,
+            content.message_id,
+            encode_content(content),
+            until,
+            latest_only=latest_only,
+        )
+        tx.memory.waiting[chat] = True
+        tx.ends(until)
+    return None
+
+
+def changed(tx: Transaction, contact: Contact, row: MessageRow, what: str, *, notify: bool = False) -> None:
+    """Tell faces what a message is now. `notify`: a person wants to know at once."""
+    if not tx.listened:
+        return
+    now = store_messages.one(tx.db, row.chat, row.sender, row.id)
+    if now is not None:
+        notes = remarks.of(tx.db, [now]).get(now.pk, remarks.NOTHING)
+        shown = views.message(now, contact.name, notes, tx.counted - tx.now)
+        tx.event("changed", **shown, what=what, notify=notify)
+
+
+def check(contact: Contact, row: MessageRow) -> None:
+    """Raise UsageError where nothing can be said about a message any more, or NotNow where the contact is not told."""
+    if row.deleted_at is not None:
+        raise UsageError("That message was deleted")
+    if contact.state not in ACCEPTED:
+        raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
+
+
+def tell(tx: Transaction, contact: Contact, row: MessageRow, payload: Payload, message_id: MessageId) -> None:
+    """Tell the contact, and faces, what we have said about a message; it ends with the message."""
+    outbound.queue(
+        tx,
+        contact,
+        payload,
+        message_id=message_id,
+        expire_s=row.expire_s,
+        keep_until=keep_until(tx, row),
+    )
+    tx.after(tx.net.nudge, contact.id)
+    changed(tx, contact, row, payload.KIND.name)
+
+
+def keep_until(tx: Transaction, row: MessageRow) -> int | None:
+    """Return until when (ms, wall clock) a relay may keep what we say about a message; None for as long as it likes."""
+    if not row.expire_s:
+        return None
+    return tx.now + (1000 * row.expire_s if row.expires_at is None else row.expires_at - tx.counted)
+
+
+def withdraw(tx: Transaction, row: MessageRow) -> None:
+    """Send nothing more of a message of ours, nor of what we said about one; to be called while that is known."""
+    contact_id = direct_contact(row.chat)
+    if store_outbox.forget_messages(tx.db, first_device(contact_id), remarks.contents_of_ours(tx.db, row)):
+        tx.dropped[contact_id] = None

@@ -1,0 +1,70 @@
+"""A delete takes away what a message said; that there was one stays to be seen."""
+
+from __future__ import annotations
+
+from p2pchat.core.content import Content
+from p2pchat.core.contents import Delete, Text
+from p2pchat.core.delivery import DeliveryState, Route
+from p2pchat.core.ids import direct_chat
+from p2pchat.engine.contents import about
+from p2pchat.engine.delivery import outbound
+from p2pchat.engine.runtime import views
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import NotNow, UsageError
+from p2pchat.store import messages as store_messages
+from p2pchat.store import remarks
+from p2pchat.store import waiting as store_waiting
+from p2pchat.store.contacts import ACCEPTED, Contact
+from p2pchat.store.messages import ME, MessageRow
+
+
+def apply(tx: Transaction, contact: Contact, content: Content, payload: Delete, route: Route) -> None:
+    """Delete the message, or note that it is deleted when it comes."""
+    chat = direct_chat(contact.id)
+    row = store_messages.one(tx.db, chat, contact.id, payload.message)
+    if row is not None:
+        if row.deleted_at is None:
+            _retract(tx, contact, row)
+        return
+    store_waiting.forget(tx.db, chat, payload.message)
+    absent = MessageRow(
+        id=payload.message,
+        chat=chat,
+        sender=contact.id,
+        kind=Text.KIND.number,
+        seq=payload.seq,
+        text="",
+        sent_at=content.sent_at,
+        received_at=tx.now,
+        read_at=tx.now,
+        deleted_at=tx.now,
+        state=DeliveryState.RECEIVED,
+        route=route,
+    )
+    if store_messages.insert(tx.db, absent) and tx.listened:
+        tx.event("message", **views.message(absent, contact.name))
+
+
+def retract(tx: Transaction, contact: Contact, row: MessageRow) -> None:
+    """Delete a message of ours here and there. Raises NotNow or UsageError."""
+    if row.sender != ME or row.kind != Text.KIND.number:
+        raise UsageError("Only messages that you sent can be deleted for both", hint="Without --for-both it works.")
+    if contact.state not in ACCEPTED:
+        raise NotNow(f"{contact.name} is not a contact", hint="Delete it here only.")
+    if row.deleted_at is not None:
+        return
+    _retract(tx, contact, row)
+    outbound.queue(tx, contact, Delete(row.id, row.seq))
+    tx.after(tx.net.nudge, contact.id)
+
+
+def _retract(tx: Transaction, contact: Contact, row: MessageRow) -> None:
+    about.withdraw(tx, row)
+    remarks.retract(tx.db, row, tx.now, tx.counted)
+    if row.expire_s:
+        tx.ends(row.expires_at or tx.counted + 1000 * row.expire_s)
+    if row.sender != ME and row.read_at is None:
+        tx.unread[row.chat] = None
+        tx.storage_limits.recount(contact.id)
+    about.changed(tx, contact, row, "deleted")
+    tx.erased = True

@@ -1,0 +1,43 @@
+"""An edit gives a text another wording."""
+
+from __future__ import annotations
+
+from p2pchat.core.content import Content
+from p2pchat.core.contents import Edit, Text
+from p2pchat.core.contents.edit import EDITABLE_FOR_MS
+from p2pchat.core.delivery import Route
+from p2pchat.core.session import DAY
+from p2pchat.engine.contents import about
+from p2pchat.engine.delivery import outbound
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import NotNow, UsageError
+from p2pchat.store import remarks
+from p2pchat.store.contacts import Contact
+from p2pchat.store.messages import ME, MessageRow
+
+UNDER_WAY_FOR_MS = EDITABLE_FOR_MS + 31 * DAY
+"""An edit that comes later than this after its message was not written in time, whatever it says."""
+
+
+def apply(tx: Transaction, contact: Contact, content: Content, payload: Edit, route: Route) -> None:
+    """Show the new text if it is the newest, and keep the others."""
+    row = about.find(tx, contact, content, payload.message, contact.id, latest_only=False)
+    if row is None or row.kind != Text.KIND.number or content.sent_at > row.sent_at + EDITABLE_FOR_MS:
+        return
+    if tx.passed > (row.received_at or tx.passed) + UNDER_WAY_FOR_MS:
+        return
+    if remarks.edit(tx.db, row, content.message_id, payload.written, content.sent_at):
+        about.changed(tx, contact, row, "edit")
+
+
+def write(tx: Transaction, contact: Contact, row: MessageRow, text: str) -> None:
+    """Give a text of ours another wording, and tell the contact. Raises NotNow, TextTooLong, or UsageError."""
+    outbound.check_text(text)
+    if row.sender != ME or row.kind != Text.KIND.number:
+        raise UsageError("Only texts that you sent can be edited")
+    if tx.now > row.sent_at + EDITABLE_FOR_MS:
+        raise NotNow("A message can be edited for 48 hours", hint="Send another one that corrects it.")
+    about.check(contact, row)
+    message_id = tx.new_message_id()
+    remarks.edit(tx.db, row, message_id, text, tx.now)
+    about.tell(tx, contact, row, Edit(row.id, text), message_id)

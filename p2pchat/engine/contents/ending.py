@@ -1,0 +1,95 @@
+"""Messages whose time has come to its end go, with everything about them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from math import inf
+from typing import Any
+
+import trio
+
+from p2pchat.core.ids import NOBODY
+from p2pchat.engine.contents import about
+from p2pchat.engine.runtime.clock_watch import ClockWatch
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import P2PChatError
+from p2pchat.store import messages as store_messages
+from p2pchat.store import remarks
+from p2pchat.store import timers as store_timers
+from p2pchat.store import waiting as store_waiting
+from p2pchat.store.database import Database
+
+MAX_ENDED_AT_ONCE = 500
+LOOK_EVERY_SECONDS = 20.0
+"""A machine that slept may not have counted the time meanwhile."""
+GATHER_SECONDS = 1.0
+"""What ends within this goes in one transaction: each is followed by a checkpoint, so that the words leave the disk."""
+RETRY_SECONDS = 60.0
+
+log = logging.getLogger(__name__)
+
+
+def end(tx: Transaction) -> None:
+    """Delete what has come to its end; what is too much for one transaction goes in the next."""
+    rows = store_timers.ended(tx.db, tx.counted, MAX_ENDED_AT_ONCE)
+    for row in rows:
+        about.withdraw(tx, row)
+        remarks.unquote(tx.db, row.chat, row.id)
+        store_messages.delete(tx.db, row.pk)
+        tx.event("state", id=row.id.hex(), chat=row.chat.hex(), state="deleted", route=None, at=None)
+    ended = store_timers.end_drafts(tx.db, tx.counted)
+    if rows or ended or store_waiting.expire(tx.db, tx.counted):
+        tx.erased = True
+    if len(rows) == MAX_ENDED_AT_ONCE:
+        tx.later(NOBODY, end)
+
+
+class Endings:
+    """Runs `end` when something ends. submit, read: those of the committer."""
+
+    def __init__(
+        self,
+        submit: Callable[..., Awaitable[Any]],
+        read: Callable[..., Awaitable[Any]],
+        clock_watch: ClockWatch,
+    ) -> None:
+        self._submit, self._read = submit, read
+        self._clock_watch = clock_watch
+        self._next = inf
+        self._erased = False
+        self._look = trio.Event()
+
+    def committed(self, tx: Transaction) -> None:
+        """A transaction is on disk: look again if something ends sooner now, or if words are still in the log."""
+        self._erased |= tx.erased
+        if self._erased or (tx.ends_at is not None and tx.ends_at < self._next):
+            self._look.set()
+
+    async def run(self) -> None:
+        """End what is due, until cancelled."""
+        while True:
+            try:
+                await self._wait()
+                await self._submit(end)
+                if self._erased:
+                    self._erased = False
+                    await self._read(Database.checkpoint)
+                await trio.sleep(GATHER_SECONDS)
+            except P2PChatError as error:  # a full disk now may have room soon
+                log.warning("messages that have ended could not be deleted: %s", type(error).__name__)
+                await trio.sleep(RETRY_SECONDS)
+
+    async def _wait(self) -> None:
+        """Wait until something is due, or was deleted."""
+        while not self._erased:
+            self._look = trio.Event()
+            found = await self._read(store_timers.next_end)
+            self._next = inf if found is None else found
+            while not self._look.is_set():
+                self._clock_watch.look()
+                left = (self._next - self._clock_watch.counted) / 1000
+                if left <= 0:
+                    return
+                with trio.move_on_after(left if left == inf else min(left, LOOK_EVERY_SECONDS)):
+                    await self._look.wait()

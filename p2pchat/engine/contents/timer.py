@@ -1,0 +1,44 @@
+"""A timer says how long the messages of a chat stay from now on; the newest counts, whoever set it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from p2pchat.core.content import Content, newest_message_id
+from p2pchat.core.contents import Timer
+from p2pchat.core.delivery import Route
+from p2pchat.core.ids import direct_chat
+from p2pchat.core.session import DAY
+from p2pchat.engine.contents.visible import insert
+from p2pchat.engine.delivery import outbound
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.store import timers as store_timers
+from p2pchat.store.contacts import Contact
+from p2pchat.store.messages import ME, MessageRow
+from p2pchat.store.timers import ChatTimer
+
+
+def apply(tx: Transaction, contact: Contact, content: Content, payload: Timer, route: Route) -> None:
+    """Show who set it, and go by it if it is the newest."""
+    insert(tx, contact, content, route)
+    _settle(tx, contact, ChatTimer(payload.seconds, contact.id, content.message_id, content.sent_at))
+
+
+def put(tx: Transaction, contact: Contact, seconds: int) -> MessageRow:
+    """Set the timer of a chat, and tell the contact. Raises NotNow."""
+    before = store_timers.get(tx.db, direct_chat(contact.id))
+    message_id = tx.new_id_above(None if before is None else before.id)
+    row = outbound.send(tx, contact, Timer(seconds), message_id)
+    _settle(tx, contact, ChatTimer(seconds, ME, message_id, tx.now))
+    return row
+
+
+def _settle(tx: Transaction, contact: Contact, timer: ChatTimer) -> None:
+    """As `contacts.is_news`: an id from the future counts as one of tomorrow, and a noted one from later as none."""
+    chat = direct_chat(contact.id)
+    known, tomorrow = store_timers.get(tx.db, chat), newest_message_id(tx.now + DAY)
+    if known is not None and timer.id <= known.id <= tomorrow:
+        return
+    store_timers.put(tx.db, chat, replace(timer, id=min(timer.id, tomorrow)))
+    tx.memory.seconds[chat] = timer.seconds
+    tx.unread[chat] = None  # faces are told of the chat

@@ -1,0 +1,149 @@
+"""What a face may do to a message that is there, and to how long messages stay."""
+
+from __future__ import annotations
+
+from p2pchat.core.contents.timer import MAX_TIMER_SECONDS
+from p2pchat.core.ids import direct_chat, direct_contact
+from p2pchat.engine.contents import delete, edit, pin, reaction, timer, typing
+from p2pchat.engine.engine import Engine
+from p2pchat.engine.runtime import views
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.engine.runtime.views import Json, timestamp
+from p2pchat.errors import NoSuchContact, UsageError
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store import messages as store_messages
+from p2pchat.store import remarks
+from p2pchat.store import timers as store_timers
+from p2pchat.store.contacts import Contact
+from p2pchat.store.database import Database
+from p2pchat.store.messages import ME, MessageRow
+
+MIN_TIMER_SECONDS = 5
+MAX_PINNED = 100
+
+
+def message_meant(db: Database, id: str, chat: str | None) -> MessageRow:
+    """Return the message of an id or the beginning of one: in a chat, or wherever it was here first. Raises
+    NoSuchMessage, AmbiguousName or NoSuchContact.
+    """
+    if chat is None:
+        return store_messages.find(db, id)
+    return store_messages.find_in(db, direct_chat(store_contacts.find(db, chat).id), id)
+
+
+def contact_of(tx: Transaction, row: MessageRow) -> Contact:
+    """Return the contact in whose chat a message is. Raises NoSuchContact."""
+    contact = tx.contact(direct_contact(row.chat))
+    if contact is None:
+        raise NoSuchContact
+    return contact
+
+
+def own_message(db: Database, id: str, chat: str | None) -> MessageRow:
+    """As `message_meant`; of two with one id, in one chat, our own: only that one can be changed."""
+    row = message_meant(db, id, chat)
+    ours = None if row.sender == ME else store_messages.one(db, row.chat, ME, row.id)
+    return ours or row
+
+
+def shown(tx: Transaction, row: MessageRow) -> Json:
+    """Return a message as it is now, after what was done to it."""
+    now = store_messages.one(tx.db, row.chat, row.sender, row.id) or row
+    notes = remarks.of(tx.db, [now]).get(now.pk, remarks.NOTHING)
+    return views.message(now, contact_of(tx, row).name, notes, tx.counted - tx.now)
+
+
+async def edit_message(engine: Engine, *, id: str, text: str, chat: str | None = None) -> Json:
+    """Give a text of one's own another wording."""
+
+    def change(tx: Transaction) -> Json:
+        row = own_message(tx.db, id, chat)
+        edit.write(tx, contact_of(tx, row), row, text)
+        return shown(tx, row)
+
+    result: Json = await engine.submit(change)
+    return result
+
+
+async def react(engine: Engine, *, id: str, emoji: str, chat: str | None = None) -> Json:
+    """Put an emoji under a message, or take it away."""
+
+    def change(tx: Transaction) -> Json:
+        row = message_meant(tx.db, id, chat)
+        reaction.give(tx, contact_of(tx, row), row, emoji.strip())
+        return shown(tx, row)
+
+    result: Json = await engine.submit(change)
+    return result
+
+
+async def pin_message(engine: Engine, *, id: str, pinned: bool = True, chat: str | None = None) -> Json:
+    """Pin a message, or take the pin away."""
+
+    def change(tx: Transaction) -> Json:
+        row = message_meant(tx.db, id, chat)
+        pin.put(tx, contact_of(tx, row), row, pinned=pinned)
+        return shown(tx, row)
+
+    result: Json = await engine.submit(change)
+    return result
+
+
+async def pinned(engine: Engine, *, chat: str) -> list[Json]:
+    """The pinned messages of a chat, in its order."""
+
+    def look(db: Database) -> list[Json]:
+        contact = store_contacts.find(db, chat)
+        rows = remarks.pinned(db, direct_chat(contact.id), MAX_PINNED)
+        notes = remarks.of(db, rows)
+        ahead = engine.clock_watch.ahead
+        return [views.message(row, contact.name, notes.get(row.pk, remarks.NOTHING), ahead) for row in rows]
+
+    return await engine.read(look)
+
+
+async def history(engine: Engine, *, id: str, chat: str | None = None) -> list[Json]:
+    """What a message said before it was edited, and what it says."""
+
+    def look(db: Database) -> list[Json]:
+        row = message_meant(db, id, chat)
+        return [{"text": version.text, "at": timestamp(version.at)} for version in remarks.versions(db, row)]
+
+    return await engine.read(look)
+
+
+async def chat_timer(engine: Engine, *, chat: str, seconds: int | None = None) -> Json:
+    """How long the messages of a chat stay; set first, if `seconds` is given."""
+    if seconds is not None and seconds != 0 and not MIN_TIMER_SECONDS <= seconds <= MAX_TIMER_SECONDS:
+        raise UsageError("A timer is 5 seconds to 366 days, or off")
+
+    def change(tx: Transaction) -> Json:
+        contact = tx.find(chat)
+        if seconds is not None:
+            timer.put(tx, contact, seconds)
+        here = direct_chat(contact.id)
+        found = store_timers.get(tx.db, here)
+        if found is None:
+            return {"chat": here.hex(), "timer": None, "by": None, "at": None}
+        by = "me" if found.sender == ME else contact.name
+        return {"chat": here.hex(), "timer": found.seconds or None, "by": by, "at": timestamp(found.at)}
+
+    result: Json = await engine.submit(change)
+    return result
+
+
+async def tell_typing(engine: Engine, *, chat: str, writing: bool = True) -> Json:
+    """Tell a contact that a person writes, or has stopped."""
+
+    def tell(tx: Transaction) -> Json:
+        return {"told": typing.tell(tx, tx.find(chat), writing=writing)}
+
+    result: Json = await engine.submit(tell, brief=True)
+    return result
+
+
+def delete_for_both(tx: Transaction, id: str, chat: str | None) -> MessageRow:
+    """Delete a message of one's own on both sides."""
+    row = own_message(tx.db, id, chat)
+    delete.retract(tx, contact_of(tx, row), row)
+    return row

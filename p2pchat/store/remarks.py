@@ -1,0 +1,199 @@
+"""What was said about a message: edits, reactions, pins, deletes for both, and the quotes of it in replies.
+
+Of everything the newest counts, by the id of the content that said it, so that contents may come in any order. What is
+about a message goes with its row; what was said before the message came is in `waiting`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from p2pchat.core.ids import ChatId, ContactId, MessageId
+from p2pchat.store import messages
+from p2pchat.store.database import Database, Row
+from p2pchat.store.messages import ME, MessageRow
+
+MAX_VERSIONS = 32
+"""Earlier texts of one message that are kept: the first, and the newest of the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """An emoji under a message. `sender`: a contact's id, or `ME`."""
+
+    sender: ContactId
+    emoji: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remarks:
+    """What is shown beside a message. `quoted`: the message that it answers, if that is here."""
+
+    reactions: tuple[Reaction, ...] = ()
+    pinned: bool = False
+    quoted: MessageRow | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What a message said, since `at` (ms)."""
+
+    text: str
+    at: int
+
+
+@dataclass
+class _Draft:
+    reactions: list[Reaction] = field(default_factory=list)
+    pinned: bool = False
+    quoted: MessageRow | None = None
+
+
+NOTHING = Remarks()
+_REACT = """
+INSERT INTO reactions (message, sender, id, emoji, at) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET id = excluded.id, emoji = excluded.emoji, at = excluded.at
+"""
+_PIN = """
+INSERT INTO pins (message, sender, id, pinned, at) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET sender = excluded.sender, id = excluded.id, pinned = excluded.pinned, at = excluded.at
+"""
+_NOTES = """
+SELECT message, sender, emoji FROM reactions
+WHERE message IN (SELECT value FROM json_each(?1)) AND emoji <> ''
+UNION ALL
+SELECT message, NULL, NULL FROM pins WHERE message IN (SELECT value FROM json_each(?1)) AND pinned
+"""
+_TRIM_VERSIONS = f"""
+DELETE FROM versions WHERE message = ?1 AND id <> (SELECT id FROM messages WHERE pk = ?1) AND id NOT IN (
+    SELECT id FROM versions WHERE message = ?1 ORDER BY id DESC LIMIT {MAX_VERSIONS - 1})
+"""
+_RETRACT = """
+UPDATE messages SET text = '', reply_to = NULL, quote = '', version = NULL, edited_at = NULL, deleted_at = ?2,
+    read_at = CASE WHEN sender = x'' THEN read_at ELSE coalesce(read_at, ?2) END,
+    expires_at = coalesce(expires_at, CASE WHEN expire_s > 0 THEN ?3 + 1000 * expire_s END)
+WHERE pk = ?1
+"""
+
+
+def of(db: Database, rows: Collection[MessageRow]) -> dict[int, Remarks]:
+    """What is shown beside these messages, by pk; nothing for one that has no entry."""
+    if not rows:
+        return {}
+    drafts: dict[int, _Draft] = {}
+    pks = "[" + ",".join(str(row.pk) for row in rows) + "]"
+    for pk, sender, emoji in db.query(_NOTES, (pks,)):
+        draft = drafts.setdefault(pk, _Draft())
+        if sender is None:
+            draft.pinned = True
+        else:
+            draft.reactions.append(Reaction(sender, emoji))
+    for row in rows:
+        if row.reply_to is not None and (found := quoted(db, row.chat, row.reply_to)) is not None:
+            drafts.setdefault(row.pk, _Draft()).quoted = found
+    return {pk: Remarks(tuple(draft.reactions), draft.pinned, draft.quoted) for pk, draft in drafts.items()}
+
+
+def quoted(db: Database, chat: ChatId, id: MessageId) -> MessageRow | None:
+    """The message of a chat that a reply names: the first here with that id, since nobody can repeat an id before it
+    was sent.
+    """
+    return next((row for row in messages.get(db, id) if row.chat == chat), None)
+
+
+def edit(db: Database, row: MessageRow, id: MessageId, text: str, at: int) -> bool:
+    """Give a message another text, unless a newer edit did; whether it is shown. The texts before are kept."""
+    newest = row.version or row.id
+    if id == newest or db.query_one("SELECT 1 FROM versions WHERE message = ? AND id = ?", (row.pk, id)):
+        return False
+    shown = row.version is None or id > newest
+    since = row.sent_at if row.edited_at is None else row.edited_at
+    old = (row.pk, newest, since, row.text) if shown else (row.pk, id, at, text)
+    db.execute("INSERT INTO versions (message, id, at, text) VALUES (?, ?, ?, ?)", old)
+    db.execute(_TRIM_VERSIONS, (row.pk,))
+    if shown:
+        messages.unindex(db, row.pk, row.text)
+        db.execute("UPDATE messages SET text = ?, version = ?, edited_at = ? WHERE pk = ?", (text, id, at, row.pk))
+        messages.index(db, row.pk, text)
+    return shown
+
+
+def versions(db: Database, row: MessageRow) -> list[Version]:
+    """What a message said and says, the first text first."""
+    found = db.query("SELECT text, at FROM versions WHERE message = ? ORDER BY id <> ?, id", (row.pk, row.id))
+    return [*(Version(*version) for version in found), Version(row.text, row.edited_at or row.sent_at)]
+
+
+def react(db: Database, pk: int, sender: ContactId, id: MessageId, emoji: str, at: int) -> bool:
+    """Put an emoji under a message in place of the sender's before it, "" for none, unless that one is newer; whether
+    another one is shown now.
+    """
+    before = db.query_one("SELECT id, emoji FROM reactions WHERE message = ? AND sender = ?", (pk, sender))
+    if before is not None and before[0] >= id:
+        return False
+    db.execute(_REACT, (pk, sender, id, emoji, at))
+    return bool((before[1] if before is not None else "") != emoji)
+
+
+def pin(db: Database, pk: int, sender: ContactId, id: MessageId, at: int, *, pinned: bool) -> bool:
+    """Pin a message, or take the pin away, unless something newer was said; whether that changes anything."""
+    before = db.query_one("SELECT id, pinned FROM pins WHERE message = ?", (pk,))
+    if before is not None and before[0] >= id:
+        return False
+    db.execute(_PIN, (pk, sender, id, pinned, at))
+    return bool(before[1] if before is not None else 0) != pinned
+
+
+def pinned(db: Database, chat: ChatId, limit: int) -> list[MessageRow]:
+    """The messages of a chat that were pinned last, in the order of the chat."""
+    rows = db.query(
+        f"SELECT {messages.columns('messages')} FROM pins JOIN messages ON messages.pk = pins.message"
+        " WHERE pins.pinned AND chat = ? ORDER BY pins.id DESC LIMIT ?",
+        (chat, limit),
+    )
+    return sorted(map(messages.made, rows), key=lambda row: (row.place, row.seq, row.pk))
+
+
+def retract(db: Database, row: MessageRow, now: int, counted: int) -> None:
+    """Delete everything that a message said, and all about it; that there was one stays, and what is unread of it is
+    no more. now: by the wall clock; counted: by the one of `expires_at`. Until `db.checkpoint()` the log holds it.
+    """
+    messages.unindex(db, row.pk, row.text)
+    db.execute(_RETRACT, (row.pk, now, counted))
+    messages.index(db, row.pk, "")
+    for table in ("versions", "reactions", "pins"):
+        db.execute(f"DELETE FROM {table} WHERE message = ?", (row.pk,))
+    unquote(db, row.chat, row.id)
+
+
+def unquote(db: Database, chat: ChatId, id: MessageId) -> None:
+    """Forget how a message began, in the replies to it."""
+    db.execute("UPDATE messages SET quote = '' WHERE chat = ? AND reply_to = ? AND quote <> ''", (chat, id))
+
+
+def contents_of_ours(db: Database, row: MessageRow) -> list[MessageId]:
+    """The ids of all that we may have sent of and about a message: itself, its edits, a reaction, a pin."""
+    ids: list[MessageId] = []
+    if row.sender == ME:
+        ids += [row.id, *([row.version] if row.version else [])]
+        ids += _column(db.query("SELECT id FROM versions WHERE message = ?", (row.pk,)))
+    for table in ("reactions", "pins"):
+        ids += _column(db.query(f"SELECT id FROM {table} WHERE message = ? AND sender = x''", (row.pk,)))
+    return ids
+
+
+def reaction_of(db: Database, pk: int, sender: ContactId) -> tuple[MessageId | None, str]:
+    """How somebody reacted last to a message: the id of the content, and the emoji; None and "" where never."""
+    found = db.query_one("SELECT id, emoji FROM reactions WHERE message = ? AND sender = ?", (pk, sender))
+    return (None, "") if found is None else (MessageId(found[0]), str(found[1]))
+
+
+def pin_of(db: Database, pk: int) -> MessageId | None:
+    """The id of the content that said last whether a message is pinned, or None."""
+    found = db.query_one("SELECT id FROM pins WHERE message = ?", (pk,))
+    return None if found is None else MessageId(found[0])
+
+
+def _column(rows: list[Row]) -> list[MessageId]:
+    return [MessageId(value) for (value,) in rows]

@@ -1,0 +1,76 @@
+"""How long messages stay: the timer of a chat, and what has come to its end.
+
+Ends are times of the clock that counts them (`counted`, ms), not of the wall clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from p2pchat.core.ids import ChatId, ContactId, MessageId
+from p2pchat.store import messages
+from p2pchat.store.database import Database
+from p2pchat.store.messages import MessageRow
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTimer:
+    """`seconds`: 0 for ever. `sender`: who set it, a contact's id or `messages.ME`; `id`: of their content."""
+
+    seconds: int
+    sender: ContactId
+    id: MessageId
+    at: int
+
+
+_PUT = "UPDATE chats SET timer_seconds = ?, timer_by = ?, timer_id = ?, timer_at = ? WHERE id = ?"
+_TIMER = "timer_seconds, timer_by, timer_id, timer_at FROM chats WHERE timer_id IS NOT NULL"
+_NEXT_END = """
+SELECT min(at) FROM (
+    SELECT min(expires_at) AS at FROM messages WHERE expires_at IS NOT NULL
+    UNION ALL SELECT min(draft_expires_at) FROM chats WHERE draft_expires_at IS NOT NULL
+    UNION ALL SELECT min(until) FROM waiting)
+"""
+_DRAFTS_END = "UPDATE chats SET draft = '', draft_expires_at = NULL WHERE draft_expires_at <= ? RETURNING id"
+_SKIPPED = """
+DELETE FROM skipped_keys WHERE at < ? AND session_id IN (
+    SELECT session_id FROM sessions JOIN devices ON devices.id = device WHERE contact = ?)
+"""
+
+
+def get(db: Database, chat: ChatId) -> ChatTimer | None:
+    """The timer of a chat; None where nobody set one."""
+    row = db.query_one(f"SELECT {_TIMER} AND id = ?", (chat,))
+    return None if row is None else ChatTimer(*row)
+
+
+def put(db: Database, chat: ChatId, timer: ChatTimer) -> None:
+    """Set the timer of a chat, if there is such a chat."""
+    db.execute(_PUT, (timer.seconds, timer.sender, timer.id, timer.at, chat))
+
+
+def all(db: Database) -> dict[ChatId, ChatTimer]:
+    """The timers of all chats that have one."""
+    return {chat: ChatTimer(*row) for chat, *row in db.query(f"SELECT id, {_TIMER}")}
+
+
+def next_end(db: Database) -> int | None:
+    """When the next thing ends, by the clock that counts it; None where nothing does."""
+    row = db.query_one(_NEXT_END)
+    return None if row is None else row[0]
+
+
+def ended(db: Database, counted: int, limit: int) -> list[MessageRow]:
+    """The messages that have come to their end, at most so many, the first to end first."""
+    sql = f"SELECT {messages.columns('messages')} FROM messages WHERE expires_at <= ? ORDER BY expires_at LIMIT ?"
+    return [messages.made(row) for row in db.query(sql, (counted, limit))]
+
+
+def end_drafts(db: Database, counted: int) -> list[ChatId]:
+    """Forget drafts that have come to their end; the chats in which."""
+    return [chat for (chat,) in db.query(_DRAFTS_END, (counted,))]
+
+
+def drop_skipped(db: Database, contact: ContactId, before: int) -> int:
+    """Forget the keys of skipped messages of a contact that were put aside before that time (ms); how many."""
+    return db.execute(_SKIPPED, (before, contact))

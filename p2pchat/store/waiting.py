@@ -1,0 +1,64 @@
+"""What was said about messages that are not here: it waits for them, bounded."""
+
+from __future__ import annotations
+
+from p2pchat.core.ids import ChatId, ContactId, MessageId
+from p2pchat.store.database import Database
+
+MAX_WAITING = 256
+"""For each contact; the oldest give way."""
+_ADD = "INSERT INTO waiting (chat, message, author, kind, id, until, content) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_ABOUT = "FROM waiting WHERE chat = ?1 AND message = ?2 AND author = ?3 "
+_TRIM = f"""
+DELETE FROM waiting WHERE chat = ?1 AND pk NOT IN (
+    SELECT pk FROM waiting WHERE chat = ?1 ORDER BY pk DESC LIMIT {MAX_WAITING})
+"""
+
+
+def add(
+    db: Database,
+    chat: ChatId,
+    message: MessageId,
+    author: ContactId,
+    kind: int,
+    id: MessageId,
+    content: bytes,
+    until: int,
+    *,
+    latest_only: bool,
+) -> None:
+    """Have a content wait for a message: its id and its sender. `latest_only`: of its kind only the newest says
+    anything.
+    """
+    if latest_only:
+        newer = db.query_one(f"SELECT 1 {_ABOUT} AND kind = ?4 AND id >= ?5", (chat, message, author, kind, id))
+        if newer is not None:
+            return
+        db.execute(f"DELETE {_ABOUT} AND kind = ?4", (chat, message, author, kind))
+    elif db.query_one(f"SELECT 1 {_ABOUT} AND id = ?4", (chat, message, author, id)) is not None:
+        return
+    db.execute(_ADD, (chat, message, author, kind, id, until, content))
+    db.execute(_TRIM, (chat,))
+
+
+def take(db: Database, chat: ChatId, message: MessageId, author: ContactId) -> list[bytes]:
+    """The contents that waited for a message, oldest first; they wait no more."""
+    found = db.query(f"SELECT content {_ABOUT} ORDER BY id", (chat, message, author))
+    if found:
+        db.execute(f"DELETE {_ABOUT}", (chat, message, author))
+    return [content for (content,) in found]
+
+
+def any_for(db: Database, chat: ChatId) -> bool:
+    """Whether anything waits in a chat."""
+    return db.query_one("SELECT 1 FROM waiting WHERE chat = ? LIMIT 1", (chat,)) is not None
+
+
+def forget(db: Database, chat: ChatId, message: MessageId) -> None:
+    """Forget what waits for one message of a chat."""
+    db.execute("DELETE FROM waiting WHERE chat = ? AND message = ?", (chat, message))
+
+
+def expire(db: Database, counted: int) -> int:
+    """Forget what has waited for too long, by the clock of `until`; how many."""
+    return db.execute("DELETE FROM waiting WHERE until <= ?", (counted,))
