@@ -17,6 +17,7 @@ from p2pchat.lib.backoff import Backoff
 _PAGE = 1000
 _CHAT = Arg("CHAT", "a chat: its id, a unique prefix of it, or the contact's name")
 _MESSAGE = Arg("ID", "a message: its id or a unique prefix of it")
+_CHANGES = {"edit": "edited", "reaction": "reaction", "pin": "pin", "deleted": "deleted for both"}
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
 """Seconds between two looks whether the node is back."""
 
@@ -195,6 +196,8 @@ class _Printer:
         elif event["event"] == "state":
             mark = MARKS.get(str(event.get("state")), str(event.get("state")))
             self._out.note(f"{mark}  {event.get('id')}")
+        elif event["event"] == "changed":
+            self._out.note(f"{_CHANGES.get(str(event['what']), 'changed')}  {event['id']}")
         else:
             fields = ", ".join(f"{key} {value}" for key, value in event.items() if key != "event" and value is not None)
             self._out.note(f"{event['event']}: {fields}")
