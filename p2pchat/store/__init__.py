@@ -9,5 +9,5 @@ contacts    people, and ways to their nodes                             sessions
 prekeys     our prekey secrets, first messages already accepted         invites    invites we made
 messages    what was said, its order, its search index                  outbox     what is not yet known to be delivered
 envelopes   what arrived already                                        meta       single values
-text_folding  one spelling per word, for searching
+text_folding  one spelling per word, for searching            search_backlog  what the search index has still to take in
 """
