@@ -23,7 +23,7 @@ from p2pchat.core.contents.receipt import DELIVERED, MAX_RECEIPTS
 from p2pchat.core.delivery import DeliveryEvent, DeliveryState, Route
 from p2pchat.core.envelope import envelope_id
 from p2pchat.core.identity import Device
-from p2pchat.core.ids import ContactId, MessageId, SessionId, direct_chat
+from p2pchat.core.ids import ContactId, MessageId, SessionId, direct_chat, first_device
 from p2pchat.core.prekeys import make_set, open_bundle
 from p2pchat.core.primitives import Entropy, system_entropy
 from p2pchat.core.session import Session, open_envelope, seal
@@ -69,7 +69,16 @@ class Side:
         one = self.session
         state = ratchet.dump(one.ratchet)
         row = SessionRow(
-            one.session_id, _PEER, one.initiator, one.pair_root, one.sas, state, NOW, one.confirmed, one.ends_at, False
+            one.session_id,
+            first_device(_PEER),
+            one.initiator,
+            one.pair_root,
+            one.sas,
+            state,
+            NOW,
+            one.confirmed,
+            one.ends_at,
+            False,
         )
         sessions.save(self.db, row)
 
@@ -79,7 +88,7 @@ class Side:
         self.session, envelope = seal(self.session, content, self.entropy.random)
         name = envelope_id(envelope)
         row = OutboxRow(
-            _PEER,
+            first_device(_PEER),
             payload.number,
             message_id,
             content,
@@ -146,7 +155,7 @@ class Side:
         with self.db.transaction():
             payload = self.open(receipt).payload
             assert isinstance(payload, Receipt)
-            outbox.forget_messages(self.db, _PEER, payload.ids)
+            outbox.forget_messages(self.db, first_device(_PEER), payload.ids)
             sources = delivery.sources(DeliveryEvent.DELIVERED)
             moved = messages.set_state(
                 self.db,

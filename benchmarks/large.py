@@ -21,7 +21,7 @@ from p2pchat.core.content import Content, encode_content
 from p2pchat.core.contents import Text
 from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.identity import Device
-from p2pchat.core.ids import ChatId, ContactId, EnvelopeId, MessageId, PeerKey, SessionId
+from p2pchat.core.ids import ChatId, ContactId, EnvelopeId, MessageId, PeerKey, SessionId, first_device
 from p2pchat.core.prekeys import dump_set, make_set, open_bundle
 from p2pchat.core.primitives import KEY_BYTES, sign_public, system_entropy
 from p2pchat.net.multiaddrs import pack
@@ -107,7 +107,16 @@ def _add_person(db: Database, contact: ContactId, number: int, now: int, state: 
     sessions.save(
         db,
         SessionRow(
-            SessionId(session_id), contact, True, os.urandom(KEY_BYTES), os.urandom(16), state, now, True, None, False
+            SessionId(session_id),
+            first_device(contact),
+            True,
+            os.urandom(KEY_BYTES),
+            os.urandom(16),
+            state,
+            now,
+            True,
+            None,
+            False,
         ),
     )
     for relay in relay_keys:
@@ -118,7 +127,7 @@ def _add_person(db: Database, contact: ContactId, number: int, now: int, state: 
             queues.collect_from(
                 db,
                 OwnQueueRow(
-                    contact,
+                    first_device(contact),
                     None,
                     PeerKey(relay),
                     (NOBODY,),
@@ -132,14 +141,22 @@ def _add_person(db: Database, contact: ContactId, number: int, now: int, state: 
                 ),
             )
         row = TheirQueueRow(
-            contact, None, PeerKey(relay), NOBODY, b"", os.urandom(KEY_BYTES), os.urandom(KEY_BYTES), 0, now + 30 * DAY
+            first_device(contact),
+            None,
+            PeerKey(relay),
+            NOBODY,
+            b"",
+            os.urandom(KEY_BYTES),
+            os.urandom(KEY_BYTES),
+            0,
+            now + 30 * DAY,
         )
         queues.deposit_in(db, row)
     for _ in range(WAITING_EACH):
         outbox.add(
             db,
             OutboxRow(
-                contact,
+                first_device(contact),
                 0,
                 MessageId(os.urandom(16)),
                 os.urandom(100),

@@ -59,10 +59,12 @@ _TIMEOUT = Param("timeout", "number", "Seconds to wait at most.", default=30)
 _MESSAGE_ID = Param("id", "text", "A message: its id or a unique prefix of it.")
 
 _MESSAGE = (
-    "{id, chat, from, text, kind, sent_at, received_at, state, route, late, reply_to, quote, edited_at, reactions, "
-    "pinned, expires_in, expires_at, deleted}"
+    "{id, chat, from, sender, mine, text, kind, sent_at, received_at, state, route, late, reply_to, quote, edited_at, "
+    "reactions, pinned, expires_in, expires_at, deleted}"
 )
 _FIELDS = (
+    "`mine`: it was written here; else `sender` is the id of the contact who wrote it. `from` is the name to show, and "
+    "`me` for what is mine. "
     "`kind` is text, or timer for a line about the chat. `reply_to` is the id of the message that it answers and "
     "`quote` how that begins, {from, text, here, deleted}: where it is not `here`, the text is what the sender of the "
     "answer says. "

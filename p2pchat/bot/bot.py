@@ -219,7 +219,7 @@ class Bot:
             kind = event["event"]
             if kind in ("request", "lagged"):
                 self._requests()
-            if kind == "lagged" or (kind == "message" and event["from"] != "me"):
+            if kind == "lagged" or (kind == "message" and not event["mine"]):
                 self._messages(bookmark)
             if kind == "state":
                 self._guarded(self._on_state, state_of(event))
@@ -237,7 +237,7 @@ class Bot:
             for row in page:
                 if self._ending.wanted:
                     return
-                if row["from"] != "me" and row["kind"] == "text" and not row.get("deleted"):
+                if not row["mine"] and row["kind"] == "text" and not row.get("deleted"):
                     self._message(row)
                 bookmark.move(row["position"])
 

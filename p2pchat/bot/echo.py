@@ -60,7 +60,7 @@ def greet(bot: Bot) -> None:
     for contact in bot.call("contacts"):
         if contact["state"] == "contact":
             said = bot.call("log", chat=contact["id"], limit=1000)
-            if not any(message["from"] == "me" for message in said):
+            if not any(message["mine"] for message in said):
                 bot.send(contact["id"], GREETING)
 
 

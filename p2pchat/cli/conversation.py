@@ -8,7 +8,7 @@ from typing import Any
 from p2pchat import errors
 from p2pchat.cli.context import Context
 from p2pchat.cli.options import Arg, Verb, duration, opt
-from p2pchat.cli.outgoing import ORDER, checked_text, print_sent, text_from_stdin
+from p2pchat.cli.outgoing import WAIT_OPTIONS, checked_text, send_text, text_from_stdin
 from p2pchat.cli.output import cell, messages, short_date
 
 CHAT = Arg("CHAT", "a chat: its id, a unique prefix of it, or the contact's name")
@@ -18,15 +18,7 @@ _UNITS = ((7 * 86_400, "w"), (86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 def reply(context: Context, args: Namespace) -> int:
     """Run `p2pchat reply`: answer a message and print the id of the answer."""
-    text = checked_text(text_from_stdin(context) if args.text is None else args.text)
-    with context.client() as client:
-        try:
-            print_sent(context, client.call("reply", id=args.id, text=text, wait=args.wait, timeout=args.timeout))
-        except errors.P2PChatError as exc:
-            if exc.result:  # saved, if no more: scripts go on with its id
-                print_sent(context, exc.result)
-            raise
-    return 0
+    return send_text(context, args, "reply", id=args.id)
 
 
 def edit(context: Context, args: Namespace) -> int:
@@ -130,10 +122,7 @@ VERBS = (
         "answer a message, in its chat",
         reply,
         (MESSAGE, _TEXT),
-        (
-            opt("--wait", choices=ORDER, default="saved", help="the state to wait for (saved)"),
-            opt("--timeout", type=duration, default=30.0, metavar="TIME", help="how long to wait (30s)"),
-        ),
+        WAIT_OPTIONS,
         "It prints the id of the answer.\nExample: p2pchat reply 0199a3f0 'Seven, behind the station'",
     ),
     Verb(

@@ -9,8 +9,8 @@ from typing import Any
 from p2pchat import errors
 from p2pchat.api.client import Client
 from p2pchat.cli.context import STDIN, Context
-from p2pchat.cli.options import Arg, Verb, count, duration, opt
-from p2pchat.cli.outgoing import ORDER, checked_text, print_sent, text_from_stdin
+from p2pchat.cli.options import Arg, Verb, count, opt
+from p2pchat.cli.outgoing import WAIT_OPTIONS, send_text
 from p2pchat.cli.output import MARKS, Cell, cell, messages, short_date
 from p2pchat.lib.backoff import Backoff
 
@@ -23,15 +23,7 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
 
 def send(context: Context, args: Namespace) -> int:
     """Run `p2pchat send`: send a text and print its id."""
-    text = checked_text(text_from_stdin(context) if args.text is None else args.text)
-    with context.client() as client:
-        try:
-            print_sent(context, client.call("send", chat=args.chat, text=text, wait=args.wait, timeout=args.timeout))
-        except errors.P2PChatError as exc:
-            if exc.result:  # saved, if no more: scripts go on with its id
-                print_sent(context, exc.result)
-            raise
-    return 0
+    return send_text(context, args, "send", chat=args.chat)
 
 
 def log(context: Context, args: Namespace) -> int:
@@ -180,7 +172,7 @@ class _Printer:
     def page(self, page: list[dict[str, Any]]) -> int:
         """Print some; the position of the last of them."""
         self._last_page = frozenset(map(_key, page))
-        wanted = [message for message in page if not (self._theirs_only and message["from"] == "me")]
+        wanted = [message for message in page if not (self._theirs_only and message["mine"])]
         for message in wanted if self._left is None else wanted[: self._left]:
             shown = {name: value for name, value in message.items() if name != "position"}
             if self._out.json:
@@ -281,10 +273,7 @@ VERBS = (
         "send a message",
         send,
         (_CHAT, Arg("TEXT", "the text; omit it to send what stdin holds", required=False)),
-        (
-            opt("--wait", choices=ORDER, default="saved", help="the state to wait for (saved)"),
-            opt("--timeout", type=duration, default=30.0, metavar="TIME", help="how long to wait (30s)"),
-        ),
+        WAIT_OPTIONS,
         "It prints the message's id. Put -- before a text that begins with a dash.",
     ),
     Verb(

@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import sys
+from argparse import Namespace
 from typing import Any
 
 from p2pchat import errors
 from p2pchat.cli.context import STDIN, Context
+from p2pchat.cli.options import duration, opt
 
 MAX_TEXT = 48_000
 """Bytes of UTF-8 in one message."""
 ORDER = ("saved", "stored", "delivered", "read")
+
+
+WAIT_OPTIONS = (
+    opt("--wait", choices=ORDER, default="saved", help="the state to wait for (saved)"),
+    opt("--timeout", type=duration, default=30.0, metavar="TIME", help="how long to wait (30s)"),
+)
+
+
+def send_text(context: Context, args: Namespace, method: str, **target: str) -> int:
+    """Send the text of a command line, or of stdin, by `send` or `reply`, and print the id of the message."""
+    text = checked_text(text_from_stdin(context) if args.text is None else args.text)
+    with context.client() as client:
+        try:
+            print_sent(context, client.call(method, **target, text=text, wait=args.wait, timeout=args.timeout))
+        except errors.P2PChatError as exc:
+            if exc.result:  # saved, if no more: scripts go on with its id
+                print_sent(context, exc.result)
+            raise
+    return 0
 
 
 def print_sent(context: Context, result: dict[str, Any]) -> None:

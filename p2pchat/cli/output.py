@@ -148,7 +148,7 @@ def messages(out: Output, found: Iterable[dict[str, Any]], *, today: str = "", n
     marks = max([0, *(width(_mark(message)) for message in page)])
     senders = max([names, *(width(clean_line(str(message["from"]))) for message in page)])
     for message in page:
-        when = _local(message["received_at"] if message["from"] != "me" else message["sent_at"])
+        when = _local(message["received_at"] if not message["mine"] else message["sent_at"])
         day = when.strftime("%A %-d %B %Y") if when else ""
         if day and day != today:
             out.stdout.write(paint(day, "dim", out.colour_out) + "\n")
@@ -159,7 +159,7 @@ def messages(out: Output, found: Iterable[dict[str, Any]], *, today: str = "", n
 
 
 def _message(out: Output, message: dict[str, Any], when: datetime | None, marks: int, senders: int) -> None:
-    mine = message["from"] == "me"
+    mine = message["mine"]
     mark, sender = _mark(message), clean_line(str(message["from"]))
     clock = when.strftime("%H:%M") if when else "  :  "
     head = [

@@ -11,7 +11,7 @@ from typing import NewType
 ContactId = NewType("ContactId", bytes)
 """A person, 8 bytes, random: it means something in this profile only."""
 DeviceId = NewType("DeviceId", bytes)
-"""A device of a contact, 8 bytes."""
+"""A device of a contact, 8 bytes; see `first_device`."""
 ChatId = NewType("ChatId", bytes)
 """A chat, 8 bytes; see `direct_chat`."""
 MessageId = NewType("MessageId", bytes)
@@ -29,12 +29,28 @@ QueueId = NewType("QueueId", bytes)
 InviteId = NewType("InviteId", bytes)
 """An invite."""
 
+NOTES = ChatId(bytes(8))
+"""The chat with oneself."""
 NOBODY = ContactId(b"")
-"""No contact: whose messages are ours, and where somebody is missing."""
-MailOwner = ContactId | InviteId
+"""No contact: the sender of our own messages."""
+NO_DEVICE = DeviceId(b"")
+"""No device: whose queue it is where nobody knows it."""
+MailOwner = DeviceId | InviteId
 """Whose queues at relays, and what goes through them."""
 InputSource = ContactId | RelayName
 """From where something came that is to be committed: by a link with a contact, or by a relay."""
+
+
+def first_device(contact: ContactId) -> DeviceId:
+    """Return the first device of a contact, which has the contact's id. As yet everybody has one: whoever calls this
+    serves that one only.
+    """
+    return DeviceId(contact)
+
+
+def contact_of(device: MailOwner) -> ContactId:
+    """Return whose first device this is; the id of nobody where it is an invite."""
+    return ContactId(device)
 
 
 def direct_chat(contact: ContactId) -> ChatId:

@@ -17,7 +17,7 @@ import trio
 from p2pchat.core import frames
 from p2pchat.core.delivery import Route
 from p2pchat.core.identity import Device, sas_words
-from p2pchat.core.ids import ContactId, MailOwner, RelayName
+from p2pchat.core.ids import ContactId, MailOwner, RelayName, first_device
 from p2pchat.core.primitives import KEY_BYTES, Entropy
 from p2pchat.engine.contacts import address_updates, contact_relays, contacts, housekeeping, own_relays, walk
 from p2pchat.engine.contacts.address_updates import AddressUpdates
@@ -156,7 +156,8 @@ class Engine:
 
     def route(self, contact: ContactId) -> Route | None:
         """Return how a message to this contact would travel now; None where it would wait here."""
-        return self.net.route(contact) or (Route.MAILBOX if contact in self.mailbox_handler.sender.owners else None)
+        mailed = first_device(contact) in self.mailbox_handler.sender.owners
+        return self.net.route(contact) or (Route.MAILBOX if mailed else None)
 
     def keeps_running(self) -> bool:
         """Whether this node has a reason to stay without a face: an invite made here that can still be used, being a

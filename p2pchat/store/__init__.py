@@ -5,9 +5,11 @@ itself: the caller decides what belongs together, writes it under `db.transactio
 returns (the journal rule). The engine guarantees that one thread at a time uses a `Database`.
 
 database    the connection, its settings, transactions, migrations      keys       the file that holds the database key
-contacts    people, and ways to their nodes                             sessions   ratchet states and skipped keys
+contacts    people, and ways to their nodes                             devices    those of contacts, and their keys
+chats       who is in one, what is set for it, what is unread           facts      what else is known of a contact
+messages    what was said, its order, its search index                  deliveries a message with many recipients
+sessions    ratchet states and skipped keys, by device                  outbox     what is not yet known to be delivered
 prekeys     our prekey secrets, first messages already accepted         invites    invites we made
-messages    what was said, its order, its search index                  outbox     what is not yet known to be delivered
 envelopes   what arrived already                                        meta       single values
 text_folding  one spelling per word, for searching            search_backlog  what the search index has still to take in
 """

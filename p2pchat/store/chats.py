@@ -1,4 +1,7 @@
-"""Chats as a list shows them: what is unread, what was said last, what was begun and not sent.
+"""Chats: who is in them, what is set for them, and what a list shows: what is unread, and what was said last.
+
+A chat is a row, whatever kind it is. The one with a contact has the contact's id and is made with the contact; the one
+with oneself is there from the beginning.
 
 Another's message is unread until it has a `read_at`, so one that comes late counts wherever its place is. The index
 of what is unread holds nothing else: counting is cheap however long a chat is.
@@ -6,11 +9,14 @@ of what is unread holds nothing else: counting is cheap however long a chat is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Any
 
-from p2pchat.core.ids import ChatId, MessageId
+from p2pchat.core.ids import ChatId, ContactId, MessageId
 from p2pchat.errors import DatabaseDamaged
-from p2pchat.store.database import Database
+from p2pchat.store.database import Database, Row, Value, assignments
 from p2pchat.store.messages import MessageRow, columns, made, page
 
 MAX_COUNTED = 1000
@@ -25,12 +31,43 @@ class Unread:
     first: MessageId | None = None
 
 
+class ChatKind(StrEnum):
+    """Who is in a chat, as the database and the API have it."""
+
+    DIRECT = "direct"
+    """One contact."""
+    NOTES = "notes"
+    """Nobody else: what a person keeps for themselves."""
+    GROUP = "group"
+    CHANNEL = "channel"
+
+
 @dataclass(frozen=True, slots=True)
 class ChatRow:
+    """A chat. `draft`: what was begun and not sent, until its end by the clock that counts it. `muted_until`: a time;
+    `pinned`: its place among those that are pinned, or None. The timer: see `store.timers`. Times are in ms.
+    """
+
+    id: ChatId
+    kind: ChatKind
+    created_at: int
+    draft: str = ""
+    draft_expires_at: int | None = None
+    muted_until: int = 0
+    archived: bool = False
+    pinned: int | None = None
+    timer_seconds: int = 0
+    timer_by: ContactId | None = None
+    timer_at: int | None = None
+    timer_id: MessageId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedChat:
     """A chat in a list; `last` is the last message in its order."""
 
+    chat: ChatRow
     unread: Unread
-    draft: str
     last: MessageRow | None
 
 
@@ -45,19 +82,65 @@ _UP_TO = (
     f"SELECT pk, id {_UNREAD} AND (place, seq, pk) <= (SELECT place, seq, pk FROM messages WHERE pk = ?2)"
     " ORDER BY place, seq, pk"
 )
+_NAMES = tuple(field.name for field in fields(ChatRow))
+_COLUMNS = ", ".join(f"chats.{name}" for name in _NAMES)
+_CHANGING = frozenset(_NAMES) - {"id", "kind", "created_at"}
+_ADD = f"INSERT INTO chats ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"
+_SELECT = f"SELECT {_COLUMNS} FROM chats "
 _READ = """
 UPDATE messages SET read_at = ?1, expires_at = CASE WHEN expire_s > 0 THEN ?2 + 1000 * expire_s END WHERE pk = ?3
 """
 _LISTED = f"""
-SELECT contacts.id, drafts.text, {columns("messages")}
-FROM contacts LEFT JOIN drafts ON drafts.chat = contacts.id
-LEFT JOIN messages ON messages.pk = (
-    SELECT pk FROM messages WHERE chat = contacts.id ORDER BY place DESC, seq DESC, pk DESC LIMIT 1)
+SELECT {_COLUMNS}, {columns("messages")}
+FROM chats LEFT JOIN messages ON messages.pk = (
+    SELECT pk FROM messages WHERE chat = chats.id ORDER BY place DESC, seq DESC, pk DESC LIMIT 1)
 """
-_DRAFT = """
-INSERT INTO drafts (chat, text, expires_at) VALUES (?, ?, ?)
-ON CONFLICT (chat) DO UPDATE SET text = excluded.text, expires_at = excluded.expires_at
-"""
+_FORGET_DRAFT = "UPDATE chats SET draft = '', draft_expires_at = NULL WHERE id = ? AND draft <> ''"
+_ADD_MEMBER = "INSERT INTO chat_members (chat, contact, joined_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+
+
+def add(db: Database, row: ChatRow, members: Iterable[ContactId] = ()) -> None:
+    """Save a new chat with these contacts, who are there."""
+    db.execute(_ADD, _values(row))
+    add_members(db, row.id, members, row.created_at)
+
+
+def get(db: Database, id: ChatId) -> ChatRow | None:
+    """Return the chat with that id, or None."""
+    row = db.query_one(_SELECT + "WHERE id = ?", (id,))
+    return None if row is None else _chat(row)
+
+
+def update(db: Database, id: ChatId, **fields: Value) -> None:
+    """Set fields of one chat, by the names of `ChatRow`."""
+    db.execute(f"UPDATE chats SET {assignments(fields, _CHANGING)} WHERE id = :id", {**fields, "id": id})
+
+
+def remove(db: Database, id: ChatId) -> None:
+    """Forget a chat with its members and what is set for it; its messages stay (see `messages.clear`)."""
+    db.execute("DELETE FROM chats WHERE id = ?", (id,))
+
+
+def add_members(db: Database, id: ChatId, contacts: Iterable[ContactId], at: int) -> None:
+    """Note that contacts are in a chat since `at`; who is in it already stays as they are."""
+    db.executemany(_ADD_MEMBER, [(id, contact, at) for contact in contacts])
+
+
+def remove_member(db: Database, id: ChatId, contact: ContactId) -> None:
+    """Note that a contact is not in a chat any more."""
+    db.execute("DELETE FROM chat_members WHERE chat = ? AND contact = ?", (id, contact))
+
+
+def members(db: Database, id: ChatId) -> list[ContactId]:
+    """Return who is in a chat besides us, by when they joined."""
+    rows = db.query("SELECT contact FROM chat_members WHERE chat = ? ORDER BY joined_at, contact", (id,))
+    return [contact for (contact,) in rows]
+
+
+def shared_with(db: Database, contact: ContactId) -> list[ChatId]:
+    """Return the chats that a contact is in, the oldest first."""
+    sql = "SELECT id FROM chats JOIN chat_members ON chat = id WHERE contact = ? ORDER BY created_at, id"
+    return [id for (id,) in db.query(sql, (contact,))]
 
 
 def unread(db: Database, chat: ChatId) -> Unread:
@@ -82,16 +165,20 @@ def read(db: Database, chat: ChatId, up_to: int | None, at: int, counted: int | 
     return [id for _, id in found]
 
 
-def listed(db: Database) -> dict[ChatId, ChatRow]:
-    """Every contact's chat; one whose last message stands on a page that does not verify is shown without it."""
+def listed(db: Database) -> dict[ChatId, ListedChat]:
+    """Return every chat; one whose last message stands on a page that does not verify is shown without it."""
     try:
         rows = db.query(_LISTED)
     except DatabaseDamaged:
-        rows = db.query("SELECT contacts.id, drafts.text FROM contacts LEFT JOIN drafts ON chat = contacts.id")
-        return {chat: ChatRow(unread(db, chat), draft or "", _last(db, chat)) for chat, draft in rows}
+        chats = [_chat(row) for row in db.query(_SELECT)]
+        return {chat.id: ListedChat(chat, unread(db, chat.id), _last(db, chat.id)) for chat in chats}
     return {
-        row[0]: ChatRow(unread(db, row[0]), row[1] or "", None if row[2] is None else made(row[2:])) for row in rows
+        row[0]: ListedChat(_chat(row[: len(_NAMES)]), unread(db, row[0]), _said(row[len(_NAMES) :])) for row in rows
     }
+
+
+def _said(row: Row) -> MessageRow | None:
+    return None if row[0] is None else made(row)
 
 
 def _last(db: Database, chat: ChatId) -> MessageRow | None:
@@ -103,7 +190,16 @@ def keep_draft(db: Database, chat: ChatId, text: str, expires_at: int | None = N
     Until `db.checkpoint()` the log holds it.
     """
     if text:
-        before = db.query_one("SELECT 1 FROM drafts WHERE chat = ?", (chat,))
-        db.execute(_DRAFT, (chat, text, expires_at))
+        before = db.query_one("SELECT 1 FROM chats WHERE id = ? AND draft <> ''", (chat,))
+        db.execute("UPDATE chats SET draft = ?, draft_expires_at = ? WHERE id = ?", (text, expires_at, chat))
         return before is not None
-    return db.execute("DELETE FROM drafts WHERE chat = ?", (chat,)) > 0
+    return db.execute(_FORGET_DRAFT, (chat,)) > 0
+
+
+def _values(row: ChatRow) -> tuple[Value, ...]:
+    return tuple(getattr(row, name) for name in _NAMES)
+
+
+def _chat(row: Row) -> ChatRow:
+    values: dict[str, Any] = dict(zip(_NAMES, row, strict=True))
+    return ChatRow(**{**values, "kind": ChatKind(values["kind"]), "archived": bool(values["archived"])})

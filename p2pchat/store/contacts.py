@@ -8,9 +8,11 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from operator import attrgetter
 
-from p2pchat.core.ids import ContactId, InviteId, PeerKey
+from p2pchat.core.ids import ContactId, InviteId, PeerKey, direct_chat, first_device
 from p2pchat.errors import AmbiguousName, NoSuchContact
+from p2pchat.store import chats, devices
 from p2pchat.store.database import Database, Row, Value, assignments
+from p2pchat.store.devices import DeviceRow
 
 
 class ContactState(StrEnum):
@@ -32,10 +34,10 @@ ACCEPTED = (ContactState.CONTACT, ContactState.WAITING)
 class Contact:
     """A person.
 
-    `identity` and `device` are their public keys, `bundle` their newest prekey bundle as it was sent; None until they
-    are known. `invite` holds the canonical bytes of the invite that still has to be joined, until `invite_until`;
-    `invite_id` is the invite of ours they used, or the digest of theirs that we used. `hidden`: they must not learn our
-    network address.
+    `identity` is their public key. `device` and `bundle` are of their first device (see `devices`): its public key, and
+    its newest prekey bundle as it was sent. All three are None until they are known. `invite` holds the canonical bytes
+    of the invite that still has to be joined, until `invite_until`; `invite_id` is the invite of ours they used, or the
+    digest of theirs that we used. `hidden`: they must not learn our network address.
     """
 
     id: ContactId
@@ -66,14 +68,16 @@ class Way:
 
 
 _NAMES = tuple(field.name for field in fields(Contact))
-_COLUMNS = ", ".join(_NAMES)
+_OF_DEVICE = {"device": "key", "bundle": "bundle"}  # the columns of `devices`
+_COLUMNS = ", ".join(f"devices.{_OF_DEVICE[name]}" if name in _OF_DEVICE else f"contacts.{name}" for name in _NAMES)
+_OWN = tuple(name for name in _NAMES if name not in _OF_DEVICE)
 _FLAGS = tuple(_NAMES.index(name) for name in ("named_by_me", "verified", "read_receipts", "hidden"))
 _STATE = _NAMES.index("state")
 _STATES = {state.value: state for state in ContactState}
-_values = attrgetter(*_NAMES)  # astuple copies deeply, at ten times the cost
-_CHANGING = frozenset(_NAMES) - {"id"}
-_ADD = f"INSERT INTO contacts ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})"
-_SELECT = f"SELECT {_COLUMNS} FROM contacts "
+_values = attrgetter(*_OWN)  # astuple copies deeply, at ten times the cost
+_CHANGING = frozenset(_OWN) - {"id"}
+_ADD = f"INSERT INTO contacts ({', '.join(_OWN)}) VALUES ({', '.join('?' * len(_OWN))})"
+_SELECT = f"SELECT {_COLUMNS} FROM contacts LEFT JOIN devices ON devices.id = contacts.id "
 _LATEST_FIRST = "SELECT id FROM contacts ORDER BY coalesce(heard_at, created_at) DESC, id"
 _ID = re.compile("[0-9a-f]{1,16}")
 _WHOLE_ID = re.compile("[0-9a-f]{16}")
@@ -85,13 +89,17 @@ _ADD_WAY = (
 
 
 def add(db: Database, contact: Contact) -> None:
-    """Save a new contact; its id and its identity must be new."""
+    """Save a new contact with its first device and the chat with it; its id and its identity must be new."""
     db.execute(_ADD, _values(contact))
+    device = first_device(contact.id)
+    devices.add(db, DeviceRow(device, contact.id, contact.device, contact.bundle, contact.created_at))
+    chat = chats.ChatRow(direct_chat(contact.id), chats.ChatKind.DIRECT, contact.created_at)
+    chats.add(db, chat, [contact.id])
 
 
 def get(db: Database, id: ContactId) -> Contact | None:
     """The contact with that id, or None."""
-    return _contact(db.query_one(_SELECT + "WHERE id = ?", (id,)))
+    return _contact(db.query_one(_SELECT + "WHERE contacts.id = ?", (id,)))
 
 
 def by_identity(db: Database, identity: bytes) -> Contact | None:
@@ -101,7 +109,7 @@ def by_identity(db: Database, identity: bytes) -> Contact | None:
 
 def all(db: Database) -> list[Contact]:
     """Return all contacts, oldest first."""
-    return [_made(row) for row in db.query(_SELECT + "ORDER BY created_at, id")]
+    return [_made(row) for row in db.query(_SELECT + "ORDER BY contacts.created_at, contacts.id")]
 
 
 def latest_first(db: Database) -> list[ContactId]:
@@ -129,7 +137,11 @@ def was_there_before(db: Database, id: ContactId, other: ContactId) -> bool:
 
 def update(db: Database, id: ContactId, **fields: Value) -> None:
     """Set fields of one contact, by the names of `Contact`."""
-    db.execute(f"UPDATE contacts SET {assignments(fields, _CHANGING)} WHERE id = :id", {**fields, "id": id})
+    of_device = {_OF_DEVICE[name]: fields.pop(name) for name in _OF_DEVICE if name in fields}
+    if of_device:
+        devices.update(db, first_device(id), **of_device)
+    if fields or not of_device:
+        db.execute(f"UPDATE contacts SET {assignments(fields, _CHANGING)} WHERE id = :id", {**fields, "id": id})
 
 
 def heard(db: Database, id: ContactId, at: int) -> None:
@@ -138,11 +150,12 @@ def heard(db: Database, id: ContactId, at: int) -> None:
 
 
 def remove(db: Database, id: ContactId) -> None:
-    """Forget a contact with ways, sessions and outbox.
+    """Forget a contact with ways, devices, sessions, outbox and the row of the chat with it.
 
-    The chat stays (see `messages.clear`), and so does what guards against replays: handshakes and envelopes seen.
+    Messages stay (see `messages.clear`), and so does what guards against replays: handshakes and envelopes seen.
     """
-    db.execute("DELETE FROM outbox WHERE contact = ?", (id,))
+    db.execute("DELETE FROM outbox WHERE recipient IN (SELECT id FROM devices WHERE contact = ?)", (id,))
+    db.execute("DELETE FROM chats WHERE id = ?", (direct_chat(id),))
     db.execute("DELETE FROM contacts WHERE id = ?", (id,))
 
 

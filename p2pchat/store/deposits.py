@@ -48,7 +48,7 @@ ON CONFLICT DO UPDATE SET until = excluded.until, attempts = attempts + 1,
 """
 _DUE = f"""
 SELECT {columns("outbox")} FROM outbox LEFT JOIN deposits ON deposits.outbox = outbox.pk AND deposits.queue = ?1
-WHERE contact = ?2 AND pk > ?3 AND envelope IS NOT NULL AND (content IS NULL OR pk > ?4)
+WHERE recipient = ?2 AND pk > ?3 AND envelope IS NOT NULL AND (content IS NULL OR pk > ?4)
     AND outbox.next_try <= ?5 AND coalesce(deposits.next_try, 0) <= ?5 AND %s
     AND (keep_until IS NULL OR keep_until >= ?5 + {_HOUR})
 ORDER BY pk LIMIT ?6
@@ -60,13 +60,13 @@ _FORMS = {
 }
 _STORED = """
 SELECT pk, kind, msg_id, form FROM outbox
-WHERE {contact} = ?1 AND EXISTS (SELECT 1 FROM deposits WHERE outbox = pk) AND NOT EXISTS (
+WHERE {recipient} = ?1 AND EXISTS (SELECT 1 FROM deposits WHERE outbox = pk) AND NOT EXISTS (
     SELECT 1 FROM json_each(?2) AS queue
     WHERE NOT EXISTS (SELECT 1 FROM deposits WHERE outbox = pk AND deposits.queue = queue.value))
 """
-_STORED_OF_ALL = _STORED.format(contact="contact") + "ORDER BY pk"
-# by the envelopes, of which there are a few, and not by the contact, for whom thousands may wait
-_STORED_AMONG = _STORED.format(contact="+contact") + f"AND envelope_id IN {AMONG.format('?3')} ORDER BY pk"
+_STORED_OF_ALL = _STORED.format(recipient="recipient") + "ORDER BY pk"
+# by the envelopes, of which there are a few, and not by the recipient, for whom thousands may wait
+_STORED_AMONG = _STORED.format(recipient="+recipient") + f"AND envelope_id IN {AMONG.format('?3')} ORDER BY pk"
 
 
 def due(
@@ -94,7 +94,7 @@ def note(db: Database, deposits: Iterable[tuple[EnvelopeId, int, int]], now: int
 def stored(
     db: Database, owner: MailOwner, queues: Collection[int], envelope_ids: Iterable[EnvelopeId] | None = None
 ) -> list[Stored]:
-    """What is for a contact or of an invite, and lies in each of these queues and in one at least; of those envelopes,
+    """What is for a device or of an invite, and lies in each of these queues and in one at least; of those envelopes,
     or of all.
     """
     values: list[Value] = [owner, json.dumps(sorted(queues))]

@@ -18,20 +18,20 @@ from itertools import islice
 
 from p2pchat.core.content import EPOCH
 from p2pchat.core.delivery import DeliveryState, Route
-from p2pchat.core.ids import ChatId, ContactId, MessageId
+from p2pchat.core.ids import NOBODY, ChatId, ContactId, MessageId
 from p2pchat.errors import AmbiguousName, DatabaseDamaged, NoSuchMessage
 from p2pchat.store import search_backlog
 from p2pchat.store.database import AMONG, Database, Row, Value, packed
 from p2pchat.store.text_folding import matching
 
-ME = ContactId(b"")
+ME = NOBODY
 ID_BYTES = 16
 _SOME = 5  # candidates told
 
 
 @dataclass(frozen=True, slots=True)
 class MessageRow:
-    """A message. `chat` is a contact's id, `sender` that too or `ME`; `seq` counts the sender's messages in this chat.
+    """A message. `sender` is a contact, or `ME` where it is `mine`; `seq` counts the sender's messages in this chat.
 
     `read_at` is when they read ours, or we theirs. `late`: it came after messages of ours that it stands before.
     `late`, `place` and `pk` are given by `insert`; what they hold before does not matter. `reply_to`: the id of the
@@ -63,6 +63,11 @@ class MessageRow:
     version: MessageId | None = None
     edited_at: int | None = None
     deleted_at: int | None = None
+
+    @property
+    def mine(self) -> bool:
+        """Whether we wrote it."""
+        return self.sender == ME
 
 
 _NAMES = tuple(field.name for field in fields(MessageRow))
@@ -332,26 +337,25 @@ def set_state(
 
     `at` goes into the time of that state (stored, delivered, read), the first time only. A `route` is set if given.
     """
-    time = _TIME_OF.get(state)
-    origins = {f"from{number}": origin.value for number, origin in enumerate(came_from)}
-    sql = (
-        "UPDATE messages SET state = :state, route = coalesce(:route, route)"
-        + (f", {time} = coalesce({time}, :at)" if time else "")
-        + f" WHERE id IN {AMONG.format(':ids')} AND +chat = :chat AND +sender = x''"
-        + f" AND state IN ({', '.join(':' + name for name in origins)}) RETURNING id"
-    )
     ids = list(dict.fromkeys(ids))
-    by = None if route is None else route.value
-    values: dict[str, Value] = {
-        "state": state.value,
-        "route": by,
-        "at": at,
-        "chat": chat,
-        "ids": packed(ids),
-        **origins,
-    }
-    moved = {id for (id,) in db.query(sql, values)}
+    assign, where, values = transition(state, at, came_from, route)
+    sql = (
+        f"UPDATE messages SET {assign} WHERE id IN {AMONG.format(':ids')} AND +chat = :chat AND +sender = x''"
+        f" AND {where} RETURNING id"
+    )
+    moved = {id for (id,) in db.query(sql, {**values, "chat": chat, "ids": packed(ids)})}
     return [id for id in ids if id in moved]
+
+
+def transition(
+    state: DeliveryState, at: int, came_from: Collection[DeliveryState], route: Route | None
+) -> tuple[str, str, dict[str, Value]]:
+    """Return how a row moves to `state` at `at`: what an UPDATE sets, what it asks of the row, and its values."""
+    time = _TIME_OF.get(state)
+    origins: dict[str, Value] = {f"from{number}": origin.value for number, origin in enumerate(came_from)}
+    assign = "state = :state, route = coalesce(:route, route)" + (f", {time} = coalesce({time}, :at)" if time else "")
+    values = {"state": state.value, "route": None if route is None else route.value, "at": at, **origins}
+    return assign, f"state IN ({', '.join(':' + name for name in origins)})", values
 
 
 def delete(db: Database, pk: int) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from p2pchat.core.ids import ContactId
 from p2pchat.store.database import Database
 
 PUT = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
@@ -33,15 +32,3 @@ def put_int(db: Database, key: str, value: int) -> None:
 def remove(db: Database, key: str) -> None:
     """Forget what is under `key`."""
     db.execute("DELETE FROM meta WHERE key = ?", (key,))
-
-
-def forget_about(db: Database, contact: ContactId) -> None:
-    """Forget every value whose key names this contact: the last word of such keys is its id in hexadecimal."""
-    db.execute("DELETE FROM meta WHERE key LIKE ?", (f"% {contact.hex()}",))
-
-
-def beginning(db: Database, prefix: str) -> list[tuple[str, bytes]]:
-    """What is under the keys that begin so, and these."""
-    after = prefix[:-1] + chr(ord(prefix[-1]) + 1)
-    rows = db.query("SELECT key, value FROM meta WHERE key >= ? AND key < ? ORDER BY key", (prefix, after))
-    return [(key, value) for key, value in rows]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from operator import attrgetter
 
-from p2pchat.core.ids import ChatId, ContactId, EnvelopeId, MessageId, SessionId
+from p2pchat.core.ids import ChatId, ContactId, DeviceId, EnvelopeId, MailOwner, MessageId, SessionId, contact_of
 from p2pchat.store.database import AMONG, Database, Row, Value, assignments, packed
 
 
@@ -28,18 +28,18 @@ class OutboxForm(StrEnum):
     REQUEST = "request"
     """A request for a new session."""
     BOX = "box"
-    """The sealed bundle of an invite of ours, for its box at relays; the row's `contact` is the invite."""
+    """The sealed bundle of an invite of ours, for its box at relays; the row's `recipient` is the invite."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """Something for one contact. `kind` is the type of a content, None in rows of another `form`. `envelope_id`,
-    `envelope` and `session_id` (its session) are None until it is sealed; `msg_id` is the id of the content, if that
+    """Something for one device; a box is for an invite. `kind` is the type of a content, None in other forms of row.
+    `envelope_id`, `envelope` and `session_id` are None until it is sealed; `msg_id` is the id of the content, if that
     gets a receipt. `next_try` and `expires_at` are times; `pk` is given by `add`. `keep_until`: no relay keeps it for
     longer than to that time; None for as long as it likes.
     """
 
-    contact: ContactId
+    recipient: MailOwner
     kind: int | None
     msg_id: MessageId | None
     content: bytes | None
@@ -54,6 +54,11 @@ class OutboxRow:
     form: OutboxForm = OutboxForm.CONTENT
     keep_until: int | None = None
     pk: int = 0
+
+    @property
+    def contact(self) -> ContactId:
+        """Whose first device it is for; without meaning in a box."""
+        return contact_of(self.recipient)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +89,18 @@ _FORMS = {form.value: form for form in OutboxForm}
 _values = attrgetter(
     *(name if name != "form" else "form.value" for name in _NEW)
 )  # astuple copies deeply, at ten times the cost
-_CHANGING = frozenset(_NEW) - {"contact"}
+_CHANGING = frozenset(_NEW) - {"recipient"}
 _ADD = f"INSERT INTO outbox ({', '.join(_NEW)}) VALUES ({', '.join('?' * len(_NEW))})"
 _SELECT = f"SELECT {_COLUMNS} FROM outbox "
-_FORGET = f"DELETE FROM outbox WHERE msg_id IN {AMONG.format('?1')} AND +contact = ?2"
+_FORGET = f"DELETE FROM outbox WHERE msg_id IN {AMONG.format('?1')} AND +recipient = ?2"
 _ACKED = f"""
 SELECT pk, kind, msg_id, attempts, session_id, form FROM outbox
-WHERE envelope_id IN {AMONG.format("?1")} AND +contact = ?2 ORDER BY pk
+WHERE envelope_id IN {AMONG.format("?1")} AND +recipient = ?2 ORDER BY pk
 """
 _NOWHERE_ELSE = "AND NOT EXISTS (SELECT 1 FROM deposits WHERE outbox = pk) "
 _SEALED = "WHERE envelope IS NOT NULL "
 _UNSEALED = (
-    "SELECT pk FROM outbox WHERE contact = ? AND content IS NOT NULL AND (envelope IS NULL OR pk <= ?)"
+    "SELECT pk FROM outbox WHERE recipient = ? AND content IS NOT NULL AND (envelope IS NULL OR pk <= ?)"
     " ORDER BY pk LIMIT ?"
 )
 
@@ -108,36 +113,37 @@ def add(db: Database, row: OutboxRow) -> int:
 def due(
     db: Database,
     now: int,
-    contact: ContactId | None = None,
+    recipient: DeviceId | None = None,
     limit: int | None = None,
     after_pk: int = 0,
     old_to: int = 0,
     *,
     elsewhere: bool = True,
 ) -> list[OutboxRow]:
-    """Sealed rows behind `after_pk` whose next try has come, oldest first; of one contact or of all. Of one contact,
+    """Sealed rows behind `after_pk` whose next try has come, oldest first; of one device or of all. Of one device,
     contents up to `old_to` are left out: they are going to be sealed anew; without `elsewhere` also what lies at a
     relay.
     """
     most = -1 if limit is None else limit
-    if contact is None:
+    if recipient is None:
         return _rows(db, _SEALED + "AND next_try <= ? AND pk > ? ORDER BY pk LIMIT ?", now, after_pk, most)
     fresh = "AND (content IS NULL OR pk > ?) " + ("" if elsewhere else _NOWHERE_ELSE)
-    where = _SEALED + "AND next_try <= ? AND pk > ? AND contact = ? " + fresh + "ORDER BY pk LIMIT ?"
-    return _rows(db, where, now, after_pk, contact, old_to, most)
+    where = _SEALED + "AND next_try <= ? AND pk > ? AND recipient = ? " + fresh + "ORDER BY pk LIMIT ?"
+    return _rows(db, where, now, after_pk, recipient, old_to, most)
 
 
-def for_contact(db: Database, contact: ContactId, limit: int | None = None, after_pk: int = 0) -> list[OutboxRow]:
-    """The rows of a contact behind `after_pk`, oldest first, sealed or not."""
+def for_recipient(db: Database, recipient: MailOwner, limit: int | None = None, after_pk: int = 0) -> list[OutboxRow]:
+    """The rows for a device, or of an invite, behind `after_pk`, oldest first, sealed or not."""
     return _rows(
-        db, "WHERE contact = ?1 AND pk > ?2 ORDER BY pk LIMIT ?3", contact, after_pk, -1 if limit is None else limit
+        db, "WHERE recipient = ?1 AND pk > ?2 ORDER BY pk LIMIT ?3", recipient, after_pk, -1 if limit is None else limit
     )
 
 
-def messages_for(db: Database, contact: ContactId, kind: int) -> list[MessageId]:
-    """The ids of the messages of that kind that wait for a contact, oldest first."""
+def messages_for(db: Database, recipient: DeviceId, kind: int) -> list[MessageId]:
+    """The ids of the messages of that kind that wait for a device, oldest first."""
     found = db.query(
-        "SELECT msg_id FROM outbox WHERE contact = ? AND kind = ? AND msg_id IS NOT NULL ORDER BY pk", (contact, kind)
+        "SELECT msg_id FROM outbox WHERE recipient = ? AND kind = ? AND msg_id IS NOT NULL ORDER BY pk",
+        (recipient, kind),
     )
     return [msg_id for (msg_id,) in found]
 
@@ -147,9 +153,9 @@ def by_envelope(db: Database, envelope_id: EnvelopeId) -> OutboxRow | None:
     return _row(db.query_one(_SELECT + "WHERE envelope_id = ?", (envelope_id,)))
 
 
-def acked(db: Database, contact: ContactId, envelope_ids: Iterable[EnvelopeId]) -> list[Acked]:
-    """The rows of a contact with these envelopes, oldest first."""
-    values = (packed(envelope_ids), contact)
+def acked(db: Database, recipient: DeviceId, envelope_ids: Iterable[EnvelopeId]) -> list[Acked]:
+    """The rows for a device with these envelopes, oldest first."""
+    values = (packed(envelope_ids), recipient)
     found = db.query(_ACKED, values)
     return [
         Acked(pk, kind, msg_id, attempts, session_id, _FORMS[form])
@@ -162,64 +168,64 @@ def get(db: Database, pk: int) -> OutboxRow | None:
     return _row(db.query_one(_SELECT + "WHERE pk = ?", (pk,)))
 
 
-def initial(db: Database, contact: ContactId) -> bytes | None:
-    """The first message for the invite of a contact, or None."""
-    return first_of(db, contact, OutboxForm.INITIAL)
+def initial(db: Database, recipient: DeviceId) -> bytes | None:
+    """The first message for the invite that a device was reached by, or None."""
+    return first_of(db, recipient, OutboxForm.INITIAL)
 
 
-def first_of(db: Database, contact: ContactId, form: OutboxForm) -> bytes | None:
-    """What is to begin a session with a contact, of this form; or None."""
-    row = db.query_one("SELECT envelope FROM outbox WHERE contact = ? AND form = ?", (contact, form))
+def first_of(db: Database, recipient: DeviceId, form: OutboxForm) -> bytes | None:
+    """What is to begin a session with a device, of this form; or None."""
+    row = db.query_one("SELECT envelope FROM outbox WHERE recipient = ? AND form = ?", (recipient, form))
     return None if row is None else row[0]
 
 
-def has_unacked(db: Database, contact: ContactId, before: int) -> bool:
-    """Whether something for a contact that was sealed before that time lies at no relay and was never acked."""
-    where = f"{_SEALED}AND contact = ? AND acked_at IS NULL AND created_at < ? {_NOWHERE_ELSE}"
-    return db.query_one(f"SELECT 1 FROM outbox {where} LIMIT 1", (contact, before)) is not None
+def has_unacked(db: Database, recipient: DeviceId, before: int) -> bool:
+    """Whether something for a device that was sealed before that time lies at no relay and was never acked."""
+    where = f"{_SEALED}AND recipient = ? AND acked_at IS NULL AND created_at < ? {_NOWHERE_ELSE}"
+    return db.query_one(f"SELECT 1 FROM outbox {where} LIMIT 1", (recipient, before)) is not None
 
 
-def sessions_begun(db: Database, contact: ContactId, *forms: OutboxForm) -> set[SessionId]:
-    """The sessions with a contact whose first message, of one of these forms, is kept."""
-    found = db.query("SELECT form, session_id FROM outbox WHERE contact = ? AND content IS NULL", (contact,))
+def sessions_begun(db: Database, recipient: DeviceId, *forms: OutboxForm) -> set[SessionId]:
+    """The sessions with a device whose first message, of one of these forms, is kept."""
+    found = db.query("SELECT form, session_id FROM outbox WHERE recipient = ? AND content IS NULL", (recipient,))
     return {session_id for form, session_id in found if form in forms and session_id is not None}
 
 
-def astray(db: Database, contact: ContactId) -> bool:
-    """Whether a content for a contact is sealed in a session that has ended or is not there."""
+def astray(db: Database, recipient: DeviceId) -> bool:
+    """Whether a content for a device is sealed in a session that has ended or is not there."""
     sql = (
-        "SELECT 1 FROM outbox WHERE contact = ? AND content IS NOT NULL AND envelope IS NOT NULL"
+        "SELECT 1 FROM outbox WHERE recipient = ? AND content IS NOT NULL AND envelope IS NOT NULL"
         " AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.session_id = outbox.session_id"
         " AND receive_until IS NULL) LIMIT 1"
     )
-    return db.query_one(sql, (contact,)) is not None
+    return db.query_one(sql, (recipient,)) is not None
 
 
-def is_owed(db: Database, contact: ContactId) -> bool:
-    """Whether something waits for a contact."""
-    return db.query_one("SELECT 1 FROM outbox WHERE contact = ? LIMIT 1", (contact,)) is not None
+def is_owed(db: Database, recipient: DeviceId) -> bool:
+    """Whether something waits for a device."""
+    return db.query_one("SELECT 1 FROM outbox WHERE recipient = ? LIMIT 1", (recipient,)) is not None
 
 
-def sealed_otherwise(db: Database, contact: ContactId, session_id: SessionId) -> bool:
-    """Whether a content for a contact is sealed in another session than `session_id`."""
+def sealed_otherwise(db: Database, recipient: DeviceId, session_id: SessionId) -> bool:
+    """Whether a content for a device is sealed in another session than `session_id`."""
     sql = (
-        "SELECT 1 FROM outbox WHERE contact = ? AND content IS NOT NULL AND envelope IS NOT NULL AND session_id <> ?"
+        "SELECT 1 FROM outbox WHERE recipient = ? AND content IS NOT NULL AND envelope IS NOT NULL AND session_id <> ?"
         " LIMIT 1"
     )
-    return db.query_one(sql, (contact, session_id)) is not None
+    return db.query_one(sql, (recipient, session_id)) is not None
 
 
-def newest(db: Database, contact: ContactId) -> int:
-    """The pk of the last row of a contact; 0 if there is none."""
-    row = db.query_one("SELECT max(pk) FROM outbox WHERE contact = ?", (contact,))
+def newest(db: Database, recipient: DeviceId) -> int:
+    """The pk of the last row of a device; 0 if there is none."""
+    row = db.query_one("SELECT max(pk) FROM outbox WHERE recipient = ?", (recipient,))
     return 0 if row is None or row[0] is None else int(row[0])
 
 
-def unsealed(db: Database, contact: ContactId, old_to: int = 0, limit: int = -1) -> list[int]:
-    """The pks of a contact's contents that have no envelope, or one that is to be made anew (up to `old_to`), oldest
+def unsealed(db: Database, recipient: DeviceId, old_to: int = 0, limit: int = -1) -> list[int]:
+    """The pks of a device's contents that have no envelope, or one that is to be made anew (up to `old_to`), oldest
     first. Not the rows: a month's may be more than fits into memory.
     """
-    return [pk for (pk,) in db.query(_UNSEALED, (contact, old_to, limit))]
+    return [pk for (pk,) in db.query(_UNSEALED, (recipient, old_to, limit))]
 
 
 def update(db: Database, pk: int, **fields: Value) -> None:
@@ -227,9 +233,9 @@ def update(db: Database, pk: int, **fields: Value) -> None:
     db.execute(f"UPDATE outbox SET {assignments(fields, _CHANGING)} WHERE pk = :pk", {**fields, "pk": pk})
 
 
-def forget_messages(db: Database, contact: ContactId, msg_ids: Iterable[MessageId]) -> int:
-    """Remove the rows to a contact that carry these messages (a receipt came, or the user deleted them); how many."""
-    return db.execute(_FORGET, (packed(msg_ids), contact))
+def forget_messages(db: Database, recipient: DeviceId, msg_ids: Iterable[MessageId]) -> int:
+    """Remove the rows for a device that carry these messages (a receipt came, or the user deleted them); how many."""
+    return db.execute(_FORGET, (packed(msg_ids), recipient))
 
 
 def remove(db: Database, pks: Iterable[int]) -> None:
@@ -237,24 +243,24 @@ def remove(db: Database, pks: Iterable[int]) -> None:
     db.executemany("DELETE FROM outbox WHERE pk = ?", [(pk,) for pk in pks])
 
 
-def clear_forms(db: Database, contact: ContactId, *forms: OutboxForm) -> None:
-    """Remove what is of these forms for a contact."""
-    db.executemany("DELETE FROM outbox WHERE contact = ? AND form = ?", [(contact, form) for form in forms])
+def clear_forms(db: Database, recipient: DeviceId, *forms: OutboxForm) -> None:
+    """Remove what is of these forms for a device."""
+    db.executemany("DELETE FROM outbox WHERE recipient = ? AND form = ?", [(recipient, form) for form in forms])
 
 
-def clear(db: Database, contact: ContactId, kinds: Iterable[int] | None = None) -> None:
-    """Remove everything for a contact, or the contents of these kinds."""
+def clear(db: Database, recipient: MailOwner, kinds: Iterable[int] | None = None) -> None:
+    """Remove everything for a device or of an invite, or the contents of these kinds."""
     if kinds is None:
-        db.execute("DELETE FROM outbox WHERE contact = ?", (contact,))
+        db.execute("DELETE FROM outbox WHERE recipient = ?", (recipient,))
     else:
-        db.executemany("DELETE FROM outbox WHERE contact = ? AND kind = ?", [(contact, kind) for kind in kinds])
+        db.executemany("DELETE FROM outbox WHERE recipient = ? AND kind = ?", [(recipient, kind) for kind in kinds])
 
 
-def clear_renewal(db: Database, contact: ContactId, session_id: SessionId | None) -> None:
+def clear_renewal(db: Database, recipient: DeviceId, session_id: SessionId | None) -> None:
     """The first message of the renewed session `session_id` has arrived."""
     db.execute(
-        "DELETE FROM outbox WHERE contact = ? AND form = ? AND session_id = ?",
-        (contact, OutboxForm.RENEWAL, session_id),
+        "DELETE FROM outbox WHERE recipient = ? AND form = ? AND session_id = ?",
+        (recipient, OutboxForm.RENEWAL, session_id),
     )
 
 
@@ -273,16 +279,16 @@ def expired(db: Database, now: int) -> list[OutboxRow]:
     return _rows(db, "WHERE expires_at <= ? ORDER BY expires_at, pk", now)
 
 
-def failed(db: Database, row: OutboxRow, at: int) -> None:
-    """Note that the text of a row failed at its deadline."""
-    values = (row.contact, row.msg_id, at, row.expires_at)
+def failed(db: Database, chat: ChatId, row: OutboxRow, at: int) -> None:
+    """Note that the text of a row, of this chat, failed at its deadline."""
+    values = (chat, row.msg_id, at, row.expires_at)
     db.execute(
         "INSERT OR REPLACE INTO failed_in_time (chat, msg_id, failed_at, expires_at) VALUES (?, ?, ?, ?)", values
     )
 
 
 def failed_too_early(db: Database, now: int) -> list[tuple[ChatId, MessageId, int]]:
-    """(contact, message id, deadline) of texts that failed by a clock ahead of `now`, and whose deadline is to come."""
+    """(chat, message id, deadline) of texts that failed by a clock ahead of `now`, and whose deadline is to come."""
     where = "WHERE failed_at > ?1 AND expires_at > ?1 ORDER BY chat, msg_id"
     found = db.query(f"SELECT chat, msg_id, expires_at FROM failed_in_time {where}", (now,))
     db.execute("DELETE FROM failed_in_time WHERE failed_at > ?1 AND expires_at > ?1", (now,))
@@ -310,14 +316,9 @@ def postpone(db: Database, since: int, until: int, by: int) -> None:
     )
 
 
-def pending_contacts(db: Database) -> set[ContactId]:
-    """Everybody for whom something waits."""
-    return {row[0] for row in db.query("SELECT DISTINCT contact FROM outbox")}
-
-
-def counts(db: Database) -> dict[ContactId, int]:
-    """How much waits, by contact; who is not in it is owed nothing."""
-    return dict(db.query("SELECT contact, count(*) FROM outbox GROUP BY contact"))
+def counts(db: Database) -> dict[MailOwner, int]:
+    """How much waits, by recipient; who is not in it is owed nothing."""
+    return dict(db.query("SELECT recipient, count(*) FROM outbox GROUP BY recipient"))
 
 
 def for_message(db: Database, msg_id: MessageId) -> list[OutboxRow]:

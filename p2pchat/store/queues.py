@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from p2pchat.core.ids import NOBODY, ContactId, InviteId, MailOwner, PeerKey, QueueId
+from p2pchat.core.ids import NO_DEVICE, DeviceId, InviteId, MailOwner, PeerKey, QueueId
 from p2pchat.core.mailbox import Queue
 from p2pchat.core.primitives import sign_public
 from p2pchat.store import relays
@@ -15,12 +15,12 @@ from p2pchat.store.database import Database
 
 @dataclass(frozen=True, slots=True, repr=False)
 class OwnQueueRow:
-    """A queue of ours at one relay, for a `contact` or of an `invite`. `put_seed` is what the contact is given (None of
+    """A queue of ours at one relay, for a `device` or of an `invite`. `put_seed` is what the device is given (None of
     an invite's: it follows from the secret). `read_until` is set once nobody is told of it any more. `chosen`: a person
     here chose the relay; else the contact named it.
     """
 
-    contact: ContactId | None
+    device: DeviceId | None
     invite: InviteId | None
     relay: PeerKey
     addresses: tuple[bytes, ...]
@@ -46,11 +46,11 @@ class OwnQueueRow:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class TheirQueueRow:
-    """A queue we deposit in: of a `contact`, or the box of an `invite` of ours. `until`: no deposit after it. `id` is
+    """A queue we deposit in: of a `device`, or the box of an `invite` of ours. `until`: no deposit after it. `id` is
     given by `deposit_in`.
     """
 
-    contact: ContactId | None
+    device: DeviceId | None
     invite: InviteId | None
     relay: PeerKey
     address: bytes
@@ -63,26 +63,26 @@ class TheirQueueRow:
 
     @property
     def owner(self) -> MailOwner:
-        """Whose rows of the outbox go there: the contact, or the invite."""
-        return self.contact or self.invite or NOBODY
+        """Whose rows of the outbox go there: the device, or the invite."""
+        return self.device or self.invite or NO_DEVICE
 
 
 _OWN = (
-    "SELECT contact, invite, relay, addresses, token, fetch_seed, put, put_seed, flags, made_at, read_until, chosen"
+    "SELECT device, invite, relay, addresses, token, fetch_seed, put, put_seed, flags, made_at, read_until, chosen"
     " FROM own_queues "
 )
 _ADD_OWN = (
-    "INSERT INTO own_queues (qid, contact, invite, relay, addresses, token, fetch_seed, put, put_seed, flags, made_at,"
+    "INSERT INTO own_queues (qid, device, invite, relay, addresses, token, fetch_seed, put, put_seed, flags, made_at,"
     " read_until, chosen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_THEIRS = "SELECT contact, invite, relay, address, token, fetch, put_seed, flags, until, id FROM their_queues "
+_THEIRS = "SELECT device, invite, relay, address, token, fetch, put_seed, flags, until, id FROM their_queues "
 _ADD_THEIRS = (
-    "INSERT INTO their_queues (contact, invite, relay, address, token, fetch, put_seed, flags, until)"
+    "INSERT INTO their_queues (device, invite, relay, address, token, fetch, put_seed, flags, until)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _CHANGE_THEIRS = (
     "UPDATE their_queues SET address = ?, token = ?, until = ?"
-    " WHERE contact IS ? AND invite IS ? AND relay = ? AND fetch = ? AND put_seed = ? AND flags = ?"
+    " WHERE device IS ? AND invite IS ? AND relay = ? AND fetch = ? AND put_seed = ? AND flags = ?"
 )
 
 
@@ -95,7 +95,7 @@ def collect_from(db: Database, row: OwnQueueRow) -> None:
         _ADD_OWN,
         (
             row.qid,
-            row.contact,
+            row.device,
             row.invite,
             row.relay,
             relays.pack(row.addresses),
@@ -112,15 +112,15 @@ def collect_from(db: Database, row: OwnQueueRow) -> None:
 
 
 def own(db: Database, owner: MailOwner | None = None) -> list[tuple[QueueId, OwnQueueRow]]:
-    """Every queue we collect from, with its name; or those for a contact, or of an invite."""
-    of, values = ("", ()) if owner is None else ("WHERE contact = ?1 OR invite = ?1 ", (owner,))
+    """Every queue we collect from, with its name; or those for a device, or of an invite."""
+    of, values = ("", ()) if owner is None else ("WHERE device = ?1 OR invite = ?1 ", (owner,))
     rows = db.query(_OWN.replace("SELECT", "SELECT qid,") + of + "ORDER BY made_at, qid", values)
     return [(qid, _own(row)) for qid, *row in rows]
 
 
-def announced(db: Database, contact: ContactId) -> list[OwnQueueRow]:
-    """The queues that a contact is told to use, the oldest first."""
-    rows = db.query(_OWN + "WHERE contact = ? AND read_until IS NULL ORDER BY made_at, qid", (contact,))
+def announced(db: Database, device: DeviceId) -> list[OwnQueueRow]:
+    """The queues that a device is told to use, the oldest first."""
+    rows = db.query(_OWN + "WHERE device = ? AND read_until IS NULL ORDER BY made_at, qid", (device,))
     return [_own(row) for row in rows]
 
 
@@ -135,34 +135,34 @@ def move(db: Database, row: OwnQueueRow, addresses: tuple[bytes, ...], token: by
     db.execute("UPDATE own_queues SET addresses = ?, token = ?, chosen = ? WHERE relay = ? AND qid = ?", values)
 
 
-def collect_no_more(db: Database, *, contact: ContactId | None = None, invite: InviteId | None = None) -> bool:
-    """Forget our queues for a contact, or of an invite; whether there were any."""
-    return db.execute("DELETE FROM own_queues WHERE contact = ? OR invite = ?", (contact, invite)) > 0
+def collect_no_more(db: Database, *, device: DeviceId | None = None, invite: InviteId | None = None) -> bool:
+    """Forget our queues for a device, or of an invite; whether there were any."""
+    return db.execute("DELETE FROM own_queues WHERE device = ? OR invite = ?", (device, invite)) > 0
 
 
 # --- others' --------------------------------------------------------------------------------------------------------
 
 
 def theirs(db: Database, owner: MailOwner | None = None) -> list[TheirQueueRow]:
-    """Every queue we deposit in, or those of a contact, or the boxes of an invite."""
-    of, values = ("", ()) if owner is None else ("WHERE contact = ?1 OR invite = ?1 ", (owner,))
+    """Every queue we deposit in, or those of a device, or the boxes of an invite."""
+    of, values = ("", ()) if owner is None else ("WHERE device = ?1 OR invite = ?1 ", (owner,))
     return [TheirQueueRow(*row) for row in db.query(_THEIRS + of + "ORDER BY id", values)]
 
 
 def deposit_in(db: Database, row: TheirQueueRow) -> None:
     """Deposit in this queue too; one that is there keeps its id, and so what is known to lie in it."""
-    known = (row.contact, row.invite, row.relay, row.fetch, row.put_seed, row.flags)
+    known = (row.device, row.invite, row.relay, row.fetch, row.put_seed, row.flags)
     if not db.execute(_CHANGE_THEIRS, (row.address, row.token, row.until, *known)):
-        db.execute(_ADD_THEIRS, (row.contact, row.invite, row.relay, row.address, row.token, *known[3:], row.until))
+        db.execute(_ADD_THEIRS, (row.device, row.invite, row.relay, row.address, row.token, *known[3:], row.until))
 
 
-def deposit_no_more(db: Database, contact: ContactId, flags: int, but: Collection[TheirQueueRow] = ()) -> bool:
-    """Forget a contact's queues with these flags `but` some; whether there were others. What is known to lie in them
+def deposit_no_more(db: Database, device: DeviceId, flags: int, but: Collection[TheirQueueRow] = ()) -> bool:
+    """Forget a device's queues with these flags `but` some; whether there were others. What is known to lie in them
     is forgotten too: it is deposited again elsewhere.
     """
     kept = {(row.relay, row.fetch, row.put_seed) for row in but}
     gone = [
-        row.id for row in theirs(db, contact) if row.flags == flags and (row.relay, row.fetch, row.put_seed) not in kept
+        row.id for row in theirs(db, device) if row.flags == flags and (row.relay, row.fetch, row.put_seed) not in kept
     ]
     db.executemany("DELETE FROM their_queues WHERE id = ?", [(id,) for id in gone])
     return bool(gone)
@@ -179,22 +179,22 @@ def leave_box(db: Database, invite: InviteId) -> None:
 
 
 def expire(db: Database, now: int) -> set[MailOwner]:
-    """Forget the queues whose time is over; the contacts and invites whose they were."""
+    """Forget the queues whose time is over; the devices and invites whose they were."""
     owners: set[MailOwner] = set()
     for queues in ("own_queues WHERE read_until <= ?", "their_queues WHERE until <= ?"):
-        owners.update(owner for (owner,) in db.query("SELECT coalesce(contact, invite) FROM " + queues, (now,)))
+        owners.update(owner for (owner,) in db.query("SELECT coalesce(device, invite) FROM " + queues, (now,)))
         db.execute("DELETE FROM " + queues, (now,))
     return owners
 
 
-def retired(db: Database, contact: ContactId, *, chosen: bool) -> list[tuple[PeerKey, QueueId]]:
-    """(relay, name) of the queues for a contact that nobody is told of any more, where the relay was `chosen` here or
+def retired(db: Database, device: DeviceId, *, chosen: bool) -> list[tuple[PeerKey, QueueId]]:
+    """(relay, name) of the queues for a device that nobody is told of any more, where the relay was `chosen` here or
     was not, the newest first.
     """
     rows = db.query(
-        "SELECT relay, qid FROM own_queues WHERE contact = ? AND read_until IS NOT NULL AND chosen = ?"
+        "SELECT relay, qid FROM own_queues WHERE device = ? AND read_until IS NOT NULL AND chosen = ?"
         " ORDER BY read_until DESC, made_at DESC, qid",
-        (contact, chosen),
+        (device, chosen),
     )
     return [(relay, qid) for relay, qid in rows]
 
@@ -205,6 +205,6 @@ def drop(db: Database, queues: Collection[tuple[PeerKey, QueueId]]) -> None:
 
 
 def _own(row: Sequence[Any]) -> OwnQueueRow:
-    contact, invite, relay, addresses, *rest = row
+    device, invite, relay, addresses, *rest = row
     rest[-1] = bool(rest[-1])
-    return OwnQueueRow(contact, invite, relay, relays.unpack(addresses), *rest)
+    return OwnQueueRow(device, invite, relay, relays.unpack(addresses), *rest)

@@ -11,7 +11,7 @@ The damaged database is kept beside the new one, under another name.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,6 +142,7 @@ def _copy(reader: _Reader, draft: Path, key: bytes, done: Salvaged) -> None:
             done.rows[table.name] = _fill(fresh, table, walk.rows())
             if walk.incomplete:
                 done.incomplete.append(table.name)
+        _fill_in(fresh, {table.name for table in tables})
         for table in tables:
             _drop_orphans(fresh, table.name)
         _keep_numbering(reader, fresh)
@@ -175,6 +176,20 @@ def _fill(fresh: Any, table: _Table, rows: Iterator[Row]) -> int:
     # a row that breaks a rule of the schema can only come of damage
     statement = f"INSERT OR IGNORE INTO {table.name} ({names}) VALUES ({marks})"
     return sum(fresh.execute(statement, row[len(table.key) :]).rowcount for row in rows)
+
+
+def _fill_in(fresh: Any, tables: Collection[str]) -> None:
+    """Make the rows that follow from a contact where they could not be read, so that what belongs to them is kept: the
+    first device, whose keys are lost then, and the chat. A direct chat whose contact is lost goes.
+    """
+    if "devices" in tables:
+        fresh.execute("INSERT OR IGNORE INTO devices (id, contact, created_at) SELECT id, id, created_at FROM contacts")
+        fresh.execute(
+            "INSERT OR IGNORE INTO chats (id, kind, created_at) SELECT id, 'direct', created_at FROM contacts"
+        )
+        fresh.execute("INSERT OR IGNORE INTO chats (id, kind, created_at) VALUES (zeroblob(8), 'notes', 0)")
+        fresh.execute("INSERT OR IGNORE INTO chat_members SELECT id, id, created_at FROM contacts")
+        fresh.execute("DELETE FROM chats WHERE kind = 'direct' AND id NOT IN (SELECT id FROM contacts)")
 
 
 def _drop_orphans(fresh: Any, name: str) -> None:

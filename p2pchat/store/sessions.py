@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from operator import attrgetter
 
-from p2pchat.core.ids import ContactId, SessionId
+from p2pchat.core.ids import DeviceId, SessionId
 from p2pchat.store.database import Database
 
 SKIPPED_FOR = 30 * 24 * 3600 * 1000  # milliseconds
@@ -20,7 +20,7 @@ class SessionRow:
     """
 
     session_id: SessionId
-    contact: ContactId
+    device: DeviceId
     initiator: bool
     pair_root: bytes
     sas: bytes
@@ -43,11 +43,11 @@ _SAVE = (
 _SAVE_STATE = (
     "UPDATE sessions SET state = ?1 WHERE session_id = ?2 AND confirmed = ?3 AND receive_until IS ?4 AND pending = ?5"
 )
-_FOR_CONTACT = f"SELECT {_COLUMNS} FROM sessions WHERE contact = ? ORDER BY rowid"
+_FOR_DEVICE = f"SELECT {_COLUMNS} FROM sessions WHERE device = ? ORDER BY rowid"
 _ADD_SKIPPED = "INSERT INTO skipped_keys (session_id, chain, n, key, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _ENDED = """
-SELECT session_id, contact FROM sessions AS ended WHERE receive_until <= ?1 AND (NOT confirmed OR EXISTS (
-    SELECT 1 FROM sessions AS later WHERE later.contact = ended.contact AND later.confirmed AND NOT later.pending
+SELECT session_id, device FROM sessions AS ended WHERE receive_until <= ?1 AND (NOT confirmed OR EXISTS (
+    SELECT 1 FROM sessions AS later WHERE later.device = ended.device AND later.confirmed AND NOT later.pending
         AND (later.receive_until IS NULL OR later.receive_until > ended.receive_until
             OR (later.receive_until = ended.receive_until AND later.rowid > ended.rowid))))
 """
@@ -61,14 +61,14 @@ def save(db: Database, row: SessionRow) -> None:
         db.execute(_SAVE, _values(row))
 
 
-def for_contact(db: Database, contact: ContactId) -> list[SessionRow]:
-    """The sessions with a contact, oldest first."""
+def for_device(db: Database, device: DeviceId) -> list[SessionRow]:
+    """The sessions with a device, oldest first."""
     return [
         SessionRow(
             id, who, bool(initiator), pair_root, sas, state, created_at, bool(confirmed), receive_until, bool(pending)
         )
         for id, who, initiator, pair_root, sas, state, created_at, confirmed, receive_until, pending in db.query(
-            _FOR_CONTACT, (contact,)
+            _FOR_DEVICE, (device,)
         )
     ]
 
@@ -114,20 +114,20 @@ def trim_skipped(db: Database, session_id: SessionId, keep: int) -> list[tuple[i
     return surplus
 
 
-def rivals(db: Database) -> list[ContactId]:
-    """The contacts with whom several sessions are alive, none of them ending, and one at least is confirmed."""
+def rivals(db: Database) -> list[DeviceId]:
+    """The devices with which several sessions are alive, none of them ending, and one at least is confirmed."""
     found = db.query(
-        "SELECT contact FROM sessions WHERE receive_until IS NULL AND NOT pending"
-        " GROUP BY contact HAVING count(*) > 1 AND max(confirmed)"
+        "SELECT device FROM sessions WHERE receive_until IS NULL AND NOT pending"
+        " GROUP BY device HAVING count(*) > 1 AND max(confirmed)"
     )
-    return [contact for (contact,) in found]
+    return [device for (device,) in found]
 
 
-def expire(db: Database, now: int) -> set[ContactId]:
-    """Forget skipped keys older than 30 days, and sessions kept for receiving whose time is over; the contacts these
+def expire(db: Database, now: int) -> set[DeviceId]:
+    """Forget skipped keys older than 30 days, and sessions kept for receiving whose time is over; the devices these
     were with. A confirmed one stays until a later one is confirmed: it may be all that the two have in common.
     """
     db.execute("DELETE FROM skipped_keys WHERE at < ?", (now - SKIPPED_FOR,))
     ended = db.query(_ENDED, (now,))
     db.executemany("DELETE FROM sessions WHERE session_id = ?", [(session_id,) for session_id, _ in ended])
-    return {contact for _, contact in ended}
+    return {device for _, device in ended}

@@ -23,34 +23,35 @@ class ChatTimer:
     at: int
 
 
-_PUT = """
-INSERT INTO timers (chat, seconds, sender, id, at) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET seconds = excluded.seconds, sender = excluded.sender, id = excluded.id, at = excluded.at
-"""
+_PUT = "UPDATE chats SET timer_seconds = ?, timer_by = ?, timer_id = ?, timer_at = ? WHERE id = ?"
+_TIMER = "timer_seconds, timer_by, timer_id, timer_at FROM chats WHERE timer_id IS NOT NULL"
 _NEXT_END = """
 SELECT min(at) FROM (
     SELECT min(expires_at) AS at FROM messages WHERE expires_at IS NOT NULL
-    UNION ALL SELECT min(expires_at) FROM drafts
+    UNION ALL SELECT min(draft_expires_at) FROM chats WHERE draft_expires_at IS NOT NULL
     UNION ALL SELECT min(until) FROM waiting)
 """
-_DRAFT_ENDS = "DELETE FROM drafts WHERE expires_at <= ?"
-_SKIPPED = "DELETE FROM skipped_keys WHERE at < ? AND session_id IN (SELECT session_id FROM sessions WHERE contact = ?)"
+_DRAFTS_END = "UPDATE chats SET draft = '', draft_expires_at = NULL WHERE draft_expires_at <= ? RETURNING id"
+_SKIPPED = """
+DELETE FROM skipped_keys WHERE at < ? AND session_id IN (
+    SELECT session_id FROM sessions JOIN devices ON devices.id = device WHERE contact = ?)
+"""
 
 
 def get(db: Database, chat: ChatId) -> ChatTimer | None:
     """The timer of a chat; None where nobody set one."""
-    row = db.query_one("SELECT seconds, sender, id, at FROM timers WHERE chat = ?", (chat,))
+    row = db.query_one(f"SELECT {_TIMER} AND id = ?", (chat,))
     return None if row is None else ChatTimer(*row)
 
 
 def put(db: Database, chat: ChatId, timer: ChatTimer) -> None:
-    """Set the timer of a chat."""
-    db.execute(_PUT, (chat, timer.seconds, timer.sender, timer.id, timer.at))
+    """Set the timer of a chat, if there is such a chat."""
+    db.execute(_PUT, (timer.seconds, timer.sender, timer.id, timer.at, chat))
 
 
 def all(db: Database) -> dict[ChatId, ChatTimer]:
     """The timers of all chats that have one."""
-    return {chat: ChatTimer(*row) for chat, *row in db.query("SELECT chat, seconds, sender, id, at FROM timers")}
+    return {chat: ChatTimer(*row) for chat, *row in db.query(f"SELECT id, {_TIMER}")}
 
 
 def next_end(db: Database) -> int | None:
@@ -67,10 +68,7 @@ def ended(db: Database, counted: int, limit: int) -> list[MessageRow]:
 
 def end_drafts(db: Database, counted: int) -> list[ChatId]:
     """Forget drafts that have come to their end; the chats in which."""
-    chats = [chat for (chat,) in db.query("SELECT chat FROM drafts WHERE expires_at <= ?", (counted,))]
-    if chats:
-        db.execute(_DRAFT_ENDS, (counted,))
-    return chats
+    return [chat for (chat,) in db.query(_DRAFTS_END, (counted,))]
 
 
 def drop_skipped(db: Database, contact: ContactId, before: int) -> int:

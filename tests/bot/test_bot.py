@@ -75,7 +75,7 @@ def test_own_messages_and_other_kinds_are_left_out(bot: Bot, node: FakeNode, sto
     got = gather(bot)
 
     def begin() -> None:
-        store.add("mine", **{"from": "me"})
+        store.add("mine", **{"from": "me", "mine": True})
         store.add("", kind="unknown")
         store.add("end")
 
@@ -92,7 +92,7 @@ def test_an_event_wakes_it_and_lagged_too(bot: Bot, node: FakeNode, store: Store
     def meanwhile() -> None:
         one = store.add("one")
         node.publish(one, one)  # the store has it once
-        store.add("two", **{"from": "me"})
+        store.add("two", **{"from": "me", "mine": True})
         node.publish({"event": "state", "id": "a", "chat": ID, "state": "stored", "route": None, "at": None})
         assert woken.wait(60)
         store.add("missed")
@@ -114,7 +114,7 @@ def test_states_are_told(bot: Bot, node: FakeNode, once_subscribed: Meanwhile) -
 
     once_subscribed(
         lambda: node.publish(
-            {"event": "message", "from": "bob"},  # not asked for, and not sent
+            {"event": "message", "from": "bob", "mine": False},  # not asked for, and not sent
             {"event": "state", "id": "aa", "chat": ID, "state": "delivered", "route": "direct", "at": None},
         )
     )

@@ -56,7 +56,7 @@ def test_it_greets_whom_it_never_wrote_to(bot: Bot, node: FakeNode, store: Store
     people = [{"id": n * 16, "name": n, "state": "contact", "verified": False, "route": None} for n in "abc"]
     people[2]["state"] = "blocked"
     node.answers["contacts"] = people
-    node.answers["log"] = lambda chat, **_: [{"from": "a"}, {"from": "me"}] if chat == "a" * 16 else [{"from": "b"}]
+    node.answers["log"] = lambda chat, **_: [{"mine": False}, {"mine": True}] if chat == "a" * 16 else [{"mine": False}]
     echo.greet(bot)
     assert store.sent == [("b" * 16, echo.GREETING)]
 

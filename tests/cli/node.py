@@ -24,6 +24,8 @@ MESSAGE = {
     "id": "aa" * 16,
     "chat": ID,
     "from": "bob",
+    "sender": ID,
+    "mine": False,
     "text": "hi",
     "kind": "text",
     "sent_at": "2026-01-02T03:04:05.000Z",

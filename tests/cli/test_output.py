@@ -73,7 +73,7 @@ def test_paint_colours_each_line() -> None:
 
 
 def _own(text: str, state: str) -> dict[str, Any]:
-    return {**MESSAGE, "from": "me", "text": text, "state": state, "received_at": None}
+    return {**MESSAGE, "from": "me", "mine": True, "text": text, "state": state, "received_at": None}
 
 
 def test_what_stands_beside_a_message(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -326,7 +326,7 @@ def test_a_message_cannot_pass_for_one_of_ours(node: FakeNode, p2pchat: Run) -> 
 
 def _numbered(number: int, **fields: object) -> dict[str, object]:
     sender = fields.pop("sender", MESSAGE["from"])
-    return {**MESSAGE, "id": f"{number:032x}", "text": str(number), "from": sender, **fields}
+    return {**MESSAGE, "id": f"{number:032x}", "text": str(number), "from": sender, "mine": sender == "me", **fields}
 
 
 class _Saved:

@@ -198,7 +198,10 @@ def known(day: Day, everybody: list[Person]) -> Iterator[bytes]:
     """Who people are to each other, what they call each other, said and showed each other."""
     for person in everybody:
         with opened(person) as db:
-            rows = db.query("SELECT identity, device, peer FROM contacts JOIN ways ON contact = contacts.id")
+            rows = db.query(
+                "SELECT identity, key, peer FROM contacts JOIN ways ON ways.contact = contacts.id"
+                " JOIN devices ON devices.contact = contacts.id"
+            )
             assert {len(value) for row in rows for value in row} == {32}
             yield from {value for row in rows for value in row}
     yield from (name.encode() for name in NAMES)

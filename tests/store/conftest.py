@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from p2pchat.core.ids import ContactId, direct_chat
+from p2pchat.core.ids import ContactId, direct_chat, first_device
 from p2pchat.store.database import Database
 
 KEY = bytes(range(32))
 ALICE, BOB = ContactId(b"alice..1"), ContactId(b"bob....2")
 ALICE_CHAT, BOB_CHAT = direct_chat(ALICE), direct_chat(BOB)
+ALICE_DEVICE, BOB_DEVICE = first_device(ALICE), first_device(BOB)
 
 
 @pytest.fixture

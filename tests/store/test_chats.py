@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pchat.core.delivery import DeliveryState
-from p2pchat.core.ids import ContactId, MessageId, direct_chat
+from p2pchat.core.ids import NOTES, ContactId, MessageId, direct_chat
 from p2pchat.errors import AmbiguousName, NoSuchMessage
 from p2pchat.store import chats, contacts, database, messages
 from p2pchat.store.chats import Unread
@@ -147,11 +147,11 @@ def test_the_list(db: Database) -> None:
     save(db, said(1), said(1, sender=ME), said(3), said(2))
     chats.keep_draft(db, BOB_CHAT, "begun")
     found = chats.listed(db)
-    assert set(found) == {ALICE_CHAT, BOB_CHAT}
+    assert set(found) == {ALICE_CHAT, BOB_CHAT, NOTES}
     alice, bob = found[ALICE_CHAT], found[BOB_CHAT]
-    assert (alice.unread, alice.draft) == (Unread(3, said(1).id), "")
+    assert (alice.unread, alice.chat.draft) == (Unread(3, said(1).id), "")
     assert alice.last == messages.page(db, ALICE_CHAT, 1)[0]
-    assert (bob.unread, bob.draft, bob.last) == (Unread(), "begun", None)
+    assert (bob.unread, bob.chat.draft, bob.last) == (Unread(), "begun", None)
 
 
 # --- drafts ----------------------------------------------------------------------------------------
@@ -161,17 +161,17 @@ def test_drafts(db: Database) -> None:
     known(db, ALICE)
     assert chats.keep_draft(db, ALICE_CHAT, "one") is False
     assert chats.keep_draft(db, ALICE_CHAT, "two") is True
-    assert chats.listed(db)[ALICE_CHAT].draft == "two"
+    assert chats.listed(db)[ALICE_CHAT].chat.draft == "two"
     assert chats.keep_draft(db, ALICE_CHAT, "") is True
     assert chats.keep_draft(db, ALICE_CHAT, "") is False
-    assert chats.listed(db)[ALICE_CHAT].draft == ""
+    assert chats.listed(db)[ALICE_CHAT].chat.draft == ""
 
 
 def test_a_draft_goes_with_its_contact(db: Database) -> None:
     known(db, ALICE)
     chats.keep_draft(db, ALICE_CHAT, "begun")
     contacts.remove(db, ALICE)
-    assert db.query("SELECT text FROM drafts") == []
+    assert set(chats.listed(db)) == {NOTES}
 
 
 def test_nothing_of_a_forgotten_draft_is_left(db: Database) -> None:

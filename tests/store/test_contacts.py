@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]
 
-from p2pchat.core.ids import ContactId, InviteId, PeerKey, SessionId
+from p2pchat.core.ids import ContactId, InviteId, PeerKey, SessionId, first_device
 from p2pchat.errors import AmbiguousName, NoSuchContact
-from p2pchat.store import contacts, invites, outbox, prekeys, sessions
+from p2pchat.store import contacts, facts, invites, outbox, prekeys, sessions
 from p2pchat.store.contacts import Contact, ContactState, Way
 from p2pchat.store.database import PAGE_BYTES, Database
+from p2pchat.store.facts import Fact
 from p2pchat.store.invites import InviteRow, InviteState
 from p2pchat.store.outbox import OutboxRow
 from p2pchat.store.prekeys import Handshake, PrekeyRow
 from p2pchat.store.sessions import SKIPPED_FOR, SessionRow
-from tests.store.conftest import ALICE, BOB
+from tests.store.conftest import ALICE, ALICE_DEVICE, BOB, BOB_DEVICE
 
 SESSION = SessionId(b"t" * 32)
 
@@ -137,12 +138,17 @@ def test_remove_takes_what_hangs_on_a_contact(db: Database) -> None:
         contacts.set_ways(db, id, [Way(PeerKey(b"p" * 32), b"a", 0)], 1)
         sessions.save(db, session(SessionId(b"t" * 31 + id[:1]), id))
         sessions.add_skipped(db, SessionId(b"t" * 31 + id[:1]), [(0, 0, b"k")], 1)
-        outbox.add(db, OutboxRow(id, 0, None, b"c", 1, 1, 1))
+        outbox.add(db, OutboxRow(first_device(id), 0, None, b"c", 1, 1, 1))
         prekeys.remember(db, SessionId(b"h" + id), id, 10)
     contacts.remove(db, ALICE)
     assert contacts.all(db) == [person(BOB, "Bob")]
     left = {
-        id: (contacts.ways(db, id), sessions.for_contact(db, id), outbox.for_contact(db, id)) for id in (ALICE, BOB)
+        id: (
+            contacts.ways(db, id),
+            sessions.for_device(db, first_device(id)),
+            outbox.for_recipient(db, first_device(id)),
+        )
+        for id in (ALICE, BOB)
     }
     assert left[ALICE] == ([], [], [])
     assert [len(rows) for rows in left[BOB]] == [1, 1, 1]
@@ -154,7 +160,7 @@ def test_remove_takes_what_hangs_on_a_contact(db: Database) -> None:
 
 
 def session(session_id: SessionId = SESSION, contact: ContactId = ALICE, **fields: object) -> SessionRow:
-    made = SessionRow(session_id, contact, True, b"root", b"sas", b"state", 5, False, None, False)
+    made = SessionRow(session_id, first_device(contact), True, b"root", b"sas", b"state", 5, False, None, False)
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
@@ -170,7 +176,7 @@ def test_rivals_live_side_by_side_with_a_confirmed_session(db: Database, confirm
         sessions.save(db, row)
     assert sessions.rivals(db) == []
     sessions.save(db, session(SessionId(b"f" * 32), confirmed=confirmed))
-    assert sessions.rivals(db) == [ALICE]
+    assert sessions.rivals(db) == [ALICE_DEVICE]
 
 
 def test_a_ratchet_that_moved_on_is_one_page_of_the_log(db: Database, path: Path) -> None:
@@ -193,12 +199,12 @@ def test_sessions(db: Database) -> None:
     )
     for row in (first, second, session(SessionId(b"b" * 32), BOB)):
         sessions.save(db, row)
-    assert sessions.for_contact(db, ALICE) == [first, second]
+    assert sessions.for_device(db, ALICE_DEVICE) == [first, second]
     later = replace(first, state=b"later", confirmed=True, receive_until=9, created_at=0)
     sessions.save(db, later)
-    assert sessions.for_contact(db, ALICE) == [replace(later, created_at=5), second]
+    assert sessions.for_device(db, ALICE_DEVICE) == [replace(later, created_at=5), second]
     sessions.remove(db, SessionId(b"z" * 32))
-    assert sessions.for_contact(db, ALICE) == [second]
+    assert sessions.for_device(db, ALICE_DEVICE) == [second]
 
 
 def test_a_session_needs_its_contact_by_the_end_of_the_transaction(db: Database) -> None:
@@ -208,7 +214,7 @@ def test_a_session_needs_its_contact_by_the_end_of_the_transaction(db: Database)
         contacts.add(db, person())
     with pytest.raises(sqlcipher.IntegrityError), db.transaction():
         sessions.save(db, session(SessionId(b"x" * 32), BOB))
-    assert sessions.for_contact(db, BOB) == []
+    assert sessions.for_device(db, BOB_DEVICE) == []
 
 
 def test_skipped_keys(db: Database) -> None:
@@ -235,7 +241,7 @@ def test_sessions_expire(db: Database) -> None:
     sessions.add_skipped(db, SessionId(b"a"), [(0, 0, b"old")], 999 - SKIPPED_FOR)
     sessions.add_skipped(db, SessionId(b"a"), [(0, 1, b"young")], 1000 - SKIPPED_FOR)
     sessions.expire(db, 1000)
-    assert [row.session_id for row in sessions.for_contact(db, ALICE)] == [b"a", b"c"]
+    assert [row.session_id for row in sessions.for_device(db, ALICE_DEVICE)] == [b"a", b"c"]
     assert sessions.skipped(db, SessionId(b"a")) == [(0, 1, b"young")]
 
 
@@ -313,3 +319,18 @@ def test_invites_expire_and_keep_what_a_late_joiner_proves(db: Database) -> None
     assert invites.get(db, InviteId(b"3")) == rows[2]
     invites.expire(db, 100 + invites.FORGET_AFTER)
     assert [row.id for row in invites.all(db)] == [b"2"]
+
+
+# --- what else is known --------------------------------------------------------------------------
+
+
+def test_facts(db: Database) -> None:
+    contacts.add(db, person(ALICE))
+    facts.put(db, ALICE, Fact.INTRODUCTION, b"one")
+    facts.put(db, ALICE, Fact.INTRODUCTION, b"two")
+    facts.put_int(db, ALICE, Fact.SEALING, -1)
+    facts.put(db, BOB, Fact.INTRODUCTION, b"of nobody")
+    assert facts.of_all(db, Fact.INTRODUCTION) == [(ALICE, b"two")]
+    assert (facts.get_int(db, ALICE, Fact.SEALING), facts.get_int(db, BOB, Fact.SEALING, 7)) == (-1, 7)
+    facts.remove(db, ALICE, Fact.SEALING)
+    assert facts.get(db, ALICE, Fact.SEALING) is None

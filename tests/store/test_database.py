@@ -14,12 +14,17 @@ from pathlib import Path
 import pytest
 from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]
 
-from p2pchat.core.ids import ContactId, MessageId
+from p2pchat.core.ids import NOTES, ContactId, MessageId, PeerKey, SessionId, first_device
 from p2pchat.errors import DatabaseDamaged, DatabaseNewer, DiskFull, NoProfile, ProfileError, ProfileExists, ProfileGone
-from p2pchat.store import database, meta, outbox
+from p2pchat.store import chats, contacts, database, devices, facts, meta, outbox, queues, sessions
+from p2pchat.store.chats import ChatKind, ChatRow
 from p2pchat.store.database import Database, assignments
+from p2pchat.store.devices import DeviceRow
+from p2pchat.store.facts import Fact
+from p2pchat.store.messages import ME
 from p2pchat.store.outbox import OutboxForm, OutboxRow
-from tests.store.conftest import KEY
+from p2pchat.store.queues import TheirQueueRow
+from tests.store.conftest import ALICE, ALICE_CHAT, ALICE_DEVICE, BOB, KEY
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -147,7 +152,7 @@ def test_a_mistake_in_a_statement_is_not_dressed_up(db: Database) -> None:
 
 
 def test_insert_gives_the_row_or_nothing(db: Database) -> None:
-    sql = "INSERT INTO outbox (contact, form, created_at, attempts, next_try, expires_at, envelope_id)"
+    sql = "INSERT INTO outbox (recipient, form, created_at, attempts, next_try, expires_at, envelope_id)"
     sql += " VALUES (x'01', 'box', 0, 0, 0, 0, ?) ON CONFLICT DO NOTHING"
     assert db.insert(sql, (b"1",)) == 1
     assert db.insert(sql, (b"1",)) == 0
@@ -462,16 +467,21 @@ def test_what_contacts_told_last_counts_for_each_kind_of_news(path: Path, monkey
     with monkeypatch.context() as patched:
         patched.setattr(database, "migrations", lambda: real[:2])
         old = Database.create(path, KEY)
-        meta.put(old, "told 00ff", b"an id")
+        old.execute(_OLD_CONTACT, (ALICE,))
+        for contact in (ALICE, BOB):  # the second one is gone
+            meta.put(old, f"told {contact.hex()}", b"an id")
         meta.put(old, "ways_told", b"ours")
         old.close()
     db = Database.open(path, KEY)
-    assert db.query("SELECT key, value FROM meta WHERE key LIKE '%told%' ORDER BY key") == [
-        ("told name 00ff", b"an id"),
-        ("told ways 00ff", b"an id"),
-        ("ways_told", b"ours"),
-    ]
+    assert db.query("SELECT key, value FROM meta WHERE key LIKE '%told%'") == [("ways_told", b"ours")]
+    assert facts.of_all(db, Fact.TOLD_NAME) == facts.of_all(db, Fact.TOLD_WAYS) == [(ALICE, b"an id")]
     db.close()
+
+
+_OLD_CONTACT = (
+    "INSERT INTO contacts (id, name, named_by_me, state, device, bundle, verified, created_at, read_receipts,"
+    " profile_name) VALUES (?, 'Alice', 0, 'contact', x'01', x'02', 0, 5, 1, 'Alice')"
+)
 
 
 # versions of the schema that profiles in use were left at
@@ -482,7 +492,10 @@ def test_what_waits_in_an_old_profile_has_a_form(path: Path, monkeypatch: pytest
     with monkeypatch.context() as patched:
         patched.setattr(database, "migrations", lambda: real[:version])
         old = Database.create(path, KEY)
-        old.execute("PRAGMA foreign_keys = OFF")
+        old.execute(
+            "INSERT INTO invites (id, kind, hello, expires_at, ask, state, created_at)"
+            " VALUES (x'01', 0, x'02', 9, 0, 'open', 1)"
+        )
         old.execute(
             "INSERT INTO their_queues (id, invite, relay, address, token, fetch, put_seed, flags, until)"
             " VALUES (1, x'01', x'02', x'03', x'', x'04', x'05', 1, 9)"
@@ -507,7 +520,7 @@ def test_what_waits_in_an_old_profile_has_a_form(path: Path, monkeypatch: pytest
     ]
     row = outbox.get(db, 6)
     assert row is not None
-    assert (row.contact, row.form, row.session_id, row.content, row.envelope) == (
+    assert (row.recipient, row.form, row.session_id, row.content, row.envelope) == (
         b"\n",
         "content",
         b"\f",
@@ -523,8 +536,65 @@ def test_what_waits_in_an_old_profile_has_a_form(path: Path, monkeypatch: pytest
     db.close()
 
 
+@pytest.mark.parametrize("version", [4, 6, 9, 10, 12])
+def test_an_old_profile_gets_chats_and_devices(path: Path, monkeypatch: pytest.MonkeyPatch, version: int) -> None:
+    real = database.migrations()
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "migrations", lambda: real[:version])
+        old = Database.create(path, KEY)
+        old.execute(_OLD_CONTACT, (ALICE,))
+        old.execute("INSERT INTO drafts (chat, text) VALUES (?, 'begun')", (ALICE,))
+        old.execute("INSERT INTO sessions VALUES (x'01', ?, 1, x'02', x'03', x'04', 5, 1, NULL, 0)", (ALICE,))
+        old.execute("INSERT INTO skipped_keys VALUES (x'01', 2, 3, x'04', 5)")
+        old.execute(
+            "INSERT INTO own_queues (qid, contact, relay, addresses, token, fetch_seed, put, put_seed, flags, made_at)"
+            " VALUES (x'11', ?, x'12', x'90', x'', zeroblob(32), x'13', x'14', 0, 6)",
+            (ALICE,),
+        )
+        old.execute(
+            "INSERT INTO their_queues (id, contact, relay, address, token, fetch, put_seed, flags, until)"
+            " VALUES (7, ?, x'12', x'13', x'', x'14', x'15', 0, 9)",
+            (ALICE,),
+        )
+        if version >= 12:
+            old.execute("INSERT INTO timers (chat, seconds, sender, id, at) VALUES (?, 60, x'', x'0a', 7)", (ALICE,))
+        for key in ("introduction", "queues put off", "sealing"):
+            meta.put(old, f"{key} {ALICE.hex()}", key.encode())
+            meta.put(old, f"{key} {BOB.hex()}", b"of one who is gone")
+        old.close()
+    db = Database.open(path, KEY)
+    assert db.query("PRAGMA foreign_key_check") == []
+    alice = contacts.get(db, ALICE)
+    assert alice is not None
+    assert (alice.device, alice.bundle) == (b"\x01", b"\x02")
+    assert devices.of(db, ALICE) == [DeviceRow(ALICE_DEVICE, ALICE, b"\x01", b"\x02", 5)]
+    chat = ChatRow(ALICE_CHAT, ChatKind.DIRECT, 5, draft="begun")
+    timed = replace(chat, timer_seconds=60, timer_by=ME, timer_at=7, timer_id=MessageId(b"\n"))
+    assert chats.get(db, ALICE_CHAT) == (timed if version >= 12 else chat)
+    assert chats.get(db, NOTES) == ChatRow(NOTES, ChatKind.NOTES, 0)
+    assert chats.members(db, ALICE_CHAT) == [ALICE]
+    assert [row.session_id for row in sessions.for_device(db, ALICE_DEVICE)] == [b"\x01"]
+    assert sessions.skipped(db, SessionId(b"\x01")) == [(2, 3, b"\x04")]
+    assert [row.device for _, row in queues.own(db, ALICE_DEVICE)] == [ALICE_DEVICE]
+    assert [(row.id, row.device) for row in queues.theirs(db)] == [(7, ALICE_DEVICE)]
+    assert [facts.get(db, ALICE, fact) for fact in (Fact.INTRODUCTION, Fact.QUEUES_PUT_OFF, Fact.SEALING)] == [
+        b"introduction",
+        b"queues put off",
+        b"sealing",
+    ]
+    assert db.query("SELECT * FROM meta") == []
+    queues.deposit_no_more(db, ALICE_DEVICE, 0)
+    queues.deposit_in(db, TheirQueueRow(ALICE_DEVICE, None, PeerKey(b"r"), b"a", b"", b"f", b"p", 0, 9))
+    assert [row.id for row in queues.theirs(db)] == [8]  # no id is given twice
+    contacts.remove(db, ALICE)  # all of it goes with the contact
+    for table in ("devices", "sessions", "skipped_keys", "own_queues", "their_queues", "chat_members", "contact_facts"):
+        assert db.query(f"SELECT * FROM {table}") == []
+    assert set(chats.listed(db)) == {NOTES}
+    db.close()
+
+
 def row_of(msg_id: MessageId) -> OutboxRow:
-    return OutboxRow(ContactId(b"\n"), 0, msg_id, b"content", 1, 2, 3)
+    return OutboxRow(first_device(ContactId(b"\n")), 0, msg_id, b"content", 1, 2, 3)
 
 
 def test_what_waits_says_what_it_is(db: Database) -> None:
@@ -532,7 +602,7 @@ def test_what_waits_says_what_it_is(db: Database) -> None:
     hundredth = replace(row_of(MessageId(b"m")), kind=100)
     pk = outbox.add(db, hundredth)
     assert outbox.get(db, pk) == replace(hundredth, pk=pk)
-    assert outbox.initial(db, ContactId(b"\n")) is None
+    assert outbox.initial(db, first_device(ContactId(b"\n"))) is None
     for wrong in (replace(row_of(MessageId(b"n")), kind=None), replace(row_of(MessageId(b"n")), form=OutboxForm.BOX)):
         with pytest.raises(sqlcipher.IntegrityError):
             outbox.add(db, wrong)

@@ -8,16 +8,16 @@ from itertools import pairwise
 import pytest
 from sqlcipher3 import dbapi2 as sqlcipher  # type: ignore[import-untyped]
 
-from p2pchat.core.ids import ContactId, EnvelopeId, MessageId, SessionId
+from p2pchat.core.ids import ContactId, EnvelopeId, MessageId, SessionId, first_device
 from p2pchat.store import envelopes, outbox
 from p2pchat.store.database import Database
 from p2pchat.store.envelopes import PARTS, REMEMBERED_FOR, SeenRow
 from p2pchat.store.outbox import OutboxForm, OutboxRow
-from tests.store.conftest import ALICE, BOB
+from tests.store.conftest import ALICE, ALICE_DEVICE, BOB, BOB_DEVICE
 
 
 def row(number: int, contact: ContactId = ALICE, *, sealed: bool = True, **fields: object) -> OutboxRow:
-    made = OutboxRow(contact, 0, MessageId(b"msg%d" % number), b"content", 1, 10, 1000)
+    made = OutboxRow(first_device(contact), 0, MessageId(b"msg%d" % number), b"content", 1, 10, 1000)
     if sealed:
         made = replace(
             made, envelope_id=EnvelopeId(b"env%d" % number), envelope=b"envelope", session_id=SessionId(b"th")
@@ -30,16 +30,18 @@ def put(db: Database, *rows: OutboxRow) -> list[OutboxRow]:
 
 
 def test_rows_come_back_as_they_were_in_their_order(db: Database) -> None:
-    full = OutboxRow(ALICE, 1, MessageId(b"m"), b"c", 2, 3, 4, EnvelopeId(b"e"), b"envelope", SessionId(b"t"), 5, 6)
-    bare = OutboxRow(ALICE, None, None, None, 2, 3, 4, form=OutboxForm.INITIAL)
+    full = OutboxRow(
+        ALICE_DEVICE, 1, MessageId(b"m"), b"c", 2, 3, 4, EnvelopeId(b"e"), b"envelope", SessionId(b"t"), 5, 6
+    )
+    bare = OutboxRow(ALICE_DEVICE, None, None, None, 2, 3, 4, form=OutboxForm.INITIAL)
     rows = put(db, full, bare, row(3, BOB))
     assert [one.pk for one in rows] == [1, 2, 3]
-    assert outbox.for_contact(db, ALICE) == rows[:2]
-    assert outbox.for_contact(db, ALICE, 1) == rows[:1]
-    assert outbox.for_contact(db, ALICE, after_pk=rows[0].pk) == rows[1:2]
+    assert outbox.for_recipient(db, ALICE_DEVICE) == rows[:2]
+    assert outbox.for_recipient(db, ALICE_DEVICE, 1) == rows[:1]
+    assert outbox.for_recipient(db, ALICE_DEVICE, after_pk=rows[0].pk) == rows[1:2]
     assert outbox.by_envelope(db, EnvelopeId(b"e")) == rows[0]
     assert outbox.by_envelope(db, EnvelopeId(b"x")) is None
-    assert outbox.pending_contacts(db) == {ALICE, BOB}
+    assert outbox.counts(db).keys() == {ALICE_DEVICE, BOB_DEVICE}
 
 
 def test_an_envelope_is_there_once(db: Database) -> None:
@@ -53,54 +55,54 @@ def test_due(db: Database) -> None:
         db, row(1), row(2, BOB, next_try=5), row(3, next_try=11), row(4, sealed=False), row(5, next_try=0)
     )
     assert outbox.due(db, 10) == [one, two, five]
-    assert outbox.due(db, 11, ALICE) == [one, three, five]
-    assert outbox.due(db, 11, ALICE, 1) == [one]
-    assert outbox.due(db, 11, ALICE, 1, one.pk) == [three]
+    assert outbox.due(db, 11, ALICE_DEVICE) == [one, three, five]
+    assert outbox.due(db, 11, ALICE_DEVICE, 1) == [one]
+    assert outbox.due(db, 11, ALICE_DEVICE, 1, one.pk) == [three]
     assert outbox.due(db, 10, after_pk=one.pk) == [two, five]
     assert outbox.due(db, -1) == []
     (renewal,) = put(db, row(6, kind=None, form=OutboxForm.RENEWAL, content=None))
-    assert outbox.due(db, 11, ALICE, old_to=three.pk) == [five, renewal]
-    assert outbox.due(db, 11, ALICE, old_to=renewal.pk) == [renewal]
+    assert outbox.due(db, 11, ALICE_DEVICE, old_to=three.pk) == [five, renewal]
+    assert outbox.due(db, 11, ALICE_DEVICE, old_to=renewal.pk) == [renewal]
 
 
 def test_sealing_and_changing(db: Database) -> None:
     bare, other = put(db, row(1, sealed=False), row(2))
-    assert outbox.unsealed(db, ALICE) == [bare.pk]
-    assert outbox.unsealed(db, ALICE, other.pk) == [bare.pk, other.pk]
-    assert outbox.unsealed(db, ALICE, other.pk, 1) == [bare.pk]
-    assert outbox.unsealed(db, BOB, other.pk) == []
-    assert (outbox.newest(db, ALICE), outbox.newest(db, BOB)) == (other.pk, 0)
+    assert outbox.unsealed(db, ALICE_DEVICE) == [bare.pk]
+    assert outbox.unsealed(db, ALICE_DEVICE, other.pk) == [bare.pk, other.pk]
+    assert outbox.unsealed(db, ALICE_DEVICE, other.pk, 1) == [bare.pk]
+    assert outbox.unsealed(db, BOB_DEVICE, other.pk) == []
+    assert (outbox.newest(db, ALICE_DEVICE), outbox.newest(db, BOB_DEVICE)) == (other.pk, 0)
     assert (outbox.get(db, other.pk), outbox.get(db, 99)) == (other, None)
     outbox.update(db, bare.pk, envelope_id=b"e", envelope=b"sealed", session_id=b"t", attempts=3)
     expected = replace(bare, envelope_id=EnvelopeId(b"e"), envelope=b"sealed", session_id=SessionId(b"t"), attempts=3)
-    assert outbox.for_contact(db, ALICE) == [expected, other]
-    assert outbox.unsealed(db, ALICE) == []
-    for wrong in ("contact", "nothing"):
+    assert outbox.for_recipient(db, ALICE_DEVICE) == [expected, other]
+    assert outbox.unsealed(db, ALICE_DEVICE) == []
+    for wrong in ("recipient", "nothing"):
         with pytest.raises(ValueError, match="cannot set"):
             outbox.update(db, bare.pk, **{wrong: 1})
 
 
 def test_a_receipt_forgets_only_what_went_to_its_sender(db: Database) -> None:
     one, two, three = put(db, row(1), row(1, BOB, envelope_id=b"b"), row(2))
-    assert outbox.counts(db) == {ALICE: 2, BOB: 1}
+    assert outbox.counts(db) == {ALICE_DEVICE: 2, BOB_DEVICE: 1}
     assert outbox.for_message(db, MessageId(b"msg1")) == [one, two]
-    assert outbox.forget_messages(db, ALICE, [MessageId(b"msg1"), MessageId(b"unknown")]) == 1
-    assert outbox.forget_messages(db, ALICE, [MessageId(b"msg1")]) == 0
+    assert outbox.forget_messages(db, ALICE_DEVICE, [MessageId(b"msg1"), MessageId(b"unknown")]) == 1
+    assert outbox.forget_messages(db, ALICE_DEVICE, [MessageId(b"msg1")]) == 0
     assert outbox.for_message(db, MessageId(b"msg1")) == [two]
-    assert outbox.for_contact(db, ALICE) == [three]
+    assert outbox.for_recipient(db, ALICE_DEVICE) == [three]
     outbox.remove(db, [two.pk, 99])
-    assert outbox.counts(db) == {ALICE: 1}
+    assert outbox.counts(db) == {ALICE_DEVICE: 1}
 
 
 def test_clear(db: Database) -> None:
     _, initial, two = put(db, row(1), row(2, kind=None, form=OutboxForm.INITIAL), row(3, BOB))
-    outbox.clear(db, ALICE, [0, 5])
-    assert outbox.for_contact(db, ALICE) == [initial]
-    outbox.clear_forms(db, ALICE, OutboxForm.RENEWAL, OutboxForm.REQUEST)
-    assert outbox.for_contact(db, ALICE) == [initial]
-    outbox.clear(db, ALICE)
-    assert outbox.pending_contacts(db) == {BOB}
-    assert outbox.for_contact(db, BOB) == [two]
+    outbox.clear(db, ALICE_DEVICE, [0, 5])
+    assert outbox.for_recipient(db, ALICE_DEVICE) == [initial]
+    outbox.clear_forms(db, ALICE_DEVICE, OutboxForm.RENEWAL, OutboxForm.REQUEST)
+    assert outbox.for_recipient(db, ALICE_DEVICE) == [initial]
+    outbox.clear(db, ALICE_DEVICE)
+    assert outbox.counts(db).keys() == {BOB_DEVICE}
+    assert outbox.for_recipient(db, BOB_DEVICE) == [two]
 
 
 def test_expired(db: Database) -> None:
@@ -131,9 +133,9 @@ def test_looking_for_what_is_due_uses_the_index(db: Database) -> None:
         "EXPLAIN QUERY PLAN "
         + outbox._SELECT
         + outbox._SEALED
-        + "AND next_try <= 1 AND pk > 1 AND contact = x'' ORDER BY pk"
+        + "AND next_try <= 1 AND pk > 1 AND recipient = x'' ORDER BY pk"
     )
-    assert [step[3] for step in plan] == ["SEARCH outbox USING INDEX outbox_by_contact (contact=? AND rowid>?)"]
+    assert [step[3] for step in plan] == ["SEARCH outbox USING INDEX outbox_by_recipient (recipient=? AND rowid>?)"]
 
 
 def test_envelopes_seen(db: Database) -> None:

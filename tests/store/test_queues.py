@@ -15,7 +15,7 @@ from p2pchat.store.database import Database
 from p2pchat.store.deposits import DepositedCopy, Stored
 from p2pchat.store.outbox import OutboxForm
 from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
-from tests.store.conftest import ALICE, BOB
+from tests.store.conftest import ALICE, ALICE_DEVICE, BOB, BOB_DEVICE
 from tests.store.test_contacts import offer, person
 from tests.store.test_outbox import put, row
 
@@ -33,12 +33,12 @@ def people(db: Database) -> None:
 
 def ours(number: int, **fields: object) -> OwnQueueRow:
     put_seed = bytes((number,)) * 32
-    made = OwnQueueRow(ALICE, None, R1, (b"here",), b"", b"f" * 32, sign_public(put_seed), put_seed, 0, number)
+    made = OwnQueueRow(ALICE_DEVICE, None, R1, (b"here",), b"", b"f" * 32, sign_public(put_seed), put_seed, 0, number)
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
 def theirs(number: int = 1, **fields: object) -> TheirQueueRow:
-    made = TheirQueueRow(ALICE, None, R1, b"there", b"", bytes((number,)) * 32, b"put seed", 0, 1000)
+    made = TheirQueueRow(ALICE_DEVICE, None, R1, b"there", b"", bytes((number,)) * 32, b"put seed", 0, 1000)
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
@@ -54,7 +54,7 @@ def use(db: Database, *rows: TheirQueueRow) -> list[TheirQueueRow]:
 
 def test_our_queues_come_back_as_they_were(db: Database) -> None:
     one = ours(1, addresses=(b"here", b"there"), token=b"a word", read_until=50)
-    of_invite = ours(2, contact=None, invite=INVITE, put_seed=None, flags=STAMPED)
+    of_invite = ours(2, device=None, invite=INVITE, put_seed=None, flags=STAMPED)
     for each in (of_invite, one):
         queues.collect_from(db, each)
     assert queues.own(db) == [(each.qid, each) for each in (one, of_invite)]
@@ -70,11 +70,11 @@ def test_a_retired_queue_is_read_for_a_while_and_not_announced(db: Database) -> 
     for each in (old, new):
         queues.collect_from(db, each)
     queues.retire(db, old, 100)
-    assert queues.announced(db, ALICE) == [new]
-    assert queues.announced(db, BOB) == []
+    assert queues.announced(db, ALICE_DEVICE) == [new]
+    assert queues.announced(db, BOB_DEVICE) == []
     assert not queues.expire(db, 99)
     assert [one for _, one in queues.own(db)] == [replace(old, read_until=100), new]
-    assert queues.expire(db, 100) == {ALICE}
+    assert queues.expire(db, 100) == {ALICE_DEVICE}
     assert [one for _, one in queues.own(db)] == [new]
 
 
@@ -89,22 +89,22 @@ def test_a_relay_that_moved_is_read_where_it_is(db: Database) -> None:
 
 
 def test_queues_end_with_those_whose_they_are(db: Database) -> None:
-    for each in (ours(1), ours(2, contact=BOB), ours(3, contact=None, invite=INVITE, put_seed=None)):
+    for each in (ours(1), ours(2, device=BOB_DEVICE), ours(3, device=None, invite=INVITE, put_seed=None)):
         queues.collect_from(db, each)
-    use(db, theirs(1), theirs(2, contact=BOB), theirs(3, contact=None, invite=INVITE, flags=BOX))
-    assert queues.collect_no_more(db, contact=BOB)
-    assert not queues.collect_no_more(db, contact=BOB)
+    use(db, theirs(1), theirs(2, device=BOB_DEVICE), theirs(3, device=None, invite=INVITE, flags=BOX))
+    assert queues.collect_no_more(db, device=BOB_DEVICE)
+    assert not queues.collect_no_more(db, device=BOB_DEVICE)
     assert queues.has_queue(db, INVITE)
     assert queues.collect_no_more(db, invite=INVITE)
     assert not queues.has_queue(db, INVITE)
     queues.leave_box(db, INVITE)
     contacts.remove(db, ALICE)
     assert queues.own(db) == []
-    assert [one.owner for one in queues.theirs(db)] == [BOB]
-    use(db, theirs(4, contact=None, invite=INVITE, flags=BOX))
+    assert [one.owner for one in queues.theirs(db)] == [BOB_DEVICE]
+    use(db, theirs(4, device=None, invite=INVITE, flags=BOX))
     invites.update(db, INVITE, state="used")
     invites.expire(db, 1000 + invites.FORGET_AFTER)
-    assert [one.owner for one in queues.theirs(db)] == [BOB]
+    assert [one.owner for one in queues.theirs(db)] == [BOB_DEVICE]
 
 
 # --- others' ------------------------------------------------------------------------------------------------------
@@ -113,13 +113,13 @@ def test_queues_end_with_those_whose_they_are(db: Database) -> None:
 def test_a_newer_list_replaces_the_older_but_what_stays(db: Database) -> None:
     one, two, first = use(db, theirs(1), theirs(2, relay=R2), theirs(3, flags=STAMPED))
     three = theirs(4)
-    assert queues.deposit_no_more(db, ALICE, 0, [two, three])
+    assert queues.deposit_no_more(db, ALICE_DEVICE, 0, [two, three])
     use(db, replace(two, address=b"moved", token=b"word", until=2000), three)
-    found = queues.theirs(db, ALICE)
+    found = queues.theirs(db, ALICE_DEVICE)
     assert found[:2] == [replace(two, address=b"moved", token=b"word", until=2000), first]
     assert [replace(each, id=0) for each in found[2:]] == [three]
-    assert not queues.deposit_no_more(db, ALICE, 0, found)
-    assert queues.deposit_no_more(db, ALICE, STAMPED)
+    assert not queues.deposit_no_more(db, ALICE_DEVICE, 0, found)
+    assert queues.deposit_no_more(db, ALICE_DEVICE, STAMPED)
     assert one not in queues.theirs(db)
 
 
@@ -134,7 +134,7 @@ def test_theirs_end_in_time(db: Database) -> None:
 
 
 def test_what_belongs_into_which_queue(db: Database) -> None:
-    pair, first, box = use(db, theirs(1), theirs(2, flags=STAMPED), theirs(3, contact=None, invite=INVITE, flags=BOX))
+    pair, first, box = use(db, theirs(1), theirs(2, flags=STAMPED), theirs(3, device=None, invite=INVITE, flags=BOX))
     text, _, initial, bundle = put(
         db,
         row(1),
@@ -171,11 +171,11 @@ def test_what_lies_in_every_queue_that_is_asked_for(db: Database) -> None:
     )
     deposits.note(db, [(EnvelopeId(b"gone"), one.id, 5), (EnvelopeId(b"env3"), 99, 5)], 0)
     first, second = [Stored(text.pk, 0, text.msg_id) for text in texts[:2]]
-    assert deposits.stored(db, ALICE, [one.id]) == [first, second]
-    assert deposits.stored(db, ALICE, [one.id, two.id]) == [second]
-    assert deposits.stored(db, ALICE, [one.id], [EnvelopeId(b"env1"), EnvelopeId(b"env3")]) == [first]
-    assert deposits.stored(db, ALICE, []) == [first, second]  # in one at least
-    assert deposits.stored(db, BOB, []) == []
+    assert deposits.stored(db, ALICE_DEVICE, [one.id]) == [first, second]
+    assert deposits.stored(db, ALICE_DEVICE, [one.id, two.id]) == [second]
+    assert deposits.stored(db, ALICE_DEVICE, [one.id], [EnvelopeId(b"env1"), EnvelopeId(b"env3")]) == [first]
+    assert deposits.stored(db, ALICE_DEVICE, []) == [first, second]  # in one at least
+    assert deposits.stored(db, BOB_DEVICE, []) == []
     assert deposits.of(db, texts[1].pk) == [DepositedCopy(R2, 7), DepositedCopy(R1, 5)]
     assert deposits.of(db, texts[2].pk) == []
 
@@ -187,7 +187,7 @@ def test_deposits_end_with_their_message_and_with_their_queue(db: Database) -> N
         db, [(EnvelopeId(b"env1"), one.id, 5), (EnvelopeId(b"env2"), one.id, 5), (EnvelopeId(b"env2"), two.id, 5)], 0
     )
     outbox.remove(db, [first.pk])
-    queues.deposit_no_more(db, ALICE, 0, [two])
+    queues.deposit_no_more(db, ALICE_DEVICE, 0, [two])
     assert db.query("SELECT outbox, queue FROM deposits") == [(second.pk, two.id)]
 
 
@@ -197,13 +197,13 @@ def test_what_a_relay_took_is_found_by_its_envelopes_and_no_look_reads_a_whole_t
 
     among = steps(deposits._STORED_AMONG, 3)
     assert any("outbox_by_envelope" in step for step in among), among
-    assert not any("outbox_by_contact" in step for step in among), among
+    assert not any("outbox_by_recipient" in step for step in among), among
     for sql, index in (
         ("SELECT 1 FROM own_queues WHERE read_until <= ?", "own_queues_retired"),
         ("SELECT 1 FROM their_queues WHERE until <= ?", "their_queues_by_end"),
         (
-            "SELECT contact FROM sessions WHERE receive_until IS NULL AND NOT pending"
-            " GROUP BY contact HAVING count(*) > ? AND max(confirmed)",
+            "SELECT device FROM sessions WHERE receive_until IS NULL AND NOT pending"
+            " GROUP BY device HAVING count(*) > ? AND max(confirmed)",
             "sessions_live",
         ),
     ):

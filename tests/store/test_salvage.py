@@ -10,16 +10,29 @@ from pathlib import Path
 import pytest
 
 from p2pchat.core.delivery import DeliveryState
-from p2pchat.core.ids import ChatId, ContactId, EnvelopeId, MessageId, direct_chat
+from p2pchat.core.ids import NOTES, ChatId, ContactId, EnvelopeId, MessageId, SessionId, direct_chat
 from p2pchat.errors import DatabaseDamaged, DiskFull, NoProfile
-from p2pchat.store import chats, contacts, database, envelopes, messages, meta, outbox, search_backlog
+from p2pchat.store import (
+    chats,
+    contacts,
+    database,
+    devices,
+    envelopes,
+    messages,
+    meta,
+    outbox,
+    search_backlog,
+    sessions,
+)
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database, Value
+from p2pchat.store.devices import DeviceRow
 from p2pchat.store.envelopes import SeenRow
 from p2pchat.store.messages import ME, MessageRow
 from p2pchat.store.outbox import OutboxRow
 from p2pchat.store.salvage import salvage
-from tests.store.conftest import ALICE, ALICE_CHAT, BOB, BOB_CHAT, KEY
+from p2pchat.store.sessions import SessionRow
+from tests.store.conftest import ALICE, ALICE_CHAT, ALICE_DEVICE, BOB, BOB_CHAT, KEY
 
 PAGE = 4096
 MANY = 3000
@@ -146,7 +159,7 @@ def test_damage_is_found_read_round_and_salvaged(filled: Path) -> None:
     assert MANY - 100 < shown < MANY
     assert len(messages.since(db, None, 0)) == len(messages.newest(db, None, MANY)) == shown
     assert len(messages.search(db, None, "word", MANY)) == shown
-    assert set(chats.listed(db)) == {ALICE_CHAT, BOB_CHAT}
+    assert set(chats.listed(db)) == {ALICE_CHAT, BOB_CHAT, NOTES}
     with db.transaction():
         messages.insert(db, message(MANY + 1, ALICE_CHAT))
     db.close()
@@ -175,7 +188,7 @@ def test_what_belonged_to_a_lost_row_goes_and_what_waited_has_failed(db: Databas
         contacts.add(db, Contact(ALICE, "alice", False, ContactState.CONTACT, ALICE * 4, None, None, False, 1))
         for number in (1, 2):
             messages.insert(db, message(number, ALICE_CHAT, ME, DeliveryState.SAVED))
-            outbox.add(db, OutboxRow(ALICE, 0, MessageId(number.to_bytes(16, "big")), b"x", 1, 1, 1))
+            outbox.add(db, OutboxRow(ALICE_DEVICE, 0, MessageId(number.to_bytes(16, "big")), b"x", 1, 1, 1))
         chats.keep_draft(db, ALICE_CHAT, "draft")
     root = db.query("SELECT rootpage FROM sqlite_master WHERE name = 'outbox'")[0][0]
     db.close()
@@ -190,8 +203,24 @@ def test_what_belonged_to_a_lost_row_goes_and_what_waited_has_failed(db: Databas
     done = salvage(path, KEY)
     assert done.damaged.name == "profile.db.damaged-2"
     again = Database.open(path, KEY)
-    assert again.query("SELECT count(*) FROM drafts") == [(0,)]
+    assert again.query("SELECT kind FROM chats") == [("notes",)]
     assert again.query("PRAGMA foreign_key_check") == []
+    again.close()
+
+
+def test_sessions_stay_where_the_row_of_their_device_is_lost(db: Database, path: Path) -> None:
+    contacts.add(db, Contact(ALICE, "alice", False, ContactState.CONTACT, ALICE * 4, b"key", b"bundle", False, 1))
+    session_id = SessionId(b"s" * 32)
+    sessions.save(db, SessionRow(session_id, ALICE_DEVICE, True, b"r", b"s", b"state", 1, True, None, False))
+    roots = db.query("SELECT rootpage FROM sqlite_master WHERE name IN ('devices', 'chats', 'chat_members')")
+    db.close()
+    damage(path, *(root for (root,) in roots))
+    assert sorted(salvage(path, KEY).incomplete) == ["chat_members", "chats", "devices"]
+    again = Database.open(path, KEY)
+    assert [row.session_id for row in sessions.for_device(again, ALICE_DEVICE)] == [session_id]
+    assert devices.of(again, ALICE) == [DeviceRow(ALICE_DEVICE, ALICE, None, None, 1)]
+    assert set(chats.listed(again)) == {ALICE_CHAT, NOTES}
+    assert chats.members(again, ALICE_CHAT) == [ALICE]
     again.close()
 
 

@@ -69,7 +69,7 @@ def test_an_old_profile_is_indexed_already(path: Path, monkeypatch: pytest.Monke
     """Every message that it holds had been added as it was saved."""
     real = database.migrations()
     with monkeypatch.context() as patched:
-        patched.setattr(database, "migrations", lambda: real[:13])
+        patched.setattr(database, "migrations", lambda: real[:14])
         old = Database.create(path, KEY)
         save(old, *(f"alpha {number}" for number in range(300)))
         old.execute("INSERT INTO messages_fts (rowid, text) SELECT pk, text FROM messages")

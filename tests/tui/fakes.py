@@ -415,6 +415,8 @@ class FakeNode:
             "id": self._id(32),
             "chat": chat,
             "from": sender,
+            "sender": None if mine else chat,
+            "mine": mine,
             "text": text,
             "kind": "text",
             "sent_at": at,

@@ -54,7 +54,7 @@ async def owed(node: WorldNode) -> list[store_outbox.OutboxRow]:
     """What the node still has to deliver."""
 
     def rows(db: Database) -> list[store_outbox.OutboxRow]:
-        return [row for contact in store_outbox.pending_contacts(db) for row in store_outbox.for_contact(db, contact)]
+        return [row for recipient in store_outbox.counts(db) for row in store_outbox.for_recipient(db, recipient)]
 
     return await node.engine.read(rows)
 

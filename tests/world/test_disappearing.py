@@ -229,6 +229,24 @@ def _copies(db: Database, id: MessageId) -> int:
     return sum(len(store_deposits.of(db, row.pk)) for row in store_outbox.for_message(db, id))
 
 
+def test_a_clock_that_is_set_back_has_no_relay_keep_it_for_longer(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob, relays = await apart(world, 1)
+        await alice.call("timer", chat="bob", seconds=2 * HOUR)
+        await until(lambda: nothing_owed(alice))
+        await bob.stop()
+        relays[0].stop()
+        await trio.sleep(60)
+        relays[0].kept_for.clear()
+        await alice.call("send", chat="bob", text="hello")
+        alice.skew = -10 * 86_400_000
+        relays[0].start()
+        await trio.sleep(3 * 60)
+        assert set(relays[0].kept_for) == {2}
+
+    run_world(tmp_path, main)
+
+
 def test_why_says_that_no_relay_keeps_it(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob, _ = await apart(world, 1)

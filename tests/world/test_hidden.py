@@ -12,7 +12,7 @@ from p2pchat.core import frames
 from p2pchat.core.contents import Addresses, Profile
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame, pack
-from p2pchat.core.ids import ContactId, PeerKey
+from p2pchat.core.ids import ContactId, PeerKey, first_device
 from p2pchat.core.invite import hello_key, join_tag, read_invite
 from p2pchat.core.names import join_name, link_name
 from p2pchat.core.session import Pair, hello_days, hello_tag
@@ -361,7 +361,9 @@ def test_who_was_told_already_cannot_be_hidden_from_in_the_middle_of_it(tmp_path
         with trio.move_on_after(30):
             await bob.call("add", invite=invite, timeout=60)
         (contact,) = await bob.call("contacts")
-        rows = await bob.engine.read(lambda db: store_outbox.for_contact(db, ContactId(bytes.fromhex(contact["id"]))))
+        rows = await bob.engine.read(
+            lambda db: store_outbox.for_recipient(db, first_device(ContactId(bytes.fromhex(contact["id"]))))
+        )
         assert [row.form for row in rows] == [OutboxForm.INITIAL]
         with pytest.raises(NotNow, match="on its way"):
             await bob.call("hide", contact=contact["id"])

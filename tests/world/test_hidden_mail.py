@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from p2pchat.core.ids import PeerKey
+from p2pchat.core.ids import PeerKey, first_device
 from p2pchat.core.relays import TheirQueue
 from p2pchat.errors import P2PChatError
 from p2pchat.net import multiaddrs
@@ -80,7 +80,7 @@ def test_a_relay_that_both_chose_carries_it_and_sees_another_key(tmp_path: Path)
         sent = await alice.call("send", chat="bob", text="to bob", wait="stored", timeout=600)
         assert sent["route"] == "mailbox"
         contact = await alice.id_of("bob")
-        his = {qid for qid, row in await alice.engine.read(store_queues.own) if row.contact == contact}
+        his = {qid for qid, row in await alice.engine.read(store_queues.own) if row.device == first_device(contact)}
         theirs = await alice.engine.read(store_queues.theirs, contact)
         his |= {TheirQueue(row.fetch, row.put_seed).queue.id for row in theirs}
         await alice.stop()

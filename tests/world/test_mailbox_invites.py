@@ -133,7 +133,7 @@ def test_both_there_and_only_relays_between_them(tmp_path: Path) -> None:
         assert added["state"] == "contact"
         # nothing of the invite is left, but at relays
         assert [row.flags for row in await their_queues(bob)] == [0, 0]
-        assert [row.flags for row in await own_queues(alice) if row.contact is not None] == [0, 0]
+        assert [row.flags for row in await own_queues(alice) if row.device is not None] == [0, 0]
         assert {row.relay for row in await own_queues(bob)} == {relay.peer for relay in relays}
         rows = await bob.engine.read(lambda db: db.query("SELECT form FROM outbox"))
         assert (OutboxForm.INITIAL,) not in rows

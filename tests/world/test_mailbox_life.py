@@ -12,6 +12,7 @@ import trio
 
 from p2pchat.core import frames
 from p2pchat.core.delivery import Route
+from p2pchat.core.ids import first_device
 from p2pchat.core.mailbox import DONE, QUEUE_FULL, Queue
 from p2pchat.core.primitives import sign_public
 from p2pchat.engine.receiving import inbound, mailbox_handler
@@ -350,7 +351,7 @@ def test_who_has_no_relay_uses_those_of_the_contact_for_them_alone(tmp_path: Pat
         await befriend(carol, bob)
         await trio.sleep(60)
         (queue,) = await own_queues(bob)
-        assert (queue.relay, queue.contact) == (relay.peer, await bob.id_of("alice"))
+        assert (queue.relay, queue.device) == (relay.peer, first_device(await bob.id_of("alice")))
         assert await bob.call("relays") == []
         world.cut(alice, bob)
         world.cut(carol, bob)

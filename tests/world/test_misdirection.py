@@ -34,7 +34,7 @@ SECRET = "Between us: bob must not know."
 async def bundle_of_bob(bob: WorldNode, mallory: WorldNode) -> tuple[bytes, bytes, bytes]:
     """What every contact of bob's is sent weekly: his bundle, with his identity and device key."""
     contact = await mallory.id_of("bob")
-    sql = "SELECT bundle, identity, device FROM contacts WHERE id = ?"
+    sql = "SELECT bundle, identity, key FROM contacts JOIN devices ON contact = contacts.id WHERE contacts.id = ?"
     rows = await mallory.engine.read(lambda db: db.query(sql, (contact,)))
     bundle, identity, device = rows[0]
     return bundle, identity, device

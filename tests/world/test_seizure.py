@@ -21,6 +21,7 @@ from p2pchat.core import ratchet
 from p2pchat.core.codec import decode
 from p2pchat.core.envelope import HEADER_BYTES, open_blob
 from p2pchat.core.frames import BUNDLE, ENVELOPE, INITIAL, FrameParser
+from p2pchat.core.ids import first_device
 from p2pchat.core.invite import blob_key
 from p2pchat.core.session import open_envelope, renew_key
 from p2pchat.engine.runtime.transaction import SessionCache
@@ -132,7 +133,7 @@ def what_opens(folder: Path, recording: Recording, entropy: prim.Entropy) -> set
     opened = {blob for blob in recording.blobs for key in found if blob_opens(key, blob)}
     db = Database.open(file, KEY)
     ids = [row[0] for row in db.query("SELECT id FROM contacts")]
-    rows = [row for contact in ids for row in store_sessions.for_contact(db, contact)]
+    rows = [row for contact in ids for row in store_sessions.for_device(db, first_device(contact))]
     cache = SessionCache(db)
     for contact in ids:
         for session in cache.all(contact):

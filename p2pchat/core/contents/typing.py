@@ -8,8 +8,6 @@ from typing import Any, Self
 from p2pchat.core import codec
 from p2pchat.core.contents.kind import Kind, Payload
 
-TYPING_SECONDS = 10
-"""For so long somebody counts as typing who does not say so again."""
 _SHAPE = codec.array(codec.boolean, open_end=True)
 
 

@@ -24,11 +24,12 @@ from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow
 from p2pchat.ports import Relay
 from p2pchat.store import contacts as store_contacts
+from p2pchat.store import facts, meta
 from p2pchat.store import invites as store_invites
-from p2pchat.store import meta
 from p2pchat.store import relays as store_relays
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
+from p2pchat.store.facts import Fact
 
 _FOUND, _TOKEN = "found_at", "relay_token"
 _WHAT = (
@@ -133,9 +134,9 @@ def settle(tx: Transaction, of: Collection[ContactId] | None = None) -> None:
 
 
 def _tell(tx: Transaction, contact: Contact, news: ContactRelay) -> None:
-    key, encoded = f"relay told {contact.id.hex()}", encode(news.encode())
-    if encoded != (meta.get(tx.db, key) or encode(ContactRelay(NO_RELAY).encode())):
-        meta.put(tx.db, key, encoded)
+    encoded = encode(news.encode())
+    if encoded != (facts.get(tx.db, contact.id, Fact.RELAY_TOLD) or encode(ContactRelay(NO_RELAY).encode())):
+        facts.put(tx.db, contact.id, Fact.RELAY_TOLD, encoded)
         outbound.queue(tx, contact, news)
 
 
@@ -152,7 +153,7 @@ class Offered:
 
 def offered(db: Database, contact_id: ContactId) -> Offered | None:
     """What a contact has told about being a relay."""
-    kept = meta.get(db, _offered_key(contact_id))
+    kept = facts.get(db, contact_id, Fact.RELAY_OFFERED)
     if kept is None:
         return None
     peer, addresses, word, taken = decode(kept, len(kept))
@@ -169,7 +170,7 @@ def told(tx: Transaction, contact: Contact, message_id: MessageId, theirs: Relay
     """A contact told that it is a relay for us, or none any more. What we use of it follows; the first time, a person
     hears of it.
     """
-    if not contacts.is_news(tx, contact, "relay", message_id):
+    if not contacts.is_news(tx, contact, Fact.TOLD_RELAY, message_id):
         return
     before = offered(tx.db, contact.id)
     if before is None and theirs.addresses:
@@ -222,8 +223,4 @@ def _is_used(db: Database, relay: Relay) -> bool:
 def _keep(tx: Transaction, contact: Contact, known: Offered) -> None:
     relay = known.relay
     value = encode([relay.peer, list(relay.addresses), relay.token, known.taken])
-    meta.put(tx.db, _offered_key(contact.id), value)
-
-
-def _offered_key(contact_id: ContactId) -> str:
-    return f"relay offered {contact_id.hex()}"
+    facts.put(tx.db, contact.id, Fact.RELAY_OFFERED, value)

@@ -16,7 +16,7 @@ from p2pchat.core.content import newest_message_id
 from p2pchat.core.contents import Addresses, Profile, Queues, Text, kind_of
 from p2pchat.core.contents.queues import AnnouncedQueue
 from p2pchat.core.delivery import DeliveryEvent, Route
-from p2pchat.core.ids import ChatId, ContactId, MessageId, PeerKey, SessionId, direct_chat
+from p2pchat.core.ids import ChatId, ContactId, MessageId, PeerKey, SessionId, direct_chat, first_device
 from p2pchat.core.invite import ROLE_NODE, Invite, decode_invite, hello_key, invite_id, read_invite
 from p2pchat.core.mailbox import STAMPED
 from p2pchat.core.primitives import KEY_BYTES, equal
@@ -30,13 +30,14 @@ from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import InviteExpired, NotNow
 from p2pchat.store import contacts as store_contacts
+from p2pchat.store import facts
 from p2pchat.store import invites as store_invites
 from p2pchat.store import messages as store_messages
-from p2pchat.store import meta
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import queues as store_queues
 from p2pchat.store import renewals as store_renewals
 from p2pchat.store.contacts import ACCEPTED, Contact, ContactState, Way
+from p2pchat.store.facts import Fact
 from p2pchat.store.outbox import OutboxForm
 
 HEARD_WITHIN = 30 * DAY
@@ -115,7 +116,7 @@ def knock(tx: Transaction, contact: Contact, invite: Invite) -> None:
     ways = [(way.peer, way.address) for way in invite.ways if way.role == ROLE_NODE]
     if ways:
         tx.after(tx.net.join, contact.id, ways, hello_key(invite.secret))
-    tx.mail_of[contact.id] = None
+    tx.mail_of[first_device(contact.id)] = None
 
 
 def knock_anew(tx: Transaction, contact: Contact, newer: Contact) -> Contact:
@@ -156,7 +157,7 @@ def resume(tx: Transaction, contact_ids: Iterable[ContactId]) -> None:
             knock(tx, contact, decode_invite(contact.invite))
         if contact.identity is not None and contact.state in ACCEPTED:
             heard = contact.heard_at or contact.created_at
-            if heard + HEARD_WITHIN > tx.passed or store_outbox.is_owed(tx.db, contact_id):
+            if heard + HEARD_WITHIN > tx.passed or store_outbox.is_owed(tx.db, first_device(contact_id)):
                 reach(tx, contact)
 
 
@@ -196,7 +197,7 @@ def joined(tx: Transaction, contact_id: ContactId) -> None:
 
 def came(tx: Transaction, contact: Contact, session_id: SessionId) -> None:
     """The other side has the session `session_id`, which we began: it has our first message, if it is that one's."""
-    begun = store_outbox.sessions_begun(tx.db, contact.id, OutboxForm.INITIAL)
+    begun = store_outbox.sessions_begun(tx.db, first_device(contact.id), OutboxForm.INITIAL)
     if contact.state == ContactState.WAITING or not begun or session_id in begun:
         joined(tx, contact.id)
 
@@ -236,9 +237,9 @@ def give_up_anew(tx: Transaction, contact: Contact) -> Contact:
 
 def forget_first(tx: Transaction, contact_id: ContactId) -> None:
     """Our first message is not sent any more."""
-    store_outbox.clear_forms(tx.db, contact_id, OutboxForm.INITIAL)
-    store_queues.deposit_no_more(tx.db, contact_id, STAMPED)
-    tx.mail_of[contact_id] = None
+    store_outbox.clear_forms(tx.db, first_device(contact_id), OutboxForm.INITIAL)
+    store_queues.deposit_no_more(tx.db, first_device(contact_id), STAMPED)
+    tx.mail_of[first_device(contact_id)] = None
 
 
 def accepted(tx: Transaction, contact: Contact, session: Session) -> Contact:
@@ -291,7 +292,7 @@ def begin(tx: Transaction, contact: Contact, session: Session) -> None:
             tx.sessions.put(contact.id, replace(old, ends_at=tx.now + LINGER_MS))
     again = contact.state == ContactState.CONTACT
     tx.sessions.admit(contact.id, session)
-    store_outbox.clear_forms(tx.db, contact.id, OutboxForm.RENEWAL, OutboxForm.REQUEST)
+    store_outbox.clear_forms(tx.db, first_device(contact.id), OutboxForm.RENEWAL, OutboxForm.REQUEST)
     state = store_renewals.get(tx.db, contact.id)
     store_renewals.put(tx.db, replace(state, wanted_at=None, unread_at=None, asked_at=None))
     contact = _take_introduction(tx, tx.change(contact.id, state=ContactState.CONTACT))
@@ -321,8 +322,8 @@ def decline(tx: Transaction, contact: Contact) -> None:
 
 def block(tx: Transaction, contact: Contact) -> Contact:
     """Take nothing of theirs any more, and send nothing: what still had to be delivered has failed. History stays."""
-    queued = store_outbox.messages_for(tx.db, contact.id, Text.KIND.number)
-    store_outbox.clear(tx.db, contact.id)
+    queued = store_outbox.messages_for(tx.db, first_device(contact.id), Text.KIND.number)
+    store_outbox.clear(tx.db, first_device(contact.id))
     advance(tx, direct_chat(contact.id), queued, DeliveryEvent.EXPIRED, None)
     queues.leave(tx, contact.id)
     changed = tx.change(contact.id, state=ContactState.BLOCKED, invite=None, invite_until=None)
@@ -335,11 +336,10 @@ def block(tx: Transaction, contact: Contact) -> Contact:
 def remove(tx: Transaction, contact: Contact) -> None:
     """Forget a contact that never became one."""
     store_contacts.remove(tx.db, contact.id)
-    meta.forget_about(tx.db, contact.id)
     tx.sessions.forget(contact.id)
     tx.forget_contact(contact.id)
     tx.pairs_of.add(contact.id)
-    tx.mail_of[contact.id] = None
+    tx.mail_of[first_device(contact.id)] = None
     tx.after(tx.net.forget, contact.id)
 
 
@@ -360,7 +360,7 @@ def hide(tx: Transaction, contact: Contact, *, hidden: bool) -> Contact:
         raise NotNow(f"Your introduction to {contact.name} is already on its way", hint="Wait for the answer.")
     changed = tx.change(contact.id, hidden=hidden)
     tx.pairs_of.add(contact.id)
-    tx.mail_of[contact.id] = None
+    tx.mail_of[first_device(contact.id)] = None
     queues.renew(tx, changed)
     tell_queues(tx, changed)  # before the profile, which says nothing of queues where there are none
     tx.event("contact", **views.contact(changed, tx.net.route(contact.id)))
@@ -368,7 +368,7 @@ def hide(tx: Transaction, contact: Contact, *, hidden: bool) -> Contact:
         tx.after(tx.net.joined, contact.id)
         knock(tx, changed, decode_invite(changed.invite))
     if changed.state == ContactState.CONTACT:
-        store_outbox.clear(tx.db, contact.id, [Addresses.KIND.number])  # what waits says it otherwise
+        store_outbox.clear(tx.db, first_device(contact.id), [Addresses.KIND.number])  # what waits says it otherwise
         outbound.queue_profile(tx, changed)
     if changed.identity is not None and changed.state in ACCEPTED:
         reach(tx, changed)
@@ -398,7 +398,7 @@ def words_secret(tx: Transaction, contact: Contact) -> bytes | None:
 
 def told(tx: Transaction, contact: Contact, message_id: MessageId, profile: Profile) -> Contact:
     """A contact told about itself. A name of our own choice stays, and so does what was said later than this."""
-    if is_news(tx, contact, "name", message_id):
+    if is_news(tx, contact, Fact.TOLD_NAME, message_id):
         name = contact.name if contact.named_by_me else names.free(tx, contact.id, their_name(profile.name))
         before = contact.name
         contact = tx.change(contact.id, name=name, profile_name=profile.name, read_receipts=profile.read_receipts)
@@ -412,7 +412,7 @@ def told(tx: Transaction, contact: Contact, message_id: MessageId, profile: Prof
 
 def moved(tx: Transaction, contact: Contact, message_id: MessageId, ways: Sequence[tuple[PeerKey, bytes]]) -> None:
     """A contact told where its nodes are. None at all changes nothing: it may just not know its own."""
-    if is_news(tx, contact, "ways", message_id) and ways:
+    if is_news(tx, contact, Fact.TOLD_WAYS, message_id) and ways:
         store_contacts.set_ways(tx.db, contact.id, [Way(*way, ROLE_NODE) for way in ways], tx.now)
         if contact.state == ContactState.CONTACT:
             reach(tx, contact)
@@ -420,22 +420,21 @@ def moved(tx: Transaction, contact: Contact, message_id: MessageId, ways: Sequen
 
 def collects(tx: Transaction, contact: Contact, message_id: MessageId, theirs: tuple[AnnouncedQueue, ...]) -> None:
     """A contact told where it collects what we leave for it."""
-    if is_news(tx, contact, "queues", message_id):
+    if is_news(tx, contact, Fact.TOLD_QUEUES, message_id):
         queues.told(tx, contact, theirs)
 
 
-def is_news(tx: Transaction, contact: Contact, what: str, message_id: MessageId) -> bool:
+def is_news(tx: Transaction, contact: Contact, told: Fact, message_id: MessageId) -> bool:
     """Contents may arrive late and in any order; the ids of one sender grow with time.
 
     An id from the future counts as one of tomorrow: else a clock that was wrong once, theirs or ours, would silence its
     owner for long. What was noted by a clock of ours that was ahead does not count any more.
     """
-    key = f"told {what} {contact.id.hex()}"
     tomorrow = newest_message_id(tx.now + DAY)
-    known = meta.get(tx.db, key) or b""
+    known = facts.get(tx.db, contact.id, told) or b""
     if message_id <= known <= tomorrow:
         return False
-    meta.put(tx.db, key, min(message_id, tomorrow))
+    facts.put(tx.db, contact.id, told, min(message_id, tomorrow))
     return True
 
 
@@ -454,7 +453,7 @@ def not_sent(tx: Transaction, contact: Contact) -> None:
     """Somebody whom we waited for is not there. What was written to them has failed, and stays in their chat, from
     where a person may send it again; where nothing was written nothing is left of them.
     """
-    rows = store_outbox.for_contact(tx.db, contact.id)
+    rows = store_outbox.for_recipient(tx.db, first_device(contact.id))
     failed = [row.msg_id for row in rows if kind_of(row.kind).visible and row.msg_id is not None]
     if not failed:
         remove(tx, contact)
@@ -466,7 +465,7 @@ def not_sent(tx: Transaction, contact: Contact) -> None:
     tx.change(contact.id, **nobody, invite=None, invite_id=None, invite_until=None)
     tx.pairs_of.add(contact.id)
     tx.after(tx.net.forget, contact.id)
-    store_outbox.clear(tx.db, contact.id)
+    store_outbox.clear(tx.db, first_device(contact.id))
     advance(tx, direct_chat(contact.id), failed, DeliveryEvent.EXPIRED, None)
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from p2pchat.core.contents import Text, kind_of
 from p2pchat.core.delivery import DeliveryEvent, DeliveryState
-from p2pchat.core.ids import ContactId, direct_chat, direct_contact
+from p2pchat.core.ids import ContactId, contact_of, direct_chat, direct_contact, first_device
 from p2pchat.core.session import DAY, LINGER_MS
 from p2pchat.engine.contacts import contact_relays, contacts, invites, renewal
 from p2pchat.engine.delivery import outbound, queues
@@ -43,9 +43,10 @@ def tick(tx: Transaction) -> None:
     expired = [] if first is None or first > tx.passed else store_outbox.expired(tx.db, tx.passed)
     for row in expired:
         if kind_of(row.kind).visible and row.msg_id is not None:
-            contacts.advance(tx, direct_chat(row.contact), [row.msg_id], DeliveryEvent.EXPIRED, None)
+            chat = direct_chat(row.contact)
+            contacts.advance(tx, chat, [row.msg_id], DeliveryEvent.EXPIRED, None)
             if row.kind == Text.KIND.number:
-                store_outbox.failed(tx.db, row, tx.now)
+                store_outbox.failed(tx.db, chat, row, tx.now)
         store_outbox.remove(tx.db, [row.pk])
     for row in expired:  # only now, since it seals again what is left
         if row.form == OutboxForm.RENEWAL and (contact := tx.contact(row.contact)) is not None:
@@ -58,15 +59,15 @@ def tick(tx: Transaction) -> None:
         invites.ended(tx, invite)
     store_prekeys.expire(tx.db, tx.passed, tx.now)
     store_envelopes.expire(tx.db, tx.passed)
-    for contact_id in store_sessions.rivals(tx.db):
-        contact = tx.contact(contact_id)
+    for device in store_sessions.rivals(tx.db):
+        contact = tx.contact(contact_of(device))
         if contact is not None and contact.state == ContactState.CONTACT:
-            _end_losers(tx, contact_id)
+            _end_losers(tx, contact.id)
     tx.storage_limits.look_at_disk(tx.db)
     withholding.look_again(tx)
     renewal.look_after(tx)
     tx.sessions.write()
-    for contact_id in store_sessions.expire(tx.db, tx.passed):
+    for contact_id in map(contact_of, store_sessions.expire(tx.db, tx.passed)):
         tx.after(tx.net.relink, contact_id)  # a link by the hello of an ended session could not renew
         tx.pairs_of.add(contact_id)
     tx.sessions.forget()
@@ -84,7 +85,7 @@ def look_at(tx: Transaction, contact_ids: Collection[ContactId]) -> None:
         contact = store_contacts.get(tx.db, contact_id)  # not remembered: all of them are looked at
         if contact is None:
             continue
-        if contact.state == ContactState.CONTACT and store_outbox.astray(tx.db, contact_id):
+        if contact.state == ContactState.CONTACT and store_outbox.astray(tx.db, first_device(contact_id)):
             _end_losers(tx, contact_id)
         _drop_skipped(tx, contact_id)
         renewal.look_at(tx, contact)
@@ -140,10 +141,10 @@ def _end_losers(tx: Transaction, contact_id: ContactId) -> None:
     """
     live = [one for one in tx.sessions.all(contact_id) if one.ends_at is None]
     sure = sorted((one for one in live if one.confirmed), key=lambda one: one.session_id)
-    under_way = store_outbox.sessions_begun(tx.db, contact_id, OutboxForm.INITIAL, OutboxForm.RENEWAL)
+    under_way = store_outbox.sessions_begun(tx.db, first_device(contact_id), OutboxForm.INITIAL, OutboxForm.RENEWAL)
     under_way |= renewal.began_anew(store_renewals.get(tx.db, contact_id))
     losers = [one for one in live if not one.confirmed and one.session_id not in under_way] if sure else []
     for session in sure[1:] + losers:
         tx.sessions.put(contact_id, replace(session, ends_at=tx.now + LINGER_MS))
-    if sure and store_outbox.sealed_otherwise(tx.db, contact_id, sure[0].session_id):
+    if sure and store_outbox.sealed_otherwise(tx.db, first_device(contact_id), sure[0].session_id):
         outbound.seal_again(tx, contact_id)

@@ -12,7 +12,8 @@ from p2pchat.core.invite import ROLE_NODE
 from p2pchat.core.primitives import KEY_BYTES
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import contacts as store_contacts
-from p2pchat.store import meta
+from p2pchat.store import facts
+from p2pchat.store.facts import Fact
 
 _SHAPE = array(binary(KEY_BYTES), binary(MESSAGE_ID), Profile.decode)
 
@@ -28,14 +29,13 @@ class Introduction:
 
 def keep(tx: Transaction, contact_id: ContactId, introduction: Introduction) -> None:
     """Keep an introduction, in place of one that was kept before."""
-    meta.put(
-        tx.db, _key(contact_id), encode([introduction.device, introduction.message_id, introduction.profile.encode()])
-    )
+    value = encode([introduction.device, introduction.message_id, introduction.profile.encode()])
+    facts.put(tx.db, contact_id, Fact.INTRODUCTION, value)
 
 
 def kept(tx: Transaction, contact_id: ContactId) -> Introduction | None:
     """The introduction that waits for an answer."""
-    packed = meta.get(tx.db, _key(contact_id))
+    packed = facts.get(tx.db, contact_id, Fact.INTRODUCTION)
     if packed is None:
         return None
     return Introduction(*_SHAPE(decode(packed, len(packed))))
@@ -43,7 +43,7 @@ def kept(tx: Transaction, contact_id: ContactId) -> Introduction | None:
 
 def forget(tx: Transaction, contact_id: ContactId) -> None:
     """The request was answered."""
-    meta.remove(tx.db, _key(contact_id))
+    facts.remove(tx.db, contact_id, Fact.INTRODUCTION)
 
 
 def named_hosts(tx: Transaction, contact_id: ContactId) -> set[PeerKey]:
@@ -51,7 +51,3 @@ def named_hosts(tx: Transaction, contact_id: ContactId) -> set[PeerKey]:
     known = {way.peer for way in store_contacts.ways(tx.db, contact_id) if way.role == ROLE_NODE}
     introduction = kept(tx, contact_id)
     return known if introduction is None else known | {peer for peer, _ in introduction.profile.ways}
-
-
-def _key(contact_id: ContactId) -> str:
-    return f"introduction {contact_id.hex()}"

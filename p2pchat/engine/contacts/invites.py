@@ -16,7 +16,7 @@ from p2pchat.core.content import Content, decode_content, encode_content
 from p2pchat.core.contents import NewBundle, Profile
 from p2pchat.core.envelope import BUCKETS, envelope_id, open_blob, seal_blob
 from p2pchat.core.handshake import Initial
-from p2pchat.core.ids import ContactId, EnvelopeId, InviteId, PeerKey
+from p2pchat.core.ids import ContactId, EnvelopeId, InviteId, PeerKey, first_device
 from p2pchat.core.invite import (
     MAX_WAYS,
     ONE_TIME,
@@ -55,13 +55,14 @@ from p2pchat.errors import CannotOpen, NotNow, UsageError
 from p2pchat.ports import Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import envelopes as store_envelopes
+from p2pchat.store import facts
 from p2pchat.store import invites as store_invites
-from p2pchat.store import meta
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import prekeys as store_prekeys
 from p2pchat.store import queues as store_queues
 from p2pchat.store.contacts import ACCEPTED, Contact, ContactState
 from p2pchat.store.envelopes import SeenRow
+from p2pchat.store.facts import Fact
 from p2pchat.store.invites import InviteRow, InviteState
 from p2pchat.store.prekeys import PrekeyRow
 from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
@@ -180,7 +181,7 @@ def _fill_boxes(tx: Transaction, row: InviteRow, fetch: bytes) -> None:
 
 def _leave_boxes(tx: Transaction, invite_id: InviteId) -> None:
     """The bundle is of no use any more."""
-    store_outbox.clear(tx.db, ContactId(invite_id))
+    store_outbox.clear(tx.db, invite_id)
     store_queues.leave_box(tx.db, invite_id)
     tx.mail_of[invite_id] = None
 
@@ -207,7 +208,7 @@ def rotation(tx: Transaction) -> PrekeySet:
     fetches = {row.invite: row.fetch for _, row in store_queues.own(tx.db) if row.invite is not None}
     for row in store_invites.open_invites(tx.db):
         if row.kind == REUSABLE and row.id in fetches:
-            store_outbox.clear(tx.db, ContactId(row.id))
+            store_outbox.clear(tx.db, row.id)
             _fill_boxes(tx, row, fetches[row.id])
             tx.mail_of[row.id] = None
     return fresh
@@ -305,11 +306,11 @@ def _has_room(tx: Transaction, row: InviteRow, known: Contact | None) -> bool:
     if admitted >= MAX_ADMITTED_A_DAY:
         return False
     if known is not None:
-        day, asked = divmod(meta.get_int(tx.db, f"asked {known.id.hex()}"), 1000)
+        day, asked = divmod(facts.get_int(tx.db, known.id, Fact.ASKED), 1000)
         asked = asked if day == today else 1
         if asked >= MAX_ASKED_A_DAY:
             return False
-        meta.put_int(tx.db, f"asked {known.id.hex()}", today * 1000 + asked + 1)
+        facts.put_int(tx.db, known.id, Fact.ASKED, today * 1000 + asked + 1)
     store_invites.update(tx.db, row.id, admitted_on=today, admitted=admitted + 1)
     return True
 
@@ -417,9 +418,11 @@ def boxed(tx: Transaction, contact_id: ContactId, relay: bytes, blob: bytes) -> 
     until = max(tx.now, contact.invite_until or 0) + outbound.RETRY_FOR_MS
     put_seed = mailbox.invite_put(invite.secret)
     for way in ways:
-        row = TheirQueueRow(contact.id, None, way.peer, way.address, way.token, fetch, put_seed, mailbox.STAMPED, until)
+        row = TheirQueueRow(
+            first_device(contact.id), None, way.peer, way.address, way.token, fetch, put_seed, mailbox.STAMPED, until
+        )
         store_queues.deposit_in(tx.db, row)
-    tx.mail_of[contact_id] = None
+    tx.mail_of[first_device(contact_id)] = None
 
 
 _BOX = array(binary_upto(MAX_BUNDLE), binary(KEY_BYTES), binary(SIGNATURE), open_end=True)
@@ -429,7 +432,9 @@ def _who_begins_anew(tx: Transaction, waiting: Contact) -> Contact | None:
     """The contact who goes on with an invite that was used for somebody else as it seemed."""
     found = (one for one in store_contacts.all(tx.db) if one.invite_id == waiting.invite_id and one.id != waiting.id)
     contact = next(found, None)
-    return contact if contact is not None and store_outbox.initial(tx.db, contact.id) is not None else None
+    if contact is None or store_outbox.initial(tx.db, first_device(contact.id)) is None:
+        return None
+    return contact
 
 
 def _first_message(tx: Transaction, contact: Contact, invite: Invite, offered: bytes, *, at_node: bool) -> bytes | None:
@@ -438,7 +443,7 @@ def _first_message(tx: Transaction, contact: Contact, invite: Invite, offered: b
     transport key the invite names.
     """
     bundle = _pinned_bundle(invite, offered)
-    pending = store_outbox.initial(tx.db, contact.id)
+    pending = store_outbox.initial(tx.db, first_device(contact.id))
     if pending is not None:
         return pending
     known = store_contacts.by_identity(tx.db, bundle.identity)

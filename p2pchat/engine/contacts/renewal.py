@@ -22,7 +22,7 @@ from p2pchat.core.content import Content, decode_content, encode_content
 from p2pchat.core.contents import RenewalRequest, Reset
 from p2pchat.core.envelope import envelope_id, open_blob, seal_blob
 from p2pchat.core.frames import Frame
-from p2pchat.core.ids import ContactId, EnvelopeId, SessionId
+from p2pchat.core.ids import ContactId, EnvelopeId, SessionId, first_device
 from p2pchat.core.prekeys import Bundle, PrekeySet, dump_set, load_set, make_set, open_bundle
 from p2pchat.core.primitives import KEY_BYTES
 from p2pchat.core.session import DAY, LINGER_MS, STANDING, Session, renew_key, standing_root
@@ -38,6 +38,7 @@ from p2pchat.store import prekeys as store_prekeys
 from p2pchat.store import renewals as store_renewals
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.envelopes import SeenRow
+from p2pchat.store.facts import Fact
 from p2pchat.store.outbox import OutboxForm
 from p2pchat.store.prekeys import PrekeyRow
 from p2pchat.store.renewals import RenewalRow
@@ -82,7 +83,7 @@ def refused(tx: Transaction, contact: Contact, envelope_name: EnvelopeId) -> Non
     row = store_outbox.by_envelope(tx.db, envelope_name)
     if contact.state != ContactState.CONTACT:
         return
-    if row is None or row.contact != contact.id:
+    if row is None or row.recipient != first_device(contact.id):
         strange(tx, contact)
         return
     if row.form == OutboxForm.RENEWAL:
@@ -93,10 +94,10 @@ def refused(tx: Transaction, contact: Contact, envelope_name: EnvelopeId) -> Non
     if row.content is not None and sending is not None and row.session_id != sending.session_id:
         outbound.seal_one_again(tx, row, sending)  # of a session that is not used any more
         return
-    first = store_outbox.first_of(tx.db, contact.id, OutboxForm.RENEWAL)
+    first = store_outbox.first_of(tx.db, first_device(contact.id), OutboxForm.RENEWAL)
     if first is not None:  # it, and not the session, may be what is missing
         _say(tx, contact, Frame(frames.INITIAL, first))
-    elif store_outbox.first_of(tx.db, contact.id, OutboxForm.REQUEST) is None:
+    elif store_outbox.first_of(tx.db, first_device(contact.id), OutboxForm.REQUEST) is None:
         _ask(tx, contact)
 
 
@@ -146,7 +147,7 @@ def look_at(tx: Transaction, contact: Contact) -> None:
         contact.state == ContactState.CONTACT
         and tx.net.route(contact.id) is not None
         and not tx.storage_limits.is_told_full(contact.id, tx.now)
-        and store_outbox.has_unacked(tx.db, contact.id, tx.now - ANSWER_WITHIN)
+        and store_outbox.has_unacked(tx.db, first_device(contact.id), tx.now - ANSWER_WITHIN)
     ):
         strange(tx, contact)
 
@@ -162,7 +163,7 @@ def _ask(tx: Transaction, contact: Contact, *, new_link: bool = False) -> None:
         store_renewals.put(tx.db, state)
     if (
         contact.state != ContactState.CONTACT
-        or store_outbox.first_of(tx.db, contact.id, OutboxForm.RENEWAL) is not None
+        or store_outbox.first_of(tx.db, first_device(contact.id), OutboxForm.RENEWAL) is not None
     ):
         return
     if not tx.recent(state.asked_at or 0, ANSWER_WITHIN):
@@ -245,7 +246,7 @@ def request(tx: Transaction, contact: Contact) -> None:
     queues.refresh(tx, contact)
     wanted = RenewalRequest(prekeys.bundle, queues.announced(tx, contact))
     content = encode_content(Content(wanted, tx.new_message_id(), 0, tx.now))
-    store_outbox.clear_forms(tx.db, contact.id, OutboxForm.REQUEST)
+    store_outbox.clear_forms(tx.db, first_device(contact.id), OutboxForm.REQUEST)
     blob = seal_blob(renew_key(root), content, tx.random)
     outbound.queue_first(tx, contact.id, OutboxForm.REQUEST, blob, STANDING, tx.now + REQUEST_FOR)
     state = store_renewals.get(tx.db, contact.id)
@@ -269,7 +270,7 @@ def requested(tx: Transaction, contact: Contact, blob: bytes) -> bool:
         until = allowed(tx, state.answers_until, OFFER_EVERY)
         if until is None:
             return False
-        if contacts.is_news(tx, contact, "request", content.message_id):  # else a relay brings an old one again
+        if contacts.is_news(tx, contact, Fact.TOLD_REQUEST, content.message_id):  # else a relay brings an old one again
             store_renewals.put(tx.db, replace(state, answers_until=until))
             contacts.collects(tx, contact, content.message_id, wanted.queues)
             try:
@@ -294,7 +295,8 @@ def _initiate(tx: Transaction, contact: Contact, bundle: Bundle, root: bytes, re
     blob = seal_blob(renew_key(root), message, tx.random)
     # one request, one session
     store_renewals.put(tx.db, replace(store_renewals.get(tx.db, contact.id), asked_at=None, said_at=tx.now))
-    store_outbox.clear_forms(tx.db, contact.id, OutboxForm.RENEWAL)  # of one that did not arrive in its time
+    # of one that did not arrive in its time
+    store_outbox.clear_forms(tx.db, first_device(contact.id), OutboxForm.RENEWAL)
     outbound.queue_first(tx, contact.id, OutboxForm.RENEWAL, blob, fresh.session_id, until)
     _replace(tx, contact, replaced, fresh)
 
@@ -322,9 +324,9 @@ def begun(tx: Transaction, contact: Contact, blob: bytes) -> bool:
     store_prekeys.remember(tx.db, fresh.session_id, contact.id, tx.now + REMEMBER_HANDSHAKE)
     store_envelopes.remember(tx.db, [SeenRow(name, contact.id, None, tx.now)])
     tx.hop_acks.setdefault(contact.id, []).append(name)
-    was_asked = store_outbox.first_of(tx.db, contact.id, OutboxForm.REQUEST) is not None
+    was_asked = store_outbox.first_of(tx.db, first_device(contact.id), OutboxForm.REQUEST) is not None
     # a first message of our own is not waited for: this session is there, on both sides
-    store_outbox.clear_forms(tx.db, contact.id, OutboxForm.RENEWAL, OutboxForm.REQUEST)
+    store_outbox.clear_forms(tx.db, first_device(contact.id), OutboxForm.RENEWAL, OutboxForm.REQUEST)
     _settled(tx, contact.id)
     _replace(tx, contact, reset.session_id, fresh)
     if was_asked:  # by which they learn that it has come, whatever waits here
@@ -361,7 +363,7 @@ def _end(tx: Transaction, contact: Contact, which: Callable[[Session], bool]) ->
 
 def arrived(tx: Transaction, contact: Contact, session_id: SessionId | None) -> None:
     """The other side surely has a session that we began: it acked the first message, or sent something in it."""
-    store_outbox.clear_renewal(tx.db, contact.id, session_id)
+    store_outbox.clear_renewal(tx.db, first_device(contact.id), session_id)
     known = tx.sessions.all(contact.id)
     session = next((one for one in known if one.session_id == session_id), None)
     if session is None or session_id is None:
@@ -374,7 +376,7 @@ def arrived(tx: Transaction, contact: Contact, session_id: SessionId | None) -> 
     if not anew and any(one.ends_at is None for one in known[: [one.session_id for one in known].index(session_id)]):
         return  # a newer one has taken its place meanwhile
     _settled(tx, contact.id)
-    store_outbox.clear_forms(tx.db, contact.id, OutboxForm.REQUEST)
+    store_outbox.clear_forms(tx.db, first_device(contact.id), OutboxForm.REQUEST)
     if session.ends_at is None and not anew:
         return
     # it was given up, or began by an invite beside one that was used
@@ -395,7 +397,7 @@ def lapsed(tx: Transaction, contact: Contact, session_id: SessionId | None) -> N
     """The first message of a session that we began cannot be used any more. If it has arrived after all, something will
     come in that session; until then we send in the last one that both surely have.
     """
-    store_outbox.clear_renewal(tx.db, contact.id, session_id)
+    store_outbox.clear_renewal(tx.db, first_device(contact.id), session_id)
     known = tx.sessions.all(contact.id)
     session = next((one for one in known if one.session_id == session_id), None)
     last = next((one for one in known if one.confirmed), None)

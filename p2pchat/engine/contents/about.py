@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from p2pchat.core.content import Content, encode_content
+from p2pchat.core.contents import Payload
 from p2pchat.core.contents.target import OURS, THEIRS
-from p2pchat.core.ids import ContactId, MessageId, direct_chat, direct_contact
+from p2pchat.core.ids import ContactId, MessageId, direct_chat, direct_contact, first_device
 from p2pchat.core.session import DAY
+from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import NotNow, UsageError
 from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import remarks
 from p2pchat.store import waiting as store_waiting
-from p2pchat.store.contacts import Contact
+from p2pchat.store.contacts import ACCEPTED, Contact
 from p2pchat.store.messages import ME, MessageRow
 
 WAIT_FOR_MS = 30 * DAY
@@ -76,6 +79,28 @@ def changed(tx: Transaction, contact: Contact, row: MessageRow, what: str, *, no
         tx.event("changed", **shown, what=what, notify=notify)
 
 
+def check(contact: Contact, row: MessageRow) -> None:
+    """Raise UsageError where nothing can be said about a message any more, or NotNow where the contact is not told."""
+    if row.deleted_at is not None:
+        raise UsageError("That message was deleted")
+    if contact.state not in ACCEPTED:
+        raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
+
+
+def tell(tx: Transaction, contact: Contact, row: MessageRow, payload: Payload, message_id: MessageId) -> None:
+    """Tell the contact, and faces, what we have said about a message; it ends with the message."""
+    outbound.queue(
+        tx,
+        contact,
+        payload,
+        message_id=message_id,
+        expire_s=row.expire_s,
+        keep_until=keep_until(tx, row),
+    )
+    tx.after(tx.net.nudge, contact.id)
+    changed(tx, contact, row, payload.KIND.name)
+
+
 def keep_until(tx: Transaction, row: MessageRow) -> int | None:
     """Return until when (ms, wall clock) a relay may keep what we say about a message; None for as long as it likes."""
     if not row.expire_s:
@@ -86,5 +111,5 @@ def keep_until(tx: Transaction, row: MessageRow) -> int | None:
 def withdraw(tx: Transaction, row: MessageRow) -> None:
     """Send nothing more of a message of ours, nor of what we said about one; to be called while that is known."""
     contact_id = direct_contact(row.chat)
-    if store_outbox.forget_messages(tx.db, contact_id, remarks.contents_of_ours(tx.db, row)):
+    if store_outbox.forget_messages(tx.db, first_device(contact_id), remarks.contents_of_ours(tx.db, row)):
         tx.dropped[contact_id] = None

@@ -12,7 +12,7 @@ from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, UsageError
 from p2pchat.store import remarks
-from p2pchat.store.contacts import ACCEPTED, Contact
+from p2pchat.store.contacts import Contact
 from p2pchat.store.messages import ME, MessageRow
 
 UNDER_WAY_FOR_MS = EDITABLE_FOR_MS + 31 * DAY
@@ -33,21 +33,11 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Edit, ro
 def write(tx: Transaction, contact: Contact, row: MessageRow, text: str) -> None:
     """Give a text of ours another wording, and tell the contact. Raises NotNow, TextTooLong, or UsageError."""
     outbound.check_text(text)
-    if row.sender != ME or row.kind != Text.KIND.number or row.deleted_at is not None:
+    if row.sender != ME or row.kind != Text.KIND.number:
         raise UsageError("Only texts that you sent can be edited")
     if tx.now > row.sent_at + EDITABLE_FOR_MS:
         raise NotNow("A message can be edited for 48 hours", hint="Send another one that corrects it.")
-    if contact.state not in ACCEPTED:
-        raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
+    about.check(contact, row)
     message_id = tx.new_message_id()
     remarks.edit(tx.db, row, message_id, text, tx.now)
-    outbound.queue(
-        tx,
-        contact,
-        Edit(row.id, text),
-        message_id=message_id,
-        expire_s=row.expire_s,
-        keep_until=about.keep_until(tx, row),
-    )
-    tx.after(tx.net.nudge, contact.id)
-    about.changed(tx, contact, row, "edit")
+    about.tell(tx, contact, row, Edit(row.id, text), message_id)

@@ -86,9 +86,10 @@ class Endings:
             self._look = trio.Event()
             found = await self._read(store_timers.next_end)
             self._next = inf if found is None else found
-            self._clock_watch.look()
-            left = (self._next - self._clock_watch.counted) / 1000
-            if left <= 0:
-                return
-            with trio.move_on_after(left if left == inf else min(left, LOOK_EVERY_SECONDS)):
-                await self._look.wait()
+            while not self._look.is_set():
+                self._clock_watch.look()
+                left = (self._next - self._clock_watch.counted) / 1000
+                if left <= 0:
+                    return
+                with trio.move_on_after(left if left == inf else min(left, LOOK_EVERY_SECONDS)):
+                    await self._look.wait()

@@ -6,11 +6,9 @@ from p2pchat.core.content import Content
 from p2pchat.core.contents import Pin
 from p2pchat.core.delivery import Route
 from p2pchat.engine.contents import about
-from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.errors import NotNow, UsageError
 from p2pchat.store import remarks
-from p2pchat.store.contacts import ACCEPTED, Contact
+from p2pchat.store.contacts import Contact
 from p2pchat.store.messages import ME, MessageRow
 
 
@@ -26,19 +24,7 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Pin, rou
 
 def put(tx: Transaction, contact: Contact, row: MessageRow, *, pinned: bool) -> None:
     """Pin a message, or take the pin away, and tell the contact. Raises NotNow or UsageError."""
-    if row.deleted_at is not None:
-        raise UsageError("That message was deleted")
-    if contact.state not in ACCEPTED:
-        raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
+    about.check(contact, row)
     message_id = tx.new_id_above(remarks.pin_of(tx.db, row.pk))
     remarks.pin(tx.db, row.pk, ME, message_id, tx.now, pinned=pinned)
-    outbound.queue(
-        tx,
-        contact,
-        Pin(row.id, about.author_for(row), pinned),
-        message_id=message_id,
-        expire_s=row.expire_s,
-        keep_until=about.keep_until(tx, row),
-    )
-    tx.after(tx.net.nudge, contact.id)
-    about.changed(tx, contact, row, "pin")
+    about.tell(tx, contact, row, Pin(row.id, about.author_for(row), pinned), message_id)

@@ -6,13 +6,13 @@ from p2pchat.core.content import Content
 from p2pchat.core.contents import Reaction
 from p2pchat.core.delivery import Route
 from p2pchat.core.emoji import is_emoji
+from p2pchat.core.ids import first_device
 from p2pchat.engine.contents import about
-from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.errors import NotNow, UsageError
+from p2pchat.errors import UsageError
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import remarks
-from p2pchat.store.contacts import ACCEPTED, Contact
+from p2pchat.store.contacts import Contact
 from p2pchat.store.messages import ME, MessageRow
 
 
@@ -30,24 +30,12 @@ def give(tx: Transaction, contact: Contact, row: MessageRow, emoji: str) -> None
     """React to a message, "" to take that back, and tell the contact. Raises NotNow or UsageError."""
     if emoji and not is_emoji(emoji):
         raise UsageError("A reaction is one emoji", hint='For example 👍 or ❤️; "" takes it away.')
-    if row.deleted_at is not None:
-        raise UsageError("That message was deleted")
-    if contact.state not in ACCEPTED:
-        raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
+    about.check(contact, row)
     before, shown = remarks.reaction_of(tx.db, row.pk, ME)
     if emoji == shown:
         return
-    if before is not None and store_outbox.forget_messages(tx.db, contact.id, [before]):
+    if before is not None and store_outbox.forget_messages(tx.db, first_device(contact.id), [before]):
         tx.dropped[contact.id] = None  # the new one says all that this one said
     message_id = tx.new_message_id()
     remarks.react(tx.db, row.pk, ME, message_id, emoji, tx.now)
-    outbound.queue(
-        tx,
-        contact,
-        Reaction(row.id, about.author_for(row), emoji),
-        message_id=message_id,
-        expire_s=row.expire_s,
-        keep_until=about.keep_until(tx, row),
-    )
-    tx.after(tx.net.nudge, contact.id)
-    about.changed(tx, contact, row, "reaction")
+    about.tell(tx, contact, row, Reaction(row.id, about.author_for(row), emoji), message_id)

@@ -6,7 +6,7 @@ from p2pchat.core.content import Content
 from p2pchat.core.contents import Receipt
 from p2pchat.core.contents.receipt import DELIVERED, READ
 from p2pchat.core.delivery import DeliveryEvent, Route
-from p2pchat.core.ids import direct_chat
+from p2pchat.core.ids import direct_chat, first_device
 from p2pchat.engine.contacts import contacts
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import messages as store_messages
@@ -20,7 +20,7 @@ SLOW_MS = 3_600_000
 def apply(tx: Transaction, contact: Contact, content: Content, payload: Receipt, route: Route) -> None:
     """Forget what was delivered, and advance the messages."""
     event = DeliveryEvent.READ if payload.event == READ else DeliveryEvent.DELIVERED
-    store_outbox.forget_messages(tx.db, contact.id, payload.ids)
+    store_outbox.forget_messages(tx.db, first_device(contact.id), payload.ids)
     if payload.event == DELIVERED and content.sent_at < tx.now - SLOW_MS:
         for message in store_messages.mine(tx.db, direct_chat(contact.id), payload.ids[:1]):
             tx.clock_hints.answered(contact.id, content.sent_at, message.sent_at, tx.now)

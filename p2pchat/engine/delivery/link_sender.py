@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from p2pchat.core.ids import ContactId, EnvelopeId
+from p2pchat.core.ids import ContactId, EnvelopeId, first_device
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.delivery.send_window import SendWindows, WindowSizes
 from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
@@ -86,5 +86,5 @@ class LinkSender:
     ) -> tuple[list[OutgoingEnvelope], bool]:
         elsewhere = contact not in self._held
         old_to = outbound.old_to(tx, contact)
-        rows = store_outbox.due(tx.db, tx.now, contact, most, after_pk, old_to, elsewhere=elsewhere)
+        rows = store_outbox.due(tx.db, tx.now, first_device(contact), most, after_pk, old_to, elsewhere=elsewhere)
         return outbound.ready(row for row in rows if row.form != OutboxForm.INITIAL), len(rows) < most

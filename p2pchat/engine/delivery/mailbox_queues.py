@@ -11,7 +11,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from p2pchat.core import mailbox
-from p2pchat.core.ids import NOBODY, ContactId, InviteId, MailOwner, PeerKey, QueueId
+from p2pchat.core.ids import (
+    NO_DEVICE,
+    ContactId,
+    InviteId,
+    MailOwner,
+    PeerKey,
+    QueueId,
+    contact_of,
+    first_device,
+)
 from p2pchat.core.invite import ROLE_RELAY, decode_invite
 from p2pchat.engine.delivery.queues import READ_ON_MS, QueueSource
 from p2pchat.ports import OwnQueue, Relay
@@ -67,10 +76,13 @@ def read(db: Database, owners: Collection[MailOwner] | None = None) -> MailboxQu
     outlets: dict[MailOwner, list[Outlet]] = {}
     if owners is None:
         contacts = {one.id: one for one in store_contacts.all(db)}
-        hidden = store_contacts.hidden(db) | {row.id for row in store_invites.all(db) if row.hidden}
+        hidden: Collection[MailOwner] = {
+            *map(first_device, store_contacts.hidden(db)),
+            *(row.id for row in store_invites.all(db) if row.hidden),
+        }
         own, theirs = store_queues.own(db), store_queues.theirs(db)
     else:
-        contacts = {one.id: one for id in owners if (one := store_contacts.get(db, ContactId(id))) is not None}
+        contacts = {one.id: one for id in owners if (one := store_contacts.get(db, contact_of(id))) is not None}
         hidden = frozenset(id for id in owners if _is_hidden(db, contacts, id))
         own = [pair for id in owners for pair in store_queues.own(db, id)]
         theirs = [row for id in owners for row in store_queues.theirs(db, id)]
@@ -85,16 +97,16 @@ def read(db: Database, owners: Collection[MailOwner] | None = None) -> MailboxQu
         outlet = _outlet(chosen, their, hidden=their.owner in hidden)
         if outlet is not None:
             outlets.setdefault(their.owner, []).append(outlet)
-    opened = {(row.contact, row.relay) for row in theirs if row.flags == mailbox.STAMPED}
+    opened = {(row.device, row.relay) for row in theirs if row.flags == mailbox.STAMPED}
     for contact in contacts.values():
         if contact.invite is not None and contact.state in ACCEPTED:
-            boxes = [one for one in _boxes(chosen, contact) if (contact.id, one.relay.peer) not in opened]
-            inlets.setdefault(contact.id, []).extend(boxes)
+            boxes = [one for one in _boxes(chosen, contact) if (first_device(contact.id), one.relay.peer) not in opened]
+            inlets.setdefault(first_device(contact.id), []).extend(boxes)
     return MailboxQueues(chosen, inlets, outlets, owners is None)
 
 
 def _is_hidden(db: Database, contacts: Mapping[ContactId, Contact], owner: MailOwner) -> bool:
-    contact = contacts.get(ContactId(owner))
+    contact = contacts.get(contact_of(owner))
     if contact is not None:
         return contact.hidden
     invite = store_invites.get(db, InviteId(owner))
@@ -102,11 +114,13 @@ def _is_hidden(db: Database, contacts: Mapping[ContactId, Contact], owner: MailO
 
 
 def _owner(row: OwnQueueRow) -> MailOwner:
-    return row.contact or row.invite or NOBODY
+    return row.device or row.invite or NO_DEVICE
 
 
 def _inlet(chosen: Mapping[PeerKey, Relay], qid: QueueId, row: OwnQueueRow, *, hidden: bool) -> Inlet | None:
-    source = QueueSource("invite", row.invite or NOBODY) if row.contact is None else QueueSource("contact", row.contact)
+    source = (
+        QueueSource("invite", row.invite or NO_DEVICE) if row.device is None else QueueSource("contact", row.device)
+    )
     relay = Relay(row.relay, row.addresses, row.token, chosen=row.chosen)
     used = _used(chosen, relay, source.owner, hidden=hidden)
     if hidden and not used.chosen:  # nothing of ours should lie there
@@ -116,7 +130,7 @@ def _inlet(chosen: Mapping[PeerKey, Relay], qid: QueueId, row: OwnQueueRow, *, h
 
 
 def _outlet(chosen: Mapping[PeerKey, Relay], row: TheirQueueRow, *, hidden: bool) -> Outlet | None:
-    relay = Relay(row.relay, (row.address,), row.token, chosen=row.contact is None)
+    relay = Relay(row.relay, (row.address,), row.token, chosen=row.device is None)
     used = _used(chosen, relay, row.owner, hidden=hidden)
     if hidden and not used.chosen:
         return Outlet(row, used, sure=False) if chosen else None
@@ -134,9 +148,9 @@ def _boxes(chosen: Mapping[PeerKey, Relay], contact: Contact) -> list[Inlet]:
     for way in invite.ways:
         if way.role == ROLE_RELAY:
             relay = Relay(way.peer, (way.address,), way.token, chosen=False)
-            used = _used(chosen, relay, contact.id, hidden=contact.hidden)
+            used = _used(chosen, relay, first_device(contact.id), hidden=contact.hidden)
             if used.chosen or chosen or not contact.hidden:
-                found.append(Inlet(used, box.queue.id, QueueSource("box", contact.id), box))
+                found.append(Inlet(used, box.queue.id, QueueSource("box", first_device(contact.id)), box))
     return found
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from p2pchat.core import mailbox
-from p2pchat.core.ids import ContactId, EnvelopeId, MailOwner, RelayName
+from p2pchat.core.ids import EnvelopeId, MailOwner, RelayName, contact_of
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.delivery.mailbox_queues import Outlet
 from p2pchat.engine.delivery.send_window import SendWindows, WindowSizes
@@ -202,12 +202,13 @@ class MailboxSender:
             return max(1, min(KEEP_HOURS, -(-(row.until - self._clock()) // mailbox.HOUR_MS)))
         if one.keep_until is None:
             return KEEP_HOURS
-        return max(0, min(KEEP_HOURS, (one.keep_until - self._clock()) // mailbox.HOUR_MS))
+        left = min(one.keep_until - self._clock(), one.keep_ms)  # of a clock that was set back, what it was at first
+        return max(0, min(KEEP_HOURS, left // mailbox.HOUR_MS))
 
     def _due(self, tx: Transaction, id: int, after_pk: int, most: int) -> tuple[list[OutgoingEnvelope], bool]:
         outlet = self._queues.get(id)
         if outlet is None:
             return [], True
         row = outlet.row
-        rows = store_deposits.due(tx.db, tx.now, row, most, after_pk, outbound.old_to(tx, ContactId(row.owner)))
+        rows = store_deposits.due(tx.db, tx.now, row, most, after_pk, outbound.old_to(tx, contact_of(row.owner)))
         return outbound.ready(rows), len(rows) < most

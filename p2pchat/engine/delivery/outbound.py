@@ -22,7 +22,7 @@ from p2pchat.core.contents.receipt import DELIVERED, MAX_RECEIPTS
 from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.envelope import BUCKETS, envelope_id
 from p2pchat.core.frames import Frame
-from p2pchat.core.ids import ContactId, InviteId, MessageId, SessionId, direct_chat
+from p2pchat.core.ids import ContactId, InviteId, MessageId, SessionId, direct_chat, first_device
 from p2pchat.core.session import DAY, Session
 from p2pchat.core.text import MAX_TEXT_BYTES, beginning
 from p2pchat.engine.delivery import queues
@@ -30,10 +30,11 @@ from p2pchat.engine.runtime import settings, views
 from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
 from p2pchat.errors import NotNow, TextTooLong, UsageError
 from p2pchat.store import envelopes as store_envelopes
+from p2pchat.store import facts, meta
 from p2pchat.store import messages as store_messages
-from p2pchat.store import meta
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store.contacts import ACCEPTED, Contact, ContactState
+from p2pchat.store.facts import Fact
 from p2pchat.store.messages import MessageRow
 from p2pchat.store.outbox import OutboxForm, OutboxRow
 from p2pchat.store.remarks import NOTHING, Remarks
@@ -159,7 +160,8 @@ def queue(
     `expire_s`: how long the message stays that it is or is about; `keep_until`: no relay keeps it for longer.
     """
     if payload.KIND.latest_only:
-        store_outbox.clear(tx.db, contact.id, [payload.number])  # of one that was sealed, a key is skipped
+        # of one that was sealed, a key is skipped
+        store_outbox.clear(tx.db, first_device(contact.id), [payload.number])
     message_id = message_id or tx.new_message_id()
     said_at = tx.now if sent_at is None else sent_at
     content = encode_content(Content(payload, message_id, seq, said_at, reply_to, expire_s))
@@ -167,7 +169,7 @@ def queue(
     session = tx.sessions.sending(contact.id) if at_once else None
     envelope = None if session is None else tx.sessions.seal(contact.id, session, content, tx.entropy)
     row = OutboxRow(
-        contact=contact.id,
+        recipient=first_device(contact.id),
         kind=payload.number,
         msg_id=message_id if payload.KIND.receipted else None,  # by which its receipt finds it; else an index less
         content=content,
@@ -218,7 +220,7 @@ def _add_first(
     tx: Transaction, contact_id: ContactId, form: OutboxForm, blob: bytes, session_id: SessionId, until: int
 ) -> tuple[OutboxRow, int]:
     row = OutboxRow(
-        contact=contact_id,
+        recipient=first_device(contact_id),
         kind=None,
         form=form,
         msg_id=None,
@@ -236,7 +238,7 @@ def _add_first(
 def queue_box(tx: Transaction, invite_id: InviteId, blob: bytes, until: int) -> None:
     """Keep the sealed bundle of an invite of ours for its boxes."""
     row = OutboxRow(
-        contact=ContactId(invite_id),
+        recipient=invite_id,
         kind=None,
         form=OutboxForm.BOX,
         msg_id=None,
@@ -260,7 +262,7 @@ def seal_again(tx: Transaction, contact_id: ContactId) -> None:
 
     The rows go behind the first message of that session, without which the other side could not open them.
     """
-    _begin_sealing(tx, contact_id, store_outbox.newest(tx.db, contact_id))
+    _begin_sealing(tx, contact_id, store_outbox.newest(tx.db, first_device(contact_id)))
 
 
 def seal_one_again(tx: Transaction, row: OutboxRow, session: Session) -> None:
@@ -271,18 +273,14 @@ def seal_one_again(tx: Transaction, row: OutboxRow, session: Session) -> None:
 
 def _begin_sealing(tx: Transaction, contact_id: ContactId, old: int) -> None:
     tx.memory.sealing[contact_id] = old
-    meta.put_int(tx.db, _sealing_key(contact_id), old)
+    facts.put_int(tx.db, contact_id, Fact.SEALING, old)
     seal_more(tx, contact_id)
-
-
-def _sealing_key(contact_id: ContactId) -> str:
-    return f"sealing {contact_id.hex()}"
 
 
 def _sealing(tx: Transaction, contact_id: ContactId) -> int | None:
     """While what waited for a contact is being sealed: the last row whose envelope, if any, is of an old session."""
     if contact_id not in tx.memory.sealing:
-        kept = meta.get_int(tx.db, _sealing_key(contact_id), -1)
+        kept = facts.get_int(tx.db, contact_id, Fact.SEALING, -1)
         tx.memory.sealing[contact_id] = None if kept < 0 else kept
     return tx.memory.sealing[contact_id]
 
@@ -302,7 +300,7 @@ def seal_more(tx: Transaction, contact_id: ContactId) -> None:
     if old is None:
         return
     contact = tx.contact(contact_id)
-    rows = store_outbox.unsealed(tx.db, contact_id, old, max(0, tx.sealable) // BUCKETS[0] + 2)
+    rows = store_outbox.unsealed(tx.db, first_device(contact_id), old, max(0, tx.sealable) // BUCKETS[0] + 2)
     while rows and contact is not None and contact.state == ContactState.CONTACT:
         if tx.sealable <= 0:
             if contact_id not in [one for one, function, _ in tx.following if function is seal_more]:
@@ -314,7 +312,7 @@ def seal_more(tx: Transaction, contact_id: ContactId) -> None:
             return
         _seal_row(tx, row, session, behind=old > 0)
     tx.memory.sealing[contact_id] = None
-    meta.remove(tx.db, _sealing_key(contact_id))
+    facts.remove(tx.db, contact_id, Fact.SEALING)
 
 
 def _seal_row(tx: Transaction, row: OutboxRow, session: Session, *, behind: bool) -> None:
@@ -357,6 +355,7 @@ def ready(rows: Iterable[OutboxRow], pk: int | None = None) -> list[OutgoingEnve
             Frame(_frame_type(row.form), row.envelope),
             row.form,
             row.keep_until,
+            0 if row.keep_until is None else row.keep_until - row.created_at,
         )
         for row in rows
         if row.envelope is not None and row.envelope_id is not None
@@ -373,7 +372,7 @@ _FRAMES = {OutboxForm.RENEWAL: frames.INITIAL, OutboxForm.REQUEST: frames.REQUES
 def move(tx: Transaction, old: Contact, new: Contact) -> None:
     """What was written to `old` and has not left is for `new`: they are one person. It keeps its ids and its place."""
     chat = direct_chat(new.id)
-    for row in store_outbox.for_contact(tx.db, old.id):
+    for row in store_outbox.for_recipient(tx.db, first_device(old.id)):
         ours = [] if row.msg_id is None else store_messages.mine(tx.db, direct_chat(old.id), [row.msg_id])
         for message in ours if row.kind == Text.KIND.number else []:
             seq = tx.next_seq(chat)
@@ -388,7 +387,7 @@ def move(tx: Transaction, old: Contact, new: Contact) -> None:
                 keep_until=_keep_until(tx, message),
             )
             tx.event("message", **views.message(replace(message, chat=chat, seq=seq), new.name))
-    store_outbox.clear(tx.db, old.id)
+    store_outbox.clear(tx.db, first_device(old.id))
 
 
 def _keep_until(tx: Transaction, message: MessageRow) -> int | None:

@@ -16,17 +16,18 @@ from typing import Literal
 
 from p2pchat.core.codec import array, decode, encode, uint
 from p2pchat.core.contents.queues import AnnouncedQueue, Queues
-from p2pchat.core.ids import ContactId, MailOwner, PeerKey
+from p2pchat.core.ids import ContactId, MailOwner, PeerKey, first_device
 from p2pchat.core.invite import ROLE_RELAY, Invite, decode_invite
 from p2pchat.core.primitives import KEY_BYTES, sign_public
 from p2pchat.core.relays import own_relay
 from p2pchat.core.session import DAY
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.ports import Relay
-from p2pchat.store import meta
+from p2pchat.store import facts
 from p2pchat.store import queues as store_queues
 from p2pchat.store import relays as store_relays
 from p2pchat.store.contacts import Contact, ContactState
+from p2pchat.store.facts import Fact
 from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
 
 MAX_RELAYS = 2
@@ -72,7 +73,7 @@ def relays_for(tx: Transaction, contact: Contact) -> list[Relay]:
         return own
     found = {
         row.relay: Relay(row.relay, (row.address,), row.token, chosen=False)
-        for row in store_queues.theirs(tx.db, contact.id)
+        for row in store_queues.theirs(tx.db, first_device(contact.id))
         if row.flags == 0 and row.until > tx.passed
     }
     if not found and contact.invite is not None:
@@ -90,7 +91,7 @@ def refresh(tx: Transaction, contact: Contact) -> bool:
     """Bring our queues for a contact to what they should be; whether there is something to announce."""
     wanted = {relay.peer: relay for relay in relays_for(tx, contact)}
     changed = contact.hidden and _leave_foreign(tx, contact)
-    known = {row.relay: row for row in store_queues.announced(tx.db, contact.id)}
+    known = {row.relay: row for row in store_queues.announced(tx.db, first_device(contact.id))}
     for peer, row in known.items():
         # one who waits for their answer cannot be told: the first message has named these
         aged = contact.state == ContactState.CONTACT and not tx.recent(row.made_at, RENEW_AFTER_MS)
@@ -108,15 +109,17 @@ def refresh(tx: Transaction, contact: Contact) -> bool:
         store_queues.collect_from(tx.db, _new(tx, contact, relay))
         changed = True
     if changed:
-        store_queues.drop(tx.db, store_queues.retired(tx.db, contact.id, chosen=False)[MAX_RETIRED_FOREIGN:])
-        tx.mail_of[contact.id] = None
+        store_queues.drop(
+            tx.db, store_queues.retired(tx.db, first_device(contact.id), chosen=False)[MAX_RETIRED_FOREIGN:]
+        )
+        tx.mail_of[first_device(contact.id)] = None
     return changed
 
 
 def _leave_foreign(tx: Transaction, contact: Contact) -> bool:
     """Collect for a contact at no relay that we did not choose; whether there was one."""
     chosen = {row.peer for row in store_relays.all(tx.db)}
-    rows = [pair for pair in store_queues.own(tx.db, contact.id) if not pair[1].chosen]
+    rows = [pair for pair in store_queues.own(tx.db, first_device(contact.id)) if not pair[1].chosen]
     gone = [(row.relay, qid) for qid, row in rows if row.relay not in chosen]
     store_queues.drop(tx.db, gone)
     return bool(gone)
@@ -124,14 +127,14 @@ def _leave_foreign(tx: Transaction, contact: Contact) -> bool:
 
 def renew(tx: Transaction, contact: Contact) -> None:
     """Have other queues for a contact from the next `refresh` on, which nobody has seen us collect from."""
-    for row in store_queues.announced(tx.db, contact.id):
+    for row in store_queues.announced(tx.db, first_device(contact.id)):
         store_queues.retire(tx.db, row, tx.now + READ_ON_MS)
 
 
 def _new(tx: Transaction, contact: Contact, relay: Relay) -> OwnQueueRow:
     put_seed = tx.random(KEY_BYTES)
     return OwnQueueRow(
-        contact=contact.id,
+        device=first_device(contact.id),
         invite=None,
         relay=relay.peer,
         addresses=relay.addresses,
@@ -149,7 +152,7 @@ def announced(tx: Transaction, contact: Contact) -> tuple[AnnouncedQueue, ...]:
     """What the contact is told about our queues."""
     return tuple(
         AnnouncedQueue(row.relay, row.addresses[0], row.token, row.fetch, row.put_seed, row.made_at + USED_FOR_MS)
-        for row in store_queues.announced(tx.db, contact.id)
+        for row in store_queues.announced(tx.db, first_device(contact.id))
         if row.put_seed is not None
     )
 
@@ -159,60 +162,70 @@ def told(tx: Transaction, contact: Contact, queues: tuple[AnnouncedQueue, ...]) 
     many new places in a day has to wait.
     """
     if not _may_name(tx, contact, queues):
-        meta.put(tx.db, _PUT_OFF + contact.id.hex(), encode(Queues(queues).encode()))
+        facts.put(tx.db, contact.id, Fact.QUEUES_PUT_OFF, encode(Queues(queues).encode()))
         return
-    meta.remove(tx.db, _PUT_OFF + contact.id.hex())
+    facts.remove(tx.db, contact.id, Fact.QUEUES_PUT_OFF)
     rows = [
         TheirQueueRow(
-            contact.id, None, one.relay, one.address, one.token, one.fetch, one.put_seed, flags=0, until=one.until
+            first_device(contact.id),
+            None,
+            one.relay,
+            one.address,
+            one.token,
+            one.fetch,
+            one.put_seed,
+            flags=0,
+            until=one.until,
         )
         for one in queues
         if one.until > tx.passed and not tx.net.mailboxes.is_us(one.relay)
     ]
-    store_queues.deposit_no_more(tx.db, contact.id, 0, rows)
+    store_queues.deposit_no_more(tx.db, first_device(contact.id), 0, rows)
     for row in rows:
         store_queues.deposit_in(tx.db, row)
-    tx.mail_of[contact.id] = None
+    tx.mail_of[first_device(contact.id)] = None
 
 
 def _may_name(tx: Transaction, contact: Contact, queues: Sequence[AnnouncedQueue]) -> bool:
     """Whether a contact may name these places today, which are counted if so."""
-    known = {(row.relay, row.address, row.token) for row in store_queues.theirs(tx.db, contact.id) if row.flags == 0}
+    known = {
+        (row.relay, row.address, row.token)
+        for row in store_queues.theirs(tx.db, first_device(contact.id))
+        if row.flags == 0
+    }
     chosen = {row.peer for row in store_relays.all(tx.db)}
     named = {(one.relay, one.address, one.token) for one in queues if one.relay not in chosen}
     new = len(named - known)
     if not new:
         return True
-    key = _NAMED + contact.id.hex()
-    kept = meta.get(tx.db, key)
+    kept = facts.get(tx.db, contact.id, Fact.RELAYS_NAMED)
     since, before = (tx.now, 0) if kept is None else _COUNTED(decode(kept, len(kept)))
     if not tx.recent(since, DAY):
         since, before = tx.now, 0
     if before + new > MAX_NEW_PLACES:
         return False
-    meta.put(tx.db, key, encode([since, before + new]))
+    facts.put(tx.db, contact.id, Fact.RELAYS_NAMED, encode([since, before + new]))
     return True
 
 
-_PUT_OFF, _NAMED = "queues put off ", "relays named "
 _COUNTED = array(uint(1 << 53), uint(1 << 16))
 
 
 def take_up(tx: Transaction) -> None:
     """Follow the lists that had to wait, as far as their contacts may name those places now."""
-    for key, value in meta.beginning(tx.db, _PUT_OFF):
-        contact = tx.contact(ContactId(bytes.fromhex(key.removeprefix(_PUT_OFF))))
+    for contact_id, value in facts.of_all(tx.db, Fact.QUEUES_PUT_OFF):
+        contact = tx.contact(contact_id)
         if contact is None or contact.state != ContactState.CONTACT:
-            meta.remove(tx.db, key)
+            facts.remove(tx.db, contact_id, Fact.QUEUES_PUT_OFF)
             continue
         told(tx, contact, Queues.decode(decode(value, len(value))).queues)
 
 
 def leave(tx: Transaction, contact_id: ContactId) -> None:
     """Nothing is collected from this contact, or deposited for it, any more."""
-    store_queues.collect_no_more(tx.db, contact=contact_id)
-    for flags in {row.flags for row in store_queues.theirs(tx.db, contact_id)}:
-        store_queues.deposit_no_more(tx.db, contact_id, flags)
-    for key in (_PUT_OFF, _NAMED):
-        meta.remove(tx.db, key + contact_id.hex())
-    tx.mail_of[contact_id] = None
+    store_queues.collect_no_more(tx.db, device=first_device(contact_id))
+    for flags in {row.flags for row in store_queues.theirs(tx.db, first_device(contact_id))}:
+        store_queues.deposit_no_more(tx.db, first_device(contact_id), flags)
+    for fact in (Fact.QUEUES_PUT_OFF, Fact.RELAYS_NAMED):
+        facts.remove(tx.db, contact_id, fact)
+    tx.mail_of[first_device(contact_id)] = None

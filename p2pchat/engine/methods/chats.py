@@ -15,7 +15,7 @@ from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
 from p2pchat.store import remarks
 from p2pchat.store import timers as store_timers
-from p2pchat.store.chats import ChatRow
+from p2pchat.store.chats import ListedChat
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
 from p2pchat.store.remarks import NOTHING, Remarks
@@ -25,7 +25,7 @@ from p2pchat.store.timers import ChatTimer
 async def list_chats(engine: Engine) -> list[Json]:
     """Every chat with what a list shows of it, newest activity first."""
 
-    def look(db: Database) -> tuple[list[tuple[Contact, ChatRow]], dict[int, Remarks], dict[ChatId, ChatTimer]]:
+    def look(db: Database) -> tuple[list[tuple[Contact, ListedChat]], dict[int, Remarks], dict[ChatId, ChatTimer]]:
         rows = store_chats.listed(db)
         found = [
             (one, rows[direct_chat(one.id)]) for one in store_contacts.all(db) if one.state != ContactState.REQUEST
@@ -45,20 +45,20 @@ async def list_chats(engine: Engine) -> list[Json]:
     ]
 
 
-def _active(contact: Contact, row: ChatRow) -> int:
+def _active(contact: Contact, row: ListedChat) -> int:
     if row.last is None:
         return contact.created_at
     return row.last.received_at or row.last.sent_at  # by our own clock
 
 
-def _chat(contact: Contact, row: ChatRow, route: Route | None, notes: dict[int, Remarks], ahead: int) -> Json:
+def _chat(contact: Contact, row: ListedChat, route: Route | None, notes: dict[int, Remarks], ahead: int) -> Json:
     last = row.last
     return {
         **views.contact(contact, route),
-        "kind": "direct",
+        "kind": row.chat.kind,
         **reading.shown(row.unread),
         "last": None if last is None else views.message(last, contact.name, notes.get(last.pk, NOTHING), ahead),
-        "draft": row.draft,
+        "draft": row.chat.draft,
     }
 
 

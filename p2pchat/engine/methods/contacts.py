@@ -10,7 +10,7 @@ import trio
 
 from p2pchat.core import frames
 from p2pchat.core.identity import safety_number, sas_words
-from p2pchat.core.ids import ContactId
+from p2pchat.core.ids import ContactId, first_device
 from p2pchat.engine.contacts import contacts
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods import message_status
@@ -114,7 +114,7 @@ async def list_requests(engine: Engine) -> list[Json]:
     """Who asks to become a contact, or to begin anew."""
 
     def asked_at(tx: Transaction, contact_id: ContactId) -> int:
-        pending = (row for row in store_sessions.for_contact(tx.db, contact_id) if row.pending)
+        pending = (row for row in store_sessions.for_device(tx.db, first_device(contact_id)) if row.pending)
         return next((row.created_at for row in pending), tx.now)
 
     def asking(tx: Transaction) -> list[tuple[Contact, bytes | None, int]]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
-from p2pchat.core.ids import ContactId, PeerKey
+from p2pchat.core.ids import ContactId, MailOwner, PeerKey, first_device
 from p2pchat.core.relays import own_relay
 from p2pchat.engine.contacts import contact_relays, copies, renewal
 from p2pchat.engine.methods import message_status
@@ -189,7 +189,7 @@ async def _contacts(engine: Engine) -> list[Check]:
     everybody, waiting, apart = await engine.read(_people)
     lines = []
     for contact in everybody:
-        link, count = engine.net.route(contact.id), waiting.get(contact.id, 0)
+        link, count = engine.net.route(contact.id), waiting.get(first_device(contact.id), 0)
         owed = f"; {count} waiting to be delivered" if count else ""
         way = f"linked, {link}" if link else "no link, through a mailbox" if engine.route(contact.id) else "no link"
         hint = (
@@ -209,7 +209,7 @@ async def _contacts(engine: Engine) -> list[Check]:
     return lines
 
 
-def _people(db: Database) -> tuple[list[store_contacts.Contact], dict[ContactId, int], dict[ContactId, str]]:
+def _people(db: Database) -> tuple[list[store_contacts.Contact], dict[MailOwner, int], dict[ContactId, str]]:
     everybody = _contacts_of(db)
     return everybody, store_outbox.counts(db), {one.id: _apart(db, one) for one in everybody if one.hidden}
 
@@ -219,6 +219,6 @@ def _apart(db: Database, contact: store_contacts.Contact) -> str:
     cannot = []
     if message_status.is_out_of_reach(db, contact):
         cannot.append("nothing can be left at their relays")
-    if not store_queues.announced(db, contact.id):
+    if not store_queues.announced(db, first_device(contact.id)):
         cannot.append("nothing can be left for you")
     return f"; you hide your address from them, so {' and '.join(cannot)}" if cannot else ""

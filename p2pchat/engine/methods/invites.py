@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from p2pchat.core.ids import ContactId, InviteId
+from p2pchat.core.ids import InviteId
 from p2pchat.core.invite import ROLE_RELAY, decode_invite
 from p2pchat.engine.contacts import invites
 from p2pchat.engine.engine import Engine
@@ -79,7 +79,7 @@ async def _boxes(engine: Engine, invite_id: InviteId, wanted: int) -> int:
     found = 0
 
     def look(db: Database) -> int:
-        return sum(len(store_deposits.of(db, row.pk)) for row in store_outbox.for_contact(db, ContactId(invite_id)))
+        return sum(len(store_deposits.of(db, row.pk)) for row in store_outbox.for_recipient(db, invite_id))
 
     async def enough() -> bool | None:
         nonlocal found

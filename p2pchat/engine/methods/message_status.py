@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from p2pchat.core.delivery import DeliveryState
+from p2pchat.core.ids import first_device
 from p2pchat.engine.delivery import mailbox_queues
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.clock_hints import spell
@@ -10,7 +11,6 @@ from p2pchat.engine.runtime.clock_watch import DAY
 from p2pchat.engine.runtime.views import Json
 from p2pchat.ports import Net
 from p2pchat.store import deposits as store_deposits
-from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import queues as store_queues
 from p2pchat.store import renewals as store_renewals
@@ -34,7 +34,7 @@ def why(
     """The answer to `why`. `apart`: how far the contact's clock is ahead of ours, in ms, as far as that is known.
     `full`: the contact's node said that it has no room for more of ours now.
     """
-    waiting = store_outbox.for_message(db, row.id) if row.sender == store_messages.ME else []
+    waiting = store_outbox.for_message(db, row.id) if row.mine else []
     lies = [deposit for one in waiting for deposit in store_deposits.of(db, one.pk)]
     reason, following = _why(db, row, contact, net, waiting, lies)
     if full and contact is not None and row.state in (DeliveryState.SAVED, DeliveryState.STORED):
@@ -65,8 +65,10 @@ def _why(
     waiting: list[OutboxRow],
     lies: list[DepositedCopy],
 ) -> tuple[str, str]:
-    if row.sender != store_messages.ME:
+    if not row.mine:
         return "This message was received.", _NOTHING
+    if row.deleted_at is not None:
+        return "You deleted it for both of you.", "Their node is asked to delete it, as soon as it is reached."
     if row.state in (DeliveryState.DELIVERED, DeliveryState.READ):
         return f"It was {row.state}, as their node confirmed.", _NOTHING
     if contact is None or contact.state == ContactState.BLOCKED:
@@ -104,7 +106,7 @@ def _renewing(db: Database, contact: Contact, linked: bool, gives_up: str) -> tu
     )
     if linked:
         return reason, f"This is under way over the link, and is tried again within the hour. {gives_up}"
-    if any(queue.flags == 0 for queue in store_queues.theirs(db, contact.id)):
+    if any(queue.flags == 0 for queue in store_queues.theirs(db, first_device(contact.id))):
         return reason, f"Their node is asked through relays, and answers when it runs. {gives_up}"
     return reason, f"This happens as soon as there is a link. {gives_up}"
 
@@ -128,7 +130,7 @@ def _without_link(
             f"{no_link}, and no relay is given what disappears within the hour.",
             f"The node keeps trying. {gives_up}",
         )
-    if any(queue.flags == 0 for queue in store_queues.theirs(db, contact.id)):
+    if any(queue.flags == 0 for queue in store_queues.theirs(db, first_device(contact.id))):
         return f"{no_link}, and their relays have not taken it yet.", f"The node keeps trying both. {gives_up}"
     return f"{no_link}.", f"It is dialled again within 5 minutes. {gives_up}"
 
@@ -137,13 +139,13 @@ def is_out_of_reach(db: Database, contact: Contact) -> bool:
     """Whether a hidden contact collects only at relays to which we do not go."""
     if not contact.hidden:
         return False
-    theirs = {queue.relay for queue in store_queues.theirs(db, contact.id) if queue.flags == 0}
+    theirs = {queue.relay for queue in store_queues.theirs(db, first_device(contact.id)) if queue.flags == 0}
     return not theirs & mailbox_queues.ours(db).keys()
 
 
 def first_message(db: Database, contact: Contact) -> list[DepositedCopy]:
     """Where our first message to a contact lies."""
-    rows = [row for row in store_outbox.for_contact(db, contact.id) if row.form == OutboxForm.INITIAL]
+    rows = [row for row in store_outbox.for_recipient(db, first_device(contact.id)) if row.form == OutboxForm.INITIAL]
     return [deposit for row in rows for deposit in store_deposits.of(db, row.pk)]
 
 

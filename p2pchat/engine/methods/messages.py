@@ -8,7 +8,7 @@ import trio
 
 from p2pchat.core import delivery
 from p2pchat.core.delivery import DeliveryState
-from p2pchat.core.ids import MessageId, direct_chat, direct_contact
+from p2pchat.core.ids import MessageId, direct_chat, direct_contact, first_device
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods import message_status
@@ -191,10 +191,10 @@ async def delete(engine: Engine, *, id: str, for_both: bool = False, chat: str |
             return delete_for_both(tx, id, chat).id
         row = message_meant(tx.db, id, chat)
         store_messages.delete(tx.db, row.pk)
-        if row.sender != store_messages.ME and row.read_at is None:
+        if not row.mine and row.read_at is None:
             tx.unread[row.chat] = None
-        if row.sender == store_messages.ME:
-            store_outbox.forget_messages(tx.db, direct_contact(row.chat), [row.id])
+        if row.mine:
+            store_outbox.forget_messages(tx.db, first_device(direct_contact(row.chat)), [row.id])
             tx.after(engine.link_sender.changed, direct_contact(row.chat))
         tx.event("state", id=row.id.hex(), chat=row.chat.hex(), state="deleted", route=None, at=None)
         return row.id

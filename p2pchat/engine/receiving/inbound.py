@@ -22,7 +22,17 @@ from p2pchat.core.contents import kind_of
 from p2pchat.core.delivery import DeliveryEvent, Route
 from p2pchat.core.envelope import envelope_id
 from p2pchat.core.frames import Frame
-from p2pchat.core.ids import ContactId, EnvelopeId, MailOwner, MessageId, RelayName, SessionId, direct_chat
+from p2pchat.core.ids import (
+    ContactId,
+    EnvelopeId,
+    MailOwner,
+    MessageId,
+    RelayName,
+    SessionId,
+    contact_of,
+    direct_chat,
+    first_device,
+)
 from p2pchat.engine import contents
 from p2pchat.engine.contacts import contacts, renewal
 from p2pchat.engine.delivery.mailbox_sender import KEEP_HOURS
@@ -185,7 +195,7 @@ def _taken_before(tx: Transaction, contact: Contact, route: Route, name: Envelop
 def acks(tx: Transaction, contact_id: ContactId, route: Route, ids: list[EnvelopeId]) -> None:
     """The contact's node has these on disk. Receipts are done with that; contents still wait for theirs."""
     done, stored = [], []
-    for row in store_outbox.acked(tx.db, contact_id, ids):
+    for row in store_outbox.acked(tx.db, first_device(contact_id), ids):
         if row.form in _FIRST or not kind_of(row.kind).receipted:
             done.append(row.pk)
             contact = tx.contact(contact_id)
@@ -227,4 +237,4 @@ def settle(
             stored.append(row.msg_id)
         tx.people_changed |= row.form == OutboxForm.BOX
     store_outbox.remove(tx.db, done)
-    contacts.advance(tx, direct_chat(ContactId(owner)), stored, DeliveryEvent.STORED, Route.MAILBOX)
+    contacts.advance(tx, direct_chat(contact_of(owner)), stored, DeliveryEvent.STORED, Route.MAILBOX)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from p2pchat.core import frames
-from p2pchat.core.ids import ContactId, InviteId, PeerKey
+from p2pchat.core.ids import ContactId, InviteId, PeerKey, first_device
 from p2pchat.engine.contacts import contacts, invites
 from p2pchat.engine.runtime.clock_watch import ClockWatch
 from p2pchat.engine.runtime.committer import Committer
@@ -69,7 +69,7 @@ class InviteHandler:
 
     async def pending(self, contact: ContactId) -> bytes | None:
         """The first message that was committed and is not acked."""
-        return await self._committer.read(store_outbox.initial, contact)
+        return await self._committer.read(store_outbox.initial, first_device(contact))
 
     async def answer_bundle(self, contact: ContactId, blob: bytes) -> bytes | None:
         """Make and commit the first message against the bundle offered."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import ACKS, ENVELOPE, REFUSED, Frame, acked_ids
 from p2pchat.core.identity import Device
-from p2pchat.core.ids import ContactId, EnvelopeId, SessionId
+from p2pchat.core.ids import ContactId, EnvelopeId, SessionId, first_device
 from p2pchat.core.session import STANDING, Pair, pair, standing_root
 from p2pchat.engine.contacts import contact_relays, contacts, renewal
 from p2pchat.engine.contacts.address_updates import AddressUpdates
@@ -56,7 +56,7 @@ class LinkHandler:
         for contact in [store_contacts.get(db, id) for id in of]:
             if contact is None or contact.identity is None or contact.state not in ACCEPTED:
                 continue
-            rows = [row for row in store_sessions.for_contact(db, contact.id) if not row.pending]
+            rows = [row for row in store_sessions.for_device(db, first_device(contact.id)) if not row.pending]
             pairs[contact.id] = [
                 pair(contact.id, row.session_id, row.pair_root, me.identity, contact.identity) for row in reversed(rows)
             ]

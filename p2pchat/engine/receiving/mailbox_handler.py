@@ -15,7 +15,18 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from p2pchat.core.contents import kind_of
-from p2pchat.core.ids import NOBODY, ContactId, EnvelopeId, InviteId, MailOwner, PeerKey, QueueId, RelayName
+from p2pchat.core.ids import (
+    NO_DEVICE,
+    ContactId,
+    EnvelopeId,
+    InviteId,
+    MailOwner,
+    PeerKey,
+    QueueId,
+    RelayName,
+    contact_of,
+    first_device,
+)
 from p2pchat.core.primitives import KEY_BYTES, Random, sign_public
 from p2pchat.engine.contacts import invites
 from p2pchat.engine.contacts.presence import Presence
@@ -113,20 +124,20 @@ class MailboxHandler:
         inlets, outlets = dict(known.inlets), dict(known.outlets)
         self._ours = known.ours
         if known.whole:
-            for owner in self._inlets.keys() - inlets.keys() - {NOBODY}:
+            for owner in self._inlets.keys() - inlets.keys() - {NO_DEVICE}:
                 inlets[owner] = ()
             for owner in self.sender.known() - outlets.keys():
                 outlets[owner] = ()
         changes: dict[RelayName, _Change] = {}
         for owner, some in inlets.items():
-            self._change(owner, () if owner in self._committer.storage_limits.withheld else some, changes)
-        self._change(NOBODY, self._for_nobody(known.ours), changes)
+            self._change(owner, () if self._is_withheld(owner) else some, changes)
+        self._change(NO_DEVICE, self._for_nobody(known.ours), changes)
         owners = self.sender.owners
         for owner, ways in outlets.items():
             self.sender.use(owner, ways)
         self._tell(changes)
-        for contact in owners ^ self.sender.owners:
-            self._presence.changed(ContactId(contact))
+        for owner in owners ^ self.sender.owners:
+            self._presence.changed(contact_of(owner))
 
     def _change(self, owner: MailOwner, inlets: Sequence[Inlet], changes: dict[RelayName, _Change]) -> None:
         """These are somebody's from now on."""
@@ -141,21 +152,25 @@ class MailboxHandler:
                 changes.setdefault(name, _Change()).add(qid, relay=inlet.relay)
         for name, qid in before:
             del self._watched[name].queues[qid], self._watched[name].sources[qid]
-            if owner not in self._committer.storage_limits.withheld:  # else it is where we go on
+            if not self._is_withheld(owner):  # else it is where we go on
                 self._taken.pop((name, qid), None)
             changes.setdefault(name, _Change()).drop.append(qid)
 
+    def _is_withheld(self, owner: MailOwner) -> bool:
+        return contact_of(owner) in self._committer.storage_limits.withheld
+
     def _withhold(self, contact: ContactId) -> None:
         """Leave at relays what is there of a contact, until the store is read again for them."""
-        if contact in self._inlets:
+        owner = first_device(contact)
+        if owner in self._inlets:
             changes: dict[RelayName, _Change] = {}
-            self._change(contact, (), changes)
-            self._change(NOBODY, self._for_nobody(self._ours), changes)
+            self._change(owner, (), changes)
+            self._change(NO_DEVICE, self._for_nobody(self._ours), changes)
             self._tell(changes)
 
     def _for_nobody(self, ours: Mapping[PeerKey, Relay]) -> list[Inlet]:
         """A relay of ours without a queue gets one that nobody knows: so we hear how it does."""
-        qid, nobody = self._nobodys.queue.id, QueueSource("nobody", NOBODY)
+        qid, nobody = self._nobodys.queue.id, QueueSource("nobody", NO_DEVICE)
         bare = [relay for relay in ours.values() if not self._has_other(relay.mailbox, qid)]
         return [Inlet(relay, qid, nobody, self._nobodys) for relay in bare]
 
@@ -266,8 +281,8 @@ class MailboxHandler:
     def link_up(self, contact: ContactId) -> bool:
         """What is for this contact goes by a link now; whether something may lie at relays for it."""
         self._stalled.discard(contact)
-        self.sender.linked(contact)
-        has_queues = contact in self.sender.owners
+        self.sender.linked(first_device(contact))
+        has_queues = first_device(contact) in self.sender.owners
         if has_queues:
             self._alarms.set(("let by", contact), COLLECT_FIRST_SECONDS)
         return has_queues
@@ -276,13 +291,13 @@ class MailboxHandler:
         """Perhaps no link is left."""
         if self._net.route(contact) is None:
             self._stalled.discard(contact)
-            self.sender.unlinked(contact)
+            self.sender.unlinked(first_device(contact))
 
     def acked(self, contact: ContactId) -> None:
         """The link with this contact works."""
         if contact in self._stalled:
             self._stalled.discard(contact)
-            self.sender.linked(contact)
+            self.sender.linked(first_device(contact))
 
     # --- after a transaction
 
@@ -307,14 +322,14 @@ class MailboxHandler:
 
     def _release(self, contact: ContactId, sealed: Sequence[OutgoingEnvelope], *, receipts: bool) -> None:
         if self._net.route(contact) is not None:
-            if contact in self.sender.owners:
+            if first_device(contact) in self.sender.owners:
                 self._watch_acks(contact)
             if contact not in self._stalled:
                 return
         at_once = [one for one in sealed if receipts or kind_of(one.kind).receipted]
         if len(at_once) < len(sealed):
             self._owe(contact)
-        self.sender.release(contact, at_once)
+        self.sender.release(first_device(contact), at_once)
 
     def _owe(self, contact: ContactId) -> None:
         share = int.from_bytes(self._random(2), "big") / 0xFFFF
@@ -351,7 +366,7 @@ class MailboxHandler:
             return
         if now == before is not None and contact not in self._stalled:
             self._stalled.add(contact)
-            self.sender.unlinked(contact)
+            self.sender.unlinked(first_device(contact))
         if now is not None:
             self._watch_acks(contact)
 
@@ -398,11 +413,11 @@ class _Change:
 def _take(tx: Transaction, source: QueueSource, name: RelayName, qid: QueueId, place: int, blob: bytes) -> None:
     taken = Taken.YES
     if source.kind == "contact":
-        taken = inbound.mailed(tx, ContactId(source.owner), blob)
+        taken = inbound.mailed(tx, contact_of(source.owner), blob)
     elif source.kind == "invite":
         invites.mailed(tx, InviteId(source.owner), blob)
     else:
-        invites.boxed(tx, ContactId(source.owner), PeerKey(name[:KEY_BYTES]), blob)
+        invites.boxed(tx, contact_of(source.owner), PeerKey(name[:KEY_BYTES]), blob)
     tx.taken.setdefault((name, qid), {})[place] = taken is Taken.YES
     if taken is Taken.LATER:  # until then it is in memory only, and the relay keeps it
         tx.later(name, _take, source, name, qid, place, blob)

@@ -27,6 +27,7 @@ from p2pchat.core.ids import (
     RelayName,
     SessionId,
     direct_chat,
+    first_device,
 )
 from p2pchat.core.primitives import Entropy
 from p2pchat.core.session import DAY, Session, for_sending, open_envelope, seal
@@ -201,7 +202,7 @@ class SessionCache:
     def _load(self, contact: ContactId) -> _ContactSessions:
         known = self._known.get(contact)
         if known is None:
-            rows = store_sessions.for_contact(self._db, contact)
+            rows = store_sessions.for_device(self._db, first_device(contact))
             known = _ContactSessions(
                 {row.session_id: _session(row) for row in reversed(rows)},
                 _AutoSkipped(self._db),
@@ -232,7 +233,7 @@ def _finder(skipped: Skipped) -> ratchet.FindSkipped:
 def _row(contact: ContactId, session: Session, created_at: int, *, pending: bool) -> SessionRow:
     return SessionRow(
         session_id=session.session_id,
-        contact=contact,
+        device=first_device(contact),
         initiator=session.initiator,
         pair_root=session.pair_root,
         sas=session.sas,
@@ -252,7 +253,9 @@ def _session(row: SessionRow) -> Session:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingEnvelope:
-    """A row of the outbox that is ready to leave: its frame and the id that its ack will name."""
+    """A row of the outbox that is ready to leave: its frame and the id that its ack will name. `keep_until`: until when
+    (ms) a relay may keep it, None for as long as it likes; `keep_ms`: for how long that was when it was made.
+    """
 
     contact: ContactId
     kind: int | None
@@ -261,6 +264,7 @@ class OutgoingEnvelope:
     frame: Frame
     form: OutboxForm = OutboxForm.CONTENT
     keep_until: int | None = None
+    keep_ms: int = 0
 
 
 @dataclass

@@ -39,13 +39,15 @@ def day(ms: int) -> str:
 
 
 def message(row: MessageRow, name: str, notes: Remarks = NOTHING, ahead: int = 0) -> Json:
-    """The message object; `name` is the contact's, `notes` what stands beside it. `ahead`: by how many ms the clock by
-    which messages end is ahead of the wall clock.
+    """The message object; `name` is the contact's, `notes` what stands beside it. `sender` is who wrote it, by id, None
+    where it is `mine`. `ahead`: by how many ms the clock by which messages end is ahead of the wall clock.
     """
     return {
         "id": row.id.hex(),
         "chat": row.chat.hex(),
-        "from": "me" if row.sender == ME else name,
+        "from": "me" if row.mine else name,
+        "sender": None if row.mine else row.sender.hex(),
+        "mine": row.mine,
         "text": row.text,
         "kind": kind_of(row.kind).name,
         "sent_at": timestamp(row.sent_at),

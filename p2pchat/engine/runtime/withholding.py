@@ -11,7 +11,7 @@ from __future__ import annotations
 from p2pchat.core import frames
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame
-from p2pchat.core.ids import ContactId
+from p2pchat.core.ids import ContactId, first_device
 from p2pchat.core.session import DAY
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store.contacts import ACCEPTED, Contact
@@ -50,5 +50,5 @@ def look_again(tx: Transaction, only: ContactId | None = None) -> None:
         if accepted and not limits.has_room(tx.db, contact_id, BUCKETS[-1], tx.now):
             continue
         limits.withheld.discard(contact_id)
-        tx.mail_of[contact_id] = None
+        tx.mail_of[first_device(contact_id)] = None
         tx.after(tx.net.relink, contact_id)  # a new link brings at once what was not acked

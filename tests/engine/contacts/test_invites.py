@@ -16,9 +16,12 @@ from p2pchat.core.ids import InviteId
 from p2pchat.core.invite import Invite, blob_key, read_invite
 from p2pchat.core.prekeys import open_bundle
 from p2pchat.engine.contacts import invites
+from p2pchat.store import facts
+from p2pchat.store.database import Database
+from p2pchat.store.facts import Fact
 from tests.support.world import World, WorldNode, befriend, run_world
 
-TABLES = ("contacts", "handshakes", "envelopes_seen", "sessions", "declined")
+TABLES = ("contacts", "handshakes", "envelopes_seen", "sessions", "declined", "devices", "chats", "contact_facts")
 
 
 async def reusable(node: WorldNode) -> tuple[bytes, Invite]:
@@ -68,7 +71,7 @@ def test_one_identity_asks_and_rings_a_few_times_a_day_and_once_declined_not_at_
         assert await rows(alice) == before
         assert rings(alice) == 1
         assert await alice.call("requests") == []
-        assert await alice.engine.read(lambda db: db.query("SELECT key FROM meta WHERE key LIKE 'asked %'")) == []
+        assert await alice.engine.read(lambda db: facts.of_all(db, Fact.ASKED)) == []
         other_id, other = await reusable(alice)
         assert await ask(world, alice, InviteId(other_id), other, mallory)  # by another invite they may ask again
         assert len(await alice.call("requests")) == 1
@@ -110,10 +113,8 @@ def test_nothing_is_left_of_a_contact_that_was_removed(tmp_path: Path) -> None:
         await trio.sleep(60)
         (request,) = await alice.call("requests")
         await alice.call("decline", contact=request["id"])
-        left = await alice.engine.read(
-            lambda db: db.query("SELECT key FROM meta WHERE key LIKE ?", (f"%{request['id']}",))
-        )
-        assert left == []
+        for table in ("contact_facts", "devices", "chat_members"):
+            assert await alice.engine.read(Database.query, f"SELECT * FROM {table}") == []
         await befriend(alice, bob)
 
     run_world(tmp_path, main)

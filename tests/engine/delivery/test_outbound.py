@@ -14,8 +14,10 @@ from p2pchat.engine.delivery import link_sender
 from p2pchat.engine.runtime import transaction as turns
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DiskFull
+from p2pchat.store import facts
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store.database import Database
+from p2pchat.store.facts import Fact
 from tests.support.asking import has
 from tests.support.meddler import Meddler
 from tests.support.sampling import SEED, chosen
@@ -89,7 +91,7 @@ def test_a_backlog_is_sealed_anew_in_parts(tmp_path: Path, monkeypatch: pytest.M
         assert max(watched.sealed) == A_PART
         assert sum(watched.sealed) == len(expected)
         assert renewals(alice) == 1
-        assert await alice.engine.read(lambda db: db.query("SELECT key FROM meta WHERE key LIKE 'sealing%'")) == []
+        assert await alice.engine.read(lambda db: facts.of_all(db, Fact.SEALING)) == []
 
     run_world(tmp_path, main)
 
@@ -99,7 +101,7 @@ def envelopes(db: Database) -> list[Any]:
 
 
 async def in_progress(node: WorldNode) -> bool:
-    return bool(await node.engine.read(lambda db: db.query("SELECT key FROM meta WHERE key LIKE 'sealing%'")))
+    return bool(await node.engine.read(lambda db: facts.of_all(db, Fact.SEALING)))
 
 
 def test_what_waited_for_a_yes_is_sealed_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +172,7 @@ def test_a_block_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         await watched.begun.wait()
         await alice.call("block", contact="bob")
         await trio.sleep(3700)
-        assert await alice.engine.read(store_outbox.pending_contacts) == set()
+        assert await alice.engine.read(store_outbox.counts) == {}
         assert not await in_progress(alice)
 
     run_world(tmp_path, main)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from p2pchat.core.ids import ContactId
+from p2pchat.core.ids import DeviceId
 from p2pchat.store import sessions as store_sessions
 from p2pchat.store.database import Database
 from p2pchat.store.sessions import SessionRow
@@ -16,11 +16,11 @@ from tests.support.world import World, befriend, run_world, until
 
 def test_one_change_reads_the_sessions_of_one_contact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[bytes] = []
-    real = store_sessions.for_contact
+    real = store_sessions.for_device
 
-    def counted(db: Database, contact: ContactId) -> list[SessionRow]:
-        read.append(contact)
-        return real(db, contact)
+    def counted(db: Database, device: DeviceId) -> list[SessionRow]:
+        read.append(device)
+        return real(db, device)
 
     async def main(world: World) -> None:
         alice = await world.start("alice")
@@ -28,7 +28,7 @@ def test_one_change_reads_the_sessions_of_one_contact(tmp_path: Path, monkeypatc
         for one in (bob, carol, dave):
             await befriend(alice, one)
         known = await alice.id_of("bob")
-        monkeypatch.setattr(store_sessions, "for_contact", counted)
+        monkeypatch.setattr(store_sessions, "for_device", counted)
         await alice.call("hide", contact="bob", hidden=True)
         assert set(read) == {known}
         assert alice.engine.link_handler.hidden(known)

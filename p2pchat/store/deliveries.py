@@ -1,0 +1,93 @@
+"""How a message of ours does with each device, where it has more recipients than one.
+
+A message in a direct chat has one recipient, and its state in its own row: nothing is written here for it. One in a
+group has a row here for each device that it is for, and its own row has the least of their states: it is delivered once
+it is delivered everywhere. A device that it has failed for counts only where it has failed for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from p2pchat.core.delivery import DeliveryState, Route
+from p2pchat.core.ids import ChatId, DeviceId, MessageId
+from p2pchat.store import messages
+from p2pchat.store.database import AMONG, Database, packed
+
+_RANKED = (DeliveryState.SAVED, DeliveryState.STORED, DeliveryState.DELIVERED, DeliveryState.READ)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """How a message does with one device; times in ms, None where it is not so far."""
+
+    device: DeviceId
+    state: DeliveryState
+    route: Route | None = None
+    stored_at: int | None = None
+    delivered_at: int | None = None
+    read_at: int | None = None
+
+
+_ADD = """
+INSERT INTO deliveries (message, device, state)
+SELECT pk, ?, ? FROM messages WHERE id = ? AND chat = ? AND sender = x'' ON CONFLICT DO NOTHING
+"""
+_OF = """
+SELECT device, state, route, stored_at, delivered_at, read_at FROM deliveries WHERE message = ? ORDER BY device
+"""
+_STATES = "SELECT DISTINCT deliveries.state FROM deliveries JOIN messages ON pk = message WHERE id = ? AND chat = ?"
+
+
+def begin(db: Database, chat: ChatId, id: MessageId, devices: Iterable[DeviceId]) -> None:
+    """Note that a message of ours, which is saved already, is for these devices."""
+    db.executemany(_ADD, [(device, DeliveryState.SAVED.value, id, chat) for device in devices])
+
+
+def of(db: Database, pk: int) -> list[DeliveryRow]:
+    """Return how the message with this pk does with each of its devices; [] where its own row says it all."""
+    return [
+        DeliveryRow(device, DeliveryState(state), None if route is None else Route(route), *times)
+        for device, state, route, *times in db.query(_OF, (pk,))
+    ]
+
+
+def set_state(
+    db: Database,
+    chat: ChatId,
+    device: DeviceId,
+    ids: Iterable[MessageId],
+    state: DeliveryState,
+    at: int,
+    *,
+    came_from: Collection[DeliveryState],
+    route: Route | None = None,
+) -> list[MessageId]:
+    """Move our messages of a chat to `state` for one device, where they are in one of the states `came_from`, and each
+    message that has come further by that as a whole.
+
+    `at` goes into the time of that state, the first time only. Returns the ids of the messages that moved as a whole.
+    """
+    ids = list(dict.fromkeys(ids))
+    assign, where, values = messages.transition(state, at, came_from, route)
+    sql = (
+        f"UPDATE deliveries SET {assign} WHERE device = :device AND {where} AND message IN"
+        f" (SELECT pk FROM messages WHERE id IN {AMONG.format(':ids')} AND +chat = :chat AND +sender = x'')"
+    )
+    if not db.execute(sql, {**values, "device": device, "chat": chat, "ids": packed(ids)}):
+        return []
+    moved = []
+    for id in ids:
+        whole = _least(DeliveryState(found) for (found,) in db.query(_STATES, (id, chat)))
+        if whole is not None:
+            others = [other for other in DeliveryState if other != whole]
+            moved += messages.set_state(db, chat, [id], whole, at, came_from=others, route=route)
+    return moved
+
+
+def _least(states: Iterable[DeliveryState]) -> DeliveryState | None:
+    """Return the state of a message that is in these with its devices; None where it has none."""
+    known = set(states)
+    going = [state for state in _RANKED if state in known]
+    return going[0] if going else DeliveryState.FAILED if known else None

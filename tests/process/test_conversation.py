@@ -1,0 +1,56 @@
+"""The verbs about messages, between two real nodes: what was answered survives a killed process."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.processes import Place, place
+from tests.support.steps import befriended, failed, fine, make, send, start, texts, until
+
+
+@pytest.fixture
+def here() -> Iterator[Place]:
+    with place() as made:
+        yield made
+
+
+def log(here: Place, name: str, chat: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = fine(here.run(name, "log", chat, "--json"))
+    return found
+
+
+def test_what_was_said_about_a_message_survives_a_kill_and_arrives(here: Place) -> None:
+    make(here, "alice", "bob")
+    alice, bob = start(here, "alice", "bob")
+    befriended(here, "alice", "bob")
+    hello = send(here, "bob", "alice", "helo")
+    wrong = send(here, "bob", "alice", "for somebody else")
+    alice.process.send_signal(signal.SIGKILL)
+    alice.process.wait()
+    fine(here.run("bob", "edit", hello, "hello", "--json"))
+    fine(here.run("bob", "delete", wrong, "--for-both", "--json"))
+    (answer,) = fine(here.run("bob", "reply", hello, "are you there?", "--json"))
+    fine(here.run("bob", "react", hello, "👍", "--json"))
+    fine(here.run("bob", "pin", hello, "--json"))
+    bob.process.send_signal(signal.SIGKILL)
+    bob.process.wait()
+    start(here, "alice", "bob")
+    until(lambda: [one["text"] for one in log(here, "alice", "bob")] == ["hello", "", "are you there?"])
+    until(lambda: bool(log(here, "alice", "bob")[0]["reactions"]))
+    until(lambda: log(here, "alice", "bob")[0]["pinned"])
+    first, second, third = log(here, "alice", "bob")
+    assert first["reactions"] == [{"emoji": "👍", "from": "bob", "mine": False}]
+    assert (second["deleted"], third["id"], third["reply_to"]) == (True, answer["id"], hello)
+    assert [one["text"] for one in fine(here.run("alice", "history", hello, "--json"))] == ["helo", "hello"]
+    failed(here.run("alice", "edit", hello, "I said so"), 2, "Only texts that you sent")
+    failed(here.run("alice", "react", hello, "yes"), 2, "one emoji")
+    assert fine(here.run("alice", "timer", "bob", "5s", "--json"))[0]["timer"] == 5
+    until(lambda: fine(here.run("bob", "timer", "alice", "--json"))[0]["timer"] == 5)
+    send(here, "bob", "alice", "gone soon")
+    fine(here.run("alice", "read", "bob", "--json"))
+    for name, chat in (("alice", "bob"), ("bob", "alice")):
+        until(lambda name=name, chat=chat: "gone soon" not in texts(here, name, chat))  # type: ignore[misc]
