@@ -16,6 +16,7 @@ from p2pchat.core.codec import U8, U16, U32, U64, array, binary, boolean, decode
 from p2pchat.core.envelope import BUCKETS, envelope_id
 from p2pchat.core.ids import PeerKey, QueueId
 from p2pchat.errors import CannotOpen
+from p2pchat.lib.times import HOUR_MS
 
 
 class MailboxMessage(IntEnum):
@@ -72,7 +73,6 @@ MAX_WANTED = 512
 MAX_RESULTS = 256
 MAX_HANDLES = 1024
 MAX_TOKEN = 64
-HOUR_MS = 3_600_000
 
 _OPEN = struct.Struct(">HBB32s32s64s")
 _OPENED = struct.Struct(">HB")

@@ -25,7 +25,9 @@ from p2pchat.core.frames import Frame, FrameParser
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.primitives import Random
 from p2pchat.errors import CannotOpen, DiskFull, LinkLost, P2PChatError
+from p2pchat.lib.times import HOUR_MS
 from p2pchat.lib.token_bucket import TokenBucket
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.admission.budget import Account, TooMuchWork
 from p2pchat.net.frames import MAX_FRAMES, READ_BYTES, write_frames
 from p2pchat.net.libp2p.streams import LibP2PStream
@@ -118,7 +120,7 @@ class MailboxServer:
         self.pushes = Pushes(self._wake_up, store.holds)
         self._next = Batch()
         self._fetches: deque[Fetching] = deque()
-        self._wake = trio.Event()
+        self._wake = Wakeup()
         self._taken = trio.lowlevel.ParkingLot()
         self._left = trio.lowlevel.ParkingLot()
         self._nursery: trio.Nursery | None = None
@@ -234,7 +236,7 @@ class MailboxServer:
     async def _next_batch(self) -> Batch:
         """Wait until there is something to do, and take it."""
         while self._next.empty and (self._outgoing.full or not self._reads):
-            self._wake = trio.Event()
+            self._wake.clear()
             with trio.move_on_after(SLOW_WRITE_SECONDS if self._reads else math.inf):
                 await self._wake.wait()
             if self._reads and self._outgoing.full:
@@ -356,7 +358,7 @@ class MailboxServer:
             self.counts.refused[REASONS[code]] += 1
             self._answer(client, put.number, code)
             return
-        expires = -(-now // mailbox.HOUR_MS) + put.hours
+        expires = -(-now // HOUR_MS) + put.hours
         spent = bool(put.stamp) and self._terms.spent.has(opened.qid, put.stamp)
         box, source = bool(opened.flags & mailbox.BOX), client.origin.names
         self._next.put(client, put, NewBlob(opened.qid, put.blob, expires, box, spent, source))
@@ -381,20 +383,20 @@ class MailboxServer:
 
     def _fetch(self, client: ClientStream, fetch: mailbox.Fetch) -> None:
         queues = [(client.opened.get(handle), after) for handle, after in fetch.queues]
-        mine = [(one, after) for one, after in queues if one is not None and one.role == mailbox.TO_FETCH]
-        if len(mine) < len(queues) or not fetch.want:
+        readable = [(queue, after) for queue, after in queues if queue is not None and queue.role == mailbox.TO_FETCH]
+        if len(readable) < len(queues) or not fetch.want:
             self._terms.fetched(client.origin, 0)
-        if len(mine) < len(queues):
+        if len(readable) < len(queues):
             self._end(client, fetch.number, mailbox.NOT_ALLOWED)
         elif fetch.want:
             client.fetching = True
             client.waiting += 1
-            wanted = [Wanted(one.handle, one.qid, after) for one, after in mine]
-            self._fetches.append(Fetching(client, fetch.number, fetch.want, wanted))
+            pages = [Wanted(queue.handle, queue.qid, after) for queue, after in readable]
+            self._fetches.append(Fetching(client, fetch.number, fetch.want, pages))
             self._wake_up()
         else:
-            self._next.watched += [opened.qid for opened, _ in mine if not opened.watched]
-            for opened, after in mine:
+            self._next.watched += [opened.qid for opened, _ in readable if not opened.watched]
+            for opened, after in readable:
                 self.pushes.watch(opened, after)
             self._end(client, fetch.number, mailbox.DONE)
 
@@ -404,9 +406,9 @@ class MailboxServer:
         """The batch is on the disk: say so."""
         self._tell(outcome)
         results: dict[ClientStream, list[tuple[int, int]]] = {}
-        for (client, put, deposit), kept in zip(batch.puts, outcome.puts, strict=True):
-            results.setdefault(client, []).append((put.number, kept.code))
-            self._kept(put, deposit, kept)
+        for (client, put, deposit), result in zip(batch.puts, outcome.puts, strict=True):
+            results.setdefault(client, []).append((put.number, result.code))
+            self._kept(put, deposit, result)
         code = mailbox.DONE if outcome.deleted else mailbox.RELAY_FULL
         for client, number in batch.deletes:
             results.setdefault(client, []).append((number, code))
@@ -414,8 +416,8 @@ class MailboxServer:
         for client, pairs in results.items():
             client.waiting -= len(pairs)
             for start in range(0, len(pairs), mailbox.MAX_RESULTS):
-                some = pairs[start : start + mailbox.MAX_RESULTS]
-                client.send(Frame(mailbox.RESULTS, mailbox.encode_results(some)))
+                page = pairs[start : start + mailbox.MAX_RESULTS]
+                client.send(Frame(mailbox.RESULTS, mailbox.encode_results(page)))
             client.changed.unpark_all()
         for fetching, answer in zip(batch.fetches, outcome.answers, strict=True):
             self._answer_fetch(fetching, answer)
@@ -423,14 +425,14 @@ class MailboxServer:
             self.pushes.refilled(refill.opened, rows, more)
         self._next.tidy = self._next.tidy or outcome.untidy
 
-    def _kept(self, put: mailbox.Put, deposit: NewBlob, kept: DepositResult) -> None:
-        if kept.code != mailbox.DONE:
-            self.counts.refused[REASONS[kept.code]] += 1
-        elif kept.new:
+    def _kept(self, put: mailbox.Put, deposit: NewBlob, result: DepositResult) -> None:
+        if result.code != mailbox.DONE:
+            self.counts.refused[REASONS[result.code]] += 1
+        elif result.new:
             self.counts.deposits += 1
             if put.stamp:
                 self._terms.spent.add(deposit.qid, put.stamp, trio.current_time())
-            self.pushes.came(deposit.qid, kept.place, deposit.blob)
+            self.pushes.came(deposit.qid, result.place, deposit.blob)
 
     def _answer_fetch(self, fetching: Fetching, answer: Answer) -> None:
         client = fetching.client

@@ -422,6 +422,19 @@ def test_tail_with_events_prints_the_others_too(node: FakeNode, p2pchat: Run) ->
     assert message["text"] == "1"
 
 
+def test_tail_says_what_was_changed_on_one_line(node: FakeNode, p2pchat: Run) -> None:
+    saved = _Saved(node)
+
+    def happen() -> None:
+        for what in ("edit", "reaction", "pin", "deleted"):
+            node.publish({"event": "changed", **MESSAGE, "text": "two\nlines", "what": what, "notify": False})
+        saved.tell(1)
+
+    with _meanwhile(node, saved, happen):
+        result = p2pchat("tail", "--events", "--count", "1")
+    assert result.err.splitlines() == [f"{word}  {M}" for word in ("edited", "reaction", "pin", "deleted for both")]
+
+
 def test_tail_goes_on_with_the_next_node(
     node: FakeNode, profile: Profile, p2pchat: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

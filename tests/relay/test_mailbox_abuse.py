@@ -17,8 +17,9 @@ from p2pchat.core import mailbox
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame
 from p2pchat.core.ids import PeerKey
-from p2pchat.core.mailbox import BOX, DONE, HOUR_MS, NOT_ALLOWED, STAMPED, TO_FETCH, TO_PUT, TOO_FAST, Queue
+from p2pchat.core.mailbox import BOX, DONE, NOT_ALLOWED, STAMPED, TO_FETCH, TO_PUT, TOO_FAST, Queue
 from p2pchat.errors import LinkLost
+from p2pchat.lib.times import HOUR_MS
 from p2pchat.lib.token_bucket import TokenBucket
 from p2pchat.net.admission import budget
 from p2pchat.net.admission.budget import Account

@@ -13,7 +13,7 @@ import shutil
 from dataclasses import dataclass, field
 
 from p2pchat.core.ids import ContactId, direct_chat
-from p2pchat.core.session import DAY
+from p2pchat.lib.times import DAY_MS, HOUR_MS
 from p2pchat.store import chats as store_chats
 from p2pchat.store.database import Database
 
@@ -22,7 +22,7 @@ ROW_BYTES = 512
 SCARCE_DISK_BYTES = 256 * 2**20
 MAX_UNREAD_BYTES_WHERE_SCARCE = 16 * 2**20
 """Where fewer bytes than those are free, only contacts with less than this unread may add to it."""
-BELIEVE_FULL_FOR_MS = 2 * 3_600_000
+BELIEVE_FULL_FOR_MS = 2 * HOUR_MS
 """A contact's node that is still full says so again within the hour."""
 
 
@@ -116,6 +116,6 @@ class StorageLimits:
         if account is None:
             account = self._accounts[contact] = _Account(self.limits.daily, now)
         # a clock that was set back gives nothing
-        gained = max(0, now - account.at) * self.limits.daily / DAY
+        gained = max(0, now - account.at) * self.limits.daily / DAY_MS
         account.left, account.at = min(self.limits.daily, account.left + gained), now
         return account

@@ -30,13 +30,14 @@ from p2pchat.core.ids import (
     first_device,
 )
 from p2pchat.core.primitives import Entropy
-from p2pchat.core.session import DAY, Session, for_sending, open_envelope, seal
 from p2pchat.core.session import Received as Opened
+from p2pchat.core.session import Session, for_sending, open_envelope, seal
 from p2pchat.engine.runtime.clock_hints import ClockHints
 from p2pchat.engine.runtime.message_ids import MessageIds
 from p2pchat.engine.runtime.skip_budget import MAX_PER_TRANSACTION, SkipBudget
 from p2pchat.engine.runtime.storage_limits import StorageLimits
 from p2pchat.errors import CannotOpen, NoSuchContact
+from p2pchat.lib.times import DAY_MS
 from p2pchat.ports import Net
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
@@ -483,7 +484,7 @@ class Transaction:
         person decides after they saw that one is newer.
         """
         after = -1 if other is None else int.from_bytes(other[:_TIME_BYTES], "big")
-        return self.message_ids.new(max(self.now, min(after, self.now + DAY) + 1))
+        return self.message_ids.new(max(self.now, min(after, self.now + DAY_MS) + 1))
 
     def __post_init__(self) -> None:
         self.passed = self.now if self.passed < 0 else self.passed

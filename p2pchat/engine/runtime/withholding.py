@@ -12,12 +12,12 @@ from p2pchat.core import frames
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame
 from p2pchat.core.ids import ContactId, first_device
-from p2pchat.core.session import DAY
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.lib.times import DAY_MS
 from p2pchat.store.contacts import ACCEPTED, Contact
 
 SAY_EVERY_MS = 60_000
-WARN_EVERY_MS = DAY
+WARN_EVERY_MS = DAY_MS
 NO_ROOM = "{name} has sent more than is kept from one contact; the rest waits at their node and at relays."
 
 

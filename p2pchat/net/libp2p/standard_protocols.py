@@ -114,10 +114,10 @@ async def _exactly(stream: Stream, size: int) -> bytes:
     data = b""
     with trio.fail_after(RESP_TIMEOUT):
         while len(data) < size:
-            some = await stream.read(size - len(data))
-            if not some:
+            chunk = await stream.read(size - len(data))
+            if not chunk:
                 return b""
-            data += some
+            data += chunk
     return data
 
 
@@ -128,8 +128,8 @@ async def _forget_push(stream: Stream) -> None:
 
 
 async def _drained(stream: Stream, most: int) -> None:
-    while most > 0 and (some := await stream.read(most)):
-        most -= len(some)
+    while most > 0 and (chunk := await stream.read(most)):
+        most -= len(chunk)
 
 
 def _identity(me: ID, pair: KeyPair, listening: Sequence[Multiaddr]) -> Identify:

@@ -20,6 +20,7 @@ from libp2p.peer.peerstore import PeerStore
 from libp2p.rcmgr import Direction
 
 from p2pchat.core.primitives import system_entropy
+from p2pchat.lib.times import DAY_SECONDS
 from p2pchat.net.admission.limits import HostLimits
 from p2pchat.net.libp2p import hardening
 from p2pchat.net.libp2p.handshake import Identity
@@ -109,7 +110,7 @@ def build_swarm(me: ID, pair: KeyPair, limits: HostLimits) -> tuple[Swarm, Basic
             low_watermark=0,
             min_connections=0,
             max_connections_per_peer=2 * limits.connections_per_peer + 2,
-            auto_connect_interval=86400.0,
+            auto_connect_interval=DAY_SECONDS,
             inbound_upgrade_timeout=limits.handshake,
             outbound_upgrade_timeout=limits.queue,
         ),
