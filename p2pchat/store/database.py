@@ -42,7 +42,6 @@ from p2pchat.errors import (
     WrongKey,
 )
 from p2pchat.lib.atomic_file import sync_folder
-from p2pchat.store.search_index import document
 
 SqlError: type[Exception] = sqlcipher.Error
 Value = bytes | str | int | None
@@ -368,7 +367,6 @@ def damaged_pages(path: Path, key: bytes) -> int:
 
 def _migrate(connection: Any, up_to: int | None = None) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    connection.create_function("search_document", 3, document, deterministic=True)
     for number, script in enumerate(migrations()[version:up_to], version + 1):
         try:
             connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")

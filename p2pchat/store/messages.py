@@ -19,8 +19,8 @@ from p2pchat.core.content import EPOCH
 from p2pchat.core.delivery import DeliveryState, Route
 from p2pchat.core.ids import NOBODY, ChatId, ContactId, MessageId
 from p2pchat.errors import AmbiguousName, DatabaseDamaged, NoSuchMessage
+from p2pchat.store import search_backlog
 from p2pchat.store.database import AMONG, Database, Row, Value, packed
-from p2pchat.store.search_index import document
 
 ME = NOBODY
 ID_BYTES = 16
@@ -105,8 +105,6 @@ UPDATE messages SET late = 1 WHERE pk = ?1 AND EXISTS (
 """
 # Most messages have nothing of this, so it is no part of the statement above.
 _ADD_TO = "UPDATE messages SET reply_to = ?, quote = ?, expire_s = ?, expires_at = ?, deleted_at = ? WHERE pk = ?"
-_INDEX = "INSERT INTO messages_fts (rowid, text) VALUES (?, ?)"
-_UNINDEX = "INSERT INTO messages_fts (messages_fts, rowid, text) VALUES ('delete', ?, ?)"
 _ERASE = "INSERT INTO erased (chat, sender, seq, mark) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _LAST_SEQ = """
 SELECT max(coalesce((SELECT max(seq) FROM messages WHERE chat = ?1 AND sender = x''), 0),
@@ -139,7 +137,7 @@ _TIME_OF = {
 
 
 def insert(db: Database, row: MessageRow) -> bool:
-    """Save a message and index its text. False if (chat, sender, id) is there or was deleted here."""
+    """Save a message; `search_backlog` indexes it later. False if (chat, sender, id) is there or was deleted here."""
     inserted = db.query(
         _INSERT,
         (
@@ -166,18 +164,7 @@ def insert(db: Database, row: MessageRow) -> bool:
         db.execute(_MARK_LATE, (pk, row.chat))
     if row.reply_to is not None or row.expire_s or row.deleted_at is not None:
         db.execute(_ADD_TO, (row.reply_to, row.quote, row.expire_s, row.expires_at, row.deleted_at, pk))
-    index(db, pk, row.chat, row.sender, row.text)
     return True
-
-
-def index(db: Database, pk: int, chat: ChatId, sender: ContactId, text: str) -> None:
-    """Have a message found by its words, its chat and its sender."""
-    db.execute(_INDEX, (pk, document(text, chat, sender)))
-
-
-def unindex(db: Database, pk: int, chat: ChatId, sender: ContactId, text: str) -> None:
-    """Have a message, of which all this is in the index, found no more."""
-    db.execute(_UNINDEX, (pk, document(text, chat, sender)))
 
 
 def one(db: Database, chat: ChatId, sender: ContactId, id: MessageId) -> MessageRow | None:
@@ -380,7 +367,7 @@ def delete(db: Database, pk: int) -> bool:
     if row is None:
         return False
     text, chat, sender, seq, id = row
-    unindex(db, pk, chat, sender, text)
+    search_backlog.remove(db, [(pk, chat, sender, text)])
     db.execute("DELETE FROM messages WHERE pk = ?", (pk,))
     db.execute(_ERASE, (chat, sender, seq, _mark(id)))
     return True
@@ -390,14 +377,14 @@ def move(db: Database, pk: int, chat: ChatId, seq: int) -> None:
     """Put a message of ours into another chat, where it was, under its id."""
     ((before, sender, text),) = db.query("SELECT chat, sender, text FROM messages WHERE pk = ?", (pk,))
     db.execute("UPDATE messages SET chat = ?, seq = ? WHERE pk = ?", (chat, seq, pk))
-    unindex(db, pk, before, sender, text)
-    index(db, pk, chat, sender, text)
+    search_backlog.remove(db, [(pk, before, sender, text)])
+    search_backlog.put_back(db, pk, chat, sender, text)
 
 
 def clear(db: Database, chat: ChatId) -> None:
     """Delete every message of a chat, what waits for messages of it, and the memory of those deleted before."""
-    rows: list[Row] = db.query("SELECT pk, text, sender FROM messages WHERE chat = ?", (chat,))
-    db.executemany(_UNINDEX, [(pk, document(text, chat, sender)) for pk, text, sender in rows])
+    rows = db.query("SELECT pk, sender, text FROM messages WHERE chat = ?", (chat,))
+    search_backlog.remove(db, [(pk, chat, sender, text) for pk, sender, text in rows])
     db.execute("DELETE FROM messages WHERE chat = ?", (chat,))
     db.execute("DELETE FROM erased WHERE chat = ?", (chat,))
     db.execute("DELETE FROM waiting WHERE chat = ?", (chat,))

@@ -13,6 +13,7 @@ from itertools import islice
 
 from p2pchat.core.ids import ChatId, ContactId
 from p2pchat.errors import DatabaseDamaged
+from p2pchat.store import search_backlog
 from p2pchat.store.database import Database, Row
 from p2pchat.store.messages import MessageRow, columns, made, readable
 from p2pchat.store.search_index import WITH_LINK, in_chat, written_by
@@ -57,6 +58,7 @@ def search(
 
     The order is that in which they were saved, as that of their pks.
     """
+    search_backlog.before_search(db)
     low = bounds.after if query.since is None else max(bounds.after, pk_at(db, query.since - MAX_CLOCK_ERROR_MS) - 1)
     high = bounds.before if query.until is None else min(bounds.before, pk_at(db, query.until + MAX_CLOCK_ERROR_MS))
     times = (-_EVER if query.since is None else query.since, _EVER if query.until is None else query.until)

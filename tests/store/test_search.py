@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.ids import ChatId, ContactId, MessageId, direct_contact
-from p2pchat.store import database, messages, search
+from p2pchat.store import database, messages, search, search_backlog
 from p2pchat.store.database import Database
 from p2pchat.store.messages import ME, MessageRow
 from p2pchat.store.search import MAX_CLOCK_ERROR_MS, Bounds
@@ -268,10 +268,11 @@ def test_a_message_that_moves_is_found_in_its_new_chat(db: Database) -> None:
 def test_an_older_profile_is_indexed_anew(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scripts = database.migrations()
     with monkeypatch.context() as older:
-        older.setattr(database, "migrations", lambda: scripts[:14])
-        older.setattr(messages, "document", lambda text, chat, sender: text)
+        older.setattr(database, "migrations", lambda: scripts[:15])
+        older.setattr(search_backlog, "document", lambda text, chat, sender: text)
         before = Database.create(path, KEY)
         save(before, said(1, "Ёлка"), said(2, "word https://example.org", sender=ME), said(3, "word", chat=BOB_CHAT))
+        search_backlog.before_search(before)
         before.close()
     db = Database.open(path, KEY)
     assert found(db, "word", ALICE_CHAT) == found(db, "has:link", None, ME) == [2]

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support import prefork
+
 PATIENCE = 60.0
 """Seconds until a test gives up; nothing here waits this long when all is well."""
 
@@ -116,7 +118,7 @@ class Place:
 
     def start(self, profile: str, *words: str, stdin: int = subprocess.DEVNULL) -> Running:
         """Start `p2pchat --json --profile … words`."""
-        process = subprocess.Popen(
+        process = self._popen(
             self.command(profile, "--json", *words),
             env=self.environment(),
             stdin=stdin,
@@ -142,16 +144,24 @@ class Place:
 
     def run(self, profile: str, *words: str, stdin: str | None = None) -> Done:
         """Run `p2pchat --profile … words` to its end."""
-        done = subprocess.run(
+        process = self._popen(
             self.command(profile, *words),
             env=self.environment(),
-            input=None if stdin is None else stdin.encode(),
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            timeout=PATIENCE,
-            check=False,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
-        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+        try:
+            out, err = process.communicate(None if stdin is None else stdin.encode(), timeout=PATIENCE)
+        except BaseException:
+            process.kill()
+            raise
+        return Done(process.returncode, out.decode(), err.decode())
+
+    @property
+    def _popen(self) -> type[subprocess.Popen[bytes]]:
+        """How programs are started: forked where that is possible, see `prefork`."""
+        return prefork.Popen if prefork.usable() else subprocess.Popen
 
     def node(self, profile: str, *words: str) -> Running:
         """A node in the foreground on loopback that has said its first event, which is in `.first`."""
@@ -159,9 +169,9 @@ class Place:
 
     def processes(self) -> list[int]:
         """Every process of this machine that names this place in its command line."""
-        found = []
+        found = [running.pid for running in self.started if running.process.poll() is None]
         for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and int(entry.name) != os.getpid():
+            if entry.name.isdigit() and int(entry.name) not in (os.getpid(), *found):
                 with suppress(OSError):
                     if str(self.folder).encode() in (entry / "cmdline").read_bytes():
                         found.append(int(entry.name))
