@@ -143,10 +143,10 @@ class Node:
     # --- tasks
 
     async def _end_at_signal(self) -> None:
-        wanted = [signal.SIGTERM, signal.SIGINT]
+        signals = [signal.SIGTERM, signal.SIGINT]
         if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup means what it says
-            wanted.append(signal.SIGHUP)
-        with trio.open_signal_receiver(*wanted) as received:
+            signals.append(signal.SIGHUP)
+        with trio.open_signal_receiver(*signals) as received:
             async for _ in received:
                 self.end()
 

@@ -182,10 +182,10 @@ def expects_answer(line: bytes) -> bool:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> JsonObject:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         raise ValueError("a key appears twice")
-    return made
+    return members
 
 
 def _constant(name: str) -> float:

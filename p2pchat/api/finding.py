@@ -69,21 +69,21 @@ def dial(profile: Profile, node: RunningNode) -> socket.socket | None:
         path = node.socket or socket_path(profile.folder)
     except errors.ProfileError:
         return None
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with socket_address(path) as address:
-            made.connect(address)
-        pid = _check_owner(made)
+            connection.connect(address)
+        pid = _check_owner(connection)
     except OSError:
-        made.close()
+        connection.close()
         return None
     except BaseException:
-        made.close()
+        connection.close()
         raise
     if node.is_certain and pid != node.pid:  # a socket of that name, and not this node's
-        made.close()
+        connection.close()
         return None
-    return made
+    return connection
 
 
 def listens(profile: Profile) -> bool:

@@ -420,19 +420,19 @@ def check(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
     method = BY_NAME.get(name)
     if method is None:
         raise UnknownMethod(f"There is no method {_quote(name)}")
-    known = {param.name for param in method.params}
+    names = {param.name for param in method.params}
     for given in params:
-        if given not in known:
+        if given not in names:
             raise BadParams(f"{name} takes no {_quote(given)}")
-    made: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     for param in method.params:
         if param.name in params:
-            made[param.name] = _checked(name, param, params[param.name])
+            arguments[param.name] = _checked(name, param, params[param.name])
         elif param.default is REQUIRED:
             raise BadParams(f"{name} needs {_quote(param.name)}")
         else:
-            made[param.name] = param.default
-    return made
+            arguments[param.name] = param.default
+    return arguments
 
 
 def _checked(method: str, param: Param, value: object) -> object:

@@ -32,6 +32,7 @@ from p2pchat import errors
 from p2pchat.api import codec, methods
 from p2pchat.api.codec import JsonObject
 from p2pchat.api.service import EventSource, NodeService
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.locations import socket_address
 
 log = logging.getLogger(__name__)
@@ -62,11 +63,11 @@ def listen(path: Path) -> trio.SocketListener:
     Raises OSError, or NodeError where something else than a socket has its name.
     """
     try:
-        found = path.lstat()
+        status = path.lstat()
     except FileNotFoundError:
         pass
     else:
-        if not (stat.S_ISSOCK(found.st_mode) or stat.S_ISLNK(found.st_mode)):
+        if not (stat.S_ISSOCK(status.st_mode) or stat.S_ISLNK(status.st_mode)):
             raise errors.NodeError(f"{path} is in the way of the node's socket", hint="Move it away and try again.")
         path.unlink()
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -87,7 +88,7 @@ class Server:
     def __init__(self, service: NodeService) -> None:
         self._service = service
         self._connections: dict[_Connection, None] = {}  # oldest first
-        self._changed = trio.Event()
+        self._changed = Wakeup()
 
     async def serve(self, listener: trio.SocketListener, accepting: trio.CancelScope | None = None) -> None:
         """Until cancelled. Cancelling `accepting` only closes the listener: who is connected is served on."""
@@ -138,8 +139,7 @@ class Server:
         return True
 
     def _announce(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
+        self._changed.pulse()
 
 
 class Clients(Protocol):
@@ -185,7 +185,7 @@ class _Connection:
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._room = trio.lowlevel.ParkingLot()
-        self._more = trio.Event()
+        self._more = Wakeup()
         self._pump_scope: trio.CancelScope | None = None
         self._nursery: trio.Nursery
 
@@ -313,7 +313,7 @@ class _Connection:
                 await self._stream.send_all(joined)
                 self._waiting_bytes -= len(joined)
                 if not self._waiting:
-                    self._more = trio.Event()
+                    self._more.clear()
                 self._room.unpark_all()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._nursery.cancel_scope.cancel()  # the client is gone: nobody is left to answer

@@ -39,12 +39,12 @@ def start(profile: Profile) -> bool:
         line = child.stdout.readline()
     child.wait()  # it has forked; the node itself is nobody's child
     try:
-        told = codec.decode(line)
+        answer = codec.decode(line)
     except codec.BadLine as exc:
         raise errors.NodeError("The node could not start", hint=f"{profile.log} says why.") from exc
-    if told.get("event") == "listening":
+    if answer.get("event") == "listening":
         return True
-    failure = codec.error_from(told.get("error"))
+    failure = codec.error_from(answer.get("error"))
     if isinstance(failure, errors.ProfileInUse):
         return False
     raise failure
@@ -74,13 +74,13 @@ def create(profile: Profile, name: str, passphrase: str | None) -> dict[str, Any
     except ValueError as exc:  # what cannot be a word of a command line: NUL, half a character
         raise errors.BadName() from exc
     try:
-        told = codec.decode(child.stdout)
+        answer = codec.decode(child.stdout)
     except codec.BadLine as exc:
         words = child.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
         raise errors.ProfileError(f"The profile could not be made: {words[-1]}") from exc
-    if "error" in told:
-        raise codec.error_from(told["error"])
-    return told
+    if "error" in answer:
+        raise codec.error_from(answer["error"])
+    return answer
 
 
 def open_log(path: Path) -> BinaryIO:
@@ -101,8 +101,8 @@ def command(profile: Profile, *words: str) -> list[str]:
 
 def environment() -> dict[str, str]:
     """The environment for it."""
-    made = dict(os.environ)
+    environment = dict(os.environ)
     source = Path(__file__).resolve().parents[2]
     if (source / "pyproject.toml").exists():  # run from its source tree, perhaps without being installed
-        made["PYTHONPATH"] = os.pathsep.join(filter(None, (str(source), made.get("PYTHONPATH"))))
-    return made
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(source), environment.get("PYTHONPATH"))))
+    return environment

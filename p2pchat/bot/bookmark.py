@@ -40,8 +40,8 @@ def runner(path: Path) -> int | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        found = _RECORD.match(os.pread(descriptor, 64, 0))
-        return int(found[2]) if found else None
+        record = _RECORD.match(os.pread(descriptor, 64, 0))
+        return int(record[2]) if record else None
     finally:
         os.close(descriptor)
     return None
@@ -57,8 +57,8 @@ class Bookmark:
             raise errors.ProfileError(f"Cannot write {path}: {exc.strerror}") from exc
         try:
             self._lock(path)
-            found = _RECORD.match(os.pread(self._descriptor, 64, 0))
-            self.position = None if found is None or found[1].startswith(b"-") else int(found[1])
+            record = _RECORD.match(os.pread(self._descriptor, 64, 0))
+            self.position = None if record is None or record[1].startswith(b"-") else int(record[1])
             self._write()
         except BaseException:
             os.close(self._descriptor)

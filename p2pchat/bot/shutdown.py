@@ -41,12 +41,12 @@ class Ending:
             for end in (self._ear, self._bell):
                 end.setblocking(False)
             before = signal.set_wakeup_fd(self._bell.fileno(), warn_on_full_buffer=False)
-            previous = {which: signal.signal(which, self._signalled) for which in SIGNALS}
+            previous = {number: signal.signal(number, self._signalled) for number in SIGNALS}
             try:
                 yield
             finally:
-                for which, handler in previous.items():
-                    signal.signal(which, handler)
+                for number, handler in previous.items():
+                    signal.signal(number, handler)
                 signal.set_wakeup_fd(before)
                 self._ear = self._bell = None
 

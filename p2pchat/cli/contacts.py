@@ -18,14 +18,14 @@ def contacts(context: Context, args: Namespace) -> int:
     if args.action is not None:
         return _hide(context, args.c, hidden=args.action == "hide")
     with context.client() as client:
-        found = client.call("contacts")
+        contacts = client.call("contacts")
     if context.out.json:
-        for contact in found:
+        for contact in contacts:
             context.out.object(contact)
         return 0
-    if not found:
+    if not contacts:
         context.out.note("No contacts yet. `p2pchat invite` makes an invite for a friend; `p2pchat add` takes one.")
-    context.out.table([_contact_row(contact) for contact in found])
+    context.out.table([_contact_row(contact) for contact in contacts])
     return 0
 
 
@@ -63,12 +63,12 @@ def _contact_row(contact: dict[str, object]) -> list[Cell]:
 def requests(context: Context, _args: Namespace) -> int:
     """List who asks to become a contact."""
     with context.client() as client:
-        found = client.call("requests")
+        requests = client.call("requests")
     if context.out.json:
-        for request in found:
+        for request in requests:
             context.out.object(request)
         return 0
-    if not found:
+    if not requests:
         context.out.note("There are no contact requests.")
     context.out.table(
         [
@@ -79,11 +79,11 @@ def requests(context: Context, _args: Namespace) -> int:
                 cell("begins anew" if request["known"] else "new", "yellow" if request["known"] else ""),
                 cell(request["name"], "bold"),
             ]
-            for request in found
+            for request in requests
         ]
     )
-    if found:
-        if any(request["known"] for request in found):
+    if requests:
+        if any(request["known"] for request in requests):
             context.out.note(
                 "A request that begins anew comes from somebody in your list: they lost their history, or somebody "
                 "else has their keys. Ask them."

@@ -328,9 +328,9 @@ def _wait_for_delivery(alice: Person, ids: list[str]) -> str:
     assert alice.client is not None
     events = alice.client.events()
     while True:
-        found = {each["id"]: each for each in alice.call("log", chat=alice.contact, limit=len(ids))}
-        if all(found[ident]["state"] in ("delivered", "read") for ident in ids):
-            return str(found[ids[-1]]["route"])
+        messages = {each["id"]: each for each in alice.call("log", chat=alice.contact, limit=len(ids))}
+        if all(messages[ident]["state"] in ("delivered", "read") for ident in ids):
+            return str(messages[ids[-1]]["route"])
         next(events)
 
 
@@ -403,9 +403,9 @@ def _ended_by_signals() -> Iterator[None]:
     def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt
 
-    previous = {which: signal.signal(which, interrupt) for which in (signal.SIGTERM, signal.SIGHUP)}
+    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        for which, handler in previous.items():
-            signal.signal(which, handler)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

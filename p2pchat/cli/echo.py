@@ -113,10 +113,10 @@ def _befriend(context: Context) -> int:
 
 def _contact(ours: Client, theirs: Client) -> dict[str, Any] | None:
     """The contact that the friend is, if it is one: the one with whom it shares a safety number."""
-    numbers = {_safety_number(theirs, one) for one in theirs.call("contacts")} - {""}
-    for one in ours.call("contacts") if numbers else ():
-        if _safety_number(ours, one) in numbers:
-            return dict(one)
+    numbers = {_safety_number(theirs, contact) for contact in theirs.call("contacts")} - {""}
+    for contact in ours.call("contacts") if numbers else ():
+        if _safety_number(ours, contact) in numbers:
+            return dict(contact)
     return None
 
 
@@ -129,15 +129,15 @@ def _safety_number(client: Client, contact: dict[str, Any]) -> str:
 
 def _become_contacts(ours: Client, theirs: Client) -> dict[str, Any]:
     invite = theirs.call("invite", expires=INVITE_EXPIRES)["invite"]
-    taken = {str(one["name"]).casefold() for one in ours.call("contacts")}
+    taken = {str(contact["name"]).casefold() for contact in ours.call("contacts")}
     name = next(name for name in [NAME, *(f"{NAME} {n}" for n in range(2, len(taken) + 3))] if name not in taken)
     try:
-        found = ours.call("add", invite=invite, name=None if name == NAME else name, wait="accepted", timeout=TIMEOUT)
+        added = ours.call("add", invite=invite, name=None if name == NAME else name, wait="accepted", timeout=TIMEOUT)
     except BaseException:
         with contextlib.suppress(errors.P2PChatError):  # or its invite keeps it running
             theirs.call("stop")
         raise
-    return {**found, "name": name}  # it has told its name, or will
+    return {**added, "name": name}  # it has told its name, or will
 
 
 def _wake(context: Context) -> int:
@@ -170,11 +170,11 @@ def _start(owner: Profile) -> None:
     with child.stdout:
         line = child.stdout.readline()
     try:
-        told = codec.decode(line)
+        answer = codec.decode(line)
     except codec.BadLine as exc:
         raise errors.P2PChatError("The echo bot could not start", hint=f"{path} says why.") from exc
-    if "error" in told:
-        raise codec.error_from(told["error"])
+    if "error" in answer:
+        raise codec.error_from(answer["error"])
 
 
 def _serve(context: Context) -> int:

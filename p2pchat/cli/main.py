@@ -87,21 +87,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     name, rest = options.find_verb(words)
     verb = None if name is None else find(name)
-    found = options.read(verb, rest)
+    arguments = options.read(verb, rest)
     config = FaceConfig(
-        profile_folder(found.profile, os.environ), bool(found.json), found.passphrase_file, int(found.verbose)
+        profile_folder(arguments.profile, os.environ),
+        bool(arguments.json),
+        arguments.passphrase_file,
+        int(arguments.verbose),
     )
     out = Output.standard(config.json)
-    if found.version:
+    if arguments.version:
         out.line(VERSION_TEXT)
         return 0
-    if found.help:
+    if arguments.help:
         out.line(options.help_text(verb) if verb else _help())
         return 0
     from p2pchat.cli.context import Context
 
     context = Context(config, out)
-    return _screen(context) if verb is None else verb.run(context, found)
+    return _screen(context) if verb is None else verb.run(context, arguments)
 
 
 def _screen(context: Context) -> int:

@@ -143,16 +143,16 @@ class _Tail:
 
 def _chat_id(client: Client, name: str) -> str:
     """The id of the chat meant, by the rule for C and CHAT."""
-    known = client.call("contacts")
+    contacts = client.call("contacts")
     wanted = name.casefold()
-    exact = [each for each in known if wanted in (each["id"], str(each["name"]).casefold())]
-    found = exact or [each for each in known if wanted and str(each["id"]).startswith(wanted)]
-    if not found:
+    exact = [each for each in contacts if wanted in (each["id"], str(each["name"]).casefold())]
+    matches = exact or [each for each in contacts if wanted and str(each["id"]).startswith(wanted)]
+    if not matches:
         raise errors.NoSuchContact(f"There is no contact {name}")
-    if len(found) > 1:
-        candidates = [f"{each['name']} ({each['id']})" for each in found]
+    if len(matches) > 1:
+        candidates = [f"{each['name']} ({each['id']})" for each in matches]
         raise errors.AmbiguousName(f"{name} matches more than one", candidates=candidates)
-    return str(found[0]["id"])
+    return str(matches[0]["id"])
 
 
 class _Printer:
@@ -210,14 +210,14 @@ def _key(message: dict[str, Any]) -> tuple[str, str, str]:
 def chats(context: Context, _args: Namespace) -> int:
     """List the chats with what is unread in them."""
     with context.client() as client:
-        found = client.call("chats")
+        chats = client.call("chats")
     if context.out.json:
-        for chat in found:
+        for chat in chats:
             context.out.object(chat)
         return 0
-    if not found:
+    if not chats:
         context.out.note("No chats yet. `p2pchat invite` makes an invite for a friend; `p2pchat add` takes one.")
-    context.out.table([_chat_row(chat) for chat in found])
+    context.out.table([_chat_row(chat) for chat in chats])
     return 0
 
 

@@ -11,13 +11,13 @@ from p2pchat.cli.options import Arg, Verb
 def offer(context: Context, args: Namespace) -> int:
     """Say yes or no to being a relay for one's contacts, or what was said."""
     with context.client() as client:
-        found = client.call("offer", **({} if args.answer is None else {"answer": args.answer == "yes"}))
+        offer = client.call("offer", **({} if args.answer is None else {"answer": args.answer == "yes"}))
     if context.out.json:
-        context.out.object(found)
+        context.out.object(offer)
     else:
-        context.out.line(found["notice"])
+        context.out.line(offer["notice"])
         if args.answer is None:
-            context.out.note("`p2pchat offer no` ends it." if found["relay"] else "`p2pchat offer yes`, or `no`.")
+            context.out.note("`p2pchat offer no` ends it." if offer["relay"] else "`p2pchat offer yes`, or `no`.")
     return 0
 
 

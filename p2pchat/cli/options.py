@@ -14,13 +14,15 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from p2pchat import errors
+from p2pchat.lib.times import DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS
 
 if TYPE_CHECKING:
     from p2pchat.cli.context import Context
 
 _TAKES_VALUE = ("--profile", "--passphrase-file")
-_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
-_LONGEST = 3_660 * 86_400.0
+_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": MINUTE_SECONDS, "h": HOUR_SECONDS, "d": DAY_SECONDS}
+_UNITS["w"] = 7 * DAY_SECONDS
+_LONGEST = 3_660 * DAY_SECONDS
 
 
 class Arg(NamedTuple):
@@ -93,15 +95,15 @@ def read(verb: Verb | None, words: Sequence[str]) -> argparse.Namespace:
     """
     parser = _parser(verb)
     given, positionals = _split(parser, verb, words)
-    found = parser.parse_args(given)
-    if found.help or found.version:
-        return found
+    parsed = parser.parse_args(given)
+    if parsed.help or parsed.version:
+        return parsed
     for option in verb.opts if verb else ():
         # argparse would insist on it before it looked for --help.
-        if option.required and getattr(found, option.flags[-1].lstrip("-").replace("-", "_")) is None:
+        if option.required and getattr(parsed, option.flags[-1].lstrip("-").replace("-", "_")) is None:
             parser.error(f"{option.flags[-1]} is missing")
-    _bind(parser, verb.args if verb else (), positionals, found)
-    return found
+    _bind(parser, verb.args if verb else (), positionals, parsed)
+    return parsed
 
 
 def help_text(verb: Verb) -> str:

@@ -84,13 +84,13 @@ def settings(context: Context, args: Namespace) -> int:
             raise errors.UsageError(f"{args.value} is neither yes nor no")
         change[args.key] = _FLAGS[args.value.lower()]
     with context.client() as client:
-        found = client.call("settings", **change)
+        settings = client.call("settings", **change)
     if context.out.json:
-        context.out.object(found)
+        context.out.object(settings)
     elif args.key is not None:
-        context.out.line(_in_words(found[args.key]))
+        context.out.line(_in_words(settings[args.key]))
     else:
-        context.out.table([[cell(key), cell(_in_words(value))] for key, value in found.items()])
+        context.out.table([[cell(key), cell(_in_words(value))] for key, value in settings.items()])
     return 0
 
 

@@ -22,15 +22,15 @@ def relays(context: Context, args: Namespace) -> int:
         raise errors.UsageError("--replace is for `relays add`")
     asked = {} if args.action is None else {args.action: args.address}
     with context.client() as client:
-        found = client.call("relays", **asked, **({"replace": True} if args.replace else {}))
+        answer = client.call("relays", **asked, **({"replace": True} if args.replace else {}))
     if context.out.json:
-        for relay in found:
+        for relay in answer:
             context.out.object(relay)
     else:
-        if not found:
+        if not answer:
             context.out.note("No relays: a message waits here until both are online. `p2pchat relays add` adds one.")
-        context.out.table([_row(relay) for relay in found])
-    for relay in found:
+        context.out.table([_row(relay) for relay in answer])
+    for relay in answer:
         if relay.get("added"):
             _judge(context, relay)
     return 0

@@ -16,6 +16,7 @@ from p2pchat.core.codec import U8, U16, U32, U64, array, binary, boolean, decode
 from p2pchat.core.envelope import BUCKETS, envelope_id
 from p2pchat.core.ids import PeerKey, QueueId
 from p2pchat.errors import CannotOpen
+from p2pchat.lib.times import HOUR_MS
 
 
 class MailboxMessage(IntEnum):
@@ -72,7 +73,6 @@ MAX_WANTED = 512
 MAX_RESULTS = 256
 MAX_HANDLES = 1024
 MAX_TOKEN = 64
-HOUR_MS = 3_600_000
 
 _OPEN = struct.Struct(">HBB32s32s64s")
 _OPENED = struct.Struct(">HB")
@@ -208,12 +208,14 @@ def sign_open(seed: bytes, role: int, hello: Hello, queue: Queue) -> bytes:
     return prim.sign(seed, _LABELS[role], hello.relay + hello.challenge + queue.id)
 
 
-def check_open(opening: Open, hello: Hello) -> None:
-    """Return if the one who sent it holds the private key for this role, else raise `CannotOpen`."""
+def check_open(opening: Open, hello: Hello) -> QueueId:
+    """Return the name of the queue if whoever sent it holds the private key for this role, else raise `CannotOpen`."""
     if opening.role not in _LABELS or opening.queue.flags & ~(BOX | STAMPED):
         raise CannotOpen
     key = opening.queue.put if opening.role == TO_PUT else opening.queue.fetch
-    prim.verify(key, _LABELS[opening.role], hello.relay + hello.challenge + opening.queue.id, opening.signature)
+    name = opening.queue.id
+    prim.verify(key, _LABELS[opening.role], hello.relay + hello.challenge + name, opening.signature)
+    return name
 
 
 # --- stamps --------------------------------------------------------------------------------------------------------

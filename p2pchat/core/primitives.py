@@ -109,9 +109,9 @@ def argon2id(passphrase: bytes, salt: bytes, ops: int, memory_bytes: int) -> byt
     )
 
 
-def equal(one: bytes, other: bytes) -> bool:
+def equal(first: bytes, second: bytes) -> bool:
     """Compare two secrets without telling by time where they differ."""
-    return hmac.compare_digest(one, other)
+    return hmac.compare_digest(first, second)
 
 
 # --- authenticated encryption ------------------------------------------------------------------------------------

@@ -19,9 +19,9 @@ from p2pchat.core import primitives as prim
 from p2pchat.core.identity import Device
 from p2pchat.core.ids import ContactId, PeerKey, SessionId
 from p2pchat.errors import CannotOpen
+from p2pchat.lib.times import DAY_MS
 
-DAY = 86_400_000
-LINGER_MS = 14 * DAY
+LINGER_MS = 14 * DAY_MS
 HELLO = 16
 STANDING = SessionId(bytes(prim.KEY_BYTES))
 """In place of a session's `session_id` where two people meet by their standing root, which no session has."""
@@ -71,15 +71,17 @@ def open_envelope(
     return Received(_after(session, opened.state, True), content, opened.skipped, opened.used)
 
 
-def _after(one: Session, state: ratchet.Ratchet, confirmed: bool) -> Session:
-    return Session(one.session_id, one.initiator, one.pair_root, one.sas, state, confirmed, one.ends_at)
+def _after(session: Session, state: ratchet.Ratchet, confirmed: bool) -> Session:
+    return Session(
+        session.session_id, session.initiator, session.pair_root, session.sas, state, confirmed, session.ends_at
+    )
 
 
 def for_sending(sessions: Iterable[Session]) -> Session | None:
     """The one both sides agree to send in, or None. One that the other side may not have yet comes last."""
-    usable = [one for one in sessions if one.ends_at is None and ratchet.can_send(one.ratchet)]
-    certain = [one for one in usable if one.confirmed]
-    return min(certain or usable, key=lambda one: one.session_id, default=None)
+    usable = [session for session in sessions if session.ends_at is None and ratchet.can_send(session.ratchet)]
+    certain = [session for session in usable if session.confirmed]
+    return min(certain or usable, key=lambda session: session.session_id, default=None)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -111,7 +113,7 @@ def hello_tag(key: bytes, peer: PeerKey, other_peer: PeerKey, day: int) -> bytes
 
 def hello_days(now: int) -> tuple[int, int, int]:
     """Today, yesterday and tomorrow (UTC): clocks lie by up to a day."""
-    today = max(now // DAY, 1)  # a machine without a clock starts in 1970
+    today = max(now // DAY_MS, 1)  # a machine without a clock starts in 1970
     return today, today - 1, today + 1
 
 

@@ -34,7 +34,7 @@ def clean_name(name: str, limit: int | None = MAX_NAME) -> str:
 
     Empty if nothing visible is left.
     """
-    kept: list[str] = []
+    parts: list[str] = []
     marks = 0
     for char in unicodedata.normalize("NFC", "".join(filter(_shown, name))):
         category = unicodedata.category(char)
@@ -43,8 +43,8 @@ def clean_name(name: str, limit: int | None = MAX_NAME) -> str:
         elif category != "Cf":  # a joiner takes no room, so marks after it still fall on the same letter
             marks = 0
         if marks <= _MAX_MARKS:
-            kept.append(char)
-    visible = " ".join("".join(kept).split())[:limit].strip()
+            parts.append(char)
+    visible = " ".join("".join(parts).split())[:limit].strip()
     return visible if any(unicodedata.category(char)[0] not in "ZCM" for char in visible) else ""
 
 

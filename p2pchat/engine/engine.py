@@ -38,6 +38,7 @@ from p2pchat.engine.runtime.events import EventHub
 from p2pchat.engine.runtime.storage_limits import DEFAULT_LIMITS, ContactLimits
 from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Request, Transaction
 from p2pchat.errors import DatabaseDamaged, P2PChatError
+from p2pchat.lib.times import HOUR_SECONDS
 from p2pchat.ports import Clock, Net, NetHandler
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import invites as store_invites
@@ -49,7 +50,7 @@ from p2pchat.store.invites import InviteState
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # where the installed type stubs of trio have it
 
-HOUSEKEEPING_SECONDS = 3600.0
+HOUSEKEEPING_SECONDS = HOUR_SECONDS
 
 log = logging.getLogger(__name__)
 

@@ -48,8 +48,8 @@ class CircuitOnlyHost:
         relay: bool = False,
     ) -> Stream:
         relays = dict.fromkeys(multiaddrs.parse_target(address).relay for address in addresses)
-        known = [multiaddrs.circuit(way, by) for by in relays if by is not None for way in self._ours(by)]
-        return await self._host.open(peer, known, protocol, only=Route.CIRCUIT, chosen=True)
+        circuits = [multiaddrs.circuit(way, by) for by in relays if by is not None for way in self._ours(by)]
+        return await self._host.open(peer, circuits, protocol, only=Route.CIRCUIT, chosen=True)
 
     def vouch(self, peer: PeerKey) -> None:
         self._host.vouch(peer)

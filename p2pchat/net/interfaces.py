@@ -46,11 +46,12 @@ def dialled_for_others(ip: IP, here: Collection[Interface], *, relay: bool) -> b
     block = local_block(ip)
     if block is None:
         return True
-    near = [one for one in here if one.ip in block]
+    near = [interface for interface in here if interface.ip in block]
     if not relay or ip.is_loopback:
         return bool(near)
     return any(
-        one.prefix is not None and ip in ipaddress.ip_network((one.ip, one.prefix), strict=False) for one in near
+        interface.prefix is not None and ip in ipaddress.ip_network((interface.ip, interface.prefix), strict=False)
+        for interface in near
     )
 
 
@@ -61,12 +62,12 @@ the rest of a dial.
 
 
 def _ask_system() -> tuple[Interface, ...]:
-    found = []
+    listed = []
     for adapter in ifaddr.get_adapters():
         for entry in adapter.ips:
             text = entry.ip if isinstance(entry.ip, str) else entry.ip[0]
-            found.append(Interface(adapter.name, ipaddress.ip_address(text.partition("%")[0]), entry.network_prefix))
-    return tuple(found)
+            listed.append(Interface(adapter.name, ipaddress.ip_address(text.partition("%")[0]), entry.network_prefix))
+    return tuple(listed)
 
 
 class Interfaces:
@@ -98,8 +99,8 @@ def found_here(ours: Iterable[str], machine: Sequence[Interface] | None = None) 
     dialled, has it too.
     """
     alone = any(_is_loopback(parse_target(address)) for address in ours)
-    known = current() if machine is None else machine
-    return tuple(one for one in known if alone or not one.ip.is_loopback)
+    listed = current() if machine is None else machine
+    return tuple(interface for interface in listed if alone or not interface.ip.is_loopback)
 
 
 def _is_loopback(target: Target) -> bool:

@@ -151,8 +151,8 @@ def _of(ip: IP) -> tuple[str, str]:
 
 def parse_full(text: str) -> tuple[PeerKey, str]:
     """Read a full address into (peer, address). Raises BadAddress, also where it cannot be dialled."""
-    address, found, peer_id = text.strip().rpartition("/p2p/")
-    if not found:
+    address, separator, peer_id = text.strip().rpartition("/p2p/")
+    if not separator:
         raise BadAddress(f"{_shown(text)} does not say whose address it is", hint="It must end in /p2p/<peer id>.")
     target = parse_target(address)
     if not target.dialable:
@@ -210,12 +210,12 @@ def with_twins(addresses: Iterable[str], *, chosen: bool = True) -> list[str]:
     Not `chosen`: somebody else named them. Then a local address gets none: no machine in a house or a company is sent
     an HTTP request because a contact says so.
     """
-    found: dict[str, None] = {}
+    twins: dict[str, None] = {}
     for target in map(parse_target, addresses):
-        found[target.text()] = None
+        twins[target.text()] = None
         if target.over == "tcp" and (chosen or isinstance(target.host, Name) or not is_local(target.host)):
-            found[replace(target, over="ws").text()] = None
-    return list(found)
+            twins[replace(target, over="ws").text()] = None
+    return list(twins)
 
 
 def full(peer: PeerKey, address: str) -> str:
@@ -370,11 +370,18 @@ def from_outside(here: str, there: str) -> bool:
     """Whether a connection from the IP address `there` to `here` shows that the internet reaches us: both are public,
     and not of one network.
     """
+    end = _public(here)
+    other = None if end is None else _public(there)
+    if end is None or other is None or end.version != other.version:
+        return False
+    near = 3 if end.version == 4 else 6
+    return end.packed[:near] != other.packed[:near]
+
+
+def _public(ip: str) -> IP | None:
+    """An address of the internet; None for every other."""
     try:
-        ends = [ipaddress.ip_address(ip.partition("%")[0]) for ip in (here, there)]
+        parsed = ipaddress.ip_address(ip.partition("%")[0])
     except ValueError:
-        return False
-    if ends[0].version != ends[1].version or not all(ip.is_global and not ip.is_multicast for ip in ends):
-        return False
-    near = 3 if ends[0].version == 4 else 6
-    return ends[0].packed[:near] != ends[1].packed[:near]
+        return None
+    return parsed if parsed.is_global and not parsed.is_multicast else None

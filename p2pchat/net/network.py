@@ -169,11 +169,11 @@ class Network:
     # --- addresses -------------------------------------------------------------------------------------------------
 
     def _where(self, relay: PeerKey) -> tuple[str, ...]:
-        known = self._relays.get(relay)
-        return () if known is None else known.addresses
+        access = self._relays.get(relay)
+        return () if access is None else access.addresses
 
     def _all_relays(self) -> list[tuple[PeerKey, tuple[str, ...]]]:
-        return [(relay, known.addresses) for relay, known in self._relays.items()]
+        return [(relay, access.addresses) for relay, access in self._relays.items()]
 
     def _is_us(self, peer: PeerKey) -> bool:
         return peer in (self._open.host.peer, self._hidden.host.peer)
@@ -184,13 +184,13 @@ class Network:
         ]
 
     def _readable(self, packed: Sequence[bytes], *, circuits: bool = True) -> tuple[str, ...]:
-        known = []
-        for one in packed:
+        readable = []
+        for raw in packed:
             try:
-                address = multiaddrs.unpack(one)
+                address = multiaddrs.unpack(raw)
             except CannotOpen:
                 log.info("an address of a kind not known here was left out")
                 continue
             if circuits or multiaddrs.parse_target(address).relay is None:
-                known.append(address)
-        return tuple(known)
+                readable.append(address)
+        return tuple(readable)

@@ -143,7 +143,7 @@ def apply(store: MailboxStore, batch: Batch, now: int, random: Random) -> Outcom
         except P2PChatError as error:
             outcome.failure = error
             _make_way(store, error)
-    outcome.wrote = outcome.failure is None and (batch.probe or any(kept.new for kept in outcome.puts))
+    outcome.wrote = outcome.failure is None and (batch.probe or any(result.new for result in outcome.puts))
     return outcome
 
 
@@ -173,19 +173,19 @@ def _make_way(store: MailboxStore, failure: P2PChatError) -> bool:
 
 
 def _found(store: MailboxStore, fetch: Fetching) -> tuple[list[Blob], bool]:
-    found: list[Blob] = []
+    blobs: list[Blob] = []
     more, left = False, MAX_ANSWER
     for handle, qid, after in fetch.queues:
-        rows = store.fetch(qid, after, fetch.want - len(found), left) if left >= BUCKETS[0] else []
-        if found and rows and len(rows[0][1]) > left:
+        rows = store.fetch(qid, after, fetch.want - len(blobs), left) if left >= BUCKETS[0] else []
+        if blobs and rows and len(rows[0][1]) > left:
             rows = []  # the store gives one at least
-        found += [Blob(handle, place, blob) for place, blob in rows]
+        blobs += [Blob(handle, place, blob) for place, blob in rows]
         left -= sum(len(blob) for _, blob in rows)
         more = more or store.holds_behind(qid, rows[-1][0] if rows else after)
-    return found, more
+    return blobs, more
 
 
-def _padded(found: list[Blob], more: bool, code: int, random: Random) -> Answer:
-    units = sum(len(blob.blob) for blob in found) // BUCKETS[0]
+def _padded(blobs: list[Blob], more: bool, code: int, random: Random) -> Answer:
+    units = sum(len(blob.blob) for blob in blobs) // BUCKETS[0]
     padding = [Blob(mailbox.NO_HANDLE, 0, random(BUCKETS[0])) for _ in range(mailbox.padding(units))]
-    return Answer(found + padding, len(found), more, code)
+    return Answer(blobs + padding, len(blobs), more, code)

@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from p2pchat.core.mailbox import HOUR_MS
+from p2pchat.lib.times import DAY_SECONDS, HOUR_MS
 
 MAX_STEP_MS = HOUR_MS
 """The clock may leave the uptime by so much in a day before it is not believed."""
-AGREEMENT_SECONDS = 86_400.0
+AGREEMENT_SECONDS = DAY_SECONDS
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # counts while the machine sleeps
 
 log = logging.getLogger(__name__)

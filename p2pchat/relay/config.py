@@ -132,20 +132,20 @@ class RelayConfig:
 def load(flags: Mapping[str, Any], environment: Mapping[str, str], path: str | None = None) -> RelayConfig:
     """The settings: `flags` (None: not given), then P2PCHAT_RELAY_…, then the TOML file. Raises BadSetting."""
     named = path or environment.get(f"{PREFIX}CONFIG")
-    known = {one.name: one for one in fields(RelayConfig)}
-    found: dict[str, Any] = {}
+    settings = {setting.name: setting for setting in fields(RelayConfig)}
+    values: dict[str, Any] = {}
     for name, value in _file(named).items() if named else ():
-        if name not in known:
+        if name not in settings:
             raise BadSetting(f"{named} has an unknown setting {name!r}")
-        found[name] = _checked(known[name], value, f"{named}: {name}")
-    for name, one in known.items():
+        values[name] = _checked(settings[name], value, f"{named}: {name}")
+    for name, setting in settings.items():
         text = environment.get(PREFIX + name.upper())
         if text is not None:
-            found[name] = _checked(one, _parsed(one, text), PREFIX + name.upper())
+            values[name] = _checked(setting, _parsed(setting, text), PREFIX + name.upper())
         if flags.get(name) is not None:
-            found[name] = _checked(one, flags[name], f"--{name}")
-    config = RelayConfig(**found)
-    return config if config.data else RelayConfig(**{**found, "data": str(_default_folder(environment))})
+            values[name] = _checked(setting, flags[name], f"--{name}")
+    config = RelayConfig(**values)
+    return config if config.data else RelayConfig(**{**values, "data": str(_default_folder(environment))})
 
 
 def example() -> str:
@@ -153,8 +153,8 @@ def example() -> str:
     lines = ["# A relay's settings. A line that begins with # shows the default.", ""]
     lines += ["# Environment variables override this file: P2PCHAT_RELAY_ and the name in capitals; lists are"]
     lines += ["# separated by commas. Flags override both.", ""]
-    for one in fields(RelayConfig):
-        lines += [*_wrapped(one.metadata["about"]), f"#{one.name} = {_toml(one.default)}", ""]
+    for setting in fields(RelayConfig):
+        lines += [*_wrapped(setting.metadata["about"]), f"#{setting.name} = {_toml(setting.default)}", ""]
     return "\n".join(lines)
 
 
@@ -181,24 +181,24 @@ def _file(path: str) -> dict[str, Any]:
         raise BadSetting(f"{path} is not TOML: {exc}") from exc
 
 
-def _parsed(one: Field[Any], text: str) -> Any:
-    if isinstance(one.default, tuple):
+def _parsed(setting: Field[Any], text: str) -> Any:
+    if isinstance(setting.default, tuple):
         return [part.strip() for part in text.split(",") if part.strip()]
-    if isinstance(one.default, int):
+    if isinstance(setting.default, int):
         return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else text
     return text
 
 
-def _checked(one: Field[Any], value: Any, where: str) -> Any:
-    if isinstance(one.default, tuple):
+def _checked(setting: Field[Any], value: Any, where: str) -> Any:
+    if isinstance(setting.default, tuple):
         if not isinstance(value, list | tuple) or not all(isinstance(part, str) for part in value):
             raise BadSetting(f"{where} must be a list of texts")
         return tuple(value)
-    if isinstance(one.default, str):
+    if isinstance(setting.default, str):
         if not isinstance(value, str):
             raise BadSetting(f"{where} must be a text")
         return value
-    least, most = one.metadata["least"], one.metadata["most"]
+    least, most = setting.metadata["least"], setting.metadata["most"]
     if type(value) is not int or not least <= value <= most:
         raise BadSetting(f"{where} must be a number from {least} to {most}")
     return value

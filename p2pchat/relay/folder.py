@@ -69,14 +69,14 @@ class Folder:
 
     def listen(self) -> socket.socket:
         """The listening status socket, for its owner only. The lock must be held."""
-        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        asking = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with self._socket_path() as path:
             with suppress(FileNotFoundError):
                 os.unlink(path)
-            made.bind(path)
+            asking.bind(path)
             os.chmod(path, 0o600)
-        made.listen(8)
-        return made
+        asking.listen(8)
+        return asking
 
     def ask(self) -> dict[str, Any]:
         """What the relay that runs here says of itself. Raises NoRelay."""
@@ -85,8 +85,8 @@ class Folder:
             with self._socket_path() as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
                 asked.settimeout(_TIMEOUT)
                 asked.connect(path)
-                while len(data) < _MAX_STATUS and (some := asked.recv(65_536)):
-                    data += some
+                while len(data) < _MAX_STATUS and (chunk := asked.recv(65_536)):
+                    data += chunk
             status: dict[str, Any] = json.loads(data)
         except (OSError, ValueError):
             raise NoRelay(f"No relay is running on {self.path}") from None

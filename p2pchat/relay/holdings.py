@@ -138,7 +138,7 @@ class Holdings:
         while size:
             share = held.shares[0]
             if len(held.shares) > 1:
-                share = max(held.shares, key=lambda one: one.networks[-1].queues[qid])
+                share = max(held.shares, key=lambda share: share.networks[-1].queues[qid])
             part = min(size, share.networks[-1].queues[qid])
             size -= part
             self._take_back(held, qid, part, share, 0 if size else blobs)
@@ -148,7 +148,7 @@ class Holdings:
     def take_back(self, qid: bytes, size: int, source: Source, blobs: int = 1) -> None:
         """Count so many less of a queue and a source, as `add` has said it."""
         held = self._queues[qid]
-        (share,) = [one for one in held.shares if one.names == source]
+        (share,) = [other for other in held.shares if other.names == source]
         self._take_back(held, qid, size, share, blobs)
 
     def read(self, qid: bytes) -> None:
@@ -173,11 +173,11 @@ class Holdings:
             greediest = self._networks.greediest().size if self._networks.inside else 0
             if self._unknown.queues[unknown] > max(own, greediest, sure):
                 return unknown
-        found = self._greedy(size, source)
-        if found is None and unknown is not None and source and own <= sure:
+        victim = self._greedy(size, source)
+        if victim is None and unknown is not None and source and own <= sure:
             waited = self.hour - self._began >= UNREAD_AFTER_HOURS
             return unknown if waited and not self.is_read(unknown) else None
-        return found
+        return victim
 
     # --- inside
 
@@ -207,13 +207,13 @@ class Holdings:
         else:
             network, most, path = self._networks, MAX_NETWORKS, []
             for name in source:
-                found = network.inside.get(name)
-                if found is None:
+                inner = network.inside.get(name)
+                if inner is None:
                     told_apart = name if len(network.inside) < most else b"crowd" + bytes((name[0] % _CROWDS,))
-                    found = network.inside.setdefault(told_apart, _Network(told_apart))
-                path.append(found)
-                network, most = found, MAX_INSIDE
-            share = _Share(tuple(found.name for found in path), tuple(path))
+                    inner = network.inside.setdefault(told_apart, _Network(told_apart))
+                path.append(inner)
+                network, most = inner, MAX_INSIDE
+            share = _Share(tuple(network.name for network in path), tuple(path))
             for known in held.shares:
                 if known.names == share.names:
                     return known
@@ -227,7 +227,7 @@ class Holdings:
         queues[qid] -= size
         if not queues[qid]:
             del queues[qid]
-            held.shares = tuple(one for one in held.shares if one is not share) if len(held.shares) > 1 else ()
+            held.shares = tuple(other for other in held.shares if other is not share) if len(held.shares) > 1 else ()
             if share.names and not share.networks[-1].size:
                 self._prune(share)
         held.blobs -= blobs

@@ -16,7 +16,6 @@ NETWORK_FACTOR = 4
 """How many times the budget of one place a network around it may have at most, and all who come by other relays: of
 bytes, which last, a network has less in proportion than of connections (`places.FACTORS_IPV4`)."""
 MAX_SPENT = 1 << 18
-DAY_SECONDS = 86_400.0
 STAMP_SECONDS = 7_200.0
 """A stamp is good in the hour it names and in the next."""
 _CROWDS = 256
@@ -58,7 +57,7 @@ class Origins:
         factors = [min(factor, NETWORK_FACTOR) for factor in places.factors(place)[::-1]]
         if place.startswith("circuit "):
             around, factors = ("circuits", place), [NETWORK_FACTOR, 1]
-        names = tuple(hmac_sha256(self._key, one.encode())[:16] for one in around)
+        names = tuple(hmac_sha256(self._key, network.encode())[:16] for network in around)
         return Origin(names, tuple(zip(names, factors, strict=True)))
 
 
@@ -76,13 +75,13 @@ class PlaceBudget:
 
     def take(self, origin: Origin, now: float, amount: float = 1.0) -> bool:
         """Whether `amount` more is allowed there at `now` (seconds), and in every network around it."""
-        found = []
+        buckets = []
         for name, factor in origin.weighted:
             bucket = self._buckets.get(name) or self._new(name, factor, now)
             if bucket.left(now) < amount:
                 return False
-            found.append(bucket)
-        for bucket in found:
+            buckets.append(bucket)
+        for bucket in buckets:
             bucket.give(-amount)
         return True
 
@@ -103,10 +102,10 @@ class PlaceBudget:
             self._forget(now)
         if len(self._buckets) >= MAX_PLACES:
             name = b"crowd" + bytes((name[0] % _CROWDS, factor))
-        found = self._buckets.get(name)
-        if found is None:
-            found = self._buckets[name] = TokenBucket(self._each * factor, self._rate * factor)
-        return found
+        bucket = self._buckets.get(name)
+        if bucket is None:
+            bucket = self._buckets[name] = TokenBucket(self._each * factor, self._rate * factor)
+        return bucket
 
     def _forget(self, now: float) -> None:
         for name in list(islice(self._buckets, _LOOKED_AT)):

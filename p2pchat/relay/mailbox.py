@@ -22,10 +22,12 @@ import trio
 from p2pchat.core import mailbox
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame, FrameParser
-from p2pchat.core.ids import PeerKey
+from p2pchat.core.ids import PeerKey, QueueId
 from p2pchat.core.primitives import Random
 from p2pchat.errors import CannotOpen, DiskFull, LinkLost, P2PChatError
+from p2pchat.lib.times import HOUR_MS
 from p2pchat.lib.token_bucket import TokenBucket
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.admission.budget import Account, TooMuchWork
 from p2pchat.net.frames import MAX_FRAMES, READ_BYTES, write_frames
 from p2pchat.net.libp2p.streams import LibP2PStream
@@ -79,7 +81,8 @@ class MailboxServer:
 
     `clock`: ms since the epoch, `uptime`: seconds that nobody can set; `trust_clock`: the operator says that it is
     right (see `clock.RelayClock`). `place_of`: where on the network a stream comes from, for the limits on one place.
-    `account_of`: what its connection may cost. `vouch`: is told every peer that has said the token or opened a queue.
+    `account_of`: what its connection may cost. `write_now`: writes to a stream all of some bytes, or nothing where that
+    has to wait. `vouch`: is told every peer that has said the token or opened a queue.
     `in_thread`: how the disk is waited for. Raises what the store raises.
     """
 
@@ -96,6 +99,7 @@ class MailboxServer:
         uptime: Callable[[], float] = uptime,
         *,
         trust_clock: bool = False,
+        write_now: Callable[[Stream, bytes], bool] = lambda stream, data: False,
         vouch: Callable[[PeerKey], None] = lambda peer: None,
     ) -> None:
         self.counts = Counts()
@@ -114,11 +118,11 @@ class MailboxServer:
         self._terms = Terms(relay, store, limits, self.clock, random)
         self._clients: set[ClientStream] = set()
         self._admitted: Counter[bytes] = Counter()
-        self._outgoing = Outgoing(self._room)
+        self._outgoing = Outgoing(self._room, write_now)
         self.pushes = Pushes(self._wake_up, store.holds)
         self._next = Batch()
         self._fetches: deque[Fetching] = deque()
-        self._wake = trio.Event()
+        self._wake = Wakeup()
         self._taken = trio.lowlevel.ParkingLot()
         self._left = trio.lowlevel.ParkingLot()
         self._nursery: trio.Nursery | None = None
@@ -234,7 +238,7 @@ class MailboxServer:
     async def _next_batch(self) -> Batch:
         """Wait until there is something to do, and take it."""
         while self._next.empty and (self._outgoing.full or not self._reads):
-            self._wake = trio.Event()
+            self._wake.clear()
             with trio.move_on_after(SLOW_WRITE_SECONDS if self._reads else math.inf):
                 await self._wake.wait()
             if self._reads and self._outgoing.full:
@@ -286,7 +290,8 @@ class MailboxServer:
                 client.account.charge(COSTS.get(frames[-1].type, 0))
                 if client.account.due and not self._opens_few(client, frames[-1].type):
                     await client.account.settle()
-                await self._until_room(client, frames[-1].type)  # last, or others take the room meanwhile
+                if client.full or self._next.full or frames[-1].type == mailbox.FETCH:
+                    await self._until_room(client, frames[-1].type)  # last, or others take the room meanwhile
                 client.held = True
                 self._take(client, frames.pop())
             frames += parser.feed(b"", MAX_FRAMES)
@@ -327,20 +332,20 @@ class MailboxServer:
     def _open(self, client: ClientStream, opening: mailbox.Open) -> None:
         if opening.handle in client.opened or opening.handle == mailbox.NO_HANDLE:
             raise CannotOpen
-        code = mailbox.DONE
+        code, name = mailbox.DONE, QueueId(b"")
         client.opens += 1
         if client.opens > mailbox.MAX_HANDLES:  # those that failed count: each costs us a check of a signature
             code = mailbox.TOO_FAST
         else:
             try:
-                mailbox.check_open(opening, client.hello)
+                name = mailbox.check_open(opening, client.hello)
             except CannotOpen:
                 code = mailbox.NOT_ALLOWED
         if code == mailbox.DONE:
             handle, role, queue, _ = opening
             if not client.opened:
                 self._vouch(client.stream.peer)
-            client.opened[handle] = OpenQueue(client, handle, role, queue.flags, queue.id)
+            client.opened[handle] = OpenQueue(client, handle, role, queue.flags, name)
         client.send(Frame(mailbox.OPENED, mailbox.encode_opened(opening.handle, code)))
 
     def _put(self, client: ClientStream, put: mailbox.Put) -> None:
@@ -356,7 +361,7 @@ class MailboxServer:
             self.counts.refused[REASONS[code]] += 1
             self._answer(client, put.number, code)
             return
-        expires = -(-now // mailbox.HOUR_MS) + put.hours
+        expires = -(-now // HOUR_MS) + put.hours
         spent = bool(put.stamp) and self._terms.spent.has(opened.qid, put.stamp)
         box, source = bool(opened.flags & mailbox.BOX), client.origin.names
         self._next.put(client, put, NewBlob(opened.qid, put.blob, expires, box, spent, source))
@@ -381,32 +386,37 @@ class MailboxServer:
 
     def _fetch(self, client: ClientStream, fetch: mailbox.Fetch) -> None:
         queues = [(client.opened.get(handle), after) for handle, after in fetch.queues]
-        mine = [(one, after) for one, after in queues if one is not None and one.role == mailbox.TO_FETCH]
-        if len(mine) < len(queues) or not fetch.want:
+        readable = [(queue, after) for queue, after in queues if queue is not None and queue.role == mailbox.TO_FETCH]
+        if len(readable) < len(queues) or not fetch.want:
             self._terms.fetched(client.origin, 0)
-        if len(mine) < len(queues):
+        if len(readable) < len(queues):
             self._end(client, fetch.number, mailbox.NOT_ALLOWED)
         elif fetch.want:
             client.fetching = True
             client.waiting += 1
-            wanted = [Wanted(one.handle, one.qid, after) for one, after in mine]
-            self._fetches.append(Fetching(client, fetch.number, fetch.want, wanted))
+            pages = [Wanted(queue.handle, queue.qid, after) for queue, after in readable]
+            self._fetches.append(Fetching(client, fetch.number, fetch.want, pages))
             self._wake_up()
         else:
-            self._next.watched += [opened.qid for opened, _ in mine if not opened.watched]
-            for opened, after in mine:
+            self._next.watched += [opened.qid for opened, _ in readable if not opened.watched]
+            for opened, after in readable:
                 self.pushes.watch(opened, after)
             self._end(client, fetch.number, mailbox.DONE)
 
     # --- out
 
     def _release(self, batch: Batch, outcome: Outcome) -> None:
-        """The batch is on the disk: say so."""
+        """The batch is on the disk: say so. What is for one client goes in one write."""
         self._tell(outcome)
+        with self._outgoing.gathering():
+            self._answer_all(batch, outcome)
+        self._next.tidy = self._next.tidy or outcome.untidy
+
+    def _answer_all(self, batch: Batch, outcome: Outcome) -> None:
         results: dict[ClientStream, list[tuple[int, int]]] = {}
-        for (client, put, deposit), kept in zip(batch.puts, outcome.puts, strict=True):
-            results.setdefault(client, []).append((put.number, kept.code))
-            self._kept(put, deposit, kept)
+        for (client, put, deposit), result in zip(batch.puts, outcome.puts, strict=True):
+            results.setdefault(client, []).append((put.number, result.code))
+            self._kept(put, deposit, result)
         code = mailbox.DONE if outcome.deleted else mailbox.RELAY_FULL
         for client, number in batch.deletes:
             results.setdefault(client, []).append((number, code))
@@ -414,23 +424,22 @@ class MailboxServer:
         for client, pairs in results.items():
             client.waiting -= len(pairs)
             for start in range(0, len(pairs), mailbox.MAX_RESULTS):
-                some = pairs[start : start + mailbox.MAX_RESULTS]
-                client.send(Frame(mailbox.RESULTS, mailbox.encode_results(some)))
+                page = pairs[start : start + mailbox.MAX_RESULTS]
+                client.send(Frame(mailbox.RESULTS, mailbox.encode_results(page)))
             client.changed.unpark_all()
         for fetching, answer in zip(batch.fetches, outcome.answers, strict=True):
             self._answer_fetch(fetching, answer)
         for refill, (rows, more) in zip(batch.refills, outcome.refilled, strict=True):
             self.pushes.refilled(refill.opened, rows, more)
-        self._next.tidy = self._next.tidy or outcome.untidy
 
-    def _kept(self, put: mailbox.Put, deposit: NewBlob, kept: DepositResult) -> None:
-        if kept.code != mailbox.DONE:
-            self.counts.refused[REASONS[kept.code]] += 1
-        elif kept.new:
+    def _kept(self, put: mailbox.Put, deposit: NewBlob, result: DepositResult) -> None:
+        if result.code != mailbox.DONE:
+            self.counts.refused[REASONS[result.code]] += 1
+        elif result.new:
             self.counts.deposits += 1
             if put.stamp:
                 self._terms.spent.add(deposit.qid, put.stamp, trio.current_time())
-            self.pushes.came(deposit.qid, kept.place, deposit.blob)
+            self.pushes.came(deposit.qid, result.place, deposit.blob)
 
     def _answer_fetch(self, fetching: Fetching, answer: Answer) -> None:
         client = fetching.client
@@ -488,6 +497,12 @@ def account_of(stream: Stream) -> Account:
     """What the connection of a stream may cost."""
     assert isinstance(stream, LibP2PStream)
     return stream.account
+
+
+def write_now(stream: Stream, data: bytes) -> bool:
+    """Write all of `data` without waiting, or nothing: False."""
+    assert isinstance(stream, LibP2PStream)
+    return stream.write_now(data)
 
 
 def place_of(stream: Stream) -> str:

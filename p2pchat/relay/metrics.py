@@ -136,8 +136,8 @@ async def serve(listening: Sequence[trio.SocketListener], numbers: Callable[[], 
 
 async def _request(stream: trio.SocketStream) -> bytes:
     data = b""
-    while b"\r\n\r\n" not in data and len(data) < _MAX_REQUEST and (some := await stream.receive_some(4096)):
-        data += some
+    while b"\r\n\r\n" not in data and len(data) < _MAX_REQUEST and (chunk := await stream.receive_some(4096)):
+        data += chunk
     return data
 
 

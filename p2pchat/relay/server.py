@@ -42,7 +42,7 @@ from p2pchat.relay import metrics
 from p2pchat.relay.config import BadSetting, RelayConfig
 from p2pchat.relay.folder import Folder
 from p2pchat.relay.limits import RelayLimits
-from p2pchat.relay.mailbox import MailboxServer, account_of, place_of
+from p2pchat.relay.mailbox import MailboxServer, account_of, place_of, write_now
 from p2pchat.relay.store import MailboxStore, Quota
 
 DRAIN_SECONDS = 5.0
@@ -148,13 +148,13 @@ def quota(config: RelayConfig) -> Quota:
 
 def _reason(group: BaseExceptionGroup[BaseException]) -> P2PChatError | None:
     """What a person should read of what ended several tasks at once."""
-    found = group.subgroup(P2PChatError)
-    while found is not None:
-        first = found.exceptions[0]
+    matching = group.subgroup(P2PChatError)
+    while matching is not None:
+        first = matching.exceptions[0]
         if isinstance(first, P2PChatError):
             return first
         assert isinstance(first, BaseExceptionGroup)
-        found = first
+        matching = first
     return None
 
 
@@ -182,6 +182,7 @@ class _Relay:
             random,
             place_of,
             account_of=account_of,
+            write_now=write_now,
             trust_clock=trust_clock,
             vouch=self._host.vouch,
         )
@@ -242,7 +243,9 @@ class _Relay:
             log.error("SIGHUP: nothing was changed: %s", error.line())
             return
         changed = {
-            one.name for one in fields(RelayConfig) if getattr(config, one.name) != getattr(self._config, one.name)
+            setting.name
+            for setting in fields(RelayConfig)
+            if getattr(config, setting.name) != getattr(self._config, setting.name)
         }
         self._mailbox.limit(limits, quota(config))
         set_limits(self._host, host_limits(config))
@@ -258,8 +261,8 @@ class _Relay:
     def _found_at(self) -> dict[str, list[str]]:
         peer, where = self._host.peer, self._where()
         return {
-            "addresses": [multiaddrs.full(peer, one) for one in where],
-            "lines": [multiaddrs.relay_line(peer, one, self._token) for one in where],
+            "addresses": [multiaddrs.full(peer, address) for address in where],
+            "lines": [multiaddrs.relay_line(peer, address, self._token) for address in where],
         }
 
     def _is_public(self) -> bool:
@@ -362,9 +365,9 @@ async def _give_memory_back() -> None:
 def _with_files_for(connections: int) -> int:
     """How many connections there may be. Each is an open file, of which the system first allows 1,024 as a rule."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + _SPARE_FILES
-    if hard == resource.RLIM_INFINITY or hard >= wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    files = connections + _SPARE_FILES
+    if hard == resource.RLIM_INFINITY or hard >= files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, files), hard))
         return connections
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     fitting = max(1, hard - _SPARE_FILES)

@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from p2pchat.core.envelope import BUCKETS, envelope_id
-from p2pchat.core.mailbox import BAD_STAMP, DONE, HOUR_MS, QUEUE_FULL, RELAY_FULL
+from p2pchat.core.mailbox import BAD_STAMP, DONE, QUEUE_FULL, RELAY_FULL
 from p2pchat.errors import DatabaseDamaged
+from p2pchat.lib.times import HOUR_MS
 from p2pchat.relay import disk
 from p2pchat.relay.clock import ClockRecord
 from p2pchat.relay.disk import Reserve, translated
@@ -36,7 +37,8 @@ MAX_EXPIRED_AT_ONCE = 1000
 _MINUTE_MS = 60_000
 _SUB_BITS = 6  # epochs in a minute
 _COUNT_BITS = 30
-_STEP = 16
+_STEP = 16  # a divisor of 256
+_CHANCES = 512
 _MAX_COUNTED = 1 << 16  # queues whose count of this epoch is remembered
 _SCATTERED = 1024  # pages by which the file grows
 _MAX = (1 << 63) - 1  # SQLite's integers are signed
@@ -96,6 +98,7 @@ class MailboxStore:
     _used: int = 0
     _counts: dict[bytes, int] = field(default_factory=dict)
     _written: bool = False
+    _chances: bytearray = field(default_factory=bytearray)
     _undo: list[tuple[bytes, int, int, Source]] = field(default_factory=list)
 
     @classmethod
@@ -150,23 +153,23 @@ class MailboxStore:
         with self._transaction():
             roomy = self._has_room()
             if deposits and roomy:
-                self._scatter(sum(len(one.blob) // BUCKETS[0] + 1 for one in deposits))
-            kept = [self._put(one, now, roomy) for one in deposits]
+                self._scatter(sum(len(deposit.blob) // BUCKETS[0] + 1 for deposit in deposits))
+            results = [self._put(deposit, now, roomy) for deposit in deposits]
             if self._epoch > self._used:
                 self._connection.execute("UPDATE places SET epoch = ?", (self._epoch,))
             for qid, upto in deletes.items():
                 self._remove("qid = ? AND place <= ?", (qid, min(upto, _MAX)))
         self._used = self._epoch
-        return kept
+        return results
 
     def fetch(self, qid: bytes, after: int, most: int, most_bytes: int) -> list[tuple[int, bytes]]:
         """(place, blob) behind `after`, in order: at most so many, and so many bytes unless it is only one.
         That the queue is read is noted; with `most` 0, nothing else is done."""
-        found: list[tuple[int, bytes]] = []
+        rows: list[tuple[int, bytes]] = []
         size = 0
         self._holdings.read(qid)
         if not most or not self.holds(qid):
-            return found
+            return rows
         with translated():
             cursor = self._connection.execute(
                 "SELECT place, blob FROM blobs WHERE qid = ? AND place > ? ORDER BY place LIMIT ?",
@@ -174,11 +177,11 @@ class MailboxStore:
             )
             for place, blob in cursor:
                 size += len(blob)
-                if found and size > most_bytes:
+                if rows and size > most_bytes:
                     break
-                found.append((place, blob))
+                rows.append((place, blob))
             cursor.close()
-        return found
+        return rows
 
     def holds_behind(self, qid: bytes, after: int) -> bool:
         """Whether the queue has anything behind `after`."""
@@ -259,40 +262,40 @@ class MailboxStore:
 
     # --- inside
 
-    def _put(self, one: NewBlob, now: int, roomy: bool) -> DepositResult:
-        name = envelope_id(one.blob)
-        refusal = BAD_STAMP if one.spent else self._refusal(one, roomy)
-        expires = max(one.expires, now // HOUR_MS + 1)
+    def _put(self, deposit: NewBlob, now: int, roomy: bool) -> DepositResult:
+        name = envelope_id(deposit.blob)
+        refusal = BAD_STAMP if deposit.spent else self._refusal(deposit, roomy)
+        expires = max(deposit.expires, now // HOUR_MS + 1)
         if refusal == DONE:
-            place = self._next_place(one.qid, now)
-            made = self._connection.execute(
+            place = self._next_place(deposit.qid, now)
+            inserted = self._connection.execute(
                 "INSERT INTO blobs (qid, place, name, expires, size, blob) VALUES (?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT (qid, name, size) DO NOTHING",
-                (one.qid, place, name, expires, len(one.blob), one.blob),
+                (deposit.qid, place, name, expires, len(deposit.blob), deposit.blob),
             )
-            if made.rowcount == 1:
+            if inserted.rowcount == 1:
                 self._written = True
-                source = self._holdings.add(one.qid, len(one.blob), one.source)
-                self._undo.append((one.qid, 1, len(one.blob), source))
-                if one.box:
-                    self._remove("qid = ? AND place < ?", (one.qid, place))
+                source = self._holdings.add(deposit.qid, len(deposit.blob), deposit.source)
+                self._undo.append((deposit.qid, 1, len(deposit.blob), source))
+                if deposit.box:
+                    self._remove("qid = ? AND place < ?", (deposit.qid, place))
                 return DepositResult(DONE, place, new=True)
         known = self._connection.execute(
-            "SELECT place, expires FROM blobs WHERE qid = ? AND name = ?", (one.qid, name)
+            "SELECT place, expires FROM blobs WHERE qid = ? AND name = ?", (deposit.qid, name)
         ).fetchone()
         if known is None:
             return DepositResult(refusal)
         if known[1] < expires:  # who deposits it again counts on the later time
             self._connection.execute(
-                "UPDATE blobs SET expires = ? WHERE qid = ? AND place = ?", (expires, one.qid, known[0])
+                "UPDATE blobs SET expires = ? WHERE qid = ? AND place = ?", (expires, deposit.qid, known[0])
             )
         return DepositResult(DONE, known[0])
 
-    def _refusal(self, one: NewBlob, roomy: bool) -> int:
-        blobs, size = (0, 0) if one.box else self._holdings.of(one.qid)
-        if blobs >= self.quota.queue_blobs or (blobs and size + len(one.blob) > self.quota.queue_bytes):
+    def _refusal(self, deposit: NewBlob, roomy: bool) -> int:
+        blobs, size = (0, 0) if deposit.box else self._holdings.of(deposit.qid)
+        if blobs >= self.quota.queue_blobs or (blobs and size + len(deposit.blob) > self.quota.queue_bytes):
             return QUEUE_FULL
-        if not roomy or not self._make_room(one):
+        if not roomy or not self._make_room(deposit):
             return RELAY_FULL
         return DONE
 
@@ -300,15 +303,15 @@ class MailboxStore:
         there = os.statvfs(self.path)
         return there.f_bavail * there.f_frsize >= self.quota.least_free + self._reserve.missing
 
-    def _make_room(self, one: NewBlob) -> bool:
+    def _make_room(self, deposit: NewBlob) -> bool:
         """Whether there is room for a deposit, if need be since those who hold most gave way. Else nothing changed."""
-        size = len(one.blob)
+        size = len(deposit.blob)
         if self.size + size <= self.quota.total_bytes:
             return True
         before = len(self._undo)
         self._connection.execute("SAVEPOINT room")
         while self.size + size > self.quota.total_bytes:
-            queue = self._holdings.gives_way(size, one.source)
+            queue = self._holdings.gives_way(size, deposit.source)
             if queue is None:
                 self._connection.execute("ROLLBACK TO room")
                 self._revert(before)
@@ -325,9 +328,9 @@ class MailboxStore:
         if self._connection.execute("PRAGMA freelist_count").fetchone()[0] >= pages:
             return
         numbers = list(range(max(pages, _SCATTERED)))
-        self._connection.executemany("INSERT INTO spare VALUES (?, zeroblob(4096))", ((one,) for one in numbers))
+        self._connection.executemany("INSERT INTO spare VALUES (?, zeroblob(4096))", ((number,) for number in numbers))
         _SYSTEM.shuffle(numbers)
-        self._connection.executemany("DELETE FROM spare WHERE number = ?", ((one,) for one in numbers))
+        self._connection.executemany("DELETE FROM spare WHERE number = ?", ((number,) for number in numbers))
 
     def _remove(self, where: str, values: Sequence[object]) -> None:
         for qid, size in self._connection.execute(
@@ -350,7 +353,7 @@ class MailboxStore:
     def _next_place(self, qid: bytes, now: int) -> int:
         epoch = now // HOUR_MS * (HOUR_MS // _MINUTE_MS) << _SUB_BITS
         # the step hides from whoever has the disk how much a queue held that is not there any more
-        step = 1 + _SYSTEM.randrange(_STEP)
+        step = 1 + self._chance() % _STEP
         count = self._counts.get(qid, 0) + step
         if epoch > self._epoch or count >> _COUNT_BITS or len(self._counts) >= _MAX_COUNTED:
             self._epoch = max(epoch, self._epoch + 1)
@@ -358,6 +361,12 @@ class MailboxStore:
             count = step
         self._counts[qid] = count
         return self._epoch << _COUNT_BITS | count
+
+    def _chance(self) -> int:
+        """A random byte, out of those that the system gave for many deposits at once."""
+        if not self._chances:
+            self._chances = bytearray(os.urandom(_CHANCES))
+        return self._chances.pop()
 
     def _count(self, now: int) -> None:
         for qid, blobs, size in self._connection.execute(

@@ -10,10 +10,11 @@ from p2pchat.core import mailbox
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.mailbox import Hello
 from p2pchat.core.primitives import Random
+from p2pchat.lib.times import DAY_SECONDS, HOUR_MS
 from p2pchat.relay.batches import MAX_ANSWER
 from p2pchat.relay.clients import ClientStream, OpenQueue
 from p2pchat.relay.clock import RelayClock
-from p2pchat.relay.limits import DAY_SECONDS, Origin, Origins, PlaceBudget, RelayLimits, Spent
+from p2pchat.relay.limits import Origin, Origins, PlaceBudget, RelayLimits, Spent
 from p2pchat.relay.store import MailboxStore
 
 CROWDED = 3, 4
@@ -62,7 +63,7 @@ class Terms:
             quota.queue_bytes,
             self.crowded,
             min(MAX_SPREAD_SECONDS, clients // CLIENTS_A_SECOND),
-            min(max(0, self._clock.wall() // mailbox.HOUR_MS), MAX_HOUR),
+            min(max(0, self._clock.wall() // HOUR_MS), MAX_HOUR),
         )
 
     def origin(self, place: str) -> Origin:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from p2pchat.core import mailbox
 from p2pchat.core.ids import EnvelopeId, MailOwner, MessageId, PeerKey
+from p2pchat.lib.times import HOUR_MS
 from p2pchat.store.database import AMONG, Database, Value, packed
 from p2pchat.store.outbox import OutboxForm, OutboxRow, columns, made
 from p2pchat.store.queues import TheirQueueRow
 
-_HOUR = 3_600_000  # milliseconds
-AGAIN = (_HOUR, 6 * _HOUR, 24 * _HOUR)
+AGAIN = (HOUR_MS, 6 * HOUR_MS, 24 * HOUR_MS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ _DUE = f"""
 SELECT {columns("outbox")} FROM outbox LEFT JOIN deposits ON deposits.outbox = outbox.pk AND deposits.queue = ?1
 WHERE recipient = ?2 AND pk > ?3 AND envelope IS NOT NULL AND (content IS NULL OR pk > ?4)
     AND outbox.next_try <= ?5 AND coalesce(deposits.next_try, 0) <= ?5 AND %s
-    AND (keep_until IS NULL OR keep_until >= ?5 + {_HOUR})
+    AND (keep_until IS NULL OR keep_until >= ?5 + {HOUR_MS})
 ORDER BY pk LIMIT ?6
 """
 _FORMS = {

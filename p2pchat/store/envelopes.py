@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from p2pchat.core.ids import ContactId, EnvelopeId, MessageId
+from p2pchat.lib.times import DAY_MS
 from p2pchat.store import meta
 from p2pchat.store.database import Database
 
-REMEMBERED_FOR = 60 * 24 * 3600 * 1000  # milliseconds
+REMEMBERED_FOR = 60 * DAY_MS
 PARTS = 24
 """The table is looked through for what is to be forgotten in so many parts, one a call of `expire`."""
 _NEXT_PART = "envelopes_next_part"

@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import Any
 
 from p2pchat.core.ids import InviteId
+from p2pchat.lib.times import DAY_MS
 from p2pchat.store.database import Database, Row, Value, assignments
 
 
@@ -55,7 +56,7 @@ _EXPIRE = (
 )
 _FORGET = "DELETE FROM invites WHERE state <> 'open' AND expires_at <= ?"
 
-FORGET_AFTER = 30 * 24 * 3600 * 1000  # milliseconds after the expiry
+FORGET_AFTER = 30 * DAY_MS  # milliseconds after the expiry
 
 
 def add(db: Database, row: InviteRow) -> None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 
 from p2pchat.core.ids import DeviceId, SessionId
+from p2pchat.lib.times import DAY_MS
 from p2pchat.store.database import Database
 
-SKIPPED_FOR = 30 * 24 * 3600 * 1000  # milliseconds
+SKIPPED_FOR = 30 * DAY_MS  # milliseconds
 
 
 @dataclass(frozen=True, slots=True)

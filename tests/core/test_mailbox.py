@@ -16,6 +16,7 @@ from p2pchat.core.frames import Frame, FrameParser, pack
 from p2pchat.core.ids import PeerKey
 from p2pchat.core.mailbox import Blob, Delete, End, Hello, Open, Put, Queue
 from p2pchat.errors import CannotOpen
+from p2pchat.lib.times import HOUR_MS
 
 RELAY = PeerKey(b"\xaa" * 32)
 NOW = 1_800_000_000_000
@@ -147,7 +148,7 @@ def test_stamps_cost_more_with_every_bit_and_hold_for_two_hours() -> None:
     for bits in (0, 1, 6, 10):
         stamp = mailbox.make_stamp(*where, NOW, bits)
         assert stamp > 0  # 0 is none
-        hours = [at for at in range(-1, 4) if mailbox.stamp_holds(*where, NOW + at * mailbox.HOUR_MS, bits, stamp)]
+        hours = [at for at in range(-1, 4) if mailbox.stamp_holds(*where, NOW + at * HOUR_MS, bits, stamp)]
         assert hours[:2] == [0, 1] or bits < 10
         assert 0 in hours
         assert 1 in hours

@@ -13,8 +13,9 @@ from p2pchat.core import primitives as prim
 from p2pchat.core.envelope import BUCKETS, OVERHEAD
 from p2pchat.core.ids import ContactId, PeerKey, SessionId
 from p2pchat.core.prekeys import make_set, open_bundle
-from p2pchat.core.session import DAY, Session, for_sending, hello_days, hello_tag, open_envelope, pair, renew_key, seal
+from p2pchat.core.session import Session, for_sending, hello_days, hello_tag, open_envelope, pair, renew_key, seal
 from p2pchat.errors import CannotOpen
+from p2pchat.lib.times import DAY_MS
 from tests.core.people import LATER, NOW, Chance, flipped, meet, nothing, person
 
 ROOT, ALICE, BOB, CAROL = bytes(32), b"\x01" * 32, PeerKey(b"\x02" * 32), b"\x03" * 32
@@ -166,7 +167,7 @@ def test_a_hello_tag_is_what_the_protocol_says() -> None:
         )
 
 
-@given(st.integers(0, 1 << 45), st.integers(-DAY, DAY))
+@given(st.integers(0, 1 << 45), st.integers(-DAY_MS, DAY_MS))
 def test_clocks_a_day_apart_still_meet(now: int, wrong: int) -> None:
     assert hello_days(max(now + wrong, 0))[0] in hello_days(now)
 
@@ -175,7 +176,7 @@ def test_clocks_a_day_apart_still_meet(now: int, wrong: int) -> None:
 def test_every_day_is_one_a_tag_can_name(now: int) -> None:
     today, *_ = days = hello_days(now)
     assert len(set(days)) == 3
-    assert today in (now // DAY, 1)
+    assert today in (now // DAY_MS, 1)
     for day in days:
         hello_tag(ROOT, HERE, THERE, day)
 

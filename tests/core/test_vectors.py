@@ -22,6 +22,7 @@ from p2pchat.core.invite import Invite, InviteWay, encode_invite, join_tag, read
 from p2pchat.core.prekeys import bundle_digest, load_set, make_set, open_bundle
 from p2pchat.core.session import Session, hello_tag, pair, renew_key
 from p2pchat.errors import BadInvite, CannotOpen
+from p2pchat.lib.times import HOUR_MS
 from tests.core.people import meet, nothing
 from tests.vectors import generate
 
@@ -229,7 +230,7 @@ def stamp(one: Vector) -> None:
     where = PeerKey(unhex(one["relay"])), QueueId(unhex(one["qid"])), unhex(one["blob"])
     if not mailbox.stamp_holds(*where, one["now"], one["bits"], one["stamp"]):
         raise CannotOpen
-    made = mailbox.make_stamp(*where, one["now"] // mailbox.HOUR_MS * mailbox.HOUR_MS, one["bits"])
+    made = mailbox.make_stamp(*where, one["now"] // HOUR_MS * HOUR_MS, one["bits"])
     assert "later" in one["about"] or made == one["stamp"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from p2pchat.core.mailbox import HOUR_MS
+from p2pchat.lib.times import HOUR_MS
 from p2pchat.relay.clock import AGREEMENT_SECONDS, ClockRecord, RelayClock
 from tests.support.boxes import NOW
 

@@ -8,7 +8,8 @@ from random import Random
 
 import pytest
 
-from p2pchat.core.mailbox import DONE, HOUR_MS, RELAY_FULL
+from p2pchat.core.mailbox import DONE, RELAY_FULL
+from p2pchat.lib.times import HOUR_MS
 from p2pchat.net.multiaddrs import neighbourhood
 from p2pchat.relay import holdings
 from p2pchat.relay.holdings import READ_WITHIN_HOURS, UNREAD_AFTER_HOURS, Holdings, Source

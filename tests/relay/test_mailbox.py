@@ -11,7 +11,8 @@ import trio
 from p2pchat.core import mailbox
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame
-from p2pchat.core.mailbox import BOX, DONE, HOUR_MS, STAMPED, TO_FETCH, TO_PUT, Open
+from p2pchat.core.mailbox import BOX, DONE, STAMPED, TO_FETCH, TO_PUT, Open
+from p2pchat.lib.times import HOUR_MS
 from p2pchat.relay import batches, clients
 from p2pchat.relay.mailbox import SILENCE_SECONDS, SWEEP_SECONDS
 from p2pchat.relay.store import Quota

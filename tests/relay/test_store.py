@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from p2pchat.core.envelope import BUCKETS, envelope_id
 from p2pchat.core.ids import QueueId
-from p2pchat.core.mailbox import BAD_STAMP, DONE, HOUR_MS, QUEUE_FULL, RELAY_FULL
+from p2pchat.core.mailbox import BAD_STAMP, DONE, QUEUE_FULL, RELAY_FULL
 from p2pchat.errors import DatabaseDamaged, DatabaseNewer, DiskFull, P2PChatError, ProfileError
+from p2pchat.lib.times import HOUR_MS
 from p2pchat.relay import disk
 from p2pchat.relay import store as module
 from p2pchat.relay.batches import Batch, apply

@@ -26,6 +26,7 @@ from p2pchat.core import mailbox
 from p2pchat.core.ids import PeerKey, QueueId, RelayName
 from p2pchat.core.primitives import sign_public
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, RelayState, TheirQueue
+from p2pchat.lib.times import HOUR_MS
 from p2pchat.net import multiaddrs
 from p2pchat.net.mailbox.pool import MailboxPool
 from p2pchat.ports import MailboxCallbacks
@@ -88,7 +89,7 @@ class MailRelay:
     @property
     def hour(self) -> int:
         """What its clock says, in hours."""
-        return self._world.now() // mailbox.HOUR_MS + self.hours_wrong
+        return self._world.now() // HOUR_MS + self.hours_wrong
 
     @property
     def address(self) -> str:
@@ -267,7 +268,7 @@ class FakeMailboxes(MailboxPool):
                 came, went = state == "connected", use.health.state == "connected"
                 longest = None if there is None else there.longest
                 problem = "" if came else "it does not answer"
-                ahead = None if there is None else there.hour - self._clock() // mailbox.HOUR_MS
+                ahead = None if there is None else there.hour - self._clock() // HOUR_MS
                 use.health = RelayHealth(state, self._clock(), problem, longest, hours_ahead=ahead)
                 if came:
                     self._told.relay_up(RelayName(peer))

@@ -39,6 +39,7 @@ from p2pchat.core.ids import ContactId, MessageId, PeerKey, SessionId
 from p2pchat.core.invite import Invite, InviteWay, encode_invite, join_tag, to_text
 from p2pchat.core.prekeys import PrekeySet, dump_set, make_set, open_bundle
 from p2pchat.core.session import hello_tag, pair, renew_key
+from p2pchat.lib.times import HOUR_MS
 from tests.core.people import LATER, NOW, Chance, flipped, meet, nothing, person
 
 FOLDER = Path(__file__).parent
@@ -549,11 +550,11 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
     stamp = mailbox.make_stamp(hello.relay, invited.id, blob, NOW, 8)
     ours: Vector = {"relay": hello.relay.hex(), "qid": invited.id.hex(), "bits": 8, "stamp": stamp}
     yield "stamp-ok", vector("stamp", "for 4,096 zeros", **ours, now=NOW, blob=blob)
-    late = NOW + mailbox.HOUR_MS
+    late = NOW + HOUR_MS
     yield "stamp-late-ok", vector("stamp", "the same an hour later", **ours, now=late, blob=blob)
     for name, about, changes in (
-        ("hour", "two hours later", {"now": NOW + 2 * mailbox.HOUR_MS}),
-        ("soon", "an hour too early", {"now": NOW - mailbox.HOUR_MS}),
+        ("hour", "two hours later", {"now": NOW + 2 * HOUR_MS}),
+        ("soon", "an hour too early", {"now": NOW - HOUR_MS}),
         ("queue", "in another queue", {"qid": queue.id.hex()}),
         ("relay", "at another relay", {"relay": bytes(32).hex()}),
         ("blob", "for another blob", {"blob": (b"\1" + blob[1:]).hex()}),

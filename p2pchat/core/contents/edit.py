@@ -10,8 +10,9 @@ from p2pchat.core.contents.kind import Kind, Payload
 from p2pchat.core.contents.target import TARGET
 from p2pchat.core.ids import MessageId
 from p2pchat.core.text import MAX_TEXT_BYTES
+from p2pchat.lib.times import HOUR_MS
 
-EDITABLE_FOR_MS = 48 * 3_600_000
+EDITABLE_FOR_MS = 48 * HOUR_MS
 """An edit that was written later than this after its message changes nothing, by the clock of their author."""
 _SHAPE = codec.array(TARGET, codec.text(MAX_TEXT_BYTES), open_end=True)
 

@@ -43,13 +43,13 @@ class AnnouncedQueue:
 
 def encode_queues(queues: Iterable[AnnouncedQueue]) -> list[object]:
     """Return the first four as they stand in a payload."""
-    fields = [[one.relay, one.address, one.token, one.fetch, one.put_seed, one.until] for one in queues]
+    fields = [[queue.relay, queue.address, queue.token, queue.fetch, queue.put_seed, queue.until] for queue in queues]
     return [*fields[:MAX_QUEUES]]
 
 
 def decode_queues(value: Any) -> tuple[AnnouncedQueue, ...]:
     """Read queues that are in the shape of `QUEUES_SHAPE`."""
-    return tuple(AnnouncedQueue(*one) for one in value)
+    return tuple(AnnouncedQueue(*fields) for fields in value)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

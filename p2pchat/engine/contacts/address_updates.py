@@ -8,9 +8,10 @@ import trio
 
 from p2pchat.core.contents import Addresses
 from p2pchat.core.ids import ContactId, PeerKey
-from p2pchat.core.session import DAY
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.lib.times import DAY_MS
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import meta
 from p2pchat.store.contacts import ContactState
@@ -19,7 +20,7 @@ SETTLE_SECONDS = 2.0
 """Seconds until a change is told: others often follow it."""
 HOLD_SECONDS = 30.0
 """Seconds until the next one is."""
-TELL_AGAIN_AFTER = 7 * DAY
+TELL_AGAIN_AFTER = 7 * DAY_MS
 
 
 class AddressUpdates:
@@ -27,14 +28,13 @@ class AddressUpdates:
 
     def __init__(self, tell: Callable[[], Awaitable[object]]) -> None:
         self._tell = tell
-        self._due = trio.Event()
-        self._moved = trio.Event()
+        self._due = Wakeup()
+        self._moved = Wakeup()
 
     def changed(self) -> None:
         """Something about it is different, or may be."""
         self._due.set()
-        self._moved.set()
-        self._moved = trio.Event()
+        self._moved.pulse()
 
     async def moved(self) -> None:
         """Wait for the next change."""
@@ -45,7 +45,7 @@ class AddressUpdates:
         while True:
             await self._due.wait()
             await trio.sleep(SETTLE_SECONDS)
-            self._due = trio.Event()
+            self._due.clear()
             await self._tell()
             await trio.sleep(HOLD_SECONDS)
 

@@ -20,7 +20,7 @@ from p2pchat.core.ids import ChatId, ContactId, MessageId, PeerKey, SessionId, d
 from p2pchat.core.invite import ROLE_NODE, Invite, decode_invite, hello_key, invite_id, read_invite
 from p2pchat.core.mailbox import STAMPED
 from p2pchat.core.primitives import KEY_BYTES, equal
-from p2pchat.core.session import DAY, LINGER_MS, Session
+from p2pchat.core.session import LINGER_MS, Session
 from p2pchat.engine.contacts import introductions, names
 from p2pchat.engine.contacts.introductions import Introduction
 from p2pchat.engine.contacts.names import name_of as name_of
@@ -29,6 +29,7 @@ from p2pchat.engine.delivery import outbound, queues
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import InviteExpired, NotNow
+from p2pchat.lib.times import DAY_MS
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import facts
 from p2pchat.store import invites as store_invites
@@ -40,7 +41,7 @@ from p2pchat.store.contacts import ACCEPTED, Contact, ContactState, Way
 from p2pchat.store.facts import Fact
 from p2pchat.store.outbox import OutboxForm
 
-HEARD_WITHIN = 30 * DAY
+HEARD_WITHIN = 30 * DAY_MS
 MAX_DECLINED = 1000
 """Identities remembered as declined, for each invite."""
 
@@ -62,7 +63,7 @@ def add(tx: Transaction, written: str, name: str | None, hidden: bool = False) -
     if any(equal(one.hello, hello) for one in store_invites.all(tx.db)):
         raise NotNow("This is an invite of your own", hint="Give it to somebody else.")
     # clocks lie by up to a day; whether it has really expired, the inviter says
-    if invite.expires_at * 1000 + DAY < tx.now:
+    if invite.expires_at * 1000 + DAY_MS < tx.now:
         raise InviteExpired
     if not invite.ways:
         raise NotNow("This invite contains no address", hint="Ask for one that was made while their node was running.")
@@ -430,7 +431,7 @@ def is_news(tx: Transaction, contact: Contact, told: Fact, message_id: MessageId
     An id from the future counts as one of tomorrow: else a clock that was wrong once, theirs or ours, would silence its
     owner for long. What was noted by a clock of ours that was ahead does not count any more.
     """
-    tomorrow = newest_message_id(tx.now + DAY)
+    tomorrow = newest_message_id(tx.now + DAY_MS)
     known = facts.get(tx.db, contact.id, told) or b""
     if message_id <= known <= tomorrow:
         return False

@@ -11,12 +11,13 @@ from dataclasses import replace
 from p2pchat.core.contents import Text, kind_of
 from p2pchat.core.delivery import DeliveryEvent, DeliveryState
 from p2pchat.core.ids import ContactId, contact_of, direct_chat, direct_contact, first_device
-from p2pchat.core.session import DAY, LINGER_MS
+from p2pchat.core.session import LINGER_MS
 from p2pchat.engine.contacts import contact_relays, contacts, invites, renewal
 from p2pchat.engine.delivery import outbound, queues
 from p2pchat.engine.runtime import withholding
 from p2pchat.engine.runtime.clock_watch import Jump
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.lib.times import DAY_MS
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import envelopes as store_envelopes
 from p2pchat.store import invites as store_invites
@@ -31,8 +32,8 @@ from p2pchat.store import timers as store_timers
 from p2pchat.store.contacts import ACCEPTED, ContactState
 from p2pchat.store.outbox import OutboxForm
 
-KEEP_SKIPPED_MS = 7 * DAY
-TAKEN_UP_FOR = 60 * DAY
+KEEP_SKIPPED_MS = 7 * DAY_MS
+TAKEN_UP_FOR = 60 * DAY_MS
 """For so long a text that failed at its deadline is taken up again if the clock turns out to have been ahead."""
 
 
@@ -53,8 +54,8 @@ def tick(tx: Transaction) -> None:
             renewal.lapsed(tx, contact, row.session_id)
     store_outbox.forget_failed(tx.db, tx.passed - TAKEN_UP_FOR)
     until = tx.now + outbound.RETRY_FOR_MS
-    if tx.agreed and lasting(tx, "outbox_ahead_since", last is not None and last > until + DAY):
-        store_outbox.keep_at_most(tx.db, until, DAY)
+    if tx.agreed and lasting(tx, "outbox_ahead_since", last is not None and last > until + DAY_MS):
+        store_outbox.keep_at_most(tx.db, until, DAY_MS)
     for invite in store_invites.expire(tx.db, tx.passed):
         invites.ended(tx, invite)
     store_prekeys.expire(tx.db, tx.passed, tx.now)
@@ -111,7 +112,7 @@ def lasting(tx: Transaction, key: str, present: bool) -> bool:
         meta.remove(tx.db, key)
     elif not 0 < since <= tx.now:
         meta.put_int(tx.db, key, tx.now)
-    return present and 0 < since <= tx.now - DAY
+    return present and 0 < since <= tx.now - DAY_MS
 
 
 def jumped(tx: Transaction, jump: Jump) -> None:

@@ -45,13 +45,14 @@ from p2pchat.core.prekeys import (
     person_digest,
 )
 from p2pchat.core.primitives import KEY_BYTES, SIGNATURE, equal, sign_public
-from p2pchat.core.session import DAY, Session
+from p2pchat.core.session import Session
 from p2pchat.engine.contacts import contacts, introductions, names
 from p2pchat.engine.contacts.introductions import Introduction
 from p2pchat.engine.delivery import outbound, queues
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Request, Transaction
 from p2pchat.errors import CannotOpen, NotNow, UsageError
+from p2pchat.lib.times import DAY_MS, DAY_SECONDS
 from p2pchat.ports import Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import envelopes as store_envelopes
@@ -67,16 +68,16 @@ from p2pchat.store.invites import InviteRow, InviteState
 from p2pchat.store.prekeys import PrekeyRow
 from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
 
-ROTATE = 7 * DAY
-KEEP_ROTATED = 30 * DAY
-MAX_EXPIRY_S = 365 * 86_400
+ROTATE = 7 * DAY_MS
+KEEP_ROTATED = 30 * DAY_MS
+MAX_EXPIRY_S = 365 * int(DAY_SECONDS)
 MAX_REQUESTS = 200
 """Requests that may wait for an answer: a reusable invite that got into wrong hands must not fill the disk."""
 MAX_ADMITTED_A_DAY = 300
 """First messages that a reusable invite takes on one day, from whomever: what it adds to the store is bounded."""
 MAX_ASKED_A_DAY = 5
 """Of these, from one identity. Somebody who lost their data may ask anew; nobody has to do so all day."""
-REMEMBER_HANDSHAKE = 400 * DAY
+REMEMBER_HANDSHAKE = 400 * DAY_MS
 """Longer than the prekeys of any invite live, so a first message is known for as long as it could be accepted."""
 SET_CLOCK = "Set the clock; `p2pchat doctor` says more about it."
 USE_RELAY = "Add one that answers with `p2pchat relays add`."
@@ -290,7 +291,7 @@ def admit(tx: Transaction, invite_id: InviteId, blob: bytes) -> bool:
         tx.offers_changed = True
     contact = known if known is not None else _newcomer(tx, row, initial, profile.name)
     # for as long as its prekeys are there: without them it cannot be accepted again
-    deleted = tx.now + (ROTATE + KEEP_ROTATED + DAY if row.kind == REUSABLE else REMEMBER_HANDSHAKE)
+    deleted = tx.now + (ROTATE + KEEP_ROTATED + DAY_MS if row.kind == REUSABLE else REMEMBER_HANDSHAKE)
     store_prekeys.remember(tx.db, session_id, contact.id, deleted)
     # its ack may be lost: it is known for as long as the invite is; by a reusable one, for as long as any envelope
     known_from = tx.now if row.kind == REUSABLE else max(tx.now, row.expires_at)
@@ -301,7 +302,7 @@ def admit(tx: Transaction, invite_id: InviteId, blob: bytes) -> bool:
 
 def _has_room(tx: Transaction, row: InviteRow, known: Contact | None) -> bool:
     """Whether this invite, and this identity, may add one more first message today; counts it if so."""
-    today = tx.now // DAY
+    today = tx.now // DAY_MS
     admitted = row.admitted if row.admitted_on == today else 0
     if admitted >= MAX_ADMITTED_A_DAY:
         return False
@@ -463,7 +464,7 @@ def _initiated(tx: Transaction, contact: Contact, invite: Invite, bundle: Bundle
     """A new session by an invite, and its first message, sealed."""
     content = _introduction(tx, contact, invite)
     # whether the invite has expired is the inviter's to say: our clock may be a day ahead
-    session, message = handshake.initiate(tx.me, bundle, content, tx.now - DAY, tx.entropy)
+    session, message = handshake.initiate(tx.me, bundle, content, tx.now - DAY_MS, tx.entropy)
     return session, seal_blob(blob_key(invite.secret), message, tx.random)
 
 

@@ -13,6 +13,7 @@ import trio
 
 from p2pchat.core.delivery import Route
 from p2pchat.core.ids import ContactId
+from p2pchat.lib.wakeup import Wakeup
 
 HOLD_SECONDS = 1.0
 """Seconds between two events of one contact."""
@@ -26,7 +27,7 @@ class Presence:
         self._route = route
         self._told: dict[ContactId, tuple[float, str | None]] = {}
         self._held: set[ContactId] = set()
-        self._wake = trio.Event()
+        self._wake = Wakeup()
 
     def changed(self, contact: ContactId) -> None:
         """A link of this contact has come or gone."""
@@ -41,7 +42,7 @@ class Presence:
         """Tell what was held back, in time."""
         while True:
             await self._wake.wait()
-            self._wake = trio.Event()
+            self._wake.clear()
             await trio.sleep(HOLD_SECONDS)
             held, self._held = self._held, set()
             for contact in held:

@@ -25,12 +25,13 @@ from p2pchat.core.frames import Frame
 from p2pchat.core.ids import ContactId, EnvelopeId, SessionId, first_device
 from p2pchat.core.prekeys import Bundle, PrekeySet, dump_set, load_set, make_set, open_bundle
 from p2pchat.core.primitives import KEY_BYTES
-from p2pchat.core.session import DAY, LINGER_MS, STANDING, Session, renew_key, standing_root
+from p2pchat.core.session import LINGER_MS, STANDING, Session, renew_key, standing_root
 from p2pchat.engine.contacts import contacts
 from p2pchat.engine.delivery import outbound, queues
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen
+from p2pchat.lib.times import DAY_MS, HOUR_MS
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import envelopes as store_envelopes
 from p2pchat.store import outbox as store_outbox
@@ -44,22 +45,22 @@ from p2pchat.store.prekeys import PrekeyRow
 from p2pchat.store.renewals import RenewalRow
 
 BURST = 4
-RENEWAL_EVERY = 3_600_000
+RENEWAL_EVERY = HOUR_MS
 OFFER_EVERY = 600_000
 """ms: of renewals and of bundles for them, four may follow at once, and then one an hour, one in ten minutes."""
-ANSWER_WITHIN = 3_600_000
+ANSWER_WITHIN = HOUR_MS
 SAY_AGAIN = 60_000
-REQUEST_EVERY = DAY
-REQUEST_FOR = 30 * DAY
+REQUEST_EVERY = DAY_MS
+REQUEST_FOR = 30 * DAY_MS
 """ms: how long a bundle sent over a link is good, and how often the same thing is said again there; how often a request
 is left at relays, and how long the bundle in it is good.
 """
-REMEMBER_HANDSHAKE = 40 * DAY
+REMEMBER_HANDSHAKE = 40 * DAY_MS
 MAX_ENDING = 8
 """Old sessions kept for receiving: every one is tried at each hello and at each envelope that does not open."""
 MANY = 6
 STRANGE_EVERY = 300_000
-TELL_EVERY = 7 * DAY
+TELL_EVERY = 7 * DAY_MS
 """So many renewals with one contact within a day, or other signs of two copies at work (each five minutes one counts),
 are told to a person, once a week at most. Times in ms.
 """
@@ -291,7 +292,7 @@ def requested(tx: Transaction, contact: Contact, blob: bytes) -> bool:
 def _initiate(tx: Transaction, contact: Contact, bundle: Bundle, root: bytes, replaced: SessionId, until: int) -> None:
     """Begin the new session against this bundle, or raise `CannotOpen` with nothing changed."""
     content = encode_content(Content(Reset(replaced), tx.new_message_id(), 0, tx.now))
-    fresh, message = handshake.initiate(tx.me, bundle, content, tx.now - DAY, tx.entropy)
+    fresh, message = handshake.initiate(tx.me, bundle, content, tx.now - DAY_MS, tx.entropy)
     blob = seal_blob(renew_key(root), message, tx.random)
     # one request, one session
     store_renewals.put(tx.db, replace(store_renewals.get(tx.db, contact.id), asked_at=None, said_at=tx.now))
@@ -428,7 +429,7 @@ def strange(tx: Transaction, contact: Contact) -> None:
 def _count(tx: Transaction, contact: Contact) -> None:
     """Tell a person of a session that breaks again and again."""
     state = store_renewals.get(tx.db, contact.id)
-    before = [at for at in _times(state) if tx.recent(at, DAY)]
+    before = [at for at in _times(state) if tx.recent(at, DAY_MS)]
     lately = [*before[1 - MANY :], tx.now]
     told_at = state.told_at
     if len(lately) == MANY and not tx.recent(told_at or 0, TELL_EVERY):
@@ -446,7 +447,7 @@ BREAKS = (
 
 def breaks(now: int, state: RenewalRow) -> bool:
     """Whether the session with a contact breaks again and again; `now` in ms."""
-    return sum(1 for at in _times(state) if now - DAY < at <= now) >= MANY
+    return sum(1 for at in _times(state) if now - DAY_MS < at <= now) >= MANY
 
 
 def _times(state: RenewalRow) -> list[int]:

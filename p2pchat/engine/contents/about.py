@@ -6,11 +6,11 @@ from p2pchat.core.content import Content, encode_content
 from p2pchat.core.contents import Payload
 from p2pchat.core.contents.target import OURS, THEIRS
 from p2pchat.core.ids import ContactId, MessageId, direct_chat, direct_contact, first_device
-from p2pchat.core.session import DAY
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, UsageError
+from p2pchat.lib.times import DAY_MS
 from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import remarks
@@ -18,7 +18,7 @@ from p2pchat.store import waiting as store_waiting
 from p2pchat.store.contacts import ACCEPTED, Contact
 from p2pchat.store.messages import ME, MessageRow
 
-WAIT_FOR_MS = 30 * DAY
+WAIT_FOR_MS = 30 * DAY_MS
 """A message that has not come by then has failed at its sender."""
 
 

@@ -6,16 +6,16 @@ from p2pchat.core.content import Content
 from p2pchat.core.contents import Edit, Text
 from p2pchat.core.contents.edit import EDITABLE_FOR_MS
 from p2pchat.core.delivery import Route
-from p2pchat.core.session import DAY
 from p2pchat.engine.contents import about
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, UsageError
+from p2pchat.lib.times import DAY_MS
 from p2pchat.store import remarks
 from p2pchat.store.contacts import Contact
 from p2pchat.store.messages import ME, MessageRow
 
-UNDER_WAY_FOR_MS = EDITABLE_FOR_MS + 31 * DAY
+UNDER_WAY_FOR_MS = EDITABLE_FOR_MS + 31 * DAY_MS
 """An edit that comes later than this after its message was not written in time, whatever it says."""
 
 

@@ -9,11 +9,12 @@ from p2pchat.core.delivery import DeliveryEvent, Route
 from p2pchat.core.ids import direct_chat, first_device
 from p2pchat.engine.contacts import contacts
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.lib.times import HOUR_MS
 from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store.contacts import Contact
 
-SLOW_MS = 3_600_000
+SLOW_MS = HOUR_MS
 """A receipt that is older than this was slow, or its sender's clock is behind ours."""
 
 

@@ -8,10 +8,10 @@ from p2pchat.core.content import Content, newest_message_id
 from p2pchat.core.contents import Timer
 from p2pchat.core.delivery import Route
 from p2pchat.core.ids import direct_chat
-from p2pchat.core.session import DAY
 from p2pchat.engine.contents.visible import insert
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.lib.times import DAY_MS
 from p2pchat.store import timers as store_timers
 from p2pchat.store.contacts import Contact
 from p2pchat.store.messages import ME, MessageRow
@@ -36,7 +36,7 @@ def put(tx: Transaction, contact: Contact, seconds: int) -> MessageRow:
 def _settle(tx: Transaction, contact: Contact, timer: ChatTimer) -> None:
     """As `contacts.is_news`: an id from the future counts as one of tomorrow, and a noted one from later as none."""
     chat = direct_chat(contact.id)
-    known, tomorrow = store_timers.get(tx.db, chat), newest_message_id(tx.now + DAY)
+    known, tomorrow = store_timers.get(tx.db, chat), newest_message_id(tx.now + DAY_MS)
     if known is not None and timer.id <= known.id <= tomorrow:
         return
     store_timers.put(tx.db, chat, replace(timer, id=min(timer.id, tomorrow)))

@@ -14,6 +14,7 @@ from p2pchat.engine.delivery import outbound
 from p2pchat.engine.delivery.mailbox_queues import Outlet
 from p2pchat.engine.delivery.send_window import SendWindows, WindowSizes
 from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
+from p2pchat.lib.times import HOUR_MS, HOUR_SECONDS
 from p2pchat.ports import Clock, Relay, TheirQueue
 from p2pchat.store import deposits as store_deposits
 from p2pchat.store.queues import TheirQueueRow
@@ -22,7 +23,7 @@ WINDOW = 128
 """Half a megabyte of the smallest, for each queue: there are as many as contacts, twice."""
 SIZES = WindowSizes(WINDOW, WINDOW // 2, 0)
 KEEP_HOURS = 30 * 24
-LONGEST_PAUSE = 3600.0
+LONGEST_PAUSE = HOUR_SECONDS
 _PAUSES: dict[int, float] = {mailbox.TOO_FAST: 10.0}
 """Seconds of the first pause after an answer; after most nothing changes soon."""
 UNREACHED_PAUSE = 60.0
@@ -199,11 +200,11 @@ class MailboxSender:
     def _hours(self, one: OutgoingEnvelope, row: TheirQueueRow) -> int:
         """For how many hours a relay may keep an envelope; 0: it is deposited nowhere, since it ends within one."""
         if row.flags == mailbox.BOX:
-            return max(1, min(KEEP_HOURS, -(-(row.until - self._clock()) // mailbox.HOUR_MS)))
+            return max(1, min(KEEP_HOURS, -(-(row.until - self._clock()) // HOUR_MS)))
         if one.keep_until is None:
             return KEEP_HOURS
         left = min(one.keep_until - self._clock(), one.keep_ms)  # of a clock that was set back, what it was at first
-        return max(0, min(KEEP_HOURS, left // mailbox.HOUR_MS))
+        return max(0, min(KEEP_HOURS, left // HOUR_MS))
 
     def _due(self, tx: Transaction, id: int, after_pk: int, most: int) -> tuple[list[OutgoingEnvelope], bool]:
         outlet = self._queues.get(id)

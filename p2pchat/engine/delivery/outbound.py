@@ -23,12 +23,13 @@ from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.envelope import BUCKETS, envelope_id
 from p2pchat.core.frames import Frame
 from p2pchat.core.ids import ContactId, InviteId, MessageId, SessionId, direct_chat, first_device
-from p2pchat.core.session import DAY, Session
+from p2pchat.core.session import Session
 from p2pchat.core.text import MAX_TEXT_BYTES, beginning
 from p2pchat.engine.delivery import queues
 from p2pchat.engine.runtime import settings, views
 from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
 from p2pchat.errors import NotNow, TextTooLong, UsageError
+from p2pchat.lib.times import DAY_MS
 from p2pchat.store import envelopes as store_envelopes
 from p2pchat.store import facts, meta
 from p2pchat.store import messages as store_messages
@@ -39,7 +40,7 @@ from p2pchat.store.messages import MessageRow
 from p2pchat.store.outbox import OutboxForm, OutboxRow
 from p2pchat.store.remarks import NOTHING, Remarks
 
-RETRY_FOR_MS = 30 * DAY
+RETRY_FOR_MS = 30 * DAY_MS
 MAX_RECEIPTS_PER_TRANSACTION = 64 * MAX_RECEIPTS
 AT_ONCE = 0
 """The next try of what nobody has acked. No time: a clock that was ahead and is set right would make it wait."""
@@ -107,6 +108,7 @@ def send(
         expires_at=tx.counted + 1000 * expire_s if expire_s else None,
     )
     store_messages.insert(tx.db, row)
+    tx.message_saved()
     tx.ends(row.expires_at)
     queue(
         tx,

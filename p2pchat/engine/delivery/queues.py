@@ -20,8 +20,8 @@ from p2pchat.core.ids import ContactId, MailOwner, PeerKey, first_device
 from p2pchat.core.invite import ROLE_RELAY, Invite, decode_invite
 from p2pchat.core.primitives import KEY_BYTES, sign_public
 from p2pchat.core.relays import own_relay
-from p2pchat.core.session import DAY
 from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.lib.times import DAY_MS, HOUR_MS
 from p2pchat.ports import Relay
 from p2pchat.store import facts
 from p2pchat.store import queues as store_queues
@@ -35,11 +35,11 @@ MAX_NEW_PLACES = 8
 """Addresses of relays that one contact may name in a day: two of its own, and three more lists of as many."""
 MAX_RETIRED_FOREIGN = 4
 """Queues for one contact at relays that we did not choose which are read on after their time."""
-RENEW_AFTER_MS = 7 * DAY
-READ_ON_MS = 14 * DAY
-USED_FOR_MS = 60 * DAY
+RENEW_AFTER_MS = 7 * DAY_MS
+READ_ON_MS = 14 * DAY_MS
+USED_FOR_MS = 60 * DAY_MS
 """From when a queue was made: who has not heard of a newer one by then does not deposit there any more."""
-LEAVE_AFTER_MS = 3_600_000
+LEAVE_AFTER_MS = HOUR_MS
 """A relay that has not answered for so long is passed over where there are others."""
 
 
@@ -200,7 +200,7 @@ def _may_name(tx: Transaction, contact: Contact, queues: Sequence[AnnouncedQueue
         return True
     kept = facts.get(tx.db, contact.id, Fact.RELAYS_NAMED)
     since, before = (tx.now, 0) if kept is None else _COUNTED(decode(kept, len(kept)))
-    if not tx.recent(since, DAY):
+    if not tx.recent(since, DAY_MS):
         since, before = tx.now, 0
     if before + new > MAX_NEW_PLACES:
         return False

@@ -14,7 +14,7 @@ from p2pchat.engine.contacts import contact_relays, copies, renewal
 from p2pchat.engine.methods import message_status
 from p2pchat.engine.runtime import views, withholding
 from p2pchat.engine.runtime.clock_hints import spell
-from p2pchat.engine.runtime.clock_watch import HOUR
+from p2pchat.lib.times import HOUR_MS
 from p2pchat.ports import Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import outbox as store_outbox
@@ -90,7 +90,7 @@ def _most_relays_say(engine: Engine, relays: Sequence[PeerKey]) -> int:
     hours = [_hours_ahead(engine, relay) for relay in relays]
     apart = [one for one in hours if abs(one) >= MIN_HOURS_APART]
     agreeing = [one for one in apart if abs(one - median_low(apart)) < MIN_HOURS_APART]
-    return median_low(agreeing) * HOUR if len(agreeing) >= 2 and 2 * len(agreeing) > len(hours) else 0
+    return median_low(agreeing) * HOUR_MS if len(agreeing) >= 2 and 2 * len(agreeing) > len(hours) else 0
 
 
 def _clock(engine: Engine, relays: Sequence[PeerKey]) -> Check:
@@ -98,12 +98,12 @@ def _clock(engine: Engine, relays: Sequence[PeerKey]) -> Check:
     detail, right = f"{views.timestamp(now)}", _EARLIEST < now < _LATEST
     if watch.behind:
         detail, right = f"{detail}: {spell(watch.behind)} behind what it said before", False
-    elif watch.jump is not None and abs(watch.jump.by) > HOUR:
+    elif watch.jump is not None and abs(watch.jump.by) > HOUR_MS:
         way = "ahead" if watch.jump.by > 0 else "back"
         detail, right = f"{detail}: it jumped {way} by {spell(watch.jump.by)} within the last hour", False
-    elif abs(apart := engine.committer.clock_hints.median()) > HOUR:
+    elif abs(apart := engine.committer.clock_hints.median()) > HOUR_MS:
         detail, right = f"{detail}: {spell(apart)} {_way(apart)} your contacts'", False
-    elif abs(apart := _most_relays_say(engine, relays)) > HOUR:
+    elif abs(apart := _most_relays_say(engine, relays)) > HOUR_MS:
         detail, right = f"{detail}: {spell(apart)} {_way(apart)} what most of your relays say", False
     return _line("clock", right, detail, _SET_CLOCK)
 
@@ -165,7 +165,7 @@ def _relays(db: Database, engine: Engine) -> list[Check]:
         hours = _hours_ahead(engine, row.peer)
         if abs(hours) >= MIN_HOURS_APART:
             way = "ahead of" if hours > 0 else "behind"
-            detail += f"; its clock is {spell(hours * HOUR)} {way} yours"
+            detail += f"; its clock is {spell(hours * HOUR_MS)} {way} yours"
         if unwatched:
             detail += f"; {unwatched:,} of your contacts' queues there are not watched, only read from time to time"
             hint = "It allows you too few streams: with another relay, each holds fewer queues."

@@ -7,8 +7,8 @@ from p2pchat.core.ids import first_device
 from p2pchat.engine.delivery import mailbox_queues
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.clock_hints import spell
-from p2pchat.engine.runtime.clock_watch import DAY
 from p2pchat.engine.runtime.views import Json
+from p2pchat.lib.times import DAY_MS
 from p2pchat.ports import Net
 from p2pchat.store import deposits as store_deposits
 from p2pchat.store import outbox as store_outbox
@@ -41,7 +41,7 @@ def why(
         reason = (
             f"{contact.name}'s node has no room for more from you now. It accepts more as they read, and every hour."
         )
-    if abs(apart) >= DAY and contact is not None and net.route(contact.id) is None and waiting:
+    if abs(apart) >= DAY_MS and contact is not None and net.route(contact.id) is None and waiting:
         way = "behind" if apart > 0 else "ahead of"
         reason += (
             f" Your clock is {spell(apart)} {way} {contact.name}'s, and a link needs the two to be within a day "

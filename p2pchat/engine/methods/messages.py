@@ -69,7 +69,7 @@ async def _sent(
                 if sent["state"] == DeliveryState.FAILED:
                     break
                 await following.moved.wait()
-                following.moved = trio.Event()
+                following.moved.clear()
                 assert following.newest is not None
                 sent |= {key: following.newest[key] for key in ("state", "route")}
                 if sent["state"] != DeliveryState.FAILED:

@@ -39,6 +39,7 @@ from p2pchat.engine.delivery.mailbox_sender import KEEP_HOURS
 from p2pchat.engine.runtime import withholding
 from p2pchat.engine.runtime.transaction import Skipping, Transaction
 from p2pchat.errors import CannotOpen
+from p2pchat.lib.times import HOUR_MS
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import deposits as store_deposits
 from p2pchat.store import envelopes as store_envelopes
@@ -46,8 +47,6 @@ from p2pchat.store import outbox as store_outbox
 from p2pchat.store.contacts import ACCEPTED, Contact, ContactState
 from p2pchat.store.envelopes import SeenRow
 from p2pchat.store.outbox import OutboxForm
-
-HOUR = 3_600_000
 
 
 class Taken(Enum):
@@ -65,7 +64,7 @@ class Taken(Enum):
 
 _FIRST = frozenset({OutboxForm.INITIAL, OutboxForm.RENEWAL, OutboxForm.REQUEST})
 """What begins a session has no receipt: its ack says that it has arrived."""
-RETRY_ACKED = (HOUR, 6 * HOUR, 24 * HOUR)
+RETRY_ACKED = (HOUR_MS, 6 * HOUR_MS, 24 * HOUR_MS)
 """An acked content whose receipt does not come is sent again after these, then daily."""
 
 
@@ -117,7 +116,7 @@ def mailed(tx: Transaction, contact_id: ContactId, blob: bytes) -> Taken:
     if taken is Taken.UNREADABLE:
         if not renewal.begun(tx, contact, blob) and not renewal.requested(tx, contact, blob):
             renewal.unread(tx, contact)
-    elif not tx.recent(contact.heard_at or 0, HOUR):
+    elif not tx.recent(contact.heard_at or 0, HOUR_MS):
         store_contacts.heard(tx.db, contact_id, tx.now)
         tx.forget_contact(contact_id)
     return Taken.YES
@@ -187,7 +186,7 @@ def _taken_before(tx: Transaction, contact: Contact, route: Route, name: Envelop
     if seen is None or seen.contact != contact.id:  # who else has it has recorded it, and is told nothing
         return False
     tx.hop_acks.setdefault(contact.id, []).append(name)
-    if seen.msg_id is not None and not tx.recent(seen.receipt_at or 0, HOUR):
+    if seen.msg_id is not None and not tx.recent(seen.receipt_at or 0, HOUR_MS):
         _owe_again(tx, contact, route, name, seen.msg_id)
     return True
 
@@ -220,7 +219,7 @@ def deposited(
     """[(queue, envelope id)] of a contact, or of an invite, are on a relay's disk."""
     health = tx.net.mailboxes.relay_health().get(relay)
     hours = KEEP_HOURS if health is None or health.longest is None else min(KEEP_HOURS, health.longest)
-    until = tx.now + hours * HOUR
+    until = tx.now + hours * HOUR_MS
     store_deposits.note(tx.db, [(envelope_id, queue, until) for queue, envelope_id in some], tx.now)
     settle(tx, owner, reached, [envelope_id for _, envelope_id in some])
 

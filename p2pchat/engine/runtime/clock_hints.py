@@ -9,14 +9,14 @@ from __future__ import annotations
 from statistics import median_low
 
 from p2pchat.core.ids import ContactId
-from p2pchat.engine.runtime.clock_watch import DAY, HOUR
+from p2pchat.lib.times import DAY_MS, HOUR_MS
 
 MAX_CONTACTS = 1000
 
 
 def spell(ms: int) -> str:
     """A span of time as people say it, without its sign: `3 days`, `5 hours`."""
-    size, unit = (DAY, "day") if abs(ms) >= DAY else (HOUR, "hour")
+    size, unit = (DAY_MS, "day") if abs(ms) >= DAY_MS else (HOUR_MS, "hour")
     count = max(1, round(abs(ms) / size))
     return f"{count:,} {unit}{'s' if count > 1 else ''}"
 
@@ -40,7 +40,7 @@ class ClockHints:
 
     def _note(self, contact: ContactId, apart: int, now: int) -> None:
         before, at = self._apart.get(contact, (0, 0))
-        if not apart and before < 0 and at <= now < at + HOUR:
+        if not apart and before < 0 and at <= now < at + HOUR_MS:
             return  # what arrives in time does not speak against clocks that are behind ours
         if len(self._apart) >= MAX_CONTACTS and contact not in self._apart:
             self._apart.pop(next(iter(self._apart)))

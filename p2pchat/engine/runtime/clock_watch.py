@@ -27,15 +27,14 @@ from dataclasses import dataclass
 
 import trio
 
+from p2pchat.lib.times import DAY_SECONDS, HOUR_MS, HOUR_SECONDS
 from p2pchat.ports import Clock
 from p2pchat.store import meta
 from p2pchat.store.database import Database
 
 Monotonic = Callable[[], float]
-HOUR = 3_600_000
-DAY = 24 * HOUR
-AGREED_AFTER_SECONDS = 3600.0
-REFUTED_AFTER_SECONDS = 86_400.0
+AGREED_AFTER_SECONDS = HOUR_SECONDS
+REFUTED_AFTER_SECONDS = DAY_SECONDS
 LOOK_EVERY_SECONDS = 20.0
 TOLERANCE_MS = 600_000
 """Apart by more than this is a jump. Two clocks of one machine drift by a minute a week."""
@@ -152,21 +151,23 @@ class ClockWatch:
         self._seen = jump.at
         self.agreed, self.jump = False, jump
         self._compare()
-        if abs(jump.by) > HOUR:
-            log.warning("the clock jumped by %+d h; no deadline ends until it has agreed for an hour", jump.by // HOUR)
+        if abs(jump.by) > HOUR_MS:
+            log.warning(
+                "the clock jumped by %+d h; no deadline ends until it has agreed for an hour", jump.by // HOUR_MS
+            )
             self._jumped(jump)
 
     def _begin(self, wall: int, monotonic: float) -> None:
         self._epoch = wall, monotonic
         self.now = wall
-        if self._seen > self.sure and wall >= self._seen + HOUR:
+        if self._seen > self.sure and wall >= self._seen + HOUR_MS:
             self.sure = self._seen  # two runs, an hour apart, saw the same clock go on
         if not self.sure <= self._seen <= wall or self._seen == self.sure:
             self._seen = wall
         self._compare()
 
     def _compare(self) -> None:
-        self.behind = self._greatest - self.now if self.now < self._greatest - HOUR else 0
+        self.behind = self._greatest - self.now if self.now < self._greatest - HOUR_MS else 0
         self._greatest = max(self._greatest, self.now)
 
     def unsaved(self) -> None:

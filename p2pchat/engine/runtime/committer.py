@@ -31,6 +31,7 @@ from p2pchat.engine.runtime.storage_limits import ContactLimits, StorageLimits
 from p2pchat.engine.runtime.transaction import Memory, SessionCache, Transaction
 from p2pchat.engine.runtime.worker import BRIEF_BATCH, Worker
 from p2pchat.errors import Busy, NodeError, P2PChatError, ProfileError
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.ports import Clock, Net
 from p2pchat.store import meta
 from p2pchat.store.database import Database
@@ -95,9 +96,9 @@ class Committer:
         self._inbox = Inbox()
         self._contacts_changed = trio.Event()
         self._unsaved: set[InputSource] = set()
-        self._taken = trio.Event()
-        self._failed = trio.Event()
-        self._saved = trio.Event()
+        self._taken = Wakeup()
+        self._failed = Wakeup()
+        self._saved = Wakeup()
 
     # --- asking -----------------------------------------------------------------------------------------------------
 
@@ -143,7 +144,7 @@ class Committer:
         """Wait while too many inputs wait: whoever feeds from the network stops reading meanwhile."""
         while self.waiting >= HIGH_WATER_MARK:
             if self._inbox.room.is_set():  # others may wait on it already
-                self._inbox.room = trio.Event()
+                self._inbox.room.clear()
             await self._inbox.room.wait()
 
     async def read(self, function: Callable[..., T], *args: object) -> T:
@@ -174,10 +175,10 @@ class Committer:
         """Wait until something from outside could not be saved, and then until it may be possible. Return whose it was:
         contacts and mailboxes.
         """
-        self._failed = trio.Event()
+        self._failed.clear()
         if not self._unsaved:
             await self._failed.wait()
-        self._saved = trio.Event()
+        self._saved.clear()
         with trio.move_on_after(SAVE_RETRY_SECONDS):
             await self._saved.wait()
         senders, self._unsaved = self._unsaved, set()
@@ -218,7 +219,7 @@ class Committer:
             while len(self._entropy.ahead) < KEYS_AHEAD and not self._inbox.ready():
                 self._entropy.prepare()
                 await trio.lowlevel.checkpoint()
-            self._taken = trio.Event()
+            self._taken.clear()
             await self._taken.wait()
 
     def apply(self, batch: Sequence[Input], brief: bool = False) -> list[Transaction]:
@@ -266,6 +267,7 @@ class Committer:
             self.message_ids.unsaved()
             raise
         self.sessions.settle()
+        self.storage_limits.settle()
         return tx
 
     def _begin(self) -> Transaction:

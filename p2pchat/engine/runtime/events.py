@@ -11,6 +11,7 @@ from typing import Any
 import trio
 
 from p2pchat.core.ids import MessageId
+from p2pchat.lib.wakeup import Wakeup
 
 Event = dict[str, Any]
 
@@ -28,7 +29,7 @@ class Subscription:
         self._capacity = capacity
         self._queue: deque[Event] = deque()
         self._lagged = False
-        self._wake = trio.Event()
+        self._wake = Wakeup()
 
     def put(self, event: Event) -> None:
         """Called by the hub; never waits."""
@@ -42,7 +43,7 @@ class Subscription:
     async def receive(self) -> Event:
         """The next event; {"event": "lagged"} where some were lost: then read the store again."""
         while not self._queue and not self._lagged:
-            self._wake = trio.Event()
+            self._wake.clear()
             await self._wake.wait()
         return self.receive_nowait()
 
@@ -65,7 +66,7 @@ class Following:
     """How far one message has come, for a caller that waits: its newest state event."""
 
     newest: Event | None = None
-    moved: trio.Event = field(default_factory=trio.Event)
+    moved: Wakeup = field(default_factory=Wakeup)
 
 
 class EventHub:

@@ -10,6 +10,7 @@ from typing import Any
 import trio
 
 from p2pchat.core.ids import InputSource
+from p2pchat.lib.wakeup import Wakeup
 
 MAX_BATCH = 256
 MAX_LAZY_SECONDS = 0.05
@@ -40,8 +41,8 @@ class Inbox:
 
     waiting: deque[Input] = field(default_factory=deque)
     lazy: deque[Input] = field(default_factory=deque)
-    wake: trio.Event = field(default_factory=trio.Event)
-    room: trio.Event = field(default_factory=trio.Event)
+    wake: Wakeup = field(default_factory=Wakeup)
+    room: Wakeup = field(default_factory=Wakeup)
 
     def put(self, item: Input, *, lazy: bool = False) -> None:
         if lazy:
@@ -57,7 +58,7 @@ class Inbox:
     async def take(self) -> list[Input]:
         """Wait for inputs; acks come last, since a receipt in the same batch makes them needless."""
         while not self.ready():
-            self.wake = trio.Event()
+            self.wake.clear()
             if self.lazy:
                 with trio.move_on_after(MAX_LAZY_SECONDS):
                     await self.wake.wait()

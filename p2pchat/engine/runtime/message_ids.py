@@ -7,6 +7,7 @@ from threading import Lock
 from p2pchat.core.content import MESSAGE_ID, new_message_id, newest_message_id
 from p2pchat.core.ids import MessageId
 from p2pchat.core.primitives import Random
+from p2pchat.lib.times import DAY_MS
 from p2pchat.store import meta
 from p2pchat.store.database import Database
 
@@ -18,7 +19,7 @@ _AHEAD_MS = 60_000
 """What is kept is this far ahead of the ids in use, so that it is written once a minute and not in every
 transaction.
 """
-_MAX_AHEAD_MS = 2 * 86_400_000
+_MAX_AHEAD_MS = 2 * DAY_MS
 """After a clock that was years ahead, ids go on from here: readers believe an id for tomorrow at most (`is_news`)."""
 
 

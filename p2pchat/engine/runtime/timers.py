@@ -8,6 +8,8 @@ from typing import Generic, TypeVar
 
 import trio
 
+from p2pchat.lib.wakeup import Wakeup
+
 K = TypeVar("K", bound=Hashable)
 
 
@@ -17,7 +19,7 @@ class Timers(Generic[K]):
     def __init__(self, ring: Callable[[K], object]) -> None:
         self._ring = ring
         self._times: dict[K, float] = {}
-        self._sooner = trio.Event()
+        self._sooner = Wakeup()
 
     def __iter__(self) -> Iterator[K]:
         return iter(self._times)
@@ -35,7 +37,7 @@ class Timers(Generic[K]):
     async def run(self) -> None:
         """Call back for each timer when it is due, until cancelled."""
         while True:
-            self._sooner = trio.Event()
+            self._sooner.clear()
             with trio.move_on_at(min(self._times.values(), default=inf)):
                 await self._sooner.wait()
             now = trio.current_time()

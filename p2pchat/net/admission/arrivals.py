@@ -17,6 +17,7 @@ from itertools import count
 
 import trio
 
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.admission import places
 from p2pchat.net.admission.budget import work
 from p2pchat.net.admission.fairness import FairQueue
@@ -46,7 +47,7 @@ class Arrivals:
         self._order = count()
         self._waiting: list[tuple[int, int, trio.Event]] = []
         self._late: FairQueue[trio.Event] = FairQueue()
-        self._wake = trio.Event()
+        self._wake = Wakeup()
         self._recent = (("", -CONTENDED_SECONDS), ("", -CONTENDED_SECONDS))  # two places that were in time, and when
         self._last_late = -LATE_SECONDS
 
@@ -77,7 +78,7 @@ class Arrivals:
                 self._last_late = trio.current_time()
                 self._late.take().set()
             if not self._waiting:
-                self._wake = trio.Event()
+                self._wake.clear()
                 if self._late:
                     await self._look_again()
                     self._wake.set()
@@ -103,7 +104,7 @@ class Arrivals:
     def _crowded(self) -> bool:
         """Whether those who are late have to wait for a loop that is less busy."""
         now, place = trio.current_time(), self._late.first
-        others = any(one != place and now - at < CONTENDED_SECONDS for one, at in self._recent)
+        others = any(recent != place and now - at < CONTENDED_SECONDS for recent, at in self._recent)
         return others and work().turns.busy_share > LATE_SHARE and now - self._last_late < LATE_SECONDS
 
 
@@ -111,9 +112,9 @@ def _in_time(place: str) -> bool:
     """Whether a place and all networks around it have a turn left, which is taken then."""
     now = trio.current_time()
     around = zip(places.networks(place), places.factors(place), strict=True)
-    found = [(work().of(f"turns {network}"), TURN / factor) for network, factor in around]
-    if any(budget.look(now) < units for budget, units in found):
+    buckets = [(work().of(f"turns {network}"), TURN / factor) for network, factor in around]
+    if any(budget.look(now) < units for budget, units in buckets):
         return False
-    for budget, units in found:
+    for budget, units in buckets:
         budget.draw(units)
     return True

@@ -204,10 +204,10 @@ def work() -> Work:
     try:
         return _WORK.get()
     except LookupError:
-        made = Work()
-        _WORK.set(made)
-        trio.lowlevel.add_instrument(made.turns)
-        return made
+        fresh = Work()
+        _WORK.set(fresh)
+        trio.lowlevel.add_instrument(fresh.turns)
+        return fresh
 
 
 class Account:

@@ -65,10 +65,10 @@ async def read_message(stream: Stream, kind: type[M]) -> M:
 async def _exactly(stream: Stream, size: int) -> bytes:
     data = b""
     while len(data) < size:
-        some = await stream.read(size - len(data))
-        if not some:
+        chunk = await stream.read(size - len(data))
+        if not chunk:
             raise LinkLost
-        data += some
+        data += chunk
     return data
 
 

@@ -18,8 +18,8 @@ _CLOSE_TIMEOUT = 1.0  # seconds
 
 def live(swarm: Swarm, peer: ID, only: Route | None = None) -> list[SwarmConn]:
     """Return the usable connections with a peer, oldest first. only: those by this route; None: by any."""
-    found = [conn for conn in swarm.get_connections(peer) if isinstance(conn, SwarmConn) and _alive(conn)]
-    return [conn for conn in found if only in (None, route(conn))]
+    usable = [conn for conn in swarm.get_connections(peer) if isinstance(conn, SwarmConn) and _alive(conn)]
+    return [conn for conn in usable if only in (None, route(conn))]
 
 
 def best(swarm: Swarm, peer: ID, only: Route | None = None) -> SwarmConn | None:

@@ -220,25 +220,25 @@ async def _resolve(name: Name, port: int, *, chosen: bool) -> list[str]:
     here did not give: it leads to no local address.
     """
     family = _FAMILIES.get(name.kind, trio.socket.AF_UNSPEC)
-    found: dict[str, None] = {}
+    ips: dict[str, None] = {}
     for ip in await lookups(chosen=chosen).addresses(name.name, family):
         version = 6 if ":" in ip else 4
         with suppress(BadAddress):
             target = multiaddrs.parse_target(f"/ip{version}/{ip}/tcp/{port}")
             if target.dialable and (chosen or not _local(target)):
-                found[ip] = None
-    return list(found)[:_MAX_IPS]
+                ips[ip] = None
+    return list(ips)[:_MAX_IPS]
 
 
 def targets(addresses: Sequence[str]) -> list[Target]:
     """What of it we dial: no nonsense, nothing twice, not too many; raw TCP before WebSocket."""
-    found: dict[Target, None] = {}
+    targets: dict[Target, None] = {}
     for text in addresses:
         with suppress(BadAddress):
             target = multiaddrs.parse_target(text)
             if target.dialable:
-                found[target] = None
-    ordered = sorted(found, key=lambda target: target.over != "tcp")
+                targets[target] = None
+    ordered = sorted(targets, key=lambda target: target.over != "tcp")
     direct = [target for target in ordered if target.relay is None][:_MAX_TARGETS]
     return direct + [target for target in ordered if target.relay is not None][:_MAX_TARGETS]
 

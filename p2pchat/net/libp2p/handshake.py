@@ -189,13 +189,13 @@ class _Symmetric:
 
     def split(self) -> tuple[CountingCipher, CountingCipher]:
         """The initiator's cipher and the responder's."""
-        one, other = self._two(b"")
-        return CountingCipher(one), CountingCipher(other)
+        first, other = self._two(b"")
+        return CountingCipher(first), CountingCipher(other)
 
     def _two(self, secret: bytes) -> tuple[bytes, bytes]:
         pseudo = hmac_sha256(self._chaining, secret)
-        one = hmac_sha256(pseudo, b"\x01")
-        return one, hmac_sha256(pseudo, one + b"\x02")
+        first = hmac_sha256(pseudo, b"\x01")
+        return first, hmac_sha256(pseudo, first + b"\x02")
 
 
 class Initiator:

@@ -74,10 +74,10 @@ class Upgrader(TransportUpgrader):
         assert is_initiator
         wire = raw_conn.stream
         wire.account.prove()  # we chose to dial it
-        found, send, receive = await handshake.secure_outbound(wire, self._identity)
-        if peer_id is None or multiaddrs.multihash(found) != peer_id.to_bytes():
+        peer, send, receive = await handshake.secure_outbound(wire, self._identity)
+        if peer_id is None or multiaddrs.multihash(peer) != peer_id.to_bytes():
             raise SecurityUpgradeFailure("somebody else answers there")
-        return NoiseChannel(wire, self._me, self._pair, found, send, receive, dialled=True)
+        return NoiseChannel(wire, self._me, self._pair, peer, send, receive, dialled=True)
 
     async def upgrade_connection(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
         """Agree on Yamux with a peer that we have dialled."""
@@ -88,8 +88,8 @@ class Upgrader(TransportUpgrader):
     async def take_in(self, wire: RawPipe, turn: Callable[[], Awaitable[None]]) -> GuardedYamux:
         """As the one who was dialled. Whose key it is, is proven; nothing reads the connection yet. turn: see
         `handshake.secure_inbound`."""
-        found, send, receive = await handshake.secure_inbound(wire, self._identity, turn)
-        conn = NoiseChannel(wire, self._me, self._pair, found, send, receive, dialled=False)
+        peer, send, receive = await handshake.secure_inbound(wire, self._identity, turn)
+        conn = NoiseChannel(wire, self._me, self._pair, peer, send, receive, dialled=False)
         if said := await handshake.answer(conn, handshake.YAMUX):
             await conn.write(said)
         return GuardedYamux(conn, conn.remote_peer, self._max_unread)
@@ -106,7 +106,7 @@ class StreamGuard:
         self._slots = slots
 
     async def __call__(self, stream: INetStream) -> None:
-        place = str(stream.muxed_conn.peer_id)
+        place = stream.muxed_conn.peer_id.to_bytes().hex()
         if _is_over(stream) or not self._slots.take(place):
             await reset(stream)
             return

@@ -61,7 +61,7 @@ class _StandIn(ModuleType):
 
 class _Finder(MetaPathFinder, Loader):
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        unused = any(name == one or name.startswith(one + ".") for one in UNUSED)
+        unused = any(name == package or name.startswith(package + ".") for package in UNUSED)
         return ModuleSpec(name, self, is_package=True) if unused else None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:

@@ -85,11 +85,11 @@ class RawPipe(ReadWriteCloser):
         """Whether there are n bytes, having waited for them."""
         try:
             while len(self._buffer) < n:
-                some = await self._pipe.receive()
-                if not some:
+                chunk = await self._pipe.receive()
+                if not chunk:
                     return False
-                self._buffer += some
-                del some  # it would be kept for as long as the next one is waited for
+                self._buffer += chunk
+                del chunk  # it would be kept for as long as the next one is waited for
                 self.account.received()
                 if self.account.due:
                     await self.account.settle()
@@ -191,10 +191,10 @@ class NoiseChannel(BaseSession):
         assert n is not None
         data = b""
         while len(data) < n:
-            some = await self.message()
-            if not some:
+            chunk = await self.message()
+            if not chunk:
                 break
-            data, self._rest = data + some[: n - len(data)], some[n - len(data) :]
+            data, self._rest = data + chunk[: n - len(data)], chunk[n - len(data) :]
         return data
 
     async def write(self, data: bytes) -> None:

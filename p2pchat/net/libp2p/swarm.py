@@ -20,6 +20,7 @@ from libp2p.peer.peerstore import PeerStore
 from libp2p.rcmgr import Direction
 
 from p2pchat.core.primitives import system_entropy
+from p2pchat.lib.times import DAY_SECONDS
 from p2pchat.net.admission.limits import HostLimits
 from p2pchat.net.libp2p import hardening
 from p2pchat.net.libp2p.handshake import Identity
@@ -64,6 +65,7 @@ class _Swarm(Swarm):
         assert isinstance(muxed_conn, GuardedYamux)
         conn = _Connection(muxed_conn, self, direction=direction)
         muxed_conn.serve = conn.take
+        muxed_conn.run_task = self.manager.run_task
         conn.event_started.set()
         self.manager.run_task(muxed_conn.start)
         self.connections.setdefault(muxed_conn.peer_id, []).append(conn)
@@ -109,7 +111,7 @@ def build_swarm(me: ID, pair: KeyPair, limits: HostLimits) -> tuple[Swarm, Basic
             low_watermark=0,
             min_connections=0,
             max_connections_per_peer=2 * limits.connections_per_peer + 2,
-            auto_connect_interval=86400.0,
+            auto_connect_interval=DAY_SECONDS,
             inbound_upgrade_timeout=limits.handshake,
             outbound_upgrade_timeout=limits.queue,
         ),

@@ -33,6 +33,7 @@ from p2pchat.core.names import join_name
 from p2pchat.core.primitives import equal
 from p2pchat.errors import LinkLost, P2PChatError, PeerError, Unreachable
 from p2pchat.lib.backoff import Backoff
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.frames import DEADLINE, FrameReader, write_frames
 from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT, DialTarget
 from p2pchat.net.name_book import NameBook
@@ -48,7 +49,7 @@ COMMIT_DEADLINE = 30.0
 @dataclass(eq=False)
 class _Knocking:
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
-    nudged: trio.Event = field(default_factory=trio.Event)
+    nudged: Wakeup = field(default_factory=Wakeup)
 
 
 class Joining:
@@ -93,7 +94,7 @@ class Joining:
         backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random)
         with knocking.scope:
             while True:
-                knocking.nudged = trio.Event()
+                knocking.nudged.clear()
                 for peer, addresses in hosts.items():
                     try:
                         stream = await self._host.open(peer, addresses, join_name(hello_key, peer))
@@ -151,8 +152,8 @@ class Joining:
         return None if offer is None or offer.hidden != self._hidden else offer
 
     async def _recognize(self, name: str, caller: Caller) -> Handler | None:
-        found = await self._book.find(name, (0,))
-        offer = None if found is None else self._offer(found[0])
+        invite = await self._book.find(name, (0,))
+        offer = None if invite is None else self._offer(invite[0])
         return None if offer is None or offer.doubtful else partial(self._accept, offer)
 
     async def _accept(self, offer: InviteOffer, stream: Stream) -> None:

@@ -26,6 +26,7 @@ from p2pchat.core.names import link_name
 from p2pchat.core.primitives import equal
 from p2pchat.core.session import Pair, hello_days, hello_tag
 from p2pchat.errors import CannotOpen, LinkLost
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net import multiaddrs
 from p2pchat.net.frames import FrameReader, write_frames
 from p2pchat.net.libp2p.streams import LibP2PStream
@@ -51,7 +52,7 @@ class Link:
     contact: ContactId
     session_id: SessionId
     queue: list[Frame] = field(default_factory=list)
-    wake: trio.Event = field(default_factory=trio.Event)
+    wake: Wakeup = field(default_factory=Wakeup)
     heard: float = 0.0
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
@@ -213,7 +214,7 @@ class Links:
         try:
             while True:
                 await link.wake.wait()
-                link.wake = trio.Event()
+                link.wake.clear()
                 frames, link.queue = link.queue, []
                 await write_frames(link.stream, frames)
         except LinkLost:

@@ -20,10 +20,12 @@ from p2pchat.core.delivery import Route
 from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.errors import LinkLost, Unreachable
 from p2pchat.lib.backoff import Backoff, jittered
+from p2pchat.lib.times import HOUR_SECONDS
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.links.link import Links
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0
-LOOK_AGAIN = 3600.0
+LOOK_AGAIN = HOUR_SECONDS
 """Seconds between two looks for a direct way."""
 ROUNDS_AT_ONCE = 64
 ROUND_SECONDS = 0.05
@@ -38,9 +40,9 @@ class _Wanted:
     ways: list[DialTarget]
     turn: float | None = None
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
-    nudged: trio.Event = field(default_factory=trio.Event)
+    nudged: Wakeup = field(default_factory=Wakeup)
     afresh: bool = False
-    look: trio.Event = field(default_factory=trio.Event)
+    look: Wakeup = field(default_factory=Wakeup)
     improving: trio.CancelScope | None = None
 
 
@@ -109,7 +111,8 @@ class Reconnector:
         backoff, attempt = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random), 0
         while True:
             await self._turn(contact, wanted)
-            wanted.nudged, wanted.afresh = trio.Event(), False
+            wanted.nudged.clear()
+            wanted.afresh = False
             linked = self._links.best(contact) is None and await self._round(contact, wanted, attempt)
             attempt += 1
             if linked or wanted.afresh:
@@ -143,7 +146,7 @@ class Reconnector:
     async def _improve(self, contact: ContactId, wanted: _Wanted, scope: trio.CancelScope) -> None:
         with scope:
             while self._has_circuit_only(contact):
-                wanted.look = trio.Event()
+                wanted.look.clear()
                 await self._round(contact, wanted, 0, Route.DIRECT)
                 with trio.move_on_after(jittered(LOOK_AGAIN, self._random)):
                     await wanted.look.wait()

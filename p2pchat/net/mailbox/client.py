@@ -36,6 +36,8 @@ from p2pchat.core.ids import QueueId
 from p2pchat.core.relays import OwnQueue, Relay, RelayHealth, RelayState, TheirQueue
 from p2pchat.errors import CannotOpen, LinkLost, P2PChatError, PeerError, Refused, Unreachable
 from p2pchat.lib.backoff import Backoff
+from p2pchat.lib.times import HOUR_SECONDS
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net import multiaddrs
 from p2pchat.net.links.reconnect import FIRST_WAIT, LONGEST_WAIT
 from p2pchat.net.mailbox.deposit import DepositBacklog, Depositing, DepositRequest
@@ -53,11 +55,11 @@ RETRY_SECONDS = 1.0
 """Seconds after an attempt before the next call may make one."""
 SLOW_RELAY_SECONDS = 10.0
 """Seconds after which a relay that has not answered is treated as one that will not: others are tried meanwhile."""
-LONGEST_FOREIGN_WAIT = 3600.0
+LONGEST_FOREIGN_WAIT = HOUR_SECONDS
 """Seconds to which the waits between attempts grow, where no person here chose the relay."""
 UNWATCHED_AFTER = 60.0
 """Seconds for which a relay may have answered before it is said that some queues there are not watched."""
-ALONE_SECONDS = 3600.0
+ALONE_SECONDS = HOUR_SECONDS
 """For how long no further streams are asked for, once a relay has refused some."""
 ALONE_TURN = 300.0
 """Seconds between two turns of what is not watched, where there is one stream for everything."""
@@ -113,11 +115,11 @@ class MailboxClient:
         self._wanted_until = -math.inf
         self._attempted = -math.inf
         self._waiting = False
-        self._up = trio.Event()
+        self._up = Wakeup()
         self._spread = 0  # what the last relay's hello said about coming back
         self._depositing: Depositing | None = None
         self._turn: Collecting | None = None
-        self._called = trio.Event()
+        self._called = Wakeup()
         self._anew = False
 
     @property
@@ -148,15 +150,15 @@ class MailboxClient:
 
     def taken(self, qid: QueueId, upto: int) -> None:
         """What came up to this place is on our disk, also of a queue that is not watched any more."""
-        found = self._shares.find(qid)
-        if found is None:
+        watch = self._shares.find(qid)
+        if watch is None:
             return
-        watched, collecting = found
+        watched, collecting = watch
         if upto > watched.taken:
             watched.taken = upto
-            for one in (collecting, self._turn):
-                if one is not None:
-                    one.taken(watched)
+            for fetching in (collecting, self._turn):
+                if fetching is not None:
+                    fetching.taken(watched)
 
     def deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:
         """Put blobs into a queue; those for which there is no room, and all while we wait, are given back."""
@@ -268,14 +270,15 @@ class MailboxClient:
             self._failed(Unreachable("no answer yet"))
 
     def _failed(self, failure: P2PChatError) -> None:
-        self._waiting, self._called = True, trio.Event()
+        self._waiting = True
+        self._called.clear()
         if isinstance(failure, CannotOpen):
             log.info("a relay does not keep to the protocol")
         state: RelayState = "refused" if isinstance(failure, CannotOpen | Refused) else "unreachable"
         if not self._anew:  # what failed is the way before
             self._now(state, _PROBLEMS.get(type(failure), failure.message))
         if self._up.is_set():
-            self._up = trio.Event()
+            self._up.clear()
             self._mail.relay_down(self._name)
         numbers = self._deposits.give_up()
         if numbers:
@@ -288,7 +291,7 @@ class MailboxClient:
     def _way(self) -> tuple[list[str], bytes]:
         """Where to dial, and the token."""
         relay = self._ours if self._shares else self._theirs or self._ours
-        found: list[str] = []
+        addresses: list[str] = []
         for packed in relay.addresses if relay is not None else ():
             try:
                 address = multiaddrs.unpack(packed)
@@ -296,8 +299,9 @@ class MailboxClient:
                 log.info("an address of a kind not known here was left out")
                 continue
             if multiaddrs.parse_target(address).relay is None:
-                found.append(address)
-        return multiaddrs.with_twins(found[:_MAX_ADDRESSES], chosen=self._chosen), b"" if relay is None else relay.token
+                addresses.append(address)
+        token = b"" if relay is None else relay.token
+        return multiaddrs.with_twins(addresses[:_MAX_ADDRESSES], chosen=self._chosen), token
 
     async def _carry(self, stream: MailStream) -> None:
         """One stream, until it ends."""
@@ -338,7 +342,7 @@ class MailboxClient:
     async def _until_idle(self, stream: MailStream) -> None:
         """End a stream that nobody needs any more."""
         while self._wanted and not self._anew:
-            self._called = trio.Event()
+            self._called.clear()
             later = math.inf if self._shares else max(self._wanted_until, trio.current_time() + CHECK_SECONDS)
             with trio.move_on_at(later):
                 await self._called.wait()
@@ -359,7 +363,7 @@ class MailboxClient:
         """Watch what belongs to one share, on a stream after the other, until nothing does."""
         backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random)
         while share.queues:
-            share.left = trio.Event()
+            share.left.clear()
             await self._up.wait()
             began = trio.current_time()
             with suppress(PeerError, Refused):
@@ -399,7 +403,7 @@ class MailboxClient:
                 await trio.sleep_until(self._alone_until)
                 self._shares.unfold()
                 continue
-            turns.changed = trio.Event()
+            turns.changed.clear()
             if not turns.due():
                 with trio.move_on_at(turns.next()):
                     await turns.changed.wait()
@@ -452,10 +456,10 @@ class MailboxClient:
         collecting = Collecting(
             stream, self._shares.turns.made_up, partial(self._mail.collected, self._name), follow=False
         )
-        found: list[WatchedQueue] = []
+        queues: list[WatchedQueue] = []
 
         async def until_read() -> None:
-            found.extend(await collecting.read())
+            queues.extend(await collecting.read())
             stream.end()
 
         self._turn = collecting
@@ -465,7 +469,7 @@ class MailboxClient:
         finally:
             self._turn = None
             await stream.close()
-        return found
+        return queues
 
 
 def _is_reached_otherwise(before: Relay, now: Relay) -> bool:

@@ -15,6 +15,7 @@ from p2pchat.core import mailbox
 from p2pchat.core.mailbox import Put
 from p2pchat.core.primitives import sign_public
 from p2pchat.core.relays import TheirQueue
+from p2pchat.lib.times import HOUR_SECONDS
 from p2pchat.net.mailbox.stream import MailStream
 
 MAX_WAITING = 4096
@@ -28,7 +29,7 @@ MAX_CROWDED_STAMP_BITS = 22
 """What is paid for a deposit that is not at an invite: four seconds. A relay that asks for more would have us work for
 nothing all the time.
 """
-UNSTAMPED_AFTER_SECONDS = 3600.0
+UNSTAMPED_AFTER_SECONDS = HOUR_SECONDS
 """When to try again without stamps at a relay that was crowded."""
 A_TRY = 1 << 14
 """Numbers that are tried for a stamp before we look whether it is still needed: some hundredths of a second."""
@@ -168,8 +169,8 @@ class Depositing:
             return False
         for _ in range(-len(new) % mailbox.QUEUES_A_FETCH):
             new.append(TheirQueue(sign_public(self._random(32)), self._random(32)))
-        for one in sorted(new, key=lambda one: one.fetch):
-            self._handles[one] = self._stream.open(mailbox.TO_PUT, one.put_seed, one.queue)
+        for target in sorted(new, key=lambda queue: queue.fetch):
+            self._handles[target] = self._stream.open(mailbox.TO_PUT, target.put_seed, target.queue)
         return True
 
     async def stamp(self) -> None:

@@ -185,7 +185,7 @@ class Collecting:
                 self._stream.opened(handle)
                 self.opened(handle, code)
             case mailbox.RESULTS:
-                if not all(self.result(*one) for one in mailbox.decode_results(frame.body)):
+                if not all(self.result(*result) for result in mailbox.decode_results(frame.body)):
                     raise CannotOpen
             case _:
                 raise CannotOpen
@@ -249,10 +249,10 @@ class Collecting:
 
     def result(self, number: int, code: int) -> bool:
         """Whether this is the answer to a delete of ours."""
-        found = self._deletes.pop(number, None)
-        if found is None:
+        delete = self._deletes.pop(number, None)
+        if delete is None:
             return False
-        opened, upto = found
+        opened, upto = delete
         self._stream.answered(mailbox.DELETE, left=bool(self._deletes))
         opened.deleting = False
         if code == mailbox.DONE:
@@ -288,7 +288,7 @@ class Collecting:
         while self._fetches or self._to_fetch:
             await self._freed.park()
         with trio.move_on_after(COMMIT_TIMEOUT):
-            while self._size or self._deletes or any(one.watched.deleted < one.seen for one in self._found):
+            while self._size or self._deletes or any(page.watched.deleted < page.seen for page in self._found):
                 await self._freed.park()
         return [opened.watched for opened in self._found]
 

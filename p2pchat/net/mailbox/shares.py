@@ -16,6 +16,8 @@ import trio
 
 from p2pchat.core.ids import QueueId
 from p2pchat.core.relays import OwnQueue
+from p2pchat.lib.times import HOUR_SECONDS, MINUTE_SECONDS
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.mailbox.fetch import Collecting, MadeUp, WatchedQueue
 
 MAX_WATCHED = 640
@@ -25,7 +27,7 @@ MAX_STREAMS = 5
 allows beside reservations."""
 TURN_SECONDS = 60.0
 """Between two turns of a queue that contacts are told of, and is not watched."""
-FIRST_RETIRED_TURN, LAST_RETIRED_TURN = 600.0, 12 * 3600.0
+FIRST_RETIRED_TURN, LAST_RETIRED_TURN = 10 * MINUTE_SECONDS, 12 * HOUR_SECONDS
 """The same for retired ones: the first, doubled each time that nothing was there, up to the last."""
 
 _Keys = tuple[bytes, bytes, int]
@@ -38,7 +40,7 @@ class Share:
         self.queues: dict[QueueId, WatchedQueue] = {}
         self.made_up = MadeUp(random)
         self.collecting: Collecting | None = None
-        self.left = trio.Event()
+        self.left = Wakeup()
 
     @property
     def has_room(self) -> bool:
@@ -52,7 +54,7 @@ class ReadRotation:
     def __init__(self, random: Callable[[int], bytes]) -> None:
         self.queues: dict[QueueId, WatchedQueue] = {}
         self.made_up = MadeUp(random)
-        self.changed = trio.Event()
+        self.changed = Wakeup()
         self._at: dict[QueueId, float] = {}
         self._wait: dict[QueueId, float] = {}
 
@@ -72,7 +74,8 @@ class ReadRotation:
         """Whose turn it is, as many as a stream has room for: those that contacts are told of, then the newest."""
         now = trio.current_time()
         due = [watched for watched in self.queues.values() if self._at[watched.qid] <= now]
-        return sorted(due, key=lambda one: (one.own.retired != 0, self._at[one.qid], -one.own.retired))[:MAX_WATCHED]
+        due.sort(key=lambda queue: (queue.own.retired != 0, self._at[queue.qid], -queue.own.retired))
+        return due[:MAX_WATCHED]
 
     def next(self) -> float:
         """When it is somebody's turn."""
@@ -140,9 +143,9 @@ class Shares:
             watched.own = own
             watched.taken = max(watched.taken, own.after)
         self._fill(new)
-        for share, some in new.items():
+        for share, queues in new.items():
             if share.collecting is not None:
-                share.collecting.watch([watched for watched in some if watched.qid in share.queues])
+                share.collecting.watch([watched for watched in queues if watched.qid in share.queues])
 
     def replaced(self, queues: Iterable[OwnQueue]) -> tuple[list[OwnQueue], list[QueueId]]:
         """What to change so that these, and no others, are collected from."""
@@ -153,8 +156,8 @@ class Shares:
     def unwatched(self) -> int:
         """How many of those that contacts are told of are on no stream."""
         off = [share for share in self._shares if share.collecting is None]
-        waiting = [*self.turns.queues.values(), *(one for share in off for one in share.queues.values())]
-        return sum(not one.own.retired for one in waiting)
+        waiting = [*self.turns.queues.values(), *(queue for share in off for queue in share.queues.values())]
+        return sum(not queue.own.retired for queue in waiting)
 
     def remove(self, share: Share) -> None:
         """A share but the first has no queue any more."""
@@ -175,7 +178,7 @@ class Shares:
         self.max_streams = MAX_STREAMS
         told = [watched for watched in self.turns.queues.values() if not watched.own.retired]
         for watched in told:
-            share = next((one for one in self._shares[1:] if one.has_room), None) or self._grow()
+            share = next((other for other in self._shares[1:] if other.has_room), None) or self._grow()
             if share is None:
                 return
             self.turns.drop(watched.qid)
@@ -193,15 +196,15 @@ class Shares:
         return share
 
     def _room_for(self, watched: WatchedQueue) -> Share | None:
-        known = [one for one in self._shares if one.collecting is not None and one.collecting.find(watched.qid)]
+        known = [share for share in self._shares if share.collecting is not None and share.collecting.find(watched.qid)]
         for share in (*known, *self._shares[: self.max_streams]):
             if share.has_room:
                 return None if watched.own.retired and share is not self.first else share
         if watched.own.retired:
             return None
-        retired = [one for one in self.first.queues.values() if one.own.retired]
+        retired = [queue for queue in self.first.queues.values() if queue.own.retired]
         if retired:
-            self._let_turn(min(retired, key=lambda one: one.own.retired))
+            self._let_turn(min(retired, key=lambda queue: queue.own.retired))
             return self.first
         return self._grow()
 
@@ -220,10 +223,10 @@ class Shares:
 
     def _fill(self, new: dict[Share, list[WatchedQueue]]) -> None:
         """Where there is room again, watch what had to take turns."""
-        waiting = sorted(self.turns.queues.values(), key=lambda one: (one.own.retired != 0, -one.own.retired))
+        waiting = sorted(self.turns.queues.values(), key=lambda queue: (queue.own.retired != 0, -queue.own.retired))
         shares = self._shares[: self.max_streams]
         for watched in waiting if any(share.has_room for share in shares) else ():
-            share = next((one for one in shares if one.has_room), None)
+            share = next((other for other in shares if other.has_room), None)
             if share is None or (watched.own.retired and not self.first.has_room):
                 return
             share = self.first if watched.own.retired else share

@@ -17,6 +17,8 @@ from p2pchat.core.ids import PeerKey
 from p2pchat.core.mailbox import Hello, Open, Queue
 from p2pchat.core.names import mailbox_name, relay_pass
 from p2pchat.errors import CannotOpen, LinkLost, NotServed, P2PChatError, PeerError, Refused
+from p2pchat.lib.times import HOUR_MS
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.frames import FrameReader, write_frames
 from p2pchat.net.multiaddrs import with_pass
 from p2pchat.net.ports import Host, Stream
@@ -48,9 +50,9 @@ async def open_mail_stream(
     Raises `Unreachable` or `LinkLost` where it does not answer, `CannotOpen` for a hello that is none, and `Refused`
     where it does not take the token, or wants one and there is none.
     """
-    known = with_pass(addresses, relay_pass(relay, token))
+    opened = with_pass(addresses, relay_pass(relay, token))
     try:
-        stream = await host.open(relay, known, mailbox_name(relay, token), only=only, chosen=chosen, relay=True)
+        stream = await host.open(relay, opened, mailbox_name(relay, token), only=only, chosen=chosen, relay=True)
     except NotServed:
         raise Refused("it does not take our token" if token else "it serves only those who have its token") from None
     try:
@@ -78,7 +80,7 @@ class SaidHour:
     def ahead(self, now: int) -> int | None:
         """How many hours the relay's clock is ahead of ours, which says `now` ms; None where it did not say."""
         since = int((self._seconds() - self._at) * 1000)
-        return self._hour + (since - now) // mailbox.HOUR_MS if self._hour else None
+        return self._hour + (since - now) // HOUR_MS if self._hour else None
 
 
 class MailStream:
@@ -96,7 +98,7 @@ class MailStream:
         self._scope = trio.CancelScope()
         self._failure: P2PChatError | None = None
         self._queue: list[Frame] = []
-        self._wake = trio.Event()
+        self._wake = Wakeup()
         self._number = 0
         self._unanswered: set[int] = set()
         self._owed: dict[int, float] = {}  # what kinds of answers: since when none of them came
@@ -213,7 +215,7 @@ class MailStream:
     async def _write(self) -> None:
         while True:
             await self._wake.wait()
-            self._wake = trio.Event()
+            self._wake.clear()
             frames, self._queue = self._queue, []
             await write_frames(self._stream, frames)
 

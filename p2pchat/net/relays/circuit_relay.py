@@ -221,13 +221,13 @@ class CircuitRelay:
         )
 
     def _told(self) -> list[bytes]:
-        told = []
+        closed = []
         for address in self._announce():
             try:
-                told.append(multiaddrs.pack_full(self._host.peer, address))
+                closed.append(multiaddrs.pack_full(self._host.peer, address))
             except BadAddress:
                 continue
-        return told[:_MAX_TOLD]
+        return closed[:_MAX_TOLD]
 
     def _limit(self) -> Limit | None:
         """As the specification tells it: none, where nothing is limited."""

@@ -20,6 +20,8 @@ from p2pchat.core.ids import PeerKey
 from p2pchat.core.names import hop_name
 from p2pchat.errors import CannotOpen, LinkLost, PeerError, Refused, Unreachable
 from p2pchat.lib.backoff import Backoff
+from p2pchat.lib.times import HOUR_SECONDS, MINUTE_SECONDS
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net import multiaddrs
 from p2pchat.net.libp2p import circuit_messages
 from p2pchat.net.libp2p.circuit_messages import HopMessage, Status, StopMessage
@@ -32,7 +34,8 @@ log = logging.getLogger("p2pchat.net")
 REFRESH = 0.75
 MAX_CIRCUITS = 64
 """Circuits to us that one relay may have open."""
-_SHORTEST, _LONGEST = 120, 24 * 3600  # what a relay may say about its reservation's time, in seconds
+# The shortest and the longest time that a reservation holds, whatever the relay says.
+_SHORTEST, _LONGEST = 2 * MINUTE_SECONDS, 24 * HOUR_SECONDS
 _GOOD = 30.0  # seconds after which a reservation that ended counts as one that worked
 
 
@@ -48,7 +51,7 @@ class RelayAccess:
 class _Wanted:
     known: RelayAccess
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
-    nudged: trio.Event = field(default_factory=trio.Event)
+    nudged: Wakeup = field(default_factory=Wakeup)
     held: bool = False
     problem: str = ""
 
@@ -106,7 +109,7 @@ class Reservations:
         backoff = Backoff(FIRST_WAIT, LONGEST_WAIT, self._random)
         with wanted.scope:
             while True:
-                wanted.nudged = trio.Event()
+                wanted.nudged.clear()
                 began = trio.current_time()
                 try:
                     await self._hold(relay, wanted)
@@ -127,7 +130,7 @@ class Reservations:
         try:
             due = True
             while due:
-                wanted.nudged = trio.Event()
+                wanted.nudged.clear()
                 seconds = await self._reserve(relay, wanted.known.addresses)
                 wanted.problem = ""
                 self._now(wanted, held=True)

@@ -12,6 +12,7 @@ from math import inf
 import trio
 
 from p2pchat.core.ids import PeerKey
+from p2pchat.lib.wakeup import Wakeup
 from p2pchat.net.ports import RelayedHost
 from p2pchat.net.relays.reservations import RelayAccess, Reservations
 
@@ -37,16 +38,16 @@ class Relays:
         self._relays: dict[PeerKey, RelayAccess] = {}
         self._asked: dict[PeerKey, float] = {}  # until when there is hope for one that does not hold
         self._ways: tuple[str, ...] = ()
-        self._wake = trio.Event()
+        self._wake = Wakeup()
         nursery.start_soon(self._run)
 
     def use(self, relays: Mapping[PeerKey, RelayAccess]) -> None:
         """Be reached by some of these, by their transport keys, best first."""
         for relay in self._asked.keys() - relays.keys():
             self._leave(relay)
-        for relay, known in relays.items():
-            if relay in self._asked and self._relays[relay] != known:
-                self._kept.want(relay, known)
+        for relay, access in relays.items():
+            if relay in self._asked and self._relays[relay] != access:
+                self._kept.want(relay, access)
         self._relays = dict(relays)
         self._moved()
 
@@ -62,7 +63,7 @@ class Relays:
 
     async def _run(self) -> None:
         while True:
-            self._wake = trio.Event()
+            self._wake.clear()
             self._choose()
             hopes = [until for relay, until in self._asked.items() if not self._kept.held(relay)]
             waiting = [until for until in hopes if until > trio.current_time()]

@@ -64,7 +64,7 @@ class Lookups:
 
     def _begin(self, key: _Key) -> _Lookup:
         if len(self._known) >= _MAX_KNOWN:
-            self._known = {old: one for old, one in self._known.items() if not one.done.is_set()}
+            self._known = {old: lookup for old, lookup in self._known.items() if not lookup.done.is_set()}
         if self.stuck >= MAX_STUCK or len(self._known) >= _MAX_KNOWN:
             raise Unreachable("too many names do not resolve")
         lookup = self._known[key] = _Lookup()
@@ -84,26 +84,26 @@ class Lookups:
 
     def _work(self, key: _Key, lookup: _Lookup, token: trio.lowlevel.TrioToken) -> None:
         """Run one lookup in its own thread and hand the answer to trio."""
-        found: Sequence[str] = ()
+        ips: Sequence[str] = ()
         try:
-            found = self._resolve(*key)
+            ips = self._resolve(*key)
         except (OSError, UnicodeError):
             pass
         finally:
             with suppress(trio.RunFinishedError):
-                token.run_sync_soon(self._answered, lookup, found)
+                token.run_sync_soon(self._answered, lookup, ips)
 
-    def _answered(self, lookup: _Lookup, found: Sequence[str]) -> None:
+    def _answered(self, lookup: _Lookup, ips: Sequence[str]) -> None:
         if lookup.stuck:
             lookup.stuck = False
             self.stuck -= 1
-        lookup.found, lookup.ended = found, trio.current_time()
+        lookup.found, lookup.ended = ips, trio.current_time()
         lookup.done.set()
 
 
 def _resolve(name: str, family: int) -> Sequence[str]:
-    found: list[Any] = socket.getaddrinfo(name, None, family, socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+    entries: list[Any] = socket.getaddrinfo(name, None, family, socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in entries))
 
 
 _chosen: trio.lowlevel.RunVar[Lookups] = trio.lowlevel.RunVar("names that a person here gave")
@@ -112,9 +112,9 @@ _named: trio.lowlevel.RunVar[Lookups] = trio.lowlevel.RunVar("names that somebod
 
 def lookups(*, chosen: bool) -> Lookups:
     """Those of this process: what others name holds up nothing that a person here gave."""
-    kept = _chosen if chosen else _named
+    cache = _chosen if chosen else _named
     try:
-        return kept.get()
+        return cache.get()
     except LookupError:
-        kept.set(Lookups())
-        return kept.get()
+        cache.set(Lookups())
+        return cache.get()

@@ -106,18 +106,18 @@ async def _request(stream: RequestStream, head: bytes) -> tuple[Head | None, byt
     while True:
         if head and not (head[:1].isupper() or head[:1] in b"_-"):
             raise _Wrong(400)
-        line, found, _ = head.partition(b"\n")
-        if found and not _LINE.fullmatch(line):
+        line, newline, _ = head.partition(b"\n")
+        if newline and not _LINE.fullmatch(line):
             raise _Wrong(400)
         end = re.search(rb"\n\r?\n", head)
         if end is not None and end.end() <= MAX_HEAD:
             return _parsed(head[: end.end()]), head[end.end() :]
         if len(head) >= MAX_HEAD:
-            raise _Wrong(400 if found else 414)
-        some = bytes(await stream.receive_some(MAX_HEAD - len(head)))
-        if not some:
+            raise _Wrong(400 if newline else 414)
+        chunk = bytes(await stream.receive_some(MAX_HEAD - len(head)))
+        if not chunk:
             return None, b""
-        head = (head + some).lstrip(b"\r\n") if not head else head + some
+        head = (head + chunk).lstrip(b"\r\n") if not head else head + chunk
 
 
 def _parsed(raw: bytes) -> Head:
@@ -125,11 +125,11 @@ def _parsed(raw: bytes) -> Head:
     matched = _LINE.fullmatch(line)
     assert matched is not None
     headers: dict[str, str] = {}
-    for one in lines[:-2]:
-        found = _HEADER.fullmatch(one)
-        if found is None:
+    for header in lines[:-2]:
+        match = _HEADER.fullmatch(header)
+        if match is None:
             continue  # nginx passes over what is no header
-        name, value = found[1].decode("ascii").lower(), found[2].strip(b" \t\r").decode("latin-1")
+        name, value = match[1].decode("ascii").lower(), match[2].strip(b" \t\r").decode("latin-1")
         if name in ("host", "content-length") and name in headers:
             raise _Wrong(400)
         headers[name] = f"{headers[name]}, {value}" if name in headers else value

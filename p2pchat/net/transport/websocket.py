@@ -134,8 +134,8 @@ async def _linger(stream: trio.SocketStream) -> None:
     with suppress(trio.BrokenResourceError, trio.ClosedResourceError), trio.move_on_after(_CLOSE_TIMEOUT):
         await stream.send_eof()
         left = MAX_UNREAD
-        while left > 0 and (some := await stream.receive_some(min(left, CHUNK))):
-            left -= len(some)
+        while left > 0 and (chunk := await stream.receive_some(min(left, CHUNK))):
+            left -= len(chunk)
 
 
 async def connect(stream: trio.SocketStream, host: str, tls: ssl.SSLContext | None, path: str = "/") -> WebSocket:
@@ -172,10 +172,10 @@ async def _event(transport: trio.abc.Stream, protocol: WSConnection, head: bytes
             break
         if len(said) >= web.MAX_HEAD:
             raise NotWebSocket
-        some = await transport.receive_some(web.MAX_HEAD - len(said))
-        if not some:
+        chunk = await transport.receive_some(web.MAX_HEAD - len(said))
+        if not chunk:
             raise NotWebSocket
-        said += some
+        said += chunk
     try:
         protocol.receive_data(bytes(said[:end]))
         for event in protocol.events():

@@ -9,11 +9,11 @@ import pytest
 import trio
 
 from p2pchat.core.contents import Addresses, NewBundle, Profile
-from p2pchat.core.session import DAY
 from p2pchat.engine.contacts import contacts, invites
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotReached
+from p2pchat.lib.times import DAY_MS
 from p2pchat.store import meta
 from tests.support.asking import has
 from tests.support.world import World, WorldNode, befriend, run_world, until
@@ -55,13 +55,13 @@ def test_one_whose_clock_was_years_ahead_is_believed_again_within_a_day(tmp_path
     async def main(world: World) -> None:
         alice, bob = await world.start("alice"), await world.start("bob")
         await befriend(alice, bob)
-        bob.skew = 3 * 365 * DAY
+        bob.skew = 3 * 365 * DAY_MS
         await call_oneself(bob, "bob of the future")
         await tell_profile(bob, "alice")
         await trio.sleep(60)
         assert [one["name"] for one in await alice.call("contacts")] == ["bob of the future"]
         bob.skew = 0
-        world.slept += 2 * DAY
+        world.slept += 2 * DAY_MS
         await call_oneself(bob, "bob of today")
         await tell_profile(bob, "alice")
         await trio.sleep(60)

@@ -10,7 +10,8 @@ from p2pchat.core import frames
 from p2pchat.core.envelope import seal_blob
 from p2pchat.core.frames import Frame
 from p2pchat.core.prekeys import make_set
-from p2pchat.core.session import DAY, renew_key
+from p2pchat.core.session import renew_key
+from p2pchat.lib.times import DAY_MS
 from tests.support.meddler import Meddler
 from tests.support.world import World, run_world, until
 from tests.world.test_renewal import all_delivered, broken, change_session, friends, renewals, session_of
@@ -56,7 +57,7 @@ def test_old_sessions_do_not_pile_up(tmp_path: Path) -> None:
 def test_a_renewal_in_a_wrong_future_does_not_forbid_the_next(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob = await friends(world)
-        for skew in (365 * DAY, 0):
+        for skew in (365 * DAY_MS, 0):
             alice.skew = bob.skew = skew
             await change_session(alice, "bob", broken)
             await alice.call("send", chat="bob", text="again")
