@@ -164,8 +164,7 @@ def test_a_call_gets_its_result_under_its_id(tmp_path: Path) -> None:
             "result": {"method": "send", "text": "سلام 👋\n\x00"},
         }
         said = {"chat": "bob", "text": "سلام 👋\n\x00", "reply_to": None, "wait": "saved", "timeout": 30}
-
-    assert made.calls == [("send", said)]
+        assert made.calls == [("send", said)]
 
     with_peer(tmp_path, test)
 
