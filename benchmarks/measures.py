@@ -13,7 +13,7 @@ from typing import Any
 
 import trio
 
-from benchmarks import baselines, floor, relay, relayed, screen
+from benchmarks import baselines, floor, large, relay, relayed, screen
 from benchmarks.figures import cpu_seconds, percentile, resident_mb
 from benchmarks.people import Line, Person, Wire, befriend, two_people
 
@@ -202,6 +202,12 @@ def everything(runs: int) -> list[dict[str, Any]]:
     for name, took in (("direct", p50), ("circuit", away.round_trip_ms)):
         add(f"{name}_round_trip_floor_ratio", "x", [one / least_ms for one in took], no_less, None)
     add("direct_messages_floor_ratio", "x", [one / most_per_s for one in per_second], no_more, None)
+    least = statistics.median(p50)
+    add("direct_round_trip_p99_p50_ratio", "x", [a / b for a, b in zip(p99, p50, strict=True)], "its own median", None)
+    circuit = [one / least for one in away.round_trip_ms]
+    add("circuit_round_trip_direct_ratio", "x", circuit, f"the direct one: {least:.2f} ms", None)
+    add("large_ready_cpu_s", "s", [large.ready_cpu_s()], "2,000 contacts, 1,000,000 messages", None)
+    add("idle_300_away_cpu_percent", "%", [large.idle_percent()], "300 contacts, nobody there", None)
     add("offline_pickup_ms", "ms", away.offline_pickup_ms, imported, imports)
     add("collect_10k_s", "s", away.collect_s, f"the same, {relayed.MESSAGES / base:.2f} s", relayed.MESSAGES / base)
     add("failover_relay_s", "s", away.failover_s, "none", None)
