@@ -11,5 +11,5 @@ messages    what was said, its order, its search index                  deliveri
 sessions    ratchet states and skipped keys, by device                  outbox     what is not yet known to be delivered
 prekeys     our prekey secrets, first messages already accepted         invites    invites we made
 envelopes   what arrived already                                        meta       single values
-text_folding  one spelling per word, for searching
+text_folding  one spelling per word, for searching            search_backlog  what the search index has still to take in
 """

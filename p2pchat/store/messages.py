@@ -20,8 +20,9 @@ from p2pchat.core.content import EPOCH
 from p2pchat.core.delivery import DeliveryState, Route
 from p2pchat.core.ids import NOBODY, ChatId, ContactId, MessageId
 from p2pchat.errors import AmbiguousName, DatabaseDamaged, NoSuchMessage
+from p2pchat.store import search_backlog
 from p2pchat.store.database import AMONG, Database, Row, Value, packed
-from p2pchat.store.text_folding import indexed, matching
+from p2pchat.store.text_folding import matching
 
 ME = NOBODY
 ID_BYTES = 16
@@ -106,8 +107,6 @@ UPDATE messages SET late = 1 WHERE pk = ?1 AND EXISTS (
 """
 # Most messages have nothing of this, so it is no part of the statement above.
 _ADD_TO = "UPDATE messages SET reply_to = ?, quote = ?, expire_s = ?, expires_at = ?, deleted_at = ? WHERE pk = ?"
-_INDEX = "INSERT INTO messages_fts (rowid, text) VALUES (?, ?)"
-_UNINDEX = "INSERT INTO messages_fts (messages_fts, rowid, text) VALUES ('delete', ?, ?)"
 _ERASE = "INSERT INTO erased (chat, sender, seq, mark) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _LAST_SEQ = """
 SELECT max(coalesce((SELECT max(seq) FROM messages WHERE chat = ?1 AND sender = x''), 0),
@@ -142,7 +141,7 @@ _TIME_OF = {
 
 
 def insert(db: Database, row: MessageRow) -> bool:
-    """Save a message and index its text. False if (chat, sender, id) is there or was deleted here."""
+    """Save a message; `search_backlog` indexes it later. False if (chat, sender, id) is there or was deleted here."""
     inserted = db.query(
         _INSERT,
         (
@@ -169,18 +168,7 @@ def insert(db: Database, row: MessageRow) -> bool:
         db.execute(_MARK_LATE, (pk, row.chat))
     if row.reply_to is not None or row.expire_s or row.deleted_at is not None:
         db.execute(_ADD_TO, (row.reply_to, row.quote, row.expire_s, row.expires_at, row.deleted_at, pk))
-    index(db, pk, row.text)
     return True
-
-
-def index(db: Database, pk: int, text: str) -> None:
-    """Have the text of a message found by its words."""
-    db.execute(_INDEX, (pk, indexed(text)))
-
-
-def unindex(db: Database, pk: int, text: str) -> None:
-    """Have the text of a message, which is the one that is in the index, found no more."""
-    db.execute(_UNINDEX, (pk, indexed(text)))
 
 
 def one(db: Database, chat: ChatId, sender: ContactId, id: MessageId) -> MessageRow | None:
@@ -302,6 +290,7 @@ def search(db: Database, chat: ChatId | None, words: str, limit: int) -> list[Me
     query = matching(words)
     if not query:
         return []
+    search_backlog.before_search(db)
     try:
         return [made(row) for row in reversed(db.query(_SEARCH, (query, chat, limit)))]
     except DatabaseDamaged:
@@ -375,7 +364,7 @@ def delete(db: Database, pk: int) -> bool:
     if row is None:
         return False
     text, chat, sender, seq, id = row
-    unindex(db, pk, text)
+    search_backlog.remove(db, [(pk, text)])
     db.execute("DELETE FROM messages WHERE pk = ?", (pk,))
     db.execute(_ERASE, (chat, sender, seq, _mark(id)))
     return True
@@ -388,8 +377,8 @@ def move(db: Database, pk: int, chat: ChatId, seq: int) -> None:
 
 def clear(db: Database, chat: ChatId) -> None:
     """Delete every message of a chat, what waits for messages of it, and the memory of those deleted before."""
-    rows: list[Row] = db.query("SELECT pk, text FROM messages WHERE chat = ?", (chat,))
-    db.executemany(_UNINDEX, [(pk, indexed(text)) for pk, text in rows])
+    rows = db.query("SELECT pk, text FROM messages WHERE chat = ?", (chat,))
+    search_backlog.remove(db, [(pk, text) for pk, text in rows])
     db.execute("DELETE FROM messages WHERE chat = ?", (chat,))
     db.execute("DELETE FROM erased WHERE chat = ?", (chat,))
     db.execute("DELETE FROM waiting WHERE chat = ?", (chat,))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from p2pchat.store.database import Database
 
-_PUT = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+PUT = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 
 def get(db: Database, key: str) -> bytes | None:
@@ -15,7 +15,7 @@ def get(db: Database, key: str) -> bytes | None:
 
 def put(db: Database, key: str, value: bytes) -> None:
     """Set the bytes under `key`."""
-    db.execute(_PUT, (key, value))
+    db.execute(PUT, (key, value))
 
 
 def get_int(db: Database, key: str, default: int = 0) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from p2pchat.core.ids import ChatId, ContactId, MessageId
-from p2pchat.store import messages
+from p2pchat.store import messages, search_backlog
 from p2pchat.store.database import Database, Row
 from p2pchat.store.messages import ME, MessageRow
 
@@ -113,9 +113,9 @@ def edit(db: Database, row: MessageRow, id: MessageId, text: str, at: int) -> bo
     db.execute("INSERT INTO versions (message, id, at, text) VALUES (?, ?, ?, ?)", old)
     db.execute(_TRIM_VERSIONS, (row.pk,))
     if shown:
-        messages.unindex(db, row.pk, row.text)
+        search_backlog.remove(db, [(row.pk, row.text)])
         db.execute("UPDATE messages SET text = ?, version = ?, edited_at = ? WHERE pk = ?", (text, id, at, row.pk))
-        messages.index(db, row.pk, text)
+        search_backlog.put_back(db, row.pk, text)
     return shown
 
 
@@ -159,9 +159,9 @@ def retract(db: Database, row: MessageRow, now: int, counted: int) -> None:
     """Delete everything that a message said, and all about it; that there was one stays, and what is unread of it is
     no more. now: by the wall clock; counted: by the one of `expires_at`. Until `db.checkpoint()` the log holds it.
     """
-    messages.unindex(db, row.pk, row.text)
+    search_backlog.remove(db, [(row.pk, row.text)])
     db.execute(_RETRACT, (row.pk, now, counted))
-    messages.index(db, row.pk, "")
+    search_backlog.put_back(db, row.pk, "")
     for table in ("versions", "reactions", "pins"):
         db.execute(f"DELETE FROM {table} WHERE message = ?", (row.pk,))
     unquote(db, row.chat, row.id)

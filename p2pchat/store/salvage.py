@@ -20,7 +20,7 @@ from typing import Any
 from p2pchat.core.delivery import DeliveryState
 from p2pchat.errors import DatabaseDamaged, NoProfile
 from p2pchat.lib.atomic_file import sync_folder
-from p2pchat.store import database
+from p2pchat.store import database, meta, search_backlog
 from p2pchat.store.database import Database, Row, Value
 from p2pchat.store.text_folding import indexed
 
@@ -150,6 +150,8 @@ def _copy(reader: _Reader, draft: Path, key: bytes, done: Salvaged) -> None:
             f"INSERT INTO {_SEARCH_INDEX} (rowid, text) VALUES (?, ?)",
             ((pk, indexed(text)) for pk, text in fresh.execute("SELECT pk, text FROM messages").fetchall()),
         )
+        last = fresh.execute("SELECT coalesce(max(pk), 0) FROM messages").fetchone()[0]
+        fresh.execute(meta.PUT, (search_backlog.INDEXED_TO, last.to_bytes(8, "big", signed=True)))
         done.unsent = fresh.execute(_UNDELIVERED).rowcount
         fresh.execute("COMMIT")
         fresh.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

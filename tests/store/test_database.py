@@ -473,7 +473,7 @@ def test_what_contacts_told_last_counts_for_each_kind_of_news(path: Path, monkey
         meta.put(old, "ways_told", b"ours")
         old.close()
     db = Database.open(path, KEY)
-    assert db.query("SELECT key, value FROM meta") == [("ways_told", b"ours")]
+    assert db.query("SELECT key, value FROM meta WHERE key LIKE '%told%'") == [("ways_told", b"ours")]
     assert facts.of_all(db, Fact.TOLD_NAME) == facts.of_all(db, Fact.TOLD_WAYS) == [(ALICE, b"an id")]
     db.close()
 

@@ -12,7 +12,18 @@ import pytest
 from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.ids import NOTES, ChatId, ContactId, EnvelopeId, MessageId, SessionId, direct_chat
 from p2pchat.errors import DatabaseDamaged, DiskFull, NoProfile
-from p2pchat.store import chats, contacts, database, devices, envelopes, messages, meta, outbox, sessions
+from p2pchat.store import (
+    chats,
+    contacts,
+    database,
+    devices,
+    envelopes,
+    messages,
+    meta,
+    outbox,
+    search_backlog,
+    sessions,
+)
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database, Value
 from p2pchat.store.devices import DeviceRow
@@ -42,6 +53,7 @@ def filled(db: Database, path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             messages.insert(db, message(number, direct_chat(chat)))
         envelopes.remember(db, [SeenRow(id, ALICE, None, 1) for id in SEEN])
         meta.put(db, "name", b"carol")
+    search_backlog.before_search(db)
     db.close()
     return path
 

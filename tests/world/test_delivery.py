@@ -573,3 +573,22 @@ def test_one_id_twice_is_one_message(tmp_path: Path) -> None:
         assert await bob.texts("alice") == ["begin"]  # what was deleted here does not come back
 
     run_world(tmp_path, main)
+
+
+def test_a_direct_message_costs_no_statement_for_groups_or_further_devices(tmp_path: Path) -> None:
+    """What is sent, received and receipted reads and writes no table that is there for chats of several devices."""
+
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+        await alice.call("send", chat="bob", text="the first reads who that is", wait="delivered")
+        said: list[str] = []
+        for node in (alice, bob):
+            node.db._connection.set_trace_callback(said.append)
+        await alice.call("send", chat="bob", text="the second", wait="delivered")
+        assert any("INSERT OR IGNORE INTO messages" in sql for sql in said)
+        tables = ("deliveries", "devices", "chat_members", "contact_facts")
+        assert [sql for sql in said if any(table in sql for table in tables)] == []
+        assert len(said) <= 42
+
+    run_world(tmp_path, main)

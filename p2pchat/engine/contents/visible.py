@@ -34,7 +34,10 @@ def insert(tx: Transaction, contact: Contact, content: Content, route: Route) ->
         quote=_quote(tx, contact, content),
         expire_s=ends,
     )
-    if store_messages.insert(tx.db, row) and tx.listened:
+    if not store_messages.insert(tx.db, row):
+        return
+    tx.message_saved()
+    if tx.listened:
         if not content.kind.quiet:
             tx.unread[row.chat] = None
         late = store_messages.is_late(tx.db, row)

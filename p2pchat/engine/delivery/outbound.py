@@ -108,6 +108,7 @@ def send(
         expires_at=tx.counted + 1000 * expire_s if expire_s else None,
     )
     store_messages.insert(tx.db, row)
+    tx.message_saved()
     tx.ends(row.expires_at)
     queue(
         tx,

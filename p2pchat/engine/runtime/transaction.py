@@ -40,7 +40,7 @@ from p2pchat.lib.times import DAY_MS
 from p2pchat.ports import Net
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
-from p2pchat.store import meta
+from p2pchat.store import meta, search_backlog
 from p2pchat.store import sessions as store_sessions
 from p2pchat.store import timers as store_timers
 from p2pchat.store.contacts import Contact
@@ -295,7 +295,8 @@ class Memory:
     read again.
 
     `sealing`: see `outbound`. `seconds`: the timers of chats. `waiting`: chats in which something waits for its
-    message. `typing`: whom we told when (ms) that somebody writes.
+    message. `typing`: whom we told when (ms) that somebody writes. `unindexed`: messages saved since
+    the search index caught up.
     """
 
     people: dict[ContactId, Contact | None] = field(default_factory=dict)
@@ -303,6 +304,7 @@ class Memory:
     numbers: dict[ChatId, int] = field(default_factory=dict)
     sealing: dict[ContactId, int | None] = field(default_factory=dict)
     seconds: dict[ChatId, int] = field(default_factory=dict)
+    unindexed: int = 0
     waiting: dict[ChatId, bool] = field(default_factory=dict)
     typing: dict[ContactId, int] = field(default_factory=dict)
 
@@ -359,7 +361,7 @@ class Transaction:
     counted: int = -1
     sealable: int = field(default_factory=lambda: MAX_SEALED_BYTES)
     skippable: int = field(default_factory=lambda: MAX_PER_TRANSACTION)
-    following: list[tuple[InputSource, Callable[..., object], tuple[object, ...]]] = field(default_factory=list)
+    following: list[tuple[InputSource | None, Callable[..., object], tuple[object, ...]]] = field(default_factory=list)
     outputs: list[Callable[[], object]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
@@ -385,9 +387,9 @@ class Transaction:
         """Run `output(*args)` once this transaction is on disk."""
         self.outputs.append(lambda: output(*args))
 
-    def later(self, source: InputSource, function: Callable[..., object], *args: object) -> None:
+    def later(self, source: InputSource | None, function: Callable[..., object], *args: object) -> None:
         """Run `function(transaction, *args)` in a transaction after this one, if this one is saved; for the sake of
-        what came from this source.
+        what came from this source, if it came from any.
         """
         self.following.append((source, function, args))
 
@@ -459,6 +461,15 @@ class Transaction:
         """Whether `at` was less than `within` ms ago. A time to come is not: a clock that was wrong wrote it."""
         return at <= self.now < at + within
 
+    def message_saved(self) -> None:
+        """A message was saved: let the search index catch up now and then, in a transaction of its own. If that fails,
+        it is not the message's fault.
+        """
+        self.memory.unindexed += 1
+        if self.memory.unindexed >= search_backlog.EVERY:
+            self.memory.unindexed = 0
+            self.later(None, index_messages)
+
     def random(self, size: int) -> bytes:
         """Return `size` random bytes."""
         return self.entropy.random(size)
@@ -478,3 +489,9 @@ class Transaction:
         self.passed = self.now if self.passed < 0 else self.passed
         self.latest = self.now if self.latest < 0 else self.latest
         self.counted = self.now if self.counted < 0 else self.counted
+
+
+def index_messages(tx: Transaction) -> None:
+    """Let the search index catch up; what is too much for one transaction goes on in the next."""
+    if not search_backlog.catch_up(tx.db):
+        tx.later(None, index_messages)

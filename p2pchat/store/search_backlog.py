@@ -1,0 +1,60 @@
+"""The search index follows the messages a few behind.
+
+Whatever adds to it writes a segment, the list of segments, their sizes and a table of their words, and merges segments
+later: four and a half of the seventeen pages that it took to save one message. Many at once cost little more than one.
+So a message is saved without, and the index catches up when `EVERY` wait for it, and before a search. What it holds are
+the messages up to a pk, which `meta` has; what is taken out or changed behind that is not in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+
+from p2pchat.errors import ProfileError
+from p2pchat.store import meta
+from p2pchat.store.database import Database
+from p2pchat.store.text_folding import indexed
+
+EVERY = 128
+"""Messages that may wait for the index: it takes them in within some milliseconds."""
+MAX_AT_ONCE = 1024
+INDEXED_TO = "search_indexed_to"
+
+_ADD = "INSERT INTO messages_fts (rowid, text) VALUES (?, ?)"
+_REMOVE = "INSERT INTO messages_fts (messages_fts, rowid, text) VALUES ('delete', ?, ?)"
+
+
+def catch_up(db: Database) -> bool:
+    """Index the first `MAX_AT_ONCE` of what waits, in a transaction of the caller's; whether that is all."""
+    rows = db.query("SELECT pk, text FROM messages WHERE pk > ? ORDER BY pk LIMIT ?", (_end(db), MAX_AT_ONCE))
+    if rows:
+        db.executemany(_ADD, [(pk, indexed(text)) for pk, text in rows])
+        meta.put_int(db, INDEXED_TO, rows[-1][0])
+    return len(rows) < MAX_AT_ONCE
+
+
+def before_search(db: Database) -> None:
+    """Index all that waits, outside of a transaction. Where that cannot be written, or not be read, it is left out of
+    what is found.
+    """
+    with suppress(ProfileError):
+        while db.query_one("SELECT 1 FROM messages WHERE pk > ? LIMIT 1", (_end(db),)) is not None:
+            with db.transaction():
+                catch_up(db)
+
+
+def remove(db: Database, rows: Iterable[tuple[int, str]]) -> None:
+    """Take out messages, by (pk, text), as far as the index holds them."""
+    end = _end(db)
+    db.executemany(_REMOVE, [(pk, indexed(text)) for pk, text in rows if pk <= end])
+
+
+def put_back(db: Database, pk: int, text: str) -> None:
+    """Index the new text of a message that was taken out; one that still waits is indexed in its turn."""
+    if pk <= _end(db):
+        db.execute(_ADD, (pk, indexed(text)))
+
+
+def _end(db: Database) -> int:
+    return meta.get_int(db, INDEXED_TO)
