@@ -26,7 +26,7 @@ _LONGEST = 3_660 * DAY_SECONDS
 
 
 class Arg(NamedTuple):
-    """A positional argument."""
+    """A positional argument of a verb: its name, and what the help says of it."""
 
     name: str
     help: str

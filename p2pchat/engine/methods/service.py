@@ -13,7 +13,7 @@ from p2pchat.errors import Busy
 METHODS: dict[str, Callable[..., Awaitable[object]]] = {
     "status": node.status,
     "doctor": doctor.checks,
-    "settings": node.settings,
+    "settings": node.change_settings,
     "name": node.name,
     "invite": invites.make,
     "add": contacts.add,
