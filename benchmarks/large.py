@@ -203,13 +203,16 @@ def ready_cpu_s(people: int = 2_000, said: int = 1_000_000) -> float:
         return cpu_seconds(pid_of(person))
 
 
-def idle_percent(people: int = 300, said: int = 20_000, after: float = 120.0, watched: float = 60.0) -> float:
-    """Percent of a core that a node uses with nobody there, `after` seconds after it was ready."""
-    with started(people, said) as (person, _):
-        time.sleep(after)
-        before = cpu_seconds(pid_of(person))
-        time.sleep(watched)
-        return 100 * (cpu_seconds(pid_of(person)) - before) / watched
+class Idling:
+    """What a node uses from now on, with nobody there."""
+
+    def __init__(self, person: Person) -> None:
+        self._pid = pid_of(person)
+        self._cpu, self._began = cpu_seconds(self._pid), time.perf_counter()
+
+    def percent(self) -> float:
+        """Percent of a core since then."""
+        return 100 * (cpu_seconds(self._pid) - self._cpu) / (time.perf_counter() - self._began)
 
 
 def pid_of(person: Person) -> int:
@@ -225,10 +228,9 @@ def main(people: int = 2_000, said: int = 1_000_000, minutes: int = 8) -> None:
         print(f"{people:,} contacts, {said:,} messages, {size / 2**20:.0f} MiB")
         print(f"ready after {person.ready_ms / 1000:.2f} s, {cpu_seconds(pid):.2f} s of CPU", flush=True)
         for minute in range(1, minutes + 1):
-            before = cpu_seconds(pid)
+            idling = Idling(person)
             time.sleep(60)
-            used = cpu_seconds(pid) - before
-            print(f"minute {minute}: {100 * used / 60:.1f} % CPU, {resident_mb(pid):.0f} MB", flush=True)
+            print(f"minute {minute}: {idling.percent():.1f} % CPU, {resident_mb(pid):.0f} MB", flush=True)
 
 
 if __name__ == "__main__":

@@ -57,6 +57,8 @@ _CHAT = Param("chat", "text", "A chat: its id, a unique prefix of it, or the con
 _TIMEOUT = Param("timeout", "number", "Seconds to wait at most.", default=30)
 _MESSAGE_ID = Param("id", "text", "A message: its id or a unique prefix of it.")
 
+_TIMES = "2026-11-20, 2026-11-20T14:00 (with Z or a zone, else local), 14:00, today, yesterday, 30m, 3h, 7d or 2w ago."
+
 _MESSAGE = (
     "{id, chat, from, sender, mine, text, kind, sent_at, received_at, state, route, late, reply_to, quote, edited_at, "
     "reactions, pinned, expires_in, expires_at, deleted}"
@@ -279,17 +281,45 @@ METHODS: Final[tuple[Method, ...]] = (
     ),
     Method(
         "log",
-        "A chat's last messages, or those next to one of them, newest last. Of `search`, `before`, `after` and "
-        f"`around` one at most. {_FIELDS}",
+        "A chat's last messages, or those next to one of them, or those of a time, newest last. Where a beginning is "
+        "given (`since`, `after`), the first that follow it. `search` and `around` stand alone, and `before` excludes "
+        f"`after`. {_FIELDS}",
         f"[{_MESSAGE}]",
         (
             _CHAT,
             Param("limit", "integer", "How many at most.", default=50),
-            Param("search", "text", "Only messages with all these words.", default=None),
+            Param("search", "text", "Only messages with all these words; the last may be a beginning.", default=None),
             Param("before", "text", "Only messages before this one (its id).", default=None),
             Param("after", "text", "Only messages after this one (its id), the first of them.", default=None),
             Param("around", "text", "This message (its id) and those round it.", default=None),
+            Param("since", "text", f"Only messages from this time on, or from `unread` on; {_TIMES}", default=None),
+            Param("until", "text", "Only messages before this time.", default=None),
         ),
+    ),
+    Method(
+        "search",
+        "Messages that match a query, newest last, of one chat or of all. A query has words, `word*` for a beginning "
+        'of two letters or more, `"a phrase"`, `from:NAME` (`from:me`), `before:DATE`, `after:DATE` (that day or '
+        "later) and `has:link`; all of it has to be true, and anything else is an error (BadQuery). `snippet`: the "
+        "text around the first match, in parts; `hit` marks what was looked for. `position` is the place for `before` "
+        "and `after`, which lead to more hits, or to the next one with a `limit` of 1.",
+        f"[{_MESSAGE[:-1]}, position, chat_name, snippet: [{{text, hit}}]}}]",
+        (
+            Param("query", "text", "What to look for."),
+            Param("chat", "text", "Only this chat; null for all.", default=None),
+            Param("limit", "integer", "How many at most (200).", default=50),
+            Param("before", "integer", "Only hits before this position.", default=None),
+            Param("after", "integer", "Only hits after this position, the first of them.", default=None),
+            Param("typing", "flag", "The last word may go on, as while a person types.", default=False),
+            Param("context", "integer", "Characters of a snippet; 0 for the whole text.", default=160),
+        ),
+    ),
+    Method(
+        "locate",
+        "Where a jump in a chat leads: the id of the first unread message, or of the first one at a time or later; "
+        "null where there is none. `log` with `around` shows it.",
+        "{id}",
+        (_CHAT, Param("to", "text", f"`unread`, or a time; {_TIMES}")),
     ),
     Method(
         "messages",

@@ -511,7 +511,7 @@ class World:
         if not folder.exists():
             folder.mkdir()
             db = Database.create(folder / "p2pchat.db", KEY)
-            profile.create(db, name, self.entropy)
+            profile.write_identity(db, name, self.entropy)
             db.close()
         node = self.nodes[name] = WorldNode(self, name, folder)
         if prepare is not None:

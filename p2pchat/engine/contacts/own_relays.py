@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import replace as changed
 
 from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.engine.contacts import contacts
@@ -33,7 +33,7 @@ def use(tx: Transaction, relay: Relay, *, kept: bool = True) -> None:
         kept |= known.kept
     row = RelayRow(relay.peer, addresses[:MAX_ADDRESSES], relay.token, kept, tx.now)
     store_relays.put(tx.db, row)
-    if known is None or changed(known, added_at=tx.now) != row:  # else nothing changes for any contact
+    if known is None or dataclasses.replace(known, added_at=tx.now) != row:  # else nothing changes for any contact
         _changed(tx)
 
 

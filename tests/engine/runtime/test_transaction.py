@@ -135,7 +135,7 @@ def test_a_fault_in_one_input_costs_the_others_nothing(tmp_path: Path) -> None:
 def test_the_database_is_closed_after_the_reading_in_progress(tmp_path: Path) -> None:
     """A face may be reading, in a thread of its own, when the node ends."""
     db = Database.create(tmp_path / "p2pchat.db", KEY)
-    profile.create(db, "alice", system_entropy())
+    profile.write_identity(db, "alice", system_entropy())
     engine = Engine(db, lambda: 0, system_entropy(), cast(Net, None))  # nothing here goes to the network
     reading, go_on = trio.Event(), threading.Event()
     rows: list[object] = []
