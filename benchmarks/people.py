@@ -53,19 +53,21 @@ class Person:
 
     def start(self) -> None:
         """Start the node and wait until it is ready."""
-        began = time.perf_counter()
-        self.process = subprocess.Popen(
-            [*self.program.command, "--profile", str(self.folder), "--json", *NODE],
-            cwd=self.program.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=self.environment,
-            text=True,
-        )
+        began, said = time.perf_counter(), self.folder.with_name(f"{self.folder.name}.errors")
+        with said.open("w") as errors:
+            self.process = subprocess.Popen(
+                [*self.program.command, "--profile", str(self.folder), "--json", *NODE],
+                cwd=self.program.folder,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=self.environment,
+                text=True,
+            )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if json.loads(line or "{}").get("event") != "ready":
-            raise RuntimeError(f"{self.name}'s node did not start")
+            code = self.process.wait()
+            raise RuntimeError(f"{self.name}'s node did not start, exit code {code}: {said.read_text()[-1000:]}")
         self.ready_ms = (time.perf_counter() - began) * 1000
 
     def stop(self) -> None:
