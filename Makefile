@@ -14,10 +14,12 @@ GONE := $(shell test -f $(VENV)/bin/python -a -x $(VENV)/bin/python || echo gone
 COMMAND ?= $(HOME)/.local/bin/p2pchat
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet --no-input
 CODE := p2pchat tests $(wildcard benchmarks)
-# A test of nodes or of a screen mostly waits for them, so there is one more process for tests than there are cores.
+# A test of nodes or of a screen waits for them in part, so there is one more process for tests than there are cores.
 ALL := -n $(shell expr $$(nproc) + 1) --dist worksteal
+# In the lab everybody waits for links that have fallen silent.
+LAB := -n $(shell expr 3 \* $$(nproc)) --dist worksteal
 # What tests/support/sampling.py makes smaller.
-SAMPLED := tests/world/test_crash_points.py tests/engine/delivery/test_outbound.py tests/tui/test_hostile.py
+SAMPLED := tests/world/test_clocks.py tests/world/test_crash_points.py tests/engine/delivery/test_outbound.py tests/tui/test_hostile.py
 # What libp2p demands and nothing here calls; requirements/standins/README.md says why.
 STANDINS := $(notdir $(patsubst %/pyproject.toml,%,$(wildcard requirements/standins/*/pyproject.toml)))
 UV := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
@@ -85,10 +87,10 @@ docs: $(VENV)/docs.stamp ## make the guides and a reference of the code into bui
 	@echo 'open build/site/docs/index.html'
 
 lab: $(VENV)/dev.stamp ## people behind routers, relays that fail or lie, in network namespaces; needs root, ip and nft
-	$(BIN)/python -m pytest $(ALL) -p no:cacheprovider tests/lab
+	$(BIN)/python -m pytest $(LAB) -p no:cacheprovider tests/lab
 
-bench: $(VENV)/run.stamp ## measure, print a table and write benchmarks/results.json (20 minutes, a quiet machine)
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/run.stamp ## measure, print a table and write benchmarks/results.json (20 minutes, a quiet machine); BESIDE=CHECKOUT: compare
+	$(BIN)/python -m benchmarks $(if $(BESIDE),--beside $(BESIDE))
 
 attack: $(VENV)/run.stamp ## flood a relay and a node as strangers could, and print what an honest user notices; SHORT=1: a few floods
 	$(BIN)/python -m benchmarks.attack $(if $(SHORT),--short)

@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from benchmarks import beside
 from benchmarks.measures import everything, fsync_ms
 
 
@@ -13,9 +14,12 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--runs", type=int, default=3, help="how often each is measured (the median counts)")
-    runs = parser.parse_args().runs
-    before = fsync_ms()
+    parser.add_argument("--beside", type=Path, help="a checkout to measure beside it, with a .venv")
+    given = parser.parse_args()
+    runs, before = given.runs, fsync_ms()
     results = everything(runs)
+    if given.beside:
+        results += beside.rows(given.beside, runs)
     print(
         f"fsync: {before:.3f} ms before, {fsync_ms():.3f} ms after; medians of {runs} runs, then the least and most\n"
     )

@@ -10,12 +10,19 @@ round_trip_cpu_ms  what both nodes burn for one
 flood_per_s        messages a second, one way, with their receipts
 flood_cpu_us       what both nodes burn for one message of those
 collect_s          10,000 that waited at a relay, from a node that is ready until all are there (`--collect`)
+deposits_N_per_s   blobs a relay takes and hands on where N clients send or watch (`--relay`, and the next)
+deposits_N_cpu_us  what the relay burns for one of them
+deposits_N_kb      its memory for each client
+returning_cpu_ms   what a relay burns for a client that comes back: the mean of a crowd of 300
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -24,8 +31,10 @@ from pathlib import Path
 from benchmarks.figures import cpu_seconds, percentile
 from benchmarks.measures import flood
 from benchmarks.people import THIS, Line, Person, Program, befriend, people
+from benchmarks.relay import deposits
 from benchmarks.relayed import collect, meet, two_with_relays
 
+CROWDS = ((16, 1500, 128), (1000, 20, 8), (4000, 10, 8))
 Values = dict[str, list[float]]
 Pair = tuple[Person, Person]
 
@@ -88,8 +97,46 @@ def collected(programs: list[Program], rounds: int) -> list[Values]:
     return values
 
 
+def at_relays(programs: list[Program], rounds: int, crowds: tuple[tuple[int, int, int], ...] = CROWDS) -> list[Values]:
+    """What relays of each program do, by turns. crowds: clients, deposits of each sender, and of these under way."""
+    values: list[Values] = [{} for _ in programs]
+    for _ in range(rounds):
+        for program, kept in zip(programs, values, strict=True):
+            for clients, each, window in crowds:
+                load = deposits(clients, each, window, program=program)
+                found = {"per_s": load.per_s, "cpu_us": load.cpu_us, "kb": load.kb}
+                for name, value in found.items():
+                    kept.setdefault(f"deposits_{clients}_{name}", []).append(value)
+            kept.setdefault("returning_cpu_ms", []).append(returning(program))
+    return values
+
+
+def returning(program: Program, clients: int = 300) -> float:
+    """`returning_cpu_ms`. (The crowd is that of this checkout for both; it needs nothing but the mailbox's words.)"""
+    command = [program.command[0], str(Path(__file__).with_name("returning.py")), "--clients", str(clients)]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    run = subprocess.run(
+        command, cwd=program.folder, env=environment, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    return float(json.loads(run.stdout)["back_ms_each"])
+
+
 def _cpu(pair: Pair) -> float:
     return sum(cpu_seconds(person.process.pid) for person in pair if person.process is not None)
+
+
+def rows(checkout: Path, rounds: int) -> list[dict[str, object]]:
+    """The ratios of this program to that of a checkout, as `python -m benchmarks` prints and keeps them."""
+    programs = [THIS, Program(checkout.resolve())]
+    parts = (alternate(programs, 2 * rounds + 1, 150, 3000), collected(programs, rounds), at_relays(programs, rounds))
+    found: list[dict[str, object]] = []
+    for ours, theirs in parts:
+        for name, values in ours.items():
+            ratios = [round(one / other, 3) for one, other in zip(values, theirs[name], strict=True)]
+            there = f"the other checkout: {statistics.median(theirs[name]):.4g}"
+            row = {"name": f"beside_{name}", "value": round(statistics.median(values), 3), "unit": name.split("_")[-1]}
+            found.append(row | {"baseline": there, "ratio": statistics.median(ratios), "runs": ratios})
+    return found
 
 
 def main() -> None:
@@ -100,11 +147,15 @@ def main() -> None:
     parser.add_argument("--trips", type=int, default=150, help="round trips in a turn, 0 for none")
     parser.add_argument("--flood", type=int, default=3000, help="messages of a flood in a turn, 0 for none")
     parser.add_argument("--collect", type=int, default=0, metavar="ROUNDS", help="collect 10,000 so often, by turns")
+    parser.add_argument("--relay", type=int, default=0, metavar="ROUNDS", help="measure relays so often, by turns")
     given = parser.parse_args()
     programs = [THIS, Program(given.checkout.resolve())]
     ours, theirs = alternate(programs, given.rounds, given.trips, given.flood) if given.rounds else ({}, {})
     if given.collect:
         for kept, more in zip((ours, theirs), collected(programs, given.collect), strict=True):
+            kept.update(more)
+    if given.relay:
+        for kept, more in zip((ours, theirs), at_relays(programs, given.relay), strict=True):
             kept.update(more)
     print(f"{'':18} {'here':>10} {'there':>10} {'ratio':>7}   by turns")
     for name, values in ours.items():

@@ -13,22 +13,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.figures import cpu_seconds, resident_mb
 from benchmarks.people import COMMAND, Person
 from p2pchat.core import handshake, ratchet
 from p2pchat.core.content import Content, encode_content
 from p2pchat.core.contents import Text
-from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.identity import Device
-from p2pchat.core.ids import ChatId, ContactId, EnvelopeId, MessageId, PeerKey, SessionId, first_device
+from p2pchat.core.ids import ContactId, EnvelopeId, MessageId, PeerKey, SessionId, first_device
 from p2pchat.core.prekeys import dump_set, make_set, open_bundle
 from p2pchat.core.primitives import KEY_BYTES, sign_public, system_entropy
 from p2pchat.net.multiaddrs import pack
-from p2pchat.store import contacts, keys, messages, meta, outbox, prekeys, queues, relays, sessions
+from p2pchat.store import contacts, keys, meta, outbox, prekeys, queues, relays, search_backlog, sessions
 from p2pchat.store.contacts import Contact, ContactState, Way
 from p2pchat.store.database import Database
-from p2pchat.store.messages import ME, MessageRow
 from p2pchat.store.outbox import OutboxRow
 from p2pchat.store.prekeys import PrekeyRow
 from p2pchat.store.queues import OwnQueueRow, TheirQueueRow
@@ -57,24 +58,32 @@ def fill(database: Path, key: bytes, people: int, said: int) -> None:
             relays.put(db, RelayRow(PeerKey(peer), (NOBODY,), b"", True, now))
         for number, contact in enumerate(ids):
             _add_person(db, ContactId(contact), number, now, state, relay_keys)
-    for start in range(0, said, 10_000):
-        with db.transaction():
-            for number in range(start, min(start + 10_000, said)):
-                chat = ids[number % people]
-                mine = number % 3 == 0
-                row = MessageRow(
-                    MessageId(os.urandom(16)),
-                    ChatId(chat),
-                    ContactId(ME if mine else chat),
-                    0,
-                    number + 1,
-                    f"message {number}, and some words that people write",
-                    now - DAY,
-                    DeliveryState.READ if mine else DeliveryState.RECEIVED,
-                    read_at=now,
-                )
-                messages.insert(db, row)
+    _say(db, ids, said, now)
     db.close()
+
+
+_SAY = """
+INSERT INTO messages (id, chat, sender, kind, seq, place, text, sent_at, state, read_at)
+WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :said)
+SELECT randomblob(16), chats.id, CASE n % 3 WHEN 0 THEN x'' ELSE chats.id END, 0, n + 1, n + 1,
+       'message ' || n || ', and some words that people write', :yesterday,
+       CASE n % 3 WHEN 0 THEN 'read' ELSE 'received' END, :now
+FROM numbers JOIN said_in AS chats ON chats.number = n % :people
+"""
+_INDEX = "INSERT INTO messages_fts (rowid, text) SELECT pk, text FROM messages"
+
+
+def _say(db: Database, ids: Sequence[bytes], said: int, now: int) -> None:
+    """Save so many messages, in turn with everybody. (As one statement: one by one a million take minutes.)"""
+    if not said:
+        return
+    db.execute("PRAGMA cache_size = -400000")
+    with db.transaction():
+        db.execute("CREATE TEMP TABLE said_in (number INTEGER PRIMARY KEY, id BLOB NOT NULL)")
+        db.executemany("INSERT INTO said_in VALUES (?, ?)", enumerate(ids))
+        db.execute(_SAY, {"said": said, "people": len(ids), "now": now, "yesterday": now - DAY})
+        db.execute(_INDEX)
+        meta.put_int(db, search_backlog.INDEXED_TO, said)
 
 
 def _ratchet_state(now: int) -> bytes:
@@ -170,43 +179,58 @@ def _add_person(db: Database, contact: ContactId, number: int, now: int, state: 
         )
 
 
-def main(people: int = 2_000, said: int = 1_000_000, minutes: int = 8) -> None:
-    """Make it, start it, and print what that costs."""
+@contextmanager
+def started(people: int, said: int) -> Iterator[tuple[Person, int]]:
+    """Such a person, whose node is ready, and the bytes of their database."""
     with tempfile.TemporaryDirectory(prefix="p2pchat-bench-") as place:
         folder, runtime = Path(place) / "large", Path(place) / "run"
         runtime.mkdir(mode=0o700)
-        os.environ["XDG_RUNTIME_DIR"] = str(runtime)
-        person = Person("large", folder, dict(os.environ))
+        person = Person("large", folder, {**os.environ, "XDG_RUNTIME_DIR": str(runtime)})
         init = ["--profile", str(folder), "init", "--name", "large", "--no-passphrase"]
         subprocess.run([*COMMAND, *init], env=person.environment, check=True, capture_output=True)
         fill(folder / "profile.db", keys.open_keys(folder, None), people, said)
         size = (folder / "profile.db").stat().st_size
-        print(f"{people:,} contacts, {said:,} messages, {size / 2**20:.0f} MiB")
         person.start()
-        assert person.process is not None
         try:
-            ready = cpu_seconds(person.process.pid)
-            print(f"ready after {person.ready_ms / 1000:.2f} s, {ready:.2f} s of CPU")
-            for minute in range(1, minutes + 1):
-                before = cpu_seconds(person.process.pid)
-                time.sleep(60)
-                used = cpu_seconds(person.process.pid) - before
-                print(f"minute {minute}: {100 * used / 60:.1f} % CPU, {memory_mb(person):.0f} MB", flush=True)
+            yield person, size
         finally:
             person.stop()
 
 
-def cpu_seconds(pid: int) -> float:
-    """What a process has used, in user and system time (proc(5), fields 14 and 15 of stat)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def ready_cpu_s(people: int = 2_000, said: int = 1_000_000) -> float:
+    """CPU seconds of a node from its start until it is ready."""
+    with started(people, said) as (person, _):
+        return cpu_seconds(pid_of(person))
 
 
-def memory_mb(person: Person) -> float:
-    """Resident memory of a person's node."""
+class Idling:
+    """What a node uses from now on, with nobody there."""
+
+    def __init__(self, person: Person) -> None:
+        self._pid = pid_of(person)
+        self._cpu, self._began = cpu_seconds(self._pid), time.perf_counter()
+
+    def percent(self) -> float:
+        """Percent of a core since then."""
+        return 100 * (cpu_seconds(self._pid) - self._cpu) / (time.perf_counter() - self._began)
+
+
+def pid_of(person: Person) -> int:
+    """The process of a person's node."""
     assert person.process is not None
-    status = Path(f"/proc/{person.process.pid}/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1000
+    return person.process.pid
+
+
+def main(people: int = 2_000, said: int = 1_000_000, minutes: int = 8) -> None:
+    """Make it, start it, and print what that costs."""
+    with started(people, said) as (person, size):
+        pid = pid_of(person)
+        print(f"{people:,} contacts, {said:,} messages, {size / 2**20:.0f} MiB")
+        print(f"ready after {person.ready_ms / 1000:.2f} s, {cpu_seconds(pid):.2f} s of CPU", flush=True)
+        for minute in range(1, minutes + 1):
+            idling = Idling(person)
+            time.sleep(60)
+            print(f"minute {minute}: {idling.percent():.1f} % CPU, {resident_mb(pid):.0f} MB", flush=True)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any
 
 import trio
 
-from benchmarks import baselines, floor, relay, relayed, screen
+from benchmarks import baselines, floor, large, relay, relayed, screen
 from benchmarks.figures import cpu_seconds, percentile, resident_mb
 from benchmarks.people import Line, Person, Wire, befriend, two_people
 
@@ -21,6 +21,7 @@ ROUND_TRIPS = 300
 FLOOD = 10_000
 CALLS_UNDER_WAY = 500
 IDLE_SECONDS = 20.0
+LONELY_CONTACTS = 300
 
 
 def fsync_ms(samples: int = 200) -> float:
@@ -154,6 +155,7 @@ def everything(runs: int) -> list[dict[str, Any]]:
             }
         )
 
+    large_ready = large.ready_cpu_s()
     contact = [first_contact() for _ in range(runs)]
     with two_people() as (alice, bob):
         befriend(alice, bob)
@@ -173,9 +175,12 @@ def everything(runs: int) -> list[dict[str, Any]]:
         readies = [ready(alice) for _ in range(runs)]
         bob.start()
         idles = [idle(alice) for _ in range(runs)]
-    shown = screen.measure(runs)
-    away = relayed.measure(runs)
-    relays = relay.measure(runs)
+    with large.started(LONELY_CONTACTS, 20 * LONELY_CONTACTS) as (lonely, _):
+        shown = screen.measure(runs)
+        away = relayed.measure(runs)  # minutes, after which everybody was tried often
+        idling = large.Idling(lonely)
+        relays = relay.measure(runs)
+        lonely_percent = idling.percent()
     imports = statistics.median(import_ms() for _ in range(runs))
     imported = f"import libp2p, trio: {imports:.0f} ms"
     add("node_ready_ms", "ms", readies, imported, imports)
@@ -202,6 +207,12 @@ def everything(runs: int) -> list[dict[str, Any]]:
     for name, took in (("direct", p50), ("circuit", away.round_trip_ms)):
         add(f"{name}_round_trip_floor_ratio", "x", [one / least_ms for one in took], no_less, None)
     add("direct_messages_floor_ratio", "x", [one / most_per_s for one in per_second], no_more, None)
+    least = statistics.median(p50)
+    add("direct_round_trip_p99_p50_ratio", "x", [a / b for a, b in zip(p99, p50, strict=True)], "its own median", None)
+    circuit = [one / least for one in away.round_trip_ms]
+    add("circuit_round_trip_direct_ratio", "x", circuit, f"the direct one: {least:.2f} ms", None)
+    add("large_ready_cpu_s", "s", [large_ready], "2,000 contacts, 1,000,000 messages", None)
+    add("idle_300_away_cpu_percent", "%", [lonely_percent], "nobody is there", None)
     add("offline_pickup_ms", "ms", away.offline_pickup_ms, imported, imports)
     add("collect_10k_s", "s", away.collect_s, f"the same, {relayed.MESSAGES / base:.2f} s", relayed.MESSAGES / base)
     add("failover_relay_s", "s", away.failover_s, "none", None)

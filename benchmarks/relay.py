@@ -48,6 +48,7 @@ class Relay:
     process: subprocess.Popen[str]
     address: str
     data: str
+    program: Program = THIS
 
     @property
     def mb(self) -> float:
@@ -85,18 +86,22 @@ def relay(settings: str = SETTINGS, program: Program = THIS) -> Iterator[Relay]:
         )
         try:
             assert process.stdout is not None
-            yield Relay(process, json.loads(process.stdout.readline())["addresses"][0], f"{place}/data")
+            yield Relay(process, json.loads(process.stdout.readline())["addresses"][0], f"{place}/data", program)
         finally:
             process.terminate()
             process.wait()
 
 
 class Crowd:
-    """Clients in a process of their own."""
+    """Clients in a process of their own, of the relay's checkout."""
 
     def __init__(self, at: Relay, role: int, names: list[str]) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.mail"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [at.program.command[0], "-m", "benchmarks.mail"],
+            cwd=at.program.folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         self.tell(relay=at.address, role=role, names=names)
 
@@ -136,9 +141,9 @@ class Load:
     idle_percent: float
 
 
-def deposits(count: int, each: int, window: int, idle: float = 0.0) -> Load:
+def deposits(count: int, each: int, window: int, idle: float = 0.0, program: Program = THIS) -> Load:
     """`count` clients, half of them senders, each to a watcher of its own. `idle`: seconds to watch them do nothing."""
-    with relay() as at, ExitStack() as stack:
+    with relay(program=program) as at, ExitStack() as stack:
         base, cpu = at.mb, at.cpu
         crowds = []
         for start in range(0, count // 2, A_CROWD):

@@ -3,7 +3,7 @@
 P2PChatError                     exit 1
 ├── UsageError                   exit 2   what was asked cannot be meant
 │   ├── AmbiguousName · NoSuchContact · NoSuchMessage
-│   ├── TextTooLong · BadName · BadInvite · BadAddress · NotNow
+│   ├── TextTooLong · BadName · BadInvite · BadAddress · BadQuery · NotNow
 ├── NotReached                   exit 3   it is queued; nobody answered in time
 ├── Locked                       exit 4   keys are not here
 │   ├── WrongPassphrase · ProfileInUse
@@ -86,6 +86,12 @@ class TextTooLong(UsageError):
     """A message holds at most 48,000 bytes of UTF-8."""
 
     hint = "Send it in parts."
+
+
+class BadQuery(UsageError):
+    """This search cannot be understood."""
+
+    hint = 'Write words, word*, "a phrase", from:NAME, before:DATE, after:DATE, has:link; put anything else in "".'
 
 
 class BadName(UsageError):

@@ -85,7 +85,7 @@ async def _opened(
     options: Options, settings: config.Settings, key: bytes, guard: ProfileGuard
 ) -> AsyncIterator[ProfileService]:
     from p2pchat.core.primitives import self_test, system_entropy
-    from p2pchat.engine.contacts import profile as profiles
+    from p2pchat.engine.contacts.profile import hidden_transport_seed, keep_port
     from p2pchat.engine.engine import Engine
     from p2pchat.engine.methods.service import EngineService
     from p2pchat.store.database import Database
@@ -108,7 +108,7 @@ async def _opened(
         quiet(loud=options.verbose >= 2)
         entropy = system_entropy()
         host = _host(db, options.listen or settings.listen)
-        hidden = LibP2PHost(profiles.hidden_transport_seed(db, entropy), listen=())
+        hidden = LibP2PHost(hidden_transport_seed(db, entropy), listen=())
         engine = Engine(
             db,
             _now,
@@ -122,7 +122,7 @@ async def _opened(
         async with trio.open_nursery() as nursery:
             await nursery.start(Supervisor(host).run)
             await nursery.start(Supervisor(hidden).run)
-            profiles.keep_port(db, host.port)
+            keep_port(db, host.port)
             await nursery.start(engine.run)
             nursery.start_soon(_relay_for_contacts, engine, host, options.profile.relay_store, entropy)
             yield EngineService(engine, lambda: [full(host.peer, address) for address in host.addresses()])
@@ -193,11 +193,11 @@ def _import_net() -> None:
 
 
 def _host(db: Database, wanted: Sequence[str]) -> LibP2PHost:
-    from p2pchat.engine.contacts import profile as profiles
+    from p2pchat.engine.contacts.profile import kept_port, transport_seed
     from p2pchat.net.libp2p.host import LibP2PHost
     from p2pchat.net.multiaddrs import DEFAULT_LISTEN
 
-    return LibP2PHost(profiles.transport_seed(db), wanted or DEFAULT_LISTEN, kept_port=profiles.kept_port(db))
+    return LibP2PHost(transport_seed(db), wanted or DEFAULT_LISTEN, kept_port=kept_port(db))
 
 
 def _now() -> int:

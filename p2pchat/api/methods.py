@@ -1,6 +1,6 @@
 """Every method and event of the node's API, by name: the one table.
 
-Arguments are checked from it (`check`), and `docs/api.md` is printed from it: `python -m p2pchat.api.methods`.
+Arguments are checked from it (`arguments.check`); `docs/api.md` is printed from it: `python -m p2pchat.api.methods`.
 The names, fields and meanings are a promise to scripts and bots; add to them freely, change none without raising
 `codec.API_VERSION`.
 """
@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from p2pchat import errors
 from p2pchat.api.codec import API_VERSION, MAX_REQUEST
 
 REQUIRED: Final = "required"
@@ -57,6 +56,8 @@ _CONTACT = Param("contact", "text", "A contact: its id, a unique prefix of it, o
 _CHAT = Param("chat", "text", "A chat: its id, a unique prefix of it, or the contact's name.")
 _TIMEOUT = Param("timeout", "number", "Seconds to wait at most.", default=30)
 _MESSAGE_ID = Param("id", "text", "A message: its id or a unique prefix of it.")
+
+_TIMES = "2026-11-20, 2026-11-20T14:00 (with Z or a zone, else local), 14:00, today, yesterday, 30m, 3h, 7d or 2w ago."
 
 _MESSAGE = (
     "{id, chat, from, sender, mine, text, kind, sent_at, received_at, state, route, late, reply_to, quote, edited_at, "
@@ -280,17 +281,45 @@ METHODS: Final[tuple[Method, ...]] = (
     ),
     Method(
         "log",
-        "A chat's last messages, or those next to one of them, newest last. Of `search`, `before`, `after` and "
-        f"`around` one at most. {_FIELDS}",
+        "A chat's last messages, or those next to one of them, or those of a time, newest last. Where a beginning is "
+        "given (`since`, `after`), the first that follow it. `search` and `around` stand alone, and `before` excludes "
+        f"`after`. {_FIELDS}",
         f"[{_MESSAGE}]",
         (
             _CHAT,
             Param("limit", "integer", "How many at most.", default=50),
-            Param("search", "text", "Only messages with all these words.", default=None),
+            Param("search", "text", "Only messages with all these words; the last may be a beginning.", default=None),
             Param("before", "text", "Only messages before this one (its id).", default=None),
             Param("after", "text", "Only messages after this one (its id), the first of them.", default=None),
             Param("around", "text", "This message (its id) and those round it.", default=None),
+            Param("since", "text", f"Only messages from this time on, or from `unread` on; {_TIMES}", default=None),
+            Param("until", "text", "Only messages before this time.", default=None),
         ),
+    ),
+    Method(
+        "search",
+        "Messages that match a query, newest last, of one chat or of all. A query has words, `word*` for a beginning "
+        'of two letters or more, `"a phrase"`, `from:NAME` (`from:me`), `before:DATE`, `after:DATE` (that day or '
+        "later) and `has:link`; all of it has to be true, and anything else is an error (BadQuery). `snippet`: the "
+        "text around the first match, in parts; `hit` marks what was looked for. `position` is the place for `before` "
+        "and `after`, which lead to more hits, or to the next one with a `limit` of 1.",
+        f"[{_MESSAGE[:-1]}, position, chat_name, snippet: [{{text, hit}}]}}]",
+        (
+            Param("query", "text", "What to look for."),
+            Param("chat", "text", "Only this chat; null for all.", default=None),
+            Param("limit", "integer", "How many at most (200).", default=50),
+            Param("before", "integer", "Only hits before this position.", default=None),
+            Param("after", "integer", "Only hits after this position, the first of them.", default=None),
+            Param("typing", "flag", "The last word may go on, as while a person types.", default=False),
+            Param("context", "integer", "Characters of a snippet; 0 for the whole text.", default=160),
+        ),
+    ),
+    Method(
+        "locate",
+        "Where a jump in a chat leads: the id of the first unread message, or of the first one at a time or later; "
+        "null where there is none. `log` with `around` shows it.",
+        "{id}",
+        (_CHAT, Param("to", "text", f"`unread`, or a time; {_TIMES}")),
     ),
     Method(
         "messages",
@@ -401,75 +430,6 @@ EVENTS: Final[tuple[Event, ...]] = (
 
 BY_NAME: Final[Mapping[str, Method]] = {method.name: method for method in METHODS}
 EVENT_NAMES: Final = tuple(event.name for event in EVENTS if event.name != "lagged")
-
-
-class UnknownMethod(errors.UsageError):
-    """The API has no method of that name."""
-
-    hint = "docs/api.md lists them."
-
-
-class BadParams(errors.UsageError):
-    """The arguments do not fit the method."""
-
-    hint = "docs/api.md has the table."
-
-
-def check(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments for the method `name`, complete with defaults. Raises UnknownMethod or BadParams."""
-    method = BY_NAME.get(name)
-    if method is None:
-        raise UnknownMethod(f"There is no method {_quote(name)}")
-    names = {param.name for param in method.params}
-    for given in params:
-        if given not in names:
-            raise BadParams(f"{name} takes no {_quote(given)}")
-    arguments: dict[str, Any] = {}
-    for param in method.params:
-        if param.name in params:
-            arguments[param.name] = _checked(name, param, params[param.name])
-        elif param.default is REQUIRED:
-            raise BadParams(f"{name} needs {_quote(param.name)}")
-        else:
-            arguments[param.name] = param.default
-    return arguments
-
-
-def _checked(method: str, param: Param, value: object) -> object:
-    if value is None and param.optional:
-        return None
-    if not _fits(param.kind, value):
-        raise BadParams(f"{_quote(param.name)} of {method} must be {_KINDS[param.kind]}")
-    if param.choices and value not in param.choices:
-        raise BadParams(f"{_quote(param.name)} of {method} must be one of {', '.join(param.choices)}")
-    return value
-
-
-def _fits(kind: str, value: object) -> bool:
-    if kind == "text":
-        return isinstance(value, str)
-    if kind == "flag":
-        return isinstance(value, bool)
-    if kind == "integer":  # a bool is an int in Python, and -1 of anything here is a mistake
-        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    if kind == "number":
-        return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-    return isinstance(value, list) and all(isinstance(each, str) for each in value)
-
-
-_KINDS: Final = {
-    "text": "a text",
-    "flag": "true or false",
-    "integer": "an integer, not negative",
-    "number": "a number, not negative",
-    "texts": "a list of texts",
-}
-
-
-def _quote(name: str) -> str:
-    # What a client sent goes into errors and logs: short, and nothing a terminal obeys.
-    shown = name if name.isprintable() else ascii(name)[1:-1]
-    return f"`{shown[:40]}`"
 
 
 # --- docs/api.md -----------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 What keeps a client from harming the node:
 
 * Only processes of our own user are served (file modes, and the kernel's word for who is at the other end).
-* Lines are bounded and decoded strictly (`codec`); the arguments are checked against the table (`methods`).
+* Lines are bounded and decoded strictly (`codec`); the arguments are checked against the table (`arguments`).
 * A client says `hello` within `HELLO_TIMEOUT`. Where there is no room for a further one, the oldest that has not goes.
 * A client has so many calls running at most; then its socket is simply not read any further.
 * What waits to be written to a client is bounded. Events for a client that does not read stay in its own bounded
@@ -30,6 +30,7 @@ import trio
 
 from p2pchat import errors
 from p2pchat.api import codec, methods
+from p2pchat.api.arguments import BadParams, UnknownMethod, check
 from p2pchat.api.codec import JsonObject
 from p2pchat.api.service import EventSource, NodeService
 from p2pchat.lib.wakeup import Wakeup
@@ -251,7 +252,7 @@ class _Connection:
         method = request["method"]
         answer = self._put if "id" in request else _no_answer
         try:
-            arguments = methods.check(method, request.get("params", {}))
+            arguments = check(method, request.get("params", {}))
             self._check_greeted(method)
         except errors.P2PChatError as exc:
             answer(_failure(ident, exc, _CODES.get(type(exc))))
@@ -362,8 +363,8 @@ class _Connection:
 
 
 _CODES: Mapping[type[errors.P2PChatError], int] = {
-    methods.UnknownMethod: codec.METHOD_NOT_FOUND,
-    methods.BadParams: codec.INVALID_PARAMS,
+    UnknownMethod: codec.METHOD_NOT_FOUND,
+    BadParams: codec.INVALID_PARAMS,
 }
 
 
@@ -397,7 +398,7 @@ def _event_names(names: list[str] | None) -> tuple[str, ...]:
         return methods.EVENT_NAMES
     for name in names:
         if name not in methods.EVENT_NAMES:
-            raise methods.BadParams(f"`events` may hold {', '.join(methods.EVENT_NAMES)}")
+            raise BadParams(f"`events` may hold {', '.join(methods.EVENT_NAMES)}")
     return tuple(names)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from p2pchat import errors
 from p2pchat.cli.context import Context
 from p2pchat.cli.options import Arg, Verb, duration, opt
-from p2pchat.cli.outgoing import WAIT_OPTIONS, checked_text, send_text, text_from_stdin
+from p2pchat.cli.outgoing import SEND_OPTIONS, checked_text, send_text, text_given
 from p2pchat.cli.output import cell, messages, short_date
 
 CHAT = Arg("CHAT", "a chat: its id, a unique prefix of it, or the contact's name")
@@ -23,7 +23,7 @@ def reply(context: Context, args: Namespace) -> int:
 
 def edit(context: Context, args: Namespace) -> int:
     """Run `p2pchat edit`: give a message of one's own another text."""
-    text = checked_text(text_from_stdin(context) if args.text is None else args.text)
+    text = checked_text(text_given(context, args.text))
     return _changed(
         context, "Edited. The other side sees that, and what it said before.", "edit", id=args.id, text=text
     )
@@ -114,7 +114,7 @@ def _spell(seconds: int) -> str:
     return parts
 
 
-_TEXT = Arg("TEXT", "the text; omit it to send what stdin holds", required=False)
+_TEXT = Arg("TEXT", "the text; omit it, or write -, to send what stdin holds", required=False)
 _UNDO = opt("--undo", action="store_true", help="take it away again")
 VERBS = (
     Verb(
@@ -122,14 +122,14 @@ VERBS = (
         "answer a message, in its chat",
         reply,
         (MESSAGE, _TEXT),
-        WAIT_OPTIONS,
+        SEND_OPTIONS,
         "It prints the id of the answer.\nExample: p2pchat reply 0199a3f0 'Seven, behind the station'",
     ),
     Verb(
         "edit",
         "change a message that you sent in the last 48 hours, for both",
         edit,
-        (MESSAGE, Arg("TEXT", "the new text; omit it to take what stdin holds", required=False)),
+        (MESSAGE, Arg("TEXT", "the new text; omit it, or write -, to take what stdin holds", required=False)),
         (),
         "The other side sees that it was edited, and can see what it said before.\n"
         "Example: p2pchat edit 0199a3f0 'Eight, behind the station'",

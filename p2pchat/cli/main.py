@@ -34,8 +34,9 @@ GROUPS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
     (
         "messages",
         {
-            "messages": ("chats", "send", "tail", "log", "read", "delete", "why"),
+            "messages": ("chats", "send", "tail", "read", "delete", "why"),
             "conversation": ("reply", "edit", "history", "react", "pin", "pinned", "timer"),
+            "finding": ("log", "search"),
         },
     ),
     ("relays", {"relays": ("relays",), "relay": ("relay",), "offer": ("offer",)}),

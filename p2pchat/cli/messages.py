@@ -1,4 +1,4 @@
-"""Verbs about messages: chats send tail log read delete why."""
+"""Verbs about messages: chats send tail read delete why."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from p2pchat import errors
 from p2pchat.api.client import Client
 from p2pchat.cli.context import STDIN, Context
 from p2pchat.cli.options import Arg, Verb, count, opt
-from p2pchat.cli.outgoing import WAIT_OPTIONS, send_text
+from p2pchat.cli.outgoing import SEND_OPTIONS, send_text
 from p2pchat.cli.output import MARKS, Cell, cell, messages, short_date
 from p2pchat.lib.backoff import Backoff
 
 _PAGE = 1000
-_CHAT = Arg("CHAT", "a chat: its id, a unique prefix of it, or the contact's name")
+CHAT = Arg("CHAT", "a chat: its id, a unique prefix of it, or the contact's name")
 _MESSAGE = Arg("ID", "a message: its id or a unique prefix of it")
 _CHANGES = {"edit": "edited", "reaction": "reaction", "pin": "pin", "deleted": "deleted for both"}
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
@@ -25,20 +25,6 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
 def send(context: Context, args: Namespace) -> int:
     """Run `p2pchat send`: send a text and print its id."""
     return send_text(context, args, "send", chat=args.chat)
-
-
-def log(context: Context, args: Namespace) -> int:
-    """Show a chat's last messages."""
-    with context.client() as client:
-        found = client.call("log", chat=args.chat, limit=args.limit, search=args.search)
-    if context.out.json:
-        for message in found:
-            context.out.object(message)
-    else:
-        messages(context.out, found)
-        if not found:
-            context.out.note("No messages yet." if args.search is None else "Nothing found.")
-    return 0
 
 
 def tail(context: Context, args: Namespace) -> int:
@@ -275,8 +261,8 @@ VERBS = (
         "send",
         "send a message",
         send,
-        (_CHAT, Arg("TEXT", "the text; omit it to send what stdin holds", required=False)),
-        WAIT_OPTIONS,
+        (CHAT, Arg("TEXT", "the text; omit it, or write -, to send what stdin holds", required=False)),
+        SEND_OPTIONS,
         "It prints the message's id. Put -- before a text that begins with a dash.",
     ),
     Verb(
@@ -293,21 +279,11 @@ VERBS = (
         "When the node is restarted or replaced, it continues after the last message it showed.",
     ),
     Verb(
-        "log",
-        "show a chat's last messages",
-        log,
-        (_CHAT,),
-        (
-            opt("--limit", type=count, default=50, metavar="N", help="the number of messages (50)"),
-            opt("--search", metavar="WORDS", help="only messages that contain all these words"),
-        ),
-    ),
-    Verb(
         "read",
         "mark a chat as read; the contact is told unless read receipts are off",
         read,
         (
-            _CHAT,
+            CHAT,
             Arg("UPTO", "the last message you read: its id or a unique prefix of it; omit it for all", required=False),
         ),
     ),

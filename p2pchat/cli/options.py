@@ -26,12 +26,14 @@ _LONGEST = 3_660 * DAY_SECONDS
 
 
 class Arg(NamedTuple):
-    """A positional argument."""
+    """A positional argument of a verb: its name, and what the help says of it."""
 
     name: str
     help: str
     required: bool = True
     choices: tuple[str, ...] = ()
+    many: bool = False
+    """It takes all words that are left, as one text with spaces between them."""
 
 
 class Opt(NamedTuple):
@@ -56,6 +58,8 @@ class Verb(NamedTuple):
     args: tuple[Arg, ...] = ()
     opts: tuple[Opt, ...] = ()
     notes: str = ""
+    example: str = ""
+    """A command line that works as it stands, but for names and ids."""
 
 
 GLOBAL = (
@@ -147,8 +151,13 @@ def _parser(verb: Verb | None) -> _Parser:
 
 
 def _usage(verb: Verb) -> str:
-    names = [arg.name if arg.required else f"[{arg.name}]" for arg in verb.args]
+    names = [_shown(arg) for arg in verb.args]
     return " ".join(["p2pchat", verb.name, *names, "[options]" if verb.opts else ""]).rstrip()
+
+
+def _shown(arg: Arg) -> str:
+    name = arg.name + "..." * arg.many
+    return name if arg.required else f"[{name}]"
 
 
 def _description(verb: Verb) -> str:
@@ -193,6 +202,8 @@ def _split(parser: _Parser, verb: Verb | None, words: Sequence[str]) -> tuple[li
 
 
 def _bind(parser: _Parser, args: tuple[Arg, ...], words: list[str], into: argparse.Namespace) -> None:
+    if args and args[-1].many and len(words) > len(args):
+        words = [*words[: len(args) - 1], " ".join(words[len(args) - 1 :])]
     for arg, word in zip(args, words, strict=False):
         if arg.choices and word not in arg.choices:
             parser.error(f"{arg.name} is one of {', '.join(arg.choices)}, not {word}")

@@ -15,15 +15,16 @@ MAX_TEXT = 48_000
 ORDER = ("saved", "stored", "delivered", "read")
 
 
-WAIT_OPTIONS = (
+SEND_OPTIONS = (
+    opt("--text-file", metavar="F", help="send the text in this file"),
     opt("--wait", choices=ORDER, default="saved", help="the state to wait for (saved)"),
     opt("--timeout", type=duration, default=30.0, metavar="TIME", help="how long to wait (30s)"),
 )
 
 
 def send_text(context: Context, args: Namespace, method: str, **target: str) -> int:
-    """Send the text of a command line, or of stdin, by `send` or `reply`, and print the id of the message."""
-    text = checked_text(text_from_stdin(context) if args.text is None else args.text)
+    """Send the text of a command line, of a file or of stdin, by `send` or `reply`, and print the id of the message."""
+    text = checked_text(text_given(context, args.text, args.text_file))
     with context.client() as client:
         try:
             print_sent(context, client.call(method, **target, text=text, wait=args.wait, timeout=args.timeout))
@@ -42,13 +43,26 @@ def print_sent(context: Context, result: dict[str, Any]) -> None:
         context.out.line(result["id"])
 
 
-def text_from_stdin(context: Context) -> str:
+def text_given(context: Context, text: str | None, file: str | None = None) -> str:
+    """Return the text of an argument, or what a file holds; without one, or for `-`, what stdin holds."""
+    if file is not None and text is not None:
+        raise errors.UsageError("The text is given twice", hint="Give it as an argument or as a file.")
+    if file not in (None, STDIN):
+        with open(file, "rb") as source:
+            return _decoded(source.read(MAX_TEXT + 2))
+    return _from_stdin(context) if text in (None, STDIN) else text
+
+
+def _from_stdin(context: Context) -> str:
     """Read a text from stdin, without one newline at its end. Raises UsageError or TextTooLong."""
     if context.config.passphrase_file == STDIN:
         raise errors.UsageError("Text and passphrase cannot both come from stdin", hint="Give the text as an argument.")
     if sys.stdin.isatty():
         context.out.note("Write the message; Ctrl-D on a line of its own sends it.")
-    raw = sys.stdin.buffer.read(MAX_TEXT + 2)  # one more than fits, and the newline
+    return _decoded(sys.stdin.buffer.read(MAX_TEXT + 2))  # one more than fits, and the newline
+
+
+def _decoded(raw: bytes) -> str:
     try:
         return raw.removesuffix(b"\n").decode()
     except UnicodeDecodeError as exc:

@@ -148,7 +148,7 @@ def messages(out: Output, found: Iterable[dict[str, Any]], *, today: str = "", n
     marks = max([0, *(width(_mark(message)) for message in page)])
     senders = max([names, *(width(clean_line(str(message["from"]))) for message in page)])
     for message in page:
-        when = _local(message["received_at"] if not message["mine"] else message["sent_at"])
+        when = local_time(message["received_at"] if not message["mine"] else message["sent_at"])
         day = when.strftime("%A %-d %B %Y") if when else ""
         if day and day != today:
             out.stdout.write(paint(day, "dim", out.colour_out) + "\n")
@@ -201,7 +201,7 @@ def _mark(message: dict[str, Any]) -> str:
     return MARKS.get(str(message["state"]), "")
 
 
-def _local(stamp: object) -> datetime | None:
+def local_time(stamp: object) -> datetime | None:
     """An RFC 3339 time as local time."""
     if not isinstance(stamp, str):
         return None
@@ -213,7 +213,7 @@ def _local(stamp: object) -> datetime | None:
 
 def short_date(stamp: object) -> str:
     """`14:05` today, `21 Nov 14:05` this year, else `2025-11-21`."""
-    when, now = _local(stamp), datetime.now().astimezone()
+    when, now = local_time(stamp), datetime.now().astimezone()
     if when is None:
         return ""
     if when.date() == now.date():

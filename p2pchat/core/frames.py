@@ -6,6 +6,7 @@ is kept. The parser holds at most one unfinished frame, and what it was told not
 
 from __future__ import annotations
 
+import struct
 import sys
 from collections.abc import Container, Iterable, Mapping
 from enum import IntEnum
@@ -65,6 +66,7 @@ BETWEEN_NODES: Sizes = {
     FULL: frozenset({0}),
 }
 _HEAD = 5
+_FRAME_HEAD = struct.Struct(">IB")
 _LONGEST = BUCKETS[-1] + 64  # the longest head that stands before a blob, with room
 
 
@@ -107,7 +109,15 @@ class FrameParser:
 
 def pack(frame: Frame) -> bytes:
     """The bytes of one frame."""
-    return (len(frame.body) + 1).to_bytes(4, "big") + bytes((frame.type,)) + frame.body
+    return _FRAME_HEAD.pack(len(frame.body) + 1, frame.type) + frame.body
+
+
+def pack_all(frames: Iterable[Frame]) -> bytes:
+    """The bytes of these frames, in order."""
+    pieces: list[bytes] = []
+    for kind, body in frames:
+        pieces += (_FRAME_HEAD.pack(len(body) + 1, kind), body)
+    return b"".join(pieces)
 
 
 def acks(ids: Iterable[EnvelopeId]) -> list[Frame]:

@@ -208,12 +208,14 @@ def sign_open(seed: bytes, role: int, hello: Hello, queue: Queue) -> bytes:
     return prim.sign(seed, _LABELS[role], hello.relay + hello.challenge + queue.id)
 
 
-def check_open(opening: Open, hello: Hello) -> None:
-    """Return if the one who sent it holds the private key for this role, else raise `CannotOpen`."""
+def check_open(opening: Open, hello: Hello) -> QueueId:
+    """Return the name of the queue if whoever sent it holds the private key for this role, else raise `CannotOpen`."""
     if opening.role not in _LABELS or opening.queue.flags & ~(BOX | STAMPED):
         raise CannotOpen
     key = opening.queue.put if opening.role == TO_PUT else opening.queue.fetch
-    prim.verify(key, _LABELS[opening.role], hello.relay + hello.challenge + opening.queue.id, opening.signature)
+    name = opening.queue.id
+    prim.verify(key, _LABELS[opening.role], hello.relay + hello.challenge + name, opening.signature)
+    return name
 
 
 # --- stamps --------------------------------------------------------------------------------------------------------

@@ -17,8 +17,8 @@ from typing import Any
 
 from p2pchat import errors
 from p2pchat.core.primitives import self_test, system_entropy
-from p2pchat.engine.contacts import profile as profiles
 from p2pchat.engine.contacts.contacts import name_of
+from p2pchat.engine.contacts.profile import write_identity
 from p2pchat.lib.atomic_file import sync_folder
 from p2pchat.locations import Profile, ProfileLock
 from p2pchat.store import keys
@@ -43,7 +43,7 @@ def create(profile: Profile, name: str, passphrase: str | None) -> dict[str, Any
             key = keys.create_keys(draft, None if passphrase is None else passphrase.encode())
             db = Database.create(draft / profile.database.name, key)
             try:
-                profiles.create(db, name, system_entropy())
+                write_identity(db, name, system_entropy())
             finally:
                 db.close()
             for made in sorted(draft.iterdir(), key=lambda path: path.name == profile.database.name):

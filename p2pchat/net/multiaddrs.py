@@ -370,11 +370,18 @@ def from_outside(here: str, there: str) -> bool:
     """Whether a connection from the IP address `there` to `here` shows that the internet reaches us: both are public,
     and not of one network.
     """
+    end = _public(here)
+    other = None if end is None else _public(there)
+    if end is None or other is None or end.version != other.version:
+        return False
+    near = 3 if end.version == 4 else 6
+    return end.packed[:near] != other.packed[:near]
+
+
+def _public(ip: str) -> IP | None:
+    """An address of the internet; None for every other."""
     try:
-        ends = [ipaddress.ip_address(ip.partition("%")[0]) for ip in (here, there)]
+        parsed = ipaddress.ip_address(ip.partition("%")[0])
     except ValueError:
-        return False
-    if ends[0].version != ends[1].version or not all(ip.is_global and not ip.is_multicast for ip in ends):
-        return False
-    near = 3 if ends[0].version == 4 else 6
-    return ends[0].packed[:near] != ends[1].packed[:near]
+        return None
+    return parsed if parsed.is_global and not parsed.is_multicast else None

@@ -1,4 +1,13 @@
-"""The headless relay: a mailbox for people who are away, and circuits between people who cannot reach each other.
+"""The headless relay: a mailbox for anyone who is offline, and circuits between people who cannot reach each other.
 
-It has no account, no name and no key of anybody. What it keeps is in `store`, what it decides in `mailbox`.
+It has no account, no name and no key of anybody.
+
+server    starts and joins the parts             config    settings: flags, environment, a TOML file
+mailbox   reads what clients say and answers     clients   one client's stream: what waits to be written
+terms     whether a deposit is taken now         limits    what strangers may cost, by where they come from
+batches   one transaction for all who wait       store     the database: blobs of queues, within the quotas
+holdings  who holds how much, who gives way      disk      the file, and the room that is kept free
+clock     a time of its own, that never jumps    folder    key, lock and status of the relay's folder
+metrics   numbers for Prometheus                 embedded  a small relay inside a node, for its contacts
+notifications  what is pushed to clients that watch a queue
 """

@@ -1,23 +1,24 @@
 """One client of the mailbox: what it opened, and what waits to be written to it.
 
-A thousand idle clients have no writer: one is started when something is to be said, and ends when all is said.
+What goes without waiting is written at once, by whoever has it: a task for each write costs as much as the write. A
+client that takes its bytes slowly has a writer, which ends when all is said.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import trio
 
-from p2pchat.core.frames import WRITE, Frame
+from p2pchat.core.frames import WRITE, Frame, pack_all
 from p2pchat.core.ids import QueueId
 from p2pchat.core.mailbox import Hello
 from p2pchat.errors import LinkLost
 from p2pchat.lib.token_bucket import TokenBucket
 from p2pchat.net.admission.budget import Account
-from p2pchat.net.frames import write_frames
 from p2pchat.net.ports import Stream
 from p2pchat.relay.limits import Origin
 
@@ -52,14 +53,36 @@ class OpenQueue:
 
 @dataclass
 class Outgoing:
-    """What waits to be written to all clients together. `room` is called when it is less than `MAX_OUT` again."""
+    """What waits to be written to all clients together. `room` is called when it is less than `MAX_OUT` again;
+    `write_now` writes to a stream all of some bytes, or nothing where that has to wait."""
 
     room: Callable[[], None]
+    write_now: Callable[[Stream, bytes], bool]
     total: int = 0
+    _gathered: dict[ClientStream, None] | None = None
 
     @property
     def full(self) -> bool:
         return self.total >= MAX_OUT
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Write what is sent to a client in here together, at the end."""
+        self._gathered = {}
+        try:
+            yield
+        finally:
+            gathered, self._gathered = self._gathered, None
+            for client in gathered:
+                if not client.held:
+                    client.let_out()
+
+    def gathers(self, client: ClientStream) -> bool:
+        """Whether what waits for this client is written at the end of `gathering`."""
+        if self._gathered is None:
+            return False
+        self._gathered[client] = None
+        return True
 
 
 class ClientStream:
@@ -165,11 +188,21 @@ class ClientStream:
             self.let_out()
 
     def let_out(self) -> None:
-        """Begin to write what waits."""
+        """Write what waits, or begin to."""
         self.held = False
-        if self.began is None and self._frames:
-            self.began = trio.current_time()
-            self._nursery.start_soon(self._write)
+        if self.began is not None or not self._frames or self._outgoing.gathers(self):
+            return
+        self.began = trio.current_time()
+        piece, size = self._next_piece()
+        if not self._outgoing.write_now(self.stream, piece):
+            self._nursery.start_soon(self._write, piece, size)
+            return
+        self._written(size)
+        if self._frames:  # others have their turn
+            self._nursery.start_soon(self._write, b"", 0)
+        else:
+            self.began = None
+            self._emptied(self)
 
     def close(self) -> None:
         """Nothing more is sent; what waited is forgotten."""
@@ -177,12 +210,15 @@ class ClientStream:
         self._frames.clear()
         self._written(self.out_bytes)
 
-    async def _write(self) -> None:
+    async def _write(self, piece: bytes, size: int) -> None:
+        """Write this piece, and then all that waits."""
         try:
-            while self._frames:
+            while piece or self._frames:
                 self.began = trio.current_time()
-                piece, size = self._next_piece()
-                await write_frames(self.stream, piece)
+                if not piece:
+                    piece, size = self._next_piece()
+                await self.stream.write(piece)
+                piece = b""
                 if self.gone:
                     return
                 self._written(size)
@@ -195,13 +231,14 @@ class ClientStream:
         finally:
             self.began = None
 
-    def _next_piece(self) -> tuple[list[Frame], int]:
+    def _next_piece(self) -> tuple[bytes, int]:
+        """The bytes of the next frames that go together, and how many these are."""
         piece: list[Frame] = []
         size = 0
         while self._frames and (not piece or size + len(self._frames[0].body) + 5 <= WRITE):
             piece.append(self._frames.popleft())
             size += len(piece[-1].body) + 5
-        return piece, size
+        return pack_all(piece), size
 
     def _written(self, size: int) -> None:
         was_full = self._outgoing.full

@@ -15,7 +15,7 @@ from p2pchat.core.names import hop_name, mailbox_name, relay_pass
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.relays.circuit_relay import CircuitLimits, CircuitRelay
 from p2pchat.relay.limits import RelayLimits
-from p2pchat.relay.mailbox import MailboxServer, account_of, place_of
+from p2pchat.relay.mailbox import MailboxServer, account_of, place_of, write_now
 from p2pchat.relay.store import MailboxStore, Quota
 
 QUOTA = Quota(queue_blobs=2_048, queue_bytes=16 << 20, total_bytes=256 << 20, least_free=1 << 30)
@@ -58,6 +58,7 @@ class EmbeddedRelay:
                 self._random,
                 place_of,
                 account_of=account_of,
+                write_now=write_now,
                 vouch=self._host.vouch,
             )
             # contacts know our addresses; others with the token are not told those inside our network

@@ -22,7 +22,7 @@ import trio
 from p2pchat.core import mailbox
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame, FrameParser
-from p2pchat.core.ids import PeerKey
+from p2pchat.core.ids import PeerKey, QueueId
 from p2pchat.core.primitives import Random
 from p2pchat.errors import CannotOpen, DiskFull, LinkLost, P2PChatError
 from p2pchat.lib.times import HOUR_MS
@@ -81,7 +81,8 @@ class MailboxServer:
 
     `clock`: ms since the epoch, `uptime`: seconds that nobody can set; `trust_clock`: the operator says that it is
     right (see `clock.RelayClock`). `place_of`: where on the network a stream comes from, for the limits on one place.
-    `account_of`: what its connection may cost. `vouch`: is told every peer that has said the token or opened a queue.
+    `account_of`: what its connection may cost. `write_now`: writes to a stream all of some bytes, or nothing where that
+    has to wait. `vouch`: is told every peer that has said the token or opened a queue.
     `in_thread`: how the disk is waited for. Raises what the store raises.
     """
 
@@ -98,6 +99,7 @@ class MailboxServer:
         uptime: Callable[[], float] = uptime,
         *,
         trust_clock: bool = False,
+        write_now: Callable[[Stream, bytes], bool] = lambda stream, data: False,
         vouch: Callable[[PeerKey], None] = lambda peer: None,
     ) -> None:
         self.counts = Counts()
@@ -116,7 +118,7 @@ class MailboxServer:
         self._terms = Terms(relay, store, limits, self.clock, random)
         self._clients: set[ClientStream] = set()
         self._admitted: Counter[bytes] = Counter()
-        self._outgoing = Outgoing(self._room)
+        self._outgoing = Outgoing(self._room, write_now)
         self.pushes = Pushes(self._wake_up, store.holds)
         self._next = Batch()
         self._fetches: deque[Fetching] = deque()
@@ -288,7 +290,8 @@ class MailboxServer:
                 client.account.charge(COSTS.get(frames[-1].type, 0))
                 if client.account.due and not self._opens_few(client, frames[-1].type):
                     await client.account.settle()
-                await self._until_room(client, frames[-1].type)  # last, or others take the room meanwhile
+                if client.full or self._next.full or frames[-1].type == mailbox.FETCH:
+                    await self._until_room(client, frames[-1].type)  # last, or others take the room meanwhile
                 client.held = True
                 self._take(client, frames.pop())
             frames += parser.feed(b"", MAX_FRAMES)
@@ -329,20 +332,20 @@ class MailboxServer:
     def _open(self, client: ClientStream, opening: mailbox.Open) -> None:
         if opening.handle in client.opened or opening.handle == mailbox.NO_HANDLE:
             raise CannotOpen
-        code = mailbox.DONE
+        code, name = mailbox.DONE, QueueId(b"")
         client.opens += 1
         if client.opens > mailbox.MAX_HANDLES:  # those that failed count: each costs us a check of a signature
             code = mailbox.TOO_FAST
         else:
             try:
-                mailbox.check_open(opening, client.hello)
+                name = mailbox.check_open(opening, client.hello)
             except CannotOpen:
                 code = mailbox.NOT_ALLOWED
         if code == mailbox.DONE:
             handle, role, queue, _ = opening
             if not client.opened:
                 self._vouch(client.stream.peer)
-            client.opened[handle] = OpenQueue(client, handle, role, queue.flags, queue.id)
+            client.opened[handle] = OpenQueue(client, handle, role, queue.flags, name)
         client.send(Frame(mailbox.OPENED, mailbox.encode_opened(opening.handle, code)))
 
     def _put(self, client: ClientStream, put: mailbox.Put) -> None:
@@ -403,8 +406,13 @@ class MailboxServer:
     # --- out
 
     def _release(self, batch: Batch, outcome: Outcome) -> None:
-        """The batch is on the disk: say so."""
+        """The batch is on the disk: say so. What is for one client goes in one write."""
         self._tell(outcome)
+        with self._outgoing.gathering():
+            self._answer_all(batch, outcome)
+        self._next.tidy = self._next.tidy or outcome.untidy
+
+    def _answer_all(self, batch: Batch, outcome: Outcome) -> None:
         results: dict[ClientStream, list[tuple[int, int]]] = {}
         for (client, put, deposit), result in zip(batch.puts, outcome.puts, strict=True):
             results.setdefault(client, []).append((put.number, result.code))
@@ -423,7 +431,6 @@ class MailboxServer:
             self._answer_fetch(fetching, answer)
         for refill, (rows, more) in zip(batch.refills, outcome.refilled, strict=True):
             self.pushes.refilled(refill.opened, rows, more)
-        self._next.tidy = self._next.tidy or outcome.untidy
 
     def _kept(self, put: mailbox.Put, deposit: NewBlob, result: DepositResult) -> None:
         if result.code != mailbox.DONE:
@@ -490,6 +497,12 @@ def account_of(stream: Stream) -> Account:
     """What the connection of a stream may cost."""
     assert isinstance(stream, LibP2PStream)
     return stream.account
+
+
+def write_now(stream: Stream, data: bytes) -> bool:
+    """Write all of `data` without waiting, or nothing: False."""
+    assert isinstance(stream, LibP2PStream)
+    return stream.write_now(data)
 
 
 def place_of(stream: Stream) -> str:

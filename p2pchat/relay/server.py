@@ -42,7 +42,7 @@ from p2pchat.relay import metrics
 from p2pchat.relay.config import BadSetting, RelayConfig
 from p2pchat.relay.folder import Folder
 from p2pchat.relay.limits import RelayLimits
-from p2pchat.relay.mailbox import MailboxServer, account_of, place_of
+from p2pchat.relay.mailbox import MailboxServer, account_of, place_of, write_now
 from p2pchat.relay.store import MailboxStore, Quota
 
 DRAIN_SECONDS = 5.0
@@ -182,6 +182,7 @@ class _Relay:
             random,
             place_of,
             account_of=account_of,
+            write_now=write_now,
             trust_clock=trust_clock,
             vouch=self._host.vouch,
         )

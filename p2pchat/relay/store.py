@@ -37,7 +37,8 @@ MAX_EXPIRED_AT_ONCE = 1000
 _MINUTE_MS = 60_000
 _SUB_BITS = 6  # epochs in a minute
 _COUNT_BITS = 30
-_STEP = 16
+_STEP = 16  # a divisor of 256
+_CHANCES = 512
 _MAX_COUNTED = 1 << 16  # queues whose count of this epoch is remembered
 _SCATTERED = 1024  # pages by which the file grows
 _MAX = (1 << 63) - 1  # SQLite's integers are signed
@@ -97,6 +98,7 @@ class MailboxStore:
     _used: int = 0
     _counts: dict[bytes, int] = field(default_factory=dict)
     _written: bool = False
+    _chances: bytearray = field(default_factory=bytearray)
     _undo: list[tuple[bytes, int, int, Source]] = field(default_factory=list)
 
     @classmethod
@@ -351,7 +353,7 @@ class MailboxStore:
     def _next_place(self, qid: bytes, now: int) -> int:
         epoch = now // HOUR_MS * (HOUR_MS // _MINUTE_MS) << _SUB_BITS
         # the step hides from whoever has the disk how much a queue held that is not there any more
-        step = 1 + _SYSTEM.randrange(_STEP)
+        step = 1 + self._chance() % _STEP
         count = self._counts.get(qid, 0) + step
         if epoch > self._epoch or count >> _COUNT_BITS or len(self._counts) >= _MAX_COUNTED:
             self._epoch = max(epoch, self._epoch + 1)
@@ -359,6 +361,12 @@ class MailboxStore:
             count = step
         self._counts[qid] = count
         return self._epoch << _COUNT_BITS | count
+
+    def _chance(self) -> int:
+        """A random byte, out of those that the system gave for many deposits at once."""
+        if not self._chances:
+            self._chances = bytearray(os.urandom(_CHANCES))
+        return self._chances.pop()
 
     def _count(self, now: int) -> None:
         for qid, blobs, size in self._connection.execute(

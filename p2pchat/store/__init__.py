@@ -7,9 +7,10 @@ returns (the journal rule). The engine guarantees that one thread at a time uses
 database    the connection, its settings, transactions, migrations      keys       the file that holds the database key
 contacts    people, and ways to their nodes                             devices    those of contacts, and their keys
 chats       who is in one, what is set for it, what is unread           facts      what else is known of a contact
-messages    what was said, its order, its search index                  deliveries a message with many recipients
+messages    what was said, its order                                      deliveries a message with many recipients
 sessions    ratchet states and skipped keys, by device                  outbox     what is not yet known to be delivered
 prekeys     our prekey secrets, first messages already accepted         invites    invites we made
 envelopes   what arrived already                                        meta       single values
+search      finding messages; search_query: its language, search_index: what is indexed, snippets: where it matched
 text_folding  one spelling per word, for searching            search_backlog  what the search index has still to take in
 """

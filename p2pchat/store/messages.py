@@ -1,4 +1,4 @@
-"""What was said: rows, their order, their search index.
+"""What was said: rows, their order, their entries in the search index.
 
 Order. A screen shows a chat by (place, seq, pk). A new message takes the next place there is. One that comes late,
 whose `seq` is lower than one already there from the same sender, takes the place of the sender's message it belongs
@@ -14,7 +14,6 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from itertools import islice
 
 from p2pchat.core.content import EPOCH
 from p2pchat.core.delivery import DeliveryState, Route
@@ -22,7 +21,6 @@ from p2pchat.core.ids import NOBODY, ChatId, ContactId, MessageId
 from p2pchat.errors import AmbiguousName, DatabaseDamaged, NoSuchMessage
 from p2pchat.store import search_backlog
 from p2pchat.store.database import AMONG, Database, Row, Value, packed
-from p2pchat.store.text_folding import matching
 
 ME = NOBODY
 ID_BYTES = 16
@@ -121,12 +119,10 @@ _AFTER = (
     _SELECT + "WHERE chat = ?1 AND (place, seq, pk) > (SELECT place, seq, pk FROM messages WHERE pk = ?3)"
     " ORDER BY place, seq, pk LIMIT ?2"
 )
-_SEARCH = f"""
-SELECT {columns("messages")}
-FROM messages_fts JOIN messages ON messages.pk = messages_fts.rowid
-WHERE messages_fts MATCH ?1 AND (?2 IS NULL OR chat = ?2)
-ORDER BY messages_fts.rowid DESC LIMIT ?3
-"""
+_BETWEEN = (
+    _SELECT + "WHERE chat = ?1 AND place BETWEEN ?3 AND ?4 AND (place, seq, pk) > (?5, ?6, ?7)"
+    " AND (place, seq, pk) < (?8, ?9, ?10) ORDER BY place {order}, seq {order}, pk {order} LIMIT ?2"
+)
 # A message has its pk as its place, unless it came late: so each half has an index in the order of the pk.
 _IN_TIME, _LATE = (
     f"{_SELECT}INDEXED BY {index} WHERE chat = ?1 AND place {sign} pk AND {key} > ?2 ORDER BY {key} {{order}} LIMIT ?3"
@@ -249,6 +245,30 @@ def page_around(db: Database, chat: ChatId, limit: int, row: MessageRow) -> list
     return [*kept, row, *after[: limit - 1 - len(kept)]]
 
 
+def page_between(
+    db: Database,
+    chat: ChatId,
+    limit: int,
+    *,
+    first: MessageRow | None = None,
+    end: MessageRow | None = None,
+    after: MessageRow | None = None,
+    before: MessageRow | None = None,
+) -> list[MessageRow]:
+    """Messages of a chat from `first` on, with those that came late and stand right before it, up to `end`, and between
+    `after` and `before`; the last three are left out. The oldest of them where they have a beginning, else the newest.
+    """
+    low = max(row.place for row in (first, after) if row is not None) if first or after else 0
+    high = min(2**62, *([end.place - 1] if end else []), *([before.place] if before else []), 2**62)
+    keys = [
+        bound if row is None else (row.place, row.seq, row.pk)
+        for row, bound in ((after, (0, 0, 0)), (before, (2**62, 0, 0)))
+    ]
+    forwards = first is not None or after is not None
+    rows = _rows(db, _BETWEEN.format(order="ASC" if forwards else "DESC"), (chat, limit, low, high, *keys[0], *keys[1]))
+    return rows if forwards else rows[::-1]
+
+
 def find_in(db: Database, chat: ChatId, prefix_hex: str) -> MessageRow:
     """As `find`, in one chat, so that nobody in another can take the id over; of two with one id, the contact's."""
     low, high = _range(prefix_hex)
@@ -282,23 +302,6 @@ def _saved(db: Database, chat: ChatId | None, after_pk: int, limit: int, order: 
     return _rows(db, _SAVED_IN_CHAT.format(order=order), (chat, after_pk, limit))
 
 
-def search(db: Database, chat: ChatId | None, words: str, limit: int) -> list[MessageRow]:
-    """The newest messages that hold all the words (the last may be a beginning), newest last; [] without any word.
-
-    Letter case, accents and the spellings of `store.text_folding` do not matter; nothing in `words` is syntax.
-    """
-    query = matching(words)
-    if not query:
-        return []
-    search_backlog.before_search(db)
-    try:
-        return [made(row) for row in reversed(db.query(_SEARCH, (query, chat, limit)))]
-    except DatabaseDamaged:
-        hits = db.query("SELECT rowid FROM messages_fts WHERE messages_fts MATCH ? ORDER BY rowid DESC", (query,))
-        found = (row for row in _readable(db, hits) if chat is None or row.chat == chat)
-        return list(islice(found, limit))[::-1]
-
-
 def _rows(db: Database, sql: str, values: Sequence[Value]) -> list[MessageRow]:
     """The messages that a statement which begins with `_SELECT` finds. Where one stands on a page that does not verify,
     the others are given all the same: their order and their pks are in an index.
@@ -307,11 +310,11 @@ def _rows(db: Database, sql: str, values: Sequence[Value]) -> list[MessageRow]:
         return [made(row) for row in db.query(sql, values)]
     except DatabaseDamaged:
         indexed_sql = sql if _INDEXED in sql else sql.replace("FROM messages ", f"FROM messages {_INDEXED} ", 1)
-        return list(_readable(db, db.query(indexed_sql.replace(_COLUMNS, "pk"), values)))
+        return list(readable(db, db.query(indexed_sql.replace(_COLUMNS, "pk"), values)))
 
 
-def _readable(db: Database, pks: Iterable[Row]) -> Iterator[MessageRow]:
-    """The messages with these pks, but for those on pages that do not verify."""
+def readable(db: Database, pks: Iterable[Row]) -> Iterator[MessageRow]:
+    """The messages of rows that hold a pk, but for those on pages that do not verify."""
     for (pk,) in pks:
         with suppress(DatabaseDamaged):
             yield from (made(row) for row in db.query(_SELECT + "WHERE pk = ?", (pk,)))
@@ -364,7 +367,7 @@ def delete(db: Database, pk: int) -> bool:
     if row is None:
         return False
     text, chat, sender, seq, id = row
-    search_backlog.remove(db, [(pk, text)])
+    search_backlog.remove(db, [(pk, chat, sender, text)])
     db.execute("DELETE FROM messages WHERE pk = ?", (pk,))
     db.execute(_ERASE, (chat, sender, seq, _mark(id)))
     return True
@@ -372,13 +375,16 @@ def delete(db: Database, pk: int) -> bool:
 
 def move(db: Database, pk: int, chat: ChatId, seq: int) -> None:
     """Put a message of ours into another chat, where it was, under its id."""
+    ((before, sender, text),) = db.query("SELECT chat, sender, text FROM messages WHERE pk = ?", (pk,))
     db.execute("UPDATE messages SET chat = ?, seq = ? WHERE pk = ?", (chat, seq, pk))
+    search_backlog.remove(db, [(pk, before, sender, text)])
+    search_backlog.put_back(db, pk, chat, sender, text)
 
 
 def clear(db: Database, chat: ChatId) -> None:
     """Delete every message of a chat, what waits for messages of it, and the memory of those deleted before."""
-    rows = db.query("SELECT pk, text FROM messages WHERE chat = ?", (chat,))
-    search_backlog.remove(db, [(pk, text) for pk, text in rows])
+    rows = db.query("SELECT pk, sender, text FROM messages WHERE chat = ?", (chat,))
+    search_backlog.remove(db, [(pk, chat, sender, text) for pk, sender, text in rows])
     db.execute("DELETE FROM messages WHERE chat = ?", (chat,))
     db.execute("DELETE FROM erased WHERE chat = ?", (chat,))
     db.execute("DELETE FROM waiting WHERE chat = ?", (chat,))

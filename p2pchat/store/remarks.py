@@ -95,6 +95,11 @@ def of(db: Database, rows: Collection[MessageRow]) -> dict[int, Remarks]:
     return {pk: Remarks(tuple(draft.reactions), draft.pinned, draft.quoted) for pk, draft in drafts.items()}
 
 
+def beside(db: Database, row: MessageRow) -> Remarks:
+    """What is shown beside one message."""
+    return of(db, [row]).get(row.pk, NOTHING)
+
+
 def quoted(db: Database, chat: ChatId, id: MessageId) -> MessageRow | None:
     """The message of a chat that a reply names: the first here with that id, since nobody can repeat an id before it
     was sent.
@@ -113,9 +118,9 @@ def edit(db: Database, row: MessageRow, id: MessageId, text: str, at: int) -> bo
     db.execute("INSERT INTO versions (message, id, at, text) VALUES (?, ?, ?, ?)", old)
     db.execute(_TRIM_VERSIONS, (row.pk,))
     if shown:
-        search_backlog.remove(db, [(row.pk, row.text)])
+        search_backlog.remove(db, [(row.pk, row.chat, row.sender, row.text)])
         db.execute("UPDATE messages SET text = ?, version = ?, edited_at = ? WHERE pk = ?", (text, id, at, row.pk))
-        search_backlog.put_back(db, row.pk, text)
+        search_backlog.put_back(db, row.pk, row.chat, row.sender, text)
     return shown
 
 
@@ -159,9 +164,9 @@ def retract(db: Database, row: MessageRow, now: int, counted: int) -> None:
     """Delete everything that a message said, and all about it; that there was one stays, and what is unread of it is
     no more. now: by the wall clock; counted: by the one of `expires_at`. Until `db.checkpoint()` the log holds it.
     """
-    search_backlog.remove(db, [(row.pk, row.text)])
+    search_backlog.remove(db, [(row.pk, row.chat, row.sender, row.text)])
     db.execute(_RETRACT, (row.pk, now, counted))
-    search_backlog.put_back(db, row.pk, "")
+    search_backlog.put_back(db, row.pk, row.chat, row.sender, "")
     for table in ("versions", "reactions", "pins"):
         db.execute(f"DELETE FROM {table} WHERE message = ?", (row.pk,))
     unquote(db, row.chat, row.id)

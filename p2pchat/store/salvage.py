@@ -22,7 +22,7 @@ from p2pchat.errors import DatabaseDamaged, NoProfile
 from p2pchat.lib.atomic_file import sync_folder
 from p2pchat.store import database, meta, search_backlog
 from p2pchat.store.database import Database, Row, Value
-from p2pchat.store.text_folding import indexed
+from p2pchat.store.search_index import document
 
 MAX_FAILURES = 20_000
 """Reads of unreadable pages in one table, a millisecond each, before what is left between two of them is given up."""
@@ -148,7 +148,10 @@ def _copy(reader: _Reader, draft: Path, key: bytes, done: Salvaged) -> None:
         _keep_numbering(reader, fresh)
         fresh.executemany(
             f"INSERT INTO {_SEARCH_INDEX} (rowid, text) VALUES (?, ?)",
-            ((pk, indexed(text)) for pk, text in fresh.execute("SELECT pk, text FROM messages").fetchall()),
+            (
+                (pk, document(text, chat, sender))
+                for pk, text, chat, sender in fresh.execute("SELECT pk, text, chat, sender FROM messages").fetchall()
+            ),
         )
         last = fresh.execute("SELECT coalesce(max(pk), 0) FROM messages").fetchone()[0]
         fresh.execute(meta.PUT, (search_backlog.INDEXED_TO, last.to_bytes(8, "big", signed=True)))

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 
+from p2pchat.core.ids import ChatId, ContactId
 from p2pchat.errors import ProfileError
 from p2pchat.store import meta
 from p2pchat.store.database import Database
-from p2pchat.store.text_folding import indexed
+from p2pchat.store.search_index import document
 
 EVERY = 128
 """Messages that may wait for the index: it takes them in within some milliseconds."""
@@ -27,9 +28,11 @@ _REMOVE = "INSERT INTO messages_fts (messages_fts, rowid, text) VALUES ('delete'
 
 def catch_up(db: Database) -> bool:
     """Index the first `MAX_AT_ONCE` of what waits, in a transaction of the caller's; whether that is all."""
-    rows = db.query("SELECT pk, text FROM messages WHERE pk > ? ORDER BY pk LIMIT ?", (_end(db), MAX_AT_ONCE))
+    rows = db.query(
+        "SELECT pk, chat, sender, text FROM messages WHERE pk > ? ORDER BY pk LIMIT ?", (_end(db), MAX_AT_ONCE)
+    )
     if rows:
-        db.executemany(_ADD, [(pk, indexed(text)) for pk, text in rows])
+        db.executemany(_ADD, [(pk, document(text, chat, sender)) for pk, chat, sender, text in rows])
         meta.put_int(db, INDEXED_TO, rows[-1][0])
     return len(rows) < MAX_AT_ONCE
 
@@ -44,16 +47,16 @@ def before_search(db: Database) -> None:
                 catch_up(db)
 
 
-def remove(db: Database, rows: Iterable[tuple[int, str]]) -> None:
-    """Take out messages, by (pk, text), as far as the index holds them."""
+def remove(db: Database, rows: Iterable[tuple[int, ChatId, ContactId, str]]) -> None:
+    """Take out messages, by (pk, chat, sender, text), as far as the index holds them."""
     end = _end(db)
-    db.executemany(_REMOVE, [(pk, indexed(text)) for pk, text in rows if pk <= end])
+    db.executemany(_REMOVE, [(pk, document(text, chat, sender)) for pk, chat, sender, text in rows if pk <= end])
 
 
-def put_back(db: Database, pk: int, text: str) -> None:
-    """Index the new text of a message that was taken out; one that still waits is indexed in its turn."""
+def put_back(db: Database, pk: int, chat: ChatId, sender: ContactId, text: str) -> None:
+    """Index a message that was taken out and is another now; one that still waits is indexed in its turn."""
     if pk <= _end(db):
-        db.execute(_ADD, (pk, indexed(text)))
+        db.execute(_ADD, (pk, document(text, chat, sender)))
 
 
 def _end(db: Database) -> int:

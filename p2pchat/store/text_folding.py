@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _SAME = str.maketrans(
     {
@@ -30,6 +31,7 @@ _SAME = str.maketrans(
         "\u0670": None,  # superscript alef
         **{chr(mark): None for mark in range(0x064B, 0x0660)},  # Arabic vowel marks
         "\0": " ",  # would end a query in the middle
+        "\uefff": " ",  # begins the words that a document says about its message
     }
 )
 # Scripts written without spaces: Thai and Lao, kana, Han, half-width kana.
@@ -55,18 +57,22 @@ def indexed(text: str) -> str:
     return _spaced(fold(text))
 
 
-def matching(words: str) -> str:
-    """The FTS5 query for what a user typed: every word must be there, the last one may go on. "" if no word is in it.
-
-    Each word is quoted, so nothing in it is syntax.
-    """
-    phrases = ['"' + _spaced(word).replace('"', " ") + '"' for word in fold(words).split() if _has_token(word)]
-    return " AND ".join(phrases) + "*" if phrases else ""
+def quoted(folded: str) -> str:
+    """The words of a folded text as a phrase of an FTS5 query: nothing in it is syntax."""
+    return '"' + _spaced(folded).replace('"', " ") + '"'
 
 
 def _spaced(folded: str) -> str:
     return folded if folded.isascii() else _UNSPACED.sub(r" \1 ", folded)
 
 
-def _has_token(word: str) -> bool:
-    return any(unicodedata.category(letter)[0] in "LNM" or unicodedata.category(letter) == "Co" for letter in word)
+@lru_cache(maxsize=4096)
+def is_letter(char: str) -> bool:
+    """Whether the index takes a character for a part of a word: letters, numbers, marks, private use."""
+    category = unicodedata.category(char)
+    return category[0] in "LNM" or category == "Co"
+
+
+def is_unspaced(char: str) -> bool:
+    """Whether a letter is a word of its own, since its script is written without spaces."""
+    return _UNSPACED.match(char) is not None

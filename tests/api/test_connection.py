@@ -48,7 +48,7 @@ def test_calls_run_at_the_same_time_and_each_gets_its_own_answer(profile: Profil
         await connection.close()
 
     with FakeNode(profile) as node:
-        node.answers["delete"] = lambda id: {"id": id}
+        node.answers["delete"] = lambda id, **_: {"id": id}
         node.answers["why"] = lambda id: {"reason": id}
         run(main())
 
@@ -195,7 +195,7 @@ def test_a_wait_that_was_cancelled_leaves_the_others_alone(profile: Profile) -> 
     released = trio.Event()
     with FakeNode(profile) as node:
         node.answers["why"] = lambda id: released.wait()
-        node.answers["delete"] = lambda id: released.set()
+        node.answers["delete"] = lambda id, **_: released.set()
         run(main())
         assert [name for name, _ in node.calls] == ["why", "contacts", "delete", "contacts"]
 

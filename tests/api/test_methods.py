@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from p2pchat.api import methods
+from p2pchat.api import arguments, methods
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 
@@ -26,7 +26,7 @@ def test_defaults_fit_their_own_type() -> None:
     for method in methods.METHODS:
         given = {p.name: p.default for p in method.params if p.default is not methods.REQUIRED}
         needed = {p.name: _example(p) for p in method.params if p.default is methods.REQUIRED}
-        assert methods.check(method.name, {**given, **needed}) == methods.check(method.name, needed)
+        assert arguments.check(method.name, {**given, **needed}) == arguments.check(method.name, needed)
 
 
 def _example(param: methods.Param) -> object:
@@ -73,14 +73,14 @@ def test_the_promised_methods_are_there() -> None:
     ],
 )
 def test_wrong_arguments_are_named(name: str, params: dict[str, Any], why: str) -> None:
-    with pytest.raises((methods.UnknownMethod, methods.BadParams), match=why) as caught:
-        methods.check(name, params)
+    with pytest.raises((arguments.UnknownMethod, arguments.BadParams), match=why) as caught:
+        arguments.check(name, params)
     assert caught.value.exit_code == 2
     assert caught.value.line().isprintable()
 
 
 def test_left_out_arguments_get_their_defaults() -> None:
-    assert methods.check("send", {"chat": "b", "text": "x"}) == {
+    assert arguments.check("send", {"chat": "b", "text": "x"}) == {
         "chat": "b",
         "text": "x",
         "reply_to": None,
@@ -88,4 +88,4 @@ def test_left_out_arguments_get_their_defaults() -> None:
         "timeout": 30,
     }
     left_out = {"reusable": False, "ask": False, "expires": 604_800, "hide": False}
-    assert json.loads(json.dumps(methods.check("invite", {}))) == left_out
+    assert json.loads(json.dumps(arguments.check("invite", {}))) == left_out

@@ -163,7 +163,8 @@ def test_a_call_gets_its_result_under_its_id(tmp_path: Path) -> None:
             "id": "a",
             "result": {"method": "send", "text": "سلام 👋\n\x00"},
         }
-        assert made.calls == [("send", {"chat": "bob", "text": "سلام 👋\n\x00", "wait": "saved", "timeout": 30})]
+        said = {"chat": "bob", "text": "سلام 👋\n\x00", "reply_to": None, "wait": "saved", "timeout": 30}
+        assert made.calls == [("send", said)]
 
     with_peer(tmp_path, test)
 
@@ -344,7 +345,7 @@ def test_events_come_to_subscribers_only_and_as_asked(tmp_path: Path) -> None:
     async def main() -> None:
         async with world(tmp_path) as made, peer(made) as all_of_them, peer(made) as some, peer(made) as none:
             assert (await all_of_them.ask("subscribe"))["result"] == {
-                "events": ["message", "state", "contact", "chat", "request", "node"]
+                "events": ["message", "changed", "typing", "state", "contact", "chat", "request", "node"]
             }
             assert (await some.ask("subscribe", events=["state"]))["result"] == {"events": ["state"]}
             made.hub.publish({"event": "message", "id": "1", "text": "a"})

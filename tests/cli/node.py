@@ -106,6 +106,15 @@ ANSWERS: dict[str, Answer] = {
     "pinned": [MESSAGE],
     "timer": {"chat": ID, "timer": 129_600, "by": "bob", "at": "2026-01-02T03:04:05.000Z"},
     "log": [MESSAGE],
+    "search": [
+        {
+            **MESSAGE,
+            "position": 7,
+            "chat_name": "bob",
+            "snippet": [{"text": "…say ", "hit": False}, {"text": "hi", "hit": True}, {"text": " to", "hit": False}],
+        }
+    ],
+    "locate": {"id": None},
     "messages": [],
     "read": {"unread": 2, "first_unread": "aa" * 16},
     "delete": {"id": "aa" * 16},

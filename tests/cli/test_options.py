@@ -22,6 +22,7 @@ POSITIONALS = {
     "send": ["bob", "hi there"],
     "tail": ["bob"],
     "log": ["bob"],
+    "search": ["two words"],
     "read": ["bob", "ab12"],
     "delete": ["ab12"],
     "reply": ["ab12", "hi there"],
@@ -43,9 +44,10 @@ OWN = {
     "invite": ["--reusable", "--ask", "--expires", "2d", "--qr"],
     "add": ["--name", "al", "--wait", "accepted", "--timeout", "5m"],
     "verify": ["--set"],
-    "send": ["--wait", "read", "--timeout", "1h"],
+    "send": ["--wait", "read", "--timeout", "1h", "--text-file", "f"],
     "tail": ["--since", "ab", "--count", "3", "--events", "--theirs"],
-    "log": ["--limit", "7", "--search", "two words"],
+    "log": ["--limit", "7", "--since", "2d", "--until", "today", "--around", "ab", "--format", "{text} it"],
+    "search": ["--chat", "bob", "--limit", "7"],
     "reply": ["--wait", "read", "--timeout", "1h"],
     "react": ["--undo"],
     "pin": ["--undo"],
@@ -64,7 +66,7 @@ def parse(*words: str) -> tuple[str | None, dict[str, object]]:
 def test_the_table_of_verbs_is_what_the_modules_have() -> None:
     promised = """
         init name settings node unlock lock passphrase invite add contacts requests accept decline block rename
-        verify chats send tail log read delete why reply edit history react pin pinned timer
+        verify chats send tail log search read delete why reply edit history react pin pinned timer
         relays relay offer doctor salvage echo demo rpc
     """
     assert set(MODULES) == set(promised.split())

@@ -21,7 +21,8 @@ from tests.cli.conftest import Run
 from tests.cli.node import ID, MESSAGE, FakeNode
 
 M = "aa" * 16
-ELSEWHERE = {"before": None, "after": None, "around": None}
+ELSEWHERE = {"before": None, "after": None, "around": None, "since": None, "until": None}
+HITS = {"before": None, "after": None, "typing": False, "context": 160}
 SIMPLE = [
     (["contacts"], "contacts", {}),
     (["requests"], "requests", {}),
@@ -77,6 +78,18 @@ SIMPLE = [
         "log",
         {"chat": "bob", "limit": 3, "search": "a b", **ELSEWHERE},
     ),
+    (
+        ["log", "bob", "--since", "2d", "--limit", "9", "--until", "today"],
+        "log",
+        {"chat": "bob", "limit": 9, "search": None, **ELSEWHERE, "since": "2d", "until": "today"},
+    ),
+    (
+        ["log", "bob", "--around", "ab"],
+        "log",
+        {"chat": "bob", "limit": 50, "search": None, **ELSEWHERE, "around": "ab"},
+    ),
+    (["search", "a", "from:me"], "search", {"query": "a from:me", "chat": None, "limit": 50, **HITS}),
+    (["search", "a b", "--chat", "bob", "--limit", "3"], "search", {"query": "a b", "chat": "bob", "limit": 3, **HITS}),
     (["read", "bob"], "read", {"chat": "bob", "upto": None}),
     (["read", "bob", "ab"], "read", {"chat": "bob", "upto": "ab"}),
     (["delete", "ab"], "delete", {"id": "ab", "for_both": False, "chat": None}),

@@ -13,7 +13,7 @@ from p2pchat.core import handshake, invite, ratchet, session
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import Content, decode_content, encode_content
-from p2pchat.core.contents import Profile, Text
+from p2pchat.core.contents import Edit, Profile, Reaction, Text
 from p2pchat.core.envelope import BUCKETS, open_blob, seal_blob
 from p2pchat.core.ids import MessageId, PeerKey
 from p2pchat.core.invite import Invite, InviteWay, decode_invite, encode_invite, read_invite, to_text
@@ -31,6 +31,10 @@ STATE = MEETING.bob.live
 DUMPED = ratchet.dump(STATE.ratchet)
 INVITE = encode_invite(Invite(0, KEY, bytes(16), LATER, (InviteWay(KEY, b"\x04" * 8, 0),), "Alice"))
 CONTENT = encode_content(Content(Text("hello"), MessageId(bytes(16)), 1, NOW))
+ABOUT = MessageId(bytes(range(16)))
+REPLY = encode_content(Content(Text("yes", "are we on?"), MessageId(bytes(16)), 2, NOW, reply_to=ABOUT, expire_s=60))
+EDIT = encode_content(Content(Edit(ABOUT, "hello, mended"), MessageId(bytes(16)), 0, NOW))
+REACTION = encode_content(Content(Reaction(ABOUT, 0, "👍🏽"), MessageId(bytes(16)), 0, NOW))
 PROFILE = encode_content(
     Content(Profile("Alice", True, ((PeerKey(bytes(32)), b"somewhere"),), ()), MessageId(bytes(16)), 0, NOW)
 )
@@ -72,6 +76,9 @@ ENTRANCES: dict[str, tuple[Callable[[bytes], Any], bytes]] = {
     "header": (read_header, encode([KEY, 0, 1, bytes(1184), bytes(1088)]).ljust(2350, b"\0")),
     "content": (decode_content, CONTENT),
     "profile": (decode_content, PROFILE),
+    "reply": (decode_content, REPLY),
+    "edit": (decode_content, EDIT),
+    "reaction": (decode_content, REACTION),
     "blob": (lambda data: open_blob(KEY, data), seal_blob(KEY, b"content", Chance("blob").random)),
     "sealed": (lambda data: prim.open_sealed(KEY, data, b""), prim.seal(KEY, b"content", b"", bytes(24))),
     "padding": (prim.unpad, prim.pad(b"content", 100)),

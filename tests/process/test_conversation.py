@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 
 from tests.support.processes import Place, place
 from tests.support.steps import befriended, failed, fine, make, send, start, texts, until
+
+TEXTS = ["hello", "", "are you there?", "and here?"]
 
 
 @pytest.fixture
@@ -35,16 +38,21 @@ def test_what_was_said_about_a_message_survives_a_kill_and_arrives(here: Place) 
     fine(here.run("bob", "delete", wrong, "--for-both", "--json"))
     (answer,) = fine(here.run("bob", "reply", hello, "are you there?", "--json"))
     fine(here.run("bob", "react", hello, "👍", "--json"))
+    asked = {"chat": "alice", "text": "and here?", "reply_to": answer["id"]}
+    call = {"jsonrpc": "2.0", "id": 1, "method": "send", "params": asked}
+    (result,) = fine(here.run("bob", "rpc", stdin=json.dumps(call) + "\n"))
+    assert result["result"]["state"] == "saved"
     fine(here.run("bob", "pin", hello, "--json"))
     bob.process.send_signal(signal.SIGKILL)
     bob.process.wait()
     start(here, "alice", "bob")
-    until(lambda: [one["text"] for one in log(here, "alice", "bob")] == ["hello", "", "are you there?"])
+    until(lambda: [one["text"] for one in log(here, "alice", "bob")] == TEXTS)
     until(lambda: bool(log(here, "alice", "bob")[0]["reactions"]))
     until(lambda: log(here, "alice", "bob")[0]["pinned"])
-    first, second, third = log(here, "alice", "bob")
+    first, second, third, fourth = log(here, "alice", "bob")
     assert first["reactions"] == [{"emoji": "👍", "from": "bob", "mine": False}]
     assert (second["deleted"], third["id"], third["reply_to"]) == (True, answer["id"], hello)
+    assert (fourth["reply_to"], fourth["quote"]["text"]) == (answer["id"], "are you there?")
     assert [one["text"] for one in fine(here.run("alice", "history", hello, "--json"))] == ["helo", "hello"]
     failed(here.run("alice", "edit", hello, "I said so"), 2, "Only texts that you sent")
     failed(here.run("alice", "react", hello, "yes"), 2, "one emoji")

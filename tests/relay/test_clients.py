@@ -13,15 +13,33 @@ from p2pchat.core import names
 from p2pchat.net.admission.budget import Account
 from p2pchat.net.libp2p.host import LibP2PHost
 from p2pchat.net.transport import pipes
-from p2pchat.relay.mailbox import MailboxServer, account_of, place_of
+from p2pchat.relay.mailbox import MailboxServer, account_of, place_of, write_now
 from p2pchat.relay.store import MailboxStore, Quota
 from tests.conftest import run
 from tests.support.boxes import LIMITS, NOW
 
-MAX_WRITES = 7
+MAX_WRITES = 6
 """multistream-select, Noise, multistream-select; the acknowledgement of the stream with the answer to its name and the
-hello; the queues that were opened with what the fetch found, in two pieces at most; the end of the second fetch."""
+hello; the queues that were opened with what the fetch found; the end of the second fetch."""
 MAX_SETTLED = 4
+OF_A_CLIENT = ("_serve", "start", "_write", "_ask_back")
+MAX_TASKS = 3
+"""What carries the connection, what reads it, and the mailbox's stream."""
+MAX_STEPS = 20
+"""Steps of the relay's tasks: each receive is one, each turn that is waited for, each start of one."""
+
+
+class Steps(trio.abc.Instrument):
+    """Counts the relay's tasks that belong to one client, and their steps."""
+
+    def __init__(self) -> None:
+        self.tasks = self.steps = 0
+
+    def task_spawned(self, task: trio.lowlevel.Task) -> None:
+        self.tasks += task.name.endswith(OF_A_CLIENT)
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.steps += task.name.endswith(OF_A_CLIENT)
 
 
 def test_a_returning_client_costs_few_writes_and_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,6 +76,7 @@ def test_a_returning_client_costs_few_writes_and_turns(tmp_path: Path, monkeypat
             Random(5).randbytes,
             place_of,
             account_of=account_of,
+            write_now=write_now,
             vouch=host.vouch,
         )
         host.handle(names.MAILBOX, mailbox.serve, speaks_first=True)
@@ -67,12 +86,16 @@ def test_a_returning_client_costs_few_writes_and_turns(tmp_path: Path, monkeypat
             port = int(host.addresses()[0].rsplit("/", 1)[1])
             clients = [Client(number, host.peer) for number in range(8)]
             writes = settled = statements = 0
+            steps = Steps()
+            trio.lowlevel.add_instrument(steps)
             async with trio.open_nursery() as coming:
                 for client in clients:
                     coming.start_soon(client.come, "127.0.0.1", port, False)
             assert mailbox.pushes.watched == 8 * len(clients)
             assert writes <= MAX_WRITES * len(clients)
             assert settled <= MAX_SETTLED * len(clients)
+            assert steps.tasks <= MAX_TASKS * len(clients)
+            assert steps.steps <= MAX_STEPS * len(clients)
             assert not statements  # memory knows that the queues are empty
             for client in clients:
                 client.leave()

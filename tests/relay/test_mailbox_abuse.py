@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from p2pchat.core import mailbox
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame
-from p2pchat.core.ids import PeerKey
+from p2pchat.core.ids import PeerKey, QueueId
 from p2pchat.core.mailbox import BOX, DONE, NOT_ALLOWED, STAMPED, TO_FETCH, TO_PUT, TOO_FAST, Queue
 from p2pchat.errors import LinkLost
 from p2pchat.lib.times import HOUR_MS
@@ -286,9 +286,9 @@ def test_a_stream_opens_so_many_queues_and_failures_count(tmp_path: Path, monkey
     checks = []
     check = mailbox.check_open
 
-    def counted(opening: mailbox.Open, hello: mailbox.Hello) -> None:
+    def counted(opening: mailbox.Open, hello: mailbox.Hello) -> QueueId:
         checks.append(opening.handle)
-        check(opening, hello)
+        return check(opening, hello)
 
     monkeypatch.setattr(mailbox, "check_open", counted)
 

@@ -12,6 +12,8 @@ from p2pchat.store.database import Database
 from p2pchat.store.deliveries import DeliveryRow
 from p2pchat.store.devices import DeviceRow
 from p2pchat.store.messages import ME
+from p2pchat.store.search import search
+from p2pchat.store.search_query import Query, Term
 from tests.store.conftest import ALICE, ALICE_CHAT, ALICE_DEVICE, BOB, BOB_DEVICE
 from tests.store.test_contacts import person
 from tests.store.test_messages import said, save, seqs
@@ -78,7 +80,11 @@ def test_it_is_listed_read_paged_and_searched(db: Database) -> None:
     assert seqs(messages.page_after(db, GROUP, 2, page[0].pk)) == [1, 1]
     assert messages.page_around(db, GROUP, 3, page[2]) == page[1:4]
     assert messages.find_in(db, GROUP, first.id.hex()) == page[0]
-    assert [row.text for row in messages.search(db, GROUP, "alice", 9)] == [rows[0].text, rows[3].text, rows[4].text]
+    assert [row.text for row in search(db, Query((Term("alice"),)), GROUP, None, 9)] == [
+        rows[0].text,
+        rows[3].text,
+        rows[4].text,
+    ]
     assert [row.text for row in messages.since(db, GROUP, 0)] == [row.text for row in rows[:5]]
     assert messages.next_seq(db, GROUP) == 2
     assert messages.missing_before(db, GROUP, BOB, 5) == 3

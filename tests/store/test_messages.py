@@ -17,6 +17,8 @@ from p2pchat.errors import AmbiguousName, NoSuchMessage
 from p2pchat.store import envelopes, messages
 from p2pchat.store.database import Database
 from p2pchat.store.messages import ME, MessageRow
+from p2pchat.store.search import search
+from p2pchat.store.search_query import Query, Term
 from tests.store.conftest import ALICE, ALICE_CHAT, BOB, BOB_CHAT, KEY
 from tests.support.examples import examples
 
@@ -239,91 +241,8 @@ def test_a_repeated_id_means_the_first(db: Database) -> None:
     assert len(messages.get(db, MessageId(id))) == 3
 
 
-def found(db: Database, words: str, chat: ChatId | None = None, limit: int = 10) -> list[int]:
-    return seqs(messages.search(db, chat, words, limit))
-
-
-def test_search_wants_every_word(db: Database) -> None:
-    save(db, said(1, "the quick brown fox"), said(2, "the quick dog"), said(3, "foxes are quick"))
-    assert found(db, "quick fox") == [1, 3]
-    assert found(db, "fox quick") == [1]  # only the last word may go on
-    assert found(db, "QUICK the") == [1, 2]
-    assert found(db, "cat") == []
-    assert found(db, "") == found(db, "  !? ") == []
-
-
-def test_search_in_a_chat_and_everywhere_newest_last(db: Database) -> None:
-    save(db, *(said(seq, "word") for seq in range(1, 6)), said(9, "word", chat=BOB_CHAT))
-    assert found(db, "word") == [1, 2, 3, 4, 5, 9]
-    assert found(db, "word", ALICE_CHAT, 2) == [4, 5]
-    assert found(db, "word", BOB_CHAT) == [9]
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("Зелёный ёж", "еж"),
-        ("зеленый еж", "ЁЖ"),
-        ("كتاب جديد", "کتاب"),
-        ("من می\u200cخواهم", "میخواهم"),
-        ("Crème brûlée", "creme brulee"),
-        ("Straße", "STRASSE"),
-        ("हिन्दी भाषा", "हिन्दी"),
-        ("我在東京學日本語", "日本"),
-        ("我在東京學日本語", "東京"),
-        ("ภาษาไทย", "ไทย"),
-        ("see https://example.org/a-b", "example.org"),
-        ("don't", "don't"),
-    ],
-)
-def test_search_folds(db: Database, text: str, words: str) -> None:
-    save(db, said(1, text), said(2, "something else"))
-    assert found(db, words) == [1]
-
-
-def test_letters_of_unspaced_scripts_must_follow_one_another(db: Database) -> None:
-    save(db, said(1, "日本語"), said(2, "本日"))
-    assert found(db, "日本") == [1]
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        '"',
-        '"" ""',
-        "a OR",
-        "NOT a",
-        "a AND AND b",
-        "text:hello",
-        "NEAR(a b)",
-        "hello*",
-        "^hello",
-        "(hello",
-        "{a b}: c",
-        "-hello",
-        "hel\0lo",
-        "'; DROP TABLE messages; --",
-        "\ud83d",
-        "hello\ud83d",
-    ],
-)
-def test_syntax_in_a_search_is_inert(db: Database, words: str) -> None:
-    save(db, said(1, "hello there"))
-    assert found(db, words) in ([], [1])
-    assert found(db, "hello") == [1]
-
-
-@settings(max_examples=examples(150))
-@given(words=st.text())
-def test_no_search_fails(shared: Database, words: str) -> None:
-    messages.search(shared, None, words, 5)
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Database:
-    db = Database.create(tmp_path_factory.mktemp("shared") / "profile.db", KEY)
-    save(db, said(1, "hello there"))
-    return db
+def found(db: Database, word: str) -> list[int]:
+    return seqs(search(db, Query((Term(word),)), None, None, 10))
 
 
 # --- states --------------------------------------------------------------------------------------
@@ -410,7 +329,7 @@ def test_clear_empties_a_chat(db: Database) -> None:
     messages.delete(db, messages.get(db, said(1).id)[0].pk)
     messages.clear(db, ALICE_CHAT)
     assert messages.page(db, ALICE_CHAT, 9) == []
-    assert [row.chat for row in messages.search(db, None, "alpha", 9)] == [BOB_CHAT]
+    assert [row.chat for row in search(db, Query((Term("alpha"),)), None, None, 9)] == [BOB_CHAT]
     assert save(db, said(1, "alpha")) == [True]
 
 
@@ -441,7 +360,7 @@ def test_nothing_of_a_deleted_message_is_left(db: Database) -> None:
         save(db, *(said(seq, text(seq)) for seq in range(start + 1, start + 51)))
     db.checkpoint()
     assert marker.encode() in _plain(db.path)
-    doomed = messages.search(db, None, marker, 1000)
+    doomed = search(db, Query((Term(marker),)), None, None, 1000)
     assert len(doomed) == 100
     with db.transaction():
         for row in doomed:
@@ -453,8 +372,8 @@ def test_nothing_of_a_deleted_message_is_left(db: Database) -> None:
     assert b"othertest" in pages
     assert not any(bytes(row.id) in pages for row in doomed)
     assert db.path.with_name(db.path.name + "-wal").read_bytes() == b""
-    assert messages.search(db, None, marker, 9) == []
-    assert len(messages.search(db, None, other, 1000)) > 50
+    assert search(db, Query((Term(marker),)), None, None, 9) == []
+    assert len(search(db, Query((Term(other),)), None, None, 1000)) > 50
     db.execute("INSERT INTO messages_fts (messages_fts) VALUES ('integrity-check')")
 
 

@@ -31,6 +31,8 @@ from p2pchat.store.envelopes import SeenRow
 from p2pchat.store.messages import ME, MessageRow
 from p2pchat.store.outbox import OutboxRow
 from p2pchat.store.salvage import salvage
+from p2pchat.store.search import search
+from p2pchat.store.search_query import Query, Term
 from p2pchat.store.sessions import SessionRow
 from tests.store.conftest import ALICE, ALICE_CHAT, ALICE_DEVICE, BOB, BOB_CHAT, KEY
 
@@ -141,7 +143,7 @@ def test_nothing_is_lost_of_a_whole_one(filled: Path) -> None:
     assert again.damaged_pages() == 0
     assert again.query("PRAGMA integrity_check") == [("ok",)]
     assert meta.get(again, "name") == b"carol"
-    assert [row.text for row in messages.search(again, None, "word2999", 9)] == ["word2999 " * 9]
+    assert [row.text for row in search(again, Query((Term("word2999"),)), None, None, 9)] == ["word2999 " * 9]
     assert messages.page(again, ALICE_CHAT, MANY) == [
         replace(message(number, ALICE_CHAT), pk=number, place=number) for number in range(2, MANY + 1, 2)
     ]
@@ -158,7 +160,7 @@ def test_damage_is_found_read_round_and_salvaged(filled: Path) -> None:
     shown = len(messages.page(db, ALICE_CHAT, MANY)) + len(messages.page(db, BOB_CHAT, MANY))
     assert MANY - 100 < shown < MANY
     assert len(messages.since(db, None, 0)) == len(messages.newest(db, None, MANY)) == shown
-    assert len(messages.search(db, None, "word", MANY)) == shown
+    assert len(search(db, Query((Term("word", open_end=True),)), None, None, MANY)) == shown
     assert set(chats.listed(db)) == {ALICE_CHAT, BOB_CHAT, NOTES}
     with db.transaction():
         messages.insert(db, message(MANY + 1, ALICE_CHAT))
@@ -169,7 +171,7 @@ def test_damage_is_found_read_round_and_salvaged(filled: Path) -> None:
     assert done.rows["envelopes_seen"] == MANY
     again = Database.open(filled, KEY)
     assert again.damaged_pages() == 0
-    assert len(messages.search(again, None, "word", MANY + 1)) == shown + 1
+    assert len(search(again, Query((Term("word", open_end=True),)), None, None, MANY + 1)) == shown + 1
     again.close()
 
 

@@ -12,6 +12,8 @@ from p2pchat.errors import DiskFull
 from p2pchat.store import database, messages, search_backlog
 from p2pchat.store.database import Database
 from p2pchat.store.messages import MessageRow
+from p2pchat.store.search import search
+from p2pchat.store.search_query import Query, Term
 from tests.store.conftest import ALICE, KEY
 
 CHAT = direct_chat(ALICE)
@@ -25,7 +27,7 @@ def save(db: Database, *texts: str) -> None:
 
 
 def found(db: Database, word: str) -> list[str]:
-    return [row.text for row in messages.search(db, None, word, 9)]
+    return [row.text for row in search(db, Query((Term(word, open_end=True),)), None, None, 9)]
 
 
 def test_what_waits_is_found_and_indexed_once(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pchat.store.text_folding import fold, indexed, matching
+from p2pchat.store.text_folding import fold, indexed
 
 
 @pytest.mark.parametrize(
@@ -40,25 +40,6 @@ def test_other_words(one: str, other: str) -> None:
 def test_letters_without_spaces_between_words_stand_alone() -> None:
     assert indexed("日本語 text").split() == ["日", "本", "語", "text"]
     assert indexed("Привет") == "привет"
-
-
-@pytest.mark.parametrize(
-    ("words", "query"),
-    [
-        ("", ""),
-        ("  \t ", ""),
-        ('!? -- "', ""),
-        ("One two", '"one" AND "two"*'),
-        ('a"b', '"a b"*'),
-        ("x AND y", '"x" AND "and" AND "y"*'),
-        ("本語", '" 本  語 "*'),
-        ("a\0b", '"a" AND "b"*'),
-        ("👍 ok", '"ok"*'),
-        ("a\ud83db", '"ab"*'),
-    ],
-)
-def test_query(words: str, query: str) -> None:
-    assert matching(words) == query
 
 
 @given(st.text())

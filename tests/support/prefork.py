@@ -173,7 +173,12 @@ def main() -> None:
     if namespace is not None:
         _enter(namespace)
     _become(words, env)
-    import_module("p2pchat.__main__").main()
+    try:
+        import_module("p2pchat.__main__").main()
+    except SystemExit as done:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(done.code if isinstance(done.code, int) else 0)  # an end of a thousand modules copies their pages
 
 
 if __name__ == "__main__":

@@ -56,6 +56,8 @@ KEY = bytes(range(32))
 BEGAN = 1_790_000_000_000  # 2026-09-21, in ms
 MAX_AT_ONCE = 50_000
 """Turns of trio's loop at one moment of virtual time; all that the tests do in a moment is less than a tenth of it."""
+MAX_STORY_SECONDS = 30 * 86_400
+"""Virtual seconds after which a story fails: it waits for what never comes. The longest takes a few days."""
 UNWATCHED_SECONDS = 600.0
 """How long a link may be silent before it asks: hours pass in these tests, and most of the work in them would be pings.
 `World.cut` sees to it that the two ends notice in time; with `watched=True` they have to do so themselves.
@@ -509,7 +511,7 @@ class World:
         if not folder.exists():
             folder.mkdir()
             db = Database.create(folder / "p2pchat.db", KEY)
-            profile.create(db, name, self.entropy)
+            profile.write_identity(db, name, self.entropy)
             db.close()
         node = self.nodes[name] = WorldNode(self, name, folder)
         if prepare is not None:
@@ -599,7 +601,7 @@ def run_world(folder: Path, main: Callable[[World], Awaitable[None]], seed: int 
     watch = _Watch()
 
     async def inside() -> None:
-        with watch.scope:
+        with watch.scope, trio.fail_after(MAX_STORY_SECONDS):
             async with trio.open_nursery() as nursery:
                 await main(World(folder, nursery, seed, watched=watched))
                 nursery.cancel_scope.cancel()

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from textual.pilot import Pilot
@@ -121,14 +122,12 @@ async def on_stage(
 async def settled(app: ChatApp, pilot: Pilot_, shows: str = "") -> None:
     """Until nothing more happens: what must be seen is seen, and nothing moves any more."""
     before = now = None
-    try:
-        async with asyncio.timeout(PATIENCE):
-            while now is None or now != before or shows not in now.shown or getattr(app.screen, "busy", False):
-                before = now
-                await pilot.pause()
-                now = take(app)
-    except TimeoutError as exc:
-        raise AssertionError(f"waited in vain for {shows!r}\n{now and now.shown}") from exc
+    deadline = monotonic() + PATIENCE
+    while now is None or now != before or shows not in now.shown or getattr(app.screen, "busy", False):
+        assert monotonic() < deadline, f"waited in vain for {shows!r}\n{now and now.shown}"
+        before = now
+        await pilot.pause()
+        now = take(app)
 
 
 def press(*keys: str) -> Act:

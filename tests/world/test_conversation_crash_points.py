@@ -71,6 +71,7 @@ async def _play(alice: Person, bob: Person) -> None:
     await alice.say("bob", "one")
     await alice.say("bob", "two")
     await _do(alice, "bob", "edit", "one", {"text": "one, mended"}, text="one, mended")
+    await _set_timer(bob, "alice", 86_400)
     await _do(alice, "bob", "delete", "two", {"deleted": True}, for_both=True)
     await _settled(alice, bob)
     await _do(bob, "alice", "react", "one, mended", {"reactions": [_thumb("me")]}, emoji="👍")
@@ -80,15 +81,33 @@ async def _play(alice: Person, bob: Person) -> None:
         await picture(await alice.node(), "bob", "alice"),
         await picture(await bob.node(), "alice", "bob"),
     )
-    assert ours == theirs
-    assert [(one["text"], one["deleted"], one["pinned"]) for one in ours] == [
+    assert sorted(ours, key=_sender) == sorted(theirs, key=_sender)  # between two senders arrival says the order
+    assert [(one["text"], one["deleted"], one["pinned"]) for one in ours if one["kind"] == "text"] == [
         ("one, mended", False, True),
         ("", True, False),
     ]
-    assert ours[0]["reactions"] == [("bob", "👍")]
+    assert [(one["text"], one["from"]) for one in ours if one["kind"] == "timer"] == [
+        ("Messages disappear 1 day after they are read.", "bob")
+    ]
+    assert (await (await alice.node()).call("timer", chat="bob"))["timer"] == 86_400
+    assert next(one for one in ours if one["pinned"])["reactions"] == [("bob", "👍")]
     node = await bob.node()
-    history = await node.call("history", id=(await log(node, "alice"))[0]["id"])
+    history = await node.call("history", id=(await row(node, "alice", "one, mended"))["id"])
     assert [one["text"] for one in history] == ["one", "one, mended"]
+
+
+def _sender(shown: dict[str, Any]) -> str:
+    return str(shown["from"])
+
+
+async def _set_timer(person: Person, chat: str, seconds: int) -> None:
+    async def act(node: WorldNode) -> None:
+        await node.call("timer", chat=chat, seconds=seconds)
+
+    async def done(node: WorldNode) -> bool:
+        return bool((await node.call("timer", chat=chat))["timer"] == seconds)
+
+    await person.do(act, done)
 
 
 def _thumb(sender: str) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Addresses(Payload):
     ways: Ways
 
     def encode(self) -> list[object]:
-        """Return [ways]."""
+        """Return [ways]: a list of [transport key, packed address]."""
         return [encode_ways(self.ways)]
 
     @classmethod

@@ -20,7 +20,7 @@ class NewBundle(Payload):
     encoded: bytes
 
     def encode(self) -> list[object]:
-        """Return [bundle]."""
+        """Return [bundle]: the packed prekey bundle."""
         return [self.encoded]
 
     @classmethod

@@ -60,7 +60,7 @@ class Queues(Payload):
     queues: tuple[AnnouncedQueue, ...]
 
     def encode(self) -> list[object]:
-        """Return [queues]."""
+        """Return [queues]: a list of the six fields of each."""
         return [encode_queues(self.queues)]
 
     @classmethod

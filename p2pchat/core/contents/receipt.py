@@ -24,7 +24,7 @@ class Receipt(Payload):
     ids: tuple[MessageId, ...]
 
     def encode(self) -> list[object]:
-        """Return [event, ids]."""
+        """Return [event, ids]: what happened, and the messages it happened to."""
         return [self.event, list(self.ids)]
 
     @classmethod

@@ -22,7 +22,7 @@ class RenewalRequest(Payload):
     queues: tuple[AnnouncedQueue, ...]
 
     def encode(self) -> list[object]:
-        """Return [bundle, queues]."""
+        """Return [bundle, queues]: what the answer to the request needs."""
         return [self.bundle, encode_queues(self.queues)]
 
     @classmethod

@@ -21,7 +21,7 @@ class Reset(Payload):
     session_id: SessionId
 
     def encode(self) -> list[object]:
-        """Return [session id]."""
+        """Return [session id] of the session that ends."""
         return [self.session_id]
 
     @classmethod

@@ -9,7 +9,7 @@ from p2pchat.store import meta
 from p2pchat.store.database import Database
 
 
-def create(db: Database, name: str, entropy: Entropy) -> None:
+def write_identity(db: Database, name: str, entropy: Entropy) -> None:
     """Name and keys of a new person. The transport key is random too: it must not lead to the identity."""
     cleaned = name_of(name)
     with db.transaction():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from p2pchat.core.delivery import Route
 from p2pchat.core.ids import ChatId, direct_chat
-from p2pchat.engine.delivery import read_receipts as reading
+from p2pchat.engine.delivery import read_receipts
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
@@ -56,7 +56,7 @@ def _chat(contact: Contact, row: ListedChat, route: Route | None, notes: dict[in
     return {
         **views.contact(contact, route),
         "kind": row.chat.kind,
-        **reading.shown(row.unread),
+        **read_receipts.shown(row.unread),
         "last": None if last is None else views.message(last, contact.name, notes.get(last.pk, NOTHING), ahead),
         "draft": row.chat.draft,
     }
@@ -68,7 +68,7 @@ async def read(engine: Engine, *, chat: str, upto: str | None = None) -> Json:
     def note(tx: Transaction) -> Json:
         contact = tx.find(chat)
         last = None if upto is None else store_messages.find_in(tx.db, direct_chat(contact.id), upto).pk
-        return reading.shown(reading.read(tx, contact, last))
+        return read_receipts.shown(read_receipts.read(tx, contact, last))
 
     return await engine.submit(note)
 

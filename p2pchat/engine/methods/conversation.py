@@ -49,8 +49,7 @@ def own_message(db: Database, id: str, chat: str | None) -> MessageRow:
 def shown(tx: Transaction, row: MessageRow) -> Json:
     """Return a message as it is now, after what was done to it."""
     now = store_messages.one(tx.db, row.chat, row.sender, row.id) or row
-    notes = remarks.of(tx.db, [now]).get(now.pk, remarks.NOTHING)
-    return views.message(now, contact_of(tx, row).name, notes, tx.counted - tx.now)
+    return views.message(now, contact_of(tx, row).name, remarks.beside(tx.db, now), tx.counted - tx.now)
 
 
 async def edit_message(engine: Engine, *, id: str, text: str, chat: str | None = None) -> Json:
@@ -117,19 +116,21 @@ async def chat_timer(engine: Engine, *, chat: str, seconds: int | None = None) -
     if seconds is not None and seconds != 0 and not MIN_TIMER_SECONDS <= seconds <= MAX_TIMER_SECONDS:
         raise UsageError("A timer is 5 seconds to 366 days, or off")
 
-    def change(tx: Transaction) -> Json:
-        contact = tx.find(chat)
-        if seconds is not None:
-            timer.put(tx, contact, seconds)
+    def look(db: Database) -> Json:
+        contact = store_contacts.find(db, chat)
         here = direct_chat(contact.id)
-        found = store_timers.get(tx.db, here)
+        found = store_timers.get(db, here)
         if found is None:
             return {"chat": here.hex(), "timer": None, "by": None, "at": None}
         by = "me" if found.sender == ME else contact.name
         return {"chat": here.hex(), "timer": found.seconds or None, "by": by, "at": timestamp(found.at)}
 
-    result: Json = await engine.submit(change)
-    return result
+    def change(tx: Transaction, seconds: int) -> None:
+        timer.put(tx, tx.find(chat), seconds)
+
+    if seconds is not None:
+        await engine.submit(change, seconds)
+    return await engine.read(look)
 
 
 async def tell_typing(engine: Engine, *, chat: str, writing: bool = True) -> Json:

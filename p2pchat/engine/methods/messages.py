@@ -8,21 +8,25 @@ import trio
 
 from p2pchat.core import delivery
 from p2pchat.core.delivery import DeliveryState
-from p2pchat.core.ids import MessageId, direct_chat, direct_contact, first_device
+from p2pchat.core.ids import ChatId, MessageId, direct_chat, direct_contact, first_device
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods import message_status
 from p2pchat.engine.methods.conversation import contact_of, delete_for_both, message_meant
+from p2pchat.engine.methods.finding import UNREAD, milliseconds
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
 from p2pchat.errors import NotReached, P2PChatError, UsageError
+from p2pchat.store import chats as store_chats
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import remarks
+from p2pchat.store import search as store_search
 from p2pchat.store.database import Database
 from p2pchat.store.messages import MessageRow
+from p2pchat.store.search_query import plain
 
 MAX_PAGE = 1000
 
@@ -123,28 +127,63 @@ async def log(
     before: str | None = None,
     after: str | None = None,
     around: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
 ) -> list[Json]:
-    """Messages of a chat, newest last; of `search`, `before`, `after` and `around` one at most."""
-    if sum(one is not None for one in (search, before, after, around)) > 1:
-        raise UsageError("Give only one of `search`, `before`, `after` and `around`")
+    """Messages of a chat, newest last: the newest, or where a beginning is given (`since`, `after`), those that follow.
+
+    `search` and `around` stand alone, and `before` and `after` exclude one another.
+    """
+    places = any(one is not None for one in (before, after, since, until))
+    if (before is not None and after is not None) or (search is not None) + (around is not None) + places > 1:
+        raise UsageError("Give `search` alone, `around` alone, or not both of `before` and `after`")
+    start = since if since in (None, UNREAD) else milliseconds(engine, since)
+    end = None if until is None else milliseconds(engine, until)
 
     def look(db: Database) -> list[Json]:
         contact = store_contacts.find(db, chat)
         here = direct_chat(contact.id)
         most = max(1, min(limit, MAX_PAGE))
         if search is not None:
-            rows = store_messages.search(db, here, search, most)
-        elif after is not None:
-            rows = store_messages.page_after(db, here, most, store_messages.find_in(db, here, after).pk)
+            words = plain(search)
+            rows = [] if words is None else store_search.search(db, words, here, None, most)
         elif around is not None:
             rows = store_messages.page_around(db, here, most, store_messages.find_in(db, here, around))
         else:
-            until = None if before is None else store_messages.find_in(db, here, before).pk
-            rows = store_messages.page(db, here, most, until)
+            rows = _page(db, here, most, before, after, start, end)
         notes, ahead = remarks.of(db, rows), engine.clock_watch.ahead
         return [views.message(row, contact.name, notes.get(row.pk, remarks.NOTHING), ahead) for row in rows]
 
     return await engine.read(look)
+
+
+def _page(
+    db: Database,
+    chat: ChatId,
+    limit: int,
+    before: str | None,
+    after: str | None,
+    start: str | int | None,
+    end: int | None,
+) -> list[MessageRow]:
+    """A page of a chat between two messages and two times; `start` may be what is unread."""
+    earlier, later = (None if id is None else store_messages.find_in(db, chat, id) for id in (after, before))
+    if start is None and end is None:
+        if earlier is not None:
+            return store_messages.page_after(db, chat, limit, earlier.pk)
+        return store_messages.page(db, chat, limit, None if later is None else later.pk)
+    first = None if start is None else _first(db, chat, start)
+    if start is not None and first is None:
+        return []
+    behind = None if end is None else store_search.first_since(db, chat, end)
+    return store_messages.page_between(db, chat, limit, first=first, end=behind, after=earlier, before=later)
+
+
+def _first(db: Database, chat: ChatId, start: str | int) -> MessageRow | None:
+    if isinstance(start, int):
+        return store_search.first_since(db, chat, start)
+    unread = store_chats.unread(db, chat).first
+    return None if unread is None else store_messages.find_in(db, chat, unread.hex())
 
 
 async def list_messages(

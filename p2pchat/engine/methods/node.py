@@ -7,7 +7,7 @@ from p2pchat.engine.contacts import contact_relays, contacts
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods.relays import health
-from p2pchat.engine.runtime import settings as stored_settings
+from p2pchat.engine.runtime import settings
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
 from p2pchat.store import contacts as store_contacts
@@ -42,7 +42,7 @@ def _status(db: Database) -> tuple[str, list[ContactId], list[PeerKey], bool]:
     )
 
 
-async def settings(
+async def change_settings(
     engine: Engine,
     *,
     keep_receiving: bool | None = None,
@@ -53,21 +53,21 @@ async def settings(
 
     def change(tx: Transaction) -> None:
         if keep_receiving is not None:
-            stored_settings.set_keep_receiving(tx.db, keep_receiving)
+            settings.set_keep_receiving(tx.db, keep_receiving)
             tx.after(setattr, engine, "keep_receiving", keep_receiving)
-        if read_receipts is not None and read_receipts != stored_settings.read_receipts(tx.db):
-            stored_settings.set_read_receipts(tx.db, read_receipts)
+        if read_receipts is not None and read_receipts != settings.read_receipts(tx.db):
+            settings.set_read_receipts(tx.db, read_receipts)
             _tell_contacts(tx)
         if typing is not None:
-            stored_settings.set_typing(tx.db, typing)
+            settings.set_typing(tx.db, typing)
 
     if any(value is not None for value in (keep_receiving, read_receipts, typing)):
         await engine.submit(change)
     return await engine.read(
         lambda db: {
-            "keep_receiving": stored_settings.keep_receiving(db),
-            "read_receipts": stored_settings.read_receipts(db),
-            "typing": stored_settings.typing(db),
+            "keep_receiving": settings.keep_receiving(db),
+            "read_receipts": settings.read_receipts(db),
+            "typing": settings.typing(db),
         }
     )
 

@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from p2pchat.engine.engine import Engine
-from p2pchat.engine.methods import chats, contacts, conversation, doctor, invites, messages, node, relays
+from p2pchat.engine.methods import chats, contacts, conversation, doctor, finding, invites, messages, node, relays
 from p2pchat.engine.runtime.events import Subscription
 from p2pchat.errors import Busy
 
 METHODS: dict[str, Callable[..., Awaitable[object]]] = {
     "status": node.status,
     "doctor": doctor.checks,
-    "settings": node.settings,
+    "settings": node.change_settings,
     "name": node.name,
     "invite": invites.make,
     "add": contacts.add,
@@ -30,6 +30,8 @@ METHODS: dict[str, Callable[..., Awaitable[object]]] = {
     "draft": chats.draft,
     "send": messages.send,
     "log": messages.log,
+    "search": finding.search,
+    "locate": finding.locate,
     "messages": messages.list_messages,
     "reply": messages.reply,
     "edit": conversation.edit_message,

@@ -267,6 +267,7 @@ class Committer:
             self.message_ids.unsaved()
             raise
         self.sessions.settle()
+        self.storage_limits.settle()
         return tx
 
     def _begin(self) -> Transaction:

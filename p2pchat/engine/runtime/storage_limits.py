@@ -62,6 +62,9 @@ class StorageLimits:
     warned: dict[ContactId, int] = field(default_factory=dict)
     """When each contact was told so last, and when a person was told of it; see `withholding`."""
     _told: dict[ContactId, int] = field(default_factory=dict)
+    _spent: list[tuple[_Account, int]] = field(default_factory=list)
+    _before: tuple[set[ContactId], dict[ContactId, int], dict[ContactId, int]] | None = None
+    """What this transaction has spent, and `withheld`, `said` and `warned` as it found them, where it changed them."""
 
     def has_room(self, db: Database, contact: ContactId, size: int, now: int) -> bool:
         """Whether a content of `size` bytes of this contact may be stored now."""
@@ -79,6 +82,7 @@ class StorageLimits:
         """A content of `size` bytes is being stored; whether it is one that a person has to read."""
         account = self._account(contact, now)
         account.left -= size + ROW_BYTES
+        self._spent.append((account, size + ROW_BYTES))
         if unread and account.unread is not None:
             account.unread += size + ROW_BYTES
 
@@ -87,10 +91,35 @@ class StorageLimits:
         if contact in self._accounts:
             self._accounts[contact].unread = None
 
+    def withhold(self, contact: ContactId) -> None:
+        """Let this contact's mail wait for room."""
+        self._keep()
+        self.withheld.add(contact)
+
+    def let_in(self, contact: ContactId) -> None:
+        """Take this contact's mail again."""
+        self._keep()
+        self.withheld.discard(contact)
+
+    def settle(self) -> None:
+        """The transaction is on the disk: what it changed stays."""
+        self._spent.clear()
+        self._before = None
+
     def forget(self) -> None:
-        """A transaction failed: count anew what is unread. What it spent of the day stays spent."""
+        """A transaction failed: take back what it spent, withheld and let in, and count anew what is unread."""
+        for account, size in self._spent:
+            account.left += size
+        if self._before is not None:
+            self.withheld, self.said, self.warned = self._before
         for account in self._accounts.values():
             account.unread = None
+        self.settle()
+
+    def _keep(self) -> None:
+        """Remember what there is, before it changes."""
+        if self._before is None:
+            self._before = set(self.withheld), dict(self.said), dict(self.warned)
 
     def told_full(self, contact: ContactId, now: int) -> None:
         """The contact's node has no room for more of ours."""

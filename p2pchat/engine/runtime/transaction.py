@@ -30,8 +30,7 @@ from p2pchat.core.ids import (
     first_device,
 )
 from p2pchat.core.primitives import Entropy
-from p2pchat.core.session import Received as Opened
-from p2pchat.core.session import Session, for_sending, open_envelope, seal
+from p2pchat.core.session import Received, Session, for_sending, open_envelope, seal
 from p2pchat.engine.runtime.clock_hints import ClockHints
 from p2pchat.engine.runtime.message_ids import MessageIds
 from p2pchat.engine.runtime.skip_budget import MAX_PER_TRANSACTION, SkipBudget
@@ -132,7 +131,7 @@ class SessionCache:
 
     def open(
         self, contact: ContactId, envelope: bytes, entropy: Entropy, may_skip: ratchet.MaySkip
-    ) -> tuple[Session, Opened] | None:
+    ) -> tuple[Session, Received] | None:
         """The opened envelope and its session; nothing is kept until `keep`. None if no session opens it."""
         known = self._load(contact)
         for session in self.all(contact):
@@ -143,7 +142,7 @@ class SessionCache:
                 continue
         return None
 
-    def keep(self, contact: ContactId, opened: Opened, now: int) -> None:
+    def keep(self, contact: ContactId, opened: Received, now: int) -> None:
         """Keep what opening an envelope changed."""
         session_id, ratchet_after = opened.session.session_id, opened.session.ratchet
         known = self._load(contact)

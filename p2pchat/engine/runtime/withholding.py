@@ -30,7 +30,7 @@ def has_room(tx: Transaction, contact: Contact, size: int) -> bool:
 def withhold(tx: Transaction, contact: Contact, *, linked: bool) -> None:
     """Leave the contact's mail where it is, and say so: to them, over a link, and to the person here."""
     limits = tx.storage_limits
-    limits.withheld.add(contact.id)
+    limits.withhold(contact.id)
     tx.withheld[contact.id] = None
     if linked and not tx.recent(limits.said.get(contact.id, 0), SAY_EVERY_MS):
         limits.said[contact.id] = tx.now
@@ -49,6 +49,6 @@ def look_again(tx: Transaction, only: ContactId | None = None) -> None:
         accepted = contact is not None and contact.state in ACCEPTED
         if accepted and not limits.has_room(tx.db, contact_id, BUCKETS[-1], tx.now):
             continue
-        limits.withheld.discard(contact_id)
+        limits.let_in(contact_id)
         tx.mail_of[first_device(contact_id)] = None
         tx.after(tx.net.relink, contact_id)  # a new link brings at once what was not acked

@@ -28,6 +28,7 @@ class FairQueue(Generic[Item]):
         self._now = 0.0  # virtual: when what was served last began, or later
         self._ends: dict[str, float] = {}  # by network: when what it was given ends, where that is later than now
         self._waiting: dict[str, list[tuple[int, int, Item]]] = {}  # by place: a heap by order and number
+        self._bounds: dict[str, tuple[tuple[str, float], ...]] = {}  # `places.bounds` of those who wait
         self._first: list[tuple[float, int, str]] = []  # a heap of the places that wait, by when they begin
         self._numbers = count()
         self._size = 0
@@ -41,6 +42,7 @@ class FairQueue(Generic[Item]):
         number = next(self._numbers)
         if place not in self._waiting:
             self._waiting[place] = []
+            self._bounds[place] = places.bounds(place, 1.0)
             heapq.heappush(self._first, (self._start(place), number, place))
         heapq.heappush(self._waiting[place], (order, number, item))
         self._size += 1
@@ -62,12 +64,12 @@ class FairQueue(Generic[Item]):
         item = heapq.heappop(waiting)[2]
         self._size -= 1
         self._now = max(start, self._now + units / MAX_SHARES)
-        for network, factor in places.bounds(place, 1.0):
+        for network, factor in self._bounds[place]:
             self._ends[network] = max(self._ends.get(network, 0.0), start) + units / factor
         if waiting:
             heapq.heappush(self._first, (self._start(place), next(self._numbers), place))
         else:
-            del self._waiting[place]
+            del self._waiting[place], self._bounds[place]
         self._forget()
         return item
 
@@ -75,7 +77,7 @@ class FairQueue(Generic[Item]):
         return max(self._now, self._end(place))
 
     def _end(self, place: str) -> float:
-        return max([self._ends.get(network, 0.0) for network in places.networks(place)])
+        return max([self._ends.get(network, 0.0) for network, _ in self._bounds[place]]) if self._ends else 0.0
 
     def _forget(self) -> None:
         if not self._size:

@@ -17,25 +17,30 @@ FACTORS_IPV4 = (1, 8)
 """How many times the bound of one place the networks around it may have: the /32, the /24."""
 FACTORS_IPV6 = (1, 2, 4)
 """The same for the /64, the /56, the /48."""
+_FACTORS = {1: (1,), 2: FACTORS_IPV4, 3: FACTORS_IPV6}
+_MAX_IPV4, _IPV6_DIGITS = len("255.255.255.255"), 16
 
 
 def networks(place: str) -> tuple[str, ...]:
     """The place and the networks it lies in, the smallest first: /32 and /24, or /64, /56 and /48; else itself."""
-    if _IPV4_PLACE.fullmatch(place):
-        return place, place.rpartition(".")[0] + ".0/24"
-    if _IPV6_PLACE.fullmatch(place):
+    # Asked dozens of times for each connection: most of what is neither is told from its length.
+    size = len(place)
+    if size <= _MAX_IPV4 and _IPV4_PLACE.fullmatch(place):
+        return place, place[: place.rindex(".")] + ".0/24"
+    if size == _IPV6_DIGITS and _IPV6_PLACE.fullmatch(place):
         return place, place[:14] + "/56", place[:12] + "/48"
     return (place,)
 
 
 def factors(place: str) -> tuple[int, ...]:
     """For each of `networks(place)`: how many times the bound of one place it may have."""
-    return {2: FACTORS_IPV4, 3: FACTORS_IPV6}.get(len(networks(place)), (1,))
+    return _FACTORS[len(networks(place))]
 
 
 def bounds(place: str, each: float) -> tuple[tuple[str, float], ...]:
     """Each of `networks(place)` with its bound, where a place itself may have `each`."""
-    return tuple((network, factor * each) for network, factor in zip(networks(place), factors(place), strict=True))
+    around = networks(place)
+    return tuple([(network, factor * each) for network, factor in zip(around, _FACTORS[len(around)], strict=True)])
 
 
 class PlaceSums:

@@ -106,7 +106,7 @@ class StreamGuard:
         self._slots = slots
 
     async def __call__(self, stream: INetStream) -> None:
-        place = str(stream.muxed_conn.peer_id)
+        place = stream.muxed_conn.peer_id.to_bytes().hex()
         if _is_over(stream) or not self._slots.take(place):
             await reset(stream)
             return

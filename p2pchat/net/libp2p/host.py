@@ -183,7 +183,7 @@ class LibP2PHost(InboundConnections):
 
                 def met(muxed: GuardedYamux) -> None:
                     ask = partial(self._speak_with, running, muxed.peer_id, standard_protocols.NAMES[0])
-                    nursery.start_soon(courtesies.ask_back, muxed, ask)
+                    courtesies.met(muxed, ask)
 
                 inbound = Inbound(
                     swarm,
@@ -198,6 +198,7 @@ class LibP2PHost(InboundConnections):
                 open_relay = partial(self._open_relay, running)
                 running.dialler = Dialler(swarm, nursery, open_relay, self._tls, self._limits.open, self.addresses)
                 nursery.start_soon(inbound.run, listening.listeners)
+                nursery.start_soon(courtesies.run)
                 self._running, self._inbound = running, inbound
                 task_status.started()
         finally:
@@ -217,7 +218,7 @@ class LibP2PHost(InboundConnections):
 
     def expect_circuits(self, relay: PeerKey, most: int) -> None:
         """Let the relay open that many streams more than others may: each carries somebody to us. 0: it is over."""
-        self._relays[multiaddrs.peer_id(relay)] = most
+        self._relays[multiaddrs.multihash(relay).hex()] = most
 
     async def adopt(self, stream: Stream, accepted: Callable[[], Awaitable[None]]) -> bool:
         """Take what comes on `stream`, from a relay, as an inbound connection, and carry it until it ends. `accepted`

@@ -8,7 +8,7 @@ done for our own safety: a push is read and forgotten, and over a circuit no add
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from weakref import WeakSet
 
@@ -47,6 +47,10 @@ ASK_TIMEOUT = 10.0
 MAX_IDENTITY = 65_536
 
 
+Ask = Callable[[], Awaitable[Stream]]
+"""Opens the stream on which somebody is asked who it is; may raise anything."""
+
+
 class StandardProtocols:
     """The handlers of `NAMES` for one run of a host. `listening`: the addresses it is bound to, as it was told them.
 
@@ -58,16 +62,34 @@ class StandardProtocols:
         self._by_circuit = _identity(me, pair, [])
         self._pingers: Counter[bytes] = Counter()
         self._asking = 0
+        self._met: deque[tuple[float, GuardedYamux, Ask]] = deque()
+        self._came = trio.Event()
         self.expected: WeakSet[GuardedYamux] = WeakSet()
         self.handlers: dict[str, Handler] = dict(zip(NAMES, (self._identify, _forget_push, self._ping), strict=True))
 
-    async def ask_back(self, muxed: GuardedYamux, ask: Callable[[], Awaitable[Stream]]) -> None:
-        """Ask who has connected, as every libp2p host does, and forget the answer. Those who turn out soon to be
-        expected are not asked. `ask`: opens a stream for it, may raise anything."""
-        await trio.sleep(ASK_AFTER)
-        if muxed in self.expected or self._asking >= MAX_ASKING:
-            return
-        self._asking += 1
+    def met(self, muxed: GuardedYamux, ask: Ask) -> None:
+        """Have `run` ask who has connected, unless it turns out soon to be expected."""
+        self._met.append((trio.current_time() + ASK_AFTER, muxed, ask))
+        self._came.set()
+
+    async def run(self) -> None:
+        """Ask those who have connected who they are, as every libp2p host does, and forget the answer; until cancelled.
+        (One task for all: a crowd that comes back would have a task each that finds nothing to do.)"""
+        async with trio.open_nursery() as nursery:
+            while True:
+                while self._met:
+                    due, muxed, ask = self._met[0]
+                    if due > trio.current_time():
+                        await trio.sleep_until(due)
+                    self._met.popleft()
+                    if muxed not in self.expected and muxed.alive and self._asking < MAX_ASKING:
+                        self._asking += 1
+                        nursery.start_soon(self._ask_back, ask)
+                    del muxed, ask
+                self._came = trio.Event()
+                await self._came.wait()
+
+    async def _ask_back(self, ask: Ask) -> None:
         try:
             with trio.move_on_after(ASK_TIMEOUT):
                 stream = await ask()

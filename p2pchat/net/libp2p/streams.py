@@ -91,6 +91,14 @@ class LibP2PStream:
             await hardening.reset(self._stream)
             raise LinkLost("the peer takes nothing")
 
+    def write_now(self, data: bytes) -> bool:
+        """Write all of `data` without waiting. False where that cannot be: nothing is written then, and `write` waits
+        for what is missing, or says that the stream is over."""
+        if self._closed or not self._muxed.put_now(self._inner, self._head + data):
+            return False
+        self._head = b""
+        return True
+
     async def _put(self, data: bytes) -> None:
         try:
             await self._muxed.put(self._inner, data)

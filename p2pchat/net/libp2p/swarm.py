@@ -65,6 +65,7 @@ class _Swarm(Swarm):
         assert isinstance(muxed_conn, GuardedYamux)
         conn = _Connection(muxed_conn, self, direction=direction)
         muxed_conn.serve = conn.take
+        muxed_conn.run_task = self.manager.run_task
         conn.event_started.set()
         self.manager.run_task(muxed_conn.start)
         self.connections.setdefault(muxed_conn.peer_id, []).append(conn)

@@ -77,6 +77,8 @@ class GuardedYamux(yamux.Yamux):
     """
 
     serve: Callable[[Substream], None] | None = None
+    run_task: Callable[[Callable[[], Awaitable[None]]], None] | None = None
+    """Starts a task that lives no longer than the host."""
 
     def __init__(self, conn: NoiseChannel, peer_id: ID, max_unread: int) -> None:
         super().__init__(conn, peer_id, is_initiator=conn.is_initiator)
@@ -90,6 +92,7 @@ class GuardedYamux(yamux.Yamux):
         self._coming: tuple[int, int] = (0, 0)  # the stream and the flags of the frame whose body is coming
         self._left = 0  # bytes of that body that have not come
         self._room: dict[int, trio.Event] = {}  # streams whose writer waits for window
+        self._unsent = b""  # of a write that could not wait: sealed, and to go before everything else
 
     @property
     def route(self) -> Route:
@@ -365,6 +368,8 @@ class GuardedYamux(yamux.Yamux):
         try:
             written = False
             try:
+                if self._unsent:
+                    await self._send_the_rest()
                 write, rest = self._begin(data)
                 written = not rest
                 if rest:
@@ -382,6 +387,8 @@ class GuardedYamux(yamux.Yamux):
     def _begin(self, data: bytes) -> tuple[Callable[[bytes], Awaitable[None]], bytes]:
         """Write what goes at once, as nearly everything does: a scope would cost more. Gives (what writes the rest, the
         rest)."""
+        if not data:
+            return self._sealed.wire.write, b""
         if isinstance(self._sealed, NoiseChannel):
             return self._sealed.wire.write, self._sealed.write_now(data)
         return self.secured_conn.write, data
@@ -389,6 +396,40 @@ class GuardedYamux(yamux.Yamux):
     def goes_at_once(self, stream: yamux.YamuxStream, size: int) -> bool:
         """Whether `put` waits for nothing but room in the socket, and that for `patience` at most."""
         return size <= min(stream.send_window, _MAX_FRAME - 2 * _HEAD.size) and not self._write_lock.locked()
+
+    def put_now(self, stream: yamux.YamuxStream, data: bytes) -> bool:
+        """Write all of `data` without waiting. False, and nothing is written, where somebody else writes, where the
+        window has no room for it, or where the stream is over: `put` waits, or says so.
+
+        What the socket does not take at once is written before everything else, by a task of its own.
+        """
+        if self.run_task is None or self._unsent or not self.goes_at_once(stream, len(data)):
+            return False
+        if stream.send_closed or stream.closed or not self.alive:
+            return False
+        stream.send_window -= len(data)
+        head = self._acknowledgement(stream) + _HEAD.pack(0, yamux.TYPE_DATA, 0, stream.stream_id, len(data))
+        try:
+            self._unsent = self._sealed.write_now(head + data)
+        except ConnectionClosedError:
+            self.abandon()
+            return False
+        if self._unsent:
+            self.run_task(self._flush)
+        return True
+
+    async def _flush(self) -> None:
+        """Write what `put_now` has left."""
+        with suppress(ConnectionClosedError):
+            await self._write_frame(b"")
+
+    async def _send_the_rest(self) -> None:
+        """Write what `put_now` has left, by whoever writes next. Raises ConnectionClosedError."""
+        rest, self._unsent = self._unsent, b""
+        with shielded(self.patience) as scope:
+            await self._sealed.wire.write(rest)
+        if scope.cancelled_caught:
+            raise ConnectionClosedError("the peer takes nothing", transport="tcp")
 
     # --- the end of streams ----------------------------------------------------------------------------------------
 

@@ -1,1 +1,5 @@
-"""Links with contacts: verified streams, keeping them up, and the dialogue of an invite."""
+"""Links with contacts: verified streams, keeping them up, and the dialogue of an invite.
+
+link             the hello of a link, its reader and its writer      reconnect   dials contacts, with back-off
+invite_protocol  the dialogue by which an invite becomes a contact, on both sides
+"""

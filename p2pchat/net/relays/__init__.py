@@ -1,1 +1,5 @@
-"""Relays for circuits: reserving a place at one, choosing among several, and being one."""
+"""Relays for circuits: reserving a place at one, choosing among several, and being one.
+
+reservations   keeps a reservation at each relay it is told of       selection   which of our relays to be reached by
+circuit_relay  serves circuits to others, within limits
+"""

@@ -1,1 +1,6 @@
-"""Byte pipes and what sockets need: TCP, WebSocket, names and listeners, all without libp2p."""
+"""Byte pipes and what sockets need: TCP, WebSocket, names and listeners, all without libp2p.
+
+pipes      TCP, as bytes in and out              lookups            DNS, in threads that may be given up
+websocket  the same over WebSocket               websocket_frames   its frames (RFC 6455), sizes checked
+web        what an HTTP request says, before it becomes a WebSocket or gets the decoy's answer
+"""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
+from p2pchat.core.ids import ContactId
+from p2pchat.engine.contacts import own_relays
 from p2pchat.engine.contacts.own_relays import MAX_ADDRESSES, MAX_RELAYS
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import BadAddress, NotNow, UsageError
 from p2pchat.store import relays as store_relays
 from tests.support.asking import events_of
 from tests.support.mailboxes import MailRelay
 from tests.support.world import World, WorldNode, befriend, run_world
-from tests.world.test_mailbox import apart, own_queues
+from tests.world.test_mailbox import apart, own_queues, their_queues
 
 
 def plain(relay: MailRelay) -> str:
@@ -49,6 +53,29 @@ def test_a_relay_is_added_and_says_how_it_does(tmp_path: Path) -> None:
         assert await states(alice) == ["connected", "connected"]
         (left,) = await alice.call("relays", remove=first.address)
         assert left["address"] == plain(second)
+
+    run_world(tmp_path, main)
+
+
+def test_a_change_is_told_to_a_few_contacts_in_one_transaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_relays, "TOLD_AT_ONCE", 1)
+    left: list[int] = []
+    tell = own_relays._tell
+
+    def counted(tx: Transaction, contact_ids: Sequence[ContactId]) -> None:
+        left.append(len(contact_ids))
+        tell(tx, contact_ids)
+
+    monkeypatch.setattr(own_relays, "_tell", counted)
+
+    async def main(world: World) -> None:
+        alice, *others = [await world.start(name) for name in ("alice", "bob", "carol", "dora")]
+        for other in others:
+            await befriend(alice, other)
+        await alice.call("relays", add=world.mailbox("relay").address)
+        assert left == [3, 2, 1]
+        await trio.sleep(60)
+        assert all([len(await their_queues(other)) == 1 for other in others])
 
     run_world(tmp_path, main)
 

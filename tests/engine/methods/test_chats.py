@@ -12,8 +12,7 @@ from p2pchat.core.content import Content, decode_content
 from p2pchat.core.contents import Profile, Receipt, Text
 from p2pchat.core.contents.receipt import READ
 from p2pchat.engine.contacts import contacts
-from p2pchat.engine.delivery import outbound
-from p2pchat.engine.delivery import read_receipts as reading
+from p2pchat.engine.delivery import outbound, read_receipts
 from p2pchat.engine.receiving import inbound
 from p2pchat.engine.runtime import settings
 from p2pchat.engine.runtime.transaction import Transaction
@@ -103,7 +102,7 @@ def overhear(node: WorldNode, monkeypatch: pytest.MonkeyPatch) -> list[Content]:
     return found
 
 
-def read_receipts(found: list[Content]) -> list[list[str]]:
+def read_receipts_in(found: list[Content]) -> list[list[str]]:
     """The ids in each receipt that says read."""
     receipts = [one.payload for one in found if isinstance(one.payload, Receipt)]
     return [[id.hex() for id in receipt.ids] for receipt in receipts if receipt.event == READ]
@@ -211,7 +210,7 @@ def test_receipts_are_grouped_and_each_is_sent_once(tmp_path: Path, monkeypatch:
                 calls.start_soon(lambda one=one: bob.call("read", chat="alice", upto=one))
         await bob.call("read", chat="alice")
         await trio.sleep(60)
-        found = read_receipts(heard)
+        found = read_receipts_in(heard)
         assert [len(ids) for ids in found] == [64, 6]
         assert [*found[0], *found[1]] == sent
 
@@ -244,7 +243,7 @@ def test_one_that_comes_late_is_unread_and_is_receipted_once(tmp_path: Path, mon
         assert await unread(bob, "alice") == (1, two)
         await bob.call("read", chat="alice", upto=(await bob.call("log", chat="alice"))[2]["id"])
         await trio.sleep(1)
-        assert read_receipts(heard) == [[two]]
+        assert read_receipts_in(heard) == [[two]]
 
     run_world(tmp_path, main)
 
@@ -265,7 +264,7 @@ def test_nobody_is_told_while_it_is_off_nor_afterwards(tmp_path: Path, monkeypat
         await bob.call("settings", read_receipts=True)
         await bob.call("read", chat="alice")
         await trio.sleep(3600)
-        assert read_receipts(heard) == []
+        assert read_receipts_in(heard) == []
         await write(alice, "bob", "two")
         await bob.call("read", chat="alice")
         await trio.sleep(1)
@@ -294,7 +293,7 @@ def test_a_block_in_the_same_turn_comes_first(tmp_path: Path) -> None:
         await write(alice, "bob", "one")
 
         def read_and_block(tx: Transaction) -> None:
-            reading.read(tx, tx.find("alice"), None)
+            read_receipts.read(tx, tx.find("alice"), None)
             contacts.block(tx, tx.find("alice"))
 
         await bob.engine.submit(read_and_block)

@@ -15,6 +15,7 @@ from p2pchat.core.primitives import system_entropy
 from p2pchat.core.ratchet import OLD_CHAINS
 from p2pchat.engine.contacts import profile
 from p2pchat.engine.engine import Engine
+from p2pchat.engine.runtime import withholding
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DatabaseDamaged, NodeError, NoSuchContact
 from p2pchat.ports import Net
@@ -71,6 +72,25 @@ def test_what_a_failed_turn_knew_of_people_is_read_again(tmp_path: Path) -> None
     run_world(tmp_path, main)
 
 
+def test_a_failed_transaction_spends_and_withholds_nothing(tmp_path: Path) -> None:
+    def store_and_fail(tx: Transaction) -> None:
+        bob = tx.find("bob")
+        tx.storage_limits.spend(bob.id, 30 * 2**20, tx.now, unread=True)
+        withholding.withhold(tx, bob, linked=False)
+        raise ValueError
+
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+        for _ in range(3):
+            with pytest.raises(NodeError):
+                await alice.engine.submit(store_and_fail)
+        assert not alice.engine.committer.storage_limits.withheld
+        await bob.call("send", chat="alice", text="there is room", wait="delivered", timeout=60)
+
+    run_world(tmp_path, main)
+
+
 def test_two_who_wait_for_one_contact_both_hear(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         alice, bob = await world.start("alice"), await world.start("bob")
@@ -115,7 +135,7 @@ def test_a_fault_in_one_input_costs_the_others_nothing(tmp_path: Path) -> None:
 def test_the_database_is_closed_after_the_reading_in_progress(tmp_path: Path) -> None:
     """A face may be reading, in a thread of its own, when the node ends."""
     db = Database.create(tmp_path / "p2pchat.db", KEY)
-    profile.create(db, "alice", system_entropy())
+    profile.write_identity(db, "alice", system_entropy())
     engine = Engine(db, lambda: 0, system_entropy(), cast(Net, None))  # nothing here goes to the network
     reading, go_on = trio.Event(), threading.Event()
     rows: list[object] = []

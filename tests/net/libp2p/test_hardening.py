@@ -100,7 +100,7 @@ def test_a_cancelled_handler_that_also_failed_is_only_cancelled() -> None:
 
         class Stream:
             class muxed_conn:  # noqa: N801
-                peer_id = "x"
+                peer_id = ID(b"x")
 
             async def reset(self) -> None:
                 await trio.lowlevel.checkpoint()

@@ -334,3 +334,49 @@ def test_libp2p_does_not_keep_a_family_tree_of_connections() -> None:
             assert len(live_connections(b, a)) == 1
 
     run(main)
+
+
+class _SmallSocket(Peer):
+    """A connection whose socket takes ten bytes without waiting."""
+
+    class _Wire(Wire):
+        def __init__(self, written: list[bytes]) -> None:
+            super().__init__()
+            self._written = written
+
+        async def write(self, data: bytes) -> None:
+            await trio.lowlevel.checkpoint()
+            self._written.append(data)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wire = self._Wire(self.written)
+
+    def write_now(self, data: bytes) -> bytes:
+        self.written.append(data[:10])
+        return data[10:]
+
+
+def test_what_a_socket_does_not_take_at_once_goes_before_all_else() -> None:
+    async def main() -> None:
+        peer = _SmallSocket()
+        muxed = GuardedYamux(peer, ID(b"x"), 10**6)  # type: ignore[arg-type]
+        async with trio.open_nursery() as nursery:
+            muxed.run_task = nursery.start_soon
+            nursery.start_soon(muxed.start)
+            peer.says(frame(UPDATE, SYN, 1, 0))
+            stream = await accepted(muxed)
+            peer.written.clear()
+            assert muxed.put_now(stream, b"first")
+            assert not muxed.put_now(stream, b"between")  # half of a frame is out
+            await muxed.put(stream, b"second")
+            assert b"".join(peer.written) == frame(DATA, 0, 1, b"first") + frame(DATA, 0, 1, b"second")
+            await wait_all_tasks_blocked()
+            assert muxed.put_now(stream, b"third")
+            await wait_all_tasks_blocked()
+            assert b"".join(peer.written).endswith(frame(DATA, 0, 1, b"third"))
+            stream.send_window = 2
+            assert not muxed.put_now(stream, b"too much")
+            nursery.cancel_scope.cancel()
+
+    run(main)

@@ -1,0 +1,144 @@
+"""Verbs that look back: log search."""
+
+from __future__ import annotations
+
+import re
+from argparse import Namespace
+from collections.abc import Iterator
+from typing import Any
+
+from p2pchat import errors
+from p2pchat.api.client import Client
+from p2pchat.cli.context import Context
+from p2pchat.cli.messages import CHAT
+from p2pchat.cli.options import Arg, Verb, count, opt
+from p2pchat.cli.output import cell, local_time, messages, paint, short_date
+from p2pchat.sanitize import clean_line
+
+_LAST = 50
+"""Messages shown where nobody says how many."""
+_PAGE = 1000
+_FIELDS = ("id", "chat", "from", "text", "kind", "sent_at", "received_at", "state", "route", "date", "time")
+_ESCAPES = {r"\n": "\n", r"\t": "\t", r"\\": "\\"}
+
+
+def log(context: Context, args: Namespace) -> int:
+    """Show a part of a chat."""
+    line = None if args.format is None else _checked(args.format)
+    shown, today = 0, ""
+    with context.client() as client:
+        for page in _pages(client, args):
+            shown += len(page)
+            if context.out.json:
+                for message in page:
+                    context.out.object(message)
+            elif line is not None:
+                for message in page:
+                    context.out.line(_filled(line, message))
+            else:
+                today = messages(context.out, page, today=today)
+    if not shown and not context.out.json:
+        nothing = args.search is None and args.since is None and args.until is None
+        context.out.note("No messages yet." if nothing else "Nothing found.")
+    return 0
+
+
+def _pages(client: Client, args: Namespace) -> Iterator[list[dict[str, Any]]]:
+    """The messages asked for, in pages: from a beginning on all of them, unless their number is given."""
+    wanted = {"search": args.search, "around": args.around, "since": args.since, "until": args.until}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    if args.since is None or args.limit is not None:
+        yield client.call("log", chat=args.chat, limit=args.limit or _LAST, **given)
+        return
+    page = client.call("log", chat=args.chat, limit=_PAGE, **given)
+    while page:
+        yield page
+        page = client.call("log", chat=args.chat, limit=_PAGE, after=page[-1]["id"], **given)
+
+
+def _checked(template: str) -> str:
+    """A template of `log --format`. Raises UsageError where it names a field that there is not."""
+    for name in re.findall(r"\{([^{}]*)\}", template):
+        if name not in _FIELDS:
+            raise errors.UsageError(f"There is no field {{{name}}}", hint=f"There are {', '.join(_FIELDS)}.")
+    return template
+
+
+def _filled(template: str, message: dict[str, Any]) -> str:
+    when = local_time(message["sent_at"] if message["mine"] else message["received_at"])
+    values = {
+        **message,
+        "date": when.strftime("%Y-%m-%d") if when else "",
+        "time": when.strftime("%H:%M") if when else "",
+    }
+
+    def fill(match: re.Match[str]) -> str:
+        if match[0] in _ESCAPES:
+            return _ESCAPES[match[0]]
+        value = values[match[1]]
+        return "" if value is None else str(value)
+
+    return re.sub(r"\\[nt\\]|\{([^{}]*)\}", fill, template)
+
+
+def search(context: Context, args: Namespace) -> int:
+    """Find messages in one chat or in all."""
+    with context.client() as client:
+        found = client.call("search", query=args.words, chat=args.chat, limit=args.limit)
+    if context.out.json:
+        for hit in found:
+            context.out.object(hit)
+        return 0
+    for hit in found:
+        _show(context, hit)
+    if not found:
+        context.out.note("Nothing found.")
+    else:
+        context.out.note("`p2pchat log CHAT --around ID` shows what was said before and after.")
+    return 0
+
+
+def _show(context: Context, hit: dict[str, Any]) -> None:
+    out = context.out
+    when = short_date(hit["sent_at"] if hit["mine"] else hit["received_at"])
+    who = f"{hit['chat_name']} (you)" if hit["mine"] else hit["chat_name"]
+    parts = [(clean_line(part["text"]), "yellow" if part["hit"] else "") for part in hit["snippet"]]
+    line = [cell(hit["id"], "dim"), cell(when, "dim"), cell(f"{who}:", "bold")]
+    head = "  ".join(paint(each.text, each.style, out.colour_out) for each in line)
+    out.stdout.write(f"{head} {''.join(paint(text, style, out.colour_out) for text, style in parts)}".rstrip() + "\n")
+    out.stdout.flush()
+
+
+VERBS = (
+    Verb(
+        "log",
+        "show a chat's last messages, or those of a time",
+        log,
+        (CHAT,),
+        (
+            opt("--limit", type=count, metavar="N", help="the number of messages (50; with --since all)"),
+            opt("--search", metavar="WORDS", help="only messages that contain all these words"),
+            opt("--since", metavar="TIME", help="from this time on, or from `unread` on: the first unread message"),
+            opt("--until", metavar="TIME", help="only what is older than this time"),
+            opt("--around", metavar="ID", help="this message, and what was said before and after it"),
+            opt("--format", metavar="TEXT", help="a line for each message, such as '{date} {time} {from}: {text}'"),
+        ),
+        "A TIME is 2026-11-20, 2026-11-20T14:00, 14:00, today, yesterday, or 30m, 3h, 7d or 2w for how long ago. "
+        f"Fields of --format: {', '.join(_FIELDS)}.",
+        "p2pchat log bob --since yesterday --format '{time} {text}'",
+    ),
+    Verb(
+        "search",
+        "find messages, in all chats or in one",
+        search,
+        (Arg("WORDS", "what to look for; all of it has to be true of a message", many=True),),
+        (
+            opt("--chat", metavar="CHAT", help="only this chat"),
+            opt("--limit", type=count, default=_LAST, metavar="N", help="the number of messages (50)"),
+        ),
+        'WORDS are words, word* for the beginning of one, "a phrase", from:NAME, from:me, before:2026-11-20, '
+        "after:2026-11-20 (that day or later) and has:link. Put them in quotation marks, so that the shell leaves "
+        "them as they are.",
+        "p2pchat search 'snow* \"last train\" from:anna after:7d'",
+    ),
+)

@@ -1,0 +1,98 @@
+"""Finding messages: by words, by a date, by what is unread."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+
+from p2pchat.core.ids import ContactId, direct_chat
+from p2pchat.engine.engine import Engine
+from p2pchat.engine.runtime import views
+from p2pchat.engine.runtime.views import Json
+from p2pchat.errors import UsageError
+from p2pchat.lib.moments import moment
+from p2pchat.store import chats as store_chats
+from p2pchat.store import contacts as store_contacts
+from p2pchat.store import remarks
+from p2pchat.store import search as store_search
+from p2pchat.store.database import Database
+from p2pchat.store.messages import ME
+from p2pchat.store.search import Bounds
+from p2pchat.store.search_query import Query, parse
+from p2pchat.store.snippets import snippet
+
+MAX_HITS = 200
+UNREAD = "unread"
+"""In place of a time: the first unread message of a chat."""
+
+
+async def search(
+    engine: Engine,
+    *,
+    query: str,
+    chat: str | None = None,
+    limit: int = 50,
+    before: int | None = None,
+    after: int | None = None,
+    typing: bool = False,
+    context: int = 160,
+) -> list[Json]:
+    """Messages that match a query, newest last, each with the part of its text that does."""
+    if before is not None and after is not None:
+        raise UsageError("Give only one of `before` and `after`")
+    wanted = parse(query, partial(_milliseconds, engine), open_end=typing)
+    bounds = Bounds(after=after or 0, forwards=after is not None)
+    if before is not None:
+        bounds = Bounds(before=before)
+    most = max(1, min(limit, MAX_HITS))
+
+    def look(db: Database) -> list[Json]:
+        where = None if chat is None else direct_chat(store_contacts.find(db, chat).id)
+        rows = store_search.search(db, wanted, where, _sender(db, wanted), most, bounds)
+        notes, ahead = remarks.of(db, rows), engine.clock_watch.ahead
+        names = {direct_chat(contact.id): contact.name for contact in store_contacts.all(db)}
+        return [
+            {
+                **views.message(row, names.get(row.chat, "unknown"), notes.get(row.pk, remarks.NOTHING), ahead),
+                "position": row.pk,
+                "chat_name": names.get(row.chat, "unknown"),
+                "snippet": [{"text": part.text, "hit": part.hit} for part in snippet(row.text, wanted.terms, context)],
+            }
+            for row in rows
+        ]
+
+    return await engine.read(look)
+
+
+def _sender(db: Database, query: Query) -> ContactId | None:
+    if query.sender is None:
+        return None
+    return ME if query.sender.casefold() == "me" else store_contacts.find(db, query.sender).id
+
+
+async def locate(engine: Engine, *, chat: str, to: str) -> Json:
+    """Where a jump leads: to the first unread message, or to the first one at or after a date."""
+    at = None if to == UNREAD else milliseconds(engine, to)
+
+    def look(db: Database) -> bytes | None:
+        here = direct_chat(store_contacts.find(db, chat).id)
+        if at is None:
+            return store_chats.unread(db, here).first
+        row = store_search.first_since(db, here, at)
+        return None if row is None else row.id
+
+    found = await engine.read(look)
+    return {"id": None if found is None else found.hex()}
+
+
+def milliseconds(engine: Engine, text: str) -> int:
+    """The moment that a person typed, in the time zone of this machine. Raises UsageError."""
+    try:
+        return _milliseconds(engine, text)
+    except ValueError as exc:
+        raise UsageError(str(exc)) from None
+
+
+def _milliseconds(engine: Engine, text: str) -> int:
+    now = datetime.fromtimestamp(engine.clock() / 1000).astimezone()
+    return int(moment(text, now).timestamp() * 1000)

@@ -1,0 +1,39 @@
+"""Moments as people type them: `2026-11-20`, `2026-11-20 14:00`, `14:00`, `yesterday`, `3h`."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, tzinfo
+
+FORMS = "2026-11-20, 2026-11-20T14:00, 14:00, today, yesterday, or how long ago: 30m, 3h, 7d, 2w"
+"""Said where a moment is none of these."""
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_DAYS = {"today": 0, "yesterday": 1}
+
+
+def moment(text: str, now: datetime, zone: tzinfo | None = None) -> datetime:
+    """The moment that `text` means. A day is its first instant; a time without a zone is one of `zone`, or of the
+    machine where that is None. `now` has a zone. Raises ValueError where `text` is no moment.
+    """
+    typed = text.strip().lower()
+    try:
+        if typed in _DAYS:
+            day = now.astimezone(zone) - timedelta(days=_DAYS[typed])
+            return _placed(datetime(day.year, day.month, day.day), zone)
+        if ago := re.fullmatch(r"([0-9]{1,6})([mhdw])", typed):
+            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        if re.fullmatch(r"[0-9]{1,2}:[0-9]{2}", typed):
+            day, (hour, minute) = now.astimezone(zone), map(int, typed.split(":"))
+            return _placed(datetime(day.year, day.month, day.day, hour, minute), zone)
+        if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([ t][0-9:.]+(z|[+-][0-9:]+)?)?", typed):
+            raise ValueError
+        return _placed(datetime.fromisoformat(typed.upper()), zone)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text!r} is not a date or time such as {FORMS}") from None
+
+
+def _placed(at: datetime, zone: tzinfo | None) -> datetime:
+    if at.tzinfo is not None:
+        return at
+    return at.astimezone() if zone is None else at.replace(tzinfo=zone)

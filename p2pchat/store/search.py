@@ -1,0 +1,112 @@
+"""Find messages: by words, by who wrote them, by when.
+
+Everything is a walk through the search index from the newest message to the oldest, or back, that ends at the last hit
+asked for. A date is a place in that walk: pks rise with the time at which messages were saved, so where a day begins is
+found by halving, without an index of times that every message would have to be entered into.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from p2pchat.core.ids import ChatId, ContactId
+from p2pchat.errors import DatabaseDamaged
+from p2pchat.store import search_backlog
+from p2pchat.store.database import Database, Row
+from p2pchat.store.messages import MessageRow, columns, made, readable
+from p2pchat.store.search_index import WITH_LINK, in_chat, written_by
+from p2pchat.store.search_query import Query
+
+MAX_CLOCK_ERROR_MS = 86_400_000
+"""By how much a clock that was set wrong for a while may have misplaced messages in the order of their times."""
+
+_TIME = "coalesce(messages.received_at, messages.sent_at)"
+"""When a message came or was written here: the time that is shown beside it."""
+_AT = f"SELECT pk, {_TIME} FROM messages WHERE pk >= ? ORDER BY pk LIMIT 1"
+_LAST = "SELECT max(pk) FROM messages"
+_HITS = "FROM messages_fts WHERE messages_fts MATCH ?1 AND messages_fts.rowid > ?2 AND messages_fts.rowid < ?3"
+_JOINED = _HITS.replace("messages_fts WHERE", "messages_fts JOIN messages ON messages.pk = messages_fts.rowid WHERE")
+_SEARCH = (
+    f"SELECT {columns('messages')} {_JOINED} AND {_TIME} >= ?4 AND {_TIME} < ?5"
+    " ORDER BY messages_fts.rowid {order} LIMIT ?6"
+)
+_PKS = f"SELECT rowid {_HITS} ORDER BY rowid {{order}}"
+_FIRST_SINCE = (
+    f"SELECT {columns('messages')} FROM messages INDEXED BY messages_in_order"
+    " WHERE chat = ?1 AND place = pk AND place >= ?2 ORDER BY place LIMIT 1"
+)
+_EVER = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Which part of the hits is wanted: after one pk and before another, both left out; `forwards`: the first of them,
+    else the last.
+    """
+
+    after: int = 0
+    before: int = _EVER
+    forwards: bool = False
+
+
+def search(
+    db: Database, query: Query, chat: ChatId | None, sender: ContactId | None, limit: int, bounds: Bounds = Bounds()
+) -> list[MessageRow]:
+    """At most `limit` messages that match, oldest first: of one chat or of all, by `sender` (b"" is us) or by anybody.
+
+    The order is that in which they were saved, as that of their pks.
+    """
+    search_backlog.before_search(db)
+    low = bounds.after if query.since is None else max(bounds.after, pk_at(db, query.since - MAX_CLOCK_ERROR_MS) - 1)
+    high = bounds.before if query.until is None else min(bounds.before, pk_at(db, query.until + MAX_CLOCK_ERROR_MS))
+    times = (-_EVER if query.since is None else query.since, _EVER if query.until is None else query.until)
+    order = "ASC" if bounds.forwards else "DESC"
+    expression = _expression(query, chat, sender)
+    try:
+        rows = [made(row) for row in db.query(_SEARCH.format(order=order), (expression, low, high, *times, limit))]
+    except DatabaseDamaged:
+        pks = db.query(_PKS.format(order=order), (expression, low, high))
+        rows = list(islice(_in_time(db, pks, times), limit))
+    return rows if bounds.forwards else rows[::-1]
+
+
+def _expression(query: Query, chat: ChatId | None, sender: ContactId | None) -> str:
+    """The query of FTS5: phrases that all have to be in a document."""
+    about = [
+        *([] if chat is None else [in_chat(chat)]),
+        *([] if sender is None else [written_by(sender)]),
+        *([WITH_LINK] if query.link else []),
+    ]
+    return " AND ".join([*(term.expression() for term in query.terms), *(f'"{word}"' for word in about)])
+
+
+def _in_time(db: Database, pks: list[Row], times: tuple[int, int]) -> Iterator[MessageRow]:
+    since, until = times
+    for row in readable(db, pks):
+        if since <= (row.sent_at if row.received_at is None else row.received_at) < until:
+            yield row
+
+
+def pk_at(db: Database, at: int) -> int:
+    """The pk from which on messages were saved at `at` (ms) or later. It costs twenty statements for a million."""
+    last = db.query(_LAST)[0][0]
+    low, high = 0, 1 + (last or 0)
+    while low < high:
+        middle = (low + high) // 2
+        found = db.query_one(_AT, (middle,))
+        if found is None or found[1] >= at:
+            high = middle
+        else:
+            low = found[0] + 1
+    return low
+
+
+def first_since(db: Database, chat: ChatId, at: int) -> MessageRow | None:
+    """The first message of a chat that came or was written at `at` (ms) or later, or None.
+
+    One that came late counts where it stands, by the message that it stands before.
+    """
+    found = db.query_one(_FIRST_SINCE, (chat, pk_at(db, at)))
+    return None if found is None else made(found)

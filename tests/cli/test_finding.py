@@ -1,0 +1,58 @@
+"""`log` and `search`: which part of a chat they ask for, and what they print."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.cli.node import MESSAGE, FakeNode
+
+
+def test_from_a_beginning_on_every_page_is_shown(node: FakeNode, p2pchat: Run) -> None:
+    ids = [f"{number:032x}" for number in range(5)]
+
+    def pages(**asked: Any) -> list[dict[str, Any]]:
+        start = 0 if asked["after"] is None else ids.index(asked["after"]) + 1
+        return [{**MESSAGE, "id": id} for id in ids[start : start + 2]]
+
+    node.answers["log"] = pages
+    result = p2pchat("log", "bob", "--since", "unread", "--json")
+    assert [message["id"] for message in result.objects()] == ids
+    assert {asked["limit"] for _, asked in node.calls} == {1000}
+    assert {asked["since"] for _, asked in node.calls} == {"unread"}
+    assert [asked["after"] for _, asked in node.calls] == [None, ids[1], ids[3], ids[4]]
+    node.answers["log"] = []
+    assert "Nothing found." in p2pchat("log", "bob", "--since", "today").err
+    assert "No messages yet." in p2pchat("log", "bob").err
+
+
+def test_a_line_for_each_message_in_a_form_of_ones_own(node: FakeNode, p2pchat: Run) -> None:
+    mine = {**MESSAGE, "from": "me", "mine": True, "text": "a\x1b[2J\\n{id}", "received_at": None, "route": None}
+    node.answers["log"] = [MESSAGE, mine]
+    form = r"{date} {time}\t{from}: {text}\\ {route}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        result = p2pchat("log", "bob", "--format", form)
+    assert result.out == "2026-01-02 03:04 bob: hi\\ direct\n2026-01-02 03:04 me: a\ufffd[2J\\n{id}\\ \n"
+    wrong = p2pchat("log", "bob", "--format", "{text} {colour}")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "{colour}" in wrong.err
+    assert "sent_at" in wrong.err
+
+
+def test_a_hit_is_one_line_with_its_id(node: FakeNode, p2pchat: Run) -> None:
+    hit = node.answers["search"][0]  # type: ignore[index]
+    hostile = {"text": "a\nb\x1b]52;c;x\x07", "hit": True}
+    node.answers["search"] = [hit, {**hit, "from": "me", "mine": True, "chat_name": "b\u202eo", "snippet": [hostile]}]
+    result = p2pchat("search", "hi")
+    first, second = result.out.splitlines()
+    assert first.startswith(f"{MESSAGE['id']}  ")
+    assert first.endswith("  bob: …say hi to")
+    assert second.endswith("  bo (you): a b\ufffd]52;c;x\ufffd")
+    assert "--around ID" in result.err
+    node.answers["search"] = []
+    empty = p2pchat("search", "hi")
+    assert (empty.code, empty.out) == (0, "")
+    assert "Nothing found." in empty.err
