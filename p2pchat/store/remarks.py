@@ -95,6 +95,11 @@ def of(db: Database, rows: Collection[MessageRow]) -> dict[int, Remarks]:
     return {pk: Remarks(tuple(draft.reactions), draft.pinned, draft.quoted) for pk, draft in drafts.items()}
 
 
+def beside(db: Database, row: MessageRow) -> Remarks:
+    """What is shown beside one message."""
+    return of(db, [row]).get(row.pk, NOTHING)
+
+
 def quoted(db: Database, chat: ChatId, id: MessageId) -> MessageRow | None:
     """The message of a chat that a reply names: the first here with that id, since nobody can repeat an id before it
     was sent.

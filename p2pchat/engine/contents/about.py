@@ -74,8 +74,7 @@ def changed(tx: Transaction, contact: Contact, row: MessageRow, what: str, *, no
         return
     now = store_messages.one(tx.db, row.chat, row.sender, row.id)
     if now is not None:
-        notes = remarks.of(tx.db, [now]).get(now.pk, remarks.NOTHING)
-        shown = views.message(now, contact.name, notes, tx.counted - tx.now)
+        shown = views.message(now, contact.name, remarks.beside(tx.db, now), tx.counted - tx.now)
         tx.event("changed", **shown, what=what, notify=notify)
 
 

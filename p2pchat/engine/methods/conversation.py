@@ -49,8 +49,7 @@ def own_message(db: Database, id: str, chat: str | None) -> MessageRow:
 def shown(tx: Transaction, row: MessageRow) -> Json:
     """Return a message as it is now, after what was done to it."""
     now = store_messages.one(tx.db, row.chat, row.sender, row.id) or row
-    notes = remarks.of(tx.db, [now]).get(now.pk, remarks.NOTHING)
-    return views.message(now, contact_of(tx, row).name, notes, tx.counted - tx.now)
+    return views.message(now, contact_of(tx, row).name, remarks.beside(tx.db, now), tx.counted - tx.now)
 
 
 async def edit_message(engine: Engine, *, id: str, text: str, chat: str | None = None) -> Json:
