@@ -95,6 +95,10 @@ SELECT {_COLUMNS}, {columns("messages")}
 FROM chats LEFT JOIN messages ON messages.pk = (
     SELECT pk FROM messages WHERE chat = chats.id ORDER BY place DESC, seq DESC, pk DESC LIMIT 1)
 """
+_WITH_UNREAD = """
+SELECT id FROM chats WHERE EXISTS (
+    SELECT 1 FROM messages INDEXED BY messages_unread WHERE chat = chats.id AND read_at IS NULL AND sender <> x'')
+"""
 _FORGET_DRAFT = "UPDATE chats SET draft = '', draft_expires_at = NULL WHERE id = ? AND draft <> ''"
 _ADD_MEMBER = "INSERT INTO chat_members (chat, contact, joined_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 
@@ -172,8 +176,14 @@ def listed(db: Database) -> dict[ChatId, ListedChat]:
     except DatabaseDamaged:
         chats = [_chat(row) for row in db.query(_SELECT)]
         return {chat.id: ListedChat(chat, unread(db, chat.id), _last(db, chat.id)) for chat in chats}
+    some = {id for (id,) in db.query(_WITH_UNREAD)}  # most chats have nothing unread, and counting is a statement each
     return {
-        row[0]: ListedChat(_chat(row[: len(_NAMES)]), unread(db, row[0]), _said(row[len(_NAMES) :])) for row in rows
+        row[0]: ListedChat(
+            _chat(row[: len(_NAMES)]),
+            unread(db, row[0]) if row[0] in some else Unread(),
+            _said(row[len(_NAMES) :]),
+        )
+        for row in rows
     }
 
 

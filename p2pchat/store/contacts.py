@@ -78,6 +78,10 @@ _values = attrgetter(*_OWN)  # astuple copies deeply, at ten times the cost
 _CHANGING = frozenset(_OWN) - {"id"}
 _ADD = f"INSERT INTO contacts ({', '.join(_OWN)}) VALUES ({', '.join('?' * len(_OWN))})"
 _SELECT = f"SELECT {_COLUMNS} FROM contacts LEFT JOIN devices ON devices.id = contacts.id "
+_LISTED = (
+    f"SELECT {', '.join('NULL' if name in _OF_DEVICE else name for name in _NAMES)}"
+    " FROM contacts ORDER BY created_at, id"
+)
 _LATEST_FIRST = "SELECT id FROM contacts ORDER BY coalesce(heard_at, created_at) DESC, id"
 _ID = re.compile("[0-9a-f]{1,16}")
 _WHOLE_ID = re.compile("[0-9a-f]{16}")
@@ -110,6 +114,13 @@ def by_identity(db: Database, identity: bytes) -> Contact | None:
 def all(db: Database) -> list[Contact]:
     """Return all contacts, oldest first."""
     return [_made(row) for row in db.query(_SELECT + "ORDER BY contacts.created_at, contacts.id")]
+
+
+def listed(db: Database) -> list[Contact]:
+    """Return all contacts, oldest first, without the keys of their devices: no list shows them, and they are most of
+    what would be read.
+    """
+    return [_made(row) for row in db.query(_LISTED)]
 
 
 def latest_first(db: Database) -> list[ContactId]:

@@ -134,12 +134,32 @@ def test_counting_has_an_end(db: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sql", "values"), [(chats._COUNT, 1), (chats._UP_TO, 2), (chats._ALL, 1), (chats._LISTED, 0), (messages._AFTER, 3)]
+    ("sql", "values"),
+    [
+        (chats._COUNT, 1),
+        (chats._UP_TO, 2),
+        (chats._ALL, 1),
+        (chats._LISTED, 0),
+        (chats._WITH_UNREAD, 0),
+        (messages._AFTER, 3),
+    ],
 )
 def test_nothing_of_it_goes_through_a_whole_chat(db: Database, sql: str, values: int) -> None:
     steps = [row[3] for row in db.query(f"EXPLAIN QUERY PLAN {sql}", tuple([b""] * values))]
     assert any("messages_unread" in step or "messages_in_order" in step for step in steps)
     assert not [step for step in steps if "SCAN messages" in step or "TEMP B-TREE" in step]
+
+
+def test_the_list_counts_only_where_something_is_unread(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    known(db, ALICE, BOB)
+    save(db, said(1), said(1, chat=BOB_CHAT))
+    chats.read(db, BOB_CHAT, None, NOW, NOW)
+    asked: list[object] = []
+    count = chats.unread
+    monkeypatch.setattr(chats, "unread", lambda db, chat: (asked.append(chat), count(db, chat))[1])
+    found = chats.listed(db)
+    assert asked == [ALICE_CHAT]
+    assert (found[ALICE_CHAT].unread.count, found[BOB_CHAT].unread.count) == (1, 0)
 
 
 def test_the_list(db: Database) -> None:

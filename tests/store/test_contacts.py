@@ -55,6 +55,7 @@ def test_contacts_come_back_as_they_were(db: Database) -> None:
     assert contacts.get(db, ALICE) == full
     assert contacts.get(db, BOB) == bare
     assert contacts.all(db) == [bare, full]
+    assert contacts.listed(db) == [bare, replace(full, device=None, bundle=None)]
     assert contacts.by_identity(db, b"i") == full
     assert contacts.by_identity(db, b"x") is contacts.get(db, ContactId(b"x")) is None
 

@@ -31,7 +31,7 @@ async def list_chats(engine: Engine) -> list[Json]:
     def look(db: Database) -> tuple[list[tuple[Contact, ListedChat]], dict[int, Remarks], dict[ChatId, ChatTimer]]:
         rows = store_chats.listed(db)
         found = [
-            (one, rows[direct_chat(one.id)]) for one in store_contacts.all(db) if one.state != ContactState.REQUEST
+            (one, rows[direct_chat(one.id)]) for one in store_contacts.listed(db) if one.state != ContactState.REQUEST
         ]
         last = [row.last for _, row in found if row.last is not None]
         return found, remarks.of(db, last), store_timers.all(db)

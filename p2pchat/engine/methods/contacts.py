@@ -106,7 +106,7 @@ def _brief(contact: Contact) -> Json:
 
 async def list_contacts(engine: Engine) -> list[Json]:
     """Contacts, those we wait for, and blocked ones."""
-    everybody = await engine.read(store_contacts.all)
+    everybody = await engine.read(store_contacts.listed)
     return [views.contact(one, engine.route(one.id)) for one in everybody if one.state != ContactState.REQUEST]
 
 

@@ -50,7 +50,7 @@ async def search(
         where = None if chat is None else direct_chat(store_contacts.find(db, chat).id)
         rows = store_search.search(db, wanted, where, _sender(db, wanted), most, bounds)
         notes, ahead = remarks.of(db, rows), engine.clock_watch.ahead
-        names = {direct_chat(contact.id): contact.name for contact in store_contacts.all(db)}
+        names = {direct_chat(contact.id): contact.name for contact in store_contacts.listed(db)}
         return [
             {
                 **views.message(row, names.get(row.chat, "unknown"), notes.get(row.pk, remarks.NOTHING), ahead),

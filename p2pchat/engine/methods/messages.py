@@ -202,7 +202,7 @@ async def list_messages(
 
     def look(db: Database) -> list[Json]:
         wanted = None if chat is None else direct_chat(store_contacts.find(db, chat).id)
-        names = {direct_chat(one.id): one.name for one in store_contacts.all(db)}
+        names = {direct_chat(one.id): one.name for one in store_contacts.listed(db)}
         after = position
         if since is not None:
             after = store_messages.find(db, since).pk if since else 0
