@@ -275,11 +275,11 @@ class Node:
         opened = await self._open_profile()
         return {"locked": False, "addresses": list(opened.addresses()), "state": self._state}
 
-    async def _settings(self, keep_receiving: bool | None, read_receipts: bool | None) -> JsonObject:
+    async def _settings(self, keep_receiving: bool | None, **others: bool | None) -> JsonObject:
         opened = await self._open_profile()
         if keep_receiving is not None and self._keep_receiving not in (None, keep_receiving):
             raise errors.NotNow("The profile's config.toml says it otherwise", hint="Change keep_receiving there.")
-        found = await opened.call("settings", {"keep_receiving": keep_receiving, "read_receipts": read_receipts})
+        found = await opened.call("settings", {"keep_receiving": keep_receiving, **others})
         settings: JsonObject = dict(found) if isinstance(found, dict) else {}
         return {**settings, "keep_receiving": self._keeps_receiving()}
 

@@ -54,6 +54,8 @@ def test_what_was_said_about_a_message_survives_a_kill_and_arrives(here: Place) 
     assert (second["deleted"], third["id"], third["reply_to"]) == (True, answer["id"], hello)
     assert (fourth["reply_to"], fourth["quote"]["text"]) == (answer["id"], "are you there?")
     assert [one["text"] for one in fine(here.run("alice", "history", hello, "--json"))] == ["helo", "hello"]
+    (settings,) = fine(here.run("alice", "settings", "typing", "no", "--json"))
+    assert settings == {"keep_receiving": None, "read_receipts": True, "typing": False}
     failed(here.run("alice", "edit", hello, "I said so"), 2, "Only texts that you sent")
     failed(here.run("alice", "react", hello, "yes"), 2, "one emoji")
     assert fine(here.run("alice", "timer", "bob", "5s", "--json"))[0]["timer"] == 5
