@@ -90,7 +90,7 @@ class Side:
         row = OutboxRow(
             first_device(_PEER),
             payload.number,
-            message_id,
+            message_id if payload.KIND.receipted else None,
             content,
             NOW,
             0,

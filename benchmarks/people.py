@@ -26,14 +26,16 @@ COMMAND = (sys.executable, "-m", "p2pchat")
 
 @dataclass(frozen=True)
 class Program:
-    """The program that is measured. folder: a checkout with its `.venv`, or None for this one."""
+    """The program that is measured. folder: a checkout with its `.venv`, or None for this one. module: what is run."""
 
     folder: Path | None = None
+    module: str = "p2pchat"
 
     @property
     def command(self) -> tuple[str, ...]:
         """The words that run it, in `folder`."""
-        return COMMAND if self.folder is None else (str(self.folder / ".venv/bin/python"), *COMMAND[1:])
+        python = sys.executable if self.folder is None else str(self.folder / ".venv/bin/python")
+        return python, "-m", self.module
 
 
 THIS = Program()
@@ -53,19 +55,21 @@ class Person:
 
     def start(self) -> None:
         """Start the node and wait until it is ready."""
-        began = time.perf_counter()
-        self.process = subprocess.Popen(
-            [*self.program.command, "--profile", str(self.folder), "--json", *NODE],
-            cwd=self.program.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=self.environment,
-            text=True,
-        )
+        began, said = time.perf_counter(), self.folder.with_name(f"{self.folder.name}.errors")
+        with said.open("w") as errors:
+            self.process = subprocess.Popen(
+                [*self.program.command, "--profile", str(self.folder), "--json", *NODE],
+                cwd=self.program.folder,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=self.environment,
+                text=True,
+            )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if json.loads(line or "{}").get("event") != "ready":
-            raise RuntimeError(f"{self.name}'s node did not start")
+            code = self.process.wait()
+            raise RuntimeError(f"{self.name}'s node did not start, exit code {code}: {said.read_text()[-1000:]}")
         self.ready_ms = (time.perf_counter() - began) * 1000
 
     def stop(self) -> None:
@@ -102,7 +106,8 @@ def people(*names: str, program: Program = THIS) -> Iterator[list[Person]]:
         for name in names:
             runtime = place / f"run-{name}"
             runtime.mkdir(mode=0o700)
-            person = Person(name, place / name, {**os.environ, "XDG_RUNTIME_DIR": str(runtime)}, program)
+            own = {"XDG_RUNTIME_DIR": str(runtime), "P2PCHAT_STAGES": str(place / f"{name}.stages")}
+            person = Person(name, place / name, {**os.environ, **own}, program)
             init = [*program.command, "--profile", str(person.folder), "init", "--name", name, "--no-passphrase"]
             subprocess.run(init, env=person.environment, cwd=program.folder, check=True, capture_output=True)
             stack.callback(person.stop)

@@ -275,12 +275,12 @@ class Node:
         opened = await self._open_profile()
         return {"locked": False, "addresses": list(opened.addresses()), "state": self._state}
 
-    async def _settings(self, keep_receiving: bool | None, **others: bool | None) -> JsonObject:
-        opened = await self._open_profile()
+    async def _settings(self, **changes: bool | None) -> JsonObject:
+        keep_receiving = changes.get("keep_receiving")
         if keep_receiving is not None and self._keep_receiving not in (None, keep_receiving):
             raise errors.NotNow("The profile's config.toml says it otherwise", hint="Change keep_receiving there.")
-        found = await opened.call("settings", {"keep_receiving": keep_receiving, **others})
-        settings: JsonObject = dict(found) if isinstance(found, dict) else {}
+        answer = await (await self._open_profile()).call("settings", changes)
+        settings: JsonObject = dict(answer) if isinstance(answer, dict) else {}
         return {**settings, "keep_receiving": self._keeps_receiving()}
 
     async def _passphrase(self, new: str | None) -> JsonObject:

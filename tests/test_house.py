@@ -153,6 +153,31 @@ def test_module_keeps_the_habits(path: Path) -> None:
         assert not isinstance(node, ast.Global), "state belongs to somebody"
 
 
+_ALIASES = {"core.primitives": "prim"}
+_NAMED = [path for path in MODULES if path.relative_to(PACKAGE).parts[0] not in ("engine", "store", "tui")]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_of_ours_is_called_by_its_own_name(path: Path) -> None:
+    """docs/decisions/0048-names-at-import.md says which aliases are left."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("p2pchat"):
+            parent = (node.module or "").removeprefix("p2pchat").lstrip(".")
+            for imported in node.names:
+                allowed = {imported.name, _ALIASES.get(f"{parent}.{imported.name}")}
+                if parent == "store":
+                    allowed.add(f"store_{imported.name}")
+                assert imported.asname is None or imported.asname in allowed, f"line {node.lineno}"
+
+
+@pytest.mark.parametrize("path", _NAMED, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_loop_variable_names_the_thing(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
+            names = {part.id for part in ast.walk(node.target) if isinstance(part, ast.Name)}
+            assert not names & {"one", "some", "found"}, ast.unparse(node.target)
+
+
 def _all_errors(base: type[Exception]) -> Iterator[type[Exception]]:
     yield base
     for child in base.__subclasses__():

@@ -173,7 +173,20 @@ METHODS: Final[tuple[Method, ...]] = (
     ),
     Method("accept", "Accepts a request.", "{id, name, state}", (_CONTACT,)),
     Method("decline", "Declines a request, without a word to the other side.", "{id}", (_CONTACT,)),
-    Method("block", "Blocks a contact: nothing of theirs is taken any more.", "{id, name, state}", (_CONTACT,)),
+    Method(
+        "block",
+        "Blocks a contact: nothing of theirs is taken any more, and what was still to be delivered to them has failed. "
+        "They are not told. The history stays. `unblock` ends it.",
+        "{id, name, state}",
+        (_CONTACT,),
+    ),
+    Method(
+        "unblock",
+        "Ends a block: messages go both ways again. What they wrote meanwhile comes if their node still has it. One "
+        "who had only asked to become a contact is in `requests` again.",
+        "{id, name, state}",
+        (_CONTACT,),
+    ),
     Method(
         "rename",
         "Gives a contact another name, here only.",
@@ -200,7 +213,8 @@ METHODS: Final[tuple[Method, ...]] = (
         "The chats as a list shows them, newest activity first. `unread` counts to 1,000, `first_unread` is the id of "
         "the first such message in the chat's order, `last` its last message or null, `draft` what was begun there, "
         "`timer` for how many seconds messages stay, or null.",
-        "[{id, name, state, verified, route, hidden, kind, unread, first_unread, last, draft, timer}]; `state` is "
+        "[{id, name, state, verified, route, hidden, kind, unread, first_unread, last, draft, "
+        "archived, muted_until, timer}]; `state` is "
         "contact, waiting or blocked, `kind` direct",
     ),
     Method(
@@ -215,6 +229,18 @@ METHODS: Final[tuple[Method, ...]] = (
         "Keeps what was begun in a chat and not sent yet.",
         "{}",
         (_CHAT, Param("text", "text", 'What was begun; "" forgets it.')),
+    ),
+    Method(
+        "archive",
+        "Puts a chat away, or takes it out again. It is only a note for faces, and stays when a message comes.",
+        "{id, archived, muted_until}",
+        (_CHAT, Param("archived", "flag", "False takes it out again.", default=True)),
+    ),
+    Method(
+        "mute",
+        "Faces tell nobody of what comes in a chat, until a time. Nothing else changes, and nobody is told.",
+        "{id, archived, muted_until}",
+        (_CHAT, Param("seconds", "integer", "How long; null for ever, 0 ends it.", default=None)),
     ),
     Method(
         "send",

@@ -107,7 +107,17 @@ def decline(context: Context, args: Namespace) -> int:
 
 def block(context: Context, args: Namespace) -> int:
     """Run `p2pchat block`: block a contact."""
-    return _decide(context, "block", args.c, "is blocked")
+    code = _decide(context, "block", args.c, "is blocked")
+    if not context.out.json:
+        context.out.note(
+            "Nothing of theirs is taken and nothing is sent to them; they are not told. `unblock` ends it."
+        )
+    return code
+
+
+def unblock(context: Context, args: Namespace) -> int:
+    """Run `p2pchat unblock`: end a block."""
+    return _decide(context, "unblock", args.c, "is not blocked any more")
 
 
 def _decide(context: Context, method: str, contact: str, now: str) -> int:
@@ -170,7 +180,22 @@ VERBS = (
     Verb("requests", "list contact requests", requests),
     Verb("accept", "accept a request", accept, (_CONTACT,)),
     Verb("decline", "decline a request; the other side is not told", decline, (_CONTACT,)),
-    Verb("block", "block a contact", block, (_CONTACT,)),
+    Verb(
+        "block",
+        "block a contact: nothing of theirs is taken, until `unblock`",
+        block,
+        (_CONTACT,),
+        notes="They are not told. What was still to be delivered to them has failed; the history stays.",
+        example="p2pchat block eve",
+    ),
+    Verb(
+        "unblock",
+        "end a block: messages go both ways again",
+        unblock,
+        (_CONTACT,),
+        notes="What they wrote meanwhile comes if their node still has it. What failed at the block stays failed.",
+        example="p2pchat unblock eve",
+    ),
     Verb(
         "rename", "give a contact another name, on this profile only", rename, (_CONTACT, Arg("NAME", "the new name"))
     ),

@@ -28,7 +28,7 @@ GROUPS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
         "people",
         {
             "invites": ("invite", "add"),
-            "contacts": ("contacts", "requests", "accept", "decline", "block", "rename", "verify"),
+            "contacts": ("contacts", "requests", "accept", "decline", "block", "unblock", "rename", "verify"),
         },
     ),
     (
@@ -37,6 +37,7 @@ GROUPS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
             "messages": ("chats", "send", "tail", "read", "delete", "why"),
             "conversation": ("reply", "edit", "history", "react", "pin", "pinned", "timer"),
             "finding": ("log", "search"),
+            "chats": ("archive", "mute"),
         },
     ),
     ("relays", {"relays": ("relays",), "relay": ("relay",), "offer": ("offer",)}),

@@ -174,7 +174,9 @@ def _message(out: Output, message: dict[str, Any], when: datetime | None, marks:
         head.append(paint("(came late)", "yellow", out.colour_out))
     head += [paint(remark, "dim", out.colour_out) for remark in _remarks(message)]
     if message.get("reactions"):
-        text += indent + "  ".join(clean_line(f"{one['emoji']} {one['from']}") for one in message["reactions"])
+        text += indent + "  ".join(
+            clean_line(f"{reaction['emoji']} {reaction['from']}") for reaction in message["reactions"]
+        )
     out.stdout.write("  ".join([*head, text]).rstrip() + "\n")
 
 

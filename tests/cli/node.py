@@ -90,6 +90,9 @@ ANSWERS: dict[str, Answer] = {
     "accept": {"id": ID, "name": "bob", "state": "contact"},
     "decline": {"id": ID},
     "block": {"id": ID, "name": "bob", "state": "blocked"},
+    "unblock": {"id": ID, "name": "bob", "state": "contact"},
+    "archive": {"id": ID, "archived": True, "muted_until": None},
+    "mute": {"id": ID, "archived": False, "muted_until": "2026-01-02T03:04:05.000Z"},
     "rename": {"id": ID, "name": "rob", "state": "contact"},
     "hide": {"id": ID, "name": "bob", "state": "contact", "hidden": True, "notice": ""},
     "verify": {

@@ -17,6 +17,9 @@ POSITIONALS = {
     "accept": ["bob"],
     "decline": ["bob"],
     "block": ["bob"],
+    "unblock": ["bob"],
+    "archive": ["bob"],
+    "mute": ["bob", "8h"],
     "rename": ["bob", "rob"],
     "verify": ["bob"],
     "send": ["bob", "hi there"],
@@ -44,6 +47,7 @@ OWN = {
     "invite": ["--reusable", "--ask", "--expires", "2d", "--qr"],
     "add": ["--name", "al", "--wait", "accepted", "--timeout", "5m"],
     "verify": ["--set"],
+    "archive": ["--undo"],
     "send": ["--wait", "read", "--timeout", "1h", "--text-file", "f"],
     "tail": ["--since", "ab", "--count", "3", "--events", "--theirs"],
     "log": ["--limit", "7", "--since", "2d", "--until", "today", "--around", "ab", "--format", "{text} it"],
@@ -65,8 +69,8 @@ def parse(*words: str) -> tuple[str | None, dict[str, object]]:
 
 def test_the_table_of_verbs_is_what_the_modules_have() -> None:
     promised = """
-        init name settings node unlock lock passphrase invite add contacts requests accept decline block rename
-        verify chats send tail log search read delete why reply edit history react pin pinned timer
+        init name settings node unlock lock passphrase invite add contacts requests accept decline block unblock rename
+        archive mute verify chats send tail log search read delete why reply edit history react pin pinned timer
         relays relay offer doctor salvage echo demo rpc
     """
     assert set(MODULES) == set(promised.split())

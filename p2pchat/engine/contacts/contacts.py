@@ -334,6 +334,26 @@ def block(tx: Transaction, contact: Contact) -> Contact:
     return changed
 
 
+def unblock(tx: Transaction, contact: Contact) -> Contact:
+    """Take what a blocked contact says again, and send to them; one who had only asked is asked about again. What had
+    to be delivered when they were blocked stays failed. Raises `NotNow` where there is nothing to go back to.
+    """
+    if contact.state != ContactState.BLOCKED:
+        raise NotNow(f"{contact.name} is not blocked", hint="`p2pchat contacts` shows who is.")
+    if tx.sessions.sending(contact.id) is not None:
+        changed = tx.change(contact.id, state=ContactState.CONTACT)
+        tx.mail_of[first_device(contact.id)] = None
+        tell_queues(tx, changed)
+        reach(tx, changed)
+    elif tx.sessions.pending(contact.id) is not None:
+        changed = tx.change(contact.id, state=ContactState.REQUEST)
+    else:
+        raise NotNow(f"{contact.name} never became a contact", hint="`p2pchat invite` makes an invite for them.")
+    tx.pairs_of.add(contact.id)
+    tx.event("contact", **views.contact(changed, tx.route(contact.id)))
+    return changed
+
+
 def remove(tx: Transaction, contact: Contact) -> None:
     """Forget a contact that never became one."""
     store_contacts.remove(tx.db, contact.id)

@@ -15,11 +15,14 @@ from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
 from p2pchat.store import remarks
 from p2pchat.store import timers as store_timers
-from p2pchat.store.chats import ListedChat
+from p2pchat.store.chats import ChatRow, ListedChat
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
 from p2pchat.store.remarks import NOTHING, Remarks
 from p2pchat.store.timers import ChatTimer
+
+FOR_EVER_MS = 253_402_300_799_999
+"""The last time that there is, the end of the year 9999: until then a chat is muted for ever."""
 
 
 async def list_chats(engine: Engine) -> list[Json]:
@@ -35,10 +38,11 @@ async def list_chats(engine: Engine) -> list[Json]:
 
     found, notes, timers = await engine.read(look)
     found.sort(key=lambda pair: (_active(*pair), pair[0].id), reverse=True)
-    ahead = engine.clock_watch.ahead
+    ahead, now = engine.clock_watch.ahead, engine.clock()
     return [
         {
             **_chat(one, row, engine.route(one.id), notes, ahead),
+            **_put_away(row.chat, now),
             "timer": timers[chat].seconds or None if (chat := direct_chat(one.id)) in timers else None,
         }
         for one, row in found
@@ -71,6 +75,39 @@ async def read(engine: Engine, *, chat: str, upto: str | None = None) -> Json:
         return read_receipts.shown(read_receipts.read(tx, contact, last))
 
     return await engine.submit(note)
+
+
+async def archive(engine: Engine, *, chat: str, archived: bool = True) -> Json:
+    """Put a chat away, or take it out again; it stays there whatever comes."""
+    return await _set(engine, chat, archived=int(archived))
+
+
+async def mute(engine: Engine, *, chat: str, seconds: int | None = None) -> Json:
+    """Have nobody told of what comes in a chat, for a time or for ever; 0 ends it."""
+    now = engine.clock()
+    until = FOR_EVER_MS if seconds is None else now + min(1000 * seconds, FOR_EVER_MS - now) if seconds else 0
+    return await _set(engine, chat, muted_until=until)
+
+
+async def _set(engine: Engine, chat: str, **fields: int) -> Json:
+    def act(tx: Transaction) -> Json:
+        here = direct_chat(tx.find(chat).id)
+        store_chats.update(tx.db, here, **fields)
+        row = store_chats.get(tx.db, here)
+        assert row is not None
+        put_away = _put_away(row, tx.now)
+        tx.event("chat", id=here.hex(), **read_receipts.shown(store_chats.unread(tx.db, here)), **put_away)
+        return {"id": here.hex(), **put_away}
+
+    changed: Json = await engine.submit(act)
+    return changed
+
+
+def _put_away(row: ChatRow, now: int) -> Json:
+    return {
+        "archived": row.archived,
+        "muted_until": views.timestamp(row.muted_until) if row.muted_until > now else None,
+    }
 
 
 async def draft(engine: Engine, *, chat: str, text: str) -> Json:

@@ -153,6 +153,11 @@ async def block(engine: Engine, *, contact: str) -> Json:
     return _brief(await _on_contact(engine, contact, contacts.block))
 
 
+async def unblock(engine: Engine, *, contact: str) -> Json:
+    """Take what a blocked contact says again."""
+    return _brief(await _on_contact(engine, contact, contacts.unblock))
+
+
 async def rename(engine: Engine, *, contact: str, name: str) -> Json:
     """Call a contact something else."""
     return _brief(await _on_contact(engine, contact, lambda tx, one: contacts.rename(tx, one, name)))

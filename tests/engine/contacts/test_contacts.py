@@ -12,7 +12,7 @@ from p2pchat.core.contents import Addresses, NewBundle, Profile
 from p2pchat.engine.contacts import contacts, invites
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.errors import NotReached
+from p2pchat.errors import NotNow, NotReached
 from p2pchat.lib.times import DAY_MS
 from p2pchat.store import meta
 from tests.support.asking import has
@@ -99,6 +99,44 @@ def test_what_a_blocked_contact_had_not_got_has_failed(tmp_path: Path) -> None:
         await alice.call("send", chat="bob", text="are you there?")
         await alice.call("block", contact="bob")
         assert [one["state"] for one in await alice.call("log", chat="bob")] == ["failed"]
+
+    run_world(tmp_path, main)
+
+
+def test_after_a_block_messages_go_both_ways_again(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+        with pytest.raises(NotNow, match="is not blocked"):
+            await alice.call("unblock", contact="bob")
+        await alice.call("block", contact="bob")
+        await bob.call("send", chat="alice", text="meanwhile")
+        await trio.sleep(3600)
+        assert await alice.texts("bob") == []
+        assert (await alice.call("unblock", contact="bob"))["state"] == "contact"
+        await alice.call("send", chat="bob", text="again", wait="delivered", timeout=3600)
+        await bob.call("send", chat="alice", text="thanks", wait="delivered", timeout=3600)
+        assert await alice.texts("bob") == ["meanwhile", "thanks"]
+        assert await bob.texts("alice") == ["again"]
+        await alice.call("block", contact="bob")
+        await alice.stop()
+        alice = await world.start("alice")
+        await alice.call("unblock", contact="bob")
+        await alice.call("send", chat="bob", text="once more", wait="delivered", timeout=3600)
+
+    run_world(tmp_path, main)
+
+
+def test_one_who_only_asked_is_asked_about_again(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await bob.call("add", invite=(await alice.call("invite", ask=True))["invite"], name="alice")
+        await alice.call("block", contact="bob")
+        assert await alice.call("requests") == []
+        assert (await alice.call("unblock", contact="bob"))["state"] == "request"
+        assert [one["name"] for one in await alice.call("requests")] == ["bob"]
+        await alice.call("accept", contact="bob")
+        await alice.call("send", chat="bob", text="hello", wait="delivered", timeout=3600)
 
     run_world(tmp_path, main)
 

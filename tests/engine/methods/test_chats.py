@@ -34,6 +34,8 @@ FIELDS = (
     "first_unread",
     "last",
     "draft",
+    "archived",
+    "muted_until",
     "timer",
 )
 
@@ -138,6 +140,28 @@ def test_who_asks_has_no_chat_and_who_is_asked_has(tmp_path: Path) -> None:
         await bob.call("add", invite=(await alice.call("invite", ask=True))["invite"], name="alice")
         assert await alice.call("chats") == []
         assert [(one["name"], one["state"]) for one in await bob.call("chats")] == [("alice", "waiting")]
+
+    run_world(tmp_path, main)
+
+
+def test_a_chat_is_archived_and_muted_for_faces_alone(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await friends(world)
+        assert (await alice.call("archive", chat="bob"))["archived"] is True
+        assert (await alice.call("mute", chat="bob", seconds=3600))["muted_until"].endswith("Z")
+        await write(bob, "alice", "hello")
+        shown = await chat(alice, "bob")
+        assert (shown["archived"], shown["unread"], shown["muted_until"] is None) == (True, 1, False)
+        assert [(one["archived"], one["muted_until"] is None) for one in events_of(alice, "chat")[:2]] == [
+            (True, True),
+            (True, False),
+        ]
+        await trio.sleep(3600)
+        assert (await chat(alice, "bob"))["muted_until"] is None
+        assert (await alice.call("mute", chat="bob"))["muted_until"] == "9999-12-31T23:59:59.999Z"
+        assert (await alice.call("mute", chat="bob", seconds=0))["muted_until"] is None
+        assert (await alice.call("archive", chat="bob", archived=False))["archived"] is False
+        assert {one["archived"] for one in await bob.call("chats")} == {False}
 
     run_world(tmp_path, main)
 

@@ -1,0 +1,147 @@
+"""The program with a stopwatch round the functions of each stage of a message; `benchmarks.stages` starts it.
+
+At SIGUSR1 it writes what was spent so far to the file that `P2PCHAT_STAGES` names.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import os
+import signal
+import threading
+import time
+import types
+from collections.abc import Callable, Coroutine, Generator
+from pathlib import Path
+from typing import Any
+
+from p2pchat.__main__ import main
+from p2pchat.api.server import _Connection
+from p2pchat.core import ratchet
+from p2pchat.core.primitives import CountingCipher
+from p2pchat.engine.delivery import outbound
+from p2pchat.engine.methods.service import EngineService
+from p2pchat.engine.receiving import inbound
+from p2pchat.engine.receiving.link_handler import LinkHandler
+from p2pchat.engine.runtime import transaction
+from p2pchat.engine.runtime.committer import Committer
+from p2pchat.net.libp2p.yamux import GuardedYamux
+from p2pchat.net.links.link import Links
+from p2pchat.net.transport.pipes import TcpPipe
+from p2pchat.store.database import Database
+
+STAGES: list[tuple[str, object, tuple[str, ...]]] = [
+    ("API: lines, calls, events", _Connection, ("_read", "_write", "_pump", "_run")),
+    ("API: methods", EngineService, ("call", "ask")),
+    ("batches and hooks", Committer, ("run",)),
+    ("transactions: the engine's part", Committer, ("_transaction",)),
+    ("transactions: statements", Database, ("execute", "insert", "executemany", "query", "query_one")),
+    ("transactions: COMMIT", Database, ("commit",)),
+    ("keys: envelopes", transaction, ("seal", "open_envelope")),
+    ("keys: hashes of envelopes", outbound, ("envelope_id",)),
+    ("keys: hashes of envelopes", inbound, ("envelope_id",)),
+    ("keys: state of the ratchet", ratchet, ("dump",)),
+    ("keys: made ahead", Committer, ("_make_keys",)),
+    ("contents", outbound, ("encode_content",)),
+    ("contents", inbound, ("decode_content",)),
+    ("let out: acks, envelopes, events", Committer, ("_let_out",)),
+    ("link: frames", Links, ("_read", "_write")),
+    ("link: handed to the engine", LinkHandler, ("received",)),
+    ("Yamux and streams", GuardedYamux, ("handle_incoming", "put", "take")),
+    ("Noise", CountingCipher, ("encrypt", "decrypt")),
+    ("socket", TcpPipe, ("receive", "send_now")),
+]
+"""Each stage, where its functions are, and their names."""
+
+
+class _Stack(threading.local):
+    """The stages that a thread is in, the innermost last, and since when it is in that one."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.since = 0
+
+
+_calls: dict[str, int] = {}
+_took: dict[str, int] = {}
+_stack = _Stack()
+
+
+def _enter(stage: str) -> None:
+    now = time.thread_time_ns()
+    if _stack.names:
+        _took[_stack.names[-1]] += now - _stack.since
+    _stack.names.append(stage)
+    _stack.since = now
+
+
+def _leave() -> None:
+    now = time.thread_time_ns()
+    _took[_stack.names.pop()] += now - _stack.since
+    _stack.since = now
+
+
+def _timed(stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def awaited(*args: Any, **kwargs: Any) -> Any:
+            _calls[stage] += 1
+            return await _steps(stage, function(*args, **kwargs))
+
+        return awaited
+
+    @functools.wraps(function)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        _calls[stage] += 1
+        _enter(stage)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _leave()
+
+    return called
+
+
+@types.coroutine
+def _steps(stage: str, coroutine: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """Run a coroutine with the stopwatch on from each of its waits to the next."""
+    step: Callable[[], Any] = functools.partial(coroutine.send, None)
+    while True:
+        _enter(stage)
+        try:
+            waits_for = step()
+        except StopIteration as stop:
+            return stop.value
+        finally:
+            _leave()
+        try:
+            answer = yield waits_for
+        except BaseException as error:  # noqa: BLE001 - it is the coroutine's
+            step = functools.partial(coroutine.throw, error)
+        else:
+            step = functools.partial(coroutine.send, answer)
+
+
+def _write(*_: object) -> None:
+    file = Path(os.environ["P2PCHAT_STAGES"])
+    draft = file.with_suffix(".new")
+    stages = {name: (_calls[name], _took[name]) for name in _calls}
+    draft.write_text(json.dumps({"cpu": time.process_time_ns(), "stages": stages}))
+    draft.rename(file)
+
+
+def run() -> None:
+    """Put the stopwatch round everything, and run the program."""
+    for stage, place, names in STAGES:
+        _calls[stage] = _took[stage] = 0
+        for name in names:
+            setattr(place, name, _timed(stage, getattr(place, name)))
+    signal.signal(signal.SIGUSR1, _write)
+    main()
+
+
+if __name__ == "__main__":
+    run()
