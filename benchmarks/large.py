@@ -70,7 +70,6 @@ SELECT randomblob(16), chats.id, CASE n % 3 WHEN 0 THEN x'' ELSE chats.id END, 0
        CASE n % 3 WHEN 0 THEN 'read' ELSE 'received' END, :now
 FROM numbers JOIN said_in AS chats ON chats.number = n % :people
 """
-_INDEX = "INSERT INTO messages_fts (rowid, text) SELECT pk, text FROM messages"
 
 
 def _say(db: Database, ids: Sequence[bytes], said: int, now: int) -> None:
@@ -82,8 +81,8 @@ def _say(db: Database, ids: Sequence[bytes], said: int, now: int) -> None:
         db.execute("CREATE TEMP TABLE said_in (number INTEGER PRIMARY KEY, id BLOB NOT NULL)")
         db.executemany("INSERT INTO said_in VALUES (?, ?)", enumerate(ids))
         db.execute(_SAY, {"said": said, "people": len(ids), "now": now, "yesterday": now - DAY})
-        db.execute(_INDEX)
-        meta.put_int(db, search_backlog.INDEXED_TO, said)
+        while not search_backlog.catch_up(db):
+            pass
 
 
 def _ratchet_state(now: int) -> bytes:

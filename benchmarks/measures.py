@@ -13,7 +13,7 @@ from typing import Any
 
 import trio
 
-from benchmarks import baselines, floor, large, relay, relayed, screen
+from benchmarks import baselines, finding, floor, large, relay, relayed, screen
 from benchmarks.figures import cpu_seconds, percentile, resident_mb
 from benchmarks.people import Line, Person, Wire, befriend, two_people
 
@@ -181,6 +181,7 @@ def everything(runs: int) -> list[dict[str, Any]]:
         idling = large.Idling(lonely)
         relays = relay.measure(runs)
         lonely_percent = idling.percent()
+    found = finding.measure(runs)
     imports = statistics.median(import_ms() for _ in range(runs))
     imported = f"import libp2p, trio: {imports:.0f} ms"
     add("node_ready_ms", "ms", readies, imported, imports)
@@ -231,5 +232,8 @@ def everything(runs: int) -> list[dict[str, Any]]:
     add("tui_idle_mb", "MB", shown.idle_mb, f"an empty Textual app: {base:.0f} MB", base)
     add("chat_100k_open_ms", "ms", shown.chat_open_ms, "none", None)
     add("search_100k_ms", "ms", shown.search_ms, "none", None)
+    add("search_1m_ms", "ms", found.search_ms, no_less, least_ms)
+    add("search_1m_prefix_ms", "ms", found.prefix_ms, no_less, least_ms)
+    add("list_1k_ms", "ms", found.list_ms, no_less, least_ms)
     add("key_echo_ms_p99", "ms", shown.key_echo_ms_p99, "none", None)
     return results

@@ -176,10 +176,28 @@ VERBS = (
             "A hidden contact reaches this node through its relays only. An address they know already stays "
             "known to them."
         ),
+        example="p2pchat contacts hide bob",
     ),
-    Verb("requests", "list contact requests", requests),
-    Verb("accept", "accept a request", accept, (_CONTACT,)),
-    Verb("decline", "decline a request; the other side is not told", decline, (_CONTACT,)),
+    Verb(
+        "requests",
+        "list contact requests",
+        requests,
+        example="p2pchat requests",
+    ),
+    Verb(
+        "accept",
+        "accept a request",
+        accept,
+        (_CONTACT,),
+        example="p2pchat accept bob",
+    ),
+    Verb(
+        "decline",
+        "decline a request; the other side is not told",
+        decline,
+        (_CONTACT,),
+        example="p2pchat decline eve",
+    ),
     Verb(
         "block",
         "block a contact: nothing of theirs is taken, until `unblock`",
@@ -197,7 +215,11 @@ VERBS = (
         example="p2pchat unblock eve",
     ),
     Verb(
-        "rename", "give a contact another name, on this profile only", rename, (_CONTACT, Arg("NAME", "the new name"))
+        "rename",
+        "give a contact another name, on this profile only",
+        rename,
+        (_CONTACT, Arg("NAME", "the new name")),
+        example="p2pchat rename bob 'Bob from work'",
     ),
     Verb(
         "verify",
@@ -205,5 +227,6 @@ VERBS = (
         verify,
         (_CONTACT,),
         (opt("--set", action="store_true", help="mark the contact as verified: you compared it and it matched"),),
+        example="p2pchat verify bob --set",
     ),
 )

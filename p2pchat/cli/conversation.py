@@ -123,7 +123,8 @@ VERBS = (
         reply,
         (MESSAGE, _TEXT),
         SEND_OPTIONS,
-        "It prints the id of the answer.\nExample: p2pchat reply 0199a3f0 'Seven, behind the station'",
+        "It prints the id of the answer.",
+        example="p2pchat reply 0199a3f0 'Seven, behind the station'",
     ),
     Verb(
         "edit",
@@ -131,8 +132,8 @@ VERBS = (
         edit,
         (MESSAGE, Arg("TEXT", "the new text; omit it, or write -, to take what stdin holds", required=False)),
         (),
-        "The other side sees that it was edited, and can see what it said before.\n"
-        "Example: p2pchat edit 0199a3f0 'Eight, behind the station'",
+        "The other side sees that it was edited, and can see what it said before.",
+        example="p2pchat edit 0199a3f0 'Eight, behind the station'",
     ),
     Verb(
         "history",
@@ -140,7 +141,7 @@ VERBS = (
         history,
         (MESSAGE,),
         (),
-        "Example: p2pchat history 0199a3f0",
+        example="p2pchat history 0199a3f0",
     ),
     Verb(
         "react",
@@ -148,7 +149,7 @@ VERBS = (
         react,
         (MESSAGE, Arg("EMOJI", "one emoji; it replaces the one you put there before", required=False)),
         (_UNDO,),
-        "Example: p2pchat react 0199a3f0 👍",
+        example="p2pchat react 0199a3f0 👍",
     ),
     Verb(
         "pin",
@@ -156,9 +157,16 @@ VERBS = (
         pin,
         (MESSAGE,),
         (_UNDO,),
-        "Example: p2pchat pin 0199a3f0",
+        example="p2pchat pin 0199a3f0",
     ),
-    Verb("pinned", "show the pinned messages of a chat", pinned, (CHAT,), (), "Example: p2pchat pinned anna"),
+    Verb(
+        "pinned",
+        "show the pinned messages of a chat",
+        pinned,
+        (CHAT,),
+        (),
+        example="p2pchat pinned anna",
+    ),
     Verb(
         "timer",
         "let the messages of a chat disappear after a time, or say whether they do",
@@ -168,7 +176,7 @@ VERBS = (
         "It holds for both sides and for what is written from now on. It counts from\n"
         "reading, and for your own messages from sending. It asks the other side's\n"
         "program to delete them; it cannot stop a copy. Below one hour, messages are\n"
-        "left at no relay: they arrive only while both of you are connected.\n"
-        "Example: p2pchat timer anna 1w",
+        "left at no relay: they arrive only while both of you are connected.",
+        example="p2pchat timer anna 1w",
     ),
 )

@@ -15,4 +15,11 @@ def demo(context: Context, _args: Namespace) -> int:
     return demo_script.tell(context)
 
 
-VERBS = (Verb("demo", "watch two people meet, talk, crash and come back", demo),)
+VERBS = (
+    Verb(
+        "demo",
+        "watch two people meet, talk, crash and come back",
+        demo,
+        example="p2pchat demo",
+    ),
+)

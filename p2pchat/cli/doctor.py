@@ -55,11 +55,17 @@ def salvage(context: Context, _args: Namespace) -> int:
 
 
 VERBS = (
-    Verb("doctor", "check what works and what does not", doctor),
+    Verb(
+        "doctor",
+        "check what works and what does not",
+        doctor,
+        example="p2pchat doctor",
+    ),
     Verb(
         "salvage",
         "save what can be read from a damaged database",
         salvage,
         notes="Stop the node first: nothing else may have the profile open.",
+        example="p2pchat salvage",
     ),
 )

@@ -254,5 +254,6 @@ VERBS = (
             opt("--for-face", action="store_true", help=argparse.SUPPRESS),
         ),
         notes=("Its profile lies beside yours and has the same name with .echo appended. It ends when your node ends."),
+        example="p2pchat echo",
     ),
 )

@@ -93,6 +93,7 @@ VERBS = (
             opt("--hide-address", action="store_true", help="whoever uses it never learns this node's network address"),
             opt("--qr", action="store_true", help="also show it as a QR code"),
         ),
+        example="p2pchat invite --expires 2d --qr",
     ),
     Verb(
         "add",
@@ -110,5 +111,6 @@ VERBS = (
             opt("--timeout", type=duration, default=30.0, metavar="TIME", help="how long to wait (30s)"),
             opt("--hide-address", action="store_true", help="they never learn this node's network address"),
         ),
+        example="p2pchat add - --name bob < invite.txt",
     ),
 )

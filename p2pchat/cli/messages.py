@@ -256,7 +256,12 @@ def why(context: Context, args: Namespace) -> int:
 
 
 VERBS = (
-    Verb("chats", "list the chats, newest first, with unread counts", chats),
+    Verb(
+        "chats",
+        "list the chats, newest first, with unread counts",
+        chats,
+        example="p2pchat chats",
+    ),
     Verb(
         "send",
         "send a message",
@@ -264,6 +269,7 @@ VERBS = (
         (CHAT, Arg("TEXT", "the text; omit it, or write -, to send what stdin holds", required=False)),
         SEND_OPTIONS,
         "It prints the message's id. Put -- before a text that begins with a dash.",
+        example="p2pchat send bob 'are you there?' --wait delivered",
     ),
     Verb(
         "tail",
@@ -277,6 +283,7 @@ VERBS = (
             opt("--events", action="store_true", help="also show other events: states, contacts, requests"),
         ),
         "When the node is restarted or replaced, it continues after the last message it showed.",
+        example="p2pchat tail bob --theirs --count 1",
     ),
     Verb(
         "read",
@@ -286,6 +293,7 @@ VERBS = (
             CHAT,
             Arg("UPTO", "the last message you read: its id or a unique prefix of it; omit it for all", required=False),
         ),
+        example="p2pchat read bob",
     ),
     Verb(
         "delete",
@@ -293,7 +301,13 @@ VERBS = (
         delete,
         (_MESSAGE,),
         (opt("--for-both", action="store_true", help="ask the other side to delete it too"),),
-        "Example: p2pchat delete 0199a3f0 --for-both",
+        example="p2pchat delete 0199a3f0 --for-both",
     ),
-    Verb("why", "explain why a message is not delivered yet and what happens next", why, (_MESSAGE,)),
+    Verb(
+        "why",
+        "explain why a message is not delivered yet and what happens next",
+        why,
+        (_MESSAGE,),
+        example="p2pchat why 01a2b3c4",
+    ),
 )

@@ -31,5 +31,6 @@ VERBS = (
             "Contacts can then leave messages here for anyone who is offline, and connect through this node when "
             "they cannot\nreach each other directly."
         ),
+        example="p2pchat offer yes",
     ),
 )

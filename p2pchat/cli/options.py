@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _TAKES_VALUE = ("--profile", "--passphrase-file")
 _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": MINUTE_SECONDS, "h": HOUR_SECONDS, "d": DAY_SECONDS}
 _UNITS["w"] = 7 * DAY_SECONDS
+COLUMNS = 80
+"""Of the help of a verb."""
 _LONGEST = 3_660 * DAY_SECONDS
 
 
@@ -70,6 +73,13 @@ GLOBAL = (
     opt("--version", action="store_true", help="print the version"),
     opt("-h", "--help", action="store_true", help="this help"),
 )
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help of one width, whatever the terminal has: it fits 80 columns, and reads the same in a pipe."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=COLUMNS)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -135,8 +145,8 @@ def _parser(verb: Verb | None) -> _Parser:
         prog=f"p2pchat {verb.name}" if verb else "p2pchat",
         usage=_usage(verb) if verb else None,
         description=_description(verb) if verb else None,
-        epilog=verb.notes if verb else None,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_epilog(verb) if verb else None,
+        formatter_class=_Formatter,
         add_help=False,
         allow_abbrev=False,
     )
@@ -161,11 +171,21 @@ def _shown(arg: Arg) -> str:
 
 
 def _description(verb: Verb) -> str:
-    lines = [verb.help]
+    lines = [_wrapped(verb.help)]
     if verb.args:
         width = max(len(arg.name) for arg in verb.args)
-        lines += ["", *(f"  {arg.name:<{width}}  {arg.help}" for arg in verb.args)]
+        lines += ["", *(_wrapped(arg.help, f"  {arg.name:<{width}}  ", " " * (width + 4)) for arg in verb.args)]
     return "\n".join(lines)
+
+
+def _epilog(verb: Verb) -> str:
+    return "\n\n".join([*([_wrapped(verb.notes)] if verb.notes else []), f"example:\n  {verb.example}"])
+
+
+def _wrapped(text: str, first: str = "", further: str = "") -> str:
+    return textwrap.fill(
+        text, COLUMNS, initial_indent=first, subsequent_indent=further, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _split(parser: _Parser, verb: Verb | None, words: Sequence[str]) -> tuple[list[str], list[str]]:

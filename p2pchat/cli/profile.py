@@ -169,12 +169,14 @@ VERBS = (
             opt("--for-face", action="store_true", help=argparse.SUPPRESS),
         ),
         notes="It asks for a passphrase on a terminal. Elsewhere, give --passphrase-file F or --no-passphrase.",
+        example="p2pchat init --name Alice",
     ),
     Verb(
         "name",
         "show or change your own name, as contacts see it",
         name,
         (Arg("NAME", "the new name; omit it to show the current one", required=False),),
+        example="p2pchat name 'Alice Liddell'",
     ),
     Verb(
         "settings",
@@ -192,9 +194,20 @@ VERBS = (
             ),
             Arg("VALUE", "yes or no", required=False),
         ),
+        example="p2pchat settings read_receipts no",
     ),
-    Verb("unlock", "open a locked profile", unlock),
-    Verb("lock", "forget the keys by ending the process that holds them", lock),
+    Verb(
+        "unlock",
+        "open a locked profile",
+        unlock,
+        example="p2pchat unlock --passphrase-file secret.txt",
+    ),
+    Verb(
+        "lock",
+        "forget the keys by ending the process that holds them",
+        lock,
+        example="p2pchat lock",
+    ),
     Verb(
         "passphrase",
         "change, set or remove the passphrase",
@@ -204,5 +217,6 @@ VERBS = (
             opt("--no-passphrase", action="store_true", help="take it away"),
         ),
         notes="--passphrase-file gives the current passphrase, or the new one if the profile has none.",
+        example="p2pchat passphrase --new-passphrase-file new.txt",
     ),
 )

@@ -97,5 +97,6 @@ VERBS = (
         ),
         "It prints `ready`, its addresses and the line to give to friends. SIGTERM and SIGINT end it after "
         "it has\nanswered what it took. SIGHUP makes it read the token and the limits again.",
+        example="p2pchat relay --listen /ip4/0.0.0.0/tcp/4001",
     ),
 )

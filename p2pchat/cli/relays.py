@@ -77,5 +77,6 @@ VERBS = (
         "The exit code is 3 if the added relay is not reached, and 5 if it refuses.\nTwo relays are used at "
         "a time. Each holds every message, so you lose nothing if one disappears.\nFurther relays are kept "
         "in reserve.",
+        example="p2pchat relays add bob",
     ),
 )

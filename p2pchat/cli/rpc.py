@@ -97,4 +97,11 @@ class _Proxy:
             return self._ended and self._unanswered <= 0
 
 
-VERBS = (Verb("rpc", "serve the JSON-RPC API on stdin and stdout, for bots", rpc),)
+VERBS = (
+    Verb(
+        "rpc",
+        "serve the JSON-RPC API on stdin and stdout, for bots",
+        rpc,
+        example="p2pchat rpc < requests.jsonl",
+    ),
+)

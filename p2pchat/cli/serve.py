@@ -308,5 +308,6 @@ VERBS = (
             opt("--detached", action="store_true", help=argparse.SUPPRESS),
         ),
         "It prints `ready` and its addresses once it works. SIGTERM and SIGINT end it.",
+        example="p2pchat node --listen /ip4/0.0.0.0/tcp/4001",
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -198,12 +199,16 @@ def test_help_names_everything(verb: str) -> None:
     assert "--serve" not in text
 
 
-@pytest.mark.parametrize("verb", ["reply", "edit", "history", "react", "pin", "pinned", "timer", "delete"])
-def test_help_shows_an_example_and_fits_a_terminal(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
+@pytest.mark.parametrize("verb", MODULES)
+def test_help_fits_80_columns_and_shows_an_example_that_is_taken(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     text = options.help_text(find(verb))
-    assert f"Example: p2pchat {verb} " in text
-    assert max(map(len, text.splitlines())) <= 80
+    assert [line for line in text.splitlines() if len(line) > 80] == []
+    example = find(verb).example
+    assert text.endswith(f"example:\n  {example}\n")
+    program, *words = shlex.split(example.split(" < ")[0])
+    assert program == "p2pchat"
+    assert parse(*words)[0] == verb
 
 
 def test_the_default_profile_is_in_the_data_folder(tmp_path: Path) -> None:
