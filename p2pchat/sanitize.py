@@ -4,9 +4,9 @@ A terminal obeys what is printed on it: ESC and the 8-bit C1 codes start command
 write the clipboard), bidi overrides show text in another order than it is stored, tag characters hide text altogether.
 So every string a person reads passes through here, into pipes too: what is piped today is shown by a pager tomorrow.
 
-What stays: newline (where lines are allowed), ZWNJ and ZWJ (Persian and emoji need them), the marks LRM, RLM and ALM,
-and right-to-left text itself. Machine output (`--json`) is never cleaned, it is escaped (`escape_json`), so that it
-stays exact.
+What stays: newline and tab (where lines are allowed: a Makefile is not one without its tabs), ZWNJ and ZWJ (Persian and
+emoji need them), the marks LRM, RLM and ALM, and right-to-left text itself. Machine output (`--json`) is never cleaned,
+it is escaped (`escape_json`), so that it stays exact.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MARKS = (
     "\u0730-\u074a\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f\U000e0100-\U000e01ef"
 )
 _MARK_FLOOD = f"([{_MARKS}]{{4}})[{_MARKS}]+"
-_LINE_BREAKS = "\n+"
+_LINE_BREAKS = "\n+|\t"
 # Where a terminal shows nothing, a pager or an editor may begin a new line: one that could pass for ours.
 _SEPARATORS = "[\u2028\u2029]"
 _REPLACEMENT = "\ufffd"
@@ -40,10 +40,10 @@ def harmless(text: str) -> bool:
 
 
 def clean(text: str) -> str:
-    """`text` without anything a terminal would obey or hide; newlines stay, a tab becomes a space."""
+    """`text` without anything a terminal would obey or hide; newlines and tabs stay."""
     if harmless(text):
         return text
-    text = re.sub(_CONTROL, _REPLACEMENT, text.replace("\t", " ").replace("\r\n", "\n"))
+    text = re.sub(_CONTROL, _REPLACEMENT, text.replace("\r\n", "\n"))
     if text.isascii():
         return text
     text = re.sub(_SEPARATORS, "\n", re.sub(_INVISIBLE, "", text))

@@ -9,7 +9,7 @@ import pytest
 from p2pchat.sanitize import clean, clean_line, escape_json
 
 HOSTILE = [
-    *(chr(code) for code in range(0x20) if code != 0x0A),
+    *(chr(code) for code in range(0x20) if code not in (0x09, 0x0A)),
     "\x7f",
     *(chr(code) for code in range(0x80, 0xA0)),
     *"\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069",
@@ -49,7 +49,8 @@ def test_every_kind_of_new_line_is_one() -> None:
 
 
 def test_a_tab_is_a_space_and_crlf_a_newline() -> None:
-    assert clean("a\tb\r\nc") == "a b\nc"
+    assert clean("a\tb\r\nc") == "a\tb\nc"
+    assert clean_line("a\tb\r\nc") == "a b c"
 
 
 def test_marks_do_not_pile_up() -> None:

@@ -23,7 +23,7 @@ from textual.command import Provider
 from textual.screen import Screen
 
 from p2pchat import errors
-from p2pchat.tui import intents, terminal, themes, wording
+from p2pchat.tui import intents, preferences, terminal, themes, wording
 from p2pchat.tui.actions.chat import ChatActions
 from p2pchat.tui.actions.contact import ContactActions
 from p2pchat.tui.actions.message import MessageActions
@@ -34,7 +34,7 @@ from p2pchat.tui.keys import EVERYWHERE, bindings
 from p2pchat.tui.node_client import LOCKED, READY, Event, NodeClient
 from p2pchat.tui.screens.main import MainScreen
 from p2pchat.tui.state import News
-from p2pchat.tui.text import joins_emoji
+from p2pchat.tui.text import draws_unicode, joins_emoji
 
 if TYPE_CHECKING:
     from p2pchat.locations import Profile
@@ -82,15 +82,20 @@ class ChatApp(BaseApp):
         locked profile, where a file holds it.
         """
         super().__init__(profile, node or NodeClient(profile), now)
+        plain = not draws_unicode(os.environ)
         self.main = MainScreen(
             self.state,
             folded=self.preferences.folded,
+            compact=self.preferences.density == preferences.COMPACT,
+            plain=plain,
+            links=not plain and os.environ.get("TERM") not in themes.FEW_COLOURS,
+            now=now,
             rtl=self.preferences.rtl,
             joined=joins_emoji(os.environ),
             completer=self._completions,
         )
         self.talk = ChatActions(self)
-        self.picking = MessageActions(self)
+        self.picking = MessageActions(self, self.talk)
         self.people = ContactActions(self, self.talk)
         self.settings = SettingsActions(self, self.talk)
         self._started = started
@@ -123,10 +128,19 @@ class ChatApp(BaseApp):
             "block": self.people.block,
             "search": self.picking.search,
             "copy": self.picking.copy,
+            "reply": self.picking.reply_picked,
+            "edit": self.picking.edit_picked,
+            "react": self.picking.react_picked,
+            "timer": self.talk.timer,
+            "typing": self.settings.typing,
             "delete": self.picking.delete_picked,
+            "open": self.picking.open_picked,
+            "save": self.picking.save,
+            "editor": self.talk.edit,
             "why": self.picking.why,
             "relays": self.people.relays,
             "theme": self.settings.theme,
+            "density": self.settings.density,
             "rtl": self.settings.rtl,
             "keep": self.settings.keep,
             "receipts": self.settings.receipts,
@@ -164,6 +178,7 @@ class ChatApp(BaseApp):
         self.node.on_state = lambda: self.call_later(self._state_changed)
         self.main.write_in(None)
         self.refresh_status()
+        self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
         self.set_timer(GC_PAUSE, tune_gc)
         self.set_interval(REST_SECONDS, self._rest)
         self.set_interval(STATUS_PAUSE, self._ask_status)
@@ -236,6 +251,11 @@ class ChatApp(BaseApp):
         for moved in news.moved:
             if moved.chat == current:
                 conversation.moved(moved.id, moved.state, moved.route)
+        for message in news.changed:
+            if message.chat == current:
+                conversation.changed(message)
+        for chat, typing in news.typing.items():
+            self.main.chat_title.show_typing(chat, typing)
         for moved in news.removed:
             if moved.chat == current:
                 conversation.removed(moved.id)
@@ -309,6 +329,7 @@ class ChatApp(BaseApp):
             self._facts = await self.node.call("status")
         except errors.NodeGone:
             return
+        self.main.side_title.show(str(self._facts.get("name") or ""))
         self.refresh_status()
         if self._facts.get("could_relay") and not self._offered:
             self._offered = True
@@ -362,6 +383,20 @@ class ChatApp(BaseApp):
     @on(intents.DraftChanged)
     def _draft_changed(self, intent: intents.DraftChanged) -> None:
         self.talk.draft(intent.chat, intent.text)
+        if intent.text.strip() and not intent.text.startswith("/") and self.node.state == READY:
+            self.begin(self.talk.typing(intent.chat, self._clock()))
+
+    @on(intents.MessageIntent)
+    def _about_message(self, intent: intents.MessageIntent) -> None:
+        self.begin(self.picking.asked(intent))
+
+    @on(intents.React)
+    def _react(self, intent: intents.React) -> None:
+        self.begin(self.picking.react(intent))
+
+    @on(intents.Cancelled)
+    def _cancelled(self, intent: intents.Cancelled) -> None:
+        self.talk.cancel(intent.chat)
 
     @on(intents.Seen)
     def _seen(self, intent: intents.Seen) -> None:
@@ -370,6 +405,14 @@ class ChatApp(BaseApp):
     @on(intents.CopyText)
     def _copy(self, intent: intents.CopyText) -> None:
         self.copy(intent)
+
+    @on(intents.SaveText)
+    def _save(self, intent: intents.SaveText) -> None:
+        self.begin(self.save(intent))
+
+    @on(intents.OpenLink)
+    def _open_link(self, intent: intents.OpenLink) -> None:
+        self.begin(self.picking.open_link(intent))
 
     @on(intents.DeleteMessage)
     def _delete(self, intent: intents.DeleteMessage) -> None:
@@ -397,8 +440,14 @@ class ChatApp(BaseApp):
         """A command of the table, by a key."""
         self.begin(self._run(name, ""))
 
+    def action_redraw(self) -> None:
+        """Draw everything anew: something else has written on the terminal, or the program was stopped."""
+        self.write_to_terminal(terminal.CLEAR)
+        self.screen.refresh(layout=True)
+        self.refresh(repaint=True, layout=True)
+
     async def _run(self, name: str, rest: str) -> None:
-        if name not in ("help", "quit", "theme", "rtl"):
+        if name not in ("help", "quit", "theme", "density", "rtl"):
             if self.node.state != READY:
                 self.say("That needs the node, which is not ready yet.", "warning")
                 return

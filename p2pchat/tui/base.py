@@ -5,21 +5,25 @@ The actions, the palette and the settings are given this; `app` joins them, so n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from textual.app import App
+from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
 
 from p2pchat import errors
-from p2pchat.tui import intents, preferences, terminal
+from p2pchat.tui import desktop, intents, preferences, terminal
 from p2pchat.tui.model import Chat
 from p2pchat.tui.node_client import NodeClient
 from p2pchat.tui.rtl import drawn_within
 from p2pchat.tui.screens.main import MainScreen
 from p2pchat.tui.state import State
-from p2pchat.tui.text import displayable_line
+from p2pchat.tui.text import displayable_line, draws_unicode
 
 if TYPE_CHECKING:
     from p2pchat.locations import Profile
@@ -38,6 +42,7 @@ class BaseApp(App[errors.P2PChatError]):
         self.node = node
         self.now = now
         self.state = State()
+        self._draws_unicode = draws_unicode(os.environ)
         self.preferences = preferences.read(profile.folder)
 
     @property
@@ -45,10 +50,19 @@ class BaseApp(App[errors.P2PChatError]):
         """Whether right-to-left text is turned here, so that the terminal must not do it again."""
         return self.preferences.rtl in ("auto", "app")
 
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """NO_COLOR takes every colour away. Textual decides how before it knows the theme, and made all of it black."""
+        filters = [NoColor()] if self.no_color else super().get_line_filters()
+        return filters if self._draws_unicode else [*filters, terminal.AsciiSigns()]
+
     # --- what `app` gives
 
     def refresh_status(self) -> None:
         """Say how things are: in the status line, and unread messages in the window's title."""
+        raise NotImplementedError
+
+    def action_redraw(self) -> None:
+        """Draw everything anew."""
         raise NotImplementedError
 
     async def reread(self) -> None:
@@ -88,12 +102,32 @@ class BaseApp(App[errors.P2PChatError]):
             self._driver.write(sequence)
 
     def copy(self, intent: intents.CopyText) -> None:
-        """Put a text on the clipboard."""
-        if len(intent.text.encode()) > terminal.MAX_COPIED:
-            self.say("That is too long for the clipboard of a terminal.", "warning")
-            return
-        self.copy_to_clipboard(intent.text)
-        self.say(intent.what)
+        """Put a text on the clipboard, and say by which way."""
+        self.begin(self.copy_text(intent))
+
+    async def copy_text(self, intent: intents.CopyText) -> None:
+        """Put a text on the clipboard: through the terminal, which may refuse it without a word, and through a program
+        of the desktop where there is one.
+        """
+        fits = len(intent.text.encode()) <= terminal.MAX_COPIED
+        if fits:
+            self.copy_to_clipboard(intent.text)
+        tool = desktop.clipboard_tool(os.environ)
+        if tool is not None and await desktop.copy(tool, intent.text):
+            self.say(f"{intent.what} (with {tool.name}).")
+        elif fits:
+            self.say(f"{intent.what} through the terminal. If pasting gives nothing, it refuses that: /save instead.")
+        else:
+            self.say("That is too long for the clipboard of a terminal: /save writes it to a file.", "warning")
+
+    async def save(self, intent: intents.SaveText) -> None:
+        """Write a text to a new file, in the person's home where they gave no folder."""
+        try:
+            saved = await asyncio.to_thread(desktop.save, Path.home(), intent.name, intent.text)
+        except OSError as exc:
+            self.say(f"{intent.name} could not be written: {exc.strerror or 'there are too many'}", "error")
+        else:
+            self.say(f"Saved as {saved}. Only you can read it.")
 
     def meant(self, name: str) -> Chat | None:
         """The chat a person named, or the one shown where they named none; says what is wrong with it."""

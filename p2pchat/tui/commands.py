@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import NamedTuple
 
+from p2pchat.tui.preferences import DENSITIES
+from p2pchat.tui.themes import NAMES
+
 NOTHING, CONTACT, REQUEST, CHOICE, TEXT = "nothing", "contact", "request", "choice", "text"
 
 
@@ -47,10 +50,18 @@ COMMANDS: tuple[Command, ...] = (
     Command("block", "block this contact", "[NAME]", CONTACT),
     Command("search", "search in this chat", "[WORDS]", TEXT, chat=True),
     Command("copy", "copy the selected message, or the newest", chat=True),
-    Command("delete", "delete the selected message here, or your newest", chat=True),
+    Command("reply", "answer the selected message, or the newest", chat=True),
+    Command("edit", "give the selected message of yours another wording, or your newest", chat=True),
+    Command("react", "put an emoji under the selected message, or their newest", "[EMOJI]", TEXT, chat=True),
+    Command("delete", "delete the selected message or your newest, here or for both", chat=True),
+    Command("timer", "how long messages of this chat stay: 1h, 7d, off", "[TIME]", TEXT, chat=True),
     Command("why", "where the selected message is, or your newest", chat=True),
     Command("relays", "the relays that store messages while you are offline", "[ADDRESS]", TEXT),
-    Command("theme", "colours", "NAME", CHOICE, ("dark", "light", "contrast", "mono")),
+    Command("open", "open the link in the selected message, or in the newest that has one", chat=True),
+    Command("save", "save the selected message to a file, or the newest", "[FILE]", TEXT, chat=True),
+    Command("editor", "write the message in your editor ($VISUAL or $EDITOR)", chat=True),
+    Command("theme", "colours; without a name, all of them to try", "[NAME]", CHOICE, NAMES),
+    Command("density", "messages in groups, or a line each", "MODE", CHOICE, DENSITIES),
     Command(
         "rtl",
         "what reorders right-to-left text: p2pchat or the terminal",
@@ -60,6 +71,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("keep", "keep receiving when this is closed", "on|off", CHOICE, ("on", "off")),
     Command("receipts", "tell others when you have read their messages", "on|off", CHOICE, ("on", "off")),
+    Command("typing", "see when the other writes, and let them see it", "on|off", CHOICE, ("on", "off")),
     Command("offer", "turn the small relay for your contacts on or off"),
     Command("lock", "close and forget the keys until the passphrase is given again"),
     Command("quit", "leave"),
@@ -89,12 +101,13 @@ class Unknown(NamedTuple):
 
 
 def parse(line: str) -> Say | Run | Unknown:
-    """What a submitted line is."""
-    if not line.startswith("/"):
+    """What a submitted line is. A slip of the finger before the slash is none of its text: ` /quit` is a command."""
+    begun = line.lstrip(" ")
+    if not begun.startswith("/"):
         return Say(line)
-    if line.startswith("//"):
-        return Say(line[1:])
-    match = re.match(r"/(\S*)\s*(.*)", line, re.DOTALL)
+    if begun.startswith("//"):
+        return Say(line.replace("//", "/", 1))
+    match = re.match(r"/(\S*)\s*(.*)", begun, re.DOTALL)
     assert match is not None
     name, rest = match[1], match[2].rstrip()
     command = BY_NAME.get(name.casefold())

@@ -57,11 +57,50 @@ class CopyText(Intent):
 
     text: str
     what: str = "Copied"
+    """What is said, before by which way."""
+
+
+@dataclass
+class MessageIntent(Intent):
+    """Do something with a message: reply, edit, react, pin, versions, or jump to the one that it answers."""
+
+    message: model.Message
+    what: str
+
+
+@dataclass
+class React(Intent):
+    """Put this emoji under a message; "" takes one's own away."""
+
+    message: model.Message
+    emoji: str
+
+
+@dataclass
+class Cancelled(Intent):
+    """Esc in the composer: neither answer nor edit."""
+
+    chat: str | None
+
+
+@dataclass
+class SaveText(Intent):
+    """Write a text to a new file of that name, or path, that only its owner can read."""
+
+    text: str
+    name: str
 
 
 @dataclass
 class DeleteMessage(Intent):
     """Delete a message here, after a question."""
+
+    message: model.Message
+
+
+@dataclass
+class OpenLink(Intent):
+    """Open the address in a message; which one is asked where there are several."""
 
     message: model.Message
 

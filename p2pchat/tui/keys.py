@@ -1,6 +1,6 @@
 """The one table of keys. The bindings of the screens and the help are both made from it, so they cannot differ.
 
-Not used, because something else takes them: Ctrl+S and Ctrl+Z (the terminal), Ctrl+B alone (tmux, so F2 does the same),
+Not used, because something else takes them: Ctrl+S (the terminal), Ctrl+B alone (tmux, so F2 does the same),
 Ctrl+I, Ctrl+M and Ctrl+H (they are Tab, Enter and Backspace). What readline gives to a line of text stays with it where
 a person would miss it: Ctrl+A, E, W, U, K, D.
 """
@@ -43,9 +43,11 @@ def _key(keys: str, action: str, says: str, where: str, *, told: bool = True) ->
 
 
 KEYS: tuple[Key, ...] = (
-    _key("f1", "app.command('help')", "help: every key and command", EVERYWHERE),
+    _key("f1 alt+h", "app.command('help')", "help: every key, command and sign", EVERYWHERE),
     _key("ctrl+p", "app.command_palette", "find a command or a chat by its name", EVERYWHERE),
     _key("ctrl+q", "app.command('quit')", "leave", EVERYWHERE),
+    _key("ctrl+l", "app.redraw", "draw the screen anew", EVERYWHERE),
+    _key("ctrl+z", "app.suspend_process", "stop it, as any program; `fg` goes on", EVERYWHERE),
     # --- the main screen
     _key("ctrl+n", "app.command('invite')", "invite a friend", CHATS),
     _key("ctrl+o", "app.command('add')", "I have an invite", CHATS),
@@ -66,7 +68,9 @@ KEYS: tuple[Key, ...] = (
     _key("ctrl+end", "newest", "to the newest message", CHATS),
     # --- the composer
     _key("enter", "submit", "send", WRITING),
-    _key("ctrl+j shift+enter", "new_line", "new line", WRITING),
+    _key("ctrl+j shift+enter alt+enter", "new_line", "new line", WRITING),
+    _key("alt+e", "app.command('editor')", "write it in your editor", WRITING),
+    _key("escape", "cancel", "neither answer nor edit", WRITING),
     _key("tab", "complete", "complete a command or a name", WRITING),
     _key("up", "up", "select a message; in a text: line above, earlier text", WRITING),
     _key("down", "down", "line below, later text", WRITING),
@@ -104,8 +108,16 @@ KEYS: tuple[Key, ...] = (
     _key("pagedown", "turn(1)", "a page down", MESSAGE, told=False),
     _key("home", "first", "the oldest message read so far", MESSAGE),
     _key("end", "last", "the newest message", MESSAGE),
+    _key("r", "reply", "answer it", MESSAGE),
+    _key("e", "edit", "edit it, if it is yours and not older than 48 hours", MESSAGE),
+    _key("plus", "react", "put an emoji under it", MESSAGE),
+    _key("p", "pin", "pin it, or take the pin away", MESSAGE),
+    _key("g", "jump_quoted", "go to the one that it answers", MESSAGE),
+    _key("v", "versions", "what it said before it was edited", MESSAGE),
     _key("y", "copy", "copy it", MESSAGE),
-    _key("d delete", "delete", "delete it, here only", MESSAGE),
+    _key("c", "copy_code", "copy the code in it", MESSAGE),
+    _key("o", "open_link", "open the link in it", MESSAGE),
+    _key("d delete", "delete", "delete it, here or for both", MESSAGE),
     _key("w enter", "explain", "where it is, and why", MESSAGE),
     _key("escape", "leave", "back to writing", MESSAGE),
     # --- the list of chats
@@ -145,6 +157,7 @@ _NAMES = {
     "left": "←",
     "right": "→",
     "underscore": "_",
+    "plus": "+",
     "ctrl": "Ctrl",
     "alt": "Alt",
     "shift": "Shift",

@@ -12,6 +12,25 @@ from typing import Any, NamedTuple
 ME = "me"
 
 
+class Quote(NamedTuple):
+    """How the message begins that another one answers. `here`: it can be gone to; else it is what the sender of the
+    answer says.
+    """
+
+    sender: str
+    text: str
+    here: bool
+    deleted: bool
+
+
+class Reaction(NamedTuple):
+    """An emoji under a message, from whom."""
+
+    emoji: str
+    sender: str
+    mine: bool
+
+
 class Message(NamedTuple):
     """A message. `sender` is `me` or the contact's name; `at` is when it was written (ours) or came (others'), in local
     time. `state`: saved, stored, delivered, read, failed (ours), received (others'). `late`: it came after messages of
@@ -27,6 +46,15 @@ class Message(NamedTuple):
     state: str
     route: str | None
     late: bool = False
+    reply_to: str | None = None
+    quote: Quote | None = None
+    edited_at: datetime | None = None
+    reactions: tuple[Reaction, ...] = ()
+    pinned: bool = False
+    expires_in: int | None = None
+    """Seconds that it stays once it was read, or sent."""
+    deleted: bool = False
+    """Its sender deleted it for both."""
 
     @property
     def mine(self) -> bool:
@@ -58,6 +86,8 @@ class Chat(NamedTuple):
     last: Message | None
     draft: str
     hidden: bool = False
+    timer: int | None = None
+    """For how many seconds new messages stay."""
 
     @property
     def online(self) -> bool:
@@ -95,7 +125,20 @@ def message_of(params: Mapping[str, Any]) -> Message:
         params["state"],
         params["route"],
         params["late"],
+        params.get("reply_to"),
+        _quote_of(params.get("quote")),
+        time_of(params["edited_at"]) if params.get("edited_at") else None,
+        tuple(Reaction(each["emoji"], each["from"], bool(each["mine"])) for each in params.get("reactions") or ()),
+        bool(params.get("pinned")),
+        params.get("expires_in"),
+        bool(params.get("deleted")),
     )
+
+
+def _quote_of(params: Mapping[str, Any] | None) -> Quote | None:
+    if params is None:
+        return None
+    return Quote(params["from"] or "", params["text"] or "", bool(params["here"]), bool(params["deleted"]))
 
 
 def chat_of(params: Mapping[str, Any], label: str | None = None) -> Chat:
@@ -113,6 +156,7 @@ def chat_of(params: Mapping[str, Any], label: str | None = None) -> Chat:
         None if last is None else message_of(last),
         params.get("draft", ""),
         bool(params.get("hidden")),
+        params.get("timer"),
     )
 
 

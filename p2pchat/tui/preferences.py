@@ -15,16 +15,20 @@ from p2pchat.lib import atomic_file
 
 FILE = "screen.json"
 
+COMFORTABLE, COMPACT = DENSITIES = ("comfortable", "compact")
 RTL = ("auto", "app", "terminal", "off")
 
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """`theme`: its name, "" for the usual one. `rtl`: who turns right-to-left text. `folded`: the list of chats is."""
+    """`theme`: its name, "" for the usual one. `rtl`: who turns right-to-left text. `folded`: the list of chats is.
+    `density`: whether messages stand in groups with a head, or take one line where they fit.
+    """
 
     theme: str = ""
     rtl: str = "auto"
     folded: bool = False
+    density: str = COMFORTABLE
 
 
 def read(folder: Path) -> Preferences:
@@ -40,8 +44,10 @@ def read(folder: Path) -> Preferences:
         for field in fields(Preferences)
         if field.name in value and type(value[field.name]) is type(field.default)
     }
-    kept = Preferences(**known)
-    return kept if kept.rtl in RTL else Preferences(kept.theme, "auto", kept.folded)
+    for name, choices in (("rtl", RTL), ("density", DENSITIES)):
+        if known.get(name) not in choices:
+            known.pop(name, None)
+    return Preferences(**known)
 
 
 def write(folder: Path, kept: Preferences) -> None:

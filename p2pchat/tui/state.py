@@ -34,6 +34,11 @@ class News:
     arrived: list[Message] = field(default_factory=list)
     moved: list[Moved] = field(default_factory=list)
     removed: list[Moved] = field(default_factory=list)
+    changed: list[Message] = field(default_factory=list)
+    """Messages that were edited, reacted to, pinned or deleted for both."""
+    touched: set[str] = field(default_factory=set)
+    """Chats in which somebody reacted to a message of ours."""
+    typing: dict[str, bool] = field(default_factory=dict)
     asked: list[Request] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     people: set[str] = field(default_factory=set)
@@ -41,8 +46,8 @@ class News:
     stale: bool = False
 
     def incoming(self) -> set[str]:
-        """The chats in which somebody else said something."""
-        return {message.chat for message in self.arrived if not message.mine}
+        """The chats in which somebody else said something, or reacted to what we said."""
+        return {message.chat for message in self.arrived if not message.mine} | self.touched
 
 
 class State:
@@ -133,8 +138,18 @@ class State:
             self._message(message_of(event), news)
         elif kind == "state":
             self._state(event, news)
+        elif kind == "changed":
+            self._changed(event, news)
+        elif kind == "typing":
+            news.typing[event["chat"]] = bool(event["typing"])
         elif kind == "chat":
-            known = self._change(event["id"], unread=int(event["unread"]), first_unread=event["first_unread"])
+            known = self._change(
+                event["id"],
+                unread=int(event["unread"]),
+                first_unread=event["first_unread"],
+                timer=event.get("timer"),
+            )
+            news.people.add(event["id"])
             news.listed |= known
             news.stale |= not known
         elif kind == "contact":
@@ -152,11 +167,23 @@ class State:
 
     def _message(self, message: Message, news: News) -> None:
         news.arrived.append(message)
+        if not message.mine:
+            news.typing[message.chat] = False
         news.listed = True
         if message.mine and message.state == SAVED:
             self._unsent.add(message.id)
         if not self._change(message.chat, last=message):
             news.stale = True
+
+    def _changed(self, event: Mapping[str, Any], news: News) -> None:
+        message = message_of(event)
+        news.changed.append(message)
+        if event.get("notify"):
+            news.touched.add(message.chat)
+        chat = self.chat(message.chat)
+        if chat is not None and chat.last is not None and chat.last.id == message.id:
+            self._change(chat.id, last=message)
+            news.listed = True
 
     def _state(self, event: Mapping[str, Any], news: News) -> None:
         moved = Moved(event["chat"], event["id"], event["state"], event["route"])

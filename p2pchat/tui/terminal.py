@@ -16,12 +16,15 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rich.segment import Segment
 from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
+from textual.filter import LineFilter
 
 if TYPE_CHECKING:
     from textual.app import App
+    from textual.color import Color
 
 BIDI_OURS = "\x1b[8l"
 """BDSM reset: show the cells as they come, we have turned right-to-left text already."""
@@ -35,6 +38,8 @@ NOTIFY = "\x1b]9;p2pchat: a new message\x1b\\"
 """OSC 9. Nobody's name and nothing of the text: a notification is read by whoever stands behind."""
 
 BELL = "\a"
+
+CLEAR = "\x1b[2J"
 
 MAX_COPIED = 100_000
 """Bytes; many terminals drop a longer OSC 52 without a word."""
@@ -126,6 +131,20 @@ class Pastes:
         return text.replace("\x1b", "") + end, rest
 
 
+_ASCII = str.maketrans(
+    "─━▁▔–—│┃▎▌▐┌┐└┘├┤┬┴┼╭╮╰╯█●◐○◷✓✗…›↑↓←→·•«»“”‘’♥",  # noqa: RUF001 - what is drawn with, sign by sign
+    "------|||||+++++++++++++#*@o.+x.>^v<>..<>\"\"''*",
+)
+
+
+class AsciiSigns(LineFilter):
+    """Draws lines and marks in ASCII, for a locale without Unicode. Every sign is one cell before and after."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        """Replace the signs in a line."""
+        return [Segment(text.translate(_ASCII), style, control) for text, style, control in segments]
+
+
 class _Key(NamedTuple):
     value: str
 
@@ -138,6 +157,8 @@ def know_alt() -> None:
     for char in f"{string.ascii_lowercase}{string.digits}":
         if char not in "bf":  # it knows those two: a word on, a word back
             ANSI_SEQUENCES_KEYS[f"\x1b{char}"] = (_Key(f"alt+{char}"),)
+    # Without the kitty protocol Enter with Alt is ESC CR, which Textual takes for Escape and Enter: the text was sent.
+    ANSI_SEQUENCES_KEYS["\x1b\r"] = (_Key("alt+enter"),)
 
 
 class Terminal(LinuxDriver):

@@ -94,6 +94,12 @@ def joins_emoji(environ: Mapping[str, str]) -> bool:
     )
 
 
+def draws_unicode(environment: Mapping[str, str]) -> bool:
+    """Whether the locale allows more than ASCII; where none is set, nearly every terminal does."""
+    locale = environment.get("LC_ALL") or environment.get("LC_CTYPE") or environment.get("LANG") or ""
+    return not locale or "utf" in locale.casefold()
+
+
 def displayable(text: str, *, joined: bool = False) -> str:
     """`text` as it may be drawn: no control characters (a second wall; the node client is the first), tabs as
     spaces, and nothing whose width terminals disagree about. With `joined`, emoji keep their joiners and variants.
@@ -309,6 +315,24 @@ def relative(at: datetime, now: datetime) -> str:
     count = max(1, round(abs(seconds) / size))
     words = f"{count} {unit}{'s' if count != 1 else ''}"
     return f"in {words}" if seconds > 0 else f"{words} ago"
+
+
+def seconds_of(text: str) -> int | None:
+    """The seconds of `off`, or of a time such as 30s, 5m, 2h, 7d or 4w; None where it is neither."""
+    if text.lower() in ("off", "0"):
+        return 0
+    match = re.fullmatch(r"(\d{1,7}) ?([smhdw])", text.lower())
+    return int(match[1]) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}[match[2]] if match else None
+
+
+def spelled(seconds: int) -> str:
+    """A length of time: 30 seconds, 5 minutes, 1 day and 12 hours."""
+    said = []
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")):
+        count, seconds = divmod(seconds, size)
+        if count:
+            said.append(f"{count} {unit}{'s' if count > 1 else ''}")
+    return " and ".join(said[:2])
 
 
 def rows_of(words: str) -> str:

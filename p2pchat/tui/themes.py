@@ -1,7 +1,8 @@
-"""The looks. `dark` is the usual one; `light`; `contrast` for tired or weak eyes; `mono` leaves all colours to the
-terminal and is what NO_COLOR gets.
+"""The looks. `dark` is the usual one; `contrast` is for tired or weak eyes; `terminal` has the sixteen colours that the
+terminal gives; `mono` has none, and is what NO_COLOR gets. The others are palettes that people know from their editors.
 
-Meaning never hangs on a colour alone: marks and words say the same.
+Meaning never hangs on a colour alone: marks and words say the same. Every colour of a text is readable on every ground
+it stands on (4.5:1 or more), and every line can be seen (1.5:1 or more); a test measures them.
 """
 
 from __future__ import annotations
@@ -10,100 +11,198 @@ from collections.abc import Mapping
 
 from textual.theme import Theme
 
-MUTED = "$foreground 60%"
-"""For parts of a text: `$text-muted` depends on what is behind it, and only a whole widget knows that."""
+MUTED = "$text-muted"
+"""For parts of a text."""
 
-DARK, LIGHT, CONTRAST, MONO = "dark", "light", "contrast", "mono"
+DARK, LIGHT, CONTRAST, TERMINAL, MONO = "dark", "light", "contrast", "terminal", "mono"
 
-THEMES: tuple[Theme, ...] = (
-    Theme(
-        name=DARK,
-        primary="#5aa9e6",
-        secondary="#7d8ca3",
-        accent="#7fd1b9",
-        success="#7fd18b",
-        warning="#e6b455",
-        error="#e8707a",
-        foreground="#d7dce2",
-        background="#14181d",
-        surface="#1a1f26",
-        panel="#232a33",
-        boost="#2b343f",
-        dark=True,
-        variables={"input-cursor-background": "#d7dce2", "input-cursor-foreground": "#14181d"},
-    ),
-    Theme(
-        name=LIGHT,
-        primary="#1763a6",
-        secondary="#5c6b7e",
-        accent="#0b6e5b",
-        success="#1f7a33",
-        warning="#8a5a00",
-        error="#b3262f",
-        foreground="#1d242c",
-        background="#fbfaf7",
-        surface="#f3f2ee",
-        panel="#e7e6e1",
-        boost="#dcdbd5",
-        dark=False,
-    ),
-    Theme(
-        name=CONTRAST,
-        primary="#5cc8ff",
-        secondary="#ffffff",
-        accent="#ffe600",
-        success="#5cff7a",
-        warning="#ffe600",
-        error="#ff7b7b",
-        foreground="#ffffff",
-        background="#000000",
-        surface="#000000",
-        panel="#1c1c1c",
-        boost="#262626",
-        dark=True,
-        text_alpha=1.0,
-        variables={"border-blurred": "#ffffff", "text-muted": "#e0e0e0", "text-disabled": "#c0c0c0"},
-    ),
-    Theme(
-        name=MONO,
-        primary="ansi_default",
-        secondary="ansi_default",
-        accent="ansi_default",
-        success="ansi_default",
-        warning="ansi_default",
-        error="ansi_default",
-        foreground="ansi_default",
-        background="ansi_default",
-        surface="ansi_default",
-        panel="ansi_default",
-        boost="ansi_default",
+
+def _theme(
+    name: str,
+    grounds: tuple[str, str, str],
+    line: str,
+    text: tuple[str, str],
+    colours: tuple[str, str, str, str, str, str],
+    *,
+    dark: bool = True,
+) -> Theme:
+    """A theme of true colours. `grounds`: of the conversation, of what lies beside or over it, and of what is chosen.
+    `text`: the foreground and what is said in a lower voice. `colours`: primary, secondary, accent, success, warning,
+    error.
+    """
+    (background, surface, panel), (foreground, muted) = grounds, text
+    primary, secondary, accent, success, warning, error = colours
+    return Theme(
+        name=name,
+        primary=primary,
+        secondary=secondary,
+        accent=accent,
+        success=success,
+        warning=warning,
+        error=error,
+        foreground=foreground,
+        background=background,
+        surface=surface,
+        panel=panel,
+        dark=dark,
+        variables={
+            "text-muted": muted,
+            "text-disabled": muted,
+            "text-primary": primary,
+            "text-accent": accent,
+            "text-success": success,
+            "text-warning": warning,
+            "text-error": error,
+            "boost": line,
+            "border": primary,
+            "border-blurred": line,
+            "scrollbar": line,
+            "scrollbar-hover": muted,
+            "scrollbar-active": primary,
+            "scrollbar-background": background,
+            "scrollbar-background-hover": background,
+            "scrollbar-background-active": background,
+            "scrollbar-corner-color": background,
+            "input-cursor-background": foreground,
+            "input-cursor-foreground": background,
+            "input-selection-background": f"{primary} 40%",
+        },
+    )
+
+
+def _ansi(name: str, line: str, colours: tuple[str, str, str, str, str, str]) -> Theme:
+    """A theme of the terminal's own colours: ground and text are its own, what is chosen is reversed."""
+    primary, secondary, accent, success, warning, error = colours
+    own = "ansi_default"
+    return Theme(
+        name=name,
+        primary=primary,
+        secondary=secondary,
+        accent=accent,
+        success=success,
+        warning=warning,
+        error=error,
+        foreground=own,
+        background=own,
+        surface=own,
+        panel=own,
+        boost=own,
         dark=True,
         ansi=True,
         variables={
-            "ansi-background": "ansi_default",
-            "ansi-foreground": "ansi_default",
-            "border": "ansi_default",
-            "border-blurred": "ansi_default",
-            "block-cursor-foreground": "ansi_default",
-            "block-cursor-background": "ansi_default",
+            "ansi-background": own,
+            "ansi-foreground": own,
+            "border": primary,
+            "border-blurred": line,
+            "block-cursor-foreground": own,
+            "block-cursor-background": own,
             "block-cursor-text-style": "reverse",
             "block-cursor-blurred-text-style": "bold",
-            "input-cursor-background": "ansi_default",
-            "input-cursor-foreground": "ansi_default",
+            "input-cursor-background": own,
+            "input-cursor-foreground": own,
             "input-cursor-text-style": "reverse",
-            "input-selection-background": "ansi_default",
-            "input-selection-foreground": "ansi_default",
-            "text-muted": "ansi_default",
-            "text-disabled": "ansi_default",
+            "input-selection-background": own,
+            "input-selection-foreground": own,
+            "text-muted": own,
+            "text-disabled": own,
+            "scrollbar": line,
+            "scrollbar-hover": line,
+            "scrollbar-active": primary,
+            "scrollbar-background": own,
+            "scrollbar-background-hover": own,
+            "scrollbar-background-active": own,
         },
+    )
+
+
+_BRIGHT = (
+    "ansi_bright_blue",
+    "ansi_bright_magenta",
+    "ansi_bright_cyan",
+    "ansi_bright_green",
+    "ansi_bright_yellow",
+    "ansi_bright_red",
+)
+
+THEMES: tuple[Theme, ...] = (
+    _theme(
+        DARK,
+        ("#14181d", "#191e25", "#252d37"),
+        "#3d4855",
+        ("#d7dce2", "#98a5b3"),
+        ("#6cb2ea", "#a3b1c6", "#7fd1b9", "#7fd18b", "#e6b455", "#f08a92"),
     ),
+    _theme(
+        LIGHT,
+        ("#fbfaf7", "#f3f2ee", "#e7e6e1"),
+        "#bdbbb3",
+        ("#1d242c", "#59636e"),
+        ("#15598f", "#4a5a70", "#0a6353", "#1a6b2c", "#7a4e00", "#a3222b"),
+        dark=False,
+    ),
+    _theme(
+        CONTRAST,
+        ("#000000", "#000000", "#2a2a2a"),
+        "#9a9a9a",
+        ("#ffffff", "#e0e0e0"),
+        ("#5cc8ff", "#ffb3ff", "#ffe600", "#5cff7a", "#ffb84d", "#ff9b9b"),
+    ),
+    _theme(
+        "catppuccin",
+        ("#1e1e2e", "#181825", "#313244"),
+        "#51546b",
+        ("#cdd6f4", "#a6adc8"),
+        ("#89b4fa", "#b4befe", "#94e2d5", "#a6e3a1", "#f9e2af", "#f38ba8"),
+    ),
+    _theme(
+        "gruvbox",
+        ("#282828", "#1d2021", "#3c3836"),
+        "#665c54",
+        ("#ebdbb2", "#bdae93"),
+        ("#83a598", "#d3b5c3", "#8ec07c", "#b8bb26", "#fabd2f", "#ff8a75"),
+    ),
+    _theme(
+        "nord",
+        ("#2e3440", "#2a303b", "#3b4252"),
+        "#5f6b82",
+        ("#eceff4", "#b8c2d2"),
+        ("#88c0d0", "#a9bfd9", "#a3d0cf", "#b3cea0", "#ebcb8b", "#f0a5ac"),
+    ),
+    _theme(
+        "tokyo-night",
+        ("#1a1b26", "#16161e", "#292e42"),
+        "#474e6d",
+        ("#c0caf5", "#9aa5ce"),
+        ("#7aa2f7", "#bb9af7", "#7dcfff", "#9ece6a", "#e0af68", "#f78c9f"),
+    ),
+    _theme(
+        "rose-pine",
+        ("#191724", "#1f1d2e", "#2f2c43"),
+        "#524f67",
+        ("#e0def4", "#a8a4c0"),
+        ("#9ccfd8", "#c4a7e7", "#ebbcba", "#8fc7b0", "#f6c177", "#f08aa5"),
+    ),
+    _ansi(
+        TERMINAL,
+        "ansi_bright_black",
+        _BRIGHT,
+    ),
+    _ansi(MONO, "ansi_default", ("ansi_default",) * 6),
 )
 
 NAMES = tuple(theme.name for theme in THEMES)
 
+FEW_COLOURS = ("linux", "vt100", "vt220", "ansi", "xterm", "screen", "rxvt", "cons25")
+"""Values of TERM that promise no more than sixteen colours, which no theme of true colours survives."""
+
 
 def chosen(kept: str, environment: Mapping[str, str]) -> str:
-    """The theme to begin with: without colours where NO_COLOR asks for it, else the kept one, else the dark one."""
+    """The theme to begin with: without our colours where NO_COLOR asks for it or the terminal has sixteen, else the
+    kept one, else the dark one.
+    """
     if environment.get("NO_COLOR"):
         return MONO
+    few = environment.get("TERM", "") in FEW_COLOURS and not environment.get("COLORTERM")
+    if few and kept != MONO:
+        return TERMINAL
     return kept if kept in NAMES else DARK

@@ -8,8 +8,9 @@ from ipaddress import ip_address
 from typing import Any
 
 from p2pchat.tui.model import Chat
+from p2pchat.tui.text import displayable_line
 
-ONLINE, OFFLINE, WAITING, BLOCKED = "●", "○", "…", "✗"
+ONLINE, RELAYED, OFFLINE, WAITING, BLOCKED = "●", "◐", "○", "…", "✗"
 VERIFIED = "✓"
 
 _ROUTES = {
@@ -27,7 +28,9 @@ def mark(chat: Chat) -> str:
         return BLOCKED
     if chat.state == "waiting":
         return WAITING
-    return ONLINE if chat.online else OFFLINE
+    if chat.online:
+        return RELAYED if chat.route == "circuit" else ONLINE
+    return OFFLINE
 
 
 def presence(chat: Chat) -> str:
@@ -41,17 +44,43 @@ def presence(chat: Chat) -> str:
     return f"{'online' if chat.online else 'offline'}, {route(chat.route)}"
 
 
+def preview(chat: Chat) -> str:
+    """What the list says below a name: a draft, what was said last, or why nothing was."""
+    if chat.state == "waiting":
+        return "has not accepted yet"
+    if chat.state == "blocked":
+        return "blocked"
+    if chat.draft.strip():
+        return f"draft: {_begun(chat.draft)}"
+    if chat.last is None:
+        return ""
+    words = _begun(chat.last.text) if chat.last.kind == "text" else "a message this version cannot show"
+    return f"you: {words}" if chat.last.mine else words
+
+
+def _begun(text: str) -> str:
+    """The beginning of a text on one line."""
+    return displayable_line(" ".join(text[:200].split()))
+
+
 def route(name: str) -> str:
     """A route in words; an unknown one by its name."""
     return _ROUTES.get(name, name)
 
 
-def links(chats: Sequence[Chat]) -> str:
-    """How many are linked by which route: `direct 3, through a relay 1`; `nobody online` where none is."""
+def links(chats: Sequence[Chat]) -> list[str]:
+    """How many are linked by which route, each with its sign; `nobody online` where none is."""
     counted = Counter(chat.route for chat in chats if chat.route and chat.online and chat.state == "contact")
     if not counted:
-        return "nobody online"
-    return ", ".join(f"{route(name)} {count}" for name, count in counted.most_common())
+        return ["nobody online"]
+    return [f"{_sign(name)} {count} {_BY.get(name, name)}" for name, count in counted.most_common()]
+
+
+_BY = {"direct": "direct", "lan": "same network", "punched": "hole-punched", "circuit": "by relay"}
+
+
+def _sign(name: str) -> str:
+    return RELAYED if name == "circuit" else ONLINE
 
 
 def outside(addresses: Sequence[str]) -> bool:
@@ -86,12 +115,12 @@ def status_line(
     if not contacts:
         said.append("ready, no contacts yet")
     else:
-        said.append(links(chats))
+        said += links(chats)
     waiting = sum(chat.state == "waiting" for chat in chats)
     if waiting:
         said.append(f"waiting {waiting}")
     if unsent:
-        said.append(f"unsent {unsent}")
+        said.append(f"◷ {unsent} unsent")
     if facts.get("relays"):
         said.append(_relays(facts["relays_connected"], facts["relays"]))
     elif "addresses" in facts and not outside(facts["addresses"]):

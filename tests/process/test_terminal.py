@@ -127,7 +127,7 @@ def test_two_people_from_the_first_run_on(kind: str) -> None:
             os.kill(node_of(here, "anna"), signal.SIGKILL)
             anna.wait("restarting")
             anna.type("written while it was away")
-            anna.wait("› written while it was away", "direct 1")
+            anna.wait("› written while it was away", "● 1 direct")
             anna.press("enter")
             line_with(boris, "written while it was away")
             line_with(anna, "written while it was away", "✓✓")

@@ -61,6 +61,8 @@ class Emulator:
     clipboard: str = ""
     overrun: int = 0
     """Characters beyond the edge where nothing wraps: the program has counted cells otherwise than terminals do."""
+    links: dict[str, str] = field(default_factory=dict)
+    """Where links lead, and all that was ever shown for each."""
     replies: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -68,6 +70,7 @@ class Emulator:
         self._kept: list[list[Cell]] = []
         self._x = self._y = 0
         self._style = ""
+        self._leads = self._linked = ""
         self._rest = b""
         self._blank()
 
@@ -118,6 +121,7 @@ class Emulator:
             text = piece[: exc.start].decode()
         if risky := _NEVER.search(text):
             self.forbidden.append(text[max(0, risky.start() - 10) : risky.end() + 10].encode("utf-8", "replace"))
+        self._linked += text if self._leads else ""
         for char in text:
             self._put(char)
         return end
@@ -209,6 +213,17 @@ class Emulator:
         (self.modes.add if on else self.modes.discard)(name)
         return True
 
+    def _link(self, text: str) -> bool:
+        """A link begins, or ends. It may lead to the web only."""
+        _, _, address = text.partition(";")
+        if address and not re.fullmatch(r"https?://[!-~]+", address):
+            return False
+        if self._leads:
+            shown = self.links.setdefault(self._leads, "")
+            self.links[self._leads] = shown + self._linked
+        self._leads, self._linked = address, ""
+        return True
+
     def _osc(self, number: int, value: bytes) -> bool:
         text = value.decode(errors="replace")
         if _NEVER.search(text):
@@ -217,6 +232,8 @@ class Emulator:
             self.titles.append(text)
         elif number in (9, 777):
             self.notices.append(text)
+        elif number == 8:
+            return self._link(text)
         elif number == 52 and text.startswith("c;"):
             self.clipboard = base64.b64decode(text[2:]).decode()
         else:

@@ -22,7 +22,7 @@ class Host(App[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conversation = Conversation(clock=lambda: NOW)
+        self.conversation = Conversation(clock=lambda: NOW, compact=True)
         self.told: list[Intent] = []
 
     def compose(self) -> ComposeResult:

@@ -47,9 +47,11 @@ class FakeNode:
         self.history: dict[str, list[Json]] = {}
         self.read_upto: dict[str, int] = {}
         self.drafts: dict[str, str] = {}
+        self.versions: dict[str, list[Json]] = {}
+        self.timers: dict[str, int | None] = {}
         self.added: dict[str, str] = {}
         self.offer: Json = {"relay": None, "reachable": False, "notice": "What it means."}
-        self.settings: Json = {"keep_receiving": keep_receiving, "read_receipts": True}
+        self.settings: Json = {"keep_receiving": keep_receiving, "read_receipts": True, "typing": True}
         self.reachable = True
         self.relayed = False
         self.relays = 0
@@ -95,6 +97,13 @@ class FakeNode:
         self._emit(
             "state", {"id": message_id, "chat": message["chat"], "state": state, "route": route, "at": self._stamp()}
         )
+
+    def reacts(self, message_id: str, emoji: str, name: str = "me") -> Json:
+        """An emoji of that person's under a message, in place of the one before; "" for none."""
+        message = self._find_message(message_id)
+        others = [each for each in message["reactions"] if each["from"] != name]
+        own = [{"emoji": emoji, "from": name, "mine": name == "me"}] if emoji else []
+        return self._changed(message, "reaction", reactions=[*others, *own])
 
     def knocks(self, name: str, *, known: bool = False, id: str = "") -> str:
         """Somebody asks to become a contact; their id."""
@@ -289,13 +298,13 @@ class FakeNode:
     def _do_send(
         self, chat: str, text: str, reply_to: str | None = None, wait: str = "saved", timeout: float = 30
     ) -> Json:
-        del timeout, reply_to
+        del timeout
         if len(text.encode()) > 48_000:
             raise errors.TextTooLong()
         ident = self._find(chat)
         if self.people[ident]["state"] == "blocked":
             raise errors.NotNow("This contact is blocked")
-        message = self._message(ident, "me", text, "saved", None)
+        message = self._message(ident, "me", text, "saved", None, reply_to)
         if self.people[ident]["route"] is not None:
             for state in STATES[1:3]:
                 self.moves(message["id"], state, self.people[ident]["route"])
@@ -360,8 +369,10 @@ class FakeNode:
         return {"safety_number": SAFETY_NUMBER, "verified": self.people[ident]["verified"], "sas": SAS}
 
     def _do_delete(self, id: str, for_both: bool = False, chat: str | None = None) -> Json:
-        del for_both, chat
+        del chat
         message = self._find_message(id)
+        if for_both:
+            return self._changed(message, "deleted", deleted=True, text="", quote=None, reactions=[])
         chat = message["chat"]
         position = self.history[chat].index(message)
         del self.history[chat][position]
@@ -369,6 +380,34 @@ class FakeNode:
             self.read_upto[chat] -= 1
         self._emit("state", {"id": id, "chat": chat, "state": "deleted", "route": None, "at": None})
         return {"id": id}
+
+    def _do_edit(self, id: str, text: str, chat: str | None = None) -> Json:
+        del chat
+        message = self._find_message(id)
+        self.versions.setdefault(id, []).append({"text": message["text"], "at": message["sent_at"]})
+        return self._changed(message, "edit", text=text, edited_at=self._stamp())
+
+    def _do_history(self, id: str, chat: str | None = None) -> list[Json]:
+        del chat
+        return [*self.versions.get(id, []), {"text": self._find_message(id)["text"], "at": self._stamp()}]
+
+    def _do_react(self, id: str, emoji: str, chat: str | None = None) -> Json:
+        del chat
+        return self.reacts(id, emoji)
+
+    def _do_pin(self, id: str, pinned: bool = True, chat: str | None = None) -> Json:
+        del chat
+        return self._changed(self._find_message(id), "pin", pinned=pinned)
+
+    def _do_timer(self, chat: str, seconds: int | None = None) -> Json:
+        ident = self._find(chat)
+        if seconds is not None:
+            self.timers[ident] = seconds or None
+            self._tell_unread(ident)
+        return {"chat": ident, "timer": self.timers.get(ident), "by": "me", "at": self._stamp()}
+
+    def _do_typing(self, chat: str, writing: bool = True) -> Json:
+        return {"told": writing and self.people[self._find(chat)]["route"] is not None}
 
     def _do_why(self, id: str) -> Json:
         message = self._find_message(id)
@@ -399,6 +438,16 @@ class FakeNode:
 
     # --- inside
 
+    def _changed(self, message: Json, what: str, **changes: object) -> Json:
+        message.update(changes)
+        notify = what == "reaction" and message["mine"]
+        self._emit("changed", {**message, "what": what, "notify": notify})
+        return dict(message)
+
+    def _quote(self, message_id: str) -> Json:
+        quoted = self._find_message(message_id)
+        return {"from": quoted["from"], "text": quoted["text"], "here": True, "deleted": quoted["deleted"]}
+
     def _id(self, digits: int) -> str:
         self._count += 1
         # The counter comes first, so that short prefixes differ.
@@ -407,7 +456,9 @@ class FakeNode:
     def _stamp(self, more: timedelta = timedelta(0)) -> str:
         return (self.now + more).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
-    def _message(self, chat: str, sender: str, text: str, state: str, ago: timedelta | None) -> Json:
+    def _message(
+        self, chat: str, sender: str, text: str, state: str, ago: timedelta | None, reply_to: str | None = None
+    ) -> Json:
         self.now += timedelta(seconds=1)
         at = self._stamp(-(ago or timedelta(0)))
         mine = sender == "me"
@@ -424,8 +475,8 @@ class FakeNode:
             "state": state,
             "route": None if state == "saved" else "direct",
             "late": False,
-            "reply_to": None,
-            "quote": None,
+            "reply_to": reply_to,
+            "quote": None if reply_to is None else self._quote(reply_to),
             "edited_at": None,
             "reactions": [],
             "pinned": False,
@@ -444,7 +495,9 @@ class FakeNode:
 
     def _tell_unread(self, chat: str) -> None:
         unread = self._unread(chat)
-        self._emit("chat", {"id": chat, "unread": len(unread), "first_unread": unread[0]["id"] if unread else None})
+        first = unread[0]["id"] if unread else None
+        timer = self.timers.get(chat)
+        self._emit("chat", {"id": chat, "unread": len(unread), "first_unread": first, "timer": timer})
 
     def _chat(self, ident: str) -> Json:
         unread = self._unread(ident)
@@ -455,6 +508,7 @@ class FakeNode:
             "first_unread": unread[0]["id"] if unread else None,
             "last": dict(history[-1]) if history else None,
             "draft": self.drafts.get(ident, ""),
+            "timer": self.timers.get(ident),
         }
 
     def _activity(self, ident: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.tui.scenes import SCENES, on_stage
 
 PICTURE = Path(__file__).resolve().parents[2] / "docs" / "screen.svg"
-SIZE = (104, 28)
+SIZE = (120, 34)
 
 _FONT = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
 _MADE_UP = re.compile(r"terminal-\d+")
@@ -20,7 +20,7 @@ _MADE_UP = re.compile(r"terminal-\d+")
 
 async def drawn(folder: Path) -> str:
     """The main screen as SVG: without fonts from elsewhere, and the same each time."""
-    async with on_stage(SCENES["main-latin"], folder, *SIZE) as (app, _pilot):
+    async with on_stage(SCENES["talk"], folder, *SIZE) as (app, _pilot):
         svg = app.export_screenshot()
     return _MADE_UP.sub("terminal", _FONT.sub("", svg))
 

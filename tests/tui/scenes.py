@@ -146,6 +146,43 @@ def typed(text: str) -> list[str]:
     return [{" ": "space", "/": "slash"}.get(letter, letter) for letter in text]
 
 
+async def talked(app: ChatApp, pilot: Pilot_) -> None:
+    """A conversation with everything in it that a conversation may have."""
+    node = node_of(app)
+    chat = app.state.current
+    assert chat is not None
+    node.relays, node.on_event, told = 2, None, node.on_event
+    history = node.history[chat]
+    del history[-2:]
+    asked, answered = history[-3]["id"], history[-2]
+    answered |= {
+        "text": "Yes! Seven, behind the station. What opens the door:\n```sh\nssh door@lamp 'open 7'\n```",
+        "reply_to": asked,
+        "quote": node._quote(asked),
+    }
+    node.versions[history[-1]["id"]] = [{"text": "I have asked Tomas", "at": history[-1]["sent_at"]}]
+    history[-1] |= {"edited_at": history[-1]["sent_at"], "text": "I have asked **Tomás** as well"}
+    node.reacts(history[-4]["id"], "❤️", "Anna Lindqvist")
+    node.reacts(history[-3]["id"], "👍")
+    last = node.says(
+        chat, "Perfect 🎉 The way there: https://lamp.example/seven?from=station", ago=timedelta(minutes=30)
+    )
+    last["pinned"] = True
+    node.says(chat, "and the 2 photos", ago=timedelta(minutes=29))
+    node.read_upto[chat] = len(history) - 2
+    node.on_event = told
+    node.knocks("Grace Hopper")
+    node.emit("lagged")
+    await pilot.pause()
+    await app.talk.open(chat)
+
+
+async def answering(app: ChatApp, pilot: Pilot_) -> None:
+    """An answer to a message is written."""
+    await talked(app, pilot)
+    await press("ctrl+up", "r", *"soon")(app, pilot)
+
+
 async def asked(app: ChatApp, pilot: Pilot_) -> None:
     """Two people ask, one of them known already."""
     node = node_of(app)
@@ -214,6 +251,11 @@ SCENES = {
     "main-latin": Scene(press(), "2 photos"),
     "main-russian": Scene(press(), "две фотографии", talk="russian"),
     "main-persian": Scene(press(), "10:01", talk="persian"),
+    "talk": Scene(talked, "2 photos"),
+    "answering": Scene(answering, "answer to"),
+    "react": Scene(press("ctrl+up", "plus"), "React"),
+    "delete": Scene(press("ctrl+up", "up", "up", "d"), "Delete it for both"),
+    "theme": Scene(press(*typed("/theme"), "enter"), "catppuccin", recoloured=False),
     "empty": Scene(press(), "You have no contacts yet", talk=None),
     "welcome": Scene(first(), "Your name", talk=None),
     "passphrase": Scene(first(*"Anna", "enter"), "Enter for none", talk=None),

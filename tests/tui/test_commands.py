@@ -9,7 +9,7 @@ from p2pchat.tui.commands import BY_NAME, COMMANDS, Completion, Run, Say, Unknow
 
 @pytest.mark.parametrize(
     ("line", "text"),
-    [("hello", "hello"), ("//help", "/help"), ("///", "//"), (" /help", " /help"), ("a /help", "a /help")],
+    [("hello", "hello"), ("//help", "/help"), ("///", "//"), ("a /help", "a /help")],
 )
 def test_a_text_is_sent_as_it_is_but_for_one_of_two_slashes(line: str, text: str) -> None:
     assert parse(line) == Say(text)
@@ -77,3 +77,8 @@ def test_every_command_says_what_it_does() -> None:
     for command in COMMANDS:
         assert command.says
         assert command.shown == f"/{command.name} {command.usage}".strip()
+
+
+def test_a_space_before_the_slash_is_a_slip_and_nothing_is_sent() -> None:
+    assert parse(" /quit") == Run(BY_NAME["quit"], "")
+    assert parse(" //quit") == Say(" /quit")

@@ -46,6 +46,7 @@ def everywhere(shown: Terminal, service: Service, node: HostileNode) -> None:
     _invites(shown, node)
     _relays(shown, node)
     _messages(shown)
+    _remarks(shown, service, node, bob)
     _commands(shown)
     shown.press("ctrl+q")
     shown.wait("Keep receiving messages")
@@ -158,7 +159,7 @@ def _invites(shown: Terminal, node: HostileNode) -> None:
     shown.press("enter")
     shown.wait("have not accepted yet", "Enter open the chat")
     shown.press("enter")
-    shown.gone("╭─")
+    shown.gone("╭─ ")
     shown.wait("What you write waits here")
     shown.press("alt+2")
     shown.wait("you there?")
@@ -205,6 +206,29 @@ def _messages(shown: Terminal) -> None:
     shown.type("/why")
     shown.press("enter")
     shown.wait("is on its way", "Esc back")
+    _back(shown)
+
+
+def _remarks(shown: Terminal, service: Service, node: HostileNode, bob: str) -> None:
+    """What is done with a message of one's own, and the themes."""
+
+    def say() -> None:
+        message = node.said(bob, f"last https://a.example/ https://b.example/ {node.hostile[:200]}", "delivered")
+        node._changed(message, "edit", edited_at=message["sent_at"])
+
+    service.do(say)
+    shown.wait("https://a.example/", "edited")
+    shown.press("up")
+    shown.wait("esc back")
+    for key, text in (("+", "React"), ("o", "Open a link"), ("v", "What it said"), ("d", "Delete it for both")):
+        shown.type(key)
+        shown.wait(text)
+        _back(shown)
+    shown.press("esc")
+    shown.gone("esc back")
+    shown.type("/theme")
+    shown.press("enter")
+    shown.wait("catppuccin")
     _back(shown)
 
 
@@ -265,4 +289,4 @@ def _clear(shown: Terminal) -> None:
 def _back(shown: Terminal) -> None:
     """Leave a panel."""
     shown.press("esc")
-    shown.gone("╭─")
+    shown.gone("╭─ ")

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from p2pchat import errors
 from p2pchat.sanitize import clean
+from p2pchat.tui import desktop
 from p2pchat.tui.intents import Seen
 from p2pchat.tui.model import Message, message_of
 from p2pchat.tui.node_client import READY, ApiCaller, Away
+from p2pchat.tui.text import seconds_of, spelled
 
 if TYPE_CHECKING:
     from p2pchat.tui.base import BaseApp
@@ -22,6 +26,9 @@ DRAFT_PAUSE = 0.4
 
 DRAFT_DEADLINE = 2.0
 """Seconds that leaving may take for the drafts."""
+
+TYPING_PAUSE = 4.0
+"""Seconds between two words to the node that one writes."""
 
 _CLOCK_SLACK = timedelta(seconds=2)
 LOOK_BACK = 50
@@ -63,6 +70,13 @@ class Unsure:
     at: datetime
 
 
+class Meaning(NamedTuple):
+    """What the text in the composer is going to be: an answer to a message, or another wording of it."""
+
+    message: Message
+    edits: bool
+
+
 class ChatActions:
     """The app's hands for chats and what is sent in them."""
 
@@ -76,6 +90,9 @@ class ChatActions:
         self._saved: set[str] = set()
         """Ids of what was sent from here and is saved for certain."""
         self._planned = False
+        self._meanings: dict[str, Meaning] = {}
+        """What is written in a chat, where it is more than a message."""
+        self._told_typing = 0.0
 
     # --- the chat that is shown
 
@@ -86,6 +103,7 @@ class ChatActions:
         chat = app.state.shown
         app.main.conversation.search_marks = ""
         app.main.write_in(chat)
+        self.show_meaning()
         app.main.show_list()
         app.main.chosen()
         app.refresh_status()
@@ -116,10 +134,16 @@ class ChatActions:
     async def send(self, chat: str, text: str) -> None:
         """Send a text. What is not saved comes back to the composer; what may be saved is looked for first."""
         app = self._app
+        meaning = self._meanings.pop(chat, None)
+        self.show_meaning()
+        if meaning is not None and meaning.edits:
+            await self._edit(meaning, text)
+            return
         unsure = Unsure(chat, text, app.now())
+        answers = {} if meaning is None else {"reply_to": meaning.message.id}
         self._sending[chat] = self._sending.get(chat, 0) + 1
         try:
-            sent = await app.node.call("send", chat=chat, text=text)
+            sent = await app.node.call("send", chat=chat, text=text, **answers)
             self._saved.add(sent["id"])
         except Away:
             self._give_back(chat, text, "The node is being restarted. Your text is kept: Enter sends it again.")
@@ -132,6 +156,49 @@ class ChatActions:
             self._plan()
         if chat == app.state.current:
             app.main.conversation.to_end()
+
+    async def _edit(self, meaning: Meaning, text: str) -> None:
+        message = meaning.message
+        try:
+            await self._app.node.call("edit", id=message.id, text=text, chat=message.chat)
+        except errors.P2PChatError as exc:
+            self._give_back(message.chat, text, self._app.said(exc))
+            self._meanings[message.chat] = meaning
+            self.show_meaning()
+
+    def mean(self, message: Message, *, edits: bool) -> None:
+        """Write an answer to a message, or another wording of it."""
+        self._meanings[message.chat] = Meaning(message, edits)
+        if edits:
+            self._app.main.composer.put(message.text)
+        else:
+            self._app.main.composer.focus()
+        self.show_meaning()
+
+    def cancel(self, chat: str | None) -> None:
+        """Write a message as any other again."""
+        meaning = self._meanings.pop(chat or "", None)
+        if meaning is not None and meaning.edits:
+            self._app.main.composer.put("")
+        self.show_meaning()
+
+    def show_meaning(self) -> None:
+        """Say above the composer what its text is going to be."""
+        chat = self._app.state.shown
+        meaning = None if chat is None else self._meanings.get(chat.id)
+        if meaning is None or chat is None:
+            self._app.main.entry.say("", "")
+            return
+        who = "you" if meaning.message.mine else chat.label
+        self._app.main.entry.say("edit" if meaning.edits else f"answer to {who}", meaning.message.text)
+
+    async def typing(self, chat: str, now: float) -> None:
+        """Tell the contact that one writes; the node knows whether that is wanted."""
+        if now - self._told_typing < TYPING_PAUSE:
+            return
+        self._told_typing = now
+        with contextlib.suppress(errors.P2PChatError):
+            await self._app.node.call("typing", chat=chat)
 
     async def settle(self) -> None:
         """The node is back: find out about what was under way, and tell it the drafts."""
@@ -170,6 +237,40 @@ class ChatActions:
             draft = f"{text}\n{now.draft}" if now is not None and now.draft.strip() else text
             self.draft(chat, draft)
         app.say(why, "error")
+
+    async def edit(self, _rest: str) -> None:
+        """Run /editor: write the message in the person's editor. What they leave is in the composer, not sent."""
+        app, composer = self._app, self._app.main.composer
+        try:
+            with app.suspend():
+                text = desktop.edit(os.environ, composer.written)
+        except OSError as exc:
+            app.say(f"Your editor could not be started: {exc.strerror}", "error")
+            return
+        finally:
+            app.action_redraw()
+        if text is None:
+            app.say("Your editor ended with an error, so the text is as it was.", "warning")
+        else:
+            composer.put(clean(text).rstrip("\n"))
+
+    async def timer(self, wanted: str) -> None:
+        """Run /timer [TIME]: say how long the messages of this chat stay, or set it."""
+        chat = self._app.state.shown
+        if chat is None:
+            return
+        seconds = seconds_of(wanted)
+        if wanted and seconds is None:
+            self._app.say(f"{wanted} is neither off nor a time such as 30s, 5m, 2h or 7d.", "warning")
+            return
+        answer = await self._app.node.call("timer", chat=chat.id, seconds=seconds)
+        if answer["timer"] is None:
+            self._app.say("Messages stay until somebody deletes them. /timer 1d lets them disappear after a day.")
+        else:
+            self._app.say(
+                f"Messages disappear {spelled(answer['timer'])} after they are read. It asks the other side's program "
+                "to delete them; it cannot stop a copy."
+            )
 
     # --- drafts
 

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
+from p2pchat.tui import desktop, formatting
 from p2pchat.tui.actions.chat import LOOK_BACK, NodeSource
-from p2pchat.tui.intents import CopyText, DeleteMessage, ExplainMessage
+from p2pchat.tui.intents import (
+    CopyText,
+    DeleteMessage,
+    ExplainMessage,
+    MessageIntent,
+    OpenLink,
+    React,
+    SaveText,
+)
 from p2pchat.tui.model import Message
+from p2pchat.tui.text import cut, displayable
 
 if TYPE_CHECKING:
+    from p2pchat.tui.actions.chat import ChatActions
     from p2pchat.tui.base import BaseApp
 
 
 class MessageActions:
     """The app's hands for a message."""
 
-    def __init__(self, app: BaseApp) -> None:
+    def __init__(self, app: BaseApp, talk: ChatActions) -> None:
         self._app = app
+        self._talk = talk
         self._source = NodeSource(app.node)
 
     def picked(self) -> Message | None:
@@ -39,6 +52,44 @@ class MessageActions:
         else:
             self._app.copy(CopyText(message.text))
 
+    async def open_picked(self, _rest: str) -> None:
+        """Run /open: open the link in the selected message, or in the newest that has one."""
+        message = self.picked()
+        if message is None and (chat := self._app.state.shown) is not None:
+            newest = await self._source.newest(chat.id, LOOK_BACK)
+            message = next((each for each in reversed(newest) if formatting.links(each.text)), None)
+        if message is None:
+            self._app.say("There is no link to open.")
+        else:
+            await self.open_link(OpenLink(message))
+
+    async def open_link(self, intent: OpenLink) -> None:
+        """Open an address in the browser; the person picks one where there are several."""
+        addresses = formatting.links(displayable(intent.message.text))
+        if not addresses:
+            self._app.say("There is no link in this message.")
+            return
+        address = addresses[0]
+        if len(addresses) > 1:
+            from p2pchat.tui.screens.links import LinksScreen
+
+            address = await self._app.ask(LinksScreen(addresses))
+            if address is None:
+                return
+        command = desktop.opener(os.environ)
+        if command and await desktop.open_url(command, address):
+            self._app.say(f"Opening {cut(address, 100)}")
+        else:
+            self._app.begin(self._app.copy_text(CopyText(address, "No browser can be reached from here. Copied")))
+
+    async def save(self, name: str) -> None:
+        """Run /save [FILE]: write the selected message, or the newest, to a file of its own."""
+        message = self.picked() or await self.newest(mine=False)
+        if message is None:
+            self._app.say("There is no message to save.")
+        else:
+            await self._app.save(SaveText(message.text, name or "message.txt"))
+
     async def delete_picked(self, _rest: str) -> None:
         """Run /delete: delete the selected message, or our newest, after a question."""
         message = self.picked() or await self.newest(mine=True)
@@ -51,10 +102,76 @@ class MessageActions:
         """Delete a message here, after a question."""
         from p2pchat.tui.screens.confirm import ConfirmScreen
 
+        if intent.message.mine and intent.message.state != "saved" and not intent.message.deleted:
+            from p2pchat.tui.screens.delete import BOTH, DeleteScreen
+
+            choice = await self._app.ask(DeleteScreen())
+            if choice is not None:
+                both = {"for_both": True} if choice == BOTH else {}
+                await self._app.node.call("delete", id=intent.message.id, **both)
+            return
         under_way = intent.message.mine and intent.message.state == "saved"
         more = "It has not been sent yet, and will not be." if under_way else "Others keep their copies."
         if await self._app.ask(ConfirmScreen("Delete this message here?", "Delete", "Keep", more)):
             await self._app.node.call("delete", id=intent.message.id)
+
+    async def asked(self, intent: MessageIntent) -> None:
+        """Do what a key on a message says."""
+        message, chat = intent.message, self._app.state.shown
+        if chat is None or chat.id != message.chat:
+            return
+        if intent.what in ("reply", "edit"):
+            if intent.what == "edit" and not message.mine:
+                self._app.say("Only its author can edit a message.")
+            elif message.deleted or message.kind != "text":
+                self._app.say("There is nothing left of it to answer.")
+            else:
+                self._talk.mean(message, edits=intent.what == "edit")
+        elif intent.what == "react":
+            from p2pchat.tui.screens.react import ReactScreen
+
+            emoji = await self._app.ask(ReactScreen(message))
+            if emoji is not None:
+                await self.react(React(message, emoji))
+        elif intent.what == "pin":
+            await self._app.node.call("pin", id=message.id, pinned=not message.pinned, chat=message.chat)
+        elif intent.what == "versions":
+            from p2pchat.tui.screens.versions import VersionsScreen
+
+            await self._app.ask(VersionsScreen(self._app.node, message))
+        elif intent.what == "jump" and message.reply_to is not None:
+            await self._app.main.conversation.jump(message.reply_to)
+
+    async def react(self, intent: React) -> None:
+        """Put an emoji under a message, or take one's own away."""
+        message = intent.message
+        await self._app.node.call("react", id=message.id, emoji=intent.emoji, chat=message.chat)
+
+    async def react_picked(self, emoji: str) -> None:
+        """Run /react [EMOJI]: put it under the selected message, or their newest."""
+        message = self.picked() or await self.newest(mine=False)
+        if message is None:
+            self._app.say("There is no message to react to.")
+        elif emoji:
+            await self.react(React(message, emoji))
+        else:
+            await self.asked(MessageIntent(message, "react"))
+
+    async def reply_picked(self, _rest: str) -> None:
+        """Run /reply: answer the selected message, or the newest."""
+        message = self.picked() or await self.newest(mine=False)
+        if message is None:
+            self._app.say("There is no message to answer.")
+        else:
+            await self.asked(MessageIntent(message, "reply"))
+
+    async def edit_picked(self, _rest: str) -> None:
+        """Run /edit: give the selected message, or one's newest, another wording."""
+        message = self.picked() or await self.newest(mine=True)
+        if message is None:
+            self._app.say("There is no message of yours to edit.")
+        else:
+            await self.asked(MessageIntent(message, "edit"))
 
     async def why(self, _rest: str) -> None:
         """Run /why: explain where the selected message is, or our newest."""

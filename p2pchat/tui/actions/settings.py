@@ -28,12 +28,29 @@ class SettingsActions:
             await self._app.ask(HelpScreen(KEYS, COMMANDS))
 
     async def theme(self, name: str) -> None:
-        """Run /theme NAME: change the colours."""
+        """Run /theme [NAME]: change the colours, or show all themes to try."""
+        if self._app.no_color:
+            self._app.say("NO_COLOR is set, so nothing has a colour here.")
+            return
+        if not name:
+            from p2pchat.tui.screens.theme import ThemeScreen
+
+            name = await self._app.ask(ThemeScreen(self._app.theme)) or ""
+            if not name:
+                return
         if name not in themes.NAMES:
             self._app.say(f"The themes are {', '.join(themes.NAMES)}: /theme {themes.NAMES[1]}")
             return
         self._app.theme = name
         self._app.keep_looks(theme=name)
+
+    async def density(self, mode: str) -> None:
+        """Run /density MODE: show messages in groups with a head, or a line each."""
+        if mode not in preferences.DENSITIES:
+            self._app.say(f"It is {self._app.preferences.density}; choose one of {', '.join(preferences.DENSITIES)}.")
+            return
+        self._app.keep_looks(density=mode)
+        self._app.main.conversation.restyle(compact=mode == preferences.COMPACT)
 
     async def rtl(self, mode: str) -> None:
         """Run /rtl MODE: say who reorders right-to-left text."""
@@ -41,7 +58,7 @@ class SettingsActions:
             self._app.say(f"It is {self._app.preferences.rtl}; choose one of {', '.join(preferences.RTL)}.")
             return
         self._app.keep_looks(rtl=mode)
-        self._app.main.conversation.rtl = mode
+        self._app.main.conversation.restyle(rtl=mode)
         self._app.write_to_terminal(terminal.BIDI_OURS if self._app.turns_text else terminal.BIDI_THEIRS)
 
     async def keep(self, choice: str) -> None:
@@ -51,6 +68,10 @@ class SettingsActions:
     async def receipts(self, choice: str) -> None:
         """Run /receipts on|off: tell others what was read."""
         await self._switch("read_receipts", choice, "Others are told when you have read their messages", "receipts")
+
+    async def typing(self, choice: str) -> None:
+        """Run /typing on|off: let contacts see that one writes, and see it of them."""
+        await self._switch("typing", choice, "You and your contacts see when the other writes", "typing")
 
     async def _switch(self, setting: str, choice: str, says: str, name: str) -> None:
         if choice in ("on", "off"):

@@ -27,8 +27,9 @@ TIMEOUT = 30
 
 _NOT_YET = "They have your request and have not accepted yet. What you write meanwhile is sent when they do."
 
-# What mail programs, chats and people put round a text: quotes, brackets, marks of a citation, invisible characters.
-_DRESSING = re.compile("[\\s\"'`<>|*_.,;\u00ab\u00bb\u2018-\u201f\u034f\u200b-\u200f\u2060\ufeff]+")
+# What mail programs, chats and people put round a text: quotes, brackets, marks of a citation, the frame of the panel
+# it was copied from, invisible characters.
+_DRESSING = re.compile("[\\s\"'`<>|│╭╮╰╯─*_.,;\u00ab\u00bb\u2018-\u201f\u034f\u200b-\u200f\u2060\ufeff]+")
 
 
 class Looks(NamedTuple):

@@ -42,7 +42,7 @@ class Question(Panel[bool]):
             color: $foreground;
             text-style: none;
         }
-        Button.answer:hover { background: $boost; }
+        Button.answer:hover { background: $border-blurred; }
         Button.answer:focus { background: $primary; color: $background; text-style: bold; }
         Button.-danger:focus { background: $error; }
         Button.answer:ansi:focus { text-style: reverse; }

@@ -16,13 +16,15 @@ from p2pchat.tui.commands import Command
 from p2pchat.tui.keys import WHERE, Key
 from p2pchat.tui.screens.panel import Panel
 
-_MARKS = (
-    ("◷", "waiting here to be sent"),
-    ("✓", "sent, not confirmed yet"),
-    ("✓✓", "on their computer"),
-    ("✓✓ read", "they have read it"),
-    ("✗", "not sent; select it and press w to see why"),
-    ("● ○", "a contact is online, or offline"),
+_SIGNS = (
+    ("● ◐", "a contact is online: directly, or through a relay"),
+    ("○ …", "a contact is offline, or has not accepted yet"),
+    ("✗", "you have blocked them; at a message: it was not sent, and w says why"),
+    ("✓ at a name", "you have compared safety numbers"),
+    ("◷", "a message of yours waits here"),
+    ("✓", "it has left: it is stored at a relay, or was given to their computer and is not confirmed yet"),
+    ("✓✓", "it is on their computer"),
+    ("read ✓✓", "they have read it"),
 )
 
 
@@ -56,7 +58,7 @@ class HelpScreen(Panel[None]):
             "Commands, typed where you write messages",
             [(command.shown, command.says) for command in self._commands_told],
         )
-        yield from _group("Marks", _MARKS)
+        yield from _group("Signs", _SIGNS)
 
 
 def _group(title: str, rows: Sequence[tuple[str, str]]) -> ComposeResult:

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
 from p2pchat.errors import P2PChatError
-from p2pchat.tui.intents import CopyText
+from p2pchat.tui.intents import CopyText, SaveText
 from p2pchat.tui.model import time_of
 from p2pchat.tui.node_client import ApiCaller
 from p2pchat.tui.screens.panel import Panel, said
@@ -44,6 +44,7 @@ class InviteScreen(Panel[None]):
     HEADING = "Invite a friend"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "copy", "copy"),
+        Binding("s", "save", "save to a file"),
         Binding("q", "code", "QR code"),
         Binding("r", "other", "for many people"),
         Binding("enter", "again", "try again"),
@@ -72,7 +73,7 @@ class InviteScreen(Panel[None]):
         return super().worded(binding)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("copy", "code"):
+        if action in ("copy", "save", "code"):
             return self._reusable in self._made
         if action == "other":
             return not self.busy
@@ -94,9 +95,11 @@ class InviteScreen(Panel[None]):
 
     def action_copy(self) -> None:
         """Copy the text of the invite to the clipboard."""
-        self.post_message(
-            CopyText(self._made[self._reusable]["invite"], "Copied. Paste it where your friend reads it.")
-        )
+        self.post_message(CopyText(self._made[self._reusable]["invite"], "Copied, to paste where your friend reads it"))
+
+    def action_save(self) -> None:
+        """Write the text of the invite to a file, where no clipboard can be reached."""
+        self.post_message(SaveText(self._made[self._reusable]["invite"] + "\n", "p2pchat-invite.txt"))
 
     def action_code(self) -> None:
         """Show the invite as a QR code."""

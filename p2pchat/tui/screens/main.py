@@ -7,7 +7,8 @@ the rest is imported and put in place right after it, while the node is still st
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
@@ -26,7 +27,7 @@ from p2pchat.tui.model import Chat
 from p2pchat.tui.state import State
 from p2pchat.tui.themes import MUTED
 from p2pchat.tui.widgets.composer import MAX_LINES, Completer, Composer, Entry
-from p2pchat.tui.widgets.statusline import ChatTitle, StatusLine
+from p2pchat.tui.widgets.statusline import ChatTitle, SideTitle, StatusLine
 
 if TYPE_CHECKING:
     from p2pchat.tui.widgets.chatlist import ChatList
@@ -38,10 +39,27 @@ WIDE = 100
 BOTH = 66
 """Columns from which the list and the conversation fit beside each other."""
 
-LIST_WIDTH = 26
+LIST_WIDTHS = ((140, 34), (120, 32), (0, 26))
+"""Columns of the list, by those of the window."""
+
+TWO_LINES = 30
+"""Rows from which a chat of the list has two lines."""
 
 LOW, HIGH = 8, 16
 """Rows under which the title goes, and from which the composer may grow as it likes."""
+
+BOXED = 16
+"""Rows from which the composer has a box."""
+
+
+HINTS = (
+    ("F1 help", "app.command('help')"),
+    ("^P palette", "app.command_palette"),
+    ("^F find", "app.command('search')"),
+    ("^N invite", "app.command('invite')"),
+    ("^Q leave", "app.command('quit')"),
+)
+"""What the status line says of the keys, and what a click on it does."""
 
 
 class Empty(Static):
@@ -85,10 +103,8 @@ class MainScreen(Screen[None]):
     DEFAULT_CSS = """
     MainScreen {
         & > #desk { height: 1fr; }
-        & ChatList { display: none; }
+        & #side { display: none; height: 1fr; background: $surface; border-right: solid $border-blurred; }
         & #talk { width: 1fr; }
-        &:ansi ChatTitle { text-style: reverse; }
-        &:ansi StatusLine { text-style: reverse; }
     }
     """
 
@@ -104,11 +120,17 @@ class MainScreen(Screen[None]):
         state: State,
         *,
         folded: bool = False,
+        compact: bool = False,
+        plain: bool = False,
+        links: bool = True,
+        now: Callable[[], datetime],
         rtl: str = "auto",
         joined: bool = False,
         completer: Completer | None = None,
     ) -> None:
-        """`rtl`: the setting. `joined`: the terminal joins emoji (`text.joins_emoji`)."""
+        """`rtl`: the setting. `joined`: the terminal joins emoji (`text.joins_emoji`). `compact`: a message takes one
+        line where it fits. `plain`: lines and marks in ASCII. `links`: the terminal is told where they lead.
+        """
         super().__init__()
         self._state = state
         self._folded = folded
@@ -116,8 +138,12 @@ class MainScreen(Screen[None]):
         """The list is shown although there is little room, until a chat is chosen."""
         self._rtl = rtl
         self._joined = joined
+        self._compact, self._plain, self._links = compact, plain, links
+        self._now = now
         self._desk = Horizontal(id="desk")
         self._talk = Vertical(id="talk")
+        self._side = Vertical(id="side")
+        self.side_title = SideTitle()
         self.chat_title = ChatTitle()
         self._list: ChatList | None = None
         self._conversation: Conversation | None = None
@@ -161,10 +187,13 @@ class MainScreen(Screen[None]):
         from p2pchat.tui.widgets.chatlist import ChatList
         from p2pchat.tui.widgets.conversation import Conversation
 
-        self._list, self._empty = ChatList(), Empty()
-        self._conversation = Conversation(rtl=self._rtl, joined_emoji=self._joined)
+        self._list, self._empty = ChatList(self._now), Empty()
+        self._conversation = Conversation(
+            rtl=self._rtl, joined_emoji=self._joined, plain=self._plain, links=self._links, compact=self._compact
+        )
         with self.app.batch_update():
-            await self._desk.mount(self._list, before=0)
+            await self._desk.mount(self._side, before=0)
+            await self._side.mount(self.side_title, self._list)
             await self._talk.mount(self.chat_title, self._conversation, self._empty, before=0)
             self._whole.set()
             self.show_list()
@@ -190,7 +219,7 @@ class MainScreen(Screen[None]):
                 todo.append(f"requests ({len(self._state.requests)}) Ctrl+R")
             if unread:
                 todo.append(f"unread {unread} Alt+A")
-        self.status.show([*said[:1], *todo, *said[1:]], wrong, ["F1 keys", "Ctrl+P palette"])
+        self.status.show([*said[:1], *todo, *said[1:]], wrong, HINTS)
 
     def write_in(self, chat: Chat | None) -> None:
         """The composer belongs to this chat."""
@@ -218,15 +247,20 @@ class MainScreen(Screen[None]):
         """
         width, height = self.size
         self.composer.styles.max_height = 1 if height < LOW else MAX_LINES // 2 if height < HIGH else MAX_LINES
+        self.entry.fit(flat=LOW <= height < BOXED, tiny=height < LOW)
         if self._empty is None or not self._whole.is_set():
             return
         listed, beside, anybody = self.listed, width >= BOTH, bool(self._state.chats)
-        self._show(self.chat_list, listed)
+        self._show(self._side, listed)
+        self._show(self.side_title, height >= HIGH)
         self._show(self._talk, not listed or beside)
         self._show(self._empty, not anybody)
         self._show(self.conversation, anybody)
         self._show(self.chat_title, anybody and height >= LOW)
-        self.chat_list.styles.width = LIST_WIDTH if beside else "100%"
+        self._side.styles.width = list_width(width) if beside else "100%"
+        self.chat_list.styles.width = "100%"
+        self.chat_list.set_lines(2 if height >= TWO_LINES else 1)
+        self.chat_title.styles.height = 2 if height >= HIGH else 1
         if self.chat_list.has_focus and not listed:
             self.composer.focus()
 
@@ -306,6 +340,11 @@ class MainScreen(Screen[None]):
         """To the end of the conversation."""
         if self._conversation is not None:
             self._conversation.to_end()
+
+
+def list_width(columns: int) -> int:
+    """Columns of the list beside a conversation, in a window of so many."""
+    return next(cells for least, cells in LIST_WIDTHS if columns >= least)
 
 
 def placeholder(chat: Chat) -> str:

@@ -205,7 +205,7 @@ class Panel(ModalScreen[Result]):
             scrollbar-background: $surface;
             scrollbar-background-hover: $surface;
             scrollbar-background-active: $surface;
-            scrollbar-color: $boost;
+            scrollbar-color: $border-blurred;
             scrollbar-corner-color: $surface;
         }
         .foot {
@@ -229,13 +229,13 @@ class Panel(ModalScreen[Result]):
         .label { width: 100%; height: auto; color: $text-muted; }
         .hidden { display: none; }
         .box { height: auto; background: $panel; padding: 0 2; margin: 0 0 1 0; }
-        Input, TextArea { background: $surface; border: round $foreground 30%; padding: 0 1; }
+        Input, TextArea { background: $surface; border: round $border-blurred; padding: 0 1; }
         Input:focus, TextArea:focus { background-tint: transparent; border: round $primary; }
         OptionList > .option-list--option { padding: 0 1; }
         OptionList > .option-list--option-highlighted,
         OptionList:focus > .option-list--option-highlighted {
             color: $foreground;
-            background: $primary 30%;
+            background: $panel;
         }
         OptionList:ansi > .option-list--option-highlighted { text-style: bold underline; }
         OptionList {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
@@ -66,6 +67,12 @@ class RelayRow(NamedTuple):
 def relay_of(row: Mapping[str, Any]) -> RelayRow:
     """From the node's answer."""
     return RelayRow(row["address"], row["state"], row["problem"] or "", row["used"], row["kept"], row["contact"] or "")
+
+
+def address_in(text: str) -> str:
+    """The address in what somebody pasted: it may be the whole command that `p2pchat relay` prints."""
+    match = re.search(r"/(?:ip4|ip6|dns|dns4|dns6)/\S+", text)
+    return match.group() if match else text.strip()
 
 
 class RelaysScreen(Panel[None]):
@@ -186,7 +193,7 @@ class RelaysScreen(Panel[None]):
     @on(Input.Submitted)
     def action_use(self) -> None:
         """Use what is written."""
-        address = self.query_one(Field).value.strip()
+        address = address_in(self.query_one(Field).value)
         if address and not self.busy:
             self.begin(self._use(address, address.partition("#")[0]), "Asking it…")
 

@@ -4,32 +4,67 @@ words in an empty one.
 
 from __future__ import annotations
 
+from p2pchat.tui import formatting
 from p2pchat.tui.model import Chat, Message
-from p2pchat.tui.text import STATES, clock, day, displayable_line, width, wrap
+from p2pchat.tui.text import STATES, clock, day, displayable_line, spelled, width, wrap
 from p2pchat.tui.widgets.rendering import Look, Row, TextSpan, edge_word
 
-_KEYS = (("y", "copy"), ("d", "delete"), ("w", "why"), ("esc", "back"))
+_KEYS = (
+    ("r", "reply", "reply"),
+    ("y", "copy", "copy"),
+    ("o", "open the link", "open_link"),
+    ("+", "react", "react"),
+    ("e", "edit", "edit"),
+    ("g", "go to the quoted", "jump_quoted"),
+    ("c", "copy the code", "copy_code"),
+    ("v", "before the edit", "versions"),
+    ("w", "why", "explain"),
+    ("d", "delete", "delete"),
+    ("p", "pin", "pin"),
+    ("esc", "back", "leave"),
+)
+"""Keys of a selected message, what they do, and the action a click runs; in the order of the line."""
 
 
-def keys(cells: int) -> Row:
-    """The keys of a selected message, as many words as there is room for."""
-    pieces = [TextSpan(" ", "bar")]
-    for key, says in _KEYS:
-        pieces += [TextSpan(key, "key"), TextSpan(f" {says}  ", "bar")]
-    if sum(width(piece.text) for piece in pieces) <= cells:
-        return tuple(pieces)
-    return (TextSpan(" ", "bar"), *(TextSpan(f"{key} ", "key") for key, _ in _KEYS))
+def keys(message: Message, cells: int) -> Row:
+    """The keys of a selected message, with their words. Where there is no room for all, the last but the way back lose
+    theirs first.
+    """
+    shown = [(key, says, action) for key, says, action in _KEYS if _concerns(action, message)]
+    for worded in range(len(shown), -1, -1):
+        pieces = [TextSpan(" ", "bar")]
+        for number, (key, says, action) in enumerate(shown):
+            wordy = number < worded - 1 or (worded and key == "esc")
+            pieces += [TextSpan(key, "key", action), TextSpan(f" {says}  " if wordy else " ", "bar", action)]
+        if sum(width(piece.text) for piece in pieces) <= cells:
+            break
+    return tuple(pieces)
 
 
-def details(message: Message, look: Look) -> Row:
+def _concerns(action: str, message: Message) -> bool:
+    if message.deleted or message.kind != "text":
+        return action in ("explain", "delete", "leave")
+    return {
+        "copy_code": lambda: bool(formatting.code(message.text)),
+        "open_link": lambda: bool(formatting.links(message.text)),
+        "edit": lambda: message.mine,
+        "versions": lambda: message.edited_at is not None,
+        "jump_quoted": lambda: message.quote is not None and message.quote.here,
+    }.get(action, lambda: True)()
+
+
+def details(message: Message, look: Look, room: int) -> Row:
     """How far a message has come, by which way, and when it was written or came; as much as there is room for."""
+    stays = [f"stays {spelled(message.expires_in)}"] if message.expires_in else []
     state = [STATES.get(message.state, displayable_line(message.state))] if message.mine else []
     way = [edge_word(message.route)] if message.route else []
     when = clock(message.at)
     dated = f"{day(message.at.date(), look.today)} {when}"
-    room = look.cells - sum(width(piece.text) for piece in keys(0))
-    choices = [" · ".join(words) + " " for words in ([*state, *way, dated], [*state, *way, when], [*state, when])]
-    return (TextSpan(next((words for words in choices if width(words) <= room), choices[-1]), "bar"),)
+    choices = [
+        " · ".join(words) + " "
+        for words in ([*state, *way, *stays, dated], [*state, *way, when], [*state, when], [when])
+    ]
+    return tuple(TextSpan(words, "bar") for words in choices if width(words) <= room)[:1]
 
 
 def pill(below: int, plain: bool) -> Row:

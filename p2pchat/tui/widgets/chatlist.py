@@ -1,8 +1,9 @@
-"""The list of chats: one line each, drawn line by line, so that a thousand contacts cost what twenty do."""
+"""The list of chats: one line each or two, drawn line by line, so that a thousand contacts cost what twenty do."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import ClassVar
 
 from rich.cells import cell_len, set_cell_size
@@ -18,18 +19,33 @@ from p2pchat.tui.intents import Intent, OpenChat, RunCommand
 from p2pchat.tui.keys import LIST, bindings
 from p2pchat.tui.model import Chat
 from p2pchat.tui.rtl import drawn
-from p2pchat.tui.wording import VERIFIED, mark
+from p2pchat.tui.text import MARKS, brief, cut
+from p2pchat.tui.wording import VERIFIED, mark, preview
 
 MAX_COUNTED = 999
+MAX_NUMBERED = 9
+"""Chats that Alt and a digit open."""
+
+_LEFT = 5
+"""Cells before a name: the bar, the number, a space, the mark, a space."""
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()
 
 
 class ChatList(ScrollView, can_focus=True):
-    """Chats in the order given, requests below them. Posts `OpenChat`, `RunCommand` for the requests, `Left` at Esc."""
+    """Chats in the order given, and in the last line, wherever the list is scrolled to, the requests. Posts `OpenChat`,
+    `RunCommand` for the requests, `Left` at Esc.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(LIST)]
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "chats--online",
+        "chats--relayed",
         "chats--quiet",
+        "chats--pill",
+        "chats--bar",
         "chats--current",
         "chats--cursor",
         "chats--unread",
@@ -44,24 +60,33 @@ class ChatList(ScrollView, can_focus=True):
         color: $foreground;
         scrollbar-size-vertical: 1;
         overflow-x: hidden;
-        border-right: solid $boost;
+        scrollbar-background: $surface;
+        scrollbar-background-hover: $surface;
+        scrollbar-background-active: $surface;
         & > .chats--online { color: $success; }
-        & > .chats--quiet { color: $secondary; }
+        & > .chats--relayed { color: $primary; }
+        & > .chats--quiet { color: $text-muted; }
+        & > .chats--pill { color: $background; background: $accent; text-style: bold; }
+        & > .chats--bar { color: $accent; }
         & > .chats--current { background: $panel; text-style: bold; }
-        & > .chats--cursor { background: $primary-muted; }
-        & > .chats--unread { color: $accent; text-style: bold; }
+        & > .chats--cursor { background: $panel; text-style: underline; }
+        & > .chats--unread { text-style: bold; }
         & > .chats--verified { color: $success; }
         & > .chats--requests { color: $warning; text-style: bold; }
         &:ansi > .chats--cursor { text-style: reverse; }
-        &:ansi > .chats--current { text-style: bold underline; }
+        &:ansi > .chats--current { text-style: bold; }
+        &:ansi > .chats--pill { color: ansi_default; background: ansi_default; text-style: bold reverse; }
     }
     """
 
     class Left(Intent):
         """Esc: the focus can go back to the composer."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], datetime] = _now) -> None:
         super().__init__()
+        self._now = now
+        self._lines = 1
+        """Lines a chat has: two where there is room, with its last words."""
         self._chats: list[Chat] = []
         self._current: str | None = None
         self._requests = 0
@@ -71,19 +96,30 @@ class ChatList(ScrollView, can_focus=True):
     def show(self, chats: Sequence[Chat], current: str | None, requests: int = 0) -> None:
         """Show these chats and the number of contact requests."""
         at, before = self._cursor_id(), self._looks()
+        moved = current != self._current
         self._chats, self._current, self._requests = list(chats), current, requests
         ids = [chat.id for chat in self._chats]
         if self.has_focus and at in ids:
             self._cursor = ids.index(at)  # it stays on its chat, wherever that moved
         elif current in ids:
             self._cursor = ids.index(current)
-        self._cursor = max(0, min(self._cursor, self._rows() - 1))
+        self._cursor = max(0, min(self._cursor, self._items() - 1))
         self.on_resize()
+        if moved and not self.has_focus:
+            self._follow()
         self._refresh_changed(before, self._looks())
+
+    def set_lines(self, lines: int) -> None:
+        """Give every chat one line or two."""
+        if lines != self._lines:
+            self._lines = lines
+            self.on_resize()
+            self._follow()
 
     def on_resize(self) -> None:
         """As wide as the widget; nothing is scrolled sideways."""
-        size = Size(self.size.width, self._rows())
+        # The line of the requests lies over the last one, so there has to be one more to scroll to.
+        size = Size(self.size.width, len(self._chats) * self._lines + (2 if self._requests else 0))
         if size != self.virtual_size:
             self.virtual_size = size
 
@@ -100,14 +136,17 @@ class ChatList(ScrollView, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """Open what was clicked."""
-        row = event.y + self.scroll_offset.y
-        if row < self._rows():
-            self._cursor = row
+        if self._pinned(event.y):
+            self.post_message(RunCommand("requests"))
+            return
+        place = (event.y + self.scroll_offset.y) // self._lines
+        if place < len(self._chats):
+            self._cursor = place
             self.action_open()
 
     def action_move(self, step: int) -> None:
-        """Move the cursor by `step` rows."""
-        self._cursor = max(0, min(self._rows() - 1, self._cursor + step))
+        """Move the cursor by `step` chats."""
+        self._cursor = max(0, min(self._items() - 1, self._cursor + step))
         self._follow()
 
     def action_open(self) -> None:
@@ -130,61 +169,101 @@ class ChatList(ScrollView, can_focus=True):
 
     def _looks(self) -> list[object]:
         """For each row, all that its looks depend on."""
+        now, two = self._now(), self._lines == 2
         looks: list[object] = [
-            (chat.label, chat.verified, chat.online, chat.state, chat.unread, chat.id == self._current)
+            (
+                (chat.label, chat.verified, chat.route, chat.state, chat.unread, chat.id == self._current),
+                two and (chat.last, chat.draft, chat.last and brief(chat.last.at, now)),
+            )
             for chat in self._chats
         ]
-        if self._requests:
-            looks += [None, self._requests]
+        looks.append(self._requests)
         if self._cursor < len(looks):
             looks[self._cursor] = (looks[self._cursor], self.has_focus)
         return looks
 
     def _refresh_changed(self, before: list[object], now: list[object]) -> None:
         """What looks as it did is not drawn again: in a flood that is all of it."""
-        if len(before) != len(now):
+        if len(before) != len(now) or before[-1] != now[-1]:
             self.refresh()
             return
-        for row, (old, new) in enumerate(zip(before, now, strict=True)):
+        for place, (old, new) in enumerate(zip(before, now, strict=True)):
             if old != new:
-                self.refresh_line(row)
+                for line in range(self._lines):
+                    self.refresh_line(place * self._lines + line)
+
+    def _pinned(self, y: int) -> bool:
+        """Whether the line of the requests stands there."""
+        return bool(self._requests) and y == self.size.height - 1
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
-        row = y + self.scroll_offset.y
         base = self._part("")
-        if row < len(self._chats) and self._chats[row].id == self._current:
+        if self._pinned(y):
+            on_it = self.has_focus and self._cursor == len(self._chats)
+            style = base + self._part("requests") + (self._part("cursor") if on_it else Style())
+            return Strip([Segment(_justified(self._requested(), "Ctrl+R ", width), style)], width)
+        place, line = divmod(y + self.scroll_offset.y, self._lines)
+        if place >= len(self._chats):
+            return Strip([Segment(" " * width, base)], width)
+        chat = self._chats[place]
+        if chat.id == self._current:
             base = base + self._part("current")
-        if self.has_focus and row == self._cursor and row < self._rows():
+        if self.has_focus and place == self._cursor:
             base = base + self._part("cursor")
-        if row < len(self._chats):
-            strip = self._chat_line(self._chats[row], width, base)
-        elif self._requests and row == self._rows() - 1:
-            style = base + self._part("requests")
-            strip = Strip([Segment(set_cell_size(f" + requests ({self._requests})", width), style)], width)
-        else:
-            strip = Strip([Segment(" " * width, base)], width)
-        return strip
+        if line:
+            base = base + Style(bold=False)
+        draw = self._second_line if line else self._first_line
+        return Strip(draw(chat, place, width, base)).adjust_cell_length(width, base)
 
-    def _chat_line(self, chat: Chat, width: int, base: Style) -> Strip:
+    def _requested(self) -> str:
+        return f" + {self._requests} request{'s' if self._requests > 1 else ''}"
+
+    def _edge(self, chat: Chat, base: Style) -> Segment:
+        here = chat.id == self._current
+        return Segment("▎" if here else " ", base + self._part("bar"))
+
+    def _first_line(self, chat: Chat, place: int, width: int, base: Style) -> list[Segment]:
         quiet = base + self._part("quiet")
-        count = "" if not chat.unread else f"{min(chat.unread, MAX_COUNTED)}{'+' * (chat.unread > MAX_COUNTED)}"
-        right = f" {count} " if count else " "
+        if self._lines == 2:
+            right = [Segment(f" {brief(chat.last.at, self._now())} " if chat.last else " ", quiet)]
+        else:
+            right = self._told(chat, base)
         checked = f" {VERIFIED}" if chat.verified else ""
-        room = max(1, width - 3 - cell_len(right) - cell_len(checked))
+        room = max(1, width - _LEFT - sum(segment.cell_length for segment in right) - cell_len(checked))
         name = drawn(chat.label, getattr(self.app, "turns_text", True), room)
         gap = max(0, room - cell_len(name))
         named = base + self._part("unread") if chat.unread else (base if chat.state == "contact" else quiet)
-        segments = [
+        way = "relayed" if chat.online and chat.route == "circuit" else "online" if chat.online else "quiet"
+        return [
+            self._edge(chat, base),
+            Segment(str(place + 1) if place < MAX_NUMBERED else " ", quiet),
             Segment(" ", base),
-            Segment(mark(chat), base + self._part("online" if chat.online else "quiet")),
+            Segment(mark(chat), base + self._part(way)),
             Segment(" ", base),
             Segment(name, named),
             Segment(checked, base + self._part("verified")),
             Segment(" " * gap, base),
-            Segment(right, base + self._part("unread")),
+            *right,
         ]
-        return Strip(segments).adjust_cell_length(width, base)
+
+    def _second_line(self, chat: Chat, place: int, width: int, base: Style) -> list[Segment]:
+        """What was said last, and how far it has come or how much is unread."""
+        quiet = base + self._part("quiet")
+        right = self._told(chat, base)
+        if not chat.unread and chat.last is not None and chat.last.mine and not chat.draft:
+            right = [Segment(f" {MARKS.get(chat.last.state, '')} ", quiet)]
+        room = max(0, width - _LEFT - sum(segment.cell_length for segment in right))
+        turned = getattr(self.app, "turns_text", True)
+        words = drawn(cut(preview(chat), room), turned)
+        gap = max(0, room - cell_len(words))
+        return [self._edge(chat, base), Segment(" " * (_LEFT - 1), base), Segment(words + " " * gap, quiet), *right]
+
+    def _told(self, chat: Chat, base: Style) -> list[Segment]:
+        if not chat.unread:
+            return [Segment(" ", base)]
+        count = f"{min(chat.unread, MAX_COUNTED)}{'+' * (chat.unread > MAX_COUNTED)}"
+        return [Segment(" ", base), Segment(f" {count} ", base + self._part("pill")), Segment(" ", base)]
 
     def _part(self, name: str) -> Style:
         """The style of a component class, "" for that of the list; worked out once a theme."""
@@ -193,13 +272,21 @@ class ChatList(ScrollView, can_focus=True):
             self._styles[name] = parts
         return self._styles[name]
 
-    def _rows(self) -> int:
-        # An empty line stands between the chats and the requests.
-        return len(self._chats) + (2 if self._requests else 0)
+    def _items(self) -> int:
+        """What the cursor can be on: the chats, and the requests where there are any."""
+        return len(self._chats) + bool(self._requests)
 
     def _cursor_id(self) -> str | None:
         return self._chats[self._cursor].id if self._cursor < len(self._chats) else None
 
     def _follow(self) -> None:
-        self.scroll_to_region(Region(0, self._cursor, 1, 1), animate=False, force=True)
+        if self._cursor < len(self._chats):
+            height = self._lines + bool(self._requests)
+            region = Region(0, self._cursor * self._lines, 1, height)
+            self.scroll_to_region(region, animate=False, force=True)
         self.refresh()
+
+
+def _justified(left: str, right: str, width: int) -> str:
+    gap = width - cell_len(left) - cell_len(right)
+    return left + " " * gap + right if gap > 0 else set_cell_size(left, width)

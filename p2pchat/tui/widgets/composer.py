@@ -20,9 +20,10 @@ from textual.widgets import Static, TextArea
 
 from p2pchat.sanitize import clean
 from p2pchat.tui.commands import Completion, completed
-from p2pchat.tui.intents import CopyText, DraftChanged, Intent, Submitted
+from p2pchat.tui.intents import Cancelled, CopyText, DraftChanged, Intent, Submitted
 from p2pchat.tui.keys import KEYS, WRITING, bindings
-from p2pchat.tui.text import UNSEEN, displayable_line, writable, written
+from p2pchat.tui.rtl import drawn
+from p2pchat.tui.text import UNSEEN, cut, displayable_line, writable, written
 from p2pchat.tui.themes import MUTED
 
 MAX_LINES = 6
@@ -152,6 +153,10 @@ class Composer(TextArea, inherit_bindings=False):
         self.text = ""
         self.post_message(Submitted(written(text), self._chat))
 
+    def action_cancel(self) -> None:
+        """Write a message as any other again."""
+        self.post_message(Cancelled(self._chat))
+
     def action_new_line(self) -> None:
         """Insert a line break."""
         self._insert("\n")
@@ -233,6 +238,11 @@ class Composer(TextArea, inherit_bindings=False):
             if self._chat is not None:
                 self.post_message(DraftChanged(self._chat, text))
 
+    def put(self, text: str) -> None:
+        """Write this instead, and go on writing."""
+        self._put(text)
+        self.focus()
+
     def _put(self, text: str) -> None:
         self.text = writable(text, joined=self._joined)
         self.move_cursor(self.document.end)
@@ -273,14 +283,27 @@ class Suggestions(Static):
     }
     """
 
+    @dataclass
+    class Taken(Intent):
+        """A click chose this line."""
+
+        line: str
+
     def __init__(self) -> None:
         super().__init__("", markup=False)
+        self._offered: list[str] = []
+
+    def on_click(self, event: events.Click) -> None:
+        """Take the one that was clicked."""
+        if 0 <= event.y < len(self._offered):
+            self.post_message(self.Taken(self._offered[event.y]))
 
     def offer(self, found: Sequence[Completion], chosen: int | None) -> None:
         """Show these; nothing where there are none."""
         room = max(1, min(MAX_SHOWN, self.screen.size.height // 4))
         first = 0 if chosen is None else max(0, min(chosen - room // 2, len(found) - room))
         shown = found[first : first + room]
+        self._offered = [each.line for each in shown]
         self.display = bool(shown)
         if not shown:
             return
@@ -297,27 +320,59 @@ class Suggestions(Static):
 
 
 class Entry(Vertical):
-    """The composer with its prompt and its suggestions."""
+    """The composer in its box, with its prompt, and its suggestions above."""
 
     DEFAULT_CSS = """
     Entry {
         height: auto;
         dock: bottom;
         background: $background;
-        & > Horizontal { height: auto; padding: 0 1; border-top: solid $boost; }
+        & > .box {
+            height: auto;
+            padding: 0 1;
+            background: $background;
+            border: round $border-blurred;
+            border-subtitle-align: left;
+            border-subtitle-color: $text-muted;
+            border-subtitle-background: $background;
+            &:focus-within { border: round $primary; }
+        }
+        &.-flat > .box, &.-flat > .box:focus-within { border: none; border-top: solid $border-blurred; }
+        &.-tiny > .box, &.-tiny > .box:focus-within { border: none; }
+        & > .meaning { display: none; height: 1; padding: 0 2; color: $text-muted; text-wrap: nowrap; }
+        & > .meaning.-shown { display: block; }
         & .prompt { width: 2; color: $accent; text-style: bold; }
     }
     """
+
+    HINTS = "Enter send · Ctrl+J new line · / commands"
 
     def __init__(self, completer: Completer | None = None, *, joined: bool = False) -> None:
         super().__init__()
         self.composer = Composer(completer, joined=joined)
         self._suggestions = Suggestions()
+        self._meaning = Static("", classes="meaning", markup=False)
+        self._box = Horizontal(classes="box")
+        self._box.border_subtitle = Content(self.HINTS)
 
     def compose(self) -> ComposeResult:
-        with Horizontal():
+        yield self._meaning
+        with self._box:
             yield Static("›", classes="prompt", markup=False)  # noqa: RUF001
             yield self.composer
+
+    def say(self, what: str, text: str) -> None:
+        """Say above the box that what is written there is an answer or an edit, and of which text; "" for neither."""
+        turned = getattr(self.app, "turns_text", True)
+        words = drawn(cut(" ".join(text[:300].split()), max(8, self.size.width - cell_len(what) - 16)), turned)
+        self._meaning.update(Content.assemble((what, "bold $text-accent"), "  ", words, "  Esc"))
+        self._meaning.set_class(bool(what), "-shown")
+
+    def fit(self, *, flat: bool, tiny: bool) -> None:
+        """Go without the box where there is little room, and without a line where there is none."""
+        for name, on in (("-flat", flat), ("-tiny", tiny)):
+            if self.has_class(name) != on:
+                self.set_class(on, name)
 
     async def on_composer_completing(self, event: Composer.Completing) -> None:
         """Show the ways to go on."""
@@ -327,3 +382,8 @@ class Entry(Vertical):
                 return
             await self.mount(self._suggestions, before=0)
         self._suggestions.offer(event.found, event.chosen)
+
+    def on_suggestions_taken(self, event: Suggestions.Taken) -> None:
+        """Write what was clicked."""
+        event.stop()
+        self.composer.put(event.line)

@@ -18,43 +18,26 @@ from textual import events
 from textual.binding import BindingType
 from textual.geometry import Region
 from textual.strip import Strip
-from textual.widget import Widget
 
 from p2pchat.errors import P2PChatError
 from p2pchat.tui import keys
-from p2pchat.tui.intents import CopyText, DeleteMessage, ExplainMessage, Intent, Seen
+from p2pchat.tui.intents import CopyText, Intent, React, Seen
 from p2pchat.tui.model import Chat, Message
 from p2pchat.tui.text import MARKS, PLAIN_MARKS, day, width
 from p2pchat.tui.widgets import bars
 from p2pchat.tui.widgets.feed import Feed, last_theirs, reveal_selected
+from p2pchat.tui.widgets.looks import CSS, ROLES
+from p2pchat.tui.widgets.message_keys import MessageKeys
 from p2pchat.tui.widgets.paging import MessageSource
 from p2pchat.tui.widgets.painting import Painter
-from p2pchat.tui.widgets.rendering import Look, TextSpan
+from p2pchat.tui.widgets.rendering import Look, Row, TextSpan
 from p2pchat.tui.widgets.viewport import RowPosition
 
-__all__ = ["Conversation", "MessageSource"]
+__all__ = ["ROLES", "Conversation", "MessageSource"]
 
-ROLES = frozenset(
-    {
-        "gutter",
-        "text",
-        "match",
-        "time",
-        "you",
-        "name-0",
-        "name-1",
-        "name-2",
-        "name-3",
-        "mark",
-        "read",
-        "failed",
-        "route",
-        "late",
-    }
-    | {"note", "date", "unread", "selected", "marker", "bar", "key", "pill", "hint"}
-)
-"""What a piece of the screen can be; each is styled by the component class `conversation--<role>`."""
 _WHEEL = 3
+_ROOMY = 11
+"""Rows from which empty lines between groups are no waste."""
 _SEEN_PAUSE = 0.25
 _DAY_CHECK = 30.0
 
@@ -63,7 +46,7 @@ def _now() -> datetime:
     return datetime.now().astimezone()
 
 
-class Conversation(Widget, can_focus=True):
+class Conversation(MessageKeys, can_focus=True):
     """The messages of one chat. It has the focus while a message is selected: give it that to select the newest.
 
     Posts `Seen`, `CopyText`, `DeleteMessage`, `ExplainMessage`, and `Conversation.Closed` when Esc leaves the messages.
@@ -73,32 +56,7 @@ class Conversation(Widget, can_focus=True):
     FOCUS_ON_CLICK = False  # a click on a message selects it; one beside it does not take the focus from the composer
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"conversation--{role}" for role in ROLES}
-    DEFAULT_CSS = """
-    Conversation {
-        width: 1fr; height: 1fr; background: $background; color: $foreground;
-        & > .conversation--time { color: $text-muted; }
-        & > .conversation--you { color: $accent; }
-        & > .conversation--name-0 { color: $primary; text-style: bold; }
-        & > .conversation--name-1 { color: $success; text-style: bold; }
-        & > .conversation--name-2 { color: $warning; text-style: bold; }
-        & > .conversation--name-3 { color: $secondary; text-style: bold; }
-        & > .conversation--mark { color: $text-muted; }
-        & > .conversation--read { color: $accent; text-style: bold; }
-        & > .conversation--failed { color: $error; text-style: bold; }
-        & > .conversation--route { color: $text-muted; text-style: italic; }
-        & > .conversation--late { color: $warning; text-style: italic; }
-        & > .conversation--note { color: $text-muted; text-style: italic; }
-        & > .conversation--date { color: $text-muted; }
-        & > .conversation--unread { color: $warning; }
-        & > .conversation--match { text-style: bold reverse; }
-        & > .conversation--selected { background: $panel; }
-        & > .conversation--marker { color: $accent; }
-        & > .conversation--bar { color: $text-muted; }
-        & > .conversation--key { color: $foreground; text-style: bold; }
-        & > .conversation--pill { color: $background; background: $primary; text-style: bold; }
-        & > .conversation--hint { color: $text-muted; }
-    }
-    """
+    DEFAULT_CSS = CSS
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings(keys.MESSAGE)]
 
     class Closed(Intent):
@@ -110,16 +68,21 @@ class Conversation(Widget, can_focus=True):
         rtl: str = "auto",
         joined_emoji: bool = False,
         plain: bool = False,
+        links: bool = True,
+        compact: bool = False,
         clock: Callable[[], datetime] = _now,
         id: str | None = None,
     ) -> None:
-        """`rtl`: the setting. `joined_emoji`: see `text.joins_emoji`. `plain`: marks in ASCII."""
+        """`rtl`: the setting. `joined_emoji`: see `text.joins_emoji`. `plain`: marks in ASCII. `links`: the terminal is
+        told where they lead. `compact`: a message takes one line where it fits.
+        """
         super().__init__(id=id)
         self._clock = clock
-        marks = PLAIN_MARKS if plain else MARKS
         self._plain = plain
-        self._feed = Feed(Look(80, "", "", clock().date(), rtl=rtl, joined=joined_emoji, marks=marks))
-        self._painter = Painter(self._role_style)
+        marks = PLAIN_MARKS if plain else MARKS
+        look = Look(80, "", "", clock().date(), rtl=rtl, joined=joined_emoji, marks=marks, compact=compact)
+        self._feed = Feed(look)
+        self._painter = Painter(self._role_style, links=links)
         self._role_styles: dict[str, Style] = {}
         self._shown: list[RowPosition] | None = None
         self._seen: str | None = None
@@ -142,6 +105,11 @@ class Conversation(Widget, can_focus=True):
     def moved(self, id: str, state: str, route: str | None) -> None:
         """A message's state changed."""
         if self._feed.moved(id, state, route):
+            self._changed()
+
+    def changed(self, message: Message) -> None:
+        """A message was edited, reacted to, pinned, or deleted for both."""
+        if self._feed.changed(message):
             self._changed()
 
     def removed(self, id: str) -> None:
@@ -188,14 +156,9 @@ class Conversation(Widget, can_focus=True):
         self._feed.restyle(search=words)
         self._changed()
 
-    @property
-    def rtl(self) -> str:
-        """Who turns right-to-left text."""
-        return self._feed.look.rtl
-
-    @rtl.setter
-    def rtl(self, mode: str) -> None:
-        self._feed.restyle(rtl=mode)
+    def restyle(self, **changes: object) -> None:
+        """Change parts of the look of all messages: `rtl`, `compact`."""
+        self._feed.restyle(**changes)
         self._changed()
 
     # ------------------------------------------------------------ keys
@@ -227,21 +190,6 @@ class Conversation(Widget, can_focus=True):
         """Select the newest message."""
         self._work(self._select_newest())
 
-    def action_copy(self) -> None:
-        """Copy the text as it was written."""
-        if self.selected is not None:
-            self.post_message(CopyText(self.selected.text))
-
-    def action_delete(self) -> None:
-        """Ask to delete the message."""
-        if self.selected is not None:
-            self.post_message(DeleteMessage(self.selected))
-
-    def action_explain(self) -> None:
-        """Ask where the message is."""
-        if self.selected is not None:
-            self.post_message(ExplainMessage(self.selected))
-
     def action_leave(self) -> None:
         """Select no message."""
         self._select(None)
@@ -252,14 +200,40 @@ class Conversation(Widget, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         place = self._place_at(event.y)
         if place is None:
-            if self._has_bar() and event.y == self.size.height - 1 and self.selected is None:
-                self.to_end()
+            if self._has_bar() and event.y == self.size.height - 1:
+                self._bar_clicked(event.x)
             return
         message = self._feed.window[place.item]
+        if (link := self._link_at(place, event.x)).startswith("react:"):
+            self.post_message(React(message, link.removeprefix("react:")))
+            return
         self._select(place.item)
         self.focus()
+        if link.startswith("action:"):
+            self.call_later(self.run_action, link.removeprefix("action:"))
+            return
         if event.chain == 2:
             self.post_message(CopyText(message.text))
+
+    def _link_at(self, place: RowPosition, x: int) -> str:
+        """What a click there leads to: the link of the piece of the row, or ""."""
+        for piece in self._feed.blocks(place.item).rows[place.row]:
+            x -= width(piece.text)
+            if x < 0:
+                return piece.link
+        return ""
+
+    def _bar_clicked(self, x: int) -> None:
+        """Run what stands there: a key of the selected message, or the way to the newest."""
+        if self.selected is None:
+            self.to_end()
+            return
+        for piece in self._keys():
+            x -= width(piece.text)
+            if x < 0:
+                if piece.link:
+                    self.call_later(self.run_action, piece.link)
+                return
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         event.stop()
@@ -289,7 +263,7 @@ class Conversation(Widget, can_focus=True):
 
     def on_resize(self) -> None:
         self._painter.cells = self.size.width
-        self._feed.restyle(cells=self.size.width)
+        self._feed.restyle(cells=self.size.width, gap=self.size.height >= _ROOMY)
         self._painter.forget()
         self._changed()
 
@@ -329,15 +303,19 @@ class Conversation(Widget, can_focus=True):
     def _bar(self) -> Strip:
         feed = self._feed
         if feed.selected is not None:
-            details = bars.details(feed.selected, feed.look)
-            room = self.size.width - sum(width(piece.text) for piece in details)
-            return self._painter.bar(bars.keys(room), details)
+            shown = self._keys()
+            room = self.size.width - sum(width(piece.text) for piece in shown)
+            return self._painter.bar(shown, bars.details(feed.selected, feed.look, room))
         if not feed.view.following:
             top = feed.window[self._shown_rows()[0].item]
             when = TextSpan(" " + day(top.at.date(), feed.look.today), "bar")
             return self._painter.bar((when,), (), bars.pill(feed.unread.below, self._plain))
         note = bars.note(feed.chat, feed.look) if feed.chat else ""
         return self._painter.bar((TextSpan(" " + note, "note"),), ())
+
+    def _keys(self) -> Row:
+        assert self.selected is not None
+        return bars.keys(self.selected, self.size.width)
 
     def _hint_line(self, y: int) -> Strip:
         lines = bars.hint(self._feed.chat, self._feed.look)

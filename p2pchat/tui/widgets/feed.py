@@ -196,6 +196,15 @@ class Feed:
         index = self.window.moved(id, state, route)
         return index is not None and any(place.item == index for place in self.view.rows())
 
+    def changed(self, message: Message) -> bool:
+        """A message was edited, reacted to, pinned, or deleted for both."""
+        if self._loads:
+            self._late.append(lambda: self.window.replace(message))
+        if self.window.replace(message) is None:
+            return False
+        self.view.settle()
+        return True
+
     def removed(self, id: str) -> bool:
         """A message was deleted. The one after it is selected if it was."""
         if self._loads:

@@ -12,9 +12,9 @@ from textual.strip import Strip
 from p2pchat.tui.text import cut, width
 from p2pchat.tui.widgets.rendering import Block, Row, TextSpan
 
+_MARKER = "▌"
 _MAX_KEPT = 150
 """Messages of a few screens. A strip is thirty objects, and the collector looks at each that is kept."""
-_MARKER = "▌"
 
 
 @dataclass(slots=True)
@@ -27,14 +27,19 @@ class _Painted:
 class Painter:
     """Strips of blocks, `cells` wide. `style` answers the style of a role."""
 
-    def __init__(self, style: Callable[[str], Style]) -> None:
+    def __init__(self, style: Callable[[str], Style], *, links: bool = True) -> None:
+        """`links`: the terminal is told where they lead (OSC 8)."""
+        self.links = links
         self._style = style
         self._kept: dict[str, _Painted] = {}
+        self._links: dict[tuple[str, str], Style] = {}
+        """Styles of links. One address has one style, so that a terminal knows its lines as one link."""
         self.cells = 1
 
     def forget(self) -> None:
         """Paint everything anew: colours changed, or the width."""
         self._kept.clear()
+        self._links.clear()
 
     def strip(self, id: str, block: Block, row: int, chosen: bool) -> Strip:
         """One row of the message `id`, painted; `chosen`: it is the selected one."""
@@ -57,7 +62,18 @@ class Painter:
 
     def paint(self, row: Row) -> Strip:
         """A row as a strip, `cells` wide."""
-        return self._filled([Segment(piece.text, self._style(piece.role)) for piece in row], self._style("text"))
+        return self._filled([Segment(piece.text, self._styled(piece)) for piece in row], self._style("text"))
+
+    def _styled(self, piece: TextSpan) -> Style:
+        style = self._style(piece.role)
+        if not self.links or not piece.link.startswith("http"):
+            return style
+        kept = self._links.get((piece.role, piece.link))
+        if kept is None:
+            if len(self._links) >= _MAX_KEPT:
+                self._links.clear()
+            kept = self._links[piece.role, piece.link] = style + Style(link=piece.link)
+        return kept
 
     def bar(self, left: Row, right: Row, middle: Row = ()) -> Strip:
         """One row with something at its left, in its middle and at its right; what does not fit is left out."""
@@ -77,7 +93,7 @@ class Painter:
     def _chosen(self, row: Row) -> Strip:
         over = self._style("selected")
         ground = Style(bgcolor=over.bgcolor, reverse=over.reverse, bold=over.bold)
-        segments = [Segment(piece.text, self._style(piece.role) + ground) for piece in row]
+        segments = [Segment(piece.text, self._styled(piece) + ground) for piece in row]
         if segments and segments[0].text.startswith(" "):
             first = segments[0]
             segments[:1] = [Segment(_MARKER, self._style("marker") + ground), Segment(first.text[1:], first.style)]
@@ -92,6 +108,6 @@ def _cut(row: Row, cells: int) -> Row:
     for piece in row:
         text = cut(piece.text, cells)
         if text:
-            kept.append(TextSpan(text, piece.role))
+            kept.append(piece._replace(text=text))
         cells -= width(text)
     return tuple(kept)

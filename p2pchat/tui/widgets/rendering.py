@@ -1,8 +1,11 @@
 """How one message looks: rows of pieces, each piece a text with a role. No Textual here, and no colour: `conversation`
 gives every role its style.
 
-Wide:    bob    10:02  are we still on for tonight?                      Narrow:   bob  10:02
-         you    10:03  yes, at eight                              ✓✓                are we still on for tonight?
+Comfortable:  ▎ bob  10:02                              Compact:  bob    10:02  are we still on for tonight?
+              ▎ are we still on for tonight?                      you    10:03  yes, at eight                   ✓✓
+
+              ▎ you  10:03                    ✓✓
+              ▎ yes, at eight
 """
 
 from __future__ import annotations
@@ -10,12 +13,14 @@ from __future__ import annotations
 import re
 import zlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import NamedTuple
 
-from p2pchat.tui.model import Message
+from p2pchat.tui import formatting
+from p2pchat.tui.formatting import Part, Span
+from p2pchat.tui.model import ME, Message
 from p2pchat.tui.rtl import visual, visual_line
 from p2pchat.tui.text import (
     JOINER,
@@ -40,15 +45,19 @@ _MAX_NAME = range(12, 21)  # by how wide the conversation is
 _MAX_TEXT = 100  # longer lines are hard to read
 _MAX_ROWS = 1000  # a text of many empty lines is not worth more; y copies it whole
 _EDGE = 4  # a space, the mark's two cells, a space
+_BAR = 3  # a space, the bar, a space
 _NAMES = 4
 _ALIKE = {"е": "[её]", "ё": "[её]", "ي": "[يی]", "ی": "[يی]", "ك": "[كک]", "ک": "[كک]"}  # noqa: RUF001 - letters of one sound
 
 
 class TextSpan(NamedTuple):
-    """A text with a role, which decides about its colour: the component class `conversation--<role>`."""
+    """A text with a role, which decides about its colour: the component class `conversation--<role>`. `link`: the
+    address it leads to, always what it says itself, or what a click on it does, as `action:`.
+    """
 
     text: str
     role: str
+    link: str = ""
 
 
 Row = tuple[TextSpan, ...]
@@ -87,6 +96,10 @@ class Look:
     rtl: str = "auto"
     joined: bool = False
     marks: Mapping[str, str] = field(default_factory=lambda: MARKS)
+    compact: bool = True
+    """One line a message where it fits, in place of groups with a head."""
+    gap: bool = True
+    """An empty line stands between groups."""
 
     def __post_init__(self) -> None:
         label = displayable_line(self.label, joined=self.joined)
@@ -98,8 +111,10 @@ class Look:
         set_(self, "name", self.drawn(name))
         set_(self, "name_cells", max(_MIN_NAME, width(name)))
         set_(self, "name_role", f"name-{zlib.crc32(self.chat.encode()) % _NAMES}")
-        set_(self, "indent", 2 if narrow else 1 + self.name_cells + 2 + 5 + 2)
-        set_(self, "text_cells", min(_MAX_TEXT, max(4, self.cells - self.indent - _EDGE)))
+        set_(self, "indent", _BAR if not self.compact else 2 if narrow else 1 + self.name_cells + 2 + 5 + 2)
+        edge = _EDGE if self.compact else 1
+        set_(self, "text_cells", min(_MAX_TEXT, max(4, self.cells - self.indent - edge)))
+        set_(self, "column", min(self.cells, self.indent + self.text_cells + (edge - 1 if self.compact else 0)))
         set_(self, "found", pattern(self.search))
 
     narrow: bool = field(init=False)
@@ -108,6 +123,8 @@ class Look:
     name_role: str = field(init=False)
     indent: int = field(init=False)
     text_cells: int = field(init=False)
+    column: int = field(init=False)
+    """Cells after which nothing stands: dates, rules and states end here."""
     found: re.Pattern[str] | None = field(init=False)
 
     @property
@@ -143,15 +160,62 @@ def lay_out(message: Message, previous: Message | None, look: Look, unread: int 
     """
     grouped = unread is None and continues(message, previous)
     lead = _lead(message, previous, look, grouped, unread)
-    if message.kind == "text":
-        body, starts = _text_rows(displayable(message.text, joined=look.joined), look)
+    if message.kind == "text" and not message.deleted:
+        body, starts = _text_rows(displayable(message.text, joined=look.joined), look, _quoted(message, look))
     else:
-        body, starts = [[TextSpan("a kind of message this version cannot show"[: look.text_cells], "note")]], [0]
-    _put_edge(message, look, body, starts)
+        body, starts = [[TextSpan(cut(unsaid(message), look.text_cells), "note")]], [0]
+    if look.compact or grouped:
+        told = look.compact or previous is None or clock(previous.at) == clock(message.at)
+        _put_edge(message, look, body, starts, [] if told else [_time(message)])
+    if message.reactions:
+        for reacted in _reacted(message, look):
+            starts.append(starts[-1] + 1)
+            body.append(reacted)
     rows: list[Row] = list(lead)
     for index, pieces in enumerate(body):
         rows.append((*_margin(message, previous, look, index, grouped), *pieces))
     return Block(tuple(_fit(row, look.cells) for row in rows), len(lead), tuple(starts))
+
+
+def unsaid(message: Message) -> str:
+    """What is shown in place of a text."""
+    if message.deleted:
+        return "you deleted this for both" if message.mine else "deleted by its sender"
+    if message.kind == "timer":
+        return displayable_line(message.text)
+    return "a kind of message this version cannot show"
+
+
+def _quoted(message: Message, look: Look) -> list[TextSpan]:
+    """The line above an answer: who said what it answers, and how that begins. A click goes there."""
+    quote = message.quote
+    if quote is None:
+        return []
+    who = "you" if quote.sender == ME else look.drawn(cut(displayable_line(quote.sender), _MAX_NAME[-1]))
+    words = "deleted" if quote.deleted else displayable_line(" ".join(quote.text[:200].split()))
+    link = "action:jump_quoted" if quote.here and not quote.deleted else ""
+    room = look.text_cells - width(who) - 4
+    pieces = [TextSpan("┃ ", "line"), TextSpan(who, "quoted", link)]
+    return [*pieces, TextSpan("  " + look.drawn(cut(words, room)), "quote", link)] if room > 3 else pieces
+
+
+def _reacted(message: Message, look: Look) -> list[list[TextSpan]]:
+    """The emoji under a message, each with how many put it there; a click puts one's own there or takes it away."""
+    counted: dict[str, list[bool]] = {}
+    for reaction in message.reactions:
+        counted.setdefault(displayable_line(reaction.emoji, joined=look.joined)[:16], []).append(reaction.mine)
+    rows: list[list[TextSpan]] = [[]]
+    used = 0
+    for emoji, mine in counted.items():
+        text = cut(f" {emoji} {len(mine)} ", look.text_cells)
+        if used and used + width(text) + 1 > look.text_cells:
+            rows.append([])
+            used = 0
+        gap = [TextSpan(" ", "gutter")] if used else []
+        role = "reaction-mine" if any(mine) else "reaction"
+        rows[-1] += [*gap, TextSpan(text, role, f"react:{'' if any(mine) else emoji}")]
+        used += width(text) + len(gap)
+    return rows
 
 
 # ---------------------------------------------------------------- above a message
@@ -161,23 +225,62 @@ def _lead(message: Message, previous: Message | None, look: Look, grouped: bool,
     rows: list[Row] = []
     on = message.at.date()
     if previous is None or previous.at.date() != on:
-        if previous is not None:
+        if previous is not None and (look.compact or look.gap):
             rows.append(())
-        rows += [_centred(day(on, look.today), look.cells, "date"), ()]
+        rows.append(_rule(day(on, look.today), look, "date", "line"))
+        if look.compact or look.gap:
+            rows.append(())
     if unread is not None:
-        count = f" {unread} new " if unread else " new "
-        rule = max(0, look.cells - 2 - width(count))
-        rows.append((TextSpan(f" {'─' * (rule // 2)}{count}{'─' * (rule - rule // 2)}", "unread"),))
-    if look.narrow and not grouped:
-        if rows == [] and previous is not None:
+        if not rows and look.gap and not look.compact:
             rows.append(())
-        rows.append((TextSpan(" ", "gutter"), _name(message, look), TextSpan("  ", "gutter"), _time(message)))
+        rows.append(_rule(f"{unread} new" if unread else "new", look, "unread", "unread", last=True))
+    if look.compact:
+        if look.narrow and not grouped:
+            if rows == [] and previous is not None:
+                rows.append(())
+            rows.append((TextSpan(" ", "gutter"), _name(message, look), TextSpan("  ", "gutter"), _time(message)))
+    elif not grouped:
+        if rows == [] and previous is not None and look.gap:
+            rows.append(())
+        rows.append(_head(message, look))
     return rows
 
 
-def _centred(text: str, cells: int, role: str) -> Row:
-    text = cut(text, cells)
-    return (TextSpan(" " * ((cells - width(text)) // 2), "gutter"), TextSpan(text, role))
+def _rule(text: str, look: Look, role: str, line: str, *, last: bool = False) -> Row:
+    """A line over the column with a word in it: in its middle, or at its end."""
+    room = max(0, look.column - 1)
+    text = cut(f" {text} ", room)
+    rest = room - width(text)
+    after = min(rest, 1) if last else rest // 2
+    return (
+        TextSpan(" ", "gutter"),
+        TextSpan("─" * (rest - after), line),
+        TextSpan(text, role),
+        TextSpan("─" * after, line),
+    )
+
+
+def _bar(message: Message, look: Look) -> tuple[TextSpan, ...]:
+    return (
+        TextSpan(" ", "gutter"),
+        TextSpan("▎", "you" if message.mine else look.name_role),
+        TextSpan(" ", "gutter"),
+    )
+
+
+def _head(message: Message, look: Look) -> Row:
+    """The first line of a group: who, when, and how far it has come."""
+    left = [*_bar(message, look), _name(message, look), TextSpan("  ", "gutter"), _time(message)]
+    edge = _edge(message, look)
+    used = sum(width(piece.text) for piece in left)
+    while edge and used + 1 + sum(width(piece.text) + 1 for piece in edge) > look.column:
+        edge.pop(0)  # the mark says most
+    gap = look.column - used - sum(width(piece.text) + 1 for piece in edge)
+    return (*left, TextSpan(" " * max(0, gap), "gutter"), *_spaced(edge))
+
+
+def _spaced(pieces: Sequence[TextSpan]) -> list[TextSpan]:
+    return [each for piece in pieces for each in (TextSpan(" ", "gutter"), piece)]
 
 
 def _name(message: Message, look: Look) -> TextSpan:
@@ -193,6 +296,8 @@ def _time(message: Message) -> TextSpan:
 
 def _margin(message: Message, previous: Message | None, look: Look, index: int, grouped: bool) -> Row:
     """What stands left of a row of the text."""
+    if not look.compact:
+        return _bar(message, look)
     if look.narrow or (index > 0):
         return (TextSpan(" " * look.indent, "gutter"),)
     if not grouped:
@@ -204,57 +309,126 @@ def _margin(message: Message, previous: Message | None, look: Look, index: int, 
     return (TextSpan(" " * (look.indent - 7), "gutter"), _time(message), TextSpan("  ", "gutter"))
 
 
-def _text_rows(text: str, look: Look) -> tuple[list[list[TextSpan]], list[int]]:
-    rows, starts = [], []
-    matches = [match.span() for match in look.found.finditer(text)] if look.found else []
+def _text_rows(text: str, look: Look, quoted: list[TextSpan]) -> tuple[list[list[TextSpan]], list[int]]:
+    """The rows of a text, and for each the offset at which it begins. Offsets count the text without its marks, and
+    two more after each part, so that they only ever grow.
+    """
+    rows: list[list[TextSpan]] = []
+    starts: list[int] = []
     reordered = look.shapes and has_rtl(text)
     if not reordered:
         text = text.replace(JOINER, "")
-    directions: dict[int, bool] = {}
-    ends = [end for _, end in matches]
-    for line in wrap(text, look.text_cells, _MAX_ROWS):
-        starts.append(line.start)
-        # Of thousands of matches only those in this line: they stand in order and do not overlap.
-        here = matches[bisect_right(ends, line.start) : bisect_left(matches, (line.end, 0))] if matches else matches
-        if not reordered:
-            rows.append(_marked(line.shown, line.start, here))
-            continue
-        if line.paragraph not in directions:
-            end = text.find("\n", line.paragraph)
-            directions[line.paragraph] = is_rtl(text[line.paragraph : None if end < 0 else end])
-        rows.append(_visual_row(line.shown, line.start, here, directions[line.paragraph], look.text_cells))
-    if line.end < len(text):
-        starts.append(max(line.end, line.start + 1))
+    base = 0
+    if quoted:
+        rows.append(quoted)
+        starts.append(0)
+        base = 1
+    for part in formatting.parts(text):
+        if len(rows) > _MAX_ROWS:
+            break
+        _put_part(part, look, base, rows, starts, reordered)
+        base += len(part.text) + 2
+    if len(rows) > _MAX_ROWS:
+        del rows[_MAX_ROWS:], starts[_MAX_ROWS + 1 :]
         rows.append([TextSpan(cut("… it continues: y copies all of it", look.text_cells), "note")])
     return rows, starts
 
 
-def _marked(shown: str, start: int, matches: list[tuple[int, int]]) -> list[TextSpan]:
-    """A line with the search words in it marked."""
+def _put_part(
+    part: Part, look: Look, base: int, rows: list[list[TextSpan]], starts: list[int], reordered: bool
+) -> None:
+    """Append the rows of a part of a text."""
+    is_code, is_quote = part.kind == formatting.CODE, part.kind == formatting.QUOTE
+    spans = _with_matches(part, look)
+    plain = "code" if is_code else "quote" if is_quote else "text"
+    cells = max(2, look.text_cells - 2 if is_code or is_quote else look.text_cells)
+    if is_code:
+        base += 1
+        if part.language:
+            rows.append([TextSpan(cut(f" {part.language}", look.text_cells).ljust(look.text_cells), "language")])
+            starts.append(base - 1)
+    directions: dict[int, bool] = {}
+    for line in wrap(part.text, cells, _MAX_ROWS + 1 - len(rows)):
+        starts.append(base + line.start)
+        if not reordered:
+            pieces = _styled(line.shown, line.start, spans, plain)
+        else:
+            if line.paragraph not in directions:
+                paragraph, _, _ = part.text[line.paragraph :].partition("\n")
+                directions[line.paragraph] = not is_code and is_rtl(paragraph)
+            pieces = _visual_row(line.shown, line.start, spans, plain, directions[line.paragraph], cells)
+        if is_code:
+            fill = look.text_cells - 1 - sum(width(piece.text) for piece in pieces)
+            pieces = [TextSpan(" ", "code"), *pieces, TextSpan(" " * max(0, fill), "code")]
+        elif is_quote:
+            pieces = [TextSpan("┃", "line"), TextSpan(" ", "gutter"), *pieces]
+        rows.append(pieces)
+
+
+def _with_matches(part: Part, look: Look) -> list[Span]:
+    """The parts of a text with a role of their own, in order; the words searched for are marked in all of them."""
+    if look.found is None:
+        return list(part.spans)
+    made: list[Span] = []
+    matches = [Span(*match.span(), "match") for match in look.found.finditer(part.text)]
+    cuts = iter(matches)
+    following = next(cuts, None)
+    for span in part.spans:
+        start = span.start
+        while following is not None and following.start < span.end:
+            if following.end > start:
+                made += [Span(start, following.start, span.role, span.link)] if following.start > start else []
+                made.append(following._replace(link=span.link if following.start >= span.start else ""))
+                start = following.end
+            else:
+                made.append(following)
+            following = next(cuts, None)
+        if start < span.end:
+            made.append(Span(start, span.end, span.role, span.link))
+    while following is not None:
+        made.append(following)
+        following = next(cuts, None)
+    return made
+
+
+def _here(start: int, end: int, spans: Sequence[Span]) -> Sequence[Span]:
+    """Of thousands of spans only those in this line: they stand in order and do not overlap."""
+    if not spans:
+        return spans
+    first = bisect_right(spans, start, key=lambda span: span.end)
+    return spans[first : bisect_left(spans, end, key=lambda span: span.start)]
+
+
+def _styled(shown: str, start: int, spans: Sequence[Span], plain: str) -> list[TextSpan]:
+    """A line in pieces by their roles."""
     pieces, at = [], 0
-    for first, last in matches:
-        begin, end = max(0, first - start), min(len(shown), last - start)
-        if begin >= end or end <= at:
+    for span in _here(start, start + len(shown), spans):
+        begin, end = max(at, span.start - start), min(len(shown), span.end - start)
+        if begin >= end:
             continue
-        pieces += [TextSpan(shown[at:begin], "text"), TextSpan(shown[begin:end], "match")]
+        pieces += [TextSpan(shown[at:begin], plain), TextSpan(shown[begin:end], span.role, span.link)]
         at = end
-    pieces.append(TextSpan(shown[at:], "text"))
+    pieces.append(TextSpan(shown[at:], plain))
     return [piece for piece in pieces if piece.text]
 
 
-def _visual_row(shown: str, start: int, matches: list[tuple[int, int]], rtl: bool, cells: int) -> list[TextSpan]:
+def _visual_row(shown: str, start: int, spans: Sequence[Span], plain: str, rtl: bool, cells: int) -> list[TextSpan]:
     """A line in drawing order, at the right if its paragraph runs from there."""
     if not shown:
         return []
+    roles = [(plain, "")] * len(shown)
+    for span in _here(start, start + len(shown), spans):
+        begin, end = max(0, span.start - start), min(len(shown), span.end - start)
+        roles[begin:end] = [(span.role, span.link)] * max(0, end - begin)
     pieces: list[TextSpan] = []
-    run, role = "", "text"
+    run, role = "", (plain, "")
     for glyph in visual(shown, rtl):
-        now = "match" if any(begin <= start + glyph.origin < end for begin, end in matches) else "text"
+        now = roles[glyph.origin]
         if now != role:
-            pieces.append(TextSpan(run, role))
+            pieces.append(TextSpan(run, *role))
             run, role = "", now
         run += glyph.text
-    pieces.append(TextSpan(run, role))
+    pieces.append(TextSpan(run, *role))
     pieces = [piece for piece in pieces if piece.text]
     if rtl:
         pad = cells - sum(width(piece.text) for piece in pieces)
@@ -262,28 +436,39 @@ def _visual_row(shown: str, start: int, matches: list[tuple[int, int]], rtl: boo
     return pieces
 
 
-def _put_edge(message: Message, look: Look, body: list[list[TextSpan]], starts: list[int]) -> None:
-    """At the right of the last row: how far it has come, by which way if not straight, and whether it came late."""
+def _edge(message: Message, look: Look) -> list[TextSpan]:
+    """How far a message has come, by which way if not straight, and whether it came late; the last says most."""
     words = [TextSpan("came late", "late")] if message.late else []
+    if message.pinned:
+        words.append(TextSpan("pinned", "pinned"))
+    if message.edited_at is not None and not message.deleted:
+        words.append(TextSpan("edited", "route"))
     if message.route not in (None, "direct"):
         words.append(TextSpan(edge_word(message.route), "route"))
     if message.mine and message.state in look.marks:
         role = {"read": "read", "failed": "failed"}.get(message.state, "mark")
-        if message.state == "failed":
-            words.append(TextSpan(STATES["failed"], role))
+        if message.state == "failed" or (message.state == "read" and not look.compact):
+            words.append(TextSpan(STATES[message.state], role))
         words.append(TextSpan(look.marks[message.state].rjust(2), role))
+    return words
+
+
+def _put_edge(
+    message: Message, look: Look, body: list[list[TextSpan]], starts: list[int], before: list[TextSpan]
+) -> None:
+    """Put at the right of the last row how far a message has come."""
+    words = [*before, *_edge(message, look)]
     if not words:
         return
     cells = sum(width(piece.text) + 1 for piece in words)
     used = sum(width(piece.text) for piece in body[-1])
-    room = look.text_cells + _EDGE - 1  # a space is left at the edge of the screen
-    if used + cells > room and cells > _EDGE - 1:
+    room = look.column - look.indent
+    if used + cells > room and (cells > _EDGE - 1 or not look.compact):
         starts.append(starts[-1] + 1)
         body.append([])
         used = 0
     body[-1].append(TextSpan(" " * max(0, room - used - cells), "gutter"))
-    for piece in words:
-        body[-1] += [TextSpan(" ", "gutter"), piece]
+    body[-1] += _spaced(words)
 
 
 def edge_word(route: str | None) -> str:
@@ -297,6 +482,6 @@ def _fit(row: Row, cells: int) -> Row:
     for piece in row:
         text = piece.text if width(piece.text) <= left else cut(piece.text, left)
         if text:
-            kept.append(TextSpan(text, piece.role))
+            kept.append(piece._replace(text=text))
             left -= width(text)
     return tuple(kept)

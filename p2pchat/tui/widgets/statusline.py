@@ -6,14 +6,22 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
+from textual.style import Style
+from textual.timer import Timer
 from textual.widget import Widget
 
+from p2pchat.tui.intents import ShowContact
 from p2pchat.tui.model import Chat
 from p2pchat.tui.rtl import drawn
-from p2pchat.tui.text import displayable_line
+from p2pchat.tui.text import displayable_line, spelled
 from p2pchat.tui.wording import VERIFIED, mark, presence
 
-SEPARATOR = " · "
+SEPARATOR = "  "
+DOT = " · "
+TYPING_SECONDS = 10.0
+"""Seconds that a word about somebody who writes counts for."""
+
+ENCRYPTED = "end-to-end encrypted"
 ROOMY = 48
 """Columns from which the way to the help is always shown."""
 
@@ -26,8 +34,13 @@ class StatusLine(Widget):
         dock: bottom;
         height: 1;
         padding: 0 1;
-        background: $panel;
+        background: $surface;
         color: $text-muted;
+        link-color: $text-muted;
+        link-style: none;
+        link-color-hover: $foreground;
+        link-background-hover: transparent;
+        link-style-hover: underline;
         &.-wrong { color: $text-error; text-style: bold; }
     }
     """
@@ -35,10 +48,10 @@ class StatusLine(Widget):
     def __init__(self) -> None:
         super().__init__()
         self._said: list[str] = []
-        self._hints: list[str] = []
+        self._hints: list[tuple[str, str]] = []
 
-    def show(self, said: Sequence[str], wrong: bool, hints: Sequence[str]) -> None:
-        """Say this; `hints` are keys with what they do."""
+    def show(self, said: Sequence[str], wrong: bool, hints: Sequence[tuple[str, str]]) -> None:
+        """Say this; `hints` are keys with what they do, and the action that a click on one runs."""
         if [*said] != self._said or [*hints] != self._hints or wrong != self.has_class("-wrong"):
             self._said, self._hints = list(said), list(hints)
             self.set_class(wrong, "-wrong")
@@ -47,10 +60,18 @@ class StatusLine(Widget):
     @property
     def said(self) -> str:
         """What it says about the connection, all of it."""
-        return SEPARATOR.join(self._said)
+        return DOT.join(self._said)
 
     def render(self) -> Content:
-        return Content(status_text(self._said, self._hints, self.content_size.width))
+        line = status_text(self._said, [words for words, _ in self._hints], self.content_size.width)
+        shown = Content(line)
+        end = len(line)
+        for words, action in reversed(self._hints):
+            at = line.rfind(words, 0, end)
+            if at >= 0 and at + len(words) >= len(line.rstrip()) - 200:
+                shown = shown.stylize(Style.from_meta({"@click": action}), at, at + len(words))
+                end = at
+        return shown
 
 
 def status_text(said: Sequence[str], hints: Sequence[str], width: int) -> str:
@@ -76,15 +97,33 @@ def status_text(said: Sequence[str], hints: Sequence[str], width: int) -> str:
 
 
 class ChatTitle(Widget):
-    """Who the conversation is with, how they can be reached, and whether it was verified that it is them."""
+    """Who the conversation is with, how they can be reached, and whether it was verified that it is them. A click opens
+    their page.
+    """
 
     DEFAULT_CSS = """
-    ChatTitle { height: 1; padding: 0 1; background: $panel; color: $foreground; }
+    ChatTitle {
+        height: 2;
+        padding: 0 1;
+        background: $background;
+        color: $foreground;
+        border-bottom: solid $border-blurred;
+    }
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._chat: Chat | None = None
+        self._typing: dict[str, Timer] = {}
+        """Chats in which somebody writes, each until it is long ago that they said so."""
+
+    def show_typing(self, chat: str, typing: bool) -> None:
+        """A contact writes, or has stopped."""
+        if (before := self._typing.pop(chat, None)) is not None:
+            before.stop()
+        if typing:
+            self._typing[chat] = self.set_timer(TYPING_SECONDS, lambda: self.show_typing(chat, False))
+        self.refresh()
 
     def show(self, chat: Chat | None) -> None:
         """Show the title of this chat."""
@@ -92,28 +131,69 @@ class ChatTitle(Widget):
             self._chat = chat
             self.refresh()
 
+    def on_click(self) -> None:
+        """Open the page of the contact."""
+        if self._chat is not None:
+            self.post_message(ShowContact(self._chat))
+
     def render(self) -> Content:
         if self._chat is None:
             return Content("")
-        return title_text(self._chat, self.content_size.width, getattr(self.app, "turns_text", True))
+        turned = getattr(self.app, "turns_text", True)
+        return title_text(self._chat, self.content_size.width, turned, typing=self._chat.id in self._typing)
 
 
-def title_text(chat: Chat, width: int, turned: bool = True) -> Content:
-    """The title in `width` cells. `turned`: right-to-left names are put in order here."""
+def title_text(chat: Chat, width: int, turned: bool = True, *, typing: bool = False) -> Content:
+    """The title in `width` cells: the name at the left, the way at the right. `turned`: right-to-left names are put in
+    order here.
+    """
     how = Content.assemble((f"{mark(chat)} {presence(chat)}", "$text-success" if chat.online else "$text-muted"))
-    checked = [Content.assemble(("not verified", "$text-muted")), Content("")]
+    if chat.timer:
+        how = Content.assemble((f"disappearing: {spelled(chat.timer)}{DOT}", "$text-warning"), how)
+    if typing:
+        how = Content.styled("is writing…", "$text-accent")
+    sealed = Content.assemble(how, (f"{DOT}{ENCRYPTED}", "$text-muted"))
+    checked = [Content.assemble(("  not verified", "$text-muted")), Content("")]
     if chat.verified:
-        checked = [Content.assemble((f"{VERIFIED} verified", "$text-success")), Content(VERIFIED)]
+        checked = [Content.assemble((f" {VERIFIED} verified", "$text-success")), Content(f" {VERIFIED}")]
     if chat.state != "contact":
-        checked = [Content("")]
+        checked, sealed = [Content("")], how
     # The name is worth more than the word "verified", and the way more than the rest of a long name.
     name = displayable_line(chat.label)
-    for short in (*checked, Content("")):
-        rest = [part for part in (how, short) if part.cell_length]
-        room = width - sum(part.cell_length + len(SEPARATOR) for part in rest)
+    for way, short in ((sealed, checked[0]), (how, checked[0]), (how, checked[-1]), (how, Content(""))):
+        room = width - way.cell_length - short.cell_length - 2
         if room >= min(cell_len(name), 16):
             break
-    name = drawn(chat.label, turned, max(1, room))
-    separator = Content.assemble((SEPARATOR, "$text-muted"))
-    title = separator.join([Content.assemble((name, "bold")), *rest])
-    return title.pad_right(max(0, width - title.cell_length))  # where the bar is reversed text, it is a whole bar
+    left = Content.assemble((drawn(chat.label, turned, max(1, room)), "bold"), short)
+    gap = max(1, width - left.cell_length - way.cell_length)
+    return Content.assemble(left, " " * gap, way)
+
+
+class SideTitle(Widget):
+    """Above the list: the program, one's own name, and the way to everything else."""
+
+    DEFAULT_CSS = """
+    SideTitle { height: 2; padding: 0 1; background: $surface; color: $text-muted; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._own_name = ""
+
+    def show(self, name: str) -> None:
+        """Show one's own name."""
+        if name != self._own_name:
+            self._own_name = name
+            self.refresh()
+
+    def on_click(self) -> None:
+        """Open the palette."""
+        self.app.action_command_palette()
+
+    def render(self) -> Content:
+        width = self.content_size.width
+        key = "Ctrl+P"
+        room = width - cell_len(str(self.app.title)) - cell_len(key) - 4
+        name = drawn(self._own_name, getattr(self.app, "turns_text", True), max(1, room)) if room > 2 else ""
+        left = Content.assemble((str(self.app.title), "bold $text-accent"), "  ", (name, "$foreground"))
+        return Content.assemble(left, " " * max(1, width - left.cell_length - cell_len(key)), key)

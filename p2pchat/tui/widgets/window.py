@@ -90,6 +90,16 @@ class Window:
         self._messages[index] = new
         return None if new == old else index
 
+    def replace(self, message: Message) -> int | None:
+        """A message says something else now; where it is."""
+        index = self.index(message.id)
+        if index is not None:
+            old = self._messages[index]
+            if _FAR.get(message.state, 9) < _FAR.get(old.state, 0):
+                message = message._replace(state=old.state)
+            self._messages[index] = message
+        return index
+
     def remove(self, id: str) -> int | None:
         """A message was deleted; where it was."""
         index = self.index(id)

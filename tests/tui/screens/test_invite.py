@@ -378,3 +378,9 @@ def test_it_can_be_closed_while_they_are_asked() -> None:
             assert app.result is None
 
     run(main())
+
+
+def test_an_invite_copied_with_the_frame_around_it_is_one() -> None:
+    half = len(INVITE) // 2
+    framed = f"│   {INVITE[:half]}   │\n│   {INVITE[half:]}   │\n╰────────╯"
+    assert looks(framed).invite == INVITE

@@ -7,7 +7,7 @@ from textual.widgets import Input
 
 from p2pchat.errors import UsageError
 from p2pchat.tui.screens.confirm import ConfirmScreen
-from p2pchat.tui.screens.relays import RelaysScreen
+from p2pchat.tui.screens.relays import RelaysScreen, address_in
 from tests.tui.conftest import run, until
 from tests.tui.fakes import FakeNode
 from tests.tui.staging import SIZES, press, stage, type_in
@@ -146,3 +146,10 @@ def test_esc_goes_back_to_the_list_and_then_away() -> None:
             assert app.result is None
 
     run(main())
+
+
+def test_the_line_that_a_relay_prints_may_be_pasted_whole() -> None:
+    line = "/ip4/203.0.113.5/tcp/4001/p2p/12D3KooWQGm5#ab"
+    assert address_in(f" p2pchat relays add {line}\n") == line
+    assert address_in(line) == line
+    assert address_in(" nonsense ") == "nonsense"

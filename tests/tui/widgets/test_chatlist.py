@@ -14,6 +14,7 @@ from p2pchat.tui.intents import Intent
 from p2pchat.tui.model import Chat
 from p2pchat.tui.widgets.chatlist import ChatList
 from tests.tui.conftest import run
+from tests.tui.conversing import NOW, message
 
 
 def chat(ident: str, name: str = "", **more: Any) -> Chat:
@@ -28,7 +29,7 @@ class Desk(App[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.chats = ChatList()
+        self.chats = ChatList(lambda: NOW)
         self.posted: list[Intent] = []
 
     def compose(self) -> ComposeResult:
@@ -75,11 +76,11 @@ def test_a_line_says_presence_name_verified_and_unread() -> None:
             "a",
         )
         assert desk.lines()[:6] == [
-            " ● Ann ✓              2 ",
-            " ○ Bob                  ",
-            " … Carol                ",
-            " ✗ Dave                 ",
-            " ● Eve             999+ ",
+            "▎1 ● Ann ✓           2  ",
+            " 2 ○ Bob                ",
+            " 3 … Carol              ",
+            " 4 ✗ Dave               ",
+            " 5 ● Eve          999+  ",
             "                        ",
         ]
 
@@ -103,7 +104,52 @@ def test_no_name_breaks_a_line(name: str, width: int) -> None:
 def test_a_long_name_ends_in_dots_and_keeps_the_count() -> None:
     async def steps(desk: Desk, pilot: Pilot[None]) -> None:
         desk.chats.show([chat("a", "n" * 40, unread=12)], None)
-        assert desk.lines()[0] == " ● " + "n" * 16 + "… 12 "
+        assert desk.lines()[0] == " 1 ● " + "n" * 12 + "…  12  "
+
+    at(steps)
+
+
+def test_two_lines_say_when_and_what_was_said_last() -> None:
+    async def steps(desk: Desk, pilot: Pilot[None]) -> None:
+        desk.chats.set_lines(2)
+        last = message(0, "Trams stop\nat eight", at=NOW)
+        desk.chats.show(
+            [
+                chat("a", "Ann", unread=2)._replace(last=last),
+                chat("b", "Bob", route="circuit")._replace(last=message(0, "yes", mine=True, at=NOW.replace(day=20))),
+                chat("c", "Carol", state="waiting", route=None),
+                chat("d", "Dave")._replace(draft="I wanted to"),
+            ],
+            "d",
+        )
+        assert desk.lines() == [
+            " 1 ● Ann          10:30 ",
+            "     Trams stop at…  2  ",
+            " 2 ◐ Bob            Fri ",
+            "     you: yes        ✓✓ ",
+            " 3 … Carol              ",
+            "     has not accepted…  ",
+            "▎4 ● Dave               ",
+            "▎    draft: I wanted to ",
+        ]
+        await pilot.click(ChatList, offset=(5, 3))
+        assert desk.opened() == ["b"]
+
+    at(steps)
+
+
+def test_the_list_follows_the_chat_that_is_shown() -> None:
+    async def steps(desk: Desk, pilot: Pilot[None]) -> None:
+        desk.chats.set_lines(2)
+        desk.set_focus(None)
+        chats = [chat(str(number)) for number in range(50)]
+        desk.chats.show(chats, "0", 1)
+        await pilot.pause()
+        desk.chats.show(chats, "30", 1)
+        await pilot.pause()
+        lines = desk.lines()
+        assert any("● 30 " in line for line in lines[:-1]), "not below the line of the requests"
+        assert lines[-1].startswith(" + 1 request ")
 
     at(steps)
 
@@ -122,7 +168,7 @@ def test_keys_go_through_it_and_open() -> None:
 def test_requests_stand_below_and_can_be_opened() -> None:
     async def steps(desk: Desk, pilot: Pilot[None]) -> None:
         desk.chats.show([chat("a")], "a", 2)
-        assert desk.lines()[2].rstrip() == " + requests (2)"
+        assert desk.lines()[7] == " + 2 requests    Ctrl+R "
         desk.chats.focus()
         await pilot.press("end", "enter")
         [posted] = desk.posted
@@ -136,8 +182,9 @@ def test_a_click_opens_what_it_is_on() -> None:
     async def steps(desk: Desk, pilot: Pilot[None]) -> None:
         desk.chats.show([chat(name) for name in "abc"], "a", 1)
         await pilot.click(ChatList, offset=(5, 1))
-        await pilot.click(ChatList, offset=(5, 7))  # nothing is there
-        await pilot.click(ChatList, offset=(5, 4))
+        await pilot.click(ChatList, offset=(5, 4))  # nothing is there
+        assert len(desk.posted) == 1
+        await pilot.click(ChatList, offset=(5, 7))
         assert desk.opened() == ["b"]
         assert isinstance(desk.posted[-1], intents.RunCommand)
 

@@ -52,7 +52,7 @@ def test_who_orders_right_to_left_text_can_be_changed() -> None:
     async def main() -> None:
         async with shown([message(0, "שלום bob")]) as it:
             assert it.rows()[-1].endswith("bob םולש")
-            it.conversation.rtl = "terminal"
+            it.conversation.restyle(rtl="terminal")
             assert it.rows()[-1].endswith("  שלום bob")
 
     run(main())

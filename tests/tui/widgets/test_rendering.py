@@ -19,6 +19,7 @@ from tests.tui.test_text import HOSTILE, letters
 
 WIDE = Look(80, "bob", "c1", NOW.date())
 NARROW = replace(WIDE, cells=40)
+ROOMY = replace(WIDE, compact=False)
 
 
 def plain(row: Row) -> str:
@@ -45,10 +46,10 @@ def after(one: Message, **more: object) -> Message:
 
 def test_the_first_of_a_day_has_the_date_above() -> None:
     block = lay_out(message(0), None, WIDE)
-    assert shown(block)[0].strip() == "Friday 20 November"
+    assert shown(block)[0].strip(" ─") == "Friday 20 November"
     assert body(block) == [" bob  09:00  message 0"]
     assert lay_out(message(1), message(0), WIDE).lead == 0
-    assert shown(lay_out(message(144), message(0), WIDE))[1].strip() == "Yesterday"
+    assert shown(lay_out(message(144), message(0), WIDE))[1].strip(" ─") == "Yesterday"
 
 
 def test_soon_after_another_it_has_no_name() -> None:
@@ -64,6 +65,61 @@ def test_a_narrow_screen_has_the_name_above() -> None:
     block = lay_out(message(0, "x" * 40), None, NARROW)
     assert shown(block)[-3:] == [" bob  09:00", "  " + "x" * 34, "  " + "x" * 6]
     assert lay_out(after(message(0)), message(0), NARROW).lead == 0
+
+
+def test_a_group_has_a_head_with_its_state_and_a_bar_down_its_side() -> None:
+    first = message(0, "yes, at eight, behind the station, where we met the last time and the time before", mine=True)
+    block = lay_out(first, None, ROOMY)
+    assert shown(block) == [
+        " " + "─" * 29 + " Friday 20 November " + "─" * 29,
+        "",
+        " ▎ you  09:00" + " " * 64 + "✓✓",
+        " ▎ yes, at eight, behind the station, where we met the last time and the time",
+        " ▎ before",
+    ]
+    assert block.lead == 3
+    assert [width(row) for row in shown(block)[:3:2]] == [79, 79], "date and state end in the same column"
+    again = lay_out(after(first, text="bring a coat"), first, ROOMY)
+    assert shown(again) == [" ▎ bring a coat" + " " * 56 + "09:01 ✓✓"]
+    other = lay_out(message(1, "ok", state="read", mine=True), first, ROOMY)
+    assert shown(other)[0] == ""
+    assert shown(other)[1].endswith(" read ✓✓")
+    assert shown(lay_out(message(1), message(0), replace(ROOMY, gap=False)))[0] == " ▎ bob  09:10"
+
+
+def test_a_wide_window_has_one_column_of_text() -> None:
+    block = lay_out(message(1, "word " * 60, mine=True), message(0), replace(ROOMY, cells=200), unread=2)
+    assert {width(row) for row in shown(block) if "─" in row or "✓✓" in row} == {103}
+    assert max(width(row) for row in shown(block)) == 103
+
+
+def test_marks_become_looks_and_links_lead_where_they_say() -> None:
+    text = 'see **this**: https://b\u0443d.example/a?b=c, `make`\n> was it\n```sh\nrm "$1"\n```\ndone'
+    block = lay_out(message(0, text), None, replace(ROOMY, cells=60))
+    assert roles(block, "strong") == ["this"]
+    assert roles(block, "code")[0] == "make"
+    assert body(block)[1:] == [" ▎ ┃ was it", " ▎  sh", ' ▎  rm "$1"', " ▎ done"]
+    [link] = [piece for row in block.rows for piece in row if piece.link]
+    assert link.text == link.link == "https://xn--bd-umc.example/a?b=c"
+    narrow = lay_out(message(0, text), None, replace(ROOMY, cells=24))
+    pieces = [piece for row in narrow.rows for piece in row if piece.link]
+    assert len(pieces) > 1
+    assert {piece.link for piece in pieces} == {link.link}, "over a line break too"
+    assert "".join(piece.text for piece in pieces) == link.link
+
+
+def test_code_has_a_ground_of_its_own_to_the_edge_of_the_column() -> None:
+    block = lay_out(message(0, "```\nall:\n\techo\n```"), None, ROOMY)
+    rows = ["".join(piece.text for piece in row if piece.role == "code") for row in block.rows[block.lead :]]
+    assert rows == [" all:".ljust(76), "     echo".ljust(76)]
+
+
+def test_words_that_are_searched_for_are_marked_in_links_and_code() -> None:
+    look = replace(ROOMY, search="lamp make")
+    block = lay_out(message(0, "at https://lamp.example/lamp or `make it`"), None, look)
+    assert roles(block, "match") == ["lamp", "lamp", "make"]
+    linked = [piece.text for row in block.rows for piece in row if piece.link]
+    assert "".join(linked) == "https://lamp.example/lamp"
 
 
 @pytest.mark.parametrize("look", [WIDE, NARROW])
@@ -186,11 +242,19 @@ def holds(block: Block, cells: int) -> None:
         assert block.row(block.place(number)) == number
 
 
-@given(letters, letters, st.integers(1, 130), st.booleans(), st.sampled_from(["auto", "terminal"]), st.booleans())
+@given(
+    letters,
+    letters,
+    st.integers(1, 130),
+    st.booleans(),
+    st.sampled_from(["auto", "terminal"]),
+    st.booleans(),
+    st.booleans(),
+)
 def test_no_row_is_wider_than_the_screen_or_has_a_control_character(
-    text: str, name: str, cells: int, mine: bool, rtl: str, joined: bool
+    text: str, name: str, cells: int, mine: bool, joined: bool, compact: bool, rtl: str
 ) -> None:
-    look = Look(cells, name, "c1", NOW.date(), "a سلام", rtl, joined)
+    look = Look(cells, name, "c1", NOW.date(), "a سلام", rtl, joined, compact=compact)
     holds(lay_out(message(0, text, mine=mine, route=name, at=START), None, look, unread=2), cells)
 
 
@@ -198,5 +262,5 @@ def test_no_row_is_wider_than_the_screen_or_has_a_control_character(
 @pytest.mark.parametrize("joined", [False, True])
 def test_hostile_text_stays_on_its_rows(text: str, joined: bool) -> None:
     for cells in (20, 100):
-        look = Look(cells, text[:2000], "c1", NOW.date(), joined=joined, search="w ب")
+        look = Look(cells, text[:2000], "c1", NOW.date(), joined=joined, search="w ب", compact=not joined)
         holds(lay_out(message(0, text, route=text[:2000]), None, look), cells)

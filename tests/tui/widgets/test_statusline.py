@@ -31,16 +31,16 @@ def test_what_is_true_is_said() -> None:
     assert said("gone", some) == "node ended, restarting…"
     assert said("gone", some, trouble="The disk is full.") == "node ended, restarting… · The disk is full."
     assert said("ready", []) == "ready, no contacts yet"
-    assert said("ready", some) == "direct 2, through a relay 1 · waiting 1"
-    assert said("ready", [chat("a", route=None)], 3) == "nobody online · unsent 3"
-    assert said("ready", [chat("a")], addresses=PRIVATE) == "direct 1 · not reachable from outside"
-    assert said("ready", [chat("a")], addresses=[*PRIVATE, PUBLIC]) == "direct 1"
-    assert said("ready", [chat("a", route="mailbox"), chat("b")]) == "direct 1"
+    assert said("ready", some) == "● 2 direct · ◐ 1 by relay · waiting 1"
+    assert said("ready", [chat("a", route=None)], 3) == "nobody online · ◷ 3 unsent"
+    assert said("ready", [chat("a")], addresses=PRIVATE) == "● 1 direct · not reachable from outside"
+    assert said("ready", [chat("a")], addresses=[*PRIVATE, PUBLIC]) == "● 1 direct"
+    assert said("ready", [chat("a", route="mailbox"), chat("b")]) == "● 1 direct"
     assert said("ready", [chat("a", route="mailbox")]) == "nobody online"
     relays: dict[str, Any] = {"addresses": PRIVATE, "relays": 2}
-    assert said("ready", [chat("a")], **relays, relays_connected=1) == "direct 1 · relays 1/2"
-    assert said("ready", [chat("a")], **relays, relays_connected=0) == "direct 1 · no relay answers"
-    assert said("ready", [chat("a")], relays=1, relays_connected=1) == "direct 1 · relay connected"
+    assert said("ready", [chat("a")], **relays, relays_connected=1) == "● 1 direct · relays 1/2"
+    assert said("ready", [chat("a")], **relays, relays_connected=0) == "● 1 direct · no relay answers"
+    assert said("ready", [chat("a")], relays=1, relays_connected=1) == "● 1 direct · relay connected"
     assert said("ready", [chat("a", state="blocked", route=None)]) == "ready, no contacts yet"
 
 
@@ -60,19 +60,19 @@ def test_who_is_reached_by_mailbox_is_not_there() -> None:
 
 
 def test_a_blocked_contact_is_linked_with_nobody() -> None:
-    assert links([chat("a", state="blocked")]) == "nobody online"
+    assert links([chat("a", state="blocked")]) == ["nobody online"]
 
 
 def test_what_does_not_fit_goes_hints_first() -> None:
-    parts, hints = ["direct 3", "waiting 2"], ["F1 keys", "Ctrl+P palette"]
-    assert status_text(parts, hints, 60) == "direct 3 · waiting 2" + " " * 16 + "F1 keys · Ctrl+P palette"
-    assert status_text(parts, hints, 32).split("  ")[0] == "direct 3 · waiting 2"
-    assert status_text(parts, hints, 32).endswith("F1 keys")
-    assert status_text(parts, hints, 22).rstrip() == "direct 3 · waiting 2"
-    assert status_text(parts, hints, 12).rstrip() == "direct 3"
-    assert status_text(parts, hints, 5) == "dire…"
+    parts, hints = ["● 3 direct", "waiting 2"], ["F1 help", "^P palette"]
+    assert status_text(parts, hints, 60) == "● 3 direct  waiting 2" + " " * 20 + "F1 help  ^P palette"
+    assert status_text(parts, hints, 32).split("   ")[0] == "● 3 direct  waiting 2"
+    assert status_text(parts, hints, 32).endswith("F1 help")
+    assert status_text(parts, hints, 22).rstrip() == "● 3 direct  waiting 2"
+    assert status_text(parts, hints, 12).rstrip() == "● 3 direct"
+    assert status_text(parts, hints, 5) == "● 3 …"
     assert status_text(parts, hints, 0) == ""
-    assert status_text([*parts, "not reachable from outside"], hints, 50).split("  ")[0] == "direct 3 · waiting 2"
+    assert status_text([*parts, "not reachable from outside"], hints, 50).split("   ")[0] == "● 3 direct  waiting 2"
     for width in range(80):
         assert cell_len(status_text(parts, hints, width)) == width
 
@@ -112,17 +112,19 @@ def titled(one: Chat | None, width: int) -> str:
 
 
 def test_a_title_says_who_how_and_whether_verified() -> None:
-    assert titled(chat("a", "Bob", verified=True), 60) == "Bob · ● online, direct · ✓ verified"
-    assert titled(chat("a", "Bob"), 60) == "Bob · ● online, direct · not verified"
-    assert titled(chat("a", "Bob", state="waiting", route=None), 60) == "Bob · … has not accepted yet"
+    assert titled(chat("a", "Bob", verified=True), 60).split("   ")[0] == "Bob ✓ verified"
+    assert titled(chat("a", "Bob", verified=True), 70).endswith("   ● online, direct · end-to-end encrypted")
+    assert titled(chat("a", "Bob"), 60).startswith("Bob  not verified ")
+    waiting = titled(chat("a", "Bob", state="waiting", route=None), 60)
+    assert waiting == "Bob" + " " * 33 + "… has not accepted yet"
     assert titled(None, 60) == ""
 
 
 def test_a_narrow_title_keeps_the_name_and_the_way() -> None:
-    assert titled(chat("a", "Robert Robertson", verified=True), 42) == "Robert Robertson · ● online, direct · ✓"
+    assert titled(chat("a", "Robert Robertson", verified=True), 42) == "Robert Robertson ✓      ● online, direct"
     assert titled(chat("a", "n" * 64), 40).startswith("nnn")
-    assert titled(chat("a", "n" * 64), 40).endswith("… · ● online, direct")
+    assert titled(chat("a", "n" * 64), 40).endswith("…  ● online, direct")
 
 
 def test_a_name_in_the_title_is_no_markup() -> None:
-    assert titled(chat("a", "[@click=app.quit]x[/]"), 60).startswith("[@click=app.quit]x[/] · ")
+    assert titled(chat("a", "[@click=app.quit]x[/]"), 60).startswith("[@click=app.quit]x[/] ")

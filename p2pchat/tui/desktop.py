@@ -1,0 +1,142 @@
+"""What the desktop does for the screen: the browser, the clipboard, an editor. Each is a program of the system, run
+without a shell, with nothing of ours in its arguments but what the person wants to give it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+TOOL_TIMEOUT = 3.0
+"""Seconds that a clipboard program may take."""
+
+Which = Callable[[str], str | None]
+
+
+class Tool(NamedTuple):
+    """A program by its name, with the arguments it takes."""
+
+    name: str
+    arguments: tuple[str, ...]
+
+
+_WAYLAND = (Tool("wl-copy", ("--type", "text/plain;charset=utf-8")),)
+_X11 = (Tool("xclip", ("-selection", "clipboard", "-in")), Tool("xsel", ("--clipboard", "--input")))
+_MAC = (Tool("pbcopy", ()),)
+_OPENERS = ("xdg-open", "gio", "wslview")
+
+
+def clipboard_tool(
+    environment: Mapping[str, str], which: Which = shutil.which, platform: str = sys.platform
+) -> Tool | None:
+    """The program that reaches this desktop's clipboard; None where there is no desktop or none is installed."""
+    tools: tuple[Tool, ...] = ()
+    if platform == "darwin" and not environment.get("SSH_CONNECTION"):
+        tools += _MAC
+    if environment.get("WAYLAND_DISPLAY"):
+        tools += _WAYLAND
+    if environment.get("DISPLAY"):
+        tools += _X11
+    return next((tool for tool in tools if which(tool.name)), None)
+
+
+async def copy(tool: Tool, text: str) -> bool:
+    """Give a text to a clipboard program; whether it took it."""
+    with contextlib.suppress(OSError, TimeoutError):
+        # These programs go on in the background to serve the clipboard, so nothing may wait for their output.
+        child = await asyncio.create_subprocess_exec(
+            tool.name, *tool.arguments, stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True
+        )
+        assert child.stdin is not None
+        async with asyncio.timeout(TOOL_TIMEOUT):
+            child.stdin.write(text.encode())
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                await child.stdin.drain()
+            child.stdin.close()
+            return await child.wait() == 0
+    return False
+
+
+def opener(environment: Mapping[str, str], which: Which = shutil.which, platform: str = sys.platform) -> list[str]:
+    """The command that opens an address in a browser; empty where there is none."""
+    if platform == "darwin":
+        return ["open", "--"]
+    if not (environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")) and not which("wslview"):
+        return []
+    name = next((name for name in _OPENERS if which(name)), None)
+    return [] if name is None else [name, "open"] if name == "gio" else [name]
+
+
+async def open_url(command: Sequence[str], address: str) -> bool:
+    """Open an address in a browser; whether the program was there.
+
+    The address begins with http:// or https:// (`formatting.url` makes no other), so it can never be an option;
+    xdg-open takes no `--`.
+    """
+    if not address.startswith(("http://", "https://")):
+        return False
+    with contextlib.suppress(OSError):
+        await asyncio.create_subprocess_exec(
+            *command, address, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True, cwd="/"
+        )
+        return True
+    return False
+
+
+def editor(environment: Mapping[str, str]) -> list[str]:
+    """The command of the person's editor; `vi` where they have named none."""
+    named = environment.get("VISUAL") or environment.get("EDITOR") or "vi"
+    with contextlib.suppress(ValueError):
+        return shlex.split(named) or ["vi"]
+    return ["vi"]
+
+
+def edit(environment: Mapping[str, str], text: str) -> str | None:
+    """Let the person's editor have the terminal, with a text in it. What they left there; None where it failed.
+
+    Raises OSError where it cannot be started.
+    """
+    with private_file(environment, text) as path:
+        command = [*editor(environment), str(path)]
+        code = subprocess.run(command, check=False).returncode  # noqa: S603 - the person's own choice, and no shell
+        return None if code else path.read_text(encoding="utf-8", errors="replace")
+
+
+@contextlib.contextmanager
+def private_file(environment: Mapping[str, str], text: str) -> Iterator[Path]:
+    """A file with a text, for an editor, that nobody else can read; in memory where the system has a place for that,
+    and gone afterwards.
+    """
+    runtime = environment.get("XDG_RUNTIME_DIR", "")
+    folder = runtime if runtime and os.access(runtime, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="p2pchat-", dir=folder) as place:
+        path = Path(place) / "message.txt"
+        path.touch(mode=0o600)
+        path.write_text(text, encoding="utf-8")
+        yield path
+
+
+def save(home: Path, wanted: str, text: str) -> Path:
+    """Write a text to a new file that only its owner can read, in `home` where no folder is given; another name where
+    that one is taken. Raises OSError.
+    """
+    folder, name = (home / Path(wanted).expanduser()).parent, Path(wanted).name
+    stem, dot, suffix = name.partition(".")
+    for number in range(1, 1_000):
+        path = folder / (name if number == 1 else f"{stem}-{number}{dot}{suffix}")
+        with contextlib.suppress(FileExistsError):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with open(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+            return path
+    raise FileExistsError(wanted)

@@ -1,0 +1,64 @@
+"""How a message of one's own is deleted: here, or for both."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from p2pchat.tui.screens.panel import Panel
+
+HERE, BOTH = "here", "both"
+_CHOICES = ((HERE, "d", "Delete it here only"), (BOTH, "b", "Delete it for both"), ("", "esc", "Keep it"))
+
+
+class DeleteScreen(Panel[str]):
+    """Dismisses with `here` or `both`, or with None where the message stays."""
+
+    HEADING = "Delete this message?"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "go", "choose"),
+        Binding("up,k", "move(-1)", show=False),
+        Binding("down,j", "move(1)", show=False),
+        Binding("d", f"pick('{HERE}')", show=False),
+        Binding("b", f"pick('{BOTH}')", show=False),
+    ]
+    AUTO_FOCUS = ""
+    DEFAULT_CSS = "DeleteScreen .panel { max-width: 60; }"
+
+    def body(self) -> ComposeResult:
+        yield OptionList(*(Option(Content.assemble((f"{key:4}", "bold"), says)) for _, key, says in _CHOICES))
+        yield Static(
+            "For both: their program is asked to delete it, and shows that you did. It cannot take back what somebody "
+            "has read or copied.",
+            classes="note last",
+            markup=False,
+        )
+
+    def on_mount(self) -> None:
+        """Begin where nothing is lost."""
+        listed = self.query_one(OptionList)
+        listed.can_focus = False
+        listed.highlighted = len(_CHOICES) - 1
+
+    def action_move(self, lines: int) -> None:
+        """Highlight another choice."""
+        listed = self.query_one(OptionList)
+        listed.highlighted = max(0, min(len(_CHOICES) - 1, (listed.highlighted or 0) + lines))
+
+    def action_pick(self, choice: str) -> None:
+        """Take a choice; "" keeps the message."""
+        self.dismiss(choice or None)
+
+    def action_go(self) -> None:
+        """Take the choice that is highlighted."""
+        self.action_pick(_CHOICES[self.query_one(OptionList).highlighted or 0][0])
+
+    @on(OptionList.OptionSelected)
+    def _clicked(self, event: OptionList.OptionSelected) -> None:
+        self.action_pick(_CHOICES[event.option_index][0])

@@ -1,0 +1,73 @@
+"""What the keys do with the selected message: each asks the app for something."""
+
+from __future__ import annotations
+
+from textual.widget import Widget
+
+from p2pchat.tui import formatting
+from p2pchat.tui.intents import CopyText, DeleteMessage, ExplainMessage, MessageIntent, OpenLink
+from p2pchat.tui.model import Message
+
+
+class MessageKeys(Widget):
+    """The actions of the keys on a message. The widget says which message is selected."""
+
+    @property
+    def selected(self) -> Message | None:
+        """The selected message."""
+        raise NotImplementedError
+
+    def action_copy(self) -> None:
+        """Copy the text as it was written."""
+        if self.selected is not None:
+            self.post_message(CopyText(self.selected.text))
+
+    def action_copy_code(self) -> None:
+        """Copy the code in the text, without what is around it."""
+        if self.selected is not None:
+            blocks = formatting.code(self.selected.text)
+            if blocks:
+                self.post_message(CopyText("\n\n".join(blocks), "Copied the code"))
+
+    def action_open_link(self) -> None:
+        """Ask to open the address in the text."""
+        if self.selected is not None:
+            self.post_message(OpenLink(self.selected))
+
+    def _ask(self, what: str) -> None:
+        if self.selected is not None:
+            self.post_message(MessageIntent(self.selected, what))
+
+    def action_reply(self) -> None:
+        """Answer the message."""
+        self._ask("reply")
+
+    def action_edit(self) -> None:
+        """Give one's own message another wording."""
+        self._ask("edit")
+
+    def action_react(self) -> None:
+        """Put an emoji under the message."""
+        self._ask("react")
+
+    def action_pin(self) -> None:
+        """Pin the message, or take the pin away."""
+        self._ask("pin")
+
+    def action_versions(self) -> None:
+        """Show what the message said before it was edited."""
+        self._ask("versions")
+
+    def action_jump_quoted(self) -> None:
+        """Go to the message that this one answers."""
+        self._ask("jump")
+
+    def action_delete(self) -> None:
+        """Ask to delete the message."""
+        if self.selected is not None:
+            self.post_message(DeleteMessage(self.selected))
+
+    def action_explain(self) -> None:
+        """Ask where the message is."""
+        if self.selected is not None:
+            self.post_message(ExplainMessage(self.selected))

@@ -1,0 +1,118 @@
+"""Every text can be read and every line be seen: in every theme, with as many colours as a terminal may have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.color import Color, ColorSystem
+from rich.segment import Segment
+from rich.style import Style
+from rich.terminal_theme import DEFAULT_TERMINAL_THEME
+from textual.app import App
+
+from p2pchat.tui import themes
+from tests.tui.conftest import run
+from tests.tui.scenes import SCENES, on_stage, settled
+
+LEAST = {ColorSystem.TRUECOLOR: (4.5, 1.5), ColorSystem.EIGHT_BIT: (3.0, 1.2)}
+"""The contrast of text and of lines; 256 colours have none nearer, and are held to what WCAG asks of signs."""
+LINES = set("─│╭╮╰╯┃▎▁▔")
+LOOKED_AT = ("main-latin", "contact-latin", "find-latin", "commands", "requests")
+TRUE_COLOURS = [theme.name for theme in themes.THEMES if not theme.ansi]
+
+
+def luminance(colour: Color) -> float:
+    """Relative luminance, 0 to 1 (WCAG 2.1)."""
+    channels = [part / 255 for part in colour.get_truecolor(DEFAULT_TERMINAL_THEME)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in channels)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(style: Style, system: ColorSystem) -> float:
+    """The contrast of a style, 1 to 21, as a terminal with so many colours shows it (WCAG 2.1)."""
+    assert style.color is not None
+    assert style.bgcolor is not None
+    levels = sorted(luminance(colour.downgrade(system)) for colour in (style.color, style.bgcolor))
+    return (levels[1] + 0.05) / (levels[0] + 0.05)
+
+
+def drawn(app: App[Any]) -> Iterator[Segment]:
+    """Every piece of the screen that shows something; of a dialogue, what lies behind it is meant to be faint."""
+    panels = app.screen.query(".panel")
+    region = panels.first().region if panels else app.screen.region
+    for strip in app.screen._compositor.render_strips()[region.y : region.bottom]:
+        yield from (segment for segment in strip.crop(region.x, region.right) if segment.text.strip() and segment.style)
+
+
+def faint(app: App[Any], system: ColorSystem) -> set[str]:
+    """What cannot be read, or seen."""
+    found = set()
+    for segment in drawn(app):
+        least = LEAST[system][set(segment.text.strip()) <= LINES]
+        assert segment.style is not None
+        if (got := contrast(segment.style, system)) < least - 0.05:
+            found.add(f"{segment.text.strip()[:30]!r} {segment.style}: {got:.2f}")
+    return found
+
+
+@pytest.mark.parametrize("name", LOOKED_AT)
+def test_every_theme_of_colours(tmp_path: Path, name: str) -> None:
+    async def main() -> dict[str, set[str]]:
+        found = {}
+        async with on_stage(SCENES[name], tmp_path / "profile", 110, 30) as (app, pilot):
+            for theme in TRUE_COLOURS:
+                app.theme = theme
+                await settled(app, pilot)
+                for system in LEAST:
+                    if some := faint(app, system):
+                        found[f"{theme} {system.name}"] = some
+        return found
+
+    assert run(main()) == {}
+
+
+@pytest.mark.parametrize("theme", [themes.TERMINAL, themes.MONO])
+def test_themes_of_the_terminal_never_put_its_own_colour_on_a_colour(tmp_path: Path, theme: str) -> None:
+    async def main() -> None:
+        async with on_stage(SCENES["main-latin"], tmp_path / "profile", 110, 30, theme) as (app, _pilot):
+            for segment in drawn(app):
+                assert segment.style is not None
+                assert segment.style.bgcolor is None or segment.style.bgcolor.is_default, segment
+                if theme == themes.MONO:
+                    assert segment.style.color is None or segment.style.color.is_default, segment
+
+    run(main())
+
+
+def test_no_color_takes_every_colour_away_and_leaves_what_is_chosen_to_be_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    async def main() -> None:
+        async with on_stage(SCENES["list"], tmp_path / "profile", 110, 30, themes.MONO) as (app, _pilot):
+            styles = []
+            for line in range(app.main.chat_list.size.height):
+                for segment in app.main.chat_list.render_lines(app.main.chat_list.region.reset_offset)[line]:
+                    styles.append(segment.style)
+            assert any(style and style.reverse for style in styles), "the cursor"
+            filters = app.get_line_filters()
+            shown = [Segment("x", Style.parse("#000000 on #000000"))]
+            for each in filters:
+                shown = each.apply(shown, app.screen.background_colors[0])
+            assert shown[0].style is not None
+            assert shown[0].style.color is not None
+            assert shown[0].style.color.is_default, "black on black"
+
+    run(main())
+
+
+def test_who_has_sixteen_colours_gets_the_terminals_own() -> None:
+    assert themes.chosen("", {"TERM": "linux"}) == themes.TERMINAL
+    assert themes.chosen("nord", {"TERM": "xterm"}) == themes.TERMINAL
+    assert themes.chosen("nord", {"TERM": "xterm", "COLORTERM": "truecolor"}) == "nord"
+    assert themes.chosen(themes.MONO, {"TERM": "linux"}) == themes.MONO
+    assert themes.chosen("", {"TERM": "xterm-256color"}) == themes.DARK
