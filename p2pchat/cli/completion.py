@@ -17,7 +17,6 @@ from p2pchat.cli.context import Context
 from p2pchat.cli.main import MODULES, find
 from p2pchat.cli.options import Arg, Verb
 from p2pchat.locations import Profile
-from p2pchat.sanitize import harmless
 
 MAX_LINE = 64 << 10
 """Bytes of a command line that are read."""
@@ -109,7 +108,7 @@ def _names(context: Context, before: list[str]) -> list[str]:
             found = client.call("contacts")
     except (errors.P2PChatError, OSError):
         return []
-    return [one["name"] if harmless(one["name"]) or one["name"].isprintable() else one["id"] for one in found]
+    return [contact["name"] if contact["name"].isprintable() else contact["id"] for contact in found]
 
 
 VERBS = (
