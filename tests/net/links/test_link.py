@@ -88,7 +88,7 @@ def test_a_cut_link_is_noticed_by_both_and_mended(tmp_path: Path) -> None:
         assert await bob.texts("alice") == ["begin", *["into the void"] * 4]
         assert await alice.texts("bob") == ["mended"] * 4
 
-    run_world(tmp_path, main)
+    run_world(tmp_path, main, watched=True)
 
 
 async def everything_arrived(node: WorldNode, count: int) -> bool:
@@ -108,7 +108,7 @@ def test_an_idle_link_stays_and_a_silence_is_broken_by_a_ping(tmp_path: Path) ->
         assert await linked(alice)
         assert meddler.of(frames.HELLO) == []
 
-    run_world(tmp_path, main)
+    run_world(tmp_path, main, watched=True)
 
 
 def test_one_who_answers_no_ping_is_left(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_one_who_answers_no_ping_is_left(tmp_path: Path) -> None:
         assert ends
         assert ends[0] == LOST_AFTER_SECONDS
 
-    run_world(tmp_path, main)
+    run_world(tmp_path, main, watched=True)
 
 
 def reopened(node: WorldNode) -> Database:
