@@ -41,7 +41,16 @@ GROUPS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
         },
     ),
     ("relays", {"relays": ("relays",), "relay": ("relay",), "offer": ("offer",)}),
-    ("and", {"doctor": ("doctor", "salvage"), "echo": ("echo",), "demo": ("demo",), "rpc": ("rpc",)}),
+    (
+        "and",
+        {
+            "doctor": ("doctor", "salvage"),
+            "echo": ("echo",),
+            "demo": ("demo",),
+            "rpc": ("rpc",),
+            "completion": ("completion",),
+        },
+    ),
 )
 """The verbs by the module of theirs, in the order of the help; only the module of the verb that runs is imported."""
 

@@ -16,7 +16,7 @@ from p2pchat.engine.contacts import contact_relays, contacts, invites, renewal
 from p2pchat.engine.delivery import outbound, queues
 from p2pchat.engine.runtime import withholding
 from p2pchat.engine.runtime.clock_watch import Jump
-from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.engine.runtime.transaction import Transaction, index_messages
 from p2pchat.lib.times import DAY_MS
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import envelopes as store_envelopes
@@ -64,6 +64,7 @@ def tick(tx: Transaction) -> None:
         contact = tx.contact(contact_of(device))
         if contact is not None and contact.state == ContactState.CONTACT:
             _end_losers(tx, contact.id)
+    tx.later(None, index_messages)  # after an upgrade all of them wait: a search of a large profile would too
     tx.storage_limits.look_at_disk(tx.db)
     withholding.look_again(tx)
     renewal.look_after(tx)

@@ -1,0 +1,124 @@
+"""The verb about shells: completion.
+
+A shell's script asks `p2pchat completion words`, with the words up to the cursor on stdin, one a line, and is told what
+may stand there, one a line. Names of contacts are those of the node, where one runs and is unlocked: pressing Tab
+starts no node. They were chosen by peers: the scripts never evaluate them, and bash has them quoted.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from p2pchat import errors
+from p2pchat.cli import options
+from p2pchat.cli.context import Context
+from p2pchat.cli.main import MODULES, find
+from p2pchat.cli.options import Arg, Verb
+from p2pchat.locations import Profile
+
+MAX_LINE = 64 << 10
+"""Bytes of a command line that are read."""
+_NAMED = ("C", "CHAT")
+"""Arguments that are a contact or a chat."""
+
+SCRIPTS = {
+    "bash": r"""_p2pchat() {
+    local word
+    COMPREPLY=()
+    while IFS= read -r word; do
+        COMPREPLY+=("$(printf '%q' "$word")")
+    done < <(printf '%s\n' "${COMP_WORDS[@]:1:COMP_CWORD}" | p2pchat completion words 2>/dev/null)
+}
+complete -o default -F _p2pchat p2pchat
+""",
+    "zsh": r"""#compdef p2pchat
+_p2pchat() {
+    local -a found
+    found=("${(@f)$(printf '%s\n' "${(@)words[2,CURRENT]}" | p2pchat completion words 2>/dev/null)}")
+    compadd -a found
+}
+compdef _p2pchat p2pchat
+""",
+    "fish": r"""function __p2pchat_words
+    set -l before (commandline -opc)
+    printf '%s\n' $before[2..] (commandline -ct) | p2pchat completion words 2>/dev/null
+end
+complete -c p2pchat -f -a '(__p2pchat_words)'
+""",
+}
+
+
+def completion(context: Context, args: Namespace) -> int:
+    """Print the script of a shell, or what may stand at the cursor."""
+    if args.shell != "words":
+        context.out.stdout.write(SCRIPTS[args.shell])
+        return 0
+    typed = sys.stdin.buffer.read(MAX_LINE).decode("utf-8", "replace").removesuffix("\n").split("\n")
+    for word in candidates(context, typed):
+        context.out.line(word)
+    return 0
+
+
+def candidates(context: Context, typed: list[str]) -> list[str]:
+    """What may stand in place of the last of these words, which is as far as it was typed."""
+    *before, current = typed
+    name, rest = options.find_verb(before)
+    verb = None if name not in MODULES else find(name)
+    allowed = (*options.GLOBAL, *(verb.opts if verb else ()))
+    last = next((option for option in allowed if before and before[-1] in option.flags), None)
+    if last is not None and _takes_value(last):
+        found = [str(choice) for choice in last.settings.get("choices", ())]
+        if last.settings.get("metavar") in _NAMED:
+            found = _names(context, before)
+    elif current.startswith("-"):
+        found = [flag for option in allowed for flag in option.flags]
+    elif verb is None:
+        found = list(MODULES)
+    else:
+        found = _positional(context, verb, before, rest)
+    return sorted(word for word in found if word.casefold().startswith(current.casefold()))
+
+
+def _takes_value(option: options.Opt) -> bool:
+    return option.settings.get("action") in (None, "append")
+
+
+def _positional(context: Context, verb: Verb, before: list[str], rest: list[str]) -> list[str]:
+    valued = {flag for option in (*options.GLOBAL, *verb.opts) if _takes_value(option) for flag in option.flags}
+    place = sum(not word.startswith("-") and not (at and rest[at - 1] in valued) for at, word in enumerate(rest))
+    if place >= len(verb.args):
+        return []
+    arg = verb.args[place]
+    return _names(context, before) if arg.name in _NAMED else list(arg.choices)
+
+
+def _names(context: Context, before: list[str]) -> list[str]:
+    """The names of all contacts; the id of one whose name a terminal would not show as it is."""
+    from p2pchat.api.client import Client
+
+    profile = context.profile
+    if "--profile" in before[:-1]:
+        profile = Profile(Path(before[before.index("--profile") + 1]))
+    try:
+        with Client.connect(profile, start_node=False) as client:
+            if client.greeting.get("state") != "ready":
+                return []
+            found = client.call("contacts")
+    except (errors.P2PChatError, OSError):
+        return []
+    return [contact["name"] if contact["name"].isprintable() else contact["id"] for contact in found]
+
+
+VERBS = (
+    Verb(
+        "completion",
+        "print the completion script of a shell",
+        completion,
+        (Arg("SHELL", "bash, zsh or fish; words: what the scripts ask", choices=("bash", "zsh", "fish", "words")),),
+        notes="For bash put `source <(p2pchat completion bash)` into ~/.bashrc; for zsh the same, with zsh, into "
+        "~/.zshrc; for fish save it as ~/.config/fish/completions/p2pchat.fish. Names complete while the node runs.",
+        example="p2pchat completion bash",
+    ),
+)
