@@ -16,6 +16,7 @@ from p2pchat.tui import preferences, terminal
 from p2pchat.tui.app import AWAY, ChatApp
 from p2pchat.tui.node_client import GONE, LOCKED, READY, NodeClient
 from p2pchat.tui.screens.confirm import ConfirmScreen, Question
+from p2pchat.tui.screens.delete import DeleteScreen
 from p2pchat.tui.screens.help import HelpScreen
 from p2pchat.tui.screens.keep import KeepScreen
 from p2pchat.tui.screens.main import BOTH, WIDE, Empty
@@ -619,10 +620,10 @@ def test_a_message_is_deleted_after_a_question(tmp_path: Path) -> None:
 
     async def main() -> None:
         async with opened(node, tmp_path) as (app, pilot):
-            for answer in ("escape", "y"):
+            for answer in ("escape", "d"):
                 assert node.named("delete") == []
                 await pilot.press(*"/delete", "enter")
-                await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+                await until(pilot, lambda: isinstance(app.screen, DeleteScreen))
                 await pilot.press(answer)
                 await until(pilot, lambda: app.screen is app.main)
             await until(pilot, lambda: node.named("delete"))

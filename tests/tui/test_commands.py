@@ -44,7 +44,8 @@ def lines(found: list[Completion]) -> list[str]:
 
 def test_names_of_commands_are_completed() -> None:
     assert lines(completions("/he", [], [])) == ["/help"]
-    assert lines(completions("/re", [], [])) == ["/requests", "/rename ", "/relays ", "/receipts "]
+    assert lines(completions("/rel", [], [])) == ["/relays "]
+    assert lines(completions("/rep", [], [])) == ["/reply"]
     assert len(completions("/", [], [])) == len(COMMANDS)
 
 

@@ -20,7 +20,7 @@ def test_selecting_copying_deleting_explaining() -> None:
             assert it.conversation.selected == message(49)
             await it.press("k", "up", "y")
             assert it.told(CopyText) == [CopyText("message 47")]
-            assert it.rows()[-1].startswith(" y copy  w why  d delete  esc back")
+            assert it.rows()[-1].startswith(" r reply  y copy  + react  w why  d delete  p pin  esc back")
             assert it.rows()[-1].endswith("16:50")
             await it.press("d", "j", "enter")
             assert it.told(DeleteMessage) == [DeleteMessage(message(47))]
@@ -113,15 +113,15 @@ def test_a_narrow_screen_says_what_it_has_room_for() -> None:
     async def main() -> None:
         held = [message(0, mine=True, route="circuit")]
         for size, bar in [
-            ((100, 12), "delivered · through a relay · Friday 20 November 09:00"),
-            ((66, 12), "delivered · 09:00"),
+            ((140, 12), "delivered · through a relay · Friday 20 November 09:00"),
+            ((100, 12), "delivered · 09:00"),
             ((40, 12), "esc back"),
         ]:
             async with shown(held, size=size) as it:
                 it.conversation.focus()
                 await it.settled()
                 assert it.rows()[-1].endswith(bar)
-                assert it.rows()[-1].startswith(" y ")
+                assert it.rows()[-1].startswith(" r ")
 
     run(main())
 
