@@ -58,8 +58,13 @@ class FullRelay:
         return multiaddrs.full(self.peer, self.host.addresses()[0])
 
 
+CHEAP_STAMPS = RelayLimits(stamp_bits=4)
+"""A thread looks for a stamp, and the mock clock does not wait for threads: hours of virtual time would pass."""
+
+
 async def full_relay(world: World, name: str, folder: Path, limits: RelayLimits | None = None) -> FullRelay:
     """Start one; its disk is in `folder`."""
+    limits = limits or CHEAP_STAMPS
     host = world.relay(name)
 
     def clock() -> int:
@@ -70,10 +75,10 @@ async def full_relay(world: World, name: str, folder: Path, limits: RelayLimits 
         return function(*args)
 
     store = MailboxStore.open(folder / f"{name}.relay", replace(Quota(), least_free=0), clock())
-    box = MailboxServer(host.peer, store, limits or RelayLimits(), clock, world.entropy.random, in_thread=inline)
+    box = MailboxServer(host.peer, store, limits, clock, world.entropy.random, in_thread=inline)
     await world.run_beside(box.run)
     relay = FullRelay(host, store, box)
-    host.handle(mailbox_name(host.peer, (limits or RelayLimits()).token or b""), relay.serve)
+    host.handle(mailbox_name(host.peer, limits.token or b""), relay.serve)
     return relay
 
 

@@ -71,7 +71,7 @@ def test_what_is_wrong_with_an_address_is_said_and_it_can_be_mended() -> None:
             node.fail["relays"] = UsageError("That is no address of a relay")
             await type_in(pilot, "hill")
             await press(pilot, "enter")
-            assert "That is no address of a relay" in app.words
+            await until(pilot, lambda: "That is no address of a relay" in app.words)
             assert isinstance(app.screen.focused, Input)
             assert app.screen.focused.value == "hill"
             assert node.listed_relays == []
