@@ -76,7 +76,7 @@ def _filled(template: str, message: dict[str, Any]) -> str:
         if match[0] in _ESCAPES:
             return _ESCAPES[match[0]]
         value = values[match[1]]
-        return "" if value is None else str(value)
+        return "" if value is None else clean_line(str(value))  # tabs and line breaks are the template's alone
 
     return re.sub(r"\\[nt\\]|\{([^{}]*)\}", fill, template)
 

@@ -29,13 +29,13 @@ def test_from_a_beginning_on_every_page_is_shown(node: FakeNode, p2pchat: Run) -
 
 
 def test_a_line_for_each_message_in_a_form_of_ones_own(node: FakeNode, p2pchat: Run) -> None:
-    mine = {**MESSAGE, "from": "me", "mine": True, "text": "a\x1b[2J\\n{id}", "received_at": None, "route": None}
+    mine = {**MESSAGE, "from": "me", "mine": True, "text": "a\x1b[2J\\n{id}\tb\nc", "received_at": None, "route": None}
     node.answers["log"] = [MESSAGE, mine]
     form = r"{date} {time}\t{from}: {text}\\ {route}"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TZ", "UTC")
         result = p2pchat("log", "bob", "--format", form)
-    assert result.out == "2026-01-02 03:04 bob: hi\\ direct\n2026-01-02 03:04 me: a\ufffd[2J\\n{id}\\ \n"
+    assert result.out == "2026-01-02 03:04\tbob: hi\\ direct\n2026-01-02 03:04\tme: a\ufffd[2J\\n{id} b c\\ \n"
     wrong = p2pchat("log", "bob", "--format", "{text} {colour}")
     assert (wrong.code, wrong.out) == (2, "")
     assert "{colour}" in wrong.err

@@ -56,14 +56,20 @@ def say(screen: Terminal, text: str) -> None:
     screen.press("enter")
 
 
-def line_with(screen: Terminal, *parts: str) -> str:
-    """Wait for one line of the screen that has all of these."""
+def message_with(screen: Terminal, text: str, *parts: str) -> None:
+    """Wait for a message whose group, from its head down to the text, has all of these."""
 
     def found(shown: str) -> bool:
-        return any(all(part in line for part in parts) for line in shown.split("\n"))
+        lines = shown.split("\n")
+        for number in (number for number, line in enumerate(lines) if text in line):
+            head = number
+            while head > 0 and "\N{LEFT ONE QUARTER BLOCK}" in lines[head - 1]:
+                head -= 1
+            if all(any(part in line for line in lines[head : number + 1]) for part in parts):
+                return True
+        return False
 
-    shown = screen.until(found, f"a line with {parts}")
-    return next(line for line in shown.split("\n") if all(part in line for part in parts))
+    screen.until(found, f"a message {text!r} with {parts}")
 
 
 def restored(screen: Terminal) -> None:
@@ -107,11 +113,11 @@ def test_two_people_from_the_first_run_on(kind: str) -> None:
             # --- the first messages
             boris.wait("Anna", "write a message")
             say(boris, "привет, Anna")
-            line_with(boris, "привет, Anna", "✓✓")
-            line_with(anna, "Борис", "привет, Anna")
+            message_with(boris, "привет, Anna", "✓✓")
+            message_with(anna, "привет, Anna", "Борис")
             say(anna, "hello Boris 🎉")
-            line_with(anna, "hello Boris", "✓✓")
-            line_with(boris, "Anna", "hello Boris")
+            message_with(anna, "hello Boris", "✓✓")
+            message_with(boris, "hello Boris", "Anna")
             # --- a paste of several lines is one message
             anna.paste("one\ntwo\n\nthree")
             anna.wait("› one")
@@ -122,15 +128,15 @@ def test_two_people_from_the_first_run_on(kind: str) -> None:
             for columns, rows in ((120, 40), (80, 24), (40, 12), (20, 6), (80, 24)):
                 anna.resize(columns, rows)
                 anna.until(lambda shown: "›" in shown, f"the composer at {columns}x{rows}")
-            line_with(anna, "hello Boris", "✓✓")
+            message_with(anna, "hello Boris", "✓✓")
             # --- the node is killed, and what is written meanwhile gets there once
             os.kill(node_of(here, "anna"), signal.SIGKILL)
             anna.wait("restarting")
             anna.type("written while it was away")
             anna.wait("› written while it was away", "● 1 direct")
             anna.press("enter")
-            line_with(boris, "written while it was away")
-            line_with(anna, "written while it was away", "✓✓")
+            message_with(boris, "written while it was away")
+            message_with(anna, "written while it was away", "✓✓")
             # --- a signal ends it; the next time all is there, also what was not sent yet
             anna.type("not sent yet")
             anna.wait("› not sent yet")
@@ -139,7 +145,7 @@ def test_two_people_from_the_first_run_on(kind: str) -> None:
             restored(anna)
         with terminal(here, program(here, "anna"), kind) as anna:
             anna.wait("› not sent yet", "one", "hello Boris", "written while it was away")
-            line_with(anna, "written while it was away", "✓✓")
+            message_with(anna, "written while it was away", "✓✓")
         assert texts(here, "boris", "Anna").count("written while it was away") == 1
 
 
@@ -171,7 +177,7 @@ def test_a_closed_window_loses_nothing() -> None:
         alice.wait("bob", "online")
         bob.wait("alice", "online")
         say(alice, "before the window closed")
-        line_with(bob, "before the window closed")
+        message_with(bob, "before the window closed")
         alice.type("half a sentence")
         alice.wait("› half a sentence")
         alice.close()
@@ -214,7 +220,7 @@ def test_without_colour() -> None:
     with place() as here, friends(here, "alice", "bob", NO_COLOR="1") as (alice, bob):
         alice.wait("bob", "online")
         say(alice, "in black and white")
-        line_with(bob, "in black and white")
+        message_with(bob, "in black and white")
         colours = re.findall(rb"(?:38|48);2;([0-9]+);([0-9]+);([0-9]+)", bytes(alice.raw))
         assert all(red == green == blue for red, green, blue in colours)
 

@@ -111,12 +111,19 @@ async def on_stage(
     app.theme = theme
     async with app.run_test(size=(columns, rows), notifications=True) as pilot:
         await until(pilot, lambda: app.settled or not scene.profile or scene.passphrase)
+        if app.settled and scene.talk is not None:
+            await all_seen(app, pilot)
         await scene.act(app, pilot)
         for widget in app.screen.query("*"):
             if isinstance(widget, Input | TextArea):
                 widget.cursor_blink = False
         await settled(app, pilot, scene.shows)
         yield app, pilot
+
+
+async def all_seen(app: ChatApp, pilot: Pilot_) -> None:
+    """Until the node knows that what stands on the screen is read. It is told a few times a second, so at any time."""
+    await until(pilot, lambda: all(not chat.unread for chat in app.state.chats if chat.id == app.state.current))
 
 
 async def settled(app: ChatApp, pilot: Pilot_, shows: str = "") -> None:
@@ -175,6 +182,7 @@ async def talked(app: ChatApp, pilot: Pilot_) -> None:
     node.emit("lagged")
     await pilot.pause()
     await app.talk.open(chat)
+    await all_seen(app, pilot)
 
 
 async def answering(app: ChatApp, pilot: Pilot_) -> None:
