@@ -10,10 +10,10 @@ from p2pchat.cli.context import Context
 from p2pchat.cli.options import Arg, Verb, duration, opt
 from p2pchat.cli.outgoing import SEND_OPTIONS, checked_text, send_text, text_given
 from p2pchat.cli.output import cell, messages, short_date
+from p2pchat.lib.times import spell
 
 CHAT = Arg("CHAT", "a chat: its id, a unique prefix of it, or the contact's name")
 MESSAGE = Arg("ID", "a message: its id or a unique prefix of it")
-_UNITS = ((7 * 86_400, "w"), (86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
 def reply(context: Context, args: Namespace) -> int:
@@ -89,7 +89,7 @@ def timer(context: Context, args: Namespace) -> int:
     elif result["timer"] is None:
         context.out.line("Messages stay until somebody deletes them.")
     else:
-        context.out.line(f"Messages disappear {_spell(result['timer'])} after they are read. Set by {result['by']}.")
+        context.out.line(f"Messages disappear {spell(result['timer'])} after they are read. Set by {result['by']}.")
         if args.time is not None:
             context.out.note("It asks the other side's program to delete them; it cannot stop a copy.")
     return 0
@@ -103,15 +103,6 @@ def _seconds(text: str) -> int:
         return max(1, round(duration(text)))
     except ArgumentTypeError:
         raise errors.UsageError(f"{text} is neither off nor a time such as 30s, 5m, 2h or 7d") from None
-
-
-def _spell(seconds: int) -> str:
-    """A time as the verb takes it: 1d12h."""
-    parts = ""
-    for size, unit in _UNITS:
-        count, seconds = divmod(seconds, size)
-        parts += f"{count}{unit}" if count else ""
-    return parts
 
 
 _TEXT = Arg("TEXT", "the text; omit it, or write -, to send what stdin holds", required=False)

@@ -302,10 +302,11 @@ class ChatApp(BaseApp):
         while True:
             self._read_again = False
             try:
+                self.talk.drafts.before_reading()
                 chats, requests = await asyncio.gather(self.node.call("chats"), self.node.call("requests"))
                 before = self.state.current
                 self.state.load(chats, requests)
-                self.talk.overlay_drafts()
+                self.talk.drafts.overlay()
                 self.main.show_list()
                 if self.state.shown is None:
                     await self.talk.open(self.state.chats[0].id if self.state.chats else None)
@@ -382,7 +383,7 @@ class ChatApp(BaseApp):
 
     @on(intents.DraftChanged)
     def _draft_changed(self, intent: intents.DraftChanged) -> None:
-        self.talk.draft(intent.chat, intent.text)
+        self.talk.drafts.write(intent.chat, intent.text)
         if intent.text.strip() and not intent.text.startswith("/") and self.node.state == READY:
             self.begin(self.talk.typing(intent.chat, self._clock()))
 
@@ -490,7 +491,7 @@ class ChatApp(BaseApp):
         self._leaving = True
         composer = self.main.composer
         if composer.chat is not None:
-            self.talk.draft(composer.chat, composer.written)  # what it tells by itself would come too late
+            self.talk.drafts.write(composer.chat, composer.written)  # what it tells by itself would come too late
         await self.talk.leave()
         await self.node.close()
         self.exit()

@@ -325,16 +325,6 @@ def seconds_of(text: str) -> int | None:
     return int(match[1]) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}[match[2]] if match else None
 
 
-def spelled(seconds: int) -> str:
-    """A length of time: 30 seconds, 5 minutes, 1 day and 12 hours."""
-    said = []
-    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")):
-        count, seconds = divmod(seconds, size)
-        if count:
-            said.append(f"{count} {unit}{'s' if count > 1 else ''}")
-    return " and ".join(said[:2])
-
-
 def rows_of(words: str) -> str:
     """Words to compare, in rows of four."""
     each = words.split()

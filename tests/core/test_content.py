@@ -37,12 +37,13 @@ from p2pchat.core.contents.receipt import DELIVERED
 from p2pchat.core.contents.relay import NO_RELAY
 from p2pchat.core.contents.target import OURS, THEIRS
 from p2pchat.core.contents.text import MAX_QUOTE_BYTES
-from p2pchat.core.contents.timer import MAX_TIMER_SECONDS, spell
+from p2pchat.core.contents.timer import MAX_TIMER_SECONDS
 from p2pchat.core.envelope import MAX_CONTENT
 from p2pchat.core.ids import MessageId, PeerKey, SessionId
 from p2pchat.core.relays import Relay
 from p2pchat.core.text import MAX_TEXT_BYTES
 from p2pchat.errors import CannotOpen
+from p2pchat.lib.times import spell
 from tests.core.people import NOW, Chance
 
 ID = MessageId(bytes(range(MESSAGE_ID)))

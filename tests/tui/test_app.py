@@ -345,10 +345,32 @@ def test_a_draft_goes_when_its_text_is_saved_and_not_before(tmp_path: Path) -> N
             node.hold["send"] = asyncio.Event()
             await pilot.press("enter")
             await until(pilot, lambda: sent(node))
-            await app.talk.keep_drafts()
+            await app.talk.drafts.keep()
             assert node.drafts[bob] == "hello"
             node.hold["send"].set()
             await until(pilot, lambda: node.drafts[bob] == "")
+
+    run(main())
+
+
+def test_what_is_read_meanwhile_brings_no_older_draft_back(tmp_path: Path) -> None:
+    node = FakeNode()
+    bob, _ = story(node)
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            await pilot.press(*"refuse this")
+            await until(pilot, lambda: node.drafts.get(bob) == "refuse this")
+            node.hold["requests"] = asyncio.Event()  # the chats are answered, and wait for these
+            node.emit("lagged")
+            await until(pilot, lambda: app._reading is not None and not app._reading.done())
+            await pilot.press("ctrl+c")
+            await until(pilot, lambda: node.drafts[bob] == "")
+            node.hold["requests"].set()
+            await until(pilot, lambda: app.settled)
+            shown = app.state.chat(bob)
+            assert shown is not None
+            assert shown.draft == ""
 
     run(main())
 

@@ -10,11 +10,12 @@ import pytest
 from textual.pilot import Pilot
 
 from p2pchat.errors import NotNow
+from p2pchat.lib.times import spell
 from p2pchat.tui.app import ChatApp
 from p2pchat.tui.screens.delete import DeleteScreen
 from p2pchat.tui.screens.react import OFFERED, ReactScreen
 from p2pchat.tui.screens.versions import VersionsScreen
-from p2pchat.tui.text import seconds_of, spelled
+from p2pchat.tui.text import seconds_of
 from p2pchat.tui.widgets.statusline import ChatTitle
 from tests.tui.conftest import opened, run, until
 from tests.tui.fakes import FakeNode
@@ -177,4 +178,4 @@ def test_times_as_they_are_written() -> None:
         0,
     ]
     assert [seconds_of(text) for text in ("", "soon", "5", "-1h", "1y", "99999999s")] == [None] * 6
-    assert spelled(90_061) == "1 day and 1 hour"
+    assert spell(90_061, units=2) == "1 day 1 hour"

@@ -7,10 +7,10 @@ from typing import Any, Self
 
 from p2pchat.core import codec
 from p2pchat.core.contents.kind import Kind, Payload
+from p2pchat.lib.times import spell
 
 MAX_TIMER_SECONDS = 366 * 86_400
 _SHAPE = codec.array(codec.uint(MAX_TIMER_SECONDS), open_end=True)
-_UNITS = ((7 * 86_400, "week"), (86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,3 @@ class Timer(Payload):
         if not self.seconds:
             return "Messages no longer disappear."
         return f"Messages disappear {spell(self.seconds)} after they are read."
-
-
-def spell(seconds: int) -> str:
-    """Return a time as people say it, exact: `1 hour`, `1 day 12 hours`."""
-    parts = []
-    for size, unit in _UNITS:
-        count, seconds = divmod(seconds, size)
-        if count:
-            parts.append(f"{count} {unit}{'s' if count > 1 else ''}")
-    return " ".join(parts)

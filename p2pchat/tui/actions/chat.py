@@ -11,18 +11,17 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from p2pchat import errors
+from p2pchat.lib.times import spell
 from p2pchat.sanitize import clean
 from p2pchat.tui import desktop
+from p2pchat.tui.actions.drafts import Drafts
 from p2pchat.tui.intents import Seen
 from p2pchat.tui.model import Message, message_of
 from p2pchat.tui.node_client import READY, ApiCaller, Away
-from p2pchat.tui.text import seconds_of, spelled
+from p2pchat.tui.text import seconds_of
 
 if TYPE_CHECKING:
     from p2pchat.tui.base import BaseApp
-
-DRAFT_PAUSE = 0.4
-"""Seconds after a key until a draft is kept."""
 
 DRAFT_DEADLINE = 2.0
 """Seconds that leaving may take for the drafts."""
@@ -83,13 +82,11 @@ class ChatActions:
     def __init__(self, app: BaseApp) -> None:
         self._app = app
         self._source = NodeSource(app.node)
-        self._drafts: dict[str, str] = {}
-        """Drafts that the node does not have yet."""
         self._sending: dict[str, int] = {}
+        self.drafts = Drafts(app, lambda chat: bool(self._sending.get(chat)))
         self._unsure: list[Unsure] = []
         self._saved: set[str] = set()
         """Ids of what was sent from here and is saved for certain."""
-        self._planned = False
         self._meanings: dict[str, Meaning] = {}
         """What is written in a chat, where it is more than a message."""
         self._told_typing = 0.0
@@ -153,7 +150,7 @@ class ChatActions:
             self._give_back(chat, text, app.said(exc))
         finally:
             self._sending[chat] -= 1
-            self._plan()
+            self.drafts.keep_soon()
         if chat == app.state.current:
             app.main.conversation.to_end()
 
@@ -205,7 +202,7 @@ class ChatActions:
         unsure, self._unsure = self._unsure, []
         for each in unsure:
             await self._settle(each)
-        await self.keep_drafts()
+        await self.drafts.keep()
 
     async def _settle(self, unsure: Unsure) -> None:
         try:
@@ -235,7 +232,7 @@ class ChatActions:
         if not app.main.composer.give_back(chat, text):
             now = app.state.chat(chat)
             draft = f"{text}\n{now.draft}" if now is not None and now.draft.strip() else text
-            self.draft(chat, draft)
+            self.drafts.write(chat, draft)
         app.say(why, "error")
 
     async def edit(self, _rest: str) -> None:
@@ -268,53 +265,17 @@ class ChatActions:
             self._app.say("Messages stay until somebody deletes them. /timer 1d lets them disappear after a day.")
         else:
             self._app.say(
-                f"Messages disappear {spelled(answer['timer'])} after they are read. It asks the other side's program "
+                f"Messages disappear {spell(answer['timer'])} after they are read. It asks the other side's program "
                 "to delete them; it cannot stop a copy."
             )
-
-    # --- drafts
-
-    def draft(self, chat: str, text: str) -> None:
-        """The composer holds something else: keep it, soon."""
-        self._app.state.keep_draft(chat, text)
-        self._drafts[chat] = text
-        self._plan()
-
-    def overlay_drafts(self) -> None:
-        """What is written here is newer than what the node has just answered."""
-        for chat, text in self._drafts.items():
-            self._app.state.keep_draft(chat, text)
-
-    def _plan(self) -> None:
-        if self._drafts and not self._planned:
-            self._planned = True
-            asyncio.get_running_loop().call_later(DRAFT_PAUSE, self._due)
-
-    def _due(self) -> None:
-        self._planned = False
-        self._app.begin(self.keep_drafts())
-
-    async def keep_drafts(self) -> None:
-        """Give the node the drafts it does not have. One that is being sent is kept until it is: better twice there
-        than nowhere.
-        """
-        for chat in [chat for chat in self._drafts if not self._sending.get(chat)]:
-            text = self._drafts.pop(chat)
-            try:
-                await self._app.node.call("draft", chat=chat, text=text)
-            except errors.NodeGone:
-                self._drafts.setdefault(chat, text)
-                return
-            except errors.P2PChatError:
-                continue  # the chat is gone, or the node has no room: the composer holds it still
 
     async def leave(self) -> None:
         """Before the end: all that was written is kept, if the node can be had in time."""
         for unsure in self._unsure:
-            self._drafts[unsure.chat] = unsure.text
+            self.drafts.write(unsure.chat, unsure.text)
         self._sending.clear()
         if self._app.node.state == READY:
             try:
-                await asyncio.wait_for(self.keep_drafts(), DRAFT_DEADLINE)
+                await asyncio.wait_for(self.drafts.keep(), DRAFT_DEADLINE)
             except TimeoutError:
                 return

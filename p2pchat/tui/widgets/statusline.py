@@ -10,10 +10,11 @@ from textual.style import Style
 from textual.timer import Timer
 from textual.widget import Widget
 
+from p2pchat.lib.times import spell
 from p2pchat.tui.intents import ShowContact
 from p2pchat.tui.model import Chat
 from p2pchat.tui.rtl import drawn
-from p2pchat.tui.text import displayable_line, spelled
+from p2pchat.tui.text import displayable_line
 from p2pchat.tui.wording import VERIFIED, mark, presence
 
 SEPARATOR = "  "
@@ -149,7 +150,7 @@ def title_text(chat: Chat, width: int, turned: bool = True, *, typing: bool = Fa
     """
     how = Content.assemble((f"{mark(chat)} {presence(chat)}", "$text-success" if chat.online else "$text-muted"))
     if chat.timer:
-        how = Content.assemble((f"disappearing: {spelled(chat.timer)}{DOT}", "$text-warning"), how)
+        how = Content.assemble((f"disappearing: {spell(chat.timer, units=2)}{DOT}", "$text-warning"), how)
     if typing:
         how = Content.styled("is writing…", "$text-accent")
     sealed = Content.assemble(how, (f"{DOT}{ENCRYPTED}", "$text-muted"))

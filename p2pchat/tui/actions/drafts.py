@@ -1,0 +1,69 @@
+"""What is written and not sent yet: the node keeps it, a moment after the last key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from p2pchat import errors
+
+if TYPE_CHECKING:
+    from p2pchat.tui.base import BaseApp
+
+DRAFT_PAUSE = 0.4
+"""Seconds after a key until a draft is kept."""
+
+
+class Drafts:
+    """The drafts on their way to the node. `is_sending`: whether a text of that chat is being sent."""
+
+    def __init__(self, app: BaseApp, is_sending: Callable[[str], bool]) -> None:
+        self._app = app
+        self._is_sending = is_sending
+        self._waiting: dict[str, str] = {}
+        self._saving: dict[str, str] = {}
+        self._newer: dict[str, str] = {}
+        self._planned = False
+
+    def write(self, chat: str, text: str) -> None:
+        """Keep what the composer holds now, soon."""
+        self._app.state.keep_draft(chat, text)
+        self._waiting[chat] = self._newer[chat] = text
+        self.keep_soon()
+
+    def before_reading(self) -> None:
+        """Note that the chats are read from the node now: what is not saved yet is newer than its answer will be."""
+        self._newer = {**self._saving, **self._waiting}
+
+    def overlay(self) -> None:
+        """Show what is newer than what the node has just answered: what it did not have when it was asked."""
+        for chat, text in self._newer.items():
+            self._app.state.keep_draft(chat, text)
+
+    def keep_soon(self) -> None:
+        """Give the node what it does not have, a moment from now."""
+        if self._waiting and not self._planned:
+            self._planned = True
+            asyncio.get_running_loop().call_later(DRAFT_PAUSE, self._due)
+
+    def _due(self) -> None:
+        self._planned = False
+        self._app.begin(self.keep())
+
+    async def keep(self) -> None:
+        """Give the node the drafts it does not have. One that is being sent is kept until it is: better twice there
+        than nowhere.
+        """
+        for chat in [chat for chat in self._waiting if not self._is_sending(chat)]:
+            text = self._saving[chat] = self._waiting.pop(chat)
+            try:
+                await self._app.node.call("draft", chat=chat, text=text)
+            except errors.NodeGone:
+                self._waiting.setdefault(chat, text)
+                return
+            except errors.P2PChatError:
+                continue  # the chat is gone, or the node has no room: the composer holds it still
+            finally:
+                if self._saving.get(chat) == text:
+                    del self._saving[chat]
