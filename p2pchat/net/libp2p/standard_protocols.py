@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache, partial
 from weakref import WeakSet
 
 import trio
@@ -58,8 +59,8 @@ class StandardProtocols:
     """
 
     def __init__(self, me: ID, pair: KeyPair, listening: Sequence[str]) -> None:
-        self._direct = _identity(me, pair, [Multiaddr(address) for address in listening])
-        self._by_circuit = _identity(me, pair, [])
+        self._identity = cache(partial(_identity, me, pair))  # made for the first who asks: hardly anybody does
+        self._listening = tuple(listening)
         self._pingers: Counter[bytes] = Counter()
         self._asking = 0
         self._met: deque[tuple[float, GuardedYamux, Ask]] = deque()
@@ -105,7 +106,7 @@ class StandardProtocols:
     async def _identify(self, stream: Stream) -> None:
         assert isinstance(stream, LibP2PStream)
         answer = Identify()
-        answer.CopyFrom(self._direct if stream.route == Route.DIRECT else self._by_circuit)
+        answer.CopyFrom(self._identity(self._listening if stream.route == Route.DIRECT else ()))
         if stream.remote is not None:
             host, port = stream.remote
             answer.observed_addr = Multiaddr(f"/ip{6 if ':' in host else 4}/{host}/tcp/{port}").to_bytes()
@@ -154,14 +155,14 @@ async def _drained(stream: Stream, most: int) -> None:
         most -= len(chunk)
 
 
-def _identity(me: ID, pair: KeyPair, listening: Sequence[Multiaddr]) -> Identify:
-    ours = Multiaddr(f"/p2p/{me}")
-    record = PeerRecord(me, [address.encapsulate(ours) for address in listening])
+def _identity(me: ID, pair: KeyPair, listening: Sequence[str]) -> Identify:
+    ours, addresses = Multiaddr(f"/p2p/{me}"), [Multiaddr(address) for address in listening]
+    record = PeerRecord(me, [address.encapsulate(ours) for address in addresses])
     return Identify(
         protocol_version=PROTOCOL_VERSION,
         agent_version=AGENT_VERSION,
         public_key=pair.public_key.serialize(),
-        listen_addrs=[address.to_bytes() for address in listening],
+        listen_addrs=[address.to_bytes() for address in addresses],
         observed_addr=b"",
         protocols=NAMES,
         signedPeerRecord=seal_record(record, pair.private_key).marshal_envelope(),

@@ -1,7 +1,7 @@
 """The connections of a host: who serves the streams on them, and the tasks that carry them.
 
 (libp2p's swarm also dials, listens, keeps books on peers and prunes connections. We do these ourselves, or nobody here
-wants them, and importing it costs as much as the rest of libp2p: docs/decisions/0055.)
+wants them, and importing it costs as much as the rest of libp2p: docs/decisions/0056.)
 """
 
 from __future__ import annotations
