@@ -82,12 +82,13 @@ class Host(Protocol):
         ...
 
     def addresses(self) -> tuple[str, ...]:
-        """Where we can be dialled now, best first; 0.0.0.0 and :: are expanded. Empty while not running."""
+        """Return where we can be dialled now, best first; 0.0.0.0 and :: are expanded. Empty while not running."""
         ...
 
     def recognize(self, recognizer: Recognizer) -> None:
-        """Ask this one too what a name means that somebody says; before or while running. The first that knows it
-        counts; where none does, the answer is that of any libp2p host."""
+        """Ask this one too what a name means that a caller says; before or while running. The first that knows it
+        counts; where none does, the answer is that of any libp2p host.
+        """
         ...
 
     async def open(
@@ -100,7 +101,7 @@ class Host(Protocol):
         chosen: bool = False,
         relay: bool = False,
     ) -> Stream:
-        """A new stream speaking `protocol`, over a connection we have or over one of `addresses`; where `only` names a
+        """Open a stream speaking `protocol`, over a connection we have or over one of `addresses`; where `only` names a
         route, by no other.
 
         chosen: a person here gave the addresses, so they are dialled wherever they lead; else local ones only where the
@@ -112,13 +113,15 @@ class Host(Protocol):
         ...
 
     def vouch(self, peer: PeerKey) -> None:
-        """A peer has proven something on a connection that it made: a verified link, say. The connections that it has
-        now stay, whoever else comes; and when it comes again, it is known."""
+        """Keep the connections that a peer has now, whoever else comes, since it has proven something on one that it
+        made (a verified link, say), and know it when it comes again.
+        """
         ...
 
     def found_at(self, peer: PeerKey) -> str:
-        """Our public address at which this peer has reached us from outside, by a connection that lives; "" if it has
-        not."""
+        """Return our public address at which this peer has reached us from outside, by a connection that lives; "" if
+        it has not.
+        """
         ...
 
     async def disconnect(self, peer: PeerKey, *, only: Route | None = None) -> None:
@@ -131,7 +134,7 @@ class RelayedHost(Host, Protocol):
     """A host that can be reached over circuits too."""
 
     def expect_circuits(self, relay: PeerKey, most: int) -> None:
-        """Let the relay open that many streams more than others may: each carries somebody to us. 0: it is over."""
+        """Let the relay open `most` streams more than others may: each carries somebody to us. 0: it is over."""
         ...
 
     async def adopt(self, stream: Stream, accepted: Callable[[], Awaitable[None]]) -> bool:
