@@ -265,7 +265,7 @@ class Inbound:
             if self._proven.has(peer):
                 pool.prove(guest)
             if found_at:
-                self.found[peer] = found
+                self.found[peer] = found_at
             await muxed.event_closed.wait()
         finally:
             muxed.abandon()
