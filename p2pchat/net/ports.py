@@ -1,6 +1,7 @@
-"""What our protocols (`links.link`, `links.reconnect`, `links.invite_protocol`) need from a network.
+"""What our protocols (`links.link`, `links.reconnect`, `links.invite_protocol`) need from a network; not
+`p2pchat/ports.py`, which is the contract with the engine.
 
-Two implementations: `host.LibP2PHost` (real connections) and the fake world of the tests.
+Two implementations: `libp2p.host.LibP2PHost` (real connections) and the fake world of the tests.
 
 Units: a *peer* is the 32-byte Ed25519 public key of a transport key, as bytes. An *address* is a multiaddr as text,
 without its `/p2p/<peer id>` end: `/ip4/192.0.2.7/tcp/4001`.

@@ -52,7 +52,7 @@ class Origins:
         self._key = random(32)
 
     def of(self, place: str) -> Origin:
-        """The origin of a place (see `net.places`). Those who come by other relays are one network."""
+        """The origin of a place (see `net.admission.places`). Those who come by other relays are one network."""
         around = places.networks(place)[::-1]
         factors = [min(factor, NETWORK_FACTOR) for factor in places.factors(place)[::-1]]
         if place.startswith("circuit "):

@@ -36,7 +36,7 @@ from p2pchat.ports import LinkCallbacks
 
 PING_AFTER_SECONDS = 10.0
 LOST_AFTER_SECONDS = 25.0
-LET_GO_AFTER = 5.0
+LET_GO_AFTER_SECONDS = 5.0
 """Seconds until a link over a circuit ends once there is a direct one: what is on its way on it arrives."""
 MAX_QUEUED = 4096
 """Frames that may wait on one link: the engine's window keeps far below; more means a peer that takes nothing."""
@@ -195,7 +195,7 @@ class Links:
         """
         best = self.best(contact)
         direct = best is not None and best.stream.route == Route.DIRECT
-        soon = trio.current_time() + LET_GO_AFTER
+        soon = trio.current_time() + LET_GO_AFTER_SECONDS
         for link in self._links.get(contact, ()):
             if link.stream.route != Route.DIRECT:
                 link.scope.deadline = min(link.scope.deadline, soon) if direct else inf

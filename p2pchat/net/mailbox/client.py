@@ -57,7 +57,7 @@ SLOW_RELAY_SECONDS = 10.0
 """Seconds after which a relay that has not answered is treated as one that will not: others are tried meanwhile."""
 LONGEST_FOREIGN_WAIT = HOUR_SECONDS
 """Seconds to which the waits between attempts grow, where no person here chose the relay."""
-UNWATCHED_AFTER = 60.0
+UNWATCHED_AFTER_SECONDS = 60.0
 """Seconds for which a relay may have answered before it is said that some queues there are not watched."""
 ALONE_SECONDS = HOUR_SECONDS
 """For how long no further streams are asked for, once a relay has refused some."""
@@ -126,7 +126,7 @@ class MailboxClient:
     def health(self) -> RelayHealth:
         """How it stands with the relay now."""
         health = replace(self._health, hours_ahead=self._hour.ahead(self._clock()))
-        if health.state != "connected" or health.since + 1000 * UNWATCHED_AFTER > self._clock():
+        if health.state != "connected" or health.since + 1000 * UNWATCHED_AFTER_SECONDS > self._clock():
             return health
         return replace(health, unwatched=self._shares.unwatched())
 
@@ -164,7 +164,7 @@ class MailboxClient:
         """Put blobs, each with the number its result is to carry, into a queue for so many hours.
 
         Those for which there is no room, and all while we wait for the relay, are given back
-        (`MailHandler.undeposited`).
+        (`MailboxCallbacks.undeposited`).
         """
         self._theirs = relay
         self._want(IDLE_SECONDS)

@@ -1,8 +1,8 @@
 """WebSocket (RFC 6455) as one more pipe under Noise, for networks that let through only what looks like the web.
 
 Binary messages carry the bytes; where one ends means nothing. wsproto answers the HTTP request that it begins with;
-the frames are ours (`webframes`), because a frame costs wsproto 50 to 90 microseconds, which strangers could make us
-spend. libp2p's own way buffers whole messages of any size, and its listener cannot share our socket.
+the frames are ours (`websocket_frames`), because a frame costs wsproto 50 to 90 microseconds, which strangers could
+make us spend. libp2p's own way buffers whole messages of any size, and its listener cannot share our socket.
 """
 
 from __future__ import annotations
