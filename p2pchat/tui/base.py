@@ -27,6 +27,7 @@ from p2pchat.tui.text import displayable_line, draws_unicode
 
 if TYPE_CHECKING:
     from p2pchat.locations import Profile
+    from p2pchat.tui.reader import Reader
 
 Severity = Literal["information", "warning", "error"]
 
@@ -35,6 +36,7 @@ class BaseApp(App[errors.P2PChatError]):
     """The app without what it does: its parts, and how they speak to the person."""
 
     main: MainScreen
+    reader: Reader
 
     def __init__(self, profile: Profile, node: NodeClient, now: Callable[[], datetime]) -> None:
         super().__init__(driver_class=terminal.Terminal)
@@ -54,20 +56,6 @@ class BaseApp(App[errors.P2PChatError]):
         """NO_COLOR takes every colour away. Textual decides how before it knows the theme, and made all of it black."""
         filters = [NoColor()] if self.no_color else super().get_line_filters()
         return filters if self._draws_unicode else [*filters, terminal.AsciiSigns()]
-
-    # --- what `app` gives
-
-    def refresh_status(self) -> None:
-        """Say how things are: in the status line, and unread messages in the window's title."""
-        raise NotImplementedError
-
-    def action_redraw(self) -> None:
-        """Draw everything anew."""
-        raise NotImplementedError
-
-    async def reread(self) -> None:
-        """Read everything again. Asked again meanwhile, it is done once more."""
-        raise NotImplementedError
 
     # --- work, and what is said about it
 
@@ -100,6 +88,12 @@ class BaseApp(App[errors.P2PChatError]):
         """Write a sequence of ours, past Textual."""
         if not self.is_headless and self._driver is not None:
             self._driver.write(sequence)
+
+    def action_redraw(self) -> None:
+        """Draw everything anew: something else has written on the terminal, or the program was stopped."""
+        self.write_to_terminal(terminal.CLEAR)
+        self.screen.refresh(layout=True)
+        self.refresh(repaint=True, layout=True)
 
     def copy(self, intent: intents.CopyText) -> None:
         """Put a text on the clipboard, and say by which way."""

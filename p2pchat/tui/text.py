@@ -317,14 +317,6 @@ def relative(at: datetime, now: datetime) -> str:
     return f"in {words}" if seconds > 0 else f"{words} ago"
 
 
-def seconds_of(text: str) -> int | None:
-    """The seconds of `off`, or of a time such as 30s, 5m, 2h, 7d or 4w; None where it is neither."""
-    if text.lower() in ("off", "0"):
-        return 0
-    match = re.fullmatch(r"(\d{1,7}) ?([smhdw])", text.lower())
-    return int(match[1]) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}[match[2]] if match else None
-
-
 def rows_of(words: str) -> str:
     """Words to compare, in rows of four."""
     each = words.split()

@@ -363,7 +363,7 @@ def test_what_is_read_meanwhile_brings_no_older_draft_back(tmp_path: Path) -> No
             await until(pilot, lambda: node.drafts.get(bob) == "refuse this")
             node.hold["requests"] = asyncio.Event()  # the chats are answered, and wait for these
             node.emit("lagged")
-            await until(pilot, lambda: app._reading is not None and not app._reading.done())
+            await until(pilot, lambda: not app.reader.settled)
             await pilot.press("ctrl+c")
             await until(pilot, lambda: node.drafts[bob] == "")
             node.hold["requests"].set()
