@@ -96,7 +96,7 @@ class ChatApp(BaseApp):
             completer=self._completions,
         )
         self.talk = ChatActions(self)
-        self.reader = Reader(self, self.talk)
+        self.reader: Reader = Reader(self, self.talk)
         self.picking = MessageActions(self, self.talk)
         self.people = ContactActions(self, self.talk)
         self.settings = SettingsActions(self, self.talk)

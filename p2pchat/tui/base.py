@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from textual.app import App
 from textual.filter import LineFilter, NoColor
@@ -27,16 +27,25 @@ from p2pchat.tui.text import displayable_line, draws_unicode
 
 if TYPE_CHECKING:
     from p2pchat.locations import Profile
-    from p2pchat.tui.reader import Reader
 
 Severity = Literal["information", "warning", "error"]
+
+
+class Rereads(Protocol):
+    """Who reads from the node what the screen shows (`reader.Reader`)."""
+
+    async def reread(self) -> None:
+        """Read everything again."""
+
+    def refresh_status(self) -> None:
+        """Say in the status line how things are."""
 
 
 class BaseApp(App[errors.P2PChatError]):
     """The app without what it does: its parts, and how they speak to the person."""
 
     main: MainScreen
-    reader: Reader
+    reader: Rereads
 
     def __init__(self, profile: Profile, node: NodeClient, now: Callable[[], datetime]) -> None:
         super().__init__(driver_class=terminal.Terminal)
