@@ -27,6 +27,7 @@ from p2pchat.tui import intents, preferences, terminal, themes
 from p2pchat.tui.actions.chat import ChatActions
 from p2pchat.tui.actions.contact import ContactActions
 from p2pchat.tui.actions.message import MessageActions
+from p2pchat.tui.actions.preferences import PreferenceActions
 from p2pchat.tui.actions.settings import SettingsActions
 from p2pchat.tui.base import BaseApp
 from p2pchat.tui.commands import BY_NAME, Completion, Run, Unknown, completions, parse
@@ -35,7 +36,7 @@ from p2pchat.tui.node_client import LOCKED, READY, Event, NodeClient
 from p2pchat.tui.reader import Reader
 from p2pchat.tui.screens.main import MainScreen
 from p2pchat.tui.state import News
-from p2pchat.tui.text import draws_unicode, joins_emoji
+from p2pchat.tui.text import joins_emoji
 
 if TYPE_CHECKING:
     from p2pchat.locations import Profile
@@ -83,11 +84,12 @@ class ChatApp(BaseApp):
         locked profile, where a file holds it.
         """
         super().__init__(profile, node or NodeClient(profile), now)
-        plain = not draws_unicode(os.environ)
+        plain = not self.draws_unicode
         self.main = MainScreen(
             self.state,
             folded=self.preferences.folded,
             compact=self.preferences.density == preferences.COMPACT,
+            twelve=self.twelve_hours,
             plain=plain,
             links=not plain and os.environ.get("TERM") not in themes.FEW_COLOURS,
             now=now,
@@ -99,7 +101,8 @@ class ChatApp(BaseApp):
         self.reader: Reader = Reader(self, self.talk)
         self.picking = MessageActions(self, self.talk)
         self.people = ContactActions(self, self.talk)
-        self.settings = SettingsActions(self, self.talk)
+        self.wishes = PreferenceActions(self)
+        self.settings = SettingsActions(self, self.talk, self.wishes)
         self._started = started
         self._passphrase = passphrase
         self._clock = clock
@@ -136,6 +139,7 @@ class ChatApp(BaseApp):
             "editor": self.talk.edit,
             "why": self.picking.why,
             "relays": self.people.relays,
+            "settings": self.wishes.show,
             "theme": self.settings.theme,
             "density": self.settings.density,
             "rtl": self.settings.rtl,
@@ -187,6 +191,8 @@ class ChatApp(BaseApp):
 
     async def _begin(self) -> None:
         await self.main.whole()
+        self.wishes.begin()
+        self.set_interval(WATCH_PAUSE, self.wishes.look)
         if self.profile.exists():
             try:
                 if self._started is not None:
@@ -268,7 +274,7 @@ class ChatApp(BaseApp):
             self.say(warning, "warning")
         if not getattr(self.screen, "LISTS_REQUESTS", False):
             for request in news.asked:
-                self.say(f"{request.name} wants to become a contact (Ctrl+R).")
+                self.say(f"{request.name} wants to become a contact ({self.keymap.shown('requests') or '/requests'}).")
         self._ring(news)
         if news.stale:
             self.run_worker(self.reader.reread())
@@ -317,7 +323,7 @@ class ChatApp(BaseApp):
             )
         elif intent.chat is None:
             self.main.composer.give_back(intent.chat, intent.text)
-            self.say("There is nobody to write to yet: Ctrl+N invites a friend.")
+            self.say(f"There is nobody to write to yet: {self.keymap.shown('invite') or '/invite'} invites a friend.")
         else:
             self.begin(self.talk.send(intent.chat, meant.text))
 
@@ -373,7 +379,7 @@ class ChatApp(BaseApp):
 
     @on(MainScreen.Folded)
     def _folded(self, intent: MainScreen.Folded) -> None:
-        self.keep_looks(folded=intent.folded)
+        self.wishes.change("folded", intent.folded)
 
     # --- commands
 
@@ -382,7 +388,7 @@ class ChatApp(BaseApp):
         self.begin(self._run(name, ""))
 
     async def _run(self, name: str, rest: str) -> None:
-        if name not in ("help", "quit", "theme", "density", "rtl"):
+        if name not in ("help", "quit", "settings", "theme", "density", "rtl"):
             if self.node.state != READY:
                 self.say("That needs the node, which is not ready yet.", "warning")
                 return

@@ -18,6 +18,7 @@ from textual.screen import Screen
 
 from p2pchat import errors
 from p2pchat.tui import desktop, intents, preferences, terminal
+from p2pchat.tui.keymap import USUAL
 from p2pchat.tui.model import Chat
 from p2pchat.tui.node_client import NodeClient
 from p2pchat.tui.rtl import drawn_within
@@ -53,18 +54,31 @@ class BaseApp(App[errors.P2PChatError]):
         self.node = node
         self.now = now
         self.state = State()
-        self._draws_unicode = draws_unicode(os.environ)
-        self.preferences = preferences.read(profile.folder)
+        self._locale_has_unicode = draws_unicode(os.environ)
+        self.loaded = preferences.read(profile.folder)
+        self.preferences = self.loaded.preferences
+        self.keymap = USUAL
 
     @property
     def turns_text(self) -> bool:
         """Whether right-to-left text is turned here, so that the terminal must not do it again."""
         return self.preferences.rtl in ("auto", "app")
 
+    @property
+    def draws_unicode(self) -> bool:
+        """Whether lines and marks may be more than ASCII."""
+        signs = self.preferences.signs
+        return self._locale_has_unicode if signs == preferences.AUTO else signs == preferences.UNICODE
+
+    @property
+    def twelve_hours(self) -> bool:
+        """Whether times of day are written with twelve hours."""
+        return self.preferences.clock == "12h"
+
     def get_line_filters(self) -> Sequence[LineFilter]:
         """NO_COLOR takes every colour away. Textual decides how before it knows the theme, and made all of it black."""
         filters = [NoColor()] if self.no_color else super().get_line_filters()
-        return filters if self._draws_unicode else [*filters, terminal.AsciiSigns()]
+        return filters if self.draws_unicode else [*filters, terminal.AsciiSigns()]
 
     # --- work, and what is said about it
 
@@ -146,11 +160,3 @@ class BaseApp(App[errors.P2PChatError]):
         else:
             self.say(f"There is no contact called {name}.", "warning")
         return None
-
-    def keep_looks(self, **changes: Any) -> None:
-        """Change how the screen looks, and remember it."""
-        from dataclasses import replace
-
-        self.preferences = replace(self.preferences, **changes)
-        if self.profile.exists():
-            preferences.write(self.profile.folder, self.preferences)

@@ -524,7 +524,7 @@ def test_a_list_folded_by_hand_stays_so(tmp_path: Path) -> None:
         async with opened(node, tmp_path) as (app, pilot):
             await pilot.press("ctrl+b")
             await until(pilot, lambda: folded(app))
-            assert preferences.read(tmp_path).folded
+            assert preferences.read(tmp_path).preferences.folded
         async with opened(node, tmp_path) as (app, _pilot):
             assert folded(app)
 
@@ -678,7 +678,7 @@ def test_a_look_is_changed_and_kept(tmp_path: Path) -> None:
             await pilot.press(*"/rtl terminal", "enter")
             await until(pilot, lambda: not app.turns_text)
             assert app.main.conversation._feed.look.rtl == "terminal"
-        assert preferences.read(tmp_path) == preferences.Preferences("light", "terminal")
+        assert preferences.read(tmp_path).preferences == preferences.Preferences("light", rtl="terminal")
 
     run(main())
 
