@@ -59,8 +59,19 @@ class Upgrader:
         self._identity = identity
         self._max_unread = max_unread
 
+<<<<<<< HEAD
     async def secure(self, wire: RawPipe, peer_id: ID) -> NoiseChannel:
         """As the one who has dialled `peer_id`. Raises SecurityUpgradeFailure where somebody else answers."""
+=======
+    async def upgrade_security(
+        self, raw_conn: IRawConnection, is_initiator: bool, peer_id: ID | None = None
+    ) -> NoiseChannel:
+        """Secure a connection on which we have dialled `peer_id`."""
+        assert isinstance(raw_conn, RawConnection)
+        assert isinstance(raw_conn.stream, RawPipe)
+        assert is_initiator
+        wire = raw_conn.stream
+>>>>>>> main
         wire.account.prove()  # we chose to dial it
         peer, send, receive = await handshake.secure_outbound(wire, self._identity)
         if multiaddrs.multihash(peer) != peer_id.to_bytes():
@@ -73,8 +84,9 @@ class Upgrader:
         return GuardedYamux(conn, peer_id, self._max_unread)
 
     async def take_in(self, wire: RawPipe, turn: Callable[[], Awaitable[None]]) -> GuardedYamux:
-        """As the one who was dialled. Whose key it is, is proven; nothing reads the connection yet. turn: see
-        `handshake.secure_inbound`."""
+        """Secure a connection on which we were dialled. Its owner has proven a key; nothing reads the connection yet.
+        turn: see `handshake.secure_inbound`.
+        """
         peer, send, receive = await handshake.secure_inbound(wire, self._identity, turn)
         conn = NoiseChannel(wire, self._me, self._pair, peer, send, receive, dialled=False)
         if said := await handshake.answer(conn, handshake.YAMUX):
@@ -124,7 +136,7 @@ def lost(error: BaseException) -> LinkLost:
 
 
 def ended_cleanly(muxed: GuardedYamux, error: MuxedStreamError) -> bool:
-    """Whether "end of stream" was the peer's FIN. libp2p says EOF also where the whole connection broke."""
+    """Return whether "end of stream" was the peer's FIN. libp2p says EOF also where the whole connection broke."""
     return isinstance(error, EOFError) and muxed.alive
 
 
