@@ -85,13 +85,8 @@ class Dialler:
         *,
         chosen: bool = False,
         relay: bool = False,
-<<<<<<< HEAD
     ) -> Connection:
-        """A connection with `peer`, proven to be it, by the route `only` or by any. Raises Unreachable.
-=======
-    ) -> SwarmConn:
         """Return a connection with `peer`, proven to be it, by the route `only` or by any. Raises Unreachable.
->>>>>>> main
 
         Tries raw TCP in the order given, then WebSocket, the next one when the last has failed or been silent for a
         moment; circuits beside them, when all have failed or had a head start. Local addresses that were not `chosen`
@@ -108,18 +103,12 @@ class Dialler:
             for target in candidates
             if target.relay is None and only != Route.CIRCUIT and _may_dial(target, here, relay=relay)
         ]
-<<<<<<< HEAD
-        relays = circuits(found, (self._swarm.self_id, peer), chosen=chosen) if only != Route.DIRECT else {}
-        by_relay = [_Attempt(CIRCUIT_STAGGER, partial(self._by_relay, peer, *each, chosen)) for each in relays.items()]
-        made: list[Connection] = []
-=======
         relays = circuits(candidates, (self._swarm.self_id, peer), chosen=chosen) if only != Route.DIRECT else {}
         by_relay = [
             _Attempt(CIRCUIT_STAGGER, partial(self._by_relay, peer, relay_key, ways, chosen))
             for relay_key, ways in relays.items()
         ]
-        made: list[SwarmConn] = []
->>>>>>> main
+        made: list[Connection] = []
         async with trio.open_nursery() as nursery:
             failed = trio.Event()
             nursery.start_soon(_try, direct, nursery, made, failed)
@@ -197,14 +186,8 @@ async def _try(attempts: list[_Attempt], nursery: trio.Nursery, made: list[Conne
         nursery.start_soon(run, attempt.run, over)
 
 
-<<<<<<< HEAD
 async def _look_after(stream: LibP2PStream, muxed: GuardedYamux) -> None:
-    """A circuit that we asked for: when the connection on it is over, tell the relay."""
-=======
-async def _look_after(stream: LibP2PStream, muxed: object) -> None:
     """Wait for the end of a connection over a circuit that we asked for, then tell the relay."""
-    assert isinstance(muxed, GuardedYamux)
->>>>>>> main
     try:
         with stream.carrying():
             await muxed.event_closed.wait()

@@ -59,19 +59,8 @@ class Upgrader:
         self._identity = identity
         self._max_unread = max_unread
 
-<<<<<<< HEAD
     async def secure(self, wire: RawPipe, peer_id: ID) -> NoiseChannel:
-        """As the one who has dialled `peer_id`. Raises SecurityUpgradeFailure where somebody else answers."""
-=======
-    async def upgrade_security(
-        self, raw_conn: IRawConnection, is_initiator: bool, peer_id: ID | None = None
-    ) -> NoiseChannel:
-        """Secure a connection on which we have dialled `peer_id`."""
-        assert isinstance(raw_conn, RawConnection)
-        assert isinstance(raw_conn.stream, RawPipe)
-        assert is_initiator
-        wire = raw_conn.stream
->>>>>>> main
+        """Secure a connection on which we have dialled `peer_id`. Raises SecurityUpgradeFailure where another answers."""
         wire.account.prove()  # we chose to dial it
         peer, send, receive = await handshake.secure_outbound(wire, self._identity)
         if multiaddrs.multihash(peer) != peer_id.to_bytes():

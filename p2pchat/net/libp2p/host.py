@@ -158,14 +158,8 @@ class LibP2PHost(InboundConnections):
         listening = open_listeners(self._listen, self._kept_port)
         self._kept_port = listening.port or self._kept_port
         try:
-<<<<<<< HEAD
-            each = self._limits.streams_per_peer
-            streams = self._streams = PlaceSums(self._limits.inbound * each, each, self._relays)
-=======
-            swarm, basic = build_swarm(self._id, self._pair, self._limits)
             per_peer = self._limits.streams_per_peer
             streams = self._streams = PlaceSums(self._limits.inbound * per_peer, per_peer, self._relays)
->>>>>>> main
             bound = [endpoint.text() for endpoint in listening.endpoints]
             courtesies = standard_protocols.StandardProtocols(self._id, self._pair, bound)
             serve = StreamGuard(partial(self._negotiate, courtesies), streams)

@@ -228,15 +228,8 @@ class Inbound:
             with guest.scope:
                 with trio.fail_after(self._limits.handshake) as guest.shaking:
                     wire = await meet()
-<<<<<<< HEAD
                     muxed = await self._swarm.upgrader.take_in(wire, partial(self._turn, guest))
-                await self._stay(pool, guest, muxed, found)
-=======
-                    upgrader = self._swarm.upgrader
-                    assert isinstance(upgrader, hardening.Upgrader)
-                    muxed = await upgrader.take_in(wire, partial(self._turn, guest))
                 await self._stay(pool, guest, muxed, found_at)
->>>>>>> main
         except Exception as error:  # noqa: BLE001 - a stranger's bytes must not end the node
             log.debug("an inbound connection failed: %s", type(error).__name__)
         finally:

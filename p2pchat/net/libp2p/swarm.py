@@ -109,7 +109,6 @@ class Swarm:
     def _take(self, stream: Substream) -> None:
         self.nursery.start_soon(self._serve, stream)
 
-<<<<<<< HEAD
     def remove(self, conn: Connection) -> None:
         """Forget a connection, unless that has happened."""
         peer = conn.muxed_conn.peer_id
@@ -120,53 +119,3 @@ class Swarm:
                 self._connections[peer] = left
             else:
                 del self._connections[peer]
-=======
-class _Basic(BasicHost):
-    """Without asking every peer to identify itself: that spawns system tasks, and believes what it is told."""
-
-    def _schedule_identify(self, peer_id: ID, *, reason: str) -> None:
-        pass
-
-    async def _push_identify_to_all_peers(self) -> None:
-        pass
-
-
-def run_tasks_in(swarm: Swarm, nursery: trio.Nursery) -> None:
-    """Carry connections in `nursery`. libp2p looks for the parent of every task among all there are, so that the
-    thousandth connection would cost several times what the first did."""
-
-    def run_task(run: Callable[[], Awaitable[None]], *, name: str | None = None) -> None:
-        nursery.start_soon(run, name=name)
-
-    vars(swarm.manager)["run_task"] = run_task
-
-
-def build_swarm(me: ID, pair: KeyPair, limits: HostLimits) -> tuple[Swarm, BasicHost]:
-    """Make a swarm, to be run, and the host over it; without stream handlers yet."""
-    # Nobody may make us forget our own key by showing us a thousand others.
-    store = PeerStore(max_peers=10**6)
-    store.add_key_pair(me, pair)
-    identity = Identity(pair, system_entropy().random(32))
-    most = 2 * limits.inbound + 1000  # ours are the limits that count; libp2p's are never reached
-    swarm = _Swarm(
-        me,
-        store,
-        hardening.Upgrader(me, pair, identity, limits.unread),
-        transports=[],
-        connection_config=ConnectionConfig(
-            max_connections=most,
-            high_watermark=most,
-            low_watermark=0,
-            min_connections=0,
-            max_connections_per_peer=2 * limits.connections_per_peer + 2,
-            auto_connect_interval=DAY_SECONDS,
-            inbound_upgrade_timeout=limits.handshake,
-            outbound_upgrade_timeout=limits.queue,
-        ),
-    )
-    basic = _Basic(swarm, disable_identify_address_discovery=True)
-    for protocol in (PING, IDENTIFY_PUSH):
-        basic.remove_stream_handler(protocol)
-    swarm.notifees.clear()  # who keeps books on peers; each costs every connection and stream two tasks
-    return swarm, basic
->>>>>>> main

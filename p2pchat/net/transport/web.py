@@ -162,15 +162,11 @@ async def _without_body(stream: RequestStream, request: Head, rest: bytes) -> by
 
 
 def answer(status: int, *, stays: bool, body: bool = True) -> bytes:
-<<<<<<< HEAD
-    """A page that says `status`, as nginx writes it; `body` False: its head only. stays: another request may follow."""
-    from email.utils import formatdate  # takes a while to import
-
-=======
     """Return a page that says the HTTP `status`, as nginx writes it; `body` False: its head only. stays: another
     request may follow on the connection.
     """
->>>>>>> main
+    from email.utils import formatdate  # takes a while to import
+
     page = _PAGE.format(status, _REASONS[status]).encode("ascii")
     head = (
         f"HTTP/1.1 {status} {_REASONS[status]}\r\nServer: nginx\r\nDate: {formatdate(usegmt=True)}\r\n"

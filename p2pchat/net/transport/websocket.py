@@ -186,15 +186,11 @@ def system_tls() -> ssl.SSLContext:
 
 
 async def _event(transport: trio.abc.Stream, protocol: WSConnection, head: bytes) -> tuple[Event, bytes]:
-<<<<<<< HEAD
-    """The first thing the other side says, in at most MAX_HEAD bytes, and what came behind it."""
-    from wsproto.events import RejectData
-
-=======
     """Wait for the first thing the other side says, in at most `MAX_HEAD` bytes, and return it with what came behind
     it.
     """
->>>>>>> main
+    from wsproto.events import RejectData
+
     said = bytearray(head)
     while True:
         end = said.find(_END_OF_HEAD) + len(_END_OF_HEAD)
