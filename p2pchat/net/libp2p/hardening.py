@@ -60,7 +60,7 @@ class Upgrader:
         self._max_unread = max_unread
 
     async def secure(self, wire: RawPipe, peer_id: ID) -> NoiseChannel:
-        """Secure a connection on which we have dialled `peer_id`. Raises SecurityUpgradeFailure where another answers."""
+        """Secure a connection on which we have dialled `peer_id`. Raises SecurityUpgradeFailure where it is not."""
         wire.account.prove()  # we chose to dial it
         peer, send, receive = await handshake.secure_outbound(wire, self._identity)
         if multiaddrs.multihash(peer) != peer_id.to_bytes():
