@@ -3,11 +3,15 @@
 state       event      → state        what the user sees
 saved       stored     → stored       ◷ → ✓    an ack: the next hop has it on disk
 saved       delivered  → delivered    ◷ → ✓✓   the receipt, end to end
-stored      delivered  → delivered
+saved       read       → read                  a receipt of reading overtook the one of delivery
+saved       expired    → failed                30 days without a receipt
+stored      delivered  → delivered    ✓ → ✓✓
+stored      read       → read
+stored      expired    → failed
 delivered   read       → read
-saved/stored expired   → failed                 30 days without a receipt
-failed      delivered  → delivered              a receipt that came late after all
-failed      resumed    → saved                  it had failed by a clock that was wrong
+failed      delivered  → delivered             a receipt that came late after all
+failed      read       → read
+failed      resumed    → saved                 it had failed by a clock that was wrong
 
 Everything may arrive twice and in any order: what is not in the table changes nothing.
 """

@@ -13,6 +13,7 @@ from p2pchat.errors import CannotOpen
 BUCKETS = (4096, 16384, 65536)
 ID_BYTES = 16
 HEADER_PLAIN = 2350
+"""Bytes of every header before it is sealed: the longest has 2,323, and the rest is room for a field or two."""
 HEADER_BYTES = prim.NONCE_BYTES + HEADER_PLAIN + prim.TAG_BYTES
 OVERHEAD = HEADER_BYTES + prim.NONCE_BYTES + prim.TAG_BYTES
 MAX_CONTENT = BUCKETS[-1] - OVERHEAD - 1

@@ -51,7 +51,7 @@ class Received:
 
 
 def seal(session: Session, content: bytes, random: prim.Random) -> tuple[Session, bytes]:
-    """(session after, envelope) for `content` of at most `envelope.MOST_CONTENT` bytes."""
+    """(session after, envelope) for `content` of at most `envelope.MAX_CONTENT` bytes."""
     state, sealed = ratchet.encrypt(session.ratchet, envelope.padded(content), session.session_id, random)
     return _after(session, state, session.confirmed), sealed
 

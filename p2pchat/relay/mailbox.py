@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 SILENCE_SECONDS = 180.0
 SWEEP_SECONDS = 30.0
 COSTS: dict[int, int] = {mailbox.PING: 40, mailbox.OPEN: 100, mailbox.FETCH: 200, mailbox.DELETE: 30, mailbox.PUT: 40}
-"""What a frame is charged, in units of `net.budget`. A deposit carries something: its bytes pay for it."""
+"""What a frame is charged, in units of `net.admission.budget`. A deposit carries something: its bytes pay for it."""
 LOOK_AGAIN_SECONDS = 0.25
 """Seconds after which a client that has fetched a lot is looked at again."""
 

@@ -90,7 +90,7 @@ class QueueProgress:
 
 
 class MailboxHandler:
-    """The engine's end of the mailboxes."""
+    """The engine's end of the mailboxes: `ports.MailboxCallbacks`, and what watches and deposits."""
 
     def __init__(
         self,

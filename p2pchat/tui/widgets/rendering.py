@@ -37,6 +37,7 @@ from p2pchat.tui.text import (
     width,
     wrap,
 )
+from p2pchat.tui.wording import unsaid
 
 NARROW = 60
 _GROUP = timedelta(minutes=5)
@@ -175,15 +176,6 @@ def lay_out(message: Message, previous: Message | None, look: Look, unread: int 
     for index, pieces in enumerate(body):
         rows.append((*_margin(message, previous, look, index, grouped), *pieces))
     return Block(tuple(_fit(row, look.cells) for row in rows), len(lead), tuple(starts))
-
-
-def unsaid(message: Message) -> str:
-    """What is shown in place of a text."""
-    if message.deleted:
-        return "you deleted this for both" if message.mine else "deleted by its sender"
-    if message.kind == "timer":
-        return displayable_line(message.text)
-    return "a kind of message this version cannot show"
 
 
 def _quoted(message: Message, look: Look) -> list[TextSpan]:
