@@ -128,6 +128,8 @@ def test_every_screen(part: int) -> None:
             first_run(shown, node.hostile)
             harmless(shown)
         profile = here.folder / "me"
+        profile.mkdir(mode=0o700)
+        (profile / "screen.toml").write_text('notification_content = "text"\n')
         with (
             served(profile, here.environment(), node) as service,
             terminal(here, noting(whole, "--profile", str(profile)), columns=110, rows=40) as shown,
@@ -136,7 +138,8 @@ def test_every_screen(part: int) -> None:
             harmless(shown)
         screen = shown.screen
         assert all(re.fullmatch(r"(\([0-9]+\) )?p2pchat", title) for title in screen.titles)
-        assert screen.notices == ["p2pchat: a new message"] * screen.bells
+        assert len(screen.notices) == screen.bells
+        assert all(re.match(f"p2pchat: bob {SEEN}.*: you there", notice) for notice in screen.notices)
         assert screen.bells <= 2  # each chat and request once, and not by the text in it
         assert screen.clipboard == clean(node.hostile)
         missed = kinds() - {*begun.read_text().split(), *whole.read_text().split()}
