@@ -24,7 +24,7 @@ from p2pchat.core.frames import BUNDLE, ENVELOPE, INITIAL, FrameParser
 from p2pchat.core.ids import first_device
 from p2pchat.core.invite import blob_key
 from p2pchat.core.session import open_envelope, renew_key
-from p2pchat.engine.runtime.transaction import SessionCache
+from p2pchat.engine.runtime.session_cache import SessionCache
 from p2pchat.errors import CannotOpen
 from p2pchat.store import sessions as store_sessions
 from p2pchat.store.database import Database
