@@ -410,6 +410,7 @@ _STATE_SHAPE = array(
 
 _CHAIN_SHAPE = array(_KEY, _KEY, uint(U32), binary(prim.KEM_PUBLIC), maybe(binary(prim.KEM_CIPHERTEXT)))
 _NUMBER_BYTES = 4
+SEAL_BYTES = prim.KEY_BYTES + 2 * prim.NONCE_BYTES + _NUMBER_BYTES
 
 
 def dump(state: Ratchet) -> bytes:
@@ -454,11 +455,11 @@ def dump_seal(message_seal: MessageSeal) -> bytes:
 
 def load_seal(data: bytes) -> MessageSeal:
     """What `dump_seal` wrote."""
-    ends = [prim.KEY_BYTES, prim.KEY_BYTES + prim.NONCE_BYTES, prim.KEY_BYTES + 2 * prim.NONCE_BYTES]
-    if len(data) != ends[2] + _NUMBER_BYTES:
+    if len(data) != SEAL_BYTES:
         raise CannotOpen
-    number = int.from_bytes(data[ends[2] :], "big")
-    return MessageSeal(data[: ends[0]], data[ends[0] : ends[1]], data[ends[1] : ends[2]], number)
+    key, nonces = data[: prim.KEY_BYTES], data[prim.KEY_BYTES : -_NUMBER_BYTES]
+    number = int.from_bytes(data[-_NUMBER_BYTES:], "big")
+    return MessageSeal(key, nonces[: prim.NONCE_BYTES], nonces[prim.NONCE_BYTES :], number)
 
 
 def load(data: bytes) -> Ratchet:

@@ -12,5 +12,6 @@ sessions    ratchet states and skipped keys, by device                  outbox  
 prekeys     our prekey secrets, first messages already accepted         invites    invites we made
 envelopes   what arrived already                                        meta       single values
 search      finding messages; search_query: its language, search_index: what is indexed, snippets: where it matched
+sending_chains  what the outbox is sealed again with
 text_folding  one spelling per word, for searching            search_backlog  what the search index has still to take in
 """

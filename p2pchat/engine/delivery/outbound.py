@@ -13,6 +13,7 @@ The outbox forgets a content at its end-to-end receipt; receipts themselves, at 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +31,7 @@ from p2pchat.core.text import MAX_TEXT_BYTES, beginning
 from p2pchat.engine.delivery import queues
 from p2pchat.engine.runtime import settings, views
 from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
-from p2pchat.errors import NotNow, TextTooLong, UsageError
+from p2pchat.errors import CannotOpen, NotNow, TextTooLong, UsageError
 from p2pchat.lib.times import DAY_MS
 from p2pchat.store import envelopes as store_envelopes
 from p2pchat.store import facts, meta
@@ -376,8 +377,11 @@ def _sealed_again(tx: Transaction, row: OutboxRow) -> bytes | None:
     """The envelope of a content, byte for byte as it was sealed first; None if its chain is gone."""
     if row.session_id is None or row.chain is None or row.seal is None or row.content is None:
         return None
-    chain = tx.sessions.sending_chain(row.contact, row.session_id, row.chain)
-    return None if chain is None else same_envelope(row.session_id, chain, load_seal(row.seal), row.content)
+    with suppress(CannotOpen):
+        chain = tx.sessions.sending_chain(row.contact, row.session_id, row.chain)
+        if chain is not None:
+            return same_envelope(row.session_id, chain, load_seal(row.seal), row.content)
+    return None
 
 
 def _seal_lost(tx: Transaction, contact_id: ContactId) -> None:

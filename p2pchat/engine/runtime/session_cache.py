@@ -9,7 +9,7 @@ from p2pchat.core.ids import ContactId, SessionId, first_device
 from p2pchat.core.primitives import Entropy
 from p2pchat.core.session import Received, Sealed, Session, for_sending, open_envelope, seal
 from p2pchat.errors import CannotOpen
-from p2pchat.store import sending_chains as store_chains
+from p2pchat.store import sending_chains
 from p2pchat.store import sessions as store_sessions
 from p2pchat.store.database import Database
 from p2pchat.store.sending_chains import SendingChainRow
@@ -110,7 +110,7 @@ class SessionCache:
             return ratchet.sending_chain(session.ratchet)
         if (ended := self._ended.get((contact, session_id, chain))) is not None:
             return ended[1]
-        kept = store_chains.get(self._db, session_id, chain)
+        kept = sending_chains.get(self._db, session_id, chain)
         return None if kept is None else ratchet.load_chain(kept)
 
     def open(
@@ -184,11 +184,11 @@ class SessionCache:
         """
         kept = self._load(contact).chains_kept
         if session_id in kept:
-            store_chains.forget_unused(self._db, session_id)
-            if not store_chains.count(self._db, session_id):
+            sending_chains.forget_unused(self._db, session_id)
+            if not sending_chains.count(self._db, session_id):
                 kept.discard(session_id)
         row = SendingChainRow(first_device(contact), session_id, chain, first_row, ratchet.dump_chain(carried))
-        if store_chains.keep(self._db, row):
+        if sending_chains.keep(self._db, row):
             kept.add(session_id)
 
     def settle(self) -> None:
