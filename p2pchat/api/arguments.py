@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from p2pchat import errors
 from p2pchat.api import methods
+from p2pchat.api.table.shape import REQUIRED, Param
 
 
 class UnknownMethod(errors.UsageError):
@@ -22,7 +23,7 @@ class BadParams(errors.UsageError):
 
 
 def check(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments for the method `name`, complete with defaults. Raises UnknownMethod or BadParams."""
+    """Return the arguments for the method `name`, complete with defaults. Raises UnknownMethod or BadParams."""
     method = methods.BY_NAME.get(name)
     if method is None:
         raise UnknownMethod(f"There is no method {_quote(name)}")
@@ -34,14 +35,14 @@ def check(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
     for param in method.params:
         if param.name in params:
             arguments[param.name] = _checked(name, param, params[param.name])
-        elif param.default is methods.REQUIRED:
+        elif param.default is REQUIRED:
             raise BadParams(f"{name} needs {_quote(param.name)}")
         else:
             arguments[param.name] = param.default
     return arguments
 
 
-def _checked(method: str, param: methods.Param, value: object) -> object:
+def _checked(method: str, param: Param, value: object) -> object:
     if value is None and param.optional:
         return None
     if not _fits(param.kind, value):

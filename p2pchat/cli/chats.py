@@ -7,10 +7,8 @@ from typing import Any
 
 from p2pchat.cli.context import Context
 from p2pchat.cli.messages import CHAT
-from p2pchat.cli.options import Arg, Verb, duration, opt
+from p2pchat.cli.options import Arg, Verb, opt, timed
 from p2pchat.cli.output import short_date
-
-_OFF = "off"
 
 
 def archive(context: Context, args: Namespace) -> int:
@@ -24,7 +22,7 @@ def archive(context: Context, args: Namespace) -> int:
 
 def mute(context: Context, args: Namespace) -> int:
     """Mute a chat, or end that."""
-    seconds = None if args.time is None else 0 if args.time == _OFF else max(1, int(duration(args.time)))
+    seconds = None if args.time is None else timed(args.time)
     with context.client() as client:
         result = client.call("mute", chat=args.chat, seconds=seconds)
     until = result["muted_until"]

@@ -95,7 +95,9 @@ class Decrypted:
 def initiate(
     root: bytes, header_out: bytes, next_header_in: bytes, their_prekey: bytes, entropy: prim.Entropy
 ) -> Ratchet:
-    """The initiator's state: its first chain goes to the receiver's signed prekey, with no KEM secret yet."""
+    """Make the initiator's state: its first chain goes to the receiver's signed prekey, with no KEM secret yet. All
+    keys have 32 bytes.
+    """
     private, public, kem = entropy.keys()
     root, sending, next_header_out = _turn_keys(root, prim.x25519(private, their_prekey) + prim.ZERO_KEY)
     return Ratchet(
@@ -120,7 +122,7 @@ def initiate(
 
 
 def respond(root: bytes, next_header_in: bytes, next_header_out: bytes, prekey: bytes) -> Ratchet:
-    """The receiver's state: its signed prekey is its first ratchet key."""
+    """Make the receiver's state: its signed prekey is its first ratchet key."""
     return Ratchet(
         root=root,
         private=prekey,
@@ -143,18 +145,18 @@ def respond(root: bytes, next_header_in: bytes, next_header_out: bytes, prekey: 
 
 
 def can_send(state: Ratchet) -> bool:
-    """A receiver has no sending chain until the first message has arrived."""
+    """Return whether there is a sending chain: a receiver has none until the first message has arrived."""
     return state.sending is not None
 
 
 def encrypt(state: Ratchet, plaintext: bytes, ad: bytes, random: prim.Random) -> tuple[Ratchet, bytes]:
-    """(new state, header || body); the length of the result is that of `plaintext` plus 2,430."""
+    """Return (new state, header || body); the latter is `envelope.OVERHEAD` bytes longer than `plaintext`."""
     after, message_seal = next_seal(state, random)
     return after, seal_with(sending_chain(state), message_seal, plaintext, ad)
 
 
 def next_seal(state: Ratchet, random: prim.Random) -> tuple[Ratchet, MessageSeal]:
-    """(new state, what the next message is sealed with in the sending chain of `state`)."""
+    """Return (new state, what the next message is sealed with in the sending chain of `state`)."""
     if state.sending is None:
         raise ValueError(_DEAF)
     key, sending = _chain_step(state.sending)
@@ -163,7 +165,7 @@ def next_seal(state: Ratchet, random: prim.Random) -> tuple[Ratchet, MessageSeal
 
 
 def sending_chain(state: Ratchet) -> SendingChain:
-    """What the headers of the current sending chain carry. It is a different one after each turn."""
+    """Return what the headers of the current sending chain carry. Each turn begins another chain."""
     if state.header_out is None or state.kem is None:
         raise ValueError(_DEAF)
     return SendingChain(state.header_out, state.public, state.sent_before, state.kem.public, state.kem_ciphertext)
@@ -179,7 +181,7 @@ def seal_with(chain: SendingChain, message_seal: MessageSeal, plaintext: bytes, 
 
 
 def as_many_as_it_takes(count: int) -> bool:
-    """Skipping within `MAX_SKIPPED` a chain is always fine."""
+    """Allow any count of skipped keys: within `MAX_SKIPPED` a chain it is always fine."""
     return True
 
 
@@ -230,7 +232,9 @@ _WIDTHS = {0xCC: (1, 1 << 7), 0xCD: (2, 1 << 8), 0xCE: (4, 1 << 16)}
 
 
 def _try_header(key: bytes, sealed: bytes, ad: bytes) -> _Header | None:
-    """The header if `key` is the one it was sealed under, None if not; `CannotOpen` if it is and makes no sense."""
+    """Return the header if `key` is the one it was sealed under, None if not. Raises CannotOpen if it is and makes no
+    sense.
+    """
     try:
         plain = prim.open_sealed(key, sealed, ad)
     except CannotOpen:
@@ -239,7 +243,9 @@ def _try_header(key: bytes, sealed: bytes, ad: bytes) -> _Header | None:
 
 
 def _parse_header(plain: bytes) -> _Header:
-    """What `encrypt` packs, by its places; as strict as `codec.decode`, in a third of the time."""
+    """Return what `encrypt` packs, by its places; as strict as `codec.decode`, in a third of the time. Raises
+    CannotOpen.
+    """
     if len(plain) != HEADER_PLAIN or plain[:3] != _BEFORE_KEY:
         raise CannotOpen
     public = plain[3 : 3 + prim.KEY_BYTES]
@@ -263,7 +269,9 @@ def _parse_header(plain: bytes) -> _Header:
 
 
 def _number(plain: bytes, at: int) -> tuple[int, int]:
-    """The unsigned number at a place, in the shortest of its forms, and the place after it."""
+    """Return the unsigned number at a place, in the shortest of its forms, and the place after it. Raises
+    CannotOpen.
+    """
     first = plain[at]
     if first < 0x80:
         return first, at + 1
@@ -414,7 +422,7 @@ SEAL_BYTES = prim.KEY_BYTES + 2 * prim.NONCE_BYTES + _NUMBER_BYTES
 
 
 def dump(state: Ratchet) -> bytes:
-    """The state as bytes for the store (about 1.6 kB). Never put into a backup: an old state re-uses keys."""
+    """Return the state as bytes for the store (about 1.6 kB). Never put it into a backup: an old state re-uses keys."""
     return encode(
         [
             state.root,
@@ -438,23 +446,23 @@ def dump(state: Ratchet) -> bytes:
 
 
 def dump_chain(chain: SendingChain) -> bytes:
-    """A sending chain as bytes for the store (about 2.4 kB)."""
+    """Return a sending chain as bytes for the store (about 2.4 kB)."""
     return encode([chain.header_key, chain.public, chain.before, chain.kem_public, chain.kem_ciphertext])
 
 
 def load_chain(data: bytes) -> SendingChain:
-    """The chain that `dump_chain` wrote."""
+    """Return the chain that `dump_chain` wrote. Raises CannotOpen."""
     return SendingChain(*_CHAIN_SHAPE(decode(data, 4096)))
 
 
 def dump_seal(message_seal: MessageSeal) -> bytes:
-    """What a message is sealed with, as 84 bytes for the store."""
+    """Return what a message is sealed with, as 84 bytes for the store."""
     number = message_seal.number.to_bytes(_NUMBER_BYTES, "big")
     return message_seal.body_key + message_seal.header_nonce + message_seal.body_nonce + number
 
 
 def load_seal(data: bytes) -> MessageSeal:
-    """What `dump_seal` wrote."""
+    """Return what `dump_seal` wrote. Raises CannotOpen."""
     if len(data) != SEAL_BYTES:
         raise CannotOpen
     key, nonces = data[: prim.KEY_BYTES], data[prim.KEY_BYTES : -_NUMBER_BYTES]
@@ -463,7 +471,7 @@ def load_seal(data: bytes) -> MessageSeal:
 
 
 def load(data: bytes) -> Ratchet:
-    """The state that `dump` wrote."""
+    """Return the state that `dump` wrote. Raises CannotOpen."""
     root, private, kem_seed, *rest = _STATE_SHAPE(decode(data, 8192))
     kem = None if kem_seed is None else prim.KemKey(kem_seed)
     state = Ratchet(root, private, prim.x25519_public(private), kem, *rest)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from p2pchat.api import arguments, methods
+from p2pchat.api.table.shape import REQUIRED, Param
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 
@@ -24,12 +25,12 @@ def test_names_are_unique_and_documented() -> None:
 
 def test_defaults_fit_their_own_type() -> None:
     for method in methods.METHODS:
-        given = {p.name: p.default for p in method.params if p.default is not methods.REQUIRED}
-        needed = {p.name: _example(p) for p in method.params if p.default is methods.REQUIRED}
+        given = {p.name: p.default for p in method.params if p.default is not REQUIRED}
+        needed = {p.name: _example(p) for p in method.params if p.default is REQUIRED}
         assert arguments.check(method.name, {**given, **needed}) == arguments.check(method.name, needed)
 
 
-def _example(param: methods.Param) -> object:
+def _example(param: Param) -> object:
     return {"text": "x", "integer": 1}[param.kind]
 
 

@@ -81,14 +81,16 @@ def test_another_size_keeps_the_top_left() -> None:
 SCRIPT = """
 import os, signal, sys, termios, tty
 tty.setraw(0)
+def say(text):
+    os.write(1, f"{text}\\r\\n".encode())  # what a signal interrupts is no stream with a buffer
 def size(*_):
     columns, rows = os.get_terminal_size()
-    print(f"size {columns}x{rows}", end="\\r\\n", flush=True)
+    say(f"size {columns}x{rows}")
 signal.signal(signal.SIGWINCH, size)
-sys.stdout.write("\\x1b[?2004h")
+os.write(1, b"\\x1b[?2004h")
 size()
 while (got := os.read(0, 100)) != b"q":
-    print(got, end="\\r\\n", flush=True)
+    say(got)
 sys.exit(7)
 """
 

@@ -28,8 +28,9 @@ from p2pchat.engine.runtime.session_cache import SessionCache
 from p2pchat.errors import CannotOpen
 from p2pchat.store import sessions as store_sessions
 from p2pchat.store.database import Database
+from tests.support.databases import KEY
 from tests.support.meddler import Meddler
-from tests.support.world import KEY, World, WorldNode, befriend, run_world, until
+from tests.support.world import World, WorldNode, befriend, run_world, until
 
 MARKER = "xylophonemarker"
 MARKERS = [f"{MARKER}{number}" for number in range(12)]

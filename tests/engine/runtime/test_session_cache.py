@@ -23,7 +23,7 @@ from tests.support.sampling import SEED
 from tests.support.world import World, WorldNode, run_world, until
 from tests.world.test_renewal import all_delivered, friends
 
-STEPS = 40
+STEPS = 25
 
 
 class Kept:

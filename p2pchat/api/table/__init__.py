@@ -1,0 +1,1 @@
+"""The rows of the table of methods, by what they are about."""

@@ -1,0 +1,91 @@
+"""The methods about contacts, requests and invites."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from p2pchat.api.table.shape import (
+    CONTACT,
+    TIMEOUT,
+    Method,
+    Param,
+)
+
+METHODS: Final[tuple[Method, ...]] = (
+    Method(
+        "invite",
+        "Makes an invite: an offer to become contacts. `reachable`: it leads here; `relayed`: by a relay too; "
+        "`relays`: how many hold it, so that it works while this node is off.",
+        "{id, invite, expires_at, reachable, relayed, relays, notice}",
+        (
+            Param("reusable", "flag", "Many people may use it; each is asked about.", default=False),
+            Param("ask", "flag", "Ask before whoever uses a one-time invite becomes a contact.", default=False),
+            Param("expires", "integer", "Seconds until it expires.", default=604_800),
+            Param("hide", "flag", "Who uses it never learns this node's network address.", default=False),
+        ),
+    ),
+    Method(
+        "add",
+        "Takes an invite: asks its maker to become contacts. Where its maker is a contact already, they are asked to "
+        "begin anew (`anew`); what is there goes on until they accept.",
+        "{id, name, state, anew}; `state` is waiting or contact",
+        (
+            Param("invite", "text", "The text of the invite."),
+            Param("name", "text", "What to call the contact.", default=None),
+            Param(
+                "wait", "text", "Until the inviter has it, or accepted it.", default=None, choices=("sent", "accepted")
+            ),
+            TIMEOUT,
+            Param("hide", "flag", "Its maker never learns this node's network address.", default=False),
+        ),
+    ),
+    Method(
+        "contacts",
+        "The contacts. `route` is how a message would travel now: `direct`, `circuit` or another kind of link, "
+        "`mailbox` where there is no link but a relay that keeps it for them, null where it would wait here. `hidden`: "
+        "they never learn this node's network address.",
+        "[{id, name, state, verified, route, hidden}]; `state` is contact, waiting or blocked",
+    ),
+    Method(
+        "requests",
+        "Contact requests. `known`: it is somebody in the list already who begins anew, without their "
+        "history or on another machine; the safety number stays theirs, the eight words are new.",
+        "[{id, name, since, sas, known}]",
+    ),
+    Method("accept", "Accepts a request.", "{id, name, state}", (CONTACT,)),
+    Method("decline", "Declines a request, without a word to the other side.", "{id}", (CONTACT,)),
+    Method(
+        "block",
+        "Blocks a contact: nothing of theirs is taken any more, and what was still to be delivered to them has failed. "
+        "They are not told. The history stays. `unblock` ends it.",
+        "{id, name, state}",
+        (CONTACT,),
+    ),
+    Method(
+        "unblock",
+        "Ends a block: messages go both ways again. What they wrote meanwhile comes if their node still has it. One "
+        "who had only asked to become a contact is in `requests` again.",
+        "{id, name, state}",
+        (CONTACT,),
+    ),
+    Method(
+        "rename",
+        "Gives a contact another name, here only.",
+        "{id, name, state}",
+        (CONTACT, Param("name", "text", "The new name.")),
+    ),
+    Method(
+        "hide",
+        "Never shows a contact this node's network address, from now on; or shows it again. They are told where they "
+        "reach this node then: for hidden contacts by its relays only. `notice` says what is missing for that, or is "
+        "empty.",
+        "{id, name, state, hidden, notice}",
+        (CONTACT, Param("hidden", "flag", "False shows it again.", default=True)),
+    ),
+    Method(
+        "verify",
+        "The safety number to compare with a contact.",
+        "{safety_number, verified, sas}",
+        (CONTACT, Param("set", "flag", "Note that you compared it and it was the same.", default=False)),
+    ),
+)

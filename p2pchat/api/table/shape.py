@@ -1,0 +1,68 @@
+"""What a row of the table of methods is, and what several rows have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+REQUIRED: Final = "required"
+WAITS: Final = ("saved", "stored", "delivered", "read")
+
+
+@dataclass(frozen=True)
+class Param:
+    """One argument. `kind`: text, integer, number, flag, texts; `choices` narrow a text; default None: nullable."""
+
+    name: str
+    kind: str
+    doc: str
+    default: Any = REQUIRED
+    choices: tuple[str, ...] = ()
+
+    @property
+    def optional(self) -> bool:
+        """Whether it may be left out."""
+        return self.default is None
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method. `early`: answered before the profile is unlocked and open."""
+
+    name: str
+    doc: str
+    result: str
+    params: tuple[Param, ...] = ()
+    early: bool = False
+
+
+@dataclass(frozen=True)
+class Event:
+    """One notification the node sends to those who subscribed."""
+
+    name: str
+    doc: str
+    params: str
+
+
+CONTACT = Param("contact", "text", "A contact: its id, a unique prefix of it, or its name.")
+CHAT = Param("chat", "text", "A chat: its id, a unique prefix of it, or the contact's name.")
+TIMEOUT = Param("timeout", "number", "Seconds to wait at most.", default=30)
+MESSAGE_ID = Param("id", "text", "A message: its id or a unique prefix of it.")
+
+TIMES = "2026-11-20, 2026-11-20T14:00 (with Z or a zone, else local), 14:00, today, yesterday, 30m, 3h, 7d or 2w ago."
+
+MESSAGE = (
+    "{id, chat, from, sender, mine, text, kind, sent_at, received_at, state, route, late, reply_to, quote, edited_at, "
+    "reactions, pinned, expires_in, expires_at, deleted}"
+)
+FIELDS = (
+    "`mine`: it was written here; else `sender` is the id of the contact who wrote it. `from` is the name to show, and "
+    "`me` for what is mine. "
+    "`kind` is text, or timer for a line about the chat. `reply_to` is the id of the message that it answers and "
+    "`quote` how that begins, {from, text, here, deleted}: where it is not `here`, the text is what the sender of the "
+    "answer says. "
+    "`reactions` are [{emoji, from, mine}]. `expires_in` are the seconds that it stays once it was read, or sent; "
+    "`expires_at` is when that ends, null before. `deleted`: its sender deleted it for both, and its text is empty."
+)
+IN_CHAT = Param("chat", "text", "The chat it is in; null for the first message here with that id.", default=None)
