@@ -18,7 +18,7 @@ from p2pchat.store.sessions import SessionRow
 Skipped = dict[tuple[int, int], bytes]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class _ContactSessions:
     """The sessions with one contact, in memory between transactions. `first_rows`: of a sending chain in use, before
     which row of the outbox nothing is sealed in it; nothing if no row ever was. `chains_kept`: sessions of which ended

@@ -71,7 +71,7 @@ class OutgoingEnvelope:
     keep_ms: int = 0
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Skipping:
     """Whether one envelope of a contact may make us put message keys aside. `later`: not in this transaction any
     more.
@@ -93,7 +93,7 @@ class Skipping:
         return True
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Memory:
     """What transactions have read of people, kept from one to the next. After a failed transaction it is empty and
     read again.
@@ -128,7 +128,7 @@ class Request:
     since: int
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Transaction:
     """What a function of the engine works with. `now` is the same for the whole transaction. `listened`: a face wants
     events.
