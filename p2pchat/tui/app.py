@@ -33,9 +33,9 @@ from p2pchat.tui.base import BaseApp
 from p2pchat.tui.commands import BY_NAME, Completion, Run, Unknown, completions, parse
 from p2pchat.tui.keys import EVERYWHERE, bindings
 from p2pchat.tui.node_client import LOCKED, READY, Event, NodeClient
+from p2pchat.tui.notices import Notifier
 from p2pchat.tui.reader import Reader
 from p2pchat.tui.screens.main import MainScreen
-from p2pchat.tui.state import News
 from p2pchat.tui.text import joins_emoji
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ class ChatApp(BaseApp):
             joined=joins_emoji(os.environ),
             completer=self._completions,
         )
+        self.notifier: Notifier = Notifier(self, self._looks)
         self.talk = ChatActions(self)
         self.reader: Reader = Reader(self, self.talk)
         self.picking = MessageActions(self, self.talk)
@@ -107,8 +108,6 @@ class ChatApp(BaseApp):
         self._passphrase = passphrase
         self._clock = clock
         self._touched = clock()
-        self._told: set[str] = set()
-        """Chats that were rung for since somebody looked last."""
         self._leaving = False
         for theme in themes.THEMES:
             self.register_theme(theme)
@@ -140,6 +139,7 @@ class ChatApp(BaseApp):
             "why": self.picking.why,
             "relays": self.people.relays,
             "settings": self.wishes.show,
+            "dnd": self.wishes.hush,
             "theme": self.settings.theme,
             "density": self.settings.density,
             "rtl": self.settings.rtl,
@@ -275,22 +275,15 @@ class ChatApp(BaseApp):
         if not getattr(self.screen, "LISTS_REQUESTS", False):
             for request in news.asked:
                 self.say(f"{request.name} wants to become a contact ({self.keymap.shown('requests') or '/requests'}).")
-        self._ring(news)
+        self.notifier.hear(news)
         if news.stale:
             self.run_worker(self.reader.reread())
         panel_news = getattr(self.screen, "news", None)
         if panel_news is not None:
             panel_news(batch)
 
-    def _ring(self, news: News) -> None:
-        """Call somebody who does not look: once a chat, until they do."""
-        if self.app_focus and self._clock() - self._touched < AWAY:
-            self._told.clear()
-            return
-        fresh = (news.incoming() | {request.id for request in news.asked}) - self._told
-        if fresh:
-            self._told |= fresh
-            self.write_to_terminal(terminal.BELL + terminal.NOTIFY)
+    def _looks(self) -> bool:
+        return self.app_focus and self._clock() - self._touched < AWAY
 
     # --- intents
 
@@ -388,7 +381,7 @@ class ChatApp(BaseApp):
         self.begin(self._run(name, ""))
 
     async def _run(self, name: str, rest: str) -> None:
-        if name not in ("help", "quit", "settings", "theme", "density", "rtl"):
+        if name not in ("help", "quit", "settings", "dnd", "theme", "density", "rtl"):
             if self.node.state != READY:
                 self.say("That needs the node, which is not ready yet.", "warning")
                 return

@@ -42,11 +42,23 @@ class Rereads(Protocol):
         """Say in the status line how things are."""
 
 
+class Hushes(Protocol):
+    """Who calls somebody that does not look (`notices.Notifier`)."""
+
+    @property
+    def says(self) -> str:
+        """A word for the status line while nobody is called."""
+
+    def hush(self, seconds: float | None) -> None:
+        """Call nobody for so long; None ends that."""
+
+
 class BaseApp(App[errors.P2PChatError]):
     """The app without what it does: its parts, and how they speak to the person."""
 
     main: MainScreen
     reader: Rereads
+    notifier: Hushes
 
     def __init__(self, profile: Profile, node: NodeClient, now: Callable[[], datetime]) -> None:
         super().__init__(driver_class=terminal.Terminal)

@@ -87,6 +87,8 @@ class Reader:
         app = self._app
         trouble = "" if app.node.trouble is None else app.said(app.node.trouble)
         said, wrong = wording.status_line(app.node.state, trouble, app.state.chats, app.state.unsent(), self._facts)
+        if app.notifier.says:
+            said.append(app.notifier.says)
         app.main.show_status(said, wrong)
         unread = app.state.unread()
         if unread != self._titled:

@@ -7,6 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from p2pchat import errors
+from p2pchat.lib.times import seconds_or_off
 from p2pchat.tui import desktop, preferences, terminal, themes
 from p2pchat.tui.keymap import Keymap
 from p2pchat.tui.node_client import READY
@@ -79,6 +80,8 @@ class PreferenceActions:
             app.set_keymap(app.keymap.for_textual())
             main.bind(app.keymap)
             app.reader.refresh_status()
+        if is_new("do_not_disturb", "quiet_hours"):
+            app.reader.refresh_status()
         if is_new("motion"):
             self._move(now.motion)
         if before is None:
@@ -122,6 +125,25 @@ class PreferenceActions:
             self._stamp = preferences.stamp(folder)
         if self._page is not None:
             self._page.renew()
+
+    async def hush(self, wanted: str) -> None:
+        """Run /dnd [on|off|TIME]: call nobody from now on, or for so long; without a word, the other way round."""
+        app = self._app
+        if not wanted:
+            wanted = "off" if app.notifier.says else "on"
+        try:
+            seconds = 0 if wanted == "on" else seconds_or_off(wanted)
+        except ValueError:
+            app.say(f"{wanted} is neither on nor off nor a time such as 30m or 2h.", "warning")
+            return
+        app.notifier.hush(seconds or None)
+        if app.preferences.do_not_disturb is not (wanted == "on"):
+            self.change("do_not_disturb", wanted == "on")
+        app.reader.refresh_status()
+        if app.notifier.says:
+            app.say(f"Nobody rings now: {app.notifier.says}. /dnd off ends that.")
+        else:
+            app.say("You hear of what comes, when you do not look.")
 
     # --- the page
 
