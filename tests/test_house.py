@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 
 import p2pchat
 from p2pchat import errors
+from p2pchat.core import contents
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "p2pchat"
@@ -462,6 +463,8 @@ def test_glossary_is_in_order_and_its_words_are_used() -> None:
     used = "\n".join(path.read_text() for path in [*MODULES, *PAGES] if path.name != "glossary.md").casefold()
     unused = [part for word in words for part in word.split(", ") if part.casefold() not in used]
     assert not unused
+    kinds = {re.sub(r"(?<=ss)es$|(?<!s)s$", "", payload.KIND.name) for payload in contents.KINDS.values()}
+    assert [kind for kind in kinds if kind not in " ".join(words)] == []
 
 
 def _targets() -> set[str]:
