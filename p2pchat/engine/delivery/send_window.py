@@ -45,7 +45,7 @@ class _Window:
 
 
 class SendWindows(Generic[K]):
-    """Writes what is committed, within the window of each way out. `refill(key)` must run `read` in a transaction soon."""
+    """Writes what is committed, within the window of each way out. `refill(key)` must run `read` in a transaction."""
 
     def __init__(self, sizes: WindowSizes, write: Write[K], due: Due[K], refill: Callable[[K], object]) -> None:
         self._sizes = sizes
