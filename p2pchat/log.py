@@ -1,9 +1,9 @@
 """Logging set-up: quiet, on one line, and without what others could use.
 
 Never logged: plaintext, keys, passphrases (no call site may). Made sure of here: no control characters from outside
-(a log is read in a terminal), ids shortened, addresses of peers only under DEBUG. (libp2p's own loggers: `net.quiet`.)
-What peers can cause again and again fills no disk: of lines that differ only in their arguments a few are written, then
-one in `REPEAT_SECONDS`, with how many were left out.
+(a log is read in a terminal), ids shortened, addresses of peers only under DEBUG. (`net.libp2p.log_filter.quiet` sees
+to libp2p's own loggers.) What peers can cause again and again fills no disk: of lines that differ only in their
+arguments a few are written, then one in `REPEAT_SECONDS`, with how many were left out.
 """
 
 from __future__ import annotations

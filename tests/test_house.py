@@ -71,6 +71,9 @@ def test_import_contracts_hold() -> None:
     [
         ("layers", "core/codec.py", "from p2pchat.store import database"),
         ("layers", "sanitize.py", "from p2pchat.core import codec"),
+        ("layers", "net/frames.py", "from p2pchat.engine import engine"),
+        ("layers", "net/frames.py", "from p2pchat.store import database"),
+        ("net-carries", "net/frames.py", "from p2pchat.core import content"),
         ("engine-net", "ports.py", "from p2pchat.net import frames"),
         ("core-pure", "core/session.py", "import time"),
         ("core-pure", "core/session.py", "import trio"),
@@ -79,7 +82,7 @@ def test_import_contracts_hold() -> None:
         ("sql", "ports.py", "import sqlcipher3"),
         ("libp2p", "ports.py", "import libp2p"),
         ("faces", "cli/output.py", "def late() -> None:\n    import trio"),
-        ("faces", "cli/output.py", "from p2pchat.engine import ports"),
+        ("faces", "cli/output.py", "from p2pchat.engine import engine"),
         ("cycles", "core/codec.py", "from p2pchat.core import content"),
     ],
 )
@@ -153,6 +156,56 @@ def test_module_keeps_the_habits(path: Path) -> None:
         assert not isinstance(node, ast.Global), "state belongs to somebody"
 
 
+@pytest.mark.parametrize("package", ["core", "store", "relay"])
+def test_the_tour_of_a_package_names_every_module(package: str) -> None:
+    tour = ast.get_docstring(ast.parse((PACKAGE / package / "__init__.py").read_text())) or ""
+    modules = {path.stem for path in (PACKAGE / package).glob("*.py") if path.stem != "__init__"}
+    assert modules - set(re.findall(r"\w+", tour)) == set()
+
+
+_DOTTED = re.compile(r"`(?:p2pchat\.)?([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)`")
+_FILES = (".db", ".json", ".md", ".new", ".py", ".sock", ".toml")
+
+
+def _defined(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            names.add(node.id if isinstance(node, ast.Name) else node.attr)
+        elif isinstance(node, ast.alias):
+            names.add(node.asname or node.name)
+    return names
+
+
+def test_a_dotted_name_in_a_text_of_the_code_is_there() -> None:
+    """`module.name`, `room.module.name` or `Class.name`, where the first part is a module of ours or a class."""
+    defined = {path: _defined(path) for path in MODULES}
+    modules = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): names for path, names in defined.items()}
+    modules = {name.removesuffix(".__init__"): names for name, names in modules.items()}
+    heads = {part for name in modules for part in name.split(".")}
+
+    def is_there(parts: list[str]) -> bool:
+        if parts[0][0].isupper():
+            return any(set(parts) <= names for names in defined.values())
+        for count in range(1, len(parts) + 1):
+            name, rest = ".".join(parts[:count]), set(parts[count:])
+            if any(f".{module}".endswith(f".{name}") and rest <= names for module, names in modules.items()):
+                return True
+        return False
+
+    missing = [
+        f"{path.relative_to(PACKAGE)}: {name}"
+        for path in MODULES
+        for name in _DOTTED.findall(path.read_text())
+        if not name.endswith(_FILES)
+        if name.split(".")[0] in heads or name[0].isupper()
+        if not is_there(name.split("."))
+    ]
+    assert missing == []
+
+
 _ALIASES = {"core.primitives": "prim"}
 _NAMED = [path for path in MODULES if path.relative_to(PACKAGE).parts[0] not in ("engine", "store", "tui")]
 
@@ -202,14 +255,14 @@ TESTS = ROOT / "tests"
 
 def test_every_module_is_tested_by_the_file_of_its_name_or_by_one_that_is_listed() -> None:
     lines = [line for line in (TESTS / "mirror.txt").read_text().splitlines() if line and not line.startswith("#")]
-    elsewhere = dict(line.split() for line in lines if not line.startswith("- "))
+    elsewhere = {module: tests for module, *tests in (line.split() for line in lines if not line.startswith("- "))}
     across = {line.removeprefix("- ") for line in lines if line.startswith("- ")}
     assert len(lines) == len(elsewhere) + len(across), "something is listed twice"
     modules = {path.relative_to(PACKAGE) for path in MODULES if not path.name.startswith("__")}
     mirrored = {str(module): f"{module.parent / f'test_{module.stem}'}.py" for module in modules}
     without = {module for module, test in mirrored.items() if not (TESTS / test).is_file()}
     assert without == elsewhere.keys()
-    assert all((TESTS / test).is_file() for test in elsewhere.values())
+    assert all(tests and all((TESTS / test).is_file() for test in tests) for tests in elsewhere.values())
     stories = ("world", "process", "lab", "support")
     files = {path.relative_to(TESTS) for path in TESTS.rglob("test_*.py")}
     assert {str(path) for path in files if path.parts[0] not in stories} - {*mirrored.values()} == across

@@ -23,7 +23,7 @@ class BadParams(errors.UsageError):
 
 
 def check(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments for the method `name`, complete with defaults. Raises UnknownMethod or BadParams."""
+    """Return the arguments for the method `name`, complete with defaults. Raises UnknownMethod or BadParams."""
     method = methods.BY_NAME.get(name)
     if method is None:
         raise UnknownMethod(f"There is no method {_quote(name)}")

@@ -53,7 +53,7 @@ class Client:
 
     @classmethod
     def connect(cls, profile: Profile, *, start_node: bool = True) -> Client:
-        """A client of this node, started if there is none. Raises NoProfile, NoNode, NodeSilent, VersionMismatch."""
+        """Connect to this node, started if there is none. Raises NoProfile, NoNode, NodeSilent, VersionMismatch."""
         if not profile.exists():
             raise errors.NoProfile(f"There is no profile in {profile.folder}")
         began = time.monotonic()
@@ -85,7 +85,7 @@ class Client:
 
     @classmethod
     def running(cls, profile: Profile, patience: float = 0) -> Client | None:
-        """A client of the node that runs now, of whatever version; None where none runs.
+        """Connect to the node that runs now, of whatever version; None where none runs.
 
         Raises NodeError, with its pid, where one runs and does not answer within `patience` seconds.
         """
@@ -100,7 +100,7 @@ class Client:
         return None
 
     def call(self, method: str, **params: Any) -> Any:
-        """The result of one method. Raises what the node answered, or NodeGone if it ended meanwhile."""
+        """Return the result of one method. Raises what the node answered, or NodeGone if it ended meanwhile."""
         self._last += 1
         self._send(codec.request(self._last, method, params))
         while True:
@@ -113,7 +113,9 @@ class Client:
                 return message.get("result")
 
     def events(self) -> Iterator[JsonObject]:
-        """Events as they come, each a dict with its name under "event". Call `subscribe` first. Raises NodeGone."""
+        """Give events as they come, each a dict with its name under "event". Call `subscribe` first. Raises
+        NodeGone.
+        """
         while True:
             while self._events:
                 yield self._events.popleft()
@@ -127,7 +129,7 @@ class Client:
         return bool(self._events or self._messages)
 
     def wait_for_end(self, seconds: float) -> bool:
-        """Whether the node ended this connection in time (after `stop` or `lock`)."""
+        """Return whether the node ended this connection within so many seconds (after `stop` or `lock`)."""
         self._sock.settimeout(seconds)
         try:
             while self._sock.recv(1 << 16):
@@ -144,6 +146,7 @@ class Client:
         return self._sock
 
     def close(self) -> None:
+        """Close the connection."""
         self._sock.close()
 
     def __enter__(self) -> Self:
@@ -156,7 +159,7 @@ class Client:
 
     @classmethod
     def _answering(cls, profile: Profile, node: finding.RunningNode) -> Client | None:
-        """A client that was greeted, or None: nobody listens, or the node is just ending."""
+        """Return a client that was greeted, or None: nobody listens, or the node is just ending."""
         sock = finding.dial(profile, node)
         if sock is None:
             return None

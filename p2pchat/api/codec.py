@@ -34,12 +34,12 @@ class BadLine(errors.UsageError):
 
 
 def encode(value: JsonObject) -> bytes:
-    """One object as its line, newline included."""
+    """Return one object as the UTF-8 bytes of its line, newline included."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
 def decode(line: bytes) -> JsonObject:
-    """The object of one line (without or with its newline). Raises BadLine."""
+    """Return the object of one line, without or with its newline. Raises BadLine."""
     try:
         value = _DECODER.decode(line.decode("utf-8"))
     except UnicodeDecodeError as exc:
@@ -63,7 +63,7 @@ class Splitter:
         self._searched = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """The lines that `data` completes, without their newlines. Raises BadLine at a line over the limit."""
+        """Give the lines that `data` completes, without their newlines. Raises BadLine at a line over the limit."""
         self._buffer += data
         start = 0
         while (end := self._buffer.find(b"\n", max(start, self._searched))) >= 0:
@@ -92,7 +92,9 @@ INTERNAL_ERROR = -32603
 
 
 def error_object(error: errors.P2PChatError, code: int | None = None) -> JsonObject:
-    """The JSON-RPC error member for one of our errors."""
+    """Return the JSON-RPC error member for one of our errors (JSON-RPC 2.0, section 5.1). code: one of its own numbers,
+    else the error's exit code.
+    """
     data: JsonObject = {"exit": error.exit_code, "error": type(error).__name__, "hint": error.advice}
     if error.candidates:
         data["candidates"] = list(error.candidates)
@@ -102,7 +104,7 @@ def error_object(error: errors.P2PChatError, code: int | None = None) -> JsonObj
 
 
 def error_from(member: object) -> errors.P2PChatError:
-    """The error that `error_object` wrote; an unknown class becomes its nearest known one, by its exit code."""
+    """Return the error that `error_object` wrote; an unknown class becomes its nearest known one, by its exit code."""
     member = member if isinstance(member, dict) else {}
     data = member.get("data")
     data = data if isinstance(data, dict) else {}
@@ -133,7 +135,7 @@ _BY_EXIT: dict[str, type[errors.P2PChatError]] = {
 
 
 def request(ident: int, method: str, params: JsonObject) -> bytes:
-    """The line of a call, for a client. Raises UsageError or TextTooLong where the node could not read it."""
+    """Return the line of a call, for a client. Raises UsageError or TextTooLong where the node could not read it."""
     try:
         line = encode({"jsonrpc": "2.0", "id": ident, "method": method, "params": params})
     except UnicodeEncodeError as exc:
@@ -144,13 +146,13 @@ def request(ident: int, method: str, params: JsonObject) -> bytes:
 
 
 def event_from(message: JsonObject) -> JsonObject:
-    """The event of a notification: its params, and its name under "event"."""
+    """Return the event of a notification: its params, and its name under "event"."""
     params = message.get("params")
     return {"event": message["method"], **(params if isinstance(params, dict) else {})}
 
 
 def problem_of_request(request: JsonObject) -> str:
-    """Why this object is no JSON-RPC request, or ""."""
+    """Return why this object is no JSON-RPC request, or ""."""
     if request.get("jsonrpc") != "2.0":
         return 'A request has "jsonrpc": "2.0"'
     if not isinstance(request.get("method"), str):
@@ -163,14 +165,14 @@ def problem_of_request(request: JsonObject) -> str:
 
 
 def usable_id(ident: object) -> int | str | None:
-    """An id to answer with, or None where it is none."""
+    """Return an id to answer with, or None where it is none."""
     if isinstance(ident, str) and len(ident) <= 256:
         return ident
     return ident if isinstance(ident, int) and not isinstance(ident, bool) else None
 
 
 def expects_answer(line: bytes) -> bool:
-    """Whether the server answers this line: everything but a correct notification."""
+    """Return whether the server answers this line: everything but a correct notification."""
     try:
         request = decode(line)
     except BadLine:

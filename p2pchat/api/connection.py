@@ -46,7 +46,7 @@ class Connection:
 
     @classmethod
     async def open(cls, profile: Profile, *, start_node: bool = True) -> Self:
-        """A connection to this node, started if there is none. Raises NoProfile, NoNode, NodeError, VersionMismatch."""
+        """Connect to this node, started if there is none. Raises NoProfile, NoNode, NodeError, VersionMismatch."""
         loop = asyncio.get_running_loop()
         connecting = loop.run_in_executor(None, lambda: Client.connect(profile, start_node=start_node))
         try:
@@ -63,7 +63,7 @@ class Connection:
         return made
 
     async def call(self, method: str, **params: Any) -> Any:
-        """The result of one method. Raises what the node answered, or NodeGone if it ended meanwhile.
+        """Return the result of one method. Raises what the node answered, or NodeGone if it ended meanwhile.
 
         Cancelling the wait does not take the call back.
         """
@@ -80,7 +80,7 @@ class Connection:
             self._answers.pop(ident, None)
 
     async def events(self) -> AsyncIterator[JsonObject]:
-        """Events as they come, for one reader. Call `subscribe` first. Ends at `close`; raises NodeGone."""
+        """Give events as they come, for one reader. Call `subscribe` first. Ends at `close`; raises NodeGone."""
         while True:
             while self._events:
                 yield self._events.popleft()
@@ -92,7 +92,7 @@ class Connection:
             await self._more.wait()
 
     async def closed(self) -> None:
-        """Until the connection is over, by whichever side."""
+        """Wait until the connection is over, by whichever side."""
         await self._over.wait()
 
     async def close(self) -> None:

@@ -53,7 +53,7 @@ def _named(pid: int | None) -> str:
 
 
 def find(profile: Profile) -> RunningNode | None:
-    """The node that runs on this profile; None where none does. Raises ProfileError."""
+    """Return the node that runs on this profile, or None. Raises ProfileError."""
     holder = lock_holder(profile.lock)
     if holder is None:
         return None
@@ -61,7 +61,7 @@ def find(profile: Profile) -> RunningNode | None:
 
 
 def dial(profile: Profile, node: RunningNode) -> socket.socket | None:
-    """A connection to the node's socket; None where nobody listens there, or somebody else.
+    """Connect to the node's socket; None where nobody listens there, or somebody else.
 
     Raises NodeError where a process of another user listens: it would be given the passphrase.
     """
@@ -87,7 +87,7 @@ def dial(profile: Profile, node: RunningNode) -> socket.socket | None:
 
 
 def listens(profile: Profile) -> bool:
-    """Whether a node runs on this profile and can be reached now."""
+    """Return whether a node runs on this profile and can be reached now."""
     node = find(profile)
     made = None if node is None else dial(profile, node)
     if made is not None:
@@ -96,12 +96,13 @@ def listens(profile: Profile) -> bool:
 
 
 def silent(node: RunningNode) -> errors.NodeSilent:
-    """The error for a node that runs and does not answer."""
+    """Return the error for a node that runs and does not answer."""
     return errors.NodeSilent(f"{node.name} holds this profile but does not answer")
 
 
 def terminate(profile: Profile, node: RunningNode, seconds: float) -> None:
-    """End the node by its pid, and wait until it has let the profile go. Raises NodeError, which says what is so.
+    """End the node by its pid, and wait up to so many seconds until it has let the profile go. Raises NodeError, which
+    says what is so.
 
     Only the process that the kernel names as the lock's holder gets a signal: a pid in a file may be anybody's by now.
     """
@@ -147,7 +148,7 @@ def wait_until_free(profile: Profile, pid: int | None, seconds: float) -> None:
 
 
 def _check_owner(sock: socket.socket) -> int:
-    """The pid of the process that listens. Raises NodeError where it is another user's."""
+    """Return the pid of the process that listens. Raises NodeError where it is another user's."""
     credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid, uid, _gid = struct.unpack("3i", credentials)
     if uid != os.geteuid():

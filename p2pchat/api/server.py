@@ -92,21 +92,24 @@ class Server:
         self._changed = Wakeup()
 
     async def serve(self, listener: trio.SocketListener, accepting: trio.CancelScope | None = None) -> None:
-        """Until cancelled. Cancelling `accepting` only closes the listener: who is connected is served on."""
+        """Serve clients until cancelled. Cancelling `accepting` only closes the listener: those who are connected are
+        served on.
+        """
         async with trio.open_nursery() as clients:
             with accepting or trio.CancelScope():
                 await trio.serve_listeners(self._client, [listener], handler_nursery=clients)
 
     @property
     def clients(self) -> int:
+        """Return how many clients are connected."""
         return len(self._connections)
 
     async def changed(self) -> None:
-        """Until a client comes or goes."""
+        """Wait until a client comes or goes."""
         await self._changed.wait()
 
     async def flush(self, seconds: float) -> None:
-        """Until every call under way is answered and the answers are written, or the time is over."""
+        """Wait until every call under way is answered and the answers are written, or the time is over."""
         with trio.move_on_after(seconds):
             for connection in tuple(self._connections):
                 await connection.settled()
@@ -147,14 +150,16 @@ class Clients(Protocol):
     """Counts its clients: the server, and the test of `until_unused`."""
 
     @property
-    def clients(self) -> int: ...
+    def clients(self) -> int:
+        """Return how many clients are connected."""
+        ...
 
     async def changed(self) -> None:
-        """Until the count changes."""
+        """Wait until the count changes."""
 
 
 async def until_unused(server: Clients, seconds: float, keeps_running: Callable[[], bool]) -> None:
-    """Until nobody was connected for `seconds` on end and nothing else wants the node to go on."""
+    """Wait until nobody was connected for `seconds` on end and nothing else wants the node to go on."""
     while True:
         while server.clients:
             await server.changed()
@@ -239,7 +244,7 @@ class _Connection:
                     await trio.lowlevel.checkpoint()
 
     def _taken(self, line: bytes) -> _Call | None:
-        """The call in a line; None where the line is answered already."""
+        """Return the call in a line; None where the line is answered already."""
         try:
             request = codec.decode(line)
         except codec.BadLine as exc:
@@ -390,7 +395,7 @@ def _failure(ident: object, error: errors.P2PChatError, code: int | None = None)
 
 
 def _no_answer(_line: bytes) -> None:
-    """A notification gets none."""
+    """Answer nothing: a notification gets none."""
 
 
 def _event_names(names: list[str] | None) -> tuple[str, ...]:

@@ -15,13 +15,13 @@ class EventSource(Protocol):
     """One subscription: the engine's hub gives it, and so do the tests."""
 
     async def receive(self) -> JsonObject:
-        """The next event, a dict with its name under "event"; trio.EndOfChannel at the end."""
+        """Wait for the next event, a dict with its name under "event". Raises trio.EndOfChannel at the end."""
 
     def receive_nowait(self) -> JsonObject:
-        """The same at once, or trio.WouldBlock."""
+        """Return the next event at once. Raises trio.WouldBlock where there is none."""
 
     def close(self) -> None:
-        """No more events are wanted."""
+        """End the subscription."""
 
 
 class Service(Protocol):
@@ -60,9 +60,9 @@ class ProfileService(Service, Protocol):
         ...
 
     def keeps_running(self) -> bool:
-        """Whether the node has a reason to stay without a face."""
+        """Return whether the node has a reason to stay without a face."""
         ...
 
     def keep_receiving(self) -> bool | None:
-        """What a person answered whether the node is to stay; None where nobody was asked."""
+        """Return what a person answered whether the node is to stay; None where nobody was asked."""
         ...

@@ -84,7 +84,9 @@ def create(profile: Profile, name: str, passphrase: str | None) -> dict[str, Any
 
 
 def open_log(path: Path) -> BinaryIO:
-    """The log, to append to; mode 0600, begun anew when it is large. Raises ProfileError where it cannot be written."""
+    """Open the log, to append to; mode 0600, begun anew when it is large. Raises ProfileError where it cannot be
+    written.
+    """
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         if path.exists() and path.stat().st_size > LOG_SIZE:
@@ -95,12 +97,14 @@ def open_log(path: Path) -> BinaryIO:
 
 
 def command(profile: Profile, *words: str) -> list[str]:
-    """The command line of another process of ours. -P: nothing is imported from wherever the user happens to stand."""
+    """Return the command line of another process of ours. -P: nothing is imported from wherever the user happens to
+    stand.
+    """
     return [sys.executable, "-P", "-m", "p2pchat", "--profile", str(profile.folder.absolute()), *words]
 
 
 def environment() -> dict[str, str]:
-    """The environment for it."""
+    """Return the environment for another process of ours."""
     environment = dict(os.environ)
     source = Path(__file__).resolve().parents[2]
     if (source / "pyproject.toml").exists():  # run from its source tree, perhaps without being installed

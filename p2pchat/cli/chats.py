@@ -9,10 +9,9 @@ from p2pchat import errors
 from p2pchat.cli import answers
 from p2pchat.cli.context import Context
 from p2pchat.cli.messages import CHAT
-from p2pchat.cli.options import Arg, Verb, duration, opt
+from p2pchat.cli.options import Arg, Verb, opt, timed
 from p2pchat.cli.output import Cell, cell, short_date
 
-_OFF = "off"
 _NONE = "No chats yet. `p2pchat invite` makes an invite for a friend; `p2pchat add` takes one."
 
 
@@ -52,7 +51,7 @@ def archive(context: Context, args: Namespace) -> int:
 
 def mute(context: Context, args: Namespace) -> int:
     """Mute a chat, or end that."""
-    seconds = None if args.time is None else 0 if args.time == _OFF else max(1, int(duration(args.time)))
+    seconds = None if args.time is None else timed(args.time)
 
     def words(result: dict[str, Any]) -> str:
         until = result["muted_until"]

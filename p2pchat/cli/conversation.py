@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from typing import Any
 
 from p2pchat import errors
 from p2pchat.cli import answers
 from p2pchat.cli.context import Context
-from p2pchat.cli.options import Arg, Verb, duration, opt
+from p2pchat.cli.options import Arg, Verb, opt, timed
 from p2pchat.cli.outgoing import SEND_OPTIONS, checked_text, send_text, text_given
 from p2pchat.cli.output import Cell, cell, messages, short_date
 from p2pchat.lib.times import spell
@@ -72,7 +72,7 @@ def _version_row(version: dict[str, Any]) -> list[Cell]:
 def timer(context: Context, args: Namespace) -> int:
     """Run `p2pchat timer`: say how long the messages of a chat stay, or set it."""
     with context.client() as client:
-        result = client.call("timer", chat=args.chat, seconds=None if args.time is None else _seconds(args.time))
+        result = client.call("timer", chat=args.chat, seconds=None if args.time is None else timed(args.time))
     if context.out.json:
         context.out.object(result)
     elif result["timer"] is None:
@@ -82,16 +82,6 @@ def timer(context: Context, args: Namespace) -> int:
         if args.time is not None:
             context.out.note("It asks the other side's program to delete them; it cannot stop a copy.")
     return 0
-
-
-def _seconds(text: str) -> int:
-    """The seconds of `off` or a time. Raises UsageError."""
-    if text.lower() in ("off", "0"):
-        return 0
-    try:
-        return max(1, round(duration(text)))
-    except ArgumentTypeError:
-        raise errors.UsageError(f"{text} is neither off nor a time such as 30s, 5m, 2h or 7d") from None
 
 
 _TEXT = Arg("TEXT", "the text; omit it, or write -, to send what stdin holds", required=False)

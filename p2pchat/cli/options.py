@@ -15,17 +15,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from p2pchat import errors
-from p2pchat.lib.times import DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS
+from p2pchat.lib.times import seconds_in, seconds_or_off
 
 if TYPE_CHECKING:
     from p2pchat.cli.context import Context
 
 _TAKES_VALUE = ("--profile", "--passphrase-file")
-_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": MINUTE_SECONDS, "h": HOUR_SECONDS, "d": DAY_SECONDS}
-_UNITS["w"] = 7 * DAY_SECONDS
 COLUMNS = 80
 """Of the help of a verb."""
-_LONGEST = 3_660 * DAY_SECONDS
 
 
 class Arg(NamedTuple):
@@ -126,11 +123,19 @@ def help_text(verb: Verb) -> str:
 
 
 def duration(text: str) -> float:
-    """Seconds in `30s`, `5m`, `2h`, `7d`, `1w`, `500ms` or a plain number."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w|)", text.strip())
-    if match is None or not 0 < (seconds := float(match[1]) * _UNITS[match[2]]) <= _LONGEST:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 30s, 5m, 2h or 7d")
-    return seconds
+    """Seconds in a time as `lib.times` reads it, as the type of an argument."""
+    try:
+        return seconds_in(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from None
+
+
+def timed(text: str) -> int:
+    """Whole seconds of a time, 0 for `off`, as a positional says it. Raises UsageError."""
+    try:
+        return seconds_or_off(text)
+    except ValueError:
+        raise errors.UsageError(f"{text} is neither off nor a time such as 30s, 5m, 2h or 7d") from None
 
 
 def count(text: str) -> int:

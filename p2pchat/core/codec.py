@@ -22,13 +22,15 @@ Shape = Callable[[Any], Any]
 
 
 def encode(value: object) -> bytes:
-    """The canonical bytes of a value made of the types above."""
+    """Return the canonical bytes of a value made of the types above."""
     packed: bytes = msgpack.packb(value, use_bin_type=True)
     return packed
 
 
 def decode(data: bytes, most: int) -> Any:
-    """The value of `data`, of at most `most` bytes, or `CannotOpen`."""
+    """Return the value of `data`, of at most `most` bytes. Raises CannotOpen for anything that `encode` would not
+    write.
+    """
     if len(data) > most:
         raise CannotOpen
     try:
@@ -72,7 +74,7 @@ def _refuse_strange(value: object, depth: int) -> None:
 
 
 def uint(most: int) -> Shape:
-    """An unsigned integer up to `most`."""
+    """Return a check that a value is an unsigned integer up to `most`. Like every shape here, it raises CannotOpen."""
 
     def check(value: Any) -> int:
         if type(value) is not int or not 0 <= value <= most:
@@ -83,7 +85,7 @@ def uint(most: int) -> Shape:
 
 
 def exactly(wanted: int) -> Shape:
-    """One certain number: a version, a kind."""
+    """Return a check that a value is one certain number: a version, a kind."""
 
     def check(value: Any) -> int:
         if type(value) is not int or value != wanted:
@@ -105,7 +107,7 @@ def binary(size: int) -> Shape:
 
 
 def binary_upto(most: int, least: int = 0) -> Shape:
-    """Between `least` and `most` bytes."""
+    """Return a check that a value is a byte string of `least` to `most` bytes."""
 
     def check(value: Any) -> bytes:
         if not isinstance(value, bytes) or not least <= len(value) <= most:
@@ -116,7 +118,7 @@ def binary_upto(most: int, least: int = 0) -> Shape:
 
 
 def text(most_bytes: int) -> Shape:
-    """Text of at most `most_bytes` bytes of UTF-8."""
+    """Return a check that a value is text of at most `most_bytes` bytes of UTF-8."""
 
     def check(value: Any) -> str:
         if not isinstance(value, str) or len(value.encode()) > most_bytes:
@@ -143,7 +145,7 @@ def maybe(shape: Shape) -> Shape:
 
 
 def listing(shape: Shape, most: int) -> Shape:
-    """A list of at most `most` values of one shape, as a tuple."""
+    """Return a check that a value is a list of at most `most` values of one shape, which it makes a tuple."""
 
     def check(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list) or len(value) > most:
@@ -154,7 +156,9 @@ def listing(shape: Shape, most: int) -> Shape:
 
 
 def array(*shapes: Shape, open_end: bool = False) -> Shape:
-    """A list with a shape for each position, as a tuple; `open_end` lets later versions append more."""
+    """Return a check that a value is a list with a shape for each position, which it makes a tuple; `open_end` lets
+    later versions append more.
+    """
 
     def check(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list) or len(value) < len(shapes) or (len(value) > len(shapes) and not open_end):

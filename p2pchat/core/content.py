@@ -50,17 +50,19 @@ class Content:
 
 
 def new_message_id(now: int, random: prim.Random) -> MessageId:
-    """48 bits of time, 80 of chance: ids of one sender grow, which keeps the store's index cheap."""
+    """Make a message id: 48 bits of time, 80 of chance. Ids of one sender grow, which keeps the store's index cheap.
+    now: in ms.
+    """
     return MessageId(now.to_bytes(6, "big") + random(10))
 
 
 def newest_message_id(now: int) -> MessageId:
-    """The greatest id that can be made at `now`, in ms."""
+    """Return the greatest id that can be made at `now`, in ms."""
     return MessageId(now.to_bytes(6, "big") + b"\xff" * 10)
 
 
 def encode_content(content: Content) -> bytes:
-    """The bytes that are padded and sealed."""
+    """Return the bytes that are padded and sealed (docs/protocol/content.md)."""
     return encode(
         [
             1,
@@ -91,7 +93,7 @@ _SHAPE = array(
 
 
 def decode_content(data: bytes) -> Content:
-    """The content of opened bytes, its payload in shape, or `CannotOpen`."""
+    """Return the content of opened bytes, its payload in shape. Raises CannotOpen."""
     _, number, message_id, seq, sent_at, reply_to, expire_s, fields, heads = _SHAPE(decode(data, MAX_CONTENT))
     known = KINDS.get(number)
     if sent_at > _MAX_TIME or seq > _MAX_SEQ:

@@ -3,11 +3,15 @@
 state       event      → state        what the user sees
 saved       stored     → stored       ◷ → ✓    an ack: the next hop has it on disk
 saved       delivered  → delivered    ◷ → ✓✓   the receipt, end to end
-stored      delivered  → delivered
+saved       read       → read                  a receipt of reading overtook the one of delivery
+saved       expired    → failed                30 days without a receipt
+stored      delivered  → delivered    ✓ → ✓✓
+stored      read       → read
+stored      expired    → failed
 delivered   read       → read
-saved/stored expired   → failed                 30 days without a receipt
-failed      delivered  → delivered              a receipt that came late after all
-failed      resumed    → saved                  it had failed by a clock that was wrong
+failed      delivered  → delivered             a receipt that came late after all
+failed      read       → read
+failed      resumed    → saved                 it had failed by a clock that was wrong
 
 Everything may arrive twice and in any order: what is not in the table changes nothing.
 """
@@ -71,20 +75,20 @@ _FAR = {
 
 
 def advance(state: DeliveryState, event: DeliveryEvent) -> DeliveryState:
-    """The state after `event`; the same state where the event says nothing new."""
+    """Return the state after `event`; the same state where the event says nothing new."""
     return TRANSITIONS.get((state, event), state)
 
 
 def reached(state: DeliveryState, goal: DeliveryState) -> bool:
-    """Whether a message in `state` has come at least as far as `goal`."""
+    """Return whether a message in `state` has come at least as far as `goal`."""
     return _FAR.get(state, 0) >= _FAR[goal] and state != DeliveryState.FAILED
 
 
 def target(event: DeliveryEvent) -> DeliveryState:
-    """The one state that `event` leads to."""
+    """Return the one state that `event` leads to."""
     return next(after for (_, happened), after in TRANSITIONS.items() if happened == event)
 
 
 def sources(event: DeliveryEvent) -> tuple[DeliveryState, ...]:
-    """The states in which `event` says something new."""
+    """Return the states in which `event` says something new."""
     return tuple(before for before, happened in TRANSITIONS if happened == event)

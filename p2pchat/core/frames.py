@@ -85,8 +85,8 @@ class FrameParser:
         self._rest = bytearray()
 
     def feed(self, data: bytes, at_most: int = sys.maxsize) -> list[Frame]:
-        """The frames completed by `data`, or the first `at_most` of them: the next call, with b"" perhaps, gives more.
-        Unknown types and wrong sizes raise `CannotOpen`.
+        """Return the frames completed by `data`, or the first `at_most` of them: the next call, with b"" perhaps, gives
+        more. Raises CannotOpen for unknown types and wrong sizes.
         """
         rest = self._rest
         rest += data
@@ -108,12 +108,12 @@ class FrameParser:
 
 
 def pack(frame: Frame) -> bytes:
-    """The bytes of one frame."""
+    """Return the bytes of one frame."""
     return _FRAME_HEAD.pack(len(frame.body) + 1, frame.type) + frame.body
 
 
 def pack_all(frames: Iterable[Frame]) -> bytes:
-    """The bytes of these frames, in order."""
+    """Return the bytes of these frames, in order."""
     pieces: list[bytes] = []
     for kind, body in frames:
         pieces += (_FRAME_HEAD.pack(len(body) + 1, kind), body)
@@ -121,11 +121,11 @@ def pack_all(frames: Iterable[Frame]) -> bytes:
 
 
 def acks(ids: Iterable[EnvelopeId]) -> list[Frame]:
-    """Ack frames for any number of envelope ids."""
+    """Make ack frames for any number of envelope ids."""
     every = list(ids)
     return [Frame(ACKS, b"".join(every[start : start + MAX_ACKS])) for start in range(0, len(every), MAX_ACKS)]
 
 
 def acked_ids(frame: Frame) -> list[EnvelopeId]:
-    """The ids in an ack frame."""
+    """Return the ids in an ack frame."""
     return [EnvelopeId(frame.body[start : start + ID_BYTES]) for start in range(0, len(frame.body), ID_BYTES)]

@@ -60,9 +60,9 @@ class Initial:
 
 
 def initiate(me: Device, bundle: Bundle, content: bytes, now: int, entropy: prim.Entropy) -> tuple[Session, bytes]:
-    """(session, InitialMessage) against a verified bundle; `now` in milliseconds.
+    """Return (session, InitialMessage) against a verified bundle (docs/protocol/handshake.md). now: in ms.
 
-    An expired bundle, and one of ourselves (reflection), raise `CannotOpen`.
+    Raises CannotOpen for an expired bundle, and for one of ourselves (reflection).
     """
     if bundle.not_after * 1000 <= now or bundle.identity == me.identity or bundle.device == me.device:
         raise CannotOpen
@@ -104,7 +104,7 @@ def initiate(me: Device, bundle: Bundle, content: bytes, now: int, entropy: prim
 
 
 def parse(message: bytes) -> Initial:
-    """The fields of an InitialMessage (already unsealed), its device certificate checked."""
+    """Return the fields of an InitialMessage (already unsealed), its device certificate checked. Raises CannotOpen."""
     _, _, *fields = _INITIAL(decode(message, BUCKETS[-1]))
     initial = Initial(*fields)
     verify_device(initial.identity, initial.device_id, initial.device, initial.certificate)
@@ -112,7 +112,7 @@ def parse(message: bytes) -> Initial:
 
 
 def transcript(initial: Initial, prekeys: PrekeySet) -> SessionId:
-    """The `session_id` of a parsed message; a known one is a message that came before."""
+    """Return the `session_id` of a parsed message; a known one is a message that came before."""
     return _transcript(
         initial.identity,
         initial.device,
@@ -125,7 +125,9 @@ def transcript(initial: Initial, prekeys: PrekeySet) -> SessionId:
 
 
 def respond(me: Device, prekeys: PrekeySet, initial: Initial, entropy: prim.Entropy) -> tuple[Session, bytes]:
-    """(session, the content inside), or `CannotOpen`: only one who holds the device key of `initial` could make it."""
+    """Return (session, the content inside). Raises CannotOpen: only one who holds the device key of `initial` could
+    make it.
+    """
     if initial.identity == me.identity or initial.device == me.device:
         raise CannotOpen
     if initial.spk_id != prekeys.number or initial.kpk_id != prekeys.number:

@@ -34,7 +34,7 @@ class Device:
 
     @staticmethod
     def from_seeds(identity_seed: bytes, device_private: bytes) -> Device:
-        """The device of two 32-byte secrets."""
+        """Make the device of two 32-byte secrets."""
         identity = prim.sign_public(identity_seed)
         device = prim.x25519_public(device_private)
         certificate = prim.sign(identity_seed, "devcert", _certified(identity, DEVICE_ID, device))
@@ -47,7 +47,7 @@ class Device:
 
 
 def verify_device(identity: bytes, device_id: int, device: bytes, certificate: bytes) -> None:
-    """Return if `identity` certified `device`, else raise `CannotOpen`."""
+    """Return if `identity` certified `device` (both 32-byte keys). Raises CannotOpen where it did not."""
     prim.verify(identity, "devcert", _certified(identity, device_id, device), certificate)
 
 
@@ -56,7 +56,7 @@ def _certified(identity: bytes, device_id: int, device: bytes) -> bytes:
 
 
 def safety_number(mine: bytes, theirs: bytes) -> str:
-    """The 60 digits both people see, in 12 groups of 5: Signal's numeric fingerprint, version 0.
+    """Return the 60 digits both people see, in 12 groups of 5: Signal's numeric fingerprint, version 0.
 
     Input key and stable identifier are both the 32-byte identity key; 5,200 rounds of SHA-512; the two halves of 30
     digits sorted, so that both sides print the same.

@@ -58,12 +58,12 @@ class Invite:
 
 
 def new_secret(kind: int, random: prim.Random) -> bytes:
-    """16 bytes where the invite is used once (it keeps the QR small), 32 where many may try."""
+    """Make the secret of an invite: 16 bytes where it is used once (it keeps the QR small), 32 where many may try."""
     return random(16 if kind == ONE_TIME else 32)
 
 
 def encode_invite(invite: Invite) -> bytes:
-    """The invite's bytes, checksum at the end."""
+    """Return the invite's bytes, checksum at the end (docs/protocol/invite.md)."""
     fields = [
         1,
         invite.kind,
@@ -104,7 +104,7 @@ _SHAPE_WITH_BOX = array(*_FIELDS, binary(prim.KEY_BYTES), binary(_CHECK))
 
 
 def decode_invite(data: bytes) -> Invite:
-    """The invite of `encode_invite`'s bytes, or `CannotOpen`."""
+    """Return the invite of `encode_invite`'s bytes. Raises CannotOpen."""
     value = decode(data, MAX_INVITE)
     with_box = isinstance(value, list) and len(value) > len(_FIELDS) + 1
     _, kind, digest, secret, expires_at, ways, name, *writer, check = (_SHAPE_WITH_BOX if with_box else _SHAPE)(value)
@@ -117,12 +117,14 @@ def decode_invite(data: bytes) -> Invite:
 
 
 def to_text(data: bytes) -> str:
-    """What a person copies: upper-case base32, fit for an alphanumeric QR."""
+    """Return an invite's bytes as what a person copies: upper-case base32, fit for an alphanumeric QR."""
     return PREFIX + base64.b32encode(data).decode("ascii").rstrip("=")
 
 
 def from_text(written: str) -> bytes:
-    """The bytes in an invite's text. White space, line breaks and case do not matter; `BadInvite` if it is damaged."""
+    """Return the bytes in an invite's text. White space, line breaks and case do not matter. Raises BadInvite if it is
+    damaged.
+    """
     squeezed = "".join(written.split()).upper()
     if not squeezed.startswith(PREFIX) or len(squeezed) > 2 * MAX_INVITE or not squeezed.isascii():
         raise BadInvite
@@ -137,7 +139,7 @@ def from_text(written: str) -> bytes:
 
 
 def read_invite(written: str) -> tuple[Invite, bytes]:
-    """(invite, its bytes) of a text a person pasted, or `BadInvite`."""
+    """Return (invite, its bytes) of a text a person pasted. Raises BadInvite."""
     data = from_text(written)
     try:
         return decode_invite(data), data
@@ -146,43 +148,45 @@ def read_invite(written: str) -> tuple[Invite, bytes]:
 
 
 def blob_key(secret: bytes) -> bytes:
-    """Seals the bundle and the first message of the joining dialogue."""
+    """Return the 32-byte key that seals the bundle and the first message of the joining dialogue."""
     return prim.hkdf(secret, "inv key", prim.KEY_BYTES)
 
 
 def hello_key(secret: bytes) -> bytes:
-    """Proves to the other end of a stream that one holds the invite."""
+    """Return the 32-byte key that proves to the other end of a stream that one holds the invite."""
     return prim.hkdf(secret, "inv hello", prim.KEY_BYTES)
 
 
 def invite_mark(hello: bytes) -> bytes:
-    """What a first message says about the invite it is for, by the key of `hello_key`: one who is handed it, and hands
-    it on to somebody else, is found out by that.
+    """Return what a first message says about the invite it is for, by the key of `hello_key`: one who is handed it, and
+    hands it on to somebody else, is found out by that.
     """
     return prim.blake2b(hello, b"p2pchat1 invite")
 
 
 def join_tag(key: bytes, role: str, peer: PeerKey, other_peer: PeerKey) -> bytes:
-    """16 bytes for one stream; `role` is "join" for the one who was invited, "offer" for the inviter."""
+    """Return 16 bytes for one stream; `role` is "join" for the one who was invited, "offer" for the inviter."""
     ends = b"".join(sorted((peer, other_peer)))
     return prim.hmac_sha256(key, role.encode("ascii") + ends)[:TAG_BYTES]
 
 
 def invite_id(encoded: bytes) -> InviteId:
-    """8 bytes by which an invite is recognised once its secret is forgotten."""
+    """Return the 8 bytes by which an invite is recognised once its secret is forgotten."""
     return InviteId(prim.blake2b(encoded, b"p2pchat1 inv id")[:8])
 
 
 def sign_box(identity_seed: bytes, invite: bytes, bundle: bytes, fetch: bytes) -> bytes:
-    """The inviter's 64-byte signature of what lies in the box of `invite` (its bytes): the encoded bundle, and the
-    public fetch key of the queue for first messages. Without it, whoever holds the invite could name a queue of their
-    own and read there who joins.
+    """Return the inviter's 64-byte signature of what lies in the box of `invite` (its bytes): the encoded bundle, and
+    the public fetch key of the queue for first messages. Without it, whoever holds the invite could name a queue of
+    their own and read there who joins.
     """
     return prim.sign(identity_seed, _BOX_LABEL, _boxed(invite, bundle, fetch))
 
 
 def check_box(identity: bytes, invite: bytes, bundle: bytes, fetch: bytes, signature: bytes) -> None:
-    """Return if `identity`, which the invite must pin, signed this for the box of `invite`, else raise `CannotOpen`."""
+    """Return if `identity`, which the invite must pin, signed this for the box of `invite` (see `sign_box`). Raises
+    CannotOpen where it did not.
+    """
     prim.verify(identity, _BOX_LABEL, _boxed(invite, bundle, fetch), signature)
 
 

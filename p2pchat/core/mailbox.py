@@ -204,7 +204,9 @@ class Delete(NamedTuple):
 
 
 def sign_open(seed: bytes, role: int, hello: Hello, queue: Queue) -> bytes:
-    """The 64-byte signature that opens `queue` on the stream of `hello`; `seed` is of its put or of its fetch key."""
+    """Return the 64-byte signature that opens `queue` on the stream of `hello`; `seed` is of its put or of its fetch
+    key.
+    """
     return prim.sign(seed, _LABELS[role], hello.relay + hello.challenge + queue.id)
 
 
@@ -222,7 +224,7 @@ def check_open(opening: Open, hello: Hello) -> QueueId:
 
 
 def make_stamp(relay: PeerKey, qid: QueueId, blob: bytes, now: int, bits: int, first: int = 1) -> int:
-    """A stamp for `blob` in an open queue, at `now` ms: 2^bits hashes on average, so some 0.6 s for 20 bits.
+    """Find a stamp for `blob` in an open queue, at `now` ms: 2^bits hashes on average, so some 0.6 s for 20 bits.
 
     Tried are the numbers from `first` on; 0 is no stamp.
     """
@@ -232,19 +234,25 @@ def make_stamp(relay: PeerKey, qid: QueueId, blob: bytes, now: int, bits: int, f
 
 
 def find_stamp(relay: PeerKey, qid: QueueId, blob: bytes, now: int, bits: int, numbers: Iterable[int]) -> int | None:
-    """The first of these numbers that is a stamp, if one is: for callers that want to stop in between."""
+    """Return the first of these numbers that is a stamp, or None: for callers that want to stop in between. now: in
+    ms.
+    """
     start = _stamped(relay, qid, blob, now // HOUR_MS)
     return next((number for number in numbers if _begins_with_zeros(start, number, bits)), None)
 
 
 def stamp_holds(relay: PeerKey, qid: QueueId, blob: bytes, now: int, bits: int, stamp: int) -> bool:
-    """Whether the stamp was made for this blob in this queue of this relay, in this hour or the one before."""
+    """Return whether the stamp was made for this blob in this queue of this relay, in the hour of `now` (ms) or the one
+    before.
+    """
     hour = now // HOUR_MS
     return any(_begins_with_zeros(_stamped(relay, qid, blob, at), stamp, bits) for at in (hour, hour - 1))
 
 
 def crowded_bits(bits: int, blob: bytes) -> int:
-    """What a deposit of `blob` costs at a crowded relay whose stamps have `bits`: as much for each 4,096 bytes."""
+    """Return what a deposit of `blob` costs at a crowded relay whose stamps have `bits`: as much for each 4,096
+    bytes.
+    """
     return bits + (len(blob) // BUCKETS[0]).bit_length() - 1
 
 
@@ -261,14 +269,14 @@ def _begins_with_zeros(start: bytes, stamp: int, bits: int) -> bool:
 
 
 def invite_box(secret: bytes) -> bytes:
-    """The fetch seed of the box in which an invite's bundle lies. The put key is the inviter's own: the invite names
-    its public half, so that nobody who merely holds the invite can write there.
+    """Return the fetch seed of the box in which an invite's bundle lies. The put key is the inviter's own: the invite
+    names its public half, so that nobody who merely holds the invite can write there.
     """
     return prim.hkdf(secret, "inv box", prim.KEY_BYTES)
 
 
 def invite_put(secret: bytes) -> bytes:
-    """The put seed of the queue that takes an invite's first message."""
+    """Return the 32-byte put seed of the queue that takes an invite's first message."""
     return prim.hkdf(secret, "inv put", prim.KEY_BYTES)
 
 
@@ -294,7 +302,7 @@ def encode_hello(hello: Hello) -> bytes:
 
 
 def decode_hello(body: bytes) -> Hello:
-    """The hello of a relay, or `CannotOpen`."""
+    """Decode the HELLO of a relay. Raises CannotOpen, as all that decode frames here."""
     hello = Hello(*_HELLO_SHAPE(decode(body, _MAX_HELLO))[1:10])
     if hello.stamp_bits > 40:  # nobody could pay it
         raise CannotOpen
@@ -308,7 +316,7 @@ def encode_open(opening: Open) -> bytes:
 
 
 def decode_open(body: bytes) -> Open:
-    """An opening, or `CannotOpen`."""
+    """Decode an OPEN. Raises CannotOpen."""
     handle, role, flags, fetch, put, signature = _unpack(_OPEN, body)
     return Open(handle, role, Queue(fetch, put, flags), signature)
 
@@ -319,7 +327,7 @@ def encode_opened(handle: int, code: int) -> bytes:
 
 
 def decode_opened(body: bytes) -> tuple[int, int]:
-    """(handle, code), or `CannotOpen`."""
+    """Decode an OPENED: (handle, code). Raises CannotOpen."""
     handle, code = _unpack(_OPENED, body)
     _check_code(code)
     return handle, code
@@ -331,7 +339,7 @@ def encode_put(put: Put) -> bytes:
 
 
 def decode_put(body: bytes) -> Put:
-    """A deposit, or `CannotOpen`."""
+    """Decode a PUT. Raises CannotOpen."""
     (number, handle, hours, stamp), blob = _unpack(_PUT, body[: _PUT.size]), body[_PUT.size :]
     if len(blob) not in BUCKETS:
         raise CannotOpen
@@ -344,7 +352,7 @@ def encode_results(results: Iterable[tuple[int, int]]) -> bytes:
 
 
 def decode_results(body: bytes) -> list[tuple[int, int]]:
-    """Each (number, code), or `CannotOpen`."""
+    """Decode a RESULTS: each (number, code). Raises CannotOpen."""
     if not body or len(body) % _RESULT.size:
         raise CannotOpen
     results = list(_RESULT.iter_unpack(body))
@@ -360,7 +368,7 @@ def encode_fetch(number: int, want: int, queues: Sequence[tuple[int, int]]) -> b
 
 
 def decode_fetch(body: bytes) -> Fetch:
-    """A fetch, or `CannotOpen`."""
+    """Decode a FETCH. Raises CannotOpen."""
     number, want, *parts = _unpack(_FETCH, body)
     if want > MAX_WANTED:
         raise CannotOpen
@@ -374,7 +382,7 @@ def encode_blob(blob: Blob) -> bytes:
 
 
 def decode_blob(body: bytes) -> Blob:
-    """A blob, or `CannotOpen`; handle 65,535 is padding."""
+    """Decode a BLOB; handle 65,535 is padding. Raises CannotOpen."""
     (handle, place), blob = _unpack(_BLOB, body[: _BLOB.size]), body[_BLOB.size :]
     if len(blob) not in BUCKETS:
         raise CannotOpen
@@ -387,7 +395,7 @@ def encode_end(end: End) -> bytes:
 
 
 def decode_end(body: bytes) -> End:
-    """The end of an answer, or `CannotOpen`."""
+    """Decode an END. Raises CannotOpen."""
     number, code, more = _unpack(_END, body)
     _check_code(code)
     if more > 1:
@@ -401,12 +409,12 @@ def encode_delete(delete: Delete) -> bytes:
 
 
 def decode_delete(body: bytes) -> Delete:
-    """A delete, or `CannotOpen`."""
+    """Decode a DELETE. Raises CannotOpen."""
     return Delete(*_unpack(_DELETE, body))
 
 
 def padding(units: int) -> int:
-    """How many blobs of 4,096 random bytes make an answer of `units` such units a power of two, one at least."""
+    """Return how many blobs of 4,096 random bytes make an answer of `units` such units a power of two, one at least."""
     return (1 << max(0, units - 1).bit_length()) - units
 
 

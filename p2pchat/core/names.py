@@ -22,7 +22,7 @@ HOP = "/libp2p/circuit/relay/0.2.0/hop"
 
 
 def link_name(key: bytes, host: bytes, day: int) -> str:
-    """The name by which the side of a pair that proves itself with `key` asks `host` for a link.
+    """Return the name by which the side of a pair that proves itself with `key` asks `host` for a link.
 
     key: that side's hello key (`session.pair`). host: the transport key of the host that is asked. day: UTC days since
     the epoch.
@@ -31,29 +31,33 @@ def link_name(key: bytes, host: bytes, day: int) -> str:
 
 
 def join_name(hello_key: bytes, host: bytes) -> str:
-    """The name by which whoever holds an invite asks the inviter's `host` for the joining dialogue."""
+    """Return the name by which whoever holds an invite asks the inviter's `host` (a transport key) for the joining
+    dialogue.
+    """
     return _name(hello_key, b"name" + host)
 
 
 def mailbox_name(relay: bytes, token: bytes) -> str:
-    """The name of the mailbox at a relay; `token` is b"" where it has none."""
+    """Return the name of the mailbox at the relay with this transport key; `token` is b"" where it has none."""
     return _name(_relay_key(relay, token), b"mailbox") if token else MAILBOX
 
 
 def relay_pass(relay: bytes, token: bytes) -> bytes:
-    """What opens a relay with a token to those who come by it to somebody else, without the token itself; b"" where it
-    has none.
+    """Return what opens a relay with a token to those who come by it to somebody else, without the token itself; b""
+    where it has none. relay: its transport key.
     """
     return prim.hmac_sha256(_relay_key(relay, token), b"pass")[:PASS] if token else b""
 
 
 def hop_name(relay_pass: bytes) -> str:
-    """The name by which a relay with this pass (b"": none) serves reservations and circuits."""
+    """Return the name by which a relay with this pass (b"": none) serves reservations and circuits."""
     return _name(relay_pass, b"hop") if relay_pass else HOP
 
 
 def web_path(relay_pass: bytes) -> str:
-    """The only path at which a relay with this pass takes WebSocket; "/" where it has none and takes it at any."""
+    """Return the only path at which a relay with this pass takes WebSocket; "/" where it has none (b"") and takes it at
+    any.
+    """
     return "/" + _text(prim.hmac_sha256(relay_pass, b"web")[:NAME]) if relay_pass else "/"
 
 

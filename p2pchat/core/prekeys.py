@@ -74,7 +74,7 @@ def bundle_digest(encoded: bytes) -> bytes:
 
 
 def person_digest(identity: bytes, device: bytes) -> bytes:
-    """What a reusable invite carries in place of a bundle's hash, since its bundle is renewed."""
+    """Return what a reusable invite carries in place of a bundle's hash, since its bundle is renewed."""
     return prim.blake2b(identity + device, b"p2pchat1 person")
 
 
@@ -128,7 +128,9 @@ _BODY = array(
 
 
 def open_bundle(encoded: bytes) -> Bundle:
-    """Parse and verify a bundle: signature, device certificate, suite. Whose it is, the caller checks."""
+    """Parse and verify a bundle: signature, device certificate, suite. The caller checks whose it is. Raises
+    CannotOpen.
+    """
     body, signature = _OUTER(decode(encoded, MAX_BUNDLE))
     _, *fields = _BODY(decode(body, MAX_BUNDLE))
     bundle = Bundle(*(*fields, encoded))
@@ -143,10 +145,10 @@ _SET = array(uint(U32), _KEY, binary(prim.KEM_SEED), maybe(_KEY), maybe(binary(p
 
 
 def dump_set(prekeys: PrekeySet) -> bytes:
-    """The set as bytes for the store."""
+    """Return the set as bytes for the store."""
     return encode([prekeys.number, prekeys.spk, prekeys.kpk_seed, prekeys.opk, prekeys.okpk_seed, prekeys.bundle])
 
 
 def load_set(data: bytes) -> PrekeySet:
-    """The set that `dump_set` wrote."""
+    """Return the set that `dump_set` wrote. Raises CannotOpen."""
     return PrekeySet(*_SET(decode(data, 2 * MAX_BUNDLE)))

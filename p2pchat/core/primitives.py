@@ -74,7 +74,7 @@ class Entropy:
 
 
 def system_entropy() -> Entropy:
-    """The operating system's randomness; what every running program uses."""
+    """Return the operating system's randomness, which every running program uses."""
     return Entropy(sodium.randombytes, kem_encapsulate)
 
 
@@ -92,7 +92,7 @@ def hmac_sha256(key: bytes, data: bytes) -> bytes:
 
 
 def hkdf(ikm: bytes, label: str, length: int, *, salt: bytes = ZERO_KEY, context: bytes = b"") -> bytes:
-    """HKDF-SHA256 with info = "p2pchat/1 " + label + context (RFC 5869)."""
+    """Derive `length` bytes with HKDF-SHA256, info = "p2pchat/1 " + label + context (RFC 5869)."""
     info = b"p2pchat/1 " + label.encode("ascii") + context
     return HKDF(algorithm=hashes.SHA256(), length=length, salt=salt, info=info).derive(ikm)
 
@@ -103,7 +103,7 @@ def sha512(data: bytes) -> bytes:
 
 
 def argon2id(passphrase: bytes, salt: bytes, ops: int, memory_bytes: int) -> bytes:
-    """A 32-byte key from a passphrase (RFC 9106); `salt` is 16 bytes. Slow on purpose."""
+    """Derive a 32-byte key from a passphrase (RFC 9106); `salt` is 16 bytes. Slow on purpose."""
     return sodium.crypto_pwhash_alg(
         KEY_BYTES, passphrase, salt, ops, memory_bytes, alg=sodium.crypto_pwhash_ALG_ARGON2ID13
     )
@@ -123,7 +123,7 @@ def seal(key: bytes, plaintext: bytes, ad: bytes, nonce: bytes) -> bytes:
 
 
 def open_sealed(key: bytes, sealed: bytes, ad: bytes) -> bytes:
-    """The plaintext of `seal`, or `CannotOpen`."""
+    """Return the plaintext of `seal` under the same 32-byte key. Raises CannotOpen."""
     if len(sealed) < NONCE_BYTES + TAG_BYTES:
         raise CannotOpen
     try:
@@ -143,12 +143,12 @@ class CountingCipher:
         self._count = 0
 
     def encrypt(self, plaintext: bytes, ad: bytes = b"") -> bytes:
-        """Encrypt one message and return its ciphertext followed by its tag."""
+        """Encrypt one message and return its ciphertext followed by its 16-byte tag."""
         self._count += 1
         return self._aead.encrypt(bytes(4) + (self._count - 1).to_bytes(8, "little"), plaintext, ad)
 
     def decrypt(self, sealed: bytes, ad: bytes = b"") -> bytes:
-        """The plaintext of the next `encrypt` of the other end, or `CannotOpen`."""
+        """Return the plaintext of the next `encrypt` of the other end. Raises CannotOpen."""
         try:
             plaintext = self._aead.decrypt(bytes(4) + self._count.to_bytes(8, "little"), sealed, ad)
         except InvalidTag:
@@ -165,7 +165,9 @@ def pad(data: bytes, size: int) -> bytes:
 
 
 def unpad(padded: bytes) -> bytes:
-    """Undo `pad`. Only ever called on authenticated bytes, so its time tells a stranger nothing."""
+    """Undo `pad`. Raises CannotOpen. It is only ever called on authenticated bytes, so its time tells a stranger
+    nothing.
+    """
     data = padded.rstrip(b"\0")
     if not data or data[-1] != 0x80:
         raise CannotOpen
@@ -176,12 +178,14 @@ def unpad(padded: bytes) -> bytes:
 
 
 def x25519_public(private: bytes) -> bytes:
-    """The public key of 32 random bytes."""
+    """Return the public key of 32 random bytes."""
     return sodium.crypto_scalarmult_base(private)
 
 
 def x25519(private: bytes, public: bytes) -> bytes:
-    """The shared secret; a public key of small order (an all-zero result, RFC 7748 §6.1) raises `CannotOpen`."""
+    """Return the 32-byte shared secret (RFC 7748). Raises CannotOpen for a public key of small order (an all-zero
+    result, §6.1).
+    """
     if len(private) != KEY_BYTES or len(public) != KEY_BYTES:  # the binding does not look, and would read past the end
         raise CannotOpen
     try:
@@ -194,18 +198,18 @@ def x25519(private: bytes, public: bytes) -> bytes:
 
 
 def sign_public(seed: bytes) -> bytes:
-    """The Ed25519 public key of a 32-byte seed."""
+    """Return the Ed25519 public key of a 32-byte seed."""
     return sodium.crypto_sign_seed_keypair(seed)[0]
 
 
 def sign(seed: bytes, label: str, data: bytes) -> bytes:
-    """A 64-byte signature over "p2pchat/1 " + label + 0x00 + data."""
+    """Return a 64-byte Ed25519 signature over "p2pchat/1 " + label + 0x00 + data."""
     secret = sodium.crypto_sign_seed_keypair(seed)[1]
     return sodium.crypto_sign(_labelled(label, data), secret)[:SIGNATURE]
 
 
 def verify(public: bytes, label: str, data: bytes, signature: bytes) -> None:
-    """Return if the signature holds, else raise `CannotOpen`.
+    """Return if the 64-byte signature holds (see `sign`). Raises CannotOpen where it does not.
 
     libsodium alone judges: other libraries accept small-order keys that it refuses, and two verdicts would split peers.
     """
@@ -218,7 +222,9 @@ def verify(public: bytes, label: str, data: bytes, signature: bytes) -> None:
 
 
 def verify_plain(public: bytes, data: bytes, signature: bytes) -> None:
-    """The same for another protocol's signature, which is over `data` as it is: libp2p's, in its Noise handshake."""
+    """Return if another protocol's 64-byte signature holds, which is over `data` as it is: libp2p's, in its Noise
+    handshake. Raises CannotOpen where it does not.
+    """
     if len(public) != KEY_BYTES or len(signature) != SIGNATURE:
         raise CannotOpen
     try:
@@ -257,7 +263,9 @@ class KemKey:
         return self._private.public_key().public_bytes_raw()
 
     def decapsulate(self, ciphertext: bytes) -> bytes:
-        """The 32-byte shared secret. A forged ciphertext gives an unrelated one (implicit rejection, FIPS 203)."""
+        """Return the 32-byte shared secret. A forged ciphertext gives an unrelated one (implicit rejection, FIPS 203).
+        Raises CannotOpen for one of another size.
+        """
         try:
             return self._private.decapsulate(ciphertext)
         except (ValueError, InternalError):
@@ -265,7 +273,9 @@ class KemKey:
 
 
 def kem_encapsulate(public: bytes) -> tuple[bytes, bytes]:
-    """(ciphertext of 1,088 bytes, shared secret of 32 bytes); a non-canonical public key raises `CannotOpen`."""
+    """Return (ciphertext of 1,088 bytes, shared secret of 32 bytes). Raises CannotOpen for a non-canonical public
+    key.
+    """
     try:
         secret, ciphertext = mlkem.MLKEM768PublicKey.from_public_bytes(public).encapsulate()
     except (ValueError, InternalError):
@@ -277,10 +287,10 @@ def kem_encapsulate(public: bytes) -> tuple[bytes, bytes]:
 
 
 def self_test() -> None:
-    """One known answer per primitive (a few ms); a wrong or missing one raises `MissingPrimitive`.
+    """Try one known answer per primitive (a few ms). Raises MissingPrimitive for a wrong or missing one.
 
-    Run at the start of every process that holds keys: a library that lost an algorithm must stop us there, never
-    make us fall back.
+    Run at the start of every process that holds keys: a library that lost an algorithm must stop us there, never make
+    us fall back.
     """
     try:
         for name, check in _KNOWN_ANSWERS:

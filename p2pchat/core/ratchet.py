@@ -69,7 +69,9 @@ class Decrypted:
 def initiate(
     root: bytes, header_out: bytes, next_header_in: bytes, their_prekey: bytes, entropy: prim.Entropy
 ) -> Ratchet:
-    """The initiator's state: its first chain goes to the receiver's signed prekey, with no KEM secret yet."""
+    """Make the initiator's state: its first chain goes to the receiver's signed prekey, with no KEM secret yet. All
+    keys have 32 bytes.
+    """
     private, public, kem = entropy.keys()
     root, sending, next_header_out = _turn_keys(root, prim.x25519(private, their_prekey) + prim.ZERO_KEY)
     return Ratchet(
@@ -94,7 +96,7 @@ def initiate(
 
 
 def respond(root: bytes, next_header_in: bytes, next_header_out: bytes, prekey: bytes) -> Ratchet:
-    """The receiver's state: its signed prekey is its first ratchet key."""
+    """Make the receiver's state: its signed prekey is its first ratchet key."""
     return Ratchet(
         root=root,
         private=prekey,
@@ -117,12 +119,12 @@ def respond(root: bytes, next_header_in: bytes, next_header_out: bytes, prekey: 
 
 
 def can_send(state: Ratchet) -> bool:
-    """A receiver has no sending chain until the first message has arrived."""
+    """Return whether there is a sending chain: a receiver has none until the first message has arrived."""
     return state.sending is not None
 
 
 def encrypt(state: Ratchet, plaintext: bytes, ad: bytes, random: prim.Random) -> tuple[Ratchet, bytes]:
-    """(new state, header || body); the length of the result is that of `plaintext` plus 2,430."""
+    """Return (new state, header || body); the latter is `envelope.OVERHEAD` bytes longer than `plaintext`."""
     if state.sending is None or state.header_out is None or state.kem is None:
         raise ValueError("this session cannot send before it has received")
     key, sending = _chain_step(state.sending)
@@ -135,7 +137,7 @@ def encrypt(state: Ratchet, plaintext: bytes, ad: bytes, random: prim.Random) ->
 
 
 def as_many_as_it_takes(count: int) -> bool:
-    """Skipping within `MAX_SKIPPED` a chain is always fine."""
+    """Allow any count of skipped keys: within `MAX_SKIPPED` a chain it is always fine."""
     return True
 
 
@@ -186,7 +188,9 @@ _WIDTHS = {0xCC: (1, 1 << 7), 0xCD: (2, 1 << 8), 0xCE: (4, 1 << 16)}
 
 
 def _try_header(key: bytes, sealed: bytes, ad: bytes) -> _Header | None:
-    """The header if `key` is the one it was sealed under, None if not; `CannotOpen` if it is and makes no sense."""
+    """Return the header if `key` is the one it was sealed under, None if not. Raises CannotOpen if it is and makes no
+    sense.
+    """
     try:
         plain = prim.open_sealed(key, sealed, ad)
     except CannotOpen:
@@ -195,7 +199,9 @@ def _try_header(key: bytes, sealed: bytes, ad: bytes) -> _Header | None:
 
 
 def _parse_header(plain: bytes) -> _Header:
-    """What `encrypt` packs, by its places; as strict as `codec.decode`, in a third of the time."""
+    """Return what `encrypt` packs, by its places; as strict as `codec.decode`, in a third of the time. Raises
+    CannotOpen.
+    """
     if len(plain) != HEADER_PLAIN or plain[:3] != _BEFORE_KEY:
         raise CannotOpen
     public = plain[3 : 3 + prim.KEY_BYTES]
@@ -219,7 +225,9 @@ def _parse_header(plain: bytes) -> _Header:
 
 
 def _number(plain: bytes, at: int) -> tuple[int, int]:
-    """The unsigned number at a place, in the shortest of its forms, and the place after it."""
+    """Return the unsigned number at a place, in the shortest of its forms, and the place after it. Raises
+    CannotOpen.
+    """
     first = plain[at]
     if first < 0x80:
         return first, at + 1
@@ -366,7 +374,7 @@ _STATE_SHAPE = array(
 
 
 def dump(state: Ratchet) -> bytes:
-    """The state as bytes for the store (about 1.6 kB). Never put into a backup: an old state re-uses keys."""
+    """Return the state as bytes for the store (about 1.6 kB). Never put it into a backup: an old state re-uses keys."""
     return encode(
         [
             state.root,
@@ -390,7 +398,7 @@ def dump(state: Ratchet) -> bytes:
 
 
 def load(data: bytes) -> Ratchet:
-    """The state that `dump` wrote."""
+    """Return the state that `dump` wrote. Raises CannotOpen."""
     root, private, kem_seed, *rest = _STATE_SHAPE(decode(data, 8192))
     kem = None if kem_seed is None else prim.KemKey(kem_seed)
     state = Ratchet(root, private, prim.x25519_public(private), kem, *rest)

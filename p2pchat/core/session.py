@@ -51,7 +51,7 @@ class Received:
 
 
 def seal(session: Session, content: bytes, random: prim.Random) -> tuple[Session, bytes]:
-    """(session after, envelope) for `content` of at most `envelope.MOST_CONTENT` bytes."""
+    """Return (session after, envelope) for `content` of at most `envelope.MAX_CONTENT` bytes."""
     state, sealed = ratchet.encrypt(session.ratchet, envelope.padded(content), session.session_id, random)
     return _after(session, state, session.confirmed), sealed
 
@@ -63,7 +63,7 @@ def open_envelope(
     entropy: prim.Entropy,
     may_skip: ratchet.MaySkip = ratchet.as_many_as_it_takes,
 ) -> Received:
-    """Open an envelope in this session, or raise `CannotOpen` with nothing changed."""
+    """Open an envelope in this session. Raises CannotOpen, with nothing changed."""
     if len(sealed) not in envelope.BUCKETS:
         raise CannotOpen
     opened = ratchet.decrypt(session.ratchet, sealed, session.session_id, find, entropy, may_skip)
@@ -78,7 +78,7 @@ def _after(session: Session, state: ratchet.Ratchet, confirmed: bool) -> Session
 
 
 def for_sending(sessions: Iterable[Session]) -> Session | None:
-    """The one both sides agree to send in, or None. One that the other side may not have yet comes last."""
+    """Return the session both sides agree to send in, or None. One that the other side may not have yet comes last."""
     usable = [session for session in sessions if session.ends_at is None and ratchet.can_send(session.ratchet)]
     certain = [session for session in usable if session.confirmed]
     return min(certain or usable, key=lambda session: session.session_id, default=None)
@@ -95,17 +95,19 @@ class Pair:
 
 
 def pair(contact: ContactId, session_id: SessionId, pair_root: bytes, mine: bytes, theirs: bytes) -> Pair:
-    """The hello keys of a session between identities `mine` and `theirs`; each side proves with the key of its own."""
+    """Return the hello keys of a session between identities `mine` and `theirs`; each side proves with the key of its
+    own.
+    """
     keys = [prim.hkdf(pair_root, "presence", prim.KEY_BYTES, context=side) for side in (b"\0", b"\1")]
     first = mine < theirs
     return Pair(contact, session_id, keys[0 if first else 1], keys[1 if first else 0])
 
 
 def hello_tag(key: bytes, peer: PeerKey, other_peer: PeerKey, day: int) -> bytes:
-    """The 16 bytes by which one side of a stream proves the pair's secret, without a name or an identity key.
+    """Return the 16 bytes by which one side of a stream proves the pair's secret, without a name or an identity key.
 
-    `peer` and `other_peer` are the transport keys of the connection, in any order; `day` is UTC days since the epoch.
-    A tag is good for one pair of hosts, one side and one day.
+    `peer` and `other_peer` are the transport keys of the connection, in any order; `day` is UTC days since the epoch. A
+    tag is good for one pair of hosts, one side and one day.
     """
     ends = b"".join(sorted((peer, other_peer)))
     return prim.hmac_sha256(key, b"hello" + ends + day.to_bytes(4, "big"))[:HELLO]
@@ -119,7 +121,8 @@ def hello_days(now: int) -> tuple[int, int, int]:
 
 @lru_cache(maxsize=10_000)
 def standing_root(me: Device, identity: bytes, device: bytes) -> bytes:
-    """The pair root that two people have whatever became of their sessions: from the device keys that each has pinned.
+    """Return the 32-byte pair root that two people have whatever became of their sessions: from the device keys that
+    each has pinned.
 
     By it a node that was put back from an old copy, and knows no session of today, is still met and renewed with.
     """
@@ -128,5 +131,7 @@ def standing_root(me: Device, identity: bytes, device: bytes) -> bytes:
 
 
 def renew_key(pair_root: bytes) -> bytes:
-    """Seals what renews a session: a bundle, a request for a new session, an InitialMessage."""
+    """Return the 32-byte key that seals what renews a session: a bundle, a request for a new session, an
+    InitialMessage.
+    """
     return prim.hkdf(pair_root, "renew", prim.KEY_BYTES)

@@ -24,15 +24,15 @@ _MAX_MARKS = 4
 
 
 def beginning(text: str) -> str:
-    """How a text begins, for a quote of it: at most 120 characters, and so 480 bytes of UTF-8."""
+    """Return how a text begins, for a quote of it: at most 120 characters, and so 480 bytes of UTF-8."""
     return text[:MAX_QUOTE]
 
 
 def clean_name(name: str, limit: int | None = MAX_NAME) -> str:
-    """A name that cannot break out of its line: NFC, no controls, no bidi, no stacked marks, at most 64 characters, or
-    of any length where `limit` is None.
+    """Return a name that cannot break out of its line: NFC, no controls, no bidi, no stacked marks, at most 64
+    characters, or of any length where `limit` is None.
 
-    Empty if nothing visible is left.
+    It is empty if nothing visible is left.
     """
     parts: list[str] = []
     marks = 0

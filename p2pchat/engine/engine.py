@@ -161,8 +161,8 @@ class Engine:
         return self.net.route(contact) or (Route.MAILBOX if mailed else None)
 
     def keeps_running(self) -> bool:
-        """Whether this node has a reason to stay without a face: an invite made here that can still be used, being a
-        relay for contacts, or something that is about to leave for relays.
+        """Return whether this node has a reason to stay without a face: an invite made here that can still be used,
+        being a relay for contacts, or something that is about to leave for relays.
         """
         return self.relay_offer.wanted or self._open_until > self.clock() or self.mailbox_handler.busy
 
@@ -175,8 +175,8 @@ class Engine:
         by_contact: dict[ContactId, list[OutgoingEnvelope]] = {}
         for sealed in tx.sealed:
             by_contact.setdefault(sealed.contact, []).append(sealed)
-        for contact, some in by_contact.items():
-            self.link_sender.release(contact, some)
+        for contact, envelopes in by_contact.items():
+            self.link_sender.release(contact, envelopes)
         self.mailbox_handler.release(tx, by_contact)
         for contact in tx.dropped:
             self.link_sender.changed(contact)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 
 def replace(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Write a file of mode 0600 in place of `path`, in one step. Raises OSError, with the old file untouched.
+    """Write these bytes to a file of mode 0600 in place of `path`, in one step. Raises OSError, with the old file
+    untouched.
 
     It is written beside its place, as `path` with `.new` behind it, and renamed. durable: it is on disk when this
     returns; otherwise a power cut may bring back the old one.

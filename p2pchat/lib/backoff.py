@@ -26,7 +26,7 @@ class Backoff:
         self._next = first
 
     def pause(self) -> float:
-        """Return how long to wait now; the next one is twice as long."""
+        """Return how many seconds to wait now; the next pause is twice as long."""
         seconds, self._next = self._next, min(2 * self._next, self._longest)
         return seconds if self._random is None else jittered(seconds, self._random)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta, tzinfo
 
+from p2pchat.lib.times import seconds_in
+
 FORMS = "2026-11-20, 2026-11-20T14:00, 14:00, today, yesterday, or how long ago: 30m, 3h, 7d, 2w"
 """Said where a moment is none of these."""
 
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DAYS = {"today": 0, "yesterday": 1}
 
 
@@ -21,8 +22,8 @@ def moment(text: str, now: datetime, zone: tzinfo | None = None) -> datetime:
         if typed in _DAYS:
             day = now.astimezone(zone) - timedelta(days=_DAYS[typed])
             return _placed(datetime(day.year, day.month, day.day), zone)
-        if ago := re.fullmatch(r"([0-9]{1,6})([mhdw])", typed):
-            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        if re.fullmatch(r"[0-9.]+ *[a-z]+", typed):
+            return now - timedelta(seconds=seconds_in(typed))
         if re.fullmatch(r"[0-9]{1,2}:[0-9]{2}", typed):
             day, (hour, minute) = now.astimezone(zone), map(int, typed.split(":"))
             return _placed(datetime(day.year, day.month, day.day, hour, minute), zone)

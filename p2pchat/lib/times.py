@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 SECOND_MS = 1_000
 MINUTE_MS = 60 * SECOND_MS
 HOUR_MS = 60 * MINUTE_MS
@@ -11,7 +13,40 @@ MINUTE_SECONDS = 60.0
 HOUR_SECONDS = 60 * MINUTE_SECONDS
 DAY_SECONDS = 24 * HOUR_SECONDS
 
+MAX_SECONDS = 3_660 * DAY_SECONDS
+"""The longest time that is taken from a person: ten years."""
+
+_SUFFIXES = {
+    "": 1.0,
+    "ms": 0.001,
+    "s": 1.0,
+    "m": MINUTE_SECONDS,
+    "h": HOUR_SECONDS,
+    "d": DAY_SECONDS,
+    "w": 7 * DAY_SECONDS,
+}
+OFF = ("off", "0")
+"""What ends something that would last."""
+
 _UNITS = ((7 * 86_400, "week"), (86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+
+
+def seconds_in(text: str) -> float:
+    """Seconds in a length of time as people type it: `30s`, `5m`, `2h`, `1.5 d`, `1w`, `500ms`, or a number of seconds.
+
+    Raises ValueError for anything else, for nothing at all, and for more than MAX_SECONDS.
+    """
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) *(ms|[smhdw]?)", text.strip().lower())
+    if match is None or not 0 < (seconds := float(match[1]) * _SUFFIXES[match[2]]) <= MAX_SECONDS:
+        raise ValueError(f"{text!r} is not a time such as 30s, 5m, 2h or 7d")
+    return seconds
+
+
+def seconds_or_off(text: str) -> int:
+    """Whole seconds in a length of time, at least 1; 0 for `off`. Raises ValueError."""
+    if text.strip().lower() in OFF:
+        return 0
+    return max(1, round(seconds_in(text)))
 
 
 def spell(seconds: int, *, units: int = len(_UNITS)) -> str:

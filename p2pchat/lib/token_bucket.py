@@ -15,7 +15,7 @@ class TokenBucket:
         self._at: float | None = None
 
     def left(self, now: float) -> float:
-        """Return how much is allowed at `now`."""
+        """Return how much is allowed at `now`, in seconds of whatever clock the caller goes by."""
         if self._at is not None:
             left = self._left + (now - self._at) * self.rate
             self._left = left if left < self.burst else self.burst
@@ -23,7 +23,7 @@ class TokenBucket:
         return self._left
 
     def take(self, now: float, amount: float = 1.0) -> bool:
-        """Whether `amount` more is allowed at `now`; if so, it is used."""
+        """Use `amount`, and return True, where so much is allowed at `now` (seconds)."""
         if self.left(now) < amount:
             return False
         self._left -= amount

@@ -33,7 +33,7 @@ class Wakeup:
             self._waiting.unpark_all()
 
     def clear(self) -> None:
-        """Arm it again: who waits from now on waits for the next `set` or `pulse`."""
+        """Arm it again: those who wait from now on wait for the next `set` or `pulse`."""
         self._is_set = False
 
     def pulse(self) -> None:

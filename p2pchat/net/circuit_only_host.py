@@ -29,12 +29,15 @@ class CircuitOnlyHost:
 
     @property
     def peer(self) -> PeerKey:
+        """The transport key that hidden contacts know, 32 bytes: not the one of the other host."""
         return self._host.peer
 
     def addresses(self) -> tuple[str, ...]:
+        """Return nothing: this host listens nowhere."""
         return ()
 
     def recognize(self, recognizer: Recognizer) -> None:
+        """Ask `recognizer` too, but only about callers who come over a circuit."""
         self._host.recognize(partial(_over_circuit, recognizer))
 
     async def open(
@@ -47,22 +50,32 @@ class CircuitOnlyHost:
         chosen: bool = False,
         relay: bool = False,
     ) -> Stream:
+        """Open a stream as `Host.open` does, over circuits of our own relays.
+
+        Of `addresses` only the relays' keys are used, with the addresses that a person here gave for them. `only`,
+        `chosen` and `relay` change nothing. Raises Unreachable where none of the relays is ours.
+        """
         relays = dict.fromkeys(multiaddrs.parse_target(address).relay for address in addresses)
         circuits = [multiaddrs.circuit(way, by) for by in relays if by is not None for way in self._ours(by)]
         return await self._host.open(peer, circuits, protocol, only=Route.CIRCUIT, chosen=True)
 
     def vouch(self, peer: PeerKey) -> None:
+        """Keep the connections of a peer that has proven something, as `Host.vouch` says."""
         self._host.vouch(peer)
 
     def found_at(self, peer: PeerKey) -> str:
+        """Return "": over a circuit nobody finds us at an address of ours."""
         return ""
 
     async def disconnect(self, peer: PeerKey, *, only: Route | None = None) -> None:
+        """Close every connection with `peer`, or those of the route `only`."""
         await self._host.disconnect(peer, only=only)
 
 
 def circuits_by(relays: Sequence[tuple[PeerKey, Sequence[str]]], to: PeerKey) -> list[str]:
-    """The addresses that may lead to a peer by these relays, none of which is the peer itself."""
+    """Return the addresses that may lead to the peer `to` by these relays, leaving out the peer itself if it is one of
+    them.
+    """
     return [multiaddrs.circuit(way, relay) for relay, ways in relays if relay != to for way in ways]
 
 

@@ -47,11 +47,13 @@ class Endpoint:
         self.relays = Relays(host, nursery, handler.links.now, random, handler.links.moved)
 
     def addresses(self) -> tuple[str, ...]:
-        """Where this side can be dialled, best first."""
+        """Return where this side can be dialled, best first."""
         return (*self.host.addresses(), *self.relays.ways())
 
     def ways(self, *, relayed: bool = True) -> list[tuple[PeerKey, bytes]]:
-        """The few of them that are given to others, packed; circuits among them if `relayed`."""
+        """Return the few addresses that are given to others, packed, each with our transport key; circuits among them
+        if `relayed`.
+        """
         circuits = self.relays.ways() if relayed else ()
         ways = []
         for address in interfaces.for_invite(self.host.addresses(), relays=circuits)[:MAX_WAYS]:
@@ -60,7 +62,7 @@ class Endpoint:
         return ways
 
     def best(self, contact: ContactId) -> Link | None:
-        """The link to write on."""
+        """Return the link to write on, or None."""
         return self.links.best(contact)
 
     def drop(self, contact: ContactId) -> None:

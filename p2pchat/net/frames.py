@@ -46,7 +46,7 @@ class FrameReader:
         return frames
 
     async def one(self, deadline: float = DEADLINE) -> Frame:
-        """The next frame; `LinkLost` if it takes longer than `deadline` seconds."""
+        """Return the next frame. Raises LinkLost if it takes longer than `deadline` seconds."""
         with trio.move_on_after(deadline):
             while not self._waiting:
                 self._waiting.extend(await self.some())

@@ -31,17 +31,19 @@ class Interface:
 
     @property
     def virtual(self) -> bool:
-        """A bridge, a container or a VPN: nobody outside this machine, or outside that VPN, can dial it."""
+        """Whether it is a bridge, a container's or a VPN's: nobody outside this machine, or outside that VPN, can dial
+        it.
+        """
         return self.name.startswith(_VIRTUAL)
 
 
 def dialled_for_others(ip: IP, here: Collection[Interface], *, relay: bool) -> bool:
-    """Whether an address that somebody else named is dialled from this machine, whose addresses are `here`: else they
-    could have us try the ports of any network that we can reach.
+    """Return whether an address that somebody else named is dialled from this machine, whose addresses are `here`.
+    Without this rule others could have us try the ports of any network that we can reach.
 
-    A local address is one where this machine has an address in the same block of private addresses, since people of
-    one house or one company meet there. A relay must be on the very network. Loopback is dialled by a node that is to
-    be found there itself; it is in `here` then.
+    A local address is dialled where this machine has an address in the same block of private addresses, since people of
+    one house or one company meet there; a `relay` must be on the very network. Loopback is dialled by a node that is to
+    be found there itself: it is in `here` then.
     """
     block = local_block(ip)
     if block is None:
@@ -95,8 +97,8 @@ current = Interfaces()
 
 
 def found_here(ours: Iterable[str], machine: Sequence[Interface] | None = None) -> tuple[Interface, ...]:
-    """This machine's own addresses, for `dialled_for_others`: loopback only where `ours`, at which this node can be
-    dialled, has it too.
+    """Return this machine's own addresses, for `dialled_for_others`: loopback only where `ours`, at which this node can
+    be dialled, has it too.
     """
     alone = any(_is_loopback(parse_target(address)) for address in ours)
     listed = current() if machine is None else machine
@@ -108,10 +110,10 @@ def _is_loopback(target: Target) -> bool:
 
 
 def expand(bound: Iterable[SocketAddress], here: Sequence[Interface] | None = None) -> tuple[str, ...]:
-    """The addresses others can dial, best first, of the endpoints we listen on.
+    """Return the addresses others can dial, best first, of the endpoints we listen on.
 
     0.0.0.0 and :: become the machine's own addresses of that kind. Loopback remains only where nothing else is left.
-    `here`: for tests; otherwise the system is asked.
+    here: for tests; otherwise the system is asked.
     """
     machine = current() if here is None else here
     reachable: dict[SocketAddress, None] = {}
@@ -135,12 +137,12 @@ def for_invite(
     relays: Sequence[str] = (),
     here: Sequence[Interface] | None = None,
 ) -> tuple[str, ...]:
-    """The few addresses worth the room in an invite (protocol, "Invite"): a global IPv6, a public IPv4, circuits by at
-    most two relays, a private one.
+    """Choose the few addresses worth the room in an invite (docs/protocol/invite.md): a global IPv6, a public IPv4,
+    circuits by at most two relays, a private one.
 
-    `candidates`: what `Host.addresses` says. `observed`: public addresses others saw us at, with the port we listen on.
-    `relays`: circuits we can be reached by, best first; one of each relay is taken.
-    Bridges, containers and VPNs are left out; loopback and the like are used only where there is nothing else.
+    candidates: what `Host.addresses` says. observed: public addresses others saw us at, with the port we listen on.
+    relays: circuits we can be reached by, best first; one of each relay is taken. Bridges, containers and VPNs are left
+    out; loopback and the like are used only where there is nothing else.
     """
     machine = current() if here is None else here
     virtual = {interface.ip for interface in machine if interface.virtual}

@@ -68,6 +68,7 @@ class SocketAddress:
     port: int
 
     def text(self) -> str:
+        """Return the multiaddr."""
         return f"/ip{self.ip.version}/{self.ip}/tcp/{self.port}"
 
 
@@ -91,6 +92,7 @@ class Target:
     relay_pass: bytes = field(default=b"", repr=False)
 
     def text(self) -> str:
+        """Return the multiaddr, without the peer at its end."""
         kind, host = (self.host.kind, self.host.name) if isinstance(self.host, Name) else _of(self.host)
         over = "" if self.over == "tcp" else f"/{self.over}"
         opened = f"/pass/{base64.b32encode(self.relay_pass).decode('ascii').lower()}" if self.relay_pass else ""
@@ -177,17 +179,21 @@ def parse_relay(text: str) -> tuple[PeerKey, str, bytes]:
 
 
 def relay_line(peer: PeerKey, address: str, token: bytes = b"") -> str:
-    """What people are given to use a relay: what `parse_relay` reads."""
+    """Return what people are given to use a relay, which `parse_relay` reads. token: b"" where it needs none."""
     return full(peer, address) + (f"#{token.decode('ascii')}" if token else "")
 
 
 def is_token(text: str) -> bool:
-    """Whether it may be a relay's token: 1 to 64 of the characters that an address in the web need not escape."""
+    """Return whether `text` may be a relay's token: 1 to 64 of the characters that an address in the web need not
+    escape.
+    """
     return _TOKEN.fullmatch(text) is not None
 
 
 def circuit(address: str, relay: PeerKey) -> str:
-    """The address that leads to a peer by the relay at `address`. Raises BadAddress where that is a circuit itself."""
+    """Return the address that leads to a peer by the relay at `address`. Raises BadAddress where that is a circuit
+    itself.
+    """
     target = parse_target(address)
     if target.relay is not None:
         raise BadAddress(f"{_shown(address)} is a circuit already")
@@ -195,20 +201,20 @@ def circuit(address: str, relay: PeerKey) -> str:
 
 
 def with_pass(addresses: Iterable[str], relay_pass: bytes) -> tuple[str, ...]:
-    """The addresses of a relay with its pass in each, b"" for none."""
+    """Return the addresses of a relay with its pass in each; a pass of b"" changes nothing."""
     return tuple(replace(parse_target(address), relay_pass=relay_pass).text() for address in addresses)
 
 
 def pass_of(addresses: Iterable[str]) -> bytes:
-    """The pass in the first of a relay's addresses that holds one, b"" where none does."""
+    """Return the pass in the first of a relay's addresses that holds one, b"" where none does."""
     return next(filter(None, (parse_target(address).relay_pass for address in addresses)), b"")
 
 
 def with_twins(addresses: Iterable[str], *, chosen: bool = True) -> list[str]:
-    """For relays, which serve WebSocket on the same port: after every raw address that address with /ws, once each.
+    """Return, after every raw address, that address with /ws, once each: relays serve WebSocket on the same port.
 
-    Not `chosen`: somebody else named them. Then a local address gets none: no machine in a house or a company is sent
-    an HTTP request because a contact says so.
+    Where the addresses were not `chosen`, somebody else named them. Then a local one gets no twin: no machine in a
+    house or a company is sent an HTTP request because a contact says so.
     """
     twins: dict[str, None] = {}
     for target in map(parse_target, addresses):
@@ -219,17 +225,17 @@ def with_twins(addresses: Iterable[str], *, chosen: bool = True) -> list[str]:
 
 
 def full(peer: PeerKey, address: str) -> str:
-    """The text for people: `address` with whose it is."""
+    """Return `address` with the peer whose it is, as people read it."""
     return f"{address}/p2p/{peer_id(peer)}"
 
 
 def peer_id(peer: PeerKey) -> str:
-    """The `12D3Koo…` text of a 32-byte key."""
+    """Return the `12D3Koo…` text of a 32-byte key (libp2p peer-ids/peer-ids.md)."""
     return base58.b58encode(multihash(peer)).decode("ascii")
 
 
 def peer_from_id(text: str) -> PeerKey:
-    """The 32-byte key inside a peer id. Raises BadAddress where it holds no inlined Ed25519 key."""
+    """Return the 32-byte key inside a peer id. Raises BadAddress where it holds no inlined Ed25519 key."""
     try:
         raw = base58.b58decode(text) if len(text) == _PEER_ID_LENGTH else b""
     except ValueError:
@@ -241,14 +247,14 @@ def peer_from_id(text: str) -> PeerKey:
 
 
 def multihash(peer: PeerKey) -> bytes:
-    """The binary peer id of a 32-byte key."""
+    """Return the binary peer id of a 32-byte key."""
     if len(peer) != 32:
         raise ValueError("a transport key has 32 bytes")
     return _PEER_ID_PREFIX + peer
 
 
 def peer_from_multihash(raw: bytes) -> PeerKey | None:
-    """The key inside a binary peer id, or None where it is not an inlined Ed25519 key."""
+    """Return the 32-byte key inside a binary peer id, or None where it is not an inlined Ed25519 key."""
     return PeerKey(raw[6:]) if len(raw) == 38 and raw.startswith(_PEER_ID_PREFIX) else None
 
 
@@ -260,7 +266,7 @@ def _shown(text: str) -> str:
 
 
 def pack(address: str) -> bytes:
-    """The binary form. Raises BadAddress."""
+    """Return an address in its short binary form (docs/protocol/encoding.md). Raises BadAddress."""
     target = parse_target(address)
     if isinstance(target.host, Name):
         name = target.host.name.encode("ascii")
@@ -276,13 +282,14 @@ def pack(address: str) -> bytes:
 
 
 def pack_full(peer: PeerKey, address: str) -> bytes:
-    """The binary form of a full address, for peers with other programs. Raises BadAddress."""
+    """Return a full address in the multiaddr format's binary form, for peers with other programs. Raises BadAddress."""
     return pack(address) + _P2P + multihash(peer)
 
 
 def unpack(raw: bytes) -> str:
-    """The address in hostile bytes. Raises CannotOpen for every other length, protocol or order, or an address that
-    may not be dialled."""
+    """Return the address in hostile bytes. Raises CannotOpen for every other length, protocol or order, and for an
+    address that may not be dialled.
+    """
     text = _unpacked(raw) if 0 < len(raw) <= MAX_PACKED else None
     try:
         target = None if text is None else parse_target(text)
@@ -328,7 +335,7 @@ def _unpacked(raw: bytes) -> str | None:
 
 
 def dialable(endpoint: SocketAddress) -> bool:
-    """Whether we dial it at all.
+    """Return whether we dial the endpoint at all.
 
     Private and loopback addresses are fine: contacts on one network, or one machine, hand them out on purpose.
     Unspecified, multicast, broadcast and reserved ones lead to no single peer; an IPv6 link-local one means nothing
@@ -343,7 +350,9 @@ def dialable(endpoint: SocketAddress) -> bool:
 
 
 def is_local(ip: IP) -> bool:
-    """Whether it means something else on every network: private, loopback, link-local, or behind a carrier's NAT."""
+    """Return whether an address means something else on every network: private, loopback, link-local, or behind a
+    carrier's NAT.
+    """
     return local_block(ip) is not None
 
 
@@ -353,8 +362,9 @@ def local_block(ip: IP) -> IPNetwork | None:
 
 
 def neighbourhood(ip: str) -> str:
-    """What counts as one place when we limit what strangers have (`places`): an IPv4 address, also one in IPv6
-    clothing, or the 16 hex digits of an IPv6 /64, since one customer has all of those."""
+    """Return what counts as one place when we limit what strangers have (`admission.places`): an IPv4 address, also one
+    in IPv6 clothing, or the 16 hex digits of an IPv6 /64, since one customer has all of those.
+    """
     try:
         parsed = ipaddress.ip_address(ip.partition("%")[0])
     except ValueError:
@@ -367,8 +377,8 @@ def neighbourhood(ip: str) -> str:
 
 
 def from_outside(here: str, there: str) -> bool:
-    """Whether a connection from the IP address `there` to `here` shows that the internet reaches us: both are public,
-    and not of one network.
+    """Return whether a connection from the IP address `there` to `here` shows that the internet reaches us: both are
+    public, and not of one network.
     """
     end = _public(here)
     other = None if end is None else _public(there)
@@ -379,7 +389,7 @@ def from_outside(here: str, there: str) -> bool:
 
 
 def _public(ip: str) -> IP | None:
-    """An address of the internet; None for every other."""
+    """Return the address if it is one of the internet, else None."""
     try:
         parsed = ipaddress.ip_address(ip.partition("%")[0])
     except ValueError:

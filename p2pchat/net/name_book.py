@@ -28,7 +28,7 @@ class NameBook(Generic[T]):
         self._missing: dict[int, dict[bytes, None]] = {}
 
     def put(self, owner: bytes, entries: Sequence[T]) -> None:
-        """These are the entries of `owner` from now on, instead of those it had."""
+        """Let `owner` (any id) have these entries from now on, instead of those it had."""
         old = self._entries.pop(owner, ())
         if entries:
             self._entries[owner] = entries
@@ -39,7 +39,7 @@ class NameBook(Generic[T]):
                 self._missing[day][owner] = None
 
     async def find(self, name: str, days: Sequence[int]) -> T | None:
-        """The entry that has this name on one of these days, or None. Names of other days are forgotten."""
+        """Return the entry that has this name on one of these days, or None. Names of other days are forgotten."""
         for day in self._names.keys() - set(days):
             del self._names[day], self._missing[day]
         for day in days:

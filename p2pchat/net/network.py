@@ -85,21 +85,24 @@ class Network:
             self._hidden.relays.use(self._relays)
 
     def hide(self) -> None:
-        """There are hidden contacts, or will be: have ways for them."""
+        """Open the side for hidden contacts: there are some, or will be."""
         if not self._hiding:
             self._hiding = True
             self._hidden.relays.use(self._relays)
 
     def ways(self, *, hidden: bool = False, relayed: bool = True) -> list[tuple[PeerKey, bytes]]:
-        """Where others may dial us, best first, at most four; for the hidden, circuits only; else without, if asked."""
+        """Return where others may dial us, best first, at most four.
+
+        hidden: what hidden contacts may know, which are circuits only. relayed: whether circuits are among the others.
+        """
         return (self._hidden if hidden else self._open).ways(relayed=relayed)
 
     def listening(self) -> list[str]:
-        """Every address we can be dialled at, with our peer id."""
+        """Return every address we can be dialled at, with our peer id."""
         return [multiaddrs.full(self._open.host.peer, address) for address in self._open.addresses()]
 
     def relayed(self) -> bool | None:
-        """Whether a relay leads to us now; None where there is none to do so."""
+        """Return whether a relay leads to us now; None where there is none to do so."""
         return bool(self._open.relays.ways()) if self._relays else None
 
     # --- contacts --------------------------------------------------------------------------------------------------
@@ -118,7 +121,7 @@ class Network:
             side.reach.nudge(contact)
 
     def lost(self, contact: ContactId) -> None:
-        """A link has ended: begin to dial again."""
+        """Begin to dial again: a link with the contact has ended."""
         side, _ = self._sides(contact)
         if side.best(contact) is None:
             side.reach.again(contact)
@@ -134,7 +137,9 @@ class Network:
             side.forget(contact)
 
     def join(self, contact: ContactId, ways: Sequence[tuple[PeerKey, bytes]], hello_key: bytes) -> None:
-        """Knock at the inviter's ways until the invite is settled."""
+        """Knock at the inviter's ways until the invite is settled. hello_key: 32 bytes that prove that we hold the
+        invite.
+        """
         self._sides(contact)[0].joining.join(contact, self._unpacked(ways), hello_key)
 
     def joined(self, contact: ContactId) -> None:
@@ -148,7 +153,7 @@ class Network:
         return link is not None and link.post(frames)
 
     def route(self, contact: ContactId) -> Route | None:
-        """The best link's route."""
+        """Return the best link's route, None without a link."""
         link = self._best(contact)
         return None if link is None else link.stream.route
 
@@ -161,7 +166,7 @@ class Network:
         return side.best(contact) or other.best(contact)
 
     async def _leave(self, side: Endpoint, contact: ContactId) -> None:
-        """The contact is met at the other side now: end what is left at this one, unless they are back."""
+        """End what is left with a contact at this side, since it is met at the other now; unless it is back."""
         await trio.sleep(LEAVE_AFTER)
         if self._sides(contact)[0] is not side:
             side.forget(contact)

@@ -1,6 +1,7 @@
-"""What our protocols (`links.link`, `links.reconnect`, `links.invite_protocol`) need from a network.
+"""What our protocols (`links.link`, `links.reconnect`, `links.invite_protocol`) need from a network; not
+`p2pchat/ports.py`, which is the contract with the engine.
 
-Two implementations: `host.LibP2PHost` (real connections) and the fake world of the tests.
+Two implementations: `libp2p.host.LibP2PHost` (real connections) and the fake world of the tests.
 
 Units: a *peer* is the 32-byte Ed25519 public key of a transport key, as bytes. An *address* is a multiaddr as text,
 without its `/p2p/<peer id>` end: `/ip4/192.0.2.7/tcp/4001`.
@@ -82,12 +83,13 @@ class Host(Protocol):
         ...
 
     def addresses(self) -> tuple[str, ...]:
-        """Where we can be dialled now, best first; 0.0.0.0 and :: are expanded. Empty while not running."""
+        """Return where we can be dialled now, best first; 0.0.0.0 and :: are expanded. Empty while not running."""
         ...
 
     def recognize(self, recognizer: Recognizer) -> None:
-        """Ask this one too what a name means that somebody says; before or while running. The first that knows it
-        counts; where none does, the answer is that of any libp2p host."""
+        """Ask this one too what a name means that a caller says; before or while running. The first that knows it
+        counts; where none does, the answer is that of any libp2p host.
+        """
         ...
 
     async def open(
@@ -100,7 +102,7 @@ class Host(Protocol):
         chosen: bool = False,
         relay: bool = False,
     ) -> Stream:
-        """A new stream speaking `protocol`, over a connection we have or over one of `addresses`; where `only` names a
+        """Open a stream speaking `protocol`, over a connection we have or over one of `addresses`; where `only` names a
         route, by no other.
 
         chosen: a person here gave the addresses, so they are dialled wherever they lead; else local ones only where the
@@ -112,13 +114,15 @@ class Host(Protocol):
         ...
 
     def vouch(self, peer: PeerKey) -> None:
-        """A peer has proven something on a connection that it made: a verified link, say. The connections that it has
-        now stay, whoever else comes; and when it comes again, it is known."""
+        """Keep the connections that a peer has now, whoever else comes, since it has proven something on one that it
+        made (a verified link, say), and know it when it comes again.
+        """
         ...
 
     def found_at(self, peer: PeerKey) -> str:
-        """Our public address at which this peer has reached us from outside, by a connection that lives; "" if it has
-        not."""
+        """Return our public address at which this peer has reached us from outside, by a connection that lives; "" if
+        it has not.
+        """
         ...
 
     async def disconnect(self, peer: PeerKey, *, only: Route | None = None) -> None:
@@ -131,7 +135,7 @@ class RelayedHost(Host, Protocol):
     """A host that can be reached over circuits too."""
 
     def expect_circuits(self, relay: PeerKey, most: int) -> None:
-        """Let the relay open that many streams more than others may: each carries somebody to us. 0: it is over."""
+        """Let the relay open `most` streams more than others may: each carries somebody to us. 0: it is over."""
         ...
 
     async def adopt(self, stream: Stream, accepted: Callable[[], Awaitable[None]]) -> bool:

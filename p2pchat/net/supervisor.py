@@ -22,7 +22,9 @@ GOOD_RUN = 300.0  # seconds after which a host counts as healthy, and the next f
 class Runnable(Protocol):
     """What can be supervised: `run` reports that it has started, and may be called again after it ended."""
 
-    async def run(self, *, task_status: TaskStatus[None] = ...) -> None: ...
+    async def run(self, *, task_status: TaskStatus[None] = ...) -> None:
+        """Run until cancelled, and report started once it works."""
+        ...
 
 
 class Supervisor:
@@ -34,8 +36,11 @@ class Supervisor:
         self.waiting = False
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Reports started when the host first has. Only that first start may fail: then its error is raised, since
-        nothing was running that could be kept alive (a port that is taken, for example)."""
+        """Run the host, again after each failure, until cancelled. Reports started when the host first has.
+
+        Only that first start may fail: then its error is raised, since nothing was running that could be kept alive (a
+        port that is taken, for example).
+        """
         backoff = Backoff(FIRST_WAIT, LONGEST_WAIT)
         first = _Once(task_status)
         while True:
@@ -71,5 +76,5 @@ class _Once:
 def _names(error: BaseException) -> str:
     """Which kinds of error, without their texts: those may hold addresses."""
     if isinstance(error, BaseExceptionGroup):
-        return ", ".join(_names(each) for each in error.exceptions)
+        return ", ".join(_names(nested) for nested in error.exceptions)
     return type(error).__name__

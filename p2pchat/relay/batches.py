@@ -72,18 +72,22 @@ class Batch:
 
     @property
     def empty(self) -> bool:
+        """Whether nothing waits for a transaction."""
         return not (self.puts or self.deletes or self.tidy)
 
     @property
     def full(self) -> bool:
+        """Whether what comes now has to wait for the next batch."""
         return len(self.puts) + len(self.deletes) >= MAX_INPUTS or self.size >= MAX_BYTES
 
     def put(self, client: ClientStream, put: mailbox.Put, deposit: NewBlob) -> None:
+        """Add a client's deposit."""
         client.waiting += 1
         self.puts.append((client, put, deposit))
         self.size += len(deposit.blob)
 
     def delete(self, client: ClientStream, number: int, qid: bytes, upto: int) -> None:
+        """Add a client's delete of a queue's blobs up to the place `upto`, which answers its frame `number`."""
         client.waiting += 1
         self.deletes.append((client, number))
         self.upto[qid] = max(upto, self.upto.get(qid, 0))
@@ -114,7 +118,10 @@ class Outcome:
 
 
 def apply(store: MailboxStore, batch: Batch, now: int, random: Random) -> Outcome:
-    """To the disk and back. A full or failing disk turns deposits away, keeps what is there and raises nothing."""
+    """Write a batch to the disk and read from there what it asks for. now: ms of the relay's own time.
+
+    A full or failing disk turns deposits away, keeps what is there and raises nothing.
+    """
     outcome = Outcome([])
     for qid in batch.watched:
         store.fetch(qid, 0, 0, 0)

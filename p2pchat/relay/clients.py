@@ -78,7 +78,7 @@ class Outgoing:
                     client.let_out()
 
     def gathers(self, client: ClientStream) -> bool:
-        """Whether what waits for this client is written at the end of `gathering`."""
+        """Return whether what waits for this client is written at the end of `gathering`."""
         if self._gathered is None:
             return False
         self._gathered[client] = None
@@ -205,7 +205,7 @@ class ClientStream:
             self._emptied(self)
 
     def close(self) -> None:
-        """Nothing more is sent; what waited is forgotten."""
+        """Send nothing more, and forget what waited."""
         self.gone = True
         self._frames.clear()
         self._written(self.out_bytes)
@@ -232,7 +232,7 @@ class ClientStream:
             self.began = None
 
     def _next_piece(self) -> tuple[bytes, int]:
-        """The bytes of the next frames that go together, and how many these are."""
+        """Return the bytes of the next frames that go together, and how many frames these are."""
         piece: list[Frame] = []
         size = 0
         while self._frames and (not piece or size + len(self._frames[0].body) + 5 <= WRITE):

@@ -34,7 +34,7 @@ class ClockRecord(NamedTuple):
 
 
 def uptime() -> float:
-    """Seconds that nobody can set, also while the machine sleeps."""
+    """Return seconds that nobody can set, and that pass while the machine sleeps too."""
     return time.clock_gettime(_CLOCK)
 
 
@@ -58,7 +58,7 @@ class RelayClock:
             self._go_on(seen)
 
     def now(self) -> int:
-        """The relay's own time."""
+        """Return the relay's own time, in ms."""
         now, up = self._wall(), self._uptime()
         step = now - int(up * 1000) - self._reference
         if not -MAX_STEP_MS <= step <= MAX_STEP_MS:
@@ -68,7 +68,7 @@ class RelayClock:
         return now - self._ahead
 
     def wall(self) -> int:
-        """What the machine's clock says, believed or not."""
+        """Return what the machine's clock says, in ms, believed or not."""
         return self._wall()
 
     @property

@@ -130,7 +130,7 @@ class RelayConfig:
 
 
 def load(flags: Mapping[str, Any], environment: Mapping[str, str], path: str | None = None) -> RelayConfig:
-    """The settings: `flags` (None: not given), then P2PCHAT_RELAY_…, then the TOML file. Raises BadSetting."""
+    """Read the settings: `flags` (None: not given), then P2PCHAT_RELAY_…, then the TOML file. Raises BadSetting."""
     named = path or environment.get(f"{PREFIX}CONFIG")
     settings = {setting.name: setting for setting in fields(RelayConfig)}
     values: dict[str, Any] = {}
@@ -149,7 +149,7 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str], path: str | N
 
 
 def example() -> str:
-    """A TOML file with every setting, its default and what it means, all commented out."""
+    """Return a TOML file with every setting, its default and what it means, all commented out."""
     lines = ["# A relay's settings. A line that begins with # shows the default.", ""]
     lines += ["# Environment variables override this file: P2PCHAT_RELAY_ and the name in capitals; lists are"]
     lines += ["# separated by commas. Flags override both.", ""]

@@ -130,7 +130,9 @@ class Reserve:
         return 0 if not self._size or self._path.exists() else self._size
 
     def keep(self, least_free: int) -> None:
-        """Make it where it is not there and the disk has room for it besides `least_free`; else do nothing."""
+        """Make the file where it is not there and the disk has room for it besides `least_free` bytes; else do
+        nothing.
+        """
         if not self._size or self._path.exists():
             return
         with suppress(OSError):
@@ -159,7 +161,7 @@ class Reserve:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise errors of ours for those of SQLite and the system."""
+    """Raise errors of ours for those of SQLite and the system: DiskFull, DatabaseDamaged, else ProfileError."""
     try:
         yield
     except sqlite3.Error as error:
@@ -173,7 +175,7 @@ def translated() -> Iterator[None]:
 
 
 def damaged() -> DatabaseDamaged:
-    """What is raised where the file is not what was written to it."""
+    """Return the error for a file that is not what was written to it."""
     return DatabaseDamaged("The relay's store is damaged", hint="Move it away; senders deposit again.")
 
 

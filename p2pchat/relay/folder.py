@@ -37,6 +37,7 @@ class Folder:
 
     @property
     def store(self) -> Path:
+        """The database of the mailbox."""
         return self.path / "blobs.db"
 
     @contextmanager
@@ -53,7 +54,9 @@ class Folder:
             yield
 
     def seed(self, fresh: bytes) -> bytes:
-        """The seed of the relay's transport key; `fresh` becomes it where there is none. Raises ProfileError."""
+        """Return the 32-byte seed of the relay's transport key; `fresh` becomes it where there is none. Raises
+        ProfileError.
+        """
         path = self.path / "key"
         try:
             with suppress(FileNotFoundError):
@@ -68,7 +71,7 @@ class Folder:
         return fresh
 
     def listen(self) -> socket.socket:
-        """The listening status socket, for its owner only. The lock must be held."""
+        """Open the listening status socket, for its owner only. The lock must be held."""
         asking = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with self._socket_path() as path:
             with suppress(FileNotFoundError):
@@ -79,7 +82,7 @@ class Folder:
         return asking
 
     def ask(self) -> dict[str, Any]:
-        """What the relay that runs here says of itself. Raises NoRelay."""
+        """Return what the relay that runs here says of itself. Raises NoRelay."""
         data = b""
         try:
             with self._socket_path() as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
@@ -94,7 +97,7 @@ class Folder:
 
     @contextmanager
     def _socket_path(self) -> Iterator[str]:
-        """The socket's path, by way of a descriptor where it is longer than a socket's may be."""
+        """Give the socket's path, by way of a descriptor where it is longer than a socket's may be."""
         plain = self.path / "status.sock"
         if len(os.fsencode(plain)) <= SOCKET_PATH_BYTES:
             yield str(plain)

@@ -66,7 +66,7 @@ class _Network:
     uses: int = 0
 
     def greediest(self) -> _Network:
-        """The one inside that holds most, or nearly so where there are many."""
+        """Return the one inside that holds most, or nearly so where there are many."""
         if len(self.inside) <= _RANKED:
             return max(self.inside.values(), key=_size)
         if self.uses:
@@ -99,7 +99,7 @@ class Holdings:
     _began: int = 0
 
     def begin(self, hour: int) -> None:
-        """It is this hour as the relay starts."""
+        """Note which hour it is as the relay starts."""
         self.hour = self._began = hour
 
     @property
@@ -108,7 +108,7 @@ class Holdings:
         return len(self._queues)
 
     def of(self, qid: bytes) -> tuple[int, int]:
-        """(blobs, bytes) of a queue."""
+        """Return (blobs, bytes) of a queue."""
         held = self._queues.get(qid)
         return (held.blobs, held.size) if held is not None else (0, 0)
 
@@ -152,7 +152,7 @@ class Holdings:
         self._take_back(held, qid, size, share, blobs)
 
     def read(self, qid: bytes) -> None:
-        """Somebody who may has read this queue, or waits for what comes there."""
+        """Note that somebody who may has read the queue `qid`, or waits for what comes there."""
         if self._read.get(qid) != self.hour:
             self._read.pop(qid, None)
             if len(self._read) >= MAX_READ:
@@ -160,11 +160,13 @@ class Holdings:
             self._read[qid] = self.hour
 
     def is_read(self, qid: bytes) -> bool:
-        """Whether somebody read it lately."""
+        """Return whether somebody read the queue `qid` in the last `READ_WITHIN_HOURS`."""
         return self.hour - self._read.get(qid, -READ_WITHIN_HOURS) < READ_WITHIN_HOURS
 
     def gives_way(self, size: int, source: Source) -> bytes | None:
-        """The queue that has to give up something for `size` more bytes from `source`; None: nobody has to."""
+        """Return the queue that has to give up something for `size` more bytes from `source`; None where nobody has
+        to.
+        """
         sure = self.total // SURE_OF_PLACE
         mine = self._networks.inside.get(source[0]) if source else None
         own = size + (mine.size if mine is not None else 0)
@@ -201,7 +203,7 @@ class Holdings:
         return None
 
     def _share(self, held: _Queue, source: Source) -> _Share:
-        """A new share of a queue, and the networks it counts in, made where they are not there."""
+        """Make a new share of a queue, and the networks it counts in where they are not there."""
         if not source:
             share = _Share(source, (self._unknown,))
         else:
@@ -248,7 +250,7 @@ class Holdings:
             around = network
 
     def _largest(self, place: _Network) -> bytes:
-        """The queue in which a place has most: one that nobody reads, if there is one."""
+        """Return the queue in which a place has most bytes: one that nobody reads, if there is one."""
 
         def greed(qid: bytes) -> tuple[bool, int]:
             return not self.is_read(qid), place.queues[qid]

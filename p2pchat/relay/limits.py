@@ -52,7 +52,7 @@ class Origins:
         self._key = random(32)
 
     def of(self, place: str) -> Origin:
-        """The origin of a place (see `net.places`). Those who come by other relays are one network."""
+        """Return the origin of a place (see `net.admission.places`). Those who come by other relays are one network."""
         around = places.networks(place)[::-1]
         factors = [min(factor, NETWORK_FACTOR) for factor in places.factors(place)[::-1]]
         if place.startswith("circuit "):
@@ -62,19 +62,21 @@ class Origins:
 
 
 class PlaceBudget:
-    """What each place, and each network around it, may still use: `each` at once for a place, then `rate` a second.
+    """What each place, and each network around it, may still use: `burst` at once for a place, then `rate` a second.
 
     Bounded: what is whole again is forgotten first, which gives nobody anything. Where too many are in use, new ones
     share `_CROWDS` buckets: a flood of places exhausts what its own places have.
     """
 
-    def __init__(self, each: float, rate: float) -> None:
-        self._each = each
+    def __init__(self, burst: float, rate: float) -> None:
+        self._burst = burst
         self._rate = rate
         self._buckets: dict[bytes, TokenBucket] = {}
 
     def take(self, origin: Origin, now: float, amount: float = 1.0) -> bool:
-        """Whether `amount` more is allowed there at `now` (seconds), and in every network around it."""
+        """Use `amount`, and return True, where it is allowed there at `now` (seconds), and in every network around
+        it.
+        """
         buckets = []
         for name, factor in origin.weighted:
             bucket = self._buckets.get(name) or self._new(name, factor, now)
@@ -86,16 +88,16 @@ class PlaceBudget:
         return True
 
     def give(self, origin: Origin, now: float, amount: float) -> None:
-        """Take back what was not used."""
+        """Take back the part of an amount that was not used; `now` in seconds."""
         for name, factor in origin.weighted:
             (self._buckets.get(name) or self._new(name, factor, now)).give(amount)
 
-    def resize(self, each: float, rate: float) -> None:
-        """From now on it is so much."""
+    def resize(self, burst: float, rate: float) -> None:
+        """Allow `burst` at once and `rate` a second from now on; what was used stays used."""
         for bucket in self._buckets.values():
-            factor = round(bucket.burst / self._each)
-            bucket.burst, bucket.rate = each * factor, rate * factor
-        self._each, self._rate = each, rate
+            factor = round(bucket.burst / self._burst)
+            bucket.burst, bucket.rate = burst * factor, rate * factor
+        self._burst, self._rate = burst, rate
 
     def _new(self, name: bytes, factor: int, now: float) -> TokenBucket:
         if len(self._buckets) >= MAX_PLACES:
@@ -104,7 +106,7 @@ class PlaceBudget:
             name = b"crowd" + bytes((name[0] % _CROWDS, factor))
         bucket = self._buckets.get(name)
         if bucket is None:
-            bucket = self._buckets[name] = TokenBucket(self._each * factor, self._rate * factor)
+            bucket = self._buckets[name] = TokenBucket(self._burst * factor, self._rate * factor)
         return bucket
 
     def _forget(self, now: float) -> None:
@@ -123,7 +125,7 @@ class Spent:
         self._before: set[bytes] = set()
 
     def add(self, qid: bytes, stamp: int, now: float) -> None:
-        """This stamp was used in this queue at `now`, in seconds that nobody can set."""
+        """Note that this stamp was used in this queue at `now`, in seconds that nobody can set."""
         turn = int(now // STAMP_SECONDS)
         if turn != self._turn or len(self._now) >= MAX_SPENT:
             self._before = self._now if turn - self._turn <= 1 else set()
@@ -131,7 +133,7 @@ class Spent:
         self._now.add(_spent(qid, stamp))
 
     def has(self, qid: bytes, stamp: int) -> bool:
-        """Whether it was used."""
+        """Return whether this number was used as a stamp in this queue."""
         name = _spent(qid, stamp)
         return name in self._now or name in self._before
 

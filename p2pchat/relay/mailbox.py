@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 SILENCE_SECONDS = 180.0
 SWEEP_SECONDS = 30.0
 COSTS: dict[int, int] = {mailbox.PING: 40, mailbox.OPEN: 100, mailbox.FETCH: 200, mailbox.DELETE: 30, mailbox.PUT: 40}
-"""What a frame is charged, in units of `net.budget`. A deposit carries something: its bytes pay for it."""
+"""What a frame is charged, in units of `net.admission.budget`. A deposit carries something: its bytes pay for it."""
 LOOK_AGAIN_SECONDS = 0.25
 """Seconds after which a client that has fetched a lot is looked at again."""
 
@@ -140,15 +140,15 @@ class MailboxServer:
 
     @property
     def waiting_bytes(self) -> int:
-        """What waits to be written to all clients."""
+        """How many bytes wait to be written to all clients."""
         return self._outgoing.total
 
     def knows(self, peer: bytes) -> bool:
-        """Whether it knows the token, since it has a stream here; everybody counts where there is none."""
+        """Return whether a peer knows the token, since it has a stream here; everybody counts where there is none."""
         return self._terms.limits.token is None or peer in self._admitted
 
     def limit(self, limits: RelayLimits, quota: Quota) -> None:
-        """From now on these limits hold; clients that are there stay, also where the token is another one."""
+        """Go by these limits from now on; clients that are there stay, also where the token is another one."""
         self._terms.limit(limits)
         self._store.limit(quota)
 
@@ -177,7 +177,7 @@ class MailboxServer:
                 self._release(batch, outcome)
 
     async def serve(self, stream: Stream) -> None:
-        """One client, until it ends."""
+        """Serve one client, until its stream ends."""
         if self._draining or self._nursery is None:
             return
         hello, limits = self._terms.hello(len(self._clients)), self._terms.limits
@@ -254,7 +254,7 @@ class MailboxServer:
         return bool(self._fetches) or self.pushes.waiting
 
     def _add_reading(self, batch: Batch) -> None:
-        """The next fetch or reading for pushes, in turn."""
+        """Add the next fetch or reading for pushes to a batch, in turn."""
         if self.pushes.waiting and (len(batch.refills) <= len(batch.fetches) or not self._fetches):
             refill = self.pushes.next_refill()
             if refill is not None:
@@ -282,8 +282,9 @@ class MailboxServer:
                     client.let_out()
 
     async def _take_all(self, client: ClientStream, parser: FrameParser, frames: list[Frame]) -> None:
-        """These frames, in order, and what the parser has besides; the list is empty afterwards. What is answered at
-        once is written together: each write costs more than the rest."""
+        """Take these frames, in order, and what the parser has besides; the list is empty afterwards. What is answered
+        at once is written together: each write costs more than the rest.
+        """
         while frames:
             frames.reverse()
             while frames:
@@ -406,7 +407,7 @@ class MailboxServer:
     # --- out
 
     def _release(self, batch: Batch, outcome: Outcome) -> None:
-        """The batch is on the disk: say so. What is for one client goes in one write."""
+        """Tell clients what is on the disk now. What is for one client goes in one write."""
         self._tell(outcome)
         with self._outgoing.gathering():
             self._answer_all(batch, outcome)
@@ -494,20 +495,20 @@ class MailboxServer:
 
 
 def account_of(stream: Stream) -> Account:
-    """What the connection of a stream may cost."""
+    """Return what the connection of a stream may cost."""
     assert isinstance(stream, LibP2PStream)
     return stream.account
 
 
 def write_now(stream: Stream, data: bytes) -> bool:
-    """Write all of `data` without waiting, or nothing: False."""
+    """Write all of `data` without waiting, or nothing: returns False then."""
     assert isinstance(stream, LibP2PStream)
     return stream.write_now(data)
 
 
 def place_of(stream: Stream) -> str:
-    """Where on the network a stream comes from. By another relay come people from many places, of whom nothing is known
-    but their keys.
+    """Return where on the network a stream comes from. By another relay come people from many places, of whom nothing
+    is known but their keys.
     """
     if stream.route != "direct":
         return f"{stream.route} {stream.peer.hex()}"

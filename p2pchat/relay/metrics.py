@@ -82,7 +82,7 @@ class _Relay(Collector):
 
 
 def registry_of(numbers: Callable[[], Numbers]) -> CollectorRegistry:
-    """A registry with the relay's numbers and its process's."""
+    """Return a registry with the relay's numbers and its process's."""
     registry = CollectorRegistry()
     registry.register(_Relay(numbers))
     ProcessCollector(registry=registry)
@@ -142,7 +142,7 @@ async def _request(stream: trio.SocketStream) -> bytes:
 
 
 def _path(request: bytes) -> bytes:
-    """What is asked for; b"" where it is not a GET."""
+    """Return the path that is asked for; b"" where it is not a GET."""
     words = request.split(b"\r\n", 1)[0].split(b" ")
     return words[1].split(b"?")[0] if len(words) == 3 and words[0] == b"GET" else b""
 

@@ -37,7 +37,7 @@ class Pushes:
         return len(self._watchers)
 
     def watch(self, opened: OpenQueue, after: int) -> None:
-        """Push what lies there after this place, and what comes."""
+        """Push what lies in a queue behind the place `after`, and what comes."""
         if not opened.watched:
             opened.watched = True
             opened.upto = after
@@ -56,20 +56,20 @@ class Pushes:
                     del self._watchers[opened.qid]
 
     def came(self, qid: bytes, place: int, blob: bytes) -> None:
-        """A new blob is on the disk."""
+        """Push a new blob, which is on the disk at this place, to those who watch its queue."""
         for opened in self._watchers.get(qid, ()):
             if not opened.reading and opened not in opened.client.behind:
                 self._push(opened, place, blob)
 
     def catch_up(self, client: ClientStream) -> None:
-        """It took something: what could not be pushed to it may be now."""
+        """Push to a client what could not be pushed before: it took something."""
         if client.behind and client.may_push:
             behind, client.behind = client.behind, {}
             for opened in behind:
                 self._read(opened)
 
     def next_refill(self) -> Refill | None:
-        """What is to be read next; None where its client has no room now."""
+        """Return what is to be read next; None where its client has no room now."""
         opened = next(iter(self._wanted))
         del self._wanted[opened]
         if opened.client.may_push:
@@ -79,7 +79,7 @@ class Pushes:
         return None
 
     def refilled(self, opened: OpenQueue, rows: list[tuple[int, bytes]], more: bool) -> None:
-        """This was read; `more` if the disk has more of it."""
+        """Push what was read for a queue, (place, blob) in order; `more` if the disk has more of it."""
         opened.reading = False
         if more:
             opened.client.behind[opened] = None

@@ -81,9 +81,9 @@ def run(
 ) -> None:
     """Run until SIGTERM or SIGINT. Raises what keeps it from starting; ProfileInUse where another relay runs there.
 
-    reload reads the settings again, for SIGHUP; it may raise P2PChatError. trust_clock: the operator says that the
-    machine's clock is right.
-    announce is told {"event": "ready", "addresses": […], "lines": [what to give to friends, …], "public": bool}.
+    verbose: the count of -v. reload reads the settings again, for SIGHUP; it may raise P2PChatError. trust_clock: the
+    operator says that the machine's clock is right. announce is told {"event": "ready", "addresses": […], "lines":
+    [what to give to friends, …], "public": bool}.
     """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes, or an operator who is too early
     # Not even -vv logs addresses of clients: a relay has none to lose.
@@ -103,7 +103,7 @@ def run(
 
 
 def host_limits(config: RelayConfig) -> HostLimits:
-    """What strangers may have of the host, for this many clients."""
+    """Return what strangers may have of the host, for the clients of these settings."""
     return HostLimits(
         inbound=config.connections,
         inbound_per_place=config.connections_per_address,
@@ -114,7 +114,7 @@ def host_limits(config: RelayConfig) -> HostLimits:
 
 
 def mailbox_limits(config: RelayConfig) -> RelayLimits:
-    """What strangers may have of the mailbox. Raises BadSetting for a bad token."""
+    """Return what strangers may have of the mailbox. Raises BadSetting for a bad token."""
     return RelayLimits(
         _token(config.token_file),
         config.stamp_bits,
@@ -126,7 +126,7 @@ def mailbox_limits(config: RelayConfig) -> RelayLimits:
 
 
 def circuit_limits(config: RelayConfig) -> CircuitLimits:
-    """What clients may have of the circuits."""
+    """Return what clients may have of the circuits."""
     return CircuitLimits(
         reservations=config.reservations,
         reservations_per_place=config.reservations_per_address,
@@ -141,13 +141,13 @@ def circuit_limits(config: RelayConfig) -> CircuitLimits:
 
 
 def quota(config: RelayConfig) -> Quota:
-    """What may be kept."""
+    """Return what may be kept."""
     reserve = min(RESERVE_BYTES, config.total_bytes // 16)
     return Quota(config.queue_blobs, config.queue_bytes, config.total_bytes, config.least_free, reserve)
 
 
 def _reason(group: BaseExceptionGroup[BaseException]) -> P2PChatError | None:
-    """What a person should read of what ended several tasks at once."""
+    """Return what a person should read of what ended several tasks at once."""
     matching = group.subgroup(P2PChatError)
     while matching is not None:
         first = matching.exceptions[0]
@@ -354,8 +354,11 @@ def _token(path: str) -> bytes | None:
 
 
 async def _give_memory_back() -> None:
-    """What a burst needed is free again, in pieces between what is in use, and glibc keeps such pieces: after 1,000
-    clients sent at once, a quarter of all there was."""
+    """Give free memory back to the system.
+
+    What a burst needed is free again, in pieces between what is in use, and glibc keeps such pieces: after 1,000
+    clients sent at once, a quarter of all there was.
+    """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
     while trim is not None:
         await trio.sleep(_MEMORY_EVERY)

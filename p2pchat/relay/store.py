@@ -143,9 +143,10 @@ class MailboxStore:
         return self._holdings.queues
 
     def change(self, deposits: Sequence[NewBlob], deletes: Mapping[bytes, int], now: int) -> list[DepositResult]:
-        """In one transaction: keep what the quotas allow, then remove, of each queue, everything up to a place.
+        """Keep what the quotas allow, then remove, of each queue, everything up to a place; all in one transaction.
+        now: in ms.
 
-        Raises DiskFull, DatabaseDamaged or another P2PChatError; `now` in ms.
+        Raises DiskFull, DatabaseDamaged or another P2PChatError.
         """
         if deposits and self.damaged:
             raise disk.damaged()
@@ -163,8 +164,11 @@ class MailboxStore:
         return results
 
     def fetch(self, qid: bytes, after: int, most: int, most_bytes: int) -> list[tuple[int, bytes]]:
-        """(place, blob) behind `after`, in order: at most so many, and so many bytes unless it is only one.
-        That the queue is read is noted; with `most` 0, nothing else is done."""
+        """Return (place, blob) behind the place `after`, in order: at most so many, and so many bytes unless it is only
+        one.
+
+        That the queue is read is noted; with `most` 0, nothing else is done.
+        """
         rows: list[tuple[int, bytes]] = []
         size = 0
         self._holdings.read(qid)
@@ -184,7 +188,7 @@ class MailboxStore:
         return rows
 
     def holds_behind(self, qid: bytes, after: int) -> bool:
-        """Whether the queue has anything behind `after`."""
+        """Return whether the queue has anything behind the place `after`."""
         if not self.holds(qid):
             return False
         with translated():
@@ -209,8 +213,7 @@ class MailboxStore:
         return before - self.blobs
 
     def limit(self, quota: Quota) -> None:
-        """From now on it may hold so much; what it holds already stays. For the thread that changes it, or where none
-        does."""
+        """Hold so much from now on; what it holds already stays. For the thread that changes it, or where none does."""
         self.quota = quota
         self._holdings.total = quota.total_bytes
 
@@ -222,7 +225,7 @@ class MailboxStore:
         self.seen = seen
 
     def holds(self, qid: bytes) -> bool:
-        """Whether a queue holds something. For any thread."""
+        """Return whether the queue `qid` holds something. For any thread."""
         return self._holdings.of(qid)[0] > 0
 
     def checkpoint(self) -> None:
@@ -236,7 +239,7 @@ class MailboxStore:
         self._reserve.keep(self.quota.least_free)
 
     def make_way(self) -> bool:
-        """The disk is full: free the room that was kept for this, and fold the log in; whether there was any."""
+        """Free the room that was kept for a full disk, and fold the log in; returns whether there was any."""
         if not self._reserve.give_up():
             return False
         with translated():
@@ -363,7 +366,7 @@ class MailboxStore:
         return self._epoch << _COUNT_BITS | count
 
     def _chance(self) -> int:
-        """A random byte, out of those that the system gave for many deposits at once."""
+        """Return a random byte, out of those that the system gave for many deposits at once."""
         if not self._chances:
             self._chances = bytearray(os.urandom(_CHANCES))
         return self._chances.pop()

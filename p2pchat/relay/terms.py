@@ -47,12 +47,12 @@ class Terms:
         self._egress = PlaceBudget(EGRESS_BYTES, EGRESS_RATE)
 
     def limit(self, limits: RelayLimits) -> None:
-        """These limits hold from now on."""
+        """Go by these limits from now on."""
         self.limits = limits
         self._deposits.resize(limits.place_bytes, limits.place_bytes / DAY_SECONDS)
 
     def hello(self, clients: int = 0) -> Hello:
-        """What a new stream is told, with a challenge of its own. clients: how many there are."""
+        """Return what a new stream is told, with a challenge of its own. clients: how many there are."""
         limits, quota = self.limits, self._store.quota
         return Hello(
             self._relay,
@@ -67,13 +67,13 @@ class Terms:
         )
 
     def origin(self, place: str) -> Origin:
-        """Where a client is on the network, as far as limits go."""
+        """Return where a client is on the network, as far as limits go."""
         return self._origins.of(place)
 
     # --- deposits
 
     def refusal(self, client: ClientStream, opened: OpenQueue, put: mailbox.Put, now: int) -> int:
-        """The code for a deposit at `now` ms of the relay's own time; DONE where it may go to the disk."""
+        """Return the code for a deposit at `now` ms of the relay's own time; DONE where it may go to the disk."""
         if not 1 <= put.hours <= self.limits.longest_hours:
             return mailbox.MALFORMED
         needed, invited = self.needs_stamp(opened), opened.flags & mailbox.STAMPED
@@ -97,7 +97,7 @@ class Terms:
         return self._store.size * whole > self._store.quota.total_bytes * part
 
     def needs_stamp(self, opened: OpenQueue) -> bool:
-        """Whether a deposit in this queue needs a stamp now. Who replaces what lies in a box needs none."""
+        """Return whether a deposit in this queue needs a stamp now. One that replaces what lies in a box needs none."""
         if opened.flags & mailbox.STAMPED:
             return True
         return self.crowded and not (opened.flags & mailbox.BOX and self._store.holds(opened.qid))
@@ -105,9 +105,9 @@ class Terms:
     # --- fetches
 
     def may_fetch(self, origin: Origin) -> bool:
-        """Whether its place may get an answer now; then that is set aside until `fetched`."""
+        """Return whether its place may get an answer now; if so, `MAX_ANSWER` bytes are set aside until `fetched`."""
         return self._egress.take(origin, trio.current_time(), MAX_ANSWER)
 
     def fetched(self, origin: Origin, size: int) -> None:
-        """The answer had so many bytes."""
+        """Book an answer of `size` bytes, in place of what was set aside."""
         self._egress.give(origin, trio.current_time(), MAX_ANSWER - size)

@@ -139,13 +139,12 @@ def for_recipient(db: Database, recipient: MailOwner, limit: int | None = None, 
     )
 
 
-def messages_for(db: Database, recipient: DeviceId, kind: int) -> list[MessageId]:
-    """The ids of the messages of that kind that wait for a device, oldest first."""
-    found = db.query(
-        "SELECT msg_id FROM outbox WHERE recipient = ? AND kind = ? AND msg_id IS NOT NULL ORDER BY pk",
-        (recipient, kind),
+def contents_for(db: Database, recipient: DeviceId) -> list[tuple[int, MessageId]]:
+    """Return (type, message id) of the contents with an id that wait for a device, oldest first."""
+    rows = db.query(
+        "SELECT kind, msg_id FROM outbox WHERE recipient = ? AND msg_id IS NOT NULL ORDER BY pk", (recipient,)
     )
-    return [msg_id for (msg_id,) in found]
+    return [(kind, MessageId(msg_id)) for kind, msg_id in rows]
 
 
 def by_envelope(db: Database, envelope_id: EnvelopeId) -> OutboxRow | None:

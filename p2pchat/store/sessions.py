@@ -10,7 +10,7 @@ from p2pchat.core.ids import DeviceId, SessionId
 from p2pchat.lib.times import DAY_MS
 from p2pchat.store.database import Database
 
-SKIPPED_FOR = 30 * DAY_MS  # milliseconds
+SKIPPED_FOR_MS = 30 * DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def expire(db: Database, now: int) -> set[DeviceId]:
     """Forget skipped keys older than 30 days, and sessions kept for receiving whose time is over; the devices these
     were with. A confirmed one stays until a later one is confirmed: it may be all that the two have in common.
     """
-    db.execute("DELETE FROM skipped_keys WHERE at < ?", (now - SKIPPED_FOR,))
+    db.execute("DELETE FROM skipped_keys WHERE at < ?", (now - SKIPPED_FOR_MS,))
     ended = db.query(_ENDED, (now,))
     db.executemany("DELETE FROM sessions WHERE session_id = ?", [(session_id,) for session_id, _ in ended])
     return {device for _, device in ended}

@@ -10,8 +10,12 @@
     keys         the one table of keys, from which the bindings and the help are made
     commands     slash commands, one table with their help, for the composer, the completion and the `palette`
     wording      presence, routes and the state of the connection in words
-    themes       the looks; `preferences` remembers them
+    keymap       the table of keys with what the person has bound otherwise
+    themes       the looks
+    preferences  the person's file of settings, of which one line is changed at a time
+    reader       reads from the node what the screen shows
     text, rtl    wrapping, widths, dates; right-to-left lines in drawing order
+    notices      bell and notices for who does not look
     terminal     what Textual leaves out: clipboard, safe pastes, bell, notification, bidi mode
     screens/     one file for each screen; a screen knows intents and model, and asks the node through the node client
     widgets/     one file for each widget; a widget knows only model and text, and tells the app by intents

@@ -23,18 +23,20 @@ from textual.command import Provider
 from textual.screen import Screen
 
 from p2pchat import errors
-from p2pchat.tui import intents, preferences, terminal, themes, wording
+from p2pchat.tui import intents, preferences, terminal, themes
 from p2pchat.tui.actions.chat import ChatActions
 from p2pchat.tui.actions.contact import ContactActions
 from p2pchat.tui.actions.message import MessageActions
+from p2pchat.tui.actions.preferences import PreferenceActions
 from p2pchat.tui.actions.settings import SettingsActions
 from p2pchat.tui.base import BaseApp
 from p2pchat.tui.commands import BY_NAME, Completion, Run, Unknown, completions, parse
 from p2pchat.tui.keys import EVERYWHERE, bindings
 from p2pchat.tui.node_client import LOCKED, READY, Event, NodeClient
+from p2pchat.tui.notices import Notifier
+from p2pchat.tui.reader import Reader
 from p2pchat.tui.screens.main import MainScreen
-from p2pchat.tui.state import News
-from p2pchat.tui.text import draws_unicode, joins_emoji
+from p2pchat.tui.text import joins_emoji
 
 if TYPE_CHECKING:
     from p2pchat.locations import Profile
@@ -82,11 +84,12 @@ class ChatApp(BaseApp):
         locked profile, where a file holds it.
         """
         super().__init__(profile, node or NodeClient(profile), now)
-        plain = not draws_unicode(os.environ)
+        plain = not self.draws_unicode
         self.main = MainScreen(
             self.state,
             folded=self.preferences.folded,
             compact=self.preferences.density == preferences.COMPACT,
+            twelve=self.twelve_hours,
             plain=plain,
             links=not plain and os.environ.get("TERM") not in themes.FEW_COLOURS,
             now=now,
@@ -94,21 +97,17 @@ class ChatApp(BaseApp):
             joined=joins_emoji(os.environ),
             completer=self._completions,
         )
+        self.notifier: Notifier = Notifier(self, self._looks)
         self.talk = ChatActions(self)
+        self.reader: Reader = Reader(self, self.talk)
         self.picking = MessageActions(self, self.talk)
         self.people = ContactActions(self, self.talk)
-        self.settings = SettingsActions(self, self.talk)
+        self.wishes = PreferenceActions(self)
+        self.settings = SettingsActions(self, self.talk, self.wishes)
         self._started = started
         self._passphrase = passphrase
         self._clock = clock
         self._touched = clock()
-        self._told: set[str] = set()
-        """Chats that were rung for since somebody looked last."""
-        self._titled = 0
-        self._facts: dict[str, Any] = {}
-        self._offered = False
-        self._reading: asyncio.Task[None] | None = None
-        self._read_again = False
         self._leaving = False
         for theme in themes.THEMES:
             self.register_theme(theme)
@@ -139,6 +138,8 @@ class ChatApp(BaseApp):
             "editor": self.talk.edit,
             "why": self.picking.why,
             "relays": self.people.relays,
+            "settings": self.wishes.show,
+            "dnd": self.wishes.hush,
             "theme": self.settings.theme,
             "density": self.settings.density,
             "rtl": self.settings.rtl,
@@ -154,7 +155,7 @@ class ChatApp(BaseApp):
     @property
     def settled(self) -> bool:
         """Whether the screen shows what the node knows."""
-        return self.node.state == READY and bool(self._facts) and (self._reading is None or self._reading.done())
+        return self.node.state == READY and self.reader.settled
 
     @property
     def fault(self) -> Exception | None:
@@ -177,11 +178,11 @@ class ChatApp(BaseApp):
         self.node.on_batch = lambda batch: self.call_later(self._take, batch)
         self.node.on_state = lambda: self.call_later(self._state_changed)
         self.main.write_in(None)
-        self.refresh_status()
+        self.reader.refresh_status()
         self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
         self.set_timer(GC_PAUSE, tune_gc)
         self.set_interval(REST_SECONDS, self._rest)
-        self.set_interval(STATUS_PAUSE, self._ask_status)
+        self.set_interval(STATUS_PAUSE, self.reader.ask_status)
         if not self.is_headless:
             assert sys.__stdin__ is not None
             terminal.on_signals((signal.SIGTERM, signal.SIGHUP, signal.SIGINT), self.leave_now)
@@ -190,6 +191,8 @@ class ChatApp(BaseApp):
 
     async def _begin(self) -> None:
         await self.main.whole()
+        self.wishes.begin()
+        self.set_interval(WATCH_PAUSE, self.wishes.look)
         if self.profile.exists():
             try:
                 if self._started is not None:
@@ -234,7 +237,7 @@ class ChatApp(BaseApp):
     # --- what the node tells
 
     def _state_changed(self) -> None:
-        self.refresh_status()
+        self.reader.refresh_status()
         if self.node.state == LOCKED:
             self.begin(self._unlock())
         elif self.node.state == READY:
@@ -266,85 +269,21 @@ class ChatApp(BaseApp):
             self.main.show_list()
         if current is None and self.state.chats and not news.stale:
             self.begin(self.talk.open(self.state.chats[0].id))  # the first there ever was
-        self.refresh_status()
+        self.reader.refresh_status()
         for warning in news.warnings:
             self.say(warning, "warning")
         if not getattr(self.screen, "LISTS_REQUESTS", False):
             for request in news.asked:
-                self.say(f"{request.name} wants to become a contact (Ctrl+R).")
-        self._ring(news)
+                self.say(f"{request.name} wants to become a contact ({self.keymap.shown('requests') or '/requests'}).")
+        self.notifier.hear(news)
         if news.stale:
-            self.run_worker(self.reread())
+            self.run_worker(self.reader.reread())
         panel_news = getattr(self.screen, "news", None)
         if panel_news is not None:
             panel_news(batch)
 
-    def _ring(self, news: News) -> None:
-        """Call somebody who does not look: once a chat, until they do."""
-        if self.app_focus and self._clock() - self._touched < AWAY:
-            self._told.clear()
-            return
-        fresh = (news.incoming() | {request.id for request in news.asked}) - self._told
-        if fresh:
-            self._told |= fresh
-            self.write_to_terminal(terminal.BELL + terminal.NOTIFY)
-
-    async def reread(self) -> None:
-        """Read everything again. Asked again meanwhile, it is done once more."""
-        if self._reading is not None and not self._reading.done():
-            self._read_again = True
-            await asyncio.shield(self._reading)
-            return
-        self._reading = asyncio.create_task(self._read())
-        await asyncio.shield(self._reading)
-
-    async def _read(self) -> None:
-        while True:
-            self._read_again = False
-            try:
-                self.talk.drafts.before_reading()
-                chats, requests = await asyncio.gather(self.node.call("chats"), self.node.call("requests"))
-                before = self.state.current
-                self.state.load(chats, requests)
-                self.talk.drafts.overlay()
-                self.main.show_list()
-                if self.state.shown is None:
-                    await self.talk.open(self.state.chats[0].id if self.state.chats else None)
-                elif before is not None:
-                    self.main.write_in(self.state.shown)
-                    await self.talk.reread()
-                await self._status()
-            except errors.P2PChatError as exc:
-                if not isinstance(exc, errors.NodeGone):
-                    self.say(self.said(exc), "error")
-                return  # it is read when the node is back
-            if not self._read_again:
-                return
-
-    def _ask_status(self) -> None:
-        if self.node.state == READY:
-            self.begin(self._status())
-
-    async def _status(self) -> None:
-        try:
-            self._facts = await self.node.call("status")
-        except errors.NodeGone:
-            return
-        self.main.side_title.show(str(self._facts.get("name") or ""))
-        self.refresh_status()
-        if self._facts.get("could_relay") and not self._offered:
-            self._offered = True
-            self.say("Your contacts can reach this computer, so it could be a small relay for them: /offer says more.")
-
-    def refresh_status(self) -> None:
-        """Say how things are: in the status line, and unread messages in the window's title."""
-        trouble = "" if self.node.trouble is None else self.said(self.node.trouble)
-        said, wrong = wording.status_line(self.node.state, trouble, self.state.chats, self.state.unsent(), self._facts)
-        self.main.show_status(said, wrong)
-        unread = self.state.unread()
-        if unread != self._titled:
-            self._titled = unread
-            self.write_to_terminal(terminal.title(unread))
+    def _looks(self) -> bool:
+        return self.app_focus and self._clock() - self._touched < AWAY
 
     # --- intents
 
@@ -377,7 +316,7 @@ class ChatApp(BaseApp):
             )
         elif intent.chat is None:
             self.main.composer.give_back(intent.chat, intent.text)
-            self.say("There is nobody to write to yet: Ctrl+N invites a friend.")
+            self.say(f"There is nobody to write to yet: {self.keymap.shown('invite') or '/invite'} invites a friend.")
         else:
             self.begin(self.talk.send(intent.chat, meant.text))
 
@@ -433,7 +372,7 @@ class ChatApp(BaseApp):
 
     @on(MainScreen.Folded)
     def _folded(self, intent: MainScreen.Folded) -> None:
-        self.keep_looks(folded=intent.folded)
+        self.wishes.change("folded", intent.folded)
 
     # --- commands
 
@@ -441,14 +380,8 @@ class ChatApp(BaseApp):
         """A command of the table, by a key."""
         self.begin(self._run(name, ""))
 
-    def action_redraw(self) -> None:
-        """Draw everything anew: something else has written on the terminal, or the program was stopped."""
-        self.write_to_terminal(terminal.CLEAR)
-        self.screen.refresh(layout=True)
-        self.refresh(repaint=True, layout=True)
-
     async def _run(self, name: str, rest: str) -> None:
-        if name not in ("help", "quit", "theme", "density", "rtl"):
+        if name not in ("help", "quit", "settings", "dnd", "theme", "density", "rtl"):
             if self.node.state != READY:
                 self.say("That needs the node, which is not ready yet.", "warning")
                 return

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from textual.app import App
 from textual.filter import LineFilter, NoColor
@@ -18,6 +18,7 @@ from textual.screen import Screen
 
 from p2pchat import errors
 from p2pchat.tui import desktop, intents, preferences, terminal
+from p2pchat.tui.keymap import USUAL
 from p2pchat.tui.model import Chat
 from p2pchat.tui.node_client import NodeClient
 from p2pchat.tui.rtl import drawn_within
@@ -31,10 +32,33 @@ if TYPE_CHECKING:
 Severity = Literal["information", "warning", "error"]
 
 
+class Rereads(Protocol):
+    """Who reads from the node what the screen shows (`reader.Reader`)."""
+
+    async def reread(self) -> None:
+        """Read everything again."""
+
+    def refresh_status(self) -> None:
+        """Say in the status line how things are."""
+
+
+class Hushes(Protocol):
+    """Who calls somebody that does not look (`notices.Notifier`)."""
+
+    @property
+    def says(self) -> str:
+        """A word for the status line while nobody is called."""
+
+    def hush(self, seconds: float | None) -> None:
+        """Call nobody for so long; None ends that."""
+
+
 class BaseApp(App[errors.P2PChatError]):
     """The app without what it does: its parts, and how they speak to the person."""
 
     main: MainScreen
+    reader: Rereads
+    notifier: Hushes
 
     def __init__(self, profile: Profile, node: NodeClient, now: Callable[[], datetime]) -> None:
         super().__init__(driver_class=terminal.Terminal)
@@ -42,32 +66,31 @@ class BaseApp(App[errors.P2PChatError]):
         self.node = node
         self.now = now
         self.state = State()
-        self._draws_unicode = draws_unicode(os.environ)
-        self.preferences = preferences.read(profile.folder)
+        self._locale_has_unicode = draws_unicode(os.environ)
+        self.loaded = preferences.read(profile.folder)
+        self.preferences = self.loaded.preferences
+        self.keymap = USUAL
 
     @property
     def turns_text(self) -> bool:
         """Whether right-to-left text is turned here, so that the terminal must not do it again."""
         return self.preferences.rtl in ("auto", "app")
 
+    @property
+    def draws_unicode(self) -> bool:
+        """Whether lines and marks may be more than ASCII."""
+        signs = self.preferences.signs
+        return self._locale_has_unicode if signs == preferences.AUTO else signs == preferences.UNICODE
+
+    @property
+    def twelve_hours(self) -> bool:
+        """Whether times of day are written with twelve hours."""
+        return self.preferences.clock == "12h"
+
     def get_line_filters(self) -> Sequence[LineFilter]:
         """NO_COLOR takes every colour away. Textual decides how before it knows the theme, and made all of it black."""
         filters = [NoColor()] if self.no_color else super().get_line_filters()
-        return filters if self._draws_unicode else [*filters, terminal.AsciiSigns()]
-
-    # --- what `app` gives
-
-    def refresh_status(self) -> None:
-        """Say how things are: in the status line, and unread messages in the window's title."""
-        raise NotImplementedError
-
-    def action_redraw(self) -> None:
-        """Draw everything anew."""
-        raise NotImplementedError
-
-    async def reread(self) -> None:
-        """Read everything again. Asked again meanwhile, it is done once more."""
-        raise NotImplementedError
+        return filters if self.draws_unicode else [*filters, terminal.AsciiSigns()]
 
     # --- work, and what is said about it
 
@@ -100,6 +123,12 @@ class BaseApp(App[errors.P2PChatError]):
         """Write a sequence of ours, past Textual."""
         if not self.is_headless and self._driver is not None:
             self._driver.write(sequence)
+
+    def action_redraw(self) -> None:
+        """Draw everything anew: something else has written on the terminal, or the program was stopped."""
+        self.write_to_terminal(terminal.CLEAR)
+        self.screen.refresh(layout=True)
+        self.refresh(repaint=True, layout=True)
 
     def copy(self, intent: intents.CopyText) -> None:
         """Put a text on the clipboard, and say by which way."""
@@ -143,11 +172,3 @@ class BaseApp(App[errors.P2PChatError]):
         else:
             self.say(f"There is no contact called {name}.", "warning")
         return None
-
-    def keep_looks(self, **changes: Any) -> None:
-        """Change how the screen looks, and remember it."""
-        from dataclasses import replace
-
-        self.preferences = replace(self.preferences, **changes)
-        if self.profile.exists():
-            preferences.write(self.profile.folder, self.preferences)

@@ -60,6 +60,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("open", "open the link in the selected message, or in the newest that has one", chat=True),
     Command("save", "save the selected message to a file, or the newest", "[FILE]", TEXT, chat=True),
     Command("editor", "write the message in your editor ($VISUAL or $EDITOR)", chat=True),
+    Command("settings", "everything that can be set"),
+    Command("dnd", "do not disturb: neither bell nor notices", "[on|off|TIME]", CHOICE, ("on", "off")),
     Command("theme", "colours; without a name, all of them to try", "[NAME]", CHOICE, NAMES),
     Command("density", "messages in groups, or a line each", "MODE", CHOICE, DENSITIES),
     Command(

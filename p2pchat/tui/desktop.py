@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import html
 import os
 import shlex
 import shutil
@@ -33,6 +34,7 @@ class Tool(NamedTuple):
 _WAYLAND = (Tool("wl-copy", ("--type", "text/plain;charset=utf-8")),)
 _X11 = (Tool("xclip", ("-selection", "clipboard", "-in")), Tool("xsel", ("--clipboard", "--input")))
 _MAC = (Tool("pbcopy", ()),)
+_NOTIFIER = Tool("notify-send", ("--app-name=p2pchat", "--category=im.received"))
 _OPENERS = ("xdg-open", "gio", "wslview")
 
 
@@ -63,6 +65,33 @@ async def copy(tool: Tool, text: str) -> bool:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 await child.stdin.drain()
             child.stdin.close()
+            return await child.wait() == 0
+    return False
+
+
+def notifier(environment: Mapping[str, str], which: Which = shutil.which) -> Tool | None:
+    """The program that shows a notice on this desktop; None where there is no desktop, or it is another machine's."""
+    here = environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")
+    if not here or environment.get("SSH_CONNECTION") or not which(_NOTIFIER.name):
+        return None
+    return _NOTIFIER
+
+
+async def notify(tool: Tool, title: str, body: str) -> bool:
+    """Show a notice; whether the program took it. Nothing in it is an option, and nothing in it is markup."""
+    with contextlib.suppress(OSError, TimeoutError):
+        child = await asyncio.create_subprocess_exec(
+            tool.name,
+            *tool.arguments,
+            "--",
+            html.escape(title, quote=False),
+            html.escape(body, quote=False),
+            stdin=DEVNULL,
+            stdout=DEVNULL,
+            stderr=DEVNULL,
+            start_new_session=True,
+        )
+        async with asyncio.timeout(TOOL_TIMEOUT):
             return await child.wait() == 0
     return False
 

@@ -7,6 +7,7 @@ a person would miss it: Ctrl+A, E, W, U, K, D.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from textual.binding import Binding
@@ -21,6 +22,29 @@ WHERE = (EVERYWHERE, CHATS, WRITING, MESSAGE, LIST)
 """In the order of the help."""
 
 
+SEND = "send"
+"""The action without which nothing can be said."""
+
+_PREFIXES = {EVERYWHERE: "", CHATS: "", WRITING: "write_", MESSAGE: "message_", LIST: "list_"}
+_STEMS = {
+    "app.command_palette": "palette",
+    "app.command('quit')": "leave",
+    "app.suspend_process": "suspend",
+    "step(1)": "next_chat",
+    "step(-1)": "previous_chat",
+    "scroll_page(-1)": "page_up",
+    "scroll_page(1)": "page_down",
+    "move(-1)": "up",
+    "move(1)": "down",
+    "turn(-1)": "page_up",
+    "turn(1)": "page_down",
+    "move(-1000000)": "first",
+    "move(1000000)": "last",
+    "copy_or_clear": "copy",
+}
+"""Names of actions that do not say enough."""
+
+
 class Key(NamedTuple):
     """One row: the keys as Textual names them, the action they run, what it does, and where. A row with `told` False
     works, and is too obvious to be told.
@@ -31,6 +55,15 @@ class Key(NamedTuple):
     says: str
     where: str
     told: bool = True
+
+    @property
+    def name(self) -> str:
+        """The action's name in `[keys]` of the person's file: `invite`, `message_reply`, `list_open`."""
+        stem = _STEMS.get(self.action) or re.sub(r"\W+", "_", re.sub(r"app\.(command\(')?", "", self.action)).strip("_")
+        stem = stem.replace("chat_at_", "chat_")
+        if stem.endswith("_True"):
+            stem = stem.replace("cursor_", "select_").removesuffix("_True")
+        return SEND if self.action == "submit" else _PREFIXES[self.where] + stem
 
     @property
     def shown(self) -> str:
@@ -52,6 +85,7 @@ KEYS: tuple[Key, ...] = (
     _key("ctrl+n", "app.command('invite')", "invite a friend", CHATS),
     _key("ctrl+o", "app.command('add')", "I have an invite", CHATS),
     _key("ctrl+r", "app.command('requests')", "contact requests", CHATS),
+    _key("f3 alt+comma", "app.command('settings')", "settings", CHATS),
     _key("ctrl+y", "app.command('contact')", "the contact's page: safety number, name, block", CHATS),
     _key("ctrl+f", "app.command('search')", "search in this chat", CHATS),
     _key("alt+a", "next_unread", "next chat with unread messages", CHATS),
@@ -135,7 +169,7 @@ def bindings(where: str) -> list[Binding]:
     # What works everywhere does so over a dialogue too, which keeps all other keys to itself.
     first = where == EVERYWHERE
     return [
-        Binding(",".join(key.keys), key.action, key.says, show=False, priority=first)
+        Binding(",".join(key.keys), key.action, key.says, show=False, priority=first, id=key.name)
         for key in KEYS
         if key.where == where
     ]
@@ -162,6 +196,16 @@ _NAMES = {
     "alt": "Alt",
     "shift": "Shift",
 }
+
+
+TYPED = {
+    **{said.lower(): name for name, said in _NAMES.items()},
+    "return": "enter",
+    "page up": "pageup",
+    "page down": "pagedown",
+    "ins": "insert",
+}
+"""How people write keys beside Textual's names for them."""
 
 
 def shown(key: str) -> str:

@@ -86,6 +86,8 @@ class Chat(NamedTuple):
     last: Message | None
     draft: str
     hidden: bool = False
+    muted_until: datetime | None = None
+    """Until when nobody is called for it."""
     timer: int | None = None
     """For how many seconds new messages stay."""
 
@@ -156,6 +158,7 @@ def chat_of(params: Mapping[str, Any], label: str | None = None) -> Chat:
         None if last is None else message_of(last),
         params.get("draft", ""),
         bool(params.get("hidden")),
+        time_of(params["muted_until"]) if params.get("muted_until") else None,
         params.get("timer"),
     )
 

@@ -1,56 +1,316 @@
-"""What the screen remembers by itself: how it looks. A small file in the profile's folder, no secret in it.
+"""What a person may set about the screen: `screen.toml` in the profile's folder. No secret is in it.
 
-It is ours and rewritten at will, so it is not the user's `config.toml`. What cannot be read counts as not there, and
-what cannot be written is only forgotten: nobody should be kept out of their messages by the colour of the screen.
+The file belongs to the person. It is read again whenever it changes, and what is set on the screen changes one line of
+it: comments, order and what this version does not know stay. A value that cannot be used is named with its line and
+changes nothing, and what cannot be written holds until the screen is closed: nobody should be kept out of their
+messages by the colour of the screen.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-from dataclasses import asdict, dataclass, fields
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import time
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from p2pchat.lib import atomic_file
+from p2pchat.tui.themes import NAMES
 
-FILE = "screen.json"
+FILE = "screen.toml"
+OLD_FILE = "screen.json"
+"""What an earlier version kept; read where there is no `screen.toml` yet."""
+
+KEYS = "keys"
+"""The table of the file that binds keys."""
+
+MAX_BYTES = 100_000
+MAX_PROBLEMS = 20
+
+HEAD = """\
+# How p2pchat looks and behaves on this screen. Change what you like, and see it at once where p2pchat runs.
+# p2pchat itself changes only the line of what you set in /settings. All settings: docs/guide/settings.md.
+"""
 
 COMFORTABLE, COMPACT = DENSITIES = ("comfortable", "compact")
 RTL = ("auto", "app", "terminal", "off")
+AUTO, OFF = "auto", "off"
+UNICODE, ASCII = "unicode", "ascii"
+FULL, REDUCED = "full", "reduced"
+TERMINAL, DESKTOP = "terminal", "desktop"
+NOTHING, NAME, TEXT = "nothing", "name", "text"
+
+Value = str | bool
 
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """`theme`: its name, "" for the usual one. `rtl`: who turns right-to-left text. `folded`: the list of chats is.
-    `density`: whether messages stand in groups with a head, or take one line where they fit.
-    """
+    """Everything that can be set; `SETTINGS` says what each is and may be. `keys`: what `[keys]` says, unread."""
 
     theme: str = ""
-    rtl: str = "auto"
-    folded: bool = False
     density: str = COMFORTABLE
+    clock: str = "24h"
+    signs: str = AUTO
+    rtl: str = AUTO
+    motion: str = AUTO
+    folded: bool = False
+    enter_sends: bool = True
+    bell: bool = True
+    notifications: str = AUTO
+    notification_content: str = NOTHING
+    quiet_hours: str = ""
+    do_not_disturb: bool = False
+    keys: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read(folder: Path) -> Preferences:
-    """What was kept in a profile's folder."""
+def hours(text: str) -> tuple[time, time] | None:
+    """The two times in `22:00-07:00`, or None for "". Raises ValueError."""
+    if not text:
+        return None
+    match = re.fullmatch(r"([0-9]{1,2}):([0-9]{2}) ?- ?([0-9]{1,2}):([0-9]{2})", text)
+    if match is None:
+        raise ValueError(text)
+    first, second, third, fourth = map(int, match.groups())
+    return time(first, second), time(third, fourth)
+
+
+class Setting(NamedTuple):
+    """A line of the file. `choices`: the values it may have; none where `check` decides, by raising ValueError. `shape`
+    says what such a value looks like.
+    """
+
+    name: str
+    says: str
+    choices: tuple[Value, ...] = (False, True)
+    check: Callable[[str], object] | None = None
+    shape: str = ""
+
+    @property
+    def usual(self) -> Value:
+        """The value of who has set nothing."""
+        return next(each.default for each in fields(Preferences) if each.name == self.name)  # type: ignore[return-value]
+
+    def holds(self, value: object) -> bool:
+        """Whether a value can be used."""
+        if self.check is None:
+            return any(value == choice and type(value) is type(choice) for choice in self.choices)
+        try:
+            return isinstance(value, str) and self.check(value) is not NotImplemented
+        except ValueError:
+            return False
+
+    @property
+    def allowed(self) -> str:
+        """The values it may have, in words."""
+        return self.shape or " or ".join(_written(choice) for choice in self.choices)
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("theme", "colours", NAMES),
+    Setting("density", "groups, or a line each", DENSITIES),
+    Setting("clock", "how times are written", ("24h", "12h")),
+    Setting("signs", "lines and marks", (AUTO, UNICODE, ASCII)),
+    Setting("rtl", "what reorders right-to-left text", RTL),
+    Setting("motion", "what moves and blinks", (AUTO, FULL, REDUCED)),
+    Setting("folded", "hide the list of chats"),
+    Setting("enter_sends", "else Alt+Enter does"),
+    Setting("bell", "ring when something comes"),
+    Setting("notifications", "who shows a notice", (AUTO, TERMINAL, DESKTOP, OFF)),
+    Setting("notification_content", "what a notice says", (NOTHING, NAME, TEXT)),
+    Setting("quiet_hours", "no bell and no notices then", (), hours, '"22:00-07:00", or "" for never'),
+    Setting("do_not_disturb", "no bell and no notices at all"),
+)
+
+BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+class Loaded(NamedTuple):
+    """What a file says, and what is wrong with it, a line for each."""
+
+    preferences: Preferences
+    problems: tuple[str, ...] = ()
+
+
+def stamp(folder: Path) -> tuple[int, int, int] | None:
+    """What changes when the file does; None where there is none."""
     try:
-        value = json.loads((folder / FILE).read_bytes())
+        found = (folder / FILE).stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def read(folder: Path, before: Preferences | None = None) -> Loaded:
+    """What the file in a profile's folder says. What it says wrongly stays as it was `before`."""
+    kept = before or Preferences()
+    path = folder / FILE
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        return Loaded(_old(folder) if before is None else Preferences())
+    except OSError as exc:
+        return Loaded(kept, (f"{FILE} cannot be read: {exc.strerror}",))
+    if len(raw) > MAX_BYTES:
+        return Loaded(kept, (f"{FILE} is longer than {MAX_BYTES:,} bytes",))
+    try:
+        text = raw.decode()
+        table = _parsed(text)
+    except ValueError as exc:
+        return Loaded(kept, (f"{FILE} is not TOML: {exc}",))
+    return _loaded(text, table, kept)
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _loaded(text: str, table: Mapping[str, Any], kept: Preferences) -> Loaded:
+    problems: list[str] = []
+    said: dict[str, Any] = {}
+    for name, value in table.items():
+        setting = BY_NAME.get(name)
+        at = f"{FILE}, line {line_of(text, name)}"
+        if name == KEYS and isinstance(value, dict):
+            said[KEYS] = value
+        elif setting is None:
+            problems.append(f"{at}: there is no setting {name!r}")
+        elif setting.holds(value):
+            said[name] = value
+        else:
+            said[name] = getattr(kept, name)
+            problems.append(f"{at}: {name} must be {setting.allowed}")
+    return Loaded(Preferences(**said), tuple(problems[:MAX_PROBLEMS]))
+
+
+def _old(folder: Path) -> Preferences:
+    """What an earlier version kept."""
+    try:
+        with (folder / OLD_FILE).open("rb") as file:
+            table = json.loads(file.read(MAX_BYTES))
     except (OSError, ValueError, RecursionError):
         return Preferences()
-    if not isinstance(value, dict):
+    if not isinstance(table, dict):
         return Preferences()
-    known = {
-        field.name: value[field.name]
-        for field in fields(Preferences)
-        if field.name in value and type(value[field.name]) is type(field.default)
-    }
-    for name, choices in (("rtl", RTL), ("density", DENSITIES)):
-        if known.get(name) not in choices:
-            known.pop(name, None)
-    return Preferences(**known)
+    found = {setting.name: table[setting.name] for setting in SETTINGS if setting.name in table}
+    return Preferences(**{name: value for name, value in found.items() if BY_NAME[name].holds(value)})
 
 
-def write(folder: Path, kept: Preferences) -> None:
-    """Keep it; in one step, so that a crash leaves the old one or the new one."""
-    with contextlib.suppress(OSError):
-        atomic_file.replace(folder / FILE, json.dumps(asdict(kept)).encode(), durable=False)
+def line_of(text: str, name: str, table: str = "") -> int:
+    """The number of the line that sets a name in a table, "" for what stands before all tables; 0 where none does."""
+    inside = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _HEADER.match(line):
+            inside = header[1].strip()
+            if inside == name and not table:
+                return number
+        elif inside == table and (set_ := _ASSIGNMENT.match(line)) and set_[1].strip("\"'") == name:
+            return number
+    return 0
+
+
+_HEADER = re.compile(r"\s*\[([^\[\]]+)\]\s*(#.*)?$")
+_ASSIGNMENT = re.compile(r"\s*([A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')\s*=")
+_VALUE = re.compile(r"""(\s*[A-Za-z0-9_-]+\s*=\s*)("(?:[^"\\]|\\.)*"|'[^']*'|[^\s#"'\[{]+)(\s*(?:\#.*)?)$""")
+
+
+def text_of(folder: Path) -> str:
+    """The file as it is written; "" where it cannot be read."""
+    try:
+        return (folder / FILE).read_bytes()[:MAX_BYTES].decode()
+    except (OSError, ValueError):
+        return ""
+
+
+def file_to_edit(folder: Path) -> Path:
+    """The file, made first where there is none. Raises NotWritten."""
+    path = folder / FILE
+    if not path.exists():
+        _write(path, _first(folder))
+    return path
+
+
+class NotWritten(Exception):
+    """A setting could not be kept; why, in words."""
+
+
+def keep(folder: Path, preferences: Preferences, name: str) -> None:
+    """Write the line of one setting, and leave all others as they are. Raises NotWritten."""
+    path = folder / FILE
+    value = getattr(preferences, name)
+    try:
+        text = path.read_bytes()[: MAX_BYTES + 1].decode() if path.exists() else _first(folder)
+        table = _parsed(text)
+    except OSError as exc:
+        raise NotWritten(f"{FILE} cannot be read: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise NotWritten(f"{FILE} is not TOML: {exc}") from exc
+    changed = _with_line(text, name, value)
+    # Whatever the file looks like: one value changes, or nothing does.
+    if len(changed) > MAX_BYTES or _parsed_or_none(changed) != {**table, name: value}:
+        raise NotWritten(f"line {line_of(text, name)} of {FILE} is not simple enough to be changed here")
+    _write(path, changed)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        atomic_file.replace(path.resolve(), text.encode(), durable=False)
+    except OSError as exc:
+        raise NotWritten(f"{FILE} cannot be written: {exc.strerror}") from exc
+
+
+def _first(folder: Path) -> str:
+    """A new file, with what an earlier version kept."""
+    old, usual = _old(folder), Preferences()
+    lines = [
+        f"{setting.name} = {_written(getattr(old, setting.name))}\n"
+        for setting in SETTINGS
+        if getattr(old, setting.name) != getattr(usual, setting.name)
+    ]
+    return HEAD + "".join(lines)
+
+
+def _with_line(text: str, name: str, value: Value) -> str:
+    number = line_of(text, name)
+    lines = text.splitlines(keepends=True)
+    if number:
+        line = lines[number - 1]
+        body = line.rstrip("\r\n")
+        found = _VALUE.match(body)
+        if found is not None:
+            lines[number - 1] = f"{found[1]}{_written(value)}{found[3]}{line[len(body) :]}"
+        return "".join(lines)
+    # Before the first table: what stands after its head belongs to it.
+    place = next((index for index, line in enumerate(lines) if line.lstrip().startswith("[")), len(lines))
+    while place and place < len(lines) and lines[place - 1].lstrip().startswith("#"):
+        place -= 1  # a comment above a table is about the table
+    if place and not lines[place - 1].endswith("\n"):
+        lines[place - 1] += "\n"
+    gap = "\n" if place < len(lines) else ""
+    return "".join([*lines[:place], f"{name} = {_written(value)}\n{gap}", *lines[place:]])
+
+
+def _parsed_or_none(text: str) -> dict[str, Any] | None:
+    try:
+        return _parsed(text)
+    except ValueError:
+        return None
+
+
+def _written(value: Value) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value)
+
+
+def changed(preferences: Preferences, name: str, value: Value) -> Preferences:
+    """The same with one setting changed."""
+    changes: dict[str, Any] = {name: value}
+    return replace(preferences, **changes)

@@ -14,6 +14,8 @@ from p2pchat.tui.model import Chat, Message, Request, chat_of, message_of, reque
 
 DELETED = "deleted"
 SAVED = "saved"
+SILENT = "timer"
+"""The kind of message that says only that the timer of a chat is another one."""
 
 
 class Moved(NamedTuple):
@@ -47,7 +49,8 @@ class News:
 
     def incoming(self) -> set[str]:
         """The chats in which somebody else said something, or reacted to what we said."""
-        return {message.chat for message in self.arrived if not message.mine} | self.touched
+        said = {message.chat for message in self.arrived if not message.mine and message.kind != SILENT}
+        return said | self.touched
 
 
 class State:

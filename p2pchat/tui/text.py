@@ -279,8 +279,10 @@ def is_rtl(paragraph: str) -> bool:
 # ---------------------------------------------------------------- time
 
 
-def clock(at: datetime) -> str:
-    """Return the time of day, such as 10:02."""
+def clock(at: datetime, twelve: bool = False) -> str:
+    """Return the time of day, such as 10:02 or 22:02; or 10:02 am, 10:02 pm with `twelve` hours."""
+    if twelve:
+        return f"{at.hour % 12 or 12}:{at.minute:02} {'pm' if at.hour >= 12 else 'am'}"
     return f"{at.hour:02}:{at.minute:02}"
 
 
@@ -294,11 +296,11 @@ def day(on: date, today: date) -> str:
     return name if on.year == today.year else f"{name} {on.year}"
 
 
-def brief(at: datetime, now: datetime) -> str:
+def brief(at: datetime, now: datetime, twelve: bool = False) -> str:
     """At most eight cells for a list: 10:02 today, Tue this week, 21 Nov this year, Nov 2024 before."""
     days = (now.date() - at.date()).days
     if days == 0:
-        return clock(at)
+        return clock(at, twelve)
     if 0 < days < 7:
         return _DAYS[at.weekday()][:3]
     month = _MONTHS[at.month - 1][:3]
@@ -315,14 +317,6 @@ def relative(at: datetime, now: datetime) -> str:
     count = max(1, round(abs(seconds) / size))
     words = f"{count} {unit}{'s' if count != 1 else ''}"
     return f"in {words}" if seconds > 0 else f"{words} ago"
-
-
-def seconds_of(text: str) -> int | None:
-    """The seconds of `off`, or of a time such as 30s, 5m, 2h, 7d or 4w; None where it is neither."""
-    if text.lower() in ("off", "0"):
-        return 0
-    match = re.fullmatch(r"(\d{1,7}) ?([smhdw])", text.lower())
-    return int(match[1]) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}[match[2]] if match else None
 
 
 def rows_of(words: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any
 
-from p2pchat.tui.model import Chat
+from p2pchat.tui.model import Chat, Message
 from p2pchat.tui.text import displayable_line
 
 ONLINE, RELAYED, OFFLINE, WAITING, BLOCKED = "●", "◐", "○", "…", "✗"
@@ -54,8 +54,17 @@ def preview(chat: Chat) -> str:
         return f"draft: {_begun(chat.draft)}"
     if chat.last is None:
         return ""
-    words = _begun(chat.last.text) if chat.last.kind == "text" else "a message this version cannot show"
+    words = _begun(chat.last.text) if chat.last.kind == "text" else unsaid(chat.last)
     return f"you: {words}" if chat.last.mine else words
+
+
+def unsaid(message: Message) -> str:
+    """What is shown of a message that is no text, or is deleted."""
+    if message.deleted:
+        return "you deleted this for both" if message.mine else "deleted by its sender"
+    if message.kind == "timer":
+        return displayable_line(message.text)
+    return "a kind of message this version cannot show"
 
 
 def _begun(text: str) -> str:

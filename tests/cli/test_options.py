@@ -178,23 +178,6 @@ def test_there_is_no_such_verb() -> None:
         parse("fly")
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("30s", 30),
-        ("5m", 300),
-        ("2h", 7200),
-        ("7d", 604_800),
-        ("1w", 604_800),
-        ("1.5", 1.5),
-        ("500ms", 0.5),
-        (" 3 s ", 3),
-    ],
-)
-def test_durations(text: str, seconds: float) -> None:
-    assert options.duration(text) == seconds
-
-
 @pytest.mark.parametrize("verb", MODULES)
 def test_help_names_everything(verb: str) -> None:
     text = options.help_text(find(verb))

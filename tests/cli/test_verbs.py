@@ -303,6 +303,7 @@ def test_a_text_from_stdin_loses_one_newline_and_nothing_else(
         (["edit", "ab"], b"", "no text"),
         (["react", "ab"], b"", "Which emoji"),
         (["timer", "bob", "soon"], b"", "neither off nor a time"),
+        (["mute", "bob", "soon"], b"", "neither off nor a time"),
     ],
 )
 def test_texts_that_cannot_be_sent(node: FakeNode, p2pchat: Run, words: list[str], stdin: bytes, why: str) -> None:

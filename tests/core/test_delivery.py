@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import permutations, product
 
 import pytest
 
+from p2pchat.core import delivery
 from p2pchat.core.delivery import TRANSITIONS, DeliveryEvent, DeliveryState, advance, reached, sources, target
 
 SAVED, STORED, DELIVERED, READ, FAILED, RECEIVED = DeliveryState
@@ -35,6 +37,13 @@ def test_the_table_names_no_other_state_or_event() -> None:
         assert event in EVENTS
         assert after in STATES
         assert after != state
+
+
+def test_the_table_at_the_top_of_the_module_is_the_one_that_is_used() -> None:
+    rows = re.findall(r"^(\w+) +(\w+) +→ (\w+)", delivery.__doc__ or "", re.MULTILINE)[1:]
+    shown = {(DeliveryState(state), DeliveryEvent(event)): DeliveryState(after) for state, event, after in rows}
+    assert shown == TRANSITIONS
+    assert len(rows) == len(TRANSITIONS)
 
 
 def test_states_and_events_are_the_words_that_are_stored_and_told() -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from p2pchat.core.ids import ContactId, direct_chat, first_device
 from p2pchat.store.database import Database
+from tests.support.databases import new_database
 
-KEY = bytes(range(32))
 ALICE, BOB = ContactId(b"alice..1"), ContactId(b"bob....2")
 ALICE_CHAT, BOB_CHAT = direct_chat(ALICE), direct_chat(BOB)
 ALICE_DEVICE, BOB_DEVICE = first_device(ALICE), first_device(BOB)
@@ -23,6 +23,6 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def db(path: Path) -> Iterator[Database]:
-    database = Database.create(path, KEY)
+    database = new_database(path)
     yield database
     database.close()

@@ -16,8 +16,9 @@ from p2pchat.store.chats import Unread
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database
 from p2pchat.store.messages import ME, MessageRow
-from tests.store.conftest import ALICE, ALICE_CHAT, BOB, BOB_CHAT, KEY
+from tests.store.conftest import ALICE, ALICE_CHAT, BOB, BOB_CHAT
 from tests.store.test_messages import _plain, said, save
+from tests.support.databases import KEY, new_database
 from tests.support.examples import examples
 
 NOW = 5_000
@@ -103,7 +104,7 @@ def test_the_count_is_what_a_plain_model_says(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
 ) -> None:
     """Whatever the order: unread is what came and was in no part of the chat that was read after that."""
-    db = Database.create(tmp_path_factory.mktemp("chats") / "profile.db", KEY)
+    db = new_database(tmp_path_factory.mktemp("chats") / "profile.db")
     unread: set[int] = set()
     mine = 0
     for step, seq in steps:

@@ -17,7 +17,7 @@ from p2pchat.store.facts import Fact
 from p2pchat.store.invites import InviteRow, InviteState
 from p2pchat.store.outbox import OutboxRow
 from p2pchat.store.prekeys import Handshake, PrekeyRow
-from p2pchat.store.sessions import SKIPPED_FOR, SessionRow
+from p2pchat.store.sessions import SKIPPED_FOR_MS, SessionRow
 from tests.store.conftest import ALICE, ALICE_DEVICE, BOB, BOB_DEVICE
 
 SESSION = SessionId(b"t" * 32)
@@ -239,8 +239,8 @@ def test_sessions_expire(db: Database) -> None:
     contacts.add(db, person())
     for session_id, until in ((b"a", None), (b"b", 1000), (b"c", 1001)):
         sessions.save(db, session(SessionId(session_id), receive_until=until))
-    sessions.add_skipped(db, SessionId(b"a"), [(0, 0, b"old")], 999 - SKIPPED_FOR)
-    sessions.add_skipped(db, SessionId(b"a"), [(0, 1, b"young")], 1000 - SKIPPED_FOR)
+    sessions.add_skipped(db, SessionId(b"a"), [(0, 0, b"old")], 999 - SKIPPED_FOR_MS)
+    sessions.add_skipped(db, SessionId(b"a"), [(0, 1, b"young")], 1000 - SKIPPED_FOR_MS)
     sessions.expire(db, 1000)
     assert [row.session_id for row in sessions.for_device(db, ALICE_DEVICE)] == [b"a", b"c"]
     assert sessions.skipped(db, SessionId(b"a")) == [(0, 1, b"young")]

@@ -24,7 +24,8 @@ from p2pchat.store.facts import Fact
 from p2pchat.store.messages import ME
 from p2pchat.store.outbox import OutboxForm, OutboxRow
 from p2pchat.store.queues import TheirQueueRow
-from tests.store.conftest import ALICE, ALICE_CHAT, ALICE_DEVICE, BOB, KEY
+from tests.store.conftest import ALICE, ALICE_CHAT, ALICE_DEVICE, BOB
+from tests.support.databases import KEY
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -19,7 +19,8 @@ from p2pchat.store.database import Database
 from p2pchat.store.messages import ME, MessageRow
 from p2pchat.store.search import search
 from p2pchat.store.search_query import Query, Term
-from tests.store.conftest import ALICE, ALICE_CHAT, BOB, BOB_CHAT, KEY
+from tests.store.conftest import ALICE, ALICE_CHAT, BOB, BOB_CHAT
+from tests.support.databases import KEY, new_database
 from tests.support.examples import examples
 
 
@@ -137,7 +138,7 @@ def test_numberless_messages_are_never_late(db: Database) -> None:
 def test_one_senders_messages_stand_in_their_order_however_they_came(
     tmp_path_factory: pytest.TempPathFactory, order: list[int]
 ) -> None:
-    db = Database.create(tmp_path_factory.mktemp("order") / "profile.db", KEY)
+    db = new_database(tmp_path_factory.mktemp("order") / "profile.db")
     save(
         db,
         *(row for at, seq in enumerate(order, 1) for row in (said(seq), said(at, sender=ME), said(seq, chat=BOB_CHAT))),

@@ -34,7 +34,8 @@ from p2pchat.store.salvage import salvage
 from p2pchat.store.search import search
 from p2pchat.store.search_query import Query, Term
 from p2pchat.store.sessions import SessionRow
-from tests.store.conftest import ALICE, ALICE_CHAT, ALICE_DEVICE, BOB, BOB_CHAT, KEY
+from tests.store.conftest import ALICE, ALICE_CHAT, ALICE_DEVICE, BOB, BOB_CHAT
+from tests.support.databases import KEY
 
 PAGE = 4096
 MANY = 3000

@@ -19,8 +19,9 @@ from p2pchat.store.messages import ME, MessageRow
 from p2pchat.store.search import MAX_CLOCK_ERROR_MS, Bounds
 from p2pchat.store.search_index import document
 from p2pchat.store.search_query import parse, plain
-from tests.store.conftest import ALICE, ALICE_CHAT, BOB_CHAT, KEY
+from tests.store.conftest import ALICE, ALICE_CHAT, BOB_CHAT
 from tests.store.test_messages import said, save, seqs
+from tests.support.databases import KEY, new_database
 from tests.support.examples import examples
 
 DAY = 86_400_000
@@ -115,7 +116,7 @@ def test_a_clock_that_was_wrong_for_a_while_hides_nothing(db: Database) -> None:
 def test_where_a_time_begins_is_what_a_plain_look_says(
     tmp_path_factory: pytest.TempPathFactory, times: list[int], at: int
 ) -> None:
-    db = Database.create(tmp_path_factory.mktemp("search") / "profile.db", KEY)
+    db = new_database(tmp_path_factory.mktemp("search") / "profile.db")
     save(db, *(came(seq, time, BOB_CHAT if seq % 3 else ALICE_CHAT) for seq, time in enumerate(times, 1)))
     for pk in random.Random(len(times)).sample(range(1, len(times) + 1), len(times) // 4):
         messages.delete(db, pk)
@@ -250,7 +251,7 @@ def test_no_search_fails(shared: Database, words: str) -> None:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Database:
-    db = Database.create(tmp_path_factory.mktemp("shared") / "profile.db", KEY)
+    db = new_database(tmp_path_factory.mktemp("shared") / "profile.db")
     save(db, said(1, "hello there"))
     return db
 

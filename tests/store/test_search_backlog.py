@@ -14,7 +14,8 @@ from p2pchat.store.database import Database
 from p2pchat.store.messages import MessageRow
 from p2pchat.store.search import search
 from p2pchat.store.search_query import Query, Term
-from tests.store.conftest import ALICE, KEY
+from tests.store.conftest import ALICE
+from tests.support.databases import KEY
 
 CHAT = direct_chat(ALICE)
 

@@ -3,6 +3,8 @@
 Textual's pilot sleeps 20 ms after every key, and Textual's timers sleep as long between two frames. Where nothing is
 ready and the next timer is due within `JUMP_SECONDS`, this loop sets its clock forward to it. Longer waits, and those
 for threads and sockets without a timer, are what they always are.
+
+Nor does each app parse the same style sheets again: all apps of a process that have the same colours share the rules.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from typing import Any, TypeVar
 
 import pytest
 from textual import _time
+from textual.css.model import RuleSet
+from textual.css.stylesheet import Stylesheet
 
 T = TypeVar("T")
 JUMP_SECONDS = 0.06
@@ -48,8 +52,29 @@ class QuickLoop(asyncio.SelectorEventLoop):
         return super().time() + self._jumping.jumped
 
 
+_parse_rules = Stylesheet._parse_rules
+_parsed: dict[tuple[object, ...], list[RuleSet]] = {}
+
+
+def _parse_once(
+    sheet: Stylesheet,
+    css: str,
+    read_from: tuple[str, str],
+    is_default_rules: bool = False,
+    tie_breaker: int = 0,
+    scope: str = "",
+) -> list[RuleSet]:
+    """Do what `Stylesheet._parse_rules` does, once for each text and values of its variables."""
+    variables = tuple(sheet._variables.items())
+    key = (variables, css, read_from, is_default_rules, tie_breaker, scope)
+    if key not in _parsed:
+        _parsed[key] = _parse_rules(sheet, css, read_from, is_default_rules, tie_breaker, scope)
+    return _parsed[key]
+
+
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run one asyncio test to its end, and Textual's timers by the loop's clock."""
     with pytest.MonkeyPatch.context() as patch, asyncio.Runner(loop_factory=QuickLoop) as runner:
         patch.setattr(_time, "get_time", runner.get_loop().time)
+        patch.setattr(Stylesheet, "_parse_rules", _parse_once)
         return runner.run(main)

@@ -50,9 +50,9 @@ from p2pchat.ports import MailboxCallbacks, Mailboxes, NetHandler, Relay
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import instance
 from p2pchat.store.database import Database
+from tests.support.databases import KEY, new_database
 from tests.support.mailboxes import FakeMailboxes, MailRelay
 
-KEY = bytes(range(32))
 BEGAN = 1_790_000_000_000  # 2026-09-21, in ms
 MAX_AT_ONCE = 50_000
 """Turns of trio's loop at one moment of virtual time; all that the tests do in a moment is less than a tenth of it."""
@@ -510,7 +510,7 @@ class World:
         folder = self._folder / name
         if not folder.exists():
             folder.mkdir()
-            db = Database.create(folder / "p2pchat.db", KEY)
+            db = new_database(folder / "p2pchat.db")
             profile.write_identity(db, name, self.entropy)
             db.close()
         node = self.nodes[name] = WorldNode(self, name, folder)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import string
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from rich.style import Style
@@ -47,6 +48,7 @@ def take(app: App[Any]) -> Picture:
     return Picture(tuple(text), tuple(letters), tuple(f"{letter} {style}" for style, letter in legend.items()))
 
 
+@cache
 def described(style: Style | None) -> str:
     """A style in words: colours, then what else."""
     if style is None:

@@ -270,6 +270,7 @@ SCENES = {
     "react": Scene(press("ctrl+up", "plus"), "React"),
     "delete": Scene(press("ctrl+up", "up", "up", "d"), "Delete it for both"),
     "theme": Scene(press(*typed("/theme"), "enter"), "catppuccin", recoloured=False),
+    "settings": Scene(press("f3"), "density"),
     "empty": Scene(press(), "You have no contacts yet", talk=None),
     "welcome": Scene(first(), "Your name", talk=None),
     "passphrase": Scene(first(*"Anna", "enter"), "Enter for none", talk=None),

@@ -363,7 +363,7 @@ def test_what_is_read_meanwhile_brings_no_older_draft_back(tmp_path: Path) -> No
             await until(pilot, lambda: node.drafts.get(bob) == "refuse this")
             node.hold["requests"] = asyncio.Event()  # the chats are answered, and wait for these
             node.emit("lagged")
-            await until(pilot, lambda: app._reading is not None and not app._reading.done())
+            await until(pilot, lambda: not app.reader.settled)
             await pilot.press("ctrl+c")
             await until(pilot, lambda: node.drafts[bob] == "")
             node.hold["requests"].set()
@@ -524,7 +524,7 @@ def test_a_list_folded_by_hand_stays_so(tmp_path: Path) -> None:
         async with opened(node, tmp_path) as (app, pilot):
             await pilot.press("ctrl+b")
             await until(pilot, lambda: folded(app))
-            assert preferences.read(tmp_path).folded
+            assert preferences.read(tmp_path).preferences.folded
         async with opened(node, tmp_path) as (app, _pilot):
             assert folded(app)
 
@@ -678,7 +678,7 @@ def test_a_look_is_changed_and_kept(tmp_path: Path) -> None:
             await pilot.press(*"/rtl terminal", "enter")
             await until(pilot, lambda: not app.turns_text)
             assert app.main.conversation._feed.look.rtl == "terminal"
-        assert preferences.read(tmp_path) == preferences.Preferences("light", "terminal")
+        assert preferences.read(tmp_path).preferences == preferences.Preferences("light", rtl="terminal")
 
     run(main())
 

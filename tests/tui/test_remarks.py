@@ -10,12 +10,10 @@ import pytest
 from textual.pilot import Pilot
 
 from p2pchat.errors import NotNow
-from p2pchat.lib.times import spell
 from p2pchat.tui.app import ChatApp
 from p2pchat.tui.screens.delete import DeleteScreen
 from p2pchat.tui.screens.react import OFFERED, ReactScreen
 from p2pchat.tui.screens.versions import VersionsScreen
-from p2pchat.tui.text import seconds_of
 from p2pchat.tui.widgets.statusline import ChatTitle
 from tests.tui.conftest import opened, run, until
 from tests.tui.fakes import FakeNode
@@ -166,16 +164,3 @@ def test_that_one_writes_is_told_and_not_with_every_key(tmp_path: Path) -> None:
         assert node.named("typing") == [{"chat": bob}]
 
     with_bob(tmp_path, steps)
-
-
-def test_times_as_they_are_written() -> None:
-    assert [seconds_of(text) for text in ("30s", "5m", "2H", "7 d", "1w", "off")] == [
-        30,
-        300,
-        7200,
-        604_800,
-        604_800,
-        0,
-    ]
-    assert [seconds_of(text) for text in ("", "soon", "5", "-1h", "1y", "99999999s")] == [None] * 6
-    assert spell(90_061, units=2) == "1 day 1 hour"

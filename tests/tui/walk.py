@@ -210,7 +210,7 @@ def _messages(shown: Terminal) -> None:
 
 
 def _remarks(shown: Terminal, service: Service, node: HostileNode, bob: str) -> None:
-    """What is done with a message of one's own, and the themes."""
+    """What is done with a message of one's own, the themes and the settings."""
 
     def say() -> None:
         message = node.said(bob, f"last https://a.example/ https://b.example/ {node.hostile[:200]}", "delivered")
@@ -230,12 +230,19 @@ def _remarks(shown: Terminal, service: Service, node: HostileNode, bob: str) -> 
     shown.press("enter")
     shown.wait("catppuccin")
     _back(shown)
+    shown.type("/settings")
+    shown.press("enter")
+    shown.wait("edit the file")
+    _back(shown)
 
 
 def _commands(shown: Terminal) -> None:
     """The help; names in the palette, in the completion of a command, and in a text that says what is wrong."""
     shown.press("f1")
     shown.wait("Keys everywhere")
+    _back(shown)
+    shown.press("f3")
+    shown.wait("density")
     _back(shown)
     shown.press("ctrl+p")
     shown.wait("go to this chat", SEEN)

@@ -18,7 +18,8 @@ from p2pchat.store import messages as store_messages
 from p2pchat.store import meta
 from p2pchat.store.database import Database
 from tests.support.asking import events_of, has, linked, names, sessions_of
-from tests.support.world import KEY, World, WorldNode, befriend, run_world, until
+from tests.support.databases import KEY
+from tests.support.world import World, WorldNode, befriend, run_world, until
 from tests.world.test_renewal import live_sessions
 
 DAY_S = 86_400

@@ -26,7 +26,8 @@ from p2pchat.ports import Relay
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store.database import Database
 from p2pchat.store.outbox import OutboxForm
-from tests.support.world import KEY, FakeHost, FakeRelay, World, WorldNode, befriend, run_world, until
+from tests.support.databases import KEY
+from tests.support.world import FakeHost, FakeRelay, World, WorldNode, befriend, run_world, until
 from tests.world.test_circuits import circuits_of, goes, known_ways, reached_by, route
 
 

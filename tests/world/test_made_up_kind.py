@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Self
+from typing import Any, Self, get_type_hints
 
 import pytest
 
@@ -14,7 +14,7 @@ from p2pchat.core import codec, contents
 from p2pchat.core.content import Content
 from p2pchat.core.contents import Kind, Payload
 from p2pchat.core.delivery import Route
-from p2pchat.engine.contents import visible
+from p2pchat.engine.contents import effect_of, visible
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store.contacts import Contact
@@ -53,6 +53,13 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Dice, ro
 
 
 # ---
+
+
+@pytest.mark.parametrize("payload", contents.KINDS.values(), ids=lambda payload: payload.__name__)
+def test_the_effect_of_a_kind_is_given_its_payload(payload: type[Payload]) -> None:
+    effect = effect_of(payload)
+    assert payload.KIND.in_session == (effect is not None)
+    assert effect is None or get_type_hints(effect)["payload"] is payload
 
 
 @pytest.fixture(autouse=True)

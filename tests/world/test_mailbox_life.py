@@ -506,7 +506,7 @@ def test_what_was_put_off_stays_at_the_relay_until_it_is_on_disk(
             return inbound.Taken.LATER
 
         with monkeypatch.context() as patched:
-            patched.setattr(inbound, "_take", take)
+            patched.setattr(inbound, "_take_envelope", take)
             with suppress(RuntimeError):  # it may die before it has started
                 await world.start("alice")
             await world.nodes["alice"].ended()

@@ -28,7 +28,8 @@ from p2pchat.engine.runtime.transaction import SessionCache
 from p2pchat.errors import CannotOpen
 from p2pchat.store import sessions as store_sessions
 from p2pchat.store.database import Database
-from tests.support.world import KEY, World, WorldNode, run_world, until
+from tests.support.databases import KEY
+from tests.support.world import World, WorldNode, run_world, until
 
 MARKER = "xylophonemarker"
 MARKERS = [f"{MARKER}{number}" for number in range(12)]

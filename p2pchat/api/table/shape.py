@@ -21,6 +21,7 @@ class Param:
 
     @property
     def optional(self) -> bool:
+        """Whether it may be left out."""
         return self.default is None
 
 

@@ -2,7 +2,8 @@
 
 A further kind is a module here (its payload, its limits and its row), a module of the same name in `engine.contents`
 (what it does where it arrives), and its line in `KINDS`. Whoever else wants to know something about a kind asks its
-`Kind`. Types are never used again: docs/protocol/content.md lists those that were.
+`Kind`; only what can be done with nothing but a text (editing, deleting for both, sending again) asks for that kind by
+its number. Types are never used again: docs/protocol/content.md says which are free.
 """
 
 from __future__ import annotations

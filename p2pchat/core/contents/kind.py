@@ -15,7 +15,8 @@ class Kind:
     visible: it is a message: it has a number in the chat, is stored, shown and searched. receipted: its sender keeps it
     until the recipient's receipt; otherwise until an ack, or until relays have it. latest_only: it says all that the
     one before it said, so that an older one is not sent any more. in_session: it has an effect when it comes in a
-    session; otherwise it only stands in a first message or in a request.
+    session; otherwise it only stands in a first message or in a request. quiet: it is visible, never unread, and no
+    timer ends it. fleeting: it goes over a link that is there or not at all, and is kept nowhere.
     """
 
     number: int

@@ -32,7 +32,7 @@ class AddressUpdates:
         self._moved = Wakeup()
 
     def changed(self) -> None:
-        """Something about it is different, or may be."""
+        """Look again: something about where we are reached is different, or may be."""
         self._due.set()
         self._moved.pulse()
 
@@ -56,8 +56,8 @@ _ADDRESSES_TOLD = {False: "ways_told", True: "hidden_ways_told"}
 
 
 def untold_addresses(tx: Transaction) -> Untold:
-    """Where we are reached now, if that changed since contacts were told, and once a week all the same: news that
-    somebody ignored once, since a clock was wrong, must not be lost for good.
+    """Return where we are reached now, if that changed since contacts were told, and once a week all the same: news
+    that somebody ignored once, since a clock was wrong, must not be lost for good.
     """
     untold: Untold = {}
     for hidden, key in _ADDRESSES_TOLD.items():
@@ -77,7 +77,7 @@ def tell_addresses(tx: Transaction, addresses: Untold, contact_ids: Iterable[Con
 
 
 def addresses_told(tx: Transaction, addresses: Untold) -> None:
-    """Every contact was told."""
+    """Note that every contact was told."""
     for hidden, ways in addresses.items():
         meta.put(tx.db, _ADDRESSES_TOLD[hidden], _joined(ways))
         meta.put_int(tx.db, f"{_ADDRESSES_TOLD[hidden]}_at", tx.now)

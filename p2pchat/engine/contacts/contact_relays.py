@@ -51,7 +51,7 @@ class RelayOffer:
         self.changed = trio.Event()
 
     def answer(self, wanted: bool) -> None:
-        """A person said yes or no, and it is on disk."""
+        """Serve or stop serving: a person said yes or no, and it is on disk."""
         if wanted != self.wanted:
             self.wanted = wanted
             self.changed.set()
@@ -62,23 +62,23 @@ class RelayOffer:
 
 
 def found(tx: Transaction, address: bytes) -> None:
-    """A contact has reached us from outside at this address of ours."""
+    """Note that a contact has reached us from outside at this address of ours, packed."""
     if meta.get(tx.db, _FOUND) != address:
         meta.put(tx.db, _FOUND, address)
 
 
 def reachable(db: Database) -> bool:
-    """Whether anybody has reached us from outside."""
+    """Return whether anybody has reached us from outside."""
     return meta.get(db, _FOUND) is not None
 
 
 def is_asked(db: Database) -> bool:
-    """Whether a person is to be asked: it could be one, and nobody has said yes or no."""
+    """Return whether a person is to be asked: this node could be a relay, and nobody has said yes or no."""
     return reachable(db) and settings.relay_for_contacts(db) is None
 
 
 def state(db: Database) -> str:
-    """Whether this node is a relay for its contacts, in a line for people."""
+    """Say in a line for people whether this node is a relay for its contacts."""
     if is_asked(db):
         return "Your contacts can reach this node from outside, so it could be a relay for them."
     if not settings.relay_for_contacts(db):
@@ -89,7 +89,7 @@ def state(db: Database) -> str:
 
 
 def notice(db: Database) -> str:
-    """The same, with what it means and what it shows."""
+    """Say the same with what it means and what it shows."""
     return f"{state(db)} {_WHAT}{_HIDING if _hides(db) else ''}"
 
 
@@ -98,7 +98,9 @@ def _hides(db: Database) -> bool:
 
 
 def answered(tx: Transaction, offering: RelayOffer, answer: bool) -> None:
-    """A person said yes or no. Each yes after a no has a token of its own, which those of the last one do not know."""
+    """Keep a person's yes or no. Each yes after a no has a token of its own, which those of the last one do not
+    know.
+    """
     if answer and not settings.relay_for_contacts(tx.db):
         meta.put(tx.db, _TOKEN, tx.random(KEY_BYTES).hex().encode("ascii"))
     settings.set_relay_for_contacts(tx.db, answer)
@@ -107,7 +109,9 @@ def answered(tx: Transaction, offering: RelayOffer, answer: bool) -> None:
 
 
 def token(db: Database) -> bytes:
-    """What opens our mailbox as a relay. Contacts are told, and tell those who shall deposit for them."""
+    """Return the token that opens our mailbox as a relay. Contacts are told, and tell those who shall deposit for
+    them.
+    """
     return meta.get(db, _TOKEN) or b""
 
 
@@ -124,7 +128,7 @@ def settle(tx: Transaction, of: Collection[ContactId] | None = None) -> None:
     wanted = settings.relay_for_contacts(tx.db)
     ways = tx.net.ways(relayed=False) if wanted else []
     ours = Relay(ways[0][0], tuple(address for _, address in ways), token(tx.db)) if ways else None
-    known = store_contacts.all(tx.db) if of is None else [tx.contact(one) for one in of]
+    known = store_contacts.all(tx.db) if of is None else [tx.contact(contact_id) for contact_id in of]
     for contact in filter(None, known):
         at_ease = contact.state == ContactState.CONTACT and not contact.hidden
         if not at_ease:
@@ -152,7 +156,7 @@ class Offered:
 
 
 def offered(db: Database, contact_id: ContactId) -> Offered | None:
-    """What a contact has told about being a relay."""
+    """Return what a contact has told about being a relay, or None."""
     kept = facts.get(db, contact_id, Fact.RELAY_OFFERED)
     if kept is None:
         return None
@@ -161,13 +165,17 @@ def offered(db: Database, contact_id: ContactId) -> Offered | None:
 
 
 def offers(db: Database) -> list[tuple[Contact, Offered]]:
-    """The contacts who are relays for us, with what they told."""
-    known = [(one, offered(db, one.id)) for one in store_contacts.all(db) if one.state == ContactState.CONTACT]
-    return [(one, theirs) for one, theirs in known if theirs is not None and theirs.relay.addresses]
+    """Return the contacts who are relays for us, with what they told."""
+    known = [
+        (contact, offered(db, contact.id))
+        for contact in store_contacts.all(db)
+        if contact.state == ContactState.CONTACT
+    ]
+    return [(contact, theirs) for contact, theirs in known if theirs is not None and theirs.relay.addresses]
 
 
 def told(tx: Transaction, contact: Contact, message_id: MessageId, theirs: Relay) -> None:
-    """A contact told that it is a relay for us, or none any more. What we use of it follows; the first time, a person
+    """Note that a contact is a relay for us, or none any more. What we use of it follows; the first time, a person
     hears of it.
     """
     if not contacts.is_news(tx, contact, Fact.TOLD_RELAY, message_id):
@@ -187,7 +195,7 @@ def told(tx: Transaction, contact: Contact, message_id: MessageId, theirs: Relay
 
 
 def take(tx: Transaction, contact: Contact) -> Relay:
-    """Use the relay that a contact is."""
+    """Use the relay that a contact is. Raises NotNow where it is none."""
     known = offered(tx.db, contact.id)
     if contact.state != ContactState.CONTACT or known is None or not known.relay.addresses:
         raise NotNow(f"{contact.name} does not offer you a relay", hint="They can offer one with `p2pchat offer yes`.")

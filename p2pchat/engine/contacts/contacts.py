@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from p2pchat.core import delivery
 from p2pchat.core.content import newest_message_id
-from p2pchat.core.contents import Addresses, Profile, Queues, Text, kind_of
+from p2pchat.core.contents import Addresses, Profile, Queues, kind_of
 from p2pchat.core.contents.queues import AnnouncedQueue
 from p2pchat.core.delivery import DeliveryEvent, Route
 from p2pchat.core.ids import ChatId, ContactId, MessageId, PeerKey, SessionId, direct_chat, first_device
@@ -325,9 +325,9 @@ def decline(tx: Transaction, contact: Contact) -> None:
 
 def block(tx: Transaction, contact: Contact) -> Contact:
     """Take nothing of theirs any more, and send nothing: what still had to be delivered has failed. History stays."""
-    queued = store_outbox.messages_for(tx.db, first_device(contact.id), Text.KIND.number)
+    failed = unsent(tx, contact)
     store_outbox.clear(tx.db, first_device(contact.id))
-    advance(tx, direct_chat(contact.id), queued, DeliveryEvent.EXPIRED, None)
+    advance(tx, direct_chat(contact.id), failed, DeliveryEvent.EXPIRED, None)
     queues.leave(tx, contact.id)
     changed = tx.change(contact.id, state=ContactState.BLOCKED, invite=None, invite_until=None)
     tx.pairs_of.add(contact.id)
@@ -494,8 +494,7 @@ def not_sent(tx: Transaction, contact: Contact) -> None:
     """Somebody whom we waited for is not there. What was written to them has failed, and stays in their chat, from
     where a person may send it again; where nothing was written nothing is left of them.
     """
-    rows = store_outbox.for_recipient(tx.db, first_device(contact.id))
-    failed = [row.msg_id for row in rows if kind_of(row.kind).visible and row.msg_id is not None]
+    failed = unsent(tx, contact)
     if not failed:
         remove(tx, contact)
         return
@@ -508,6 +507,12 @@ def not_sent(tx: Transaction, contact: Contact) -> None:
     tx.after(tx.net.forget, contact.id)
     store_outbox.clear(tx.db, first_device(contact.id))
     advance(tx, direct_chat(contact.id), failed, DeliveryEvent.EXPIRED, None)
+
+
+def unsent(tx: Transaction, contact: Contact) -> list[MessageId]:
+    """Return the ids of our messages that wait for a contact, timer lines among them, oldest first."""
+    waiting = store_outbox.contents_for(tx.db, first_device(contact.id))
+    return [message_id for kind, message_id in waiting if kind_of(kind).visible]
 
 
 def advance(tx: Transaction, chat: ChatId, ids: Iterable[MessageId], event: DeliveryEvent, route: Route | None) -> None:

@@ -33,11 +33,11 @@ class Copies:
     warned: bool = False
 
     def look(self, tx: Transaction) -> None:
-        """At the start: whether this is the copy that ran last. A new profile has not run yet."""
-        kept, found = meta.get(tx.db, _INSTANCE), instance.read(tx.db.path.parent)
-        if kept is None or (found is not None and _packed(found) == kept):
+        """Find out at the start whether this is the copy that ran last. A new profile has not run yet."""
+        kept, beside = meta.get(tx.db, _INSTANCE), instance.read(tx.db.path.parent)
+        if kept is None or (beside is not None and _packed(beside) == kept):
             return
-        if found is not None and found[0] == meta.get(tx.db, _NEXT):
+        if beside is not None and beside[0] == meta.get(tx.db, _NEXT):
             return  # the power went between the two writes
         began = max(tx.now - EPOCHS_BEGAN, 0) // EPOCH_LASTS
         meta.put_int(tx.db, EPOCH_KEY, min(max(began, meta.get_int(tx.db, EPOCH_KEY) + 1), LAST_EPOCH))
@@ -56,8 +56,8 @@ class Copies:
         folder, number = tx.db.path.parent, meta.get(tx.db, _NEXT)
         if number is None:
             return
-        found = instance.read(folder)
-        if self.written is not None and found is not None and found[0] != self.written and not self.warned:
+        beside = instance.read(folder)
+        if self.written is not None and beside is not None and beside[0] != self.written and not self.warned:
             self.warned = True
             tx.event("node", warning=TWO_NODES)
         try:
@@ -71,7 +71,7 @@ class Copies:
 
 
 def restored_at(db: Database) -> int:
-    """When this profile was put back from a copy last, in ms; 0 if never."""
+    """Return when this profile was put back from a copy last, in ms; 0 if never."""
     return meta.get_int(db, _RESTORED_AT)
 
 

@@ -38,8 +38,7 @@ def forget(tx: Transaction, contact: Contact, *, history: bool) -> None:
     if history:
         _forget_chat(tx, contact)
     else:
-        undelivered = store_outbox.messages_for(tx.db, first_device(contact.id), Text.KIND.number)
-        contacts.advance(tx, chat, undelivered, DeliveryEvent.EXPIRED, None)
+        contacts.advance(tx, chat, contacts.unsent(tx, contact), DeliveryEvent.EXPIRED, None)
         store_chats.read(tx.db, chat, None, tx.now, tx.counted)  # nothing is unread of one who is gone
         tx.ends(store_timers.next_end(tx.db))
         store_waiting.forget_chat(tx.db, chat)

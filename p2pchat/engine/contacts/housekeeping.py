@@ -38,7 +38,7 @@ TAKEN_UP_FOR = 60 * DAY_MS
 
 
 def tick(tx: Transaction) -> None:
-    """Everything that is due."""
+    """Do everything that is due, of this profile as a whole."""
     _resume_failed(tx)
     first, last = store_outbox.deadlines(tx.db)
     expired = [] if first is None or first > tx.passed else store_outbox.expired(tx.db, tx.passed)
@@ -82,7 +82,7 @@ def tick(tx: Transaction) -> None:
 
 
 def look_at(tx: Transaction, contact_ids: Collection[ContactId]) -> None:
-    """The part of the look that asks about every contact, for these: see `walk`."""
+    """Do what is due with each of these contacts: see `walk`."""
     for contact_id in contact_ids:
         contact = store_contacts.get(tx.db, contact_id)  # not remembered: all of them are looked at
         if contact is None:
@@ -105,8 +105,8 @@ def _drop_skipped(tx: Transaction, contact_id: ContactId) -> None:
 
 
 def lasting(tx: Transaction, key: str, present: bool) -> bool:
-    """Whether times too far ahead have been `present` for a day, noted under `key`: a clock that is behind for an hour
-    must not take true ones for such.
+    """Return whether times too far ahead have been `present` for a day, noted under `key`: a clock that is behind for
+    an hour must not take true ones for such.
     """
     since = meta.get_int(tx.db, key)
     if not present:
@@ -117,8 +117,8 @@ def lasting(tx: Transaction, key: str, present: bool) -> bool:
 
 
 def jumped(tx: Transaction, jump: Jump) -> None:
-    """The clock was set. What was queued by its old time keeps the life that it had left; what failed by a time that
-    was wrong is taken up again.
+    """Go by a clock that was set: what was queued by its old time keeps the life that it had left; what failed by a
+    time that was wrong is taken up again.
     """
     if jump.was_set and jump.by > 0:
         store_outbox.postpone(tx.db, jump.since, jump.until, jump.by)
@@ -141,11 +141,13 @@ def _end_losers(tx: Transaction, contact_id: ContactId) -> None:
     """Of sessions that both sides surely have, one is used for sending; the others end, and so do those of our own
     making whose first message is not under way any more. What waits in one of them is sealed in the one that is used.
     """
-    live = [one for one in tx.sessions.all(contact_id) if one.ends_at is None]
-    sure = sorted((one for one in live if one.confirmed), key=lambda one: one.session_id)
+    live = [session for session in tx.sessions.all(contact_id) if session.ends_at is None]
+    sure = sorted((session for session in live if session.confirmed), key=lambda session: session.session_id)
     under_way = store_outbox.sessions_begun(tx.db, first_device(contact_id), OutboxForm.INITIAL, OutboxForm.RENEWAL)
     under_way |= renewal.began_anew(store_renewals.get(tx.db, contact_id))
-    losers = [one for one in live if not one.confirmed and one.session_id not in under_way] if sure else []
+    losers = (
+        [session for session in live if not session.confirmed and session.session_id not in under_way] if sure else []
+    )
     for session in sure[1:] + losers:
         tx.sessions.put(contact_id, replace(session, ends_at=tx.now + LINGER_MS))
     if sure and store_outbox.sealed_otherwise(tx.db, first_device(contact_id), sure[0].session_id):

@@ -34,7 +34,7 @@ def keep(tx: Transaction, contact_id: ContactId, introduction: Introduction) -> 
 
 
 def kept(tx: Transaction, contact_id: ContactId) -> Introduction | None:
-    """The introduction that waits for an answer."""
+    """Return the introduction that waits for an answer, or None."""
     packed = facts.get(tx.db, contact_id, Fact.INTRODUCTION)
     if packed is None:
         return None
@@ -42,12 +42,12 @@ def kept(tx: Transaction, contact_id: ContactId) -> Introduction | None:
 
 
 def forget(tx: Transaction, contact_id: ContactId) -> None:
-    """The request was answered."""
+    """Forget the introduction of a contact whose request was answered."""
     facts.remove(tx.db, contact_id, Fact.INTRODUCTION)
 
 
 def named_hosts(tx: Transaction, contact_id: ContactId) -> set[PeerKey]:
-    """The transport keys that a contact has named as its own, in a session or in the first message of one."""
+    """Return the transport keys that a contact has named as its own, in a session or in the first message of one."""
     known = {way.peer for way in store_contacts.ways(tx.db, contact_id) if way.role == ROLE_NODE}
     introduction = kept(tx, contact_id)
     return known if introduction is None else known | {peer for peer, _ in introduction.profile.ways}

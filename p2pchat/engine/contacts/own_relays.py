@@ -22,7 +22,9 @@ TOLD_AT_ONCE = 32
 
 
 def use(tx: Transaction, relay: Relay, *, kept: bool = True) -> None:
-    """Use a relay; one that is there already is reached by this address first, with this token."""
+    """Use a relay; one that is there already is reached by this address first, with this token. Raises NotNow where
+    there are as many as there may be.
+    """
     rows = {row.peer: row for row in store_relays.all(tx.db)}
     known = rows.get(relay.peer)
     if known is None and len(rows) >= MAX_RELAYS:
@@ -65,7 +67,9 @@ _REPLACE = "Nothing was changed; `p2pchat relays add ADDRESS --replace` replaces
 
 
 def leave(tx: Transaction, peer: PeerKey) -> None:
-    """Use a relay no more. What contacts still deposit there is collected for a while."""
+    """Use a relay no more. What contacts still deposit there is collected for a while. Raises UsageError where it is
+    none of ours.
+    """
     if peer not in {row.peer for row in store_relays.all(tx.db)}:
         raise UsageError("That is not one of your relays", hint="`p2pchat relays` lists them.")
     store_relays.remove(tx.db, peer)
@@ -73,7 +77,7 @@ def leave(tx: Transaction, peer: PeerKey) -> None:
 
 
 def begin(tx: Transaction, for_this_run: Sequence[Relay]) -> None:
-    """At the start: those of the last run only are left, those of this run are used."""
+    """Leave, at the start, the relays of the last run only, and use those of this run."""
     peers = {relay.peer for relay in for_this_run}
     for row in store_relays.all(tx.db):
         if not row.kept and row.peer not in peers:

@@ -30,7 +30,7 @@ class Presence:
         self._wake = Wakeup()
 
     def changed(self, contact: ContactId) -> None:
-        """A link of this contact has come or gone."""
+        """Look again whether a contact is there: a link has come or gone."""
         at, _ = self._told.get(contact, (-inf, None))
         if trio.current_time() >= at + HOLD_SECONDS:
             self._look(contact)

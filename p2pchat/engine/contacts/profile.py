@@ -19,7 +19,7 @@ def write_identity(db: Database, name: str, entropy: Entropy) -> None:
 
 
 def transport_seed(db: Database) -> bytes:
-    """The 32-byte seed of the transport key."""
+    """Return the 32-byte seed of the transport key. Raises DatabaseDamaged where it is gone."""
     seed = meta.get(db, "transport")
     if seed is None:
         raise DatabaseDamaged
@@ -27,8 +27,8 @@ def transport_seed(db: Database) -> bytes:
 
 
 def hidden_transport_seed(db: Database, entropy: Entropy) -> bytes:
-    """The seed of the key that hidden contacts know; no other key leads to it. Profiles from before there were hidden
-    contacts get it now.
+    """Return the 32-byte seed of the transport key that hidden contacts know; no other key leads to it. Profiles from
+    before there were hidden contacts get it now.
     """
     seed = meta.get(db, "hidden_transport")
     if seed is None:
@@ -39,12 +39,12 @@ def hidden_transport_seed(db: Database, entropy: Entropy) -> bytes:
 
 
 def kept_port(db: Database) -> int:
-    """The port of the last run; 0 before the first."""
+    """Return the TCP port of the last run; 0 before the first."""
     return meta.get_int(db, "port")
 
 
 def keep_port(db: Database, port: int) -> None:
-    """Remember which port was free, so that contacts find this node where it was."""
+    """Remember which TCP port was free, so that contacts find this node where it was."""
     if port and meta.get_int(db, "port") != port:
         with db.transaction():
             meta.put_int(db, "port", port)

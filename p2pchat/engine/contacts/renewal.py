@@ -45,29 +45,33 @@ from p2pchat.store.prekeys import PrekeyRow
 from p2pchat.store.renewals import RenewalRow
 
 BURST = 4
-RENEWAL_EVERY = HOUR_MS
-OFFER_EVERY = 600_000
-"""ms: of renewals and of bundles for them, four may follow at once, and then one an hour, one in ten minutes."""
-ANSWER_WITHIN = HOUR_MS
-SAY_AGAIN = 60_000
-REQUEST_EVERY = DAY_MS
-REQUEST_FOR = 30 * DAY_MS
-"""ms: how long a bundle sent over a link is good, and how often the same thing is said again there; how often a request
-is left at relays, and how long the bundle in it is good.
-"""
-REMEMBER_HANDSHAKE = 40 * DAY_MS
+"""Renewals, and bundles for them, that may follow at once with one contact."""
+RENEWAL_EVERY_MS = HOUR_MS
+"""How often there is one more renewal after these,"""
+OFFER_EVERY_MS = 600_000
+"""and one more bundle."""
+ANSWER_WITHIN_MS = HOUR_MS
+"""How long a bundle is good that was sent over a link, and how long an answer is waited for there."""
+SAY_AGAIN_MS = 60_000
+"""How often the same thing is said again over a link."""
+REQUEST_EVERY_MS = DAY_MS
+"""How often a request is left at relays,"""
+REQUEST_FOR_MS = 30 * DAY_MS
+"""and how long the bundle in it is good."""
+REMEMBER_HANDSHAKE_MS = 40 * DAY_MS
+"""How long a first message that was accepted is known, so that it is not taken twice."""
 MAX_ENDING = 8
 """Old sessions kept for receiving: every one is tried at each hello and at each envelope that does not open."""
 MANY = 6
-STRANGE_EVERY = 300_000
-TELL_EVERY = 7 * DAY_MS
-"""So many renewals with one contact within a day, or other signs of two copies at work (each five minutes one counts),
-are told to a person, once a week at most. Times in ms.
-"""
+"""Renewals with one contact within a day, or other signs of two copies at work, of which a person is told."""
+STRANGE_EVERY_MS = 300_000
+"""How long all such signs together count as one."""
+TELL_EVERY_MS = 7 * DAY_MS
+"""How often a person is told."""
 
 
 def allowed(tx: Transaction, until: int, every: int) -> int | None:
-    """What to keep in place of `until` if one more may be done now, or None: four at once, then one `every` ms.
+    """Return what to keep in place of `until` if one more may be done now, or None: four at once, then one `every` ms.
 
     It is the generic cell rate algorithm (ITU-T I.371). A value that no clock of today can have made counts as none.
     """
@@ -80,7 +84,7 @@ def allowed(tx: Transaction, until: int, every: int) -> int | None:
 
 
 def refused(tx: Transaction, contact: Contact, envelope_name: EnvelopeId) -> None:
-    """The contact cannot open an envelope of ours, or cannot use a first message."""
+    """Take in that the contact cannot open an envelope of ours, or cannot use a first message."""
     row = store_outbox.by_envelope(tx.db, envelope_name)
     if contact.state != ContactState.CONTACT:
         return
@@ -103,8 +107,8 @@ def refused(tx: Transaction, contact: Contact, envelope_name: EnvelopeId) -> Non
 
 
 def unread(tx: Transaction, contact: Contact) -> None:
-    """What lay in our queue for the contact cannot be opened. A relay can put anything there, so this is weak, and to
-    answer at once would show which queues belong together: see `look_after`.
+    """Note that what lay in our queue for the contact cannot be opened. A relay can put anything there, so this is
+    weak, and to answer at once would show which queues belong together: see `look_after`.
     """
     state = store_renewals.get(tx.db, contact.id)
     if contact.state == ContactState.CONTACT and state.unread_at is None:
@@ -112,24 +116,24 @@ def unread(tx: Transaction, contact: Contact) -> None:
 
 
 def begin_with_all(tx: Transaction) -> int:
-    """Our sessions are those of an old copy: ask everybody for new ones. With how many."""
+    """Ask everybody for new sessions, since ours are those of an old copy. Returns how many were asked."""
     count = 0
     for contact in store_contacts.all(tx.db):
-        if contact.state == ContactState.CONTACT and any(one.confirmed for one in tx.sessions.all(contact.id)):
+        if contact.state == ContactState.CONTACT and any(session.confirmed for session in tx.sessions.all(contact.id)):
             request(tx, contact)
             count += 1
     return count
 
 
 def ask_again(tx: Transaction, contact_id: ContactId) -> None:
-    """A new link: what was asked over the last one, or its answer, may have been lost with it."""
+    """Ask again over a new link: what was asked over the last one, or its answer, may have been lost with it."""
     contact = tx.contact(contact_id)
     if contact is not None and store_renewals.get(tx.db, contact_id).wanted_at is not None:
         _ask(tx, contact, new_link=True)
 
 
 def look_after(tx: Transaction) -> None:
-    """The hourly look: go on with what was not settled, over a link where there is one, else by relays."""
+    """Go on, hourly, with what was not settled, over a link where there is one, else by relays."""
     for contact_id in store_renewals.due(tx.db):
         contact, state = tx.contact(contact_id), store_renewals.get(tx.db, contact_id)
         if contact is None or contact.state != ContactState.CONTACT:
@@ -138,17 +142,17 @@ def look_after(tx: Transaction) -> None:
             store_renewals.put(tx.db, replace(state, unread_at=None))
             if state.wanted_at is not None:
                 _ask(tx, contact)
-        elif not tx.recent(state.requested_at or 0, REQUEST_EVERY):
+        elif not tx.recent(state.requested_at or 0, REQUEST_EVERY_MS):
             request(tx, contact)
 
 
 def look_at(tx: Transaction, contact: Contact) -> None:
-    """A link on which nothing was ever acked is one whose other end cannot open what we send."""
+    """Ask for a new session where nothing was ever acked on a link: its other end cannot open what we send."""
     if (
         contact.state == ContactState.CONTACT
         and tx.net.route(contact.id) is not None
         and not tx.storage_limits.is_told_full(contact.id, tx.now)
-        and store_outbox.has_unacked(tx.db, first_device(contact.id), tx.now - ANSWER_WITHIN)
+        and store_outbox.has_unacked(tx.db, first_device(contact.id), tx.now - ANSWER_WITHIN_MS)
     ):
         strange(tx, contact)
 
@@ -167,8 +171,8 @@ def _ask(tx: Transaction, contact: Contact, *, new_link: bool = False) -> None:
         or store_outbox.first_of(tx.db, first_device(contact.id), OutboxForm.RENEWAL) is not None
     ):
         return
-    if not tx.recent(state.asked_at or 0, ANSWER_WITHIN):
-        until = allowed(tx, state.asks_until, RENEWAL_EVERY)
+    if not tx.recent(state.asked_at or 0, ANSWER_WITHIN_MS):
+        until = allowed(tx, state.asks_until, RENEWAL_EVERY_MS)
         if until is None:
             return
         store_renewals.put(tx.db, replace(state, asked_at=tx.now, said_at=None, asks_until=until))
@@ -177,27 +181,27 @@ def _ask(tx: Transaction, contact: Contact, *, new_link: bool = False) -> None:
 
 def _say(tx: Transaction, contact: Contact, frame: Frame, *, at_once: bool = False) -> None:
     state = store_renewals.get(tx.db, contact.id)
-    if at_once or not tx.recent(state.said_at or 0, SAY_AGAIN):
+    if at_once or not tx.recent(state.said_at or 0, SAY_AGAIN_MS):
         store_renewals.put(tx.db, replace(state, said_at=tx.now))
         tx.after(tx.net.send, contact.id, [frame])
 
 
 def asked(tx: Transaction, contact: Contact, session_id: SessionId) -> None:
-    """The contact wants to begin anew: make a bundle for this once."""
+    """Make a bundle for this once: the contact wants to begin anew."""
     root = _root(tx, contact, session_id)
     if root is None or contact.state != ContactState.CONTACT:
         return
     state = store_renewals.get(tx.db, contact.id)
     row = None if state.offered is None else store_prekeys.get(tx.db, store_prekeys.RENEWAL, state.offered)
-    if row is not None and tx.recent(row.created_at, OFFER_EVERY):  # it was not used yet
-        if tx.recent(state.offered_at or 0, SAY_AGAIN):
+    if row is not None and tx.recent(row.created_at, OFFER_EVERY_MS):  # it was not used yet
+        if tx.recent(state.offered_at or 0, SAY_AGAIN_MS):
             return
         bundle = load_set(row.secret).bundle
     else:
-        until = allowed(tx, state.answers_until, OFFER_EVERY)
+        until = allowed(tx, state.answers_until, OFFER_EVERY_MS)
         if until is None:
             return
-        prekeys = _prekeys(tx, ANSWER_WITHIN)
+        prekeys = _prekeys(tx, ANSWER_WITHIN_MS)
         bundle = prekeys.bundle
         state = replace(state, offered=prekeys.number, answers_until=until)
     store_renewals.put(tx.db, replace(state, offered_at=tx.now))
@@ -213,13 +217,13 @@ def _prekeys(tx: Transaction, live: int) -> PrekeySet:
 
 
 def answered(tx: Transaction, contact: Contact, session_id: SessionId, sealed: bytes) -> None:
-    """The bundle we asked for: begin the new session and seal again what was not delivered."""
+    """Begin the new session by the bundle we asked for (sealed), and seal again what was not delivered."""
     root, state = _root(tx, contact, session_id), store_renewals.get(tx.db, contact.id)
-    if root is None or contact.state != ContactState.CONTACT or not tx.recent(state.asked_at or 0, ANSWER_WITHIN):
+    if root is None or contact.state != ContactState.CONTACT or not tx.recent(state.asked_at or 0, ANSWER_WITHIN_MS):
         return
     try:
         bundle = _pinned(contact, open_blob(renew_key(root), sealed))
-        _initiate(tx, contact, bundle, root, _shared(tx, contact, session_id), tx.now + ANSWER_WITHIN)
+        _initiate(tx, contact, bundle, root, _shared(tx, contact, session_id), tx.now + ANSWER_WITHIN_MS)
     except CannotOpen:
         return
 
@@ -232,7 +236,7 @@ def _pinned(contact: Contact, encoded: bytes) -> Bundle:
 
 
 def _shared(tx: Transaction, contact: Contact, of_link: SessionId) -> SessionId:
-    """What a new session replaces: the newest that the other side surely has."""
+    """Return what a new session replaces: the newest that the other side surely has."""
     sending = tx.sessions.sending(contact.id)
     return sending.session_id if sending is not None and sending.confirmed else of_link
 
@@ -243,20 +247,22 @@ def _shared(tx: Transaction, contact: Contact, of_link: SessionId) -> SessionId:
 def request(tx: Transaction, contact: Contact) -> None:
     """Leave a request for a new session where the contact finds it, with all that is needed to begin one."""
     root = _standing(tx, contact)
-    prekeys = _prekeys(tx, REQUEST_FOR)
+    prekeys = _prekeys(tx, REQUEST_FOR_MS)
     queues.refresh(tx, contact)
     wanted = RenewalRequest(prekeys.bundle, queues.announced(tx, contact))
     content = encode_content(Content(wanted, tx.new_message_id(), 0, tx.now))
     store_outbox.clear_forms(tx.db, first_device(contact.id), OutboxForm.REQUEST)
     blob = seal_blob(renew_key(root), content, tx.random)
-    outbound.queue_first(tx, contact.id, OutboxForm.REQUEST, blob, STANDING, tx.now + REQUEST_FOR)
+    outbound.queue_first(tx, contact.id, OutboxForm.REQUEST, blob, STANDING, tx.now + REQUEST_FOR_MS)
     state = store_renewals.get(tx.db, contact.id)
     wanted_at = tx.now if state.wanted_at is None else state.wanted_at
     store_renewals.put(tx.db, replace(state, wanted_at=wanted_at, unread_at=None, requested_at=tx.now))
 
 
 def requested(tx: Transaction, contact: Contact, blob: bytes) -> bool:
-    """The contact's request for a new session; whether it is one, and was answered now or before."""
+    """Return whether a blob of at most one bucket is the contact's request for a new session, and was answered now or
+    before.
+    """
     try:
         content = decode_content(open_blob(renew_key(_standing(tx, contact)), blob))
         wanted = content.payload
@@ -268,14 +274,14 @@ def requested(tx: Transaction, contact: Contact, blob: bytes) -> bool:
     name = envelope_id(blob)
     if store_envelopes.seen(tx.db, name) is None:
         state = store_renewals.get(tx.db, contact.id)
-        until = allowed(tx, state.answers_until, OFFER_EVERY)
+        until = allowed(tx, state.answers_until, OFFER_EVERY_MS)
         if until is None:
             return False
         if contacts.is_news(tx, contact, Fact.TOLD_REQUEST, content.message_id):  # else a relay brings an old one again
             store_renewals.put(tx.db, replace(state, answers_until=until))
             contacts.collects(tx, contact, content.message_id, wanted.queues)
             try:
-                live_until = min(bundle.not_after * 1000, tx.now + REQUEST_FOR)
+                live_until = min(bundle.not_after * 1000, tx.now + REQUEST_FOR_MS)
                 replaced = _shared(tx, contact, STANDING)
                 _initiate(tx, contact, bundle, _standing(tx, contact), replaced, live_until)
                 outbound.queue_profile(tx, contact)  # an old copy does not know what we said since
@@ -303,7 +309,9 @@ def _initiate(tx: Transaction, contact: Contact, bundle: Bundle, root: bytes, re
 
 
 def begun(tx: Transaction, contact: Contact, blob: bytes) -> bool:
-    """The contact's first message of a new session; whether it is taken, now or before."""
+    """Return whether a blob of at most one bucket is the contact's first message of a new session, and is taken, now or
+    before.
+    """
     name = envelope_id(blob)
     seen = store_envelopes.seen(tx.db, name)
     if seen is not None and seen.contact == contact.id:
@@ -322,7 +330,7 @@ def begun(tx: Transaction, contact: Contact, blob: bytes) -> bool:
     except CannotOpen:
         return False
     store_prekeys.delete(tx.db, store_prekeys.RENEWAL, row.id)
-    store_prekeys.remember(tx.db, fresh.session_id, contact.id, tx.now + REMEMBER_HANDSHAKE)
+    store_prekeys.remember(tx.db, fresh.session_id, contact.id, tx.now + REMEMBER_HANDSHAKE_MS)
     store_envelopes.remember(tx.db, [SeenRow(name, contact.id, None, tx.now)])
     tx.hop_acks.setdefault(contact.id, []).append(name)
     was_asked = store_outbox.first_of(tx.db, first_device(contact.id), OutboxForm.REQUEST) is not None
@@ -345,8 +353,8 @@ def _replace(tx: Transaction, contact: Contact, old_session_id: SessionId, fresh
     _end(tx, contact, lambda old: old.session_id != sibling or old.initiator == fresh.initiator)
     tx.sessions.begin(contact.id, fresh, tx.now)
     known = tx.sessions.all(contact.id)
-    last = next((one.session_id for one in known if one.confirmed), b"")
-    ending = [one.session_id for one in known if one.ends_at is not None and one.session_id != last]
+    last = next((session.session_id for session in known if session.confirmed), b"")
+    ending = [session.session_id for session in known if session.ends_at is not None and session.session_id != last]
     for session_id in ending[MAX_ENDING:]:
         tx.sessions.drop(contact.id, session_id)
         tx.after(tx.net.relink, contact.id)  # a link by its hello could not renew any more
@@ -363,10 +371,12 @@ def _end(tx: Transaction, contact: Contact, which: Callable[[Session], bool]) ->
 
 
 def arrived(tx: Transaction, contact: Contact, session_id: SessionId | None) -> None:
-    """The other side surely has a session that we began: it acked the first message, or sent something in it."""
+    """Note that the other side surely has a session that we began: it acked the first message, or sent something in
+    it.
+    """
     store_outbox.clear_renewal(tx.db, first_device(contact.id), session_id)
     known = tx.sessions.all(contact.id)
-    session = next((one for one in known if one.session_id == session_id), None)
+    session = next((other for other in known if other.session_id == session_id), None)
     if session is None or session_id is None:
         return
     if not session.confirmed:
@@ -374,7 +384,8 @@ def arrived(tx: Transaction, contact: Contact, session_id: SessionId | None) -> 
         tx.sessions.put(contact.id, session)
     state = store_renewals.get(tx.db, contact.id)
     anew = session_id in began_anew(state)  # they said yes to that: it replaces whatever there was
-    if not anew and any(one.ends_at is None for one in known[: [one.session_id for one in known].index(session_id)]):
+    newer = known[: [other.session_id for other in known].index(session_id)]
+    if not anew and any(other.ends_at is None for other in newer):
         return  # a newer one has taken its place meanwhile
     _settled(tx, contact.id)
     store_outbox.clear_forms(tx.db, first_device(contact.id), OutboxForm.REQUEST)
@@ -390,18 +401,18 @@ def arrived(tx: Transaction, contact: Contact, session_id: SessionId | None) -> 
 
 
 def began_anew(state: RenewalRow) -> set[SessionId]:
-    """The sessions that we began by fresh invites of a contact, and that nothing has come in yet."""
+    """Return the sessions that we began by fresh invites of a contact, and that nothing has come in yet."""
     return {SessionId(state.began_anew[at : at + KEY_BYTES]) for at in range(0, len(state.began_anew), KEY_BYTES)}
 
 
 def lapsed(tx: Transaction, contact: Contact, session_id: SessionId | None) -> None:
-    """The first message of a session that we began cannot be used any more. If it has arrived after all, something will
-    come in that session; until then we send in the last one that both surely have.
+    """Give up the first message of a session that we began, which cannot be used any more. If it has arrived after all,
+    something will come in that session; until then we send in the last one that both surely have.
     """
     store_outbox.clear_renewal(tx.db, first_device(contact.id), session_id)
     known = tx.sessions.all(contact.id)
-    session = next((one for one in known if one.session_id == session_id), None)
-    last = next((one for one in known if one.confirmed), None)
+    session = next((other for other in known if other.session_id == session_id), None)
+    last = next((other for other in known if other.confirmed), None)
     if session is None or session.confirmed or last is None:
         return
     tx.sessions.put(contact.id, replace(session, ends_at=tx.now + LINGER_MS))
@@ -418,11 +429,11 @@ def _settled(tx: Transaction, contact_id: ContactId) -> None:
 
 
 def strange(tx: Transaction, contact: Contact) -> None:
-    """Something that two copies of a profile at work do to each other: an envelope that opens nowhere, a refusal of one
-    that is not ours, nothing acked for an hour on a link that lives.
+    """Count a sign of two copies of a profile at work: an envelope that opens nowhere, a refusal of one that is not
+    ours, nothing acked for an hour on a link that lives.
     """
     times = _times(store_renewals.get(tx.db, contact.id))
-    if not (times and tx.recent(times[-1], STRANGE_EVERY)):
+    if not (times and tx.recent(times[-1], STRANGE_EVERY_MS)):
         _count(tx, contact)
 
 
@@ -432,7 +443,7 @@ def _count(tx: Transaction, contact: Contact) -> None:
     before = [at for at in _times(state) if tx.recent(at, DAY_MS)]
     lately = [*before[1 - MANY :], tx.now]
     told_at = state.told_at
-    if len(lately) == MANY and not tx.recent(told_at or 0, TELL_EVERY):
+    if len(lately) == MANY and not tx.recent(told_at or 0, TELL_EVERY_MS):
         told_at = tx.now
         tx.event("node", warning=BREAKS.format(name=contact.name))
     kept = b"".join(at.to_bytes(8, "big") for at in lately)
@@ -446,7 +457,7 @@ BREAKS = (
 
 
 def breaks(now: int, state: RenewalRow) -> bool:
-    """Whether the session with a contact breaks again and again; `now` in ms."""
+    """Return whether the session with a contact breaks again and again; `now` in ms."""
     return sum(1 for at in _times(state) if now - DAY_MS < at <= now) >= MANY
 
 
@@ -455,21 +466,23 @@ def _times(state: RenewalRow) -> list[int]:
 
 
 def _standing(tx: Transaction, contact: Contact) -> bytes:
-    """The root by which the two always know each other; `CannotOpen` if their device key is none."""
+    """Return the root by which the two always know each other. Raises CannotOpen if their device key is none."""
     if contact.identity is None or contact.device is None:
         raise CannotOpen
     return standing_root(tx.me, contact.identity, contact.device)
 
 
 def _root(tx: Transaction, contact: Contact, session_id: SessionId) -> bytes | None:
-    """The pair root by which a link was made."""
+    """Return the pair root by which a link was made, or None."""
     if session_id == STANDING:
         return _standing(tx, contact)
-    return next((one.pair_root for one in tx.sessions.all(contact.id) if one.session_id == session_id), None)
+    return next(
+        (session.pair_root for session in tx.sessions.all(contact.id) if session.session_id == session_id), None
+    )
 
 
 def _opened(tx: Transaction, contact: Contact, blob: bytes) -> bytes:
-    for root in [*(one.pair_root for one in tx.sessions.all(contact.id)), _standing(tx, contact)]:
+    for root in [*(session.pair_root for session in tx.sessions.all(contact.id)), _standing(tx, contact)]:
         try:
             return open_blob(renew_key(root), blob)
         except CannotOpen:

@@ -33,7 +33,9 @@ Submit = Callable[..., Awaitable[object]]
 
 
 def order(db: Database) -> list[Sequence[ContactId]]:
-    """Every contact's id in slices, those heard of last first; there is one slice at least, which may be empty."""
+    """Return every contact's id in slices, those heard of last first; there is one slice at least, which may be
+    empty.
+    """
     ids = store_contacts.latest_first(db)
     return [ids[start : start + SLICE] for start in range(0, max(1, len(ids)), SLICE)]
 

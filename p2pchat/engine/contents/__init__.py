@@ -19,7 +19,7 @@ from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.store import waiting as store_waiting
 from p2pchat.store.contacts import Contact
 
-Apply = Callable[[Transaction, Contact, Content, Any, str], None]
+Apply = Callable[[Transaction, Contact, Content, Any, Route], None]
 
 
 @cache

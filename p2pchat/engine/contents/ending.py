@@ -61,7 +61,7 @@ class Endings:
         self._look = trio.Event()
 
     def committed(self, tx: Transaction) -> None:
-        """A transaction is on disk: look again if something ends sooner now, or if words are still in the log."""
+        """Look again after a commit if something ends sooner now, or if words are still in the log."""
         self._erased |= tx.erased
         if self._erased or (tx.ends_at is not None and tx.ends_at < self._next):
             self._look.set()
@@ -84,8 +84,8 @@ class Endings:
         """Wait until something is due, or was deleted."""
         while not self._erased:
             self._look = trio.Event()
-            found = await self._read(store_timers.next_end)
-            self._next = inf if found is None else found
+            ends_at = await self._read(store_timers.next_end)
+            self._next = inf if ends_at is None else ends_at
             while not self._look.is_set():
                 self._clock_watch.look()
                 left = (self._next - self._clock_watch.counted) / 1000

@@ -25,7 +25,7 @@ def apply(tx: Transaction, contact: Contact, content: Content, payload: Timer, r
 
 
 def put(tx: Transaction, contact: Contact, seconds: int) -> MessageRow:
-    """Set the timer of a chat, and tell the contact. Raises NotNow."""
+    """Set the timer of a chat to so many seconds (0: none), and tell the contact. Raises NotNow."""
     before = store_timers.get(tx.db, direct_chat(contact.id))
     message_id = tx.new_id_above(None if before is None else before.id)
     row = outbound.send(tx, contact, Timer(seconds), message_id)

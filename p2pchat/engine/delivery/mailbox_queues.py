@@ -65,24 +65,26 @@ class MailboxQueues:
 
 
 def ours(db: Database) -> dict[PeerKey, Relay]:
-    """The relays that a person here chose, by transport key."""
+    """Return the relays that a person here chose, by transport key."""
     return {row.peer: Relay(row.peer, row.addresses, row.token) for row in store_relays.all(db)}
 
 
 def read(db: Database, owners: Collection[MailOwner] | None = None) -> MailboxQueues:
-    """What the store says of these contacts and invites, or of everybody."""
+    """Return what the store says of the queues of these contacts and invites, or of everybody's."""
     chosen = ours(db)
     inlets: dict[MailOwner, list[Inlet]] = {}
     outlets: dict[MailOwner, list[Outlet]] = {}
     if owners is None:
-        contacts = {one.id: one for one in store_contacts.all(db)}
+        contacts = {contact.id: contact for contact in store_contacts.all(db)}
         hidden: Collection[MailOwner] = {
             *map(first_device, store_contacts.hidden(db)),
             *(row.id for row in store_invites.all(db) if row.hidden),
         }
         own, theirs = store_queues.own(db), store_queues.theirs(db)
     else:
-        contacts = {one.id: one for id in owners if (one := store_contacts.get(db, contact_of(id))) is not None}
+        contacts = {
+            contact.id: contact for id in owners if (contact := store_contacts.get(db, contact_of(id))) is not None
+        }
         hidden = frozenset(id for id in owners if _is_hidden(db, contacts, id))
         own = [pair for id in owners for pair in store_queues.own(db, id)]
         theirs = [row for id in owners for row in store_queues.theirs(db, id)]
@@ -100,7 +102,7 @@ def read(db: Database, owners: Collection[MailOwner] | None = None) -> MailboxQu
     opened = {(row.device, row.relay) for row in theirs if row.flags == mailbox.STAMPED}
     for contact in contacts.values():
         if contact.invite is not None and contact.state in ACCEPTED:
-            boxes = [one for one in _boxes(chosen, contact) if (first_device(contact.id), one.relay.peer) not in opened]
+            boxes = [box for box in _boxes(chosen, contact) if (first_device(contact.id), box.relay.peer) not in opened]
             inlets.setdefault(first_device(contact.id), []).extend(boxes)
     return MailboxQueues(chosen, inlets, outlets, owners is None)
 
@@ -144,14 +146,14 @@ def _boxes(chosen: Mapping[PeerKey, Relay], contact: Contact) -> list[Inlet]:
     if invite.writer is None:  # no relay, or made before boxes had a writer
         return []
     box = OwnQueue(mailbox.invite_box(invite.secret), invite.writer, mailbox.BOX)
-    found = []
+    boxes = []
     for way in invite.ways:
         if way.role == ROLE_RELAY:
             relay = Relay(way.peer, (way.address,), way.token, chosen=False)
             used = _used(chosen, relay, first_device(contact.id), hidden=contact.hidden)
             if used.chosen or chosen or not contact.hidden:
-                found.append(Inlet(used, box.queue.id, QueueSource("box", first_device(contact.id)), box))
-    return found
+                boxes.append(Inlet(used, box.queue.id, QueueSource("box", first_device(contact.id)), box))
+    return boxes
 
 
 def _used(chosen: Mapping[PeerKey, Relay], relay: Relay, owner: MailOwner, *, hidden: bool) -> Relay:

@@ -54,7 +54,7 @@ class QueueSource:
 
 
 def ours(tx: Transaction) -> list[Relay]:
-    """The relays of our own that are used, best first."""
+    """Return the relays of our own that are used, best first."""
     health = tx.net.mailboxes.relay_health()
 
     def dead(peer: PeerKey) -> bool:
@@ -67,22 +67,22 @@ def ours(tx: Transaction) -> list[Relay]:
 
 
 def relays_for(tx: Transaction, contact: Contact) -> list[Relay]:
-    """The relays for the queues of a contact."""
+    """Return the relays for the queues of a contact."""
     own = ours(tx)
     if own or contact.hidden:
         return own
-    found = {
+    used = {
         row.relay: Relay(row.relay, (row.address,), row.token, chosen=False)
         for row in store_queues.theirs(tx.db, first_device(contact.id))
         if row.flags == 0 and row.until > tx.passed
     }
-    if not found and contact.invite is not None:
-        found = {relay.peer: relay for relay in of_invite(decode_invite(contact.invite))}
-    return list(found.values())[:MAX_RELAYS]
+    if not used and contact.invite is not None:
+        used = {relay.peer: relay for relay in of_invite(decode_invite(contact.invite))}
+    return list(used.values())[:MAX_RELAYS]
 
 
 def of_invite(invite: Invite) -> list[Relay]:
-    """The relays that an invite names."""
+    """Return the relays that an invite names."""
     ways = [way for way in invite.ways if way.role == ROLE_RELAY]
     return [Relay(way.peer, (way.address,), way.token, chosen=False) for way in ways]
 
@@ -149,7 +149,7 @@ def _new(tx: Transaction, contact: Contact, relay: Relay) -> OwnQueueRow:
 
 
 def announced(tx: Transaction, contact: Contact) -> tuple[AnnouncedQueue, ...]:
-    """What the contact is told about our queues."""
+    """Return what the contact is told about our queues."""
     return tuple(
         AnnouncedQueue(row.relay, row.addresses[0], row.token, row.fetch, row.put_seed, row.made_at + USED_FOR_MS)
         for row in store_queues.announced(tx.db, first_device(contact.id))
@@ -158,8 +158,8 @@ def announced(tx: Transaction, contact: Contact) -> tuple[AnnouncedQueue, ...]:
 
 
 def told(tx: Transaction, contact: Contact, queues: tuple[AnnouncedQueue, ...]) -> None:
-    """A contact told where it collects; what is not in the list any more is not used any more. A list that names too
-    many new places in a day has to wait.
+    """Use the queues where a contact says that it collects; one that is not in the list any more is not used any more.
+    A list that names too many new places in a day has to wait.
     """
     if not _may_name(tx, contact, queues):
         facts.put(tx.db, contact.id, Fact.QUEUES_PUT_OFF, encode(Queues(queues).encode()))
@@ -169,16 +169,16 @@ def told(tx: Transaction, contact: Contact, queues: tuple[AnnouncedQueue, ...]) 
         TheirQueueRow(
             first_device(contact.id),
             None,
-            one.relay,
-            one.address,
-            one.token,
-            one.fetch,
-            one.put_seed,
+            queue.relay,
+            queue.address,
+            queue.token,
+            queue.fetch,
+            queue.put_seed,
             flags=0,
-            until=one.until,
+            until=queue.until,
         )
-        for one in queues
-        if one.until > tx.passed and not tx.net.mailboxes.is_us(one.relay)
+        for queue in queues
+        if queue.until > tx.passed and not tx.net.mailboxes.is_us(queue.relay)
     ]
     store_queues.deposit_no_more(tx.db, first_device(contact.id), 0, rows)
     for row in rows:
@@ -194,7 +194,7 @@ def _may_name(tx: Transaction, contact: Contact, queues: Sequence[AnnouncedQueue
         if row.flags == 0
     }
     chosen = {row.peer for row in store_relays.all(tx.db)}
-    named = {(one.relay, one.address, one.token) for one in queues if one.relay not in chosen}
+    named = {(queue.relay, queue.address, queue.token) for queue in queues if queue.relay not in chosen}
     new = len(named - known)
     if not new:
         return True
@@ -222,7 +222,7 @@ def take_up(tx: Transaction) -> None:
 
 
 def leave(tx: Transaction, contact_id: ContactId) -> None:
-    """Nothing is collected from this contact, or deposited for it, any more."""
+    """Collect nothing from this contact any more, and deposit nothing for it."""
     store_queues.collect_no_more(tx.db, device=first_device(contact_id))
     for flags in {row.flags for row in store_queues.theirs(tx.db, first_device(contact_id))}:
         store_queues.deposit_no_more(tx.db, first_device(contact_id), flags)

@@ -19,7 +19,9 @@ from p2pchat.store.contacts import Contact, ContactState
 
 
 def read(tx: Transaction, contact: Contact, up_to: int | None) -> Unread:
-    """A person has read what the contact wrote, up to the message with this pk or all of it; what is left."""
+    """Note that a person has read what the contact wrote, up to the message with this pk or all of it (None). Returns
+    what is left.
+    """
     chat = direct_chat(contact.id)
     ids = store_chats.read(tx.db, chat, up_to, tx.now, tx.counted)
     if ids:
@@ -33,19 +35,20 @@ def read(tx: Transaction, contact: Contact, up_to: int | None) -> Unread:
 
 
 def finish(tx: Transaction) -> None:
-    """The end of a transaction: receipts, then the event of every chat of which something else is unread now."""
+    """Queue, at the end of a transaction, receipts, then the event of every chat of which something else is unread
+    now.
+    """
     for contact_id, ids in tx.read.items():
         contact = tx.contact(contact_id)
         if contact is None or contact.state != ContactState.CONTACT:
             continue
         for start in range(0, len(ids), MAX_RECEIPTS):
-            some = ids[start : start + MAX_RECEIPTS]
-            outbound.queue(tx, contact, Receipt(READ, tuple(some)))
+            outbound.queue(tx, contact, Receipt(READ, tuple(ids[start : start + MAX_RECEIPTS])))
     for chat in tx.unread:
         left = store_chats.unread(tx.db, chat)
         tx.event("chat", id=chat.hex(), **shown(left), timer=tx.timer(chat) or None)
 
 
 def shown(left: Unread) -> dict[str, object]:
-    """What is unread, as faces are told it."""
+    """Return what is unread, as faces are told it."""
     return {"unread": left.count, "first_unread": None if left.first is None else left.first.hex()}

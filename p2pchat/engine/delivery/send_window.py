@@ -61,7 +61,7 @@ class SendWindows(Generic[K]):
         return iter(list(self._lanes))
 
     def begin(self, key: K) -> None:
-        """A lane that begins from the first row that is due, in place of one that is there."""
+        """Begin a lane with the first row that is due, in place of one that is there."""
         lane = self._lanes[key] = _Window(behind=True)
         self._fill(key, lane)
 
@@ -70,23 +70,23 @@ class SendWindows(Generic[K]):
         self._lanes.pop(key, None)
 
     def release(self, key: K, sealed: Iterable[OutgoingEnvelope]) -> None:
-        """These rows were just committed: write them if the window has room and nothing older waits. Without a lane
-        they stay in the outbox, with which the next one begins.
+        """Write rows that were just committed, if the window has room and nothing older waits. Without a lane they stay
+        in the outbox, with which the next one begins.
         """
         lane = self._lanes.get(key)
         if lane is None:
             return
-        for one in sealed:
-            if lane.behind or one.pk <= lane.sent_to:
-                self._fall_behind(key, lane, one.pk)
+        for envelope in sealed:
+            if lane.behind or envelope.pk <= lane.sent_to:
+                self._fall_behind(key, lane, envelope.pk)
             else:
-                lane.backlog.append(one)
+                lane.backlog.append(envelope)
         self._drain(key, lane)
         if len(lane.backlog) > self._sizes.backlog:
             self._fall_behind(key, lane, lane.backlog[0].pk)
 
     def done(self, key: K, ids: Iterable[EnvelopeId]) -> None:
-        """These have arrived, or never will: make room and fill it."""
+        """Make room for what has arrived, or never will, and fill it."""
         lane = self._lanes.get(key)
         if lane is not None:
             lane.under_way.difference_update(ids)
@@ -106,13 +106,13 @@ class SendWindows(Generic[K]):
             self._fall_behind(key, lane, 0)
 
     def changed(self, key: K) -> None:
-        """Something was taken out of the outbox: what waits here may be among it, so read it again."""
+        """Read again what waits: something was taken out of the outbox that may be among it."""
         lane = self._lanes.get(key)
         if lane is not None and lane.backlog:
             self._fall_behind(key, lane, lane.sent_to + 1)
 
     def progress(self, key: K) -> int | None:
-        """A number that is another one whenever something has arrived; None where nothing is under way."""
+        """Return a number that is another one whenever something has arrived; None where nothing is under way."""
         lane = self._lanes.get(key)
         return lane.progress if lane is not None and lane.under_way else None
 
@@ -120,21 +120,23 @@ class SendWindows(Generic[K]):
         """Read what comes next, as a function of a transaction."""
         lane = self._lanes.get(key)
         if lane is not None:
-            found, is_all = self._due(tx, key, lane.sent_to, self._sizes.window)
-            tx.after(self._filled, key, lane, found, is_all)
+            due, is_all = self._due(tx, key, lane.sent_to, self._sizes.window)
+            tx.after(self._filled, key, lane, due, is_all)
 
-    def _filled(self, key: K, lane: _Window, found: list[OutgoingEnvelope], is_all: bool) -> None:
+    def _filled(self, key: K, lane: _Window, due: list[OutgoingEnvelope], is_all: bool) -> None:
         if self._lanes.get(key) is not lane:
             return
         lane.filling = False
         lane.behind = lane.missed or not is_all
         lane.missed = False
         room = self._sizes.window - len(lane.under_way)
-        fresh = [one for one in found if one.envelope_id not in lane.under_way and one.pk > lane.sent_to]
+        fresh = [
+            envelope for envelope in due if envelope.envelope_id not in lane.under_way and envelope.pk > lane.sent_to
+        ]
         if len(fresh) > room:
             lane.behind = True
-        elif found:
-            lane.sent_to = max(lane.sent_to, found[-1].pk)
+        elif due:
+            lane.sent_to = max(lane.sent_to, due[-1].pk)
         self._put(key, lane, fresh[:room])
         self._fill(key, lane)
 
@@ -144,7 +146,7 @@ class SendWindows(Generic[K]):
 
     def _put(self, key: K, lane: _Window, sealed: list[OutgoingEnvelope]) -> None:
         if sealed and self._write(key, sealed):
-            lane.under_way.update(one.envelope_id for one in sealed)
+            lane.under_way.update(envelope.envelope_id for envelope in sealed)
             lane.sent_to = max(lane.sent_to, sealed[-1].pk)
 
     def _fall_behind(self, key: K, lane: _Window, pk: int) -> None:

@@ -1,9 +1,11 @@
 """From an envelope to a message on disk, in this order:
 
+0. Where the contact has us store too much already, it stays unopened where it is (`withholding`).
 1. Open it on a copy of a session. What opens and is no content was sealed so by the contact: it is taken and dropped.
 2. An envelope opens once. If this one does not, and its hash is known, it was received before: ack it again, at most
    hourly queue its receipt again, stop. Any other failure changes nothing and is answered by `refused` on a link, by
-   nothing if it came from a relay; so is more work with skipped keys than the contact is allowed (`skip_budget`).
+   nothing if it came from a relay; so is more work with skipped keys than the contact is allowed (`skip_budget`), and
+   what is too much for this transaction only waits for the next.
 3. In the same transaction: the session's new state, the hash, the content's effect, a receipt in the outbox, or the
    note that it is owed, where it would go by a relay.
 4. After the commit: the hop ack, if there is a link, or the relay's leave to delete; then events.
@@ -13,40 +15,28 @@ A content that is here already, by (contact, message id), has no effect, but is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
 from enum import Enum, auto
 
 from p2pchat.core import frames
 from p2pchat.core.content import decode_content
-from p2pchat.core.contents import kind_of
-from p2pchat.core.delivery import DeliveryEvent, Route
+from p2pchat.core.delivery import Route
 from p2pchat.core.envelope import envelope_id
 from p2pchat.core.frames import Frame
-from p2pchat.core.ids import (
-    ContactId,
-    EnvelopeId,
-    MailOwner,
-    MessageId,
-    RelayName,
-    SessionId,
-    contact_of,
-    direct_chat,
-    first_device,
-)
+from p2pchat.core.ids import ContactId, EnvelopeId, MessageId, SessionId
 from p2pchat.engine import contents
 from p2pchat.engine.contacts import contacts, renewal
-from p2pchat.engine.delivery.mailbox_sender import KEEP_HOURS
+from p2pchat.engine.receiving import confirmed
 from p2pchat.engine.runtime import withholding
 from p2pchat.engine.runtime.transaction import Skipping, Transaction
 from p2pchat.errors import CannotOpen
 from p2pchat.lib.times import HOUR_MS
 from p2pchat.store import contacts as store_contacts
-from p2pchat.store import deposits as store_deposits
 from p2pchat.store import envelopes as store_envelopes
-from p2pchat.store import outbox as store_outbox
 from p2pchat.store.contacts import ACCEPTED, Contact, ContactState
 from p2pchat.store.envelopes import SeenRow
-from p2pchat.store.outbox import OutboxForm
+
+log = logging.getLogger(__name__)
 
 
 class Taken(Enum):
@@ -62,59 +52,55 @@ class Taken(Enum):
     """The contact has us store too much already: it stays where it is."""
 
 
-_FIRST = frozenset({OutboxForm.INITIAL, OutboxForm.RENEWAL, OutboxForm.REQUEST})
-"""What begins a session has no receipt: its ack says that it has arrived."""
-RETRY_ACKED = (HOUR_MS, 6 * HOUR_MS, 24 * HOUR_MS)
-"""An acked content whose receipt does not come is sent again after these, then daily."""
-
-
-def frame(tx: Transaction, contact_id: ContactId, session_id: SessionId, route: Route, one: Frame) -> None:
-    """Whatever a contact sends on a verified link."""
+def frame(tx: Transaction, contact_id: ContactId, session_id: SessionId, route: Route, received: Frame) -> None:
+    """Take in whatever a contact sends on a verified link."""
     contact = tx.contact(contact_id)
     if contact is None or contact.state not in ACCEPTED:
+        log.debug("a frame was dropped: its sender is no contact any more")
         return  # blocked or removed while the frame was under way
-    if one.type == frames.ENVELOPE:
-        envelope(tx, contact, session_id, route, one)
-    elif one.type == frames.ACKS:
-        acks(tx, contact_id, route, frames.acked_ids(one))
-    elif one.type == frames.REFUSED:
-        renewal.refused(tx, contact, EnvelopeId(one.body))
-    elif one.type == frames.RENEW:
+    if received.type == frames.ENVELOPE:
+        envelope(tx, contact, session_id, route, received)
+    elif received.type == frames.ACKS:
+        confirmed.acked(tx, contact_id, route, frames.acked_ids(received))
+    elif received.type == frames.REFUSED:
+        renewal.refused(tx, contact, EnvelopeId(received.body))
+    elif received.type == frames.RENEW:
         renewal.asked(tx, contact, session_id)
-    elif one.type == frames.BUNDLE:
-        renewal.answered(tx, contact, session_id, one.body)
-    elif one.type == frames.INITIAL and not renewal.begun(tx, contact, one.body):
-        tx.after(tx.net.send, contact.id, [Frame(frames.REFUSED, envelope_id(one.body))])
-    elif one.type == frames.REQUEST:
-        renewal.requested(tx, contact, one.body)
-    elif one.type == frames.FULL:
+    elif received.type == frames.BUNDLE:
+        renewal.answered(tx, contact, session_id, received.body)
+    elif received.type == frames.INITIAL and not renewal.begun(tx, contact, received.body):
+        tx.after(tx.net.send, contact.id, [Frame(frames.REFUSED, envelope_id(received.body))])
+    elif received.type == frames.REQUEST:
+        renewal.requested(tx, contact, received.body)
+    elif received.type == frames.FULL:
         tx.storage_limits.told_full(contact.id, tx.now)
 
 
-def envelope(tx: Transaction, contact: Contact, session_id: SessionId, route: Route, one: Frame) -> None:
-    """One envelope from a contact on a link."""
-    name = envelope_id(one.body)
-    taken = _take(tx, contact, route, name, one.body)
+def envelope(tx: Transaction, contact: Contact, session_id: SessionId, route: Route, received: Frame) -> None:
+    """Take in an envelope from a contact on a link; what cannot be opened is refused."""
+    name = envelope_id(received.body)
+    taken = _take_envelope(tx, contact, route, name, received.body)
     if taken is Taken.LATER:
-        tx.later(contact.id, frame, contact.id, session_id, route, one)
+        tx.later(contact.id, frame, contact.id, session_id, route, received)
     elif taken is Taken.UNREADABLE:
         renewal.strange(tx, contact)
         tx.after(tx.net.send, contact.id, [Frame(frames.REFUSED, name)])
 
 
 def mailed(tx: Transaction, contact_id: ContactId, blob: bytes) -> Taken:
-    """One blob from the queue of a contact at a relay: an envelope, the first message of a renewed session, or a
+    """Take in a blob from the queue of a contact at a relay: an envelope, the first message of a renewed session, or a
     request for one. A relay can put anything there; what is none of these is dropped, and noted: so it is never
     `UNREADABLE`.
     """
     contact = tx.contact(contact_id)
     if contact is None or contact.state not in ACCEPTED:
         return Taken.YES
-    taken = _take(tx, contact, Route.MAILBOX, envelope_id(blob), blob)
+    taken = _take_envelope(tx, contact, Route.MAILBOX, envelope_id(blob), blob)
     if taken in (Taken.LATER, Taken.NO_ROOM):
         return taken
     if taken is Taken.UNREADABLE:
         if not renewal.begun(tx, contact, blob) and not renewal.requested(tx, contact, blob):
+            log.debug("a blob from a relay was dropped: no session opens it, and it begins none")
             renewal.unread(tx, contact)
     elif not tx.recent(contact.heard_at or 0, HOUR_MS):
         store_contacts.heard(tx.db, contact_id, tx.now)
@@ -122,8 +108,8 @@ def mailed(tx: Transaction, contact_id: ContactId, blob: bytes) -> Taken:
     return Taken.YES
 
 
-def _take(tx: Transaction, contact: Contact, route: Route, name: EnvelopeId, blob: bytes) -> Taken:
-    """Take an envelope, if it is one."""
+def _take_envelope(tx: Transaction, contact: Contact, route: Route, name: EnvelopeId, blob: bytes) -> Taken:
+    """Take in an envelope, if it is one; on which way it came is `route`."""
     if not withholding.has_room(tx, contact, len(blob)):  # before it is opened: nothing of it is known then
         withholding.withhold(tx, contact, linked=route != Route.MAILBOX)
         return Taken.NO_ROOM
@@ -132,17 +118,22 @@ def _take(tx: Transaction, contact: Contact, route: Route, name: EnvelopeId, blo
     if opened is None:
         if skipping.later:
             return Taken.LATER
-        return Taken.YES if _taken_before(tx, contact, route, name) else Taken.UNREADABLE
-    tx.sessions.keep(contact.id, opened[1], tx.now)
+        if _taken_before(tx, contact, route, name):
+            return Taken.YES
+        log.debug("an envelope was not taken: no session opens it")
+        return Taken.UNREADABLE
+    session, received = opened
+    tx.sessions.keep(contact.id, received, tx.now)
     try:
-        content = decode_content(opened[1].content)
+        content = decode_content(received.content)
     except CannotOpen:  # sealed by the contact, and senseless: to refuse it would only make it come again
+        log.debug("an envelope was dropped: it opens, and its content makes no sense")
         tx.hop_acks.setdefault(contact.id, []).append(name)
         store_envelopes.remember(tx.db, [SeenRow(name, contact.id, None, tx.now)])
         tx.storage_limits.spend(contact.id, 0, tx.now, unread=False)
         return Taken.YES
     counted_unread = content.kind.visible and not content.kind.quiet
-    tx.storage_limits.spend(contact.id, len(opened[1].content), tx.now, unread=counted_unread)
+    tx.storage_limits.spend(contact.id, len(received.content), tx.now, unread=counted_unread)
     if content.kind.fleeting:  # its sender does not repeat it, so nothing has to be known of it
         contents.apply(tx, contact, content, route)
         return Taken.YES
@@ -153,10 +144,10 @@ def _take(tx: Transaction, contact: Contact, route: Route, name: EnvelopeId, blo
     row = SeenRow(name, contact.id, owed, tx.now, tx.now if receipted and not later else None)
     store_envelopes.remember(tx.db, [row])
     if contact.state == ContactState.WAITING:  # only one who accepted us seals contents for us
-        contact = contacts.accepted(tx, contact, opened[0])
-    elif opened[0].initiator and not opened[0].confirmed:
-        renewal.arrived(tx, contact, opened[0].session_id)
-        contacts.came(tx, contact, opened[0].session_id)
+        contact = contacts.accepted(tx, contact, session)
+    elif session.initiator and not session.confirmed:
+        renewal.arrived(tx, contact, session.session_id)
+        contacts.came(tx, contact, session.session_id)
     if later:
         tx.owing[contact.id] = None
     elif receipted:
@@ -189,51 +180,3 @@ def _taken_before(tx: Transaction, contact: Contact, route: Route, name: Envelop
     if seen.msg_id is not None and not tx.recent(seen.receipt_at or 0, HOUR_MS):
         _owe_again(tx, contact, route, name, seen.msg_id)
     return True
-
-
-def acks(tx: Transaction, contact_id: ContactId, route: Route, ids: list[EnvelopeId]) -> None:
-    """The contact's node has these on disk. Receipts are done with that; contents still wait for theirs."""
-    done, stored = [], []
-    for row in store_outbox.acked(tx.db, first_device(contact_id), ids):
-        if row.form in _FIRST or not kind_of(row.kind).receipted:
-            done.append(row.pk)
-            contact = tx.contact(contact_id)
-            if row.form == OutboxForm.RENEWAL and contact is not None:
-                renewal.arrived(tx, contact, row.session_id)
-            continue
-        again_at = tx.now + RETRY_ACKED[min(row.attempts, len(RETRY_ACKED) - 1)]
-        store_outbox.update(tx.db, row.pk, acked_at=tx.now, attempts=row.attempts + 1, next_try=again_at)
-        if row.msg_id is not None:
-            stored.append(row.msg_id)
-    store_outbox.remove(tx.db, done)
-    contacts.advance(tx, direct_chat(contact_id), stored, DeliveryEvent.STORED, route)
-
-
-Reached = Callable[[MailOwner], Sequence[int]]
-"""The queues of a contact whose relays take what they are given, as far as we know now."""
-
-
-def deposited(
-    tx: Transaction, owner: MailOwner, relay: RelayName, some: Sequence[tuple[int, EnvelopeId]], reached: Reached
-) -> None:
-    """[(queue, envelope id)] of a contact, or of an invite, are on a relay's disk."""
-    health = tx.net.mailboxes.relay_health().get(relay)
-    hours = KEEP_HOURS if health is None or health.longest is None else min(KEEP_HOURS, health.longest)
-    until = tx.now + hours * HOUR_MS
-    store_deposits.note(tx.db, [(envelope_id, queue, until) for queue, envelope_id in some], tx.now)
-    settle(tx, owner, reached, [envelope_id for _, envelope_id in some])
-
-
-def settle(
-    tx: Transaction, owner: MailOwner, reached: Reached, envelope_ids: Sequence[EnvelopeId] | None = None
-) -> None:
-    """What lies in every queue that can be reached, and in one at least, is stored; among these envelopes or of all."""
-    done, stored = [], []
-    for row in store_deposits.stored(tx.db, owner, reached(owner), envelope_ids):
-        if not kind_of(row.kind).receipted:
-            done.append(row.pk)
-        elif row.msg_id is not None:
-            stored.append(row.msg_id)
-        tx.people_changed |= row.form == OutboxForm.BOX
-    store_outbox.remove(tx.db, done)
-    contacts.advance(tx, direct_chat(contact_of(owner)), stored, DeliveryEvent.STORED, Route.MAILBOX)

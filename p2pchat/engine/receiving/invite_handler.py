@@ -32,7 +32,7 @@ class InviteHandler:
         self._told: set[InviteId] = set()
 
     def use(self, rows: Sequence[InviteRow]) -> None:
-        """These are our invites from now on."""
+        """Answer for these invites of ours from now on, and no others."""
         old, self._rows = self._rows, {row.id: row for row in rows}
         changed = old.keys() ^ self._rows.keys()
         for told in self._followers:
@@ -44,8 +44,8 @@ class InviteHandler:
         changed(self._rows)
 
     def offer(self, invite: InviteId) -> InviteOffer | None:
-        """An invite of ours whose hello key is kept, a dead one too. One that has ended only by a clock that may be
-        wrong is doubtful: who was told that it has ended would give up.
+        """Return an invite of ours whose hello key is kept, a dead one too; or None. One that has ended only by a clock
+        that may be wrong is doubtful: who was told that it has ended would give up.
         """
         row, now, passed = self._rows.get(invite), self._clock(), self._clock_watch.passed
         if row is None:
@@ -54,33 +54,35 @@ class InviteHandler:
         return InviteOffer(row.id, row.hello, _gone(row, now), row.hidden, doubtful)
 
     async def offer_bundle(self, invite: InviteId) -> bytes | None:
-        """The sealed bundle of an open invite."""
+        """Return the sealed bundle of an open invite, one bucket; None where it is not open."""
         return await self._committer.submit(invites.offer, invite)
 
     async def tried(self, invite: InviteId, peer: PeerKey) -> None:
-        """Somebody without a first message of an earlier try holds an invite that is gone."""
+        """Tell a person once that somebody without a first message of an earlier try holds an invite that is gone."""
         if invite not in self._told:
             self._told.add(invite)
             await self._committer.submit(invites.tried, invite, peer)
 
     async def admit(self, invite: InviteId, blob: bytes) -> bool:
-        """Commit a first message; True if it is on disk, now or before."""
+        """Commit a first message of one bucket. Returns True if it is on disk, now or before."""
         return await self._committer.submit(invites.admit, invite, blob)
 
     async def pending(self, contact: ContactId) -> bytes | None:
-        """The first message that was committed and is not acked."""
+        """Return the first message, one bucket, that was committed and is not acked; or None."""
         return await self._committer.read(store_outbox.initial, first_device(contact))
 
     async def answer_bundle(self, contact: ContactId, blob: bytes) -> bytes | None:
-        """Make and commit the first message against the bundle offered."""
+        """Make and commit the first message against the bundle offered, one bucket each. Returns None if it is not the
+        invite's.
+        """
         return await self._committer.submit(invites.answer, contact, blob)
 
     async def joined(self, contact: ContactId) -> None:
-        """The inviter has our first message on disk."""
+        """Note that the inviter has our first message on disk."""
         await self._committer.submit(contacts.joined, contact)
 
     async def refused(self, contact: ContactId, reason: int) -> None:
-        """The invite is used up or expired."""
+        """Give the invite up, which is used up or expired: `reason`, a number of `core.frames`."""
         await self._committer.submit(_refused, contact, reason, self._refusals)
 
 

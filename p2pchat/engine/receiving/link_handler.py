@@ -49,8 +49,8 @@ class LinkHandler:
 
     @staticmethod
     def read(db: Database, me: Device, of: Collection[ContactId]) -> dict[ContactId, list[Pair]]:
-        """The pairs of these contacts: sessions that may be used, newest first, with contacts that may knock; last, by
-        what a contact with an old copy of their profile is known still.
+        """Return the pairs of these contacts: sessions that may be used, newest first, with contacts that may knock;
+        last, that by which a contact with an old copy of their profile is known still.
         """
         pairs: dict[ContactId, list[Pair]] = {}
         for contact in [store_contacts.get(db, id) for id in of]:
@@ -66,18 +66,18 @@ class LinkHandler:
         return pairs
 
     def hide(self, hidden: frozenset[ContactId]) -> None:
-        """These contacts are hidden: known of everybody before anything is done for the first."""
+        """Note which contacts are hidden: known of everybody before anything is done for the first."""
         self._hidden = hidden
 
     def use(self, pairs: dict[ContactId, list[Pair]], hidden: frozenset[ContactId], of: Collection[ContactId]) -> None:
         """Check hellos of these contacts against these from now on; those are hidden."""
         old = self._pairs
-        changed = {one for one in of if old.get(one) != pairs.get(one)} | self._hidden ^ hidden
-        for one in of:
-            if one in pairs:
-                old[one] = pairs[one]
+        changed = {contact for contact in of if old.get(contact) != pairs.get(contact)} | self._hidden ^ hidden
+        for contact in of:
+            if contact in pairs:
+                old[contact] = pairs[contact]
             else:
-                old.pop(one, None)
+                old.pop(contact, None)
         self._hidden = hidden
         for told in self._followers:
             told(changed)
@@ -88,45 +88,45 @@ class LinkHandler:
         changed(self._pairs)
 
     def now(self) -> int:
-        """The wall clock, ms."""
+        """Return the wall clock, in ms."""
         return self._clock()
 
     def pairs(self, contact: ContactId) -> Sequence[Pair]:
-        """The pairs of one contact, newest first."""
+        """Return the pairs of one contact, newest first."""
         return self._pairs.get(contact, ())
 
     def hidden(self, contact: ContactId) -> bool:
-        """Whether the contact must not learn where we are."""
+        """Return whether the contact must not learn where we are."""
         return contact in self._hidden
 
     def moved(self) -> None:
-        """Where others may dial us has changed."""
+        """Tell contacts soon: where others may dial us has changed."""
         self._address_updates.changed()
 
     def found(self, address: bytes) -> None:
-        """A contact has reached us at this public address of ours, from outside."""
+        """Note that a contact has reached us at this public address of ours (packed), from outside."""
         self._committer.post(contact_relays.found, address)
 
     async def received(self, contact: ContactId, session_id: SessionId, route: Route, frames: list[Frame]) -> None:
-        """Frames from a contact. Acks free the window at once and are written down lazily."""
-        for one in frames:
+        """Take in frames from a contact. Acks free the window at once and are written down lazily."""
+        for frame in frames:
             await self._committer.room()  # before each: one read may hold thousands of the smallest
-            if one.type == ACKS:
-                ids = acked_ids(one)
+            if frame.type == ACKS:
+                ids = acked_ids(frame)
                 self._sender.acked(contact, ids)
                 self._mailboxes.acked(contact)
                 self._committer.post(
-                    inbound.frame, contact, session_id, route, one, lazy=True, sender=contact, brief=True
+                    inbound.frame, contact, session_id, route, frame, lazy=True, sender=contact, brief=True
                 )
-            elif one.type == REFUSED:  # it stays in the outbox, but does not stand in the way of the others
-                self._sender.acked(contact, [EnvelopeId(one.body)])
-                self._committer.post(inbound.frame, contact, session_id, route, one, sender=contact)
+            elif frame.type == REFUSED:  # it stays in the outbox, but does not stand in the way of the others
+                self._sender.acked(contact, [EnvelopeId(frame.body)])
+                self._committer.post(inbound.frame, contact, session_id, route, frame, sender=contact)
             else:
-                brief = one.type == ENVELOPE  # the others seal anew what waits
-                self._committer.post(inbound.frame, contact, session_id, route, one, sender=contact, brief=brief)
+                brief = frame.type == ENVELOPE  # the others seal anew what waits
+                self._committer.post(inbound.frame, contact, session_id, route, frame, sender=contact, brief=brief)
 
     def link_up(self, contact: ContactId, session_id: SessionId) -> None:
-        """A link is there: send what waits."""
+        """Send what waits over a new link."""
         self._committer.post(contacts.heard, contact, session_id)
         self._committer.post(renewal.ask_again, contact)
         may_lie_elsewhere = self._mailboxes.link_up(contact)
@@ -134,7 +134,7 @@ class LinkHandler:
         self._presence.changed(contact)
 
     def link_down(self, contact: ContactId) -> None:
-        """A link has ended."""
+        """Tell everybody here that a link has ended, and have it dialled again."""
         self._sender.link_down(contact)
         self._mailboxes.link_down(contact)
         self._net.lost(contact)

@@ -35,7 +35,7 @@ from p2pchat.engine.delivery.link_sender import LinkSender
 from p2pchat.engine.delivery.mailbox_queues import Inlet, MailboxQueues
 from p2pchat.engine.delivery.mailbox_sender import MailboxSender
 from p2pchat.engine.delivery.queues import QueueSource
-from p2pchat.engine.receiving import inbound
+from p2pchat.engine.receiving import confirmed, inbound
 from p2pchat.engine.receiving.inbound import Taken
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.engine.runtime.timers import Timers
@@ -85,12 +85,12 @@ class QueueProgress:
 
     @property
     def on_disk(self) -> int:
-        """Up to where everything is: the relay can delete that."""
+        """The place up to which everything is on disk: the relay can delete that."""
         return min(self.off) - 1 if self.off else self.upto
 
 
 class MailboxHandler:
-    """The engine's end of the mailboxes."""
+    """The engine's end of the mailboxes: `ports.MailboxCallbacks`, and what watches and deposits."""
 
     def __init__(
         self,
@@ -129,8 +129,8 @@ class MailboxHandler:
             for owner in self.sender.known() - outlets.keys():
                 outlets[owner] = ()
         changes: dict[RelayName, _Change] = {}
-        for owner, some in inlets.items():
-            self._change(owner, () if self._is_withheld(owner) else some, changes)
+        for owner, sources in inlets.items():
+            self._change(owner, () if self._is_withheld(owner) else sources, changes)
         self._change(NO_DEVICE, self._for_nobody(known.ours), changes)
         owners = self.sender.owners
         for owner, ways in outlets.items():
@@ -140,7 +140,7 @@ class MailboxHandler:
             self._presence.changed(contact_of(owner))
 
     def _change(self, owner: MailOwner, inlets: Sequence[Inlet], changes: dict[RelayName, _Change]) -> None:
-        """These are somebody's from now on."""
+        """Collect from these queues for `owner` from now on, and note what the net has to be told."""
         before = self._inlets.pop(owner, {})
         after = {(inlet.relay.mailbox, inlet.qid): inlet for inlet in inlets}
         if after:
@@ -169,7 +169,7 @@ class MailboxHandler:
             self._tell(changes)
 
     def _for_nobody(self, ours: Mapping[PeerKey, Relay]) -> list[Inlet]:
-        """A relay of ours without a queue gets one that nobody knows: so we hear how it does."""
+        """Give each relay of ours without a queue one that nobody knows: so we hear how it does."""
         qid, nobody = self._nobodys.queue.id, QueueSource("nobody", NO_DEVICE)
         bare = [relay for relay in ours.values() if not self._has_other(relay.mailbox, qid)]
         return [Inlet(relay, qid, nobody, self._nobodys) for relay in bare]
@@ -197,7 +197,7 @@ class MailboxHandler:
                 boxes.watch(watched.relay, queues)
 
     def _wanted(self) -> set[RelayName]:
-        """The mailboxes that are to be watched now."""
+        """Return the mailboxes that are to be watched now."""
         foreign = [name for name, watched in self._watched.items() if not watched.relay.chosen]
         if len(foreign) > MAX_FOREIGN:
             self._alarms.set(("turn",), FOREIGN_ROTATION_SECONDS)
@@ -239,7 +239,7 @@ class MailboxHandler:
     # --- from the network
 
     async def collected(self, relay: RelayName, qid: QueueId, blobs: Sequence[tuple[int, bytes]]) -> None:
-        """What came from a queue we watch."""
+        """Take in what came from a queue we watch: (place, blob), in order."""
         watched = self._watched.get(relay)
         source = None if watched is None else watched.sources.get(qid)
         if source is None or source.kind == "nobody":
@@ -247,39 +247,41 @@ class MailboxHandler:
         brief = source.kind == "contact"
         for place, blob in blobs:
             await self._committer.room()
-            self._committer.post(_take, source, relay, qid, place, blob, sender=relay, brief=brief)
+            self._committer.post(_take_blob, source, relay, qid, place, blob, sender=relay, brief=brief)
 
     def deposited(self, relay: RelayName, done: Sequence[tuple[int, int]]) -> None:
-        """A relay answered deposits. What it took is noted as acks are: to lose one costs a repetition."""
+        """Take in a relay's answers to deposits: (number, code). What it took is noted as acks are: to lose one costs a
+        repetition.
+        """
         taken, paused = self.sender.results(done)
         by_owner: dict[MailOwner, list[tuple[int, EnvelopeId]]] = {}
         for queue, envelope_id in taken:
             if (outlet := self.sender.get(queue)) is not None:
                 by_owner.setdefault(outlet.row.owner, []).append((queue, envelope_id))
-        for owner, some in by_owner.items():
+        for owner, copies in by_owner.items():
             reached = self.sender.reached
-            self._committer.post(inbound.deposited, owner, relay, some, reached, lazy=True, brief=True)
+            self._committer.post(confirmed.deposited, owner, relay, copies, reached, lazy=True, brief=True)
         self._settle(paused)
 
     def undeposited(self, relay: RelayName, numbers: Sequence[int]) -> None:
-        """A relay was not reached, or did not answer."""
+        """Go on without a relay that was not reached, or did not answer. numbers: of the deposits concerned."""
         self._settle(self.sender.lost(numbers))
 
     def relay_up(self, relay: RelayName) -> None:
-        """A relay answers: give it what waits."""
+        """Give a relay that answers what waits for it."""
         self.sender.begin_anew(relay)
 
     def relay_down(self, relay: RelayName) -> None:
-        """A relay does not answer any more. What was under way there is given back by itself."""
+        """Do nothing: what was under way at a relay that does not answer any more is given back by itself."""
 
     def _settle(self, owners: Iterable[MailOwner]) -> None:
         for owner in owners:  # what lies elsewhere does not wait for this relay any more
-            self._committer.post(inbound.settle, owner, self.sender.reached)
+            self._committer.post(confirmed.settle, owner, self.sender.reached)
 
     # --- links
 
     def link_up(self, contact: ContactId) -> bool:
-        """What is for this contact goes by a link now; whether something may lie at relays for it."""
+        """Send what is for this contact by a link from now on. Returns whether something may lie at relays for it."""
         self._stalled.discard(contact)
         self.sender.linked(first_device(contact))
         has_queues = first_device(contact) in self.sender.owners
@@ -288,13 +290,13 @@ class MailboxHandler:
         return has_queues
 
     def link_down(self, contact: ContactId) -> None:
-        """Perhaps no link is left."""
+        """Send what is for this contact by relays, if no link is left."""
         if self._net.route(contact) is None:
             self._stalled.discard(contact)
             self.sender.unlinked(first_device(contact))
 
     def acked(self, contact: ContactId) -> None:
-        """The link with this contact works."""
+        """Send nothing more by relays, since the link with this contact works."""
         if contact in self._stalled:
             self._stalled.discard(contact)
             self.sender.linked(first_device(contact))
@@ -302,9 +304,11 @@ class MailboxHandler:
     # --- after a transaction
 
     def release(self, tx: Transaction, sealed: Mapping[ContactId, Sequence[OutgoingEnvelope]]) -> None:
-        """A transaction is on disk: these are for contacts, and written where there is a link."""
-        for contact, some in sealed.items():
-            self._release(contact, some, receipts=contact in tx.told)
+        """Let out what a transaction that is on disk says to relays: leave to delete, and what is `sealed` for contacts
+        without a link.
+        """
+        for contact, envelopes in sealed.items():
+            self._release(contact, envelopes, receipts=contact in tx.told)
         for contact in tx.owing:
             self._owe(contact)
         for (name, qid), places in tx.taken.items():
@@ -326,7 +330,7 @@ class MailboxHandler:
                 self._watch_acks(contact)
             if contact not in self._stalled:
                 return
-        at_once = [one for one in sealed if receipts or kind_of(one.kind).receipted]
+        at_once = [envelope for envelope in sealed if receipts or kind_of(envelope.kind).receipted]
         if len(at_once) < len(sealed):
             self._owe(contact)
         self.sender.release(first_device(contact), at_once)
@@ -339,7 +343,7 @@ class MailboxHandler:
         )
 
     def hear_again(self, relay: RelayName) -> None:
-        """What concerned this relay could not be saved: let it come again, and read again what it is to be given."""
+        """Let what concerned this relay and could not be saved come again, and read again what it is to be given."""
         if (watched := self._watched.get(relay)) is not None:
             self._net.mailboxes.watch(watched.relay, ())
             for qid in watched.queues:
@@ -360,7 +364,7 @@ class MailboxHandler:
             self._alarms.set(("acks", contact), ACK_TIMEOUT_SECONDS)
 
     def _look_at_acks(self, contact: ContactId) -> None:
-        """A link that takes everything and acks nothing is none."""
+        """Take a link that takes everything and acks nothing for none."""
         before, now = self._progress.pop(contact, None), self._link_sender.progress(contact)
         if self._net.route(contact) is None:
             return
@@ -410,7 +414,7 @@ class _Change:
         self.relay = relay
 
 
-def _take(tx: Transaction, source: QueueSource, name: RelayName, qid: QueueId, place: int, blob: bytes) -> None:
+def _take_blob(tx: Transaction, source: QueueSource, name: RelayName, qid: QueueId, place: int, blob: bytes) -> None:
     taken = Taken.YES
     if source.kind == "contact":
         taken = inbound.mailed(tx, contact_of(source.owner), blob)
@@ -420,4 +424,4 @@ def _take(tx: Transaction, source: QueueSource, name: RelayName, qid: QueueId, p
         invites.boxed(tx, contact_of(source.owner), PeerKey(name[:KEY_BYTES]), blob)
     tx.taken.setdefault((name, qid), {})[place] = taken is Taken.YES
     if taken is Taken.LATER:  # until then it is in memory only, and the relay keeps it
-        tx.later(name, _take, source, name, qid, place, blob)
+        tx.later(name, _take_blob, source, name, qid, place, blob)

@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 
 def boot_time() -> float:
-    """Seconds since the machine started, with those in which it slept, where the system counts these."""
+    """Return the seconds since the machine started, with those in which it slept, where the system counts these."""
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     return time.clock_gettime(clock)
 
@@ -108,7 +108,7 @@ class ClockWatch:
 
     @property
     def passed(self) -> int:
-        """What deadlines are measured by: never later than the wall clock itself."""
+        """The time by which deadlines are measured, in ms: never later than the wall clock itself."""
         return min(self.now, self.sure)
 
     async def run(self, settled: Callable[[], Awaitable[object]]) -> None:
@@ -171,7 +171,7 @@ class ClockWatch:
         self._greatest = max(self._greatest, self.now)
 
     def unsaved(self) -> None:
-        """What `save` wrote is undone."""
+        """Save again what `save` wrote: it is undone."""
         self._saved = 0.0
 
     def save(self, db: Database) -> None:

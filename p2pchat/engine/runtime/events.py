@@ -32,7 +32,7 @@ class Subscription:
         self._wake = Wakeup()
 
     def put(self, event: Event) -> None:
-        """Called by the hub; never waits."""
+        """Keep an event for the subscriber; called by the hub, and never waits."""
         if len(self._queue) >= self._capacity:
             self._queue.clear()
             self._lagged = True
@@ -41,14 +41,14 @@ class Subscription:
         self._wake.set()
 
     async def receive(self) -> Event:
-        """The next event; {"event": "lagged"} where some were lost: then read the store again."""
+        """Wait for the next event; {"event": "lagged"} where some were lost: then read the store again."""
         while not self._queue and not self._lagged:
             self._wake.clear()
             await self._wake.wait()
         return self.receive_nowait()
 
     def receive_nowait(self) -> Event:
-        """The same at once, or `trio.WouldBlock`."""
+        """Return the next event at once. Raises `trio.WouldBlock` where there is none."""
         if self._lagged:
             self._lagged = False
             return {"event": "lagged"}
@@ -77,7 +77,7 @@ class EventHub:
         self._following: dict[str, Following] = {}
 
     def subscribe(self, capacity: int = CAPACITY) -> Subscription:
-        """A new subscriber that may lag `capacity` events behind."""
+        """Make a subscriber that may lag `capacity` events behind, in number."""
         subscription = Subscription(self, capacity)
         self._subscribers.append(subscription)
         return subscription

@@ -45,6 +45,7 @@ class Inbox:
     room: Wakeup = field(default_factory=Wakeup)
 
     def put(self, item: Input, *, lazy: bool = False) -> None:
+        """Queue an input; a `lazy` one waits for others to bring it along, for a while."""
         if lazy:
             self.lazy.append(item)
         else:
@@ -53,6 +54,7 @@ class Inbox:
             self.wake.set()
 
     def ready(self) -> bool:
+        """Return whether a batch can be taken now."""
         return bool(self.waiting) or len(self.lazy) >= MAX_LAZY
 
     async def take(self) -> list[Input]:

@@ -39,7 +39,7 @@ class MessageIds:
         self._lock = Lock()
 
     def new(self, now: int) -> MessageId:
-        """The next id; `now` in ms."""
+        """Return the next id; `now` in ms."""
         with self._lock:
             if not self._begun:
                 self._begun = True
@@ -61,7 +61,7 @@ class MessageIds:
         meta.put(db, _KEY, self._kept)
 
     def unsaved(self) -> None:
-        """What `save` wrote is undone."""
+        """Save again what `save` wrote: it is undone."""
         self._kept = MessageId(bytes(MESSAGE_ID))
 
     def _above(self) -> MessageId:

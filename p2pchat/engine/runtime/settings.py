@@ -9,7 +9,7 @@ _KEEP, _RECEIPTS, _RELAY, _TYPING = "keep_receiving", "read_receipts", "relay_fo
 
 
 def keep_receiving(db: Database) -> bool | None:
-    """Whether the node goes on when nobody looks; None where nobody was asked yet."""
+    """Return whether the node goes on when nobody looks; None where nobody was asked yet."""
     return None if meta.get(db, _KEEP) is None else bool(meta.get_int(db, _KEEP))
 
 
@@ -19,7 +19,7 @@ def set_keep_receiving(db: Database, wanted: bool) -> None:
 
 
 def read_receipts(db: Database) -> bool:
-    """Whether contacts are told what was read. They are, until a person says otherwise."""
+    """Return whether contacts are told what was read. They are, until a person says otherwise."""
     return bool(meta.get_int(db, _RECEIPTS, 1))
 
 
@@ -29,7 +29,7 @@ def set_read_receipts(db: Database, wanted: bool) -> None:
 
 
 def typing(db: Database) -> bool:
-    """Whether contacts see that one writes, and one sees it of them. They do, until a person says otherwise."""
+    """Return whether contacts see that one writes, and one sees it of them. They do, until a person says otherwise."""
     return bool(meta.get_int(db, _TYPING, 1))
 
 
@@ -39,7 +39,7 @@ def set_typing(db: Database, wanted: bool) -> None:
 
 
 def relay_for_contacts(db: Database) -> bool | None:
-    """Whether this node is a relay for its contacts; None where nobody was asked yet."""
+    """Return whether this node is a relay for its contacts; None where nobody was asked yet."""
     return None if meta.get(db, _RELAY) is None else bool(meta.get_int(db, _RELAY))
 
 

@@ -35,11 +35,11 @@ class SkipBudget:
         self._left: dict[ContactId, tuple[int, int]] = {}  # (60,000ths of a key, when)
 
     def left(self, contact: ContactId, now: int) -> int:
-        """How many keys the contact may make us derive now."""
+        """Return how many keys the contact may make us derive now (`now` in ms)."""
         return self._units(contact, now) // 60_000
 
     def spend(self, contact: ContactId, count: int, now: int) -> None:
-        """So many are about to be derived."""
+        """Book `count` keys that are about to be derived; `now` in ms."""
         self._left[contact] = max(0, self._units(contact, now) - count * 60_000), now
 
     def _units(self, contact: ContactId, now: int) -> int:

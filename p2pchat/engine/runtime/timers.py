@@ -25,7 +25,7 @@ class Timers(Generic[K]):
         return iter(self._times)
 
     def set(self, what: K, seconds: float) -> None:
-        """In so many seconds, unless it is set already."""
+        """Ring for `what` in so many seconds, unless it is set already."""
         if what not in self._times:
             self._times[what] = trio.current_time() + seconds
             self._sooner.set()

@@ -40,9 +40,9 @@ def day(ms: int) -> str:
     return f"{at.day} {at:%b}"
 
 
-def message(row: MessageRow, name: str, notes: Remarks = NOTHING, ahead: int = 0) -> Json:
-    """The message object; `name` is the contact's, `notes` what stands beside it. `sender` is who wrote it, by id, None
-    where it is `mine`. `ahead`: by how many ms the clock by which messages end is ahead of the wall clock.
+def message(row: MessageRow, name: str, remarks: Remarks = NOTHING, ahead: int = 0) -> Json:
+    """The message object; `name` is the contact's, `remarks` what was said about the message. `sender` is who wrote it,
+    by id, None where it is `mine`. `ahead`: by how many ms the clock by which messages end is ahead of the wall clock.
     """
     return {
         "id": row.id.hex(),
@@ -58,13 +58,13 @@ def message(row: MessageRow, name: str, notes: Remarks = NOTHING, ahead: int = 0
         "route": row.route,
         "late": bool(row.late),
         "reply_to": None if row.reply_to is None else row.reply_to.hex(),
-        "quote": None if row.reply_to is None else _quote(row, name, notes.quoted),
+        "quote": None if row.reply_to is None else _quote(row, name, remarks.quoted),
         "edited_at": timestamp(row.edited_at),
         "reactions": [
             {"emoji": one.emoji, "from": "me" if one.sender == ME else name, "mine": one.sender == ME}
-            for one in notes.reactions
+            for one in remarks.reactions
         ],
-        "pinned": notes.pinned,
+        "pinned": remarks.pinned,
         "expires_in": row.expire_s or None,
         "expires_at": None if row.expires_at is None else timestamp(row.expires_at - ahead),
         "deleted": row.deleted_at is not None,

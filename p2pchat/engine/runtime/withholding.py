@@ -22,7 +22,7 @@ NO_ROOM = "{name} has sent more than is kept from one contact; the rest waits at
 
 
 def has_room(tx: Transaction, contact: Contact, size: int) -> bool:
-    """Whether an envelope of `size` bytes of this contact may be taken now."""
+    """Return whether an envelope of `size` bytes of this contact may be taken now."""
     limits = tx.storage_limits
     return contact.id not in limits.withheld and limits.has_room(tx.db, contact.id, size, tx.now)
 
@@ -43,7 +43,7 @@ def withhold(tx: Transaction, contact: Contact, *, linked: bool) -> None:
 def look_again(tx: Transaction, only: ContactId | None = None) -> None:
     """Take the mail of contacts again, of all or of one, where there is room."""
     limits = tx.storage_limits
-    for contact_id in [one for one in limits.withheld if only in (None, one)]:
+    for contact_id in [withheld for withheld in limits.withheld if only in (None, withheld)]:
         limits.recount(contact_id)
         contact = tx.contact(contact_id)
         accepted = contact is not None and contact.state in ACCEPTED

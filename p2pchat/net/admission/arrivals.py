@@ -52,11 +52,11 @@ class Arrivals:
         self._last_late = -LATE_SECONDS
 
     def number(self) -> int:
-        """Those with a lower number are let through first."""
+        """Return the next number in the order of arrival: for `turn`, where a lower one is let through first."""
         return next(self._numbers)
 
     async def turn(self, number: int, place: str) -> None:
-        """Wait for a turn."""
+        """Wait for a turn for whoever drew this `number`, and comes from `place` (`places`)."""
         event = trio.Event()
         if _in_time(place):
             heapq.heappush(self._waiting, (number, next(self._order), event))

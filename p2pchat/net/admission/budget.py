@@ -89,13 +89,13 @@ class Budget:
         self._at = now
 
     def look(self, now: float) -> float:
-        """What there is at `now` (seconds)."""
+        """Return how many units there are at `now`, in seconds of the loop's clock."""
         self._left = min(self._burst, self._left + (now - self._at) * self._rate)
         self._at = now
         return self._left
 
     def draw(self, units: float) -> None:
-        """Take what `look` said is there."""
+        """Take so many units, which `look` said are there."""
         self._left -= units
 
 
@@ -115,7 +115,7 @@ class LoopTurns(trio.abc.Instrument):
 
     @property
     def longest(self) -> float:
-        """Seconds of the longest turn in the last half minute, or a little more."""
+        """How many seconds the longest turn in the last half minute took, or one a little before."""
         self._look_at_half_minute(time.perf_counter())
         return max(self._longest)
 
@@ -125,13 +125,15 @@ class LoopTurns(trio.abc.Instrument):
         return time.perf_counter() - self._began > MAX_TURN_SECONDS
 
     def after_io_wait(self, timeout: float) -> None:
-        """A turn begins. (Called by trio, like the next: a message has a dozen turns, so both do next to nothing.)"""
+        """Note that a turn of the event loop begins. Trio calls this and the next one a dozen times a message, so both
+        do next to nothing.
+        """
         self._began = began = time.perf_counter()
         if began - self._averaged >= _AVERAGE_SECONDS:
             self._average(began)
 
     def before_io_wait(self, timeout: float) -> None:
-        """Note that a turn of the event loop ends (trio's Instrument)."""
+        """Note that a turn of the event loop ends."""
         took = time.perf_counter() - self._began
         self._busy += took
         if took > self._longest[0]:
@@ -185,7 +187,7 @@ class Work:
         self._places: OrderedDict[bytes, Budget] = OrderedDict()
 
     def of(self, place: str) -> Budget:
-        """The budget of a place."""
+        """Return the budget of a place; one that is not remembered gets a new one."""
         name = hashlib.blake2b(place.encode(), key=self._key, digest_size=16).digest()
         budget = self._places.get(name)
         if budget is None:
@@ -200,7 +202,7 @@ _WORK: trio.lowlevel.RunVar[Work] = trio.lowlevel.RunVar("p2pchat_work")
 
 
 def work() -> Work:
-    """The one `Work` of this loop."""
+    """Return the one `Work` of this loop."""
     try:
         return _WORK.get()
     except LookupError:
@@ -213,7 +215,7 @@ def work() -> Work:
 class Account:
     """What one connection may cost; `charge` as it costs, and `settle` where `due`.
 
-    place: where it comes from (`addresses.neighbourhood`, or by which relay).
+    place: where it comes from (`multiaddrs.neighbourhood`, or by which relay).
     """
 
     __slots__ = (
@@ -245,18 +247,20 @@ class Account:
         self._draw(BURST - START)
 
     def prove(self) -> None:
-        """It is somebody's whom we know, or whom we dialled: it has a larger budget, and not out of the strangers'."""
+        """Give the account a larger budget that is not the strangers', since its owner is known or was dialled by
+        us.
+        """
         self._budgets = (self._work.proven,)
         self._place = f"known {self._place}"  # and so it does not wait with the strangers of its place
         self._burst, self._rate, self._left = PROVEN_BURST, PROVEN_RATE, PROVEN_BURST
 
     def charge(self, units: float) -> None:
-        """So many units of work were done."""
+        """Book so many units of work as done."""
         self._left -= units
         self._slice += units
 
     def carried(self, size: int) -> None:
-        """So many bytes came for an open stream, which pays for work. (Never for the slice.)"""
+        """Pay for work with `size` bytes that came for an open stream. They do not pay for the slice."""
         if self._left < self._burst:
             self._left = min(self._burst, self._left + size / BYTES_A_UNIT)
 
@@ -270,18 +274,18 @@ class Account:
 
     @property
     def solvent(self) -> bool:
-        """Whether it is out of debt."""
+        """Whether the account is out of debt."""
         return self._left >= 0
 
     def received(self) -> None:
-        """Bytes were taken from a socket; others have had a turn before."""
+        """Book one read of a socket, before which others have had a turn."""
         self.rested()
         self.charge(RECEIVE)
         if self._new <= 0 and self._turns.late:
             self._slice = SHORT_SLICE  # others have a turn before these bytes are parsed
 
     def rested(self) -> None:
-        """Others have just had a turn."""
+        """Begin a new slice: others have just had a turn."""
         self._new -= self._slice
         self._slice = 0
 

@@ -38,7 +38,7 @@ class FairQueue(Generic[Item]):
         return self._size
 
     def put(self, place: str, item: Item, order: int = 0) -> None:
-        """Let it wait. order: the lowest of a place is taken first."""
+        """Let `item` wait with those of its place, of whom the one with the lowest `order` is taken first."""
         number = next(self._numbers)
         if place not in self._waiting:
             self._waiting[place] = []
@@ -57,7 +57,9 @@ class FairQueue(Generic[Item]):
         return place
 
     def take(self, units: float = 1.0) -> Item:
-        """The next. units: what it costs, in whatever all are counted in. Raises IndexError where nothing waits."""
+        """Take the next item out. units: what it costs its place, in whatever all of them are counted in. Raises
+        IndexError where nothing waits.
+        """
         place = self.first
         start, _, _ = heapq.heappop(self._first)
         waiting = self._waiting[place]

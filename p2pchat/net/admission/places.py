@@ -1,6 +1,6 @@
 """Places: where on the network somebody is, as far as limits go, and how much each place may have.
 
-A *place* is what `addresses.neighbourhood` says: an IPv4 address, the 16 hex digits of an IPv6 /64, or any other word
+A *place* is what `multiaddrs.neighbourhood` says: an IPv4 address, the 16 hex digits of an IPv6 /64, or any other word
 (a peer id, "relay" and a peer id). One line at home often has a whole IPv6 /56 and a company a /48; a hosting company
 gives out IPv4 by the /24. So places lie in networks, and what is limited for a place is limited for its networks too:
 the sum of all that is in one.
@@ -22,7 +22,9 @@ _MAX_IPV4, _IPV6_DIGITS = len("255.255.255.255"), 16
 
 
 def networks(place: str) -> tuple[str, ...]:
-    """The place and the networks it lies in, the smallest first: /32 and /24, or /64, /56 and /48; else itself."""
+    """Return the place and the networks it lies in, the smallest first: /32 and /24, or /64, /56 and /48; of a place
+    that is no address, itself alone.
+    """
     # Asked dozens of times for each connection: most of what is neither is told from its length.
     size = len(place)
     if size <= _MAX_IPV4 and _IPV4_PLACE.fullmatch(place):
@@ -33,57 +35,61 @@ def networks(place: str) -> tuple[str, ...]:
 
 
 def factors(place: str) -> tuple[int, ...]:
-    """For each of `networks(place)`: how many times the bound of one place it may have."""
+    """Return, for each of `networks(place)`, how many times the bound of one place it may have."""
     return _FACTORS[len(networks(place))]
 
 
-def bounds(place: str, each: float) -> tuple[tuple[str, float], ...]:
-    """Each of `networks(place)` with its bound, where a place itself may have `each`."""
+def bounds(place: str, bound: float) -> tuple[tuple[str, float], ...]:
+    """Return each of `networks(place)` with its bound, where a place itself may have `bound`."""
     around = networks(place)
-    return tuple([(network, factor * each) for network, factor in zip(around, _FACTORS[len(around)], strict=True)])
+    return tuple([(network, factor * bound) for network, factor in zip(around, _FACTORS[len(around)], strict=True)])
 
 
 class PlaceSums:
     """Adds up amounts by place, by network and in all, each with its bound.
 
-    total: bound of all places together. each: bound of one place. more: what a place may have besides `each`; it is
+    total: bound of all places together. place_bound: of one place. more: what a place may have besides that; it is
     counted for itself alone, since a reverse proxy must not use up what its neighbours may have.
     Amounts are whatever the caller counts: connections, bytes. Nothing is kept for a place that has nothing.
     """
 
-    def __init__(self, total: int, each: int, more: Mapping[str, int] | None = None) -> None:
+    def __init__(self, total: int, place_bound: int, more: Mapping[str, int] | None = None) -> None:
         self._total = total
-        self._each = each
+        self._place_bound = place_bound
         self._more = {} if more is None else more
         self._held: dict[str, int] = {}
         self.taken = 0
 
-    def resize(self, total: int, each: int) -> None:
-        """These bounds hold from now on; what is held beyond them stays."""
-        self._total, self._each = total, each
+    def resize(self, total: int, place_bound: int) -> None:
+        """Change the bounds for what is added from now on; what is held beyond them stays."""
+        self._total, self._place_bound = total, place_bound
 
     def full(self, place: str, amount: int = 1) -> str | None:
-        """The smallest network around `place` that has no room for `amount`; "" for all together; None: it fits."""
+        """Return the smallest network around `place` that has no room for `amount`, "" where all places together have
+        none, None where it fits.
+        """
         for network, most in self._bounds(place):
             if self._held.get(network, 0) + amount > most:
                 return network
         return "" if self.taken + amount > self._total else None
 
     def take(self, place: str, amount: int = 1) -> bool:
-        """Add `amount` to the place and its networks; False, and nothing is added, where one of them has no room."""
+        """Add `amount` to the place and its networks. Returns False, and adds nothing, where one of them has no
+        room.
+        """
         if self.full(place, amount) is not None:
             return False
         self.add(place, amount)
         return True
 
     def add(self, place: str, amount: int = 1) -> None:
-        """Add `amount` without asking whether it fits."""
+        """Add `amount` to the place and its networks without asking whether it fits."""
         self.taken += amount
         for network in self._counted(place):
             self._held[network] = self._held.get(network, 0) + amount
 
     def give(self, place: str, amount: int = 1) -> None:
-        """Take back what was added."""
+        """Take back `amount`, which was added for the place before."""
         self.taken -= amount
         for network in self._counted(place):
             left = self._held[network] - amount
@@ -93,12 +99,12 @@ class PlaceSums:
                 del self._held[network]
 
     def held(self, network: str) -> int:
-        """What a place or network has now."""
+        """Return the amount that a place or network has now."""
         return self._held.get(network, 0)
 
     def _bounds(self, place: str) -> tuple[tuple[str, float], ...]:
         more = self._more.get(place, 0)
-        return ((place, self._each + more),) if more else bounds(place, self._each)
+        return ((place, self._place_bound + more),) if more else bounds(place, self._place_bound)
 
     def _counted(self, place: str) -> tuple[str, ...]:
         return (place,) if self._more.get(place, 0) else networks(place)

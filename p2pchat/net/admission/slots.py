@@ -46,22 +46,22 @@ class Slot:
 
 
 class Pool:
-    """total: how many slots there are. each: how many of them one place may have, and in proportion its networks
+    """total: how many slots there are. place_bound: how many of them one place may have, and in proportion its networks
     (`places.bounds`). more: what a place may have besides.
     """
 
-    def __init__(self, total: int, each: int, more: Mapping[str, int] | None = None) -> None:
-        self._all, self._proven_sums = PlaceSums(total, each, more), PlaceSums(total, each, more)
-        self.resize(total, each)
+    def __init__(self, total: int, place_bound: int, more: Mapping[str, int] | None = None) -> None:
+        self._all, self._proven_sums = PlaceSums(total, place_bound, more), PlaceSums(total, place_bound, more)
+        self.resize(total, place_bound)
         self._unproven = _Tree()
         self._proven = _Tree()
         self.refused = dict.fromkeys(REFUSALS, 0)
         self.evicted = 0
 
-    def resize(self, total: int, each: int) -> None:
-        """So many slots there are from now on; who has one keeps it."""
-        self._all.resize(total, each)
-        self._proven_sums.resize(total - total // _NEWCOMERS_SHARE, each - each // _NEWCOMERS_SHARE)
+    def resize(self, total: int, place_bound: int) -> None:
+        """Change how many slots there are, and how many one place may have; whoever has one keeps it."""
+        self._all.resize(total, place_bound)
+        self._proven_sums.resize(total - total // _NEWCOMERS_SHARE, place_bound - place_bound // _NEWCOMERS_SHARE)
         self._max_unproven = total - total // _UNPROVEN_SHARE
 
     @property
@@ -75,7 +75,7 @@ class Pool:
         return self._proven.count("")
 
     def held(self, network: str) -> int:
-        """How many slots a place or network has."""
+        """Return how many slots a place or network has."""
         return self._all.held(network)
 
     def admit(self, slot: Slot) -> bool:
@@ -92,7 +92,9 @@ class Pool:
         return True
 
     def prove(self, slot: Slot) -> bool:
-        """The owner of a slot has proven something; whether the slot is proven now. Others may end for it."""
+        """Note that the owner of a slot has proven something; returns whether the slot is proven now. Others may end
+        for it.
+        """
         if slot.proven or slot.gone:
             return slot.proven
         while (full := self._proven_sums.full(slot.place)) is not None:
@@ -113,7 +115,7 @@ class Pool:
         slot.end()
 
     def release(self, slot: Slot) -> None:
-        """The slot is free again; nothing happens where it is already."""
+        """Free a slot; nothing happens where it is free already."""
         if slot.gone:
             return
         slot.gone = True
@@ -125,7 +127,9 @@ class Pool:
             self._unproven.remove(slot)
 
     def _without_room(self, place: str) -> str | None:
-        """The network that has no room for one more from `place`; "" for the whole pool; None: there is room."""
+        """Return the network that has no room for one more from `place`, "" for the whole pool, None where there is
+        room.
+        """
         if self._unproven.count("") >= self._max_unproven:
             return ""
         return self._all.full(place)
@@ -169,7 +173,9 @@ class _Tree:
             inner = network
 
     def greediest(self, network: str) -> Slot | None:
-        """The oldest slot of the place that has most, in the network within `network` that has most."""
+        """Return the oldest slot of the place that has most, in the network within `network` that has most; None where
+        it is empty.
+        """
         while children := self._children.get(network):
             network = max(children, key=self._counts.__getitem__)
         return next(iter(self._slots.get(network, ())), None)
@@ -184,9 +190,10 @@ class _Tree:
 
 
 def greediest(slots: Collection[Slot], place: str) -> Slot | None:
-    """Which of a few slots makes room for a newcomer from `place`: the oldest unproven one of the place that has most
-    of these; where all are proven, one of a place that keeps as many as the newcomer's gets; or None. `slots`: in the
-    order in which they came.
+    """Choose which of a few slots makes room for a newcomer from `place`.
+
+    It is the oldest unproven one of the place that has most of these; where all are proven, one of a place that keeps
+    as many as the newcomer's gets; else None. slots: in the order in which they came.
     """
     tree = _Tree()
     unproven = [slot for slot in slots if not slot.proven]
@@ -218,11 +225,11 @@ class Remembered:
             self._names.popitem(last=False)
 
     def has(self, *parts: bytes) -> bool:
-        """Whether it is remembered."""
+        """Return whether `parts` are remembered."""
         return self._name(parts) in self._names
 
     def forget(self, *parts: bytes) -> None:
-        """Remember it no more."""
+        """Forget `parts`, if they are remembered."""
         self._names.pop(self._name(parts), None)
 
     def _name(self, parts: Iterable[bytes]) -> bytes:

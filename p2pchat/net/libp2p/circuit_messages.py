@@ -41,7 +41,9 @@ M = TypeVar("M", HopMessage, StopMessage)
 
 
 async def read_message(stream: Stream, kind: type[M]) -> M:
-    """One message, and not a byte more. Raises CannotOpen for bytes that are none, LinkLost if none comes in time."""
+    """Read one message, and not a byte more. Raises CannotOpen for bytes that are none, LinkLost if none comes in
+    time.
+    """
     with trio.move_on_after(TIMEOUT):
         length = shift = 0
         while True:
@@ -91,7 +93,7 @@ async def connect(stream: Stream, peer: PeerKey) -> None:
 
 
 def peer_in(message: HopMessage | StopMessage) -> PeerKey:
-    """The key of the peer that a message names. Raises CannotOpen."""
+    """Return the 32-byte key of the peer that a message names. Raises CannotOpen where it names none."""
     peer = multiaddrs.peer_from_multihash(message.peer.id)
     if peer is None:
         raise CannotOpen("no peer that we could know")
@@ -99,7 +101,7 @@ def peer_in(message: HopMessage | StopMessage) -> PeerKey:
 
 
 def name(status: Status.ValueType) -> str:
-    """A status in words; what a relay made up has none."""
+    """Return a status in words, "unknown" for one that a relay made up."""
     return Status.Name(status).lower().replace("_", " ") if status in Status.values() else "unknown"
 
 

@@ -88,25 +88,28 @@ class Dialler:
         chosen: bool = False,
         relay: bool = False,
     ) -> SwarmConn:
-        """A connection with `peer`, proven to be it, by the route `only` or by any. Raises Unreachable.
+        """Return a connection with `peer`, proven to be it, by the route `only` or by any. Raises Unreachable.
 
         Tries raw TCP in the order given, then WebSocket, the next one when the last has failed or been silent for a
         moment; circuits beside them, when all have failed or had a head start. Local addresses that were not `chosen`
-        here are left out, but for those of people, or a `relay`, that can be near (`addresses.dialled_for_others`).
+        here are left out, but for those of people, or a `relay`, that can be near (`interfaces.dialled_for_others`).
         """
-        found = targets(addresses)
-        here = interfaces.found_here(self._ours()) if not chosen and any(map(_local, found)) else None
+        candidates = targets(addresses)
+        here = interfaces.found_here(self._ours()) if not chosen and any(map(_local, candidates)) else None
         direct = [
             _Attempt(
                 STAGGER if target.over == "tcp" else WEBSOCKET_AFTER,
                 partial(self._direct, peer, target, chosen),
                 steady=not chosen and _local(target),
             )
-            for target in found
+            for target in candidates
             if target.relay is None and only != Route.CIRCUIT and _may_dial(target, here, relay=relay)
         ]
-        relays = circuits(found, (self._swarm.self_id, peer), chosen=chosen) if only != Route.DIRECT else {}
-        by_relay = [_Attempt(CIRCUIT_STAGGER, partial(self._by_relay, peer, *each, chosen)) for each in relays.items()]
+        relays = circuits(candidates, (self._swarm.self_id, peer), chosen=chosen) if only != Route.DIRECT else {}
+        by_relay = [
+            _Attempt(CIRCUIT_STAGGER, partial(self._by_relay, peer, relay_key, ways, chosen))
+            for relay_key, ways in relays.items()
+        ]
         made: list[SwarmConn] = []
         async with trio.open_nursery() as nursery:
             failed = trio.Event()
@@ -186,7 +189,7 @@ async def _try(attempts: list[_Attempt], nursery: trio.Nursery, made: list[Swarm
 
 
 async def _look_after(stream: LibP2PStream, muxed: object) -> None:
-    """A circuit that we asked for: when the connection on it is over, tell the relay."""
+    """Wait for the end of a connection over a circuit that we asked for, then tell the relay."""
     assert isinstance(muxed, GuardedYamux)
     try:
         with stream.carrying():
@@ -216,8 +219,8 @@ async def _tcp(target: Target, *, chosen: bool) -> trio.SocketStream:
 
 
 async def _resolve(name: Name, port: int, *, chosen: bool) -> list[str]:
-    """The addresses of a name that we dial; the resolver may say anything, and so may the owner of a name that a person
-    here did not give: it leads to no local address.
+    """Return the addresses of a name that we dial. The resolver may say anything, and so may the owner of a name that a
+    person here did not give: it leads to no local address.
     """
     family = _FAMILIES.get(name.kind, trio.socket.AF_UNSPEC)
     ips: dict[str, None] = {}
@@ -231,7 +234,7 @@ async def _resolve(name: Name, port: int, *, chosen: bool) -> list[str]:
 
 
 def targets(addresses: Sequence[str]) -> list[Target]:
-    """What of it we dial: no nonsense, nothing twice, not too many; raw TCP before WebSocket."""
+    """Return what is dialled of `addresses`: no nonsense, nothing twice, not too many; raw TCP before WebSocket."""
     targets: dict[Target, None] = {}
     for text in addresses:
         with suppress(BadAddress):
@@ -243,10 +246,12 @@ def targets(addresses: Sequence[str]) -> list[Target]:
     return direct + [target for target in ordered if target.relay is not None][:_MAX_TARGETS]
 
 
-def circuits(found: Sequence[Target], but: Sequence[ID], *, chosen: bool = False) -> dict[PeerKey, list[str]]:
-    """Of each relay in `found`, none of `but`, the addresses to try; `chosen`: a person here gave them."""
+def circuits(candidates: Sequence[Target], but: Sequence[ID], *, chosen: bool = False) -> dict[PeerKey, list[str]]:
+    """Return the relays of these targets, without those in `but`, each with the addresses to try; `chosen`: a person
+    here gave them.
+    """
     relays: dict[PeerKey, list[str]] = {}
-    for target in found:
+    for target in candidates:
         if target.relay is not None and ID(multiaddrs.multihash(target.relay)) not in but:
             relays.setdefault(target.relay, []).append(replace(target, relay=None).text())
     return {relay: multiaddrs.with_twins(ways, chosen=chosen) for relay, ways in list(relays.items())[:_MAX_RELAYS]}

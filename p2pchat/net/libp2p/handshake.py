@@ -46,21 +46,29 @@ class Channel(Protocol):
     """
 
     @property
-    def waiting(self) -> int: ...
+    def waiting(self) -> int:
+        """How many bytes have come and were not read."""
+        ...
 
     @property
-    def account(self) -> Account: ...
+    def account(self) -> Account:
+        """What the questions of the other end are charged to."""
+        ...
 
-    async def read(self, n: int | None = None) -> bytes: ...
+    async def read(self, n: int | None = None) -> bytes:
+        """Read exactly `n` bytes, or fewer at the end of the connection."""
+        ...
 
-    async def write(self, data: bytes) -> None: ...
+    async def write(self, data: bytes) -> None:
+        """Write all of `data`."""
+        ...
 
 
 # --- multistream-select -------------------------------------------------------------------------------------------
 
 
 def line(word: bytes) -> bytes:
-    """A word as multistream-select writes it."""
+    """Return a word as multistream-select writes it: a varint of its length, the word, a newline."""
     return encode_uvarint(len(word) + 1) + word + b"\n"
 
 
@@ -69,7 +77,11 @@ GREETING = line(_MULTISTREAM)
 
 
 async def propose(channel: Channel, protocol: bytes, more: bytes = b"") -> None:
-    """Agree on one protocol with whoever we have connected to. more: what is sent behind it, before the answer."""
+    """Agree on one protocol with whoever we have connected to. more: bytes that are sent behind it, before the answer.
+
+    Raises NotServed where the peer does not speak it, CannotOpen for an answer that is none, and what the channel
+    raises.
+    """
     await channel.write(line(_MULTISTREAM) + line(protocol) + more)
     if await _line(channel) != _MULTISTREAM:
         raise CannotOpen("no multistream-select")
@@ -78,8 +90,11 @@ async def propose(channel: Channel, protocol: bytes, more: bytes = b"") -> None:
 
 
 async def answer(channel: Channel, protocol: bytes) -> bytes:
-    """Agree on one protocol with whoever has connected; every other is refused. What is left to be written before
-    anything else: b"", or the answer, where the other end has gone on without waiting for it."""
+    """Agree on one protocol with whoever has connected; every other is refused. Raises CannotOpen.
+
+    Returns the bytes that are left to be written before anything else: b"", or the answer, where the other end has gone
+    on without waiting for it.
+    """
 
     async def look_up(word: bytes) -> bool | None:
         return True if word == protocol else None
@@ -98,9 +113,11 @@ async def choose(
     *,
     greet: bool = False,
 ) -> tuple[Chosen, bytes]:
-    """Agree on a protocol with whoever has connected: what `look_up` gives for its name, and what is left to be written
-    before anything else. listed: the names that are told to whoever asks for them. greet: speak first
-    where nothing has come yet, as py-libp2p does on a stream.
+    """Agree on a protocol with whoever has connected: what `look_up` gives for its name.
+
+    Returns that, and the bytes that are left to be written before anything else. listed: the names that are told to
+    whoever asks for them. greet: speak first where nothing has come yet, as py-libp2p does on a stream. Raises
+    CannotOpen for whatever is not multistream-select, and after `MAX_PROPOSALS`.
     """
     said = line(_MULTISTREAM)
     if greet and not channel.waiting:
@@ -188,7 +205,7 @@ class _Symmetric:
         return data
 
     def split(self) -> tuple[CountingCipher, CountingCipher]:
-        """The initiator's cipher and the responder's."""
+        """Return the initiator's cipher and the responder's."""
         first, other = self._two(b"")
         return CountingCipher(first), CountingCipher(other)
 
@@ -211,7 +228,9 @@ class Initiator:
         return _ephemeral(self._state, self._ephemeral)
 
     def last(self, second: bytes) -> tuple[bytes, PeerKey, CountingCipher, CountingCipher]:
-        """(the last message, the peer at the other end, what we send with, what we receive with) for what it said."""
+        """Return (the last message, the peer at the other end, the cipher to send with, the one to receive with) for
+        the second message. Raises CannotOpen.
+        """
         state, identity = self._state, self._identity
         theirs = _theirs(state, second)
         state.mix_key(x25519(self._ephemeral, theirs))
@@ -233,7 +252,7 @@ class Responder:
         self._state = _Symmetric()
 
     def second(self, first: bytes) -> bytes:
-        """The answer to the first message."""
+        """Return the answer to the first message. Raises CannotOpen."""
         state, identity = self._state, self._identity
         theirs = _theirs(state, first)
         state.open(first[_KEY:])
@@ -245,7 +264,9 @@ class Responder:
         return second + state.seal(identity.payload)
 
     def finish(self, last: bytes) -> tuple[PeerKey, CountingCipher, CountingCipher]:
-        """(the peer at the other end, what we send with, what we receive with) for the last message."""
+        """Return (the peer at the other end, the cipher to send with, the one to receive with) for the last message.
+        Raises CannotOpen.
+        """
         state = self._state
         static = state.open(last[: _KEY + _TAG])
         state.mix_key(x25519(self._ephemeral, static))
@@ -269,8 +290,9 @@ def _theirs(state: _Symmetric, message: bytes) -> bytes:
 
 
 def _proven(payload: bytes, static: bytes) -> PeerKey:
-    """The 32-byte key that has signed this static key. Only Ed25519: others cost seconds, and none of our peers has
-    one."""
+    """Return the 32-byte key that has signed this static key. Raises CannotOpen for any but Ed25519: others cost
+    seconds, and none of our peers has one.
+    """
     if len(payload) > _MAX_PAYLOAD:
         raise CannotOpen("too long a proof")
     try:

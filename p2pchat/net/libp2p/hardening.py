@@ -68,7 +68,7 @@ class Upgrader(TransportUpgrader):
     async def upgrade_security(
         self, raw_conn: IRawConnection, is_initiator: bool, peer_id: ID | None = None
     ) -> NoiseChannel:
-        """As the one who has dialled `peer_id`."""
+        """Secure a connection on which we have dialled `peer_id`."""
         assert isinstance(raw_conn, RawConnection)
         assert isinstance(raw_conn.stream, RawPipe)
         assert is_initiator
@@ -86,8 +86,9 @@ class Upgrader(TransportUpgrader):
         return GuardedYamux(conn, peer_id, self._max_unread)
 
     async def take_in(self, wire: RawPipe, turn: Callable[[], Awaitable[None]]) -> GuardedYamux:
-        """As the one who was dialled. Whose key it is, is proven; nothing reads the connection yet. turn: see
-        `handshake.secure_inbound`."""
+        """Secure a connection on which we were dialled. Its owner has proven a key; nothing reads the connection yet.
+        turn: see `handshake.secure_inbound`.
+        """
         peer, send, receive = await handshake.secure_inbound(wire, self._identity, turn)
         conn = NoiseChannel(wire, self._me, self._pair, peer, send, receive, dialled=False)
         if said := await handshake.answer(conn, handshake.YAMUX):
@@ -143,7 +144,7 @@ def lost(error: BaseException) -> LinkLost:
 
 
 def ended_cleanly(muxed: GuardedYamux, error: MuxedStreamError) -> bool:
-    """Whether "end of stream" was the peer's FIN. libp2p says EOF also where the whole connection broke."""
+    """Return whether "end of stream" was the peer's FIN. libp2p says EOF also where the whole connection broke."""
     return isinstance(error, EOFError) and muxed.alive
 
 

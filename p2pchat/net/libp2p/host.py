@@ -103,11 +103,14 @@ class LibP2PHost(InboundConnections):
 
     @property
     def peer(self) -> PeerKey:
+        """Our own transport public key, 32 bytes."""
         return self._peer
 
     @property
     def port(self) -> int:
-        """The port that the addresses with port 0 really have, to be kept; 0 before the first run or without any."""
+        """The TCP port that the addresses with port 0 really have, to be kept; 0 before the first run or without
+        any.
+        """
         return self._kept_port
 
     @property
@@ -116,10 +119,11 @@ class LibP2PHost(InboundConnections):
         return self._running is not None
 
     def addresses(self) -> tuple[str, ...]:
+        """Return where we can be dialled now, best first; nothing while not running."""
         return interfaces.expand(self._running.endpoints) if self._running else ()
 
     def connected(self) -> tuple[bytes, ...]:
-        """The peers there is a live connection with."""
+        """Return the 32-byte keys of the peers with which there is a live connection."""
         swarm = self._running.swarm if self._running else None
         peers = [key_of(peer_id) for peer_id in swarm.connections if connections.live(swarm, peer_id)] if swarm else []
         return tuple(peers)
@@ -133,6 +137,9 @@ class LibP2PHost(InboundConnections):
         self._farewells.append(told)
 
     def found_at(self, peer: PeerKey) -> str:
+        """Return our public address at which this peer has reached us from outside, by a connection that lives, or
+        "".
+        """
         return self._running.inbound.found.get(peer, "") if self._running else ""
 
     def handle(self, protocol: str, handler: Handler | None, *, speaks_first: bool = False) -> None:
@@ -146,6 +153,7 @@ class LibP2PHost(InboundConnections):
             self._speakers.add(handler)
 
     def recognize(self, recognizer: Recognizer) -> None:
+        """Ask this one too what a name means that a caller says; the first that knows it counts."""
         self._recognizers.append(recognizer)
 
     # --- running ---------------------------------------------------------------------------------------------------
@@ -157,8 +165,8 @@ class LibP2PHost(InboundConnections):
         self._kept_port = listening.port or self._kept_port
         try:
             swarm, basic = build_swarm(self._id, self._pair, self._limits)
-            each = self._limits.streams_per_peer
-            streams = self._streams = PlaceSums(self._limits.inbound * each, each, self._relays)
+            per_peer = self._limits.streams_per_peer
+            streams = self._streams = PlaceSums(self._limits.inbound * per_peer, per_peer, self._relays)
             bound = [endpoint.text() for endpoint in listening.endpoints]
             courtesies = standard_protocols.StandardProtocols(self._id, self._pair, bound)
             swarm.set_stream_handler(StreamGuard(partial(self._negotiate, courtesies), streams))
@@ -217,7 +225,7 @@ class LibP2PHost(InboundConnections):
                 told(peer)
 
     def expect_circuits(self, relay: PeerKey, most: int) -> None:
-        """Let the relay open that many streams more than others may: each carries somebody to us. 0: it is over."""
+        """Let the relay open `most` streams more than others may: each carries somebody to us. 0: it is over."""
         self._relays[multiaddrs.multihash(relay).hex()] = most
 
     async def adopt(self, stream: Stream, accepted: Callable[[], Awaitable[None]]) -> bool:
@@ -274,6 +282,7 @@ class LibP2PHost(InboundConnections):
         chosen: bool = False,
         relay: bool = False,
     ) -> Stream:
+        """Open a stream speaking `protocol`, as `ports.Host.open` says. Whatever libp2p raises becomes Unreachable."""
         running = self._running
         if running is None:
             raise Unreachable("this node is not running")
@@ -361,6 +370,7 @@ class LibP2PHost(InboundConnections):
             await conn.muxed_conn.watch()
 
     async def disconnect(self, peer: PeerKey, *, only: Route | None = None) -> None:
+        """Close every connection with `peer`, or those of the route `only`."""
         running = self._running
         if running is None:
             return
@@ -397,7 +407,7 @@ hardening.only_ed25519()
 
 
 def set_limits(host: LibP2PHost, limits: HostLimits) -> None:
-    """These limits hold for whoever comes from now on; who is here stays."""
+    """Hold whoever comes from now on to these limits; those who are here stay."""
     host._limits = limits
     if host._streams is not None:
         host._streams.resize(limits.inbound * limits.streams_per_peer, limits.streams_per_peer)

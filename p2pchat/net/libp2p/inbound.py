@@ -123,7 +123,7 @@ class Inbound:
         return {**self.ended, ROOM: self.direct.evicted + self.by_relay.evicted}
 
     def limit(self, limits: HostLimits) -> None:
-        """These limits hold for whoever comes from now on; who is here stays."""
+        """Hold whoever comes from now on to these limits; those who are here stay."""
         self._limits = limits
         self._by_proxy.update(dict.fromkeys(self._by_proxy, limits.inbound))
         self.direct.resize(limits.inbound, limits.inbound_per_place)
@@ -140,7 +140,7 @@ class Inbound:
     # --- who has proven something ----------------------------------------------------------------------------------
 
     def vouch(self, peer: PeerKey) -> None:
-        """A peer has proven something: the connections it has now stay, and it is known when it comes again."""
+        """Keep the connections that a peer has now, since it has proven something, and know it when it comes again."""
         self._proven.add(peer)
         for guest in self._by_peer.get(peer, ()):
             guest.vouched = True
@@ -166,8 +166,8 @@ class Inbound:
                 stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
                 keep_alive(stream)
                 outside = multiaddrs.from_outside(here, remote)
-                found = multiaddrs.SocketAddress(ipaddress.ip_address(here), port).text() if outside else ""
-                await self._carry(self.direct, guest, partial(self._meet, guest, (remote, from_port), stream), found)
+                found_at = multiaddrs.SocketAddress(ipaddress.ip_address(here), port).text() if outside else ""
+                await self._carry(self.direct, guest, partial(self._meet, guest, (remote, from_port), stream), found_at)
             finally:
                 self.direct.release(guest)
         except OSError:
@@ -217,9 +217,11 @@ class Inbound:
                 raise trio.BrokenResourceError
         return RawPipe(pipe, guest.place, remote)
 
-    async def _carry(self, pool: Pool, guest: Guest, meet: Callable[[], Awaitable[RawPipe]], found: str = "") -> None:
-        """Secure one connection and carry it until it ends. `found`: at which public address of ours it came in from
-        outside."""
+    async def _carry(
+        self, pool: Pool, guest: Guest, meet: Callable[[], Awaitable[RawPipe]], found_at: str = ""
+    ) -> None:
+        """Secure one connection and carry it until it ends. `found_at`: the public address of ours at which it came in
+        from outside, or ""."""
         self._guests[guest] = pool
         wire = None
         try:
@@ -229,7 +231,7 @@ class Inbound:
                     upgrader = self._swarm.upgrader
                     assert isinstance(upgrader, hardening.Upgrader)
                     muxed = await upgrader.take_in(wire, partial(self._turn, guest))
-                await self._stay(pool, guest, muxed, found)
+                await self._stay(pool, guest, muxed, found_at)
         except Exception as error:  # noqa: BLE001 - a stranger's bytes must not end the node
             log.debug("an inbound connection failed: %s", type(error).__name__)
         finally:
@@ -249,7 +251,7 @@ class Inbound:
         await self._arrivals.turn(guest.number, guest.place)
         guest.shaking.deadline = trio.current_time() + left
 
-    async def _stay(self, pool: Pool, guest: Guest, muxed: GuardedYamux, found: str) -> None:
+    async def _stay(self, pool: Pool, guest: Guest, muxed: GuardedYamux, found_at: str) -> None:
         peer = key_of(muxed.peer_id)
         # A peer whose old connections died unnoticed must get in again, so the oldest goes, not the new one.
         for conn in connections.live(self._swarm, muxed.peer_id)[: 1 - self._limits.connections_per_peer or None]:
@@ -262,12 +264,12 @@ class Inbound:
             self._met(muxed)
             if self._proven.has(peer):
                 pool.prove(guest)
-            if found:
-                self.found[peer] = found
+            if found_at:
+                self.found[peer] = found_at
             await muxed.event_closed.wait()
         finally:
             muxed.abandon()
-            if found:
+            if found_at:
                 self.found.pop(peer, None)
             self._by_peer[peer].discard(guest)
             if not self._by_peer[peer]:
@@ -308,8 +310,9 @@ class InboundConnections:
     _inbound: Inbound | None = None
 
     def vouch(self, peer: PeerKey) -> None:
-        """A peer has proven something on a connection that it made: a verified link, say. The connections that it has
-        now stay, whoever else comes; and when it comes again, it is known."""
+        """Keep the connections that a peer has now, whoever else comes, since it has proven something on one that it
+        made (a verified link, say), and know it when it comes again.
+        """
         if self._inbound:
             self._inbound.vouch(peer)
 

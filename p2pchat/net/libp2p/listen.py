@@ -47,9 +47,9 @@ class Listening:
 def open_listeners(wanted: Sequence[SocketAddress], kept_port: int = 0) -> Listening:
     """Listen on every endpoint of `wanted`; waits for nothing.
 
-    Every endpoint with port 0 gets one and the same port: `kept_port` where that is free, otherwise another free one.
-    Where the machine has no IPv6, `::` is left out as long as something else remains. Nothing wanted is nothing opened.
-    Raises NodeError where an endpoint cannot be had.
+    Every endpoint with port 0 gets one and the same TCP port: `kept_port` where that is free, otherwise another free
+    one. Where the machine has no IPv6, `::` is left out as long as something else remains. Nothing wanted is nothing
+    opened. Raises NodeError where an endpoint cannot be had.
     """
     with ExitStack() as undo:
         sockets: dict[SocketAddress, socket.socket] = {}
@@ -117,7 +117,7 @@ class _Taken(NodeError):
 
 
 def _advice(error: OSError, port: int) -> str:
-    """What to do about an address that cannot be had."""
+    """Return what to do about an address that cannot be had."""
     match error.errno:
         case errno.EADDRINUSE:
             ipfs = " (IPFS uses 4001 too)" if port == _IPFS_PORT else ""

@@ -29,7 +29,7 @@ _LENGTH = 2  # bytes that say how long a Noise message is
 
 
 def shielded(seconds: float) -> trio.CancelScope:
-    """A scope that no cancellation from outside reaches, and that ends by itself after `seconds`."""
+    """Return a scope that no cancellation from outside reaches, and that ends by itself after `seconds`."""
     scope = trio.CancelScope(deadline=trio.current_time() + seconds)
     scope.shield = True
     return scope
@@ -53,6 +53,7 @@ class RawPipe(ReadWriteCloser):
 
     @property
     def route(self) -> Route:
+        """How the bytes travel: `DIRECT` or `CIRCUIT`."""
         return self._pipe.route
 
     @property
@@ -61,7 +62,10 @@ class RawPipe(ReadWriteCloser):
         return len(self._buffer)
 
     async def read(self, n: int | None = None) -> bytes:
-        """Every caller in libp2p reads a length it knows. One above MAX_READ was announced by a peer who means harm."""
+        """Read exactly `n` bytes, or fewer at the end. Raises ConnectionClosedError.
+
+        Every caller in libp2p reads a length it knows: one above `MAX_READ` was announced by a peer who means harm.
+        """
         if n is None or not 0 <= n <= MAX_READ:
             raise ConnectionClosedError("a peer announced too much", transport="tcp")
         self._reads += 1
@@ -74,7 +78,9 @@ class RawPipe(ReadWriteCloser):
         return self._taken(0, n)
 
     async def message(self) -> bytes:
-        """The next Noise message, still sealed, without its length; b"" at the end."""
+        """Return the next Noise message, still sealed, without its length; b"" at the end. Raises
+        ConnectionClosedError.
+        """
         if await self._until(_LENGTH):
             length = int.from_bytes(self._buffer[:_LENGTH], "big")
             if await self._until(_LENGTH + length):
@@ -104,13 +110,16 @@ class RawPipe(ReadWriteCloser):
         return piece
 
     async def write(self, data: bytes) -> None:
+        """Write all of `data`. Raises ConnectionClosedError."""
         try:
             await self._pipe.send(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise ConnectionClosedError("the connection broke", transport="tcp") from error
 
     def write_now(self, data: bytes) -> bytes:
-        """Write what goes without waiting; the rest is left to `write`, which is all of it where this is no socket."""
+        """Write what goes without waiting. Returns the bytes that are left to `write`: all of them where this is no
+        socket.
+        """
         if not isinstance(self._pipe, TcpPipe):
             return data
         try:
@@ -119,6 +128,7 @@ class RawPipe(ReadWriteCloser):
             raise ConnectionClosedError("the connection broke", transport="tcp") from error
 
     async def close(self) -> None:
+        """Say goodbye where the transport has a way to, then close the connection."""
         await self._pipe.close()
 
     def abandon(self) -> None:
@@ -169,8 +179,11 @@ class NoiseChannel(BaseSession):
         return self.wire.account
 
     async def message(self) -> bytes:
-        """What came, as far as one message goes; b"" at the end. Raises ConnectionClosedError, also for a message that
-        holds nothing, and CannotOpen for what was not sealed by the other end."""
+        """Return what came, as far as one Noise message goes; b"" at the end.
+
+        Raises ConnectionClosedError, also for a message that holds nothing, and CannotOpen for what was not sealed by
+        the other end.
+        """
         if not self._rest:
             account = self.wire.account
             if account.due:
@@ -198,10 +211,13 @@ class NoiseChannel(BaseSession):
         return data
 
     async def write(self, data: bytes) -> None:
+        """Seal and write all of `data`. Raises ConnectionClosedError."""
         await self.wire.write(self._seal(data))
 
     def write_now(self, data: bytes) -> bytes:
-        """Seal `data` and write what goes without waiting; what is left is for the pipe's `write`."""
+        """Seal `data` and write what goes without waiting. Returns the sealed bytes that are left to the pipe's
+        `write`.
+        """
         return self.wire.write_now(self._seal(data))
 
     def _seal(self, data: bytes) -> bytes:
@@ -212,13 +228,17 @@ class NoiseChannel(BaseSession):
         return b"".join(pieces)
 
     async def close(self) -> None:
+        """Close the connection below."""
         await self.wire.close()
 
     def get_remote_address(self) -> tuple[str, int] | None:
+        """Return None: libp2p wants to know for its logs only."""
         return None
 
     def get_transport_addresses(self) -> list[Multiaddr]:
+        """Return nothing: libp2p wants to know for its logs only."""
         return []
 
     def get_connection_type(self) -> ConnectionType:
+        """Return what libp2p calls a connection that it need not know about."""
         return ConnectionType.UNKNOWN

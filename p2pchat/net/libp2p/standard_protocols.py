@@ -74,7 +74,9 @@ class StandardProtocols:
 
     async def run(self) -> None:
         """Ask those who have connected who they are, as every libp2p host does, and forget the answer; until cancelled.
-        (One task for all: a crowd that comes back would have a task each that finds nothing to do.)"""
+
+        There is one task for all: a crowd that comes back would have a task each that finds nothing to do.
+        """
         async with trio.open_nursery() as nursery:
             while True:
                 while self._met:
@@ -132,7 +134,7 @@ class StandardProtocols:
 
 
 async def _exactly(stream: Stream, size: int) -> bytes:
-    """So many bytes within the time that a ping may take; b"" at the end of the stream, also within a ping."""
+    """Read `size` bytes within the time that a ping may take; b"" at the end of the stream, also within a ping."""
     data = b""
     with trio.fail_after(RESP_TIMEOUT):
         while len(data) < size:

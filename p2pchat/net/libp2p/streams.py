@@ -41,12 +41,14 @@ class LibP2PStream:
 
     @property
     def route(self) -> Route:
+        """How the bytes travel: `DIRECT` or `CIRCUIT`."""
         return self._muxed.route
 
     @property
     def place(self) -> str:
-        """Where on the network the other side is (`addresses.neighbourhood`, or by which relay it comes), for limits;
-        never to be written down."""
+        """Where on the network the other side is (`multiaddrs.neighbourhood`, or by which relay it comes), for limits;
+        never to be written down.
+        """
         return self._muxed.place
 
     @property
@@ -65,6 +67,7 @@ class LibP2PStream:
         return self._muxed.remote
 
     async def read(self, at_most: int) -> bytes:
+        """Wait for 1 to `at_most` bytes; b"" means that the other side ended its half. Raises LinkLost."""
         if self._closed or at_most < 1:
             raise LinkLost("this stream was closed here")
         if self._head:
@@ -79,6 +82,9 @@ class LibP2PStream:
             raise hardening.lost(error) from error
 
     async def write(self, data: bytes) -> None:
+        """Hand all of `data` to the connection, shielded from cancellation. Raises LinkLost, also where the peer takes
+        nothing for `STREAM_TIMEOUT` seconds.
+        """
         if self._closed:
             raise LinkLost("this stream was closed here")
         data, self._head = self._head + data, b""
@@ -92,8 +98,10 @@ class LibP2PStream:
             raise LinkLost("the peer takes nothing")
 
     def write_now(self, data: bytes) -> bool:
-        """Write all of `data` without waiting. False where that cannot be: nothing is written then, and `write` waits
-        for what is missing, or says that the stream is over."""
+        """Write all of `data` without waiting, or nothing.
+
+        Returns False where nothing was written: `write` waits for what is missing, or says that the stream is over.
+        """
         if self._closed or not self._muxed.put_now(self._inner, self._head + data):
             return False
         self._head = b""
@@ -106,6 +114,7 @@ class LibP2PStream:
             raise hardening.lost(error) from error
 
     async def close(self) -> None:
+        """End both directions. Never raises; may be called twice; shielded from cancellation."""
         if self._closed:
             return
         if self._head:
@@ -158,7 +167,7 @@ class NegotiationChannel:
         return self._muxed.account
 
     async def read(self, n: int | None = None) -> bytes:
-        """n bytes, never more. Raises what libp2p does, also at the end."""
+        """Read `n` bytes, never more. Raises what libp2p does, also at the end."""
         assert n is not None
         data = b""
         while len(data) < n:
@@ -166,7 +175,7 @@ class NegotiationChannel:
         return data
 
     async def write(self, data: bytes) -> None:
-        """All of `data`. Raises what libp2p does."""
+        """Write all of `data`. Raises what libp2p does."""
         with shielded(STREAM_TIMEOUT):
             await acknowledge(self._inner)  # by itself, as libp2p does
             await self._muxed.put(self._inner, data)
@@ -184,29 +193,34 @@ class CircuitPipe:
         self._stream = stream
 
     async def receive(self) -> bytes:
+        """Wait for 1 to `CHUNK` bytes; b"" at the end. Raises BrokenResourceError."""
         try:
             return await self._stream.read(CHUNK)
         except LinkLost as error:
             raise trio.BrokenResourceError from error
 
     async def send(self, data: bytes) -> None:
+        """Send all of `data`. Raises BrokenResourceError."""
         try:
             await self._stream.write(data)
         except LinkLost as error:
             raise trio.BrokenResourceError from error
 
     async def close(self) -> None:
+        """Close the stream with the relay."""
         await self._stream.close()
 
     def abandon(self) -> None:
+        """Wake whoever receives or sends with an error, at once."""
         self._stream.cut()
 
     def bill(self, account: Account) -> None:
+        """Charge nothing: the bytes of a circuit come as those of a stream, which is paid for."""
         pass
 
 
 def key_of(peer: ID) -> PeerKey:
-    """The 32-byte key of a libp2p peer id."""
+    """Return the 32-byte key of a libp2p peer id. Raises LinkLost where it holds none."""
     key = multiaddrs.peer_from_multihash(peer.to_bytes())
     if key is None:
         raise LinkLost("a peer without an Ed25519 key")

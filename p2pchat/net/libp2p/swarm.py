@@ -94,7 +94,7 @@ def run_tasks_in(swarm: Swarm, nursery: trio.Nursery) -> None:
 
 
 def build_swarm(me: ID, pair: KeyPair, limits: HostLimits) -> tuple[Swarm, BasicHost]:
-    """A swarm, to be run, and the host over it; no stream handlers yet."""
+    """Make a swarm, to be run, and the host over it; without stream handlers yet."""
     # Nobody may make us forget our own key by showing us a thousand others.
     store = PeerStore(max_peers=10**6)
     store.add_key_pair(me, pair)

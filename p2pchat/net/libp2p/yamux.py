@@ -46,6 +46,7 @@ class Substream(yamux.YamuxStream):
     unacknowledged = False
 
     async def read(self, n: int | None = -1) -> bytes:
+        """Read 1 to `n` bytes, or whatever the window holds where no number is given. Raises what libp2p does."""
         conn = self.muxed_conn
         assert isinstance(conn, GuardedYamux)
         if n == 0:
@@ -53,10 +54,12 @@ class Substream(yamux.YamuxStream):
         return await conn.take(self, WINDOW if n is None or n < 0 else n)
 
     async def close(self) -> None:
+        """Send a FIN, after the acknowledgement that is owed."""
         await acknowledge(self)
         await super().close()
 
     async def reset(self) -> None:
+        """Send a RST, after the acknowledgement that is owed."""
         await acknowledge(self)
         await super().reset()
 
@@ -96,6 +99,7 @@ class GuardedYamux(yamux.Yamux):
 
     @property
     def route(self) -> Route:
+        """How the bytes travel: `DIRECT` or `CIRCUIT`."""
         return self._sealed.wire.route
 
     @property
@@ -151,6 +155,7 @@ class GuardedYamux(yamux.Yamux):
                 self.new_stream_send_channel.close()
 
     async def handle_incoming(self) -> None:
+        """Take in what comes until the connection ends. Whatever a stranger sends may end no more than that."""
         try:
             # what was read is held by nobody while the next is waited for
             while self.alive and await self._take_in(await self._sealed.message()):
@@ -160,7 +165,7 @@ class GuardedYamux(yamux.Yamux):
         await self._cleanup_on_error()
 
     async def _take_in(self, data: bytes) -> bool:
-        """What one message holds: frames, or pieces of them. False where it ends the connection."""
+        """Take in what one message holds: frames, or pieces of them. Returns False where it ends the connection."""
         at, account = 0, self.account
         while at < len(data):
             if account.due:
@@ -181,7 +186,7 @@ class GuardedYamux(yamux.Yamux):
         return bool(data)
 
     async def _frame(self, version: int, kind: int, flags: int, stream_id: int, length: int) -> bool:
-        """What a frame's head says; False where nothing after it can be understood or believed."""
+        """Take in the head of a frame. Returns False where nothing after it can be understood or believed."""
         if version or kind > yamux.TYPE_GO_AWAY:
             return False
         self.account.charge(budget.FRAME)
@@ -220,7 +225,7 @@ class GuardedYamux(yamux.Yamux):
         return length <= granted and unread + length <= self._max_unread + self.carried * WINDOW
 
     async def _opened(self, stream_id: int) -> bool:
-        """The other end begins a stream; False where that is none of its numbers, or taken."""
+        """Begin a stream of the other end's. Returns False where that is none of its numbers, or taken."""
         if stream_id == 0 or stream_id % 2 == self.next_stream_id % 2 or stream_id in self.streams:
             return False
         self.account.charge(budget.STREAM)
@@ -237,14 +242,14 @@ class GuardedYamux(yamux.Yamux):
         return True
 
     def _acknowledgement(self, stream: yamux.YamuxStream) -> bytes:
-        """The frame that has to go before whatever else is sent on a stream; b"" where it has gone."""
+        """Return the frame that has to go before whatever else is sent on a stream; b"" where it has gone."""
         if not isinstance(stream, Substream) or not stream.unacknowledged:
             return b""
         stream.unacknowledged = False
         return _HEAD.pack(0, yamux.TYPE_WINDOW_UPDATE, _ACK, stream.stream_id, 0)
 
     def _body(self, piece: bytes) -> None:
-        """A piece of the body of the frame that is coming; what is for a stream that is gone is dropped."""
+        """Take in a piece of the body of the frame that is coming; what is for a stream that is gone is dropped."""
         stream_id, flags = self._coming
         self._left -= len(piece)
         buffer = self.stream_buffers.get(stream_id)
@@ -259,7 +264,7 @@ class GuardedYamux(yamux.Yamux):
             self._ended(stream_id, flags)
 
     def _ended(self, stream_id: int, flags: int) -> None:
-        """What a frame says about the end of its stream."""
+        """Take in what a frame's flags say about the end of its stream."""
         stream = self.streams.get(stream_id)
         if stream is None or not flags & (_FIN | _RST):
             return
@@ -293,7 +298,9 @@ class GuardedYamux(yamux.Yamux):
         return data
 
     def _taken(self, stream: yamux.YamuxStream, at_most: int) -> bytes:
-        """What there is to read, b"" if that has not come yet. Raises MuxedStreamEOF or MuxedStreamReset."""
+        """Take out of the buffer what there is to read, b"" if that has not come yet. Raises MuxedStreamEOF or
+        MuxedStreamReset.
+        """
         buffer = self.stream_buffers.get(stream.stream_id)
         if self.event_shutting_down.is_set():
             raise MuxedStreamEOF("Connection shut down")
@@ -332,8 +339,11 @@ class GuardedYamux(yamux.Yamux):
         self.stream_events[stream.stream_id] = trio.Event()
 
     async def put(self, stream: yamux.YamuxStream, data: bytes) -> None:
-        """Write all of `data`. Raises MuxedStreamError, also where the other end makes no room for `WINDOW_TIMEOUT`;
-        ConnectionClosedError. Cancelled, part of it may be on its way."""
+        """Write all of `data` on a stream. Cancelled, part of it may be on its way.
+
+        Raises ConnectionClosedError, and MuxedStreamError, also where the other end makes no room for `WINDOW_TIMEOUT`
+        seconds.
+        """
         sent = 0
         while sent < len(data):
             await self._until_window(stream)
@@ -394,14 +404,17 @@ class GuardedYamux(yamux.Yamux):
         return self.secured_conn.write, data
 
     def goes_at_once(self, stream: yamux.YamuxStream, size: int) -> bool:
-        """Whether `put` waits for nothing but room in the socket, and that for `patience` at most."""
+        """Whether `put` of `size` bytes waits for nothing but room in the socket, and that for `patience` seconds at
+        most.
+        """
         return size <= min(stream.send_window, _MAX_FRAME - 2 * _HEAD.size) and not self._write_lock.locked()
 
     def put_now(self, stream: yamux.YamuxStream, data: bytes) -> bool:
-        """Write all of `data` without waiting. False, and nothing is written, where somebody else writes, where the
-        window has no room for it, or where the stream is over: `put` waits, or says so.
+        """Write all of `data` on a stream without waiting, or nothing.
 
-        What the socket does not take at once is written before everything else, by a task of its own.
+        Returns False where somebody else writes, where the window has no room for it, or where the stream is over:
+        `put` waits, or says so. What the socket does not take at once is written before everything else, by a task of
+        its own.
         """
         if self.run_task is None or self._unsent or not self.goes_at_once(stream, len(data)):
             return False
@@ -442,7 +455,7 @@ class GuardedYamux(yamux.Yamux):
             self._wake_writer(stream.stream_id)
 
     async def forget(self, stream: yamux.YamuxStream) -> None:
-        """After our FIN: drop what is buffered and whatever still comes, and wake a reader."""
+        """Drop, after our FIN, what is buffered and whatever still comes, and wake a reader."""
         self._drop(stream)
         stream.recv_closed = stream.closed = True
         self._finalize_stream_locked(stream, fully_closed=True)

@@ -75,7 +75,10 @@ class Joining:
         host.recognize(self._recognize)
 
     def join(self, contact: ContactId, ways: Sequence[DialTarget], hello_key: bytes) -> None:
-        """Keep knocking until the first message is acked or the invite turns out to be gone; called again, try soon."""
+        """Knock at `ways` until the first message is acked or the invite turns out to be gone; called again, try soon.
+
+        hello_key: 32 bytes that prove to the inviter that we hold the invite (`core.invite.hello_key`).
+        """
         if (knocking := self._tasks.get(contact)) is not None:
             knocking.nudged.set()
         else:

@@ -36,7 +36,7 @@ from p2pchat.ports import LinkCallbacks
 
 PING_AFTER_SECONDS = 10.0
 LOST_AFTER_SECONDS = 25.0
-LET_GO_AFTER = 5.0
+LET_GO_AFTER_SECONDS = 5.0
 """Seconds until a link over a circuit ends once there is a direct one: what is on its way on it arrives."""
 MAX_QUEUED = 4096
 """Frames that may wait on one link: the engine's window keeps far below; more means a peer that takes nothing."""
@@ -81,12 +81,12 @@ class Links:
         host.recognize(self._recognize)
 
     def best(self, contact: ContactId) -> Link | None:
-        """The link to write on, if there is one: the newest direct one, else the newest."""
+        """Return the link to write on, if there is one: the newest direct one, else the newest."""
         links = self._links.get(contact, ())
         return max(links[::-1], key=lambda link: link.stream.route == Route.DIRECT, default=None)
 
     def each(self, came: Callable[[ContactId], None]) -> None:
-        """`came` is to be told of the contact of every link that comes."""
+        """Have `came` called with the contact of every link that comes."""
         self._came = came
 
     async def drop(self, contact: ContactId) -> None:
@@ -107,8 +107,9 @@ class Links:
         """Open a link, by the route `only` or by any, and carry it until it ends. `started` is called once it is
         verified.
 
-        Raises `Unreachable` or `LinkLost` where there was no link; returns when one ended. A pair can have several
-        sessions: `attempt` picks whose hello to say, so that two sides that disagree meet in the end.
+        Raises Unreachable or LinkLost where there was no link; returns when one ended. A pair can have several
+        sessions: the count of attempts, `attempt`, picks whose hello to say, so that two sides that disagree meet in
+        the end.
         """
         pairs = self._pairs(contact)
         if not pairs:
@@ -189,10 +190,12 @@ class Links:
             await self._host.disconnect(link.stream.peer, only=Route.CIRCUIT)
 
     def _settle(self, contact: ContactId) -> None:
-        """A link of this contact has come or gone: those over circuits end soon while there is a direct one."""
+        """End a contact's links over circuits soon while there is a direct one. Called where a link has come or
+        gone.
+        """
         best = self.best(contact)
         direct = best is not None and best.stream.route == Route.DIRECT
-        soon = trio.current_time() + LET_GO_AFTER
+        soon = trio.current_time() + LET_GO_AFTER_SECONDS
         for link in self._links.get(contact, ()):
             if link.stream.route != Route.DIRECT:
                 link.scope.deadline = min(link.scope.deadline, soon) if direct else inf
@@ -221,7 +224,9 @@ class Links:
             ended.cancel()
 
     async def _watch(self, link: Link, ended: trio.CancelScope) -> None:
-        """A cut link sends no goodbye: ask after a silence, give up after a longer one."""
+        """Ask after a silence whether the link is there, and give up after a longer one: a cut link sends no
+        goodbye.
+        """
         while True:
             now, ask_at, lost_at = trio.current_time(), link.heard + PING_AFTER_SECONDS, link.heard + LOST_AFTER_SECONDS
             if now >= lost_at:

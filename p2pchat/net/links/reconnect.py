@@ -82,17 +82,17 @@ class Reconnector:
             self.again(contact)
 
     def wants(self, contact: ContactId) -> bool:
-        """Whether a link with the contact is wanted."""
+        """Return whether a link with the contact is wanted."""
         return contact in self._wanted
 
     def again(self, contact: ContactId) -> None:
-        """A link has just ended, or something changed: begin with the shortest wait."""
+        """Begin with the shortest wait: a link has just ended, or something changed."""
         if (wanted := self._wanted.get(contact)) is not None:
             wanted.afresh = True
             wanted.nudged.set()
 
     def nudge(self, contact: ContactId) -> None:
-        """There is something to send: do not wait for the back-off to end."""
+        """Dial now, without waiting for the back-off to end: there is something to send."""
         if (wanted := self._wanted.get(contact)) is not None:
             wanted.nudged.set()
 
@@ -132,7 +132,7 @@ class Reconnector:
                 await wanted.nudged.wait()
 
     def _came(self, contact: ContactId) -> None:
-        """A link came, or other ways: look for a direct one where there is none."""
+        """Look for a direct way where there is none: a link came, or other ways."""
         if (wanted := self._wanted.get(contact)) is not None:
             wanted.look.set()
             if wanted.improving is None and self._has_circuit_only(contact):

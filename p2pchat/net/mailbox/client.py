@@ -57,7 +57,7 @@ SLOW_RELAY_SECONDS = 10.0
 """Seconds after which a relay that has not answered is treated as one that will not: others are tried meanwhile."""
 LONGEST_FOREIGN_WAIT = HOUR_SECONDS
 """Seconds to which the waits between attempts grow, where no person here chose the relay."""
-UNWATCHED_AFTER = 60.0
+UNWATCHED_AFTER_SECONDS = 60.0
 """Seconds for which a relay may have answered before it is said that some queues there are not watched."""
 ALONE_SECONDS = HOUR_SECONDS
 """For how long no further streams are asked for, once a relay has refused some."""
@@ -126,14 +126,14 @@ class MailboxClient:
     def health(self) -> RelayHealth:
         """How it stands with the relay now."""
         health = replace(self._health, hours_ahead=self._hour.ahead(self._clock()))
-        if health.state != "connected" or health.since + 1000 * UNWATCHED_AFTER > self._clock():
+        if health.state != "connected" or health.since + 1000 * UNWATCHED_AFTER_SECONDS > self._clock():
             return health
         return replace(health, unwatched=self._shares.unwatched())
 
     # --- what the engine wants
 
     def watch(self, relay: Relay, queues: Sequence[OwnQueue]) -> None:
-        """Collect from these, and no others."""
+        """Collect from these queues, and no others."""
         self.change(relay, *self._shares.replaced(queues))
 
     def change(self, relay: Relay, add: Iterable[OwnQueue], drop: Iterable[QueueId]) -> None:
@@ -149,7 +149,7 @@ class MailboxClient:
         self._call()
 
     def taken(self, qid: QueueId, upto: int) -> None:
-        """What came up to this place is on our disk, also of a queue that is not watched any more."""
+        """Note that what came up to the place `upto` is on our disk, also of a queue that is not watched any more."""
         watch = self._shares.find(qid)
         if watch is None:
             return
@@ -161,7 +161,11 @@ class MailboxClient:
                     fetching.taken(watched)
 
     def deposit(self, relay: Relay, queue: TheirQueue, hours: int, blobs: Sequence[tuple[int, bytes]]) -> None:
-        """Put blobs into a queue; those for which there is no room, and all while we wait, are given back."""
+        """Put blobs, each with the number its result is to carry, into a queue for so many hours.
+
+        Those for which there is no room, and all while we wait for the relay, are given back
+        (`MailboxCallbacks.undeposited`).
+        """
         self._theirs = relay
         self._want(IDLE_SECONDS)
         left = [
@@ -179,12 +183,14 @@ class MailboxClient:
         self._wanted_until = max(self._wanted_until, trio.current_time() + seconds)
 
     async def _give_back(self, numbers: Sequence[int]) -> None:
-        """In a task of its own: the call is not over yet."""
+        """Give blobs back in a task of its own: the call that brought them is not over yet."""
         await trio.lowlevel.checkpoint()
         self._mail.undeposited(self._name, numbers)
 
     def _begin_anew(self) -> None:
-        """Whether the relay takes another token, and answers at another address, only a new connection tells."""
+        """Connect anew: only a new connection tells whether the relay takes another token, and answers at another
+        address.
+        """
         self._anew = True
         self._now("connecting")
         self._called.set()
@@ -200,7 +206,7 @@ class MailboxClient:
     # --- a stream after the other
 
     async def keep(self) -> None:
-        """Until it is not wanted any more."""
+        """Keep the streams that are wanted, with back-off, until none is."""
         async with self._with_host() as self._host, trio.open_nursery() as self._more:
             self._begin_more()
             for share in self._shares.further:
@@ -322,7 +328,7 @@ class MailboxClient:
         await stream.run(take, collecting.room, tasks)
 
     def _take(self, stream: MailStream, collecting: Collecting, depositing: Depositing, frame: Frame) -> None:
-        """What the relay says. Raises CannotOpen for what it may not say, and Refused."""
+        """Hand on what the relay says. Raises CannotOpen for what it may not say, and Refused."""
         if frame.type == mailbox.OPENED:
             handle, code = mailbox.decode_opened(frame.body)
             stream.opened(handle)
@@ -429,7 +435,7 @@ class MailboxClient:
         return trio.current_time() < self._alone_until
 
     async def _connect_more(self) -> MailStream:
-        """A further stream. Where several are refused while the first works, the relay has no more for us."""
+        """Open a further stream. Where several are refused while the first works, the relay has no more for us."""
         try:
             stream = await self._connect()
         except (PeerError, Refused):

@@ -70,16 +70,16 @@ class DepositBacklog:
         return True
 
     def settled(self, deposit: DepositRequest) -> None:
-        """What became of it is being reported."""
+        """Forget a deposit: what became of it is being reported."""
         del self._unreported[deposit]
         self._size -= len(deposit.blob)
 
     def again(self) -> None:
-        """There will be a new stream: begin anew with all of them."""
+        """Begin anew with all of them, since there will be a new stream."""
         self.waiting = deque(self._unreported)
 
     def give_up(self) -> list[int]:
-        """Forget all of them; their numbers."""
+        """Forget all of them, and return their numbers."""
         numbers = [deposit.number for deposit in self._unreported]
         self.waiting.clear()
         self._unreported.clear()
@@ -114,7 +114,7 @@ class Depositing:
         self._stampless = trio.lowlevel.ParkingLot()
 
     def look(self) -> None:
-        """There may be something to send."""
+        """Look again: there may be something to send."""
         self._changed.unpark_all()
 
     # --- out
@@ -213,12 +213,12 @@ class Depositing:
     # --- what the relay says
 
     def opened(self, handle: int, code: int) -> None:
-        """A queue of ours may be used, or not."""
+        """Note that the queue with this handle may be used, or not: `code`, as the relay's OPENED has it."""
         if code != mailbox.DONE:
             self._codes[handle] = code
 
     def results(self, results: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Answers came; those which are to something else."""
+        """Take in (number, code) of answers, and return those that are to something else."""
         done: list[tuple[DepositRequest, int]] = []
         unpaid: list[DepositRequest] = []
         others: list[tuple[int, int]] = []

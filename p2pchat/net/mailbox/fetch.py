@@ -70,7 +70,7 @@ class MadeUp:
         self._made: list[WatchedQueue] = []
 
     def get(self, begin: int, count: int) -> list[WatchedQueue]:
-        """So many, after the first `begin`."""
+        """Return `count` of them, after the first `begin`."""
         while len(self._made) < begin + count:
             own = OwnQueue(self._random(32), sign_public(self._random(32)))
             self._made.append(WatchedQueue(own, made_up=True))
@@ -174,7 +174,7 @@ class Collecting:
     # --- what the relay says
 
     def take(self, frame: Frame) -> None:
-        """What the relay says on a stream on which nothing is deposited. Raises CannotOpen, and Refused."""
+        """Take in a frame of a stream on which nothing is deposited. Raises CannotOpen, and Refused."""
         match frame.type:
             case mailbox.BLOB:
                 self.blob(mailbox.decode_blob(frame.body))
@@ -191,7 +191,9 @@ class Collecting:
                 raise CannotOpen
 
     def opened(self, handle: int, code: int) -> bool:
-        """Whether this handle is of ours. Raises `Refused` where we may not use it."""
+        """Return whether this handle is of ours. Raises Refused where we may not use it: `code`, as the relay's OPENED
+        has it.
+        """
         if handle not in self._opened:
             return False
         if code != mailbox.DONE:
@@ -199,7 +201,9 @@ class Collecting:
         return True
 
     def blob(self, blob: Blob) -> None:
-        """Handle one BLOB of a watched queue."""
+        """Take in one BLOB of a watched queue. Raises CannotOpen where none was asked for, or not this one, or not so
+        many.
+        """
         opened = self._opened.get(blob.handle)
         fetch = self._fetches[0] if self._fetches else None
         if fetch is not None and fetch.want and (blob.handle == mailbox.NO_HANDLE or opened in fetch.group):
@@ -229,7 +233,7 @@ class Collecting:
         self._came.unpark_all()
 
     def end(self, end: End) -> None:
-        """The end of an answer came."""
+        """Take in the END of an answer. Raises CannotOpen where none was owed, Refused where we may not collect."""
         if not self._fetches or self._fetches[0].number != end.number:
             raise CannotOpen
         fetch = self._fetches.popleft()
@@ -248,7 +252,9 @@ class Collecting:
         self._freed.unpark_all()
 
     def result(self, number: int, code: int) -> bool:
-        """Whether this is the answer to a delete of ours."""
+        """Return whether this number is of a delete of ours, which is answered then. code: as the relay's RESULTS have
+        it.
+        """
         delete = self._deletes.pop(number, None)
         if delete is None:
             return False
@@ -293,14 +299,14 @@ class Collecting:
         return [opened.watched for opened in self._found]
 
     def taken(self, watched: WatchedQueue) -> None:
-        """What came up to `watched.taken` is on our disk."""
+        """Delete at the relay what came up to the place `watched.taken`, which is on our disk."""
         opened = self._queues.get(watched.qid)
         if opened is not None and watched.taken > watched.deleted:
             self._to_delete[opened] = None
             self._freed.unpark_all()
 
     def find(self, qid: QueueId) -> WatchedQueue | None:
-        """A queue on this stream."""
+        """Return the queue of this name on this stream, or None."""
         opened = self._queues.get(qid)
         return None if opened is None else opened.watched
 

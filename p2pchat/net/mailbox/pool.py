@@ -61,7 +61,7 @@ class MailboxPool:
             self._of(relay).change(relay, add, drop)
 
     def taken(self, relay: RelayName, qid: QueueId, upto: int) -> None:
-        """What was collected up to this place is on our disk: the relay can delete it."""
+        """Note that what was collected up to the place `upto` is on our disk: the relay can delete it."""
         mailbox = self._mailboxes.get(relay)
         if mailbox is not None:
             mailbox.taken(qid, upto)
@@ -72,11 +72,11 @@ class MailboxPool:
             self._of(relay).deposit(relay, queue, hours, blobs)
 
     def relay_health(self) -> dict[RelayName, RelayHealth]:
-        """By `Relay.mailbox`: every relay that we watch or deposit at now."""
+        """Return how we stand with every relay that we watch or deposit at now, by `Relay.mailbox`."""
         return {name: mailbox.health for name, mailbox in self._mailboxes.items()}
 
     def relay_at(self, written: str) -> Relay:
-        """The relay that a person means by MULTIADDR or MULTIADDR#TOKEN. Raises BadAddress."""
+        """Return the relay that a person means by MULTIADDR or MULTIADDR#TOKEN. Raises BadAddress."""
         text, _, word = written.strip().partition("#")
         peer, address = multiaddrs.parse_full(text)
         token = word.encode("utf-8", "surrogatepass")
@@ -89,11 +89,11 @@ class MailboxPool:
         return Relay(peer, (multiaddrs.pack(address),), token)
 
     def is_us(self, relay: PeerKey) -> bool:
-        """Whether the relay with this transport key is this node."""
+        """Return whether the relay with this transport key is this node."""
         return relay == self._host.peer
 
     def address_of(self, relay: Relay) -> str:
-        """Where a relay is, for people: its best address, which ends in /p2p/<peer id>."""
+        """Return where a relay is, for people: its best address, which ends in /p2p/<peer id>."""
         try:
             return multiaddrs.full(relay.peer, multiaddrs.unpack(relay.addresses[0]))
         except CannotOpen:  # of a kind that is not known here

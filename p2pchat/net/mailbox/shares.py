@@ -65,30 +65,32 @@ class ReadRotation:
         self.changed.set()
 
     def drop(self, qid: QueueId) -> WatchedQueue | None:
-        """Forget the queue `qid`."""
+        """Forget the queue `qid`, and return it if it was here."""
         self._at.pop(qid, None)
         self._wait.pop(qid, None)
         return self.queues.pop(qid, None)
 
     def due(self) -> list[WatchedQueue]:
-        """Whose turn it is, as many as a stream has room for: those that contacts are told of, then the newest."""
+        """Return those whose turn it is, as many as a stream has room for: those that contacts are told of, then the
+        newest.
+        """
         now = trio.current_time()
         due = [watched for watched in self.queues.values() if self._at[watched.qid] <= now]
         due.sort(key=lambda queue: (queue.own.retired != 0, self._at[queue.qid], -queue.own.retired))
         return due[:MAX_WATCHED]
 
     def next(self) -> float:
-        """When it is somebody's turn."""
+        """Return the time of the next turn, in seconds of the loop's clock; infinity where nobody waits."""
         return min(self._at.values(), default=inf)
 
-    def had(self, read: Iterable[WatchedQueue], found: Iterable[WatchedQueue]) -> None:
-        """These had their turn; in some of them there was something."""
-        now, full = trio.current_time(), {watched.qid for watched in found}
+    def had(self, read: Iterable[WatchedQueue], full: Iterable[WatchedQueue]) -> None:
+        """Note that the queues `read` had their turn, and that in those of `full` there was something."""
+        now, had_mail = trio.current_time(), {watched.qid for watched in full}
         for qid in [watched.qid for watched in read if watched.qid in self.queues]:
             wait = TURN_SECONDS
             if self.queues[qid].own.retired:
                 before = self._wait.get(qid, FIRST_RETIRED_TURN / 2)
-                wait = FIRST_RETIRED_TURN if qid in full else min(2 * before, LAST_RETIRED_TURN)
+                wait = FIRST_RETIRED_TURN if qid in had_mail else min(2 * before, LAST_RETIRED_TURN)
             self._wait[qid], self._at[qid] = wait, now + wait
 
 
@@ -117,7 +119,7 @@ class Shares:
         return self._shares[1:]
 
     def find(self, qid: QueueId) -> tuple[WatchedQueue, Collecting | None] | None:
-        """A queue that is watched, or was on a stream that lives; and who collects from it now."""
+        """Return a queue that is watched, or was on a stream that lives, with who collects from it now; or None."""
         if qid in self._of:
             share = self._of[qid]
             if share is None:
@@ -148,23 +150,25 @@ class Shares:
                 share.collecting.watch([watched for watched in queues if watched.qid in share.queues])
 
     def replaced(self, queues: Iterable[OwnQueue]) -> tuple[list[OwnQueue], list[QueueId]]:
-        """What to change so that these, and no others, are collected from."""
+        """Return what to change so that these queues, and no others, are collected from: (those to add, names of those
+        to drop).
+        """
         wanted = {_keys(own): own for own in queues}
         gone = [watched.qid for keys, watched in self._by_keys.items() if keys not in wanted]
         return list(wanted.values()), gone
 
     def unwatched(self) -> int:
-        """How many of those that contacts are told of are on no stream."""
+        """Return how many of those that contacts are told of are on no stream."""
         off = [share for share in self._shares if share.collecting is None]
         waiting = [*self.turns.queues.values(), *(queue for share in off for queue in share.queues.values())]
         return sum(not queue.own.retired for queue in waiting)
 
     def remove(self, share: Share) -> None:
-        """A share but the first has no queue any more."""
+        """Forget a share that has no queue any more; never the first."""
         self._shares.remove(share)
 
     def fold(self) -> None:
-        """The relay gives us one stream only: read in turn all that is not on it."""
+        """Read in turn all that is not on the first stream, since the relay gives us one only."""
         self.max_streams = 1
         for share in self._shares[1:]:
             for watched in list(share.queues.values()):

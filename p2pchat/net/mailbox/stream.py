@@ -45,10 +45,10 @@ async def open_mail_stream(
     only: Route | None = None,
     chosen: bool = True,
 ) -> MailStream:
-    """A stream on which the relay said hello. only, chosen: as in `Host.open`.
+    """Open a stream on which the relay said hello. only, chosen: as in `Host.open`.
 
-    Raises `Unreachable` or `LinkLost` where it does not answer, `CannotOpen` for a hello that is none, and `Refused`
-    where it does not take the token, or wants one and there is none.
+    Raises Unreachable or LinkLost where it does not answer, CannotOpen for a hello that is none, and Refused where it
+    does not take the token, or wants one and there is none (b"").
     """
     opened = with_pass(addresses, relay_pass(relay, token))
     try:
@@ -78,7 +78,7 @@ class SaidHour:
         self._at = self._seconds()
 
     def ahead(self, now: int) -> int | None:
-        """How many hours the relay's clock is ahead of ours, which says `now` ms; None where it did not say."""
+        """Return how many hours the relay's clock is ahead of ours, which says `now` ms; None where it did not say."""
         since = int((self._seconds() - self._at) * 1000)
         return self._hour + (since - now) // HOUR_MS if self._hour else None
 
@@ -109,7 +109,7 @@ class MailStream:
     # --- what is said
 
     def post(self, kind: int, body: bytes) -> None:
-        """Write this frame after what waits already."""
+        """Write a frame of type `kind` after what waits already; where too much waits, the stream ends."""
         if len(self._queue) >= MAX_QUEUED:
             self.end(LinkLost("it takes nothing"))
             return
@@ -117,19 +117,21 @@ class MailStream:
         self._wake.set()
 
     def ask(self, kind: int, body: bytes) -> None:
-        """Write this frame; the relay owes an answer, and `answered` is to be called when it comes."""
+        """Write a frame of type `kind` to which the relay owes an answer; `answered` is to be called when that
+        comes.
+        """
         self._owed.setdefault(kind, trio.current_time())
         self.post(kind, body)
 
     def answered(self, kind: int, *, left: bool) -> None:
-        """Something came that answers frames of this type; `left`: there is more to come."""
+        """Note that something came that answers frames of type `kind`; `left`: there is more to come."""
         if left:
             self._owed[kind] = trio.current_time()
         else:
             self._owed.pop(kind, None)
 
     def number(self) -> int:
-        """The next number for a put, a fetch or a delete."""
+        """Return the next number for a put, a fetch or a delete: 32 bits, which begin anew."""
         self._number = (self._number + 1) & 0xFFFF_FFFF
         return self._number
 
@@ -148,7 +150,7 @@ class MailStream:
         return handle
 
     def opened(self, handle: int) -> None:
-        """The answer to an `open` came. Raises `CannotOpen` where none was owed."""
+        """Note that the answer to an `open` came. Raises CannotOpen where none was owed for this handle."""
         if handle not in self._unanswered:
             raise CannotOpen
         self._unanswered.remove(handle)
@@ -175,7 +177,7 @@ class MailStream:
             raise self._failure
 
     def end(self, failure: P2PChatError | None = None) -> None:
-        """It is over; for the first `failure` of several, or by our own wish."""
+        """End the stream; for the first `failure` of several, or by our own wish (None)."""
         self._failure = self._failure or failure
         self._scope.cancel()
 
@@ -220,7 +222,9 @@ class MailStream:
             await write_frames(self._stream, frames)
 
     async def _watch(self) -> None:
-        """A cut cable sends no goodbye. While we do not read, silence says nothing."""
+        """End the stream where the relay says nothing for too long: a cut cable sends no goodbye. While we do not read,
+        silence says nothing.
+        """
         while True:
             await trio.sleep(CHECK_SECONDS)
             now = trio.current_time()

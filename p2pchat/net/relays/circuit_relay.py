@@ -160,19 +160,21 @@ class CircuitRelay:
             await self._ended.park()
 
     async def run(self) -> None:
-        """Forget who is late, until cancelled; without it that happens only when somebody reserves."""
+        """Forget reservations that end, until cancelled; without it that happens only when somebody reserves."""
         while True:
             await trio.sleep(_SWEEP_SECONDS)
             self._sweep(trio.current_time())
 
     def limit(self, limits: CircuitLimits) -> None:
-        """These limits hold for what is asked for from now on; what there is goes on by those it began with."""
+        """Hold what is asked for from now on to these limits; what there is goes on by those it began with."""
         self._limits = limits
         self._reservations.resize(limits.reservations, limits.reservations_per_place)
         self._circuits.resize(limits.circuits, limits.circuits_per_place)
 
     async def serve(self, stream: Stream) -> None:
-        """One request, and the circuit if it becomes one."""
+        """Serve one request of the hop protocol, and the circuit if it becomes one (libp2p relay/circuit-v2.md;
+        docs/protocol/circuit.md).
+        """
         assert isinstance(stream, LibP2PStream)
         try:
             message = await circuit_messages.read_message(stream, HopMessage)
@@ -250,7 +252,9 @@ class CircuitRelay:
             self._reservations.release(held)
 
     def _lose(self, peer: PeerKey) -> None:
-        """A reservation has to make room. Its peer learns it by the end of its connection, and looks elsewhere."""
+        """End a reservation that has to make room. Its peer learns it by the end of its connection, and looks
+        elsewhere.
+        """
         self.counts.evicted += 1
         self._reserved.pop(peer, None)
         self._host.abandon(peer)
@@ -342,7 +346,9 @@ class CircuitRelay:
         self._host.vouch(source)
 
     async def _stop(self, source: PeerKey, peer: PeerKey) -> LibP2PStream:
-        """A stream with `peer`, over a connection that is there, and ready to carry `source`'s circuit."""
+        """Open a stream with `peer`, over a connection that is there, ready to carry `source`'s circuit. Raises
+        Unreachable.
+        """
         other = await self._host.open(peer, (), circuit_messages.STOP)
         assert isinstance(other, LibP2PStream)
         try:
@@ -366,26 +372,27 @@ class _Circuit:
 
     def __init__(
         self,
-        one: LibP2PStream,
-        other: LibP2PStream,
+        source: LibP2PStream,
+        target: LibP2PStream,
         limits: CircuitLimits,
         counts: CircuitCounts,
         lasts: Callable[[], None],
     ) -> None:
         self._lasts = lasts
-        self._one = one
-        self._other = other
+        self._source = source
+        self._target = target
         self._limits = limits
         self._counts = counts
         self._bytes = 0
         self._began = self._heard = trio.current_time()
 
     async def run(self) -> None:
-        """Whoever calls ends the streams; the last bytes of one that ended well are on their way then."""
-        with self._one.carrying(), self._other.carrying():
+        """Carry bytes both ways until it is over. The caller ends the streams; the last bytes of one that ended well
+        are on their way then."""
+        with self._source.carrying(), self._target.carrying():
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._pass, self._one, self._other, nursery.cancel_scope)
-                nursery.start_soon(self._pass, self._other, self._one, nursery.cancel_scope)
+                nursery.start_soon(self._pass, self._source, self._target, nursery.cancel_scope)
+                nursery.start_soon(self._pass, self._target, self._source, nursery.cancel_scope)
                 nursery.start_soon(self._watch, nursery.cancel_scope)
                 nursery.start_soon(self._until_it_lasts)
 
@@ -418,6 +425,6 @@ class _Circuit:
 
     def _cut(self, over: trio.CancelScope) -> None:
         self._counts.cut += 1
-        self._one.cut()
-        self._other.cut()
+        self._source.cut()
+        self._target.cut()
         over.cancel()

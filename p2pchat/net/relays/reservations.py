@@ -93,16 +93,16 @@ class Reservations:
             self._host.expect_circuits(relay, 0)
 
     def ways(self) -> tuple[str, ...]:
-        """The addresses that lead to us by relays now, for `interfaces.for_invite`."""
+        """Return the addresses that lead to us by relays now, for `interfaces.for_invite`."""
         held = [(relay, wanted) for relay, wanted in self._wanted.items() if wanted.held]
         return tuple(multiaddrs.circuit(address, relay) for relay, wanted in held for address in wanted.known.addresses)
 
     def held(self, relay: PeerKey) -> bool:
-        """Whether we can be reached there now."""
+        """Return whether we can be reached by this relay now."""
         return relay in self._wanted and self._wanted[relay].held
 
     def problem(self, relay: PeerKey) -> str:
-        """Why there was no reservation the last time, in words, or ""."""
+        """Return in words why there was no reservation the last time, or ""."""
         return self._wanted[relay].problem if relay in self._wanted else ""
 
     async def _keep(self, relay: PeerKey, wanted: _Wanted) -> None:
@@ -182,7 +182,9 @@ class Reservations:
         return self._stop if expected else None
 
     async def _stop(self, stream: Stream) -> None:
-        """A relay brings somebody. Who it is, the connection over the circuit proves; the relay's word is not used."""
+        """Take in somebody whom a relay brings. Who it is, the connection over the circuit proves; the relay's word is
+        not used.
+        """
         status: Status.ValueType = circuit_messages.MALFORMED_MESSAGE
         try:
             message = await circuit_messages.read_message(stream, StopMessage)

@@ -52,7 +52,7 @@ class Relays:
         self._moved()
 
     def ways(self) -> tuple[str, ...]:
-        """The addresses that lead to us by relays now. From any thread."""
+        """Return the addresses that lead to us by relays now. For any thread."""
         return self._ways
 
     def _moved(self) -> None:

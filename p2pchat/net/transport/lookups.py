@@ -50,7 +50,9 @@ class Lookups:
         self._known: dict[_Key, _Lookup] = {}
 
     async def addresses(self, name: str, family: int) -> Sequence[str]:
-        """The IP addresses of a name, none where it has none. Raises Unreachable where no answer came in time."""
+        """Return the IP addresses of a name, none where it has none. Raises Unreachable where no answer came in
+        time.
+        """
         key = (name, family)
         lookup = self._known.get(key)
         if lookup is None or (lookup.done.is_set() and trio.current_time() >= lookup.ended + KEEP_SECONDS):
@@ -111,7 +113,7 @@ _named: trio.lowlevel.RunVar[Lookups] = trio.lowlevel.RunVar("names that somebod
 
 
 def lookups(*, chosen: bool) -> Lookups:
-    """Those of this process: what others name holds up nothing that a person here gave."""
+    """Return the lookups of this process. Those that others name hold up nothing that a person here gave (`chosen`)."""
     cache = _chosen if chosen else _named
     try:
         return cache.get()

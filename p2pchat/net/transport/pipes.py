@@ -34,11 +34,11 @@ class Pipe(Protocol):
         ...
 
     async def receive(self) -> bytes:
-        """1 to `CHUNK` bytes; b"" at the end."""
+        """Wait for 1 to `CHUNK` bytes; b"" at the end."""
         ...
 
     async def send(self, data: bytes) -> None:
-        """Send all of `data`. Raises LinkLost."""
+        """Send all of `data`."""
         ...
 
     async def close(self) -> None:
@@ -46,7 +46,7 @@ class Pipe(Protocol):
         ...
 
     def abandon(self) -> None:
-        """Now, without waiting: whoever receives or sends is woken with an error."""
+        """Close it now, without waiting: whoever receives or sends is woken with an error."""
         ...
 
     def bill(self, account: Account) -> None:
@@ -64,6 +64,7 @@ class TcpPipe:
         self._head = head
 
     async def receive(self) -> bytes:
+        """Wait for 1 to `CHUNK` bytes; b"" at the end. Raises BrokenResourceError."""
         if self._head:
             head, self._head = self._head, b""
             return head
@@ -86,13 +87,14 @@ class TcpPipe:
 
     async def send(self, data: bytes) -> None:
         # not trio's way, which has a turn of the loop for every write, also where all of it goes at once
+        """Send all of `data`. Raises BrokenResourceError."""
         sent = self.send_now(data)
         while sent < len(data):
             await trio.lowlevel.wait_writable(self._stream.socket.fileno())
             sent += self.send_now(data[sent:])
 
     def send_now(self, data: bytes) -> int:
-        """Send what goes without waiting; how many bytes those were. Raises BrokenResourceError."""
+        """Send what goes without waiting, and return how many bytes those were. Raises BrokenResourceError."""
         try:
             return os.write(self._stream.socket.fileno(), data)
         except BlockingIOError:
@@ -101,12 +103,15 @@ class TcpPipe:
             raise trio.BrokenResourceError from error
 
     async def close(self) -> None:
+        """Close the socket."""
         await self._stream.aclose()
 
     def abandon(self) -> None:
+        """Close the socket now: whoever receives or sends is woken with an error."""
         self._stream.socket.close()
 
     def bill(self, account: Account) -> None:
+        """Charge nothing: whoever receives books each read of the socket."""
         pass
 
 

@@ -39,7 +39,7 @@ class RequestStream(Protocol):
     """Where a request comes from, and its answer goes: a stream of trio's."""
 
     async def receive_some(self, max_bytes: int | None = None, /) -> bytes | bytearray:
-        """Some bytes; b"" at the end."""
+        """Wait for some bytes, at least one; b"" at the end."""
         ...
 
     async def send_all(self, data: bytes, /) -> None:
@@ -78,10 +78,11 @@ class _Wrong(Exception):
 
 
 async def until_upgrade(stream: RequestStream, head: bytes, path: str) -> tuple[Head, bytes] | None:
-    """Answer what comes until somebody asks for the WebSocket: the head of that request, and what came behind it.
+    """Answer what comes until somebody asks for the WebSocket. Returns the head of that request, and the bytes behind
+    it.
 
-    head: what was received already. path: the only one at which there is a WebSocket; "/": at any. None where the
-    connection is over: the answer to the last request has been sent. Has no deadline of its own.
+    head: what was received already. path: the only one at which there is a WebSocket; "/": at any. Returns None where
+    the connection is over: the answer to the last request has been sent. Has no deadline of its own.
     """
     try:
         for left in reversed(range(MAX_REQUESTS)):
@@ -101,7 +102,7 @@ async def until_upgrade(stream: RequestStream, head: bytes, path: str) -> tuple[
 
 
 async def _request(stream: RequestStream, head: bytes) -> tuple[Head | None, bytes]:
-    """The next request's head and what came behind it; None at the end of the stream."""
+    """Read the next request's head and what came behind it; None at the end of the stream."""
     head = head.lstrip(b"\r\n")
     while True:
         if head and not (head[:1].isupper() or head[:1] in b"_-"):
@@ -142,7 +143,7 @@ def _parsed(raw: bytes) -> Head:
 
 
 async def _without_body(stream: RequestStream, request: Head, rest: bytes) -> bytes:
-    """What follows the request's body, which is read and forgotten."""
+    """Read and forget the request's body, and return what follows it."""
     if request.method == "TRACE":
         raise _Wrong(405)
     if "transfer-encoding" in request.headers:
@@ -162,7 +163,9 @@ async def _without_body(stream: RequestStream, request: Head, rest: bytes) -> by
 
 
 def answer(status: int, *, stays: bool, body: bool = True) -> bytes:
-    """A page that says `status`, as nginx writes it; `body` False: its head only. stays: another request may follow."""
+    """Return a page that says the HTTP `status`, as nginx writes it; `body` False: its head only. stays: another
+    request may follow on the connection.
+    """
     page = _PAGE.format(status, _REASONS[status]).encode("ascii")
     head = (
         f"HTTP/1.1 {status} {_REASONS[status]}\r\nServer: nginx\r\nDate: {formatdate(usegmt=True)}\r\n"

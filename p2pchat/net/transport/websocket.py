@@ -1,8 +1,8 @@
 """WebSocket (RFC 6455) as one more pipe under Noise, for networks that let through only what looks like the web.
 
 Binary messages carry the bytes; where one ends means nothing. wsproto answers the HTTP request that it begins with;
-the frames are ours (`webframes`), because a frame costs wsproto 50 to 90 microseconds, which strangers could make us
-spend. libp2p's own way buffers whole messages of any size, and its listener cannot share our socket.
+the frames are ours (`websocket_frames`), because a frame costs wsproto 50 to 90 microseconds, which strangers could
+make us spend. libp2p's own way buffers whole messages of any size, and its listener cannot share our socket.
 """
 
 from __future__ import annotations
@@ -52,9 +52,13 @@ class WebSocket:
         self._ended = False
 
     def bill(self, account: Account) -> None:
+        """Charge frames and pings to `account`: one read of a socket can hold many."""
         self._account = account
 
     async def receive(self) -> bytes:
+        """Wait for the payload of one binary frame or a piece of it; b"" at the end. Raises NotWebSocket for bytes that
+        are no frames.
+        """
         while not self._ended:
             try:
                 piece = self._decoder.next()
@@ -81,13 +85,14 @@ class WebSocket:
                 await self._account.settle()
 
     async def _pong(self, data: bytes) -> None:
-        """Not to be cancelled: half a frame would break everything after it."""
+        """Answer a ping, shielded from cancellation: half a frame would break everything after it."""
         with trio.CancelScope(deadline=trio.current_time() + _PONG_TIMEOUT, shield=True) as scope:
             await self._send(websocket_frames.PONG, data)
         if scope.cancelled_caught:
             raise trio.BrokenResourceError
 
     async def send(self, data: bytes) -> None:
+        """Send all of `data` as one binary frame."""
         await self._send(BINARY, data)
 
     async def _send(self, opcode: int, data: bytes) -> None:
@@ -95,6 +100,7 @@ class WebSocket:
             await self._transport.send_all(encode(opcode, data, os.urandom(4) if self._client else b""))
 
     async def close(self) -> None:
+        """Send a close frame, then close the connection."""
         try:
             with trio.move_on_after(_CLOSE_TIMEOUT), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                 await self._send(CLOSE, _NORMAL)
@@ -102,6 +108,7 @@ class WebSocket:
             self._cut()
 
     def abandon(self) -> None:
+        """Close the connection now, without a word."""
         self._cut()
 
 
@@ -156,7 +163,7 @@ async def connect(stream: trio.SocketStream, host: str, tls: ssl.SSLContext | No
 
 
 def system_tls() -> ssl.SSLContext:
-    """Whoever the system trusts, and no other."""
+    """Return TLS settings that trust whoever the system trusts, and no other."""
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
@@ -164,7 +171,9 @@ def system_tls() -> ssl.SSLContext:
 
 
 async def _event(transport: trio.abc.Stream, protocol: WSConnection, head: bytes) -> tuple[Event, bytes]:
-    """The first thing the other side says, in at most MAX_HEAD bytes, and what came behind it."""
+    """Wait for the first thing the other side says, in at most `MAX_HEAD` bytes, and return it with what came behind
+    it.
+    """
     said = bytearray(head)
     while True:
         end = said.find(_END_OF_HEAD) + len(_END_OF_HEAD)

@@ -45,7 +45,7 @@ class Decoder:
         self._buffer += data
 
     def next(self) -> FramePiece | None:
-        """The next piece; None where more bytes are needed. Raises BadFrame."""
+        """Return the next piece of a frame, None where more bytes are needed. Raises BadFrame."""
         if self._left:
             return self._piece() if self._buffer else None
         buffer = self._buffer
@@ -99,7 +99,7 @@ class Decoder:
 
 
 def encode(opcode: int, data: bytes, mask: bytes = b"") -> bytes:
-    """One final frame. mask: 4 bytes, from a client; none from a server."""
+    """Return one final frame (RFC 6455, section 5.2). mask: 4 bytes, from a client; none from a server."""
     size = len(data)
     if size < 126:
         length = bytes((size,))

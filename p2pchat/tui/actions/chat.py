@@ -11,14 +11,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from p2pchat import errors
-from p2pchat.lib.times import spell
+from p2pchat.lib.times import seconds_or_off, spell
 from p2pchat.sanitize import clean
 from p2pchat.tui import desktop
 from p2pchat.tui.actions.drafts import Drafts
 from p2pchat.tui.intents import Seen
 from p2pchat.tui.model import Message, message_of
 from p2pchat.tui.node_client import READY, ApiCaller, Away
-from p2pchat.tui.text import seconds_of
 
 if TYPE_CHECKING:
     from p2pchat.tui.base import BaseApp
@@ -103,7 +102,7 @@ class ChatActions:
         self.show_meaning()
         app.main.show_list()
         app.main.chosen()
-        app.refresh_status()
+        app.reader.refresh_status()
         await app.main.conversation.open(chat, self._source)
 
     async def chat(self, name: str) -> None:
@@ -256,8 +255,9 @@ class ChatActions:
         chat = self._app.state.shown
         if chat is None:
             return
-        seconds = seconds_of(wanted)
-        if wanted and seconds is None:
+        try:
+            seconds = seconds_or_off(wanted) if wanted else None
+        except ValueError:
             self._app.say(f"{wanted} is neither off nor a time such as 30s, 5m, 2h or 7d.", "warning")
             return
         answer = await self._app.node.call("timer", chat=chat.id, seconds=seconds)

@@ -29,7 +29,7 @@ class ContactActions:
         from p2pchat.tui.screens.add import AddScreen
 
         added = await self._app.ask(AddScreen(self._app.node, invite))
-        await self._app.reread()
+        await self._app.reader.reread()
         if added is not None and self._app.state.chat(added) is not None:
             await self._talk.open(added)
 
@@ -39,7 +39,7 @@ class ContactActions:
 
         self._app.say("Making your echo bot; this takes a moment.")
         ident = await echo_friend(self._app.node.profile)
-        await self._app.reread()
+        await self._app.reader.reread()
         if self._app.state.chat(ident) is not None:
             await self._talk.open(ident)
 
@@ -56,7 +56,7 @@ class ContactActions:
 
         self._app.clear_notifications()  # on a small screen they would lie over the page they speak of
         accepted = await self._app.ask(RequestsScreen(self._app.node))
-        await self._app.reread()
+        await self._app.reader.reread()
         if accepted is not None and self._app.state.chat(accepted) is not None:
             await self._talk.open(accepted)
 
@@ -65,7 +65,7 @@ class ContactActions:
         request = self._asking(name)
         if request is not None:
             accepted = await self._app.node.call("accept", contact=request.id)
-            await self._app.reread()
+            await self._app.reader.reread()
             await self._talk.open(accepted["id"])
 
     async def decline(self, name: str) -> None:
@@ -73,7 +73,7 @@ class ContactActions:
         request = self._asking(name)
         if request is not None:
             await self._app.node.call("decline", contact=request.id)
-            await self._app.reread()
+            await self._app.reader.reread()
             self._app.say(f"Declined {request.name}. They are not told.")
 
     async def contact(self, name: str) -> None:
@@ -87,7 +87,7 @@ class ContactActions:
         from p2pchat.tui.screens.contact import ContactScreen
 
         await self._app.ask(ContactScreen(self._app.node, chat))
-        await self._app.reread()
+        await self._app.reader.reread()
 
     async def rename(self, name: str) -> None:
         """/rename NAME: the contact shown."""
@@ -96,14 +96,14 @@ class ContactActions:
             self._app.say("Write the new name after it: /rename Bob")
             return
         await self._app.node.call("rename", contact=chat.id, name=name)
-        await self._app.reread()
+        await self._app.reader.reread()
 
     async def relays(self, address: str) -> None:
         """Run /relays [ADDRESS]: open the panel of relays."""
         from p2pchat.tui.screens.relays import RelaysScreen
 
         await self._app.ask(RelaysScreen(self._app.node, address))
-        await self._app.reread()
+        await self._app.reader.reread()
 
     async def block(self, name: str) -> None:
         """/block [NAME], after a question."""
@@ -115,7 +115,7 @@ class ContactActions:
         more = "Nothing from them is accepted any more, and undelivered messages are not sent. They are not told."
         if await self._app.ask(ConfirmScreen(f"Block {chat.label}?", "Block", "Cancel", more)):
             await self._app.node.call("block", contact=chat.id)
-            await self._app.reread()
+            await self._app.reader.reread()
 
     def _asking(self, name: str) -> Request | None:
         """The request meant; the only one where no name is given."""

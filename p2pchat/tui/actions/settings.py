@@ -4,28 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from p2pchat.tui import preferences, terminal, themes
+from p2pchat.tui import preferences, themes
 
 if TYPE_CHECKING:
     from p2pchat.tui.actions.chat import ChatActions
+    from p2pchat.tui.actions.preferences import PreferenceActions
     from p2pchat.tui.base import BaseApp
 
 
 class SettingsActions:
     """The app's hands for its settings."""
 
-    def __init__(self, app: BaseApp, talk: ChatActions) -> None:
+    def __init__(self, app: BaseApp, talk: ChatActions, wishes: PreferenceActions) -> None:
         self._app = app
         self._talk = talk
+        self._wishes = wishes
 
     async def help(self, _rest: str) -> None:
         """Show every key and command."""
         from p2pchat.tui.commands import COMMANDS
-        from p2pchat.tui.keys import KEYS
         from p2pchat.tui.screens.help import HelpScreen
 
         if not isinstance(self._app.screen, HelpScreen):
-            await self._app.ask(HelpScreen(KEYS, COMMANDS))
+            await self._app.ask(HelpScreen(self._app.keymap.rows, COMMANDS))
 
     async def theme(self, name: str) -> None:
         """Run /theme [NAME]: change the colours, or show all themes to try."""
@@ -41,25 +42,21 @@ class SettingsActions:
         if name not in themes.NAMES:
             self._app.say(f"The themes are {', '.join(themes.NAMES)}: /theme {themes.NAMES[1]}")
             return
-        self._app.theme = name
-        self._app.keep_looks(theme=name)
+        self._wishes.change("theme", name)
 
     async def density(self, mode: str) -> None:
         """Run /density MODE: show messages in groups with a head, or a line each."""
         if mode not in preferences.DENSITIES:
             self._app.say(f"It is {self._app.preferences.density}; choose one of {', '.join(preferences.DENSITIES)}.")
             return
-        self._app.keep_looks(density=mode)
-        self._app.main.conversation.restyle(compact=mode == preferences.COMPACT)
+        self._wishes.change("density", mode)
 
     async def rtl(self, mode: str) -> None:
         """Run /rtl MODE: say who reorders right-to-left text."""
         if mode not in preferences.RTL:
             self._app.say(f"It is {self._app.preferences.rtl}; choose one of {', '.join(preferences.RTL)}.")
             return
-        self._app.keep_looks(rtl=mode)
-        self._app.main.conversation.restyle(rtl=mode)
-        self._app.write_to_terminal(terminal.BIDI_OURS if self._app.turns_text else terminal.BIDI_THEIRS)
+        self._wishes.change("rtl", mode)
 
     async def keep(self, choice: str) -> None:
         """Run /keep on|off: go on receiving when the window is closed."""

@@ -18,7 +18,7 @@ from p2pchat.tui.model import Chat, Message, message_of
 from p2pchat.tui.node_client import ApiCaller
 from p2pchat.tui.rtl import visual
 from p2pchat.tui.screens.panel import Field, Panel, said
-from p2pchat.tui.text import clock, displayable_line, has_rtl, is_rtl
+from p2pchat.tui.text import displayable_line, has_rtl, is_rtl
 from p2pchat.tui.themes import MUTED
 
 LIMIT = 50
@@ -135,7 +135,7 @@ class FindScreen(Panel[str]):
 
     def _row(self, message: Message, words: str) -> Content:
         who = "you" if message.mine else self.drawn(self._chat.label)
-        head = f"{who} · {message.at.day} {message.at:%b %Y} {clock(message.at)}"
+        head = f"{who} · {message.at.day} {message.at:%b %Y} {self.clock(message.at)}"
         return Content.assemble((head, MUTED), "\n", self._snippet(message.text, words))
 
     def _snippet(self, text: str, words: str) -> Content:

@@ -48,7 +48,7 @@ class HelpScreen(Panel[None]):
 
     def __init__(self, keys: Sequence[Key], commands: Sequence[Command]) -> None:
         super().__init__()
-        self._keys_told = sorted((key for key in keys if key.told), key=lambda key: WHERE.index(key.where))
+        self._keys_told = sorted((key for key in keys if key.told and key.keys), key=lambda key: WHERE.index(key.where))
         self._commands_told = commands
 
     def body(self) -> ComposeResult:

@@ -22,6 +22,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from p2pchat.tui.intents import Intent, NextUnread, OpenChat
+from p2pchat.tui.keymap import USUAL, Keymap
 from p2pchat.tui.keys import CHATS, bindings
 from p2pchat.tui.model import Chat
 from p2pchat.tui.state import State
@@ -53,13 +54,13 @@ BOXED = 16
 
 
 HINTS = (
-    ("F1 help", "app.command('help')"),
-    ("^P palette", "app.command_palette"),
-    ("^F find", "app.command('search')"),
-    ("^N invite", "app.command('invite')"),
-    ("^Q leave", "app.command('quit')"),
+    ("help", "help", "app.command('help')"),
+    ("palette", "palette", "app.command_palette"),
+    ("search", "find", "app.command('search')"),
+    ("invite", "invite", "app.command('invite')"),
+    ("leave", "leave", "app.command('quit')"),
 )
-"""What the status line says of the keys, and what a click on it does."""
+"""The actions whose keys the status line says, in which words, and what a click on each does."""
 
 
 class Empty(Static):
@@ -81,18 +82,22 @@ class Empty(Static):
     """
 
     def __init__(self) -> None:
+        super().__init__("", markup=False)
+
+    def bind(self, keymap: Keymap) -> None:
+        """Say these keys."""
         ways = (
-            ("Invite a friend", "Ctrl+N", "app.command('invite')"),
-            ("I have an invite", "Ctrl+O", "app.command('add')"),
-            ("Chat with an echo bot", " /echo", "app.command('echo')"),
+            ("Invite a friend", keymap.shown("invite"), "app.command('invite')"),
+            ("I have an invite", keymap.shown("add"), "app.command('add')"),
+            ("Chat with an echo bot", "/echo", "app.command('echo')"),
         )
-        widest = max(len(says) for says, _, _ in ways)
+        widest, keys = max(len(says) for says, _, _ in ways), max(len(key) for _, key, _ in ways)
         lines = [Content.assemble(("You have no contacts yet.", "bold")), Content("")]
         for says, key, action in ways:
-            line = Content.assemble((key, "bold"), f"  {says.ljust(widest)}")
+            line = Content.assemble((key.rjust(keys), "bold"), f"  {says.ljust(widest)}")
             lines.append(line.stylize(Style.from_meta({"@click": action})))
-        lines += [Content(""), Content.assemble(("F1 shows every key", MUTED))]
-        super().__init__(Content("\n").join(lines), markup=False)
+        lines += [Content(""), Content.assemble((f"{keymap.shown('help') or '/help'} shows every key", MUTED))]
+        self.update(Content("\n").join(lines))
 
 
 class MainScreen(Screen[None]):
@@ -121,6 +126,7 @@ class MainScreen(Screen[None]):
         *,
         folded: bool = False,
         compact: bool = False,
+        twelve: bool = False,
         plain: bool = False,
         links: bool = True,
         now: Callable[[], datetime],
@@ -129,7 +135,8 @@ class MainScreen(Screen[None]):
         completer: Completer | None = None,
     ) -> None:
         """`rtl`: the setting. `joined`: the terminal joins emoji (`text.joins_emoji`). `compact`: a message takes one
-        line where it fits. `plain`: lines and marks in ASCII. `links`: the terminal is told where they lead.
+        line where it fits. `twelve`: times of day have twelve hours. `plain`: lines and marks in ASCII. `links`: the
+        terminal is told where they lead.
         """
         super().__init__()
         self._state = state
@@ -138,7 +145,7 @@ class MainScreen(Screen[None]):
         """The list is shown although there is little room, until a chat is chosen."""
         self._rtl = rtl
         self._joined = joined
-        self._compact, self._plain, self._links = compact, plain, links
+        self._compact, self._plain, self._links, self._twelve = compact, plain, links, twelve
         self._now = now
         self._desk = Horizontal(id="desk")
         self._talk = Vertical(id="talk")
@@ -149,6 +156,7 @@ class MainScreen(Screen[None]):
         self._conversation: Conversation | None = None
         self._empty: Empty | None = None
         self._whole = asyncio.Event()
+        self._keymap = USUAL
         self.entry = Entry(completer, joined=joined)
         self.status = StatusLine()
 
@@ -191,10 +199,13 @@ class MainScreen(Screen[None]):
         self._conversation = Conversation(
             rtl=self._rtl, joined_emoji=self._joined, plain=self._plain, links=self._links, compact=self._compact
         )
+        self._conversation.restyle(twelve=self._twelve)
+        self._list.use_twelve_hours(self._twelve)
         with self.app.batch_update():
             await self._desk.mount(self._side, before=0)
             await self._side.mount(self.side_title, self._list)
             await self._talk.mount(self.chat_title, self._conversation, self._empty, before=0)
+            self._empty.bind(self._keymap)
             self._whole.set()
             self.show_list()
 
@@ -216,10 +227,30 @@ class MainScreen(Screen[None]):
             shown = self._state.shown
             unread = self._state.unread() - (shown.unread if shown else 0)
             if self._state.requests:
-                todo.append(f"requests ({len(self._state.requests)}) Ctrl+R")
+                todo.append(f"requests ({len(self._state.requests)}) {self._keymap.shown('requests')}".rstrip())
             if unread:
-                todo.append(f"unread {unread} Alt+A")
-        self.status.show([*said[:1], *todo, *said[1:]], wrong, HINTS)
+                todo.append(f"unread {unread} {self._keymap.shown('next_unread')}".rstrip())
+        hints = [
+            (f"{key.replace('Ctrl+', '^')} {says}", action)
+            for name, says, action in HINTS
+            if (key := self._keymap.shown(name))
+        ]
+        self.status.show([*said[:1], *todo, *said[1:]], wrong, hints)
+
+    def bind(self, keymap: Keymap) -> None:
+        """Take these keys, and say them wherever keys are said; the status line does when it is shown next."""
+        self._keymap = keymap
+        self.entry.bind(keymap)
+        self.side_title.refresh()
+        if self._empty is not None and self._list is not None:
+            self._empty.bind(keymap)
+            self._list.refresh()
+
+    def fold(self, folded: bool) -> None:
+        """Show the list of chats where there is room for it, or hide it."""
+        if folded != self._folded:
+            self._folded = folded
+            self.lay_out()
 
     def write_in(self, chat: Chat | None) -> None:
         """The composer belongs to this chat."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from rich.cells import cell_len
@@ -26,7 +27,7 @@ from p2pchat.errors import P2PChatError
 from p2pchat.sanitize import clean_line
 from p2pchat.tui.keys import shown
 from p2pchat.tui.rtl import drawn
-from p2pchat.tui.text import JOINER, UNSEEN, ZWJ, cut, displayable_line
+from p2pchat.tui.text import JOINER, UNSEEN, ZWJ, clock, cut, displayable_line
 
 Result = TypeVar("Result")
 
@@ -328,6 +329,10 @@ class Panel(ModalScreen[Result]):
     def drawn(self, text: str) -> str:
         """A name or another line of a peer's as it is drawn: nothing in it obeyed, right-to-left letters in order."""
         return drawn(text, getattr(self.app, "turns_text", True))
+
+    def clock(self, at: datetime) -> str:
+        """A time of day as the person wants it written."""
+        return clock(at, getattr(self.app, "twelve_hours", False))
 
     @on(Input.Changed)
     def _typed(self) -> None:

@@ -17,7 +17,7 @@ from p2pchat.tui.model import Request, request_of
 from p2pchat.tui.node_client import ApiCaller
 from p2pchat.tui.screens.confirm import ConfirmScreen
 from p2pchat.tui.screens.panel import Panel, said
-from p2pchat.tui.text import clock, rows_of
+from p2pchat.tui.text import rows_of
 from p2pchat.tui.themes import MUTED
 
 _NOBODY = "There are no contact requests."
@@ -95,7 +95,7 @@ class RequestsScreen(Panel[str]):
         self._show()
 
     def _row(self, request: Request) -> Content:
-        since = f"  {request.since.day} {request.since:%b} {clock(request.since)}"
+        since = f"  {request.since.day} {request.since:%b} {self.clock(request.since)}"
         anew = ("  wants to begin anew", "$text-warning") if request.known else ""
         return Content.assemble((self.drawn(request.name), "bold"), anew, (since, MUTED))
 

@@ -14,7 +14,7 @@ from p2pchat.tui.model import Message, time_of
 from p2pchat.tui.node_client import ApiCaller
 from p2pchat.tui.rtl import drawn_within
 from p2pchat.tui.screens.panel import Panel
-from p2pchat.tui.text import clock, displayable
+from p2pchat.tui.text import displayable
 from p2pchat.tui.themes import MUTED
 
 
@@ -46,5 +46,5 @@ class VersionsScreen(Panel[None]):
             at = time_of(version["at"])
             lines = displayable(version["text"]).split("\n")
             text = "\n".join(drawn_within(line, turned) for line in lines)
-            shown.append(Content.assemble((f"{at.day} {at:%B} {clock(at)}", MUTED), "\n", text))
+            shown.append(Content.assemble((f"{at.day} {at:%B} {self.clock(at)}", MUTED), "\n", text))
         self.query_one("#versions", Static).update(Content("\n\n").join(shown))

@@ -6,36 +6,41 @@ from __future__ import annotations
 
 from p2pchat.lib.times import spell
 from p2pchat.tui import formatting
+from p2pchat.tui.keymap import USUAL, Keymap
 from p2pchat.tui.model import Chat, Message
 from p2pchat.tui.text import STATES, clock, day, displayable_line, width, wrap
 from p2pchat.tui.widgets.rendering import Look, Row, TextSpan, edge_word
 
 _KEYS = (
-    ("r", "reply", "reply"),
-    ("y", "copy", "copy"),
-    ("o", "open the link", "open_link"),
-    ("+", "react", "react"),
-    ("e", "edit", "edit"),
-    ("g", "go to the quoted", "jump_quoted"),
-    ("c", "copy the code", "copy_code"),
-    ("v", "before the edit", "versions"),
-    ("w", "why", "explain"),
-    ("d", "delete", "delete"),
-    ("p", "pin", "pin"),
-    ("esc", "back", "leave"),
+    ("reply", "reply"),
+    ("copy", "copy"),
+    ("open the link", "open_link"),
+    ("react", "react"),
+    ("edit", "edit"),
+    ("go to the quoted", "jump_quoted"),
+    ("copy the code", "copy_code"),
+    ("before the edit", "versions"),
+    ("why", "explain"),
+    ("delete", "delete"),
+    ("pin", "pin"),
+    ("back", "leave"),
 )
-"""Keys of a selected message, what they do, and the action a click runs; in the order of the line."""
+"""What can be done with a selected message, and the action of it; in the order of the line."""
 
 
-def keys(message: Message, cells: int) -> Row:
+def keys(message: Message, cells: int, keymap: Keymap = USUAL) -> Row:
     """The keys of a selected message, with their words. Where there is no room for all, the last but the way back lose
     theirs first.
     """
-    shown = [(key, says, action) for key, says, action in _KEYS if _concerns(action, message)]
+    shown = [
+        (key.lower() if action == "leave" else key, says, action)
+        for says, action in _KEYS
+        if _concerns(action, message) and (key := keymap.shown(f"message_{action}"))
+    ]
     for worded in range(len(shown), -1, -1):
         pieces = [TextSpan(" ", "bar")]
         for number, (key, says, action) in enumerate(shown):
-            wordy = number < worded - 1 or (worded and key == "esc")
+            wordy = number < worded - 1 or (worded and action == "leave")
             pieces += [TextSpan(key, "key", action), TextSpan(f" {says}  " if wordy else " ", "bar", action)]
         if sum(width(piece.text) for piece in pieces) <= cells:
             break
@@ -59,7 +64,7 @@ def details(message: Message, look: Look, room: int) -> Row:
     stays = [f"stays {spell(message.expires_in, units=2)}"] if message.expires_in else []
     state = [STATES.get(message.state, displayable_line(message.state))] if message.mine else []
     way = [edge_word(message.route)] if message.route else []
-    when = clock(message.at)
+    when = clock(message.at, look.twelve)
     dated = f"{day(message.at.date(), look.today)} {when}"
     choices = [
         " · ".join(words) + " "

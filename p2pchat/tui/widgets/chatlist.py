@@ -16,6 +16,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from p2pchat.tui.intents import Intent, OpenChat, RunCommand
+from p2pchat.tui.keymap import keymap_of
 from p2pchat.tui.keys import LIST, bindings
 from p2pchat.tui.model import Chat
 from p2pchat.tui.rtl import drawn
@@ -91,6 +92,7 @@ class ChatList(ScrollView, can_focus=True):
         self._current: str | None = None
         self._requests = 0
         self._cursor = 0
+        self._twelve = False
         self._styles: dict[str, Style] = {}
 
     def show(self, chats: Sequence[Chat], current: str | None, requests: int = 0) -> None:
@@ -115,6 +117,11 @@ class ChatList(ScrollView, can_focus=True):
             self._lines = lines
             self.on_resize()
             self._follow()
+
+    def use_twelve_hours(self, twelve: bool) -> None:
+        """Write times of day with twelve hours, or with twenty-four."""
+        self._twelve = twelve
+        self.refresh()
 
     def on_resize(self) -> None:
         """As wide as the widget; nothing is scrolled sideways."""
@@ -202,7 +209,10 @@ class ChatList(ScrollView, can_focus=True):
         if self._pinned(y):
             on_it = self.has_focus and self._cursor == len(self._chats)
             style = base + self._part("requests") + (self._part("cursor") if on_it else Style())
-            return Strip([Segment(_justified(self._requested(), "Ctrl+R ", width), style)], width)
+            return Strip(
+                [Segment(_justified(self._requested(), f"{keymap_of(self.app).shown('requests')} ", width), style)],
+                width,
+            )
         place, line = divmod(y + self.scroll_offset.y, self._lines)
         if place >= len(self._chats):
             return Strip([Segment(" " * width, base)], width)
@@ -226,7 +236,7 @@ class ChatList(ScrollView, can_focus=True):
     def _first_line(self, chat: Chat, place: int, width: int, base: Style) -> list[Segment]:
         quiet = base + self._part("quiet")
         if self._lines == 2:
-            right = [Segment(f" {brief(chat.last.at, self._now())} " if chat.last else " ", quiet)]
+            right = [Segment(f" {brief(chat.last.at, self._now(), self._twelve)} " if chat.last else " ", quiet)]
         else:
             right = self._told(chat, base)
         checked = f" {VERIFIED}" if chat.verified else ""

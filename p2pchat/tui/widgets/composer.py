@@ -6,7 +6,7 @@ find the first letters of the next line in the one that Enter has just sent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -21,7 +21,8 @@ from textual.widgets import Static, TextArea
 from p2pchat.sanitize import clean
 from p2pchat.tui.commands import Completion, completed
 from p2pchat.tui.intents import Cancelled, CopyText, DraftChanged, Intent, Submitted
-from p2pchat.tui.keys import KEYS, WRITING, bindings
+from p2pchat.tui.keymap import USUAL, Keymap
+from p2pchat.tui.keys import SEND, WRITING, bindings
 from p2pchat.tui.rtl import drawn
 from p2pchat.tui.text import UNSEEN, cut, displayable_line, writable, written
 from p2pchat.tui.themes import MUTED
@@ -30,10 +31,10 @@ MAX_LINES = 6
 MAX_SHOWN = 6
 """Ways to go on that are shown at once."""
 
+_HINTS = ((SEND, "send"), ("write_new_line", "new line"))
 MAX_REMEMBERED = 100
 """Texts of one chat that can be had back."""
 
-_ACTIONS = {key: row.action for row in KEYS if row.where == WRITING for key in row.keys}
 _HELD = ("ctrl+", "alt+", "super+", "hyper+", "meta+")
 
 Completer = Callable[[str], Sequence[Completion]]
@@ -72,6 +73,8 @@ class Composer(TextArea, inherit_bindings=False):
         super().__init__(highlight_cursor_line=False)
         self._joined = joined
         self.completer: Completer = completer or (lambda _line: ())
+        self.actions: Mapping[str, str] = USUAL.actions(WRITING)
+        """What each key runs."""
         self._chat: str | None = None
         self._told = ""
         self._history: dict[str | None, list[str]] = {}
@@ -120,7 +123,7 @@ class Composer(TextArea, inherit_bindings=False):
     # --- keys
 
     async def _on_key(self, event: events.Key) -> None:
-        action = _ACTIONS.get(event.key)
+        action = self.actions.get(event.key)
         if action is not None:
             event.stop()
             event.prevent_default()
@@ -345,15 +348,14 @@ class Entry(Vertical):
     }
     """
 
-    HINTS = "Enter send · Ctrl+J new line · / commands"
-
     def __init__(self, completer: Completer | None = None, *, joined: bool = False) -> None:
         super().__init__()
         self.composer = Composer(completer, joined=joined)
         self._suggestions = Suggestions()
         self._meaning = Static("", classes="meaning", markup=False)
         self._box = Horizontal(classes="box")
-        self._box.border_subtitle = Content(self.HINTS)
+        self._keymap = USUAL
+        self.bind(USUAL)
 
     def compose(self) -> ComposeResult:
         yield self._meaning
@@ -361,11 +363,19 @@ class Entry(Vertical):
             yield Static("›", classes="prompt", markup=False)  # noqa: RUF001
             yield self.composer
 
+    def bind(self, keymap: Keymap) -> None:
+        """Take these keys, and say the most important ones."""
+        self._keymap, self.composer.actions = keymap, keymap.actions(WRITING)
+        told = [f"{key} {what}" for name, what in _HINTS if (key := keymap.shown(name))]
+        self._box.border_subtitle = Content(" · ".join([*told, "/ commands"]))
+
     def say(self, what: str, text: str) -> None:
         """Say above the box that what is written there is an answer or an edit, and of which text; "" for neither."""
         turned = getattr(self.app, "turns_text", True)
         words = drawn(cut(" ".join(text[:300].split()), max(8, self.size.width - cell_len(what) - 16)), turned)
-        self._meaning.update(Content.assemble((what, "bold $text-accent"), "  ", words, "  Esc"))
+        self._meaning.update(
+            Content.assemble((what, "bold $text-accent"), "  ", words, f"  {self._keymap.shown('write_cancel')}")
+        )
         self._meaning.set_class(bool(what), "-shown")
 
     def fit(self, *, flat: bool, tiny: bool) -> None:

@@ -22,6 +22,7 @@ from textual.strip import Strip
 from p2pchat.errors import P2PChatError
 from p2pchat.tui import keys
 from p2pchat.tui.intents import CopyText, Intent, React, Seen
+from p2pchat.tui.keymap import keymap_of
 from p2pchat.tui.model import Chat, Message
 from p2pchat.tui.text import MARKS, PLAIN_MARKS, day, width
 from p2pchat.tui.widgets import bars
@@ -157,7 +158,7 @@ class Conversation(MessageKeys, can_focus=True):
         self._changed()
 
     def restyle(self, **changes: object) -> None:
-        """Change parts of the look of all messages: `rtl`, `compact`."""
+        """Change parts of the look of all messages: `rtl`, `compact`, `marks`, `twelve`."""
         self._feed.restyle(**changes)
         self._changed()
 
@@ -315,7 +316,7 @@ class Conversation(MessageKeys, can_focus=True):
 
     def _keys(self) -> Row:
         assert self.selected is not None
-        return bars.keys(self.selected, self.size.width)
+        return bars.keys(self.selected, self.size.width, keymap_of(self.app))
 
     def _hint_line(self, y: int) -> Strip:
         lines = bars.hint(self._feed.chat, self._feed.look)

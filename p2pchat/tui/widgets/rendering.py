@@ -37,6 +37,7 @@ from p2pchat.tui.text import (
     width,
     wrap,
 )
+from p2pchat.tui.wording import unsaid
 
 NARROW = 60
 _GROUP = timedelta(minutes=5)
@@ -61,6 +62,7 @@ class TextSpan(NamedTuple):
 
 
 Row = tuple[TextSpan, ...]
+_GAP = TextSpan("  ", "gutter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,8 @@ class Look:
     marks: Mapping[str, str] = field(default_factory=lambda: MARKS)
     compact: bool = True
     """One line a message where it fits, in place of groups with a head."""
+    twelve: bool = False
+    """A day has twice twelve hours."""
     gap: bool = True
     """An empty line stands between groups."""
 
@@ -111,7 +115,9 @@ class Look:
         set_(self, "name", self.drawn(name))
         set_(self, "name_cells", max(_MIN_NAME, width(name)))
         set_(self, "name_role", f"name-{zlib.crc32(self.chat.encode()) % _NAMES}")
-        set_(self, "indent", _BAR if not self.compact else 2 if narrow else 1 + self.name_cells + 2 + 5 + 2)
+        set_(self, "time_cells", 8 if self.twelve else 5)
+        column = 1 + self.name_cells + 2 + self.time_cells + 2
+        set_(self, "indent", _BAR if not self.compact else 2 if narrow else column)
         edge = _EDGE if self.compact else 1
         set_(self, "text_cells", min(_MAX_TEXT, max(4, self.cells - self.indent - edge)))
         set_(self, "column", min(self.cells, self.indent + self.text_cells + (edge - 1 if self.compact else 0)))
@@ -120,6 +126,7 @@ class Look:
     narrow: bool = field(init=False)
     name: str = field(init=False)
     name_cells: int = field(init=False)
+    time_cells: int = field(init=False)
     name_role: str = field(init=False)
     indent: int = field(init=False)
     text_cells: int = field(init=False)
@@ -166,7 +173,7 @@ def lay_out(message: Message, previous: Message | None, look: Look, unread: int 
         body, starts = [[TextSpan(cut(unsaid(message), look.text_cells), "note")]], [0]
     if look.compact or grouped:
         told = look.compact or previous is None or clock(previous.at) == clock(message.at)
-        _put_edge(message, look, body, starts, [] if told else [_time(message)])
+        _put_edge(message, look, body, starts, [] if told else [_time(message, look)])
     if message.reactions:
         for reacted in _reacted(message, look):
             starts.append(starts[-1] + 1)
@@ -175,15 +182,6 @@ def lay_out(message: Message, previous: Message | None, look: Look, unread: int 
     for index, pieces in enumerate(body):
         rows.append((*_margin(message, previous, look, index, grouped), *pieces))
     return Block(tuple(_fit(row, look.cells) for row in rows), len(lead), tuple(starts))
-
-
-def unsaid(message: Message) -> str:
-    """What is shown in place of a text."""
-    if message.deleted:
-        return "you deleted this for both" if message.mine else "deleted by its sender"
-    if message.kind == "timer":
-        return displayable_line(message.text)
-    return "a kind of message this version cannot show"
 
 
 def _quoted(message: Message, look: Look) -> list[TextSpan]:
@@ -238,7 +236,7 @@ def _lead(message: Message, previous: Message | None, look: Look, grouped: bool,
         if look.narrow and not grouped:
             if rows == [] and previous is not None:
                 rows.append(())
-            rows.append((TextSpan(" ", "gutter"), _name(message, look), TextSpan("  ", "gutter"), _time(message)))
+            rows.append((TextSpan(" ", "gutter"), _name(message, look), _GAP, _time(message, look)))
     elif not grouped:
         if rows == [] and previous is not None and look.gap:
             rows.append(())
@@ -270,7 +268,7 @@ def _bar(message: Message, look: Look) -> tuple[TextSpan, ...]:
 
 def _head(message: Message, look: Look) -> Row:
     """The first line of a group: who, when, and how far it has come."""
-    left = [*_bar(message, look), _name(message, look), TextSpan("  ", "gutter"), _time(message)]
+    left = [*_bar(message, look), _name(message, look), _GAP, _time(message, look)]
     edge = _edge(message, look)
     used = sum(width(piece.text) for piece in left)
     while edge and used + 1 + sum(width(piece.text) + 1 for piece in edge) > look.column:
@@ -287,8 +285,9 @@ def _name(message: Message, look: Look) -> TextSpan:
     return TextSpan("you", "you") if message.mine else TextSpan(look.name, look.name_role)
 
 
-def _time(message: Message) -> TextSpan:
-    return TextSpan(clock(message.at), "time")
+def _time(message: Message, look: Look) -> TextSpan:
+    column = look.time_cells if look.compact and not look.narrow else 0  # where it stands below others
+    return TextSpan(clock(message.at, look.twelve).rjust(column), "time")
 
 
 # ---------------------------------------------------------------- the message itself
@@ -303,10 +302,10 @@ def _margin(message: Message, previous: Message | None, look: Look, index: int, 
     if not grouped:
         name = _name(message, look)
         gap = " " * (look.name_cells - width(name.text) + 2)
-        return (TextSpan(" ", "gutter"), name, TextSpan(gap, "gutter"), _time(message), TextSpan("  ", "gutter"))
+        return (TextSpan(" ", "gutter"), name, TextSpan(gap, "gutter"), _time(message, look), _GAP)
     if previous is not None and clock(previous.at) == clock(message.at):
         return (TextSpan(" " * look.indent, "gutter"),)
-    return (TextSpan(" " * (look.indent - 7), "gutter"), _time(message), TextSpan("  ", "gutter"))
+    return (TextSpan(" " * (look.indent - look.time_cells - 2), "gutter"), _time(message, look), _GAP)
 
 
 def _text_rows(text: str, look: Look, quoted: list[TextSpan]) -> tuple[list[list[TextSpan]], list[int]]:

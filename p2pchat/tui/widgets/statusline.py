@@ -12,6 +12,7 @@ from textual.widget import Widget
 
 from p2pchat.lib.times import spell
 from p2pchat.tui.intents import ShowContact
+from p2pchat.tui.keymap import keymap_of
 from p2pchat.tui.model import Chat
 from p2pchat.tui.rtl import drawn
 from p2pchat.tui.text import displayable_line
@@ -193,7 +194,7 @@ class SideTitle(Widget):
 
     def render(self) -> Content:
         width = self.content_size.width
-        key = "Ctrl+P"
+        key = keymap_of(self.app).shown("palette")
         room = width - cell_len(str(self.app.title)) - cell_len(key) - 4
         name = drawn(self._own_name, getattr(self.app, "turns_text", True), max(1, room)) if room > 2 else ""
         left = Content.assemble((str(self.app.title), "bold $text-accent"), "  ", (name, "$foreground"))

@@ -97,8 +97,9 @@ def test_what_a_blocked_contact_had_not_got_has_failed(tmp_path: Path) -> None:
         await befriend(alice, bob)
         await bob.stop()
         await alice.call("send", chat="bob", text="are you there?")
+        await alice.call("timer", chat="bob", seconds=60)
         await alice.call("block", contact="bob")
-        assert [one["state"] for one in await alice.call("log", chat="bob")] == ["failed"]
+        assert [one["state"] for one in await alice.call("log", chat="bob")] == ["failed", "failed"]
 
     run_world(tmp_path, main)
 

@@ -21,10 +21,10 @@ from p2pchat.errors import DiskFull
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import queues as store_queues
 from p2pchat.store.contacts import Contact, ContactState
-from p2pchat.store.database import Database
 from p2pchat.store.queues import TheirQueueRow
 from tests.conftest import run
 from tests.support.asking import events_of
+from tests.support.databases import new_database
 from tests.support.world import World, WorldNode, run_world
 
 CROWD = 5 * walk.SLICE
@@ -122,7 +122,7 @@ def test_what_could_not_be_saved_is_tried_again() -> None:
 
 
 def test_the_order_is_read_by_its_index(tmp_path: Path) -> None:
-    db = Database.create(tmp_path / "p", bytes(KEY_BYTES))
+    db = new_database(tmp_path / "p")
     steps = [step for *_, step in db.query("EXPLAIN QUERY PLAN " + store_contacts._LATEST_FIRST)]
     assert any("contacts_by_latest" in step for step in steps), steps
     assert walk.order(db) == [[]]

@@ -22,8 +22,9 @@ from p2pchat.ports import Net
 from p2pchat.store import invites as store_invites
 from p2pchat.store.database import Database
 from tests.conftest import run
+from tests.support.databases import new_database
 from tests.support.meddler import Meddler
-from tests.support.world import KEY, World, befriend, run_world
+from tests.support.world import World, befriend, run_world
 
 
 def test_what_was_committed_is_never_told_to_have_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +135,7 @@ def test_a_fault_in_one_input_costs_the_others_nothing(tmp_path: Path) -> None:
 
 def test_the_database_is_closed_after_the_reading_in_progress(tmp_path: Path) -> None:
     """A face may be reading, in a thread of its own, when the node ends."""
-    db = Database.create(tmp_path / "p2pchat.db", KEY)
+    db = new_database(tmp_path / "p2pchat.db")
     profile.write_identity(db, "alice", system_entropy())
     engine = Engine(db, lambda: 0, system_entropy(), cast(Net, None))  # nothing here goes to the network
     reading, go_on = trio.Event(), threading.Event()

@@ -29,8 +29,9 @@ from p2pchat.net.frames import DEADLINE, FrameReader
 from p2pchat.net.links.invite_protocol import COMMIT_DEADLINE
 from p2pchat.net.ports import Stream
 from p2pchat.store.database import Database
+from tests.support.databases import KEY
 from tests.support.meddler import Meddler
-from tests.support.world import KEY, FakeHost, World, WorldNode, befriend, run_world
+from tests.support.world import FakeHost, World, WorldNode, befriend, run_world
 
 HOSTILE = "\u202eknil\x1b[2J\u202e" + "z\u0337\u0327\u0322" * 40
 

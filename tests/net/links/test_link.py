@@ -19,8 +19,9 @@ from p2pchat.net.frames import DEADLINE, FrameReader
 from p2pchat.net.links.link import LOST_AFTER_SECONDS, MAX_QUEUED, PING_AFTER_SECONDS, Link
 from p2pchat.net.ports import Stream
 from p2pchat.store.database import Database
+from tests.support.databases import KEY
 from tests.support.meddler import Meddler
-from tests.support.world import KEY, FakeHost, World, WorldNode, befriend, run_world, until
+from tests.support.world import FakeHost, World, WorldNode, befriend, run_world, until
 
 DAY_MS = 86_400_000
 

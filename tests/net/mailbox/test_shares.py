@@ -13,7 +13,7 @@ from p2pchat.core import mailbox
 from p2pchat.core.ids import RelayName
 from p2pchat.core.relays import OwnQueue
 from p2pchat.net.mailbox import shares
-from p2pchat.net.mailbox.client import ALONE_SECONDS, ALONE_TURN, UNWATCHED_AFTER
+from p2pchat.net.mailbox.client import ALONE_SECONDS, ALONE_TURN, UNWATCHED_AFTER_SECONDS
 from p2pchat.net.mailbox.shares import FIRST_RETIRED_TURN, LAST_RETIRED_TURN, MAX_STREAMS
 from tests.net.mailbox.test_pool import fill
 from tests.support.boxes import Keys, PipeStream, relay, run
@@ -50,7 +50,7 @@ def test_all_that_is_in_use_is_watched_on_as_many_streams_as_that_takes(tmp_path
         async with relay(tmp_path) as here, client(here.stream) as scene:
             scene.letters.takes = True
             scene.boxes.watch(AT_RELAY, [*retired(old), *map(own, every)])  # the order says nothing
-            await trio.sleep(UNWATCHED_AFTER)
+            await trio.sleep(UNWATCHED_AFTER_SECONDS)
             assert unwatched(scene) == 0
             for keys in every:
                 await fill(here, keys, keys.name)
@@ -90,7 +90,7 @@ def test_what_comes_into_use_takes_the_room_of_what_is_retired(tmp_path: Path) -
             scene.boxes.watch(AT_RELAY, map_own(first))
             await trio.sleep(5)
             scene.boxes.change(AT_RELAY, [*retired(first), *map_own(second)], [])  # as every week
-            await trio.sleep(UNWATCHED_AFTER + 5)
+            await trio.sleep(UNWATCHED_AFTER_SECONDS + 5)
             assert unwatched(scene) == 0
             for keys in (*first, *second):
                 await fill(here, keys, keys.name)
@@ -122,7 +122,7 @@ def test_a_relay_that_gives_one_stream_is_read_in_turn_and_that_is_said(tmp_path
             async with client(one_stream) as scene:
                 scene.letters.takes = True
                 scene.boxes.watch(AT_RELAY, [own(keys) for keys in every])
-                await trio.sleep(UNWATCHED_AFTER)
+                await trio.sleep(UNWATCHED_AFTER_SECONDS)
                 assert unwatched(scene) == 40 - 16
                 for keys in every:
                     await fill(here, keys, keys.name)
@@ -141,7 +141,7 @@ def test_more_than_all_streams_have_room_for(tmp_path: Path) -> None:
         every = used(16 * MAX_STREAMS + 20)
         async with relay(tmp_path) as here, client(here.stream) as scene:
             scene.boxes.watch(AT_RELAY, [own(keys) for keys in every])
-            await trio.sleep(2 * UNWATCHED_AFTER)
+            await trio.sleep(2 * UNWATCHED_AFTER_SECONDS)
             assert unwatched(scene) == 20
             for keys in every:
                 await fill(here, keys, keys.name)

@@ -10,8 +10,9 @@ from textual.app import App, ComposeResult
 
 from p2pchat.tui.model import Chat
 from p2pchat.tui.widgets.statusline import ChatTitle, StatusLine, status_text
-from p2pchat.tui.wording import links, outside, presence, status_line
+from p2pchat.tui.wording import links, outside, presence, preview, status_line
 from tests.tui.conftest import run
+from tests.tui.conversing import message
 from tests.tui.widgets.test_chatlist import chat
 
 PRIVATE = ["/ip4/192.168.1.7/tcp/4001/p2p/12D3", "/ip6/fe80::1/tcp/4001", "/ip4/127.0.0.1/tcp/1"]
@@ -57,6 +58,13 @@ def test_who_is_reached_by_mailbox_is_not_there() -> None:
     assert not chat("a", route="mailbox").online
     assert presence(chat("a", route=None)) == "offline"
     assert presence(chat("a")) == "online, direct"
+
+
+def test_the_list_says_of_a_chat_what_the_chat_says() -> None:
+    last = message(0, "Messages disappear a day after they are read.")._replace(kind="timer")
+    assert preview(chat("a")._replace(last=last)) == last.text
+    assert preview(chat("a")._replace(last=last._replace(kind="poll"))) == "a kind of message this version cannot show"
+    assert preview(chat("a")._replace(last=last._replace(kind="text"))) == last.text
 
 
 def test_a_blocked_contact_is_linked_with_nobody() -> None:

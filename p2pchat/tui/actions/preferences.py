@@ -1,0 +1,189 @@
+"""What the app does with the person's preferences: keep them, read them again, and let the screen follow."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+from p2pchat import errors
+from p2pchat.lib.times import seconds_or_off
+from p2pchat.tui import desktop, preferences, terminal, themes
+from p2pchat.tui.keymap import Keymap
+from p2pchat.tui.node_client import READY
+from p2pchat.tui.preferences import KEYS, Preferences, Value
+from p2pchat.tui.text import MARKS, PLAIN_MARKS
+
+if TYPE_CHECKING:
+    from p2pchat.tui.base import BaseApp
+    from p2pchat.tui.screens.settings import SettingsScreen
+
+REDUCED_MOTION = "P2PCHAT_REDUCED_MOTION"
+"""Set to anything: nothing moves or blinks, unless the preferences say otherwise. So does TEXTUAL_ANIMATIONS=none."""
+
+
+class PreferenceActions:
+    """The app's hands for `screen.toml`."""
+
+    def __init__(self, app: BaseApp) -> None:
+        self._app = app
+        self._stamp = preferences.stamp(app.profile.folder)
+        self._page: SettingsScreen | None = None
+        self._said: tuple[str, ...] = ()
+        self._problems: tuple[str, ...] = ()
+
+    # --- reading
+
+    def begin(self) -> None:
+        """Let the screen be as the file wants it, and say what is wrong in that."""
+        self._stamp = preferences.stamp(self._app.profile.folder)
+        self._follow(None, self._app.loaded.preferences)
+        self._tell(self._app.loaded.problems)
+
+    def look(self) -> None:
+        """Read the file again where it has changed."""
+        now = preferences.stamp(self._app.profile.folder)
+        if now != self._stamp:
+            self._stamp = now
+            before = self._app.preferences
+            loaded = preferences.read(self._app.profile.folder, before)
+            self._follow(before, loaded.preferences)
+            self._tell(loaded.problems)
+
+    def _tell(self, problems: tuple[str, ...]) -> None:
+        """Say what is wrong in the file, once."""
+        folder, said = self._app.profile.folder, self._app.keymap.problems
+        if said:
+            text = preferences.text_of(folder)
+            problems += tuple(
+                f"{preferences.FILE}, line {preferences.line_of(text, each.action, KEYS)}: {each.action}: {each.says}"
+                for each in said
+            )
+        self._problems = problems
+        for problem in problems:
+            if problem not in self._said:
+                self._app.say(problem, "warning")
+        self._said = problems
+        if self._page is not None:
+            self._page.renew()
+
+    def _follow(self, before: Preferences | None, now: Preferences) -> None:
+        """Change what looks or works otherwise now."""
+        app, main = self._app, self._app.main
+        app.preferences = now
+
+        def is_new(*names: str) -> bool:
+            return before is None or any(getattr(before, name) != getattr(now, name) for name in names)
+
+        if is_new("keys", "enter_sends"):
+            app.keymap = Keymap(now.keys, enter_sends=now.enter_sends)
+            app.set_keymap(app.keymap.for_textual())
+            main.bind(app.keymap)
+            app.reader.refresh_status()
+        if is_new("do_not_disturb", "quiet_hours"):
+            app.reader.refresh_status()
+        if is_new("motion"):
+            self._move(now.motion)
+        if before is None:
+            return  # the screen was made as it should be
+        if is_new("theme"):
+            app.theme = now.theme if now.theme and not app.no_color else themes.chosen(now.theme, os.environ)
+        if is_new("signs", "clock", "density", "rtl"):
+            main.conversation.restyle(
+                compact=now.density == preferences.COMPACT,
+                marks=MARKS if app.draws_unicode else PLAIN_MARKS,
+                rtl=now.rtl,
+                twelve=app.twelve_hours,
+            )
+            main.chat_list.use_twelve_hours(app.twelve_hours)
+        if is_new("rtl"):
+            app.write_to_terminal(terminal.BIDI_OURS if app.turns_text else terminal.BIDI_THEIRS)
+        if is_new("signs"):
+            app.action_redraw()
+        if is_new("folded"):
+            main.fold(now.folded)
+
+    def _move(self, motion: str) -> None:
+        asked = os.environ.get(REDUCED_MOTION) or os.environ.get("TEXTUAL_ANIMATIONS") == "none"
+        still = motion == preferences.REDUCED or (motion == preferences.AUTO and bool(asked))
+        self._app.animation_level = "none" if still else "full"
+        self._app.main.composer.cursor_blink = not still
+
+    # --- changing
+
+    def change(self, name: str, value: Value) -> None:
+        """Set one thing, and keep it in the file."""
+        app, folder = self._app, self._app.profile.folder
+        before = app.preferences
+        now = preferences.changed(before, name, value)
+        self._follow(before, now)
+        if app.profile.exists():
+            try:
+                preferences.keep(folder, now, name)
+            except preferences.NotWritten as exc:
+                app.say(f"It holds until p2pchat is closed: {exc}.", "warning")
+            self._stamp = preferences.stamp(folder)
+        if self._page is not None:
+            self._page.renew()
+
+    async def hush(self, wanted: str) -> None:
+        """Run /dnd [on|off|TIME]: call nobody from now on, or for so long; without a word, the other way round."""
+        app = self._app
+        if not wanted:
+            wanted = "off" if app.notifier.says else "on"
+        try:
+            seconds = 0 if wanted == "on" else seconds_or_off(wanted)
+        except ValueError:
+            app.say(f"{wanted} is neither on nor off nor a time such as 30m or 2h.", "warning")
+            return
+        app.notifier.hush(seconds or None)
+        if app.preferences.do_not_disturb is not (wanted == "on"):
+            self.change("do_not_disturb", wanted == "on")
+        app.reader.refresh_status()
+        if app.notifier.says:
+            app.say(f"Nobody rings now: {app.notifier.says}. /dnd off ends that.")
+        else:
+            app.say("You hear of what comes, when you do not look.")
+
+    # --- the page
+
+    async def show(self, _rest: str = "") -> None:
+        """Run /settings: show everything that can be set, and change it."""
+        from p2pchat.tui.screens.settings import SettingsScreen, SettingsSource
+
+        app = self._app
+        source = SettingsSource(lambda: app.preferences, lambda: self._problems, self.change, self._change_node)
+        if app.node.state == READY:
+            try:
+                source.node = await app.node.call("settings")
+            except errors.P2PChatError as exc:
+                app.say(app.said(exc), "warning")
+        self._source = source
+        self._page = SettingsScreen(source)
+        try:
+            wish = await app.ask(self._page)
+        finally:
+            self._page = None
+        if wish == "edit":
+            self.edit_file()
+
+    def _change_node(self, name: str, on: bool) -> None:
+        self._app.begin(self._tell_node(name, on))
+
+    async def _tell_node(self, name: str, on: bool) -> None:
+        self._source.node = await self._app.node.call("settings", **{name: on})
+        if self._page is not None:
+            self._page.renew()
+
+    def edit_file(self) -> None:
+        """Open the file in the person's editor; what they leave there holds at once."""
+        app, folder = self._app, self._app.profile.folder
+        try:
+            path = preferences.file_to_edit(folder)
+            with app.suspend():
+                subprocess.run([*desktop.editor(os.environ), str(path)], check=False)  # noqa: S603 - as `desktop.edit`
+        except (OSError, preferences.NotWritten) as exc:
+            app.say(f"{preferences.FILE} could not be edited: {exc}", "error")
+        finally:
+            app.action_redraw()
+        self.look()
