@@ -60,7 +60,7 @@ MAX_NAMES = 1000
 """Ways of naming contacts that are remembered."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class _ContactSessions:
     """The sessions with one contact, in memory between transactions."""
 
@@ -267,7 +267,7 @@ class OutgoingEnvelope:
     keep_ms: int = 0
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Skipping:
     """Whether one envelope of a contact may make us put message keys aside. `later`: not in this transaction any
     more.
@@ -289,7 +289,7 @@ class Skipping:
         return True
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Memory:
     """What transactions have read of people, kept from one to the next. After a failed transaction it is empty and
     read again.
@@ -324,7 +324,7 @@ class Request:
     since: int
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Transaction:
     """What a function of the engine works with. `now` is the same for the whole transaction. `listened`: a face wants
     events.
