@@ -48,7 +48,7 @@ ON CONFLICT DO UPDATE SET until = excluded.until, attempts = attempts + 1,
 """
 _DUE = f"""
 SELECT {columns("outbox")} FROM outbox LEFT JOIN deposits ON deposits.outbox = outbox.pk AND deposits.queue = ?1
-WHERE recipient = ?2 AND pk > ?3 AND envelope IS NOT NULL AND (content IS NULL OR pk > ?4)
+WHERE recipient = ?2 AND pk > ?3 AND envelope_id IS NOT NULL AND (content IS NULL OR pk > ?4)
     AND outbox.next_try <= ?5 AND coalesce(deposits.next_try, 0) <= ?5 AND %s
     AND (keep_until IS NULL OR keep_until >= ?5 + {HOUR_MS})
 ORDER BY pk LIMIT ?6

@@ -612,7 +612,7 @@ def test_what_waits_says_what_it_is(db: Database) -> None:
 def test_an_old_profile_knows_how_often_its_invites_were_used(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = database.migrations()
     with monkeypatch.context() as patched:
-        patched.setattr(database, "migrations", lambda: real[:16])
+        patched.setattr(database, "migrations", lambda: real[:17])
         old = Database.create(path, KEY)
         invite = (
             "INSERT INTO invites (id, kind, hello, expires_at, ask, state, created_at) VALUES (?, 1, x'', 9, 1, ?, 1)"

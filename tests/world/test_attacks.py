@@ -57,7 +57,7 @@ async def say(node: WorldNode, chat: str, payload: Payload) -> None:
         session = tx.sessions.sending(contact)
         assert session is not None
         content = Content(payload, new_message_id(tx.now, tx.random), 0, tx.now)
-        envelope = tx.sessions.seal(contact, session, encode_content(content), tx.entropy)
+        envelope = tx.sessions.seal(contact, session, encode_content(content), tx.entropy).envelope
         tx.after(tx.net.send, contact, [Frame(frames.ENVELOPE, envelope)])
 
     await node.engine.submit(seal)

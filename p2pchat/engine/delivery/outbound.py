@@ -13,7 +13,9 @@ The outbox forgets a content at its end-to-end receipt; receipts themselves, at 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 from p2pchat.core import frames
 from p2pchat.core.content import Content, encode_content
@@ -23,12 +25,13 @@ from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.envelope import BUCKETS, envelope_id
 from p2pchat.core.frames import Frame
 from p2pchat.core.ids import ContactId, InviteId, MessageId, SessionId, direct_chat, first_device
-from p2pchat.core.session import Session
+from p2pchat.core.ratchet import dump_seal, load_seal
+from p2pchat.core.session import Sealed, Session, same_envelope
 from p2pchat.core.text import MAX_TEXT_BYTES, beginning
 from p2pchat.engine.delivery import queues
 from p2pchat.engine.runtime import settings, views
 from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
-from p2pchat.errors import NotNow, TextTooLong, UsageError
+from p2pchat.errors import CannotOpen, NotNow, TextTooLong, UsageError
 from p2pchat.lib.times import DAY_MS
 from p2pchat.store import envelopes as store_envelopes
 from p2pchat.store import facts, meta
@@ -173,21 +176,21 @@ def queue(
     content = encode_content(Content(payload, message_id, seq, said_at, reply_to, expire_s))
     at_once = contact.state == ContactState.CONTACT and _sealing(tx, contact.id) is None  # else behind what waits
     session = tx.sessions.sending(contact.id) if at_once else None
-    envelope = None if session is None else tx.sessions.seal(contact.id, session, content, tx.entropy)
+    sealed = None if session is None else tx.sessions.seal(contact.id, session, content, tx.entropy)
     row = OutboxRow(
         recipient=first_device(contact.id),
         kind=payload.number,
         msg_id=message_id if payload.KIND.receipted else None,  # by which its receipt finds it; else an index less
         content=content,
-        envelope_id=None if envelope is None else envelope_id(envelope),
-        envelope=envelope,
-        session_id=None if session is None else session.session_id,
         created_at=tx.now,
         next_try=AT_ONCE,
         expires_at=tx.latest + RETRY_FOR_MS if expires_at is None else expires_at,
         keep_until=keep_until,
+        **_seal_of(sealed),
     )
-    _ready(tx, row, store_outbox.add(tx.db, row))
+    pk = store_outbox.add(tx.db, row)
+    if sealed is not None:
+        _queued(tx, row, pk, sealed)
 
 
 def send_fleeting(tx: Transaction, contact: Contact, payload: Payload) -> bool:
@@ -198,8 +201,8 @@ def send_fleeting(tx: Transaction, contact: Contact, payload: Payload) -> bool:
     if tx.net.route(contact.id) is None or _sealing(tx, contact.id) is not None:
         return False
     content = encode_content(Content(payload, tx.new_message_id(), 0, tx.now))
-    envelope = tx.sessions.seal(contact.id, session, content, tx.entropy)
-    tx.after(tx.net.send, contact.id, [Frame(frames.ENVELOPE, envelope)])
+    sealed = tx.sessions.seal(contact.id, session, content, tx.entropy)
+    tx.after(tx.net.send, contact.id, [Frame(frames.ENVELOPE, sealed.envelope)])
     return True
 
 
@@ -219,7 +222,7 @@ def queue_first(
     sent as the same bytes every time.
     """
     row, pk = _add_first(tx, contact_id, form, blob, session_id, until)
-    _ready(tx, row, pk)
+    _leave(tx, row, pk, blob)
 
 
 def _add_first(
@@ -255,7 +258,7 @@ def queue_box(tx: Transaction, invite_id: InviteId, blob: bytes, until: int) -> 
         next_try=AT_ONCE,
         expires_at=until,
     )
-    _ready(tx, row, store_outbox.add(tx.db, row))
+    _leave(tx, row, store_outbox.add(tx.db, row), blob)
 
 
 def seal_waiting(tx: Transaction, contact: Contact) -> None:
@@ -324,48 +327,79 @@ def seal_more(tx: Transaction, contact_id: ContactId) -> None:
 def _seal_row(tx: Transaction, row: OutboxRow, session: Session, *, behind: bool) -> None:
     """Seal a row where it is, or `behind` all others."""
     assert row.content is not None
-    envelope = tx.sessions.seal(row.contact, session, row.content, tx.entropy)
-    tx.sealable -= len(envelope)
-    name = envelope_id(envelope)
-    fresh = replace(
-        row, envelope_id=name, envelope=envelope, session_id=session.session_id, acked_at=None, next_try=AT_ONCE
-    )
+    sealed = tx.sessions.seal(row.contact, session, row.content, tx.entropy)
+    tx.sealable -= len(sealed.envelope)
+    changed = {**_seal_of(sealed), "envelope": None, "acked_at": None, "next_try": AT_ONCE}
+    pk = row.pk
     if behind:
-        store_outbox.remove(tx.db, [row.pk])
-        fresh = replace(fresh, pk=store_outbox.add(tx.db, fresh))
+        store_outbox.remove(tx.db, [pk])
+        pk = store_outbox.add(tx.db, replace(row, **changed))
     else:
-        store_outbox.update(
-            tx.db,
-            row.pk,
-            envelope_id=name,
-            envelope=envelope,
-            session_id=session.session_id,
-            acked_at=None,
-            next_try=AT_ONCE,
-        )
-    _ready(tx, fresh, fresh.pk)
+        store_outbox.update(tx.db, pk, **changed)
+    _queued(tx, replace(row, **changed), pk, sealed)
 
 
-def _ready(tx: Transaction, row: OutboxRow, pk: int) -> None:
-    tx.sealed += ready([row], pk)
+def _seal_of(sealed: Sealed | None) -> dict[str, Any]:
+    """The fields of a row of the outbox that say what its content is sealed with."""
+    if sealed is None:
+        return {}
+    return {
+        "envelope_id": envelope_id(sealed.envelope),
+        "session_id": sealed.session.session_id,
+        "chain": sealed.session.ratchet.chain,
+        "seal": dump_seal(sealed.message_seal),
+    }
 
 
-def ready(rows: Iterable[OutboxRow], pk: int | None = None) -> list[OutgoingEnvelope]:
-    """Of these rows, those that are sealed, as they leave; `pk` of the one that has just been added."""
-    return [
-        OutgoingEnvelope(
-            row.contact,
-            row.kind,
-            pk or row.pk,
-            row.envelope_id,
-            Frame(_frame_type(row.form), row.envelope),
-            row.form,
-            row.keep_until,
-            0 if row.keep_until is None else row.keep_until - row.created_at,
-        )
-        for row in rows
-        if row.envelope is not None and row.envelope_id is not None
-    ]
+def _queued(tx: Transaction, row: OutboxRow, pk: int, sealed: Sealed) -> None:
+    tx.sessions.queued(row.contact, sealed, pk)
+    _leave(tx, row, pk, sealed.envelope)
+
+
+def _leave(tx: Transaction, row: OutboxRow, pk: int, envelope: bytes) -> None:
+    """Let a row leave once this transaction is on disk, as the bytes that were made for it just now."""
+    tx.sealed.append(_outgoing(row, pk, envelope))
+
+
+def ready(tx: Transaction, rows: Iterable[OutboxRow]) -> list[OutgoingEnvelope]:
+    """These sealed rows as they leave: the bytes that left before, if they did. A content whose session is gone has
+    nothing to be sealed with again: it is taken for unsealed, and sealed in the session that is used now.
+    """
+    found, lost = [], []
+    for row in rows:
+        envelope = _sealed_again(tx, row) if row.envelope is None else row.envelope
+        if envelope is not None:
+            found.append(_outgoing(row, row.pk, envelope))
+        else:
+            lost.append(row)
+    store_outbox.unseal(tx.db, [row.pk for row in lost])
+    for contact_id in dict.fromkeys(row.contact for row in lost):
+        tx.later(contact_id, _seal_lost, contact_id)
+    return found
+
+
+def _sealed_again(tx: Transaction, row: OutboxRow) -> bytes | None:
+    """The envelope of a content, byte for byte as it was sealed first; None if its chain is gone."""
+    if row.session_id is None or row.chain is None or row.seal is None or row.content is None:
+        return None
+    with suppress(CannotOpen):
+        chain = tx.sessions.sending_chain(row.contact, row.session_id, row.chain)
+        if chain is not None:
+            return same_envelope(row.session_id, chain, load_seal(row.seal), row.content)
+    return None
+
+
+def _seal_lost(tx: Transaction, contact_id: ContactId) -> None:
+    contact = tx.contact(contact_id)
+    if contact is not None and contact.state == ContactState.CONTACT:
+        seal_waiting(tx, contact)
+
+
+def _outgoing(row: OutboxRow, pk: int, envelope: bytes) -> OutgoingEnvelope:
+    assert row.envelope_id is not None
+    keep_ms = 0 if row.keep_until is None else row.keep_until - row.created_at
+    frame = Frame(_frame_type(row.form), envelope)
+    return OutgoingEnvelope(row.contact, row.kind, pk, row.envelope_id, frame, row.form, row.keep_until, keep_ms)
 
 
 def _frame_type(form: OutboxForm) -> int:
