@@ -216,7 +216,7 @@ async def _take(client: Client, each: int) -> None:
                 last = mailbox.decode_blob(frame.body).place
         if last:
             await write_frames(
-                client.stream, [Frame(mailbox.DELETE, mailbox.encode_delete(mailbox.Delete(0, 0, last)))]
+                client.stream, [Frame(mailbox.DELETE, mailbox.encode_delete(mailbox.Deletion(0, 0, last)))]
             )
 
 
@@ -235,7 +235,7 @@ async def _collect(client: Client, count: int) -> None:
                 taken += 1
                 after = blob.place
             elif frame.type == mailbox.END and taken < count:
-                delete = Frame(mailbox.DELETE, mailbox.encode_delete(mailbox.Delete(0, 0, after)))
+                delete = Frame(mailbox.DELETE, mailbox.encode_delete(mailbox.Deletion(0, 0, after)))
                 await ask()
                 await write_frames(client.stream, [delete])
 

@@ -13,7 +13,7 @@ from p2pchat.net import multiaddrs
 from p2pchat.net.admission.limits import HostLimits
 from p2pchat.net.libp2p import connections
 from p2pchat.net.libp2p.host import LibP2PHost
-from p2pchat.net.libp2p.swarm import Connection
+from p2pchat.net.libp2p.swarm import PeerConnection
 from p2pchat.net.libp2p.yamux import GuardedYamux
 from p2pchat.net.ports import Stream
 
@@ -76,7 +76,7 @@ async def read_exactly(stream: Stream, size: int) -> bytes:
     return data
 
 
-def live_connections(a: LibP2PHost, b: LibP2PHost) -> list[Connection]:
+def live_connections(a: LibP2PHost, b: LibP2PHost) -> list[PeerConnection]:
     """a's live connections with b."""
     assert a._running is not None
     return connections.live(a._running.swarm, ID(multiaddrs.multihash(b.peer)))

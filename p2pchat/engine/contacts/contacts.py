@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from p2pchat.core import delivery
 from p2pchat.core.content import newest_message_id
-from p2pchat.core.contents import Addresses, Profile, Queues, kind_of
+from p2pchat.core.contents import Addresses, ContactProfile, Queues, kind_of
 from p2pchat.core.contents.queues import AnnouncedQueue
 from p2pchat.core.delivery import DeliveryEvent, Route
 from p2pchat.core.ids import ChatId, ContactId, MessageId, PeerKey, SessionId, direct_chat, first_device
@@ -437,7 +437,7 @@ def words_secret(tx: Transaction, contact: Contact) -> bytes | None:
     return None if session is None else session.sas
 
 
-def told(tx: Transaction, contact: Contact, message_id: MessageId, profile: Profile) -> Contact:
+def told(tx: Transaction, contact: Contact, message_id: MessageId, profile: ContactProfile) -> Contact:
     """A contact told about itself. A name of our own choice stays, and so does what was said later than this."""
     if is_news(tx, contact, Fact.TOLD_NAME, message_id):
         name = contact.name if contact.named_by_me else names.free(tx, contact.id, their_name(profile.name))

@@ -13,7 +13,7 @@ from dataclasses import replace
 from p2pchat.core import handshake, mailbox
 from p2pchat.core.codec import U32, array, binary, binary_upto, decode, encode
 from p2pchat.core.content import Content, decode_content, encode_content
-from p2pchat.core.contents import NewBundle, Profile
+from p2pchat.core.contents import ContactProfile, NewBundle
 from p2pchat.core.envelope import BUCKETS, envelope_id, open_blob, seal_blob
 from p2pchat.core.handshake import Initial
 from p2pchat.core.ids import ContactId, EnvelopeId, InviteId, PeerKey, first_device
@@ -51,7 +51,7 @@ from p2pchat.engine.contacts import contacts, introductions, names
 from p2pchat.engine.contacts.introductions import Introduction
 from p2pchat.engine.delivery import outbound, queues
 from p2pchat.engine.runtime import views
-from p2pchat.engine.runtime.transaction import Request, Transaction
+from p2pchat.engine.runtime.transaction import ContactRequest, Transaction
 from p2pchat.errors import CannotOpen, NotNow, UsageError
 from p2pchat.lib.times import DAY_MS, DAY_SECONDS
 from p2pchat.ports import Relay
@@ -275,7 +275,7 @@ def admit(tx: Transaction, invite_id: InviteId, blob: bytes) -> bool:
         session, inner = handshake.respond(tx.me, prekeys, initial, tx.entropy)
         content = decode_content(inner)
         profile = content.payload
-        if not isinstance(profile, Profile):
+        if not isinstance(profile, ContactProfile):
             raise CannotOpen
         if profile.mark is not None and not equal(profile.mark, invite_mark(row.hello)):
             raise CannotOpen  # written for another invite: whoever it was given to has passed it on
@@ -389,7 +389,7 @@ def _welcome(tx: Transaction, contact: Contact, session: Session, introduction: 
         contacts.begin(tx, contact, session)
         tx.event("joined", id=contact.id.hex(), name=contact.name, invite=row.id.hex(), label=row.label)
     elif before is None:
-        tx.requests.append(Request(contact, session.session_id, session.sas, tx.now))
+        tx.requests.append(ContactRequest(contact, session.session_id, session.sas, tx.now))
 
 
 def answer(tx: Transaction, contact_id: ContactId, blob: bytes) -> bytes | None:

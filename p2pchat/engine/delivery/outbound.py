@@ -19,7 +19,7 @@ from typing import Any
 
 from p2pchat.core import frames
 from p2pchat.core.content import Content, encode_content
-from p2pchat.core.contents import Payload, Profile, Receipt, Text
+from p2pchat.core.contents import ContactProfile, Payload, Receipt, Text
 from p2pchat.core.contents.receipt import DELIVERED, MAX_RECEIPTS
 from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.envelope import BUCKETS, envelope_id
@@ -455,12 +455,12 @@ def tell_owed(tx: Transaction, contact_id: ContactId) -> None:
         tx.later(contact_id, tell_owed, contact_id)
 
 
-def own_profile(tx: Transaction, contact: Contact) -> Profile:
+def own_profile(tx: Transaction, contact: Contact) -> ContactProfile:
     """What we tell a contact about ourselves, and where we collect what it leaves for us."""
     name = (meta.get(tx.db, "name") or b"").decode()
     queues.refresh(tx, contact)
     ways = tuple(tx.net.ways(hidden=contact.hidden))
-    return Profile(name, settings.read_receipts(tx.db), ways, queues.announced(tx, contact) or None)
+    return ContactProfile(name, settings.read_receipts(tx.db), ways, queues.announced(tx, contact) or None)
 
 
 def queue_profile(tx: Transaction, contact: Contact) -> None:

@@ -119,7 +119,7 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ContactRequest:
     """Who asks, in which session, since when; `sas` is what the words of the handshake are made of."""
 
     contact: Contact
@@ -168,7 +168,7 @@ class Transaction:
     following: list[tuple[InputSource | None, Callable[..., object], tuple[object, ...]]] = field(default_factory=list)
     outputs: list[Callable[[], object]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
-    requests: list[Request] = field(default_factory=list)
+    requests: list[ContactRequest] = field(default_factory=list)
     sealed: list[OutgoingEnvelope] = field(default_factory=list)
     hop_acks: dict[ContactId, list[EnvelopeId]] = field(default_factory=dict)
     receipts: dict[ContactId, list[MessageId]] = field(default_factory=dict)

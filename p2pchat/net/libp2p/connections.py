@@ -8,33 +8,33 @@ from libp2p.peer.id import ID
 
 from p2pchat.core.delivery import Route
 from p2pchat.net.libp2p.secure_channel import shielded
-from p2pchat.net.libp2p.swarm import Connection, Swarm
+from p2pchat.net.libp2p.swarm import PeerConnection, Swarm
 
 _CLOSE_TIMEOUT = 1.0  # seconds
 
 
-def live(swarm: Swarm, peer: ID, only: Route | None = None) -> list[Connection]:
+def live(swarm: Swarm, peer: ID, only: Route | None = None) -> list[PeerConnection]:
     """Return the usable connections with a peer, oldest first. only: those by this route; None: by any."""
     return [conn for conn in swarm.connections(peer) if conn.alive and only in (None, route(conn))]
 
 
-def best(swarm: Swarm, peer: ID, only: Route | None = None) -> Connection | None:
+def best(swarm: Swarm, peer: ID, only: Route | None = None) -> PeerConnection | None:
     """Return which one of `live` to use: a direct one before a circuit, and of these the newest; None without any."""
     return max(live(swarm, peer, only)[::-1], key=lambda conn: route(conn) == Route.DIRECT, default=None)
 
 
-def route(conn: Connection) -> Route:
+def route(conn: PeerConnection) -> Route:
     """Return by which route a connection goes."""
     return conn.muxed_conn.route
 
 
-def abandon(conn: Connection) -> None:
+def abandon(conn: PeerConnection) -> None:
     """End a connection at once, without a close frame: its tasks see a closed socket."""
     conn.forget()
     conn.muxed_conn.abandon()
 
 
-async def drop(conn: Connection) -> None:
+async def drop(conn: PeerConnection) -> None:
     """Send a close frame, then close the socket. Shielded from cancellation; takes two seconds at most."""
     muxed = conn.muxed_conn
     muxed.patience = _CLOSE_TIMEOUT

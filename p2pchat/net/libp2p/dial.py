@@ -21,7 +21,7 @@ from p2pchat.net.interfaces import Interface
 from p2pchat.net.libp2p import circuit_messages, connections
 from p2pchat.net.libp2p.secure_channel import RawPipe
 from p2pchat.net.libp2p.streams import CircuitPipe, LibP2PStream
-from p2pchat.net.libp2p.swarm import Connection, Swarm
+from p2pchat.net.libp2p.swarm import PeerConnection, Swarm
 from p2pchat.net.libp2p.yamux import GuardedYamux
 from p2pchat.net.multiaddrs import Name, Target
 from p2pchat.net.ports import Stream
@@ -52,7 +52,7 @@ class _Attempt:
     """
 
     pause: float
-    run: Callable[[], Awaitable[Connection]]
+    run: Callable[[], Awaitable[PeerConnection]]
     steady: bool = False
 
 
@@ -85,7 +85,7 @@ class Dialler:
         *,
         chosen: bool = False,
         relay: bool = False,
-    ) -> Connection:
+    ) -> PeerConnection:
         """Return a connection with `peer`, proven to be it, by the route `only` or by any. Raises Unreachable.
 
         Tries raw TCP in the order given, then WebSocket, the next one when the last has failed or been silent for a
@@ -108,7 +108,7 @@ class Dialler:
             _Attempt(CIRCUIT_STAGGER, partial(self._by_relay, peer, relay_key, ways, chosen))
             for relay_key, ways in relays.items()
         ]
-        made: list[Connection] = []
+        made: list[PeerConnection] = []
         async with trio.open_nursery() as nursery:
             failed = trio.Event()
             nursery.start_soon(_try, direct, nursery, made, failed)
@@ -123,7 +123,7 @@ class Dialler:
             raise Unreachable("no address answered")
         return made[0]
 
-    async def _direct(self, peer: ID, target: Target, chosen: bool) -> Connection:
+    async def _direct(self, peer: ID, target: Target, chosen: bool) -> PeerConnection:
         with trio.fail_after(self._reach_seconds):
             stream = await _tcp(target, chosen=chosen)
         try:
@@ -139,7 +139,7 @@ class Dialler:
             stream.socket.close()
             raise
 
-    async def _by_relay(self, peer: ID, relay: PeerKey, addresses: list[str], chosen: bool) -> Connection:
+    async def _by_relay(self, peer: ID, relay: PeerKey, addresses: list[str], chosen: bool) -> PeerConnection:
         stream = await self._open_relay(relay, addresses, hop_name(multiaddrs.pass_of(addresses)), chosen)
         assert isinstance(stream, LibP2PStream)
         try:
@@ -157,11 +157,11 @@ class Dialler:
         return conn
 
 
-async def _try(attempts: list[_Attempt], nursery: trio.Nursery, made: list[Connection], failed: trio.Event) -> None:
+async def _try(attempts: list[_Attempt], nursery: trio.Nursery, made: list[PeerConnection], failed: trio.Event) -> None:
     """Start them one after the other in `nursery`; the first that succeeds ends it. `failed`: set when all have."""
     left = len(attempts)
 
-    async def run(attempt: Callable[[], Awaitable[Connection]], over: trio.Event) -> None:
+    async def run(attempt: Callable[[], Awaitable[PeerConnection]], over: trio.Event) -> None:
         nonlocal left
         try:
             conn = await attempt()

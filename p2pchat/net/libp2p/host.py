@@ -40,7 +40,7 @@ from p2pchat.net.libp2p.listen import Listening, open_listeners
 from p2pchat.net.libp2p.log_filter import quiet
 from p2pchat.net.libp2p.secure_channel import WRITE_TIMEOUT, shielded
 from p2pchat.net.libp2p.streams import LibP2PStream, NegotiationChannel, key_of
-from p2pchat.net.libp2p.swarm import Connection, Swarm
+from p2pchat.net.libp2p.swarm import PeerConnection, Swarm
 from p2pchat.net.libp2p.yamux import GuardedYamux, Substream
 from p2pchat.net.ports import Caller, Handler, Recognizer, Stream
 from p2pchat.net.transport import websocket
@@ -315,7 +315,7 @@ class LibP2PHost(InboundConnections):
     async def _speak_with(self, running: _Running, peer: ID, protocol: str) -> Stream:
         return await self._speak(connections.live(running.swarm, peer)[-1], protocol)
 
-    async def _speak(self, conn: Connection, protocol: str) -> Stream:
+    async def _speak(self, conn: PeerConnection, protocol: str) -> Stream:
         muxed = conn.muxed_conn
         if not muxed.stream_backlog_semaphore.value:
             raise Unreachable("too many streams with this peer")
@@ -329,7 +329,7 @@ class LibP2PHost(InboundConnections):
             raise
         return LibP2PStream(stream, key_of(muxed.peer_id), inbound=False)
 
-    async def _dial_once(self, running: _Running, dial: _Dial, *, instead_of: list[Connection]) -> Connection:
+    async def _dial_once(self, running: _Running, dial: _Dial, *, instead_of: list[PeerConnection]) -> PeerConnection:
         """Dial, unless someone else already does the same: then wait for the result, and dial only if that was none.
 
         Who knows other addresses of the peer waits for nobody: what one person says must not hold up another.

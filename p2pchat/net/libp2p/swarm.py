@@ -20,7 +20,7 @@ from p2pchat.net.libp2p.secure_channel import RawPipe
 from p2pchat.net.libp2p.yamux import GuardedYamux, Substream
 
 
-class Connection:
+class PeerConnection:
     """A connection of a swarm, from its handshake until either end has closed it."""
 
     def __init__(self, muxed: GuardedYamux, swarm: Swarm) -> None:
@@ -74,13 +74,13 @@ class Swarm:
         self._muxer_timeout = limits.queue
         self._serve = serve
         self.nursery = nursery
-        self._connections: dict[ID, list[Connection]] = {}
+        self._connections: dict[ID, list[PeerConnection]] = {}
 
-    def connections(self, peer: ID) -> list[Connection]:
+    def connections(self, peer: ID) -> list[PeerConnection]:
         """Return those with a peer, oldest first."""
         return self._connections.get(peer, [])
 
-    def all_connections(self) -> list[Connection]:
+    def all_connections(self) -> list[PeerConnection]:
         """Return those with anybody."""
         return [conn for conns in self._connections.values() for conn in conns]
 
@@ -89,7 +89,7 @@ class Swarm:
         """Whom there are connections with."""
         return tuple(self._connections)
 
-    async def dialled(self, wire: RawPipe, peer: ID) -> Connection:
+    async def dialled(self, wire: RawPipe, peer: ID) -> PeerConnection:
         """Secure what was dialled and carry it. Raises SecurityUpgradeFailure where somebody else than `peer` answers,
         TooSlowError, ConnectionClosedError; whoever dialled then closes the pipe."""
         channel = await self.upgrader.secure(wire, peer)
@@ -97,9 +97,9 @@ class Swarm:
             muxed = await self.upgrader.multiplex(channel, peer)
         return self.carry(muxed)
 
-    def carry(self, muxed: GuardedYamux) -> Connection:
+    def carry(self, muxed: GuardedYamux) -> PeerConnection:
         """Begin to read a connection and to serve its streams, until it ends."""
-        conn = Connection(muxed, self)
+        conn = PeerConnection(muxed, self)
         muxed.serve = self._take
         muxed.run_task = self.nursery.start_soon
         self.nursery.start_soon(muxed.start)
@@ -109,7 +109,7 @@ class Swarm:
     def _take(self, stream: Substream) -> None:
         self.nursery.start_soon(self._serve, stream)
 
-    def remove(self, conn: Connection) -> None:
+    def remove(self, conn: PeerConnection) -> None:
         """Forget a connection, unless that has happened."""
         peer = conn.muxed_conn.peer_id
         known = self._connections.get(peer, [])
