@@ -17,9 +17,10 @@ NAMES = ["Anna Lindqvist", "andrea", "$(touch x)", "a\x1b[2J"]
 
 @pytest.fixture
 def named(node: FakeNode) -> FakeNode:
-    node.answers["contacts"] = [{"id": ID, "name": name, "state": "contact"} for name in NAMES]
+    people = [{"id": ID, "name": name, "state": "contact"} for name in NAMES]
     notes = {"id": "00" * 8, "name": "Notes to self", "state": "notes"}
-    node.answers["chats"] = [*node.answers["contacts"], {"id": ID, "name": "gone", "state": "forgotten"}, notes]
+    node.answers["contacts"] = [*people]
+    node.answers["chats"] = [*people, {"id": ID, "name": "gone", "state": "forgotten"}, notes]
     return node
 
 
