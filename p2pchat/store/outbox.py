@@ -310,6 +310,11 @@ def forget_failed(db: Database, before: int) -> None:
     db.execute("DELETE FROM failed_in_time WHERE failed_at < ?", (before,))
 
 
+def forget_failed_in(db: Database, chat: ChatId) -> None:
+    """Forget which texts of a chat failed at their deadline: they are not taken up again."""
+    db.execute("DELETE FROM failed_in_time WHERE chat = ?", (chat,))
+
+
 def keep_at_most(db: Database, until: int, slack: int) -> None:
     """Contents that a wrong clock keeps for longer than until `until` (with some slack) are kept until then."""
     db.execute("UPDATE outbox SET expires_at = ?1 WHERE expires_at > ?2 AND form = 'content'", (until, until + slack))

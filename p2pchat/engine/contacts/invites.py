@@ -46,6 +46,7 @@ from p2pchat.core.prekeys import (
 )
 from p2pchat.core.primitives import KEY_BYTES, SIGNATURE, equal, sign_public
 from p2pchat.core.session import Session
+from p2pchat.core.text import clean_name
 from p2pchat.engine.contacts import contacts, introductions, names
 from p2pchat.engine.contacts.introductions import Introduction
 from p2pchat.engine.delivery import outbound, queues
@@ -85,8 +86,12 @@ USE_RELAY = "Add one that answers with `p2pchat relays add`."
 _LEAKED = "Somebody tried an invite of yours again after it was used; it may have leaked."
 
 
-def make(tx: Transaction, *, reusable: bool, ask: bool, expires_s: int, hidden: bool = False) -> InviteRow:
-    """A new invite, saved; it lives `expires_s` seconds. `hidden`: who uses it does not learn our address."""
+def make(
+    tx: Transaction, *, reusable: bool, ask: bool, expires_s: int, hidden: bool = False, label: str = ""
+) -> InviteRow:
+    """A new invite, saved; it lives `expires_s` seconds. `hidden`: who uses it does not learn our address. `label`:
+    what a person calls it.
+    """
     if not 60 <= expires_s <= MAX_EXPIRY_S:
         raise UsageError("An invite can be valid for one minute to one year")
     if tx.now // 1000 + expires_s > U32:
@@ -122,6 +127,7 @@ def make(tx: Transaction, *, reusable: bool, ask: bool, expires_s: int, hidden: 
         encoded=encode_invite(Invite(kind, digest, secret, expires_at, ways, None, writer)),
         opk_id=prekeys.number,
         hidden=hidden,
+        label=clean_name(label),
     )
     store_invites.add(tx.db, row)
     tx.offers_changed = True
@@ -290,6 +296,7 @@ def admit(tx: Transaction, invite_id: InviteId, blob: bytes) -> bool:
         store_prekeys.delete(tx.db, store_prekeys.ONE_TIME, prekeys.number)
         _leave_boxes(tx, row.id)
         tx.offers_changed = True
+    store_invites.update(tx.db, row.id, uses=row.uses + 1)
     contact = known if known is not None else _newcomer(tx, row, initial, profile.name)
     # for as long as its prekeys are there: without them it cannot be accepted again
     deleted = tx.now + (ROTATE + KEEP_ROTATED + DAY_MS if row.kind == REUSABLE else REMEMBER_HANDSHAKE)
@@ -381,6 +388,7 @@ def _welcome(tx: Transaction, contact: Contact, session: Session, introduction: 
     introductions.keep(tx, contact.id, introduction)
     if newcomer and not row.ask:
         contacts.begin(tx, contact, session)
+        tx.event("joined", id=contact.id.hex(), name=contact.name, invite=row.id.hex(), label=row.label)
     elif before is None:
         tx.requests.append(ContactRequest(contact, session.session_id, session.sas, tx.now))
 

@@ -38,7 +38,7 @@ from p2pchat.store import envelopes as store_envelopes
 from p2pchat.store import facts, meta
 from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
-from p2pchat.store.contacts import ACCEPTED, Contact, ContactState
+from p2pchat.store.contacts import WRITABLE, Contact, ContactState
 from p2pchat.store.facts import Fact
 from p2pchat.store.messages import MessageRow
 from p2pchat.store.outbox import OutboxForm, OutboxRow
@@ -89,8 +89,9 @@ def send(
     """Save a message of a visible kind for a contact, queue it, and tell faces. Raises NotNow if nothing can be sent to
     this contact.
     """
-    if contact.state not in ACCEPTED:
+    if contact.state not in WRITABLE:
         raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
+    alone = contact.state == ContactState.SELF
     message_id = message_id or tx.new_message_id()
     chat = direct_chat(contact.id)
     seq = tx.next_seq(chat)
@@ -104,8 +105,9 @@ def send(
         text=payload.text(),
         sent_at=tx.now,
         received_at=None,
-        state=DeliveryState.SAVED,
+        state=DeliveryState.READ if alone else DeliveryState.SAVED,
         route=None,
+        read_at=tx.now if alone else None,
         reply_to=None if reply_to is None else reply_to.id,
         quote=payload.quoted(),
         expire_s=expire_s,
@@ -161,9 +163,12 @@ def queue(
     expire_s: int = 0,
     keep_until: int | None = None,
 ) -> None:
-    """Put a content for a contact into the outbox, sealed if that is possible now. `expires_at`: it is given up then;
-    `expire_s`: how long the message stays that it is or is about; `keep_until`: no relay keeps it for longer.
+    """Put a content for a contact into the outbox, sealed if that is possible now; one for oneself goes nowhere.
+    `expires_at`: it is given up then; `expire_s`: how long the message stays that it is or is about; `keep_until`: no
+    relay keeps it for longer.
     """
+    if contact.state == ContactState.SELF:
+        return  # nobody else is to hear of it
     if payload.KIND.latest_only:
         # of one that was sealed, a key is skipped
         store_outbox.clear(tx.db, first_device(contact.id), [payload.number])

@@ -32,9 +32,9 @@ from p2pchat.lib.times import DAY_MS
 from p2pchat.ports import Net
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
-from p2pchat.store import meta, search_backlog
+from p2pchat.store import meta, partners, search_backlog
 from p2pchat.store import timers as store_timers
-from p2pchat.store.contacts import Contact
+from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database, Value
 
 MAX_SEALED_BYTES = 1 << 20
@@ -148,6 +148,14 @@ class Transaction(Effects):
                 names.clear()
             names[named] = known.id
         return known
+
+    def partner(self, named: str) -> Contact:
+        """In whose chat a user wants to do something, as `store.partners.find`."""
+        if named not in self.memory.named:
+            partner = partners.find(self.db, named)
+            if partner.state in (ContactState.FORGOTTEN, ContactState.SELF):
+                return partner
+        return self.find(named)
 
     def next_seq(self, chat: ChatId) -> int:
         """Return the number of our next message in a chat, as `store.messages.next_seq`, in this copy's epoch."""
