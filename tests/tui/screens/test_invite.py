@@ -233,6 +233,20 @@ def test_the_code_of_the_invite_is_shown_and_left(key: str | None) -> None:
     run(main())
 
 
+def test_where_the_window_is_too_small_the_code_is_saved_as_a_picture() -> None:
+    async def main() -> None:
+        async with stage(QrScreen("P2PCHAT:" + "A" * 300), (40, 12)) as (app, pilot):
+            assert "save the code as a picture with s" in app.words
+            await press(pilot, "s")
+            [saved] = app.saved
+            assert saved.name == "p2pchat-invite.svg"
+            assert saved.text.startswith('<svg xmlns="http://www.w3.org/2000/svg" ')
+            modules = len(_matrix("P2PCHAT:" + "A" * 300))
+            assert f'd="M0 0h{modules + 8}v{modules + 8}h-{modules + 8}z"' in saved.text, "with the border readers need"
+
+    run(main())
+
+
 # --- taking one
 
 

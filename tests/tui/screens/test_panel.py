@@ -481,6 +481,21 @@ def test_a_line_takes_letters_that_nobody_sees_and_as_much_of_a_paste_as_fits() 
     run(main())
 
 
+def test_what_is_left_out_of_a_paste_is_said() -> None:
+    async def main() -> None:
+        from textual import events
+
+        async with stage(AddScreen(FakeNode())) as (app, pilot):
+            field = app.screen.query_one(Field)
+            field.focus()
+            app.post_message(events.Paste("w" * 80))
+            await settled(pilot)
+            assert field.value == "w" * 64
+            assert "It has at most 64 characters: the rest was left out." in app.words
+
+    run(main())
+
+
 def test_an_error_is_harmless_wherever_it_comes_from_and_no_flood() -> None:
     assert said(P2PChatError("No\x1b[2J\nway\x9b")) == "No\ufffd[2J way\ufffd."
     assert len(said(P2PChatError("w" * 48_000))) == 300
