@@ -21,7 +21,7 @@ from p2pchat.tui.keys import LIST, bindings
 from p2pchat.tui.model import Chat
 from p2pchat.tui.rtl import drawn
 from p2pchat.tui.text import MARKS, brief, cut
-from p2pchat.tui.wording import VERIFIED, mark, preview
+from p2pchat.tui.wording import VERIFIED, mark, order, preview
 
 MAX_COUNTED = 999
 MAX_NUMBERED = 9
@@ -185,7 +185,7 @@ class ChatList(ScrollView, can_focus=True):
         looks: list[object] = [
             (
                 (chat.label, chat.verified, chat.route, chat.state, chat.unread, chat.id == self._current),
-                (chat.pinned, chat.archived),
+                order(chat, now),
                 two and (chat.last, chat.draft, chat.last and brief(chat.last.at, now)),
             )
             for chat in self._chats
@@ -246,7 +246,9 @@ class ChatList(ScrollView, can_focus=True):
         else:
             right = self._told(chat, base)
         checked = f" {VERIFIED}" if chat.verified else ""
-        room = max(1, width - _LEFT - sum(segment.cell_length for segment in right) - cell_len(checked))
+        kept = order(chat, self._now())
+        room = width - _LEFT - sum(segment.cell_length for segment in right) - cell_len(checked) - cell_len(kept)
+        room = max(1, room)
         name = drawn(chat.label, getattr(self.app, "turns_text", True), room)
         gap = max(0, room - cell_len(name))
         named = base + self._part("unread") if chat.unread else (base if chat.state == "contact" else quiet)
@@ -259,6 +261,7 @@ class ChatList(ScrollView, can_focus=True):
             Segment(" ", base),
             Segment(name, named),
             Segment(checked, base + self._part("verified")),
+            Segment(kept, quiet),
             Segment(" " * gap, base),
             *right,
         ]
