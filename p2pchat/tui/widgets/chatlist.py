@@ -261,7 +261,7 @@ class ChatList(ScrollView, can_focus=True):
             Segment(" ", base),
             Segment(name, named),
             Segment(checked, base + self._part("verified")),
-            Segment(kept, quiet),
+            *([Segment(kept, quiet)] if kept else []),
             Segment(" " * gap, base),
             *right,
         ]
