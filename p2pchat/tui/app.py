@@ -336,6 +336,7 @@ class ChatApp(BaseApp):
 
     @on(intents.Cancelled)
     def _cancelled(self, intent: intents.Cancelled) -> None:
+        self.main.conversation.unmark()
         self.talk.cancel(intent.chat)
 
     @on(intents.Seen)

@@ -149,6 +149,8 @@ KEYS: tuple[Key, ...] = (
     _key("g", "jump_quoted", "go to the one that it answers", MESSAGE),
     _key("v", "versions", "what it said before it was edited", MESSAGE),
     _key("y", "copy", "copy it", MESSAGE),
+    _key("m", "menu", "all that can be done with it, in a list", MESSAGE),
+    _key("s", "select_text", "select a part of its text, and copy that", MESSAGE),
     _key("c", "copy_code", "copy the code in it", MESSAGE),
     _key("o", "open_link", "open the link in it", MESSAGE),
     _key("d delete", "delete", "delete it, here or for both", MESSAGE),

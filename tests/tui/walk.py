@@ -224,6 +224,10 @@ def _remarks(shown: Terminal, service: Service, node: HostileNode, bob: str) -> 
         shown.type(key)
         shown.wait(text)
         _back(shown)
+    for key, text in (("m", "select text"), ("s", "Shift and the arrows")):
+        shown.type(key)
+        shown.wait(text)
+        _back(shown)
     shown.press("esc")
     shown.gone("esc back")
     shown.type("/theme")

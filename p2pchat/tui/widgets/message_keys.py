@@ -50,6 +50,14 @@ class MessageKeys(Widget):
         """Put an emoji under the message."""
         self._ask("react")
 
+    def action_menu(self) -> None:
+        """Offer all that can be done with the message."""
+        self._ask("menu")
+
+    def action_select_text(self) -> None:
+        """Select a part of the text."""
+        self._ask("select")
+
     def action_pin(self) -> None:
         """Pin the message, or take the pin away."""
         self._ask("pin")
