@@ -14,6 +14,7 @@ from rich.terminal_theme import DEFAULT_TERMINAL_THEME
 from textual.app import App
 
 from p2pchat.tui import themes
+from tests.support.sampling import sampled
 from tests.tui.conftest import run
 from tests.tui.scenes import SCENES, on_stage, settled
 
@@ -58,7 +59,7 @@ def faint(app: App[Any], system: ColorSystem) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("name", LOOKED_AT)
+@pytest.mark.parametrize("name", sampled(LOOKED_AT, 3, "contrast"))
 def test_every_theme_of_colours(tmp_path: Path, name: str) -> None:
     async def main() -> dict[str, set[str]]:
         found = {}

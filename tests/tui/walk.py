@@ -210,7 +210,7 @@ def _messages(shown: Terminal) -> None:
 
 
 def _remarks(shown: Terminal, service: Service, node: HostileNode, bob: str) -> None:
-    """What is done with a message of one's own, and the themes."""
+    """What is done with a message of one's own, the themes and the settings."""
 
     def say() -> None:
         message = node.said(bob, f"last https://a.example/ https://b.example/ {node.hostile[:200]}", "delivered")
@@ -233,6 +233,10 @@ def _remarks(shown: Terminal, service: Service, node: HostileNode, bob: str) -> 
     shown.type("/theme")
     shown.press("enter")
     shown.wait("catppuccin")
+    _back(shown)
+    shown.type("/settings")
+    shown.press("enter")
+    shown.wait("edit the file")
     _back(shown)
 
 
