@@ -231,6 +231,11 @@ def _remarks(shown: Terminal, service: Service, node: HostileNode, bob: str) -> 
         shown.type(key)
         shown.wait(text)
         _back(shown)
+    shown.type("p")
+    shown.wait("pinned")
+    shown.press("alt+g")
+    shown.wait("Pinned in the chat with bob", "you")
+    _back(shown)
     for key, text in (("m", "select text"), ("s", "Shift and the arrows")):
         shown.type(key)
         shown.wait(text)

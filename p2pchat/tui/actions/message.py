@@ -203,15 +203,3 @@ class MessageActions:
         from p2pchat.tui.screens.explain import ExplainScreen
 
         await self._app.ask(ExplainScreen(self._app.node, intent.message))
-
-    async def search(self, words: str) -> None:
-        """/search: find a message and go to it."""
-        from p2pchat.tui.screens.find import FindScreen
-
-        chat = self._app.state.shown
-        if chat is None:
-            self._app.say("Open a chat first.")
-            return
-        found = await self._app.ask(FindScreen(self._app.node, chat, words))
-        if found is not None:
-            await self._app.main.conversation.jump(found)

@@ -322,7 +322,7 @@ class MainScreen(Screen[None]):
 
     def get_selected_text(self) -> str | None:
         """The text that is marked in the conversation, else in another widget: what the key to copy copies."""
-        marked = "" if self._conversation is None else self._conversation.marked_text
+        marked = "" if self._conversation is None else self._conversation.marks.text
         return marked or super().get_selected_text()
 
     def on_paste(self, event: events.Paste) -> None:

@@ -84,7 +84,7 @@ class Conversation(MessageKeys, can_focus=True):
         marks = PLAIN_MARKS if plain else MARKS
         look = Look(80, "", "", clock().date(), rtl=rtl, joined=joined_emoji, marks=marks, compact=compact)
         self._feed = Feed(look)
-        self._marks = TextMarks(self._feed)
+        self.marks = TextMarks(self._feed)
         self._painter = Painter(self._role_style, links=links)
         self._role_styles: dict[str, Style] = {}
         self._shown: list[RowPosition] | None = None
@@ -97,7 +97,7 @@ class Conversation(MessageKeys, can_focus=True):
     async def open(self, chat: Chat | None, source: MessageSource) -> None:
         """Show a chat: its end, or the unread line if more is unread than fits. Raises what the source does."""
         self._seen = None
-        self._marks.drop()
+        self.marks.drop()
         if await self._feed.open(chat, source):
             self._changed()
 
@@ -196,7 +196,7 @@ class Conversation(MessageKeys, can_focus=True):
 
     def action_leave(self) -> None:
         """Select no message, and no text."""
-        self._marks.drop()
+        self.marks.drop()
         self._select(None)
         self.post_message(self.Closed())
 
@@ -204,12 +204,12 @@ class Conversation(MessageKeys, can_focus=True):
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         place = self._place_at(event.y)
-        self._marks.dragged = False
-        if event.button == 1 and place is not None and self._marks.press(Spot(place, event.x)):
+        self.marks.dragged = False
+        if event.button == 1 and place is not None and self.marks.press(Spot(place, event.x)):
             self._changed()
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        if not self._marks.pressed:
+        if not self.marks.pressed:
             return
         if event.button != 1:
             self.on_mouse_up()
@@ -217,34 +217,29 @@ class Conversation(MessageKeys, can_focus=True):
         if not 0 <= event.y < self._feed.view.height:
             self._scroll(-1 if event.y < 0 else 1)
         place = self._place_at(min(max(event.y, 0), self._feed.view.height - 1))
-        if place is not None and self._marks.drag(Spot(place, event.x)):
+        if place is not None and self.marks.drag(Spot(place, event.x)):
             self.capture_mouse()
             self._changed()
 
     def on_mouse_up(self) -> None:
-        self._marks.pressed = False
+        self.marks.pressed = False
         self.release_mouse()
-        if self._marks.dragged:
+        if self.marks.dragged:
             self._changed()
 
-    @property
-    def marked_text(self) -> str:
-        """The text that is marked with the mouse."""
-        return self._marks.text
-
-    def unmark(self) -> None:
+    def action_unmark(self) -> None:
         """Mark no text."""
-        if self._marks.drop():
+        if self.marks.drop():
             self._changed()
 
     def action_copy_marked(self) -> None:
         """Copy the text that is marked."""
-        self.post_message(CopyText(self.marked_text))
-        self.unmark()
+        self.post_message(CopyText(self.marks.text))
+        self.action_unmark()
 
     def on_click(self, event: events.Click) -> None:
-        if self._marks.dragged:
-            self._marks.dragged = False
+        if self.marks.dragged:
+            self.marks.dragged = False
             return  # it was the end of a mark
         place = self._place_at(event.y)
         if place is None:
@@ -276,7 +271,7 @@ class Conversation(MessageKeys, can_focus=True):
 
     def _bar_clicked(self, x: int) -> None:
         """Run what stands there: a key of the selected message, or the way to the newest."""
-        if self.selected is None and not self._marks.done:
+        if self.selected is None and not self.marks.done:
             self.to_end()
             return
         for piece in self._keys():
@@ -350,11 +345,11 @@ class Conversation(MessageKeys, can_focus=True):
         message = feed.window[place.item]
         chosen = feed.selected is message
         strip = self._painter.strip(message.id, feed.blocks(place.item), place.row, chosen)
-        return self._marks.paint(strip, place) if self._marks else strip
+        return self.marks.paint(strip, place) if self.marks else strip
 
     def _bar(self) -> Strip:
         feed = self._feed
-        if self._marks.done:
+        if self.marks.done:
             return self._painter.bar(self._keys(), ())
         if feed.selected is not None:
             shown = self._keys()
@@ -368,7 +363,7 @@ class Conversation(MessageKeys, can_focus=True):
         return self._painter.bar((TextSpan(" " + note, "note"),), ())
 
     def _keys(self) -> Row:
-        if self._marks.done:
+        if self.marks.done:
             return bars.marked(keymap_of(self.app))
         assert self.selected is not None
         return bars.keys(self.selected, self.size.width, keymap_of(self.app))
@@ -391,7 +386,7 @@ class Conversation(MessageKeys, can_focus=True):
         feed = self._feed
         if not len(feed.window):
             return False
-        return self._marks.done or feed.selected is not None or not feed.view.following or self._has_note()
+        return self.marks.done or feed.selected is not None or not feed.view.following or self._has_note()
 
     def _has_note(self) -> bool:
         return self._feed.chat is not None and bool(bars.note(self._feed.chat, self._feed.look))
@@ -405,7 +400,7 @@ class Conversation(MessageKeys, can_focus=True):
         feed = self._feed
         # While nothing is selected the bar covers the last row instead of taking it, so that it can come and go
         # without anything moving.
-        taken = 1 if len(feed.window) and (feed.selected is not None or self._marks.done or self._has_note()) else 0
+        taken = 1 if len(feed.window) and (feed.selected is not None or self.marks.done or self._has_note()) else 0
         feed.view.height = max(1, self.size.height - taken)
         feed.view.settle()
         if reveal:

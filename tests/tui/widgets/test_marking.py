@@ -42,7 +42,7 @@ def marked(texts: Sequence[str], begin: str, end: str, size: tuple[int, int] = (
         async with shown([message(number, text) for number, text in enumerate(texts)], size=size) as it:
             (x, y), (right, below) = find(it, begin), find(it, end)
             await drag(it.pilot, it.conversation, (x, y), (right + more, below))
-            return it.conversation.marked_text
+            return it.conversation.marks.text
 
     return run(main())
 
@@ -78,7 +78,7 @@ def test_right_to_left_lines_are_marked_whole_and_copied_as_written() -> None:
             y = next(y for y, row in enumerate(it.rows()) if "ﻼ" in row or "ﻡ" in row or "م" in row)
             row = it.rows()[y]
             await drag(it.pilot, it.conversation, (len(row) - 4, y), (len(row) - 2, y))
-            assert it.conversation.marked_text == persian
+            assert it.conversation.marks.text == persian
 
     run(main())
 
@@ -97,11 +97,11 @@ def test_marks_can_be_seen_copied_and_given_up() -> None:
             await it.pilot.click(conversation, offset=(9, len(it.rows()) - 1))
             await it.settled()
             assert it.told(CopyText) == [CopyText("hello")]
-            assert conversation.marked_text == ""
+            assert conversation.marks.text == ""
             await drag(it.pilot, conversation, (x, y), (x + 2, y))
-            assert conversation.marked_text == "hel"
+            assert conversation.marks.text == "hel"
             await it.pilot.click(conversation, offset=(x, y - 1))
-            assert conversation.marked_text == ""
+            assert conversation.marks.text == ""
             assert [conversation.selected] == [message(0, "hello there")]
 
     run(main())
@@ -112,13 +112,13 @@ def test_what_is_marked_stays_when_messages_come_and_the_width_changes() -> None
         async with shown(messages(5)) as it:
             x, y = find(it, "message 3")
             await drag(it.pilot, it.conversation, (x, y), (x + 8, y + 1))
-            before = it.conversation.marked_text
+            before = it.conversation.marks.text
             assert before == "message 3\nmessage 4"
             it.conversation.add([message(5), message(6)])
             await it.pilot.resize_terminal(44, 12)
             await it.settled()
-            assert it.conversation.marked_text == before
+            assert it.conversation.marks.text == before
             it.conversation.removed(message(3).id)
-            assert it.conversation.marked_text == ""
+            assert it.conversation.marks.text == ""
 
     run(main())
