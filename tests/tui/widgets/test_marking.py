@@ -60,6 +60,7 @@ LONG = "one two three four five six seven eight nine ten eleven twelve"
         (["first", "second", "third"], "irst", "thi", 2, "irst\nsecond\nthi"),
         (["see **bold** and `code` here"], "bold", "code", 9, "bold and code here"),
         (["run:\n```sh\nls -l\n```\ndone"], "un", "done", 3, "un:\nls -l\ndone"),
+        (["run:\n```sh\nls -l\n```\ndone"], "s -l", "s -l", 2, "s -"),
         (["> quoted\nanswer"], "uoted", "answer", 1, "uoted\nan"),
         (["漢字かな交じり文"], "字", "り", 0, "字かな交じり"),
     ],
