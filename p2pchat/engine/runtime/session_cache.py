@@ -66,10 +66,6 @@ class SessionCache:
         """The session to send in."""
         return for_sending(self.all(contact))
 
-    def session(self, contact: ContactId, session_id: SessionId) -> Session:
-        """One session as it is now in this transaction; KeyError if it is not there."""
-        return self._load(contact).sessions[session_id]
-
     def put(self, contact: ContactId, session: Session) -> None:
         """Keep a changed session; written once, at the end of the transaction."""
         self._load(contact).sessions[session.session_id] = session
