@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Any
 
 from p2pchat.core.ids import ChatId, ContactId, MessageId
 from p2pchat.errors import DatabaseDamaged
@@ -85,6 +84,8 @@ _UP_TO = (
     " ORDER BY place, seq, pk"
 )
 _NAMES = tuple(field.name for field in fields(ChatRow))
+_KIND, _ARCHIVED = _NAMES.index("kind"), _NAMES.index("archived")
+_KINDS = {kind.value: kind for kind in ChatKind}
 _COLUMNS = ", ".join(f"chats.{name}" for name in _NAMES)
 _CHANGING = frozenset(_NAMES) - {"id", "kind", "created_at"}
 _ADD = f"INSERT INTO chats ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"
@@ -228,5 +229,7 @@ def _values(row: ChatRow) -> tuple[Value, ...]:
 
 
 def _chat(row: Row) -> ChatRow:
-    values: dict[str, Any] = dict(zip(_NAMES, row, strict=True))
-    return ChatRow(**{**values, "kind": ChatKind(values["kind"]), "archived": bool(values["archived"])})
+    values = list(row)  # all chats are read for a list: no dictionary is made of each
+    values[_KIND] = _KINDS[values[_KIND]]
+    values[_ARCHIVED] = bool(values[_ARCHIVED])
+    return ChatRow(*values)
