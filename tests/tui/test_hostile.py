@@ -124,7 +124,8 @@ def test_every_screen(part: int) -> None:
         (here.folder / "file").touch()
         named = node.hostile.translate({0: " ", ord("/"): " "}).encode()[:200].decode(errors="ignore")
         unwritable, environment = here.folder / "file" / f"{named}{SEEN}", {"LOGNAME": named}
-        with terminal(here, noting(begun, "--profile", str(unwritable)), columns=110, rows=40, **environment) as shown:
+        shows = noting(begun, "--profile", str(unwritable))
+        with terminal(here, shows, columns=110, rows=40, executed=True, **environment) as shown:
             first_run(shown, node.hostile)
             harmless(shown)
         profile = here.folder / "me"
