@@ -9,6 +9,10 @@ round_trip_p99     the same, the slowest but one in a hundred
 round_trip_cpu_ms  what both nodes burn for one
 flood_per_s        messages a second, one way, with their receipts
 flood_cpu_us       what both nodes burn for one message of those
+ready_cpu_ms       what a node burns until it is ready (`--starts`, and the next)
+idle_mb            its memory three seconds later
+first_contact_ms   from an invite that is used to the receipt of the first message
+first_contact_cpu  what both nodes burn for that, in ms
 collect_s          10,000 that waited at a relay, from a node that is ready until all are there (`--collect`)
 deposits_N_per_s   blobs a relay takes and hands on where N clients send or watch (`--relay`, and the next)
 deposits_N_cpu_us  what the relay burns for one of them
@@ -28,12 +32,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.figures import cpu_seconds, percentile
+from benchmarks.figures import cpu_seconds, percentile, resident_mb
 from benchmarks.measures import flood
 from benchmarks.people import THIS, Line, Person, Program, befriend, people
 from benchmarks.relay import deposits
 from benchmarks.relayed import collect, meet, two_with_relays
 
+IDLE_AFTER_SECONDS = 3.0
 CROWDS = ((16, 1500, 128), (1000, 20, 8), (4000, 10, 8))
 Values = dict[str, list[float]]
 Pair = tuple[Person, Person]
@@ -74,6 +79,35 @@ def alternate(programs: list[Program], rounds: int, trips: int, flooded: int) ->
         for measure, count in ((round_trips, trips), (floods, flooded)):
             _take_turns(values, pairs, measure, count, rounds if count else 0)
     return values
+
+
+def starts(programs: list[Program], rounds: int) -> list[Values]:
+    """How two nodes start, idle and meet, with each program `rounds` times by turns."""
+    values: list[Values] = [{} for _ in programs]
+    for turn in range(rounds):
+        for number in range(len(programs)) if turn % 2 == 0 else reversed(range(len(programs))):
+            for name, value in _start(programs[number]).items():
+                values[number].setdefault(name, []).append(value)
+    return values
+
+
+def _start(program: Program) -> dict[str, float]:
+    with people("alice", "bob", program=program) as (alice, bob):
+        time.sleep(IDLE_AFTER_SECONDS)
+        both = [person.process.pid for person in (alice, bob) if person.process]
+        idle, cpu = statistics.mean(map(resident_mb, both)), _cpu((alice, bob))
+        with Line(alice) as one, Line(bob) as two:
+            invite = one.call("invite")["invite"]
+            began = time.perf_counter()
+            two.call("add", invite=invite, name="alice")
+            two.call("send", chat="alice", text="hello", wait="delivered")
+            took = time.perf_counter() - began
+        return {
+            "ready_cpu_ms": statistics.mean((alice.ready_cpu_s, bob.ready_cpu_s)) * 1000,
+            "idle_mb": idle,
+            "first_contact_ms": took * 1000,
+            "first_contact_cpu": (_cpu((alice, bob)) - cpu) * 1000,
+        }
 
 
 def _take_turns(
@@ -128,7 +162,8 @@ def _cpu(pair: Pair) -> float:
 def rows(checkout: Path, rounds: int) -> list[dict[str, object]]:
     """The ratios of this program to that of a checkout, as `python -m benchmarks` prints and keeps them."""
     programs = [THIS, Program(checkout.resolve())]
-    parts = (alternate(programs, 2 * rounds + 1, 150, 3000), collected(programs, rounds), at_relays(programs, rounds))
+    talks = alternate(programs, 2 * rounds + 1, 150, 3000)
+    parts = (talks, starts(programs, 2 * rounds), collected(programs, rounds), at_relays(programs, rounds))
     found: list[dict[str, object]] = []
     for ours, theirs in parts:
         for name, values in ours.items():
@@ -146,16 +181,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="turns of each")
     parser.add_argument("--trips", type=int, default=150, help="round trips in a turn, 0 for none")
     parser.add_argument("--flood", type=int, default=3000, help="messages of a flood in a turn, 0 for none")
+    parser.add_argument("--starts", type=int, default=0, metavar="ROUNDS", help="start two nodes so often, by turns")
     parser.add_argument("--collect", type=int, default=0, metavar="ROUNDS", help="collect 10,000 so often, by turns")
     parser.add_argument("--relay", type=int, default=0, metavar="ROUNDS", help="measure relays so often, by turns")
     given = parser.parse_args()
     programs = [THIS, Program(given.checkout.resolve())]
     ours, theirs = alternate(programs, given.rounds, given.trips, given.flood) if given.rounds else ({}, {})
-    if given.collect:
-        for kept, more in zip((ours, theirs), collected(programs, given.collect), strict=True):
-            kept.update(more)
-    if given.relay:
-        for kept, more in zip((ours, theirs), at_relays(programs, given.relay), strict=True):
+    for measure, times in ((starts, given.starts), (collected, given.collect), (at_relays, given.relay)):
+        for kept, more in zip((ours, theirs), measure(programs, times) if times else ({}, {}), strict=True):
             kept.update(more)
     print(f"{'':18} {'here':>10} {'there':>10} {'ratio':>7}   by turns")
     for name, values in ours.items():

@@ -85,8 +85,9 @@ class Side:
     def queue(self, payload: Payload, message_id: MessageId, seq: int) -> bytes:
         """Seal a content and put it into the outbox; its envelope."""
         content = encode_content(Content(payload, message_id, seq, NOW))
-        self.session, envelope = seal(self.session, content, self.entropy.random)
-        name = envelope_id(envelope)
+        chain = self.session.ratchet.chain
+        sealed = seal(self.session, content, self.entropy.random)
+        self.session = sealed.session
         row = OutboxRow(
             first_device(_PEER),
             payload.number,
@@ -95,12 +96,13 @@ class Side:
             NOW,
             0,
             NOW,
-            envelope_id=name,
-            envelope=envelope,
+            envelope_id=envelope_id(sealed.envelope),
             session_id=SessionId(_PEER),
+            chain=chain,
+            seal=ratchet.dump_seal(sealed.message_seal),
         )
         outbox.add(self.db, row)
-        return envelope
+        return sealed.envelope
 
     def open(self, envelope: bytes) -> Content:
         """Open an envelope and remember it."""

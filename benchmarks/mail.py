@@ -16,7 +16,6 @@ from typing import Any
 
 import trio
 from libp2p.crypto.ed25519 import create_new_key_pair
-from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.peer.id import ID
 from libp2p.stream_muxer.yamux.yamux import YamuxStream
 
@@ -68,10 +67,9 @@ class Line:
         pair = create_new_key_pair(os.urandom(32))
         me = ID(multiaddrs.multihash(PeerKey(pair.public_key.to_bytes())))
         upgrader = hardening.Upgrader(me, pair, Identity(pair, os.urandom(32)), 24 * WINDOW)
-        raw = RawConnection(RawPipe(pipes.TcpPipe(tcp)), True)
+        wire = RawPipe(pipes.TcpPipe(tcp))
         theirs = ID(multiaddrs.multihash(peer))
-        muxed = await upgrader.upgrade_connection(await upgrader.upgrade_security(raw, True, theirs), theirs)
-        assert isinstance(muxed, GuardedYamux)
+        muxed = await upgrader.multiplex(await upgrader.secure(wire, theirs), theirs)
         nursery.start_soon(muxed.start)
         await muxed.event_started.wait()
         inner = await muxed.open_stream()
@@ -218,7 +216,7 @@ async def _take(client: Client, each: int) -> None:
                 last = mailbox.decode_blob(frame.body).place
         if last:
             await write_frames(
-                client.stream, [Frame(mailbox.DELETE, mailbox.encode_delete(mailbox.Delete(0, 0, last)))]
+                client.stream, [Frame(mailbox.DELETE, mailbox.encode_delete(mailbox.Deletion(0, 0, last)))]
             )
 
 
@@ -237,7 +235,7 @@ async def _collect(client: Client, count: int) -> None:
                 taken += 1
                 after = blob.place
             elif frame.type == mailbox.END and taken < count:
-                delete = Frame(mailbox.DELETE, mailbox.encode_delete(mailbox.Delete(0, 0, after)))
+                delete = Frame(mailbox.DELETE, mailbox.encode_delete(mailbox.Deletion(0, 0, after)))
                 await ask()
                 await write_frames(client.stream, [delete])
 

@@ -17,11 +17,14 @@ from typing import Any
 
 import trio
 
+from benchmarks.figures import cpu_seconds
 from p2pchat.api.client import Client
 from p2pchat.api.codec import API_VERSION
 from p2pchat.locations import Profile
 
 COMMAND = (sys.executable, "-m", "p2pchat")
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""With its bytecode kept, as everybody runs it: otherwise each start compiles the whole program."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Person:
     program: Program = THIS
     process: subprocess.Popen[str] | None = None
     ready_ms: float = 0.0
+    ready_cpu_s: float = 0.0
 
     def start(self) -> None:
         """Start the node and wait until it is ready."""
@@ -71,6 +75,7 @@ class Person:
             code = self.process.wait()
             raise RuntimeError(f"{self.name}'s node did not start, exit code {code}: {said.read_text()[-1000:]}")
         self.ready_ms = (time.perf_counter() - began) * 1000
+        self.ready_cpu_s = cpu_seconds(self.process.pid)
 
     def stop(self) -> None:
         """End the node."""
@@ -107,7 +112,7 @@ def people(*names: str, program: Program = THIS) -> Iterator[list[Person]]:
             runtime = place / f"run-{name}"
             runtime.mkdir(mode=0o700)
             own = {"XDG_RUNTIME_DIR": str(runtime), "P2PCHAT_STAGES": str(place / f"{name}.stages")}
-            person = Person(name, place / name, {**os.environ, **own}, program)
+            person = Person(name, place / name, {**ENVIRONMENT, **own}, program)
             init = [*program.command, "--profile", str(person.folder), "init", "--name", name, "--no-passphrase"]
             subprocess.run(init, env=person.environment, cwd=program.folder, check=True, capture_output=True)
             stack.callback(person.stop)

@@ -25,7 +25,7 @@ from p2pchat.engine.delivery import outbound
 from p2pchat.engine.methods.service import EngineService
 from p2pchat.engine.receiving import inbound
 from p2pchat.engine.receiving.link_handler import LinkHandler
-from p2pchat.engine.runtime import transaction
+from p2pchat.engine.runtime import session_cache
 from p2pchat.engine.runtime.committer import Committer
 from p2pchat.net.libp2p.yamux import GuardedYamux
 from p2pchat.net.links.link import Links
@@ -39,7 +39,8 @@ STAGES: list[tuple[str, object, tuple[str, ...]]] = [
     ("transactions: the engine's part", Committer, ("_transaction",)),
     ("transactions: statements", Database, ("execute", "insert", "executemany", "query", "query_one")),
     ("transactions: COMMIT", Database, ("commit",)),
-    ("keys: envelopes", transaction, ("seal", "open_envelope")),
+    ("keys: envelopes", session_cache, ("seal", "open_envelope")),
+    ("keys: envelopes sealed again", outbound, ("same_envelope",)),
     ("keys: hashes of envelopes", outbound, ("envelope_id",)),
     ("keys: hashes of envelopes", inbound, ("envelope_id",)),
     ("keys: state of the ratchet", ratchet, ("dump",)),

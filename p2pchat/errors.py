@@ -2,7 +2,7 @@
 
 P2PChatError                     exit 1
 ├── UsageError                   exit 2   what was asked cannot be meant
-│   ├── AmbiguousName · NoSuchContact · NoSuchMessage
+│   ├── AmbiguousName · NoSuchContact · NoSuchMessage · NoSuchInvite
 │   ├── TextTooLong · BadName · BadInvite · BadAddress · BadQuery · NotNow
 ├── NotReached                   exit 3   it is queued; nobody answered in time
 ├── Locked                       exit 4   keys are not here
@@ -82,6 +82,12 @@ class NoSuchMessage(UsageError):
     hint = "`p2pchat log CHAT --json` shows the ids."
 
 
+class NoSuchInvite(UsageError):
+    """There is no invite with that id or label."""
+
+    hint = "`p2pchat invites` lists those you made."
+
+
 class TextTooLong(UsageError):
     """A message holds at most 48,000 bytes of UTF-8."""
 
@@ -159,7 +165,7 @@ class InviteUsed(Refused):
 
 
 class InviteExpired(Refused):
-    """That invite has expired."""
+    """That invite is no longer valid."""
 
     hint = "Ask for a new one."
 

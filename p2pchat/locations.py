@@ -7,7 +7,6 @@ import hashlib
 import os
 import stat
 import struct
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -89,6 +88,8 @@ def runtime_folder(environment: Mapping[str, str] = os.environ) -> Path:
     if Path(runtime).is_absolute() and Path(runtime).is_dir():
         return private_folder(Path(runtime) / "p2pchat")
     try:
+        import tempfile  # takes a while, and few need it
+
         temporary = Path(environment.get("TMPDIR") or tempfile.gettempdir())
     except FileNotFoundError as error:
         raise ProfileError("There is no folder for temporary files") from error

@@ -237,7 +237,8 @@ def converse(side: Side, ours: session.Session) -> None:
     for turn, length in enumerate((1, 1665, 1666, 13953, 13954, 63105)):
         for number in range(3):
             said = bytes([turn, number]) + os.urandom(max(0, length - 2))
-            ours, sent = session.seal(ours, said, ENTROPY.random)
+            sealed = session.seal(ours, said, ENTROPY.random)
+            ours, sent = sealed.session, sealed.envelope
             assert len(sent) in (4096, 16384, 65536)
             assert unpad(side.decrypt(sent)) == said
         for _ in range(2):

@@ -1,45 +1,91 @@
-"""Verbs about whole chats: archive mute."""
+"""Verbs about whole chats: chats (also pin, unpin) archive mute clear."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 from typing import Any
 
+from p2pchat import errors
+from p2pchat.cli import answers
 from p2pchat.cli.context import Context
 from p2pchat.cli.messages import CHAT
 from p2pchat.cli.options import Arg, Verb, opt, timed
-from p2pchat.cli.output import short_date
+from p2pchat.cli.output import Cell, cell, short_date
+
+_NONE = "No chats yet. `p2pchat invite` makes an invite for a friend; `p2pchat add` takes one."
+
+
+def chats(context: Context, args: Namespace) -> int:
+    """List the chats with what is unread in them, or pin one."""
+    if args.action is None:
+        answers.show(context, _row, _NONE, "chats")
+        return 0
+    if args.chat is None:
+        raise errors.UsageError("CHAT is missing", hint="`p2pchat chats` lists them.")
+    pinned = args.action == "pin"
+    words = "Pinned above the others." if pinned else "Not pinned any more."
+    return answers.say(context, words, "pin_chat", chat=args.chat, pinned=pinned)
+
+
+def _row(chat: dict[str, Any]) -> list[Cell]:
+    last, unread = chat["last"] or {}, int(chat["unread"])
+    when = short_date(last.get("received_at") or last.get("sent_at"))
+    about = [word for word in ("pinned", "archived") if chat.get(word)] + ["muted"] * bool(chat.get("muted_until"))
+    return [
+        cell(chat["id"], "dim"),
+        cell(f"{unread} unread" if unread else "-", "yellow" if unread else "dim"),
+        cell(when or "-", "dim"),
+        cell(chat["name"], "bold"),
+        cell(", ".join(about), "dim"),
+    ]
 
 
 def archive(context: Context, args: Namespace) -> int:
     """Put a chat away, or take it out again."""
-    with context.client() as client:
-        result = client.call("archive", chat=args.chat, archived=not args.undo)
-    return _say(
-        context, result, "The chat is archived." if result["archived"] else "The chat is not archived any more."
-    )
+
+    def words(result: dict[str, Any]) -> str:
+        return "The chat is archived." if result["archived"] else "The chat is not archived any more."
+
+    return answers.say(context, words, "archive", chat=args.chat, archived=not args.undo)
 
 
 def mute(context: Context, args: Namespace) -> int:
     """Mute a chat, or end that."""
     seconds = None if args.time is None else timed(args.time)
-    with context.client() as client:
-        result = client.call("mute", chat=args.chat, seconds=seconds)
-    until = result["muted_until"]
-    if until is None:
-        return _say(context, result, "The chat is not muted any more.")
-    return _say(context, result, "Muted." if seconds is None else f"Muted until {short_date(until)}.")
+
+    def words(result: dict[str, Any]) -> str:
+        until = result["muted_until"]
+        if until is None:
+            return "The chat is not muted any more."
+        return "Muted." if seconds is None else f"Muted until {short_date(until)}."
+
+    return answers.say(context, words, "mute", chat=args.chat, seconds=seconds)
 
 
-def _say(context: Context, result: dict[str, Any], line: str) -> int:
-    if context.out.json:
-        context.out.object(result)
-    else:
-        context.out.line(line)
-    return 0
+def clear(context: Context, args: Namespace) -> int:
+    """Delete what was said in a chat, after a question."""
+    if not answers.confirm(context, f"Delete everything that was said in {args.chat}, here only?", sure=args.yes):
+        return 1
+    return answers.say(context, "Deleted here. The other side keeps its copy.", "clear", chat=args.chat)
 
 
 VERBS = (
+    Verb(
+        "chats",
+        "list the chats, newest first, or `chats pin CHAT`, `chats unpin CHAT`",
+        chats,
+        (
+            Arg(
+                "ACTION",
+                "pin: keep CHAT above the others; unpin: no more",
+                required=False,
+                choices=("pin", "unpin"),
+            ),
+            Arg("CHAT", CHAT.help, required=False),
+        ),
+        notes="The chat with yourself is called notes, and is listed once you have written in it.",
+        example="p2pchat chats pin bob",
+    ),
     Verb(
         "archive",
         "put a chat away, or take it out again",
@@ -56,5 +102,14 @@ VERBS = (
         (CHAT, Arg("TIME", "how long, such as 8h or 2w; off ends it; omit it for ever", required=False)),
         notes="Only this profile changes; the other side is not told.",
         example="p2pchat mute bob 8h",
+    ),
+    Verb(
+        "clear",
+        "delete everything that was said in a chat, on this device only",
+        clear,
+        (CHAT,),
+        (answers.YES,),
+        "What was not sent yet is not sent any more. The contact stays, and the other side keeps its copy.",
+        "p2pchat clear bob --yes",
     ),
 )

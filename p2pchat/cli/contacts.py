@@ -1,15 +1,18 @@
-"""Verbs about people: contacts (also hide, show) requests accept decline block rename verify."""
+"""Verbs about people: contacts (also hide, show) requests accept decline block rename note forget verify."""
 
 from __future__ import annotations
 
 from argparse import Namespace
+from typing import Any
 
 from p2pchat import errors
+from p2pchat.cli import answers
 from p2pchat.cli.context import Context
 from p2pchat.cli.options import Arg, Verb, opt
 from p2pchat.cli.output import Cell, cell, short_date
 
 _CONTACT = Arg("C", "a contact: its id, a unique prefix of it, or its name")
+NOBODY = "No contacts yet. `p2pchat invite` makes an invite for a friend; `p2pchat add` takes one."
 _STATE_STYLES = {"waiting": "yellow", "blocked": "red"}
 
 
@@ -17,15 +20,7 @@ def contacts(context: Context, args: Namespace) -> int:
     """List the contacts, or hide this node's address from one."""
     if args.action is not None:
         return _hide(context, args.c, hidden=args.action == "hide")
-    with context.client() as client:
-        contacts = client.call("contacts")
-    if context.out.json:
-        for contact in contacts:
-            context.out.object(contact)
-        return 0
-    if not contacts:
-        context.out.note("No contacts yet. `p2pchat invite` makes an invite for a friend; `p2pchat add` takes one.")
-    context.out.table([_contact_row(contact) for contact in contacts])
+    answers.show(context, _contact_row, NOBODY, "contacts")
     return 0
 
 
@@ -48,7 +43,7 @@ def _hide(context: Context, contact: str | None, *, hidden: bool) -> int:
     return 0
 
 
-def _contact_row(contact: dict[str, object]) -> list[Cell]:
+def _contact_row(contact: dict[str, Any]) -> list[Cell]:
     state = str(contact["state"])
     return [
         cell(contact["id"], "dim"),
@@ -57,32 +52,21 @@ def _contact_row(contact: dict[str, object]) -> list[Cell]:
         cell(contact["route"] or "-", "green" if contact["route"] else "dim"),
         cell("hidden" if contact.get("hidden") else "", "dim"),
         cell(contact["name"], "bold"),
+        cell(_known_as(contact), "dim"),
     ]
+
+
+def _known_as(contact: dict[str, Any]) -> str:
+    """What they call themselves, where that is another name, and what was noted about them."""
+    own = str(contact.get("profile_name") or "")
+    known = [f"calls themselves {own}"] if own and own != contact["name"] else []
+    return "; ".join([*known, *filter(None, [str(contact.get("note") or "")])])
 
 
 def requests(context: Context, _args: Namespace) -> int:
     """List who asks to become a contact."""
-    with context.client() as client:
-        requests = client.call("requests")
-    if context.out.json:
-        for request in requests:
-            context.out.object(request)
-        return 0
-    if not requests:
-        context.out.note("There are no contact requests.")
-    context.out.table(
-        [
-            [
-                cell(request["id"], "dim"),
-                cell(short_date(request["since"])),
-                cell(request["sas"], "cyan"),
-                cell("begins anew" if request["known"] else "new", "yellow" if request["known"] else ""),
-                cell(request["name"], "bold"),
-            ]
-            for request in requests
-        ]
-    )
-    if requests:
+    requests = answers.show(context, _request_row, "There are no contact requests.", "requests")
+    if requests and not context.out.json:
         if any(request["known"] for request in requests):
             context.out.note(
                 "A request that begins anew comes from somebody in your list: they lost their history, or somebody "
@@ -93,6 +77,17 @@ def requests(context: Context, _args: Namespace) -> int:
             "compare the safety number as well: `p2pchat verify C`."
         )
     return 0
+
+
+def _request_row(request: dict[str, Any]) -> list[Cell]:
+    known = bool(request["known"])
+    return [
+        cell(request["id"], "dim"),
+        cell(short_date(request["since"])),
+        cell(request["sas"], "cyan"),
+        cell("begins anew" if known else "new", "yellow" if known else ""),
+        cell(request["name"], "bold"),
+    ]
 
 
 def accept(context: Context, args: Namespace) -> int:
@@ -121,24 +116,42 @@ def unblock(context: Context, args: Namespace) -> int:
 
 
 def _decide(context: Context, method: str, contact: str, now: str) -> int:
-    with context.client() as client:
-        result = client.call(method, contact=contact)
-    if context.out.json:
-        context.out.object(result)
-    else:
-        context.out.line(f"{result.get('name') or contact} {now}.")
-    return 0
+    return answers.say(context, lambda result: f"{result.get('name') or contact} {now}.", method, contact=contact)
 
 
 def rename(context: Context, args: Namespace) -> int:
-    """Give a contact another name."""
-    with context.client() as client:
-        result = client.call("rename", contact=args.c, name=args.name)
-    if context.out.json:
-        context.out.object(result)
-    else:
-        context.out.line(f"{args.c} is called {result.get('name') or args.name} now.")
-    return 0
+    """Give a contact another name, or go back to what they call themselves."""
+    if (args.name is None) != args.undo:
+        raise errors.UsageError("NAME is missing", hint="`--undo` goes back to what they call themselves.")
+    name = "" if args.undo else args.name
+
+    def words(result: dict[str, Any]) -> str:
+        return f"{args.c} is called {result['name']} now."
+
+    return answers.say(context, words, "rename", contact=args.c, name=name)
+
+
+def note(context: Context, args: Namespace) -> int:
+    """Keep a note about a contact, or show it."""
+
+    def words(result: dict[str, Any]) -> str:
+        if args.text is None and not args.clear:
+            return result["note"] or f"There is no note about {result['name']}."
+        return "Noted." if result["note"] else "The note is deleted."
+
+    return answers.say(context, words, "note", contact=args.c, text="" if args.clear else args.text)
+
+
+def forget(context: Context, args: Namespace) -> int:
+    """Forget a contact, after a question."""
+    question = f"Forget {args.c}? What you said to each other {'is deleted too' if args.history else 'stays here'}."
+    if not answers.confirm(context, question, sure=args.yes):
+        return 1
+
+    def words(result: dict[str, Any]) -> str:
+        return f"{result['name']} is forgotten." + ("" if args.history else " The chat stays, to be read.")
+
+    return answers.say(context, words, "forget", contact=args.c, history=args.history)
 
 
 def verify(context: Context, args: Namespace) -> int:
@@ -218,8 +231,28 @@ VERBS = (
         "rename",
         "give a contact another name, on this profile only",
         rename,
-        (_CONTACT, Arg("NAME", "the new name")),
+        (_CONTACT, Arg("NAME", "the new name", required=False)),
+        (opt("--undo", action="store_true", help="go back to what they call themselves"),),
         example="p2pchat rename bob 'Bob from work'",
+    ),
+    Verb(
+        "note",
+        "keep a note about a contact, on this profile only, or show it",
+        note,
+        (_CONTACT, Arg("TEXT", "the note; omit it to see the one there is", required=False, many=True)),
+        (opt("--clear", action="store_true", help="delete the note"),),
+        example="p2pchat note bob 'met in Lund, likes trams'",
+    ),
+    Verb(
+        "forget",
+        "forget a contact: keys, sessions, and what waits for them",
+        forget,
+        (_CONTACT,),
+        (opt("--history", action="store_true", help="delete what you said to each other too"), answers.YES),
+        "Without --history the chat stays, to be read only. They are not told. What lies at "
+        "relays for either of you ends there by itself. If they use an invite of yours "
+        "again, they come as somebody new; to hear nothing of them, use `block`.",
+        example="p2pchat forget eve --history --yes",
     ),
     Verb(
         "verify",

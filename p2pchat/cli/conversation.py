@@ -6,10 +6,11 @@ from argparse import Namespace
 from typing import Any
 
 from p2pchat import errors
+from p2pchat.cli import answers
 from p2pchat.cli.context import Context
 from p2pchat.cli.options import Arg, Verb, opt, timed
 from p2pchat.cli.outgoing import SEND_OPTIONS, checked_text, send_text, text_given
-from p2pchat.cli.output import cell, messages, short_date
+from p2pchat.cli.output import Cell, cell, messages, short_date
 from p2pchat.lib.times import spell
 
 CHAT = Arg("CHAT", "a chat: its id, a unique prefix of it, or the contact's name")
@@ -24,7 +25,7 @@ def reply(context: Context, args: Namespace) -> int:
 def edit(context: Context, args: Namespace) -> int:
     """Run `p2pchat edit`: give a message of one's own another text."""
     text = checked_text(text_given(context, args.text))
-    return _changed(
+    return answers.say(
         context, "Edited. The other side sees that, and what it said before.", "edit", id=args.id, text=text
     )
 
@@ -34,24 +35,14 @@ def react(context: Context, args: Namespace) -> int:
     if args.emoji is None and not args.undo:
         raise errors.UsageError("Which emoji?", hint="`p2pchat react ID 👍`, or --undo to take yours away.")
     emoji = "" if args.undo else args.emoji
-    return _changed(context, "Taken away." if args.undo else "Done.", "react", id=args.id, emoji=emoji)
+    return answers.say(context, "Taken away." if args.undo else "Done.", "react", id=args.id, emoji=emoji)
 
 
 def pin(context: Context, args: Namespace) -> int:
     """Run `p2pchat pin`: pin a message for both, or take the pin away."""
-    return _changed(
+    return answers.say(
         context, "Not pinned any more." if args.undo else "Pinned.", "pin", id=args.id, pinned=not args.undo
     )
-
-
-def _changed(context: Context, words: str, method: str, **params: Any) -> int:
-    with context.client() as client:
-        result = client.call(method, **params)
-    if context.out.json:
-        context.out.object(result)
-    else:
-        context.out.line(words)
-    return 0
 
 
 def pinned(context: Context, args: Namespace) -> int:
@@ -70,14 +61,12 @@ def pinned(context: Context, args: Namespace) -> int:
 
 def history(context: Context, args: Namespace) -> int:
     """Run `p2pchat history`: show what a message said before it was edited."""
-    with context.client() as client:
-        found = client.call("history", id=args.id)
-    if context.out.json:
-        for version in found:
-            context.out.object(version)
-    else:
-        context.out.table([[cell(short_date(version["at"]), "dim"), cell(version["text"])] for version in found])
+    answers.show(context, _version_row, "", "history", id=args.id)
     return 0
+
+
+def _version_row(version: dict[str, Any]) -> list[Cell]:
+    return [cell(short_date(version["at"]), "dim"), cell(version["text"])]
 
 
 def timer(context: Context, args: Namespace) -> int:

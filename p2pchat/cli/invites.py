@@ -1,14 +1,16 @@
-"""Verbs about invites: invite add."""
+"""Verbs about invites: invite invites (also revoke) add."""
 
 from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from typing import Any
 
 from p2pchat import errors
+from p2pchat.cli import answers
 from p2pchat.cli.context import Context
 from p2pchat.cli.options import Arg, Verb, duration, opt
-from p2pchat.cli.output import qr, short_date
+from p2pchat.cli.output import Cell, cell, qr, short_date
 
 _MAX_INVITE = 64 << 10
 
@@ -17,7 +19,9 @@ def invite(context: Context, args: Namespace) -> int:
     """Make an invite; its text is alone on stdout."""
     with context.client() as client:
         hide = {"hide": True} if args.hide_address else {}
-        result = client.call("invite", reusable=args.reusable, ask=args.ask, expires=int(max(1, args.expires)), **hide)
+        label = {} if args.label is None else {"label": args.label}
+        asked = {"reusable": args.reusable, "ask": args.ask, "expires": int(max(1, args.expires))}
+        result = client.call("invite", **asked, **hide, **label)
         foreground = client.greeting.get("foreground")
     out = context.out
     if out.json:
@@ -42,6 +46,28 @@ def _show_qr(context: Context, text: str) -> None:
     stream, colour = (out.stdout, out.colour_out) if on_terminal else (out.stderr, out.colour_err)
     stream.write(qr(text, colour) + "\n")
     stream.flush()
+
+
+def invites(context: Context, args: Namespace) -> int:
+    """List the invites made here, or end one."""
+    if args.action is not None and args.id is None:
+        raise errors.UsageError("ID is missing", hint="`p2pchat invites` lists them.")
+    answers.show(context, _row, "No invites yet. `p2pchat invite` makes one.", "invites", revoke=args.id)
+    return 0
+
+
+def _row(invite: dict[str, Any]) -> list[Cell]:
+    is_open = invite["state"] == "open"
+    users = ", ".join(user["name"] for user in invite["used_by"])
+    uses = f"{invite['uses']} used it" if invite["uses"] else "-"
+    return [
+        cell(invite["id"], "dim"),
+        cell(invite["state"], "green" if is_open else "dim"),
+        cell(invite["kind"]),
+        cell(("until " if is_open else "ended by ") + short_date(invite["expires"]), "dim"),
+        cell(f"{uses}: {users}" if users else uses),
+        cell(invite["label"], "bold"),
+    ]
 
 
 def add(context: Context, args: Namespace) -> int:
@@ -90,10 +116,22 @@ VERBS = (
                 metavar="TIME",
                 help="how long it can be used, such as 12h (7d)",
             ),
+            opt("--label", metavar="TEXT", help="what it is called in `p2pchat invites`, here only"),
             opt("--hide-address", action="store_true", help="whoever uses it never learns this node's network address"),
             opt("--qr", action="store_true", help="also show it as a QR code"),
         ),
         example="p2pchat invite --expires 2d --qr",
+    ),
+    Verb(
+        "invites",
+        "list the invites you made and who used them, or `invites revoke ID`",
+        invites,
+        (
+            Arg("ACTION", "revoke: end an open one before its time", required=False, choices=("revoke",)),
+            Arg("ID", "an invite: its id, a unique prefix of it, or its label", required=False),
+        ),
+        notes="Whoever comes with an invite that was revoked hears that it is no longer valid.",
+        example="p2pchat invites revoke 1a2b",
     ),
     Verb(
         "add",

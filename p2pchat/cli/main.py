@@ -27,17 +27,28 @@ GROUPS: tuple[tuple[str, dict[str, tuple[str, ...]]], ...] = (
     (
         "people",
         {
-            "invites": ("invite", "add"),
-            "contacts": ("contacts", "requests", "accept", "decline", "block", "unblock", "rename", "verify"),
+            "invites": ("invite", "invites", "add"),
+            "contacts": (
+                "contacts",
+                "requests",
+                "accept",
+                "decline",
+                "block",
+                "unblock",
+                "forget",
+                "rename",
+                "note",
+                "verify",
+            ),
         },
     ),
     (
         "messages",
         {
-            "messages": ("chats", "send", "tail", "read", "delete", "why"),
+            "messages": ("send", "tail", "read", "delete", "why"),
             "conversation": ("reply", "edit", "history", "react", "pin", "pinned", "timer"),
             "finding": ("log", "search"),
-            "chats": ("archive", "mute"),
+            "chats": ("chats", "archive", "mute", "clear"),
         },
     ),
     ("relays", {"relays": ("relays",), "relay": ("relay",), "offer": ("offer",)}),

@@ -1,4 +1,4 @@
-"""Verbs about messages: chats send tail read delete why."""
+"""Verbs about messages: send tail read delete why."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 from p2pchat import errors
 from p2pchat.api.client import Client
+from p2pchat.cli import answers
 from p2pchat.cli.context import STDIN, Context
 from p2pchat.cli.options import Arg, Verb, count, opt
 from p2pchat.cli.outgoing import SEND_OPTIONS, send_text
-from p2pchat.cli.output import MARKS, Cell, cell, messages, short_date
+from p2pchat.cli.output import MARKS, messages
 from p2pchat.lib.backoff import Backoff
 
 _PAGE = 1000
@@ -128,17 +129,8 @@ class _Tail:
 
 
 def _chat_id(client: Client, name: str) -> str:
-    """The id of the chat meant, by the rule for C and CHAT."""
-    contacts = client.call("contacts")
-    wanted = name.casefold()
-    exact = [each for each in contacts if wanted in (each["id"], str(each["name"]).casefold())]
-    matches = exact or [each for each in contacts if wanted and str(each["id"]).startswith(wanted)]
-    if not matches:
-        raise errors.NoSuchContact(f"There is no contact {name}")
-    if len(matches) > 1:
-        candidates = [f"{each['name']} ({each['id']})" for each in matches]
-        raise errors.AmbiguousName(f"{name} matches more than one", candidates=candidates)
-    return str(matches[0]["id"])
+    """The id of the chat meant, by the rule for CHAT, which the node knows. Raises NoSuchContact or AmbiguousName."""
+    return str(client.call("timer", chat=name)["chat"])
 
 
 class _Printer:
@@ -193,75 +185,34 @@ def _key(message: dict[str, Any]) -> tuple[str, str, str]:
     return message["chat"], message["from"], message["id"]
 
 
-def chats(context: Context, _args: Namespace) -> int:
-    """List the chats with what is unread in them."""
-    with context.client() as client:
-        chats = client.call("chats")
-    if context.out.json:
-        for chat in chats:
-            context.out.object(chat)
-        return 0
-    if not chats:
-        context.out.note("No chats yet. `p2pchat invite` makes an invite for a friend; `p2pchat add` takes one.")
-    context.out.table([_chat_row(chat) for chat in chats])
-    return 0
-
-
-def _chat_row(chat: dict[str, Any]) -> list[Cell]:
-    last, unread = chat["last"] or {}, int(chat["unread"])
-    when = short_date(last.get("received_at") or last.get("sent_at"))
-    return [
-        cell(chat["id"], "dim"),
-        cell(f"{unread} unread" if unread else "-", "yellow" if unread else "dim"),
-        cell(when or "-", "dim"),
-        cell(chat["name"], "bold"),
-    ]
-
-
 def read(context: Context, args: Namespace) -> int:
     """Note what a person has read."""
-    with context.client() as client:
-        result = client.call("read", chat=args.chat, upto=args.upto)
-    if context.out.json:
-        context.out.object(result)
-    else:
-        context.out.line(f"{result['unread']} unread." if result["unread"] else "Nothing is unread.")
-    return 0
+
+    def words(result: dict[str, Any]) -> str:
+        return f"{result['unread']} unread." if result["unread"] else "Nothing is unread."
+
+    return answers.say(context, words, "read", chat=args.chat, upto=args.upto)
 
 
 def delete(context: Context, args: Namespace) -> int:
     """Delete a message here, or on both sides."""
-    with context.client() as client:
-        result = client.call("delete", id=args.id, for_both=args.for_both)
-    if context.out.json:
-        context.out.object(result)
-    elif args.for_both:
-        context.out.line("Deleted here. The other side is asked to delete it; it may have been read or copied.")
-    else:
-        context.out.line("Deleted here. The other side keeps its copy.")
-    return 0
+    words = "Deleted here. The other side keeps its copy."
+    if args.for_both:
+        words = "Deleted here. The other side is asked to delete it; it may have been read or copied."
+    return answers.say(context, words, "delete", id=args.id, for_both=args.for_both)
 
 
 def why(context: Context, args: Namespace) -> int:
     """Say why a message is not delivered yet."""
-    with context.client() as client:
-        result = client.call("why", id=args.id)
-    if context.out.json:
-        context.out.object(result)
-        return 0
-    context.out.line(f"{MARKS.get(result['state'], '')} {result['state']}: {result['reason']}".strip())
-    if result.get("next"):
-        context.out.line(f"Next: {result['next']}")
-    return 0
+
+    def words(result: dict[str, Any]) -> str:
+        said = f"{MARKS.get(result['state'], '')} {result['state']}: {result['reason']}".strip()
+        return f"{said}\nNext: {result['next']}" if result.get("next") else said
+
+    return answers.say(context, words, "why", id=args.id)
 
 
 VERBS = (
-    Verb(
-        "chats",
-        "list the chats, newest first, with unread counts",
-        chats,
-        example="p2pchat chats",
-    ),
     Verb(
         "send",
         "send a message",

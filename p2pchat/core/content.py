@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import U8, U32, U64, array, binary, decode, encode, exactly, listing, maybe, uint
-from p2pchat.core.contents import KINDS, Kind, Payload, Unknown
+from p2pchat.core.contents import KINDS, AnyPayload, Kind, Unknown
 from p2pchat.core.envelope import MAX_CONTENT
 from p2pchat.core.ids import MessageId
 from p2pchat.errors import CannotOpen
@@ -30,7 +30,7 @@ class Content:
     epoch; invisible contents have 0. `payload`: what it says, `Unknown` for a type that is not known here.
     """
 
-    payload: Payload
+    payload: AnyPayload
     message_id: MessageId
     seq: int
     sent_at: int

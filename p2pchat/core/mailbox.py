@@ -192,7 +192,7 @@ class End(NamedTuple):
     more: bool
 
 
-class Delete(NamedTuple):
+class Deletion(NamedTuple):
     """Everything up to this place is on the recipient's disk."""
 
     number: int
@@ -403,14 +403,14 @@ def decode_end(body: bytes) -> End:
     return End(number, code, bool(more))
 
 
-def encode_delete(delete: Delete) -> bytes:
+def encode_delete(delete: Deletion) -> bytes:
     """Encode a DELETE, frame type 9."""
     return _DELETE.pack(delete.number, delete.handle, delete.upto)
 
 
-def decode_delete(body: bytes) -> Delete:
+def decode_delete(body: bytes) -> Deletion:
     """Decode a DELETE. Raises CannotOpen."""
-    return Delete(*_unpack(_DELETE, body))
+    return Deletion(*_unpack(_DELETE, body))
 
 
 def padding(units: int) -> int:

@@ -22,6 +22,7 @@ from p2pchat.errors import CannotOpen
 
 MAX_SKIPPED = 20_000
 OLD_CHAINS = 5
+_DEAF = "this session cannot send before it has received"
 
 FindSkipped = Callable[[int, int], bytes | None]
 """Looks up the key of a skipped message by (chain, number)."""
@@ -54,6 +55,31 @@ class Ratchet:
     next_header_in: bytes
     chain: int
     old_headers: tuple[tuple[int, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SendingChain:
+    """What all headers of one sending chain have in common, and the 32-byte key that they are sealed under. What is of
+    ML-KEM is public: 1,184 bytes, and 1,088 or none.
+    """
+
+    header_key: bytes
+    public: bytes
+    before: int
+    kem_public: bytes
+    kem_ciphertext: bytes | None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class MessageSeal:
+    """What one message is sealed with, besides its chain and its plaintext: the 32-byte key of its body, the two nonces
+    of 24 bytes, and its number in the chain. With it the same bytes can be made again.
+    """
+
+    body_key: bytes
+    header_nonce: bytes
+    body_nonce: bytes
+    number: int
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -125,15 +151,33 @@ def can_send(state: Ratchet) -> bool:
 
 def encrypt(state: Ratchet, plaintext: bytes, ad: bytes, random: prim.Random) -> tuple[Ratchet, bytes]:
     """Return (new state, header || body); the latter is `envelope.OVERHEAD` bytes longer than `plaintext`."""
-    if state.sending is None or state.header_out is None or state.kem is None:
-        raise ValueError("this session cannot send before it has received")
+    after, message_seal = next_seal(state, random)
+    return after, seal_with(sending_chain(state), message_seal, plaintext, ad)
+
+
+def next_seal(state: Ratchet, random: prim.Random) -> tuple[Ratchet, MessageSeal]:
+    """Return (new state, what the next message is sealed with in the sending chain of `state`)."""
+    if state.sending is None:
+        raise ValueError(_DEAF)
     key, sending = _chain_step(state.sending)
-    fields = [state.public, state.sent_before, state.sent, state.kem.public, state.kem_ciphertext]
+    made = MessageSeal(_message_key(key), random(prim.NONCE_BYTES), random(prim.NONCE_BYTES), state.sent)
+    return _changed(state, sending=sending, sent=state.sent + 1), made
+
+
+def sending_chain(state: Ratchet) -> SendingChain:
+    """Return what the headers of the current sending chain carry. Each turn begins another chain."""
+    if state.header_out is None or state.kem is None:
+        raise ValueError(_DEAF)
+    return SendingChain(state.header_out, state.public, state.sent_before, state.kem.public, state.kem_ciphertext)
+
+
+def seal_with(chain: SendingChain, message_seal: MessageSeal, plaintext: bytes, ad: bytes) -> bytes:
+    """Seal header || body: of the same arguments the same bytes, as often as it is called."""
+    fields = [chain.public, chain.before, message_seal.number, chain.kem_public, chain.kem_ciphertext]
     packed = encode(fields)
     plain = packed + bytes(HEADER_PLAIN - len(packed))
-    header = prim.seal(state.header_out, plain, ad, random(prim.NONCE_BYTES))
-    body = prim.seal(_message_key(key), plaintext, ad + header, random(prim.NONCE_BYTES))
-    return _changed(state, sending=sending, sent=state.sent + 1), header + body
+    header = prim.seal(chain.header_key, plain, ad, message_seal.header_nonce)
+    return header + prim.seal(message_seal.body_key, plaintext, ad + header, message_seal.body_nonce)
 
 
 def as_many_as_it_takes(count: int) -> bool:
@@ -372,6 +416,10 @@ _STATE_SHAPE = array(
     listing(array(uint(U64), _KEY), OLD_CHAINS),
 )
 
+_CHAIN_SHAPE = array(_KEY, _KEY, uint(U32), binary(prim.KEM_PUBLIC), maybe(binary(prim.KEM_CIPHERTEXT)))
+_NUMBER_BYTES = 4
+SEAL_BYTES = prim.KEY_BYTES + 2 * prim.NONCE_BYTES + _NUMBER_BYTES
+
 
 def dump(state: Ratchet) -> bytes:
     """Return the state as bytes for the store (about 1.6 kB). Never put it into a backup: an old state re-uses keys."""
@@ -395,6 +443,31 @@ def dump(state: Ratchet) -> bytes:
             [list(pair) for pair in state.old_headers],
         ]
     )
+
+
+def dump_chain(chain: SendingChain) -> bytes:
+    """Return a sending chain as bytes for the store (about 2.4 kB)."""
+    return encode([chain.header_key, chain.public, chain.before, chain.kem_public, chain.kem_ciphertext])
+
+
+def load_chain(data: bytes) -> SendingChain:
+    """Return the chain that `dump_chain` wrote. Raises CannotOpen."""
+    return SendingChain(*_CHAIN_SHAPE(decode(data, 4096)))
+
+
+def dump_seal(message_seal: MessageSeal) -> bytes:
+    """Return what a message is sealed with, as 84 bytes for the store."""
+    number = message_seal.number.to_bytes(_NUMBER_BYTES, "big")
+    return message_seal.body_key + message_seal.header_nonce + message_seal.body_nonce + number
+
+
+def load_seal(data: bytes) -> MessageSeal:
+    """Return what `dump_seal` wrote. Raises CannotOpen."""
+    if len(data) != SEAL_BYTES:
+        raise CannotOpen
+    key, nonces = data[: prim.KEY_BYTES], data[prim.KEY_BYTES : -_NUMBER_BYTES]
+    number = int.from_bytes(data[-_NUMBER_BYTES:], "big")
+    return MessageSeal(key, nonces[: prim.NONCE_BYTES], nonces[prim.NONCE_BYTES :], number)
 
 
 def load(data: bytes) -> Ratchet:

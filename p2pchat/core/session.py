@@ -50,10 +50,28 @@ class Received:
     used: tuple[int, int] | None
 
 
-def seal(session: Session, content: bytes, random: prim.Random) -> tuple[Session, bytes]:
-    """Return (session after, envelope) for `content` of at most `envelope.MAX_CONTENT` bytes."""
-    state, sealed = ratchet.encrypt(session.ratchet, envelope.padded(content), session.session_id, random)
-    return _after(session, state, session.confirmed), sealed
+@dataclass(frozen=True, slots=True, repr=False)
+class Sealed:
+    """An envelope, the session after it, and what it takes to seal the same envelope again."""
+
+    session: Session
+    envelope: bytes
+    message_seal: ratchet.MessageSeal
+
+
+def seal(session: Session, content: bytes, random: prim.Random) -> Sealed:
+    """Seal a `content` of at most `envelope.MAX_CONTENT` bytes."""
+    state, message_seal = ratchet.next_seal(session.ratchet, random)
+    chain = ratchet.sending_chain(session.ratchet)
+    sealed = same_envelope(session.session_id, chain, message_seal, content)
+    return Sealed(_after(session, state, session.confirmed), sealed, message_seal)
+
+
+def same_envelope(
+    session_id: SessionId, chain: ratchet.SendingChain, message_seal: ratchet.MessageSeal, content: bytes
+) -> bytes:
+    """Make the envelope that `seal` made of this content again, byte for byte, whatever became of the session since."""
+    return ratchet.seal_with(chain, message_seal, envelope.padded(content), session_id)
 
 
 def open_envelope(

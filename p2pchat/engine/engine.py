@@ -36,7 +36,7 @@ from p2pchat.engine.runtime.clock_watch import ClockWatch, Monotonic
 from p2pchat.engine.runtime.committer import Committer, RunSync
 from p2pchat.engine.runtime.events import EventHub
 from p2pchat.engine.runtime.storage_limits import DEFAULT_LIMITS, ContactLimits
-from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Request, Transaction
+from p2pchat.engine.runtime.transaction import ContactRequest, OutgoingEnvelope, Transaction
 from p2pchat.errors import DatabaseDamaged, P2PChatError
 from p2pchat.lib.times import HOUR_SECONDS
 from p2pchat.ports import Clock, Net, NetHandler
@@ -116,7 +116,7 @@ class Engine:
         self._endings = Endings(self.submit, self.read, self.clock_watch)
         self._relays = relays
         self._telling = trio.Lock()
-        self._requests_in, self._requests = trio.open_memory_channel[Request](inf)
+        self._requests_in, self._requests = trio.open_memory_channel[ContactRequest](inf)
         self._open_until = 0
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

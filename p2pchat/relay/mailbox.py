@@ -368,7 +368,7 @@ class MailboxServer:
         self._next.put(client, put, NewBlob(opened.qid, put.blob, expires, box, spent, source))
         self._wake_up()
 
-    def _delete(self, client: ClientStream, delete: mailbox.Delete) -> None:
+    def _delete(self, client: ClientStream, delete: mailbox.Deletion) -> None:
         opened = client.opened.get(delete.handle)
         if opened is None or opened.role != mailbox.TO_FETCH:
             self._answer(client, delete.number, mailbox.NOT_ALLOWED)

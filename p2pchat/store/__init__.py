@@ -18,6 +18,7 @@ deposits    what of the outbox lies in which queue                      envelope
 prekeys     our prekey secrets, first messages already accepted         invites    invites we made
 instance    which copy of the profile this is                           meta       single values
 search      finding messages; search_query: its language, search_index: what is indexed, snippets: where it matched
+sending_chains  what the outbox is sealed again with          partners        who is on the other side of a chat
 text_folding  one spelling per word, for searching            search_backlog  what the search index has still to take in
 salvage     a new database of what can be read of a damaged one
 """

@@ -45,7 +45,8 @@ class ChatKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class ChatRow:
     """A chat. `draft`: what was begun and not sent, until its end by the clock that counts it. `muted_until`: a time;
-    `pinned`: its place among those that are pinned, or None. The timer: see `store.timers`. Times are in ms.
+    `pinned`: its place among those that are pinned, or None. The timer: see `store.timers`. `name`: of a chat whose
+    contact was forgotten, else "". Times are in ms.
     """
 
     id: ChatId
@@ -60,6 +61,7 @@ class ChatRow:
     timer_by: ContactId | None = None
     timer_at: int | None = None
     timer_id: MessageId | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +123,20 @@ def update(db: Database, id: ChatId, **fields: Value) -> None:
 
 
 def remove(db: Database, id: ChatId) -> None:
-    """Forget a chat with its members and what is set for it; its messages stay (see `messages.clear`)."""
+    """Forget a chat with its members and what is set for it; its messages stay (see `messages.forget_chat`)."""
     db.execute("DELETE FROM chats WHERE id = ?", (id,))
+
+
+def leave_behind(db: Database, id: ChatId, name: str) -> None:
+    """Keep a chat under this name when its contact is forgotten; what was set for it is not."""
+    values: dict[str, Value] = {"draft": "", "draft_expires_at": None, "muted_until": 0, "pinned": None, "name": name}
+    update(db, id, **values)
+
+
+def next_pinned(db: Database) -> int:
+    """Return the place below all chats that are pinned."""
+    row = db.query_one("SELECT coalesce(max(pinned), 0) + 1 FROM chats")
+    return 1 if row is None else int(row[0])
 
 
 def add_members(db: Database, id: ChatId, contacts: Iterable[ContactId], at: int) -> None:

@@ -24,10 +24,16 @@ class ContactState(StrEnum):
     """They ask, and nobody here has answered yet."""
     CONTACT = "contact"
     BLOCKED = "blocked"
+    FORGOTTEN = "forgotten"
+    """They were a contact, and only the chat is left. No row has this state, nor the next: see `partners`."""
+    SELF = "notes"
+    """It is the person here."""
 
 
 ACCEPTED = (ContactState.CONTACT, ContactState.WAITING)
 """The states of those whom a person here wants as a contact."""
+WRITABLE = (*ACCEPTED, ContactState.SELF)
+"""The states of those in whose chats a person here can write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,8 @@ class Contact:
     `identity` is their public key. `device` and `bundle` are of their first device (see `devices`): its public key, and
     its newest prekey bundle as it was sent. All three are None until they are known. `invite` holds the canonical bytes
     of the invite that still has to be joined, until `invite_until`; `invite_id` is the invite of ours they used, or the
-    digest of theirs that we used. `hidden`: they must not learn our network address.
+    digest of theirs that we used. `hidden`: they must not learn our network address. `note`: what a person here notes
+    about them.
     """
 
     id: ContactId
@@ -56,6 +63,7 @@ class Contact:
     read_receipts: bool = True
     profile_name: str = ""
     hidden: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,13 +168,14 @@ def heard(db: Database, id: ContactId, at: int) -> None:
     db.execute("UPDATE contacts SET heard_at = ? WHERE id = ?", (at, id))
 
 
-def remove(db: Database, id: ContactId) -> None:
-    """Forget a contact with ways, devices, sessions, outbox and the row of the chat with it.
+def remove(db: Database, id: ContactId, *, keep_chat: bool = False) -> None:
+    """Forget a contact with ways, devices, sessions, queues, outbox and, unless it is kept, the row of the chat.
 
-    Messages stay (see `messages.clear`), and so does what guards against replays: handshakes and envelopes seen.
+    Messages stay (see `messages.forget_chat`), and so does what guards against replays: handshakes and envelopes seen.
     """
     db.execute("DELETE FROM outbox WHERE recipient IN (SELECT id FROM devices WHERE contact = ?)", (id,))
-    db.execute("DELETE FROM chats WHERE id = ?", (direct_chat(id),))
+    if not keep_chat:
+        chats.remove(db, direct_chat(id))
     db.execute("DELETE FROM contacts WHERE id = ?", (id,))
 
 
@@ -184,21 +193,27 @@ def find(db: Database, text: str) -> Contact:
     """
     wanted = text.strip().casefold()
     if _WHOLE_ID.fullmatch(wanted):
-        whole = get(db, ContactId(bytes.fromhex(wanted)))
-        if whole is None:
-            raise NoSuchContact
-        return whole
-    everybody = db.query("SELECT id, name FROM contacts")
+        id = ContactId(bytes.fromhex(wanted))
+    else:
+        id = meant(db.query("SELECT id, name FROM contacts"), text)
+    contact = get(db, id)
+    if contact is None:
+        raise NoSuchContact
+    return contact
+
+
+def meant(named: Iterable[Row], text: str) -> ContactId:
+    """Whom a user means of (id, name), as `find` says."""
+    everybody, wanted = list(named), text.strip().casefold()
     found = [(id, name) for id, name in everybody if name == text.strip()]
     found = found or [(id, name) for id, name in everybody if name.casefold() == wanted]
     if not found and len(wanted) >= _SHORTEST_PREFIX and _ID.fullmatch(wanted):
         found = [(id, name) for id, name in everybody if id.hex().startswith(wanted)]
     if len(found) > 1:
         raise AmbiguousName(candidates=[f"{name} ({id.hex()})" for id, name in found])
-    contact = get(db, found[0][0]) if found else None
-    if contact is None:
+    if not found:
         raise NoSuchContact
-    return contact
+    return ContactId(found[0][0])
 
 
 def ways(db: Database, id: ContactId) -> list[Way]:

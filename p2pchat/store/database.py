@@ -122,7 +122,7 @@ class Database:
             raise self._failed(error) from error
 
     def insert(self, sql: str, values: Sequence[Value] | Mapping[str, Value] = ()) -> int:
-        """Run one INSERT; the rowid of the new row, or 0 if ON CONFLICT or a WHERE left it out."""
+        """Run one INSERT. Returns the rowid of the new row, or 0 if ON CONFLICT or a WHERE left it out."""
         try:
             cursor = self._usable().execute(sql, values)
         except sqlcipher.Error as error:
@@ -137,7 +137,7 @@ class Database:
             raise self._failed(error) from error
 
     def query(self, sql: str, values: Sequence[Value] | Mapping[str, Value] = ()) -> list[Row]:
-        """Every row of a SELECT."""
+        """Return every row of a SELECT."""
         try:
             rows: list[Row] = self._usable().execute(sql, values).fetchall()
         except sqlcipher.Error as error:
@@ -145,7 +145,7 @@ class Database:
         return rows
 
     def query_one(self, sql: str, values: Sequence[Value] | Mapping[str, Value] = ()) -> Row | None:
-        """The first row of a SELECT, or None."""
+        """Return the first row of a SELECT, or None."""
         try:
             row: Row | None = self._usable().execute(sql, values).fetchone()
         except sqlcipher.Error as error:
@@ -154,7 +154,9 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing: BEGIN IMMEDIATE, the block, `commit`. Any exception undoes the block and goes on."""
+        """Run a block as one transaction: BEGIN IMMEDIATE, the block, `commit`. Any exception undoes the block and goes
+        on.
+        """
         self.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -164,7 +166,9 @@ class Database:
             raise
 
     def commit(self) -> None:
-        """The one COMMIT of the program: after it returns, what the transaction wrote survives a power cut."""
+        """Write what the transaction did to the disk: after it returns, that survives a power cut. It is the one COMMIT
+        of the program.
+        """
         self.guard()
         self.execute("COMMIT")
         self.guard()  # or the file went in between, and the caller must not acknowledge what is in it
@@ -174,7 +178,7 @@ class Database:
         self.query("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def files(self) -> list[Path]:
-        """The files that hold what is committed: the database and its write-ahead log."""
+        """Return the files that hold what is committed: the database and its write-ahead log."""
         return [self.path, self.path.with_name(self.path.name + "-wal")]
 
     def damaged_pages(self) -> int:
@@ -206,7 +210,7 @@ class Database:
             self.execute("ROLLBACK")
 
     def _usable(self) -> Any:
-        """The connection, a new one where the last has met a damaged page outside of a transaction."""
+        """Return the connection, a new one where the last has met a damaged page outside of a transaction."""
         if self._met_damage and not self._connection.in_transaction:
             self._replace_connection()
         return self._connection
@@ -241,7 +245,7 @@ class Database:
 
 
 def assignments(fields: Collection[str], allowed: frozenset[str]) -> str:
-    """The `a = :a, b = :b` of an UPDATE. `allowed` is the guard: a name outside it is a mistake of ours."""
+    """Return the `a = :a, b = :b` of an UPDATE. `allowed` is the guard: a name outside it is a mistake of ours."""
     if not fields or not allowed.issuperset(fields):
         raise ValueError(f"cannot set {sorted(set(fields) - allowed) or 'nothing'}")
     return ", ".join(f"{name} = :{name}" for name in fields)
@@ -253,13 +257,13 @@ looking that one up instead: it takes the ids to be many.)"""
 
 
 def packed(ids: Iterable[bytes]) -> str:
-    """Ids as one value of a statement, for `AMONG`."""
+    """Return ids as one value of a statement, for `AMONG`."""
     return json.dumps([id.hex() for id in ids])
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn errors of SQLite and of the file system into ours."""
+    """Raise errors of ours for those of SQLite and of the file system: DiskFull, DatabaseDamaged, else ProfileError."""
     try:
         yield
     except sqlcipher.Error as error:
@@ -271,14 +275,16 @@ def translated() -> Iterator[None]:
 
 
 def migrations() -> list[str]:
-    """The scripts that make and change the schema, in order; the n-th (from 1) leads to `user_version` n."""
+    """Return the scripts that make and change the schema, in order; the n-th (from 1) leads to `user_version` n."""
     folder = resources.files("p2pchat.store") / "migrations"
     scripts = sorted((entry.name, entry) for entry in folder.iterdir() if re.fullmatch(r"\d{4}_\w+\.sql", entry.name))
     return [entry.read_text("utf-8") for _, entry in scripts]
 
 
 def connect_new(path: Path, key: bytes, version: int | None = None) -> Any:
-    """Make an empty database with our settings and the schema of `version` (None: ours), and connect to it."""
+    """Make an empty database under a 32-byte key with our settings and the schema of `version` (None: ours), and
+    connect to it.
+    """
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     connection = connect(path, key)
     try:
@@ -291,8 +297,8 @@ def connect_new(path: Path, key: bytes, version: int | None = None) -> Any:
 
 
 def connect(path: Path, key: bytes, mode: str = "mode=rw") -> Any:
-    """Connect to the encrypted file at `path`, without looking at it and without settings. `mode`: as in SQLite's
-    URIs.
+    """Connect to the file at `path`, encrypted under a 32-byte key, without looking at it and without settings. `mode`:
+    as in SQLite's URIs.
     """
     if len(key) != KEY_BYTES:
         raise ValueError("a database key has 32 bytes")
@@ -377,7 +383,9 @@ def _migrate(connection: Any, up_to: int | None = None) -> None:
 
 
 def meaning(error: Exception) -> Exception:
-    """Our error for one of SQLite's (sqlite.org/rescode.html), or that one itself if it is a mistake in a statement."""
+    """Return our error for one of SQLite's (sqlite.org/rescode.html), or that one itself if it is a mistake in a
+    statement.
+    """
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:  # the low byte of an extended code is the primary one
         case 13:  # FULL
             return DiskFull()

@@ -79,7 +79,7 @@ def set_state(
         return []
     moved = []
     for id in ids:
-        whole = _least(DeliveryState(found) for (found,) in db.query(_STATES, (id, chat)))
+        whole = _least(DeliveryState(state) for (state,) in db.query(_STATES, (id, chat)))
         if whole is not None:
             others = [other for other in DeliveryState if other != whole]
             moved += messages.set_state(db, chat, [id], whole, at, came_from=others, route=route)

@@ -46,17 +46,20 @@ WHERE envelope_id = ?1 AND EXISTS (SELECT 1 FROM their_queues WHERE id = ?2)
 ON CONFLICT DO UPDATE SET until = excluded.until, attempts = attempts + 1,
     next_try = ?4 + CASE attempts WHEN 1 THEN {AGAIN[1]} ELSE {AGAIN[2]} END
 """
+# In this order: of what waits only the index is read, and the row only where it does not lie there.
 _DUE = f"""
-SELECT {columns("outbox")} FROM outbox LEFT JOIN deposits ON deposits.outbox = outbox.pk AND deposits.queue = ?1
-WHERE recipient = ?2 AND pk > ?3 AND envelope IS NOT NULL AND (content IS NULL OR pk > ?4)
-    AND outbox.next_try <= ?5 AND coalesce(deposits.next_try, 0) <= ?5 AND %s
-    AND (keep_until IS NULL OR keep_until >= ?5 + {HOUR_MS})
-ORDER BY pk LIMIT ?6
+SELECT {columns("outbox")} FROM outbox AS waiting
+LEFT JOIN deposits ON deposits.outbox = waiting.pk AND deposits.queue = ?1
+CROSS JOIN outbox ON outbox.pk = waiting.pk
+WHERE waiting.recipient = ?2 AND waiting.pk > ?3 AND coalesce(deposits.next_try, 0) <= ?5
+    AND outbox.envelope_id IS NOT NULL AND (outbox.content IS NULL OR outbox.pk > ?4) AND outbox.next_try <= ?5 AND %s
+    AND (outbox.keep_until IS NULL OR outbox.keep_until >= ?5 + {HOUR_MS})
+ORDER BY waiting.pk LIMIT ?6
 """
 _FORMS = {
-    0: "form NOT IN ('initial', 'box')",
-    mailbox.BOX: "form = 'box'",
-    mailbox.STAMPED: "form = 'initial'",
+    0: "outbox.form NOT IN ('initial', 'box')",
+    mailbox.BOX: "outbox.form = 'box'",
+    mailbox.STAMPED: "outbox.form = 'initial'",
 }
 _STORED = """
 SELECT pk, kind, msg_id, form FROM outbox

@@ -37,7 +37,7 @@ _FORGET = "DELETE FROM envelopes_seen WHERE id BETWEEN ?1 AND ?2 AND at < ?3"
 
 
 def seen(db: Database, id: EnvelopeId) -> SeenRow | None:
-    """What is known of an envelope by its 16-byte hash; None if it is new."""
+    """Return what is known of an envelope by its 16-byte hash; None if it is new."""
     row = db.query_one("SELECT id, contact, msg_id, at, receipt_at FROM envelopes_seen WHERE id = ?", (id,))
     return None if row is None else SeenRow(*row)
 
@@ -53,23 +53,25 @@ def owe_receipt(db: Database, id: EnvelopeId) -> None:
 
 
 def owed(db: Database, contact: ContactId, limit: int) -> list[tuple[EnvelopeId, MessageId]]:
-    """(envelope id, message id) of a contact's envelopes whose receipt is owed, those that came first first."""
-    found = db.query(
+    """Return (envelope id, message id) of a contact's envelopes whose receipt is owed, at most so many, oldest
+    first.
+    """
+    rows = db.query(
         "SELECT id, msg_id FROM envelopes_seen WHERE contact = ? AND receipt_at IS NULL AND msg_id IS NOT NULL"
         " ORDER BY at, msg_id LIMIT ?",
         (contact, limit),
     )
-    return [(id, msg_id) for id, msg_id in found]
+    return [(id, msg_id) for id, msg_id in rows]
 
 
 def creditors(db: Database) -> list[ContactId]:
-    """Whoever is owed a receipt."""
-    found = db.query("SELECT DISTINCT contact FROM envelopes_seen WHERE receipt_at IS NULL AND msg_id IS NOT NULL")
-    return [contact for (contact,) in found]
+    """Return the contacts who are owed a receipt."""
+    rows = db.query("SELECT DISTINCT contact FROM envelopes_seen WHERE receipt_at IS NULL AND msg_id IS NOT NULL")
+    return [contact for (contact,) in rows]
 
 
 def receipts_queued(db: Database, ids: Iterable[EnvelopeId], at: int) -> None:
-    """Note that the receipts for these envelopes were queued."""
+    """Note that the receipts for these envelopes were queued at `at` (ms)."""
     db.executemany("UPDATE envelopes_seen SET receipt_at = ? WHERE id = ?", [(at, id) for id in ids])
 
 

@@ -47,7 +47,7 @@ def get(db: Database, contact: ContactId, fact: Fact) -> bytes | None:
 
 
 def put(db: Database, contact: ContactId, fact: Fact, value: bytes) -> None:
-    """Keep a value of a contact, in place of the one before; of one who is not there nothing."""
+    """Keep a value of a contact, of any size, in place of the one before; of one who is not there nothing."""
     db.execute(_PUT, (contact, fact, value))
 
 

@@ -19,7 +19,7 @@ Mark = tuple[bytes, int]
 
 
 def read(folder: Path) -> Mark | None:
-    """The number of the profile in this folder, and when its file was made; None if there is no such file."""
+    """Return the number of the profile in this folder, and when its file was made; None if there is no such file."""
     try:
         descriptor = os.open(folder / NAME, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:

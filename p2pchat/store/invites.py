@@ -7,7 +7,7 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Any
 
-from p2pchat.core.ids import InviteId
+from p2pchat.core.ids import ContactId, InviteId
 from p2pchat.lib.times import DAY_MS
 from p2pchat.store.database import Database, Row, Value, assignments
 
@@ -24,7 +24,8 @@ class InviteState(StrEnum):
 class InviteRow:
     """An invite. `kind`: 0 one-time, 1 reusable. `hello` is what a joiner proves to know, kept after the end so that a
     late one can be told; `secret`, `bundle` and `encoded` go when the invite is used up.
-    `hidden`: who uses it must not learn our network address. `admitted`: first messages taken on the day `admitted_on`.
+    `hidden`: who uses it must not learn our network address. `admitted`: first messages taken on the day `admitted_on`;
+    `uses`: at all. `label`: what a person calls it. `revoked_at`: a person ended it then, in ms.
     """
 
     id: InviteId
@@ -42,6 +43,9 @@ class InviteRow:
     hidden: bool = False
     admitted_on: int = 0
     admitted: int = 0
+    label: str = ""
+    uses: int = 0
+    revoked_at: int | None = None
 
 
 _NAMES = tuple(field.name for field in fields(InviteRow))
@@ -54,6 +58,7 @@ _EXPIRE = (
     "UPDATE invites SET state = 'expired', secret = NULL, bundle = NULL, encoded = NULL"
     " WHERE state = 'open' AND expires_at <= ?"
 )
+_END = "UPDATE invites SET state = 'expired', revoked_at = ?, secret = NULL, bundle = NULL, encoded = NULL WHERE id = ?"
 _FORGET = "DELETE FROM invites WHERE state <> 'open' AND expires_at <= ?"
 
 FORGET_AFTER = 30 * DAY_MS  # milliseconds after the expiry
@@ -88,6 +93,23 @@ def ids(db: Database) -> list[InviteId]:
 def update(db: Database, id: InviteId, **fields: Value) -> None:
     """Set fields of one invite, by the names of `InviteRow`."""
     db.execute(f"UPDATE invites SET {assignments(fields, _CHANGING)} WHERE id = :id", {**fields, "id": id})
+
+
+def end(db: Database, id: InviteId, at: int) -> None:
+    """End an invite before its time, and forget its secret."""
+    db.execute(_END, (at, id))
+
+
+def used_by(db: Database) -> dict[InviteId, list[tuple[ContactId, str]]]:
+    """(id, name) of the contacts who came by each invite, the first to come first."""
+    users: dict[InviteId, list[tuple[ContactId, str]]] = {}
+    sql = (
+        "SELECT invites.id, contacts.id, name FROM contacts JOIN invites ON invite_id = invites.id"
+        " ORDER BY contacts.created_at, contacts.id"
+    )
+    for invite, contact, name in db.query(sql):
+        users.setdefault(invite, []).append((contact, name))
+    return users
 
 
 def decline(db: Database, id: InviteId, identity: bytes, limit: int) -> None:

@@ -73,7 +73,7 @@ def create_keys(folder: Path, passphrase: bytes | None, cost: KdfCost = DEFAULT_
 
 
 def needs_passphrase(folder: Path) -> bool:
-    """Whether the profile is locked with a passphrase. `NoProfile` if it has no key file."""
+    """Return whether the profile is locked with a passphrase. Raises NoProfile if it has no key file."""
     if (folder / SLOTS).exists():
         return True
     if (folder / PLAIN).exists():
@@ -82,10 +82,10 @@ def needs_passphrase(folder: Path) -> bool:
 
 
 def open_keys(folder: Path, passphrase: bytes | None) -> bytes:
-    """The 32-byte key of the profile.
+    """Return the 32-byte key of the profile. Takes as long as the file says.
 
-    Raises `NoProfile`, `Locked` (a passphrase is needed and None was given), `WrongPassphrase`, or `DatabaseDamaged`
-    (the key file is not one). A passphrase that is not needed is not looked at. Takes as long as the file says.
+    Raises NoProfile, Locked (a passphrase is needed and None was given), WrongPassphrase, or DatabaseDamaged (the key
+    file is not one). A passphrase that is not needed is not looked at.
     """
     if not needs_passphrase(folder):
         key = (folder / PLAIN).read_bytes()

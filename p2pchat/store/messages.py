@@ -382,12 +382,25 @@ def move(db: Database, pk: int, chat: ChatId, seq: int) -> None:
 
 
 def clear(db: Database, chat: ChatId) -> None:
-    """Delete every message of a chat, what waits for messages of it, and the memory of those deleted before."""
-    rows = db.query("SELECT pk, sender, text FROM messages WHERE chat = ?", (chat,))
-    search_backlog.remove(db, [(pk, chat, sender, text) for pk, sender, text in rows])
-    db.execute("DELETE FROM messages WHERE chat = ?", (chat,))
+    """Delete every message of a chat, as `delete` does one. Until `db.checkpoint()` the log holds them."""
+    rows = _remove_all(db, chat)
+    db.executemany(_ERASE, [(chat, sender, seq, _mark(id)) for _, sender, _, seq, id in rows])
+
+
+def forget_chat(db: Database, chat: ChatId) -> None:
+    """Delete every message of a chat to which nothing can come any more, what waits for messages of it, and the memory
+    of those deleted before.
+    """
+    _remove_all(db, chat)
     db.execute("DELETE FROM erased WHERE chat = ?", (chat,))
     db.execute("DELETE FROM waiting WHERE chat = ?", (chat,))
+
+
+def _remove_all(db: Database, chat: ChatId) -> list[Row]:
+    rows = db.query("SELECT pk, sender, text, seq, id FROM messages WHERE chat = ?", (chat,))
+    search_backlog.remove(db, [(pk, chat, sender, text) for pk, sender, text, *_ in rows])
+    db.execute("DELETE FROM messages WHERE chat = ?", (chat,))
+    return rows
 
 
 def missing_before(db: Database, chat: ChatId, sender: ContactId, seq: int) -> int:

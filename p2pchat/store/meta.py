@@ -8,7 +8,7 @@ PUT = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE S
 
 
 def get(db: Database, key: str) -> bytes | None:
-    """The bytes under `key`, or None."""
+    """Return the bytes under `key`, or None."""
     row = db.query_one("SELECT value FROM meta WHERE key = ?", (key,))
     return None if row is None else row[0]
 
@@ -19,7 +19,7 @@ def put(db: Database, key: str, value: bytes) -> None:
 
 
 def get_int(db: Database, key: str, default: int = 0) -> int:
-    """The whole number under `key`, or `default`."""
+    """Return the whole number under `key`, or `default`."""
     value = get(db, key)
     return default if value is None else int.from_bytes(value, "big", signed=True)
 

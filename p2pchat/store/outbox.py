@@ -1,8 +1,10 @@
 """What is committed and not yet known to be delivered.
 
-A row holds the content, and the envelope once it is sealed: what is sent again is always the stored envelope, and what
-has to be sealed anew (a renewed session) comes from the content. A row goes at the end-to-end receipt, at the sender's
-delete, or when it expires; an ack of the next hop only slows its retries. What lies at relays: see `deposits`.
+A row holds the content, and once it is sealed what it was sealed with: what is sent again is always the same envelope,
+made again from these and from its chain (the session's, or one of `sending_chains`), and what has to be sealed anew (a
+renewed session) comes from the content. What is no content is kept as its envelope. A row goes at the end-to-end
+receipt, at the sender's delete, or when it expires; an ack of the next hop only slows its retries. What lies at relays:
+see `deposits`.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ class OutboxForm(StrEnum):
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
     """Something for one device; a box is for an invite. `kind` is the type of a content, None in other forms of row.
-    `envelope_id`, `envelope` and `session_id` are None until it is sealed; `msg_id` is the id of the content, if that
+    `envelope_id` and `session_id` are None until it is sealed, and then it has `envelope`, or, if it is a content,
+    the number of its `chain` in that session and the core's encoded `seal`. `msg_id` is the id of the content, if that
     gets a receipt. `next_try` and `expires_at` are times; `pk` is given by `add`. `keep_until`: no relay keeps it for
     longer than to that time; None for as long as it likes.
     """
@@ -53,6 +56,8 @@ class OutboxRow:
     attempts: int = 0
     form: OutboxForm = OutboxForm.CONTENT
     keep_until: int | None = None
+    chain: int | None = None
+    seal: bytes | None = None
     pk: int = 0
 
     @property
@@ -98,9 +103,9 @@ SELECT pk, kind, msg_id, attempts, session_id, form FROM outbox
 WHERE envelope_id IN {AMONG.format("?1")} AND +recipient = ?2 ORDER BY pk
 """
 _NOWHERE_ELSE = "AND NOT EXISTS (SELECT 1 FROM deposits WHERE outbox = pk) "
-_SEALED = "WHERE envelope IS NOT NULL "
+_SEALED = "WHERE envelope_id IS NOT NULL "
 _UNSEALED = (
-    "SELECT pk FROM outbox WHERE recipient = ? AND content IS NOT NULL AND (envelope IS NULL OR pk <= ?)"
+    "SELECT pk FROM outbox WHERE recipient = ? AND content IS NOT NULL AND (envelope_id IS NULL OR pk <= ?)"
     " ORDER BY pk LIMIT ?"
 )
 
@@ -193,7 +198,7 @@ def sessions_begun(db: Database, recipient: DeviceId, *forms: OutboxForm) -> set
 def astray(db: Database, recipient: DeviceId) -> bool:
     """Whether a content for a device is sealed in a session that has ended or is not there."""
     sql = (
-        "SELECT 1 FROM outbox WHERE recipient = ? AND content IS NOT NULL AND envelope IS NOT NULL"
+        "SELECT 1 FROM outbox WHERE recipient = ? AND content IS NOT NULL AND envelope_id IS NOT NULL"
         " AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.session_id = outbox.session_id"
         " AND receive_until IS NULL) LIMIT 1"
     )
@@ -208,8 +213,8 @@ def is_owed(db: Database, recipient: DeviceId) -> bool:
 def sealed_otherwise(db: Database, recipient: DeviceId, session_id: SessionId) -> bool:
     """Whether a content for a device is sealed in another session than `session_id`."""
     sql = (
-        "SELECT 1 FROM outbox WHERE recipient = ? AND content IS NOT NULL AND envelope IS NOT NULL AND session_id <> ?"
-        " LIMIT 1"
+        "SELECT 1 FROM outbox WHERE recipient = ? AND content IS NOT NULL AND envelope_id IS NOT NULL"
+        " AND session_id <> ? LIMIT 1"
     )
     return db.query_one(sql, (recipient, session_id)) is not None
 
@@ -230,6 +235,12 @@ def unsealed(db: Database, recipient: DeviceId, old_to: int = 0, limit: int = -1
 def update(db: Database, pk: int, **fields: Value) -> None:
     """Set fields of one row, by the names of `OutboxRow`."""
     db.execute(f"UPDATE outbox SET {assignments(fields, _CHANGING)} WHERE pk = :pk", {**fields, "pk": pk})
+
+
+def unseal(db: Database, pks: Iterable[int]) -> None:
+    """Take these contents for unsealed: what it takes to seal them again is gone."""
+    sql = "UPDATE outbox SET envelope_id = NULL, envelope = NULL, session_id = NULL, chain = NULL, seal = NULL"
+    db.executemany(f"{sql} WHERE pk = ?", [(pk,) for pk in pks])
 
 
 def forget_messages(db: Database, recipient: DeviceId, msg_ids: Iterable[MessageId]) -> int:
@@ -297,6 +308,11 @@ def failed_too_early(db: Database, now: int) -> list[tuple[ChatId, MessageId, in
 def forget_failed(db: Database, before: int) -> None:
     """Forget which texts failed before a time."""
     db.execute("DELETE FROM failed_in_time WHERE failed_at < ?", (before,))
+
+
+def forget_failed_in(db: Database, chat: ChatId) -> None:
+    """Forget which texts of a chat failed at their deadline: they are not taken up again."""
+    db.execute("DELETE FROM failed_in_time WHERE chat = ?", (chat,))
 
 
 def keep_at_most(db: Database, until: int, slack: int) -> None:

@@ -50,39 +50,45 @@ def put(db: Database, row: PrekeyRow) -> None:
 
 
 def get(db: Database, kind: str, id: int) -> PrekeyRow | None:
-    """One prekey, or None if it never was or is deleted."""
+    """Return one prekey by its kind and number, or None if it never was or is deleted."""
     return _made(db.query_one(_SELECT + "WHERE kind = ? AND id = ?", (kind, id)))
 
 
 def newest(db: Database, kind: str, now: int) -> PrekeyRow | None:
-    """The prekeys of that kind that were made last, or None. Those that a clock ahead of `now` made do not count."""
+    """Return the prekeys of that kind that were made last, or None. Those that a clock ahead of `now` (ms) made do not
+    count.
+    """
     where = "WHERE kind = ? AND created_at <= ? ORDER BY created_at DESC, id LIMIT 1"
     return _made(db.query_one(_SELECT + where, (kind, now)))
 
 
 def ahead(db: Database, kind: str, now: int) -> bool:
-    """Whether there are prekeys of that kind with a time to come."""
+    """Return whether there are prekeys of that kind with a time to come."""
     return db.query_one("SELECT 1 FROM prekeys WHERE kind = ? AND created_at > ?", (kind, now)) is not None
 
 
 def redate(db: Database, kind: str, now: int, delete_at: int) -> None:
-    """Prekeys of that kind with a time to come count as made now, and are deleted at `delete_at` or before."""
+    """Count prekeys of that kind with a time to come as made now, and have them deleted at `delete_at` or before; times
+    in ms.
+    """
     sql = "UPDATE prekeys SET created_at = ?2, delete_at = min(delete_at, ?3) WHERE kind = ?1 AND created_at > ?2"
     db.execute(sql, (kind, now, delete_at))
 
 
 def delete(db: Database, kind: str, id: int) -> None:
-    """Forget a prekey; it does not matter whether it is there."""
+    """Forget the prekey of this kind and number; it does not matter whether it is there."""
     db.execute("DELETE FROM prekeys WHERE kind = ? AND id = ?", (kind, id))
 
 
 def remember(db: Database, session_id: SessionId, contact: ContactId | None, forget_at: int) -> None:
-    """Note that the first message with this transcript hash was accepted (again: change what is noted)."""
+    """Note, until `forget_at` (ms), that the first message with this transcript hash was accepted (again: change what
+    is noted).
+    """
     db.execute(_REMEMBER, (session_id, contact, forget_at))
 
 
 def known(db: Database, session_id: SessionId) -> Handshake | None:
-    """The accepted first message with this transcript hash; None if there was none."""
+    """Return the accepted first message with this transcript hash; None if there was none."""
     row = db.query_one("SELECT session_id, contact, forget_at FROM handshakes WHERE session_id = ?", (session_id,))
     return None if row is None else Handshake(*row)
 

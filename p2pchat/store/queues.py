@@ -112,31 +112,31 @@ def collect_from(db: Database, row: OwnQueueRow) -> None:
 
 
 def own(db: Database, owner: MailOwner | None = None) -> list[tuple[QueueId, OwnQueueRow]]:
-    """Every queue we collect from, with its name; or those for a device, or of an invite."""
+    """Return every queue we collect from, with its name; or those for a device, or of an invite."""
     of, values = ("", ()) if owner is None else ("WHERE device = ?1 OR invite = ?1 ", (owner,))
     rows = db.query(_OWN.replace("SELECT", "SELECT qid,") + of + "ORDER BY made_at, qid", values)
     return [(qid, _own(row)) for qid, *row in rows]
 
 
 def announced(db: Database, device: DeviceId) -> list[OwnQueueRow]:
-    """The queues that a device is told to use, the oldest first."""
+    """Return the queues that a device is told to use, oldest first."""
     rows = db.query(_OWN + "WHERE device = ? AND read_until IS NULL ORDER BY made_at, qid", (device,))
     return [_own(row) for row in rows]
 
 
 def retire(db: Database, row: OwnQueueRow, read_until: int) -> None:
-    """Nobody is told of this queue any more; it is read until then."""
+    """Keep a queue that nobody is told of any more until `read_until` (ms), to be read."""
     db.execute("UPDATE own_queues SET read_until = ? WHERE relay = ? AND qid = ?", (read_until, row.relay, row.qid))
 
 
 def move(db: Database, row: OwnQueueRow, addresses: tuple[bytes, ...], token: bytes, *, chosen: bool) -> None:
-    """The relay of a queue of ours is reached by other addresses now, wants another word, or was chosen meanwhile."""
+    """Change where the relay of a queue of ours is reached, with which token, and whether it was chosen here."""
     values = (relays.pack(addresses), token, chosen, row.relay, row.qid)
     db.execute("UPDATE own_queues SET addresses = ?, token = ?, chosen = ? WHERE relay = ? AND qid = ?", values)
 
 
 def collect_no_more(db: Database, *, device: DeviceId | None = None, invite: InviteId | None = None) -> bool:
-    """Forget our queues for a device, or of an invite; whether there were any."""
+    """Forget our queues for a device, or of an invite. Returns whether there were any."""
     return db.execute("DELETE FROM own_queues WHERE device = ? OR invite = ?", (device, invite)) > 0
 
 
@@ -144,7 +144,7 @@ def collect_no_more(db: Database, *, device: DeviceId | None = None, invite: Inv
 
 
 def theirs(db: Database, owner: MailOwner | None = None) -> list[TheirQueueRow]:
-    """Every queue we deposit in, or those of a device, or the boxes of an invite."""
+    """Return every queue we deposit in, or those of a device, or the boxes of an invite."""
     of, values = ("", ()) if owner is None else ("WHERE device = ?1 OR invite = ?1 ", (owner,))
     return [TheirQueueRow(*row) for row in db.query(_THEIRS + of + "ORDER BY id", values)]
 
@@ -157,8 +157,8 @@ def deposit_in(db: Database, row: TheirQueueRow) -> None:
 
 
 def deposit_no_more(db: Database, device: DeviceId, flags: int, but: Collection[TheirQueueRow] = ()) -> bool:
-    """Forget a device's queues with these flags `but` some; whether there were others. What is known to lie in them
-    is forgotten too: it is deposited again elsewhere.
+    """Forget a device's queues with these flags `but` some. Returns whether there were others. What is known to lie in
+    them is forgotten too: it is deposited again elsewhere.
     """
     kept = {(row.relay, row.fetch, row.put_seed) for row in but}
     gone = [
@@ -169,7 +169,7 @@ def deposit_no_more(db: Database, device: DeviceId, flags: int, but: Collection[
 
 
 def has_queue(db: Database, invite: InviteId) -> bool:
-    """Whether we collect from a queue of this invite of ours."""
+    """Return whether we collect from a queue of this invite of ours."""
     return db.query_one("SELECT 1 FROM own_queues WHERE invite = ?", (invite,)) is not None
 
 
@@ -179,7 +179,7 @@ def leave_box(db: Database, invite: InviteId) -> None:
 
 
 def expire(db: Database, now: int) -> set[MailOwner]:
-    """Forget the queues whose time is over; the devices and invites whose they were."""
+    """Forget the queues whose time is over, and return the devices and invites whose they were. now: in ms."""
     owners: set[MailOwner] = set()
     for queues in ("own_queues WHERE read_until <= ?", "their_queues WHERE until <= ?"):
         owners.update(owner for (owner,) in db.query("SELECT coalesce(device, invite) FROM " + queues, (now,)))
@@ -188,8 +188,8 @@ def expire(db: Database, now: int) -> set[MailOwner]:
 
 
 def retired(db: Database, device: DeviceId, *, chosen: bool) -> list[tuple[PeerKey, QueueId]]:
-    """(relay, name) of the queues for a device that nobody is told of any more, where the relay was `chosen` here or
-    was not, the newest first.
+    """Return (relay, name) of the queues for a device that nobody is told of any more, where the relay was `chosen`
+    here or was not, newest first.
     """
     rows = db.query(
         "SELECT relay, qid FROM own_queues WHERE device = ? AND read_until IS NOT NULL AND chosen = ?"

@@ -34,7 +34,7 @@ def put(db: Database, row: RelayRow) -> None:
 
 
 def all(db: Database) -> list[RelayRow]:
-    """Every relay, the one that was added first first."""
+    """Return every relay, oldest first."""
     rows = db.query("SELECT peer, addresses, token, kept, added_at FROM relays ORDER BY number")
     return [_made(row) for row in rows]
 
@@ -45,12 +45,12 @@ def remove(db: Database, peer: PeerKey) -> None:
 
 
 def pack(addresses: tuple[bytes, ...]) -> bytes:
-    """Packed addresses as one value."""
+    """Return packed addresses as one value of the database."""
     return encode(list(addresses))
 
 
 def unpack(value: bytes) -> tuple[bytes, ...]:
-    """The addresses of `pack`."""
+    """Return the addresses of `pack`, each in its binary form."""
     return tuple(decode(value, len(value)))
 
 

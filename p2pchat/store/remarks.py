@@ -19,7 +19,7 @@ MAX_VERSIONS = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Reaction:
+class ReactionRow:
     """An emoji under a message. `sender`: a contact's id, or `ME`."""
 
     sender: ContactId
@@ -30,7 +30,7 @@ class Reaction:
 class Remarks:
     """What is shown beside a message. `quoted`: the message that it answers, if that is here."""
 
-    reactions: tuple[Reaction, ...] = ()
+    reactions: tuple[ReactionRow, ...] = ()
     pinned: bool = False
     quoted: MessageRow | None = None
 
@@ -45,7 +45,7 @@ class Version:
 
 @dataclass
 class _Draft:
-    reactions: list[Reaction] = field(default_factory=list)
+    reactions: list[ReactionRow] = field(default_factory=list)
     pinned: bool = False
     quoted: MessageRow | None = None
 
@@ -78,7 +78,7 @@ WHERE pk = ?1
 
 
 def of(db: Database, rows: Collection[MessageRow]) -> dict[int, Remarks]:
-    """What is shown beside these messages, by pk; nothing for one that has no entry."""
+    """Return what is shown beside these messages, by pk; one that has no entry has nothing."""
     if not rows:
         return {}
     drafts: dict[int, _Draft] = {}
@@ -88,27 +88,29 @@ def of(db: Database, rows: Collection[MessageRow]) -> dict[int, Remarks]:
         if sender is None:
             draft.pinned = True
         else:
-            draft.reactions.append(Reaction(sender, emoji))
+            draft.reactions.append(ReactionRow(sender, emoji))
     for row in rows:
-        if row.reply_to is not None and (found := quoted(db, row.chat, row.reply_to)) is not None:
-            drafts.setdefault(row.pk, _Draft()).quoted = found
+        if row.reply_to is not None and (target := quoted(db, row.chat, row.reply_to)) is not None:
+            drafts.setdefault(row.pk, _Draft()).quoted = target
     return {pk: Remarks(tuple(draft.reactions), draft.pinned, draft.quoted) for pk, draft in drafts.items()}
 
 
 def beside(db: Database, row: MessageRow) -> Remarks:
-    """What is shown beside one message."""
+    """Return what is shown beside one message."""
     return of(db, [row]).get(row.pk, NOTHING)
 
 
 def quoted(db: Database, chat: ChatId, id: MessageId) -> MessageRow | None:
-    """The message of a chat that a reply names: the first here with that id, since nobody can repeat an id before it
-    was sent.
+    """Return the message of a chat that a reply names, or None: the first here with that id, since nobody can repeat an
+    id before it was sent.
     """
     return next((row for row in messages.get(db, id) if row.chat == chat), None)
 
 
 def edit(db: Database, row: MessageRow, id: MessageId, text: str, at: int) -> bool:
-    """Give a message another text, unless a newer edit did; whether it is shown. The texts before are kept."""
+    """Give a message another text, unless a newer edit did. Returns whether it is shown. The texts before are kept. at:
+    in ms.
+    """
     newest = row.version or row.id
     if id == newest or db.query_one("SELECT 1 FROM versions WHERE message = ? AND id = ?", (row.pk, id)):
         return False
@@ -125,14 +127,14 @@ def edit(db: Database, row: MessageRow, id: MessageId, text: str, at: int) -> bo
 
 
 def versions(db: Database, row: MessageRow) -> list[Version]:
-    """What a message said and says, the first text first."""
-    found = db.query("SELECT text, at FROM versions WHERE message = ? ORDER BY id <> ?, id", (row.pk, row.id))
-    return [*(Version(*version) for version in found), Version(row.text, row.edited_at or row.sent_at)]
+    """Return what a message said and says, the first text first."""
+    texts = db.query("SELECT text, at FROM versions WHERE message = ? ORDER BY id <> ?, id", (row.pk, row.id))
+    return [*(Version(*version) for version in texts), Version(row.text, row.edited_at or row.sent_at)]
 
 
 def react(db: Database, pk: int, sender: ContactId, id: MessageId, emoji: str, at: int) -> bool:
-    """Put an emoji under a message in place of the sender's before it, "" for none, unless that one is newer; whether
-    another one is shown now.
+    """Put an emoji under a message in place of the sender's before it, "" for none, unless that one is newer. Returns
+    whether another one is shown now. at: in ms.
     """
     before = db.query_one("SELECT id, emoji FROM reactions WHERE message = ? AND sender = ?", (pk, sender))
     if before is not None and before[0] >= id:
@@ -142,7 +144,9 @@ def react(db: Database, pk: int, sender: ContactId, id: MessageId, emoji: str, a
 
 
 def pin(db: Database, pk: int, sender: ContactId, id: MessageId, at: int, *, pinned: bool) -> bool:
-    """Pin a message, or take the pin away, unless something newer was said; whether that changes anything."""
+    """Pin a message at `at` (ms), or take the pin away, unless something newer was said. Returns whether that changes
+    anything.
+    """
     before = db.query_one("SELECT id, pinned FROM pins WHERE message = ?", (pk,))
     if before is not None and before[0] >= id:
         return False
@@ -151,7 +155,7 @@ def pin(db: Database, pk: int, sender: ContactId, id: MessageId, at: int, *, pin
 
 
 def pinned(db: Database, chat: ChatId, limit: int) -> list[MessageRow]:
-    """The messages of a chat that were pinned last, in the order of the chat."""
+    """Return the messages of a chat that were pinned last, at most so many, in the order of the chat."""
     rows = db.query(
         f"SELECT {messages.columns('messages')} FROM pins JOIN messages ON messages.pk = pins.message"
         " WHERE pins.pinned AND chat = ? ORDER BY pins.id DESC LIMIT ?",
@@ -161,8 +165,11 @@ def pinned(db: Database, chat: ChatId, limit: int) -> list[MessageRow]:
 
 
 def retract(db: Database, row: MessageRow, now: int, counted: int) -> None:
-    """Delete everything that a message said, and all about it; that there was one stays, and what is unread of it is
-    no more. now: by the wall clock; counted: by the one of `expires_at`. Until `db.checkpoint()` the log holds it.
+    """Delete everything that a message said, and all about it; that there was one stays, and what is unread of it is no
+    more.
+
+    Times are in ms, now: by the wall clock; counted: by the one of `expires_at`. Until `db.checkpoint()` the log holds
+    it.
     """
     search_backlog.remove(db, [(row.pk, row.chat, row.sender, row.text)])
     db.execute(_RETRACT, (row.pk, now, counted))
@@ -178,7 +185,7 @@ def unquote(db: Database, chat: ChatId, id: MessageId) -> None:
 
 
 def contents_of_ours(db: Database, row: MessageRow) -> list[MessageId]:
-    """The ids of all that we may have sent of and about a message: itself, its edits, a reaction, a pin."""
+    """Return the ids of all that we may have sent of and about a message: itself, its edits, a reaction, a pin."""
     ids: list[MessageId] = []
     if row.sender == ME:
         ids += [row.id, *([row.version] if row.version else [])]
@@ -189,15 +196,15 @@ def contents_of_ours(db: Database, row: MessageRow) -> list[MessageId]:
 
 
 def reaction_of(db: Database, pk: int, sender: ContactId) -> tuple[MessageId | None, str]:
-    """How somebody reacted last to a message: the id of the content, and the emoji; None and "" where never."""
-    found = db.query_one("SELECT id, emoji FROM reactions WHERE message = ? AND sender = ?", (pk, sender))
-    return (None, "") if found is None else (MessageId(found[0]), str(found[1]))
+    """Return how somebody reacted last to a message: the id of the content, and the emoji; None and "" where never."""
+    row = db.query_one("SELECT id, emoji FROM reactions WHERE message = ? AND sender = ?", (pk, sender))
+    return (None, "") if row is None else (MessageId(row[0]), str(row[1]))
 
 
 def pin_of(db: Database, pk: int) -> MessageId | None:
-    """The id of the content that said last whether a message is pinned, or None."""
-    found = db.query_one("SELECT id FROM pins WHERE message = ?", (pk,))
-    return None if found is None else MessageId(found[0])
+    """Return the id of the content that said last whether a message is pinned, or None."""
+    row = db.query_one("SELECT id FROM pins WHERE message = ?", (pk,))
+    return None if row is None else MessageId(row[0])
 
 
 def _column(rows: list[Row]) -> list[MessageId]:

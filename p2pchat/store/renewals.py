@@ -47,7 +47,7 @@ _PUT = f"INSERT OR REPLACE INTO renewals ({', '.join(_NAMES)}) VALUES ({', '.joi
 
 
 def get(db: Database, contact: ContactId) -> RenewalRow:
-    """What is known of a contact; where nothing is, a row that says so."""
+    """Return what is known of a contact; where nothing is, a row that says so."""
     row = db.query_one(f"SELECT {', '.join(_NAMES)} FROM renewals WHERE contact = ?", (contact,))
     return RenewalRow(contact) if row is None else RenewalRow(*row)
 
@@ -58,6 +58,6 @@ def put(db: Database, row: RenewalRow) -> None:
 
 
 def due(db: Database) -> list[ContactId]:
-    """With whom a new session is wanted, or may have to be."""
-    found = db.query("SELECT contact FROM renewals WHERE wanted_at IS NOT NULL OR unread_at IS NOT NULL")
-    return [contact for (contact,) in found]
+    """Return the contacts with whom a new session is wanted, or may have to be."""
+    rows = db.query("SELECT contact FROM renewals WHERE wanted_at IS NOT NULL OR unread_at IS NOT NULL")
+    return [contact for (contact,) in rows]

@@ -53,11 +53,11 @@ class Salvaged:
 
 
 def salvage(path: Path, key: bytes) -> Salvaged:
-    """Replace the database at `path` by a new one of what can be read of it.
+    """Replace the database at `path`, under a 32-byte key, by a new one of what can be read of it.
 
     Nobody else may have it open. A crash leaves the damaged database or the new one in its place, never half of one.
-    Raises `NoProfile` where there is none, `DatabaseDamaged` where not even its list of tables can be read, and
-    `DiskFull`; nothing is replaced then.
+    Raises NoProfile where there is none, DatabaseDamaged where not even its list of tables can be read, and DiskFull;
+    nothing is replaced then.
     """
     if not path.exists():
         raise NoProfile(f"There is no database at {path}")
@@ -119,7 +119,7 @@ class _Table:
     key: tuple[str, ...]
 
     def select(self, lower: Row | None, upper: Row | None, *, backwards: bool) -> str:
-        """A statement for rows between two keys, both left out, with the key in front."""
+        """Return a statement for rows between two keys, both left out, with the key in front."""
         marks = f"({', '.join('?' * len(self.key))})"
         bounds = [f"({', '.join(self.key)}) {sign} {marks}" for sign, key in ((">", lower), ("<", upper)) if key]
         where = f" WHERE {' AND '.join(bounds)}" if bounds else ""
@@ -161,7 +161,7 @@ def _copy(reader: _Reader, draft: Path, key: bytes, done: Salvaged) -> None:
 
 
 def _tables(fresh: Any) -> list[_Table]:
-    """The tables that hold rows of ours, from the new database, whose schema is whole."""
+    """Return the tables that hold rows of ours, from the new database, whose schema is whole."""
     listed = fresh.execute("PRAGMA table_list").fetchall()
     tables = []
     for _, name, kind, _, without_rowid, _ in listed:
@@ -259,7 +259,7 @@ class _Walk:
         return (upper if backwards else lower), False
 
     def _between(self, lower: Row | None, upper: Row | None) -> Row | None:
-        """A key in the middle of two, where a page of the table may lie between them; None where none fits."""
+        """Return a key in the middle of two, where a page of the table may lie between them; None where none fits."""
         if self._table.key == ("rowid",):
             first = lower[0] if lower else 0
             last = upper[0] if upper else max(self._reader.numbers.get(self._table.name, 0), first + 1_000) + 1

@@ -54,7 +54,8 @@ class Bounds:
 def search(
     db: Database, query: Query, chat: ChatId | None, sender: ContactId | None, limit: int, bounds: Bounds = Bounds()
 ) -> list[MessageRow]:
-    """At most `limit` messages that match, oldest first: of one chat or of all, by `sender` (b"" is us) or by anybody.
+    """Return at most `limit` messages that match, oldest first: of one chat or of all, by `sender` (b"" is us) or by
+    anybody.
 
     The order is that in which they were saved, as that of their pks.
     """
@@ -73,7 +74,7 @@ def search(
 
 
 def _expression(query: Query, chat: ChatId | None, sender: ContactId | None) -> str:
-    """The query of FTS5: phrases that all have to be in a document."""
+    """Return the query of FTS5: phrases that all have to be in a document."""
     about = [
         *([] if chat is None else [in_chat(chat)]),
         *([] if sender is None else [written_by(sender)]),
@@ -90,23 +91,25 @@ def _in_time(db: Database, pks: list[Row], times: tuple[int, int]) -> Iterator[M
 
 
 def pk_at(db: Database, at: int) -> int:
-    """The pk from which on messages were saved at `at` (ms) or later. It costs twenty statements for a million."""
+    """Return the pk from which on messages were saved at `at` (ms) or later. It costs twenty statements for a
+    million.
+    """
     last = db.query(_LAST)[0][0]
     low, high = 0, 1 + (last or 0)
     while low < high:
         middle = (low + high) // 2
-        found = db.query_one(_AT, (middle,))
-        if found is None or found[1] >= at:
+        row = db.query_one(_AT, (middle,))
+        if row is None or row[1] >= at:
             high = middle
         else:
-            low = found[0] + 1
+            low = row[0] + 1
     return low
 
 
 def first_since(db: Database, chat: ChatId, at: int) -> MessageRow | None:
-    """The first message of a chat that came or was written at `at` (ms) or later, or None.
+    """Return the first message of a chat that came or was written at `at` (ms) or later, or None.
 
     One that came late counts where it stands, by the message that it stands before.
     """
-    found = db.query_one(_FIRST_SINCE, (chat, pk_at(db, at)))
-    return None if found is None else made(found)
+    row = db.query_one(_FIRST_SINCE, (chat, pk_at(db, at)))
+    return None if row is None else made(row)

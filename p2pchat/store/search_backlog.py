@@ -27,7 +27,7 @@ _REMOVE = "INSERT INTO messages_fts (messages_fts, rowid, text) VALUES ('delete'
 
 
 def catch_up(db: Database) -> bool:
-    """Index the first `MAX_AT_ONCE` of what waits, in a transaction of the caller's; whether that is all."""
+    """Index the first `MAX_AT_ONCE` of what waits, in a transaction of the caller's. Returns whether that is all."""
     rows = db.query(
         "SELECT pk, chat, sender, text FROM messages WHERE pk > ? ORDER BY pk LIMIT ?", (_end(db), MAX_AT_ONCE)
     )

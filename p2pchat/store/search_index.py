@@ -22,7 +22,7 @@ _LINK = re.compile(r"(?a:\b[a-z][a-z0-9+.-]*)://\S", re.IGNORECASE)
 
 
 def document(text: str, chat: ChatId, sender: ContactId) -> str:
-    """What is indexed of a message; `sender` is b"" for one of ours. Nothing of one without text."""
+    """Return what is indexed of a message; `sender` is b"" for one of ours. Nothing of one without text."""
     if not text:
         return ""
     about = f"{in_chat(chat)} {written_by(sender)}" + (f" {WITH_LINK}" if _LINK.search(text) else "")
@@ -30,12 +30,12 @@ def document(text: str, chat: ChatId, sender: ContactId) -> str:
 
 
 def in_chat(chat: ChatId) -> str:
-    """The word of a chat's messages."""
+    """Return the word of a chat's messages."""
     return f"{SIGN}c{chat.hex()}"
 
 
 def written_by(sender: ContactId) -> str:
-    """The word of a sender's messages; b"" is us."""
+    """Return the word of a sender's messages; b"" is us."""
     return f"{SIGN}s{sender.hex()}"
 
 

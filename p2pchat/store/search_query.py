@@ -45,7 +45,7 @@ class Term:
     open_end: bool = False
 
     def expression(self) -> str:
-        """The term in a query of FTS5."""
+        """Return the term in a query of FTS5."""
         return quoted(self.words) + ("*" if self.open_end else "")
 
 
@@ -61,8 +61,10 @@ class Query:
 
 
 def parse(text: str, moment: Callable[[str], int], *, open_end: bool = False) -> Query:
-    """The query that a person typed. `moment` makes milliseconds of a date, or raises ValueError. `open_end`: the last
-    word may go on, since the person still types. Raises `BadQuery`.
+    """Return the query that a person typed. Raises BadQuery.
+
+    moment: makes milliseconds of a date, or raises ValueError. open_end: the last word may go on, since the person
+    still types.
     """
     if len(text.encode("utf-8", "ignore")) > MAX_BYTES:
         raise BadQuery(f"A search has at most {MAX_BYTES:,} bytes")
@@ -101,11 +103,13 @@ def parse(text: str, moment: Callable[[str], int], *, open_end: bool = False) ->
 
 
 def plain(words: str) -> Query | None:
-    """The query for words without any syntax: every word, and the last one may go on. None where no word is in it."""
-    found = [word for word in fold(words).split() if any(map(is_letter, word))][:MAX_TERMS]
-    if not found:
+    """Return the query for words without any syntax: every word, and the last one may go on. None where no word is in
+    it.
+    """
+    terms = [word for word in fold(words).split() if any(map(is_letter, word))][:MAX_TERMS]
+    if not terms:
         return None
-    return Query((*(Term(word) for word in found[:-1]), Term(found[-1], open_end=_can_go_on(found[-1]))))
+    return Query((*(Term(word) for word in terms[:-1]), Term(terms[-1], open_end=_can_go_on(terms[-1]))))
 
 
 def _misplaced(rest: str) -> str:

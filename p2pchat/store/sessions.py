@@ -63,7 +63,7 @@ def save(db: Database, row: SessionRow) -> None:
 
 
 def for_device(db: Database, device: DeviceId) -> list[SessionRow]:
-    """The sessions with a device, oldest first."""
+    """Return the sessions with a device, oldest first."""
     return [
         SessionRow(
             id, who, bool(initiator), pair_root, sas, state, created_at, bool(confirmed), receive_until, bool(pending)
@@ -75,7 +75,7 @@ def for_device(db: Database, device: DeviceId) -> list[SessionRow]:
 
 
 def is_pending(db: Database, session_id: SessionId) -> bool:
-    """Whether this session came with a request that was not answered yet."""
+    """Return whether this session came with a request that was not answered yet."""
     return db.query_one("SELECT 1 FROM sessions WHERE session_id = ? AND pending", (session_id,)) is not None
 
 
@@ -97,18 +97,18 @@ def drop_skipped(db: Database, session_id: SessionId, keys: Iterable[tuple[int, 
 
 
 def drop_chain(db: Database, session_id: SessionId, chain_below: int) -> None:
-    """Forget the skipped keys of every chain before `chain_below`."""
+    """Forget the skipped keys of every chain with a lower number than `chain_below`."""
     db.execute("DELETE FROM skipped_keys WHERE session_id = ? AND chain < ?", (session_id, chain_below))
 
 
 def skipped(db: Database, session_id: SessionId) -> list[tuple[int, int, bytes]]:
-    """The skipped keys of a session, oldest first: (chain, n, key)."""
+    """Return the skipped keys of a session, oldest first: (chain, n, key)."""
     rows = db.query("SELECT chain, n, key FROM skipped_keys WHERE session_id = ? ORDER BY chain, n", (session_id,))
     return [(chain, n, key) for chain, n, key in rows]
 
 
 def trim_skipped(db: Database, session_id: SessionId, keep: int) -> list[tuple[int, int]]:
-    """Forget all but the newest `keep` skipped keys; the (chain, n) that went."""
+    """Forget all but the newest skipped keys, `keep` in number. Returns the (chain, n) that went."""
     surplus = [(chain, n) for chain, n in db.query(_SURPLUS, (session_id, keep))]
     if surplus:
         drop_skipped(db, session_id, surplus)
@@ -116,17 +116,19 @@ def trim_skipped(db: Database, session_id: SessionId, keep: int) -> list[tuple[i
 
 
 def rivals(db: Database) -> list[DeviceId]:
-    """The devices with which several sessions are alive, none of them ending, and one at least is confirmed."""
-    found = db.query(
+    """Return the devices with which several sessions are alive, none of them ending, and one at least is confirmed."""
+    rows = db.query(
         "SELECT device FROM sessions WHERE receive_until IS NULL AND NOT pending"
         " GROUP BY device HAVING count(*) > 1 AND max(confirmed)"
     )
-    return [device for (device,) in found]
+    return [device for (device,) in rows]
 
 
 def expire(db: Database, now: int) -> set[DeviceId]:
-    """Forget skipped keys older than 30 days, and sessions kept for receiving whose time is over; the devices these
-    were with. A confirmed one stays until a later one is confirmed: it may be all that the two have in common.
+    """Forget skipped keys older than 30 days, and sessions kept for receiving whose time is over. Returns the devices
+    these were with.
+
+    A confirmed one stays until a later one is confirmed: it may be all that the two have in common.
     """
     db.execute("DELETE FROM skipped_keys WHERE at < ?", (now - SKIPPED_FOR_MS,))
     ended = db.query(_ENDED, (now,))

@@ -35,14 +35,14 @@ class Segment:
 
 
 def snippet(text: str, terms: Sequence[Term], length: int) -> list[Segment]:
-    """About `length` characters of the text around the first match, or all of it if `length` is 0. `…` stands where
-    something is left out.
+    """Return about `length` characters of the text around the first match, or all of it if `length` is 0. `…` stands
+    where something is left out.
     """
-    found = marks(text, terms)
-    start, end = _window(text, found[0][0] if found else 0, length)
+    ranges = marks(text, terms)
+    start, end = _window(text, ranges[0][0] if ranges else 0, length)
     segments: list[Segment] = []
     at = start
-    for first, last in found:
+    for first, last in ranges:
         if start <= first < end:
             segments += [Segment(text[at:first], False), Segment(text[first : min(last, end)], True)]
             at = min(last, end)
@@ -55,7 +55,9 @@ def snippet(text: str, terms: Sequence[Term], length: int) -> list[Segment]:
 
 
 def marks(text: str, terms: Sequence[Term]) -> list[Range]:
-    """Where the terms stand in a text: at most `MAX_MARKS` ranges of characters, in their order, none over another."""
+    """Return where the terms stand in a text: at most `MAX_MARKS` ranges of characters, in their order, none over
+    another.
+    """
     wanted = [([_bare(word.words) for word in _words(term.words)], term.open_end) for term in terms]
     if not wanted:
         return []
@@ -78,9 +80,9 @@ def _matches(bare: list[str], index: int, phrase: list[str], open_end: bool) -> 
     return last.startswith(phrase[-1]) if open_end else last == phrase[-1]
 
 
-def _apart(found: list[Range]) -> list[Range]:
+def _apart(ranges: list[Range]) -> list[Range]:
     apart: list[Range] = []
-    for first, last in found:
+    for first, last in ranges:
         if apart and first < apart[-1][1]:
             apart[-1] = (apart[-1][0], max(last, apart[-1][1]))
         else:
@@ -144,7 +146,7 @@ def _origins(piece: str) -> list[Range]:
 
 
 def _bare(word: str) -> str:
-    """A folded word without accents, as the index compares it."""
+    """Return a folded word without accents, as the index compares it."""
     if word.isascii():
         return word
     return "".join(char for char in unicodedata.normalize("NFD", word) if not unicodedata.combining(char))

@@ -50,7 +50,8 @@ def fold(text: str) -> str:
 
 
 def indexed(text: str) -> str:
-    """What the search index sees of a text: folded, and every letter of a script without spaces a word of its own.
+    """Return what the search index sees of a text: folded, and every letter of a script without spaces a word of its
+    own.
 
     So 本語 is found inside 日本語, as a phrase.
     """
@@ -58,7 +59,7 @@ def indexed(text: str) -> str:
 
 
 def quoted(folded: str) -> str:
-    """The words of a folded text as a phrase of an FTS5 query: nothing in it is syntax."""
+    """Return the words of a folded text as a phrase of an FTS5 query: nothing in it is syntax."""
     return '"' + _spaced(folded).replace('"', " ") + '"'
 
 
@@ -68,11 +69,11 @@ def _spaced(folded: str) -> str:
 
 @lru_cache(maxsize=4096)
 def is_letter(char: str) -> bool:
-    """Whether the index takes a character for a part of a word: letters, numbers, marks, private use."""
+    """Return whether the index takes a character for a part of a word: letters, numbers, marks, private use."""
     category = unicodedata.category(char)
     return category[0] in "LNM" or category == "Co"
 
 
 def is_unspaced(char: str) -> bool:
-    """Whether a letter is a word of its own, since its script is written without spaces."""
+    """Return whether a letter is a word of its own, since its script is written without spaces."""
     return _UNSPACED.match(char) is not None

@@ -39,7 +39,7 @@ DELETE FROM skipped_keys WHERE at < ? AND session_id IN (
 
 
 def get(db: Database, chat: ChatId) -> ChatTimer | None:
-    """The timer of a chat; None where nobody set one."""
+    """Return the timer of a chat; None where nobody set one."""
     row = db.query_one(f"SELECT {_TIMER} AND id = ?", (chat,))
     return None if row is None else ChatTimer(*row)
 
@@ -50,27 +50,29 @@ def put(db: Database, chat: ChatId, timer: ChatTimer) -> None:
 
 
 def all(db: Database) -> dict[ChatId, ChatTimer]:
-    """The timers of all chats that have one."""
+    """Return the timers of all chats that have one."""
     return {chat: ChatTimer(*row) for chat, *row in db.query(f"SELECT id, {_TIMER}")}
 
 
 def next_end(db: Database) -> int | None:
-    """When the next thing ends, by the clock that counts it; None where nothing does."""
+    """Return when the next thing ends, in ms of the clock that counts it; None where nothing does."""
     row = db.query_one(_NEXT_END)
     return None if row is None else row[0]
 
 
 def ended(db: Database, counted: int, limit: int) -> list[MessageRow]:
-    """The messages that have come to their end, at most so many, the first to end first."""
+    """Return the messages that have come to their end at `counted` (ms), at most so many, the first to end first."""
     sql = f"SELECT {messages.columns('messages')} FROM messages WHERE expires_at <= ? ORDER BY expires_at LIMIT ?"
     return [messages.made(row) for row in db.query(sql, (counted, limit))]
 
 
 def end_drafts(db: Database, counted: int) -> list[ChatId]:
-    """Forget drafts that have come to their end; the chats in which."""
+    """Forget drafts that have come to their end at `counted` (ms), and return their chats."""
     return [chat for (chat,) in db.query(_DRAFTS_END, (counted,))]
 
 
 def drop_skipped(db: Database, contact: ContactId, before: int) -> int:
-    """Forget the keys of skipped messages of a contact that were put aside before that time (ms); how many."""
+    """Forget the keys of skipped messages of a contact that were put aside before that time (ms), and return how
+    many.
+    """
     return db.execute(_SKIPPED, (before, contact))

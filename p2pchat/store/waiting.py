@@ -59,6 +59,11 @@ def forget(db: Database, chat: ChatId, message: MessageId) -> None:
     db.execute("DELETE FROM waiting WHERE chat = ? AND message = ?", (chat, message))
 
 
+def forget_chat(db: Database, chat: ChatId) -> None:
+    """Forget what waits for any message of a chat."""
+    db.execute("DELETE FROM waiting WHERE chat = ?", (chat,))
+
+
 def expire(db: Database, counted: int) -> int:
     """Forget what has waited for too long, by the clock of `until`; how many."""
     return db.execute("DELETE FROM waiting WHERE until <= ?", (counted,))

@@ -27,6 +27,7 @@ from p2pchat.tui import intents, preferences, terminal, themes
 from p2pchat.tui.actions.chat import ChatActions
 from p2pchat.tui.actions.contact import ContactActions
 from p2pchat.tui.actions.message import MessageActions
+from p2pchat.tui.actions.order import OrderActions
 from p2pchat.tui.actions.preferences import PreferenceActions
 from p2pchat.tui.actions.settings import SettingsActions
 from p2pchat.tui.base import BaseApp
@@ -102,6 +103,7 @@ class ChatApp(BaseApp):
         self.reader: Reader = Reader(self, self.talk)
         self.picking = MessageActions(self, self.talk)
         self.people = ContactActions(self, self.talk)
+        self.order = OrderActions(self, self.talk)
         self.wishes = PreferenceActions(self)
         self.settings = SettingsActions(self, self.talk, self.wishes)
         self._started = started
@@ -125,6 +127,15 @@ class ChatApp(BaseApp):
             "verify": self.people.contact,
             "rename": self.people.rename,
             "block": self.people.block,
+            "unblock": self.order.unblock,
+            "forget": self.order.forget,
+            "note": self.order.note,
+            "notes": self.order.notes,
+            "pin": self.order.pin,
+            "archive": self.order.archive,
+            "mute": self.order.mute,
+            "clear": self.order.clear,
+            "invites": self.order.invites,
             "search": self.picking.search,
             "copy": self.picking.copy,
             "reply": self.picking.reply_picked,
@@ -272,6 +283,8 @@ class ChatApp(BaseApp):
         self.reader.refresh_status()
         for warning in news.warnings:
             self.say(warning, "warning")
+        for _, name in news.joined:
+            self.say(f"{name} has joined by your invite.")
         if not getattr(self.screen, "LISTS_REQUESTS", False):
             for request in news.asked:
                 self.say(f"{request.name} wants to become a contact ({self.keymap.shown('requests') or '/requests'}).")
@@ -403,7 +416,7 @@ class ChatApp(BaseApp):
         if self._leaving:
             return
         self._leaving = True
-        if self.node.state == READY and any(chat.state != "blocked" for chat in self.state.chats):
+        if self.node.state == READY and any(chat.state in ("contact", "waiting") for chat in self.state.chats):
             try:
                 settings = await self.node.call("settings")
                 if settings["keep_receiving"] is None:

@@ -41,6 +41,10 @@ _STEMS = {
     "move(-1000000)": "first",
     "move(1000000)": "last",
     "copy_or_clear": "copy",
+    "order('pin')": "pin",
+    "order('archive')": "archive",
+    "order('mute')": "mute",
+    "order('forget')": "forget",
 }
 """Names of actions that do not say enough."""
 
@@ -160,6 +164,10 @@ KEYS: tuple[Key, ...] = (
     _key("home", "move(-1000000)", "first", LIST, told=False),
     _key("end", "move(1000000)", "last", LIST, told=False),
     _key("enter space", "open", "open it", LIST),
+    _key("p", "order('pin')", "keep it above the others, or no more", LIST),
+    _key("a", "order('archive')", "put it at the end of the list, or take it back", LIST),
+    _key("m", "order('mute')", "hear nothing of it, or hear of it again", LIST),
+    _key("d delete", "order('forget')", "forget the contact, with what was said or without", LIST),
     _key("escape", "leave", "back to writing", LIST),
 )
 

@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 
 ME = "me"
 
+NOTES = "00" * 8
+"""The id of the chat with oneself."""
+
 
 class Quote(NamedTuple):
     """How the message begins that another one answers. `here`: it can be gone to; else it is what the sender of the
@@ -70,7 +73,8 @@ MAILBOX = "mailbox"
 
 
 class Chat(NamedTuple):
-    """A chat with one contact. `state`: contact, waiting (they have not answered yet), blocked. `route`: how a message
+    """A chat. `state`: contact, waiting (they have not answered yet), blocked; forgotten where only the chat is left,
+    notes where nobody else is in it. `route`: how a message
     would travel now, by which link or by mailbox; None where it would wait here. `label` is the name as shown: two that
     look alike differ in it. `hidden`: our network address is never shown to them.
     """
@@ -87,6 +91,12 @@ class Chat(NamedTuple):
     draft: str
     hidden: bool = False
     muted_until: datetime | None = None
+    archived: bool = False
+    pinned: bool = False
+    """It stands above the others."""
+    profile_name: str = ""
+    """What they call themselves."""
+    note: str = ""
     """Until when nobody is called for it."""
     timer: int | None = None
     """For how many seconds new messages stay."""
@@ -159,8 +169,18 @@ def chat_of(params: Mapping[str, Any], label: str | None = None) -> Chat:
         params.get("draft", ""),
         bool(params.get("hidden")),
         time_of(params["muted_until"]) if params.get("muted_until") else None,
+        bool(params.get("archived")),
+        bool(params.get("pinned")),
+        params.get("profile_name") or "",
+        params.get("note") or "",
         params.get("timer"),
     )
+
+
+def notes_chat() -> Chat:
+    """The chat with oneself, as long as there is nothing in it."""
+    nothing = {"verified": False, "route": None}
+    return chat_of({"id": NOTES, "name": "Notes to self", "state": "notes", **nothing})
 
 
 def request_of(params: Mapping[str, Any]) -> Request:

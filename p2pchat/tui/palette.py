@@ -35,7 +35,13 @@ class Everything(Provider):
 
     def _rows(self) -> Iterator[tuple[str, str, Intent]]:
         for chat in cast("BaseApp", self.app).state.chats:
-            yield displayable_line(chat.label), "go to this chat", OpenChat(chat.id)
+            known = [chat.profile_name if chat.profile_name != chat.name else "", chat.note]
+            about = displayable_line(", ".join(filter(None, known)))
+            yield (
+                displayable_line(chat.label),
+                f"go to this chat: {about}" if about else "go to this chat",
+                OpenChat(chat.id),
+            )
         for command in COMMANDS:
             if command.takes == CHOICE:
                 for choice in command.choices:

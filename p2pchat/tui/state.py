@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from p2pchat.tui.labels import labels
-from p2pchat.tui.model import Chat, Message, Request, chat_of, message_of, request_of
+from p2pchat.tui.model import NOTES, Chat, Message, Request, chat_of, message_of, notes_chat, request_of
 
 DELETED = "deleted"
 SAVED = "saved"
@@ -42,6 +42,8 @@ class News:
     """Chats in which somebody reacted to a message of ours."""
     typing: dict[str, bool] = field(default_factory=dict)
     asked: list[Request] = field(default_factory=list)
+    joined: list[tuple[str, str]] = field(default_factory=list)
+    """(id, name) of who became a contact by an invite of ours."""
     warnings: list[str] = field(default_factory=list)
     people: set[str] = field(default_factory=set)
     listed: bool = False
@@ -65,12 +67,24 @@ class State:
     def load(self, chats: Sequence[Mapping[str, Any]], requests: Sequence[Mapping[str, Any]]) -> None:
         """Everything anew, as the node answered."""
         self.chats = labels([chat_of(each) for each in chats])
+        if self.current == NOTES:
+            self.begin_notes()
+        self._put_away()
         self.requests = [request_of(each) for each in requests]
         if self.chat(self.current) is None:
             self.current = None
         self._unsent.update(
             chat.last.id for chat in self.chats if chat.last and chat.last.mine and chat.last.state == SAVED
         )
+
+    def begin_notes(self) -> None:
+        """List the chat with oneself, although there may be nothing in it."""
+        if self.chat(NOTES) is None:
+            self.chats.append(notes_chat())
+
+    def _put_away(self) -> None:
+        """What is archived stands at the end."""
+        self.chats.sort(key=lambda chat: chat.archived)
 
     def chat(self, ident: str | None) -> Chat | None:
         """The chat of that id, or None."""
@@ -87,7 +101,9 @@ class State:
         for matches in (
             lambda chat: wanted in (chat.label.casefold(), chat.id),
             lambda chat: chat.name.casefold() == wanted,
+            lambda chat: bool(wanted) and chat.profile_name.casefold() == wanted,
             lambda chat: bool(wanted) and chat.label.casefold().startswith(wanted),
+            lambda chat: bool(wanted) and wanted in chat.note.casefold(),
         ):
             found = [chat for chat in self.chats if matches(chat)]
             if found:
@@ -154,9 +170,13 @@ class State:
             )
             news.people.add(event["id"])
             news.listed |= known
-            news.stale |= not known
+            news.stale |= not known or "pinned" in event  # where it stands now, the node knows
         elif kind == "contact":
             self._contact(event, news)
+        elif kind == "joined":
+            news.joined.append((event["id"], event["name"]))
+        elif kind in ("forgotten", "cleared"):
+            news.stale = True
         elif kind == "request":
             request = request_of(event)
             self.requests = [*(each for each in self.requests if each.id != request.id), request]
@@ -214,6 +234,8 @@ class State:
             state=event["state"],
             verified=bool(event["verified"]),
             route=event["route"],
+            profile_name=event.get("profile_name") or "",
+            note=event.get("note") or "",
         )
         if not known:
             self.chats = [chat_of(event), *self.chats]
@@ -227,5 +249,8 @@ class State:
 
     def _to_the_top(self, arrived: Sequence[Message]) -> None:
         order = list(dict.fromkeys(message.chat for message in reversed(arrived)))
-        first = [chat for ident in order if (chat := self.chat(ident)) is not None]
-        self.chats = [*first, *(chat for chat in self.chats if chat.id not in order)]
+        first = [chat for ident in order if (chat := self.chat(ident)) is not None and not chat.pinned]
+        pinned = [chat for chat in self.chats if chat.pinned]
+        others = [chat for chat in self.chats if chat.id not in order and not chat.pinned]
+        self.chats = [*pinned, *first, *others]
+        self._put_away()

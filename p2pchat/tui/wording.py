@@ -11,6 +11,8 @@ from p2pchat.tui.model import Chat, Message
 from p2pchat.tui.text import displayable_line
 
 ONLINE, RELAYED, OFFLINE, WAITING, BLOCKED = "●", "◐", "○", "…", "✗"
+NOBODY = "·"
+"""Nobody else is in the chat, or not any more."""
 VERIFIED = "✓"
 
 _ROUTES = {
@@ -28,9 +30,14 @@ def mark(chat: Chat) -> str:
         return BLOCKED
     if chat.state == "waiting":
         return WAITING
+    if chat.state in ("notes", "forgotten"):
+        return NOBODY
     if chat.online:
         return RELAYED if chat.route == "circuit" else ONLINE
     return OFFLINE
+
+
+_ALONE = {"notes": "only you", "forgotten": "forgotten, to be read only"}
 
 
 def presence(chat: Chat) -> str:
@@ -39,6 +46,8 @@ def presence(chat: Chat) -> str:
         return "blocked"
     if chat.state == "waiting":
         return "has not accepted yet"
+    if chat.state in _ALONE:
+        return _ALONE[chat.state]
     if chat.route is None:
         return "offline"
     return f"{'online' if chat.online else 'offline'}, {route(chat.route)}"
@@ -120,7 +129,7 @@ def status_line(
     if state == "gone":
         return ["node ended, restarting…", *([trouble] if trouble else [])], True
     said: list[str] = []
-    contacts = [chat for chat in chats if chat.state != "blocked"]
+    contacts = [chat for chat in chats if chat.state in ("contact", "waiting")]
     if not contacts:
         said.append("ready, no contacts yet")
     else:

@@ -88,5 +88,5 @@ def test_left_out_arguments_get_their_defaults() -> None:
         "wait": "saved",
         "timeout": 30,
     }
-    left_out = {"reusable": False, "ask": False, "expires": 604_800, "hide": False}
+    left_out = {"reusable": False, "ask": False, "expires": 604_800, "hide": False, "label": ""}
     assert json.loads(json.dumps(arguments.check("invite", {}))) == left_out

@@ -19,6 +19,7 @@ import trio.testing
 from p2pchat import errors
 from p2pchat.api import codec, server
 from p2pchat.api.codec import JsonObject
+from p2pchat.api.methods import EVENT_NAMES
 from p2pchat.api.server import Server
 from p2pchat.api.service import Then
 from tests.conftest import run
@@ -344,9 +345,7 @@ def test_a_client_that_does_not_read_is_not_worked_for_without_end(tmp_path: Pat
 def test_events_come_to_subscribers_only_and_as_asked(tmp_path: Path) -> None:
     async def main() -> None:
         async with world(tmp_path) as made, peer(made) as all_of_them, peer(made) as some, peer(made) as none:
-            assert (await all_of_them.ask("subscribe"))["result"] == {
-                "events": ["message", "changed", "typing", "state", "contact", "chat", "request", "node"]
-            }
+            assert (await all_of_them.ask("subscribe"))["result"] == {"events": [*EVENT_NAMES]}
             assert (await some.ask("subscribe", events=["state"]))["result"] == {"events": ["state"]}
             made.hub.publish({"event": "message", "id": "1", "text": "a"})
             made.hub.publish({"event": "state", "id": "1", "state": "read"})

@@ -77,7 +77,18 @@ ANSWERS: dict[str, Answer] = {
         "notice": "A notice.",
     },
     "add": {"id": ID, "name": "bob", "state": "contact", "anew": False},
-    "contacts": [{"id": ID, "name": "bob", "state": "contact", "verified": True, "route": "direct", "hidden": False}],
+    "contacts": [
+        {
+            "id": ID,
+            "name": "bob",
+            "state": "contact",
+            "verified": True,
+            "route": "direct",
+            "hidden": False,
+            "profile_name": "Bobby",
+            "note": "met in Lund",
+        }
+    ],
     "requests": [
         {
             "id": ID,
@@ -91,8 +102,27 @@ ANSWERS: dict[str, Answer] = {
     "decline": {"id": ID},
     "block": {"id": ID, "name": "bob", "state": "blocked"},
     "unblock": {"id": ID, "name": "bob", "state": "contact"},
-    "archive": {"id": ID, "archived": True, "muted_until": None},
-    "mute": {"id": ID, "archived": False, "muted_until": "2026-01-02T03:04:05.000Z"},
+    "archive": {"id": ID, "archived": True, "pinned": False, "muted_until": None},
+    "mute": {"id": ID, "archived": False, "pinned": False, "muted_until": "2026-01-02T03:04:05.000Z"},
+    "pin_chat": {"id": ID, "archived": False, "pinned": True, "muted_until": None},
+    "clear": {"id": ID, "name": "bob"},
+    "forget": {"id": ID, "name": "bob", "history": False},
+    "note": {"id": ID, "name": "bob", "note": "met in Lund"},
+    "invites": [
+        {
+            "id": ID,
+            "kind": "reusable",
+            "label": "for the club",
+            "state": "open",
+            "created": "2026-01-02T03:04:05.000Z",
+            "expires": "2026-01-09T03:04:05.000Z",
+            "uses": 2,
+            "used_by": [{"id": ID, "name": "bob"}],
+            "ask": True,
+            "hidden": False,
+            "invite": "P2PCHAT:ABC",
+        }
+    ],
     "rename": {"id": ID, "name": "rob", "state": "contact"},
     "hide": {"id": ID, "name": "bob", "state": "contact", "hidden": True, "notice": ""},
     "verify": {

@@ -21,6 +21,11 @@ POSITIONALS = {
     "unblock": ["bob"],
     "archive": ["bob"],
     "mute": ["bob", "8h"],
+    "chats": ["pin", "bob"],
+    "clear": ["bob"],
+    "forget": ["bob"],
+    "note": ["bob", "met in Lund"],
+    "invites": ["revoke", "1a2b"],
     "rename": ["bob", "rob"],
     "verify": ["bob"],
     "send": ["bob", "hi there"],
@@ -46,10 +51,12 @@ POSITIONALS = {
 OWN = {
     "init": ["--name", "alice", "--no-passphrase"],
     "node": ["--listen", "/ip4/127.0.0.1/tcp/0", "--listen", "/ip6/::1/tcp/0", "--relay", "/ip4/192.0.2.9/tcp/4001"],
-    "invite": ["--reusable", "--ask", "--expires", "2d", "--qr"],
+    "invite": ["--reusable", "--ask", "--expires", "2d", "--qr", "--label", "for anna"],
     "add": ["--name", "al", "--wait", "accepted", "--timeout", "5m"],
     "verify": ["--set"],
     "archive": ["--undo"],
+    "clear": ["--yes"],
+    "forget": ["--history", "--yes"],
     "send": ["--wait", "read", "--timeout", "1h", "--text-file", "f"],
     "tail": ["--since", "ab", "--count", "3", "--events", "--theirs"],
     "log": ["--limit", "7", "--since", "2d", "--until", "today", "--around", "ab", "--format", "{text} it"],
@@ -73,7 +80,7 @@ def test_the_table_of_verbs_is_what_the_modules_have() -> None:
     promised = """
         init name settings node unlock lock passphrase invite add contacts requests accept decline block unblock rename
         archive mute verify chats send tail log search read delete why reply edit history react pin pinned timer
-        relays relay offer doctor salvage echo demo rpc completion
+        forget note clear invites relays relay offer doctor salvage echo demo rpc completion
     """
     assert set(MODULES) == set(promised.split())
     for name in MODULES:

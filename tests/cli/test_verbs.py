@@ -36,15 +36,27 @@ SIMPLE = [
     (["mute", "bob", "8h"], "mute", {"chat": "bob", "seconds": 28_800}),
     (["mute", "bob", "off"], "mute", {"chat": "bob", "seconds": 0}),
     (["rename", "bob", "rob"], "rename", {"contact": "bob", "name": "rob"}),
+    (["rename", "bob", "--undo"], "rename", {"contact": "bob", "name": ""}),
+    (["note", "bob"], "note", {"contact": "bob", "text": None}),
+    (["note", "bob", "met", "in Lund"], "note", {"contact": "bob", "text": "met in Lund"}),
+    (["note", "bob", "--clear"], "note", {"contact": "bob", "text": ""}),
+    (["forget", "bob", "--yes"], "forget", {"contact": "bob", "history": False}),
+    (["forget", "bob", "--history", "--yes"], "forget", {"contact": "bob", "history": True}),
+    (["clear", "bob", "--yes"], "clear", {"chat": "bob"}),
+    (["chats"], "chats", {}),
+    (["chats", "pin", "bob"], "pin_chat", {"chat": "bob", "pinned": True}),
+    (["chats", "unpin", "bob"], "pin_chat", {"chat": "bob", "pinned": False}),
+    (["invites"], "invites", {"revoke": None}),
+    (["invites", "revoke", "1a2b"], "invites", {"revoke": "1a2b"}),
     (["contacts", "hide", "bob"], "hide", {"contact": "bob", "hidden": True}),
     (["contacts", "show", "bob"], "hide", {"contact": "bob", "hidden": False}),
     (["verify", "bob"], "verify", {"contact": "bob", "set": False}),
     (["verify", "bob", "--set"], "verify", {"contact": "bob", "set": True}),
-    (["invite"], "invite", {"reusable": False, "ask": False, "expires": 604_800, "hide": False}),
+    (["invite"], "invite", {"reusable": False, "ask": False, "expires": 604_800, "hide": False, "label": ""}),
     (
         ["invite", "--reusable", "--ask", "--expires", "1h"],
         "invite",
-        {"reusable": True, "ask": True, "expires": 3600, "hide": False},
+        {"reusable": True, "ask": True, "expires": 3600, "hide": False, "label": ""},
     ),
     (
         ["add", "P2P CHAT:\nX"],
@@ -56,7 +68,11 @@ SIMPLE = [
         "add",
         {"invite": "P", "name": "al", "wait": "accepted", "timeout": 5.0, "hide": False},
     ),
-    (["invite", "--hide-address"], "invite", {"reusable": False, "ask": False, "expires": 604_800, "hide": True}),
+    (
+        ["invite", "--hide-address"],
+        "invite",
+        {"reusable": False, "ask": False, "expires": 604_800, "hide": True, "label": ""},
+    ),
     (
         ["add", "P", "--hide-address"],
         "add",
@@ -560,21 +576,11 @@ def test_what_was_saved_is_told_with_the_error(node: FakeNode, p2pchat: Run) -> 
     assert p2pchat("add", "P2PCHAT:X").out == ""
 
 
-@pytest.mark.parametrize(("name", "why"), [("nobody", "no contact"), ("bo", "no contact"), ("", "no contact")])
-def test_tail_of_nobody(node: FakeNode, p2pchat: Run, name: str, why: str) -> None:
-    result = p2pchat("tail", name)
-    assert result.code == 2
-    assert why in result.err
-
-
-def test_tail_of_an_ambiguous_name_shows_the_candidates(node: FakeNode, p2pchat: Run) -> None:
-    bob = {"name": "Bob", "state": "contact", "verified": True, "route": None}
-    node.answers["contacts"] = [{"id": "ab" * 8, **bob}, {"id": "ac" * 8, **bob}]
-    for name in ("bob", "a"):
-        result = p2pchat("tail", name)
-        assert result.code == 2
-        assert f"Bob ({'ab' * 8})" in result.err
-        assert f"Bob ({'ac' * 8})" in result.err
+def test_tail_of_a_chat_that_the_node_does_not_know(node: FakeNode, p2pchat: Run) -> None:
+    node.answers["timer"] = errors.AmbiguousName(candidates=["Bob (abab)", "Bob (acac)"])
+    result = p2pchat("tail", "bob")
+    assert (result.code, node.calls) == (2, [("timer", {"chat": "bob", "seconds": None})])
+    assert "Bob (abab), Bob (acac)" in result.err
 
 
 # --- the node ends ---------------------------------------------------------------------------------

@@ -53,8 +53,9 @@ class Person:
         return self.session
 
     def seal(self, content: bytes) -> bytes:
-        self.session, envelope = session.seal(self.live, content, self.chance.random)
-        return envelope
+        sealed = session.seal(self.live, content, self.chance.random)
+        self.session = sealed.session
+        return sealed.envelope
 
     def open(self, envelope: bytes) -> bytes:
         """The content; commits the new state as the engine does: only after all has succeeded."""

@@ -14,12 +14,12 @@ from p2pchat.core.content import MESSAGE_ID, Content, decode_content, encode_con
 from p2pchat.core.contents import (
     KINDS,
     Addresses,
+    ContactProfile,
     ContactRelay,
     Delete,
     Edit,
     NewBundle,
     Pin,
-    Profile,
     Queues,
     Reaction,
     Receipt,
@@ -51,7 +51,7 @@ WAY = (PeerKey(bytes(32)), b"\x04\x7f\0\0\1\x06\x0f\xa1")
 QUEUE = (*WAY, b"a token", b"f" * 32, b"p" * 32, NOW)
 ANNOUNCED = AnnouncedQueue(*QUEUE)
 TEXT, RECEIPT, BUNDLE, RESET = (kind.KIND.number for kind in (Text, Receipt, NewBundle, Reset))
-PROFILE, REQUEST, QUEUES = (kind.KIND.number for kind in (Profile, RenewalRequest, Queues))
+PROFILE, REQUEST, QUEUES = (kind.KIND.number for kind in (ContactProfile, RenewalRequest, Queues))
 ADDRESSES, RELAY = Addresses.KIND.number, ContactRelay.KIND.number
 EDIT, DELETE, REACTION, PIN = (kind.KIND.number for kind in (Edit, Delete, Reaction, Pin))
 TYPING, TIMER = Typing.KIND.number, Timer.KIND.number
@@ -60,8 +60,8 @@ PAYLOADS = {
     "receipt": Receipt(DELIVERED, (ID,) * 64),
     "bundle": NewBundle(bytes(3000)),
     "reset": Reset(SessionId(bytes(32))),
-    "profile": Profile("Alice", True, (WAY,) * 4, (ANNOUNCED,)),
-    "introduction": Profile("Alice", True, (WAY,) * 4, (ANNOUNCED,), b"m" * 32),
+    "profile": ContactProfile("Alice", True, (WAY,) * 4, (ANNOUNCED,)),
+    "introduction": ContactProfile("Alice", True, (WAY,) * 4, (ANNOUNCED,), b"m" * 32),
     "request": RenewalRequest(bytes(3000), (ANNOUNCED,)),
     "queues": Queues((ANNOUNCED,) * MAX_QUEUES),
     "no queues": Queues(()),
@@ -238,19 +238,19 @@ def test_message_ids_grow_with_time() -> None:
     assert all(len(one) == MESSAGE_ID for one in ids)
 
 
-def read(payload: Profile | Queues | Receipt) -> Any:
+def read(payload: ContactProfile | Queues | Receipt) -> Any:
     """The payload as its recipient reads it."""
     return decode_content(encode_content(Content(payload, ID, 0, NOW))).payload
 
 
 @pytest.mark.parametrize("queues", [None, (), (ANNOUNCED,) * 4])
 def test_a_profile_may_tell_queues(queues: tuple[AnnouncedQueue, ...] | None) -> None:
-    profile = Profile("Alice", True, (WAY,), queues)
+    profile = ContactProfile("Alice", True, (WAY,), queues)
     assert read(profile) == profile
 
 
 def test_a_profile_with_a_mark_tells_queues() -> None:
-    assert read(Profile("Alice", True, (WAY,), mark=b"m" * 32)).queues == ()
+    assert read(ContactProfile("Alice", True, (WAY,), mark=b"m" * 32)).queues == ()
 
 
 def test_at_most_four_queues_are_told() -> None:
@@ -260,12 +260,12 @@ def test_at_most_four_queues_are_told() -> None:
 
 
 def test_a_profile_tells_at_most_four_ways() -> None:
-    assert read(Profile("Alice", True, (WAY,) * 6)).ways == (WAY,) * 4
+    assert read(ContactProfile("Alice", True, (WAY,) * 6)).ways == (WAY,) * 4
 
 
 @pytest.mark.parametrize(("written", "name"), [("\x1b[2JA\u202eb", "[2JAb"), ("\u3164", "nameless"), ("", "nameless")])
 def test_the_name_in_a_profile_is_cleaned(written: str, name: str) -> None:
-    assert read(Profile(written, True, ())).name == name
+    assert read(ContactProfile(written, True, ())).name == name
 
 
 def test_a_content_does_not_show_its_text() -> None:

@@ -13,7 +13,7 @@ from p2pchat.core import handshake, invite, ratchet, session
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import Content, decode_content, encode_content
-from p2pchat.core.contents import Edit, Profile, Reaction, Text
+from p2pchat.core.contents import ContactProfile, Edit, Reaction, Text
 from p2pchat.core.envelope import BUCKETS, open_blob, seal_blob
 from p2pchat.core.ids import MessageId, PeerKey
 from p2pchat.core.invite import Invite, InviteWay, decode_invite, encode_invite, read_invite, to_text
@@ -36,7 +36,7 @@ REPLY = encode_content(Content(Text("yes", "are we on?"), MessageId(bytes(16)), 
 EDIT = encode_content(Content(Edit(ABOUT, "hello, mended"), MessageId(bytes(16)), 0, NOW))
 REACTION = encode_content(Content(Reaction(ABOUT, 0, "👍🏽"), MessageId(bytes(16)), 0, NOW))
 PROFILE = encode_content(
-    Content(Profile("Alice", True, ((PeerKey(bytes(32)), b"somewhere"),), ()), MessageId(bytes(16)), 0, NOW)
+    Content(ContactProfile("Alice", True, ((PeerKey(bytes(32)), b"somewhere"),), ()), MessageId(bytes(16)), 0, NOW)
 )
 
 

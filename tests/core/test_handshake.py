@@ -355,10 +355,13 @@ def test_both_write_first_and_agree_on_one_session(seed: int) -> None:
     at_alice, at_bob = session.for_sending([hers, his_at_alice]), session.for_sending([his, hers_at_bob])
     assert at_alice is his_at_alice
     assert at_bob is hers_at_bob
-    his_at_alice, from_alice = session.seal(his_at_alice, b"", alice.chance.random)
-    hers_at_bob, from_bob = session.seal(hers_at_bob, b"", bob.chance.random)
-    hers = session.open_envelope(hers, from_bob, nothing, alice.chance.entropy).session
-    his = session.open_envelope(his, from_alice, nothing, bob.chance.entropy).session
+    sealed, answered = (
+        session.seal(his_at_alice, b"", alice.chance.random),
+        session.seal(hers_at_bob, b"", bob.chance.random),
+    )
+    his_at_alice, hers_at_bob = sealed.session, answered.session
+    hers = session.open_envelope(hers, answered.envelope, nothing, alice.chance.entropy).session
+    his = session.open_envelope(his, sealed.envelope, nothing, bob.chance.entropy).session
     at_alice, at_bob = session.for_sending([hers, his_at_alice]), session.for_sending([his, hers_at_bob])
     assert at_alice is not None
     assert at_bob is not None

@@ -14,7 +14,7 @@ from p2pchat.core import primitives as prim
 from p2pchat.core.envelope import BUCKETS
 from p2pchat.core.frames import Frame, FrameParser, pack
 from p2pchat.core.ids import PeerKey
-from p2pchat.core.mailbox import Blob, Delete, End, Hello, Open, Put, Queue
+from p2pchat.core.mailbox import Blob, Deletion, End, Hello, Open, Put, Queue
 from p2pchat.errors import CannotOpen
 from p2pchat.lib.times import HOUR_MS
 
@@ -55,10 +55,10 @@ def test_fetches(number: int, want: int, wanted: list[tuple[int, int]]) -> None:
 
 @given(
     st.builds(End, u32, codes, st.booleans()),
-    st.builds(Delete, u32, u16, u64),
+    st.builds(Deletion, u32, u16, u64),
     st.lists(st.tuples(u32, codes), min_size=1),
 )
-def test_answers(end: End, delete: Delete, results: list[tuple[int, int]]) -> None:
+def test_answers(end: End, delete: Deletion, results: list[tuple[int, int]]) -> None:
     assert mailbox.decode_end(mailbox.encode_end(end)) == end
     assert mailbox.decode_delete(mailbox.encode_delete(delete)) == delete
     assert mailbox.decode_results(mailbox.encode_results(results)) == results

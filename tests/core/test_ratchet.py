@@ -526,6 +526,10 @@ def test_a_state_comes_back_from_the_store() -> None:
 
 
 def test_a_damaged_state_is_refused() -> None:
+    with pytest.raises(CannotOpen):
+        ratchet.load_seal(bytes(ratchet.SEAL_BYTES - 1))
+    with pytest.raises(CannotOpen):
+        ratchet.load_chain(ratchet.dump_chain(ratchet.sending_chain(talking()[0].state)) + b"\0")
     dumped = ratchet.dump(talking()[0].state)
     fields = decode(dumped, 8192)
     wrong = [b"", b"\x90", dumped[:-1], dumped + b"\0", encode([*fields, 0]), encode(fields[:-1])]

@@ -32,7 +32,7 @@ SIDES = st.sampled_from([0, 1])
 
 @dataclass
 class Mail:
-    """An envelope on its way, with what only its sender knows."""
+    """An envelope on its way, with what only its sender knows. `kept`: what it keeps of it to seal it again."""
 
     sender: int
     session_id: SessionId
@@ -40,8 +40,13 @@ class Mail:
     number: int
     envelope: bytes
     content: bytes
+    kept: tuple[bytes, bytes]
     opened: bool = False
     lost: bool = False
+
+    def made_again(self) -> bytes:
+        chain, message_seal = ratchet.load_chain(self.kept[0]), ratchet.load_seal(self.kept[1])
+        return session.same_envelope(self.session_id, chain, message_seal, self.content)
 
 
 @dataclass
@@ -179,7 +184,9 @@ class Network(RuleBasedStateMachine):
         state = chosen.ratchet
         assert state.sending is not None
         key = ratchet._message_key(ratchet._chain_step(state.sending)[0])
-        after, envelope = session.seal(chosen, content, node.chance.random)
+        sealed = session.seal(chosen, content, node.chance.random)
+        after, envelope = sealed.session, sealed.envelope
+        kept = ratchet.dump_chain(ratchet.sending_chain(state)), ratchet.dump_seal(sealed.message_seal)
         for nonce in (envelope[:24], envelope[HEADER_BYTES : HEADER_BYTES + 24]):
             assert nonce not in self.nonces, "a nonce came twice"
             self.nonces.add(nonce)
@@ -190,7 +197,7 @@ class Network(RuleBasedStateMachine):
             publics.append(state.public)
         chain = publics.index(state.public) + 1
         node.sessions[chosen.session_id] = after
-        self.mail.append(Mail(side, chosen.session_id, chain, state.sent, envelope, content))
+        self.mail.append(Mail(side, chosen.session_id, chain, state.sent, envelope, content, kept))
 
     def must_open(self, mail: Mail) -> bool:
         node = self.nodes[1 - mail.sender]
@@ -222,6 +229,7 @@ class Network(RuleBasedStateMachine):
     def hand_over(self, mail: Mail) -> None:
         node = self.nodes[1 - mail.sender]
         expected = self.must_open(mail)
+        assert mail.made_again() == mail.envelope
         opened = node.try_all(mail.envelope)
         assert [session_id for session_id, _ in opened] == ([mail.session_id] if expected else [])
         for session_id, received in opened:

@@ -36,7 +36,7 @@ def test_the_old_session_is_untouched() -> None:
     both = meet("untouched")
     before = both.alice.live
     copy = ratchet.dump(before.ratchet)
-    after, _ = seal(before, b"x", both.alice.chance.random)
+    after = seal(before, b"x", both.alice.chance.random).session
     assert after is not before
     assert ratchet.dump(before.ratchet) == copy
 

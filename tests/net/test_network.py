@@ -215,8 +215,7 @@ def test_when_the_relay_is_killed_the_link_is_made_by_the_other() -> None:
 def carries(relay: RunningRelay, alice: Person, bob: Person) -> bool:
     """Whether the circuit between the two is this relay's."""
     (conn,) = live_connections(alice.host, bob.host)
-    place: str = conn.muxed_conn.place  # type: ignore[attr-defined]
-    return place == f"relay {multiaddrs.peer_id(relay.host.peer)}"
+    return conn.muxed_conn.place == f"relay {multiaddrs.peer_id(relay.host.peer)}"
 
 
 def test_a_direct_way_that_becomes_known_takes_the_link_and_ends_the_circuit() -> None:
@@ -233,7 +232,7 @@ def test_a_direct_way_that_becomes_known_takes_the_link_and_ends_the_circuit() -
             assert alice.network.route(BOB) == bob.network.route(ALICE) == "direct"
             await until_one_connection(alice, bob)
             (conn,) = live_connections(alice.host, bob.host)
-            assert conn.muxed_conn.route == "direct"  # type: ignore[attr-defined]
+            assert conn.muxed_conn.route == "direct"
             assert await bob.hears(alice) == "direct"
 
     run(main, MockClock(rate=10))
@@ -284,7 +283,7 @@ def test_hidden_people_are_met_at_another_host_by_circuits_only() -> None:
             bob.network.reach(ALICE, ways)
             await wait_all_tasks_blocked(0.05)
             assert live_connections(alice.host, bob.host) == []
-            assert [conn.muxed_conn.route for conn in live_connections(alice.hidden_host, bob.host)] == ["circuit"]  # type: ignore[attr-defined]
+            assert [conn.muxed_conn.route for conn in live_connections(alice.hidden_host, bob.host)] == ["circuit"]
 
     run(main, MockClock(rate=10))
 

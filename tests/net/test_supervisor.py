@@ -82,7 +82,7 @@ def test_a_real_host_comes_back_as_the_same_peer_on_the_same_port() -> None:
                 where = b.addresses()
                 assert await works(a, b)
                 assert b._running is not None
-                b._running.swarm.manager.run_task(_break)  # an error in one of libp2p's own tasks
+                b._running.swarm.nursery.start_soon(_break)  # an error in one of libp2p's own tasks
                 await until_apart(a, b)
                 while supervisor.restarts == 0 or not b.listening:
                     await trio.lowlevel.checkpoint()

@@ -593,7 +593,9 @@ _frames = st.one_of(
         st.lists(st.tuples(_handles, _u64), max_size=8),
     ),
     st.builds(
-        lambda number, handle, upto: Frame(mailbox.DELETE, mailbox.encode_delete(mailbox.Delete(number, handle, upto))),
+        lambda number, handle, upto: Frame(
+            mailbox.DELETE, mailbox.encode_delete(mailbox.Deletion(number, handle, upto))
+        ),
         _numbers,
         _handles,
         _u64,

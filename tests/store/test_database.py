@@ -609,6 +609,28 @@ def test_what_waits_says_what_it_is(db: Database) -> None:
             outbox.add(db, wrong)
 
 
+def test_an_old_profile_knows_how_often_its_invites_were_used(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = database.migrations()
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "migrations", lambda: real[:17])
+        old = Database.create(path, KEY)
+        invite = (
+            "INSERT INTO invites (id, kind, hello, expires_at, ask, state, created_at) VALUES (?, 1, x'', 9, 1, ?, 1)"
+        )
+        old.executemany(invite, [(b"used", "open"), (b"idle", "open")])
+        old.execute(
+            "INSERT INTO contacts (id, name, named_by_me, state, verified, created_at, invite_id, read_receipts,"
+            " profile_name) VALUES (x'01', 'bob', 0, 'contact', 0, 1, ?, 1, '')",
+            (b"used",),
+        )
+        old.close()
+    db = Database.open(path, KEY)
+    found = db.query("SELECT id, uses, label, revoked_at FROM invites ORDER BY id")
+    assert found == [(b"idle", 0, "", None), (b"used", 1, "", None)]
+    assert db.query("SELECT note FROM contacts") == [("",)]
+    db.close()
+
+
 def test_a_migration_that_fails_changes_nothing(db: Database, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     db.close()
     real = database.migrations()

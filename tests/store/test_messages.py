@@ -325,13 +325,15 @@ def test_a_deleted_message_is_gone_and_stays_away(db: Database) -> None:
     assert save(db, said(1, "another", id=b"n" * 16)) == [True]  # another with that number is not the same
 
 
-def test_clear_empties_a_chat(db: Database) -> None:
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_chat_is_emptied(db: Database, whole: bool) -> None:
     save(db, said(1, "alpha"), said(2, "alpha"), said(1, "alpha", chat=BOB_CHAT))
     messages.delete(db, messages.get(db, said(1).id)[0].pk)
-    messages.clear(db, ALICE_CHAT)
+    with db.transaction():
+        (messages.forget_chat if whole else messages.clear)(db, ALICE_CHAT)
     assert messages.page(db, ALICE_CHAT, 9) == []
     assert [row.chat for row in search(db, Query((Term("alpha"),)), None, None, 9)] == [BOB_CHAT]
-    assert save(db, said(1, "alpha")) == [True]
+    assert save(db, said(1, "alpha"), said(2, "alpha")) == [whole, whole]  # what may come again stays away
 
 
 def _plain(path: Path) -> bytes:

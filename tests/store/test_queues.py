@@ -198,6 +198,11 @@ def test_what_a_relay_took_is_found_by_its_envelopes_and_no_look_reads_a_whole_t
     among = steps(deposits._STORED_AMONG, 3)
     assert any("outbox_by_envelope" in step for step in among), among
     assert not any("outbox_by_recipient" in step for step in among), among
+    assert steps(deposits._DUE % deposits._FORMS[0], 6) == [  # and of what lies there already no row
+        "SEARCH waiting USING COVERING INDEX outbox_by_recipient (recipient=? AND rowid>?)",
+        "SEARCH deposits USING PRIMARY KEY (outbox=? AND queue=?) LEFT-JOIN",
+        "SEARCH outbox USING INTEGER PRIMARY KEY (rowid=?)",
+    ]
     for sql, index in (
         ("SELECT 1 FROM own_queues WHERE read_until <= ?", "own_queues_retired"),
         ("SELECT 1 FROM their_queues WHERE until <= ?", "their_queues_by_end"),

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from p2pchat.core.session import Session
+from p2pchat.engine.delivery import outbound
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.store import outbox as store_outbox
 from tests.support.world import WorldNode
 
 
@@ -32,3 +35,13 @@ async def sessions_of(node: WorldNode, name: str) -> list[Session]:
     """Every session with a contact that may be used."""
     contact = await node.id_of(name)
     return await node.engine.read(lambda db: node.engine.committer.sessions.all(contact))
+
+
+async def waiting_envelopes(node: WorldNode, kind: int | None = None) -> list[bytes]:
+    """What waits for others and is sealed, as it leaves, the oldest first; all of it, or the contents of one kind."""
+
+    def again(tx: Transaction) -> list[bytes]:
+        rows = store_outbox.due(tx.db, tx.now + (1 << 50))
+        return [one.frame.body for one in outbound.ready(tx, rows) if kind in (None, one.kind)]
+
+    return await node.engine.submit(again)

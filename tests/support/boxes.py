@@ -214,7 +214,7 @@ class MailClient:
     async def delete(self, handle: int, upto: int) -> int:
         """Delete; the code."""
         self._number += 1
-        await self.send(Frame(mailbox.DELETE, mailbox.encode_delete(mailbox.Delete(self._number, handle, upto))))
+        await self.send(Frame(mailbox.DELETE, mailbox.encode_delete(mailbox.Deletion(self._number, handle, upto))))
         return (await self.results([self._number]))[0]
 
     async def ping(self) -> None:

@@ -12,7 +12,7 @@ a clock that each thing said moves on by a second.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -50,6 +50,9 @@ class FakeNode:
         self.versions: dict[str, list[Json]] = {}
         self.timers: dict[str, int | None] = {}
         self.added: dict[str, str] = {}
+        self.set_for: dict[str, Json] = {}
+        """What is set for chats: archived, pinned, muted_until."""
+        self.invites: list[Json] = []
         self.offer: Json = {"relay": None, "reachable": False, "notice": "What it means."}
         self.settings: Json = {"keep_receiving": keep_receiving, "read_receipts": True, "typing": True}
         self.reachable = True
@@ -104,6 +107,25 @@ class FakeNode:
         others = [each for each in message["reactions"] if each["from"] != name]
         own = [{"emoji": emoji, "from": name, "mine": name == "me"}] if emoji else []
         return self._changed(message, "reaction", reactions=[*others, *own])
+
+    def makes(self, label: str = "", state: str = "open", users: Sequence[tuple[str, str]] = ()) -> str:
+        """An invite that was made, and who has used it; its id."""
+        self.invites.append(
+            {
+                "id": self._id(16),
+                "kind": "one-time",
+                "label": label,
+                "state": state,
+                "created": self._stamp(),
+                "expires": self._stamp(timedelta(days=7)),
+                "uses": len(users),
+                "used_by": [{"id": ident, "name": name} for ident, name in users],
+                "ask": False,
+                "hidden": False,
+                "invite": INVITE if state == "open" else None,
+            }
+        )
+        return str(self.invites[-1]["id"])
 
     def knocks(self, name: str, *, known: bool = False, id: str = "") -> str:
         """Somebody asks to become a contact; their id."""
@@ -236,7 +258,8 @@ class FakeNode:
 
     def _do_chats(self) -> list[Json]:
         chats = [self._chat(ident) for ident in self.people]
-        return sorted(chats, key=lambda chat: self._activity(chat["id"]), reverse=True)
+        chats.sort(key=lambda chat: self._activity(chat["id"]), reverse=True)
+        return sorted(chats, key=lambda chat: not chat.get("pinned"))
 
     def _do_contacts(self) -> list[Json]:
         return [dict(person) for person in self.people.values()]
@@ -356,6 +379,56 @@ class FakeNode:
         ident = self._find(contact)
         self._change(ident, name=name)
         return self._brief(ident)
+
+    def _do_unblock(self, contact: str) -> Json:
+        ident = self._find(contact)
+        self._change(ident, state="contact")
+        return self._brief(ident)
+
+    def _do_note(self, contact: str, text: str | None = None) -> Json:
+        ident = self._find(contact)
+        if text is not None:
+            self._change(ident, note=text)
+        return {"id": ident, "name": self.people[ident]["name"], "note": self.people[ident].get("note", "")}
+
+    def _do_forget(self, contact: str, history: bool = False) -> Json:
+        ident = self._find(contact)
+        name = self.people[ident]["name"]
+        if history:
+            del self.people[ident]
+        else:
+            self.people[ident]["state"] = "forgotten"
+        self._emit("forgotten", {"id": ident, "history": history})
+        return {"id": ident, "name": name, "history": history}
+
+    def _do_clear(self, chat: str) -> Json:
+        ident = self._find(chat)
+        self.history[ident].clear()
+        self.read_upto[ident] = 0
+        self._emit("cleared", {"chat": ident})
+        return {"id": ident, "name": self.people[ident]["name"]}
+
+    def _set_chat(self, chat: str, **fields: Any) -> Json:
+        ident = self._find(chat)
+        self.set_for.setdefault(ident, {"archived": False, "pinned": False, "muted_until": None}).update(fields)
+        self._tell_unread(ident)
+        return {"id": ident, **self.set_for[ident]}
+
+    def _do_pin_chat(self, chat: str, pinned: bool = True) -> Json:
+        return self._set_chat(chat, pinned=pinned)
+
+    def _do_archive(self, chat: str, archived: bool = True) -> Json:
+        return self._set_chat(chat, archived=archived)
+
+    def _do_mute(self, chat: str, seconds: int | None = None) -> Json:
+        until = None if seconds == 0 else self._stamp(timedelta(seconds=seconds or 10**9))
+        return self._set_chat(chat, muted_until=until)
+
+    def _do_invites(self, revoke: str | None = None) -> list[Json]:
+        for invite in self.invites:
+            if invite["id"] == revoke:
+                invite |= {"state": "revoked", "invite": None}
+        return list(self.invites)
 
     def _do_hide(self, contact: str, hidden: bool = True) -> Json:
         ident = self._find(contact)
@@ -497,13 +570,17 @@ class FakeNode:
         unread = self._unread(chat)
         first = unread[0]["id"] if unread else None
         timer = self.timers.get(chat)
-        self._emit("chat", {"id": chat, "unread": len(unread), "first_unread": first, "timer": timer})
+        self._emit(
+            "chat",
+            {"id": chat, "unread": len(unread), "first_unread": first, "timer": timer, **self.set_for.get(chat, {})},
+        )
 
     def _chat(self, ident: str) -> Json:
         unread = self._unread(ident)
         history = self.history[ident]
         return {
             **self.people[ident],
+            **self.set_for.get(ident, {}),
             "unread": len(unread),
             "first_unread": unread[0]["id"] if unread else None,
             "last": dict(history[-1]) if history else None,

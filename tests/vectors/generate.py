@@ -20,10 +20,10 @@ from p2pchat.core import primitives as prim
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import Content, encode_content
 from p2pchat.core.contents import (
+    ContactProfile,
     Delete,
     Edit,
     Pin,
-    Profile,
     Queues,
     Reaction,
     Receipt,
@@ -410,13 +410,13 @@ def contents() -> Iterator[tuple[str, Vector]]:
     number, other = MessageId(bytes(range(16))), MessageId(bytes(16))
     said = Content(Text("سلام 👩‍💻\n"), number, 1, NOW, reply_to=MessageId(bytes(16)), expire_s=60, heads=(bytes(8),))
     receipt = Content(Receipt(0, (number, MessageId(bytes(16)))), number, 0, NOW)
-    profile = Content(Profile("Alice", True, ((PeerKey(bytes(32)), IPV4),)), number, 0, NOW)
+    profile = Content(ContactProfile("Alice", True, ((PeerKey(bytes(32)), IPV4),)), number, 0, NOW)
     queues = (
         AnnouncedQueue(PeerKey(b"\1" * 32), IPV4, b"let me in", b"\2" * 32, b"\3" * 32, LATER * 1000),
         AnnouncedQueue(PeerKey(b"\4" * 32), IPV4, b"", b"\5" * 32, b"\6" * 32, LATER * 1000),
     )
     told = Content(Queues(queues), number, 0, NOW)
-    whole = Profile("Alice", True, ((PeerKey(bytes(32)), IPV4),), queues)
+    whole = ContactProfile("Alice", True, ((PeerKey(bytes(32)), IPV4),), queues)
     answer = Content(Text("ja", "سلام"), number, 2, NOW, reply_to=other)
     edit = Content(Edit(number, "سلام 👩‍💻"), other, 0, NOW, expire_s=60)
     later = Content(Unknown(200, ("of a newer client",)), number, 7, NOW)
@@ -482,7 +482,12 @@ def contents() -> Iterator[tuple[str, Vector]]:
         ("typing", "a number for a boolean", Typing.KIND.number, [1]),
         ("timer", "a timer without a place in the chat", Timer.KIND.number, [60]),
         ("pin", "a pin without an author", Pin.KIND.number, [number, True]),
-        ("profile-queues", "a profile with a text for queues", Profile.KIND.number, ["Alice", True, [way], "queues"]),
+        (
+            "profile-queues",
+            "a profile with a text for queues",
+            ContactProfile.KIND.number,
+            ["Alice", True, [way], "queues"],
+        ),
     ):
         changed = encode([1, kind, number, 0, *fields[4:7], payload, []])
         yield f"content-bad-{name}", refused("content", about, bytes=changed)
@@ -573,7 +578,7 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
         ),
         "blob": (mailbox.BLOB, mailbox.encode_blob(mailbox.Blob(7, 1 << 40, blob)), [7, 1 << 40, blob]),
         "end": (mailbox.END, mailbox.encode_end(mailbox.End(11, 0, more=True)), [11, 0, True]),
-        "delete": (mailbox.DELETE, mailbox.encode_delete(mailbox.Delete(12, 7, 1 << 40)), [12, 7, 1 << 40]),
+        "delete": (mailbox.DELETE, mailbox.encode_delete(mailbox.Deletion(12, 7, 1 << 40)), [12, 7, 1 << 40]),
     }
     for name, (kind, body, values) in frames.items():
         frame = {"name": name, "type": kind}
@@ -585,7 +590,7 @@ def mailboxes() -> Iterator[tuple[str, Vector]]:
         ("blob", "a blob of 4,097 bytes", mailbox.encode_blob(mailbox.Blob(7, 1, blob + b"\0"))),
         ("results", "none", b""),
         ("opened", "a byte too many", mailbox.encode_opened(7, 0) + b"\0"),
-        ("delete", "a byte too few", mailbox.encode_delete(mailbox.Delete(1, 7, 1))[1:]),
+        ("delete", "a byte too few", mailbox.encode_delete(mailbox.Deletion(1, 7, 1))[1:]),
     ):
         yield f"frame-bad-{name}", refused("frame", about, name=name, type=frames[name][0], body=body)
 

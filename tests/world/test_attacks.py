@@ -16,7 +16,7 @@ import trio
 
 from p2pchat.core import frames, handshake
 from p2pchat.core.content import Content, encode_content, new_message_id
-from p2pchat.core.contents import Addresses, Payload, Profile
+from p2pchat.core.contents import Addresses, ContactProfile, Payload
 from p2pchat.core.delivery import Route
 from p2pchat.core.envelope import BUCKETS, open_blob, seal_blob
 from p2pchat.core.frames import Frame, FrameParser, pack
@@ -57,7 +57,7 @@ async def say(node: WorldNode, chat: str, payload: Payload) -> None:
         session = tx.sessions.sending(contact)
         assert session is not None
         content = Content(payload, new_message_id(tx.now, tx.random), 0, tx.now)
-        envelope = tx.sessions.seal(contact, session, encode_content(content), tx.entropy)
+        envelope = tx.sessions.seal(contact, session, encode_content(content), tx.entropy).envelope
         tx.after(tx.net.send, contact, [Frame(frames.ENVELOPE, envelope)])
 
     await node.engine.submit(seal)
@@ -102,7 +102,7 @@ def test_with_alices_own_keys_nobody_is_bob_to_alice(tmp_path: Path) -> None:
 
 def introduction(world: World, device: Device, bundle: Bundle, secret: bytes) -> bytes:
     now = next(iter(world.nodes.values())).clock()
-    content = Content(Profile("bob", True, ()), new_message_id(now, world.entropy.random), 0, now)
+    content = Content(ContactProfile("bob", True, ()), new_message_id(now, world.entropy.random), 0, now)
     message = handshake.initiate(device, bundle, encode_content(content), now, world.entropy)[1]
     return seal_blob(blob_key(secret), message, world.entropy.random)
 
@@ -119,7 +119,7 @@ def test_somebody_elses_transport_key_in_a_profile_misleads_nobody(tmp_path: Pat
         await befriend(alice, carol)
         await alice.call("send", chat="carol", text="for carol", wait="delivered")
         theirs = [(carol.host.peer, multiaddrs.pack(world.address("carol")))]
-        await say(bob, "alice", Profile("carol", True, tuple(theirs)))
+        await say(bob, "alice", ContactProfile("carol", True, tuple(theirs)))
         await say(bob, "alice", Addresses(tuple(theirs)))
         await trio.sleep(5)
         bob_id = await alice.id_of((await alice.call("contacts"))[0]["id"])
@@ -431,14 +431,14 @@ def move(world: World, node: WorldNode) -> None:
 def test_names_are_cleaned_where_they_come_in(tmp_path: Path, sent: str, shown: str) -> None:
     async def main(world: World) -> None:
         alice, bob = await friends(world)
-        await say(bob, "alice", Profile(sent, True, ()))
+        await say(bob, "alice", ContactProfile(sent, True, ()))
         await trio.sleep(1)
         (contact,) = await alice.call("contacts")
         assert contact["name"].replace("\u1e91", "z") == shown or contact["name"] == shown
         told = [one["name"] for one in alice.heard if one["event"] == "contact"]
         assert told[-1] == contact["name"]
         await alice.call("rename", contact=contact["id"], name="Robert")
-        await say(bob, "alice", Profile("alice", True, ()))
+        await say(bob, "alice", ContactProfile("alice", True, ()))
         await trio.sleep(1)
         assert (await alice.call("contacts"))[0]["name"] == "Robert"  # what a person chose stays
 

@@ -483,7 +483,7 @@ async def say(node: WorldNode, chat: str, kind: int, payload: object, **fields: 
         session = tx.sessions.sending(contact)
         assert session is not None
         content = encode([1, kind, message_id, fields.get("seq", 0), node.clock(), None, 0, payload, []])
-        envelope = tx.sessions.seal(contact, session, content, tx.entropy)
+        envelope = tx.sessions.seal(contact, session, content, tx.entropy).envelope
         tx.after(tx.net.send, contact, [Frame(ENVELOPE, envelope)])
 
     await node.engine.submit(seal)

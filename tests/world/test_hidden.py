@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from p2pchat.core import frames
-from p2pchat.core.contents import Addresses, Profile
+from p2pchat.core.contents import Addresses, ContactProfile
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame, pack
 from p2pchat.core.ids import ContactId, PeerKey, first_device
@@ -334,7 +334,7 @@ def test_what_waits_for_one_who_is_away_does_not_tell_it_after_all(tmp_path: Pat
         await alice.call("settings", read_receipts=False)
         await reached_by(alice, hill, world.relay("tower"))
         await trio.sleep(100)
-        assert await alice.engine.read(_waiting) == {Profile.KIND.number, Addresses.KIND.number}
+        assert await alice.engine.read(_waiting) == {ContactProfile.KIND.number, Addresses.KIND.number}
         assert bytes(alice.host.peer) in await alice.engine.read(_said)
         await alice.call("hide", contact="bob")
         assert bytes(alice.host.peer) not in await alice.engine.read(_said)

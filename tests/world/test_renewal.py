@@ -12,7 +12,7 @@ import trio
 from p2pchat.core import frames
 from p2pchat.core import primitives as prim
 from p2pchat.core.content import Content, encode_content, new_message_id
-from p2pchat.core.contents import Reset
+from p2pchat.core.contents import Reset, Text
 from p2pchat.core.envelope import open_blob, seal_blob
 from p2pchat.core.frames import Frame
 from p2pchat.core.handshake import initiate
@@ -21,6 +21,7 @@ from p2pchat.core.prekeys import Bundle, make_set, open_bundle
 from p2pchat.core.ratchet import MAX_SKIPPED
 from p2pchat.core.session import STANDING, Session, renew_key
 from p2pchat.engine.runtime.transaction import Transaction
+from tests.support.asking import waiting_envelopes
 from tests.support.meddler import Meddler
 from tests.support.world import World, WorldNode, befriend, run_world, until
 
@@ -447,12 +448,12 @@ def test_a_copy_of_a_profile_seals_nothing_under_a_key_and_nonce_that_were_used(
         await alice.stop()
         copy = bob.copy()
         await bob.call("send", chat="alice", text="the first time")
-        before = await stored(bob)
+        before = await waiting_envelopes(bob, Text.KIND.number)
         await bob.stop()
         world.put_back(copy)
         bob = await world.start("bob")
         await bob.call("send", chat="alice", text="another text")
-        after = await stored(bob)
+        after = await waiting_envelopes(bob, Text.KIND.number)
         assert len(before) == len(after) == 1
         session = await session_of(bob, "alice")
         assert session.ratchet.sent > 0
@@ -460,8 +461,3 @@ def test_a_copy_of_a_profile_seals_nothing_under_a_key_and_nonce_that_were_used(
         assert len(set(nonces)) == 4
 
     run_world(tmp_path, main)
-
-
-async def stored(node: WorldNode) -> list[bytes]:
-    rows = await node.engine.read(lambda db: db.query("SELECT envelope FROM outbox WHERE kind = 0"))
-    return [row[0] for row in rows]

@@ -24,12 +24,13 @@ from p2pchat.core.frames import BUNDLE, ENVELOPE, INITIAL, FrameParser
 from p2pchat.core.ids import first_device
 from p2pchat.core.invite import blob_key
 from p2pchat.core.session import open_envelope, renew_key
-from p2pchat.engine.runtime.transaction import SessionCache
+from p2pchat.engine.runtime.session_cache import SessionCache
 from p2pchat.errors import CannotOpen
 from p2pchat.store import sessions as store_sessions
 from p2pchat.store.database import Database
 from tests.support.databases import KEY
-from tests.support.world import World, WorldNode, run_world, until
+from tests.support.meddler import Meddler
+from tests.support.world import World, WorldNode, befriend, run_world, until
 
 MARKER = "xylophonemarker"
 MARKERS = [f"{MARKER}{number}" for number in range(12)]
@@ -102,6 +103,8 @@ def secrets(file: Path) -> set[bytes]:
             found.add(value)
         elif len(value) == 64:
             found |= {value[:32], value[32:]}
+        elif len(value) == ratchet.SEAL_BYTES:
+            found.add(ratchet.load_seal(value).body_key)
         if len(value) in (16, 32):
             found.add(blob_key(value))
     return found | {renew_key(one) for one in found}
@@ -228,6 +231,28 @@ def test_the_search_opens_what_can_be_opened(tmp_path: Path) -> None:
         opened = what_opens(early, recorded(world), world.entropy)
         assert opened
         assert opened <= sent
+
+    run_world(tmp_path, main)
+
+
+def test_what_waits_opens_until_its_receipt_and_not_after(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        alice, bob = await world.start("alice"), await world.start("bob")
+        await befriend(alice, bob)
+        await alice.call("send", chat="bob", text="begin", wait="delivered")
+        await trio.sleep(1)
+        world.traffic.clear()
+        meddler = Meddler(world)
+        meddler.drop(ENVELOPE, sender=bob)
+        await alice.call("send", chat="bob", text="waits")
+        await trio.sleep(1)
+        ours = set(meddler.of(ENVELOPE, alice))
+        assert len(ours) == 1
+        assert what_opens(alice.copy(), recorded(world), world.entropy) & ours == ours
+        meddler.clear()
+        await trio.sleep(2 * 3600)
+        assert await nothing_owed(alice, bob)
+        assert what_opens(alice.copy(), recorded(world), world.entropy) & ours == set()
 
     run_world(tmp_path, main)
 

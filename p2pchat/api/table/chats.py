@@ -13,12 +13,14 @@ from p2pchat.api.table.shape import (
 METHODS: Final[tuple[Method, ...]] = (
     Method(
         "chats",
-        "The chats as a list shows them, newest activity first. `unread` counts to 1,000, `first_unread` is the id of "
-        "the first such message in the chat's order, `last` its last message or null, `draft` what was begun there, "
+        "The chats as a list shows them: the pinned ones, then the others by newest activity. "
+        "`unread` counts to 1,000, `first_unread` is the id of the first such message "
+        "in the chat's order, `last` its last message or null, `draft` what was begun there, "
         "`timer` for how many seconds messages stay, or null.",
-        "[{id, name, state, verified, route, hidden, kind, unread, first_unread, last, draft, "
-        "archived, muted_until, timer}]; `state` is "
-        "contact, waiting or blocked, `kind` direct",
+        "[{id, name, state, verified, route, hidden, profile_name, note, kind, unread, first_unread, last, draft, "
+        "archived, pinned, muted_until, timer}]; `state` is contact, waiting, blocked, forgotten (only the chat is "
+        "left) or notes, `kind` direct or notes. The chat with oneself, `notes`, is listed once there is something in "
+        "it",
     ),
     Method(
         "read",
@@ -34,15 +36,27 @@ METHODS: Final[tuple[Method, ...]] = (
         (CHAT, Param("text", "text", 'What was begun; "" forgets it.')),
     ),
     Method(
+        "clear",
+        "Deletes what was said in a chat, here only, with its draft. What was not sent yet is not sent any more.",
+        "{id, name}",
+        (CHAT,),
+    ),
+    Method(
+        "pin_chat",
+        "Keeps a chat above the others, in the order in which they were pinned; or no more.",
+        "{id, archived, pinned, muted_until}",
+        (CHAT, Param("pinned", "flag", "False takes the pin away.", default=True)),
+    ),
+    Method(
         "archive",
         "Puts a chat away, or takes it out again. It is only a note for faces, and stays when a message comes.",
-        "{id, archived, muted_until}",
+        "{id, archived, pinned, muted_until}",
         (CHAT, Param("archived", "flag", "False takes it out again.", default=True)),
     ),
     Method(
         "mute",
         "Faces tell nobody of what comes in a chat, until a time. Nothing else changes, and nobody is told.",
-        "{id, archived, muted_until}",
+        "{id, archived, pinned, muted_until}",
         (CHAT, Param("seconds", "integer", "How long; null for ever, 0 ends it.", default=None)),
     ),
     Method(

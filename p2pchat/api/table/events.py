@@ -27,12 +27,24 @@ EVENTS: Final[tuple[Event, ...]] = (
         "contact",
         "A contact was added or changed, or their link came up or went down: `route` is `mailbox` or null without one. "
         "Of a link that does so again and again, no more than about one a second is told.",
-        "{id, name, state, verified, route, hidden}",
+        "{id, name, state, verified, route, hidden, profile_name, note}",
     ),
     Event(
+        "joined",
+        "Somebody became a contact by an invite made here, without being asked about. `label` is that of the invite.",
+        "{id, name, invite, label}",
+    ),
+    Event(
+        "forgotten",
+        "A contact was forgotten; with `history` the chat is gone too, else it can only be read.",
+        "{id, history}",
+    ),
+    Event("cleared", "What was said in a chat was deleted here.", "{chat}"),
+    Event(
         "chat",
-        "Something else is unread in a chat: a message came, was read or was deleted; or its timer is another one.",
-        "{id, unread, first_unread, timer}",
+        "Something else is unread in a chat: a message came, was read or was deleted; or its timer is another one. "
+        "Where it was pinned, archived or muted, or that ended, the three fields about these are there too.",
+        "{id, unread, first_unread, timer, archived, pinned, muted_until}",
     ),
     Event("request", "Somebody asks to become a contact, or begins anew.", "{id, name, since, sas, known}"),
     Event("node", "Something a person should know, in `warning`.", "{warning}"),

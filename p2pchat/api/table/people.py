@@ -22,7 +22,17 @@ METHODS: Final[tuple[Method, ...]] = (
             Param("ask", "flag", "Ask before whoever uses a one-time invite becomes a contact.", default=False),
             Param("expires", "integer", "Seconds until it expires.", default=604_800),
             Param("hide", "flag", "Who uses it never learns this node's network address.", default=False),
+            Param("label", "text", "What it is called in the list of invites, here only.", default=""),
         ),
+    ),
+    Method(
+        "invites",
+        "The invites made here, the newest first; one may be ended first, and who comes with it later hears that it is "
+        "no longer valid. `state` is open, used, expired or revoked, `kind` one-time or reusable. `uses`: how many "
+        "came by it, `used_by`: those of them who are contacts, or ask. `invite` is its text while it is open, else "
+        "null. It is listed until 30 days after its time.",
+        "[{id, kind, label, state, created, expires, uses, used_by: [{id, name}], ask, hidden, invite}]",
+        (Param("revoke", "text", "End this one: its id, a unique prefix of it, or its label.", default=None),),
     ),
     Method(
         "add",
@@ -43,8 +53,9 @@ METHODS: Final[tuple[Method, ...]] = (
         "contacts",
         "The contacts. `route` is how a message would travel now: `direct`, `circuit` or another kind of link, "
         "`mailbox` where there is no link but a relay that keeps it for them, null where it would wait here. `hidden`: "
-        "they never learn this node's network address.",
-        "[{id, name, state, verified, route, hidden}]; `state` is contact, waiting or blocked",
+        "they never learn this node's network address. `profile_name`: what they call themselves, `note`: what was "
+        "noted about them here.",
+        "[{id, name, state, verified, route, hidden, profile_name, note}]; `state` is contact, waiting or blocked",
     ),
     Method(
         "requests",
@@ -70,9 +81,26 @@ METHODS: Final[tuple[Method, ...]] = (
     ),
     Method(
         "rename",
-        "Gives a contact another name, here only.",
+        "Gives a contact another name, here only, whatever they call themselves.",
         "{id, name, state}",
-        (CONTACT, Param("name", "text", "The new name.")),
+        (CONTACT, Param("name", "text", 'The new name; "" for what they call themselves.')),
+    ),
+    Method(
+        "note",
+        "What was noted about a contact, here only; a text that is given becomes it first.",
+        "{id, name, note}",
+        (CONTACT, Param("text", "text", 'At most 2,000 characters; "" forgets it.', default=None)),
+    ),
+    Method(
+        "forget",
+        "Forgets a contact: their keys, sessions, queues, what waits for them, the draft, and what was said about them "
+        "here. Without `history` the chat goes on under their name, and can only be read. They are not told; what lies "
+        "at relays ends there by itself. If they use an invite again, they come as somebody new.",
+        "{id, name, history}",
+        (
+            Param("contact", "text", "As anywhere; or the chat of one who was forgotten."),
+            Param("history", "flag", "Delete what was said too.", default=False),
+        ),
     ),
     Method(
         "hide",

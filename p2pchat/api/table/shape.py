@@ -46,7 +46,9 @@ class Event:
 
 
 CONTACT = Param("contact", "text", "A contact: its id, a unique prefix of it, or its name.")
-CHAT = Param("chat", "text", "A chat: its id, a unique prefix of it, or the contact's name.")
+CHAT = Param(
+    "chat", "text", "A chat: its id, a unique prefix of it, or the contact's name; `notes` is the one with oneself."
+)
 TIMEOUT = Param("timeout", "number", "Seconds to wait at most.", default=30)
 MESSAGE_ID = Param("id", "text", "A message: its id or a unique prefix of it.")
 

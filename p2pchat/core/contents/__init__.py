@@ -12,9 +12,9 @@ from p2pchat.core.contents.addresses import Addresses
 from p2pchat.core.contents.bundle import NewBundle
 from p2pchat.core.contents.delete import Delete
 from p2pchat.core.contents.edit import Edit
-from p2pchat.core.contents.kind import Kind, Payload, Unknown
+from p2pchat.core.contents.kind import AnyPayload, Kind, Payload, Unknown
 from p2pchat.core.contents.pin import Pin
-from p2pchat.core.contents.profile import Profile
+from p2pchat.core.contents.profile import ContactProfile
 from p2pchat.core.contents.queues import Queues
 from p2pchat.core.contents.reaction import Reaction
 from p2pchat.core.contents.receipt import Receipt
@@ -28,6 +28,8 @@ from p2pchat.core.contents.typing import Typing
 __all__ = [
     "KINDS",
     "Addresses",
+    "AnyPayload",
+    "ContactProfile",
     "ContactRelay",
     "Delete",
     "Edit",
@@ -35,7 +37,6 @@ __all__ = [
     "NewBundle",
     "Payload",
     "Pin",
-    "Profile",
     "Queues",
     "Reaction",
     "Receipt",
@@ -61,7 +62,7 @@ KINDS: dict[int, type[Payload]] = {
         Queues,
         NewBundle,
         Reset,
-        Profile,
+        ContactProfile,
         Addresses,
         ContactRelay,
         RenewalRequest,

@@ -29,8 +29,8 @@ class Kind:
     fleeting: bool = False
 
 
-class Payload(ABC):
-    """What a content of one kind says. A subclass is a frozen dataclass that names its `KIND`."""
+class AnyPayload(ABC):
+    """What a content says, of a kind that is known here or of another."""
 
     __slots__ = ()
     KIND: ClassVar[Kind]
@@ -44,11 +44,6 @@ class Payload(ABC):
     def encode(self) -> list[object]:
         """Return the fields as they stand in the content."""
 
-    @classmethod
-    @abstractmethod
-    def decode(cls, value: Any) -> Self:
-        """Read the decoded fields of a content, whose further fields are ignored. Raises CannotOpen."""
-
     def text(self) -> str:
         """Return what is stored, shown and searched of a visible kind."""
         return ""
@@ -58,8 +53,19 @@ class Payload(ABC):
         return ""
 
 
+class Payload(AnyPayload):
+    """What a content of one kind says. A subclass is a frozen dataclass that names its `KIND`."""
+
+    __slots__ = ()
+
+    @classmethod
+    @abstractmethod
+    def decode(cls, value: Any) -> Self:
+        """Read the decoded fields of a content, whose further fields are ignored. Raises CannotOpen."""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
-class Unknown(Payload):
+class Unknown(AnyPayload):
     """The payload of a kind that this version does not know: it is not read."""
 
     KIND = Kind(-1, "unknown", in_session=False)
@@ -74,8 +80,3 @@ class Unknown(Payload):
     def encode(self) -> list[object]:
         """Return the fields; none where it was received."""
         return list(self.fields)
-
-    @classmethod
-    def decode(cls, value: Any) -> Self:
-        """Do not call this: the type stands outside of the payload."""
-        raise NotImplementedError

@@ -20,7 +20,7 @@ _SHAPES = {3: _SHORT, 4: _WITH_QUEUES}
 
 
 @dataclass(frozen=True, slots=True)
-class Profile(Payload):
+class ContactProfile(Payload):
     """`ways`: at most four. `queues`: None where nothing is said about them. `mark`: in a first message, of the invite
     that it is for (`invite.invite_mark`).
     """

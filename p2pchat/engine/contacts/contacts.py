@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from p2pchat.core import delivery
 from p2pchat.core.content import newest_message_id
-from p2pchat.core.contents import Addresses, Profile, Queues, kind_of
+from p2pchat.core.contents import Addresses, ContactProfile, Queues, kind_of
 from p2pchat.core.contents.queues import AnnouncedQueue
 from p2pchat.core.delivery import DeliveryEvent, Route
 from p2pchat.core.ids import ChatId, ContactId, MessageId, PeerKey, SessionId, direct_chat, first_device
@@ -28,7 +28,7 @@ from p2pchat.engine.contacts.names import their_name as their_name
 from p2pchat.engine.delivery import outbound, queues
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
-from p2pchat.errors import InviteExpired, NotNow
+from p2pchat.errors import InviteExpired, NotNow, UsageError
 from p2pchat.lib.times import DAY_MS
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import facts
@@ -42,6 +42,8 @@ from p2pchat.store.facts import Fact
 from p2pchat.store.outbox import OutboxForm
 
 HEARD_WITHIN = 30 * DAY_MS
+MAX_NOTE = 2000
+"""Characters of a note about a contact."""
 MAX_DECLINED = 1000
 """Identities remembered as declined, for each invite."""
 
@@ -323,9 +325,9 @@ def decline(tx: Transaction, contact: Contact) -> None:
 
 def block(tx: Transaction, contact: Contact) -> Contact:
     """Take nothing of theirs any more, and send nothing: what still had to be delivered has failed. History stays."""
-    unsent = _unsent(tx, contact)
+    failed = unsent(tx, contact)
     store_outbox.clear(tx.db, first_device(contact.id))
-    advance(tx, direct_chat(contact.id), unsent, DeliveryEvent.EXPIRED, None)
+    advance(tx, direct_chat(contact.id), failed, DeliveryEvent.EXPIRED, None)
     queues.leave(tx, contact.id)
     changed = tx.change(contact.id, state=ContactState.BLOCKED, invite=None, invite_until=None)
     tx.pairs_of.add(contact.id)
@@ -354,9 +356,9 @@ def unblock(tx: Transaction, contact: Contact) -> Contact:
     return changed
 
 
-def remove(tx: Transaction, contact: Contact) -> None:
-    """Forget a contact that never became one."""
-    store_contacts.remove(tx.db, contact.id)
+def remove(tx: Transaction, contact: Contact, *, keep_chat: bool = False) -> None:
+    """Forget a contact and all that leads to them, but for what was said; `keep_chat`: the chat stays too."""
+    store_contacts.remove(tx.db, contact.id, keep_chat=keep_chat)
     tx.sessions.forget(contact.id)
     tx.forget_contact(contact.id)
     tx.pairs_of.add(contact.id)
@@ -365,8 +367,26 @@ def remove(tx: Transaction, contact: Contact) -> None:
 
 
 def rename(tx: Transaction, contact: Contact, name: str) -> Contact:
-    """Call a contact something else; their own choice of name does not change it any more."""
-    changed = tx.change(contact.id, name=names.given(tx, contact.id, name_of(name)), named_by_me=True)
+    """Call a contact something else, whatever they call themselves from then on; "": what they call themselves."""
+    if name.strip():
+        changed = tx.change(contact.id, name=names.given(tx, contact.id, name_of(name)), named_by_me=True)
+    else:
+        own = their_name(contact.profile_name) or contact.name
+        changed = tx.change(contact.id, name=names.free(tx, contact.id, own), named_by_me=False)
+    tx.event("contact", **views.contact(changed, tx.route(contact.id)))
+    return changed
+
+
+def note(tx: Transaction, contact: Contact, text: str) -> Contact:
+    """Keep what a person notes about a contact, here only; "" forgets it. Raises UsageError."""
+    if len(text) > MAX_NOTE:
+        raise UsageError(f"A note has at most {MAX_NOTE:,} characters; this one has {len(text):,}")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError("This note is not valid Unicode") from None
+    changed = tx.change(contact.id, note=text.strip())
+    tx.erased = True  # what it said before leaves the log of the database too
     tx.event("contact", **views.contact(changed, tx.route(contact.id)))
     return changed
 
@@ -417,7 +437,7 @@ def words_secret(tx: Transaction, contact: Contact) -> bytes | None:
     return None if session is None else session.sas
 
 
-def told(tx: Transaction, contact: Contact, message_id: MessageId, profile: Profile) -> Contact:
+def told(tx: Transaction, contact: Contact, message_id: MessageId, profile: ContactProfile) -> Contact:
     """A contact told about itself. A name of our own choice stays, and so does what was said later than this."""
     if is_news(tx, contact, Fact.TOLD_NAME, message_id):
         name = contact.name if contact.named_by_me else names.free(tx, contact.id, their_name(profile.name))
@@ -474,8 +494,8 @@ def not_sent(tx: Transaction, contact: Contact) -> None:
     """Somebody whom we waited for is not there. What was written to them has failed, and stays in their chat, from
     where a person may send it again; where nothing was written nothing is left of them.
     """
-    unsent = _unsent(tx, contact)
-    if not unsent:
+    failed = unsent(tx, contact)
+    if not failed:
         remove(tx, contact)
         return
     for session in tx.sessions.all(contact.id):
@@ -486,10 +506,10 @@ def not_sent(tx: Transaction, contact: Contact) -> None:
     tx.pairs_of.add(contact.id)
     tx.after(tx.net.forget, contact.id)
     store_outbox.clear(tx.db, first_device(contact.id))
-    advance(tx, direct_chat(contact.id), unsent, DeliveryEvent.EXPIRED, None)
+    advance(tx, direct_chat(contact.id), failed, DeliveryEvent.EXPIRED, None)
 
 
-def _unsent(tx: Transaction, contact: Contact) -> list[MessageId]:
+def unsent(tx: Transaction, contact: Contact) -> list[MessageId]:
     """Return the ids of our messages that wait for a contact, timer lines among them, oldest first."""
     waiting = store_outbox.contents_for(tx.db, first_device(contact.id))
     return [message_id for kind, message_id in waiting if kind_of(kind).visible]

@@ -22,7 +22,7 @@ from p2pchat.store import contacts as store_contacts
 from p2pchat.store import envelopes as store_envelopes
 from p2pchat.store import invites as store_invites
 from p2pchat.store import messages as store_messages
-from p2pchat.store import meta
+from p2pchat.store import meta, sending_chains
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import prekeys as store_prekeys
 from p2pchat.store import queues as store_queues
@@ -73,6 +73,7 @@ def tick(tx: Transaction) -> None:
         tx.after(tx.net.relink, contact_id)  # a link by the hello of an ended session could not renew
         tx.pairs_of.add(contact_id)
     tx.sessions.forget()
+    sending_chains.forget_unused(tx.db)
     tx.offers_changed = True  # what is remembered of invites that are gone ends too
     if tx.agreed and lasting(tx, "prekeys_ahead_since", invites.rotated_ahead(tx)):
         invites.redate_rotation(tx)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from p2pchat.core.codec import array, binary, decode, encode
 from p2pchat.core.content import MESSAGE_ID
-from p2pchat.core.contents import Profile
+from p2pchat.core.contents import ContactProfile
 from p2pchat.core.ids import ContactId, MessageId, PeerKey
 from p2pchat.core.invite import ROLE_NODE
 from p2pchat.core.primitives import KEY_BYTES
@@ -15,7 +15,7 @@ from p2pchat.store import contacts as store_contacts
 from p2pchat.store import facts
 from p2pchat.store.facts import Fact
 
-_SHAPE = array(binary(KEY_BYTES), binary(MESSAGE_ID), Profile.decode)
+_SHAPE = array(binary(KEY_BYTES), binary(MESSAGE_ID), ContactProfile.decode)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -24,7 +24,7 @@ class Introduction:
 
     device: bytes
     message_id: MessageId
-    profile: Profile
+    profile: ContactProfile
 
 
 def keep(tx: Transaction, contact_id: ContactId, introduction: Introduction) -> None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from p2pchat.core import handshake, mailbox
 from p2pchat.core.codec import U32, array, binary, binary_upto, decode, encode
 from p2pchat.core.content import Content, decode_content, encode_content
-from p2pchat.core.contents import NewBundle, Profile
+from p2pchat.core.contents import ContactProfile, NewBundle
 from p2pchat.core.envelope import BUCKETS, envelope_id, open_blob, seal_blob
 from p2pchat.core.handshake import Initial
 from p2pchat.core.ids import ContactId, EnvelopeId, InviteId, PeerKey, first_device
@@ -46,11 +46,12 @@ from p2pchat.core.prekeys import (
 )
 from p2pchat.core.primitives import KEY_BYTES, SIGNATURE, equal, sign_public
 from p2pchat.core.session import Session
+from p2pchat.core.text import clean_name
 from p2pchat.engine.contacts import contacts, introductions, names
 from p2pchat.engine.contacts.introductions import Introduction
 from p2pchat.engine.delivery import outbound, queues
 from p2pchat.engine.runtime import views
-from p2pchat.engine.runtime.transaction import Request, Transaction
+from p2pchat.engine.runtime.transaction import ContactRequest, Transaction
 from p2pchat.errors import CannotOpen, NotNow, UsageError
 from p2pchat.lib.times import DAY_MS, DAY_SECONDS
 from p2pchat.ports import Relay
@@ -84,8 +85,12 @@ USE_RELAY = "Add one that answers with `p2pchat relays add`."
 _LEAKED = "Somebody tried an invite of yours again after it was used; it may have leaked."
 
 
-def make(tx: Transaction, *, reusable: bool, ask: bool, expires_s: int, hidden: bool = False) -> InviteRow:
-    """A new invite, saved; it lives `expires_s` seconds. `hidden`: who uses it does not learn our address."""
+def make(
+    tx: Transaction, *, reusable: bool, ask: bool, expires_s: int, hidden: bool = False, label: str = ""
+) -> InviteRow:
+    """A new invite, saved; it lives `expires_s` seconds. `hidden`: who uses it does not learn our address. `label`:
+    what a person calls it.
+    """
     if not 60 <= expires_s <= MAX_EXPIRY_S:
         raise UsageError("An invite can be valid for one minute to one year")
     if tx.now // 1000 + expires_s > U32:
@@ -121,6 +126,7 @@ def make(tx: Transaction, *, reusable: bool, ask: bool, expires_s: int, hidden: 
         encoded=encode_invite(Invite(kind, digest, secret, expires_at, ways, None, writer)),
         opk_id=prekeys.number,
         hidden=hidden,
+        label=clean_name(label),
     )
     store_invites.add(tx.db, row)
     tx.offers_changed = True
@@ -269,7 +275,7 @@ def admit(tx: Transaction, invite_id: InviteId, blob: bytes) -> bool:
         session, inner = handshake.respond(tx.me, prekeys, initial, tx.entropy)
         content = decode_content(inner)
         profile = content.payload
-        if not isinstance(profile, Profile):
+        if not isinstance(profile, ContactProfile):
             raise CannotOpen
         if profile.mark is not None and not equal(profile.mark, invite_mark(row.hello)):
             raise CannotOpen  # written for another invite: whoever it was given to has passed it on
@@ -289,6 +295,7 @@ def admit(tx: Transaction, invite_id: InviteId, blob: bytes) -> bool:
         store_prekeys.delete(tx.db, store_prekeys.ONE_TIME, prekeys.number)
         _leave_boxes(tx, row.id)
         tx.offers_changed = True
+    store_invites.update(tx.db, row.id, uses=row.uses + 1)
     contact = known if known is not None else _newcomer(tx, row, initial, profile.name)
     # for as long as its prekeys are there: without them it cannot be accepted again
     deleted = tx.now + (ROTATE + KEEP_ROTATED + DAY_MS if row.kind == REUSABLE else REMEMBER_HANDSHAKE)
@@ -380,8 +387,9 @@ def _welcome(tx: Transaction, contact: Contact, session: Session, introduction: 
     introductions.keep(tx, contact.id, introduction)
     if newcomer and not row.ask:
         contacts.begin(tx, contact, session)
+        tx.event("joined", id=contact.id.hex(), name=contact.name, invite=row.id.hex(), label=row.label)
     elif before is None:
-        tx.requests.append(Request(contact, session.session_id, session.sas, tx.now))
+        tx.requests.append(ContactRequest(contact, session.session_id, session.sas, tx.now))
 
 
 def answer(tx: Transaction, contact_id: ContactId, blob: bytes) -> bytes | None:

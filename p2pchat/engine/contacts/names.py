@@ -15,6 +15,7 @@ from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import BadName
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store.contacts import ContactState
+from p2pchat.store.partners import NOTES_NAMES
 
 _JOINERS = {0x200C: None, 0x200D: None}
 _ID = re.compile("[0-9a-f]{16}")
@@ -40,6 +41,8 @@ def their_name(cleaned: str) -> str:
 
 def given(tx: Transaction, contact_id: ContactId, name: str) -> str:
     """A name that a person gives a contact, or `BadName` where it means another one."""
+    if _compared(name) in NOTES_NAMES:
+        raise BadName("That is what the chat with yourself is called")
     if _means_another(tx, contact_id, name, asks=False):
         raise BadName(f"{name} is what another contact is called", hint="Rename that one first.")
     return name
@@ -62,7 +65,7 @@ def free(tx: Transaction, contact_id: ContactId, name: str, *, asks: bool = Fals
 
 def _means_another(tx: Transaction, contact_id: ContactId, name: str, *, asks: bool) -> bool:
     wanted = _compared(name)
-    if _ID.fullmatch(wanted):
+    if _ID.fullmatch(wanted) or wanted in NOTES_NAMES:
         return True
     for other, called, state in store_contacts.names(tx.db):
         if other == contact_id:

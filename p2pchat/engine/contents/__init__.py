@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from p2pchat.core.content import Content, decode_content
-from p2pchat.core.contents import KINDS, Payload
+from p2pchat.core.contents import KINDS, AnyPayload
 from p2pchat.core.delivery import Route
 from p2pchat.core.ids import direct_chat
 from p2pchat.engine.runtime.transaction import Transaction
@@ -23,7 +23,7 @@ Apply = Callable[[Transaction, Contact, Content, Any, Route], None]
 
 
 @cache
-def effect_of(payload: type[Payload]) -> Apply | None:
+def effect_of(payload: type[AnyPayload]) -> Apply | None:
     """Return what a kind of content does where it arrives; None for a kind that says nothing in a session."""
     if not payload.KIND.in_session:
         return None

@@ -15,7 +15,7 @@ from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store import remarks
 from p2pchat.store import waiting as store_waiting
-from p2pchat.store.contacts import ACCEPTED, Contact
+from p2pchat.store.contacts import WRITABLE, Contact
 from p2pchat.store.messages import ME, MessageRow
 
 WAIT_FOR_MS = 30 * DAY_MS
@@ -82,7 +82,7 @@ def check(contact: Contact, row: MessageRow) -> None:
     """Raise UsageError where nothing can be said about a message any more, or NotNow where the contact is not told."""
     if row.deleted_at is not None:
         raise UsageError("That message was deleted")
-    if contact.state not in ACCEPTED:
+    if contact.state not in WRITABLE:
         raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
 
 

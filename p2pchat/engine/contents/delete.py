@@ -14,7 +14,7 @@ from p2pchat.errors import NotNow, UsageError
 from p2pchat.store import messages as store_messages
 from p2pchat.store import remarks
 from p2pchat.store import waiting as store_waiting
-from p2pchat.store.contacts import ACCEPTED, Contact
+from p2pchat.store.contacts import WRITABLE, Contact
 from p2pchat.store.messages import ME, MessageRow
 
 
@@ -49,7 +49,7 @@ def retract(tx: Transaction, contact: Contact, row: MessageRow) -> None:
     """Delete a message of ours here and there. Raises NotNow or UsageError."""
     if row.sender != ME or row.kind != Text.KIND.number:
         raise UsageError("Only messages that you sent can be deleted for both", hint="Without --for-both it works.")
-    if contact.state not in ACCEPTED:
+    if contact.state not in WRITABLE:
         raise NotNow(f"{contact.name} is not a contact", hint="Delete it here only.")
     if row.deleted_at is not None:
         return

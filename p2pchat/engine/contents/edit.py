@@ -12,7 +12,7 @@ from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import NotNow, UsageError
 from p2pchat.lib.times import DAY_MS
 from p2pchat.store import remarks
-from p2pchat.store.contacts import Contact
+from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.messages import ME, MessageRow
 
 UNDER_WAY_FOR_MS = EDITABLE_FOR_MS + 31 * DAY_MS
@@ -35,7 +35,7 @@ def write(tx: Transaction, contact: Contact, row: MessageRow, text: str) -> None
     outbound.check_text(text)
     if row.sender != ME or row.kind != Text.KIND.number:
         raise UsageError("Only texts that you sent can be edited")
-    if tx.now > row.sent_at + EDITABLE_FOR_MS:
+    if tx.now > row.sent_at + EDITABLE_FOR_MS and contact.state != ContactState.SELF:
         raise NotNow("A message can be edited for 48 hours", hint="Send another one that corrects it.")
     about.check(contact, row)
     message_id = tx.new_message_id()

@@ -87,4 +87,4 @@ class LinkSender:
         elsewhere = contact not in self._held
         old_to = outbound.old_to(tx, contact)
         rows = store_outbox.due(tx.db, tx.now, first_device(contact), most, after_pk, old_to, elsewhere=elsewhere)
-        return outbound.ready(row for row in rows if row.form != OutboxForm.INITIAL), len(rows) < most
+        return outbound.ready(tx, [row for row in rows if row.form != OutboxForm.INITIAL]), len(rows) < most

@@ -212,4 +212,4 @@ class MailboxSender:
             return [], True
         row = outlet.row
         rows = store_deposits.due(tx.db, tx.now, row, most, after_pk, outbound.old_to(tx, contact_of(row.owner)))
-        return outbound.ready(rows), len(rows) < most
+        return outbound.ready(tx, rows), len(rows) < most

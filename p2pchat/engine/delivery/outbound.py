@@ -13,28 +13,31 @@ The outbox forgets a content at its end-to-end receipt; receipts themselves, at 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 from p2pchat.core import frames
 from p2pchat.core.content import Content, encode_content
-from p2pchat.core.contents import Payload, Profile, Receipt, Text
+from p2pchat.core.contents import ContactProfile, Payload, Receipt, Text
 from p2pchat.core.contents.receipt import DELIVERED, MAX_RECEIPTS
 from p2pchat.core.delivery import DeliveryState
 from p2pchat.core.envelope import BUCKETS, envelope_id
 from p2pchat.core.frames import Frame
 from p2pchat.core.ids import ContactId, InviteId, MessageId, SessionId, direct_chat, first_device
-from p2pchat.core.session import Session
+from p2pchat.core.ratchet import dump_seal, load_seal
+from p2pchat.core.session import Sealed, Session, same_envelope
 from p2pchat.core.text import MAX_TEXT_BYTES, beginning
 from p2pchat.engine.delivery import queues
 from p2pchat.engine.runtime import settings, views
 from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
-from p2pchat.errors import NotNow, TextTooLong, UsageError
+from p2pchat.errors import CannotOpen, NotNow, TextTooLong, UsageError
 from p2pchat.lib.times import DAY_MS
 from p2pchat.store import envelopes as store_envelopes
 from p2pchat.store import facts, meta
 from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
-from p2pchat.store.contacts import ACCEPTED, Contact, ContactState
+from p2pchat.store.contacts import WRITABLE, Contact, ContactState
 from p2pchat.store.facts import Fact
 from p2pchat.store.messages import MessageRow
 from p2pchat.store.outbox import OutboxForm, OutboxRow
@@ -85,8 +88,9 @@ def send(
     """Save a message of a visible kind for a contact, queue it, and tell faces. Raises NotNow if nothing can be sent to
     this contact.
     """
-    if contact.state not in ACCEPTED:
+    if contact.state not in WRITABLE:
         raise NotNow(f"{contact.name} is not a contact", hint="Accept or add them first.")
+    alone = contact.state == ContactState.SELF
     message_id = message_id or tx.new_message_id()
     chat = direct_chat(contact.id)
     seq = tx.next_seq(chat)
@@ -100,8 +104,9 @@ def send(
         text=payload.text(),
         sent_at=tx.now,
         received_at=None,
-        state=DeliveryState.SAVED,
+        state=DeliveryState.READ if alone else DeliveryState.SAVED,
         route=None,
+        read_at=tx.now if alone else None,
         reply_to=None if reply_to is None else reply_to.id,
         quote=payload.quoted(),
         expire_s=expire_s,
@@ -157,9 +162,12 @@ def queue(
     expire_s: int = 0,
     keep_until: int | None = None,
 ) -> None:
-    """Put a content for a contact into the outbox, sealed if that is possible now. `expires_at`: it is given up then;
-    `expire_s`: how long the message stays that it is or is about; `keep_until`: no relay keeps it for longer.
+    """Put a content for a contact into the outbox, sealed if that is possible now; one for oneself goes nowhere.
+    `expires_at`: it is given up then; `expire_s`: how long the message stays that it is or is about; `keep_until`: no
+    relay keeps it for longer.
     """
+    if contact.state == ContactState.SELF:
+        return  # nobody else is to hear of it
     if payload.KIND.latest_only:
         # of one that was sealed, a key is skipped
         store_outbox.clear(tx.db, first_device(contact.id), [payload.number])
@@ -168,21 +176,21 @@ def queue(
     content = encode_content(Content(payload, message_id, seq, said_at, reply_to, expire_s))
     at_once = contact.state == ContactState.CONTACT and _sealing(tx, contact.id) is None  # else behind what waits
     session = tx.sessions.sending(contact.id) if at_once else None
-    envelope = None if session is None else tx.sessions.seal(contact.id, session, content, tx.entropy)
+    sealed = None if session is None else tx.sessions.seal(contact.id, session, content, tx.entropy)
     row = OutboxRow(
         recipient=first_device(contact.id),
         kind=payload.number,
         msg_id=message_id if payload.KIND.receipted else None,  # by which its receipt finds it; else an index less
         content=content,
-        envelope_id=None if envelope is None else envelope_id(envelope),
-        envelope=envelope,
-        session_id=None if session is None else session.session_id,
         created_at=tx.now,
         next_try=AT_ONCE,
         expires_at=tx.latest + RETRY_FOR_MS if expires_at is None else expires_at,
         keep_until=keep_until,
+        **_seal_of(sealed),
     )
-    _ready(tx, row, store_outbox.add(tx.db, row))
+    pk = store_outbox.add(tx.db, row)
+    if sealed is not None:
+        _queued(tx, row, pk, sealed)
 
 
 def send_fleeting(tx: Transaction, contact: Contact, payload: Payload) -> bool:
@@ -193,8 +201,8 @@ def send_fleeting(tx: Transaction, contact: Contact, payload: Payload) -> bool:
     if tx.net.route(contact.id) is None or _sealing(tx, contact.id) is not None:
         return False
     content = encode_content(Content(payload, tx.new_message_id(), 0, tx.now))
-    envelope = tx.sessions.seal(contact.id, session, content, tx.entropy)
-    tx.after(tx.net.send, contact.id, [Frame(frames.ENVELOPE, envelope)])
+    sealed = tx.sessions.seal(contact.id, session, content, tx.entropy)
+    tx.after(tx.net.send, contact.id, [Frame(frames.ENVELOPE, sealed.envelope)])
     return True
 
 
@@ -214,7 +222,7 @@ def queue_first(
     sent as the same bytes every time.
     """
     row, pk = _add_first(tx, contact_id, form, blob, session_id, until)
-    _ready(tx, row, pk)
+    _leave(tx, row, pk, blob)
 
 
 def _add_first(
@@ -250,7 +258,7 @@ def queue_box(tx: Transaction, invite_id: InviteId, blob: bytes, until: int) -> 
         next_try=AT_ONCE,
         expires_at=until,
     )
-    _ready(tx, row, store_outbox.add(tx.db, row))
+    _leave(tx, row, store_outbox.add(tx.db, row), blob)
 
 
 def seal_waiting(tx: Transaction, contact: Contact) -> None:
@@ -319,48 +327,79 @@ def seal_more(tx: Transaction, contact_id: ContactId) -> None:
 def _seal_row(tx: Transaction, row: OutboxRow, session: Session, *, behind: bool) -> None:
     """Seal a row where it is, or `behind` all others."""
     assert row.content is not None
-    envelope = tx.sessions.seal(row.contact, session, row.content, tx.entropy)
-    tx.sealable -= len(envelope)
-    name = envelope_id(envelope)
-    fresh = replace(
-        row, envelope_id=name, envelope=envelope, session_id=session.session_id, acked_at=None, next_try=AT_ONCE
-    )
+    sealed = tx.sessions.seal(row.contact, session, row.content, tx.entropy)
+    tx.sealable -= len(sealed.envelope)
+    changed = {**_seal_of(sealed), "envelope": None, "acked_at": None, "next_try": AT_ONCE}
+    pk = row.pk
     if behind:
-        store_outbox.remove(tx.db, [row.pk])
-        fresh = replace(fresh, pk=store_outbox.add(tx.db, fresh))
+        store_outbox.remove(tx.db, [pk])
+        pk = store_outbox.add(tx.db, replace(row, **changed))
     else:
-        store_outbox.update(
-            tx.db,
-            row.pk,
-            envelope_id=name,
-            envelope=envelope,
-            session_id=session.session_id,
-            acked_at=None,
-            next_try=AT_ONCE,
-        )
-    _ready(tx, fresh, fresh.pk)
+        store_outbox.update(tx.db, pk, **changed)
+    _queued(tx, replace(row, **changed), pk, sealed)
 
 
-def _ready(tx: Transaction, row: OutboxRow, pk: int) -> None:
-    tx.sealed += ready([row], pk)
+def _seal_of(sealed: Sealed | None) -> dict[str, Any]:
+    """The fields of a row of the outbox that say what its content is sealed with."""
+    if sealed is None:
+        return {}
+    return {
+        "envelope_id": envelope_id(sealed.envelope),
+        "session_id": sealed.session.session_id,
+        "chain": sealed.session.ratchet.chain,
+        "seal": dump_seal(sealed.message_seal),
+    }
 
 
-def ready(rows: Iterable[OutboxRow], pk: int | None = None) -> list[OutgoingEnvelope]:
-    """Of these rows, those that are sealed, as they leave; `pk` of the one that has just been added."""
-    return [
-        OutgoingEnvelope(
-            row.contact,
-            row.kind,
-            pk or row.pk,
-            row.envelope_id,
-            Frame(_frame_type(row.form), row.envelope),
-            row.form,
-            row.keep_until,
-            0 if row.keep_until is None else row.keep_until - row.created_at,
-        )
-        for row in rows
-        if row.envelope is not None and row.envelope_id is not None
-    ]
+def _queued(tx: Transaction, row: OutboxRow, pk: int, sealed: Sealed) -> None:
+    tx.sessions.queued(row.contact, sealed, pk)
+    _leave(tx, row, pk, sealed.envelope)
+
+
+def _leave(tx: Transaction, row: OutboxRow, pk: int, envelope: bytes) -> None:
+    """Let a row leave once this transaction is on disk, as the bytes that were made for it just now."""
+    tx.sealed.append(_outgoing(row, pk, envelope))
+
+
+def ready(tx: Transaction, rows: Iterable[OutboxRow]) -> list[OutgoingEnvelope]:
+    """These sealed rows as they leave: the bytes that left before, if they did. A content whose session is gone has
+    nothing to be sealed with again: it is taken for unsealed, and sealed in the session that is used now.
+    """
+    found, lost = [], []
+    for row in rows:
+        envelope = _sealed_again(tx, row) if row.envelope is None else row.envelope
+        if envelope is not None:
+            found.append(_outgoing(row, row.pk, envelope))
+        else:
+            lost.append(row)
+    store_outbox.unseal(tx.db, [row.pk for row in lost])
+    for contact_id in dict.fromkeys(row.contact for row in lost):
+        tx.later(contact_id, _seal_lost, contact_id)
+    return found
+
+
+def _sealed_again(tx: Transaction, row: OutboxRow) -> bytes | None:
+    """The envelope of a content, byte for byte as it was sealed first; None if its chain is gone."""
+    if row.session_id is None or row.chain is None or row.seal is None or row.content is None:
+        return None
+    with suppress(CannotOpen):
+        chain = tx.sessions.sending_chain(row.contact, row.session_id, row.chain)
+        if chain is not None:
+            return same_envelope(row.session_id, chain, load_seal(row.seal), row.content)
+    return None
+
+
+def _seal_lost(tx: Transaction, contact_id: ContactId) -> None:
+    contact = tx.contact(contact_id)
+    if contact is not None and contact.state == ContactState.CONTACT:
+        seal_waiting(tx, contact)
+
+
+def _outgoing(row: OutboxRow, pk: int, envelope: bytes) -> OutgoingEnvelope:
+    assert row.envelope_id is not None
+    keep_ms = 0 if row.keep_until is None else row.keep_until - row.created_at
+    frame = Frame(_frame_type(row.form), envelope)
+    return OutgoingEnvelope(row.contact, row.kind, pk, row.envelope_id, frame, row.form, row.keep_until, keep_ms)
 
 
 def _frame_type(form: OutboxForm) -> int:
@@ -416,12 +455,12 @@ def tell_owed(tx: Transaction, contact_id: ContactId) -> None:
         tx.later(contact_id, tell_owed, contact_id)
 
 
-def own_profile(tx: Transaction, contact: Contact) -> Profile:
+def own_profile(tx: Transaction, contact: Contact) -> ContactProfile:
     """What we tell a contact about ourselves, and where we collect what it leaves for us."""
     name = (meta.get(tx.db, "name") or b"").decode()
     queues.refresh(tx, contact)
     ways = tuple(tx.net.ways(hidden=contact.hidden))
-    return Profile(name, settings.read_receipts(tx.db), ways, queues.announced(tx, contact) or None)
+    return ContactProfile(name, settings.read_receipts(tx.db), ways, queues.announced(tx, contact) or None)
 
 
 def queue_profile(tx: Transaction, contact: Contact) -> None:

@@ -1,8 +1,8 @@
-"""Lanes: what of the outbox is under way on each way out of here, and what comes next on it.
+"""Send windows: what of the outbox is under way on each way out of here, and what comes next on it.
 
 A way out is a link with a contact, or one of their queues at a relay. At most `window` envelopes are under way on it.
 The rest are in the outbox on disk; the next few may be kept in memory too, so that a flood does not read back what it
-has just written. A lane that begins anew begins from the first row that is due: what was under way before may arrive
+has just written. A window that begins anew begins from the first row that is due: what was under way before may arrive
 twice, which is harmless.
 """
 
@@ -26,7 +26,7 @@ Due = Callable[[Transaction, K, int, int], tuple[list[OutgoingEnvelope], bool]]
 
 @dataclass(frozen=True, slots=True)
 class WindowSizes:
-    """Of a lane: how many may be under way, down to how many it is filled again, how many more are kept in memory."""
+    """How many may be under way, down to how many it is filled again, how many more are kept in memory."""
 
     window: int
     refill: int
@@ -45,119 +45,121 @@ class _Window:
 
 
 class SendWindows(Generic[K]):
-    """Writes what is committed, within the window of each lane. `refill(key)` must run `read` in a transaction soon."""
+    """Writes what is committed, within the window of each way out. `refill(key)` must run `read` in a transaction."""
 
     def __init__(self, sizes: WindowSizes, write: Write[K], due: Due[K], refill: Callable[[K], object]) -> None:
         self._sizes = sizes
         self._write = write
         self._due = due
         self._refill = refill
-        self._lanes: dict[K, _Window] = {}
+        self._windows: dict[K, _Window] = {}
 
     def __contains__(self, key: K) -> bool:
-        return key in self._lanes
+        return key in self._windows
 
     def __iter__(self) -> Iterator[K]:
-        return iter(list(self._lanes))
+        return iter(list(self._windows))
 
     def begin(self, key: K) -> None:
-        """Begin a lane with the first row that is due, in place of one that is there."""
-        lane = self._lanes[key] = _Window(behind=True)
-        self._fill(key, lane)
+        """Begin a window with the first row that is due, in place of one that is there."""
+        window = self._windows[key] = _Window(behind=True)
+        self._fill(key, window)
 
     def end(self, key: K) -> None:
         """Write nothing more there."""
-        self._lanes.pop(key, None)
+        self._windows.pop(key, None)
 
     def release(self, key: K, sealed: Iterable[OutgoingEnvelope]) -> None:
-        """Write rows that were just committed, if the window has room and nothing older waits. Without a lane they stay
+        """Write rows that were just committed, if there is room and nothing older waits. Without a window they stay
         in the outbox, with which the next one begins.
         """
-        lane = self._lanes.get(key)
-        if lane is None:
+        window = self._windows.get(key)
+        if window is None:
             return
         for envelope in sealed:
-            if lane.behind or envelope.pk <= lane.sent_to:
-                self._fall_behind(key, lane, envelope.pk)
+            if window.behind or envelope.pk <= window.sent_to:
+                self._fall_behind(key, window, envelope.pk)
             else:
-                lane.backlog.append(envelope)
-        self._drain(key, lane)
-        if len(lane.backlog) > self._sizes.backlog:
-            self._fall_behind(key, lane, lane.backlog[0].pk)
+                window.backlog.append(envelope)
+        self._drain(key, window)
+        if len(window.backlog) > self._sizes.backlog:
+            self._fall_behind(key, window, window.backlog[0].pk)
 
     def done(self, key: K, ids: Iterable[EnvelopeId]) -> None:
         """Make room for what has arrived, or never will, and fill it."""
-        lane = self._lanes.get(key)
-        if lane is not None:
-            lane.under_way.difference_update(ids)
-            lane.progress += 1
-            self._drain(key, lane)
-            self._fill(key, lane)
+        window = self._windows.get(key)
+        if window is not None:
+            window.under_way.difference_update(ids)
+            window.progress += 1
+            self._drain(key, window)
+            self._fill(key, window)
 
     def again(self, key: K) -> None:
         """Look through the outbox again, and write what is due whether it is under way or not."""
-        if (lane := self._lanes.get(key)) is not None:
-            lane.under_way.clear()
-            self._fall_behind(key, lane, 0)
+        if (window := self._windows.get(key)) is not None:
+            window.under_way.clear()
+            self._fall_behind(key, window, 0)
 
     def look(self, key: K) -> None:
         """Look through the outbox again: something has become due."""
-        if (lane := self._lanes.get(key)) is not None:
-            self._fall_behind(key, lane, 0)
+        if (window := self._windows.get(key)) is not None:
+            self._fall_behind(key, window, 0)
 
     def changed(self, key: K) -> None:
         """Read again what waits: something was taken out of the outbox that may be among it."""
-        lane = self._lanes.get(key)
-        if lane is not None and lane.backlog:
-            self._fall_behind(key, lane, lane.sent_to + 1)
+        window = self._windows.get(key)
+        if window is not None and window.backlog:
+            self._fall_behind(key, window, window.sent_to + 1)
 
     def progress(self, key: K) -> int | None:
         """Return a number that is another one whenever something has arrived; None where nothing is under way."""
-        lane = self._lanes.get(key)
-        return lane.progress if lane is not None and lane.under_way else None
+        window = self._windows.get(key)
+        return window.progress if window is not None and window.under_way else None
 
     def read(self, tx: Transaction, key: K) -> None:
         """Read what comes next, as a function of a transaction."""
-        lane = self._lanes.get(key)
-        if lane is not None:
-            due, is_all = self._due(tx, key, lane.sent_to, self._sizes.window)
-            tx.after(self._filled, key, lane, due, is_all)
+        window = self._windows.get(key)
+        if window is not None:
+            due, is_all = self._due(tx, key, window.sent_to, self._sizes.window)
+            tx.after(self._filled, key, window, due, is_all)
 
-    def _filled(self, key: K, lane: _Window, due: list[OutgoingEnvelope], is_all: bool) -> None:
-        if self._lanes.get(key) is not lane:
+    def _filled(self, key: K, window: _Window, due: list[OutgoingEnvelope], is_all: bool) -> None:
+        if self._windows.get(key) is not window:
             return
-        lane.filling = False
-        lane.behind = lane.missed or not is_all
-        lane.missed = False
-        room = self._sizes.window - len(lane.under_way)
+        window.filling = False
+        window.behind = window.missed or not is_all
+        window.missed = False
+        room = self._sizes.window - len(window.under_way)
         fresh = [
-            envelope for envelope in due if envelope.envelope_id not in lane.under_way and envelope.pk > lane.sent_to
+            envelope
+            for envelope in due
+            if envelope.envelope_id not in window.under_way and envelope.pk > window.sent_to
         ]
         if len(fresh) > room:
-            lane.behind = True
+            window.behind = True
         elif due:
-            lane.sent_to = max(lane.sent_to, due[-1].pk)
-        self._put(key, lane, fresh[:room])
-        self._fill(key, lane)
+            window.sent_to = max(window.sent_to, due[-1].pk)
+        self._put(key, window, fresh[:room])
+        self._fill(key, window)
 
-    def _drain(self, key: K, lane: _Window) -> None:
-        room = self._sizes.window - len(lane.under_way)
-        self._put(key, lane, [lane.backlog.popleft() for _ in range(min(room, len(lane.backlog)))])
+    def _drain(self, key: K, window: _Window) -> None:
+        room = self._sizes.window - len(window.under_way)
+        self._put(key, window, [window.backlog.popleft() for _ in range(min(room, len(window.backlog)))])
 
-    def _put(self, key: K, lane: _Window, sealed: list[OutgoingEnvelope]) -> None:
+    def _put(self, key: K, window: _Window, sealed: list[OutgoingEnvelope]) -> None:
         if sealed and self._write(key, sealed):
-            lane.under_way.update(envelope.envelope_id for envelope in sealed)
-            lane.sent_to = max(lane.sent_to, sealed[-1].pk)
+            window.under_way.update(envelope.envelope_id for envelope in sealed)
+            window.sent_to = max(window.sent_to, sealed[-1].pk)
 
-    def _fall_behind(self, key: K, lane: _Window, pk: int) -> None:
+    def _fall_behind(self, key: K, window: _Window, pk: int) -> None:
         # from here on the outbox itself says what is next; a row sealed anew keeps its place in it: go back to that
-        lane.backlog.clear()
-        lane.sent_to = max(0, min(lane.sent_to, pk - 1))
-        lane.behind = True
-        lane.missed = lane.filling  # what is being read now was read before this
-        self._fill(key, lane)
+        window.backlog.clear()
+        window.sent_to = max(0, min(window.sent_to, pk - 1))
+        window.behind = True
+        window.missed = window.filling  # what is being read now was read before this
+        self._fill(key, window)
 
-    def _fill(self, key: K, lane: _Window) -> None:
-        if lane.behind and not lane.filling and len(lane.under_way) <= self._sizes.refill:
-            lane.filling = True
+    def _fill(self, key: K, window: _Window) -> None:
+        if window.behind and not window.filling and len(window.under_way) <= self._sizes.refill:
+            window.filling = True
             self._refill(key)

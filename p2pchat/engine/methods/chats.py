@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from p2pchat.core.delivery import Route
 from p2pchat.core.ids import ChatId, direct_chat
+from p2pchat.engine.contacts import forgetting
 from p2pchat.engine.delivery import read_receipts
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.runtime import views
@@ -13,7 +16,7 @@ from p2pchat.errors import UsageError
 from p2pchat.store import chats as store_chats
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
-from p2pchat.store import remarks
+from p2pchat.store import partners, remarks
 from p2pchat.store import timers as store_timers
 from p2pchat.store.chats import ChatRow, ListedChat
 from p2pchat.store.contacts import Contact, ContactState
@@ -26,18 +29,16 @@ FOR_EVER_MS = 253_402_300_799_999
 
 
 async def list_chats(engine: Engine) -> list[Json]:
-    """Every chat with what a list shows of it, newest activity first."""
+    """Every chat with what a list shows of it: the pinned ones in their order, then by newest activity."""
 
     def look(db: Database) -> tuple[list[tuple[Contact, ListedChat]], dict[int, Remarks], dict[ChatId, ChatTimer]]:
-        rows = store_chats.listed(db)
-        found = [
-            (one, rows[direct_chat(one.id)]) for one in store_contacts.listed(db) if one.state != ContactState.REQUEST
-        ]
+        found = _listed(db)
         last = [row.last for _, row in found if row.last is not None]
         return found, remarks.of(db, last), store_timers.all(db)
 
     found, notes, timers = await engine.read(look)
     found.sort(key=lambda pair: (_active(*pair), pair[0].id), reverse=True)
+    found.sort(key=lambda pair: inf if pair[1].chat.pinned is None else pair[1].chat.pinned)
     ahead, now = engine.clock_watch.ahead, engine.clock()
     return [
         {
@@ -47,6 +48,19 @@ async def list_chats(engine: Engine) -> list[Json]:
         }
         for one, row in found
     ]
+
+
+def _listed(db: Database) -> list[tuple[Contact, ListedChat]]:
+    """The chats of contacts, the one with oneself once there is something in it, and those of who was forgotten."""
+    rows = store_chats.listed(db)
+    people = {direct_chat(contact.id): contact for contact in store_contacts.listed(db)}
+    found = []
+    for chat, row in rows.items():
+        partner = people.get(chat) or partners.stand_in(row.chat)
+        unused = partner.state == ContactState.SELF and row.last is None and not row.chat.draft
+        if partner.state != ContactState.REQUEST and (not unused or row.chat.pinned is not None):
+            found.append((partner, row))
+    return found
 
 
 def _active(contact: Contact, row: ListedChat) -> int:
@@ -70,11 +84,37 @@ async def read(engine: Engine, *, chat: str, upto: str | None = None) -> Json:
     """A person has read a chat up to a message, or to its end."""
 
     def note(tx: Transaction) -> Json:
-        contact = tx.find(chat)
+        contact = tx.partner(chat)
         last = None if upto is None else store_messages.find_in(tx.db, direct_chat(contact.id), upto).pk
         return read_receipts.shown(read_receipts.read(tx, contact, last))
 
     return await engine.submit(note)
+
+
+async def clear(engine: Engine, *, chat: str) -> Json:
+    """Delete what was said in a chat, here only."""
+
+    def act(tx: Transaction) -> Json:
+        partner = tx.partner(chat)
+        forgetting.clear(tx, partner)
+        return {"id": partner.id.hex(), "name": partner.name}
+
+    cleared: Json = await engine.submit(act)
+    return cleared
+
+
+async def pin_chat(engine: Engine, *, chat: str, pinned: bool = True) -> Json:
+    """Keep a chat above all others, below those that are pinned already; or no more."""
+
+    def act(tx: Transaction) -> Json:
+        here = direct_chat(tx.partner(chat).id)
+        row = store_chats.get(tx.db, here)
+        if row is None or (row.pinned is not None) == pinned:
+            return _shown_after(tx, here)
+        return _changed(tx, here, pinned=store_chats.next_pinned(tx.db) if pinned else None)
+
+    result: Json = await engine.submit(act)
+    return result
 
 
 async def archive(engine: Engine, *, chat: str, archived: bool = True) -> Json:
@@ -91,21 +131,31 @@ async def mute(engine: Engine, *, chat: str, seconds: int | None = None) -> Json
 
 async def _set(engine: Engine, chat: str, **fields: int) -> Json:
     def act(tx: Transaction) -> Json:
-        here = direct_chat(tx.find(chat).id)
-        store_chats.update(tx.db, here, **fields)
-        row = store_chats.get(tx.db, here)
-        assert row is not None
-        put_away = _put_away(row, tx.now)
-        tx.event("chat", id=here.hex(), **read_receipts.shown(store_chats.unread(tx.db, here)), **put_away)
-        return {"id": here.hex(), **put_away}
+        return _changed(tx, direct_chat(tx.partner(chat).id), **fields)
 
     changed: Json = await engine.submit(act)
     return changed
 
 
+def _changed(tx: Transaction, chat: ChatId, **fields: int | None) -> Json:
+    """Set something for a chat, and tell faces."""
+    store_chats.update(tx.db, chat, **fields)
+    shown = _shown_after(tx, chat)
+    unread = read_receipts.shown(store_chats.unread(tx.db, chat))
+    tx.event("chat", **shown, **unread, timer=tx.timer(chat) or None)
+    return shown
+
+
+def _shown_after(tx: Transaction, chat: ChatId) -> Json:
+    row = store_chats.get(tx.db, chat)
+    assert row is not None
+    return {"id": chat.hex(), **_put_away(row, tx.now)}
+
+
 def _put_away(row: ChatRow, now: int) -> Json:
     return {
         "archived": row.archived,
+        "pinned": row.pinned is not None,
         "muted_until": views.timestamp(row.muted_until) if row.muted_until > now else None,
     }
 
@@ -118,7 +168,7 @@ async def draft(engine: Engine, *, chat: str, text: str) -> Json:
             text.encode()
         except UnicodeEncodeError:
             raise UsageError("This text is not valid Unicode") from None
-        here = direct_chat(tx.find(chat).id)
+        here = direct_chat(tx.partner(chat).id)
         seconds = tx.timer(here)
         ends = tx.counted + 1000 * seconds if seconds and text else None
         tx.ends(ends)

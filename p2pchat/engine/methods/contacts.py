@@ -11,7 +11,7 @@ import trio
 from p2pchat.core import frames
 from p2pchat.core.identity import safety_number, sas_words
 from p2pchat.core.ids import ContactId, first_device
-from p2pchat.engine.contacts import contacts
+from p2pchat.engine.contacts import contacts, forgetting
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.methods import message_status
 from p2pchat.engine.methods.invites import hidden_ways
@@ -156,6 +156,27 @@ async def block(engine: Engine, *, contact: str) -> Json:
 async def unblock(engine: Engine, *, contact: str) -> Json:
     """Take what a blocked contact says again."""
     return _brief(await _on_contact(engine, contact, contacts.unblock))
+
+
+async def forget(engine: Engine, *, contact: str, history: bool = False) -> Json:
+    """Forget a contact, with what was said or without."""
+
+    def act(tx: Transaction) -> Json:
+        partner = tx.partner(contact)
+        forgetting.forget(tx, partner, history=history)
+        return {"id": partner.id.hex(), "name": partner.name, "history": history}
+
+    result: Json = await engine.submit(act)
+    return result
+
+
+async def note(engine: Engine, *, contact: str, text: str | None = None) -> Json:
+    """What a person noted about a contact; noted first, if `text` is given."""
+    if text is None:
+        one: Contact = await engine.read(store_contacts.find, contact)
+    else:
+        one = await _on_contact(engine, contact, lambda tx, who: contacts.note(tx, who, text))
+    return {"id": one.id.hex(), "name": one.name, "note": one.note}
 
 
 async def rename(engine: Engine, *, contact: str, name: str) -> Json:

@@ -10,9 +10,8 @@ from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json, timestamp
 from p2pchat.errors import NoSuchContact, UsageError
-from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
-from p2pchat.store import remarks
+from p2pchat.store import partners, remarks
 from p2pchat.store import timers as store_timers
 from p2pchat.store.contacts import Contact
 from p2pchat.store.database import Database
@@ -28,15 +27,15 @@ def message_meant(db: Database, id: str, chat: str | None) -> MessageRow:
     """
     if chat is None:
         return store_messages.find(db, id)
-    return store_messages.find_in(db, direct_chat(store_contacts.find(db, chat).id), id)
+    return store_messages.find_in(db, direct_chat(partners.find(db, chat).id), id)
 
 
 def contact_of(tx: Transaction, row: MessageRow) -> Contact:
-    """Return the contact in whose chat a message is. Raises NoSuchContact."""
-    contact = tx.contact(direct_contact(row.chat))
-    if contact is None:
+    """Return in whose chat a message is. Raises NoSuchContact."""
+    partner = tx.contact(direct_contact(row.chat)) or partners.of(tx.db, row.chat)
+    if partner is None:
         raise NoSuchContact
-    return contact
+    return partner
 
 
 def own_message(db: Database, id: str, chat: str | None) -> MessageRow:
@@ -92,7 +91,7 @@ async def pinned(engine: Engine, *, chat: str) -> list[Json]:
     """The pinned messages of a chat, in its order."""
 
     def look(db: Database) -> list[Json]:
-        contact = store_contacts.find(db, chat)
+        contact = partners.find(db, chat)
         rows = remarks.pinned(db, direct_chat(contact.id), MAX_PINNED)
         notes = remarks.of(db, rows)
         ahead = engine.clock_watch.ahead
@@ -117,7 +116,7 @@ async def chat_timer(engine: Engine, *, chat: str, seconds: int | None = None) -
         raise UsageError("A timer is 5 seconds to 366 days, or off")
 
     def look(db: Database) -> Json:
-        contact = store_contacts.find(db, chat)
+        contact = partners.find(db, chat)
         here = direct_chat(contact.id)
         found = store_timers.get(db, here)
         if found is None:
@@ -126,7 +125,7 @@ async def chat_timer(engine: Engine, *, chat: str, seconds: int | None = None) -
         return {"chat": here.hex(), "timer": found.seconds or None, "by": by, "at": timestamp(found.at)}
 
     def change(tx: Transaction, seconds: int) -> None:
-        timer.put(tx, tx.find(chat), seconds)
+        timer.put(tx, tx.partner(chat), seconds)
 
     if seconds is not None:
         await engine.submit(change, seconds)
@@ -137,7 +136,7 @@ async def tell_typing(engine: Engine, *, chat: str, writing: bool = True) -> Jso
     """Tell a contact that a person writes, or has stopped."""
 
     def tell(tx: Transaction) -> Json:
-        return {"told": typing.tell(tx, tx.find(chat), writing=writing)}
+        return {"told": typing.tell(tx, tx.partner(chat), writing=writing)}
 
     result: Json = await engine.submit(tell, brief=True)
     return result

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
-from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
 from p2pchat.core.ids import ContactId, MailOwner, PeerKey, first_device
@@ -87,6 +86,8 @@ def _most_relays_say(engine: Engine, relays: Sequence[PeerKey]) -> int:
     """By how many ms the clocks of relays are ahead of ours, where two say so and not as many say otherwise. One alone
     may lie or be wrong.
     """
+    from statistics import median_low  # takes a while to import, and the doctor is asked rarely
+
     hours = [_hours_ahead(engine, relay) for relay in relays]
     apart = [one for one in hours if abs(one) >= MIN_HOURS_APART]
     agreeing = [one for one in apart if abs(one - median_low(apart)) < MIN_HOURS_APART]

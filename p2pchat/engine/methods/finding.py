@@ -12,8 +12,7 @@ from p2pchat.engine.runtime.views import Json
 from p2pchat.errors import UsageError
 from p2pchat.lib.moments import moment
 from p2pchat.store import chats as store_chats
-from p2pchat.store import contacts as store_contacts
-from p2pchat.store import remarks
+from p2pchat.store import partners, remarks
 from p2pchat.store import search as store_search
 from p2pchat.store.database import Database
 from p2pchat.store.messages import ME
@@ -47,10 +46,10 @@ async def search(
     most = max(1, min(limit, MAX_HITS))
 
     def look(db: Database) -> list[Json]:
-        where = None if chat is None else direct_chat(store_contacts.find(db, chat).id)
+        where = None if chat is None else direct_chat(partners.find(db, chat).id)
         rows = store_search.search(db, wanted, where, _sender(db, wanted), most, bounds)
         notes, ahead = remarks.of(db, rows), engine.clock_watch.ahead
-        names = {direct_chat(contact.id): contact.name for contact in store_contacts.listed(db)}
+        names = partners.names(db)
         return [
             {
                 **views.message(row, names.get(row.chat, "unknown"), notes.get(row.pk, remarks.NOTHING), ahead),
@@ -67,7 +66,7 @@ async def search(
 def _sender(db: Database, query: Query) -> ContactId | None:
     if query.sender is None:
         return None
-    return ME if query.sender.casefold() == "me" else store_contacts.find(db, query.sender).id
+    return ME if query.sender.casefold() == "me" else partners.find(db, query.sender).id
 
 
 async def locate(engine: Engine, *, chat: str, to: str) -> Json:
@@ -75,7 +74,7 @@ async def locate(engine: Engine, *, chat: str, to: str) -> Json:
     at = None if to == UNREAD else milliseconds(engine, to)
 
     def look(db: Database) -> bytes | None:
-        here = direct_chat(store_contacts.find(db, chat).id)
+        here = direct_chat(partners.find(db, chat).id)
         if at is None:
             return store_chats.unread(db, here).first
         row = store_search.first_since(db, here, at)

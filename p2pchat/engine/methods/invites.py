@@ -1,4 +1,4 @@
-"""Making an invite, and saying how far it leads."""
+"""Making an invite and saying how far it leads; which there are."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import trio
 
 from p2pchat.core.ids import InviteId
 from p2pchat.core.invite import ROLE_RELAY, decode_invite
-from p2pchat.engine.contacts import invites
+from p2pchat.engine.contacts import invites, revoking
 from p2pchat.engine.engine import Engine
 from p2pchat.engine.runtime import views
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
 from p2pchat.store import deposits as store_deposits
+from p2pchat.store import invites as store_invites
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store.database import Database
 from p2pchat.store.invites import InviteRow
@@ -36,12 +37,18 @@ _BOXED_WITHIN = 5.0
 
 
 async def make(
-    engine: Engine, *, reusable: bool = False, ask: bool = False, expires: int = 604_800, hide: bool = False
+    engine: Engine,
+    *,
+    reusable: bool = False,
+    ask: bool = False,
+    expires: int = 604_800,
+    hide: bool = False,
+    label: str = "",
 ) -> Json:
     """Make an invite and return its row."""
 
     def save(tx: Transaction) -> InviteRow:
-        return invites.make(tx, reusable=reusable, ask=ask, expires_s=expires, hidden=hide)
+        return invites.make(tx, reusable=reusable, ask=ask, expires_s=expires, hidden=hide, label=label)
 
     if hide:
         await hidden_ways(engine)
@@ -63,6 +70,20 @@ async def make(
         "relays": boxes,
         "notice": notice,
     }
+
+
+async def list_invites(engine: Engine, *, revoke: str | None = None) -> list[Json]:
+    """The invites made here, the newest first; one is ended first, if `revoke` is given."""
+    if revoke is not None:
+        await engine.submit(revoking.revoke, revoke)
+        await engine.read(Database.checkpoint)  # only then its secret is gone from the log of the database too
+    now = engine.clock()
+
+    def look(db: Database) -> list[Json]:
+        users = store_invites.used_by(db)
+        return [views.invite(row, users.get(row.id, []), now) for row in reversed(store_invites.all(db))]
+
+    return await engine.read(look)
 
 
 async def hidden_ways(engine: Engine) -> bool:

@@ -65,13 +65,15 @@ def _why(
     waiting: list[OutboxRow],
     lies: list[DepositedCopy],
 ) -> tuple[str, str]:
+    if contact is not None and contact.state == ContactState.SELF:
+        return "You wrote it for yourself: it stays here, and is sent to nobody.", _NOTHING
     if not row.mine:
         return "This message was received.", _NOTHING
     if row.deleted_at is not None:
         return "You deleted it for both of you.", "Their node is asked to delete it, as soon as it is reached."
     if row.state in (DeliveryState.DELIVERED, DeliveryState.READ):
         return f"It was {row.state}, as their node confirmed.", _NOTHING
-    if contact is None or contact.state == ContactState.BLOCKED:
+    if contact is None or contact.state in (ContactState.BLOCKED, ContactState.FORGOTTEN):
         return "Nothing is sent to this contact.", _NOTHING
     if row.state == DeliveryState.FAILED:
         return "It was not confirmed in time, or the invite did not work.", "Send it again if it still matters."

@@ -19,10 +19,9 @@ from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.engine.runtime.views import Json
 from p2pchat.errors import NotReached, P2PChatError, UsageError
 from p2pchat.store import chats as store_chats
-from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
 from p2pchat.store import outbox as store_outbox
-from p2pchat.store import remarks
+from p2pchat.store import partners, remarks
 from p2pchat.store import search as store_search
 from p2pchat.store.database import Database
 from p2pchat.store.messages import MessageRow
@@ -104,7 +103,7 @@ def save(
     tx: Transaction, chat: str, text: str, reply_to: str | None = None, message_id: MessageId | None = None
 ) -> Json:
     """Save a text, in answer to a message of the chat or not."""
-    contact = tx.find(chat)
+    contact = tx.partner(chat)
     answered = None if reply_to is None else store_messages.find_in(tx.db, direct_chat(contact.id), reply_to)
     return _saved(outbound.send_text(tx, contact, text, message_id, answered))
 
@@ -141,7 +140,7 @@ async def log(
     end = None if until is None else milliseconds(engine, until)
 
     def look(db: Database) -> list[Json]:
-        contact = store_contacts.find(db, chat)
+        contact = partners.find(db, chat)
         here = direct_chat(contact.id)
         most = max(1, min(limit, MAX_PAGE))
         if search is not None:
@@ -201,8 +200,8 @@ async def list_messages(
     """
 
     def look(db: Database) -> list[Json]:
-        wanted = None if chat is None else direct_chat(store_contacts.find(db, chat).id)
-        names = {direct_chat(one.id): one.name for one in store_contacts.listed(db)}
+        wanted = None if chat is None else direct_chat(partners.find(db, chat).id)
+        names = partners.names(db)
         after = position
         if since is not None:
             after = store_messages.find(db, since).pk if since else 0
@@ -251,6 +250,6 @@ async def why(engine: Engine, *, id: str) -> Json:
         contact_id = direct_contact(row.chat)
         apart = engine.committer.clock_hints.apart(contact_id)
         full = engine.committer.storage_limits.is_told_full(contact_id, engine.clock())
-        return message_status.why(db, row, store_contacts.get(db, contact_id), engine.net, apart, full=full)
+        return message_status.why(db, row, partners.of(db, row.chat), engine.net, apart, full=full)
 
     return await engine.read(look)

@@ -6,8 +6,6 @@ two clocks are apart by at least so much. Anything else may just have been under
 
 from __future__ import annotations
 
-from statistics import median_low
-
 from p2pchat.core.ids import ContactId
 from p2pchat.lib.times import DAY_MS, HOUR_MS
 
@@ -52,4 +50,6 @@ class ClockHints:
 
     def median(self) -> int:
         """The same for the contact in the middle, so that one of many cannot say it alone."""
+        from statistics import median_low  # takes a while to import, and a new node knows no clocks
+
         return median_low(apart for apart, _ in self._apart.values()) if self._apart else 0

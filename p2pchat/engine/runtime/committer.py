@@ -26,9 +26,10 @@ from p2pchat.engine.runtime.clock_watch import ClockWatch
 from p2pchat.engine.runtime.events import EventHub
 from p2pchat.engine.runtime.inbox import Inbox, Input
 from p2pchat.engine.runtime.message_ids import MessageIds
+from p2pchat.engine.runtime.session_cache import SessionCache
 from p2pchat.engine.runtime.skip_budget import MAX_PER_BRIEF_TRANSACTION, SkipBudget
 from p2pchat.engine.runtime.storage_limits import ContactLimits, StorageLimits
-from p2pchat.engine.runtime.transaction import Memory, SessionCache, Transaction
+from p2pchat.engine.runtime.transaction import Memory, Transaction
 from p2pchat.engine.runtime.worker import BRIEF_BATCH, Worker
 from p2pchat.errors import Busy, NodeError, P2PChatError, ProfileError
 from p2pchat.lib.wakeup import Wakeup

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from p2pchat.core import ratchet
 from p2pchat.core.content import EPOCH
 from p2pchat.core.delivery import Route
 from p2pchat.core.frames import Frame
@@ -27,28 +26,24 @@ from p2pchat.core.ids import (
     RelayName,
     SessionId,
     direct_chat,
-    first_device,
 )
 from p2pchat.core.primitives import Entropy
-from p2pchat.core.session import Received, Session, for_sending, open_envelope, seal
 from p2pchat.engine.runtime.clock_hints import ClockHints
 from p2pchat.engine.runtime.message_ids import MessageIds
+from p2pchat.engine.runtime.session_cache import SessionCache
 from p2pchat.engine.runtime.skip_budget import MAX_PER_TRANSACTION, SkipBudget
 from p2pchat.engine.runtime.storage_limits import StorageLimits
-from p2pchat.errors import CannotOpen, NoSuchContact
+from p2pchat.errors import NoSuchContact
 from p2pchat.lib.times import DAY_MS
 from p2pchat.ports import Net
 from p2pchat.store import contacts as store_contacts
 from p2pchat.store import messages as store_messages
-from p2pchat.store import meta, search_backlog
-from p2pchat.store import sessions as store_sessions
+from p2pchat.store import meta, partners, search_backlog
 from p2pchat.store import timers as store_timers
-from p2pchat.store.contacts import Contact
+from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database, Value
 from p2pchat.store.outbox import OutboxForm
-from p2pchat.store.sessions import SessionRow
 
-Skipped = dict[tuple[int, int], bytes]
 MAX_SEALED_BYTES = 1 << 20
 """Bytes of envelopes that one transaction makes of what waited, for all contacts together; the rest goes into later
 transactions.
@@ -58,197 +53,6 @@ EPOCH_KEY = "epoch"
 _TIME_BYTES = 6  # of a message id
 MAX_NAMES = 1000
 """Ways of naming contacts that are remembered."""
-
-
-@dataclass
-class _ContactSessions:
-    """The sessions with one contact, in memory between transactions."""
-
-    sessions: dict[SessionId, Session]
-    skipped: dict[SessionId, Skipped]
-    created: dict[SessionId, int]
-    pending: set[SessionId]
-
-
-class SessionCache:
-    """Sessions by contact, loaded when first needed. After a failed transaction all are forgotten and loaded again."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
-        self._known: dict[ContactId, _ContactSessions] = {}
-        self._touched: dict[tuple[ContactId, SessionId], None] = {}
-
-    def all(self, contact: ContactId) -> list[Session]:
-        """Every session with the contact that it may use, oldest last."""
-        known = self._load(contact)
-        return [one for session_id, one in known.sessions.items() if session_id not in known.pending]
-
-    def pending(self, contact: ContactId) -> Session | None:
-        """The session of a request that was not answered yet."""
-        known = self._load(contact)
-        return next((known.sessions[session_id] for session_id in known.pending), None)
-
-    def sending(self, contact: ContactId) -> Session | None:
-        """The session to send in."""
-        return for_sending(self.all(contact))
-
-    def session(self, contact: ContactId, session_id: SessionId) -> Session:
-        """One session as it is now in this transaction; KeyError if it is not there."""
-        return self._load(contact).sessions[session_id]
-
-    def put(self, contact: ContactId, session: Session) -> None:
-        """Keep a changed session; written once, at the end of the transaction."""
-        self._load(contact).sessions[session.session_id] = session
-        self._touched[contact, session.session_id] = None
-
-    def begin(self, contact: ContactId, session: Session, now: int, *, pending: bool = False) -> None:
-        """Keep a new session; `pending` if it must not be used before a person says yes."""
-        known = self._load(contact)
-        known.sessions = {session.session_id: session, **known.sessions}
-        known.created[session.session_id] = now
-        if pending:
-            known.pending.add(session.session_id)
-        self.put(contact, session)
-
-    def admit(self, contact: ContactId, session: Session) -> None:
-        """A person said yes."""
-        self._load(contact).pending.discard(session.session_id)
-        self.put(contact, session)
-
-    def drop(self, contact: ContactId, session_id: SessionId) -> None:
-        """Forget a session for good."""
-        known = self._load(contact)
-        for by_session in (known.sessions, known.skipped, known.created):
-            by_session.pop(session_id, None)
-        known.pending.discard(session_id)
-        store_sessions.remove(self._db, session_id)
-
-    def seal(self, contact: ContactId, session: Session, content: bytes, entropy: Entropy) -> bytes:
-        """An envelope in this session."""
-        after, envelope = seal(session, content, entropy.random)
-        self.put(contact, after)
-        return envelope
-
-    def open(
-        self, contact: ContactId, envelope: bytes, entropy: Entropy, may_skip: ratchet.MaySkip
-    ) -> tuple[Session, Received] | None:
-        """The opened envelope and its session; nothing is kept until `keep`. None if no session opens it."""
-        known = self._load(contact)
-        for session in self.all(contact):
-            skipped = known.skipped[session.session_id]
-            try:
-                return session, open_envelope(session, envelope, _finder(skipped), entropy, may_skip)
-            except CannotOpen:
-                continue
-        return None
-
-    def keep(self, contact: ContactId, opened: Received, now: int) -> None:
-        """Keep what opening an envelope changed."""
-        session_id, ratchet_after = opened.session.session_id, opened.session.ratchet
-        known = self._load(contact)
-        skipped = known.skipped[session_id]
-        if skipped and known.sessions[session_id].ratchet.chain != ratchet_after.chain:
-            # without its chain's header key a skipped key opens nothing here: it would only serve a thief
-            oldest = min(chain for chain, _ in (*ratchet_after.old_headers, (ratchet_after.chain, b"")))
-            store_sessions.drop_chain(self._db, session_id, oldest)
-            for place in [place for place in skipped if place[0] < oldest]:
-                del skipped[place]
-        if opened.skipped:
-            store_sessions.add_skipped(self._db, session_id, list(opened.skipped), now)
-            skipped.update({(chain, number): key for chain, number, key in opened.skipped})
-            self._bound_skipped(known, session_id)
-            if len(skipped) > ratchet.MAX_SKIPPED:
-                for place in store_sessions.trim_skipped(self._db, session_id, ratchet.MAX_SKIPPED):
-                    skipped.pop(place, None)
-        if opened.used is not None:
-            store_sessions.drop_skipped(self._db, session_id, [opened.used])
-            del skipped[opened.used]
-        self.put(contact, opened.session)
-
-    def _bound_skipped(self, known: _ContactSessions, session_id: SessionId) -> None:
-        """A contact's sessions have as many skipped keys together as one may have; those of other sessions go first."""
-        total = sum(len(known.skipped[session]) for session in known.sessions)
-        for session in known.sessions:
-            if session != session_id and total > ratchet.MAX_SKIPPED:
-                surplus = total - ratchet.MAX_SKIPPED
-                keep = max(0, len(known.skipped[session]) - surplus)
-                for place in store_sessions.trim_skipped(self._db, session, keep):
-                    known.skipped[session].pop(place, None)
-                    total -= 1
-
-    def write(self) -> None:
-        """Write what the transaction touched."""
-        for contact, session_id in self._touched:
-            known = self._known[contact]
-            session = known.sessions.get(session_id)
-            if session is not None:
-                row = _row(contact, session, known.created[session_id], pending=session_id in known.pending)
-                store_sessions.save(self._db, row)
-
-    def settle(self) -> None:
-        """The transaction is committed."""
-        self._touched.clear()
-
-    def forget(self, contact: ContactId | None = None) -> None:
-        """Load again when next needed: what is of one contact, or everything."""
-        if contact is not None:
-            self._known.pop(contact, None)
-            for key in [key for key in self._touched if key[0] == contact]:
-                del self._touched[key]
-            return
-        self._known.clear()
-        self._touched.clear()
-
-    def _load(self, contact: ContactId) -> _ContactSessions:
-        known = self._known.get(contact)
-        if known is None:
-            rows = store_sessions.for_device(self._db, first_device(contact))
-            known = _ContactSessions(
-                {row.session_id: _session(row) for row in reversed(rows)},
-                _AutoSkipped(self._db),
-                {row.session_id: row.created_at for row in rows},
-                {row.session_id for row in rows if row.pending},
-            )
-            self._known[contact] = known
-        return known
-
-
-class _AutoSkipped(dict[SessionId, Skipped]):
-    """Skipped keys by session, read when a session is first used."""
-
-    def __init__(self, db: Database) -> None:
-        super().__init__()
-        self._db = db
-
-    def __missing__(self, session_id: SessionId) -> Skipped:
-        loaded = {(chain, number): key for chain, number, key in store_sessions.skipped(self._db, session_id)}
-        self[session_id] = loaded
-        return loaded
-
-
-def _finder(skipped: Skipped) -> ratchet.FindSkipped:
-    return lambda chain, number: skipped.get((chain, number))
-
-
-def _row(contact: ContactId, session: Session, created_at: int, *, pending: bool) -> SessionRow:
-    return SessionRow(
-        session_id=session.session_id,
-        device=first_device(contact),
-        initiator=session.initiator,
-        pair_root=session.pair_root,
-        sas=session.sas,
-        state=ratchet.dump(session.ratchet),
-        created_at=created_at,
-        confirmed=session.confirmed,
-        receive_until=session.ends_at,
-        pending=pending,
-    )
-
-
-def _session(row: SessionRow) -> Session:
-    return Session(
-        row.session_id, row.initiator, row.pair_root, row.sas, ratchet.load(row.state), row.confirmed, row.receive_until
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +71,7 @@ class OutgoingEnvelope:
     keep_ms: int = 0
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Skipping:
     """Whether one envelope of a contact may make us put message keys aside. `later`: not in this transaction any
     more.
@@ -289,7 +93,7 @@ class Skipping:
         return True
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Memory:
     """What transactions have read of people, kept from one to the next. After a failed transaction it is empty and
     read again.
@@ -315,7 +119,7 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ContactRequest:
     """Who asks, in which session, since when; `sas` is what the words of the handshake are made of."""
 
     contact: Contact
@@ -324,7 +128,7 @@ class Request:
     since: int
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Transaction:
     """What a function of the engine works with. `now` is the same for the whole transaction. `listened`: a face wants
     events.
@@ -364,7 +168,7 @@ class Transaction:
     following: list[tuple[InputSource | None, Callable[..., object], tuple[object, ...]]] = field(default_factory=list)
     outputs: list[Callable[[], object]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
-    requests: list[Request] = field(default_factory=list)
+    requests: list[ContactRequest] = field(default_factory=list)
     sealed: list[OutgoingEnvelope] = field(default_factory=list)
     hop_acks: dict[ContactId, list[EnvelopeId]] = field(default_factory=dict)
     receipts: dict[ContactId, list[MessageId]] = field(default_factory=dict)
@@ -414,6 +218,14 @@ class Transaction:
                 names.clear()
             names[named] = known.id
         return known
+
+    def partner(self, named: str) -> Contact:
+        """In whose chat a user wants to do something, as `store.partners.find`."""
+        if named not in self.memory.named:
+            partner = partners.find(self.db, named)
+            if partner.state in (ContactState.FORGOTTEN, ContactState.SELF):
+                return partner
+        return self.find(named)
 
     def next_seq(self, chat: ChatId) -> int:
         """The number of our next message in a chat, as `store.messages.next_seq`, in this copy's epoch at least."""

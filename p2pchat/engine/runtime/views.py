@@ -8,9 +8,11 @@ from typing import Any
 
 from p2pchat.core.contents import kind_of
 from p2pchat.core.delivery import Route
-from p2pchat.core.invite import to_text
+from p2pchat.core.ids import ContactId
+from p2pchat.core.invite import ONE_TIME, to_text
 from p2pchat.core.text import beginning
 from p2pchat.store.contacts import Contact, ContactState
+from p2pchat.store.invites import InviteRow, InviteState
 from p2pchat.store.messages import ME, MessageRow
 from p2pchat.store.remarks import NOTHING, Remarks
 
@@ -83,7 +85,7 @@ def _quote(row: MessageRow, name: str, quoted: MessageRow | None) -> Json:
 
 def contact(one: Contact, route: Route | None) -> Json:
     """A contact; `route` is how a message would travel now, None where no link is there. `hidden`: they must not learn
-    our network address.
+    our network address. `profile_name`: what they call themselves.
     """
     return {
         "id": one.id.hex(),
@@ -92,6 +94,8 @@ def contact(one: Contact, route: Route | None) -> Json:
         "verified": one.verified,
         "route": route,
         "hidden": one.hidden,
+        "profile_name": one.profile_name,
+        "note": one.note,
     }
 
 
@@ -99,6 +103,25 @@ def request(one: Contact, words: str, since: int) -> Json:
     """A request that came at `since`, with the eight words to compare. `known`: who is in the list and begins anew."""
     known = one.state != ContactState.REQUEST
     return {"id": one.id.hex(), "name": one.name, "since": timestamp(since), "sas": words, "known": known}
+
+
+def invite(row: InviteRow, users: list[tuple[ContactId, str]], now: int) -> Json:
+    """An invite made here; `users` are (id, name) of those contacts who came by it. Its text only while it is open."""
+    is_open = row.state == InviteState.OPEN and row.expires_at > now
+    ended = InviteState.EXPIRED if row.state == InviteState.OPEN else row.state
+    return {
+        "id": row.id.hex(),
+        "kind": "one-time" if row.kind == ONE_TIME else "reusable",
+        "label": row.label,
+        "state": InviteState.OPEN if is_open else "revoked" if row.revoked_at is not None else ended,
+        "created": timestamp(row.created_at),
+        "expires": timestamp(row.expires_at),
+        "uses": max(row.uses, len(users)),
+        "used_by": [{"id": id.hex(), "name": name} for id, name in users],
+        "ask": row.ask,
+        "hidden": row.hidden,
+        "invite": invite_text(row.encoded) if is_open and row.encoded is not None else None,
+    }
 
 
 def invite_text(encoded: bytes) -> str:

@@ -244,7 +244,7 @@ class Account:
         self._slice: float = 0
         self._new: float = START  # units to be done without short slices
         self._indebted: float | None = None  # since when
-        self._draw(BURST - START)
+        self._draw(BURST - START, self._at)
 
     def prove(self) -> None:
         """Give the account a larger budget that is not the strangers', since its owner is known or was dialled by
@@ -306,7 +306,7 @@ class Account:
         """Add what time has brought. Raises TooMuchWork."""
         passed, self._at = now - self._at, now
         self._left = min(self._burst, self._left + passed * TRICKLE)
-        self._draw(min(passed * self._rate, self._burst - self._left))
+        self._draw(min(passed * self._rate, self._burst - self._left), now)
         if self._left >= self._burst / 2:
             self._indebted = None
         elif self._left < 0:
@@ -316,9 +316,8 @@ class Account:
                 self._work.ended += 1
                 raise TooMuchWork
 
-    def _draw(self, units: float) -> None:
+    def _draw(self, units: float, now: float) -> None:
         """Take up to so many units out of the budgets of the place and of all strangers, or of all who are proven."""
-        now = trio.current_time()
         units = max(0.0, min(units, *[shared.look(now) for shared in self._budgets]))
         for shared in self._budgets:
             shared.draw(units)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 _IPV6_PLACE = re.compile(r"[0-9a-f]{16}")
 _IPV4_PLACE = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
@@ -19,13 +20,15 @@ FACTORS_IPV6 = (1, 2, 4)
 """The same for the /64, the /56, the /48."""
 _FACTORS = {1: (1,), 2: FACTORS_IPV4, 3: FACTORS_IPV6}
 _MAX_IPV4, _IPV6_DIGITS = len("255.255.255.255"), 16
+MAX_REMEMBERED = 1024
+"""Places whose networks are kept in memory: each is asked for dozens of times while it connects."""
 
 
+@lru_cache(MAX_REMEMBERED)
 def networks(place: str) -> tuple[str, ...]:
     """Return the place and the networks it lies in, the smallest first: /32 and /24, or /64, /56 and /48; of a place
     that is no address, itself alone.
     """
-    # Asked dozens of times for each connection: most of what is neither is told from its length.
     size = len(place)
     if size <= _MAX_IPV4 and _IPV4_PLACE.fullmatch(place):
         return place, place[: place.rindex(".")] + ".0/24"
@@ -39,6 +42,7 @@ def factors(place: str) -> tuple[int, ...]:
     return _FACTORS[len(networks(place))]
 
 
+@lru_cache(MAX_REMEMBERED)
 def bounds(place: str, bound: float) -> tuple[tuple[str, float], ...]:
     """Return each of `networks(place)` with its bound, where a place itself may have `bound`."""
     around = networks(place)

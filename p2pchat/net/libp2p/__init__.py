@@ -3,4 +3,7 @@
 from p2pchat.net.libp2p.lazy_imports import leanly
 
 with leanly():
-    import libp2p.network.stream.net_stream  # noqa: F401
+    import libp2p.crypto.serialization
+    import libp2p.peer.envelope
+    import libp2p.security.base_session
+    import libp2p.stream_muxer.yamux.yamux  # noqa: F401

@@ -10,9 +10,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import trio
-from libp2p.network.connection.raw_connection import RawConnection
-from libp2p.network.connection.swarm_connection import SwarmConn
-from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 
 from p2pchat.core.delivery import Route
@@ -24,6 +21,7 @@ from p2pchat.net.interfaces import Interface
 from p2pchat.net.libp2p import circuit_messages, connections
 from p2pchat.net.libp2p.secure_channel import RawPipe
 from p2pchat.net.libp2p.streams import CircuitPipe, LibP2PStream
+from p2pchat.net.libp2p.swarm import PeerConnection, Swarm
 from p2pchat.net.libp2p.yamux import GuardedYamux
 from p2pchat.net.multiaddrs import Name, Target
 from p2pchat.net.ports import Stream
@@ -54,7 +52,7 @@ class _Attempt:
     """
 
     pause: float
-    run: Callable[[], Awaitable[SwarmConn]]
+    run: Callable[[], Awaitable[PeerConnection]]
     steady: bool = False
 
 
@@ -87,7 +85,7 @@ class Dialler:
         *,
         chosen: bool = False,
         relay: bool = False,
-    ) -> SwarmConn:
+    ) -> PeerConnection:
         """Return a connection with `peer`, proven to be it, by the route `only` or by any. Raises Unreachable.
 
         Tries raw TCP in the order given, then WebSocket, the next one when the last has failed or been silent for a
@@ -110,7 +108,7 @@ class Dialler:
             _Attempt(CIRCUIT_STAGGER, partial(self._by_relay, peer, relay_key, ways, chosen))
             for relay_key, ways in relays.items()
         ]
-        made: list[SwarmConn] = []
+        made: list[PeerConnection] = []
         async with trio.open_nursery() as nursery:
             failed = trio.Event()
             nursery.start_soon(_try, direct, nursery, made, failed)
@@ -120,12 +118,12 @@ class Dialler:
                     await trio.sleep_forever()
             await _try(by_relay, nursery, made, trio.Event())
         for extra in made[1:]:
-            await connections.drop(self._swarm, extra)
+            await connections.drop(extra)
         if not made:
             raise Unreachable("no address answered")
         return made[0]
 
-    async def _direct(self, peer: ID, target: Target, chosen: bool) -> SwarmConn:
+    async def _direct(self, peer: ID, target: Target, chosen: bool) -> PeerConnection:
         with trio.fail_after(self._reach_seconds):
             stream = await _tcp(target, chosen=chosen)
         try:
@@ -136,12 +134,12 @@ class Dialler:
                 tls = self._tls() if target.over == "wss" else None
                 pipe = await websocket.connect(stream, host, tls, web_path(target.relay_pass))
             wire = RawPipe(pipe, multiaddrs.neighbourhood(stream.socket.getpeername()[0]))
-            return await self._swarm.upgrade_outbound_raw_conn(RawConnection(wire, True), peer)
+            return await self._swarm.dialled(wire, peer)
         except BaseException:
             stream.socket.close()
             raise
 
-    async def _by_relay(self, peer: ID, relay: PeerKey, addresses: list[str], chosen: bool) -> SwarmConn:
+    async def _by_relay(self, peer: ID, relay: PeerKey, addresses: list[str], chosen: bool) -> PeerConnection:
         stream = await self._open_relay(relay, addresses, hop_name(multiaddrs.pass_of(addresses)), chosen)
         assert isinstance(stream, LibP2PStream)
         try:
@@ -151,7 +149,7 @@ class Dialler:
             assert key is not None
             await circuit_messages.connect(stream, key)
             wire = RawPipe(CircuitPipe(stream), f"relay {multiaddrs.peer_id(relay)}")
-            conn = await self._swarm.upgrade_outbound_raw_conn(RawConnection(wire, True), peer)
+            conn = await self._swarm.dialled(wire, peer)
         except BaseException:
             await stream.kill()
             raise
@@ -159,11 +157,11 @@ class Dialler:
         return conn
 
 
-async def _try(attempts: list[_Attempt], nursery: trio.Nursery, made: list[SwarmConn], failed: trio.Event) -> None:
+async def _try(attempts: list[_Attempt], nursery: trio.Nursery, made: list[PeerConnection], failed: trio.Event) -> None:
     """Start them one after the other in `nursery`; the first that succeeds ends it. `failed`: set when all have."""
     left = len(attempts)
 
-    async def run(attempt: Callable[[], Awaitable[SwarmConn]], over: trio.Event) -> None:
+    async def run(attempt: Callable[[], Awaitable[PeerConnection]], over: trio.Event) -> None:
         nonlocal left
         try:
             conn = await attempt()
@@ -188,9 +186,8 @@ async def _try(attempts: list[_Attempt], nursery: trio.Nursery, made: list[Swarm
         nursery.start_soon(run, attempt.run, over)
 
 
-async def _look_after(stream: LibP2PStream, muxed: object) -> None:
+async def _look_after(stream: LibP2PStream, muxed: GuardedYamux) -> None:
     """Wait for the end of a connection over a circuit that we asked for, then tell the relay."""
-    assert isinstance(muxed, GuardedYamux)
     try:
         with stream.carrying():
             await muxed.event_closed.wait()

@@ -16,7 +16,6 @@
 | a stranger announces a message of any length: that much memory            | Wire.read, handshake                |
 | a message that comes in over 100 pieces ends the connection               | Wire.read, Wire.message             |
 | an identity key of half a million bits: seconds of CPU                    | only_ed25519                        |
-| the thousandth connection costs several times what the first did         | swarm.run_tasks_in                  |
 | inbound connections take a slot until the node ends                       | host: its own accept loop, PlaceSums |
 | the end of one circuit ends others; a relay serves anybody without limit  | hop: nothing of libp2p's relay      |
 
@@ -29,15 +28,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from libp2p.abc import IMuxedConn, INetStream, IRawConnection, ISecureConn
 from libp2p.crypto import serialization
 from libp2p.crypto.keys import KeyPair, KeyType
-from libp2p.network.connection.raw_connection import RawConnection
-from libp2p.network.stream.net_stream import NetStream
 from libp2p.peer.id import ID
 from libp2p.stream_muxer.exceptions import MuxedStreamError
 from libp2p.transport.exceptions import SecurityUpgradeFailure
-from libp2p.transport.upgrader import TransportUpgrader
 
 from p2pchat.errors import LinkLost
 from p2pchat.net import multiaddrs
@@ -52,36 +47,28 @@ log = logging.getLogger("p2pchat.net")
 # --- the handshake ------------------------------------------------------------------------------------------------
 
 
-class Upgrader(TransportUpgrader):
+class Upgrader:
     """Noise, then GuardedYamux, and nothing else whatever the peer proposes, by our own `handshake`.
 
     (libp2p's own upgrader builds a plain Yamux whatever class it is given.)
     """
 
     def __init__(self, me: ID, pair: KeyPair, identity: Identity, max_unread: int) -> None:
-        super().__init__({}, {})
         self._me = me
         self._pair = pair
         self._identity = identity
         self._max_unread = max_unread
 
-    async def upgrade_security(
-        self, raw_conn: IRawConnection, is_initiator: bool, peer_id: ID | None = None
-    ) -> NoiseChannel:
-        """Secure a connection on which we have dialled `peer_id`."""
-        assert isinstance(raw_conn, RawConnection)
-        assert isinstance(raw_conn.stream, RawPipe)
-        assert is_initiator
-        wire = raw_conn.stream
+    async def secure(self, wire: RawPipe, peer_id: ID) -> NoiseChannel:
+        """Secure a connection on which we have dialled `peer_id`. Raises SecurityUpgradeFailure where it is not."""
         wire.account.prove()  # we chose to dial it
         peer, send, receive = await handshake.secure_outbound(wire, self._identity)
-        if peer_id is None or multiaddrs.multihash(peer) != peer_id.to_bytes():
+        if multiaddrs.multihash(peer) != peer_id.to_bytes():
             raise SecurityUpgradeFailure("somebody else answers there")
         return NoiseChannel(wire, self._me, self._pair, peer, send, receive, dialled=True)
 
-    async def upgrade_connection(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
+    async def multiplex(self, conn: NoiseChannel, peer_id: ID) -> GuardedYamux:
         """Agree on Yamux with a peer that we have dialled."""
-        assert isinstance(conn, NoiseChannel)
         await handshake.propose(conn, handshake.YAMUX)
         return GuardedYamux(conn, peer_id, self._max_unread)
 
@@ -102,13 +89,13 @@ class Upgrader(TransportUpgrader):
 class StreamGuard:
     """Every inbound stream passes here: a cap per peer, and what a handler raises ends no more than its stream."""
 
-    def __init__(self, serve: Callable[[INetStream], Awaitable[None]], slots: PlaceSums) -> None:
+    def __init__(self, serve: Callable[[Substream], Awaitable[None]], slots: PlaceSums) -> None:
         self._serve = serve
         self._slots = slots
 
-    async def __call__(self, stream: INetStream) -> None:
+    async def __call__(self, stream: Substream) -> None:
         place = stream.muxed_conn.peer_id.to_bytes().hex()
-        if _is_over(stream) or not self._slots.take(place):
+        if stream.reset_received or not self._slots.take(place):
             await reset(stream)
             return
         try:
@@ -126,13 +113,7 @@ class StreamGuard:
             self._slots.give(place)
 
 
-def _is_over(stream: INetStream) -> bool:
-    """Whether the other end has reset it already: nothing is worth beginning then."""
-    inner = stream.muxed_stream if isinstance(stream, NetStream) else None
-    return isinstance(inner, Substream) and inner.reset_received
-
-
-async def reset(stream: INetStream) -> None:
+async def reset(stream: Substream) -> None:
     """End a stream both ways at once; never raises, never waits long."""
     with shielded(WRITE_TIMEOUT), suppress(Exception):
         await stream.reset()

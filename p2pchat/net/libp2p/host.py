@@ -22,14 +22,8 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import trio
-from libp2p.abc import INetStream
 from libp2p.crypto.ed25519 import create_new_key_pair
-from libp2p.host.basic_host import BasicHost
-from libp2p.network.connection.swarm_connection import SwarmConn
-from libp2p.network.stream.net_stream import NetStream
-from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
-from libp2p.tools.anyio_service import background_trio_service
 
 from p2pchat.core.delivery import Route
 from p2pchat.core.ids import PeerKey
@@ -46,8 +40,8 @@ from p2pchat.net.libp2p.listen import Listening, open_listeners
 from p2pchat.net.libp2p.log_filter import quiet
 from p2pchat.net.libp2p.secure_channel import WRITE_TIMEOUT, shielded
 from p2pchat.net.libp2p.streams import LibP2PStream, NegotiationChannel, key_of
-from p2pchat.net.libp2p.swarm import build_swarm, run_tasks_in
-from p2pchat.net.libp2p.yamux import GuardedYamux
+from p2pchat.net.libp2p.swarm import PeerConnection, Swarm
+from p2pchat.net.libp2p.yamux import GuardedYamux, Substream
 from p2pchat.net.ports import Caller, Handler, Recognizer, Stream
 from p2pchat.net.transport import websocket
 
@@ -55,8 +49,6 @@ if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the type stubs of trio that libp2p brings know it only from here
 
 log = logging.getLogger("p2pchat.net")
-
-_CLOSE_TIMEOUT = 3.0
 
 
 class LibP2PHost(InboundConnections):
@@ -125,7 +117,7 @@ class LibP2PHost(InboundConnections):
     def connected(self) -> tuple[bytes, ...]:
         """Return the 32-byte keys of the peers with which there is a live connection."""
         swarm = self._running.swarm if self._running else None
-        peers = [key_of(peer_id) for peer_id in swarm.connections if connections.live(swarm, peer_id)] if swarm else []
+        peers = [key_of(peer_id) for peer_id in swarm.peers if connections.live(swarm, peer_id)] if swarm else []
         return tuple(peers)
 
     def _is_connected(self, peer: PeerKey) -> bool:
@@ -161,17 +153,17 @@ class LibP2PHost(InboundConnections):
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen until cancelled; then every socket is closed. Raises NodeError where it cannot listen, and whatever
         goes wrong inside libp2p."""
+        if self.web_path:
+            websocket.prepare()
         listening = open_listeners(self._listen, self._kept_port)
         self._kept_port = listening.port or self._kept_port
         try:
-            swarm, basic = build_swarm(self._id, self._pair, self._limits)
             per_peer = self._limits.streams_per_peer
             streams = self._streams = PlaceSums(self._limits.inbound * per_peer, per_peer, self._relays)
             bound = [endpoint.text() for endpoint in listening.endpoints]
             courtesies = standard_protocols.StandardProtocols(self._id, self._pair, bound)
-            swarm.set_stream_handler(StreamGuard(partial(self._negotiate, courtesies), streams))
-            async with background_trio_service(swarm):
-                await self._accept_until_cancelled(swarm, basic, listening, courtesies, task_status)
+            serve = StreamGuard(partial(self._negotiate, courtesies), streams)
+            await self._accept_until_cancelled(serve, listening, courtesies, task_status)
         finally:
             for listener in listening.listeners:
                 listener.close()
@@ -179,15 +171,15 @@ class LibP2PHost(InboundConnections):
 
     async def _accept_until_cancelled(
         self,
-        swarm: Swarm,
-        basic: BasicHost,
+        serve: StreamGuard,
         listening: Listening,
         courtesies: standard_protocols.StandardProtocols,
         task_status: TaskStatus[None],
     ) -> None:
+        swarm = None
         try:
             async with trio.open_nursery() as nursery:
-                run_tasks_in(swarm, nursery)
+                swarm = Swarm(self._id, self._pair, self._limits, serve, nursery)
 
                 def met(muxed: GuardedYamux) -> None:
                     ask = partial(self._speak_with, running, muxed.peer_id, standard_protocols.NAMES[0])
@@ -202,7 +194,7 @@ class LibP2PHost(InboundConnections):
                     web_path=lambda: self.web_path,
                     proxies=self._proxies,
                 )
-                running = _Running(swarm, basic, listening, inbound)
+                running = _Running(swarm, listening, inbound)
                 open_relay = partial(self._open_relay, running)
                 running.dialler = Dialler(swarm, nursery, open_relay, self._tls, self._limits.open, self.addresses)
                 nursery.start_soon(inbound.run, listening.listeners)
@@ -212,10 +204,8 @@ class LibP2PHost(InboundConnections):
         finally:
             self._running = self._inbound = None
             # All at once and without a word: thousands of goodbyes would take longer than who stops us waits.
-            for conn in swarm.get_connections():
-                connections.abandon(swarm, conn)
-            with shielded(_CLOSE_TIMEOUT):
-                await basic.close()
+            for conn in swarm.all_connections() if swarm else ():
+                connections.abandon(conn)
 
     # --- inbound ---------------------------------------------------------------------------------------------------
 
@@ -234,10 +224,9 @@ class LibP2PHost(InboundConnections):
         assert isinstance(stream, LibP2PStream)
         return self._running is not None and await self._running.inbound.adopt(stream, accepted)
 
-    async def _negotiate(self, courtesies: standard_protocols.StandardProtocols, stream: INetStream) -> None:
+    async def _negotiate(self, courtesies: standard_protocols.StandardProtocols, stream: Substream) -> None:
         """Serve one stream that a peer opened, from its first byte to its last. (libp2p's own way of agreeing on a
         protocol reads a name of any length, byte by byte through five layers.)"""
-        assert isinstance(stream, NetStream)
         assert isinstance(stream.muxed_conn, GuardedYamux)
         talk = NegotiationChannel(stream)
         caller = Caller(key_of(stream.muxed_conn.peer_id), stream.muxed_conn.route)
@@ -320,21 +309,19 @@ class LibP2PHost(InboundConnections):
         conn = await self._dial_once(running, dial, instead_of=old)
         for silent in old:
             if tried is not None and connections.route(silent) == connections.route(tried):
-                await connections.drop(swarm, silent)
+                await connections.drop(silent)
         return await self._speak(conn, protocol)
 
     async def _speak_with(self, running: _Running, peer: ID, protocol: str) -> Stream:
         return await self._speak(connections.live(running.swarm, peer)[-1], protocol)
 
-    async def _speak(self, conn: SwarmConn, protocol: str) -> Stream:
+    async def _speak(self, conn: PeerConnection, protocol: str) -> Stream:
         muxed = conn.muxed_conn
-        assert isinstance(muxed, GuardedYamux)
         if not muxed.stream_backlog_semaphore.value:
             raise Unreachable("too many streams with this peer")
         with shielded(WRITE_TIMEOUT):
             stream = await conn.new_stream()
         try:
-            assert isinstance(stream, NetStream)
             with trio.fail_after(self._limits.open):
                 await handshake.propose(NegotiationChannel(stream), protocol.encode())
         except BaseException:
@@ -342,7 +329,7 @@ class LibP2PHost(InboundConnections):
             raise
         return LibP2PStream(stream, key_of(muxed.peer_id), inbound=False)
 
-    async def _dial_once(self, running: _Running, dial: _Dial, *, instead_of: list[SwarmConn]) -> SwarmConn:
+    async def _dial_once(self, running: _Running, dial: _Dial, *, instead_of: list[PeerConnection]) -> PeerConnection:
         """Dial, unless someone else already does the same: then wait for the result, and dial only if that was none.
 
         Who knows other addresses of the peer waits for nobody: what one person says must not hold up another.
@@ -366,7 +353,6 @@ class LibP2PHost(InboundConnections):
             conn = connections.best(running.swarm, ID(multiaddrs.multihash(peer)), Route.DIRECT)
             if conn is None:
                 return
-            assert isinstance(conn.muxed_conn, GuardedYamux)
             await conn.muxed_conn.watch()
 
     async def disconnect(self, peer: PeerKey, *, only: Route | None = None) -> None:
@@ -376,7 +362,7 @@ class LibP2PHost(InboundConnections):
             return
         async with trio.open_nursery() as nursery:
             for conn in connections.live(running.swarm, ID(multiaddrs.multihash(peer)), only):
-                nursery.start_soon(connections.drop, running.swarm, conn)
+                nursery.start_soon(connections.drop, conn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,9 +381,8 @@ class _Running:
 
     dialler: Dialler
 
-    def __init__(self, swarm: Swarm, basic: BasicHost, listening: Listening, inbound: Inbound) -> None:
+    def __init__(self, swarm: Swarm, listening: Listening, inbound: Inbound) -> None:
         self.swarm = swarm
-        self.basic = basic
         self.inbound = inbound
         self.endpoints = listening.endpoints
 

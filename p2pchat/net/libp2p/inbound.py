@@ -22,16 +22,16 @@ from functools import partial
 from math import inf
 
 import trio
-from libp2p.network.swarm import Swarm
 
 from p2pchat.core.ids import PeerKey
 from p2pchat.net import multiaddrs
 from p2pchat.net.admission.arrivals import Arrivals
 from p2pchat.net.admission.limits import HostLimits
 from p2pchat.net.admission.slots import REFUSALS, Pool, Remembered, Slot
-from p2pchat.net.libp2p import connections, handshake, hardening, listen
+from p2pchat.net.libp2p import connections, handshake, listen
 from p2pchat.net.libp2p.secure_channel import RawPipe
 from p2pchat.net.libp2p.streams import CircuitPipe, LibP2PStream, key_of
+from p2pchat.net.libp2p.swarm import Swarm
 from p2pchat.net.libp2p.yamux import GuardedYamux
 from p2pchat.net.transport import web, websocket
 from p2pchat.net.transport.pipes import TcpPipe, keep_alive
@@ -228,9 +228,7 @@ class Inbound:
             with guest.scope:
                 with trio.fail_after(self._limits.handshake) as guest.shaking:
                     wire = await meet()
-                    upgrader = self._swarm.upgrader
-                    assert isinstance(upgrader, hardening.Upgrader)
-                    muxed = await upgrader.take_in(wire, partial(self._turn, guest))
+                    muxed = await self._swarm.upgrader.take_in(wire, partial(self._turn, guest))
                 await self._stay(pool, guest, muxed, found_at)
         except Exception as error:  # noqa: BLE001 - a stranger's bytes must not end the node
             log.debug("an inbound connection failed: %s", type(error).__name__)
@@ -255,12 +253,11 @@ class Inbound:
         peer = key_of(muxed.peer_id)
         # A peer whose old connections died unnoticed must get in again, so the oldest goes, not the new one.
         for conn in connections.live(self._swarm, muxed.peer_id)[: 1 - self._limits.connections_per_peer or None]:
-            assert isinstance(conn.muxed_conn, GuardedYamux)
             conn.muxed_conn.abandon()
         guest.muxed, guest.idle_since = muxed, trio.current_time()
         self._by_peer.setdefault(peer, set()).add(guest)
         try:
-            await self._swarm.add_conn(muxed, "inbound")
+            self._swarm.carry(muxed)
             self._met(muxed)
             if self._proven.has(peer):
                 pool.prove(guest)

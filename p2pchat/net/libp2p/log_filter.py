@@ -1,16 +1,13 @@
 """Keeping libp2p off the terminal, and peers out of the logs.
 
 py-libp2p writes warnings with peers' ids and addresses to stderr, which would break a screen and a promise (attacks 15,
-16, 28). It does so through its own loggers and, in one module, through the root logger, where the first message even
-installs a stderr handler for the whole program.
+16, 28). The module of its connections does so through the root logger; we do not load that.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-
-from libp2p.network.connection import swarm_connection
 
 _LIBRARIES = ("libp2p", "trio.serve_listeners")
 _ABOVE_ALL = logging.CRITICAL + 1
@@ -34,8 +31,6 @@ def quiet(*, loud: bool = False) -> None:
 
     The root logger stays as it is.
     """
-    # This module logs with `logging.warning(…)`; a logger has the same methods, and no side effects.
-    vars(swarm_connection)["logging"] = logging.getLogger("libp2p.network.connection")
     for library in _LIBRARIES:
         for name in [name for name in logging.root.manager.loggerDict if name.startswith(library + ".")]:
             child = logging.getLogger(name)

@@ -10,7 +10,6 @@ from libp2p.io.abc import ReadWriteCloser
 from libp2p.io.exceptions import ConnectionClosedError
 from libp2p.peer.id import ID
 from libp2p.security.base_session import BaseSession
-from libp2p.security.noise.io import MAX_PLAINTEXT_LENGTH
 from multiaddr import Multiaddr
 
 from p2pchat.core.delivery import Route
@@ -26,6 +25,7 @@ MAX_READ = 2**16  # the largest piece any layer above the socket has a reason to
 MAX_NEGOTIATION = 1024  # bytes of one multistream-select message; ours are below 40
 MAX_READS = 100  # by libp2p, before Noise is agreed on: a negotiation and a handshake take 10
 _LENGTH = 2  # bytes that say how long a Noise message is
+MAX_PLAINTEXT_LENGTH = 65_519  # bytes in one: 65,535, without its tag (Noise specification, section 3)
 
 
 def shielded(seconds: float) -> trio.CancelScope:

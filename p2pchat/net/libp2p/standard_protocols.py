@@ -10,18 +10,15 @@ from __future__ import annotations
 import logging
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache, partial
 from weakref import WeakSet
 
 import trio
 from libp2p.crypto.keys import KeyPair
-from libp2p.host.ping import ID as PING
-from libp2p.host.ping import PING_LENGTH, RESP_TIMEOUT
-from libp2p.identity.identify.identify import AGENT_VERSION, PROTOCOL_VERSION
-from libp2p.identity.identify.identify import ID as IDENTIFY
 from libp2p.identity.identify.pb.identify_pb2 import Identify
-from libp2p.identity.identify_push.identify_push import ID_PUSH as PUSH
+from libp2p.peer.envelope import seal_record
 from libp2p.peer.id import ID
-from libp2p.peer.peerstore import create_signed_peer_record
+from libp2p.peer.peer_record import PeerRecord
 from libp2p.utils.varint import encode_uvarint
 from multiaddr import Multiaddr
 
@@ -33,7 +30,11 @@ from p2pchat.net.ports import Handler, Stream
 
 log = logging.getLogger("p2pchat.net")
 
-NAMES = (str(IDENTIFY), str(PUSH), str(PING))
+AGENT_VERSION = "py-libp2p/0.8.1"  # these as py-libp2p has them, in modules that take long to import
+PROTOCOL_VERSION = "ipfs/0.1.0"
+PING_BYTES = 32
+PING_TIMEOUT = 10
+NAMES = ("/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0")
 """What every libp2p host serves, in the order in which py-libp2p lists it."""
 MAX_PINGERS = 2
 """Streams of one peer on which it may ping at the same time."""
@@ -58,8 +59,8 @@ class StandardProtocols:
     """
 
     def __init__(self, me: ID, pair: KeyPair, listening: Sequence[str]) -> None:
-        self._direct = _identity(me, pair, [Multiaddr(address) for address in listening])
-        self._by_circuit = _identity(me, pair, [])
+        self._identity = cache(partial(_identity, me, pair))  # made for the first who asks: hardly anybody does
+        self._listening = tuple(listening)
         self._pingers: Counter[bytes] = Counter()
         self._asking = 0
         self._met: deque[tuple[float, GuardedYamux, Ask]] = deque()
@@ -107,7 +108,7 @@ class StandardProtocols:
     async def _identify(self, stream: Stream) -> None:
         assert isinstance(stream, LibP2PStream)
         answer = Identify()
-        answer.CopyFrom(self._direct if stream.route == Route.DIRECT else self._by_circuit)
+        answer.CopyFrom(self._identity(self._listening if stream.route == Route.DIRECT else ()))
         if stream.remote is not None:
             host, port = stream.remote
             answer.observed_addr = Multiaddr(f"/ip{6 if ':' in host else 4}/{host}/tcp/{port}").to_bytes()
@@ -121,7 +122,7 @@ class StandardProtocols:
             return
         self._pingers[stream.peer] += 1
         try:
-            while ping := await _exactly(stream, PING_LENGTH):
+            while ping := await _exactly(stream, PING_BYTES):
                 await stream.write(ping)
         except LinkLost:
             await stream.kill()
@@ -136,7 +137,7 @@ class StandardProtocols:
 async def _exactly(stream: Stream, size: int) -> bytes:
     """Read `size` bytes within the time that a ping may take; b"" at the end of the stream, also within a ping."""
     data = b""
-    with trio.fail_after(RESP_TIMEOUT):
+    with trio.fail_after(PING_TIMEOUT):
         while len(data) < size:
             chunk = await stream.read(size - len(data))
             if not chunk:
@@ -156,15 +157,15 @@ async def _drained(stream: Stream, most: int) -> None:
         most -= len(chunk)
 
 
-def _identity(me: ID, pair: KeyPair, listening: Sequence[Multiaddr]) -> Identify:
-    ours = Multiaddr(f"/p2p/{me}")
-    record = create_signed_peer_record(me, [address.encapsulate(ours) for address in listening], pair.private_key)
+def _identity(me: ID, pair: KeyPair, listening: Sequence[str]) -> Identify:
+    ours, addresses = Multiaddr(f"/p2p/{me}"), [Multiaddr(address) for address in listening]
+    record = PeerRecord(me, [address.encapsulate(ours) for address in addresses])
     return Identify(
         protocol_version=PROTOCOL_VERSION,
         agent_version=AGENT_VERSION,
         public_key=pair.public_key.serialize(),
-        listen_addrs=[address.to_bytes() for address in listening],
+        listen_addrs=[address.to_bytes() for address in addresses],
         observed_addr=b"",
         protocols=NAMES,
-        signedPeerRecord=record.marshal_envelope(),
+        signedPeerRecord=seal_record(record, pair.private_key).marshal_envelope(),
     )

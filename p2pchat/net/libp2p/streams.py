@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import trio
-from libp2p.network.stream.net_stream import NetStream
 from libp2p.peer.id import ID
 from libp2p.stream_muxer.exceptions import MuxedStreamError
-from libp2p.stream_muxer.yamux.yamux import YamuxStream
 
 from p2pchat.core.delivery import Route
 from p2pchat.core.ids import PeerKey
@@ -18,7 +16,7 @@ from p2pchat.net import multiaddrs
 from p2pchat.net.admission.budget import Account
 from p2pchat.net.libp2p import hardening
 from p2pchat.net.libp2p.secure_channel import shielded
-from p2pchat.net.libp2p.yamux import GuardedYamux, acknowledge
+from p2pchat.net.libp2p.yamux import GuardedYamux, Substream, acknowledge
 from p2pchat.net.transport.pipes import CHUNK
 
 STREAM_TIMEOUT = 15.0  # seconds one write may take in all
@@ -28,13 +26,11 @@ class LibP2PStream:
     """`ports.Stream` over one libp2p stream. head: bytes that go before everything else, joined with what is written
     first."""
 
-    def __init__(self, stream: NetStream, peer: PeerKey, *, inbound: bool, head: bytes = b"") -> None:
-        assert isinstance(stream.muxed_stream, YamuxStream)
+    def __init__(self, stream: Substream, peer: PeerKey, *, inbound: bool, head: bytes = b"") -> None:
         assert isinstance(stream.muxed_conn, GuardedYamux)
         self.peer = peer
         self.inbound = inbound
-        self._stream = stream
-        self._inner = stream.muxed_stream
+        self._inner = stream
         self._muxed = stream.muxed_conn
         self._closed = False
         self._head = head
@@ -94,7 +90,7 @@ class LibP2PStream:
         with shielded(STREAM_TIMEOUT) as scope:
             await self._put(data)
         if scope.cancelled_caught:
-            await hardening.reset(self._stream)
+            await hardening.reset(self._inner)
             raise LinkLost("the peer takes nothing")
 
     def write_now(self, data: bytes) -> bool:
@@ -123,7 +119,7 @@ class LibP2PStream:
         self._closed = True
         with shielded(STREAM_TIMEOUT):
             with suppress(Exception):
-                await self._stream.close()
+                await self._inner.close()
             with suppress(Exception):
                 await self._muxed.forget(self._inner)
 
@@ -150,10 +146,9 @@ class LibP2PStream:
 class NegotiationChannel:
     """A stream while its two ends agree on a protocol: a `handshake.Channel`."""
 
-    def __init__(self, stream: NetStream) -> None:
-        assert isinstance(stream.muxed_stream, YamuxStream)
+    def __init__(self, stream: Substream) -> None:
         assert isinstance(stream.muxed_conn, GuardedYamux)
-        self._inner = stream.muxed_stream
+        self._inner = stream
         self._muxed = stream.muxed_conn
 
     @property

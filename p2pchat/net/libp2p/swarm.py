@@ -1,123 +1,121 @@
-"""libp2p's parts, put together as we want them: a swarm that is handed open connections, a host that says nothing."""
+"""The connections of a host: who serves the streams on them, and the tasks that carry them.
+
+(libp2p's swarm also dials, listens, keeps books on peers and prunes connections. We do these ourselves, or nobody here
+wants them, and importing it costs as much as the rest of libp2p: docs/decisions/0056.)
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 import trio
-from libp2p.abc import IMuxedConn, INetConn
 from libp2p.crypto.keys import KeyPair
-from libp2p.host.basic_host import BasicHost
-from libp2p.host.ping import ID as PING
-from libp2p.identity.identify_push.identify_push import ID_PUSH as IDENTIFY_PUSH
-from libp2p.network.config import ConnectionConfig
-from libp2p.network.connection.swarm_connection import SwarmConn
-from libp2p.network.stream.net_stream import NetStream, StreamState
-from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
-from libp2p.peer.peerstore import PeerStore
-from libp2p.rcmgr import Direction
 
 from p2pchat.core.primitives import system_entropy
-from p2pchat.lib.times import DAY_SECONDS
 from p2pchat.net.admission.limits import HostLimits
-from p2pchat.net.libp2p import hardening
 from p2pchat.net.libp2p.handshake import Identity
+from p2pchat.net.libp2p.hardening import Upgrader
+from p2pchat.net.libp2p.secure_channel import RawPipe
 from p2pchat.net.libp2p.yamux import GuardedYamux, Substream
 
 
-class _Connection(SwarmConn):
-    """A connection whose streams are served as they come. (libp2p's has a task that waits for them and another nursery,
-    and takes a lock and several turns of the loop to note that a stream is open.)"""
+class PeerConnection:
+    """A connection of a swarm, from its handshake until either end has closed it."""
 
-    def take(self, inner: Substream) -> None:
-        """Serve a stream that the other end has begun."""
-        self.swarm.manager.run_task(partial(self._serve, inner))
+    def __init__(self, muxed: GuardedYamux, swarm: Swarm) -> None:
+        self.muxed_conn = muxed
+        self._swarm = swarm
+        self._closed = False
+        muxed.on_close = self._on_close
 
-    async def _serve(self, inner: Substream) -> None:
-        stream = NetStream(inner, self, None)
-        stream._state, stream._direction = StreamState.OPEN, Direction.INBOUND
-        self.streams.add(stream)
-        try:
-            await self.swarm.common_stream_handler(stream)
-        finally:
-            self.remove_stream(stream)
+    @property
+    def alive(self) -> bool:
+        """False as soon as one side has seen it end; a silent end takes longer to notice."""
+        return not self._closed and self.muxed_conn.alive
+
+    async def new_stream(self) -> Substream:
+        """Begin a stream. Raises MuxedStreamError where the connection ends."""
+        return await self.muxed_conn.open_stream()
+
+    async def close(self) -> None:
+        """Say to the other end that it is over, and close the socket."""
+        if not self._closed:
+            self.forget()
+            await self.muxed_conn.close()
+
+    async def _on_close(self) -> None:
+        self.forget()
+        await trio.lowlevel.checkpoint()
+
+    def forget(self) -> None:
+        """Take it for closed."""
+        self._closed = True
+        self._swarm.remove(self)
 
 
-class _Swarm(Swarm):
-    """Without the auto-connector, which dials whoever it has heard of and remembers everyone who ever left."""
+class Swarm:
+    """The connections of a host while it runs.
 
-    def _schedule_auto_connect(self) -> None:
-        pass
+    me: the host's peer id. serve: handles one stream that another host has begun, from its first byte to its last; it
+    raises nothing. nursery: where connections and streams have their tasks.
+    """
 
-    async def notify_disconnected(self, conn: INetConn) -> None:
-        await self._notify("disconnected", conn)
+    def __init__(
+        self,
+        me: ID,
+        pair: KeyPair,
+        limits: HostLimits,
+        serve: Callable[[Substream], Awaitable[None]],
+        nursery: trio.Nursery,
+    ) -> None:
+        self.self_id = me
+        self.upgrader = Upgrader(me, pair, Identity(pair, system_entropy().random(32)), limits.unread)
+        self._muxer_timeout = limits.queue
+        self._serve = serve
+        self.nursery = nursery
+        self._connections: dict[ID, list[PeerConnection]] = {}
 
-    async def _notify(self, method: str, *args: object) -> None:
-        """libp2p opens a nursery each time, also for nobody."""
-        if self.notifees:
-            await super()._notify(method, *args)
+    def connections(self, peer: ID) -> list[PeerConnection]:
+        """Return those with a peer, oldest first."""
+        return self._connections.get(peer, [])
 
-    async def add_conn(self, muxed_conn: IMuxedConn, direction: str = "unknown") -> SwarmConn:
-        """Begin to carry a connection. (libp2p's way counts all connections each time, keeps a table of how well each
-        does that nothing here reads, and asks managers that are not there.)"""
-        assert isinstance(muxed_conn, GuardedYamux)
-        conn = _Connection(muxed_conn, self, direction=direction)
-        muxed_conn.serve = conn.take
-        muxed_conn.run_task = self.manager.run_task
-        conn.event_started.set()
-        self.manager.run_task(muxed_conn.start)
-        self.connections.setdefault(muxed_conn.peer_id, []).append(conn)
-        await self.notify_connected(conn)
+    def all_connections(self) -> list[PeerConnection]:
+        """Return those with anybody."""
+        return [conn for conns in self._connections.values() for conn in conns]
+
+    @property
+    def peers(self) -> tuple[ID, ...]:
+        """Whom there are connections with."""
+        return tuple(self._connections)
+
+    async def dialled(self, wire: RawPipe, peer: ID) -> PeerConnection:
+        """Secure what was dialled and carry it. Raises SecurityUpgradeFailure where somebody else than `peer` answers,
+        TooSlowError, ConnectionClosedError; whoever dialled then closes the pipe."""
+        channel = await self.upgrader.secure(wire, peer)
+        with trio.fail_after(self._muxer_timeout):
+            muxed = await self.upgrader.multiplex(channel, peer)
+        return self.carry(muxed)
+
+    def carry(self, muxed: GuardedYamux) -> PeerConnection:
+        """Begin to read a connection and to serve its streams, until it ends."""
+        conn = PeerConnection(muxed, self)
+        muxed.serve = self._take
+        muxed.run_task = self.nursery.start_soon
+        self.nursery.start_soon(muxed.start)
+        self._connections.setdefault(muxed.peer_id, []).append(conn)
         return conn
 
+    def _take(self, stream: Substream) -> None:
+        self.nursery.start_soon(self._serve, stream)
 
-class _Basic(BasicHost):
-    """Without asking every peer to identify itself: that spawns system tasks, and believes what it is told."""
-
-    def _schedule_identify(self, peer_id: ID, *, reason: str) -> None:
-        pass
-
-    async def _push_identify_to_all_peers(self) -> None:
-        pass
-
-
-def run_tasks_in(swarm: Swarm, nursery: trio.Nursery) -> None:
-    """Carry connections in `nursery`. libp2p looks for the parent of every task among all there are, so that the
-    thousandth connection would cost several times what the first did."""
-
-    def run_task(run: Callable[[], Awaitable[None]], *, name: str | None = None) -> None:
-        nursery.start_soon(run, name=name)
-
-    vars(swarm.manager)["run_task"] = run_task
-
-
-def build_swarm(me: ID, pair: KeyPair, limits: HostLimits) -> tuple[Swarm, BasicHost]:
-    """Make a swarm, to be run, and the host over it; without stream handlers yet."""
-    # Nobody may make us forget our own key by showing us a thousand others.
-    store = PeerStore(max_peers=10**6)
-    store.add_key_pair(me, pair)
-    identity = Identity(pair, system_entropy().random(32))
-    most = 2 * limits.inbound + 1000  # ours are the limits that count; libp2p's are never reached
-    swarm = _Swarm(
-        me,
-        store,
-        hardening.Upgrader(me, pair, identity, limits.unread),
-        transports=[],
-        connection_config=ConnectionConfig(
-            max_connections=most,
-            high_watermark=most,
-            low_watermark=0,
-            min_connections=0,
-            max_connections_per_peer=2 * limits.connections_per_peer + 2,
-            auto_connect_interval=DAY_SECONDS,
-            inbound_upgrade_timeout=limits.handshake,
-            outbound_upgrade_timeout=limits.queue,
-        ),
-    )
-    basic = _Basic(swarm, disable_identify_address_discovery=True)
-    for protocol in (PING, IDENTIFY_PUSH):
-        basic.remove_stream_handler(protocol)
-    swarm.notifees.clear()  # who keeps books on peers; each costs every connection and stream two tasks
-    return swarm, basic
+    def remove(self, conn: PeerConnection) -> None:
+        """Forget a connection, unless that has happened."""
+        peer = conn.muxed_conn.peer_id
+        known = self._connections.get(peer, [])
+        if conn in known:
+            left = [other for other in known if other is not conn]
+            if left:
+                self._connections[peer] = left
+            else:
+                del self._connections[peer]

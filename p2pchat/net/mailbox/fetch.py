@@ -17,7 +17,7 @@ import trio
 from p2pchat.core import mailbox
 from p2pchat.core.frames import Frame
 from p2pchat.core.ids import QueueId
-from p2pchat.core.mailbox import Blob, Delete, End, Queue
+from p2pchat.core.mailbox import Blob, Deletion, End, Queue
 from p2pchat.core.primitives import sign_public
 from p2pchat.core.relays import OwnQueue
 from p2pchat.errors import CannotOpen, Refused
@@ -327,4 +327,4 @@ class Collecting:
         while opened.pushed and opened.pushed[0] <= upto:
             opened.pushed.popleft()
             self._pushed -= 1
-        self._stream.ask(mailbox.DELETE, mailbox.encode_delete(Delete(number, opened.handle, upto)))
+        self._stream.ask(mailbox.DELETE, mailbox.encode_delete(Deletion(number, opened.handle, upto)))

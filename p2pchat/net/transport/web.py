@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from email.utils import formatdate
 from typing import Protocol
 
 MAX_HEAD = 8192
@@ -166,6 +165,8 @@ def answer(status: int, *, stays: bool, body: bool = True) -> bytes:
     """Return a page that says the HTTP `status`, as nginx writes it; `body` False: its head only. stays: another
     request may follow on the connection.
     """
+    from email.utils import formatdate  # takes a while to import
+
     page = _PAGE.format(status, _REASONS[status]).encode("ascii")
     head = (
         f"HTTP/1.1 {status} {_REASONS[status]}\r\nServer: nginx\r\nDate: {formatdate(usegmt=True)}\r\n"

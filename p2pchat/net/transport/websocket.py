@@ -7,20 +7,24 @@ make us spend. libp2p's own way buffers whole messages of any size, and its list
 
 from __future__ import annotations
 
+import importlib
 import os
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import trio
-from wsproto import ConnectionType, WSConnection
-from wsproto.events import AcceptConnection, Event, RejectData, Request
 
 from p2pchat.core.delivery import Route
 from p2pchat.net.admission.budget import FRAME, PONG, Account
 from p2pchat.net.transport import web, websocket_frames
 from p2pchat.net.transport.pipes import CHUNK
 from p2pchat.net.transport.websocket_frames import BINARY, CLOSE, PING, BadFrame, Decoder, encode
+
+if TYPE_CHECKING:
+    from wsproto import WSConnection
+    from wsproto.events import Event
 
 _END_OF_HEAD = b"\r\n\r\n"
 _CLOSE_TIMEOUT = 1.0
@@ -122,6 +126,9 @@ async def accept(stream: trio.SocketStream, head: bytes, path: str) -> tuple[Web
     if asked is None:
         await _linger(stream)
         raise NotWebSocket
+    from wsproto import ConnectionType, WSConnection
+    from wsproto.events import AcceptConnection, Request
+
     request, rest = asked
     protocol = WSConnection(ConnectionType.SERVER)
     try:
@@ -151,6 +158,9 @@ async def connect(stream: trio.SocketStream, host: str, tls: ssl.SSLContext | No
 
     Has no deadline of its own. Raises NotWebSocket, or what trio and ssl do.
     """
+    from wsproto import ConnectionType, WSConnection
+    from wsproto.events import AcceptConnection, Request
+
     transport: trio.abc.Stream = stream
     if tls is not None:
         transport = trio.SSLStream(stream, tls, server_hostname=host, https_compatible=True)
@@ -160,6 +170,11 @@ async def connect(stream: trio.SocketStream, host: str, tls: ssl.SSLContext | No
     if not isinstance(answer, AcceptConnection):
         raise NotWebSocket
     return WebSocket(transport, stream.socket.close, client=True, head=rest)
+
+
+def prepare() -> None:
+    """Import what speaks HTTP, which takes a moment, before somebody waits for it."""
+    importlib.import_module("wsproto")
 
 
 def system_tls() -> ssl.SSLContext:
@@ -174,6 +189,8 @@ async def _event(transport: trio.abc.Stream, protocol: WSConnection, head: bytes
     """Wait for the first thing the other side says, in at most `MAX_HEAD` bytes, and return it with what came behind
     it.
     """
+    from wsproto.events import RejectData
+
     said = bytearray(head)
     while True:
         end = said.find(_END_OF_HEAD) + len(_END_OF_HEAD)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from p2pchat.tui.actions.order import refuses
 from p2pchat.tui.model import Chat, Request
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ class ContactActions:
         """Run /invite: open the panel that makes an invite."""
         from p2pchat.tui.screens.invite import InviteScreen
 
-        await self._app.ask(InviteScreen(self._app.node))
+        joined = await self._app.ask(InviteScreen(self._app.node))
+        if joined is not None and self._app.state.chat(joined) is not None:
+            await self._talk.open(joined)
 
     async def add(self, invite: str) -> None:
         """/add: take an invite, then go to its maker's chat."""
@@ -84,6 +87,10 @@ class ContactActions:
 
     async def show(self, chat: Chat) -> None:
         """The page of a contact."""
+        why_not = refuses(chat)
+        if why_not:
+            self._app.say(why_not)
+            return
         from p2pchat.tui.screens.contact import ContactScreen
 
         await self._app.ask(ContactScreen(self._app.node, chat))
@@ -112,7 +119,10 @@ class ContactActions:
         chat = self._app.meant(name)
         if chat is None:
             return
-        more = "Nothing from them is accepted any more, and undelivered messages are not sent. They are not told."
+        more = (
+            "Nothing from them is accepted any more, and undelivered messages are not sent. They are not told. "
+            "/unblock ends it."
+        )
         if await self._app.ask(ConfirmScreen(f"Block {chat.label}?", "Block", "Cancel", more)):
             await self._app.node.call("block", contact=chat.id)
             await self._app.reader.reread()

@@ -50,6 +50,7 @@ class ContactScreen(Panel[None]):
         Binding("r", "rename", "rename"),
         Binding("h", "hide", "hide my address"),
         Binding("b", "block", "block"),
+        Binding("u", "unblock", "unblock"),
     ]
     AUTO_FOCUS = ""
     DEFAULT_CSS = """
@@ -109,6 +110,8 @@ class ContactScreen(Panel[None]):
                     verified=event["verified"],
                     route=event["route"],
                     hidden=bool(event.get("hidden")),
+                    profile_name=event.get("profile_name") or "",
+                    note=event.get("note") or "",
                     **changed,
                 )
                 if not self._number and not self.busy:
@@ -119,7 +122,7 @@ class ContactScreen(Panel[None]):
         chat, name = self._chat, self.drawn(self._chat.label)
         self.entitle(name)
         if chat.state == "blocked":
-            here = "You have blocked them: nothing from them is accepted."
+            here = "You have blocked them: nothing from them is accepted, until you unblock them."
         elif chat.state == "waiting":
             here = "They have not answered your request yet. What you write waits."
         elif chat.route is None:
@@ -128,6 +131,10 @@ class ContactScreen(Panel[None]):
             here = "Offline. What you write waits for them at their relays."
         else:
             here = f"Online. Messages go {way(chat.route)}."
+        if chat.profile_name and chat.profile_name != chat.name:
+            here += f" They call themselves {self.drawn(chat.profile_name)}."
+        if chat.note:
+            here += f" Your note: {self.drawn(chat.note)}"
         if chat.hidden and chat.state != "blocked":
             here += " They never learn your network address."
         self.query_one("#presence", Static).update(f"{wording.mark(chat)} {here}")
@@ -148,13 +155,15 @@ class ContactScreen(Panel[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "save":
             return self._renaming and not self.busy
-        if action in ("mark", "rename", "hide", "block"):
+        if action in ("mark", "rename", "hide", "block", "unblock"):
             return not self._renaming and not self.busy and self._possible(action)
         return True
 
     def _possible(self, action: str) -> bool:
         if action == "mark":
             return bool(self._number) and not self._chat.verified
+        if action == "unblock":
+            return self._chat.state == "blocked"
         return action not in ("hide", "block") or self._chat.state != "blocked"
 
     def worded(self, binding: Binding) -> str:
@@ -197,9 +206,19 @@ class ContactScreen(Panel[None]):
         question = f"Block {self.drawn(self._chat.label)}?"
         more = (
             "Nothing from them is accepted any more, and what still waits to be sent to them is not sent. They "
-            "are not told. Your messages so far stay here. It cannot be undone here."
+            "are not told. Your messages so far stay here. Unblocking ends it; what failed stays failed."
         )
         self._ask(ConfirmScreen(question, "Block", "Cancel", more), "block")
+
+    def action_unblock(self) -> None:
+        """End the block."""
+        self.begin(self._unblock(), "One moment…")
+
+    async def _unblock(self) -> None:
+        answer = await self._node.call("unblock", contact=self._chat.id)
+        self._chat = self._chat._replace(state=answer["state"])
+        self.say("Unblocked.", "good")
+        self._show()
 
     def _ask(self, question: ConfirmScreen, method: str, **params: object) -> None:
         async def act() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -38,8 +38,10 @@ _BY_RELAYS = (
 )
 
 
-class InviteScreen(Panel[None]):
-    """An invite for one person; `r` makes one for many, and back. One of each kind is made at most."""
+class InviteScreen(Panel[str | None]):
+    """An invite for one person; `r` makes one for many, and back. One of each kind is made at most. Dismissed with the
+    chat of who joined by it, where that is to be opened.
+    """
 
     HEADING = "Invite a friend"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -48,6 +50,7 @@ class InviteScreen(Panel[None]):
         Binding("q", "code", "QR code"),
         Binding("r", "other", "for many people"),
         Binding("enter", "again", "try again"),
+        Binding("enter", "open", "open the chat"),
     ]
     DEFAULT_CSS = "InviteScreen #invite { color: $text-accent; }"
 
@@ -56,6 +59,8 @@ class InviteScreen(Panel[None]):
         self._node = node
         self._reusable = False
         self._made: dict[bool, Mapping[str, Any]] = {}
+        self._joined: tuple[str, str] | None = None
+        """(id, name) of who has used the one for one person: it is spent."""
 
     def body(self) -> ComposeResult:
         yield Static("Send this text to a friend. They paste it into their p2pchat.", classes="para", markup=False)
@@ -73,13 +78,33 @@ class InviteScreen(Panel[None]):
         return super().worded(binding)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "open":
+            return self._spent
         if action in ("copy", "save", "code"):
-            return self._reusable in self._made
+            return self._reusable in self._made and not self._spent
         if action == "other":
             return not self.busy
         if action == "again":
             return not self.busy and self._reusable not in self._made
         return True
+
+    @property
+    def _spent(self) -> bool:
+        """Whether the one that is shown was used."""
+        return self._joined is not None and not self._reusable
+
+    def news(self, events: Sequence[Mapping[str, Any]]) -> None:
+        made = self._made.get(False)
+        for event in events:
+            if event["event"] == "joined" and made is not None and event["invite"] == made["id"]:
+                self._joined = (event["id"], event["name"])
+                if not self._reusable:
+                    self._show()
+
+    def action_open(self) -> None:
+        """Open the chat with who has joined."""
+        if self._joined is not None:
+            self.dismiss(self._joined[0])
 
     def action_again(self) -> None:
         """Make one of the kind chosen."""
@@ -113,10 +138,14 @@ class InviteScreen(Panel[None]):
         made = self._made[self._reusable]
         text = self.query_one("#invite", Static)
         text.update(self.drawn(made["invite"]))
-        text.remove_class("hidden")
+        text.set_class(self._spent, "hidden")
         until = time_of(made["expires_at"])
         terms = _MANY if self._reusable else _ONCE
-        self.query_one("#terms", Static).update(f"{terms} It expires on {until.day} {until:%B}.")
+        terms = f"{terms} It expires on {until.day} {until:%B}."
+        if self._joined is not None and not self._reusable:
+            name = self.drawn(self._joined[1])
+            terms = f"{name} has used it and is your contact now. It is spent: nobody else can use it."
+        self.query_one("#terms", Static).update(terms)
         notice = self.query_one("#notice", Static)
         works = (
             _BY_RELAYS
@@ -129,7 +158,7 @@ class InviteScreen(Panel[None]):
         )
         notice.update(works if made["notice"] else "")
         notice.set_class(not made["reachable"], "warn")
-        notice.set_class(not made["notice"], "hidden")
+        notice.set_class(not made["notice"] or self._spent, "hidden")
         self.say("")
         self.show_keys()
 

@@ -382,6 +382,10 @@ def placeholder(chat: Chat) -> str:
     """What an empty composer says."""
     if chat.state == "blocked":
         return "blocked: nothing can be sent"
+    if chat.state == "forgotten":
+        return "they were forgotten: nothing can be sent"
+    if chat.state == "notes":
+        return "write a note to yourself"
     if chat.state == "waiting":
         return "sent as soon as they accept"
     return "sent as soon as they are online" if chat.route is None else "write a message"

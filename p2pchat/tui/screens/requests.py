@@ -160,7 +160,7 @@ class RequestsScreen(Panel[str]):
         if request is None:
             return
         question = f"Block {self.drawn(request.name)}? Nothing from them is accepted any more, and they are not told."
-        more = "This cannot be undone here."
+        more = "/unblock ends it."
         self._ask(request, "block", ConfirmScreen(question, "Block", "Decide later", more), "Blocked.")
 
     def _ask(self, request: Request, method: str, question: ConfirmScreen, done: str) -> None:

@@ -163,6 +163,11 @@ class ChatList(ScrollView, can_focus=True):
         elif self._requests:
             self.post_message(RunCommand("requests"))
 
+    def action_order(self, command: str) -> None:
+        """Run a command about the chat that the cursor is on."""
+        if self._cursor < len(self._chats):
+            self.post_message(RunCommand(command, self._chats[self._cursor].id))
+
     def action_leave(self) -> None:
         """Tell the screen that the person wants to write again."""
         self.post_message(self.Left())
@@ -180,6 +185,7 @@ class ChatList(ScrollView, can_focus=True):
         looks: list[object] = [
             (
                 (chat.label, chat.verified, chat.route, chat.state, chat.unread, chat.id == self._current),
+                (chat.pinned, chat.archived),
                 two and (chat.last, chat.draft, chat.last and brief(chat.last.at, now)),
             )
             for chat in self._chats

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from p2pchat.core.contents import Addresses, NewBundle, Profile
+from p2pchat.core.contents import Addresses, ContactProfile, NewBundle
 from p2pchat.engine.contacts import contacts, invites
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.runtime.transaction import Transaction
@@ -190,7 +190,7 @@ def test_what_a_newer_one_says_too_is_not_kept_for_who_is_away(tmp_path: Path) -
             await alice.call("send", chat="bob", text=f"{week}")
         rows = await alice.engine.read(lambda db: db.query("SELECT kind FROM outbox ORDER BY kind"))
         assert [kind for (kind,) in rows] == sorted(
-            [0, 0, 0, *[kind.KIND.number for kind in (NewBundle, Profile, Addresses)]]
+            [0, 0, 0, *[kind.KIND.number for kind in (NewBundle, ContactProfile, Addresses)]]
         )
         bob = await world.start("bob")
         await trio.sleep(3600)

@@ -9,7 +9,7 @@ import trio
 
 from p2pchat.core import handshake
 from p2pchat.core.content import Content, encode_content, new_message_id
-from p2pchat.core.contents import Profile
+from p2pchat.core.contents import ContactProfile
 from p2pchat.core.envelope import open_blob, seal_blob
 from p2pchat.core.identity import Device
 from p2pchat.core.ids import InviteId
@@ -34,7 +34,7 @@ async def ask(world: World, node: WorldNode, invite_id: InviteId, invite: Invite
     offered = await node.engine.submit(invites.offer, invite_id)
     assert offered is not None
     key, random = blob_key(invite.secret), world.entropy.random
-    profile = Profile("mallory", True, ())
+    profile = ContactProfile("mallory", True, ())
     content = encode_content(Content(profile, new_message_id(node.clock(), random), 0, node.clock()))
     bundle = open_bundle(open_blob(key, offered))
     _, message = handshake.initiate(who, bundle, content, node.clock(), world.entropy)

@@ -16,9 +16,8 @@ from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DiskFull
 from p2pchat.store import facts
 from p2pchat.store import outbox as store_outbox
-from p2pchat.store.database import Database
 from p2pchat.store.facts import Fact
-from tests.support.asking import has
+from tests.support.asking import has, waiting_envelopes
 from tests.support.meddler import Meddler
 from tests.support.sampling import SEED, chosen
 from tests.support.world import World, WorldNode, run_world, until
@@ -96,10 +95,6 @@ def test_a_backlog_is_sealed_anew_in_parts(tmp_path: Path, monkeypatch: pytest.M
     run_world(tmp_path, main)
 
 
-def envelopes(db: Database) -> list[Any]:
-    return db.query("SELECT envelope FROM outbox WHERE envelope IS NOT NULL")
-
-
 async def in_progress(node: WorldNode) -> bool:
     return bool(await node.engine.read(lambda db: facts.of_all(db, Fact.SEALING)))
 
@@ -130,7 +125,7 @@ def test_links_that_come_up_meanwhile_make_it_no_faster(tmp_path: Path, monkeypa
 
     async def main(world: World) -> None:
         alice, _ = await with_a_backlog(world, [f"{number}" for number in range(60)])
-        old = {row[0] for row in await alice.engine.read(envelopes)}
+        old = set(await waiting_envelopes(alice))
         meddler = Meddler(world)
         watched = Watched(alice, monkeypatch)
         bob = await world.start("bob")

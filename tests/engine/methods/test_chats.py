@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from p2pchat.core.content import Content, decode_content
-from p2pchat.core.contents import Profile, Receipt, Text
+from p2pchat.core.contents import ContactProfile, Receipt, Text
 from p2pchat.core.contents.receipt import READ
 from p2pchat.engine.contacts import contacts
 from p2pchat.engine.delivery import outbound, read_receipts
@@ -29,12 +29,15 @@ FIELDS = (
     "verified",
     "route",
     "hidden",
+    "profile_name",
+    "note",
     "kind",
     "unread",
     "first_unread",
     "last",
     "draft",
     "archived",
+    "pinned",
     "muted_until",
     "timer",
 )
@@ -485,7 +488,7 @@ def test_contacts_are_told_whether_they_will_see_what_was_read(tmp_path: Path, m
         heard = overhear(alice, monkeypatch)
         await bob.call("settings", read_receipts=False)
         await trio.sleep(60)
-        assert [one for one in heard if isinstance(one.payload, Profile)] == []
+        assert [one for one in heard if isinstance(one.payload, ContactProfile)] == []
         await bob.call("settings", read_receipts=True)
         await trio.sleep(1)
         assert await told(alice, "bob")

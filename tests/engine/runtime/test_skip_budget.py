@@ -94,7 +94,7 @@ async def sealed(node: WorldNode, chat: str, text: str, ahead: int) -> bytes:
         session = tx.sessions.sending(contact)
         assert session is not None
         content = Content(Text(text), new_message_id(tx.now, tx.random), 1, tx.now)
-        return tx.sessions.seal(contact, session, encode_content(content), tx.entropy)
+        return tx.sessions.seal(contact, session, encode_content(content), tx.entropy).envelope
 
     return await node.engine.submit(seal)
 

@@ -1,4 +1,4 @@
-"""What importing the net does not bring with it."""
+"""What importing and running the net loads, and what it leaves alone."""
 
 from __future__ import annotations
 
@@ -9,32 +9,72 @@ import pytest
 
 from p2pchat.net.libp2p import lazy_imports
 
-HEAVY = ("aioquic", "dns", "httpx", "miniupnpc", "OpenSSL", "psutil", "requests", "trio_websocket", "zeroconf")
+NODE = "p2pchat.cli.serve, p2pchat.node, p2pchat.parts, p2pchat.net.libp2p.host, p2pchat.engine.methods.service"
+PACKAGES = (
+    *("attr", "attrs", "outcome", "sniffio", "sortedcontainers", "trio", "idna"),
+    *("base58", "baseconv", "blake3", "google", "libp2p", "mmh3", "morphys", "multiaddr", "multibase", "multicodec"),
+    *("multihash", "msgpack", "varint", "cryptography", "ifaddr", "nacl", "p2pchat", "sqlcipher3"),
+    "typing_extensions",
+)
+"""What a node loads of what pip installed. Each costs every start and every idle node something: is it needed?"""
+SLOW = ("email", "statistics", "uuid", "zipfile", "importlib.metadata")
+"""What it leaves alone of Python's own library."""
+MOST_OF_LIBP2P = 60  # modules; as it comes it loads 360
+
+_MEET = f"""
+import sys, trio, {NODE}
+from p2pchat.net.libp2p.host import LibP2PHost
+
+async def main():
+    a, b = (LibP2PHost(bytes([number]) * 32, ["/ip4/127.0.0.1/tcp/0"]) for number in (1, 2))
+    async def greet(stream):
+        await stream.write(b"hello")
+
+    async with trio.open_nursery() as nursery:
+        b.handle("/test/1", greet)
+        for host in (a, b):
+            await nursery.start(host.run)
+        stream = await a.open(b.peer, b.addresses(), "/test/1")
+        assert await stream.read(5) == b"hello"
+        nursery.cancel_scope.cancel()
+
+trio.run(main)
+"""
 
 
 def run(script: str) -> str:
     return subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
 
 
-def test_a_node_loads_nothing_it_does_not_use() -> None:
+def test_a_node_that_meets_another_loads_nothing_it_does_not_use() -> None:
     found = run(
-        "import sys, p2pchat.net.libp2p.host, p2pchat.net.network, p2pchat.net.supervisor\n"
-        f"print(*[name for name in {(*HEAVY, *lazy_imports.UNUSED)!r} if name in sys.modules])"
+        f"{_MEET}\n"
+        "for name, module in sys.modules.items():\n"
+        "    print(name, 'site-packages' in (getattr(module, '__file__', None) or ''), type(module).__name__)"
     )
-    assert found.split() == []
+    modules = {name: (installed == "True", kind) for name, installed, kind in map(str.split, found.splitlines())}
+    packages = {name.partition(".")[0] for name, (installed, _) in modules.items() if installed}
+    assert {name for name in packages if not name.startswith("_")} <= set(PACKAGES)
+    assert [name for name in (*SLOW, *lazy_imports.UNUSED) if name in modules] == []
+    assert modules["libp2p"][1] == modules["libp2p.transport"][1] == "_LatePackage"
+    assert len([name for name in modules if name.startswith("libp2p")]) <= MOST_OF_LIBP2P
 
 
 def test_what_is_left_out_is_what_libp2p_would_load() -> None:
     """Otherwise it need not be on the list, or a new libp2p calls it something else."""
-    script = (
-        "import sys, libp2p, libp2p.host.basic_host\n"
-        f"print(*[name for name in {lazy_imports.UNUSED!r} if name in sys.modules])"
-    )
+    script = f"import sys, libp2p\nprint(*[name for name in {lazy_imports.UNUSED!r} if name in sys.modules])"
     assert tuple(run(script).split()) == lazy_imports.UNUSED
 
 
 def test_whoever_wants_one_afterwards_gets_the_real_one() -> None:
-    assert run("import p2pchat.net.libp2p, psutil\nprint(psutil.Process().pid > 0)").split() == ["True"]
+    script = (
+        "import p2pchat.net.libp2p\n"
+        "from libp2p import new_host\n"
+        "from libp2p.crypto import rsa\n"
+        "from libp2p.tools.anyio_service import Service, background_trio_service\n"
+        "print(new_host.__module__, rsa.create_new_key_pair.__module__, Service.__module__)"
+    )
+    assert run(script).split() == ["libp2p", "libp2p.crypto.rsa", "libp2p.tools.anyio_service.api"]
 
 
 def test_a_stand_in_is_good_for_what_an_import_does_with_it_and_for_nothing_else(

@@ -18,7 +18,6 @@ from p2pchat.net.admission.budget import Account
 from p2pchat.net.admission.limits import WINDOW
 from p2pchat.net.libp2p.yamux import WINDOW_TIMEOUT, GuardedYamux
 from tests.conftest import run
-from tests.support.hosts import live_connections, make, running, until_apart, works
 
 DATA, UPDATE, PING, GO_AWAY = range(4)
 SYN, ACK, FIN, RST = 1, 2, 4, 8
@@ -312,28 +311,6 @@ def test_a_write_waits_for_room_so_long() -> None:
             assert trio.current_time() - began == WINDOW_TIMEOUT
 
     run(main, clock)
-
-
-# --- connections --------------------------------------------------------------------------------------------------
-
-
-def test_libp2p_does_not_keep_a_family_tree_of_connections() -> None:
-    """As shipped, every task looks for its parent among all there are: a thousand connections cost a million looks."""
-
-    async def main() -> None:
-        a, b = make(1), make(2)
-        async with running(a, b):
-            assert b._running is not None
-            before = b._running.swarm.manager._total_task_count  # type: ignore[attr-defined]
-            for _ in range(3):
-                assert await works(a, b)
-                await a.disconnect(b.peer)
-                await until_apart(b, a)
-            assert await works(a, b)
-            assert b._running.swarm.manager._total_task_count == before  # type: ignore[attr-defined]
-            assert len(live_connections(b, a)) == 1
-
-    run(main)
 
 
 class _SmallSocket(Peer):

@@ -15,7 +15,7 @@ from p2pchat.core import handshake
 from p2pchat.core import primitives as prim
 from p2pchat.core.codec import decode, encode
 from p2pchat.core.content import Content, encode_content, new_message_id
-from p2pchat.core.contents import Profile, Text
+from p2pchat.core.contents import ContactProfile, Text
 from p2pchat.core.envelope import envelope_id, open_blob, seal_blob
 from p2pchat.core.frames import ACKS, BUNDLE, ENVELOPE, EXPIRED, GONE, HELLO, INITIAL, USED, Frame, FrameType, pack
 from p2pchat.core.identity import Device
@@ -63,7 +63,7 @@ class Knocker:
 
     def first(self, bundle: Any, name: str = "mallory", ways: tuple[tuple[PeerKey, bytes], ...] = ()) -> bytes:
         """A first message as it should be."""
-        content = Content(Profile(name, True, ways), new_message_id(self.now, self.random), 0, self.now)
+        content = Content(ContactProfile(name, True, ways), new_message_id(self.now, self.random), 0, self.now)
         message = handshake.initiate(self.me, bundle, encode_content(content), self.now, self.world.entropy)[1]
         return self.sealed(message)
 

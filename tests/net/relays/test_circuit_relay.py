@@ -393,7 +393,7 @@ def test_who_has_another_connection_is_not_gone() -> None:
             assert here.bob._running is not None
             await here.bob._running.dialler.dial(old.muxed_conn.peer_id, here.relay.addresses())
             assert len(live_connections(here.relay, here.bob)) == 2
-            await connections.drop(here.bob._running.swarm, old)
+            await connections.drop(old)
             while len(live_connections(here.relay, here.bob)) == 2:
                 await trio.lowlevel.checkpoint()
             await wait_all_tasks_blocked()

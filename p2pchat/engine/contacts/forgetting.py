@@ -1,0 +1,76 @@
+"""Forgetting: a contact with everything that made it one, or what was said in a chat.
+
+Each is one transaction. What lies at relays for a contact, or from it, nobody asks for any more, and ends there by
+itself. Nobody is told; who was forgotten and uses an invite of ours again is a newcomer.
+"""
+
+from __future__ import annotations
+
+from p2pchat.core.contents import Edit, Pin, Reaction, Text
+from p2pchat.core.delivery import DeliveryEvent
+from p2pchat.core.ids import direct_chat, first_device
+from p2pchat.engine.contacts import contacts
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import NotNow
+from p2pchat.store import chats as store_chats
+from p2pchat.store import messages as store_messages
+from p2pchat.store import outbox as store_outbox
+from p2pchat.store import timers as store_timers
+from p2pchat.store import waiting as store_waiting
+from p2pchat.store.contacts import ACCEPTED, Contact, ContactState
+
+SAID = tuple(payload.KIND.number for payload in (Text, Edit, Reaction, Pin))
+"""What is not sent any more when its chat is cleared; a delete for both, and a timer, still are."""
+
+
+def forget(tx: Transaction, contact: Contact, *, history: bool) -> None:
+    """Forget a contact. Without its `history` the chat goes on under their name, to be read only. Raises NotNow."""
+    if contact.state == ContactState.SELF:
+        raise NotNow("Notes to self are no contact", hint="`p2pchat clear notes` deletes them.")
+    if contact.state == ContactState.REQUEST:
+        raise NotNow(f"{contact.name} only asks to become a contact", hint=f"`p2pchat decline {contact.id.hex()}`")
+    chat = direct_chat(contact.id)
+    if contact.state == ContactState.FORGOTTEN:
+        if history:
+            _forget_chat(tx, contact)
+            tx.event("forgotten", id=contact.id.hex(), history=True)
+        return
+    if history:
+        _forget_chat(tx, contact)
+    else:
+        contacts.advance(tx, chat, contacts.unsent(tx, contact), DeliveryEvent.EXPIRED, None)
+        store_chats.read(tx.db, chat, None, tx.now, tx.counted)  # nothing is unread of one who is gone
+        tx.ends(store_timers.next_end(tx.db))
+        store_waiting.forget_chat(tx.db, chat)
+        store_outbox.forget_failed_in(tx.db, chat)
+        store_chats.leave_behind(tx.db, chat, contact.name)
+    contacts.remove(tx, contact, keep_chat=not history)
+    tx.storage_limits.let_in(contact.id)
+    tx.erased = True
+    tx.event("forgotten", id=contact.id.hex(), history=history)
+
+
+def _forget_chat(tx: Transaction, contact: Contact) -> None:
+    store_messages.forget_chat(tx.db, direct_chat(contact.id))
+    store_chats.remove(tx.db, direct_chat(contact.id))
+    tx.erased = True
+
+
+def clear(tx: Transaction, contact: Contact) -> None:
+    """Delete what was said in a chat, here only. What was not sent yet is not sent any more, the draft goes too, and
+    what is set for the chat stays. The chat of one who was forgotten goes whole.
+    """
+    if contact.state == ContactState.FORGOTTEN:
+        forget(tx, contact, history=True)
+        return
+    chat = direct_chat(contact.id)
+    if contact.state in ACCEPTED:
+        store_outbox.clear(tx.db, first_device(contact.id), SAID)
+        tx.dropped[contact.id] = None
+    store_outbox.forget_failed_in(tx.db, chat)
+    store_messages.clear(tx.db, chat)
+    store_chats.keep_draft(tx.db, chat, "")
+    tx.storage_limits.recount(contact.id)
+    tx.erased = True
+    tx.unread[chat] = None
+    tx.event("cleared", chat=chat.hex())

@@ -1,0 +1,36 @@
+"""Ending an invite before its time."""
+
+from __future__ import annotations
+
+from p2pchat.core.invite import ONE_TIME
+from p2pchat.engine.contacts import invites
+from p2pchat.engine.runtime.transaction import Transaction
+from p2pchat.errors import AmbiguousName, NoSuchInvite, NotNow
+from p2pchat.store import invites as store_invites
+from p2pchat.store import prekeys as store_prekeys
+from p2pchat.store.invites import InviteRow, InviteState
+
+
+def revoke(tx: Transaction, named: str) -> None:
+    """End an open invite, by the beginning of its id or by its label: its secret and its private keys go, and whoever
+    comes with it later hears that it is no longer valid. Raises `NoSuchInvite`, `AmbiguousName` or `NotNow`.
+    """
+    row = _meant(tx, named)
+    if row.state != InviteState.OPEN or row.expires_at <= tx.now:
+        raise NotNow("That invite has ended already", hint="`p2pchat invites` shows which are open.")
+    store_invites.end(tx.db, row.id, tx.now)
+    if row.kind == ONE_TIME and row.opk_id is not None:
+        store_prekeys.delete(tx.db, store_prekeys.ONE_TIME, row.opk_id)
+    invites.ended(tx, row)
+
+
+def _meant(tx: Transaction, named: str) -> InviteRow:
+    wanted = named.strip().casefold()
+    everything = store_invites.all(tx.db) if wanted else []
+    found = [row for row in everything if row.label.casefold() == wanted and row.state == InviteState.OPEN]
+    found = found or [row for row in everything if row.id.hex().startswith(wanted)]
+    if not found:
+        raise NoSuchInvite
+    if len(found) > 1:
+        raise AmbiguousName(candidates=[f"{row.label} ({row.id.hex()})".strip() for row in found])
+    return found[0]

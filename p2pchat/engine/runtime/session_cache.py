@@ -1,0 +1,261 @@
+"""The sessions with contacts, kept in memory between transactions, and written at the end of each that changed them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from p2pchat.core import ratchet
+from p2pchat.core.ids import ContactId, SessionId, first_device
+from p2pchat.core.primitives import Entropy
+from p2pchat.core.session import Received, Sealed, Session, for_sending, open_envelope, seal
+from p2pchat.errors import CannotOpen
+from p2pchat.store import sending_chains
+from p2pchat.store import sessions as store_sessions
+from p2pchat.store.database import Database
+from p2pchat.store.sending_chains import SendingChainRow
+from p2pchat.store.sessions import SessionRow
+
+Skipped = dict[tuple[int, int], bytes]
+
+
+@dataclass(eq=False, repr=False)
+class _ContactSessions:
+    """The sessions with one contact, in memory between transactions. `first_rows`: of a sending chain in use, before
+    which row of the outbox nothing is sealed in it; nothing if no row ever was. `chains_kept`: sessions of which ended
+    sending chains may be kept.
+    """
+
+    sessions: dict[SessionId, Session]
+    skipped: dict[SessionId, Skipped]
+    created: dict[SessionId, int]
+    pending: set[SessionId]
+    first_rows: dict[tuple[SessionId, int], int]
+    chains_kept: set[SessionId]
+
+
+class SessionCache:
+    """Sessions by contact, loaded when first needed. After a failed transaction all are forgotten and loaded again."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._known: dict[ContactId, _ContactSessions] = {}
+        self._touched: dict[tuple[ContactId, SessionId], None] = {}
+        self._ended: dict[tuple[ContactId, SessionId, int], tuple[int, ratchet.SendingChain]] = {}
+
+    def all(self, contact: ContactId) -> list[Session]:
+        """Every session with the contact that it may use, oldest last."""
+        known = self._load(contact)
+        return [one for session_id, one in known.sessions.items() if session_id not in known.pending]
+
+    def pending(self, contact: ContactId) -> Session | None:
+        """The session of a request that was not answered yet."""
+        known = self._load(contact)
+        return next((known.sessions[session_id] for session_id in known.pending), None)
+
+    def sending(self, contact: ContactId) -> Session | None:
+        """The session to send in."""
+        return for_sending(self.all(contact))
+
+    def session(self, contact: ContactId, session_id: SessionId) -> Session:
+        """One session as it is now in this transaction; KeyError if it is not there."""
+        return self._load(contact).sessions[session_id]
+
+    def put(self, contact: ContactId, session: Session) -> None:
+        """Keep a changed session; written once, at the end of the transaction."""
+        self._load(contact).sessions[session.session_id] = session
+        self._touched[contact, session.session_id] = None
+
+    def begin(self, contact: ContactId, session: Session, now: int, *, pending: bool = False) -> None:
+        """Keep a new session; `pending` if it must not be used before a person says yes."""
+        known = self._load(contact)
+        known.sessions = {session.session_id: session, **known.sessions}
+        known.created[session.session_id] = now
+        if pending:
+            known.pending.add(session.session_id)
+        self.put(contact, session)
+
+    def admit(self, contact: ContactId, session: Session) -> None:
+        """A person said yes."""
+        self._load(contact).pending.discard(session.session_id)
+        self.put(contact, session)
+
+    def drop(self, contact: ContactId, session_id: SessionId) -> None:
+        """Forget a session for good."""
+        known = self._load(contact)
+        for by_session in (known.sessions, known.skipped, known.created):
+            by_session.pop(session_id, None)
+        for place in [place for place in known.first_rows if place[0] == session_id]:
+            del known.first_rows[place]
+        known.pending.discard(session_id)
+        store_sessions.remove(self._db, session_id)
+
+    def seal(self, contact: ContactId, session: Session, content: bytes, entropy: Entropy) -> Sealed:
+        """An envelope in this session."""
+        sealed = seal(session, content, entropy.random)
+        self.put(contact, sealed.session)
+        return sealed
+
+    def queued(self, contact: ContactId, sealed: Sealed, pk: int) -> None:
+        """An envelope that was sealed now waits as this row of the outbox."""
+        first_rows = self._load(contact).first_rows
+        place = sealed.session.session_id, sealed.session.ratchet.chain
+        first_rows[place] = min(pk, first_rows.get(place, pk))
+
+    def sending_chain(self, contact: ContactId, session_id: SessionId, chain: int) -> ratchet.SendingChain | None:
+        """What the headers of a sending chain carry; None if its session is gone, or nothing was to be sealed again in
+        it.
+        """
+        session = self._load(contact).sessions.get(session_id)
+        if session is not None and session.ratchet.chain == chain and ratchet.can_send(session.ratchet):
+            return ratchet.sending_chain(session.ratchet)
+        if (ended := self._ended.get((contact, session_id, chain))) is not None:
+            return ended[1]
+        kept = sending_chains.get(self._db, session_id, chain)
+        return None if kept is None else ratchet.load_chain(kept)
+
+    def open(
+        self, contact: ContactId, envelope: bytes, entropy: Entropy, may_skip: ratchet.MaySkip
+    ) -> tuple[Session, Received] | None:
+        """The opened envelope and its session; nothing is kept until `keep`. None if no session opens it."""
+        known = self._load(contact)
+        for session in self.all(contact):
+            skipped = known.skipped[session.session_id]
+            try:
+                return session, open_envelope(session, envelope, _finder(skipped), entropy, may_skip)
+            except CannotOpen:
+                continue
+        return None
+
+    def keep(self, contact: ContactId, opened: Received, now: int) -> None:
+        """Keep what opening an envelope changed."""
+        session_id, ratchet_after = opened.session.session_id, opened.session.ratchet
+        known = self._load(contact)
+        skipped = known.skipped[session_id]
+        before = known.sessions[session_id].ratchet
+        if before.chain != ratchet_after.chain and (session_id, before.chain) in known.first_rows:
+            first_row = known.first_rows.pop((session_id, before.chain))
+            self._ended[contact, session_id, before.chain] = first_row, ratchet.sending_chain(before)
+        if skipped and before.chain != ratchet_after.chain:
+            # without its chain's header key a skipped key opens nothing here: it would only serve a thief
+            oldest = min(chain for chain, _ in (*ratchet_after.old_headers, (ratchet_after.chain, b"")))
+            store_sessions.drop_chain(self._db, session_id, oldest)
+            for place in [place for place in skipped if place[0] < oldest]:
+                del skipped[place]
+        if opened.skipped:
+            store_sessions.add_skipped(self._db, session_id, list(opened.skipped), now)
+            skipped.update({(chain, number): key for chain, number, key in opened.skipped})
+            self._bound_skipped(known, session_id)
+            if len(skipped) > ratchet.MAX_SKIPPED:
+                for place in store_sessions.trim_skipped(self._db, session_id, ratchet.MAX_SKIPPED):
+                    skipped.pop(place, None)
+        if opened.used is not None:
+            store_sessions.drop_skipped(self._db, session_id, [opened.used])
+            del skipped[opened.used]
+        self.put(contact, opened.session)
+
+    def _bound_skipped(self, known: _ContactSessions, session_id: SessionId) -> None:
+        """A contact's sessions have as many skipped keys together as one may have; those of other sessions go first."""
+        total = sum(len(known.skipped[session]) for session in known.sessions)
+        for session in known.sessions:
+            if session != session_id and total > ratchet.MAX_SKIPPED:
+                surplus = total - ratchet.MAX_SKIPPED
+                keep = max(0, len(known.skipped[session]) - surplus)
+                for place in store_sessions.trim_skipped(self._db, session, keep):
+                    known.skipped[session].pop(place, None)
+                    total -= 1
+
+    def write(self) -> None:
+        """Write what the transaction touched."""
+        for contact, session_id in self._touched:
+            known = self._known[contact]
+            session = known.sessions.get(session_id)
+            if session is not None:
+                row = _row(contact, session, known.created[session_id], pending=session_id in known.pending)
+                store_sessions.save(self._db, row)
+        for (contact, session_id, chain), (first_row, carried) in self._ended.items():
+            self._keep_chain(contact, session_id, chain, first_row, carried)
+        self._ended.clear()
+
+    def _keep_chain(
+        self, contact: ContactId, session_id: SessionId, chain: int, first_row: int, carried: ratchet.SendingChain
+    ) -> None:
+        """Keep a sending chain that has ended, if something that waits is sealed in it; forget those before it in which
+        nothing is any more.
+        """
+        kept = self._load(contact).chains_kept
+        if session_id in kept:
+            sending_chains.forget_unused(self._db, session_id)
+            if not sending_chains.count(self._db, session_id):
+                kept.discard(session_id)
+        row = SendingChainRow(first_device(contact), session_id, chain, first_row, ratchet.dump_chain(carried))
+        if sending_chains.keep(self._db, row):
+            kept.add(session_id)
+
+    def settle(self) -> None:
+        """The transaction is committed."""
+        self._touched.clear()
+
+    def forget(self, contact: ContactId | None = None) -> None:
+        """Load again when next needed: what is of one contact, or everything."""
+        if contact is not None:
+            self._known.pop(contact, None)
+            for key in [key for key in self._touched if key[0] == contact]:
+                del self._touched[key]
+            return
+        self._known.clear()
+        self._touched.clear()
+        self._ended.clear()
+
+    def _load(self, contact: ContactId) -> _ContactSessions:
+        known = self._known.get(contact)
+        if known is None:
+            rows = store_sessions.for_device(self._db, first_device(contact))
+            sessions = {row.session_id: _session(row) for row in reversed(rows)}
+            known = _ContactSessions(
+                sessions,
+                _AutoSkipped(self._db),
+                {row.session_id: row.created_at for row in rows},
+                {row.session_id for row in rows if row.pending},
+                {(one.session_id, one.ratchet.chain): 0 for one in sessions.values() if ratchet.can_send(one.ratchet)},
+                set(sessions),
+            )
+            self._known[contact] = known
+        return known
+
+
+class _AutoSkipped(dict[SessionId, Skipped]):
+    """Skipped keys by session, read when a session is first used."""
+
+    def __init__(self, db: Database) -> None:
+        super().__init__()
+        self._db = db
+
+    def __missing__(self, session_id: SessionId) -> Skipped:
+        loaded = {(chain, number): key for chain, number, key in store_sessions.skipped(self._db, session_id)}
+        self[session_id] = loaded
+        return loaded
+
+
+def _finder(skipped: Skipped) -> ratchet.FindSkipped:
+    return lambda chain, number: skipped.get((chain, number))
+
+
+def _row(contact: ContactId, session: Session, created_at: int, *, pending: bool) -> SessionRow:
+    return SessionRow(
+        session_id=session.session_id,
+        device=first_device(contact),
+        initiator=session.initiator,
+        pair_root=session.pair_root,
+        sas=session.sas,
+        state=ratchet.dump(session.ratchet),
+        created_at=created_at,
+        confirmed=session.confirmed,
+        receive_until=session.ends_at,
+        pending=pending,
+    )
+
+
+def _session(row: SessionRow) -> Session:
+    return Session(
+        row.session_id, row.initiator, row.pair_root, row.sas, ratchet.load(row.state), row.confirmed, row.receive_until
+    )

@@ -1,0 +1,142 @@
+"""What the app does to keep chats and contacts in order: pin, archive, mute, clear, unblock, forget, notes, invites."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from p2pchat.lib.times import seconds_or_off
+from p2pchat.tui.model import NOTES, Chat
+
+if TYPE_CHECKING:
+    from p2pchat.tui.actions.chat import ChatActions
+    from p2pchat.tui.base import BaseApp
+
+
+class OrderActions:
+    """The app's hands for order."""
+
+    def __init__(self, app: BaseApp, talk: ChatActions) -> None:
+        self._app = app
+        self._talk = talk
+
+    # --- chats
+
+    async def notes(self, _rest: str) -> None:
+        """Run /notes: go to the chat with oneself."""
+        self._app.state.begin_notes()
+        await self._talk.open(NOTES)
+
+    async def pin(self, name: str) -> None:
+        """Run /pin [NAME]: keep a chat above the others, or no more."""
+        chat = self._app.meant(name)
+        if chat is not None:
+            await self._app.node.call("pin_chat", chat=chat.id, pinned=not chat.pinned)
+            self._app.say(f"{chat.label} is {'not pinned any more' if chat.pinned else 'pinned above the others'}.")
+
+    async def archive(self, name: str) -> None:
+        """Run /archive [NAME]: put a chat away, or take it out again."""
+        chat = self._app.meant(name)
+        if chat is not None:
+            await self._app.node.call("archive", chat=chat.id, archived=not chat.archived)
+            where = "back among the others" if chat.archived else "archived: it is at the end of the list"
+            self._app.say(f"{chat.label} is {where}.")
+
+    async def mute(self, rest: str) -> None:
+        """Run /mute [TIME] for the chat shown, or for one that is named until that is ended."""
+        app = self._app
+        try:
+            seconds: int | None = seconds_or_off(rest)
+            chat = app.state.shown
+        except ValueError:
+            seconds, chat = None, app.meant(rest)
+        if chat is None:
+            return
+        if seconds is None:
+            seconds = 0 if chat.muted_until is not None and app.now() < chat.muted_until else None
+        answer = await app.node.call("mute", chat=chat.id, seconds=seconds)
+        if answer["muted_until"] is None:
+            app.say(f"{chat.label} is not muted any more.")
+        else:
+            app.say(f"You are not told of what {chat.label} writes. /mute off ends it.")
+
+    async def clear(self, name: str) -> None:
+        """Run /clear [NAME]: delete what was said in a chat, after a question."""
+        chat = self._app.meant(name)
+        if chat is None:
+            return
+        more = "Here only: the other side keeps its copy. What was not sent yet is not sent any more."
+        if chat.state == "forgotten":
+            more = "They were forgotten, so the chat goes whole."
+        if await self._sure(f"Delete everything that was said in {chat.label}?", "Delete it", more):
+            await self._app.node.call("clear", chat=chat.id)
+            await self._app.reader.reread()
+
+    # --- contacts
+
+    async def unblock(self, name: str) -> None:
+        """Run /unblock [NAME]: take what they write again."""
+        chat = self._app.meant(name)
+        if chat is not None:
+            await self._app.node.call("unblock", contact=chat.id)
+            await self._app.reader.reread()
+            self._app.say(f"{chat.label} is not blocked any more. What failed at the block stays failed.")
+
+    async def note(self, text: str) -> None:
+        """Run /note [TEXT]: keep a note about the contact shown, or show it."""
+        chat = self._app.state.shown
+        if chat is None:
+            return
+        if text:
+            kept = "" if text == "-" else text
+            await self._app.node.call("note", contact=chat.id, text=kept)
+            self._app.say("Noted. Only you see it, on their page." if kept else "The note is deleted.")
+        elif chat.note:
+            self._app.say(chat.note)
+        else:
+            self._app.say("There is no note. Write it after the command: /note met in Lund; /note - deletes it.")
+
+    async def forget(self, name: str) -> None:
+        """Run /forget [NAME], after two questions: whether, and whether what was said goes too."""
+        chat = self._app.meant(name)
+        if chat is None:
+            return
+        if chat.state in ("forgotten", "notes"):
+            await self.clear(chat.id)
+            return
+        more = (
+            "Their keys go, and what waits to be sent. They are not told; what they write does not arrive any more. "
+            "With another invite they come as somebody new. To hear nothing of them, block them instead."
+        )
+        if not await self._sure(f"Forget {chat.label}?", "Forget", more):
+            return
+        history = await self._sure(
+            f"Delete what {chat.label} and you said to each other too?",
+            "Delete it",
+            "Otherwise the chat stays, to be read only.",
+            no="Keep it",
+        )
+        await self._app.node.call("forget", contact=chat.id, history=history)
+        await self._app.reader.reread()
+        self._app.say(f"{chat.label} is forgotten.")
+
+    # --- invites
+
+    async def invites(self, _rest: str) -> None:
+        """Run /invites: the invites made here, who used them, and ending one."""
+        from p2pchat.tui.screens.invites import InvitesScreen
+
+        joined = await self._app.ask(InvitesScreen(self._app.node))
+        if joined is not None and self._app.state.chat(joined) is not None:
+            await self._talk.open(joined)
+
+    async def _sure(self, question: str, yes: str, more: str, no: str = "Cancel") -> bool:
+        from p2pchat.tui.screens.confirm import ConfirmScreen
+
+        return bool(await self._app.ask(ConfirmScreen(question, yes, no, more)))
+
+
+def refuses(chat: Chat) -> str:
+    """Why a chat without a contact has no page of one; "" where it has."""
+    if chat.state == "notes":
+        return "Nobody else is in this chat."
+    return "They were forgotten: /clear deletes what is left." if chat.state == "forgotten" else ""

@@ -1,0 +1,168 @@
+"""Chats and contacts kept in order on the screen: pins, archives, mutes, blocks, forgetting, notes, invites."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from p2pchat.tui.app import ChatApp
+from p2pchat.tui.model import NOTES
+from p2pchat.tui.screens.invite import InviteScreen
+from p2pchat.tui.screens.invites import InvitesScreen
+from tests.tui import pictures
+from tests.tui.conftest import opened, run, until
+from tests.tui.fakes import INVITE, FakeNode
+from tests.tui.staging import press, stage
+from tests.tui.test_app import notices
+
+
+def names(app: ChatApp) -> list[str]:
+    return [chat.label for chat in app.state.chats]
+
+
+def shown(app: ChatApp) -> str:
+    return " ".join("\n".join(pictures.take(app).text).replace("│", " ").split())
+
+
+def three() -> tuple[FakeNode, str, str, str]:
+    """Ann wrote first, Cat last."""
+    node = FakeNode()
+    ann, bob, cat = (node.friend(name) for name in ("Ann", "Bob", "Cat"))
+    for chat in (ann, bob, cat):
+        node.says(chat, "hello")
+    return node, ann, bob, cat
+
+
+def test_keys_in_the_list_pin_archive_and_mute(tmp_path: Path) -> None:
+    node, ann, bob, _ = three()
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            assert names(app) == ["Cat", "Bob", "Ann"]
+            app.main.chat_list.focus()
+            await pilot.press("end", "p")
+            await until(pilot, lambda: names(app) == ["Ann", "Cat", "Bob"])
+            node.says(bob, "more")
+            await until(pilot, lambda: names(app) == ["Ann", "Bob", "Cat"])
+            await pilot.press("home", "down", "a")
+            await until(pilot, lambda: names(app) == ["Ann", "Cat", "Bob"])
+            node.says(bob, "still there")  # it stays where it was put
+            await until(pilot, lambda: app.state.chat(bob).unread == 3)  # type: ignore[union-attr]
+            assert names(app) == ["Ann", "Cat", "Bob"]
+            await pilot.press("home", "m")
+            await until(pilot, lambda: app.state.chat(ann).muted_until is not None)  # type: ignore[union-attr]
+            await pilot.press("m", "p")
+            await until(pilot, lambda: app.state.chat(ann).muted_until is None)  # type: ignore[union-attr]
+            await until(pilot, lambda: names(app) == ["Cat", "Ann", "Bob"])
+            assert [call["chat"] for call in node.named("pin_chat")] == [ann, ann]
+
+    run(main())
+
+
+def test_commands_of_the_chat_shown(tmp_path: Path) -> None:
+    node, _, _, cat = three()
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+
+            async def command(line: str) -> None:
+                app.main.composer.put(line)
+                await pilot.press("enter")
+                await until(pilot, lambda: not app.main.composer.written)
+
+            await command("/note met in Lund")
+            await until(pilot, lambda: app.state.named("lund"))
+            await command("/mute 8h")
+            await until(pilot, lambda: node.named("mute") == [{"chat": cat, "seconds": 28_800}])
+            await command("/mute off")
+            await until(pilot, lambda: node.named("mute")[-1]["seconds"] == 0)
+            node._do_block(cat)
+            await command("/unblock")
+            await until(pilot, lambda: "not blocked any more" in notices(app))
+            await command("/clear")
+            await until(pilot, lambda: app.screen is not app.main)
+            await pilot.press("y")
+            await until(pilot, lambda: not node.history[cat] and app.settled)
+            await command("/notes")
+            await until(pilot, lambda: app.state.current == NOTES)
+            assert "Notes to self" in names(app)
+            await command("/contact")
+            await until(pilot, lambda: "Nobody else" in notices(app))
+
+    run(main())
+
+
+def test_forgetting_asks_twice(tmp_path: Path) -> None:
+    node, _, _, cat = three()
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            app.main.chat_list.focus()
+            for first, second in (("n", ""), ("y", "n")):
+                await pilot.press("home", "d")
+                await until(pilot, lambda: app.screen is not app.main)
+                await pilot.press(first)
+                if second:
+                    await until(pilot, lambda: "Delete what Cat" in shown(app))
+                    await pilot.press(second)
+                await until(pilot, lambda: app.screen is app.main)
+            await until(pilot, lambda: node.named("forget") == [{"contact": cat, "history": False}])
+            await until(pilot, lambda: app.state.chat(cat).state == "forgotten")  # type: ignore[union-attr]
+
+    run(main())
+
+
+def test_somebody_who_joins_is_told_of_wherever_one_is(tmp_path: Path) -> None:
+    node, ann, *_ = three()
+
+    async def main() -> None:
+        async with opened(node, tmp_path) as (app, pilot):
+            await pilot.press("f1")
+            node.emit("joined", id=ann, name="Ann", invite="00" * 8, label="")
+            await until(pilot, lambda: "Ann has joined by your invite" in notices(app))
+
+    run(main())
+
+
+def test_the_page_of_an_invite_that_is_spent_says_so_and_leads_to_the_chat() -> None:
+    async def main() -> None:
+        node = FakeNode()
+        async with stage(InviteScreen(node)) as (app, pilot):
+            assert INVITE[:20] in app.words
+            made = app.screen._made[False]  # type: ignore[attr-defined]
+            event = {"event": "joined", "id": "ab" * 8, "name": "Bob", "label": ""}
+            app.screen.news([event | {"invite": "other"}])  # type: ignore[attr-defined]
+            await pilot.pause()
+            assert INVITE[:20] in app.words
+            app.screen.news([event | {"invite": made["id"]}])  # type: ignore[attr-defined]
+            await pilot.pause()
+            assert "Bob has used it and is your contact now" in app.words
+            assert INVITE[:20] not in app.words
+            assert "copy" not in app.words
+            await press(pilot, "enter")
+            assert app.result == "ab" * 8
+
+    run(main())
+
+
+def test_the_page_of_invites_shows_who_came_and_ends_one() -> None:
+    async def main() -> None:
+        node = FakeNode()
+        ident = node.makes("club")
+        node.makes(state="used", users=[("cd" * 8, "Cat")])
+        async with stage(InvitesScreen(node)) as (app, pilot):
+            assert "Nobody has used it" in app.words
+            await press(pilot, "c")
+            assert app.copied == [INVITE]
+            await press(pilot, "d")
+            assert "End the invite club?" in app.words
+            await press(pilot, "y")
+            assert node.named("invites")[-1] == {"revoke": ident}
+            assert "revoked" in app.words
+            await press(pilot, "down")
+            assert "Used once: Cat" in app.words
+            await press(pilot, "enter")
+            assert app.result == "cd" * 8
+        async with stage(InvitesScreen(FakeNode())) as (app, _):
+            assert "You have made no invite yet" in app.words
+
+    run(main())

@@ -1,0 +1,150 @@
+"""Power cuts while a person keeps order: pins, mutes, archives, blocks, renames, revokes, forgets.
+
+As in `test_crash_points`: what was answered is so after the cut, and nothing is half done.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from p2pchat.store.database import Database
+from tests.support.sampling import SEED, chosen
+from tests.support.world import World, WorldNode, run_world
+from tests.world.test_crash_points import Person
+
+POINTS = 8
+
+
+async def _story(world: World, cut_at: int | None) -> int:
+    alice, bob = Person(world, "alice", cut_at), Person(world, "bob", None)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(alice.live)
+        nursery.start_soon(bob.live)
+        with trio.fail_after(6 * 3600):
+            await _play(alice, bob)
+        nursery.cancel_scope.cancel()
+    return alice.boundaries
+
+
+async def _play(alice: Person, bob: Person) -> None:
+    made: list[str] = []
+
+    async def invite(node: WorldNode) -> None:
+        made.append((await node.call("invite"))["invite"])
+
+    async def has_invite(node: WorldNode) -> bool:
+        return bool(made)
+
+    async def add(node: WorldNode) -> None:
+        await node.call("add", invite=made[0], name="alice", wait="accepted", timeout=900)
+
+    async def is_contact(node: WorldNode) -> bool:
+        return any(one["state"] == "contact" for one in await node.call("contacts"))
+
+    await alice.do(invite, has_invite)
+    await bob.do(add, is_contact)
+    await bob.say("alice", "remember me")
+    await _set(alice, "pin_chat", {"chat": "bob"}, "chats", {"pinned": True})
+    await _set(alice, "archive", {"chat": "bob"}, "chats", {"archived": True})
+    await _set(alice, "mute", {"chat": "bob", "seconds": 0}, "chats", {"muted_until": None})
+    await _set(alice, "note", {"contact": "bob", "text": "noted"}, "contacts", {"note": "noted"})
+    await _set(alice, "block", {"contact": "bob"}, "contacts", {"state": "blocked"})
+    await _set(alice, "unblock", {"contact": "bob"}, "contacts", {"state": "contact"})
+    await _set(alice, "rename", {"contact": "bob", "name": "rob"}, "contacts", {"name": "rob"})
+    await alice.say("rob", "I do")
+    (shown,) = await (await alice.node()).call("chats")
+    assert (shown["pinned"], shown["archived"], shown["note"], shown["name"]) == (True, True, "noted", "rob")
+    await _revoke(alice)
+    await _clear(alice)
+    await _forget(alice)
+
+
+async def _set(person: Person, method: str, params: dict[str, Any], list_by: str, shows: dict[str, Any]) -> None:
+    async def act(node: WorldNode) -> None:
+        await node.call(method, **params)
+
+    async def done(node: WorldNode) -> bool:
+        (shown,) = await node.call(list_by)
+        return bool(shows.items() <= shown.items())
+
+    await person.do(act, done)
+
+
+async def _revoke(person: Person) -> None:
+    async def invite(node: WorldNode) -> None:
+        await node.call("invite", label="second")
+
+    async def states(node: WorldNode) -> list[str]:
+        return [one["state"] for one in await node.call("invites") if one["label"] == "second"]
+
+    async def is_there(node: WorldNode) -> bool:
+        return bool(await states(node))
+
+    async def revoke(node: WorldNode) -> None:
+        await node.call("invites", revoke="second")
+
+    async def is_revoked(node: WorldNode) -> bool:
+        return "open" not in await states(node)
+
+    await person.do(invite, is_there)
+    await person.do(revoke, is_revoked)
+
+
+async def _clear(person: Person) -> None:
+    async def clear(node: WorldNode) -> None:
+        await node.call("clear", chat="rob")
+
+    async def is_empty(node: WorldNode) -> bool:
+        said = await node.call("log", chat="rob")
+        assert len(said) in (0, 2), "half of it is gone"
+        return not said
+
+    await person.do(clear, is_empty)
+
+
+async def _forget(person: Person) -> None:
+    async def forget(node: WorldNode) -> None:
+        await node.call("forget", contact="rob", history=True)
+
+    async def is_forgotten(node: WorldNode) -> bool:
+        left = await node.engine.read(_left)
+        assert left in ([0] * len(left), [1] * len(left)), f"half of it is gone: {left}"
+        return not any(left)
+
+    await person.do(forget, is_forgotten)
+    assert await (await person.node()).call("chats") == []
+
+
+def _left(db: Database) -> list[int]:
+    counts = [
+        "SELECT count(*) FROM contacts",
+        "SELECT count(*) FROM devices",
+        "SELECT count(*) > 0 FROM sessions",
+        "SELECT count(*) FROM chats WHERE kind = 'direct'",
+    ]
+    return [db.query(count)[0][0] for count in counts]
+
+
+def _played(folder: Path, cut_at: int | None) -> int:
+    passed = 0
+
+    async def main(world: World) -> None:
+        nonlocal passed
+        passed = await _story(world, cut_at)
+
+    folder.mkdir()
+    try:
+        run_world(folder, main)
+    except BaseException as error:
+        raise AssertionError(f"cut at boundary {cut_at}; P2PCHAT_SEED={SEED} repeats it") from error
+    return passed
+
+
+def test_a_power_cut_leaves_nothing_half_done(tmp_path: Path) -> None:
+    boundaries = _played(tmp_path / "count", None)
+    assert boundaries > 40
+    for cut_at in chosen(boundaries, POINTS, "contacts"):
+        _played(tmp_path / str(cut_at), cut_at)
