@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.figures import cpu_seconds, resident_mb
-from benchmarks.people import COMMAND, Person
+from benchmarks.people import COMMAND, ENVIRONMENT, Person
 from p2pchat.core import handshake, ratchet
 from p2pchat.core.content import Content, encode_content
 from p2pchat.core.contents import Text
@@ -184,7 +184,7 @@ def started(people: int, said: int) -> Iterator[tuple[Person, int]]:
     with tempfile.TemporaryDirectory(prefix="p2pchat-bench-") as place:
         folder, runtime = Path(place) / "large", Path(place) / "run"
         runtime.mkdir(mode=0o700)
-        person = Person("large", folder, {**os.environ, "XDG_RUNTIME_DIR": str(runtime)})
+        person = Person("large", folder, {**ENVIRONMENT, "XDG_RUNTIME_DIR": str(runtime)})
         init = ["--profile", str(folder), "init", "--name", "large", "--no-passphrase"]
         subprocess.run([*COMMAND, *init], env=person.environment, check=True, capture_output=True)
         fill(folder / "profile.db", keys.open_keys(folder, None), people, said)

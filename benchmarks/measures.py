@@ -1,4 +1,4 @@
-"""One function a number; each returns the values of its runs, first the program's, then the baseline's."""
+"""The pieces of `python -m benchmarks`, each with its baselines, and the functions that measure one number."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ FLOOD = 10_000
 CALLS_UNDER_WAY = 500
 IDLE_SECONDS = 20.0
 LONELY_CONTACTS = 300
+LONELY_AFTER_SECONDS = 100.0
 
 
 def fsync_ms(samples: int = 200) -> float:
@@ -137,30 +139,26 @@ async def _flood(bob: Person, count: int) -> float:
     return count / (time.perf_counter() - began)
 
 
-def everything(runs: int) -> list[dict[str, Any]]:
-    """All numbers, medians of `runs`."""
-    results: list[dict[str, Any]] = []
+class Table:
+    """The rows of what was measured, in order: medians of several runs, each beside a baseline of the same minutes."""
 
-    def add(name: str, unit: str, values: list[float], baseline: str, base: float | None) -> None:
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    def add(self, name: str, unit: str, values: Sequence[float], baseline: str, base: float | None) -> None:
+        """Add a row. base: what `baseline` came to, for the ratio; None: there is none."""
         value = statistics.median(values)
+        row = {"name": name, "value": round(value, 3), "unit": unit, "baseline": baseline}
         ratio = None if not base else round(value / base, 3)
-        results.append(
-            {
-                "name": name,
-                "value": round(value, 3),
-                "unit": unit,
-                "baseline": baseline,
-                "ratio": ratio,
-                "runs": [round(one, 3) for one in values],
-            }
-        )
+        self.rows.append(row | {"ratio": ratio, "runs": [round(one, 3) for one in values]})
 
-    large_ready = large.ready_cpu_s()
-    contact = [first_contact() for _ in range(runs)]
+
+def talks(table: Table, runs: int) -> None:
+    """Round trips and floods over a direct link, beside the floor and bare TCP."""
+    p50, p99, per_second, echo50, echo99, echoes = [], [], [], [], [], []
+    floors: list[floor.Floor] = []
     with two_people() as (alice, bob):
         befriend(alice, bob)
-        p50, p99, per_second, echo50, echo99, echoes = [], [], [], [], [], []
-        floors: list[floor.Floor] = []
         for _ in range(runs):
             took, raw = round_trips(bob), baselines.echo(ROUND_TRIPS)
             p50.append(percentile(took, 0.5))
@@ -171,69 +169,129 @@ def everything(runs: int) -> list[dict[str, Any]]:
         for _ in range(runs):
             per_second.append(flood(bob))
             echoes.append(baselines.acked(5 * FLOOD))
-        bob.stop()
-        readies = [ready(alice) for _ in range(runs)]
-        bob.start()
-        idles = [idle(alice) for _ in range(runs)]
-    with large.started(LONELY_CONTACTS, 20 * LONELY_CONTACTS) as (lonely, _):
-        shown = screen.measure(runs)
-        away = relayed.measure(runs)  # minutes, after which everybody was tried often
-        idling = large.Idling(lonely)
-        relays = relay.measure(runs)
-        lonely_percent = idling.percent()
-    found = finding.measure(runs)
-    imports = statistics.median(import_ms() for _ in range(runs))
-    imported = f"import libp2p, trio: {imports:.0f} ms"
-    add("node_ready_ms", "ms", readies, imported, imports)
-    memory = import_mb()
-    add("node_idle_mb", "MB", [one[0] for one in idles], f"import libp2p, trio: {memory:.0f} MB", memory)
-    add("node_idle_cpu_percent", "%", [one[1] for one in idles], "none", None)
-    base = statistics.median(echo50)
+    base, base99 = statistics.median(echo50), statistics.median(echo99)
     echoed = f"raw TCP echo under trio: {base:.3f} ms"
-    add("first_contact_ms", "ms", contact, echoed, base)
-    add("relay_first_contact_ms", "ms", away.first_contact_ms, echoed, base)
-    add("direct_round_trip_ms_p50", "ms", p50, echoed, base)
-    add("circuit_round_trip_ms_p50", "ms", away.round_trip_ms, echoed, base)
-    base = statistics.median(echo99)
-    add("direct_round_trip_ms_p99", "ms", p99, f"raw TCP echo under trio: {base:.3f} ms", base)
-    base = statistics.median(echoes)
-    acked = f"framed acked messages over raw TCP: {base:.0f}/s"
-    add("direct_messages_per_s", "1/s", per_second, acked, base)
-    add("floor_round_trip_ms", "ms", [one.round_trip_ms for one in floors], echoed, statistics.median(echo50))
-    add("floor_messages_per_s", "1/s", [one.messages_per_s for one in floors], acked, base)
+    table.add("direct_round_trip_ms_p50", "ms", p50, echoed, base)
+    table.add("direct_round_trip_ms_p99", "ms", p99, f"raw TCP echo under trio: {base99:.3f} ms", base99)
+    most = statistics.median(echoes)
+    acked = f"framed acked messages over raw TCP: {most:.0f}/s"
+    table.add("direct_messages_per_s", "1/s", per_second, acked, most)
+    table.add("floor_round_trip_ms", "ms", [one.round_trip_ms for one in floors], echoed, base)
+    table.add("floor_messages_per_s", "1/s", [one.messages_per_s for one in floors], acked, most)
     least_ms = statistics.median(one.round_trip_ms for one in floors)
     most_per_s = statistics.median(one.messages_per_s for one in floors)
     no_less = f"the floor: {least_ms:.2f} ms"
+    table.add("direct_round_trip_floor_ratio", "x", [one / least_ms for one in p50], no_less, None)
     no_more = f"the floor's batches on two cores: {most_per_s:.0f}/s"
-    for name, took in (("direct", p50), ("circuit", away.round_trip_ms)):
-        add(f"{name}_round_trip_floor_ratio", "x", [one / least_ms for one in took], no_less, None)
-    add("direct_messages_floor_ratio", "x", [one / most_per_s for one in per_second], no_more, None)
-    least = statistics.median(p50)
-    add("direct_round_trip_p99_p50_ratio", "x", [a / b for a, b in zip(p99, p50, strict=True)], "its own median", None)
-    circuit = [one / least for one in away.round_trip_ms]
-    add("circuit_round_trip_direct_ratio", "x", circuit, f"the direct one: {least:.2f} ms", None)
-    add("large_ready_cpu_s", "s", [large_ready], "2,000 contacts, 1,000,000 messages", None)
-    add("idle_300_away_cpu_percent", "%", [lonely_percent], "nobody is there", None)
-    add("offline_pickup_ms", "ms", away.offline_pickup_ms, imported, imports)
-    add("collect_10k_s", "s", away.collect_s, f"the same, {relayed.MESSAGES / base:.2f} s", relayed.MESSAGES / base)
-    add("failover_relay_s", "s", away.failover_s, "none", None)
-    add("relay_deposits_per_s", "1/s", [load.per_s for load in relays.few], acked, base)
+    table.add("direct_messages_floor_ratio", "x", [one / most_per_s for one in per_second], no_more, None)
+    ratios = [slow / usual for slow, usual in zip(p99, p50, strict=True)]
+    table.add("direct_round_trip_p99_p50_ratio", "x", ratios, "its own median", None)
+
+
+def starts(table: Table, runs: int) -> None:
+    """A node's start and idle, and two people who meet."""
+    contact = [first_contact() for _ in range(runs)]
+    with two_people() as (alice, bob):
+        befriend(alice, bob)
+        bob.stop()
+        readies, imported = [], []
+        for _ in range(runs):
+            readies.append(ready(alice))
+            imported.append(import_ms())
+        bob.start()
+        idles = [idle(alice) for _ in range(runs)]
+    base, memory = statistics.median(imported), import_mb()
+    table.add("node_ready_ms", "ms", readies, f"import libp2p, trio: {base:.0f} ms", base)
+    table.add("node_idle_mb", "MB", [one[0] for one in idles], f"import libp2p, trio: {memory:.0f} MB", memory)
+    table.add("node_idle_cpu_percent", "%", [one[1] for one in idles], "none", None)
+    table.add("first_contact_ms", "ms", contact, *_echo())
+
+
+def by_relays(table: Table, runs: int) -> None:
+    """What two people have of relays."""
+    away, (echoed, base) = relayed.measure(runs), _echo()
+    imported = statistics.median(import_ms() for _ in range(runs))
+    least = floor.measure().round_trip_ms
+    with two_people() as (alice, bob):
+        befriend(alice, bob)
+        direct = statistics.median(round_trips(bob))
+    acked = baselines.acked(5 * FLOOD)
+    table.add("relay_first_contact_ms", "ms", away.first_contact_ms, echoed, base)
+    table.add("circuit_round_trip_ms_p50", "ms", away.round_trip_ms, echoed, base)
+    trips = away.round_trip_ms
+    table.add("circuit_round_trip_floor_ratio", "x", [one / least for one in trips], f"the floor: {least:.2f} ms", None)
+    ratios = [one / direct for one in trips]
+    table.add("circuit_round_trip_direct_ratio", "x", ratios, f"the direct one: {direct:.2f} ms", None)
+    pickups = away.offline_pickup_ms
+    table.add("offline_pickup_ms", "ms", pickups, f"import libp2p, trio: {imported:.0f} ms", imported)
+    seconds = relayed.MESSAGES / acked
+    table.add("collect_10k_s", "s", away.collect_s, f"the same over raw TCP, {seconds:.2f} s", seconds)
+    table.add("failover_relay_s", "s", away.failover_s, "none", None)
+
+
+def at_relays(table: Table, runs: int) -> None:
+    """What a relay gives its clients."""
+    relays, base = relay.measure(runs), baselines.acked(5 * FLOOD)
+    acked = f"framed acked messages over raw TCP: {base:.0f}/s"
+    table.add("relay_deposits_per_s", "1/s", [load.per_s for load in relays.few], acked, base)
     alone = statistics.median(load.cpu_us for load in relays.few)
     for load in relays.crowds:
         few = f"{relay.FEW} busy clients: {alone:.0f} us"
-        add(f"relay_deposits_per_s_{load.clients}", "1/s", [load.per_s], acked, base)
-        add(f"relay_deposit_cpu_us_{load.clients}", "us", [load.cpu_us], few, alone)
-        add(f"relay_kb_per_client_{load.clients}", "kB", [load.kb], "none", None)
-    add("relay_kb_per_client", "kB", [relays.crowds[-1].kb], "none", None)
-    add("relay_clients_512mb", "", [float(relays.clients)], f"measured up to {relay.MOST}", None)
+        table.add(f"relay_deposits_per_s_{load.clients}", "1/s", [load.per_s], acked, base)
+        table.add(f"relay_deposit_cpu_us_{load.clients}", "us", [load.cpu_us], few, alone)
+        table.add(f"relay_kb_per_client_{load.clients}", "kB", [load.kb], "none", None)
+    table.add("relay_kb_per_client", "kB", [relays.crowds[-1].kb], "none", None)
+    table.add("relay_clients_512mb", "", [float(relays.clients)], f"measured up to {relay.MOST}", None)
+
+
+def screens(table: Table, runs: int) -> None:
+    """What a person sees of a chat of 100,000 messages."""
+    shown = screen.measure(runs)
     base = statistics.median(shown.empty_paint_ms)
-    add("first_paint_ms", "ms", shown.first_paint_ms, f"an empty Textual app: {base:.0f} ms", base)
+    table.add("first_paint_ms", "ms", shown.first_paint_ms, f"an empty Textual app: {base:.0f} ms", base)
     base = statistics.median(shown.empty_mb)
-    add("tui_idle_mb", "MB", shown.idle_mb, f"an empty Textual app: {base:.0f} MB", base)
-    add("chat_100k_open_ms", "ms", shown.chat_open_ms, "none", None)
-    add("search_100k_ms", "ms", shown.search_ms, "none", None)
-    add("search_1m_ms", "ms", found.search_ms, no_less, least_ms)
-    add("search_1m_prefix_ms", "ms", found.prefix_ms, no_less, least_ms)
-    add("list_1k_ms", "ms", found.list_ms, no_less, least_ms)
-    add("key_echo_ms_p99", "ms", shown.key_echo_ms_p99, "none", None)
-    return results
+    table.add("tui_idle_mb", "MB", shown.idle_mb, f"an empty Textual app: {base:.0f} MB", base)
+    table.add("chat_100k_open_ms", "ms", shown.chat_open_ms, "none", None)
+    table.add("search_100k_ms", "ms", shown.search_ms, "none", None)
+    table.add("key_echo_ms_p99", "ms", shown.key_echo_ms_p99, "none", None)
+
+
+def searches(table: Table, runs: int) -> None:
+    """Searching a million messages."""
+    found, least = finding.measure(runs), floor.measure().round_trip_ms
+    no_less = f"the floor: {least:.2f} ms"
+    table.add("search_1m_ms", "ms", found.search_ms, no_less, least)
+    table.add("search_1m_prefix_ms", "ms", found.prefix_ms, no_less, least)
+    table.add("list_1k_ms", "ms", found.list_ms, no_less, least)
+
+
+def many(table: Table, runs: int) -> None:
+    """Thousands of contacts, and hundreds of whom nobody is there, two minutes after the start."""
+    table.add("large_ready_cpu_s", "s", [large.ready_cpu_s()], "2,000 contacts, 1,000,000 messages", None)
+    with large.started(LONELY_CONTACTS, 20 * LONELY_CONTACTS) as (lonely, _):
+        time.sleep(LONELY_AFTER_SECONDS)
+        percents = []
+        for _ in range(runs):
+            idling = large.Idling(lonely)
+            time.sleep(IDLE_SECONDS)
+            percents.append(idling.percent())
+    table.add("idle_300_away_cpu_percent", "%", percents, "nobody is there", None)
+
+
+def _echo() -> tuple[str, float]:
+    base = percentile(baselines.echo(ROUND_TRIPS), 0.5)
+    return f"raw TCP echo under trio: {base:.3f} ms", base
+
+
+PIECES: dict[str, Callable[[Table, int], None]] = {
+    "talks": talks,
+    "starts": starts,
+    "by-relays": by_relays,
+    "at-relays": at_relays,
+    "screens": screens,
+    "searches": searches,
+    "many": many,
+}
+"""What can be measured by itself."""
+SHORT = ("talks", "starts", "by-relays", "screens")
+"""What is done in a few minutes, with a single run."""

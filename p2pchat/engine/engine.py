@@ -34,9 +34,10 @@ from p2pchat.engine.receiving.mailbox_handler import MailboxHandler
 from p2pchat.engine.runtime import settings, views
 from p2pchat.engine.runtime.clock_watch import ClockWatch, Monotonic
 from p2pchat.engine.runtime.committer import Committer, RunSync
+from p2pchat.engine.runtime.effects import ContactRequest, Effects, OutgoingEnvelope
 from p2pchat.engine.runtime.events import EventHub
 from p2pchat.engine.runtime.storage_limits import DEFAULT_LIMITS, ContactLimits
-from p2pchat.engine.runtime.transaction import ContactRequest, OutgoingEnvelope, Transaction
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import DatabaseDamaged, P2PChatError
 from p2pchat.lib.times import HOUR_SECONDS
 from p2pchat.ports import Clock, Net, NetHandler
@@ -168,22 +169,22 @@ class Engine:
 
     # --- after a transaction ----------------------------------------------------------------------------------------
 
-    def _release(self, tx: Transaction) -> None:
+    def _release(self, effects: Effects) -> None:
         """Let out what came of a transaction that is on disk: acks, envelopes, outputs, in this order."""
-        for contact, ids in tx.hop_acks.items():
+        for contact, ids in effects.hop_acks.items():
             self.net.send(contact, frames.acks(ids))
         by_contact: dict[ContactId, list[OutgoingEnvelope]] = {}
-        for sealed in tx.sealed:
+        for sealed in effects.sealed:
             by_contact.setdefault(sealed.contact, []).append(sealed)
         for contact, envelopes in by_contact.items():
             self.link_sender.release(contact, envelopes)
-        self.mailbox_handler.release(tx, by_contact)
-        for contact in tx.dropped:
+        self.mailbox_handler.release(effects, by_contact)
+        for contact in effects.dropped:
             self.link_sender.changed(contact)
-        self._endings.committed(tx)
-        for output in tx.outputs:
+        self._endings.committed(effects)
+        for output in effects.outputs:
             output()
-        for request in tx.requests:
+        for request in effects.requests:
             if self.events.listened:  # else a face that comes asks who there is
                 self._requests_in.send_nowait(request)
 

@@ -51,7 +51,8 @@ from p2pchat.engine.contacts import contacts, introductions, names
 from p2pchat.engine.contacts.introductions import Introduction
 from p2pchat.engine.delivery import outbound, queues
 from p2pchat.engine.runtime import views
-from p2pchat.engine.runtime.transaction import ContactRequest, Transaction
+from p2pchat.engine.runtime.effects import ContactRequest
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen, NotNow, UsageError
 from p2pchat.lib.times import DAY_MS, DAY_SECONDS
 from p2pchat.ports import Relay

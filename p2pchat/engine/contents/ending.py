@@ -12,6 +12,7 @@ import trio
 from p2pchat.core.ids import NOBODY
 from p2pchat.engine.contents import about
 from p2pchat.engine.runtime.clock_watch import ClockWatch
+from p2pchat.engine.runtime.effects import Effects
 from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import P2PChatError
 from p2pchat.store import messages as store_messages
@@ -60,10 +61,10 @@ class Endings:
         self._erased = False
         self._look = trio.Event()
 
-    def committed(self, tx: Transaction) -> None:
+    def committed(self, effects: Effects) -> None:
         """Look again after a commit if something ends sooner now, or if words are still in the log."""
-        self._erased |= tx.erased
-        if self._erased or (tx.ends_at is not None and tx.ends_at < self._next):
+        self._erased |= effects.erased
+        if self._erased or (effects.ends_at is not None and effects.ends_at < self._next):
             self._look.set()
 
     async def run(self) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from p2pchat.core.ids import ContactId, EnvelopeId, first_device
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.delivery.send_window import SendWindows, WindowSizes
-from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
+from p2pchat.engine.runtime.effects import OutgoingEnvelope
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.ports import Net
 from p2pchat.store import outbox as store_outbox
 from p2pchat.store.outbox import OutboxForm

@@ -13,7 +13,8 @@ from p2pchat.core.ids import EnvelopeId, MailOwner, RelayName, contact_of
 from p2pchat.engine.delivery import outbound
 from p2pchat.engine.delivery.mailbox_queues import Outlet
 from p2pchat.engine.delivery.send_window import SendWindows, WindowSizes
-from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
+from p2pchat.engine.runtime.effects import OutgoingEnvelope
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.lib.times import HOUR_MS, HOUR_SECONDS
 from p2pchat.ports import Clock, Relay, TheirQueue
 from p2pchat.store import deposits as store_deposits

@@ -30,7 +30,8 @@ from p2pchat.core.session import Sealed, Session, same_envelope
 from p2pchat.core.text import MAX_TEXT_BYTES, beginning
 from p2pchat.engine.delivery import queues
 from p2pchat.engine.runtime import settings, views
-from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
+from p2pchat.engine.runtime.effects import OutgoingEnvelope
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.errors import CannotOpen, NotNow, TextTooLong, UsageError
 from p2pchat.lib.times import DAY_MS
 from p2pchat.store import envelopes as store_envelopes

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from p2pchat.core.ids import EnvelopeId
-from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
+from p2pchat.engine.runtime.effects import OutgoingEnvelope
+from p2pchat.engine.runtime.transaction import Transaction
 
 K = TypeVar("K", bound=Hashable)
 

@@ -38,8 +38,9 @@ from p2pchat.engine.delivery.queues import QueueSource
 from p2pchat.engine.receiving import confirmed, inbound
 from p2pchat.engine.receiving.inbound import Taken
 from p2pchat.engine.runtime.committer import Committer
+from p2pchat.engine.runtime.effects import Effects, OutgoingEnvelope
 from p2pchat.engine.runtime.timers import Timers
-from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
+from p2pchat.engine.runtime.transaction import Transaction
 from p2pchat.ports import Clock, Net, OwnQueue, Relay, TheirQueue
 from p2pchat.store import envelopes as store_envelopes
 
@@ -303,15 +304,15 @@ class MailboxHandler:
 
     # --- after a transaction
 
-    def release(self, tx: Transaction, sealed: Mapping[ContactId, Sequence[OutgoingEnvelope]]) -> None:
+    def release(self, effects: Effects, sealed: Mapping[ContactId, Sequence[OutgoingEnvelope]]) -> None:
         """Let out what a transaction that is on disk says to relays: leave to delete, and what is `sealed` for contacts
         without a link.
         """
         for contact, envelopes in sealed.items():
-            self._release(contact, envelopes, receipts=contact in tx.told)
-        for contact in tx.owing:
+            self._release(contact, envelopes, receipts=contact in effects.told)
+        for contact in effects.owing:
             self._owe(contact)
-        for (name, qid), places in tx.taken.items():
+        for (name, qid), places in effects.taken.items():
             taking = self._taken.setdefault((name, qid), QueueProgress())
             for place, on_disk in places.items():
                 taking.upto = max(taking.upto, place)
@@ -320,7 +321,7 @@ class MailboxHandler:
                 else:
                     taking.off.add(place)
             self._net.mailboxes.taken(name, qid, taking.on_disk)
-        for contact in tx.withheld:
+        for contact in effects.withheld:
             if contact in self._committer.storage_limits.withheld:
                 self._withhold(contact)
 

@@ -23,6 +23,7 @@ from p2pchat.core.ids import ContactId, InputSource
 from p2pchat.core.primitives import Entropy
 from p2pchat.engine.runtime.clock_hints import ClockHints
 from p2pchat.engine.runtime.clock_watch import ClockWatch
+from p2pchat.engine.runtime.effects import Effects
 from p2pchat.engine.runtime.events import EventHub
 from p2pchat.engine.runtime.inbox import Inbox, Input
 from p2pchat.engine.runtime.message_ids import MessageIds
@@ -70,7 +71,7 @@ class Committer:
         net: Net,
         events: EventHub,
         clock_watch: ClockWatch,
-        release: Hook,
+        release: Callable[[Effects], object],
         route: Callable[[ContactId], Route | None],
         limits: ContactLimits,
         run_sync: RunSync | None = None,
@@ -273,33 +274,33 @@ class Committer:
 
     def _begin(self) -> Transaction:
         return Transaction(
-            self._db,
-            self._me,
-            self._clock(),
-            self._entropy,
-            self.message_ids,
-            self._net,
-            self.sessions,
-            self._route,
-            self.skip_budget,
-            self.memory,
-            self._events.listened,
-            self._clock_watch.passed,
-            self._clock_watch.latest,
-            self._clock_watch.agreed,
-            self.clock_hints,
-            self.storage_limits,
-            self._clock_watch.counted,
+            db=self._db,
+            me=self._me,
+            entropy=self._entropy,
+            net=self._net,
+            message_ids=self.message_ids,
+            sessions=self.sessions,
+            memory=self.memory,
+            allowance=self.skip_budget,
+            clock_hints=self.clock_hints,
+            storage_limits=self.storage_limits,
+            route=self._route,
+            listened=self._events.listened,
+            now=self._clock(),
+            passed=self._clock_watch.passed,
+            latest=self._clock_watch.latest,
+            agreed=self._clock_watch.agreed,
+            counted=self._clock_watch.counted,
         )
 
-    def _let_out(self, tx: Transaction) -> None:
-        """The transaction is on disk: let out what came of it."""
-        self._release(tx)
-        for source, function, args in tx.following:
+    def _let_out(self, effects: Effects) -> None:
+        """Let out what came of a transaction that is on disk."""
+        self._release(effects)
+        for source, function, args in effects.following:
             self.post(function, *args, sender=source)
-        for event in tx.events:
+        for event in effects.events:
             self._events.publish(event)
-        if tx.people_changed:
+        if effects.people_changed:
             self._contacts_changed.set()
             self._contacts_changed = trio.Event()
 

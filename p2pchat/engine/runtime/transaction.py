@@ -13,22 +13,16 @@ from typing import Any
 
 from p2pchat.core.content import EPOCH
 from p2pchat.core.delivery import Route
-from p2pchat.core.frames import Frame
 from p2pchat.core.identity import Device
 from p2pchat.core.ids import (
     ChatId,
     ContactId,
-    EnvelopeId,
-    InputSource,
-    MailOwner,
     MessageId,
-    QueueId,
-    RelayName,
-    SessionId,
     direct_chat,
 )
 from p2pchat.core.primitives import Entropy
 from p2pchat.engine.runtime.clock_hints import ClockHints
+from p2pchat.engine.runtime.effects import Effects
 from p2pchat.engine.runtime.message_ids import MessageIds
 from p2pchat.engine.runtime.session_cache import SessionCache
 from p2pchat.engine.runtime.skip_budget import MAX_PER_TRANSACTION, SkipBudget
@@ -42,7 +36,6 @@ from p2pchat.store import meta, partners, search_backlog
 from p2pchat.store import timers as store_timers
 from p2pchat.store.contacts import Contact, ContactState
 from p2pchat.store.database import Database, Value
-from p2pchat.store.outbox import OutboxForm
 
 MAX_SEALED_BYTES = 1 << 20
 """Bytes of envelopes that one transaction makes of what waited, for all contacts together; the rest goes into later
@@ -53,22 +46,6 @@ EPOCH_KEY = "epoch"
 _TIME_BYTES = 6  # of a message id
 MAX_NAMES = 1000
 """Ways of naming contacts that are remembered."""
-
-
-@dataclass(frozen=True, slots=True)
-class OutgoingEnvelope:
-    """A row of the outbox that is ready to leave: its frame and the id that its ack will name. `keep_until`: until when
-    (ms) a relay may keep it, None for as long as it likes; `keep_ms`: for how long that was when it was made.
-    """
-
-    contact: ContactId
-    kind: int | None
-    pk: int
-    envelope_id: EnvelopeId
-    frame: Frame
-    form: OutboxForm = OutboxForm.CONTENT
-    keep_until: int | None = None
-    keep_ms: int = 0
 
 
 @dataclass(eq=False, repr=False)
@@ -118,97 +95,50 @@ class Memory:
             kept.clear()
 
 
-@dataclass(frozen=True, slots=True)
-class ContactRequest:
-    """Who asks, in which session, since when; `sas` is what the words of the handshake are made of."""
-
-    contact: Contact
-    session_id: SessionId
-    sas: bytes
-    since: int
-
-
-@dataclass(eq=False, repr=False)
-class Transaction:
-    """What a function of the engine works with. `now` is the same for the whole transaction. `listened`: a face wants
-    events.
-
-    `receipts` and `read` are ids of contents that contacts are told of at the transaction's end: received, read.
-    `owing` are contacts who are told later, since it goes by a relay, `told` those whose time has come. `unread` are
-    chats of which something else is unread now. `taken`: of what came from a (mailbox, queue), by place, whether it is
-    on disk with this transaction, or was put off. `withheld`: contacts whose mail has to wait for room. `pairs_of`:
-    contacts whose sessions, state or hiding changed; `mail_of`: contacts and invites whose queues changed;
-    `mail_changed`: those of all did. `route`: how a message to a contact would travel. `passed`, `latest`, `agreed`:
-    see `clock_watch`; what ends at a deadline ends by `passed`, never by `now`. Messages that end do so by `counted`;
-    `ends_at`: something ends then that did not before. `dropped`: contacts to whom something is not sent any more that
-    was under way; `erased`: words were deleted that are to leave the database's log too.
+@dataclass(eq=False, repr=False, kw_only=True)
+class Transaction(Effects):
+    """What a function of the engine works with, and what is to come of it.
 
     A function raises only before its first write: then it has failed alone, and the rest of the batch goes on.
     """
 
     db: Database
     me: Device
-    now: int
     entropy: Entropy
-    message_ids: MessageIds
     net: Net
+    message_ids: MessageIds
     sessions: SessionCache
+    memory: Memory
+    allowance: SkipBudget
+    clock_hints: ClockHints
+    storage_limits: StorageLimits
     route: Callable[[ContactId], Route | None]
-    allowance: SkipBudget = field(default_factory=SkipBudget)
-    memory: Memory = field(default_factory=Memory)
-    listened: bool = True
-    passed: int = -1
-    latest: int = -1
-    agreed: bool = True
-    clock_hints: ClockHints = field(default_factory=ClockHints)
-    storage_limits: StorageLimits = field(default_factory=StorageLimits)
-    counted: int = -1
+    """How a message to a contact would travel."""
+    listened: bool
+    """Whether a face wants events."""
+    now: int
+    """The wall clock in ms, the same for the whole transaction."""
+    passed: int
+    """The time by which deadlines end, never `now`; for this and what follows see `clock_watch`."""
+    latest: int
+    """The later of `now` and the greatest time that the wall clock showed."""
+    agreed: bool
+    """Whether the clock is believed."""
+    counted: int
+    """The time by which messages end."""
     sealable: int = field(default_factory=lambda: MAX_SEALED_BYTES)
+    """Bytes of envelopes that may still be made of what waited,"""
     skippable: int = field(default_factory=lambda: MAX_PER_TRANSACTION)
-    following: list[tuple[InputSource | None, Callable[..., object], tuple[object, ...]]] = field(default_factory=list)
-    outputs: list[Callable[[], object]] = field(default_factory=list)
-    events: list[dict[str, Any]] = field(default_factory=list)
-    requests: list[ContactRequest] = field(default_factory=list)
-    sealed: list[OutgoingEnvelope] = field(default_factory=list)
-    hop_acks: dict[ContactId, list[EnvelopeId]] = field(default_factory=dict)
-    receipts: dict[ContactId, list[MessageId]] = field(default_factory=dict)
-    owing: dict[ContactId, None] = field(default_factory=dict)
-    told: set[ContactId] = field(default_factory=set)
-    read: dict[ContactId, list[MessageId]] = field(default_factory=dict)
-    unread: dict[ChatId, None] = field(default_factory=dict)
-    people_changed: bool = False
-    pairs_of: set[ContactId] = field(default_factory=set)
-    offers_changed: bool = False
-    mail_changed: bool = False
-    mail_of: dict[MailOwner, None] = field(default_factory=dict)
-    taken: dict[tuple[RelayName, QueueId], dict[int, bool]] = field(default_factory=dict)
-    withheld: dict[ContactId, None] = field(default_factory=dict)
-    ends_at: int | None = None
-    dropped: dict[ContactId, None] = field(default_factory=dict)
-    erased: bool = False
-
-    def after(self, output: Callable[..., object], *args: object) -> None:
-        """Run `output(*args)` once this transaction is on disk."""
-        self.outputs.append(lambda: output(*args))
-
-    def later(self, source: InputSource | None, function: Callable[..., object], *args: object) -> None:
-        """Run `function(transaction, *args)` in a transaction after this one, if this one is saved; for the sake of
-        what came from this source, if it came from any.
-        """
-        self.following.append((source, function, args))
-
-    def event(self, name: str, /, **fields: object) -> None:
-        """Tell the faces, once this transaction is on disk."""
-        self.events.append({"event": name, **fields})
+    """and message keys that may still be put aside."""
 
     def contact(self, contact_id: ContactId) -> Contact | None:
-        """A contact as it is now."""
+        """Return a contact as it is now, or None."""
         if contact_id not in self.memory.people:
             self.memory.people[contact_id] = store_contacts.get(self.db, contact_id)
         return self.memory.people[contact_id]
 
     def find(self, named: str) -> Contact:
-        """Whom a user means, as `store.contacts.find`."""
+        """Return whom a user means, as `store.contacts.find`."""
         names = self.memory.named
         known = self.contact(names[named]) if named in names else None
         if known is None:
@@ -228,7 +158,7 @@ class Transaction:
         return self.find(named)
 
     def next_seq(self, chat: ChatId) -> int:
-        """The number of our next message in a chat, as `store.messages.next_seq`, in this copy's epoch at least."""
+        """Return the number of our next message in a chat, as `store.messages.next_seq`, in this copy's epoch."""
         number = self.memory.numbers.get(chat)
         if number is None:
             first = meta.get_int(self.db, EPOCH_KEY) * EPOCH + 1
@@ -237,20 +167,15 @@ class Transaction:
         return number
 
     def timer(self, chat: ChatId) -> int:
-        """For how many seconds what is said in a chat now stays; 0 for ever."""
+        """Return for how many seconds what is said in a chat now stays; 0 for ever."""
         seconds = self.memory.seconds.get(chat)
         if seconds is None:
             timer = store_timers.get(self.db, chat)
             seconds = self.memory.seconds[chat] = 0 if timer is None else timer.seconds
         return seconds
 
-    def ends(self, at: int | None) -> None:
-        """Something ends at that time by `counted`, if it does: look again then."""
-        if at is not None:
-            self.ends_at = at if self.ends_at is None else min(self.ends_at, at)
-
     def change(self, contact_id: ContactId, **fields: Value) -> Contact:
-        """Change fields of a contact; who waits for that looks again after the transaction."""
+        """Change fields of a contact; whoever waits for that looks again after the commit. Raises NoSuchContact."""
         store_contacts.update(self.db, contact_id, **fields)
         self.memory.people.pop(contact_id, None)
         self.memory.named.clear()
@@ -261,7 +186,7 @@ class Transaction:
         return changed
 
     def forget_contact(self, contact_id: ContactId) -> None:
-        """A contact was removed or added: do not use what was read before."""
+        """Use nothing any more that was read of a contact, who was removed or added."""
         self.memory.people.pop(contact_id, None)
         self.memory.named.clear()
         kept: dict[ChatId, Any]
@@ -270,12 +195,12 @@ class Transaction:
         self.people_changed = True
 
     def recent(self, at: int, within: int) -> bool:
-        """Whether `at` was less than `within` ms ago. A time to come is not: a clock that was wrong wrote it."""
+        """Return whether `at` was less than `within` ms ago. A time to come is not: a clock that was wrong wrote it."""
         return at <= self.now < at + within
 
     def message_saved(self) -> None:
-        """A message was saved: let the search index catch up now and then, in a transaction of its own. If that fails,
-        it is not the message's fault.
+        """Let the search index catch up now and then, in a transaction of its own, since a message was saved. If that
+        fails, it is not the message's fault.
         """
         self.memory.unindexed += 1
         if self.memory.unindexed >= search_backlog.EVERY:
@@ -287,20 +212,15 @@ class Transaction:
         return self.entropy.random(size)
 
     def new_message_id(self) -> MessageId:
-        """An id greater than all before it."""
+        """Return an id greater than all before it."""
         return self.message_ids.new(self.now)
 
     def new_id_above(self, other: MessageId | None) -> MessageId:
-        """An id that is greater than that of another sender too, whose clock may be ahead by a day at most: what a
-        person decides after they saw that one is newer.
+        """Return an id that is greater than that of another sender too, whose clock may be ahead by a day at most: what
+        a person decides after they saw that one is newer.
         """
         after = -1 if other is None else int.from_bytes(other[:_TIME_BYTES], "big")
         return self.message_ids.new(max(self.now, min(after, self.now + DAY_MS) + 1))
-
-    def __post_init__(self) -> None:
-        self.passed = self.now if self.passed < 0 else self.passed
-        self.latest = self.now if self.latest < 0 else self.latest
-        self.counted = self.now if self.counted < 0 else self.counted
 
 
 def index_messages(tx: Transaction) -> None:

@@ -4,8 +4,9 @@ Each wanted contact has one task that dials its known transport keys, newest fir
 doubling to 5 min, with jitter. A nudge (there is something to send) ends the wait, at most once a second. While the
 link is over a circuit, a second task looks for a direct one: at once, when the ways change, and every hour.
 
-Where many are wanted and few are there, rounds of all together are paced: `ROUNDS_AT_ONCE`, then one every
-`ROUND_SECONDS`, in the order in which they were wanted. A nudge waits for no pace.
+Where many are wanted and few are there, rounds of all together are paced: everybody's first, in the order in which they
+were wanted (`FIRST_ROUND_SECONDS`), and those after it, which find somebody only now and then (`LATER_ROUND_SECONDS`).
+A nudge waits for no pace.
 """
 
 from __future__ import annotations
@@ -28,8 +29,12 @@ FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0
 LOOK_AGAIN = HOUR_SECONDS
 """Seconds between two looks for a direct way."""
 ROUNDS_AT_ONCE = 64
-ROUND_SECONDS = 0.05
-"""Seconds between two rounds of all contacts together, once `ROUNDS_AT_ONCE` were begun: a round costs 1 ms or two."""
+"""How many first rounds, and how many later ones, may begin at once; for those that follow there is a pace."""
+FIRST_ROUND_SECONDS = 0.05
+"""Seconds between two first rounds: a round costs 1 ms or two."""
+LATER_ROUND_SECONDS = 0.5
+"""Seconds between two later ones: with hundreds of contacts away they take 0.3 % of a core. With so many that one of
+them would wait for longer than `LONGEST_WAIT`, it is less."""
 
 DialTarget = tuple[PeerKey, str]
 """(transport key, address)"""
@@ -52,10 +57,10 @@ class _Pace:
     def __init__(self) -> None:
         self._next = -inf
 
-    def reserve(self) -> float:
-        """Take the next place in the order; the time at which it comes."""
-        begin = max(self._next, trio.current_time() - ROUNDS_AT_ONCE * ROUND_SECONDS)
-        self._next = begin + ROUND_SECONDS
+    def reserve(self, seconds: float) -> float:
+        """Take the next place in the order, `seconds` after the one before; return the time at which it comes."""
+        begin = max(self._next, trio.current_time() - ROUNDS_AT_ONCE * seconds)
+        self._next = begin + seconds
         return self._next
 
 
@@ -67,14 +72,14 @@ class Reconnector:
         self._nursery = nursery
         self._random = random
         self._wanted: dict[ContactId, _Wanted] = {}
-        self._pace = _Pace()
+        self._first_rounds, self._later_rounds = _Pace(), _Pace()
         links.each(self._came)
 
     def want(self, contact: ContactId, ways: Sequence[DialTarget]) -> None:
         """Keep a link to the contact by these ways; called again, it takes the new ways and tries at once."""
         wanted = self._wanted.get(contact)
         if wanted is None:
-            wanted = self._wanted[contact] = _Wanted(list(ways), self._pace.reserve())
+            wanted = self._wanted[contact] = _Wanted(list(ways), self._first_rounds.reserve(FIRST_ROUND_SECONDS))
             self._nursery.start_soon(self._run, contact, wanted)
         else:
             wanted.ways = list(ways)
@@ -128,7 +133,9 @@ class Reconnector:
         """Wait until a round may begin; at once where there was a nudge, or there is a link and nothing to dial."""
         turn, wanted.turn = wanted.turn, None
         if self._links.best(contact) is None:
-            with trio.move_on_at(self._pace.reserve() if turn is None else turn):
+            if turn is None:
+                turn = self._later_rounds.reserve(min(LATER_ROUND_SECONDS, LONGEST_WAIT / len(self._wanted)))
+            with trio.move_on_at(turn):
                 await wanted.nudged.wait()
 
     def _came(self, contact: ContactId) -> None:

@@ -7,7 +7,8 @@ from typing import Any, cast
 from p2pchat.core.frames import Frame
 from p2pchat.core.ids import ContactId, EnvelopeId
 from p2pchat.engine.delivery.send_window import SendWindows, WindowSizes
-from p2pchat.engine.runtime.transaction import OutgoingEnvelope, Transaction
+from p2pchat.engine.runtime.effects import OutgoingEnvelope
+from p2pchat.engine.runtime.transaction import Transaction
 
 
 def sealed(pk: int) -> OutgoingEnvelope:

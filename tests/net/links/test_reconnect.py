@@ -14,7 +14,13 @@ from p2pchat.core.delivery import Route
 from p2pchat.core.ids import ContactId, PeerKey
 from p2pchat.errors import LinkLost, Unreachable
 from p2pchat.lib.backoff import jittered
-from p2pchat.net.links.reconnect import LOOK_AGAIN, ROUND_SECONDS, ROUNDS_AT_ONCE, Reconnector
+from p2pchat.net.links.reconnect import (
+    FIRST_ROUND_SECONDS,
+    LATER_ROUND_SECONDS,
+    LOOK_AGAIN,
+    ROUNDS_AT_ONCE,
+    Reconnector,
+)
 from tests.conftest import run
 
 CONTACT, OTHER = ContactId(b"contact!"), ContactId(b"another!")
@@ -289,10 +295,13 @@ def test_a_crowd_is_dialled_in_order_at_a_pace_and_a_nudge_waits_for_nobody() ->
         reach.nudge(ContactId(crowd[-1]))
         await trio.sleep(0.01)
         assert links.dials[-1][1] == crowd[-1]
-        await trio.sleep(60)
-        assert len(links.dials) <= ROUNDS_AT_ONCE + 61 / ROUND_SECONDS
+        await trio.sleep((len(crowd) - ROUNDS_AT_ONCE) * FIRST_ROUND_SECONDS)
         first = list(dict.fromkeys(dial[1] for dial in links.dials))
         assert first[ROUNDS_AT_ONCE + 1 : 200] == crowd[ROUNDS_AT_ONCE:199]
+        assert len(first) == len(crowd)
+        for minute in range(1, 10):  # and then it costs little
+            await trio.sleep_until(60 * minute)
+            assert len(links.dials) <= 1 + len(crowd) + ROUNDS_AT_ONCE + 60 * minute / LATER_ROUND_SECONDS
         await trio.sleep(1800)  # and nobody is left out
         counts = [sum(dial[1] == contact for dial in links.dials) for contact in crowd[::40]]
         assert min(counts) > max(counts) / 2
